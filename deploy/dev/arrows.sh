@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# The check that arrows between crates point down. Its rules are the table under "Crates" in docs/architecture.md, so page
-# and check cannot disagree; who may know sqlx and lapin stands here.
+# The check of dependencies between crates. Its rules are the table under "Crates" in docs/architecture.md, so page and check
+# cannot differ; the rules for sqlx and lapin are in this file.
 #
-# Dependencies are held to the table; a crate whose row says "anything" is free. For tests (dev-dependencies) anything of shared/ and the emulator may be used, other
-# services only by loadtests and shared/test-support.
+# Dependencies must be in the table; a crate whose row is "anything" has no limits. Dev-dependencies may be any crate of shared/ and
+# the emulator, other services only for loadtests and shared/test-support.
 
-# "crate dependency kind" for every direct dependency in the workspace; ours are named by folder, others by name.
-arrows_of_workspace() {
+# "crate dependency kind" for every direct dependency in the workspace: workspace crates by folder, others by name.
+workspace_dependencies() {
     local kind
     for kind in normal build dev; do
         cargo tree --quiet --offline --manifest-path "$root/Cargo.toml" --workspace --all-features --depth 1 \
@@ -15,7 +15,7 @@ arrows_of_workspace() {
             {
                 name = $1
                 sub(/^[0-9]+/, "", name)
-                # A crate of ours shows its folder in brackets.
+                # A crate of the workspace has its folder in parentheses.
                 at = index($0, "(" root)
                 if (at) { name = substr($0, at + length(root) + 1); sub(/\).*/, "", name) }
                 if ($0 ~ /^0/) { crate = name } else { print crate, name, kind }
@@ -24,7 +24,7 @@ arrows_of_workspace() {
 }
 
 # "crate may dependency" for each row of the table: `all`, `shared` or a folder.
-rules_of_architecture() {
+rules_from_architecture() {
     awk -F ' *[|] *' '
         /^## / { inside = ($0 == "## Crates") }
         inside && $2 ~ /^`/ {
@@ -46,21 +46,21 @@ rules_of_architecture() {
         }' "$root/docs/architecture.md"
 }
 
-# judge_arrows RULES ARROWS: prints each arrow that is refused; true when there is none.
-judge_arrows() {
+# check_rules RULES DEPENDENCIES: prints each dependency that the rules forbid; true when there is none.
+check_rules() {
     awk '
         FNR == NR { if ($2 == "row") row[$1] = 1; else rule[$1, $2, $3] = 1; next }
         function refuse(why) { print "  " $1 " -> " $2 " (" $3 "): " why; refused = 1 }
         function ours(name) { return name ~ /^(services|shared)\// || name == "loadtests" }
         function free(crate) { return rule[crate, "may", "all"] }
         { crate = $1; used = $2; kind = $3; seen[crate] = 1 }
-        !(crate in row) { refuse("its crate has no row in the table of docs/architecture.md"); next }
+        !(crate in row) { refuse("the crate has no row in the table of docs/architecture.md"); next }
         crate == used { next }
-        # Every call of a worker goes through the proxy, and those of gaib may: their tests run the real one.
+        # Calls of a worker go through the proxy, and those of gaib may: their tests run the real proxy.
         (crate == "services/worker" || crate == "services/gaib") && used == "services/discord-proxy" && kind == "dev" { next }
         kind == "dev" && ours(used) {
-            if (!free(crate) && used !~ /^shared\// && used != "services/emulator") refuse("tests use shared/ and the emulator, no other service")
-            if (crate == "services/emulator") refuse("the emulator uses nothing of ours, not even in tests")
+            if (!free(crate) && used !~ /^shared\// && used != "services/emulator") refuse("tests may use shared/ and the emulator, no other service")
+            if (crate == "services/emulator") refuse("the emulator uses no other crate of the workspace, not even in tests")
             next
         }
         ours(used) {
@@ -70,33 +70,33 @@ judge_arrows() {
             next
         }
         kind == "dev" || free(crate) { next }
-        used ~ /^sqlx/ && crate != "shared/db" { refuse("only shared/db knows sqlx") }
+        used ~ /^sqlx/ && crate != "shared/db" { refuse("only shared/db may use sqlx") }
         used == "lapin" && crate != "shared/broker" && crate != "services/ingestor" {
-            refuse("only shared/broker and services/ingestor know lapin")
+            refuse("only shared/broker and services/ingestor may use lapin")
         }
         END { exit refused }' "$1" "$2"
 }
 
-check_arrows() {
+check_dependencies() {
     local rules=$instance/rules arrows=$instance/arrows
-    rules_of_architecture >"$rules"
-    arrows_of_workspace >"$arrows" || return
+    rules_from_architecture >"$rules"
+    workspace_dependencies >"$arrows" || return
     if [[ ! -s $rules || ! -s $arrows ]]; then
-        echo '  nothing to judge: has the table in docs/architecture.md or the form of cargo tree changed?' >&2
+        echo '  no rules or no dependencies found: the table in docs/architecture.md or the output of cargo tree has changed' >&2
         return 1
     fi
-    arrows_are_refused "$rules" || return
-    judge_arrows "$rules" "$arrows" >&2
+    forbidden_dependencies_are_refused "$rules" || return
+    check_rules "$rules" "$arrows" >&2
 }
 
-# A check that cannot fail is worth nothing: each of these must be refused, every time.
-arrows_are_refused() { # RULES
+# Verifies that the check can fail: each of these dependencies must be refused.
+forbidden_dependencies_are_refused() { # RULES
     local arrow
     for arrow in 'services/worker services/ingestor normal' 'shared/domain shared/db normal' 'services/ingestor shared/db normal' \
         'services/emulator shared/config dev' 'services/worker sqlx normal' 'services/worker lapin normal' \
         'services/worker services/discord-proxy normal' 'services/worker services/ingestor dev' 'services/worker shared/test-support normal' 'shared/unheard-of serde normal'; do
-        if judge_arrows "$1" <(echo "$arrow") >/dev/null; then
-            echo "  the check itself is broken: it let \"$arrow\" pass" >&2
+        if check_rules "$1" <(echo "$arrow") >/dev/null; then
+            echo "  the check is broken: it accepted \"$arrow\"" >&2
             return 1
         fi
     done

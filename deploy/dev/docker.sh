@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Containers of a Docker engine, for the one case in which packages are missing and the user may not install them.
+# Services as Docker containers, where packages are missing and the user is not root.
 
-docker_answers() { command -v docker >/dev/null && docker info >/dev/null 2>&1; }
+docker_responds() { command -v docker >/dev/null && docker info >/dev/null 2>&1; }
 
 docker_name() { echo "arrakis-dev-$(cksum <<<"$instance" | cut -d ' ' -f 1)-$1"; }
 
@@ -17,7 +17,7 @@ docker_start() { # SERVICE IMAGE DOCKER_ARGUMENT… [-- COMMAND…]
         shift
     done
     if (($# > 0)); then shift; fi
-    say "starting a container of $image"
+    info "starting a container of $image"
     docker run --detach --rm --name "$(docker_name "$service")" "${options[@]}" "$image" "$@" \
         >>"$instance/logs/$service.log" 2>&1 || {
         show_log "$instance/logs/$service.log" 10

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# ./dev fuzz: the fuzz targets for longer than a test run has time for, optimised, with overflow checks. What is found lies in
-# the target's corpus afterwards and stays there as a test.
+# ./dev fuzz: runs the fuzz targets longer than the test suite does, optimised, with overflow checks. A failing input is written to
+# the target's corpus, where it is a test from then on.
 
 command_fuzz() {
     local minutes='' cases='' target='' status=0
@@ -17,12 +17,12 @@ command_fuzz() {
             shift
             ;;
         -h | --help)
-            say "targets: $(fuzz_targets)"
+            info "targets: $(fuzz_targets)"
             exit 0
             ;;
-        -*) usage_error "there is no $1" "./dev fuzz --help lists the targets" ;;
+        -*) usage_error "unknown option $1" "./dev fuzz --help lists the targets" ;;
         *)
-            if [[ " $(fuzz_targets) " != *" $1 "* ]]; then usage_error "there is no target $1" "targets: $(fuzz_targets)"; fi
+            if [[ " $(fuzz_targets) " != *" $1 "* ]]; then usage_error "unknown target $1" "targets: $(fuzz_targets)"; fi
             target=$1
             ;;
         esac
@@ -31,7 +31,7 @@ command_fuzz() {
     if [[ -n $cases && -n $minutes ]]; then usage_error "--cases and --minutes exclude each other" "./dev fuzz --cases 1000000"; fi
     if [[ -n $cases ]]; then
         export ARRAKIS_FUZZ_CASES=$cases
-        # A seed of its own for each run, as in a run by minutes; it is said at the end.
+        # Each run has its own seed, as in a run by minutes; it is printed at the end.
         export ARRAKIS_FUZZ_SEED=${ARRAKIS_FUZZ_SEED:-$(date +%s)}
     else
         export ARRAKIS_FUZZ_MINUTES=${minutes:-1}
@@ -40,23 +40,23 @@ command_fuzz() {
     mapfile -t packages < <(fuzz_packages "$target")
     use_instance fuzz
     ensure_tools
-    say "building (optimised, with overflow checks)"
+    info "building (optimised, with overflow checks)"
     cargo_built test "${locked[@]}" --profile fuzz "${packages[@]}" --lib --no-run ||
-        die "the build failed" "cargo's message above says where"
-    # One after the other: a case that hangs is told by its time.
+        die "the build failed" "see cargo's message above"
+    # One thread: a hanging case is detected by its run time.
     cargo_attached test "${locked[@]}" --profile fuzz "${packages[@]}" --lib "fuzz::$target" -- \
         --nocapture --test-threads=1 || status=$?
     exit "$status"
 }
 
-# Names of the targets: a folder each, beside the sources of the crate that owns the reader.
+# Names of the targets: one folder each, beside the sources of the crate with the parser.
 fuzz_targets() {
     local folder names=()
     for folder in "$root"/{services,shared}/*/fuzz/*/; do names+=("$(basename "$folder")"); done
     printf '%s\n' "${names[@]}" | sort -u | paste -sd ' '
 }
 
-# `-p` and the name of each package that has the target, or any when none is named.
+# `-p` and the name of each package that has the target; of every package with targets when none is given.
 fuzz_packages() {
     local folder
     for folder in "$root"/{services,shared}/*/fuzz/; do

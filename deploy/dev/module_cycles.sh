@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# The check that the modules of a crate do not import each other in a circle.
+# The check that the imports between the modules of a crate have no cycle.
 #
 # A module is a file or folder directly in a crate's src/. An import is any `crate::module` or, in such a file, `super::module`,
-# outside comments and outside `#[cfg(test)] mod …`. What is imported by way of a re-export in lib.rs is not seen.
+# outside comments and outside `#[cfg(test)] mod …`. An import through a re-export in lib.rs is not detected.
 
-# Crates that are checked; a crate is added once it has no circle.
+# The checked crates; a crate is added once it has no cycle.
 crates_without_cycles=(
     services/worker services/ingestor shared/iac shared/iac-apply shared/broker
     shared/db shared/cache shared/config shared/domain shared/themes shared/test-support
@@ -60,7 +60,7 @@ module_imports() {
     done
 }
 
-# imports_have_no_cycle: reads "from to" lines; prints the modules of each circle; true when there is none.
+# imports_have_no_cycle: reads "from to" lines; prints the modules of each cycle; true when there is none.
 imports_have_no_cycle() {
     local found
     found=$(tsort 2>&1 >/dev/null | sed -n 's/^tsort: \(.*: \)\{0,1\}//p')
@@ -72,9 +72,9 @@ imports_have_no_cycle() {
 # shellcheck disable=SC2154 # root is set by dev, which includes this file
 check_module_cycles() {
     local crate imports seen='' status=0
-    # The check must detect a circle and find imports; otherwise it could not fail.
+    # Verifies that the check can fail: it must detect a cycle and find imports.
     if printf 'a b\nb c\nc a\n' | imports_have_no_cycle >/dev/null; then
-        echo '  the check itself is broken: it accepted a circle of three modules' >&2
+        echo '  the check is broken: it accepted a cycle of three modules' >&2
         return 1
     fi
     for crate in "${crates_without_cycles[@]}"; do
@@ -82,12 +82,12 @@ check_module_cycles() {
         seen+=$imports
         # A crate with few modules may have no imports between them.
         if [[ -n $imports ]] && ! imports_have_no_cycle <<<"$imports" >&2; then
-            echo "  the modules above, of $crate/src, import each other in a circle" >&2
+            echo "  the imports of the modules above, in $crate/src, form a cycle" >&2
             status=1
         fi
     done
     if [[ -z $seen ]]; then
-        echo '  no imports found in any crate: has the layout changed?' >&2
+        echo '  no imports found in any crate: the layout has changed' >&2
         status=1
     fi
     return "$status"

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# ./dev up: the services, then Arrakis itself, then whoever looks after it until Ctrl-C.
+# ./dev up: starts the services and Arrakis, and watches them until Ctrl-C.
 #
-# Started from the bottom of the flow to its top (emulator, proxy, workers, ingestor) and stopped the other way round, so
-# nothing ever sends into the void. Each process gets the credentials it needs and no other: a worker has no bot token.
+# Start order: emulator, proxy, workers, ingestor; stop order is the reverse, so that every message has a receiver. Each process
+# gets only the credentials it needs: a worker has no bot token.
 # To add a service: one `start_service` line, one `wait_ready` line.
 
 credentials=(DISCORD_TOKEN DISCORD_BOT_TOKEN DISCORD_PROXY_CREDENTIAL PROXY_CREDENTIALS AMQP_URL DATABASE_URL DATABASE_ADMIN_URL
@@ -17,7 +17,7 @@ command_up() {
             if [[ $1 == *=* ]]; then workers=${1#*=}; else workers=${2:-} && shift; fi
             [[ $workers =~ ^[1-9][0-9]?$ ]] || usage_error "--workers takes a number from 1 to 99, not \"$workers\"" "./dev up --workers 2"
             ;;
-        *) usage_error "up does not know $1" "./dev up [--release] [--workers N]" ;;
+        *) usage_error "unknown option $1" "./dev up [--release] [--workers N]" ;;
         esac
         shift
     done
@@ -44,37 +44,36 @@ build_binaries() { # RELEASE
     local profile=()
     binaries=$root/target/debug
     if $1; then profile=(--release) binaries=$root/target/release; fi
-    say "building (cargo build ${profile[*]:-})"
+    info "building (cargo build ${profile[*]:-})"
     cargo_built build --locked --workspace --bins "${profile[@]}" ||
-        die "the build failed" "cargo's message above says where"
+        die "the build failed" "see cargo's message above"
 }
 
-# cargo without the addresses of running services: sqlx would check queries against a DATABASE_URL instead of the committed data.
+# cargo without the addresses of running services: with a DATABASE_URL, sqlx would check queries there instead of the committed data.
 cargo_attached() {
     only_with SQLX_OFFLINE=true CARGO_TARGET_DIR="$root/target"
     run_attached cargo "${only_with[@]}" --chdir="$root" cargo "$@"
 }
 
-# The same for a build, whose hundreds of lines go to a log and leave one line of progress here. What cargo has to say about the
-# code is shown when it fails.
+# The same for a build: its output goes to a log, with one line of progress on the screen. A failed build shows cargo's messages.
 cargo_built() {
     local log=$instance/logs/build.log status=0
     mkdir -p "$instance/logs"
     only_with SQLX_OFFLINE=true CARGO_TARGET_DIR="$root/target" CARGO_TERM_COLOR=never CARGO_TERM_PROGRESS_WHEN=always \
         CARGO_TERM_PROGRESS_WIDTH=100
     run_with_progress build "$log" "${only_with[@]}" --chdir="$root" cargo "$@" || status=$?
-    build_words "$log" >"$log.words"
-    mv "$log.words" "$log"
+    strip_progress "$log" >"$log.stripped"
+    mv "$log.stripped" "$log"
     if ((status != 0)); then grep -vE '^ +(Compiling|Checking|Documenting|Download|Updating|Locking|Adding|Blocking|Fresh|Dirty) ?' "$log" >&"$screen" || true; fi
     return "$status"
 }
 
-# A log without cargo's progress bar, which ends in a carriage return each time.
-build_words() { tr '\r' '\n' <"$1" | grep -vE '^ *(Building \[|Downloading .*remaining|Fetch \[|$)' || true; }
+# A log without the lines of cargo's progress bar, which end in a carriage return.
+strip_progress() { tr '\r' '\n' <"$1" | grep -vE '^ *(Building \[|Downloading .*remaining|Fetch \[|$)' || true; }
 
 # ---- Discord, or the emulator -----------------------------------------------------------------------------------------------
 
-# Who we are at which Discord: decided, and refused if it cannot be, before anything starts.
+# Selects Discord or the emulator, and the application id, before anything starts.
 choose_discord() {
     DISCORD_TOKEN=${DISCORD_TOKEN:-${DISCORD_BOT_TOKEN:-}}
     if [[ -z $DISCORD_TOKEN ]]; then
@@ -88,7 +87,7 @@ choose_discord() {
     application_id=${DISCORD_APPLICATION_ID:-$(base64 --decode <<<"${DISCORD_TOKEN%%.*}==" 2>/dev/null | tr -d '\0' || true)}
     [[ $application_id =~ ^[0-9]{17,20}$ ]] ||
         die "DISCORD_TOKEN does not begin with an application id" "set DISCORD_APPLICATION_ID as well" 78
-    say "DISCORD_TOKEN is set: speaking to Discord at $api_base as application $application_id"
+    info "DISCORD_TOKEN is set: connecting to Discord at $api_base as application $application_id"
 }
 
 start_discord() {
@@ -101,16 +100,16 @@ start_discord() {
     EMULATOR_TOKEN=$DISCORD_TOKEN spawn emulator TERM "$log" "${only_with[@]}" \
         "$binaries/discord-emulator" --control-addr "127.0.0.1:$port" --application-id "$application_id"
     awaited=emulator
-    wait_until 'the emulator to say where it is' 20 grep -qs '"control":' "$log" || {
+    wait_until 'the addresses of the emulator' 20 grep -qs '"control":' "$log" || {
         show_log "$log" 15
-        die "the emulator did not come up" "its log is ${log#"$root/"}"
+        die "the emulator did not start" "its log is ${log#"$root/"}"
     }
     awaited=
     line=$(grep '"control":' "$log" | head -n 1)
     api_base=$(json_text rest "$line")
     emulator_control=$(json_text control "$line")
     emulator_page=$(json_text page "$line")
-    say "the emulator is ready"
+    info "the emulator is ready"
 }
 
 json_text() { # KEY LINE: the text under a key of a flat object
@@ -121,20 +120,20 @@ json_text() { # KEY LINE: the text under a key of a flat object
 
 prepare_data() {
     only_with DATABASE_OWNER_URL
-    run_logged migrate "bringing the database's schema up to date" "${only_with[@]}" "$binaries/arrakis-worker" migrate
+    run_logged migrate "applying migrations to the database" "${only_with[@]}" "$binaries/arrakis-worker" migrate
     if $discord_is_emulated; then
         only_with DATABASE_OWNER_URL DATABASE_URL DATABASE_ADMIN_URL REDIS_URL AMQP_URL DISCORD_APPLICATION_ID="$application_id"
-        run_logged seed "seeding a lively server" "${only_with[@]}" "$binaries/loadtests" seed --emulator-control "$emulator_control"
+        run_logged seed "seeding the servers" "${only_with[@]}" "$binaries/loadtests" seed --emulator-control "$emulator_control"
     fi
 }
 
 run_logged() { # NAME WHAT COMMAND…
     local name=$1 log=$instance/logs/$1.log what=$2
     shift 2
-    say "$what"
+    info "$what"
     run_attached "$name" "$@" >>"$log" 2>&1 || {
         show_log "$log" 20
-        die "$what failed" "its log is ${log#"$root/"}; ./dev down --clean throws away the data of earlier versions"
+        die "$what failed" "its log is ${log#"$root/"}; ./dev down --clean removes the data of earlier versions"
     }
 }
 
@@ -169,8 +168,7 @@ start_service() {
     spawn "$name" TERM "$instance/logs/$name.log" "${only_with[@]}" "$binaries/$binary"
 }
 
-# only_with CREDENTIAL… [VARIABLE=VALUE…]: leaves in `only_with` the beginning of a command that sees these credentials and
-# none of the others.
+# only_with CREDENTIAL… [VARIABLE=VALUE…]: sets `only_with` to a command prefix that passes on these credentials and no others.
 only_with() {
     local credential
     only_with=(env)
@@ -190,7 +188,7 @@ wait_ready() { # NAME
         die "$1 did not become ready" "its log is ${log#"$root/"}"
     }
     awaited=
-    say "$1 is ready"
+    info "$1 is ready"
 }
 is_ready() { [[ $(http_status 127.0.0.1 "$(remembered_port "health_$1")" /readyz) == 200 ]]; }
 
@@ -198,20 +196,20 @@ is_ready() { [[ $(http_status 127.0.0.1 "$(remembered_port "health_$1")" /readyz
 
 print_addresses() { # WORKERS
     local list
-    # Made before the first word: from then on somebody may press Ctrl-C.
+    # Computed before the first output, after which the user may press Ctrl-C.
     list=$(addresses "$1")
-    good "Arrakis is up; Ctrl-C stops everything"
+    success "Arrakis is up; Ctrl-C stops everything"
     printf '\n%s\n\n' "$list"
-    if $discord_is_emulated; then three_things_to_try; fi
+    if $discord_is_emulated; then print_examples; fi
 }
 
-three_things_to_try() {
+print_examples() {
     cat <<TRY
   Open $bold$emulator_page$plain and try:
 
-    1. ${bold}Ctrl+K${plain}  @chani  ${bold}Enter${plain}      you are Chani now, and in no server yet
-    2. ${bold}Ctrl+K${plain}  *Sietch ${bold}Enter${plain}      you join, and the role of your tier arrives
-    3. /position  ${bold}Enter${plain}  ${bold}Enter${plain}    your rank, holding and tier; then /leaderboard and its buttons
+    1. ${bold}Ctrl+K${plain}  @chani  ${bold}Enter${plain}      switches to Chani, who is in no server yet
+    2. ${bold}Ctrl+K${plain}  *Sietch ${bold}Enter${plain}      joins the server and gets the role of the tier
+    3. /position  ${bold}Enter${plain}  ${bold}Enter${plain}    shows rank, holding and tier; then /leaderboard and its buttons
 
   ${bold}Ctrl+.${plain} shows every gateway frame and REST call as it happens.
 
@@ -234,16 +232,16 @@ addresses() { # WORKERS
 }
 health_url() { echo "http://127.0.0.1:$(remembered_port "health_$1")/health"; }
 
-# Says once of each process that it died, and why as far as its log tells; the others go on. Ctrl-C ends it: with 0, or
-# with 1 when something had died.
+# Reports each process that has ended, once, with the end of its log; the other processes continue. Ctrl-C ends the command with
+# status 0, or 1 when a process had ended.
 watch_until_stopped() {
     local name reported=' '
     while true; do
         for name in $(recorded_names); do
             if [[ $reported != *" $name "* ]] && ! is_running "$name"; then
-                # Before the words: who reads them may stop us at the first of them, and the exit code has to agree.
+                # Before the output: the user may press Ctrl-C at once, and the exit status has to match.
                 reported+="$name " stopped_status=1
-                say "$red$name died.$plain The last it said, in ${instance#"$root/"}/logs/:"
+                info "$red$name ended unexpectedly.$plain The end of its log, in ${instance#"$root/"}/logs/:"
                 show_log "$instance/logs/$(log_name "$name").log" 10
             fi
         done
@@ -259,14 +257,14 @@ log_name() {
     esac
 }
 
-# In the reverse of the order in which they were started; the workers together, since each may take its grace period.
+# In the reverse order of their start; the workers together, since each may take its grace period.
 stop_everything() {
     local names name workers=()
     mapfile -t names < <(recorded_names)
     for name in "${names[@]}"; do
         if [[ $name == worker-* ]]; then workers+=("$name"); fi
     done
-    say "stopping"
+    info "stopping"
     for name in "${names[@]}"; do
         case $name in
         PostgreSQL | Redis | RabbitMQ | epmd) ;;
@@ -278,5 +276,5 @@ stop_everything() {
         esac
     done
     stop_services
-    say "everything has stopped"
+    info "everything has stopped"
 }

@@ -1,15 +1,15 @@
 # shellcheck shell=bash
 # Ports on loopback: free when first taken, then remembered, so that a bookmark or an open psql survives a restart.
 
-# In use by anything on this machine, in whatever state. Read from the kernel: needs neither ss nor a connection.
+# Whether any socket of this machine uses the port, in any state. Read from /proc: needs neither ss nor a connection.
 port_is_taken() { # PORT
     local hex
     printf -v hex '%04X' "$1"
     grep -qsE "^ *[0-9]+: [0-9A-F]+:$hex " /proc/net/tcp /proc/net/tcp6
 }
 
-# port_for NAME: leaves a port in `port`. Each checkout searches from a place of its own, below the range from which the
-# kernel hands out ports for outgoing connections, so two that start at the same moment do not meet.
+# port_for NAME: sets `port`. Each checkout searches from a start of its own, below the kernel's range for outgoing connections, so
+# that two checkouts that start at the same time do not collide.
 port_for() {
     local file=$instance/ports name=$1 sum
     port=$(sed -n "s/^$name=//p" "$file" 2>/dev/null | tail -n 1)
@@ -23,12 +23,12 @@ port_for() {
 
 remembered_port() { sed -n "s/^$1=//p" "$instance/ports" 2>/dev/null | tail -n 1; }
 
-# True when something accepts a connection there.
+# True when the address accepts a connection.
 accepts() { # HOST PORT
     (exec {probe}<>"/dev/tcp/$1/$2") 2>/dev/null
 }
 
-# The status of a GET, such as 200; empty when nobody answers. Bash's own sockets: a fresh machine has no curl.
+# The status of a GET, such as 200; empty without a response. Uses bash's sockets, since a new machine has no curl.
 http_status() { # HOST PORT PATH [HEADER]
     (
         exec {probe}<>"/dev/tcp/$1/$2" || exit 0

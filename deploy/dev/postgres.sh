@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# A private PostgreSQL: own data folder, loopback only, no socket file (its path would be too long in a deep checkout).
-# Three logins as production has them; migrations grant, they never create logins.
+# A private PostgreSQL: its own data folder, loopback only, no socket file (the path could be too long). It has the three logins of
+# production; migrations grant rights and never create logins.
 
 postgres_bin() { # folder of initdb and postgres, the newest version; empty when it is not installed
     local folder
@@ -13,14 +13,14 @@ postgres_bin() { # folder of initdb and postgres, the newest version; empty when
     if command -v initdb >/dev/null && command -v postgres >/dev/null; then dirname "$(command -v initdb)"; fi
 }
 
-# PostgreSQL refuses to run as root. Leaves how to run it in `as_postgres` and where its data lives in `postgres_data`:
-# an ordinary user runs it as itself; root runs it as the user postgres where that user can reach the checkout; else as an
-# unprivileged user of a namespace, who is root outside and so reaches it; else with its data below /var/tmp.
+# PostgreSQL refuses to run as root. Sets `as_postgres` (command prefix) and `postgres_data` (data folder): an ordinary user runs it
+# as itself; root runs it as the user postgres where that user can read the checkout, else as an unprivileged user of a user
+# namespace that maps to root, else with the data below /var/tmp.
 choose_postgres_identity() {
     postgres_data=$instance/postgres as_postgres=()
     ((EUID == 0)) || return 0
     local as_user=(setpriv --reuid=postgres --regid=postgres --init-groups --)
-    # initdb wants a user that exists, so the namespace borrows the numbers of one.
+    # initdb needs an existing user, so the namespace uses the ids of one.
     local in_namespace=(unshare --user "--map-user=$(id -u postgres 2>/dev/null || id -u nobody)"
         "--map-group=$(id -g postgres 2>/dev/null || id -g nobody)" --)
     local owner=root:root elsewhere=$instance/postgres-elsewhere
@@ -30,7 +30,7 @@ choose_postgres_identity() {
         as_postgres=("${in_namespace[@]}")
     elif "${as_user[@]}" true 2>/dev/null; then
         as_postgres=("${as_user[@]}") owner=postgres:postgres
-        # Once there, it stays there until its data are removed.
+        # The data stay there until they are removed.
         if [[ ! -s $elsewhere || ! -d $(<"$elsewhere") ]]; then mktemp -d /var/tmp/arrakis-dev.XXXXXXXX >"$elsewhere"; fi
         postgres_data=$(<"$elsewhere")/postgres
         chown "$owner" "${postgres_data%/*}"
@@ -39,7 +39,7 @@ choose_postgres_identity() {
             "run ./dev as an ordinary user"
     fi
     mkdir -p "$postgres_data"
-    # The identity may have changed since the last run (a moved checkout); then the data change hands.
+    # The user may have changed since the last run (a moved checkout); then the data change their owner.
     if [[ $(stat -c %U:%G "$postgres_data") != "$owner" ]]; then chown -R "$owner" "$postgres_data"; fi
 }
 
@@ -58,15 +58,14 @@ start_postgres() {
             --pwfile="$postgres_data.password" --encoding=UTF8 --locale=C.UTF-8 --no-sync --no-instructions) \
             >>"$log" 2>&1 || {
             show_log "$log" 15
-            die "PostgreSQL could not make its data folder $postgres_data"
+            die "initdb failed for the data folder $postgres_data"
         }
         rm -f "$postgres_data.password"
     fi
     settings=(listen_addresses=127.0.0.1 port="$port" unix_socket_directories= max_connections=300 log_min_messages=warning
         log_line_prefix='%m [%p] %u@%d ' log_timezone=UTC timezone=UTC shared_preload_libraries=)
     if $throwaway && [[ $instance_name != bench ]]; then
-        # The data of a test end with the test, so nothing has to survive the machine. A SIGKILL of our own processes, which
-        # tests do, loses nothing by this: only a crash of the machine would.
+        # Test data need not survive a crash of the machine. A SIGKILL of a process, as in tests, loses no data by this.
         settings+=(fsync=off synchronous_commit=off full_page_writes=off wal_level=minimal max_wal_senders=0
             max_wal_size=4GB checkpoint_timeout=1h)
     fi
@@ -75,14 +74,14 @@ start_postgres() {
         env --chdir=/ "${as_postgres[@]}" "$bin/postgres" -D "$postgres_data" "${settings[@]/#/--}"
 }
 
-postgres_answers() { superuser_psql -c 'select' >/dev/null 2>&1; }
+postgres_responds() { superuser_psql -c 'select' >/dev/null 2>&1; }
 
 superuser_psql() {
     PGPASSWORD=$(secret postgres_superuser) PGCONNECT_TIMEOUT=3 "$(postgres_bin)/psql" --no-psqlrc --quiet \
         --set=ON_ERROR_STOP=1 --host=127.0.0.1 --port="$(remembered_port postgres)" --username=superuser --dbname=postgres "$@"
 }
 
-# Logins and database, made or brought up to date. The owner makes databases and schemas only where tests need them.
+# Creates or updates the logins and the database. The owner may create databases and roles only where tests need it.
 prepare_postgres() {
     local owner_rights=NOCREATEDB
     if $throwaway; then owner_rights='CREATEDB CREATEROLE'; fi
@@ -96,7 +95,7 @@ alter role arrakis_admin bypassrls password :'admin_password';
 select 'create database arrakis owner arrakis_owner' where not exists (select from pg_database where datname = 'arrakis') \gexec
 SQL
         show_log "$instance/logs/postgres.log" 10
-        die "PostgreSQL refused to make the logins and the database"
+        die "creating the logins and the database failed"
     }
 }
 

@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# Processes that ./dev starts: each is recorded before it runs, so that whatever happens to the script, the next one finds it.
+# Processes that ./dev starts. Each is recorded before it runs, so that the next ./dev finds it, whatever happens to this one.
 #
-# A record holds pid, start time and boot id: the three together name one process for ever, so a recycled pid is never
-# mistaken for ours. Children of recorded processes carry ARRAKIS_DEV_INSTANCE in their environment; that finds orphans too.
-# Every process leads a session of its own: Ctrl-C reaches ./dev alone, which then stops them in order.
+# A record has pid, start time and boot id, which together identify a process even when its pid is reused. Children of recorded
+# processes have ARRAKIS_DEV_INSTANCE in their environment, by which orphans are found. Every process leads its own session: Ctrl-C
+# reaches only ./dev, which then stops them in order.
 
 boot_id=$(</proc/sys/kernel/random/boot_id)
 
-# Start time of a process in clock ticks since boot (field 22 of /proc/PID/stat); empty when it is gone or a zombie.
+# Start time of a process in clock ticks since boot (field 22 of /proc/PID/stat); empty when it has ended or is a zombie.
 start_time_of() { # PID
     local stat fields
     { stat=$(</proc/"$1"/stat); } 2>/dev/null || return 0
@@ -19,7 +19,7 @@ is_process() { # PID START BOOT
     [[ $3 == "$boot_id" && -n $1 && "$(start_time_of "$1")" == "$2" ]]
 }
 
-# The shell writes the record of itself and becomes the command: at no instant does that run unrecorded.
+# The shell records itself and then execs the command, so that the command never runs without a record.
 # shellcheck disable=SC2016
 record_and_become='
     record=$1 signal=$2 boot_id=$3
@@ -29,7 +29,7 @@ record_and_become='
     printf "%s %s %s %s\n" $$ "${fields[19]}" "$boot_id" "$signal" >"$record"
     exec "$@"'
 
-# Path for the next record; numbered, so that stopping can go backwards.
+# Path of the next record; numbered, so that processes can be stopped in reverse order.
 next_record() { # NAME
     local existing number=000
     mkdir -p "$instance/processes"
@@ -47,16 +47,16 @@ spawn() {
     shift 3
     ARRAKIS_DEV_INSTANCE=$instance setsid bash -c "$record_and_become" spawn "$record" "$signal" "$boot_id" "$@" \
         >>"$log" 2>&1 </dev/null {lock_fd}>&- {screen}>&- &
-    # Kept, since a pause has a child of its own, which `$!` is from then on.
+    # Saved, since `pause` starts a child of its own and changes `$!`.
     child=$!
-    # The record is there in milliseconds; who asks for it next must not find nothing and believe that it died.
+    # Wait for the record, so that the next check does not take the process for ended.
     until [[ -s $record ]] || ! kill -0 "$child" 2>/dev/null; do pause 0.01; done
-    # Else bash itself prints a line when it is killed.
+    # Otherwise bash prints a line when the process is killed.
     disown "$child" 2>/dev/null || true
 }
 
-# run_attached NAME COMMAND…: runs it to its end, on this terminal, and gives its exit code. In the background of the
-# script, since bash sees a signal only between two foreground commands, and then it is late.
+# run_attached NAME COMMAND…: runs the command on this terminal and returns its exit code. It runs in the background of the script,
+# since bash handles signals only between two foreground commands.
 run_attached() {
     local name=$1 record status=0
     shift
@@ -67,15 +67,15 @@ run_attached() {
     return "$status"
 }
 
-# run_quietly WHAT LOG COMMAND…: the same with the output in a log and a line that says what is being waited for.
+# run_quietly WHAT LOG COMMAND…: runs the command with its output in a log, and shows a waiting line.
 run_quietly() {
     local what=$1 log=$2 status=0 child since_us=${EPOCHREALTIME/[.,]/}
     shift 2
     "$@" >>"$log" 2>&1 </dev/null {lock_fd}>&- {screen}>&- &
     child=$!
-    wait_said_at=0
+    waiting_shown_at=0
     while kill -0 "$child" 2>/dev/null; do
-        say_waiting "$what" $(((${EPOCHREALTIME/[.,]/} - since_us) / 1000000))
+        show_waiting "$what" $(((${EPOCHREALTIME/[.,]/} - since_us) / 1000000))
         pause 0.2
     done
     erase_wait
@@ -83,16 +83,16 @@ run_quietly() {
     return "$status"
 }
 
-# run_with_progress NAME LOG COMMAND…: run_attached with the output in a log, and a line of how far cargo is.
+# run_with_progress NAME LOG COMMAND…: run_attached with the output in a log, and a line with cargo's progress.
 run_with_progress() {
     local log=$2 record child status=0 since_us=${EPOCHREALTIME/[.,]/}
     record=$(next_record "$1")
     shift 2
     setsid bash -c "$record_and_become" run "$record" group:TERM "$boot_id" "$@" >"$log" 2>&1 </dev/null {lock_fd}>&- {screen}>&- &
     child=$!
-    progress_said_at=0
+    progress_shown_at=0
     while kill -0 "$child" 2>/dev/null; do
-        say_progress "$log" $(((${EPOCHREALTIME/[.,]/} - since_us) / 1000000))
+        show_progress "$log" $(((${EPOCHREALTIME/[.,]/} - since_us) / 1000000))
         pause 0.5
     done
     erase_wait
@@ -101,7 +101,7 @@ run_with_progress() {
     return "$status"
 }
 
-# send_signal PID SIGNAL, as a record has it.
+# send_signal PID SIGNAL, with the signal in the form of a record.
 send_signal() {
     local target=$1
     if [[ $2 == group:* ]]; then target=-$1; fi
@@ -122,7 +122,7 @@ is_running() { # NAME
     is_process "$pid" "$start" "$boot"
 }
 
-# stop_processes GRACE_SECONDS NAME…: signals them all, then waits for them all; the ones that outstay the grace are killed.
+# stop_processes GRACE_SECONDS NAME…: signals all, then waits for all; those that exceed the grace period are killed.
 stop_processes() {
     local grace=$1 name record pid start boot signal waiting=()
     shift
@@ -142,7 +142,7 @@ stop_processes() {
         if ! wait_until "$name to stop" "$grace" process_is_gone "$pid" "$start" "$boot"; then
             warn "$name did not stop within $grace s of SIG${signal#group:} and is killed"
             send_signal "$pid" group:KILL
-            wait_until "$name to die" 10 process_is_gone "$pid" "$start" "$boot" || true
+            wait_until "$name to end" 10 process_is_gone "$pid" "$start" "$boot" || true
         fi
         rm -f "$record"
     done
@@ -158,9 +158,9 @@ recorded_names() { # of everything recorded, the newest first
     done | tac
 }
 
-# Processes that carry a mark of this instance, the callers of this script excepted. Services carry its path; what a run
-# of tests or of the demo starts carries "PATH run", so that it can be cleared while kept services stay.
-marked_pids() { # [run]: those of a run alone
+# Processes with this instance's mark in their environment, except the callers of this script. Services have its path; processes of a
+# run of tests or of the demo have "PATH run", so that they can be stopped while kept services stay.
+marked_pids() { # [run]: only those of a run
     local callers=' ' pid=$$ stat fields file
     while ((pid > 1)); do
         callers+="$pid "
@@ -177,8 +177,8 @@ marked_pids() { # [run]: those of a run alone
     done
 }
 
-# Everything that an earlier run has left of this instance. Says so when there is something.
-clear_leftovers() { # [WHAT_IT_SAYS]
+# Stops every process that an earlier run left in this instance, and prints their names.
+clear_leftovers() { # [MESSAGE]
     local names pids
     mapfile -t names < <(recorded_names)
     local alive=()
@@ -186,8 +186,8 @@ clear_leftovers() { # [WHAT_IT_SAYS]
     for name in "${names[@]}"; do
         if is_running "$name"; then alive+=("$name"); fi
     done
-    if ((${#alive[@]} > 0)); then say "${1:-clearing what an earlier run left}: ${alive[*]}"; fi
-    # One after the other: in the order in which a proper end would have stopped them.
+    if ((${#alive[@]} > 0)); then info "${1:-stopping processes of an earlier run}: ${alive[*]}"; fi
+    # One after the other, in the normal order of stopping.
     for name in "${names[@]}"; do stop_processes 15 "$name"; done
     sweep_marked
 }
@@ -197,17 +197,17 @@ sweep_marked() { # [run]
     mapfile -t pids < <(marked_pids "$@")
     if ((${#pids[@]} > 0)); then
         kill -KILL "${pids[@]}" 2>/dev/null || true
-        wait_until 'orphans to die' 10 no_marked_left "$@" || warn "still there: $(marked_pids "$@" | tr '\n' ' ')"
+        wait_until 'orphaned processes to end' 10 no_marked_left "$@" || warn "still running: $(marked_pids "$@" | tr '\n' ' ')"
     fi
 }
 no_marked_left() { [[ -z $(marked_pids "$@") ]]; }
 
 # ---- one ./dev at a time in an instance ------------------------------------------------------------------------------------
 
-# The lock's file descriptor, which no child may inherit. Until the lock is taken, one that nobody has open.
+# The lock's file descriptor, which no child may inherit. Until the lock is taken, an unused number.
 lock_fd=999
 
-# take_lock COMMAND: the lock is the kernel's and ends with this process, however that ends. The file says who holds it.
+# take_lock COMMAND: a kernel lock, which ends with this process. The file "holder" names the process.
 take_lock() {
     mkdir -p "$instance"
     exec {lock_fd}>>"$instance/lock"
@@ -215,7 +215,7 @@ take_lock() {
         local pid start boot what
         read -r pid start boot what <"$instance/holder" 2>/dev/null || true
         : "$start" "$boot"
-        die "another ./dev ${what:-command} (process ${pid:-unknown}) is at work in this checkout" \
+        die "another ./dev ${what:-command} (process ${pid:-unknown}) is running in this checkout" \
             "wait for it, or stop it with ./dev down"
     fi
     echo "$$ $(start_time_of $$) $boot_id $1" >"$instance/holder"
@@ -227,17 +227,17 @@ release_lock() {
     lock_fd=999
 }
 
-# Asks the ./dev that holds the lock to end, and waits for it.
+# Stops the ./dev that holds the lock, and waits for its end.
 end_lock_holder() {
     [[ -e $instance/lock ]] || return 0
     exec {lock_fd}>>"$instance/lock"
     if ! flock -n "$lock_fd"; then
         local pid start boot what
         if read -r pid start boot what <"$instance/holder" && is_process "$pid" "$start" "$boot"; then
-            say "stopping ./dev $what (process $pid)"
+            info "stopping ./dev $what (process $pid)"
             kill -TERM "$pid" 2>/dev/null || true
         fi
         wait_until "./dev ${what:-} to end" 60 flock -n "$lock_fd" ||
-            die "./dev ${what:-} (process ${pid:-unknown}) does not end" "kill -KILL ${pid:-it}, then ./dev down again"
+            die "./dev ${what:-} (process ${pid:-unknown}) did not end within 60 s" "kill -KILL ${pid:-it}, then ./dev down again"
     fi
 }

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# A private RabbitMQ: own node name, ports, cookie, data and epmd, all on loopback, and no need for the host name to resolve.
-# With management, since tests make virtual hosts there, and the Prometheus plugin.
+# A private RabbitMQ: its own node name, ports, cookie, data and epmd, all on loopback, without resolving host names. It has the
+# management plugin, by which tests create virtual hosts, and the Prometheus plugin.
 
-rabbitmq_bin() { # folder of the real script: the one in PATH insists on the user rabbitmq
+rabbitmq_bin() { # folder of the real script: the one in PATH requires the user rabbitmq
     local folder
     for folder in /usr/lib/rabbitmq/bin "${RABBITMQ_HOME:-/nowhere}/sbin" /opt/rabbitmq/sbin; do
         if [[ -x $folder/rabbitmq-server ]]; then
@@ -33,9 +33,9 @@ prometheus.tcp.ip = 127.0.0.1
 prometheus.tcp.port = $prometheus_port
 default_user = arrakis
 default_pass = $(secret rabbitmq)
-# The default, 50 MB, named so that a full disk is the same error everywhere.
+# The default, 50 MB, set explicitly so that a full disk gives the same error everywhere.
 disk_free_limit.absolute = 50MB
-# As large as ours: headers that fill a larger frame would take down whoever consumes them.
+# The frame size of our clients: headers that fill a larger frame would crash their consumers.
 frame_max = 32768
 log.console = true
 log.console.level = info
@@ -43,19 +43,19 @@ log.console.use_colors = off
 log.file = false
 CONF
     echo '[rabbitmq_management,rabbitmq_prometheus].' >"$folder/enabled_plugins"
-    # Names of machines come from here alone: no resolver, no /etc/hosts, no need for either.
+    # Host names come from this file only: no resolver, no /etc/hosts.
     echo '{host, {127,0,0,1}, ["localhost"]}. {lookup, [file]}.' >"$folder/inetrc"
     rm -f "$folder/.erlang.cookie"
     (umask 077 && secret rabbitmq_cookie >"$folder/.erlang.cookie")
     chmod 400 "$folder/.erlang.cookie"
 
-    # epmd first and by ourselves: started by Erlang it would be a daemon that outlives everything.
+    # epmd is started explicitly: started by Erlang, it would be a daemon that outlives ./dev.
     spawn epmd TERM "$log" env HOME="$folder" epmd -address 127.0.0.1 -port "$epmd_port"
     wait_until "epmd" 10 accepts 127.0.0.1 "$epmd_port" || die "epmd does not listen on port $epmd_port" "see $log"
 
-    # ALLOW_INPUT makes the script become Erlang instead of waiting for it, so the recorded process is the broker.
-    # A throwaway broker is killed: it has nothing to keep. The other gets two seconds for its way out: what is on disk is
-    # closed in the first tenth, then 3.10's management agent lets five pass in silence.
+    # ALLOW_INPUT makes the script exec Erlang instead of waiting for it, so the recorded process is the broker.
+    # A throwaway broker is killed, since it keeps no data. The other one gets two seconds: its files are closed in the first tenth,
+    # then the management agent of 3.10 would wait for five.
     spawn RabbitMQ "$($throwaway && echo KILL || echo TERM)" "$log" env \
         HOME="$folder" \
         RABBITMQ_NODENAME="arrakis-${sum%% *}@localhost" \
@@ -78,8 +78,8 @@ CONF
         "$(rabbitmq_bin)/rabbitmq-server"
 }
 
-# AMQP's greeting, and management asking for a login: both doors are open.
-rabbitmq_answers() {
+# AMQP responds to a protocol header, and the management API with 401.
+rabbitmq_responds() {
     (
         exec {probe}<>"/dev/tcp/127.0.0.1/$(remembered_port amqp)" || exit 1
         printf 'AMQP\0\0\11\1' >&"$probe"

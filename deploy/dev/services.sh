@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# PostgreSQL, Redis and RabbitMQ of one instance: brought up side by side, handed on as URLs, taken down in order.
+# PostgreSQL, Redis and RabbitMQ of one instance: started in parallel, exported as URLs, stopped in order.
 #
 # An instance is a folder below target/dev: `up` keeps its data; `test`, `demo` and `chaos` are throwaway and start empty.
 # A service that the environment names (DATABASE_URL, REDIS_URL, AMQP_URL) is used as it is and never started or stopped.
-# To add a service: a file with start_X, X_answers and X_urls beside this one, and its lines in the functions below.
+# To add a service: a file with start_X, X_responds and X_urls beside this one, and its lines in the functions below.
 
 use_instance() { # NAME
     instance_name=$1
@@ -15,14 +15,14 @@ use_instance() { # NAME
         local owner
         owner=$(find "$instance/secrets" "$instance" "$root/target/dev" "$root/target" "$root" -maxdepth 0 -printf '%u\n' 2>/dev/null | head -n 1)
         die "${instance#"$root/"} belongs to ${owner:-another user}, and you are $(id -un)" \
-            "work as ${owner:-that user}, or let ${owner:-them} remove it: ./dev down --clean" 77
+            "work as ${owner:-that user}, or run ./dev down --clean as ${owner:-that user}" 77
     fi
     if [[ -n ${DATABASE_URL:-}${DATABASE_OWNER_URL:-} ]]; then postgres_is_named=true; else postgres_is_named=false; fi
     if [[ -n ${REDIS_URL:-} ]]; then redis_is_named=true; else redis_is_named=false; fi
     if [[ -n ${AMQP_URL:-} ]]; then rabbitmq_is_named=true; else rabbitmq_is_named=false; fi
 }
 
-# ---- secrets: made once per instance, readable by its owner alone -----------------------------------------------------------
+# ---- secrets: created once per instance, readable by its owner only -----------------------------------------------------------
 
 secret_for() { # NAME…
     local name
@@ -36,18 +36,18 @@ secret() { sed -n "s/^$1=//p" "$instance/secrets" 2>/dev/null; }
 
 # ---- up ---------------------------------------------------------------------------------------------------------------------
 
-# Starts what is needed and returns at once; `wait_for_services` waits. So a build can run meanwhile.
+# Starts the needed services and returns at once, so that a build can run meanwhile; `wait_for_services` waits.
 start_services() {
     local missing
     mapfile -t missing < <(missing_packages | tr ' ' '\n')
     use_docker=false
     if ((${#missing[@]} > 0)); then
-        if ((EUID != 0)) && docker_answers; then use_docker=true; else ensure_packages "${missing[@]}"; fi
+        if ((EUID != 0)) && docker_responds; then use_docker=true; else ensure_packages "${missing[@]}"; fi
     fi
     check_named_services
     rm -f "$instance"/logs/{postgres,redis,rabbitmq}.log "$instance/env"
     if $throwaway; then remove_data; fi
-    # Every connection is a file; the soft limit of a login shell (1,024) is too low for a broker and a test suite together.
+    # The soft limit of open files of a login shell (1,024) is too low for the connections of a broker and a test suite.
     ulimit -S -n "$(ulimit -H -n)" 2>/dev/null || true
     if $use_docker; then
         start_docker_services
@@ -59,12 +59,12 @@ start_services() {
 }
 
 wait_for_services() {
-    if ! $redis_is_named; then wait_for_service Redis redis_answers redis 60; fi
+    if ! $redis_is_named; then wait_for_service Redis redis_responds redis 60; fi
     if ! $postgres_is_named; then
-        wait_for_service PostgreSQL postgres_answers postgres 120
+        wait_for_service PostgreSQL postgres_responds postgres 120
         prepare_postgres
     fi
-    if ! $rabbitmq_is_named; then wait_for_service RabbitMQ rabbitmq_answers rabbitmq 180; fi
+    if ! $rabbitmq_is_named; then wait_for_service RabbitMQ rabbitmq_responds rabbitmq 180; fi
     (umask 077 && service_urls >"$instance/env")
     export_environment
 }
@@ -79,10 +79,10 @@ wait_for_service() { # NAME CONDITION LOG LIMIT_SECONDS
     if ! $use_docker; then awaited=$name; fi
     wait_until "$name to accept connections" "$4" "$condition" || {
         show_log "$log" 15
-        die "$name did not come up" "its whole log is in ${log#"$root/"}"
+        die "$name did not start" "its log is ${log#"$root/"}"
     }
     awaited=''
-    say "$name is ready"
+    info "$name is ready"
 }
 
 service_urls() {
@@ -104,14 +104,14 @@ check_named_services() {
         accepts "$url_host" "$url_port" ||
             die "$name names $url_host:$url_port, where nothing accepts connections" \
                 "start that service, or unset $name to have ./dev start one of its own" 69
-        say "using $name from the environment ($url_host:$url_port)"
+        info "using $name from the environment ($url_host:$url_port)"
     done
     if $postgres_is_named && [[ -z ${DATABASE_OWNER_URL:-} ]]; then
         die "DATABASE_URL is set but DATABASE_OWNER_URL is not: migrations need the owner's login" \
             "set both, or neither to have ./dev start a PostgreSQL of its own" 78
     fi
     if $rabbitmq_is_named && $throwaway && [[ -z ${RABBITMQ_MANAGEMENT_URL:-} ]]; then
-        die "AMQP_URL is set but RABBITMQ_MANAGEMENT_URL is not: tests make virtual hosts through management" \
+        die "AMQP_URL is set but RABBITMQ_MANAGEMENT_URL is not: tests create virtual hosts through the management API" \
             "set both, or neither to have ./dev start a RabbitMQ of its own" 78
     fi
 }
@@ -128,7 +128,7 @@ services_are_running() {
 stop_services() {
     local broker
     broker=$(record_of RabbitMQ)
-    # A broker that is still starting may never hear a TERM. It holds nothing of this run yet, and what was on disk is safe.
+    # A broker that is still starting may ignore TERM. It has no data of this run yet, and data on disk are safe.
     if [[ -n $broker && ! -s $instance/env ]]; then sed -i 's/ TERM$/ KILL/' "$broker"; fi
     stop_processes 15 RabbitMQ Redis PostgreSQL
     stop_processes 5 epmd
@@ -148,12 +148,12 @@ remove_data() {
 
 # ---- the commands -----------------------------------------------------------------------------------------------------------
 
-# ./dev services: brings up the throwaway services and leaves them running, for `cargo test` by hand.
+# ./dev services: starts the throwaway services and leaves them running, for `cargo test` by hand.
 command_services() {
     use_instance "${1:-test}"
-    # Asked before the lock is: a run of tests may hold that for minutes, on these very services.
+    # Checked before the lock is taken: a run of tests on these services may hold it for minutes.
     if [[ -e $instance/kept ]] && services_are_running; then
-        say "running already"
+        info "the services are running already"
         print_env
         return
     fi
@@ -164,7 +164,7 @@ command_services() {
     wait_for_services
     at_exit
     touch "$instance/kept"
-    good "services are up; ./dev down stops them"
+    success "the services are running; ./dev down stops them"
     release_lock
     print_env
 }
@@ -185,7 +185,7 @@ command_down() {
     for argument in "$@"; do
         case $argument in
         --clean) clean=true ;;
-        *) usage_error "down does not know $argument" "./dev down [--clean]" ;;
+        *) usage_error "unknown option $argument" "./dev down [--clean]" ;;
         esac
     done
     for name in up demo test bench chaos fuzz; do
@@ -200,5 +200,5 @@ command_down() {
             rm -rf "$instance"
         fi
     done
-    if $clean; then good 'nothing of this checkout is running; its data are removed'; else good 'nothing of this checkout is running'; fi
+    if $clean; then success 'no process of this checkout is running; its data are removed'; else success 'no process of this checkout is running'; fi
 }

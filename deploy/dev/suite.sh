@@ -1,17 +1,17 @@
 # shellcheck shell=bash
-# ./dev test, ./dev demo, ./dev chaos and ./dev sqlx-prepare: real services of their own, a run, and nothing left afterwards, however it went.
+# ./dev test, ./dev demo, ./dev chaos and ./dev sqlx-prepare: start private services, run, and stop everything afterwards.
 
-# Continuous integration tries what is committed; a developer may just have added a dependency.
+# Continuous integration builds with the committed lock file; a developer may just have added a dependency.
 locked=()
 if [[ -n ${CI:-} ]]; then locked=(--locked); fi
 
-# Services for a run: the ones that `./dev services` has left running are used and stay; others start and end with the run.
+# Services for a run: those of `./dev services` are used and stay; others start and stop with the run.
 services_for_run() { # INSTANCE COMMAND
     use_instance "$1"
     take_lock "$2"
     ensure_tools
     if [[ -e $instance/kept ]] && services_are_running; then
-        say "using the services that ./dev services started"
+        info "using the services of ./dev services"
         services_were_kept=true
         at_exit end_kept_run
     else
@@ -26,7 +26,7 @@ services_for_run_are_up() {
     if $services_were_kept; then export_environment; else wait_for_services; fi
 }
 
-# The last word belongs to whoever ran, so these say nothing.
+# The output ends with that of the run, so these print nothing.
 end_kept_run() {
     local names name
     quiet=true
@@ -48,32 +48,32 @@ command_test() {
     if cargo nextest --version >/dev/null 2>&1; then
         run_nextest "$@" || status=$?
     else
-        say "cargo-nextest is not installed: using cargo test"
+        info "cargo-nextest is not installed: using cargo test"
         run_cargo_test "$@" || status=$?
     fi
     exit "$status"
 }
 
 run_nextest() {
-    # The same cases each time, so that a red run is about the change; another number, or ./dev fuzz, looks further.
+    # The same cases in each run, so that a failure is caused by the change; another seed, or ./dev fuzz, tests other cases.
     export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-20261121}
     local doc_status=0 status=0
-    say "building the programs and their tests"
+    info "building the programs and their tests"
     build_suite || return
     cargo_built nextest run "${locked[@]}" --workspace --all-features --no-run || return
     services_for_run_are_up
     if (($# == 0)); then
-        say "running the documentation's examples"
+        info "running the examples of the documentation"
         cargo_tested test "${locked[@]}" --quiet --workspace --all-features --doc || doc_status=$?
-        if ((doc_status != 0)); then warn "examples in the documentation failed (above)"; fi
+        if ((doc_status != 0)); then warn "examples of the documentation failed, see above"; fi
     fi
-    say "running the tests"
+    info "running the tests"
     cargo_tested nextest run "${locked[@]}" --workspace --all-features "$@" || status=$?
     return $((status != 0 ? status : doc_status))
 }
 
-# Programs and tests in one go: cargo chooses the features of dependencies for both at once. One after the other would
-# build a part of the dependencies twice.
+# Programs and tests in one build: cargo then selects the features of dependencies once. Two builds would build some of them
+# twice.
 build_suite() { cargo_built build "${locked[@]}" --workspace --all-features --bins --tests; }
 
 run_cargo_test() {
@@ -83,12 +83,12 @@ run_cargo_test() {
     cargo_tested test "${locked[@]}" --workspace --all-features --no-fail-fast "$@"
 }
 
-# cargo that runs tests: with the services' addresses, and marked, so that what a killed test leaves behind is found.
+# cargo that runs tests, with the services' addresses and the instance's mark, by which processes of a killed test are found.
 cargo_tested() {
     run_attached tests env --chdir="$root" ARRAKIS_DEV_INSTANCE="$instance run" SQLX_OFFLINE=true CARGO_TARGET_DIR="$root/target" cargo "$@"
 }
 
-# Its data are made on the services of tests, as a test says when they are stale.
+# Uses the services of tests.
 command_sqlx_prepare() {
     local status=0
     services_for_run test sqlx-prepare
@@ -124,7 +124,7 @@ command_chaos() {
             ;;
         esac
     done
-    ((EUID == 0)) || warn "not root: disk-full mounts a file system and minority-partition makes network namespaces; both will fail"
+    ((EUID == 0)) || warn "not root: disk-full mounts a file system and minority-partition creates network namespaces; both will fail"
     services_for_run chaos chaos
     build_binaries false
     services_for_run_are_up
@@ -134,22 +134,22 @@ command_chaos() {
 
 chaos_help() {
     cat <<HELP
-${bold}./dev chaos${plain} NAME…|--all [--without-guard] [--seed N]   faults thrown at everything under load, judged by a ledger
-${bold}./dev chaos${plain} kill-anything --minutes N                 a soak: random processes are killed for so long, then the ledger judges
-${bold}./dev chaos${plain} --list                                    the scenarios, by row of the catalogue
+${bold}./dev chaos${plain} NAME…|--all [--without-guard] [--seed N]   injects faults into the platform under load; a ledger judges
+${bold}./dev chaos${plain} kill-anything --minutes N                 a soak test: kills random processes for N minutes
+${bold}./dev chaos${plain} --list                                    lists the scenarios by fault number
 
-  NAME             a scenario by name, or a row of the catalogue by number; several may be given
-  --all            every scenario; a row without one counts as failed
-  --without-guard  takes away what protects against each fault, and wants the scenario red
-  --seed N         draws the schedule of the load; the same seed gives the same (default 1)
-  --minutes N      how long kill-anything goes on (default: nine seconds); it reports once a minute and ends by itself
+  NAME             a scenario by name or by fault number; several may be given
+  --all            every scenario; a fault without one counts as failed
+  --without-guard  disables the guard of each scenario and expects it to fail
+  --seed N         seed of the load's schedule (default 1)
+  --minutes N      length of kill-anything (default: nine seconds); it reports once a minute
 
-The result is a table, and target/chaos/latest.json; logs of what failed are in target/chaos/logs. It ends with 1 when a scenario
-did not come out as wanted, and the last line names it. docs/faults.md explains.
+The result is a table, and target/chaos/latest.json; logs of failed scenarios are in target/chaos/logs. The exit code is 1 when a scenario
+did not have the expected result; the last line names it. See docs/faults.md.
 HELP
 }
 
-# Whether the program that lists them was built from the scenarios that there are.
+# Whether the built program has the present scenarios.
 chaos_list_is_current() {
     local built=$root/target/debug/loadtests
     [[ -x $built && -z $(find "$root/loadtests/src/chaos" -name '*.rs' -newer "$built" -print -quit) ]]

@@ -1,4 +1,4 @@
-//! Drives the whole platform from outside: seeds it, plays a demo, throws faults at it; later load and soak runs.
+//! Drives the whole platform from outside: seed, demo, fault injection (`chaos`) and benchmark.
 
 pub mod bench;
 pub mod chaos;

@@ -21,7 +21,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Puts a believable community into Postgres and the emulator.
+    /// Seeds Postgres and the emulator with two communities.
     Seed {
         /// Address of the emulator's control API, such as `http://127.0.0.1:9400`.
         #[arg(long)]
@@ -30,38 +30,38 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
-    /// Measures speed against thresholds and against the ceiling of the same run. Needs the services that `./dev bench` brings up.
+    /// Measures performance against thresholds and against the ceiling of the same run. Needs the services of `./dev bench`.
     Bench {
-        /// What is measured.
+        /// The measurements to run.
         #[arg(long, value_enum, default_value_t)]
         profile: bench::Profile,
-        /// Decides what is random.
+        /// Seed of the random choices.
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// Where the result is written.
+        /// Path of the result file.
         #[arg(long, default_value = "target/bench/latest.json")]
         result: PathBuf,
-        /// Results of releases, to compare with.
+        /// Folder of earlier releases' results, for the comparison.
         #[arg(long, default_value = "loadtests/baselines")]
         baselines: PathBuf,
         /// Keeps this result as the baseline of its profile.
         #[arg(long)]
         keep: bool,
     },
-    /// Plays a scripted hour of a community and checks every answer. Needs the services that `./dev demo` brings up.
+    /// Plays a scripted demo of a community and checks every reply. Needs the services of `./dev demo`.
     Demo {
         /// The same seed gives the same community.
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
-    /// Takes all that comes into these queues of the broker that `AMQP_URL` names: a part of the bench, in a process of its own.
+    /// Consumes and discards all messages of these queues of the broker in `AMQP_URL`. The bench starts this as a process of its own.
     #[command(hide = true)]
-    Take {
-        /// Their names.
+    Drain {
+        /// Names of the queues.
         #[arg(required = true)]
         queues: Vec<String>,
     },
-    /// Throws faults at a platform under load and has a ledger judge. Needs the services that `./dev chaos` brings up.
+    /// Injects faults into a platform under load; a ledger judges the results. Needs the services of `./dev chaos`.
     Chaos(chaos::Arguments),
 }
 
@@ -112,10 +112,10 @@ async fn run(command: Command) -> anyhow::Result<bool> {
             Box::pin(bench::run(options)).await
         }
         Command::Demo { seed } => Box::pin(demo::run(seed)).await,
-        Command::Take { queues } => {
+        Command::Drain { queues } => {
             let url = std::env::var("AMQP_URL")
                 .context("AMQP_URL is not set; example: amqp://guest:guest@127.0.0.1:5672/%2f")?;
-            bench::taker::run(&url, &queues).await.map(|()| true)
+            bench::drain::run(&url, &queues).await.map(|()| true)
         }
         Command::Chaos(arguments) => Box::pin(chaos::command(arguments)).await,
     }

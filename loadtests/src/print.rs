@@ -1,26 +1,26 @@
-//! What the command line prints.
+//! Output of the command line.
 //!
-//! A reader that has gone (`| head -3`) is not an error: the command does its work, and its exit code says how that went. Any
-//! other failure to write, such as a full disk behind `> file`, is remembered and makes the exit code 1.
+//! A closed pipe (`| head -3`) is not an error: the command completes, and its exit code is that of its work. Any other failed
+//! write, such as to a full disk behind `> file`, makes the exit code 1.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static FAILED: AtomicBool = AtomicBool::new(false);
 
-/// One line of results, to standard output.
+/// Writes a line of results to standard output.
 pub fn line(text: &str) {
     let mut stdout = io::stdout().lock();
     judge(writeln!(stdout, "{text}").and_then(|()| stdout.flush()));
 }
 
-/// One line for a person, to standard error.
+/// Writes a line for a person to standard error.
 pub fn note(text: &str) {
-    // There is nowhere left to report a failure.
+    // A failure here cannot be reported anywhere.
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Whether results could not be written.
+/// Whether a write of results has failed.
 pub fn failed() -> bool {
     FAILED.load(Ordering::Relaxed)
 }

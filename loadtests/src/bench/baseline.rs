@@ -1,33 +1,33 @@
-//! The result of a release, kept in the repository, and how the next one compares.
+//! The kept result of a release (the baseline of a profile), and the comparison of a run with it.
 //!
-//! Another day's machine is another machine: rates are compared as shares of the run's own ceiling, CPU as multiples of what
-//! the bare publisher cost in the same run. Latencies are judged by their thresholds and only told here.
+//! Machines differ from day to day, so rates are compared as shares of the run's own ceiling, and CPU as multiples of the bare
+//! publisher's CPU in the same run. Latencies have thresholds and are not compared.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use super::report::{Report, Written};
+use super::report::{Report, ReportData};
 use super::{Figure, Profile};
 
-/// How much worse a ratio may be before it counts: runs of the same build on the same machine differ by up to a tenth.
+/// Relative change of a ratio above which it is a regression. Runs of the same build on the same machine differ by up to a tenth.
 const TOLERANCE: f64 = 0.25;
 
-/// How a run compares.
+/// The comparison of a run with its baseline.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Comparison {
-    /// What became worse beyond the tolerance.
+    /// Figures that are worse than the baseline by more than the tolerance.
     pub regressions: Vec<String>,
-    /// What a reader should know.
+    /// Further remarks on the comparison.
     pub notes: Vec<String>,
 }
 
-/// Where the baseline of a profile is kept.
+/// Path of a profile's baseline file.
 pub(super) fn path(folder: &Path, profile: Profile) -> PathBuf {
     folder.join(format!("{}.json", profile.name()))
 }
 
-/// Compares with the baseline, if there is one.
+/// Compares the report with the baseline file, if the file exists.
 pub(super) fn compare(report: &Report, baseline: &Path) -> anyhow::Result<Comparison> {
     if !baseline.exists() {
         return Ok(Comparison {
@@ -38,16 +38,12 @@ pub(super) fn compare(report: &Report, baseline: &Path) -> anyhow::Result<Compar
         });
     }
     let text = std::fs::read_to_string(baseline).with_context(|| format!("reading {}", baseline.display()))?;
-    let earlier: Written = serde_json::from_str(&text).with_context(|| {
-        format!(
-            "{} is not a report of this version; --keep replaces it",
-            baseline.display()
-        )
-    })?;
+    let earlier: ReportData = serde_json::from_str(&text)
+        .with_context(|| format!("{} has another report format; --keep replaces it", baseline.display()))?;
     Ok(between(&earlier, &report.written))
 }
 
-fn between(earlier: &Written, now: &Written) -> Comparison {
+fn between(earlier: &ReportData, now: &ReportData) -> Comparison {
     let mut comparison = Comparison {
         notes: vec![format!(
             "compared with commit {} by ratios to the ceiling",
@@ -57,7 +53,7 @@ fn between(earlier: &Written, now: &Written) -> Comparison {
     };
     if earlier.machine.build != now.machine.build {
         comparison.notes.push(format!(
-            "the baseline is a {} build and this is a {} build: not compared",
+            "the baseline is a {} build and this run is a {} build: not compared",
             earlier.machine.build, now.machine.build
         ));
         return comparison;
@@ -69,7 +65,7 @@ fn between(earlier: &Written, now: &Written) -> Comparison {
         let (Some(before), Some(after)) = (ratio(before, earlier), ratio(figure, now)) else {
             continue;
         };
-        // A ratio of more CPU or memory is worse, one of more throughput is better.
+        // More CPU or memory is worse, more throughput is better.
         let worse = if figure.unit == "/s" {
             before / after
         } else {
@@ -86,8 +82,8 @@ fn between(earlier: &Written, now: &Written) -> Comparison {
     comparison
 }
 
-/// A figure in terms of its run's ceiling; `None` for one that has no such terms.
-fn ratio(figure: &Figure, run: &Written) -> Option<f64> {
+/// A figure relative to its run's ceiling; `None` for a unit that is not compared.
+fn ratio(figure: &Figure, run: &ReportData) -> Option<f64> {
     let ratio = match figure.unit.as_str() {
         "/s" => figure.value / run.ceiling.per_second,
         "µs/event" => figure.value / run.ceiling.publisher_us,
@@ -103,8 +99,8 @@ mod tests {
     use super::*;
     use crate::bench::{Bound, Ceiling, Machine};
 
-    fn run(publisher_us: f64, figures: &[(&str, f64, &str)]) -> Written {
-        Written {
+    fn run(publisher_us: f64, figures: &[(&str, f64, &str)]) -> ReportData {
+        ReportData {
             profile: "ingest".to_owned(),
             seed: 1,
             machine: Machine {
@@ -129,7 +125,7 @@ mod tests {
             expired: 0,
             figures: figures
                 .iter()
-                .map(|(name, value, unit)| Figure::new(name, *value, unit, Bound::Told))
+                .map(|(name, value, unit)| Figure::new(name, *value, unit, Bound::Reported))
                 .collect(),
             notes: Vec::new(),
             sections: Vec::new(),
@@ -137,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slower_machine_is_no_regression_and_more_cpu_on_the_same_is() {
+    fn slower_machine_is_no_regression_and_more_cpu_is() {
         let before = run(
             30.0,
             &[("cpu", 60.0, "µs/event"), ("rate", 9_000.0, "/s"), ("p99", 3.0, "ms")],

@@ -1,7 +1,7 @@
-//! What the broker can take on this machine at best: a bare publisher of the very same messages.
+//! The broker's highest throughput on this machine: a bare publisher of the messages that the ingestor publishes.
 //!
-//! The messages are taken from the queues that the ingestor has just put them into: same sizes, same headers, same routing
-//! keys, persistent, mandatory, confirmed, as many channels as there are shards and as many unconfirmed at once on each.
+//! The messages are read from the queues that the ingestor published to a moment before: same sizes, headers and routing keys,
+//! persistent, mandatory, confirmed, on one channel per shard with the same window of unconfirmed messages.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,32 +19,32 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::processes::{Watch, own_cpu_s};
+use super::processes::{ProcessMonitor, own_cpu_s};
 
-/// Before it is measured.
+/// Publishing time before the measurement begins.
 const WARM_UP: Duration = Duration::from_secs(1);
 
 /// The measured ceiling.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ceiling {
-    /// Confirmed messages a second.
+    /// Confirmed messages per second.
     pub per_second: f64,
-    /// CPU of the bare publisher for a message.
+    /// CPU time of the bare publisher per message, in microseconds.
     pub publisher_us: f64,
-    /// CPU of the broker for a message.
+    /// CPU time of the broker per message, in microseconds.
     pub broker_us: f64,
-    /// Mean body.
+    /// Mean size of a body.
     pub message_bytes: u64,
-    /// Unconfirmed at once on a channel.
+    /// Unconfirmed messages per channel.
     pub window: usize,
-    /// Channels.
+    /// Number of channels.
     pub channels: usize,
-    /// How long it was measured.
+    /// Length of the measurement.
     pub seconds: f64,
 }
 
 impl Ceiling {
-    /// What makes it no ceiling at all.
+    /// Why this is not a valid ceiling; `None` for a valid one.
     pub fn problem(&self) -> Option<String> {
         let sound = [self.per_second, self.publisher_us, self.broker_us, self.seconds]
             .iter()
@@ -53,38 +53,38 @@ impl Ceiling {
     }
 }
 
-/// A message as the ingestor published it.
+/// A message that the ingestor published.
 #[derive(Debug, Clone)]
-pub(super) struct Sample {
+pub(super) struct SampleMessage {
     exchange: String,
     routing_key: String,
     properties: BasicProperties,
     body: Vec<u8>,
 }
 
-/// A plain connection to a vhost, for what the bench itself does there.
+/// An AMQP connection of the bench itself.
 #[derive(Debug)]
-pub(super) struct Plain {
+pub(super) struct BenchConnection {
     connection: Connection,
     channel: Channel,
 }
 
-impl Plain {
+impl BenchConnection {
     pub(super) async fn open(url: &str) -> anyhow::Result<Self> {
         let connection = Connection::connect(url, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
         Ok(Self { connection, channel })
     }
 
-    /// Takes up to so many messages out of a queue.
-    pub(super) async fn take(&self, queue: &str, most: usize) -> anyhow::Result<Vec<Sample>> {
+    /// Reads and acknowledges at most this many messages of a queue.
+    pub(super) async fn take(&self, queue: &str, most: usize) -> anyhow::Result<Vec<SampleMessage>> {
         let mut samples = Vec::new();
         while samples.len() < most {
             let options = BasicGetOptions { no_ack: true };
             let Some(got) = self.channel.basic_get(queue.into(), options).await? else {
                 break;
             };
-            samples.push(Sample {
+            samples.push(SampleMessage {
                 exchange: got.exchange.to_string(),
                 routing_key: got.routing_key.to_string(),
                 properties: got.properties.clone(),
@@ -94,7 +94,7 @@ impl Plain {
         Ok(samples)
     }
 
-    /// Messages that wait in a queue.
+    /// Number of ready messages in a queue.
     pub(super) async fn depth(&self, queue: &str) -> anyhow::Result<u64> {
         let passive = QueueDeclareOptions {
             passive: true,
@@ -107,7 +107,7 @@ impl Plain {
         Ok(declared.message_count().into())
     }
 
-    /// Throws away what waits in a queue.
+    /// Removes all ready messages of a queue.
     pub(super) async fn purge(&self, queue: &str) -> anyhow::Result<()> {
         self.channel
             .queue_purge(queue.into(), QueuePurgeOptions::default())
@@ -120,10 +120,10 @@ impl Plain {
     }
 }
 
-/// Publishes these messages by turns for as long as asked and measures how fast.
+/// Publishes these messages in rotation for `seconds` and measures the throughput.
 pub(super) async fn measure(
     url: &str,
-    samples: Vec<Sample>,
+    samples: Vec<SampleMessage>,
     channels: usize,
     window: usize,
     seconds: f64,
@@ -148,19 +148,22 @@ pub(super) async fn measure(
         ));
     }
     tokio::time::sleep(WARM_UP).await;
-    let (watch, own) = (Watch::begin(&[])?, own_cpu_s()?);
+    let (monitor, own) = (ProcessMonitor::begin(&[])?, own_cpu_s()?);
     let (began, before) = (Instant::now(), confirmed.load(Ordering::Relaxed));
     tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
     let (took, after) = (began.elapsed().as_secs_f64(), confirmed.load(Ordering::Relaxed));
-    let (used, own) = (watch.end()?, own_cpu_s()? - own);
+    let (used, own) = (monitor.end()?, own_cpu_s()? - own);
     stop.cancel();
     while let Some(ended) = publishers.join_next().await {
-        ended.context("the bare publisher broke off")??;
+        ended.context("a task of the bare publisher panicked")??;
     }
     let _ = connection.close(200, "done".into()).await;
     #[expect(clippy::cast_precision_loss, reason = "counts of messages")]
     let count = (after - before).max(1) as f64;
-    let broker = used.get("rabbitmq").context("the broker was not watched")?.cpu_s;
+    let broker = used
+        .get("rabbitmq")
+        .context("the broker's process was not monitored")?
+        .cpu_s;
     Ok(Ceiling {
         per_second: count / took,
         publisher_us: own * 1e6 / count,
@@ -174,7 +177,7 @@ pub(super) async fn measure(
 
 async fn publish(
     channel: Channel,
-    samples: Arc<Vec<Sample>>,
+    samples: Arc<Vec<SampleMessage>>,
     first: usize,
     window: usize,
     confirmed: Arc<AtomicU64>,
@@ -211,25 +214,25 @@ async fn publish(
     Ok(())
 }
 
-/// What a bare publisher needs at a rate that is no effort.
+/// Latency and CPU of a bare publisher at a fixed rate below saturation.
 #[derive(Debug)]
-pub(super) struct Floor {
-    /// From sending to the confirmation, sorted.
+pub(super) struct PacedFigures {
+    /// Time from publish to confirm of each message, sorted.
     pub(super) times: Vec<Duration>,
-    /// CPU of the publisher for a message.
+    /// CPU time of the publisher per message, in microseconds.
     pub(super) publisher_us: f64,
 }
 
-/// What a confirmation takes at a rate that is no effort, and what it costs: nobody who waits for confirmations of these
-/// messages is faster. The sending is as that of a load (independent arrivals, spread over the channels), on one thread, as
-/// the ingestor's.
-pub(super) async fn floor(
+/// Measures the bare publisher at a fixed rate: the lowest latency and CPU time that a publisher of these messages with confirms
+/// can have. Arrivals are independent and spread over the channels, as in a load; everything runs on one thread, as in the
+/// ingestor.
+pub(super) async fn measure_paced(
     url: &str,
-    samples: Vec<Sample>,
+    samples: Vec<SampleMessage>,
     channels: usize,
     rate: f64,
     seconds: f64,
-) -> anyhow::Result<Floor> {
+) -> anyhow::Result<PacedFigures> {
     ensure!(!samples.is_empty(), "there are no messages to publish");
     let url = url.to_owned();
     let on_one_thread = move || {
@@ -238,10 +241,16 @@ pub(super) async fn floor(
     };
     tokio::task::spawn_blocking(on_one_thread)
         .await
-        .context("the paced publisher broke off")?
+        .context("the thread of the paced publisher panicked")?
 }
 
-async fn bare(url: &str, samples: Vec<Sample>, channels: usize, rate: f64, seconds: f64) -> anyhow::Result<Floor> {
+async fn bare(
+    url: &str,
+    samples: Vec<SampleMessage>,
+    channels: usize,
+    rate: f64,
+    seconds: f64,
+) -> anyhow::Result<PacedFigures> {
     let samples = Arc::new(samples);
     let connection = Connection::connect(url, ConnectionProperties::default()).await?;
     let mut publishers = tokio::task::JoinSet::new();
@@ -255,7 +264,7 @@ async fn bare(url: &str, samples: Vec<Sample>, channels: usize, rate: f64, secon
     }
     let (mut times, mut published) = (Vec::new(), 0);
     while let Some(ended) = publishers.join_next().await {
-        let one = ended.context("the paced publisher broke off")??;
+        let one = ended.context("a task of the paced publisher panicked")??;
         times.extend(one.times);
         published += one.published;
     }
@@ -263,34 +272,34 @@ async fn bare(url: &str, samples: Vec<Sample>, channels: usize, rate: f64, secon
     let _ = connection.close(200, "done".into()).await;
     ensure!(!times.is_empty(), "the paced publisher published nothing");
     times.sort_unstable();
-    Ok(Floor {
+    Ok(PacedFigures {
         times,
         publisher_us: own * 1e6 / f64::from(published),
     })
 }
 
 #[derive(Debug, Default)]
-struct Paced {
-    /// After the warm-up.
+struct PacedSamples {
+    /// Times of the messages after the warm-up.
     times: Vec<Duration>,
-    /// In all.
+    /// Number of all messages.
     published: u32,
 }
 
 async fn paced(
     channel: Channel,
-    samples: Arc<Vec<Sample>>,
+    samples: Arc<Vec<SampleMessage>>,
     n: usize,
     mean_s: f64,
     seconds: f64,
-) -> anyhow::Result<Paced> {
+) -> anyhow::Result<PacedSamples> {
     let options = BasicPublishOptions {
         mandatory: true,
         ..BasicPublishOptions::default()
     };
     let mut random = rand::rngs::ChaCha8Rng::seed_from_u64(n as u64);
-    let mut turn = samples.iter().cycle().skip(n * samples.len() / 4);
-    let (mut waiting, mut paced) = (FuturesUnordered::new(), Paced::default());
+    let mut rotation = samples.iter().cycle().skip(n * samples.len() / 4);
+    let (mut waiting, mut paced) = (FuturesUnordered::new(), PacedSamples::default());
     let began = tokio::time::Instant::now();
     let (warm, ends) = (began + WARM_UP, began + WARM_UP + Duration::from_secs_f64(seconds));
     let mut next = began;
@@ -305,7 +314,7 @@ async fn paced(
             }
             () = tokio::time::sleep_until(next), if next < ends => {
                 next += Duration::from_secs_f64(-mean_s * (1.0 - random.random::<f64>()).ln());
-                let sample = turn.next().context("messages go round")?;
+                let sample = rotation.next().context("no sample message")?;
                 let sent = tokio::time::Instant::now();
                 let confirm = channel
                     .basic_publish(
@@ -328,7 +337,7 @@ async fn is_confirmed(confirm: impl Future<Output = lapin::Result<Confirmation>>
     let answer = confirm.await?;
     ensure!(
         matches!(answer, Confirmation::Ack(None)),
-        "the broker did not take a message: {answer:?}"
+        "the broker did not confirm a message: {answer:?}"
     );
     Ok(())
 }

@@ -1,45 +1,45 @@
-//! A figure with what it must be.
+//! A measured figure and its threshold.
 
 use serde::{Deserialize, Serialize};
 
-/// What a figure must be.
+/// The threshold of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bound {
-    /// Below this.
+    /// The value must be below this.
     Below(f64),
-    /// At least this.
+    /// The value must be at least this.
     AtLeast(f64),
-    /// It is told, not judged.
-    Told,
+    /// No threshold: the value is only reported.
+    Reported,
 }
 
 impl Bound {
-    /// Whether a value keeps it. What is not a number keeps nothing.
+    /// Whether a value satisfies the threshold. NaN satisfies none.
     pub fn holds(self, value: f64) -> bool {
         match self {
             Self::Below(most) => value < most,
             Self::AtLeast(least) => value >= least,
-            Self::Told => value.is_finite(),
+            Self::Reported => value.is_finite(),
         }
     }
 }
 
-/// One figure.
+/// One measured figure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
-    /// What it is; the same from release to release.
+    /// Name; baselines are compared by it.
     pub name: String,
-    /// What was measured.
+    /// The measured value.
     pub value: f64,
-    /// e.g. `ms`, `µs`, `%`.
+    /// Unit, for example `ms`, `µs`, `%`.
     pub unit: String,
-    /// What it must be.
+    /// The threshold.
     pub bound: Bound,
 }
 
 impl Figure {
-    /// A figure.
+    /// Creates a figure.
     pub fn new(name: &str, value: f64, unit: &str, bound: Bound) -> Self {
         Self {
             name: name.to_owned(),
@@ -49,17 +49,17 @@ impl Figure {
         }
     }
 
-    /// Whether it is as it must be.
+    /// Whether the value satisfies the threshold.
     pub fn holds(&self) -> bool {
         self.bound.holds(self.value)
     }
 
-    /// The bound in words.
+    /// The threshold as text; empty without one.
     pub fn target(&self) -> String {
         match self.bound {
             Bound::Below(most) => format!("< {most} {}", self.unit),
             Bound::AtLeast(least) => format!("≥ {least} {}", self.unit),
-            Bound::Told => String::new(),
+            Bound::Reported => String::new(),
         }
     }
 }
@@ -69,10 +69,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bound_is_kept_or_missed() {
+    fn bound_holds_only_on_its_side() {
         assert!(Bound::Below(5.0).holds(4.9) && !Bound::Below(5.0).holds(5.0));
         assert!(Bound::AtLeast(90.0).holds(90.0) && !Bound::AtLeast(90.0).holds(89.9));
-        for bound in [Bound::Below(5.0), Bound::AtLeast(5.0), Bound::Told] {
+        for bound in [Bound::Below(5.0), Bound::AtLeast(5.0), Bound::Reported] {
             assert!(!bound.holds(f64::NAN), "{bound:?}");
         }
     }

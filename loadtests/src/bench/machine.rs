@@ -1,4 +1,4 @@
-//! What it was measured on.
+//! Description of the machine that a run was measured on.
 
 use std::fs;
 
@@ -8,24 +8,24 @@ use serde_json::Value;
 /// The machine and the servers on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
-    /// As the kernel names it.
+    /// Processor model as in `/proc/cpuinfo`.
     pub processor: String,
-    /// Cores that may be used; all processes of a run share them.
+    /// Usable cores; all processes of a run share them.
     pub cores: usize,
-    /// Of the machine.
+    /// Memory of the machine.
     pub memory_mib: u64,
-    /// Release.
+    /// Kernel release.
     pub kernel: String,
-    /// Version of the broker.
+    /// RabbitMQ's version.
     pub rabbitmq: String,
-    /// `debug` or `release`: of what was measured.
+    /// Build profile of the measured binaries: `debug` or `release`.
     pub build: String,
-    /// Commit, where the checkout tells.
+    /// Git commit; `unknown` where `BENCH_COMMIT` is not set.
     pub commit: String,
 }
 
 impl Machine {
-    /// Looks around. What cannot be found out is said to be unknown.
+    /// Reads the description. A value that cannot be read is `unknown`.
     pub async fn describe() -> Self {
         let field = |path: &str, key: &str| {
             let text = fs::read_to_string(path).unwrap_or_default();

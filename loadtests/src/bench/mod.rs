@@ -1,26 +1,26 @@
-//! Speed, measured honestly: open-loop load, latency from the intended moment, the ceiling of the same run beside it.
+//! The benchmark: open-loop load, latency from the intended moment, and the ceiling of the same run for comparison.
 //!
-//! Owns what is measured and how it is judged and reported. `site` is a platform of release binaries, `processes` what each
-//! process used, `scrape` what a service says of itself where only it can know, `ceiling` the bare publisher, `taker` who takes
-//! messages where no worker runs, `figures` the targets, `rounds` the middle of several stretches, `report` the table and the
-//! JSON, `baseline` the comparison with an earlier release. Refuses a report without ceiling, without CPU of each process, or
-//! without the count of what expired: [`Report::assemble`] takes no less.
+//! `platform` starts release binaries, `processes` measures CPU and memory of each process, `scrape` reads services' metrics,
+//! `ceiling` is the bare publisher, `drain` consumes messages where no worker runs, `figures` holds thresholds, `rounds` takes the
+//! median of several rounds, `report` writes the table and the JSON, `baseline` compares with an earlier release.
+//! [`Report::assemble`] refuses a report without a ceiling, without the CPU of each process, or without the number of expired
+//! interactions.
 //!
-//! To add a profile: a file in `profiles` with a function from [`Bench`] to sections and figures, and its line in
+//! To add a profile: a file in `profiles` with a function that adds sections and figures to a [`Bench`], and a variant of
 //! [`Profile`].
 
 mod baseline;
 mod ceiling;
+pub mod drain;
 mod figures;
 mod machine;
+mod platform;
 mod processes;
 mod profiles;
 mod report;
 mod rounds;
 mod scrape;
 mod section;
-mod site;
-pub mod taker;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,45 +31,45 @@ pub use baseline::Comparison;
 pub use ceiling::Ceiling;
 pub use figures::{Bound, Figure};
 pub use machine::Machine;
-pub use processes::{Usage, Watch};
+pub use platform::{BenchPlatform, BenchPlatformOptions};
+pub use processes::{ProcessMonitor, Usage};
 pub use profiles::Profile;
 pub use report::Report;
 pub use scrape::Scrape;
 pub use section::{LoadSummary, Section};
-pub use site::{Site, SiteOptions};
 
-/// How a run is asked for.
+/// Arguments of a run.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// What is measured.
     pub profile: Profile,
-    /// Decides what is random.
+    /// Seed of the random choices.
     pub seed: u64,
-    /// Where the result is written.
+    /// Path of the result file.
     pub result: PathBuf,
-    /// Results of releases; the one of this profile is compared with.
+    /// Folder of the baselines.
     pub baselines: PathBuf,
-    /// Keeps this result as the baseline of its profile.
+    /// Whether to keep this result as the baseline of its profile.
     pub keep: bool,
 }
 
-/// A run under way: what profiles measure with, and what they have found.
+/// A run in progress: its options and the results so far.
 #[derive(Debug)]
 pub struct Bench {
-    /// How it was asked for.
+    /// Arguments of the run.
     pub options: Options,
     /// Sections so far.
     pub sections: Vec<Section>,
     /// Figures so far.
     pub figures: Vec<Figure>,
-    /// The ceiling, once it is known.
+    /// The ceiling, once it is measured.
     pub ceiling: Option<Ceiling>,
-    /// What a reader should know.
+    /// Remarks for the report.
     pub notes: Vec<String>,
 }
 
 impl Bench {
-    /// A run that has found nothing yet.
+    /// A run without results.
     pub fn new(options: Options) -> Self {
         Self {
             options,
@@ -85,28 +85,28 @@ impl Bench {
         self.figures.push(Figure::new(name, value, unit, bound));
     }
 
-    /// Says what goes on.
-    pub fn say(&self, text: &str) {
-        report::say(text);
+    /// Prints a line about progress.
+    pub fn progress(&self, text: &str) {
+        report::print(text);
     }
 }
 
-/// Measures, reports, compares; whether every threshold was met.
+/// Measures, reports and compares. Returns whether every threshold was met and nothing regressed.
 ///
 /// # Errors
-/// When something does not start, a measurement fails, or the report would be invalid.
+/// When a process does not start, a measurement fails, or the report would be invalid.
 pub async fn run(options: Options) -> anyhow::Result<bool> {
     let machine = Machine::describe().await;
     let began = std::time::Instant::now();
     let mut bench = Bench::new(options);
-    for (name, value) in site::experiments() {
-        bench
-            .notes
-            .push(format!("tried with {name}={value}, which is not how production runs"));
-    }
-    for (name, share) in processes::strangers().await {
+    for (name, value) in platform::experiments() {
         bench.notes.push(format!(
-            "before the run began, {name} used {share:.0} % of a core: what shares the machine is part of the figures"
+            "setting of this run: {name}={value} (production uses the default)"
+        ));
+    }
+    for (name, share) in processes::busy_processes().await {
+        bench.notes.push(format!(
+            "before the run, process {name} used {share:.0} % of a core, which affects the figures"
         ));
     }
     Box::pin(bench.options.profile.measure(&mut bench)).await?;
@@ -131,5 +131,5 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }
 
-/// How long services may take to become quiet after a load.
+/// Time limit for the services to become idle after a load.
 pub(crate) const SETTLE: Duration = Duration::from_secs(20);

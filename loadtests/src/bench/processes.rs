@@ -1,7 +1,7 @@
-//! What each process used: CPU and resident memory, from `/proc`.
+//! CPU time and resident memory of each process, from `/proc`.
 //!
-//! A server is known by the port that it listens on. PostgreSQL is all of its processes together: their CPU, those that have
-//! ended included, and their memory, what they share counted once.
+//! A server process is found by the port that it listens on. PostgreSQL is counted as all of its processes together: their CPU
+//! time, including ended ones, and their memory, with shared memory counted once.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,73 +15,73 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use url::Url;
 
-/// How often memory is looked at.
-const LOOK: Duration = Duration::from_millis(200);
-/// Ticks of a second in `/proc/*/stat`; 100 on every Linux that we run on (`getconf CLK_TCK`).
+/// Interval of the memory samples.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(200);
+/// Clock ticks per second in `/proc/*/stat`; 100 on every supported Linux (`getconf CLK_TCK`).
 const TICKS: f64 = 100.0;
 
 /// What a process used in a section.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
-    /// User and system.
+    /// User and system time.
     pub cpu_s: f64,
-    /// Most resident memory that was seen.
+    /// Highest sampled resident memory.
     pub resident_peak_bytes: u64,
     /// Resident memory at the end.
     pub resident_bytes: u64,
 }
 
-/// A process that is watched, or a family of them.
+/// A monitored process, or a process with its children.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Watched {
+struct MonitoredProcess {
     name: String,
     pid: u32,
     family: bool,
 }
 
-/// Watches processes until it is asked for what they used.
+/// Samples processes until [`ProcessMonitor::end`].
 #[derive(Debug)]
-pub struct Watch {
-    watched: Vec<Watched>,
+pub struct ProcessMonitor {
+    processes: Vec<MonitoredProcess>,
     before: BTreeMap<String, f64>,
     peaks: Arc<Mutex<BTreeMap<String, u64>>>,
     task: JoinHandle<()>,
 }
 
-impl Watch {
-    /// Begins with these processes and the servers that the environment names.
+impl ProcessMonitor {
+    /// Starts with these processes and the servers that the environment names.
     ///
     /// # Errors
-    /// When a server or a process cannot be found.
+    /// When the process of a server cannot be found.
     pub fn begin(processes: &[(String, u32)]) -> anyhow::Result<Self> {
-        let mut watched = servers()?;
-        watched.extend(processes.iter().map(|(name, pid)| Watched {
+        let mut monitored = servers()?;
+        monitored.extend(processes.iter().map(|(name, pid)| MonitoredProcess {
             name: name.clone(),
             pid: *pid,
             family: false,
         }));
         let mut before = BTreeMap::new();
-        for process in &watched {
+        for process in &monitored {
             *before.entry(process.name.clone()).or_default() += process.cpu_s()?;
         }
         let peaks: Arc<Mutex<BTreeMap<String, u64>>> = Arc::default();
-        let task = tokio::spawn(look(watched.clone(), Arc::clone(&peaks)));
+        let task = tokio::spawn(sample_memory(monitored.clone(), Arc::clone(&peaks)));
         Ok(Self {
-            watched,
+            processes: monitored,
             before,
             peaks,
             task,
         })
     }
 
-    /// What each used since the beginning, by name.
+    /// Usage of each process since the start, by name.
     ///
     /// # Errors
-    /// When one has ended meanwhile.
+    /// When a process has ended meanwhile.
     pub fn end(self) -> anyhow::Result<BTreeMap<String, Usage>> {
         self.task.abort();
         let mut usage: BTreeMap<String, Usage> = BTreeMap::new();
-        for process in &self.watched {
+        for process in &self.processes {
             let (cpu_s, resident) = (process.cpu_s()?, process.resident()?);
             let entry = usage.entry(process.name.clone()).or_insert(Usage {
                 cpu_s: -self.before.get(&process.name).copied().unwrap_or_default(),
@@ -100,16 +100,16 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for ProcessMonitor {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-async fn look(watched: Vec<Watched>, peaks: Arc<Mutex<BTreeMap<String, u64>>>) {
+async fn sample_memory(processes: Vec<MonitoredProcess>, peaks: Arc<Mutex<BTreeMap<String, u64>>>) {
     loop {
         let mut now: BTreeMap<&str, u64> = BTreeMap::new();
-        for process in &watched {
+        for process in &processes {
             *now.entry(&process.name).or_default() += process.resident().unwrap_or_default();
         }
         if let Ok(mut peaks) = peaks.lock() {
@@ -118,11 +118,11 @@ async fn look(watched: Vec<Watched>, peaks: Arc<Mutex<BTreeMap<String, u64>>>) {
                 *peak = (*peak).max(resident);
             }
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(SAMPLE_INTERVAL).await;
     }
 }
 
-impl Watched {
+impl MonitoredProcess {
     fn cpu_s(&self) -> anyhow::Result<f64> {
         let mut ticks = ticks(self.pid, self.family).with_context(|| format!("{} has ended", self.name))?;
         if self.family {
@@ -149,12 +149,12 @@ impl Watched {
     }
 }
 
-/// CPU time so far of this very process, seconds.
+/// CPU time of this process so far, in seconds.
 ///
 /// # Errors
-/// Without `/proc`.
+/// When `/proc` cannot be read.
 pub(super) fn own_cpu_s() -> anyhow::Result<f64> {
-    let own = Watched {
+    let own = MonitoredProcess {
         name: "loadtests".to_owned(),
         pid: std::process::id(),
         family: false,
@@ -162,10 +162,10 @@ pub(super) fn own_cpu_s() -> anyhow::Result<f64> {
     own.cpu_s()
 }
 
-/// User and system ticks; those of children that were waited for, too, where asked.
+/// User and system ticks, with `with_ended` also those of ended children.
 fn ticks(pid: u32, with_ended: bool) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may hold anything.
+    // The process name, in parentheses, may contain spaces.
     let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
     let field = |n: usize| fields.get(n)?.parse::<u64>().ok();
     let own = field(11)? + field(12)?;
@@ -194,9 +194,9 @@ fn memory(pid: u32) -> Option<Memory> {
     })
 }
 
-/// Processes that use the machine before anything is measured: name and percent of a core over two seconds, from 3 % up, the
-/// largest first. What an earlier run has left disturbs every figure, and nothing else would tell of it.
-pub(super) async fn strangers() -> Vec<(String, f64)> {
+/// Processes that use CPU before the measurement: name and percent of a core over two seconds, from 3 % up, the largest first.
+/// Such a process, for example one that an earlier run left behind, distorts every figure.
+pub(super) async fn busy_processes() -> Vec<(String, f64)> {
     const OBSERVED: Duration = Duration::from_secs(2);
     let all = || -> BTreeMap<u32, u64> {
         let of = |pid| Some((pid, ticks(pid, false)?));
@@ -218,10 +218,10 @@ pub(super) async fn strangers() -> Vec<(String, f64)> {
     found
 }
 
-/// The most resident memory that a process has ever had, as the kernel keeps it.
+/// The highest resident memory that a process has had, as the kernel records it.
 ///
 /// # Errors
-/// When it has ended.
+/// When the process has ended.
 pub(super) fn high_water_bytes(pid: u32) -> anyhow::Result<u64> {
     let status =
         fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("process {pid} has ended"))?;
@@ -250,14 +250,14 @@ fn processes() -> impl Iterator<Item = u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-fn servers() -> anyhow::Result<Vec<Watched>> {
+fn servers() -> anyhow::Result<Vec<MonitoredProcess>> {
     let server = |name: &str, variable: &str, port: u16, family: bool| {
         let url = std::env::var(variable).with_context(|| format!("{variable} is not set; run ./dev bench"))?;
         let port = Url::parse(&url)?.port().unwrap_or(port);
         let pid = listener(port).with_context(|| {
-            format!("no process that this user may see listens on port {port}, so the CPU of {name} cannot be told")
+            format!("no process visible to this user listens on port {port}: the CPU time of {name} cannot be measured")
         })?;
-        anyhow::Ok(Watched {
+        anyhow::Ok(MonitoredProcess {
             name: name.to_owned(),
             pid,
             family,
@@ -270,8 +270,8 @@ fn servers() -> anyhow::Result<Vec<Watched>> {
     ])
 }
 
-/// The process that listens on this port: its socket's inode stands in `/proc/net/tcp`, and as a link in the folder of its
-/// open files. The lowest number where several share the socket, which is the parent.
+/// The process that listens on this port. `/proc/net/tcp` has the inode of the listening socket; a process links to it in the
+/// folder of its open files. Where several processes share the socket, the lowest process id is the parent.
 fn listener(port: u16) -> anyhow::Result<u32> {
     let mut inodes = Vec::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
@@ -293,7 +293,10 @@ fn listener(port: u16) -> anyhow::Result<u32> {
             .filter_map(|file| fs::read_link(file.path()).ok())
             .any(|target| inodes.contains(&target))
     };
-    processes().filter(holds).min().context("its process is another user's")
+    processes()
+        .filter(holds)
+        .min()
+        .context("the listening process belongs to another user")
 }
 
 #[cfg(test)]
@@ -301,7 +304,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_process_that_works_uses_cpu_and_memory() {
+    async fn working_process_has_cpu_time_and_memory() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let own = super::listener(listener.local_addr().unwrap().port()).unwrap();
         assert_eq!(own, std::process::id());
@@ -315,14 +318,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_keeps_the_machine_busy_is_named() {
+    async fn busy_process_is_reported_before_a_run() {
         let busy = tokio::process::Command::new("sh")
             .args(["-c", "while :; do :; done"])
             .kill_on_drop(true)
             .spawn()
             .unwrap();
         let named = format!("({})", busy.id().unwrap());
-        let found = strangers().await;
+        let found = busy_processes().await;
         assert!(
             found.iter().any(|(name, share)| name.ends_with(&named) && *share > 3.0),
             "{found:?}"

@@ -1,4 +1,4 @@
-//! What a run is told as: a table for people, JSON for the next run, the last line for scripts.
+//! The output of a run: a table for people, JSON for later comparisons, and a last line with the result.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -11,43 +11,43 @@ use super::baseline::Comparison;
 use super::section::Section;
 use super::{Bench, Ceiling, Figure, Machine, Options};
 
-/// A whole run. There is none without ceiling, CPU of each process and the count of what expired.
+/// A whole run.
 #[derive(Debug)]
 pub struct Report {
-    /// How it was asked for.
+    /// Arguments of the run.
     pub options: Options,
-    /// What is kept of it.
-    pub written: Written,
+    /// The part that is written to the result file.
+    pub written: ReportData,
 }
 
-/// A run as it is written and read.
+/// A run as it is written to a file and read back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Written {
+pub struct ReportData {
     /// Name of the profile.
     pub profile: String,
-    /// What was random came from it.
+    /// Seed of the random choices.
     pub seed: u64,
-    /// Where it was measured.
+    /// The machine.
     pub machine: Machine,
-    /// How long all of it took.
+    /// Length of the run.
     pub seconds: f64,
     /// The bare publisher of the same run.
     pub ceiling: Ceiling,
-    /// Interactions that expired in all sections.
+    /// Expired interactions in all sections.
     pub expired: u64,
-    /// Judged and told.
+    /// All figures, with and without thresholds.
     pub figures: Vec<Figure>,
-    /// What a reader should know.
+    /// Remarks for the reader.
     pub notes: Vec<String>,
-    /// Every stretch.
+    /// The measured sections.
     pub sections: Vec<Section>,
 }
 
-impl Written {
-    /// What makes it no report.
+impl ReportData {
+    /// Checks that the report is complete.
     ///
     /// # Errors
-    /// Naming what is missing.
+    /// When something is missing; the error names it.
     pub fn check(&self) -> anyhow::Result<()> {
         if let Some(problem) = self.ceiling.problem() {
             anyhow::bail!(problem);
@@ -56,12 +56,12 @@ impl Written {
         for section in &self.sections {
             for server in ["rabbitmq", "postgres", "redis", "emulator"] {
                 let known = section.processes.get(server).is_some_and(|usage| usage.cpu_s >= 0.0);
-                ensure!(known, "section \"{}\" does not tell the CPU of {server}", section.name);
+                ensure!(known, "section \"{}\" has no CPU time of {server}", section.name);
             }
             let expired: u64 = section.load.iter().map(|load| load.counts.expired).sum();
             ensure!(
                 section.load.is_empty() || expired == section.expired,
-                "section \"{}\" counts {} expired, its stages {expired}",
+                "section \"{}\" counts {} expired interactions, its stages {expired}",
                 section.name,
                 section.expired
             );
@@ -69,7 +69,7 @@ impl Written {
         let expired: u64 = self.sections.iter().map(|section| section.expired).sum();
         ensure!(
             expired == self.expired,
-            "{} expired in all, {expired} in the sections",
+            "the report counts {} expired interactions, its sections {expired}",
             self.expired
         );
         ensure!(!self.figures.is_empty(), "no figure was measured");
@@ -78,12 +78,12 @@ impl Written {
 }
 
 impl Report {
-    /// Puts a run together.
+    /// Assembles the report of a finished run.
     ///
     /// # Errors
-    /// When it has no ceiling, a section without a process, or no figure: it would be invalid.
+    /// When the ceiling, a process of a section or every figure is missing: the report would be invalid.
     pub fn assemble(machine: Machine, bench: Bench, took: Duration) -> anyhow::Result<Self> {
-        let written = Written {
+        let written = ReportData {
             profile: bench.options.profile.name().to_owned(),
             seed: bench.options.seed,
             machine,
@@ -101,18 +101,18 @@ impl Report {
         })
     }
 
-    /// All of it.
+    /// The report as JSON.
     ///
     /// # Errors
-    /// When a value cannot be written.
+    /// When a value cannot be serialized.
     pub fn json(&self) -> anyhow::Result<String> {
         Ok(serde_json::to_string_pretty(&self.written)? + "\n")
     }
 
-    /// What the next release is compared with: all but the seconds, which nothing is compared by and a repository need not keep.
+    /// The report as a baseline: without the second-by-second data, which no comparison uses.
     ///
     /// # Errors
-    /// When a value cannot be written.
+    /// When a value cannot be serialized.
     pub fn baseline_json(&self) -> anyhow::Result<String> {
         let mut kept = self.written.clone();
         for section in &mut kept.sections {
@@ -121,7 +121,7 @@ impl Report {
         Ok(serde_json::to_string_pretty(&kept)? + "\n")
     }
 
-    /// Names of the figures that missed their bound, and of those that became worse than the baseline.
+    /// Figures that miss their threshold, and those that regressed against the baseline.
     pub fn missed(&self, comparison: &Comparison) -> Vec<String> {
         let figures = self.written.figures.iter().filter(|figure| !figure.holds());
         let figures = figures.map(|figure| {
@@ -136,10 +136,10 @@ impl Report {
         figures.chain(comparison.regressions.iter().cloned()).collect()
     }
 
-    /// The table.
+    /// Prints the table.
     pub fn print(&self, comparison: &Comparison, path: &Path) {
-        say(&self.table(comparison));
-        say(&format!("written to {}", path.display()));
+        print(&self.table(comparison));
+        print(&format!("written to {}", path.display()));
     }
 
     fn table(&self, comparison: &Comparison) -> String {
@@ -239,15 +239,15 @@ fn short(value: f64) -> String {
     }
 }
 
-/// The last line.
+/// Prints the last line.
 pub(super) fn verdict(missed: &[String], took: Duration) {
     if missed.is_empty() {
-        say(&format!("bench: every threshold was met ({:.0} s)", took.as_secs_f64()));
+        print(&format!("bench: every threshold was met ({:.0} s)", took.as_secs_f64()));
     } else {
-        say(&format!("bench: missed: {}", missed.join("; ")));
+        print(&format!("bench: missed: {}", missed.join("; ")));
     }
 }
 
-pub(super) fn say(text: &str) {
+pub(super) fn print(text: &str) {
     crate::print::line(text);
 }

@@ -1,21 +1,21 @@
-//! What a service's own `/metrics` says, where nobody else can know: moments inside of a process.
+//! A service's `/metrics`, for moments inside of its process.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, ensure};
 
-/// Counters and histograms as they stood at one moment.
+/// Counters and histograms at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scrape {
-    /// Samples by name with labels, as Prometheus's text has them.
+    /// Samples by name with labels, as in Prometheus' text format.
     samples: BTreeMap<String, f64>,
 }
 
 impl Scrape {
-    /// Asks the health address of a service.
+    /// Reads the metrics from a service's health address.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// When the service does not answer.
     pub async fn of(health: &str) -> anyhow::Result<Self> {
         let url = format!("http://{health}/metrics");
         let answer = reqwest::get(&url).await.with_context(|| url.clone())?;
@@ -33,7 +33,7 @@ impl Scrape {
         }
     }
 
-    /// Several processes together.
+    /// The sum of several processes.
     #[must_use]
     pub fn plus(mut self, other: &Self) -> Self {
         for (name, value) in &other.samples {
@@ -42,7 +42,7 @@ impl Scrape {
         self
     }
 
-    /// What was added since an earlier moment.
+    /// The difference to an earlier moment.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let added = |(name, value): (&String, &f64)| {
@@ -75,11 +75,10 @@ impl Scrape {
         fitting.map(|(_, value)| value).sum()
     }
 
-    /// A quantile of a histogram of seconds, in milliseconds: the upper bound of the bucket that holds it, so that it is
-    /// never told too small.
+    /// A quantile of a histogram of seconds, in milliseconds: the upper bound of the bucket that holds it, so never too small.
     ///
     /// # Errors
-    /// When there is no such histogram, or nothing in it.
+    /// When there is no such histogram, or it is empty.
     pub fn quantile_ms(&self, histogram: &str, quantile: f64) -> anyhow::Result<f64> {
         let prefix = format!("{histogram}_bucket{{");
         let mut buckets: Vec<(f64, f64)> = Vec::new();
@@ -103,7 +102,7 @@ impl Scrape {
         }
         buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
         let total = buckets.last().map_or(0.0, |(_, count)| *count);
-        ensure!(total > 0.0, "{histogram} has counted nothing");
+        ensure!(total > 0.0, "histogram {histogram} is empty");
         let reached = buckets.iter().find(|(_, count)| *count >= total * quantile);
         Ok(reached.map_or(f64::INFINITY, |(bound, _)| bound * 1_000.0))
     }
@@ -117,7 +116,7 @@ mod tests {
         x_bucket{q=\"a\",le=\"+Inf\"} 100\nx_count{q=\"a\"} 100\nother 3\nother{a=\"b\"} 4\nothers 9\n";
 
     #[test]
-    fn a_quantile_is_the_upper_bound_of_its_bucket() {
+    fn quantile_is_the_upper_bound_of_its_bucket() {
         let scrape = Scrape::read(TEXT);
         assert_eq!(scrape.quantile_ms("x", 0.5).unwrap(), 1.0);
         assert_eq!(scrape.quantile_ms("x", 0.99).unwrap(), 5.0);
@@ -127,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn two_processes_add_up_and_the_past_is_taken_off() {
+    fn scrapes_add_up_and_subtract() {
         let one = Scrape::read(TEXT);
         let both = one.clone().plus(&one);
         assert_eq!(both.sum("x_count"), 200.0);

@@ -1,4 +1,4 @@
-//! One measured stretch of a run.
+//! One measured section of a run.
 
 use std::collections::BTreeMap;
 
@@ -10,22 +10,22 @@ use crate::load::{Counts, KindResult, Latency, Results, Second, StageResult};
 /// Percentiles in milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Percentiles {
-    /// Values.
+    /// Number of values.
     pub count: u64,
-    /// Half are below.
+    /// 50th percentile.
     pub p50_ms: f64,
-    /// 90 of 100 are below.
+    /// 90th percentile.
     pub p90_ms: f64,
-    /// 99 of 100.
+    /// 99th percentile.
     pub p99_ms: f64,
-    /// 999 of 1,000.
+    /// 99.9th percentile.
     pub p999_ms: f64,
-    /// The largest.
+    /// The largest value.
     pub max_ms: f64,
 }
 
 impl Percentiles {
-    /// Of a histogram of microseconds.
+    /// Percentiles of a histogram of microseconds.
     pub fn of(histogram: &hdrhistogram::Histogram<u64>) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "microseconds of minutes")]
         let ms = |us: u64| us as f64 / 1_000.0;
@@ -41,34 +41,34 @@ impl Percentiles {
     }
 }
 
-/// What became of a load, or of a stage of one. Latency counts from the intended moment.
+/// Results of a load, or of one stage of it. Latencies count from the intended moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LoadSummary {
     /// Name of the stage.
     pub stage: String,
-    /// Events a second at its beginning and end.
+    /// Events per second at its beginning and end.
     pub rates: [f64; 2],
-    /// All kinds together.
+    /// All kinds of events together.
     pub counts: Counts,
-    /// Of those that wanted an answer, the share that was not answered in time, in percent.
+    /// Interactions that were not answered in time, in percent.
     pub failed_percent: f64,
-    /// How late the generator itself was.
+    /// Lateness of the load generator itself.
     pub lateness: Percentiles,
-    /// Intended → first response.
+    /// Intended moment → first response.
     pub first: Percentiles,
-    /// Intended → whole answer, all commands.
+    /// Intended moment → full answer, all commands.
     pub answer: Percentiles,
     /// Frame written → first response.
     pub sent_to_first: Percentiles,
-    /// Intended → whole answer, of `/position`.
+    /// Intended moment → full answer, of `/position`.
     pub position: Percentiles,
 }
 
 impl LoadSummary {
-    /// Of one stage.
+    /// Results of one stage.
     ///
     /// # Errors
-    /// When a histogram cannot be read.
+    /// When a histogram cannot be decoded.
     pub fn of(stage: &StageResult) -> anyhow::Result<Self> {
         let counts = stage.counts();
         let all =
@@ -88,27 +88,27 @@ impl LoadSummary {
     }
 }
 
-/// A measured stretch.
+/// A measured section.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Section {
     /// What was done.
     pub name: String,
-    /// How long it was measured.
+    /// Length of the measurement.
     pub seconds: f64,
-    /// Events that went through in this time; what CPU is divided by.
+    /// Events in this time; CPU time is divided by it.
     pub events: u64,
-    /// Interactions that expired in it.
+    /// Expired interactions.
     pub expired: u64,
-    /// What each process used.
+    /// CPU time and memory of each process.
     pub processes: BTreeMap<String, Usage>,
-    /// What became of the load, by stage; empty where no answer is asked for.
+    /// Results of the load by stage; empty where no answer is expected.
     pub load: Vec<LoadSummary>,
-    /// Second by second, where a load was made.
+    /// Second by second, where there was a load.
     pub timeline: Vec<Second>,
 }
 
 impl Section {
-    /// Another stretch of the same, told as one with this.
+    /// Appends another measurement of the same kind, so that both count as one section.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.seconds += other.seconds;
@@ -129,10 +129,10 @@ impl Section {
         self
     }
 
-    /// A stretch in which a load was made.
+    /// A section in which a load was run.
     ///
     /// # Errors
-    /// When a histogram cannot be read.
+    /// When a histogram cannot be decoded.
     pub fn of_load(
         name: &str,
         seconds: f64,
@@ -151,7 +151,7 @@ impl Section {
         })
     }
 
-    /// CPU of one process for an event, in microseconds; not a number where it was not watched.
+    /// CPU time of one process per event, in microseconds; NaN where the process was not monitored.
     pub fn cpu_us_per_event(&self, process: &str) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "counts of events")]
         let events = self.events.max(1) as f64;
@@ -161,7 +161,7 @@ impl Section {
     }
 }
 
-/// A share in percent; none of none is none.
+/// A share in percent; 0 for an empty whole.
 pub(super) fn percent(part: u64, whole: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "counts of events")]
     if whole == 0 {

@@ -8,38 +8,38 @@ use clap::Args;
 
 use super::faults;
 use super::report::Report;
-use super::run::{Lab, Terms, run};
+use super::run::{ReusableServers, RunOptions, run};
 use super::scenario::Scenario;
 use crate::print::line;
 
-/// The scenario that can go on for as long as one likes.
+/// The scenario that accepts `--minutes`.
 const SOAK: &str = "kill-anything";
-/// Where the report goes, from the working directory.
+/// Path of the report, relative to the working directory.
 const REPORT: &str = "target/chaos/latest.json";
 
-/// Arguments of the command.
+/// Arguments of `loadtests chaos`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Scenarios by name, or rows of the catalogue by number; see --list.
+    /// Scenarios by name, or fault numbers; --list shows both.
     names: Vec<String>,
-    /// Every scenario; a row of the catalogue without one counts as failed.
+    /// Runs every scenario; a fault number without a scenario counts as failed.
     #[arg(long, conflicts_with = "names")]
     all: bool,
     /// Lists the scenarios.
     #[arg(long)]
     list: bool,
-    /// Draws the schedule of the load; the same seed gives the same.
+    /// Seed of the load's schedule; the same seed gives the same schedule.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Takes each scenario's guard away and wants it red.
+    /// Disables each scenario's guard and expects the scenario to fail.
     #[arg(long)]
     without_guard: bool,
-    /// How long kill-anything goes on, instead of nine seconds.
+    /// Minutes that kill-anything runs, instead of nine seconds.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_080))]
     minutes: Option<u32>,
 }
 
-/// Runs what was asked for. Answers whether all of it came out as wanted.
+/// Runs the selected scenarios. Returns whether all of them had the expected result.
 ///
 /// # Errors
 /// When a name is unknown, or the report cannot be written.
@@ -52,7 +52,7 @@ pub async fn command(arguments: Arguments) -> anyhow::Result<bool> {
     let soak = arguments.minutes.map(|minutes| Duration::from_secs(60) * minutes);
     ensure!(
         soak.is_none() || scenarios.iter().all(|scenario| scenario.name == SOAK),
-        "--minutes is for {SOAK} alone; example: chaos {SOAK} --minutes 10"
+        "--minutes is for {SOAK} only; example: chaos {SOAK} --minutes 10"
     );
     let mut report = Report {
         seed: arguments.seed,
@@ -66,19 +66,19 @@ pub async fn command(arguments: Arguments) -> anyhow::Result<bool> {
     };
     line(&format!("seed {}", arguments.seed));
     line(Report::HEADING);
-    let mut lab = Lab::default();
+    let mut reusable = ReusableServers::default();
     let logs = PathBuf::from("target/chaos/logs");
-    let terms = Terms {
+    let options = RunOptions {
         guarded: report.guarded,
         seed: arguments.seed,
         soak,
     };
     for scenario in &scenarios {
-        let row = run(&mut lab, scenario, &terms, &logs).await;
+        let row = run(&mut reusable, scenario, &options, &logs).await;
         line(&row.line());
         report.scenarios.push(row);
     }
-    drop(lab);
+    drop(reusable);
     report.write(Path::new(REPORT))?;
     line(&report.text());
     Ok(report.failed().is_empty())
@@ -91,7 +91,7 @@ fn chosen(arguments: &Arguments) -> anyhow::Result<Vec<Scenario>> {
     }
     ensure!(
         !arguments.names.is_empty(),
-        "name scenarios, or say --all; --list shows them"
+        "no scenario is named; give names or --all, --list shows them"
     );
     let mut chosen = Vec::new();
     for name in &arguments.names {
@@ -116,18 +116,18 @@ fn list() {
             proves.join(" "),
             scenario.what
         ));
-        line(&format!("{:49}without: {}", "", scenario.guard));
+        line(&format!("{:49}guard: {}", "", scenario.guard));
     }
     let missing = Report::missing(&faults::all());
     if !missing.is_empty() {
-        line(&format!("rows of the catalogue without a scenario: {missing:?}"));
+        line(&format!("faults without a scenario: {missing:?}"));
     }
 }
 
-/// Scenarios by name, for tests.
+/// A scenario by name, for tests.
 ///
 /// # Errors
-/// When one is unknown.
+/// When there is no such scenario.
 pub fn by_name(name: &str) -> anyhow::Result<Scenario> {
     let mut all = faults::all().into_iter();
     all.find(|scenario| scenario.name == name)

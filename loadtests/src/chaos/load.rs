@@ -1,4 +1,4 @@
-//! Members at work: an open-loop schedule of commands, joins and leaves from a seed. A slow answer delays nobody else's deed.
+//! Load from an open-loop schedule of commands, joins and leaves, derived from a seed. A slow reply does not delay other actions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,105 +12,105 @@ use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::cast::{Cast, Place};
-use crate::ledger::{Deed, Sent};
+use super::member_pool::{GuildChannel, MemberPool};
+use crate::ledger::{ActionLog, MemberAction};
 use crate::platform::Emulator;
 
-/// Commands that anybody may run, and that wait for each of Postgres, Redis and Discord in their own measure.
+/// Commands that every member may run, and that use Postgres, Redis and Discord to different degrees.
 const COMMANDS: [&str; 4] = ["position", "threshold", "stats", "help"];
-/// Ids of people whose joins are in no ledger begin here.
-const STRANGERS: u64 = 1_230_000_000_000_000_000;
-/// Deeds done at once in a burst.
+/// First id of the users whose joins are not recorded in the ledger.
+const FIRST_UNRECORDED_USER: u64 = 1_230_000_000_000_000_000;
+/// Concurrent actions of a burst.
 const BURST: usize = 16;
 
-/// What a load consists of.
+/// Which actions a load consists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ActionMix {
     /// Commands, joins and leaves.
     Mixed,
     /// Joins and leaves.
-    Members,
+    JoinsAndLeaves,
     /// Commands.
     Commands,
 }
 
-/// Lets members act and notes what they did.
+/// Performs members' actions through the emulator and records them.
 #[derive(Debug, Clone)]
-pub(super) struct Members {
+pub(super) struct LoadGenerator {
     discord: Emulator,
-    cast: Arc<Mutex<Cast>>,
-    sent: Sent,
+    pool: Arc<Mutex<MemberPool>>,
+    sent: ActionLog,
 }
 
-/// A load under way.
+/// A load that runs in the background.
 #[derive(Debug)]
-pub(super) struct Load {
+pub(super) struct RunningLoad {
     stop: CancellationToken,
     task: tokio::task::JoinHandle<anyhow::Result<()>>,
 }
 
-impl Members {
-    pub(super) fn new(discord: Emulator, cast: Arc<Mutex<Cast>>, sent: Sent) -> Self {
-        Self { discord, cast, sent }
+impl LoadGenerator {
+    pub(super) fn new(discord: Emulator, pool: Arc<Mutex<MemberPool>>, sent: ActionLog) -> Self {
+        Self { discord, pool, sent }
     }
 
-    /// Somebody runs this command.
-    pub(super) async fn command(&self, name: &str) -> anyhow::Result<Deed> {
-        let (place, user) = self.cast.lock().commander();
-        self.command_by(place, user, name).await
+    /// The next member runs this command.
+    pub(super) async fn command(&self, name: &str) -> anyhow::Result<MemberAction> {
+        let (target, user) = self.pool.lock().commander();
+        self.command_by(target, user, name).await
     }
 
     /// This member runs this command.
-    pub(super) async fn command_by(&self, place: Place, user: u64, name: &str) -> anyhow::Result<Deed> {
-        // Forced: Discord's client would hide it until a worker has registered it.
+    pub(super) async fn command_by(&self, target: GuildChannel, user: u64, name: &str) -> anyhow::Result<MemberAction> {
+        // Forced: Discord's client would hide the command until a worker has registered it.
         let id = self
             .discord
-            .forced_command((place.guild, place.channel), user, name, json!([]))
+            .forced_command((target.guild, target.channel), user, name, json!([]))
             .await?;
-        let deed = Deed::Command {
+        let action = MemberAction::Command {
             id: id.parse()?,
-            guild: place.guild,
+            guild: target.guild,
             user,
         };
-        self.sent.note(deed);
-        Ok(deed)
+        self.sent.record(action);
+        Ok(action)
     }
 
-    /// Somebody new joins.
-    pub(super) async fn join(&self) -> anyhow::Result<Deed> {
-        let (guild, user) = self.cast.lock().joiner();
+    /// The next user joins.
+    pub(super) async fn join(&self) -> anyhow::Result<MemberAction> {
+        let (guild, user) = self.pool.lock().joiner();
         self.discord
             .join(guild, user, &format!("fremen{}", user % 1_000_000))
             .await?;
-        let deed = Deed::Join { guild, user };
-        self.sent.note(deed);
-        Ok(deed)
+        let action = MemberAction::Join { guild, user };
+        self.sent.record(action);
+        Ok(action)
     }
 
-    /// Somebody leaves for good; a join when all have left.
-    pub(super) async fn leave(&self) -> anyhow::Result<Deed> {
-        let leaver = self.cast.lock().leaver();
+    /// The next member leaves for good; when all have left, a user joins instead.
+    pub(super) async fn leave(&self) -> anyhow::Result<MemberAction> {
+        let leaver = self.pool.lock().leaver();
         let Some((guild, user)) = leaver else {
             return self.join().await;
         };
         self.discord.leave(guild, user).await?;
-        let deed = Deed::Leave { guild, user };
-        self.sent.note(deed);
-        Ok(deed)
+        let action = MemberAction::Leave { guild, user };
+        self.sent.record(action);
+        Ok(action)
     }
 
-    /// Begins: this many deeds a second, the same in the same order for the same seed.
-    pub(super) fn begin(&self, kind: Kind, rate: u32, seed: u64) -> Load {
+    /// Starts a load with this many actions per second. The same seed gives the same actions in the same order.
+    pub(super) fn begin(&self, mix: ActionMix, rate: u32, seed: u64) -> RunningLoad {
         let stop = CancellationToken::new();
-        let members = self.clone();
+        let generator = self.clone();
         let task = tokio::spawn({
             let stop = stop.clone();
-            async move { members.act(kind, rate, seed, &stop).await }
+            async move { generator.run(mix, rate, seed, &stop).await }
         });
-        Load { stop, task }
+        RunningLoad { stop, task }
     }
 
-    async fn act(&self, kind: Kind, rate: u32, seed: u64, stop: &CancellationToken) -> anyhow::Result<()> {
+    async fn run(&self, mix: ActionMix, rate: u32, seed: u64, stop: &CancellationToken) -> anyhow::Result<()> {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let every = Duration::from_secs(1) / rate.max(1);
         let mut next = Instant::now();
@@ -120,12 +120,12 @@ impl Members {
                 () = sleep_until(next) => {}
                 () = stop.cancelled() => return Ok(()),
             }
-            let deed = match kind {
-                Kind::Mixed => random.random_range(0..10),
-                Kind::Members => random.random_range(5..10),
-                Kind::Commands => random.random_range(0..5),
+            let choice = match mix {
+                ActionMix::Mixed => random.random_range(0..10),
+                ActionMix::JoinsAndLeaves => random.random_range(5..10),
+                ActionMix::Commands => random.random_range(0..5),
             };
-            match deed {
+            match choice {
                 0..5 => self.command(COMMANDS[random.random_range(0..COMMANDS.len())]).await?,
                 5..8 => self.join().await?,
                 _ => self.leave().await?,
@@ -133,9 +133,13 @@ impl Members {
         }
     }
 
-    /// This many joins of one server, noted nowhere.
+    /// This many joins of one server, which are not recorded.
     pub(super) async fn flood(&self, guild: u64, joins: u64) -> anyhow::Result<()> {
-        let join = |n| async move { self.discord.join(guild, STRANGERS + n, &format!("stranger{n}")).await };
+        let join = |n| async move {
+            self.discord
+                .join(guild, FIRST_UNRECORDED_USER + n, &format!("stranger{n}"))
+                .await
+        };
         let mut under_way = futures_util::stream::iter(0..joins).map(join).buffer_unordered(BURST);
         while let Some(joined) = under_way.next().await {
             joined?;
@@ -143,7 +147,7 @@ impl Members {
         Ok(())
     }
 
-    /// This many joins, as fast as the emulator takes them.
+    /// This many joins, as fast as the emulator accepts them.
     pub(super) async fn burst(&self, joins: usize) -> anyhow::Result<()> {
         let mut under_way = futures_util::stream::iter(0..joins)
             .map(|_| self.join())
@@ -155,13 +159,13 @@ impl Members {
     }
 }
 
-impl Load {
-    /// Ends it; what was begun is done.
+impl RunningLoad {
+    /// Ends the load after the action that is in progress.
     pub(super) async fn end(self) -> anyhow::Result<()> {
         self.stop.cancel();
         self.task
             .await
-            .context("the load broke off")?
-            .context("the load could not go on")
+            .context("the load's task panicked")?
+            .context("the load ended with an error")
     }
 }

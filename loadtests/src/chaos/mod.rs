@@ -2,8 +2,8 @@
 //!
 //! # How to add a scenario
 //!
-//! A file in `faults/` for its kin (and its line in `faults/mod.rs`), a line in the file's `SCENARIOS`, and a function that
-//! reads like the row of the catalogue:
+//! A file in `faults/` for its group of faults (and its line in `faults/mod.rs`), an entry in the file's `SCENARIOS`, and a
+//! function:
 //!
 //! ```ignore
 //! pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
@@ -11,59 +11,61 @@
 //!     name: "proxy-killed",
 //!     what: "SIGKILL of one of two proxies",
 //!     proves: &[I4, I5],
+//!     expected: "recovery within 5 s",
 //!     guard: Guard::Harness("there is no second proxy"),
-//!     run: |stage| Box::pin(proxy_killed(stage)),
+//!     without_guard: "no recovery",
+//!     run: |testbed| Box::pin(proxy_killed(testbed)),
 //! }];
 //!
-//! async fn proxy_killed(stage: &mut Stage) -> anyhow::Result<()> {
-//!     let proxies = if stage.guarded() { 2 } else { 1 };
-//!     stage.start(Shape::default().proxies(proxies)).await?; // platform of its own, seeded, and everything ready
-//!     stage.load(40).await?;                                 // commands, joins, leaves: 40 a second until the end
-//!     stage.flows(20).await?;                                // twenty more deeds have their effect: it works
-//!     stage.platform().proxies[0].kill().await;
-//!     stage.recovers(PROCESS_BACK).await?;                   // I5: from now until fresh deeds have their effect
-//!     let seen = stage.limited().await?;
-//!     stage.expect(I4, "no 429", seen == 0, seen);
+//! async fn proxy_killed(testbed: &mut Testbed) -> anyhow::Result<()> {
+//!     let proxies = if testbed.guarded() { 2 } else { 1 };
+//!     testbed.start(Deployment::default().proxies(proxies)).await?; // a seeded platform of its own, ready
+//!     testbed.load(40).await?;                                      // 40 commands, joins and leaves per second
+//!     testbed.wait_for_effects(20).await?;                          // twenty further actions have their effect
+//!     testbed.platform().proxies[0].kill().await;
+//!     testbed.expect_recovery(PROCESS_BACK).await?;                 // I5: from now until new actions have their effect
+//!     let limited = testbed.limited().await?;
+//!     testbed.expect(I4, "no 429", limited == 0, limited);
 //!     Ok(())
 //! }
 //! ```
 //!
-//! When it returns, the load ends, the platform settles, and the ledger judges I1 and I2 by itself: a scenario that lists
-//! them need not say more, but for I2 where only joins are sent: those leave no trace when they are doubled. Every other
-//! invariant that it lists must be looked at by at least one [`Stage::expect`], or the scenario counts as failed. A
-//! scenario that panics, hangs or does not run has failed.
+//! When the function returns, the load ends, the platform settles, and the ledger judges I1 and I2: a scenario that proves these
+//! needs no further check, except for I2 where only joins are sent, since a join that is handled twice leaves no trace. Every
+//! other invariant in `proves` needs at least one [`Testbed::expect`], or the scenario counts as failed. A scenario that panics,
+//! does not end within its time limit or cannot be set up counts as failed.
 //!
 //! # Guards
 //!
-//! `--without-guard` runs a scenario with what protects against its fault taken away, and wants it red: so each scenario is
-//! seen to be able to fail, repeatably. [`Guard::FailPoint`] is armed in every process by the stage; for
-//! [`Guard::Harness`] the scenario asks [`Stage::guarded`]. `docs/faults.md` has the list.
+//! `--without-guard` runs a scenario without the code that protects against its fault, and expects it to fail: this shows that
+//! each scenario can fail. [`Guard::FailPoint`] is armed in every process by the testbed; for [`Guard::Harness`] the scenario
+//! checks [`Testbed::guarded`]. `docs/faults.md` is generated from the scenarios.
 
-mod cast;
+mod broker_client;
 mod cli;
-mod door;
+mod deployment;
 pub mod faults;
 mod load;
+mod member_pool;
 mod published;
 mod report;
 mod run;
 mod scenario;
-mod shape;
-mod stage;
+mod testbed;
 
 use std::time::Duration;
 
-pub use cast::{Cast, Place};
 pub use cli::{Arguments, by_name, command};
-pub use report::{Report, Row};
-pub use run::{Lab, Terms, run};
-pub use scenario::{Guard, Invariant, Running, Scenario};
-pub use shape::Shape;
-pub use stage::{Check, Stage};
+pub use deployment::Deployment;
+pub use member_pool::{GuildChannel, MemberPool};
+pub use report::{Report, ScenarioResult};
+pub use run::{ReusableServers, RunOptions, run};
+pub use scenario::{Guard, Invariant, Scenario, ScenarioFuture};
+pub use testbed::{Check, Testbed};
 
-/// A killed worker, proxy or ingestor serves again within this time.
+/// A killed worker, proxy or ingestor that is started again works within this time.
 pub const PROCESS_BACK: Duration = Duration::from_secs(5);
-/// The flow runs again within this time once a broker is up again.
+/// Events are handled again within this time after a broker is back.
 pub const BROKER_BACK: Duration = Duration::from_secs(10);
-/// Rows of the catalogue.
+/// Fault numbers of the catalogue.
 pub const FAULTS: std::ops::RangeInclusive<u8> = 1..=52;

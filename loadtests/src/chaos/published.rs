@@ -1,4 +1,4 @@
-//! What ingestors publish, seen from a queue of the scenario's own.
+//! A record of what ingestors publish, consumed from a queue of the scenario.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-/// Event ids by the user who joined. A user of the load joins once.
+/// Event ids by the user that joined. A user of the load joins once.
 type Joins = Arc<Mutex<HashMap<String, HashSet<String>>>>;
 
 /// A record of published joins.
@@ -27,7 +27,7 @@ impl PublishedJoins {
     /// Records every join that is published from now on.
     ///
     /// # Errors
-    /// When the broker does not answer.
+    /// When the broker cannot be reached.
     pub(super) async fn record(url: &str) -> anyhow::Result<Self> {
         let connection = Connection::connect(url, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
@@ -64,10 +64,10 @@ impl PublishedJoins {
         })
     }
 
-    /// Ends the record. Returns how many users joined, and how many of them under more than one event id.
+    /// Ends the record. Returns the number of users that joined, and of those with more than one event id.
     pub(super) async fn end(self) -> (usize, usize) {
         let _ = self.connection.close(200, "recorded".into()).await;
-        // The consumer ends with its connection, after everything that was delivered.
+        // The consumer ends with its connection, after all delivered messages.
         let _ = self.task.await;
         let joins = self.joins.lock();
         (joins.len(), joins.values().filter(|ids| ids.len() > 1).count())

@@ -1,4 +1,4 @@
-//! The table at the end, and the same as JSON.
+//! The results of scenarios, as a table and as JSON.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,40 +9,40 @@ use super::FAULTS;
 use super::scenario::{Invariant, Scenario};
 use crate::ledger::Tally;
 
-/// What became of one scenario.
+/// Result of one scenario.
 #[derive(Debug, Clone, Serialize)]
-pub struct Row {
-    /// Row of the catalogue.
+pub struct ScenarioResult {
+    /// Fault number in the catalogue.
     pub fault: u8,
-    /// Name.
+    /// Name of the scenario.
     pub name: &'static str,
-    /// What was done.
+    /// The fault, as in the scenario.
     pub what: &'static str,
-    /// Whether the guard was in place.
+    /// Whether the guard was active.
     pub guarded: bool,
-    /// The guard, in words.
+    /// The guard, as text.
     pub guard: String,
-    /// The ledger's verdict.
+    /// The ledger's counts.
     pub tally: Tally,
     /// Longest recovery.
     pub recovery_ms: Option<u64>,
-    /// What it was to prove.
+    /// Invariants that the scenario checks.
     pub proves: Vec<Invariant>,
     /// Invariants that did not hold.
     pub broken: Vec<Invariant>,
-    /// Everything that did not hold, in words.
+    /// Every check that failed, with what was found.
     pub failures: Vec<String>,
-    /// Figures that bound nothing and that a reader wants to know.
+    /// Measured values without a threshold.
     pub notes: Vec<String>,
-    /// Whether everything that was to start had started; what failed before says nothing of the fault.
+    /// Whether everything that the scenario starts had started. A failure before that is no result about the fault.
     pub was_set_up: bool,
-    /// Whether it broke off, and what it had not looked at by then is open.
-    pub broke_off: bool,
+    /// Whether the scenario ended early, so that invariants may be unchecked.
+    pub ended_early: bool,
     /// How long it took.
     pub seconds: f32,
 }
 
-impl Row {
+impl ScenarioResult {
     pub(super) fn new(scenario: &Scenario, guarded: bool) -> Self {
         Self {
             fault: scenario.fault,
@@ -57,13 +57,13 @@ impl Row {
             failures: Vec::new(),
             notes: Vec::new(),
             was_set_up: false,
-            broke_off: false,
+            ended_early: false,
             seconds: 0.0,
         }
     }
 
-    /// Whether it came out as wanted: green with its guard, and red without it. A scenario that could not be played at all
-    /// proves nothing about its guard.
+    /// Whether the result is as expected: all checks hold with the guard, and one fails without it. A scenario that could not be
+    /// set up shows nothing about its guard.
     pub fn passed(&self) -> bool {
         if self.guarded {
             self.failures.is_empty()
@@ -74,7 +74,7 @@ impl Row {
 
     fn verdict(&self) -> String {
         let marks = self.proves.iter().map(|invariant| {
-            let mark = match (self.broken.contains(invariant), self.broke_off) {
+            let mark = match (self.broken.contains(invariant), self.ended_early) {
                 (true, _) => "✗",
                 (false, true) => "?",
                 (false, false) => "✓",
@@ -84,14 +84,14 @@ impl Row {
         marks.collect::<Vec<_>>().join(" ")
     }
 
-    /// One line, as it is printed when the scenario ends.
+    /// One line of the table.
     pub fn line(&self) -> String {
         let state = match (self.passed(), self.guarded) {
             (true, true) => "ok  ",
             (true, false) => "red ",
             (false, true) => "FAIL",
-            (false, false) if self.was_set_up => "GREEN WITHOUT ITS GUARD",
-            (false, false) => "NOT PLAYED",
+            (false, false) if self.was_set_up => "PASSED WITHOUT GUARD",
+            (false, false) => "NOT SET UP",
         };
         let recovery = self
             .recovery_ms
@@ -118,16 +118,16 @@ impl Row {
     }
 }
 
-/// The whole run.
+/// The results of a run.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// What drew the schedule.
+    /// Seed of the load's schedule.
     pub seed: u64,
-    /// Whether the guards were in place.
+    /// Whether the guards were active.
     pub guarded: bool,
-    /// One for each scenario that was asked for.
-    pub scenarios: Vec<Row>,
-    /// Rows of the catalogue that should have run and have no scenario.
+    /// One result for each selected scenario.
+    pub scenarios: Vec<ScenarioResult>,
+    /// Fault numbers without a scenario, in a run of all.
     pub missing: Vec<u8>,
 }
 
@@ -135,14 +135,14 @@ impl Report {
     /// The heading of the table.
     pub const HEADING: &str = "      no fault                              sent  lost doubled expired unknown queued  dead recovery  invariants           time";
 
-    /// Rows of the catalogue that none of these scenarios throws.
+    /// Fault numbers that none of these scenarios has.
     pub fn missing(scenarios: &[Scenario]) -> Vec<u8> {
         FAULTS
             .filter(|fault| !scenarios.iter().any(|scenario| scenario.fault == *fault))
             .collect()
     }
 
-    /// Names of what failed.
+    /// Names of the failed scenarios.
     pub fn failed(&self) -> Vec<String> {
         let failed = self.scenarios.iter().filter(|row| !row.passed());
         let failed = failed.map(|row| row.name.to_owned());
@@ -151,7 +151,7 @@ impl Report {
             .collect()
     }
 
-    /// The table with everything that did not hold, and the verdict in the last line.
+    /// The table, every failed check, and the summary in the last line.
     pub fn text(&self) -> String {
         let mut text = format!("\n{}\n", Self::HEADING);
         for row in &self.scenarios {
@@ -163,7 +163,7 @@ impl Report {
                 let _ = writeln!(text, "  {failure}");
             }
             if !row.guarded {
-                let _ = writeln!(text, "  its guard was taken away: {}", row.guard);
+                let _ = writeln!(text, "  disabled guard: {}", row.guard);
             }
         }
         for row in self.scenarios.iter().filter(|row| !row.notes.is_empty()) {
@@ -175,15 +175,15 @@ impl Report {
         let failed = self.failed();
         let ran = self.scenarios.len();
         let _ = match (failed.is_empty(), self.guarded) {
-            (true, true) => write!(text, "\n{ran} scenarios held (seed {})", self.seed),
+            (true, true) => write!(text, "\n{ran} scenarios passed (seed {})", self.seed),
             (true, false) => write!(
                 text,
-                "\n{ran} scenarios went red without their guards (seed {})",
+                "\n{ran} scenarios failed without their guards, as expected (seed {})",
                 self.seed
             ),
             (false, _) => write!(
                 text,
-                "\n{} of {ran} failed (seed {}): {}",
+                "\n{} of {ran} scenarios did not have the expected result (seed {}): {}",
                 failed.len(),
                 self.seed,
                 failed.join(", ")
@@ -192,7 +192,7 @@ impl Report {
         text
     }
 
-    /// Writes it as JSON.
+    /// Writes the report as JSON.
     ///
     /// # Errors
     /// When the file cannot be written.

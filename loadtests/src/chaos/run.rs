@@ -1,4 +1,4 @@
-//! Runs scenarios one after the other and says of each whether it held.
+//! Runs scenarios one after the other and judges each of them.
 
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
@@ -7,105 +7,110 @@ use std::time::{Duration, Instant};
 use arrakis_causes::causes;
 use futures_util::FutureExt as _;
 
-use super::report::Row;
+use super::report::ScenarioResult;
 use super::scenario::{Invariant, Scenario};
-use super::stage::Stage;
+use super::testbed::Testbed;
 use crate::ledger::Tally;
-use crate::platform::servers::Rabbit;
+use crate::platform::servers::RabbitServer;
 
-/// Longer than any scenario may take.
+/// Time limit of a scenario.
 const LIMIT: Duration = Duration::from_secs(150);
 
-/// What scenarios hand on to each other, to save its start.
+/// Servers that one scenario leaves to the next, since their start takes seconds.
 #[derive(Debug, Default)]
-pub struct Lab {
-    /// A private broker that the last scenario left sound.
-    pub broker: Option<Rabbit>,
+pub struct ReusableServers {
+    /// A private broker that the last scenario left running and unchanged.
+    pub broker: Option<RabbitServer>,
 }
 
-/// How scenarios run.
+/// Options of a run.
 #[derive(Debug, Clone, Copy)]
-pub struct Terms {
-    /// Whether what protects against the fault is in place. Without it, a scenario is wanted red.
+pub struct RunOptions {
+    /// Whether guards are active. Without its guard, a scenario is expected to fail.
     pub guarded: bool,
-    /// Draws the schedule of the load.
+    /// Seed of the load's schedule.
     pub seed: u64,
-    /// How long a scenario goes on that can go on for as long as one likes.
+    /// Length of a scenario that accepts one.
     pub soak: Option<Duration>,
 }
 
 /// Runs one scenario.
-pub async fn run(lab: &mut Lab, scenario: &Scenario, terms: &Terms, logs: &Path) -> Row {
+pub async fn run(
+    reusable: &mut ReusableServers,
+    scenario: &Scenario,
+    options: &RunOptions,
+    logs: &Path,
+) -> ScenarioResult {
     let begun = Instant::now();
-    let mut stage = Stage::new(std::mem::take(lab), scenario.guard, terms);
-    let limit = LIMIT + terms.soak.map_or(Duration::ZERO, |soak| soak * 2);
-    let problem = play(&mut stage, scenario, limit).await;
-    let mut row = Row::new(scenario, terms.guarded);
-    row.recovery_ms = stage
+    let mut testbed = Testbed::new(std::mem::take(reusable), scenario.guard, options);
+    let limit = LIMIT + options.soak.map_or(Duration::ZERO, |soak| soak * 2);
+    let problem = run_scenario(&mut testbed, scenario, limit).await;
+    let mut row = ScenarioResult::new(scenario, options.guarded);
+    row.recovery_ms = testbed
         .recovery()
         .map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
-    row.tally = stage.tally().cloned().unwrap_or_default();
-    row.was_set_up = stage.stands();
-    row.notes = stage.notes().to_vec();
-    row.judge(scenario, stage.checks(), problem);
-    if !row.passed() || row.broke_off {
-        keep_logs(&mut stage, &logs.join(scenario.name));
+    row.tally = testbed.tally().cloned().unwrap_or_default();
+    row.was_set_up = testbed.was_set_up();
+    row.notes = testbed.notes().to_vec();
+    row.judge(scenario, testbed.checks(), problem);
+    if !row.passed() || row.ended_early {
+        keep_logs(&mut testbed, &logs.join(scenario.name));
     }
-    *lab = stage.close();
-    // A scenario that broke off may have left it with a limit of its own.
-    if let Some(broker) = &mut lab.broker
-        && !(row.failures.is_empty() && broker.is_sound().await)
+    *reusable = testbed.close();
+    // A scenario that ended early may have left the broker with changed settings.
+    if let Some(broker) = &mut reusable.broker
+        && !(row.failures.is_empty() && broker.is_healthy().await)
     {
-        lab.broker = None;
+        reusable.broker = None;
     }
     row.seconds = begun.elapsed().as_secs_f32();
     row
 }
 
-/// Plays it and has the ledger judge. Answers what kept it from its end.
-async fn play(stage: &mut Stage, scenario: &Scenario, limit: Duration) -> Option<String> {
-    let playing = AssertUnwindSafe(async {
-        (scenario.run)(stage).await?;
-        let more = stage.fill_up().await?;
-        if more || stage.tally().is_none() {
-            stage.judge().await?;
+/// Runs the scenario and lets the ledger judge. Returns why it ended early, if it did.
+async fn run_scenario(testbed: &mut Testbed, scenario: &Scenario, limit: Duration) -> Option<String> {
+    let running = AssertUnwindSafe(async {
+        (scenario.run)(testbed).await?;
+        let more = testbed.add_missing_actions().await?;
+        if more || testbed.tally().is_none() {
+            testbed.judge().await?;
         }
         anyhow::Ok(())
     });
-    match tokio::time::timeout(limit, playing.catch_unwind()).await {
+    match tokio::time::timeout(limit, running.catch_unwind()).await {
         Ok(Ok(Ok(()))) => None,
         Ok(Ok(Err(error))) => Some(causes(error.as_ref())),
         Ok(Err(panic)) => {
-            let words = panic.downcast_ref::<String>().map(String::as_str);
+            let message = panic.downcast_ref::<String>().map(String::as_str);
             Some(
-                words
+                message
                     .or_else(|| panic.downcast_ref::<&str>().copied())
-                    .unwrap_or("it panicked")
+                    .unwrap_or("the scenario panicked")
                     .to_owned(),
             )
         }
-        Err(_) => Some(format!("it did not end within {} s", limit.as_secs())),
+        Err(_) => Some(format!("the scenario did not end within {} s", limit.as_secs())),
     }
 }
 
-impl Row {
-    fn judge(&mut self, scenario: &Scenario, checks: &[super::stage::Check], problem: Option<String>) {
+impl ScenarioResult {
+    fn judge(&mut self, scenario: &Scenario, checks: &[super::testbed::Check], problem: Option<String>) {
         self.failures.extend(problem);
         let ended = self.failures.is_empty();
-        self.broke_off = !ended;
+        self.ended_early = !ended;
         let Tally { lost, doubled, .. } = &self.tally;
         if !lost.is_empty() {
             self.failures.push(format!(
                 "I1: lost {} of {}: {}",
                 lost.len(),
                 self.tally.sent,
-                some(lost)
+                first_three(lost)
             ));
             self.broken.push(Invariant::I1);
         }
         if !doubled.is_empty() {
             self.failures
-                .push(format!("I2: doubled {}: {}", doubled.len(), some(doubled)));
+                .push(format!("I2: doubled {}: {}", doubled.len(), first_three(doubled)));
             self.broken.push(Invariant::I2);
         }
         for check in checks {
@@ -117,19 +122,20 @@ impl Row {
         }
         let judged_by_ledger = |invariant: &Invariant| match invariant {
             Invariant::I1 => self.tally.sent > 0,
-            // Where nothing could have been doubled, nothing was shown.
+            // Without an action whose second effect would be visible, I2 is not checked.
             Invariant::I2 => self.tally.can_double > 0,
             _ => false,
         };
-        let looked_at = |invariant: &Invariant| checks.iter().any(|check| check.invariant == *invariant);
-        let passed_over: Vec<_> = scenario
+        let checked_by_scenario = |invariant: &Invariant| checks.iter().any(|check| check.invariant == *invariant);
+        let unchecked: Vec<_> = scenario
             .proves
             .iter()
-            .filter(|invariant| !judged_by_ledger(invariant) && !looked_at(invariant))
+            .filter(|invariant| !judged_by_ledger(invariant) && !checked_by_scenario(invariant))
             .collect();
-        // A scenario that broke off has said so already.
-        for invariant in passed_over.into_iter().filter(|_| ended) {
-            self.failures.push(format!("{invariant}: the scenario did not look"));
+        // A scenario that ended early has a failure already.
+        for invariant in unchecked.into_iter().filter(|_| ended) {
+            self.failures
+                .push(format!("{invariant}: the scenario did not check this invariant"));
             self.broken.push(*invariant);
         }
         self.broken.sort_unstable();
@@ -137,20 +143,20 @@ impl Row {
     }
 }
 
-/// The first few, so that a line stays a line.
-fn some(all: &[String]) -> String {
+/// The first few, so that the text stays one line.
+fn first_three(all: &[String]) -> String {
     let shown: Vec<_> = all.iter().take(3).map(String::as_str).collect();
     let more = if all.len() > shown.len() { ", …" } else { "" };
     format!("{}{more}", shown.join(", "))
 }
 
-/// What the processes of a scenario that failed or broke off printed, for whoever looks into it.
-fn keep_logs(stage: &mut Stage, folder: &Path) {
+/// Writes the output of the processes of a scenario that failed or ended early.
+fn keep_logs(testbed: &mut Testbed, folder: &Path) {
     if std::fs::create_dir_all(folder).is_err() {
         return;
     }
-    for (name, lines) in stage.logs() {
-        // A log that cannot be written must not hide the failure that it is about.
+    for (name, lines) in testbed.logs() {
+        // An error here must not hide the failure that the log belongs to.
         let _ = std::fs::write(folder.join(format!("{name}.log")), lines.join("\n"));
     }
 }

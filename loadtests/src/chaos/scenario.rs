@@ -1,31 +1,63 @@
-//! What a scenario is.
+//! The type of a scenario.
 
 use std::fmt;
 use std::pin::Pin;
 
 use serde::Serialize;
 
-use super::Stage;
+use super::Testbed;
 
-/// What must stay true, whatever is thrown at the system.
+/// A property that must hold during every fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub enum Invariant {
-    /// Every confirmed event is an effect, or in the dead-letter queue, or still queued.
+    /// Every confirmed event has its effect, is in the dead-letter queue, or is still queued.
     I1,
-    /// At most one effect for each event.
+    /// Each event has at most one effect.
     I2,
-    /// An interaction is deferred within three seconds or counted as expired; never answered late.
+    /// An interaction is deferred within three seconds or counted as expired; it is never answered late.
     I3,
-    /// Discord sees at most its limits, and nothing after a token is dead.
+    /// Discord receives no more than its limits allow, and nothing after the token is dead.
     I4,
-    /// Recovery within the stated bound, no person needed, no restart of what was healthy.
+    /// The platform recovers within the stated time, without a person and without restarting what was healthy.
     I5,
-    /// The metric and the alert that should speak, speak.
+    /// The metric and the health component of the fault change.
     I6,
     /// Memory stays bounded.
     I7,
-    /// No tenant sees another's rows.
+    /// No tenant reads another tenant's rows.
     I8,
+}
+
+impl Invariant {
+    /// All invariants.
+    pub const ALL: [Self; 8] = [
+        Self::I1,
+        Self::I2,
+        Self::I3,
+        Self::I4,
+        Self::I5,
+        Self::I6,
+        Self::I7,
+        Self::I8,
+    ];
+
+    /// The condition that holds, as in `docs/faults.md`.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::I1 => "every confirmed event has its effect, is in the dead-letter queue, or is still queued",
+            Self::I2 => "each event has at most one effect",
+            Self::I3 => {
+                "an interaction is deferred within three seconds or counted as expired; it is never answered late"
+            }
+            Self::I4 => "Discord receives no more than its limits allow, and nothing after the token is dead",
+            Self::I5 => {
+                "the platform recovers within the stated time, without a person and without restarting what was healthy"
+            }
+            Self::I6 => "the metric and the health component of the fault change",
+            Self::I7 => "memory stays bounded",
+            Self::I8 => "no tenant reads another tenant's rows",
+        }
+    }
 }
 
 impl fmt::Display for Invariant {
@@ -34,12 +66,12 @@ impl fmt::Display for Invariant {
     }
 }
 
-/// What keeps a scenario green, and how it is taken away.
+/// The code that protects against a fault, and how it is disabled.
 #[derive(Debug, Clone, Copy)]
 pub enum Guard {
-    /// Points that are armed in every process of Arrakis, such as `db.guard.inbox=skip`.
+    /// Fail points that are armed in every process of Arrakis, such as `db.guard.inbox=skip`.
     FailPoint(&'static str),
-    /// What the scenario does differently when [`Stage::guarded`] says no, in words.
+    /// What the scenario changes when [`Testbed::guarded`] is false, as text.
     Harness(&'static str),
 }
 
@@ -47,29 +79,33 @@ impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::FailPoint(spec) => write!(f, "fail point {spec}"),
-            Self::Harness(words) => f.write_str(words),
+            Self::Harness(text) => f.write_str(text),
         }
     }
 }
 
-/// A scenario under way.
-pub type Running<'a> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
+/// The future of a running scenario.
+pub type ScenarioFuture<'a> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
 
-/// A fault of the catalogue, thrown in one way.
+/// A fault of the catalogue, injected in one way.
 #[derive(Clone, Copy)]
 pub struct Scenario {
-    /// Row of the catalogue (`docs/faults.md`). Several scenarios may share one.
+    /// Fault number in the catalogue (`docs/faults.md`). Several scenarios may share one.
     pub fault: u8,
     /// Name on the command line.
     pub name: &'static str,
-    /// What is done, in a few words.
+    /// The fault, in a few words.
     pub what: &'static str,
-    /// What it proves.
+    /// Invariants that the scenario checks.
     pub proves: &'static [Invariant],
-    /// What it is that keeps it green.
+    /// What is expected beyond the invariants: the bound on recovery, or the end state.
+    pub expected: &'static str,
+    /// The code that protects against the fault.
     pub guard: Guard,
-    /// Does it.
-    pub run: for<'a> fn(&'a mut Stage) -> Running<'a>,
+    /// What was observed without the guard; empty where only a failure was recorded.
+    pub without_guard: &'static str,
+    /// The function that runs the scenario.
+    pub run: for<'a> fn(&'a mut Testbed) -> ScenarioFuture<'a>,
 }
 
 impl fmt::Debug for Scenario {

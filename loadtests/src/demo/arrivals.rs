@@ -1,11 +1,11 @@
-//! Members come, go and are given roles by hand.
+//! Members join, leave, and have roles changed by hand.
 
 use std::io::Write;
 
 use super::Transcript;
-use super::stage::Stage;
+use super::context::DemoContext;
 
-/// Who joins, with what, and which roles that makes.
+/// Newcomers with their holding and the roles that it gives.
 const ARRIVALS: &[(&str, &str, &[&str])] = &[
     ("stilgar", "rank 3", &["Naib"]),
     ("chani", "rank 8", &["Fedaykin"]),
@@ -17,21 +17,18 @@ const ARRIVALS: &[(&str, &str, &[&str])] = &[
     ("ramallo", "no wallet", &[]),
 ];
 
-/// Everybody on each side of a boundary joins, and gets the role of their tier and no other.
+/// Every newcomer on each side of a tier boundary joins and has exactly the role of their tier.
 pub(super) async fn newcomers_get_their_tier<W: Write>(
-    stage: &Stage<'_>,
+    demo: &DemoContext<'_>,
     transcript: &mut Transcript<W>,
 ) -> anyhow::Result<()> {
     transcript.scene("Eight travellers arrive at Sietch Tabr");
     for (name, holds, _) in ARRIVALS {
         transcript.act(format!("{name} joins ({holds})"));
-        stage
-            .discord
-            .join(stage.tabr.guild, stage.newcomer(name)?, name)
-            .await?;
+        demo.discord.join(demo.tabr.guild, demo.newcomer(name)?, name).await?;
     }
     for (name, _, wanted) in ARRIVALS {
-        let found = stage.roles_become(&stage.tabr, stage.newcomer(name)?, wanted).await?;
+        let found = demo.roles_become(&demo.tabr, demo.newcomer(name)?, wanted).await?;
         let roles = if wanted.is_empty() {
             "no role".to_owned()
         } else {
@@ -42,25 +39,24 @@ pub(super) async fn newcomers_get_their_tier<W: Write>(
     Ok(())
 }
 
-/// An admin gives a role that the rules do not; it is taken back, and the right one stays.
-pub(super) async fn a_role_by_hand_is_put_right<W: Write>(
-    stage: &Stage<'_>,
+/// An admin assigns a role that the rules do not give. The worker removes it and assigns the right one.
+pub(super) async fn role_changed_by_hand_is_corrected<W: Write>(
+    demo: &DemoContext<'_>,
     transcript: &mut Transcript<W>,
 ) -> anyhow::Result<()> {
-    transcript.scene("Somebody plays with roles");
-    let jamis = stage.newcomer("jamis")?;
+    transcript.scene("Roles changed by hand");
+    let jamis = demo.newcomer("jamis")?;
     transcript.act("an admin makes jamis a Naib by hand and takes Hajra away");
-    stage
-        .discord
-        .set_roles(stage.tabr.guild, jamis, &[stage.tabr.role("Naib")?])
+    demo.discord
+        .set_roles(demo.tabr.guild, jamis, &[demo.tabr.role("Naib")?])
         .await?;
-    let found = stage.roles_become(&stage.tabr, jamis, &["Hajra"]).await?;
+    let found = demo.roles_become(&demo.tabr, jamis, &["Hajra"]).await?;
     transcript.same("jamis is Hajra again", &found, &vec!["Hajra".to_owned()]);
 
     transcript.act("jamis leaves, and comes back");
-    stage.discord.leave(stage.tabr.guild, jamis).await?;
-    stage.discord.join(stage.tabr.guild, jamis, "jamis").await?;
-    let found = stage.roles_become(&stage.tabr, jamis, &["Hajra"]).await?;
+    demo.discord.leave(demo.tabr.guild, jamis).await?;
+    demo.discord.join(demo.tabr.guild, jamis, "jamis").await?;
+    let found = demo.roles_become(&demo.tabr, jamis, &["Hajra"]).await?;
     transcript.same(
         "jamis is known and gets Hajra at once",
         &found,

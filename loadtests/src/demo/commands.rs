@@ -1,32 +1,35 @@
-//! Six commands by different members, each answer checked field by field as the emulator received it.
+//! Six commands of different members. Each reply is checked field by field, as the emulator received it.
 
 use std::io::Write;
 
 use serde_json::json;
 
 use super::Transcript;
-use super::stage::Stage;
+use super::context::DemoContext;
 use crate::platform::Answer;
 
 /// `/stats`, `/position`, `/threshold`, `/leaderboard`, `/profile`, `/help`.
-pub(super) async fn six_commands<W: Write>(stage: &Stage<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
+pub(super) async fn six_commands<W: Write>(
+    demo: &DemoContext<'_>,
+    transcript: &mut Transcript<W>,
+) -> anyhow::Result<()> {
     transcript.scene("Six questions");
-    stats(stage, transcript).await?;
-    position(stage, transcript).await?;
-    threshold(stage, transcript).await?;
-    leaderboard(stage, transcript).await?;
-    profile(stage, transcript).await?;
-    help(stage, transcript).await
+    stats(demo, transcript).await?;
+    position(demo, transcript).await?;
+    threshold(demo, transcript).await?;
+    leaderboard(demo, transcript).await?;
+    profile(demo, transcript).await?;
+    help(demo, transcript).await
 }
 
-async fn stats<W: Write>(stage: &Stage<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
+async fn stats<W: Write>(demo: &DemoContext<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
     transcript.act("chani: /stats");
-    let answer = stage
-        .ask(&stage.tabr, stage.newcomer("chani")?, "stats", json!([]))
+    let answer = demo
+        .run(&demo.tabr, demo.newcomer("chani")?, "stats", json!([]))
         .await?;
     show(transcript, &answer);
     // All eight newcomers are members by now.
-    let members = stage.plan.servers[0].members.len() + stage.plan.newcomers.len();
+    let members = demo.plan.servers[0].members.len() + demo.plan.newcomers.len();
     let text = answer.text();
     let counted = text.contains(&format!("{members} "));
     transcript.expect(format!("it counts {members} members"), counted, &text);
@@ -48,20 +51,20 @@ async fn stats<W: Write>(stage: &Stage<'_>, transcript: &mut Transcript<W>) -> a
     transcript.same(
         "it counts the ranked wallets",
         &wallets,
-        &Some(stage.plan.holders.len().to_string()),
+        &Some(demo.plan.holders.len().to_string()),
     );
     Ok(())
 }
 
-async fn position<W: Write>(stage: &Stage<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
+async fn position<W: Write>(demo: &DemoContext<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
     transcript.act("otheym: /position");
-    let answer = stage
-        .ask(&stage.tabr, stage.newcomer("otheym")?, "position", json!([]))
+    let answer = demo
+        .run(&demo.tabr, demo.newcomer("otheym")?, "position", json!([]))
         .await?;
     show(transcript, &answer);
     transcript.expect("only otheym sees it", answer.is_private(), &answer.message);
     transcript.same(
-        "the holding is told",
+        "the holding is shown",
         &answer.field("Holding").map(str::to_owned),
         &Some("69 BGT".to_owned()),
     );
@@ -77,19 +80,19 @@ async fn position<W: Write>(stage: &Stage<'_>, transcript: &mut Transcript<W>) -
     transcript.same("in the colour of Ichwan, #FD7E14", &colour, &Some(0x00FD_7E14));
 
     transcript.act("ramallo, who has no wallet: /position");
-    let answer = stage
-        .ask(&stage.tabr, stage.newcomer("ramallo")?, "position", json!([]))
+    let answer = demo
+        .run(&demo.tabr, demo.newcomer("ramallo")?, "position", json!([]))
         .await?;
     show(transcript, &answer);
     let text = answer.text();
-    transcript.expect("it says what is missing", text.contains("wallet"), &text);
+    transcript.expect("it states what is missing", text.contains("wallet"), &text);
     Ok(())
 }
 
-async fn threshold<W: Write>(stage: &Stage<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
+async fn threshold<W: Write>(demo: &DemoContext<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
     transcript.act("harah, level with the line: /threshold");
-    let answer = stage
-        .ask(&stage.tabr, stage.newcomer("harah")?, "threshold", json!([]))
+    let answer = demo
+        .run(&demo.tabr, demo.newcomer("harah")?, "threshold", json!([]))
         .await?;
     show(transcript, &answer);
     let text = answer.text();
@@ -98,20 +101,24 @@ async fn threshold<W: Write>(stage: &Stage<'_>, transcript: &mut Transcript<W>) 
         text.contains("Rank 69 holds **1,500 BGT**"),
         &text,
     );
-    transcript.expect("31 wallets wait", text.contains("31 wallets wait"), &text);
+    transcript.expect(
+        "31 wallets are on the waitlist",
+        text.contains("31 wallets wait"),
+        &text,
+    );
     let mine = answer.field("You").unwrap_or_default().to_owned();
     transcript.expect(
-        "harah is level with the line",
+        "harah is level with the last rank",
         mine.contains("level with the line"),
         &mine,
     );
     Ok(())
 }
 
-async fn leaderboard<W: Write>(stage: &Stage<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
+async fn leaderboard<W: Write>(demo: &DemoContext<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
     transcript.act("stilgar: /leaderboard");
-    let answer = stage
-        .ask(&stage.tabr, stage.newcomer("stilgar")?, "leaderboard", json!([]))
+    let answer = demo
+        .run(&demo.tabr, demo.newcomer("stilgar")?, "leaderboard", json!([]))
         .await?;
     show(transcript, &answer);
     transcript.expect("everybody sees it", !answer.is_private(), &answer.message);
@@ -122,7 +129,7 @@ async fn leaderboard<W: Write>(stage: &Stage<'_>, transcript: &mut Transcript<W>
         .unwrap_or_default()
         .to_owned();
     transcript.expect(
-        "stilgar's own line is marked",
+        "stilgar's own entry is marked",
         mine.contains("Stilgar") || mine.contains("stilgar"),
         &text,
     );
@@ -135,13 +142,11 @@ async fn leaderboard<W: Write>(stage: &Stage<'_>, transcript: &mut Transcript<W>
     Ok(())
 }
 
-async fn profile<W: Write>(stage: &Stage<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
+async fn profile<W: Write>(demo: &DemoContext<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
     transcript.act("liet: /profile member:@chani");
-    let chani = stage.newcomer("chani")?;
+    let chani = demo.newcomer("chani")?;
     let option = json!([{"name": "member", "type": 6, "value": chani.to_string()}]);
-    let answer = stage
-        .ask(&stage.tabr, stage.newcomer("liet")?, "profile", option)
-        .await?;
+    let answer = demo.run(&demo.tabr, demo.newcomer("liet")?, "profile", option).await?;
     show(transcript, &answer);
     let text = answer.text();
     transcript.expect("it is chani's card", text.to_lowercase().contains("chani"), &text);
@@ -149,11 +154,9 @@ async fn profile<W: Write>(stage: &Stage<'_>, transcript: &mut Transcript<W>) ->
     Ok(())
 }
 
-async fn help<W: Write>(stage: &Stage<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
+async fn help<W: Write>(demo: &DemoContext<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
     transcript.act("jamis: /help");
-    let answer = stage
-        .ask(&stage.tabr, stage.newcomer("jamis")?, "help", json!([]))
-        .await?;
+    let answer = demo.run(&demo.tabr, demo.newcomer("jamis")?, "help", json!([])).await?;
     show(transcript, &answer);
     let text = answer.text();
     let commands = ["/stats", "/position", "/threshold", "/leaderboard", "/profile"];
@@ -166,13 +169,13 @@ async fn help<W: Write>(stage: &Stage<'_>, transcript: &mut Transcript<W>) -> an
     Ok(())
 }
 
-/// Pages are turned by the one who asked; "Jump to me" finds the line of who presses.
-pub(super) async fn a_button<W: Write>(stage: &Stage<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
+/// The member who ran the command turns the pages; "Jump to me" shows the page with the member's own entry.
+pub(super) async fn a_button<W: Write>(demo: &DemoContext<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
     transcript.scene("A button");
-    let liet = stage.newcomer("liet")?;
-    let place = (stage.tabr.guild, stage.tabr.channel);
+    let liet = demo.newcomer("liet")?;
+    let server = (demo.tabr.guild, demo.tabr.channel);
     transcript.act("liet: /leaderboard, then presses \"Next page\" and \"Jump to me\"");
-    let first = stage.ask(&stage.tabr, liet, "leaderboard", json!([])).await?;
+    let first = demo.run(&demo.tabr, liet, "leaderboard", json!([])).await?;
     let message = first.message["id"].as_str().unwrap_or_default().to_owned();
     for (label, wanted) in [("Next", "Page 2 of "), ("me", "(you)")] {
         let Some(button) = first.button(label) else {
@@ -183,8 +186,8 @@ pub(super) async fn a_button<W: Write>(stage: &Stage<'_>, transcript: &mut Trans
             );
             continue;
         };
-        let press = stage.discord.press(place, liet, &message, &button).await?;
-        let turned = stage.discord.answer(&press).await?;
+        let press = demo.discord.press(server, liet, &message, &button).await?;
+        let turned = demo.discord.answer(&press).await?;
         let text = turned.text();
         transcript.expect(
             format!("after \"{label}\" the message shows \"{wanted}\""),
@@ -197,7 +200,7 @@ pub(super) async fn a_button<W: Write>(stage: &Stage<'_>, transcript: &mut Trans
     Ok(())
 }
 
-/// The answer as a reader would see it, shortened.
+/// Shows the reply as a reader would see it, shortened.
 pub(super) fn show<W: Write>(transcript: &mut Transcript<W>, answer: &Answer) {
     let text = answer.text();
     for line in text.lines().take(7) {

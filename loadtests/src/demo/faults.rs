@@ -1,4 +1,4 @@
-//! A process dies in the middle and nobody notices.
+//! A process is killed or restarted, and members do not notice it.
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -8,27 +8,27 @@ use serde_json::{Value, json};
 
 use super::Transcript;
 use super::commands::show;
-use super::stage::Stage;
+use super::context::DemoContext;
 use crate::platform::Platform;
 
-/// A worker is killed between "thinking…" and the answer; another one finishes.
+/// A worker is killed between the defer and the reply; another worker completes the reply.
 pub(super) async fn a_worker_is_killed<W: Write>(
     platform: &mut Platform,
-    stage: &Stage<'_>,
+    demo: &DemoContext<'_>,
     transcript: &mut Transcript<W>,
 ) -> anyhow::Result<()> {
     transcript.scene("SIGKILL in the middle of an answer");
-    // Discord takes its time with the edit, so that the worker certainly dies before it is through.
+    // The emulator delays the edit, so that the worker dies before it completes.
     let slow = json!({"kind": "rest_latency", "method": "PATCH", "path": "@original", "ms": 4_000, "count": 1});
-    stage.discord.post("/control/faults", slow).await?;
-    let chani = stage.newcomer("chani")?;
-    let place = (stage.tabr.guild, stage.tabr.channel);
+    demo.discord.post("/control/faults", slow).await?;
+    let chani = demo.newcomer("chani")?;
+    let server = (demo.tabr.guild, demo.tabr.channel);
     transcript.act("chani: /threshold");
-    let id = stage.discord.command(place, chani, "threshold", json!([])).await?;
-    let deferred = stage
+    let id = demo.discord.command(server, chani, "threshold", json!([])).await?;
+    let deferred = demo
         .discord
         .until("the defer", async || {
-            Ok(Some(stage.discord.interaction(&id).await?).filter(|i| i.state == "deferred"))
+            Ok(Some(demo.discord.interaction(&id).await?).filter(|i| i.state == "deferred"))
         })
         .await?;
     transcript.see(format!(
@@ -39,10 +39,10 @@ pub(super) async fn a_worker_is_killed<W: Write>(
     platform.kill_workers().await;
     transcript.act("another worker starts");
     platform.start_worker().await?;
-    let answer = stage.discord.answer(&id).await?;
+    let answer = demo.discord.answer(&id).await?;
     show(transcript, &answer);
     let text = answer.text();
-    transcript.expect("the answer arrives all the same", text.contains("Rank 69 holds"), &text);
+    transcript.expect("the reply arrives", text.contains("Rank 69 holds"), &text);
     transcript.same(
         "one acknowledgement was accepted",
         &answer.interaction.responses.len(),
@@ -51,24 +51,24 @@ pub(super) async fn a_worker_is_killed<W: Write>(
     Ok(())
 }
 
-/// The ingestor goes away; what happens meanwhile is replayed to the next one.
+/// The ingestor is stopped; the next one receives the missed events by RESUME.
 pub(super) async fn the_ingestor_restarts<W: Write>(
     platform: &mut Platform,
-    stage: &Stage<'_>,
+    demo: &DemoContext<'_>,
     transcript: &mut Transcript<W>,
 ) -> anyhow::Result<()> {
     transcript.scene("The ingestor restarts");
-    let before = identifies(stage).await?;
+    let before = identifies(demo).await?;
     platform.stop_ingestor().await?;
     transcript.act("SIGTERM; while no ingestor runs, otheym and liet leave and come back");
     for name in ["otheym", "liet"] {
-        let user = stage.newcomer(name)?;
-        stage.discord.leave(stage.tabr.guild, user).await?;
-        stage.discord.join(stage.tabr.guild, user, name).await?;
+        let user = demo.newcomer(name)?;
+        demo.discord.leave(demo.tabr.guild, user).await?;
+        demo.discord.join(demo.tabr.guild, user, name).await?;
     }
     platform.start_ingestor().await?;
     for (name, role) in [("otheym", "Ichwan"), ("liet", "Fedaykin")] {
-        let found = stage.roles_become(&stage.tabr, stage.newcomer(name)?, &[role]).await?;
+        let found = demo.roles_become(&demo.tabr, demo.newcomer(name)?, &[role]).await?;
         transcript.same(
             format!("{name} has {role}: the join was replayed"),
             &found,
@@ -77,37 +77,40 @@ pub(super) async fn the_ingestor_restarts<W: Write>(
     }
     transcript.same(
         "the session was resumed: no identify was spent",
-        &identifies(stage).await?,
+        &identifies(demo).await?,
         &before,
     );
     transcript.act("liet: /position, through the new ingestor");
-    let answer = stage
-        .ask(&stage.tabr, stage.newcomer("liet")?, "position", json!([]))
+    let answer = demo
+        .run(&demo.tabr, demo.newcomer("liet")?, "position", json!([]))
         .await?;
     let text = answer.text();
-    transcript.expect("it answers", text.contains("Rank 69"), &text);
+    transcript.expect("the command is answered", text.contains("Rank 69"), &text);
     Ok(())
 }
 
-/// What Discord saw in all of this.
-pub(super) async fn limits_held<W: Write>(stage: &Stage<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
-    transcript.scene("What Discord saw");
-    let stats: Value = stage.discord.get("/control/stats").await?;
+/// The emulator's counts for the whole demo.
+pub(super) async fn limits_held<W: Write>(
+    demo: &DemoContext<'_>,
+    transcript: &mut Transcript<W>,
+) -> anyhow::Result<()> {
+    transcript.scene("Rate limits and expired interactions");
+    let stats: Value = demo.discord.get("/control/stats").await?;
     let limited = limited_routes(&stats);
-    transcript.expect("not one 429 for the proxy", limited.is_empty(), limited);
+    transcript.expect("no 429 for the proxy", limited.is_empty(), limited);
     let most = stats["most_requests_in_1100_ms"].as_u64().unwrap_or(u64::MAX);
     transcript.expect(
         format!("at most {most} calls in any 1.1 s, of 50 allowed"),
         most <= 50,
         most,
     );
-    let expired: Vec<Value> = expired(stage).await?;
-    transcript.expect("no member waited in vain", expired.is_empty(), format!("{expired:?}"));
+    let expired: Vec<Value> = expired(demo).await?;
+    transcript.expect("no interaction expired", expired.is_empty(), format!("{expired:?}"));
     Ok(())
 }
 
-/// Routes that answered 429, with how often. Without the one call that an ingestor makes by itself when it starts, and which
-/// Discord limits to a few in five seconds: a process that starts anew cannot know of its predecessor's.
+/// Routes that answered 429, with their counts. The call that an ingestor makes at its start is excluded: Discord allows few of
+/// them in five seconds, and a new process has no record of its predecessor's.
 fn limited_routes(stats: &Value) -> String {
     let routes = stats["rest"]
         .as_object()
@@ -118,15 +121,15 @@ fn limited_routes(stats: &Value) -> String {
     limited.collect::<Vec<_>>().join(", ")
 }
 
-async fn identifies(stage: &Stage<'_>) -> anyhow::Result<u64> {
-    let stats: Value = stage.discord.get("/control/stats").await?;
+async fn identifies(demo: &DemoContext<'_>) -> anyhow::Result<u64> {
+    let stats: Value = demo.discord.get("/control/stats").await?;
     stats["identifies"]
         .as_u64()
         .with_context(|| format!("no count of identifies in {stats}"))
 }
 
-async fn expired(stage: &Stage<'_>) -> anyhow::Result<Vec<Value>> {
-    let list: Value = stage.discord.get("/control/interactions").await?;
+async fn expired(demo: &DemoContext<'_>) -> anyhow::Result<Vec<Value>> {
+    let list: Value = demo.discord.get("/control/interactions").await?;
     let list = list.as_array().cloned().unwrap_or_default();
     let mut seen = HashSet::new();
     Ok(list

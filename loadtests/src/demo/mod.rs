@@ -1,14 +1,14 @@
-//! A scripted hour of a community, in under a minute, checked as it goes.
+//! A scripted demo of a community, in under a minute, with checks.
 //!
-//! Each scene is a file with one function: it lets members do something through the emulator and checks what the emulator
-//! received, by literal words and by what the seed's plan says, never by asking a service. To add a scene, add its file and
-//! its line in [`play`].
+//! Each scene is a file with one function. It acts as members through the emulator's control API and checks what the emulator
+//! received against literal texts and the seed's plan, never against a service. To add a scene, add its file and its line in
+//! [`play`].
 
 mod arrivals;
 mod commands;
+mod context;
 mod faults;
 mod refusals;
-mod stage;
 mod tenants;
 mod transcript;
 
@@ -21,10 +21,10 @@ use crate::seed;
 
 pub use transcript::Transcript;
 
-/// Starts a platform of its own, plays the demo on it and stops it. Answers whether everything held.
+/// Starts a platform, plays the demo on it and stops it. Returns whether every check held.
 ///
 /// # Errors
-/// When a part cannot be started or goes away.
+/// When a process cannot be started or ends early.
 pub async fn run(seed: u64) -> anyhow::Result<bool> {
     let mut transcript = Transcript::to_stdout();
     let mut platform = open(&mut transcript, seed).await?;
@@ -33,12 +33,12 @@ pub async fn run(seed: u64) -> anyhow::Result<bool> {
     Ok(transcript.finish())
 }
 
-/// A seeded platform with everything running.
+/// Starts and seeds a platform with all services.
 ///
 /// # Errors
-/// When a part cannot be started.
+/// When a process cannot be started.
 pub async fn open<W: Write>(transcript: &mut Transcript<W>, seed: u64) -> anyhow::Result<(Platform, seed::Plan)> {
-    transcript.scene("The stage is set");
+    transcript.scene("Start");
     let mut platform = Platform::prepare().await?;
     let admin = Secret::new(platform.database().admin_url());
     let plan = seed::run(&platform.discord, &admin, seed).await?;
@@ -46,27 +46,27 @@ pub async fn open<W: Write>(transcript: &mut Transcript<W>, seed: u64) -> anyhow
         transcript.see(format!("{}: {} members", server.name, server.members.len()));
     }
     platform.start().await?;
-    transcript.act("emulator, discord-proxy, worker and ingestor are running, each a process of its own");
+    transcript.act("emulator, discord-proxy, worker and ingestor are running, each as a process of its own");
     Ok((platform, plan))
 }
 
 /// Plays every scene.
 ///
 /// # Errors
-/// When a part goes away or does not answer at all; what answers wrongly is counted in the transcript.
+/// When a process ends early or a reply does not arrive; a wrong reply is counted in the transcript.
 pub async fn play<W: Write>(
     platform: &mut Platform,
     plan: &seed::Plan,
     transcript: &mut Transcript<W>,
 ) -> anyhow::Result<()> {
-    let stage = stage::Stage::find(&platform.discord, plan).await?;
-    arrivals::newcomers_get_their_tier(&stage, transcript).await?;
-    commands::six_commands(&stage, transcript).await?;
-    commands::a_button(&stage, transcript).await?;
-    refusals::what_is_wrong_is_said(&stage, transcript).await?;
-    tenants::each_sees_its_own(&stage, transcript).await?;
-    arrivals::a_role_by_hand_is_put_right(&stage, transcript).await?;
-    faults::a_worker_is_killed(platform, &stage, transcript).await?;
-    faults::the_ingestor_restarts(platform, &stage, transcript).await?;
-    faults::limits_held(&stage, transcript).await
+    let demo = context::DemoContext::find(&platform.discord, plan).await?;
+    arrivals::newcomers_get_their_tier(&demo, transcript).await?;
+    commands::six_commands(&demo, transcript).await?;
+    commands::a_button(&demo, transcript).await?;
+    refusals::invalid_commands_are_refused(&demo, transcript).await?;
+    tenants::each_sees_its_own(&demo, transcript).await?;
+    arrivals::role_changed_by_hand_is_corrected(&demo, transcript).await?;
+    faults::a_worker_is_killed(platform, &demo, transcript).await?;
+    faults::the_ingestor_restarts(platform, &demo, transcript).await?;
+    faults::limits_held(&demo, transcript).await
 }

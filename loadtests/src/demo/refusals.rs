@@ -1,4 +1,4 @@
-//! What is wrong is said in a short private word that says what to do.
+//! A wrong input is refused with a private reply that states what to do.
 
 use std::io::Write;
 
@@ -6,49 +6,49 @@ use serde_json::json;
 
 use super::Transcript;
 use super::commands::show;
-use super::stage::Stage;
+use super::context::DemoContext;
 
-/// A wrong option, an unreadable one, and a server that is not set up.
-pub(super) async fn what_is_wrong_is_said<W: Write>(
-    stage: &Stage<'_>,
+/// An invalid option, an unreadable option, and a server that is not onboarded.
+pub(super) async fn invalid_commands_are_refused<W: Write>(
+    demo: &DemoContext<'_>,
     transcript: &mut Transcript<W>,
 ) -> anyhow::Result<()> {
-    transcript.scene("Three mistakes");
-    transcript.act("a client that checks nothing sends /leaderboard page:-3");
-    let place = (stage.tabr.guild, stage.tabr.channel);
+    transcript.scene("Three invalid commands");
+    transcript.act("a client without validation sends /leaderboard page:-3");
+    let server = (demo.tabr.guild, demo.tabr.channel);
     let options = json!([{"name": "page", "type": 4, "value": -3}]);
-    let id = stage
+    let id = demo
         .discord
-        .forced_command(place, stage.newcomer("chani")?, "leaderboard", options)
+        .forced_command(server, demo.newcomer("chani")?, "leaderboard", options)
         .await?;
-    let answer = stage.discord.answer(&id).await?;
+    let answer = demo.discord.answer(&id).await?;
     show(transcript, &answer);
     let text = answer.text();
     transcript.expect("the answer names the option", text.contains("page"), &text);
     transcript.expect("only chani sees it", answer.is_private(), &answer.message);
 
-    transcript.act("a hostile one sends /leaderboard page:\"the last one, please\", which nobody can read");
+    transcript.act("a client sends /leaderboard page:\"the last one, please\", which is not a number");
     let options = json!([{"name": "page", "type": 4, "value": "the last one, please"}]);
-    let id = stage
+    let id = demo
         .discord
-        .forced_command(place, stage.newcomer("liet")?, "leaderboard", options)
+        .forced_command(server, demo.newcomer("liet")?, "leaderboard", options)
         .await?;
-    let answer = stage.discord.answer(&id).await?;
+    let answer = demo.discord.answer(&id).await?;
     show(transcript, &answer);
     let text = answer.text();
     transcript.expect(
-        "even that is answered",
+        "it is answered, too",
         text.contains("cannot read") && answer.is_private(),
         &text,
     );
 
-    transcript.act("a member of Polar Outpost, which nobody has set up: /position");
-    let outsider = stage.plan.servers[2].members[1].user;
-    let answer = stage.ask(&stage.outpost, outsider, "position", json!([])).await?;
+    transcript.act("a member of Polar Outpost, which is not onboarded: /position");
+    let outsider = demo.plan.servers[2].members[1].user;
+    let answer = demo.run(&demo.outpost, outsider, "position", json!([])).await?;
     show(transcript, &answer);
     let text = answer.text();
     transcript.expect(
-        "it says that the server is not set up",
+        "it states that the server is not set up",
         text.to_lowercase().contains("set up"),
         &text,
     );

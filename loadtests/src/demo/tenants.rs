@@ -1,4 +1,4 @@
-//! Two tenants on one deployment: each sees its own members, in its own words.
+//! Two tenants on one deployment: each sees only its own members, with the texts of its own theme.
 
 use std::io::Write;
 
@@ -6,18 +6,18 @@ use serde_json::json;
 
 use super::Transcript;
 use super::commands::show;
-use super::stage::Stage;
+use super::context::DemoContext;
 
-/// The same question in two servers.
+/// The same commands in two servers.
 pub(super) async fn each_sees_its_own<W: Write>(
-    stage: &Stage<'_>,
+    demo: &DemoContext<'_>,
     transcript: &mut Transcript<W>,
 ) -> anyhow::Result<()> {
     transcript.scene("Two communities, one deployment");
-    let market = &stage.plan.servers[1];
+    let market = &demo.plan.servers[1];
     transcript.act("a member of Carthag Market (theme basic): /stats and /leaderboard");
     let member = market.members[1].user;
-    let answer = stage.ask(&stage.market, member, "stats", json!([])).await?;
+    let answer = demo.run(&demo.market, member, "stats", json!([])).await?;
     show(transcript, &answer);
     let text = answer.text();
     let members = market.members.len();
@@ -26,12 +26,12 @@ pub(super) async fn each_sees_its_own<W: Write>(
         text.contains(&format!("{members} ")),
         &text,
     );
-    let words = text.contains("Gold") && !text.contains("Naib") && !text.contains("Fedaykin");
-    transcript.expect("in the words of its own theme", words, &text);
+    let own_tiers = text.contains("Gold") && !text.contains("Naib") && !text.contains("Fedaykin");
+    transcript.expect("with the tiers of its own theme", own_tiers, &text);
 
-    let answer = stage.ask(&stage.market, member, "leaderboard", json!([])).await?;
+    let answer = demo.run(&demo.market, member, "leaderboard", json!([])).await?;
     let text = answer.text();
-    let tabr: Vec<_> = stage.plan.servers[0]
+    let tabr: Vec<_> = demo.plan.servers[0]
         .members
         .iter()
         .map(|member| member.display.as_str())
@@ -41,7 +41,7 @@ pub(super) async fn each_sees_its_own<W: Write>(
         .filter(|name| text.contains(&format!("**{name}**")))
         .collect();
     transcript.expect(
-        "no name of Sietch Tabr is in its ranking",
+        "its ranking has no member of Sietch Tabr",
         strangers.is_empty(),
         format!("{strangers:?}"),
     );

@@ -1,10 +1,10 @@
-//! What the demo shows: who does what, what came back, and whether it is what it should be.
+//! The output of the demo: actions, replies and checks.
 
 use std::fmt::{Debug, Display};
 use std::io::{IsTerminal as _, Write};
 use std::time::Instant;
 
-/// A running account, written line by line, and the count of what was checked.
+/// A transcript that is written line by line, with the number of checks.
 pub struct Transcript<W> {
     out: W,
     colour: bool,
@@ -15,7 +15,7 @@ pub struct Transcript<W> {
 }
 
 impl Transcript<std::io::Stdout> {
-    /// To standard output; coloured when that is a terminal and `NO_COLOR` is not set.
+    /// Writes to standard output, in colour where that is a terminal and `NO_COLOR` is not set.
     pub fn to_stdout() -> Self {
         let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         Self::new(std::io::stdout(), colour)
@@ -23,7 +23,7 @@ impl Transcript<std::io::Stdout> {
 }
 
 impl<W: Write> Transcript<W> {
-    /// To `out`.
+    /// Writes to `out`.
     pub fn new(out: W, colour: bool) -> Self {
         Self {
             out,
@@ -35,7 +35,7 @@ impl<W: Write> Transcript<W> {
         }
     }
 
-    /// A new scene.
+    /// Starts a scene.
     pub fn scene(&mut self, title: &str) {
         self.scene = title.to_owned();
         let seconds = self.started.elapsed().as_secs_f32();
@@ -46,19 +46,19 @@ impl<W: Write> Transcript<W> {
         ));
     }
 
-    /// What somebody does.
+    /// Writes an action.
     pub fn act(&mut self, text: impl Display) {
         self.line(&format!("  {} {text}", self.paint("36", "→")));
     }
 
-    /// What was seen.
+    /// Writes a reply.
     pub fn see(&mut self, text: impl Display) {
         for line in text.to_string().lines() {
             self.line(&format!("      {}", self.paint("2", line)));
         }
     }
 
-    /// Checks that something is as it should be.
+    /// Checks a condition.
     pub fn expect(&mut self, what: impl Display, holds: bool, found: impl Display) {
         if holds {
             self.passed += 1;
@@ -69,19 +69,19 @@ impl<W: Write> Transcript<W> {
         }
     }
 
-    /// Checks that two values are the same.
+    /// Checks that two values are equal.
     pub fn same<T: PartialEq + Debug>(&mut self, what: impl Display, found: &T, wanted: &T) {
-        self.expect(what, found == wanted, format!("{found:?}, where {wanted:?} should be"));
+        self.expect(what, found == wanted, format!("{found:?}, expected {wanted:?}"));
     }
 
-    /// The last line. Answers whether everything held.
+    /// Writes the last line. Returns whether every check held.
     pub fn finish(mut self) -> bool {
         let seconds = self.started.elapsed().as_secs_f32();
         let (passed, failed) = (self.passed, self.failures.len());
         let verdict = if failed == 0 {
-            self.paint("1;32", "The demo holds")
+            self.paint("1;32", "The demo passed")
         } else {
-            self.paint("1;31", "The demo does not hold")
+            self.paint("1;31", "The demo failed")
         };
         let mut text = format!("\n{verdict}: {passed} checks passed, {failed} failed, in {seconds:.1} s");
         for failure in &self.failures {
@@ -100,7 +100,7 @@ impl<W: Write> Transcript<W> {
     }
 
     fn line(&mut self, text: &str) {
-        // A reader that went away must not end the demo half-way: its exit code still counts.
+        // A closed pipe must not end the demo early: its exit code still counts.
         let _ = writeln!(self.out, "{text}");
         let _ = self.out.flush();
     }
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_failure_decides() {
+    fn one_failed_check_fails_the_demo() {
         let mut written = Vec::new();
         let mut transcript = Transcript::new(&mut written, false);
         transcript.scene("Arrival");
@@ -121,7 +121,7 @@ mod tests {
         let text = String::from_utf8(written).unwrap();
         assert!(text.contains("1 checks passed, 1 failed"), "{text}");
         assert!(
-            text.contains("Arrival: her tier: found \"Naib\", where \"Fedaykin\" should be"),
+            text.contains("Arrival: her tier: found \"Naib\", expected \"Fedaykin\""),
             "{text}"
         );
     }

@@ -1,23 +1,23 @@
-//! Who decides what was lost and what was doubled: what members did (as the emulator was told), what the emulator saw of the
-//! answers, which rows stand in Postgres, and what the queues still hold. Never a service's own words.
+//! The ledger decides what was lost and what was doubled, from the members' actions (as sent to the emulator), the emulator's
+//! records of the replies, the rows in Postgres, and the messages in the queues. It uses no report of a service about itself.
 //!
-//! | word | means |
+//! | term | meaning |
 //! |---|---|
-//! | sent | something a member did: a command, a join, a leave |
-//! | done | its effect is there: the whole answer of the command stands in Discord, the profile of who joined is there, of who left says so. That it takes longer, or that it went wrong, is no answer: such a command is still open |
-//! | expired | Discord took no first response within three seconds; the member saw it fail |
-//! | queued | no effect yet, and its message lies in a queue, a retry or the alternate exchange's queue |
-//! | dead | no effect, and its message is a dead letter that says why |
-//! | unknown | a row says that nobody can tell whether Discord has it; the ledger may have seen its effect nevertheless |
+//! | sent | an action of a member: a command, a join, a leave |
+//! | done | its effect exists: the command's reply is in Discord, the profile exists after a join and is marked as left after a leave. A notice that a command takes longer or has failed is no reply: the command is still open |
+//! | expired | Discord accepted no first response within three seconds |
+//! | queued | no effect yet, and its message is in a queue, a retry queue or the alternate exchange's queue |
+//! | dead | no effect, and its message is a dead letter with a reason |
+//! | unknown | a row records an unknown outcome; the emulator may have recorded the effect nevertheless |
 //! | lost | no effect, and none of these |
-//! | doubled | more than one effect: two entries for one leave, a use counted twice, two messages for one answer |
+//! | doubled | more than one effect: two audit entries for one leave, a use counted twice, two messages for one reply |
 //!
-//! To judge a further deed: a variant of [`Deed`], its effect in [`Ledger::open`], its doubling in [`Ledger::judge`].
+//! To judge another action: a variant of [`MemberAction`], its effect in [`Ledger::open`], its doubling in [`Ledger::judge`].
 
+mod actions;
+mod command_record;
 mod queues;
 mod rows;
-mod seen;
-mod sent;
 
 use std::collections::{HashMap, HashSet};
 
@@ -26,34 +26,34 @@ use serde::Serialize;
 
 use crate::platform::Emulator;
 
-pub use queues::{Held, held};
-pub use rows::Rows;
-use seen::Seen;
-pub use sent::{Deed, Sent};
+pub use actions::{ActionLog, MemberAction};
+use command_record::CommandRecord;
+pub use queues::{QueuedMessage, queued_messages};
+pub use rows::RowReader;
 
-/// Questions to the emulator at once.
+/// Concurrent requests to the emulator.
 const AT_ONCE: usize = 16;
 
-/// What became of everything that was sent.
+/// Number of actions by their outcome.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
-    /// Things that members did.
+    /// All actions.
     pub sent: usize,
-    /// Those of them that leave a trace each time they are handled: commands and leaves. A join writes the same row again.
+    /// Actions that leave a trace each time they are handled: commands and leaves. A join writes the same row again.
     pub can_double: usize,
-    /// Those whose effect is there, once.
+    /// Actions with exactly one effect.
     pub done: usize,
-    /// Commands that Discord saw expire.
+    /// Commands that the emulator recorded as expired.
     pub expired: usize,
-    /// Deeds whose messages wait in a queue.
+    /// Actions whose messages are in a queue.
     pub queued: usize,
-    /// Deeds whose messages are dead letters.
+    /// Actions whose messages are dead letters.
     pub dead: usize,
-    /// Deeds of which a row says that nobody can tell, whatever the emulator saw.
+    /// Actions with a recorded unknown outcome, independent of the emulator's record.
     pub unknown: usize,
-    /// Deeds without a trace, in words.
+    /// Actions without any trace, as text.
     pub lost: Vec<String>,
-    /// Deeds with more than one effect, in words.
+    /// Actions with more than one effect, as text.
     pub doubled: Vec<String>,
 }
 
@@ -61,57 +61,57 @@ pub struct Tally {
 #[derive(Debug)]
 pub struct Ledger {
     discord: Emulator,
-    rows: Rows,
-    sent: Sent,
+    rows: RowReader,
+    sent: ActionLog,
     /// Commands that are over: answered or expired.
-    over: HashMap<u64, Seen>,
-    /// Commands whose members were told that it takes longer, or that it went wrong. Not over: a real answer may follow.
-    told: HashMap<u64, Seen>,
+    over: HashMap<u64, CommandRecord>,
+    /// Commands whose last reply is a notice of a delay or a failure. They are not over: the real reply may follow.
+    with_notice: HashMap<u64, CommandRecord>,
 }
 
 impl Ledger {
-    /// Judges what is in `sent`.
-    pub fn new(discord: Emulator, rows: Rows, sent: Sent) -> Self {
+    /// A ledger for the actions in `sent`.
+    pub fn new(discord: Emulator, rows: RowReader, sent: ActionLog) -> Self {
         Self {
             discord,
             rows,
             sent,
             over: HashMap::new(),
-            told: HashMap::new(),
+            with_notice: HashMap::new(),
         }
     }
 
-    /// What was sent.
-    pub fn sent(&self) -> &Sent {
+    /// The recorded actions.
+    pub fn sent(&self) -> &ActionLog {
         &self.sent
     }
 
-    /// Deeds without an effect so far.
+    /// Actions without an effect so far.
     ///
     /// # Errors
-    /// When the emulator or Postgres does not answer.
-    pub async fn open(&mut self) -> anyhow::Result<Vec<Deed>> {
-        let deeds = self.sent.all();
+    /// When the emulator or Postgres does not respond.
+    pub async fn open(&mut self) -> anyhow::Result<Vec<MemberAction>> {
+        let actions = self.sent.all();
         let rows = self.rows.read().await?;
-        self.ask(&deeds).await?;
-        let is_open = |deed: &Deed| match *deed {
-            Deed::Join { guild, user } => !rows.here.contains(&(guild, user)),
-            Deed::Leave { guild, user } => !rows.gone.contains(&(guild, user)),
-            Deed::Command { id, .. } => !self.over.contains_key(&id),
+        self.read_records(&actions).await?;
+        let is_open = |action: &MemberAction| match *action {
+            MemberAction::Join { guild, user } => !rows.here.contains(&(guild, user)),
+            MemberAction::Leave { guild, user } => !rows.gone.contains(&(guild, user)),
+            MemberAction::Command { id, .. } => !self.over.contains_key(&id),
         };
-        Ok(deeds.into_iter().filter(is_open).collect())
+        Ok(actions.into_iter().filter(is_open).collect())
     }
 
-    /// Whether a command of which [`Ledger::open`] has learnt that it is over was answered, and has not expired.
+    /// Whether a command that is over, as of the last [`Ledger::open`], was answered rather than expired.
     pub fn was_answered(&self, id: u64) -> bool {
-        self.over.get(&id).is_some_and(Seen::is_answered)
+        self.over.get(&id).is_some_and(CommandRecord::is_answered)
     }
 
-    /// The verdict. `held` is what the queues hold now; it matters only for what has no effect.
+    /// Counts the actions by outcome. `held` is what the queues hold now; it matters only for actions without an effect.
     ///
     /// # Errors
-    /// When the emulator or Postgres does not answer.
-    pub async fn judge(&mut self, held: &[Held]) -> anyhow::Result<Tally> {
+    /// When the emulator or Postgres does not respond.
+    pub async fn judge(&mut self, held: &[QueuedMessage]) -> anyhow::Result<Tally> {
         let open = self.open().await?;
         let rows = self.rows.read().await?;
         let mut tally = Tally {
@@ -121,15 +121,15 @@ impl Ledger {
             expired: self.over.values().filter(|seen| seen.has_expired()).count(),
             ..Tally::default()
         };
-        for deed in &open {
-            if rows.unknown.contains(&deed.to_string()) {
+        for action in &open {
+            if rows.unknown.contains(&action.to_string()) {
                 continue;
             }
-            let found: Vec<_> = held.iter().filter(|message| message.is_about(deed)).collect();
+            let found: Vec<_> = held.iter().filter(|message| message.is_about(action)).collect();
             if found.iter().any(|message| !message.is_dead()) {
                 tally.queued += 1;
             } else if found.is_empty() {
-                tally.lost.push(deed.to_string());
+                tally.lost.push(action.to_string());
             } else {
                 tally.dead += 1;
             }
@@ -139,19 +139,19 @@ impl Ledger {
         Ok(tally)
     }
 
-    fn unknown(&self, rows: &rows::Read) -> usize {
+    fn unknown(&self, rows: &rows::StoredRows) -> usize {
         let sent = self.sent.all();
         sent.iter()
-            .filter(|deed| rows.unknown.contains(&deed.to_string()))
+            .filter(|action| rows.unknown.contains(&action.to_string()))
             .count()
     }
 
-    fn doubled(&self, rows: &rows::Read) -> Vec<String> {
+    fn doubled(&self, rows: &rows::StoredRows) -> Vec<String> {
         let left = rows.left.iter().filter(|(_, entries)| **entries > 1);
         let left = left.map(|((_, user), entries)| format!("{entries} entries for the leave of {user}"));
-        let seen = self.over.iter().chain(&self.told);
-        let answers = seen.filter(|(_, seen)| seen.is_doubled());
-        let answers = answers.map(|(id, seen)| {
+        let seen = self.over.iter().chain(&self.with_notice);
+        let records = seen.filter(|(_, seen)| seen.is_doubled());
+        let records = records.map(|(id, seen)| {
             format!(
                 "{} first responses and {} follow-ups for command {id}",
                 seen.responses.len(),
@@ -164,16 +164,16 @@ impl Ledger {
             let ran = ran.get(member).copied().unwrap_or(0) - refused.get(member).copied().unwrap_or(0);
             (*counted > ran).then(|| format!("{counted} uses counted for {} that ran {ran} commands", member.1))
         });
-        left.chain(answers).chain(counted).collect()
+        left.chain(records).chain(counted).collect()
     }
 
-    /// Commands that the emulator saw refused for their cooldown, by member: such a use is not counted, and would hide
-    /// one that was counted twice.
+    /// Commands that the emulator saw refused for their cooldown, by member. Such a use is not counted, so it would hide one that
+    /// was counted twice.
     fn refused(&self) -> HashMap<(u64, u64), i64> {
         let mut refused = HashMap::new();
-        for deed in self.sent.all() {
-            if let Deed::Command { id, guild, user } = deed
-                && self.over.get(&id).is_some_and(Seen::is_refused)
+        for action in self.sent.all() {
+            if let MemberAction::Command { id, guild, user } = action
+                && self.over.get(&id).is_some_and(CommandRecord::is_refused)
             {
                 *refused.entry((guild, user)).or_default() += 1;
             }
@@ -181,29 +181,29 @@ impl Ledger {
         refused
     }
 
-    /// Asks the emulator about every command that is not over.
-    async fn ask(&mut self, deeds: &[Deed]) -> anyhow::Result<()> {
-        let asked: HashSet<u64> = deeds
+    /// Requests the record of every command that is not over.
+    async fn read_records(&mut self, actions: &[MemberAction]) -> anyhow::Result<()> {
+        let ids: HashSet<u64> = actions
             .iter()
-            .filter_map(|deed| match deed {
-                Deed::Command { id, .. } if !self.over.contains_key(id) => Some(*id),
+            .filter_map(|action| match action {
+                MemberAction::Command { id, .. } if !self.over.contains_key(id) => Some(*id),
                 _ => None,
             })
             .collect();
         let discord = &self.discord;
-        let mut answers = futures_util::stream::iter(asked)
+        let mut records = futures_util::stream::iter(ids)
             .map(|id| async move {
                 let path = format!("/control/interactions/{id}?wait_ms=0");
-                anyhow::Ok((id, discord.get::<Seen>(&path).await?))
+                anyhow::Ok((id, discord.get::<CommandRecord>(&path).await?))
             })
             .buffer_unordered(AT_ONCE);
-        while let Some(answer) = answers.next().await {
+        while let Some(answer) = records.next().await {
             let (id, seen) = answer?;
             if seen.is_over() {
-                self.told.remove(&id);
+                self.with_notice.remove(&id);
                 self.over.insert(id, seen);
             } else if seen.state == "answered" {
-                self.told.insert(id, seen);
+                self.with_notice.insert(id, seen);
             }
         }
         Ok(())

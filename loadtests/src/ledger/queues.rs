@@ -1,4 +1,4 @@
-//! What lies in the queues, read by AMQP: management's counts lag by seconds.
+//! The messages in the queues, read by AMQP: the management API's counts lag by seconds.
 
 use std::collections::HashSet;
 
@@ -9,11 +9,11 @@ use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionProperties};
 
-use super::Deed;
+use super::MemberAction;
 
 /// A message in a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct QueuedMessage {
     /// Queue.
     pub queue: String,
     /// `message_id`.
@@ -24,51 +24,51 @@ pub struct Held {
     pub body: String,
 }
 
-impl Held {
-    /// Whether it tells of this deed.
-    pub fn is_about(&self, deed: &Deed) -> bool {
+impl QueuedMessage {
+    /// Whether the message is the event of this action.
+    pub fn is_about(&self, action: &MemberAction) -> bool {
         let of = |kind: &str, user: &u64| self.kind == kind && self.body.contains(&format!("\"{user}\""));
-        match deed {
-            Deed::Join { user, .. } => of("GUILD_MEMBER_ADD", user),
-            Deed::Leave { user, .. } => of("GUILD_MEMBER_REMOVE", user),
-            Deed::Command { id, .. } => self.id == id.to_string(),
+        match action {
+            MemberAction::Join { user, .. } => of("GUILD_MEMBER_ADD", user),
+            MemberAction::Leave { user, .. } => of("GUILD_MEMBER_REMOVE", user),
+            MemberAction::Command { id, .. } => self.id == id.to_string(),
         }
     }
 
-    /// Whether it is a dead letter.
+    /// Whether the message is a dead letter.
     pub fn is_dead(&self) -> bool {
         self.queue == names::DEAD_LETTERS
     }
 }
 
-/// Everything in the topology's queues that no consumer holds. It is looked at and given back, in its order.
+/// All ready messages in the queues of the topology. They are read and returned, so that their order stays.
 ///
 /// # Errors
-/// When the broker does not answer.
-pub async fn held(amqp_url: &str) -> anyhow::Result<Vec<Held>> {
+/// When the broker does not respond.
+pub async fn queued_messages(amqp_url: &str) -> anyhow::Result<Vec<QueuedMessage>> {
     let connection = Connection::connect(amqp_url, ConnectionProperties::default())
         .await
-        .context("the ledger's look into the queues")?;
+        .context("connecting to the broker to read the queues")?;
     let (mut all, mut channels) = (Vec::new(), Vec::new());
     let mut queues = Topology::new(Priorities::Classic).queues;
-    // What waits for a retry comes back to its queue by itself: looked for there first and in its queue afterwards, it is
-    // found in one of them.
+    // A message in a retry queue returns to its own queue by itself. The retry queues are read first, so that the message is found
+    // in one of the two.
     let retries: HashSet<String> = names::RETRY_SECONDS.into_iter().map(names::retry).collect();
     queues.sort_by_key(|queue| !retries.contains(queue.name.as_str()));
     for queue in queues {
         let channel = connection.create_channel().await?;
-        // A queue that a scenario deleted holds nothing.
+        // A queue that a scenario deleted is empty.
         if exists(&channel, &queue.name).await {
-            // What cannot be looked into counts as empty: what was in it is then called lost, which errs on the right side.
+            // A queue that cannot be read counts as empty: its messages then count as lost, so the scenario fails.
             if let Err(error) = take(&channel, &queue.name, &mut all).await {
-                tracing::warn!(queue = queue.name, %error, "the queue could not be looked into");
+                tracing::warn!(queue = queue.name, %error, "queue cannot be read");
             }
         }
-        // Closed one by one, a channel's number would be taken again before the broker has let go of it.
+        // Channels are closed together at the end: lapin would reuse the number of a closed channel before the broker has freed it.
         channels.push(channel);
     }
-    // Ends the channels, and so gives everything back.
-    // A channel that the broker closed for an absent queue makes lapin complain here.
+    // Closing the channels returns all messages.
+    // lapin reports an error here for a channel that the broker closed because of a missing queue.
     let _ = connection.close(200, "looked".into()).await;
     Ok(all)
 }
@@ -84,7 +84,7 @@ async fn exists(channel: &Channel, queue: &str) -> bool {
         .is_ok()
 }
 
-async fn take(channel: &Channel, queue: &str, all: &mut Vec<Held>) -> anyhow::Result<()> {
+async fn take(channel: &Channel, queue: &str, all: &mut Vec<QueuedMessage>) -> anyhow::Result<()> {
     while let Some(message) = channel
         .basic_get(queue.into(), BasicGetOptions { no_ack: false })
         .await?
@@ -92,7 +92,7 @@ async fn take(channel: &Channel, queue: &str, all: &mut Vec<Held>) -> anyhow::Re
         let text =
             |value: &Option<lapin::types::ShortString>| value.as_ref().map(ToString::to_string).unwrap_or_default();
         let properties = &message.delivery.properties;
-        all.push(Held {
+        all.push(QueuedMessage {
             queue: queue.to_owned(),
             id: text(properties.message_id()),
             kind: text(properties.kind()),

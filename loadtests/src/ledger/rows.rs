@@ -1,4 +1,4 @@
-//! What stands in Postgres, read from the tables themselves and not by the operations of the services.
+//! The rows in Postgres, read from the tables directly and not through the services' queries.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,44 +6,44 @@ use anyhow::Context as _;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-/// A member of a server: both ids.
+/// A member of a server: server id and user id.
 type Member = (u64, u64);
 
 /// Reads the tenants' rows.
 #[derive(Debug, Clone)]
-pub struct Rows {
+pub struct RowReader {
     url: String,
     /// Tenant and server of each community.
     communities: Vec<(Uuid, u64)>,
 }
 
-/// What was read.
+/// The rows at one moment.
 #[derive(Debug, Default)]
-pub(super) struct Read {
-    /// Members with a profile who have not left.
+pub(super) struct StoredRows {
+    /// Members with a profile that is not marked as left.
     pub(super) here: HashSet<Member>,
-    /// Members whose profile says that they have left, whoever noticed: the event, or a reconciliation.
+    /// Members whose profile is marked as left, by the event or by a reconcile.
     pub(super) gone: HashSet<Member>,
-    /// Entries for leaving, by member.
+    /// Audit entries for leaving, by member.
     pub(super) left: HashMap<Member, i64>,
-    /// Commands counted, by member.
+    /// Counted commands, by member.
     pub(super) commands: HashMap<Member, i64>,
-    /// Deeds whose outcome nobody can tell, in the words of [`super::Deed`].
+    /// Actions with a recorded unknown outcome, in the form of [`super::MemberAction`]'s `Display`.
     pub(super) unknown: HashSet<String>,
 }
 
-impl Rows {
-    /// Reads the rows of these communities (tenant and server) by this login.
+impl RowReader {
+    /// Reads the rows of these communities (tenant and server) with this login.
     pub fn new(url: String, communities: Vec<(Uuid, u64)>) -> Self {
         Self { url, communities }
     }
 
-    pub(super) async fn read(&self) -> anyhow::Result<Read> {
-        // A connection for each look: the server may have gone away and come back in between.
+    pub(super) async fn read(&self) -> anyhow::Result<StoredRows> {
+        // A new connection for each read: the server may have restarted meanwhile.
         let mut connection = PgConnection::connect(&self.url)
             .await
-            .context("the ledger's look into Postgres")?;
-        let mut read = Read::default();
+            .context("connecting to Postgres to read the rows")?;
+        let mut read = StoredRows::default();
         for (community, guild) in &self.communities {
             let mut tx = connection.begin().await?;
             sqlx::query("select set_config('app.current_tenant', $1, true)")
@@ -71,8 +71,8 @@ impl Rows {
                 sqlx::query_as("select subject from audit_log where action = 'discord.outcome_unknown'")
                     .fetch_all(&mut *tx)
                     .await?;
-            let in_words = unknown.into_iter().map(|(id,)| format!("command {id}"));
-            read.unknown.extend(in_words);
+            let texts = unknown.into_iter().map(|(id,)| format!("command {id}"));
+            read.unknown.extend(texts);
             tx.rollback().await?;
         }
         connection.close().await?;

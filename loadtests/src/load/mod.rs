@@ -1,7 +1,7 @@
-//! Open-loop load by the emulator's own generator, as the bench and the fault runs use it.
+//! Open-loop load by the emulator's load generator, for the bench.
 //!
-//! Owns the client of `/control/load`: what to make, how it goes, what it came to. Refuses to judge; see `bench::figures` and
-//! the fault runs' ledger for that. The emulator's README explains the fields.
+//! A client of `/control/load`: starts a load, reads its progress and its results. It judges nothing; `bench::figures` and the
+//! ledger do. The emulator's README explains the fields.
 
 mod results;
 
@@ -17,40 +17,40 @@ pub use results::{Counts, Event, KindResult, Latency, Outcome, Progress, Results
 
 use crate::platform::Emulator;
 
-/// How events are spread within a stage.
+/// Distribution of events within a stage.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Arrivals {
-    /// Independent members.
+    /// Independent arrivals.
     #[default]
     Poisson,
-    /// Equal gaps.
+    /// Equal intervals.
     Even,
 }
 
-/// A stage: the rate goes in a straight line from `from` to `rate`.
+/// A stage. Its rate changes linearly from `from` to `rate`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Stage {
-    /// Shown in results.
+pub struct LoadStage {
+    /// Name in results.
     pub name: String,
-    /// Length.
+    /// Length of the stage.
     pub seconds: f64,
-    /// Events a second at the beginning.
+    /// Events per second at the beginning.
     pub from: f64,
-    /// Events a second at the end.
+    /// Events per second at the end.
     pub rate: f64,
-    /// Seconds at the beginning that are left out of the histograms.
+    /// Seconds at the beginning that the histograms exclude.
     #[serde(default)]
     pub warm_up_s: f64,
 }
 
-impl Stage {
-    /// A stage of one rate.
+impl LoadStage {
+    /// A stage with a constant rate.
     pub fn steady(name: &str, rate: f64, seconds: f64) -> Self {
         Self::slope(name, rate, rate, seconds)
     }
 
-    /// A stage whose rate rises or falls.
+    /// A stage with a rising or falling rate.
     pub fn slope(name: &str, from: f64, rate: f64, seconds: f64) -> Self {
         Self {
             name: name.to_owned(),
@@ -61,7 +61,7 @@ impl Stage {
         }
     }
 
-    /// The same with its first seconds left out of the histograms.
+    /// The same stage with a warm-up that the histograms exclude.
     #[must_use]
     pub fn warming_up(self, seconds: f64) -> Self {
         Self {
@@ -71,37 +71,37 @@ impl Stage {
     }
 }
 
-/// What happens.
+/// A kind of event.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Kind {
+pub enum EventKind {
     /// A member runs a command.
     Command {
         /// e.g. `position`, `verify start`.
         name: String,
         /// `{"name": value}`; null for none.
         options: Value,
-        /// Share.
+        /// Weight.
         weight: u32,
     },
-    /// Somebody joins.
+    /// A user joins.
     MemberJoin {
-        /// Share.
+        /// Weight.
         weight: u32,
     },
-    /// Somebody who joined leaves.
+    /// A member who joined earlier leaves.
     MemberLeave {
-        /// Share.
+        /// Weight.
         weight: u32,
     },
     /// A nickname changes.
     MemberUpdate {
-        /// Share.
+        /// Weight.
         weight: u32,
     },
 }
 
-impl Kind {
+impl EventKind {
     /// A command without options.
     pub fn command(name: &str, weight: u32) -> Self {
         Self::Command {
@@ -112,29 +112,29 @@ impl Kind {
     }
 }
 
-/// A load to be made.
+/// A load.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Load {
-    /// Decides what is random.
+    /// Seed of the random choices.
     pub seed: u64,
-    /// How events are spread.
+    /// Distribution of events.
     pub arrivals: Arrivals,
-    /// In order.
-    pub stages: Vec<Stage>,
-    /// With weights.
-    pub kinds: Vec<Kind>,
-    /// Ids or names of servers; all where absent.
+    /// Stages, in their order.
+    pub stages: Vec<LoadStage>,
+    /// Kinds of events with weights.
+    pub kinds: Vec<EventKind>,
+    /// Ids or names of servers; all servers where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guilds: Option<Vec<String>>,
 }
 
 impl Load {
-    /// A load of one rate.
-    pub fn steady(seed: u64, rate: f64, seconds: f64, kinds: Vec<Kind>) -> Self {
+    /// A load with one stage of a constant rate.
+    pub fn steady(seed: u64, rate: f64, seconds: f64, kinds: Vec<EventKind>) -> Self {
         Self {
             seed,
             arrivals: Arrivals::default(),
-            stages: vec![Stage::steady("steady", rate, seconds)],
+            stages: vec![LoadStage::steady("steady", rate, seconds)],
             kinds,
             guilds: None,
         }
@@ -146,27 +146,27 @@ impl Load {
     }
 }
 
-/// How often a run is looked at while it is waited for: looking costs the emulator a walk over all events.
+/// Polling interval while waiting for a load. Each request costs the emulator a pass over all events.
 const LOOK: Duration = Duration::from_millis(250);
 
 impl Emulator {
-    /// Begins a load. One runs at a time.
+    /// Starts a load. One load runs at a time.
     ///
     /// # Errors
-    /// When another runs, or the emulator finds it unsound.
+    /// When another load runs, or the emulator rejects it.
     pub async fn begin_load(&self, load: &Load) -> anyhow::Result<()> {
         self.post("/control/load", serde_json::to_value(load)?).await.map(drop)
     }
 
-    /// How the load goes.
+    /// Progress of the load.
     ///
     /// # Errors
-    /// When there was none.
+    /// When there was no load.
     pub async fn load_progress(&self) -> anyhow::Result<Progress> {
         self.get("/control/load").await
     }
 
-    /// Ends the making of events.
+    /// Ends the creation of events.
     ///
     /// # Errors
     /// When there was no load.
@@ -174,7 +174,7 @@ impl Emulator {
         self.call(Method::DELETE, "/control/load", None).await
     }
 
-    /// Waits until no more events are made.
+    /// Waits until all events are created.
     ///
     /// # Errors
     /// When there was no load.
@@ -188,8 +188,8 @@ impl Emulator {
         }
     }
 
-    /// Waits until the load is over and nothing is unsent, pending or deferred, for as long as patience lasts; what is
-    /// still open then is in the counts.
+    /// Waits until the load is over and no event is unsent, pending or deferred, up to `patience`; events that are open then stay in
+    /// the counts.
     ///
     /// # Errors
     /// When there was no load.
@@ -208,7 +208,7 @@ impl Emulator {
     /// Counts and histograms of the load.
     ///
     /// # Errors
-    /// When there was none.
+    /// When there was no load.
     pub async fn load_results(&self) -> anyhow::Result<Results> {
         self.get("/control/load/results").await
     }
@@ -216,7 +216,7 @@ impl Emulator {
     /// Every event of the load.
     ///
     /// # Errors
-    /// When there was none, or a line is not what is expected.
+    /// When there was no load, or a line cannot be decoded.
     pub async fn load_events(&self) -> anyhow::Result<Vec<Event>> {
         let text = self.text("/control/load/events").await?;
         let events = text

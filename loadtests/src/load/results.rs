@@ -1,4 +1,4 @@
-//! What a load came to, as the emulator tells it.
+//! Results of a load, as the emulator returns them.
 
 use anyhow::Context as _;
 use base64::Engine as _;
@@ -7,56 +7,56 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use serde::{Deserialize, Serialize};
 
-use super::Stage;
+use super::LoadStage;
 
-/// What became of an event.
+/// State of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Written to no socket.
+    /// Not written to any socket.
     Unsent,
-    /// Written; no answer is asked for.
+    /// Written; it expects no answer.
     Sent,
-    /// Written; the three seconds run.
+    /// Written; within the three seconds for a first response.
     Pending,
-    /// Acknowledged, never answered so far.
+    /// Deferred, without an answer so far.
     Deferred,
     /// Answered.
     Answered,
-    /// Not responded to within three seconds.
+    /// No first response within three seconds.
     Expired,
 }
 
-/// Events by what became of them.
+/// Number of events by state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// All.
+    /// All events.
     pub made: u64,
-    /// Written to no socket.
+    /// Not written to any socket.
     pub unsent: u64,
-    /// Written; no answer is asked for.
+    /// Written; no answer is expected.
     pub sent: u64,
-    /// The three seconds run.
+    /// Within the three seconds for a first response.
     pub pending: u64,
-    /// Acknowledged, not answered.
+    /// Deferred, without an answer.
     pub deferred: u64,
     /// Answered.
     pub answered: u64,
-    /// Not responded to in time.
+    /// No first response in time.
     pub expired: u64,
-    /// Responses that were refused since they were late.
+    /// Responses that were rejected because they were late.
     pub late_responses: u64,
-    /// Responses that were refused since another had been accepted.
+    /// Responses that were rejected because another had been accepted.
     pub second_responses: u64,
 }
 
 impl Counts {
-    /// Interactions among them: what asks for an answer. An unsent event may be either, and counts here, since it failed.
+    /// Number of interactions. An unsent event of any kind counts here, since it failed.
     pub const fn interactions(&self) -> u64 {
         self.made - self.sent
     }
 
-    /// Those that went wrong for a member: expired, never answered, or with an unknown end.
+    /// Interactions that failed for the member: expired, never answered, or not sent.
     pub const fn failed(&self) -> u64 {
         self.expired + self.deferred + self.pending + self.unsent
     }
@@ -76,44 +76,44 @@ impl std::ops::AddAssign for Counts {
     }
 }
 
-/// How a load goes. Moments are microseconds since it began.
+/// Progress of a load. Times are microseconds since its start.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Progress {
     /// `running` or `over`.
     pub state: String,
-    /// Unix microseconds of the beginning.
+    /// Start in Unix microseconds.
     pub started_unix_us: u64,
-    /// Moment of the answer.
+    /// Time of this record.
     pub now_us: u64,
-    /// When the last event had been made.
+    /// Time of the last created event.
     pub ended_us: Option<u64>,
     /// All stages together.
     pub counts: Counts,
-    /// Nothing is open.
+    /// Whether no event is open.
     pub settled: bool,
 }
 
 impl Progress {
-    /// Whether events are still being made.
+    /// Whether events are still created.
     pub fn is_running(&self) -> bool {
         self.state == "running"
     }
 }
 
-/// A histogram of microseconds as it travels.
+/// A serialized histogram of microseconds.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Latency {
-    /// Values in it.
+    /// Number of values.
     pub count: u64,
     /// `HdrHistogram` V2, base64.
     hdr: String,
 }
 
 impl Latency {
-    /// All of it, so that several can be merged.
+    /// The decoded histogram, so that several can be merged.
     ///
     /// # Errors
-    /// When it is not a histogram.
+    /// When it cannot be decoded.
     pub fn histogram(&self) -> anyhow::Result<Histogram<u64>> {
         let bytes = STANDARD.decode(&self.hdr).context("a histogram that is not base64")?;
         let read: Result<Histogram<u64>, _> = Deserializer::new().deserialize(&mut bytes.as_slice());
@@ -121,39 +121,39 @@ impl Latency {
     }
 }
 
-/// One kind of event in one stage; the warm-up is in the counts and not in the histograms.
+/// One kind of event in one stage. The counts include the warm-up, the histograms exclude it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct KindResult {
-    /// e.g. `command position`.
+    /// Kind, for example `command position`.
     pub kind: String,
-    /// Its events.
+    /// Number of events by state.
     pub counts: Counts,
-    /// Intended → made: how late the load itself was.
+    /// Intended → created: lateness of the load generator.
     pub lateness: Latency,
     /// Intended → frame written.
     pub intended_to_sent: Latency,
     /// Frame written → first response.
     pub sent_to_first: Latency,
-    /// Frame written → whole answer.
+    /// Frame written → full answer.
     pub sent_to_answer: Latency,
     /// Intended → first response.
     pub intended_to_first: Latency,
-    /// Intended → whole answer.
+    /// Intended → full answer.
     pub intended_to_answer: Latency,
 }
 
 /// One stage.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct StageResult {
-    /// As it was asked for.
+    /// The stage as requested.
     #[serde(flatten)]
-    pub stage: Stage,
-    /// By kind.
+    pub stage: LoadStage,
+    /// Results by kind.
     pub kinds: Vec<KindResult>,
 }
 
 impl StageResult {
-    /// All kinds together.
+    /// Counts of all kinds together.
     pub fn counts(&self) -> Counts {
         let mut all = Counts::default();
         for kind in &self.kinds {
@@ -162,10 +162,10 @@ impl StageResult {
         all
     }
 
-    /// One of the histograms, merged over the kinds that fit.
+    /// One of the histograms, merged over the kinds that `fits` accepts.
     ///
     /// # Errors
-    /// When one cannot be read.
+    /// When a histogram cannot be decoded.
     pub fn merged(
         &self,
         fits: impl Fn(&str) -> bool,
@@ -179,28 +179,28 @@ impl StageResult {
     }
 }
 
-/// One second of the run, by the intended moments.
+/// One second of the run, by intended moments.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Second {
-    /// Seconds since the run began.
+    /// Seconds since the start of the run.
     pub second: u64,
-    /// Its events.
+    /// Number of events by state.
     pub counts: Counts,
-    /// Microseconds.
+    /// p99 in microseconds.
     pub intended_to_first_p99_us: u64,
-    /// Microseconds.
+    /// p99 in microseconds.
     pub intended_to_answer_p99_us: u64,
 }
 
-/// What a load came to.
+/// Results of a load.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Results {
-    /// How it went.
+    /// Progress of the load.
     #[serde(flatten)]
     pub progress: Progress,
-    /// By stage and kind.
+    /// Results by stage and kind.
     pub stages: Vec<StageResult>,
-    /// Second by second.
+    /// Results by second.
     pub seconds: Vec<Second>,
 }
 
@@ -215,39 +215,39 @@ impl Results {
     }
 }
 
-/// One event. Moments are microseconds since the run began.
+/// One event. Times are microseconds since the start of the run.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Event {
     /// Number, from 0.
     pub n: u64,
     /// Name of the stage.
     pub stage: String,
-    /// e.g. `command position`, `member_join`.
+    /// Kind, for example `command position`, `member_join`.
     pub kind: String,
     /// Server.
     pub guild_id: String,
-    /// Who did it.
+    /// User who acted.
     pub user_id: String,
-    /// Of what asks for an answer; the id of its message in the queues, too.
+    /// Id of an interaction, which is also the id of its message in the queues.
     pub interaction_id: Option<String>,
-    /// Session that its frame was sent in.
+    /// Gateway session of its frame.
     pub session: Option<String>,
-    /// Its number there.
+    /// Sequence number of its frame.
     pub seq: Option<u64>,
-    /// When it was due.
+    /// Intended moment.
     pub intended_us: u64,
-    /// When it happened.
+    /// Creation.
     pub made_us: u64,
-    /// When its frame had been written.
+    /// End of the write of its frame.
     pub sent_us: Option<u64>,
-    /// When the first response was accepted.
+    /// Acceptance of the first response.
     pub first_us: Option<u64>,
-    /// When the whole answer was there.
+    /// Acceptance of the full answer.
     pub answered_us: Option<u64>,
-    /// What became of it.
+    /// State.
     pub outcome: Outcome,
-    /// Responses refused since late.
+    /// Responses that were rejected because they were late.
     pub late_responses: u64,
-    /// Responses refused since another had been accepted.
+    /// Responses that were rejected because another had been accepted.
     pub second_responses: u64,
 }

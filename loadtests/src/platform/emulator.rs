@@ -1,4 +1,4 @@
-//! The emulator's control API, as the demo and later the load runs use it. See `services/emulator/README.md`.
+//! A client of the emulator's control API. See `services/emulator/README.md`.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// How long a condition may take before it is called missed. Long, since it costs nothing where the condition holds.
+/// Time limit of a condition. It is long, since a condition that holds returns at once.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A client of one emulator.
@@ -18,19 +18,19 @@ pub struct Emulator {
     http: reqwest::Client,
 }
 
-/// A member as the emulator knows it.
+/// A member in the emulator.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Member {
     /// Ids of roles.
     pub roles: Vec<String>,
-    /// Name in the server.
+    /// Nickname.
     pub nick: Option<String>,
 }
 
-/// A message as REST shows it.
+/// A message in REST's form.
 pub type Message = Value;
 
-/// What became of an interaction.
+/// The record of an interaction.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Interaction {
     /// `pending`, `deferred`, `answered` or `expired`.
@@ -38,7 +38,7 @@ pub struct Interaction {
     /// Bodies of the callbacks that were accepted.
     #[serde(default)]
     pub responses: Vec<Value>,
-    /// The original response as it is now.
+    /// The present original response.
     #[serde(default)]
     pub message: Option<Message>,
     /// Milliseconds from dispatch to the first response.
@@ -46,10 +46,10 @@ pub struct Interaction {
     pub acknowledged_after_ms: Option<u64>,
 }
 
-/// An answer that has arrived.
+/// The full reply to an interaction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// The record.
+    /// Record of the interaction.
     pub interaction: Interaction,
     /// The message.
     pub message: Message,
@@ -67,7 +67,7 @@ impl Answer {
         fields.iter().find(|field| field["name"].as_str() == Some(name))?["value"].as_str()
     }
 
-    /// Everything a reader sees of the embed, for a search.
+    /// All visible text of the embed, for searching.
     pub fn text(&self) -> String {
         let embed = self.embed();
         let mut parts: Vec<&str> = [
@@ -85,7 +85,7 @@ impl Answer {
         parts.join("\n")
     }
 
-    /// Only the member sees it.
+    /// Whether only the member sees the message.
     pub fn is_private(&self) -> bool {
         self.message["flags"].as_u64().is_some_and(|flags| flags & 64 != 0)
     }
@@ -110,7 +110,7 @@ impl Emulator {
         }
     }
 
-    /// Address of control API and page.
+    /// Base URL of the control API and the page.
     pub fn address(&self) -> &str {
         &self.base
     }
@@ -118,7 +118,7 @@ impl Emulator {
     /// Calls the control API.
     ///
     /// # Errors
-    /// When it cannot be reached or refuses; its own words are passed on.
+    /// When the emulator cannot be reached or returns an error; its message is included.
     pub async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -153,7 +153,7 @@ impl Emulator {
         self.call(Method::POST, path, Some(body)).await
     }
 
-    /// Every REST call so far with its answer, one JSON object a line.
+    /// Every REST call so far with its response, one JSON object a line.
     ///
     /// # Errors
     /// When the emulator cannot be reached.
@@ -161,10 +161,10 @@ impl Emulator {
         self.text("/control/ledger?kind=rest").await
     }
 
-    /// `GET` of what is not one piece of JSON.
+    /// `GET` of a response that is not a single JSON value.
     ///
     /// # Errors
-    /// When the emulator cannot be reached or refuses.
+    /// When the emulator cannot be reached or returns an error.
     pub async fn text(&self, path: &str) -> anyhow::Result<String> {
         let response = self.http.get(format!("{}{path}", self.base)).send().await?;
         Ok(response.error_for_status()?.text().await?)
@@ -191,7 +191,7 @@ impl Emulator {
             .map(drop)
     }
 
-    /// Somebody gives a member exactly these roles by hand.
+    /// Sets a member's roles by hand.
     ///
     /// # Errors
     /// As [`Emulator::call`].
@@ -202,7 +202,7 @@ impl Emulator {
             .map(drop)
     }
 
-    /// A member runs a command. Answers the interaction's id.
+    /// A member runs a command. Returns the interaction's id.
     ///
     /// # Errors
     /// As [`Emulator::call`].
@@ -215,7 +215,7 @@ impl Emulator {
         .await
     }
 
-    /// The same, with options that Discord's own client would not send.
+    /// As [`Emulator::command`], with options that Discord's own client would not send.
     ///
     /// # Errors
     /// As [`Emulator::call`].
@@ -254,7 +254,7 @@ impl Emulator {
             .with_context(|| format!("no id in {made}"))
     }
 
-    /// The record of an interaction, as it is now.
+    /// The present record of an interaction.
     ///
     /// # Errors
     /// As [`Emulator::call`].
@@ -262,10 +262,10 @@ impl Emulator {
         self.get(&format!("/control/interactions/{id}?wait_ms=0")).await
     }
 
-    /// Waits for the whole answer of an interaction: not the defer, the message itself.
+    /// Waits for the full reply to an interaction: the message, not the defer.
     ///
     /// # Errors
-    /// When it expires, or nothing comes.
+    /// When the interaction expires, or no reply arrives within the time limit.
     pub async fn answer(&self, id: &str) -> anyhow::Result<Answer> {
         let found = self
             .until("an answer", async || {
@@ -304,10 +304,10 @@ impl Emulator {
             .map(|listed| listed.member))
     }
 
-    /// Asks until there is something, for as long as patience lasts.
+    /// Polls until there is a value, up to the time limit.
     ///
     /// # Errors
-    /// What `ask` answers, or that nothing came.
+    /// The error of `poll`, or that the time limit has passed.
     pub async fn until<T>(
         &self,
         what: &str,
@@ -319,7 +319,7 @@ impl Emulator {
                 return Ok(found);
             }
             if tokio::time::Instant::now() >= deadline {
-                bail!("waited {} s in vain for {what}", PATIENCE.as_secs());
+                bail!("waited {} s without success for {what}", PATIENCE.as_secs());
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }

@@ -1,9 +1,8 @@
-//! The whole of Arrakis as processes of its own, on the real services that the environment names, in a database, vhost and
-//! Redis database that nobody else uses.
+//! The whole of Arrakis as processes, on the services that the environment names, with a database, vhost and Redis database of
+//! their own.
 //!
-//! Owns starting, killing and replacing the binaries, the way an operator or a fault would. Refuses to look inside of them:
-//! what a run knows, it knows from the emulator and from Postgres. A process is a [`Replica`]; servers that a scenario may
-//! kill are in [`servers`].
+//! Starts, kills and replaces the processes, as an operator or a fault would. It does not look inside of them: observations come
+//! from the emulator and from Postgres. A process is a [`Replica`]; servers that a scenario may kill are in [`servers`].
 
 mod emulator;
 mod replica;
@@ -19,13 +18,13 @@ use arrakis_test_support::{Process, TestDatabase, TestRedis, TestVhost};
 pub use emulator::{Answer, Emulator, Interaction, Member, Message};
 pub use replica::Replica;
 
-/// The bot's application.
+/// The bot's application id.
 pub(crate) const APPLICATION: &str = "1100000000000000001";
-/// Bytes of each body that the emulator keeps: whole, so that a run can be held to Discord's own document.
+/// Bytes of each body that the emulator's ledger records: the whole body, for the check against Discord's OpenAPI document.
 const LEDGER_BODIES: &str = "65536";
 const CREDENTIAL: &str = "the-demo's-own-credential";
 
-/// A running platform. Dropping it kills its processes and drops what it used.
+/// A running platform. Dropping it kills its processes and drops its databases.
 #[derive(Debug)]
 pub struct Platform {
     /// The emulator's control API.
@@ -34,36 +33,36 @@ pub struct Platform {
     pub ingestors: Vec<Replica>,
     /// The workers.
     pub workers: Vec<Replica>,
-    /// The proxies; workers started later know them all.
+    /// The proxies. Workers that are started later use all of them.
     pub proxies: Vec<Replica>,
     emulator: Process,
     environment: Environment,
 }
 
-/// The places that a platform works in. Each is its own; a scenario may put in one of a private server.
+/// The database, vhost and Redis database of a platform. A scenario may use those of a private server.
 #[derive(Debug)]
-pub struct Foundation {
-    /// Schema and rows.
+pub struct PlatformServices {
+    /// Database.
     pub database: TestDatabase,
-    /// Queues.
+    /// Virtual host of the broker.
     pub vhost: TestVhost,
-    /// Keys.
+    /// Redis database.
     pub redis: TestRedis,
 }
 
-impl Foundation {
-    /// On the servers that the environment names.
+impl PlatformServices {
+    /// New ones on the servers that the environment names.
     ///
     /// # Panics
-    /// When one is not there.
+    /// When a server cannot be reached.
     pub async fn of_the_environment() -> Self {
         Self::with_vhost(TestVhost::create().await).await
     }
 
-    /// The same, with queues elsewhere.
+    /// As [`PlatformServices::of_the_environment`], with another vhost.
     ///
     /// # Panics
-    /// When a server is not there.
+    /// When a server cannot be reached.
     pub async fn with_vhost(vhost: TestVhost) -> Self {
         Self {
             database: TestDatabase::create().await,
@@ -73,33 +72,33 @@ impl Foundation {
     }
 }
 
-/// Where everything is.
+/// Addresses and credentials.
 #[derive(Debug)]
 struct Environment {
     binaries: PathBuf,
-    foundation: Foundation,
+    services: PlatformServices,
     api_base: String,
     token: String,
-    /// Where the proxies listen, in the order of `proxies`.
+    /// Addresses of the proxies, in the order of `proxies`.
     proxy_addrs: Vec<String>,
-    /// Names given so far, so that each process has one of its own.
+    /// Number of started processes, so that each has a name of its own.
     started: usize,
 }
 
 impl Platform {
-    /// Starts the emulator and makes the database's schema; nothing of Arrakis runs yet.
+    /// Starts the emulator and migrates the database; no service runs yet.
     ///
     /// # Errors
-    /// When a binary is missing or the emulator does not come up.
+    /// When a binary is missing or the emulator does not start.
     pub async fn prepare() -> anyhow::Result<Self> {
-        Self::prepare_on(Foundation::of_the_environment().await, &[]).await
+        Self::prepare_on(PlatformServices::of_the_environment().await, &[]).await
     }
 
-    /// The same on chosen places, the emulator with further arguments.
+    /// As [`Platform::prepare`], on given services and with further arguments of the emulator.
     ///
     /// # Errors
     /// As [`Platform::prepare`].
-    pub async fn prepare_on(foundation: Foundation, emulator_arguments: &[&str]) -> anyhow::Result<Self> {
+    pub async fn prepare_on(services: PlatformServices, emulator_arguments: &[&str]) -> anyhow::Result<Self> {
         let binaries = binaries()?;
         let token = bot_token();
         let mut arguments = vec!["--application-id", APPLICATION, "--ledger-bodies", LEDGER_BODIES];
@@ -111,7 +110,7 @@ impl Platform {
         );
         let line = emulator.line("\"control\":").await;
         let addresses: serde_json::Value =
-            serde_json::from_str(&line).context("the emulator's first line is no JSON")?;
+            serde_json::from_str(&line).context("the emulator's first line is not JSON")?;
         let address = |key: &str| {
             addresses[key]
                 .as_str()
@@ -120,7 +119,7 @@ impl Platform {
         };
         let environment = Environment {
             binaries,
-            foundation,
+            services,
             api_base: address("rest")?,
             token,
             proxy_addrs: Vec::new(),
@@ -137,27 +136,27 @@ impl Platform {
         })
     }
 
-    /// URL of the database by the owner's, the app's and the admin's login.
+    /// The database, with URLs for the logins of owner, app and admin.
     pub fn database(&self) -> &TestDatabase {
-        &self.environment.foundation.database
+        &self.environment.services.database
     }
 
     /// The vhost.
     pub fn vhost(&self) -> &TestVhost {
-        &self.environment.foundation.vhost
+        &self.environment.services.vhost
     }
 
     /// The Redis database.
     pub fn redis(&self) -> &TestRedis {
-        &self.environment.foundation.redis
+        &self.environment.services.redis
     }
 
-    /// Base of the emulator's REST API, as `DISCORD_API_BASE` names it.
+    /// Base URL of the emulator's REST API, as in `DISCORD_API_BASE`.
     pub fn api_base(&self) -> &str {
         &self.environment.api_base
     }
 
-    /// URLs of the proxies, as `DISCORD_PROXY_URL` names them.
+    /// URLs of the proxies, as in `DISCORD_PROXY_URL`.
     pub fn proxy_urls(&self) -> Vec<String> {
         let addrs = self.environment.proxy_addrs.iter();
         addrs.map(|addr| format!("http://{addr}")).collect()
@@ -168,7 +167,7 @@ impl Platform {
         CREDENTIAL
     }
 
-    /// Address of the page.
+    /// URL of the page.
     pub fn page(&self) -> String {
         self.discord.address().to_owned()
     }
@@ -178,7 +177,7 @@ impl Platform {
         &mut self.emulator
     }
 
-    /// Starts proxy, one worker and ingestor, and waits until each is ready.
+    /// Starts a proxy, a worker and an ingestor, and waits until each is ready.
     ///
     /// # Errors
     /// When no port is free.
@@ -188,7 +187,7 @@ impl Platform {
         self.start_ingestor().await
     }
 
-    /// Starts one more proxy and waits until it is ready.
+    /// Starts another proxy and waits until it is ready.
     ///
     /// # Errors
     /// When no port is free.
@@ -197,7 +196,7 @@ impl Platform {
         Ok(())
     }
 
-    /// Starts one more worker and waits until it is ready.
+    /// Starts another worker and waits until it is ready.
     ///
     /// # Errors
     /// When no port is free.
@@ -206,7 +205,7 @@ impl Platform {
         Ok(())
     }
 
-    /// Starts one more ingestor and waits until it is ready.
+    /// Starts another ingestor and waits until it is ready.
     ///
     /// # Errors
     /// When no port is free.
@@ -215,7 +214,7 @@ impl Platform {
         Ok(())
     }
 
-    /// Starts one more proxy with these variables over the usual ones. Does not wait.
+    /// Starts another proxy with these variables in addition to the usual ones. Does not wait.
     ///
     /// # Errors
     /// When no port is free.
@@ -227,32 +226,32 @@ impl Platform {
             ("DISCORD_API_BASE", environment.api_base.clone()),
             ("PROXY_CREDENTIALS", format!("worker={CREDENTIAL}")),
             ("PROXY_LISTEN_ADDR", address.clone()),
-            ("REDIS_URL", environment.foundation.redis.url()),
+            ("REDIS_URL", environment.services.redis.url()),
         ];
         let replica = self.spawn("arrakis-discord-proxy", &usual, extra)?;
         self.environment.proxy_addrs.push(address);
         Ok(last(&mut self.proxies, replica))
     }
 
-    /// Starts one more worker with these variables over the usual ones. Does not wait.
+    /// Starts another worker with these variables in addition to the usual ones. Does not wait.
     ///
     /// # Errors
     /// When no port is free.
     pub fn spawn_worker(&mut self, extra: &[(String, String)]) -> anyhow::Result<&mut Replica> {
-        let foundation = &self.environment.foundation;
+        let services = &self.environment.services;
         let usual = [
             ("DISCORD_APPLICATION_ID", APPLICATION.to_owned()),
             ("DISCORD_PROXY_URL", self.proxy_urls().join(",")),
             ("DISCORD_PROXY_CREDENTIAL", CREDENTIAL.to_owned()),
-            ("AMQP_URL", foundation.vhost.url()),
-            ("DATABASE_URL", foundation.database.app_url()),
-            ("REDIS_URL", foundation.redis.url()),
+            ("AMQP_URL", services.vhost.url()),
+            ("DATABASE_URL", services.database.app_url()),
+            ("REDIS_URL", services.redis.url()),
         ];
         let replica = self.spawn("arrakis-worker", &usual, extra)?;
         Ok(last(&mut self.workers, replica))
     }
 
-    /// Starts one more ingestor with these variables over the usual ones. Does not wait.
+    /// Starts another ingestor with these variables in addition to the usual ones. Does not wait.
     ///
     /// # Errors
     /// When no port is free.
@@ -261,7 +260,7 @@ impl Platform {
         let usual = [
             ("DISCORD_TOKEN", environment.token.clone()),
             ("DISCORD_API_BASE", environment.api_base.clone()),
-            ("AMQP_URL", environment.foundation.vhost.url()),
+            ("AMQP_URL", environment.services.vhost.url()),
         ];
         let replica = self.spawn("arrakis-ingestor", &usual, extra)?;
         Ok(last(&mut self.ingestors, replica))
@@ -286,17 +285,17 @@ impl Platform {
         ))
     }
 
-    /// SIGKILL for every worker.
+    /// Sends SIGKILL to every worker.
     pub async fn kill_workers(&mut self) {
         for mut worker in self.workers.drain(..) {
             worker.kill().await;
         }
     }
 
-    /// SIGTERM for the newest ingestor; answers when it is gone.
+    /// Sends SIGTERM to the newest ingestor and waits until it has ended.
     ///
     /// # Errors
-    /// When it ends with an error, or none runs.
+    /// When it ends with an error, or no ingestor runs.
     pub async fn stop_ingestor(&mut self) -> anyhow::Result<()> {
         let mut ingestor = self.ingestors.pop().context("no ingestor runs")?;
         let status = ingestor.stop(std::time::Duration::from_secs(20)).await;
@@ -304,13 +303,13 @@ impl Platform {
         Ok(())
     }
 
-    /// Every process of Arrakis, from the top of the flow to its bottom.
+    /// Every service process: ingestors, workers, proxies.
     pub fn replicas(&mut self) -> impl Iterator<Item = &mut Replica> {
         let upper = self.ingestors.iter_mut().chain(self.workers.iter_mut());
         upper.chain(self.proxies.iter_mut())
     }
 
-    /// Ends everything in order, from the top of the flow to its bottom.
+    /// Stops all processes: ingestors, workers, proxies.
     pub async fn stop(mut self) {
         let grace = std::time::Duration::from_secs(25);
         for replica in self.replicas() {
@@ -323,13 +322,13 @@ impl Platform {
 
 fn last(replicas: &mut Vec<Replica>, replica: Replica) -> &mut Replica {
     replicas.push(replica);
-    let place = replicas.len() - 1;
-    &mut replicas[place]
+    let index = replicas.len() - 1;
+    &mut replicas[index]
 }
 
-/// Where the binaries are: beside this program, or one folder up when this program is a test.
+/// Folder of the binaries: that of this program, or its parent when this program is a test.
 pub(crate) fn binaries() -> anyhow::Result<PathBuf> {
-    let program = std::env::current_exe().context("this program does not know where it is")?;
+    let program = std::env::current_exe().context("the path of this program is unknown")?;
     let folder = program
         .ancestors()
         .skip(1)
@@ -340,18 +339,18 @@ pub(crate) fn binaries() -> anyhow::Result<PathBuf> {
         .context("the services are not built: run `cargo build --workspace --bins`, or use ./dev")
 }
 
-/// A loopback address that was free a moment ago.
+/// A free loopback address.
 pub(crate) fn free_address() -> anyhow::Result<String> {
     Ok(format!("127.0.0.1:{}", free_port()?))
 }
 
-/// Its port alone. Below those that the kernel gives to connections going out (from 32,768 on Linux): what is killed and
-/// started again must find its port free.
+/// A free port below the range of outgoing connections (from 32,768 on Linux), so that a process that is killed and started
+/// again finds its port free.
 pub(crate) fn free_port() -> anyhow::Result<u16> {
     const FIRST: u16 = 10_000;
     const COUNT: u32 = 10_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    // Runs side by side begin at different places.
+    // Concurrent runs start their search at different ports.
     let begin = std::process::id().wrapping_mul(97);
     for _ in 0..COUNT {
         let offset = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
@@ -363,7 +362,7 @@ pub(crate) fn free_port() -> anyhow::Result<u16> {
     anyhow::bail!("no port is free")
 }
 
-/// A bot token as Discord makes them: the application's id, a time, a signature, each in base64url.
+/// A bot token in Discord's form: application id, time and signature, each in base64url.
 fn bot_token() -> String {
     use base64::Engine as _;
     format!(

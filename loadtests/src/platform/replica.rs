@@ -1,4 +1,4 @@
-//! One process of Arrakis: started, killed, stopped in mid-air, started again at the same address, asked how it is.
+//! One process of Arrakis: start, kill, suspend, restart at the same address, read health and metrics.
 
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -8,10 +8,10 @@ use anyhow::Context as _;
 use arrakis_test_support::Process;
 use serde_json::Value;
 
-/// How long a question about health or metrics may take.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Time limit of a request for health or metrics.
+const TIME_LIMIT: Duration = Duration::from_secs(3);
 
-/// A process with what it was started with, so that it can be started again as it was.
+/// A process with its variables, so that it can be started again.
 #[derive(Debug)]
 pub struct Replica {
     name: String,
@@ -19,12 +19,12 @@ pub struct Replica {
     variables: Vec<(String, String)>,
     health: String,
     process: Process,
-    /// What earlier lives of it printed.
+    /// Output of earlier runs of the process.
     past: Vec<String>,
 }
 
 impl Replica {
-    /// Starts the binary at `path` with these variables, its health at `health`. Does not wait.
+    /// Starts the binary at `path` with these variables and this health address. Does not wait.
     pub(super) fn spawn(name: String, path: PathBuf, variables: Vec<(String, String)>, health: String) -> Self {
         let process = launch(&path, &variables, &health);
         Self {
@@ -37,76 +37,76 @@ impl Replica {
         }
     }
 
-    /// Name for a person, such as `worker-2`.
+    /// Name, for example `worker-2`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Waits until it is ready.
+    /// Waits until the process is ready.
     ///
     /// # Panics
-    /// When it ends or does not become so.
+    /// When it ends or does not become ready.
     pub async fn ready(&mut self) {
         self.process.ready(&self.health).await;
     }
 
-    /// SIGKILL. It does not get a word in.
+    /// Sends SIGKILL.
     pub async fn kill(&mut self) {
         self.process.kill().await;
     }
 
-    /// SIGTERM, without waiting.
+    /// Sends SIGTERM without waiting.
     pub fn terminate(&self) {
         self.process.terminate();
     }
 
-    /// SIGTERM, and waits for the end.
+    /// Sends SIGTERM and waits for the end.
     ///
     /// # Panics
-    /// When it does not end within `grace`.
+    /// When the process does not end within `grace`.
     pub async fn stop(&mut self, grace: Duration) -> ExitStatus {
         self.process.terminate();
         self.process.ended(grace).await
     }
 
-    /// SIGSTOP: it is there, and does nothing.
-    pub fn hang(&self) {
+    /// Sends SIGSTOP: the process keeps its connections and does nothing.
+    pub fn suspend(&self) {
         self.process.suspend();
     }
 
-    /// SIGCONT.
-    pub fn go_on(&self) {
+    /// Sends SIGCONT.
+    pub fn resume(&self) {
         self.process.resume();
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the process.
     ///
     /// # Panics
-    /// When it does not end within the limit.
-    pub async fn ended(&mut self, limit: Duration) -> ExitStatus {
+    /// When the process does not end within the limit.
+    pub async fn wait_for_exit(&mut self, limit: Duration) -> ExitStatus {
         self.process.ended(limit).await
     }
 
-    /// Its status, once it has ended.
-    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+    /// Exit status, once the process has ended.
+    pub fn exit_status(&mut self) -> Option<ExitStatus> {
         self.process.has_ended()
     }
 
-    /// Starts it again with the same variables at the same address, after it has ended or been killed. Does not wait.
+    /// Starts the process again with the same variables at the same address, after it has ended. Does not wait.
     pub fn start_again(&mut self) {
         self.past.extend(self.process.lines());
         self.past.push("--- started again".to_owned());
         self.process = launch(&self.path, &self.variables, &self.health);
     }
 
-    /// Changes a variable for the next start; `None` takes it away.
+    /// Changes a variable for the next start; `None` removes it.
     pub fn set(&mut self, name: &str, value: Option<&str>) {
         self.variables.retain(|(known, _)| known != name);
         self.variables
             .extend(value.map(|value| (name.to_owned(), value.to_owned())));
     }
 
-    /// Everything it has printed, in all its lives.
+    /// All output, including that of earlier runs.
     pub fn log(&self) -> Vec<String> {
         let mut lines = self.past.clone();
         lines.extend(self.process.lines());
@@ -118,15 +118,15 @@ impl Replica {
         self.process.pid()
     }
 
-    /// Address of its health endpoints, `host:port`.
+    /// Address of the health endpoints, `host:port`.
     pub fn health_addr(&self) -> &str {
         &self.health
     }
 
-    /// `GET /health`, whatever its status.
+    /// Body of `GET /health`, whatever its status.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// When the process does not respond.
     pub async fn health(&self) -> anyhow::Result<Value> {
         Ok(serde_json::from_str(&self.get("/health").await?)?)
     }
@@ -136,15 +136,15 @@ impl Replica {
         self.get_ok("/readyz").await.unwrap_or(false)
     }
 
-    /// Sum of a metric over its series that carry these labels; 0 where there is none.
+    /// Sum of a metric over the series with these labels; 0 where there is none.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// When the process does not respond.
     pub async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<f64> {
         Ok(sum(&self.get("/metrics").await?, name, labels))
     }
 
-    /// Resident memory in bytes, as the kernel counts it; 0 once it has ended.
+    /// Resident memory in bytes; 0 once the process has ended.
     pub fn resident_bytes(&self) -> u64 {
         let read = || {
             let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?)).ok()?;
@@ -156,22 +156,22 @@ impl Replica {
 
     async fn get(&self, path: &str) -> anyhow::Result<String> {
         let url = format!("http://{}{path}", self.health);
-        let answer = reqwest::Client::new().get(&url).timeout(PATIENCE).send().await;
-        let answer = answer.with_context(|| format!("{} does not answer", self.name))?;
-        Ok(answer.text().await?)
+        let response = reqwest::Client::new().get(&url).timeout(TIME_LIMIT).send().await;
+        let response = response.with_context(|| format!("{} does not response", self.name))?;
+        Ok(response.text().await?)
     }
 
     async fn get_ok(&self, path: &str) -> anyhow::Result<bool> {
         let url = format!("http://{}{path}", self.health);
-        let answer = reqwest::Client::new().get(&url).timeout(PATIENCE).send().await?;
-        Ok(answer.status().is_success())
+        let response = reqwest::Client::new().get(&url).timeout(TIME_LIMIT).send().await?;
+        Ok(response.status().is_success())
     }
 }
 
 fn launch(path: &std::path::Path, variables: &[(String, String)], health: &str) -> Process {
     let common = [("HEALTH_ADDR", health), ("LOG_FORMAT", "text")];
     let given = variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    // What is given comes last: a scenario may ask for another form of the log.
+    // Given variables come last, so that a scenario can change the log format.
     Process::start_at(path, &[], common.into_iter().chain(given))
 }
 

@@ -1,4 +1,4 @@
-//! Puts the plan's servers into the emulator: roles and channels of the theme, members with the roles that they should have.
+//! Writes the plan's servers to the emulator: roles and channels of the theme, members with the roles of their tier.
 
 use anyhow::Context as _;
 use arrakis_db::{Admin, CommunityId, EvaluationInput, UserId};
@@ -7,19 +7,19 @@ use arrakis_themes::Registry;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+use super::conversations;
 use super::plan::{Member, Plan, Server, TOKEN_PROFILE};
-use super::talk;
 use crate::platform::Emulator;
 
-/// Id of a theme's role, by its place in the theme.
-pub(super) fn role_id(guild: u64, place: usize) -> u64 {
-    guild + 100_000 + place as u64
+/// Id of a theme's role, by its index in the theme.
+pub(super) fn role_id(guild: u64, index: usize) -> u64 {
+    guild + 100_000 + index as u64
 }
 
-/// Makes every server of the plan, as Postgres says that its members stand, and the newcomers, who are in none.
+/// Creates every server of the plan, with the members' roles from Postgres, and the newcomers, who are in no server.
 ///
 /// # Errors
-/// When the emulator refuses, or the database is away.
+/// When the emulator refuses, or the database cannot be reached.
 pub(super) async fn write(
     emulator: &Emulator,
     admin: &Admin,
@@ -52,7 +52,7 @@ pub(super) async fn write(
     Ok(())
 }
 
-/// Names of the roles that each member should have, in the order of the members.
+/// Names of the roles of each member, in the order of the members.
 async fn roles_of_members(
     admin: &Admin,
     server: &Server,
@@ -99,7 +99,7 @@ fn themed(server: &Server, theme: &Theme, roles: &[Vec<String>]) -> Value {
         .roles
         .iter()
         .enumerate()
-        .map(|(place, role)| role_json(role_id(server.guild, place), role))
+        .map(|(index, role)| role_json(role_id(server.guild, index), role))
         .collect();
     let mut next = server.guild + 200_000;
     let mut id = || {
@@ -128,19 +128,19 @@ fn themed(server: &Server, theme: &Theme, roles: &[Vec<String>]) -> Value {
     })
 }
 
-/// What members said.
+/// The messages of a server.
 fn messages(server: &Server, theme: &str) -> Value {
-    let lines = talk::of_theme(theme);
-    let said = lines.iter().enumerate().filter_map(|(place, (speaker, channel, text))| {
-        let author = &server.members.get(*speaker)?.name;
+    let lines = conversations::of_theme(theme);
+    let messages = lines.iter().enumerate().filter_map(|(index, (author_index, channel, text))| {
+        let author = &server.members.get(*author_index)?.name;
         Some(json!({
-            "channel": channel, "author": author, "content": text, "minutes_ago": talk::minutes_ago(place, lines.len()),
+            "channel": channel, "author": author, "content": text, "minutes_ago": conversations::minutes_ago(index, lines.len()),
         }))
     });
-    said.collect()
+    messages.collect()
 }
 
-/// A server as it is before it is onboarded.
+/// A server that is not onboarded.
 fn bare(server: &Server) -> Value {
     let members: Vec<Value> = server.members.iter().map(|member| member_json(member, &[])).collect();
     let channel = (server.guild + 200_001).to_string();
@@ -201,9 +201,9 @@ fn capitalised(name: &str) -> String {
     super::names::display(name)
 }
 
-/// The role that stands for a tier, by its place, as `role_id` counts.
+/// Id of the role of a tier, as `role_id` counts.
 pub fn role_of_tier(theme: &Theme, guild: u64, tier: &str) -> Option<u64> {
     let is_it = |role: &&Role| matches!(&role.given_to, RoleRule::Tier(of) if of.as_str() == tier);
-    let place = theme.roles.iter().position(|role| is_it(&role))?;
-    Some(role_id(guild, place))
+    let index = theme.roles.iter().position(|role| is_it(&role))?;
+    Some(role_id(guild, index))
 }

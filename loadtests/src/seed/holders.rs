@@ -1,10 +1,10 @@
-//! Who holds what: a few hundred wallets, with somebody on each side of every boundary.
+//! The wallets and their balances: a few hundred, with one on each side of every tier boundary.
 
 use arrakis_domain::{Address, Balance};
 use rand::RngExt as _;
 use rand::rngs::ChaCha8Rng;
 
-/// A wallet and its holding. The place in the list is its rank: ties rank by who got there first.
+/// A wallet and its balance. The position in the list is its rank: equal balances rank by age.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     /// The wallet.
@@ -13,17 +13,17 @@ pub struct Holder {
     pub held: Balance,
 }
 
-/// Balances at which the `balance` rules of Sietch change, in tokens, from the highest.
+/// Balances at which the `balance` rules of the theme `sietch` change, in tokens, from the highest.
 const BOUNDARIES: [&str; 7] = ["1111", "888", "690", "420", "222", "69", "6.9"];
-/// What the last eligible rank, 69, holds; rank 70 holds the same and came later.
+/// Balance of the last eligible rank, 69; rank 70 has the same balance and is younger.
 const ENTRY: u64 = 1_500;
-/// Wallets between two boundaries.
+/// Number of wallets between two boundaries.
 const BETWEEN: usize = 34;
 
 /// All holders, from rank 1.
 pub(super) fn holders(random: &mut ChaCha8Rng) -> Vec<Holder> {
     let mut held = Vec::new();
-    // The council, then Fedaykin down to the line.
+    // First the council, then Fedaykin down to rank 70.
     held.extend([48_200_u64, 41_075, 36_900, 30_010, 24_444, 19_800, 12_345].map(Balance::from_tokens));
     let mut middle: Vec<_> = (0..61).map(|_| fraction(random, ENTRY + 1, 12_000)).collect();
     middle.sort_unstable_by(|a, b| b.cmp(a));
@@ -47,7 +47,7 @@ pub(super) fn holders(random: &mut ChaCha8Rng) -> Vec<Holder> {
         .collect()
 }
 
-/// A literal of this file.
+/// Parses a literal of this file.
 #[expect(
     clippy::expect_used,
     reason = "the literals of this file are balances, which the tests show"
@@ -56,7 +56,7 @@ fn tokens(text: &str) -> Balance {
     text.parse().expect("a balance")
 }
 
-/// Whole tokens and hundredths, as people hold them.
+/// A random balance with two decimals.
 fn fraction(random: &mut ChaCha8Rng, low: u64, high: u64) -> Balance {
     tokens(&format!(
         "{}.{:02}",
@@ -65,7 +65,7 @@ fn fraction(random: &mut ChaCha8Rng, low: u64, high: u64) -> Balance {
     ))
 }
 
-/// A holding strictly between two others.
+/// A balance strictly between two others.
 fn between(random: &mut ChaCha8Rng, low: Balance, high: Balance) -> Balance {
     let span = high.saturating_sub(low).units();
     let thousandths = arrakis_domain::U256::from(random.random_range(1..1_000_u32));
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_boundary_has_somebody_on_each_side() {
+    fn every_boundary_has_a_wallet_on_each_side() {
         let holders = holders(&mut ChaCha8Rng::seed_from_u64(1));
         assert!(holders.is_sorted_by(|a, b| a.held >= b.held));
         let has = |held: Balance| holders.iter().any(|holder| holder.held == held);
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_differ() {
+    fn addresses_are_unique() {
         let holders = holders(&mut ChaCha8Rng::seed_from_u64(1));
         let mut addresses: Vec<_> = holders.iter().map(|holder| holder.address).collect();
         addresses.sort_unstable();

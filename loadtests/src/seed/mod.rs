@@ -1,13 +1,13 @@
-//! A believable community, made from a seed: the same members, wallets and holdings in Postgres and in the emulator.
+//! Seeds two communities: the same members, wallets and balances in Postgres and in the emulator.
 //!
-//! [`plan`] decides everything and does nothing; the two writers carry it out and decide nothing.
+//! [`plan`] decides everything and writes nothing; the two writers carry the plan out without further choices.
 
+mod conversations;
 mod discord;
 mod holders;
 mod names;
 pub mod plan;
 mod postgres;
-mod talk;
 
 use anyhow::Context as _;
 use arrakis_config::Secret;
@@ -24,7 +24,7 @@ pub use plan::{Community, Member, Newcomer, Plan, Server, TOKEN_PROFILE};
 /// Seeds Postgres and the emulator.
 ///
 /// # Errors
-/// When either cannot be reached or refuses.
+/// When Postgres or the emulator cannot be reached or refuses.
 pub async fn run(emulator: &Emulator, admin_url: &Secret, seed: u64) -> anyhow::Result<Plan> {
     let plan = Plan::new(seed);
     write(emulator, admin_url, &plan).await?;
@@ -34,7 +34,7 @@ pub async fn run(emulator: &Emulator, admin_url: &Secret, seed: u64) -> anyhow::
 /// Writes a plan to Postgres and the emulator.
 ///
 /// # Errors
-/// When either cannot be reached or refuses.
+/// When Postgres or the emulator cannot be reached or refuses.
 pub async fn write(emulator: &Emulator, admin_url: &Secret, plan: &Plan) -> anyhow::Result<()> {
     let themes = Registry::load(None)?;
     let now = OffsetDateTime::now_utc();
@@ -45,9 +45,9 @@ pub async fn write(emulator: &Emulator, admin_url: &Secret, plan: &Plan) -> anyh
     let admin = Admin::connect(admin_url, options).await.context("DATABASE_ADMIN_URL")?;
     postgres::write(&admin, plan, &themes, now)
         .await
-        .context("Postgres cannot be seeded")?;
+        .context("seeding Postgres")?;
     discord::write(emulator, &admin, plan, &themes, now)
         .await
-        .context("the emulator cannot be seeded")?;
+        .context("seeding the emulator")?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Names that a reader can tell apart, made from parts and a random source of ours.
+//! Distinct user names, from lists of words and a seeded random source.
 
 use std::collections::HashSet;
 
@@ -20,12 +20,12 @@ const SECOND: &[&str] = &[
     "sparrow", "spring", "stone", "tinker", "tower", "trader", "vale", "walker", "water", "weaver", "wren",
 ];
 
-/// Hands out user names, each once.
+/// A source of user names, each returned once.
 #[derive(Debug, Default)]
 pub(super) struct Names(HashSet<String>);
 
 impl Names {
-    /// The next name: two words, and a number where the pair is taken.
+    /// The next name: two words, and a number where the pair is in use.
     pub(super) fn next(&mut self, random: &mut ChaCha8Rng) -> String {
         let first = FIRST[random.random_range(0..FIRST.len())];
         let second = SECOND[random.random_range(0..SECOND.len())];
@@ -40,7 +40,7 @@ impl Names {
     }
 }
 
-/// As a person would write the name: `amber_fox` becomes `Amber Fox`.
+/// The display form of a name: `amber_fox` becomes `Amber Fox`.
 pub(super) fn display(name: &str) -> String {
     let capital = |word: &str| {
         let mut letters = word.chars();

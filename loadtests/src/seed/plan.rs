@@ -1,5 +1,4 @@
-//! The whole seed as data: which servers there are, who is in them, which wallets they hold. Pure: the same seed gives the
-//! same plan, byte for byte.
+//! The whole seed as data: servers, members and wallets. The same seed gives the same plan.
 
 use arrakis_domain::Rank;
 use rand::rngs::ChaCha8Rng;
@@ -11,20 +10,20 @@ use super::names::{Names, display};
 
 /// Name of the token profile that both communities use.
 pub const TOKEN_PROFILE: &str = "bgt";
-/// Discord ids of the seed lie in one range each, so that a reader of a log tells what an id is.
+/// Discord ids of the seed: each kind has a range of its own, so that an id in a log can be recognized.
 const GUILDS: u64 = 1_200_000_000_000_000_000;
-/// Room for the roles and channels of a server between two of them.
+/// Distance of two servers' ids: the ids between them are for the roles and channels of the first.
 const GUILD_STEP: u64 = 10_000_000;
 const USERS: u64 = 1_210_000_000_000_000_000;
 
 /// Everything that is written to Postgres and to the emulator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// Wallets from rank 1.
+    /// Wallets, from rank 1.
     pub holders: Vec<Holder>,
-    /// Onboarded communities first, then a server that is not.
+    /// Onboarded servers first, then one that is not onboarded.
     pub servers: Vec<Server>,
-    /// Users that hold a verified wallet and are in no server yet: they join by hand.
+    /// Users with a verified wallet who are in no server yet.
     pub newcomers: Vec<Newcomer>,
 }
 
@@ -35,13 +34,13 @@ pub struct Server {
     pub guild: u64,
     /// Name.
     pub name: &'static str,
-    /// What makes it a community; `None` for a server that is not onboarded.
+    /// The community; `None` for a server that is not onboarded.
     pub community: Option<Community>,
-    /// Members beside the bot; the first owns the server.
+    /// Members without the bot; the first owns the server.
     pub members: Vec<Member>,
 }
 
-/// A community's row.
+/// A community.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Community {
     /// Tenant.
@@ -59,26 +58,26 @@ pub struct Member {
     pub user: u64,
     /// User name.
     pub name: String,
-    /// Shown name.
+    /// Display name.
     pub display: String,
-    /// Place of the verified wallet in [`Plan::holders`], if there is a wallet among the holders.
+    /// Index of the verified wallet in [`Plan::holders`]; `None` without a wallet.
     pub holder: Option<usize>,
-    /// Days since joining.
+    /// Days since the member joined.
     pub joined_days_ago: u32,
-    /// Of the last 30 days, those with a message or a command.
+    /// Days with a message or a command within the last 30.
     pub active_days: u32,
-    /// Given the contributor's badge by an admin.
+    /// Whether an admin has awarded the contributor's badge.
     pub contributor: bool,
 }
 
-/// Somebody the demo lets join.
+/// A user who joins during the demo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Newcomer {
     /// Discord id of the user.
     pub user: u64,
     /// User name.
     pub name: &'static str,
-    /// Place of the wallet in [`Plan::holders`]; `None` for one without a wallet.
+    /// Index of the wallet in [`Plan::holders`]; `None` without a wallet.
     pub holder: Option<usize>,
 }
 
@@ -89,14 +88,14 @@ impl Plan {
         let holders = holders(&mut random);
         let newcomers = newcomers(&holders);
         let taken: Vec<_> = newcomers.iter().filter_map(|newcomer| newcomer.holder).collect();
-        let mut cast = Casting {
+        let mut factory = MemberFactory {
             random,
             names: Names::default(),
             next_user: USERS + 1_000,
         };
-        let tabr = cast.members(&mut (0..holders.len()).filter(|place| !taken.contains(place)), 3, 40);
-        let market = cast.members(&mut (0..150).filter(|place| place % 4 == 1), 1, 25);
-        let outpost = cast.members(&mut std::iter::empty(), 1, 8);
+        let tabr = factory.members(&mut (0..holders.len()).filter(|index| !taken.contains(index)), 3, 40);
+        let market = factory.members(&mut (0..150).filter(|index| index % 4 == 1), 1, 25);
+        let outpost = factory.members(&mut std::iter::empty(), 1, 8);
         let community = |n: u128, theme, rule_set| {
             Some(Community {
                 id: Uuid::from_u128(n),
@@ -131,13 +130,13 @@ impl Plan {
         }
     }
 
-    /// Rank of a place in the list of holders.
-    pub fn rank(place: usize) -> Option<Rank> {
-        u32::try_from(place + 1).ok().and_then(Rank::new)
+    /// Rank of an index in the list of holders.
+    pub fn rank(index: usize) -> Option<Rank> {
+        u32::try_from(index + 1).ok().and_then(Rank::new)
     }
 }
 
-/// Each newcomer stands at a boundary that a person can check by eye.
+/// Each newcomer is at a tier boundary.
 fn newcomers(holders: &[Holder]) -> Vec<Newcomer> {
     let holding = |text: &str| holders.iter().position(|holder| holder.held.to_string() == text);
     let people: [(&'static str, Option<usize>); 8] = [
@@ -157,20 +156,20 @@ fn newcomers(holders: &[Holder]) -> Vec<Newcomer> {
         .collect()
 }
 
-/// Makes members one after the other.
-struct Casting {
+/// Creates members one after the other.
+struct MemberFactory {
     random: ChaCha8Rng,
     names: Names,
     next_user: u64,
 }
 
-impl Casting {
-    /// Members of one server: of every `one_in_of` holders all but one have joined, and `without` more have no wallet.
-    fn members(&mut self, places: &mut dyn Iterator<Item = usize>, one_in_of: u32, without: usize) -> Vec<Member> {
+impl MemberFactory {
+    /// Members of one server: all but one of every `one_in_of` holders, and `without` members without a wallet.
+    fn members(&mut self, indexes: &mut dyn Iterator<Item = usize>, one_in_of: u32, without: usize) -> Vec<Member> {
         let mut members = vec![self.member(None)];
-        for place in places {
+        for index in indexes {
             if one_in_of == 1 || self.random.random_range(0..one_in_of) > 0 {
-                members.push(self.member(Some(place)));
+                members.push(self.member(Some(index)));
             }
         }
         members.extend((1..without).map(|_| self.member(None)));
@@ -186,7 +185,7 @@ impl Casting {
             name,
             holder,
             joined_days_ago: self.random.random_range(1..400),
-            // Most people are quiet; one in sixteen is always there.
+            // Most members are rarely active; one in sixteen is active every day.
             active_days: if self.random.random_range(0..16) == 0 {
                 self.random.random_range(18..=30)
             } else {
@@ -208,11 +207,11 @@ mod tests {
     }
 
     #[test]
-    fn newcomers_stand_at_their_boundaries() {
+    fn newcomers_are_at_their_boundaries() {
         let plan = Plan::new(7);
         let held = |name: &str| {
             let newcomer = plan.newcomers.iter().find(|newcomer| newcomer.name == name).unwrap();
-            newcomer.holder.map(|place| plan.holders[place].held.to_string())
+            newcomer.holder.map(|index| plan.holders[index].held.to_string())
         };
         assert_eq!(held("otheym").as_deref(), Some("69"));
         assert_eq!(held("jamis").as_deref(), Some("68.999999999999999999"));
@@ -221,13 +220,13 @@ mod tests {
     }
 
     #[test]
-    fn a_wallet_has_one_member_in_a_server() {
+    fn each_wallet_has_one_member_in_a_server() {
         for server in Plan::new(1).servers {
-            let mut places: Vec<_> = server.members.iter().filter_map(|member| member.holder).collect();
-            let count = places.len();
-            places.sort_unstable();
-            places.dedup();
-            assert_eq!(places.len(), count, "{}", server.name);
+            let mut indexes: Vec<_> = server.members.iter().filter_map(|member| member.holder).collect();
+            let count = indexes.len();
+            indexes.sort_unstable();
+            indexes.dedup();
+            assert_eq!(indexes.len(), count, "{}", server.name);
             assert!(server.members.len() >= 8);
         }
     }

@@ -1,4 +1,4 @@
-//! Writes the plan to Postgres, by way of the same operations that the services use.
+//! Writes the plan to Postgres with the operations that the services use.
 
 use anyhow::Context as _;
 use arrakis_db::{Activity, Admin, BadgeSource, CommunityId, GuildId, NewCommunity, TenantTx, TokenProfile, UserId};
@@ -12,13 +12,13 @@ use super::plan::{Community, Member, Newcomer, Plan, Server, TOKEN_PROFILE};
 /// Addresses of BGT and of its Distributor on Berachain.
 const BGT: &str = "0x656b95e550c07a9ffe548bd4085c72418ceb1dba";
 const DISTRIBUTOR: &str = "0xd2f19a79b026fb636a7c300bf5947df113940761";
-/// Days that a newcomer has been away.
+/// Days since a newcomer left.
 const AWAY: Duration = Duration::days(30);
 
-/// Writes everything that is not there yet: a second run finds its communities and leaves them as they have become.
+/// Writes everything that does not exist yet: a second run finds its communities and leaves them unchanged.
 ///
 /// # Errors
-/// When the database is away, or its schema is not the one of this build.
+/// When the database cannot be reached, or its schema is not the one of this build.
 pub(super) async fn write(admin: &Admin, plan: &Plan, themes: &Registry, now: OffsetDateTime) -> anyhow::Result<()> {
     write_holdings(admin, plan, now).await.context("the ranking")?;
     for server in &plan.servers {
@@ -78,13 +78,13 @@ async fn write_community(
         token_profile: TOKEN_PROFILE.parse()?,
     };
     tx.communities().create(&new).await?;
-    for (place, role) in theme
+    for (index, role) in theme
         .roles
         .iter()
         .enumerate()
         .filter(|(_, role)| role.given_to.is_automatic())
     {
-        bind(&mut tx, &role.key, role_id(server.guild, place)).await?;
+        bind(&mut tx, &role.key, role_id(server.guild, index)).await?;
     }
     let ladder = theme
         .ladder(Some(&rule_set))
@@ -121,7 +121,7 @@ async fn bind(tx: &mut TenantTx, key: &RoleKey, role: u64) -> anyhow::Result<()>
     Ok(tx.communities().bind_role(key, RoleId(role)).await?)
 }
 
-/// Writes people of one community.
+/// Writes the members of one community.
 struct Writer<'a> {
     plan: &'a Plan,
     theme: &'a Theme,
@@ -148,14 +148,14 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Known, with a wallet, and away: whoever comes back gets their roles at once.
+    /// A former member with a wallet, whose roles are assigned on the next join.
     async fn newcomer(&self, tx: &mut TenantTx, newcomer: &Newcomer) -> anyhow::Result<()> {
         let user = UserId::new(newcomer.user)?;
         let left = self.now - AWAY;
         tx.profiles().join(user, newcomer.name, left - AWAY).await?;
         let wallet = newcomer
             .holder
-            .and_then(|place| self.plan.holders.get(place))
+            .and_then(|index| self.plan.holders.get(index))
             .map(|holder| holder.address);
         tx.profiles().link_wallet(user, wallet).await?;
         tx.profiles().leave(user, left).await?;
@@ -166,14 +166,14 @@ impl Writer<'_> {
         &self,
         tx: &mut TenantTx,
         user: UserId,
-        place: Option<usize>,
+        index: Option<usize>,
         at: OffsetDateTime,
     ) -> anyhow::Result<()> {
-        let Some((place, holder)) = place.and_then(|place| Some((place, self.plan.holders.get(place)?))) else {
+        let Some((index, holder)) = index.and_then(|index| Some((index, self.plan.holders.get(index)?))) else {
             return Ok(());
         };
         tx.profiles().link_wallet(user, Some(holder.address)).await?;
-        let tier = self.ladder.tier_of(Standing::new(Plan::rank(place), holder.held));
+        let tier = self.ladder.tier_of(Standing::new(Plan::rank(index), holder.held));
         tx.profiles().record_tier(user, tier, tier, at).await?;
         Ok(())
     }

@@ -1,5 +1,4 @@
-//! The machinery of the bench: a few seconds of little, without thresholds. What is measured is not judged here; that a
-//! report is whole, is.
+//! The bench runs for a few seconds without thresholds. The figures are not judged; the report has to be complete.
 
 use loadtests::bench::{self, Bench, Machine, Options, Profile, Report};
 use serde_json::{Value, json};
@@ -15,10 +14,10 @@ fn options(folder: &std::path::Path) -> Options {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_tells_ceiling_cpu_of_each_process_and_what_expired() {
+async fn run_reports_ceiling_cpu_of_each_process_and_expired_interactions() {
     let folder = tempfile::tempdir().unwrap();
     let passed = bench::run(options(folder.path())).await.unwrap();
-    assert!(passed, "nothing is judged");
+    assert!(passed, "a run without thresholds failed");
     let text = std::fs::read_to_string(folder.path().join("latest.json")).unwrap();
     let mut report: Value = serde_json::from_str(&text).unwrap();
     assert!(report["ceiling"]["per_second"].as_f64().unwrap() > 0.0);
@@ -52,11 +51,14 @@ async fn a_run_tells_ceiling_cpu_of_each_process_and_what_expired() {
     for section in report["sections"].as_array_mut().unwrap() {
         section["timeline"] = json!([]);
     }
-    assert_eq!(kept, report, "--keep makes it the baseline, but for the seconds");
+    assert_eq!(
+        kept, report,
+        "--keep writes the baseline without the second-by-second data"
+    );
 }
 
 #[tokio::test]
-async fn a_report_without_its_ceiling_is_none() {
+async fn report_without_ceiling_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let bench = Bench::new(options(folder.path()));
     let error = Report::assemble(Machine::describe().await, bench, std::time::Duration::ZERO).unwrap_err();

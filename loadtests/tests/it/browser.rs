@@ -1,4 +1,4 @@
-//! Debian's Chromium, headless, driven by way of `ChromeDriver`, as a person at a keyboard would.
+//! Debian's Chromium, headless, driven through `ChromeDriver` with keyboard input.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use fantoccini::actions::{InputSource, KeyAction, KeyActions};
 use fantoccini::key::Key;
 use fantoccini::{Client, ClientBuilder};
 
-/// A browser with one page open.
+/// A browser with one open page.
 pub(crate) struct Browser {
     client: Client,
     driver: Process,
@@ -15,7 +15,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// Opens a page in a window of this size, in a profile of its own.
+    /// Opens a page in a window of this size, with a profile of its own.
     pub(crate) async fn open(url: &str, (width, height): (u32, u32)) -> Self {
         let chromedriver = Path::new("/usr/bin/chromedriver");
         assert!(
@@ -54,7 +54,7 @@ impl Browser {
         }
     }
 
-    /// Types text, letter by letter, wherever the focus is.
+    /// Types text at the focus, letter by letter.
     pub(crate) async fn type_text(&self, text: &str) {
         let keys = text
             .chars()
@@ -70,7 +70,7 @@ impl Browser {
         self.type_text(&char::from(key).to_string()).await;
     }
 
-    /// Presses a letter while Ctrl is held.
+    /// Presses a letter with Ctrl.
     pub(crate) async fn ctrl(&self, letter: char) {
         let control = char::from(Key::Control);
         let keys = KeyActions::new("keyboard".to_owned())
@@ -93,7 +93,7 @@ impl Browser {
         .await;
     }
 
-    /// The text of all elements that match, one after the other.
+    /// The text of all matching elements.
     pub(crate) async fn text(&self, selector: &str) -> String {
         let script = "return [...document.querySelectorAll(arguments[0])].map((e) => e.innerText).join('\\n')";
         let value = self.client.execute(script, vec![selector.into()]).await.unwrap();
@@ -105,8 +105,7 @@ impl Browser {
         self.client.execute(script, Vec::new()).await.unwrap()
     }
 
-    /// Presses Shift+Tab until the focused element's text or label holds `text`: how a keyboard goes back from the box at
-    /// the foot to a button above it.
+    /// Presses Shift+Tab until the text or label of the focused element contains `text`.
     pub(crate) async fn back_to(&self, text: &str) {
         let shift = char::from(Key::Shift);
         for _ in 0..60 {
@@ -126,12 +125,12 @@ impl Browser {
         panic!("Shift+Tab never reaches \"{text}\"");
     }
 
-    /// A picture of the window.
+    /// A screenshot of the window.
     pub(crate) async fn screenshot(&self) -> Vec<u8> {
         self.client.screenshot().await.unwrap()
     }
 
-    /// Closes window and browser.
+    /// Closes the window and the browser.
     pub(crate) async fn close(mut self) {
         self.client.clone().close().await.unwrap();
         self.driver.kill().await;

@@ -1,4 +1,4 @@
-//! The demo is a test: what a newcomer sees is what holds.
+//! The demo as a test.
 
 use std::path::Path;
 
@@ -7,21 +7,21 @@ use loadtests::demo::{self, Transcript};
 use loadtests::platform::Platform;
 
 #[tokio::test]
-async fn the_demo_holds() {
+async fn demo_passes() {
     arrakis_runtime::install_crypto_provider();
     let mut transcript = Transcript::new(std::io::stdout(), false);
     let (mut platform, plan) = demo::open(&mut transcript, 1).await.unwrap();
     demo::play(&mut platform, &plan, &mut transcript).await.unwrap();
     hold_to_discords_own_document(&platform).await;
     platform.stop().await;
-    assert!(transcript.finish(), "the transcript above says what did not hold");
+    assert!(transcript.finish(), "the transcript above shows the failed checks");
 }
 
-/// Every request that our services made and every answer of the emulator, against Discord's OpenAPI document where it is.
+/// Checks every request of our services and every response of the emulator against Discord's OpenAPI document, where it exists.
 async fn hold_to_discords_own_document(platform: &Platform) {
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let Some(checker) = Checker::find(&checkout).unwrap() else {
-        println!("Discord's OpenAPI document is not here: nothing was held to it");
+        println!("Discord's OpenAPI document is missing: no call was checked against it");
         return;
     };
     let report = checker.check_ledger(&platform.discord.rest_ledger().await.unwrap());

@@ -1,15 +1,16 @@
-//! The whole platform, as processes, on real services.
+//! Tests of the whole platform, as processes, on real services.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "a test that cannot go on has failed, and says why"
+    reason = "a test reports a failure by panicking"
 )]
 
 mod bench;
 mod browser;
 mod chaos;
 mod demo;
+mod faults_page;
 mod page;
 mod pipes;
 mod seed;

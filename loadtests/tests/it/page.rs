@@ -1,4 +1,4 @@
-//! A stranger with a keyboard and nothing else: every command of the demo, typed into the page, through every real part.
+//! Every command of the demo, typed into the emulator's page by keyboard only, through every real service.
 
 use arrakis_config::Secret;
 use arrakis_test_support::eventually;
@@ -8,7 +8,7 @@ use loadtests::seed;
 
 use crate::browser::Browser;
 
-/// Ctrl+K, a few letters, Enter: to play somebody, or to go somewhere.
+/// Ctrl+K, a few letters, Enter: switches to another member or server.
 async fn switch(browser: &Browser, to: &str, shown: &str) {
     browser.ctrl('k').await;
     browser.type_text(to).await;
@@ -16,7 +16,7 @@ async fn switch(browser: &Browser, to: &str, shown: &str) {
     browser.press(Key::Enter).await;
 }
 
-/// Types a command, chooses it from the list and runs it as it is.
+/// Types a command, chooses it from the list and sends it without options.
 async fn run(browser: &Browser, command: &str) {
     choose(browser, command).await;
     browser.press(Key::Enter).await;
@@ -40,7 +40,7 @@ async fn choose(browser: &Browser, command: &str) {
 const LAST: &str = "#log > :last-child";
 
 #[tokio::test]
-async fn every_command_of_the_demo_by_keyboard_alone() {
+async fn every_command_of_the_demo_works_by_keyboard_alone() {
     arrakis_runtime::install_crypto_provider();
     let mut platform = Platform::prepare().await.unwrap();
     let plan = seed::run(&platform.discord, &Secret::new(platform.database().admin_url()), 1)
@@ -55,7 +55,7 @@ async fn every_command_of_the_demo_by_keyboard_alone() {
     browser.sees("#log", "is in no server yet").await;
     switch(&browser, "*Sietch", "Sietch Tabr").await;
     browser.sees("#guild-name", "Sietch Tabr").await;
-    // The role came through gateway, ingestor, broker, worker and proxy.
+    // The role arrived through gateway, ingestor, broker, worker and proxy.
     browser.sees("#viewer", "Fedaykin").await;
 
     run(&browser, "position").await;
@@ -69,7 +69,7 @@ async fn every_command_of_the_demo_by_keyboard_alone() {
     run(&browser, "help").await;
     browser.sees(LAST, "/leaderboard").await;
 
-    // An option, found by name.
+    // A command with an option.
     choose(&browser, "profile").await;
     browser.back_to("member").await;
     let other = &plan.servers[0].members[5];
@@ -79,7 +79,7 @@ async fn every_command_of_the_demo_by_keyboard_alone() {
     browser.press(Key::Enter).await;
     browser.sees(LAST, &other.display).await;
 
-    // A wrong option is refused before it is sent, with the reason.
+    // An invalid option is refused before it is sent, with the reason.
     choose(&browser, "leaderboard").await;
     browser.back_to("page").await;
     browser.type_text("soon").await;
@@ -87,7 +87,7 @@ async fn every_command_of_the_demo_by_keyboard_alone() {
     browser.sees("#hint", "page").await;
     browser.press(Key::Escape).await;
 
-    // Buttons, reached backwards from the box.
+    // Buttons, reached by Shift+Tab from the input box.
     run(&browser, "leaderboard").await;
     browser.sees(LAST, "Page 1 of").await;
     browser.back_to("Next page").await;
@@ -98,13 +98,13 @@ async fn every_command_of_the_demo_by_keyboard_alone() {
     browser.sees(LAST, "(you)").await;
     keep_screenshot(&browser).await;
 
-    // The panel of what goes over the wires.
+    // The panel with gateway frames and REST calls.
     browser.ctrl('.').await;
     browser.sees("#traffic-list", "INTERACTION_CREATE").await;
     browser.sees("#traffic-list", "/callback").await;
     browser.ctrl('.').await;
 
-    // A server that nobody has set up.
+    // A server that is not onboarded.
     switch(&browser, "*Polar", "Polar Outpost").await;
     browser.sees("#guild-name", "Polar Outpost").await;
     browser.script("document.getElementById('composer').focus()").await;
@@ -115,7 +115,7 @@ async fn every_command_of_the_demo_by_keyboard_alone() {
     platform.stop().await;
 }
 
-/// The README's picture, written anew with `UPDATE_SCREENSHOT=1`.
+/// Checks the README's screenshot and writes it with `UPDATE_SCREENSHOT=1`.
 async fn keep_screenshot(browser: &Browser) {
     let picture = browser.screenshot().await;
     assert!(picture.len() > 10_000, "an empty page");

@@ -1,9 +1,9 @@
-//! Whoever reads the output of a program may go away at any moment: no program panics for that.
+//! A closed pipe on standard output or standard error panics no program and changes no exit code.
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-/// A pipe that nobody reads.
+/// A pipe whose reading end is closed.
 fn closed_pipe() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -17,7 +17,7 @@ fn program(name: &str) -> PathBuf {
     program
 }
 
-/// Every program but gaib, which has tests of its own, with everything that it lists or explains, and the services as they start without configuration.
+/// Commands of every program but gaib, which has tests of its own: help, lists, and services without configuration.
 const CALLS: &[(&str, &[&str])] = &[
     ("loadtests", &["--help"]),
     ("loadtests", &["--version"]),
@@ -48,7 +48,7 @@ const CALLS: &[(&str, &[&str])] = &[
 ];
 
 fn run(name: &str, arguments: &[&str], stdout: Stdio, stderr: Stdio) -> Output {
-    // Nothing of the environment: services that have no configuration say so and end.
+    // Without variables, a service reports the missing configuration and ends.
     let mut command = Command::new(program(name));
     command.args(arguments).env_clear().stdin(Stdio::null());
     command.stdout(stdout).stderr(stderr).output().unwrap()
@@ -76,9 +76,9 @@ fn closed_pipe_panics_no_program_and_changes_no_exit_code() {
     }
 }
 
-/// The emulator logs for as long as it runs: it goes on when nobody reads that any more.
+/// The emulator logs for as long as it runs, and keeps running when its log is no longer read.
 #[test]
-fn closed_stderr_does_not_end_a_program_that_logs() {
+fn program_that_logs_continues_after_stderr_is_closed() {
     let mut emulator = Command::new(program("discord-emulator"))
         .args(["--log", "trace", "--control-addr", "127.0.0.1:0"])
         .env_clear()

@@ -1,4 +1,4 @@
-//! The seed: the same people in Postgres and in the emulator, each with the roles of their tier.
+//! The seed writes the same members to Postgres and to the emulator, each with the roles of their tier.
 
 use arrakis_config::Secret;
 use arrakis_db::{CommunityId, UserId};
@@ -7,7 +7,7 @@ use loadtests::seed;
 use serde_json::Value;
 
 #[tokio::test]
-async fn members_are_in_both_places_with_the_roles_of_their_tier() {
+async fn members_are_in_postgres_and_emulator_with_the_roles_of_their_tier() {
     arrakis_runtime::install_crypto_provider();
     let platform = Platform::prepare().await.unwrap();
     let admin_url = Secret::new(platform.database().admin_url());

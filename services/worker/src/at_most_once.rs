@@ -34,6 +34,10 @@ const SEND_LIMIT: Duration = Duration::from_secs(4);
 const SHORTEST_SEND: Duration = Duration::from_millis(500);
 /// A claim of this age has no call in progress: [`SEND_LIMIT`], and time to record the result. Below the first retry's 5 s.
 const ABANDONED_AFTER: Duration = Duration::from_millis(4_900);
+/// Suffixes of further claims about a call. They are stored, so the names stay as earlier builds wrote them.
+const SENT: &str = "said";
+const UNKNOWN: &str = "unknown";
+const DELETED: &str = "removed";
 /// Longest reason in an audit entry.
 const REASON_BYTES: usize = 400;
 
@@ -116,7 +120,7 @@ impl AtMostOnce<'_> {
         match sent {
             Ok(()) => {
                 if let Some(inbox) = claim
-                    && let Err(error) = self.claim_note(inbox, "said").await
+                    && let Err(error) = self.claim_note(inbox, SENT).await
                 {
                     tracing::warn!(%error, call = self.call, "the call took effect, but that could not be recorded");
                 }
@@ -140,7 +144,7 @@ impl AtMostOnce<'_> {
     /// If Postgres is unavailable; the message must then not be deleted.
     pub(crate) async fn record_deletion(self) -> Result<(), DbError> {
         let inbox = self.inbox().await?;
-        self.claim_note(inbox, "removed").await
+        self.claim_note(inbox, DELETED).await
     }
 
     /// Whether a worker deleted the message that `call` names, or was about to.
@@ -151,7 +155,7 @@ impl AtMostOnce<'_> {
         if fail_point::skips("worker.guard.removed") {
             return Ok(false);
         }
-        let note = [self.note("removed")];
+        let note = [self.note(DELETED)];
         let ages = match self.inbox().await? {
             Inbox::Community(id) => self.services.database.tenant(id).await?.claim_ages(&note).await?,
             Inbox::Platform => self.services.database.global().await?.claim_ages(&note).await?,
@@ -161,7 +165,11 @@ impl AtMostOnce<'_> {
 
     /// Records the unknown outcome of a call that Discord itself guards against repetition.
     pub(crate) async fn record_unknown(self, why: &str) {
-        self.services.metrics.unknown.with_label_values(&[self.call]).inc();
+        self.services
+            .metrics
+            .unknown_outcomes
+            .with_label_values(&[self.call])
+            .inc();
         let why = &recordable(why);
         let recorded = match self.inbox().await {
             Ok(inbox) => self.record_in(inbox, why).await,
@@ -193,7 +201,7 @@ impl AtMostOnce<'_> {
         let database = &self.services.database;
         let inbox = self.inbox().await?;
         let key = self.key();
-        let all = [key.clone(), self.note("said"), self.note("unknown")];
+        let all = [key.clone(), self.note(SENT), self.note(UNKNOWN)];
         let ages = match inbox {
             Inbox::Community(id) => {
                 let mut tx = database.tenant(id).await?;
@@ -248,7 +256,11 @@ impl AtMostOnce<'_> {
 
     /// Counts and records an unknown outcome. Without a claim (Postgres was unavailable) it is only counted and logged.
     async fn finish_unknown(&self, claim: Option<Inbox>, why: &str) -> Result<SendOutcome, Error> {
-        self.services.metrics.unknown.with_label_values(&[self.call]).inc();
+        self.services
+            .metrics
+            .unknown_outcomes
+            .with_label_values(&[self.call])
+            .inc();
         let why = &recordable(why);
         tracing::warn!(call = self.call, why, "the outcome of a Discord call is unknown");
         let Some(inbox) = claim else {
@@ -262,10 +274,10 @@ impl AtMostOnce<'_> {
 
     async fn record_in(&self, inbox: Inbox, why: &str) -> Result<(), DbError> {
         let Inbox::Community(id) = inbox else {
-            return self.claim_note(inbox, "unknown").await;
+            return self.claim_note(inbox, UNKNOWN).await;
         };
         let mut tx = self.services.database.tenant(id).await?;
-        if tx.claim(&self.note("unknown")).await? {
+        if tx.claim(&self.note(UNKNOWN)).await? {
             tx.audit(&NewAuditEntry {
                 actor: Actor::System("worker".to_owned()),
                 action: OUTCOME_UNKNOWN,
@@ -289,8 +301,8 @@ fn recordable(why: &str) -> String {
 
 /// The state of a call by its committed claims: `all` are the claim itself, its `#said` and its `#unknown`.
 fn claim_state(ages: &HashMap<String, Duration>, all: &[String; 3]) -> ClaimState {
-    let [key, said, unknown] = all;
-    if ages.contains_key(said) {
+    let [key, sent, unknown] = all;
+    if ages.contains_key(sent) {
         return ClaimState::Sent;
     }
     if ages.contains_key(unknown) {
@@ -307,7 +319,7 @@ fn claim_state(ages: &HashMap<String, Duration>, all: &[String; 3]) -> ClaimStat
 mod tests {
     use super::*;
 
-    fn of(claims: &[(&str, u64)]) -> ClaimState {
+    fn state_of(claims: &[(&str, u64)]) -> ClaimState {
         let ages = claims
             .iter()
             .map(|(key, ms)| ((*key).to_owned(), Duration::from_millis(*ms)))
@@ -317,10 +329,10 @@ mod tests {
 
     #[test]
     fn young_claim_is_in_progress_and_old_claim_is_abandoned() {
-        assert_eq!(of(&[("k", 10)]), ClaimState::InProgress);
-        assert_eq!(of(&[("k", 4_899)]), ClaimState::InProgress);
-        assert_eq!(of(&[("k", 4_900)]), ClaimState::Abandoned);
-        assert_eq!(of(&[]), ClaimState::InProgress);
+        assert_eq!(state_of(&[("k", 10)]), ClaimState::InProgress);
+        assert_eq!(state_of(&[("k", 4_899)]), ClaimState::InProgress);
+        assert_eq!(state_of(&[("k", 4_900)]), ClaimState::Abandoned);
+        assert_eq!(state_of(&[]), ClaimState::InProgress);
     }
 
     #[test]
@@ -343,9 +355,9 @@ mod tests {
 
     #[test]
     fn recorded_result_decides_at_any_age() {
-        assert_eq!(of(&[("k", 10), ("k#said", 5)]), ClaimState::Sent);
-        assert_eq!(of(&[("k", 90_000), ("k#said", 80_000)]), ClaimState::Sent);
-        assert_eq!(of(&[("k", 10), ("k#unknown", 5)]), ClaimState::Unknown);
+        assert_eq!(state_of(&[("k", 10), ("k#said", 5)]), ClaimState::Sent);
+        assert_eq!(state_of(&[("k", 90_000), ("k#said", 80_000)]), ClaimState::Sent);
+        assert_eq!(state_of(&[("k", 10), ("k#unknown", 5)]), ClaimState::Unknown);
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! The community of a server as a command, an event or a job needs it: its settings with its theme and rules.
+//! The community that belongs to a server: its settings with its theme and tier rules.
 
 use std::sync::Arc;
 
-use arrakis_db::{Community as Record, CommunityId, GuildId, TenantTx, UserId};
+use arrakis_db::{Community as CommunityRow, CommunityId, GuildId, TenantTx, UserId};
 use arrakis_domain::{Ladder, Theme};
 use twilight_model::id::Id;
 use twilight_model::id::marker::{GuildMarker, UserMarker};
@@ -13,29 +13,28 @@ use crate::services::Services;
 /// A community with its theme.
 #[derive(Debug, Clone)]
 pub struct Community {
-    /// Settings as they are stored.
-    pub record: Record,
-    /// The theme it wears.
+    /// Settings as stored in Postgres.
+    pub record: CommunityRow,
+    /// Its theme.
     pub theme: Arc<Theme>,
 }
 
 impl Community {
-    /// The community of a server with a transaction on its rows, for what is to be done with both; `None` where the server is
-    /// not onboarded. One round trip.
+    /// Reads a server's community and opens a transaction on its rows, in one round trip. `None` if the server is not onboarded.
     ///
     /// # Errors
-    /// When Postgres is away, or the community's theme is not there.
+    /// If Postgres is unavailable, or the community's theme does not exist.
     pub async fn open(services: &Services, guild: Id<GuildMarker>) -> Result<Option<(Self, TenantTx)>, Failure> {
         let Some((record, tx)) = services.database.community_of(guild_id(guild)?).await? else {
             return Ok(None);
         };
-        Ok(Some((Self::wearing_its_theme(services, record)?, tx)))
+        Ok(Some((Self::with_theme(services, record)?, tx)))
     }
 
-    /// As [`Community::open`], for who needs no transaction yet.
+    /// As [`Community::open`], without the transaction.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Community::open`].
     pub async fn of_guild(services: &Services, guild: Id<GuildMarker>) -> Result<Option<Self>, Failure> {
         let Some((community, tx)) = Self::open(services, guild).await? else {
             return Ok(None);
@@ -44,7 +43,7 @@ impl Community {
         Ok(Some(community))
     }
 
-    /// The community of this id; `None` where there is none (any more).
+    /// Reads the community with this id; `None` if there is none.
     ///
     /// # Errors
     /// As [`Community::open`].
@@ -54,10 +53,10 @@ impl Community {
             return Ok(None);
         };
         tx.commit().await?;
-        Self::wearing_its_theme(services, record).map(Some)
+        Self::with_theme(services, record).map(Some)
     }
 
-    fn wearing_its_theme(services: &Services, record: Record) -> Result<Self, Failure> {
+    fn with_theme(services: &Services, record: CommunityRow) -> Result<Self, Failure> {
         let theme = services.themes.theme(record.theme.as_str());
         let theme = theme
             .map_err(|error| Failure::permanent(format!("community {}: {error}", record.id)))?
@@ -67,37 +66,37 @@ impl Community {
         Ok(community)
     }
 
-    /// Its id.
+    /// The community's id.
     pub fn id(&self) -> CommunityId {
         self.record.id
     }
 
-    /// Its server.
+    /// The id of its Discord server.
     pub fn guild(&self) -> Id<GuildMarker> {
         Id::new(self.record.guild.get())
     }
 
-    /// The rules by which its members are measured.
+    /// The tier rules of the community: the theme's rule set that its settings select.
     ///
     /// # Errors
-    /// When the theme has none, which its loader refuses.
+    /// If the theme has no rule set, which the theme loader refuses.
     pub fn ladder(&self) -> Result<&Ladder, Failure> {
         let ladder = self.theme.ladder(Some(&self.record.rule_set));
         ladder.ok_or_else(|| Failure::permanent(format!("the theme {} has no rules", self.theme.id)))
     }
 
-    /// Whether role changes stop.
+    /// Whether the community is frozen: no role is assigned or removed.
     pub fn is_frozen(&self) -> bool {
         self.record.frozen.is_some()
     }
 }
 
-/// A guild's id as Postgres takes it.
+/// Converts a server's id for Postgres.
 pub(crate) fn guild_id(id: Id<GuildMarker>) -> Result<GuildId, Failure> {
-    GuildId::new(id.get()).map_err(|why| Failure::permanent(format!("guild {id}: {why}")))
+    GuildId::new(id.get()).map_err(|error| Failure::permanent(format!("guild {id}: {error}")))
 }
 
-/// A user's id as Postgres takes it.
+/// Converts a user's id for Postgres.
 pub(crate) fn user_id(id: Id<UserMarker>) -> Result<UserId, Failure> {
-    UserId::new(id.get()).map_err(|why| Failure::permanent(format!("user {id}: {why}")))
+    UserId::new(id.get()).map_err(|error| Failure::permanent(format!("user {id}: {error}")))
 }

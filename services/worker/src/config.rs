@@ -1,4 +1,4 @@
-//! What the worker reads from its environment.
+//! The configuration that the worker reads from its environment.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -9,51 +9,51 @@ use arrakis_config::{Reader, Secret, Variable, variables};
 use arrakis_discord::DiscordConfig;
 use twilight_model::id::Id;
 
-/// An interaction's token lives this long; a try of a command that takes longer can be answered to nobody.
+/// Lifetime of an interaction token: a command that takes longer cannot be replied to.
 const TOKEN_SECONDS: u32 = 15 * 60;
-/// RabbitMQ takes a message back that nobody acknowledged for this long (`consumer_timeout`).
-const HELD_SECONDS: u32 = 30 * 60;
-/// Nobody means a ranking that is older.
-const YEAR_HOURS: u32 = 366 * 24;
+/// RabbitMQ requeues a message that is unacknowledged for this long (`consumer_timeout`).
+const CONSUMER_TIMEOUT_SECONDS: u32 = 30 * 60;
+/// Longest age of the ranking that can be configured.
+const MAX_STALE_HOURS: u32 = 366 * 24;
 
-/// Configuration of the running worker.
+/// Configuration of a worker that serves.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Broker.
+    /// Connection to RabbitMQ.
     pub broker: BrokerSettings,
-    /// Postgres, login of the application.
+    /// Postgres URL with the application's login.
     pub database_url: Secret,
-    /// Redis.
+    /// Redis URL.
     pub redis_url: Secret,
-    /// Where the proxies are and who asks.
+    /// Addresses of the discord-proxies, the worker's credential, and the application id.
     pub discord: DiscordConfig,
-    /// How many of what are handled at once.
+    /// Messages handled at once, by kind of queue.
     pub prefetch: Prefetch,
-    /// How long one try of a deferred command may take.
+    /// Time limit of one attempt at a deferred command.
     pub command_limit: Duration,
-    /// How long one try of an event may take.
+    /// Time limit of one attempt at an event.
     pub event_limit: Duration,
-    /// How long it may take to finish what it holds after SIGTERM.
+    /// Grace period after SIGTERM in which messages in progress are finished.
     pub grace: Duration,
-    /// From what age on answers say that the ranking is old.
+    /// Age of the ranking from which replies state that it is stale.
     pub stale_after: time::Duration,
-    /// An operator's own themes.
+    /// Folder of the operator's own themes.
     pub themes_dir: Option<PathBuf>,
 }
 
-/// Messages handled at once, by kind.
+/// Prefetch of the consumers: messages handled at once, by kind of queue.
 #[derive(Debug, Clone, Copy)]
 pub struct Prefetch {
-    /// Interactions.
+    /// Of the queue of interactions.
     pub interactions: u16,
-    /// Member and server events.
+    /// Of each queue of events.
     pub events: u16,
-    /// Jobs of each kind.
+    /// Of each queue of jobs.
     pub jobs: u16,
 }
 
 impl Config {
-    /// Reads all of it.
+    /// Reads the configuration; `None` if `reader` recorded an error.
     pub fn read(reader: &mut Reader) -> Option<Self> {
         let broker = BrokerSettings::read(reader);
         let database_url = reader.secret_url(&variables::DATABASE_URL, &["postgres", "postgresql"]);
@@ -61,9 +61,9 @@ impl Config {
         let discord = discord(reader);
         let prefetch = Prefetch::read(reader);
         let command_limit = within(reader, &variables::WORKER_COMMAND_SECONDS, 1..=TOKEN_SECONDS);
-        let event_limit = within(reader, &variables::WORKER_EVENT_SECONDS, 1..=HELD_SECONDS);
-        let grace = within(reader, &variables::WORKER_GRACE_SECONDS, 0..=HELD_SECONDS);
-        let stale_hours = within(reader, &variables::WORKER_STALE_SYNC_HOURS, 1..=YEAR_HOURS);
+        let event_limit = within(reader, &variables::WORKER_EVENT_SECONDS, 1..=CONSUMER_TIMEOUT_SECONDS);
+        let grace = within(reader, &variables::WORKER_GRACE_SECONDS, 0..=CONSUMER_TIMEOUT_SECONDS);
+        let stale_hours = within(reader, &variables::WORKER_STALE_SYNC_HOURS, 1..=MAX_STALE_HOURS);
         let themes_dir = reader.optional(&variables::THEMES_DIR);
         Some(Self {
             broker: broker?,
@@ -83,7 +83,7 @@ impl Config {
 impl Prefetch {
     fn read(reader: &mut Reader) -> Option<Self> {
         let mut positive = |variable| match reader.defaulted::<u16>(variable) {
-            Some(0) => reader.refuse(variable, "with 0 nothing would be handled"),
+            Some(0) => reader.refuse(variable, "it must be at least 1: with 0 no message would be handled"),
             other => other,
         };
         let interactions = positive(&variables::WORKER_PREFETCH);
@@ -97,24 +97,24 @@ impl Prefetch {
     }
 }
 
-/// A number that makes sense, or a word on which ones do.
-fn within(reader: &mut Reader, variable: &Variable, sensible: RangeInclusive<u32>) -> Option<u32> {
+/// Reads a number and refuses one outside of `range`.
+fn within(reader: &mut Reader, variable: &Variable, range: RangeInclusive<u32>) -> Option<u32> {
     let number = reader.defaulted::<u32>(variable)?;
-    if sensible.contains(&number) {
+    if range.contains(&number) {
         return Some(number);
     }
-    let (least, most) = (sensible.start(), sensible.end());
-    reader.refuse(variable, format!("it must be from {least} to {most}"))
+    let (min, max) = (range.start(), range.end());
+    reader.refuse(variable, format!("it must be from {min} to {max}"))
 }
 
-/// What a caller of the proxies needs.
+/// Reads what a client of the discord-proxies needs; `None` if `reader` recorded an error.
 pub fn discord(reader: &mut Reader) -> Option<DiscordConfig> {
     let proxies = reader.proxy_urls(&["http"]);
     let credential = reader.secret(&variables::DISCORD_PROXY_CREDENTIAL);
     let application = match reader.required::<u64>(&variables::DISCORD_APPLICATION_ID) {
         Some(number) => match Id::new_checked(number) {
             Some(id) => Some(id),
-            None => reader.refuse(&variables::DISCORD_APPLICATION_ID, "an id is not 0"),
+            None => reader.refuse(&variables::DISCORD_APPLICATION_ID, "it must not be 0"),
         },
         None => None,
     };
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_marked_for_the_worker_is_enough() {
+    fn required_variables_suffice() {
         let config = load(&[]).unwrap();
         assert_eq!(config.discord.proxies.len(), 2);
         assert_eq!(config.prefetch.interactions, 30);
@@ -154,20 +154,20 @@ mod tests {
     }
 
     #[test]
-    fn times_that_make_no_sense_are_refused() {
-        for (name, value, sensible) in [
+    fn times_out_of_range_are_refused() {
+        for (name, value, range) in [
             ("WORKER_COMMAND_SECONDS", "901", "from 1 to 900"),
             ("WORKER_EVENT_SECONDS", "0", "from 1 to 1800"),
             ("WORKER_GRACE_SECONDS", "1801", "from 0 to 1800"),
             ("WORKER_STALE_SYNC_HOURS", "4294967295", "from 1 to 8784"),
         ] {
             let error = load(&[(name, value)]).unwrap_err();
-            assert!(error.contains(name) && error.contains(sensible), "{error}");
+            assert!(error.contains(name) && error.contains(range), "{error}");
         }
     }
 
     #[test]
-    fn no_error_shows_a_secret() {
+    fn errors_contain_no_secret() {
         for (name, value) in [
             ("AMQP_URL", "SEKRET:SEKRET@h"),
             ("AMQP_URL", "http://u:SEKRET@h"),
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn each_wrong_value_is_named() {
+    fn each_invalid_value_is_named() {
         let error = load(&[
             ("WORKER_PREFETCH", "0"),
             ("DISCORD_PROXY_URL", "https://a"),

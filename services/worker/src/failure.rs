@@ -1,7 +1,6 @@
-//! Failing is a choice, and it is made here: try again, give up, or let go.
+//! What happens to a message whose handling failed: it is retried, moved to the dead letters, or dropped.
 //!
-//! Every error that reaches a consumer becomes one of these; the tables below say which, so that no handler decides by
-//! accident.
+//! Every error that reaches a consumer is converted to a [`Failure`] here, so that all handlers treat it alike.
 
 use std::fmt;
 
@@ -12,34 +11,35 @@ use arrakis_db::DbError;
 use arrakis_discord::Error as DiscordError;
 use arrakis_runtime::fail_point;
 
-/// What to do with a message whose handling failed.
+/// Why handling a message failed, by what happens to the message.
 #[derive(Debug)]
 pub enum Failure {
-    /// The same message may succeed later: after 5, 25 and 125 s, then it is a dead letter.
+    /// A temporary error: the message is retried after 5, 25 and 125 s, then it becomes a dead letter.
     Retry(anyhow::Error),
-    /// Trying again cannot help: a dead letter at once.
+    /// A permanent error: the message becomes a dead letter at once.
     Permanent(anyhow::Error),
-    /// Nobody needs it any more: the member left, the token expired. Logged, counted, acknowledged.
+    /// The message has no use any more, for this reason (the member left, the token expired): it is logged, counted and
+    /// acknowledged.
     Drop(String),
 }
 
 impl Failure {
-    /// A failure that passes, in words.
+    /// A temporary error with this text.
     pub fn retry(why: impl fmt::Display) -> Self {
         Self::Retry(anyhow::anyhow!("{why}"))
     }
 
-    /// A failure that stays, in words.
+    /// A permanent error with this text.
     pub fn permanent(why: impl fmt::Display) -> Self {
         Self::Permanent(anyhow::anyhow!("{why}"))
     }
 
-    /// Something of no more use, in words.
+    /// A message without use, for this reason.
     pub fn drop(why: impl Into<String>) -> Self {
         Self::Drop(why.into())
     }
 
-    /// Name for metrics.
+    /// The value of the metrics' label `outcome`.
     pub const fn class(&self) -> &'static str {
         match self {
             Self::Retry(_) => "retry",
@@ -47,19 +47,9 @@ impl Failure {
             Self::Drop(_) => "drop",
         }
     }
-
-    /// Says what was being done.
-    #[must_use]
-    pub fn while_doing(self, what: &'static str) -> Self {
-        match self {
-            Self::Retry(error) => Self::Retry(error.context(what)),
-            Self::Permanent(error) => Self::Permanent(error.context(what)),
-            Self::Drop(reason) => Self::Drop(reason),
-        }
-    }
 }
 
-/// The error with its causes, on one line.
+/// The error and its causes, on one line.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -69,7 +59,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What the consumer does about a failure.
+/// What the consumer does with the message.
 impl From<Failure> for Verdict {
     fn from(failure: Failure) -> Self {
         match failure {
@@ -107,7 +97,7 @@ impl From<DiscordError> for Failure {
             DiscordError::Forbidden { .. } | DiscordError::Invalid { .. } | DiscordError::Refused(_) => {
                 Self::Permanent(error.into())
             }
-            // Only a call that must not be made twice ends so: the dead letter is the record.
+            // Only a call that must not be repeated has an unknown outcome: the dead letter records it.
             DiscordError::OutcomeUnknown(_) => Self::Permanent(error.into()),
         }
     }
@@ -120,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn discords_errors_are_sorted() {
+    fn discord_error_decides_whether_the_message_is_retried() {
         let class = |error: DiscordError| Failure::from(error).class();
         assert_eq!(class(DiscordError::Unavailable("x".to_owned())), "retry");
         assert_eq!(
@@ -140,8 +130,8 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_says_what_was_done_and_why_it_failed() {
-        let failure = Failure::retry("connection refused").while_doing("giving a role");
-        assert_eq!(failure.to_string(), "giving a role: connection refused");
+    fn failure_is_printed_with_its_causes() {
+        let failure = Failure::Retry(anyhow::anyhow!("connection refused").context("assigning a role"));
+        assert_eq!(failure.to_string(), "assigning a role: connection refused");
     }
 }

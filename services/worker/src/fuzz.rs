@@ -1,4 +1,4 @@
-//! What strangers put into queues and variables, and what none of it may do to a worker: see `arrakis-fuzz`.
+//! Fuzz tests of the readers of untrusted input: interaction bodies, event bodies, configuration. See `arrakis-fuzz`.
 
 use arrakis_config::{Reader, Service, Source};
 use arrakis_fuzz::Fuzz;
@@ -9,9 +9,9 @@ use crate::events;
 use crate::interaction::invocation::{Invocation, InvocationData};
 use crate::interactions::deadline::Deadline;
 
-const HERE: &str = env!("CARGO_MANIFEST_DIR");
+const CRATE_FOLDER: &str = env!("CARGO_MANIFEST_DIR");
 
-/// An interaction's body as the dispatcher reads it, up to what the member would be told of wrong options.
+/// Reads an interaction body as the pipeline does, up to the refusal of invalid options. Returns a summary of the result.
 fn read_interaction(commands: &Commands, body: &[u8]) -> String {
     let invocation = match Invocation::read(body) {
         Ok(invocation) => invocation,
@@ -25,29 +25,23 @@ fn read_interaction(commands: &Commands, body: &[u8]) -> String {
         .definitions()
         .find(|definition| definition.name == invocation.command())
     else {
-        return "no such command".to_owned();
+        return "unknown command".to_owned();
     };
     match &invocation.data {
         InvocationData::Command { options, .. } | InvocationData::Autocomplete { options, .. } => {
             match options.check(&definition.options) {
                 Ok(()) => format!("/{}", definition.name),
                 Err(refusal) => {
-                    let words = refusal.message().embeds.unwrap_or_default();
-                    let words = words
-                        .first()
-                        .and_then(|embed| embed.description.clone())
-                        .unwrap_or_default();
-                    assert!(
-                        words.chars().count() <= 4_096,
-                        "Discord takes no embed with {} characters",
-                        words.chars().count()
-                    );
+                    let embeds = refusal.message().embeds.unwrap_or_default();
+                    let description = embeds.first().and_then(|embed| embed.description.as_deref());
+                    let length = description.unwrap_or_default().chars().count();
+                    assert!(length <= 4_096, "Discord refuses an embed with {length} characters");
                     refusal.what
                 }
             }
         }
-        InvocationData::Component { values, .. } => format!("press {}", values.len() > 1),
-        InvocationData::ModalSubmit { fields, .. } => format!("form {}", fields.len() > 1),
+        InvocationData::Component { values, .. } => format!("component {}", values.len() > 1),
+        InvocationData::ModalSubmit { fields, .. } => format!("modal {}", fields.len() > 1),
     }
 }
 
@@ -73,15 +67,15 @@ fn interactions() {
         "threshold",
         "\"guild_id\":",
     ];
-    // A component of Discord's may hold another one, each some hundred bytes wide in memory.
-    let fuzz = Fuzz::target(HERE, "interactions")
+    // Components may be nested, and each takes some hundred bytes in memory.
+    let fuzz = Fuzz::target(CRATE_FOLDER, "interactions")
         .dictionary(&words)
         .max_memory(512, 512 << 10)
         .cases(2_000);
     fuzz.run(|body| read_interaction(&commands, body));
 }
 
-/// The first line is the event's name, the rest its body.
+/// The first line of the input is the event's name, the rest its body.
 #[test]
 fn events() {
     let words = [
@@ -94,13 +88,13 @@ fn events() {
         "GUILD_MEMBER_ADD",
         "GUILD_ROLE_DELETE",
     ];
-    Fuzz::target(HERE, "events")
+    Fuzz::target(CRATE_FOLDER, "events")
         .dictionary(&words)
         .cases(6_000)
         .run(|input| {
             let end = input.iter().position(|byte| *byte == b'\n').unwrap_or(0);
             let name = String::from_utf8_lossy(&input[..end]).into_owned();
-            events::read_body(&name, &input[end..])
+            events::decode_body(&name, &input[end..])
         });
 }
 
@@ -111,7 +105,7 @@ fn configuration() {
         .map(arrakis_config::Variable::assignment)
         .collect();
     let words: Vec<_> = names.iter().map(String::as_str).collect();
-    let fuzz = Fuzz::target(HERE, "configuration")
+    let fuzz = Fuzz::target(CRATE_FOLDER, "configuration")
         .dictionary(&words)
         .cases(400)
         .max_memory(64, 1 << 20);
@@ -120,10 +114,10 @@ fn configuration() {
         let pairs = arrakis_fuzz::variables(&text);
         match Reader::load(Service::Worker, Source::pairs(pairs), Config::read) {
             Ok(config) => {
-                // What the worker does with times.
+                // The worker's arithmetic on times.
                 let _ = time::OffsetDateTime::now_utc() - config.stale_after;
                 let _ = std::time::SystemTime::now() + config.grace;
-                "good".to_owned()
+                "valid".to_owned()
             }
             Err(errors) => errors.to_string().lines().last().unwrap_or_default().to_owned(),
         }

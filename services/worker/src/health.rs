@@ -1,7 +1,7 @@
-//! What the worker tells of its dependencies, and the gauges that are asked for rather than counted.
+//! The worker's health components, and the gauges that are polled.
 //!
-//! Broker and Postgres are needed. Redis and the proxies are not for a worker to be useful: without Redis commands answer all
-//! the same, without a proxy what is consumed waits in retries; so both are "degraded", by name.
+//! The broker and Postgres are required. Without Redis commands still reply, and without a discord-proxy messages wait in retry
+//! queues, so these two are reported as degraded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,20 +10,19 @@ use arrakis_broker::{BrokerConnection, ConnectionState};
 use arrakis_cache::CacheState;
 use arrakis_runtime::{Health, HealthComponent};
 use tokio_util::sync::CancellationToken;
-use twilight_model::id::marker::GuildMarker;
 
 use crate::services::Services;
 
-/// How often dependencies are asked.
-const EVERY: Duration = Duration::from_secs(5);
-/// How often the proxies are: each question is a call to Discord, too.
-const PROXY_EVERY: Duration = Duration::from_secs(30);
-/// How long an answer of the proxies may take.
-const PROXY_PATIENCE: Duration = Duration::from_secs(5);
-/// How often queues are counted.
-const DEPTH_EVERY: Duration = Duration::from_secs(10);
+/// Interval of the checks of Postgres and Redis.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// Interval of the checks of the proxies: each one is a call to Discord, too.
+const PROXY_CHECK_INTERVAL: Duration = Duration::from_secs(30);
+/// Time limit of a check of the proxies.
+const PROXY_CHECK_LIMIT: Duration = Duration::from_secs(5);
+/// Interval at which the messages and consumers of each queue are counted.
+const QUEUE_COUNT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The components, down ("starting") until somebody has looked.
+/// The health components, each down or degraded until its first check.
 #[derive(Debug)]
 pub(crate) struct Components {
     broker: HealthComponent,
@@ -34,10 +33,10 @@ pub(crate) struct Components {
 
 /// The two connections to the broker.
 #[derive(Debug, Clone)]
-pub(crate) struct Links {
-    /// Consumes.
+pub(crate) struct BrokerConnections {
+    /// The connection of the consumers.
     pub(crate) consume: BrokerConnection,
-    /// Publishes.
+    /// The connection of the publisher.
     pub(crate) publish: BrokerConnection,
 }
 
@@ -45,9 +44,9 @@ impl Components {
     pub(crate) fn new(health: &Health) -> Self {
         let redis = health.component("redis");
         let proxy = health.component("discord-proxy");
-        // A worker may start without either.
-        redis.degraded("not asked yet");
-        proxy.degraded("not asked yet");
+        // A worker starts without either of them.
+        redis.degraded("not checked yet");
+        proxy.degraded("not checked yet");
         Self {
             broker: health.component("broker"),
             postgres: health.component("postgres"),
@@ -56,22 +55,22 @@ impl Components {
         }
     }
 
-    /// Watches until it is told to stop.
+    /// Updates components and gauges until `stop` is cancelled.
     pub(crate) async fn watch(
         self,
         services: Arc<Services>,
-        links: Links,
+        connections: BrokerConnections,
         queues: Vec<String>,
         stop: CancellationToken,
     ) {
         let watching = async {
             tokio::join!(
-                broker(&self.broker, &links),
-                postgres(&self.postgres, &services),
-                redis(&self.redis, &services),
-                services.cache.ping_periodically(EVERY),
-                proxy(&self.proxy, &services),
-                depth(&services, &links.consume, &queues),
+                watch_broker(&self.broker, &connections),
+                watch_postgres(&self.postgres, &services),
+                watch_redis(&self.redis, &services),
+                services.cache.ping_periodically(CHECK_INTERVAL),
+                watch_proxies(&self.proxy, &services),
+                count_queues(&services, &connections.consume, &queues),
             )
         };
         tokio::select! {
@@ -81,11 +80,11 @@ impl Components {
     }
 }
 
-async fn broker(component: &HealthComponent, links: &Links) {
-    let (mut consume, mut publish) = (links.consume.watch(), links.publish.watch());
+async fn watch_broker(component: &HealthComponent, connections: &BrokerConnections) {
+    let (mut consume, mut publish) = (connections.consume.watch(), connections.publish.watch());
     loop {
         let states = [consume.borrow_and_update().clone(), publish.borrow_and_update().clone()];
-        tell_broker(component, &states);
+        report_broker(component, &states);
         let changed = tokio::select! {
             changed = consume.changed() => changed,
             changed = publish.changed() => changed,
@@ -96,48 +95,50 @@ async fn broker(component: &HealthComponent, links: &Links) {
     }
 }
 
-fn tell_broker(component: &HealthComponent, states: &[ConnectionState]) {
+fn report_broker(component: &HealthComponent, states: &[ConnectionState]) {
     for state in states {
         match state {
             ConnectionState::Connected => {}
             ConnectionState::Connecting { reason: why } => return component.down(format!("not connected: {why}")),
-            ConnectionState::Closed => return component.down("closed"),
-            // Consuming goes on; retries and jobs wait.
+            ConnectionState::Closed => return component.down("connection closed"),
+            // Consuming continues; retries and jobs wait.
             ConnectionState::Blocked { reason: why } => {
-                return component.degraded(format!("the broker takes no messages: {why}"));
+                return component.degraded(format!("the broker has blocked publishing: {why}"));
             }
         }
     }
     component.up();
 }
 
-async fn postgres(component: &HealthComponent, services: &Services) {
+async fn watch_postgres(component: &HealthComponent, services: &Services) {
+    let (database, metrics) = (&services.database, &services.metrics);
     loop {
-        match services.database.ping().await {
-            Ok(_) if services.database.breaker_is_open() => component.degraded("its pool gave no connections lately"),
+        match database.ping().await {
+            Ok(_) if database.breaker_is_open() => {
+                component.degraded("the circuit breaker is open: the pool had no connections");
+            }
             Ok(took) => component.up_with(format!("{} ms", took.as_millis())),
             Err(error) => component.down(error.to_string()),
         }
-        let pool = services.database.pool_usage();
-        let gauge = |state, value: u32| services.metrics.pool.with_label_values(&[state]).set(i64::from(value));
-        gauge("open", pool.open);
-        gauge("idle", pool.idle);
-        let openings = services.database.breaker_openings();
-        services
-            .metrics
-            .breaker
-            .inc_by(openings.saturating_sub(services.metrics.breaker.get()));
-        tokio::time::sleep(EVERY).await;
+        let pool = database.pool_usage();
+        for (state, connections) in [("open", pool.open), ("idle", pool.idle)] {
+            metrics.pool.with_label_values(&[state]).set(i64::from(connections));
+        }
+        let openings = database.breaker_openings();
+        metrics.breaker.inc_by(openings.saturating_sub(metrics.breaker.get()));
+        tokio::time::sleep(CHECK_INTERVAL).await;
     }
 }
 
-async fn redis(component: &HealthComponent, services: &Services) {
+async fn watch_redis(component: &HealthComponent, services: &Services) {
     let mut state = services.cache.state();
     loop {
         match &*state.borrow_and_update() {
             CacheState::Available => component.up(),
-            CacheState::Unavailable(why) => component.degraded(format!("going on without cooldowns and caches: {why}")),
-            CacheState::Unknown => component.degraded("not asked yet"),
+            CacheState::Unavailable(why) => {
+                component.degraded(format!("unavailable, cooldowns and caches are off: {why}"));
+            }
+            CacheState::Unknown => component.degraded("not checked yet"),
         }
         if state.changed().await.is_err() {
             return;
@@ -145,51 +146,49 @@ async fn redis(component: &HealthComponent, services: &Services) {
     }
 }
 
-async fn proxy(component: &HealthComponent, services: &Services) {
+async fn watch_proxies(component: &HealthComponent, services: &Services) {
     loop {
         match probe(services).await {
-            Ok(()) => tell_refusing(component, &services.discord.refusing_proxies()),
+            Ok(()) => report_refusing_proxies(component, &services.discord.refusing_proxies()),
             Err(error) => component.degraded(error.to_string()),
         }
-        tokio::time::sleep(PROXY_EVERY).await;
+        tokio::time::sleep(PROXY_CHECK_INTERVAL).await;
     }
 }
 
-/// The others serve; but when they fail, nobody does.
-fn tell_refusing(component: &HealthComponent, refusing: &[String]) {
+/// Reports replicas that refuse the worker's credential. The other replicas serve its calls as long as they are up.
+fn report_refusing_proxies(component: &HealthComponent, refusing: &[String]) {
     if refusing.is_empty() {
         return component.up();
     }
     component.degraded(format!(
-        "{} does not know this service's credential (unknown-caller): give that replica the value of DISCORD_PROXY_CREDENTIAL \
-         in its PROXY_CREDENTIALS",
+        "{} refused this worker's credential (unknown-caller): add the value of DISCORD_PROXY_CREDENTIAL to PROXY_CREDENTIALS of \
+         that replica",
         refusing.join(", ")
     ));
 }
 
-/// One cheap call: says whether a proxy and Discord answer, and teaches us Discord's clock.
+/// Makes one cheap call. It shows whether a proxy and Discord respond, and measures the offset of Discord's clock.
 pub(crate) async fn probe(services: &Services) -> arrakis_discord::Result<()> {
-    let guild: Option<twilight_model::id::Id<GuildMarker>> = None;
-    services.discord.bulk(guild).within(PROXY_PATIENCE).probe().await
+    services.discord.bulk(None).within(PROXY_CHECK_LIMIT).probe().await
 }
 
-/// Depth and consumers of each queue, for autoscaling on the backlog of each worker.
-async fn depth(services: &Services, link: &BrokerConnection, queues: &[String]) {
+/// Messages and consumers of each queue, for autoscaling by the backlog.
+async fn count_queues(services: &Services, link: &BrokerConnection, queues: &[String]) {
+    let metrics = &services.metrics;
     loop {
         for queue in queues {
             if let Some(counts) = arrakis_broker::queue_counts(link, queue).await {
-                services
-                    .metrics
-                    .depth
+                metrics
+                    .queue_depth
                     .with_label_values(&[queue])
                     .set(i64::from(counts.messages));
-                services
-                    .metrics
-                    .consumers
+                metrics
+                    .queue_consumers
                     .with_label_values(&[queue])
                     .set(i64::from(counts.consumers));
             }
         }
-        tokio::time::sleep(DEPTH_EVERY).await;
+        tokio::time::sleep(QUEUE_COUNT_INTERVAL).await;
     }
 }

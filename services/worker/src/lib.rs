@@ -1,12 +1,12 @@
-//! The worker: consumes interactions, events and jobs, and leads the timed work when it is its turn.
+//! The worker: handles interactions, events and jobs, and runs the scheduled tasks while it is the leader.
 //!
-//! Owns what the platform does in answer to Discord and to time. Refuses to hold a bot token (every call goes through a
-//! discord-proxy) and any state that outlives a message. To add a command, an event or a job: one file and one line, in
-//! `commands/`, `events/` or `jobs/`.
+//! It holds no bot token (every call to Discord goes through a discord-proxy) and no state that must outlive a message.
+//!
+//! `serve.rs` starts one consumer for each queue. Three modules implement [`arrakis_broker::Handler`]: [`interactions`], [`events`]
+//! and [`jobs`]. Each keeps a list of its commands, event handlers or job handlers; to add one: a file, and its line in that list.
 
 pub mod at_most_once;
 mod cli;
-pub mod clock;
 pub mod commands;
 pub mod community;
 pub mod config;
@@ -18,6 +18,7 @@ mod health;
 pub mod interaction;
 pub mod interactions;
 pub mod jobs;
+pub mod leader;
 pub mod load_shedding;
 pub mod metrics;
 pub mod render;
@@ -31,7 +32,7 @@ pub use cli::{Arguments, run};
 pub use config::Config;
 pub use serve::serve;
 
-/// Milliseconds since 1970 on our clock.
+/// Milliseconds since 1970 on the local clock.
 pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

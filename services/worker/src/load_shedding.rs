@@ -1,50 +1,50 @@
-//! What a worker does when more comes than it can handle: commands first, and of those the ones that can still be answered.
+//! Load shedding: which work a worker leaves out or delays when it receives more than it can handle.
 //!
-//! A queue that is served from its head gives, under lasting overload, every interaction at the age of just too late: all the
-//! work is done and nobody is answered. So a worker that finds itself behind leaves out what is nearly too late, as it leaves
-//! out what is too late, and counts it as expired; it then meets interactions with time left, and answers as many as it can.
+//! Under lasting overload, a queue that is consumed in order delivers each interaction just after its three seconds are over: all
+//! work is done and no member is replied to. An overloaded worker therefore sheds interactions that are nearly too late, too, and
+//! counts them as expired. It then receives interactions with time left and replies to as many as it can.
 //!
-//! Member and server events give way long before that, as soon as an interaction has waited for longer than anybody should
-//! notice: they lie in a queue that loses nothing, and nobody looks at a clock. Owns only this judgement; it is a moment's
-//! memory, and a new worker begins without it.
+//! Events of members and servers yield earlier, as soon as an interaction has waited for 400 ms: their queue loses no message, and
+//! they have no deadline. The state is kept in the process, covers one second, and starts empty.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// From this age on a first response is too risky to begin for a worker that is behind: half a second is left of three.
-const NEARLY_LATE: Duration = Duration::from_millis(2_500);
-/// How long a worker takes itself for behind after the last sign of it.
+/// Age from which an overloaded worker sheds an interaction: half a second of the three is left.
+const SHED_AGE: Duration = Duration::from_millis(2_500);
+/// How long the worker counts as overloaded after an interaction was too late.
 const OVERLOADED_FOR: Duration = Duration::from_secs(1);
-/// From this age on an interaction has waited for a worker, whatever the way to it takes: events give way.
-const HAS_WAITED: Duration = Duration::from_millis(400);
-/// How long they do after the last one that had waited.
+/// Age from which an interaction has waited for a worker, beyond the time that its transport takes.
+const WAITED_AGE: Duration = Duration::from_millis(400);
+/// How long events yield after an interaction that had waited.
 const EVENTS_YIELD_FOR: Duration = Duration::from_millis(500);
-/// How often the log says how many were not answered.
+/// Interval of the log message about expired interactions.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
-/// How long one event waits for the commands at most, so that events go on, slowly, whatever the commands do.
+/// Longest time that one event yields, so that events progress under any load.
 const EVENT_WAIT_LIMIT: Duration = Duration::from_secs(2);
-/// How often a waiting event looks again.
+/// Interval at which a yielding event checks whether it may continue.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Whether this worker is behind.
+/// Decides which work is left out or delayed under overload. The consumers of a process share one.
 #[derive(Debug)]
 pub struct LoadShedding {
-    began: Instant,
-    /// Milliseconds since `began`.
+    started: Instant,
+    /// Milliseconds since `started`.
     overloaded_until: AtomicU64,
-    /// As above.
+    /// Milliseconds since `started`.
     events_yield_until: AtomicU64,
-    /// Interactions that were not answered and of which no word is in the log yet, and when the next word is due.
+    /// Expired interactions since the last log message.
     unlogged: AtomicU64,
+    /// When the next log message is due, in milliseconds since `started`.
     log_due_at: AtomicU64,
 }
 
 impl Default for LoadShedding {
     fn default() -> Self {
         Self {
-            began: Instant::now(),
+            started: Instant::now(),
             overloaded_until: AtomicU64::new(0),
             events_yield_until: AtomicU64::new(0),
             unlogged: AtomicU64::new(0),
@@ -54,33 +54,33 @@ impl Default for LoadShedding {
 }
 
 impl LoadShedding {
-    /// Whether an interaction of this age that nobody has begun with is to be left out. `late` says that it is too late for
-    /// certain, which also tells that this worker is behind.
+    /// Whether to leave out an interaction that no worker has started. `late` means that its three seconds are certainly over, which
+    /// also means that this worker is overloaded.
     pub fn sheds(&self, age: Duration, late: bool) -> bool {
-        if age >= HAS_WAITED {
+        if age >= WAITED_AGE {
             self.events_yield_until
                 .store(self.now_ms() + millis(EVENTS_YIELD_FOR), Ordering::Relaxed);
         }
-        let out = late || (age >= NEARLY_LATE && self.is_overloaded());
-        if out {
+        let shed = late || (age >= SHED_AGE && self.is_overloaded());
+        if shed {
             self.note_late();
         }
-        out
+        shed
     }
 
-    /// Discord has found a first response too late.
+    /// Records that a first response was too late, which means that this worker is overloaded.
     pub fn note_late(&self) {
         self.overloaded_until
             .store(self.now_ms() + millis(OVERLOADED_FOR), Ordering::Relaxed);
     }
 
-    /// Whether there was a sign of being behind a moment ago.
+    /// Whether an interaction was too late within the last second.
     pub fn is_overloaded(&self) -> bool {
         self.now_ms() < self.overloaded_until.load(Ordering::Relaxed)
     }
 
-    /// Counts an interaction that is not answered; now and then answers how many there were since the last answer, for the log.
-    /// In an overload there are thousands a second, and a line for each would cost more than passing it over does.
+    /// Counts an expired interaction. At most once a second it returns the number since the last time, for the log: under overload
+    /// there are thousands a second, and logging each would cost more than shedding it.
     pub fn count_expired(&self) -> Option<u64> {
         self.unlogged.fetch_add(1, Ordering::Relaxed);
         let (now, due) = (self.now_ms(), self.log_due_at.load(Ordering::Relaxed));
@@ -91,12 +91,12 @@ impl LoadShedding {
         Some(self.unlogged.swap(0, Ordering::Relaxed))
     }
 
-    /// Whether an interaction that had waited came a moment ago.
+    /// Whether an interaction that had waited was received within the last half second.
     fn events_yield(&self) -> bool {
         self.now_ms() < self.events_yield_until.load(Ordering::Relaxed)
     }
 
-    /// Lets commands go first while they wait for this worker.
+    /// Delays an event while interactions wait for this worker, for at most two seconds.
     pub async fn yield_to_interactions(&self) {
         let until = Instant::now() + EVENT_WAIT_LIMIT;
         while (self.events_yield() || self.is_overloaded()) && Instant::now() < until {
@@ -105,7 +105,7 @@ impl LoadShedding {
     }
 
     fn now_ms(&self) -> u64 {
-        millis(self.began.elapsed())
+        millis(self.started.elapsed())
     }
 }
 
@@ -120,27 +120,21 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_nearly_late_is_left_out_only_by_a_worker_that_is_behind() {
+    async fn nearly_late_interaction_is_shed_only_under_overload() {
         let load_shedding = LoadShedding::default();
-        assert!(
-            !load_shedding.sheds(NEARLY_LATE, false),
-            "a worker that keeps up tries it"
-        );
+        assert!(!load_shedding.sheds(SHED_AGE, false), "the worker is not overloaded");
         assert!(load_shedding.sheds(4 * SECOND, true));
-        assert!(load_shedding.sheds(NEARLY_LATE, false));
-        assert!(
-            !load_shedding.sheds(2 * SECOND, false),
-            "what has time left is answered"
-        );
+        assert!(load_shedding.sheds(SHED_AGE, false));
+        assert!(!load_shedding.sheds(2 * SECOND, false), "enough time is left");
         tokio::time::advance(OVERLOADED_FOR).await;
         assert!(
-            !load_shedding.sheds(NEARLY_LATE, false),
-            "and a second later it keeps up again"
+            !load_shedding.sheds(SHED_AGE, false),
+            "the overload is over after a second"
         );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_log_hears_of_all_who_expired_once_a_second() {
+    async fn expired_interactions_are_logged_once_a_second() {
         let load_shedding = LoadShedding::default();
         assert_eq!(load_shedding.count_expired(), Some(1), "the first at once");
         assert_eq!(
@@ -152,32 +146,32 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn events_give_way_to_commands_that_had_to_wait() {
+    async fn event_yields_after_an_interaction_that_waited() {
         let load_shedding = LoadShedding::default();
-        let began = Instant::now();
-        assert!(!load_shedding.sheds(HAS_WAITED / 2, false));
+        let started = Instant::now();
+        assert!(!load_shedding.sheds(WAITED_AGE / 2, false));
         load_shedding.yield_to_interactions().await;
-        assert_eq!(began.elapsed(), Duration::ZERO, "nobody has waited");
-        assert!(!load_shedding.sheds(HAS_WAITED, false), "it is answered all the same");
+        assert_eq!(started.elapsed(), Duration::ZERO, "no interaction has waited");
+        assert!(!load_shedding.sheds(WAITED_AGE, false), "it is still handled");
         load_shedding.yield_to_interactions().await;
-        assert!((EVENTS_YIELD_FOR..EVENTS_YIELD_FOR + 2 * POLL_INTERVAL).contains(&began.elapsed()));
+        assert!((EVENTS_YIELD_FOR..EVENTS_YIELD_FOR + 2 * POLL_INTERVAL).contains(&started.elapsed()));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn events_wait_for_commands_and_not_for_ever() {
+    async fn event_yields_under_overload_for_at_most_two_seconds() {
         let load_shedding = LoadShedding::default();
-        let began = Instant::now();
+        let started = Instant::now();
         load_shedding.yield_to_interactions().await;
-        assert_eq!(began.elapsed(), Duration::ZERO);
+        assert_eq!(started.elapsed(), Duration::ZERO);
         load_shedding.note_late();
         load_shedding.yield_to_interactions().await;
-        assert!((OVERLOADED_FOR..OVERLOADED_FOR + 2 * POLL_INTERVAL).contains(&began.elapsed()));
+        assert!((OVERLOADED_FOR..OVERLOADED_FOR + 2 * POLL_INTERVAL).contains(&started.elapsed()));
         for _ in 0..40 {
             load_shedding.note_late();
             tokio::time::advance(POLL_INTERVAL).await;
         }
-        let began = Instant::now();
-        let signs = async {
+        let started = Instant::now();
+        let late_interactions = async {
             loop {
                 load_shedding.note_late();
                 tokio::time::sleep(SECOND / 2).await;
@@ -185,8 +179,8 @@ mod tests {
         };
         tokio::select! {
             () = load_shedding.yield_to_interactions() => {}
-            () = signs => {}
+            () = late_interactions => {}
         }
-        assert!(began.elapsed() >= EVENT_WAIT_LIMIT);
+        assert!(started.elapsed() >= EVENT_WAIT_LIMIT);
     }
 }

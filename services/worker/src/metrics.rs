@@ -1,4 +1,4 @@
-//! What a worker counts. Labels hold names of ours (queues, commands, routes) and never an id.
+//! The worker's Prometheus metrics. Label values are names from the code (queues, commands, routes), never ids.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,74 +21,74 @@ pub struct WorkerMetrics {
     consuming: IntGaugeVec,
     /// Interactions by command, kind and outcome.
     pub interactions: IntCounterVec,
-    /// From the message's arrival here to Discord's acknowledgement of the defer.
+    /// Seconds from a delivery to the worker until Discord accepted the first response.
     pub defer: Histogram,
-    /// From the message's arrival here to the moment at which the defer left.
+    /// Seconds from a delivery to the worker until the defer was sent to the proxy.
     pub defer_sent: Histogram,
-    /// From the interaction's making to the answer standing there.
-    pub answer: HistogramVec,
-    /// Interactions that were past their three seconds.
+    /// Seconds from the creation of an interaction until its reply was sent, by command.
+    pub reply: HistogramVec,
+    /// Interactions without a first response within three seconds.
     pub expired: IntCounter,
     /// Replies that are not sent because the interaction token has expired.
-    pub too_late: IntCounter,
-    /// Words and answers of which nobody can tell whether Discord has them, by what they were.
-    pub unknown: IntCounterVec,
+    pub token_expired: IntCounter,
+    /// Discord calls with an unknown outcome, by call.
+    pub unknown_outcomes: IntCounterVec,
     calls: IntCounterVec,
     call_seconds: HistogramVec,
-    /// Events by name and outcome.
+    /// Attempts at events, by name and outcome.
     pub events: IntCounterVec,
-    /// Jobs by kind and outcome.
+    /// Attempts at jobs, by kind and outcome.
     pub jobs: IntCounterVec,
-    /// Role changes by direction and cause.
+    /// Roles assigned and removed, by direction and cause.
     pub roles: IntCounterVec,
     /// Messages in a queue, by queue.
-    pub depth: IntGaugeVec,
+    pub queue_depth: IntGaugeVec,
     /// Consumers of a queue, by queue.
-    pub consumers: IntGaugeVec,
-    /// 1 while this worker leads.
+    pub queue_consumers: IntGaugeVec,
+    /// 1 while this worker is the leader.
     pub leader: IntGauge,
-    /// Due things that the leader published, by what.
-    pub published: IntCounterVec,
+    /// Jobs that the leader published, by reason.
+    pub published_jobs: IntCounterVec,
     /// Open connections to Postgres, by state.
     pub pool: IntGaugeVec,
-    /// How often Postgres gave no connections and the breaker opened.
+    /// Openings of the Postgres circuit breaker.
     pub breaker: IntCounter,
-    /// Questions to the cache, by what and outcome.
+    /// Reads from Redis, by kind and outcome.
     pub cache: IntCounterVec,
 }
 
 impl WorkerMetrics {
-    /// Registers them.
+    /// Registers the metrics.
     pub fn new(metrics: &Metrics) -> Self {
         let counter = |name: &str, help: &str, labels: &[&str]| metrics.counter_vec(name, help, labels);
         Self {
             messages: counter(
                 "arrakis_worker_messages_total",
-                "Messages settled, by queue and what became of them.",
+                "Messages settled, by queue and verdict.",
                 &["queue", "verdict"],
             ),
             stale: counter(
                 "arrakis_worker_stale_acks_total",
-                "Acknowledgements that came too late for their channel: the message comes again.",
+                "Acknowledgements on a closed channel; the broker redelivers the message.",
                 &["queue"],
             ),
             handling: metrics.seconds_vec(
                 "arrakis_worker_handling_seconds",
-                "From a message's arrival here until it was settled.",
+                "Time from the delivery of a message to the worker until it was settled.",
                 &["queue"],
             ),
             panics: counter("arrakis_worker_panics_total", "Handlers that panicked.", &["queue"]),
             hangs: counter(
                 "arrakis_worker_hangs_total",
-                "Handlers that were stopped for taking too long.",
+                "Handlers that were stopped at their time limit.",
                 &["queue"],
             ),
             wait: metrics.seconds_vec(
                 "arrakis_worker_queue_wait_seconds",
-                "From the frame's arrival at the ingestor until a worker had it: the age of the oldest message.",
+                "Time from the receipt of an event by the ingestor until its delivery to a worker.",
                 &["queue"],
             ),
-            consuming: metrics.gauge_vec("arrakis_worker_consuming", "1 while a queue is consumed.", &["queue"]),
+            consuming: metrics.gauge_vec("arrakis_worker_consuming", "1 while the queue is consumed, else 0.", &["queue"]),
             interactions: counter(
                 "arrakis_worker_interactions_total",
                 "Interactions, by command, kind and outcome.",
@@ -96,28 +96,28 @@ impl WorkerMetrics {
             ),
             defer: metrics.seconds(
                 "arrakis_worker_defer_seconds",
-                "From an interaction's arrival here until Discord had its first response.",
+                "Time from the delivery of an interaction to the worker until Discord accepted its first response.",
             ),
             defer_sent: metrics.fine_seconds(
                 "arrakis_worker_defer_sent_seconds",
-                "From an interaction's arrival here until the defer was sent to the proxy.",
+                "Time from the delivery of an interaction to the worker until its defer was sent to the proxy.",
             ),
-            answer: metrics.seconds_vec(
+            reply: metrics.seconds_vec(
                 "arrakis_worker_answer_seconds",
-                "From an interaction's making until its answer stood there.",
+                "Time from the creation of an interaction at Discord until its reply was sent.",
                 &["command"],
             ),
             expired: metrics.counter(
                 "arrakis_worker_interactions_expired_total",
-                "Interactions whose three seconds were over; they were not answered.",
+                "Interactions that were not replied to because three seconds passed without a first response.",
             ),
-            too_late: metrics.counter(
+            token_expired: metrics.counter(
                 "arrakis_worker_answers_too_late_total",
                 "Replies that were not sent because the interaction token expired after fifteen minutes.",
             ),
-            unknown: counter(
+            unknown_outcomes: counter(
                 "arrakis_worker_unknown_outcomes_total",
-                "Words and answers of which nobody can tell whether Discord has them; each is written down.",
+                "Discord calls with an unknown outcome: no response was received, and the call may or may not have taken effect. Each is recorded.",
                 &["what"],
             ),
             calls: counter(
@@ -127,63 +127,63 @@ impl WorkerMetrics {
             ),
             call_seconds: metrics.seconds_vec(
                 "arrakis_worker_discord_call_seconds",
-                "How long calls to Discord took, waiting at the proxy included.",
+                "Duration of calls to Discord, including the wait in the proxy.",
                 &["route"],
             ),
             events: counter(
                 "arrakis_worker_events_total",
-                "Events, by name and outcome.",
+                "Attempts at events, by name and outcome.",
                 &["event", "outcome"],
             ),
             jobs: counter(
                 "arrakis_worker_jobs_total",
-                "Runs of jobs, by kind and outcome.",
+                "Attempts at jobs, by kind and outcome.",
                 &["kind", "outcome"],
             ),
             roles: counter(
                 "arrakis_worker_role_changes_total",
-                "Roles given and taken, by direction and cause.",
+                "Roles assigned to and removed from members, by direction and cause.",
                 &["direction", "cause"],
             ),
-            depth: metrics.gauge_vec(
+            queue_depth: metrics.gauge_vec(
                 "arrakis_worker_queue_depth",
-                "Messages that wait in a queue.",
+                "Messages in a queue that are ready for delivery.",
                 &["queue"],
             ),
-            consumers: metrics.gauge_vec("arrakis_worker_queue_consumers", "Consumers of a queue.", &["queue"]),
-            leader: metrics.gauge("arrakis_worker_leader", "1 while this worker leads the timed jobs."),
-            published: counter(
+            queue_consumers: metrics.gauge_vec("arrakis_worker_queue_consumers", "Consumers of a queue.", &["queue"]),
+            leader: metrics.gauge("arrakis_worker_leader", "1 while this worker is the leader, which runs the scheduled tasks."),
+            published_jobs: counter(
                 "arrakis_worker_due_published_total",
-                "Due things that the leader published.",
+                "Jobs that the leader published, by reason.",
                 &["what"],
             ),
             pool: metrics.gauge_vec(
                 "arrakis_worker_postgres_connections",
-                "Connections to Postgres.",
+                "Connections in the Postgres pool, by state.",
                 &["state"],
             ),
             breaker: metrics.counter(
                 "arrakis_worker_postgres_breaker_openings_total",
-                "How often Postgres gave no connections, so that callers are refused at once until it does.",
+                "Openings of the Postgres circuit breaker, which refuses callers at once while the pool has no connections.",
             ),
             cache: counter(
                 "arrakis_worker_cache_total",
-                "Questions to Redis, by what was asked and the outcome.",
+                "Reads from Redis, by kind and outcome.",
                 &["what", "outcome"],
             ),
         }
     }
 
-    /// Counts a finished call to Discord.
-    pub fn called(&self, finished: &Finished<'_>) {
+    /// Counts a finished call to Discord and records its duration.
+    pub fn count_call(&self, finished: &Finished<'_>) {
         self.calls.with_label_values(&[finished.route, finished.outcome]).inc();
         self.call_seconds
             .with_label_values(&[finished.route])
             .observe(finished.took.as_secs_f64());
     }
 
-    /// Counts how long an event waited since the ingestor had it. Two machines' clocks: below zero counts as zero.
-    pub fn waited(&self, delivery: &Delivery) {
+    /// Records the time since the ingestor received the event. The clocks of two machines differ: a negative time counts as zero.
+    pub fn observe_wait(&self, delivery: &Delivery) {
         if let Ok(labels) = delivery.labels() {
             let now_us = crate::now_ms().saturating_mul(1000);
             let waited = Duration::from_micros(now_us.saturating_sub(labels.received_us));
@@ -193,15 +193,15 @@ impl WorkerMetrics {
         }
     }
 
-    /// Who is told by the consumers.
+    /// An observer for consumers, which counts into these metrics.
     pub fn consumer_events(&self) -> Arc<dyn ConsumerObserver> {
-        Arc::new(Told(self.clone()))
+        Arc::new(ConsumerMetrics(self.clone()))
     }
 }
 
-struct Told(WorkerMetrics);
+struct ConsumerMetrics(WorkerMetrics);
 
-impl ConsumerObserver for Told {
+impl ConsumerObserver for ConsumerMetrics {
     fn consuming(&self, queue: &str, interruption: Option<&str>) {
         self.0
             .consuming
@@ -226,7 +226,7 @@ impl ConsumerObserver for Told {
     }
 }
 
-/// Words for a message whose labels cannot be read.
-pub(crate) fn unreadable(error: &LabelError) -> String {
+/// The error text for a message whose labels cannot be read.
+pub(crate) fn label_error(error: &LabelError) -> String {
     format!("labels: {error}")
 }

@@ -1,7 +1,7 @@
-//! What commands, events and jobs work with: Postgres, Redis, Discord, the publisher, themes, metrics, and reads through the cache.
+//! The clients that commands, events and jobs use: Postgres, Redis, Discord, the publisher; with themes, metrics, and reads through
+//! the cache.
 //!
-//! Nothing here outlives a message in the process. With Redis unavailable no event is marked done and no cooldown is active; Postgres
-//! and Discord then decide.
+//! While Redis is unavailable no event is marked done and no cooldown is active; the inbox and Discord prevent repeated effects.
 
 use std::time::Duration;
 
@@ -20,21 +20,21 @@ use crate::metrics::WorkerMetrics;
 
 /// Time to live of done markers. Claims in the inbox are kept for nine days (`CLAIM_RETENTION`).
 const DONE_MARKER_TTL: Ttl = Ttl::seconds(24 * 3600);
-/// How long an event or a job waits for a Postgres connection before it uses up a retry.
+/// How long an event or a job waits for a Postgres connection before its message is retried.
 pub(crate) const POSTGRES_WAIT: Duration = Duration::from_secs(60);
 
-/// The services that the worker uses.
+/// The clients and settings that commands, events and jobs share.
 #[derive(Debug)]
 pub struct Services {
-    /// Postgres.
+    /// Client of Postgres.
     pub database: Database,
-    /// Redis.
+    /// Client of Redis.
     pub cache: Cache,
-    /// Discord, through the discord-proxy.
+    /// Client of Discord's REST API, through the discord-proxies.
     pub discord: Discord,
-    /// Publishes jobs.
+    /// Publishes jobs to RabbitMQ.
     pub publisher: Publisher,
-    /// Themes.
+    /// The loaded themes.
     pub themes: Registry,
     /// Metrics of the worker.
     pub metrics: WorkerMetrics,
@@ -45,8 +45,8 @@ pub struct Services {
 }
 
 impl Services {
-    /// The time on Discord's clock, which is the same for workers whose own clocks differ. The local time before Discord's first
-    /// response.
+    /// The present time on Discord's clock, which all workers share even if their own clocks differ. Before the first response from
+    /// Discord it is the local time.
     pub(crate) fn now(&self) -> OffsetDateTime {
         let offset = self.discord.clock_offset_ms().unwrap_or_default();
         let now = OffsetDateTime::now_utc();
@@ -62,7 +62,7 @@ impl Services {
         let outcome = match seen {
             DoneState::Done => "hit",
             DoneState::NotDone => "miss",
-            DoneState::Unknown => "away",
+            DoneState::Unknown => "unavailable",
         };
         self.metrics.cache.with_label_values(&["done", outcome]).inc();
         seen == DoneState::Done && !fail_point::skips("worker.guard.done")

@@ -1,4 +1,4 @@
-//! Communities in Postgres for the emulator's servers for load: every member known, with a verified wallet and a rank.
+//! Communities in Postgres for the emulator's servers: every member has a profile, a verified wallet and a rank.
 
 use anyhow::Context as _;
 use arrakis_db::{Activity, Admin, CommunityId, GuildId, NewCommunity, TokenProfile, UserId};
@@ -9,27 +9,27 @@ use sqlx::{Connection as _, PgConnection};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::bench::Site;
+use crate::bench::BenchPlatform;
 
-/// Name of the token profile that all of them use.
+/// Name of the token profile of all communities.
 const TOKEN: &str = "bgt";
 /// Days before today on which each member was active.
 const ACTIVE_DAYS: i64 = 3;
-/// Communities that are written at once.
+/// Communities that are written at the same time.
 const AT_ONCE: usize = 4;
 
 /// Onboards every server of the emulator.
-pub(super) async fn onboard(site: &Site) -> anyhow::Result<()> {
+pub(super) async fn onboard(platform: &BenchPlatform) -> anyhow::Result<()> {
     let now = OffsetDateTime::now_utc();
-    let admin = site.database.admin().await;
+    let admin = platform.database.admin().await;
     let themes = Registry::load(None)?;
     let theme = themes.theme("basic")?;
-    write_ranking(&admin, site.options.members, now).await?;
-    let guilds: Vec<Value> = site.discord.get("/control/guilds").await?;
+    write_ranking(&admin, platform.options.members, now).await?;
+    let guilds: Vec<Value> = platform.discord.get("/control/guilds").await?;
     let mut writing = tokio::task::JoinSet::new();
     for (n, guild) in (0_u128..).zip(guilds) {
         let id: u64 = guild["id"].as_str().context("a server without an id")?.parse()?;
-        let members: Vec<Value> = site.discord.get(&format!("/control/guilds/{id}/members")).await?;
+        let members: Vec<Value> = platform.discord.get(&format!("/control/guilds/{id}/members")).await?;
         let people = members.iter().filter(|member| member["user"]["bot"] != true);
         let people = people
             .map(|member| {
@@ -60,8 +60,8 @@ pub(super) async fn onboard(site: &Site) -> anyhow::Result<()> {
     while let Some(written) = writing.join_next().await {
         written??;
     }
-    // As autovacuum has done in a database that is older than a minute: plans without statistics are not production's.
-    analyze(&site.database.owner_url()).await
+    // Production databases have statistics from autovacuum; without them the query plans would differ.
+    analyze(&platform.database.owner_url()).await
 }
 
 async fn analyze(owner_url: &str) -> anyhow::Result<()> {
@@ -112,7 +112,7 @@ async fn write_community(
             .join(user, &format!("rider{n}"), now - Duration::days(30))
             .await?;
         tx.profiles().link_wallet(user, Some(wallet(n))).await?;
-        // An empty table that fills while it is measured is planned for as an empty one.
+        // PostgreSQL plans queries of a table that was empty at the last ANALYZE as for an empty table.
         for day in 1..=ACTIVE_DAYS {
             let at = now - Duration::days(day);
             tx.profiles().count_activity(user, Activity::Command, at).await?;

@@ -1,78 +1,78 @@
-//! What went wrong beside what expired: the emulator sees an answer where the member was told "something went wrong", and of
-//! joins and leaves it sees nothing at all.
+//! Failures that the emulator does not record as expired: a reply that reports an error counts as answered there, and joins and
+//! leaves have no reply at all.
 
 use std::time::{Duration, Instant};
 
 use arrakis_contracts::names;
 
 use super::QUEUES;
-use crate::bench::ceiling::Plain;
+use crate::bench::ceiling::BenchConnection;
 use crate::bench::section::percent;
-use crate::bench::{Scrape, Site};
+use crate::bench::{BenchPlatform, Scrape};
 
-/// How long what waits behind a load may take to be handled. Under overload member events give way to commands, so that
-/// minutes of them may wait at its end.
-const BEHIND: Duration = Duration::from_secs(900);
+/// Time limit for handling the messages that wait when a load ends. Under overload, member events wait for commands, so several
+/// minutes of them may be queued.
+const DRAIN_LIMIT: Duration = Duration::from_secs(900);
 
-/// What stood before a load.
+/// Counters at the start of a load.
 #[derive(Debug)]
-pub(super) struct Errors {
+pub(super) struct FailureCounter {
     dead: u64,
     worker: Scrape,
 }
 
-/// What went wrong in it.
+/// Failures during a load.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wrong {
-    /// Given up for good.
+pub(super) struct FailureCounts {
+    /// Dead letters.
     dead: u64,
-    /// Tried again later, which the member was told; or still waiting for that.
+    /// Messages that were retried, or still wait for a retry.
     retried: u64,
-    /// Nobody can tell whether Discord has it.
+    /// Calls with an unknown outcome.
     unknown: u64,
-    /// Never handled.
+    /// Messages that were not handled within the time limit.
     left: u64,
-    /// Messages that waited when the load was over, and how long until none did.
+    /// Messages that waited when the load was over, and the time until none did.
     pub(super) waited: u64,
     pub(super) drained: Duration,
 }
 
-impl Errors {
-    pub(super) async fn begin(site: &Site) -> anyhow::Result<Self> {
-        let plain = Plain::open(&site.vhost.url()).await?;
-        let dead = plain.depth(names::DEAD_LETTERS).await?;
-        plain.close().await;
+impl FailureCounter {
+    pub(super) async fn begin(platform: &BenchPlatform) -> anyhow::Result<Self> {
+        let connection = BenchConnection::open(&platform.vhost.url()).await?;
+        let dead = connection.depth(names::DEAD_LETTERS).await?;
+        connection.close().await;
         Ok(Self {
             dead,
-            worker: site.scrape("worker").await?,
+            worker: platform.scrape("worker").await?,
         })
     }
 
-    /// Waits until nothing is left to handle, and counts.
-    pub(super) async fn end(&self, site: &Site) -> anyhow::Result<Wrong> {
-        let plain = Plain::open(&site.vhost.url()).await?;
+    /// Waits until the queues are empty, and counts.
+    pub(super) async fn end(&self, platform: &BenchPlatform) -> anyhow::Result<FailureCounts> {
+        let connection = BenchConnection::open(&platform.vhost.url()).await?;
         let begun = Instant::now();
-        let waited = in_queues(&plain).await?;
+        let waited = in_queues(&connection).await?;
         let mut left = waited;
-        while left > 0 && begun.elapsed() < BEHIND {
+        while left > 0 && begun.elapsed() < DRAIN_LIMIT {
             tokio::time::sleep(Duration::from_millis(500)).await;
-            left = in_queues(&plain).await?;
+            left = in_queues(&connection).await?;
         }
         let drained = begun.elapsed();
         let mut waiting = 0;
         for seconds in names::RETRY_SECONDS {
-            waiting += plain.depth(&names::retry(seconds)).await?;
+            waiting += connection.depth(&names::retry(seconds)).await?;
         }
-        let dead = plain.depth(names::DEAD_LETTERS).await?.saturating_sub(self.dead);
-        plain.close().await;
-        let worker = site.scrape("worker").await?.since(&self.worker);
+        let dead = connection.depth(names::DEAD_LETTERS).await?.saturating_sub(self.dead);
+        connection.close().await;
+        let worker = platform.scrape("worker").await?.since(&self.worker);
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "counters of whole things that only grow"
         )]
         let whole = |count: f64| count as u64;
-        Ok(Wrong {
+        Ok(FailureCounts {
             dead,
             retried: whole(worker.sum_of("arrakis_worker_messages_total", "verdict", "retry")).max(waiting),
             unknown: whole(worker.sum("arrakis_worker_unknown_outcomes_total")),
@@ -83,22 +83,22 @@ impl Errors {
     }
 }
 
-async fn in_queues(plain: &Plain) -> anyhow::Result<u64> {
+async fn in_queues(connection: &BenchConnection) -> anyhow::Result<u64> {
     let mut all = 0;
     for queue in QUEUES {
-        all += plain.depth(queue).await?;
+        all += connection.depth(queue).await?;
     }
     Ok(all)
 }
 
-impl Wrong {
+impl FailureCounts {
     /// Share of these events, in percent.
     pub(super) fn percent_of(self, events: u64) -> f64 {
         percent(self.dead + self.retried + self.unknown + self.left, events)
     }
 }
 
-impl std::fmt::Display for Wrong {
+impl std::fmt::Display for FailureCounts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
             dead,
@@ -111,7 +111,7 @@ impl std::fmt::Display for Wrong {
         let seconds = drained.as_secs();
         write!(
             f,
-            "{dead} dead letters, {retried} tried again, {unknown} unknown, {left} never handled; {waited} waited when the load \
+            "{dead} dead letters, {retried} retried, {unknown} with unknown outcome, {left} not handled; {waited} waited when the load \
              was over, for {seconds} s"
         )
     }

@@ -1,119 +1,119 @@
 //! The ingestor alone, with ten thousand servers on four shards: latency, CPU and throughput against the ceiling, and memory
-//! under a burst and while the broker takes nothing.
+//! during a burst and while the broker blocks publishers.
 
 use std::time::{Duration, Instant};
 
 use arrakis_test_support::FaultProxy;
 
 use super::{QUEUES, WINDOW, commands, community_life, measure_ceiling, waiting};
-use crate::bench::ceiling::{self, Plain, Sample};
+use crate::bench::ceiling::{self, BenchConnection, SampleMessage};
+use crate::bench::drain::DrainProcess;
 use crate::bench::processes::high_water_bytes;
 use crate::bench::rounds::Rounds;
-use crate::bench::taker::Taker;
-use crate::bench::{Bench, Bound, SETTLE, Scrape, Section, Site, SiteOptions, Watch};
-use crate::load::{Arrivals, Load, Stage};
+use crate::bench::{Bench, BenchPlatform, BenchPlatformOptions, Bound, ProcessMonitor, SETTLE, Scrape, Section};
+use crate::load::{Arrivals, Load, LoadStage};
 
 const CONFIRM: &str = "arrakis_ingestor_confirm_seconds";
 const CONFIRMED: &str = "arrakis_ingestor_confirm_seconds_count";
-/// Events that wait for the ingestor when its throughput is measured: some seconds of work.
+/// Events that wait for the ingestor when its throughput is measured.
 const BACKLOG_RATE: f64 = 12_000.0;
 const BACKLOG_SECONDS: f64 = 5.0;
-/// How often each rate is measured, by turns with the bare publisher.
+/// Number of rounds for each rate, alternating with the bare publisher.
 const RATE_ROUNDS: usize = 5;
-/// Seconds of one such round, and of the bare publisher's.
+/// Seconds of such a round, and of the bare publisher's.
 const ROUND_S: (f64, f64) = (6.0, 4.0);
-/// How often saturation is measured, by turns with the ceiling.
+/// Number of rounds at saturation, alternating with the ceiling.
 const SATURATION_ROUNDS: usize = 3;
-/// Seconds of the ceiling between two of them.
+/// Seconds of each ceiling measurement between two rounds.
 const CEILING_S: f64 = 3.0;
-/// How long the backlog may take: far more than any machine needs.
-const WORKED_OFF_WITHIN: Duration = Duration::from_secs(120);
-/// What of the backlog is measured; the beginning is start-up, the end has shards that are done.
+/// Time limit for the backlog: far more than any machine needs.
+const BACKLOG_LIMIT: Duration = Duration::from_secs(120);
+/// Measured part of the backlog: without the start-up, and without the end, where some shards have finished.
 const MEASURED: (f64, f64) = (0.1, 0.85);
 
 pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
-    bench.say("the ingestor alone: 10,000 servers, 4 shards");
-    let mut site = Site::open(SiteOptions {
+    bench.progress("the ingestor alone: 10,000 servers, 4 shards");
+    let mut platform = BenchPlatform::open(BenchPlatformOptions {
         guilds: 10_000,
         members: 3,
         shards: 4,
     })
     .await?;
-    site.start_ingestor().await?;
-    let samples = measure_ceiling(bench, &site, community_life(), 6.0).await?;
-    let taker = site.start_taker(&QUEUES).await;
+    platform.start_ingestor().await?;
+    let samples = measure_ceiling(bench, &platform, community_life(), 6.0).await?;
+    let drain = platform.start_drain(&QUEUES).await;
     for rate in [500.0, 1_000.0] {
-        at_rate(bench, &site, (&taker, &samples), rate).await?;
+        at_rate(bench, &platform, (&drain, &samples), rate).await?;
     }
     // From here on messages are counted in their queues.
-    drop(taker);
-    // Of each process that there was: one saw ten thousand servers announced, some a backlog, one a blocked broker.
-    let mut most = high_water_bytes(site.pid("ingestor")?)?;
-    most = most.max(at_saturation(bench, &mut site, &samples).await?);
-    most = most.max(blocked(bench, &mut site).await?);
+    drop(drain);
+    // Each section starts its own ingestor process: one receives ten thousand GUILD_CREATE, one a backlog, one a blocked broker.
+    let mut most = high_water_bytes(platform.pid("ingestor")?)?;
+    most = most.max(at_saturation(bench, &mut platform, &samples).await?);
+    most = most.max(blocked(bench, &mut platform).await?);
     #[expect(clippy::cast_precision_loss, reason = "megabytes")]
     let most = most as f64 / 1e6;
-    let name = "ingestor: most resident memory, 10,000 servers, 4 shards, burst and blocked broker";
+    let name = "ingestor: highest resident memory, 10,000 servers, 4 shards, burst and blocked broker";
     bench.figure(name, most, "MB", Bound::Below(20.0));
-    site.close().await
+    platform.close().await
 }
 
-/// Rounds at a fixed rate, and of the bare publisher between them.
+/// Rounds at a fixed rate, alternating with the bare publisher.
 async fn at_rate(
     bench: &mut Bench,
-    site: &Site,
-    (taker, samples): (&Taker, &[Sample]),
+    platform: &BenchPlatform,
+    (drain, samples): (&DrainProcess, &[SampleMessage]),
     rate: f64,
 ) -> anyhow::Result<()> {
-    bench.say(&format!("ingestor at {rate:.0}/s, by turns with a bare publisher"));
+    bench.progress(&format!("ingestor at {rate:.0}/s, alternating with a bare publisher"));
     let (mut rounds, mut sections) = (Rounds::default(), Vec::new());
     for _ in 0..RATE_ROUNDS {
-        sections.push(steady(bench, &mut rounds, (site, taker), rate, ROUND_S.0).await?);
-        floor(&mut rounds, site, samples, rate, ROUND_S.1).await?;
+        sections.push(steady(bench, &mut rounds, (platform, drain), rate, ROUND_S.0).await?);
+        measure_paced(&mut rounds, platform, samples, rate, ROUND_S.1).await?;
     }
     bench.sections.extend(sections.into_iter().reduce(Section::and));
-    rounds.tell(bench);
+    rounds.report(bench);
     Ok(())
 }
 
-/// A fixed rate, and somebody who takes what comes.
+/// One round at a fixed rate, with a consumer on the queues.
 async fn steady(
     bench: &Bench,
     rounds: &mut Rounds,
-    (site, taker): (&Site, &Taker),
+    (platform, drain): (&BenchPlatform, &DrainProcess),
     rate: f64,
     seconds: f64,
 ) -> anyhow::Result<Section> {
-    // The warm-up is a load of its own, so that CPU is cut, too.
+    // The warm-up is a load of its own, so that its CPU time is excluded, too.
     for (stage, seconds) in [("warm-up", 1.0), ("steady", seconds)] {
-        let processes: Vec<_> = site.processes().into_iter().chain(taker.process()).collect();
-        let watch = Watch::begin(&processes)?;
-        let (before, began) = (site.scrape("ingestor").await?, Instant::now());
+        let processes: Vec<_> = platform.processes().into_iter().chain(drain.process()).collect();
+        let monitor = ProcessMonitor::begin(&processes)?;
+        let (before, began) = (platform.scrape("ingestor").await?, Instant::now());
         let load = Load {
-            stages: vec![Stage::steady(stage, rate, seconds)],
+            stages: vec![LoadStage::steady(stage, rate, seconds)],
             ..Load::steady(bench.options.seed, rate, seconds, community_life())
         };
-        site.discord.begin_load(&load).await?;
-        let made = site.discord.load_made().await?;
-        let confirmed = confirmed_since(site, &before, made.counts.made).await?;
-        let (usage, took) = (watch.end()?, began.elapsed().as_secs_f64());
+        platform.discord.begin_load(&load).await?;
+        let made = platform.discord.load_made().await?;
+        let confirmed = confirmed_since(platform, &before, made.counts.made).await?;
+        let (usage, took) = (monitor.end()?, began.elapsed().as_secs_f64());
         if stage == "warm-up" {
             continue;
         }
         for (name, quantile) in [("p50", 0.5), ("p99", 0.99)] {
             let judged = name == "p99" && rate >= 1_000.0;
-            let bound = if judged { Bound::Below(5.0) } else { Bound::Told };
+            let bound = if judged { Bound::Below(5.0) } else { Bound::Reported };
             let name = format!("ingestor: frame received → confirmed, {name} at {rate:.0}/s");
             rounds.figure(&name, confirmed.quantile_ms(CONFIRM, quantile)?, "ms", bound);
         }
-        let results = site.discord.load_results().await?;
-        // Nobody answers here on purpose: what expires is not a failure of the ingestor, and is told in the counts.
+        let results = platform.discord.load_results().await?;
+        // No worker runs, so every interaction expires: these are in the counts and are no failures of the ingestor.
         let mut section = Section::of_load(&format!("ingestor at {rate:.0}/s"), took, &results, usage)?;
         (section.load, section.expired) = (Vec::new(), 0);
         let bound = if rate < 1_000.0 {
             Bound::Below(130.0)
         } else {
-            Bound::Told
+            Bound::Reported
         };
         let name = format!("ingestor: CPU per event at {rate:.0}/s");
         rounds.figure(&name, section.cpu_us_per_event("ingestor"), "µs/event", bound);
@@ -122,11 +122,11 @@ async fn steady(
     unreachable!("the second round returns")
 }
 
-/// What the ingestor says of itself since then, once it has had so many events confirmed.
-async fn confirmed_since(site: &Site, before: &Scrape, events: u64) -> anyhow::Result<Scrape> {
+/// The ingestor's metrics since `before`, once it has had this many events confirmed.
+async fn confirmed_since(platform: &BenchPlatform, before: &Scrape, events: u64) -> anyhow::Result<Scrape> {
     let deadline = Instant::now() + SETTLE;
     loop {
-        let since = site.scrape("ingestor").await?.since(before);
+        let since = platform.scrape("ingestor").await?.since(before);
         let confirmed = since.sum(CONFIRMED);
         #[expect(clippy::cast_precision_loss, reason = "counts of events")]
         if confirmed >= events as f64 {
@@ -134,43 +134,54 @@ async fn confirmed_since(site: &Site, before: &Scrape, events: u64) -> anyhow::R
         }
         anyhow::ensure!(
             Instant::now() < deadline,
-            "{confirmed} of {events} events were confirmed: events are lost, or the ingestor is far behind"
+            "{confirmed} of {events} events were confirmed: events were lost, or the ingestor is too slow"
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// What of the time to a confirmation is the broker's own, and what of the CPU is that of publishing: a bare publisher of the
-/// same messages at the same rate in the same run, and the same taker.
-async fn floor(rounds: &mut Rounds, site: &Site, samples: &[Sample], rate: f64, seconds: f64) -> anyhow::Result<()> {
-    let channels = usize::try_from(site.options.shards)?;
-    let floor = ceiling::floor(&site.vhost.url(), samples.to_vec(), channels, rate, seconds).await?;
-    let times = &floor.times;
-    for (name, place) in [("p50", times.len() / 2), ("p99", times.len() * 99 / 100)] {
+/// A bare publisher of the same messages at the same rate in the same run, with the same consumer: the broker's share of the
+/// time to a confirm, and publishing's share of the CPU time.
+async fn measure_paced(
+    rounds: &mut Rounds,
+    platform: &BenchPlatform,
+    samples: &[SampleMessage],
+    rate: f64,
+    seconds: f64,
+) -> anyhow::Result<()> {
+    let channels = usize::try_from(platform.options.shards)?;
+    let measure_paced =
+        ceiling::measure_paced(&platform.vhost.url(), samples.to_vec(), channels, rate, seconds).await?;
+    let times = &measure_paced.times;
+    for (name, index) in [("p50", times.len() / 2), ("p99", times.len() * 99 / 100)] {
         let name = format!("bare publisher: sent → confirmed, {name} at {rate:.0}/s");
-        rounds.figure(&name, times[place].as_secs_f64() * 1e3, "ms", Bound::Told);
+        rounds.figure(&name, times[index].as_secs_f64() * 1e3, "ms", Bound::Reported);
     }
     let name = format!("bare publisher: CPU per message at {rate:.0}/s");
-    rounds.figure(&name, floor.publisher_us, "µs/event", Bound::Told);
+    rounds.figure(&name, measure_paced.publisher_us, "µs/event", Bound::Reported);
     Ok(())
 }
 
-/// Rounds at saturation, each judged by the ceilings before and after it. Answers the most memory that an ingestor had, in
-/// bytes.
-async fn at_saturation(bench: &mut Bench, site: &mut Site, samples: &[Sample]) -> anyhow::Result<u64> {
-    bench.say("ingestor at saturation: working off what gathered while it was away, by turns with the ceiling");
+/// Rounds at saturation, each compared with the ceilings before and after it. Returns the highest resident memory of an
+/// ingestor, in bytes.
+async fn at_saturation(
+    bench: &mut Bench,
+    platform: &mut BenchPlatform,
+    samples: &[SampleMessage],
+) -> anyhow::Result<u64> {
+    bench.progress("ingestor at saturation: a backlog after a restart, alternating with the ceiling");
     let (mut rounds, mut sections) = (Rounds::default(), Vec::new());
-    let (mut before, mut most) = (ceiling_now(site, samples).await?, 0);
+    let (mut before, mut most) = (ceiling_now(platform, samples).await?, 0);
     for _ in 0..SATURATION_ROUNDS {
-        let section = saturation(bench, site).await?;
-        most = most.max(high_water_bytes(site.pid("ingestor")?)?);
-        let after = ceiling_now(site, samples).await?;
+        let section = saturation(bench, platform).await?;
+        most = most.max(high_water_bytes(platform.pid("ingestor")?)?);
+        let after = ceiling_now(platform, samples).await?;
         #[expect(clippy::cast_precision_loss, reason = "counts of events")]
         let per_second = section.events as f64 / section.seconds;
         let share = per_second * 100.0 / f64::midpoint(before, after);
         before = after;
         let cpu = section.cpu_us_per_event("ingestor");
-        rounds.figure("ingestor: throughput", per_second, "/s", Bound::Told);
+        rounds.figure("ingestor: throughput", per_second, "/s", Bound::Reported);
         let name = "ingestor: throughput, share of the ceiling";
         rounds.figure(name, share, "%", Bound::AtLeast(90.0));
         let name = "ingestor: CPU per event at saturation";
@@ -178,43 +189,43 @@ async fn at_saturation(bench: &mut Bench, site: &mut Site, samples: &[Sample]) -
         sections.push(section);
     }
     bench.sections.extend(sections.into_iter().reduce(Section::and));
-    rounds.tell(bench);
+    rounds.report(bench);
     Ok(most)
 }
 
-/// The ceiling of this moment, messages a second.
-async fn ceiling_now(site: &Site, samples: &[Sample]) -> anyhow::Result<f64> {
-    let plain = Plain::open(&site.vhost.url()).await?;
-    let channels = usize::try_from(site.options.shards)?;
-    let measured = ceiling::measure(&site.vhost.url(), samples.to_vec(), channels, WINDOW, CEILING_S).await?;
+/// The present ceiling, in messages per second.
+async fn ceiling_now(platform: &BenchPlatform, samples: &[SampleMessage]) -> anyhow::Result<f64> {
+    let connection = BenchConnection::open(&platform.vhost.url()).await?;
+    let channels = usize::try_from(platform.options.shards)?;
+    let measured = ceiling::measure(&platform.vhost.url(), samples.to_vec(), channels, WINDOW, CEILING_S).await?;
     for queue in QUEUES {
-        plain.purge(queue).await?;
+        connection.purge(queue).await?;
     }
-    plain.close().await;
+    connection.close().await;
     Ok(measured.per_second)
 }
 
-/// As fast as it can: it is stopped, events gather at Discord, it resumes and works them off.
-async fn saturation(bench: &Bench, site: &mut Site) -> anyhow::Result<Section> {
-    let plain = Plain::open(&site.vhost.url()).await?;
-    site.stop_service("ingestor").await?;
+/// Throughput at saturation: the ingestor is stopped, events gather in the emulator, and the restarted ingestor resumes.
+async fn saturation(bench: &Bench, platform: &mut BenchPlatform) -> anyhow::Result<Section> {
+    let connection = BenchConnection::open(&platform.vhost.url()).await?;
+    platform.stop_service("ingestor").await?;
     for queue in QUEUES {
-        plain.purge(queue).await?;
+        connection.purge(queue).await?;
     }
     let load = Load {
         arrivals: Arrivals::Even,
-        stages: vec![Stage::steady("backlog", BACKLOG_RATE, BACKLOG_SECONDS)],
+        stages: vec![LoadStage::steady("backlog", BACKLOG_RATE, BACKLOG_SECONDS)],
         ..Load::steady(bench.options.seed, BACKLOG_RATE, BACKLOG_SECONDS, community_life())
     };
-    site.discord.begin_load(&load).await?;
+    platform.discord.begin_load(&load).await?;
     #[expect(clippy::cast_precision_loss, reason = "counts of events")]
-    let made = site.discord.load_made().await?.counts.made as f64;
-    site.begin_ingestor().await?;
-    let deadline = Instant::now() + WORKED_OFF_WITHIN;
+    let made = platform.discord.load_made().await?.counts.made as f64;
+    platform.begin_ingestor().await?;
+    let deadline = Instant::now() + BACKLOG_LIMIT;
     let reach = async |share: f64| -> anyhow::Result<(Instant, f64)> {
         loop {
-            // Until it listens it has confirmed nothing.
-            let confirmed = site
+            // It has confirmed nothing until its metrics endpoint listens.
+            let confirmed = platform
                 .scrape("ingestor")
                 .await
                 .map_or(0.0, |scrape| scrape.sum(CONFIRMED));
@@ -223,16 +234,16 @@ async fn saturation(bench: &Bench, site: &mut Site) -> anyhow::Result<Section> {
             }
             anyhow::ensure!(
                 Instant::now() < deadline,
-                "the ingestor worked off {confirmed} of {made} events within {} s",
-                WORKED_OFF_WITHIN.as_secs()
+                "the ingestor published {confirmed} of {made} events of the backlog within {} s",
+                BACKLOG_LIMIT.as_secs()
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     let (began, first) = reach(MEASURED.0).await?;
-    let watch = Watch::begin(&site.processes())?;
+    let monitor = ProcessMonitor::begin(&platform.processes())?;
     let (ended, last) = reach(MEASURED.1).await?;
-    let usage = watch.end()?;
+    let usage = monitor.end()?;
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -248,48 +259,48 @@ async fn saturation(bench: &Bench, site: &mut Site) -> anyhow::Result<Section> {
         timeline: Vec::new(),
     };
     reach(1.0).await?;
-    waiting(&plain, made as u64).await?;
+    waiting(&connection, made as u64).await?;
     for queue in QUEUES {
-        plain.purge(queue).await?;
+        connection.purge(queue).await?;
     }
-    plain.close().await;
+    connection.close().await;
     Ok(section)
 }
 
-/// A burst, then a broker that takes nothing while the burst goes on, then everything must arrive. Answers the most memory
-/// that the ingestor had, in bytes.
-async fn blocked(bench: &mut Bench, site: &mut Site) -> anyhow::Result<u64> {
-    bench.say("ingestor under a burst, and with the broker blocked");
-    let plain = Plain::open(&site.vhost.url()).await?;
-    site.stop_service("ingestor").await?;
+/// A burst, a broker that blocks publishers while the burst goes on, then the delivery of everything. Returns the highest
+/// resident memory of the ingestor, in bytes.
+async fn blocked(bench: &mut Bench, platform: &mut BenchPlatform) -> anyhow::Result<u64> {
+    bench.progress("ingestor during a burst, and with a blocked broker");
+    let connection = BenchConnection::open(&platform.vhost.url()).await?;
+    platform.stop_service("ingestor").await?;
     for queue in QUEUES {
-        plain.purge(queue).await?;
+        connection.purge(queue).await?;
     }
-    let proxy = FaultProxy::start(&site.vhost.url()).await;
-    let through = proxy.proxied_url(&site.vhost.url());
-    site.start_ingestor_at(&through, true).await?;
-    let watch = Watch::begin(&site.processes())?;
+    let proxy = FaultProxy::start(&platform.vhost.url()).await;
+    let through = proxy.proxied_url(&platform.vhost.url());
+    platform.start_ingestor_at(&through, true).await?;
+    let monitor = ProcessMonitor::begin(&platform.processes())?;
     let began = Instant::now();
     let load = Load {
         arrivals: Arrivals::Poisson,
         stages: vec![
-            Stage::steady("burst", 3_000.0, 4.0),
-            Stage::steady("blocked", 3_000.0, 6.0),
+            LoadStage::steady("burst", 3_000.0, 4.0),
+            LoadStage::steady("blocked", 3_000.0, 6.0),
         ],
         ..Load::steady(bench.options.seed, 3_000.0, 10.0, commands())
     };
-    site.discord.begin_load(&load).await?;
+    platform.discord.begin_load(&load).await?;
     tokio::time::sleep(Duration::from_secs(4)).await;
     proxy.stall(true);
-    let made = site.discord.load_made().await?;
+    let made = platform.discord.load_made().await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let high_water = high_water_bytes(site.pid("ingestor")?)?;
+    let high_water = high_water_bytes(platform.pid("ingestor")?)?;
     proxy.stall(false);
-    waiting(&plain, made.counts.made).await?;
-    let high_water = high_water.max(high_water_bytes(site.pid("ingestor")?)?);
-    let usage = watch.end()?;
+    waiting(&connection, made.counts.made).await?;
+    let high_water = high_water.max(high_water_bytes(platform.pid("ingestor")?)?);
+    let usage = monitor.end()?;
     let section = Section {
-        name: "ingestor under a burst, then blocked".to_owned(),
+        name: "ingestor during a burst, then blocked".to_owned(),
         seconds: began.elapsed().as_secs_f64(),
         events: made.counts.made,
         expired: 0,
@@ -298,6 +309,6 @@ async fn blocked(bench: &mut Bench, site: &mut Site) -> anyhow::Result<u64> {
         timeline: Vec::new(),
     };
     bench.sections.push(section);
-    plain.close().await;
+    connection.close().await;
     Ok(high_water)
 }

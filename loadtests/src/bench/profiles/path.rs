@@ -1,39 +1,41 @@
-//! The whole path: emulator → ingestor → broker → worker → proxy → emulator, judged where the member is.
+//! The whole path: emulator → ingestor → broker → worker → proxy → emulator, measured at the emulator.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::errors::Errors;
-use super::shape::{self, Shape};
+use super::errors::FailureCounter;
+use super::mission::{self, MissionLoad};
 use super::{commands, communities, community_life, measure_ceiling};
 use crate::bench::rounds::Rounds;
 use crate::bench::section::percent;
-use crate::bench::{Bench, Bound, LoadSummary, SETTLE, Section, Site, SiteOptions, Usage, Watch};
-use crate::load::{Load, Results, Stage};
+use crate::bench::{
+    Bench, BenchPlatform, BenchPlatformOptions, Bound, LoadSummary, ProcessMonitor, SETTLE, Section, Usage,
+};
+use crate::load::{Load, LoadStage, Results};
 
 const DEFER_SENT: &str = "arrakis_worker_defer_sent_seconds";
-/// Of the interactions due in one second, the share that may fail before the path counts as overloaded, in percent.
-const GIVES: f64 = 0.1;
+/// Share of failures among the interactions due in one second above which the path counts as overloaded, in percent.
+const OVERLOAD_PERCENT: f64 = 0.1;
 
 /// What is measured, and for how long.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Steps {
+pub(super) struct PathSteps {
     communities: u32,
     members: u32,
     ceiling_s: f64,
-    /// From a worker's start to its first message.
+    /// Whether to measure the time from a worker's start to its first message.
     start: bool,
-    /// Rates of commands alone, with seconds and how often.
+    /// Rates of commands, with seconds and number of rounds.
     fixed: &'static [(f64, f64, usize)],
-    /// From 500 commands a second to this many, with seconds: where the path gives.
+    /// Highest rate of the rise from 500 commands per second, with its seconds.
     rise: Option<(f64, f64)>,
-    shape: Option<Shape>,
+    shape: Option<MissionLoad>,
     judged: bool,
 }
 
-impl Steps {
+impl PathSteps {
     const WHOLE: Self = Self {
         communities: 20,
         members: 1_000,
@@ -45,33 +47,33 @@ impl Steps {
         judged: true,
     };
 
-    /// Everything but the mission's shape.
+    /// Everything but the mission's load.
     pub(super) const fn all() -> Self {
         Self::WHOLE
     }
 
-    /// Ceiling and shape, this many seconds long.
+    /// The ceiling and the mission's load, this many seconds long.
     pub(super) const fn shape(seconds: f64) -> Self {
         Self {
             start: false,
             fixed: &[],
             rise: None,
-            shape: Some(Shape { seconds }),
+            shape: Some(MissionLoad { seconds }),
             ..Self::WHOLE
         }
     }
 
-    /// Everything, the shape in full.
+    /// Everything, with the mission's load in full.
     pub(super) const fn mission() -> Self {
         Self {
-            shape: Some(Shape {
-                seconds: shape::MISSION_S,
+            shape: Some(MissionLoad {
+                seconds: mission::MISSION_S,
             }),
             ..Self::WHOLE
         }
     }
 
-    /// A few seconds of little.
+    /// A few seconds of each.
     pub(super) const fn smoke() -> Self {
         Self {
             communities: 2,
@@ -86,66 +88,69 @@ impl Steps {
     }
 }
 
-pub(super) async fn measure(bench: &mut Bench, steps: &Steps) -> anyhow::Result<()> {
-    bench.say("the whole path: onboarding the communities");
-    let mut site = Site::open(SiteOptions {
+pub(super) async fn measure(bench: &mut Bench, steps: &PathSteps) -> anyhow::Result<()> {
+    bench.progress("the whole path: onboarding the communities");
+    let mut platform = BenchPlatform::open(BenchPlatformOptions {
         guilds: steps.communities,
         members: steps.members,
         shards: 1,
     })
     .await?;
-    communities::onboard(&site).await?;
-    site.start_ingestor().await?;
-    measure_ceiling(bench, &site, community_life(), steps.ceiling_s).await?;
-    site.start_proxy().await?;
+    communities::onboard(&platform).await?;
+    platform.start_ingestor().await?;
+    measure_ceiling(bench, &platform, community_life(), steps.ceiling_s).await?;
+    platform.start_proxy().await?;
     if steps.start {
-        start_of_a_worker(bench, &mut site).await?;
+        start_of_a_worker(bench, &mut platform).await?;
     } else {
-        site.start_worker(true).await?;
+        platform.start_worker(true).await?;
     }
     for (rate, seconds, times) in steps.fixed {
         let mut rounds = Rounds::default();
         for _ in 0..*times {
-            fixed(bench, &mut rounds, &site, (*rate, *seconds), steps.judged).await?;
+            fixed(bench, &mut rounds, &platform, (*rate, *seconds), steps.judged).await?;
         }
-        rounds.tell(bench);
+        rounds.report(bench);
     }
     if let Some((to, seconds)) = steps.rise {
-        rise(bench, &site, to, seconds).await?;
+        rise(bench, &platform, to, seconds).await?;
     }
     if let Some(shape) = steps.shape {
-        shape.measure(bench, &site).await?;
+        shape.measure(bench, &platform).await?;
     }
-    site.close().await
+    platform.close().await
 }
 
-/// A load with what the processes used in it, from its first event until nothing is open.
-pub(super) async fn loaded(site: &Site, load: &Load) -> anyhow::Result<(Results, f64, BTreeMap<String, Usage>)> {
-    let watch = Watch::begin(&site.processes())?;
+/// Runs a load and measures each process from its first event until no event is open.
+pub(super) async fn loaded(
+    platform: &BenchPlatform,
+    load: &Load,
+) -> anyhow::Result<(Results, f64, BTreeMap<String, Usage>)> {
+    let monitor = ProcessMonitor::begin(&platform.processes())?;
     let began = Instant::now();
-    site.discord.begin_load(load).await?;
+    platform.discord.begin_load(load).await?;
     tokio::time::sleep(Duration::from_secs_f64(load.seconds())).await;
-    site.discord.load_settled(SETTLE).await?;
-    let (usage, seconds) = (watch.end()?, began.elapsed().as_secs_f64());
-    Ok((site.discord.load_results().await?, seconds, usage))
+    platform.discord.load_settled(SETTLE).await?;
+    let (usage, seconds) = (monitor.end()?, began.elapsed().as_secs_f64());
+    Ok((platform.discord.load_results().await?, seconds, usage))
 }
 
-/// The first worker makes the schema's check and registers commands; the second one's start is measured, while members wait.
-async fn start_of_a_worker(bench: &mut Bench, site: &mut Site) -> anyhow::Result<()> {
-    bench.say("from a worker's start to its first message");
-    site.start_worker(true).await?;
-    site.stop_service("worker").await?;
+/// The first worker checks the schema and registers the commands. The start of the second one is measured, while commands wait.
+async fn start_of_a_worker(bench: &mut Bench, platform: &mut BenchPlatform) -> anyhow::Result<()> {
+    bench.progress("from a worker's start to its first message");
+    platform.start_worker(true).await?;
+    platform.stop_service("worker").await?;
     let load = Load::steady(bench.options.seed, 40.0, 5.0, commands());
-    site.discord.begin_load(&load).await?;
-    let started = site.start_worker(true).await?;
-    site.discord.load_settled(SETTLE).await?;
-    let results = site.discord.load_results().await?;
-    let events = site.discord.load_events().await?;
+    platform.discord.begin_load(&load).await?;
+    let started = platform.start_worker(true).await?;
+    platform.discord.load_settled(SETTLE).await?;
+    let results = platform.discord.load_results().await?;
+    let events = platform.discord.load_events().await?;
     let first = events
         .iter()
         .filter_map(|event| event.first_us)
         .min()
-        .context("nothing was responded to")?;
+        .context("no event has a first response")?;
     #[expect(clippy::cast_precision_loss, reason = "seconds")]
     let seconds = (results.progress.started_unix_us + first).saturating_sub(started) as f64 / 1e6;
     bench.figure("worker: start → first message handled", seconds, "s", Bound::Below(2.0));
@@ -156,24 +161,24 @@ async fn start_of_a_worker(bench: &mut Bench, site: &mut Site) -> anyhow::Result
 async fn fixed(
     bench: &mut Bench,
     rounds: &mut Rounds,
-    site: &Site,
+    platform: &BenchPlatform,
     (rate, seconds): (f64, f64),
     judged: bool,
 ) -> anyhow::Result<()> {
     let name = format!("the whole path at {rate:.0} commands/s");
-    bench.say(&name);
+    bench.progress(&name);
     let warm_up = Load::steady(bench.options.seed + 1, rate, (seconds / 4.0).min(3.0), commands());
-    site.discord.begin_load(&warm_up).await?;
-    site.discord.load_settled(SETTLE).await?;
-    let before = site.scrape("worker").await?;
-    let errors = Errors::begin(site).await?;
+    platform.discord.begin_load(&warm_up).await?;
+    platform.discord.load_settled(SETTLE).await?;
+    let before = platform.scrape("worker").await?;
+    let errors = FailureCounter::begin(platform).await?;
     let load = Load {
-        stages: vec![Stage::steady("steady", rate, seconds)],
+        stages: vec![LoadStage::steady("steady", rate, seconds)],
         ..Load::steady(bench.options.seed, rate, seconds, commands())
     };
-    let (results, took, usage) = loaded(site, &load).await?;
-    let worker = site.scrape("worker").await?.since(&before);
-    let wrong = errors.end(site).await?;
+    let (results, took, usage) = loaded(platform, &load).await?;
+    let worker = platform.scrape("worker").await?.since(&before);
+    let wrong = errors.end(platform).await?;
     bench.notes.push(format!("{name}: {wrong}"));
     let section = Section::of_load(&name, took, &results, usage)?;
     let summary = section.load.first().context("a load of one stage")?.clone();
@@ -181,11 +186,11 @@ async fn fixed(
         if applies && judged {
             Bound::Below(most)
         } else {
-            Bound::Told
+            Bound::Reported
         }
     };
-    // A thousand commands a second are more than two cores can do: what fails is told, and the mission's stages are held to
-    // the limit. How soon a worker defers is asked for at just that rate.
+    // A thousand commands per second exceed two cores: the failures are only reported. The mission's sustained stages have a
+    // threshold for failures. The worker's time to the defer has its threshold at this rate.
     let (at_500, at_1000) = (rate < 1_000.0, rate >= 1_000.0);
     let name = |what: &str| format!("{what}, at {rate:.0}/s");
     rounds.figure(
@@ -214,48 +219,49 @@ async fn fixed(
         bound(at_500, 0.1),
     );
     rounds.figure(
-        &name("CPU of all processes for a command"),
+        &name("CPU of all processes per command"),
         all_cpu_us(&section),
         "µs",
-        Bound::Told,
+        Bound::Reported,
     );
     bench.sections.push(section);
     Ok(())
 }
 
-/// CPU of everything that is not the emulator, for an event.
+/// CPU time of all processes but the emulator, per event.
 fn all_cpu_us(section: &Section) -> f64 {
     let names = section.processes.keys().filter(|name| *name != "emulator");
     names.map(|name| section.cpu_us_per_event(name)).sum()
 }
 
-/// A rising rate, to see where it gives.
-async fn rise(bench: &mut Bench, site: &Site, to: f64, seconds: f64) -> anyhow::Result<()> {
-    bench.say("a rise to where the path gives");
+/// A rising rate, to find where commands begin to fail.
+async fn rise(bench: &mut Bench, platform: &BenchPlatform, to: f64, seconds: f64) -> anyhow::Result<()> {
+    bench.progress("a rising rate until commands fail");
     let load = Load {
-        stages: vec![Stage::slope("rise", 500.0, to, seconds)],
+        stages: vec![LoadStage::slope("rise", 500.0, to, seconds)],
         ..Load::steady(bench.options.seed, to, seconds, commands())
     };
-    let (results, took, usage) = loaded(site, &load).await?;
+    let (results, took, usage) = loaded(platform, &load).await?;
     let gives = results
         .seconds
         .iter()
-        .find(|second| percent(second.counts.failed(), second.counts.interactions()) > GIVES);
+        .find(|second| percent(second.counts.failed(), second.counts.interactions()) > OVERLOAD_PERCENT);
     match gives {
         #[expect(clippy::cast_precision_loss, reason = "a count of one second")]
         Some(second) => bench.figure(
-            "rate of commands at which degradation began",
+            "commands per second at which degradation began",
             second.counts.made as f64,
             "/s",
-            Bound::Told,
+            Bound::Reported,
         ),
-        None => bench
-            .notes
-            .push(format!("up to {to:.0} commands a second nothing degraded")),
+        None => bench.notes.push(format!("no degradation up to {to:.0} commands/s")),
     }
-    bench
-        .sections
-        .push(Section::of_load("a rise to where it gives", took, &results, usage)?);
+    bench.sections.push(Section::of_load(
+        "a rising rate until commands fail",
+        took,
+        &results,
+        usage,
+    )?);
     Ok(())
 }
 

@@ -1,8 +1,8 @@
-//! The proxy alone: what it adds to a call where no limit is reached, and who gets what when every limit is.
+//! The discord-proxy alone: its added latency below every limit, and the distribution of calls at the limit.
 //!
-//! Two replicas. Added latency is measured beside direct calls to the emulator, in the same seconds, open-loop. Then a hundred
-//! tenants want more than Discord gives for minutes: shares, the rate, and what an interactive call waits meanwhile. Then a
-//! storm of 403s.
+//! Two replicas. Added latency is measured against direct calls to the emulator in the same seconds, open-loop. Then a hundred
+//! tenants request more than Discord allows, for minutes: shares, the rate, and the latency of interactive calls. Then many calls
+//! that Discord answers with 403.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,33 +18,33 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::{commands, measure_ceiling};
-use crate::bench::{Bench, Bound, Section, Site, SiteOptions, Watch};
+use crate::bench::{Bench, BenchPlatform, BenchPlatformOptions, Bound, ProcessMonitor, Section};
 
 /// Tenants that share the limit.
 const TENANTS: usize = 100;
-/// Servers: the tenants, and some for the storm.
-const SERVERS: usize = TENANTS + STORMY;
-/// Servers that refuse everything in the storm.
-const STORMY: usize = 4;
-/// Calls of the loudest tenant that wait at its one replica at any moment; its backlog never ends.
-const LOUD: usize = 1_000;
-/// What Discord allows without harm: 50 in any 1.1 s.
-const SAFE: f64 = 50.0 / 1.1;
-/// Longest latency that is told apart.
+/// Servers: the tenants, and some for the 403s.
+const SERVERS: usize = TENANTS + FAILING_SERVERS;
+/// Servers whose calls are all answered 403.
+const FAILING_SERVERS: usize = 4;
+/// Waiting calls of the busiest tenant at its one replica.
+const BUSIEST_WAITING: usize = 1_000;
+/// The rate that never exceeds Discord's limit: 50 in any 1.1 s.
+const SAFE_RATE: f64 = 50.0 / 1.1;
+/// Highest latency that the histogram distinguishes.
 const LONGEST_US: u64 = 120_000_000;
-/// Left out at the beginning of each stretch.
+/// Excluded time at the beginning of each section.
 const WARM_UP: Duration = Duration::from_secs(3);
 
-/// How long each stretch is measured.
+/// Length of each section.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Steps {
+pub(super) struct ProxySteps {
     callbacks: Duration,
     bot_calls: Duration,
     shares: Duration,
     storm: Duration,
 }
 
-impl Steps {
+impl ProxySteps {
     /// Everything.
     pub(super) const fn all() -> Self {
         Self {
@@ -56,40 +56,40 @@ impl Steps {
     }
 }
 
-pub(super) async fn measure(bench: &mut Bench, steps: Steps) -> anyhow::Result<()> {
-    let options = SiteOptions {
+pub(super) async fn measure(bench: &mut Bench, steps: ProxySteps) -> anyhow::Result<()> {
+    let options = BenchPlatformOptions {
         guilds: u32::try_from(SERVERS)?,
         members: 8,
         shards: 1,
     };
-    let mut site = Site::open(options).await?;
-    site.start_ingestor().await?;
-    measure_ceiling(bench, &site, commands(), 3.0).await?;
-    site.stop_service("ingestor").await?;
+    let mut platform = BenchPlatform::open(options).await?;
+    platform.start_ingestor().await?;
+    measure_ceiling(bench, &platform, commands(), 3.0).await?;
+    platform.stop_service("ingestor").await?;
     for _ in 0..2 {
-        site.start_proxy().await?;
+        platform.start_proxy().await?;
     }
-    let callers = Arc::new(Callers::of(&site, bench.options.seed).await?);
-    callbacks(bench, &site, &callers, steps.callbacks).await?;
-    bot_calls(bench, &site, &callers, steps.bot_calls).await?;
-    shares(bench, &site, &callers, steps.shares).await?;
-    storm(bench, &site, &callers, steps.storm).await?;
-    site.close().await
+    let callers = Arc::new(BenchCallers::of(&platform, bench.options.seed).await?);
+    callbacks(bench, &platform, &callers, steps.callbacks).await?;
+    bot_calls(bench, &platform, &callers, steps.bot_calls).await?;
+    shares(bench, &platform, &callers, steps.shares).await?;
+    storm(bench, &platform, &callers, steps.storm).await?;
+    platform.close().await
 }
 
-/// Where a call goes.
+/// Target of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum To {
-    /// Straight to Discord.
+enum CallTarget {
+    /// The emulator, directly.
     Discord,
-    /// To this replica.
+    /// The replica with this index.
     Proxy(usize),
 }
 
 /// A call.
 #[derive(Debug, Clone)]
-struct Call {
-    to: To,
+struct BenchCall {
+    to: CallTarget,
     method: Method,
     path: String,
     urgency: &'static str,
@@ -97,8 +97,8 @@ struct Call {
     body: Value,
 }
 
-impl Call {
-    fn interactive(to: To, path: String) -> Self {
+impl BenchCall {
+    fn interactive(to: CallTarget, path: String) -> Self {
         Self {
             to,
             method: Method::GET,
@@ -112,40 +112,40 @@ impl Call {
 
 /// A server of the emulator.
 #[derive(Debug)]
-struct Server {
+struct BenchServer {
     guild: u64,
     members: Vec<String>,
 }
 
-/// Everything that a call needs.
+/// What a call needs: addresses, credentials, servers and a random source.
 #[derive(Debug)]
-struct Callers {
+struct BenchCallers {
     http: reqwest::Client,
     proxies: Vec<String>,
     credential: &'static str,
     api_base: String,
     token: String,
-    servers: Vec<Server>,
+    servers: Vec<BenchServer>,
     seed: u64,
 }
 
-impl Callers {
-    async fn of(site: &Site, seed: u64) -> anyhow::Result<Self> {
+impl BenchCallers {
+    async fn of(platform: &BenchPlatform, seed: u64) -> anyhow::Result<Self> {
         let mut servers = Vec::new();
-        let guilds: Vec<Value> = site.discord.get("/control/guilds").await?;
+        let guilds: Vec<Value> = platform.discord.get("/control/guilds").await?;
         for guild in guilds {
             let id: u64 = guild["id"].as_str().context("a server without an id")?.parse()?;
-            let members: Vec<Value> = site.discord.get(&format!("/control/guilds/{id}/members")).await?;
+            let members: Vec<Value> = platform.discord.get(&format!("/control/guilds/{id}/members")).await?;
             let people = members.iter().filter(|member| member["user"]["bot"] != true);
             let members = people.filter_map(|member| member["user"]["id"].as_str().map(str::to_owned));
-            servers.push(Server {
+            servers.push(BenchServer {
                 guild: id,
                 members: members.collect(),
             });
         }
         ensure!(servers.len() >= SERVERS, "the emulator has {} servers", servers.len());
-        let (proxies, credential) = site.proxies();
-        let (api_base, token) = site.discord_api();
+        let (proxies, credential) = platform.proxies();
+        let (api_base, token) = platform.discord_api();
         Ok(Self {
             http: reqwest::Client::builder().no_proxy().build()?,
             proxies: proxies.to_vec(),
@@ -157,14 +157,14 @@ impl Callers {
         })
     }
 
-    /// A path that reads a member: five in a second for each server, so that the global limit is the only one met.
+    /// A path that reads a member. Each server has few enough calls that only the global limit applies.
     fn member(&self, server: usize, number: usize) -> String {
         let server = &self.servers[server % self.servers.len()];
         let member = &server.members[number % server.members.len()];
         format!("/guilds/{}/members/{member}", server.guild)
     }
 
-    /// Gives a member the role of a server that the bot may give.
+    /// A path that assigns the server's role to a member.
     fn role(&self, server: usize, number: usize) -> String {
         format!(
             "{}/roles/{}",
@@ -173,18 +173,18 @@ impl Callers {
         )
     }
 
-    async fn send(&self, call: &Call) -> anyhow::Result<u16> {
+    async fn send(&self, call: &BenchCall) -> anyhow::Result<u16> {
         let base = match call.to {
-            To::Discord => self.api_base.clone(),
-            To::Proxy(at) => format!("{}/api/v10", self.proxies[at]),
+            CallTarget::Discord => self.api_base.clone(),
+            CallTarget::Proxy(at) => format!("{}/api/v10", self.proxies[at]),
         };
         let mut request = self.http.request(call.method.clone(), format!("{base}{}", call.path));
         request = match call.to {
-            To::Proxy(_) => request
+            CallTarget::Proxy(_) => request
                 .bearer_auth(self.credential)
                 .header("x-arrakis-urgency", call.urgency),
-            To::Discord if call.bot => request.header("authorization", format!("Bot {}", self.token)),
-            To::Discord => request,
+            CallTarget::Discord if call.bot => request.header("authorization", format!("Bot {}", self.token)),
+            CallTarget::Discord => request,
         };
         if !call.body.is_null() {
             request = request.json(&call.body);
@@ -196,12 +196,12 @@ impl Callers {
     }
 }
 
-/// Sends a call every `gap`, whatever became of the earlier ones, and measures each from its intended moment.
+/// Sends a call every `gap` without waiting for earlier ones, and measures each from its intended moment.
 async fn open_loop(
-    callers: &Arc<Callers>,
+    callers: &Arc<BenchCallers>,
     (gap, length): (Duration, Duration),
     wanted: u16,
-    make: impl Fn(usize) -> Call,
+    make: impl Fn(usize) -> BenchCall,
 ) -> anyhow::Result<BTreeMap<bool, Histogram<u64>>> {
     let mut random = ChaCha8Rng::seed_from_u64(callers.seed);
     let begun = tokio::time::Instant::now();
@@ -217,7 +217,7 @@ async fn open_loop(
         let (callers, call) = (Arc::clone(callers), make(number));
         sent.spawn(async move {
             let status = callers.send(&call).await?;
-            anyhow::Ok((call.to == To::Discord, status, regular, intended.elapsed()))
+            anyhow::Ok((call.to == CallTarget::Discord, status, regular, intended.elapsed()))
         });
         number += 1;
     }
@@ -226,7 +226,7 @@ async fn open_loop(
         let (direct, status, at, took) = ended??;
         ensure!(status == wanted, "a call was answered {status} instead of {wanted}");
         if at >= WARM_UP {
-            // With bounds: without, what does not fit is put at the bottom or the top of two milliseconds.
+            // With bounds: the default histogram would clamp values to a small range.
             let histogram = histograms
                 .entry(direct)
                 .or_insert(Histogram::<u64>::new_with_bounds(1, LONGEST_US, 3)?);
@@ -242,48 +242,57 @@ fn ms(histogram: &Histogram<u64>, quantile: f64) -> f64 {
     us / 1_000.0
 }
 
-/// Tells what the proxy adds, at the same quantile of both distributions.
+/// Adds figures of the proxy's added latency, at the same quantile of both distributions.
 fn added(bench: &mut Bench, what: &str, histograms: &BTreeMap<bool, Histogram<u64>>) -> anyhow::Result<u64> {
     let of = |direct: bool| histograms.get(&direct).context("no call was measured");
     let (through, direct) = (of(false)?, of(true)?);
     for (quantile, name) in [(0.5, "p50"), (0.99, "p99")] {
-        let bound = if name == "p99" { Bound::Below(2.0) } else { Bound::Told };
+        let bound = if name == "p99" {
+            Bound::Below(2.0)
+        } else {
+            Bound::Reported
+        };
         let added = ms(through, quantile) - ms(direct, quantile);
         bench.figure(&format!("proxy: added latency {name}, {what}"), added, "ms", bound);
     }
     let (p99, beside) = (ms(through, 0.99), ms(direct, 0.99));
-    bench.figure(&format!("proxy: whole latency p99, {what}"), p99, "ms", Bound::Told);
+    bench.figure(&format!("proxy: total latency p99, {what}"), p99, "ms", Bound::Reported);
     bench.figure(
         &format!("emulator directly: latency p99, {what}"),
         beside,
         "ms",
-        Bound::Told,
+        Bound::Reported,
     );
     Ok(through.len() + direct.len())
 }
 
-fn section(name: &str, seconds: f64, events: u64, watch: Watch) -> anyhow::Result<Section> {
+fn section(name: &str, seconds: f64, events: u64, monitor: ProcessMonitor) -> anyhow::Result<Section> {
     Ok(Section {
         name: name.to_owned(),
         seconds,
         events,
         expired: 0,
-        processes: watch.end()?,
+        processes: monitor.end()?,
         load: Vec::new(),
         timeline: Vec::new(),
     })
 }
 
-/// First responses to interactions: the lane without token and global limit. Nobody waits for these, so Discord's answer is
-/// 10062 each time, which costs both sides the same.
-async fn callbacks(bench: &mut Bench, site: &Site, callers: &Arc<Callers>, length: Duration) -> anyhow::Result<()> {
-    bench.say("first responses, 250 a second through the proxies and 250 directly");
-    let watch = Watch::begin(&site.processes())?;
-    let histograms = open_loop(callers, (Duration::from_millis(2), length), 404, |number| Call {
+/// First responses to interactions, which need no token and have no global limit. The interactions do not exist: Discord's
+/// answer is 10062 each time, which costs both sides the same.
+async fn callbacks(
+    bench: &mut Bench,
+    platform: &BenchPlatform,
+    callers: &Arc<BenchCallers>,
+    length: Duration,
+) -> anyhow::Result<()> {
+    bench.progress("first responses, 250/s through the proxies and 250/s directly");
+    let monitor = ProcessMonitor::begin(&platform.processes())?;
+    let histograms = open_loop(callers, (Duration::from_millis(2), length), 404, |number| BenchCall {
         to: if number % 2 == 0 {
-            To::Discord
+            CallTarget::Discord
         } else {
-            To::Proxy(number / 2 % 2)
+            CallTarget::Proxy(number / 2 % 2)
         },
         method: Method::POST,
         path: format!("/interactions/{}/of-the-bench/callback", 1_000_000 + number),
@@ -293,22 +302,27 @@ async fn callbacks(bench: &mut Bench, site: &Site, callers: &Arc<Callers>, lengt
     })
     .await?;
     let events = added(bench, "first responses at 250/s", &histograms)?;
-    let section = section("first responses", (WARM_UP + length).as_secs_f64(), events, watch)?;
+    let section = section("first responses", (WARM_UP + length).as_secs_f64(), events, monitor)?;
     bench.sections.push(section);
     Ok(())
 }
 
-/// Calls with the bot token, below the limit: Redis is asked for each.
-async fn bot_calls(bench: &mut Bench, site: &Site, callers: &Arc<Callers>, length: Duration) -> anyhow::Result<()> {
-    bench.say("bot calls, 20 a second through the proxies and 20 directly");
-    let watch = Watch::begin(&site.processes())?;
+/// Calls with the bot token, below the limit: each of them uses Redis.
+async fn bot_calls(
+    bench: &mut Bench,
+    platform: &BenchPlatform,
+    callers: &Arc<BenchCallers>,
+    length: Duration,
+) -> anyhow::Result<()> {
+    bench.progress("bot calls, 20/s through the proxies and 20/s directly");
+    let monitor = ProcessMonitor::begin(&platform.processes())?;
     let histograms = open_loop(callers, (Duration::from_millis(25), length), 200, |number| {
         let to = if number % 2 == 0 {
-            To::Discord
+            CallTarget::Discord
         } else {
-            To::Proxy(number / 2 % 2)
+            CallTarget::Proxy(number / 2 % 2)
         };
-        Call::interactive(to, callers.member(number, number))
+        BenchCall::interactive(to, callers.member(number, number))
     })
     .await?;
     let events = added(bench, "bot calls at 20/s", &histograms)?;
@@ -316,16 +330,16 @@ async fn bot_calls(bench: &mut Bench, site: &Site, callers: &Arc<Callers>, lengt
         "bot calls below the limit",
         (WARM_UP + length).as_secs_f64(),
         events,
-        watch,
+        monitor,
     )?;
     bench.sections.push(section);
     Ok(())
 }
 
-/// Callers that keep so many calls of a tenant waiting at a replica.
+/// Tasks that keep this many calls of a tenant waiting at a replica.
 fn keep_waiting(
     crowd: &mut JoinSet<()>,
-    callers: &Arc<Callers>,
+    callers: &Arc<BenchCallers>,
     (tenant, at, waiting): (usize, usize, usize),
     stop: &Arc<AtomicBool>,
     done: &Arc<Vec<AtomicU64>>,
@@ -337,8 +351,8 @@ fn keep_waiting(
             while !stop.load(Ordering::Relaxed) {
                 number += 1;
                 let read = number % 2 == 0;
-                let call = Call {
-                    to: To::Proxy(at),
+                let call = BenchCall {
+                    to: CallTarget::Proxy(at),
                     method: if read { Method::GET } else { Method::PUT },
                     path: if read {
                         callers.member(tenant, number)
@@ -353,7 +367,7 @@ fn keep_waiting(
                     Ok(200 | 204) => {
                         done[tenant].fetch_add(1, Ordering::Relaxed);
                     }
-                    // It waited half a minute in vain, or there is no room: its turn comes later.
+                    // The call timed out after half a minute, or the queue is full: the next one follows.
                     _ => tokio::time::sleep(Duration::from_millis(500)).await,
                 }
             }
@@ -361,16 +375,21 @@ fn keep_waiting(
     }
 }
 
-/// A hundred tenants: one with a backlog without end at one replica, half of the others at the other replica only.
-async fn shares(bench: &mut Bench, site: &Site, callers: &Arc<Callers>, length: Duration) -> anyhow::Result<()> {
-    bench.say(&format!(
-        "a hundred tenants, bulk without end, for {} s",
+/// A hundred tenants: one with an endless backlog at one replica, half of the others only at the other replica.
+async fn shares(
+    bench: &mut Bench,
+    platform: &BenchPlatform,
+    callers: &Arc<BenchCallers>,
+    length: Duration,
+) -> anyhow::Result<()> {
+    bench.progress(&format!(
+        "a hundred tenants with endless bulk calls, for {} s",
         length.as_secs()
     ));
     let stop = Arc::new(AtomicBool::new(false));
     let done: Arc<Vec<AtomicU64>> = Arc::new((0..TENANTS).map(|_| AtomicU64::new(0)).collect());
     let mut crowd = JoinSet::new();
-    keep_waiting(&mut crowd, callers, (0, 0, LOUD), &stop, &done);
+    keep_waiting(&mut crowd, callers, (0, 0, BUSIEST_WAITING), &stop, &done);
     for tenant in 1..TENANTS {
         if tenant % 2 == 0 {
             keep_waiting(&mut crowd, callers, (tenant, 0, 2), &stop, &done);
@@ -384,18 +403,19 @@ async fn shares(bench: &mut Bench, site: &Site, callers: &Arc<Callers>, length: 
             .map(|count| count.load(Ordering::Relaxed))
             .collect::<Vec<_>>()
     };
-    site.discord
+    platform
+        .discord
         .call::<Value>(Method::DELETE, "/control/stats", None)
         .await?;
-    let (before, watch, begun) = (counts(), Watch::begin(&site.processes())?, Instant::now());
+    let (before, monitor, begun) = (counts(), ProcessMonitor::begin(&platform.processes())?, Instant::now());
     let urgent = open_loop(callers, (Duration::from_millis(250), length), 200, |number| {
-        Call::interactive(To::Proxy(number % 2), callers.member(number * 7, number))
+        BenchCall::interactive(CallTarget::Proxy(number % 2), callers.member(number * 7, number))
     })
     .await?;
-    let stats: Value = site.discord.get("/control/stats").await?;
+    let stats: Value = platform.discord.get("/control/stats").await?;
     let (seconds, after) = (begun.elapsed().as_secs_f64(), counts());
     let total = stats["rest_total"].as_u64().unwrap_or(0);
-    let section = section("a hundred tenants at the limit", seconds, total, watch)?;
+    let section = section("a hundred tenants at the limit", seconds, total, monitor)?;
     stop.store(true, Ordering::Relaxed);
     crowd.abort_all();
     while crowd.join_next().await.is_some() {}
@@ -417,39 +437,39 @@ async fn shares(bench: &mut Bench, site: &Site, callers: &Arc<Callers>, length: 
         .filter_map(|(_, count)| count.as_u64())
         .sum();
     let in_window = stats["most_requests_in_1100_ms"].as_u64().unwrap_or(u64::MAX);
-    bench.figure(
-        "proxy: 429s that Discord answered",
-        figure(limited),
-        "",
-        Bound::Below(1.0),
-    );
+    bench.figure("proxy: 429s from Discord", figure(limited), "", Bound::Below(1.0));
     bench.figure(
         "proxy: most calls in any 1.1 s",
         figure(in_window),
         "",
         Bound::Below(51.0),
     );
-    let used = figure(total) / seconds / SAFE * 100.0;
+    let used = figure(total) / seconds / SAFE_RATE * 100.0;
     bench.figure("proxy: safe rate used, 100 tenants", used, "%", Bound::AtLeast(90.0));
-    bench.figure("proxy: rate, 100 tenants", figure(total) / seconds, "/s", Bound::Told);
     bench.figure(
-        "proxy: least share of a tenant, of its fair share",
+        "proxy: rate, 100 tenants",
+        figure(total) / seconds,
+        "/s",
+        Bound::Reported,
+    );
+    bench.figure(
+        "proxy: lowest share of a tenant, relative to its fair share",
         least,
         "%",
         Bound::AtLeast(80.0),
     );
     bench.figure(
-        "proxy: largest share of a tenant, of its fair share",
+        "proxy: highest share of a tenant, relative to its fair share",
         most,
         "%",
-        Bound::Told,
+        Bound::Reported,
     );
     let urgent = urgent.get(&false).context("no interactive call was measured")?;
     bench.figure(
         "proxy: interactive p50 while bulk saturates",
         ms(urgent, 0.5),
         "ms",
-        Bound::Told,
+        Bound::Reported,
     );
     bench.figure(
         "proxy: interactive p99 while bulk saturates",
@@ -457,12 +477,15 @@ async fn shares(bench: &mut Bench, site: &Site, callers: &Arc<Callers>, length: 
         "ms",
         Bound::Below(250.0),
     );
-    let proxy = section.processes.get("proxy").context("the proxies were not watched")?;
+    let proxy = section
+        .processes
+        .get("proxy")
+        .context("the proxies were not monitored")?;
     bench.figure(
         "proxy: both replicas, CPU at the limit",
         proxy.cpu_s / seconds * 100.0,
         "% of a core",
-        Bound::Told,
+        Bound::Reported,
     );
     #[expect(clippy::cast_precision_loss, reason = "megabytes")]
     let resident = proxy.resident_peak_bytes as f64 / 1e6;
@@ -470,23 +493,29 @@ async fn shares(bench: &mut Bench, site: &Site, callers: &Arc<Callers>, length: 
         "proxy: both replicas, resident with 1,300 calls waiting",
         resident,
         "MB",
-        Bound::Told,
+        Bound::Reported,
     );
     bench.sections.push(section);
     Ok(())
 }
 
-/// Four servers refuse everything, and forty callers go on asking.
-async fn storm(bench: &mut Bench, site: &Site, callers: &Arc<Callers>, length: Duration) -> anyhow::Result<()> {
-    bench.say("a storm of 403s from four servers");
+/// Four servers answer 403 to every call, and forty callers repeat their calls.
+async fn storm(
+    bench: &mut Bench,
+    platform: &BenchPlatform,
+    callers: &Arc<BenchCallers>,
+    length: Duration,
+) -> anyhow::Result<()> {
+    bench.progress("403 for every call of four servers");
     for server in &callers.servers[TENANTS..] {
         let fault = json!({"kind": "rest_status", "status": 403, "path": format!("/guilds/{}/", server.guild)});
-        site.discord.post("/control/faults", fault).await?;
+        platform.discord.post("/control/faults", fault).await?;
     }
-    site.discord
+    platform
+        .discord
         .call::<Value>(Method::DELETE, "/control/stats", None)
         .await?;
-    let watch = Watch::begin(&site.processes())?;
+    let monitor = ProcessMonitor::begin(&platform.processes())?;
     let stop = Arc::new(AtomicBool::new(false));
     let done: Arc<Vec<AtomicU64>> = Arc::new((0..SERVERS).map(|_| AtomicU64::new(0)).collect());
     let mut crowd = JoinSet::new();
@@ -496,20 +525,23 @@ async fn storm(bench: &mut Bench, site: &Site, callers: &Arc<Callers>, length: D
         }
     }
     tokio::time::sleep(length).await;
-    let stats: Value = site.discord.get("/control/stats").await?;
+    let stats: Value = platform.discord.get("/control/stats").await?;
     stop.store(true, Ordering::Relaxed);
     crowd.abort_all();
     while crowd.join_next().await.is_some() {}
     #[expect(clippy::cast_precision_loss, reason = "counts of calls")]
     let invalid = stats["invalid"].as_u64().unwrap_or(u64::MAX) as f64;
-    // Eight causes (two routes of each server): 50 at once, then one a second at each replica, and none from 250 on. In ten
+    // Eight causes (two routes of each server): 50 at once, then one per second at each replica, and none from 250 on. In ten
     // minutes that is 2,000 of Discord's 10,000.
     let bound = 8.0 * (50.0 + 2.0 * length.as_secs_f64());
-    let name = format!("proxy: invalid requests in {} s of a storm", length.as_secs());
+    let name = format!("proxy: invalid requests in {} s of 403s", length.as_secs());
     bench.figure(&name, invalid, "", Bound::Below(bound));
     let total = stats["rest_total"].as_u64().unwrap_or(0);
-    bench
-        .sections
-        .push(section("a storm of 403s", length.as_secs_f64(), total, watch)?);
+    bench.sections.push(section(
+        "403 for every call of four servers",
+        length.as_secs_f64(),
+        total,
+        monitor,
+    )?);
     Ok(())
 }

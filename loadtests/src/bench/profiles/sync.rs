@@ -1,8 +1,8 @@
-//! A backlog of role changes of many communities through the whole path, and what members feel of it meanwhile.
+//! A backlog of role changes of many communities through the whole path, and the latency of commands meanwhile.
 //!
-//! The workers' leader asks for a reconcile of every community, which finds that nobody has the roles that they should have,
-//! and asks for a sync: jobs → worker → proxy → Discord. Discord allows ten role changes in ten seconds for each server and
-//! fifty calls a second in all, so only many communities at once can use the rate.
+//! The leader among the workers starts a reconcile of every community, which finds that no member has the right roles and starts
+//! a tier sync: jobs → worker → proxy → Discord. Discord allows ten role changes in ten seconds for each server and fifty calls
+//! per second in all, so only many communities together can use the global rate.
 
 use std::time::{Duration, Instant};
 
@@ -15,58 +15,62 @@ use serde_json::{Value, json};
 use super::communities::{self, community_id};
 use super::path::loaded;
 use super::{commands, measure_ceiling};
-use crate::bench::{Bench, Bound, Section, Site, SiteOptions};
-use crate::load::{Load, Stage};
+use crate::bench::{Bench, BenchPlatform, BenchPlatformOptions, Bound, Section};
+use crate::load::{Load, LoadStage};
 
 /// Communities whose members lack their roles.
 const COMMUNITIES: u32 = 120;
 /// Members of each: some two minutes of role changes in all.
 const MEMBERS: u32 = 50;
-/// Commands a second meanwhile.
+/// Commands per second meanwhile.
 const COMMANDS: f64 = 50.0;
-/// How long it is measured.
+/// Length of the measurement.
 const SECONDS: f64 = 60.0;
-/// What Discord allows without harm: 50 in any 1.1 s.
-const SAFE: f64 = 50.0 / 1.1;
-/// Role changes after which the backlog is under way.
+/// The rate that never exceeds Discord's limit: 50 in any 1.1 s.
+const SAFE_RATE: f64 = 50.0 / 1.1;
+/// Role changes after which the syncs count as started.
 const UNDER_WAY: u64 = 150;
 
 pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
-    bench.say("onboarding communities whose members lack their roles");
-    let options = SiteOptions {
+    bench.progress("onboarding communities whose members lack their roles");
+    let options = BenchPlatformOptions {
         guilds: COMMUNITIES,
         members: MEMBERS,
         shards: 1,
     };
-    let mut site = Site::open(options).await?;
-    communities::onboard(&site).await?;
-    bind_roles(&site).await?;
-    site.start_ingestor().await?;
-    measure_ceiling(bench, &site, commands(), 3.0).await?;
+    let mut platform = BenchPlatform::open(options).await?;
+    communities::onboard(&platform).await?;
+    bind_roles(&platform).await?;
+    platform.start_ingestor().await?;
+    measure_ceiling(bench, &platform, commands(), 3.0).await?;
     for _ in 0..2 {
-        site.start_proxy().await?;
+        platform.start_proxy().await?;
     }
     for _ in 0..2 {
-        site.start_worker(true).await?;
+        platform.start_worker(true).await?;
     }
-    bench.say("waiting for the syncs to be under way");
+    bench.progress("waiting for the tier syncs to start");
     let deadline = Instant::now() + Duration::from_secs(60);
-    while Calls::of(&site).await?.role_changes < UNDER_WAY {
-        ensure!(Instant::now() < deadline, "no role is changed: the syncs do not begin");
+    while CallCounts::of(&platform).await?.role_changes < UNDER_WAY {
+        ensure!(
+            Instant::now() < deadline,
+            "no role was changed: the tier syncs did not start"
+        );
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let name = format!("role sync of {COMMUNITIES} communities, {COMMANDS:.0} commands/s meanwhile");
-    bench.say(&name);
-    site.discord
+    bench.progress(&name);
+    platform
+        .discord
         .call::<Value>(Method::DELETE, "/control/stats", None)
         .await?;
     let load = Load {
-        stages: vec![Stage::steady("meanwhile", COMMANDS, SECONDS).warming_up(2.0)],
+        stages: vec![LoadStage::steady("meanwhile", COMMANDS, SECONDS).warming_up(2.0)],
         ..Load::steady(bench.options.seed, COMMANDS, SECONDS, commands())
     };
     let begun = Instant::now();
-    let (results, took, usage) = loaded(&site, &load).await?;
-    let calls = Calls::of(&site).await?;
+    let (results, took, usage) = loaded(&platform, &load).await?;
+    let calls = CallCounts::of(&platform).await?;
     let seconds = begun.elapsed().as_secs_f64();
     let section = Section::of_load(&name, took, &results, usage)?;
     let summary = section.load.first().context("a load of one stage")?.clone();
@@ -76,16 +80,11 @@ pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
         "sync: role changes a second",
         figure(calls.role_changes) / seconds,
         "/s",
-        Bound::Told,
+        Bound::Reported,
     );
-    let used = figure(calls.bound) / seconds / SAFE * 100.0;
+    let used = figure(calls.bound) / seconds / SAFE_RATE * 100.0;
     bench.figure("sync: safe rate used", used, "%", Bound::AtLeast(85.0));
-    bench.figure(
-        "sync: 429s that Discord answered",
-        figure(calls.limited),
-        "",
-        Bound::Below(1.0),
-    );
+    bench.figure("sync: 429s from Discord", figure(calls.limited), "", Bound::Below(1.0));
     let p99 = summary.first.p99_ms;
     bench.figure(
         "sync: intended → defer received meanwhile, p99",
@@ -110,27 +109,35 @@ pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
         let usage = section
             .processes
             .get(process)
-            .with_context(|| format!("the {process} was not watched"))?;
+            .with_context(|| format!("the {process} was not monitored"))?;
         #[expect(clippy::cast_precision_loss, reason = "megabytes")]
         let resident = usage.resident_peak_bytes as f64 / 1e6;
-        bench.figure(&format!("sync: both {process}s, resident"), resident, "MB", Bound::Told);
+        bench.figure(
+            &format!("sync: both {process}s, resident"),
+            resident,
+            "MB",
+            Bound::Reported,
+        );
     }
     bench.sections.push(section);
-    site.close().await
+    platform.close().await
 }
 
-/// Makes a role for each tier in each server and binds it.
-async fn bind_roles(site: &Site) -> anyhow::Result<()> {
-    let admin = site.database.admin().await;
+/// Creates a role for each tier in each server and binds it.
+async fn bind_roles(platform: &BenchPlatform) -> anyhow::Result<()> {
+    let admin = platform.database.admin().await;
     let themes = Registry::load(None)?;
     let roles = &themes.theme("basic")?.roles;
-    let guilds: Vec<Value> = site.discord.get("/control/guilds").await?;
+    let guilds: Vec<Value> = platform.discord.get("/control/guilds").await?;
     for (n, guild) in (0_u128..).zip(guilds) {
         let id = guild["id"].as_str().context("a server without an id")?;
         let mut tx = admin.tenant(community_id(n)).await?;
         for role in roles.iter().filter(|role| role.given_to.is_automatic()) {
             let made = json!({"name": role.key.to_string()});
-            let made = site.discord.post(&format!("/control/guilds/{id}/roles"), made).await?;
+            let made = platform
+                .discord
+                .post(&format!("/control/guilds/{id}/roles"), made)
+                .await?;
             let made = made["id"].as_str().with_context(|| format!("no id in {made}"))?;
             tx.communities().bind_role(&role.key, RoleId(made.parse()?)).await?;
         }
@@ -139,20 +146,20 @@ async fn bind_roles(site: &Site) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the emulator counted.
+/// Call counts of the emulator.
 #[derive(Debug)]
-struct Calls {
-    /// Roles given and taken.
+struct CallCounts {
+    /// Roles assigned and removed.
     role_changes: u64,
-    /// Everything that the global limit counts.
+    /// Calls that the global limit counts.
     bound: u64,
-    /// 429s.
+    /// Answers with status 429.
     limited: u64,
 }
 
-impl Calls {
-    async fn of(site: &Site) -> anyhow::Result<Self> {
-        let stats: Value = site.discord.get("/control/stats").await?;
+impl CallCounts {
+    async fn of(platform: &BenchPlatform) -> anyhow::Result<Self> {
+        let stats: Value = platform.discord.get("/control/stats").await?;
         let mut calls = Self {
             role_changes: 0,
             bound: 0,

@@ -1,4 +1,4 @@
-//! The broker runs out of memory or disk and takes nothing more.
+//! The broker runs out of memory or disk and blocks publishers.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,13 +7,13 @@ use anyhow::{Context as _, ensure};
 use arrakis_test_support::TestVhost;
 
 use crate::chaos::Invariant::{I1, I2, I6, I7};
-use crate::chaos::{BROKER_BACK, Guard, Scenario, Shape, Stage};
-use crate::platform::Foundation;
-use crate::platform::servers::{Rabbit, RabbitOptions};
+use crate::chaos::{BROKER_BACK, Deployment, Guard, Scenario, Testbed};
+use crate::platform::PlatformServices;
+use crate::platform::servers::{RabbitOptions, RabbitServer};
 
-/// Resident memory above which an ingestor is not healthy (`docs/architecture.md`), in megabytes.
+/// Limit of an ingestor's resident memory, in megabytes.
 const MEMORY_LIMIT: u64 = 75;
-/// The window of an ingestor's shard in the scenarios that bound what it holds.
+/// The window of an ingestor's shard in the scenarios that bound its unconfirmed messages.
 const WINDOW: u64 = 64;
 const BLOCKED: &str = "arrakis_ingestor_broker_blocked";
 
@@ -21,161 +21,169 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         fault: 5,
         name: "memory-alarm",
-        what: "the memory watermark is set to nearly 0",
+        what: "memory watermark set to nearly 0",
         proves: &[I1, I6, I7],
+        expected: "consumers continue; recovery within 10 s after the alarm",
         guard: Guard::FailPoint("broker.guard.blocked=skip"),
-        run: |stage| Box::pin(memory_alarm(stage)),
+        without_guard: "",
+        run: |testbed| Box::pin(memory_alarm(testbed)),
     },
     Scenario {
         fault: 6,
         name: "disk-alarm",
-        what: "the limit of free disk is set above what there is",
+        what: "limit of free disk set above the free disk",
         proves: &[I1, I6, I7],
+        expected: "consumers continue; recovery within 10 s after the alarm",
         guard: Guard::FailPoint("broker.guard.blocked=skip"),
-        run: |stage| Box::pin(disk_alarm(stage)),
+        without_guard: "",
+        run: |testbed| Box::pin(disk_alarm(testbed)),
     },
     Scenario {
         fault: 7,
         name: "disk-full",
-        what: "the broker's data on a small tmpfs that is full, then SIGKILL",
+        what: "the broker's data on a full tmpfs, then SIGKILL",
         proves: &[I1, I2],
+        expected: "no confirmed message is lost",
         guard: Guard::FailPoint("broker.guard.confirm=skip"),
-        run: |stage| Box::pin(disk_full(stage)),
+        without_guard: "59 of 80 events lost",
+        run: |testbed| Box::pin(disk_full(testbed)),
     },
     Scenario {
         fault: 36,
         name: "flood-while-blocked",
-        what: "2,000 events while the broker takes nothing",
+        what: "2,000 events while the broker blocks publishers",
         proves: &[I1, I7],
+        expected: "at most 64 unconfirmed messages, memory bounded",
         guard: Guard::Harness("the ingestor's window is 10,000 messages"),
-        run: |stage| Box::pin(flood_while_blocked(stage)),
+        without_guard: "",
+        run: |testbed| Box::pin(flood_while_blocked(testbed)),
     },
 ];
 
-async fn memory_alarm(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.private_broker().await?;
-    stage.start(Shape::default()).await?;
-    let queued = with_a_backlog(stage).await?;
-    stage.broker().memory_watermark(0.000_01).await?;
-    blocked(stage, queued).await?;
-    stage.broker().memory_watermark(0.4).await?;
-    stage.recovers(BROKER_BACK).await?;
+async fn memory_alarm(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.private_broker().await?;
+    testbed.start(Deployment::default()).await?;
+    let queued = with_a_backlog(testbed).await?;
+    testbed.broker().memory_watermark(0.000_01).await?;
+    blocked(testbed, queued).await?;
+    testbed.broker().memory_watermark(0.4).await?;
+    testbed.expect_recovery(BROKER_BACK).await?;
     Ok(())
 }
 
-async fn disk_alarm(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.private_broker().await?;
-    stage.start(Shape::default()).await?;
-    let queued = with_a_backlog(stage).await?;
-    stage.broker().disk_limit(1 << 60).await?;
-    blocked(stage, queued).await?;
-    stage.broker().disk_limit(50_000_000).await?;
-    stage.recovers(BROKER_BACK).await?;
+async fn disk_alarm(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.private_broker().await?;
+    testbed.start(Deployment::default()).await?;
+    let queued = with_a_backlog(testbed).await?;
+    testbed.broker().disk_limit(1 << 60).await?;
+    blocked(testbed, queued).await?;
+    testbed.broker().disk_limit(50_000_000).await?;
+    testbed.expect_recovery(BROKER_BACK).await?;
     Ok(())
 }
 
-/// Events that wait in the queue while the worker hangs. Answers how many deeds there are then.
-async fn with_a_backlog(stage: &mut Stage) -> anyhow::Result<usize> {
-    stage.load(8).await?;
-    stage.flows(6).await?;
-    stage.quiet().await?;
-    stage.platform().workers[0].hang();
-    stage.burst(20).await?;
-    stage.drained_ingestor().await?;
-    Ok(stage.sent())
+/// Events that wait in the queue while the worker is suspended. Returns the number of actions so far.
+async fn with_a_backlog(testbed: &mut Testbed) -> anyhow::Result<usize> {
+    testbed.load(8).await?;
+    testbed.wait_for_effects(6).await?;
+    testbed.stop_load().await?;
+    testbed.platform().workers[0].suspend();
+    testbed.burst(20).await?;
+    testbed.drained_ingestor().await?;
+    Ok(testbed.sent())
 }
 
-/// While the alarm lasts: what was queued is worked off, what comes is held back in bounds, and the metric speaks.
-async fn blocked(stage: &mut Stage, queued: usize) -> anyhow::Result<()> {
-    stage.platform().workers[0].go_on();
-    stage.burst(40).await?;
-    let speaks = async |stage: &mut Stage| Ok(stage.ingestor_metric(BLOCKED, &[]).await? > 0.5);
-    stage
-        .sees(
+/// During the alarm: queued messages are handled, new ones are held back within bounds, and the metric changes.
+async fn blocked(testbed: &mut Testbed, queued: usize) -> anyhow::Result<()> {
+    testbed.platform().workers[0].resume();
+    testbed.burst(40).await?;
+    let speaks = async |testbed: &mut Testbed| Ok(testbed.ingestor_metric(BLOCKED, &[]).await? > 0.5);
+    testbed
+        .expect_within(
             I6,
-            "the metric says that the broker is blocked",
+            "the metric shows that the broker blocks publishers",
             Duration::from_secs(5),
             speaks,
         )
         .await?;
-    let goes_on = async |stage: &mut Stage| Ok(stage.done_of_first(queued).await? == queued);
-    stage
-        .sees(
+    let goes_on = async |testbed: &mut Testbed| Ok(testbed.done_of_first(queued).await? == queued);
+    testbed
+        .expect_within(
             I1,
-            "consumers go on with what is queued",
+            "consumers continue with the queued messages",
             Duration::from_secs(15),
             goes_on,
         )
         .await?;
-    let megabytes = stage.ingestor_megabytes();
-    stage.expect(
+    let megabytes = testbed.ingestor_megabytes();
+    testbed.expect(
         I7,
-        "memory of the ingestor",
+        "memory of the ingestor is bounded",
         megabytes < MEMORY_LIMIT,
         format!("{megabytes} MB"),
     );
     Ok(())
 }
 
-async fn flood_while_blocked(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.private_broker().await?;
-    let window = if stage.guarded() { WINDOW } else { 10_000 };
-    stage
-        .start(Shape::default().ingestor_env("INGESTOR_WINDOW", window.to_string()))
+async fn flood_while_blocked(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.private_broker().await?;
+    let window = if testbed.guarded() { WINDOW } else { 10_000 };
+    testbed
+        .start(Deployment::default().ingestor_env("INGESTOR_WINDOW", window.to_string()))
         .await?;
-    stage.broker().memory_watermark(0.000_01).await?;
-    stage.burst(20).await?;
-    stage.flood(2_000).await?;
-    stage.burst(20).await?;
+    testbed.broker().memory_watermark(0.000_01).await?;
+    testbed.burst(20).await?;
+    testbed.flood(2_000).await?;
+    testbed.burst(20).await?;
     let (mut most, mut megabytes) = (0, 0);
     for _ in 0..10 {
-        most = most.max(stage.unconfirmed().await?);
-        megabytes = megabytes.max(stage.ingestor_megabytes());
+        most = most.max(testbed.unconfirmed().await?);
+        megabytes = megabytes.max(testbed.ingestor_megabytes());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    stage.expect(
+    testbed.expect(
         I7,
-        format!("no more than {WINDOW} events are held"),
+        format!("at most {WINDOW} unconfirmed messages"),
         most <= WINDOW,
         most,
     );
-    stage.expect(
+    testbed.expect(
         I7,
-        "memory of the ingestor",
+        "memory of the ingestor is bounded",
         megabytes < MEMORY_LIMIT,
         format!("{megabytes} MB"),
     );
-    stage.broker().memory_watermark(0.4).await?;
+    testbed.broker().memory_watermark(0.4).await?;
     Ok(())
 }
 
-/// A broker whose disk is full may do what it wants but for one thing: confirm what it has not kept.
-async fn disk_full(stage: &mut Stage) -> anyhow::Result<()> {
+/// A broker with a full disk must not confirm a message that it has not stored.
+async fn disk_full(testbed: &mut Testbed) -> anyhow::Result<()> {
     let disk = Tmpfs::mount(192).await?;
     let options = RabbitOptions {
         data: Some(disk.path().join("data")),
         ..RabbitOptions::default()
     };
-    let mut broker = Rabbit::start_with(options).await?;
-    // No alarm: it must run into the wall.
+    let mut broker = RabbitServer::start_with(options).await?;
+    // No disk alarm: the disk must really become full.
     broker.disk_limit(1).await?;
     let vhost = TestVhost::create_at(&broker.amqp_url(), &broker.management_url()).await;
-    stage.build_on(Foundation::with_vhost(vhost).await);
-    stage.start(Shape::default()).await?;
-    stage.burst(10).await?;
-    stage.drained_ingestor().await?;
+    testbed.use_services(PlatformServices::with_vhost(vhost).await);
+    testbed.start(Deployment::default()).await?;
+    testbed.burst(10).await?;
+    testbed.drained_ingestor().await?;
     disk.fill()?;
-    stage.burst(60).await?;
+    testbed.burst(60).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     broker.kill().await;
     disk.free()?;
     broker.start_again().await?;
-    stage.recovers(BROKER_BACK).await?;
-    stage.keep((broker, disk));
+    testbed.expect_recovery(BROKER_BACK).await?;
+    testbed.keep_running((broker, disk));
     Ok(())
 }
 
-/// A small file system in memory. Unmounted when dropped.
+/// A small tmpfs. Unmounted when dropped.
 struct Tmpfs {
     folder: tempfile::TempDir,
 }
@@ -192,7 +200,7 @@ impl Tmpfs {
             .context("mount")?;
         ensure!(
             mounted.status.success(),
-            "a tmpfs cannot be mounted; run this scenario as root: {}",
+            "cannot mount a tmpfs; run this scenario as root: {}",
             String::from_utf8_lossy(&mounted.stderr)
         );
         Ok(Self { folder })
@@ -206,7 +214,7 @@ impl Tmpfs {
         self.path().join("filler")
     }
 
-    /// Writes until nothing more fits.
+    /// Writes a file until the file system is full.
     fn fill(&self) -> anyhow::Result<()> {
         use std::io::Write as _;
         let mut file = std::fs::File::create(self.filler())?;
@@ -229,7 +237,7 @@ impl Tmpfs {
 
 impl Drop for Tmpfs {
     fn drop(&mut self) {
-        // Lazily: the broker may not be gone yet.
+        // Lazily: the broker may still be running.
         let _ = std::process::Command::new("umount")
             .arg("--lazy")
             .arg(self.path())

@@ -1,154 +1,164 @@
-//! The broker dies, restarts, hangs, closes connections, loses patience.
+//! The broker is killed, restarted or suspended, closes connections, or times out an acknowledgement.
 
 use std::time::Duration;
 
 use serde_json::json;
 
 use crate::chaos::Invariant::{I1, I2, I5, I6};
-use crate::chaos::{BROKER_BACK, Guard, Scenario, Shape, Stage};
+use crate::chaos::{BROKER_BACK, Deployment, Guard, Scenario, Testbed};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         fault: 1,
         name: "broker-killed",
-        what: "SIGKILL of the broker's process",
+        what: "SIGSTOP of the broker with events in its socket, then SIGKILL",
         proves: &[I1, I2, I5],
+        expected: "recovery within 10 s after the broker is up",
         guard: Guard::FailPoint("broker.guard.confirm=skip"),
-        run: |stage| Box::pin(killed(stage)),
+        without_guard: "",
+        run: |testbed| Box::pin(killed(testbed)),
     },
     Scenario {
         fault: 2,
         name: "broker-restarted",
-        what: "stop_app, start_app",
+        what: "rabbit stopped and started in its Erlang VM",
         proves: &[I1, I5],
+        expected: "recovery within 10 s after the broker is up",
         guard: Guard::FailPoint("broker.guard.reconnect=skip"),
-        run: |stage| Box::pin(restarted(stage)),
+        without_guard: "",
+        run: |testbed| Box::pin(restarted(testbed)),
     },
     Scenario {
         fault: 3,
         name: "connections-closed",
         what: "close_all_connections, three times",
         proves: &[I1, I5],
+        expected: "recovery within 10 s",
         guard: Guard::FailPoint("broker.guard.reconnect=skip"),
-        run: |stage| Box::pin(connections_closed(stage)),
+        without_guard: "",
+        run: |testbed| Box::pin(connections_closed(testbed)),
     },
     Scenario {
         fault: 4,
         name: "broker-hangs",
         what: "SIGSTOP of the broker: connections stay half-open",
         proves: &[I1, I5],
+        expected: "reported as down within two heartbeats; recovery within 10 s after SIGCONT",
         guard: Guard::Harness("the connection has no heartbeat"),
-        run: |stage| Box::pin(hangs(stage)),
+        without_guard: "",
+        run: |testbed| Box::pin(hangs(testbed)),
     },
     Scenario {
         fault: 12,
         name: "ack-timeout",
-        what: "consumer_timeout of 2 s and an answer that takes 6 s",
+        what: "consumer_timeout of 2 s and an edit that takes 6 s",
         proves: &[I2, I5, I6],
+        expected: "the stale acknowledgement is counted; recovery within 10 s",
         guard: Guard::FailPoint("db.guard.inbox=skip;worker.guard.done=skip"),
-        run: |stage| Box::pin(ack_timeout(stage)),
+        without_guard: "a use counted twice",
+        run: |testbed| Box::pin(ack_timeout(testbed)),
     },
 ];
 
-/// At a bad moment: it has the bytes, and has not read them yet.
-async fn killed(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.private_broker().await?;
-    stage.start(Shape::default()).await?;
-    stage.load(8).await?;
-    stage.flows(8).await?;
-    stage.broker().hang();
-    stage.burst(10).await?;
+/// The broker has received the events and not read them yet when it is killed.
+async fn killed(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.private_broker().await?;
+    testbed.start(Deployment::default()).await?;
+    testbed.load(8).await?;
+    testbed.wait_for_effects(8).await?;
+    testbed.broker().suspend();
+    testbed.burst(10).await?;
     tokio::time::sleep(Duration::from_millis(200)).await;
-    stage.broker().kill().await;
-    stage.broker().start_again().await?;
-    stage.recovers(BROKER_BACK).await?;
+    testbed.broker().kill().await;
+    testbed.broker().start_again().await?;
+    testbed.expect_recovery(BROKER_BACK).await?;
     Ok(())
 }
 
-async fn restarted(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.private_broker().await?;
-    stage.start(Shape::default()).await?;
-    stage.load(8).await?;
-    stage.flows(8).await?;
-    stage.broker().stop_app().await?;
-    stage.broker().start_app().await?;
-    stage.recovers(BROKER_BACK).await?;
+async fn restarted(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.private_broker().await?;
+    testbed.start(Deployment::default()).await?;
+    testbed.load(8).await?;
+    testbed.wait_for_effects(8).await?;
+    testbed.broker().stop_app().await?;
+    testbed.broker().start_app().await?;
+    testbed.expect_recovery(BROKER_BACK).await?;
     Ok(())
 }
 
-async fn connections_closed(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.private_broker().await?;
-    stage.start(Shape::default()).await?;
-    stage.load(8).await?;
+async fn connections_closed(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.private_broker().await?;
+    testbed.start(Deployment::default()).await?;
+    testbed.load(8).await?;
     for _ in 0..3 {
-        stage.flows(6).await?;
-        stage.broker().close_connections().await?;
+        testbed.wait_for_effects(6).await?;
+        testbed.broker().close_connections().await?;
     }
-    stage.recovers(BROKER_BACK).await?;
+    testbed.expect_recovery(BROKER_BACK).await?;
     Ok(())
 }
 
-/// Two heartbeats are noticed by clients that answer for themselves: the operating system keeps the socket open for hours.
-async fn hangs(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.private_broker().await?;
-    let seconds = if stage.guarded() { 2 } else { 0 };
-    stage.prepare(&Shape::default()).await?;
-    let url = format!("{}?heartbeat={seconds}", stage.platform().vhost().url());
-    stage
-        .start_services(Shape::default().broker_env("AMQP_URL", &url))
+/// A client notices the missing heartbeats itself: the operating system keeps the socket open for hours.
+async fn hangs(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.private_broker().await?;
+    let seconds = if testbed.guarded() { 2 } else { 0 };
+    testbed.prepare(&Deployment::default()).await?;
+    let url = format!("{}?heartbeat={seconds}", testbed.platform().vhost().url());
+    testbed
+        .start_services(Deployment::default().broker_env("AMQP_URL", &url))
         .await?;
-    stage.load(8).await?;
-    stage.flows(8).await?;
-    stage.broker().hang();
-    let noticed = async |stage: &mut Stage| {
-        let health = stage.platform().ingestors[0].health().await?;
+    testbed.load(8).await?;
+    testbed.wait_for_effects(8).await?;
+    testbed.broker().suspend();
+    let noticed = async |testbed: &mut Testbed| {
+        let health = testbed.platform().ingestors[0].health().await?;
         Ok(health["components"]["broker"]["status"] == "down")
     };
-    // Two heartbeats, and a second of the report's own.
-    let noticed = stage
-        .sees(
+    // Two heartbeats, and a second for the health report.
+    let noticed = testbed
+        .expect_within(
             I5,
-            "noticed within two heartbeats",
+            "health reports the broker as down within two heartbeats",
             Duration::from_secs(2 * 2 + 2),
             noticed,
         )
         .await;
-    stage.broker().go_on();
+    testbed.broker().resume();
     noticed?;
-    stage.recovers(BROKER_BACK).await?;
+    testbed.expect_recovery(BROKER_BACK).await?;
     Ok(())
 }
 
-/// The broker takes the message away from a handler that is still at it and gives it to another.
-async fn ack_timeout(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.private_broker().await?;
-    stage
+/// The broker delivers the message to another worker while the first one still handles it.
+async fn ack_timeout(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.private_broker().await?;
+    testbed
         .broker()
         .eval("application:set_env(rabbit, channel_tick_interval, 500), ok.")
         .await?;
-    stage.broker().consumer_timeout(2_000).await?;
-    stage.start(Shape::default()).await?;
+    testbed.broker().consumer_timeout(2_000).await?;
+    testbed.start(Deployment::default()).await?;
     let slow = json!({"kind": "rest_latency", "method": "PATCH", "path": "@original", "ms": 6_000, "count": 1});
-    stage.discord().post("/control/faults", slow).await?;
-    stage.one_command("position").await?;
-    let stale = async |stage: &mut Stage| {
-        let stale = stage.worker_metric("arrakis_worker_stale_acks_total", &[]).await?;
+    testbed.discord().post("/control/faults", slow).await?;
+    testbed.one_command("position").await?;
+    let stale = async |testbed: &mut Testbed| {
+        let stale = testbed.worker_metric("arrakis_worker_stale_acks_total", &[]).await?;
         Ok(stale > 0.5)
     };
-    stage
-        .sees(
+    testbed
+        .expect_within(
             I6,
             "the stale acknowledgement is counted",
             Duration::from_secs(15),
             stale,
         )
         .await?;
-    stage.broker().consumer_timeout(1_800_000).await?;
-    // Its own value again. Without any, a channel cannot be opened.
-    stage
+    testbed.broker().consumer_timeout(1_800_000).await?;
+    // The default. Without any value, channels cannot be opened.
+    testbed
         .broker()
         .eval("application:set_env(rabbit, channel_tick_interval, 60000), ok.")
         .await?;
-    stage.recovers(BROKER_BACK).await?;
+    testbed.expect_recovery(BROKER_BACK).await?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Calls to Discord as a worker makes them, straight to a chosen proxy, and what the emulator saw of them.
+//! Calls to Discord through a chosen proxy, with a worker's credential, and the emulator's records of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,9 +9,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::chaos::Stage;
+use crate::chaos::Testbed;
 
-/// A caller with the worker's credential.
+/// A client of the proxies with the worker's credential.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
     proxies: Vec<String>,
@@ -20,30 +20,27 @@ pub(super) struct Caller {
     http: reqwest::Client,
 }
 
-/// What a proxy answered.
+/// Response of a proxy.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct ProxyResponse {
     pub status: u16,
-    /// What the proxy says of an answer of its own.
+    /// The header `x-arrakis-proxy-error`.
     pub proxy_error: Option<String>,
     pub body: Value,
 }
 
-impl Answer {
-    /// Itself, when it has this status.
-    pub(super) fn must_be(self, status: u16) -> anyhow::Result<Self> {
-        ensure!(
-            self.status == status,
-            "a call was to be answered {status} and was {self:?}"
-        );
+impl ProxyResponse {
+    /// Checks the status and returns the response.
+    pub(super) fn expect_status(self, status: u16) -> anyhow::Result<Self> {
+        ensure!(self.status == status, "expected status {status}, found {self:?}");
         Ok(self)
     }
 }
 
 impl Caller {
-    /// A caller of the stage's proxies.
-    pub(super) fn of(stage: &mut Stage) -> Self {
-        let platform = stage.platform();
+    /// A client of the testbed's proxies.
+    pub(super) fn of(testbed: &mut Testbed) -> Self {
+        let platform = testbed.platform();
         Self {
             proxies: platform.proxy_urls(),
             credential: platform.credential(),
@@ -52,21 +49,27 @@ impl Caller {
         }
     }
 
-    /// The same with another patience.
-    pub(super) fn within(&self, deadline_ms: u64) -> Self {
+    /// The same with another deadline.
+    pub(super) fn with_deadline(&self, deadline_ms: u64) -> Self {
         Self {
             deadline_ms,
             ..self.clone()
         }
     }
 
-    /// A GET.
-    pub(super) async fn get(&self, proxy: usize, path: &str) -> anyhow::Result<Answer> {
+    /// Sends a GET.
+    pub(super) async fn get(&self, proxy: usize, path: &str) -> anyhow::Result<ProxyResponse> {
         self.call(proxy, Method::GET, path, Value::Null).await
     }
 
-    /// A call, answered.
-    pub(super) async fn call(&self, proxy: usize, method: Method, path: &str, body: Value) -> anyhow::Result<Answer> {
+    /// Sends a call and waits for the response.
+    pub(super) async fn call(
+        &self,
+        proxy: usize,
+        method: Method,
+        path: &str,
+        body: Value,
+    ) -> anyhow::Result<ProxyResponse> {
         let url = format!("{}/api/v10{path}", self.proxies[proxy % self.proxies.len()]);
         let mut request = self.http.request(method, &url).bearer_auth(self.credential);
         request = request.header("x-arrakis-deadline-ms", self.deadline_ms);
@@ -78,27 +81,27 @@ impl Caller {
         let header = answer.headers().get("x-arrakis-proxy-error");
         let proxy_error = header.and_then(|value| value.to_str().ok()).map(str::to_owned);
         let body = answer.bytes().await?;
-        Ok(Answer {
+        Ok(ProxyResponse {
             status,
             proxy_error,
             body: serde_json::from_slice(&body).unwrap_or(Value::Null),
         })
     }
 
-    /// A call that is waited for later.
+    /// Sends a call in the background.
     pub(super) fn begin(
         &self,
         proxy: usize,
         method: Method,
         path: &str,
         body: Value,
-    ) -> JoinHandle<anyhow::Result<Answer>> {
+    ) -> JoinHandle<anyhow::Result<ProxyResponse>> {
         let (caller, path) = (self.clone(), path.to_owned());
         tokio::spawn(async move { caller.call(proxy, method, &path, body).await })
     }
 
-    /// One caller for each path asks again and again, by turns at every proxy.
-    pub(super) fn keep_asking(&self, paths: Vec<String>) -> Asking {
+    /// Starts one task for each path that calls it repeatedly, alternating between the proxies.
+    pub(super) fn keep_calling(&self, paths: Vec<String>) -> PollingCallers {
         let stop = Arc::new(AtomicBool::new(false));
         let mut callers = JoinSet::new();
         for (number, path) in paths.into_iter().enumerate() {
@@ -106,69 +109,69 @@ impl Caller {
             callers.spawn(async move {
                 let mut proxy = number;
                 while !stop.load(Ordering::Relaxed) {
-                    // Whatever is answered: the emulator judges.
+                    // The response does not matter: the emulator's records are checked.
                     let answer = caller.get(proxy, &path).await;
                     if !answer.is_ok_and(|answer| answer.proxy_error.is_none()) {
-                        // A caller that is told to wait, or that finds nobody, does a little.
+                        // Pause after a refusal or a failed connection.
                         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                     }
                     proxy += 1;
                 }
             });
         }
-        Asking { stop, callers }
+        PollingCallers { stop, callers }
     }
 }
 
-/// Callers at work.
+/// Tasks that call repeatedly.
 #[derive(Debug)]
-pub(super) struct Asking {
+pub(super) struct PollingCallers {
     stop: Arc<AtomicBool>,
     callers: JoinSet<()>,
 }
 
-impl Asking {
-    /// They stop.
+impl PollingCallers {
+    /// Stops the tasks.
     pub(super) fn end(mut self) {
         self.stop.store(true, Ordering::Relaxed);
         self.callers.abort_all();
     }
 }
 
-/// A call as the emulator saw it.
+/// A call in the emulator's ledger.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Seen {
-    /// Emulator's clock on arrival.
+pub(super) struct RecordedCall {
+    /// Arrival by the emulator's clock.
     pub at_ms: u64,
     pub path: String,
     pub status: u16,
     pub counts_globally: bool,
 }
 
-impl Seen {
-    /// All calls so far, in the order in which they ended.
-    pub(super) async fn all(stage: &mut Stage) -> anyhow::Result<Vec<Self>> {
-        let ledger = stage.discord().rest_ledger().await?;
+impl RecordedCall {
+    /// All calls so far, in the order of their responses.
+    pub(super) async fn all(testbed: &mut Testbed) -> anyhow::Result<Vec<Self>> {
+        let ledger = testbed.discord().rest_ledger().await?;
         let read = |line: &str| serde_json::from_str(line).with_context(|| format!("the emulator's ledger: {line}"));
         ledger.lines().map(read).collect()
     }
 
-    /// The first that is like this, once it is there.
-    pub(super) async fn wait_for(stage: &mut Stage, like: impl Fn(&Self) -> bool) -> anyhow::Result<Self> {
+    /// Waits for a call that `matches` accepts and returns the first one.
+    pub(super) async fn wait_for(testbed: &mut Testbed, like: impl Fn(&Self) -> bool) -> anyhow::Result<Self> {
         let mut found = None;
-        stage
-            .until("a call at Discord", async |stage| {
-                found = Self::all(stage).await?.into_iter().find(|seen| like(seen));
+        testbed
+            .wait_until("a call at Discord", async |testbed| {
+                found = Self::all(testbed).await?.into_iter().find(|seen| like(seen));
                 Ok(found.is_some())
             })
             .await?;
-        found.context("it was there")
+        found.context("the call disappeared from the ledger")
     }
 }
 
 /// A text channel of a server.
-pub(super) async fn text_channel(stage: &mut Stage, guild: u64) -> anyhow::Result<u64> {
-    let view: Value = stage.discord().get(&format!("/control/guilds/{guild}")).await?;
+pub(super) async fn text_channel(testbed: &mut Testbed, guild: u64) -> anyhow::Result<u64> {
+    let view: Value = testbed.discord().get(&format!("/control/guilds/{guild}")).await?;
     let mut channels = view["channels"].as_array().into_iter().flatten();
     let id = channels
         .find(|channel| channel["type"] == 0)

@@ -1,21 +1,21 @@
-//! For each effect at Discord: the worker is killed before the call, after the call, and before the acknowledgement, and the
-//! emulator's ledger says how often the effect took place.
+//! For each effect at Discord, the worker is killed before the call, after the call, and before the acknowledgement. The
+//! emulator's ledger shows how often the effect took place.
 
 use anyhow::Context as _;
 use arrakis_contracts::names;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
-use super::workers::{POINTS, dies, start_armed, start_sound};
+use super::workers::{POINTS, start_armed, start_unarmed, wait_for_kill};
 use crate::chaos::Invariant::{I1, I2};
-use crate::chaos::{Guard, Scenario, Shape, Stage};
-use crate::ledger::Deed;
+use crate::chaos::{Deployment, Guard, Scenario, Testbed};
+use crate::ledger::MemberAction;
 
 const CALLBACK: &str = "POST /interactions/{interaction}/{token}/callback";
 const EDIT: &str = "PATCH /webhooks/{application}/{token}/messages/@original";
 const FOLLOW_UP: &str = "POST /webhooks/{application}/{token}";
-pub(super) const GIVE: &str = "PUT /guilds/{guild}/members/{user}/roles/{role}";
-const TAKE: &str = "DELETE /guilds/{guild}/members/{user}/roles/{role}";
+pub(super) const ASSIGN_ROLE: &str = "PUT /guilds/{guild}/members/{user}/roles/{role}";
+const REMOVE_ROLE: &str = "DELETE /guilds/{guild}/members/{user}/roles/{role}";
 const REGISTER: &str = "PUT /applications/{application}/commands";
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -24,28 +24,34 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "killed-around-answers",
         what: "SIGKILL before and after defer, edit and follow-up, and before the acknowledgement",
         proves: &[I1, I2],
+        expected: "one reply at most; a follow-up is sent once or recorded as unknown",
         guard: Guard::FailPoint("db.guard.inbox=skip;worker.guard.done=skip"),
-        run: |stage| Box::pin(answers(stage)),
+        without_guard: "",
+        run: |testbed| Box::pin(answers(testbed)),
     },
     Scenario {
         fault: 20,
         name: "killed-around-roles",
-        what: "SIGKILL before and after a role is given and taken, and before the acknowledgement",
+        what: "SIGKILL before and after a role is assigned and removed, and before the acknowledgement",
         proves: &[I1, I2],
+        expected: "the member has the right roles; two calls at most",
         guard: Guard::FailPoint("broker.guard.ack=skip"),
-        run: |stage| Box::pin(roles(stage)),
+        without_guard: "",
+        run: |testbed| Box::pin(roles(testbed)),
     },
     Scenario {
         fault: 20,
         name: "killed-around-registration",
         what: "SIGKILL before and after the commands are registered",
         proves: &[I2],
+        expected: "the next leader compares and sends no call",
         guard: Guard::FailPoint("worker.guard.compare=skip"),
-        run: |stage| Box::pin(registration(stage)),
+        without_guard: "",
+        run: |testbed| Box::pin(registration(testbed)),
     },
 ];
 
-/// The moments at which a worker dies around a call.
+/// The moments at which a worker is killed around a call.
 fn moments(route: &str, queue_key: &str) -> [(&'static str, String); 3] {
     [
         ("before the call", format!("discord.calling[{route}]=kill")),
@@ -54,72 +60,72 @@ fn moments(route: &str, queue_key: &str) -> [(&'static str, String); 3] {
     ]
 }
 
-async fn answers(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.start(Shape::default()).await?;
-    // Events in flight at each death; commands of others would be struck in place of ours.
-    stage.load_of_members(20).await?;
+async fn answers(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.start(Deployment::default()).await?;
+    // Joins and leaves in flight at each kill. Other commands could trigger the fail point in place of this one.
+    testbed.load_of_joins_and_leaves(20).await?;
     for (route, command) in [(CALLBACK, "position"), (EDIT, "threshold")] {
         for (when, points) in moments(route, &format!("interaction.command.{command}")) {
-            let Deed::Command { id, .. } = struck(stage, &points, command).await? else {
+            let MemberAction::Command { id, .. } = killed_during(testbed, &points, command).await? else {
                 continue;
             };
-            let seen = over(stage, id).await?;
-            let said = (seen["responses"].as_array().map_or(0, Vec::len), followups(&seen));
-            // On a busy machine a worker takes more than three seconds to start; then nobody was answered, and none late.
-            let late = route == CALLBACK && seen["state"] == "expired" && said == (0, 0);
-            let once = late || seen["state"] == "answered" && said == (1, 0);
-            stage.expect(
+            let seen = wait_until_over(testbed, id).await?;
+            let sent = (seen["responses"].as_array().map_or(0, Vec::len), followups(&seen));
+            // On a busy machine a worker takes more than three seconds to start. The interaction then expires, and nothing may be sent.
+            let late = route == CALLBACK && seen["state"] == "expired" && sent == (0, 0);
+            let once = late || seen["state"] == "answered" && sent == (1, 0);
+            testbed.expect(
                 I2,
-                format!("{route}, killed {when}: one answer at most"),
+                format!("{route}, killed {when}: at most one reply"),
                 once,
-                format!("{} {said:?}", seen["state"]),
+                format!("{} {sent:?}", seen["state"]),
             );
         }
     }
-    let (guild, channel, user) = stranger(stage).await?;
+    let (guild, channel, user) = member_not_onboarded(testbed).await?;
     for (when, points) in moments(FOLLOW_UP, "interaction.command.stats") {
-        start_armed(stage, 0, Some(&points)).await;
-        let discord = stage.discord();
+        start_armed(testbed, 0, Some(&points)).await;
+        let discord = testbed.discord();
         let id = discord
             .forced_command((guild, channel), user, "stats", json!([]))
             .await?;
-        dies(stage, 0).await?;
-        start_sound(stage, 0).await;
-        // The word that the server is not onboarded was said, or it is written down that nobody can tell.
+        wait_for_kill(testbed, 0).await?;
+        start_unarmed(testbed, 0).await;
+        // Either the refusal was sent as a follow-up, or its outcome is recorded as unknown.
         let name = format!("{id}#answer#unknown");
-        let (mut said, mut unknown) = (0, false);
-        let known = async |stage: &mut Stage| {
-            // Asked first: what the worker wrote before it acknowledged is then there to be read.
-            // Its coming back is settled once more before, with the verdict of what is given back.
+        let (mut sent, mut unknown) = (0, false);
+        let recorded = async |testbed: &mut Testbed| {
+            // Read first: the worker's records before the acknowledgement are then visible.
+            // The returned message is settled once before, with the verdict of a returned message.
             let mut handled = 0.0;
             for verdict in ["done", "drop"] {
                 let labels = [("queue", names::INTERACTIONS), ("verdict", verdict)];
-                handled += stage.worker_metric("arrakis_worker_messages_total", &labels).await?;
+                handled += testbed.worker_metric("arrakis_worker_messages_total", &labels).await?;
             }
-            said = followups(
-                &stage
+            sent = followups(
+                &testbed
                     .discord()
                     .get::<Value>(&format!("/control/interactions/{id}"))
                     .await?,
             );
-            unknown = is_written_down(stage, &name).await?;
-            // Whatever became of it: what was done before is dropped.
-            Ok(handled >= 1.0 && (said > 0 || unknown))
+            unknown = is_recorded(testbed, &name).await?;
+            // With whatever outcome: the second copy is dropped.
+            Ok(handled >= 1.0 && (sent > 0 || unknown))
         };
-        stage
-            .until("the follow-up to be said or written down as unknown", known)
+        testbed
+            .wait_until("the follow-up to be sent or recorded as unknown", recorded)
             .await?;
-        // Killed before the call it was not said and after it it was, and neither leaves a trace that tells which.
-        let (expected_said, expected_unknown) = match when {
+        // Killed before the call, it was not sent; killed after the call, it was sent; the worker cannot distinguish the two.
+        let (expected_sent, expected_unknown) = match when {
             "before the call" => (0, true),
             "after the call" => (1, true),
             _ => (1, false),
         };
-        let holds = said == expected_said && unknown == expected_unknown;
-        let found = format!("said {said} times, unknown: {unknown}");
-        stage.expect(
+        let holds = sent == expected_sent && unknown == expected_unknown;
+        let found = format!("sent {sent} times, unknown: {unknown}");
+        testbed.expect(
             I2,
-            format!("follow-up, killed {when}: said {expected_said} times"),
+            format!("follow-up, killed {when}: sent {expected_sent} times"),
             holds,
             found,
         );
@@ -127,19 +133,19 @@ async fn answers(stage: &mut Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The only worker dies at a point over a command; a sound one takes its place.
-async fn struck(stage: &mut Stage, points: &str, command: &str) -> anyhow::Result<Deed> {
-    start_armed(stage, 0, Some(points)).await;
-    let deed = stage.one_command(command).await?;
-    dies(stage, 0).await?;
-    start_sound(stage, 0).await;
-    Ok(deed)
+/// The only worker is killed at a fail point during a command; another one replaces it.
+async fn killed_during(testbed: &mut Testbed, points: &str, command: &str) -> anyhow::Result<MemberAction> {
+    start_armed(testbed, 0, Some(points)).await;
+    let action = testbed.one_command(command).await?;
+    wait_for_kill(testbed, 0).await?;
+    start_unarmed(testbed, 0).await;
+    Ok(action)
 }
 
-async fn over(stage: &mut Stage, id: u64) -> anyhow::Result<Value> {
-    let discord = stage.discord();
+async fn wait_until_over(testbed: &mut Testbed, id: u64) -> anyhow::Result<Value> {
+    let discord = testbed.discord();
     discord
-        .until("the interaction to be over", async || {
+        .until("the interaction to be answered or expired", async || {
             let seen: Value = discord.get(&format!("/control/interactions/{id}")).await?;
             Ok((seen["state"] == "answered" || seen["state"] == "expired").then_some(seen))
         })
@@ -151,12 +157,12 @@ pub(super) fn followups(seen: &Value) -> usize {
 }
 
 /// A member of the server that is not onboarded, and a channel there.
-pub(super) async fn stranger(stage: &mut Stage) -> anyhow::Result<(u64, u64, u64)> {
-    let mut servers = stage.plan().servers.iter();
+pub(super) async fn member_not_onboarded(testbed: &mut Testbed) -> anyhow::Result<(u64, u64, u64)> {
+    let mut servers = testbed.plan().servers.iter();
     let server = servers.find(|server| server.community.is_none());
     let server = server.context("no server without a community")?.clone();
     let user = server.members.get(1).context("no member")?.user;
-    let view: Value = stage
+    let view: Value = testbed
         .discord()
         .get(&format!("/control/guilds/{}", server.guild))
         .await?;
@@ -168,8 +174,8 @@ pub(super) async fn stranger(stage: &mut Stage) -> anyhow::Result<(u64, u64, u64
     Ok((server.guild, channel.parse()?, user))
 }
 
-pub(super) async fn is_written_down(stage: &mut Stage, claim: &str) -> anyhow::Result<bool> {
-    let mut connection = PgConnection::connect(&stage.platform().database().admin_url()).await?;
+pub(super) async fn is_recorded(testbed: &mut Testbed, claim: &str) -> anyhow::Result<bool> {
+    let mut connection = PgConnection::connect(&testbed.platform().database().admin_url()).await?;
     let found: (i64,) = sqlx::query_as("select count(*) from platform_inbox where event_id = $1")
         .bind(claim)
         .fetch_one(&mut connection)
@@ -178,59 +184,59 @@ pub(super) async fn is_written_down(stage: &mut Stage, claim: &str) -> anyhow::R
     Ok(found.0 > 0)
 }
 
-async fn roles(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.start(Shape::default()).await?;
-    // Events in flight at each death; joins of others would be struck in place of ours.
-    stage.load_of_commands(15).await?;
-    let guild = stage.plan().servers[0].guild;
-    let people = stage.plan().newcomers.clone();
+async fn roles(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.start(Deployment::default()).await?;
+    // Commands in flight at each kill. Other joins could trigger the fail point in place of this one.
+    testbed.load_of_commands(15).await?;
+    let guild = testbed.plan().servers[0].guild;
+    let people = testbed.plan().newcomers.clone();
     let mut tier = Vec::new();
-    for (index, (when, points)) in moments(GIVE, "member.join").into_iter().enumerate() {
+    for (index, (when, points)) in moments(ASSIGN_ROLE, "member.join").into_iter().enumerate() {
         let person = people.get(index).context("no newcomer")?;
-        start_armed(stage, 0, Some(&points)).await;
-        stage.discord().join(guild, person.user, person.name).await?;
-        dies(stage, 0).await?;
-        start_sound(stage, 0).await;
-        let roles = settled(stage, guild, person.user, |roles| !roles.is_empty()).await?;
-        let given = successes(stage, "PUT", person.user).await?;
+        start_armed(testbed, 0, Some(&points)).await;
+        testbed.discord().join(guild, person.user, person.name).await?;
+        wait_for_kill(testbed, 0).await?;
+        start_unarmed(testbed, 0).await;
+        let roles = settled(testbed, guild, person.user, |roles| !roles.is_empty()).await?;
+        let given = successes(testbed, "PUT", person.user).await?;
         let holds = !roles.is_empty() && (1..=2 * roles.len()).contains(&given);
-        stage.expect(
+        testbed.expect(
             I1,
-            format!("role given, killed {when}: it is there"),
+            format!("role assigned, killed {when}: the member has it"),
             holds,
             format!("{roles:?}, {given} calls"),
         );
         tier.push(roles);
     }
-    // Somebody gives the second newcomer's tier role to the third by hand.
+    // An admin assigns the second newcomer's tier role to the third by hand.
     let wrong = tier[1]
         .iter()
         .find(|role| !tier[2].contains(role))
         .or(tier[0].iter().find(|role| !tier[2].contains(role)));
     let wrong = wrong.context("the newcomers have the same roles")?.clone();
     let person = people.get(2).context("no newcomer")?;
-    for (when, points) in moments(TAKE, "member.update") {
-        forget_announcements(stage);
-        start_armed(stage, 0, Some(&points)).await;
+    for (when, points) in moments(REMOVE_ROLE, "member.update") {
+        delete_announcements(testbed);
+        start_armed(testbed, 0, Some(&points)).await;
         let mut roles = tier[2].clone();
         roles.push(wrong.clone());
-        let before = successes(stage, "DELETE", person.user).await?;
-        stage.discord().set_roles(guild, person.user, &roles).await?;
-        dies(stage, 0).await?;
-        forget_announcements(stage);
-        start_sound(stage, 0).await;
-        let roles = settled(stage, guild, person.user, |roles| !roles.contains(&wrong)).await?;
-        let taken = successes(stage, "DELETE", person.user).await? - before;
+        let before = successes(testbed, "DELETE", person.user).await?;
+        testbed.discord().set_roles(guild, person.user, &roles).await?;
+        wait_for_kill(testbed, 0).await?;
+        delete_announcements(testbed);
+        start_unarmed(testbed, 0).await;
+        let roles = settled(testbed, guild, person.user, |roles| !roles.contains(&wrong)).await?;
+        let taken = successes(testbed, "DELETE", person.user).await? - before;
         let gone = !roles.contains(&wrong);
-        stage.expect(
+        testbed.expect(
             I1,
-            format!("role taken, killed {when}: it is gone"),
+            format!("role removed, killed {when}: the member does not have it"),
             gone,
             format!("{roles:?}"),
         );
-        stage.expect(
+        testbed.expect(
             I2,
-            format!("role taken, killed {when}: at most once for each worker that had it"),
+            format!("role removed, killed {when}: at most once for each worker that handled it"),
             (1..=2).contains(&taken),
             format!("{taken} calls"),
         );
@@ -238,29 +244,29 @@ async fn roles(stage: &mut Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A worker that is killed cannot take back what it announced; the announcement ends by itself after 15 s, which no scenario
-/// has time for.
-fn forget_announcements(stage: &mut Stage) {
+/// Deletes the worker's announcements of role changes. A killed worker cannot withdraw them, and they expire after 15 s, longer
+/// than a scenario can wait.
+fn delete_announcements(testbed: &mut Testbed) {
     use deadpool_redis::redis;
-    let mut connection = stage.platform().redis().connection();
+    let mut connection = testbed.platform().redis().connection();
     let keys: Vec<String> = redis::cmd("KEYS")
         .arg("cache:role-change:*")
         .query(&mut connection)
         .unwrap_or_default();
     for key in keys {
-        // Gone by itself is as good.
+        // A key that has expired meanwhile needs no deletion.
         let _ = redis::cmd("DEL").arg(key).query::<()>(&mut connection);
     }
 }
 
-/// The roles of a member once they are as they should be, or as they are after a while.
+/// The roles of a member once `are_right` holds, or the last observed ones after the time limit.
 async fn settled(
-    stage: &mut Stage,
+    testbed: &mut Testbed,
     guild: u64,
     user: u64,
     are_right: impl Fn(&[String]) -> bool,
 ) -> anyhow::Result<Vec<String>> {
-    let discord = stage.discord();
+    let discord = testbed.discord();
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(8);
     loop {
         let member = discord.member(guild, user).await?.context("the member is gone")?;
@@ -271,9 +277,9 @@ async fn settled(
     }
 }
 
-/// Calls of this method about this user that took effect.
-async fn successes(stage: &mut Stage, method: &str, user: u64) -> anyhow::Result<usize> {
-    let ledger = stage.discord().rest_ledger().await?;
+/// Successful calls of this method about this user.
+async fn successes(testbed: &mut Testbed, method: &str, user: u64) -> anyhow::Result<usize> {
+    let ledger = testbed.discord().rest_ledger().await?;
     let calls = ledger
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -284,40 +290,42 @@ async fn successes(stage: &mut Stage, method: &str, user: u64) -> anyhow::Result
         .count())
 }
 
-async fn registration(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.prepare(&Shape::default()).await?;
-    // The first leader dies before it registers: `start_services` would wait for it in vain.
-    stage.platform().start_proxy().await?;
-    let variables = stage.armed(vec![(POINTS.to_owned(), format!("discord.calling[{REGISTER}]=kill"))]);
-    stage.platform().spawn_worker(&variables)?;
-    dies(stage, 0).await?;
-    let none = registrations(stage).await?;
-    stage.expect(I2, "killed before the call: nothing is registered", none == 0, none);
-    start_armed(stage, 0, Some(&format!("discord.called[{REGISTER}]=kill"))).await;
-    dies(stage, 0).await?;
-    let one = registrations(stage).await?;
-    stage.expect(I2, "killed after the call: registered once", one == 1, one);
-    start_sound(stage, 0).await;
-    let leads = async |stage: &mut Stage| Ok(stage.worker_metric("arrakis_worker_leader", &[]).await? > 0.0);
-    stage.until("the worker to lead", leads).await?;
-    let asked = async |stage: &mut Stage| {
+async fn registration(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.prepare(&Deployment::default()).await?;
+    // The first leader is killed before it registers: `start_services` would wait for it until its time limit.
+    testbed.platform().start_proxy().await?;
+    let variables = testbed.with_guard_points(vec![(POINTS.to_owned(), format!("discord.calling[{REGISTER}]=kill"))]);
+    testbed.platform().spawn_worker(&variables)?;
+    wait_for_kill(testbed, 0).await?;
+    let none = registrations(testbed).await?;
+    testbed.expect(I2, "killed before the call: nothing is registered", none == 0, none);
+    start_armed(testbed, 0, Some(&format!("discord.called[{REGISTER}]=kill"))).await;
+    wait_for_kill(testbed, 0).await?;
+    let one = registrations(testbed).await?;
+    testbed.expect(I2, "killed after the call: registered once", one == 1, one);
+    start_unarmed(testbed, 0).await;
+    let leads = async |testbed: &mut Testbed| Ok(testbed.worker_metric("arrakis_worker_leader", &[]).await? > 0.0);
+    testbed.wait_until("the worker to become the leader", leads).await?;
+    let compared = async |testbed: &mut Testbed| {
         let route = "GET /applications/{application}/commands";
-        Ok(stage
+        Ok(testbed
             .worker_metric("arrakis_worker_discord_calls_total", &[("route", route)])
             .await?
             >= 1.0)
     };
-    stage.until("the leader to compare the commands", asked).await?;
+    testbed
+        .wait_until("the leader to compare the commands", compared)
+        .await?;
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-    let still = registrations(stage).await?;
-    stage.expect(I2, "the next leader compares and sends nothing", still == 1, still);
-    // Deeds are judged too, on the platform as it is now.
-    stage.platform().spawn_ingestor(&[])?.ready().await;
+    let still = registrations(testbed).await?;
+    testbed.expect(I2, "the next leader compares and sends no call", still == 1, still);
+    // The ledger judges actions on the platform as it is now.
+    testbed.platform().spawn_ingestor(&[])?.ready().await;
     Ok(())
 }
 
-async fn registrations(stage: &mut Stage) -> anyhow::Result<u64> {
-    let stats = stage.stats().await?;
+async fn registrations(testbed: &mut Testbed) -> anyhow::Result<u64> {
+    let stats = testbed.stats().await?;
     let routes = stats["rest"].as_object().into_iter().flatten();
     let meant = routes.filter(|(route, _)| route.starts_with("PUT /applications/") && route.ends_with("/commands"));
     Ok(meant.filter_map(|(_, statuses)| statuses["200"].as_u64()).sum())

@@ -1,4 +1,4 @@
-//! Every process, one after the other or at random.
+//! Every process is stopped or killed, one after the other or at random.
 
 use std::time::Duration;
 
@@ -7,130 +7,134 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::{Instant, sleep};
 
 use crate::chaos::Invariant::{I1, I2, I3, I5};
-use crate::chaos::stage::waits::percentile;
-use crate::chaos::{Guard, PROCESS_BACK, Scenario, Shape, Stage};
+use crate::chaos::testbed::timed_joins::percentile;
+use crate::chaos::{Deployment, Guard, PROCESS_BACK, Scenario, Testbed};
 use crate::platform::Replica;
 use crate::print::note;
 
-/// How long leaving may take.
+/// Time limit for a process to end.
 const GRACE: Duration = Duration::from_secs(25);
-/// How long the killing goes on.
+/// How long processes are killed.
 const KILLING: Duration = Duration::from_secs(9);
-/// How often a long run reports what it has done.
-const TELL_EVERY: Duration = Duration::from_secs(60);
-/// What a deploy without replicas takes.
+/// Interval of progress reports in a long run.
+const PROGRESS_EVERY: Duration = Duration::from_secs(60);
+/// Duration of a deployment without replicas.
 const SLOW_DEPLOY: Duration = Duration::from_secs(4);
-/// The row of who joins during a rolling restart is there within this time.
-const ROW: Duration = Duration::from_secs(3);
+/// Time limit for the row of a join during a rolling restart.
+const ROW_LIMIT: Duration = Duration::from_secs(3);
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         fault: 19,
         name: "rolling-restart",
-        what: "SIGTERM and a new process for each of two proxies, workers, ingestors, under load",
+        what: "SIGTERM and a new process for each of two proxies, workers and ingestors, under load",
         proves: &[I1, I2, I3, I5],
-        guard: Guard::Harness("there is one of each, and a new one takes four seconds to come"),
-        run: |stage| Box::pin(rolling_restart(stage)),
+        expected: "no command expires, no join waits longer than 3 s",
+        guard: Guard::Harness("one process of each service, and four seconds to the next one"),
+        without_guard: "63 of 425 commands expired, a join took 11.3 s",
+        run: |testbed| Box::pin(rolling_restart(testbed)),
     },
     Scenario {
         fault: 20,
         name: "kill-anything",
         what: "SIGKILL of random processes at random moments",
         proves: &[I1, I2, I5],
+        expected: "recovery within 5 s after the last kill",
         guard: Guard::FailPoint("broker.guard.ack=skip"),
-        run: |stage| Box::pin(kill_anything(stage)),
+        without_guard: "14 events lost",
+        run: |testbed| Box::pin(kill_anything(testbed)),
     },
 ];
 
-fn of_each(count: usize) -> Shape {
-    Shape::default().proxies(count).workers(count).ingestors(count)
+fn of_each(count: usize) -> Deployment {
+    Deployment::default().proxies(count).workers(count).ingestors(count)
 }
 
-async fn rolling_restart(stage: &mut Stage) -> anyhow::Result<()> {
-    let guarded = stage.guarded();
-    stage.start(of_each(if guarded { 2 } else { 1 })).await?;
-    stage.load(20).await?;
-    stage.flows(20).await?;
-    let joins = stage.time_joins(Duration::from_millis(250))?;
-    let count = stage.platform().replicas().count();
+async fn rolling_restart(testbed: &mut Testbed) -> anyhow::Result<()> {
+    let guarded = testbed.guarded();
+    testbed.start(of_each(if guarded { 2 } else { 1 })).await?;
+    testbed.load(20).await?;
+    testbed.wait_for_effects(20).await?;
+    let joins = testbed.time_joins(Duration::from_millis(250))?;
+    let count = testbed.platform().replicas().count();
     for nth in 0..count {
-        let replica = replica(stage, nth);
+        let replica = replica(testbed, nth);
         replica.terminate();
-        let status = replica.ended(GRACE).await;
+        let status = replica.wait_for_exit(GRACE).await;
         let name = replica.name().to_owned();
         if !guarded {
             sleep(SLOW_DEPLOY).await;
         }
-        let replica = self::replica(stage, nth);
+        let replica = self::replica(testbed, nth);
         replica.start_again();
         replica.ready().await;
-        stage.expect(I5, format!("{name} leaves in order"), status.success(), status);
-        stage.flows(10).await?;
+        testbed.expect(I5, format!("{name} exits with status 0"), status.success(), status);
+        testbed.wait_for_effects(10).await?;
     }
     let waits = joins.end().await?;
     let longest = percentile(&waits, 100);
-    stage.note(format!(
+    testbed.note(format!(
         "{} joins meanwhile: p50 {:.1?}, p99 {:.1?}, longest {longest:.1?}",
         waits.len(),
         percentile(&waits, 50),
         percentile(&waits, 99)
     ));
-    stage.expect(
+    testbed.expect(
         I5,
-        "nobody who joins waits longer for the row",
-        longest <= ROW,
+        "no join waits longer than 3 s for its row",
+        longest <= ROW_LIMIT,
         format!("{longest:.1?}"),
     );
-    let tally = stage.judge().await?;
-    stage.expect(I3, "no command expires", tally.expired == 0, tally.expired);
+    let tally = testbed.judge().await?;
+    testbed.expect(I3, "no command expires", tally.expired == 0, tally.expired);
     Ok(())
 }
 
-fn replica(stage: &mut Stage, nth: usize) -> &mut Replica {
-    match stage.platform().replicas().nth(nth) {
+fn replica(testbed: &mut Testbed, nth: usize) -> &mut Replica {
+    match testbed.platform().replicas().nth(nth) {
         Some(replica) => replica,
         None => panic!("there is no replica {nth}"),
     }
 }
 
-async fn kill_anything(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.start(of_each(2)).await?;
-    stage.load(20).await?;
-    stage.flows(20).await?;
-    let mut random = ChaCha8Rng::seed_from_u64(stage.seed());
-    let count = stage.platform().replicas().count();
+async fn kill_anything(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.start(of_each(2)).await?;
+    testbed.load(20).await?;
+    testbed.wait_for_effects(20).await?;
+    let mut random = ChaCha8Rng::seed_from_u64(testbed.seed());
+    let count = testbed.platform().replicas().count();
     let (begun, mut killed) = (Instant::now(), 0);
-    let killing = stage.soak().unwrap_or(KILLING);
-    let mut told = Duration::ZERO;
+    let killing = testbed.soak().unwrap_or(KILLING);
+    let mut reported = Duration::ZERO;
     while begun.elapsed() < killing {
-        let victim = replica(stage, random.random_range(0..count));
+        let victim = replica(testbed, random.random_range(0..count));
         victim.kill().await;
-        // Whoever runs it starts it again at once.
+        // A supervisor would start it again at once.
         victim.start_again();
         killed += 1;
         sleep(Duration::from_millis(random.random_range(100..1_200))).await;
-        if begun.elapsed() >= told + TELL_EVERY {
-            told = begun.elapsed();
-            tell_progress(stage, begun.elapsed(), killing, killed).await;
+        if begun.elapsed() >= reported + PROGRESS_EVERY {
+            reported = begun.elapsed();
+            print_progress(testbed, begun.elapsed(), killing, killed).await;
         }
     }
-    stage.note(format!("{killed} processes killed"));
+    testbed.note(format!("{killed} processes killed"));
     for nth in 0..count {
-        replica(stage, nth).ready().await;
+        replica(testbed, nth).ready().await;
     }
-    stage.recovers(PROCESS_BACK).await.map(drop)
+    testbed.expect_recovery(PROCESS_BACK).await.map(drop)
 }
 
-/// One line: the run may take hours.
-async fn tell_progress(stage: &mut Stage, elapsed: Duration, of: Duration, killed: u32) {
-    let sent = stage.sent();
-    // Postgres and the emulator are not killed, but asked while everything else is.
-    let open = match stage.ledger().open().await {
-        Ok(open) => format!("{} without an effect so far", open.len()),
-        Err(error) => format!("the ledger cannot be read now: {error}"),
+/// Prints a line of progress, since the run may take hours.
+async fn print_progress(testbed: &mut Testbed, elapsed: Duration, of: Duration, killed: u32) {
+    let sent = testbed.sent();
+    // Postgres and the emulator are not killed in this scenario.
+    let open = match testbed.ledger().open().await {
+        Ok(open) => format!("{} actions without an effect so far", open.len()),
+        Err(error) => format!("the ledger cannot be read: {error}"),
     };
     note(&format!(
-        "{:>4} of {} min: {killed} processes killed, {sent} deeds, {open}",
+        "{:>4} of {} min: {killed} processes killed, {sent} actions, {open}",
         elapsed.as_secs() / 60,
         of.as_secs() / 60
     ));

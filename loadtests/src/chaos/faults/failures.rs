@@ -1,12 +1,12 @@
-//! Discord fails before and after the effect of a call, while members are answered; and two workers have one event at once.
+//! Discord's answers fail before or after the effect of a call, and two workers handle the same event at once.
 
 use serde_json::{Value, json};
 
-use super::effects::{followups, is_written_down, stranger};
+use super::effects::{followups, is_recorded, member_not_onboarded};
 use super::workers::statuses;
 use crate::chaos::Invariant::{I1, I2, I3};
-use crate::chaos::door::Door;
-use crate::chaos::{Guard, Scenario, Shape, Stage};
+use crate::chaos::broker_client::BrokerClient;
+use crate::chaos::{Deployment, Guard, Scenario, Testbed};
 
 const FOLLOW_UP: &str = "/webhooks/{application}/{token}";
 
@@ -14,31 +14,37 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         fault: 39,
         name: "first-responses-fail",
-        what: "one first response in four fails: 5xx before and after the effect, resets before and after it",
+        what: "one first response in four fails: 5xx and resets, before and after the effect",
         proves: &[I1, I2, I3],
+        expected: "no command expires, no outcome is unknown",
         guard: Guard::FailPoint("discord.guard.response=skip;proxy.guard.response=skip"),
-        run: |stage| Box::pin(first_responses(stage)),
+        without_guard: "",
+        run: |testbed| Box::pin(first_responses(testbed)),
     },
     Scenario {
         fault: 39,
         name: "follow-ups-fail",
-        what: "half of the follow-ups are answered 502, or reset, after they took effect",
+        what: "half of the follow-ups get a 502 or a reset after their effect",
         proves: &[I2],
+        expected: "none is sent twice; the outcome is recorded as unknown",
         guard: Guard::FailPoint("proxy.guard.repeat=skip"),
-        run: |stage| Box::pin(follow_ups(stage)),
+        without_guard: "",
+        run: |testbed| Box::pin(follow_ups(testbed)),
     },
     Scenario {
         fault: 25,
         name: "two-copies-of-a-follow-up",
-        what: "every command comes twice, to two workers at once, and its follow-up takes a second",
+        what: "every command twice, at two workers at the same time, with a follow-up that takes 1 s",
         proves: &[I2],
+        expected: "one follow-up for each command",
         guard: Guard::FailPoint("worker.guard.under_way=skip"),
-        run: |stage| Box::pin(two_copies(stage)),
+        without_guard: "two follow-ups",
+        run: |testbed| Box::pin(two_copies(testbed)),
     },
 ];
 
-async fn first_responses(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.start(Shape::default().proxies(2).workers(2)).await?;
+async fn first_responses(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.start(Deployment::default().proxies(2).workers(2)).await?;
     for fault in [
         json!({"kind": "rest_status", "status": 502}),
         json!({"kind": "rest_status", "status": 502, "after_effect": true}),
@@ -48,61 +54,61 @@ async fn first_responses(stage: &mut Stage) -> anyhow::Result<()> {
         let mut fault = fault;
         fault["route"] = json!("/interactions/*");
         fault["probability"] = json!(0.07);
-        stage.discord().post("/control/faults", fault).await?;
+        testbed.discord().post("/control/faults", fault).await?;
     }
-    stage.load(25).await?;
-    stage.flows(250).await?;
-    stage.quiet().await?;
-    stage
+    testbed.load(25).await?;
+    testbed.wait_for_effects(250).await?;
+    testbed.stop_load().await?;
+    testbed
         .discord()
         .call::<Value>(reqwest::Method::DELETE, "/control/faults", None)
         .await?;
-    stage.settle().await?;
-    let failed = statuses(stage, "/callback", "502").await?;
-    stage.expect(I3, "first responses did fail", failed >= 10, failed);
-    let tally = stage.judge().await?;
-    stage.expect(I3, "no command expires", tally.expired == 0, tally.expired);
-    stage.expect(I2, "no outcome is unknown", tally.unknown == 0, tally.unknown);
+    testbed.settle().await?;
+    let failed = statuses(testbed, "/callback", "502").await?;
+    testbed.expect(I3, "first responses failed", failed >= 10, failed);
+    let tally = testbed.judge().await?;
+    testbed.expect(I3, "no command expires", tally.expired == 0, tally.expired);
+    testbed.expect(I2, "no outcome is unknown", tally.unknown == 0, tally.unknown);
     Ok(())
 }
 
 /// Commands in a server that is not onboarded: each is refused by a private follow-up to a public defer.
-async fn refused_commands(stage: &mut Stage, count: usize) -> anyhow::Result<Vec<String>> {
-    let (guild, channel, user) = stranger(stage).await?;
-    let discord = stage.discord();
+async fn refused_commands(testbed: &mut Testbed, count: usize) -> anyhow::Result<Vec<String>> {
+    let (guild, channel, user) = member_not_onboarded(testbed).await?;
+    let discord = testbed.discord();
     let mut ids = Vec::new();
     for _ in 0..count {
-        let place = (guild, channel);
-        ids.push(discord.forced_command(place, user, "stats", json!([])).await?);
+        let target = (guild, channel);
+        ids.push(discord.forced_command(target, user, "stats", json!([])).await?);
     }
     Ok(ids)
 }
 
-/// What became of each command: its follow-ups at Discord, and whether its outcome is recorded as unknown.
-async fn ends(stage: &mut Stage, ids: &[String]) -> anyhow::Result<Vec<(usize, bool)>> {
+/// The number of follow-ups at Discord and whether the outcome is recorded as unknown, for each command.
+async fn ends(testbed: &mut Testbed, ids: &[String]) -> anyhow::Result<Vec<(usize, bool)>> {
     let mut ends = Vec::new();
     for id in ids {
         let mut end = (0, false);
-        let over = async |stage: &mut Stage| {
+        let over = async |testbed: &mut Testbed| {
             let path = format!("/control/interactions/{id}");
-            let seen = stage.discord().get::<Value>(&path).await?;
+            let seen = testbed.discord().get::<Value>(&path).await?;
             end = (
                 followups(&seen),
-                is_written_down(stage, &format!("{id}#answer#unknown")).await?,
+                is_recorded(testbed, &format!("{id}#answer#unknown")).await?,
             );
             Ok(end.0 > 0 || end.1 || seen["state"] == "expired")
         };
-        stage
-            .until("a follow-up, or the record that it is unknown", over)
+        testbed
+            .wait_until("a follow-up, or a recorded unknown outcome", over)
             .await?;
         ends.push(end);
     }
     Ok(ends)
 }
 
-async fn follow_ups(stage: &mut Stage) -> anyhow::Result<()> {
+async fn follow_ups(testbed: &mut Testbed) -> anyhow::Result<()> {
     const COMMANDS: usize = 200;
-    stage.start(Shape::default().workers(2)).await?;
+    testbed.start(Deployment::default().workers(2)).await?;
     for fault in [
         json!({"kind": "rest_status", "status": 502, "after_effect": true}),
         json!({"kind": "rest_reset", "after_effect": true}),
@@ -115,53 +121,58 @@ async fn follow_ups(stage: &mut Stage) -> anyhow::Result<()> {
         ] {
             fault[key] = value;
         }
-        stage.discord().post("/control/faults", fault).await?;
+        testbed.discord().post("/control/faults", fault).await?;
     }
     let mut ids = Vec::new();
-    // A few at a time: all at once would also take every connection to Postgres.
+    // A few at a time: all at once would also use every connection to Postgres.
     for _ in 0..COMMANDS / 20 {
-        let some = refused_commands(stage, 20).await?;
-        ends(stage, &some).await?;
+        let some = refused_commands(testbed, 20).await?;
+        ends(testbed, &some).await?;
         ids.extend(some);
     }
-    stage.settle().await?;
-    let ends = ends(stage, &ids).await?;
+    testbed.settle().await?;
+    let ends = ends(testbed, &ids).await?;
     let doubled = ends.iter().filter(|(sent, _)| *sent > 1).count();
-    stage.expect(I2, "no follow-up stands there twice", doubled == 0, doubled);
+    testbed.expect(I2, "no follow-up was sent twice", doubled == 0, doubled);
     let unknown = ends.iter().filter(|(_, unknown)| *unknown).count();
-    stage.expect(
+    testbed.expect(
         I2,
-        "what was answered by a failure is recorded as unknown",
+        "calls that failed after their effect are recorded as unknown",
         (COMMANDS / 4..COMMANDS).contains(&unknown),
         format!("{unknown} of {COMMANDS}"),
     );
     Ok(())
 }
 
-async fn two_copies(stage: &mut Stage) -> anyhow::Result<()> {
+async fn two_copies(testbed: &mut Testbed) -> anyhow::Result<()> {
     const COMMANDS: usize = 200;
-    stage.start(Shape::default().workers(2)).await?;
-    let door = Door::new(&stage.platform().vhost().url());
-    let doubling = door.double().await?;
+    testbed.start(Deployment::default().workers(2)).await?;
+    let broker = BrokerClient::new(&testbed.platform().vhost().url());
+    let duplicator = broker.duplicate_events().await?;
     let slow = json!({"kind": "rest_latency", "ms": 1_000, "method": "POST", "route": FOLLOW_UP});
-    stage.discord().post("/control/faults", slow).await?;
+    testbed.discord().post("/control/faults", slow).await?;
     let mut ids = Vec::new();
-    // A few at a time: each holds a place of a worker for as long as Discord takes.
+    // A few at a time: each occupies a worker until Discord responds.
     for _ in 0..COMMANDS / 10 {
-        let some = refused_commands(stage, 10).await?;
-        ends(stage, &some).await?;
+        let some = refused_commands(testbed, 10).await?;
+        ends(testbed, &some).await?;
         ids.extend(some);
     }
-    stage.settle().await?;
-    let ends = ends(stage, &ids).await?;
-    doubling.end().await;
+    testbed.settle().await?;
+    let ends = ends(testbed, &ids).await?;
+    duplicator.end().await;
     let doubled = ends.iter().filter(|(sent, _)| *sent > 1).count();
-    stage.expect(I2, "no follow-up stands there twice", doubled == 0, doubled);
+    testbed.expect(I2, "no follow-up was sent twice", doubled == 0, doubled);
     let unknown = ends.iter().filter(|(_, unknown)| *unknown).count();
-    stage.expect(I2, "nothing that was sent is called unknown", unknown == 0, unknown);
-    let waited = stage
+    testbed.expect(I2, "no sent follow-up is recorded as unknown", unknown == 0, unknown);
+    let waited = testbed
         .worker_metric("arrakis_worker_messages_total", &[("verdict", "retry")])
         .await?;
-    stage.expect(I2, "copies did meet", waited >= 10.0 || !stage.guarded(), waited);
+    testbed.expect(
+        I2,
+        "copies were handled at the same time",
+        waited >= 10.0 || !testbed.guarded(),
+        waited,
+    );
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What Discord's gateway does to an ingestor: asks to reconnect, ends sessions, closes, goes silent.
+//! Discord's gateway requests a reconnect, ends sessions, closes connections, or stops responding.
 
 use std::time::Duration;
 
@@ -6,260 +6,278 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::chaos::Invariant::{I1, I2, I3, I4, I5, I6};
-use crate::chaos::{Guard, PROCESS_BACK, Scenario, Shape, Stage};
+use crate::chaos::{Deployment, Guard, PROCESS_BACK, Scenario, Testbed};
 
-/// Identifies of one bucket are this far apart.
+/// Minimum interval between identifies of one bucket.
 pub(super) const IDENTIFY: Duration = Duration::from_secs(5);
-/// A session whose RESUME fails each time is given up within this time: five failures, each met with silence for ten seconds.
+/// A session whose RESUME fails each time is abandoned within this time: five failures with a timeout of ten seconds each.
 const RESUME_GIVEN_UP: Duration = Duration::from_secs(90);
-/// Milliseconds between heartbeats where one is to be missed.
-const BEAT_MS: u64 = 1_500;
-/// Exit code of a configuration that only a person can mend.
+/// Heartbeat interval in milliseconds where a heartbeat is to be missed.
+const HEARTBEAT_MS: u64 = 1_500;
+/// Exit code for a wrong configuration.
 const EX_CONFIG: i32 = 78;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         fault: 30,
         name: "op-7",
-        what: "Discord asks to reconnect",
+        what: "op 7: the gateway requests a reconnect",
         proves: &[I1, I2, I3, I4, I5],
+        expected: "the session is resumed once, within 5 s",
         guard: Guard::FailPoint("ingestor.guard.resume=skip"),
-        run: |stage| Box::pin(asked_to_reconnect(stage)),
+        without_guard: "an identify used",
+        run: |testbed| Box::pin(reconnect_requested(testbed)),
     },
     Scenario {
         fault: 31,
         name: "op-9-resumable",
-        what: "invalid session, resumable",
+        what: "op 9 with `d: true`: invalid session, resumable",
         proves: &[I1, I2, I3, I4, I5],
+        expected: "the session is resumed once, within 5 s",
         guard: Guard::FailPoint("ingestor.guard.resume=skip"),
-        run: |stage| Box::pin(invalid_but_resumable(stage)),
+        without_guard: "",
+        run: |testbed| Box::pin(invalid_but_resumable(testbed)),
     },
     Scenario {
         fault: 31,
         name: "op-9-gone",
-        what: "invalid session, gone, while members join",
+        what: "op 9 with `d: false` while members join",
         proves: &[I1, I2, I5, I6],
+        expected: "one new session within 10 s, one gap counted",
         guard: Guard::FailPoint("ingestor.guard.gap=skip"),
-        run: |stage| Box::pin(session_gone(stage)),
+        without_guard: "",
+        run: |testbed| Box::pin(session_gone(testbed)),
     },
     Scenario {
         fault: 31,
         name: "resume-reset-each-time",
-        what: "the connection is reset at each RESUME, while members join",
+        what: "the connection is reset at each RESUME while members join",
         proves: &[I1, I2, I5, I6],
+        expected: "a new session after five failures, then recovery within 10 s",
         guard: Guard::FailPoint("ingestor.guard.resume_limit=skip"),
-        run: |stage| Box::pin(resume_fails(stage, "reset")),
+        without_guard: "459 of 928 events lost",
+        run: |testbed| Box::pin(resume_fails(testbed, "reset")),
     },
     Scenario {
         fault: 31,
         name: "resume-met-with-silence",
-        what: "nothing follows the HELLO of each RESUME, while members join",
+        what: "no frame follows the HELLO of each RESUME while members join",
         proves: &[I1, I2, I5, I6],
+        expected: "a new session after five failures, then recovery within 10 s",
         guard: Guard::FailPoint("ingestor.guard.resume_limit=skip"),
-        run: |stage| Box::pin(resume_fails(stage, "silence")),
+        without_guard: "",
+        run: |testbed| Box::pin(resume_fails(testbed, "silence")),
     },
     Scenario {
         fault: 32,
         name: "fatal-closes",
         what: "close codes 4004 and 4014",
         proves: &[I4, I5],
+        expected: "exit code 78 and a log message that names the setting",
         guard: Guard::FailPoint("ingestor.guard.fatal=skip"),
-        run: |stage| Box::pin(fatal_closes(stage)),
+        without_guard: "the ingestor does not exit",
+        run: |testbed| Box::pin(fatal_closes(testbed)),
     },
     Scenario {
         fault: 33,
         name: "session-closes",
         what: "close codes 4007 and 4009",
         proves: &[I1, I2, I5, I6],
+        expected: "a new session within 10 s each, two gaps counted",
         guard: Guard::FailPoint("ingestor.guard.gap=skip"),
-        run: |stage| Box::pin(session_closes(stage)),
+        without_guard: "",
+        run: |testbed| Box::pin(session_closes(testbed)),
     },
     Scenario {
         fault: 34,
         name: "no-heartbeat-ack",
-        what: "the gateway keeps the socket and answers no heartbeat",
+        what: "the gateway keeps the socket and acknowledges no heartbeat",
         proves: &[I1, I2, I4, I5],
+        expected: "resumed within two heartbeats and 5 s",
         guard: Guard::FailPoint("ingestor.guard.resume=skip"),
-        run: |stage| Box::pin(no_heartbeat_ack(stage)),
+        without_guard: "",
+        run: |testbed| Box::pin(no_heartbeat_ack(testbed)),
     },
 ];
 
-/// Throws a fault of the emulator's.
-pub(super) async fn strike(stage: &mut Stage, fault: Value) -> anyhow::Result<()> {
-    stage.discord().post("/control/faults", fault).await.map(drop)
+/// Injects a fault into the emulator.
+pub(super) async fn inject(testbed: &mut Testbed, fault: Value) -> anyhow::Result<()> {
+    testbed.discord().post("/control/faults", fault).await.map(drop)
 }
 
-/// Sessions that the gateway began.
-pub(super) async fn identifies(stage: &mut Stage) -> anyhow::Result<u64> {
-    Ok(stage.stats().await?["identifies"].as_u64().unwrap_or(0))
+/// Number of sessions that the gateway started.
+pub(super) async fn identifies(testbed: &mut Testbed) -> anyhow::Result<u64> {
+    Ok(testbed.stats().await?["identifies"].as_u64().unwrap_or(0))
 }
 
-async fn resumes(stage: &mut Stage) -> anyhow::Result<u64> {
-    Ok(stage.stats().await?["resumes"].as_u64().unwrap_or(0))
+async fn resumes(testbed: &mut Testbed) -> anyhow::Result<u64> {
+    Ok(testbed.stats().await?["resumes"].as_u64().unwrap_or(0))
 }
 
-/// Somebody joins and is noted: it works.
-pub(super) async fn works(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.one_join().await?;
-    let open = stage.settle().await?;
-    anyhow::ensure!(open.is_empty(), "nothing flows");
+/// Checks that a join has its effect.
+pub(super) async fn expect_join_effect(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.one_join().await?;
+    let open = testbed.settle().await?;
+    anyhow::ensure!(open.is_empty(), "a join has no effect");
     Ok(())
 }
 
-/// No identify more than before: each one lost is one of a thousand a day.
-pub(super) async fn none_spent(stage: &mut Stage, before: u64) -> anyhow::Result<()> {
-    let now = identifies(stage).await?;
-    stage.expect(
+/// Checks that no session was started. Discord allows a bot a thousand of them per day.
+pub(super) async fn expect_no_identify(testbed: &mut Testbed, before: u64) -> anyhow::Result<()> {
+    let now = identifies(testbed).await?;
+    testbed.expect(
         I4,
-        "no identify is spent",
+        "no identify is used",
         now == before,
         format!("{}", now.saturating_sub(before)),
     );
     Ok(())
 }
 
-/// Settles, and notes whether somebody waited in vain.
-pub(super) async fn nobody_waits_in_vain(stage: &mut Stage) -> anyhow::Result<()> {
-    let tally = stage.judge().await?;
-    stage.expect(I3, "no command expires", tally.expired == 0, tally.expired);
+/// Waits for outstanding effects and checks that no command expired.
+pub(super) async fn expect_no_expired_command(testbed: &mut Testbed) -> anyhow::Result<()> {
+    let tally = testbed.judge().await?;
+    testbed.expect(I3, "no command expires", tally.expired == 0, tally.expired);
     Ok(())
 }
 
-async fn asked_to_reconnect(stage: &mut Stage) -> anyhow::Result<()> {
-    struck_and_resumed(stage, json!({"kind": "gateway_reconnect"})).await
+async fn reconnect_requested(testbed: &mut Testbed) -> anyhow::Result<()> {
+    expect_resume_after(testbed, json!({"kind": "gateway_reconnect"})).await
 }
 
-async fn invalid_but_resumable(stage: &mut Stage) -> anyhow::Result<()> {
-    struck_and_resumed(stage, json!({"kind": "gateway_invalid_session", "resumable": true})).await
+async fn invalid_but_resumable(testbed: &mut Testbed) -> anyhow::Result<()> {
+    expect_resume_after(testbed, json!({"kind": "gateway_invalid_session", "resumable": true})).await
 }
 
-async fn struck_and_resumed(stage: &mut Stage, fault: Value) -> anyhow::Result<()> {
-    stage.start(Shape::default()).await?;
-    stage.load(20).await?;
-    stage.flows(20).await?;
-    let (before, resumed) = (identifies(stage).await?, resumes(stage).await?);
-    strike(stage, fault).await?;
-    stage.recovers(PROCESS_BACK).await?;
-    none_spent(stage, before).await?;
-    let now = resumes(stage).await?;
-    stage.expect(I5, "the session is resumed once", now == resumed + 1, now - resumed);
-    nobody_waits_in_vain(stage).await
+async fn expect_resume_after(testbed: &mut Testbed, fault: Value) -> anyhow::Result<()> {
+    testbed.start(Deployment::default()).await?;
+    testbed.load(20).await?;
+    testbed.wait_for_effects(20).await?;
+    let (before, resumed) = (identifies(testbed).await?, resumes(testbed).await?);
+    inject(testbed, fault).await?;
+    testbed.expect_recovery(PROCESS_BACK).await?;
+    expect_no_identify(testbed, before).await?;
+    let now = resumes(testbed).await?;
+    testbed.expect(I5, "the session is resumed once", now == resumed + 1, now - resumed);
+    expect_no_expired_command(testbed).await
 }
 
-/// What happens between two sessions nobody is told of: members who joined meanwhile are found by the reconcile that the
-/// new session's servers ask for.
-async fn session_gone(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.start(Shape::default()).await?;
-    stage.load(10).await?;
-    stage.flows(15).await?;
-    let before = identifies(stage).await?;
-    strike(stage, json!({"kind": "gateway_invalid_session", "resumable": false})).await?;
-    stage.burst(12).await?;
-    stage.recovers(PROCESS_BACK + IDENTIFY).await?;
-    let began = identifies(stage).await? - before;
-    stage.expect(I5, "one new session", began == 1, began);
-    gaps_are(stage, "invalid_session", 1).await
+/// Events between two sessions are not received: the reconcile after the new session's `GUILD_CREATE` finds members who
+/// joined meanwhile.
+async fn session_gone(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.start(Deployment::default()).await?;
+    testbed.load(10).await?;
+    testbed.wait_for_effects(15).await?;
+    let before = identifies(testbed).await?;
+    inject(testbed, json!({"kind": "gateway_invalid_session", "resumable": false})).await?;
+    testbed.burst(12).await?;
+    testbed.expect_recovery(PROCESS_BACK + IDENTIFY).await?;
+    let began = identifies(testbed).await? - before;
+    testbed.expect(I5, "one new session", began == 1, began);
+    expect_gaps(testbed, "invalid_session", 1).await
 }
 
-/// A RESUME that never succeeds ends in a new session, also when the process is started again meanwhile.
-async fn resume_fails(stage: &mut Stage, mode: &str) -> anyhow::Result<()> {
-    stage.start(Shape::default()).await?;
-    stage.load(10).await?;
-    stage.flows(15).await?;
-    let before = identifies(stage).await?;
-    strike(stage, json!({"kind": "gateway_resume_answer", "mode": mode})).await?;
-    strike(stage, json!({"kind": "gateway_drop"})).await?;
-    stage.burst(12).await?;
-    let ingestor = &mut stage.platform().ingestors[0];
+/// A RESUME that never succeeds ends in a new session, also when the process is restarted meanwhile.
+async fn resume_fails(testbed: &mut Testbed, mode: &str) -> anyhow::Result<()> {
+    testbed.start(Deployment::default()).await?;
+    testbed.load(10).await?;
+    testbed.wait_for_effects(15).await?;
+    let before = identifies(testbed).await?;
+    inject(testbed, json!({"kind": "gateway_resume_answer", "mode": mode})).await?;
+    inject(testbed, json!({"kind": "gateway_drop"})).await?;
+    testbed.burst(12).await?;
+    let ingestor = &mut testbed.platform().ingestors[0];
     ingestor.kill().await;
     ingestor.start_again();
-    let began = stage
-        .sees(I5, "a new session begins", RESUME_GIVEN_UP, async |stage| {
-            Ok(identifies(stage).await? > before)
+    let began = testbed
+        .expect_within(I5, "a new session begins", RESUME_GIVEN_UP, async |testbed| {
+            Ok(identifies(testbed).await? > before)
         })
         .await?;
     if !began {
         return Ok(());
     }
-    stage.recovers(PROCESS_BACK + IDENTIFY).await?;
-    let sessions = identifies(stage).await? - before;
-    stage.expect(I5, "one new session", sessions == 1, sessions);
-    gaps_are(stage, "resume_failed", 1).await
+    testbed.expect_recovery(PROCESS_BACK + IDENTIFY).await?;
+    let sessions = identifies(testbed).await? - before;
+    testbed.expect(I5, "one new session", sessions == 1, sessions);
+    expect_gaps(testbed, "resume_failed", 1).await
 }
 
-async fn gaps_are(stage: &mut Stage, reason: &str, wanted: u32) -> anyhow::Result<()> {
-    let gaps = stage
+async fn expect_gaps(testbed: &mut Testbed, reason: &str, wanted: u32) -> anyhow::Result<()> {
+    let gaps = testbed
         .ingestor_metric("arrakis_ingestor_gaps_total", &[("reason", reason)])
         .await?;
     let right = (gaps - f64::from(wanted)).abs() < f64::EPSILON;
-    stage.expect(I6, format!("{wanted} gaps are counted"), right, gaps);
+    testbed.expect(I6, format!("{wanted} gaps are counted"), right, gaps);
     Ok(())
 }
 
-async fn fatal_closes(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.start(Shape::default()).await?;
-    for (code, word) in [(4004, "DISCORD_TOKEN"), (4014, "Server Members Intent")] {
-        works(stage).await?;
-        let before = identifies(stage).await?;
-        strike(stage, json!({"kind": "gateway_close", "code": code})).await?;
-        let status = stage.platform().ingestors[0].ended(Duration::from_secs(10)).await;
-        stage.expect(
+async fn fatal_closes(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.start(Deployment::default()).await?;
+    for (code, setting) in [(4004, "DISCORD_TOKEN"), (4014, "Server Members Intent")] {
+        expect_join_effect(testbed).await?;
+        let before = identifies(testbed).await?;
+        inject(testbed, json!({"kind": "gateway_close", "code": code})).await?;
+        let status = testbed.platform().ingestors[0]
+            .wait_for_exit(Duration::from_secs(10))
+            .await;
+        testbed.expect(
             I5,
             format!("{code}: exit code {EX_CONFIG}"),
             status.code() == Some(EX_CONFIG),
             status,
         );
         let code = code.to_string();
-        stage
-            .until("a word in the log of what to fix", async |stage| {
-                let log = stage.platform().ingestors[0].log();
-                Ok(log.iter().any(|line| line.contains(word) && line.contains(&code)))
+        testbed
+            .wait_until("a log message that names what to fix", async |testbed| {
+                let log = testbed.platform().ingestors[0].log();
+                Ok(log.iter().any(|line| line.contains(setting) && line.contains(&code)))
             })
             .await?;
-        none_spent(stage, before).await?;
-        // Somebody has put it right.
-        let ingestor = &mut stage.platform().ingestors[0];
+        expect_no_identify(testbed, before).await?;
+        // The configuration is corrected.
+        let ingestor = &mut testbed.platform().ingestors[0];
         ingestor.start_again();
         ingestor.ready().await;
     }
-    stage.recovers(PROCESS_BACK).await.map(drop)
+    testbed.expect_recovery(PROCESS_BACK).await.map(drop)
 }
 
-async fn session_closes(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.start(Shape::default()).await?;
-    stage.load(10).await?;
-    stage.flows(15).await?;
-    let before = identifies(stage).await?;
+async fn session_closes(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.start(Deployment::default()).await?;
+    testbed.load(10).await?;
+    testbed.wait_for_effects(15).await?;
+    let before = identifies(testbed).await?;
     for (nth, code) in [(1, 4007), (2, 4009)] {
-        strike(stage, json!({"kind": "gateway_close", "code": code})).await?;
-        // Effects of what was on its way still come; the way back is over when there is a session.
-        let identified = async |stage: &mut Stage| Ok(identifies(stage).await? >= before + nth);
-        stage.until("the ingestor to identify", identified).await?;
-        stage.recovers(PROCESS_BACK + IDENTIFY).await?;
-        let began = identifies(stage).await? - before;
-        stage.expect(I5, format!("{code}: a new session"), began == nth, began);
+        inject(testbed, json!({"kind": "gateway_close", "code": code})).await?;
+        // Events in flight still have their effect, so the new session is awaited first.
+        let identified = async |testbed: &mut Testbed| Ok(identifies(testbed).await? >= before + nth);
+        testbed.wait_until("the ingestor to identify", identified).await?;
+        testbed.expect_recovery(PROCESS_BACK + IDENTIFY).await?;
+        let began = identifies(testbed).await? - before;
+        testbed.expect(I5, format!("{code}: a new session"), began == nth, began);
     }
-    gaps_are(stage, "close_code", 2).await
+    expect_gaps(testbed, "close_code", 2).await
 }
 
-async fn no_heartbeat_ack(stage: &mut Stage) -> anyhow::Result<()> {
-    let shape = Shape::default()
+async fn no_heartbeat_ack(testbed: &mut Testbed) -> anyhow::Result<()> {
+    let deployment = Deployment::default()
         .emulator("--heartbeat-ms")
-        .emulator(BEAT_MS.to_string());
-    stage.start(shape).await?;
-    stage.load(20).await?;
-    stage.flows(20).await?;
-    let (before, resumed) = (identifies(stage).await?, resumes(stage).await?);
+        .emulator(HEARTBEAT_MS.to_string());
+    testbed.start(deployment).await?;
+    testbed.load(20).await?;
+    testbed.wait_for_effects(20).await?;
+    let (before, resumed) = (identifies(testbed).await?, resumes(testbed).await?);
     let begun = Instant::now();
-    // Without a word in either direction: twilight takes any event for a sign of life.
-    strike(stage, json!({"kind": "gateway_half_open"})).await?;
-    stage
-        .until("the connection to be made anew", async |stage| {
-            Ok(resumes(stage).await? > resumed || identifies(stage).await? > before)
+    // In both directions: twilight counts any received event as a sign that the connection works.
+    inject(testbed, json!({"kind": "gateway_half_open"})).await?;
+    testbed
+        .wait_until("the ingestor to reconnect", async |testbed| {
+            Ok(resumes(testbed).await? > resumed || identifies(testbed).await? > before)
         })
         .await?;
-    // A beat that stays unanswered, the next one, at which it is noticed, and the way back.
-    stage.recovered(begun.elapsed(), Duration::from_millis(2 * BEAT_MS) + PROCESS_BACK);
-    stage.flows(20).await?;
-    none_spent(stage, before).await
+    // The unanswered heartbeat, the next one, at which it is noticed, and the recovery.
+    testbed.record_recovery(begun.elapsed(), Duration::from_millis(2 * HEARTBEAT_MS) + PROCESS_BACK);
+    testbed.wait_for_effects(20).await?;
+    expect_no_identify(testbed, before).await
 }

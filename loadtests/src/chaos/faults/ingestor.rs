@@ -1,4 +1,4 @@
-//! Ingestors die, loop, vanish, and stand in for each other.
+//! Ingestors are killed, restart repeatedly, lose their host, and take over from each other.
 
 use std::time::Duration;
 
@@ -6,133 +6,143 @@ use arrakis_contracts::names;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::gateway::{IDENTIFY, identifies, none_spent, strike, works};
+use super::gateway::{IDENTIFY, expect_join_effect, expect_no_identify, identifies, inject};
 use crate::chaos::Invariant::{I1, I2, I4, I5, I6};
 use crate::chaos::published::{PublishedJoins, delete_queue};
-use crate::chaos::{Guard, PROCESS_BACK, Scenario, Shape, Stage};
+use crate::chaos::{Deployment, Guard, PROCESS_BACK, Scenario, Testbed};
 
-/// Seconds between heartbeats with the broker where a host vanishes.
+/// Heartbeat of the broker connection in seconds, where a host disappears.
 const HEARTBEAT: u64 = 2;
-/// Identifies that are left to a bot whose ingestor loops, of a thousand: the last ten are not touched.
-const LEFT: u64 = 12;
+/// Remaining identifies of a bot whose ingestor restarts repeatedly, of a thousand per day. The last ten are reserved.
+const IDENTIFIES_LEFT: u64 = 12;
 const RESERVE: u64 = 10;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         fault: 29,
         name: "ingestor-dies",
-        what: "SIGKILL between received, published, confirmed and kept, one after the other",
+        what: "SIGKILL after receive, publish, confirm and checkpoint, one after the other",
         proves: &[I1, I2, I4, I5],
+        expected: "the session is resumed within 5 s",
         guard: Guard::FailPoint("ingestor.guard.resume=skip"),
-        run: |stage| Box::pin(dies_at_every_seam(stage)),
+        without_guard: "",
+        run: |testbed| Box::pin(killed_at_every_seam(testbed)),
     },
     Scenario {
         fault: 35,
         name: "ingestor-crash-loop",
-        what: "killed at each identify, again and again",
+        what: "SIGKILL after each identify, with 12 identifies left",
         proves: &[I4, I5, I6],
+        expected: "the last 10 identifies are reserved; health reports why",
         guard: Guard::FailPoint("ingestor.guard.budget=skip"),
-        run: |stage| Box::pin(crash_loop(stage)),
+        without_guard: "",
+        run: |testbed| Box::pin(crash_loop(testbed)),
     },
     Scenario {
         fault: 37,
         name: "ingestor-takeover",
-        what: "two ingestors, one shard; SIGKILL of who holds it",
+        what: "two ingestors, one shard; SIGKILL of the lease holder",
         proves: &[I1, I2, I4, I5],
-        guard: Guard::Harness("there is no second ingestor"),
-        run: |stage| Box::pin(takeover(stage)),
+        expected: "the standby takes over within 5 s",
+        guard: Guard::Harness("no second ingestor"),
+        without_guard: "no recovery",
+        run: |testbed| Box::pin(takeover(testbed)),
     },
     Scenario {
         fault: 37,
         name: "ingestor-vanishes",
-        what: "who holds the shard stops in mid-air, and comes back later",
+        what: "SIGSTOP of the lease holder, later SIGCONT",
         proves: &[I1, I2, I4, I5],
-        guard: Guard::Harness("there is no second ingestor"),
-        run: |stage| Box::pin(vanishes(stage)),
+        expected: "the standby takes over within two heartbeats and 5 s",
+        guard: Guard::Harness("no second ingestor"),
+        without_guard: "no recovery",
+        run: |testbed| Box::pin(suspended(testbed)),
     },
     Scenario {
         fault: 37,
         name: "lease-lost-while-stopped",
-        what: "the holder is stopped for four seconds, its shard's queue is deleted, and 300 members join meanwhile",
+        what: "SIGSTOP of the lease holder for 4 s, the shard's queue deleted, 300 joins meanwhile",
         proves: &[I1, I2, I4],
+        expected: "no join has two event ids, no identify is used",
         guard: Guard::FailPoint("broker.guard.lease=skip"),
-        run: |stage| Box::pin(lease_lost_while_stopped(stage)),
+        without_guard: "325 of 337 joins with two event ids, an identify used",
+        run: |testbed| Box::pin(lease_lost_while_stopped(testbed)),
     },
 ];
 
-/// At each seam it dies with events on their way; the next one resumes before them.
-async fn dies_at_every_seam(stage: &mut Stage) -> anyhow::Result<()> {
-    // Not at once: it shall have kept a session and be at work.
+/// The process is killed at each seam with events in flight; the next one resumes the session before them.
+async fn killed_at_every_seam(testbed: &mut Testbed) -> anyhow::Result<()> {
+    // Late enough that the process has stored a session and handles events.
     let seams = [
         "ingestor.received=kill@25",
         "broker.published=kill@25",
         "broker.confirmed=kill@25",
         "ingestor.checkpointed=kill@3",
     ];
-    let armed = |stage: &Stage, seam: &str| {
+    let armed = |testbed: &Testbed, seam: &str| {
         let spec = (arrakis_fail_point::VARIABLE.to_owned(), seam.to_owned());
-        stage.armed(vec![spec]).remove(0).1
+        testbed.with_guard_points(vec![spec]).remove(0).1
     };
-    stage.start(Shape::default()).await?;
-    stage.load(20).await?;
-    stage.flows(20).await?;
-    let before = identifies(stage).await?;
-    stage.platform().ingestors[0].kill().await;
+    testbed.start(Deployment::default()).await?;
+    testbed.load(20).await?;
+    testbed.wait_for_effects(20).await?;
+    let before = identifies(testbed).await?;
+    testbed.platform().ingestors[0].kill().await;
     for seam in seams {
-        let points = armed(stage, seam);
-        let ingestor = &mut stage.platform().ingestors[0];
+        let points = armed(testbed, seam);
+        let ingestor = &mut testbed.platform().ingestors[0];
         ingestor.set(arrakis_fail_point::VARIABLE, Some(&points));
         ingestor.start_again();
-        ingestor.ended(Duration::from_secs(20)).await;
+        ingestor.wait_for_exit(Duration::from_secs(20)).await;
     }
-    let unarmed = stage.armed(Vec::new()).pop().map(|(_, points)| points);
-    let ingestor = &mut stage.platform().ingestors[0];
+    let unarmed = testbed.with_guard_points(Vec::new()).pop().map(|(_, points)| points);
+    let ingestor = &mut testbed.platform().ingestors[0];
     ingestor.set(arrakis_fail_point::VARIABLE, unarmed.as_deref());
     ingestor.start_again();
-    stage.recovers(PROCESS_BACK).await?;
-    none_spent(stage, before).await
+    testbed.expect_recovery(PROCESS_BACK).await?;
+    expect_no_identify(testbed, before).await
 }
 
-/// A session that cannot be resumed, and a process that dies each time it has a new one: what is left of the day's identifies
-/// is kept, and said.
-async fn crash_loop(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.start(Shape::default()).await?;
-    works(stage).await?;
-    stage
+/// A session cannot be resumed, and the process is killed whenever it has a new one: the last identifies of the day are reserved,
+/// and health reports it.
+async fn crash_loop(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.start(Deployment::default()).await?;
+    expect_join_effect(testbed).await?;
+    testbed
         .discord()
         .call::<Value>(
             reqwest::Method::PATCH,
             "/control/gateway",
-            Some(json!({"session_starts_remaining": LEFT})),
+            Some(json!({"session_starts_remaining": IDENTIFIES_LEFT})),
         )
         .await?;
-    strike(stage, json!({"kind": "gateway_refuse_resume"})).await?;
+    inject(testbed, json!({"kind": "gateway_refuse_resume"})).await?;
     for _ in 0..4 {
-        let before = identifies(stage).await?;
-        let ingestor = &mut stage.platform().ingestors[0];
+        let before = identifies(testbed).await?;
+        let ingestor = &mut testbed.platform().ingestors[0];
         ingestor.kill().await;
         ingestor.start_again();
-        stage
-            .until("an identify, or the word that there is none left", async |stage| {
-                Ok(identifies(stage).await? > before || is_held(stage).await)
+        testbed
+            .wait_until("an identify, or a health report that none is left", async |testbed| {
+                Ok(identifies(testbed).await? > before || reports_no_identifies_left(testbed).await)
             })
             .await?;
     }
-    let left = left(stage).await?;
-    stage.expect(
+    let left = left(testbed).await?;
+    testbed.expect(
         I4,
-        format!("the last {RESERVE} identifies are kept"),
+        format!("the last {RESERVE} identifies are reserved"),
         left >= RESERVE,
         left,
     );
-    let held = is_held(stage).await;
-    stage.expect(I6, "health says why it waits", held, "no word of it");
-    // A person has found the cause.
-    stage
+    let held = reports_no_identifies_left(testbed).await;
+    testbed.expect(I6, "health reports why no session is started", held, "nothing about it");
+    // The cause has been removed.
+    testbed
         .discord()
         .call::<Value>(reqwest::Method::DELETE, "/control/faults", None)
         .await?;
-    stage
+    testbed
         .discord()
         .call::<Value>(
             reqwest::Method::PATCH,
@@ -140,28 +150,28 @@ async fn crash_loop(stage: &mut Stage) -> anyhow::Result<()> {
             Some(json!({"session_starts_remaining": 1_000})),
         )
         .await?;
-    let ingestor = &mut stage.platform().ingestors[0];
+    let ingestor = &mut testbed.platform().ingestors[0];
     ingestor.kill().await;
     ingestor.start_again();
-    stage.recovers(PROCESS_BACK + IDENTIFY).await.map(drop)
+    testbed.expect_recovery(PROCESS_BACK + IDENTIFY).await.map(drop)
 }
 
-async fn left(stage: &mut Stage) -> anyhow::Result<u64> {
-    let gateway: Value = stage.discord().get("/control/gateway").await?;
+async fn left(testbed: &mut Testbed) -> anyhow::Result<u64> {
+    let gateway: Value = testbed.discord().get("/control/gateway").await?;
     Ok(gateway["session_start_limit"]["remaining"].as_u64().unwrap_or(0))
 }
 
-async fn is_held(stage: &mut Stage) -> bool {
-    let health = stage.platform().ingestors[0].health().await;
+async fn reports_no_identifies_left(testbed: &mut Testbed) -> bool {
+    let health = testbed.platform().ingestors[0].health().await;
     health.is_ok_and(|health| health.to_string().contains("identifies are left"))
 }
 
-/// Which ingestor holds the shard.
-async fn holder(stage: &mut Stage) -> anyhow::Result<usize> {
+/// Index of the ingestor that holds the shard's lease.
+async fn holder(testbed: &mut Testbed) -> anyhow::Result<usize> {
     let mut found = None;
-    stage
-        .until("an ingestor to hold the shard", async |stage| {
-            for (index, ingestor) in stage.platform().ingestors.iter().enumerate() {
+    testbed
+        .wait_until("an ingestor to hold the shard's lease", async |testbed| {
+            for (index, ingestor) in testbed.platform().ingestors.iter().enumerate() {
                 if ingestor
                     .metric("arrakis_ingestor_shard_active", &[])
                     .await
@@ -177,88 +187,90 @@ async fn holder(stage: &mut Stage) -> anyhow::Result<usize> {
     Ok(found.unwrap_or(0))
 }
 
-fn two_if_guarded(stage: &Stage) -> Shape {
-    Shape::default().ingestors(if stage.guarded() { 2 } else { 1 })
+fn two_ingestors_if_guarded(testbed: &Testbed) -> Deployment {
+    Deployment::default().ingestors(if testbed.guarded() { 2 } else { 1 })
 }
 
-async fn takeover(stage: &mut Stage) -> anyhow::Result<()> {
-    let shape = two_if_guarded(stage);
-    stage.start(shape).await?;
-    stage.load(20).await?;
-    stage.flows(20).await?;
-    let before = identifies(stage).await?;
-    let held = holder(stage).await?;
-    stage.platform().ingestors[held].kill().await;
-    stage.recovers(PROCESS_BACK).await?;
-    none_spent(stage, before).await?;
-    // Who was killed comes back and waits.
-    let killed = &mut stage.platform().ingestors[held];
+async fn takeover(testbed: &mut Testbed) -> anyhow::Result<()> {
+    let deployment = two_ingestors_if_guarded(testbed);
+    testbed.start(deployment).await?;
+    testbed.load(20).await?;
+    testbed.wait_for_effects(20).await?;
+    let before = identifies(testbed).await?;
+    let held = holder(testbed).await?;
+    testbed.platform().ingestors[held].kill().await;
+    testbed.expect_recovery(PROCESS_BACK).await?;
+    expect_no_identify(testbed, before).await?;
+    // The killed ingestor is started again as the standby.
+    let killed = &mut testbed.platform().ingestors[held];
     killed.start_again();
     killed.ready().await;
-    stage
-        .until("who was killed to stand by", async |stage| {
-            let health = stage.platform().ingestors[held].health().await?;
+    testbed
+        .wait_until("the killed ingestor to become the standby", async |testbed| {
+            let health = testbed.platform().ingestors[held].health().await?;
             Ok(health["role"] == "standby")
         })
         .await?;
-    stage.flows(20).await?;
-    none_spent(stage, before).await
+    testbed.wait_for_effects(20).await?;
+    expect_no_identify(testbed, before).await
 }
 
-async fn vanishes(stage: &mut Stage) -> anyhow::Result<()> {
-    let shape = two_if_guarded(stage);
-    stage.prepare(&shape).await?;
-    let amqp = format!("{}?heartbeat={HEARTBEAT}", stage.platform().vhost().url());
-    stage.start_services(shape.ingestor_env("AMQP_URL", amqp)).await?;
-    stage.load(20).await?;
-    stage.flows(20).await?;
-    let before = identifies(stage).await?;
-    let held = holder(stage).await?;
+async fn suspended(testbed: &mut Testbed) -> anyhow::Result<()> {
+    let deployment = two_ingestors_if_guarded(testbed);
+    testbed.prepare(&deployment).await?;
+    let amqp = format!("{}?heartbeat={HEARTBEAT}", testbed.platform().vhost().url());
+    testbed
+        .start_services(deployment.ingestor_env("AMQP_URL", amqp))
+        .await?;
+    testbed.load(20).await?;
+    testbed.wait_for_effects(20).await?;
+    let before = identifies(testbed).await?;
+    let held = holder(testbed).await?;
     let begun = Instant::now();
-    stage.platform().ingestors[held].hang();
-    // Two heartbeats until the broker believes it, and the way back.
-    stage
-        .recovers(Duration::from_secs(2 * HEARTBEAT) + PROCESS_BACK)
+    testbed.platform().ingestors[held].suspend();
+    // Two heartbeats until the broker closes the connection, and the recovery.
+    testbed
+        .expect_recovery(Duration::from_secs(2 * HEARTBEAT) + PROCESS_BACK)
         .await?;
     let away = begun.elapsed();
-    stage.platform().ingestors[held].go_on();
-    // It wakes up with a socket full of events that the other one has had by now.
-    stage
-        .until("who vanished to stand by", async |stage| {
-            let health = stage.platform().ingestors[held].health().await?;
+    testbed.platform().ingestors[held].resume();
+    // The resumed process has events in its socket that the other one has published already.
+    testbed
+        .wait_until("the suspended ingestor to become the standby", async |testbed| {
+            let health = testbed.platform().ingestors[held].health().await?;
             Ok(health["role"] == "standby")
         })
         .await?;
-    stage.flows(20).await?;
-    tracing::debug!(away_ms = away.as_millis(), "it was away");
-    none_spent(stage, before).await
+    testbed.wait_for_effects(20).await?;
+    tracing::debug!(away_ms = away.as_millis(), "ingestor was suspended");
+    expect_no_identify(testbed, before).await
 }
 
-/// The standby is delivered the deleted queue's lease while the holder, with events in its socket, still has its connection.
-async fn lease_lost_while_stopped(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.start(Shape::default().ingestors(2)).await?;
-    let url = stage.platform().vhost().url();
+/// The standby receives the deleted queue's lease while the suspended holder, with events in its socket, has its connection.
+async fn lease_lost_while_stopped(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.start(Deployment::default().ingestors(2)).await?;
+    let url = testbed.platform().vhost().url();
     let published = PublishedJoins::record(&url).await?;
-    stage.load(10).await?;
-    stage.flows(20).await?;
-    let before = identifies(stage).await?;
-    let held = holder(stage).await?;
-    stage.platform().ingestors[held].hang();
+    testbed.load(10).await?;
+    testbed.wait_for_effects(20).await?;
+    let before = identifies(testbed).await?;
+    let held = holder(testbed).await?;
+    testbed.platform().ingestors[held].suspend();
     delete_queue(&url, &names::shard(0)).await?;
-    // Without the lock, the standby has identified by then, and what follows is sent to both.
+    // Without the lock, the standby has identified by now, and the following events are sent to both.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    stage.flood(300).await?;
+    testbed.flood(300).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    stage.platform().ingestors[held].go_on();
-    stage.flows(20).await?;
-    stage.quiet().await?;
-    stage.settle().await?;
+    testbed.platform().ingestors[held].resume();
+    testbed.wait_for_effects(20).await?;
+    testbed.stop_load().await?;
+    testbed.settle().await?;
     let (joins, doubled) = published.end().await;
-    stage.expect(
+    testbed.expect(
         I2,
         format!("none of {joins} joins is published under two event ids"),
         joins >= 300 && doubled == 0,
         doubled,
     );
-    none_spent(stage, before).await
+    expect_no_identify(testbed, before).await
 }

@@ -1,4 +1,4 @@
-//! Background work under fire: workers die in the middle of a community's sync, and others take it over.
+//! Workers are stopped or killed during a community's tier sync, and others continue it.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;
@@ -8,162 +8,176 @@ use serde::Deserialize;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::{Instant, sleep};
 
-use super::effects::GIVE;
+use super::effects::ASSIGN_ROLE;
 use super::workers::POINTS;
 use crate::chaos::Invariant::{I1, I2, I5};
-use crate::chaos::door::Door;
-use crate::chaos::{Guard, PROCESS_BACK, Scenario, Shape, Stage};
+use crate::chaos::broker_client::BrokerClient;
+use crate::chaos::{Deployment, Guard, PROCESS_BACK, Scenario, Testbed};
 
-/// A message that is acknowledged before its job has ended is gone with its worker, and the row is silent for minutes.
+/// A message that is acknowledged before its job has ended is lost with its worker, and the job's row is not retried for minutes.
 const ACK: Guard = Guard::FailPoint("broker.guard.ack=skip");
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         fault: 19,
         name: "sync-handed-over",
-        what: "SIGTERM to a worker in the middle of a community's tier sync that takes longer than its grace",
+        what: "SIGTERM to a worker during a tier sync that takes longer than its grace period",
         proves: &[I1, I2, I5],
+        expected: "it exits within 6 s; another worker completes the sync",
         guard: ACK,
-        run: |stage| Box::pin(handed_over(stage)),
+        without_guard: "the job stays `running`, 4 of 8 roles missing",
+        run: |testbed| Box::pin(handed_over(testbed)),
     },
     Scenario {
         fault: 20,
         name: "killed-around-syncs",
-        what: "SIGKILL of one worker after the other in the middle of a community's tier sync, and around the end of its row",
+        what: "SIGKILL of one worker after the other during a tier sync, and around the end of its row",
         proves: &[I1, I2, I5],
+        expected: "each takes the job over within 5 s; every job succeeds",
         guard: ACK,
-        run: |stage| Box::pin(killed(stage)),
+        without_guard: "the job stays `running`, roles missing",
+        run: |testbed| Box::pin(killed(testbed)),
     },
 ];
 
-/// Role changes that the sync has to make. Discord lets a server have ten in ten seconds.
-const LACKING: usize = 8;
-/// A worker takes a job over and comes to the place where it dies within this time: it starts, is given the message, asks
-/// Discord for the members.
-const TAKEN_OVER: Duration = Duration::from_secs(10);
+/// Role changes that the sync has to make. Discord allows ten in ten seconds for each server.
+const MISSING: usize = 8;
+/// Time limit for a worker to take over a job and reach its fail point: start, delivery, and reading the members from Discord.
+const TAKEOVER_LIMIT: Duration = Duration::from_secs(10);
 
-const AFTER_THE_LAST: &str = "after the last role and before the row's end";
+const AFTER_LAST_ROLE: &str = "after the last role and before the row's end";
 
-/// What a worker ends by that dies where it was told to.
+/// Signal that ends a worker at its fail point.
 const SIGKILL: i32 = 9;
 
-/// How long a process may take to leave.
+/// Time limit for a process to end.
 const GRACE: Duration = Duration::from_secs(20);
-/// A job may go on for three seconds when its worker leaves, and no longer.
-const LEAVES: Duration = Duration::from_secs(6);
+/// Time limit for a worker that stops during a job: a job continues for at most three seconds.
+const EXIT_LIMIT: Duration = Duration::from_secs(6);
 
 /// A server whose members lack roles.
 #[derive(Debug)]
-struct Lacking {
+struct MissingRoles {
     guild: u64,
-    robbed: Vec<Robbed>,
+    members: Vec<MemberWithoutRoles>,
 }
 
-/// Somebody whose roles were taken by hand.
+/// A member whose roles were removed by hand.
 #[derive(Debug)]
-struct Robbed {
+struct MemberWithoutRoles {
     user: u64,
     roles: Vec<String>,
 }
 
-/// A call that took effect.
+/// A call in the emulator's ledger.
 #[derive(Debug, Deserialize)]
-struct Call {
+struct RoleCall {
     method: String,
     path: String,
     status: u16,
 }
 
-/// A server whose members lack roles, and everything that a sync needs but for a worker.
-async fn begin(stage: &mut Stage) -> anyhow::Result<Lacking> {
-    // Without an ingestor nobody but the job gives roles.
-    let shape = Shape::default().workers(0).ingestors(0);
-    stage.prepare(&shape).await?;
-    let guild = stage.plan().servers[0].guild;
-    let robbed = rob(stage, guild).await?;
-    stage.start_services(shape).await?;
-    Ok(Lacking { guild, robbed })
+/// Starts everything that a sync needs except a worker, with members that lack roles.
+async fn begin(testbed: &mut Testbed) -> anyhow::Result<MissingRoles> {
+    // Without an ingestor, only the job assigns roles.
+    let deployment = Deployment::default().workers(0).ingestors(0);
+    testbed.prepare(&deployment).await?;
+    let guild = testbed.plan().servers[0].guild;
+    let members = remove_roles(testbed, guild).await?;
+    testbed.start_services(deployment).await?;
+    Ok(MissingRoles { guild, members })
 }
 
-async fn killed(stage: &mut Stage) -> anyhow::Result<()> {
-    let lacking = begin(stage).await?;
-    // The first leads, finds who lacks what, and asks for the sync.
-    let mut deaths = 0;
+async fn killed(testbed: &mut Testbed) -> anyhow::Result<()> {
+    let missing = begin(testbed).await?;
+    // The first worker becomes the leader, finds the members without roles, and starts the sync.
+    let mut kills = 0;
     for (when, points) in [
-        ("before a role is given", format!("discord.calling[{GIVE}]=kill@3")),
-        ("after a role is given", format!("discord.called[{GIVE}]=kill@2")),
-        (AFTER_THE_LAST, format!("discord.called[{GIVE}]=kill")),
+        (
+            "before a role is assigned",
+            format!("discord.calling[{ASSIGN_ROLE}]=kill@3"),
+        ),
+        (
+            "after a role is assigned",
+            format!("discord.called[{ASSIGN_ROLE}]=kill@2"),
+        ),
+        (AFTER_LAST_ROLE, format!("discord.called[{ASSIGN_ROLE}]=kill")),
         ("after the row's end", "broker.handled[tier-sync]=kill".to_owned()),
     ] {
-        // How many calls are left by then depends on what came before.
-        let points = if when == AFTER_THE_LAST {
-            let left = lacking.roles() - given(stage).await?.len();
+        // The number of remaining calls depends on the earlier workers.
+        let points = if when == AFTER_LAST_ROLE {
+            let left = missing.roles() - assignments(testbed).await?.len();
             format!("{points}@{left}")
         } else {
             points
         };
-        let died = strike(stage, &points).await?;
-        stage.expect(
+        let died = killed_by(testbed, &points).await?;
+        testbed.expect(
             I1,
-            format!("a worker has the job {when}"),
+            format!("a worker continues the job and is killed {when}"),
             died.is_some(),
-            "none took it over",
+            "no worker took it over",
         );
         let Some(took) = died else {
             break;
         };
-        stage.recovered(took, PROCESS_BACK);
-        deaths += 1;
+        testbed.record_recovery(took, PROCESS_BACK);
+        kills += 1;
     }
-    let sound = stage.armed(Vec::new());
-    stage.platform().spawn_worker(&sound)?.ready().await;
-    ends(stage).await?;
-    lacking.is_made_good(stage, deaths).await?;
-    // Deeds are judged too, on the platform as it is now.
-    stage.platform().spawn_ingestor(&[])?.ready().await;
+    let unarmed = testbed.with_guard_points(Vec::new());
+    testbed.platform().spawn_worker(&unarmed)?.ready().await;
+    ends(testbed).await?;
+    missing.expect_restored(testbed, kills).await?;
+    // The ledger judges actions on the platform as it is now.
+    testbed.platform().spawn_ingestor(&[])?.ready().await;
     Ok(())
 }
 
-async fn handed_over(stage: &mut Stage) -> anyhow::Result<()> {
-    let lacking = begin(stage).await?;
-    // What is left is more than the leaving worker has time for.
-    let slow = stage.armed(vec![(POINTS.to_owned(), format!("discord.called[{GIVE}]=sleep(1500)"))]);
-    stage.platform().spawn_worker(&slow)?.ready().await;
-    let under_way = async |stage: &mut Stage| Ok(given(stage).await?.len() >= 2);
-    stage.until("the sync to be under way", under_way).await?;
-    let sound = stage.armed(Vec::new());
-    stage.platform().spawn_worker(&sound)?.ready().await;
+async fn handed_over(testbed: &mut Testbed) -> anyhow::Result<()> {
+    let missing = begin(testbed).await?;
+    // The remaining calls take longer than the stopping worker may continue.
+    let slow = testbed.with_guard_points(vec![(
+        POINTS.to_owned(),
+        format!("discord.called[{ASSIGN_ROLE}]=sleep(1500)"),
+    )]);
+    testbed.platform().spawn_worker(&slow)?.ready().await;
+    let under_way = async |testbed: &mut Testbed| Ok(assignments(testbed).await?.len() >= 2);
+    testbed.wait_until("the sync to be in progress", under_way).await?;
+    let unarmed = testbed.with_guard_points(Vec::new());
+    testbed.platform().spawn_worker(&unarmed)?.ready().await;
     let begun = Instant::now();
-    let status = stage.platform().workers[0].stop(GRACE).await;
-    stage.expect(I5, "it leaves in order", status.success(), status);
-    stage.recovered(begun.elapsed(), LEAVES);
-    let before = given(stage).await?.len();
-    let rest = before < lacking.roles();
-    stage.expect(
+    let status = testbed.platform().workers[0].stop(GRACE).await;
+    testbed.expect(I5, "the worker exits with status 0", status.success(), status);
+    testbed.record_recovery(begun.elapsed(), EXIT_LIMIT);
+    let before = assignments(testbed).await?.len();
+    let rest = before < missing.roles();
+    testbed.expect(
         I5,
-        "it leaves before the sync is done",
+        "the worker exits before the sync is complete",
         rest,
-        format!("{before} roles given"),
+        format!("{before} roles assigned"),
     );
-    ends(stage).await?;
-    lacking.is_made_good(stage, 1).await?;
-    // Deeds are judged too, on the platform as it is now.
-    stage.platform().spawn_ingestor(&[])?.ready().await;
+    ends(testbed).await?;
+    missing.expect_restored(testbed, 1).await?;
+    // The ledger judges actions on the platform as it is now.
+    testbed.platform().spawn_ingestor(&[])?.ready().await;
     Ok(())
 }
 
-/// Waits until every job has ended, and notes whether all of them have ended well.
-async fn ends(stage: &mut Stage) -> anyhow::Result<()> {
+/// Waits until every job has ended and checks that all of them succeeded.
+async fn ends(testbed: &mut Testbed) -> anyhow::Result<()> {
     let begun = Instant::now();
-    let mut open = unended(stage).await?;
-    while !open.is_empty() && begun.elapsed() < TAKEN_OVER {
+    let mut open = unfinished(testbed).await?;
+    while !open.is_empty() && begun.elapsed() < TAKEOVER_LIMIT {
         sleep(Duration::from_millis(40)).await;
-        open = unended(stage).await?;
+        open = unfinished(testbed).await?;
     }
-    stage.recovered(begun.elapsed(), PROCESS_BACK);
-    stage.expect(I1, "every job has ended well", open.is_empty(), format!("{open:?}"));
-    let letters = Door::new(&stage.platform().vhost().url()).dead().await?;
-    stage.expect(
+    testbed.record_recovery(begun.elapsed(), PROCESS_BACK);
+    testbed.expect(I1, "every job succeeded", open.is_empty(), format!("{open:?}"));
+    let letters = BrokerClient::new(&testbed.platform().vhost().url())
+        .dead_letters()
+        .await?;
+    testbed.expect(
         I1,
         "no job is a dead letter",
         letters.is_empty(),
@@ -172,78 +186,88 @@ async fn ends(stage: &mut Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-impl Lacking {
-    /// How many roles are lacking in all.
+impl MissingRoles {
+    /// Number of missing roles.
     fn roles(&self) -> usize {
-        self.robbed.iter().map(|robbed| robbed.roles.len()).sum()
+        self.members.iter().map(|member| member.roles.len()).sum()
     }
 
-    /// Notes whether everybody has the right roles again, and how often they were given while so many workers were lost.
-    async fn is_made_good(&self, stage: &mut Stage, workers_lost: usize) -> anyhow::Result<()> {
+    /// Checks that every member has the right roles again, and how often they were assigned while this many workers were lost.
+    async fn expect_restored(&self, testbed: &mut Testbed, workers_lost: usize) -> anyhow::Result<()> {
         let mut wrong = Vec::new();
-        for Robbed { user, roles } in &self.robbed {
-            let found = stage.discord().member(self.guild, *user).await?;
+        for MemberWithoutRoles { user, roles } in &self.members {
+            let found = testbed.discord().member(self.guild, *user).await?;
             let mut found = found.context("the member is gone")?.roles;
             found.sort_unstable();
             if found != *roles {
                 wrong.push(format!("{user} has {found:?} instead of {roles:?}"));
             }
         }
-        stage.expect(I1, "everybody has the right roles", wrong.is_empty(), wrong.join("; "));
-        let mut calls = given(stage).await?;
-        let (lacking, all) = (self.roles(), calls.len());
-        stage.note(format!(
-            "roles that were lacking: {lacking}; workers lost: {workers_lost}; calls that gave a role: {all}"
+        testbed.expect(
+            I1,
+            "every member has the right roles",
+            wrong.is_empty(),
+            wrong.join("; "),
+        );
+        let mut calls = assignments(testbed).await?;
+        let (missing, all) = (self.roles(), calls.len());
+        testbed.note(format!(
+            "missing roles: {missing}; workers lost: {workers_lost}; calls that assigned a role: {all}"
         ));
         calls.sort_unstable();
         let most = calls.chunk_by(|a, b| a == b).map(<[String]>::len).max().unwrap_or(0);
-        stage.expect(I2, "a role is given twice at most", most <= 2, format!("{most} times"));
-        stage.expect(
+        testbed.expect(
             I2,
-            "who takes the job over does not begin from the first member",
-            all <= lacking + workers_lost,
-            format!("{all} calls for {lacking} roles, {workers_lost} workers lost"),
+            "a role is assigned at most twice",
+            most <= 2,
+            format!("{most} times"),
+        );
+        testbed.expect(
+            I2,
+            "the next worker does not repeat the assignments of its predecessor",
+            all <= missing + workers_lost,
+            format!("{all} calls for {missing} roles, {workers_lost} workers lost"),
         );
         Ok(())
     }
 }
 
-/// Takes the roles of some members by hand, while nobody looks.
-async fn rob(stage: &mut Stage, guild: u64) -> anyhow::Result<Vec<Robbed>> {
-    let members = stage.plan().servers[0].members.clone();
-    let (mut robbed, mut taken) = (Vec::new(), 0);
+/// Removes the roles of some members by hand, while no ingestor runs.
+async fn remove_roles(testbed: &mut Testbed, guild: u64) -> anyhow::Result<Vec<MemberWithoutRoles>> {
+    let members = testbed.plan().servers[0].members.clone();
+    let (mut without_roles, mut removed) = (Vec::new(), 0);
     for member in members.iter().skip(1) {
-        let found = stage.discord().member(guild, member.user).await?;
+        let found = testbed.discord().member(guild, member.user).await?;
         let mut roles = found.context("the seed has no such member")?.roles;
-        if roles.is_empty() || taken + roles.len() > LACKING {
+        if roles.is_empty() || removed + roles.len() > MISSING {
             continue;
         }
-        stage.discord().set_roles(guild, member.user, &[]).await?;
-        taken += roles.len();
+        testbed.discord().set_roles(guild, member.user, &[]).await?;
+        removed += roles.len();
         roles.sort_unstable();
-        robbed.push(Robbed {
+        without_roles.push(MemberWithoutRoles {
             user: member.user,
             roles,
         });
-        if taken == LACKING {
+        if removed == MISSING {
             break;
         }
     }
     ensure!(
-        taken >= 6,
-        "the seed's members have {taken} roles: too few to die among"
+        removed >= 6,
+        "the seed's members have {removed} roles: too few for this scenario"
     );
-    Ok(robbed)
+    Ok(without_roles)
 }
 
-/// One more worker, with these points. Answers how long it took until it died of them; `None` when it did not.
-async fn strike(stage: &mut Stage, points: &str) -> anyhow::Result<Option<Duration>> {
-    let variables = stage.armed(vec![(POINTS.to_owned(), points.to_owned())]);
-    let worker = stage.platform().spawn_worker(&variables)?;
+/// Starts a worker with these fail points. Returns the time until it was killed by them; `None` when it was not.
+async fn killed_by(testbed: &mut Testbed, points: &str) -> anyhow::Result<Option<Duration>> {
+    let variables = testbed.with_guard_points(vec![(POINTS.to_owned(), points.to_owned())]);
+    let worker = testbed.platform().spawn_worker(&variables)?;
     let begun = Instant::now();
-    while begun.elapsed() < TAKEN_OVER {
-        if let Some(status) = worker.has_ended() {
-            ensure!(status.signal() == Some(SIGKILL), "it ended by itself: {status}");
+    while begun.elapsed() < TAKEOVER_LIMIT {
+        if let Some(status) = worker.exit_status() {
+            ensure!(status.signal() == Some(SIGKILL), "the worker ended by itself: {status}");
             return Ok(Some(begun.elapsed()));
         }
         sleep(Duration::from_millis(20)).await;
@@ -251,9 +275,9 @@ async fn strike(stage: &mut Stage, points: &str) -> anyhow::Result<Option<Durati
     Ok(None)
 }
 
-/// Jobs that have not ended well, with their state.
-async fn unended(stage: &mut Stage) -> anyhow::Result<Vec<(String, String)>> {
-    let mut connection = PgConnection::connect(&stage.platform().database().admin_url()).await?;
+/// Jobs that have not succeeded, with their state.
+async fn unfinished(testbed: &mut Testbed) -> anyhow::Result<Vec<(String, String)>> {
+    let mut connection = PgConnection::connect(&testbed.platform().database().admin_url()).await?;
     let found = sqlx::query_as("select job_id, state from jobs where state <> 'succeeded' order by job_id")
         .fetch_all(&mut connection)
         .await?;
@@ -261,11 +285,11 @@ async fn unended(stage: &mut Stage) -> anyhow::Result<Vec<(String, String)>> {
     Ok(found)
 }
 
-/// Paths of the calls that gave a role, one for each time.
-async fn given(stage: &mut Stage) -> anyhow::Result<Vec<String>> {
-    let ledger = stage.discord().rest_ledger().await?;
-    let calls = ledger.lines().map(serde_json::from_str::<Call>);
+/// Paths of the successful calls that assigned a role, one for each call.
+async fn assignments(testbed: &mut Testbed) -> anyhow::Result<Vec<String>> {
+    let ledger = testbed.discord().rest_ledger().await?;
+    let calls = ledger.lines().map(serde_json::from_str::<RoleCall>);
     let calls = calls.collect::<Result<Vec<_>, _>>().context("the emulator's ledger")?;
-    let gave = |call: &Call| call.method == "PUT" && call.status == 204 && call.path.contains("/roles/");
+    let gave = |call: &RoleCall| call.method == "PUT" && call.status == 204 && call.path.contains("/roles/");
     Ok(calls.into_iter().filter(gave).map(|call| call.path).collect())
 }

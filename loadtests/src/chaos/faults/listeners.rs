@@ -1,4 +1,4 @@
-//! Listeners whose peers do not let go.
+//! Clients that hold connections open on the HTTP listeners.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use crate::chaos::Invariant::{I1, I3, I5, I6};
-use crate::chaos::{Guard, Scenario, Shape, Stage};
+use crate::chaos::{Deployment, Guard, Scenario, Testbed};
 
 /// More than the usual soft limit of open files.
-const CROWD: usize = 1_100;
-/// A monitor that waits longer calls the process dead.
+const CONNECTIONS: usize = 1_100;
+/// Timeout of a monitor's request.
 const MONITOR: Duration = Duration::from_secs(5);
 
-/// What the connections of a crowd send before they stop.
+/// What the connections send before they stop.
 const KINDS: [&str; 4] = [
     "",
     "GET /livez HTTP/1.1\r\nhost: x\r\nx-more: ",
@@ -27,16 +27,18 @@ pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
     name: "connections-held-open",
     what: "1,100 half-open requests on the proxy's port and on every health port",
     proves: &[I1, I3, I5, I6],
+    expected: "/livez responds, no command expires",
     guard: Guard::FailPoint("runtime.guard.connections=skip"),
-    run: |stage| Box::pin(held_open(stage)),
+    without_guard: "",
+    run: |testbed| Box::pin(held_open(testbed)),
 }];
 
-async fn held_open(stage: &mut Stage) -> anyhow::Result<()> {
+async fn held_open(testbed: &mut Testbed) -> anyhow::Result<()> {
     arrakis_runtime::raise_open_file_limit();
-    stage.start(Shape::default()).await?;
-    stage.load(20).await?;
-    stage.flows(20).await?;
-    let platform = stage.platform();
+    testbed.start(Deployment::default()).await?;
+    testbed.load(20).await?;
+    testbed.wait_for_effects(20).await?;
+    let platform = testbed.platform();
     let health: Vec<String> = platform
         .proxies
         .iter()
@@ -46,51 +48,51 @@ async fn held_open(stage: &mut Stage) -> anyhow::Result<()> {
         .collect();
     let callers = platform.proxy_urls();
     let callers = callers.iter().map(|url| url.trim_start_matches("http://").to_owned());
-    let mut crowd = Vec::new();
+    let mut connections = Vec::new();
     for address in callers.chain(health.clone()) {
-        crowd.extend(crowd_at(&address).await?);
+        connections.extend(open_connections(&address).await?);
     }
     for address in &health {
         let alive = is_alive(address).await;
-        stage.expect(
+        testbed.expect(
             I5,
-            "/livez answers while every place is taken",
+            "/livez responds while all connections are in use",
             alive.is_ok(),
             format!("{alive:?}"),
         );
     }
-    // Members are answered and joins have their effect, over connections that are new and over those that were there.
-    stage.flows(40).await?;
+    // Interactions and joins are handled, over new connections and over existing ones.
+    testbed.wait_for_effects(40).await?;
     for address in &health {
         let alive = is_alive(address).await;
-        stage.expect(I5, "/livez answers after that", alive.is_ok(), format!("{alive:?}"));
+        testbed.expect(I5, "/livez responds after that", alive.is_ok(), format!("{alive:?}"));
     }
-    let evicted = stage.platform().proxies[0]
+    let evicted = testbed.platform().proxies[0]
         .metric(
             "arrakis_http_connections_closed_total",
             &[("listener", "health"), ("why", "evicted")],
         )
         .await
         .unwrap_or(0.0);
-    // The others keep their places, or are closed for their slowness while the crowd still grows.
-    let most = f64::from(u32::try_from(CROWD)?) / 2.0;
-    stage.expect(I6, "evicted connections are counted", evicted >= most, evicted);
-    drop(crowd);
-    stage.quiet().await?;
-    let tally = stage.judge().await?;
-    stage.expect(I3, "no command expires", tally.expired == 0, tally.expired);
+    // The other connections stay open, or are closed by a timeout while more are opened.
+    let most = f64::from(u32::try_from(CONNECTIONS)?) / 2.0;
+    testbed.expect(I6, "evicted connections are counted", evicted >= most, evicted);
+    drop(connections);
+    testbed.stop_load().await?;
+    let tally = testbed.judge().await?;
+    testbed.expect(I3, "no command expires", tally.expired == 0, tally.expired);
     Ok(())
 }
 
-async fn crowd_at(address: &str) -> anyhow::Result<Vec<TcpStream>> {
-    let mut crowd = Vec::new();
-    for number in 0..CROWD {
+async fn open_connections(address: &str) -> anyhow::Result<Vec<TcpStream>> {
+    let mut connections = Vec::new();
+    for number in 0..CONNECTIONS {
         let mut stream = TcpStream::connect(address).await.with_context(|| address.to_owned())?;
-        // One that was closed for a newer one may refuse what is sent.
+        // A connection that was closed for a newer one may refuse the data.
         let _ = stream.write_all(KINDS[number % KINDS.len()].as_bytes()).await;
-        crowd.push(stream);
+        connections.push(stream);
     }
-    Ok(crowd)
+    Ok(connections)
 }
 
 async fn is_alive(address: &str) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! The scenarios, one file for each kin of faults. To add a file: its module and its line in [`all`].
+//! The scenarios, one file for each group of faults. To add a file: its module and its line in [`all`].
 
 mod alarms;
 mod broker;
@@ -22,10 +22,10 @@ mod workers;
 
 use super::Scenario;
 
-/// Those that `./dev test` runs: fast, and each telling of a promise of its own. Together well under a minute.
+/// The scenarios of `./dev test`: fast, each for another guarantee; together well under a minute.
 pub const QUICK: &[&str] = &["topology-differs", "confirm-lost", "reset-in-mid-frame"];
 
-/// Every scenario, in the order of the catalogue.
+/// Every scenario, in the order of the fault numbers.
 pub fn all() -> Vec<Scenario> {
     let mut all = [
         alarms::SCENARIOS,
@@ -60,12 +60,12 @@ mod tests {
     use crate::chaos::FAULTS;
 
     #[test]
-    fn names_are_unique_and_rows_exist() {
+    fn names_are_unique_and_fault_numbers_exist() {
         let mut names = HashSet::new();
         for scenario in all() {
-            assert!(names.insert(scenario.name), "{scenario:?} is there twice");
+            assert!(names.insert(scenario.name), "{scenario:?} exists twice");
             assert!(FAULTS.contains(&scenario.fault), "{scenario:?}");
-            assert!(!scenario.proves.is_empty(), "{scenario:?} proves nothing");
+            assert!(!scenario.proves.is_empty(), "{scenario:?} checks no invariant");
         }
     }
 }

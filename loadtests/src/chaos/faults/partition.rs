@@ -1,52 +1,54 @@
-//! A broker node is cut off from the others.
+//! A broker node is disconnected from the others.
 
 use std::time::Duration;
 
 use arrakis_test_support::TestVhost;
 
 use crate::chaos::Invariant::{I1, I2};
-use crate::chaos::{Guard, Scenario, Shape, Stage};
-use crate::platform::Foundation;
+use crate::chaos::{Deployment, Guard, Scenario, Testbed};
+use crate::platform::PlatformServices;
 use crate::platform::servers::RabbitCluster;
 
 pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
     fault: 14,
     name: "minority-partition",
-    what: "the ingestor's broker is cut off from the two others",
+    what: "the ingestor's broker node is disconnected from the two others",
     proves: &[I1, I2],
+    expected: "the minority confirms no message",
     guard: Guard::FailPoint("broker.guard.confirm=skip"),
-    run: |stage| Box::pin(minority(stage)),
+    without_guard: "messages without a majority count as confirmed",
+    run: |testbed| Box::pin(minority(testbed)),
 }];
 
-/// The node that the ingestor speaks to; it leads the queues, since it was asked to make them.
+/// Index of the ingestor's node. It is the leader of the queues, since they are declared through it.
 const ALONE: usize = 2;
 
-async fn minority(stage: &mut Stage) -> anyhow::Result<()> {
+async fn minority(testbed: &mut Testbed) -> anyhow::Result<()> {
     let cluster = RabbitCluster::start().await?;
     let (lonely, other) = (&cluster.nodes[ALONE], &cluster.nodes[0]);
     let vhost = TestVhost::create_at(&lonely.amqp_url(), &lonely.management_url()).await;
     let of_workers = other.amqp_url().replace("%2f", vhost.name());
-    stage.build_on(Foundation::with_vhost(vhost).await);
-    stage.start(Shape::default().workers(0)).await?;
-    let worker = stage.armed(vec![("AMQP_URL".to_owned(), of_workers)]);
-    stage.platform().spawn_worker(&worker)?.ready().await;
-    stage.burst(5).await?;
-    stage.drained_ingestor().await?;
-    stage.settle().await?;
+    testbed.use_services(PlatformServices::with_vhost(vhost).await);
+    testbed.start(Deployment::default().workers(0)).await?;
+    let worker = testbed.with_guard_points(vec![("AMQP_URL".to_owned(), of_workers)]);
+    testbed.platform().spawn_worker(&worker)?.ready().await;
+    testbed.burst(5).await?;
+    testbed.drained_ingestor().await?;
+    testbed.settle().await?;
     cluster.cut(ALONE, true)?;
-    stage.burst(5).await?;
-    // What is sent again afterwards would be handled twice, and a leave tells.
-    stage.leaves(5).await?;
+    testbed.burst(5).await?;
+    // A message that is published again would be handled twice, and a leave shows that.
+    testbed.leaves(5).await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let (confirmed, sent) = stage.confirmed().await?;
-    stage.expect(
+    let (confirmed, sent) = testbed.confirmed().await?;
+    testbed.expect(
         I1,
-        "the minority confirms nothing",
+        "the minority confirms no message",
         confirmed + 10 <= sent,
         format!("{confirmed} of {sent} confirmed"),
     );
     cluster.cut(ALONE, false)?;
-    stage.drained_ingestor().await?;
-    stage.keep(cluster);
+    testbed.drained_ingestor().await?;
+    testbed.keep_running(cluster);
     Ok(())
 }

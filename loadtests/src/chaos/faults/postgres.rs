@@ -1,5 +1,5 @@
-//! Postgres gives no connections, restarts, is replaced by its standby, holds locks, ends sessions; two tenants share what is
-//! left.
+//! Postgres has no free connections, restarts, fails over to its standby, holds locks, terminates sessions; two tenants share few
+//! connections.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -11,271 +11,290 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::chaos::Invariant::{I1, I2, I3, I5, I6, I8};
-use crate::chaos::door::Door;
-use crate::chaos::{Guard, Scenario, Shape, Stage};
-use crate::ledger::Deed;
-use crate::platform::Foundation;
+use crate::chaos::broker_client::BrokerClient;
+use crate::chaos::{Deployment, Guard, Scenario, Testbed};
+use crate::ledger::MemberAction;
+use crate::platform::PlatformServices;
 use crate::platform::servers::PostgresServer;
 use crate::seed::Server;
 
-/// The worker's name in `pg_stat_activity`.
+/// The worker's `application_name` in `pg_stat_activity`.
 const WORKER: &str = "arrakis-worker";
-/// Postgres is there again, and the flow is within this time.
-const BACK: Duration = Duration::from_secs(5);
-/// A standby that follows has what its primary writes by itself within this time.
-const FOLLOWS: Duration = Duration::from_secs(1);
-/// Commands that need no database, given while there is none.
-const HELPS: usize = 8;
-/// What they may take; they wait behind others for a place at their worker.
+/// Time limit of a recovery after Postgres is back.
+const RECOVERY_LIMIT: Duration = Duration::from_secs(5);
+/// Time limit for a standby to receive what its primary writes on its own.
+const REPLICATION_LIMIT: Duration = Duration::from_secs(1);
+/// Commands that need no database, run while it is unreachable.
+const HELP_COMMANDS: usize = 8;
+/// Time limit of their first responses, which includes waiting for a free task of the worker.
 const NO_DATABASE_MS: u64 = 2_000;
-/// What stays wrong is dropped; what passes must not be taken for it.
+/// Permanent failures are dead-lettered; a transient failure must be retried instead.
 const PASSING: Guard = Guard::FailPoint("worker.guard.transient=skip");
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         fault: 46,
         name: "postgres-connections-exhausted",
-        what: "others hold every connection for three seconds",
+        what: "other clients hold every connection for three seconds",
         proves: &[I1, I2, I3, I5, I6],
+        expected: "commands without database answered within 2 s; no dead letter",
         guard: PASSING,
-        run: |stage| Box::pin(exhausted(stage)),
+        without_guard: "40 dead letters",
+        run: |testbed| Box::pin(exhausted(testbed)),
     },
     Scenario {
         fault: 46,
         name: "postgres-breaker",
-        what: "no connection to be had while members run a command that needs none",
+        what: "no free connection while members run a command that needs none",
         proves: &[I3],
+        expected: "its first response within 2 s",
         guard: Guard::FailPoint("db.guard.breaker=skip"),
-        run: |stage| Box::pin(breaker(stage)),
+        without_guard: "64 of 96 commands expired",
+        run: |testbed| Box::pin(breaker(testbed)),
     },
     Scenario {
         fault: 47,
         name: "postgres-restarted",
-        what: "immediate stop of Postgres and a start",
+        what: "immediate shutdown of Postgres and a start",
         proves: &[I1, I2, I5],
+        expected: "recovery within 5 s, no dead letter",
         guard: PASSING,
-        run: |stage| Box::pin(restarted(stage)),
+        without_guard: "17 dead letters",
+        run: |testbed| Box::pin(restarted(testbed)),
     },
     Scenario {
         fault: 47,
         name: "postgres-failover",
-        what: "the primary is killed and its synchronous standby promoted",
+        what: "SIGKILL of the primary and promotion of its synchronous standby",
         proves: &[I1, I2, I5],
-        guard: Guard::Harness("the standby follows behind, and stopped following before the fault"),
-        run: |stage| Box::pin(failover(stage)),
+        expected: "recovery within 5 s, every commit kept",
+        guard: Guard::Harness("an asynchronous standby that stopped replicating before the fault"),
+        without_guard: "18 events lost, the standby 39,696 bytes behind",
+        run: |testbed| Box::pin(failover(testbed)),
     },
     Scenario {
         fault: 48,
         name: "postgres-locks-and-ends-sessions",
-        what: "a table is locked for three seconds, then every session of the worker ended, three times",
+        what: "a table locked for three seconds, then every session of the worker terminated, three times",
         proves: &[I1, I2, I5],
+        expected: "recovery within 5 s, no dead letter",
         guard: PASSING,
-        run: |stage| Box::pin(locked(stage)),
+        without_guard: "30 dead letters",
+        run: |testbed| Box::pin(locked(testbed)),
     },
     Scenario {
         fault: 51,
         name: "tenants-under-attack",
-        what: "sessions ended and connections used up while two tenants share few of them",
+        what: "sessions terminated and connections exhausted while two tenants share few of them",
         proves: &[I1, I8],
+        expected: "each tenant has the rows of its own members only",
         guard: Guard::FailPoint("db.guard.tenant=skip"),
-        run: |stage| Box::pin(tenants(stage)),
+        without_guard: "14 rows in the other tenant, 26 events lost",
+        run: |testbed| Box::pin(tenants(testbed)),
     },
 ];
 
-/// A platform on this server.
-async fn start_on(stage: &mut Stage, database: TestDatabase, shape: Shape) -> anyhow::Result<()> {
-    stage.build_on(Foundation {
+/// Starts a platform on this server.
+async fn start_on(testbed: &mut Testbed, database: TestDatabase, deployment: Deployment) -> anyhow::Result<()> {
+    testbed.use_services(PlatformServices {
         database,
         vhost: TestVhost::create().await,
         redis: TestRedis::create(),
     });
-    stage.start(shape).await
+    testbed.start(deployment).await
 }
 
-/// Delayed, never dropped: nothing became a dead letter, not even a command whose member was told that it failed.
-async fn nothing_dropped(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.judge().await?;
-    let letters = Door::new(&stage.platform().vhost().url()).dead().await?;
-    stage.expect(
+/// Checks that no message became a dead letter, including commands whose members saw the notice of a failure.
+async fn expect_no_dead_letters(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.judge().await?;
+    let letters = BrokerClient::new(&testbed.platform().vhost().url())
+        .dead_letters()
+        .await?;
+    testbed.expect(
         I1,
-        "delayed, not dropped",
+        "no message is a dead letter",
         letters.is_empty(),
         format!("{} dead letters", letters.len()),
     );
     Ok(())
 }
 
-/// Ends the worker's sessions and takes what they leave, until it has none. The superuser's own session is among what is
-/// kept: closing it would leave a place, and one connection is enough for a worker.
-async fn starve(server: &PostgresServer, url: &str) -> anyhow::Result<Vec<PgConnection>> {
-    let mut hogs = server.use_up(url).await?;
+/// Terminates the worker's sessions and opens the freed connections, until it has none. The superuser's session stays open, too:
+/// closing it would free a connection, and one is enough for a worker.
+async fn exhaust_connections(server: &PostgresServer, url: &str) -> anyhow::Result<Vec<PgConnection>> {
+    let mut connections = server.use_up(url).await?;
     let mut superuser = server.superuser().await?;
     let deadline = Instant::now() + Duration::from_secs(10);
-    // A session that was ended gives its place back a moment later: once is not enough.
-    let mut looks = 0;
+    // A terminated session frees its connection a moment later, so several rounds are needed.
+    let mut empty_rounds = 0;
     loop {
         server.terminate(WORKER).await?;
         sleep(Duration::from_millis(50)).await;
         if let Ok(more) = server.use_up(url).await {
-            hogs.extend(more);
+            connections.extend(more);
         }
         let (left,): (i64,) = sqlx::query_as("select count(*) from pg_stat_activity where application_name = $1")
             .bind(WORKER)
             .fetch_one(&mut superuser)
             .await?;
-        looks = if left == 0 { looks + 1 } else { 0 };
-        if looks == 3 {
-            hogs.push(superuser);
-            return Ok(hogs);
+        empty_rounds = if left == 0 { empty_rounds + 1 } else { 0 };
+        if empty_rounds == 3 {
+            connections.push(superuser);
+            return Ok(connections);
         }
-        ensure!(Instant::now() < deadline, "the worker keeps {left} sessions");
+        ensure!(Instant::now() < deadline, "the worker still has {left} sessions");
     }
 }
 
-async fn exhausted(stage: &mut Stage) -> anyhow::Result<()> {
+async fn exhausted(testbed: &mut Testbed) -> anyhow::Result<()> {
     let server = PostgresServer::start().await?;
     let database = server.database().await;
-    start_on(stage, database, Shape::default()).await?;
-    // What is delayed is made up for at the pace of Discord's limits: few, so that recovery shows Postgres and not those.
-    stage.load(12).await?;
-    stage.flows(20).await?;
-    let url = stage.platform().database().app_url();
-    let hogs = starve(&server, &url).await?;
-    let opened = async |stage: &mut Stage| {
-        Ok(stage
+    start_on(testbed, database, Deployment::default()).await?;
+    // Delayed actions are handled at the rate of Discord's limits. The load is low, so that the recovery depends on Postgres.
+    testbed.load(12).await?;
+    testbed.wait_for_effects(20).await?;
+    let url = testbed.platform().database().app_url();
+    let connections = exhaust_connections(&server, &url).await?;
+    let opened = async |testbed: &mut Testbed| {
+        Ok(testbed
             .worker_metric("arrakis_worker_postgres_breaker_openings_total", &[])
             .await?
             > 0.0)
     };
-    let told = stage.until("the breaker to open", opened).await;
-    stage.expect(I6, "the breaker opens and is counted", told.is_ok(), "it does not");
-    // What needs no database goes on, now that nobody waits for one any more.
-    let mut helps = Vec::new();
-    for _ in 0..HELPS {
-        if let Deed::Command { id, .. } = stage.one_command("help").await? {
-            helps.push(id);
+    let breaker_opened = testbed.wait_until("the breaker to open", opened).await;
+    testbed.expect(
+        I6,
+        "the circuit breaker opens and is counted",
+        breaker_opened.is_ok(),
+        "it did not open",
+    );
+    // With the breaker open, commands that need no database do not wait for a connection.
+    let mut help_commands = Vec::new();
+    for _ in 0..HELP_COMMANDS {
+        if let MemberAction::Command { id, .. } = testbed.one_command("help").await? {
+            help_commands.push(id);
         }
         sleep(Duration::from_millis(125)).await;
     }
     let mut waits = Vec::new();
-    for id in helps {
+    for id in help_commands {
         waits.push(
-            stage
+            testbed
                 .discord()
                 .interaction(&id.to_string())
                 .await?
                 .acknowledged_after_ms,
         );
     }
-    drop(hogs);
+    drop(connections);
     let in_time = waits.iter().flatten().filter(|ms| **ms < NO_DATABASE_MS).count();
-    stage.expect(
+    testbed.expect(
         I3,
-        "commands that need no database are answered while there is none",
-        in_time == HELPS,
+        "commands that need no database are answered within 2 s",
+        in_time == HELP_COMMANDS,
         format!("{waits:?} ms"),
     );
-    stage.recovers(BACK).await?;
-    nothing_dropped(stage).await?;
-    stage.keep(server);
+    testbed.expect_recovery(RECOVERY_LIMIT).await?;
+    expect_no_dead_letters(testbed).await?;
+    testbed.keep_running(server);
     Ok(())
 }
 
-async fn breaker(stage: &mut Stage) -> anyhow::Result<()> {
+async fn breaker(testbed: &mut Testbed) -> anyhow::Result<()> {
     let server = PostgresServer::start().await?;
     let database = server.database().await;
-    let shape = Shape::default().worker_env("WORKER_PREFETCH", "4");
-    start_on(stage, database, shape).await?;
-    let url = stage.platform().database().app_url();
-    let hogs = starve(&server, &url).await?;
+    let deployment = Deployment::default().worker_env("WORKER_PREFETCH", "4");
+    start_on(testbed, database, deployment).await?;
+    let url = testbed.platform().database().app_url();
+    let connections = exhaust_connections(&server, &url).await?;
     let mut last = 0;
-    // Callers wait a while each before the breaker has seen enough of them.
+    // Several requests wait for a connection before the breaker opens.
     for _ in 0..24 {
         for _ in 0..3 {
-            stage.one_command("position").await?;
+            testbed.one_command("position").await?;
         }
-        if let Deed::Command { id, .. } = stage.one_command("help").await? {
+        if let MemberAction::Command { id, .. } = testbed.one_command("help").await? {
             last = id;
         }
         sleep(Duration::from_millis(250)).await;
     }
-    let discord = stage.discord();
+    let discord = testbed.discord();
     let seen = discord
-        .until("the last to be over", async || {
+        .until("the last command to be answered or expired", async || {
             let seen = discord.interaction(&last.to_string()).await?;
             Ok((seen.state == "answered" || seen.state == "expired").then_some(seen))
         })
         .await?;
-    drop(hogs);
+    drop(connections);
     let took = seen.acknowledged_after_ms;
     let fast = took.is_some_and(|ms| ms < 2_000);
-    stage.expect(
+    testbed.expect(
         I3,
-        "a command that needs no database does not wait for it",
+        "a command that needs no database does not wait for a connection",
         fast,
         format!("{took:?} ms"),
     );
-    // That what needed Postgres is delayed and not dropped is shown by the scenario above.
-    stage.patience(Duration::ZERO);
-    stage.keep(server);
+    // The scenario before this one shows that other commands are delayed and not lost.
+    testbed.settle_limit(Duration::ZERO);
+    testbed.keep_running(server);
     Ok(())
 }
 
-async fn restarted(stage: &mut Stage) -> anyhow::Result<()> {
+async fn restarted(testbed: &mut Testbed) -> anyhow::Result<()> {
     let mut server = PostgresServer::start().await?;
     let database = server.database().await;
-    start_on(stage, database, Shape::default()).await?;
-    stage.load(30).await?;
-    stage.flows(30).await?;
+    start_on(testbed, database, Deployment::default()).await?;
+    testbed.load(30).await?;
+    testbed.wait_for_effects(30).await?;
     server.stop_immediately().await?;
     sleep(Duration::from_millis(500)).await;
     server.start_again().await?;
-    stage.recovers(BACK).await?;
-    nothing_dropped(stage).await?;
-    stage.keep(server);
+    testbed.expect_recovery(RECOVERY_LIMIT).await?;
+    expect_no_dead_letters(testbed).await?;
+    testbed.keep_running(server);
     Ok(())
 }
 
-async fn failover(stage: &mut Stage) -> anyhow::Result<()> {
+async fn failover(testbed: &mut Testbed) -> anyhow::Result<()> {
     let mut primary = PostgresServer::start().await?;
     let database = primary.database().await;
     let mut standby = primary.standby().await?;
-    if stage.guarded() {
+    if testbed.guarded() {
         primary
             .sql("alter system set synchronous_standby_names = '*'; select pg_reload_conf()")
             .await?;
     }
-    // Who connects by name is sent to the new primary; here the name is an address that leads there.
+    // Clients connect to a name that leads to the primary; the fault proxy stands for that name.
     let entrance = FaultProxy::start(&database.app_url()).await;
     drop(database);
     let [owner, app, admin] = primary.urls().map(|url| entrance.proxied_url(&url));
     let database = TestDatabase::create_at(&owner, &app, &admin).await;
-    start_on(stage, database, Shape::default()).await?;
-    let followed = async |_: &mut Stage| Ok(lag(&primary).await? == 0);
-    stage.until("the standby to have followed", followed).await?;
-    if !stage.guarded() {
-        // What is committed from now on is committed in one place.
+    start_on(testbed, database, Deployment::default()).await?;
+    let followed = async |_: &mut Testbed| Ok(lag(&primary).await? == 0);
+    testbed.wait_until("the standby to have caught up", followed).await?;
+    if !testbed.guarded() {
+        // From now on, commits exist on the primary only.
         standby
             .sql("alter system set primary_conninfo = ''; select pg_reload_conf()")
             .await?;
     }
-    stage.load(30).await?;
-    stage.flows(30).await?;
-    stage.quiet().await?;
-    let open = stage.settle_within(Duration::from_secs(5)).await?;
-    ensure!(open.is_empty(), "{} deeds were not done before the fault", open.len());
+    testbed.load(30).await?;
+    testbed.wait_for_effects(30).await?;
+    testbed.stop_load().await?;
+    let open = testbed.settle_within(Duration::from_secs(5)).await?;
+    ensure!(open.is_empty(), "{} actions had no effect before the fault", open.len());
     let before = behind(&primary, &standby).await?;
     let mut lag = before;
-    // A primary writes a little by itself, too, and that takes its time to the standby.
-    let caught_up = async |_: &mut Stage| {
+    // The primary also writes on its own, which reaches the standby with a delay.
+    let caught_up = async |_: &mut Testbed| {
         lag = behind(&primary, &standby).await?;
         Ok(lag == 0)
     };
-    stage
-        .sees(I1, "the standby has all that was committed", FOLLOWS, caught_up)
+    testbed
+        .expect_within(I1, "the standby has every commit", REPLICATION_LIMIT, caught_up)
         .await?;
-    stage.note(format!(
-        "the standby was {before} bytes behind when all was done, and {lag} at the fault"
+    testbed.note(format!(
+        "the standby was {before} bytes behind after the load, and {lag} at the fault"
     ));
     primary.kill().await;
     entrance.close_connections();
@@ -283,15 +302,15 @@ async fn failover(stage: &mut Stage) -> anyhow::Result<()> {
     standby
         .sql("alter system set synchronous_standby_names = ''; select pg_reload_conf()")
         .await?;
-    entrance.set_target(&standby.in_place_of(&stage.platform().database().app_url())?);
+    entrance.set_target(&standby.in_place_of(&testbed.platform().database().app_url())?);
     entrance.close_connections();
-    stage.recovers(BACK).await?;
-    nothing_dropped(stage).await?;
-    stage.keep((primary, standby, entrance));
+    testbed.expect_recovery(RECOVERY_LIMIT).await?;
+    expect_no_dead_letters(testbed).await?;
+    testbed.keep_running((primary, standby, entrance));
     Ok(())
 }
 
-/// Bytes of the primary's log that the standby does not have, by its own account: it is asked even when it follows no more.
+/// Bytes of the primary's WAL that the standby has not received, as the standby reports them: also when replication has stopped.
 async fn behind(primary: &PostgresServer, standby: &PostgresServer) -> anyhow::Result<i64> {
     let (mut there, mut here) = (primary.superuser().await?, standby.superuser().await?);
     let (written,): (String,) = sqlx::query_as("select pg_current_wal_flush_lsn()::text")
@@ -307,7 +326,7 @@ async fn behind(primary: &PostgresServer, standby: &PostgresServer) -> anyhow::R
     Ok(bytes)
 }
 
-/// Bytes that the standby has not taken yet.
+/// Bytes of WAL that the standby has not replayed.
 async fn lag(primary: &PostgresServer) -> anyhow::Result<i64> {
     let mut superuser = primary.superuser().await?;
     let (bytes,): (Option<i64>,) = sqlx::query_as(
@@ -316,16 +335,16 @@ async fn lag(primary: &PostgresServer) -> anyhow::Result<i64> {
     .fetch_one(&mut superuser)
     .await?;
     superuser.close().await?;
-    bytes.context("no standby follows")
+    bytes.context("no standby is connected")
 }
 
-async fn locked(stage: &mut Stage) -> anyhow::Result<()> {
+async fn locked(testbed: &mut Testbed) -> anyhow::Result<()> {
     let server = PostgresServer::start().await?;
     let database = server.database().await;
-    start_on(stage, database, Shape::default()).await?;
-    stage.load(30).await?;
-    stage.flows(20).await?;
-    let mut owner = PgConnection::connect(&stage.platform().database().owner_url()).await?;
+    start_on(testbed, database, Deployment::default()).await?;
+    testbed.load(30).await?;
+    testbed.wait_for_effects(20).await?;
+    let mut owner = PgConnection::connect(&testbed.platform().database().owner_url()).await?;
     let lock = "begin; lock table inbox in access exclusive mode";
     sqlx::raw_sql(AssertSqlSafe(lock.to_owned()))
         .execute(&mut owner)
@@ -336,59 +355,59 @@ async fn locked(stage: &mut Stage) -> anyhow::Result<()> {
         .await?;
     owner.close().await?;
     for _ in 0..3 {
-        stage.flows(5).await?;
+        testbed.wait_for_effects(5).await?;
         server.terminate(WORKER).await?;
     }
-    stage.recovers(BACK).await?;
-    nothing_dropped(stage).await?;
-    stage.keep(server);
+    testbed.expect_recovery(RECOVERY_LIMIT).await?;
+    expect_no_dead_letters(testbed).await?;
+    testbed.keep_running(server);
     Ok(())
 }
 
-async fn tenants(stage: &mut Stage) -> anyhow::Result<()> {
+async fn tenants(testbed: &mut Testbed) -> anyhow::Result<()> {
     let server = PostgresServer::start().await?;
     let database = server.database().await;
-    // Few connections, so that each serves both tenants by turns.
-    let shape = Shape::default()
+    // Few connections, so that each serves both tenants alternately.
+    let deployment = Deployment::default()
         .worker_env("WORKER_PREFETCH", "4")
         .worker_env("WORKER_EVENT_PREFETCH", "4")
         .worker_env("WORKER_JOB_PREFETCH", "1");
-    start_on(stage, database, shape).await?;
-    stage.load(40).await?;
-    stage.flows(20).await?;
-    let url = stage.platform().database().app_url();
+    start_on(testbed, database, deployment).await?;
+    testbed.load(40).await?;
+    testbed.wait_for_effects(20).await?;
+    let url = testbed.platform().database().app_url();
     for _ in 0..3 {
         server.terminate(WORKER).await?;
         sleep(Duration::from_millis(300)).await;
     }
-    let hogs = starve(&server, &url).await?;
+    let connections = exhaust_connections(&server, &url).await?;
     sleep(Duration::from_millis(500)).await;
-    drop(hogs);
-    if !stage.guarded() {
-        // What went to the other tenant never has its effect here.
-        stage.patience(Duration::from_secs(2));
+    drop(connections);
+    if !testbed.guarded() {
+        // A row that was written for the other tenant never counts as an effect.
+        testbed.settle_limit(Duration::from_secs(2));
     }
-    stage.settle().await?;
-    let strangers = strangers(stage).await?;
-    stage.expect(
+    testbed.settle().await?;
+    let foreign_profiles = foreign_profiles(testbed).await?;
+    testbed.expect(
         I8,
-        "each tenant has its own members' rows and no other",
-        strangers.is_empty(),
-        format!("{strangers:?}"),
+        "each tenant has the rows of its own members only",
+        foreign_profiles.is_empty(),
+        format!("{foreign_profiles:?}"),
     );
-    nothing_dropped(stage).await?;
-    stage.keep(server);
+    expect_no_dead_letters(testbed).await?;
+    testbed.keep_running(server);
     Ok(())
 }
 
-/// Rows of members in a tenant whose server they have nothing to do with.
-async fn strangers(stage: &mut Stage) -> anyhow::Result<Vec<(Uuid, i64)>> {
+/// Profiles of users who are not members of the tenant's server.
+async fn foreign_profiles(testbed: &mut Testbed) -> anyhow::Result<Vec<(Uuid, i64)>> {
     let mut allowed = HashSet::new();
-    let tenant_of = |stage: &mut Stage, guild: u64| {
-        let server = stage.plan().servers.iter().find(|server| server.guild == guild);
+    let tenant_of = |testbed: &mut Testbed, guild: u64| {
+        let server = testbed.plan().servers.iter().find(|server| server.guild == guild);
         server.and_then(|server| Some(server.community.as_ref()?.id))
     };
-    for server in stage.plan().servers.clone() {
+    for server in testbed.plan().servers.clone() {
         if let Some(community) = &server.community {
             allowed.extend(
                 server
@@ -398,15 +417,15 @@ async fn strangers(stage: &mut Stage) -> anyhow::Result<Vec<(Uuid, i64)>> {
             );
         }
     }
-    // The seed knows some of them before they join.
-    for newcomer in stage.plan().newcomers.clone() {
+    // The seed has rows of some of them before they join.
+    for newcomer in testbed.plan().newcomers.clone() {
         let sietch = |server: &&Server| {
             server
                 .community
                 .as_ref()
                 .is_some_and(|community| community.theme == "sietch")
         };
-        let tenant = stage
+        let tenant = testbed
             .plan()
             .servers
             .iter()
@@ -414,11 +433,13 @@ async fn strangers(stage: &mut Stage) -> anyhow::Result<Vec<(Uuid, i64)>> {
             .and_then(|server| Some(server.community.as_ref()?.id));
         allowed.extend(tenant.map(|tenant| (tenant, newcomer.user.cast_signed())));
     }
-    for deed in stage.ledger().sent().all() {
-        let (Deed::Join { guild, user } | Deed::Leave { guild, user } | Deed::Command { guild, user, .. }) = deed;
-        allowed.extend(tenant_of(stage, guild).map(|tenant| (tenant, user.cast_signed())));
+    for action in testbed.ledger().sent().all() {
+        let (MemberAction::Join { guild, user }
+        | MemberAction::Leave { guild, user }
+        | MemberAction::Command { guild, user, .. }) = action;
+        allowed.extend(tenant_of(testbed, guild).map(|tenant| (tenant, user.cast_signed())));
     }
-    let mut admin = PgConnection::connect(&stage.platform().database().admin_url()).await?;
+    let mut admin = PgConnection::connect(&testbed.platform().database().admin_url()).await?;
     let rows: Vec<(Uuid, i64)> = sqlx::query_as("select community_id, user_id from profiles")
         .fetch_all(&mut admin)
         .await?;

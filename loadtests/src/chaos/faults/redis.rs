@@ -1,140 +1,154 @@
-//! Redis dies, hangs, refuses in each of its ways, forgets its scripts: limits are kept all the same, by whoever must.
+//! Redis is killed, suspended, refuses commands, or loses its scripts. The proxies keep Discord's limits without it.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::calls::{Asking, Caller};
+use super::calls::{Caller, PollingCallers};
 use super::rest::proxies;
 use crate::chaos::Invariant::{I1, I3, I4, I5, I6};
-use crate::chaos::{Guard, Scenario, Shape, Stage};
-use crate::platform::servers::{Ailment, Redis};
+use crate::chaos::{Deployment, Guard, Scenario, Testbed};
+use crate::platform::servers::{RedisServer, RefusalMode};
 
-/// The proxies decide together again within this time after Redis is back: their next heartbeat, and five seconds in which
-/// one that is still alone is reckoned with.
-const WHOLE_AGAIN: Duration = Duration::from_secs(10);
-/// Servers whose calls wait all the time, so that every free place is taken.
+/// Time limit until the proxies share the limit again after Redis is back: their next heartbeat, and five seconds in which a
+/// replica in degraded mode is allowed for.
+const SHARED_AGAIN: Duration = Duration::from_secs(10);
+/// Servers with waiting calls, so that every free slot of the limit is used.
 const SERVERS: u64 = 90;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         fault: 43,
         name: "redis-gone",
-        what: "SIGKILL of Redis under load, and an empty one comes back",
+        what: "SIGKILL of Redis under load, and a new one without data",
         proves: &[I1, I3, I4, I5, I6],
+        expected: "each proxy uses its share; shared again within 10 s",
         guard: Guard::FailPoint("proxy.guard.share=skip"),
-        run: |stage| Box::pin(away(stage, true)),
+        without_guard: "above the limit",
+        run: |testbed| Box::pin(redis_unavailable(testbed, true)),
     },
     Scenario {
         fault: 43,
         name: "redis-hung",
         what: "SIGSTOP of Redis under load",
         proves: &[I1, I3, I4, I5, I6],
+        expected: "each proxy uses its share; shared again within 10 s",
         guard: Guard::FailPoint("proxy.guard.share=skip"),
-        run: |stage| Box::pin(away(stage, false)),
+        without_guard: "above the limit",
+        run: |testbed| Box::pin(redis_unavailable(testbed, false)),
     },
     Scenario {
         fault: 44,
         name: "redis-refuses",
-        what: "full, read-only, without replicas, busy, one after the other",
+        what: "Redis full, read-only, without replicas, and busy, one after the other",
         proves: &[I4, I5, I6],
+        expected: "each proxy uses its share; the log names the error",
         guard: Guard::FailPoint("proxy.guard.share=skip"),
-        run: |stage| Box::pin(refuses(stage)),
+        without_guard: "above the limit",
+        run: |testbed| Box::pin(refuses(testbed)),
     },
     Scenario {
         fault: 45,
         name: "redis-scripts-flushed",
         what: "SCRIPT FLUSH under load",
         proves: &[I4, I5],
-        // The first three are loaded when the proxy starts.
+        expected: "the scripts are loaded again; no proxy enters degraded mode",
+        // The first three scripts are loaded when the proxy starts.
         guard: Guard::FailPoint("proxy.guard.script=skip@4+"),
-        run: |stage| Box::pin(flushed(stage)),
+        without_guard: "no recovery in time",
+        run: |testbed| Box::pin(flushed(testbed)),
     },
 ];
 
-/// A platform on a Redis of its own, with callers that want far more than Discord allows.
-async fn begin(stage: &mut Stage) -> anyhow::Result<(Redis, Asking)> {
-    let redis = Redis::start().await?;
-    let shape = Shape::default().proxies(2);
-    let shape = shape
+/// Starts a platform with a private Redis, and callers that request more than Discord allows.
+async fn begin(testbed: &mut Testbed) -> anyhow::Result<(RedisServer, PollingCallers)> {
+    let redis = RedisServer::start().await?;
+    let deployment = Deployment::default().proxies(2);
+    let deployment = deployment
         .proxy_env("REDIS_URL", redis.url())
         .worker_env("REDIS_URL", redis.url());
-    let asking = saturated(stage, shape, 2).await?;
-    Ok((redis, asking))
+    let callers = start_saturated(testbed, deployment, 2).await?;
+    Ok((redis, callers))
 }
 
-/// Starts this shape, which has so many proxies, and callers that want far more than Discord allows; answers when the window
-/// is full.
-pub(super) async fn saturated(stage: &mut Stage, shape: Shape, proxies: u32) -> anyhow::Result<Asking> {
-    stage.prepare(&shape).await?;
+/// Starts this deployment, which has `proxies` proxies, and callers that request more than Discord allows. Returns once the
+/// global limit is used up.
+pub(super) async fn start_saturated(
+    testbed: &mut Testbed,
+    deployment: Deployment,
+    proxies: u32,
+) -> anyhow::Result<PollingCallers> {
+    testbed.prepare(&deployment).await?;
     let more = json!({"kind": "load", "guilds": SERVERS, "members": 1});
-    stage.discord().post("/control/seed", more).await?;
-    let guilds: Vec<Value> = stage.discord().get("/control/guilds").await?;
-    stage.start_services(shape).await?;
-    whole(stage, proxies).await?;
+    testbed.discord().post("/control/seed", more).await?;
+    let guilds: Vec<Value> = testbed.discord().get("/control/guilds").await?;
+    testbed.start_services(deployment).await?;
+    wait_for_whole_limit(testbed, proxies).await?;
     let paths = guilds.iter().filter_map(|guild| guild["id"].as_str());
-    let asking = Caller::of(stage)
-        .within(20_000)
-        .keep_asking(paths.map(|id| format!("/guilds/{id}")).collect());
-    full(stage).await?;
-    Ok(asking)
+    let callers = Caller::of(testbed)
+        .with_deadline(20_000)
+        .keep_calling(paths.map(|id| format!("/guilds/{id}")).collect());
+    wait_for_used_up_limit(testbed).await?;
+    Ok(callers)
 }
 
-/// Waits until Redis decides at all of so many proxies and gives each the whole limit.
-pub(super) async fn whole(stage: &mut Stage, count: u32) -> anyhow::Result<()> {
-    let decided = async |stage: &mut Stage| {
-        let together = proxies(stage, "arrakis_proxy_limits_apart", &[]).await? == 0.0;
-        Ok(together && proxies(stage, "arrakis_proxy_limit_in_force", &[]).await? == f64::from(50 * count))
+/// Waits until this many proxies use Redis and each applies the whole limit.
+pub(super) async fn wait_for_whole_limit(testbed: &mut Testbed, count: u32) -> anyhow::Result<()> {
+    let decided = async |testbed: &mut Testbed| {
+        let together = proxies(testbed, "arrakis_proxy_limits_apart", &[]).await? == 0.0;
+        Ok(together && proxies(testbed, "arrakis_proxy_limit_in_force", &[]).await? == f64::from(50 * count))
     };
-    stage.until("the whole limit at every proxy", decided).await
+    testbed.wait_until("the whole limit at every proxy", decided).await
 }
 
-/// Waits until as many calls arrive as may.
-async fn full(stage: &mut Stage) -> anyhow::Result<()> {
-    let full = async |stage: &mut Stage| Ok(most(stage).await? >= 45);
-    stage.until("the window to be full", full).await
+/// Waits until the global limit is used up.
+async fn wait_for_used_up_limit(testbed: &mut Testbed) -> anyhow::Result<()> {
+    let full = async |testbed: &mut Testbed| Ok(most(testbed).await? >= 45);
+    testbed.wait_until("the global limit to be used up", full).await
 }
 
-async fn most(stage: &mut Stage) -> anyhow::Result<u64> {
-    Ok(stage.stats().await?["most_requests_in_1100_ms"]
+async fn most(testbed: &mut Testbed) -> anyhow::Result<u64> {
+    Ok(testbed.stats().await?["most_requests_in_1100_ms"]
         .as_u64()
         .unwrap_or(u64::MAX))
 }
 
-/// I4, as the emulator counted.
-pub(super) async fn limits_held(stage: &mut Stage) -> anyhow::Result<()> {
-    let most = most(stage).await?;
-    stage.expect(I4, "at most 50 calls in any 1.1 s", most <= 50, most);
-    let limited = stage.limited().await?;
-    stage.expect(I4, "no 429", limited == 0, limited);
+/// Checks I4 by the emulator's counts.
+pub(super) async fn limits_held(testbed: &mut Testbed) -> anyhow::Result<()> {
+    let most = most(testbed).await?;
+    testbed.expect(I4, "at most 50 calls in any 1.1 s", most <= 50, most);
+    let limited = testbed.limited().await?;
+    testbed.expect(I4, "no 429", limited == 0, limited);
     Ok(())
 }
 
-/// What a proxy says of Redis; `None` while it is well.
-async fn trouble(stage: &mut Stage, proxy: usize) -> anyhow::Result<Option<String>> {
-    let health = stage.platform().proxies[proxy].health().await?;
+/// The detail of a proxy's health component `redis`; `None` while it is up.
+async fn redis_detail(testbed: &mut Testbed, proxy: usize) -> anyhow::Result<Option<String>> {
+    let health = testbed.platform().proxies[proxy].health().await?;
     let redis = &health["components"]["redis"];
     Ok((redis["status"] != "up").then(|| redis["detail"].as_str().unwrap_or_default().to_owned()))
 }
 
-async fn both_say(stage: &mut Stage, words: &str) -> anyhow::Result<()> {
-    let both = async |stage: &mut Stage| {
+async fn wait_for_health(testbed: &mut Testbed, text: &str) -> anyhow::Result<()> {
+    let both = async |testbed: &mut Testbed| {
         for proxy in 0..2 {
-            if !trouble(stage, proxy)
+            if !redis_detail(testbed, proxy)
                 .await?
-                .is_some_and(|trouble| trouble.contains(words))
+                .is_some_and(|detail| detail.contains(text))
             {
                 return Ok(false);
             }
         }
         Ok(true)
     };
-    stage.until(&format!("both proxies to say {words}"), both).await
+    testbed
+        .wait_until(&format!("both proxies to report {text}"), both)
+        .await
 }
 
-/// Calls of the callers so far: no other of that route are made.
-pub(super) async fn bots(stage: &mut Stage) -> anyhow::Result<u64> {
-    let stats = stage.stats().await?;
+/// Number of the callers' calls so far: no other calls use that route.
+pub(super) async fn caller_calls(testbed: &mut Testbed) -> anyhow::Result<u64> {
+    let stats = testbed.stats().await?;
     let routes = stats["rest"].as_object().into_iter().flatten();
     let theirs = routes.filter(|(route, _)| {
         route.starts_with("GET /guilds/{") && route.ends_with('}') && route.matches('/').count() == 2
@@ -143,79 +157,79 @@ pub(super) async fn bots(stage: &mut Stage) -> anyhow::Result<u64> {
     Ok(counts.filter_map(|(_, count)| count.as_u64()).sum())
 }
 
-async fn away(stage: &mut Stage, gone: bool) -> anyhow::Result<()> {
-    let (mut redis, asking) = begin(stage).await?;
-    stage.load(20).await?;
+async fn redis_unavailable(testbed: &mut Testbed, gone: bool) -> anyhow::Result<()> {
+    let (mut redis, callers) = begin(testbed).await?;
+    testbed.load(20).await?;
     if gone {
         redis.kill().await;
     } else {
-        redis.hang();
+        redis.suspend();
     }
-    both_say(stage, if gone { "unreachable" } else { "no answer" }).await?;
-    let said = trouble(stage, 0).await?.unwrap_or_default();
-    stage.expect(
+    wait_for_health(testbed, if gone { "unreachable" } else { "no answer" }).await?;
+    let detail = redis_detail(testbed, 0).await?.unwrap_or_default();
+    testbed.expect(
         I6,
-        "health says what each proxy keeps to",
-        said.contains("keeps to 10 of 50"),
-        said,
+        "health reports the limit that each proxy applies",
+        detail.contains("keeps to 10 of 50"),
+        detail,
     );
-    // Members are answered, and after a silence each proxy uses its share.
-    let before = bots(stage).await?;
-    stage.flows(20).await?;
-    let goes_on = async |stage: &mut Stage| Ok(bots(stage).await? > before + 15);
-    stage.until("calls by each proxy's share", goes_on).await?;
+    // Interactions are answered, and each proxy uses its share after a pause.
+    let before = caller_calls(testbed).await?;
+    testbed.wait_for_effects(20).await?;
+    let goes_on = async |testbed: &mut Testbed| Ok(caller_calls(testbed).await? > before + 15);
+    testbed.wait_until("calls at each proxy's share", goes_on).await?;
     if gone {
         redis.start_again().await?;
     } else {
-        redis.go_on();
+        redis.resume();
     }
     let begun = tokio::time::Instant::now();
-    whole(stage, 2).await?;
-    stage.recovered(begun.elapsed(), WHOLE_AGAIN);
-    asking.end();
-    let tally = stage.judge().await?;
-    stage.expect(I3, "no interaction expired", tally.expired == 0, tally.expired);
-    limits_held(stage).await
+    wait_for_whole_limit(testbed, 2).await?;
+    testbed.record_recovery(begun.elapsed(), SHARED_AGAIN);
+    callers.end();
+    let tally = testbed.judge().await?;
+    testbed.expect(I3, "no interaction expired", tally.expired == 0, tally.expired);
+    limits_held(testbed).await
 }
 
-async fn refuses(stage: &mut Stage) -> anyhow::Result<()> {
-    let (redis, asking) = begin(stage).await?;
-    for ailment in Ailment::ALL {
-        redis.ail(ailment).await?;
-        both_say(stage, ailment.code()).await?;
-        let logged = stage.platform().proxies[0]
+async fn refuses(testbed: &mut Testbed) -> anyhow::Result<()> {
+    let (redis, callers) = begin(testbed).await?;
+    for mode in RefusalMode::ALL {
+        redis.refuse(mode).await?;
+        wait_for_health(testbed, mode.code()).await?;
+        let logged = testbed.platform().proxies[0]
             .log()
             .iter()
-            .any(|line| line.contains(ailment.code()));
-        stage.expect(I6, format!("the log says {}", ailment.code()), logged, "nothing of it");
-        redis.mend(ailment).await?;
+            .any(|line| line.contains(mode.code()));
+        testbed.expect(I6, format!("the log names {}", mode.code()), logged, "no such log line");
+        redis.restore(mode).await?;
         let begun = tokio::time::Instant::now();
-        whole(stage, 2).await?;
-        stage.recovered(begun.elapsed(), WHOLE_AGAIN);
+        wait_for_whole_limit(testbed, 2).await?;
+        testbed.record_recovery(begun.elapsed(), SHARED_AGAIN);
     }
-    stage.one_command("help").await?;
-    asking.end();
-    stage.judge().await?;
-    limits_held(stage).await
+    testbed.one_command("help").await?;
+    callers.end();
+    testbed.judge().await?;
+    limits_held(testbed).await
 }
 
-async fn flushed(stage: &mut Stage) -> anyhow::Result<()> {
-    let (redis, asking) = begin(stage).await?;
-    stage.load(20).await?;
+async fn flushed(testbed: &mut Testbed) -> anyhow::Result<()> {
+    let (redis, callers) = begin(testbed).await?;
+    testbed.load(20).await?;
     for _ in 0..3 {
         redis.command::<String>(&["SCRIPT", "FLUSH"]).await?;
-        stage.flows(5).await?;
-        let before = bots(stage).await?;
-        let goes_on = async |stage: &mut Stage| Ok(bots(stage).await? > before + 20);
-        stage.until("calls after the flush", goes_on).await?;
+        testbed.wait_for_effects(5).await?;
+        let before = caller_calls(testbed).await?;
+        let goes_on = async |testbed: &mut Testbed| Ok(caller_calls(testbed).await? > before + 20);
+        testbed.wait_until("calls after the flush", goes_on).await?;
     }
-    let apart = proxies(stage, "arrakis_proxy_limits_apart", &[]).await?;
-    stage.expect(I5, "nobody has to decide alone", apart == 0.0, apart);
+    let apart = proxies(testbed, "arrakis_proxy_limits_apart", &[]).await?;
+    testbed.expect(I5, "no proxy enters degraded mode", apart == 0.0, apart);
     for proxy in 0..2 {
-        let said = trouble(stage, proxy).await?;
-        stage.expect(I5, "health stays well", said.is_none(), said.unwrap_or_default());
+        let detail = redis_detail(testbed, proxy).await?;
+        testbed.expect(I5, "health stays up", detail.is_none(), detail.unwrap_or_default());
     }
-    asking.end();
-    stage.judge().await?;
-    limits_held(stage).await
+    callers.end();
+    testbed.judge().await?;
+    limits_held(testbed).await
 }

@@ -1,4 +1,4 @@
-//! Discord's REST API limits, fails, loses answers, refuses; and the proxy before it is killed.
+//! Discord's REST API limits, fails, refuses or loses responses, and the proxy is killed.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use arrakis_test_support::TestRedis;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::calls::{Answer, Caller, Seen, text_channel};
+use super::calls::{Caller, ProxyResponse, RecordedCall, text_channel};
 use super::redis;
 use crate::chaos::Invariant::{I2, I3, I4, I5, I6};
-use crate::chaos::{Guard, PROCESS_BACK, Scenario, Shape, Stage};
+use crate::chaos::{Deployment, Guard, PROCESS_BACK, Scenario, Testbed};
 use crate::platform::APPLICATION;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -19,139 +19,155 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "limited-route",
         what: "429 of a route's bucket",
         proves: &[I4, I6],
+        expected: "every proxy waits for Retry-After",
         guard: Guard::FailPoint("proxy.guard.pause=skip"),
-        run: |stage| Box::pin(limited(stage, "user")),
+        without_guard: "calls within Retry-After",
+        run: |testbed| Box::pin(limited(testbed, "user")),
     },
     Scenario {
         fault: 38,
         name: "limited-shared",
-        what: "429 of a resource that others use too",
+        what: "429 with scope `shared`",
         proves: &[I4, I6],
+        expected: "every proxy waits for Retry-After",
         guard: Guard::FailPoint("proxy.guard.pause=skip"),
-        run: |stage| Box::pin(limited(stage, "shared")),
+        without_guard: "calls within Retry-After",
+        run: |testbed| Box::pin(limited(testbed, "shared")),
     },
     Scenario {
         fault: 38,
         name: "limited-globally",
-        what: "429 of the bot as a whole",
+        what: "429 of the global limit",
         proves: &[I3, I4, I6],
+        expected: "every proxy waits for Retry-After; interactions are not delayed",
         guard: Guard::FailPoint("proxy.guard.pause=skip"),
-        run: |stage| Box::pin(limited(stage, "global")),
+        without_guard: "four calls within Retry-After",
+        run: |testbed| Box::pin(limited(testbed, "global")),
     },
     Scenario {
         fault: 39,
         name: "answers-lost",
-        what: "5xx, and answers lost after the effect",
+        what: "5xx, and responses lost after the effect",
         proves: &[I2],
+        expected: "calls with an unknown outcome are not repeated",
         guard: Guard::FailPoint("proxy.guard.repeat=skip"),
-        run: |stage| Box::pin(answers_lost(stage)),
+        without_guard: "a call with an effect sent twice",
+        run: |testbed| Box::pin(answers_lost(testbed)),
     },
     Scenario {
         fault: 40,
         name: "token-revoked",
-        what: "Discord takes the bot token back",
+        what: "Discord revokes the bot token",
         proves: &[I4, I6],
+        expected: "a second check, then no call; health names DISCORD_TOKEN",
         guard: Guard::FailPoint("proxy.guard.token=skip"),
-        run: |stage| Box::pin(token_revoked(stage)),
+        without_guard: "21 calls with a dead token",
+        run: |testbed| Box::pin(token_revoked(testbed)),
     },
     Scenario {
         fault: 40,
         name: "storm-of-403",
-        what: "a server refuses everything, and its callers go on asking",
+        what: "a server answers 403 to every call, and its callers repeat their calls",
         proves: &[I4, I6],
+        expected: "the cause is slowed down; other servers are served",
         guard: Guard::FailPoint("proxy.guard.budget=skip"),
-        run: |stage| Box::pin(storm(stage)),
+        without_guard: "232 invalid requests in 7 s",
+        run: |testbed| Box::pin(storm(testbed)),
     },
     Scenario {
         fault: 41,
         name: "terminal-answers",
         what: "unknown interaction (10062), already acknowledged (40060)",
         proves: &[I2],
+        expected: "each call is sent once",
         guard: Guard::FailPoint("proxy.guard.terminal=skip"),
-        run: |stage| Box::pin(terminal(stage)),
+        without_guard: "a refused call sent four times",
+        run: |testbed| Box::pin(terminal(testbed)),
     },
     Scenario {
         fault: 42,
         name: "proxy-killed",
-        what: "SIGKILL of one of two proxies while every place at Discord is taken, and back again",
+        what: "SIGKILL of one of two proxies at the global limit, and a restart",
         proves: &[I4, I5],
-        guard: Guard::Harness("the proxy that is started again counts in a Redis of its own"),
-        run: |stage| Box::pin(proxy_killed(stage)),
+        expected: "recovery within 5 s, at most 50 calls in any 1.1 s",
+        guard: Guard::Harness("the restarted proxy uses another Redis"),
+        without_guard: "84 calls in 1.1 s, 78 times 429",
+        run: |testbed| Box::pin(proxy_killed(testbed)),
     },
 ];
 
-/// What Discord says to wait, in milliseconds.
+/// Discord's Retry-After, in milliseconds.
 const RETRY_AFTER_MS: u64 = 2_000;
-/// What left before the 429 came back arrives within this time.
-const ON_THE_WAY_MS: u64 = 30;
+/// Calls that were sent before the 429 was received arrive within this time.
+const IN_FLIGHT_MS: u64 = 30;
 
-async fn limited(stage: &mut Stage, scope: &str) -> anyhow::Result<()> {
+async fn limited(testbed: &mut Testbed, scope: &str) -> anyhow::Result<()> {
     let whole = usize::from(scope == "global");
-    stage
-        .start(Shape::default().proxies(2).workers(whole).ingestors(whole))
+    testbed
+        .start(Deployment::default().proxies(2).workers(whole).ingestors(whole))
         .await?;
-    let caller = Caller::of(stage);
-    let guild = stage.plan().servers[0].guild;
+    let caller = Caller::of(testbed);
+    let guild = testbed.plan().servers[0].guild;
     let path = format!("/guilds/{guild}");
-    // Its bucket is known, so that nothing waits but for the pause.
+    // After this call the route's bucket is known, so that only the 429 delays calls.
     for proxy in 0..2 {
-        caller.get(proxy, &path).await?.must_be(200)?;
+        caller.get(proxy, &path).await?.expect_status(200)?;
     }
     let fault = json!({
         "kind": "rest_rate_limit", "scope": scope, "retry_after": 2.0, "count": 1,
         "method": "GET", "route": "/guilds/{guild.id}", "path": path,
     });
-    stage.discord().post("/control/faults", fault).await?;
+    testbed.discord().post("/control/faults", fault).await?;
     let first = caller.begin(0, Method::GET, &path, Value::Null);
-    let refused = Seen::wait_for(stage, |seen| seen.status == 429).await?;
-    // The other proxy hears of it with its next exchange with Redis.
+    let refused = RecordedCall::wait_for(testbed, |seen| seen.status == 429).await?;
+    // The other proxy reads the pause with its next request to Redis.
     let elsewhere = format!("/guilds/{guild}/roles");
-    let asked = if scope == "global" { &elsewhere } else { &path };
+    let called = if scope == "global" { &elsewhere } else { &path };
     let others: Vec<_> = (0..4)
-        .map(|number| caller.begin(number % 2, Method::GET, asked, Value::Null))
+        .map(|number| caller.begin(number % 2, Method::GET, called, Value::Null))
         .collect();
     if scope == "global" {
-        // Members are answered meanwhile.
-        stage.one_command("help").await?;
+        // Interactions are answered meanwhile.
+        testbed.one_command("help").await?;
     }
-    first.await??.must_be(200)?;
+    first.await??.expect_status(200)?;
     for other in others {
-        other.await??.must_be(200)?;
+        other.await??.expect_status(200)?;
     }
-    let open = stage.settle_within(Duration::from_secs(3)).await?;
-    let seen = Seen::all(stage).await?;
-    let bound = |seen: &&Seen| seen.counts_globally && (scope == "global" || seen.path == path);
-    let told = refused.at_ms + ON_THE_WAY_MS..refused.at_ms + RETRY_AFTER_MS;
-    let hasty = seen.iter().filter(bound).filter(|seen| told.contains(&seen.at_ms));
-    let hasty: Vec<_> = hasty.map(|seen| seen.at_ms - refused.at_ms).collect();
-    stage.expect(
+    let open = testbed.settle_within(Duration::from_secs(3)).await?;
+    let seen = RecordedCall::all(testbed).await?;
+    let bound = |seen: &&RecordedCall| seen.counts_globally && (scope == "global" || seen.path == path);
+    let paused = refused.at_ms + IN_FLIGHT_MS..refused.at_ms + RETRY_AFTER_MS;
+    let early = seen.iter().filter(bound).filter(|seen| paused.contains(&seen.at_ms));
+    let early: Vec<_> = early.map(|seen| seen.at_ms - refused.at_ms).collect();
+    testbed.expect(
         I4,
-        "Retry-After is kept by every proxy",
-        hasty.is_empty(),
-        format!("calls {hasty:?} ms after the 429"),
+        "every proxy waits for Retry-After",
+        early.is_empty(),
+        format!("calls {early:?} ms after the 429"),
     );
-    let limited = stage.limited().await?;
-    stage.expect(I4, "one 429, the one of the fault", limited == 1, limited);
+    let limited = testbed.limited().await?;
+    testbed.expect(I4, "one 429, injected by the fault", limited == 1, limited);
     if scope == "global" {
-        stage.expect(I3, "interactions are not held up", open.is_empty(), format!("{open:?}"));
+        testbed.expect(I3, "interactions are not delayed", open.is_empty(), format!("{open:?}"));
     }
-    let told = proxies(stage, "arrakis_proxy_discord_429_total", &[("scope", scope)]).await?;
-    stage.expect(I6, "the metric says whose limit it was", told == 1.0, told);
+    let reported = proxies(testbed, "arrakis_proxy_discord_429_total", &[("scope", scope)]).await?;
+    testbed.expect(I6, "the metric has the scope of the limit", reported == 1.0, reported);
     Ok(())
 }
 
-async fn answers_lost(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.start(Shape::default().proxies(2)).await?;
-    let caller = Caller::of(stage);
-    let guild = stage.plan().servers[0].guild;
-    let channel = text_channel(stage, guild).await?;
+async fn answers_lost(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.start(Deployment::default().proxies(2)).await?;
+    let caller = Caller::of(testbed);
+    let guild = testbed.plan().servers[0].guild;
+    let channel = text_channel(testbed, guild).await?;
     let path = format!("/channels/{channel}/messages");
-    let discord = stage.discord();
-    // Its bucket is known, or the call whose answer never comes would be waited for.
+    let discord = testbed.discord();
+    // After this call the bucket is known. Otherwise other calls would wait for the one whose response never arrives.
     caller
         .call(0, Method::POST, &path, json!({"content": "first"}))
         .await?
-        .must_be(200)?;
+        .expect_status(200)?;
     for (number, kind) in [
         json!({"kind": "rest_lost_answer", "mode": "refuse"}),
         json!({"kind": "rest_lost_answer", "mode": "hang"}),
@@ -168,23 +184,23 @@ async fn answers_lost(stage: &mut Stage) -> anyhow::Result<()> {
         }
         discord.post("/control/faults", fault.clone()).await?;
         let message = json!({"content": format!("message {number}")});
-        // Only an answer that never comes is waited for in vain; the bucket makes the last of them wait its turn.
+        // Only a response that never arrives is waited for until the deadline; because of the bucket, the last call waits for a slot.
         let deadline_ms = if fault["mode"] == "hang" { 1_200 } else { 8_000 };
         let answer = caller
-            .within(deadline_ms)
+            .with_deadline(deadline_ms)
             .call(number % 2, Method::POST, &path, message)
             .await?;
-        let said = answer.proxy_error.as_deref();
-        let holds = answer.status == 504 && said == Some("outcome-unknown");
-        stage.expect(
+        let proxy_error = answer.proxy_error.as_deref();
+        let holds = answer.status == 504 && proxy_error == Some("outcome-unknown");
+        testbed.expect(
             I2,
-            "what may have happened is told as unknown",
+            "a call with an unknown outcome is answered 504 outcome-unknown",
             holds,
-            format!("{} {said:?}", answer.status),
+            format!("{} {proxy_error:?}", answer.status),
         );
     }
-    // What may be repeated is, and ends well: a role is given once, whatever Discord loses.
-    let member = stage.plan().servers[0].members[1].user;
+    // An idempotent call is repeated until it succeeds: the role is assigned once.
+    let member = testbed.plan().servers[0].members[1].user;
     let role = caller
         .get(0, &format!("/guilds/{guild}/roles"))
         .await?
@@ -193,35 +209,35 @@ async fn answers_lost(stage: &mut Stage) -> anyhow::Result<()> {
     let fault = json!({"kind": "rest_lost_answer", "mode": "refuse", "method": "PUT", "path": put, "count": 2});
     discord.post("/control/faults", fault).await?;
     let given = caller.call(1, Method::PUT, &put, Value::Null).await?;
-    stage.expect(I2, "a role is given in the end", given.status == 204, given.status);
-    // The whole answer of /help is its first response: it is repeated, and 40060 shows that the first one took effect.
+    testbed.expect(I2, "the role is assigned", given.status == 204, given.status);
+    // The first response of /help is its whole reply. It is repeated, and 40060 shows that the first attempt took effect.
     let fault =
         json!({"kind": "rest_lost_answer", "mode": "refuse", "method": "POST", "route": "/interactions/*", "count": 1});
     discord.post("/control/faults", fault).await?;
-    stage.one_command("help").await?;
-    stage.settle().await?;
-    // Members' answers: first responses whose answers are lost, and edits, too.
+    testbed.one_command("help").await?;
+    testbed.settle().await?;
+    // First responses and edits whose responses are lost.
     for (method, route) in [("POST", "/interactions/*"), ("PATCH", "/webhooks/*")] {
         let fault = json!({"kind": "rest_lost_answer", "mode": "refuse", "method": method, "route": route, "count": 5});
         discord.post("/control/faults", fault).await?;
     }
-    stage.load(20).await?;
-    stage.flows(40).await?;
-    stage.quiet().await?;
+    testbed.load(20).await?;
+    testbed.wait_for_effects(40).await?;
+    testbed.stop_load().await?;
     let messages: Vec<Value> = discord
         .get(&format!("/control/guilds/{guild}/channels/{channel}/messages"))
         .await?;
-    let unknown = stage.judge().await?.unknown;
-    stage.expect(I2, "no outcome of a repeated call is unknown", unknown == 0, unknown);
+    let unknown = testbed.judge().await?.unknown;
+    testbed.expect(I2, "no repeated call has an unknown outcome", unknown == 0, unknown);
     for (number, wanted) in [(0, 1), (1, 1), (2, 0), (3, 1), (4, 1)] {
         let content = format!("message {number}");
         let found = messages
             .iter()
             .filter(|message| message["content"] == content.as_str())
             .count();
-        stage.expect(
+        testbed.expect(
             I2,
-            format!("{content} stands there {wanted} times"),
+            format!("the message \"{content}\" exists {wanted} times"),
             found == wanted,
             found,
         );
@@ -229,67 +245,80 @@ async fn answers_lost(stage: &mut Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn token_revoked(stage: &mut Stage) -> anyhow::Result<()> {
-    // Its sessions would end with 4004, which is row 32's.
-    stage.start(Shape::default().proxies(2).workers(0).ingestors(0)).await?;
-    let caller = Caller::of(stage);
-    let path = format!("/guilds/{}", stage.plan().servers[0].guild);
+async fn token_revoked(testbed: &mut Testbed) -> anyhow::Result<()> {
+    // Its sessions would end with 4004, which is fault 32.
+    testbed
+        .start(Deployment::default().proxies(2).workers(0).ingestors(0))
+        .await?;
+    let caller = Caller::of(testbed);
+    let path = format!("/guilds/{}", testbed.plan().servers[0].guild);
     for proxy in 0..2 {
-        caller.get(proxy, &path).await?.must_be(200)?;
+        caller.get(proxy, &path).await?.expect_status(200)?;
     }
-    stage.discord().post("/control/token/reset", json!({})).await?;
+    testbed.discord().post("/control/token/reset", json!({})).await?;
     let first = caller.get(0, &path).await?;
-    stage.expect(I4, "Discord's own 401 is told", first.status == 401, first.status);
-    // A second opinion comes before the token is called dead.
-    let both = async |stage: &mut Stage| Ok(proxies(stage, "arrakis_proxy_token_dead", &[]).await? == 2.0);
-    let known = tokio::time::timeout(PROCESS_BACK, stage.until("both proxies to know", both)).await;
-    stage.expect(
+    testbed.expect(I4, "Discord's 401 is passed on", first.status == 401, first.status);
+    // The token is dead after a second check.
+    let both = async |testbed: &mut Testbed| Ok(proxies(testbed, "arrakis_proxy_token_dead", &[]).await? == 2.0);
+    let known = tokio::time::timeout(
+        PROCESS_BACK,
+        testbed.wait_until("both proxies to report the dead token", both),
+    )
+    .await;
+    testbed.expect(
         I4,
-        "a second opinion is asked for at once",
+        "the token is checked a second time at once",
         matches!(known, Ok(Ok(()))),
         format!("{known:?}"),
     );
     for number in 0..20 {
         let answer = caller.get(number % 2, &path).await?;
-        let said = answer.proxy_error.as_deref();
-        stage.expect(
+        let proxy_error = answer.proxy_error.as_deref();
+        testbed.expect(
             I4,
-            "nothing is sent with a dead token",
-            said == Some("token-dead"),
-            format!("{said:?}"),
+            "no call is sent with a dead token",
+            proxy_error == Some("token-dead"),
+            format!("{proxy_error:?}"),
         );
     }
-    let seen = Seen::all(stage).await?;
+    let seen = RecordedCall::all(testbed).await?;
     let refused = seen.iter().filter(|seen| seen.status == 401).count();
-    stage.expect(
+    testbed.expect(
         I4,
-        "Discord saw the dead token twice: the call and the second opinion",
+        "Discord received the dead token twice: the call and the second check",
         refused == 2,
         refused,
     );
-    let dead = proxies(stage, "arrakis_proxy_token_dead", &[]).await?;
-    stage.expect(I6, "both proxies say that the token is dead", dead == 2.0, dead);
-    let health = stage.platform().proxies[1].health().await?;
+    let dead = proxies(testbed, "arrakis_proxy_token_dead", &[]).await?;
+    testbed.expect(I6, "both proxies report the dead token", dead == 2.0, dead);
+    let health = testbed.platform().proxies[1].health().await?;
     let detail = health["components"]["token"]["detail"]
         .as_str()
         .unwrap_or_default()
         .to_owned();
-    stage.expect(I6, "health says what to do", detail.contains("DISCORD_TOKEN"), detail);
+    testbed.expect(
+        I6,
+        "health names DISCORD_TOKEN",
+        detail.contains("DISCORD_TOKEN"),
+        detail,
+    );
     Ok(())
 }
 
-async fn storm(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.start(Shape::default().proxies(2).workers(0).ingestors(0)).await?;
-    let caller = Caller::of(stage);
-    let servers: Vec<u64> = stage.plan().servers.iter().map(|server| server.guild).collect();
+async fn storm(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed
+        .start(Deployment::default().proxies(2).workers(0).ingestors(0))
+        .await?;
+    let caller = Caller::of(testbed);
+    let servers: Vec<u64> = testbed.plan().servers.iter().map(|server| server.guild).collect();
     let (refused, fine) = (
         format!("/guilds/{}/members/", servers[0]),
         format!("/guilds/{}", servers[1]),
     );
     let fault = json!({"kind": "rest_status", "status": 403, "path": refused});
-    stage.discord().post("/control/faults", fault).await?;
+    testbed.discord().post("/control/faults", fault).await?;
     let paths = (0..40).map(|number| format!("{refused}{}", 1_000 + number)).collect();
-    let storm = caller.within(3_000).keep_asking(paths);
+    let storm = caller.with_deadline(3_000).keep_calling(paths);
     let begun = tokio::time::Instant::now();
     let mut others = Vec::new();
     while begun.elapsed() < Duration::from_secs(7) {
@@ -297,40 +326,45 @@ async fn storm(stage: &mut Stage) -> anyhow::Result<()> {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     storm.end();
-    let stats = stage.stats().await?;
+    let stats = testbed.stats().await?;
     let invalid = stats["invalid"].as_u64().unwrap_or(u64::MAX);
-    // Fifty are let through; what is on its way until both proxies know; then one a second at each.
-    stage.expect(
+    // Fifty calls are sent, further ones until both proxies slow the cause down, then one per second at each.
+    testbed.expect(
         I4,
-        "the cause is slowed",
+        "calls with the same cause are slowed down",
         (50..150).contains(&invalid),
         format!("{invalid} invalid requests in 7 s"),
     );
-    stage.expect(
+    testbed.expect(
         I4,
-        "the other servers are served",
+        "calls of other servers are sent",
         others.iter().all(|status| *status == 200),
         format!("{others:?}"),
     );
-    let counted = stage.platform().proxies[0]
+    let counted = testbed.platform().proxies[0]
         .metric("arrakis_proxy_invalid_requests", &[])
         .await?;
-    stage.expect(I6, "the budget's gauge tells", counted >= 50.0, counted);
+    testbed.expect(
+        I6,
+        "the gauge of invalid requests counts them",
+        counted >= 50.0,
+        counted,
+    );
     Ok(())
 }
 
-async fn terminal(stage: &mut Stage) -> anyhow::Result<()> {
-    // Nobody but the scenario answers interactions.
-    stage.start(Shape::default().workers(0).ingestors(0)).await?;
-    let caller = Caller::of(stage);
-    let guild = stage.plan().servers[0].guild;
-    let channel = text_channel(stage, guild).await?;
-    let user = stage.plan().servers[0].members[1].user;
+async fn terminal(testbed: &mut Testbed) -> anyhow::Result<()> {
+    // No worker runs, so only the scenario responds to interactions.
+    testbed.start(Deployment::default().workers(0).ingestors(0)).await?;
+    let caller = Caller::of(testbed);
+    let guild = testbed.plan().servers[0].guild;
+    let channel = text_channel(testbed, guild).await?;
+    let user = testbed.plan().servers[0].members[1].user;
     let unknown = "/interactions/1/no-such-token/callback";
     let answer = caller.call(0, Method::POST, unknown, json!({"type": 5})).await?;
-    stage.expect(
+    testbed.expect(
         I2,
-        "10062 is told",
+        "10062 is passed on",
         answer.code() == Some(10_062),
         format!("{answer:?}"),
     );
@@ -343,12 +377,12 @@ async fn terminal(stage: &mut Stage) -> anyhow::Result<()> {
             commands,
         )
         .await?
-        .must_be(200)?;
+        .expect_status(200)?;
     let made = json!({
         "kind": "command", "name": "help", "force": true, "guild_id": guild.to_string(),
         "channel_id": channel.to_string(), "user_id": user.to_string(),
     });
-    let made = stage.discord().post("/control/interactions", made).await?;
+    let made = testbed.discord().post("/control/interactions", made).await?;
     let text = |key: &str| {
         made[key]
             .as_str()
@@ -359,13 +393,18 @@ async fn terminal(stage: &mut Stage) -> anyhow::Result<()> {
     let known = format!("/interactions/{id}/{token}/callback");
     caller.call(0, Method::POST, &known, json!({"type": 5})).await?;
     let again = caller.call(0, Method::POST, &known, json!({"type": 5})).await?;
-    stage.expect(I2, "40060 is told", again.code() == Some(40_060), format!("{again:?}"));
-    let seen = Seen::all(stage).await?;
+    testbed.expect(
+        I2,
+        "40060 is passed on",
+        again.code() == Some(40_060),
+        format!("{again:?}"),
+    );
+    let seen = RecordedCall::all(testbed).await?;
     for (path, sent) in [("/interactions/1/".to_owned(), 1), (format!("/interactions/{id}/"), 2)] {
         let calls = seen.iter().filter(|seen| seen.path.starts_with(&path)).count();
-        stage.expect(
+        testbed.expect(
             I2,
-            "what Discord refuses for good is sent once",
+            "a call that Discord refuses for good is sent once",
             calls == sent,
             format!("{calls} of {sent}"),
         );
@@ -373,65 +412,65 @@ async fn terminal(stage: &mut Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn proxy_killed(stage: &mut Stage) -> anyhow::Result<()> {
-    // Every place that Discord leaves is taken all the time: who forgets what was sent before, or counts for itself alone, is
-    // over the limit at once.
-    let asking = redis::saturated(stage, Shape::default().proxies(2), 2).await?;
-    stage.load(15).await?;
-    stage.flows(15).await?;
-    stage.platform().proxies[0].kill().await;
-    stage.recovers(PROCESS_BACK).await?;
-    goes_on(stage).await?;
-    // Started again at the same address it proves its predecessor dead, and the whole limit is there at once.
-    if !stage.guarded() {
+async fn proxy_killed(testbed: &mut Testbed) -> anyhow::Result<()> {
+    // The global limit is used up all the time: a proxy that loses its history, or counts only its own calls, exceeds the limit at
+    // once.
+    let callers = redis::start_saturated(testbed, Deployment::default().proxies(2), 2).await?;
+    testbed.load(15).await?;
+    testbed.wait_for_effects(15).await?;
+    testbed.platform().proxies[0].kill().await;
+    testbed.expect_recovery(PROCESS_BACK).await?;
+    wait_for_two_windows(testbed).await?;
+    // A proxy that is started again at the same address replaces its predecessor, so the whole limit is available at once.
+    if !testbed.guarded() {
         let elsewhere = TestRedis::create();
-        stage.platform().proxies[0].set("REDIS_URL", Some(&elsewhere.url()));
-        stage.keep(elsewhere);
+        testbed.platform().proxies[0].set("REDIS_URL", Some(&elsewhere.url()));
+        testbed.keep_running(elsewhere);
     }
-    stage.platform().proxies[0].start_again();
-    stage.platform().proxies[0].ready().await;
+    testbed.platform().proxies[0].start_again();
+    testbed.platform().proxies[0].ready().await;
     let begun = tokio::time::Instant::now();
-    // Two that do not know of each other never say so.
-    if stage.guarded() {
-        redis::whole(stage, 2).await?;
-        stage.recovered(begun.elapsed(), PROCESS_BACK);
+    // Two proxies with a Redis each never share the limit.
+    if testbed.guarded() {
+        redis::wait_for_whole_limit(testbed, 2).await?;
+        testbed.record_recovery(begun.elapsed(), PROCESS_BACK);
     }
     for _ in 0..2 {
-        goes_on(stage).await?;
+        wait_for_two_windows(testbed).await?;
     }
-    asking.end();
-    stage.judge().await?;
-    redis::limits_held(stage).await
+    callers.end();
+    testbed.judge().await?;
+    redis::limits_held(testbed).await
 }
 
-/// More calls than a window holds: one that begins now is full.
-async fn goes_on(stage: &mut Stage) -> anyhow::Result<()> {
-    let before = redis::bots(stage).await?;
-    let full = async |stage: &mut Stage| Ok(redis::bots(stage).await? > before + 100);
-    stage.until("two windows of calls", full).await
+/// Waits for more calls than two windows of the global limit hold.
+async fn wait_for_two_windows(testbed: &mut Testbed) -> anyhow::Result<()> {
+    let before = redis::caller_calls(testbed).await?;
+    let full = async |testbed: &mut Testbed| Ok(redis::caller_calls(testbed).await? > before + 100);
+    testbed.wait_until("two windows of calls", full).await
 }
 
-/// A metric of all proxies together.
-pub(super) async fn proxies(stage: &mut Stage, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<f64> {
+/// Sum of a metric over all proxies.
+pub(super) async fn proxies(testbed: &mut Testbed, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<f64> {
     let mut sum = 0.0;
-    for proxy in &stage.platform().proxies {
+    for proxy in &testbed.platform().proxies {
         sum += proxy.metric(name, labels).await?;
     }
     Ok(sum)
 }
 
-impl Answer {
+impl ProxyResponse {
     /// Discord's error code.
     fn code(&self) -> Option<u64> {
         self.body["code"].as_u64()
     }
 
-    /// Of a list of roles, one that can be given.
+    /// Id of an assignable role in a list of roles.
     fn first_assignable(&self) -> anyhow::Result<String> {
         let mut roles = self.body.as_array().into_iter().flatten();
         let role = roles.find(|role| role["managed"] == false && role["position"].as_u64() == Some(1));
         let id = role.and_then(|role| role["id"].as_str());
         id.map(str::to_owned)
-            .with_context(|| format!("no role that can be given in {}", self.body))
+            .with_context(|| format!("no assignable role in {}", self.body))
     }
 }

@@ -1,4 +1,4 @@
-//! Clocks that are wrong, and dead letters that come back twice.
+//! Clocks that are wrong, and dead letters that are replayed twice.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,31 +12,35 @@ use sqlx::{Connection as _, PgConnection};
 use tokio::time::sleep;
 
 use crate::chaos::Invariant::{I1, I2, I3, I4};
-use crate::chaos::door::{self, Door};
-use crate::chaos::{Guard, Place, Scenario, Shape, Stage};
-use crate::ledger::Deed;
+use crate::chaos::broker_client::{self, BrokerClient};
+use crate::chaos::{Deployment, Guard, GuildChannel, Scenario, Testbed};
+use crate::ledger::MemberAction;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         fault: 49,
         name: "clocks-an-hour-off",
-        what: "one worker an hour ahead, one an hour behind, Redis between them",
+        what: "one worker's clock an hour ahead, one's an hour behind",
         proves: &[I1, I2, I3, I4],
+        expected: "no interaction counts as late; a cooldown lasts three seconds",
         guard: Guard::FailPoint("worker.guard.clock=skip"),
-        run: |stage| Box::pin(clocks(stage)),
+        without_guard: "24 of 98 commands expired, no cooldown was shown",
+        run: |testbed| Box::pin(clocks(testbed)),
     },
     Scenario {
         fault: 50,
         name: "dead-letters-replayed-twice",
         what: "two copies of each dead letter, replayed by two operators",
         proves: &[I1, I2],
+        expected: "one audit entry for each letter",
         guard: Guard::FailPoint("db.guard.inbox=skip;worker.guard.done=skip"),
-        run: |stage| Box::pin(replayed(stage)),
+        without_guard: "",
+        run: |testbed| Box::pin(replayed(testbed)),
     },
 ];
 
-/// A process that is told another time, but for how much of it passes.
-fn told(offset: &str) -> anyhow::Result<[(&'static str, String); 3]> {
+/// Variables of a process whose wall clock has this offset. Its monotonic clock stays unchanged.
+fn shifted_clock(offset: &str) -> anyhow::Result<[(&'static str, String); 3]> {
     let folders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib"];
     let library = folders
         .iter()
@@ -50,104 +54,99 @@ fn told(offset: &str) -> anyhow::Result<[(&'static str, String); 3]> {
     ])
 }
 
-async fn clocks(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.start(Shape::default().workers(0)).await?;
+async fn clocks(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.start(Deployment::default().workers(0)).await?;
     for offset in ["+1h", "-1h"] {
-        let variables = told(offset)?.map(|(name, value)| (name.to_owned(), value));
-        let variables = stage.armed(variables.into());
-        stage.platform().spawn_worker(&variables)?.ready().await;
+        let variables = shifted_clock(offset)?.map(|(name, value)| (name.to_owned(), value));
+        let variables = testbed.with_guard_points(variables.into());
+        testbed.platform().spawn_worker(&variables)?.ready().await;
     }
-    stage.load(30).await?;
-    stage.flows(60).await?;
-    stage.settle().await?;
-    cooldown(stage).await?;
-    let limited = stage.limited().await?;
-    stage.expect(I4, "no 429", limited == 0, limited);
-    let tally = stage.judge().await?;
-    stage.expect(
-        I3,
-        "no interaction is taken for a late one",
-        tally.expired == 0,
-        tally.expired,
-    );
+    testbed.load(30).await?;
+    testbed.wait_for_effects(60).await?;
+    testbed.settle().await?;
+    cooldown(testbed).await?;
+    let limited = testbed.limited().await?;
+    testbed.expect(I4, "no 429", limited == 0, limited);
+    let tally = testbed.judge().await?;
+    testbed.expect(I3, "no interaction counts as late", tally.expired == 0, tally.expired);
     Ok(())
 }
 
-/// A cooldown of three seconds lasts three seconds, on whoever's clock.
-async fn cooldown(stage: &mut Stage) -> anyhow::Result<()> {
-    let server = stage.plan().servers[1].clone();
-    let discord = stage.discord();
+/// Checks that a cooldown of three seconds lasts three seconds, with any worker's clock.
+async fn cooldown(testbed: &mut Testbed) -> anyhow::Result<()> {
+    let server = testbed.plan().servers[1].clone();
+    let discord = testbed.discord();
     let view: serde_json::Value = discord.get(&format!("/control/guilds/{}", server.guild)).await?;
     let mut channels = view["channels"].as_array().into_iter().flatten();
     let channel = channels
         .find(|channel| channel["type"] == 0)
         .and_then(|channel| channel["id"].as_str());
-    let place = Place {
+    let target = GuildChannel {
         guild: server.guild,
         channel: channel.context("no text channel")?.parse()?,
     };
     let user = server.members[0].user;
-    let mut words = Vec::new();
+    let mut replies = Vec::new();
     for wait in [0, 0, 3_200] {
         sleep(Duration::from_millis(wait)).await;
-        if let Deed::Command { id, .. } = stage.command_by(place, user, "profile").await? {
+        if let MemberAction::Command { id, .. } = testbed.command_by(target, user, "profile").await? {
             let answer = discord.answer(&id.to_string()).await;
-            words.push(answer.map_or_else(|none| none.to_string(), |answer| answer.text()));
+            replies.push(answer.map_or_else(|none| none.to_string(), |answer| answer.text()));
         }
     }
-    ensure!(words.len() == 3, "three commands were run");
-    let holds = words[0] != words[1] && words[0] == words[2];
-    stage.expect(
+    ensure!(replies.len() == 3, "expected three commands");
+    let holds = replies[0] != replies[1] && replies[0] == replies[2];
+    testbed.expect(
         I3,
         "a cooldown of three seconds lasts three seconds",
         holds,
-        format!("{words:?}"),
+        format!("{replies:?}"),
     );
     Ok(())
 }
 
-async fn replayed(stage: &mut Stage) -> anyhow::Result<()> {
+async fn replayed(testbed: &mut Testbed) -> anyhow::Result<()> {
     const LETTERS: usize = 20;
-    stage.start(Shape::default().workers(0)).await?;
-    let door = Door::new(&stage.platform().vhost().url());
-    let guild = stage.plan().servers[0].guild;
+    testbed.start(Deployment::default().workers(0)).await?;
+    let broker = BrokerClient::new(&testbed.platform().vhost().url());
+    let guild = testbed.plan().servers[0].guild;
     for number in 0..LETTERS {
         let id = format!("removed-{number}");
-        let labels = door::labels(&id, "GUILD_DELETE", guild);
+        let labels = broker_client::labels(&id, "GUILD_DELETE", guild);
         let body = json!({"id": guild.to_string()}).to_string();
-        let original = door::message("guild.leave", &id, "GUILD_DELETE", labels.headers(), body.as_bytes());
+        let original = broker_client::message("guild.leave", &id, "GUILD_DELETE", labels.headers(), body.as_bytes());
         for _ in 0..2 {
-            door.send(dead(original.clone())).await?;
+            broker.publish(dead(original.clone())).await?;
         }
     }
-    let variables = stage.armed(Vec::new());
-    stage.platform().spawn_worker(&variables)?.ready().await;
-    let (first, second) = tokio::join!(door.replay(), door.replay());
+    let variables = testbed.with_guard_points(Vec::new());
+    testbed.platform().spawn_worker(&variables)?.ready().await;
+    let (first, second) = tokio::join!(broker.replay_dead_letters(), broker.replay_dead_letters());
     let replayed = first? + second?;
     ensure!(replayed as usize == LETTERS * 2, "{replayed} letters were replayed");
     for _ in 0..3 {
-        stage.one_join().await?;
+        testbed.one_join().await?;
     }
-    stage.settle().await?;
-    let handled = async |stage: &mut Stage| {
+    testbed.settle().await?;
+    let handled = async |testbed: &mut Testbed| {
         let done = [("queue", names::EVENTS_GUILD), ("verdict", "done")];
         let dropped = [("queue", names::EVENTS_GUILD), ("verdict", "drop")];
         let metric = "arrakis_worker_messages_total";
-        let handled = stage.worker_metric(metric, &done).await? + stage.worker_metric(metric, &dropped).await?;
+        let handled = testbed.worker_metric(metric, &done).await? + testbed.worker_metric(metric, &dropped).await?;
         Ok(handled >= 43.0
-            && door.waiting(names::EVENTS_GUILD).await? == 0
-            && door.waiting("arrakis.retry.5s").await? == 0)
+            && broker.ready_messages(names::EVENTS_GUILD).await? == 0
+            && broker.ready_messages("arrakis.retry.5s").await? == 0)
     };
-    stage.until("all copies to be handled", handled).await?;
-    let mut admin = PgConnection::connect(&stage.platform().database().admin_url()).await?;
+    testbed.wait_until("all copies to be handled", handled).await?;
+    let mut admin = PgConnection::connect(&testbed.platform().database().admin_url()).await?;
     let (entries,): (i64,) = sqlx::query_as("select count(*) from audit_log where action = 'guild.bot_removed'")
         .fetch_one(&mut admin)
         .await?;
     admin.close().await?;
     let once = usize::try_from(entries) == Ok(LETTERS);
-    stage.expect(
+    testbed.expect(
         I2,
-        "one entry for each letter",
+        "one audit entry for each letter",
         once,
         format!("{entries} entries for {LETTERS} letters"),
     );

@@ -1,4 +1,4 @@
-//! Queues and bindings are gone, full, or not what the code wants.
+//! Exchanges, queues and bindings are missing, full, or different from the code's topology.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use serde_json::json;
 
 use crate::chaos::Invariant::{I1, I2, I5, I6};
-use crate::chaos::{BROKER_BACK, Guard, Scenario, Shape, Stage};
+use crate::chaos::{BROKER_BACK, Deployment, Guard, Scenario, Testbed};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -17,158 +17,180 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "queue-deleted",
         what: "queue.delete of the queue of server events",
         proves: &[I1, I5],
+        expected: "declared again within 10 s",
         guard: Guard::FailPoint("broker.guard.redeclare=skip"),
-        run: |stage| Box::pin(queue_deleted(stage)),
+        without_guard: "",
+        run: |testbed| Box::pin(queue_deleted(testbed)),
     },
     Scenario {
         fault: 8,
         name: "exchange-deleted",
-        what: "exchange.delete of the events' exchange, and its queues stay",
+        what: "exchange.delete of `arrakis.events`; its queues stay",
         proves: &[I1, I5],
+        expected: "declared again within 10 s",
         guard: Guard::FailPoint("broker.guard.redeclare=skip"),
-        run: |stage| Box::pin(exchange_deleted(stage)),
+        without_guard: "",
+        run: |testbed| Box::pin(exchange_deleted(testbed)),
     },
     Scenario {
         fault: 9,
         name: "binding-missing",
         what: "the binding of member events is removed",
         proves: &[I1, I6],
-        guard: Guard::Harness("the alternate exchange leads to no queue, and nobody declares it again"),
-        run: |stage| Box::pin(binding_missing(stage)),
+        expected: "events are kept by the alternate exchange for an operator",
+        guard: Guard::Harness("the alternate exchange has no queue, and the topology is not declared again"),
+        without_guard: "",
+        run: |testbed| Box::pin(binding_missing(testbed)),
     },
     Scenario {
         fault: 10,
         name: "queue-full",
-        what: "a queue with room for five, reject-publish, and a worker that hangs",
+        what: "a queue with max-length 5 and reject-publish, and a suspended worker",
         proves: &[I1, I6],
+        expected: "recovery as soon as there is room",
         guard: Guard::FailPoint("broker.guard.refused=skip"),
-        run: |stage| Box::pin(queue_full(stage)),
+        without_guard: "26 of 42 events lost",
+        run: |testbed| Box::pin(queue_full(testbed)),
     },
     Scenario {
         fault: 11,
         name: "topology-differs",
         what: "a queue that exists with other arguments",
         proves: &[I6],
+        expected: "ingestor and worker exit and name the queue",
         guard: Guard::FailPoint("broker.guard.topology=skip"),
-        run: |stage| Box::pin(topology_differs(stage)),
+        without_guard: "",
+        run: |testbed| Box::pin(topology_differs(testbed)),
     },
     Scenario {
         fault: 13,
         name: "dead-letter-target-missing",
-        what: "the dead letters' queue is deleted, then a poison message comes",
+        what: "the dead-letter queue is deleted, then a poison message arrives",
         proves: &[I1, I2],
+        expected: "the queue is declared again at once",
         guard: Guard::FailPoint("broker.guard.unroutable=skip"),
-        run: |stage| Box::pin(dead_letter_target_missing(stage)),
+        without_guard: "",
+        run: |testbed| Box::pin(dead_letter_target_missing(testbed)),
     },
 ];
 
-/// A channel of an operator on the platform's vhost; the connection lives as long.
-async fn operator(stage: &mut Stage) -> anyhow::Result<(Connection, Channel)> {
-    let url = stage.platform().vhost().url();
+/// An operator's channel on the platform's vhost, with its connection.
+async fn operator(testbed: &mut Testbed) -> anyhow::Result<(Connection, Channel)> {
+    let url = testbed.platform().vhost().url();
     let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
     Ok((connection, channel))
 }
 
-async fn delete(stage: &mut Stage, queue: &str) -> anyhow::Result<()> {
-    let (connection, channel) = operator(stage).await?;
+async fn delete(testbed: &mut Testbed, queue: &str) -> anyhow::Result<()> {
+    let (connection, channel) = operator(testbed).await?;
     channel
         .queue_delete(queue.into(), QueueDeleteOptions::default())
         .await?;
     Ok(connection.close(200, "done".into()).await?)
 }
 
-/// What a deleted queue held is gone with it, whoever deletes it; so it is empty here, and everything after that counts.
-async fn queue_deleted(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.start(Shape::default()).await?;
-    stage.load(8).await?;
-    stage.flows(8).await?;
-    stage.settle().await?;
-    // What came while there was no queue is kept by the alternate exchange, for an operator.
-    stage.patience(Duration::from_secs(8));
-    delete(stage, names::EVENTS_GUILD).await?;
-    stage.load(8).await?;
-    stage.recovers(BROKER_BACK).await?;
+/// The messages of a deleted queue are lost with it, so the queue is empty here, and everything after that counts.
+async fn queue_deleted(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.start(Deployment::default()).await?;
+    testbed.load(8).await?;
+    testbed.wait_for_effects(8).await?;
+    testbed.settle().await?;
+    // Events without a queue are kept by the alternate exchange, for an operator.
+    testbed.settle_limit(Duration::from_secs(8));
+    delete(testbed, names::EVENTS_GUILD).await?;
+    testbed.load(8).await?;
+    testbed.expect_recovery(BROKER_BACK).await?;
     Ok(())
 }
 
-/// The ingestor's channel is closed at the next publish. Nothing was accepted that the exchange could lose.
-async fn exchange_deleted(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.start(Shape::default()).await?;
-    stage.load(8).await?;
-    stage.flows(8).await?;
-    let (connection, channel) = operator(stage).await?;
+/// The ingestor's channel is closed at the next publish. The exchange had confirmed no message that could be lost.
+async fn exchange_deleted(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.start(Deployment::default()).await?;
+    testbed.load(8).await?;
+    testbed.wait_for_effects(8).await?;
+    let (connection, channel) = operator(testbed).await?;
     let options = ExchangeDeleteOptions::default();
     channel.exchange_delete(names::EVENTS.into(), options).await?;
     connection.close(200, "done".into()).await?;
-    stage.load(8).await?;
-    stage.recovers(BROKER_BACK).await?;
+    testbed.load(8).await?;
+    testbed.expect_recovery(BROKER_BACK).await?;
     Ok(())
 }
 
-async fn binding_missing(stage: &mut Stage) -> anyhow::Result<()> {
-    let mut shape = Shape::default();
-    if !stage.guarded() {
-        shape = shape.broker_env(arrakis_fail_point::VARIABLE, "broker.guard.redeclare=skip");
+async fn binding_missing(testbed: &mut Testbed) -> anyhow::Result<()> {
+    let mut deployment = Deployment::default();
+    if !testbed.guarded() {
+        deployment = deployment.broker_env(arrakis_fail_point::VARIABLE, "broker.guard.redeclare=skip");
     }
-    stage.start(shape).await?;
-    stage.load(8).await?;
-    stage.flows(8).await?;
-    stage.settle().await?;
-    // Events stay where they are kept until somebody has mended the binding.
-    stage.patience(Duration::from_secs(1));
-    if !stage.guarded() {
-        delete(stage, names::UNROUTED).await?;
+    testbed.start(deployment).await?;
+    testbed.load(8).await?;
+    testbed.wait_for_effects(8).await?;
+    testbed.settle().await?;
+    // Events stay in the alternate exchange's queue until an operator has declared the binding.
+    testbed.settle_limit(Duration::from_secs(1));
+    if !testbed.guarded() {
+        delete(testbed, names::UNROUTED).await?;
     }
-    let (_connection, channel) = operator(stage).await?;
+    let (_connection, channel) = operator(testbed).await?;
     let (queue, exchange) = (names::EVENTS_GUILD, names::EVENTS);
     channel
         .queue_unbind(queue.into(), exchange.into(), "member.#".into(), FieldTable::default())
         .await?;
-    stage.burst(10).await?;
-    let speaks = async |stage: &mut Stage| {
+    testbed.burst(10).await?;
+    let speaks = async |testbed: &mut Testbed| {
         let unrouted = [("queue", names::UNROUTED)];
-        Ok(stage.worker_metric("arrakis_worker_queue_depth", &unrouted).await? > 9.5)
+        Ok(testbed.worker_metric("arrakis_worker_queue_depth", &unrouted).await? > 9.5)
     };
-    stage
-        .sees(I6, "the depth of what is not routed", Duration::from_secs(14), speaks)
+    testbed
+        .expect_within(
+            I6,
+            "the metric shows the unrouted messages",
+            Duration::from_secs(14),
+            speaks,
+        )
         .await?;
     Ok(())
 }
 
-async fn queue_full(stage: &mut Stage) -> anyhow::Result<()> {
-    stage
-        .start(Shape::default().worker_env("WORKER_EVENT_PREFETCH", "2"))
+async fn queue_full(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed
+        .start(Deployment::default().worker_env("WORKER_EVENT_PREFETCH", "2"))
         .await?;
-    stage.load(8).await?;
-    stage.flows(6).await?;
-    stage.settle().await?;
+    testbed.load(8).await?;
+    testbed.wait_for_effects(6).await?;
+    testbed.settle().await?;
     let full = json!({"pattern": "^arrakis\\.events\\.guild$", "definition": {"max-length": 5}, "apply-to": "queues"});
-    stage.policy("full", full).await?;
-    stage.platform().workers[0].hang();
-    // The limit is a soft one: a queue tells its publishers that it is full.
+    testbed.policy("full", full).await?;
+    testbed.platform().workers[0].suspend();
+    // The limit of a queue is a soft one: a queue informs its publishers that it is full.
     for _ in 0..4 {
-        stage.burst(8).await?;
+        testbed.burst(8).await?;
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
-    let refused = async |stage: &mut Stage| {
-        let refused = stage
+    let refused = async |testbed: &mut Testbed| {
+        let refused = testbed
             .ingestor_metric("arrakis_ingestor_publishing", &[("what", "refused")])
             .await?;
         Ok(refused > 0.5)
     };
-    stage
-        .sees(I6, "the metric counts refusals", Duration::from_secs(8), refused)
+    testbed
+        .expect_within(
+            I6,
+            "the metric counts rejected messages",
+            Duration::from_secs(8),
+            refused,
+        )
         .await?;
-    stage.platform().workers[0].go_on();
+    testbed.platform().workers[0].resume();
     Ok(())
 }
 
-async fn topology_differs(stage: &mut Stage) -> anyhow::Result<()> {
-    let shape = Shape::default();
-    stage.prepare(&shape).await?;
-    let (_connection, channel) = operator(stage).await?;
-    // Classic, where the code wants a quorum queue.
+async fn topology_differs(testbed: &mut Testbed) -> anyhow::Result<()> {
+    let deployment = Deployment::default();
+    testbed.prepare(&deployment).await?;
+    let (_connection, channel) = operator(testbed).await?;
+    // A classic queue where the topology has a quorum queue.
     channel
         .queue_declare(
             names::EVENTS_GUILD.into(),
@@ -176,18 +198,18 @@ async fn topology_differs(stage: &mut Stage) -> anyhow::Result<()> {
             FieldTable::default(),
         )
         .await?;
-    let none = stage.armed(Vec::new());
-    let platform = stage.platform();
+    let none = testbed.with_guard_points(Vec::new());
+    let platform = testbed.platform();
     platform.spawn_proxy(&[])?.ready().await;
     platform.spawn_ingestor(&none)?;
     platform.spawn_worker(&none)?;
-    let ended = async |stage: &mut Stage| {
-        let platform = stage.platform();
-        let (ingestor, worker) = (platform.ingestors[0].has_ended(), platform.workers[0].has_ended());
+    let ended = async |testbed: &mut Testbed| {
+        let platform = testbed.platform();
+        let (ingestor, worker) = (platform.ingestors[0].exit_status(), platform.workers[0].exit_status());
         Ok(ingestor.is_some_and(|status| !status.success()) && worker.is_some_and(|status| !status.success()))
     };
-    stage
-        .sees(
+    testbed
+        .expect_within(
             I6,
             "ingestor and worker refuse to start",
             Duration::from_secs(15),
@@ -195,21 +217,26 @@ async fn topology_differs(stage: &mut Stage) -> anyhow::Result<()> {
         )
         .await?;
     let logs = |replicas: &[crate::platform::Replica]| replicas[0].log().join("\n");
-    let said = [logs(&stage.platform().ingestors), logs(&stage.platform().workers)];
-    let names_it = said
+    let logs_of_both = [logs(&testbed.platform().ingestors), logs(&testbed.platform().workers)];
+    let names_it = logs_of_both
         .iter()
         .all(|log| log.contains("arrakis.events.guild") && log.contains("exists and differs"));
-    stage.expect(I6, "each names the queue and what differs", names_it, "no such words");
+    testbed.expect(
+        I6,
+        "each log names the queue and the difference",
+        names_it,
+        "no such log line",
+    );
     Ok(())
 }
 
-/// The letter must be somewhere at every moment: in its own queue until there is a queue for letters again.
-async fn dead_letter_target_missing(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.start(Shape::default()).await?;
-    stage.load(8).await?;
-    stage.flows(8).await?;
-    delete(stage, names::DEAD_LETTERS).await?;
-    let (_connection, channel) = operator(stage).await?;
+/// The message must exist at every moment: in its own queue until there is a dead-letter queue again.
+async fn dead_letter_target_missing(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.start(Deployment::default()).await?;
+    testbed.load(8).await?;
+    testbed.wait_for_effects(8).await?;
+    delete(testbed, names::DEAD_LETTERS).await?;
+    let (_connection, channel) = operator(testbed).await?;
     let properties = BasicProperties::default()
         .with_message_id("poison".into())
         .with_type("GUILD_MEMBER_ADD".into())
@@ -223,13 +250,18 @@ async fn dead_letter_target_missing(stage: &mut Stage) -> anyhow::Result<()> {
             properties,
         )
         .await?;
-    // It comes to rest as a letter, in a queue that somebody has declared again.
-    let kept = async |stage: &mut Stage| {
-        let held = crate::ledger::held(&stage.platform().vhost().url()).await?;
+    // It becomes a dead letter in the queue that a service has declared again.
+    let is_dead_letter = async |testbed: &mut Testbed| {
+        let held = crate::ledger::queued_messages(&testbed.platform().vhost().url()).await?;
         Ok(held.iter().any(|message| message.id == "poison" && message.is_dead()))
     };
-    stage
-        .sees(I1, "the poison is a dead letter", Duration::from_secs(15), kept)
+    testbed
+        .expect_within(
+            I1,
+            "the poison is a dead letter",
+            Duration::from_secs(15),
+            is_dead_letter,
+        )
         .await?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A PostgreSQL that nobody else uses: killed, starved, restarted, replicated, promoted.
+//! A private PostgreSQL: killed, restarted, out of connections, replicated, promoted.
 //!
 //! PostgreSQL refuses to run as root; root runs it as the user `postgres`, as `deploy/dev/postgres.sh` does.
 
@@ -16,11 +16,11 @@ use tokio::time::Instant;
 use crate::platform::free_port;
 
 const START: Duration = Duration::from_secs(30);
-/// Connections in all, three of them kept for the superuser: few enough to be used up.
+/// Connections in all, three of them reserved for the superuser: few enough to exhaust.
 const CONNECTIONS: u32 = 40;
 const PASSWORD: &str = "of-a-chaos-run";
 
-/// A server. Killed when dropped.
+/// A PostgreSQL server. Killed when dropped.
 #[derive(Debug)]
 pub struct PostgresServer {
     folder: TempDir,
@@ -30,15 +30,15 @@ pub struct PostgresServer {
 }
 
 impl PostgresServer {
-    /// Makes one with the three logins and waits until it answers.
+    /// Starts a server with the three logins and waits until it accepts connections.
     ///
     /// # Errors
-    /// When PostgreSQL is not installed or does not come up.
+    /// When PostgreSQL is not installed or does not start.
     pub async fn start() -> anyhow::Result<Self> {
         let (folder, bin) = (folder()?, bin()?);
         let password = folder.path().join("password");
         std::fs::write(&password, PASSWORD)?;
-        hand_over(&password)?;
+        change_owner(&password)?;
         let data = data(folder.path());
         let made = as_postgres(&bin.join("initdb"))
             .arg(format!("--pgdata={data}"))
@@ -58,7 +58,7 @@ impl PostgresServer {
             "initdb: {}",
             String::from_utf8_lossy(&made.stderr)
         );
-        // The standby's login; loopback only, like everything here.
+        // The standby's login; loopback only, like every connection here.
         let mut hba = std::fs::read_to_string(format!("{data}/pg_hba.conf"))?;
         hba.push_str("host replication all 127.0.0.1/32 trust\n");
         std::fs::write(format!("{data}/pg_hba.conf"), hba)?;
@@ -82,10 +82,10 @@ impl PostgresServer {
         Ok(server)
     }
 
-    /// A streaming standby of this server, on a port of its own.
+    /// Starts a streaming standby of this server on a port of its own.
     ///
     /// # Errors
-    /// When the copy cannot be made or does not come up.
+    /// When the copy fails or the standby does not start.
     pub async fn standby(&self) -> anyhow::Result<Self> {
         let folder = folder()?;
         let data = data(folder.path());
@@ -119,75 +119,75 @@ impl PostgresServer {
         Ok(server)
     }
 
-    /// Makes a standby the server, and waits until it takes writes.
+    /// Promotes a standby and waits until it accepts writes.
     ///
     /// # Errors
-    /// When it refuses.
+    /// When the server refuses.
     pub async fn promote(&mut self) -> anyhow::Result<()> {
         self.sql("select pg_promote(true, 30)").await
     }
 
-    /// SIGKILL of the postmaster; its children notice and end.
+    /// Sends SIGKILL to the postmaster; its children notice and end.
     pub async fn kill(&mut self) {
         self.process.kill().await;
     }
 
-    /// An immediate stop: every connection breaks, nothing is written down, the next start recovers.
+    /// Immediate shutdown: every connection breaks, no checkpoint is written, the next start recovers.
     ///
     /// # Errors
-    /// When it does not end.
+    /// When the server does not end.
     pub async fn stop_immediately(&mut self) -> anyhow::Result<()> {
-        let pid = self.process.pid().context("it does not run")?;
+        let pid = self.process.pid().context("PostgreSQL is not running")?;
         let pid = nix::unistd::Pid::from_raw(i32::try_from(pid)?);
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGQUIT)?;
         self.process.ended(START).await;
         Ok(())
     }
 
-    /// Starts it again at the same port and waits until it answers.
+    /// Starts the server again at the same port and waits until it accepts connections.
     ///
     /// # Errors
-    /// When it does not come up.
+    /// When the server does not start.
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
         self.process = launch(&self.bin, &data(self.folder.path()), self.port);
         self.up().await
     }
 
-    /// A database with the whole schema and nothing in it.
+    /// A new database with the whole schema and no rows.
     pub async fn database(&self) -> TestDatabase {
         let [owner, app, admin] = self.urls();
         TestDatabase::create_at(&owner, &app, &admin).await
     }
 
-    /// Where databases are made: URLs by the logins of owner, app and admin.
+    /// URLs of the server's database for the logins of owner, app and admin.
     pub fn urls(&self) -> [String; 3] {
         ["arrakis_owner", "arrakis_app", "arrakis_admin"]
             .map(|login| format!("postgres://{login}:{PASSWORD}@127.0.0.1:{}/arrakis", self.port))
     }
 
-    /// `url` with this server in the place of the one that it names.
+    /// `url` with the address of this server.
     ///
     /// # Errors
-    /// When it is no URL.
+    /// When `url` is not a URL.
     pub fn in_place_of(&self, url: &str) -> anyhow::Result<String> {
         let (before, after) = url.rsplit_once('@').context("no login in the URL")?;
         let (_, path) = after.split_once('/').context("no database in the URL")?;
         Ok(format!("{before}@127.0.0.1:{}/{path}", self.port))
     }
 
-    /// A connection by the superuser.
+    /// A connection as superuser.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// When the server does not respond.
     pub async fn superuser(&self) -> anyhow::Result<PgConnection> {
         let url = format!("postgres://superuser:{PASSWORD}@127.0.0.1:{}/postgres", self.port);
         Ok(PgConnection::connect(&url).await?)
     }
 
-    /// Runs statements by the superuser, each by itself.
+    /// Runs statements as superuser, each on its own.
     ///
     /// # Errors
-    /// When it does not answer or refuses.
+    /// When the server does not respond or refuses.
     pub async fn sql(&self, statements: &str) -> anyhow::Result<()> {
         let mut connection = self.superuser().await?;
         for statement in statements.split(';').map(str::trim).filter(|text| !text.is_empty()) {
@@ -199,10 +199,10 @@ impl PostgresServer {
         Ok(connection.close().await?)
     }
 
-    /// Ends the sessions of this application, as an operator or a failing network would.
+    /// Terminates the sessions of an application, as an operator or a failing network would.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not respond.
     pub async fn terminate(&self, application: &str) -> anyhow::Result<()> {
         self.sql(&format!(
             "select pg_terminate_backend(pid) from pg_stat_activity where application_name = '{application}'"
@@ -210,23 +210,23 @@ impl PostgresServer {
         .await
     }
 
-    /// Takes every free connection that an application may have, and gives them back when dropped.
+    /// Opens every free connection of an application's login. Dropping them frees them.
     ///
     /// # Errors
-    /// When even the first is refused.
+    /// When even the first connection is refused.
     pub async fn use_up(&self, url: &str) -> anyhow::Result<Vec<PgConnection>> {
         let mut hogs = Vec::new();
         loop {
             match PgConnection::connect(url).await {
                 Ok(hog) => hogs.push(hog),
                 Err(_) if !hogs.is_empty() => return Ok(hogs),
-                Err(why) => bail!("not one connection: {why}"),
+                Err(why) => bail!("no connection could be opened: {why}"),
             }
         }
     }
 
-    /// Whether it runs and answers: it may serve another scenario.
-    pub async fn is_sound(&mut self) -> bool {
+    /// Whether the server runs and responds, so that another scenario can use it.
+    pub async fn is_healthy(&mut self) -> bool {
         self.process.has_ended().is_none() && self.superuser().await.is_ok()
     }
 
@@ -234,11 +234,11 @@ impl PostgresServer {
         let deadline = Instant::now() + START;
         while self.superuser().await.is_err() {
             if let Some(status) = self.process.has_ended() {
-                bail!("Postgres ended ({status}): {}", self.process.lines().join(" | "));
+                bail!("PostgreSQL ended ({status}): {}", self.process.lines().join(" | "));
             }
             ensure!(
                 Instant::now() < deadline,
-                "Postgres did not come up: {}",
+                "PostgreSQL did not start: {}",
                 self.process.lines().join(" | ")
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -264,7 +264,7 @@ fn launch(bin: &Path, data: &str, port: u16) -> Process {
         "--shared_preload_libraries=",
         "--log_min_messages=warning",
     ]);
-    // What is proved here is what survives the process; the machine's own crash cannot be shown on one machine.
+    // The scenarios show what survives a killed process; a crash of the machine cannot be tested on one machine.
     arguments.extend([
         "--fsync=off",
         "--full_page_writes=off",
@@ -287,12 +287,12 @@ fn as_postgres(program: &Path) -> Command {
 
 fn folder() -> anyhow::Result<TempDir> {
     let folder = tempfile::Builder::new().prefix("arrakis-postgres-").tempdir()?;
-    hand_over(folder.path())?;
+    change_owner(folder.path())?;
     Ok(folder)
 }
 
-/// Gives a path to the user that PostgreSQL runs as.
-fn hand_over(path: &Path) -> anyhow::Result<()> {
+/// Changes the owner of a path to the user that PostgreSQL runs as.
+fn change_owner(path: &Path) -> anyhow::Result<()> {
     if Uid::effective().is_root() {
         let user = User::from_name("postgres")?.context("there is no user postgres, and root cannot run PostgreSQL")?;
         std::os::unix::fs::chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;

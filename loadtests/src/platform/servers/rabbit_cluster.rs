@@ -1,34 +1,35 @@
-//! Three brokers, each in a network of its own, with a wire for clients and a wire among themselves that can be cut.
+//! Three brokers, each in a network namespace of its own, with one network for clients and one between the nodes that can be
+//! disconnected.
 //!
-//! Needs root for the network namespaces. Each node has two interfaces: one to us (10.124.n.2), one to a bridge on which the
-//! nodes meet (10.123.0.n). Cutting the second leaves a node alone with its clients.
+//! Needs root for the network namespaces. Each node has two interfaces: one to the host (10.124.n.2), one to a bridge that
+//! connects the nodes (10.123.0.n). Disconnecting the second leaves a node alone with its clients.
 
 use std::fmt::Write as _;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-use super::rabbitmq::{Cluster, Rabbit, RabbitOptions};
+use super::rabbitmq::{ClusterNode, RabbitOptions, RabbitServer};
 
 /// Nodes of the cluster.
 const NODES: usize = 3;
 
-/// A cluster. Its networks go when it is dropped.
+/// A cluster. Its networks are removed when it is dropped.
 #[derive(Debug)]
 pub struct RabbitCluster {
     /// The nodes, from 0.
-    pub nodes: Vec<Rabbit>,
-    // After the nodes: they are dropped in this order.
-    wires: Wires,
+    pub nodes: Vec<RabbitServer>,
+    // After the nodes: fields are dropped in this order.
+    wires: ClusterNetworks,
 }
 
 impl RabbitCluster {
-    /// Starts one and waits until its nodes have met.
+    /// Starts a cluster and waits until its nodes are connected.
     ///
     /// # Errors
-    /// When a network or a node cannot be made.
+    /// When a network cannot be created or a node does not start.
     pub async fn start() -> anyhow::Result<Self> {
-        let wires = Wires::lay()?;
+        let wires = ClusterNetworks::create()?;
         let cookie = uuid::Uuid::new_v4().simple().to_string();
         let mut conf = String::from("cluster_formation.peer_discovery_backend = classic_config\n");
         let mut hosts = String::from("{host, {127,0,0,1}, [\"localhost\"]}.");
@@ -38,11 +39,11 @@ impl RabbitCluster {
         }
         let mut nodes = Vec::new();
         for n in 1..=NODES {
-            nodes.push(Rabbit::spawn(RabbitOptions {
+            nodes.push(RabbitServer::spawn(RabbitOptions {
                 conf: conf.clone(),
                 within: ["ip", "netns", "exec", &wires.space(n)].map(str::to_owned).to_vec(),
                 address: Some(format!("10.124.{n}.2")),
-                cluster: Some(Cluster {
+                cluster: Some(ClusterNode {
                     node: format!("rabbit@chaos{n}"),
                     cookie: cookie.clone(),
                     hosts: hosts.clone(),
@@ -55,12 +56,12 @@ impl RabbitCluster {
             node.up().await?;
         }
         for node in &nodes {
-            node.has_met(NODES).await?;
+            node.wait_for_nodes(NODES).await?;
         }
         Ok(Self { nodes, wires })
     }
 
-    /// Cuts the wire between one node and the others, or mends it.
+    /// Disconnects one node from the others, or connects it again.
     ///
     /// # Errors
     /// When the interface cannot be changed.
@@ -70,14 +71,14 @@ impl RabbitCluster {
     }
 }
 
-/// The networks. Names carry this process's number, so that two runs do not meet; addresses are the same.
+/// The networks. Names contain this process's id, so that concurrent runs do not collide; the addresses are the same.
 #[derive(Debug)]
-struct Wires {
+struct ClusterNetworks {
     mark: u32,
 }
 
-impl Wires {
-    fn lay() -> anyhow::Result<Self> {
+impl ClusterNetworks {
+    fn create() -> anyhow::Result<Self> {
         let wires = Self {
             mark: std::process::id() % 100_000,
         };
@@ -85,14 +86,14 @@ impl Wires {
         ip(&["link", "add", &bridge, "type", "bridge"])?;
         ip(&["link", "set", &bridge, "up"])?;
         for n in 1..=NODES {
-            wires.lay_to(n, &bridge)?;
+            wires.connect_node(n, &bridge)?;
         }
         Ok(wires)
     }
 
-    fn lay_to(&self, n: usize, bridge: &str) -> anyhow::Result<()> {
+    fn connect_node(&self, n: usize, bridge: &str) -> anyhow::Result<()> {
         let (space, client, meeting) = (self.space(n), self.client(n), self.meeting(n));
-        let within = |words: &[&str]| ip(&[&["-n", space.as_str()], words].concat());
+        let within = |arguments: &[&str]| ip(&[&["-n", space.as_str()], arguments].concat());
         ip(&["netns", "add", &space])?;
         ip(&[
             "link", "add", &client, "type", "veth", "peer", "name", "client", "netns", &space,
@@ -128,9 +129,9 @@ impl Wires {
     }
 }
 
-impl Drop for Wires {
+impl Drop for ClusterNetworks {
     fn drop(&mut self) {
-        // An interface goes with its peer, the peer with its space. What was not made cannot be removed.
+        // An interface is removed with its peer, the peer with its namespace. Networks that were not created cannot be removed.
         for n in 1..=NODES {
             let _ = ip(&["link", "del", &self.client(n)]);
             let _ = ip(&["link", "del", &self.meeting(n)]);
@@ -140,15 +141,15 @@ impl Drop for Wires {
     }
 }
 
-fn ip(words: &[&str]) -> anyhow::Result<()> {
+fn ip(arguments: &[&str]) -> anyhow::Result<()> {
     let done = Command::new("ip")
-        .args(words)
+        .args(arguments)
         .output()
         .context("ip (package iproute2)")?;
     ensure!(
         done.status.success(),
         "`ip {}` failed; network namespaces need root: {}",
-        words.join(" "),
+        arguments.join(" "),
         String::from_utf8_lossy(&done.stderr)
     );
     Ok(())

@@ -1,4 +1,4 @@
-//! A RabbitMQ that nobody else uses, as `deploy/dev/rabbitmq.sh` starts one, with a door for what operators do to brokers.
+//! A private RabbitMQ, started as in `deploy/dev/rabbitmq.sh`, with the operations that operators perform on brokers.
 
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,41 +16,41 @@ use tokio::time::Instant;
 
 use crate::platform::free_port;
 
-/// A start takes about five seconds alone, and several times that on a busy machine.
+/// A start takes about five seconds, and several times that on a busy machine.
 const START: Duration = Duration::from_secs(60);
 const USER: &str = "arrakis";
 
-/// How a broker differs from the usual one.
+/// Options of a broker.
 #[derive(Debug, Clone, Default)]
 pub struct RabbitOptions {
     /// Further lines of `rabbitmq.conf`.
     pub conf: String,
-    /// Where its data lie instead of beside its configuration.
+    /// Folder of its data, instead of beside its configuration.
     pub data: Option<PathBuf>,
-    /// Run it with this command before it, such as `ip netns exec NAME`.
+    /// Prefix of the command, such as `ip netns exec NAME`.
     pub within: Vec<String>,
-    /// Its address for clients; loopback unless said otherwise.
+    /// Address for clients; loopback by default.
     pub address: Option<String>,
-    /// Node name before the `@`, cookie, and where nodes find each other; of its own unless said otherwise.
-    pub cluster: Option<Cluster>,
+    /// Node name, cookie and addresses within a cluster; a single node by default.
+    pub cluster: Option<ClusterNode>,
 }
 
-/// What a node of a cluster shares with the others.
+/// Options that a node of a cluster shares with the others.
 #[derive(Debug, Clone)]
-pub struct Cluster {
+pub struct ClusterNode {
     /// Name of the node, such as `rabbit@node1`.
     pub node: String,
-    /// Secret of the cluster.
+    /// Erlang cookie of the cluster.
     pub cookie: String,
-    /// Lines of Erlang's `inetrc` that name the hosts.
+    /// Lines of Erlang's `inetrc` with the hosts' addresses.
     pub hosts: String,
-    /// Where the node meets the others.
+    /// Address of the node for the others.
     pub address: String,
 }
 
 /// A broker. Killed when dropped.
 #[derive(Debug)]
-pub struct Rabbit {
+pub struct RabbitServer {
     folder: TempDir,
     options: RabbitOptions,
     address: String,
@@ -66,26 +66,26 @@ pub struct Rabbit {
     server: Process,
 }
 
-impl Rabbit {
-    /// Starts one and waits until it answers.
+impl RabbitServer {
+    /// Starts a broker and waits until it responds.
     ///
     /// # Errors
-    /// When RabbitMQ is not installed or does not come up.
+    /// When RabbitMQ is not installed or does not start.
     pub async fn start() -> anyhow::Result<Self> {
         Self::start_with(RabbitOptions::default()).await
     }
 
-    /// Starts one that differs.
+    /// Starts a broker with options.
     ///
     /// # Errors
-    /// As [`Rabbit::start`].
+    /// As [`RabbitServer::start`].
     pub async fn start_with(options: RabbitOptions) -> anyhow::Result<Self> {
         let mut rabbit = Self::spawn(options)?;
         rabbit.up().await?;
         Ok(rabbit)
     }
 
-    /// Starts one and does not wait.
+    /// Starts a broker without waiting.
     ///
     /// # Errors
     /// When RabbitMQ is not installed or a file cannot be written.
@@ -93,7 +93,7 @@ impl Rabbit {
         let folder = tempfile::Builder::new()
             .prefix("arrakis-broker-")
             .tempdir()
-            .context("no folder for a broker")?;
+            .context("creating the broker's folder")?;
         let unique = uuid::Uuid::new_v4().simple().to_string();
         let address = options.address.clone().unwrap_or_else(|| "127.0.0.1".to_owned());
         let cluster = options.cluster.clone();
@@ -110,7 +110,7 @@ impl Rabbit {
             free_port()?,
             cluster.as_ref().map_or_else(free_port, |_| Ok(4369))?,
         );
-        // Who is first in a cluster makes the user, with this password.
+        // The first node of a cluster creates the user, with this password.
         let password = options
             .cluster
             .as_ref()
@@ -129,7 +129,7 @@ impl Rabbit {
             |name: &str, text: &str| std::fs::write(folder.path().join(name), text).with_context(|| name.to_owned());
         write("rabbitmq.conf", &conf)?;
         write("enabled_plugins", "[rabbitmq_management].\n")?;
-        // Names of machines come from here alone: no resolver, no /etc/hosts, no need for either.
+        // Host names come from this file only: no resolver, no /etc/hosts.
         write("inetrc", &format!("{hosts} {{lookup, [file]}}.\n"))?;
         write(".erlang.cookie", &cookie)?;
         let only_mine = std::fs::Permissions::from_mode(0o400);
@@ -140,7 +140,7 @@ impl Rabbit {
             .cluster
             .as_ref()
             .map_or_else(|| address.clone(), |cluster| cluster.address.clone());
-        // epmd first and by ourselves: started by Erlang it would be a daemon that outlives everything.
+        // epmd is started explicitly: started by Erlang, it would be a daemon that outlives the run.
         let arguments = ["-address", meeting.as_str(), "-port", port.as_str()];
         let epmd = run_within(&options.within, Path::new("epmd"), &arguments, &[("HOME", home)])?;
         let server = launch(&options, folder.path(), &node, &meeting, distribution, epmd_port)?;
@@ -161,45 +161,45 @@ impl Rabbit {
         })
     }
 
-    /// As `AMQP_URL` names it.
+    /// The broker's AMQP URL, as in `AMQP_URL`.
     pub fn amqp_url(&self) -> String {
         format!("amqp://{USER}:{}@{}:{}/%2f", self.password, self.address, self.amqp)
     }
 
-    /// As `RABBITMQ_MANAGEMENT_URL` names it.
+    /// The management API's URL, as in `RABBITMQ_MANAGEMENT_URL`.
     pub fn management_url(&self) -> String {
         format!("http://{USER}:{}@{}:{}", self.password, self.address, self.management)
     }
 
-    /// Its node's name.
+    /// Name of the node.
     pub fn node(&self) -> &str {
         &self.node
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub async fn kill(&mut self) {
         self.server.kill().await;
     }
 
-    /// SIGSTOP: connections stay open and nobody answers.
-    pub fn hang(&self) {
+    /// Sends SIGSTOP: connections stay open and get no response.
+    pub fn suspend(&self) {
         self.server.suspend();
     }
 
-    /// SIGCONT.
-    pub fn go_on(&self) {
+    /// Sends SIGCONT.
+    pub fn resume(&self) {
         self.server.resume();
     }
 
-    /// What it printed.
+    /// Output of the process.
     pub fn log(&self) -> Vec<String> {
         self.server.lines()
     }
 
-    /// Starts it again after [`Rabbit::kill`] and waits until it answers.
+    /// Starts the broker again after [`RabbitServer::kill`] and waits until it responds.
     ///
     /// # Errors
-    /// When it does not come up.
+    /// When the broker does not start.
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
         self.server = launch(
             &self.options,
@@ -212,7 +212,7 @@ impl Rabbit {
         self.up().await
     }
 
-    /// Waits until AMQP and management both answer.
+    /// Waits until AMQP and management both respond.
     ///
     /// # Errors
     /// When they do not within a minute, or the process ended.
@@ -224,7 +224,7 @@ impl Rabbit {
             }
             ensure!(
                 Instant::now() < deadline,
-                "the broker did not come up: {}",
+                "the broker did not start: {}",
                 tail(&self.log())
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -232,7 +232,7 @@ impl Rabbit {
         Ok(())
     }
 
-    /// Whether it greets a client of AMQP.
+    /// Whether the broker answers an AMQP protocol header.
     pub async fn answers_amqp(&self) -> bool {
         let greeting = async {
             let mut socket = self.connect(self.amqp).await?;
@@ -248,15 +248,15 @@ impl Rabbit {
         )
     }
 
-    /// Waits until it knows so many nodes of its cluster as running: one that is just joining holds up what changes the others.
+    /// Waits until this many nodes of the cluster are running: a node that is joining delays changes at the others.
     ///
     /// # Errors
-    /// When they do not meet.
-    pub async fn has_met(&self, nodes: usize) -> anyhow::Result<()> {
+    /// When they do not within the time limit.
+    pub async fn wait_for_nodes(&self, nodes: usize) -> anyhow::Result<()> {
         let deadline = Instant::now() + START;
         let mut met = 0;
         while met < nodes {
-            ensure!(Instant::now() < deadline, "{met} nodes of {nodes} have met");
+            ensure!(Instant::now() < deadline, "{met} of {nodes} nodes are connected");
             tokio::time::sleep(Duration::from_millis(100)).await;
             met = self.running_nodes().await.unwrap_or(0);
         }
@@ -265,38 +265,38 @@ impl Rabbit {
 
     async fn running_nodes(&self) -> anyhow::Result<usize> {
         let url = format!("{}/api/nodes", self.management_url().trim_end_matches('/'));
-        let asked = reqwest::Client::new().get(url).timeout(Duration::from_secs(2)).send();
-        let nodes: serde_json::Value = asked.await?.json().await?;
+        let response = reqwest::Client::new().get(url).timeout(Duration::from_secs(2)).send();
+        let nodes: serde_json::Value = response.await?.json().await?;
         let nodes = nodes.as_array().into_iter().flatten();
         Ok(nodes.filter(|node| node["running"] == true).count())
     }
 
     async fn answers_management(&self) -> bool {
         let url = format!("http://{}:{}/api/overview", self.address, self.management);
-        let asked = reqwest::Client::new()
+        let response = reqwest::Client::new()
             .get(url)
             .timeout(Duration::from_secs(2))
             .send()
             .await;
-        asked.is_ok_and(|answer| answer.status() == reqwest::StatusCode::UNAUTHORIZED)
+        response.is_ok_and(|answer| answer.status() == reqwest::StatusCode::UNAUTHORIZED)
     }
 
     async fn connect(&self, port: u16) -> std::io::Result<TcpStream> {
         TcpStream::connect((self.address.as_str(), port)).await
     }
 
-    /// Stops the broker inside of its machine: connections end in order, data stay.
+    /// Stops the broker application within its Erlang VM: connections are closed, data stay.
     ///
     /// # Errors
-    /// When it refuses.
+    /// When the broker refuses.
     pub async fn stop_app(&self) -> anyhow::Result<()> {
         self.eval("rabbit:stop(), ok.").await.map(drop)
     }
 
-    /// Starts the broker after [`Rabbit::stop_app`] and waits until it answers.
+    /// Starts the broker application after [`RabbitServer::stop_app`] and waits until it responds.
     ///
     /// # Errors
-    /// When it refuses.
+    /// When the broker refuses.
     pub async fn start_app(&mut self) -> anyhow::Result<()> {
         self.eval("rabbit:start(), ok.").await?;
         self.up().await
@@ -305,47 +305,47 @@ impl Rabbit {
     /// Closes every client's connection, as `rabbitmqctl close_all_connections` does.
     ///
     /// # Errors
-    /// When it refuses.
+    /// When the broker refuses.
     pub async fn close_connections(&self) -> anyhow::Result<()> {
         self.eval("[rabbit_networking:close_connection(P, \"closed by an operator\") || P <- rabbit_networking:connections()], ok.")
             .await
             .map(drop)
     }
 
-    /// Sets the part of the machine's memory above which publishers are blocked: near 0 blocks them, 0.4 lets them go on.
+    /// Sets the memory watermark, as a part of the machine's memory: near 0 blocks publishers, 0.4 unblocks them.
     ///
     /// # Errors
-    /// When it refuses.
+    /// When the broker refuses.
     pub async fn memory_watermark(&self, part: f64) -> anyhow::Result<()> {
         self.eval(&format!("vm_memory_monitor:set_vm_memory_high_watermark({part}), ok."))
             .await
             .map(drop)
     }
 
-    /// Sets the free bytes of disk below which publishers are blocked.
+    /// Sets the free disk space in bytes below which publishers are blocked.
     ///
     /// # Errors
-    /// When it refuses.
+    /// When the broker refuses.
     pub async fn disk_limit(&self, bytes: u64) -> anyhow::Result<()> {
         self.eval(&format!("rabbit_disk_monitor:set_disk_free_limit({bytes}), ok."))
             .await
             .map(drop)
     }
 
-    /// Sets how long a delivered message may stay unacknowledged on channels opened from now on.
+    /// Sets `consumer_timeout` for channels that are opened from now on.
     ///
     /// # Errors
-    /// When it refuses.
+    /// When the broker refuses.
     pub async fn consumer_timeout(&self, ms: u64) -> anyhow::Result<()> {
         self.eval(&format!("application:set_env(rabbit, consumer_timeout, {ms}), ok."))
             .await
             .map(drop)
     }
 
-    /// Runs Erlang on the node and answers the value, as Erlang prints it.
+    /// Evaluates Erlang expressions on the node. Returns the value in Erlang's notation.
     ///
     /// # Errors
-    /// When the node does not answer within half a minute or raises.
+    /// When the node does not respond within half a minute or raises an exception.
     pub async fn eval(&self, expressions: &str) -> anyhow::Result<String> {
         let address = format!("{}:{}", self.meeting, self.distribution);
         let mut command = Command::new(erl_call()?);
@@ -357,20 +357,20 @@ impl Rabbit {
             .kill_on_drop(true);
         let mut child = command.spawn().context("erl_call")?;
         let mut stdin = child.stdin.take().context("erl_call has no stdin")?;
-        // erl_call reads on until a full stop and the end of a line.
+        // erl_call reads until a full stop at the end of a line.
         stdin.write_all(format!("{expressions}\n").as_bytes()).await?;
         drop(stdin);
         let output = tokio::time::timeout(Duration::from_secs(30), child.wait_with_output()).await;
-        let output = output.with_context(|| format!("the broker did not finish `{expressions}`"))??;
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let value = said.strip_prefix("{ok, ").and_then(|rest| rest.strip_suffix('}'));
+        let output = output.with_context(|| format!("the broker did not complete `{expressions}`"))??;
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        let value = printed.strip_prefix("{ok, ").and_then(|rest| rest.strip_suffix('}'));
         value
             .map(str::to_owned)
-            .with_context(|| format!("`{expressions}`: {said}{}", String::from_utf8_lossy(&output.stderr)))
+            .with_context(|| format!("`{expressions}`: {printed}{}", String::from_utf8_lossy(&output.stderr)))
     }
 
-    /// Whether the process runs and answers: it may serve another scenario.
-    pub async fn is_sound(&mut self) -> bool {
+    /// Whether the process runs and responds, so that another scenario can use it.
+    pub async fn is_healthy(&mut self) -> bool {
         self.server.has_ended().is_none()
             && self.epmd.has_ended().is_none()
             && self.answers_amqp().await
@@ -407,7 +407,7 @@ fn launch(
         ("RABBITMQ_LOG_BASE", path("logs")),
         ("RABBITMQ_PID_FILE", path("pid")),
         ("RABBITMQ_DIST_PORT", distribution.to_string()),
-        // The script becomes Erlang instead of waiting for it, so that the process is the broker.
+        // The script replaces itself with Erlang instead of waiting for it, so that the process is the broker.
         ("RABBITMQ_ALLOW_INPUT", "1".to_owned()),
         ("RABBITMQ_SERVER_START_ARGS", "-noinput +B i".to_owned()),
         (
@@ -423,7 +423,7 @@ fn launch(
     run_within(&options.within, &server, &[], &variables)
 }
 
-/// Starts a program, by way of another command where one is named.
+/// Starts a program, with a command prefix where one is given.
 fn run_within(
     within: &[String],
     program: &Path,
@@ -431,10 +431,10 @@ fn run_within(
     variables: &[(&str, String)],
 ) -> anyhow::Result<Process> {
     let program = program.to_string_lossy().into_owned();
-    let mut words: Vec<&str> = within.iter().map(String::as_str).collect();
-    words.push(&program);
-    words.extend(arguments);
-    let (first, rest) = words.split_first().context("nothing to run")?;
+    let mut command_line: Vec<&str> = within.iter().map(String::as_str).collect();
+    command_line.push(&program);
+    command_line.extend(arguments);
+    let (first, rest) = command_line.split_first().context("nothing to run")?;
     Ok(Process::start_at(
         Path::new(first),
         rest,
@@ -442,7 +442,7 @@ fn run_within(
     ))
 }
 
-/// Folder of the real script: the one in PATH insists on the user rabbitmq.
+/// Folder of the real script: the one in PATH requires the user rabbitmq.
 fn server_folder() -> anyhow::Result<PathBuf> {
     let folders = ["/usr/lib/rabbitmq/bin", "/opt/rabbitmq/sbin"].map(PathBuf::from);
     let found = folders
@@ -451,7 +451,7 @@ fn server_folder() -> anyhow::Result<PathBuf> {
     found.context("RabbitMQ is not installed: apt-get install rabbitmq-server")
 }
 
-/// Erlang's own tool for a word with a node: some ten milliseconds, where `rabbitmqctl` takes two seconds.
+/// Erlang's own tool for calls to a node: it takes some ten milliseconds, `rabbitmqctl` two seconds.
 fn erl_call() -> anyhow::Result<PathBuf> {
     let path = PathBuf::from("/usr/lib/erlang/bin/erl_call");
     ensure!(

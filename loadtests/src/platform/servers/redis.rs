@@ -1,5 +1,5 @@
-//! A private Redis that a scenario kills, stops, fills, makes read-only or busy. It keeps nothing on disk: who kills it loses all
-//! it knew, as a Redis without persistence does.
+//! A private Redis that a scenario kills, suspends, fills, makes read-only or busy. It has no persistence: a kill loses all of
+//! its data.
 
 use std::time::Duration;
 
@@ -7,24 +7,24 @@ use anyhow::{Context as _, bail};
 use arrakis_test_support::Process;
 use deadpool_redis::redis::{self, Client, FromRedisValue};
 
-/// How long it may take to answer after its start.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// A script that runs for this long makes everybody else hear BUSY, in milliseconds.
+/// Time limit of a start.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
+/// Milliseconds after which a running script makes Redis answer BUSY to other clients.
 const BUSY_AFTER: &str = "50";
 
-/// A running server. Killed when dropped.
+/// A Redis server. Killed when dropped.
 #[derive(Debug)]
-pub struct Redis {
+pub struct RedisServer {
     port: u16,
     process: Process,
     past: Vec<String>,
 }
 
-impl Redis {
-    /// Starts one on a free port of loopback.
+impl RedisServer {
+    /// Starts a server on a free loopback port.
     ///
     /// # Errors
-    /// When it does not answer, or is not installed.
+    /// When it does not respond, or is not installed.
     pub async fn start() -> anyhow::Result<Self> {
         let port = super::super::free_port()?;
         let server = Self {
@@ -36,7 +36,7 @@ impl Redis {
         Ok(server)
     }
 
-    /// `redis://…`, its first database.
+    /// URL of its first database.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
@@ -44,67 +44,70 @@ impl Redis {
     /// Runs a command, such as `&["CONFIG", "SET", "maxmemory", "1"]`.
     ///
     /// # Errors
-    /// What Redis says.
-    pub async fn command<T: FromRedisValue + Send + 'static>(&self, words: &[&str]) -> anyhow::Result<T> {
-        let (url, words) = (
+    /// When Redis returns an error.
+    pub async fn command<T: FromRedisValue + Send + 'static>(&self, arguments: &[&str]) -> anyhow::Result<T> {
+        let (url, arguments) = (
             self.url(),
-            words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>(),
+            arguments
+                .iter()
+                .map(|argument| (*argument).to_owned())
+                .collect::<Vec<_>>(),
         );
-        let doing = words.join(" ");
-        // The driver's own asynchronous connection would want a pool; a scenario asks now and then.
-        let asked = tokio::task::spawn_blocking(move || {
+        let command_line = arguments.join(" ");
+        // The driver's asynchronous connection would need a pool; a scenario sends few commands.
+        let reply = tokio::task::spawn_blocking(move || {
             let mut connection = Client::open(url)?.get_connection_with_timeout(Duration::from_secs(2))?;
             connection.set_read_timeout(Some(Duration::from_secs(5)))?;
-            let (name, arguments) = words
+            let (name, arguments) = arguments
                 .split_first()
                 .unwrap_or_else(|| unreachable!("a command has a name"));
             redis::cmd(name).arg(arguments).query::<T>(&mut connection)
         });
-        asked.await?.with_context(|| format!("Redis: {doing}"))
+        reply.await?.with_context(|| format!("Redis: {command_line}"))
     }
 
-    /// SIGKILL: it is gone, with all it knew.
+    /// Sends SIGKILL: all data are lost.
     pub async fn kill(&mut self) {
         self.process.kill().await;
     }
 
-    /// It is there again at the same address, and empty.
+    /// Starts the server again at the same address, without data.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// When it does not respond.
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
         self.past.extend(self.process.lines());
         self.process = launch(self.port)?;
         self.answers().await
     }
 
-    /// SIGSTOP: connections stay, no answer comes.
-    pub fn hang(&self) {
+    /// Sends SIGSTOP: connections stay open and get no response.
+    pub fn suspend(&self) {
         self.process.suspend();
     }
 
-    /// SIGCONT.
-    pub fn go_on(&self) {
+    /// Sends SIGCONT.
+    pub fn resume(&self) {
         self.process.resume();
     }
 
-    /// A script that does not end; everybody else hears BUSY. [`Redis::mend`] ends it.
+    /// Runs an endless script; other clients get BUSY. [`RedisServer::restore`] ends it.
     ///
     /// # Errors
-    /// When Redis does not take it.
+    /// When Redis rejects it.
     pub async fn busy(&self) -> anyhow::Result<()> {
         self.command::<String>(&["CONFIG", "SET", "lua-time-limit", BUSY_AFTER])
             .await?;
         let url = self.url();
         tokio::task::spawn_blocking(move || {
             let mut connection = Client::open(url)?.get_connection()?;
-            // It ends in an error when it is killed.
+            // The script ends with an error when it is killed.
             redis::cmd("EVAL")
                 .arg("while true do end")
                 .arg(0)
                 .query::<()>(&mut connection)
         });
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + TIME_LIMIT;
         loop {
             if let Err(error) = self.command::<String>(&["PING"]).await
                 && format!("{error:#}").to_uppercase().contains("BUSY")
@@ -117,26 +120,26 @@ impl Redis {
         }
     }
 
-    /// Makes it refuse writes in one of the ways that it has, or puts it right again.
+    /// Makes Redis refuse writes in one of its ways.
     ///
     /// # Errors
-    /// When Redis does not take it.
-    pub async fn ail(&self, ailment: Ailment) -> anyhow::Result<()> {
-        match ailment {
-            Ailment::Busy => self.busy().await,
+    /// When Redis rejects the command.
+    pub async fn refuse(&self, mode: RefusalMode) -> anyhow::Result<()> {
+        match mode {
+            RefusalMode::Busy => self.busy().await,
             other => self.command::<String>(other.commands().0).await.map(drop),
         }
     }
 
-    /// Ends what [`Redis::ail`] began.
+    /// Ends what [`RedisServer::refuse`] began.
     ///
     /// # Errors
-    /// When Redis does not take it.
-    pub async fn mend(&self, ailment: Ailment) -> anyhow::Result<()> {
-        self.command::<String>(ailment.commands().1).await.map(drop)
+    /// When Redis rejects the command.
+    pub async fn restore(&self, mode: RefusalMode) -> anyhow::Result<()> {
+        self.command::<String>(mode.commands().1).await.map(drop)
     }
 
-    /// What it printed.
+    /// Output of the process.
     pub fn log(&self) -> Vec<String> {
         let mut lines = self.past.clone();
         lines.extend(self.process.lines());
@@ -144,7 +147,7 @@ impl Redis {
     }
 
     async fn answers(&self) -> anyhow::Result<()> {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + TIME_LIMIT;
         loop {
             match self.command::<String>(&["PING"]).await {
                 Ok(_) => return Ok(()),
@@ -155,24 +158,24 @@ impl Redis {
     }
 }
 
-/// A way in which Redis is there and refuses.
+/// A way in which a running Redis refuses commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ailment {
+pub enum RefusalMode {
     /// No memory left.
     Full,
-    /// It follows another and takes no writes.
+    /// It is a replica and accepts no writes.
     ReadOnly,
-    /// Too few follow it to take writes.
+    /// It has too few replicas to accept writes.
     NoReplicas,
     /// A script does not end.
     Busy,
 }
 
-impl Ailment {
-    /// All of them.
+impl RefusalMode {
+    /// All modes.
     pub const ALL: [Self; 4] = [Self::Full, Self::ReadOnly, Self::NoReplicas, Self::Busy];
 
-    /// What Redis calls it.
+    /// Redis' error code.
     pub fn code(self) -> &'static str {
         match self {
             Self::Full => "OOM",
@@ -182,14 +185,14 @@ impl Ailment {
         }
     }
 
-    /// What brings it about and what ends it.
+    /// The commands that start and end the mode.
     fn commands(self) -> (&'static [&'static str], &'static [&'static str]) {
         match self {
             Self::Full => (
                 &["CONFIG", "SET", "maxmemory", "1"],
                 &["CONFIG", "SET", "maxmemory", "0"],
             ),
-            // Nobody listens there, so it keeps what it has.
+            // There is no server at that address, so the data stay.
             Self::ReadOnly => (&["REPLICAOF", "127.0.0.1", "1"], &["REPLICAOF", "NO", "ONE"]),
             Self::NoReplicas => (
                 &["CONFIG", "SET", "min-replicas-to-write", "1"],

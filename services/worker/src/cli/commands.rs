@@ -5,26 +5,26 @@ use std::process::ExitCode;
 use arrakis_discord::{Discord, DiscordConfig};
 use clap::Subcommand;
 
-use super::output::{print, print_json, say};
+use super::output::{print, print_json, report};
 use super::with_config;
-use crate::commands::registration::{Registered, register};
-use crate::commands::{Commands as Ours, Definition};
+use crate::commands::registration::{Registration, register};
+use crate::commands::{Commands, Definition};
 use crate::config::discord;
 
-/// Tasks about slash commands.
+/// The subcommands of `commands`.
 #[derive(Debug, Subcommand)]
-pub(super) enum Commands {
-    /// Prints what this build declares
+pub(super) enum CommandsTask {
+    /// Prints the slash commands of this build
     Print {
-        /// As Discord is told, in one JSON list
+        /// Print one JSON list in the form that Discord receives
         #[arg(long)]
         json: bool,
     },
-    /// Registers them with Discord where they differ (the leading worker does it at start, too)
+    /// Registers the slash commands with Discord if they differ (the leader does this at start, too)
     Register,
 }
 
-impl Commands {
+impl CommandsTask {
     pub(super) fn run(self) -> ExitCode {
         match self {
             Self::Print { json } => with_config(|_| Some(()), move |()| async move { print_all(json) }),
@@ -34,13 +34,13 @@ impl Commands {
 }
 
 fn print_all(json: bool) -> anyhow::Result<ExitCode> {
-    let ours = Ours::default();
+    let commands = Commands::default();
     if json {
-        let registered: Vec<_> = ours.definitions().map(Definition::registered).collect();
+        let registered: Vec<_> = commands.definitions().map(Definition::registered).collect();
         print_json(&registered)?;
         return Ok(ExitCode::SUCCESS);
     }
-    for definition in ours.definitions() {
+    for definition in commands.definitions() {
         print(format_args!("/{}  {}", definition.name, definition.description))?;
         for option in &definition.options {
             print(format_args!("    {}  {}", option.name, option.description))?;
@@ -51,9 +51,9 @@ fn print_all(json: bool) -> anyhow::Result<ExitCode> {
 
 async fn register_all(config: DiscordConfig) -> anyhow::Result<ExitCode> {
     let calls = Discord::new(&config)?.bulk(None);
-    match register(&calls, &Ours::default()).await? {
-        Registered::Unchanged => say("Discord knows the commands as they are"),
-        Registered::Replaced => say("registered"),
+    match register(&calls, &Commands::default()).await? {
+        Registration::Unchanged => report("the commands are registered already"),
+        Registration::Replaced => report("registered"),
     }
     Ok(ExitCode::SUCCESS)
 }

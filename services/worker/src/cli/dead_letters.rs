@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use arrakis_broker::{BrokerSettings, DeadLetterSelection, DeadLetters as Letters, Publisher};
+use arrakis_broker::{BrokerSettings, DeadLetterSelection, DeadLetters, Publisher};
 use arrakis_contracts::dead_letter::MAX_REPLAY_AGE;
 use arrakis_contracts::{DeadLetter, redact};
 use clap::{Args, Subcommand};
@@ -10,57 +10,57 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::output::{print, print_json, printable, say};
+use super::output::{print, print_json, printable, report};
 use super::topology::connect;
 use super::with_config;
 
-/// Tasks about messages that were given up.
+/// The subcommands of `dead-letters`.
 #[derive(Debug, Subcommand)]
-pub(super) enum DeadLetters {
-    /// Lists them, the oldest first
+pub(super) enum DeadLettersTask {
+    /// Lists dead letters, oldest first
     List {
-        /// How many at most
+        /// Largest number of dead letters
         #[arg(long, default_value_t = 100)]
         limit: usize,
-        /// One JSON object a line
+        /// Print one JSON object a line
         #[arg(long)]
         json: bool,
     },
-    /// Shows one with its headers and body, tokens left out
+    /// Shows a dead letter with its headers and body; tokens are redacted
     Show {
-        /// Event or job id, as `list` prints it
+        /// Event id or job id, as printed by `list`
         id: String,
-        /// One JSON object
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Puts letters back into the queues they came from, under their ids; events for seven days after their first receipt
-    Replay(Which),
-    /// Removes letters for good
+    /// Returns dead letters to their original queues under the same ids; events up to seven days after their first receipt
+    Replay(Filter),
+    /// Deletes dead letters
     Purge {
         #[command(flatten)]
-        which: Which,
-        /// Do it; without this the number is told and nothing removed
+        filter: Filter,
+        /// Delete them; without this option only their number is printed
         #[arg(long)]
         yes: bool,
     },
 }
 
-/// Which letters.
+/// Selects dead letters.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-pub(super) struct Which {
-    /// The one with this event or job id
+pub(super) struct Filter {
+    /// The dead letter with this event id or job id
     id: Option<String>,
-    /// Those of one event name, such as `INTERACTION_CREATE`, or `job`
+    /// Dead letters of this event name, such as `INTERACTION_CREATE`, or `job`
     #[arg(long)]
     kind: Option<String>,
-    /// All of them
+    /// All dead letters
     #[arg(long)]
     all: bool,
 }
 
-impl Which {
+impl Filter {
     fn selection(&self) -> DeadLetterSelection {
         match (&self.id, &self.kind) {
             (Some(id), _) => DeadLetterSelection::Id(id.clone()),
@@ -68,54 +68,52 @@ impl Which {
             (None, None) => DeadLetterSelection::All,
         }
     }
-}
 
-impl Which {
-    fn means(&self, letter: &DeadLetter) -> bool {
-        let id = self.id.as_ref().is_none_or(|id| letter.id == *id);
-        id && self.kind.as_ref().is_none_or(|kind| letter.kind == *kind)
+    fn matches(&self, letter: &DeadLetter) -> bool {
+        let matches_id = self.id.as_ref().is_none_or(|id| letter.id == *id);
+        matches_id && self.kind.as_ref().is_none_or(|kind| letter.kind == *kind)
     }
 }
 
-impl DeadLetters {
+impl DeadLettersTask {
     pub(super) fn run(self) -> ExitCode {
         with_config(BrokerSettings::read, |settings| async move {
             let (link, _live) = connect(&settings).await?;
-            let letters = Letters::new(Publisher::new(link.clone()));
-            let done = self.with(&letters).await;
+            let letters = DeadLetters::new(Publisher::new(link.clone()));
+            let result = self.run_on(&letters).await;
             link.close().await;
-            done
+            result
         })
     }
 
-    async fn with(self, letters: &Letters) -> anyhow::Result<ExitCode> {
+    async fn run_on(self, letters: &DeadLetters) -> anyhow::Result<ExitCode> {
         match self {
             Self::List { limit, json } => list(letters, limit, json).await,
             Self::Show { id, json } => show(letters, &id, json).await,
-            Self::Replay(which) => replay(letters, &which).await,
-            Self::Purge { which, yes } => purge(letters, &which, yes).await,
+            Self::Replay(filter) => replay(letters, &filter).await,
+            Self::Purge { filter, yes } => purge(letters, &filter, yes).await,
         }
     }
 }
 
-async fn list(letters: &Letters, limit: usize, json: bool) -> anyhow::Result<ExitCode> {
+async fn list(letters: &DeadLetters, limit: usize, json: bool) -> anyhow::Result<ExitCode> {
     let found = letters.list(limit).await?;
     for letter in &found {
         if json {
             print_json(&without_tokens(letter))?;
         } else {
-            print(line(letter))?;
+            print(summary(letter))?;
         }
     }
     match found.len() {
-        0 => say("no dead letters"),
-        1 => say("1 dead letter"),
-        count => say(format_args!("{count} dead letters")),
+        0 => report("no dead letters"),
+        1 => report("1 dead letter"),
+        count => report(format_args!("{count} dead letters")),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// A letter of an earlier build may have a token in its error.
+/// A dead letter without tokens; the error text of an earlier build may contain one.
 fn without_tokens(letter: &DeadLetter) -> DeadLetter {
     DeadLetter {
         error: redact::text(&letter.error),
@@ -123,7 +121,7 @@ fn without_tokens(letter: &DeadLetter) -> DeadLetter {
     }
 }
 
-fn line(letter: &DeadLetter) -> String {
+fn summary(letter: &DeadLetter) -> String {
     format!(
         "{}  {}  {}  {} after {} attempt(s), {}: {}",
         printable(&letter.id),
@@ -131,12 +129,12 @@ fn line(letter: &DeadLetter) -> String {
         printable(&letter.origin_queue),
         letter.reason.name(),
         letter.attempts,
-        at(letter.dead_at_ms),
+        timestamp(letter.dead_at_ms),
         printable(&redact::text(&letter.error))
     )
 }
 
-fn at(ms: u64) -> String {
+fn timestamp(ms: u64) -> String {
     let seconds = i64::try_from(ms / 1000).unwrap_or_default();
     OffsetDateTime::from_unix_timestamp(seconds)
         .ok()
@@ -144,10 +142,10 @@ fn at(ms: u64) -> String {
         .unwrap_or_else(|| "at an unknown time".to_owned())
 }
 
-async fn show(letters: &Letters, id: &str, json: bool) -> anyhow::Result<ExitCode> {
+async fn show(letters: &DeadLetters, id: &str, json: bool) -> anyhow::Result<ExitCode> {
     let Some((letter, delivery)) = letters.show(id).await? else {
-        say(format_args!(
-            "no dead letter has the id {}; `arrakis-worker dead-letters list` prints them",
+        report(format_args!(
+            "no dead letter has the id {}; `arrakis-worker dead-letters list` prints all",
             printable(id)
         ));
         return Ok(ExitCode::FAILURE);
@@ -155,13 +153,13 @@ async fn show(letters: &Letters, id: &str, json: bool) -> anyhow::Result<ExitCod
     let headers: serde_json::Map<_, _> = delivery
         .headers()
         .iter()
-        .map(|(name, value)| (name.clone(), header(value)))
+        .map(|(name, value)| (name.clone(), header_json(value)))
         .collect();
     let body = redact::body(delivery.body());
     if json {
         print_json(&json!({"letter": without_tokens(&letter), "headers": headers, "body": body}))?;
     } else {
-        print(line(&letter))?;
+        print(summary(&letter))?;
         print(format_args!("routing key: {}", printable(&letter.origin_key)))?;
         for (name, value) in &headers {
             print(format_args!("{}: {}", printable(name), printable(&value.to_string())))?;
@@ -171,68 +169,69 @@ async fn show(letters: &Letters, id: &str, json: bool) -> anyhow::Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-fn header(value: &arrakis_contracts::labels::HeaderValue) -> Value {
+fn header_json(value: &arrakis_contracts::labels::HeaderValue) -> Value {
     match value {
         arrakis_contracts::labels::HeaderValue::Integer(number) => json!(number),
         arrakis_contracts::labels::HeaderValue::Text(text) => json!(redact::text(text)),
     }
 }
 
-async fn replay(letters: &Letters, which: &Which) -> anyhow::Result<ExitCode> {
-    let done = letters.replay(&which.selection()).await?;
-    say(format_args!("{} replayed", done.replayed));
-    for id in &done.queue_missing {
-        say(format_args!(
-            "{} stays: the queue it came from does not exist (any more)",
+async fn replay(letters: &DeadLetters, filter: &Filter) -> anyhow::Result<ExitCode> {
+    let result = letters.replay(&filter.selection()).await?;
+    report(format_args!("{} replayed", result.replayed));
+    for id in &result.queue_missing {
+        report(format_args!(
+            "{} is not replayed: its original queue does not exist",
             printable(id)
         ));
     }
-    for id in &done.too_old {
-        say(format_args!(
-            "{} stays: it was first received more than {} days ago, and what it has done already may no longer be known, so \
-             that handling it again could do it twice",
+    for id in &result.too_old {
+        report(format_args!(
+            "{} is not replayed: it was first received more than {} days ago, when the records of its effects may be deleted; its \
+             effects could be repeated",
             printable(id),
             MAX_REPLAY_AGE.as_secs() / 86_400
         ));
     }
-    for id in &done.reply_expired {
-        say(format_args!(
-            "{} stays: Discord accepts a reply to an interaction for 15 minutes, and this one is older; its member has to run the \
-             command again. Remove the letter with `arrakis-worker dead-letters purge {0} --yes`",
+    for id in &result.reply_expired {
+        report(format_args!(
+            "{} is not replayed: the interaction is older than 15 minutes, and Discord accepts no reply to it; the member must run the \
+             command again. To delete it: `arrakis-worker dead-letters purge {0} --yes`",
             printable(id)
         ));
     }
-    for (id, queue) in &done.not_replayable {
-        say(format_args!(
-            "{} stays: it names the queue {}, and letters go back to queues of events, jobs and interactions only",
+    for (id, queue) in &result.not_replayable {
+        report(format_args!(
+            "{} is not replayed: its original queue is {}; only queues of events, jobs and interactions are allowed",
             printable(id),
             printable(queue)
         ));
     }
-    let staying = done.queue_missing.len() + done.too_old.len() + done.reply_expired.len() + done.not_replayable.len();
-    if done.replayed == 0 && staying == 0 && which.id.is_some() {
-        say("no dead letter has this id");
+    let refused =
+        result.queue_missing.len() + result.too_old.len() + result.reply_expired.len() + result.not_replayable.len();
+    if result.replayed == 0 && refused == 0 && filter.id.is_some() {
+        report("no dead letter has this id");
         return Ok(ExitCode::FAILURE);
     }
-    Ok(if staying == 0 {
+    Ok(if refused == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
 }
 
-async fn purge(letters: &Letters, which: &Which, yes: bool) -> anyhow::Result<ExitCode> {
+async fn purge(letters: &DeadLetters, filter: &Filter, yes: bool) -> anyhow::Result<ExitCode> {
     if !yes {
-        let meant = letters
+        let count = letters
             .list(usize::MAX)
             .await?
             .iter()
-            .filter(|letter| which.means(letter))
+            .filter(|letter| filter.matches(letter))
             .count();
-        say(format_args!("{meant} would be removed for good; add --yes to do it"));
+        report(format_args!("{count} would be deleted; add --yes to delete"));
         return Ok(ExitCode::FAILURE);
     }
-    let purged = letters.purge(&which.selection()).await?;
-    say(format_args!("{purged} removed"));
+    let purged = letters.purge(&filter.selection()).await?;
+    report(format_args!("{purged} deleted"));
     Ok(ExitCode::SUCCESS)
 }

@@ -6,13 +6,13 @@ use arrakis_config::variables::DATABASE_OWNER_URL;
 use clap::Args;
 use serde_json::json;
 
-use super::output::{print_json, say};
+use super::output::{print_json, report};
 use super::with_config;
 
-/// Options of `migrate`.
+/// The options of `migrate`.
 #[derive(Debug, Args)]
 pub(super) struct Migrate {
-    /// Print {"from", "to"} as JSON
+    /// Print the versions before and after as JSON: {"from", "to"}
     #[arg(long)]
     json: bool,
 }
@@ -26,10 +26,10 @@ impl Migrate {
                 if self.json {
                     print_json(&json!({"from": migrated.from, "to": migrated.to}))?;
                 } else if migrated.from == migrated.to {
-                    say(format_args!("the schema is at version {} already", migrated.to));
+                    report(format_args!("the schema is at version {} already", migrated.to));
                 } else {
-                    say(format_args!(
-                        "the schema went from version {} to {}",
+                    report(format_args!(
+                        "migrated the schema from version {} to {}",
                         migrated.from, migrated.to
                     ));
                 }

@@ -1,7 +1,7 @@
-//! The command line: with no argument it serves, with one it does an operator's task and ends.
+//! The command line: without a subcommand the worker serves; with one it runs an operator's task and exits.
 //!
-//! Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 it could not be done or a check
-//! found a difference, 2 wrong usage, 78 wrong configuration.
+//! Data goes to standard output, everything else to standard error. Exit codes: 0 success, 1 failure or a difference found by a
+//! check, 2 invalid usage, 78 invalid configuration.
 
 mod commands;
 mod dead_letters;
@@ -18,12 +18,12 @@ use arrakis_db::DbError;
 use arrakis_runtime::{Threads, install_crypto_provider};
 use clap::{Parser, Subcommand};
 
-use self::output::say;
+use self::output::report;
 use crate::config::Config;
 
-/// Consumes interactions, events and jobs of Arrakis.
+/// Handles interactions, events and jobs of Arrakis
 ///
-/// Without a subcommand it serves until SIGTERM. Configuration comes from the environment; see .env.example.
+/// Without a subcommand the worker serves until SIGTERM. It reads its configuration from the environment; see .env.example.
 #[derive(Debug, Parser)]
 #[command(name = "arrakis-worker", version)]
 pub struct Arguments {
@@ -33,20 +33,20 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Brings the database up to this build's schema (needs `DATABASE_OWNER_URL` and nothing else)
+    /// Migrates the database to the schema of this build (requires only `DATABASE_OWNER_URL`)
     Migrate(migrate::Migrate),
     /// Declares, checks or prints exchanges, queues and bindings
     #[command(subcommand)]
-    Topology(topology::Topology),
-    /// Lists, shows, replays or purges messages that were given up
+    Topology(topology::TopologyTask),
+    /// Lists, shows, replays or purges dead letters
     #[command(subcommand)]
-    DeadLetters(dead_letters::DeadLetters),
+    DeadLetters(dead_letters::DeadLettersTask),
     /// Prints or registers the slash commands
     #[command(subcommand)]
-    Commands(commands::Commands),
+    Commands(commands::CommandsTask),
 }
 
-/// Runs what the arguments ask for.
+/// Runs the subcommand, or serves if there is none. Returns the exit code of the process.
 pub fn run(arguments: Arguments) -> ExitCode {
     match arguments.task {
         None => arrakis_runtime::run(Service::Worker, Threads::Many, Config::read, crate::serve),
@@ -57,7 +57,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
-/// Reads what a task needs and does it.
+/// Reads the configuration of a task and runs the task.
 fn with_config<C, F>(read: impl FnOnce(&mut Reader) -> Option<C>, task: impl FnOnce(C) -> F) -> ExitCode
 where
     F: Future<Output = anyhow::Result<ExitCode>>,
@@ -65,18 +65,18 @@ where
     let config = match Reader::load(Service::Worker, Source::environment(), read) {
         Ok(config) => config,
         Err(errors) => {
-            say(&errors);
+            report(&errors);
             return ExitCode::from(EXIT_CODE);
         }
     };
     install_crypto_provider();
-    let done = tokio::runtime::Builder::new_current_thread()
+    let result = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(anyhow::Error::from)
         .and_then(|runtime| runtime.block_on(task(config)));
-    done.unwrap_or_else(|error| {
-        say(format_args!("arrakis-worker: {}", causes(error.as_ref())));
+    result.unwrap_or_else(|error| {
+        report(format_args!("arrakis-worker: {}", causes(error.as_ref())));
         match error.downcast_ref::<DbError>() {
             Some(DbError::Login(_)) => ExitCode::from(EXIT_CODE),
             _ => ExitCode::FAILURE,

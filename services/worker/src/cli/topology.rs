@@ -5,37 +5,37 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use arrakis_broker::{AmqpConnection, BrokerConnection, BrokerSettings, ConnectionState, Topology as Objects};
+use arrakis_broker::{AmqpConnection, BrokerConnection, BrokerSettings, ConnectionState, Topology};
 use arrakis_config::variables::AMQP_PRIORITIES;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::output::{print, print_json, say};
+use super::output::{print, print_json, report};
 use super::with_config;
 
-/// How long a task waits for the broker.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Time limit of connecting to the broker.
+const CONNECT_LIMIT: Duration = Duration::from_secs(30);
 
-/// Tasks about exchanges, queues and bindings.
+/// The subcommands of `topology`.
 #[derive(Debug, Subcommand)]
-pub(super) enum Topology {
-    /// Declares everything; what is there already and the same stays
+pub(super) enum TopologyTask {
+    /// Declares all objects; objects that exist with the same options stay
     Declare,
-    /// Compares the broker with this build; exit code 1 when something is missing or differs
+    /// Compares the broker with this build; exit code 1 if an object is missing or differs
     Check {
-        /// Print what is missing as JSON, one object a line
+        /// Print the missing objects as JSON, one a line
         #[arg(long)]
         json: bool,
     },
-    /// Prints every object with the reason of each option
+    /// Prints every object with the reason for each option
     Print {
-        /// Print RabbitMQ's definitions instead, as `rabbitmq/definitions.json` has them
+        /// Print RabbitMQ's definitions instead, in the form of `rabbitmq/definitions.json`
         #[arg(long)]
         json: bool,
     },
 }
 
-impl Topology {
+impl TopologyTask {
     pub(super) fn run(self) -> ExitCode {
         match self {
             Self::Declare => with_config(BrokerSettings::read, declare),
@@ -43,11 +43,11 @@ impl Topology {
             Self::Print { json } => with_config(
                 |reader| reader.defaulted(&AMQP_PRIORITIES),
                 move |priorities| async move {
-                    let objects = Objects::new(priorities);
+                    let topology = Topology::new(priorities);
                     if json {
-                        print(serde_json::to_string_pretty(&objects.definitions("/"))?)?;
+                        print(serde_json::to_string_pretty(&topology.definitions("/"))?)?;
                     } else {
-                        print(objects.explain().trim_end())?;
+                        print(topology.explain().trim_end())?;
                     }
                     Ok(ExitCode::SUCCESS)
                 },
@@ -58,21 +58,21 @@ impl Topology {
 
 async fn declare(settings: BrokerSettings) -> anyhow::Result<ExitCode> {
     let (link, live) = connect(&settings).await?;
-    let objects = Objects::new(settings.priorities);
-    objects.declare(&live).await?;
+    let topology = Topology::new(settings.priorities);
+    topology.declare(&live).await?;
     link.close().await;
-    say(format_args!(
-        "{} exchanges, {} queues and {} bindings are as they should be",
-        objects.exchanges.len(),
-        objects.queues.len(),
-        objects.bindings.len()
+    report(format_args!(
+        "{} exchanges, {} queues and {} bindings are declared",
+        topology.exchanges.len(),
+        topology.queues.len(),
+        topology.bindings.len()
     ));
     Ok(ExitCode::SUCCESS)
 }
 
 async fn check(settings: BrokerSettings, json: bool) -> anyhow::Result<ExitCode> {
     let (link, live) = connect(&settings).await?;
-    let missing = Objects::new(settings.priorities).check(&live).await?;
+    let missing = Topology::new(settings.priorities).check(&live).await?;
     link.close().await;
     for object in &missing {
         if json {
@@ -82,22 +82,25 @@ async fn check(settings: BrokerSettings, json: bool) -> anyhow::Result<ExitCode>
         }
     }
     if missing.is_empty() {
-        say("the broker has everything as this build needs it");
+        report("the broker has all objects of this build");
         return Ok(ExitCode::SUCCESS);
     }
-    say("run `arrakis-worker topology declare`");
+    report("run `arrakis-worker topology declare`");
     Ok(ExitCode::FAILURE)
 }
 
-/// Connects, or says why it does not succeed.
+/// Connects to the broker within the time limit.
 pub(super) async fn connect(settings: &BrokerSettings) -> anyhow::Result<(BrokerConnection, Arc<AmqpConnection>)> {
     let link = BrokerConnection::open(settings, "arrakis-worker tool");
-    let Ok(live) = tokio::time::timeout(PATIENCE, link.current()).await else {
+    let Ok(live) = tokio::time::timeout(CONNECT_LIMIT, link.current()).await else {
         let why = match link.state() {
             ConnectionState::Connecting { reason: why } | ConnectionState::Blocked { reason: why } => why,
             state => format!("{state:?}"),
         };
-        bail!("the broker of AMQP_URL does not answer: {why}");
+        bail!(
+            "cannot connect to the broker of AMQP_URL within {} s: {why}",
+            CONNECT_LIMIT.as_secs()
+        );
     };
     let live = live.context("connecting to the broker")?;
     Ok((link, live))

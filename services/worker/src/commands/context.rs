@@ -1,4 +1,4 @@
-//! What a command runs with: services, the invocation, and its community with one transaction.
+//! The context of a command: services, the invocation, and its community with one transaction.
 
 use arrakis_db::TenantTx;
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
@@ -8,17 +8,17 @@ use crate::community::Community;
 use crate::failure::Failure;
 use crate::interaction::invocation::Invocation;
 use crate::interaction::reply::CommandError;
-use crate::render::{Freshness, Scene};
+use crate::render::{Freshness, RenderContext};
 use crate::services::Services;
 
-/// What a command runs with.
+/// The context of one run of a command.
 #[derive(Debug)]
 pub struct CommandContext<'a> {
-    /// Postgres, Redis, Discord.
+    /// Clients of Postgres, Redis and Discord.
     pub services: &'a Services,
-    /// Every command of this worker.
+    /// All commands of this worker, for `/help`.
     pub commands: &'a Commands,
-    /// Who sent the interaction, and what it contains.
+    /// The interaction.
     pub invocation: &'a Invocation,
     /// The server's community; `None` only for commands with [`super::CommandScope::Anywhere`].
     pub community: Option<&'a Community>,
@@ -68,14 +68,14 @@ impl<'a> CommandContext<'a> {
         self.community.ok_or_else(|| missing().into())
     }
 
-    /// What each reply of a community is rendered with: theme, tier rules, the token's symbol, and the age of the ranking.
+    /// The context in which replies are rendered: theme, tier rules, the token's symbol, and the age of the ranking.
     ///
     /// # Errors
     /// As [`CommandContext::community`].
-    pub(crate) fn scene(&self) -> Result<Scene<'_>, CommandError> {
+    pub(crate) fn render_context(&self) -> Result<RenderContext<'_>, CommandError> {
         let community = self.community()?;
         let token = &community.record.token;
-        Ok(Scene {
+        Ok(RenderContext {
             theme: &community.theme,
             ladder: community.ladder()?,
             symbol: &token.symbol,

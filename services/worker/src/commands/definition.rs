@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use twilight_model::application::command::{Command as Registered, CommandOption, CommandType};
+use twilight_model::application::command::{Command as RegisteredCommand, CommandOption, CommandType};
 use twilight_model::application::interaction::InteractionContextType;
 use twilight_model::guild::Permissions;
 use twilight_model::oauth::ApplicationIntegrationType;
@@ -108,7 +108,7 @@ impl Definition {
     }
 
     /// The command as it is registered with Discord. Every default is explicit, so that it can be compared with what Discord returns.
-    pub fn registered(&self) -> Registered {
+    pub fn registered(&self) -> RegisteredCommand {
         self.builder().build()
     }
 

@@ -1,12 +1,11 @@
-//! `/help`: the commands that the member can use, from their definitions. It reads no database, so it also replies while Postgres is
-//! unavailable.
+//! `/help`: the commands that the member can use, from their definitions. It replies also while Postgres is unavailable.
 
 use async_trait::async_trait;
 use twilight_model::guild::Permissions;
 
 use super::{Command, CommandContext, CommandScope, Definition, ResponseMode};
 use crate::interaction::reply::{CommandResult, Reply, ephemeral, message};
-use crate::render::help::{Entry, embed};
+use crate::render::help::{HelpEntry, embed};
 
 /// The command.
 pub(super) struct Help;
@@ -20,17 +19,17 @@ impl Command for Help {
     }
 
     async fn run(&self, context: &CommandContext<'_>) -> CommandResult {
-        let has = context.invocation.author.permissions;
-        let may = |needed: Option<Permissions>| {
-            needed.is_none_or(|needed| has.contains(needed) || has.contains(Permissions::ADMINISTRATOR))
+        let permissions = context.invocation.author.permissions;
+        let is_permitted = |needed: Option<Permissions>| {
+            needed.is_none_or(|needed| permissions.contains(needed) || permissions.contains(Permissions::ADMINISTRATOR))
         };
         let entries: Vec<_> = context
             .commands
             .definitions()
-            .map(|definition| Entry {
+            .map(|definition| HelpEntry {
                 name: definition.name,
                 description: definition.description,
-                usable: may(definition.permissions)
+                usable: is_permitted(definition.permissions)
                     && (definition.scope == CommandScope::Anywhere || context.community.is_some()),
             })
             .collect();

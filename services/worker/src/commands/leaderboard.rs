@@ -1,12 +1,13 @@
 //! `/leaderboard`: pages of the ranking.
 //!
-//! The state of a page is in the custom ids of its buttons, so that any worker turns it, after any restart. Who asked turns
-//! the message itself; anybody else who presses gets a copy of their own, so that nobody turns another's page.
+//! The custom ids of the buttons contain the page, so that any worker can handle a click, also after a restart. A click by the member
+//! who ran the command edits the message; a click by another member is replied to with an ephemeral copy.
 
 use arrakis_cache::{CacheKey, Ttl};
 use arrakis_db::{LeaderboardPage, TenantTx, UserId};
 use arrakis_domain::{Ladder, Standing, TierId};
 use async_trait::async_trait;
+use twilight_model::http::interaction::InteractionResponseData;
 use twilight_util::builder::command::IntegerBuilder;
 
 use super::{Command, CommandContext, Definition, outdated_component};
@@ -15,10 +16,10 @@ use crate::failure::Failure;
 use crate::interaction::invocation::InvocationData;
 use crate::interaction::refusal::Refusal;
 use crate::interaction::reply::{CommandError, CommandResult, Reply, message};
-use crate::render::leaderboard::{self, Line, PAGE_SIZE, Page, Turn};
+use crate::render::leaderboard::{self, PAGE_SIZE, Page, PageTarget, Row};
 use crate::services::Services;
 
-/// How old a page may be: less than anybody expects a ranking to follow within.
+/// Time to live of a cached page.
 const PAGE_TTL: Ttl = Ttl::seconds(10);
 
 /// The command.
@@ -34,72 +35,74 @@ impl Command for Leaderboard {
     }
 
     async fn run(&self, context: &CommandContext<'_>) -> CommandResult {
-        let asked = match &context.invocation.data {
+        let page = match &context.invocation.data {
             InvocationData::Command { options, .. } => options.integer("page"),
             _ => None,
         };
-        let number = u32::try_from(asked.unwrap_or(1)).unwrap_or(u32::MAX);
-        answer(context, Turn::To(number)).await.map(Reply::Message)
+        let number = u32::try_from(page.unwrap_or(1)).unwrap_or(u32::MAX);
+        render_page(context, PageTarget::Number(number))
+            .await
+            .map(Reply::Message)
     }
 
     async fn component(&self, context: &CommandContext<'_>, arguments: &[&str]) -> CommandResult {
-        let turn = Turn::read(arguments).ok_or_else(outdated_component)?;
-        let turned = answer(context, turn).await?;
+        let target = PageTarget::parse(arguments).ok_or_else(outdated_component)?;
+        let page = render_page(context, target).await?;
         match &context.invocation.data {
             InvocationData::Component {
                 command_user: Some(owner),
                 ..
-            } if *owner != context.invocation.author.id => Ok(Reply::Private(turned)),
-            _ => Ok(Reply::Message(turned)),
+            } if *owner != context.invocation.author.id => Ok(Reply::Private(page)),
+            _ => Ok(Reply::Message(page)),
         }
     }
 }
 
-async fn answer(
+async fn render_page(
     context: &CommandContext<'_>,
-    turn: Turn,
-) -> Result<twilight_model::http::interaction::InteractionResponseData, CommandError> {
+    target: PageTarget,
+) -> Result<InteractionResponseData, CommandError> {
     let community = context.community()?;
     let token = &community.record.token_profile;
-    let me = user_id(context.invocation.author.id)?;
+    let author = user_id(context.invocation.author.id)?;
     let mut tx = context.tx().await?;
-    let number = match turn {
-        Turn::To(number) => number,
-        Turn::ToMe => {
-            let position = tx.profiles().position(token, me).await?;
+    let number = match target {
+        PageTarget::Number(number) => number,
+        PageTarget::OwnPosition => {
+            let position = tx.profiles().position(token, author).await?;
             leaderboard::page_of(position.ok_or_else(|| not_ranked(community))?)
         }
     };
-    let (number, read) = read(context.services, &mut tx, community, number).await?;
-    let scene = context.scene()?;
-    let tiers = tiers(&read, scene.ladder);
+    let (number, entries) = read_page(context.services, &mut tx, community, number).await?;
+    let render = context.render_context()?;
+    let tiers = tiers(&entries, render.ladder);
     let page = Page {
-        lines: lines(&read, &tiers, me),
+        rows: rows(&entries, &tiers, author),
         number,
-        total: read.total,
+        total: entries.total,
     };
     let buttons = leaderboard::buttons(&page);
-    Ok(message(leaderboard::embed(&scene, &page), buttons))
+    Ok(message(leaderboard::embed(&render, &page), buttons))
 }
 
-/// The page, or the last one when members have left since it was offered.
-async fn read(
+/// Reads a page, or the last page if there are fewer.
+async fn read_page(
     services: &Services,
     tx: &mut TenantTx,
     community: &Community,
     number: u32,
 ) -> Result<(u32, LeaderboardPage), Failure> {
-    let page = cached(services, tx, community, number).await?;
+    let page = read_cached(services, tx, community, number).await?;
     let nearest = leaderboard::nearest(number, page.total);
     if nearest == number {
         return Ok((number, page));
     }
-    let page = cached(services, tx, community, nearest).await?;
+    let page = read_cached(services, tx, community, nearest).await?;
     Ok((nearest, page))
 }
 
-/// A page costs a look at every ranked member, and everybody asks for the same first ones.
-async fn cached(
+/// Reads a page through the cache: Postgres reads every ranked member for a page, and most requests are for the first pages.
+async fn read_cached(
     services: &Services,
     tx: &mut TenantTx,
     community: &Community,
@@ -116,22 +119,22 @@ async fn cached(
     Ok(services.cache.get_or_load(&key, PAGE_TTL, read).await?)
 }
 
-/// Tiers by the ranking that is shown, not by the last evaluation: a line must not contradict itself between two syncs.
+/// The tier of each row, from the rank and holding that it shows. The stored tier may be older, and would contradict them.
 fn tiers(page: &LeaderboardPage, ladder: &Ladder) -> Vec<Option<TierId>> {
     let tier = |rank, held| ladder.tier_of(Standing::new(Some(rank), held)).cloned();
     page.entries.iter().map(|entry| tier(entry.rank, entry.held)).collect()
 }
 
-fn lines<'a>(page: &'a LeaderboardPage, tiers: &'a [Option<TierId>], me: UserId) -> Vec<Line<'a>> {
+fn rows<'a>(page: &'a LeaderboardPage, tiers: &'a [Option<TierId>], author: UserId) -> Vec<Row<'a>> {
     let entries = page.entries.iter().zip(tiers);
     entries
-        .map(|(entry, tier)| Line {
+        .map(|(entry, tier)| Row {
             position: entry.position,
             name: &entry.display_name,
             rank: entry.rank,
             held: entry.held,
             tier: tier.as_ref(),
-            mine: entry.user == me,
+            own: entry.user == author,
         })
         .collect()
 }

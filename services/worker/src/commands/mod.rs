@@ -23,7 +23,7 @@ use crate::failure::Failure;
 use crate::interaction::refusal::Refusal;
 use crate::interaction::reply::CommandResult;
 
-/// Every command, in the order of `/help`.
+/// All commands, in the order of `/help`.
 fn all() -> Vec<Box<dyn Command>> {
     vec![
         Box::new(position::Position),

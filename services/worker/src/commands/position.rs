@@ -1,4 +1,4 @@
-//! `/position`: where the asking member stands, and how far it is up and down.
+//! `/position`: the member's rank, holding and tier, and the distance to the next ones.
 
 use arrakis_domain::{Balance, Rank, Zones};
 use async_trait::async_trait;
@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use super::{Command, CommandContext, Definition};
 use crate::community::user_id;
 use crate::interaction::reply::{CommandResult, Reply, message};
-use crate::render::position::{self, Neighbour};
+use crate::render::position::{self, Neighbour, PositionView};
 
 /// The command.
 #[derive(Debug, Clone, Copy)]
@@ -25,21 +25,21 @@ impl Command for Position {
         let community = context.community()?;
         let token = &community.record.token_profile;
         let user = user_id(context.invocation.author.id)?;
-        let place = context
+        let ranking = context
             .tx()
             .await?
             .profiles()
             .ranking_position(token, user, Zones::STANDARD)
             .await?;
-        let rank = place.standing.rank.map(Rank::get);
-        let shown = position::Position {
-            wallet: place.wallet,
-            standing: place.standing,
-            above: neighbour(rank.and_then(|rank| rank.checked_sub(1)), place.above),
-            below: neighbour(rank.and_then(|rank| rank.checked_add(1)), place.below),
-            entry: place.entry,
+        let rank = ranking.standing.rank.map(Rank::get);
+        let view = PositionView {
+            wallet: ranking.wallet,
+            standing: ranking.standing,
+            above: neighbour(rank.and_then(|rank| rank.checked_sub(1)), ranking.above),
+            below: neighbour(rank.and_then(|rank| rank.checked_add(1)), ranking.below),
+            entry: ranking.entry,
         };
-        let embed = position::embed(&context.scene()?, &shown);
+        let embed = position::embed(&context.render_context()?, &view);
         Ok(Reply::Message(message(embed, Vec::new())))
     }
 }

@@ -1,4 +1,4 @@
-//! `/profile`: a member's card, one's own or another's.
+//! `/profile`: the profile of the member or of another member.
 
 use arrakis_db::{EvaluationInput, UserId};
 use async_trait::async_trait;
@@ -9,13 +9,13 @@ use crate::community::user_id;
 use crate::interaction::invocation::InvocationData;
 use crate::interaction::refusal::Refusal;
 use crate::interaction::reply::{CommandError, CommandResult, Reply, message};
-use crate::render::profile;
+use crate::render::profile::{self, ProfileView};
 
 /// The command.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Profile;
 
-/// Whose card is asked for.
+/// The member whose profile is shown.
 struct Subject {
     user: UserId,
     name: String,
@@ -43,12 +43,12 @@ impl Command for Profile {
         let record = context.services.profile(&mut tx, community.id(), subject.user).await?;
         let record = record.filter(|record| record.left_at.is_none());
         let (Some(record), Some(EvaluationInput { member, facts })) = (record, evaluation_input) else {
-            return Err(unknown(&subject).into());
+            return Err(unknown_member(&subject).into());
         };
-        let scene = context.scene()?;
-        let evaluation = community.theme.evaluate(scene.ladder, member.standing, &facts);
+        let render = context.render_context()?;
+        let evaluation = community.theme.evaluate(render.ladder, member.standing, &facts);
         let roles: Vec<_> = community.theme.desired_roles(&evaluation, &facts).into_iter().collect();
-        let shown = profile::Profile {
+        let view = ProfileView {
             name: &record.display_name,
             own: subject.own,
             wallet: record.wallet,
@@ -56,21 +56,21 @@ impl Command for Profile {
             roles: &roles,
             joined_at: record.joined_at,
             tenure_days: facts.tenure_days,
-            // Written down for the tier of the last evaluation; another one is held since a moment ago.
+            // The stored time belongs to the stored tier, which may differ from the present one.
             tier_since: record.tier_since.filter(|_| record.tier == evaluation.tier),
         };
-        let embed = profile::embed(&scene, &shown);
+        let embed = profile::embed(&render, &view);
         Ok(Reply::Message(message(embed, Vec::new())))
     }
 }
 
 fn subject(context: &CommandContext<'_>) -> Result<Subject, CommandError> {
     let author = &context.invocation.author;
-    let asked = match &context.invocation.data {
+    let selected = match &context.invocation.data {
         InvocationData::Command { options, .. } => options.user("member"),
         _ => None,
     };
-    let (id, name) = asked.map_or((author.id, Some(author.name.as_str())), |(id, name)| (id, name));
+    let (id, name) = selected.map_or((author.id, Some(author.name.as_str())), |(id, name)| (id, name));
     Ok(Subject {
         user: user_id(id)?,
         name: name.unwrap_or("That user").to_owned(),
@@ -78,7 +78,7 @@ fn subject(context: &CommandContext<'_>) -> Result<Subject, CommandError> {
     })
 }
 
-fn unknown(subject: &Subject) -> Refusal {
-    let (what, next) = profile::unknown(&subject.name, subject.own);
+fn unknown_member(subject: &Subject) -> Refusal {
+    let (what, next) = profile::unknown_member(&subject.name, subject.own);
     Refusal::new(what, next)
 }

@@ -1,7 +1,7 @@
-//! Tells Discord of the commands, when what it knows differs.
+//! Registers the slash commands with Discord if they differ from those that are registered.
 //!
-//! Discord allows 200 command creations a day, and each PUT makes every client load the list anew; so the leader reads
-//! first. Doing it twice, or by two leaders at once, puts the same list.
+//! Discord allows 200 command creations a day, and each PUT makes every client reload the list, so the registered commands are read
+//! first. A repeated registration, also by two leaders at once, puts the same list.
 
 use arrakis_discord::{Calls, Error};
 use arrakis_runtime::fail_point;
@@ -9,16 +9,16 @@ use serde_json::{Map, Value};
 
 use super::Commands;
 
-/// What a registration did.
+/// The result of a registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Registered {
-    /// Discord knew them as they are.
+pub enum Registration {
+    /// The commands were registered before.
     Unchanged,
-    /// They were put in place of what Discord knew.
+    /// The commands replaced those that were registered.
     Replaced,
 }
 
-/// What of a command is ours to say; the rest (ids, versions, translations of names) Discord adds.
+/// The fields of a command that its definition determines. Discord adds others (ids, versions, localized names).
 const COMPARED: [&str; 17] = [
     "name",
     "type",
@@ -39,43 +39,43 @@ const COMPARED: [&str; 17] = [
     "nsfw",
 ];
 
-/// Registers the commands where they differ from what Discord has.
+/// Registers the commands if they differ from those that Discord returns.
 ///
 /// # Errors
-/// When Discord or every proxy is away, or Discord refuses a definition.
-pub async fn register(calls: &Calls, commands: &Commands) -> Result<Registered, Error> {
+/// If Discord or every proxy is unavailable, or Discord refuses a definition.
+pub async fn register(calls: &Calls, commands: &Commands) -> Result<Registration, Error> {
     let ours: Vec<_> = commands.definitions().map(super::Definition::registered).collect();
-    let theirs = calls.global_commands().await?;
-    let ours_compared = serde_json::to_value(&ours).map(comparable);
-    let ours_compared = ours_compared.map_err(|why| Error::Unreadable(why.to_string()))?;
-    let same = comparable(Value::Array(theirs)) == ours_compared;
-    if same && !fail_point::skips("worker.guard.compare") {
-        tracing::debug!(count = ours.len(), "commands are registered as they are");
-        return Ok(Registered::Unchanged);
+    let registered = calls.global_commands().await?;
+    let expected = serde_json::to_value(&ours).map(normalize);
+    let expected = expected.map_err(|error| Error::Unreadable(error.to_string()))?;
+    let unchanged = normalize(Value::Array(registered)) == expected;
+    if unchanged && !fail_point::skips("worker.guard.compare") {
+        tracing::debug!(count = ours.len(), "commands unchanged");
+        return Ok(Registration::Unchanged);
     }
     calls.set_global_commands(&ours).await?;
     tracing::info!(count = ours.len(), "commands registered");
-    Ok(Registered::Replaced)
+    Ok(Registration::Replaced)
 }
 
-/// A list of commands in a form in which equal ones are equal: sorted by name, defaults and what is not ours left out.
-fn comparable(commands: Value) -> Vec<Value> {
+/// A list of commands in a normal form for comparison: sorted by name, without defaults and without fields that Discord adds.
+fn normalize(commands: Value) -> Vec<Value> {
     let Value::Array(commands) = commands else {
         return Vec::new();
     };
-    let mut commands: Vec<_> = commands.into_iter().filter_map(essence).collect();
+    let mut commands: Vec<_> = commands.into_iter().filter_map(without_defaults).collect();
     commands.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
     commands
 }
 
-/// `None` for what says nothing: null, false, an empty list. A missing field and its default are the same to Discord.
-fn essence(value: Value) -> Option<Value> {
+/// A value without Discord's defaults (null, false, an empty list), which are the same as missing fields; `None` for a default.
+fn without_defaults(value: Value) -> Option<Value> {
     match value {
         Value::Null | Value::Bool(false) => None,
-        // 1 and 1.0 are one bound.
+        // Discord may return 1 as 1.0.
         Value::Number(number) => number.as_f64().map(Value::from),
         Value::Array(items) => {
-            let mut items: Vec<_> = items.into_iter().filter_map(essence).collect();
+            let mut items: Vec<_> = items.into_iter().filter_map(without_defaults).collect();
             // Contexts and kinds of channels are sets; options and choices keep the order in which they are shown.
             if items.iter().all(Value::is_number) {
                 items.sort_by(|a, b| a.as_f64().partial_cmp(&b.as_f64()).unwrap_or(std::cmp::Ordering::Equal));
@@ -84,7 +84,9 @@ fn essence(value: Value) -> Option<Value> {
         }
         Value::Object(fields) => {
             let kept = fields.into_iter().filter(|(name, _)| COMPARED.contains(&name.as_str()));
-            let kept: Map<_, _> = kept.filter_map(|(name, value)| Some((name, essence(value)?))).collect();
+            let kept: Map<_, _> = kept
+                .filter_map(|(name, value)| Some((name, without_defaults(value)?)))
+                .collect();
             Some(Value::Object(kept))
         }
         other => Some(other),
@@ -98,17 +100,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_discord_adds_makes_no_difference() {
+    fn fields_added_by_discord_are_not_compared() {
         let ours = json!([{"name": "stats", "type": 1, "description": "d", "contexts": [0, 1], "default_member_permissions": null,
             "options": [{"name": "page", "type": 4, "description": "p", "min_value": 1}]}, {"name": "help", "description": "h"}]);
         let theirs = json!([{"name": "help", "description": "h", "nsfw": false, "options": []},
             {"id": "5", "version": "9", "name": "stats", "type": 1, "description": "d", "contexts": [1, 0], "dm_permission": true,
             "name_localizations": null, "options": [{"name": "page", "type": 4, "description": "p", "min_value": 1.0, "required": false}]}]);
-        assert_eq!(comparable(ours), comparable(theirs));
+        assert_eq!(normalize(ours), normalize(theirs));
     }
 
     #[test]
-    fn what_we_say_differently_does() {
+    fn changed_definition_differs() {
         let base =
             json!([{"name": "stats", "description": "d", "options": [{"name": "page", "type": 4, "min_value": 1}]}]);
         for other in [
@@ -119,7 +121,7 @@ mod tests {
                 "options": [{"name": "page", "type": 4, "min_value": 1}]}]),
             json!([]),
         ] {
-            assert_ne!(comparable(base.clone()), comparable(other));
+            assert_ne!(normalize(base.clone()), normalize(other));
         }
     }
 }

@@ -1,11 +1,11 @@
-//! `/stats`: the community in numbers.
+//! `/stats`: counts of members, tiers and wallets of the community.
 
 use arrakis_domain::Zones;
 use async_trait::async_trait;
 
 use super::{Command, CommandContext, Definition};
 use crate::interaction::reply::{CommandResult, Reply, message};
-use crate::render::stats;
+use crate::render::stats::{self, StatsView};
 
 /// The command.
 pub(super) struct Stats;
@@ -23,7 +23,7 @@ impl Command for Stats {
         let numbers = tx.profiles().counts().await?;
         let wallets = tx.eligibility().holder_count(token).await?;
         let entry = tx.eligibility().entry_threshold(token, Zones::STANDARD).await?;
-        let shown = stats::Stats {
+        let view = StatsView {
             community: &community.record.name,
             members: numbers.members,
             verified: numbers.verified,
@@ -31,9 +31,7 @@ impl Command for Stats {
             wallets,
             entry,
         };
-        Ok(Reply::Message(message(
-            stats::embed(&context.scene()?, &shown),
-            Vec::new(),
-        )))
+        let embed = stats::embed(&context.render_context()?, &view);
+        Ok(Reply::Message(message(embed, Vec::new())))
     }
 }

@@ -1,4 +1,4 @@
-//! `/threshold`: what entry takes now, the zone in which one waits, and how far the asking member is.
+//! `/threshold`: the holding that entry requires, the waitlist zone, and the member's distance to entry.
 
 use arrakis_db::{DbError, Holder, TenantTx, TokenProfileId};
 use arrakis_domain::{Balance, EntryThreshold, Zones};
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{Command, CommandContext, Definition};
 use crate::community::user_id;
 use crate::interaction::reply::{CommandResult, Reply, message};
-use crate::render::threshold;
+use crate::render::threshold::{self, ThresholdView};
 
 /// The command.
 #[derive(Debug, Clone, Copy)]
@@ -26,34 +26,34 @@ impl Command for Threshold {
         let community = context.community()?;
         let token = &community.record.token_profile;
         let mut tx = context.tx().await?;
-        let (entry, waiting) = entry_and_waiting(&mut tx, token, Zones::STANDARD).await?;
+        let (entry, waiting) = entry_and_waitlist(&mut tx, token, Zones::STANDARD).await?;
         let member = tx
             .profiles()
             .standing(token, user_id(context.invocation.author.id)?)
             .await?;
-        let shown = threshold::Threshold {
+        let view = ThresholdView {
             entry,
             waiting: waiting.first().copied().zip(waiting.last().copied()),
             waiting_wallets: u32::try_from(waiting.len()).unwrap_or(u32::MAX),
-            mine: member
+            standing: member
                 .filter(|member| member.wallet.is_some())
                 .map(|member| member.standing),
         };
-        let embed = threshold::embed(&context.scene()?, &shown);
+        let embed = threshold::embed(&context.render_context()?, &view);
         Ok(Reply::Message(message(embed, Vec::new())))
     }
 }
 
-/// What entry takes, and what the wallets in the waitlist zone hold, the best first.
-async fn entry_and_waiting(
+/// The entry threshold, and the holdings in the waitlist zone, largest first.
+async fn entry_and_waitlist(
     tx: &mut TenantTx,
     token: &TokenProfileId,
     zones: Zones,
 ) -> Result<(EntryThreshold, Vec<Balance>), DbError> {
     let mut holders = tx.eligibility().holders(token, zones.entry, zones.waitlist).await?;
-    let last_in = holders.first().is_some_and(|holder| holder.rank == zones.entry);
-    let last_in = last_in.then(|| holders.remove(0));
-    let entry = match last_in {
+    let last_member = holders.first().is_some_and(|holder| holder.rank == zones.entry);
+    let last_member = last_member.then(|| holders.remove(0));
+    let entry = match last_member {
         Some(Holder { held, .. }) => EntryThreshold::Holding { balance: held },
         None => tx.eligibility().entry_threshold(token, zones).await?,
     };

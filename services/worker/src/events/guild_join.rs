@@ -1,15 +1,15 @@
-//! A server appeared: after an identify each one does, so it is no news by itself. It says that events may have been missed,
-//! so a reconcile is asked for: a second gap within minutes needs its own, or what changed in it stays unseen for hours. How
-//! often servers can appear is bounded by the identifies of a day.
+//! `GUILD_CREATE`: a server became available. Discord sends one for each server after every IDENTIFY, so events may have been missed
+//! before it, and a reconcile is enqueued. Each event gets its own: a change in a second session gap would otherwise stay unnoticed
+//! for hours. Discord limits the number of identifies a day.
 //!
-//! Twice is safe: the job's id is made of kind and event.
+//! Safe to repeat: the job's id consists of kind and event id.
 
 use async_trait::async_trait;
 use serde::Deserialize;
 use twilight_model::id::Id;
 use twilight_model::id::marker::GuildMarker;
 
-use super::{Effect, Event, EventHandler};
+use super::{Event, EventHandler, EventOutcome};
 use crate::community::Community;
 use crate::failure::Failure;
 use crate::jobs::{self, reconcile};
@@ -31,20 +31,20 @@ impl EventHandler for GuildJoin {
         "GUILD_CREATE"
     }
 
-    async fn handle(&self, services: &Services, event: &Event) -> Result<Effect, Failure> {
-        let body: Body = event.read()?;
+    async fn handle(&self, services: &Services, event: &Event) -> Result<EventOutcome, Failure> {
+        let body: Body = event.decode()?;
         if body.unavailable {
-            return Ok(Effect::Nothing("an outage"));
+            return Ok(EventOutcome::Ignored("an outage"));
         }
         let Some(community) = Community::of_guild(services, body.id).await? else {
-            return Ok(Effect::Nothing("the server is not onboarded"));
+            return Ok(EventOutcome::Ignored("the server is not onboarded"));
         };
-        let id = reconcile::after_gap(event.id());
-        let made = jobs::enqueue(services, community.id(), &reconcile::job(&id)).await?;
-        Ok(if made {
-            Effect::Done
+        let id = reconcile::gap_id(event.id());
+        let enqueued = jobs::enqueue(services, community.id(), &reconcile::request(&id)).await?;
+        Ok(if enqueued {
+            EventOutcome::Done
         } else {
-            Effect::Nothing("a reconcile was asked for")
+            EventOutcome::Ignored("the reconcile is enqueued already")
         })
     }
 }

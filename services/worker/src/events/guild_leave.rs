@@ -1,7 +1,7 @@
-//! A server went away. `unavailable` says that Discord has an outage: nothing changed, and nothing may be taken for a removal.
-//! Otherwise the bot was removed: noted for the admins; the community stays, and is whole when the bot is added again.
+//! `GUILD_DELETE`: a server became unavailable, or the bot was removed from it. `unavailable` marks an outage of Discord, in which
+//! nothing has changed. A removal is recorded in the audit log; the community is kept for when the bot is added again.
 //!
-//! Twice is safe: the entry is written under the inbox's claim.
+//! Safe to repeat: the audit entry is written with a claim in the inbox.
 
 use arrakis_db::{Actor, NewAuditEntry};
 use async_trait::async_trait;
@@ -10,7 +10,7 @@ use serde_json::json;
 use twilight_model::id::Id;
 use twilight_model::id::marker::GuildMarker;
 
-use super::{Effect, Event, EventHandler};
+use super::{Event, EventHandler, EventOutcome};
 use crate::community::Community;
 use crate::failure::Failure;
 use crate::services::Services;
@@ -31,13 +31,13 @@ impl EventHandler for GuildLeave {
         "GUILD_DELETE"
     }
 
-    async fn handle(&self, services: &Services, event: &Event) -> Result<Effect, Failure> {
-        let body: Body = event.read()?;
+    async fn handle(&self, services: &Services, event: &Event) -> Result<EventOutcome, Failure> {
+        let body: Body = event.decode()?;
         if body.unavailable {
-            return Ok(Effect::Nothing("an outage, never a removal"));
+            return Ok(EventOutcome::Ignored("an outage"));
         }
         let Some((community, mut tx)) = Community::open(services, body.id).await? else {
-            return Ok(Effect::Nothing("the server is not onboarded"));
+            return Ok(EventOutcome::Ignored("the server is not onboarded"));
         };
         if tx.claim(event.id()).await? {
             tracing::warn!(community = %community.id(), "the bot was removed from the community's server");
@@ -52,6 +52,6 @@ impl EventHandler for GuildLeave {
             .await?;
         }
         tx.commit().await?;
-        Ok(Effect::Done)
+        Ok(EventOutcome::Done)
     }
 }

@@ -1,4 +1,4 @@
-//! What the three member events have in common: the member, and the repair of roles.
+//! Shared by the member events: the bodies' common fields, and the repair of a member's roles.
 
 use arrakis_domain::{RoleDifference, RoleKey};
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use twilight_model::id::marker::{GuildMarker, RoleMarker, UserMarker};
 use super::Event;
 use crate::community::Community;
 use crate::failure::Failure;
-use crate::roles::{self, Applied};
+use crate::roles;
 use crate::services::Services;
 
 /// The user of a member event.
@@ -23,13 +23,13 @@ pub(super) struct User {
 }
 
 impl User {
-    /// As Discord shows the user where a server has no name of its own for them.
+    /// The name that Discord shows for a user without a nickname.
     pub(super) fn name(&self) -> &str {
         self.global_name.as_deref().unwrap_or(&self.username)
     }
 }
 
-/// A member as joins and updates carry it.
+/// The body of `GUILD_MEMBER_ADD` and `GUILD_MEMBER_UPDATE`.
 #[derive(Debug, Deserialize)]
 pub(super) struct Member {
     pub(super) guild_id: Id<GuildMarker>,
@@ -42,13 +42,13 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// As the server shows the member.
+    /// The name that the server shows.
     pub(super) fn name(&self) -> &str {
         self.nick.as_deref().unwrap_or_else(|| self.user.name())
     }
 }
 
-/// Changes a member's roles and records those that could not be changed.
+/// Assigns and removes roles of a member, and records those that could not be changed.
 pub(super) async fn repair_roles(
     services: &Services,
     event: &Event,
@@ -56,17 +56,16 @@ pub(super) async fn repair_roles(
     user: Id<UserMarker>,
     difference: &RoleDifference,
     cause: &'static str,
-) -> Result<Applied, Failure> {
+) -> Result<(), Failure> {
     let calls = services
         .discord
         .sync(community.guild())
         .traced(&event.labels.traceparent);
-    let applied = roles::change(services, &calls, community, user, difference, cause).await?;
-    roles::record_broken(services, community, &applied).await?;
-    Ok(applied)
+    let broken = roles::change(services, &calls, community, user, difference, cause).await?;
+    roles::record_broken(services, community, &broken).await
 }
 
-/// Names of roles, for an audit entry.
-pub(super) fn names<'a>(keys: impl IntoIterator<Item = &'a RoleKey>) -> Vec<&'a str> {
+/// The roles' keys, for an audit entry.
+pub(super) fn role_names<'a>(keys: impl IntoIterator<Item = &'a RoleKey>) -> Vec<&'a str> {
     keys.into_iter().map(RoleKey::as_str).collect()
 }

@@ -1,18 +1,18 @@
-//! A member came: known to the community from now on, and, when a wallet of theirs is, with the roles of the tier.
+//! `GUILD_MEMBER_ADD`: a member joined. The profile is stored, and the roles of the tier are assigned.
 //!
-//! A join that seems older than a leave is told late, or was handled after a leave that came before it. Within a session of the
-//! gateway sequence numbers tell which; otherwise times do, and where the join seems the older, Discord is asked.
+//! A join may be handled after a later leave. Within a gateway session the sequence numbers give the order. Between sessions the
+//! times do, and if the join seems older than the leave, the member is read from Discord.
 //!
-//! Twice is safe: the profile is written under the inbox's claim, and a role that is there is not given again.
+//! Safe to repeat: the profile is written with a claim in the inbox, and only missing roles are assigned.
 
 use arrakis_db::JoinOutcome;
 use async_trait::async_trait;
 
 use super::member::{Member, repair_roles};
-use super::{Effect, Event, EventHandler};
+use super::{Event, EventHandler, EventOutcome};
 use crate::community::{Community, user_id};
 use crate::failure::Failure;
-use crate::roles::{difference, measure};
+use crate::roles::{evaluate_member, role_difference};
 use crate::services::Services;
 
 /// `GUILD_MEMBER_ADD`.
@@ -24,59 +24,58 @@ impl EventHandler for MemberJoin {
         "GUILD_MEMBER_ADD"
     }
 
-    async fn handle(&self, services: &Services, event: &Event) -> Result<Effect, Failure> {
-        let member: Member = event.read()?;
+    async fn handle(&self, services: &Services, event: &Event) -> Result<EventOutcome, Failure> {
+        let member: Member = event.decode()?;
         if member.user.bot {
-            return Ok(Effect::Nothing("a bot"));
+            return Ok(EventOutcome::Ignored("a bot"));
         }
         let Some((community, mut tx)) = Community::open(services, member.guild_id).await? else {
-            return Ok(Effect::Nothing("the server is not onboarded"));
+            return Ok(EventOutcome::Ignored("the server is not onboarded"));
         };
         let user = user_id(member.user.id)?;
         let joined_at = member.joined_at.unwrap_or_else(|| event.at());
-        let known = tx.profiles().presence(user).await?;
-        let older = known.as_ref().and_then(|known| known.precedes(event.told()));
-        let left_at = known.and_then(|known| known.left_at);
-        if older == Some(false) && left_at.is_some() {
-            return Ok(Effect::Nothing("left meanwhile"));
+        let presence = tx.profiles().presence(user).await?;
+        let is_newer = presence
+            .as_ref()
+            .and_then(|presence| presence.precedes(event.gateway_position()));
+        let left_at = presence.and_then(|presence| presence.left_at);
+        if is_newer == Some(false) && left_at.is_some() {
+            return Ok(EventOutcome::Ignored("the member has left"));
         }
-        let seems_gone = older.is_none() && left_at.is_some_and(|left| left >= joined_at);
-        if seems_gone {
-            // No transaction stays open while Discord is asked.
+        let may_have_left = is_newer.is_none() && left_at.is_some_and(|left| left >= joined_at);
+        if may_have_left {
+            // No transaction is open during the call to Discord.
             tx.commit().await?;
             let calls = services
                 .discord
                 .sync(community.guild())
                 .traced(&event.labels.traceparent);
             if calls.member(community.guild(), member.user.id).await?.is_none() {
-                return Ok(Effect::Nothing("left meanwhile"));
+                return Ok(EventOutcome::Ignored("the member has left"));
             }
             tx = services.database.tenant(community.id()).await?;
         }
-        if tx.claim(event.id()).await?
-            && tx
-                .profiles()
-                .join_by_event(user, member.name(), joined_at, Some(event.told()))
-                .await?
-                == JoinOutcome::Stale
-            && seems_gone
-        {
-            tx.profiles()
-                .confirm_present(user, member.name(), joined_at, event.told())
-                .await?;
+        if tx.claim(event.id()).await? {
+            let (name, position) = (member.name(), event.gateway_position());
+            let mut profiles = tx.profiles();
+            let stored = profiles.join_by_event(user, name, joined_at, Some(position)).await?;
+            if stored == JoinOutcome::Stale && may_have_left {
+                // Discord has just returned the member.
+                profiles.confirm_present(user, name, joined_at, position).await?;
+            }
         }
-        let measured = measure(&mut tx, &community, user, services.now()).await?;
+        let evaluation = evaluate_member(&mut tx, &community, user, services.now()).await?;
         let bindings = tx.communities().role_bindings().await?;
         tx.commit().await?;
         services.uncache_profile(community.id(), user).await;
-        let Some(measured) = measured.filter(|measured| measured.left_at.is_none()) else {
-            return Ok(Effect::Nothing("left meanwhile"));
+        let Some(evaluation) = evaluation.filter(|evaluation| evaluation.left_at.is_none()) else {
+            return Ok(EventOutcome::Ignored("the member has left"));
         };
         if community.is_frozen() {
-            return Ok(Effect::Nothing("the community is frozen"));
+            return Ok(EventOutcome::Ignored("the community is frozen"));
         }
-        let difference = difference(&community, &measured, &member.roles, &bindings);
+        let difference = role_difference(&community, &evaluation, &member.roles, &bindings);
         repair_roles(services, event, &community, member.user.id, &difference, "join").await?;
-        Ok(Effect::Done)
+        Ok(EventOutcome::Done)
     }
 }

@@ -1,11 +1,11 @@
-//! A member went: noted, and what the cache knew of them forgotten. Wallet, badges and history stay and come back with them.
-//! Discord takes the roles by itself.
+//! `GUILD_MEMBER_REMOVE`: a member left. The profile is marked as left and removed from the cache; wallet, badges and history are kept.
+//! Discord removes the roles.
 //!
-//! Discord gives a leave no time of its own, and after a resume events come late and side by side with those that followed
-//! them. Where the gateway's sequence numbers do not tell whether the member has come back since, and their last coming is not
-//! long ago, Discord is asked. Not otherwise: a crowd that comes and goes would wait for its limits.
+//! The event contains no time, and after a RESUME events arrive late, together with later ones. The gateway's sequence numbers show
+//! whether the member has joined again since. If they do not, and the member joined within the last hour, the member is read from
+//! Discord. Otherwise it is not: with many members that join and leave, those calls would reach Discord's rate limits.
 //!
-//! Twice is safe: leaving again changes nothing.
+//! Safe to repeat: marking the profile again changes nothing.
 
 use arrakis_db::{Actor, NewAuditEntry, Presence};
 use async_trait::async_trait;
@@ -16,7 +16,7 @@ use twilight_model::id::Id;
 use twilight_model::id::marker::GuildMarker;
 
 use super::member::User;
-use super::{Effect, Event, EventHandler};
+use super::{Event, EventHandler, EventOutcome};
 use crate::community::{Community, user_id};
 use crate::failure::Failure;
 use crate::services::Services;
@@ -24,8 +24,8 @@ use crate::services::Services;
 /// `GUILD_MEMBER_REMOVE`.
 pub(super) struct MemberLeave;
 
-/// Who came longer ago than this before a leave was received has not come back after it: neither a replay nor a broker that
-/// blocks delays an event for so long, and a reconcile would find it.
+/// A member who joined longer than this before the leave was received has not joined again after it: neither a RESUME nor a blocked
+/// broker delays an event for so long. A reconcile would find an exception.
 const LONG_AGO: Duration = Duration::hours(1);
 
 #[derive(Debug, Deserialize)]
@@ -40,36 +40,41 @@ impl EventHandler for MemberLeave {
         "GUILD_MEMBER_REMOVE"
     }
 
-    async fn handle(&self, services: &Services, event: &Event) -> Result<Effect, Failure> {
-        let body: Body = event.read()?;
+    async fn handle(&self, services: &Services, event: &Event) -> Result<EventOutcome, Failure> {
+        let body: Body = event.decode()?;
         if body.user.bot {
-            return Ok(Effect::Nothing("a bot"));
+            return Ok(EventOutcome::Ignored("a bot"));
         }
         let Some((community, mut tx)) = Community::open(services, body.guild_id).await? else {
-            return Ok(Effect::Nothing("the server is not onboarded"));
+            return Ok(EventOutcome::Ignored("the server is not onboarded"));
         };
         let user = user_id(body.user.id)?;
-        let known = tx.profiles().presence(user).await?;
-        match known.map_or(Some(true), |known| is_left_behind(&known, event)) {
+        let presence = tx.profiles().presence(user).await?;
+        match presence.map_or(Some(true), |presence| is_newer(event, &presence)) {
             Some(true) => {}
             Some(false) => {
-                // It may be this very leave again, whose first handler was killed before it came to the cache.
+                // This may be a redelivery, and the first worker may have died before it removed the cached profile.
                 drop(tx);
                 services.uncache_profile(community.id(), user).await;
-                return Ok(Effect::Nothing("something later is known"));
+                return Ok(EventOutcome::Ignored("a later event was handled"));
             }
             None => {
-                // No transaction is open while Discord is asked.
+                // No transaction is open during the call to Discord.
                 tx.commit().await?;
                 let calls = services.discord.sync(body.guild_id).traced(&event.labels.traceparent);
                 if calls.member(body.guild_id, body.user.id).await?.is_some() {
-                    return Ok(Effect::Nothing("back again"));
+                    return Ok(EventOutcome::Ignored("the member has joined again"));
                 }
                 tx = services.database.tenant(community.id()).await?;
             }
         }
         let (name, at) = (body.user.name(), event.at());
-        if tx.claim(event.id()).await? && tx.profiles().leave_by_event(user, name, at, event.told()).await? {
+        if tx.claim(event.id()).await?
+            && tx
+                .profiles()
+                .leave_by_event(user, name, at, event.gateway_position())
+                .await?
+        {
             let subject = user.to_string();
             tx.audit(&NewAuditEntry {
                 actor: Actor::System("events".to_owned()),
@@ -82,13 +87,13 @@ impl EventHandler for MemberLeave {
         }
         tx.commit().await?;
         services.uncache_profile(community.id(), user).await;
-        Ok(Effect::Done)
+        Ok(EventOutcome::Done)
     }
 }
 
-/// Whether this leave followed what is known of the member; `None` where only Discord knows.
-fn is_left_behind(known: &Presence, leave: &Event) -> Option<bool> {
-    known
-        .precedes(leave.told())
-        .or_else(|| (known.joined_at + LONG_AGO < leave.at()).then_some(true))
+/// Whether the leave happened after what is stored about the member; `None` if only Discord can show that.
+fn is_newer(leave: &Event, presence: &Presence) -> Option<bool> {
+    presence
+        .precedes(leave.gateway_position())
+        .or_else(|| (presence.joined_at + LONG_AGO < leave.at()).then_some(true))
 }

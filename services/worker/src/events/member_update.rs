@@ -1,22 +1,22 @@
-//! A member changed: a new name is followed, and a role of the theme that was given or taken by hand is put right and
-//! audited, unless the member is protected.
+//! `GUILD_MEMBER_UPDATE`: a member changed. A new name is stored. A role of the theme that was assigned or removed by hand is repaired
+//! and recorded in the audit log, unless the member is protected.
 //!
-//! Our own changes come back as such events. They are told apart in three steps: what we announced in the cache before we
-//! did it is ours; what is no difference any more when Discord is asked anew was passing; only what is left was done by hand.
-//! So an event of ours never leads to a change, and a change never to a loop.
+//! The worker's own role changes cause the same event. A difference counts as a manual change only if it was not announced in Redis
+//! before the worker made it, and if it still exists in the member that is read from Discord now. So no event of the worker's own
+//! change leads to another change.
 //!
-//! Twice is safe: the entry is written under the inbox's claim, and changing roles is idempotent.
+//! Safe to repeat: the audit entry is written with a claim in the inbox, and changing roles is idempotent.
 
 use arrakis_db::{Actor, NewAuditEntry, TenantTx};
 use arrakis_domain::{RoleBindings, RoleDifference};
 use async_trait::async_trait;
 use serde_json::json;
 
-use super::member::{Member, names, repair_roles};
-use super::{Effect, Event, EventHandler};
+use super::member::{Member, repair_roles, role_names};
+use super::{Event, EventHandler, EventOutcome};
 use crate::community::{Community, user_id};
 use crate::failure::Failure;
-use crate::roles::{Measured, difference, measure, without_announced};
+use crate::roles::{MemberEvaluation, evaluate_member, role_difference, without_announced};
 use crate::services::Services;
 
 /// `GUILD_MEMBER_UPDATE`.
@@ -28,100 +28,101 @@ impl EventHandler for MemberUpdate {
         "GUILD_MEMBER_UPDATE"
     }
 
-    async fn handle(&self, services: &Services, event: &Event) -> Result<Effect, Failure> {
-        let member: Member = event.read()?;
+    async fn handle(&self, services: &Services, event: &Event) -> Result<EventOutcome, Failure> {
+        let member: Member = event.decode()?;
         if member.user.bot {
-            return Ok(Effect::Nothing("a bot"));
+            return Ok(EventOutcome::Ignored("a bot"));
         }
         let Some((community, tx)) = Community::open(services, member.guild_id).await? else {
-            return Ok(Effect::Nothing("the server is not onboarded"));
+            return Ok(EventOutcome::Ignored("the server is not onboarded"));
         };
-        let Some((measured, bindings)) = follow(services, tx, event, &community, &member).await? else {
-            return Ok(Effect::Nothing("left meanwhile"));
+        let Some((evaluation, bindings)) = update_profile(services, tx, event, &community, &member).await? else {
+            return Ok(EventOutcome::Ignored("the member has left"));
         };
         if community.is_frozen() {
-            return Ok(Effect::Nothing("the community is frozen"));
+            return Ok(EventOutcome::Ignored("the community is frozen"));
         }
-        let by_hand = done_by_hand(services, event, &community, &member, &measured, &bindings).await?;
-        if by_hand.is_empty() {
-            return Ok(Effect::Done);
+        let changes = manual_changes(services, event, &community, &member, &evaluation, &bindings).await?;
+        if changes.is_empty() {
+            return Ok(EventOutcome::Done);
         }
-        audit(services, event, &community, &member, &by_hand).await?;
-        repair_roles(services, event, &community, member.user.id, &by_hand, "put right").await?;
-        Ok(Effect::Done)
+        audit(services, event, &community, &member, &changes).await?;
+        repair_roles(services, event, &community, member.user.id, &changes, "repair").await?;
+        Ok(EventOutcome::Done)
     }
 }
 
-/// Follows the name, makes a profile for who joined before the community was set up, and measures.
-async fn follow(
+/// Stores the name, creates the profile of a member who joined before the community was onboarded, and evaluates the member. `None` if
+/// the member has left.
+async fn update_profile(
     services: &Services,
     mut tx: TenantTx,
     event: &Event,
     community: &Community,
     member: &Member,
-) -> Result<Option<(Measured, RoleBindings)>, Failure> {
+) -> Result<Option<(MemberEvaluation, RoleBindings)>, Failure> {
     let user = user_id(member.user.id)?;
-    let first = tx.claim(event.id()).await?;
-    let known = measure(&mut tx, community, user, services.now()).await?;
-    let joined = known.is_none();
-    let measured = if joined {
+    let is_first_delivery = tx.claim(event.id()).await?;
+    let stored = evaluate_member(&mut tx, community, user, services.now()).await?;
+    let created = stored.is_none();
+    let evaluation = if created {
         let joined_at = member.joined_at.unwrap_or_else(|| event.at());
-        let told = Some(event.told());
+        let position = Some(event.gateway_position());
         tx.profiles()
-            .join_by_event(user, member.name(), joined_at, told)
+            .join_by_event(user, member.name(), joined_at, position)
             .await?;
-        measure(&mut tx, community, user, services.now()).await?
+        evaluate_member(&mut tx, community, user, services.now()).await?
     } else {
-        known
+        stored
     };
-    // What was measured of who has left is not written down: the transaction ends here.
-    let Some(measured) = measured.filter(|measured| measured.left_at.is_none()) else {
+    // The evaluation of a member who has left is not stored: the transaction is rolled back.
+    let Some(evaluation) = evaluation.filter(|evaluation| evaluation.left_at.is_none()) else {
         return Ok(None);
     };
-    // An update that comes again, from a replay or a dead letter, must not bring an older name back.
-    let other_name = first && measured.display_name != member.name();
-    let renamed = other_name && tx.profiles().rename(user, member.name()).await?;
-    let changed = joined || renamed || measured.tier_changed;
+    // A repeated update, from a redelivery or a dead letter, must not restore an older name.
+    let has_new_name = is_first_delivery && evaluation.display_name != member.name();
+    let renamed = has_new_name && tx.profiles().rename(user, member.name()).await?;
+    let changed = created || renamed || evaluation.tier_changed;
     let bindings = tx.communities().role_bindings().await?;
     tx.commit().await?;
     if changed {
         services.uncache_profile(community.id(), user).await;
     }
-    Ok(Some((measured, bindings)))
+    Ok(Some((evaluation, bindings)))
 }
 
-/// The difference that is neither ours nor passing.
-async fn done_by_hand(
+/// The role changes that were made by hand and still exist at Discord.
+async fn manual_changes(
     services: &Services,
     event: &Event,
     community: &Community,
     member: &Member,
-    measured: &Measured,
+    evaluation: &MemberEvaluation,
     bindings: &RoleBindings,
 ) -> Result<RoleDifference, Failure> {
-    let then = difference(community, measured, &member.roles, bindings);
-    let then = without_announced(services, community.id(), member.user.id, then).await;
-    if then.is_empty() {
-        return Ok(then);
+    let in_event = role_difference(community, evaluation, &member.roles, bindings);
+    let in_event = without_announced(services, community.id(), member.user.id, in_event).await;
+    if in_event.is_empty() {
+        return Ok(in_event);
     }
     let calls = services
         .discord
         .sync(community.guild())
         .traced(&event.labels.traceparent);
-    let Some(today) = calls.member(community.guild(), member.user.id).await? else {
+    let Some(current) = calls.member(community.guild(), member.user.id).await? else {
         return Ok(RoleDifference::default());
     };
-    let now = difference(community, measured, &today.roles, bindings);
+    let now = role_difference(community, evaluation, &current.roles, bindings);
     Ok(without_announced(services, community.id(), member.user.id, now).await)
 }
 
-/// Before the change, so that a crash in between leaves an entry and not a silent change; the claim makes it one entry.
+/// Records the repair before it is made, so that none is missing after a crash. The claim prevents a second entry.
 async fn audit(
     services: &Services,
     event: &Event,
     community: &Community,
     member: &Member,
-    by_hand: &RoleDifference,
+    changes: &RoleDifference,
 ) -> Result<(), Failure> {
     let mut tx = services.database.tenant(community.id()).await?;
     if tx.claim(&format!("{}#put-right", event.id())).await? {
@@ -132,8 +133,8 @@ async fn audit(
             subject: &subject,
             reason: Some("changed by hand"),
             detail: json!({
-                "given_back": names(by_hand.add.values()),
-                "taken_back": names(by_hand.remove.values()),
+                "given_back": role_names(changes.add.values()),
+                "taken_back": role_names(changes.remove.values()),
             }),
         })
         .await?;

@@ -1,7 +1,7 @@
-//! A member wrote something: the day counts as active. Only where chat is forwarded at all (`INGESTOR_EVENTS`); what was
-//! written is not in the event and nowhere looked at.
+//! `MESSAGE_CREATE`: a member wrote a message, and the day counts as active. The ingestor forwards these events only if configured
+//! (`INGESTOR_EVENTS`), and without the message's text.
 //!
-//! Twice is safe: counted under the inbox's claim.
+//! Safe to repeat: the message is counted with a claim in the inbox.
 
 use arrakis_db::Activity;
 use async_trait::async_trait;
@@ -10,7 +10,7 @@ use twilight_model::id::Id;
 use twilight_model::id::marker::GuildMarker;
 
 use super::member::User;
-use super::{Effect, Event, EventHandler};
+use super::{Event, EventHandler, EventOutcome};
 use crate::community::{Community, user_id};
 use crate::failure::Failure;
 use crate::services::Services;
@@ -30,17 +30,17 @@ impl EventHandler for MessageCreate {
         "MESSAGE_CREATE"
     }
 
-    async fn handle(&self, services: &Services, event: &Event) -> Result<Effect, Failure> {
-        let body: Body = event.read()?;
+    async fn handle(&self, services: &Services, event: &Event) -> Result<EventOutcome, Failure> {
+        let body: Body = event.decode()?;
         let Some(guild) = body.guild_id.filter(|_| !body.author.bot) else {
-            return Ok(Effect::Nothing("not a member's message in a server"));
+            return Ok(EventOutcome::Ignored("not a message of a member in a server"));
         };
         let Some((_, tx)) = Community::open(services, guild).await? else {
-            return Ok(Effect::Nothing("the server is not onboarded"));
+            return Ok(EventOutcome::Ignored("the server is not onboarded"));
         };
         let user = user_id(body.author.id)?;
         tx.count_once_and_commit(event.id(), user, Activity::Message, event.at())
             .await?;
-        Ok(Effect::Done)
+        Ok(EventOutcome::Done)
     }
 }

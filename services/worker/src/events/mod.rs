@@ -1,11 +1,11 @@
-//! Events of members and servers, one file each. Nobody waits for them; each may come twice, late, and in any order.
+//! Events of members and servers, one file each. They have no deadline. Each may be delivered twice, late, and in any order.
 //!
-//! Postgres effects are guarded by the inbox, in the same transaction; Discord effects by idempotence, so they are made again
-//! for an event whose claim is taken (`docs/effects.md`). To add one: a file with a type that implements [`EventHandler`],
-//! and its line in `all`.
+//! Effects in Postgres are guarded by the inbox, in the same transaction. Effects at Discord are idempotent and are repeated for an
+//! event that is already claimed (`docs/effects.md`). To add an event: a file with a type that implements [`EventHandler`], and its
+//! line in `all`.
 //!
-//! Bodies are read into structs of the few fields that are needed, not into whole models: a field that Discord adds or
-//! changes elsewhere in a server's megabyte of JSON must not stop a join.
+//! Bodies are decoded into structs with only the required fields, not into twilight's models: a change in another part of the JSON,
+//! which has up to a megabyte for a server, does not affect the event.
 
 mod guild_join;
 mod guild_leave;
@@ -31,10 +31,10 @@ use tracing::{Instrument, field, info_span};
 
 use crate::failure::Failure;
 use crate::load_shedding::LoadShedding;
-use crate::metrics::unreadable;
+use crate::metrics::label_error;
 use crate::services::{POSTGRES_WAIT, Services};
 
-/// Every event that has an effect.
+/// The handlers of all events that have an effect.
 fn all() -> Vec<Box<dyn EventHandler>> {
     vec![
         Box::new(member_join::MemberJoin),
@@ -47,8 +47,8 @@ fn all() -> Vec<Box<dyn EventHandler>> {
     ]
 }
 
-/// Events that the ingestor forwards and that change nothing here (yet). Any other without a handler is unknown, and parked.
-const OF_NO_EFFECT: [&str; 8] = [
+/// Events that the ingestor forwards and that have no effect. Any other event without a handler becomes a dead letter.
+const WITHOUT_EFFECT: [&str; 8] = [
     "GUILD_UPDATE",
     "GUILD_ROLE_CREATE",
     "GUILD_ROLE_UPDATE",
@@ -59,81 +59,81 @@ const OF_NO_EFFECT: [&str; 8] = [
     "CHANNEL_TOPIC_UPDATE",
 ];
 
-/// One event.
+/// An event.
 #[derive(Debug)]
 pub struct Event {
-    /// What the ingestor wrote about it.
+    /// The labels that the ingestor added.
     pub labels: Labels,
     body: Bytes,
 }
 
 impl Event {
-    /// The event's id, the same however often it comes.
+    /// The event's id, the same in each delivery.
     pub fn id(&self) -> &str {
         self.labels.event_id.as_str()
     }
 
-    /// When it happened, on Discord's clock, as near as we know: when the ingestor had it.
+    /// When the ingestor received the event, on Discord's clock. Events contain no time of their own.
     pub fn at(&self) -> OffsetDateTime {
         let us = i128::from(self.labels.received_us) + i128::from(self.labels.clock_offset_ms) * 1000;
         OffsetDateTime::from_unix_timestamp_nanos(us * 1000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
 
-    /// Its place in the gateway's order.
-    pub fn told(&self) -> GatewayPosition<'_> {
+    /// Gateway session and sequence number, which order the events of a session.
+    pub fn gateway_position(&self) -> GatewayPosition<'_> {
         GatewayPosition {
             session: &self.labels.session,
             sequence: self.labels.seq,
         }
     }
 
-    /// Reads the fields that are needed.
+    /// Decodes the body.
     ///
     /// # Errors
-    /// When they are not there: the event is parked.
-    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+    /// If a field is missing or malformed: the event becomes a dead letter.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_slice(&self.body)
-            .map_err(|why| Failure::permanent(format!("the body is no {}: {why}", self.labels.event)))
+            .map_err(|error| Failure::permanent(format!("cannot decode the body as {}: {error}", self.labels.event)))
     }
 }
 
-/// Reads a body as the handler of its event does; answers what came of it in words.
+/// Decodes a body as the handler of its event does. Returns the error's text, or that it was decoded.
 #[cfg(test)]
-pub(crate) fn read_body(name: &str, body: &[u8]) -> String {
-    fn read<T: DeserializeOwned>(body: &[u8]) -> String {
-        serde_json::from_slice::<T>(body).map_or_else(|why| why.to_string(), |_| "read".to_owned())
+pub(crate) fn decode_body(name: &str, body: &[u8]) -> String {
+    fn decode<T: DeserializeOwned>(body: &[u8]) -> String {
+        serde_json::from_slice::<T>(body).map_or_else(|error| error.to_string(), |_| "decoded".to_owned())
     }
     match name {
-        "GUILD_MEMBER_ADD" | "GUILD_MEMBER_UPDATE" => read::<member::Member>(body),
-        "GUILD_MEMBER_REMOVE" => read::<member_leave::Body>(body),
-        "GUILD_CREATE" => read::<guild_join::Body>(body),
-        "GUILD_DELETE" => read::<guild_leave::Body>(body),
-        "GUILD_ROLE_DELETE" => read::<role_delete::Body>(body),
-        "MESSAGE_CREATE" => read::<message_create::Body>(body),
+        "GUILD_MEMBER_ADD" | "GUILD_MEMBER_UPDATE" => decode::<member::Member>(body),
+        "GUILD_MEMBER_REMOVE" => decode::<member_leave::Body>(body),
+        "GUILD_CREATE" => decode::<guild_join::Body>(body),
+        "GUILD_DELETE" => decode::<guild_leave::Body>(body),
+        "GUILD_ROLE_DELETE" => decode::<role_delete::Body>(body),
+        "MESSAGE_CREATE" => decode::<message_create::Body>(body),
         _ => "no handler".to_owned(),
     }
 }
 
-/// What an event came to.
+/// The outcome of an event that was handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
-    /// It had an effect, now or before.
+pub enum EventOutcome {
+    /// Its effect took place, in this delivery or an earlier one.
     Done,
-    /// It needs none, for this reason.
-    Nothing(&'static str),
+    /// It has no effect, for this reason.
+    Ignored(&'static str),
 }
 
 /// Handles the events of one name.
 #[async_trait]
 pub trait EventHandler: Send + Sync {
-    /// Name at the gateway.
+    /// The event's name at the gateway.
     fn name(&self) -> &'static str;
 
-    /// Has its effect. May be called with the same event more than once.
-    async fn handle(&self, services: &Services, event: &Event) -> Result<Effect, Failure>;
+    /// Handles the event. It may be called more than once for the same event.
+    async fn handle(&self, services: &Services, event: &Event) -> Result<EventOutcome, Failure>;
 }
 
-/// Handles the queues of events.
+/// The handler of the queues of events.
 #[derive(Clone)]
 pub struct Events {
     services: Arc<Services>,
@@ -151,11 +151,11 @@ impl std::fmt::Debug for Events {
 
 impl Handler for Events {
     async fn handle(&self, delivery: Delivery) -> Verdict {
-        self.services.metrics.waited(&delivery);
+        self.services.metrics.observe_wait(&delivery);
         self.load_shedding.yield_to_interactions().await;
         let labels = match delivery.labels() {
             Ok(labels) => labels,
-            Err(error) => return parked(unreadable(&error)),
+            Err(error) => return unreadable(label_error(&error)),
         };
         let span = info_span!(
             "event.message.handle",
@@ -182,7 +182,7 @@ impl Handler for Events {
 }
 
 impl Events {
-    /// Handles events with these services.
+    /// A handler with these services.
     pub fn new(services: Arc<Services>) -> Self {
         Self {
             services,
@@ -191,7 +191,7 @@ impl Events {
         }
     }
 
-    /// Shares the load shedding of other consumers of this process.
+    /// Sets the load shedding, which the consumers of a process share.
     #[must_use]
     pub fn with_load_shedding(self, load_shedding: Arc<LoadShedding>) -> Self {
         Self { load_shedding, ..self }
@@ -202,7 +202,7 @@ impl Events {
         let Some(handler) = self.handlers.iter().find(|handler| handler.name() == name) else {
             return self.without_handler(name);
         };
-        let counted = |outcome: &str| {
+        let count = |outcome: &str| {
             self.services
                 .metrics
                 .events
@@ -210,31 +210,31 @@ impl Events {
                 .inc();
         };
         if self.services.was_done(&event.labels.event_id).await {
-            counted("already_done");
+            count("already_done");
             return Verdict::Drop {
-                why: "done before".to_owned(),
+                why: "an earlier delivery was handled".to_owned(),
             };
         }
         match handler.handle(&self.services, event).await {
-            Ok(Effect::Done) => {
+            Ok(EventOutcome::Done) => {
                 self.services.mark_done(&event.labels.event_id).await;
-                counted("done");
+                count("done");
                 Verdict::Done
             }
-            Ok(Effect::Nothing(why)) => {
-                tracing::debug!(why, "no effect");
-                counted("nothing");
+            Ok(EventOutcome::Ignored(why)) => {
+                tracing::debug!(why, "event ignored");
+                count("nothing");
                 Verdict::Done
             }
             Err(failure) => {
-                counted(failure.class());
+                count(failure.class());
                 failure.into()
             }
         }
     }
 
     fn without_handler(&self, name: &str) -> Verdict {
-        if let Some(known) = OF_NO_EFFECT.into_iter().find(|known| *known == name) {
+        if let Some(known) = WITHOUT_EFFECT.into_iter().find(|known| *known == name) {
             self.services
                 .metrics
                 .events
@@ -247,11 +247,13 @@ impl Events {
             .events
             .with_label_values(&["unknown", "permanent"])
             .inc();
-        parked(format!("no handler for {name} in this build; deploy the worker first"))
+        unreadable(format!(
+            "no handler for {name} in this build; deploy the workers before the ingestors"
+        ))
     }
 }
 
-/// Whether the claims of an event that may have been handled before could be forgotten.
+/// Whether the claims of an event may have been deleted: it is older than the time for which an event may be handled again.
 fn is_expired(event: &Event, now: OffsetDateTime) -> bool {
     now - event.at() >= MAX_REDELIVERY_AGE
 }
@@ -260,20 +262,32 @@ fn expired(event: &Event) -> Verdict {
     Verdict::DeadLetter {
         reason: DeadLetterReason::Expired,
         error: format!(
-            "first received at {} and perhaps handled before; what it has done already is known for {} days, so it is not handled \
-             again",
+            "first received at {}, may have been handled before, and is older than {} days, after which the records of its effects \
+             may be deleted",
             event.at(),
             MAX_REDELIVERY_AGE.as_secs() / 86_400
         ),
     }
 }
 
-fn parked(error: String) -> Verdict {
+fn unreadable(error: String) -> Verdict {
     if fail_point::skips("worker.guard.unreadable") {
         return Verdict::Requeue;
     }
     Verdict::DeadLetter {
         reason: DeadLetterReason::Unreadable,
         error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_handled_body_is_decoded_by_the_fuzz_test() {
+        for handler in all() {
+            assert_ne!(decode_body(handler.name(), b"{}"), "no handler", "{}", handler.name());
+        }
     }
 }

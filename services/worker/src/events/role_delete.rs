@@ -1,7 +1,7 @@
-//! A role was deleted in the server: when it stood for one of the theme's, that is forgotten and told to the admins, and
-//! syncs pass the role over until it is bound anew.
+//! `GUILD_ROLE_DELETE`: a role was deleted in the server. Its role binding, if any, is removed and recorded in the audit log; tier syncs
+//! leave the role out until it is bound again.
 //!
-//! Twice is safe: what is forgotten is not there a second time.
+//! Safe to repeat: the binding is removed with a claim in the inbox.
 
 use arrakis_db::{Actor, NewAuditEntry};
 use arrakis_domain::RoleId;
@@ -11,7 +11,7 @@ use serde_json::json;
 use twilight_model::id::Id;
 use twilight_model::id::marker::{GuildMarker, RoleMarker};
 
-use super::{Effect, Event, EventHandler};
+use super::{Event, EventHandler, EventOutcome};
 use crate::community::Community;
 use crate::failure::Failure;
 use crate::services::Services;
@@ -31,15 +31,15 @@ impl EventHandler for RoleDelete {
         "GUILD_ROLE_DELETE"
     }
 
-    async fn handle(&self, services: &Services, event: &Event) -> Result<Effect, Failure> {
-        let body: Body = event.read()?;
+    async fn handle(&self, services: &Services, event: &Event) -> Result<EventOutcome, Failure> {
+        let body: Body = event.decode()?;
         let Some((_, mut tx)) = Community::open(services, body.guild_id).await? else {
-            return Ok(Effect::Nothing("the server is not onboarded"));
+            return Ok(EventOutcome::Ignored("the server is not onboarded"));
         };
         let role = RoleId(body.role_id.get());
         let bindings = tx.communities().role_bindings().await?;
         let Some((key, _)) = bindings.iter().find(|(_, bound)| **bound == role) else {
-            return Ok(Effect::Nothing("a role of the server's own"));
+            return Ok(EventOutcome::Ignored("the role is not bound to the theme"));
         };
         if tx.claim(event.id()).await? && tx.communities().unbind_role(role).await? {
             tx.audit(&NewAuditEntry {
@@ -52,6 +52,6 @@ impl EventHandler for RoleDelete {
             .await?;
         }
         tx.commit().await?;
-        Ok(Effect::Done)
+        Ok(EventOutcome::Done)
     }
 }

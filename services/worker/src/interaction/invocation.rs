@@ -1,6 +1,7 @@
-//! An interaction, read into the fields that commands need.
+//! An interaction, decoded into the fields that commands need.
 //!
-//! It only reads: `options.rs` checks whether options suit the command, and the pipeline whether the command exists.
+//! Decoding checks only the form. `options.rs` checks the options against the command's definition, and the pipeline whether the
+//! command exists.
 
 use std::collections::BTreeMap;
 
@@ -9,42 +10,38 @@ use twilight_model::application::interaction::modal::{ModalInteractionComponent,
 use twilight_model::application::interaction::{Interaction, InteractionData, InteractionType};
 use twilight_model::guild::Permissions;
 use twilight_model::id::Id;
-use twilight_model::id::marker::{ChannelMarker, GuildMarker, InteractionMarker, RoleMarker, UserMarker};
+use twilight_model::id::marker::{GuildMarker, InteractionMarker, UserMarker};
 use twilight_model::user::User;
 
 use super::options::Options;
 
-/// One interaction.
+/// A decoded interaction.
 #[derive(Debug, Clone)]
 pub struct Invocation {
-    /// Its snowflake, which contains the time at which Discord created it.
+    /// The interaction's id: a snowflake, which contains the time at which Discord created it.
     pub id: Id<InteractionMarker>,
-    /// Valid for one first response, and for edits and follow-ups within fifteen minutes.
+    /// The token that authorizes one first response, and edits and follow-ups within fifteen minutes.
     pub token: String,
-    /// Server; `None` in direct messages.
+    /// The server's id; `None` in direct messages.
     pub guild: Option<Id<GuildMarker>>,
-    /// Channel.
-    pub channel: Option<Id<ChannelMarker>>,
     /// The member or user who caused it.
     pub author: Author,
-    /// What it contains.
+    /// The data of its type.
     pub data: InvocationData,
 }
 
 /// The member or user who caused an interaction.
 #[derive(Debug, Clone)]
 pub struct Author {
-    /// User.
+    /// The user's id.
     pub id: Id<UserMarker>,
     /// Name as the server shows it: nickname, else display name, else user name.
     pub name: String,
     /// The member's permissions in the channel, as Discord computed them.
     pub permissions: Permissions,
-    /// The member's roles.
-    pub roles: Vec<Id<RoleMarker>>,
 }
 
-/// What the interaction contains, by its type.
+/// The data of an interaction, by its type.
 #[derive(Debug, Clone)]
 pub enum InvocationData {
     /// A slash command.
@@ -65,7 +62,7 @@ pub enum InvocationData {
         /// Its text so far.
         typed: String,
     },
-    /// A button was clicked, or values were selected.
+    /// A click on a button, or a selection.
     Component {
         /// `command:arguments`.
         custom_id: String,
@@ -74,11 +71,11 @@ pub enum InvocationData {
         /// Who ran the command whose reply contains the component.
         command_user: Option<Id<UserMarker>>,
     },
-    /// A modal was submitted.
+    /// A submitted modal.
     ModalSubmit {
         /// `command:arguments`.
         custom_id: String,
-        /// Text by field.
+        /// The texts, by custom id of the field.
         fields: BTreeMap<String, String>,
     },
 }
@@ -98,10 +95,10 @@ pub enum InvocationError {
 }
 
 impl Invocation {
-    /// Reads the body of a message.
+    /// Decodes the body of a message.
     ///
     /// # Errors
-    /// When it is not an interaction, or of a type that this build does not handle.
+    /// If the body is not an interaction, or its type is not handled by this build.
     pub fn read(body: &[u8]) -> Result<Self, InvocationError> {
         let interaction: Interaction = serde_json::from_slice(body)?;
         let author = author(&interaction)?;
@@ -110,23 +107,16 @@ impl Invocation {
             .as_ref()
             .and_then(|message| message.interaction_metadata.as_ref())
             .map(|metadata| metadata.user.id);
-        #[expect(deprecated, reason = "older payloads carry the channel's id alone")]
-        let channel = interaction
-            .channel
-            .as_ref()
-            .map(|channel| channel.id)
-            .or(interaction.channel_id);
         Ok(Self {
             id: interaction.id,
             token: interaction.token,
             guild: interaction.guild_id,
-            channel,
             author,
             data: read_data(interaction.kind, interaction.data, command_user)?,
         })
     }
 
-    /// The command that handles it: its name, or the first segment of a custom id.
+    /// The name of the command that handles the interaction; for a component or modal, the first segment of the custom id.
     pub fn command(&self) -> &str {
         match &self.data {
             InvocationData::Command { name, .. } | InvocationData::Autocomplete { name, .. } => name,
@@ -157,11 +147,10 @@ fn author(interaction: &Interaction) -> Result<Author, InvocationError> {
         permissions: member
             .and_then(|member| member.permissions)
             .unwrap_or(Permissions::empty()),
-        roles: member.map(|member| member.roles.clone()).unwrap_or_default(),
     })
 }
 
-/// How a user without a nickname is shown.
+/// The name that Discord shows for a user without a nickname.
 pub(crate) fn display_name(user: &User) -> String {
     user.global_name.clone().unwrap_or_else(|| user.name.clone())
 }
@@ -213,7 +202,7 @@ fn read_data(
     }
 }
 
-/// Text inputs of a form, wherever they lie in it.
+/// The text inputs of a modal, at any depth.
 fn fields(data: &ModalInteractionData) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for component in &data.components {

@@ -1,12 +1,12 @@
-//! Options of a command as a member gave them, and whether they suit what the command declares.
+//! The options of a command as sent by a member, and their check against the command's definition.
 //!
-//! Discord checks options too, but against the registration that the member's client knows, which may be an hour old; and a
-//! value completed by hand need not be one that was suggested. So they are checked again here, in words for the member.
+//! Discord checks options, too, but against the registration that the member's client has loaded, which may be an hour old, and it
+//! does not restrict an option with autocomplete to the suggestions. So the worker checks them again, with errors for the member.
 
 use std::collections::BTreeMap;
 
 use twilight_model::application::command::{
-    CommandOption, CommandOptionChoiceValue, CommandOptionType, CommandOptionValue as Bound,
+    CommandOption, CommandOptionChoiceValue, CommandOptionType, CommandOptionValue as OptionBound,
 };
 use twilight_model::application::interaction::InteractionDataResolved;
 use twilight_model::application::interaction::application_command::{CommandDataOption, CommandOptionValue};
@@ -16,7 +16,7 @@ use twilight_model::id::marker::UserMarker;
 use super::invocation::display_name;
 use super::refusal::Refusal;
 
-/// What was given.
+/// The options that a member sent.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     given: Vec<CommandDataOption>,
@@ -44,15 +44,7 @@ impl Options {
             .map(|option| &option.value)
     }
 
-    /// A text.
-    pub fn text(&self, name: &str) -> Option<&str> {
-        match self.get(name) {
-            Some(CommandOptionValue::String(text)) => Some(text),
-            _ => None,
-        }
-    }
-
-    /// A whole number.
+    /// The value of an integer option; `None` if it was not sent.
     pub fn integer(&self, name: &str) -> Option<i64> {
         match self.get(name) {
             Some(CommandOptionValue::Integer(number)) => Some(*number),
@@ -60,15 +52,7 @@ impl Options {
         }
     }
 
-    /// Yes or no.
-    pub fn boolean(&self, name: &str) -> Option<bool> {
-        match self.get(name) {
-            Some(CommandOptionValue::Boolean(flag)) => Some(*flag),
-            _ => None,
-        }
-    }
-
-    /// A user, with the name that the server shows.
+    /// The value of a user option, with the name that the server shows; `None` if it was not sent.
     pub fn user(&self, name: &str) -> Option<(Id<UserMarker>, Option<&str>)> {
         match self.get(name) {
             Some(CommandOptionValue::User(id)) => Some((*id, self.names.get(id).map(String::as_str))),
@@ -76,102 +60,90 @@ impl Options {
         }
     }
 
-    /// Whether they suit the declaration.
+    /// Checks the options against their definitions.
     ///
     /// # Errors
-    /// What is wrong with the first that does not, and what would be right.
-    pub fn check(&self, declared: &[CommandOption]) -> Result<(), Refusal> {
+    /// A refusal that names the first invalid option and the values that it accepts.
+    pub fn check(&self, definitions: &[CommandOption]) -> Result<(), Refusal> {
         for option in &self.given {
-            let Some(wanted) = declared.iter().find(|wanted| wanted.name == option.name) else {
+            let Some(definition) = definitions.iter().find(|definition| definition.name == option.name) else {
                 return Err(Refusal::new(
                     format!("This command has no option `{}`.", option.name),
-                    known(declared),
+                    option_names(definitions),
                 ));
             };
-            check(wanted, &option.value)?;
+            check_option(definition, &option.value)?;
         }
-        let missing = declared
+        let missing = definitions
             .iter()
-            .find(|wanted| wanted.required == Some(true) && self.get(&wanted.name).is_none());
-        missing.map_or(Ok(()), |wanted| {
+            .find(|definition| definition.required == Some(true) && self.get(&definition.name).is_none());
+        missing.map_or(Ok(()), |definition| {
             Err(Refusal::new(
-                format!("The option `{}` is missing.", wanted.name),
-                format!("It takes {}.", takes(wanted)),
+                format!("The option `{}` is missing.", definition.name),
+                format!("It takes {}.", accepted_values(definition)),
             ))
         })
     }
 }
 
-fn known(declared: &[CommandOption]) -> String {
-    if declared.is_empty() {
+fn option_names(definitions: &[CommandOption]) -> String {
+    if definitions.is_empty() {
         return "It takes no options; type it alone.".to_owned();
     }
-    let names: Vec<_> = declared.iter().map(|option| format!("`{}`", option.name)).collect();
+    let names: Vec<_> = definitions.iter().map(|option| format!("`{}`", option.name)).collect();
     format!("It takes {}.", names.join(", "))
 }
 
-fn check(wanted: &CommandOption, given: &CommandOptionValue) -> Result<(), Refusal> {
+fn check_option(definition: &CommandOption, given: &CommandOptionValue) -> Result<(), Refusal> {
     let refuse = |shown: &str| {
         Err(Refusal::new(
-            format!("`{}` cannot be {shown}.", wanted.name),
-            format!("It takes {}.", takes(wanted)),
+            format!("`{}` cannot be {shown}.", definition.name),
+            format!("It takes {}.", accepted_values(definition)),
         ))
     };
-    // What is being typed has no form yet.
+    // An option that is being typed is incomplete.
     if let CommandOptionValue::Focused(..) = given {
         return Ok(());
     }
-    let shown = shown(given);
-    if given.kind() != wanted.kind {
+    let shown = display_value(given);
+    if given.kind() != definition.kind {
         return refuse(&shown);
     }
-    let fits = match given {
+    let is_valid = match given {
         CommandOptionValue::Integer(number) => {
-            let least = match wanted.min_value {
-                Some(Bound::Integer(least)) => *number >= least,
-                _ => true,
-            };
-            let most = match wanted.max_value {
-                Some(Bound::Integer(most)) => *number <= most,
-                _ => true,
-            };
-            least
-                && most
-                && choices(
-                    wanted,
-                    |value| matches!(value, CommandOptionChoiceValue::Integer(n) if n == number),
-                )
+            let min = !matches!(definition.min_value, Some(OptionBound::Integer(min)) if *number < min);
+            let max = !matches!(definition.max_value, Some(OptionBound::Integer(max)) if *number > max);
+            let same =
+                |value: &CommandOptionChoiceValue| matches!(value, CommandOptionChoiceValue::Integer(n) if n == number);
+            min && max && is_choice(definition, same)
         }
         CommandOptionValue::String(text) => {
             let length = text.chars().count();
-            let least = wanted.min_length.is_none_or(|least| length >= usize::from(least));
-            let most = wanted.max_length.is_none_or(|most| length <= usize::from(most));
-            least
-                && most
-                && choices(
-                    wanted,
-                    |value| matches!(value, CommandOptionChoiceValue::String(t) if t == text),
-                )
+            let min = definition.min_length.is_none_or(|min| length >= usize::from(min));
+            let max = definition.max_length.is_none_or(|max| length <= usize::from(max));
+            let same =
+                |value: &CommandOptionChoiceValue| matches!(value, CommandOptionChoiceValue::String(t) if t == text);
+            min && max && is_choice(definition, same)
         }
         _ => true,
     };
-    if fits { Ok(()) } else { refuse(&shown) }
+    if is_valid { Ok(()) } else { refuse(&shown) }
 }
 
-/// Whether one of the choices is meant; with none declared, any value is.
-fn choices(wanted: &CommandOption, is: impl Fn(&CommandOptionChoiceValue) -> bool) -> bool {
-    match wanted.choices.as_deref() {
+/// Whether the value is one of the option's choices; true if it has none.
+fn is_choice(definition: &CommandOption, is: impl Fn(&CommandOptionChoiceValue) -> bool) -> bool {
+    match definition.choices.as_deref() {
         None | Some([]) => true,
         Some(choices) => choices.iter().any(|choice| is(&choice.value)),
     }
 }
 
-fn shown(given: &CommandOptionValue) -> String {
+fn display_value(given: &CommandOptionValue) -> String {
     match given {
         CommandOptionValue::Integer(number) => format!("{number}"),
         CommandOptionValue::Number(number) => format!("{number}"),
         CommandOptionValue::Boolean(flag) => format!("{flag}"),
-        // A long text would fill the answer.
+        // A long text would fill the reply.
         CommandOptionValue::String(text) => {
             format!("\"{}\"", text.chars().take(50).collect::<String>().replace('`', "'"))
         }
@@ -179,20 +151,20 @@ fn shown(given: &CommandOptionValue) -> String {
     }
 }
 
-/// What an option takes, in words.
-fn takes(wanted: &CommandOption) -> String {
-    if let Some(choices) = wanted.choices.as_deref().filter(|choices| !choices.is_empty()) {
+/// The values that an option accepts, described for the member.
+fn accepted_values(definition: &CommandOption) -> String {
+    if let Some(choices) = definition.choices.as_deref().filter(|choices| !choices.is_empty()) {
         let names: Vec<_> = choices.iter().map(|choice| choice.name.as_str()).collect();
         return format!("one of: {}", names.join(", "));
     }
-    match (wanted.kind, &wanted.min_value, &wanted.max_value) {
-        (CommandOptionType::Integer, Some(Bound::Integer(least)), Some(Bound::Integer(most))) => {
-            format!("a whole number from {least} to {most}")
+    match (definition.kind, &definition.min_value, &definition.max_value) {
+        (CommandOptionType::Integer, Some(OptionBound::Integer(min)), Some(OptionBound::Integer(max))) => {
+            format!("a whole number from {min} to {max}")
         }
-        (CommandOptionType::Integer, Some(Bound::Integer(least)), _) => format!("a whole number from {least} on"),
+        (CommandOptionType::Integer, Some(OptionBound::Integer(min)), _) => format!("a whole number from {min} on"),
         (CommandOptionType::Integer, ..) => "a whole number".to_owned(),
-        (CommandOptionType::String, ..) => match (wanted.min_length, wanted.max_length) {
-            (_, Some(most)) => format!("text of at most {most} characters"),
+        (CommandOptionType::String, ..) => match (definition.min_length, definition.max_length) {
+            (_, Some(max)) => format!("text of at most {max} characters"),
             _ => "text".to_owned(),
         },
         (CommandOptionType::User, ..) => "a member".to_owned(),
@@ -207,7 +179,7 @@ mod tests {
 
     use super::*;
 
-    fn declared() -> Vec<CommandOption> {
+    fn definitions() -> Vec<CommandOption> {
         vec![
             IntegerBuilder::new("page", "The page")
                 .min_value(1)
@@ -226,12 +198,12 @@ mod tests {
             name: name.to_owned(),
             value,
         });
-        let refusal = Options::new(given.collect(), None).check(&declared()).err()?;
+        let refusal = Options::new(given.collect(), None).check(&definitions()).err()?;
         Some(format!("{} {}", refusal.what, refusal.next))
     }
 
     #[test]
-    fn what_suits_the_declaration_passes() {
+    fn valid_options_are_accepted() {
         let zone = CommandOptionValue::String("council".to_owned());
         assert_eq!(
             refusal(vec![("page", CommandOptionValue::Integer(100)), ("zone", zone)]),
@@ -240,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_is_refused_with_what_would() {
+    fn invalid_option_is_refused_with_the_accepted_values() {
         assert_eq!(
             refusal(vec![("page", CommandOptionValue::Integer(101))]).unwrap(),
             "`page` cannot be 101. It takes a whole number from 1 to 100."
@@ -260,8 +232,8 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_option_is_named() {
-        let refusal = Options::default().check(&declared()).unwrap_err();
+    fn missing_option_is_named() {
+        let refusal = Options::default().check(&definitions()).unwrap_err();
         assert_eq!(refusal.what, "The option `member` is missing.");
         assert_eq!(refusal.next, "It takes a member.");
     }

@@ -1,26 +1,26 @@
-//! A short private word to a member: what is wrong and what to do.
+//! The reply to a member whose command is not run: what is wrong and what to do.
 
 use twilight_model::channel::message::{Embed, MessageFlags};
 use twilight_model::http::interaction::InteractionResponseData;
 use twilight_util::builder::embed::EmbedBuilder;
 
-/// Amber: something to mend, nothing broken.
+/// Amber.
 const COLOR: u32 = 0x00E6_9F00;
 
-/// Why a command did not do what the member wanted, in words for the member.
+/// A reply that states why a command was not run. Only the member sees it, where Discord allows that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// What is wrong, one sentence.
+    /// What is wrong, as one sentence.
     pub what: String,
-    /// What to do about it, one sentence.
+    /// What the member can do, as one sentence.
     pub next: String,
 }
 
-/// Most characters of a sentence.
-const LONGEST: usize = 1_000;
+/// Longest sentence, in characters.
+const MAX_SENTENCE: usize = 1_000;
 
-fn clipped(mut sentence: String) -> String {
-    if let Some((end, _)) = sentence.char_indices().nth(LONGEST) {
+fn truncated(mut sentence: String) -> String {
+    if let Some((end, _)) = sentence.char_indices().nth(MAX_SENTENCE) {
         sentence.truncate(end);
         sentence.push('…');
     }
@@ -28,16 +28,16 @@ fn clipped(mut sentence: String) -> String {
 }
 
 impl Refusal {
-    /// Both sentences; of a very long one, the beginning. What a member wrote may stand in them, and Discord refuses an embed
-    /// with more than 4,096 characters.
+    /// A refusal of two sentences, each cut to 1,000 characters: they may quote the member's input, and Discord refuses an embed of
+    /// more than 4,096 characters.
     pub fn new(what: impl Into<String>, next: impl Into<String>) -> Self {
         Self {
-            what: clipped(what.into()),
-            next: clipped(next.into()),
+            what: truncated(what.into()),
+            next: truncated(next.into()),
         }
     }
 
-    /// As a message that only the member sees, wherever it can be private.
+    /// The refusal as an ephemeral message.
     pub fn message(&self) -> InteractionResponseData {
         InteractionResponseData {
             embeds: Some(vec![self.embed()]),

@@ -1,4 +1,4 @@
-//! What a command replies, and the messages that replies consist of.
+//! The result of a command: a reply, a refusal or a failure.
 
 use twilight_model::channel::message::{Component, Embed, MessageFlags};
 use twilight_model::http::interaction::InteractionResponseData;
@@ -6,7 +6,7 @@ use twilight_model::http::interaction::InteractionResponseData;
 use super::refusal::Refusal;
 use crate::failure::Failure;
 
-/// What a command replies.
+/// The reply of a command.
 #[derive(Debug)]
 pub enum Reply {
     /// A message: the immediate response, or an edit of the original response or of the message with the component.
@@ -38,7 +38,7 @@ impl<E: Into<Failure>> From<E> for CommandError {
     }
 }
 
-/// What a command returns.
+/// The result of a command.
 pub type CommandResult = Result<Reply, CommandError>;
 
 /// A message of one embed with rows of components.

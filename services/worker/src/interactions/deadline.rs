@@ -1,22 +1,21 @@
-//! The two limits of an interaction's life, counted on Discord's clock.
+//! The two time limits of an interaction, on Discord's clock: three seconds for the first response, fifteen minutes for its token.
 //!
-//! An interaction's id holds when Discord made it. Our clock may be off, so "now" is ours plus an offset: the one that this
-//! process measured by Discord's own answers, else the ingestor's, which came with the labels. While they contradict each other, the
-//! one by which the interaction is youngest: a first response that is late costs one call (10062), one not sent costs the answer.
+//! The interaction's id contains the time at which Discord created it. The local clock may be wrong, so an offset is added: the one
+//! that this process measured from Discord's responses, else the ingestor's from the labels. If the two differ, the one that makes
+//! the interaction younger is used: a late first response costs one call (10062), one that is not sent costs the reply.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arrakis_discord::{ORIGINAL_LIFETIME, RESPONSE_WINDOW};
 use twilight_util::snowflake::Snowflake;
 
-/// How far our estimate of Discord's clock may be off. Who is late by less than this is asked about anyway: Discord refuses
-/// with 10062, which costs nothing, and who was in time after all is answered.
+/// Error bound of the estimate of Discord's clock. A first response that is late by less than this is tried: if it is late, Discord
+/// refuses it with 10062.
 const UNCERTAINTY: Duration = Duration::from_millis(500);
-/// An edit is not begun when the token may die before it arrives; a dead token's 401 counts against the invalid-request
-/// budget.
+/// An edit is not sent if the token may expire before it reaches Discord: the 401 for an expired token counts as an invalid request.
 const EDIT_MARGIN: Duration = Duration::from_secs(15);
 
-/// When Discord made an interaction, and what time it is there.
+/// The creation time of an interaction, and the offset of Discord's clock.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline {
     created_ms: i64,
@@ -24,7 +23,7 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// `offset_ms` is Discord's clock minus ours.
+    /// The deadline of an interaction. `offset_ms` is Discord's clock minus the local clock.
     pub fn new(interaction: &impl Snowflake, offset_ms: i64) -> Self {
         Self {
             created_ms: interaction.timestamp(),
@@ -32,7 +31,7 @@ impl Deadline {
         }
     }
 
-    /// How old the interaction is; zero for one from the future.
+    /// Age of the interaction; zero if its creation is in the future.
     pub fn age(&self) -> Duration {
         self.age_at(SystemTime::now())
     }
@@ -44,25 +43,25 @@ impl Deadline {
         Duration::from_millis(u64::try_from(age_ms).unwrap_or(0))
     }
 
-    /// Whether the first response would certainly come too late.
+    /// Whether a first response would certainly be too late.
     pub fn response_is_late(&self) -> bool {
         self.age() > RESPONSE_WINDOW + UNCERTAINTY
     }
 
-    /// What is left for the first response, at least a moment so that a doubtful one is tried.
+    /// Time left for the first response; at least 100 ms, so that one is tried if it may be in time.
     pub fn response_left(&self) -> Duration {
         (RESPONSE_WINDOW + UNCERTAINTY)
             .saturating_sub(self.age())
             .max(Duration::from_millis(100))
     }
 
-    /// Whether an edit or follow-up may still be sent.
-    pub fn token_lives(&self) -> bool {
-        self.token_lives_after(Duration::ZERO)
+    /// Whether an edit or follow-up can still be sent.
+    pub fn token_is_valid(&self) -> bool {
+        self.token_is_valid_after(Duration::ZERO)
     }
 
-    /// Whether it may still be sent after waiting so long.
-    pub fn token_lives_after(&self, wait: Duration) -> bool {
+    /// Whether an edit or follow-up can still be sent after this wait.
+    pub fn token_is_valid_after(&self, wait: Duration) -> bool {
         self.age() + wait + EDIT_MARGIN < ORIGINAL_LIFETIME
     }
 }
@@ -71,7 +70,7 @@ impl Deadline {
 mod tests {
     use super::*;
 
-    /// Made at 2026-11-21 00:00:00 UTC.
+    /// Created at 2026-11-21 00:00:00 UTC.
     const CREATED_MS: u64 = 1_795_219_200_000;
 
     fn age(offset_ms: i64, now_ms: u64) -> Duration {
@@ -85,16 +84,16 @@ mod tests {
     #[test]
     fn age_is_counted_on_discords_clock() {
         assert_eq!(age(0, CREATED_MS + 1500), Duration::from_millis(1500));
-        // Our clock is an hour ahead, and the offset says so.
+        // The local clock is an hour ahead, as the offset shows.
         assert_eq!(
             age(-3_600_000, CREATED_MS + 3_600_000 + 700),
             Duration::from_millis(700)
         );
-        // From the future: new.
+        // Created in the future.
         assert_eq!(age(0, CREATED_MS - 5000), Duration::ZERO);
     }
 
-    fn made(ago: Duration) -> Deadline {
+    fn created(ago: Duration) -> Deadline {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         Deadline {
             created_ms: i64::try_from((now - ago).as_millis()).unwrap(),
@@ -103,11 +102,11 @@ mod tests {
     }
 
     #[test]
-    fn both_limits_hold() {
-        assert!(!made(Duration::from_millis(100)).response_is_late());
-        assert!(made(Duration::from_secs(5)).response_is_late());
-        assert!(made(Duration::from_secs(800)).token_lives());
-        assert!(!made(Duration::from_secs(800)).token_lives_after(Duration::from_secs(125)));
-        assert!(!made(Duration::from_secs(895)).token_lives());
+    fn response_and_token_have_their_own_limits() {
+        assert!(!created(Duration::from_millis(100)).response_is_late());
+        assert!(created(Duration::from_secs(5)).response_is_late());
+        assert!(created(Duration::from_secs(800)).token_is_valid());
+        assert!(!created(Duration::from_secs(800)).token_is_valid_after(Duration::from_secs(125)));
+        assert!(!created(Duration::from_secs(895)).token_is_valid());
     }
 }

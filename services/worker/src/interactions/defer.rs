@@ -1,8 +1,8 @@
 //! The first response of a deferred command: within three seconds, before anything slow.
 //!
-//! It is sent for every delivery of the message, also after a crash and at a retry. Discord answers 40060 if an earlier one took
-//! effect, so the worker continues, and 10062 if none did and the time is over. So no record of how far an earlier worker came is
-//! needed. Within the three seconds a failed call is repeated by the client and the discord-proxy; after them, a later delivery
+//! It is sent for every delivery of the message, also after a crash and at a retry. Discord responds with 40060 if an earlier one took
+//! effect, so the worker continues, and with 10062 if none did and the time is over. So the progress of an earlier worker need not be
+//! recorded. Within the three seconds a failed call is repeated by the client and the discord-proxy; after them, a later delivery
 //! only finds out whether the first response took effect.
 
 use arrakis_discord::Error;
@@ -58,7 +58,7 @@ pub(super) async fn defer(in_flight: InFlight<'_>, mode: ResponseMode) -> Deferr
     }
 }
 
-/// This or an earlier first response may have taken effect: Discord answers the next delivery 40060 or 10062. After the last
+/// This or an earlier first response may have taken effect: Discord's response to the next delivery is 40060 or 10062. After the last
 /// delivery it stays unknown, which is recorded beside the dead letter.
 async fn find_out_later(in_flight: InFlight<'_>, error: &Error) -> Deferral {
     if !in_flight.received.retry_is_in_time() {

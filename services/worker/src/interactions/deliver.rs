@@ -17,25 +17,43 @@ use crate::interaction::reply::ephemeral;
 /// Unknown message.
 const UNKNOWN_MESSAGE: u64 = 10008;
 
-/// Sends a message to the member: an edit of the original response, or a follow-up in its place. `call` names the follow-up among
-/// the interaction's calls.
+/// The follow-ups that an interaction may have. Each is sent at most once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FollowUp {
+    /// The reply, if it cannot be an edit of the original response.
+    Reply,
+    /// The notice that the command failed.
+    FailureNotice,
+}
+
+impl FollowUp {
+    /// The call's name in claims and metrics. Claims are stored, so the names stay as earlier builds wrote them.
+    const fn call(self) -> &'static str {
+        match self {
+            Self::Reply => "answer",
+            Self::FailureNotice => "sorry",
+        }
+    }
+}
+
+/// Sends a message to the member: an edit of the original response, or this follow-up in its place.
 pub(super) async fn deliver(
     in_flight: InFlight<'_>,
     entry: &CommandEntry,
     message: InteractionResponseData,
     for_member_only: bool,
-    call: &'static str,
+    kind: FollowUp,
 ) -> CallResult<SendOutcome> {
     let received = in_flight.received;
     match (in_flight.response_mode(entry), for_member_only) {
-        (ResponseMode::Deferred { ephemeral: false }, false) => edit_or_follow_up(in_flight, message, call).await,
+        (ResponseMode::Deferred { ephemeral: false }, false) => edit_or_follow_up(in_flight, message, kind).await,
         (ResponseMode::Deferred { ephemeral: true }, _) | (_, false) => edit_original(in_flight, &message).await,
         (ResponseMode::Deferred { ephemeral: false }, true) => {
             if let Err(error) = in_flight.at_most_once("original").record_deletion().await {
-                return match call {
-                    "answer" => Err(Error::Unavailable(format!("recording a deletion: {error}"))),
-                    // A notice of a failure may be public.
-                    _ => edit_original(in_flight, &message).await,
+                return match kind {
+                    FollowUp::Reply => Err(Error::Unavailable(format!("recording a deletion: {error}"))),
+                    // The notice of a failure may be public.
+                    FollowUp::FailureNotice => edit_original(in_flight, &message).await,
                 };
             }
             match received.calls.delete_original(&received.invocation.token).await {
@@ -43,10 +61,10 @@ pub(super) async fn deliver(
                 Ok(()) | Err(Error::Gone { .. }) => {}
                 Err(error) => return Err(error),
             }
-            follow_up(in_flight, ephemeral(message), call).await
+            follow_up(in_flight, ephemeral(message), kind).await
         }
         // The message with the component is not changed.
-        (_, true) => follow_up(in_flight, ephemeral(message), call).await,
+        (_, true) => follow_up(in_flight, ephemeral(message), kind).await,
     }
 }
 
@@ -66,7 +84,7 @@ pub(super) async fn edit_original(
 async fn edit_or_follow_up(
     in_flight: InFlight<'_>,
     message: InteractionResponseData,
-    call: &'static str,
+    kind: FollowUp,
 ) -> CallResult<SendOutcome> {
     let edited = edit_original(in_flight, &message).await;
     let Err(Error::Gone {
@@ -76,7 +94,7 @@ async fn edit_or_follow_up(
         return edited;
     };
     match in_flight.at_most_once("original").was_deleted().await {
-        Ok(true) => follow_up(in_flight, message, call).await,
+        Ok(true) => follow_up(in_flight, message, kind).await,
         Ok(false) => edited,
         Err(error) => Err(Error::Unavailable(format!(
             "reading who deleted the original response: {error}"
@@ -87,7 +105,7 @@ async fn edit_or_follow_up(
 async fn follow_up(
     in_flight: InFlight<'_>,
     message: InteractionResponseData,
-    call: &'static str,
+    kind: FollowUp,
 ) -> CallResult<SendOutcome> {
     let received = in_flight.received;
     let token = &received.invocation.token;
@@ -95,7 +113,7 @@ async fn follow_up(
         let calls = received.calls.clone().within(left);
         Box::pin(async move { calls.send_followup(token, &message).await })
     };
-    Box::pin(in_flight.at_most_once(call).send(send)).await
+    Box::pin(in_flight.at_most_once(kind.call()).send(send)).await
 }
 
 /// Responds with an ephemeral refusal as the first response.

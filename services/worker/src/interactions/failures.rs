@@ -8,7 +8,7 @@
 use arrakis_broker::Verdict;
 use arrakis_contracts::dead_letter::DeadLetterReason;
 
-use super::deliver;
+use super::deliver::{self, FollowUp};
 use super::in_flight::InFlight;
 use super::received::{Handled, Received};
 use crate::commands::{CommandEntry, ResponseMode};
@@ -73,10 +73,10 @@ pub(super) async fn immediate_failed(in_flight: InFlight<'_>, failure: Failure) 
     }
 }
 
-/// Replaces "thinking…" by a notice. If the original response is gone, there is nothing to replace, and a follow-up would stand beside
+/// Replaces "thinking…" by a notice. If the original response was deleted, no notice is sent: a follow-up would stay beside
 /// the reply.
 async fn show_retry_notice(in_flight: InFlight<'_>) {
-    if in_flight.received.deadline.token_lives()
+    if in_flight.received.deadline.token_is_valid()
         && let Err(error) = deliver::edit_original(in_flight, &retry_notice().message()).await
     {
         tracing::warn!(%error, "the member could not be notified of the retry");
@@ -86,11 +86,11 @@ async fn show_retry_notice(in_flight: InFlight<'_>) {
 /// Best effort: the failure may be that the member cannot be reached.
 async fn show_failure(in_flight: InFlight<'_>, entry: &CommandEntry) {
     let received = in_flight.received;
-    if !received.deadline.token_lives() {
+    if !received.deadline.token_is_valid() {
         return;
     }
     let notice = failure_notice(received).message();
-    if let Err(error) = deliver::deliver(in_flight, entry, notice, true, "sorry").await {
+    if let Err(error) = deliver::deliver(in_flight, entry, notice, true, FollowUp::FailureNotice).await {
         tracing::warn!(%error, "the member could not be notified of the failure");
     }
 }

@@ -1,9 +1,17 @@
-//! The pipeline of an interaction, from its message to the reply in Discord.
+//! The pipeline of an interaction, from its delivery to the reply in Discord.
 //!
-//! Consume → decode (`received.rs`) → defer (`defer.rs`) → route and run the command (`run.rs`) → reply (`reply.rs`) →
-//! acknowledge the message. [`Interactions`] owns this order; each stage is a function in its own file. What a failure leads to
-//! is in `failures.rs`, the time limits of Discord in `deadline.rs`. No command is known here by name. Which effect is guarded
-//! by what: `docs/effects.md`.
+//! | stage | where |
+//! |---|---|
+//! | consume | [`Interactions`], which leaves out what [`LoadShedding`] sheds |
+//! | decode | `received.rs`; if that fails, `undecodable.rs` |
+//! | route | `route` in this file: find the command, check options and permissions |
+//! | defer | `defer.rs` |
+//! | run | `run.rs`; `autocomplete.rs` for suggestions |
+//! | reply | `reply.rs`, with the calls in `deliver.rs`; `failures.rs` if the command failed |
+//! | acknowledge | the [`Verdict`] that [`Interactions`] returns to the consumer |
+//!
+//! `deadline.rs` has Discord's time limits. No stage depends on a particular command. Which effect is guarded by what:
+//! `docs/effects.md`.
 
 mod autocomplete;
 pub mod deadline;
@@ -19,10 +27,9 @@ mod undecodable;
 use std::sync::Arc;
 
 use arrakis_broker::{Delivery, Handler, Verdict};
-use arrakis_contracts::dead_letter::DeadLetterReason;
-use arrakis_runtime::fail_point;
 use tracing::{Instrument, field, info_span};
 use twilight_model::guild::Permissions;
+use twilight_model::id::Id;
 
 use self::defer::Deferral;
 use self::in_flight::InFlight;
@@ -33,7 +40,7 @@ use crate::interaction::refusal::Refusal;
 use crate::load_shedding::LoadShedding;
 use crate::services::Services;
 
-/// Handles the queues of interactions.
+/// The handler of the queues of interactions.
 #[derive(Debug, Clone)]
 pub struct Interactions {
     services: Arc<Services>,
@@ -43,19 +50,10 @@ pub struct Interactions {
 
 impl Handler for Interactions {
     async fn handle(&self, delivery: Delivery) -> Verdict {
-        self.services.metrics.waited(&delivery);
+        self.services.metrics.observe_wait(&delivery);
         let received = match decode(&self.services, delivery) {
             Ok(received) => received,
-            Err(undecodable) => {
-                if fail_point::skips("worker.guard.unreadable") {
-                    return Verdict::Requeue;
-                }
-                undecodable::notify_member(&self.services, &undecodable).await;
-                return Verdict::DeadLetter {
-                    reason: DeadLetterReason::Unreadable,
-                    error: undecodable.why,
-                };
-            }
+            Err(undecodable) => return undecodable::dead_letter(&self.services, *undecodable).await,
         };
         let in_flight = InFlight {
             services: &self.services,
@@ -65,31 +63,18 @@ impl Handler for Interactions {
         };
         // Before anything slow: under overload most interactions are shed, and the sooner that is done, the more of the others
         // are replied to in time.
-        if in_flight.is_shed() {
-            let why = "the three seconds were over on arrival, or nearly over while the worker is overloaded";
-            return self.count(&received, in_flight.expired(why));
-        }
-        let span = info_span!(
-            "interaction.command.handle",
-            interaction.id = received.invocation.id.get(),
-            guild.id = received.invocation.guild.map(twilight_model::id::Id::get),
-            command = received.invocation.command(),
-            kind = received.invocation.kind(),
-            attempt = received.delivery.attempts() + 1,
-            trace_id = received.labels.traceparent.split('-').nth(1),
-            outcome = field::Empty,
-            duration_ms = field::Empty,
-        );
-        let handled = handle_received(in_flight).instrument(span.clone()).await;
-        span.record("outcome", handled.outcome);
-        let took = received.delivery.received().elapsed();
-        span.record("duration_ms", u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
-        self.count(&received, handled)
+        let handled = if in_flight.is_shed() {
+            in_flight.expired("the three seconds were over on arrival, or nearly over while the worker is overloaded")
+        } else {
+            handle_in_span(in_flight).await
+        };
+        self.count(&received, &handled);
+        handled.verdict
     }
 }
 
 impl Interactions {
-    /// Handles interactions with these services and commands.
+    /// A handler with these services and commands.
     pub fn new(services: Arc<Services>, commands: Arc<Commands>) -> Self {
         Self {
             services,
@@ -98,24 +83,44 @@ impl Interactions {
         }
     }
 
-    /// Shares the load shedding of other consumers of this process.
+    /// Sets the load shedding, which the consumers of a process share.
     #[must_use]
     pub fn with_load_shedding(self, load_shedding: Arc<LoadShedding>) -> Self {
         Self { load_shedding, ..self }
     }
 
-    fn count(&self, received: &Received, handled: Handled) -> Verdict {
+    fn count(&self, received: &Received, handled: &Handled) {
         let invocation = &received.invocation;
         // A name sent by a client is used as a label only if it is one of our commands.
         let known = self.commands.get(invocation.command());
         let command = known.map_or("unknown", |entry| entry.definition.name);
         let labels = [command, invocation.kind(), handled.outcome];
         self.services.metrics.interactions.with_label_values(&labels).inc();
-        handled.verdict
     }
 }
 
-async fn handle_received(in_flight: InFlight<'_>) -> Handled {
+async fn handle_in_span(in_flight: InFlight<'_>) -> Handled {
+    let received = in_flight.received;
+    let span = info_span!(
+        "interaction.command.handle",
+        interaction.id = received.invocation.id.get(),
+        guild.id = received.invocation.guild.map(Id::get),
+        command = received.invocation.command(),
+        kind = received.invocation.kind(),
+        attempt = received.delivery.attempts() + 1,
+        trace_id = received.labels.traceparent.split('-').nth(1),
+        outcome = field::Empty,
+        duration_ms = field::Empty,
+    );
+    let handled = route(in_flight).instrument(span.clone()).await;
+    span.record("outcome", handled.outcome);
+    let took = received.delivery.received().elapsed();
+    span.record("duration_ms", u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+    handled
+}
+
+/// Finds the command of the interaction and handles it, unless an earlier delivery was handled or the command is refused.
+async fn route(in_flight: InFlight<'_>) -> Handled {
     let received = in_flight.received;
     let event = &received.labels.event_id;
     let entry = in_flight.commands.get(received.invocation.command());
@@ -132,7 +137,7 @@ async fn handle_received(in_flight: InFlight<'_>) -> Handled {
         let refusal = unknown_command(&received.invocation);
         return deliver::respond_with_refusal(in_flight, &refusal, "unknown_command").await;
     };
-    if let Err(refusal) = check(entry, &received.invocation) {
+    if let Err(refusal) = validate(entry, &received.invocation) {
         return deliver::respond_with_refusal(in_flight, &refusal, "refused").await;
     }
     let handled = if deferred {
@@ -146,7 +151,8 @@ async fn handle_received(in_flight: InFlight<'_>) -> Handled {
     handled
 }
 
-/// Defers before anything slow. `check_done`: whether the done marker has not been read yet.
+/// Defers, runs the command, and sends its reply. `check_done`: whether the done marker has not been read yet; it is then read
+/// during the defer.
 async fn handle_deferred(in_flight: InFlight<'_>, entry: &CommandEntry, check_done: bool) -> Handled {
     let received = in_flight.received;
     let deferral = defer::defer(in_flight, in_flight.response_mode(entry));
@@ -167,7 +173,7 @@ async fn handle_deferred(in_flight: InFlight<'_>, entry: &CommandEntry, check_do
     reply::reply(in_flight, entry, result).await
 }
 
-/// Runs the command and responds with its reply, all within three seconds.
+/// Runs the command and sends its reply as the first response, all within three seconds.
 async fn handle_immediate(in_flight: InFlight<'_>, entry: &CommandEntry) -> Handled {
     if let InvocationData::Autocomplete { .. } = in_flight.received.invocation.data {
         return autocomplete::autocomplete(in_flight, entry).await;
@@ -176,8 +182,8 @@ async fn handle_immediate(in_flight: InFlight<'_>, entry: &CommandEntry) -> Hand
     reply::respond(in_flight, result).await
 }
 
-/// Checks options and permissions, which the interaction alone contains.
-fn check(entry: &CommandEntry, invocation: &Invocation) -> Result<(), Refusal> {
+/// Checks the options and the permissions, both of which the interaction contains.
+fn validate(entry: &CommandEntry, invocation: &Invocation) -> Result<(), Refusal> {
     if let InvocationData::Command { options, .. } = &invocation.data {
         options.check(&entry.definition.options)?;
     }

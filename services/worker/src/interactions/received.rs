@@ -1,4 +1,4 @@
-//! An interaction as it was delivered, decoded, and the outcome of handling it.
+//! A delivery, decoded into an interaction, and the outcome of handling it.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use arrakis_runtime::fail_point;
 
 use super::deadline::Deadline;
 use crate::interaction::invocation::Invocation;
-use crate::metrics::unreadable;
+use crate::metrics::label_error;
 use crate::services::Services;
 
 /// Time limit of a first response that is sent after the three seconds, to find out whether an earlier one took effect.
@@ -39,7 +39,7 @@ pub(super) struct Undecodable {
 pub(super) fn decode(services: &Services, delivery: Delivery) -> Result<Received, Box<Undecodable>> {
     let decoded = delivery
         .labels()
-        .map_err(|error| unreadable(&error))
+        .map_err(|error| label_error(&error))
         .and_then(|labels| {
             let invocation = Invocation::read(delivery.body()).map_err(|error| error.to_string())?;
             Ok((labels, invocation))
@@ -69,7 +69,7 @@ impl Received {
         let attempts = self.delivery.attempts();
         let wait = RETRY_SECONDS.get(attempts as usize).copied().unwrap_or(u32::MAX);
         let wait = Duration::from_secs(u64::from(wait));
-        attempts + 1 < MAX_ATTEMPTS && self.deadline.token_lives_after(wait)
+        attempts + 1 < MAX_ATTEMPTS && self.deadline.token_is_valid_after(wait)
     }
 
     /// Whether an earlier delivery may have been handled in part: this one is a redelivery, a retry or a replay.

@@ -3,7 +3,7 @@
 use arrakis_discord::{Error, Result as CallResult};
 use twilight_model::http::interaction::InteractionResponseData;
 
-use super::deliver::{deliver, edit_original, finish_response, respond_with_refusal};
+use super::deliver::{FollowUp, deliver, edit_original, finish_response, respond_with_refusal};
 use super::failures::{deferred_failed, immediate_failed};
 use super::in_flight::InFlight;
 use super::received::Handled;
@@ -24,10 +24,10 @@ pub(super) async fn reply(in_flight: InFlight<'_>, entry: &CommandEntry, result:
         }
         Err(CommandError::Failed(failure)) => return deferred_failed(in_flight, entry, failure).await,
     };
-    if !in_flight.received.deadline.token_lives() {
+    if !in_flight.received.deadline.token_is_valid() {
         return token_expired(in_flight);
     }
-    let sent = deliver(in_flight, entry, message, for_member_only, "answer").await;
+    let sent = deliver(in_flight, entry, message, for_member_only, FollowUp::Reply).await;
     finish_reply(in_flight, entry, sent, outcome).await
 }
 
@@ -44,8 +44,8 @@ async fn finish_reply(
         }
         Ok(SendOutcome::Sent) => {
             let age = in_flight.received.deadline.age();
-            let answer = &in_flight.services.metrics.answer;
-            answer
+            let reply_seconds = &in_flight.services.metrics.reply;
+            reply_seconds
                 .with_label_values(&[entry.definition.name])
                 .observe(age.as_secs_f64());
             Handled::done(outcome)
@@ -89,7 +89,7 @@ pub(super) async fn respond(in_flight: InFlight<'_>, result: CommandResult) -> H
 /// Puts the reply of a replayed command in place of the notice that its member was shown.
 async fn replace_notice(in_flight: InFlight<'_>, message: InteractionResponseData) -> Handled {
     let received = in_flight.received;
-    if !received.deadline.token_lives() {
+    if !received.deadline.token_is_valid() {
         return token_expired(in_flight);
     }
     match edit_original(in_flight, &message).await {
@@ -104,7 +104,7 @@ async fn replace_notice(in_flight: InFlight<'_>, message: InteractionResponseDat
 }
 
 fn token_expired(in_flight: InFlight<'_>) -> Handled {
-    in_flight.services.metrics.too_late.inc();
+    in_flight.services.metrics.token_expired.inc();
     tracing::warn!("the reply is not sent: the interaction's token expired after fifteen minutes");
     in_flight.unanswerable("too_late", "the interaction's token has expired")
 }

@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use arrakis_broker::Verdict;
+use arrakis_contracts::dead_letter::DeadLetterReason;
+use arrakis_runtime::fail_point;
 use serde::Deserialize;
 use twilight_model::application::interaction::InteractionType;
 use twilight_model::id::Id;
@@ -15,7 +18,7 @@ use crate::services::Services;
 /// Time limit of the notification; other interactions wait for it.
 const NOTIFICATION_LIMIT: Duration = Duration::from_secs(2);
 
-/// The fields of every interaction that a response needs.
+/// The fields of an interaction that a response needs.
 #[derive(Deserialize)]
 struct ResponseFields {
     id: Id<InteractionMarker>,
@@ -24,9 +27,21 @@ struct ResponseFields {
     kind: InteractionType,
 }
 
-/// Responds that the request was not understood, visible to the member only. Discord refuses a second response (40060), and a failed
+/// Notifies the member; the verdict moves the message to the dead letters.
+pub(super) async fn dead_letter(services: &Services, undecodable: Undecodable) -> Verdict {
+    if fail_point::skips("worker.guard.unreadable") {
+        return Verdict::Requeue;
+    }
+    notify_member(services, &undecodable).await;
+    Verdict::DeadLetter {
+        reason: DeadLetterReason::Unreadable,
+        error: undecodable.why,
+    }
+}
+
+/// Responds that the interaction could not be read, visible to the member only. Discord refuses a second response (40060), and a failed
 /// one changes nothing: the message becomes a dead letter in any case.
-pub(super) async fn notify_member(services: &Services, undecodable: &Undecodable) {
+async fn notify_member(services: &Services, undecodable: &Undecodable) {
     let Ok(fields) = serde_json::from_slice::<ResponseFields>(undecodable.delivery.body()) else {
         return;
     };

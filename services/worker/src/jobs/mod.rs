@@ -1,8 +1,8 @@
-//! Background work, one file for each kind. The row in Postgres is the truth; the queue's message only wakes a worker
+//! Jobs, one file for each kind. The row in Postgres has the state of a job; the message in the queue only starts an attempt
 //! (`docs/jobs.md`).
 //!
-//! A job may be begun twice, and by two workers at once: every file says why that is safe. To add one: a file with a type
-//! that implements [`JobHandler`], and its line in `all`.
+//! A job may be started twice, also by two workers at the same time. Each file states why that is safe. To add a kind of job: a file
+//! with a type that implements [`JobHandler`], and its line in `all`.
 
 pub mod reconcile;
 pub mod tier_sync;
@@ -10,7 +10,7 @@ pub mod tier_sync;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrakis_broker::{Delivery, Handler, MAX_ATTEMPTS, Message, PublishOutcome as Published, Verdict};
+use arrakis_broker::{Delivery, Handler, MAX_ATTEMPTS, Message, PublishOutcome, Verdict};
 use arrakis_contracts::dead_letter::DeadLetterReason;
 use arrakis_contracts::{Job, JobKind, headers, names};
 use arrakis_db::{CommunityId, JobOutcome, JobStart, JobState, NewJob, with_connection_wait};
@@ -23,69 +23,69 @@ use crate::community::Community;
 use crate::failure::Failure;
 use crate::services::{POSTGRES_WAIT, Services};
 
-/// How long one run may take before it is stopped and tried again. Well below the broker's `consumer_timeout` of 30 minutes;
-/// kinds that take longer run in parts of [`PART`].
+/// Time limit of one attempt, after which it is stopped and retried. It is below the broker's `consumer_timeout` of 30 minutes; kinds
+/// that take longer run in parts of [`PART`].
 pub(crate) const LIMIT: Duration = Duration::from_secs(15 * 60);
-/// When a long kind ends its part and leaves the rest to the next, which is behind everything that waits: who asks for one
-/// member's roles waits no longer than this for large communities.
+/// Duration of a part of a long job. The next part is enqueued behind all waiting jobs, so that a tier sync of one member does not wait
+/// longer than this for a large community.
 pub(crate) const PART: Duration = Duration::from_secs(60);
-/// How long a job may go on when the worker leaves; another worker has it then.
-const FINISH_WITHIN: Duration = Duration::from_secs(3);
-/// How often a job may be begun. A job that takes its worker down each time never comes to fail; here it does.
-const MOST_BEGINNINGS: u32 = 12;
+/// How long an attempt may continue after SIGTERM; then the job is returned to the queue.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(3);
+/// Most attempts of a job. A job that kills its worker each time reports no error, so it is failed after these.
+const MAX_STARTS: u32 = 12;
 
-/// Every kind that has a handler.
+/// The handlers of all kinds.
 pub(crate) fn all() -> Vec<Box<dyn JobHandler>> {
     vec![Box::new(tier_sync::TierSync), Box::new(reconcile::Reconcile)]
 }
 
 /// One attempt at a job.
 #[derive(Debug)]
-pub struct Run<'a> {
-    /// Database, cache, Discord.
+pub struct JobRun<'a> {
+    /// Clients of Postgres, Redis and Discord.
     pub services: &'a Services,
-    /// Whose job it is.
+    /// The community that the job belongs to.
     pub community: &'a Community,
-    /// Its id.
+    /// The job's id.
     pub id: &'a str,
-    /// Number of this attempt, from 1.
+    /// Number of this attempt, counted from 1.
     pub attempt: u32,
-    /// What it was made with.
+    /// The payload that the job was enqueued with.
     pub payload: &'a Value,
 }
 
-impl Run<'_> {
-    /// Notes how far it is; to be called at least every half minute, since a job that says nothing for long is begun anew.
+impl JobRun<'_> {
+    /// Stores the progress. To be called at least every 30 s: a job without progress for 5 minutes is started again.
     ///
     /// # Errors
-    /// [`Failure::Drop`] when another worker has begun it since: stop.
+    /// [`Failure::Drop`] if another worker has started the job since; this attempt must end.
     pub async fn progress(&self, done: usize, total: Option<usize>) -> Result<(), Failure> {
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let mut tx = self.services.database.tenant(self.community.id()).await?;
-        let latest = tx
+        let is_latest = tx
             .jobs()
             .progress(self.id, self.attempt, count(done), total.map(count))
             .await?;
         tx.commit().await?;
-        if latest {
+        if is_latest {
             Ok(())
         } else {
-            Err(Failure::drop("another worker has begun this job"))
+            Err(Failure::drop("another worker has started this job"))
         }
     }
 }
 
-/// Runs jobs of one kind.
+/// The handler of one kind of job.
 #[async_trait]
 pub trait JobHandler: Send + Sync {
-    /// Which.
+    /// The kind of job.
     fn kind(&self) -> JobKind;
 
-    /// Does the work. May be called more than once for the same job, also at the same time.
-    async fn run(&self, run: &Run<'_>) -> Result<(), Failure>;
+    /// Runs an attempt. It may be called more than once for the same job, also at the same time.
+    async fn run(&self, run: &JobRun<'_>) -> Result<(), Failure>;
 }
 
-/// Handles the queues of jobs.
+/// The handler of the queues of jobs.
 #[derive(Clone)]
 pub struct Jobs {
     services: Arc<Services>,
@@ -131,7 +131,7 @@ impl Handler for Jobs {
 }
 
 impl Jobs {
-    /// Handles jobs with these services, and gives back what is not done soon after `stop`.
+    /// A handler with these services. Jobs that do not end soon after `stop` is cancelled are returned to the queue.
     pub fn new(services: Arc<Services>, stop: CancellationToken) -> Self {
         Self {
             services,
@@ -144,37 +144,37 @@ impl Jobs {
         let Some(handler) = self.handlers.iter().find(|handler| handler.kind() == job.kind) else {
             return Failure::permanent(format!("no handler for {} in this build", job.kind)).into();
         };
-        match self.begin(delivery, job).await {
-            Ok(Begun::Yes(begun)) => {
-                tracing::Span::current().record("attempt", begun.attempt);
-                let run = begun.run(&self.services, job);
+        match self.start(delivery, job).await {
+            Ok(Start::Run(started)) => {
+                tracing::Span::current().record("attempt", started.attempt);
+                let run = started.run(&self.services, job);
                 tokio::select! {
-                    done = handler.run(&run) => self.end(delivery, &run, done).await,
-                    () = leaving(&self.stop) => Verdict::Requeue,
+                    result = handler.run(&run) => self.end(delivery, &run, result).await,
+                    () = shutdown_limit(&self.stop) => Verdict::Requeue,
                 }
             }
-            Ok(Begun::No(why)) => Verdict::Drop { why },
+            Ok(Start::Skip(why)) => Verdict::Drop { why },
             Err(failure) => failure.into(),
         }
     }
 
-    async fn begin(&self, delivery: &Delivery, job: &Job) -> Result<Begun, Failure> {
+    async fn start(&self, delivery: &Delivery, job: &Job) -> Result<Start, Failure> {
         let community = job
             .community
             .as_deref()
-            .ok_or_else(|| Failure::permanent("the job names no community"))?;
+            .ok_or_else(|| Failure::permanent("the job has no community"))?;
         let id: CommunityId = community
             .parse()
-            .map_err(|why| Failure::permanent(format!("community \"{community}\": {why}")))?;
+            .map_err(|error| Failure::permanent(format!("community \"{community}\": {error}")))?;
         let Some(community) = Community::load(&self.services, id).await? else {
-            return Ok(Begun::No("the community is gone".to_owned()));
+            return Ok(Start::Skip("the community does not exist".to_owned()));
         };
         let mut tx = self.services.database.tenant(id).await?;
         let start = tx.jobs().start(&job.id, self.services.now()).await?;
         if let JobStart::Run { attempt, .. } = start
-            && attempt > MOST_BEGINNINGS
+            && attempt > MAX_STARTS
         {
-            let error = format!("begun {attempt} times and never ended: it takes its worker down");
+            let error = format!("started {attempt} times without an end: it kills its worker");
             tx.jobs()
                 .end(&job.id, attempt, &JobOutcome::Failed { error: &error })
                 .await?;
@@ -183,50 +183,50 @@ impl Jobs {
         }
         tx.commit().await?;
         Ok(match start {
-            JobStart::Run { attempt, payload, .. } => Begun::Yes(Box::new(BegunJob {
+            JobStart::Run { attempt, payload, .. } => Start::Run(Box::new(StartedJob {
                 community,
                 attempt,
                 payload,
             })),
-            // The clock publishes it when it is time.
-            JobStart::NotDue(at) => Begun::No(format!("not due before {at}")),
-            JobStart::Finished(JobState::Failed) if was_replayed(delivery) => self.run_again(id, &job.id).await?,
-            JobStart::Finished(state) => Begun::No(format!("ended before: {}", state.as_str())),
-            JobStart::Unknown => Begun::No("there is no such job (any more)".to_owned()),
+            // The leader publishes it when it is due.
+            JobStart::NotDue(at) => Start::Skip(format!("not due before {at}")),
+            JobStart::Finished(JobState::Failed) if was_replayed(delivery) => self.enqueue_copy(id, &job.id).await?,
+            JobStart::Finished(state) => Start::Skip(format!("the job has ended: {}", state.as_str())),
+            JobStart::Unknown => Start::Skip("the job does not exist".to_owned()),
         })
     }
 
-    /// A failed job keeps its row and its reason; what an operator replays is a new one with the same payload.
-    async fn run_again(&self, community: CommunityId, id: &str) -> Result<Begun, Failure> {
+    /// Enqueues a copy of a failed job that an operator replayed. The failed job keeps its row with the reason.
+    async fn enqueue_copy(&self, community: CommunityId, id: &str) -> Result<Start, Failure> {
         let mut tx = self.services.database.tenant(community).await?;
         let failed = tx.jobs().get(id).await?;
         tx.commit().await?;
         let Some(failed) = failed else {
-            return Ok(Begun::No("there is no such job (any more)".to_owned()));
+            return Ok(Start::Skip("the job does not exist".to_owned()));
         };
         let kind = failed.kind.parse().map_err(Failure::permanent)?;
-        let planned = Planned {
-            id: again(id),
+        let request = JobRequest {
+            id: copy_id(id),
             kind,
             payload: failed.payload,
         };
-        enqueue(&self.services, community, &planned).await?;
-        Ok(Begun::No(format!(
-            "it had failed for good and runs again as {}",
-            planned.id
+        enqueue(&self.services, community, &request).await?;
+        Ok(Start::Skip(format!(
+            "the job has failed; it is replayed as {}",
+            request.id
         )))
     }
 
-    /// Writes down how the attempt ended, then says what becomes of the message.
-    async fn end(&self, delivery: &Delivery, run: &Run<'_>, done: Result<(), Failure>) -> Verdict {
-        let text = done.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    /// Stores the outcome of the attempt; returns the verdict on the message.
+    async fn end(&self, delivery: &Delivery, run: &JobRun<'_>, result: Result<(), Failure>) -> Verdict {
+        let text = result.as_ref().err().map(ToString::to_string).unwrap_or_default();
         let wait = names::RETRY_SECONDS.get(delivery.attempts() as usize).copied();
-        let last = delivery.attempts() + 1 >= MAX_ATTEMPTS;
-        let (outcome, verdict) = match (done, wait) {
+        let is_last = delivery.attempts() + 1 >= MAX_ATTEMPTS;
+        let (outcome, verdict) = match (result, wait) {
             (Ok(()), _) => (JobOutcome::Succeeded, Verdict::Done),
-            // Its server or its reason is gone; where another worker has begun it, the row is that one's and stays as it is.
+            // The job has no use any more. If another worker has started it, `end` does not change the row.
             (Err(Failure::Drop(why)), _) => (JobOutcome::Failed { error: &text }, Verdict::Drop { why }),
-            (Err(Failure::Retry(_)), Some(seconds)) if !last => {
+            (Err(Failure::Retry(_)), Some(seconds)) if !is_last => {
                 let due_at = run.services.now() + time::Duration::seconds(i64::from(seconds));
                 let outcome = JobOutcome::Retry { error: &text, due_at };
                 (outcome, Verdict::Retry { error: text.clone() })
@@ -243,16 +243,16 @@ impl Jobs {
                 )
             }
         };
-        match self.write_end(run, &outcome).await {
+        match self.store_outcome(run, &outcome).await {
             Ok(()) => verdict,
-            // The row still says "running": the message must come again, whatever the work came to.
+            // The row is still `running`, so the message is retried whatever the outcome was.
             Err(failure) => Verdict::Retry {
-                error: format!("writing down how the job ended: {failure}"),
+                error: format!("storing the outcome of the job: {failure}"),
             },
         }
     }
 
-    async fn write_end(&self, run: &Run<'_>, outcome: &JobOutcome<'_>) -> Result<(), Failure> {
+    async fn store_outcome(&self, run: &JobRun<'_>, outcome: &JobOutcome<'_>) -> Result<(), Failure> {
         let mut tx = self.services.database.tenant(run.community.id()).await?;
         tx.jobs().end(run.id, run.attempt, outcome).await?;
         tx.commit().await?;
@@ -260,19 +260,19 @@ impl Jobs {
     }
 }
 
-/// A job may be cut off anywhere: who begins it next finds what is done.
-async fn leaving(stop: &CancellationToken) {
+/// Returns when an attempt must end because the worker shuts down. An attempt may be cancelled anywhere: the next one continues.
+async fn shutdown_limit(stop: &CancellationToken) {
     stop.cancelled().await;
-    tokio::time::sleep(FINISH_WITHIN).await;
+    tokio::time::sleep(SHUTDOWN_LIMIT).await;
 }
 
-/// The tool for dead letters puts a letter back with the key it first had and without the count of its attempts.
+/// Whether an operator replayed the message: `dead-letters replay` keeps the original routing key and resets the attempts.
 fn was_replayed(delivery: &Delivery) -> bool {
     delivery.attempts() == 0 && delivery.headers().contains_key(headers::ORIGIN_KEY)
 }
 
-/// `x` → `x~1` → `x~2`: replaying one letter twice asks for one job.
-fn again(id: &str) -> String {
+/// The id of a job's copy: `x` → `x~1` → `x~2`. Two replays of one dead letter enqueue one copy.
+fn copy_id(id: &str) -> String {
     let counted = id
         .rsplit_once('~')
         .and_then(|(base, n)| Some((base, n.parse::<u32>().ok()?)));
@@ -282,20 +282,22 @@ fn again(id: &str) -> String {
     }
 }
 
-enum Begun {
-    Yes(Box<BegunJob>),
-    No(String),
+/// Whether a delivery starts an attempt.
+enum Start {
+    Run(Box<StartedJob>),
+    /// No attempt, for this reason.
+    Skip(String),
 }
 
-struct BegunJob {
+struct StartedJob {
     community: Community,
     attempt: u32,
     payload: Value,
 }
 
-impl BegunJob {
-    fn run<'a>(&'a self, services: &'a Services, job: &'a Job) -> Run<'a> {
-        Run {
+impl StartedJob {
+    fn run<'a>(&'a self, services: &'a Services, job: &'a Job) -> JobRun<'a> {
+        JobRun {
             services,
             community: &self.community,
             id: &job.id,
@@ -305,60 +307,64 @@ impl BegunJob {
     }
 }
 
-/// A job to be made.
+/// A job to enqueue.
 #[derive(Debug, Clone)]
-pub struct Planned {
-    /// Kind and time slot, or kind and what asked for it.
+pub struct JobRequest {
+    /// The job's id: kind and time slot, or kind and cause. A second job with the same id is not enqueued.
     pub id: String,
-    /// Kind.
+    /// The kind of job.
     pub kind: JobKind,
-    /// What the kind needs to know.
+    /// Input of the job, by kind.
     pub payload: Value,
 }
 
-/// Makes a job, due now, and wakes a worker for it; false when there is one of this id. A wake-up that is lost is found by
-/// the clock.
+/// Stores a job, due now, and publishes its message; false if a job with this id exists. If the message is lost, the leader publishes it
+/// again.
 ///
 /// # Errors
-/// When Postgres is away.
-pub async fn enqueue(services: &Services, community: CommunityId, planned: &Planned) -> Result<bool, Failure> {
+/// If Postgres is unavailable.
+pub async fn enqueue(services: &Services, community: CommunityId, request: &JobRequest) -> Result<bool, Failure> {
     let mut tx = services.database.tenant(community).await?;
     let job = NewJob {
-        id: &planned.id,
-        kind: planned.kind.name(),
-        payload: planned.payload.clone(),
+        id: &request.id,
+        kind: request.kind.name(),
+        payload: request.payload.clone(),
         due_at: services.now(),
     };
-    let made = tx.jobs().enqueue(&job).await?;
+    let stored = tx.jobs().enqueue(&job).await?;
     tx.commit().await?;
-    if made {
-        wake(services, community, &planned.id, planned.kind).await;
+    if stored {
+        publish(services, community, &request.id, request.kind).await;
     }
-    Ok(made)
+    Ok(stored)
 }
 
-/// Publishes the message that wakes a worker. The row is committed: a failure here costs time and no job.
-pub(crate) async fn wake(services: &Services, community: CommunityId, id: &str, kind: JobKind) {
-    let envelope = Job::new(id, kind, Some(community.to_string()));
+/// Publishes the message of a stored job. After an error the leader publishes it again.
+pub(crate) async fn publish(services: &Services, community: CommunityId, id: &str, kind: JobKind) {
+    let job = Job::new(id, kind, Some(community.to_string()));
     let message_id = format!("{community}:{id}");
-    let message = Message::new(names::JOBS, kind.name(), message_id, "job", envelope.encode());
+    let message = Message::new(names::JOBS, kind.name(), message_id, "job", job.encode());
     match services.publisher.publish(&message).await {
-        Ok(Published::Confirmed) => {}
-        Ok(Published::Unroutable { reply }) => {
-            tracing::error!(id, reply, "no queue takes this job; the clock tries again");
+        Ok(PublishOutcome::Confirmed) => {}
+        Ok(PublishOutcome::Unroutable { reply }) => {
+            tracing::error!(
+                id,
+                reply,
+                "no queue is bound for this kind of job; the leader will publish it again"
+            );
         }
-        Err(error) => tracing::warn!(id, %error, "the job was not published; the clock tries again"),
+        Err(error) => tracing::warn!(id, %error, "the job was not published; the leader will publish it again"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::again;
+    use super::copy_id;
 
     #[test]
-    fn a_replayed_job_counts_up() {
-        assert_eq!(again("tier-sync:a"), "tier-sync:a~1");
-        assert_eq!(again("tier-sync:a~1"), "tier-sync:a~2");
-        assert_eq!(again("odd~name"), "odd~name~1");
+    fn copy_of_a_job_has_the_next_number() {
+        assert_eq!(copy_id("tier-sync:a"), "tier-sync:a~1");
+        assert_eq!(copy_id("tier-sync:a~1"), "tier-sync:a~2");
+        assert_eq!(copy_id("odd~name"), "odd~name~1");
     }
 }

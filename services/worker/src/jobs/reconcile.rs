@@ -1,8 +1,8 @@
-//! Compares what should be with what is: members who came or went unseen, roles of the theme that the server lacks or the bot
-//! cannot give, members whose roles differ. Repairs by asking for tier syncs, and tells the admins of what it cannot repair.
+//! The job `reconcile`: compares Discord's members and roles with Postgres. It stores joins and leaves whose events were missed,
+//! enqueues tier syncs for members whose roles differ, and records roles that do not exist or that the bot cannot assign.
 //!
-//! Running it twice, or two at once, is safe: it reads, writes what joins and leaves would have written, and asks for syncs
-//! under ids made of its own, so that asking twice makes one. One broken rule is told by name and stops nothing else.
+//! Running it twice, or two at once, is safe: it stores what the missed events would have stored, and the ids of the tier syncs are
+//! made of its own id, so that a second run enqueues none. A broken role does not affect the others.
 
 use std::collections::BTreeSet;
 
@@ -16,46 +16,46 @@ use twilight_model::guild::{Member, Permissions, Role};
 use twilight_model::id::Id;
 use twilight_model::id::marker::{RoleMarker, UserMarker};
 
-use super::{JobHandler, Planned, Run, enqueue, tier_sync};
+use super::{JobHandler, JobRequest, JobRun, enqueue, tier_sync};
 use crate::community::user_id;
 use crate::failure::Failure;
 use crate::interaction::invocation::display_name;
-use crate::roles::{self, Applied, Broken, difference, measure};
+use crate::roles::{self, BrokenRole, evaluate_member, role_difference};
 
-/// Hours between two reconciles of a community.
-const EVERY_HOURS: u8 = 6;
-/// Progress is noted every so many members.
-const NOTE_EVERY: usize = 50;
-/// Members in one of Discord's lists.
-const LIST: usize = 1_000;
-/// With more members to put right than this, the sync is of the whole community and its job need not name them.
-const MANY: usize = 1_000;
-/// Members who would have left unseen, from which on the list is looked at with suspicion …
-const SUSPICIOUS: usize = 20;
-/// Discord's clock is known to within a second. Who joined after the list was made must not seem to have left; who left within
-/// this time before it is found by the next reconcile.
-const UNSURE: time::Duration = time::Duration::seconds(2);
-/// Members known here are read by pages of this many.
-const PAGE: u32 = 500;
+/// Hours between two scheduled reconciles of a community.
+const SLOT_HOURS: u8 = 6;
+/// Members between two updates of the progress.
+const PROGRESS_INTERVAL: usize = 50;
+/// Members in one page of Discord's list.
+const DISCORD_PAGE: usize = 1_000;
+/// With more differing members than this, the tier sync is of the whole community, so that its payload stays small.
+const MAX_LISTED: usize = 1_000;
+/// From this number of missing members on, the list is not accepted if they are more than half of the community.
+const MIN_IMPLAUSIBLE: usize = 20;
+/// Error bound of Discord's clock. A member who joined while the list was read must not be marked as left; a leave within this time
+/// before it is stored by the next reconcile.
+const CLOCK_ERROR: time::Duration = time::Duration::seconds(2);
+/// Profiles in one page that is read from Postgres.
+const DATABASE_PAGE: u32 = 500;
 
-/// `reconcile`.
+/// The handler of `reconcile`.
 #[derive(Debug)]
 pub struct Reconcile;
 
-/// Id of the reconcile of the present slot: `reconcile:2026-11-21T06`.
-pub fn of_slot(now: OffsetDateTime) -> String {
-    let hour = now.hour() - now.hour() % EVERY_HOURS;
+/// Id of the scheduled reconcile of the present time slot: `reconcile:2026-11-21T06`.
+pub fn scheduled_id(now: OffsetDateTime) -> String {
+    let hour = now.hour() - now.hour() % SLOT_HOURS;
     format!("reconcile:{}T{hour:02}", now.date())
 }
 
-/// Id of a reconcile after events may have been missed: one for each event that says so, however often it comes.
-pub fn after_gap(event: &str) -> String {
+/// Id of a reconcile after a possible session gap, which this event shows. A redelivered event has the same id.
+pub fn gap_id(event: &str) -> String {
     format!("reconcile:gap:{event}")
 }
 
-/// A reconcile of this id.
-pub fn job(id: &str) -> Planned {
-    Planned {
+/// A reconcile with this id, to enqueue.
+pub fn request(id: &str) -> JobRequest {
+    JobRequest {
         id: id.to_owned(),
         kind: JobKind::Reconcile,
         payload: json!({}),
@@ -68,60 +68,56 @@ impl JobHandler for Reconcile {
         JobKind::Reconcile
     }
 
-    async fn run(&self, run: &Run<'_>) -> Result<(), Failure> {
+    async fn run(&self, run: &JobRun<'_>) -> Result<(), Failure> {
         let calls = run.services.discord.bulk(Some(run.community.guild()));
         let roles = calls.roles(run.community.guild()).await?;
-        let asked = run.services.now() - UNSURE;
+        let listed_at = run.services.now() - CLOCK_ERROR;
         let members = calls.members(run.community.guild(), None).await?;
         run.progress(0, Some(members.len())).await?;
         let bindings = check_roles(run, &roles, &members).await?;
-        let people: Vec<Member> = members.into_iter().filter(|member| !member.user.bot).collect();
-        let left = leaves(run, &people, asked).await?;
-        let (joined, differing) = compare(run, &people, &bindings).await?;
-        ask_for_syncs(run, people.len(), &differing).await?;
+        let members: Vec<Member> = members.into_iter().filter(|member| !member.user.bot).collect();
+        let left = store_missed_leaves(run, &members, listed_at).await?;
+        let (joined, differing) = compare(run, &members, &bindings).await?;
+        enqueue_tier_syncs(run, members.len(), &differing).await?;
         if left + joined + differing.len() > 0 {
             tracing::info!(left, joined, differing = differing.len(), "reconciled");
         }
-        run.progress(people.len(), Some(people.len())).await
+        run.progress(members.len(), Some(members.len())).await
     }
 }
 
-/// Tells of roles that are gone, or that the bot cannot give; answers the bindings that are left.
-async fn check_roles(run: &Run<'_>, roles: &[Role], members: &[Member]) -> Result<RoleBindings, Failure> {
+/// Records bound roles that do not exist or that the bot cannot assign; returns the bindings to existing roles.
+async fn check_roles(run: &JobRun<'_>, roles: &[Role], members: &[Member]) -> Result<RoleBindings, Failure> {
     let mut tx = run.services.database.tenant(run.community.id()).await?;
     let mut bindings = tx.communities().role_bindings().await?;
     tx.commit().await?;
-    // The bot's user has the application's id, but for applications older than 2016.
+    // The bot's user id equals the application id, except for applications older than 2016.
     let bot = run.services.discord.application().get();
     let bot = members.iter().find(|member| member.user.id.get() == bot);
-    let mut found = Applied::default();
+    let mut broken = Vec::new();
     for (key, role) in &bindings {
-        let (why, deleted) = match roles.iter().find(|candidate| candidate.id.get() == role.0) {
+        let (reason, deleted) = match roles.iter().find(|candidate| candidate.id.get() == role.0) {
             None => ("the role was deleted in the server".to_owned(), true),
             Some(role) => match bot.and_then(|bot| obstacle(role, bot, roles, run.community.guild().cast())) {
-                Some(why) => (why, false),
+                Some(reason) => (reason, false),
                 None => continue,
             },
         };
-        found.broken.push(Broken {
+        broken.push(BrokenRole {
             key: key.clone(),
             role: Some(*role),
-            why,
+            reason,
             deleted,
         });
     }
-    roles::record_broken(run.services, run.community, &found).await?;
-    let gone: Vec<_> = found
-        .broken
-        .into_iter()
-        .filter(|broken| broken.deleted)
-        .map(|broken| broken.key)
-        .collect();
-    bindings.retain(|key, _| !gone.contains(key));
+    roles::record_broken(run.services, run.community, &broken).await?;
+    for deleted in broken.iter().filter(|role| role.deleted) {
+        bindings.remove(&deleted.key);
+    }
     Ok(bindings)
 }
 
-/// Why the bot cannot give a role. `everyone` is the id of the role that all have, which is the server's.
+/// Why the bot cannot assign a role; `None` if it can. `everyone` is the id of @everyone, which equals the server's id.
 fn obstacle(role: &Role, bot: &Member, roles: &[Role], everyone: Id<RoleMarker>) -> Option<String> {
     let has = |role: &&Role| role.id == everyone || bot.roles.contains(&role.id);
     let permissions = roles
@@ -129,52 +125,57 @@ fn obstacle(role: &Role, bot: &Member, roles: &[Role], everyone: Id<RoleMarker>)
         .filter(has)
         .fold(Permissions::empty(), |all, role| all | role.permissions);
     if role.managed {
-        return Some("it belongs to an integration, and Discord lets nobody give it".to_owned());
+        return Some("it is managed by an integration and cannot be assigned".to_owned());
     }
     if !permissions.intersects(Permissions::MANAGE_ROLES | Permissions::ADMINISTRATOR) {
         return Some("the bot lacks the permission Manage Roles".to_owned());
     }
-    // `Role` is ordered as Discord ranks: the higher is the greater.
+    // `Role` is ordered by position: the higher role is the greater.
     let highest = roles.iter().filter(has).max();
     if highest.is_some_and(|highest| highest > role) {
         return None;
     }
     Some(format!(
-        "it stands above the bot's highest role; move the bot's role above \"{}\"",
+        "it is above the bot's highest role; move the bot's role above \"{}\"",
         role.name
     ))
 }
 
-/// Writes down who has left unseen; answers how many. Who joined after the list was asked for is not on it and has not left.
-async fn leaves(run: &Run<'_>, people: &[Member], asked: OffsetDateTime) -> Result<usize, Failure> {
-    let here: BTreeSet<u64> = people.iter().map(|member| member.user.id.get()).collect();
-    let known = known(run).await?;
-    let missing: Vec<UserId> = known
+/// Marks profiles as left that are not in the list; returns their number. `listed_at` is the time of the list: a member who joined
+/// later is not in it.
+async fn store_missed_leaves(
+    run: &JobRun<'_>,
+    members: &[Member],
+    listed_at: OffsetDateTime,
+) -> Result<usize, Failure> {
+    let listed: BTreeSet<u64> = members.iter().map(|member| member.user.id.get()).collect();
+    let stored = stored_members(run).await?;
+    let missing: Vec<UserId> = stored
         .iter()
-        .filter(|user| !here.contains(&user.get()))
+        .filter(|user| !listed.contains(&user.get()))
         .copied()
         .collect();
-    if missing.len() >= SUSPICIOUS && missing.len() * 2 > known.len() {
-        // An outage or a fault gives short lists; half a community does not leave between two reconciles.
+    if missing.len() >= MIN_IMPLAUSIBLE && missing.len() * 2 > stored.len() {
+        // The list is incomplete: half a community does not leave between two reconciles.
         tracing::error!(
             missing = missing.len(),
-            known = known.len(),
-            "the server's list of members is too short to believe"
+            stored = stored.len(),
+            "the list of members from Discord is implausibly short; no member is marked as left"
         );
         return audit(run, "reconcile.list_not_believed", missing.len())
             .await
             .map(|()| 0);
     }
-    for chunk in missing.chunks(NOTE_EVERY) {
+    for chunk in missing.chunks(PROGRESS_INTERVAL) {
         let mut tx = run.services.database.tenant(run.community.id()).await?;
         for user in chunk {
-            // As a leave that was seen; which of them come first, and how often, changes nothing.
-            if tx.profiles().leave(*user, asked).await? {
+            // The same as for a leave event, in any order with one and any number of times.
+            if tx.profiles().leave(*user, listed_at).await? {
                 tx.audit(&NewAuditEntry {
                     actor: Actor::System("reconcile".to_owned()),
                     action: "member.left",
                     subject: &user.to_string(),
-                    reason: Some("found to have left; the event was missed"),
+                    reason: Some("not in the list of members; the event was missed"),
                     detail: json!({}),
                 })
                 .await?;
@@ -188,9 +189,9 @@ async fn leaves(run: &Run<'_>, people: &[Member], asked: OffsetDateTime) -> Resu
     Ok(missing.len())
 }
 
-async fn audit(run: &Run<'_>, action: &'static str, count: usize) -> Result<(), Failure> {
+async fn audit(run: &JobRun<'_>, action: &'static str, count: usize) -> Result<(), Failure> {
     let mut tx = run.services.database.tenant(run.community.id()).await?;
-    // A job that is begun again tells it once.
+    // A repeated run of the job records it once.
     if tx.claim(&format!("{}#{action}", run.id)).await? {
         tx.audit(&NewAuditEntry {
             actor: Actor::System("reconcile".to_owned()),
@@ -205,15 +206,18 @@ async fn audit(run: &Run<'_>, action: &'static str, count: usize) -> Result<(), 
     Ok(())
 }
 
-/// Everybody who is here by our own account.
-async fn known(run: &Run<'_>) -> Result<Vec<UserId>, Failure> {
+/// The members who are in the server according to Postgres.
+async fn stored_members(run: &JobRun<'_>) -> Result<Vec<UserId>, Failure> {
     let token = &run.community.record.token_profile;
     let mut all: Vec<UserId> = Vec::new();
     loop {
         let mut tx = run.services.database.tenant(run.community.id()).await?;
-        let page = tx.profiles().standings(token, all.last().copied(), PAGE).await?;
+        let page = tx
+            .profiles()
+            .standings(token, all.last().copied(), DATABASE_PAGE)
+            .await?;
         tx.commit().await?;
-        let last = page.len() < PAGE as usize;
+        let last = page.len() < DATABASE_PAGE as usize;
         all.extend(page.into_iter().map(|member| member.user));
         if last {
             return Ok(all);
@@ -221,16 +225,16 @@ async fn known(run: &Run<'_>) -> Result<Vec<UserId>, Failure> {
     }
 }
 
-/// Members new to us (they are written down), and members whose roles differ.
+/// Stores members without a profile; returns their number and the members whose roles differ.
 async fn compare(
-    run: &Run<'_>,
-    people: &[Member],
+    run: &JobRun<'_>,
+    members: &[Member],
     bindings: &RoleBindings,
 ) -> Result<(usize, Vec<Id<UserMarker>>), Failure> {
     let mut joined = 0;
     let mut differing = Vec::new();
-    for (index, chunk) in people.chunks(NOTE_EVERY).enumerate() {
-        run.progress(index * NOTE_EVERY, Some(people.len())).await?;
+    for (index, chunk) in members.chunks(PROGRESS_INTERVAL).enumerate() {
+        run.progress(index * PROGRESS_INTERVAL, Some(members.len())).await?;
         let now = run.services.now();
         let mut tx = run.services.database.tenant(run.community.id()).await?;
         for member in chunk {
@@ -242,10 +246,10 @@ async fn compare(
                     .await?;
                 joined += 1;
             }
-            let Some(measured) = measure(&mut tx, run.community, user, now).await? else {
+            let Some(evaluation) = evaluate_member(&mut tx, run.community, user, now).await? else {
                 continue;
             };
-            if !difference(run.community, &measured, &member.roles, bindings).is_empty() {
+            if !role_difference(run.community, &evaluation, &member.roles, bindings).is_empty() {
                 differing.push(member.user.id);
             }
         }
@@ -263,24 +267,28 @@ fn joined_at(member: &Member) -> Option<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp_nanos(micros * 1000).ok()
 }
 
-async fn ask_for_syncs(run: &Run<'_>, people: usize, differing: &[Id<UserMarker>]) -> Result<(), Failure> {
+async fn enqueue_tier_syncs(
+    run: &JobRun<'_>,
+    member_count: usize,
+    differing: &[Id<UserMarker>],
+) -> Result<(), Failure> {
     if run.community.is_frozen() {
         return Ok(());
     }
     let community = run.community.id();
-    // A sync of one asks Discord for that member, a sync of several for the lists of all: whichever takes fewer calls.
-    if differing.len() > people.div_ceil(LIST) {
+    // A sync of one member reads that member, a sync of several reads the pages of all members. The way with fewer calls is taken.
+    if differing.len() > member_count.div_ceil(DISCORD_PAGE) {
         let id = format!("tier-sync:{}", run.id);
-        let planned = if differing.len() > MANY {
-            tier_sync::of_community(id)
+        let request = if differing.len() > MAX_LISTED {
+            tier_sync::for_community(id)
         } else {
-            tier_sync::of_members(id, differing)
+            tier_sync::for_members(id, differing)
         };
-        return enqueue(run.services, community, &planned).await.map(drop);
+        return enqueue(run.services, community, &request).await.map(drop);
     }
     for user in differing {
-        let planned = tier_sync::of_member(format!("tier-sync:{}:{user}", run.id), *user);
-        enqueue(run.services, community, &planned).await?;
+        let request = tier_sync::for_member(format!("tier-sync:{}:{user}", run.id), *user);
+        enqueue(run.services, community, &request).await?;
     }
     Ok(())
 }
@@ -292,10 +300,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slots_are_six_hours_and_gaps_one() {
-        assert_eq!(of_slot(datetime!(2026-11-21 05:59 UTC)), "reconcile:2026-11-21T00");
-        assert_eq!(of_slot(datetime!(2026-11-21 06:00 UTC)), "reconcile:2026-11-21T06");
-        assert_eq!(of_slot(datetime!(2026-11-21 23:10 UTC)), "reconcile:2026-11-21T18");
-        assert_eq!(after_gap("7f3a"), "reconcile:gap:7f3a");
+    fn scheduled_id_contains_the_slot_of_six_hours() {
+        assert_eq!(scheduled_id(datetime!(2026-11-21 05:59 UTC)), "reconcile:2026-11-21T00");
+        assert_eq!(scheduled_id(datetime!(2026-11-21 06:00 UTC)), "reconcile:2026-11-21T06");
+        assert_eq!(scheduled_id(datetime!(2026-11-21 23:10 UTC)), "reconcile:2026-11-21T18");
+        assert_eq!(gap_id("7f3a"), "reconcile:gap:7f3a");
     }
 }

@@ -1,9 +1,9 @@
-//! Gives members the roles of their tiers: one member, some, or a whole community.
+//! The job `tier-sync`: assigns the roles of their tiers to one member, to several, or to all members of a community.
 //!
-//! Running it twice, or two at once, is safe: measuring writes what it finds, whoever has the right roles is passed over, and
-//! giving a role that is there changes nothing. For the same reason a run that was cut off needs no bookmark: the next one
-//! reads Discord's lists again (a call for a thousand members) and has to change only what is left. A part that gives its
-//! place to others says where the next goes on, so that the end is reached however many members there are.
+//! Running it twice, or two at once, is safe: evaluations store the same tier, members with the right roles are skipped, and assigning
+//! a role twice changes nothing. An attempt that was cancelled is repeated from the beginning: it reads Discord's list again (one call
+//! for a thousand members) and changes only the remaining differences. A long sync runs in parts, each of which enqueues the next
+//! with the last member that it has done.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -16,57 +16,57 @@ use twilight_model::guild::Member;
 use twilight_model::id::Id;
 use twilight_model::id::marker::{RoleMarker, UserMarker};
 
-use super::{JobHandler, PART, Planned, Run, enqueue};
+use super::{JobHandler, JobRequest, JobRun, PART, enqueue};
 use crate::community::user_id;
 use crate::failure::Failure;
-use crate::roles::{self, Applied, difference, measure};
+use crate::roles::{self, BrokenRole, evaluate_member, role_difference};
 
-/// Progress is noted every so many members.
-const NOTE_EVERY: usize = 20;
-/// A sync that has not come to its end after so many parts has a fault that another part will not mend.
-const MOST_PARTS: u32 = 1_000;
+/// Members between two updates of the progress.
+const PROGRESS_INTERVAL: usize = 20;
+/// Most parts of a sync. One that needs more has an error that another part does not repair.
+const MAX_PARTS: u32 = 1_000;
 
-/// `tier-sync`.
+/// The handler of `tier-sync`.
 #[derive(Debug)]
 pub struct TierSync;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Payload {
-    /// One member.
+    /// The one member to sync.
     user: Option<Id<UserMarker>>,
-    /// These members; the whole community without.
+    /// The members to sync. Without `user` and `users` all members are synced.
     users: Option<BTreeSet<Id<UserMarker>>>,
-    /// Which part of a long sync this is, from 0.
+    /// Number of this part of a long sync, counted from 0.
     #[serde(default)]
     part: u32,
-    /// The last member of the part before: Discord lists members in the order of their ids.
+    /// The last member of the part before. Discord lists members in the order of their ids.
     after: Option<Id<UserMarker>>,
 }
 
-/// A sync of one member.
-pub fn of_member(id: String, user: Id<UserMarker>) -> Planned {
-    Planned {
+/// A tier sync of one member, to enqueue.
+pub fn for_member(id: String, user: Id<UserMarker>) -> JobRequest {
+    JobRequest {
         id,
         kind: JobKind::TierSync,
         payload: json!({"user": user}),
     }
 }
 
-/// A sync of these members. It asks Discord for the lists of members, a call for a thousand, where a sync of each would be a
-/// call and a place among the jobs under way for each: a server's role changes are limited to one a second, so that a few
-/// servers would have all the places.
-pub fn of_members(id: String, users: &[Id<UserMarker>]) -> Planned {
-    Planned {
+/// A tier sync of these members, to enqueue. It reads the list of all members, one call for a thousand; a job for each member would
+/// need a call for each. It also takes one slot of the prefetch: Discord limits a server's role changes to one a second, so that jobs
+/// for each member of a few servers would take all slots.
+pub fn for_members(id: String, users: &[Id<UserMarker>]) -> JobRequest {
+    JobRequest {
         id,
         kind: JobKind::TierSync,
         payload: json!({"users": users}),
     }
 }
 
-/// A sync of a whole community.
-pub fn of_community(id: String) -> Planned {
-    Planned {
+/// A tier sync of all members of a community, to enqueue.
+pub fn for_community(id: String) -> JobRequest {
+    JobRequest {
         id,
         kind: JobKind::TierSync,
         payload: json!({}),
@@ -79,94 +79,98 @@ impl JobHandler for TierSync {
         JobKind::TierSync
     }
 
-    async fn run(&self, run: &Run<'_>) -> Result<(), Failure> {
+    async fn run(&self, run: &JobRun<'_>) -> Result<(), Failure> {
         let payload = Payload::deserialize(run.payload)
-            .map_err(|why| Failure::permanent(format!("the payload is no tier sync's: {why}")))?;
+            .map_err(|error| Failure::permanent(format!("invalid payload of a tier sync: {error}")))?;
         if run.community.is_frozen() {
-            tracing::info!("the community is frozen: no role is changed");
+            tracing::info!("the community is frozen; no roles are changed");
             return Ok(());
         }
         match payload.user {
-            Some(user) => one(run, user).await,
-            None => several(run, &payload).await,
+            Some(user) => sync_one(run, user).await,
+            None => sync_listed(run, &payload).await,
         }
     }
 }
 
-async fn one(run: &Run<'_>, user: Id<UserMarker>) -> Result<(), Failure> {
+async fn sync_one(run: &JobRun<'_>, user: Id<UserMarker>) -> Result<(), Failure> {
     let calls = run.services.discord.sync(run.community.guild());
     let Some(member) = calls.member(run.community.guild(), user).await? else {
         return Ok(());
     };
-    let applied = sync(run, user, &member.roles).await?;
-    roles::record_broken(run.services, run.community, &applied).await
+    let broken = sync(run, user, &member.roles).await?;
+    roles::record_broken(run.services, run.community, &broken).await
 }
 
-/// Everybody, or who is wanted.
-async fn several(run: &Run<'_>, payload: &Payload) -> Result<(), Failure> {
+/// Syncs the members of the payload, or all members, until the part is over.
+async fn sync_listed(run: &JobRun<'_>, payload: &Payload) -> Result<(), Failure> {
     let calls = run.services.discord.bulk(Some(run.community.guild()));
     let mut members = calls.members(run.community.guild(), payload.after).await?;
-    let wanted = payload.users.as_ref();
-    members.retain(|member| !member.user.bot && wanted.is_none_or(|users| users.contains(&member.user.id)));
-    // The list may have taken longer than a part: at least one member is put right in each.
-    let began = Instant::now();
-    let mut broken = Applied::default();
+    let selected = payload.users.as_ref();
+    members.retain(|member| !member.user.bot && selected.is_none_or(|users| users.contains(&member.user.id)));
+    // Counted from here, since reading the list may take longer than a part: each part syncs at least one member.
+    let started = Instant::now();
+    let mut broken: Vec<BrokenRole> = Vec::new();
     for (done, member) in members.iter().enumerate() {
-        if done % NOTE_EVERY == 0 {
+        if done % PROGRESS_INTERVAL == 0 {
             run.progress(done, Some(members.len())).await?;
         }
-        let applied = sync(run, member.user.id, &member.roles).await?;
-        for role in applied.broken {
+        for role in sync(run, member.user.id, &member.roles).await? {
             // Once for each role, not for each member.
-            if !broken.broken.contains(&role) {
-                broken.broken.push(role);
+            if !broken.contains(&role) {
+                broken.push(role);
             }
         }
         let (_, rest) = members.split_at(done + 1);
-        if began.elapsed() > PART && !rest.is_empty() {
+        if started.elapsed() > PART && !rest.is_empty() {
             roles::record_broken(run.services, run.community, &broken).await?;
-            return go_on_later(run, payload, member.user.id, rest).await;
+            return enqueue_next_part(run, payload, member.user.id, rest).await;
         }
     }
     run.progress(members.len(), Some(members.len())).await?;
     roles::record_broken(run.services, run.community, &broken).await
 }
 
-async fn go_on_later(run: &Run<'_>, payload: &Payload, after: Id<UserMarker>, rest: &[Member]) -> Result<(), Failure> {
+async fn enqueue_next_part(
+    run: &JobRun<'_>,
+    payload: &Payload,
+    after: Id<UserMarker>,
+    rest: &[Member],
+) -> Result<(), Failure> {
     let next = payload.part + 1;
-    if next > MOST_PARTS {
-        return Err(Failure::permanent(format!("not done after {MOST_PARTS} parts")));
+    if next > MAX_PARTS {
+        return Err(Failure::permanent(format!("not complete after {MAX_PARTS} parts")));
     }
     let base = run.id.split('+').next().unwrap_or(run.id);
-    let mut left = json!({"part": next, "after": after});
+    let mut next_payload = json!({"part": next, "after": after});
     if payload.users.is_some() {
-        left["users"] = rest.iter().map(|member| json!(member.user.id)).collect();
+        next_payload["users"] = rest.iter().map(|member| json!(member.user.id)).collect();
     }
-    let planned = Planned {
+    let request = JobRequest {
         id: format!("{base}+{next}"),
         kind: JobKind::TierSync,
-        payload: left,
+        payload: next_payload,
     };
-    enqueue(run.services, run.community.id(), &planned).await?;
-    tracing::info!(next = planned.id, "the rest goes on as a job of its own");
+    enqueue(run.services, run.community.id(), &request).await?;
+    tracing::info!(next = request.id, "enqueued the next part of the tier sync");
     Ok(())
 }
 
-/// Measures one member and makes the roles so.
-async fn sync(run: &Run<'_>, user: Id<UserMarker>, actual: &[Id<RoleMarker>]) -> Result<Applied, Failure> {
+/// Evaluates a member and changes the roles that differ; returns those that could not be changed.
+async fn sync(run: &JobRun<'_>, user: Id<UserMarker>, actual: &[Id<RoleMarker>]) -> Result<Vec<BrokenRole>, Failure> {
     let (services, community) = (run.services, run.community);
-    let known = user_id(user)?;
+    let profile = user_id(user)?;
     let mut tx = services.database.tenant(community.id()).await?;
-    let measured = measure(&mut tx, community, known, services.now()).await?;
+    let evaluation = evaluate_member(&mut tx, community, profile, services.now()).await?;
     let bindings = tx.communities().role_bindings().await?;
     tx.commit().await?;
-    let Some(measured) = measured else {
-        return Ok(Applied::default());
+    let Some(evaluation) = evaluation else {
+        return Ok(Vec::new());
     };
-    if measured.tier_changed {
-        services.uncache_profile(community.id(), known).await;
+    if evaluation.tier_changed {
+        services.uncache_profile(community.id(), profile).await;
     }
-    let difference = difference(community, &measured, actual, &bindings);
+    let difference = role_difference(community, &evaluation, actual, &bindings);
     let calls = services.discord.sync(community.guild());
     roles::change(services, &calls, community, user, &difference, "tier sync").await
 }

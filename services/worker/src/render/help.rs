@@ -1,4 +1,4 @@
-//! `/help`: what a member can do here, drawn from the definitions of the commands themselves.
+//! `/help`: the commands that a member can use.
 
 use arrakis_domain::{Color, Theme};
 use twilight_model::channel::message::Embed;
@@ -6,24 +6,24 @@ use twilight_util::builder::embed::{EmbedBuilder, EmbedFooterBuilder};
 
 use super::{next_step, text};
 
-/// Colour and small print where no theme is: direct messages, servers that are not onboarded.
+/// Colour, title and footer without a theme: in direct messages and in servers that are not onboarded.
 const PLAIN_COLOR: Color = Color::from_rgb(0x58_65_f2);
 const PLAIN_TITLE: &str = "What I can do";
 const PLAIN_FOOTER: &str = "Arrakis";
 
-/// One command as its definition tells it.
+/// A command in the list.
 #[derive(Debug, Clone, Copy)]
-pub struct Entry<'a> {
-    /// Name without the slash.
+pub struct HelpEntry<'a> {
+    /// The command's name, without the slash.
     pub name: &'a str,
-    /// One line.
+    /// The command's description.
     pub description: &'a str,
-    /// Whether the asking member can use it here.
+    /// Whether the member can use it in this server; others are not listed.
     pub usable: bool,
 }
 
-/// Draws it; `theme` is `None` where there is no community.
-pub fn embed(theme: Option<&Theme>, commands: &[Entry<'_>]) -> Embed {
+/// Renders the list. `theme` is `None` without a community.
+pub fn embed(theme: Option<&Theme>, commands: &[HelpEntry<'_>]) -> Embed {
     let title = theme.map_or(PLAIN_TITLE, |theme| theme.words.help.as_str());
     let footer = theme.map_or(PLAIN_FOOTER, |theme| theme.words.footer.as_str());
     let color = theme.map_or(PLAIN_COLOR, |theme| theme.accent);
@@ -38,8 +38,8 @@ pub fn embed(theme: Option<&Theme>, commands: &[Entry<'_>]) -> Embed {
     };
     EmbedBuilder::new()
         .color(color.rgb())
-        .title(text::cut(title, text::TITLE))
-        .description(text::cut(&usable.join("\n\n"), text::DESCRIPTION))
+        .title(text::truncate(title, text::TITLE))
+        .description(text::truncate(&usable.join("\n\n"), text::DESCRIPTION))
         .field(next_step(next))
         .footer(EmbedFooterBuilder::new(footer))
         .build()
@@ -50,18 +50,18 @@ mod tests {
     use super::super::samples::theme;
     use super::*;
 
-    const COMMANDS: [Entry<'_>; 3] = [
-        Entry {
+    const COMMANDS: [HelpEntry<'_>; 3] = [
+        HelpEntry {
             name: "position",
             description: "Where you stand",
             usable: true,
         },
-        Entry {
+        HelpEntry {
             name: "reconcile",
             description: "Repair roles",
             usable: false,
         },
-        Entry {
+        HelpEntry {
             name: "help",
             description: "What you can do here",
             usable: true,
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn where_no_community_is() {
+    fn without_a_community() {
         insta::assert_json_snapshot!(embed(None, &COMMANDS[2..]));
     }
 }

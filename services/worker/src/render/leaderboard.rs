@@ -1,159 +1,163 @@
-//! `/leaderboard`: a page of the ranking, with buttons that carry their page, so that they work for ever.
+//! `/leaderboard`: a page of the ranking with buttons to other pages.
 //!
-//! A button's custom id is the whole state: `leaderboard:page:3:next`, `leaderboard:me`. Any worker can answer it, after any
-//! restart. The last segment of a page button is there for Discord alone, which refuses one id twice in a message.
+//! A button's custom id contains the target (`leaderboard:page:3:next`, `leaderboard:me`), so that any worker can handle a click, also
+//! after a restart. The last segment makes the ids of one message unique, which Discord requires.
 
 use arrakis_domain::{Balance, Rank, TierId};
 use twilight_model::channel::message::component::{ActionRow, Button, ButtonStyle};
 use twilight_model::channel::message::{Component, Embed, EmojiReactionType};
 
-use super::{Scene, next_step, text};
+use super::{RenderContext, next_step, text};
 
 /// Name of the command, and first segment of its custom ids.
 pub const NAME: &str = "leaderboard";
-/// Lines on a page.
+/// Rows on a page.
 pub const PAGE_SIZE: u32 = 10;
 
-/// One line.
+/// A row: a member in the ranking.
 #[derive(Debug, Clone)]
-pub struct Line<'a> {
-    /// Place in this community, from 1.
+pub struct Row<'a> {
+    /// Position among the members of this community, counted from 1.
     pub position: u32,
-    /// Name in this community.
+    /// The member's name in this community.
     pub name: &'a str,
-    /// Place among all wallets.
+    /// Rank among all wallets.
     pub rank: Rank,
-    /// What the wallet holds.
+    /// The wallet's balance.
     pub held: Balance,
-    /// Tier.
+    /// The member's tier; `None` below the lowest.
     pub tier: Option<&'a TierId>,
-    /// The asking member's own line.
-    pub mine: bool,
+    /// Whether it is the member who ran the command or clicked.
+    pub own: bool,
 }
 
-/// A page.
+/// A page of the ranking.
 #[derive(Debug, Clone)]
 pub struct Page<'a> {
-    /// Its lines, the best first.
-    pub lines: Vec<Line<'a>>,
-    /// Which one, from 1.
+    /// Its rows, highest rank first.
+    pub rows: Vec<Row<'a>>,
+    /// Number of the page, counted from 1.
     pub number: u32,
-    /// Lines on all pages.
+    /// Number of rows on all pages.
     pub total: u32,
 }
 
-/// What a button of ours asks for.
+/// The page that a button leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
-    /// To this page.
-    To(u32),
-    /// To the page on which the pressing member stands.
-    ToMe,
+pub enum PageTarget {
+    /// The page with this number.
+    Number(u32),
+    /// The page with the member who clicked.
+    OwnPosition,
 }
 
-impl Turn {
-    /// Reads the segments of a custom id behind the name; `None` for one that no button of ours has.
-    pub fn read(arguments: &[&str]) -> Option<Self> {
+impl PageTarget {
+    /// Parses the segments of a custom id after the command's name; `None` if no button has this id.
+    pub fn parse(arguments: &[&str]) -> Option<Self> {
         match arguments {
-            ["me"] => Some(Self::ToMe),
-            ["page", number, _] => number.parse().ok().filter(|number| *number > 0).map(Self::To),
+            ["me"] => Some(Self::OwnPosition),
+            ["page", number, _] => number.parse().ok().filter(|number| *number > 0).map(Self::Number),
             _ => None,
         }
     }
 }
 
-/// Pages that so many lines take; one when there is none.
-pub fn pages(total: u32) -> u32 {
+/// Number of pages for this number of rows; at least 1.
+pub fn page_count(total: u32) -> u32 {
     total.div_ceil(PAGE_SIZE).max(1)
 }
 
-/// The page on which a place is.
+/// Number of the page that contains a position.
 pub fn page_of(position: u32) -> u32 {
-    pages(position)
+    page_count(position)
 }
 
-/// The page asked for, or the nearest there is: members leave while others turn pages.
+/// The number of an existing page that is nearest to `number`. There may be fewer pages than when a button was rendered.
 pub fn nearest(number: u32, total: u32) -> u32 {
-    number.clamp(1, pages(total))
+    number.clamp(1, page_count(total))
 }
 
-/// Lines before a page.
+/// Number of rows on the pages before this one.
 pub fn offset(number: u32) -> u32 {
     number.saturating_sub(1).saturating_mul(PAGE_SIZE)
 }
 
-/// Draws a page.
-pub fn embed(scene: &Scene<'_>, page: &Page<'_>) -> Embed {
-    let title = &scene.theme.words.leaderboard;
-    let words = &scene.theme.words;
-    if page.lines.is_empty() {
+/// Renders a page.
+pub fn embed(context: &RenderContext<'_>, page: &Page<'_>) -> Embed {
+    let title = &context.theme.words.leaderboard;
+    let words = &context.theme.words;
+    if page.rows.is_empty() {
         let lead = format!("No {} here has a wallet in the ranking yet.", words.member);
         let next = "Ask an admin of this server to link wallets, then look again.";
-        return scene
-            .embed(title, scene.theme.accent, &[lead])
+        return context
+            .embed(title, context.theme.accent, &[lead])
             .field(next_step(next))
             .build();
     }
-    let lines: Vec<String> = page.lines.iter().map(|line| written(scene, line)).collect();
+    let lines: Vec<String> = page.rows.iter().map(|row| row_text(context, row)).collect();
     let total = text::count(page.total, &words.member, &words.members);
-    let place = format!("Page {} of {} · {total} in the ranking", page.number, pages(page.total));
-    let leader = page.lines.first().and_then(|line| line.tier);
-    scene
-        .embed(title, scene.theme.color_of(leader), &[lines.join("\n"), place])
+    let position = format!(
+        "Page {} of {} · {total} in the ranking",
+        page.number,
+        page_count(page.total)
+    );
+    let first_tier = page.rows.first().and_then(|row| row.tier);
+    context
+        .embed(title, context.theme.color_of(first_tier), &[lines.join("\n"), position])
         .field(next_step("Turn pages below, or see one member with `/profile`."))
         .build()
 }
 
-fn written(scene: &Scene<'_>, line: &Line<'_>) -> String {
-    let emoji = line
+fn row_text(context: &RenderContext<'_>, row: &Row<'_>) -> String {
+    let emoji = row
         .tier
-        .and_then(|id| scene.theme.tier(id))
+        .and_then(|id| context.theme.tier(id))
         .map_or("▫️", |tier| tier.emoji.as_str());
-    let name = text::name(line.name);
-    let name = if line.mine {
+    let name = text::name(row.name);
+    let name = if row.own {
         format!("➤ **{name}** (you)")
     } else {
         format!("**{name}**")
     };
-    let held = text::held(line.held, scene.symbol);
-    // Global rank, since that decides tiers; the place here is the number in front.
+    let held = text::held(row.held, context.symbol);
+    // The position in the community comes first, the global rank, which decides the tier, last.
     format!(
         "`{:>3}.` {emoji} {name} · {held} · rank {}",
-        line.position,
-        text::grouped(line.rank.get())
+        row.position,
+        text::grouped(row.rank.get())
     )
 }
 
-/// The buttons under a page; none when there is nothing to turn.
+/// The buttons of a page; none if the page is empty.
 pub fn buttons(page: &Page<'_>) -> Vec<Component> {
-    if page.lines.is_empty() {
+    if page.rows.is_empty() {
         return Vec::new();
     }
-    let last = pages(page.total);
+    let last = page_count(page.total);
     let (before, after) = (
         page.number.saturating_sub(1).max(1),
         page.number.saturating_add(1).min(last),
     );
-    let row = vec![
-        turn("⏮️", "First page", 1, "first", page.number == 1),
-        turn("◀️", "Previous page", before, "previous", page.number == 1),
-        turn("▶️", "Next page", after, "next", page.number >= last),
-        turn("⏭️", "Last page", last, "last", page.number >= last),
+    let buttons = vec![
+        page_button("⏮️", "First page", 1, "first", page.number == 1),
+        page_button("◀️", "Previous page", before, "previous", page.number == 1),
+        page_button("▶️", "Next page", after, "next", page.number >= last),
+        page_button("⏭️", "Last page", last, "last", page.number >= last),
         button(
             "🧭",
             "Jump to me",
             format!("{NAME}:me"),
             ButtonStyle::Primary,
-            page.lines.iter().any(|line| line.mine),
+            page.rows.iter().any(|row| row.own),
         ),
     ];
     vec![Component::ActionRow(ActionRow {
         id: None,
-        components: row,
+        components: buttons,
     })]
 }
 
-fn turn(emoji: &str, label: &str, to: u32, what: &str, disabled: bool) -> Component {
+fn page_button(emoji: &str, label: &str, to: u32, what: &str, disabled: bool) -> Component {
     button(
         emoji,
         label,
@@ -163,7 +167,7 @@ fn turn(emoji: &str, label: &str, to: u32, what: &str, disabled: bool) -> Compon
     )
 }
 
-/// A label beside the emoji: screen readers read it, and so does who does not guess arrows.
+/// A button with an emoji and a label, which screen readers read.
 fn button(emoji: &str, label: &str, custom_id: String, style: ButtonStyle, disabled: bool) -> Component {
     Component::Button(Button {
         id: None,
@@ -183,42 +187,42 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::samples::{balance, scene, theme};
+    use super::super::samples::{balance, context, theme};
     use super::*;
 
-    fn page<'a>(lines: Vec<Line<'a>>, number: u32, total: u32) -> Page<'a> {
-        Page { lines, number, total }
+    fn page<'a>(rows: Vec<Row<'a>>, number: u32, total: u32) -> Page<'a> {
+        Page { rows, number, total }
     }
 
-    fn line<'a>(position: u32, name: &'a str, held: &str, tier: Option<&'a TierId>, mine: bool) -> Line<'a> {
-        Line {
+    fn row<'a>(position: u32, name: &'a str, held: &str, tier: Option<&'a TierId>, own: bool) -> Row<'a> {
+        Row {
             position,
             name,
             rank: Rank::new(position + 3).unwrap(),
             held: balance(held),
             tier,
-            mine,
+            own,
         }
     }
 
     #[test]
-    fn a_page_in_the_middle() {
+    fn page_in_the_middle() {
         let theme = theme("sietch");
         let (fedaykin, hajra) = (TierId::new("fedaykin").unwrap(), TierId::new("hajra").unwrap());
-        let lines = vec![
-            line(11, "stilgar", "12345.6789", Some(&fedaykin), false),
-            line(12, "**chani**", "68.999999999999999999", Some(&hajra), true),
-            line(13, "otheym", "0.5", None, false),
+        let rows = vec![
+            row(11, "stilgar", "12345.6789", Some(&fedaykin), false),
+            row(12, "**chani**", "68.999999999999999999", Some(&hajra), true),
+            row(13, "otheym", "0.5", None, false),
         ];
-        let page = page(lines, 2, 23);
-        insta::assert_json_snapshot!((embed(&scene(&theme), &page), buttons(&page)));
+        let page = page(rows, 2, 23);
+        insta::assert_json_snapshot!((embed(&context(&theme), &page), buttons(&page)));
     }
 
     #[test]
-    fn nobody_is_ranked() {
+    fn without_ranked_members() {
         let theme = theme("basic");
         let page = page(Vec::new(), 1, 0);
-        insta::assert_json_snapshot!(embed(&scene(&theme), &page));
+        insta::assert_json_snapshot!(embed(&context(&theme), &page));
         assert!(buttons(&page).is_empty());
     }
 
@@ -228,15 +232,15 @@ mod tests {
         };
         let button = |component: &Component| match component {
             Component::Button(button) => (button.custom_id.clone().unwrap(), button.disabled),
-            other => panic!("{other:?} is no button"),
+            other => panic!("not a button: {other:?}"),
         };
         row.components.iter().map(button).collect()
     }
 
     #[test]
-    fn buttons_that_lead_nowhere_are_off() {
+    fn button_to_the_shown_page_is_disabled() {
         let disabled = |number, total| {
-            let ids = custom_ids(&buttons(&page(vec![line(1, "a", "1", None, false)], number, total)));
+            let ids = custom_ids(&buttons(&page(vec![row(1, "a", "1", None, false)], number, total)));
             ids.into_iter()
                 .filter(|(_, off)| *off)
                 .map(|(id, _)| id.rsplit(':').next().unwrap().to_owned())
@@ -250,32 +254,32 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_button_carries_its_own_state(number in 1_u32..500, total in 1_u32..5_000) {
+        fn custom_id_of_every_button_is_unique_and_parsed(number in 1_u32..500, total in 1_u32..5_000) {
             let number = nearest(number, total);
-            let ids = custom_ids(&buttons(&page(vec![line(1, "a", "1", None, false)], number, total)));
+            let ids = custom_ids(&buttons(&page(vec![row(1, "a", "1", None, false)], number, total)));
             let different: BTreeSet<_> = ids.iter().map(|(id, _)| id).collect();
-            prop_assert_eq!(different.len(), ids.len(), "Discord refuses one id twice");
+            prop_assert_eq!(different.len(), ids.len(), "Discord requires unique ids");
             for (id, _) in &ids {
                 prop_assert!(id.len() <= 100);
                 let segments: Vec<&str> = id.split(':').collect();
                 prop_assert_eq!(segments[0], NAME);
-                match Turn::read(&segments[1..]) {
-                    Some(Turn::To(page)) => prop_assert_eq!(nearest(page, total), page),
-                    Some(Turn::ToMe) => prop_assert!(id.ends_with(":me")),
-                    None => prop_assert!(false, "{} is not understood", id),
+                match PageTarget::parse(&segments[1..]) {
+                    Some(PageTarget::Number(page)) => prop_assert_eq!(nearest(page, total), page),
+                    Some(PageTarget::OwnPosition) => prop_assert!(id.ends_with(":me")),
+                    None => prop_assert!(false, "{} is not parsed", id),
                 }
             }
         }
 
         #[test]
-        fn a_place_is_on_the_page_that_is_said(position in 1_u32..100_000) {
+        fn position_is_on_its_page(position in 1_u32..100_000) {
             let first = offset(page_of(position)) + 1;
             prop_assert!((first..first + PAGE_SIZE).contains(&position));
         }
     }
 
     #[test]
-    fn ids_of_others_are_not_ours() {
+    fn foreign_custom_id_is_not_parsed() {
         for id in [
             "",
             "me:too",
@@ -287,18 +291,18 @@ mod tests {
             "page:4294967296:next",
         ] {
             let segments: Vec<&str> = id.split(':').collect();
-            assert_eq!(Turn::read(&segments), None, "{id}");
+            assert_eq!(PageTarget::parse(&segments), None, "{id}");
         }
     }
 
     #[test]
-    fn a_full_page_of_long_names_fits() {
+    fn full_page_of_long_names_fits() {
         let theme = theme("sietch");
         let name = "*".repeat(32);
-        let lines = (1..=PAGE_SIZE)
-            .map(|n| line(n, &name, &Balance::MAX.to_string(), None, false))
+        let rows = (1..=PAGE_SIZE)
+            .map(|n| row(n, &name, &Balance::MAX.to_string(), None, false))
             .collect();
-        let embed = embed(&scene(&theme), &page(lines, 1, 10));
+        let embed = embed(&context(&theme), &page(rows, 1, 10));
         assert!(!embed.description.unwrap().contains('…'));
     }
 }

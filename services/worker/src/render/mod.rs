@@ -1,10 +1,9 @@
-//! Replies as members see them: from domain data to embeds and buttons.
+//! Rendering: from domain data to the embeds and buttons that members see.
 //!
-//! Owns the words, the colours of the theme, and how amounts, ranks and times are written. Refuses to fetch anything: every
-//! function is pure, so that each answer has its snapshot. Every answer ends with a clear next step and says as of when
-//! it holds.
+//! These modules define the texts, the colours from the theme, and the format of amounts, ranks and times. Every function is pure, so
+//! each reply has snapshot tests. Every reply ends with a next step, and replies about the ranking state its age.
 //!
-//! To add an answer: a file with a view (what it shows) and a function from it to an embed, with its snapshots.
+//! To add a reply: a file with a view (the data that is shown) and a function from the view to an embed, with snapshots.
 
 pub mod help;
 pub mod leaderboard;
@@ -19,41 +18,41 @@ use time::{Duration, OffsetDateTime};
 use twilight_model::util::Timestamp;
 use twilight_util::builder::embed::{EmbedBuilder, EmbedFieldBuilder, EmbedFooterBuilder};
 
-/// What every answer of a community is drawn with.
+/// What all replies of a community are rendered with.
 #[derive(Debug, Clone, Copy)]
-pub struct Scene<'a> {
+pub struct RenderContext<'a> {
     /// The community's theme.
     pub theme: &'a Theme,
-    /// The rule set that its members are measured by.
+    /// The tier rules that its members are evaluated by.
     pub ladder: &'a Ladder,
-    /// Symbol of its token: `BGT`.
+    /// Symbol of the community's token, such as `BGT`.
     pub symbol: &'a str,
-    /// As of when the ranking holds.
+    /// Age of the ranking.
     pub freshness: Freshness,
 }
 
-/// As of when the ranking holds.
+/// Age of the ranking: when it was last read from the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
-    /// Read within the configured age.
+    /// Read at this time, within the configured age.
     Fresh(OffsetDateTime),
-    /// Older: syncs have failed or have not run.
+    /// Read at this time, longer ago than the configured age.
     Stale(OffsetDateTime),
-    /// Never read.
+    /// Not read yet.
     Never,
 }
 
 impl Freshness {
-    /// From the last success of the sync.
-    pub fn new(synced_at: Option<OffsetDateTime>, now: OffsetDateTime, longest: Duration) -> Self {
+    /// The age of a ranking that was last read at `synced_at`. It is stale if older than `stale_after`.
+    pub fn new(synced_at: Option<OffsetDateTime>, now: OffsetDateTime, stale_after: Duration) -> Self {
         match synced_at {
             None => Self::Never,
-            Some(at) if now - at > longest => Self::Stale(at),
+            Some(at) if now - at > stale_after => Self::Stale(at),
             Some(at) => Self::Fresh(at),
         }
     }
 
-    /// What a member must know before believing the numbers.
+    /// The warning for members about a ranking that is stale or missing.
     fn warning(self) -> Option<String> {
         match self {
             Self::Fresh(_) => None,
@@ -68,8 +67,8 @@ impl Freshness {
     }
 }
 
-impl Scene<'_> {
-    /// An embed of a title and paragraphs, in a colour, with the theme's small print and the time of the ranking.
+impl RenderContext<'_> {
+    /// An embed with title, colour and paragraphs, and with the theme's footer and the time of the ranking.
     fn embed(&self, title: &str, color: Color, paragraphs: &[String]) -> EmbedBuilder {
         let mut description = paragraphs.join("\n\n");
         if let Some(warning) = self.freshness.warning() {
@@ -86,8 +85,8 @@ impl Scene<'_> {
         };
         let embed = EmbedBuilder::new()
             .color(color.rgb())
-            .title(text::cut(title, text::TITLE))
-            .description(text::cut(&description, text::DESCRIPTION))
+            .title(text::truncate(title, text::TITLE))
+            .description(text::truncate(&description, text::DESCRIPTION))
             .footer(EmbedFooterBuilder::new(footer));
         match at.and_then(|at| Timestamp::from_secs(at.unix_timestamp()).ok()) {
             Some(at) => embed.timestamp(at),
@@ -96,24 +95,24 @@ impl Scene<'_> {
     }
 }
 
-/// A field over the whole width.
-fn wide(name: &str, value: &str) -> EmbedFieldBuilder {
-    EmbedFieldBuilder::new(text::cut(name, text::TITLE), text::cut(value, text::FIELD))
+/// A field over the whole width of the embed.
+fn full_field(name: &str, value: &str) -> EmbedFieldBuilder {
+    EmbedFieldBuilder::new(text::truncate(name, text::TITLE), text::truncate(value, text::FIELD))
 }
 
-/// A field beside others.
-fn narrow(name: &str, value: &str) -> EmbedFieldBuilder {
-    wide(name, value).inline()
+/// A field beside other inline fields.
+fn inline_field(name: &str, value: &str) -> EmbedFieldBuilder {
+    full_field(name, value).inline()
 }
 
-/// What to do next, always the last field.
+/// The last field of every reply: what the member can do next.
 fn next_step(what: &str) -> EmbedFieldBuilder {
-    wide("What next", what)
+    full_field("What next", what)
 }
 
 #[cfg(test)]
 pub(crate) mod samples {
-    //! Themes and times that the snapshots are drawn with.
+    //! Themes and times for the snapshot tests.
 
     use std::sync::Arc;
 
@@ -129,9 +128,9 @@ pub(crate) mod samples {
         Arc::clone(Registry::load(None).unwrap().theme(id).unwrap())
     }
 
-    pub(crate) fn scene(theme: &Theme) -> Scene<'_> {
+    pub(crate) fn context(theme: &Theme) -> RenderContext<'_> {
         let ladder = theme.ladder(None).unwrap();
-        Scene {
+        RenderContext {
             theme,
             ladder,
             symbol: "BGT",
@@ -150,25 +149,25 @@ pub(crate) mod samples {
 
 #[cfg(test)]
 mod tests {
-    use super::samples::{SYNCED, scene, theme};
+    use super::samples::{SYNCED, context, theme};
     use super::*;
 
     #[test]
-    fn freshness_turns_at_the_configured_age() {
-        let longest = Duration::hours(7);
-        let at = |age| Freshness::new(Some(SYNCED), SYNCED + age, longest);
+    fn ranking_is_stale_after_the_configured_age() {
+        let stale_after = Duration::hours(7);
+        let at = |age| Freshness::new(Some(SYNCED), SYNCED + age, stale_after);
         assert_eq!(at(Duration::hours(7)), Freshness::Fresh(SYNCED));
         assert_eq!(at(Duration::hours(7) + Duration::SECOND), Freshness::Stale(SYNCED));
-        assert_eq!(Freshness::new(None, SYNCED, longest), Freshness::Never);
+        assert_eq!(Freshness::new(None, SYNCED, stale_after), Freshness::Never);
     }
 
     #[test]
-    fn old_numbers_say_so() {
+    fn stale_ranking_is_marked() {
         let theme = theme("sietch");
-        let told = |freshness| {
-            let embed = Scene {
+        let render = |freshness| {
+            let embed = RenderContext {
                 freshness,
-                ..scene(&theme)
+                ..context(&theme)
             }
             .embed("Title", theme.accent, &["Numbers.".into()])
             .build();
@@ -179,16 +178,16 @@ mod tests {
             )
         };
         assert_eq!(
-            told(Freshness::Fresh(SYNCED)),
+            render(Freshness::Fresh(SYNCED)),
             ("Numbers.".into(), "Water is life · ranking as of".into(), true)
         );
-        let (description, _, dated) = told(Freshness::Stale(SYNCED));
+        let (description, _, dated) = render(Freshness::Stale(SYNCED));
         assert_eq!(
             description,
             "Numbers.\n\n⚠️ The ranking was last read <t:1785585600:R>. What happened since is not in it."
         );
         assert!(dated);
-        let (description, footer, dated) = told(Freshness::Never);
+        let (description, footer, dated) = render(Freshness::Never);
         assert!(description.contains("has not been read yet"));
         assert_eq!((footer.as_str(), dated), ("Water is life", false));
     }

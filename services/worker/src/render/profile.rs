@@ -1,17 +1,17 @@
-//! `/profile`: a member's card. One's own shows the wallet; another's says only whether there is one.
+//! `/profile`: a member's profile. The member's own shows the wallet's address; another's shows only whether a wallet is linked.
 
 use arrakis_domain::{Address, Evaluation, RoleKey, RoleRule, Standing};
 use time::OffsetDateTime;
 use twilight_model::channel::message::Embed;
 
-use super::{Scene, narrow, next_step, position, text, wide};
+use super::{RenderContext, full_field, inline_field, next_step, position, text};
 
-/// What `/profile` shows.
+/// The data that `/profile` shows.
 #[derive(Debug, Clone)]
-pub struct Profile<'a> {
-    /// Name in this community.
+pub struct ProfileView<'a> {
+    /// The member's name in this community.
     pub name: &'a str,
-    /// The asking member's own card.
+    /// Whether it is the profile of the member who ran the command.
     pub own: bool,
     /// The wallet; `None` when none is verified.
     pub wallet: Option<Address>,
@@ -19,50 +19,49 @@ pub struct Profile<'a> {
     pub evaluation: &'a Evaluation,
     /// Roles that the member should have by the theme's rules.
     pub roles: &'a [RoleKey],
-    /// When the member came.
+    /// When the member joined the server.
     pub joined_at: OffsetDateTime,
-    /// Full days since.
+    /// Full days since then.
     pub tenure_days: u32,
-    /// Since when the tier is held.
+    /// Since when the member has the tier.
     pub tier_since: Option<OffsetDateTime>,
 }
 
-/// Draws it.
-pub fn embed(scene: &Scene<'_>, profile: &Profile<'_>) -> Embed {
+/// Renders the profile.
+pub fn embed(context: &RenderContext<'_>, profile: &ProfileView<'_>) -> Embed {
     let tier = profile.evaluation.tier.as_ref();
     let standing = profile.evaluation.standing;
-    let held_tier = tier.map_or_else(|| "No tier yet".to_owned(), |tier| text::tier(scene.theme, tier));
+    let held_tier = tier.map_or_else(|| "No tier yet".to_owned(), |tier| text::tier(context.theme, tier));
     let since = profile
         .tier_since
         .filter(|_| tier.is_some())
         .map(|at| format!(" since {}", text::date(at)));
     let lead = format!("**{held_tier}**{}", since.unwrap_or_default());
     let meaning = tier
-        .and_then(|id| scene.theme.tier(id))
+        .and_then(|id| context.theme.tier(id))
         .map(|tier| format!("*{}*", tier.description));
     let lead = [lead].into_iter().chain(meaning).collect::<Vec<_>>().join("\n");
-    let mut embed = scene
-        .embed(&text::name(profile.name), scene.theme.color_of(tier), &[lead])
-        .field(narrow("Rank", &rank(standing)))
-        .field(narrow("Holding", &text::held(standing.balance, scene.symbol)))
-        .field(narrow("Wallet", &wallet(profile)))
-        .field(wide("Member", &tenure(profile)))
-        .field(wide(&badge_title(scene, profile), &badges(scene, profile)));
-    if let Some(honours) = honours(scene, profile) {
-        embed = embed.field(wide("Honours", &honours));
+    let mut embed = context
+        .embed(&text::name(profile.name), context.theme.color_of(tier), &[lead])
+        .field(inline_field("Rank", &rank(standing)))
+        .field(inline_field("Holding", &text::held(standing.balance, context.symbol)))
+        .field(inline_field("Wallet", &wallet(profile)))
+        .field(full_field("Member", &tenure(profile)))
+        .field(full_field(&badge_title(context, profile), &badges(context, profile)));
+    if let Some(honours) = honours(context, profile) {
+        embed = embed.field(full_field("Honours", &honours));
     }
     if profile.own
-        && let Some(progress) = scene.ladder.progress(standing)
+        && let Some(progress) = context.ladder.progress(standing)
     {
-        let title = format!("Next: {}", text::tier(scene.theme, &progress.tier));
-        embed = embed.field(wide(&title, &position::way(scene, &progress)));
+        let title = format!("Next: {}", text::tier(context.theme, &progress.tier));
+        embed = embed.field(full_field(&title, &position::progress_text(context, &progress)));
     }
-    embed.field(next_step(advice(profile))).build()
+    embed.field(next_step(next_step_text(profile))).build()
 }
 
-/// What is wrong and what to do when the member meant is not known to the community: who joined before the bot did, a bot,
-/// somebody who has left.
-pub fn unknown(name: &str, own: bool) -> (String, String) {
+/// The sentences of the refusal for a member without a profile: one who joined before the bot did, a bot, or one who has left.
+pub fn unknown_member(name: &str, own: bool) -> (String, String) {
     if own {
         let what = "I do not know you in this server yet.".to_owned();
         return (
@@ -83,8 +82,8 @@ fn rank(standing: Standing) -> String {
         .map_or_else(|| "not ranked".to_owned(), |rank| text::grouped(rank.get()))
 }
 
-/// Another's address stays theirs: that a wallet is verified is enough to know.
-fn wallet(profile: &Profile<'_>) -> String {
+/// The address is shown to its owner only.
+fn wallet(profile: &ProfileView<'_>) -> String {
     match profile.wallet {
         Some(wallet) if profile.own => format!("✅ `{}`", wallet.short()),
         Some(_) => "✅ verified".to_owned(),
@@ -92,7 +91,7 @@ fn wallet(profile: &Profile<'_>) -> String {
     }
 }
 
-fn tenure(profile: &Profile<'_>) -> String {
+fn tenure(profile: &ProfileView<'_>) -> String {
     format!(
         "since {} ({})",
         text::date(profile.joined_at),
@@ -100,17 +99,17 @@ fn tenure(profile: &Profile<'_>) -> String {
     )
 }
 
-fn badge_title(scene: &Scene<'_>, profile: &Profile<'_>) -> String {
+fn badge_title(context: &RenderContext<'_>, profile: &ProfileView<'_>) -> String {
     format!(
         "Badges: {} of {}",
         profile.evaluation.badges.len(),
-        scene.theme.badges.len()
+        context.theme.badges.len()
     )
 }
 
-/// In the theme's order; badges that the theme does not know are not shown.
-fn badges(scene: &Scene<'_>, profile: &Profile<'_>) -> String {
-    let held = scene
+/// The badges in the theme's order, without badges of an earlier theme.
+fn badges(context: &RenderContext<'_>, profile: &ProfileView<'_>) -> String {
+    let held = context
         .theme
         .badges
         .iter()
@@ -125,24 +124,24 @@ fn badges(scene: &Scene<'_>, profile: &Profile<'_>) -> String {
     }
 }
 
-/// Special roles: those that the theme gives for something else than the tier.
-fn honours(scene: &Scene<'_>, profile: &Profile<'_>) -> Option<String> {
+/// The names of roles that the theme assigns for something else than the tier.
+fn honours(context: &RenderContext<'_>, profile: &ProfileView<'_>) -> Option<String> {
     let special = |key: &&RoleKey| {
-        let role = scene.theme.role(key);
+        let role = context.theme.role(key);
         role.is_some_and(|role| role.given_to.is_automatic() && !matches!(role.given_to, RoleRule::Tier(_)))
     };
     let mut names: Vec<_> = profile
         .roles
         .iter()
         .filter(special)
-        .filter_map(|key| scene.theme.role(key))
+        .filter_map(|key| context.theme.role(key))
         .collect();
     names.sort_by_key(|role| std::cmp::Reverse(role.position));
     let names: Vec<&str> = names.into_iter().map(|role| role.name.as_str()).collect();
     (!names.is_empty()).then(|| names.join(" · "))
 }
 
-fn advice(profile: &Profile<'_>) -> &'static str {
+fn next_step_text(profile: &ProfileView<'_>) -> &'static str {
     match (profile.own, profile.wallet) {
         (true, None) => position::LINK_A_WALLET,
         (true, Some(_)) => "`/position` shows who is next above and below you.",
@@ -155,15 +154,15 @@ mod tests {
     use arrakis_domain::{MemberFacts, TierId};
     use time::macros::datetime;
 
-    use super::super::samples::{scene, standing, theme};
+    use super::super::samples::{context, standing, theme};
     use super::*;
 
     fn card(theme_id: &str, standing: Standing, facts: &MemberFacts, own: bool, wallet: bool) -> Embed {
         let theme = theme(theme_id);
-        let scene = scene(&theme);
-        let evaluation = theme.evaluate(scene.ladder, standing, facts);
+        let context = context(&theme);
+        let evaluation = theme.evaluate(context.ladder, standing, facts);
         let roles: Vec<RoleKey> = theme.desired_roles(&evaluation, facts).into_iter().collect();
-        let profile = Profile {
+        let profile = ProfileView {
             name: "Chani_Kynes",
             own,
             wallet: wallet.then(|| "0x656b95E550C07a9ffe548bd4085c72418Ceb1dba".parse().unwrap()),
@@ -173,11 +172,11 @@ mod tests {
             tenure_days: facts.tenure_days,
             tier_since: Some(datetime!(2026-03-01 08:00:00 UTC)),
         };
-        embed(&scene, &profile)
+        embed(&context, &profile)
     }
 
     #[test]
-    fn ones_own_card() {
+    fn own_profile() {
         let facts = MemberFacts {
             tenure_days: 181,
             active_days: 12,
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn anothers_card_keeps_the_address() {
+    fn profile_of_another_member_hides_the_address() {
         let facts = MemberFacts {
             tenure_days: 1,
             ..MemberFacts::default()
@@ -200,18 +199,21 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_without_a_wallet() {
+    fn new_member_without_a_wallet() {
         insta::assert_json_snapshot!(card("basic", standing(0, "0"), &MemberFacts::default(), true, false));
     }
 
     #[test]
-    fn strangers_are_told_apart() {
-        assert_eq!(unknown("*x*", false).0, r"\*x\* is not a member that I know here.");
-        assert_eq!(unknown("x", true).0, "I do not know you in this server yet.");
+    fn refusal_differs_for_the_own_profile() {
+        assert_eq!(
+            unknown_member("*x*", false).0,
+            r"\*x\* is not a member that I know here."
+        );
+        assert_eq!(unknown_member("x", true).0, "I do not know you in this server yet.");
     }
 
     #[test]
-    fn every_badge_at_once_fits() {
+    fn all_badges_fit_in_one_field() {
         let theme = theme("sietch");
         let given = theme.badges.iter().map(|badge| badge.id.clone()).collect();
         let reached = [TierId::new("naib").unwrap()].into();

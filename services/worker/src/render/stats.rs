@@ -1,32 +1,32 @@
-//! `/stats`: the community in numbers.
+//! `/stats`: counts of members, tiers and wallets of the community.
 
 use std::collections::BTreeMap;
 
 use arrakis_domain::{EntryThreshold, TierId};
 use twilight_model::channel::message::Embed;
 
-use super::{Scene, narrow, next_step, text, threshold, wide};
+use super::{RenderContext, full_field, inline_field, next_step, text, threshold};
 
-/// What `/stats` shows.
+/// The data that `/stats` shows.
 #[derive(Debug, Clone)]
-pub struct Stats<'a> {
+pub struct StatsView<'a> {
     /// Name of the community.
     pub community: &'a str,
-    /// Members who are here.
+    /// Members in the server.
     pub members: u32,
-    /// Of them, those with a verified wallet.
+    /// Members with a verified wallet.
     pub verified: u32,
-    /// Members by tier; who has none is in none.
+    /// Members by tier, without members who have none.
     pub by_tier: &'a BTreeMap<TierId, u32>,
-    /// Wallets in the ranking, here or not.
+    /// Wallets in the ranking, also of owners who are not in the server.
     pub wallets: u32,
-    /// What entry takes.
+    /// The holding that entry requires.
     pub entry: EntryThreshold,
 }
 
-/// Draws them.
-pub fn embed(scene: &Scene<'_>, stats: &Stats<'_>) -> Embed {
-    let words = &scene.theme.words;
+/// Renders the counts.
+pub fn embed(context: &RenderContext<'_>, stats: &StatsView<'_>) -> Embed {
+    let words = &context.theme.words;
     let members = text::count(stats.members, &words.member, &words.members);
     let lead = format!(
         "**{}**\n{members}, {} of them with a verified wallet ({} %).",
@@ -34,28 +34,28 @@ pub fn embed(scene: &Scene<'_>, stats: &Stats<'_>) -> Embed {
         text::grouped(stats.verified),
         text::percent(stats.verified, stats.members),
     );
-    scene
-        .embed(&words.stats, scene.theme.accent, &[lead])
-        .field(wide("Tiers", &tiers(scene, stats)))
-        .field(narrow("Ranked wallets", &text::grouped(stats.wallets)))
-        .field(narrow("Entry", &threshold::short(scene, stats.entry)))
+    context
+        .embed(&words.stats, context.theme.accent, &[lead])
+        .field(full_field("Tiers", &tiers(context, stats)))
+        .field(inline_field("Ranked wallets", &text::grouped(stats.wallets)))
+        .field(inline_field("Entry", &threshold::short_text(context, stats.entry)))
         .field(next_step(
             "`/position` shows where you stand, `/leaderboard` who leads.",
         ))
         .build()
 }
 
-/// One line for each tier, highest first, then those without.
-fn tiers(scene: &Scene<'_>, stats: &Stats<'_>) -> String {
+/// One line for each tier, highest first, then one for members without a tier.
+fn tiers(context: &RenderContext<'_>, stats: &StatsView<'_>) -> String {
     let held = |id: &TierId| stats.by_tier.get(id).copied().unwrap_or_default();
-    let mut lines: Vec<String> = scene
+    let mut lines: Vec<String> = context
         .theme
         .tiers
         .iter()
         .map(|tier| format!("{} **{}** {}", tier.emoji, tier.name, text::grouped(held(&tier.id))))
         .collect();
-    // Tiers of an earlier theme, until the next sync, count among those without.
-    let known: u32 = scene.theme.tiers.iter().map(|tier| held(&tier.id)).sum();
+    // Until the next sync, members with a tier of an earlier theme are counted as members without a tier.
+    let known: u32 = context.theme.tiers.iter().map(|tier| held(&tier.id)).sum();
     lines.push(format!(
         "▫️ no tier {}",
         text::grouped(stats.members.saturating_sub(known))
@@ -65,7 +65,7 @@ fn tiers(scene: &Scene<'_>, stats: &Stats<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{balance, scene, theme};
+    use super::super::samples::{balance, context, theme};
     use super::super::{Freshness, samples};
     use super::*;
 
@@ -80,7 +80,7 @@ mod tests {
     fn sietch() {
         let theme = theme("sietch");
         let by_tier = by_tier(&[("naib", 7), ("fedaykin", 58), ("usul", 21), ("hajra", 1_034)]);
-        let stats = Stats {
+        let stats = StatsView {
             community: "Sietch Tabr",
             members: 1_312,
             verified: 1_268,
@@ -90,13 +90,13 @@ mod tests {
                 balance: balance("1234.5"),
             },
         };
-        insta::assert_json_snapshot!(embed(&scene(&theme), &stats));
+        insta::assert_json_snapshot!(embed(&context(&theme), &stats));
     }
 
     #[test]
-    fn an_empty_community_before_the_first_sync() {
+    fn empty_community_before_the_first_sync() {
         let theme = theme("basic");
-        let stats = Stats {
+        let stats = StatsView {
             community: "Carthag *Market*",
             members: 1,
             verified: 0,
@@ -104,18 +104,18 @@ mod tests {
             wallets: 0,
             entry: EntryThreshold::PlacesFree { free: 69 },
         };
-        let scene = Scene {
+        let context = RenderContext {
             freshness: Freshness::Never,
-            ..samples::scene(&theme)
+            ..samples::context(&theme)
         };
-        insta::assert_json_snapshot!(embed(&scene, &stats));
+        insta::assert_json_snapshot!(embed(&context, &stats));
     }
 
     #[test]
-    fn tiers_of_an_earlier_theme_count_as_none() {
+    fn tier_of_an_earlier_theme_counts_as_none() {
         let theme = theme("basic");
         let by_tier = by_tier(&[("naib", 3), ("gold", 2)]);
-        let stats = Stats {
+        let stats = StatsView {
             community: "x",
             members: 5,
             verified: 5,
@@ -123,6 +123,6 @@ mod tests {
             wallets: 5,
             entry: EntryThreshold::PlacesFree { free: 64 },
         };
-        assert!(tiers(&scene(&theme), &stats).ends_with("no tier 3"));
+        assert!(tiers(&context(&theme), &stats).ends_with("no tier 3"));
     }
 }

@@ -1,45 +1,45 @@
-//! Pieces of text: amounts, counts, bars, times, names of strangers.
+//! Formatting of amounts, counts, progress bars, times and names.
 
 use arrakis_domain::{Balance, Rounding, Theme, TierId};
 use time::OffsetDateTime;
 
-/// Discord's limits of an embed, in characters: <https://discord.com/developers/docs/resources/message#embed-object>.
+/// Longest title of an embed, in characters: <https://discord.com/developers/docs/resources/message#embed-object>.
 pub const TITLE: usize = 256;
-/// Longest description.
+/// Longest description of an embed, in characters.
 pub const DESCRIPTION: usize = 4_096;
-/// Longest value of a field.
+/// Longest value of an embed's field, in characters.
 pub const FIELD: usize = 1_024;
-/// Decimals that a person wants to see.
+/// Decimals of an amount.
 const DECIMALS: usize = 4;
-/// Cells of a bar.
+/// Cells of a progress bar.
 const BAR_CELLS: usize = 10;
 
-/// What someone holds: `1,111.5 BGT`, cut and never rounded up, so that nobody reads a tier into it that is not there.
+/// A balance, such as `1,111.5 BGT`. It is rounded down, so that it never seems to reach a threshold that it does not.
 pub fn held(balance: Balance, symbol: &str) -> String {
     format!("{} {symbol}", balance.grouped_to(DECIMALS, Rounding::Down))
 }
 
-/// What someone still needs: rounded up, so that it suffices.
+/// An amount that is missing. It is rounded up, so that it suffices.
 pub fn needed(balance: Balance, symbol: &str) -> String {
     format!("{} {symbol}", balance.grouped_to(DECIMALS, Rounding::Up))
 }
 
-/// `1 rank`, `1,234 ranks`.
+/// A number with its unit: `1 rank`, `1,234 ranks`.
 pub fn count(number: u32, one: &str, many: &str) -> String {
     format!("{} {}", grouped(number), if number == 1 { one } else { many })
 }
 
-/// `1,234`.
+/// A number with thousands separators: `1,234`.
 pub fn grouped(number: u32) -> String {
     Balance::from_tokens(u64::from(number)).grouped().to_string()
 }
 
-/// A share in whole percent, rounded down; nothing of nothing is 0.
+/// A share in percent, rounded down; 0 of 0 is 0.
 pub fn percent(part: u32, whole: u32) -> u64 {
     u64::from(part) * 100 / u64::from(whole).max(1)
 }
 
-/// `▰▰▰▱▱▱▱▱▱▱ 34 %`.
+/// A progress bar: `▰▰▰▱▱▱▱▱▱▱ 34 %`.
 pub fn bar(permille: u16) -> String {
     let full = usize::from(permille) * BAR_CELLS / 1_000;
     let full = full.min(BAR_CELLS);
@@ -51,17 +51,17 @@ pub fn bar(permille: u16) -> String {
     )
 }
 
-/// A time as Discord writes it for each reader: `5 minutes ago`.
+/// A relative time in Discord's markup, shown to each reader in their language: `5 minutes ago`.
 pub fn ago(at: OffsetDateTime) -> String {
     format!("<t:{}:R>", at.unix_timestamp())
 }
 
-/// A date as Discord writes it for each reader.
+/// A date in Discord's markup, shown to each reader in their language and time zone.
 pub fn date(at: OffsetDateTime) -> String {
     format!("<t:{}:D>", at.unix_timestamp())
 }
 
-/// A tier with its emoji: `⚔️ Fedaykin`; the id where the theme does not know it any more.
+/// A tier with its emoji: `⚔️ Fedaykin`. For a tier of an earlier theme, its id.
 pub fn tier(theme: &Theme, id: &TierId) -> String {
     match theme.tier(id) {
         Some(tier) => format!("{} {}", tier.emoji, tier.name),
@@ -69,7 +69,7 @@ pub fn tier(theme: &Theme, id: &TierId) -> String {
     }
 }
 
-/// A stranger's name without the power to format, link, mention or break the line.
+/// An untrusted name, escaped so that it cannot format, link, mention, or break the line.
 pub fn name(name: &str) -> String {
     let mut safe = String::with_capacity(name.len());
     for character in name.chars() {
@@ -78,12 +78,12 @@ pub fn name(name: &str) -> String {
                 safe.push('\\');
                 safe.push(character);
             }
-            // Headings, lists and quotes are made where a line begins, and only there.
+            // Headings, lists and quotes are recognized only at the beginning of a line.
             '#' | '-' | '>' if safe.trim().is_empty() => {
                 safe.push('\\');
                 safe.push(character);
             }
-            // Direction overrides and other unseen characters would write over the rest of the line.
+            // Direction overrides and other invisible characters would change the display of the rest of the line.
             '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => {}
             character if character.is_control() => safe.push(' '),
             character => safe.push(character),
@@ -96,14 +96,14 @@ pub fn name(name: &str) -> String {
     }
 }
 
-/// Lines one below the other in at most so many characters; what does not fit is counted at the end.
-pub fn lines(lines: &[String], longest: usize) -> String {
+/// Joins lines in at most `max` characters. The lines that do not fit are counted in the last line.
+pub fn lines(lines: &[String], max: usize) -> String {
     let whole = lines.join("\n");
-    if whole.chars().count() <= longest {
+    if whole.chars().count() <= max {
         return whole;
     }
-    // The count's own line has room for any number there could be.
-    let room = longest.saturating_sub("\n… and 4294967295 more".chars().count());
+    // The last line has room for the largest number.
+    let room = max.saturating_sub("\n… and 4294967295 more".chars().count());
     let mut fitting = String::new();
     let mut shown = 0;
     for line in lines {
@@ -118,12 +118,12 @@ pub fn lines(lines: &[String], longest: usize) -> String {
     fitting
 }
 
-/// At most so many characters, with an ellipsis where something is cut.
-pub fn cut(text: &str, longest: usize) -> String {
-    if text.chars().count() <= longest {
+/// Truncates a text to `max` characters, the last of which is then an ellipsis.
+pub fn truncate(text: &str, max: usize) -> String {
+    if text.chars().count() <= max {
         return text.to_owned();
     }
-    let mut short: String = text.chars().take(longest.saturating_sub(1)).collect();
+    let mut short: String = text.chars().take(max.saturating_sub(1)).collect();
     short.push('…');
     short
 }
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn amounts_never_flatter() {
+    fn balance_is_rounded_down_and_missing_amount_up() {
         let almost: Balance = "68.999999999999999999".parse().unwrap();
         assert_eq!(held(almost, "BGT"), "68.9999 BGT");
         assert_eq!(needed(Balance::ONE_UNIT, "BGT"), "0.0001 BGT");
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_have_their_number() {
+    fn unit_is_singular_for_one_only() {
         assert_eq!(count(0, "rank", "ranks"), "0 ranks");
         assert_eq!(count(1, "rank", "ranks"), "1 rank");
         assert_eq!(count(1_234_567, "rank", "ranks"), "1,234,567 ranks");
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn bars_are_full_only_when_all_is_done() {
+    fn bar_is_full_only_at_100_percent() {
         assert_eq!(bar(0), "▱▱▱▱▱▱▱▱▱▱ 0 %");
         assert_eq!(bar(999), "▰▰▰▰▰▰▰▰▰▱ 99 %");
         assert_eq!(bar(1_000), "▰▰▰▰▰▰▰▰▰▰ 100 %");
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_strangers_have_no_power() {
+    fn untrusted_name_is_escaped() {
         assert_eq!(
             name("**bold** [x](http://x) @everyone"),
             r"\*\*bold\*\* \[x\]\(http\://x\) \@everyone"
@@ -185,8 +185,8 @@ mod tests {
     }
 
     #[test]
-    fn long_texts_are_cut_by_characters() {
-        assert_eq!(cut("🌙🌙🌙", 3), "🌙🌙🌙");
-        assert_eq!(cut("🌙🌙🌙🌙", 3), "🌙🌙…");
+    fn long_text_is_truncated_by_characters() {
+        assert_eq!(truncate("🌙🌙🌙", 3), "🌙🌙🌙");
+        assert_eq!(truncate("🌙🌙🌙🌙", 3), "🌙🌙…");
     }
 }

@@ -1,31 +1,31 @@
-//! `/threshold`: what entry takes now, and the zone in which one waits for it.
+//! `/threshold`: the holding that entry requires, and the waitlist zone.
 
 use arrakis_domain::{Balance, EntryThreshold, Standing, Zone, Zones};
 use twilight_model::channel::message::Embed;
 
-use super::{Scene, next_step, text, wide};
+use super::{RenderContext, full_field, next_step, text};
 
-/// What `/threshold` shows.
+/// The data that `/threshold` shows.
 #[derive(Debug, Clone, Copy)]
-pub struct Threshold {
-    /// What entry takes.
+pub struct ThresholdView {
+    /// The holding that entry requires.
     pub entry: EntryThreshold,
-    /// What the first and the last wallet of the waitlist zone hold; `None` when nobody is in it.
+    /// Balances of the first and the last wallet in the waitlist zone; `None` if the zone is empty.
     pub waiting: Option<(Balance, Balance)>,
     /// Wallets in the waitlist zone.
     pub waiting_wallets: u32,
-    /// Where the asking member stands; `None` without a verified wallet.
-    pub mine: Option<Standing>,
+    /// The member's rank and balance; `None` without a verified wallet.
+    pub standing: Option<Standing>,
 }
 
-/// Draws it.
-pub fn embed(scene: &Scene<'_>, threshold: &Threshold) -> Embed {
+/// Renders the threshold.
+pub fn embed(context: &RenderContext<'_>, threshold: &ThresholdView) -> Embed {
     let zones = Zones::STANDARD;
     let lead = match threshold.entry {
         EntryThreshold::Holding { balance } => format!(
             "Rank {} holds **{}**. To enter, hold more.",
             zones.entry,
-            text::held(balance, scene.symbol)
+            text::held(balance, context.symbol)
         ),
         EntryThreshold::PlacesFree { free } => format!(
             "**{} free** among the first {}. Any holding enters.",
@@ -33,44 +33,44 @@ pub fn embed(scene: &Scene<'_>, threshold: &Threshold) -> Embed {
             zones.entry
         ),
     };
-    let mut embed = scene
-        .embed(&scene.theme.words.threshold, scene.theme.accent, &[lead])
-        .field(wide(&waitlist_title(scene), &waitlist(scene, threshold)));
-    if let Some(mine) = threshold.mine {
-        embed = embed.field(wide("You", &distance(scene, threshold.entry, mine)));
+    let mut embed = context
+        .embed(&context.theme.words.threshold, context.theme.accent, &[lead])
+        .field(full_field(&waitlist_title(context), &waitlist(context, threshold)));
+    if let Some(standing) = threshold.standing {
+        embed = embed.field(full_field("You", &distance_text(context, threshold.entry, standing)));
     }
-    let next = match threshold.mine {
+    let next = match threshold.standing {
         Some(_) => "`/position` shows who is next above and below you.",
         None => super::position::LINK_A_WALLET,
     };
     embed.field(next_step(next)).build()
 }
 
-/// In a word, for other answers.
-pub(super) fn short(scene: &Scene<'_>, entry: EntryThreshold) -> String {
+/// The threshold in a few words, for other replies.
+pub(super) fn short_text(context: &RenderContext<'_>, entry: EntryThreshold) -> String {
     match entry {
-        EntryThreshold::Holding { balance } => format!("more than {}", text::held(balance, scene.symbol)),
+        EntryThreshold::Holding { balance } => format!("more than {}", text::held(balance, context.symbol)),
         EntryThreshold::PlacesFree { free } => text::count(free, "place is free", "places are free"),
     }
 }
 
-/// How far a member is from the line.
-pub(super) fn distance(scene: &Scene<'_>, entry: EntryThreshold, mine: Standing) -> String {
-    let held = text::held(mine.balance, scene.symbol);
-    let zone = Zones::STANDARD.zone_of(mine.rank);
+/// A member's distance to the entry threshold.
+pub(super) fn distance_text(context: &RenderContext<'_>, entry: EntryThreshold, standing: Standing) -> String {
+    let held = text::held(standing.balance, context.symbol);
+    let zone = Zones::STANDARD.zone_of(standing.rank);
     match (zone, entry) {
         (Zone::Council | Zone::Eligible, EntryThreshold::Holding { balance }) => {
-            let ahead = mine.balance.saturating_sub(balance);
+            let ahead = standing.balance.saturating_sub(balance);
             format!(
                 "You hold {held} and are inside, {} above the line.",
-                text::held(ahead, scene.symbol)
+                text::held(ahead, context.symbol)
             )
         }
         (Zone::Council | Zone::Eligible, EntryThreshold::PlacesFree { .. }) => {
             format!("You hold {held} and are inside.")
         }
         (_, EntryThreshold::Holding { .. }) => {
-            let missing = entry.distance(mine.balance);
+            let missing = entry.distance(standing.balance);
             if missing.is_zero() {
                 return format!(
                     "You hold {held}, level with the line. Who came first ranks above, so any more takes you in."
@@ -78,15 +78,15 @@ pub(super) fn distance(scene: &Scene<'_>, entry: EntryThreshold, mine: Standing)
             }
             format!(
                 "You hold {held}. More than {} more takes you in.",
-                text::needed(missing, scene.symbol)
+                text::needed(missing, context.symbol)
             )
         }
         (_, EntryThreshold::PlacesFree { .. }) => "Your wallet holds nothing yet; any holding takes you in.".to_owned(),
     }
 }
 
-fn waitlist_title(scene: &Scene<'_>) -> String {
-    let mut letters = scene.theme.words.waitlist.chars();
+fn waitlist_title(context: &RenderContext<'_>) -> String {
+    let mut letters = context.theme.words.waitlist.chars();
     let capital: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
     let first = Zones::STANDARD.entry.get() + 1;
     format!(
@@ -96,13 +96,13 @@ fn waitlist_title(scene: &Scene<'_>) -> String {
     )
 }
 
-fn waitlist(scene: &Scene<'_>, threshold: &Threshold) -> String {
+fn waitlist(context: &RenderContext<'_>, threshold: &ThresholdView) -> String {
     let wallets = text::count(threshold.waiting_wallets, "wallet waits", "wallets wait");
     match threshold.waiting {
         None => "Nobody waits.".to_owned(),
-        Some((first, last)) if first == last => format!("{wallets}, holding {}.", text::held(first, scene.symbol)),
+        Some((first, last)) if first == last => format!("{wallets}, holding {}.", text::held(first, context.symbol)),
         Some((first, last)) => {
-            let (first, last) = (text::held(first, scene.symbol), text::held(last, scene.symbol));
+            let (first, last) = (text::held(first, context.symbol), text::held(last, context.symbol));
             format!("{wallets}, holding from {last} to {first}.")
         }
     }
@@ -110,7 +110,7 @@ fn waitlist(scene: &Scene<'_>, threshold: &Threshold) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{balance, scene, standing, theme};
+    use super::super::samples::{balance, context, standing, theme};
     use super::*;
 
     fn holding(text: &str) -> EntryThreshold {
@@ -118,58 +118,58 @@ mod tests {
     }
 
     #[test]
-    fn waiting_for_a_place() {
+    fn member_in_the_waitlist() {
         let theme = theme("sietch");
-        let threshold = Threshold {
+        let threshold = ThresholdView {
             entry: holding("1234.5"),
             waiting: Some((balance("1234"), balance("900.25"))),
             waiting_wallets: 31,
-            mine: Some(standing(71, "1200")),
+            standing: Some(standing(71, "1200")),
         };
-        insta::assert_json_snapshot!(embed(&scene(&theme), &threshold));
+        insta::assert_json_snapshot!(embed(&context(&theme), &threshold));
     }
 
     #[test]
-    fn places_are_free_and_the_member_is_a_stranger() {
+    fn free_places_and_a_member_without_a_wallet() {
         let theme = theme("basic");
         let entry = EntryThreshold::PlacesFree { free: 1 };
-        let threshold = Threshold {
+        let threshold = ThresholdView {
             entry,
             waiting: None,
             waiting_wallets: 0,
-            mine: None,
+            standing: None,
         };
-        insta::assert_json_snapshot!(embed(&scene(&theme), &threshold));
+        insta::assert_json_snapshot!(embed(&context(&theme), &threshold));
     }
 
     #[test]
-    fn distances_are_told_from_every_side() {
+    fn distance_is_shown_for_every_zone() {
         let theme = theme("sietch");
-        let told = |entry, rank, held| distance(&scene(&theme), entry, standing(rank, held));
+        let text = |entry, rank, held| distance_text(&context(&theme), entry, standing(rank, held));
         assert_eq!(
-            told(holding("100"), 69, "100"),
+            text(holding("100"), 69, "100"),
             "You hold 100 BGT and are inside, 0 BGT above the line."
         );
         assert_eq!(
-            told(holding("100"), 1, "250.5"),
+            text(holding("100"), 1, "250.5"),
             "You hold 250.5 BGT and are inside, 150.5 BGT above the line."
         );
         assert_eq!(
-            told(holding("100"), 70, "100"),
+            text(holding("100"), 70, "100"),
             "You hold 100 BGT, level with the line. Who came first ranks above, so any more takes you in."
         );
         assert_eq!(
-            told(holding("100"), 70, "99.99999"),
+            text(holding("100"), 70, "99.99999"),
             "You hold 99.9999 BGT. More than 0.0001 BGT more takes you in."
         );
         assert_eq!(
-            told(holding("100"), 0, "0"),
+            text(holding("100"), 0, "0"),
             "You hold 0 BGT. More than 100 BGT more takes you in."
         );
         let free = EntryThreshold::PlacesFree { free: 5 };
-        assert_eq!(told(free, 3, "1"), "You hold 1 BGT and are inside.");
+        assert_eq!(text(free, 3, "1"), "You hold 1 BGT and are inside.");
         assert_eq!(
-            told(free, 0, "0"),
+            text(free, 0, "0"),
             "Your wallet holds nothing yet; any holding takes you in."
         );
     }

@@ -7,6 +7,7 @@ use arrakis_domain::{RoleDifference, RoleId};
 use twilight_model::id::Id;
 use twilight_model::id::marker::UserMarker;
 
+use super::{RoleAction, changes};
 use crate::services::Services;
 
 /// How long an announcement lasts. Discord sends the event within a second; a change of the same role by hand within this time is
@@ -20,8 +21,8 @@ pub(super) async fn announce(
     user: Id<UserMarker>,
     difference: &RoleDifference,
 ) {
-    for (direction, role) in changes(difference) {
-        let key = key(community, user, direction, role);
+    for (action, role, _) in changes(difference) {
+        let key = key(community, user, action, role);
         services.cache.set_marker(&key, ANNOUNCEMENT_TTL).await;
     }
 }
@@ -33,11 +34,8 @@ pub(super) async fn withdraw(
     user: Id<UserMarker>,
     difference: &RoleDifference,
 ) {
-    for (direction, role) in changes(difference) {
-        services
-            .cache
-            .clear_marker(&key(community, user, direction, role))
-            .await;
+    for (action, role, _) in changes(difference) {
+        services.cache.clear_marker(&key(community, user, action, role)).await;
     }
 }
 
@@ -46,39 +44,24 @@ pub(crate) async fn without_announced(
     services: &Services,
     community: CommunityId,
     user: Id<UserMarker>,
-    mut difference: RoleDifference,
+    difference: RoleDifference,
 ) -> RoleDifference {
-    for (direction, role) in changes(&difference) {
-        if services.cache.has_marker(&key(community, user, direction, role)).await {
-            difference
-                .add
-                .retain(|id, _| direction != Direction::Assign || *id != role);
-            difference
-                .remove
-                .retain(|id, _| direction != Direction::Remove || *id != role);
+    let mut rest = difference.clone();
+    for (action, role, _) in changes(&difference) {
+        if services.cache.has_marker(&key(community, user, action, role)).await {
+            match action {
+                RoleAction::Assign => rest.add.remove(&role),
+                RoleAction::Remove => rest.remove.remove(&role),
+            };
         }
     }
-    difference
+    rest
 }
 
-/// Whether a role is assigned or removed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Direction {
-    Assign,
-    Remove,
-}
-
-/// Each change of a difference.
-fn changes(difference: &RoleDifference) -> Vec<(Direction, RoleId)> {
-    let assigned = difference.add.keys().map(|role| (Direction::Assign, *role));
-    let removed = difference.remove.keys().map(|role| (Direction::Remove, *role));
-    assigned.chain(removed).collect()
-}
-
-fn key(community: CommunityId, user: Id<UserMarker>, direction: Direction, role: RoleId) -> CacheKey {
-    let direction = match direction {
-        Direction::Assign => "give",
-        Direction::Remove => "take",
+fn key(community: CommunityId, user: Id<UserMarker>, action: RoleAction, role: RoleId) -> CacheKey {
+    let action = match action {
+        RoleAction::Assign => "give",
+        RoleAction::Remove => "take",
     };
-    CacheKey::new("role-change", &[&community, &user, &direction, &role])
+    CacheKey::new("role-change", &[&community, &user, &action, &role])
 }

@@ -1,137 +1,115 @@
-//! Changes a member's roles at Discord, one by one, and says what could not be changed and why.
+//! Assigns and removes a member's roles at Discord, one by one.
 //!
-//! One broken role (deleted, above the bot's own) is told by name and stops no other. What passes (limits, outages) stops
-//! here and is tried again by whoever asked.
+//! A role that cannot be changed (deleted, above the bot's own) is returned with the reason; the others are still changed. A temporary
+//! error (rate limit, outage) ends the function; the caller's message is retried.
 
 use arrakis_discord::{Calls, Error};
 use arrakis_domain::{RoleDifference, RoleId, RoleKey};
 use twilight_model::id::Id;
-use twilight_model::id::marker::{GuildMarker, RoleMarker, UserMarker};
+use twilight_model::id::marker::UserMarker;
 
+use super::{RoleAction, announcements, changes};
+use crate::community::Community;
 use crate::failure::Failure;
-use crate::metrics::WorkerMetrics;
+use crate::services::Services;
 
 /// Unknown role.
 const UNKNOWN_ROLE: u64 = 10011;
-/// Unknown member, unknown user: left meanwhile.
-const LEFT: [u64; 2] = [10007, 10013];
+/// Unknown member, unknown user: the member has left.
+const MEMBER_LEFT: [u64; 2] = [10007, 10013];
 
-/// A role that cannot be given or taken.
+/// A role that cannot be assigned or removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Broken {
-    /// What the theme calls it.
-    pub key: RoleKey,
-    /// Its id at Discord; `None` for one that the server lacks.
-    pub role: Option<RoleId>,
-    /// Why, in words for an admin.
-    pub why: String,
-    /// Whether Discord says that there is no such role.
-    pub deleted: bool,
+pub(crate) struct BrokenRole {
+    /// The theme's key of the role.
+    pub(crate) key: RoleKey,
+    /// The role's id at Discord; `None` if it is not bound.
+    pub(crate) role: Option<RoleId>,
+    /// The reason, for an admin.
+    pub(crate) reason: String,
+    /// Whether the role does not exist at Discord.
+    pub(crate) deleted: bool,
 }
 
-/// What was changed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Applied {
-    /// Roles given.
-    pub given: Vec<RoleKey>,
-    /// Roles taken.
-    pub taken: Vec<RoleKey>,
-    /// Roles that could not be.
-    pub broken: Vec<Broken>,
-    /// The member is not in the server any more.
-    pub left: bool,
+/// The outcome of one role change.
+#[derive(Debug, PartialEq, Eq)]
+enum ChangeOutcome {
+    Changed,
+    Broken(BrokenRole),
+    MemberLeft,
 }
 
-impl Applied {
-    /// Whether anything was changed.
-    pub fn changed(&self) -> bool {
-        !self.given.is_empty() || !self.taken.is_empty()
-    }
-}
-
-/// Applies a difference. `cause` stands in Discord's audit log and, as a label, in the metric.
+/// Makes the changes of a difference; returns the roles that could not be changed. They are announced while it runs, so that the
+/// events that they cause are not taken for manual changes. `cause` is written to Discord's audit log and is a label of the metric.
 ///
 /// # Errors
-/// When Discord is away or limits us: what was changed by then is changed, and the next try finds it so.
-pub async fn apply(
+/// If Discord is unavailable or limits the calls. Changes that were made until then stay.
+pub(crate) async fn change(
+    services: &Services,
     calls: &Calls,
-    guild: Id<GuildMarker>,
+    community: &Community,
     user: Id<UserMarker>,
     difference: &RoleDifference,
     cause: &'static str,
-    metrics: &WorkerMetrics,
-) -> Result<Applied, Failure> {
-    let mut applied = Applied::default();
-    for key in &difference.unbound {
-        applied.broken.push(Broken {
-            key: key.clone(),
-            role: None,
-            why: "no role of this server stands for it".to_owned(),
-            deleted: false,
-        });
-    }
-    let reason = format!("Arrakis: {cause}");
-    // Giving comes first: nobody is without any tier in between.
-    for (role, key) in &difference.add {
-        if applied.left {
-            return Ok(applied);
-        }
-        let Some(id) = discord_id(*role, key, &mut applied) else {
-            continue;
-        };
-        let sent = calls.assign_role(guild, user, id, None, &reason).await.map(drop);
-        if sort(sent, *role, key, &mut applied)? {
-            metrics.roles.with_label_values(&["given", cause]).inc();
-            applied.given.push(key.clone());
-        }
-    }
-    for (role, key) in &difference.remove {
-        if applied.left {
-            break;
-        }
-        let Some(id) = discord_id(*role, key, &mut applied) else {
-            continue;
-        };
-        let sent = calls.remove_role(guild, user, id, None, &reason).await.map(drop);
-        if sort(sent, *role, key, &mut applied)? {
-            metrics.roles.with_label_values(&["taken", cause]).inc();
-            applied.taken.push(key.clone());
-        }
-    }
-    Ok(applied)
+) -> Result<Vec<BrokenRole>, Failure> {
+    announcements::announce(services, community.id(), user, difference).await;
+    let broken = change_announced(services, calls, community, user, difference, cause).await;
+    announcements::withdraw(services, community.id(), user, difference).await;
+    broken
 }
 
-/// The role's id at Discord. Zero is no id: a binding that contains it is recorded as broken.
-fn discord_id(role: RoleId, key: &RoleKey, applied: &mut Applied) -> Option<Id<RoleMarker>> {
-    let id = Id::new_checked(role.0);
-    if id.is_none() {
-        applied.broken.push(Broken {
-            key: key.clone(),
-            role: Some(role),
-            why: "the role binding contains 0, which is no role id".to_owned(),
-            deleted: true,
-        });
+async fn change_announced(
+    services: &Services,
+    calls: &Calls,
+    community: &Community,
+    user: Id<UserMarker>,
+    difference: &RoleDifference,
+    cause: &'static str,
+) -> Result<Vec<BrokenRole>, Failure> {
+    let unbound = difference.unbound.iter().map(|key| BrokenRole {
+        key: key.clone(),
+        role: None,
+        reason: "no role of this server is bound to it".to_owned(),
+        deleted: false,
+    });
+    let mut broken: Vec<_> = unbound.collect();
+    let (guild, reason) = (community.guild(), format!("Arrakis: {cause}"));
+    for (action, role, key) in changes(difference) {
+        let Some(id) = Id::new_checked(role.0) else {
+            broken.push(BrokenRole {
+                key: key.clone(),
+                role: Some(role),
+                reason: "the role binding contains 0, which is no role id".to_owned(),
+                deleted: true,
+            });
+            continue;
+        };
+        let (sent, direction) = match action {
+            RoleAction::Assign => (calls.assign_role(guild, user, id, None, &reason).await, "assigned"),
+            RoleAction::Remove => (calls.remove_role(guild, user, id, None, &reason).await, "removed"),
+        };
+        match outcome(sent.map(drop), role, key)? {
+            ChangeOutcome::Changed => services.metrics.roles.with_label_values(&[direction, cause]).inc(),
+            ChangeOutcome::Broken(role) => broken.push(role),
+            ChangeOutcome::MemberLeft => break,
+        }
     }
-    id
+    Ok(broken)
 }
 
-/// Whether the change took effect; notes why not, or fails with what passes.
-fn sort(sent: Result<(), Error>, role: RoleId, key: &RoleKey, applied: &mut Applied) -> Result<bool, Failure> {
-    let mut broken = |why: String, deleted: bool| {
-        applied.broken.push(Broken {
+/// The outcome of a call that changes a role; a temporary error is returned as a failure.
+fn outcome(sent: Result<(), Error>, role: RoleId, key: &RoleKey) -> Result<ChangeOutcome, Failure> {
+    let broken = |reason: String, deleted: bool| {
+        Ok(ChangeOutcome::Broken(BrokenRole {
             key: key.clone(),
             role: Some(role),
-            why,
+            reason,
             deleted,
-        });
-        Ok(false)
+        }))
     };
     match sent {
-        Ok(()) => Ok(true),
-        Err(Error::Gone { code, .. }) if LEFT.contains(&code) => {
-            applied.left = true;
-            Ok(false)
-        }
+        Ok(()) => Ok(ChangeOutcome::Changed),
+        Err(Error::Gone { code, .. }) if MEMBER_LEFT.contains(&code) => Ok(ChangeOutcome::MemberLeft),
         Err(Error::Gone { code: UNKNOWN_ROLE, .. }) => broken("the role was deleted in the server".to_owned(), true),
         Err(Error::Forbidden { code, .. }) => broken(
             format!(
@@ -148,42 +126,41 @@ fn sort(sent: Result<(), Error>, role: RoleId, key: &RoleKey, applied: &mut Appl
 mod tests {
     use super::*;
 
-    fn key() -> RoleKey {
-        RoleKey::new("naib").unwrap()
+    fn outcome_of(error: Error) -> Result<ChangeOutcome, Failure> {
+        outcome(Err(error), RoleId(5), &RoleKey::new("naib").unwrap())
+    }
+
+    fn gone(code: u64) -> Error {
+        Error::Gone {
+            code,
+            message: String::new(),
+        }
     }
 
     #[test]
-    fn one_broken_role_is_told_and_stops_nothing() {
-        let mut applied = Applied::default();
+    fn role_that_cannot_be_changed_is_broken() {
         let forbidden = Error::Forbidden {
             code: 50013,
             message: "Missing Permissions".to_owned(),
         };
-        assert!(!sort(Err(forbidden), RoleId(5), &key(), &mut applied).unwrap());
-        let gone = Error::Gone {
-            code: 10011,
-            message: "Unknown Role".to_owned(),
+        let ChangeOutcome::Broken(role) = outcome_of(forbidden).unwrap() else {
+            panic!("not broken")
         };
-        assert!(!sort(Err(gone), RoleId(6), &key(), &mut applied).unwrap());
-        assert!(sort(Ok(()), RoleId(7), &key(), &mut applied).unwrap());
-        assert_eq!(applied.broken.len(), 2);
-        assert!(applied.broken[0].why.contains("50013") && !applied.broken[0].deleted);
-        assert!(applied.broken[1].deleted);
+        assert!(role.reason.contains("50013") && !role.deleted);
+        let ChangeOutcome::Broken(role) = outcome_of(gone(10011)).unwrap() else {
+            panic!("not broken")
+        };
+        assert!(role.deleted);
     }
 
     #[test]
-    fn what_passes_is_tried_again_and_who_left_is_left_alone() {
-        let mut applied = Applied::default();
-        let away = Error::Unavailable("x".to_owned());
-        assert!(matches!(
-            sort(Err(away), RoleId(5), &key(), &mut applied),
-            Err(Failure::Retry(_))
-        ));
-        let left = Error::Gone {
-            code: 10007,
-            message: "Unknown Member".to_owned(),
-        };
-        assert!(!sort(Err(left), RoleId(5), &key(), &mut applied).unwrap());
-        assert!(applied.left && applied.broken.is_empty());
+    fn temporary_error_is_retried() {
+        let failure = outcome_of(Error::Unavailable("x".to_owned())).unwrap_err();
+        assert!(matches!(failure, Failure::Retry(_)));
+    }
+
+    #[test]
+    fn member_who_left_is_recognized() {
+        assert_eq!(outcome_of(gone(10007)).unwrap(), ChangeOutcome::MemberLeft);
     }
 }

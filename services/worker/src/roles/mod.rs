@@ -1,43 +1,36 @@
-//! A member's roles: what they should be, and making them so.
+//! A member's roles: evaluate which ones the member should have (`evaluate.rs`), and assign or remove the others (`apply.rs`).
 //!
-//! Owns the one way in which roles are changed, for a join, an update, a sync and a repair alike. Measuring writes down what
-//! it found (`measure.rs`); changing is idempotent, since a role that is there is not given again and Discord takes the same
-//! PUT twice (`apply.rs`).
+//! A join, an update, a tier sync and a repair all change roles through [`change`]. Both parts may be repeated: an evaluation stores
+//! the same tier, and Discord accepts the PUT or DELETE of a role twice.
 
 mod announcements;
 mod apply;
-mod measure;
+mod evaluate;
 mod record_broken;
 
 pub(crate) use announcements::without_announced;
-pub use apply::{Applied, Broken, apply};
-pub use measure::{Measured, difference, measure};
+pub(crate) use apply::{BrokenRole, change};
+pub use evaluate::{MemberEvaluation, evaluate_member, role_difference};
 pub(crate) use record_broken::record_broken;
 
-use arrakis_discord::Calls;
-use arrakis_domain::RoleDifference;
-use twilight_model::id::Id;
-use twilight_model::id::marker::UserMarker;
+use arrakis_domain::{RoleDifference, RoleId, RoleKey};
 
-use crate::community::Community;
-use crate::failure::Failure;
-use crate::services::Services;
+/// Whether a role is assigned or removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RoleAction {
+    Assign,
+    Remove,
+}
 
-/// Changes a member's roles, announced for as long as it takes, so that the events which our own calls cause on the way are
-/// known for what they are.
-///
-/// # Errors
-/// As [`apply`].
-pub(crate) async fn change(
-    services: &Services,
-    calls: &Calls,
-    community: &Community,
-    user: Id<UserMarker>,
-    difference: &RoleDifference,
-    cause: &'static str,
-) -> Result<Applied, Failure> {
-    announcements::announce(services, community.id(), user, difference).await;
-    let applied = apply(calls, community.guild(), user, difference, cause, &services.metrics).await;
-    announcements::withdraw(services, community.id(), user, difference).await;
-    applied
+/// The changes of a difference. Roles are assigned before others are removed, so that a member is never without a tier.
+fn changes(difference: &RoleDifference) -> impl Iterator<Item = (RoleAction, RoleId, &RoleKey)> {
+    let assigned = difference
+        .add
+        .iter()
+        .map(|(role, key)| (RoleAction::Assign, *role, key));
+    let removed = difference
+        .remove
+        .iter()
+        .map(|(role, key)| (RoleAction::Remove, *role, key));
+    assigned.chain(removed)
 }

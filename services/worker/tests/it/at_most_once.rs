@@ -1,4 +1,4 @@
-//! Replies that Discord does not recognise when they come twice, and original responses that the worker itself removed.
+//! Calls that Discord does not recognise as repeated, and original responses that the worker deleted.
 
 use std::time::Duration;
 
@@ -8,185 +8,184 @@ use arrakis_worker::commands::ResponseMode;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::platform::{Broken, How, Platform};
+use crate::platform::{Behavior, Platform, TestCommand, follow_ups, is_ephemeral};
 
 const PUBLIC: ResponseMode = ResponseMode::Deferred { ephemeral: false };
-const ON_FOLLOW_UPS: &str = "/webhooks/{application}/{token}";
+const FOLLOW_UP_ROUTE: &str = "/webhooks/{application}/{token}";
 
 impl Platform {
-    async fn unknown(&self, event: &str) -> usize {
+    async fn unknown_outcomes(&self, event: &str) -> usize {
         let mut tx = self.tenant().await;
         let entries = tx.audit_entries(1_000).await.unwrap();
         let unknown = entries.iter().filter(|entry| entry.action == OUTCOME_UNKNOWN);
         unknown.filter(|entry| entry.subject == event).count()
     }
 
-    async fn fault(&self, fault: Value) {
+    async fn inject_fault(&self, fault: Value) {
         self.control.post("/faults", fault).await;
     }
 
-    async fn no_faults(&self) {
+    async fn clear_faults(&self) {
         self.control.call(Method::DELETE, "/faults", None).await;
     }
 }
 
-fn follow_ups(view: &Value) -> &Vec<Value> {
-    view["followups"].as_array().unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_copy_waits_while_the_first_sends() {
+async fn second_copy_is_retried_while_the_first_one_is_sending() {
     let platform = Platform::start().await;
-    let bench = platform
-        .bench(vec![Box::new(Broken::new("twice", How::Refuses, PUBLIC))])
+    let consumer = platform
+        .consume(vec![Box::new(TestCommand::new("twice", Behavior::Refuses, PUBLIC))])
         .await;
     platform
-        .fault(json!({"kind": "rest_latency", "ms": 1_500, "method": "POST", "route": ON_FOLLOW_UPS}))
+        .inject_fault(json!({"kind": "rest_latency", "ms": 1_500, "method": "POST", "route": FOLLOW_UP_ROUTE}))
         .await;
-    let id = platform.play("chani", "twice", json!({})).await;
+    let id = platform.send_command("chani", "twice", json!({})).await;
     let dispatch = platform.dispatch("INTERACTION_CREATE").await;
     platform.publish(&dispatch).await;
     platform.publish(&dispatch).await;
-    bench.until_ended("twice", "retry", 1).await;
-    bench.until_ended("twice", "refused", 1).await;
-    assert_eq!(platform.unknown(&id).await, 0, "the first copy was still sending");
-    // The copy that waited finds it sent.
-    bench.until_ended("twice", "refused", 2).await;
+    consumer.until_outcome("twice", "retry", 1).await;
+    consumer.until_outcome("twice", "refused", 1).await;
+    assert_eq!(
+        platform.unknown_outcomes(&id).await,
+        0,
+        "the first copy was still sending"
+    );
+    // The retry finds that the first copy was sent.
+    consumer.until_outcome("twice", "refused", 2).await;
     assert_eq!(follow_ups(&platform.control.interaction(&id).await).len(), 1);
-    assert_eq!(platform.unknown(&id).await, 0);
+    assert_eq!(platform.unknown_outcomes(&id).await, 0);
     platform.vhost.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_claim_whose_worker_died_is_unknown_once_nobody_can_be_sending() {
+async fn outcome_of_an_abandoned_claim_is_unknown() {
     let platform = Platform::start().await;
-    let bench = platform
-        .bench(vec![Box::new(Broken::new("dies", How::Refuses, PUBLIC))])
+    let consumer = platform
+        .consume(vec![Box::new(TestCommand::new("dies", Behavior::Refuses, PUBLIC))])
         .await;
-    let id = platform.play("chani", "dies", json!({})).await;
+    let id = platform.send_command("chani", "dies", json!({})).await;
     let dispatch = platform.dispatch("INTERACTION_CREATE").await;
-    // What a worker leaves that is killed before or after it sends.
+    // The claim of a worker that was killed before or after it sent the reply.
     let mut tx = platform.tenant().await;
     assert!(tx.claim(&format!("{id}#answer")).await.unwrap());
     tx.commit().await.unwrap();
     platform.publish(&dispatch).await;
-    bench.until_ended("dies", "retry", 1).await;
-    assert_eq!(platform.unknown(&id).await, 0);
-    bench.until_ended("dies", "unknown", 1).await;
-    assert_eq!(platform.unknown(&id).await, 1);
+    consumer.until_outcome("dies", "retry", 1).await;
+    assert_eq!(platform.unknown_outcomes(&id).await, 0);
+    consumer.until_outcome("dies", "unknown", 1).await;
+    assert_eq!(platform.unknown_outcomes(&id).await, 1);
     assert!(follow_ups(&platform.control.interaction(&id).await).is_empty());
     platform.vhost.finish().await;
 }
 
-/// The first delivery is refused in private: the public original is removed, and the follow-up fails. The second one has a public
-/// answer, whose place is gone.
+/// The first delivery is refused: the public original response is deleted, and the ephemeral follow-up fails. The retry has a public
+/// reply, which cannot be edited into the deleted message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_whose_original_we_removed_is_sent_as_a_follow_up() {
+async fn reply_whose_original_the_worker_deleted_is_a_follow_up() {
     let platform = Platform::start().await;
-    let bench = platform
-        .bench(vec![Box::new(Broken::new("moves", How::RefusesOnce, PUBLIC))])
+    let consumer = platform
+        .consume(vec![Box::new(TestCommand::new("moves", Behavior::RefusesOnce, PUBLIC))])
         .await;
-    let limit = json!({"kind": "rest_rate_limit", "retry_after": 5, "method": "POST", "route": ON_FOLLOW_UPS});
-    platform.fault(limit).await;
-    let id = platform.run("chani", "moves", json!({})).await;
-    bench.until_ended("moves", "retry", 1).await;
-    platform.no_faults().await;
+    let limit = json!({"kind": "rest_rate_limit", "retry_after": 5, "method": "POST", "route": FOLLOW_UP_ROUTE});
+    platform.inject_fault(limit).await;
+    let id = platform.run_command("chani", "moves", json!({})).await;
+    consumer.until_outcome("moves", "retry", 1).await;
+    platform.clear_faults().await;
     let view = platform.until(&id, |view| !follow_ups(view).is_empty()).await;
     assert_eq!(follow_ups(&view).len(), 1, "{view:#}");
     assert_eq!(follow_ups(&view)[0]["content"], "answered");
-    let flags = follow_ups(&view)[0]["flags"].as_u64().unwrap_or(0);
-    assert_eq!(flags & 64, 0, "the answer is for everybody: {view:#}");
-    bench.until_ended("moves", "answered", 1).await;
-    assert_eq!(platform.unknown(&id).await, 0);
+    assert!(!is_ephemeral(&follow_ups(&view)[0]), "the reply is public: {view:#}");
+    consumer.until_outcome("moves", "answered", 1).await;
+    assert_eq!(platform.unknown_outcomes(&id).await, 0);
     platform.vhost.finish().await;
 }
 
-/// A worker that dies after it removed the original and before it sent anything.
+/// The first worker died after it deleted the original response and before it sent a follow-up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_that_died_after_removing_the_original_leaves_the_answer_to_the_next() {
+async fn reply_after_the_death_of_the_worker_that_deleted_the_original_is_a_follow_up() {
     let platform = Platform::start().await;
-    let bench = platform
-        .bench(vec![Box::new(Broken::new("next", How::Answers, PUBLIC))])
+    let consumer = platform
+        .consume(vec![Box::new(TestCommand::new("next", Behavior::Replies, PUBLIC))])
         .await;
-    let id = platform.play("chani", "next", json!({})).await;
+    let id = platform.send_command("chani", "next", json!({})).await;
     let dispatch = platform.dispatch("INTERACTION_CREATE").await;
     let mut tx = platform.tenant().await;
     assert!(tx.claim(&format!("{id}#original#removed")).await.unwrap());
     tx.commit().await.unwrap();
-    platform.defer_and_remove(&dispatch.json()).await;
+    platform.defer_and_delete(&dispatch.json()).await;
     platform.publish(&dispatch).await;
     let view = platform.until(&id, |view| !follow_ups(view).is_empty()).await;
     assert_eq!(follow_ups(&view)[0]["content"], "answered", "{view:#}");
-    bench.until_ended("next", "answered", 1).await;
+    consumer.until_outcome("next", "answered", 1).await;
     platform.vhost.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_original_that_somebody_else_removed_is_not_answered_again() {
+async fn reply_whose_original_somebody_else_deleted_is_discarded() {
     let platform = Platform::start().await;
-    let bench = platform
-        .bench(vec![Box::new(Broken::new("gone", How::Answers, PUBLIC))])
+    let consumer = platform
+        .consume(vec![Box::new(TestCommand::new("gone", Behavior::Replies, PUBLIC))])
         .await;
-    let id = platform.play("chani", "gone", json!({})).await;
+    let id = platform.send_command("chani", "gone", json!({})).await;
     let dispatch = platform.dispatch("INTERACTION_CREATE").await;
-    platform.defer_and_remove(&dispatch.json()).await;
+    platform.defer_and_delete(&dispatch.json()).await;
     platform.publish(&dispatch).await;
-    bench.until_ended("gone", "gone", 1).await;
+    consumer.until_outcome("gone", "gone", 1).await;
     assert!(follow_ups(&platform.control.interaction(&id).await).is_empty());
     platform.vhost.finish().await;
 }
 
-/// Nothing but the record tells that the answer may stand there: by the time of a retry nobody takes it.
+/// Discord refuses a retry after the three seconds, so only the record shows that the reply may exist.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_first_response_that_fails_for_all_of_its_time_is_recorded_as_unknown() {
+async fn first_response_without_a_successful_attempt_is_recorded_as_unknown() {
     let platform = Platform::start().await;
-    let bench = platform
-        .bench(vec![Box::new(Broken::new(
+    let consumer = platform
+        .consume(vec![Box::new(TestCommand::new(
             "now",
-            How::Answers,
+            Behavior::Replies,
             ResponseMode::Immediate,
         ))])
         .await;
     platform
-        .fault(json!({"kind": "rest_status", "status": 502, "after_effect": true, "route": "/interactions/*"}))
+        .inject_fault(json!({"kind": "rest_status", "status": 502, "after_effect": true, "route": "/interactions/*"}))
         .await;
-    let id = platform.run("chani", "now", json!({})).await;
-    bench.until_ended("now", "unknown", 1).await;
-    assert_eq!(platform.unknown(&id).await, 1);
+    let id = platform.run_command("chani", "now", json!({})).await;
+    consumer.until_outcome("now", "unknown", 1).await;
+    assert_eq!(platform.unknown_outcomes(&id).await, 1);
     assert_eq!(platform.messages(names::DEAD_LETTERS).await, 0);
     platform.vhost.finish().await;
 }
 
-/// After the three seconds a retry cannot answer any more, but it finds out whether the defer landed.
+/// After the three seconds a retry finds out whether the defer took effect.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_defer_that_may_have_landed_is_carried_on_by_the_retry() {
+async fn retry_continues_after_a_defer_that_took_effect() {
     let platform = Platform::start().await;
-    let bench = platform
-        .bench(vec![Box::new(Broken::new("late", How::Answers, PUBLIC))])
+    let consumer = platform
+        .consume(vec![Box::new(TestCommand::new("late", Behavior::Replies, PUBLIC))])
         .await;
     platform
-        .fault(json!({"kind": "rest_lost_answer", "route": "/interactions/*"}))
+        .inject_fault(json!({"kind": "rest_lost_answer", "route": "/interactions/*"}))
         .await;
-    let landed = platform.run("chani", "late", json!({})).await;
-    bench.until_ended("late", "retry", 1).await;
-    platform.no_faults().await;
-    let view = platform.control.answered(&landed).await;
+    let accepted = platform.run_command("chani", "late", json!({})).await;
+    consumer.until_outcome("late", "retry", 1).await;
+    platform.clear_faults().await;
+    let view = platform.control.answered(&accepted).await;
     assert_eq!(view["message"]["content"], "answered", "{view:#}");
     platform
-        .fault(json!({"kind": "rest_status", "status": 503, "route": "/interactions/*"}))
+        .inject_fault(json!({"kind": "rest_status", "status": 503, "route": "/interactions/*"}))
         .await;
-    platform.run("chani", "late", json!({})).await;
-    bench.until_ended("late", "retry", 2).await;
-    platform.no_faults().await;
-    bench.until_ended("late", "expired", 1).await;
+    platform.run_command("chani", "late", json!({})).await;
+    consumer.until_outcome("late", "retry", 2).await;
+    platform.clear_faults().await;
+    consumer.until_outcome("late", "expired", 1).await;
     tokio::time::timeout(Duration::from_secs(30), platform.vhost.finish())
         .await
         .unwrap();
 }
 
 impl Platform {
-    /// An earlier worker deferred this interaction in public, and then its response was removed.
-    async fn defer_and_remove(&self, interaction: &Value) {
+    /// Defers the interaction as an earlier worker would, with a public response, and deletes the response.
+    async fn defer_and_delete(&self, interaction: &Value) {
         let base = &self.emulator.addresses().rest;
         let part = |name: &str| interaction[name].as_str().unwrap();
         let (id, token, application) = (part("id"), part("token"), part("application_id"));
@@ -195,7 +194,7 @@ impl Platform {
         let deferred = http.post(callback).json(&json!({"type": 5})).send().await.unwrap();
         assert!(deferred.status().is_success(), "{deferred:?}");
         let original = format!("{base}/webhooks/{application}/{token}/messages/@original");
-        let removed = http.delete(original).send().await.unwrap();
-        assert!(removed.status().is_success(), "{removed:?}");
+        let deleted = http.delete(original).send().await.unwrap();
+        assert!(deleted.status().is_success(), "{deleted:?}");
     }
 }

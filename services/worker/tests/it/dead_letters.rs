@@ -1,4 +1,4 @@
-//! The tool for dead letters, as an operator runs it.
+//! The subcommands of `arrakis-worker dead-letters`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use arrakis_test_support::{Process, eventually};
 use arrakis_worker::commands::{Command, ResponseMode};
 use serde_json::{Value, json};
 
-use crate::platform::{Broken, How, Platform, labels};
+use crate::platform::{Behavior, Platform, TestCommand, follow_ups, labels};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Exit code and what was printed.
-async fn tool(platform: &Platform, arguments: &[&str]) -> (i32, Vec<String>) {
+/// Runs a subcommand; returns the exit code and the printed lines.
+async fn dead_letters(platform: &Platform, arguments: &[&str]) -> (i32, Vec<String>) {
     let mut all = vec!["dead-letters"];
     all.extend(arguments);
     let program = Path::new(env!("CARGO_BIN_EXE_arrakis-worker"));
@@ -25,7 +25,7 @@ async fn tool(platform: &Platform, arguments: &[&str]) -> (i32, Vec<String>) {
 }
 
 async fn letters(platform: &Platform) -> Vec<Value> {
-    let (code, lines) = tool(platform, &["list", "--json"]).await;
+    let (code, lines) = dead_letters(platform, &["list", "--json"]).await;
     assert_eq!(code, 0, "{lines:?}");
     lines
         .iter()
@@ -33,9 +33,9 @@ async fn letters(platform: &Platform) -> Vec<Value> {
         .collect()
 }
 
-/// Two letters: one that stays broken, and one that a deploy would mend.
+/// Two dead letters: one with an invalid body, and one without a handler in this build.
 async fn two_letters(platform: &Platform) {
-    for (id, event) in [("broken", "GUILD_MEMBER_ADD"), ("unknown", "GUILD_DANCE")] {
+    for (id, event) in [("invalid", "GUILD_MEMBER_ADD"), ("unknown", "GUILD_DANCE")] {
         let headers = labels(event, id, None).headers();
         platform
             .publish_raw("member.join", id, event, headers, b"{}".to_vec())
@@ -45,57 +45,57 @@ async fn two_letters(platform: &Platform) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn letters_are_listed_shown_replayed_and_purged() {
+async fn dead_letters_are_listed_shown_replayed_and_purged() {
     let (platform, worker) = Platform::with_worker().await;
     two_letters(&platform).await;
     let listed = letters(&platform).await;
     let of = |id: &str| listed.iter().find(|letter| letter["id"] == id).unwrap();
-    assert_eq!(of("broken")["reason"], "permanent");
+    assert_eq!(of("invalid")["reason"], "permanent");
     assert_eq!(of("unknown")["reason"], "unreadable");
     assert_eq!(of("unknown")["origin_queue"], names::EVENTS_GUILD);
     assert_eq!(of("unknown")["attempts"], 1);
 
-    let (code, lines) = tool(&platform, &["show", "unknown"]).await;
+    let (code, lines) = dead_letters(&platform, &["show", "unknown"]).await;
     assert_eq!(code, 0);
     let text = lines.join("\n");
     assert!(
         text.contains("no handler for GUILD_DANCE") && text.contains("routing key: member.join"),
         "{text}"
     );
-    let (code, lines) = tool(&platform, &["show", "nobody"]).await;
+    let (code, lines) = dead_letters(&platform, &["show", "missing"]).await;
     assert_eq!(code, 1);
-    assert!(lines.join("\n").contains("no dead letter has the id nobody"));
+    assert!(lines.join("\n").contains("no dead letter has the id missing"));
 
-    // Replayed it fails again, under the same id.
-    let (code, lines) = tool(&platform, &["replay", "broken"]).await;
+    // The replayed event fails again under the same id.
+    let (code, lines) = dead_letters(&platform, &["replay", "invalid"]).await;
     assert_eq!((code, lines), (0, vec!["1 replayed".to_owned()]));
     let line = "arrakis_worker_events_total{event=\"GUILD_MEMBER_ADD\",outcome=\"permanent\"}";
     worker.until_metric(line, 2.0).await;
     platform.until_messages(names::DEAD_LETTERS, 2).await;
 
-    let (code, lines) = tool(&platform, &["purge", "--kind", "GUILD_DANCE"]).await;
+    let (code, lines) = dead_letters(&platform, &["purge", "--kind", "GUILD_DANCE"]).await;
     assert_eq!(code, 1);
-    assert!(lines[0].contains("1 would be removed for good; add --yes"), "{lines:?}");
-    let (code, lines) = tool(&platform, &["purge", "--kind", "GUILD_DANCE", "--yes"]).await;
-    assert_eq!((code, lines), (0, vec!["1 removed".to_owned()]));
+    assert!(lines[0].contains("1 would be deleted; add --yes"), "{lines:?}");
+    let (code, lines) = dead_letters(&platform, &["purge", "--kind", "GUILD_DANCE", "--yes"]).await;
+    assert_eq!((code, lines), (0, vec!["1 deleted".to_owned()]));
     let left = letters(&platform).await;
     assert_eq!(left.len(), 1);
-    assert_eq!(left[0]["id"], "broken");
-    let (_, lines) = tool(&platform, &["purge", "--all", "--yes"]).await;
-    assert_eq!(lines, ["1 removed"]);
+    assert_eq!(left[0]["id"], "invalid");
+    let (_, lines) = dead_letters(&platform, &["purge", "--all", "--yes"]).await;
+    assert_eq!(lines, ["1 deleted"]);
     platform.vhost.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replayed_event_has_its_effect_once_however_often() {
+async fn event_that_is_replayed_twice_has_its_effect_once() {
     let (platform, worker) = Platform::with_worker().await;
-    // The reconcile of the start would note the leave by itself; it is over when it has given the three roles that lack.
+    // The first reconcile would store the leave, too. It has ended when the three missing roles are assigned.
     eventually(
         || async { platform.control.count("PUT", "/roles/", 204).await == 3 },
-        "the reconcile of the start to end",
+        "the first reconcile to end",
     )
     .await;
-    // A leave that no worker could handle.
+    // A leave whose retries are exhausted.
     let user = platform.community.user("chani").to_owned();
     let path = format!("/guilds/{}/members/chani", platform.community.guild);
     platform.control.call(reqwest::Method::DELETE, &path, None).await;
@@ -117,23 +117,23 @@ async fn a_replayed_event_has_its_effect_once_however_often() {
     dead.headers.insert("dead_reason".to_owned(), text("exhausted"));
     platform.publisher.publish(&dead).await.unwrap();
     platform.publisher.publish(&dead).await.unwrap();
-    let (code, lines) = tool(&platform, &["replay", "--all"]).await;
+    let (code, lines) = dead_letters(&platform, &["replay", "--all"]).await;
     assert_eq!((code, lines), (0, vec!["2 replayed".to_owned()]));
-    let noted = async || {
+    let recorded = async || {
         let entries = platform.tenant().await.audit_entries(100).await.unwrap();
         entries.iter().filter(|entry| entry.action == "member.left").count()
     };
-    // Management learns late what a quorum queue holds, so an empty queue alone would say nothing.
-    eventually(|| async { noted().await > 0 }, "the leave to be noted").await;
+    // The management plugin counts the messages of a quorum queue with a delay, so an empty queue is not sufficient.
+    eventually(|| async { recorded().await > 0 }, "the leave to be recorded").await;
     platform.until_messages(names::EVENTS_GUILD, 0).await;
-    assert_eq!(noted().await, 1);
+    assert_eq!(recorded().await, 1);
     drop(worker);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn wrong_usage_is_told_apart_from_a_wrong_environment() {
+async fn invalid_usage_and_invalid_configuration_have_different_exit_codes() {
     let platform = Platform::start().await;
-    let (code, lines) = tool(&platform, &["replay"]).await;
+    let (code, lines) = dead_letters(&platform, &["replay"]).await;
     assert_eq!(code, 2, "{lines:?}");
     let program = Path::new(env!("CARGO_BIN_EXE_arrakis-worker"));
     let nothing: [(&str, &str); 0] = [];
@@ -145,7 +145,7 @@ async fn wrong_usage_is_told_apart_from_a_wrong_environment() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tokens_are_shown_nowhere() {
+async fn tokens_are_redacted() {
     const TOKEN: &str = "aW50ZXJhY3Rpb246c2VjcmV0";
     let platform = Platform::start().await;
     let nested = json!({"id": "1", "token": TOKEN}).to_string();
@@ -175,7 +175,7 @@ async fn tokens_are_shown_nowhere() {
         vec!["show", "with-token"],
         vec!["show", "with-token", "--json"],
     ] {
-        let (code, lines) = tool(&platform, &arguments).await;
+        let (code, lines) = dead_letters(&platform, &arguments).await;
         let text = lines.join("\n");
         assert_eq!(code, 0, "{text}");
         assert!(
@@ -183,43 +183,45 @@ async fn tokens_are_shown_nowhere() {
             "{arguments:?}: {text}"
         );
     }
-    let (_, lines) = tool(&platform, &["show", "with-token"]).await;
-    assert!(lines.join("\n").contains("position"), "the rest is shown: {lines:?}");
+    let (_, lines) = dead_letters(&platform, &["show", "with-token"]).await;
+    assert!(
+        lines.join("\n").contains("position"),
+        "the rest of the body is printed: {lines:?}"
+    );
 }
 
-/// Runs commands that fail once; replays their dead letters.
+/// Runs a command that fails once and replays its dead letter; returns the interaction.
 async fn replayed_interaction(platform: &Platform, name: &str) -> Value {
-    let id = platform.run("chani", name, json!({})).await;
-    // The counts of the management plugin may be those of the letter before.
+    let id = platform.run_command("chani", name, json!({})).await;
+    // The management plugin may still count the dead letter of the command before.
     eventually(
         || async { letters(platform).await.iter().any(|letter| letter["id"] == id.as_str()) },
-        "the letter",
+        "the dead letter",
     )
     .await;
-    let (code, lines) = tool(platform, &["replay", &id]).await;
+    let (code, lines) = dead_letters(platform, &["replay", &id]).await;
     assert_eq!((code, lines), (0, vec!["1 replayed".to_owned()]));
     let answered = |view: &Value| {
-        let follow_ups = view["followups"].as_array().unwrap();
-        let mut messages = follow_ups.iter().chain([&view["message"]]);
+        let mut messages = follow_ups(view).iter().chain([&view["message"]]);
         messages.any(|message| message["content"] == "answered")
     };
     let view = platform.until(&id, answered).await;
-    eventually(|| async { letters(platform).await.is_empty() }, "no letter").await;
+    eventually(|| async { letters(platform).await.is_empty() }, "no dead letter").await;
     view
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn replayed_interaction_is_answered_within_its_fifteen_minutes() {
+async fn replayed_interaction_is_replied_to_within_fifteen_minutes() {
     let platform = Platform::start().await;
-    let broken = |name, mode| -> Box<dyn Command> { Box::new(Broken::new(name, How::FailsOnce, mode)) };
-    let _bench = platform
-        .bench(vec![
-            broken("private", ResponseMode::Deferred { ephemeral: true }),
-            broken("public", ResponseMode::Deferred { ephemeral: false }),
-            broken("now", ResponseMode::Immediate),
+    let failing = |name, mode| -> Box<dyn Command> { Box::new(TestCommand::new(name, Behavior::FailsOnce, mode)) };
+    let _consumer = platform
+        .consume(vec![
+            failing("private", ResponseMode::Deferred { ephemeral: true }),
+            failing("public", ResponseMode::Deferred { ephemeral: false }),
+            failing("now", ResponseMode::Immediate),
         ])
         .await;
-    // Past the three seconds, so that no first response is accepted any more.
+    // After the three seconds, when Discord accepts no first response.
     for name in ["private", "public", "now"] {
         let view = replayed_interaction(&platform, name).await;
         assert_eq!(view["state"], "answered", "{name}: {view:#}");
@@ -228,15 +230,15 @@ async fn replayed_interaction_is_answered_within_its_fifteen_minutes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn replayed_interaction_that_discord_does_not_accept_any_more_stays_a_dead_letter() {
+async fn replayed_interaction_without_a_valid_token_stays_a_dead_letter() {
     let platform = Platform::start().await;
     let mode = ResponseMode::Deferred { ephemeral: true };
-    let _bench = platform
-        .bench(vec![Box::new(Broken::new("private", How::Answers, mode))])
+    let _consumer = platform
+        .consume(vec![Box::new(TestCommand::new("private", Behavior::Replies, mode))])
         .await;
-    let id = platform.play("chani", "private", json!({})).await;
+    let id = platform.send_command("chani", "private", json!({})).await;
     let dispatch = platform.dispatch("INTERACTION_CREATE").await;
-    // It never had a first response.
+    // The interaction had no first response.
     platform.control.post("/clock", json!({"advance_ms": 4_000})).await;
     let labels = dispatch.labels();
     let mut headers = labels.headers();
@@ -254,7 +256,7 @@ async fn replayed_interaction_that_discord_does_not_accept_any_more_stays_a_dead
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn letters_of_strangers_do_not_act_on_the_terminal() {
+async fn untrusted_text_of_a_dead_letter_is_escaped() {
     let platform = Platform::start().await;
     let mut headers = labels("GUILD_MEMBER_ADD", "strange", None).headers();
     for (name, text) in [
@@ -277,7 +279,7 @@ async fn letters_of_strangers_do_not_act_on_the_terminal() {
         vec!["show", "strange", "--json"],
         vec!["replay", "strange"],
     ] {
-        let (_, lines) = tool(&platform, &arguments).await;
+        let (_, lines) = dead_letters(&platform, &arguments).await;
         for line in &lines {
             assert!(!line.chars().any(char::is_control), "{arguments:?}: {line:?}");
             assert!(!line.starts_with("forged-line"), "{arguments:?}: {line:?}");
@@ -286,16 +288,16 @@ async fn letters_of_strangers_do_not_act_on_the_terminal() {
     assert_eq!(
         letters(&platform).await.len(),
         1,
-        "it is not replayed into the ingestor's queue"
+        "it is not replayed to the queue of the ingestor"
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_event_is_not_handled_again_when_what_it_did_may_be_forgotten() {
+async fn event_is_not_handled_again_when_its_claims_may_be_deleted() {
     let (platform, _worker) = Platform::with_worker().await;
     let long_ago = |id: &str, days: u64| {
         let mut old = labels("GUILD_MEMBER_ADD", id, None);
-        // The worker judges the age by Discord's clock, which it knows to a second or so: a minute more keeps off the limit.
+        // The worker knows Discord's clock to within a second: a further minute keeps the age away from the limit.
         old.received_us -= (days * 24 * 3_600 + 60) * 1_000_000;
         old.headers()
     };
@@ -304,7 +306,7 @@ async fn an_event_is_not_handled_again_when_what_it_did_may_be_forgotten() {
         headers
     };
     for (id, headers) in [
-        // Never handled, however old: its body is at fault.
+        // Not handled before: it is handled at any age, and its body is invalid.
         ("old-and-new", long_ago("old-and-new", 30)),
         ("replayed-in-time", tried(long_ago("replayed-in-time", 7), "replays")),
         ("replayed-too-late", tried(long_ago("replayed-too-late", 8), "replays")),
@@ -327,12 +329,12 @@ async fn an_event_is_not_handled_again_when_what_it_did_may_be_forgotten() {
         let letter = listed.iter().find(|letter| letter["id"] == id).unwrap();
         assert_eq!(letter["reason"], reason, "{letter}");
     }
-    let (code, lines) = tool(&platform, &["replay", "tried-long-ago"]).await;
+    let (code, lines) = dead_letters(&platform, &["replay", "tried-long-ago"]).await;
     assert_eq!(code, 1);
     assert!(
         lines
             .join("\n")
-            .contains("tried-long-ago stays: it was first received more than 7 days ago"),
+            .contains("tried-long-ago is not replayed: it was first received more than 7 days ago"),
         "{lines:?}"
     );
 }

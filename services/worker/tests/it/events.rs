@@ -1,4 +1,4 @@
-//! Members come, go and change; servers too.
+//! Events of members and servers.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ async fn audit(platform: &Platform, action: &str) -> Vec<AuditEntry> {
     entries.into_iter().filter(|entry| entry.action == action).collect()
 }
 
-/// Keys of the theme's roles that a member has at Discord.
+/// The theme's keys of the roles that a member has at Discord.
 async fn roles(platform: &Platform, user: &str) -> BTreeSet<String> {
     let member = platform.control.member(&platform.community, user).await;
     platform
@@ -47,18 +47,18 @@ async fn leave(platform: &Platform, user: &str) {
     platform.control.call(Method::DELETE, &path, None).await;
 }
 
-async fn by_hand(platform: &Platform, user: &str, change: Value) {
+async fn change_by_hand(platform: &Platform, user: &str, change: Value) {
     let path = format!("/guilds/{}/members/{user}", platform.community.guild);
     platform.control.call(Method::PATCH, &path, Some(change)).await;
 }
 
-async fn handled(worker: &Worker, event: &str, outcome: &str, count: f64) {
+async fn until_handled(worker: &Worker, event: &str, outcome: &str, count: f64) {
     let line = format!("arrakis_worker_events_total{{event=\"{event}\",outcome=\"{outcome}\"}}");
     worker.until_metric(&line, count).await;
 }
 
-/// Gives everybody the roles of their tiers, so that a test begins with nothing to repair.
-async fn settled() -> (Platform, Worker) {
+/// A platform and a worker whose first reconcile has assigned the missing roles, so that a test starts without differences.
+async fn reconciled() -> (Platform, Worker) {
     let (platform, worker) = Platform::with_worker().await;
     until_roles(&platform, "chani", &["naib"]).await;
     until_roles(&platform, "stilgar", &["usul"]).await;
@@ -70,11 +70,11 @@ async fn settled() -> (Platform, Worker) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_comes_back_has_the_roles_of_the_tier_at_once() {
-    let (platform, worker) = settled().await;
+async fn member_who_rejoins_is_assigned_the_roles_of_the_tier() {
+    let (platform, worker) = reconciled().await;
     leave(&platform, "stilgar").await;
     platform.deliver("GUILD_MEMBER_REMOVE").await;
-    handled(&worker, "GUILD_MEMBER_REMOVE", "done", 1.0).await;
+    until_handled(&worker, "GUILD_MEMBER_REMOVE", "done", 1.0).await;
     let user = platform.community.user_id("stilgar");
     let profile = platform.tenant().await.profiles().by_user(user).await.unwrap().unwrap();
     assert!(profile.left_at.is_some() && profile.wallet.is_some(), "{profile:?}");
@@ -83,9 +83,9 @@ async fn who_comes_back_has_the_roles_of_the_tier_at_once() {
     until_roles(&platform, "stilgar", &["usul"]).await;
     let profile = platform.tenant().await.profiles().by_user(user).await.unwrap().unwrap();
     assert!(profile.left_at.is_none() && profile.tier.is_some(), "{profile:?}");
-    // Again, and by another worker: nothing happens twice.
+    // Repeated by another worker, the event has no further effect.
     let before = platform.control.count("PUT", "/roles/", 204).await;
-    handled(&worker, "GUILD_MEMBER_ADD", "done", 1.0).await;
+    until_handled(&worker, "GUILD_MEMBER_ADD", "done", 1.0).await;
     let other = platform.worker().await;
     platform.publish(&dispatch).await;
     platform.publish(&dispatch).await;
@@ -95,44 +95,44 @@ async fn who_comes_back_has_the_roles_of_the_tier_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_comes_and_goes_at_once_is_gone_in_any_order_and_nobody_asks_discord() {
-    let (platform, worker) = settled().await;
+async fn member_who_joins_and_leaves_has_left_in_any_order_without_a_call_to_discord() {
+    let (platform, worker) = reconciled().await;
     leave(&platform, "stilgar").await;
     join(&platform, "stilgar").await;
     leave(&platform, "stilgar").await;
-    let mut told = Vec::new();
+    let mut dispatches = Vec::new();
     for event in ["GUILD_MEMBER_REMOVE", "GUILD_MEMBER_ADD", "GUILD_MEMBER_REMOVE"] {
-        told.push(platform.dispatch(event).await);
+        dispatches.push(platform.dispatch(event).await);
     }
-    let asked =
+    let reads =
         platform.control.count("GET", "/members/", 200).await + platform.control.count("GET", "/members/", 404).await;
-    // The last is handled first, and is the only one that is news.
-    platform.publish(&told[2]).await;
-    handled(&worker, "GUILD_MEMBER_REMOVE", "done", 1.0).await;
-    platform.publish(&told[1]).await;
-    handled(&worker, "GUILD_MEMBER_ADD", "nothing", 1.0).await;
-    platform.publish(&told[0]).await;
-    handled(&worker, "GUILD_MEMBER_REMOVE", "nothing", 1.0).await;
+    // The last event is handled first; the others are then outdated.
+    platform.publish(&dispatches[2]).await;
+    until_handled(&worker, "GUILD_MEMBER_REMOVE", "done", 1.0).await;
+    platform.publish(&dispatches[1]).await;
+    until_handled(&worker, "GUILD_MEMBER_ADD", "nothing", 1.0).await;
+    platform.publish(&dispatches[0]).await;
+    until_handled(&worker, "GUILD_MEMBER_REMOVE", "nothing", 1.0).await;
     let user = platform.community.user_id("stilgar");
     let profile = platform.tenant().await.profiles().by_user(user).await.unwrap().unwrap();
     assert!(profile.left_at.is_some(), "{profile:?}");
     assert_eq!(audit(&platform, "member.left").await.len(), 1);
-    let asked_since =
+    let reads_since =
         platform.control.count("GET", "/members/", 200).await + platform.control.count("GET", "/members/", 404).await;
-    assert_eq!(asked_since, asked);
+    assert_eq!(reads_since, reads);
     drop(worker);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stranger_who_comes_is_known_and_has_no_role() {
-    let (platform, worker) = settled().await;
+async fn new_member_has_a_profile_and_no_role() {
+    let (platform, worker) = reconciled().await;
     let path = format!("/guilds/{}/members", platform.community.guild);
     let made = platform
         .control
         .post(&path, json!({"name": "usul", "display": "Paul"}))
         .await;
     platform.deliver("GUILD_MEMBER_ADD").await;
-    handled(&worker, "GUILD_MEMBER_ADD", "done", 1.0).await;
+    until_handled(&worker, "GUILD_MEMBER_ADD", "done", 1.0).await;
     let user = made["user"]["id"].as_str().or(made["user_id"].as_str()).unwrap();
     let profile = platform
         .tenant()
@@ -148,22 +148,22 @@ async fn a_stranger_who_comes_is_known_and_has_no_role() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_role_taken_or_given_by_hand_is_put_right_and_audited() {
-    let (platform, worker) = settled().await;
-    // The announcements of our own first changes end by themselves; here they are ended.
-    platform.forget_announcements();
+async fn manual_role_change_is_repaired_and_audited() {
+    let (platform, worker) = reconciled().await;
+    // The announcements of the worker's own changes would expire after 15 s.
+    platform.delete_announcements();
     let (usul, naib) = (
         platform.community.roles["usul"].clone(),
         platform.community.roles["naib"].clone(),
     );
-    by_hand(
+    change_by_hand(
         &platform,
         "stilgar",
         json!({"remove_roles": [usul], "add_roles": [naib]}),
     )
     .await;
     loop {
-        // Our own changes at the start came as updates, too; the one by hand is the last.
+        // The first reconcile has caused updates, too; that of the manual change is the last.
         let dispatch = platform.deliver("GUILD_MEMBER_UPDATE").await;
         if dispatch.json()["roles"].as_array().unwrap().contains(&json!(naib))
             && dispatch.json()["user"]["id"] == platform.community.user("stilgar")
@@ -183,14 +183,14 @@ async fn a_role_taken_or_given_by_hand_is_put_right_and_audited() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn our_own_changes_lead_to_none() {
-    let (platform, worker) = settled().await;
+async fn role_change_of_the_worker_causes_no_further_change() {
+    let (platform, worker) = reconciled().await;
     let before = platform.control.count("PUT", "/roles/", 204).await;
-    // Three members were given a role, and each gift comes back as an update.
+    // Three members were assigned a role, each of which causes an update.
     for _ in 0..before {
         platform.deliver("GUILD_MEMBER_UPDATE").await;
     }
-    handled(
+    until_handled(
         &worker,
         "GUILD_MEMBER_UPDATE",
         "done",
@@ -203,8 +203,8 @@ async fn our_own_changes_lead_to_none() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_protected_member_is_left_alone() {
-    let (platform, worker) = settled().await;
+async fn roles_of_a_protected_member_are_kept() {
+    let (platform, worker) = reconciled().await;
     let mut tx = platform.tenant().await;
     tx.profiles()
         .set_protected(platform.community.user_id("jamis"), true)
@@ -212,7 +212,7 @@ async fn a_protected_member_is_left_alone() {
         .unwrap();
     tx.commit().await.unwrap();
     let naib = platform.community.roles["naib"].clone();
-    by_hand(
+    change_by_hand(
         &platform,
         "jamis",
         json!({"add_roles": [naib], "nick": "Jamis the Loud"}),
@@ -225,7 +225,7 @@ async fn a_protected_member_is_left_alone() {
         }
     };
     platform.publish(&dispatch).await;
-    handled(&worker, "GUILD_MEMBER_UPDATE", "done", 1.0).await;
+    until_handled(&worker, "GUILD_MEMBER_UPDATE", "done", 1.0).await;
     assert_eq!(
         roles(&platform, "jamis").await,
         BTreeSet::from(["ichwan".to_owned(), "naib".to_owned()])
@@ -242,45 +242,45 @@ async fn a_protected_member_is_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_outage_is_never_a_removal() {
-    let (platform, worker) = settled().await;
+async fn outage_is_not_recorded_as_a_removal() {
+    let (platform, worker) = reconciled().await;
     let outage = json!({"guild_id": platform.community.guild, "unavailable": true});
     platform.control.post("/outage", outage).await;
     let dispatch = platform.deliver("GUILD_DELETE").await;
     assert_eq!(dispatch.json()["unavailable"], true);
-    handled(&worker, "GUILD_DELETE", "nothing", 1.0).await;
+    until_handled(&worker, "GUILD_DELETE", "nothing", 1.0).await;
     assert!(audit(&platform, "guild.bot_removed").await.is_empty());
-    // Its end is no new server, but a reason to look whether anything was missed.
+    // The end of the outage enqueues a reconcile.
     let back = json!({"guild_id": platform.community.guild, "unavailable": false});
     platform.control.post("/outage", back).await;
     platform.deliver_for("GUILD_CREATE", &platform.community.guild).await;
-    handled(&worker, "GUILD_CREATE", "done", 1.0).await;
+    until_handled(&worker, "GUILD_CREATE", "done", 1.0).await;
     platform.until_messages("arrakis.jobs.reconcile", 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_removal_is_noted_once() {
-    let (platform, worker) = settled().await;
+async fn removal_of_the_bot_is_audited_once() {
+    let (platform, worker) = reconciled().await;
     let path = format!("/guilds/{}", platform.community.guild);
     platform.control.call(Method::DELETE, &path, None).await;
     let dispatch = platform.deliver("GUILD_DELETE").await;
-    handled(&worker, "GUILD_DELETE", "done", 1.0).await;
-    platform.forget_done();
+    until_handled(&worker, "GUILD_DELETE", "done", 1.0).await;
+    platform.delete_done_markers();
     platform.publish(&dispatch).await;
-    handled(&worker, "GUILD_DELETE", "done", 2.0).await;
+    until_handled(&worker, "GUILD_DELETE", "done", 2.0).await;
     assert_eq!(audit(&platform, "guild.bot_removed").await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_deleted_role_is_forgotten_and_told_by_name() {
-    let (platform, worker) = settled().await;
+async fn deleted_role_is_unbound_and_audited() {
+    let (platform, worker) = reconciled().await;
     let path = format!(
         "/guilds/{}/roles/{}",
         platform.community.guild, platform.community.roles["usul"]
     );
     platform.control.call(Method::DELETE, &path, None).await;
     platform.deliver("GUILD_ROLE_DELETE").await;
-    handled(&worker, "GUILD_ROLE_DELETE", "done", 1.0).await;
+    until_handled(&worker, "GUILD_ROLE_DELETE", "done", 1.0).await;
     let entries = audit(&platform, "role.broken").await;
     assert_eq!(entries.len(), 1);
     assert_eq!(entries[0].subject, "usul");

@@ -1,4 +1,4 @@
-//! Interactions that come late, twice, or whose command fails.
+//! Interactions that are late, are delivered twice, or whose command fails.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,18 +9,20 @@ use arrakis_worker::commands::ResponseMode;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::platform::{Broken, Dispatch, How, Platform, embed};
+use crate::platform::{
+    Behavior, Dispatch, Platform, TestCommand, assert_description, assert_refusal, description, embed, follow_ups,
+};
 
 const PRIVATE: ResponseMode = ResponseMode::Deferred { ephemeral: true };
 const PUBLIC: ResponseMode = ResponseMode::Deferred { ephemeral: false };
 
-/// The snowflake of a moment so long ago.
-fn snowflake(ago_ms: u64) -> String {
+/// A snowflake of this age.
+fn snowflake(age_ms: u64) -> String {
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap();
     let now = u64::try_from(now.as_millis()).unwrap();
-    ((now - ago_ms - 1_420_070_400_000) << 22).to_string()
+    ((now - age_ms - 1_420_070_400_000) << 22).to_string()
 }
 
 fn with_id(mut dispatch: Dispatch, id: &str) -> Dispatch {
@@ -31,9 +33,9 @@ fn with_id(mut dispatch: Dispatch, id: &str) -> Dispatch {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_interaction_past_its_three_seconds_is_counted_and_not_answered() {
+async fn expired_interaction_is_not_replied_to() {
     let (platform, worker) = Platform::with_worker().await;
-    platform.play("chani", "position", json!({})).await;
+    platform.send_command("chani", "position", json!({})).await;
     let dispatch = platform.dispatch("INTERACTION_CREATE").await;
     platform.publish(&with_id(dispatch, &snowflake(5_000))).await;
     worker
@@ -51,11 +53,11 @@ async fn an_interaction_past_its_three_seconds_is_counted_and_not_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_discord_calls_too_late_is_counted_too() {
+async fn interaction_that_discord_finds_expired_is_counted() {
     let (platform, worker) = Platform::with_worker().await;
-    let id = platform.play("chani", "position", json!({})).await;
+    let id = platform.send_command("chani", "position", json!({})).await;
     let dispatch = platform.dispatch("INTERACTION_CREATE").await;
-    // Discord's clock runs on; ours does not know yet.
+    // Discord's clock advances; the worker has not measured it yet.
     platform.control.post("/clock", json!({"advance_ms": 4_000})).await;
     platform.publish(&dispatch).await;
     worker
@@ -66,9 +68,9 @@ async fn what_discord_calls_too_late_is_counted_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn acknowledged_by_an_earlier_worker_the_next_one_carries_on() {
+async fn next_worker_continues_after_the_defer_of_an_earlier_one() {
     let (platform, _worker) = Platform::with_worker().await;
-    let id = platform.play("chani", "position", json!({})).await;
+    let id = platform.send_command("chani", "position", json!({})).await;
     let dispatch = platform.dispatch("INTERACTION_CREATE").await;
     let token = dispatch.json()["token"].as_str().unwrap().to_owned();
     let url = format!(
@@ -79,51 +81,49 @@ async fn acknowledged_by_an_earlier_worker_the_next_one_carries_on() {
     let acknowledged = reqwest::Client::new().post(url).json(&defer).send().await.unwrap();
     assert!(acknowledged.status().is_success());
     platform.publish(&dispatch).await;
-    let answer = platform.control.answered(&id).await;
-    assert!(
-        embed(&answer["message"])["description"]
-            .as_str()
-            .unwrap()
-            .contains("Rank 1")
-    );
+    let reply = platform.control.answered(&id).await;
+    assert_description(&reply["message"], "Rank 1");
     assert_eq!(platform.control.count("POST", "/callback", 400).await, 1);
     platform.vhost.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_passing_failure_waits_five_seconds_and_the_member_is_told() {
+async fn temporary_failure_is_retried_after_five_seconds_with_a_notice() {
     let platform = Platform::start().await;
-    let _bench = platform
-        .bench(vec![Box::new(Broken::new("slow", How::Retries, PRIVATE))])
+    let _consumer = platform
+        .consume(vec![Box::new(TestCommand::new(
+            "slow",
+            Behavior::FailsTemporarily,
+            PRIVATE,
+        ))])
         .await;
-    let id = platform.run("chani", "slow", json!({})).await;
-    let answer = platform.control.answered(&id).await;
-    assert!(
-        embed(&answer["message"])["description"]
-            .as_str()
-            .unwrap()
-            .contains("I am trying again")
-    );
+    let id = platform.run_command("chani", "slow", json!({})).await;
+    let reply = platform.control.answered(&id).await;
+    assert_description(&reply["message"], "I am trying again");
     let waiting = platform.take("arrakis.retry.5s").await;
     assert_eq!(waiting.id, id);
     assert_eq!(waiting.headers[headers::ATTEMPTS], "1");
-    assert_eq!(waiting.headers[headers::LAST_ERROR], "the chain is slow");
+    assert_eq!(waiting.headers[headers::LAST_ERROR], "a temporary error");
     assert_eq!(waiting.headers[headers::ORIGIN_QUEUE], names::INTERACTIONS);
     platform.vhost.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_retry_waits_longer_and_the_last_failure_is_a_dead_letter() {
+async fn each_retry_waits_longer_and_after_the_last_the_message_is_a_dead_letter() {
     let platform = Platform::start().await;
-    let _bench = platform
-        .bench(vec![Box::new(Broken::new("slow", How::Retries, PRIVATE))])
+    let _consumer = platform
+        .consume(vec![Box::new(TestCommand::new(
+            "slow",
+            Behavior::FailsTemporarily,
+            PRIVATE,
+        ))])
         .await;
     for (before, queue) in [
         (1, "arrakis.retry.25s"),
         (2, "arrakis.retry.125s"),
         (3, names::DEAD_LETTERS),
     ] {
-        let id = platform.play("chani", "slow", json!({})).await;
+        let id = platform.send_command("chani", "slow", json!({})).await;
         let dispatch = platform.dispatch("INTERACTION_CREATE").await;
         let labels = dispatch.labels();
         let mut headers = labels.headers();
@@ -136,104 +136,94 @@ async fn each_retry_waits_longer_and_the_last_failure_is_a_dead_letter() {
         assert_eq!(moved.headers[headers::ATTEMPTS], (before + 1).to_string(), "{queue}");
         if queue == names::DEAD_LETTERS {
             assert_eq!(moved.headers[headers::DEAD_REASON], "exhausted");
-            let answer = platform.control.answered(&id).await;
-            let words = embed(&answer["message"])["description"].as_str().unwrap();
-            assert!(words.contains("I could not do this") && words.contains(&id), "{words}");
+            let reply = platform.control.answered(&id).await;
+            let text = description(&reply["message"]);
+            assert!(text.contains("I could not do this") && text.contains(&id), "{text}");
         }
     }
     platform.vhost.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lasting_failure_is_a_dead_letter_at_once_and_told_in_private() {
+async fn permanent_failure_is_a_dead_letter_at_once_with_an_ephemeral_notice() {
     let platform = Platform::start().await;
-    let _bench = platform
-        .bench(vec![Box::new(Broken::new("moon", How::Fails, PUBLIC))])
+    let _consumer = platform
+        .consume(vec![Box::new(TestCommand::new(
+            "fails",
+            Behavior::FailsPermanently,
+            PUBLIC,
+        ))])
         .await;
-    let id = platform.run("chani", "moon", json!({})).await;
+    let id = platform.run_command("chani", "fails", json!({})).await;
     let letter = platform.take(names::DEAD_LETTERS).await;
     assert_eq!(letter.headers[headers::DEAD_REASON], "permanent");
-    assert_eq!(letter.headers[headers::LAST_ERROR], "the moon is missing");
-    let view = platform
-        .until(&id, |view| !view["followups"].as_array().unwrap().is_empty())
-        .await;
-    let word = &view["followups"][0];
-    assert_eq!(word["flags"].as_u64().unwrap() & 64, 64);
-    assert!(
-        embed(word)["description"]
-            .as_str()
-            .unwrap()
-            .contains("I could not do this")
-    );
+    assert_eq!(letter.headers[headers::LAST_ERROR], "a permanent error");
+    let view = platform.until(&id, |view| !follow_ups(view).is_empty()).await;
+    assert_refusal(&follow_ups(&view)[0], "I could not do this");
     platform.vhost.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_command_that_panics_harms_no_other() {
+async fn panic_of_a_command_does_not_affect_others() {
     let platform = Platform::start().await;
-    let fine = Broken::new("fine", How::Answers, PRIVATE);
-    let panics = Broken::new("panics", How::Panics, PRIVATE);
-    let _bench = platform.bench(vec![Box::new(panics), Box::new(fine)]).await;
-    platform.run("chani", "panics", json!({})).await;
-    let id = platform.run("chani", "fine", json!({})).await;
-    let answer = platform.control.answered(&id).await;
-    assert_eq!(answer["message"]["content"], "answered");
+    let fine = TestCommand::new("fine", Behavior::Replies, PRIVATE);
+    let panics = TestCommand::new("panics", Behavior::Panics, PRIVATE);
+    let _consumer = platform.consume(vec![Box::new(panics), Box::new(fine)]).await;
+    platform.run_command("chani", "panics", json!({})).await;
+    let id = platform.run_command("chani", "fine", json!({})).await;
+    let reply = platform.control.answered(&id).await;
+    assert_eq!(reply["message"]["content"], "answered");
     let waiting = platform.take("arrakis.retry.5s").await;
     assert_eq!(
         waiting.headers[headers::LAST_ERROR],
-        "the command panicked: as it was asked to"
+        "the command panicked: a panic of the test"
     );
     platform.vhost.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_must_be_answered_at_once_is_not_tried_again() {
+async fn failed_immediate_command_is_not_retried() {
     let platform = Platform::start().await;
-    let command = Broken::new("now", How::Retries, ResponseMode::Immediate);
-    let ran = Arc::clone(&command.ran);
-    let _bench = platform.bench(vec![Box::new(command)]).await;
-    let id = platform.run("chani", "now", json!({})).await;
-    let answer = platform.control.answered(&id).await;
-    assert_eq!(answer["callback_type"], 4);
-    assert!(
-        embed(&answer["message"])["description"]
-            .as_str()
-            .unwrap()
-            .contains("I could not do this")
-    );
+    let command = TestCommand::new("now", Behavior::FailsTemporarily, ResponseMode::Immediate);
+    let runs = Arc::clone(&command.runs);
+    let _consumer = platform.consume(vec![Box::new(command)]).await;
+    let id = platform.run_command("chani", "now", json!({})).await;
+    let reply = platform.control.answered(&id).await;
+    assert_eq!(reply["callback_type"], 4);
+    assert_description(&reply["message"], "I could not do this");
     let letter = platform.take(names::DEAD_LETTERS).await;
     assert_eq!(letter.headers[headers::DEAD_REASON], "exhausted");
-    assert_eq!(ran.load(Ordering::Relaxed), 1);
+    assert_eq!(runs.load(Ordering::Relaxed), 1);
     platform.vhost.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_form_opens_and_what_was_written_is_answered() {
+async fn submitted_modal_is_replied_to() {
     let platform = Platform::start().await;
-    let command = Broken::new("form", How::OpensAForm, ResponseMode::Modal);
-    let _bench = platform.bench(vec![Box::new(command)]).await;
-    let opened = platform.run("chani", "form", json!({})).await;
+    let command = TestCommand::new("modal", Behavior::OpensModal, ResponseMode::Modal);
+    let _consumer = platform.consume(vec![Box::new(command)]).await;
+    let opened = platform.run_command("chani", "modal", json!({})).await;
     let view = platform.until(&opened, |view| view["callback_type"] == 9).await;
-    assert_eq!(view["modal"]["custom_id"], "form:a:b", "{view:#}");
+    assert_eq!(view["modal"]["custom_id"], "modal:a:b", "{view:#}");
     let sent = platform
         .control
         .interact(json!({
             "kind": "modal", "guild_id": platform.community.guild, "channel_id": platform.community.channel,
-            "user_id": "chani", "custom_id": "form:a:b", "fields": {"word": "melange"},
+            "user_id": "chani", "custom_id": "modal:a:b", "fields": {"word": "melange"},
         }))
         .await;
     platform.deliver("INTERACTION_CREATE").await;
-    let answer = platform.control.answered(&sent).await;
-    assert_eq!(answer["message"]["content"], "a,b: melange");
+    let reply = platform.control.answered(&sent).await;
+    assert_eq!(reply["message"]["content"], "a,b: melange");
     platform.vhost.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_option_completes_itself_at_once() {
+async fn autocomplete_request_is_replied_to_with_suggestions() {
     let platform = Platform::start().await;
-    let command = Broken::new("word", How::Answers, PRIVATE);
-    let _bench = platform.bench(vec![Box::new(command)]).await;
-    let typing = platform
+    let command = TestCommand::new("word", Behavior::Replies, PRIVATE);
+    let _consumer = platform.consume(vec![Box::new(command)]).await;
+    let request = platform
         .control
         .interact(json!({
             "kind": "autocomplete", "guild_id": platform.community.guild, "channel_id": platform.community.channel,
@@ -241,63 +231,58 @@ async fn an_option_completes_itself_at_once() {
         }))
         .await;
     platform.deliver("INTERACTION_CREATE").await;
-    let answer = platform.control.answered(&typing).await;
-    assert_eq!(answer["callback_type"], 8);
-    assert_eq!(answer["choices"][0]["value"], "spi!", "{answer:#}");
+    let reply = platform.control.answered(&request).await;
+    assert_eq!(reply["callback_type"], 8);
+    assert_eq!(reply["choices"][0]["value"], "spi!", "{reply:#}");
     platform.vhost.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_edit_whose_answer_is_lost_is_made_again() {
+async fn edit_whose_response_is_lost_is_repeated() {
     let (platform, _worker) = Platform::with_worker().await;
     let fault = json!({"kind": "rest_lost_answer", "count": 1, "method": "PATCH"});
     platform.control.call(Method::POST, "/faults", Some(fault)).await;
-    let id = platform.run("chani", "position", json!({})).await;
+    let id = platform.run_command("chani", "position", json!({})).await;
     platform.control.answered(&id).await;
     platform.vhost.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_postgres_is_stuck_commands_wait_in_retries_and_help_answers() {
+async fn commands_are_retried_and_help_replies_while_postgres_is_locked() {
     let (platform, worker) = Platform::with_worker().await;
-    // A job of the start that meets the lock would wait in the same retry queue. The reconcile asks for one sync.
+    // The first reconcile and its tier sync would wait for the lock and then in the same retry queue.
     for kind in ["reconcile", "tier-sync"] {
         let line = format!("arrakis_worker_jobs_total{{kind=\"{kind}\",outcome=\"done\"}}");
         worker.until_metric(&line, 1.0).await;
     }
     let lock = platform.lock("guild_routes").await;
-    let waits = platform.run("chani", "position", json!({})).await;
-    let help = platform.run("chani", "help", json!({})).await;
-    let answer = platform.control.answered(&help).await;
-    assert!(embed(&answer["message"]).to_string().contains("/help"));
+    let retried = platform.run_command("chani", "position", json!({})).await;
+    let help = platform.run_command("chani", "help", json!({})).await;
+    let reply = platform.control.answered(&help).await;
+    assert!(embed(&reply["message"]).to_string().contains("/help"));
     let waiting = platform.take("arrakis.retry.5s").await;
-    assert_eq!(waiting.id, waits);
+    assert_eq!(waiting.id, retried);
     assert!(
         waiting.headers[headers::LAST_ERROR].contains("community.by_guild"),
         "{waiting:?}"
     );
-    let told = platform.control.answered(&waits).await;
-    assert!(
-        embed(&told["message"])["description"]
-            .as_str()
-            .unwrap()
-            .contains("I am trying again")
-    );
+    let notice = platform.control.answered(&retried).await;
+    assert_description(&notice["message"], "I am trying again");
     lock.release().await;
     platform.vhost.finish().await;
 }
 
-/// Two ingestors may each have sent an event, and two workers then have it at once.
+/// Two ingestors may publish the same event, and two workers then handle it at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_copy_that_fails_writes_nothing_over_the_answer_of_another() {
+async fn copy_that_fails_does_not_overwrite_the_reply_of_another() {
     let platform = Platform::start().await;
-    let command = Broken::new("race", How::HangsOnce, PRIVATE);
-    let bench = platform.bench(vec![Box::new(command)]).await;
-    let id = platform.play("chani", "race", json!({})).await;
+    let command = TestCommand::new("race", Behavior::HangsOnce, PRIVATE);
+    let consumer = platform.consume(vec![Box::new(command)]).await;
+    let id = platform.send_command("chani", "race", json!({})).await;
     let dispatch = platform.dispatch("INTERACTION_CREATE").await;
     platform.publish(&dispatch).await;
     platform.publish(&dispatch).await;
-    bench.until_ended("race", "already_done", 1).await;
+    consumer.until_outcome("race", "already_done", 1).await;
     assert_eq!(
         platform.control.interaction(&id).await["message"]["content"],
         "answered"
@@ -305,21 +290,21 @@ async fn a_copy_that_fails_writes_nothing_over_the_answer_of_another() {
     platform.vhost.finish().await;
 }
 
-/// What stands there may be the word that it is tried again, whoever was done with it.
+/// The message at Discord may be the notice of the retry, although another copy is done.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_tried_again_is_answered_again() {
+async fn retry_of_a_done_interaction_replies_again() {
     let platform = Platform::start().await;
-    let command = Broken::new("again", How::Answers, PRIVATE);
-    let ran = command.ran.clone();
-    let bench = platform.bench(vec![Box::new(command)]).await;
-    let id = platform.play("chani", "again", json!({})).await;
+    let command = TestCommand::new("again", Behavior::Replies, PRIVATE);
+    let runs = command.runs.clone();
+    let consumer = platform.consume(vec![Box::new(command)]).await;
+    let id = platform.send_command("chani", "again", json!({})).await;
     let dispatch = platform.dispatch("INTERACTION_CREATE").await;
     platform.publish(&dispatch).await;
     platform.control.answered(&id).await;
-    bench.until_ended("again", "answered", 1).await;
+    consumer.until_outcome("again", "answered", 1).await;
     platform.publish(&dispatch).await;
-    bench.until_ended("again", "already_done", 1).await;
-    assert_eq!(ran.load(Ordering::Relaxed), 1);
+    consumer.until_outcome("again", "already_done", 1).await;
+    assert_eq!(runs.load(Ordering::Relaxed), 1);
     let labels = dispatch.labels();
     let mut headers = labels.headers();
     headers.insert(headers::ATTEMPTS.to_owned(), HeaderValue::Integer(1));
@@ -327,19 +312,19 @@ async fn what_is_tried_again_is_answered_again() {
     platform
         .publish_raw(&key, &id_text, &labels.event, headers, dispatch.body.clone())
         .await;
-    bench.until_ended("again", "answered", 2).await;
-    assert_eq!(ran.load(Ordering::Relaxed), 2);
+    consumer.until_outcome("again", "answered", 2).await;
+    assert_eq!(runs.load(Ordering::Relaxed), 2);
     platform.vhost.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_command_that_hangs_is_stopped_and_tried_again() {
+async fn command_that_hangs_is_stopped_and_retried() {
     let platform = Platform::start().await;
-    let hangs = Broken::new("hangs", How::Hangs, PRIVATE);
-    let fine = Broken::new("fine", How::Answers, PRIVATE);
-    let _bench = platform.bench(vec![Box::new(hangs), Box::new(fine)]).await;
-    let hung = platform.run("chani", "hangs", json!({})).await;
-    let id = platform.run("chani", "fine", json!({})).await;
+    let hangs = TestCommand::new("hangs", Behavior::Hangs, PRIVATE);
+    let fine = TestCommand::new("fine", Behavior::Replies, PRIVATE);
+    let _consumer = platform.consume(vec![Box::new(hangs), Box::new(fine)]).await;
+    let hung = platform.run_command("chani", "hangs", json!({})).await;
+    let id = platform.run_command("chani", "fine", json!({})).await;
     platform.control.answered(&id).await;
     let waiting = platform.take("arrakis.retry.5s").await;
     assert_eq!(waiting.id, hung);
@@ -351,38 +336,46 @@ async fn a_command_that_hangs_is_stopped_and_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_private_word_after_a_public_defer_is_said_once() {
+async fn ephemeral_follow_up_after_a_public_defer_is_sent_once() {
     let platform = Platform::start().await;
-    let _bench = platform
-        .bench(vec![Box::new(Broken::new("moon", How::Fails, PUBLIC))])
+    let _consumer = platform
+        .consume(vec![Box::new(TestCommand::new(
+            "fails",
+            Behavior::FailsPermanently,
+            PUBLIC,
+        ))])
         .await;
-    let id = platform.play("chani", "moon", json!({})).await;
+    let id = platform.send_command("chani", "fails", json!({})).await;
     let dispatch = platform.dispatch("INTERACTION_CREATE").await;
     for _ in 0..2 {
         platform.publish(&dispatch).await;
         platform.take(names::DEAD_LETTERS).await;
     }
     let view = platform.control.interaction(&id).await;
-    assert_eq!(view["followups"].as_array().unwrap().len(), 1, "{view:#}");
+    assert_eq!(follow_ups(&view).len(), 1, "{view:#}");
     platform.vhost.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_follow_up_whose_answer_is_lost_is_written_down_and_not_said_again() {
+async fn follow_up_whose_response_is_lost_is_recorded_and_not_repeated() {
     let platform = Platform::start().await;
-    let _bench = platform
-        .bench(vec![Box::new(Broken::new("moon", How::Fails, PUBLIC))])
+    let _consumer = platform
+        .consume(vec![Box::new(TestCommand::new(
+            "fails",
+            Behavior::FailsPermanently,
+            PUBLIC,
+        ))])
         .await;
     let lost = json!({"kind": "rest_lost_answer", "count": 1, "method": "POST", "path": "/webhooks/"});
     platform.control.call(Method::POST, "/faults", Some(lost)).await;
-    let id = platform.play("chani", "moon", json!({})).await;
+    let id = platform.send_command("chani", "fails", json!({})).await;
     let dispatch = platform.dispatch("INTERACTION_CREATE").await;
     for _ in 0..2 {
         platform.publish(&dispatch).await;
         platform.take(names::DEAD_LETTERS).await;
     }
     let view = platform.control.interaction(&id).await;
-    assert_eq!(view["followups"].as_array().unwrap().len(), 1, "{view:#}");
+    assert_eq!(follow_ups(&view).len(), 1, "{view:#}");
     let mut tx = platform.tenant().await;
     let entries = tx.audit_entries(100).await.unwrap();
     let unknown: Vec<_> = entries

@@ -1,12 +1,12 @@
-//! Background work: the row decides, the message wakes.
+//! Jobs: reconcile and tier sync, their rows and messages.
 
 use arrakis_broker::{DeadLetterSelection, DeadLetters};
 use arrakis_contracts::{JobKind, names};
 use arrakis_db::{JobRow, JobState, NewJob};
 use arrakis_telemetry::Metrics;
 use arrakis_test_support::eventually;
-use arrakis_worker::clock::publish_lost;
 use arrakis_worker::jobs::{self, reconcile, tier_sync};
+use arrakis_worker::leader::publish_lost_jobs;
 use reqwest::Method;
 use serde_json::json;
 use time::OffsetDateTime;
@@ -26,24 +26,24 @@ async fn until_ended(platform: &Platform, id: &str) -> JobRow {
     .await
 }
 
-async fn enqueue(platform: &Platform, planned: &jobs::Planned) -> bool {
+async fn enqueue(platform: &Platform, request: &jobs::JobRequest) -> bool {
     let services = platform.services(&Metrics::new());
-    jobs::enqueue(&services, platform.community.id, planned).await.unwrap()
+    jobs::enqueue(&services, platform.community.id, request).await.unwrap()
 }
 
-/// The reconcile that the leader asks for at the start, and the syncs that follow.
-async fn settled(platform: &Platform) {
-    let id = reconcile::of_slot(OffsetDateTime::now_utc());
+/// Waits until the first scheduled reconcile has ended and the queues of jobs are empty.
+async fn until_reconciled(platform: &Platform) {
+    let id = reconcile::scheduled_id(OffsetDateTime::now_utc());
     until_ended(platform, &id).await;
     for kind in [JobKind::Reconcile, JobKind::TierSync] {
         platform.until_messages(&kind.queue(), 0).await;
     }
 }
 
-/// Waits until the reconcile of the start has given the roles that three members lack: after that, no job of it asks Discord
-/// anything any more. Queues alone do not tell: management learns seconds late what a quorum queue holds.
-async fn quiet(platform: &Platform) {
-    settled(platform).await;
+/// Waits until the first reconcile has assigned the three missing roles; after that its jobs make no more calls to Discord. Empty queues
+/// are not sufficient: the management plugin counts the messages of a quorum queue with a delay of seconds.
+async fn until_roles_assigned(platform: &Platform) {
+    until_reconciled(platform).await;
     eventually(
         || async { puts(platform).await == 3 },
         "three members to have their roles",
@@ -56,24 +56,24 @@ fn puts(platform: &Platform) -> impl Future<Output = usize> + '_ {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sync_gives_what_is_missing_and_a_second_one_nothing() {
+async fn second_tier_sync_changes_nothing() {
     let (platform, _worker) = Platform::with_worker().await;
-    quiet(&platform).await;
-    assert!(enqueue(&platform, &tier_sync::of_community("tier-sync:again".to_owned())).await);
+    until_roles_assigned(&platform).await;
+    assert!(enqueue(&platform, &tier_sync::for_community("tier-sync:again".to_owned())).await);
     let ended = until_ended(&platform, "tier-sync:again").await;
     assert_eq!((ended.state, ended.attempts), (JobState::Succeeded, 1));
     assert_eq!((ended.progress_done, ended.progress_total), (6, Some(6)));
     assert_eq!(puts(&platform).await, 3);
-    // The same id is the same job.
-    assert!(!enqueue(&platform, &tier_sync::of_community("tier-sync:again".to_owned())).await);
+    // A job with the same id is not enqueued.
+    assert!(!enqueue(&platform, &tier_sync::for_community("tier-sync:again".to_owned())).await);
     platform.vhost.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sync_of_some_changes_nobody_else() {
+async fn tier_sync_of_listed_members_changes_no_others() {
     let (platform, _worker) = Platform::with_worker().await;
-    quiet(&platform).await;
-    // From now on everybody lacks the role of their tier.
+    until_roles_assigned(&platform).await;
+    // The roles are bound anew, so that all members lack the role of their tier.
     let path = format!("/guilds/{}/roles", platform.community.guild);
     for key in ["naib", "usul"] {
         let made = platform.control.post(&path, json!({"name": key})).await;
@@ -87,34 +87,34 @@ async fn a_sync_of_some_changes_nobody_else() {
         tx.commit().await.unwrap();
     }
     let users = ["chani", "jamis"].map(|name| Id::new(platform.community.user_id(name).get()));
-    let planned = tier_sync::of_members("tier-sync:some".to_owned(), &users);
-    assert!(enqueue(&platform, &planned).await);
+    let request = tier_sync::for_members("tier-sync:some".to_owned(), &users);
+    assert!(enqueue(&platform, &request).await);
     let ended = until_ended(&platform, "tier-sync:some").await;
     assert_eq!((ended.state, ended.progress_total), (JobState::Succeeded, Some(2)));
-    // Stilgar lacks his, too, and was not asked for.
+    // Stilgar lacks the role, too, and is not listed.
     assert_eq!(puts(&platform).await, 4);
 
-    // What a part leaves to the next: everybody behind the last whom it has put right.
-    let behind = platform.community.users.values().filter(|id| {
+    // The next part syncs the members after the last one of the part before.
+    let rest = platform.community.users.values().filter(|id| {
         let id: u64 = id.parse().unwrap();
         id > users[0].get()
     });
     let stranger = platform.community.user("stranger");
-    let behind = behind.filter(|id| *id != stranger).count();
-    let rest = jobs::Planned {
+    let rest = rest.filter(|id| *id != stranger).count();
+    let next_part = jobs::JobRequest {
         id: "tier-sync:rest+1".to_owned(),
         kind: JobKind::TierSync,
         payload: json!({"part": 1, "after": users[0]}),
     };
-    assert!(enqueue(&platform, &rest).await);
+    assert!(enqueue(&platform, &next_part).await);
     let ended = until_ended(&platform, "tier-sync:rest+1").await;
-    let behind = u32::try_from(behind).unwrap();
-    assert_eq!((ended.state, ended.progress_total), (JobState::Succeeded, Some(behind)));
+    let rest = u32::try_from(rest).unwrap();
+    assert_eq!((ended.state, ended.progress_total), (JobState::Succeeded, Some(rest)));
     platform.vhost.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_broken_role_is_told_by_name_and_stops_nothing_else() {
+async fn deleted_role_is_audited_and_other_roles_are_assigned() {
     let platform = Platform::start().await;
     let path = format!(
         "/guilds/{}/roles/{}",
@@ -122,7 +122,7 @@ async fn one_broken_role_is_told_by_name_and_stops_nothing_else() {
     );
     platform.control.call(Method::DELETE, &path, None).await;
     let _worker = platform.worker().await;
-    settled(&platform).await;
+    until_reconciled(&platform).await;
     eventually(
         || async { puts(&platform).await == 2 },
         "the other two to have their roles",
@@ -137,7 +137,7 @@ async fn one_broken_role_is_told_by_name_and_stops_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_role_above_the_bots_is_told_by_name() {
+async fn role_above_the_bots_own_is_audited() {
     let platform = Platform::start().await;
     let path = format!("/guilds/{}/roles", platform.community.guild);
     let made = platform
@@ -153,7 +153,7 @@ async fn a_role_above_the_bots_is_told_by_name() {
         .unwrap();
     tx.commit().await.unwrap();
     let _worker = platform.worker().await;
-    settled(&platform).await;
+    until_reconciled(&platform).await;
     let entries = platform.tenant().await.audit_entries(100).await.unwrap();
     let broken: Vec<_> = entries.iter().filter(|entry| entry.action == "role.broken").collect();
     assert_eq!(broken.len(), 1, "{entries:?}");
@@ -166,11 +166,11 @@ async fn a_role_above_the_bots_is_told_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_came_or_went_unseen_is_found() {
+async fn missed_join_and_leave_are_stored() {
     let platform = Platform::start().await;
     let path = format!("/guilds/{}/members", platform.community.guild);
     let made = platform.control.post(&path, json!({"name": "thufir"})).await;
-    let came = made["user"]["id"]
+    let joined = made["user"]["id"]
         .as_str()
         .or(made["user_id"].as_str())
         .unwrap()
@@ -181,36 +181,36 @@ async fn who_came_or_went_unseen_is_found() {
         .call(Method::DELETE, &format!("{path}/jamis"), None)
         .await;
     let _worker = platform.worker().await;
-    settled(&platform).await;
+    until_reconciled(&platform).await;
     let mut tx = platform.tenant().await;
-    assert!(tx.profiles().by_user(came).await.unwrap().unwrap().left_at.is_none());
-    let gone = tx
+    assert!(tx.profiles().by_user(joined).await.unwrap().unwrap().left_at.is_none());
+    let left = tx
         .profiles()
         .by_user(platform.community.user_id("jamis"))
         .await
         .unwrap()
         .unwrap();
-    assert!(gone.left_at.is_some() && gone.wallet.is_some(), "{gone:?}");
+    assert!(left.left_at.is_some() && left.wallet.is_some(), "{left:?}");
     drop(tx);
     platform.vhost.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_frozen_community_keeps_its_roles() {
+async fn roles_of_a_frozen_community_are_not_changed() {
     let platform = Platform::start().await;
     let mut tx = platform.tenant().await;
     tx.communities().set_frozen(Some("a drill")).await.unwrap();
     tx.commit().await.unwrap();
     let _worker = platform.worker().await;
-    settled(&platform).await;
+    until_reconciled(&platform).await;
     assert_eq!(puts(&platform).await, 0);
     platform.vhost.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wake_up_that_was_lost_is_sent_again() {
+async fn job_whose_message_was_lost_is_published_again() {
     let (platform, _worker) = Platform::with_worker().await;
-    quiet(&platform).await;
+    until_roles_assigned(&platform).await;
     let user = platform.community.user("chani");
     let mut tx = platform.tenant().await;
     let made = NewJob {
@@ -222,13 +222,13 @@ async fn a_wake_up_that_was_lost_is_sent_again() {
     assert!(tx.jobs().enqueue(&made).await.unwrap());
     tx.commit().await.unwrap();
     let services = platform.services(&Metrics::new());
-    // Too soon to call it lost.
-    publish_lost(&services, &platform.link, OffsetDateTime::now_utc())
+    // Not yet lost.
+    publish_lost_jobs(&services, &platform.link, OffsetDateTime::now_utc())
         .await
         .unwrap();
     assert_eq!(job(&platform, "tier-sync:lost").await.unwrap().state, JobState::Queued);
     let later = OffsetDateTime::now_utc() + time::Duration::minutes(1);
-    publish_lost(&services, &platform.link, later).await.unwrap();
+    publish_lost_jobs(&services, &platform.link, later).await.unwrap();
     assert_eq!(
         until_ended(&platform, "tier-sync:lost").await.state,
         JobState::Succeeded
@@ -237,20 +237,20 @@ async fn a_wake_up_that_was_lost_is_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_job_with_a_broken_payload_fails_for_good_and_says_why() {
+async fn job_with_an_invalid_payload_fails_with_the_reason() {
     let (platform, _worker) = Platform::with_worker().await;
-    quiet(&platform).await;
-    let planned = jobs::Planned {
+    until_roles_assigned(&platform).await;
+    let request = jobs::JobRequest {
         id: "tier-sync:broken".to_owned(),
         kind: JobKind::TierSync,
         payload: json!({"planet": "Arrakis"}),
     };
-    enqueue(&platform, &planned).await;
+    enqueue(&platform, &request).await;
     let ended = until_ended(&platform, "tier-sync:broken").await;
     assert_eq!(ended.state, JobState::Failed);
     assert!(ended.error.unwrap().contains("planet"));
     platform.until_messages(names::DEAD_LETTERS, 1).await;
-    // Replayed, it is tried again as a job of its own, and what happened to the first stays on record.
+    // The replayed job is a copy; the row of the first stays as it is.
     let letters = DeadLetters::new(platform.publisher.clone());
     assert_eq!(letters.replay(&DeadLetterSelection::All).await.unwrap().replayed, 1);
     assert_eq!(
@@ -264,13 +264,13 @@ async fn a_job_with_a_broken_payload_fails_for_good_and_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_discord_away_a_job_waits_and_its_row_says_so() {
+async fn job_waits_with_the_reason_while_discord_limits_it() {
     let (platform, _worker) = Platform::with_worker().await;
-    quiet(&platform).await;
+    until_roles_assigned(&platform).await;
     let lost = json!({"kind": "rest_rate_limit", "scope": "shared", "retry_after": 3600, "count": 1, "method": "GET", "path": "/members/"});
     platform.control.post("/faults", lost).await;
     let user = platform.community.user("chani").parse().unwrap();
-    enqueue(&platform, &tier_sync::of_member("tier-sync:later".to_owned(), user)).await;
+    enqueue(&platform, &tier_sync::for_member("tier-sync:later".to_owned(), user)).await;
     let waiting = eventually(
         || async {
             job(&platform, "tier-sync:later")
@@ -289,12 +289,12 @@ async fn with_discord_away_a_job_waits_and_its_row_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_job_whose_server_is_gone_ends_and_says_so() {
+async fn job_of_a_deleted_server_fails_with_the_reason() {
     let (platform, _worker) = Platform::with_worker().await;
-    quiet(&platform).await;
+    until_roles_assigned(&platform).await;
     let gone = json!({"kind": "rest_status", "status": 404, "count": 1, "method": "GET", "path": "/members"});
     platform.control.post("/faults", gone).await;
-    enqueue(&platform, &tier_sync::of_community("tier-sync:gone".to_owned())).await;
+    enqueue(&platform, &tier_sync::for_community("tier-sync:gone".to_owned())).await;
     let ended = until_ended(&platform, "tier-sync:gone").await;
     assert_eq!((ended.state, ended.attempts), (JobState::Failed, 1));
     assert!(ended.error.as_deref().unwrap().contains("404"), "{:?}", ended.error);
@@ -302,12 +302,12 @@ async fn a_job_whose_server_is_gone_ends_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_that_leaves_gives_a_long_job_to_the_next() {
+async fn long_job_is_continued_by_another_worker_after_shutdown() {
     let (platform, worker) = Platform::with_worker().await;
-    quiet(&platform).await;
+    until_roles_assigned(&platform).await;
     let slow = json!({"kind": "rest_latency", "ms": 9_000, "count": 1, "method": "GET", "path": "/members"});
     platform.control.post("/faults", slow).await;
-    enqueue(&platform, &tier_sync::of_community("tier-sync:long".to_owned())).await;
+    enqueue(&platform, &tier_sync::for_community("tier-sync:long".to_owned())).await;
     eventually(
         || async {
             job(&platform, "tier-sync:long")

@@ -1,30 +1,31 @@
-//! One leader among the workers, and what it does once.
+//! Leader election among workers, and the registration of commands by the leader.
 
 use arrakis_test_support::eventually;
+use arrakis_worker::commands::Commands;
 use serde_json::json;
 
 use crate::platform::Platform;
 
-const LEADS: &str = "arrakis_worker_leader";
+const LEADER: &str = "arrakis_worker_leader";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_leads_and_when_it_leaves_the_next_one_does() {
+async fn next_worker_is_leader_after_the_first_one_stops() {
     let platform = Platform::start().await;
     let first = platform.worker().await;
-    first.until_metric(LEADS, 1.0).await;
+    first.until_metric(LEADER, 1.0).await;
     let second = platform.worker().await;
-    assert_eq!((first.metric(LEADS), second.metric(LEADS)), (Some(1.0), Some(0.0)));
+    assert_eq!((first.metric(LEADER), second.metric(LEADER)), (Some(1.0), Some(0.0)));
     first.stop().await.unwrap();
-    second.until_metric(LEADS, 1.0).await;
+    second.until_metric(LEADER, 1.0).await;
     drop(second);
     platform.vhost.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_leader_whose_connection_is_cut_is_followed() {
+async fn another_worker_is_leader_after_the_connection_is_lost() {
     let platform = Platform::start().await;
     let first = platform.worker().await;
-    first.until_metric(LEADS, 1.0).await;
+    first.until_metric(LEADER, 1.0).await;
     let second = platform.worker().await;
     platform
         .sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'arrakis-leader' \
@@ -32,28 +33,28 @@ async fn a_leader_whose_connection_is_cut_is_followed() {
         .await;
     eventually(
         || async {
-            let leaders = [first.metric(LEADS), second.metric(LEADS)];
+            let leaders = [first.metric(LEADER), second.metric(LEADER)];
             leaders.iter().filter(|leads| **leads == Some(1.0)).count() == 1
         },
-        "exactly one to lead",
+        "exactly one leader",
     )
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn commands_are_registered_once_and_again_only_when_they_differ() {
+async fn commands_are_registered_again_only_if_they_differ() {
     let platform = Platform::start().await;
     let puts = || platform.control.count("PUT", "/commands", 200);
     let gets = || platform.control.count("GET", "/commands", 200);
     let first = platform.worker().await;
     eventually(|| async { puts().await == 1 }, "the commands to be registered").await;
     first.stop().await.unwrap();
-    let asked = gets().await;
+    let reads = gets().await;
     let second = platform.worker().await;
-    eventually(|| async { gets().await > asked }, "the next leader to compare").await;
+    eventually(|| async { gets().await > reads }, "the next leader to compare").await;
     second.stop().await.unwrap();
     assert_eq!(puts().await, 1);
-    // Somebody else changed them.
+    // The commands are changed by another program.
     let url = format!(
         "{}/applications/{}/commands",
         platform.emulator.addresses().rest,
@@ -69,8 +70,11 @@ async fn commands_are_registered_once_and_again_only_when_they_differ() {
         .unwrap();
     assert!(changed.status().is_success());
     let third = platform.worker().await;
-    eventually(|| async { puts().await == 3 }, "the commands to be put right").await;
+    eventually(|| async { puts().await == 3 }, "the commands to be registered again").await;
     let commands = platform.control.get("/commands").await;
-    assert_eq!(commands.as_array().unwrap().len(), 6);
+    assert_eq!(
+        commands.as_array().unwrap().len(),
+        Commands::default().definitions().count()
+    );
     drop(third);
 }

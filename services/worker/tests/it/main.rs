@@ -1,14 +1,13 @@
-//! The worker against real parts: RabbitMQ, Postgres, Redis, the emulated Discord and the real discord-proxy.
+//! The worker with real services: RabbitMQ, Postgres, Redis, the discord-proxy, and the emulated Discord.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
     clippy::large_futures,
     unreachable_pub,
-    reason = "a test that cannot go on fails, and says why"
+    reason = "a test that cannot continue fails with the reason"
 )]
 
-mod answers;
 mod at_most_once;
 mod commands;
 mod dead_letters;
@@ -19,4 +18,5 @@ mod leader;
 mod matrix;
 mod platform;
 mod poison;
+mod replies;
 mod start;

@@ -1,19 +1,19 @@
-//! What nobody can read is parked with its reason, and the next message is handled.
+//! Messages that cannot be decoded become dead letters with a reason, and the next message is handled.
 
 use arrakis_contracts::labels::{HeaderValue, Headers};
 use arrakis_contracts::{headers, names};
 use serde_json::json;
 
-use crate::platform::{Platform, Taken, labels};
+use crate::platform::{Platform, TakenMessage, labels};
 
-/// The letter of this id, among however many there are.
-async fn letter(platform: &Platform, id: &str) -> Taken {
+/// Removes the dead letter from its queue; it has this id.
+async fn letter(platform: &Platform, id: &str) -> TakenMessage {
     let letter = platform.take(names::DEAD_LETTERS).await;
     assert_eq!(letter.id, id);
     letter
 }
 
-async fn parked(platform: &Platform, key: &str, event: &str, headers: Headers, body: &[u8], why: &str) {
+async fn assert_unreadable(platform: &Platform, key: &str, event: &str, headers: Headers, body: &[u8], why: &str) {
     let id = format!("poison-{event}");
     platform.publish_raw(key, &id, event, headers, body.to_vec()).await;
     let letter = letter(platform, &id).await;
@@ -27,29 +27,29 @@ async fn parked(platform: &Platform, key: &str, event: &str, headers: Headers, b
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn poison_is_parked_and_the_next_message_handled() {
+async fn unreadable_message_is_a_dead_letter_and_the_next_one_is_handled() {
     let (platform, worker) = Platform::with_worker().await;
-    let good = |event: &str| labels(event, "x", None).headers();
+    let valid_headers = |event: &str| labels(event, "x", None).headers();
     let interaction = "interaction.command.x";
-    parked(
+    assert_unreadable(
         &platform,
         interaction,
         "INTERACTION_CREATE",
-        good("INTERACTION_CREATE"),
+        valid_headers("INTERACTION_CREATE"),
         b"not json",
         "not an interaction",
     )
     .await;
-    parked(
+    assert_unreadable(
         &platform,
         interaction,
         "INTERACTION_CREATE",
-        good("INTERACTION_CREATE"),
+        valid_headers("INTERACTION_CREATE"),
         b"{\"id\":\"1\"}",
         "not an interaction",
     )
     .await;
-    parked(
+    assert_unreadable(
         &platform,
         interaction,
         "INTERACTION_CREATE",
@@ -60,7 +60,7 @@ async fn poison_is_parked_and_the_next_message_handled() {
     .await;
     let mut newer = Headers::new();
     newer.insert(headers::VERSION.to_owned(), HeaderValue::Integer(2));
-    parked(
+    assert_unreadable(
         &platform,
         interaction,
         "INTERACTION_CREATE",
@@ -69,7 +69,7 @@ async fn poison_is_parked_and_the_next_message_handled() {
         "contract version 2",
     )
     .await;
-    parked(
+    assert_unreadable(
         &platform,
         "member.join",
         "GUILD_MEMBER_ADD",
@@ -78,16 +78,16 @@ async fn poison_is_parked_and_the_next_message_handled() {
         "contract version 2",
     )
     .await;
-    parked(
+    assert_unreadable(
         &platform,
         "guild.update",
         "GUILD_DANCE",
-        good("GUILD_DANCE"),
+        valid_headers("GUILD_DANCE"),
         b"{}",
         "no handler for GUILD_DANCE",
     )
     .await;
-    let id = platform.run("chani", "position", json!({})).await;
+    let id = platform.run_command("chani", "position", json!({})).await;
     platform.control.answered(&id).await;
     let line = "arrakis_worker_messages_total{queue=\"arrakis.interactions\",verdict=\"dead_letter\"}";
     worker.until_metric(line, 4.0).await;
@@ -95,7 +95,7 @@ async fn poison_is_parked_and_the_next_message_handled() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_event_that_is_no_json_is_a_dead_letter_for_good() {
+async fn event_that_is_not_json_is_a_dead_letter() {
     let (platform, _worker) = Platform::with_worker().await;
     let headers = labels("GUILD_MEMBER_ADD", "x", None).headers();
     platform
@@ -103,12 +103,12 @@ async fn an_event_that_is_no_json_is_a_dead_letter_for_good() {
         .await;
     let letter = letter(&platform, "broken").await;
     assert_eq!(letter.headers[headers::DEAD_REASON], "permanent");
-    assert!(letter.headers[headers::LAST_ERROR].contains("the body is no GUILD_MEMBER_ADD"));
+    assert!(letter.headers[headers::LAST_ERROR].contains("cannot decode the body as GUILD_MEMBER_ADD"));
     platform.vhost.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_job_that_is_none_is_parked() {
+async fn unreadable_job_is_a_dead_letter() {
     let (platform, _worker) = Platform::with_worker().await;
     for (body, why) in [
         (b"not json".to_vec(), "the body is not a job"),

@@ -1,4 +1,4 @@
-//! The process itself: starting, refusing to, being killed, leaving in order.
+//! The worker as a process: start, refused start, kill, shutdown, and the tasks of its command line.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use arrakis_contracts::names;
 use arrakis_test_support::Process;
+use arrakis_worker::commands::Commands;
 use serde_json::json;
 
-use crate::platform::{Platform, Worker, embed};
+use crate::platform::{Platform, Worker, assert_description};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -16,7 +17,7 @@ fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_arrakis-worker"))
 }
 
-/// A worker in a process of its own, with its health address.
+/// Starts a worker process; returns it with its health address.
 async fn process(platform: &Platform) -> (Process, String) {
     let health = TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -32,23 +33,18 @@ async fn process(platform: &Platform) -> (Process, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_killed_in_the_middle_is_followed_and_nothing_happens_twice() {
+async fn interaction_of_a_killed_worker_is_completed_once_by_another() {
     let platform = Platform::start().await;
     let (mut first, _) = process(&platform).await;
     platform.commands_registered().await;
     let lock = platform.lock("eligibility_current").await;
-    let id = platform.run("chani", "position", json!({})).await;
+    let id = platform.run_command("chani", "position", json!({})).await;
     platform.until_state(&id, "deferred").await;
     first.kill().await;
     let (_second, _) = process(&platform).await;
     lock.release().await;
-    let answer = platform.control.answered(&id).await;
-    assert!(
-        embed(&answer["message"])["description"]
-            .as_str()
-            .unwrap()
-            .contains("Rank 1")
-    );
+    let reply = platform.control.answered(&id).await;
+    assert_description(&reply["message"], "Rank 1");
     assert_eq!(platform.control.count("POST", "/callback", 204).await, 1);
     platform.until_messages(names::INTERACTIONS, 0).await;
     let mut tx = platform.tenant().await;
@@ -62,19 +58,19 @@ async fn a_worker_killed_in_the_middle_is_followed_and_nothing_happens_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn asked_to_leave_it_finishes_what_it_holds() {
+async fn worker_finishes_its_messages_after_sigterm() {
     let platform = Platform::start().await;
     let (mut process, health) = process(&platform).await;
     platform.commands_registered().await;
     let lock = platform.lock("eligibility_current").await;
-    let id = platform.run("chani", "position", json!({})).await;
+    let id = platform.run_command("chani", "position", json!({})).await;
     platform.until_state(&id, "deferred").await;
     process.terminate();
     let not_ready = || async {
-        let answer = reqwest::get(format!("http://{health}/readyz")).await;
-        answer.is_ok_and(|answer| answer.status() == 503)
+        let response = reqwest::get(format!("http://{health}/readyz")).await;
+        response.is_ok_and(|response| response.status() == 503)
     };
-    arrakis_test_support::eventually(not_ready, "it to take no more").await;
+    arrakis_test_support::eventually(not_ready, "the worker to be not ready").await;
     lock.release().await;
     platform.control.answered(&id).await;
     let status = process.ended(LIMIT).await;
@@ -83,29 +79,29 @@ async fn asked_to_leave_it_finishes_what_it_holds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn from_start_to_the_first_message() {
+async fn first_message_is_handled_after_the_start() {
     let platform = Platform::start().await;
-    // Registered and reconciled by a worker before, as in a scale-out.
+    // The commands are registered by an earlier worker, as when replicas are added.
     let first = platform.worker().await;
     platform.commands_registered().await;
     first.stop().await.unwrap();
-    let id = platform.play("chani", "position", json!({})).await;
+    let id = platform.send_command("chani", "position", json!({})).await;
     let dispatch = platform.dispatch("INTERACTION_CREATE").await;
-    let began = Instant::now();
+    let started = Instant::now();
     let (_process, _) = process(&platform).await;
     platform.publish(&dispatch).await;
     platform.until(&id, |view| view["state"] != "pending").await;
     println!(
         "from start to the first message handled: {} ms",
-        began.elapsed().as_millis()
+        started.elapsed().as_millis()
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_queue_that_differs_is_refused_by_name() {
+async fn start_is_refused_if_a_queue_differs() {
     let platform = Platform::start().await;
     platform.redeclare(names::EVENTS_GUILD).await;
-    let worker = Worker::begin(&platform.environment());
+    let worker = Worker::spawn(&platform.environment());
     let error = worker.ended().await.unwrap_err().to_string();
     assert!(error.contains(names::EVENTS_GUILD), "{error}");
     let broker = [("AMQP_URL", platform.vhost.url())];
@@ -117,7 +113,7 @@ async fn a_queue_that_differs_is_refused_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tasks_print_data_and_end() {
+async fn tasks_print_their_result() {
     let platform = Platform::start().await;
     let nothing: [(&str, &str); 0] = [];
     let (status, text) = Process::start_at(program(), &["commands", "print", "--json"], nothing)
@@ -125,7 +121,10 @@ async fn tasks_print_data_and_end() {
         .await;
     assert_eq!(status.code(), Some(0));
     let commands: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(commands.as_array().unwrap().len(), 6);
+    assert_eq!(
+        commands.as_array().unwrap().len(),
+        Commands::default().definitions().count()
+    );
     let owner = [("DATABASE_OWNER_URL", platform.owner_url())];
     let (status, text) = Process::start_at(program(), &["migrate"], owner).output(LIMIT).await;
     assert_eq!(status.code(), Some(0));
@@ -137,12 +136,12 @@ async fn tasks_print_data_and_end() {
             .await;
         assert_eq!(status.code(), Some(0), "{text}");
     }
-    for word in ["registered", "Discord knows the commands as they are"] {
+    for message in ["registered", "the commands are registered already"] {
         let task = ["commands", "register"];
         let (status, text) = Process::start_at(program(), &task, platform.environment())
             .output(LIMIT)
             .await;
-        assert_eq!((status.code(), text.as_str()), (Some(0), word));
+        assert_eq!((status.code(), text.as_str()), (Some(0), message));
     }
     let (status, text) = Process::start_at(program(), &[], nothing).output(LIMIT).await;
     assert_eq!(status.code(), Some(78));
@@ -158,9 +157,9 @@ async fn tasks_print_data_and_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_login_that_row_level_security_does_not_hold_is_refused_by_name() {
+async fn login_that_bypasses_row_level_security_is_refused() {
     let platform = Platform::start().await;
-    for (login, word) in [
+    for (login, role) in [
         (platform.owner_url(), "arrakis_owner"),
         (platform.admin_url(), "arrakis_admin"),
     ] {
@@ -171,11 +170,11 @@ async fn a_login_that_row_level_security_does_not_hold_is_refused_by_name() {
         let (status, text) = Process::start_at(program(), &[], environment).output(LIMIT).await;
         assert_eq!(status.code(), Some(78), "{text}");
         assert!(
-            text.contains(word) && text.contains("arrakis_app") && text.contains("DATABASE_URL"),
+            text.contains(role) && text.contains("arrakis_app") && text.contains("DATABASE_URL"),
             "{text}"
         );
     }
-    for (url, word) in [
+    for (url, role) in [
         (platform.app_url(), "arrakis_app"),
         (platform.admin_url(), "arrakis_admin"),
     ] {
@@ -183,6 +182,6 @@ async fn a_login_that_row_level_security_does_not_hold_is_refused_by_name() {
             .output(LIMIT)
             .await;
         assert_eq!(status.code(), Some(78), "{text}");
-        assert!(text.contains(word) && text.contains("arrakis_owner"), "{text}");
+        assert!(text.contains(role) && text.contains("arrakis_owner"), "{text}");
     }
 }

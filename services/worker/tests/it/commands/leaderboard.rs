@@ -1,26 +1,26 @@
-//! `/leaderboard`: pages, buttons, and what happens to them while members come and go.
+//! `/leaderboard`.
 
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
 
-use super::{Answered, Desk, id};
+use super::{CommandHarness, CommandReply, id};
 
 /// Twenty-three ranked members, user 100 + n with rank n, and user 99 without a wallet.
-async fn crowd() -> Desk {
+async fn ranked_members() -> CommandHarness {
     let holdings: Vec<String> = (1..=23).map(|rank| (1_000 - rank).to_string()).collect();
     let holdings: Vec<&str> = holdings.iter().map(String::as_str).collect();
-    let desk = Desk::with_ranking(&holdings).await;
+    let harness = CommandHarness::with_ranking(&holdings).await;
     let members = (1..=23_u32).map(|rank| (100 + u64::from(rank), Some(rank)));
-    desk.join(desk.community.id(), members.chain([(99, None)])).await;
-    desk
+    harness.join(harness.community.id(), members.chain([(99, None)])).await;
+    harness
 }
 
-fn place(answer: &Answered) -> &str {
-    answer.description().lines().last().unwrap()
+fn page_line(reply: &CommandReply) -> &str {
+    reply.description().lines().last().unwrap()
 }
 
-fn names(answer: &Answered) -> Vec<u64> {
-    let lines = answer.description().lines().filter(|line| line.starts_with('`'));
+fn names(reply: &CommandReply) -> Vec<u64> {
+    let lines = reply.description().lines().filter(|line| line.starts_with('`'));
     lines
         .map(|line| {
             line.split("member-")
@@ -36,10 +36,10 @@ fn names(answer: &Answered) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn pages_are_turned_by_what_the_buttons_carry() {
-    let desk = crowd().await;
-    let first = desk.run("leaderboard", 103, json!([])).await.unwrap();
-    assert_eq!(place(&first), "Page 1 of 3 · 23 sietch dwellers in the ranking");
+async fn button_shows_the_page_of_its_custom_id() {
+    let harness = ranked_members().await;
+    let first = harness.run("leaderboard", 103, json!([])).await.unwrap();
+    assert_eq!(page_line(&first), "Page 1 of 3 · 23 sietch dwellers in the ranking");
     assert_eq!(names(&first), (101..=110).collect::<Vec<_>>());
     assert!(
         first
@@ -57,41 +57,56 @@ async fn pages_are_turned_by_what_the_buttons_carry() {
         (None, None, None)
     );
 
-    let second = desk.press(&first.button("Next page").unwrap(), 103, 103).await.unwrap();
-    assert!(!second.aside, "who asked turns the message itself");
+    let second = harness
+        .click(&first.button("Next page").unwrap(), 103, 103)
+        .await
+        .unwrap();
+    assert!(
+        !second.private,
+        "the message is edited for the member who ran the command"
+    );
     assert_eq!(names(&second), (111..=120).collect::<Vec<_>>());
-    let last = desk
-        .press(&second.button("Last page").unwrap(), 103, 103)
+    let last = harness
+        .click(&second.button("Last page").unwrap(), 103, 103)
         .await
         .unwrap();
     assert_eq!(names(&last), [121, 122, 123]);
     assert_eq!((last.button("Next page"), last.button("Last page")), (None, None));
-    let back = desk.press(&last.button("Jump to me").unwrap(), 103, 103).await.unwrap();
+    let back = harness
+        .click(&last.button("Jump to me").unwrap(), 103, 103)
+        .await
+        .unwrap();
     assert_eq!(back.description(), first.description());
 }
 
 #[tokio::test]
-async fn another_member_turns_a_copy_of_their_own() {
-    let desk = crowd().await;
-    let first = desk.run("leaderboard", 103, json!([])).await.unwrap();
-    let copy = desk.press(&first.button("Next page").unwrap(), 115, 103).await.unwrap();
-    assert!(copy.aside);
+async fn click_by_another_member_is_replied_to_with_a_copy() {
+    let harness = ranked_members().await;
+    let first = harness.run("leaderboard", 103, json!([])).await.unwrap();
+    let copy = harness
+        .click(&first.button("Next page").unwrap(), 115, 103)
+        .await
+        .unwrap();
+    assert!(copy.private);
     assert!(copy.description().contains("**member-115** (you)"));
 }
 
 #[tokio::test]
-async fn a_page_beyond_the_end_is_the_last() {
-    let desk = crowd().await;
-    let beyond = desk
+async fn page_after_the_last_one_is_the_last_page() {
+    let harness = ranked_members().await;
+    let beyond = harness
         .run("leaderboard", 103, json!([{"name": "page", "type": 4, "value": 99}]))
         .await
         .unwrap();
-    assert_eq!(place(&beyond), "Page 3 of 3 · 23 sietch dwellers in the ranking");
+    assert_eq!(page_line(&beyond), "Page 3 of 3 · 23 sietch dwellers in the ranking");
     let far = json!([{"name": "page", "type": 4, "value": 9_007_199_254_740_991_i64}]);
-    assert_eq!(place(&desk.run("leaderboard", 103, far).await.unwrap()), place(&beyond));
+    assert_eq!(
+        page_line(&harness.run("leaderboard", 103, far).await.unwrap()),
+        page_line(&beyond)
+    );
 
-    // Members leave while the button waits.
-    let mut tx = desk.tenant().await;
+    // Members leave after the button was rendered.
+    let mut tx = harness.tenant().await;
     for user in 111..=123 {
         tx.profiles()
             .leave(id(user), OffsetDateTime::now_utc() + Duration::SECOND)
@@ -99,39 +114,39 @@ async fn a_page_beyond_the_end_is_the_last() {
             .unwrap();
     }
     tx.commit().await.unwrap();
-    let turned = desk.press("leaderboard:page:3:next", 103, 103).await.unwrap();
-    assert_eq!(place(&turned), "Page 1 of 1 · 10 sietch dwellers in the ranking");
+    let page = harness.click("leaderboard:page:3:next", 103, 103).await.unwrap();
+    assert_eq!(page_line(&page), "Page 1 of 1 · 10 sietch dwellers in the ranking");
 }
 
 #[tokio::test]
-async fn who_is_not_ranked_is_told_so() {
-    let desk = crowd().await;
-    let refusal = desk.press("leaderboard:me", 99, 99).await.unwrap_err();
+async fn own_position_of_an_unranked_member_is_refused() {
+    let harness = ranked_members().await;
+    let refusal = harness.click("leaderboard:me", 99, 99).await.unwrap_err();
     assert_eq!(
         refusal.what,
         "You are not in \"Census of the sietch\": no wallet of yours is in the ranking."
     );
     assert_eq!(refusal.next, "`/position` says what is missing.");
-    let outdated = desk.press("leaderboard:sideways", 103, 103).await.unwrap_err();
+    let outdated = harness.click("leaderboard:sideways", 103, 103).await.unwrap_err();
     assert!(outdated.what.contains("older version"));
 }
 
 #[tokio::test]
-async fn other_communities_are_not_in_it() {
-    let desk = Desk::with_ranking(&["300", "200"]).await;
-    desk.join(desk.community.id(), [(11, Some(2))]).await;
-    let neighbour = desk.neighbour().await;
-    desk.join(neighbour, [(21, Some(1))]).await;
-    let answer = desk.run("leaderboard", 11, json!([])).await.unwrap();
-    assert_eq!(names(&answer), [11]);
-    assert!(answer.description().starts_with("`  1.`") && answer.description().contains("rank 2"));
+async fn members_of_other_communities_are_not_shown() {
+    let harness = CommandHarness::with_ranking(&["300", "200"]).await;
+    harness.join(harness.community.id(), [(11, Some(2))]).await;
+    let second = harness.second_community().await;
+    harness.join(second, [(21, Some(1))]).await;
+    let reply = harness.run("leaderboard", 11, json!([])).await.unwrap();
+    assert_eq!(names(&reply), [11]);
+    assert!(reply.description().starts_with("`  1.`") && reply.description().contains("rank 2"));
 
-    let empty = Desk::with_ranking(&[]).await;
-    let answer = empty.run("leaderboard", 11, json!([])).await.unwrap();
+    let empty = CommandHarness::with_ranking(&[]).await;
+    let reply = empty.run("leaderboard", 11, json!([])).await.unwrap();
     assert!(
-        answer
+        reply
             .description()
             .starts_with("No sietch dweller here has a wallet in the ranking yet.")
     );
-    assert_eq!(answer.message["components"], json!([]));
+    assert_eq!(reply.message["components"], json!([]));
 }

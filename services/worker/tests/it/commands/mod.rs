@@ -1,7 +1,6 @@
-//! Commands against a real database: a community, a ranking, members; each command called as the dispatcher calls it.
+//! Commands with a real database: a community, a ranking, and members. Each command is called as the pipeline calls it.
 //!
-//! No broker and no proxy are here: a command reads and answers, and what carries the answer has tests of its own. So
-//! their addresses lead nowhere, and a command that needed one would fail.
+//! Broker, Redis and proxy have addresses without a listener: a command that required one of them would fail.
 
 mod leaderboard;
 mod position;
@@ -29,32 +28,32 @@ use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 use twilight_model::id::Id;
 
-/// A port that nothing listens on: it is reserved for no service.
-const NOWHERE: &str = "127.0.0.1:1";
+/// An address without a listener.
+const NO_LISTENER: &str = "127.0.0.1:1";
 
-/// A worker's insides over a database with one community of theme `sietch`.
-pub(crate) struct Desk {
+/// Runs commands on a database with one community of the theme `sietch`.
+pub(crate) struct CommandHarness {
     _database: TestDatabase,
     services: Services,
     commands: Commands,
     pub(crate) community: Community,
 }
 
-/// What a command answered.
+/// The reply of a command.
 #[derive(Debug)]
-pub(crate) struct Answered {
-    /// Whether it went to the asking member alone, beside the message that is there.
-    pub(crate) aside: bool,
+pub(crate) struct CommandReply {
+    /// Whether it is an ephemeral message of its own.
+    pub(crate) private: bool,
     /// The message.
     pub(crate) message: Value,
 }
 
-impl Answered {
+impl CommandReply {
     pub(crate) fn description(&self) -> &str {
         self.message["embeds"][0]["description"].as_str().unwrap()
     }
 
-    /// The value of the field whose name begins so.
+    /// The value of the field whose name starts with `name`.
     pub(crate) fn field(&self, name: &str) -> &str {
         let fields = self.message["embeds"][0]["fields"].as_array().unwrap();
         let field = fields
@@ -65,17 +64,17 @@ impl Answered {
             .unwrap()
     }
 
-    /// The custom id of the button with this label, unless it is off.
+    /// The custom id of the button with this label; `None` if it is disabled.
     pub(crate) fn button(&self, label: &str) -> Option<String> {
         let buttons = self.message["components"][0]["components"].as_array()?;
         let button = buttons.iter().find(|button| button["label"] == label).unwrap();
-        let off = button["disabled"].as_bool().unwrap_or(false);
-        (!off).then(|| button["custom_id"].as_str().unwrap().to_owned())
+        let disabled = button["disabled"].as_bool().unwrap_or(false);
+        (!disabled).then(|| button["custom_id"].as_str().unwrap().to_owned())
     }
 }
 
-impl Desk {
-    /// With a ranking of these holdings, the best first; the wallet of rank n is `wallet(n)`.
+impl CommandHarness {
+    /// A harness with a ranking of these balances, largest first; the wallet of rank n is `wallet(n)`.
     pub(crate) async fn with_ranking(holdings: &[&str]) -> Self {
         let test = TestDatabase::create().await;
         let database = test.database().await;
@@ -95,12 +94,12 @@ impl Desk {
         self.services.database.tenant(self.community.id()).await.unwrap()
     }
 
-    /// A second community on the same ranking.
-    pub(crate) async fn neighbour(&self) -> CommunityId {
+    /// Creates a second community with the same ranking.
+    pub(crate) async fn second_community(&self) -> CommunityId {
         create_community(&self.services.database, &self.community.record.token_profile, 2).await
     }
 
-    /// Lets members join, user n with the name `member-n` and, where one is given, the wallet of a rank.
+    /// Creates members: user n has the name `member-n` and the wallet of the rank, if any.
     pub(crate) async fn join(&self, community: CommunityId, members: impl IntoIterator<Item = (u64, Option<u32>)>) {
         let mut tx = self.services.database.tenant(community).await.unwrap();
         for (user, rank) in members {
@@ -116,16 +115,16 @@ impl Desk {
         tx.commit().await.unwrap();
     }
 
-    /// A command by a member, with options as Discord sends them.
-    pub(crate) async fn run(&self, command: &str, user: u64, options: Value) -> Result<Answered, Refusal> {
+    /// Runs a command of a member, with options as Discord sends them.
+    pub(crate) async fn run(&self, command: &str, user: u64, options: Value) -> Result<CommandReply, Refusal> {
         let invocation = invocation(command, user, &options);
         let entry = self.commands.get(command).unwrap();
-        let answer = entry.command.run(&self.call(&invocation).await).await;
-        answered(answer)
+        let result = entry.command.run(&self.context(&invocation).await).await;
+        command_reply(result)
     }
 
-    /// A press of a button by a member, on the answer to a command of `owner`.
-    pub(crate) async fn press(&self, custom_id: &str, user: u64, owner: u64) -> Result<Answered, Refusal> {
+    /// Clicks a button on the reply to a command of `owner`.
+    pub(crate) async fn click(&self, custom_id: &str, user: u64, owner: u64) -> Result<CommandReply, Refusal> {
         let mut invocation = invocation("unused", user, &json!([]));
         invocation.data = InvocationData::Component {
             custom_id: custom_id.to_owned(),
@@ -134,14 +133,14 @@ impl Desk {
         };
         let segments: Vec<&str> = custom_id.split(':').collect();
         let entry = self.commands.get(segments[0]).unwrap();
-        let answer = entry
+        let result = entry
             .command
-            .component(&self.call(&invocation).await, &segments[1..])
+            .component(&self.context(&invocation).await, &segments[1..])
             .await;
-        answered(answer)
+        command_reply(result)
     }
 
-    async fn call<'a>(&'a self, invocation: &'a Invocation) -> CommandContext<'a> {
+    async fn context<'a>(&'a self, invocation: &'a Invocation) -> CommandContext<'a> {
         let tx = self.tenant().await;
         CommandContext::new(
             &self.services,
@@ -164,8 +163,8 @@ pub(crate) fn wallet(rank: u32) -> Address {
     Address::from_bytes(bytes)
 }
 
-fn answered(answer: Result<Reply, CommandError>) -> Result<Answered, Refusal> {
-    let (aside, message) = match answer {
+fn command_reply(result: Result<Reply, CommandError>) -> Result<CommandReply, Refusal> {
+    let (private, message) = match result {
         Ok(Reply::Message(message)) => (false, message),
         Ok(Reply::Private(message)) => (true, message),
         Ok(other) => panic!("unexpected {other:?}"),
@@ -173,7 +172,7 @@ fn answered(answer: Result<Reply, CommandError>) -> Result<Answered, Refusal> {
         Err(CommandError::Failed(failure)) => panic!("{failure}"),
     };
     let message = serde_json::to_value(message).unwrap();
-    Ok(Answered { aside, message })
+    Ok(CommandReply { private, message })
 }
 
 async fn put_ranking(database: &Database, holdings: &[&str]) -> TokenProfileId {
@@ -220,16 +219,16 @@ async fn create_community(database: &Database, token: &TokenProfileId, guild: u6
 
 fn services(database: Database) -> Services {
     let discord = DiscordConfig {
-        proxies: vec![format!("http://{NOWHERE}").parse().unwrap()],
+        proxies: vec![format!("http://{NO_LISTENER}").parse().unwrap()],
         credential: Secret::new("unused"),
         application: Id::new(1),
     };
     Services {
         database,
-        cache: Cache::new(&Secret::new(format!("redis://{NOWHERE}")), CacheOptions::default()).unwrap(),
+        cache: Cache::new(&Secret::new(format!("redis://{NO_LISTENER}")), CacheOptions::default()).unwrap(),
         discord: Discord::new(&discord).unwrap(),
         publisher: Publisher::new(BrokerConnection::open(
-            &BrokerSettings::new(format!("amqp://{NOWHERE}")),
+            &BrokerSettings::new(format!("amqp://{NO_LISTENER}")),
             "unused",
         )),
         themes: Registry::load(None).unwrap(),

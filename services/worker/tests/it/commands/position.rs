@@ -2,15 +2,16 @@
 
 use serde_json::json;
 
-use super::Desk;
+use super::CommandHarness;
 
 #[tokio::test]
-async fn a_ranked_member_sees_both_neighbours() {
-    let desk = Desk::with_ranking(&["300", "200.5", "200.5", "6.9"]).await;
-    desk.join(desk.community.id(), [(11, Some(3)), (12, Some(1)), (13, Some(4))])
+async fn ranked_member_sees_both_neighbours() {
+    let harness = CommandHarness::with_ranking(&["300", "200.5", "200.5", "6.9"]).await;
+    harness
+        .join(harness.community.id(), [(11, Some(3)), (12, Some(1)), (13, Some(4))])
         .await;
 
-    let middle = desk.run("position", 11, json!([])).await.unwrap();
+    let middle = harness.run("position", 11, json!([])).await.unwrap();
     assert!(
         middle.description().starts_with("**Rank 3** · 👑 Naib\n"),
         "{}",
@@ -26,27 +27,27 @@ async fn a_ranked_member_sees_both_neighbours() {
         "Rank 4 holds 6.9 BGT. You lead by 193.6 BGT."
     );
 
-    let first = desk.run("position", 12, json!([])).await.unwrap();
+    let first = harness.run("position", 12, json!([])).await.unwrap();
     assert!(first.message.to_string().contains("Below you") && !first.message.to_string().contains("Above you"));
-    let last = desk.run("position", 13, json!([])).await.unwrap();
+    let last = harness.run("position", 13, json!([])).await.unwrap();
     assert!(last.message.to_string().contains("Above you") && !last.message.to_string().contains("Below you"));
 }
 
 #[tokio::test]
-async fn without_a_rank_it_says_what_is_missing() {
-    let desk = Desk::with_ranking(&["300"]).await;
-    desk.join(desk.community.id(), [(11, None), (12, Some(2))]).await;
+async fn unranked_member_sees_what_is_missing() {
+    let harness = CommandHarness::with_ranking(&["300"]).await;
+    harness.join(harness.community.id(), [(11, None), (12, Some(2))]).await;
 
-    let no_wallet = desk.run("position", 11, json!([])).await.unwrap();
+    let no_wallet = harness.run("position", 11, json!([])).await.unwrap();
     assert!(
         no_wallet
             .description()
             .starts_with("No verified wallet is linked to you here")
     );
-    let never_seen = desk.run("position", 99, json!([])).await.unwrap();
-    assert_eq!(never_seen.description(), no_wallet.description());
+    let without_profile = harness.run("position", 99, json!([])).await.unwrap();
+    assert_eq!(without_profile.description(), no_wallet.description());
 
-    let empty_wallet = desk.run("position", 12, json!([])).await.unwrap();
+    let empty_wallet = harness.run("position", 12, json!([])).await.unwrap();
     assert!(empty_wallet.description().starts_with("**Not ranked** · no tier yet"));
     assert_eq!(empty_wallet.field("Next: 🏜️ Hajra"), "6.9 BGT more\n▱▱▱▱▱▱▱▱▱▱ 0 %");
 }

@@ -2,17 +2,18 @@
 
 use serde_json::json;
 
-use super::Desk;
+use super::CommandHarness;
 
 #[tokio::test]
-async fn entry_is_what_rank_69_holds() {
+async fn entry_threshold_is_the_balance_of_rank_69() {
     let holdings: Vec<String> = (1..=102).map(|rank| (1_000 - rank).to_string()).collect();
     let holdings: Vec<&str> = holdings.iter().map(String::as_str).collect();
-    let desk = Desk::with_ranking(&holdings).await;
-    desk.join(desk.community.id(), [(11, Some(70)), (12, Some(69)), (13, None)])
+    let harness = CommandHarness::with_ranking(&holdings).await;
+    harness
+        .join(harness.community.id(), [(11, Some(70)), (12, Some(69)), (13, None)])
         .await;
 
-    let waiting = desk.run("threshold", 11, json!([])).await.unwrap();
+    let waiting = harness.run("threshold", 11, json!([])).await.unwrap();
     assert!(
         waiting.description().starts_with("Rank 69 holds **931 BGT**."),
         "{}",
@@ -27,23 +28,23 @@ async fn entry_is_what_rank_69_holds() {
         "You hold 930 BGT. More than 1 BGT more takes you in."
     );
 
-    let inside = desk.run("threshold", 12, json!([])).await.unwrap();
+    let inside = harness.run("threshold", 12, json!([])).await.unwrap();
     assert_eq!(
         inside.field("You"),
         "You hold 931 BGT and are inside, 0 BGT above the line."
     );
-    let stranger = desk.run("threshold", 13, json!([])).await.unwrap();
-    assert!(!stranger.message.to_string().contains("\"You\""));
+    let without_wallet = harness.run("threshold", 13, json!([])).await.unwrap();
+    assert!(!without_wallet.message.to_string().contains("\"You\""));
 }
 
 #[tokio::test]
-async fn fewer_wallets_than_places() {
-    let desk = Desk::with_ranking(&["5", "4"]).await;
-    let answer = desk.run("threshold", 11, json!([])).await.unwrap();
+async fn places_are_free_with_fewer_wallets() {
+    let harness = CommandHarness::with_ranking(&["5", "4"]).await;
+    let reply = harness.run("threshold", 11, json!([])).await.unwrap();
     assert!(
-        answer
+        reply
             .description()
             .starts_with("**67 places are free** among the first 69.")
     );
-    assert_eq!(answer.field("Taqwa"), "Nobody waits.");
+    assert_eq!(reply.field("Taqwa"), "Nobody waits.");
 }

@@ -1,4 +1,4 @@
-//! Every call of `arrakis-discord`, as the matrix makes it: something of its own to act upon, and the call itself.
+//! Every call of `arrakis-discord`, as the failure matrix makes it, with objects of its own at Discord.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,16 +16,16 @@ use crate::platform::Platform;
 
 type Called = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
-/// One call, ready to be made.
-pub struct Case {
-    /// Part of its path that no other case's call of this route has.
+/// A call that is ready to be made.
+pub struct CallCase {
+    /// A part of its path that differs from all other calls of its route.
     pub path: String,
     pub make: Box<dyn FnOnce(Calls) -> Called + Send>,
 }
 
 macro_rules! case {
     ($path:expr, |$calls:ident| $body:expr) => {
-        Case {
+        CallCase {
             path: $path.to_string(),
             make: Box::new(move |$calls: Calls| Box::pin(async move { $body.await.map(drop) })),
         }
@@ -36,20 +36,20 @@ fn id<T>(value: &Value) -> Id<T> {
     value.as_str().unwrap().parse().unwrap()
 }
 
-fn text(words: &str) -> InteractionResponseData {
+fn text(content: &str) -> InteractionResponseData {
     InteractionResponseData {
-        content: Some(words.to_owned()),
+        content: Some(content.to_owned()),
         ..InteractionResponseData::default()
     }
 }
 
-/// The command that members use here.
+/// The command that members run.
 pub fn command() -> Command {
-    CommandBuilder::new("matrix", "For the matrix", CommandType::ChatInput).build()
+    CommandBuilder::new("matrix", "A command of the failure matrix", CommandType::ChatInput).build()
 }
 
 impl Platform {
-    /// An interaction of a member, not answered: its id and token.
+    /// Creates an interaction without a response; returns its id and token.
     pub async fn interaction(&self) -> (String, String) {
         let made = json!({
             "kind": "command", "guild_id": self.community.guild, "channel_id": self.community.channel,
@@ -60,31 +60,31 @@ impl Platform {
         (part("id"), part("token"))
     }
 
-    /// The same, answered by a callback of this type, past every fault.
-    async fn answered_interaction(&self, kind: u8) -> String {
+    /// Creates an interaction with a first response of this type, sent without faults; returns its token.
+    async fn responded_interaction(&self, kind: u8) -> String {
         let body = json!({"type": kind, "data": {"content": "first"}});
-        // On a busy machine three seconds may be over before the callback is sent.
+        // On a slow machine the three seconds may be over before the callback is sent.
         for _ in 0..5 {
             let (id, token) = self.interaction().await;
             let base = &self.emulator.addresses().rest;
             let url = format!("{base}/interactions/{id}/{token}/callback");
-            let answer = reqwest::Client::new().post(url).json(&body).send().await.unwrap();
-            if answer.status().is_success() {
+            let response = reqwest::Client::new().post(url).json(&body).send().await.unwrap();
+            if response.status().is_success() {
                 return token;
             }
         }
-        panic!("no interaction could be answered within its three seconds");
+        panic!("no interaction was responded to within its three seconds");
     }
 
-    /// A role, or a channel, of the case's own.
-    async fn made(&self, kind: &str, name: &str) -> Value {
+    /// Creates a role or a channel; returns its id.
+    async fn create(&self, kind: &str, name: &str) -> Value {
         let path = format!("/guilds/{}/{kind}", self.community.guild);
         self.control.post(&path, json!({ "name": name })).await["id"].clone()
     }
 }
 
-/// The case of an endpoint; a call that has none fails the matrix.
-pub async fn case(platform: &Platform, endpoint: Endpoint) -> Case {
+/// The call of an endpoint. An endpoint without one fails the matrix.
+pub async fn case(platform: &Platform, endpoint: Endpoint) -> CallCase {
     static NUMBER: AtomicU64 = AtomicU64::new(1);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let name = format!("case-{number}");
@@ -101,15 +101,15 @@ pub async fn case(platform: &Platform, endpoint: Endpoint) -> Case {
             ))
         }
         "PATCH /webhooks/{application}/{token}/messages/@original" => {
-            let token = platform.answered_interaction(5).await;
+            let token = platform.responded_interaction(5).await;
             case!(token.clone(), |calls| calls.edit_original(&token, &text("edited")))
         }
         "DELETE /webhooks/{application}/{token}/messages/@original" => {
-            let token = platform.answered_interaction(4).await;
+            let token = platform.responded_interaction(4).await;
             case!(token.clone(), |calls| calls.delete_original(&token))
         }
         "POST /webhooks/{application}/{token}" => {
-            let token = platform.answered_interaction(4).await;
+            let token = platform.responded_interaction(4).await;
             case!(token.clone(), |calls| calls.send_followup(&token, &text("more")))
         }
         "POST /users/@me/channels" => case!("/users/@me/channels", |calls| calls.send_dm(
@@ -134,7 +134,7 @@ pub async fn case(platform: &Platform, endpoint: Endpoint) -> Case {
             |role| role
         )),
         "PATCH /guilds/{guild}/roles/{role}" => {
-            let role = platform.made("roles", &name).await;
+            let role = platform.create("roles", &name).await;
             case!(role.as_str().unwrap(), |calls| calls.edit_role(
                 guild,
                 id(&role),
@@ -143,7 +143,7 @@ pub async fn case(platform: &Platform, endpoint: Endpoint) -> Case {
             ))
         }
         "PATCH /guilds/{guild}/roles" => {
-            let role = platform.made("roles", &name).await;
+            let role = platform.create("roles", &name).await;
             let position = serde_json::from_value(json!([{"id": role, "position": 1}])).unwrap();
             let position: Vec<twilight_model::guild::RolePosition> = position;
             case!("/roles", |calls| calls.move_roles(guild, &position, "matrix"))
@@ -155,7 +155,7 @@ pub async fn case(platform: &Platform, endpoint: Endpoint) -> Case {
             |channel| channel
         )),
         "PATCH /channels/{channel}" => {
-            let channel = platform.made("channels", &name).await;
+            let channel = platform.create("channels", &name).await;
             case!(channel.as_str().unwrap(), |calls| calls.edit_channel(
                 id(&channel),
                 "matrix",
@@ -167,7 +167,7 @@ pub async fn case(platform: &Platform, endpoint: Endpoint) -> Case {
             case!("/channels", |calls| calls.move_channels(guild, &position))
         }
         "PUT /guilds/{guild}/members/{user}/roles/{role}" => {
-            let role = platform.made("roles", &name).await;
+            let role = platform.create("roles", &name).await;
             case!(role.as_str().unwrap(), |calls| calls.assign_role(
                 guild,
                 user,
@@ -177,7 +177,7 @@ pub async fn case(platform: &Platform, endpoint: Endpoint) -> Case {
             ))
         }
         "DELETE /guilds/{guild}/members/{user}/roles/{role}" => {
-            let role = platform.made("roles", &name).await;
+            let role = platform.create("roles", &name).await;
             let path = format!("/guilds/{guild}/members/{user}");
             platform
                 .control
@@ -197,6 +197,6 @@ pub async fn case(platform: &Platform, endpoint: Endpoint) -> Case {
         "PUT /applications/{application}/commands" => {
             case!("/commands", |calls| calls.set_global_commands(&[command()]))
         }
-        other => panic!("{other} has no case in the failure matrix: add one to matrix/calls.rs"),
+        other => panic!("{other} has no call in the failure matrix; add one to matrix/calls.rs"),
     }
 }

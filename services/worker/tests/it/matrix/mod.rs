@@ -1,11 +1,11 @@
-//! The failure matrix: every call against every failure, on the real proxy and the emulated Discord. What took effect is read from
-//! the emulator's record, not from what the caller was told. `docs/failures.md` is written from what was measured.
+//! The failure matrix: every call with every failure, through the real proxy to the emulated Discord. Which calls took effect is read
+//! from the emulator's traffic. `docs/failures.md` is generated from the results.
 
 mod calls;
+mod failures;
 mod page;
 mod pairs;
 mod paths;
-mod rows;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,17 +17,17 @@ use discord_emulator::traffic::Record;
 use futures_util::{StreamExt as _, stream};
 
 use self::calls::case;
-use self::rows::{Ends, Place, ROWS, Row};
+use self::failures::{CallOutcome, FAILURES, FailureCase, FaultTarget};
 use crate::platform::Platform;
 
-/// Bound of one attempt of the proxy: what hangs is given up after it.
-const ATTEMPT: Duration = Duration::from_millis(1_000);
-/// Tries of a case on a machine so busy that the failure does not strike in time.
+/// Time limit of one attempt of the proxy.
+const ATTEMPT_LIMIT: Duration = Duration::from_millis(1_000);
+/// Attempts at a case if the fault was not injected in time on a slow machine.
 const TRIES: u32 = 5;
-/// Endpoints under test at once.
+/// Endpoints that are tested at once.
 const AT_ONCE: usize = 12;
 
-/// What each failure came to, by class.
+/// Outcomes of each failure, by index of the failure and class of the call.
 type Measured = BTreeMap<(usize, &'static str), Vec<&'static str>>;
 
 async fn platform() -> Platform {
@@ -36,42 +36,42 @@ async fn platform() -> Platform {
         traffic_kept: 200_000,
         ..Options::default()
     };
-    Platform::tuned(options, |tuning| {
-        tuning.attempt_timeout = ATTEMPT;
+    Platform::start_with(options, |tuning| {
+        tuning.attempt_timeout = ATTEMPT_LIMIT;
         tuning.global_limit = 2_000;
-        // Refusals are what is injected here: none of them is to slow a later case.
+        // Injected refusals must not slow later calls.
         (tuning.budget.slow, tuning.budget.stop) = (2_000, 2_000);
     })
     .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn every_call_against_every_failure() {
+async fn every_call_with_every_failure_has_the_expected_outcome() {
     let platform = platform().await;
     let registered = platform.discord(platform.proxy).bulk(None);
     registered.set_global_commands(&[calls::command()]).await.unwrap();
-    // By this one the proxy asks about the token itself, while others are answered 401: it comes last.
-    let (asked_by_proxy, others): (Vec<&Endpoint>, Vec<&Endpoint>) = ENDPOINTS
+    // The proxy itself makes this call to check the token after a 401, so it is tested last.
+    let (made_by_proxy, others): (Vec<&Endpoint>, Vec<&Endpoint>) = ENDPOINTS
         .iter()
         .partition(|endpoint| endpoint.route() == "GET /users/@me");
-    let mut of_endpoints = stream::iter(others)
-        .map(|endpoint| of_endpoint(&platform, *endpoint))
+    let mut results = stream::iter(others)
+        .map(|endpoint| test_endpoint(&platform, *endpoint))
         .buffer_unordered(AT_ONCE)
         .collect::<Vec<_>>()
         .await;
-    for endpoint in asked_by_proxy {
-        of_endpoints.push(of_endpoint(&platform, *endpoint).await);
+    for endpoint in made_by_proxy {
+        results.push(test_endpoint(&platform, *endpoint).await);
     }
     let mut wrong = Vec::new();
     let mut measured = Measured::new();
-    for (endpoint, results) in of_endpoints {
+    for (endpoint, results) in results {
         for (number, result) in results.into_iter().enumerate() {
             match result {
-                Ok(ends) => {
+                Ok(outcome) => {
                     let seen = measured.entry((number, endpoint.class().name())).or_default();
-                    seen.push(ends.describe());
+                    seen.push(outcome.describe());
                 }
-                Err(why) => wrong.push(format!("{} | {} | {why}", endpoint.route(), ROWS[number].name)),
+                Err(why) => wrong.push(format!("{} | {} | {why}", endpoint.route(), FAILURES[number].name)),
             }
         }
     }
@@ -79,37 +79,41 @@ async fn every_call_against_every_failure() {
     page::check(&page::render(&measured));
 }
 
-/// One call against each failure, one after the other.
-async fn of_endpoint(platform: &Platform, endpoint: Endpoint) -> (Endpoint, Vec<Result<Ends, String>>) {
+/// Makes one call with each failure, one after the other.
+async fn test_endpoint(platform: &Platform, endpoint: Endpoint) -> (Endpoint, Vec<Result<CallOutcome, String>>) {
     let mut results = Vec::new();
-    for row in ROWS {
+    for failure in FAILURES {
         let mut result = None;
         for _ in 0..TRIES {
-            result = of_case(platform, endpoint, row).await;
+            result = test_case(platform, endpoint, failure).await;
             if result.is_some() {
                 break;
             }
         }
-        let never = || Err("the failure never struck: the machine is too busy".to_owned());
-        results.push(result.unwrap_or_else(never));
+        let not_injected = || Err("the fault was not injected in time: the machine is too slow".to_owned());
+        results.push(result.unwrap_or_else(not_injected));
     }
     (endpoint, results)
 }
 
-/// `None` when the machine was too busy for the failure to strike in time, which says nothing about the failure.
-async fn of_case(platform: &Platform, endpoint: Endpoint, row: Row) -> Option<Result<Ends, String>> {
+/// `None` if the fault was not injected in time because the machine is slow; the case is then repeated.
+async fn test_case(
+    platform: &Platform,
+    endpoint: Endpoint,
+    failure: FailureCase,
+) -> Option<Result<CallOutcome, String>> {
     let case = case(platform, endpoint).await;
     let (method, route) = endpoint.route().split_once(' ').unwrap();
-    let fault = match row.fault(method, route, &case.path) {
+    let fault = match failure.fault(method, route, &case.path) {
         Some(fault) => Some(platform.control.post("/faults", fault).await["id"].clone()),
         None => None,
     };
-    let own = match row.place {
-        Place::Emulator(_) => None,
-        Place::OwnProxy(_) => Some(platform.other_proxy(&platform.emulator.addresses().rest, |_| {}).await),
-        Place::Nowhere => Some(platform.other_proxy("http://127.0.0.1:1/api/v10", |_| {}).await),
+    let own_proxy = match failure.target {
+        FaultTarget::Emulator(_) => None,
+        FaultTarget::OwnProxy(_) => Some(platform.other_proxy(&platform.emulator.addresses().rest, |_| {}).await),
+        FaultTarget::Unreachable => Some(platform.other_proxy("http://127.0.0.1:1/api/v10", |_| {}).await),
     };
-    let proxy = own.as_ref().map_or(platform.proxy, |own| own.address);
+    let proxy = own_proxy.as_ref().map_or(platform.proxy, |proxy| proxy.address);
     let since = platform
         .emulator
         .app()
@@ -117,9 +121,9 @@ async fn of_case(platform: &Platform, endpoint: Endpoint, row: Row) -> Option<Re
         .since(0)
         .last()
         .map_or(0, |entry| entry.n);
-    let within = match (endpoint.class(), row.place) {
+    let within = match (endpoint.class(), failure.target) {
         (CallClass::TimeBound, _) => Duration::from_millis(2_500),
-        (_, Place::Nowhere) => Duration::from_millis(1_500),
+        (_, FaultTarget::Unreachable) => Duration::from_millis(1_500),
         _ => Duration::from_secs(8),
     };
     let calls = platform.discord(proxy).interactive(None).within(within);
@@ -128,56 +132,64 @@ async fn of_case(platform: &Platform, endpoint: Endpoint, row: Row) -> Option<Re
         let path = format!("/faults/{fault}");
         platform.control.call(reqwest::Method::DELETE, &path, None).await;
     }
-    let struck = struck(platform, since, &case.path);
+    let injected = was_injected(platform, since, &case.path);
     let too_late = matches!(&called, Err(Error::Gone { code: 10_062, .. }));
-    if row.place != Place::Nowhere && (!struck || too_late) {
+    if failure.target != FaultTarget::Unreachable && (!injected || too_late) {
         return None;
     }
-    let effects = effects(platform, since, (method, route, &case.path));
-    // What is read has no effect that could be there twice.
+    let call = CallPattern {
+        method,
+        route,
+        path: &case.path,
+    };
+    let effects = call.effects(platform, since);
+    // A GET has no effect.
     let effects = (method != "GET").then_some(effects);
-    let judged = judge(row, endpoint.class(), &called, effects);
-    Some(judged.map_err(|why| format!("{why}\n{}", platform.seen_since(since, &case.path))))
+    let result = check(failure, endpoint.class(), &called, effects);
+    Some(result.map_err(|why| format!("{why}\n{}", platform.calls_since(since, &case.path))))
 }
 
-/// Whether the emulator struck a call with this in its path.
-fn struck(platform: &Platform, since: u64, path: &str) -> bool {
+/// Whether the emulator injected a fault into a call with this text in its path.
+fn was_injected(platform: &Platform, since: u64, path: &str) -> bool {
     let entries = platform.emulator.app().traffic.since(since);
     entries
         .iter()
         .any(|entry| matches!(&entry.record, Record::Rest(call) if call.fault && call.path.contains(path)))
 }
 
-fn outcome(called: &Result<(), Error>) -> Ends {
+fn outcome(called: &Result<(), Error>) -> CallOutcome {
     match called {
-        Ok(()) => Ends::Success,
-        Err(Error::OutcomeUnknown(_)) => Ends::Unknown,
-        Err(error) if error.is_passing() => Ends::RepeatLater,
-        Err(_) => Ends::Refused,
+        Ok(()) => CallOutcome::Success,
+        Err(Error::OutcomeUnknown(_)) => CallOutcome::Unknown,
+        Err(error) if error.is_passing() => CallOutcome::RepeatLater,
+        Err(_) => CallOutcome::Refused,
     }
 }
 
-fn judge(row: Row, class: CallClass, called: &Result<(), Error>, effects: Option<usize>) -> Result<Ends, String> {
-    let ends = outcome(called);
-    let (expected, (least, most)) = (row.expected(class), row.effects(class));
-    if ends != expected {
+fn check(
+    failure: FailureCase,
+    class: CallClass,
+    called: &Result<(), Error>,
+    effects: Option<usize>,
+) -> Result<CallOutcome, String> {
+    let outcome = outcome(called);
+    let (expected, (min, max)) = (failure.expected(class), failure.effects(class));
+    if outcome != expected {
         return Err(format!(
-            "ended as {ends:?} instead of {expected:?}: {called:?}; effects: {effects:?}"
+            "outcome {outcome:?} instead of {expected:?}: {called:?}; effects: {effects:?}"
         ));
     }
     if let Some(effects) = effects
-        && !(least..=most).contains(&effects)
+        && !(min..=max).contains(&effects)
     {
-        return Err(format!(
-            "had its effect {effects} times, not {least} to {most}: {called:?}"
-        ));
+        return Err(format!("{effects} effects instead of {min} to {max}: {called:?}"));
     }
-    Ok(ends)
+    Ok(outcome)
 }
 
 impl Platform {
-    /// The calls with this in their path, as the emulator saw them.
-    fn seen_since(&self, since: u64, path: &str) -> String {
+    /// The calls that the emulator received with this text in their path.
+    fn calls_since(&self, since: u64, path: &str) -> String {
         let entries = self.emulator.app().traffic.since(since);
         let calls = entries.iter().filter_map(|entry| match &entry.record {
             Record::Rest(call) if call.path.contains(path) => Some(format!(
@@ -190,27 +202,34 @@ impl Platform {
     }
 }
 
-/// How often the emulator carried out this call since.
-fn effects(platform: &Platform, since: u64, (method, route, path): (&str, &str, &str)) -> usize {
-    let entries = platform.emulator.app().traffic.since(since);
-    let calls = entries.iter().filter_map(|entry| match &entry.record {
-        Record::Rest(call) => Some(call),
-        Record::Gateway(_) => None,
-    });
-    let meant = calls.filter(|call| {
-        call.method == method
-            && call.path.contains(path)
-            && call
-                .route
-                .as_deref()
-                .is_some_and(|other| nameless(other) == nameless(route))
-    });
-    meant
-        .filter(|call| matches!(call.effect_status, Some(200..=299)))
-        .count()
+/// The calls of one endpoint for one test case.
+#[derive(Debug, Clone, Copy)]
+struct CallPattern<'a> {
+    method: &'a str,
+    route: &'a str,
+    /// A part of the path.
+    path: &'a str,
 }
 
-/// A template without the names in its braces.
+impl CallPattern<'_> {
+    /// How often the emulator carried out a matching call since entry `since` of its traffic.
+    fn effects(self, platform: &Platform, since: u64) -> usize {
+        let entries = platform.emulator.app().traffic.since(since);
+        let calls = entries.iter().filter_map(|entry| match &entry.record {
+            Record::Rest(call) => Some(call),
+            Record::Gateway(_) => None,
+        });
+        let matching = calls.filter(|call| {
+            let route = call.route.as_deref().map(nameless);
+            call.method == self.method && call.path.contains(self.path) && route == Some(nameless(self.route))
+        });
+        matching
+            .filter(|call| matches!(call.effect_status, Some(200..=299)))
+            .count()
+    }
+}
+
+/// A route template without the names in its braces.
 fn nameless(template: &str) -> String {
     let parts = template
         .split('/')

@@ -1,39 +1,39 @@
-//! Two failures in a row: an attempt that took effect without an answer, then a refusal. The refusal is about the second attempt
-//! alone.
+//! Two failures in succession: an attempt that took effect without a response, then a refusal of the second attempt. The call is not
+//! refused.
 
 use arrakis_discord::{ENDPOINTS, Endpoint};
 use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 
 use super::calls::{self, case};
-use super::rows::{Ends, ROWS, Row};
-use super::{AT_ONCE, TRIES, effects, outcome};
+use super::failures::{CallOutcome, FAILURES, FailureCase};
+use super::{AT_ONCE, CallPattern, TRIES, outcome};
 use crate::platform::Platform;
 
-/// Discord's refusals.
+/// Status codes of refusals.
 const REFUSALS: [u16; 4] = [400, 401, 403, 404];
 
-/// Calls that stand for their class. A call of the class "once" has no second attempt.
+/// A call of each class. A call of the class "once" has no second attempt.
 const CALLS: [&str; 2] = [
     "POST /interactions/{interaction}/{token}/callback",
     "PUT /guilds/{guild}/members/{user}/roles/{role}",
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn refusal_after_an_effect_without_an_answer_is_no_refusal() {
+async fn call_that_took_effect_and_is_then_refused_is_not_refused() {
     let platform = super::platform().await;
     let registered = platform.discord(platform.proxy).bulk(None);
     registered.set_global_commands(&[calls::command()]).await.unwrap();
-    // These calls are answered without a body, so none can be slow.
-    let firsts = ROWS
+    // The responses to these calls have no body that could be slow.
+    let firsts = FAILURES
         .iter()
-        .filter(|row| row.may_have_landed() && !row.name.starts_with("body"));
+        .filter(|failure| failure.has_unknown_effect() && !failure.name.starts_with("response body"));
     let cases: Vec<_> = firsts
-        .flat_map(|row| REFUSALS.map(|refusal| (*row, refusal)))
-        .flat_map(|(row, refusal)| CALLS.map(|call| (call, row, refusal)))
+        .flat_map(|failure| REFUSALS.map(|refusal| (*failure, refusal)))
+        .flat_map(|(failure, refusal)| CALLS.map(|call| (call, failure, refusal)))
         .collect();
     let wrong: Vec<String> = stream::iter(cases)
-        .map(|(call, row, refusal)| of_pair(&platform, call, row, refusal))
+        .map(|(call, failure, refusal)| test_pair(&platform, call, failure, refusal))
         .buffer_unordered(AT_ONCE)
         .filter_map(|wrong| async move { wrong })
         .collect()
@@ -41,22 +41,22 @@ async fn refusal_after_an_effect_without_an_answer_is_no_refusal() {
     assert!(wrong.is_empty(), "{} cases:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-async fn of_pair(platform: &Platform, call: &str, row: Row, refusal: u16) -> Option<String> {
+async fn test_pair(platform: &Platform, call: &str, failure: FailureCase, refusal: u16) -> Option<String> {
     let endpoint = *ENDPOINTS.iter().find(|endpoint| endpoint.route() == call).unwrap();
     let mut wrong = String::new();
     for _ in 0..TRIES {
-        match try_pair(platform, endpoint, row, refusal).await {
+        match try_pair(platform, endpoint, failure, refusal).await {
             Ok(()) => return None,
             Err(why) => wrong = why,
         }
     }
-    Some(format!("{call} | {} | {refusal} | {wrong}", row.name))
+    Some(format!("{call} | {} | {refusal} | {wrong}", failure.name))
 }
 
-async fn try_pair(platform: &Platform, endpoint: Endpoint, row: Row, refusal: u16) -> Result<(), String> {
+async fn try_pair(platform: &Platform, endpoint: Endpoint, failure: FailureCase, refusal: u16) -> Result<(), String> {
     let case = case(platform, endpoint).await;
     let (method, route) = endpoint.route().split_once(' ').unwrap();
-    let first = row.fault(method, route, &case.path).unwrap();
+    let first = failure.fault(method, route, &case.path).unwrap();
     let second = json!({
         "kind": "rest_status", "status": refusal, "method": method, "route": route, "path": case.path,
     });
@@ -73,16 +73,21 @@ async fn try_pair(platform: &Platform, endpoint: Endpoint, row: Row, refusal: u1
     }
     let time_bound = endpoint.class() == arrakis_discord_http::CallClass::TimeBound;
     let expected = match refusal {
-        _ if time_bound => Ends::Unknown,
-        // What the role was given for is gone.
-        404 => Ends::Refused,
-        _ => Ends::RepeatLater,
+        _ if time_bound => CallOutcome::Unknown,
+        // The object of the call does not exist.
+        404 => CallOutcome::Refused,
+        _ => CallOutcome::RepeatLater,
     };
-    let (ends, count) = (outcome(&called), effects(platform, 0, (method, route, &case.path)));
-    if ends != expected || count != 1 {
+    let call = CallPattern {
+        method,
+        route,
+        path: &case.path,
+    };
+    let (outcome, count) = (outcome(&called), call.effects(platform, 0));
+    if outcome != expected || count != 1 {
         return Err(format!(
-            "{ends:?} with {count} effects instead of {expected:?} with one: {called:?}\n{}",
-            platform.seen_since(0, &case.path)
+            "{outcome:?} with {count} effects instead of {expected:?} with one: {called:?}\n{}",
+            platform.calls_since(0, &case.path)
         ));
     }
     Ok(())

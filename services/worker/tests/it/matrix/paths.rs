@@ -1,5 +1,4 @@
-//! The worker's ways to answer an interaction against the failures that strike once, from the message in the queue to what the
-//! member sees.
+//! Every way in which the worker replies to an interaction, with every failure of one attempt, from the queue to what the member sees.
 
 use std::time::Duration;
 
@@ -9,81 +8,114 @@ use arrakis_worker::commands::ResponseMode;
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
-use super::rows::{Place, ROWS, Row};
-use crate::platform::{Broken, How, Platform};
+use super::CallPattern;
+use super::failures::{FAILURES, FailureCase, FaultTarget};
+use crate::platform::{Behavior, Platform, TestCommand, follow_ups};
 
-const CALLBACK: (&str, &str) = ("POST", "/interactions/{interaction}/{token}/callback");
-const EDIT: (&str, &str) = ("PATCH", "/webhooks/{application}/{token}/messages/@original");
-const REMOVE: (&str, &str) = ("DELETE", "/webhooks/{application}/{token}/messages/@original");
-const FOLLOW_UP: (&str, &str) = ("POST", "/webhooks/{application}/{token}");
+/// The calls that a reply consists of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum ReplyCall {
+    Callback,
+    EditOriginal,
+    DeleteOriginal,
+    FollowUp,
+}
 
-/// Tries of a case on a machine so busy that the three seconds are over before the failure.
+impl ReplyCall {
+    /// Method and route.
+    fn endpoint(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Callback => ("POST", "/interactions/{interaction}/{token}/callback"),
+            Self::EditOriginal => ("PATCH", "/webhooks/{application}/{token}/messages/@original"),
+            Self::DeleteOriginal => ("DELETE", "/webhooks/{application}/{token}/messages/@original"),
+            Self::FollowUp => ("POST", "/webhooks/{application}/{token}"),
+        }
+    }
+
+    /// How often the emulator carried out this call with this text in its path.
+    fn effects(self, platform: &Platform, path: &str) -> usize {
+        let (method, route) = self.endpoint();
+        CallPattern { method, route, path }.effects(platform, 0)
+    }
+}
+
+/// Attempts at a case if the three seconds were over before the fault was injected on a slow machine.
 const TRIES: u32 = 3;
-/// What no case takes.
+/// Time limit of a case.
 const LIMIT: Duration = Duration::from_secs(30);
-/// Cases at once.
+/// Cases that are tested at once.
 const AT_ONCE: usize = 6;
 
-/// What a member does.
+/// An action of a member.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Act {
+enum MemberAction {
     Command(&'static str),
-    Types(&'static str),
-    Presses(&'static str),
+    Autocomplete(&'static str),
+    Component(&'static str),
 }
 
-/// A way to answer, and the call of it that is struck.
+/// A way to reply, and the call of it that fails.
 #[derive(Debug, Clone, Copy)]
-struct Way {
-    act: Act,
-    struck: (&'static str, &'static str),
+struct ReplyPath {
+    action: MemberAction,
+    failing: ReplyCall,
     /// Callback type of the first response.
-    kind: u64,
+    callback_type: u64,
 }
 
-const WAYS: [Way; 11] = [
-    way(Act::Command("private"), CALLBACK, 5),
-    way(Act::Command("private"), EDIT, 5),
-    way(Act::Command("public"), EDIT, 5),
-    way(Act::Command("refuses"), REMOVE, 5),
-    way(Act::Command("refuses"), FOLLOW_UP, 5),
-    way(Act::Command("now"), CALLBACK, 4),
-    way(Act::Command("form"), CALLBACK, 9),
-    way(Act::Types("private"), CALLBACK, 8),
-    way(Act::Presses("update"), CALLBACK, 6),
-    way(Act::Presses("update"), EDIT, 6),
-    way(Act::Presses("now"), CALLBACK, 7),
+const PATHS: [ReplyPath; 11] = [
+    path(MemberAction::Command("private"), ReplyCall::Callback, 5),
+    path(MemberAction::Command("private"), ReplyCall::EditOriginal, 5),
+    path(MemberAction::Command("public"), ReplyCall::EditOriginal, 5),
+    path(MemberAction::Command("refuses"), ReplyCall::DeleteOriginal, 5),
+    path(MemberAction::Command("refuses"), ReplyCall::FollowUp, 5),
+    path(MemberAction::Command("now"), ReplyCall::Callback, 4),
+    path(MemberAction::Command("modal"), ReplyCall::Callback, 9),
+    path(MemberAction::Autocomplete("private"), ReplyCall::Callback, 8),
+    path(MemberAction::Component("update"), ReplyCall::Callback, 6),
+    path(MemberAction::Component("update"), ReplyCall::EditOriginal, 6),
+    path(MemberAction::Component("now"), ReplyCall::Callback, 7),
 ];
 
-const fn way(act: Act, struck: (&'static str, &'static str), kind: u64) -> Way {
-    Way { act, struck, kind }
+const fn path(action: MemberAction, failing: ReplyCall, callback_type: u64) -> ReplyPath {
+    ReplyPath {
+        action,
+        failing,
+        callback_type,
+    }
 }
 
 fn commands() -> Vec<Box<dyn arrakis_worker::commands::Command>> {
     let private = ResponseMode::Deferred { ephemeral: true };
     let public = ResponseMode::Deferred { ephemeral: false };
     vec![
-        Box::new(Broken::new("private", How::Answers, private)),
-        Box::new(Broken::new("public", How::Answers, public)),
-        Box::new(Broken::new("refuses", How::Refuses, public)),
-        Box::new(Broken::new("now", How::Answers, ResponseMode::Immediate).pressed(ResponseMode::Immediate)),
-        Box::new(Broken::new("form", How::OpensAForm, ResponseMode::Modal)),
-        Box::new(Broken::new("update", How::Answers, private).pressed(ResponseMode::DeferredUpdate)),
+        Box::new(TestCommand::new("private", Behavior::Replies, private)),
+        Box::new(TestCommand::new("public", Behavior::Replies, public)),
+        Box::new(TestCommand::new("refuses", Behavior::Refuses, public)),
+        Box::new(
+            TestCommand::new("now", Behavior::Replies, ResponseMode::Immediate)
+                .component_response(ResponseMode::Immediate),
+        ),
+        Box::new(TestCommand::new("modal", Behavior::OpensModal, ResponseMode::Modal)),
+        Box::new(
+            TestCommand::new("update", Behavior::Replies, private).component_response(ResponseMode::DeferredUpdate),
+        ),
     ]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn every_answer_against_every_failure() {
+async fn every_reply_with_every_failure_is_sent_once() {
     let platform = super::platform().await;
-    let _bench = platform.bench_of(commands(), 20).await;
-    let struck = |row: &&Row| !row.lasting && matches!(row.place, Place::Emulator(_));
-    let rows: Vec<Row> = ROWS.iter().filter(struck).copied().collect();
-    let cases: Vec<_> = WAYS
+    let _consumer = platform.consume_with_prefetch(commands(), 20).await;
+    let of_one_attempt =
+        |failure: &&FailureCase| !failure.lasting && matches!(failure.target, FaultTarget::Emulator(_));
+    let failures: Vec<FailureCase> = FAILURES.iter().filter(of_one_attempt).copied().collect();
+    let cases: Vec<_> = PATHS
         .iter()
-        .flat_map(|way| rows.iter().map(move |row| (*way, *row)))
+        .flat_map(|path| failures.iter().map(move |failure| (*path, *failure)))
         .collect();
     let wrong: Vec<Option<String>> = stream::iter(cases)
-        .map(|(way, row)| of_case(&platform, way, row))
+        .map(|(path, failure)| test_case(&platform, path, failure))
         .buffer_unordered(AT_ONCE)
         .collect()
         .await;
@@ -92,10 +124,10 @@ async fn every_answer_against_every_failure() {
     platform.vhost.finish().await;
 }
 
-async fn of_case(platform: &Platform, way: Way, row: Row) -> Option<String> {
+async fn test_case(platform: &Platform, path: ReplyPath, failure: FailureCase) -> Option<String> {
     let mut wrong = String::new();
     for _ in 0..TRIES {
-        match try_case(platform, way, row).await {
+        match try_case(platform, path, failure).await {
             Ok(()) => return None,
             Err(why) => wrong = why,
         }
@@ -103,87 +135,86 @@ async fn of_case(platform: &Platform, way: Way, row: Row) -> Option<String> {
             break;
         }
     }
-    Some(format!("{way:?} | {} | {wrong}", row.name))
+    Some(format!("{path:?} | {} | {wrong}", failure.name))
 }
 
-async fn try_case(platform: &Platform, way: Way, row: Row) -> Result<(), String> {
-    let made = platform.act(way.act).await;
+async fn try_case(platform: &Platform, path: ReplyPath, failure: FailureCase) -> Result<(), String> {
+    let made = platform.perform(path.action).await;
     let (id, token) = (made["id"].as_str().unwrap(), made["token"].as_str().unwrap());
-    let (method, route) = way.struck;
-    let path = if way.struck == CALLBACK { id } else { token };
-    let fault = row.fault(method, route, path).unwrap();
+    let (method, route) = path.failing.endpoint();
+    let in_path = if path.failing == ReplyCall::Callback { id } else { token };
+    let fault = failure.fault(method, route, in_path).unwrap();
     platform.control.post("/faults", fault).await;
     let dispatch = platform.dispatch_of(id).await;
     platform.publish(&dispatch).await;
-    let unknown_wanted = way.struck == FOLLOW_UP && row.failure.may_have_landed();
-    // Answered as far as a member can see, or recorded as unknown.
-    let over = |view: &Value| match unknown_wanted {
-        // Whether the follow-up stands there depends on the failure.
+    let expects_unknown = path.failing == ReplyCall::FollowUp && failure.failure.may_have_landed();
+    let is_complete = |view: &Value| match expects_unknown {
+        // Whether there is a follow-up depends on the failure.
         true => view["state"] == "answered",
-        false => is_over(view, way),
+        false => is_replied_to(view, path),
     };
-    let begun = tokio::time::Instant::now();
+    let started = tokio::time::Instant::now();
     let view = loop {
         let view = platform.control.interaction(id).await;
-        if over(&view) || view["state"] == "expired" {
+        if is_complete(&view) || view["state"] == "expired" {
             break view;
         }
-        if begun.elapsed() > LIMIT {
-            return Err(format!("not over within {LIMIT:?}: {view:#}"));
+        if started.elapsed() > LIMIT {
+            return Err(format!("not complete within {LIMIT:?}: {view:#}"));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     if view["state"] == "expired" {
         return Err(format!("expired: {view:#}"));
     }
-    if unknown_wanted {
+    if expects_unknown {
         platform.until_unknown(id).await;
     }
-    let effects = |struck: (&str, &str), part: &str| super::effects(platform, 0, (struck.0, struck.1, part));
-    let callbacks = effects(CALLBACK, id);
-    let wanted = match (way.act, unknown_wanted) {
-        (Act::Command("refuses"), true) => usize::from(row.effect),
-        (Act::Command("refuses"), false) => 1,
+    let callbacks = ReplyCall::Callback.effects(platform, id);
+    let expected = match (path.action, expects_unknown) {
+        (MemberAction::Command("refuses"), true) => usize::from(failure.effect),
+        (MemberAction::Command("refuses"), false) => 1,
         _ => 0,
     };
-    if callbacks != 1 || view["callback_type"] != way.kind {
+    if callbacks != 1 || view["callback_type"] != path.callback_type {
         return Err(format!("{callbacks} first responses: {view:#}"));
     }
-    if effects(FOLLOW_UP, token) < wanted {
-        // The emulator shows a message before it has recorded the call that made it.
+    if ReplyCall::FollowUp.effects(platform, token) < expected {
+        // The emulator shows a message before it records the call that created it.
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    let follow_ups = effects(FOLLOW_UP, token);
-    if follow_ups != wanted {
-        return Err(format!("{follow_ups} follow-ups instead of {wanted}: {view:#}"));
+    let count = ReplyCall::FollowUp.effects(platform, token);
+    if count != expected {
+        return Err(format!("{count} follow-ups instead of {expected}: {view:#}"));
     }
     Ok(())
 }
 
-fn is_over(view: &Value, way: Way) -> bool {
+/// Whether the member sees the reply.
+fn is_replied_to(view: &Value, path: ReplyPath) -> bool {
     let content = &view["message"]["content"];
-    match (way.act, way.kind) {
-        (Act::Command("refuses"), _) => !view["followups"].as_array().unwrap().is_empty(),
-        (Act::Command(_), 9) => !view["modal"].is_null(),
-        (Act::Types(_), _) => !view["choices"].is_null(),
-        (Act::Command(_), _) => content == "answered",
-        (Act::Presses(_), 6) => view["state"] == "answered",
-        (Act::Presses(_), _) => view["responses"].to_string().contains("pressed"),
+    match (path.action, path.callback_type) {
+        (MemberAction::Command("refuses"), _) => !follow_ups(view).is_empty(),
+        (MemberAction::Command(_), 9) => !view["modal"].is_null(),
+        (MemberAction::Autocomplete(_), _) => !view["choices"].is_null(),
+        (MemberAction::Command(_), _) => content == "answered",
+        (MemberAction::Component(_), 6) => view["state"] == "answered",
+        (MemberAction::Component(_), _) => view["responses"].to_string().contains("pressed"),
     }
 }
 
 impl Platform {
-    /// A member does it.
-    async fn act(&self, act: Act) -> Value {
+    /// Performs an action of a member; returns the created interaction.
+    async fn perform(&self, action: MemberAction) -> Value {
         let mut body = json!({
             "guild_id": self.community.guild, "channel_id": self.community.channel, "user_id": "chani", "force": true,
         });
-        let more = match act {
-            Act::Command(name) => json!({"kind": "command", "name": name}),
-            Act::Types(name) => {
+        let more = match action {
+            MemberAction::Command(name) => json!({"kind": "command", "name": name}),
+            MemberAction::Autocomplete(name) => {
                 json!({"kind": "autocomplete", "name": name, "options": {"word": "spi"}, "focused": "word"})
             }
-            Act::Presses(name) => {
+            MemberAction::Component(name) => {
                 let message = self.message_with_button(name).await;
                 json!({"kind": "component", "message_id": message, "custom_id": name})
             }
@@ -194,7 +225,7 @@ impl Platform {
         self.control.post("/interactions", body).await
     }
 
-    /// A message of the bot with a button of this custom id.
+    /// Creates a message of the bot with a button with this custom id; returns the message's id.
     async fn message_with_button(&self, custom_id: &str) -> String {
         let base = &self.emulator.addresses().rest;
         let url = format!("{base}/channels/{}/messages", self.community.channel);
@@ -205,11 +236,14 @@ impl Platform {
             .post(url)
             .header("authorization", token)
             .json(&body);
-        let answer: Value = request.send().await.unwrap().json().await.unwrap();
-        answer["id"].as_str().unwrap_or_else(|| panic!("{answer:#}")).to_owned()
+        let message: Value = request.send().await.unwrap().json().await.unwrap();
+        message["id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{message:#}"))
+            .to_owned()
     }
 
-    /// Waits until an event's outcome is recorded as unknown; the connections are the worker's as well.
+    /// Waits until an unknown outcome of this event is recorded. It polls rarely, since the worker uses the same connections.
     async fn until_unknown(&self, event: &str) {
         for _ in 0..100 {
             let mut tx = self.tenant().await;

@@ -91,7 +91,7 @@ impl Control {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// How many calls with this method and this in their path were answered with this status.
+    /// The number of calls with this method, this text in their path, and this status.
     pub async fn count(&self, method: &str, path: &str, status: u64) -> usize {
         let calls = self.calls().await;
         let fits = |call: &&Value| {
@@ -99,10 +99,4 @@ impl Control {
         };
         calls.iter().filter(fits).count()
     }
-}
-
-/// The embed of a message.
-pub fn embed(message: &Value) -> &Value {
-    assert!(message["embeds"][0].is_object(), "no embed in {message:#}");
-    &message["embeds"][0]
 }

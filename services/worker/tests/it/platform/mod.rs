@@ -1,9 +1,11 @@
-//! All parts of one test: services of its own, an emulator, a proxy, a courier in the ingestor's place, and workers.
+//! The parts of one test: its own database, broker and Redis, an emulator, a proxy, a gateway client in place of the ingestor, and
+//! workers.
 
-mod bench;
+mod assertions;
 mod control;
-mod courier;
+mod gateway_client;
 mod seed;
+mod test_consumer;
 mod worker;
 
 use std::net::SocketAddr;
@@ -22,15 +24,16 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use twilight_model::id::Id;
 
-pub use self::bench::{Broken, How};
-pub use self::control::{Control, embed};
-pub use self::courier::{Courier, Dispatch};
+pub use self::assertions::{assert_description, assert_refusal, description, embed, follow_ups, is_ephemeral};
+pub use self::control::Control;
+pub use self::gateway_client::{Dispatch, GatewayClient};
 pub use self::seed::Community;
+pub use self::test_consumer::{Behavior, TestCommand};
 pub use self::worker::Worker;
 
 const CREDENTIAL: &str = "the-workers-credential";
 
-/// The parts. Dropping it stops them.
+/// The parts of one test. Dropping it stops them.
 pub struct Platform {
     pub control: Control,
     pub community: Community,
@@ -43,7 +46,7 @@ pub struct Platform {
     pub proxy: SocketAddr,
     test_database: TestDatabase,
     _proxy_runtime: StopOnDrop,
-    courier: Courier,
+    gateway_client: GatewayClient,
 }
 
 /// Stops a service of this process at the end of its test.
@@ -57,13 +60,13 @@ impl Drop for StopOnDrop {
 }
 
 impl Platform {
-    /// Everything but a worker, with one onboarded server and one that is not.
+    /// All parts but a worker, with one onboarded server and one that is not onboarded.
     pub async fn start() -> Self {
-        Self::tuned(Options::default(), |_| {}).await
+        Self::start_with(Options::default(), |_| {}).await
     }
 
-    /// The same with another emulator and other figures of the proxy.
-    pub async fn tuned(options: Options, tune: impl FnOnce(&mut proxy::Tuning)) -> Self {
+    /// The same with these options of the emulator, and with the proxy's tuning changed.
+    pub async fn start_with(options: Options, tune: impl FnOnce(&mut proxy::Tuning)) -> Self {
         arrakis_runtime::install_crypto_provider();
         let (test_database, vhost, redis) = (
             TestDatabase::create().await,
@@ -79,7 +82,7 @@ impl Platform {
         topology.declare(&link.current().await.unwrap()).await.unwrap();
         let base = emulator.addresses().rest.clone();
         let (proxy, proxy_runtime) = start_proxy(&emulator.token(), &base, &redis, tune).await;
-        let courier = Courier::connect(emulator.addresses(), &emulator.token()).await;
+        let gateway_client = GatewayClient::connect(emulator.addresses(), &emulator.token()).await;
         Self {
             publisher: Publisher::new(link.clone()),
             control,
@@ -92,11 +95,11 @@ impl Platform {
             proxy,
             test_database,
             _proxy_runtime: proxy_runtime,
-            courier,
+            gateway_client,
         }
     }
 
-    /// Everything, with a worker that serves.
+    /// All parts, with a worker that serves.
     pub async fn with_worker() -> (Self, Worker) {
         let platform = Self::start().await;
         let worker = platform.worker().await;
@@ -109,7 +112,7 @@ impl Platform {
         Worker::start(&self.environment()).await
     }
 
-    /// What a worker's environment says.
+    /// The environment of a worker.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
             ("AMQP_URL", self.vhost.url()),
@@ -130,7 +133,7 @@ impl Platform {
         self.test_database.owner_url()
     }
 
-    /// URL of the database's app login: what `DATABASE_URL` is.
+    /// URL of the database's application login, for `DATABASE_URL`.
     pub fn app_url(&self) -> String {
         self.test_database.app_url()
     }
@@ -153,24 +156,24 @@ impl Platform {
         self.database.tenant(self.community.id).await.unwrap()
     }
 
-    /// Plays something that Discord tells the bot of, and takes the dispatch to the queue.
+    /// Publishes the next dispatch of this event.
     pub async fn deliver(&self, event: &str) -> Dispatch {
-        let dispatch = self.courier.next(event).await;
+        let dispatch = self.gateway_client.next(event).await;
         self.publish(&dispatch).await;
         dispatch
     }
 
-    /// What Discord told the bot, without taking it to the queue.
+    /// The next dispatch of this event, which is not published.
     pub async fn dispatch(&self, event: &str) -> Dispatch {
-        self.courier.next(event).await
+        self.gateway_client.next(event).await
     }
 
-    /// What Discord told the bot of this interaction, without taking it to the queue.
+    /// The dispatch of this interaction, which is not published.
     pub async fn dispatch_of(&self, interaction: &str) -> Dispatch {
-        self.courier.interaction(interaction).await
+        self.gateway_client.interaction(interaction).await
     }
 
-    /// Takes a dispatch to the queue, as the ingestor does.
+    /// Publishes a dispatch as the ingestor does.
     pub async fn publish(&self, dispatch: &Dispatch) {
         self.publish_labelled(dispatch, &dispatch.labels()).await;
     }
@@ -186,7 +189,7 @@ impl Platform {
         .await;
     }
 
-    /// Anything at all, to the exchange of events.
+    /// Publishes a message to the exchange of events.
     pub async fn publish_raw(&self, key: &str, id: &str, kind: &str, headers: Headers, body: Vec<u8>) {
         let mut message = Message::new(names::EVENTS, key, id, kind, body);
         message.headers = headers;
@@ -196,24 +199,24 @@ impl Platform {
         );
     }
 
-    /// A member runs a command. Returns the interaction's id.
-    pub async fn run(&self, user: &str, command: &str, options: Value) -> String {
-        let id = self.play(user, command, options).await;
+    /// A member runs a command, and its dispatch is published. Returns the interaction's id.
+    pub async fn run_command(&self, user: &str, command: &str, options: Value) -> String {
+        let id = self.send_command(user, command, options).await;
         self.deliver("INTERACTION_CREATE").await;
         id
     }
 
-    /// A member runs a command, and the dispatch stays with the courier.
-    pub async fn play(&self, user: &str, command: &str, options: Value) -> String {
+    /// A member runs a command, and its dispatch stays in the gateway client. Returns the interaction's id.
+    pub async fn send_command(&self, user: &str, command: &str, options: Value) -> String {
         self.control.command(&self.community, user, command, options).await
     }
 
-    /// How many messages a queue has.
+    /// The number of messages in a queue.
     pub async fn messages(&self, queue: &str) -> u64 {
         self.vhost.messages(queue).await
     }
 
-    /// Waits until a queue has so many messages.
+    /// Waits until a queue has this number of messages.
     pub async fn until_messages(&self, queue: &str, count: u64) {
         eventually(
             || async { self.messages(queue).await == count },
@@ -223,7 +226,7 @@ impl Platform {
     }
 }
 
-/// An event of our own making, with labels as the ingestor writes them.
+/// Labels of an event, as the ingestor writes them.
 pub fn labels(event: &str, id: &str, guild: Option<u64>) -> Labels {
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
@@ -263,7 +266,7 @@ async fn start_proxy(
     (address, StopOnDrop(runtime))
 }
 
-/// A further proxy with a Redis of its own: what it learns stays with it.
+/// Another proxy with a Redis of its own, which does not share state with the first.
 pub struct OtherProxy {
     pub address: SocketAddr,
     _runtime: StopOnDrop,
@@ -271,13 +274,13 @@ pub struct OtherProxy {
 }
 
 impl Platform {
-    /// A further proxy in front of this API.
+    /// Starts another proxy for this API.
     pub async fn other_proxy(&self, base: &str, tune: impl FnOnce(&mut proxy::Tuning)) -> OtherProxy {
         let redis = TestRedis::create();
         let (address, runtime) = start_proxy(&self.emulator.token(), base, &redis, tune).await;
-        // It is listened to before it is built.
-        let answers = async || reqwest::get(format!("http://{address}/")).await.is_ok();
-        eventually(answers, "the proxy to answer").await;
+        // The listener exists before the proxy is built.
+        let responds = async || reqwest::get(format!("http://{address}/")).await.is_ok();
+        eventually(responds, "the proxy to respond").await;
         OtherProxy {
             address,
             _runtime: runtime,
@@ -285,7 +288,7 @@ impl Platform {
         }
     }
 
-    /// A client that calls through this proxy, as a worker has it.
+    /// A client of this proxy, as a worker has it.
     pub fn discord(&self, proxy: SocketAddr) -> Discord {
         let config = DiscordConfig {
             proxies: vec![format!("http://{proxy}").parse().unwrap()],
@@ -300,7 +303,7 @@ impl Platform {
 pub struct Lock(tokio::process::Child);
 
 impl Lock {
-    /// Lets the others go on.
+    /// Releases the lock.
     pub async fn release(mut self) {
         drop(self.0.stdin.take());
         self.0.wait().await.unwrap();
@@ -308,7 +311,7 @@ impl Lock {
 }
 
 impl Platform {
-    /// Locks a table against everybody, readers too.
+    /// Locks a table against writers and readers.
     pub async fn lock(&self, table: &str) -> Lock {
         use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
         let mut psql = tokio::process::Command::new("psql")
@@ -334,7 +337,7 @@ impl Platform {
         panic!("the table was not locked");
     }
 
-    /// Runs SQL by the worker's own login.
+    /// Runs SQL with the worker's login.
     pub async fn sql(&self, statement: &str) {
         let arguments = [
             "--no-psqlrc",
@@ -351,13 +354,13 @@ impl Platform {
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 
-    /// Ends what was announced of our own role changes.
-    pub fn forget_announcements(&self) {
+    /// Deletes the announcements of the worker's role changes from Redis.
+    pub fn delete_announcements(&self) {
         self.delete_keys("cache:role-change:*");
     }
 
-    /// Ends the shortcut past done events, as if Redis had been away.
-    pub fn forget_done(&self) {
+    /// Deletes the done markers from Redis.
+    pub fn delete_done_markers(&self) {
         self.delete_keys("done:*");
     }
 
@@ -370,10 +373,10 @@ impl Platform {
         }
     }
 
-    /// The next dispatch of this name that is about this server, taken to the queue.
+    /// Publishes the next dispatch of this event that is about this server.
     pub async fn deliver_for(&self, event: &str, guild: &str) -> Dispatch {
         loop {
-            let dispatch = self.courier.next(event).await;
+            let dispatch = self.gateway_client.next(event).await;
             let body = dispatch.json();
             if body["guild_id"] == guild || body["id"] == guild {
                 self.publish(&dispatch).await;
@@ -382,7 +385,7 @@ impl Platform {
         }
     }
 
-    /// Puts a queue of other arguments in the place of ours.
+    /// Replaces a queue by one with other arguments.
     pub async fn redeclare(&self, queue: &str) {
         use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
         let channel = self.link.current().await.unwrap().channel().await.unwrap();
@@ -402,7 +405,7 @@ impl Platform {
         self.until(id, |view| view["state"] == state).await;
     }
 
-    /// Waits until an interaction is as it should be.
+    /// Waits until this holds for an interaction.
     pub async fn until(&self, id: &str, is: impl Fn(&Value) -> bool) -> Value {
         eventually(
             || async {
@@ -414,8 +417,8 @@ impl Platform {
         .await
     }
 
-    /// A message of a queue, taken off it.
-    pub async fn take(&self, queue: &str) -> Taken {
+    /// Removes a message from a queue and returns it.
+    pub async fn take(&self, queue: &str) -> TakenMessage {
         let channel = self.link.current().await.unwrap().channel().await.unwrap();
         let got = eventually(
             || async {
@@ -431,7 +434,7 @@ impl Platform {
             .iter()
             .map(|(name, value)| (name.to_string(), header(value)))
             .collect();
-        Taken {
+        TakenMessage {
             id: got
                 .properties
                 .message_id()
@@ -444,9 +447,9 @@ impl Platform {
     }
 }
 
-/// A message taken off a queue.
+/// A message that was removed from a queue.
 #[derive(Debug)]
-pub struct Taken {
+pub struct TakenMessage {
     pub id: String,
     pub headers: std::collections::BTreeMap<String, String>,
     pub body: Vec<u8>,

@@ -1,4 +1,4 @@
-//! One onboarded server with members on either side of tiers, and one server that is not onboarded.
+//! The seed of a test: an onboarded server with members of several tiers, and a server that is not onboarded.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use time::OffsetDateTime;
 
 use super::Control;
 
-/// Wallets above those of the members: what they hold begins behind rank 69.
-const STRANGERS: u32 = 80;
+/// Wallets without a member that rank between the first member and the others, so that those are below rank 69.
+const OTHER_WALLETS: u32 = 80;
 
-/// Members with a wallet, what it holds, and the tier that follows.
+/// Members with a wallet, its balance, and the resulting tier.
 pub const HOLDERS: [(&str, &str, Option<&str>); 4] = [
     ("chani", "9000", Some("naib")),
     ("stilgar", "1500", Some("usul")),
@@ -21,7 +21,7 @@ pub const HOLDERS: [(&str, &str, Option<&str>); 4] = [
     ("liet", "6.8", None),
 ];
 
-/// The onboarded community, and the ids of what it has.
+/// The onboarded community with the ids of its parts.
 pub struct Community {
     pub id: CommunityId,
     pub guild: String,
@@ -30,9 +30,9 @@ pub struct Community {
     pub roles: BTreeMap<String, String>,
     /// Users by name.
     pub users: BTreeMap<String, String>,
-    /// A server that nobody has onboarded, and its channel.
-    pub stranger_guild: String,
-    pub stranger_channel: String,
+    /// A server that is not onboarded, and its channel.
+    pub other_guild: String,
+    pub other_channel: String,
 }
 
 impl Community {
@@ -44,7 +44,7 @@ impl Community {
         self.users[name].parse().unwrap()
     }
 
-    /// Keys of the theme's roles among these ids.
+    /// The theme's keys of those of the roles that belong to it.
     pub fn keys(&self, roles: &Value) -> Vec<&str> {
         let ids: Vec<_> = roles
             .as_array()
@@ -81,8 +81,8 @@ pub async fn community(control: &Control, database: &Database) -> Community {
         channel: named("channels")["general"].clone(),
         roles,
         users,
-        stranger_guild: stranger["guild_id"].as_str().unwrap().to_owned(),
-        stranger_channel: stranger["channels"]["lobby"].as_str().unwrap().to_owned(),
+        other_guild: stranger["guild_id"].as_str().unwrap().to_owned(),
+        other_channel: stranger["channels"]["lobby"].as_str().unwrap().to_owned(),
     };
     let stranger_user = stranger["members"]["stranger"].as_str().unwrap().to_owned();
     community.users.insert("stranger".to_owned(), stranger_user);
@@ -136,10 +136,10 @@ async fn rows(database: &Database, community: &Community, theme: &Theme) {
         tx.communities().bind_role(&key.parse().unwrap(), role).await.unwrap();
     }
     let joined = now - time::Duration::days(10);
-    for (place, (name, ..)) in HOLDERS.iter().enumerate() {
+    for (index, (name, ..)) in HOLDERS.iter().enumerate() {
         let user = community.user_id(name);
         tx.profiles().join(user, name, joined).await.unwrap();
-        tx.profiles().link_wallet(user, Some(wallet(place))).await.unwrap();
+        tx.profiles().link_wallet(user, Some(wallet(index))).await.unwrap();
     }
     tx.profiles()
         .join(community.user_id("harah"), "harah", joined)
@@ -148,25 +148,25 @@ async fn rows(database: &Database, community: &Community, theme: &Theme) {
     tx.commit().await.unwrap();
 }
 
-/// The wallet of a holder, by place in [`HOLDERS`].
-fn wallet(place: usize) -> Address {
-    address(1_000 + u32::try_from(place).unwrap())
+/// The wallet of a holder, by index in [`HOLDERS`].
+fn wallet(index: usize) -> Address {
+    address(1_000 + u32::try_from(index).unwrap())
 }
 
 fn address(number: u32) -> Address {
     format!("0x{number:040x}").parse().unwrap()
 }
 
-/// Chani leads; strangers hold 5,000 and less; the other members follow.
+/// The ranking: Chani first, the other wallets with 5,000 and less, then the other members.
 fn ranking() -> Vec<(Address, Balance)> {
-    let mut holdings: Vec<(Address, Balance)> = (0..STRANGERS)
+    let mut holdings: Vec<(Address, Balance)> = (0..OTHER_WALLETS)
         .map(|n| (address(n + 1), Balance::from_tokens(u64::from(5_000 - n))))
         .collect();
     holdings.extend(
         HOLDERS
             .iter()
             .enumerate()
-            .map(|(place, (_, held, _))| (wallet(place), held.parse().unwrap())),
+            .map(|(index, (_, held, _))| (wallet(index), held.parse().unwrap())),
     );
     holdings.sort_by(|(_, a), (_, b)| b.cmp(a));
     holdings

@@ -8,23 +8,22 @@ use arrakis_test_support::eventually;
 use arrakis_worker::Config;
 use tokio::task::JoinHandle;
 
-/// One worker. Dropping it ends it at once: what it holds goes back to the broker. (SIGKILL takes a process of its own; see
-/// `start.rs`.)
+/// A worker. Dropping it stops it at once, and its unacknowledged messages are requeued. (`start.rs` kills a process.)
 pub struct Worker {
     pub runtime: Runtime,
     task: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
 impl Worker {
-    /// Starts one and waits until it serves.
+    /// Starts a worker and waits until it serves.
     pub async fn start(environment: &[(&'static str, String)]) -> Self {
-        let worker = Self::begin(environment);
+        let worker = Self::spawn(environment);
         eventually(|| async { worker.is_ready() }, "the worker to be ready").await;
         worker
     }
 
-    /// Starts one.
-    pub fn begin(environment: &[(&'static str, String)]) -> Self {
+    /// Starts a worker.
+    pub fn spawn(environment: &[(&'static str, String)]) -> Self {
         let pairs = environment.iter().map(|(name, value)| (*name, value.clone()));
         let config = Reader::load(Service::Worker, Source::pairs(pairs), Config::read).unwrap();
         let runtime = Runtime::for_test(Service::Worker);
@@ -46,7 +45,7 @@ impl Worker {
         consumes && self.runtime.health.status() != HealthStatus::Down
     }
 
-    /// A metric's value, by its line in the exposition.
+    /// The value of a metric, by its name and labels as in the exposition format.
     pub fn metric(&self, line: &str) -> Option<f64> {
         let text = self.runtime.metrics.render();
         let found = text
@@ -64,22 +63,22 @@ impl Worker {
         .await;
     }
 
-    /// SIGTERM, and the end of it.
+    /// Stops the worker as SIGTERM does; returns its result.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.runtime.shutdown.soft.cancel();
         let task = self.task.take().unwrap();
         tokio::time::timeout(Duration::from_secs(20), task)
             .await
-            .expect("the worker drains")
+            .expect("the worker should end")
             .unwrap()
     }
 
-    /// How it ended by itself.
+    /// Waits until the worker ends by itself; returns its result.
     pub async fn ended(mut self) -> anyhow::Result<()> {
         let task = self.task.take().unwrap();
         tokio::time::timeout(Duration::from_secs(20), task)
             .await
-            .expect("the worker ends")
+            .expect("the worker should end")
             .unwrap()
     }
 }

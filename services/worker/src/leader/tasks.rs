@@ -1,0 +1,178 @@
+//! The leader's scheduled tasks: register the commands, enqueue reconciles, publish lost jobs again, prune old rows.
+//!
+//! Each task may run twice: the ids of jobs consist of kind and time slot, and a job that is published again and has ended is
+//! dropped.
+
+use std::time::Duration;
+
+use arrakis_broker::BrokerConnection;
+use arrakis_contracts::{JobKind, dead_letter};
+use arrakis_db::CommunityId;
+use backon::{ConstantBuilder, Retryable as _};
+use time::OffsetDateTime;
+
+use crate::commands::{Commands, registration};
+use crate::failure::Failure;
+use crate::jobs::{self, reconcile};
+use crate::services::Services;
+
+/// Interval of the scheduled tasks.
+const TASK_INTERVAL: Duration = Duration::from_secs(5);
+/// Interval at which lost jobs are looked for.
+const LOST_JOBS_INTERVAL: Duration = Duration::from_secs(30);
+/// A due job counts as lost after this time: until then its message may be in transit.
+const LOST_AFTER: time::Duration = time::Duration::seconds(30);
+/// A running job without progress for this long counts as lost: its worker has died.
+const NO_PROGRESS_AFTER: time::Duration = time::Duration::minutes(5);
+/// How long a new leader waits for a measurement of Discord's clock.
+const CLOCK_WAIT: Duration = Duration::from_secs(5);
+/// Lost jobs of one community that are published at once.
+const LOST_JOBS_AT_ONCE: u32 = 100;
+/// Pause between attempts to register the commands.
+const REGISTRATION_RETRY: Duration = Duration::from_secs(30);
+/// Claims in the inbox are kept for longer than any event may be handled again.
+const CLAIM_RETENTION: time::Duration = time::Duration::seconds(dead_letter::CLAIM_RETENTION.as_secs().cast_signed());
+/// Ended jobs are kept for operators.
+const JOBS_KEPT: time::Duration = time::Duration::days(30);
+
+/// The scheduled tasks, with the slots for which they are done. A new leader starts without these and may repeat a task.
+#[derive(Debug, Default)]
+pub(super) struct LeaderTasks {
+    reconciled_slot: Option<String>,
+    pruned_day: Option<time::Date>,
+}
+
+impl LeaderTasks {
+    /// Runs the tasks for as long as the future is polled.
+    pub(super) async fn run(mut self, services: &Services, commands: &Commands, link: &BrokerConnection) {
+        tokio::join!(register(services, commands), self.run_scheduled(services, link));
+    }
+
+    async fn run_scheduled(&mut self, services: &Services, link: &BrokerConnection) {
+        let mut last_search: Option<tokio::time::Instant> = None;
+        wait_for_discord_time(services).await;
+        loop {
+            let now = services.now();
+            log_failure("enqueuing reconciles", self.enqueue_reconciles(services, now).await);
+            if last_search.is_none_or(|at| at.elapsed() >= LOST_JOBS_INTERVAL) {
+                log_failure("publishing lost jobs", publish_lost_jobs(services, link, now).await);
+                last_search = Some(tokio::time::Instant::now());
+            }
+            log_failure("pruning", self.prune(services, now).await);
+            tokio::time::sleep(TASK_INTERVAL).await;
+        }
+    }
+
+    /// Enqueues a reconcile of each community for the present time slot, once. After an error the next call enqueues the rest.
+    async fn enqueue_reconciles(&mut self, services: &Services, now: OffsetDateTime) -> Result<(), Failure> {
+        let slot = reconcile::scheduled_id(now);
+        if self.reconciled_slot.as_ref() == Some(&slot) {
+            return Ok(());
+        }
+        for (_, community) in services.database.routes().await? {
+            if jobs::enqueue(services, community, &reconcile::request(&slot)).await? {
+                services.metrics.published_jobs.with_label_values(&["reconcile"]).inc();
+            }
+        }
+        self.reconciled_slot = Some(slot);
+        Ok(())
+    }
+
+    /// Deletes old claims, ended jobs and activity counts, once a day.
+    async fn prune(&mut self, services: &Services, now: OffsetDateTime) -> Result<(), Failure> {
+        if self.pruned_day == Some(now.date()) {
+            return Ok(());
+        }
+        for (_, community) in services.database.routes().await? {
+            let mut tx = services.database.tenant(community).await?;
+            tx.prune_claims(now - CLAIM_RETENTION).await?;
+            tx.jobs().prune(now - JOBS_KEPT).await?;
+            tx.profiles().prune_activity(now).await?;
+            tx.commit().await?;
+        }
+        let mut tx = services.database.global().await?;
+        tx.prune_claims(now - CLAIM_RETENTION).await?;
+        tx.jobs().prune(now - JOBS_KEPT).await?;
+        tx.commit().await?;
+        self.pruned_day = Some(now.date());
+        Ok(())
+    }
+}
+
+/// Waits until a response from Discord has shown its clock: with a local clock that is an hour off, another time slot would be due.
+/// The registration of commands, which runs at the same time, gets such a response. After the wait the local clock is used.
+async fn wait_for_discord_time(services: &Services) {
+    let started = tokio::time::Instant::now();
+    while services.discord.clock_offset_ms().is_none() && started.elapsed() < CLOCK_WAIT {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn log_failure(task: &'static str, result: Result<(), Failure>) {
+    if let Err(failure) = result {
+        tracing::warn!(%failure, task, "a scheduled task failed; it will be retried");
+    }
+}
+
+async fn register(services: &Services, commands: &Commands) {
+    let calls = services.discord.bulk(None);
+    let register = || registration::register(&calls, commands);
+    let every_half_minute = ConstantBuilder::default()
+        .with_delay(REGISTRATION_RETRY)
+        .without_max_times();
+    let _ = register
+        .retry(every_half_minute)
+        .notify(|error, _| tracing::warn!(%error, "cannot register the commands; retrying"))
+        .await;
+}
+
+/// Publishes due jobs again that no worker runs. Jobs whose queue still has messages are waiting and not lost: publishing them would
+/// add a copy of the whole backlog to it each time.
+///
+/// # Errors
+/// If Postgres is unavailable; the next call publishes the rest.
+pub async fn publish_lost_jobs(
+    services: &Services,
+    link: &BrokerConnection,
+    now: OffsetDateTime,
+) -> Result<(), Failure> {
+    let mut empty_queues = Vec::new();
+    for handler in jobs::all() {
+        let kind = handler.kind();
+        let counts = arrakis_broker::queue_counts(link, &kind.queue()).await;
+        if counts.is_some_and(|counts| counts.messages == 0) {
+            empty_queues.push(kind);
+        }
+    }
+    if empty_queues.is_empty() {
+        return Ok(());
+    }
+    for (_, community) in services.database.routes().await? {
+        for (id, kind) in lost_jobs(services, community, now).await? {
+            if empty_queues.contains(&kind) {
+                tracing::info!(id, %community, "publishing a lost job again");
+                services.metrics.published_jobs.with_label_values(&["lost_job"]).inc();
+                jobs::publish(services, community, &id, kind).await;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn lost_jobs(
+    services: &Services,
+    community: CommunityId,
+    now: OffsetDateTime,
+) -> Result<Vec<(String, JobKind)>, Failure> {
+    let mut tx = services.database.tenant(community).await?;
+    let due = tx
+        .jobs()
+        .due(now - LOST_AFTER, now - NO_PROGRESS_AFTER, LOST_JOBS_AT_ONCE)
+        .await?;
+    tx.commit().await?;
+    // Kinds that only a newer build has are left to workers of that build.
+    Ok(due
+        .into_iter()
+        .filter_map(|job| Some((job.id, job.kind.parse().ok()?)))
+        .collect())
+}

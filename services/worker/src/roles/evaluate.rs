@@ -1,0 +1,87 @@
+//! Evaluates a member by the theme's rules and stores the tier.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+use arrakis_db::{EvaluationInput, TenantTx, UserId};
+use arrakis_domain::{Ladder, RoleBindings, RoleDifference, RoleId, RoleKey, RoleProtection, TierId};
+use time::OffsetDateTime;
+use twilight_model::id::Id;
+use twilight_model::id::marker::RoleMarker;
+
+use crate::community::Community;
+use crate::failure::Failure;
+
+/// The evaluation of a member.
+#[derive(Debug, Clone)]
+pub struct MemberEvaluation {
+    /// The theme's roles that the member should have.
+    pub desired: BTreeSet<RoleKey>,
+    /// Whether roles that were assigned by hand are kept.
+    pub protection: RoleProtection,
+    /// Whether the tier differs from the one that was stored.
+    pub tier_changed: bool,
+    /// When the member left; `None` if the member is in the server.
+    pub left_at: Option<OffsetDateTime>,
+    /// The stored name.
+    pub display_name: String,
+}
+
+/// Evaluates a member and stores the tier; `None` if the member has no profile. A repeated evaluation stores the same.
+///
+/// # Errors
+/// If Postgres is unavailable or a row is corrupt.
+pub async fn evaluate_member(
+    tx: &mut TenantTx,
+    community: &Community,
+    user: UserId,
+    now: OffsetDateTime,
+) -> Result<Option<MemberEvaluation>, Failure> {
+    let ladder = community.ladder()?;
+    let token = &community.record.token_profile;
+    let early = community.theme.early_member_limit();
+    let Some(EvaluationInput { member, mut facts }) = tx.profiles().evaluation_input(token, user, now, early).await?
+    else {
+        return Ok(None);
+    };
+    let tier = ladder.tier_of(member.standing).cloned();
+    let is_first = tier.as_ref().is_some_and(|tier| !facts.reached.contains(tier));
+    // A tier that is reached now counts in this evaluation.
+    facts.reached.extend(tier.clone());
+    let evaluation = community.theme.evaluate(ladder, member.standing, &facts);
+    let highest = highest_tier(ladder, member.highest_tier.as_ref(), tier.as_ref());
+    // Most evaluations change nothing, and then two statements are saved.
+    let changes = is_first || member.tier != tier || member.highest_tier.as_ref() != highest;
+    let tier_changed = changes && tx.profiles().record_tier(user, tier.as_ref(), highest, now).await?;
+    Ok(Some(MemberEvaluation {
+        desired: community.theme.desired_roles(&evaluation, &facts),
+        protection: if member.protected {
+            RoleProtection::Protected
+        } else {
+            RoleProtection::None
+        },
+        tier_changed,
+        left_at: member.left_at,
+        display_name: member.display_name,
+    }))
+}
+
+fn highest_tier<'a>(ladder: &Ladder, before: Option<&'a TierId>, now: Option<&'a TierId>) -> Option<&'a TierId> {
+    if ladder.compare(before, now) == Ordering::Less {
+        now
+    } else {
+        before
+    }
+}
+
+/// The roles to assign and remove so that a member with the roles `actual` has those of the evaluation.
+pub fn role_difference(
+    community: &Community,
+    evaluation: &MemberEvaluation,
+    actual: &[Id<RoleMarker>],
+    bindings: &RoleBindings,
+) -> RoleDifference {
+    let actual: BTreeSet<_> = actual.iter().map(|id| RoleId(id.get())).collect();
+    let theme = &community.theme;
+    theme.role_difference(&evaluation.desired, &actual, bindings, evaluation.protection)
+}
