@@ -115,7 +115,7 @@ pub fn matches(configuration: &Configuration, state: &State, live: &LiveServer) 
     let mut search = ImportSearch {
         live,
         found: managed.clone(),
-        taken: taken(&managed),
+        taken: managed_ids(&managed),
     };
     let mut matches = ImportMatches::default();
     let mut kinds: Vec<(&Address, &Attributes)> = configuration
@@ -145,7 +145,7 @@ pub fn matches(configuration: &Configuration, state: &State, live: &LiveServer) 
     matches
 }
 
-fn taken(managed: &BTreeMap<Address, Snowflake>) -> BTreeSet<(Kind, Snowflake)> {
+fn managed_ids(managed: &BTreeMap<Address, Snowflake>) -> BTreeSet<(Kind, Snowflake)> {
     managed.iter().map(|(address, id)| (address.kind(), *id)).collect()
 }
 

@@ -48,13 +48,12 @@ pub fn visible_difference(one: &str, other: &str) -> Option<(String, String)> {
     let shown = |text: &[char]| {
         let differing = start..text.len() - end;
         let signs = text.iter().enumerate();
-        let signs =
-            signs.map(
-                |(place, sign)| match is_unseen(*sign) || (differing.contains(&place) && is_ambiguous(*sign)) {
-                    true => sign.escape_unicode().to_string(),
-                    false => sign.to_string(),
-                },
-            );
+        let signs = signs.map(|(place, sign)| {
+            match is_invisible(*sign) || (differing.contains(&place) && is_ambiguous(*sign)) {
+                true => sign.escape_unicode().to_string(),
+                false => sign.to_string(),
+            }
+        });
         signs.collect()
     };
     Some((shown(&one), shown(&other)))
@@ -66,7 +65,7 @@ fn is_ambiguous(sign: char) -> bool {
 }
 
 /// Characters that most terminals show as nothing or as a space.
-fn is_unseen(sign: char) -> bool {
+fn is_invisible(sign: char) -> bool {
     let no_width = matches!(
         sign,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'

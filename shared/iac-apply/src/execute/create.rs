@@ -11,7 +11,7 @@ use arrakis_iac::state::{PendingCreation, State, StateEntry};
 use serde_json::Value;
 
 use super::answer::Sent;
-use super::{ApplyError, Executor, StepContext, answer, made_without, record_update};
+use super::{ApplyError, Executor, StepContext, answer, record_update, without_fields};
 use crate::event::{Event, Wait};
 use crate::http::CallError;
 use crate::kinds::{self, WriteRequest};
@@ -225,7 +225,7 @@ impl Executor<'_> {
         state: &State,
         times: usize,
     ) -> Result<SearchOutcome, ApplyError> {
-        match self.look(run, address, pending, state, times).await? {
+        match self.search(run, address, pending, state, times).await? {
             SearchOutcome::Unclear(candidates) => Err(ApplyError::Unclear {
                 step: run.step.clone(),
                 address: address.clone(),
@@ -236,7 +236,7 @@ impl Executor<'_> {
     }
 
     /// Searches on the server up to `times` times with growing pauses: the resource may appear after the lost response.
-    async fn look(
+    async fn search(
         &self,
         run: &StepContext<'_>,
         address: &Address,
@@ -309,7 +309,7 @@ impl Executor<'_> {
             && self.discord.now_ms() < pending.last_request_ms().saturating_add(LATEST_EFFECT_MS)
         {
             let looks = self.discord.retry_policy().searches.len();
-            let message = match self.look(run, address, &pending, state, looks).await? {
+            let message = match self.search(run, address, &pending, state, looks).await? {
                 SearchOutcome::Absent => None,
                 SearchOutcome::Found(found) => {
                     state.record(address.clone(), before_further_requests(&found.entry));
@@ -336,6 +336,6 @@ fn before_further_requests(made: &StateEntry) -> StateEntry {
     let later = kinds::fields_after_create(&made.attributes);
     StateEntry {
         id: made.id,
-        attributes: made_without(&made.attributes, &later),
+        attributes: without_fields(&made.attributes, &later),
     }
 }

@@ -286,7 +286,7 @@ impl<'a> Executor<'a> {
 }
 
 /// The attributes of the creation request. Further steps or requests set the others.
-fn made_without(attributes: &Attributes, later: &[String]) -> Attributes {
+fn without_fields(attributes: &Attributes, later: &[String]) -> Attributes {
     let mut made = attributes.clone();
     match &mut made {
         Attributes::Role(role) if role.given_to_bot.is_some() => role.given_to_bot = Some(false),

@@ -70,11 +70,11 @@ fn form(onboarding: &Onboarding, fields: &[String], current: &Value, context: &C
 
 /// Questions and options with unchanged titles keep their ids, and so the choices of members.
 fn prompt(index: usize, prompt: &OnboardingPrompt, current: &Value, context: &Context<'_>) -> Result<Value, FormError> {
-    let known = titled(&current["prompts"], &prompt.title);
+    let known = item_by_title(&current["prompts"], &prompt.title);
     let options: Result<Vec<Value>, FormError> = prompt
         .options
         .iter()
-        .map(|one| option(one, titled(&known["options"], &one.title), context))
+        .map(|one| option(one, item_by_title(&known["options"], &one.title), context))
         .collect();
     // Discord requires an id for a new question, too, and replaces it.
     let id = known
@@ -104,7 +104,7 @@ fn option(option: &OnboardingOption, known: &Value, context: &Context<'_>) -> Re
     Ok(body)
 }
 
-fn titled<'a>(list: &'a Value, title: &str) -> &'a Value {
+fn item_by_title<'a>(list: &'a Value, title: &str) -> &'a Value {
     const NOTHING: &Value = &Value::Null;
     let mut known = list.as_array().into_iter().flatten();
     known.find(|one| one["title"] == title).unwrap_or(NOTHING)

@@ -186,7 +186,7 @@ struct LocalGuard {
 
 impl LocalGuard {
     /// The record is removed before the lock, so that the next holder does not find it.
-    fn give_back(&mut self) -> Result<(), StoreError> {
+    fn release_lock(&mut self) -> Result<(), StoreError> {
         if self.given_back {
             return Ok(());
         }
@@ -210,7 +210,7 @@ impl LocalGuard {
 
 impl Drop for LocalGuard {
     fn drop(&mut self) {
-        if let Err(error) = self.give_back() {
+        if let Err(error) = self.release_lock() {
             tracing::warn!(%error, "a lock could not be released");
         }
     }
@@ -253,7 +253,7 @@ impl StateLock for LocalGuard {
     }
 
     async fn release(mut self: Box<Self>) -> Result<(), StoreError> {
-        self.give_back()
+        self.release_lock()
     }
 }
 

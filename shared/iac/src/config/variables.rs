@@ -292,7 +292,7 @@ pub(crate) fn declare(entries: &Named<VariableEntry>, given: &BTreeMap<String, G
     };
     for name in declared.keys() {
         // A problem is reported once; variables that depend on it are silent.
-        let _ = solver.solve(name, &mut Vec::new(), reader);
+        let _ = solver.resolve(name, &mut Vec::new(), reader);
     }
     reader.scope.values.append(&mut solver.values);
     reader.scope.broken.append(&mut solver.broken);
@@ -307,7 +307,7 @@ struct Solver<'a> {
 }
 
 impl Solver<'_> {
-    fn solve(&mut self, name: &str, path: &mut Vec<String>, reader: &mut Reader<'_>) -> Option<Value> {
+    fn resolve(&mut self, name: &str, path: &mut Vec<String>, reader: &mut Reader<'_>) -> Option<Value> {
         if let Some(value) = self.values.get(name) {
             return Some(value.clone());
         }
@@ -356,7 +356,7 @@ impl Solver<'_> {
                 if !self.declared.contains_key(other) {
                     return Err(format!("there is no variable `{}`", shortened(other)));
                 }
-                let Some(value) = self.solve(other, path, reader) else {
+                let Some(value) = self.resolve(other, path, reader) else {
                     silent = true;
                     return Err(String::new());
                 };

@@ -35,7 +35,7 @@ fn sections(configuration: &Configuration) -> IndexMap<&'static str, Yaml> {
     for kind in Kind::ALL {
         let value = match kind {
             Kind::Category => categories(configuration),
-            Kind::Channel => loose_channels(configuration),
+            Kind::Channel => channels_without_category(configuration),
             kind if kind.is_single() => single(configuration, *kind),
             kind => entries(configuration, *kind),
         };
@@ -92,7 +92,7 @@ fn categories(configuration: &Configuration) -> Yaml {
 }
 
 /// The section of channels in no category, or in an unmanaged one.
-fn loose_channels(configuration: &Configuration) -> Yaml {
+fn channels_without_category(configuration: &Configuration) -> Yaml {
     let stands_above = |attributes: &Attributes| {
         let category = attributes.channel()?.category.as_ref()?.value()?.address()?;
         configuration.get(category).map(|_| ())

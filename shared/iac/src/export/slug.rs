@@ -8,7 +8,7 @@ use crate::model::limits::MAX_LOGICAL_NAME_LENGTH;
 #[must_use]
 pub fn slug(name: &str, kind: Kind) -> String {
     let mut slug = String::new();
-    for sign in name.chars().flat_map(plain) {
+    for sign in name.chars().flat_map(ascii_form) {
         match sign {
             'a'..='z' | '0'..='9' | '_' => slug.push(sign),
             _ if !slug.is_empty() && !slug.ends_with('-') => slug.push('-'),
@@ -38,7 +38,7 @@ fn prefix(kind: Kind) -> &'static str {
 }
 
 /// The ASCII form of a letter with accents, as in French and Polish.
-fn plain(sign: char) -> impl Iterator<Item = char> {
+fn ascii_form(sign: char) -> impl Iterator<Item = char> {
     let text = match sign {
         'à' | 'á' | 'â' | 'ã' | 'å' | 'À' | 'Á' | 'Â' | 'Ã' | 'Å' | 'ą' | 'Ą' => "a",
         'ä' | 'Ä' | 'æ' | 'Æ' => "ae",

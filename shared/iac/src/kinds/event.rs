@@ -182,8 +182,8 @@ fn event(
         reader.refuse(name.at, "an event has exactly one of `stage`, `voice` and `location`");
     }
     let place = match (&own.stage, &own.voice, &own.location) {
-        (Some(stage), _, _) => names.needed(stage, Kind::Channel, reader).map(EventLocation::Stage),
-        (_, Some(voice), _) => names.needed(voice, Kind::Channel, reader).map(EventLocation::Voice),
+        (Some(stage), _, _) => names.required(stage, Kind::Channel, reader).map(EventLocation::Stage),
+        (_, Some(voice), _) => names.required(voice, Kind::Channel, reader).map(EventLocation::Voice),
         (_, _, Some(location)) => Some(EventLocation::External(location.value.0.clone())),
         _ => None,
     };

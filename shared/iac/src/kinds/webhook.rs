@@ -64,7 +64,7 @@ impl Section for Named<WebhookEntry> {
                 reader.break_rule_of(at, &address, &attribute("name"), reason);
             }
             let channel = match &own.channel {
-                Some(channel) => names.needed(channel, Kind::Channel, reader),
+                Some(channel) => names.required(channel, Kind::Channel, reader),
                 None => {
                     let reason = "the `channel` of the webhook is missing";
                     reader.break_rule_of(name.at, &address, &[RulePart::Creation], reason);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::compare::{filled, normalised};
+use super::compare::{normalised, with_recorded_images};
 use super::known::ManagedResource;
 use super::tags;
 use crate::live::AddressIndex;
@@ -41,8 +41,8 @@ pub fn compare(
     names: &AddressIndex,
 ) -> AlteredValues {
     let mut requested = normalised(requested.clone());
-    let found = filled(normalised(names.with_addresses(answered)), &requested);
-    tags::learn_ids(&mut requested, &found);
+    let found = with_recorded_images(normalised(names.with_addresses(answered)), &requested);
+    tags::copy_ids(&mut requested, &found);
     let (mut kept, wanted, found_map) = (requested.to_map(), requested.to_map(), found.to_map());
     let mut altered = BTreeMap::new();
     // An answer has neither images nor roles of the bot.

@@ -32,7 +32,7 @@ pub(super) fn normalised(mut attributes: Attributes) -> Attributes {
 }
 
 /// Live attributes, with images from the state: Discord does not return images.
-pub(super) fn filled(mut live: Attributes, recorded: &Attributes) -> Attributes {
+pub(super) fn with_recorded_images(mut live: Attributes, recorded: &Attributes) -> Attributes {
     if let Some(image) = live.image_mut().filter(|image| image.is_none()) {
         *image = recorded.image().cloned();
     }

@@ -29,7 +29,7 @@ pub(super) fn fit(steps: Vec<Step>, live: &LiveServer, state: &State) -> (Vec<St
         outcome: None,
     };
     while let Some(step) = fitting.left.pop_front() {
-        while let Some(limit) = fitting.run.passes(&step) {
+        while let Some(limit) = fitting.run.first_exceeded(&step) {
             let Some(earlier) = fitting.make_room(&step, limit) else {
                 break;
             };
@@ -79,7 +79,7 @@ impl LimitOrdering {
                     .or_else(|| self.deletion_in(category));
                 match found {
                     Some(index) => index,
-                    None => return self.park(category),
+                    None => return self.move_out_temporarily(category),
                 }
             }
             (Kind::Channel, _) => {
@@ -119,11 +119,11 @@ impl LimitOrdering {
     /// Index of a step that moves a channel out of a category into one with room; of a chain of full categories, the last.
     fn move_out(&self, category: Snowflake, visited: &mut BTreeSet<Snowflake>) -> Option<usize> {
         let leaving: Vec<usize> = (0..self.left.len())
-            .filter(|index| self.leaves(*index, category))
+            .filter(|index| self.moves_out_of(*index, category))
             .collect();
         let has_room = leaving
             .iter()
-            .find(|index| self.run.passes(&self.left[**index]).is_none());
+            .find(|index| self.run.first_exceeded(&self.left[**index]).is_none());
         if let Some(index) = has_room {
             return Some(*index);
         }
@@ -131,7 +131,7 @@ impl LimitOrdering {
             if let Some(Limit {
                 kind: Kind::Channel,
                 group: Group::Within(next),
-            }) = self.run.passes(&self.left[index])
+            }) = self.run.first_exceeded(&self.left[index])
                 && visited.insert(next)
                 && let Some(found) = self.move_out(next, visited).or_else(|| self.deletion_in(next))
             {
@@ -142,7 +142,7 @@ impl LimitOrdering {
     }
 
     /// Whether a remaining step moves a channel out of a category and can be carried out now: its references exist.
-    fn leaves(&self, index: usize, category: Snowflake) -> bool {
+    fn moves_out_of(&self, index: usize, category: Snowflake) -> bool {
         let Step::Update {
             address,
             id,
@@ -220,7 +220,7 @@ impl LimitOrdering {
     }
 
     /// Moves a channel that leaves this category later out of all categories. Its overwrites do not change.
-    fn park(&mut self, category: Snowflake) -> Option<Step> {
+    fn move_out_temporarily(&mut self, category: Snowflake) -> Option<Step> {
         let leaving = self.left.iter().find_map(|step| {
             match step {
                 Step::Update {
@@ -274,13 +274,13 @@ impl LimitOrdering {
             .collect();
         let has_room = leaving
             .iter()
-            .find(|index| self.run.passes(&self.left[**index]).is_none());
+            .find(|index| self.run.first_exceeded(&self.left[**index]).is_none());
         if let Some(index) = has_room {
             return Some(*index);
         }
         leaving
             .into_iter()
-            .find_map(|index| match self.run.passes(&self.left[index]) {
+            .find_map(|index| match self.run.first_exceeded(&self.left[index]) {
                 Some(Limit {
                     kind: Kind::Webhook,
                     group: Group::Within(next),

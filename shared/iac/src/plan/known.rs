@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::compare::{differing_fields, filled, normalised};
+use super::compare::{differing_fields, normalised, with_recorded_images};
 use super::document::{ChangeReason, Drift};
 use super::lost::{CreationOutcome, CreationSearch};
 use super::tags;
@@ -122,7 +122,7 @@ impl ManagedResources {
             let held = held.contains(address);
             let live = match held {
                 true => Some(recorded.clone()),
-                false => attributes_of(address, entry.id).map(|live| filled(live, &recorded)),
+                false => attributes_of(address, entry.id).map(|live| with_recorded_images(live, &recorded)),
             };
             tags::fill_ids(&mut recorded, live.as_ref());
             let one = ManagedResource {

@@ -69,7 +69,7 @@ pub fn find_pending(address: &Address, pending: &PendingCreation, state: &State,
 pub fn find_duplicates(state: &State, live: &LiveServer) -> Vec<(Address, Vec<Snowflake>)> {
     let search = CreationSearch::new(state, live);
     let doubles = state.repeated.iter().map(|(address, pending)| {
-        let alike = search.alike(address, pending);
+        let alike = search.similar_candidates(address, pending);
         (address.clone(), alike.into_iter().map(|(id, _)| id).collect::<Vec<_>>())
     });
     doubles.filter(|(_, ids)| !ids.is_empty()).collect()
@@ -98,7 +98,7 @@ impl<'a> CreationSearch<'a> {
     /// Finds one resource, and excludes it from later searches. Search categories before channels: a channel is searched
     /// in the category that was found.
     pub(super) fn find(&mut self, address: &Address, pending: &PendingCreation) -> CreationOutcome {
-        let outcome = self.look(address, pending);
+        let outcome = self.search(address, pending);
         if let CreationOutcome::Found { id, .. } = &outcome {
             self.taken.insert((address.kind(), *id));
             self.found.push((address.clone(), *id));
@@ -106,13 +106,13 @@ impl<'a> CreationSearch<'a> {
         outcome
     }
 
-    fn look(&self, address: &Address, pending: &PendingCreation) -> CreationOutcome {
-        match self.alike(address, pending).as_slice() {
+    fn search(&self, address: &Address, pending: &PendingCreation) -> CreationOutcome {
+        match self.similar_candidates(address, pending).as_slice() {
             [(id, requested)] => CreationOutcome::Found {
                 id: *id,
                 requested: Box::new((*requested).clone()),
             },
-            [] => match self.unlike(address, pending) {
+            [] => match self.other_candidates(address, pending) {
                 others if others.is_empty() => CreationOutcome::Absent,
                 others => CreationOutcome::Unclear(others),
             },
@@ -121,7 +121,11 @@ impl<'a> CreationSearch<'a> {
     }
 
     /// Candidates by the first test that has any, each with the attributes of the request that may have created it.
-    fn alike<'p>(&self, address: &Address, pending: &'p PendingCreation) -> Vec<(Snowflake, &'p Attributes)> {
+    fn similar_candidates<'p>(
+        &self,
+        address: &Address,
+        pending: &'p PendingCreation,
+    ) -> Vec<(Snowflake, &'p Attributes)> {
         let names = self.names();
         let tests: [(bool, Likeness<'_>); 3] = [
             (false, &|requested, found| {
@@ -135,7 +139,7 @@ impl<'a> CreationSearch<'a> {
                 differs_in_name_alone(requested, found, &names)
             }),
         ];
-        let new = self.new_ones(address, pending);
+        let new = self.new_resources(address, pending);
         let passing = tests.iter().map(|(is_bounded, is_like)| {
             let candidates = new.iter().filter(|found| !is_bounded || is_in_time(pending, found.id));
             let alike = candidates.filter_map(|found| {
@@ -150,9 +154,9 @@ impl<'a> CreationSearch<'a> {
     }
 
     /// Resources of that time that differ from the requested attributes or cannot be read.
-    fn unlike(&self, address: &Address, pending: &PendingCreation) -> Vec<Snowflake> {
+    fn other_candidates(&self, address: &Address, pending: &PendingCreation) -> Vec<Snowflake> {
         let kind = address.kind();
-        let readable = self.new_ones(address, pending).into_iter().map(|found| found.id);
+        let readable = self.new_resources(address, pending).into_iter().map(|found| found.id);
         let unreadable = self.live.unreadable.iter().map(|value| value.id);
         let unreadable = unreadable.filter(|id| {
             let is_of_kind = self.live.unreadable(kind, *id).is_some() && self.live.get(kind, *id).is_none();
@@ -163,7 +167,7 @@ impl<'a> CreationSearch<'a> {
     }
 
     /// New resources of the same kind and place.
-    fn new_ones(&self, address: &Address, pending: &PendingCreation) -> Vec<&'a LiveResource> {
+    fn new_resources(&self, address: &Address, pending: &PendingCreation) -> Vec<&'a LiveResource> {
         let kind = address.kind();
         let new = self.live.of_kind(kind);
         let new = new.filter(|found| self.is_new(kind, pending, found.id) && !found.managed);

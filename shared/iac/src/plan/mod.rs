@@ -232,7 +232,7 @@ fn destroy(plan: &mut Plan, managed: &ManagedResources, live: &LiveServer) {
         })
     });
     let mut steps: Vec<Step> = adopt.collect();
-    steps.extend(steps::backwards(&plan.changes, live));
+    steps.extend(steps::removal_steps(&plan.changes, live));
     plan.steps = steps;
 }
 

@@ -97,7 +97,7 @@ impl OrderContext<'_> {
             .collect();
         // A new role stands at the bottom, above @everyone; the next one below it.
         members.extend(
-            self.arriving(Kind::Role)
+            self.created_resources(Kind::Role)
                 .filter(|(address, _)| !address.is_everyone())
                 .map(|(address, place)| OrderMember {
                     reference: address.clone().into(),
@@ -105,8 +105,8 @@ impl OrderContext<'_> {
                     configured: Some(place),
                 }),
         );
-        let below = self.first_in_reach(&members);
-        orders.notes.extend(self.out_of_order(&members, below));
+        let below = self.first_movable(&members);
+        orders.notes.extend(self.misplaced_roles(&members, below));
         // Roles above the bot and unmanaged roles keep their positions.
         for member in members.iter_mut().take(below) {
             member.configured = None;
@@ -132,7 +132,7 @@ impl OrderContext<'_> {
     }
 
     /// Index of the first role below the bot's highest role. The bot can move only these.
-    fn first_in_reach(&self, members: &[OrderMember]) -> usize {
+    fn first_movable(&self, members: &[OrderMember]) -> usize {
         let own = self.live.bot_role().filter(|_| !self.live.bot_is_owner());
         own.map_or(0, |own| {
             let own = self.member(Kind::Role, own.id).reference;
@@ -142,7 +142,7 @@ impl OrderContext<'_> {
     }
 
     /// Notes about roles above the bot's highest role that the configuration has lower.
-    fn out_of_order(&self, members: &[OrderMember], below: usize) -> Vec<String> {
+    fn misplaced_roles(&self, members: &[OrderMember], below: usize) -> Vec<String> {
         let wrong = members.iter().take(below).enumerate().filter(|(index, member)| {
             let behind = members.iter().skip(index + 1).filter_map(|other| other.configured);
             let address = member.reference.address();
@@ -182,7 +182,7 @@ impl OrderContext<'_> {
                 None => (was.clone(), attributes.kind),
             };
             // The channels of a deleted category are in no category.
-            let now = now.filter(|category| !self.goes(category));
+            let now = now.filter(|category| !self.is_removed(category));
             let arrives = now != was;
             groups
                 .entry((now, like(kind_now)))
@@ -190,7 +190,7 @@ impl OrderContext<'_> {
                 .push(OrderMember { arrives, ..member });
         }
         for kind in [Kind::Category, Kind::Channel] {
-            for (address, place) in self.arriving(kind) {
+            for (address, place) in self.created_resources(kind) {
                 let Some((category, kind)) = self.wanted(address) else {
                     continue;
                 };
@@ -243,7 +243,7 @@ impl OrderContext<'_> {
     }
 
     /// Resources that this plan creates, in the order of the configuration.
-    fn arriving(&self, kind: Kind) -> impl Iterator<Item = (&Address, usize)> {
+    fn created_resources(&self, kind: Kind) -> impl Iterator<Item = (&Address, usize)> {
         let resources = self.configuration.resources.keys().enumerate();
         resources
             .filter(move |(_, address)| address.kind() == kind && self.arrivals.contains(address))
@@ -260,7 +260,7 @@ impl OrderContext<'_> {
     }
 
     /// Whether a category is removed by this plan.
-    fn goes(&self, category: &Reference) -> bool {
+    fn is_removed(&self, category: &Reference) -> bool {
         let id = match category {
             Reference::Id(id) => Some(*id),
             Reference::Address(address) => self.managed.known.get(address).map(|known| known.id),

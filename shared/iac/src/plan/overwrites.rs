@@ -40,7 +40,7 @@ pub(super) fn steps(mut nodes: BTreeMap<Address, OverwriteNode>, own: &BTreeSet<
     let mut steps = Vec::new();
     let followers: Vec<Address> = nodes
         .iter()
-        .filter(|(_, node)| changes(node) && follows(node, &nodes))
+        .filter(|(_, node)| changes(node) && stays_synced(node, &nodes))
         .map(|(address, _)| address.clone())
         .collect();
     let following: BTreeSet<&Address> = followers.iter().collect();
@@ -62,15 +62,15 @@ pub(super) fn steps(mut nodes: BTreeMap<Address, OverwriteNode>, own: &BTreeSet<
     for category in changing(Kind::Category, &nodes) {
         let mut apart = BTreeSet::new();
         for edit in edits_of(&nodes[&category], own) {
-            for child in dragged(&category, &nodes, &following) {
-                let mark = (Target::Bot, Some(mark_for(&nodes[&child])));
+            for child in unintended_channels(&category, &nodes, &following) {
+                let mark = (Target::Bot, Some(temporary_overwrite(&nodes[&child])));
                 apply(&mut nodes, &child, &mark);
                 steps.push(step(&child, mark));
                 apart.insert(child);
             }
             let before = nodes[&category].current.clone();
             apply(&mut nodes, &category, &edit);
-            follow(&category, &before, &mut nodes);
+            apply_to_synced(&category, &before, &mut nodes);
             steps.push(step(&category, edit));
         }
         for child in apart {
@@ -92,13 +92,13 @@ fn changes(node: &OverwriteNode) -> bool {
 }
 
 /// Whether it equals its category and should equal it afterwards: Discord then changes it with the category.
-fn follows(node: &OverwriteNode, nodes: &BTreeMap<Address, OverwriteNode>) -> bool {
+fn stays_synced(node: &OverwriteNode, nodes: &BTreeMap<Address, OverwriteNode>) -> bool {
     let category = node.parent.as_ref().and_then(|parent| nodes.get(parent));
     category.is_some_and(|category| category.current == node.current && category.wanted == node.wanted)
 }
 
 /// Channels that the next change of their category would change and must not.
-fn dragged(
+fn unintended_channels(
     category: &Address,
     nodes: &BTreeMap<Address, OverwriteNode>,
     following: &BTreeSet<&Address>,
@@ -114,7 +114,7 @@ fn dragged(
 }
 
 /// An overwrite for the bot that differs from the present one.
-fn mark_for(node: &OverwriteNode) -> Overwrite {
+fn temporary_overwrite(node: &OverwriteNode) -> Overwrite {
     match node.current.get(&Target::Bot) {
         Some(known) if *known == APART => Overwrite::default(),
         _ => APART,
@@ -122,7 +122,7 @@ fn mark_for(node: &OverwriteNode) -> Overwrite {
 }
 
 /// Applies a change of a category to its synced channels, like Discord.
-fn follow(category: &Address, before: &Overwrites, nodes: &mut BTreeMap<Address, OverwriteNode>) {
+fn apply_to_synced(category: &Address, before: &Overwrites, nodes: &mut BTreeMap<Address, OverwriteNode>) {
     let now = nodes[category].current.clone();
     let children = nodes.values_mut().filter(|node| node.parent.as_ref() == Some(category));
     for child in children.filter(|child| child.current == *before) {

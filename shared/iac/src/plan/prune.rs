@@ -18,7 +18,7 @@ pub(super) fn prune(configuration: &mut Configuration, managed: &ManagedResource
                 differing_fields(&wanted, known).iter().any(|name| name == field)
             })
         };
-        let gone = gone(&resource.attributes, differs, live);
+        let gone = unknown_ids(&resource.attributes, differs, live);
         if gone.is_empty() {
             return true;
         }
@@ -37,7 +37,7 @@ pub(super) fn prune(configuration: &mut Configuration, managed: &ManagedResource
 }
 
 /// Ids in changed attributes that the server does not have.
-fn gone(attributes: &Attributes, differs: impl Fn(&str) -> bool, live: &LiveServer) -> Vec<Snowflake> {
+fn unknown_ids(attributes: &Attributes, differs: impl Fn(&str) -> bool, live: &LiveServer) -> Vec<Snowflake> {
     let mut gone = Vec::new();
     for field in attributes.fields().iter().filter(|field| differs(field)) {
         let mut one = attributes.clone();

@@ -69,7 +69,7 @@ impl Simulation {
     }
 
     /// The first limit that a step would exceed.
-    pub(super) fn passes(&self, step: &Step) -> Option<Limit> {
+    pub(super) fn first_exceeded(&self, step: &Step) -> Option<Limit> {
         let mut limits = self.adds_to(step).into_iter();
         limits.find(|limit| self.count(*limit) >= self.bound(*limit).most)
     }

@@ -26,11 +26,11 @@ fn sends(change: &Change, part: &RulePart) -> bool {
     match part {
         RulePart::Creation => false,
         RulePart::Attribute(name) => change.fields.contains(name),
-        RulePart::Overwrite(target) => one(before, target) != one(after, target),
+        RulePart::Overwrite(target) => overwrite_of(before, target) != overwrite_of(after, target),
         RulePart::OverwriteCount => after.map_or(0, Overwrites::len) > before.map_or(0, Overwrites::len),
     }
 }
 
-fn one<'a>(overwrites: Option<&'a Overwrites>, target: &Target) -> Option<&'a crate::model::Overwrite> {
+fn overwrite_of<'a>(overwrites: Option<&'a Overwrites>, target: &Target) -> Option<&'a crate::model::Overwrite> {
     overwrites?.get(target)
 }

@@ -33,7 +33,7 @@ pub fn simulate(live: &LiveServer, state: &State, plan: &Plan) -> Result<(LiveSe
             step: step.describe(),
             reason,
         };
-        if let Some(limit) = run.passes(step) {
+        if let Some(limit) = run.first_exceeded(step) {
             let bound = run.bound(limit);
             return Err(refuse(format!(
                 "Discord allows {} {}, and the limit is reached",

@@ -81,7 +81,7 @@ pub(super) fn steps(
 }
 
 /// Steps that remove the resources of all changes, in reverse order of creation.
-pub(super) fn backwards(changes: &[Change], live: &LiveServer) -> Vec<Step> {
+pub(super) fn removal_steps(changes: &[Change], live: &LiveServer) -> Vec<Step> {
     let mut order: Vec<&Change> = changes.iter().collect();
     let positions: BTreeMap<(Kind, _), i64> = live
         .resources()
@@ -113,7 +113,7 @@ fn removal(change: &Change) -> Option<Step> {
 /// Adds deletions. Those of channels and roles are late, after the creation of replacements; the other kinds have low
 /// limits, so their deletions are early.
 fn removals(changes: &[Change], live: &LiveServer, phases: &mut Phases) {
-    for step in backwards(changes, live) {
+    for step in removal_steps(changes, live) {
         let phase = match (&step, step.address()) {
             (Step::Delete { .. }, Some(address)) => address.kind().removal_phase(),
             _ => Phase::Removals,

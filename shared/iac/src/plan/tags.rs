@@ -109,7 +109,7 @@ fn by_place(wanted: &mut [Tag], live: &[Tag]) {
 }
 
 /// Copies the ids of new tags from an answer.
-pub(super) fn learn_ids(asked: &mut Attributes, answered: &Attributes) {
+pub(super) fn copy_ids(asked: &mut Attributes, answered: &Attributes) {
     if let (Some(asked), Some(answered)) = (tags_mut(asked), tags_of(Some(answered))) {
         by_name(asked, answered);
     }

@@ -15,13 +15,13 @@ pub fn plan(plan: &Plan, style: Style) -> String {
         return text;
     }
     if plan.is_empty() {
-        text.push_str(&nothing(plan, style));
+        text.push_str(&no_changes(plan, style));
         return text;
     }
     text.push_str(&legend(plan, style));
     for change in &plan.changes {
         text.push('\n');
-        text.push_str(&one(change, style));
+        text.push_str(&change_text(change, style));
     }
     for reorder in &plan.reorders {
         text.push('\n');
@@ -39,14 +39,14 @@ pub fn plan(plan: &Plan, style: Style) -> String {
 pub fn differences(plan: &Plan, style: Style) -> String {
     let mut text = drift(&plan.drift, style);
     if plan.is_empty() {
-        text.push_str(&nothing(plan, style));
+        text.push_str(&no_changes(plan, style));
         return text;
     }
     let heading = "The server and the configuration differ (server -> configuration):";
     text.push_str(&format!("{}\n", style.paint(Color::Bold, heading)));
     for change in &plan.changes {
         text.push('\n');
-        text.push_str(&one(change, style));
+        text.push_str(&change_text(change, style));
     }
     for reorder in &plan.reorders {
         text.push('\n');
@@ -184,7 +184,7 @@ pub fn outcome(operation: &str, counts: &Counts) -> String {
     text
 }
 
-fn nothing(plan: &Plan, style: Style) -> String {
+fn no_changes(plan: &Plan, style: Style) -> String {
     let words = match plan.mode {
         Mode::Destroy => "Nothing is managed, so there is nothing to destroy.",
         _ => "No changes. The server matches the configuration.",
@@ -234,7 +234,7 @@ fn legend(plan: &Plan, style: Style) -> String {
     text
 }
 
-fn one(change: &Change, style: Style) -> String {
+fn change_text(change: &Change, style: Style) -> String {
     let address = style.paint(Color::Bold, &change.address.to_string());
     let (sign, words) = match change.action {
         Action::Create if change.reason == ChangeReason::Gone => (

@@ -175,7 +175,7 @@ const fn id_space(kind: Kind) -> Kind {
 }
 
 /// The message of `serde_json` without the position at its end.
-fn without_place(error: &serde_json::Error) -> String {
+fn without_position(error: &serde_json::Error) -> String {
     let told = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
     told.strip_suffix(&place).map_or(told.clone(), str::to_owned)
@@ -213,7 +213,7 @@ impl State {
             reason: match bytes.trim_ascii().is_empty() {
                 true => "it is empty".to_owned(),
                 // The message of serde_json contains the position.
-                false => without_place(&error),
+                false => without_position(&error),
             },
         };
         let VersionAlone { version } = serde_json::from_slice(bytes).map_err(malformed)?;

@@ -109,7 +109,7 @@ impl KnownAddresses {
     }
 
     /// Resolves a required reference: reports one that a flag removes, too.
-    pub(crate) fn needed(&self, link: &At<Link>, kind: Kind, reader: &mut Reader<'_>) -> Option<Reference> {
+    pub(crate) fn required(&self, link: &At<Link>, kind: Kind, reader: &mut Reader<'_>) -> Option<Reference> {
         let before = reader.count();
         let found = self.link(link, kind, reader);
         if found.is_none() && reader.count() == before {

@@ -215,7 +215,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Counts bytes of replaced variables. Reports once that the maximum is exceeded.
-    fn spend(&mut self, bytes: usize, at: Mark) -> bool {
+    fn count_replaced_bytes(&mut self, bytes: usize, at: Mark) -> bool {
         let before = self.expanded;
         self.expanded = before.saturating_add(bytes);
         let fits = self.expanded <= MAX_EXPANDED_IN_ALL;
@@ -246,7 +246,7 @@ impl<'a> Reader<'a> {
             }
         };
         match expand(text, lookup) {
-            Ok(expanded) => return self.spend(expanded.len(), at).then_some(expanded),
+            Ok(expanded) => return self.count_replaced_bytes(expanded.len(), at).then_some(expanded),
             Err(_) if silent => {}
             Err((name, reason)) => {
                 let known = self.scope.values.keys().map(String::as_str);
@@ -278,7 +278,11 @@ impl<'a> Reader<'a> {
             .map(|item| Rc::new(Node::text(node.at, &item.replace("${", "$${"))))
             .collect();
         let bytes = items.iter().map(|item| item.len() + std::mem::size_of::<Node>()).sum();
-        Some(if self.spend(bytes, node.at) { nodes } else { Vec::new() })
+        Some(if self.count_replaced_bytes(bytes, node.at) {
+            nodes
+        } else {
+            Vec::new()
+        })
     }
 
     /// The items of a list, with list variables replaced.

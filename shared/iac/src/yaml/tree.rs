@@ -143,7 +143,7 @@ impl<'a> Source<'a> {
     }
 
     /// The error of the parser, or the colour without quotes that probably caused it.
-    fn stopped(&self, at: Mark, reason: String) -> Stop {
+    fn parser_error(&self, at: Mark, reason: String) -> Stop {
         match self.colour_in_comment(at) {
             Some(colour) => Stop(colour, format!("{reason}; {COLOUR_IN_COMMENT}")),
             None => Stop(at, reason),
@@ -215,7 +215,7 @@ pub(crate) fn parse(source: &Source<'_>, text: &str, problems: &mut Vec<Problem>
     for event in Parser::new_from_str_with_options(text, options) {
         let told = match event {
             Ok((event, span)) => builder.take(event, span),
-            Err(error) => Err(source.stopped(mark(*error.marker()), explain(&error))),
+            Err(error) => Err(source.parser_error(mark(*error.marker()), plain_message(&error))),
         };
         if let Err(Stop(at, reason)) = told {
             let problem = source.problem(at, reason);
@@ -231,7 +231,7 @@ pub(crate) fn parse(source: &Source<'_>, text: &str, problems: &mut Vec<Problem>
 }
 
 /// The message of the parser, replaced where it requires knowledge of the YAML specification.
-fn explain(error: &ScanError) -> String {
+fn plain_message(error: &ScanError) -> String {
     let told = error.info();
     let lower = told.to_lowercase();
     if lower.contains("recursion") || lower.contains("nest") {

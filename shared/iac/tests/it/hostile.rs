@@ -76,12 +76,12 @@ fn too_large_files_are_refused() {
             .collect::<String>()
     );
     for (bytes, word) in [
-        (deep_flow.as_bytes(), "levels deep"),
-        (deep_block.as_bytes(), "levels deep"),
+        (deep_flow.as_bytes(), "levels of nesting"),
+        (deep_block.as_bytes(), "levels of nesting"),
         (wide.as_bytes(), "more than 250000 values"),
         (spread_wide.as_bytes(), "more than 250000 values"),
         (long.as_bytes(), "4000000 characters; at most 100 fit"),
-        (huge.as_slice(), "bytes; a configuration has at most"),
+        (huge.as_slice(), "bytes; the maximum is"),
         (chain.as_bytes(), "more than 32 variables"),
         (many.as_bytes(), "more problems are not shown"),
         (

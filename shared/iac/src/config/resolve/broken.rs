@@ -14,7 +14,7 @@ pub(super) fn rules(draft: &Draft, reader: &mut Reader<'_>) -> Vec<BrokenRule> {
         let (address, parts) = match of {
             RuleSubject::Parts(address, parts) => (Some(address), parts),
             RuleSubject::Path(path) => {
-                located(&path).map_or((None, Vec::new()), |(address, part)| (Some(address), vec![part]))
+                location(&path).map_or((None, Vec::new()), |(address, part)| (Some(address), vec![part]))
             }
         };
         let origin = Origin {
@@ -37,7 +37,7 @@ pub(super) fn rules(draft: &Draft, reader: &mut Reader<'_>) -> Vec<BrokenRule> {
 }
 
 /// The resource and attribute at a path of keys, innermost first.
-fn located(path: &[String]) -> Option<(Address, RulePart)> {
+fn location(path: &[String]) -> Option<(Address, RulePart)> {
     let mut keys = path.iter().rev().map(String::as_str);
     let section = keys.next()?;
     let kind = *Kind::ALL.iter().find(|kind| kind.section() == section)?;

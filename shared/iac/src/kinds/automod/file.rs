@@ -323,7 +323,7 @@ fn read_action(
     }
     if let Some(channel) = alert {
         return names
-            .needed(channel, Kind::Channel, reader)
+            .required(channel, Kind::Channel, reader)
             .map(|channel| AutomodAction::Alert { channel });
     }
     let profile = matches!(trigger, Some(AutomodTrigger::MemberProfile { .. }));

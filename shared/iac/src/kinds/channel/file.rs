@@ -353,7 +353,7 @@ fn read(
             Clearable::Set(region) => Clearable::Set(region.0.clone()),
         }),
         video_quality: entry.video_quality.as_ref().map(|quality| quality.value.0),
-        auto_archive: entry.auto_archive.as_ref().map(picked),
+        auto_archive: entry.auto_archive.as_ref().map(choice_or_none),
         thread_slow_mode: entry.thread_slow_mode.as_ref().map(|seconds| seconds.value.0),
         tags: entry.tags.as_ref().map(|tags| {
             let part = [RulePart::Attribute("tags".to_owned())];
@@ -361,15 +361,15 @@ fn read(
         }),
         require_tag: entry.require_tag.as_ref().map(|required| required.value.0),
         default_reaction: reaction(entry, names, reader),
-        sort_order: entry.sort_order.as_ref().map(picked),
+        sort_order: entry.sort_order.as_ref().map(choice_or_none),
         layout: entry.layout.as_ref().map(|layout| layout.value.0),
-        tag_match: entry.tag_match.as_ref().map(picked),
+        tag_match: entry.tag_match.as_ref().map(choice_or_none),
         hide_download_options: entry.hide_download_options.as_ref().map(|hidden| hidden.value.0),
         overwrites: None,
     }
 }
 
-fn picked<T: Copy>(entry: &At<OrNone<Pick<T>>>) -> Clearable<T> {
+fn choice_or_none<T: Copy>(entry: &At<OrNone<Pick<T>>>) -> Clearable<T> {
     match &entry.value {
         OrNone(Clearable::Cleared) => Clearable::Cleared,
         OrNone(Clearable::Set(picked)) => Clearable::Set(picked.0),

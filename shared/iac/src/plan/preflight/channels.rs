@@ -30,7 +30,7 @@ impl StepChecks {
             ));
         }
         let id = self.run.state.id(address).filter(|_| !sent.is_creation());
-        if let Some(field) = id.and_then(|id| self.kept_as(id)) {
+        if let Some(field) = id.and_then(|id| self.required_setting(id)) {
             self.problems.push(Problem::new(
                 rules::CHANNEL_CONVERSION,
                 address,

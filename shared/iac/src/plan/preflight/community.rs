@@ -37,7 +37,7 @@ impl StepChecks {
     }
 
     /// The setting by which a community server requires a channel.
-    pub(super) fn kept_as(&self, id: Snowflake) -> Option<&'static str> {
+    pub(super) fn required_setting(&self, id: Snowflake) -> Option<&'static str> {
         let settings = self.settings();
         let is_it = |field: &&str| {
             let named = setting(&settings, field).and_then(Clearable::value);
@@ -62,7 +62,7 @@ impl StepChecks {
             ));
         }
         if community {
-            self.kept_channels(address, server, sent);
+            self.required_channels(address, server, sent);
         }
         if community && !is_community {
             self.becomes_community(address, server, sent);
@@ -93,7 +93,7 @@ impl StepChecks {
     }
 
     /// Reports a community server without a rules channel or an updates channel.
-    fn kept_channels(&mut self, address: &Address, server: &Server, sent: Sent<'_>) {
+    fn required_channels(&mut self, address: &Address, server: &Server, sent: Sent<'_>) {
         let settings = self.settings();
         let was_community = self.run.live.is_community();
         for field in KEPT {
@@ -147,7 +147,7 @@ impl StepChecks {
 
     /// Reports the deletion of the rules channel or the updates channel, which Discord refuses (error 50074).
     pub(super) fn community_deletion(&mut self, address: &Address, id: Snowflake) {
-        if let Some(field) = self.kept_as(id) {
+        if let Some(field) = self.required_setting(id) {
             self.problems.push(Problem::new(
                 rules::COMMUNITY_DELETION,
                 address,

@@ -34,7 +34,7 @@ impl StepChecks {
             let when = if on_the_way { "during the apply, " } else { "" };
             let what = format!(
                 "{when}{} would have {count} {}, but Discord allows {allowed}",
-                self.whose(limit),
+                self.limit_name(limit),
                 bound.what
             );
             let what_to_do = match on_the_way {
@@ -50,7 +50,7 @@ impl StepChecks {
         }
     }
 
-    fn whose(&self, limit: Limit) -> String {
+    fn limit_name(&self, limit: Limit) -> String {
         match (limit.kind, limit.group) {
             (Kind::Channel, Group::Within(id)) => format!("the category {}", self.name_of(Kind::Category, id)),
             (_, Group::Within(id)) => self.name_of(Kind::Channel, id),

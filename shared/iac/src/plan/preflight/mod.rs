@@ -52,7 +52,7 @@ pub struct Finding {
 pub fn preflight(plan: &Plan, live: &LiveServer, state: &State) -> Vec<Finding> {
     if plan.mode == Mode::RefreshOnly {
         let mut problems = unresolved::unreadable(plan, live, state);
-        problems.extend(unresolved::doubled(live, state));
+        problems.extend(unresolved::duplicates(live, state));
         return findings(problems);
     }
     let mut walk = StepChecks {
@@ -70,11 +70,11 @@ pub fn preflight(plan: &Plan, live: &LiveServer, state: &State) -> Vec<Finding> 
     let check = PlanChecks { plan, live };
     walk.problems.extend(unresolved::unreadable(plan, live, state));
     walk.problems.extend(unresolved::unknown_outcomes(plan, live, state));
-    walk.problems.extend(unresolved::doubled(live, state));
+    walk.problems.extend(unresolved::duplicates(live, state));
     check.values(&mut walk.problems);
     check.references(&mut walk.problems);
     check.hierarchy(&mut walk.problems);
-    walk.shut_out(plan);
+    walk.check_own_access(plan);
     walk.lacking_permissions();
     walk.refused_bits();
     walk.passed_limits();
@@ -226,7 +226,7 @@ impl PlanChecks<'_> {
 
 impl StepChecks {
     /// Reports overwrites that remove the access of a bot that is not an administrator: it could not change the channel again.
-    fn shut_out(&mut self, plan: &Plan) {
+    fn check_own_access(&mut self, plan: &Plan) {
         for change in &plan.changes {
             let is_written = matches!(change.action, Action::Create | Action::Replace)
                 || change.fields.iter().any(|field| field == "overwrites");

@@ -30,7 +30,7 @@ impl StepChecks {
             let own = match &need.channel {
                 Some(channel) => {
                     let own = self.run.live.bot_permissions_in(channel);
-                    if self.is_out_of_reach(channel, own, step) {
+                    if self.is_inaccessible(channel, own, step) {
                         continue;
                     }
                     own
@@ -50,7 +50,7 @@ impl StepChecks {
     }
 
     /// Whether the bot cannot view or join a channel. Reports this instead of the permissions that it lacks there.
-    fn is_out_of_reach(&mut self, channel: &Channel, own: Permissions, step: &Step) -> bool {
+    fn is_inaccessible(&mut self, channel: &Channel, own: Permissions, step: &Step) -> bool {
         let (what, what_to_do) = if !own.contains(Permission::ViewChannel) {
             (
                 "the bot cannot view {} and therefore cannot change it",

@@ -13,7 +13,7 @@ impl PlanChecks<'_> {
     }
 
     /// Whether the bot can change a role: the role is below the bot's highest role.
-    fn reaches(&self, role: &LiveResource) -> bool {
+    fn can_change(&self, role: &LiveResource) -> bool {
         let own = self.live.bot_role();
         role.id == self.live.guild_id
             || self.live.bot_is_owner()
@@ -47,7 +47,7 @@ impl PlanChecks<'_> {
             };
             for (address, role) in touched {
                 let name = role.attributes.name().unwrap_or_default().to_owned();
-                if !self.reaches(role) {
+                if !self.can_change(role) {
                     beyond.insert(address.clone(), name.clone());
                 }
                 if role.managed && matches!(step, Step::Delete { .. } | Step::BotRole { .. }) {
@@ -55,7 +55,7 @@ impl PlanChecks<'_> {
                 }
             }
         }
-        self.unplaceable(&mut beyond);
+        self.unreachable_positions(&mut beyond);
         if !beyond.is_empty() {
             let roles: Vec<String> = beyond
                 .iter()
@@ -95,7 +95,7 @@ impl PlanChecks<'_> {
     }
 
     /// New roles whose position would be at or above the bot's highest role.
-    fn unplaceable(&self, beyond: &mut BTreeMap<Address, String>) {
+    fn unreachable_positions(&self, beyond: &mut BTreeMap<Address, String>) {
         let placed: Option<BTreeSet<&Reference>> = self.plan.steps.iter().find_map(|step| match step {
             Step::MoveRoles { places } => Some(places.iter().map(|place| &place.of).collect()),
             _ => None,

@@ -72,7 +72,7 @@ pub(super) fn unknown_outcomes(plan: &Plan, live: &LiveServer, state: &State) ->
 }
 
 /// Reports resources that exist twice, since an earlier request without a response took effect after it was repeated.
-pub(super) fn doubled(live: &LiveServer, state: &State) -> Vec<Problem> {
+pub(super) fn duplicates(live: &LiveServer, state: &State) -> Vec<Problem> {
     let doubles = find_duplicates(state, live).into_iter();
     let problem = |(address, ids): (_, Vec<crate::model::Snowflake>)| {
         let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();

@@ -350,7 +350,7 @@ fn role_above_the_bot_is_reported_and_not_moved() {
     world.live.get_mut(Kind::Role, usul).unwrap().position = above;
     let plan = world.plan(&ordered);
     assert_eq!(steps(&plan), [""; 0]);
-    assert!(render::plan(&plan, Style::default()).contains("role.usul stands above the bot's own role"));
+    assert!(render::plan(&plan, Style::default()).contains("role.usul is above the bot's highest role"));
 }
 
 /// Discord gives new roles position 1, and of equal positions the lower id ranks above.

@@ -180,7 +180,11 @@ fn carry_out(draft: &mut Draft, deeds: &[Deed], limit: usize, total: usize) {
     );
 }
 
+/// Moves each channel to the category of the next. Repeated channels would change the number of channels in a category.
 fn rotate(draft: &mut Draft, keys: &[String]) {
+    if (1..keys.len()).any(|index| keys[index..].contains(&keys[index - 1])) {
+        return;
+    }
     let mut places: Vec<_> = keys.iter().map(|key| draft.at(key).category.clone()).collect();
     places.rotate_left(1);
     for (key, place) in keys.iter().zip(places) {
