@@ -85,7 +85,7 @@ pub(super) async fn file(context: &Context, arguments: &ApplyFile) -> Result<Exi
 
 /// What is applied.
 enum Input {
-    /// A plan that is made from this configuration, and applied after a confirmation.
+    /// A plan that is created from this configuration, and applied after a confirmation.
     Configuration(LoadedConfiguration),
     /// A plan from a file, which is applied unchanged and without a confirmation.
     SavedPlan(Box<SavedPlan>),

@@ -27,7 +27,7 @@ impl SavedPlan {
     pub(super) fn read(path: &Path) -> Result<Self> {
         let bytes = files::read(path).map_err(|error| {
             Failure::new(format!("could not read the plan {}: {error}", path.display())).help(
-                "`gaib server plan --out FILE` saves a plan; without a file, `gaib server apply` makes one itself",
+                "`gaib server plan --out FILE` saves a plan; without a file, `gaib server apply` creates one itself",
             )
         })?;
         let plan = Plan::from_bytes(&bytes).map_err(|error| {
@@ -40,7 +40,7 @@ impl SavedPlan {
         })
     }
 
-    /// The state from which the plan was made. A plan belongs to one workspace and one server; `guild` is the value of
+    /// The state from which the plan was created. A plan belongs to one workspace and one server; `guild` is the value of
     /// `--guild`.
     pub(super) async fn state(
         &self,
@@ -69,7 +69,7 @@ impl SavedPlan {
         }
         if state.serial != from.serial {
             return Err(stale(&format!(
-                "the state has changed since the plan was made (serial {}, and the plan was made from {})",
+                "the state has changed since the plan was created (serial {}, and the plan was created from {})",
                 state.serial, from.serial
             )));
         }
@@ -79,7 +79,7 @@ impl SavedPlan {
     /// Whether the plan can still succeed.
     pub(super) fn check(&self, state: &State, live: &LiveServer) -> Result<Vec<Finding>> {
         if live.fingerprint() != self.plan.made_from.live {
-            return Err(stale("the server has changed since the plan was made"));
+            return Err(stale("the server has changed since the plan was created"));
         }
         check_ids(state)?;
         let mut findings = plan::preflight(&self.plan, live, state);
@@ -87,7 +87,7 @@ impl SavedPlan {
         Ok(findings)
     }
 
-    /// The folder of the configuration from which the plan was made. Its images are beside that file.
+    /// The folder of the configuration from which the plan was created. Its images are beside that file.
     pub(super) fn images(&self) -> ImageFolder {
         let folder = self.plan.made_from.folder.as_deref().unwrap_or_default();
         ImageFolder(PathBuf::from(folder))
@@ -100,13 +100,13 @@ impl SavedPlan {
         };
         let help = match workspace.readable_states().iter().any(is_its_own) {
             true => format!(
-                "apply it in its own workspace: `gaib server apply {} --workspace {}`; for this workspace make another plan with \
+                "apply it in its own workspace: `gaib server apply {} --workspace {}`; for this workspace create another plan with \
                  `gaib server plan --out FILE`",
                 shell_quoted(&self.path),
                 from.workspace
             ),
-            false => "apply it in the folder and workspace where it was made, with the state.json of that workspace; for this \
-                      workspace make another plan with `gaib server plan --out FILE`"
+            false => "apply it in the folder and workspace where it was created, with the state.json of that workspace; for this \
+                      workspace create another plan with `gaib server plan --out FILE`"
                 .to_owned(),
         };
         Failure::new(format!(
@@ -124,5 +124,5 @@ impl SavedPlan {
 
 fn stale(reason: &str) -> Failure {
     Failure::new(format!("the plan is stale, and nothing was changed: {reason}"))
-        .help("make a new plan with `gaib server plan --out FILE`, and review it")
+        .help("create a new plan with `gaib server plan --out FILE`, and review it")
 }
