@@ -87,7 +87,7 @@ pub fn print_advice(plan: &Plan, configuration: &Configuration, live: &LiveServe
     if !refused || planned.unwrap_or_else(|| live.is_community()) {
         return;
     }
-    if let Some(lines) = lines(configuration) {
+    if let Some(lines) = configuration_lines(configuration) {
         printer.note(&format!(
             "Add these lines to discord-server.yaml to enable Community (the bot needs ADMINISTRATOR):\n\n{lines}"
         ));
@@ -96,7 +96,7 @@ pub fn print_advice(plan: &Plan, configuration: &Configuration, live: &LiveServe
 
 /// How to enable Community, with the lines for discord-server.yaml.
 fn advice(configuration: &Configuration) -> String {
-    match lines(configuration) {
+    match configuration_lines(configuration) {
         Some(lines) => format!(
             "to have announcement channels, enable Community in Discord (Server Settings, Enable Community), or add these lines to \
              discord-server.yaml (`gaib server init --theme NAME --community` writes them; the bot needs ADMINISTRATOR):\n\n{lines}"
@@ -112,7 +112,7 @@ fn advice(configuration: &Configuration) -> String {
 /// Discord requires a rules channel, a channel for its notices to moderators, verified e-mail addresses and a content filter
 /// for all members: <https://support.discord.com/hc/en-us/articles/360047132851>
 #[must_use]
-pub fn lines(configuration: &Configuration) -> Option<String> {
+pub fn configuration_lines(configuration: &Configuration) -> Option<String> {
     let rules = rules_channel(configuration)?;
     let updates = updates_channel(configuration)?;
     let server = match configuration.get(&Address::SERVER) {

@@ -18,7 +18,8 @@ use crate::error::{Failure, Result};
 use crate::printer::Severity;
 use crate::workspace::{Workspace, lock_holder, shell_quoted};
 
-/// The lock of a server, held by this process until it is dropped. Without a writable folder for markers there is no lock.
+/// The lock of a server, until it is dropped, and the right to write and remove its marker. There is no lock where the folder for
+/// markers cannot be written.
 #[derive(Debug)]
 pub struct Ownership {
     lock: Option<ServerLock>,

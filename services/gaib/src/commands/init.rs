@@ -131,7 +131,7 @@ fn of_theme(context: &Context, name: &str, arguments: &server::Init) -> Result<S
         }
     }
     if arguments.community {
-        let lines = community::lines(&loaded.configuration).ok_or_else(|| {
+        let lines = community::configuration_lines(&loaded.configuration).ok_or_else(|| {
             Failure::new(format!(
                 "the theme {name} has no text channel that could be the rules channel of a Community server"
             ))
