@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use arrakis_iac::config::{self, VariableInputs, Loaded, VariableFile};
+use arrakis_iac::config::{self, Loaded, VariableFile, VariableInputs};
 use arrakis_iac::model::{Address, Configuration};
 use arrakis_iac::plan::Mode;
 use arrakis_iac::words::counted;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::{Kind, Snowflake};
 use arrakis_iac_apply::http::{Discord, Https, Proxy, Token, Transport};
-use arrakis_iac_apply::{Progress, NoProgress, read};
+use arrakis_iac_apply::{NoProgress, Progress, read};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use arrakis_iac::live::{LiveServer, LiveImage};
+use arrakis_iac::live::{LiveImage, LiveServer};
 use arrakis_iac::model::{Address, Configuration, Image, Kind, Snowflake};
 use arrakis_iac::state::State;
 use arrakis_iac_apply::{Cdn, ImageFolder, ImageSource as _, check_image, digest, max_image_bytes};
@@ -59,7 +59,7 @@ pub struct ImageExport<'a> {
     pub names: ImageNames,
     /// Whether existing files with different bytes are replaced.
     pub force: bool,
-    /// ImageFolder of the configuration from which the managed resources were created.
+    /// Folder of the configuration from which the managed resources were created.
     pub configuration_folder: PathBuf,
 }
 
@@ -199,7 +199,11 @@ fn images_of(
 
 /// The addresses of a configuration whose images an export to a file would download.
 #[must_use]
-pub fn addresses(live: &LiveServer, addresses: &BTreeMap<Address, Snowflake>, configuration: &Configuration) -> Vec<Address> {
+pub fn addresses(
+    live: &LiveServer,
+    addresses: &BTreeMap<Address, Snowflake>,
+    configuration: &Configuration,
+) -> Vec<Address> {
     let images = images_of(live, addresses, &State::new(""), configuration);
     images.into_iter().map(|image| image.address).collect()
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use arrakis_iac::model::Snowflake;
 use arrakis_iac::state::State;
 use arrakis_iac::words::counted;
-use arrakis_iac_apply::store::{ServerMarker, ServerLock, ServerRecords, StoreError, WorkspaceName};
+use arrakis_iac_apply::store::{ServerLock, ServerMarker, ServerRecords, StoreError, WorkspaceName};
 
 use crate::context::Context;
 use crate::error::{Failure, Result};
@@ -207,7 +207,12 @@ fn warn_unrecorded(context: &Context, error: &StoreError) {
     );
 }
 
-fn refuse_other_workspace(workspace: &Workspace, guild: Snowflake, state: &State, owner: Option<ServerMarker>) -> Result<()> {
+fn refuse_other_workspace(
+    workspace: &Workspace,
+    guild: Snowflake,
+    state: &State,
+    owner: Option<ServerMarker>,
+) -> Result<()> {
     let other = match owner.and_then(|owner| owner_by_marker(workspace, guild, state, &owner)) {
         Some(other) => Some(other),
         None if state.manages(guild) => None,
@@ -218,7 +223,12 @@ fn refuse_other_workspace(workspace: &Workspace, guild: Snowflake, state: &State
 
 /// The owner that the marker names. `None` when it is this workspace, no longer manages the server, has an older copy of this
 /// state, or its folder is deleted. A workspace whose state is damaged or missing is an owner.
-fn owner_by_marker(workspace: &Workspace, guild: Snowflake, own: &State, owner: &ServerMarker) -> Option<OtherWorkspace> {
+fn owner_by_marker(
+    workspace: &Workspace,
+    guild: Snowflake,
+    own: &State,
+    owner: &ServerMarker,
+) -> Option<OtherWorkspace> {
     if owner.state == workspace.state_file() {
         return None;
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use arrakis_iac::model::Snowflake;
 use arrakis_iac::state::State;
-use arrakis_iac_apply::store::{Backend, StateLock, LockHolder, LocalStore, StoreError, WorkspaceName};
+use arrakis_iac_apply::store::{Backend, LocalStore, LockHolder, StateLock, StoreError, WorkspaceName};
 
 use crate::context::Context;
 use crate::error::{Failure, Result};

@@ -62,7 +62,9 @@ pub(super) async fn run(context: &Context, arguments: &server::Init) -> Result<E
     project.save()?;
     let states = store_folder(Path::new("")).join("workspaces").join(workspace.as_str());
     std::fs::create_dir_all(&states).or_fail(format_args!("create {}", states.display()))?;
-    LocalStore::new(store_folder(Path::new("")), "").select(&workspace).await?;
+    LocalStore::new(store_folder(Path::new("")), "")
+        .select(&workspace)
+        .await?;
     warn_of_other_workspace(context, guild).await?;
     let path = path.display().to_string();
     context

@@ -243,7 +243,7 @@ async fn image_that_cannot_be_downloaded_is_reported_and_a_copy_is_refused() {
         &refused,
         &[
             "emoji.worm",
-            "needs an image",
+            "requires an image",
             "write `image: FILE`",
             "nothing was changed",
         ],
@@ -327,7 +327,7 @@ async fn image_that_discord_would_refuse_is_refused_before_the_first_write() {
         "{}",
         valid.stderr
     );
-    assert_failed(&session.gaib("server plan").await, &["emoji.worm", "needs an image"]);
+    assert_failed(&session.gaib("server plan").await, &["emoji.worm", "requires an image"]);
     assert_eq!(writes(&session, GUILD), 0);
 }
 
@@ -343,7 +343,7 @@ async fn image_that_changed_after_the_plan_stops_the_apply() {
     assert_eq!(session.gaib("server plan --out kept").await.code, 0);
     std::fs::write(session.folder.path().join("worm.png"), [PNG, b"more"].concat()).unwrap();
     let refused = session.gaib("server apply kept").await;
-    assert_failed(&refused, &["emoji.worm", "was changed since the plan was made"]);
+    assert_failed(&refused, &["emoji.worm", "was changed after the plan was created"]);
     std::fs::remove_file(session.folder.path().join("worm.png")).unwrap();
     assert_failed(&session.gaib("server apply kept").await, &["emoji.worm", "cannot read"]);
     assert_eq!(writes(&session, GUILD), 0);

@@ -29,7 +29,7 @@ async fn stale_plan_is_refused() {
     let forged = session.gaib("server apply second.plan").await;
     assert_eq!(forged.code, 1);
     assert!(
-        forged.stderr.contains("was changed after it was made"),
+        forged.stderr.contains("was changed after it was created"),
         "{}",
         forged.stderr
     );

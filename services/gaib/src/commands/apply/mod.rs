@@ -263,7 +263,7 @@ fn refuse_blocked(plan: &Plan, findings: &[Finding], allow_replace: bool) -> Res
     if !allow_replace && plan.losses().next().is_some() {
         let lost: Vec<String> = plan.losses().map(|change| change.address.to_string()).collect();
         return Err(Failure::new(format!(
-            "nothing was changed: the messages in {} would be lost, since Discord cannot change {} kind in place",
+            "nothing was changed: the messages in {} would be deleted, because Discord cannot change {} kind in place",
             lost.join(", "),
             if lost.len() == 1 { "its" } else { "their" }
         ))

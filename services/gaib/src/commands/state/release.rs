@@ -5,7 +5,7 @@ use std::path::Path;
 
 use arrakis_iac::model::Snowflake;
 use arrakis_iac::state::State;
-use arrakis_iac_apply::store::{ServerMarker, ServerLock, StoreError};
+use arrakis_iac_apply::store::{ServerLock, ServerMarker, StoreError};
 use serde_json::json;
 
 use crate::arguments::state::Release;
