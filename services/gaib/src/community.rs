@@ -1,8 +1,8 @@
-//! Community servers: what a theme's announcement channel becomes on any other server, and the lines that make one.
+//! Community servers: announcement channels of a theme on other servers, and the configuration that enables Community.
 //!
-//! Discord has announcement channels on Community servers only. A theme does not know the server it is applied to, so its
-//! announcement channels become text channels there, with a warning; Discord turns a text channel into an announcement channel
-//! in place, so nothing is lost when the server becomes a Community later. What a configuration itself asks for is never
+//! Discord has announcement channels only on servers with Community. A theme is written for any server, so without Community its
+//! announcement channels become text channels, with a warning. Discord converts a text channel to an announcement channel in
+//! place, so no message is lost when Community is enabled later. An announcement channel of the configuration itself is not
 //! changed: preflight refuses it.
 
 use std::collections::BTreeSet;
@@ -14,60 +14,66 @@ use arrakis_iac::model::{Address, Attributes, Channel, ChannelKind, Configuratio
 use arrakis_iac::plan::{Action, Change, Plan};
 use arrakis_themes::Registry;
 
-use crate::configuration::Source;
 use crate::printer::{Printer, Severity};
 
-/// Announcement channels of the theme that a configuration builds on.
+/// The announcement channels of the theme that a configuration uses.
 #[must_use]
 pub fn announcements_of_theme(configuration: &Configuration, themes: &Registry) -> BTreeSet<Address> {
     let theme = configuration
         .theme
         .as_ref()
         .and_then(|used| themes.theme(&used.id).ok());
-    let theirs = theme.map(|theme| from_theme(theme)).unwrap_or_default();
-    let announcements = theirs
+    let of_theme = theme.map(|theme| from_theme(theme)).unwrap_or_default();
+    let announcements = of_theme
         .of_kind(Kind::Channel)
         .filter(|(_, attributes)| is_announcement(attributes));
     announcements.map(|(address, _)| address.clone()).collect()
 }
 
-/// Makes the theme's announcement channels text channels where the server is no Community and does not become one.
-pub fn fit(source: &mut Source, live: &LiveServer, printer: Printer) {
-    let server = source.configuration.get(&Address::SERVER);
-    let asked = match server {
+/// Converts the theme's announcement channels to text channels when Community is neither enabled on the server nor by the
+/// configuration. Prints a warning for them.
+pub fn convert_announcements(
+    configuration: &mut Configuration,
+    theme_announcements: &BTreeSet<Address>,
+    live: &LiveServer,
+    printer: Printer,
+) {
+    let configured = match configuration.get(&Address::SERVER) {
         Some(Attributes::Server(server)) => server.community,
         _ => None,
     };
-    if asked.unwrap_or_else(|| live.is_community()) {
+    if configured.unwrap_or_else(|| live.is_community()) {
         return;
     }
-    let mut changed = Vec::new();
-    for (address, resource) in &mut source.configuration.resources {
+    let mut converted = Vec::new();
+    for (address, resource) in &mut configuration.resources {
         if let Attributes::Channel(channel) = &mut resource.attributes
             && channel.kind == ChannelKind::Announcement
-            && source.theme_announcements.contains(address)
+            && theme_announcements.contains(address)
         {
             channel.kind = ChannelKind::Text;
-            changed.push(address.to_string());
+            converted.push(address.to_string());
         }
     }
-    if changed.is_empty() {
-        return;
-    }
+    let what = match converted.len() {
+        0 => return,
+        1 => "is a text channel",
+        _ => "are text channels",
+    };
     printer.diagnostic(
         Severity::Warning,
         &format!(
-            "{} is a text channel here: announcement channels need a Community server, and server {} is not one",
-            changed.join(", "),
+            "{} {what} here: announcement channels require Community, which is not enabled on server {}",
+            converted.join(", "),
             live.guild_id
         ),
-        Some(&advice(&source.configuration)),
+        Some(&advice(configuration)),
     );
 }
 
-/// The lines for a plan that makes channels of its own configuration which only a Community server has: preflight refuses it.
-pub fn advise(plan: &Plan, configuration: &Configuration, live: &LiveServer, printer: Printer) {
-    let will_be = plan.changes.iter().find_map(|change| match &change.after {
+/// Prints the configuration that enables Community, for a plan that preflight refuses because of channels that require it.
+pub fn print_advice(plan: &Plan, configuration: &Configuration, live: &LiveServer, printer: Printer) {
+    let planned = plan.changes.iter().find_map(|change| match &change.after {
         Some(Attributes::Server(server)) => server.community,
         _ => None,
     });
@@ -78,23 +84,22 @@ pub fn advise(plan: &Plan, configuration: &Configuration, live: &LiveServer, pri
         .changes
         .iter()
         .any(|change| is_written(change) && needs_community(change));
-    if !refused || will_be.unwrap_or_else(|| live.is_community()) {
+    if !refused || planned.unwrap_or_else(|| live.is_community()) {
         return;
     }
-    if let Some(lines) = lines(configuration) {
+    if let Some(lines) = configuration_lines(configuration) {
         printer.note(&format!(
-            "These lines in discord-server.yaml make the server a Community (the bot needs ADMINISTRATOR):\n\n{lines}"
+            "Add these lines to discord-server.yaml to enable Community (the bot needs ADMINISTRATOR):\n\n{lines}"
         ));
     }
 }
 
-/// How to make the server a Community, with the lines for discord-server.yaml.
+/// How to enable Community, with the lines for discord-server.yaml.
 fn advice(configuration: &Configuration) -> String {
-    match lines(configuration) {
+    match configuration_lines(configuration) {
         Some(lines) => format!(
-            "to have announcement channels, enable Community in Discord (Server Settings, Enable Community), or add these lines to discord-server.yaml (the bot \
-             needs ADMINISTRATOR) (`gaib server init --theme NAME --community` \
-             writes them):\n\n{lines}"
+            "to have announcement channels, enable Community in Discord (Server Settings, Enable Community), or add these lines to \
+             discord-server.yaml (`gaib server init --theme NAME --community` writes them; the bot needs ADMINISTRATOR):\n\n{lines}"
         ),
         None => {
             "to have announcement channels, enable Community in Discord (Server Settings, Enable Community)".to_owned()
@@ -102,12 +107,12 @@ fn advice(configuration: &Configuration) -> String {
     }
 }
 
-/// The lines that make the server a Community; `None` where there is no text channel to name.
+/// The lines of a configuration that enable Community; `None` when the configuration has no text channel.
 ///
-/// Discord asks for a rules channel, a channel for its notices to moderators, verified e-mail addresses and a content filter
+/// Discord requires a rules channel, a channel for its notices to moderators, verified e-mail addresses and a content filter
 /// for all members: <https://support.discord.com/hc/en-us/articles/360047132851>
 #[must_use]
-pub fn lines(configuration: &Configuration) -> Option<String> {
+pub fn configuration_lines(configuration: &Configuration) -> Option<String> {
     let rules = rules_channel(configuration)?;
     let updates = updates_channel(configuration)?;
     let server = match configuration.get(&Address::SERVER) {
@@ -134,27 +139,27 @@ fn text_channels(configuration: &Configuration) -> impl Iterator<Item = (&Addres
         })
 }
 
-fn is_closed(channel: &Channel) -> bool {
+fn is_private(channel: &Channel) -> bool {
     let everyone = channel.overwrites.as_ref().and_then(|all| all.get(&Target::Everyone));
     everyone.is_some_and(|everyone| everyone.deny.contains(Permission::ViewChannel))
 }
 
-/// The first text channel that everyone sees: what members read first.
+/// The first text channel that everyone sees.
 fn rules_channel(configuration: &Configuration) -> Option<&Address> {
-    let open = text_channels(configuration).find(|(_, channel)| !is_closed(channel));
-    open.map(|(address, _)| address)
+    let public = text_channels(configuration).find(|(_, channel)| !is_private(channel));
+    public.map(|(address, _)| address)
 }
 
-/// The text channel that the fewest roles see; where all are open, the last one.
+/// The private text channel that the fewest roles see; without a private one, the last text channel.
 fn updates_channel(configuration: &Configuration) -> Option<&Address> {
     let readers = |channel: &Channel| {
         let all = channel.overwrites.iter().flatten();
         all.filter(|(_, overwrite)| overwrite.allow.contains(Permission::ViewChannel))
             .count()
     };
-    let closed = text_channels(configuration).filter(|(_, channel)| is_closed(channel));
-    let closed = closed.min_by_key(|(_, channel)| readers(channel));
-    closed
+    let private = text_channels(configuration).filter(|(_, channel)| is_private(channel));
+    let private = private.min_by_key(|(_, channel)| readers(channel));
+    private
         .or_else(|| text_channels(configuration).last())
         .map(|(address, _)| address)
 }

@@ -1,75 +1,124 @@
-//! The configuration with its values, from the files that the command line names.
+//! Loading of the configuration that the command line names, with the values of its variables.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use arrakis_iac::config::{self, Loaded, VariableFile, VariableInputs};
 use arrakis_iac::model::{Address, Configuration};
+use arrakis_iac::plan::Mode;
 use arrakis_iac::words::counted;
-use arrakis_iac_apply::{ImageFolder, ImageSource as _, digest};
 use arrakis_themes::{Problems, Registry};
 use serde_json::json;
 
+use crate::arguments::VariableArguments;
+use crate::arguments::server::ConfigurationArguments;
 use crate::community;
+use crate::context::Context;
 use crate::error::{Failure, Result};
+use crate::files;
+use crate::images;
 use crate::printer::{Printer, Severity};
-use crate::project;
+use crate::project::{CONFIGURATION, Project};
 use crate::settings::Values;
+use crate::workspace::Workspace;
 
-/// A configuration, and the folder that its pictures are relative to.
+/// A configuration with what its file does not contain.
 #[derive(Clone, Debug)]
-pub struct Source {
-    /// What the server should be.
+pub struct LoadedConfiguration {
+    /// The configuration, with its variables replaced by their values.
     pub configuration: Configuration,
-    /// Where its pictures are.
+    /// The folder that paths of images are relative to.
     pub folder: PathBuf,
-    /// Announcement channels that the theme brings; see [`crate::community`].
+    /// Announcement channels that come from the theme; see [`crate::community`].
     pub theme_announcements: BTreeSet<Address>,
 }
 
-/// Reads a file.
+/// The themes that gaib contains, and those of `THEMES_DIR`.
 ///
 /// # Errors
-/// All that is wrong with it, each with its place.
-pub fn read(path: &Path, themes: &Registry, values: &Values, printer: Printer) -> Result<Source> {
+/// When a theme is invalid.
+pub fn themes(context: &Context) -> Result<Registry> {
+    let directory = context.environment.themes_dir()?;
+    Registry::load(directory.as_deref()).map_err(|error| {
+        Failure::new(error).help("correct the theme (`gaib server theme validate FOLDER`), or unset THEMES_DIR")
+    })
+}
+
+/// The path of the configuration: `file` (the value of `--file`), else that of the project, else `discord-server.yaml`.
+#[must_use]
+pub fn path(project: Option<&Project>, file: Option<&Path>) -> PathBuf {
+    let of_project = || project.map(Project::configuration);
+    let file = file.map(Path::to_owned).or_else(of_project);
+    file.unwrap_or_else(|| CONFIGURATION.into())
+}
+
+/// Loads the configuration for a plan in this mode. Only [`Mode::Apply`] has one; for the other modes it is empty.
+///
+/// # Errors
+/// As [`read`].
+pub fn for_mode(
+    context: &Context,
+    workspace: &Workspace,
+    arguments: &ConfigurationArguments,
+    mode: Mode,
+) -> Result<LoadedConfiguration> {
+    if mode == Mode::Apply {
+        let path = path(workspace.project.as_ref(), arguments.file.as_deref());
+        return read(context, &path, &arguments.variables);
+    }
+    Ok(LoadedConfiguration {
+        configuration: Configuration::default(),
+        folder: workspace.configuration_folder(),
+        theme_announcements: BTreeSet::new(),
+    })
+}
+
+/// Loads a configuration file. Prints its warnings.
+///
+/// # Errors
+/// All problems of the file, with line and column.
+pub fn read(context: &Context, path: &Path, variables: &VariableArguments) -> Result<LoadedConfiguration> {
     let name = path.display().to_string();
-    let bytes = project::read(path).map_err(|error| {
+    let values = context.environment.values(variables)?;
+    let themes = themes(context)?;
+    let bytes = files::read(path).map_err(|error| {
         Failure::new(format!("could not read the configuration {name}: {error}"))
-            .help("`gaib server init` writes one; `--file FILE` names another")
+            .help("`gaib server init` creates one; `--file FILE` selects another file")
     })?;
     let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-    from_bytes(&name, &bytes, folder, themes, values, printer)
+    load(context, &name, &bytes, folder, &themes, &values)
 }
 
-/// A theme by itself.
+/// Loads the configuration that consists of a theme.
 ///
 /// # Errors
-/// When a value does not fit.
-pub fn of_theme(theme: &str, themes: &Registry, values: &Values, printer: Printer) -> Result<Source> {
+/// When the theme does not exist, or a value is invalid.
+pub fn of_theme(context: &Context, theme: &str, variables: &VariableArguments) -> Result<LoadedConfiguration> {
+    let values = context.environment.values(variables)?;
+    let themes = themes(context)?;
     let text = format!("theme: {}\n", serde_json::Value::from(theme));
-    from_bytes("(--theme)", text.as_bytes(), PathBuf::new(), themes, values, printer)
+    load(context, "(--theme)", text.as_bytes(), PathBuf::new(), &themes, &values)
 }
 
-fn from_bytes(
+fn load(
+    context: &Context,
     name: &str,
     bytes: &[u8],
     folder: PathBuf,
     themes: &Registry,
     values: &Values,
-    printer: Printer,
-) -> Result<Source> {
-    let loaded =
-        config::load(name, bytes, themes, &inputs(values)?).map_err(|problems| wrong(name, &problems, printer))?;
+) -> Result<LoadedConfiguration> {
+    let printer = context.printer;
     let Loaded {
         mut configuration,
         warnings,
-    } = loaded;
+    } = config::load(name, bytes, themes, &inputs(values)?).map_err(|problems| invalid(name, &problems, printer))?;
     for warning in warnings {
         printer.diagnostic(Severity::Warning, &warning.to_string(), None);
     }
-    look_at_pictures(&mut configuration, &folder);
+    images::record_digests(&mut configuration, &folder);
     let theme_announcements = community::announcements_of_theme(&configuration, themes);
-    Ok(Source {
+    Ok(LoadedConfiguration {
         configuration,
         folder,
         theme_announcements,
@@ -80,9 +129,9 @@ fn inputs(values: &Values) -> Result<VariableInputs> {
     let mut files = Vec::new();
     for path in &values.files {
         let name = path.display().to_string();
-        let bytes = project::read(path).map_err(|error| {
+        let bytes = files::read(path).map_err(|error| {
             Failure::new(format!("could not read the values in {name}: {error}"))
-                .help("--var-file names a YAML file with lines like `community_name: Sietch Tabr`")
+                .help("--var-file takes a YAML file with lines such as `community_name: Sietch Tabr`")
         })?;
         files.push(VariableFile { name, bytes });
     }
@@ -94,25 +143,20 @@ fn inputs(values: &Values) -> Result<VariableInputs> {
     })
 }
 
-fn wrong(name: &str, problems: &Problems, printer: Printer) -> Failure {
+fn invalid(name: &str, problems: &Problems, printer: Printer) -> Failure {
+    print_problems(problems, printer);
+    let count = counted(problems.0.len(), "problem");
+    Failure::new(format!("{count} with the configuration {name}\n\n{problems}\n"))
+        .help("correct the problems above; nothing was changed")
+}
+
+/// Writes one message with `--json` for each problem of a configuration or a theme.
+pub fn print_problems(problems: &Problems, printer: Printer) {
     for problem in &problems.0 {
         printer.message(&json!({
             "type": "problem", "file": problem.file, "reason": problem.reason, "suggestion": problem.suggestion,
-            "line": problem.location.as_ref().map(|place| place.line), "column": problem.location.as_ref().map(|place| place.column),
+            "line": problem.location.as_ref().map(|location| location.line),
+            "column": problem.location.as_ref().map(|location| location.column),
         }));
-    }
-    let count = counted(problems.0.len(), "problem");
-    Failure::new(format!("{count} with the configuration {name}\n\n{problems}\n"))
-        .help("correct what is named above; nothing was changed")
-}
-
-/// Discord gives no image back to compare, so the digest of each file is what is compared. A file that cannot be read has none:
-/// only what uploads it needs it, and a plan reports it there.
-fn look_at_pictures(configuration: &mut Configuration, folder: &Path) {
-    let pictures = ImageFolder(folder.to_owned());
-    for resource in configuration.resources.values_mut() {
-        if let Some(Some(image)) = resource.attributes.image_mut() {
-            image.sha256 = pictures.bytes(image).ok().map(|bytes| digest(&bytes));
-        }
     }
 }

@@ -1,25 +1,25 @@
-//! What a command fails with: what and where and why, and what to do.
+//! The error of a command: a summary, and what the user can do about it.
 
 use std::fmt;
 
+use arrakis_causes::causes;
 use arrakis_iac_apply::store::StoreError;
 
 /// What to do about a file or a folder that cannot be read or written.
-pub const ABOUT_THE_DISK: &str =
-    "look whether the path is right, its folder can be read and written by this user, and the disk has room";
+pub const CHECK_PATH_AND_DISK: &str = "check the path, this user's permissions on its folder, and the free disk space";
 
-/// A failure, told to a person. Everything that goes wrong ends as one of these, printed once, by [`crate::main`].
+/// The error of a command. [`crate::main`] prints it once, on stderr.
 #[derive(Debug)]
 pub struct Failure {
     summary: String,
     what_to_do: Option<String>,
 }
 
-/// What a command gives back.
+/// The result of a command or of a part of it.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 impl Failure {
-    /// `summary` says what, where and why.
+    /// An error without advice. `summary` names what failed, where and why.
     pub fn new(summary: impl fmt::Display) -> Self {
         Self {
             summary: summary.to_string(),
@@ -27,64 +27,56 @@ impl Failure {
         }
     }
 
-    /// With the next step.
+    /// Sets what the user can do about it.
     #[must_use]
     pub fn help(mut self, what_to_do: impl fmt::Display) -> Self {
         self.what_to_do = Some(what_to_do.to_string());
         self
     }
 
-    /// A failure of the store: what to do about a file that is damaged or a disk that refuses. The other messages have it.
-    pub fn of_store(error: StoreError) -> Self {
-        let what_to_do = match &error {
-            StoreError::Io { .. } => Some(ABOUT_THE_DISK.to_owned()),
-            StoreError::LockRecord { .. } => {
-                Some("delete this file if no gaib is running in this workspace".to_owned())
-            }
-            StoreError::Selection { .. } => Some("`gaib server workspace select NAME` writes it again".to_owned()),
-            StoreError::Owner { guild, .. } => Some(format!(
-                "`gaib server state release --guild {guild}` removes it; do so if no workspace of another folder manages the server"
-            )),
-            _ => None,
-        };
-        let failure = Self::new(error);
-        match what_to_do {
-            Some(what_to_do) => failure.help(what_to_do),
-            None => failure,
-        }
-    }
-
-    /// What, where, why.
+    /// What failed, where and why.
     pub fn summary(&self) -> &str {
         &self.summary
     }
 
-    /// The next step, where one is known.
+    /// What the user can do about it, where that is known.
     pub fn what_to_do(&self) -> Option<&str> {
         self.what_to_do.as_deref()
     }
 }
 
-/// Lets `.or_fail("read x")?` say what was tried with a file or a folder.
+/// Adds what to do about a damaged file and about a disk error. The messages of the other variants contain their advice.
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let failure = Self::new(&error);
+        match &error {
+            StoreError::Io { .. } => failure.help(CHECK_PATH_AND_DISK),
+            StoreError::LockRecord { .. } => {
+                failure.help("delete this file if no gaib process is running in this workspace")
+            }
+            StoreError::Selection { .. } => failure.help("`gaib server workspace select NAME` writes the file again"),
+            StoreError::Owner { guild, .. } => failure.help(format!(
+                "`gaib server state release --guild {guild}` removes the record; use it only if no workspace of another folder \
+                 manages the server"
+            )),
+            _ => failure,
+        }
+    }
+}
+
+/// Turns an error of a file operation into a [`Failure`].
 pub trait OrFail<T> {
-    /// `doing` completes "could not …".
-    fn or_fail(self, doing: impl fmt::Display) -> Result<T>;
+    /// `operation` completes the sentence "could not …", for example "read discord-server.yaml".
+    ///
+    /// # Errors
+    /// The error with its causes, and [`CHECK_PATH_AND_DISK`].
+    fn or_fail(self, operation: impl fmt::Display) -> Result<T>;
 }
 
 impl<T, E: std::error::Error> OrFail<T> for std::result::Result<T, E> {
-    fn or_fail(self, doing: impl fmt::Display) -> Result<T> {
+    fn or_fail(self, operation: impl fmt::Display) -> Result<T> {
         self.map_err(|error| {
-            let mut summary = format!("could not {doing}: {error}");
-            let mut source = error.source();
-            while let Some(cause) = source {
-                let cause_text = cause.to_string();
-                if !summary.contains(&cause_text) {
-                    summary.push_str(": ");
-                    summary.push_str(&cause_text);
-                }
-                source = cause.source();
-            }
-            Failure::new(summary).help(ABOUT_THE_DISK)
+            Failure::new(format!("could not {operation}: {}", causes(&error))).help(CHECK_PATH_AND_DISK)
         })
     }
 }

@@ -1,20 +1,20 @@
-//! The exit statuses, in one place.
+//! The exit codes of gaib.
 
 use std::process::ExitCode;
 
-/// How a run ended. Scripts rely on the numbers.
+/// The result of a command as an exit code. Scripts rely on the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitStatus {
-    /// Done; with `--detailed-exitcode`: done, and there are no changes. 0.
+    /// The command succeeded; with `--detailed-exitcode`, there are no changes. 0.
     Success,
-    /// Something failed or was refused, the command line itself included; the reason is on stderr. 1.
+    /// The command failed or was refused, or the command line is wrong; the reason is on stderr. 1.
     Error,
-    /// With `--detailed-exitcode`: done, and there are changes. 2.
+    /// The command succeeded, and with `--detailed-exitcode` there are changes. 2.
     Changes,
 }
 
 impl ExitStatus {
-    /// The number.
+    /// The exit code.
     pub const fn code(self) -> u8 {
         match self {
             Self::Success => 0,

@@ -1,7 +1,7 @@
-//! Images of an exported configuration: written into a folder beside the file, and named in it.
+//! Image files of a configuration: their digests, and their download for an export.
 //!
-//! Discord gives images out by a content network of its own, without a token. An image that cannot be had is left out, and the
-//! export says so: the resource stays, since where it exists it needs no image.
+//! An export stores images in a folder beside its file. Discord's content network returns them without a token. An image that
+//! cannot be downloaded is omitted and reported; its resource stays in the export, because an existing resource needs no image.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,93 +13,104 @@ use arrakis_iac_apply::{Cdn, ImageFolder, ImageSource as _, check_image, digest,
 use tokio::task::JoinSet;
 
 use crate::error::{Failure, Result};
-use crate::project;
+use crate::files;
 
-/// Downloads at once.
-const AT_ONCE: usize = 8;
+/// Number of concurrent downloads.
+const CONCURRENT_DOWNLOADS: usize = 8;
 
-/// How the files are called.
+/// Sets the digest of each image of a configuration. Discord does not return the uploaded file, so a plan compares digests. An
+/// unreadable file has none: only an upload needs it, and the plan reports it there.
+pub fn record_digests(configuration: &mut Configuration, folder: &Path) {
+    let folder = ImageFolder(folder.to_owned());
+    for resource in configuration.resources.values_mut() {
+        if let Some(Some(image)) = resource.attributes.image_mut() {
+            image.sha256 = folder.bytes(image).ok().map(|bytes| digest(&bytes));
+        }
+    }
+}
+
+/// How image files are named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Naming {
-    /// After the resource, in a folder of the file's own: `discord-server-images/emoji.naib.png`.
-    Addresses,
-    /// After the image, in a folder that all files beside it share: `images/emojis-41771983423143937.png`. Such a file never
-    /// changes, so it is downloaded once.
-    Contents,
+pub enum ImageNames {
+    /// By the resource, in a folder of the exported file: `discord-server-images/emoji.naib.png`.
+    ByAddress,
+    /// By the image, in a folder that all exported files of the folder share: `images/emojis-41771983423143937.png`. Such a file
+    /// never changes, so it is downloaded once.
+    ByImage,
 }
 
-/// An image that is not in the export.
+/// An image that could not be downloaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missing {
-    /// Whose it is.
+pub struct MissingImage {
+    /// Address of its resource.
     pub address: Address,
-    /// Why.
-    pub why: String,
+    /// Why it could not be downloaded.
+    pub reason: String,
 }
 
-/// Where images are written to and taken from.
+/// Source and destination of the images of an export.
 #[derive(Clone, Debug)]
-pub struct Images<'a> {
+pub struct ImageExport<'a> {
     /// Discord's content network.
     pub cdn: Cdn,
-    /// The exported file.
+    /// The exported configuration file.
     pub file: &'a Path,
-    /// How the image files are called.
-    pub naming: Naming,
-    /// Whether files with other bytes are replaced.
+    /// How image files are named.
+    pub names: ImageNames,
+    /// Whether existing files with different bytes are replaced.
     pub force: bool,
-    /// Folder of the configuration from which managed resources were made.
-    pub sources: PathBuf,
+    /// Folder of the configuration from which the managed resources were created.
+    pub configuration_folder: PathBuf,
 }
 
-/// One image to be had.
+/// One image of an export.
 #[derive(Clone, Debug)]
-struct Wanted {
+struct ExportedImage {
     address: Address,
     live: LiveImage,
-    /// The file that was uploaded, where the state knows it.
-    recorded: Option<Image>,
+    /// The uploaded file, where the state contains it.
+    uploaded: Option<Image>,
 }
 
-impl Images<'_> {
-    /// Writes the images of the configuration's resources and names them in it. Returns those that are missing.
+impl ImageExport<'_> {
+    /// Writes the images of the configuration's resources to files and sets their paths in the configuration. Returns the
+    /// images that could not be downloaded.
     ///
     /// # Errors
-    /// When a file cannot be written, or is there with other bytes.
-    pub async fn export(
+    /// When a file cannot be written, or exists with different bytes.
+    pub async fn run(
         &self,
         live: &LiveServer,
         addresses: &BTreeMap<Address, Snowflake>,
         state: &State,
         configuration: &mut Configuration,
-    ) -> Result<Vec<Missing>> {
+    ) -> Result<Vec<MissingImage>> {
         let mut missing = Vec::new();
-        let wanted = wanted(live, addresses, state, configuration);
-        for some in wanted.chunks(AT_ONCE) {
+        let images = images_of(live, addresses, state, configuration);
+        for chunk in images.chunks(CONCURRENT_DOWNLOADS) {
             let mut downloads = JoinSet::new();
-            for one in some.iter().cloned() {
-                let images = (self.cdn.clone(), self.known(&one), one);
+            for image in chunk.iter().cloned() {
+                let (cdn, local) = (self.cdn.clone(), self.local_bytes(&image));
                 downloads.spawn(async move {
-                    let (cdn, known, one) = images;
-                    let bytes = match known {
+                    let bytes = match local {
                         Some(bytes) => Ok(bytes),
-                        None => download(&cdn, &one).await,
+                        None => download(&cdn, &image).await,
                     };
-                    (one, bytes)
+                    (image, bytes)
                 });
             }
-            for (one, bytes) in downloads.join_all().await {
+            for (image, bytes) in downloads.join_all().await {
                 match bytes {
                     Ok(bytes) => {
-                        let image = self.write(&one, &bytes)?;
-                        let resource = configuration.resources.get_mut(&one.address);
-                        if let Some(own) = resource.and_then(|resource| resource.attributes.image_mut()) {
-                            *own = Some(image);
+                        let file = self.write(&image, &bytes)?;
+                        let resource = configuration.resources.get_mut(&image.address);
+                        if let Some(attribute) = resource.and_then(|resource| resource.attributes.image_mut()) {
+                            *attribute = Some(file);
                         }
                     }
-                    Err(why) => missing.push(Missing {
-                        address: one.address,
-                        why,
+                    Err(reason) => missing.push(MissingImage {
+                        address: image.address,
+                        reason,
                     }),
                 }
             }
@@ -108,37 +119,36 @@ impl Images<'_> {
         Ok(missing)
     }
 
-    /// Bytes that need no download: of the file that was uploaded (Discord may give it out in another encoding, which would be
-    /// another image), or of an earlier export.
-    fn known(&self, one: &Wanted) -> Option<Vec<u8>> {
-        let uploaded = one.recorded.as_ref().and_then(|image| {
-            let bytes = ImageFolder(self.sources.clone()).bytes(image).ok()?;
-            (Some(digest(&bytes)) == image.sha256).then_some(bytes)
+    /// The bytes of an image that needs no download: those of the uploaded file (Discord may return another encoding, which
+    /// would be another image), or those of an earlier export.
+    fn local_bytes(&self, image: &ExportedImage) -> Option<Vec<u8>> {
+        let uploaded = image.uploaded.as_ref().and_then(|file| {
+            let bytes = ImageFolder(self.configuration_folder.clone()).bytes(file).ok()?;
+            (Some(digest(&bytes)) == file.sha256).then_some(bytes)
         });
         let earlier = || {
-            let path = self.folder().join(self.place(one));
+            let path = self.folder().join(self.relative_path(image));
             let bytes = std::fs::read(path).ok()?;
-            (self.naming == Naming::Contents && check_image(one.address.kind(), &bytes).is_ok()).then_some(bytes)
+            (self.names == ImageNames::ByImage && check_image(image.address.kind(), &bytes).is_ok()).then_some(bytes)
         };
         uploaded.or_else(earlier)
     }
 
-    fn write(&self, one: &Wanted, bytes: &[u8]) -> Result<Image> {
-        let place = self.place(one);
-        let path = self.folder().join(&place);
-        let there = std::fs::read(&path).ok();
-        match there {
-            Some(there) if there == bytes => {}
+    fn write(&self, image: &ExportedImage, bytes: &[u8]) -> Result<Image> {
+        let relative = self.relative_path(image);
+        let path = self.folder().join(&relative);
+        match std::fs::read(&path).ok() {
+            Some(existing) if existing == bytes => {}
             Some(_) if !self.force => {
                 return Err(
-                    Failure::new(format!("{} is there already, with another image", path.display()))
+                    Failure::new(format!("{} already exists, with another image", path.display()))
                         .help("add --force to replace it, or name another file"),
                 );
             }
-            _ => project::write(&path, bytes)?,
+            _ => files::write(&path, bytes)?,
         }
         Ok(Image {
-            path: place,
+            path: relative,
             sha256: Some(digest(bytes)),
         })
     }
@@ -148,62 +158,62 @@ impl Images<'_> {
         self.file.parent().map(Path::to_owned).unwrap_or_default()
     }
 
-    /// The path of an image, relative to the file's folder.
-    fn place(&self, one: &Wanted) -> String {
-        match self.naming {
-            Naming::Addresses => {
+    /// The path of an image, relative to the folder of the exported file.
+    fn relative_path(&self, image: &ExportedImage) -> String {
+        match self.names {
+            ImageNames::ByAddress => {
                 let stem = self.file.file_stem().unwrap_or_default().to_string_lossy();
-                format!("{stem}-images/{}.{}", one.address, one.live.extension)
+                format!("{stem}-images/{}.{}", image.address, image.live.extension)
             }
-            Naming::Contents => {
-                let path = one.live.path.split('?').next().unwrap_or_default();
-                // The uploaded file and what Discord makes of it may differ.
-                let own = one.recorded.as_ref().and_then(|image| image.sha256.as_deref());
-                let own = own
+            ImageNames::ByImage => {
+                let path = image.live.path.split('?').next().unwrap_or_default();
+                // The uploaded file and the image that Discord returns may differ.
+                let digest = image.uploaded.as_ref().and_then(|file| file.sha256.as_deref());
+                let prefix = digest
                     .map(|sha256| format!("{}-", &sha256[..sha256.len().min(8)]))
                     .unwrap_or_default();
-                format!("images/{own}{}", path.trim_start_matches('/').replace('/', "-"))
+                format!("images/{prefix}{}", path.trim_start_matches('/').replace('/', "-"))
             }
         }
     }
 }
 
-/// The images that Discord has of the configured resources.
-fn wanted(
+/// The images that Discord has for the resources of a configuration.
+fn images_of(
     live: &LiveServer,
     addresses: &BTreeMap<Address, Snowflake>,
     state: &State,
     configuration: &Configuration,
-) -> Vec<Wanted> {
+) -> Vec<ExportedImage> {
     let of_address = |address: &Address| {
         let key = (address.kind(), *addresses.get(address)?);
-        let recorded = state.resources.get(address).and_then(|entry| entry.attributes.image());
-        Some(Wanted {
+        let entry = state.resources.get(address);
+        Some(ExportedImage {
             address: address.clone(),
             live: live.images.get(&key)?.clone(),
-            recorded: recorded.cloned(),
+            uploaded: entry.and_then(|entry| entry.attributes.image()).cloned(),
         })
     };
     configuration.resources.keys().filter_map(of_address).collect()
 }
 
-/// Addresses in a configuration whose images an export would download.
+/// The addresses of a configuration whose images an export to a file would download.
 #[must_use]
 pub fn addresses(
     live: &LiveServer,
     addresses: &BTreeMap<Address, Snowflake>,
     configuration: &Configuration,
 ) -> Vec<Address> {
-    let wanted = wanted(live, addresses, &State::new(""), configuration);
-    wanted.into_iter().map(|one| one.address).collect()
+    let images = images_of(live, addresses, &State::new(""), configuration);
+    images.into_iter().map(|image| image.address).collect()
 }
 
-async fn download(cdn: &Cdn, one: &Wanted) -> std::result::Result<Vec<u8>, String> {
-    let kind: Kind = one.address.kind();
+async fn download(cdn: &Cdn, image: &ExportedImage) -> std::result::Result<Vec<u8>, String> {
+    let kind: Kind = image.address.kind();
     let bytes = cdn
-        .image(&one.live.path, max_image_bytes(kind))
+        .image(&image.live.path, max_image_bytes(kind))
         .await
         .map_err(|error| error.to_string())?;
-    check_image(kind, &bytes).map_err(|why| format!("{}: {why}", one.live.path))?;
+    check_image(kind, &bytes).map_err(|reason| format!("{}: {reason}", image.live.path))?;
     Ok(bytes)
 }

@@ -1,8 +1,11 @@
 //! gaib: Discord servers as code.
 //!
-//! Owns the command line and nothing of the engine: what a plan is, is decided by `arrakis-iac`; what happens at Discord, by
-//! `arrakis-iac-apply`. Three layers that know only the one below: [`arguments`] (what may be written), [`settings`] (what is
-//! meant), [`commands`] (what is done). One [`printer::Printer`] writes, one [`exit::ExitStatus`] ends.
+//! Owns the command line. `arrakis-iac` makes plans, and `arrakis-iac-apply` carries them out at Discord. A command passes
+//! through three layers, each of which uses only those before it: [`arguments`] (the grammar), [`settings`] (arguments and
+//! environment combined), [`commands`].
+//!
+//! Between settings and commands: [`workspace`] (files of a workspace), [`ownership`] (one workspace for a server),
+//! [`workspace_state`] (reading of a state), [`configuration`], [`community`], [`images`], [`connection`].
 //!
 //! To add a command: its arguments in `arguments/`, its file in `commands/`, one line in `commands/mod.rs`.
 
@@ -10,18 +13,21 @@ pub mod arguments;
 pub mod commands;
 pub mod community;
 pub mod configuration;
+pub mod connection;
+pub mod context;
 pub mod error;
 pub mod exit;
+pub mod files;
 pub mod images;
 pub mod ownership;
 pub mod printer;
 pub mod progress;
 pub mod project;
 pub mod prompt;
-pub mod recovery;
-pub mod session;
 pub mod settings;
 pub mod table;
+pub mod workspace;
+pub mod workspace_state;
 
 use std::process::ExitCode;
 
@@ -29,65 +35,64 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, Parser as _};
 
 use crate::arguments::Arguments;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::exit::ExitStatus;
 use crate::printer::{Printer, Severity};
 
-/// Runs with the arguments and the environment of this process.
+/// Runs gaib with the arguments and the environment of this process.
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // clap ends with 2 for a wrong command line; here 2 means "there are changes".
+            // clap's exit code for a wrong command line is 2, which means "changes" here.
             let status = if error.use_stderr() {
                 ExitStatus::Error
             } else {
                 ExitStatus::Success
             };
-            let _ = hinted(error).print();
+            let _ = with_server_suggestion(error).print();
             return status.into();
         }
     };
-    let printer = Printer::new(arguments.global.json, arguments.global.no_color || no_color());
+    let printer = Printer::new(arguments.global.json, arguments.global.no_color);
     run(arguments, printer).into()
 }
 
-/// Most commands stand below `server`: who leaves the word out is told.
-fn hinted(mut error: clap::Error) -> clap::Error {
-    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
+/// Suggests `gaib server NAME` for an unknown command `gaib NAME`.
+fn with_server_suggestion(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand) else {
         return error;
     };
-    let below = format!("server {word}");
+    let suggestion = format!("server {name}");
     let command = Arguments::command();
     if command
         .find_subcommand("server")
-        .is_some_and(|server| server.find_subcommand(word).is_some())
+        .is_some_and(|server| server.find_subcommand(name).is_some())
     {
-        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![below]));
+        error.insert(
+            ContextKind::SuggestedSubcommand,
+            ContextValue::Strings(vec![suggestion]),
+        );
     }
     error
 }
 
-/// Whether `NO_COLOR` is set to anything (<https://no-color.org>).
-fn no_color() -> bool {
-    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-}
-
 fn run(arguments: Arguments, printer: Printer) -> ExitStatus {
     let context = Context::new(printer, &arguments.global);
-    let result = settings::enter_directory(&arguments.global).and_then(|()| context.block_on(arguments.command));
+    let result =
+        settings::enter_directory(&arguments.global).and_then(|()| commands::block_on(&context, arguments.command));
     let status = result.unwrap_or_else(|failure| {
         printer.diagnostic(Severity::Error, failure.summary(), failure.what_to_do());
         ExitStatus::Error
     });
     match printer::stdout_error() {
-        Some(why) => {
-            let summary = format!("output is incomplete: could not write to stdout: {why}");
+        Some(reason) => {
+            let summary = format!("output is incomplete: could not write to stdout: {reason}");
             printer.diagnostic(
                 Severity::Error,
                 &summary,
-                Some("make room or write elsewhere, and run it again"),
+                Some("free disk space or redirect stdout to another file, and run the command again"),
             );
             ExitStatus::Error
         }

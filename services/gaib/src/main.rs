@@ -1,4 +1,4 @@
-//! The binary: arguments in, exit status out. Everything else is in the library, so that tests reach it.
+//! The binary of gaib. The code is in the library, so that tests can use it.
 
 fn main() -> std::process::ExitCode {
     gaib::main()

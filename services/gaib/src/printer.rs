@@ -1,127 +1,143 @@
-//! The one way out: data to stdout, everything else to stderr.
+//! Output: data to stdout, everything else to stderr.
 //!
-//! Owns both streams, colours and the messages of `--json`. A write error never ends a command, since an apply must not stop
-//! halfway for want of a screen. A closed pipe (`gaib … | head -1`) is no error at all; any other write error on stdout (a full
-//! disk) is kept, and [`stdout_error`] returns it when the command has ended.
+//! Owns both streams, their colours and the messages of `--json`. A write error does not end a command, because an apply must
+//! not stop between two steps when its terminal is closed. A closed pipe (`gaib … | head -1`) is not an error. Any other write
+//! error on stdout (a full disk) is recorded, and [`stdout_error`] returns it at the end of the command.
 
-use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::io::{ErrorKind, Write};
 use std::sync::OnceLock;
 
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 
-/// Version of the messages of `--json`: the first number grows when a reader must change, the second when there is more.
+/// Version of the messages of `--json`. The major number changes when a reader must change, the minor number when there are
+/// new fields or messages.
 pub const MESSAGE_FORMAT: &str = "1.0";
 
-/// Prints.
+/// Writes to stdout and stderr.
 #[derive(Clone, Copy, Debug)]
 pub struct Printer {
     json: bool,
-    color_stdout: bool,
-    color_stderr: bool,
+    stdout: ColorChoice,
+    stderr: ColorChoice,
 }
 
-/// How much something that is said matters.
+/// Severity of a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// It failed.
+    /// The command fails, or an apply of the plan would be refused.
     Error,
-    /// Worth knowing before going on.
+    /// The command continues.
     Warning,
 }
 
-impl Printer {
-    /// For the terminal of this process. Colours need a terminal, no `NO_COLOR` (<https://no-color.org>), no `--no-color`.
-    pub fn new(json: bool, no_color: bool) -> Self {
-        let wanted = !no_color && !json;
-        let printer = Self {
-            json,
-            color_stdout: wanted && std::io::stdout().is_terminal(),
-            color_stderr: wanted && std::io::stderr().is_terminal(),
+impl Severity {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+
+    const fn style(self) -> Style {
+        let color = match self {
+            Self::Error => AnsiColor::Red,
+            Self::Warning => AnsiColor::Yellow,
         };
+        color.on_default().bold()
+    }
+}
+
+impl Printer {
+    /// A printer for the streams of this process. With `json` it writes the version message at once. Colours are written to a
+    /// terminal, unless `no_color` or a variable such as `NO_COLOR` (<https://no-color.org>) disables them.
+    pub fn new(json: bool, no_color: bool) -> Self {
+        let (stdout, stderr) = match no_color || json {
+            true => (ColorChoice::Never, ColorChoice::Never),
+            false => (
+                AutoStream::choice(&std::io::stdout()),
+                AutoStream::choice(&std::io::stderr()),
+            ),
+        };
+        let printer = Self { json, stdout, stderr };
         printer.message(&json!({"type": "version", "format": MESSAGE_FORMAT, "gaib": env!("CARGO_PKG_VERSION")}));
         printer
     }
 
-    /// Whether messages are written instead of text.
+    /// Whether JSON messages are written instead of text.
     pub const fn is_json(self) -> bool {
         self.json
     }
 
-    /// Whether text on stdout may be coloured.
-    pub const fn color(self) -> bool {
-        self.color_stdout
+    /// Whether text on stdout is coloured.
+    pub fn color(self) -> bool {
+        self.stdout != ColorChoice::Never
     }
 
-    /// Data for people, to stdout, as it is. Nothing with `--json`: there the same is said by [`Self::message`].
+    /// Writes text to stdout. Writes nothing with `--json`, where [`Self::message`] writes the same data.
     pub fn text(self, text: &str) {
         if !self.json {
             write_stdout(text);
         }
     }
 
-    /// Data, to stdout, whatever `--json` says: what is a document itself, such as a configuration.
+    /// Writes a document, such as a configuration, to stdout, with and without `--json`.
     pub fn document(self, text: &str) {
         write_stdout(text);
     }
 
-    /// A line for programs, to stdout; nothing without `--json`.
+    /// Writes one JSON message to stdout with `--json`, else nothing.
     pub fn message(self, message: &Value) {
         if self.json {
             write_stdout(&format!("{message}\n"));
         }
     }
 
-    /// A line about what happens, to stderr.
+    /// Writes one line about progress or about the result to stderr.
     pub fn note(self, text: &str) {
-        write_stderr(&format!("{text}\n"));
+        self.write_stderr(&format!("{text}\n"));
     }
 
-    /// A failure or a warning: to stderr for people and, with `--json`, to stdout as a message.
+    /// Writes an error or a warning to stderr and, with `--json`, as a message to stdout.
     pub fn diagnostic(self, severity: Severity, summary: &str, what_to_do: Option<&str>) {
-        let (word, style) = match severity {
-            Severity::Error => ("error", "\u{1b}[1;31m"),
-            Severity::Warning => ("warning", "\u{1b}[1;33m"),
-        };
-        self.message(&json!({"type": "diagnostic", "severity": word, "summary": summary, "what_to_do": what_to_do}));
-        let mut text = match self.color_stderr {
-            true => format!("{style}{word}:\u{1b}[0m {summary}\n"),
-            false => format!("{word}: {summary}\n"),
-        };
+        let (label, style) = (severity.label(), severity.style());
+        self.message(&json!({"type": "diagnostic", "severity": label, "summary": summary, "what_to_do": what_to_do}));
+        let mut text = format!("{style}{label}:{style:#} {summary}\n");
         if let Some(what_to_do) = what_to_do {
-            let label = match self.color_stderr {
-                true => "\u{1b}[1;36mwhat to do:\u{1b}[0m",
-                false => "what to do:",
-            };
-            text.push_str(&format!("{label} {what_to_do}\n"));
+            let style = AnsiColor::Cyan.on_default().bold();
+            text.push_str(&format!("{style}what to do:{style:#} {what_to_do}\n"));
         }
-        write_stderr(&text);
+        self.write_stderr(&text);
     }
 
-    /// Asks on stderr; the answer is read elsewhere.
+    /// Writes a question to stderr. The caller reads the answer.
     pub fn prompt(self, text: &str) {
-        write_stderr(text);
+        self.write_stderr(text);
+    }
+
+    fn write_stderr(self, text: &str) {
+        let mut stream = AutoStream::new(std::io::stderr().lock(), self.stderr);
+        let _ = write(&mut stream, text);
     }
 }
 
-/// The first write error on stdout other than a closed pipe. One for each process, as stdout is.
+/// The first write error on stdout other than a closed pipe.
 static STDOUT_ERROR: OnceLock<String> = OnceLock::new();
 
-/// Why output on stdout is incomplete; `None` when all was written, or the reader closed the pipe.
+/// The reason why output on stdout is incomplete; `None` when all was written, or when the reader closed the pipe.
 pub fn stdout_error() -> Option<&'static str> {
     STDOUT_ERROR.get().map(String::as_str)
 }
 
 fn write_stdout(text: &str) {
-    let mut stream = std::io::stdout().lock();
-    let written = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
-    if let Err(error) = written
+    if let Err(error) = write(&mut std::io::stdout().lock(), text)
         && error.kind() != ErrorKind::BrokenPipe
     {
         let _ = STDOUT_ERROR.set(error.to_string());
     }
 }
 
-fn write_stderr(text: &str) {
-    let mut stream = std::io::stderr().lock();
-    let _ = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
+fn write(stream: &mut impl Write, text: &str) -> std::io::Result<()> {
+    stream.write_all(text.as_bytes()).and_then(|()| stream.flush())
 }

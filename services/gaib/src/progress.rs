@@ -1,4 +1,4 @@
-//! What happens while a plan is carried out, told on stderr (and, with `--json`, as messages).
+//! Progress of an apply, on stderr and, with `--json`, as messages on stdout.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -8,38 +8,38 @@ use serde_json::json;
 
 use crate::printer::Printer;
 
-/// Tells of an apply.
+/// Prints the events of an apply and counts its completed steps.
 #[derive(Debug)]
 pub struct Reporter {
     printer: Printer,
     steps: AtomicUsize,
-    done: AtomicUsize,
+    completed: AtomicUsize,
 }
 
 impl Reporter {
-    /// Tells by `printer`.
+    /// A reporter that prints through `printer`.
     pub const fn new(printer: Printer) -> Self {
         Self {
             printer,
             steps: AtomicUsize::new(0),
-            done: AtomicUsize::new(0),
+            completed: AtomicUsize::new(0),
         }
     }
 
-    /// Steps that are done.
-    pub fn done(&self) -> usize {
-        self.done.load(Ordering::Relaxed)
+    /// Number of completed steps.
+    pub fn completed(&self) -> usize {
+        self.completed.load(Ordering::Relaxed)
     }
 }
 
 impl Progress for Reporter {
     fn event(&self, event: Event) {
-        let mut told = json!(event);
-        // An id is larger than what every reader's numbers hold.
-        if let Some(id) = told.get("id").and_then(serde_json::Value::as_u64) {
-            told["id"] = id.to_string().into();
+        let mut message = json!(event);
+        // A JSON number holds 53 bits in many readers, and an id has 64.
+        if let Some(id) = message.get("id").and_then(serde_json::Value::as_u64) {
+            message["id"] = id.to_string().into();
         }
-        self.printer.message(&json!({"type": "apply", "event": told}));
+        self.printer.message(&json!({"type": "apply", "event": message}));
         match event {
             Event::Started { steps } => self.steps.store(steps, Ordering::Relaxed),
             Event::StepDone {
@@ -48,41 +48,41 @@ impl Progress for Reporter {
                 id,
                 elapsed,
             } => {
-                self.done.store(index + 1, Ordering::Relaxed);
+                self.completed.store(index + 1, Ordering::Relaxed);
                 let steps = self.steps.load(Ordering::Relaxed);
                 let width = steps.to_string().len();
                 let id = id.map(|id| format!(" (id {id})")).unwrap_or_default();
-                let took = if elapsed >= Duration::from_secs(1) {
-                    format!(", {}", seconds(elapsed))
-                } else {
-                    String::new()
+                let took = match elapsed >= Duration::from_secs(1) {
+                    true => format!(", {}", seconds(elapsed)),
+                    false => String::new(),
                 };
                 self.printer
                     .note(&format!("[{:>width$}/{steps}] {step}: done{id}{took}", index + 1));
             }
             Event::Waiting { why, call, duration } => {
-                let why = match why {
-                    Wait::Bucket => "Discord allows no more of these for now",
-                    Wait::Pace => "gaib sends no more than half of Discord's global limit",
+                let reason = match why {
+                    Wait::Bucket => "the rate limit of the bucket is used up",
+                    Wait::Pace => "gaib uses at most half of Discord's global rate limit",
                     Wait::RateLimited => "Discord's rate limit was reached (429)",
                     Wait::Global => "Discord's global rate limit was reached (429)",
                     Wait::Rename => "Discord allows two renames of a channel in ten minutes",
                     Wait::Backoff => "the last attempt failed",
                 };
                 self.printer
-                    .note(&format!("Waiting {} before {call}: {why}.", seconds(duration)));
+                    .note(&format!("Waiting {} before {call}: {reason}.", seconds(duration)));
             }
             Event::Retrying { call, why, attempt } => {
                 self.printer
-                    .note(&format!("Trying {call} again (attempt {attempt}): {why}."));
+                    .note(&format!("Retrying {call} (attempt {attempt}): {why}."));
             }
             Event::LookingFor { address } => {
-                self.printer
-                    .note(&format!("An earlier request may have made {address}: looking for it."));
+                self.printer.note(&format!(
+                    "An earlier request may have created {address}; searching the server for it."
+                ));
             }
             Event::Found { address, id } => {
                 self.printer
-                    .note(&format!("Found {address} (id {id}): it is not made again."));
+                    .note(&format!("Found {address} (id {id}); it is not created again."));
             }
             Event::Note { message } => self.printer.note(&message),
             _ => {}

@@ -1,9 +1,8 @@
-//! The folder of a configuration: `discord-server.yaml`, `.gaib/config.yaml`, `.gaib/workspaces/`.
+//! `.gaib/config.yaml`: the configuration file of a folder, and the server of each workspace.
 //!
-//! Owns `.gaib/config.yaml`, which remembers the server of each workspace; the states beside it are the store's.
+//! The states beside it, in `.gaib/workspaces/`, belong to [`crate::workspace`].
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use arrakis_iac::model::Snowflake;
@@ -11,26 +10,27 @@ use arrakis_iac_apply::store::WorkspaceName;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, OrFail as _, Result};
+use crate::files;
 
-/// Configuration file when nothing else is said.
+/// Default name of the configuration file.
 pub const CONFIGURATION: &str = "discord-server.yaml";
 const FOLDER: &str = ".gaib";
 const FILE: &str = ".gaib/config.yaml";
 
-/// What `init` remembers.
+/// Content of `.gaib/config.yaml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProjectFile {
-    /// Version of the file's shape.
+    /// Version of the file format.
     pub version: u32,
-    /// The configuration, relative to the folder.
+    /// Path of the configuration, relative to the project's folder.
     pub configuration: PathBuf,
-    /// Server by workspace.
+    /// Server id of each workspace.
     #[serde(default)]
     pub guilds: BTreeMap<String, String>,
 }
 
-/// The folder.
+/// A folder with `.gaib/config.yaml`.
 #[derive(Clone, Debug)]
 pub struct Project {
     root: PathBuf,
@@ -38,7 +38,7 @@ pub struct Project {
 }
 
 impl Project {
-    /// The one in this folder, if there is one.
+    /// Reads the project of a folder; `None` when the folder has none.
     ///
     /// # Errors
     /// When `.gaib/config.yaml` cannot be read.
@@ -66,19 +66,19 @@ impl Project {
         Ok(Some(Self { root, file }))
     }
 
-    /// The one in this folder.
+    /// Reads the project of the current folder.
     ///
     /// # Errors
-    /// When there is none.
+    /// When the folder has none, or it cannot be read.
     pub fn required() -> Result<Self> {
         Self::open("")?.ok_or_else(|| {
             let here = std::env::current_dir().unwrap_or_default();
-            Failure::new(format!("{} has no {FILE}, which gaib needs", here.display()))
-                .help("`gaib server init` makes one here; `--chdir DIRECTORY` works in another folder")
+            Failure::new(format!("{} has no {FILE}", here.display()))
+                .help("`gaib server init` creates it; `--chdir DIRECTORY` runs gaib in another folder")
         })
     }
 
-    /// A new one.
+    /// A new project, which is not saved yet.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         let file = ProjectFile {
             version: 1,
@@ -94,10 +94,10 @@ impl Project {
     /// Writes `.gaib/config.yaml`.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// When the file cannot be written.
     pub fn save(&self) -> Result<()> {
         let mut text = String::from(
-            "# Which server belongs to which workspace. `gaib server init` and `gaib server workspace new` write this file.\n",
+            "# The server of each workspace. `gaib server init` and `gaib server workspace new` write this file.\n",
         );
         text.push_str(&format!(
             "version: 1\nconfiguration: {}\n",
@@ -109,22 +109,22 @@ impl Project {
                 text.push_str(&format!("  {}: {}\n", quoted(workspace), quoted(guild)));
             }
         }
-        write(&self.root.join(FILE), text.as_bytes())
+        files::write(&self.root.join(FILE), text.as_bytes())
     }
 
-    /// The configuration's path.
+    /// The path of the configuration.
     #[must_use]
     pub fn configuration(&self) -> PathBuf {
         self.root.join(&self.file.configuration)
     }
 
-    /// The server that is remembered for a workspace.
+    /// The server id that is recorded for a workspace.
     #[must_use]
     pub fn guild(&self, workspace: &WorkspaceName) -> Option<&str> {
         self.file.guilds.get(workspace.as_str()).map(String::as_str)
     }
 
-    /// Remembers a workspace's server; forgets it with `None`.
+    /// Records the server of a workspace; `None` removes the record.
     pub fn set_guild(&mut self, workspace: &WorkspaceName, guild: Option<Snowflake>) {
         let workspace = workspace.as_str().to_owned();
         match guild {
@@ -134,89 +134,12 @@ impl Project {
     }
 }
 
-/// `.gaib` in a folder.
+/// The folder `.gaib` of a folder.
 #[must_use]
 pub fn store_folder(root: &Path) -> PathBuf {
     root.join(FOLDER)
 }
 
-/// Largest file that is read: the largest server's configuration has a few megabytes.
-const LARGEST: u64 = 64 << 20;
-
-/// Reads a file that somebody names. What has no end, such as a device, is an error and not a full memory.
-///
-/// # Errors
-/// When it cannot be read, or is larger than 64 MiB.
-pub fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    std::io::Read::read_to_end(&mut std::fs::File::open(path)?.take(LARGEST + 1), &mut bytes)?;
-    match bytes.len() as u64 > LARGEST {
-        true => Err(std::io::Error::other("it is larger than 64 MiB")),
-        false => Ok(bytes),
-    }
-}
-
-/// Writes a file and the folders above it, whole or not at all.
-///
-/// # Errors
-/// When the disk refuses.
-pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    // What is no file (`/dev/null`, a pipe behind `/dev/stdout`) is written to, and a link is followed: a rename would replace
-    // them.
-    let is_special = std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
-    if is_special {
-        return std::fs::write(path, bytes).or_fail(format_args!("write {}", path.display()));
-    }
-    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let path = target.as_path();
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let doing = format!("write {}", path.display());
-    std::fs::create_dir_all(parent).or_fail(&doing)?;
-    let mut file = tempfile::Builder::new()
-        .prefix(".gaib-")
-        .tempfile_in(parent)
-        .or_fail(&doing)?;
-    std::io::Write::write_all(&mut file, bytes).or_fail(&doing)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let readable = std::fs::Permissions::from_mode(0o644);
-        file.as_file().set_permissions(readable).or_fail(&doing)?;
-    }
-    file.persist(path).map(drop).or_fail(&doing)
-}
-
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn links_are_followed_and_what_is_no_file_is_not_replaced() {
-        let folder = tempfile::tempdir().unwrap();
-        let of = |name: &str| folder.path().join(name);
-        write(&of("a/b/file"), b"one").unwrap();
-        std::os::unix::fs::symlink(of("a/b/file"), of("link")).unwrap();
-        write(&of("link"), b"two").unwrap();
-        assert!(std::fs::symlink_metadata(of("link")).unwrap().is_symlink());
-        assert_eq!(std::fs::read(of("a/b/file")).unwrap(), b"two");
-        // As `/dev/stdout` in `gaib … | head`: a link to a pipe, which has no path of its own.
-        let (mut reader, writer) = std::io::pipe().unwrap();
-        let number = std::os::fd::AsRawFd::as_raw_fd(&writer);
-        std::os::unix::fs::symlink(format!("/proc/self/fd/{number}"), of("pipe")).unwrap();
-        write(&of("pipe"), b"three").unwrap();
-        assert!(std::fs::symlink_metadata(of("pipe")).unwrap().is_symlink());
-        drop(writer);
-        let mut text = String::new();
-        reader.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "three");
-        assert!(write(folder.path(), b"four").is_err());
-        assert!(read(Path::new("/dev/zero")).unwrap_err().to_string().contains("64 MiB"));
-    }
 }

@@ -1,15 +1,14 @@
-//! Questions, and who may be asked.
+//! Confirmations.
 //!
-//! Owns the rule that a pipeline is never left hanging: without a terminal on stdin, or with `--input=false`, a question
-//! is a failure that names the option which answers it beforehand. A script may still write the answer into a pipe, as
-//! long as `--input` is not off.
+//! A pipeline must never wait for an answer: with `--input=false`, with `--json` and with a closed stdin, a confirmation fails
+//! with an error that names the option which replaces it. A script may write the answer to a pipe.
 
 use std::io::{BufRead as _, IsTerminal as _};
 
 use crate::error::{Failure, Result};
 use crate::printer::Printer;
 
-/// Asks; only `yes` counts as consent.
+/// Reads confirmations from stdin.
 #[derive(Clone, Copy, Debug)]
 pub struct Prompt {
     printer: Printer,
@@ -17,34 +16,33 @@ pub struct Prompt {
 }
 
 impl Prompt {
-    /// Asks by `printer`; `input` is the value of `--input`.
+    /// Prompts on stderr through `printer`; `input` is the value of `--input`.
     pub const fn new(printer: Printer, input: bool) -> Self {
         Self { printer, input }
     }
 
-    /// Asks for `yes`.
+    /// Prints `question` and waits for the answer `yes`.
     ///
     /// # Errors
-    /// When nobody may be asked (`instead` says how to consent beforehand), or the answer is another one.
-    pub fn confirm(self, question: &str, expected: &str, instead: &str) -> Result<()> {
-        let refused = |why: &str| Failure::new(format!("{question} {why}")).help(instead);
+    /// When prompts are disabled or no answer can be read: then `alternative` is the advice. When the answer is not `yes`.
+    pub fn confirm(self, question: &str, alternative: &str) -> Result<()> {
+        let refused = |reason: &str| Failure::new(format!("{question} {reason}")).help(alternative);
         if !self.input {
-            return Err(refused("Questions are off (--input=false)."));
+            return Err(refused("Prompts are disabled (--input=false)."));
         }
         if self.printer.is_json() {
-            return Err(refused("Questions are off with --json."));
+            return Err(refused("Prompts are disabled with --json."));
         }
-        self.printer
-            .prompt(&format!("{question}\n  Only `{expected}` is accepted: "));
+        self.printer.prompt(&format!("{question}\n  Only `yes` is accepted: "));
         let mut answer = String::new();
         let read = std::io::stdin().lock().read_line(&mut answer);
         if !std::io::stdin().is_terminal() {
-            // Nobody's Enter ended the line.
+            // A terminal echoes the newline of the answer; a pipe does not.
             self.printer.prompt("\n");
         }
         match read {
-            Ok(0) => Err(refused("There was no answer (stdin is closed).")),
-            Ok(_) if answer.trim() == expected => Ok(()),
+            Ok(0) => Err(refused("No answer was read: stdin is closed.")),
+            Ok(_) if answer.trim() == "yes" => Ok(()),
             Ok(_) => Err(Failure::new("Cancelled: nothing was changed.")),
             Err(error) => Err(refused(&format!("The answer could not be read: {error}."))),
         }

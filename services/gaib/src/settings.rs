@@ -1,7 +1,7 @@
-//! What a command needs, made from the command line and the environment.
+//! Settings from the command line and the environment.
 //!
-//! Owns which wins: an option, then the environment, then what `init` wrote down. Reads the environment through
-//! `arrakis-config`, where every variable is declared; nothing else in gaib does.
+//! An option overrides an environment variable, which overrides `.gaib/config.yaml`. Only this module reads the environment,
+//! through `arrakis-config`, where every variable is declared.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,41 +10,41 @@ use arrakis_config::{Reader, Secret, Service, Source, variables};
 use arrakis_iac::model::Snowflake;
 use url::Url;
 
-use crate::arguments::{GlobalArguments, VariableArguments};
+use crate::arguments::{GlobalArguments, GuildArgument, VariableArguments};
 use crate::error::{Failure, Result};
 
-/// The environment, as far as gaib knows it.
+/// The environment variables of gaib.
 #[derive(Clone, Debug)]
 pub struct Environment {
     source: Source,
     variables: BTreeMap<String, String>,
 }
 
-/// How Discord is reached.
+/// The way in which requests reach Discord.
 #[derive(Clone, Debug)]
 pub enum Connection {
     /// Directly, with a token.
     Token {
         /// The bot's token.
         token: Secret,
-        /// Base of REST, ending in `/api/v10`.
+        /// Base URL of Discord's REST API, which ends in `/api/v10`.
         api_base: Url,
     },
-    /// Through the discord-proxy, which has the token and the rate limits that the platform shares.
+    /// Through a discord-proxy, which has the token and shares the rate limits among its callers.
     Proxy {
-        /// Addresses of its replicas.
+        /// Base URLs of its replicas.
         replicas: Vec<Url>,
-        /// gaib's credential there.
+        /// The credential of gaib at the proxy.
         credential: Secret,
     },
 }
 
-/// Values for a configuration's variables and flags, with the strongest last.
+/// Values of a configuration's variables and feature flags, in ascending order of precedence.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Values {
     /// From the environment: `GAIB_VAR_name`.
     pub environment: BTreeMap<String, String>,
-    /// Files with values, in the order given.
+    /// Files with values, in the order of the command line.
     pub files: Vec<PathBuf>,
     /// `--var name=value`.
     pub variables: BTreeMap<String, String>,
@@ -53,7 +53,7 @@ pub struct Values {
 }
 
 impl Environment {
-    /// Of this process.
+    /// The environment of this process.
     pub fn of_process() -> Self {
         Self::from_source(Source::environment())
     }
@@ -63,14 +63,14 @@ impl Environment {
         Self { source, variables }
     }
 
-    /// The proxy where `DISCORD_PROXY_URL` is set, else token and address.
+    /// The proxy where `DISCORD_PROXY_URL` is set, else token and base URL.
     ///
     /// # Errors
-    /// When there is no token, or a value cannot be used.
+    /// When a required variable is not set, or a value is invalid.
     pub fn connection(&self) -> Result<Connection> {
         self.read(|reader| {
             if reader.optional::<String>(&variables::DISCORD_PROXY_URL)?.is_some() {
-                let replicas = proxy_replicas(reader);
+                let replicas = reader.proxy_urls(&["http", "https"]);
                 let credential = reader.secret(&variables::DISCORD_PROXY_CREDENTIAL);
                 return Some(Connection::Proxy {
                     replicas: replicas?,
@@ -86,11 +86,11 @@ impl Environment {
         })
     }
 
-    /// The host of `DISCORD_API_BASE`, with its port where it has one: which Discord a server's id belongs to. Behind a
-    /// discord-proxy, too.
+    /// The host of `DISCORD_API_BASE`, with its port where it has one. It identifies the Discord to which a server's id
+    /// belongs, also when requests go through a discord-proxy.
     ///
     /// # Errors
-    /// When it cannot be used.
+    /// When the value is invalid.
     pub fn discord(&self) -> Result<String> {
         self.read(|reader| {
             let base = reader.discord_api_base()?;
@@ -99,22 +99,22 @@ impl Environment {
         })
     }
 
-    /// `DISCORD_API_BASE`. Behind a discord-proxy, too.
+    /// `DISCORD_API_BASE`, also when requests go through a discord-proxy.
     ///
     /// # Errors
-    /// When it cannot be used.
+    /// When the value is invalid.
     pub fn api_base(&self) -> Result<Url> {
         self.read(Reader::discord_api_base)
     }
 
-    /// The folder for records that are kept for a user: `XDG_STATE_HOME`, else `.local/state` in the home folder. `None`
-    /// where there is no home folder either.
+    /// The folder for a user's records: `XDG_STATE_HOME`, else `.local/state` in the home folder. `None` where there is no home
+    /// folder either.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When the value is invalid.
     pub fn state_home(&self) -> Result<Option<PathBuf>> {
         let named = self.read(|reader| reader.optional::<PathBuf>(&variables::XDG_STATE_HOME))?;
-        // The XDG base directory specification: a relative path is to be ignored.
+        // A relative path is ignored: <https://specifications.freedesktop.org/basedir-spec/latest/>.
         let named = named.filter(|path| path.is_absolute());
         Ok(named.or_else(|| std::env::home_dir().map(|home| home.join(".local/state"))))
     }
@@ -122,7 +122,7 @@ impl Environment {
     /// `DISCORD_GUILD_ID`.
     ///
     /// # Errors
-    /// When it is no id.
+    /// When the value is not an id.
     pub fn guild(&self) -> Result<Option<Snowflake>> {
         self.read(|reader| {
             let Some(text) = reader.optional::<String>(&variables::DISCORD_GUILD_ID)? else {
@@ -138,15 +138,15 @@ impl Environment {
     /// `THEMES_DIR`.
     ///
     /// # Errors
-    /// When it cannot be used.
+    /// When the value is invalid.
     pub fn themes_dir(&self) -> Result<Option<PathBuf>> {
         self.read(|reader| reader.optional::<PathBuf>(&variables::THEMES_DIR))
     }
 
-    /// Puts the values together that a configuration may use.
+    /// The values of variables and feature flags, from the environment and the command line.
     ///
     /// # Errors
-    /// When one is not `NAME=VALUE`.
+    /// When an argument is not `NAME=VALUE`, or a flag's value is not a boolean.
     pub fn values(&self, arguments: &VariableArguments) -> Result<Values> {
         let mut flags = BTreeMap::new();
         for (name, value) in pairs("--flag", &arguments.flag)? {
@@ -156,7 +156,7 @@ impl Environment {
                 other => {
                     return Err(
                         Failure::new(format!("--flag {name}={other}: `{other}` is neither true nor false"))
-                            .help(format!("write --flag {name}=true or --flag {name}=false")),
+                            .help(format!("use --flag {name}=true or --flag {name}=false")),
                     );
                 }
             };
@@ -179,8 +179,8 @@ impl Environment {
             let failure = Failure::new(&errors);
             match missing_token {
                 true => failure.help(
-                    "take the token from https://discord.com/developers/applications (your application, Bot) and \
-                     `export DISCORD_TOKEN=…`",
+                    "copy the token from https://discord.com/developers/applications (your application, Bot) and `export \
+                     DISCORD_TOKEN=…`",
                 ),
                 false => failure.help("correct the variable, or unset it"),
             }
@@ -188,19 +188,18 @@ impl Environment {
     }
 }
 
-fn proxy_replicas(reader: &mut Reader) -> Option<Vec<Url>> {
-    reader.proxy_urls(&["http", "https"])
-}
-
-/// Reads the id of a server that `option` names.
+/// The value of `--guild`.
 ///
 /// # Errors
-/// When it is no id.
-pub fn guild_id(option: &str, text: &str) -> Result<Snowflake> {
-    Snowflake::written(text).map_err(|error| {
-        Failure::new(format!("{option}: {error}"))
-            .help("copy it in Discord: right-click the server's name, Copy Server ID (Developer Mode)")
-    })
+/// When it is not an id.
+pub fn guild_option(argument: &GuildArgument) -> Result<Option<Snowflake>> {
+    let id = |text: &String| {
+        Snowflake::written(text).map_err(|error| {
+            Failure::new(format!("--guild: {error}"))
+                .help("copy it in Discord: right-click the server's name, Copy Server ID (Developer Mode)")
+        })
+    };
+    argument.guild.as_ref().map(id).transpose()
 }
 
 fn pairs(option: &str, given: &[String]) -> Result<BTreeMap<String, String>> {
@@ -209,25 +208,29 @@ fn pairs(option: &str, given: &[String]) -> Result<BTreeMap<String, String>> {
         match text.split_once('=') {
             Some((name, value)) if !name.trim().is_empty() => pairs.insert(name.trim().to_owned(), value.to_owned()),
             _ => {
-                return Err(Failure::new(format!("{option} {text}: not NAME=VALUE"))
-                    .help(format!("write it as in {option} community_name=\"Sietch Tabr\"")));
+                return Err(Failure::new(format!("{option} {text}: not NAME=VALUE")).help(format!(
+                    "use NAME=VALUE, for example {option} community_name=\"Sietch Tabr\""
+                )));
             }
         };
     }
     Ok(pairs)
 }
 
-/// Goes to `--chdir`.
+/// Changes the current directory to `--chdir`.
 ///
 /// # Errors
-/// When there is no such directory.
+/// When the directory does not exist or cannot be entered.
 pub fn enter_directory(global: &GlobalArguments) -> Result<()> {
     let Some(directory) = &global.chdir else {
         return Ok(());
     };
     std::env::set_current_dir(directory).map_err(|error| {
-        Failure::new(format!("could not work in {}: {error}", directory.display()))
-            .help("--chdir names a folder that exists and can be entered")
+        Failure::new(format!(
+            "could not change to the directory {}: {error}",
+            directory.display()
+        ))
+        .help("--chdir takes an existing directory that this user can enter")
     })
 }
 
@@ -240,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_older_name_of_the_token_is_accepted_and_discord_is_the_default() {
+    fn discord_bot_token_is_accepted_and_the_default_base_url_is_discord() {
         let connection = environment(&[("DISCORD_BOT_TOKEN", "t")]).connection().unwrap();
         let Connection::Token { token, api_base } = connection else {
             panic!("{connection:?}");
@@ -250,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn proxy_needs_no_token_and_a_credential() {
+    fn proxy_requires_a_credential_and_no_token() {
         let urls = ("DISCORD_PROXY_URL", "http://10.0.0.1:8090, http://10.0.0.2:8090");
         let connection = environment(&[urls, ("DISCORD_PROXY_CREDENTIAL", "c")])
             .connection()
@@ -269,19 +272,19 @@ mod tests {
     }
 
     #[test]
-    fn api_base_is_checked_by_the_shared_reader() {
-        for (given, word) in [
+    fn invalid_api_base_is_refused() {
+        for (given, expected) in [
             ("https://discord.com/api/v9", "https://discord.com/api/v10"),
             ("http://discord.com/api/v10", "https"),
         ] {
             let refused = environment(&[("DISCORD_TOKEN", "t"), ("DISCORD_API_BASE", given)]);
             let refused = refused.connection().unwrap_err();
-            assert!(refused.summary().contains(word), "{given}: {refused:?}");
+            assert!(refused.summary().contains(expected), "{given}: {refused:?}");
         }
     }
 
     #[test]
-    fn records_are_kept_in_the_state_home_and_told_apart_by_discord() {
+    fn state_home_defaults_to_the_home_folder_and_discord_is_host_and_port() {
         let named = environment(&[("XDG_STATE_HOME", "/srv/state")]);
         assert_eq!(named.state_home().unwrap(), Some(PathBuf::from("/srv/state")));
         let relative = environment(&[("XDG_STATE_HOME", "state")]).state_home().unwrap();
@@ -292,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_token_says_where_to_get_one() {
+    fn missing_token_is_refused_with_the_page_that_shows_it() {
         let failure = environment(&[]).connection().unwrap_err();
         assert!(
             failure.summary().contains("DISCORD_TOKEN is not set"),
@@ -307,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn values_come_from_the_environment_and_the_command_line() {
+    fn values_are_read_from_the_environment_and_the_command_line() {
         let arguments = VariableArguments {
             var: vec!["name=a=b".to_owned()],
             flag: vec!["enable_voice=off".to_owned()],
@@ -333,11 +336,16 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_named_by_a_number() {
-        let id = guild_id("--guild", "1200000000000000000").unwrap();
-        assert_eq!(id.get(), 1_200_000_000_000_000_000);
+    fn guild_option_that_is_not_an_id_is_refused() {
+        let option = |text: &str| {
+            guild_option(&GuildArgument {
+                guild: Some(text.to_owned()),
+            })
+        };
+        let id = option("1200000000000000000").unwrap();
+        assert_eq!(id.map(Snowflake::get), Some(1_200_000_000_000_000_000));
         for wrong in ["Sietch", "0", "1234567890"] {
-            let refused = guild_id("--guild", wrong).unwrap_err();
+            let refused = option(wrong).unwrap_err();
             assert!(refused.summary().contains("17 to 20 digits"), "{refused:?}");
         }
     }

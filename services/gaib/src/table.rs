@@ -1,6 +1,6 @@
-//! Columns of text.
+//! Tables for terminals.
 
-/// Rows under a heading, each column as wide as its widest cell; no blanks at the ends of lines.
+/// Aligns rows under a heading: each column is as wide as its widest cell, and no line ends with spaces.
 pub fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> String {
     let mut widths = heading.map(|cell| cell.chars().count());
     for row in rows {
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_stand_below_each_other() {
+    fn columns_are_aligned() {
         let rows = [["a".to_owned(), "one".to_owned()], ["longer".to_owned(), String::new()]];
         assert_eq!(table(["X", "Y"], &rows), "X       Y\na       one\nlonger\n");
     }

@@ -1,7 +1,7 @@
-//! What may be written on the command line.
+//! The command line: commands, options and the text of `--help`.
 //!
-//! Owns the grammar and every word of `--help`. Decides nothing: [`crate::settings`] turns it, with the environment, into
-//! what a command needs. To add a command: a variant here or in [`server`], and its file in `commands/`.
+//! Only declares arguments. [`crate::settings`] combines them with the environment. To add a command: a variant here or in
+//! [`server`], and its file in `commands/`.
 
 pub mod server;
 pub mod state;
@@ -16,39 +16,38 @@ use clap_complete::Shell;
 use self::server::ServerCommand;
 
 const LONG_ABOUT: &str = "\
-Discord servers as code: describe a server in YAML, see what would change, change it.
+Discord servers as code: describe a server in YAML, plan the changes, apply them.
 
-gaib compares three things: the configuration (discord-server.yaml), the state (what gaib made, with Discord's ids) and \
-the live server. `plan` shows the difference and touches nothing; `apply` carries it out; what gaib does not manage is \
-left alone.";
+gaib compares the configuration (discord-server.yaml), the state (the managed resources with their Discord ids) and the \
+live server. `plan` shows the changes and makes none; `apply` makes them. Resources that gaib does not manage do not change.";
 
-const TUTORIAL: &str = "\
-A first server, from a theme:
+const EXAMPLES: &str = "\
+Create a server from a theme:
 
-  export DISCORD_TOKEN=…                               the bot's token; it needs Manage Roles and Manage Channels
-  gaib server theme ls                                 what there is
-  gaib server init --theme sietch --guild ID           writes discord-server.yaml and .gaib/
-  gaib server validate                                 checks the file, without token and network
-  gaib server plan                                     what would change
-  gaib server apply                                    changes it, after asking
+  export DISCORD_TOKEN=…                               bot token; the bot needs Manage Roles and Manage Channels
+  gaib server theme ls                                 list the themes
+  gaib server init --theme sietch --guild ID           write discord-server.yaml and .gaib/
+  gaib server validate                                 check the file, without token and network access
+  gaib server plan                                     show the changes
+  gaib server apply                                    make the changes, after a confirmation
 
-A server that is there already:
+Manage an existing server:
 
-  gaib server init --guild ID                          its id: 17 to 20 digits
-  gaib server export -o discord-server.yaml            the live server as configuration
-  gaib server import --all                             and from now on gaib manages it
+  gaib server init --guild ID                          ID: the server id, 17 to 20 digits
+  gaib server import --all                             write the server to discord-server.yaml and to the state
+  gaib server plan                                     show that there are no changes
 
-Somebody changed something by hand:
+Undo manual changes of the server:
 
-  gaib server diff                                     what differs, attribute by attribute
-  gaib server apply                                    puts it back
+  gaib server diff                                     show the differences by attribute
+  gaib server apply                                    restore the configured values
 
 Environment: DISCORD_TOKEN, DISCORD_GUILD_ID (default of --guild), DISCORD_API_BASE, DISCORD_PROXY_URL and
-DISCORD_PROXY_CREDENTIAL (through a discord-proxy, without a token), GAIB_VAR_name (value of ${name}), THEMES_DIR (folder with
-themes of your own), XDG_STATE_HOME (where gaib keeps which workspace manages which server), NO_COLOR.
-Exit codes: 0 done; 1 something failed or was refused; 2 there are changes (--detailed-exitcode).";
+DISCORD_PROXY_CREDENTIAL (requests through a discord-proxy, without a token), GAIB_VAR_name (value of ${name}), THEMES_DIR
+(folder with additional themes), XDG_STATE_HOME (folder for the record of which workspace manages which server), NO_COLOR.
+Exit codes: 0 success; 1 error or refusal; 2 changes (--detailed-exitcode).";
 
-/// gaib's command line.
+/// The command line of gaib.
 #[derive(Debug, Parser)]
 #[command(
     name = "gaib",
@@ -56,113 +55,113 @@ Exit codes: 0 done; 1 something failed or was refused; 2 there are changes (--de
     version,
     about = "Discord servers as code: plan, apply, import, export",
     long_about = LONG_ABOUT,
-    after_long_help = TUTORIAL,
-    after_help = "`gaib --help` teaches with examples; `gaib help server` lists the commands.",
+    after_long_help = EXAMPLES,
+    after_help = "`gaib --help` shows examples; `gaib help server` lists the commands.",
     subcommand_required = true,
     arg_required_else_help = true,
     max_term_width = 110,
 )]
 pub struct Arguments {
-    /// What every command takes.
+    /// Options of every command.
     #[command(flatten)]
     pub global: GlobalArguments,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What every command takes.
+/// Options of every command.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArguments {
-    /// Work in this directory instead of the present one
+    /// Run in this directory instead of the current one
     #[arg(long, short = 'C', global = true, value_name = "DIRECTORY")]
     pub chdir: Option<PathBuf>,
-    /// Write messages for programs: one JSON object a line, the first names the format's version
+    /// Write JSON messages, one object per line; the first one contains the format version
     #[arg(long, global = true)]
     pub json: bool,
-    /// Write without colours (as `NO_COLOR` does)
+    /// Write without colours (as with the variable `NO_COLOR`)
     #[arg(long, global = true)]
     pub no_color: bool,
-    /// Whether gaib may ask questions; with `--input=false` a command that needs an answer fails
+    /// Enable prompts; with `--input=false` a command that needs a confirmation fails
     #[arg(long, global = true, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     pub input: bool,
 }
 
-/// What there is to do.
+/// The top-level commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Plan, change and look at a Discord server
+    /// Plan, apply and inspect a Discord server
     #[command(subcommand, arg_required_else_help = true)]
     Server(Box<ServerCommand>),
-    /// Apply one configuration file to a server in one step, without a folder of its own
+    /// Apply one configuration file to a server in one step, without `gaib server init`
     #[command(long_about = "\
-Apply one configuration file to a server in one step.
+Apply one configuration file to a server in one step, without `gaib server init`.
 
-For example a file that `gaib server export` wrote. No `init` is needed. The state is kept beside the file, in \
-.gaib/workspaces/guild-ID, so that a second run changes only what differs.")]
+The file may be an export (`gaib server export`). The state is stored beside the file, in .gaib/workspaces/guild-ID, so \
+that a second run applies only the differences.")]
     Apply(ApplyFile),
-    /// Write completions for a shell to stdout
+    /// Write a shell completion script to stdout
     Completions {
-        /// Which shell
+        /// Shell
         shell: Shell,
     },
-    /// Write the manual page, or one for each command into a directory
+    /// Write the manual page to stdout, or one page for each command to a directory
     Man {
-        /// Write gaib.1, gaib-server.1, … into this directory instead of gaib(1) to stdout
+        /// Write gaib.1, gaib-server.1, … to this directory instead of gaib(1) to stdout
         #[arg(long, value_name = "DIRECTORY")]
         out: Option<PathBuf>,
     },
 }
 
-/// `gaib apply FILE --guild ID`.
+/// Arguments of `gaib apply FILE`.
 #[derive(Debug, Args)]
 pub struct ApplyFile {
-    /// The configuration, usually an export
+    /// Configuration file, for example an export
     pub file: PathBuf,
-    /// The server
+    /// The server.
     #[command(flatten)]
     pub guild: GuildArgument,
-    /// Values for the file's variables
+    /// Values of the configuration's variables.
     #[command(flatten)]
     pub variables: VariableArguments,
-    /// How to apply
+    /// What is approved in advance.
     #[command(flatten)]
-    pub consent: ConsentArguments,
-    /// Leave out ids that name nothing on the server, with what needs them, as for a copy of another server
+    pub approval: ApprovalArguments,
+    /// Ignore ids that do not exist on the server, and what requires them; for a copy of another server
     #[arg(long)]
     pub drop_missing: bool,
 }
 
-/// The server that a command is about.
+/// The option that selects a server.
 #[derive(Clone, Debug, Default, Args)]
 pub struct GuildArgument {
-    /// Id of the server [environment: `DISCORD_GUILD_ID`; else the one that `init` recorded]
+    /// Server id [environment: `DISCORD_GUILD_ID`; default: the id that `init` recorded]
     #[arg(long, value_name = "ID")]
     pub guild: Option<String>,
 }
 
-/// Values for `${name}`.
+/// Options with values of a configuration's variables and feature flags.
 #[derive(Clone, Debug, Default, Args)]
 pub struct VariableArguments {
-    /// Value of a variable; may be given more than once [environment: `GAIB_VAR_name`]
+    /// Value of a variable; repeatable [environment: `GAIB_VAR_name`]
     #[arg(long = "var", value_name = "NAME=VALUE")]
     pub var: Vec<String>,
-    /// YAML file with values of variables; may be given more than once, later ones win
+    /// YAML file with values of variables; repeatable, a later file overrides an earlier one
     #[arg(long, value_name = "FILE")]
     pub var_file: Vec<PathBuf>,
-    /// A feature flag, on or off; may be given more than once
+    /// Value of a feature flag; repeatable
     #[arg(long, value_name = "NAME=BOOL")]
     pub flag: Vec<String>,
 }
 
-/// How an apply may go about it.
+/// Options that approve the changes of an apply in advance.
 #[derive(Clone, Debug, Default, Args)]
-pub struct ConsentArguments {
-    /// Do not ask before changing anything
+pub struct ApprovalArguments {
+    /// Skip the confirmation before the changes
     #[arg(long)]
     pub auto_approve: bool,
-    /// Allow replacements, which lose a channel's messages
+    /// Allow replacements, which delete a channel with its messages
     #[arg(long)]
     pub allow_replace: bool,
 }
@@ -174,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_grammar_holds_together() {
+    fn argument_definitions_are_consistent() {
         Arguments::command().debug_assert();
     }
 }

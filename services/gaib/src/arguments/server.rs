@@ -1,4 +1,4 @@
-//! `gaib server …`.
+//! Arguments of `gaib server …`.
 
 use std::path::PathBuf;
 
@@ -7,262 +7,303 @@ use clap::{Args, Subcommand};
 use super::state::StateCommand;
 use super::theme::ThemeCommand;
 use super::workspace::WorkspaceCommand;
-use super::{ConsentArguments, GuildArgument, VariableArguments};
+use super::{ApplyFile, ApprovalArguments, GuildArgument, VariableArguments};
 
-/// Commands about one server.
+/// The commands that work on one server.
 #[derive(Debug, Subcommand)]
 pub enum ServerCommand {
-    /// Write discord-server.yaml and .gaib/, from a theme or empty
+    /// Create discord-server.yaml and .gaib/, from a theme or empty
     Init(Init),
-    /// Check the configuration without network access: exit code 0 when it is valid, 1 when it is not
+    /// Check the configuration without network access; exit code 0: valid, 1: invalid
     Validate(Validate),
-    /// Show what would change, and change nothing
+    /// Show the changes that an apply would make
     Plan(Plan),
-    /// Compare the configuration with the live server, attribute by attribute
+    /// Show the differences between the configuration and the live server by attribute
     Diff(Diff),
     /// Change the server so that it matches the configuration
     Apply(Apply),
-    /// Remove what is managed, and nothing else
+    /// Delete the managed resources from the server; unmanaged resources stay
     Destroy(Destroy),
-    /// Take what is there into the state, so that it is managed from now on
+    /// Add existing resources of the server to the state, so that gaib manages them
     Import(Import),
-    /// Write the live server as configuration that plans to no change
+    /// Write the live server as a configuration whose plan has no changes
     Export(Export),
-    /// Look at the state and move things in it
+    /// Inspect and edit the state
     #[command(subcommand, arg_required_else_help = true)]
     State(StateCommand),
-    /// Several servers from one configuration: production, staging, …
+    /// Manage workspaces: several servers from one configuration (production, staging, …)
     #[command(subcommand, arg_required_else_help = true)]
     Workspace(WorkspaceCommand),
-    /// Themes: what there is, what is in one, whether one of your own is right
+    /// List, show and validate themes
     #[command(subcommand, arg_required_else_help = true)]
     Theme(ThemeCommand),
-    /// Hold the state's lock, so that no apply changes the server meanwhile
+    /// Lock the state, so that every apply is refused until `unlock`
     Lock(Lock),
-    /// Release the lock that `gaib server lock` took
+    /// Release a lock that `gaib server lock` took
     Unlock(Unlock),
-    /// Release a lock that its holder left behind; the refusal that it causes has its ID
+    /// Release a lock whose holder has ended; the error of a refused command contains the lock id
     ForceUnlock(ForceUnlock),
 }
 
-/// Which workspace.
+/// The option that selects a workspace.
 #[derive(Clone, Debug, Default, Args)]
 pub struct WorkspaceArgument {
-    /// Workspace, instead of the selected one
+    /// Workspace [default: the selected workspace]
     #[arg(long, value_name = "NAME")]
     pub workspace: Option<String>,
 }
 
-/// What a command that reads the configuration takes.
+/// Options of a command that reads the configuration.
 #[derive(Clone, Debug, Default, Args)]
-pub struct Sources {
-    /// The server
+pub struct ConfigurationArguments {
+    /// The server.
     #[command(flatten)]
     pub guild: GuildArgument,
-    /// The workspace
+    /// The workspace.
     #[command(flatten)]
     pub workspace: WorkspaceArgument,
     /// Configuration file [default: discord-server.yaml]
     #[arg(long, short = 'f', value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Values for its variables
+    /// Values of the configuration's variables.
     #[command(flatten)]
     pub variables: VariableArguments,
 }
 
-/// What narrows a plan down.
+/// Options that decide what a plan contains.
 #[derive(Clone, Debug, Default, Args)]
-pub struct Scope {
-    /// Only this address and what it needs; may be given more than once
+pub struct PlanningArguments {
+    /// Limit the plan to this address and its dependencies; repeatable
     #[arg(long, value_name = "ADDRESS")]
     pub target: Vec<String>,
-    /// Only bring the state up to date with what is on the server, which is not touched
+    /// Update the state from the server; the server does not change
     #[arg(long)]
     pub refresh_only: bool,
-    /// Plan to remove what is managed
+    /// Plan the deletion of all managed resources
     #[arg(long, conflicts_with = "refresh_only")]
     pub destroy: bool,
-    /// Leave out ids that name nothing on the server, with what needs them, as for a copy of another server
+    /// Ignore ids that do not exist on the server, and what requires them; for a copy of another server
     #[arg(long)]
     pub drop_missing: bool,
 }
 
-/// `gaib server init`.
+/// Arguments of `gaib server init`.
 #[derive(Debug, Args)]
 pub struct Init {
-    /// Theme to begin with (`gaib server theme ls`); without one the file is a commented beginning
+    /// Theme of the new configuration (`gaib server theme ls`); without a theme the file is a commented template
     #[arg(long, value_name = "THEME")]
     pub theme: Option<String>,
-    /// The server
+    /// The server.
     #[command(flatten)]
     pub guild: GuildArgument,
-    /// Values for the theme's variables, written into the file
+    /// Values of the theme's variables, which are written to the file.
     #[command(flatten)]
     pub variables: VariableArguments,
-    /// Make the server a Community, which announcement channels need; the bot needs ADMINISTRATOR for it
+    /// Enable Community on the server, which announcement channels require; the bot needs ADMINISTRATOR
     #[arg(long, requires = "theme")]
     pub community: bool,
-    /// Replace a discord-server.yaml that is there; the state is kept
+    /// Replace an existing discord-server.yaml; the state stays
     #[arg(long)]
     pub force: bool,
 }
 
-/// `gaib server validate`.
+/// Arguments of `gaib server validate`.
 #[derive(Debug, Args)]
 pub struct Validate {
     /// Configuration file [default: discord-server.yaml]
     #[arg(long, short = 'f', value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Values for its variables
+    /// Values of the configuration's variables.
     #[command(flatten)]
     pub variables: VariableArguments,
 }
 
-/// `gaib server plan`.
+/// Arguments of `gaib server plan`.
 #[derive(Debug, Args)]
 pub struct Plan {
-    /// What to compare
+    /// The configuration and the server.
     #[command(flatten)]
-    pub sources: Sources,
-    /// How much of it
+    pub configuration: ConfigurationArguments,
+    /// What the plan contains.
     #[command(flatten)]
-    pub scope: Scope,
-    /// Keep the plan in this file, for `gaib server apply FILE`
+    pub planning: PlanningArguments,
+    /// Save the plan to this file, for `gaib server apply FILE`
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Exit with 0 for no changes, 1 for an error, 2 for changes
+    /// Exit code 0: no changes, 1: error, 2: changes
     #[arg(long)]
     pub detailed_exitcode: bool,
-    /// Do not refuse replacements, which lose a channel's messages
+    /// Allow the saved plan to make replacements, which delete a channel with its messages
     #[arg(long)]
     pub allow_replace: bool,
 }
 
-/// `gaib server diff`.
+/// Arguments of `gaib server diff`.
 #[derive(Debug, Args)]
 pub struct Diff {
-    /// What to compare
+    /// The configuration and the server.
     #[command(flatten)]
-    pub sources: Sources,
-    /// Only this address and what it needs; may be given more than once
+    pub configuration: ConfigurationArguments,
+    /// Limit the comparison to this address and its dependencies; repeatable
     #[arg(long, value_name = "ADDRESS")]
     pub target: Vec<String>,
-    /// Exit with 0 for no differences, 1 for an error, 2 for differences
+    /// Exit code 0: no differences, 1: error, 2: differences
     #[arg(long)]
     pub detailed_exitcode: bool,
 }
 
-/// `gaib server apply`.
-#[derive(Debug, Args)]
+/// Arguments of `gaib server apply`.
+#[derive(Debug, Default, Args)]
 pub struct Apply {
-    /// A plan that `gaib server plan --out` kept: carried out as it is, without a question, or refused when stale
+    /// Plan that `gaib server plan --out` saved; applied unchanged and without a confirmation, refused when it is stale
     #[arg(value_name = "PLAN", conflicts_with_all = ["theme", "target", "refresh_only", "destroy", "file", "var", "var_file", "flag"])]
     pub plan: Option<PathBuf>,
-    /// Apply this theme at once, without a configuration file
+    /// Apply this theme without a configuration file
     #[arg(long, value_name = "THEME", conflicts_with = "file")]
     pub theme: Option<String>,
-    /// Keep an export of the server as it is before anything is changed, in .gaib/snapshots/
+    /// Save an export of the server to .gaib/snapshots/ before the first change
     #[arg(long)]
     pub snapshot: bool,
-    /// What to compare
+    /// The configuration and the server.
     #[command(flatten)]
-    pub sources: Sources,
-    /// How much of it
+    pub configuration: ConfigurationArguments,
+    /// What the plan contains.
     #[command(flatten)]
-    pub scope: Scope,
-    /// How to go about it
+    pub planning: PlanningArguments,
+    /// What is approved in advance.
     #[command(flatten)]
-    pub consent: ConsentArguments,
+    pub approval: ApprovalArguments,
 }
 
-/// `gaib server destroy`.
+impl From<&Destroy> for Apply {
+    fn from(destroy: &Destroy) -> Self {
+        Self {
+            configuration: ConfigurationArguments {
+                guild: destroy.guild.clone(),
+                workspace: destroy.workspace.clone(),
+                ..ConfigurationArguments::default()
+            },
+            planning: PlanningArguments {
+                target: destroy.target.clone(),
+                destroy: true,
+                ..PlanningArguments::default()
+            },
+            approval: ApprovalArguments {
+                auto_approve: destroy.auto_approve,
+                ..ApprovalArguments::default()
+            },
+            ..Self::default()
+        }
+    }
+}
+
+impl From<&ApplyFile> for Apply {
+    fn from(apply: &ApplyFile) -> Self {
+        Self {
+            configuration: ConfigurationArguments {
+                guild: apply.guild.clone(),
+                file: Some(apply.file.clone()),
+                variables: apply.variables.clone(),
+                ..ConfigurationArguments::default()
+            },
+            planning: PlanningArguments {
+                drop_missing: apply.drop_missing,
+                ..PlanningArguments::default()
+            },
+            approval: apply.approval.clone(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Arguments of `gaib server destroy`.
 #[derive(Debug, Args)]
 pub struct Destroy {
-    /// The server
+    /// The server.
     #[command(flatten)]
     pub guild: GuildArgument,
-    /// The workspace
+    /// The workspace.
     #[command(flatten)]
     pub workspace: WorkspaceArgument,
-    /// Only this address and what needs it; may be given more than once
+    /// Delete only this address and its dependents; repeatable
     #[arg(long, value_name = "ADDRESS")]
     pub target: Vec<String>,
-    /// Do not ask before removing anything
+    /// Skip the confirmation before the deletion
     #[arg(long)]
     pub auto_approve: bool,
 }
 
-/// `gaib server import`.
+/// Arguments of `gaib server import`.
 #[derive(Debug, Args)]
 pub struct Import {
-    /// Where it stands in the configuration, as in `channel.general`
+    /// Address in the configuration, for example `channel.general`
     #[arg(required_unless_present = "all")]
     pub address: Option<String>,
-    /// Its id at Discord
+    /// Discord id of the resource
     #[arg(required_unless_present = "all")]
     pub id: Option<String>,
-    /// Take in everything that the configuration names and the server has; where the configuration is empty, write the
-    /// whole server down first
+    /// Import every configured resource that the server has; where the configuration is empty, write the whole server to it
+    /// first
     #[arg(long, conflicts_with_all = ["address", "id"])]
     pub all: bool,
-    /// The configuration and the server
+    /// The configuration and the server.
     #[command(flatten)]
-    pub sources: Sources,
+    pub configuration: ConfigurationArguments,
 }
 
-/// `gaib server export`.
+/// Arguments of `gaib server export`.
 #[derive(Debug, Args)]
 pub struct Export {
     /// Write to this file instead of stdout
     #[arg(long, short = 'o', value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Also what is not managed; without a state everything is written anyway
+    /// Include unmanaged resources; without a state they are always included
     #[arg(long)]
     pub include_unmanaged: bool,
-    /// Also keep a dated copy in .gaib/exports/
+    /// Also save a dated copy in .gaib/exports/
     #[arg(long)]
     pub backup: bool,
-    /// Replace FILE when it is there
+    /// Replace FILE if it exists
     #[arg(long)]
     pub force: bool,
-    /// The server
+    /// The server.
     #[command(flatten)]
     pub guild: GuildArgument,
-    /// The workspace
+    /// The workspace.
     #[command(flatten)]
     pub workspace: WorkspaceArgument,
 }
 
-/// `gaib server lock`.
+/// Arguments of `gaib server lock`.
 #[derive(Debug, Args)]
 pub struct Lock {
-    /// Why, for those who find it locked
+    /// Reason, which the error of every refused command contains
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
-    /// The workspace
+    /// The workspace.
     #[command(flatten)]
     pub workspace: WorkspaceArgument,
 }
 
-/// `gaib server force-unlock`.
+/// Arguments of `gaib server force-unlock`.
 #[derive(Debug, Args)]
 pub struct ForceUnlock {
-    /// The lock's id
+    /// Lock id
     pub id: String,
-    /// Do not ask
+    /// Skip the confirmation
     #[arg(long)]
     pub force: bool,
-    /// The workspace
+    /// The workspace.
     #[command(flatten)]
     pub workspace: WorkspaceArgument,
 }
 
-/// `gaib server unlock`.
+/// Arguments of `gaib server unlock`.
 #[derive(Debug, Args)]
 pub struct Unlock {
-    /// The lock's id; without it, the lock that is held
+    /// Lock id [default: the id of the current lock]
     pub id: Option<String>,
-    /// The workspace
+    /// The workspace.
     #[command(flatten)]
     pub workspace: WorkspaceArgument,
 }

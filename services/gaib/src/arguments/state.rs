@@ -1,4 +1,4 @@
-//! `gaib server state …`.
+//! Arguments of `gaib server state …`.
 
 use std::path::PathBuf;
 
@@ -7,100 +7,100 @@ use clap::{Args, Subcommand};
 use super::GuildArgument;
 use super::server::WorkspaceArgument;
 
-/// Commands about the state.
+/// The commands that read or edit the state.
 #[derive(Debug, Subcommand)]
 pub enum StateCommand {
-    /// List the addresses that are managed
+    /// List the managed addresses
     Ls(Ls),
-    /// Show one address: id and attributes
+    /// Show the id and the attributes of an address
     Show(Show),
-    /// Forget an address; nothing is removed from the server
+    /// Remove an address from the state; the server does not change
     Rm(Rm),
-    /// Give an address another name; the server is not touched
+    /// Rename an address in the state; the server does not change
     Mv(Mv),
     /// Write the whole state to stdout
     Pull(WorkspaceArgument),
-    /// Replace the state by a file; refused when it has another lineage or is older. A damaged state is kept under another name
+    /// Replace the state with a file; refused for another lineage or an older state. A damaged state is renamed, not deleted
     Push(Push),
-    /// End the ownership of a server by a workspace whose state is gone or damaged
+    /// End a workspace's ownership of a server when its state is missing or damaged
     #[command(long_about = "\
-End the ownership of a server by a workspace whose state is gone or damaged.
+End a workspace's ownership of a server when its state is missing or damaged.
 
-gaib keeps a record of the workspace that manages each server, so that no second workspace makes everything again. This removes \
-the record; the server and all files of the workspace stay as they are. Where the state can be read, `gaib server state rm \
---all` ends the ownership.")]
+gaib records which workspace manages each server, so that a second workspace does not create every resource again. This \
+command removes the record; the server and all files of the workspace do not change. If the state can be read, use `gaib \
+server state rm --all` instead.")]
     Release(Release),
 }
 
-/// `gaib server state ls`.
+/// Arguments of `gaib server state ls`.
 #[derive(Debug, Args)]
 pub struct Ls {
-    /// Only addresses that begin with this, as in `role` or `channel.general`
+    /// List only addresses with this prefix, for example `role` or `channel.general`
     pub prefix: Option<String>,
-    /// The workspace
+    /// The workspace.
     #[command(flatten)]
     pub workspace: WorkspaceArgument,
 }
 
-/// `gaib server state show`.
+/// Arguments of `gaib server state show`.
 #[derive(Debug, Args)]
 pub struct Show {
-    /// As `state ls` prints it
+    /// Address, as `state ls` prints it
     pub address: String,
-    /// The workspace
+    /// The workspace.
     #[command(flatten)]
     pub workspace: WorkspaceArgument,
 }
 
-/// `gaib server state rm`.
+/// Arguments of `gaib server state rm`.
 #[derive(Debug, Args)]
 pub struct Rm {
-    /// As `state ls` prints them
+    /// Addresses, as `state ls` prints them
     #[arg(required_unless_present = "all")]
     pub addresses: Vec<String>,
-    /// Forget everything: this workspace no longer manages the server
+    /// Remove every address: the workspace no longer manages the server
     #[arg(long, conflicts_with = "addresses")]
     pub all: bool,
-    /// The workspace
+    /// The workspace.
     #[command(flatten)]
     pub workspace: WorkspaceArgument,
 }
 
-/// `gaib server state mv`.
+/// Arguments of `gaib server state mv`.
 #[derive(Debug, Args)]
 pub struct Mv {
-    /// The present address
+    /// Current address
     pub from: String,
-    /// The new address
+    /// New address
     pub to: String,
-    /// The workspace
+    /// The workspace.
     #[command(flatten)]
     pub workspace: WorkspaceArgument,
 }
 
-/// `gaib server state push`.
+/// Arguments of `gaib server state push`.
 #[derive(Debug, Args)]
 pub struct Push {
-    /// The state to put in place; `-` reads it from stdin
+    /// State file; `-` reads stdin
     pub file: PathBuf,
-    /// Do not ask before a damaged state is replaced
+    /// Skip the confirmation before a damaged state is replaced
     #[arg(long)]
     pub force: bool,
-    /// The workspace
+    /// The workspace.
     #[command(flatten)]
     pub workspace: WorkspaceArgument,
 }
 
-/// `gaib server state release`.
+/// Arguments of `gaib server state release`.
 #[derive(Debug, Args)]
 pub struct Release {
-    /// The server; without it, those that this workspace manages
+    /// The server; without it, the servers that the workspace manages.
     #[command(flatten)]
     pub guild: GuildArgument,
-    /// Do not ask
+    /// Skip the confirmation
     #[arg(long)]
     pub force: bool,
-    /// The workspace
+    /// The workspace.
     #[command(flatten)]
     pub workspace: WorkspaceArgument,
 }

@@ -1,30 +1,30 @@
-//! `gaib server theme …`.
+//! Arguments of `gaib server theme …`.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-/// Commands about themes.
+/// The commands that read themes.
 #[derive(Debug, Subcommand)]
 pub enum ThemeCommand {
     /// List the themes
     Ls,
     /// Show a theme: version, description, tags, counts, variables, flags
     Info(Info),
-    /// Check a theme's folder and list what is wrong with it
+    /// Check the files of a theme and list all problems
     Validate(Validate),
 }
 
-/// `gaib server theme info`.
+/// Arguments of `gaib server theme info`.
 #[derive(Debug, Args)]
 pub struct Info {
-    /// The theme's id, as `theme ls` prints it
+    /// Theme id, as `theme ls` prints it
     pub theme: String,
 }
 
-/// `gaib server theme validate`.
+/// Arguments of `gaib server theme validate`.
 #[derive(Debug, Args)]
 pub struct Validate {
-    /// A theme's id, or a folder
+    /// Theme id, or the path of a theme's folder
     pub theme: PathBuf,
 }

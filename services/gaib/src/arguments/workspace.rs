@@ -1,45 +1,45 @@
-//! `gaib server workspace …`.
+//! Arguments of `gaib server workspace …`.
 
 use clap::{Args, Subcommand};
 
 use super::GuildArgument;
 
-/// Commands about workspaces: each has a state, and a server, of its own.
+/// The commands that manage workspaces. Each workspace has its own state and its own server.
 #[derive(Debug, Subcommand)]
 pub enum WorkspaceCommand {
     /// List the workspaces; `*` marks the selected one
     Ls,
-    /// Make a workspace and select it
+    /// Create a workspace and select it
     New(New),
     /// Select a workspace
-    Select(Name),
+    Select(Select),
     /// Delete a workspace whose state is empty
     Delete(Delete),
 }
 
-/// `gaib server workspace new`.
+/// Arguments of `gaib server workspace new`.
 #[derive(Debug, Args)]
 pub struct New {
-    /// Its name: letters, digits, `-` and `_`
+    /// Workspace name: letters, digits, `-` and `_`
     pub name: String,
-    /// Its server
+    /// The server of the workspace.
     #[command(flatten)]
     pub guild: GuildArgument,
 }
 
-/// A workspace's name.
+/// Arguments of `gaib server workspace select`.
 #[derive(Debug, Args)]
-pub struct Name {
-    /// Its name
+pub struct Select {
+    /// Workspace name
     pub name: String,
 }
 
-/// `gaib server workspace delete`.
+/// Arguments of `gaib server workspace delete`.
 #[derive(Debug, Args)]
 pub struct Delete {
-    /// Its name
+    /// Workspace name
     pub name: String,
-    /// Delete it though its state is not empty: what it made stays on the server, unmanaged
+    /// Delete the workspace although its state is not empty; its resources stay on the server, unmanaged
     #[arg(long)]
     pub force: bool,
 }

@@ -4,7 +4,7 @@ use clap::CommandFactory as _;
 use clap_complete::Shell;
 
 use crate::arguments::Arguments;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::error::Result;
 use crate::exit::ExitStatus;
 

@@ -1,4 +1,4 @@
-//! `gaib server export`: the live server as configuration.
+//! `gaib server export`: writes the live server as a configuration.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,14 +15,17 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::arguments::server;
-use crate::commands::Context;
+use crate::connection::connect_silently;
+use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
-use crate::images::{self, Images, Missing, Naming};
+use crate::files;
+use crate::images::{self, ImageExport, ImageNames, MissingImage};
 use crate::ownership;
 use crate::printer::Severity;
-use crate::project::{self, Project};
-use crate::session::{Workspace, connect_quietly};
+use crate::settings::guild_option;
+use crate::workspace::Workspace;
+use crate::workspace_state;
 
 pub(super) async fn run(context: &Context, arguments: &server::Export) -> Result<ExitStatus> {
     let printer = context.printer;
@@ -31,29 +34,29 @@ pub(super) async fn run(context: &Context, arguments: &server::Export) -> Result
         .as_deref()
         .filter(|path| (path.is_file() || path.is_dir()) && !arguments.force)
     {
-        return Err(Failure::new(format!("{} is there already", path.display()))
+        return Err(Failure::new(format!("{} already exists", path.display()))
             .help("add --force to replace it, or name another file"));
     }
-    let (named, said) = (
-        arguments.workspace.workspace.as_deref(),
-        arguments.guild.guild.as_deref(),
-    );
-    let workspace = Workspace::open_for(context, named, false, said).await?;
-    let state = workspace.state().await?;
-    let state = state.unwrap_or_else(|| State::new(uuid::Uuid::new_v4().to_string()));
-    let guild = workspace.guild(said, context, Some(&state))?;
+    let option = guild_option(&arguments.guild)?;
+    let workspace = Workspace::open_for_guild(context, arguments.workspace.workspace.as_deref(), false, option).await?;
+    let state = workspace_state::read(&workspace).await?;
+    let state = state.unwrap_or_else(workspace_state::empty);
+    let guild = ownership::required_guild(context, &workspace, option, &state)?;
     if !state.manages(guild)
-        && let Some(other) = ownership::suggestion(&workspace, Some(guild))
+        && let Some(others) = ownership::other_workspaces(&workspace, Some(guild))
     {
-        printer.note(&format!("Exported with workspace {}: {other}.", workspace.name));
+        printer.note(&format!(
+            "Exported in workspace {}, which does not manage this server; {others}.",
+            workspace.name
+        ));
     }
-    let discord = connect_quietly(context, guild)?;
+    let discord = connect_silently(context, guild)?;
     let live = read_everything(context, &discord, guild).await?;
     let everything = arguments.include_unmanaged || state.resources.is_empty();
-    let mut export = Exported::of(&live, &state, everything, ExportDetail::Readable);
+    let mut export = ServerExport::new(&live, &state, everything, ExportDetail::Readable);
     match &arguments.output {
         Some(file) => {
-            let images = images(context, &workspace, file, Naming::Addresses, arguments.force)?;
+            let images = images(context, &workspace, file, ImageNames::ByAddress, arguments.force)?;
             export.with_images(context, &images, &live, &state).await?;
         }
         None => export.without_images(context, &live),
@@ -61,23 +64,23 @@ pub(super) async fn run(context: &Context, arguments: &server::Export) -> Result
     let text = export.text();
     warn_of_unknown(context, &live);
     warn_of_unreadable(context, &live, &state);
-    if export.left > 0 {
+    if export.omitted > 0 {
         printer.note(&format!(
-            "Left out {} on the server, not managed here; --include-unmanaged writes everything.",
-            counted(export.left, "resource")
+            "Omitted {} of the server; --include-unmanaged exports everything.",
+            counted(export.omitted, "unmanaged resource")
         ));
     }
     if arguments.backup {
-        let folder = workspace.path(format!("exports/{guild}"));
-        let dated = folder.join(format!("config.{}.yaml", time_for_names()));
-        keep(context, &workspace, &live, &state, &dated).await?;
-        keep(context, &workspace, &live, &state, &folder.join("config.latest.yaml")).await?;
+        let folder = workspace.store_path(format!("exports/{guild}"));
+        let dated = folder.join(format!("config.{}.yaml", timestamp()));
+        save(context, &workspace, &live, &state, &dated).await?;
+        save(context, &workspace, &live, &state, &folder.join("config.latest.yaml")).await?;
         printer.message(&json!({"type": "export_kept", "file": dated.display().to_string()}));
-        printer.note(&format!("Kept a copy in {}.", dated.display()));
+        printer.note(&format!("Saved a copy to {}.", dated.display()));
     }
     match &arguments.output {
         Some(path) => {
-            project::write(path, text.as_bytes())?;
+            files::write(path, text.as_bytes())?;
             printer.message(&json!({"type": "exported", "file": path.display().to_string()}));
             printer.note(&format!("Wrote server {guild} to {}.", path.display()));
         }
@@ -87,13 +90,13 @@ pub(super) async fn run(context: &Context, arguments: &server::Export) -> Result
     Ok(ExitStatus::Success)
 }
 
-/// Reads every kind that the bot may read.
+/// Reads all resources of the server. Warns of kinds that the bot may not read, and omits them.
 pub(super) async fn read_everything(context: &Context, discord: &Discord, guild: Snowflake) -> Result<LiveServer> {
     let failed = |error: ReadError| Failure::new(format!("could not read server {guild}: {error}"));
     match read(discord, guild, &all_kinds()).await {
         Err(error @ ReadError::Forbidden { .. }) => {
-            let why = format!("{error}; these are left out");
-            context.printer.diagnostic(Severity::Warning, &why, None);
+            let summary = format!("{error}; they are omitted");
+            context.printer.diagnostic(Severity::Warning, &summary, None);
             let mut kinds = all_kinds();
             if let ReadError::Forbidden { kinds: forbidden, .. } = error {
                 kinds.retain(|kind| !forbidden.contains(kind));
@@ -104,38 +107,38 @@ pub(super) async fn read_everything(context: &Context, discord: &Discord, guild:
     }
 }
 
-/// Values that this version does not know, and so does not manage.
+/// Warns of values that this version of gaib does not know and therefore does not manage.
 pub(super) fn warn_of_unknown(context: &Context, live: &LiveServer) {
     for value in &live.unknown {
         context.printer.diagnostic(Severity::Warning, &value.to_string(), None);
     }
 }
 
-/// What is managed and exists, and cannot be read: it is not in the export, and what refers to it names its id.
+/// Warns of managed resources that exist and cannot be read. The export omits them; references to them contain their ids.
 fn warn_of_unreadable(context: &Context, live: &LiveServer, state: &State) {
     for (address, entry) in &state.resources {
-        if let Some(why) = held(address, entry, live).filter(|_| live.get(address.kind(), entry.id).is_none()) {
-            let reason = format!(
-                "{address} (id {}) is left out: {why}. It stays managed; what refers to it names its id",
+        if let Some(reason) = held(address, entry, live).filter(|_| live.get(address.kind(), entry.id).is_none()) {
+            let summary = format!(
+                "{address} (id {}) is omitted: {reason}. It stays managed; references to it contain its id",
                 entry.id
             );
-            context.printer.diagnostic(Severity::Warning, &reason, None);
+            context.printer.diagnostic(Severity::Warning, &summary, None);
         }
     }
 }
 
-/// A server, about to be written.
-pub(super) struct Exported {
+/// A live server as a configuration.
+pub(super) struct ServerExport {
     configuration: Configuration,
     addresses: BTreeMap<Address, Snowflake>,
     comment: String,
-    /// How many resources are left out.
-    left: usize,
+    /// Number of unmanaged resources that are not in the configuration.
+    omitted: usize,
 }
 
-impl Exported {
-    /// The server: what is managed, or everything.
-    pub(super) fn of(live: &LiveServer, state: &State, everything: bool, detail: ExportDetail) -> Self {
+impl ServerExport {
+    /// The managed resources of the server, or everything.
+    pub(super) fn new(live: &LiveServer, state: &State, everything: bool, detail: ExportDetail) -> Self {
         let managed: BTreeMap<Address, Snowflake> = state
             .resources
             .iter()
@@ -148,109 +151,105 @@ impl Exported {
         }
         Self {
             configuration: export::from_live(live, &addresses, detail),
-            comment: format!(
-                "Server {} as it was at Discord when `gaib server export` read it.",
-                live.guild_id
-            ),
-            left: all - addresses.len(),
+            comment: format!("Server {} as `gaib server export` read it from Discord.", live.guild_id),
+            omitted: all - addresses.len(),
             addresses,
         }
     }
 
-    /// The YAML.
+    /// The configuration as YAML.
     pub(super) fn text(&self) -> String {
         export::to_yaml(&self.configuration, &self.comment)
     }
 
-    /// Writes the images beside the file and names them. What is missing is told, and noted in the file.
+    /// Downloads the images to a folder beside the file. Warns of missing images, and lists them in a comment.
     pub(super) async fn with_images(
         &mut self,
         context: &Context,
-        images: &Images<'_>,
+        images: &ImageExport<'_>,
         live: &LiveServer,
         state: &State,
     ) -> Result<()> {
         let missing = images
-            .export(live, &self.addresses, state, &mut self.configuration)
+            .run(live, &self.addresses, state, &mut self.configuration)
             .await?;
-        for Missing { address, why } in &missing {
-            let what = format!("the image of {address} was not exported: {why}");
+        for MissingImage { address, reason } in &missing {
+            let summary = format!("the image of {address} was not exported: {reason}");
             context
                 .printer
-                .message(&json!({"type": "image_missing", "address": address, "reason": why}));
+                .message(&json!({"type": "image_missing", "address": address, "reason": reason}));
             context
                 .printer
-                .diagnostic(Severity::Warning, &what, Some(NEEDED_ELSEWHERE));
+                .diagnostic(Severity::Warning, &summary, Some(MISSING_IMAGE_HELP));
         }
         if !missing.is_empty() {
             let lines = missing
                 .iter()
-                .map(|Missing { address, why }| format!("  {address}: {why}"));
-            self.note_missing("These images could not be exported:", lines);
+                .map(|MissingImage { address, reason }| format!("  {address}: {reason}"));
+            self.add_comment("These images could not be exported:", lines);
         }
         Ok(())
     }
 
-    /// On stdout there is no folder to write images into.
+    /// Lists the images in a comment, for an export to stdout.
     fn without_images(&mut self, context: &Context, live: &LiveServer) {
         let missing = images::addresses(live, &self.addresses, &self.configuration);
         if missing.is_empty() {
             return;
         }
         context.printer.note(&format!(
-            "Left out {} images; --output FILE downloads them into a folder beside FILE.",
-            missing.len()
+            "Omitted {}; --output FILE downloads images into a folder beside FILE.",
+            counted(missing.len(), "image")
         ));
         let lines = missing.iter().map(|address| format!("  {address}"));
-        self.note_missing("Exported without images (`--output FILE` downloads them):", lines);
+        self.add_comment("Exported without images (`--output FILE` downloads them):", lines);
     }
 
-    fn note_missing(&mut self, heading: &str, lines: impl Iterator<Item = String>) {
+    fn add_comment(&mut self, heading: &str, lines: impl Iterator<Item = String>) {
         let lines: Vec<String> = lines.collect();
         self.comment.push_str(&format!(
-            "\n\n{heading}\n{}\nOn this server nothing is missing. To make an emoji on another server, write `image: FILE` under it.",
+            "\n\n{heading}\n{}\nThis server needs no image files. To create an emoji on another server, write `image: FILE` under it.",
             lines.join("\n")
         ));
     }
 }
 
-const NEEDED_ELSEWHERE: &str = "this server needs no image for what it has; for another server put one beside the file and write `image: FILE` under the resource";
+const MISSING_IMAGE_HELP: &str = "an existing resource needs no image; for another server put a file beside the configuration and write `image: FILE` under \
+                                  the resource";
 
-/// Where the images of a file go.
+/// The image export of a file.
 pub(super) fn images<'a>(
     context: &Context,
     workspace: &Workspace,
     file: &'a Path,
-    naming: Naming,
+    names: ImageNames,
     force: bool,
-) -> Result<Images<'a>> {
-    let configuration = workspace.project.as_ref().map(Project::configuration);
-    let sources = configuration.and_then(|path| path.parent().map(Path::to_owned));
-    Ok(Images {
+) -> Result<ImageExport<'a>> {
+    Ok(ImageExport {
         cdn: Cdn::for_api(&context.environment.api_base()?).map_err(Failure::new)?,
         file,
-        naming,
+        names,
         force,
-        sources: sources.unwrap_or_default(),
+        configuration_folder: workspace.configuration_folder(),
     })
 }
 
-/// Keeps the whole server, every attribute of it.
-pub(super) async fn keep(
+/// Saves an export of the whole server with every attribute.
+pub(super) async fn save(
     context: &Context,
     workspace: &Workspace,
     live: &LiveServer,
     state: &State,
     path: &Path,
 ) -> Result<()> {
-    let mut export = Exported::of(live, state, true, ExportDetail::Complete);
-    let images = images(context, workspace, path, Naming::Contents, true)?;
+    let mut export = ServerExport::new(live, state, true, ExportDetail::Complete);
+    let images = images(context, workspace, path, ImageNames::ByImage, true)?;
     export.with_images(context, &images, live, state).await?;
-    project::write(path, export.text().as_bytes())
+    files::write(path, export.text().as_bytes())
 }
 
-/// Now, as file names take it: `20261121T141500Z`.
-pub(super) fn time_for_names() -> String {
+/// The current time for a file name: `20261121T141500Z`.
+pub(super) fn timestamp() -> String {
     let now = OffsetDateTime::now_utc();
     let (year, month, day) = (now.year(), u8::from(now.month()), now.day());
     format!(

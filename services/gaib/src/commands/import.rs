@@ -1,4 +1,4 @@
-//! `gaib server import`: what is there becomes managed. The server is not touched.
+//! `gaib server import`: adds existing resources of the server to the state. The server does not change.
 
 use arrakis_iac::export::ExportDetail;
 use arrakis_iac::import::{self, ImportError};
@@ -10,169 +10,167 @@ use arrakis_iac::words::counted;
 use serde_json::json;
 
 use crate::arguments::server;
-use crate::commands::export::Exported;
-use crate::commands::{Context, export, plan as planning, theme};
+use crate::commands::export::ServerExport;
+use crate::commands::{export, plan as planning};
 use crate::configuration;
+use crate::connection::connect_silently;
+use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
-use crate::images::Naming;
+use crate::files;
+use crate::images::ImageNames;
 use crate::ownership;
 use crate::printer::Severity;
-use crate::project::{self, CONFIGURATION, Project};
-use crate::session::{Workspace, connect_quietly};
+use crate::settings::guild_option;
+use crate::workspace::Workspace;
+use crate::workspace_state;
 
 pub(super) async fn run(context: &Context, arguments: &server::Import) -> Result<ExitStatus> {
-    let sources = &arguments.sources;
-    let workspace = planning::workspace_of(context, sources).await?;
+    let workspace = planning::open_workspace(context, &arguments.configuration).await?;
     let mut guard = workspace.lock(context, "import").await?;
-    // Everything is taken in again where the state is gone; one resource of many is no new beginning.
-    let mut state = match (workspace.state().await?, arguments.all) {
-        (None, true) => State::new(uuid::Uuid::new_v4().to_string()),
-        _ => workspace.state_or_new(context).await?,
+    // `--all` replaces a missing state; the import of one resource does not.
+    let mut state = match (workspace_state::read(&workspace).await?, arguments.all) {
+        (None, true) => workspace_state::empty(),
+        _ => workspace_state::read_or_empty(context, &workspace).await?,
     };
     planning::check_ids(&state)?;
-    let guild = workspace.guild(sources.guild.guild.as_deref(), context, Some(&state))?;
+    let option = guild_option(&arguments.configuration.guild)?;
+    let guild = ownership::required_guild(context, &workspace, option, &state)?;
     if let Some(of) = state.guild_id.filter(|of| *of != guild) {
-        return Err(Failure::new(format!("the state is of server {of}, not of {guild}"))
-            .help("use another workspace for this server"));
+        return Err(
+            Failure::new(format!("the state belongs to server {of}, not to {guild}"))
+                .help("use another workspace for this server"),
+        );
     }
-    let claim = ownership::claim(context, &workspace, guild, &state, "import")?;
-    let discord = connect_quietly(context, guild)?;
+    let ownership = ownership::acquire(context, &workspace, guild, &state, "import")?;
+    let discord = connect_silently(context, guild)?;
     let live = export::read_everything(context, &discord, guild).await?;
-    let outcome = match (&arguments.address, &arguments.id) {
-        (Some(address), Some(id)) => one(context, &workspace, sources, (address, id), &mut state, &live),
-        _ => all(context, &workspace, sources, &mut state, &live).await,
+    let import = Import {
+        context,
+        workspace: &workspace,
+        arguments: &arguments.configuration,
+        live: &live,
     };
-    let changed = outcome?;
+    let changed = match (&arguments.address, &arguments.id) {
+        (Some(address), Some(id)) => import.one(address, id, &mut state)?,
+        _ => import.all(&mut state).await?,
+    };
     if changed {
-        guard.write(&state.advance()).await.map_err(Failure::of_store)?;
-        claim.record(context, &workspace, &state);
+        guard.write(&state.advance()).await?;
+        ownership.write_marker(context, &workspace, &state);
     }
-    guard.release().await.map_err(Failure::of_store)?;
+    guard.release().await?;
     Ok(ExitStatus::Success)
 }
 
-fn one(
-    context: &Context,
-    workspace: &Workspace,
-    sources: &server::Sources,
-    (address, id): (&str, &str),
-    state: &mut State,
-    live: &LiveServer,
-) -> Result<bool> {
-    let address = planning::address(address)?;
-    let id = Snowflake::written(id).map_err(|error| {
-        Failure::new(error).help("copy it in Discord: right-click the role, channel, …, Copy ID (Developer Mode)")
-    })?;
-    // One resource can be taken in before it is in the configuration.
-    let configuration = planning::sources(context, workspace, sources, Mode::Apply)
-        .ok()
-        .map(|source| source.configuration);
-    import::import(&address, id, configuration.as_ref(), state, live).map_err(|error| refused(&error))?;
-    context
-        .printer
-        .message(&json!({"type": "imported", "address": address, "id": id}));
-    context.printer.text(&format!("Imported {address} (id {id}).\n"));
-    if configuration.is_some_and(|configuration| configuration.get(&address).is_none()) {
-        context.printer.note(&format!(
-            "{address} is not in the configuration: the next apply would remove it. Write it there first; \
-             `gaib server export` prints it as YAML."
-        ));
+/// An import, without the state that it changes.
+struct Import<'a> {
+    context: &'a Context,
+    workspace: &'a Workspace,
+    arguments: &'a server::ConfigurationArguments,
+    live: &'a LiveServer,
+}
+
+impl Import<'_> {
+    /// Imports one resource by its id. Returns whether the state changed.
+    fn one(&self, address: &str, id: &str, state: &mut State) -> Result<bool> {
+        let printer = self.context.printer;
+        let address = planning::address(address)?;
+        let id = Snowflake::written(id).map_err(|error| {
+            Failure::new(error).help("copy it in Discord: right-click the role, channel, …, Copy ID (Developer Mode)")
+        })?;
+        // A resource can be imported before it is configured.
+        let loaded = configuration::for_mode(self.context, self.workspace, self.arguments, Mode::Apply).ok();
+        let configuration = loaded.map(|loaded| loaded.configuration);
+        import::import(&address, id, configuration.as_ref(), state, self.live).map_err(|error| refused(&error))?;
+        printer.message(&json!({"type": "imported", "address": address, "id": id}));
+        printer.text(&format!("Imported {address} (id {id}).\n"));
+        if configuration.is_some_and(|configuration| configuration.get(&address).is_none()) {
+            printer.note(&format!(
+                "{address} is not in the configuration: the next apply would delete it. Add it to the configuration first; \
+                 `gaib server export` prints it as YAML."
+            ));
+        }
+        Ok(true)
     }
-    Ok(true)
+
+    /// Imports every configured resource that the server has. Returns whether the state changed.
+    async fn all(&self, state: &mut State) -> Result<bool> {
+        let printer = self.context.printer;
+        let configuration = self.configuration_or_export(state).await?;
+        let found = import::matches(&configuration, state, self.live);
+        let mut imported = 0;
+        for (address, id) in &found.found {
+            // A resource that cannot be imported does not prevent the others.
+            if let Err(error) = import::import(address, *id, Some(&configuration), state, self.live) {
+                printer.diagnostic(Severity::Warning, &format!("{address} was not imported: {error}"), None);
+                continue;
+            }
+            imported += 1;
+            printer.message(&json!({"type": "imported", "address": address, "id": id}));
+            printer.text(&format!("Imported {address} (id {id}).\n"));
+        }
+        export::warn_of_unknown(self.context, self.live);
+        self.warn_of_broken_rules(&configuration);
+        for address in &found.missing {
+            printer.message(&json!({"type": "not_found", "address": address}));
+            printer.note(&format!(
+                "{address}: the server has no resource with this name, or several; the next apply would create it."
+            ));
+        }
+        if !found.left.is_empty() {
+            printer.note(&format!(
+                "Not in the configuration, and therefore not managed: {} of the server.",
+                counted(found.left.len(), "resource")
+            ));
+        }
+        printer.text(&format!("{imported} imported, {} managed.\n", state.resources.len()));
+        Ok(imported > 0)
+    }
+
+    /// Warns of values of the server that Discord would not accept again.
+    fn warn_of_broken_rules(&self, configuration: &Configuration) {
+        for rule in &configuration.broken_rules {
+            let summary = format!(
+                "{}: {}; the server keeps this value, but Discord would not accept it again",
+                rule.address, rule.reason
+            );
+            self.context.printer.diagnostic(Severity::Warning, &summary, None);
+        }
+    }
+
+    /// The configuration. An empty one is first replaced by an export of the whole server.
+    async fn configuration_or_export(&self, state: &State) -> Result<Configuration> {
+        let path = configuration::path(self.workspace.project.as_ref(), self.arguments.file.as_deref());
+        if path.exists() {
+            let loaded = configuration::read(self.context, &path, &self.arguments.variables)?;
+            if !loaded.configuration.resources.is_empty() {
+                return Ok(loaded.configuration);
+            }
+        }
+        let mut export = ServerExport::new(self.live, state, true, ExportDetail::Readable);
+        let images = export::images(self.context, self.workspace, &path, ImageNames::ByAddress, false)?;
+        export.with_images(self.context, &images, self.live, state).await?;
+        files::write(&path, export.text().as_bytes())?;
+        self.context.printer.note(&format!(
+            "The configuration was empty: wrote the server to {}.",
+            path.display()
+        ));
+        let loaded = configuration::read(self.context, &path, &self.arguments.variables)?;
+        Ok(loaded.configuration)
+    }
 }
 
 fn refused(error: &ImportError) -> Failure {
     let help = match error {
         ImportError::NotThere { .. } => {
-            "look whether kind and id fit: `gaib server export --include-unmanaged` lists what there is"
+            "check kind and id: `gaib server export --include-unmanaged` lists all resources of the server"
         }
         ImportError::Unreadable { .. } => "use a newer gaib",
-        ImportError::OfAnApplication(_) => "refer to it by id where you need it, as in `role:ID`",
+        ImportError::OfAnApplication(_) => "refer to it by its id, for example `role:ID`",
         ImportError::State(_) => {
-            "`gaib server state show ADDRESS` shows what is managed; `state rm` forgets it, `state mv` renames it"
+            "`gaib server state show ADDRESS` shows a managed resource; `state rm` removes it from the state, `state mv` renames it"
         }
     };
     Failure::new(error).help(help)
-}
-
-async fn all(
-    context: &Context,
-    workspace: &Workspace,
-    sources: &server::Sources,
-    state: &mut State,
-    live: &LiveServer,
-) -> Result<bool> {
-    let printer = context.printer;
-    let configuration = configuration_or_export(context, workspace, sources, state, live).await?;
-    let found = import::matches(&configuration, state, live);
-    let mut imported = 0;
-    for (address, id) in &found.found {
-        // One odd resource does not keep the others out.
-        if let Err(error) = import::import(address, *id, Some(&configuration), state, live) {
-            printer.diagnostic(Severity::Warning, &format!("{address} was not imported: {error}"), None);
-            continue;
-        }
-        imported += 1;
-        printer.message(&json!({"type": "imported", "address": address, "id": id}));
-        printer.text(&format!("Imported {address} (id {id}).\n"));
-    }
-    export::warn_of_unknown(context, live);
-    warn_of_broken_rules(context, &configuration);
-    for address in &found.missing {
-        printer.message(&json!({"type": "not_found", "address": address}));
-        printer.note(&format!(
-            "{address}: the server has none of this name, or several; the next apply would create it."
-        ));
-    }
-    if !found.left.is_empty() {
-        printer.note(&format!(
-            "Not in the configuration, and so not managed: {} on the server.",
-            counted(found.left.len(), "resource")
-        ));
-    }
-    printer.text(&format!("{imported} imported, {} managed.\n", state.resources.len()));
-    Ok(imported > 0)
-}
-
-/// Values that the server has and that Discord would not take again.
-fn warn_of_broken_rules(context: &Context, configuration: &Configuration) {
-    for rule in &configuration.broken_rules {
-        let reason = format!(
-            "{}: {}; it is kept as it is, but could not be changed to this",
-            rule.address, rule.reason
-        );
-        context.printer.diagnostic(Severity::Warning, &reason, None);
-    }
-}
-
-/// What is configured; where nothing is, the whole server is written down first.
-async fn configuration_or_export(
-    context: &Context,
-    workspace: &Workspace,
-    sources: &server::Sources,
-    state: &State,
-    live: &LiveServer,
-) -> Result<Configuration> {
-    let path = sources
-        .file
-        .clone()
-        .or_else(|| workspace.project.as_ref().map(Project::configuration));
-    let path = path.unwrap_or_else(|| CONFIGURATION.into());
-    if path.exists() {
-        let source = planning::sources(context, workspace, sources, Mode::Apply)?;
-        if !source.configuration.resources.is_empty() {
-            return Ok(source.configuration);
-        }
-    }
-    let mut exported = Exported::of(live, state, true, ExportDetail::Readable);
-    let images = export::images(context, workspace, &path, Naming::Addresses, false)?;
-    exported.with_images(context, &images, live, state).await?;
-    project::write(&path, exported.text().as_bytes())?;
-    context.printer.note(&format!(
-        "The configuration was empty: wrote the server to {}.",
-        path.display()
-    ));
-    let values = context.environment.values(&sources.variables)?;
-    Ok(configuration::read(&path, &theme::registry(context)?, &values, context.printer)?.configuration)
 }

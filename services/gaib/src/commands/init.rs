@@ -1,28 +1,30 @@
-//! `gaib server init`: the files of a new folder.
+//! `gaib server init`: creates the configuration and `.gaib/`.
 
 use std::path::Path;
 
 use arrakis_domain::Theme;
 use arrakis_iac::model::Snowflake;
-use arrakis_iac::state::State;
 use arrakis_iac_apply::store::{Backend as _, LocalStore, WorkspaceName};
 use serde_json::json;
 
 use crate::arguments::server;
-use crate::commands::{Context, theme};
+use crate::commands::theme;
 use crate::community;
 use crate::configuration;
+use crate::context::Context;
 use crate::error::{Failure, OrFail as _, Result};
 use crate::exit::ExitStatus;
+use crate::files;
 use crate::ownership;
 use crate::printer::Severity;
-use crate::project::{self, Project, store_folder};
-use crate::session::Workspace;
-use crate::settings::guild_id;
+use crate::project::{Project, store_folder};
+use crate::settings::guild_option;
+use crate::workspace::Workspace;
+use crate::workspace_state;
 
-const EMPTY: &str = "\
-# A Discord server as it should be; what is not in this file is left as it is. `gaib server plan` shows what would change.
-# For a server that is there already: `gaib server import --all` writes it into this file and manages it from then on.
+const TEMPLATE: &str = "\
+# Configuration of a Discord server. Resources that are not in this file do not change. `gaib server plan` shows the changes.
+# For an existing server: `gaib server import --all` writes it to this file, and gaib manages it from then on.
 # An example; remove the `#` to use it:
 #
 # roles:
@@ -41,29 +43,28 @@ pub(super) async fn run(context: &Context, arguments: &server::Init) -> Result<E
     let mut project = Project::open("")?.unwrap_or_else(|| Project::new(""));
     let path = project.configuration();
     if path.exists() && !arguments.force {
-        return Err(Failure::new(format!("{} is there already", path.display()))
-            .help("`gaib server plan` works with it as it is; --force replaces it"));
+        return Err(Failure::new(format!("{} already exists", path.display()))
+            .help("`gaib server plan` uses the existing file; --force replaces it"));
     }
-    let guild = match arguments.guild.guild.as_deref() {
-        Some(said) => Some(guild_id("--guild", said)?),
+    let guild = match guild_option(&arguments.guild)? {
+        Some(guild) => Some(guild),
         None => context.environment.guild()?,
     };
     let text = match &arguments.theme {
         Some(name) => of_theme(context, name, arguments)?,
-        None => EMPTY.to_owned(),
+        None => TEMPLATE.to_owned(),
     };
-    project::write(&path, text.as_bytes())?;
+    files::write(&path, text.as_bytes())?;
     let workspace = WorkspaceName::default();
     if guild.is_some() {
         project.set_guild(&workspace, guild);
     }
     project.save()?;
     let states = store_folder(Path::new("")).join("workspaces").join(workspace.as_str());
-    std::fs::create_dir_all(&states).or_fail(format_args!("make {}", states.display()))?;
+    std::fs::create_dir_all(&states).or_fail(format_args!("create {}", states.display()))?;
     LocalStore::new(store_folder(Path::new("")), "")
         .select(&workspace)
-        .await
-        .map_err(Failure::of_store)?;
+        .await?;
     warn_of_other_workspace(context, guild).await?;
     let path = path.display().to_string();
     context
@@ -79,13 +80,14 @@ pub(super) async fn run(context: &Context, arguments: &server::Init) -> Result<E
     Ok(ExitStatus::Success)
 }
 
-/// A folder may be made for a server that another workspace manages, to move the server there; an apply would be refused.
+/// Warns when another workspace manages the server, because an apply would be refused. It is no error: the server may be moved
+/// into this folder.
 async fn warn_of_other_workspace(context: &Context, guild: Option<Snowflake>) -> Result<()> {
     let workspace = Workspace::open(Some(WorkspaceName::default().as_str()), true).await?;
-    // A state that cannot be read is reported by the commands that use it.
+    // The commands that use the state report that it cannot be read.
     let Some(guild) = guild else { return Ok(()) };
-    let state = workspace.state().await.ok().flatten();
-    let state = state.unwrap_or_else(|| State::new(uuid::Uuid::new_v4().to_string()));
+    let state = workspace.read_state().await.ok().flatten();
+    let state = state.unwrap_or_else(workspace_state::empty);
     if let Err(refused) = ownership::check(context, &workspace, guild, &state) {
         context
             .printer
@@ -94,14 +96,14 @@ async fn warn_of_other_workspace(context: &Context, guild: Option<Snowflake>) ->
     Ok(())
 }
 
-/// A configuration that uses a theme, with the values that were given, checked before it is written.
+/// The text of a configuration that uses a theme with the given values. The values are checked.
 fn of_theme(context: &Context, name: &str, arguments: &server::Init) -> Result<String> {
-    let themes = theme::registry(context)?;
+    let themes = configuration::themes(context)?;
     let theme = themes.theme(name).map_err(theme::unknown_theme)?;
     let values = context.environment.values(&arguments.variables)?;
-    let source = configuration::of_theme(name, &themes, &values, context.printer)?;
+    let loaded = configuration::of_theme(context, name, &arguments.variables)?;
     let mut text = format!(
-        "# {} {}: {}\n# `gaib server theme info {name}` lists its variables and flags; values in this file replace the theme's.\n",
+        "# {} {}: {}\n# `gaib server theme info {name}` lists its variables and flags; values in this file override those of the theme.\n",
         theme.name, theme.version, theme.description
     );
     let mut flags = values.flags.clone();
@@ -131,21 +133,21 @@ fn of_theme(context: &Context, name: &str, arguments: &server::Init) -> Result<S
         }
     }
     if arguments.community {
-        let lines = community::lines(&source.configuration).ok_or_else(|| {
+        let lines = community::configuration_lines(&loaded.configuration).ok_or_else(|| {
             Failure::new(format!(
                 "the theme {name} has no text channel that could be the rules channel of a Community server"
             ))
-            .help("leave --community out, and enable Community in Discord (Server Settings, Enable Community)")
+            .help("remove --community, and enable Community in Discord (Server Settings, Enable Community)")
         })?;
         text.push_str(&format!(
-            "\n# Enables Community, which announcement channels need. Discord requires these channels.\n{lines}"
+            "\n# Enables Community, which announcement channels require. Discord requires these channels.\n{lines}"
         ));
     }
     text.push_str(&example_of(theme));
     Ok(text)
 }
 
-/// How to change something of the theme, as a comment.
+/// A comment with an example that overrides a role of the theme.
 fn example_of(theme: &Theme) -> String {
     let Some(role) = theme
         .roles
@@ -155,7 +157,7 @@ fn example_of(theme: &Theme) -> String {
         return String::new();
     };
     format!(
-        "\n# Anything of the theme can be changed by its logical name, and anything added:\n#\n# roles:\n#   {}: {{ color: \"#1ABC9C\" }}\n",
+        "\n# Resources of the theme can be overridden by their logical names, and others added:\n#\n# roles:\n#   {}: {{ color: \"#1ABC9C\" }}\n",
         role.key.as_str()
     )
 }

@@ -4,19 +4,18 @@ use arrakis_iac_apply::store::Backend as _;
 use serde_json::json;
 
 use crate::arguments::server::{ForceUnlock, Lock, Unlock};
-use crate::commands::Context;
+use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
-use crate::session::{Workspace, holder};
+use crate::workspace::{Workspace, lock_holder};
 
 pub(super) async fn lock(context: &Context, arguments: &Lock) -> Result<ExitStatus> {
     let workspace = Workspace::open(arguments.workspace.workspace.as_deref(), true).await?;
-    let operation = arguments.reason.as_deref().unwrap_or("locked by hand");
+    let operation = arguments.reason.as_deref().unwrap_or("manual lock");
     let record = workspace
         .backend
-        .lock_permanently(&workspace.name, &holder(operation))
-        .await
-        .map_err(Failure::of_store)?;
+        .lock_permanently(&workspace.name, &lock_holder(operation))
+        .await?;
     context
         .printer
         .message(&json!({"type": "locked", "workspace": workspace.name.as_str(), "lock": record}));
@@ -34,11 +33,7 @@ pub(super) async fn unlock(context: &Context, arguments: &Unlock) -> Result<Exit
     let id = match &arguments.id {
         Some(id) => id.clone(),
         None => {
-            let held = workspace
-                .backend
-                .held(&workspace.name)
-                .await
-                .map_err(Failure::of_store)?;
+            let held = workspace.backend.held(&workspace.name).await?;
             held.ok_or_else(|| {
                 Failure::new(format!("workspace {} is not locked", workspace.name)).help("nothing needs to be unlocked")
             })?
@@ -46,16 +41,12 @@ pub(super) async fn unlock(context: &Context, arguments: &Unlock) -> Result<Exit
             .id
         }
     };
-    let record = workspace
-        .backend
-        .unlock(&workspace.name, &id, false)
-        .await
-        .map_err(Failure::of_store)?;
+    let record = workspace.backend.unlock(&workspace.name, &id, false).await?;
     context
         .printer
         .message(&json!({"type": "unlocked", "workspace": workspace.name.as_str(), "lock": record}));
     context.printer.text(&format!(
-        "Unlocked workspace {}; it was held: {record}.\n",
+        "Unlocked workspace {}; previous holder: {record}.\n",
         workspace.name
     ));
     Ok(ExitStatus::Success)
@@ -65,23 +56,19 @@ pub(super) async fn force(context: &Context, arguments: &ForceUnlock) -> Result<
     let workspace = Workspace::open(arguments.workspace.workspace.as_deref(), true).await?;
     if !arguments.force {
         let question = format!(
-            "Has the holder of lock {} certainly ended? Two applies at once undo each other's changes.",
+            "Has the holder of lock {} certainly ended? Two applies at the same time undo each other's changes.",
             arguments.id
         );
         context
             .prompt
-            .confirm(&question, "yes", "consent beforehand with --force")?;
+            .confirm(&question, "add --force to skip the confirmation")?;
     }
-    let record = workspace
-        .backend
-        .unlock(&workspace.name, &arguments.id, true)
-        .await
-        .map_err(Failure::of_store)?;
+    let record = workspace.backend.unlock(&workspace.name, &arguments.id, true).await?;
     context
         .printer
         .message(&json!({"type": "unlocked", "workspace": workspace.name.as_str(), "lock": record}));
     context.printer.text(&format!(
-        "Took the lock of workspace {} away; it was held: {record}.\n",
+        "Released the lock of workspace {}; previous holder: {record}.\n",
         workspace.name
     ));
     Ok(ExitStatus::Success)

@@ -1,10 +1,7 @@
-//! `gaib server plan` and `gaib server diff`.
-
-use std::collections::BTreeSet;
-use std::path::Path;
+//! `gaib server plan` and `gaib server diff`, and what the other commands share with them.
 
 use arrakis_iac::live::LiveServer;
-use arrakis_iac::model::{Address, Configuration};
+use arrakis_iac::model::Address;
 use arrakis_iac::plan::{self, Finding, Mode, Options, Plan};
 use arrakis_iac::render::{self, Style};
 use arrakis_iac::state::{State, StateError};
@@ -13,38 +10,40 @@ use arrakis_iac_apply::{ImageFolder, unusable_images};
 use serde_json::json;
 
 use crate::arguments::server;
-use crate::commands::{Context, theme};
 use crate::community;
-use crate::configuration::{self, Source};
+use crate::configuration::{self, LoadedConfiguration};
+use crate::connection::{connect_silently, read_live};
+use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
+use crate::files;
 use crate::ownership;
 use crate::printer::Severity;
-use crate::project::{self, CONFIGURATION, Project};
-use crate::session::{Workspace, connect_quietly, read_live};
+use crate::settings::guild_option;
+use crate::workspace::{Workspace, shell_quoted};
+use crate::workspace_state;
 
 pub(super) async fn run(context: &Context, arguments: &server::Plan) -> Result<ExitStatus> {
-    let options = options(&arguments.scope, arguments.allow_replace)?;
-    let wanted = Wanted {
-        options: &options,
-        keep: arguments.out.is_some(),
-        carry_out: true,
+    let options = options(&arguments.planning, arguments.allow_replace)?;
+    let purpose = match &arguments.out {
+        Some(_) => Purpose::SavedPlan,
+        None => Purpose::Plan,
     };
-    let (plan, findings) = make(context, &arguments.sources, &wanted).await?;
+    let (plan, findings) = make(context, &arguments.configuration, &options, purpose).await?;
     show(context, &plan, &findings);
     if let Some(path) = &arguments.out {
-        project::write(path, &plan.to_bytes())?;
+        files::write(path, &plan.to_bytes())?;
         let digest = plan.digest();
         context
             .printer
             .message(&json!({"type": "plan_kept", "file": path.display().to_string(), "digest": digest}));
         context.printer.note(&format!(
-            "Kept the plan in {}. Carry it out with: gaib server apply {}",
+            "Saved the plan to {}. Apply it with: gaib server apply {}",
             path.display(),
-            path.display()
+            shell_quoted(path)
         ));
     }
-    Ok(exit(&plan, &findings, arguments.detailed_exitcode))
+    Ok(exit_status(&plan, &findings, arguments.detailed_exitcode))
 }
 
 pub(super) async fn diff(context: &Context, arguments: &server::Diff) -> Result<ExitStatus> {
@@ -52,211 +51,194 @@ pub(super) async fn diff(context: &Context, arguments: &server::Diff) -> Result<
         targets: addresses(&arguments.target)?,
         ..Options::default()
     };
-    let wanted = Wanted {
-        options: &options,
-        keep: false,
-        carry_out: false,
-    };
-    let (plan, findings) = make(context, &arguments.sources, &wanted).await?;
+    let (plan, findings) = make(context, &arguments.configuration, &options, Purpose::Diff).await?;
     let printer = context.printer;
     for message in render::messages(&plan, &findings) {
         printer.message(&message);
     }
     printer.text(&render::differences(&plan, Style { color: printer.color() }));
-    Ok(exit(&plan, &[], arguments.detailed_exitcode))
+    // A blocking finding concerns an apply, and a comparison is complete without it.
+    print_findings(context, findings.iter().filter(|finding| !finding.blocking));
+    Ok(exit_status(&plan, &[], arguments.detailed_exitcode))
 }
 
-/// A plan that cannot succeed is an error, so that a pipeline stops before its apply.
-fn exit(plan: &Plan, findings: &[Finding], detailed: bool) -> ExitStatus {
+/// A plan with a blocking finding is an error, so that a pipeline stops before its apply.
+fn exit_status(plan: &Plan, findings: &[Finding], detailed: bool) -> ExitStatus {
     if findings.iter().any(|finding| finding.blocking) {
         ExitStatus::Error
-    } else if detailed && !empty(plan) {
+    } else if detailed && !is_empty(plan) {
         ExitStatus::Changes
     } else {
         ExitStatus::Success
     }
 }
 
-const fn empty(plan: &Plan) -> bool {
+const fn is_empty(plan: &Plan) -> bool {
     match plan.mode {
         Mode::RefreshOnly => plan.steps.is_empty(),
         _ => plan.changes.is_empty() && plan.reorders.is_empty(),
     }
 }
 
-/// What is asked of a plan.
-pub(super) fn options(scope: &server::Scope, allow_replace: bool) -> Result<Options> {
-    let mode = match (scope.destroy, scope.refresh_only) {
+/// The options of a plan.
+pub(super) fn options(arguments: &server::PlanningArguments, allow_replace: bool) -> Result<Options> {
+    let mode = match (arguments.destroy, arguments.refresh_only) {
         (true, _) => Mode::Destroy,
         (_, true) => Mode::RefreshOnly,
         _ => Mode::Apply,
     };
     Ok(Options {
         mode,
-        targets: addresses(&scope.target)?,
+        targets: addresses(&arguments.target)?,
         allow_replace,
-        drop_missing: scope.drop_missing,
+        drop_missing: arguments.drop_missing,
     })
 }
 
-/// Addresses as they are typed.
-pub(super) fn addresses(texts: &[String]) -> Result<Vec<Address>> {
+fn addresses(texts: &[String]) -> Result<Vec<Address>> {
     texts.iter().map(|text| address(text)).collect()
 }
 
-/// An address as it is typed.
+/// An address from the command line.
 pub(super) fn address(text: &str) -> Result<Address> {
     text.parse().map_err(|error| {
         Failure::new(error).help(
-            "an address is a kind and a name, as in `role.naib`; `gaib server state ls` lists those that are managed",
+            "an address is a kind and a name, for example `role.naib`; `gaib server state ls` lists the managed addresses",
         )
     })
 }
 
-/// The configuration that the command line names, in a mode that has one.
-pub(super) fn sources(
+/// What a plan is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// A comparison, also with a server that another workspace manages.
+    Diff,
+    /// A plan to read. What would refuse its apply refuses the plan.
+    Plan,
+    /// A plan that is saved. It contains lineage and serial of the state, so the state must exist.
+    SavedPlan,
+}
+
+async fn make(
     context: &Context,
-    workspace: &Workspace,
-    sources: &server::Sources,
-    mode: Mode,
-) -> Result<Source> {
-    if mode != Mode::Apply {
-        let folder = workspace.project.as_ref().map(Project::configuration);
-        let folder = folder
-            .and_then(|path| path.parent().map(Path::to_owned))
-            .unwrap_or_default();
-        return Ok(Source {
-            configuration: Configuration::default(),
-            folder,
-            theme_announcements: BTreeSet::new(),
-        });
-    }
-    let values = context.environment.values(&sources.variables)?;
-    let path = sources
-        .file
-        .clone()
-        .or_else(|| workspace.project.as_ref().map(Project::configuration));
-    let path = path.unwrap_or_else(|| CONFIGURATION.into());
-    configuration::read(&path, &theme::registry(context)?, &values, context.printer)
-}
-
-/// What is asked of [`make`].
-struct Wanted<'a> {
-    options: &'a Options,
-    /// The plan is written to a file.
-    keep: bool,
-    /// The plan is meant to be carried out, so what would refuse the apply refuses the plan.
-    carry_out: bool,
-}
-
-async fn make(context: &Context, arguments: &server::Sources, wanted: &Wanted<'_>) -> Result<(Plan, Vec<Finding>)> {
-    let options = wanted.options;
-    let said = arguments.guild.guild.as_deref();
-    let workspace = workspace_of(context, arguments).await?;
-    let mut source = sources(context, &workspace, arguments, options.mode)?;
-    let mut state = workspace.state_or_new(context).await?;
-    let guild = workspace.guild(said, context, Some(&state))?;
-    if wanted.carry_out {
+    arguments: &server::ConfigurationArguments,
+    options: &Options,
+    purpose: Purpose,
+) -> Result<(Plan, Vec<Finding>)> {
+    let workspace = open_workspace(context, arguments).await?;
+    let mut loaded = configuration::for_mode(context, &workspace, arguments, options.mode)?;
+    let mut state = workspace_state::read_or_empty(context, &workspace).await?;
+    let guild = ownership::required_guild(context, &workspace, guild_option(&arguments.guild)?, &state)?;
+    if purpose != Purpose::Diff {
         ownership::check(context, &workspace, guild, &state)?;
     } else if !state.manages(guild)
-        && let Some(other) = ownership::suggestion(&workspace, Some(guild))
+        && let Some(others) = ownership::other_workspaces(&workspace, Some(guild))
     {
-        context
-            .printer
-            .note(&format!("Compared with workspace {}: {other}.", workspace.name));
+        context.printer.note(&format!(
+            "Compared in workspace {}, which does not manage this server; {others}.",
+            workspace.name
+        ));
     }
-    let discord = connect_quietly(context, guild)?;
-    let live = read_live(&discord, guild, &plan::kinds(&source.configuration, &state)).await?;
-    community::fit(&mut source, &live, context.printer);
-    if wanted.keep {
-        // A kept plan names the state that it belongs to, so there must be one.
-        state = workspace.begin_state(context, state).await?;
+    let discord = connect_silently(context, guild)?;
+    let live = read_live(&discord, guild, &plan::kinds(&loaded.configuration, &state)).await?;
+    if purpose == Purpose::SavedPlan {
+        state = workspace_state::create(context, &workspace, state).await?;
     }
-    let (plan, mut findings) = decide(&workspace, &source, &state, &live, options)?;
-    findings.extend(absent_members(&discord, &plan).await?);
-    if wanted.carry_out {
-        community::advise(&plan, &source.configuration, &live, context.printer);
+    let made = plan_with_findings(context, &workspace, &mut loaded, &discord, &state, &live, options).await?;
+    if purpose != Purpose::Diff {
+        community::print_advice(&made.0, &loaded.configuration, &live, context.printer);
     }
-    Ok((plan, findings))
+    Ok(made)
 }
 
-/// The workspace that a command with a configuration works in.
-pub(super) async fn workspace_of(context: &Context, arguments: &server::Sources) -> Result<Workspace> {
-    let named = arguments.workspace.workspace.as_deref();
-    let guild = arguments.guild.guild.as_deref();
-    let workspace = Workspace::open_for(context, named, arguments.file.is_none(), guild).await?;
-    Ok(workspace.with_source(arguments.file.as_deref()))
+/// Opens the workspace of a command that reads the configuration.
+pub(super) async fn open_workspace(context: &Context, arguments: &server::ConfigurationArguments) -> Result<Workspace> {
+    let name = arguments.workspace.workspace.as_deref();
+    let requires_project = arguments.file.is_none();
+    let guild = guild_option(&arguments.guild)?;
+    let workspace = Workspace::open_for_guild(context, name, requires_project, guild).await?;
+    Ok(workspace.with_configuration_file(arguments.file.as_deref()))
 }
 
-/// A warning of users in overwrites who are not on the server, which Discord has to be asked for.
-pub(super) async fn absent_members(discord: &Discord, plan: &Plan) -> Result<Option<Finding>> {
-    let absent = arrakis_iac_apply::absent_members(discord, plan.made_from.guild_id, &plan::members(plan)).await;
-    let absent = absent.map_err(|error| Failure::new(format!("could not look for members: {error}")))?;
-    Ok(plan::absent_members(plan, &absent))
-}
-
-/// Plans, and looks whether the plan can succeed.
-pub(super) fn decide(
+/// Makes a plan and checks whether it can succeed.
+pub(super) async fn plan_with_findings(
+    context: &Context,
     workspace: &Workspace,
-    source: &Source,
+    loaded: &mut LoadedConfiguration,
+    discord: &Discord,
     state: &State,
     live: &LiveServer,
     options: &Options,
 ) -> Result<(Plan, Vec<Finding>)> {
+    let configuration = &mut loaded.configuration;
+    community::convert_announcements(configuration, &loaded.theme_announcements, live, context.printer);
     check_ids(state)?;
-    let mut plan = plan::plan(&source.configuration, state, live, options).map_err(|error| {
+    let mut plan = plan::plan(configuration, state, live, options).map_err(|error| {
         Failure::new(&error).help(match error {
             plan::PlanError::OtherServer { .. } => {
-                "name the right server with --guild, or use another workspace for this one"
+                "set --guild to the server of the state, or use another workspace for this server"
             }
             plan::PlanError::Unread(_) => {
-                "Discord has no such collection for this server, or the bot may not read it; `gaib server state rm ADDRESS` \
-                 stops managing what is in it"
+                "Discord has no such resources for this server, or the bot may not read them; `gaib server state rm ADDRESS` \
+                 stops managing a resource"
             }
             plan::PlanError::UnknownTarget { .. } => {
-                "`gaib server state ls` lists what is managed; the configuration has the rest"
+                "`gaib server state ls` lists the managed addresses; the configuration contains the others"
             }
         })
     })?;
     plan.made_from.workspace = workspace.name.as_str().to_owned();
+    let folder = loaded.folder.to_string_lossy();
+    plan.made_from.folder = (!folder.is_empty()).then(|| folder.into_owned());
     let mut findings = plan::preflight(&plan, live, state);
-    findings.extend(unusable_images(&plan, &ImageFolder(source.folder.clone())));
+    findings.extend(unusable_images(&plan, &ImageFolder(loaded.folder.clone())));
+    findings.extend(absent_members(discord, &plan).await?);
     Ok((plan, findings))
 }
 
-/// Refuses a state in which two addresses have one id: each would be changed, and removed, by the other's configuration.
+/// The warning about users in overwrites who are not members of the server.
+async fn absent_members(discord: &Discord, plan: &Plan) -> Result<Option<Finding>> {
+    let absent = arrakis_iac_apply::absent_members(discord, plan.made_from.guild_id, &plan::members(plan)).await;
+    let absent = absent.map_err(|error| Failure::new(format!("could not read members: {error}")))?;
+    Ok(plan::absent_members(plan, &absent))
+}
+
+/// Refuses a state in which two addresses have one id, because the configuration of each would change or delete the resource.
 pub(super) fn check_ids(state: &State) -> Result<()> {
     state.check_ids().map_err(|error| {
         let address = match &error {
             StateError::SameId { other, .. } => other.to_string(),
             _ => "ADDRESS".to_owned(),
         };
-        Failure::new(format!("the state is wrong: {error}")).help(format!(
-            "`gaib server state rm {address}` forgets one of them; nothing is removed from the server"
+        Failure::new(format!("the state is invalid: {error}")).help(format!(
+            "`gaib server state rm {address}` removes one of them from the state; the server does not change"
         ))
     })
 }
 
-/// Shows a plan with what stands in its way.
+/// Prints a plan and its findings.
 pub(super) fn show(context: &Context, plan: &Plan, findings: &[Finding]) {
     let printer = context.printer;
     for message in render::messages(plan, findings) {
         printer.message(&message);
     }
     printer.text(&render::plan(plan, Style { color: printer.color() }));
+    print_findings(context, findings);
+}
+
+/// Prints findings as diagnostics. With `--json`, [`render::messages`] contains them.
+fn print_findings<'a>(context: &Context, findings: impl IntoIterator<Item = &'a Finding>) {
+    if context.printer.is_json() {
+        return;
+    }
     for finding in findings {
-        let severity = if finding.blocking {
-            Severity::Error
-        } else {
-            Severity::Warning
+        let (severity, prefix) = match finding.blocking {
+            true => (Severity::Error, "this plan cannot succeed: "),
+            false => (Severity::Warning, ""),
         };
-        let lead = if finding.blocking {
-            "this plan cannot succeed: "
-        } else {
-            ""
-        };
-        if !printer.is_json() {
-            printer.diagnostic(severity, &format!("{lead}{}", finding.what), Some(&finding.what_to_do));
-        }
+        let summary = format!("{prefix}{}", finding.what);
+        context
+            .printer
+            .diagnostic(severity, &summary, Some(&finding.what_to_do));
     }
 }

@@ -8,16 +8,17 @@ use arrakis_themes::{Registry, RegistryError, Settings, ThemeFolder, ThemeTempla
 use serde_json::json;
 
 use crate::arguments::theme::ThemeCommand;
-use crate::commands::Context;
+use crate::configuration;
+use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
 use crate::table::table;
 
 pub(super) fn run(context: &Context, command: &ThemeCommand) -> Result<ExitStatus> {
     match command {
-        ThemeCommand::Ls => list(context, &registry(context)?),
+        ThemeCommand::Ls => list(context, &configuration::themes(context)?),
         ThemeCommand::Info(info) => {
-            let registry = registry(context)?;
+            let registry = configuration::themes(context)?;
             show(context, registry.theme(&info.theme).map_err(unknown_theme)?);
         }
         ThemeCommand::Validate(validate) => check(context, &validate.theme)?,
@@ -25,17 +26,9 @@ pub(super) fn run(context: &Context, command: &ThemeCommand) -> Result<ExitStatu
     Ok(ExitStatus::Success)
 }
 
-/// The themes that ship and those of `THEMES_DIR`.
-pub(super) fn registry(context: &Context) -> Result<Registry> {
-    let directory = context.environment.themes_dir()?;
-    Registry::load(directory.as_deref()).map_err(|error| {
-        Failure::new(error).help("correct the theme (`gaib server theme validate FOLDER`), or unset THEMES_DIR")
-    })
-}
-
-/// Tells of a theme that cannot be had.
+/// The error for a theme that does not exist.
 pub(super) fn unknown_theme(error: RegistryError) -> Failure {
-    Failure::new(error).help("`gaib server theme ls` lists the themes; THEMES_DIR adds a folder with your own")
+    Failure::new(error).help("`gaib server theme ls` lists the themes; THEMES_DIR adds a folder with other themes")
 }
 
 fn counts(theme: &Theme) -> [usize; 4] {
@@ -75,7 +68,7 @@ fn show(context: &Context, theme: &Theme) {
     let described: Vec<_> = theme
         .variables
         .iter()
-        .map(|(name, variable)| json!({"name": name, "type": kind(&variable.default), "default": written(&variable.default), "description": variable.description}))
+        .map(|(name, variable)| json!({"name": name, "type": type_name(&variable.default), "default": value_text(&variable.default), "description": variable.description}))
         .collect();
     let flags: Vec<_> = theme
         .flags
@@ -99,17 +92,17 @@ fn show(context: &Context, theme: &Theme) {
         .variables
         .iter()
         .map(|(name, variable)| {
-            let kind = kind(&variable.default).to_owned();
+            let kind = type_name(&variable.default).to_owned();
             [
                 name.clone(),
                 kind,
-                written(&variable.default),
+                value_text(&variable.default),
                 variable.description.clone(),
             ]
         })
         .collect();
     text.push('\n');
-    text.push_str(&table(["VARIABLE", "TYPE", "DEFAULT", "MEANING"], &rows));
+    text.push_str(&table(["VARIABLE", "TYPE", "DEFAULT", "DESCRIPTION"], &rows));
     let rows: Vec<[String; 3]> = theme
         .flags
         .iter()
@@ -120,13 +113,13 @@ fn show(context: &Context, theme: &Theme) {
         .collect();
     if !rows.is_empty() {
         text.push('\n');
-        text.push_str(&table(["FLAG", "DEFAULT", "GOVERNS"], &rows));
+        text.push_str(&table(["FLAG", "DEFAULT", "DESCRIPTION"], &rows));
     }
     text.push_str(&format!("\nUse it:  gaib server init --theme {}\n", theme.id.as_str()));
     context.printer.text(&text);
 }
 
-fn kind(value: &Value) -> &'static str {
+fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Text(_) => "string",
         Value::Color(_) => "color",
@@ -136,7 +129,7 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-fn written(value: &Value) -> String {
+fn value_text(value: &Value) -> String {
     match value {
         Value::Text(text) => text.clone(),
         Value::Color(color) => color.to_string(),
@@ -149,20 +142,14 @@ fn written(value: &Value) -> String {
 fn check(context: &Context, path: &Path) -> Result<()> {
     let folder = match path.is_dir() {
         true => ThemeFolder::read(path).map_err(Failure::new)?,
-        false => embedded(context, path)?,
+        false => folder_of(context, path)?,
     };
     let label = folder.label.clone();
     let theme = ThemeTemplate::parse(folder).and_then(|template| template.resolve(&Settings::default()));
     let theme = theme.map_err(|problems| {
-        for problem in &problems.0 {
-            context.printer.message(&json!({
-                "type": "problem", "file": problem.file, "reason": problem.reason, "suggestion": problem.suggestion,
-                "line": problem.location.as_ref().map(|place| place.line),
-                "column": problem.location.as_ref().map(|place| place.column),
-            }));
-        }
+        configuration::print_problems(&problems, context.printer);
         let count = counted(problems.0.len(), "problem");
-        Failure::new(format!("{label}: {count}\n\n{problems}\n")).help("correct what is named above and validate again")
+        Failure::new(format!("{label}: {count}\n\n{problems}\n")).help("correct the problems above and validate again")
     })?;
     let [variables, roles, categories, channels] = counts(&theme);
     context
@@ -180,8 +167,8 @@ fn check(context: &Context, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A theme by its id: one that ships, or a folder of `THEMES_DIR`.
-fn embedded(context: &Context, path: &Path) -> Result<ThemeFolder> {
+/// The folder of a theme by its id: one that gaib contains, or one of `THEMES_DIR`.
+fn folder_of(context: &Context, path: &Path) -> Result<ThemeFolder> {
     let id = path.to_string_lossy();
     let mut folders = ThemeFolder::embedded();
     if let Some(directory) = context.environment.themes_dir()? {
@@ -189,8 +176,8 @@ fn embedded(context: &Context, path: &Path) -> Result<ThemeFolder> {
     }
     let known: Vec<String> = folders.iter().map(|folder| folder.id.clone()).collect();
     folders.into_iter().find(|folder| *folder.id == *id).ok_or_else(|| {
-        Failure::new(format!("{id}: neither a folder nor a theme's id")).help(format!(
-            "the themes are {}; a theme of your own is named by its folder, as in ./themes/{id}",
+        Failure::new(format!("{id} is neither a folder nor a theme id")).help(format!(
+            "the themes are {}; another theme is given by the path of its folder, for example ./themes/{id}",
             known.join(", ")
         ))
     })

@@ -1,19 +1,18 @@
 //! `gaib server workspace ls / new / select / delete`.
 
 use arrakis_iac::model::Snowflake;
-use arrakis_iac::state::State;
 use arrakis_iac::words::counted;
 use arrakis_iac_apply::store::{Backend as _, StoreError, WorkspaceName};
 use serde_json::json;
 
 use crate::arguments::workspace::{Delete, New, WorkspaceCommand};
-use crate::commands::Context;
+use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
 use crate::ownership;
-use crate::recovery;
-use crate::session::Workspace;
-use crate::settings::guild_id;
+use crate::settings::guild_option;
+use crate::workspace::Workspace;
+use crate::workspace_state;
 
 pub(super) async fn run(context: &Context, command: &WorkspaceCommand) -> Result<ExitStatus> {
     let mut selected = Workspace::open(Some(WorkspaceName::default().as_str()), true).await?;
@@ -21,9 +20,9 @@ pub(super) async fn run(context: &Context, command: &WorkspaceCommand) -> Result
         WorkspaceCommand::Ls => list(context, &selected).await?,
         WorkspaceCommand::New(arguments) => new(context, &mut selected, arguments).await?,
         WorkspaceCommand::Select(arguments) => {
-            let name = arguments.name.parse().map_err(Failure::of_store)?;
-            selected.backend.select(&name).await.map_err(Failure::of_store)?;
-            tell(
+            let name = arguments.name.parse()?;
+            selected.backend.select(&name).await?;
+            report(
                 context,
                 "workspace_selected",
                 &name,
@@ -35,14 +34,14 @@ pub(super) async fn run(context: &Context, command: &WorkspaceCommand) -> Result
     Ok(ExitStatus::Success)
 }
 
-fn tell(context: &Context, kind: &str, name: &WorkspaceName, text: &str) {
+fn report(context: &Context, kind: &str, name: &WorkspaceName, text: &str) {
     context.printer.message(&json!({"type": kind, "name": name.as_str()}));
     context.printer.text(text);
 }
 
 async fn list(context: &Context, workspace: &Workspace) -> Result<()> {
-    let selected = workspace.backend.selected().await.map_err(Failure::of_store)?;
-    for name in workspace.backend.workspaces().await.map_err(Failure::of_store)? {
+    let selected = workspace.backend.selected().await?;
+    for name in workspace.backend.workspaces().await? {
         let mark = if name == selected { '*' } else { ' ' };
         let guild = workspace.project.as_ref().and_then(|project| project.guild(&name));
         context.printer.message(
@@ -55,74 +54,66 @@ async fn list(context: &Context, workspace: &Workspace) -> Result<()> {
 }
 
 async fn new(context: &Context, workspace: &mut Workspace, arguments: &New) -> Result<()> {
-    let name: WorkspaceName = arguments.name.parse().map_err(Failure::of_store)?;
-    let guild = arguments.guild.guild.as_deref();
-    let guild = guild.map(|said| guild_id("--guild", said)).transpose()?;
-    if workspace.backend.names().map_err(Failure::of_store)?.contains(&name) {
-        return Err(Failure::of_store(StoreError::WorkspaceExists(name)));
+    let name: WorkspaceName = arguments.name.parse()?;
+    let guild = guild_option(&arguments.guild)?;
+    if workspace.backend.names()?.contains(&name) {
+        return Err(StoreError::WorkspaceExists(name).into());
     }
     if let Some(guild) = guild {
         refuse_managed(context, workspace, &name, guild)?;
     }
-    workspace
-        .backend
-        .create_workspace(&name)
-        .await
-        .map_err(Failure::of_store)?;
+    workspace.backend.create_workspace(&name).await?;
     if let (Some(project), Some(_)) = (&mut workspace.project, guild) {
         project.set_guild(&name, guild);
         project.save()?;
     }
-    workspace.backend.select(&name).await.map_err(Failure::of_store)?;
-    tell(
+    workspace.backend.select(&name).await?;
+    report(
         context,
         "workspace_made",
         &name,
-        &format!("Made workspace {name} and selected it.\n"),
+        &format!("Created workspace {name} and selected it.\n"),
     );
     Ok(())
 }
 
-/// A workspace for a server that another one manages could do nothing but be refused.
+/// Refuses a workspace for a server that another workspace manages, because every apply in it would be refused.
 fn refuse_managed(context: &Context, workspace: &Workspace, name: &WorkspaceName, guild: Snowflake) -> Result<()> {
-    let new = workspace.named(name.clone());
-    let nothing = State::new(uuid::Uuid::new_v4().to_string());
-    ownership::check(context, &new, guild, &nothing).map_err(|refused| {
-        let way = format!(
-            "no workspace was made. To move the server into a new one, make it without --guild (`gaib server workspace new {name}`) \
-             and push the state there. {}",
+    let new = workspace.with_name(name.clone());
+    ownership::check(context, &new, guild, &workspace_state::empty()).map_err(|refused| {
+        let help = format!(
+            "no workspace was created. To move the server into a new workspace, create it without --guild (`gaib server workspace new \
+             {name}`) and push the state to it. {}",
             refused.what_to_do().unwrap_or_default()
         );
-        Failure::new(refused.summary()).help(way)
+        Failure::new(refused.summary()).help(help)
     })
 }
 
 async fn delete(context: &Context, workspace: &mut Workspace, arguments: &Delete) -> Result<()> {
-    let name: WorkspaceName = arguments.name.parse().map_err(Failure::of_store)?;
+    let name: WorkspaceName = arguments.name.parse()?;
     if name == WorkspaceName::default() {
-        return Err(Failure::new("the workspace default stays").help("empty it with `gaib server destroy`"));
+        return Err(
+            Failure::new("workspace default cannot be deleted").help("`gaib server destroy` deletes its resources")
+        );
     }
-    if workspace.backend.selected().await.map_err(Failure::of_store)? == name {
+    if workspace.backend.selected().await? == name {
         return Err(Failure::new(format!("workspace {name} is selected"))
-            .help("select another first: `gaib server workspace select default`"));
+            .help("select another workspace first: `gaib server workspace select default`"));
     }
-    let own = Workspace::open(Some(name.as_str()), true).await?;
+    let deleted = Workspace::open(Some(name.as_str()), true).await?;
     if !arguments.force {
-        refuse_managing(context, &own).await?;
+        refuse_managing(context, &deleted).await?;
     }
-    let (servers, state) = (recovery::owned_servers(context, &own), own.state_file());
-    workspace
-        .backend
-        .delete_workspace(&name)
-        .await
-        .map_err(Failure::of_store)?;
-    // A workspace of the same name that is made later does not own the server.
-    recovery::release(context, &servers, &state)?;
+    let (servers, state_file) = (ownership::servers_of(context, &deleted), deleted.state_file());
+    workspace.backend.delete_workspace(&name).await?;
+    // A later workspace of the same name does not own the server.
+    ownership::release(context, &servers, &state_file)?;
     if let Some(project) = &mut workspace.project {
         project.set_guild(&name, None);
         project.save()?;
     }
-    tell(
+    report(
         context,
         "workspace_deleted",
         &name,
@@ -131,17 +122,17 @@ async fn delete(context: &Context, workspace: &mut Workspace, arguments: &Delete
     Ok(())
 }
 
-/// A workspace whose state manages something, or may do so, is deleted with --force alone.
+/// Refuses the deletion of a workspace whose state contains resources, is damaged or is missing.
 async fn refuse_managing(context: &Context, workspace: &Workspace) -> Result<()> {
     let name = &workspace.name;
-    let force = |failure: Failure| {
-        let way = failure.what_to_do().unwrap_or_default().to_owned();
+    let or_force = |failure: Failure| {
+        let help = failure.what_to_do().unwrap_or_default().to_owned();
         failure.help(format!(
-            "{way}; or delete the workspace with --force: what it made stays on the server"
+            "{help}; or delete the workspace with --force: its resources stay on the server"
         ))
     };
-    let Some(state) = workspace.state().await.map_err(force)? else {
-        return recovery::refuse_lost_state(context, workspace).map_err(force);
+    let Some(state) = workspace_state::read(workspace).await.map_err(or_force)? else {
+        return workspace_state::refuse_missing(context, workspace).map_err(or_force);
     };
     if state.is_empty() {
         return Ok(());
@@ -153,6 +144,6 @@ async fn refuse_managing(context: &Context, workspace: &Workspace) -> Result<()>
         counted(managed, "resource")
     ))
     .help(format!(
-        "remove {them} with `gaib server destroy --workspace {name}`, or leave {them} on the server with --force"
+        "delete {them} with `gaib server destroy --workspace {name}`, or keep {them} on the server with --force"
     )))
 }

@@ -1,4 +1,4 @@
-//! Every example file of the repository is valid and can be applied as it is.
+//! The example configurations of the repository: each one is valid and can be applied.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::session::{GUILD, Session};
 
-/// Files of configuration below the repository's folders of examples, found by their schema line.
+/// The configurations of the repository that name the schema.
 fn examples() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut found = Vec::new();
@@ -32,11 +32,11 @@ fn examples() -> Vec<PathBuf> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_example_is_applied_and_then_plans_to_no_change() {
+async fn applied_example_plans_to_no_change() {
     let examples = examples();
     assert!(examples.len() >= 4, "{examples:?}");
     for path in examples {
-        // A server as Discord makes it.
+        // As Discord creates a server.
         let mut session = Session::with(json!({ "name": "New server", "community": false })).await;
         let path = path.canonicalize().unwrap();
         let name = path.file_name().unwrap().to_str().unwrap();
@@ -53,7 +53,7 @@ async fn every_example_is_applied_and_then_plans_to_no_change() {
     }
 }
 
-/// Examples with the pictures beside them.
+/// Copies the examples with their images.
 fn copy(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();

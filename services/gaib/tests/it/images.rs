@@ -1,4 +1,4 @@
-//! Images: an export brings them along, and a plan finds what is missing before anything is sent.
+//! Images of an export, of an import and of a plan.
 
 use discord_emulator::seed::{self, spec::GuildSpec};
 use discord_emulator::traffic::Record;
@@ -18,14 +18,14 @@ async fn by_api(session: &Session, method: Method, path: &str, body: Value) -> V
     let request = client
         .request(method, url)
         .header("Authorization", format!("Bot {}", session.emulator.token()));
-    let answer = request.json(&body).send().await.unwrap();
-    let status = answer.status();
-    let text = answer.text().await.unwrap();
+    let response = request.json(&body).send().await.unwrap();
+    let status = response.status();
+    let text = response.text().await.unwrap();
     assert!(status.is_success(), "{text}");
     serde_json::from_str(&text).unwrap_or(Value::Null)
 }
 
-/// A server with two emoji, a webhook with an avatar and an event with a picture, and an empty one beside it.
+/// A server with two emoji, a webhook with an avatar and an event with an image; and an empty server.
 async fn two_servers() -> Session {
     let channel = "1200000000000000780";
     let spec = json!({ "name": "Carthag", "channels": [{ "id": channel, "name": "spice" }] });
@@ -74,7 +74,7 @@ async fn two_servers() -> Session {
     session
 }
 
-/// How many requests of a kind that writes the emulator was sent for a server.
+/// The number of requests other than GET that the emulator received for a server.
 fn writes(session: &Session, guild: &str) -> usize {
     let entries = session.emulator.app().traffic.since(0);
     let of_guild = entries.iter().filter(|entry| match &entry.record {
@@ -89,18 +89,18 @@ async fn emoji_of(session: &Session, guild: &str) -> Vec<Value> {
     all.as_array().unwrap().clone()
 }
 
-/// What the content network gives for an emoji.
-async fn picture(session: &Session, emoji: &Value) -> Vec<u8> {
+/// The image that the content network returns for an emoji.
+async fn image_of(session: &Session, emoji: &Value) -> Vec<u8> {
     let base = session.emulator.addresses().rest.replace("/api/v10", "");
     let url = format!("{base}/emojis/{}.png", emoji["id"].as_str().unwrap());
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let answer = client.get(url).send().await.unwrap();
-    assert!(answer.status().is_success());
-    answer.bytes().await.unwrap().to_vec()
+    let response = client.get(url).send().await.unwrap();
+    assert!(response.status().is_success());
+    response.bytes().await.unwrap().to_vec()
 }
 
-/// Strikes downloads of an emoji.
-async fn strike(session: &Session, emoji: &Value, mut fault: Value) {
+/// Arms a fault for downloads of an emoji.
+async fn arm_download_fault(session: &Session, emoji: &Value, mut fault: Value) {
     for (key, value) in [
         ("method", json!("GET")),
         ("route", json!("/emojis/{name}")),
@@ -113,11 +113,12 @@ async fn strike(session: &Session, emoji: &Value, mut fault: Value) {
         session.emulator.addresses().control.trim_end_matches("/control")
     );
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let answer = client.post(url).json(&fault).send().await.unwrap();
-    assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    let response = client.post(url).json(&fault).send().await.unwrap();
+    assert!(response.status().is_success(), "{}", response.text().await.unwrap());
 }
 
-fn failed(outcome: &Outcome, parts: &[&str]) {
+#[track_caller]
+fn assert_failed(outcome: &Outcome, parts: &[&str]) {
     assert_eq!(outcome.code, 1, "{}{}", outcome.stdout, outcome.stderr);
     for part in parts {
         assert!(outcome.stderr.contains(part), "no {part:?} in {}", outcome.stderr);
@@ -125,7 +126,7 @@ fn failed(outcome: &Outcome, parts: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_export_brings_images_along_and_is_applied_to_another_server() {
+async fn export_with_images_is_applied_to_another_server() {
     let mut session = two_servers().await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     let exported = session.gaib("server export -o copy.yaml").await;
@@ -157,19 +158,19 @@ async fn an_export_brings_images_along_and_is_applied_to_another_server() {
     assert_eq!(to.len(), 2);
     for emoji in &from {
         let copy = to.iter().find(|copy| copy["name"] == emoji["name"]).unwrap();
-        assert_eq!(picture(&session, emoji).await, picture(&session, copy).await);
+        assert_eq!(image_of(&session, emoji).await, image_of(&session, copy).await);
         assert_eq!(emoji["animated"], copy["animated"]);
     }
-    // What is there with another image is not replaced unasked.
+    // An existing file with another image is replaced only with --force.
     std::fs::write(session.folder.path().join("copy-images/emoji.worm.png"), b"mine").unwrap();
     std::fs::remove_file(session.folder.path().join("copy.yaml")).unwrap();
     let refused = session.gaib("server export -o copy.yaml").await;
-    failed(&refused, &["emoji.worm.png is there already", "--force"]);
+    assert_failed(&refused, &["emoji.worm.png already exists", "--force"]);
     assert_eq!(session.gaib("server export -o copy.yaml --force").await.code, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_with_images_plans_to_no_change_and_needs_no_file_later() {
+async fn imported_images_plan_to_no_change_also_without_their_files() {
     let mut session = two_servers().await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     assert_eq!(session.gaib("server import --all").await.code, 0);
@@ -184,7 +185,7 @@ async fn an_import_with_images_plans_to_no_change_and_needs_no_file_later() {
     assert_eq!(session.gaib("server export -o again.yaml").await.code, 0);
     let same = session.gaib("server plan --detailed-exitcode --file again.yaml").await;
     assert_eq!(same.code, 0, "{}{}", same.stdout, same.stderr);
-    // An emoji that is there needs no image: neither a file nor a line.
+    // An existing emoji needs neither an image file nor a line in the configuration.
     std::fs::remove_dir_all(session.folder.path().join("discord-server-images")).unwrap();
     let same = session.gaib("server plan --detailed-exitcode").await;
     assert_eq!(same.code, 0, "{}{}", same.stdout, same.stderr);
@@ -207,14 +208,14 @@ async fn an_import_with_images_plans_to_no_change_and_needs_no_file_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_image_that_cannot_be_had_is_told_and_the_copy_is_refused_before_the_first_write() {
+async fn image_that_cannot_be_downloaded_is_reported_and_a_copy_is_refused() {
     let mut session = two_servers().await;
     let worm = emoji_of(&session, GUILD)
         .await
         .into_iter()
         .find(|one| one["name"] == "worm")
         .unwrap();
-    strike(&session, &worm, json!({ "kind": "rest_status", "status": 404 })).await;
+    arm_download_fault(&session, &worm, json!({ "kind": "rest_status", "status": 404 })).await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     let exported = session.gaib("server export -o copy.yaml").await;
     assert_eq!(exported.code, 0);
@@ -238,11 +239,11 @@ async fn an_image_that_cannot_be_had_is_told_and_the_copy_is_refused_before_the_
     let refused = session
         .gaib(&format!("apply copy.yaml --guild {OTHER} --auto-approve"))
         .await;
-    failed(
+    assert_failed(
         &refused,
         &[
             "emoji.worm",
-            "needs an image",
+            "requires an image",
             "write `image: FILE`",
             "nothing was changed",
         ],
@@ -254,7 +255,7 @@ async fn an_image_that_cannot_be_had_is_told_and_the_copy_is_refused_before_the_
     assert_eq!(same.code, 0, "{}{}", same.stdout, same.stderr);
     let shown = session.gaib("server export").await;
     assert!(
-        shown.stderr.contains("--output FILE downloads them"),
+        shown.stderr.contains("--output FILE downloads images"),
         "{}",
         shown.stderr
     );
@@ -262,18 +263,18 @@ async fn an_image_that_cannot_be_had_is_told_and_the_copy_is_refused_before_the_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_download_that_fails_for_a_moment_is_repeated_and_one_that_is_no_image_is_left_out() {
+async fn failed_download_is_retried_and_invalid_image_is_omitted() {
     let mut session = two_servers().await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     let emoji = emoji_of(&session, GUILD).await;
     let of = |name: &str| emoji.iter().find(|one| one["name"] == name).unwrap();
-    strike(
+    arm_download_fault(
         &session,
         of("worm"),
         json!({ "kind": "rest_status", "status": 503, "count": 2 }),
     )
     .await;
-    strike(&session, of("storm"), json!({ "kind": "rest_garbage" })).await;
+    arm_download_fault(&session, of("storm"), json!({ "kind": "rest_garbage" })).await;
     let exported = session.gaib("server export -o copy.yaml").await;
     assert_eq!(exported.code, 0);
     assert!(exists(&session, "copy-images/emoji.worm.png"), "{}", exported.stderr);
@@ -286,7 +287,7 @@ async fn a_download_that_fails_for_a_moment_is_repeated_and_one_that_is_no_image
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_image_that_discord_would_refuse_stops_the_plan_before_the_first_write() {
+async fn image_that_discord_would_refuse_is_refused_before_the_first_write() {
     let mut session = Session::start().await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     let folder = session.folder.path().to_owned();
@@ -307,13 +308,13 @@ async fn an_image_that_discord_would_refuse_stops_the_plan_before_the_first_writ
             &format!("roles:\n  guard: {{}}\nemoji:\n  worm:\n    image: {file}\n"),
         );
         let place = "discord-server.yaml:4:3: the image of emoji.worm";
-        failed(&session.gaib("server validate").await, &[place, file, reason]);
-        failed(
+        assert_failed(&session.gaib("server validate").await, &[place, file, reason]);
+        assert_failed(
             &session.gaib("server plan").await,
             &["the image of emoji.worm", file, reason],
         );
         let applied = session.gaib("server apply --auto-approve").await;
-        failed(
+        assert_failed(
             &applied,
             &["the image of emoji.worm", file, reason, "nothing was changed"],
         );
@@ -326,12 +327,12 @@ async fn an_image_that_discord_would_refuse_stops_the_plan_before_the_first_writ
         "{}",
         valid.stderr
     );
-    failed(&session.gaib("server plan").await, &["emoji.worm", "needs an image"]);
+    assert_failed(&session.gaib("server plan").await, &["emoji.worm", "requires an image"]);
     assert_eq!(writes(&session, GUILD), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_image_that_changed_after_the_plan_was_kept_stops_the_apply() {
+async fn image_that_changed_after_the_plan_stops_the_apply() {
     let mut session = Session::start().await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     std::fs::write(session.folder.path().join("worm.png"), PNG).unwrap();
@@ -342,16 +343,30 @@ async fn an_image_that_changed_after_the_plan_was_kept_stops_the_apply() {
     assert_eq!(session.gaib("server plan --out kept").await.code, 0);
     std::fs::write(session.folder.path().join("worm.png"), [PNG, b"more"].concat()).unwrap();
     let refused = session.gaib("server apply kept").await;
-    failed(&refused, &["emoji.worm", "was changed since the plan was made"]);
+    assert_failed(&refused, &["emoji.worm", "was changed after the plan was created"]);
     std::fs::remove_file(session.folder.path().join("worm.png")).unwrap();
-    failed(&session.gaib("server apply kept").await, &["emoji.worm", "cannot read"]);
+    assert_failed(&session.gaib("server apply kept").await, &["emoji.worm", "cannot read"]);
     assert_eq!(writes(&session, GUILD), 0);
     std::fs::write(session.folder.path().join("worm.png"), PNG).unwrap();
     assert_eq!(session.gaib("server apply kept").await.code, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backup_and_a_snapshot_keep_images() {
+async fn saved_plan_reads_images_from_the_folder_of_the_planned_file() {
+    let mut session = Session::start().await;
+    session.gaib(&format!("server init --guild {GUILD}")).await;
+    std::fs::create_dir(session.folder.path().join("other")).unwrap();
+    std::fs::write(session.folder.path().join("other/worm.png"), PNG).unwrap();
+    session.write("other/server.yaml", "emoji:\n  worm:\n    image: worm.png\n");
+    let planned = session.gaib("server plan --file other/server.yaml --out kept").await;
+    assert_eq!(planned.code, 0, "{}", planned.stderr);
+    let applied = session.gaib("server apply kept").await;
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    assert_eq!(emoji_of(&session, GUILD).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backup_contains_images() {
     let mut session = two_servers().await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     assert_eq!(session.gaib("server export --backup -o copy.yaml").await.code, 0);

@@ -1,4 +1,4 @@
-//! Ctrl-C in the middle of an apply.
+//! Signals that stop an apply.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use crate::session::{GUILD, Session};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stop_signal_finishes_the_request_in_flight_and_the_next_apply_goes_on() {
+async fn stop_signal_finishes_the_request_in_flight_and_the_next_apply_continues() {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         interrupted_by(signal).await;
     }
@@ -54,7 +54,7 @@ async fn interrupted_by(signal: Signal) {
     assert_eq!(child.wait().await.unwrap().code(), Some(1));
     assert!(rest.contains("Stopping after the request in flight"), "{rest}");
     assert!(
-        rest.contains("error: stopped after") && rest.contains("goes on from there"),
+        rest.contains("error: stopped after") && rest.contains("continues from there"),
         "{rest}"
     );
     assert!(!stdout.contains("Apply complete"));

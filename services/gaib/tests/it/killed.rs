@@ -1,5 +1,5 @@
-//! SIGKILL in the middle of an apply, with the real process: what it asked for is done, and it never learns of it. (Every
-//! single request is gone through in process, in `arrakis-iac-apply`.)
+//! SIGKILL during an apply, after Discord received a request and before the process received the response. The tests of
+//! `arrakis-iac-apply` interrupt every request in process.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::session::{GUILD, Session};
 
-/// Applies, kills the process when the fault has struck, applies again.
-async fn killed_at(fault: FaultKind, method: &str, route: &str) {
+/// Applies, kills the process when the fault has taken effect, applies again.
+async fn kill_during(fault: FaultKind, method: &str, route: &str) {
     let mut session = Session::start().await;
     let made = session
         .gaib(&format!("server init --theme basic --guild {GUILD}"))
@@ -23,7 +23,7 @@ async fn killed_at(fault: FaultKind, method: &str, route: &str) {
     };
     session.emulator.app().faults.arm(fault, once);
     let mut child = session.command("server apply --auto-approve").spawn().unwrap();
-    let struck = || {
+    let has_struck = || {
         session
             .emulator
             .app()
@@ -32,10 +32,10 @@ async fn killed_at(fault: FaultKind, method: &str, route: &str) {
             .iter()
             .any(|fault| fault.struck > 0)
     };
-    while !struck() {
+    while !has_struck() {
         assert!(
             child.try_wait().unwrap().is_none(),
-            "{method} {route} was never asked for"
+            "{method} {route} was never requested"
         );
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
@@ -46,10 +46,10 @@ async fn killed_at(fault: FaultKind, method: &str, route: &str) {
     assert!(second.stderr.contains("Took over a lock"), "{}", second.stderr);
     let plan = session.gaib("server plan --detailed-exitcode").await;
     assert_eq!(plan.code, 0, "{}", plan.stdout);
-    assert_eq!(names(&session).await, wanted(), "{method} {route}");
+    assert_eq!(names(&session).await, expected_names(), "{method} {route}");
 }
 
-/// Names of all roles and channels, sorted: a doubled one would be there twice.
+/// The sorted names of all roles and channels. A resource that was created twice appears twice.
 async fn names(session: &Session) -> Vec<String> {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let control = session.emulator.addresses().control.trim_end_matches("/control");
@@ -67,10 +67,10 @@ async fn names(session: &Session) -> Vec<String> {
     names
 }
 
-/// What an apply that nobody disturbs makes of the theme.
-fn wanted() -> Vec<String> {
-    static WANTED: std::sync::OnceLock<Vec<String>> = std::sync::OnceLock::new();
-    let undisturbed = || {
+/// The names after an apply without a fault.
+fn expected_names() -> Vec<String> {
+    static EXPECTED: std::sync::OnceLock<Vec<String>> = std::sync::OnceLock::new();
+    let without_fault = || {
         std::thread::spawn(|| {
             let runtime = tokio::runtime::Runtime::new().unwrap();
             runtime.block_on(async {
@@ -86,17 +86,17 @@ fn wanted() -> Vec<String> {
         .join()
         .unwrap()
     };
-    WANTED.get_or_init(undisturbed).clone()
+    EXPECTED.get_or_init(without_fault).clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_process_doubles_and_orphans_nothing() {
-    let done_and_unknown = || FaultKind::RestLostAnswer { mode: DeadHost::Hang };
-    let never_done = || FaultKind::RestLatency {
+async fn apply_after_sigkill_creates_each_resource_once() {
+    let lost_response = || FaultKind::RestLostAnswer { mode: DeadHost::Hang };
+    let no_effect = || FaultKind::RestLatency {
         ms: 600_000,
         jitter_ms: 0,
     };
-    killed_at(done_and_unknown(), "POST", "/guilds/{guild_id}/roles").await;
-    killed_at(done_and_unknown(), "POST", "/guilds/{guild_id}/channels").await;
-    killed_at(never_done(), "POST", "/guilds/{guild_id}/channels").await;
+    kill_during(lost_response(), "POST", "/guilds/{guild_id}/roles").await;
+    kill_during(lost_response(), "POST", "/guilds/{guild_id}/channels").await;
+    kill_during(no_effect(), "POST", "/guilds/{guild_id}/channels").await;
 }

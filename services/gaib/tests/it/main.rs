@@ -1,23 +1,23 @@
 //! Sessions with the real binary against the emulator.
 #![allow(clippy::unwrap_used, reason = "the helpers of a test fail it by panicking")]
 
-mod bad_files;
-mod broken;
-mod by_hand;
+mod broken_files;
+mod error_messages;
+mod errors;
 mod examples;
+mod existing_server;
+mod help;
 mod images;
+mod imported_attributes;
 mod interrupted;
 mod killed;
-mod messages;
-mod normal;
+mod locks_and_workspaces;
+mod normalize;
+mod output;
 mod ownership;
 mod proxy;
 mod selection;
 mod session;
 mod state_files;
-mod taken_in;
-mod teaching;
-mod texts;
-mod together;
-mod unreadable;
+mod unknown_kinds;
 mod workflow;

@@ -1,4 +1,4 @@
-//! One server, one workspace: second workspaces, second folders, single files and plan files are refused with the way on.
+//! One workspace for a server: a second workspace, a second folder, a single file and a saved plan are refused with advice.
 
 use std::path::{Path, PathBuf};
 
@@ -6,9 +6,9 @@ use crate::session::{GUILD, Outcome, Session};
 
 const ONE_ROLE: &str = "roles:\n  guard: { name: Guard }\n";
 
-/// How many roles of the server have this name.
+/// The number of roles with this name on the server.
 async fn count(session: &mut Session, name: &str) -> usize {
-    let other = session.folder.path().join("elsewhere-to-count");
+    let other = session.folder.path().join("folder-of-count");
     std::fs::create_dir_all(&other).unwrap();
     let export = session
         .gaib_in(&other, &format!("server export --include-unmanaged --guild {GUILD}"))
@@ -18,14 +18,14 @@ async fn count(session: &mut Session, name: &str) -> usize {
 }
 
 #[track_caller]
-fn assert_refused(outcome: &Outcome, words: &[&str]) {
+fn assert_refused(outcome: &Outcome, parts: &[&str]) {
     assert_eq!(outcome.code, 1, "{outcome:?}");
-    for word in words {
-        assert!(outcome.stderr.contains(word), "no {word:?} in {}", outcome.stderr);
+    for part in parts {
+        assert!(outcome.stderr.contains(part), "no {part:?} in {}", outcome.stderr);
     }
 }
 
-/// A folder beside that of the session, with a project for the same server.
+/// Another folder with a project for the same server.
 async fn second_folder(session: &Session) -> PathBuf {
     let folder = session.folder.path().join("second");
     std::fs::create_dir_all(&folder).unwrap();
@@ -51,34 +51,34 @@ async fn second_workspace_of_a_folder_is_refused() {
         .await;
     session.gaib("server workspace select default").await;
     applied(&mut session).await;
-    let words = ["managed by workspace default", "1 resource", "--workspace default"];
-    assert_refused(&session.gaib("server plan --workspace staging").await, &words);
+    let parts = ["managed by workspace default", "1 resource", "--workspace default"];
+    assert_refused(&session.gaib("server plan --workspace staging").await, &parts);
     assert_refused(
         &session.gaib("server plan --workspace staging --out x.plan").await,
-        &words,
+        &parts,
     );
     assert_refused(
         &session.gaib("server apply --workspace staging --auto-approve").await,
-        &words,
+        &parts,
     );
-    assert_refused(&session.gaib("server import --workspace staging --all").await, &words);
+    assert_refused(&session.gaib("server import --workspace staging --all").await, &parts);
     assert_refused(
         &session.gaib("server destroy --workspace staging --auto-approve").await,
-        &words,
+        &parts,
     );
     assert_refused(
         &session
             .gaib(&format!("apply discord-server.yaml --guild {GUILD} --auto-approve"))
             .await,
-        &words,
+        &parts,
     );
     assert_eq!(count(&mut session, "Guard").await, 1);
-    // To compare is allowed.
+    // A comparison is allowed.
     assert_eq!(session.gaib("server diff --workspace staging").await.code, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn second_folder_is_refused_and_the_advice_works() {
+async fn second_folder_is_refused_and_each_alternative_works() {
     let mut session = Session::start().await;
     applied(&mut session).await;
     let second = second_folder(&session).await;
@@ -103,7 +103,7 @@ async fn second_folder_is_refused_and_the_advice_works() {
             ],
         );
     }
-    // The first advice: go on there, with the file from here.
+    // First alternative: use the other workspace with the file of this folder.
     let there = format!(
         "-C {first} server apply --workspace default --file {}/discord-server.yaml --auto-approve",
         second.display()
@@ -111,7 +111,7 @@ async fn second_folder_is_refused_and_the_advice_works() {
     let there = session.gaib_in(&second, &there).await;
     assert_eq!(there.code, 0, "{}", there.stderr);
     assert_eq!(count(&mut session, "Guard").await, 1);
-    // The second: move the state.
+    // Second alternative: move the state.
     let moved = session
         .gaib_in(&second, &format!("-C {first} server state pull --workspace default"))
         .await;
@@ -124,13 +124,13 @@ async fn second_folder_is_refused_and_the_advice_works() {
     assert_eq!(plan.code, 0, "{}{}", plan.stdout, plan.stderr);
     std::fs::write(second.join("discord-server.yaml"), ONE_ROLE.replace("Guard", "Warden")).unwrap();
     assert_eq!(session.gaib_in(&second, "server apply --auto-approve").await.code, 0);
-    // And now the first folder is the one that is refused: its copy of the state is old.
+    // Now the first folder is refused, because its copy of the state is older.
     assert_refused(
         &session.gaib("server apply --auto-approve").await,
         &["old copy", "serial", "state push newer.json"],
     );
     assert_eq!(count(&mut session, "Warden").await, 1);
-    // The third: end the ownership.
+    // Third alternative: end the ownership.
     let released = session.gaib_in(&second, "server state rm --all").await;
     assert_eq!(released.code, 0, "{}", released.stderr);
     let taken = session.gaib("server plan").await;
@@ -138,7 +138,7 @@ async fn second_folder_is_refused_and_the_advice_works() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ownership_ends_with_what_is_managed() {
+async fn ownership_ends_when_nothing_is_managed() {
     let mut session = Session::start().await;
     applied(&mut session).await;
     let second = second_folder(&session).await;
@@ -146,14 +146,14 @@ async fn ownership_ends_with_what_is_managed() {
     let applied = session.gaib_in(&second, "server apply --auto-approve").await;
     assert_eq!(applied.code, 0, "{}", applied.stderr);
     assert_refused(&session.gaib("server apply --auto-approve").await, &["second"]);
-    // A folder that is gone owns nothing.
+    // A deleted folder owns nothing.
     std::fs::remove_dir_all(&second).unwrap();
     let again = session.gaib("server apply --auto-approve").await;
     assert_eq!(again.code, 0, "{}", again.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_applies_at_once_from_two_folders_make_everything_once() {
+async fn concurrent_applies_from_two_folders_create_each_resource_once() {
     let mut session = Session::start().await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     session.write("discord-server.yaml", ONE_ROLE);
@@ -199,7 +199,7 @@ async fn first_plan_is_refused_in_another_workspace_and_another_folder() {
     );
     session.gaib_in(&second, "server plan --out own.plan").await;
     assert_refused(&session.gaib_in(&second, &line).await, &["whose state has lineage"]);
-    // Where it belongs, it is carried out.
+    // In its own workspace it is applied.
     session.gaib("server workspace select default").await;
     let applied = session.gaib("server apply first.plan").await;
     assert_eq!(applied.code, 0, "{}", applied.stderr);
@@ -222,7 +222,7 @@ async fn other_commands_find_the_state_of_a_single_file() {
             .gaib(&format!("apply f.yaml --guild {GUILD} --auto-approve"))
             .await;
         assert_eq!(applied.code, 0, "{}", applied.stderr);
-        // `init` selected `default`, which could be meant for this server: the refusal names the workspace.
+        // `init` selected `default`, which manages nothing: the refusal names the workspace.
         let option = match with_project {
             true => format!(" --workspace guild-{GUILD}"),
             false => String::new(),
@@ -274,7 +274,7 @@ async fn other_commands_find_the_state_of_a_single_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn state_beside_a_file_elsewhere_is_named() {
+async fn refusal_names_the_state_beside_a_file_in_another_folder() {
     let mut session = Session::start().await;
     let there = session.folder.path().join("there");
     std::fs::create_dir_all(&there).unwrap();
@@ -294,7 +294,7 @@ async fn state_beside_a_file_elsewhere_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn folder_of_markers_that_cannot_be_written_is_a_warning() {
+async fn unwritable_marker_folder_is_a_warning() {
     let mut session = Session::start().await;
     let file = session.folder.path().join("a-file");
     std::fs::write(&file, "").unwrap();

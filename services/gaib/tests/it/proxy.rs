@@ -1,4 +1,4 @@
-//! Through a real discord-proxy: no token here, and the limits that it shares.
+//! gaib without a token, through a real discord-proxy.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ use crate::session::{GUILD, Session};
 
 const CREDENTIAL: &str = "credential-of-gaib";
 
-/// A proxy of this process. Dropping it stops it.
+/// A proxy in this process, until it is dropped.
 struct Replica {
     address: SocketAddr,
     runtime: Runtime,
@@ -26,7 +26,7 @@ impl Drop for Replica {
     }
 }
 
-/// The only replica there is. Without Redis it sends one call in 1.1 s, so the tests make few.
+/// A single replica. Without Redis it sends one request in 1.1 s, so the tests send few.
 async fn replica(emulator: &Emulator) -> Replica {
     arrakis_runtime::install_crypto_provider();
     let token = emulator.token();
@@ -49,7 +49,7 @@ async fn behind_a_proxy() -> (Session, Replica) {
     let mut session = Session::over(options, json!({ "name": "Sietch Tabr", "community": true })).await;
     let replica = replica(&session.emulator).await;
     session.environment("DISCORD_TOKEN", None);
-    // A replica that is not there is passed over.
+    // The first replica does not exist, and gaib uses the second one.
     let urls = format!("http://127.0.0.1:1,http://{}", replica.address);
     session.environment("DISCORD_PROXY_URL", Some(&urls));
     session.environment("DISCORD_PROXY_CREDENTIAL", Some(CREDENTIAL));
@@ -57,7 +57,7 @@ async fn behind_a_proxy() -> (Session, Replica) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn server_is_applied_and_removed_without_a_token() {
+async fn server_is_applied_and_destroyed_without_a_token() {
     let (mut session, _replica) = behind_a_proxy().await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     session.write(
@@ -79,7 +79,7 @@ async fn server_is_applied_and_removed_without_a_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refusals_of_the_proxy_are_explained() {
+async fn refusal_by_the_proxy_is_an_error_with_advice() {
     let (mut session, replica) = behind_a_proxy().await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     session.environment("DISCORD_PROXY_CREDENTIAL", Some("another"));
@@ -110,13 +110,13 @@ async fn refusals_of_the_proxy_are_explained() {
     while tokio::net::TcpStream::connect(address).await.is_ok() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    let away = session.gaib("server plan").await;
+    let unreachable = session.gaib("server plan").await;
     assert!(
-        away.code == 1
-            && away
+        unreachable.code == 1
+            && unreachable
                 .stderr
                 .contains(&format!("the discord-proxy at http://{address}/api/v10")),
         "{}",
-        away.stderr
+        unreachable.stderr
     );
 }

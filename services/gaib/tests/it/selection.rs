@@ -1,4 +1,4 @@
-//! A command works in the workspace that is named or selected, and in no other one.
+//! Selection of the workspace: a command works in the workspace of `--workspace`, else in the selected one, and in no other.
 
 use crate::session::{GUILD, Outcome, Session, exists};
 
@@ -6,15 +6,15 @@ const ONE_ROLE: &str = "roles:\n  guard: { name: Guard }\n";
 const OTHER_GUILD: &str = "1200000000000000999";
 
 #[track_caller]
-fn assert_refused(outcome: &Outcome, words: &[&str]) {
+fn assert_refused(outcome: &Outcome, parts: &[&str]) {
     assert_eq!(outcome.code, 1, "{outcome:?}");
     assert_eq!(outcome.stdout, "", "{outcome:?}");
-    for word in words {
-        assert!(outcome.stderr.contains(word), "no {word:?} in {}", outcome.stderr);
+    for part in parts {
+        assert!(outcome.stderr.contains(part), "no {part:?} in {}", outcome.stderr);
     }
 }
 
-/// The server is managed by `default`, and `staging`, which manages nothing, is selected.
+/// `default` manages the server; `staging`, which manages nothing, is selected.
 async fn with_empty_selection(guild_of_staging: &str) -> Session {
     let mut session = Session::start().await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
@@ -29,10 +29,10 @@ async fn with_empty_selection(guild_of_staging: &str) -> Session {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn selected_workspace_that_manages_nothing_is_never_left() {
+async fn selected_workspace_that_manages_nothing_is_not_replaced_by_another() {
     for guild_of_staging in [format!(" --guild {GUILD}"), String::new()] {
         let mut session = with_empty_selection(&guild_of_staging).await;
-        let words = ["workspace default", "--workspace default", "workspace select default"];
+        let parts = ["workspace default", "--workspace default", "workspace select default"];
         for line in [
             "server plan",
             "server plan --out x.plan",
@@ -44,9 +44,9 @@ async fn selected_workspace_that_manages_nothing_is_never_left() {
             "server import --all",
             "server import role.guard 1200000000000000111",
         ] {
-            assert_refused(&session.gaib(line).await, &words);
+            assert_refused(&session.gaib(line).await, &parts);
             let named = session.gaib(&format!("{line} --guild {GUILD}")).await;
-            assert_refused(&named, &words);
+            assert_refused(&named, &parts);
         }
         for line in [
             "server state pull",
@@ -65,7 +65,7 @@ async fn selected_workspace_that_manages_nothing_is_never_left() {
         assert_eq!(diff.code, 0, "{}", diff.stderr);
         assert!(diff.stderr.contains("--workspace default"), "{}", diff.stderr);
         assert!(!exists(&session, "x.plan") && !exists(&session, ".gaib/workspaces/staging/state.json"));
-        // The advice works, and nothing was removed before.
+        // The advice works, and no command has deleted anything.
         assert_eq!(
             session
                 .gaib("server plan --workspace default --detailed-exitcode")
@@ -80,7 +80,7 @@ async fn selected_workspace_that_manages_nothing_is_never_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn saved_plan_is_applied_in_the_selected_workspace_alone() {
+async fn saved_plan_is_refused_outside_its_workspace() {
     let mut session = with_empty_selection(&format!(" --guild {GUILD}")).await;
     session.write("discord-server.yaml", &ONE_ROLE.replace("Guard", "Warden"));
     let planned = session.gaib("server plan --workspace default --out x.plan").await;
@@ -98,13 +98,13 @@ async fn saved_plan_is_applied_in_the_selected_workspace_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn folder_without_a_selection_suggests_and_changes_nothing() {
+async fn missing_selection_names_the_managing_workspace() {
     let mut session = Session::start().await;
     session.write("f.yaml", ONE_ROLE);
     session
         .gaib(&format!("apply f.yaml --guild {GUILD} --auto-approve"))
         .await;
-    // As in a clone, where the selection is not committed.
+    // As in a clone: the selection is not committed.
     std::fs::remove_file(session.folder.path().join(".gaib/workspace")).unwrap();
     let option = format!("--workspace guild-{GUILD}");
     for line in [
@@ -127,7 +127,7 @@ async fn folder_without_a_selection_suggests_and_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn server_that_is_named_selects_the_workspace_of_its_single_file() {
+async fn guild_option_uses_the_workspace_of_its_single_file() {
     let mut session = Session::start().await;
     session.gaib(&format!("server init --guild {OTHER_GUILD}")).await;
     session.write("discord-server.yaml", ONE_ROLE);
@@ -186,7 +186,7 @@ async fn new_workspace_for_a_managed_server_is_refused() {
     );
     assert!(!exists(&session, ".gaib/workspaces/staging"));
     assert!(session.gaib("server workspace ls").await.stdout.contains("* default"));
-    // In another folder, too; and `init` there warns.
+    // Another folder is refused, too, and `init` prints a warning there.
     let second = session.folder.path().join("second");
     std::fs::create_dir_all(&second).unwrap();
     let made = session.gaib_in(&second, &format!("server init --guild {GUILD}")).await;
@@ -198,7 +198,7 @@ async fn new_workspace_for_a_managed_server_is_refused() {
         .gaib_in(&second, &format!("server workspace new staging --guild {GUILD}"))
         .await;
     assert_refused(&refused, &["managed by workspace default in"]);
-    // The advice, to the letter.
+    // The advice works.
     assert_eq!(session.gaib("server workspace new staging").await.code, 0);
     let state = session.gaib("server state pull --workspace default").await.stdout;
     std::fs::write(session.folder.path().join("moved.json"), state).unwrap();
@@ -209,7 +209,7 @@ async fn new_workspace_for_a_managed_server_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn damaged_selection_is_an_error_that_names_the_command_that_corrects_it() {
+async fn damaged_selection_is_an_error_with_advice() {
     let mut session = with_empty_selection("").await;
     for damaged in ["", "../up", "two words", "\u{0}"] {
         std::fs::write(session.folder.path().join(".gaib/workspace"), damaged).unwrap();
@@ -226,7 +226,7 @@ async fn damaged_selection_is_an_error_that_names_the_command_that_corrects_it()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn selection_of_a_workspace_that_is_gone_is_an_error() {
+async fn selection_of_a_deleted_workspace_is_an_error() {
     let mut session = with_empty_selection("").await;
     std::fs::remove_dir_all(session.folder.path().join(".gaib/workspaces/staging")).unwrap();
     for line in ["server destroy --auto-approve", "server state ls", "server lock"] {

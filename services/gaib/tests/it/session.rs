@@ -1,4 +1,4 @@
-//! A folder, an emulator, and everything that is typed, with what came of it.
+//! A test session: a folder, an emulator, and a transcript of commands and their output.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -10,12 +10,12 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use crate::normal::normal;
+use crate::normalize::normalize;
 
-/// The id of the server that sessions work on.
+/// The id of the server of a session.
 pub(crate) const GUILD: &str = "1200000000000000777";
 
-/// What a command gave back.
+/// The result of a command.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) stdout: String,
@@ -23,24 +23,25 @@ pub(crate) struct Outcome {
     pub(crate) code: i32,
 }
 
-/// One person at one keyboard.
+/// One user in one folder, with an emulator.
 pub(crate) struct Session {
     pub(crate) emulator: Emulator,
     pub(crate) folder: TempDir,
-    /// Where the user's records are kept.
+    /// `XDG_STATE_HOME`.
     state_home: TempDir,
     variables: Vec<(String, String)>,
     transcript: String,
-    /// What was last printed at length.
+    /// The last long output.
     long: String,
 }
 
 impl Session {
-    /// Before a community server in which nothing is but the bot.
+    /// A session with an empty Community server.
     pub(crate) async fn start() -> Self {
         Self::with(json!({ "name": "Sietch Tabr", "community": true })).await
     }
 
+    /// A session with this server.
     pub(crate) async fn with(spec: Value) -> Self {
         let options = Options {
             rate_limits: false,
@@ -49,6 +50,7 @@ impl Session {
         Self::over(options, spec).await
     }
 
+    /// A session with this server and these options of the emulator.
     pub(crate) async fn over(options: Options, mut spec: Value) -> Self {
         spec["id"] = GUILD.into();
         let emulator = Emulator::start(options).await.unwrap();
@@ -73,18 +75,19 @@ impl Session {
         }
     }
 
-    /// Sets or removes a variable of the environment.
+    /// Sets or removes an environment variable.
     pub(crate) fn environment(&mut self, name: &str, value: Option<&str>) {
         self.variables.retain(|(known, _)| known != name);
         self.variables
             .extend(value.map(|value| (name.to_owned(), value.to_owned())));
     }
 
-    /// Where the user's records are kept.
+    /// `XDG_STATE_HOME`.
     pub(crate) fn state_home(&self) -> &Path {
         self.state_home.path()
     }
 
+    /// A command of gaib that is not started.
     pub(crate) fn command(&self, line: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gaib"));
         command.args(words(line)).current_dir(self.folder.path()).env_clear();
@@ -97,12 +100,12 @@ impl Session {
         command
     }
 
-    /// Types a command and notes what came of it.
+    /// Runs a command and adds it to the transcript.
     pub(crate) async fn gaib(&mut self, line: &str) -> Outcome {
         self.answering(line, None).await
     }
 
-    /// A command in another folder, not noted.
+    /// Runs a command in another folder, without the transcript.
     pub(crate) async fn gaib_in(&self, folder: &Path, line: &str) -> Outcome {
         let output = self.command(line).current_dir(folder).output().await.unwrap();
         Outcome {
@@ -112,7 +115,7 @@ impl Session {
         }
     }
 
-    /// The same, with an answer on stdin.
+    /// Runs a command with an answer on stdin, and adds it to the transcript.
     pub(crate) async fn answering(&mut self, line: &str, answer: Option<&str>) -> Outcome {
         let mut command = self.command(line);
         if answer.is_some() {
@@ -145,7 +148,7 @@ impl Session {
         outcome
     }
 
-    /// A plan of hundreds of lines is recorded once.
+    /// Replaces a long output that is the same as the last one.
     fn shortened(&mut self, text: &str) -> String {
         if text.lines().count() < 200 {
             return text.to_owned();
@@ -159,12 +162,12 @@ impl Session {
         }
     }
 
-    /// Writes a word into the transcript.
+    /// Adds a text to the transcript.
     pub(crate) fn note(&mut self, text: &str) {
         self.transcript.push_str(text);
     }
 
-    /// Writes a file into the folder.
+    /// Writes a file of the folder, and adds it to the transcript.
     pub(crate) fn write(&mut self, name: &str, text: &str) {
         std::fs::write(self.folder.path().join(name), text).unwrap();
         self.note(&format!("# {name} now reads:\n{}\n", indented(text)));
@@ -175,29 +178,29 @@ impl Session {
         std::fs::read_to_string(self.folder.path().join(name)).unwrap()
     }
 
-    /// Somebody does something by hand, in the emulator's page.
+    /// Changes the server manually, through the emulator's control API.
     pub(crate) async fn by_hand(&mut self, method: reqwest::Method, path: &str, body: Value) {
         self.note(&format!("# by hand: {method} {path} {body}\n\n"));
         let url = format!(
             "{}/control/guilds/{GUILD}/{path}",
             self.emulator.addresses().control.trim_end_matches("/control")
         );
-        let answer = reqwest::Client::builder().no_proxy().build().unwrap();
-        let answer = answer.request(method, url).json(&body).send().await.unwrap();
-        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let response = client.request(method, url).json(&body).send().await.unwrap();
+        assert!(response.status().is_success(), "{}", response.text().await.unwrap());
     }
 
-    /// Everything that was typed and came of it, the same in each run.
+    /// The transcript, without values that differ between runs.
     pub(crate) fn transcript(&self) -> String {
-        let who = gaib::session::holder("");
+        let holder = gaib::workspace::lock_holder("");
         let text = self.transcript.replace(GUILD, "<server>");
         let text = text.replace(
             &self.folder.path().canonicalize().unwrap().display().to_string(),
             "<folder>",
         );
-        let text = text.replace(&format!(" by {} on {}", who.who, who.host), " by <who> on <host>");
+        let text = text.replace(&format!(" by {} on {}", holder.who, holder.host), " by <who> on <host>");
         let text = text.replace(&self.emulator.addresses().rest, "<api>");
-        without_process(&normal(&text))
+        without_process(&normalize(&text))
     }
 }
 
@@ -219,7 +222,7 @@ const COUNTED: [&str; 14] = [
     "hours",
 ];
 
-/// One is singular, and `an` stands before a vowel, in everything that any command prints.
+/// The noun after 1 is singular, and `an` precedes a vowel.
 #[track_caller]
 pub(crate) fn assert_grammar(text: &str) {
     let words: Vec<&str> = text.split_whitespace().collect();
@@ -231,7 +234,7 @@ pub(crate) fn assert_grammar(text: &str) {
     }
 }
 
-/// `process 123` is another one each time.
+/// Replaces the number in `process 123`.
 fn without_process(text: &str) -> String {
     let mut parts = text.split(", process ");
     let mut out = parts.next().unwrap_or_default().to_owned();
@@ -246,7 +249,7 @@ fn indented(text: &str) -> String {
     text.lines().map(|line| format!("#   {line}\n")).collect()
 }
 
-/// Splits at blanks; what stands in double quotes stays together.
+/// Splits at spaces, except within double quotes.
 fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     for (place, part) in line.split('"').enumerate() {
@@ -258,7 +261,7 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// Whether a file is there.
+/// Whether a file of the folder exists.
 pub(crate) fn exists(session: &Session, name: &str) -> bool {
     Path::new(session.folder.path()).join(name).exists()
 }

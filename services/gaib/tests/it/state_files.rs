@@ -1,4 +1,4 @@
-//! States that are damaged or gone: never a new beginning by accident, and every way on that is named works.
+//! Damaged and missing states: they are not replaced by a new state, and each suggested command works.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,10 +9,10 @@ const TWO_ROLES: &str = "roles:\n  guard: { name: Guard }\n  naib: { name: Naib 
 const STATE: &str = ".gaib/workspaces/default/state.json";
 
 #[track_caller]
-fn assert_refused(outcome: &Outcome, words: &[&str]) {
+fn assert_refused(outcome: &Outcome, parts: &[&str]) {
     assert_eq!(outcome.code, 1, "{outcome:?}");
-    for word in words {
-        assert!(outcome.stderr.contains(word), "no {word:?} in {}", outcome.stderr);
+    for part in parts {
+        assert!(outcome.stderr.contains(part), "no {part:?} in {}", outcome.stderr);
     }
 }
 
@@ -20,7 +20,7 @@ fn path(session: &Session, name: &str) -> PathBuf {
     session.folder.path().join(name)
 }
 
-/// Two managed roles; a copy of the state in `copy.json`.
+/// A session with two managed roles, and a copy of the state in `copy.json`.
 async fn managed() -> Session {
     let mut session = Session::start().await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
@@ -40,7 +40,7 @@ async fn roles_of_the_server(session: &mut Session) -> usize {
 }
 
 /// Commands that need the state.
-const USERS: [&str; 12] = [
+const STATE_COMMANDS: [&str; 12] = [
     "server plan",
     "server plan --out x.plan",
     "server diff",
@@ -75,14 +75,14 @@ fn damages() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn damaged_state_is_an_error_that_names_what_there_is() {
+async fn damaged_state_is_an_error_with_the_ways_to_restore_it() {
     let mut session = managed().await;
     for (what, bytes) in damages() {
         fs::write(path(&session, STATE), &bytes).unwrap();
-        for line in USERS {
+        for line in STATE_COMMANDS {
             let refused = session.gaib(line).await;
             assert_refused(&refused, &["state.json", "server state push FILE", "import --all"]);
-            // There is no backup after one operation.
+            // After one operation there is no backup.
             assert!(!refused.stderr.contains("backup"), "{what}, {line}: {}", refused.stderr);
         }
         assert_eq!(fs::read(path(&session, STATE)).unwrap(), bytes, "{what}");
@@ -90,7 +90,7 @@ async fn damaged_state_is_an_error_that_names_what_there_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn push_replaces_a_damaged_state_and_keeps_it_aside() {
+async fn push_replaces_a_damaged_state_and_renames_it() {
     for (what, bytes) in damages() {
         let mut session = managed().await;
         fs::write(path(&session, STATE), &bytes).unwrap();
@@ -105,10 +105,10 @@ async fn push_replaces_a_damaged_state_and_keeps_it_aside() {
         let kept = pushed
             .stderr
             .lines()
-            .find(|line| line.starts_with("Kept the damaged state as "));
+            .find(|line| line.starts_with("Renamed the damaged state to "));
         let kept = kept
             .unwrap_or_default()
-            .trim_start_matches("Kept the damaged state as ");
+            .trim_start_matches("Renamed the damaged state to ");
         let kept = kept.trim_end_matches('.');
         assert_eq!(
             fs::read(path(&session, kept)).unwrap(),
@@ -122,7 +122,7 @@ async fn push_replaces_a_damaged_state_and_keeps_it_aside() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn backup_is_named_where_it_can_be_read_and_a_push_of_it_keeps_it() {
+async fn readable_backup_is_suggested_and_can_be_pushed() {
     let mut session = managed().await;
     session.write(
         "discord-server.yaml",
@@ -145,14 +145,14 @@ async fn backup_is_named_where_it_can_be_read_and_a_push_of_it_keeps_it() {
     let applied = session.gaib("server apply --auto-approve").await;
     assert_eq!(applied.code, 0, "{}", applied.stderr);
     assert_eq!(roles_of_the_server(&mut session).await, 2);
-    // A damaged backup is not named.
+    // A damaged backup is not suggested.
     fs::write(path(&session, STATE), "").unwrap();
     fs::write(path(&session, &backup), "").unwrap();
     assert!(!session.gaib("server plan").await.stderr.contains("backup"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn state_that_is_a_folder_is_replaced_as_well() {
+async fn folder_in_place_of_the_state_is_replaced_by_push() {
     let mut session = managed().await;
     fs::remove_file(path(&session, STATE)).unwrap();
     fs::create_dir(path(&session, STATE)).unwrap();
@@ -166,15 +166,15 @@ async fn state_that_is_a_folder_is_replaced_as_well() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lost_state_is_an_error_for_every_command_that_needs_it() {
+async fn missing_state_is_an_error_in_every_command_that_needs_it() {
     let mut session = managed().await;
     fs::remove_file(path(&session, STATE)).unwrap();
-    for line in USERS {
+    for line in STATE_COMMANDS {
         let refused = session.gaib(line).await;
         assert_refused(
             &refused,
             &[
-                "the state of workspace default is gone",
+                "the state of workspace default is missing",
                 GUILD,
                 "state push FILE",
                 "import --all",
@@ -189,7 +189,7 @@ async fn lost_state_is_an_error_for_every_command_that_needs_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lost_state_comes_back_by_each_way_that_is_named() {
+async fn missing_state_is_restored_by_each_alternative() {
     // A copy.
     let mut session = managed().await;
     fs::remove_file(path(&session, STATE)).unwrap();
@@ -206,16 +206,16 @@ async fn lost_state_comes_back_by_each_way_that_is_named() {
     assert_refused(&refused, &[&format!("`gaib server state push {STATE}.backup`")]);
     assert_eq!(session.gaib(&format!("server state push {STATE}.backup")).await.code, 0);
     assert_eq!(session.gaib("server apply --auto-approve").await.code, 0);
-    // The server itself, with the whole folder of states gone.
+    // An import, after the folder of all states was deleted.
     fs::remove_dir_all(path(&session, ".gaib/workspaces")).unwrap();
-    assert_refused(&session.gaib("server apply --auto-approve").await, &["is gone"]);
+    assert_refused(&session.gaib("server apply --auto-approve").await, &["is missing"]);
     let imported = session.gaib("server import --all").await;
     assert!(imported.stdout.contains("2 imported, 2 managed"), "{imported:?}");
     assert_eq!(session.gaib("server plan --detailed-exitcode").await.code, 0);
     assert_eq!(roles_of_the_server(&mut session).await, 2);
-    // The end of the ownership, which asks.
+    // The end of the ownership, after a confirmation.
     fs::remove_file(path(&session, STATE)).unwrap();
-    assert_refused(&session.gaib("server state release").await, &["--force", "is gone"]);
+    assert_refused(&session.gaib("server state release").await, &["--force", "is missing"]);
     let released = session.answering("server state release", Some("yes\n")).await;
     assert_eq!(released.code, 0, "{released:?}");
     assert_eq!(session.gaib("server apply --auto-approve").await.code, 0);
@@ -223,7 +223,7 @@ async fn lost_state_comes_back_by_each_way_that_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lost_state_of_a_single_file_is_an_error() {
+async fn missing_state_of_a_single_file_is_an_error() {
     let mut session = Session::start().await;
     session.write("f.yaml", TWO_ROLES);
     let line = format!("apply f.yaml --guild {GUILD} --auto-approve");
@@ -231,28 +231,28 @@ async fn lost_state_of_a_single_file_is_an_error() {
     fs::remove_dir_all(path(&session, ".gaib")).unwrap();
     assert_refused(
         &session.gaib(&line).await,
-        &["is gone", &format!("--workspace guild-{GUILD}")],
+        &["is missing", &format!("--workspace guild-{GUILD}")],
     );
     assert_eq!(roles_of_the_server(&mut session).await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_folder_with_a_lost_or_damaged_state_still_owns_the_server() {
+async fn folder_with_a_missing_or_damaged_state_owns_the_server() {
     let session = managed().await;
     let second = path(&session, "second");
     fs::create_dir_all(&second).unwrap();
     session.gaib_in(&second, &format!("server init --guild {GUILD}")).await;
     fs::write(second.join("discord-server.yaml"), TWO_ROLES).unwrap();
-    for how in ["gone", "cannot be read"] {
-        match how {
-            "gone" => fs::remove_file(path(&session, STATE)).unwrap(),
+    for condition in ["is missing", "cannot be read"] {
+        match condition {
+            "is missing" => fs::remove_file(path(&session, STATE)).unwrap(),
             _ => fs::write(path(&session, STATE), "{").unwrap(),
         }
         for line in ["server plan", "server apply --auto-approve", "server import --all"] {
             let refused = session.gaib_in(&second, line).await;
             assert_refused(
                 &refused,
-                &[how, "state push FILE", &format!("state release --guild {GUILD}")],
+                &[condition, "state push FILE", &format!("state release --guild {GUILD}")],
             );
         }
     }
@@ -268,7 +268,7 @@ async fn other_folder_with_a_lost_or_damaged_state_still_owns_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn release_is_refused_where_the_state_can_be_read() {
+async fn release_is_refused_for_a_readable_state() {
     let mut session = managed().await;
     assert_refused(
         &session.gaib("server state release --force").await,
@@ -284,7 +284,7 @@ async fn release_is_refused_where_the_state_can_be_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn marker_that_is_damaged_is_named_with_the_command_that_removes_it() {
+async fn damaged_marker_is_an_error_with_advice() {
     let mut session = managed().await;
     let markers = session.state_home().join("gaib/servers");
     let discord = fs::read_dir(&markers).unwrap().next().unwrap().unwrap().path();
@@ -304,7 +304,7 @@ async fn marker_that_is_damaged_is_named_with_the_command_that_removes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lock_record_that_is_damaged_is_named() {
+async fn damaged_lock_record_is_an_error_with_advice() {
     let mut session = managed().await;
     let record = path(&session, ".gaib/workspaces/default/lock.json");
     for damaged in ["", "{", "[]"] {
@@ -326,7 +326,7 @@ async fn lock_record_that_is_damaged_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refused_and_cancelled_first_applies_leave_no_lost_state() {
+async fn refused_or_cancelled_first_apply_leaves_no_missing_state() {
     let mut session = Session::start().await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     session.write("discord-server.yaml", TWO_ROLES);
@@ -348,7 +348,7 @@ async fn state_file_that_manages_nothing_may_be_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_workspace_with_a_damaged_state_still_owns_the_server() {
+async fn workspace_with_a_damaged_state_owns_the_server() {
     let mut session = Session::start().await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     session.write("discord-server.yaml", TWO_ROLES);
@@ -357,7 +357,7 @@ async fn other_workspace_with_a_damaged_state_still_owns_the_server() {
         .await;
     session.gaib("server apply --workspace default --auto-approve").await;
     fs::write(path(&session, STATE), "{").unwrap();
-    // Also on a machine that has no markers.
+    // Also without markers.
     for with_markers in [true, false] {
         if !with_markers {
             fs::remove_dir_all(session.state_home().join("gaib")).unwrap();
@@ -370,7 +370,7 @@ async fn other_workspace_with_a_damaged_state_still_owns_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pushed_state_is_the_newer_copy_at_once() {
+async fn pushed_state_is_the_newer_copy() {
     let mut session = managed().await;
     let second = path(&session, "second");
     fs::create_dir_all(&second).unwrap();
@@ -382,7 +382,7 @@ async fn pushed_state_is_the_newer_copy_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workspace_with_a_lost_state_is_deleted_with_force_alone() {
+async fn workspace_with_a_missing_state_is_deleted_only_with_force() {
     let mut session = Session::start().await;
     session.gaib("server init").await;
     session.write("discord-server.yaml", TWO_ROLES);
@@ -400,25 +400,25 @@ async fn workspace_with_a_lost_state_is_deleted_with_force_alone() {
         assert_refused(&session.gaib("server workspace delete staging").await, &["--force"]);
     }
     assert_eq!(session.gaib("server workspace delete staging --force").await.code, 0);
-    // Another one of this name is a beginning.
+    // A new workspace of this name has a new state.
     session
         .gaib(&format!("server workspace new staging --guild {GUILD}"))
         .await;
     assert_eq!(session.gaib("server plan").await.code, 0);
 }
 
-/// Two addresses with one id: a state that was edited by hand.
+/// Two addresses with one id, as after a manual edit.
 #[tokio::test(flavor = "multi_thread")]
-async fn two_addresses_with_one_id_are_refused_and_named() {
+async fn state_with_one_id_twice_is_refused() {
     let mut session = managed().await;
     let mut state: serde_json::Value = serde_json::from_str(&session.read("copy.json")).unwrap();
     state["resources"]["role.naib"]["id"] = state["resources"]["role.guard"]["id"].clone();
     state["serial"] = 90.into();
-    let doubled = serde_json::to_string_pretty(&state).unwrap();
-    session.write("doubled.json", &doubled);
+    let duplicate = serde_json::to_string_pretty(&state).unwrap();
+    session.write("duplicate.json", &duplicate);
     let names = ["`role.guard` and `role.naib`"];
-    assert_refused(&session.gaib("server state push doubled.json").await, &names);
-    fs::write(path(&session, STATE), &doubled).unwrap();
+    assert_refused(&session.gaib("server state push duplicate.json").await, &names);
+    fs::write(path(&session, STATE), &duplicate).unwrap();
     for line in [
         "server plan",
         "server apply --auto-approve",
@@ -434,7 +434,7 @@ async fn two_addresses_with_one_id_are_refused_and_named() {
         assert_refused(&session.gaib(line).await, names);
     }
     assert_eq!(session.gaib("server state rm role.naib").await.code, 0);
-    // An id that is managed is not taken in under another address, and @everyone has one.
+    // A managed id is not imported under another address, and @everyone has a fixed address.
     let id = state["resources"]["role.guard"]["id"].as_str().unwrap().to_owned();
     let refused = session.gaib(&format!("server import role.second {id}")).await;
     assert_refused(&refused, &["`role.second`", "`role.guard`", &id]);

@@ -1,4 +1,4 @@
-//! The whole way of a server, from a theme to its end.
+//! All commands on one server, from its theme to its destruction.
 
 use reqwest::Method;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::session::{GUILD, Session, exists};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_from_a_theme_to_its_end() {
+async fn server_from_theme_to_destroy() {
     let mut session = Session::start().await;
     session.gaib("server theme ls").await;
     session.gaib("server theme info sietch").await;
@@ -59,7 +59,7 @@ async fn a_server_from_a_theme_to_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_file_in_one_step_and_messages_for_programs() {
+async fn single_file_apply_and_json_messages() {
     let mut session = Session::start().await;
     session.write(
         "server.yaml",

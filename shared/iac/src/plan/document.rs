@@ -53,6 +53,10 @@ pub struct PlanInputs {
     pub bot_id: Snowflake,
     /// Name of the workspace; empty until the caller of [`plan`](super::plan()) sets it.
     pub workspace: String,
+    /// The folder that paths of images are relative to, as seen from the folder in which gaib runs; `None` for that folder. The
+    /// caller of [`plan`](super::plan()) sets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
     /// Lineage of the state.
     pub lineage: String,
     /// Serial of the state.

@@ -135,6 +135,7 @@ pub fn plan(
             guild_id: live.guild_id,
             bot_id: live.bot.user_id,
             workspace: String::new(),
+            folder: None,
             lineage: state.lineage.clone(),
             serial: state.serial,
             configuration: (options.mode == Mode::Apply).then(|| configuration.digest()),

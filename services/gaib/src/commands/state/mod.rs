@@ -10,19 +10,19 @@ use serde_json::json;
 
 use crate::arguments::server::WorkspaceArgument;
 use crate::arguments::state::{Rm, StateCommand};
-use crate::commands::Context;
 use crate::commands::plan::{address, check_ids};
+use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
 use crate::ownership;
-use crate::recovery;
-use crate::session::Workspace;
+use crate::workspace::Workspace;
+use crate::workspace_state;
 
 pub(super) async fn run(context: &Context, command: &StateCommand) -> Result<ExitStatus> {
     match command {
         StateCommand::Ls(arguments) => {
             let workspace = open(&arguments.workspace).await?;
-            let state = workspace.state_or_new(context).await?;
+            let state = workspace_state::read_or_empty(context, &workspace).await?;
             list(
                 context,
                 &workspace,
@@ -32,7 +32,8 @@ pub(super) async fn run(context: &Context, command: &StateCommand) -> Result<Exi
         }
         StateCommand::Show(arguments) => {
             let workspace = open(&arguments.workspace).await?;
-            show(context, &workspace.state_or_new(context).await?, &arguments.address)?;
+            let state = workspace_state::read_or_empty(context, &workspace).await?;
+            show(context, &state, &arguments.address)?;
         }
         StateCommand::Rm(arguments) => {
             let workspace = open(&arguments.workspace).await?;
@@ -50,7 +51,7 @@ pub(super) async fn run(context: &Context, command: &StateCommand) -> Result<Exi
         }
         StateCommand::Pull(arguments) => {
             let workspace = open(arguments).await?;
-            let state = present(context, &workspace).await?;
+            let state = required_state(context, &workspace).await?;
             context.printer.document(&String::from_utf8_lossy(&state.to_bytes()));
         }
         StateCommand::Push(arguments) => {
@@ -66,28 +67,31 @@ async fn open(argument: &WorkspaceArgument) -> Result<Workspace> {
     Workspace::open(argument.workspace.as_deref(), false).await
 }
 
-/// The state, which must be there.
-async fn present(context: &Context, workspace: &Workspace) -> Result<State> {
-    if let Some(state) = workspace.state().await? {
+/// Reads the state.
+///
+/// # Errors
+/// When there is none.
+async fn required_state(context: &Context, workspace: &Workspace) -> Result<State> {
+    if let Some(state) = workspace_state::read(workspace).await? {
         return Ok(state);
     }
-    recovery::refuse_lost_state(context, workspace)?;
-    let begins = "`gaib server apply` or `gaib server import` begins one";
+    workspace_state::refuse_missing(context, workspace)?;
+    let creation = "`gaib server apply` or `gaib server import` creates one";
     let failure = Failure::new(format!("workspace {} has no state yet", workspace.name));
-    Err(match ownership::suggestion(workspace, None) {
-        Some(other) => failure.help(format!("{other}; {begins} here")),
-        None => failure.help(begins),
+    Err(match ownership::other_workspaces(workspace, None) {
+        Some(others) => failure.help(format!("{others}; {creation} in this workspace")),
+        None => failure.help(creation),
     })
 }
 
 fn list(context: &Context, workspace: &Workspace, state: &State, prefix: &str) {
     let listed = |address: &Address| address.to_string().starts_with(prefix);
     if !state.resources.keys().any(listed) {
-        let other = ownership::suggestion(workspace, None).filter(|_| state.is_empty());
-        context.printer.note(&match (prefix, other) {
-            ("", Some(other)) => format!("Nothing is managed in workspace {}; {other}.", workspace.name),
+        let others = ownership::other_workspaces(workspace, None).filter(|_| state.is_empty());
+        context.printer.note(&match (prefix, others) {
+            ("", Some(others)) => format!("Workspace {} manages no resources; {others}.", workspace.name),
             ("", None) => format!(
-                "Nothing is managed in workspace {}. `gaib server apply` and `gaib server import` take resources into the state.",
+                "Workspace {} manages no resources. `gaib server apply` and `gaib server import` add resources to the state.",
                 workspace.name
             ),
             _ => format!("No managed address in workspace {} begins with `{prefix}`.", workspace.name),
@@ -105,7 +109,7 @@ fn list(context: &Context, workspace: &Workspace, state: &State, prefix: &str) {
     for address in state.pending.keys() {
         context.printer.message(&json!({"type": "pending", "address": address}));
         context.printer.note(&format!(
-            "{address} may exist: its creation was interrupted, and the next apply looks for it."
+            "{address} may exist: its creation was interrupted, and the next apply searches for it."
         ));
     }
 }
@@ -114,7 +118,7 @@ fn show(context: &Context, state: &State, text: &str) -> Result<()> {
     let address = address(text)?;
     let entry = state
         .entry(&address)
-        .map_err(|error| Failure::new(error).help("`gaib server state ls` lists what is managed"))?;
+        .map_err(|error| Failure::new(error).help("`gaib server state ls` lists the managed addresses"))?;
     context.printer.message(&json!({
         "type": "resource", "address": address, "id": entry.id, "attributes": entry.attributes.to_map(),
     }));
@@ -136,20 +140,20 @@ fn remove(context: &Context, state: &mut State, arguments: &Rm) -> Result<()> {
             .map(|text| address(text))
             .collect::<Result<_>>()?,
     };
-    // All or none: what is reported as forgotten is also written.
+    // All or none: every address that is reported is also removed on disk.
     for address in addresses.iter().filter(|address| !state.pending.contains_key(address)) {
         state
             .entry(address)
-            .map_err(|error| Failure::new(error).help("`gaib server state ls` lists what is managed"))?;
+            .map_err(|error| Failure::new(error).help("`gaib server state ls` lists the managed addresses"))?;
     }
     for address in addresses {
         state.forget(&address);
         context
             .printer
             .message(&json!({"type": "forgotten", "address": address}));
-        context
-            .printer
-            .text(&format!("Forgot {address}; the server keeps it.\n"));
+        context.printer.text(&format!(
+            "Removed {address} from the state. The server was not changed.\n"
+        ));
     }
     Ok(())
 }
@@ -158,18 +162,18 @@ fn rename(context: &Context, state: &mut State, from: &str, to: &str) -> Result<
     let (from, to) = (address(from)?, address(to)?);
     state
         .rename(&from, &to)
-        .map_err(|error| Failure::new(error).help("`gaib server state ls` lists what is managed"))?;
+        .map_err(|error| Failure::new(error).help("`gaib server state ls` lists the managed addresses"))?;
     check_ids(state)?;
     context
         .printer
         .message(&json!({"type": "renamed", "from": from, "to": to}));
-    context
-        .printer
-        .text(&format!("{from} is {to} now. Rename it in the configuration too.\n"));
+    context.printer.text(&format!(
+        "Renamed {from} to {to}. Rename it in the configuration, too.\n"
+    ));
     Ok(())
 }
 
-/// Changes the state under the lock, or leaves it as it is.
+/// Changes the state under the lock. After an error the state on disk is unchanged.
 async fn change(
     context: &Context,
     workspace: &Workspace,
@@ -177,12 +181,12 @@ async fn change(
     change: impl FnOnce(&mut State) -> Result<()>,
 ) -> Result<()> {
     let mut guard = workspace.lock(context, operation).await?;
-    let mut state = present(context, workspace).await?;
+    let mut state = required_state(context, workspace).await?;
     change(&mut state)?;
-    guard.write(&state.advance()).await.map_err(Failure::of_store)?;
+    guard.write(&state.advance()).await?;
     if state.is_empty() {
-        let servers = recovery::owned_servers(context, workspace);
-        recovery::release(context, &servers, &workspace.state_file())?;
+        let servers = ownership::servers_of(context, workspace);
+        ownership::release(context, &servers, &workspace.state_file())?;
     }
-    guard.release().await.map_err(Failure::of_store)
+    Ok(guard.release().await?)
 }

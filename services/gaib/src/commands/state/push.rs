@@ -1,4 +1,4 @@
-//! `gaib server state push`: another state in the place of the present one, or of a damaged one.
+//! `gaib server state push`: replaces the state, or a damaged state, with a file.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -8,30 +8,32 @@ use arrakis_iac_apply::store::StateLock;
 use serde_json::json;
 
 use crate::arguments::state::Push;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::error::{Failure, OrFail as _, Result};
+use crate::files;
 use crate::ownership;
-use crate::project;
-use crate::session::Workspace;
+use crate::workspace::Workspace;
+use crate::workspace_state;
 
 pub(super) async fn run(context: &Context, workspace: &Workspace, arguments: &Push) -> Result<()> {
     let name = arguments.file.display().to_string();
     let mut pushed = read(&arguments.file, &name)?;
     let mut guard = workspace.lock(context, "state push").await?;
     let result = under_lock(context, workspace, arguments, &mut pushed, &mut *guard).await;
-    let released = guard.release().await.map_err(Failure::of_store);
-    result.and(released)?;
+    let released = guard.release().await;
+    result?;
+    released?;
     context
         .printer
         .message(&json!({"type": "pushed", "serial": pushed.serial, "lineage": pushed.lineage}));
     context.printer.text(&format!(
-        "Put {name} in place as the state of workspace {} (serial {}).\n",
+        "Replaced the state of workspace {} with {name} (serial {}).\n",
         workspace.name, pushed.serial
     ));
     Ok(())
 }
 
-/// A state that is whole: a file that was edited by hand may not be.
+/// Reads a state file. A file that was edited may contain one id twice.
 fn read(path: &Path, name: &str) -> Result<State> {
     let mut bytes = Vec::new();
     match path == Path::new("-") {
@@ -41,20 +43,20 @@ fn read(path: &Path, name: &str) -> Result<State> {
                 .or_fail("read the state from stdin")?,
         ),
         false => {
-            bytes = project::read(path).map_err(|error| {
+            bytes = files::read(path).map_err(|error| {
                 Failure::new(format!("could not read the state {name}: {error}"))
-                    .help("name a file that `gaib server state pull` wrote, or `-` for stdin")
+                    .help("use a file that `gaib server state pull` wrote, or `-` for stdin")
             })?;
         }
     }
     let state = State::from_bytes(&bytes).map_err(|error| {
-        Failure::new(format!("{name} is no state: {error}")).help("a state is what `gaib server state pull` writes")
+        Failure::new(format!("{name} is not a state: {error}")).help("`gaib server state pull` writes a state")
     })?;
     match state.check_ids() {
         Ok(()) => Ok(state),
         Err(error) => Err(
-            Failure::new(format!("{name} was not put in place: {error}")).help(match error {
-                StateError::SameId { other, .. } => format!("take one of them out of {name}, as in `{other}`"),
+            Failure::new(format!("{name} was not pushed: {error}")).help(match error {
+                StateError::SameId { other, .. } => format!("remove one of them from {name}, for example `{other}`"),
                 _ => format!("correct the addresses in {name}"),
             }),
         ),
@@ -69,57 +71,58 @@ async fn under_lock(
     guard: &mut dyn StateLock,
 ) -> Result<()> {
     let name = arguments.file.display().to_string();
-    let present = match workspace.state().await {
-        Ok(present) => {
-            check_push(present.as_ref(), pushed).map_err(|error| refused(workspace, &name, &error))?;
-            true
+    let is_damaged = match workspace_state::read(workspace).await {
+        Ok(current) => {
+            check_push(current.as_ref(), pushed).map_err(|error| refused(workspace, &name, &error))?;
+            false
         }
         Err(damaged) => {
-            let question = format!("{}. Replace it by {name}?", damaged.summary());
+            let question = format!("{}. Replace it with {name}?", damaged.summary());
             if !arguments.force {
                 context
                     .prompt
-                    .confirm(&question, "yes", "consent beforehand with --force")?;
+                    .confirm(&question, "add --force to skip the confirmation")?;
             }
-            false
+            true
         }
     };
-    let remembered = workspace.remembered_guild()?;
-    if let (Some(own), Some(theirs)) = (remembered, pushed.guild_id.filter(|_| !pushed.is_empty()))
+    let recorded = workspace.recorded_guild()?;
+    if let (Some(own), Some(theirs)) = (recorded, pushed.guild_id.filter(|_| !pushed.is_empty()))
         && own != theirs
     {
-        let what = format!(
-            "{name} was not put in place: it is the state of server {theirs}, and workspace {} belongs to server {own}",
+        let summary = format!(
+            "{name} was not pushed: it is the state of server {theirs}, and workspace {} belongs to server {own}",
             workspace.name
         );
-        return Err(Failure::new(what).help("name the workspace of that server with --workspace, or make one for it"));
+        return Err(
+            Failure::new(summary).help("use the workspace of that server with --workspace, or create one for it")
+        );
     }
-    let claim = match pushed.guild_id.filter(|_| !pushed.is_empty()) {
+    let ownership = match pushed.guild_id.filter(|_| !pushed.is_empty()) {
         Some(guild) => Some(ownership::lock(context, workspace, guild, pushed, "state push")?),
         None => None,
     };
-    if !present && let Some(aside) = guard.set_aside().await.map_err(Failure::of_store)? {
-        context.printer.message(&json!({"type": "set_aside", "file": aside}));
-        context.printer.note(&format!("Kept the damaged state as {aside}."));
+    if is_damaged && let Some(file) = guard.set_aside().await? {
+        context.printer.message(&json!({"type": "set_aside", "file": file}));
+        context.printer.note(&format!("Renamed the damaged state to {file}."));
     }
-    guard.write(&pushed.advance()).await.map_err(Failure::of_store)?;
+    guard.write(&pushed.advance()).await?;
     // From now on a copy of this state in another folder is the older one.
-    if let Some(claim) = claim {
-        claim.record(context, workspace, pushed);
+    if let Some(ownership) = ownership {
+        ownership.write_marker(context, workspace, pushed);
     }
     Ok(())
 }
 
 fn refused(workspace: &Workspace, name: &str, error: &PushError) -> Failure {
-    let name_of_this = &workspace.name;
-    Failure::new(format!("{name} was not put in place: {error}")).help(match error {
+    let own = &workspace.name;
+    Failure::new(format!("{name} was not pushed: {error}")).help(match error {
         PushError::Lineage { .. } | PushError::Guild { .. } => format!(
-            "push it into the workspace that it is of, with --workspace; `gaib server state pull --workspace {name_of_this}` shows \
-             the present state"
+            "push it to its own workspace with --workspace; `gaib server state pull --workspace {own}` shows the current state"
         ),
         PushError::Older { .. } | PushError::Differs(_) => format!(
-            "`gaib server state pull --workspace {name_of_this}` shows the present state; to go back to the older one nevertheless, \
-             raise its `serial` above the present one"
+            "`gaib server state pull --workspace {own}` shows the current state; to restore the older state nevertheless, raise its \
+             `serial` above the current one"
         ),
     })
 }

@@ -1,9 +1,9 @@
-//! Messages: numbers and articles, ids, colours without quotes.
+//! Error messages: grammar, invalid ids, unquoted colours.
 
 use crate::session::{GUILD, Session};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_is_singular_and_an_stands_before_a_vowel() {
+async fn counts_and_articles_are_grammatical() {
     let mut session = Session::start().await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     session.write(
@@ -42,9 +42,9 @@ async fn one_is_singular_and_an_stands_before_a_vowel() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn id_of_wrong_digits_is_explained_wherever_it_is_given() {
+async fn invalid_id_is_refused_by_every_option() {
     let mut session = Session::start().await;
-    let what = "an id is a number of 17 to 20 digits";
+    let reason = "an id is a number of 17 to 20 digits";
     for id in [
         "123",
         "12345678901234567890123",
@@ -66,27 +66,27 @@ async fn id_of_wrong_digits_is_explained_wherever_it_is_given() {
             }
             let refused = session.gaib(&line).await;
             assert!(
-                refused.code == 1 && refused.stderr.contains(what),
+                refused.code == 1 && refused.stderr.contains(reason),
                 "{line}: {refused:?}"
             );
         }
         session.write("f.yaml", "roles: {}\n");
         let refused = session.gaib(&format!("apply f.yaml --guild {id}")).await;
-        assert!(refused.code == 1 && refused.stderr.contains(what), "{refused:?}");
+        assert!(refused.code == 1 && refused.stderr.contains(reason), "{refused:?}");
         let refused = session
             .gaib(&format!("server import role.x {id} --guild {GUILD}"))
             .await;
-        assert!(refused.code == 1 && refused.stderr.contains(what), "{refused:?}");
+        assert!(refused.code == 1 && refused.stderr.contains(reason), "{refused:?}");
         session.environment("DISCORD_GUILD_ID", Some(id));
         let refused = session.gaib("server plan").await;
-        assert!(refused.code == 1 && refused.stderr.contains(what), "{refused:?}");
+        assert!(refused.code == 1 && refused.stderr.contains(reason), "{refused:?}");
         session.environment("DISCORD_GUILD_ID", None);
         session.write(
             ".gaib/config.yaml",
             &format!("version: 1\nconfiguration: f.yaml\nguilds:\n  default: \"{id}\"\n"),
         );
         let refused = session.gaib("server plan").await;
-        assert!(refused.code == 1 && refused.stderr.contains(what), "{refused:?}");
+        assert!(refused.code == 1 && refused.stderr.contains(reason), "{refused:?}");
         std::fs::remove_file(session.folder.path().join(".gaib/config.yaml")).unwrap();
     }
     session.write(
@@ -94,13 +94,13 @@ async fn id_of_wrong_digits_is_explained_wherever_it_is_given() {
         "channels:\n  a: { overwrites: { \"role:x1\": { allow: [VIEW_CHANNEL] } } }\n",
     );
     let refused = session.gaib("server validate --file f.yaml").await;
-    assert!(refused.stderr.contains(what), "{}", refused.stderr);
+    assert!(refused.stderr.contains(reason), "{}", refused.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn colour_without_quotes_is_named_where_it_is() {
+async fn unquoted_colour_is_reported_at_its_position() {
     let mut session = Session::start().await;
-    for (text, place) in [
+    for (text, position) in [
         ("roles:\n  a: { color: #123456 }\n  b: { name: B }\n", "f.yaml:2:15"),
         ("roles:\n  a: { name: A, color: #123 }\n", "f.yaml:2:24"),
         (
@@ -114,12 +114,12 @@ async fn colour_without_quotes_is_named_where_it_is() {
         assert_eq!(refused.code, 1, "{text}");
         let hint = "a `#` starts a comment in YAML; put colours into quotes, like \"#FFD700\"";
         assert!(
-            refused.stderr.contains(hint) && refused.stderr.contains(place),
+            refused.stderr.contains(hint) && refused.stderr.contains(position),
             "{text}{}",
             refused.stderr
         );
     }
-    // Another mistake is not blamed on a colour in quotes or a comment.
+    // A quoted colour and a comment do not cause this advice for another error.
     session.write(
         "f.yaml",
         "roles:\n  a: { color: \"#123456\" } # guards\n  b: { name: B\n",
@@ -133,7 +133,7 @@ async fn colour_without_quotes_is_named_where_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn missing_token_is_explained_for_gaib() {
+async fn missing_token_error_does_not_mention_other_services() {
     let mut session = Session::start().await;
     session.environment("DISCORD_TOKEN", None);
     session.gaib(&format!("server init --guild {GUILD}")).await;

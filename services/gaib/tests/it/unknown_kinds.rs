@@ -1,4 +1,4 @@
-//! A managed channel that comes back with a kind that gaib does not know.
+//! A managed channel with a kind that gaib does not know.
 
 use discord_emulator::model::{ChannelKind, Id};
 use discord_emulator::world::Cause;
@@ -8,8 +8,8 @@ use crate::session::{GUILD, Session};
 
 const CONFIGURATION: &str = "channels:\n  cave: { name: cave }\nwebhooks:\n  news: { name: News, channel: cave }\n";
 
-/// Applied, and then the channel has another kind; its id.
-async fn changed() -> (Session, String) {
+/// A session in which the channel has an unknown kind after the apply, and the channel's id.
+async fn with_unknown_kind() -> (Session, String) {
     let mut session = Session::start().await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     session.write("discord-server.yaml", CONFIGURATION);
@@ -18,7 +18,7 @@ async fn changed() -> (Session, String) {
     (session, id)
 }
 
-/// Gives the channel another kind, as Discord may without anybody's doing.
+/// Changes the kind of the channel on the server, and returns its id.
 fn set_kind(session: &Session, kind: ChannelKind) -> String {
     let state: Value = serde_json::from_str(&session.read(".gaib/workspaces/default/state.json")).unwrap();
     let id = state["resources"]["channel.cave"]["id"].as_str().unwrap().to_owned();
@@ -31,8 +31,8 @@ fn set_kind(session: &Session, kind: ChannelKind) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_command_warns_and_leaves_it_alone() {
-    let (mut session, id) = changed().await;
+async fn unknown_kind_is_a_warning_and_no_change() {
+    let (mut session, id) = with_unknown_kind().await;
     let warning = format!("channel.cave (id {id}) cannot be read: Discord sent `1` as its `kind`");
     let lines = [
         "server plan --detailed-exitcode",
@@ -48,7 +48,7 @@ async fn each_command_warns_and_leaves_it_alone() {
     }
     let listed = session.gaib("server state ls").await;
     assert!(listed.stdout.contains("channel.cave\n"), "{}", listed.stdout);
-    // It can be read again, and nothing was made in its place.
+    // It can be read again, and no other channel was created.
     assert_eq!(set_kind(&session, ChannelKind::Text), id);
     let outcome = session.gaib("server plan --detailed-exitcode").await;
     assert_eq!(
@@ -60,13 +60,13 @@ async fn each_command_warns_and_leaves_it_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_export_names_it_by_id_and_is_valid() {
-    let (mut session, id) = changed().await;
+async fn export_omits_an_unknown_kind_and_is_valid() {
+    let (mut session, id) = with_unknown_kind().await;
     let outcome = session
         .gaib("server export --include-unmanaged --output export.yaml")
         .await;
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
-    let warning = format!("channel.cave (id {id}) is left out");
+    let warning = format!("channel.cave (id {id}) is omitted");
     assert!(outcome.stderr.contains(&warning), "{}", outcome.stderr);
     let text = session.read("export.yaml");
     assert!(!text.contains("cave") && text.contains(&id), "{text}");
@@ -81,8 +81,8 @@ async fn an_export_names_it_by_id_and_is_valid() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn destroy_says_that_it_deletes_it_by_its_id() {
-    let (mut session, id) = changed().await;
+async fn destroy_deletes_an_unknown_kind_by_its_id() {
+    let (mut session, id) = with_unknown_kind().await;
     let outcome = session.gaib("server destroy --auto-approve").await;
     assert!(
         outcome.stderr.contains(&format!("channel.cave (id {id})")),

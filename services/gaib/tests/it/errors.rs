@@ -1,11 +1,11 @@
-//! Wrong input at each command: what, where, why, what to do; and nothing is changed.
+//! Invalid input of each command: an error with the place, the reason and advice, and no change.
 
 use serde_json::json;
 
 use crate::session::{GUILD, Session, exists};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_command_explains_what_is_wrong() {
+async fn invalid_input_is_an_error_with_advice_in_every_command() {
     let mut session = Session::start().await;
     for line in [
         "server plan",
@@ -43,19 +43,19 @@ async fn every_command_explains_what_is_wrong() {
         "apply nowhere.yaml",
     ] {
         let outcome = session.gaib(line).await;
-        let is_fine = ["server init --theme basic"].contains(&line) && outcome.code == 0;
+        let is_accepted = ["server init --theme basic"].contains(&line) && outcome.code == 0;
         assert!(
-            is_fine || (outcome.code == 1 && !outcome.stderr.is_empty()),
+            is_accepted || (outcome.code == 1 && !outcome.stderr.is_empty()),
             "{line}: {outcome:?}"
         );
-        assert!(is_fine || outcome.stdout.is_empty(), "{line}: {outcome:?}");
+        assert!(is_accepted || outcome.stdout.is_empty(), "{line}: {outcome:?}");
     }
     assert!(!exists(&session, ".gaib/workspaces/default/state.json"));
     insta::assert_snapshot!(session.transcript());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn discord_out_of_reach_and_a_wrong_token() {
+async fn missing_and_invalid_environment_variables_are_errors() {
     let mut session = Session::start().await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     session.environment("DISCORD_TOKEN", None);
@@ -74,7 +74,7 @@ async fn discord_out_of_reach_and_a_wrong_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_discord_would_refuse_is_told_before_anything_is_sent() {
+async fn plan_that_discord_would_refuse_sends_nothing() {
     let mut session = Session::with(json!({
         "name": "Carthag", "community": false,
         "bot": { "permissions": ["MANAGE_ROLES", "VIEW_CHANNEL"], "below": "Baron" },

@@ -1,4 +1,4 @@
-//! What is written where, and what happens when nobody reads it.
+//! Text on stdout and stderr, and streams that cannot be written.
 
 use std::fs::OpenOptions;
 use std::process::Stdio;
@@ -12,7 +12,7 @@ use crate::session::{GUILD, Session};
 const TWO_CHANNELS: &str = "channels:\n  one: { topic: First. }\n  two: { topic: Second. }\n";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn apply_that_only_moves_says_so() {
+async fn apply_that_only_reorders_reports_the_reorder() {
     let mut session = Session::start().await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     session.write("discord-server.yaml", TWO_CHANNELS);
@@ -33,7 +33,7 @@ async fn apply_that_only_moves_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn repeated_server_errors_show_what_the_body_says() {
+async fn repeated_server_error_shows_status_and_body() {
     let mut session = Session::start().await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     session.write("discord-server.yaml", TWO_CHANNELS);
@@ -54,13 +54,13 @@ async fn repeated_server_errors_show_what_the_body_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn state_of_nothing_says_so_on_stderr() {
+async fn empty_state_is_reported_on_stderr() {
     let mut session = Session::start().await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     let nothing = session.gaib("server state ls").await;
     assert_eq!((nothing.stdout.as_str(), nothing.code), ("", 0));
     assert!(
-        nothing.stderr.starts_with("Nothing is managed in workspace default."),
+        nothing.stderr.starts_with("Workspace default manages no resources."),
         "{}",
         nothing.stderr
     );
@@ -76,13 +76,13 @@ async fn state_of_nothing_says_so_on_stderr() {
         (some.stdout.as_str(), some.stderr.as_str()),
         ("channel.one\nchannel.two\n", "")
     );
-    // All or nothing: an unknown address forgets none of the others.
+    // An unknown address prevents the removal of the others.
     let refused = session.gaib("server state rm channel.one channel.three").await;
     assert!(refused.code == 1 && refused.stdout.is_empty(), "{refused:?}");
     assert_eq!(session.gaib("server state rm --all").await.stdout.lines().count(), 2);
 }
 
-/// Commands of every kind of output.
+/// Commands that cover every kind of output.
 const WRITERS: [&str; 8] = [
     "--help",
     "man",
@@ -94,9 +94,9 @@ const WRITERS: [&str; 8] = [
     "server export --include-unmanaged",
 ];
 
-/// `gaib … | head -1`, with the reader gone before the first byte.
+/// As `gaib … | head -1`, with a reader that has ended before the first byte.
 #[tokio::test(flavor = "multi_thread")]
-async fn closed_pipes_end_nothing_with_a_panic() {
+async fn closed_pipe_does_not_change_the_exit_code() {
     let mut session = Session::start().await;
     session
         .gaib(&format!("server init --theme sietch --guild {GUILD}"))
@@ -120,13 +120,13 @@ async fn closed_pipes_end_nothing_with_a_panic() {
                 command.stderr(closed());
             }
             let output = command.spawn().unwrap().wait_with_output().await.unwrap();
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
             let code = output.status.code();
             let expected = i32::from(line.ends_with("nowhere.plan") || line.ends_with("bogus"));
-            assert_eq!(code, Some(expected), "{line}: {said}");
+            assert_eq!(code, Some(expected), "{line}: {stderr}");
             assert!(
-                !said.contains("panicked") && !said.contains("incomplete"),
-                "{line}: {said}"
+                !stderr.contains("panicked") && !stderr.contains("incomplete"),
+                "{line}: {stderr}"
             );
         }
     }
@@ -134,7 +134,7 @@ async fn closed_pipes_end_nothing_with_a_panic() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn output_that_is_lost_to_a_full_disk_is_an_error() {
+async fn full_disk_on_stdout_is_an_error() {
     let mut session = Session::start().await;
     session
         .gaib(&format!("server init --theme basic --guild {GUILD}"))
@@ -144,9 +144,9 @@ async fn output_that_is_lost_to_a_full_disk_is_an_error() {
         let mut command = session.command(line);
         command.stdout(Stdio::from(full));
         let output = command.spawn().unwrap().wait_with_output().await.unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{line}: {said}");
-        assert!(said.contains("output is incomplete"), "{line}: {said}");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{line}: {stderr}");
+        assert!(stderr.contains("output is incomplete"), "{line}: {stderr}");
     }
 }
 
@@ -199,7 +199,7 @@ async fn validate_needs_neither_token_nor_network() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn announcement_channel_of_a_theme_becomes_text_on_an_ordinary_server() {
+async fn theme_announcement_channel_becomes_text_without_community() {
     let mut session = Session::with(json!({ "name": "Sietch Tabr", "community": false })).await;
     session
         .gaib(&format!("server init --theme sietch --guild {GUILD}"))
@@ -214,7 +214,7 @@ async fn announcement_channel_of_a_theme_becomes_text_on_an_ordinary_server() {
         applied.stderr
     );
     assert_eq!(session.gaib("server plan --detailed-exitcode").await.code, 0);
-    // The lines that it gives, taken to the letter.
+    // The lines of the warning enable Community.
     let lines: String = applied
         .stderr
         .lines()
@@ -235,7 +235,7 @@ async fn announcement_channel_of_a_theme_becomes_text_on_an_ordinary_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn announcement_channel_of_a_configuration_is_refused_with_the_lines_to_add() {
+async fn configured_announcement_channel_is_refused_without_community() {
     let mut session = Session::with(json!({ "name": "Sietch Tabr", "community": false })).await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     let own = "channels:\n  rules: {}\n  council: { overwrites: { everyone: { deny: [VIEW_CHANNEL] } } }\n  news: { kind: announcement }\n";
@@ -253,7 +253,7 @@ async fn announcement_channel_of_a_configuration_is_refused_with_the_lines_to_ad
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn init_with_community_makes_an_ordinary_server_a_community() {
+async fn init_with_community_enables_community() {
     let mut session = Session::with(json!({ "name": "Sietch Tabr", "community": false })).await;
     let alone = session.gaib("server init --community").await;
     assert_eq!(alone.code, 1);
@@ -272,7 +272,7 @@ async fn init_with_community_makes_an_ordinary_server_a_community() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn missing_permissions_to_read_are_one_sum() {
+async fn missing_read_permissions_are_reported_together() {
     let mut session = Session::with(json!({
         "name": "Carthag", "community": true, "bot": { "permissions": ["VIEW_CHANNEL", "MANAGE_ROLES"] },
     }))
@@ -291,7 +291,7 @@ async fn missing_permissions_to_read_are_one_sum() {
         "{}",
         refused.stderr
     );
-    // An export takes what may be read.
+    // An export contains the resources that the bot may read.
     let export = session.gaib("server export --include-unmanaged").await;
     assert_eq!(export.code, 0, "{}", export.stderr);
     let by_hand = session.by_hand(Method::POST, "roles", json!({ "name": "Baron" }));
@@ -303,4 +303,21 @@ async fn missing_permissions_to_read_are_one_sum() {
             .stdout
             .contains("Baron")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn diff_prints_the_warnings_of_the_plan_and_no_blocking_finding() {
+    let mut session = Session::start().await;
+    session.gaib(&format!("server init --guild {GUILD}")).await;
+    let absent_member =
+        "channels:\n  gate:\n    overwrites:\n      member:1200000000000000111: { allow: [VIEW_CHANNEL] }\n";
+    session.write("discord-server.yaml", absent_member);
+    let plan = session.gaib("server plan").await;
+    assert!(plan.code == 0 && plan.stderr.contains("warning: "), "{plan:?}");
+    assert_eq!(session.gaib("server diff").await.stderr, plan.stderr);
+    let too_long = format!("roles:\n  guard:\n    name: {}\n", "x".repeat(101));
+    session.write("discord-server.yaml", &too_long);
+    assert_eq!(session.gaib("server plan").await.code, 1);
+    let diff = session.gaib("server diff").await;
+    assert_eq!((diff.code, diff.stderr.as_str()), (0, ""));
 }

@@ -1,4 +1,4 @@
-//! Several people, several servers: locks, stale plans, states that are pushed, workspaces.
+//! Locks, stale plans, pushed states and workspaces.
 
 use reqwest::Method;
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::session::{GUILD, Session};
 const ONE_ROLE: &str = "roles:\n  guard: { name: Guard }\n";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stale_plan_is_refused() {
+async fn stale_plan_is_refused() {
     let mut session = Session::start().await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     session.write("discord-server.yaml", ONE_ROLE);
@@ -29,7 +29,7 @@ async fn a_stale_plan_is_refused() {
     let forged = session.gaib("server apply second.plan").await;
     assert_eq!(forged.code, 1);
     assert!(
-        forged.stderr.contains("was changed after it was made"),
+        forged.stderr.contains("was changed after it was created"),
         "{}",
         forged.stderr
     );
@@ -37,7 +37,7 @@ async fn a_stale_plan_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lock_says_who_holds_it_since_when_and_what_for() {
+async fn refused_command_reports_the_lock_holder() {
     let mut session = Session::start().await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     session.write("discord-server.yaml", ONE_ROLE);
@@ -59,7 +59,7 @@ async fn a_lock_says_who_holds_it_since_when_and_what_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workspaces_and_states_that_are_pushed() {
+async fn workspaces_and_state_push() {
     let mut session = Session::start().await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     session.write("discord-server.yaml", ONE_ROLE);

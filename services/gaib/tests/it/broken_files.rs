@@ -1,5 +1,5 @@
-//! Every file that gaib reads or writes, in every bad shape: an error that names the file, says why and what to do; never a
-//! panic, and nothing changed.
+//! Broken files: each one that gaib reads or writes, broken in each way, is an error that contains the file, the reason and advice.
+//! There is no panic, and nothing changes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,8 +9,8 @@ use crate::session::{GUILD, Outcome, Session};
 
 const ONE_ROLE: &str = "roles:\n  guard: { name: Guard }\n";
 
-/// A managed server, a plan and the files that commands read.
-async fn prepared() -> Session {
+/// A session with a managed server and a saved plan.
+async fn with_saved_plan() -> Session {
     let mut session = Session::start().await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     session.write("discord-server.yaml", ONE_ROLE);
@@ -21,9 +21,9 @@ async fn prepared() -> Session {
     session
 }
 
-/// How a file is broken.
+/// A way in which a file is broken.
 #[derive(Clone, Copy, Debug)]
-enum Break {
+enum Damage {
     Missing,
     Folder,
     Empty,
@@ -34,29 +34,29 @@ enum Break {
     Newer,
 }
 
-const BREAKS: [Break; 8] = [
-    Break::Missing,
-    Break::Folder,
-    Break::Empty,
-    Break::NotUtf8,
-    Break::Truncated,
-    Break::Garbage,
-    Break::Huge,
-    Break::Newer,
+const DAMAGES: [Damage; 8] = [
+    Damage::Missing,
+    Damage::Folder,
+    Damage::Empty,
+    Damage::NotUtf8,
+    Damage::Truncated,
+    Damage::Garbage,
+    Damage::Huge,
+    Damage::Newer,
 ];
 
-fn break_it(path: &Path, how: Break) {
+fn damage_file(path: &Path, damage: Damage) {
     let text = fs::read(path).unwrap_or_default();
     let _ = fs::remove_file(path);
-    match how {
-        Break::Missing => {}
-        Break::Folder => fs::create_dir(path).unwrap(),
-        Break::Empty => fs::write(path, "").unwrap(),
-        Break::NotUtf8 => fs::write(path, [0xff, 0xfe, 0x00, 0x80]).unwrap(),
-        Break::Truncated => fs::write(path, &text[..text.len() / 2]).unwrap(),
-        Break::Garbage => fs::write(path, "]{ neither: this\n\t- nor that").unwrap(),
-        Break::Huge => fs::write(path, vec![b'x'; 64 << 20]).unwrap(),
-        Break::Newer => {
+    match damage {
+        Damage::Missing => {}
+        Damage::Folder => fs::create_dir(path).unwrap(),
+        Damage::Empty => fs::write(path, "").unwrap(),
+        Damage::NotUtf8 => fs::write(path, [0xff, 0xfe, 0x00, 0x80]).unwrap(),
+        Damage::Truncated => fs::write(path, &text[..text.len() / 2]).unwrap(),
+        Damage::Garbage => fs::write(path, "]{ neither: this\n\t- nor that").unwrap(),
+        Damage::Huge => fs::write(path, vec![b'x'; 64 << 20]).unwrap(),
+        Damage::Newer => {
             let text = String::from_utf8(text).unwrap();
             let newer = [
                 ("\"version\": 1,", "\"version\": 99,"),
@@ -70,7 +70,7 @@ fn break_it(path: &Path, how: Break) {
 }
 
 #[track_caller]
-fn assert_explained(outcome: &Outcome, file: &str, case: &str) {
+fn assert_error_with_advice(outcome: &Outcome, file: &str, case: &str) {
     assert_eq!(outcome.code, 1, "{case}: {outcome:?}");
     assert!(!outcome.stderr.contains("panicked"), "{case}: {}", outcome.stderr);
     let name = Path::new(file).file_name().unwrap().to_str().unwrap();
@@ -83,7 +83,7 @@ fn assert_explained(outcome: &Outcome, file: &str, case: &str) {
     assert!(outcome.stderr.len() < 4_000, "{case}: {} bytes", outcome.stderr.len());
 }
 
-/// Which file a command reads, with the breaks that are no error there.
+/// Commands and the file that each one reads, with the damages that are no error.
 const READS: [(&str, &str, &[&str]); 12] = [
     ("discord-server.yaml", "server plan", &["Empty"]),
     ("discord-server.yaml", "server validate", &["Empty"]),
@@ -111,71 +111,70 @@ const READS: [(&str, &str, &[&str]); 12] = [
     ("pushed.json", "server state push pushed.json", &[]),
 ];
 
-/// A session with every file that is read.
+/// A session with every file that a command reads.
 async fn with_every_file() -> Session {
-    let mut session = prepared().await;
+    let mut session = with_saved_plan().await;
     session.write("values.yaml", "{}\n");
     let state = session.folder.path().join(".gaib/workspaces/default/state.json");
     fs::copy(state, session.folder.path().join("pushed.json")).unwrap();
     session
 }
 
-/// Whether a file broken like this is another file that can be read.
-fn is_whole(file: &str, how: Break) -> bool {
+/// Whether the damaged file is another valid file.
+fn is_valid_after(file: &str, damage: Damage) -> bool {
     let has_version = !["values.yaml", ".gaib/workspace", "discord-server.yaml"].contains(&file);
-    match how {
-        Break::Newer => !has_version,
-        Break::Truncated => file.ends_with(".yaml") || file == ".gaib/workspace",
+    match damage {
+        Damage::Newer => !has_version,
+        Damage::Truncated => file.ends_with(".yaml") || file == ".gaib/workspace",
         _ => false,
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_broken_file_is_explained_by_every_command_that_reads_it() {
-    let mut cells = 0;
-    for (file, line, fine) in READS {
+async fn broken_file_is_an_error_with_advice_in_every_command_that_reads_it() {
+    let mut cases = 0;
+    for (file, line, accepted) in READS {
         let mut session = with_every_file().await;
         let path = session.folder.path().join(file);
-        let whole = fs::read(&path).unwrap();
-        for how in BREAKS {
-            if is_whole(file, how) || fine.contains(&format!("{how:?}").as_str()) {
+        let valid = fs::read(&path).unwrap();
+        for damage in DAMAGES {
+            if is_valid_after(file, damage) || accepted.contains(&format!("{damage:?}").as_str()) {
                 continue;
             }
-            break_it(&path, how);
+            damage_file(&path, damage);
             let outcome = session.gaib(line).await;
-            assert_explained(&outcome, file, &format!("{file} {how:?}, {line}"));
-            cells += 1;
+            assert_error_with_advice(&outcome, file, &format!("{file} {damage:?}, {line}"));
+            cases += 1;
             let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
-            fs::write(&path, &whole).unwrap();
+            fs::write(&path, &valid).unwrap();
         }
     }
-    assert!(cells > 60, "{cells}");
+    assert!(cases > 60, "{cases}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn absent_and_empty_files_that_may_be_so_end_nothing() {
-    for (file, line, fine) in READS {
-        for how in BREAKS
+async fn optional_file_that_is_missing_or_empty_is_accepted() {
+    for (file, line, accepted) in READS {
+        for damage in DAMAGES
             .into_iter()
-            .filter(|how| fine.contains(&format!("{how:?}").as_str()))
+            .filter(|damage| accepted.contains(&format!("{damage:?}").as_str()))
         {
             let mut session = with_every_file().await;
-            break_it(&session.folder.path().join(file), how);
+            damage_file(&session.folder.path().join(file), damage);
             let outcome = session.gaib(line).await;
             assert!(
                 outcome.code < 2 && !outcome.stderr.contains("panicked"),
-                "{file} {how:?}, {line}: {outcome:?}"
+                "{file} {damage:?}, {line}: {outcome:?}"
             );
         }
     }
 }
 
-/// Commands that write, into folders that cannot be written.
 #[tokio::test(flavor = "multi_thread")]
-async fn folders_that_cannot_be_written_are_named() {
+async fn unwritable_folder_is_an_error_that_names_it() {
     if nix::unistd::geteuid().is_root() {
-        // Root writes everywhere: files stand where folders are needed.
-        let mut session = prepared().await;
+        // Root may write everywhere, so files are in the place of folders.
+        let mut session = with_saved_plan().await;
         session.write("a-file", "");
         for line in [
             "server plan --out a-file/x.plan",
@@ -207,7 +206,7 @@ async fn folders_that_cannot_be_written_are_named() {
         }
         return;
     }
-    let mut session = prepared().await;
+    let mut session = with_saved_plan().await;
     let workspaces = session.folder.path().join(".gaib/workspaces/default");
     fs::set_permissions(&workspaces, fs::Permissions::from_mode(0o500)).unwrap();
     for line in [

@@ -1,4 +1,4 @@
-//! A server that somebody built by hand: taken in, changed, applied.
+//! Import of an existing server.
 
 use reqwest::Method;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::session::{GUILD, Session};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_built_by_hand_is_imported_changed_and_applied() {
+async fn existing_server_is_imported_changed_and_applied() {
     let mut session = Session::with(json!({ "name": "Carthag", "community": false })).await;
     session
         .by_hand(
@@ -44,7 +44,7 @@ async fn a_server_built_by_hand_is_imported_changed_and_applied() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_thing_is_imported_by_its_id() {
+async fn one_resource_is_imported_by_its_id() {
     let mut session = Session::with(json!({
         "name": "Carthag", "roles": [{ "id": "1200000000000000778", "name": "Guard" }],
     }))

@@ -1,9 +1,9 @@
-//! What gaib says of itself.
+//! Help, completions and the manual.
 
 use crate::session::Session;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn help_teaches() {
+async fn help_shows_examples_and_commands() {
     let mut session = Session::start().await;
     let long = session.gaib("--help").await;
     assert!(long.stdout.contains("gaib server init --theme sietch"));
@@ -13,7 +13,7 @@ async fn help_teaches() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn completions_and_manual_are_made_from_the_grammar() {
+async fn completions_and_manual_contain_all_commands() {
     let mut session = Session::start().await;
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = session.gaib(&format!("completions {shell}")).await;

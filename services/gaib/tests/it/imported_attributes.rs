@@ -1,24 +1,24 @@
-//! What an import took in is managed in every attribute, and a copy of another server tells at once what cannot come along.
+//! Attributes after an import, and values that a plan cannot send.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::session::{GUILD, Session};
 
-/// A change as a moderator makes it, through Discord's API.
+/// A manual change through Discord's API.
 async fn by_api(session: &Session, method: Method, path: &str, body: Value) -> Value {
     let url = format!("{}{path}", session.emulator.addresses().rest);
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let request = client
         .request(method, url)
         .header("Authorization", format!("Bot {}", session.emulator.token()));
-    let answer = request.json(&body).send().await.unwrap();
-    assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
-    answer.json().await.unwrap_or(Value::Null)
+    let response = request.json(&body).send().await.unwrap();
+    assert!(response.status().is_success(), "{}", response.text().await.unwrap());
+    response.json().await.unwrap_or(Value::Null)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hand_change_from_a_default_is_seen_after_an_import() {
+async fn manual_change_of_a_default_is_detected_after_import() {
     let role = "1200000000000000778";
     let mut session = Session::with(json!({ "name": "Carthag", "roles": [{ "id": role, "name": "Guard" }] })).await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
@@ -44,16 +44,16 @@ async fn a_hand_change_from_a_default_is_seen_after_an_import() {
     ];
     for (path, body, field) in changes {
         by_api(&session, Method::PATCH, &path, body).await;
-        let seen = session.gaib("server plan --detailed-exitcode").await;
-        assert_eq!(seen.code, 2, "{field}: {}", seen.stdout);
-        assert!(seen.stdout.contains(field), "{}", seen.stdout);
+        let detected = session.gaib("server plan --detailed-exitcode").await;
+        assert_eq!(detected.code, 2, "{field}: {}", detected.stdout);
+        assert!(detected.stdout.contains(field), "{}", detected.stdout);
         assert_eq!(session.gaib("server apply --auto-approve").await.code, 0);
         assert_eq!(session.gaib("server plan --detailed-exitcode").await.code, 0, "{field}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_of_another_server_tells_at_once_what_it_lacks() {
+async fn ids_of_another_server_are_reported_together() {
     let mut session = Session::start().await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     session.write(
@@ -81,7 +81,7 @@ async fn a_copy_of_another_server_tells_at_once_what_it_lacks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_value_that_breaks_a_limit_is_refused_where_it_is_sent() {
+async fn value_beyond_a_limit_is_refused_with_its_position() {
     let mut session = Session::start().await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     session.write(

@@ -1,0 +1,133 @@
+//! Execution of a plan: progress, signals and the result.
+
+use std::sync::Arc;
+
+use arrakis_iac::live::LiveServer;
+use arrakis_iac::model::Snowflake;
+use arrakis_iac::plan::{Mode, Plan};
+use arrakis_iac::render;
+use arrakis_iac::state::State;
+use arrakis_iac::words::counted;
+use arrakis_iac_apply::http::Discord;
+use arrakis_iac_apply::store::StateLock;
+use arrakis_iac_apply::{ApplyError, Executor, ImageFolder};
+use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::connection::connect;
+use crate::context::Context;
+use crate::error::{CHECK_PATH_AND_DISK, Failure, Result};
+use crate::exit::ExitStatus;
+use crate::printer::Printer;
+use crate::progress::Reporter;
+
+/// A client that reports its progress and can be cancelled by a signal.
+pub(super) struct Execution {
+    pub(super) discord: Discord,
+    reporter: Arc<Reporter>,
+    cancelled: CancellationToken,
+}
+
+impl Execution {
+    pub(super) fn new(context: &Context, guild: Snowflake) -> Result<Self> {
+        let reporter = Arc::new(Reporter::new(context.printer));
+        let cancelled = CancellationToken::new();
+        let discord = connect(context, guild, reporter.clone(), cancelled.clone())?;
+        Ok(Self {
+            discord,
+            reporter,
+            cancelled,
+        })
+    }
+
+    /// Executes the plan and prints the result. Writes the state through `guard` after each step.
+    pub(super) async fn run(
+        &self,
+        context: &Context,
+        plan: &Plan,
+        live: &LiveServer,
+        state: &mut State,
+        guard: &mut dyn StateLock,
+        images: &ImageFolder,
+    ) -> Result<()> {
+        let printer = context.printer;
+        let signals = tokio::spawn(cancel_on_signal(self.cancelled.clone(), printer));
+        let outcome = Executor::new(&self.discord, guard, images).run(plan, live, state).await;
+        signals.abort();
+        outcome.map_err(|error| self.failure(plan, &error))?;
+        let counts = plan.counts();
+        printer.message(&json!({
+            "type": "apply_complete", "added": counts.add, "changed": counts.change, "destroyed": counts.destroy,
+            "reordered": counts.reorder, "adopted": counts.adopt, "forgotten": counts.forget, "serial": state.serial,
+        }));
+        let operation = if plan.mode == Mode::Destroy { "Destroy" } else { "Apply" };
+        printer.text(&match plan.is_empty() || plan.mode == Mode::RefreshOnly {
+            true => "The state is up to date.\n".to_owned(),
+            false => format!("\n{}\n", render::outcome(operation, &counts)),
+        });
+        Ok(())
+    }
+
+    fn failure(&self, plan: &Plan, error: &ApplyError) -> Failure {
+        let progress = format!("{} of {}", self.reporter.completed(), counted(plan.steps.len(), "step"));
+        if matches!(error, ApplyError::Store(_)) {
+            return Failure::new(format!(
+                "failed after {progress}, and the last step is not in the state: {error}"
+            ))
+            .help(format!(
+                "{CHECK_PATH_AND_DISK}; then run the same command again: it searches the server for the result of the last step"
+            ));
+        }
+        let again = match plan.mode {
+            Mode::Destroy => "the same command continues from there: the completed steps are in the state",
+            _ => {
+                "the same command continues from there: the completed steps are in the state, and no step is done twice"
+            }
+        };
+        match error.is_cancelled() {
+            true => Failure::new(format!("stopped after {progress}")).help(again),
+            false if error.stays() => Failure::new(format!("failed after {progress}: {error}")).help(format!(
+                "the same command would fail at the same step: correct the cause first; then {again}"
+            )),
+            false => Failure::new(format!("failed after {progress}: {error}")).help(again),
+        }
+    }
+}
+
+/// The signals that stop an apply: Ctrl-C, a cancelled job (SIGTERM), a closed terminal (SIGHUP).
+struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+}
+
+/// The first signal cancels after the request in flight. The second one ends the process; a pending creation in the state then
+/// records the request.
+async fn cancel_on_signal(cancelled: CancellationToken, printer: Printer) {
+    let Ok(mut signals) = StopSignals::listen() else { return };
+    signals.next().await;
+    printer.note("Stopping after the request in flight. Press Ctrl-C again to stop at once.");
+    cancelled.cancel();
+    signals.next().await;
+    printer.note("Stopped at once. The request in flight may have taken effect; the next apply checks it.");
+    std::process::exit(i32::from(ExitStatus::Error.code()));
+}

@@ -1,0 +1,287 @@
+//! `gaib server apply`, `gaib server destroy` and `gaib apply FILE`.
+//!
+//! Each command becomes one [`Job`], from a configuration or from a saved plan. [`Job::run`] then takes the lock, makes or checks
+//! the plan, asks for confirmation and executes it.
+
+mod execution;
+mod saved_plan;
+
+use arrakis_iac::live::LiveServer;
+use arrakis_iac::model::Snowflake;
+use arrakis_iac::plan::{self, Finding, Mode, Options, Plan, Step};
+use arrakis_iac::state::State;
+use arrakis_iac::words::counted;
+use arrakis_iac_apply::ImageFolder;
+use arrakis_iac_apply::store::StateLock;
+use serde_json::json;
+
+use self::execution::Execution;
+use self::saved_plan::SavedPlan;
+use crate::arguments::{ApplyFile, server};
+use crate::commands::{export, plan as planning};
+use crate::community;
+use crate::configuration::{self, LoadedConfiguration};
+use crate::connection::read_live;
+use crate::context::Context;
+use crate::error::{Failure, Result};
+use crate::exit::ExitStatus;
+use crate::ownership;
+use crate::settings::guild_option;
+use crate::workspace::Workspace;
+use crate::workspace_state;
+
+pub(super) async fn run(context: &Context, arguments: &server::Apply) -> Result<ExitStatus> {
+    let options = planning::options(&arguments.planning, arguments.approval.allow_replace)?;
+    let arguments_of_configuration = &arguments.configuration;
+    let name = arguments_of_configuration.workspace.workspace.as_deref();
+    let guild = guild_option(&arguments_of_configuration.guild)?;
+    let (workspace, input) = match (&arguments.plan, &arguments.theme) {
+        (Some(path), _) => {
+            let saved = Box::new(SavedPlan::read(path)?);
+            (Workspace::open(name, true).await?, Input::SavedPlan(saved))
+        }
+        (None, theme) => {
+            let has_configuration = theme.is_some() || arguments_of_configuration.file.is_some();
+            let requires_project = !has_configuration && options.mode != Mode::Destroy;
+            let workspace = Workspace::open_for_guild(context, name, requires_project, guild).await?;
+            let workspace = workspace.with_configuration_file(arguments_of_configuration.file.as_deref());
+            let loaded = match theme {
+                Some(theme) => configuration::of_theme(context, theme, &arguments_of_configuration.variables)?,
+                None => configuration::for_mode(context, &workspace, arguments_of_configuration, options.mode)?,
+            };
+            (workspace, Input::Configuration(loaded))
+        }
+    };
+    Job::new(arguments, workspace, guild, input, options).run(context).await
+}
+
+pub(super) async fn destroy(context: &Context, arguments: &server::Destroy) -> Result<ExitStatus> {
+    run(context, &server::Apply::from(arguments)).await
+}
+
+pub(super) async fn file(context: &Context, arguments: &ApplyFile) -> Result<ExitStatus> {
+    let loaded = configuration::read(context, &arguments.file, &arguments.variables)?;
+    let guild = match guild_option(&arguments.guild)? {
+        Some(guild) => Some(guild),
+        None => context.environment.guild()?,
+    };
+    let guild = guild.ok_or_else(|| {
+        Failure::new("no server is given to which the file is applied").help("add --guild ID, or set DISCORD_GUILD_ID")
+    })?;
+    let workspace = Workspace::beside_file(&loaded.folder, guild).await?;
+    let workspace = workspace.with_configuration_file(Some(&arguments.file));
+    let arguments = server::Apply::from(arguments);
+    let options = planning::options(&arguments.planning, arguments.approval.allow_replace)?;
+    Job::new(
+        &arguments,
+        workspace,
+        Some(guild),
+        Input::Configuration(loaded),
+        options,
+    )
+    .run(context)
+    .await
+}
+
+/// What is applied.
+enum Input {
+    /// A plan that is created from this configuration, and applied after a confirmation.
+    Configuration(LoadedConfiguration),
+    /// A plan from a file, which is applied unchanged and without a confirmation.
+    SavedPlan(Box<SavedPlan>),
+}
+
+/// One apply.
+struct Job {
+    workspace: Workspace,
+    /// The value of `--guild`.
+    guild: Option<Snowflake>,
+    input: Input,
+    options: Options,
+    auto_approve: bool,
+    snapshot: bool,
+}
+
+/// A plan that is ready to be shown.
+struct Planned {
+    plan: Plan,
+    findings: Vec<Finding>,
+    live: LiveServer,
+}
+
+impl Job {
+    fn new(
+        arguments: &server::Apply,
+        workspace: Workspace,
+        guild: Option<Snowflake>,
+        input: Input,
+        options: Options,
+    ) -> Self {
+        Self {
+            workspace,
+            guild,
+            input,
+            options,
+            auto_approve: arguments.approval.auto_approve,
+            snapshot: arguments.snapshot,
+        }
+    }
+
+    /// The operation, as the lock shows it to refused commands.
+    const fn operation(&self) -> &'static str {
+        match (&self.input, self.options.mode) {
+            (Input::SavedPlan(_), _) => "apply a saved plan",
+            (_, Mode::Destroy) => "destroy",
+            _ => "apply",
+        }
+    }
+
+    async fn run(mut self, context: &Context) -> Result<ExitStatus> {
+        let mut guard = self.workspace.lock(context, self.operation()).await?;
+        let result = self.under_lock(context, &mut *guard).await;
+        let released = guard.release().await;
+        result?;
+        released?;
+        Ok(ExitStatus::Success)
+    }
+
+    async fn under_lock(&mut self, context: &Context, guard: &mut dyn StateLock) -> Result<()> {
+        let (mut state, guild) = self.state_and_guild(context).await?;
+        let ownership = ownership::acquire(context, &self.workspace, guild, &state, self.operation())?;
+        let execution = Execution::new(context, guild)?;
+        let Planned { plan, findings, live } = self.plan(context, &execution, guild, &state).await?;
+        planning::show(context, &plan, &findings);
+        if let Input::Configuration(loaded) = &self.input {
+            community::print_advice(&plan, &loaded.configuration, &live, context.printer);
+            if plan.steps.is_empty() {
+                return Ok(());
+            }
+        }
+        refuse_blocked(&plan, &findings, self.options.allow_replace || plan.allow_replace)?;
+        self.confirm(context, &plan, guild)?;
+        if self.snapshot {
+            save_snapshot(context, &self.workspace, &live, &state).await?;
+        }
+        workspace_state::write_first(&self.workspace, guard, &state).await?;
+        ownership.write_marker(context, &self.workspace, &state);
+        if self.workspace.is_beside_file {
+            self.workspace.select_if_first(context).await?;
+        }
+        let images = self.images();
+        execution.run(context, &plan, &live, &mut state, guard, &images).await?;
+        ownership.remove_marker_if_empty(context, &state);
+        Ok(())
+    }
+
+    async fn state_and_guild(&self, context: &Context) -> Result<(State, Snowflake)> {
+        match &self.input {
+            Input::Configuration(_) => {
+                let state = workspace_state::read_or_empty(context, &self.workspace).await?;
+                let guild = ownership::required_guild(context, &self.workspace, self.guild, &state)?;
+                Ok((state, guild))
+            }
+            Input::SavedPlan(saved) => {
+                let state = saved.state(context, &self.workspace, self.guild).await?;
+                Ok((state, saved.plan.made_from.guild_id))
+            }
+        }
+    }
+
+    async fn plan(
+        &mut self,
+        context: &Context,
+        execution: &Execution,
+        guild: Snowflake,
+        state: &State,
+    ) -> Result<Planned> {
+        let discord = &execution.discord;
+        match &mut self.input {
+            Input::Configuration(loaded) => {
+                let live = read_live(discord, guild, &plan::kinds(&loaded.configuration, state)).await?;
+                let (workspace, options) = (&self.workspace, &self.options);
+                let planned =
+                    planning::plan_with_findings(context, workspace, loaded, discord, state, &live, options).await?;
+                let (plan, findings) = planned;
+                Ok(Planned { plan, findings, live })
+            }
+            Input::SavedPlan(saved) => {
+                let live = read_live(discord, guild, &saved.plan.made_from.kinds).await?;
+                let findings = saved.check(state, &live)?;
+                let plan = saved.plan.clone();
+                Ok(Planned { plan, findings, live })
+            }
+        }
+    }
+
+    /// The folder of the images that the plan uploads.
+    fn images(&self) -> ImageFolder {
+        match &self.input {
+            Input::Configuration(loaded) => ImageFolder(loaded.folder.clone()),
+            Input::SavedPlan(saved) => saved.images(),
+        }
+    }
+
+    /// Asks for confirmation, except for a saved plan, with `--auto-approve`, and when only the state changes.
+    fn confirm(&self, context: &Context, plan: &Plan, guild: Snowflake) -> Result<()> {
+        let is_approved = self.auto_approve || matches!(self.input, Input::SavedPlan(_));
+        let has_changes = plan.steps.iter().any(Step::is_request) || !plan.changes.is_empty();
+        if is_approved || !has_changes {
+            return Ok(());
+        }
+        let (question, alternative) = question(plan, guild);
+        context.prompt.confirm(&question, alternative)
+    }
+}
+
+fn question(plan: &Plan, guild: Snowflake) -> (String, &'static str) {
+    match plan.mode {
+        Mode::Destroy => (
+            format!("Do you really want to delete all of this from server {guild}? This cannot be undone."),
+            "add --auto-approve to skip the confirmation",
+        ),
+        Mode::RefreshOnly => (
+            "Do you want to update the state?".to_owned(),
+            "add --auto-approve to skip the confirmation",
+        ),
+        Mode::Apply => (
+            format!("Do you want to make these changes on server {guild}?"),
+            "add --auto-approve to skip the confirmation, or save a plan with `gaib server plan --out FILE` and apply it",
+        ),
+    }
+}
+
+/// Refuses a plan with a blocking finding, and a plan that deletes messages without `--allow-replace`.
+fn refuse_blocked(plan: &Plan, findings: &[Finding], allow_replace: bool) -> Result<()> {
+    let blocking = findings.iter().filter(|finding| finding.blocking).count();
+    if blocking > 0 {
+        return Err(Failure::new(format!(
+            "nothing was changed: this plan cannot succeed, for {} (above)",
+            counted(blocking, "reason")
+        ))
+        .help("correct what is reported above and apply again"));
+    }
+    if !allow_replace && plan.losses().next().is_some() {
+        let lost: Vec<String> = plan.losses().map(|change| change.address.to_string()).collect();
+        return Err(Failure::new(format!(
+            "nothing was changed: the messages in {} would be deleted, because Discord cannot change {} kind in place",
+            lost.join(", "),
+            if lost.len() == 1 { "its" } else { "their" }
+        ))
+        .help(
+            "add --allow-replace to delete them; or give the new channel another logical name and remove the old one later",
+        ));
+    }
+    Ok(())
+}
+
+async fn save_snapshot(context: &Context, workspace: &Workspace, live: &LiveServer, state: &State) -> Result<()> {
+    let path = workspace.store_path(format!("snapshots/{}.yaml", export::timestamp()));
+    export::save(context, workspace, live, state, &path).await?;
+    context
+        .printer
+        .message(&json!({"type": "snapshot_kept", "file": path.display().to_string()}));
+    context
+        .printer
+        .note(&format!("Saved an export of the server to {}.", path.display()));
+    Ok(())
+}

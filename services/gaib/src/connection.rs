@@ -1,0 +1,58 @@
+//! Clients for Discord, directly or through a discord-proxy.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrakis_iac::live::LiveServer;
+use arrakis_iac::model::{Kind, Snowflake};
+use arrakis_iac_apply::http::{Discord, Https, Proxy, Token, Transport};
+use arrakis_iac_apply::{NoProgress, Progress, read};
+use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+use crate::error::{Failure, Result};
+use crate::settings::Connection;
+
+/// A client for one server. It reports waits and retries to `progress`, and stops between two requests when `cancelled` is.
+///
+/// # Errors
+/// When the environment has neither a token nor a proxy, or an invalid value.
+pub fn connect(
+    context: &Context,
+    guild: Snowflake,
+    progress: Arc<dyn Progress>,
+    cancelled: CancellationToken,
+) -> Result<Discord> {
+    let transport: Arc<dyn Transport> = match context.environment.connection()? {
+        Connection::Token { token, api_base } => {
+            let token = Token::new(token.expose()).map_err(Failure::new)?;
+            Arc::new(Https::new(&api_base, token).map_err(Failure::new)?)
+        }
+        Connection::Proxy { replicas, credential } => {
+            let proxy = Proxy::new(&replicas, credential.expose(), guild.get());
+            Arc::new(proxy.map_err(|error| {
+                Failure::new(error)
+                    .help("correct DISCORD_PROXY_CREDENTIAL, or unset DISCORD_PROXY_URL to use DISCORD_TOKEN")
+            })?)
+        }
+    };
+    Ok(Discord::new(transport, progress, cancelled))
+}
+
+/// A client for one server that reports no progress and is not cancelled, for commands that only read.
+///
+/// # Errors
+/// As [`connect`].
+pub fn connect_silently(context: &Context, guild: Snowflake) -> Result<Discord> {
+    connect(context, guild, Arc::new(NoProgress), CancellationToken::new())
+}
+
+/// Reads the resources of these kinds from the live server.
+///
+/// # Errors
+/// When Discord refuses a request or cannot be reached.
+pub async fn read_live(discord: &Discord, guild: Snowflake, kinds: &BTreeSet<Kind>) -> Result<LiveServer> {
+    read(discord, guild, kinds)
+        .await
+        .map_err(|error| Failure::new(format!("could not read server {guild}: {error}")))
+}

@@ -1,0 +1,82 @@
+//! Reading and writing of files that a user names.
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+
+use crate::error::{OrFail as _, Result};
+
+/// Largest file that is read, in bytes. The configuration of the largest server has a few megabytes.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// Reads a file of at most 64 MiB, so that an endless file such as a device does not fill the memory.
+///
+/// # Errors
+/// When the file cannot be read, or is larger.
+pub fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > MAX_BYTES {
+        true => Err(std::io::Error::other("the file is larger than 64 MiB")),
+        false => Ok(bytes),
+    }
+}
+
+/// Replaces a file atomically, by a rename, and creates the folders above it. A symbolic link is followed. A path that is not a
+/// regular file (`/dev/null`, `/dev/stdout`) is written to in place, because a rename would replace it.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let is_special = std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
+    if is_special {
+        return std::fs::write(path, bytes).or_fail(format_args!("write {}", path.display()));
+    }
+    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let path = target.as_path();
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let operation = format!("write {}", path.display());
+    std::fs::create_dir_all(parent).or_fail(&operation)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".gaib-")
+        .tempfile_in(parent)
+        .or_fail(&operation)?;
+    file.write_all(bytes).or_fail(&operation)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let readable = std::fs::Permissions::from_mode(0o644);
+        file.as_file().set_permissions(readable).or_fail(&operation)?;
+    }
+    file.persist(path).map(drop).or_fail(&operation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn symbolic_links_are_followed_and_special_files_are_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |name: &str| folder.path().join(name);
+        write(&of("a/b/file"), b"one").unwrap();
+        std::os::unix::fs::symlink(of("a/b/file"), of("link")).unwrap();
+        write(&of("link"), b"two").unwrap();
+        assert!(std::fs::symlink_metadata(of("link")).unwrap().is_symlink());
+        assert_eq!(std::fs::read(of("a/b/file")).unwrap(), b"two");
+        // As `/dev/stdout` in `gaib … | head`: a link to a pipe, which has no path of its own.
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let number = std::os::fd::AsRawFd::as_raw_fd(&writer);
+        std::os::unix::fs::symlink(format!("/proc/self/fd/{number}"), of("pipe")).unwrap();
+        write(&of("pipe"), b"three").unwrap();
+        assert!(std::fs::symlink_metadata(of("pipe")).unwrap().is_symlink());
+        drop(writer);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "three");
+        assert!(write(folder.path(), b"four").is_err());
+        assert!(read(Path::new("/dev/zero")).unwrap_err().to_string().contains("64 MiB"));
+    }
+}

@@ -1,0 +1,328 @@
+//! A workspace: a named state of a folder, its files, its lock and its server.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+use arrakis_iac::model::Snowflake;
+use arrakis_iac::state::State;
+use arrakis_iac_apply::store::{Backend, LocalStore, LockHolder, StateLock, StoreError, WorkspaceName};
+
+use crate::context::Context;
+use crate::error::{Failure, Result};
+use crate::project::{CONFIGURATION, Project, store_folder};
+
+/// A workspace of a folder.
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    /// The name.
+    pub name: WorkspaceName,
+    /// The store of all states of the folder.
+    pub backend: LocalStore,
+    /// The project of the folder, where it has one.
+    pub project: Option<Project>,
+    /// The absolute path of the configuration file that the command line names.
+    pub configuration_file: Option<PathBuf>,
+    /// Whether the workspace was opened by [`Workspace::beside_file`].
+    pub is_beside_file: bool,
+    root: PathBuf,
+}
+
+impl Workspace {
+    /// Opens the workspace with this name, else the selected one, else `default`. A command never uses another workspace,
+    /// except through [`Workspace::open_for_guild`].
+    ///
+    /// # Errors
+    /// When the workspace does not exist; with `requires_project`, when the folder has neither `.gaib/config.yaml` nor a
+    /// configuration nor a state.
+    pub async fn open(name: Option<&str>, requires_project: bool) -> Result<Self> {
+        let backend = LocalStore::new(store_folder(Path::new("")), host());
+        // `gaib apply FILE` leaves states in a folder without `.gaib/config.yaml`.
+        let project = match Project::open("")? {
+            None if requires_project && readable_states(&backend).is_empty() && !Path::new(CONFIGURATION).exists() => {
+                Some(Project::required()?)
+            }
+            other => other,
+        };
+        let is_named = name.is_some();
+        let name = match name {
+            Some(name) => name.parse()?,
+            None => backend.selected().await?,
+        };
+        if !backend.workspaces().await?.contains(&name) {
+            return Err(match is_named {
+                true => Failure::new(format!("there is no workspace {name}")).help(format!(
+                    "`gaib server workspace ls` lists the workspaces; `gaib server workspace new {name}` creates this one"
+                )),
+                false => Failure::new(format!(
+                    "the selected workspace, {name}, does not exist (it is selected in .gaib/workspace)"
+                ))
+                .help(
+                    "`gaib server workspace ls` lists the workspaces; `gaib server workspace select NAME` selects another one",
+                ),
+            });
+        }
+        Ok(Self {
+            name,
+            backend,
+            project,
+            configuration_file: None,
+            is_beside_file: false,
+            root: PathBuf::new(),
+        })
+    }
+
+    /// Opens the workspace as [`Workspace::open`] does, with one exception: where no name is given and the selected workspace
+    /// manages another server than `guild`, opens the workspace `guild-ID`, which `gaib apply FILE --guild ID` creates. A
+    /// selected workspace that manages nothing stays; [`crate::ownership`] refuses it where another workspace manages the
+    /// server.
+    ///
+    /// # Errors
+    /// As [`Workspace::open`].
+    pub async fn open_for_guild(
+        context: &Context,
+        name: Option<&str>,
+        requires_project: bool,
+        guild: Option<Snowflake>,
+    ) -> Result<Self> {
+        let mut workspace = Self::open(name, requires_project).await?;
+        let (None, Some(guild)) = (name, guild) else {
+            return Ok(workspace);
+        };
+        // The command that needs the state reports that it cannot be read.
+        let Ok(Some(state)) = workspace.read_state().await else {
+            return Ok(workspace);
+        };
+        if state.is_empty() || state.guild_id == Some(guild) {
+            return Ok(workspace);
+        }
+        let name: WorkspaceName = format!("guild-{guild}").parse()?;
+        let manages = |(other, state): &(WorkspaceName, State)| *other == name && state.manages(guild);
+        if workspace.readable_states().iter().any(manages) {
+            context
+                .printer
+                .note(&format!("Using workspace {name}, which manages server {guild}."));
+            workspace.name = name;
+        }
+        Ok(workspace)
+    }
+
+    /// Opens the workspace `guild-ID` of the folder of a configuration file, and creates it where it does not exist.
+    ///
+    /// # Errors
+    /// When its folder cannot be created.
+    pub async fn beside_file(root: &Path, guild: Snowflake) -> Result<Self> {
+        let name: WorkspaceName = format!("guild-{guild}").parse()?;
+        let backend = LocalStore::new(store_folder(root), host());
+        match backend.create_workspace(&name).await {
+            Ok(()) | Err(StoreError::WorkspaceExists(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Self {
+            name,
+            backend,
+            project: None,
+            configuration_file: None,
+            is_beside_file: true,
+            root: root.to_owned(),
+        })
+    }
+
+    /// Another workspace of the same folder, which may not exist.
+    #[must_use]
+    pub fn with_name(&self, name: WorkspaceName) -> Self {
+        Self { name, ..self.clone() }
+    }
+
+    /// The same workspace with the configuration file that the command line names.
+    #[must_use]
+    pub fn with_configuration_file(mut self, file: Option<&Path>) -> Self {
+        self.configuration_file = file.and_then(|file| std::path::absolute(file).ok());
+        self
+    }
+
+    /// Selects this workspace, after `gaib apply FILE`, in a folder without a project, without a selection and without a state
+    /// in `default`, so that the other commands use its state. In any other folder, prints the option that selects it.
+    ///
+    /// # Errors
+    /// When the selection cannot be read or written.
+    pub async fn select_if_first(&self, context: &Context) -> Result<()> {
+        let chosen = self.backend.chosen().await?;
+        if chosen.as_ref() == Some(&self.name) {
+            return Ok(());
+        }
+        let name = &self.name;
+        let default = WorkspaceName::default();
+        let is_unused = chosen.is_none() && !self.backend.state_path(&default).exists();
+        if is_unused && Project::open(self.root.as_path())?.is_none() {
+            self.backend.select(name).await?;
+            context
+                .printer
+                .note(&format!("Selected workspace {name}: the other commands use its state."));
+        } else {
+            context.printer.note(&format!(
+                "The state is in workspace {name}, and workspace {} is selected: add `--workspace {name}` to the other commands, \
+                 or select it with `gaib server workspace select {name}`.",
+                chosen.unwrap_or(default)
+            ));
+        }
+        Ok(())
+    }
+
+    /// The path of the state file, absolute and without symbolic links, as the marker of a server contains it.
+    #[must_use]
+    pub fn state_file(&self) -> PathBuf {
+        let path = self.backend.state_path(&self.name);
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let folder = std::fs::canonicalize(folder).or_else(|_| std::path::absolute(folder));
+        folder.map_or(path.clone(), |folder| folder.join("state.json"))
+    }
+
+    /// The absolute path of the folder that contains `.gaib/`.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        self.state_file().ancestors().nth(4).unwrap_or(Path::new("")).to_owned()
+    }
+
+    /// A path below `.gaib/`.
+    #[must_use]
+    pub fn store_path(&self, below: impl AsRef<Path>) -> PathBuf {
+        store_folder(&self.root).join(below)
+    }
+
+    /// The folder of the project's configuration, which paths of images are relative to. Empty for the current folder.
+    #[must_use]
+    pub fn configuration_folder(&self) -> PathBuf {
+        let configuration = self.project.as_ref().map(Project::configuration);
+        let folder = configuration.and_then(|path| path.parent().map(Path::to_owned));
+        folder.unwrap_or_default()
+    }
+
+    /// The start of a command for this folder, for advice: `gaib server`, or `gaib -C FOLDER server` for another folder than
+    /// the current one.
+    #[must_use]
+    pub fn server_command(&self) -> String {
+        match self.root.as_os_str().is_empty() {
+            true => "gaib server".to_owned(),
+            false => format!("gaib -C {} server", shell_quoted(&self.root)),
+        }
+    }
+
+    /// The option for this workspace, for advice: ` --workspace NAME`, or nothing for `default`.
+    #[must_use]
+    pub fn workspace_option(&self) -> String {
+        match self.name == WorkspaceName::default() {
+            true => String::new(),
+            false => format!(" --workspace {}", self.name),
+        }
+    }
+
+    /// Whether a workspace of this folder was created for this server: by the record in `.gaib/config.yaml` or by its name.
+    #[must_use]
+    pub fn is_for_guild(&self, name: &WorkspaceName, guild: Snowflake) -> bool {
+        let recorded = self.project.as_ref().and_then(|project| project.guild(name));
+        recorded == Some(guild.to_string().as_str()) || name.as_str() == format!("guild-{guild}")
+    }
+
+    /// All workspaces of this folder with a state that can be read, and those states.
+    #[must_use]
+    pub fn readable_states(&self) -> Vec<(WorkspaceName, State)> {
+        readable_states(&self.backend)
+    }
+
+    /// Reads the state; `None` where none was written yet. [`crate::workspace_state::read`] adds advice to the error.
+    ///
+    /// # Errors
+    /// Why the state cannot be read.
+    pub async fn read_state(&self) -> Result<Option<State>, String> {
+        let bytes = self.backend.read(&self.name).await.map_err(|error| error.to_string())?;
+        let state = bytes.map(|bytes| State::from_bytes(&bytes)).transpose();
+        let path = self.backend.state_path(&self.name);
+        state.map_err(|error| format!("could not read the state {}: {error}", path.display()))
+    }
+
+    /// Takes the lock of the state. `operation` is shown to commands that are refused meanwhile.
+    ///
+    /// # Errors
+    /// When another operation holds the lock.
+    pub async fn lock(&self, context: &Context, operation: &str) -> Result<Box<dyn StateLock>> {
+        let guard = self.backend.lock(&self.name, &lock_holder(operation)).await?;
+        if let Some(previous) = guard.left_behind() {
+            context
+                .printer
+                .note(&format!("Took over a lock whose holder has ended: {previous}."));
+        }
+        Ok(guard)
+    }
+
+    /// The server id of a command: `option` (the value of `--guild`), else the environment, else `.gaib/config.yaml`, else the
+    /// state. `None` when none of them contains one.
+    ///
+    /// # Errors
+    /// When the environment or `.gaib/config.yaml` contains an invalid id.
+    pub fn guild(
+        &self,
+        context: &Context,
+        option: Option<Snowflake>,
+        state: Option<&State>,
+    ) -> Result<Option<Snowflake>> {
+        let guild = match option {
+            Some(guild) => Some(guild),
+            None => match context.environment.guild()? {
+                Some(guild) => Some(guild),
+                None => self.recorded_guild()?,
+            },
+        };
+        Ok(guild.or(state.and_then(|state| state.guild_id)))
+    }
+
+    /// The server id that `.gaib/config.yaml` contains for this workspace.
+    ///
+    /// # Errors
+    /// When it is invalid.
+    pub fn recorded_guild(&self) -> Result<Option<Snowflake>> {
+        let text = self.project.as_ref().and_then(|project| project.guild(&self.name));
+        let id = |text: &str| {
+            Snowflake::written(text).map_err(|error| {
+                Failure::new(format!(
+                    ".gaib/config.yaml: the server of workspace {}: {error}",
+                    self.name
+                ))
+                .help("correct the id in .gaib/config.yaml")
+            })
+        };
+        text.map(id).transpose()
+    }
+}
+
+fn readable_states(backend: &LocalStore) -> Vec<(WorkspaceName, State)> {
+    let names = backend.names().unwrap_or_default().into_iter();
+    let read = names.filter_map(|name| {
+        let bytes = std::fs::read(backend.state_path(&name)).ok()?;
+        Some((name, State::from_bytes(&bytes).ok()?))
+    });
+    read.collect()
+}
+
+/// This user and host as the holder of a lock for `operation`.
+#[must_use]
+pub fn lock_holder(operation: &str) -> LockHolder {
+    let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
+    LockHolder {
+        who: user.map_or_else(|| nix::unistd::getuid().to_string(), |user| user.name),
+        host: host(),
+        operation: operation.to_owned(),
+    }
+}
+
+fn host() -> String {
+    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    name.unwrap_or_else(|| "this machine".to_owned())
+}
+
+/// A path as one word of a shell command, for advice.
+#[must_use]
+pub fn shell_quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    // The only error is a NUL byte, which no path contains.
+    shlex::try_quote(&text).map_or_else(|_| text.to_string(), Cow::into_owned)
+}
