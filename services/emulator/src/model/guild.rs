@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{
-    AuditEntry, AutomodRule, Channel, Emoji, Id, Member, Onboarding, Role, ScheduledEvent, Timestamp, WelcomeScreen,
+    AuditEntry, AutomodRule, Channel, Emoji, Id, Member, Onboarding, Role, ScheduledEvent, Sticker, Timestamp,
+    WelcomeScreen,
 };
 
 /// A ban.
@@ -90,6 +91,8 @@ pub struct Guild {
     pub bans: BTreeMap<Id, Ban>,
     /// Emoji by id.
     pub emojis: BTreeMap<Id, Emoji>,
+    /// Stickers by id.
+    pub stickers: BTreeMap<Id, Sticker>,
     /// Rules of auto moderation.
     pub automod_rules: BTreeMap<Id, AutomodRule>,
     /// Once somebody has made one.
@@ -142,6 +145,7 @@ impl Guild {
             members: BTreeMap::new(),
             bans: BTreeMap::new(),
             emojis: BTreeMap::new(),
+            stickers: BTreeMap::new(),
             automod_rules: BTreeMap::new(),
             welcome_screen: None,
             onboarding: Onboarding::default(),
@@ -277,7 +281,7 @@ impl Guild {
         out.serialize_entry("nsfw", &(self.nsfw_level == 3))?;
         out.serialize_entry("nsfw_level", &self.nsfw_level)?;
         out.serialize_entry("emojis", &Values(&self.emojis))?;
-        out.serialize_entry("stickers", &[(); 0])?;
+        out.serialize_entry("stickers", &Values(&self.stickers))?;
         out.serialize_entry("incidents_data", &None::<()>)
     }
 }

@@ -94,6 +94,7 @@ async fn read_multipart(bytes: Bytes, boundary: String) -> ApiResult<Body> {
             }
             let index = file_index(&name).unwrap_or(files.len() as u64);
             files.push(UploadedFile {
+                field: name,
                 index,
                 filename,
                 content_type,
@@ -123,7 +124,7 @@ impl Body {
             let files: Vec<Value> = self
                 .files
                 .iter()
-                .map(|file| json!({ "name": format!("files[{}]", file.index), "filename": file.filename, "size": file.bytes.len() }))
+                .map(|file| json!({ "name": file.field, "filename": file.filename, "size": file.bytes.len() }))
                 .collect();
             json!({ "payload_json": self.json, "files": files }).to_string()
         };

@@ -21,7 +21,9 @@ use crate::{
 /// A file of a multipart body.
 #[derive(Clone, Debug)]
 pub struct UploadedFile {
-    /// `n` of the field's name `files[n]`.
+    /// Name of the field: `files[n]`, or a name of its own such as a sticker's `file`.
+    pub field: String,
+    /// `n` of `files[n]`.
     pub index: u64,
     /// Name with extension.
     pub filename: String,

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Cause, Dispatch, State, audit::differences, to_body};
 use crate::{
     gateway::Intents,
-    model::{AuditAction, Emoji, Guild, Id, Webhook, guild::Values},
+    model::{AuditAction, Emoji, Guild, Id, Sticker, Webhook, guild::Values},
 };
 
 impl State {
@@ -96,6 +96,38 @@ impl State {
         true
     }
 
+    /// Creates a sticker, or replaces the one with the same id.
+    pub fn put_sticker(&mut self, sticker: Sticker, cause: &Cause) {
+        let (id, guild) = (sticker.id, sticker.guild_id);
+        let Some(server) = self.guilds.get_mut(&guild) else {
+            return;
+        };
+        let before = server.stickers.insert(id, sticker);
+        let changes = differences(before.as_ref(), server.stickers.get(&id));
+        let action = if before.is_some() {
+            AuditAction::StickerUpdate
+        } else {
+            AuditAction::StickerCreate
+        };
+        self.audit(guild, cause, action, Some(id), changes, None);
+        self.emit_stickers(guild);
+    }
+
+    /// Removes a sticker. `false` when it does not exist.
+    pub fn delete_sticker(&mut self, guild: Id, id: Id, cause: &Cause) -> bool {
+        let Some(gone) = self
+            .guilds
+            .get_mut(&guild)
+            .and_then(|server| server.stickers.remove(&id))
+        else {
+            return false;
+        };
+        let changes = differences(Some(&gone), None::<&Sticker>);
+        self.audit(guild, cause, AuditAction::StickerDelete, Some(id), changes, None);
+        self.emit_stickers(guild);
+        true
+    }
+
     /// Adds a webhook or replaces it by its changed self.
     pub fn put_webhook(&mut self, webhook: Webhook, cause: &Cause) {
         let (id, guild, channel) = (webhook.id, webhook.guild_id, webhook.channel_id);
@@ -165,6 +197,17 @@ impl State {
         let d = json!({"guild_id": guild, "emojis": Values(&server.emojis)});
         self.emit(Dispatch::of_guild(
             "GUILD_EMOJIS_UPDATE",
+            guild,
+            Intents::GUILD_EXPRESSIONS,
+            &d,
+        ));
+    }
+
+    fn emit_stickers(&self, guild: Id) {
+        let Some(server) = self.guilds.get(&guild) else { return };
+        let d = json!({"guild_id": guild, "stickers": Values(&server.stickers)});
+        self.emit(Dispatch::of_guild(
+            "GUILD_STICKERS_UPDATE",
             guild,
             Intents::GUILD_EXPRESSIONS,
             &d,

@@ -26,6 +26,7 @@ mod rest_references;
 mod rest_roles;
 mod rest_servers;
 mod rest_small_routes;
+mod rest_stickers;
 mod rest_threads;
 mod rest_twilight;
 mod rest_values;

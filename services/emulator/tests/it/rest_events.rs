@@ -84,6 +84,11 @@ async fn changes_of_a_server_are_told() {
         expect(&mut client, "GUILD_EMOJIS_UPDATE").await["emojis"][0]["name"],
         "spice"
     );
+    crate::rest_stickers::create(&bot, "maker").await.ok(201);
+    assert_eq!(
+        expect(&mut client, "GUILD_STICKERS_UPDATE").await["stickers"][0]["name"],
+        "maker"
+    );
     bot.post(
         &format!("/channels/{}/webhooks", bot.channel("general")),
         json!({"name": "w"}),

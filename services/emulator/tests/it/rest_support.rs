@@ -79,7 +79,7 @@ pub(crate) fn sietch() -> Value {
             "VIEW_CHANNEL", "SEND_MESSAGES", "EMBED_LINKS", "ATTACH_FILES", "READ_MESSAGE_HISTORY", "ADD_REACTIONS",
             "MANAGE_MESSAGES", "PIN_MESSAGES", "MANAGE_CHANNELS", "MANAGE_ROLES", "MANAGE_GUILD", "MANAGE_WEBHOOKS",
             "MANAGE_NICKNAMES", "CHANGE_NICKNAME", "KICK_MEMBERS", "BAN_MEMBERS", "MODERATE_MEMBERS", "VIEW_AUDIT_LOG",
-            "MANAGE_GUILD_EXPRESSIONS", "CREATE_PUBLIC_THREADS", "CREATE_PRIVATE_THREADS", "SEND_MESSAGES_IN_THREADS",
+            "MANAGE_GUILD_EXPRESSIONS", "CREATE_GUILD_EXPRESSIONS", "CREATE_PUBLIC_THREADS", "CREATE_PRIVATE_THREADS", "SEND_MESSAGES_IN_THREADS",
             "MANAGE_THREADS", "USE_APPLICATION_COMMANDS", "CONNECT", "MENTION_EVERYONE"]},
         "roles": [
             {"name": "Naib", "permissions": ["ADMINISTRATOR"]},
@@ -184,7 +184,7 @@ impl Bot {
             .await
     }
 
-    async fn read(&self, method: Method, path: &str, request: Option<&Value>, response: Response) -> Reply {
+    pub(crate) async fn read(&self, method: Method, path: &str, request: Option<&Value>, response: Response) -> Reply {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         assert!(headers.contains_key("date"), "no Date header");
         let text = response.text().await.unwrap();

@@ -1,4 +1,4 @@
-//! The content network: attachments, emoji, icons and avatars, served back as they were uploaded.
+//! The content network: attachments, emoji, stickers, icons and avatars, served as they were uploaded.
 //! <https://discord.com/developers/docs/reference#image-formatting>
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -20,6 +20,7 @@ use crate::{
 pub(super) const ROUTES: &[Route] = &[
     file("/attachments/{channel_id}/{attachment_id}/{filename}", get_attachment),
     file("/emojis/{name}", get_image),
+    file("/stickers/{name}", get_image),
     file("/icons/{owner}/{name}", get_image),
     file("/avatars/{owner}/{name}", get_image),
     file("/role-icons/{owner}/{name}", get_image),

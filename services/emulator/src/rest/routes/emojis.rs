@@ -119,8 +119,9 @@ fn roles(form: &EmojiForm, current: &[Id]) -> Vec<Id> {
     given.or_default(current.to_vec(), Vec::new())
 }
 
-/// Refuses without the right to change this emoji: one's own take the smaller permission.
-fn require(state: &State, guild: &Guild, own: bool) -> ApiResult<()> {
+/// Refuses to change an emoji or a sticker without the permission. For one that the bot created itself (`own`),
+/// `CREATE_GUILD_EXPRESSIONS` is enough.
+pub(super) fn require_change(state: &State, guild: &Guild, own: bool) -> ApiResult<()> {
     let granted = permissions::in_guild(guild, state.bot_id, state.now());
     let enough = granted.contains(Permissions::MANAGE_GUILD_EXPRESSIONS)
         || (own && granted.contains(Permissions::CREATE_GUILD_EXPRESSIONS));
@@ -165,8 +166,7 @@ fn create(call: &Call) -> ApiResult<Answer> {
     let id = call.id("guild_id")?;
     let form = read_body(call.json()?, |form| read(form, true))?;
     call.app.world.write(|state| {
-        let guild = state.guild_for_bot(id)?;
-        require(state, guild, true)?;
+        let guild = state.guild_with(id, Permissions::CREATE_GUILD_EXPRESSIONS)?;
         let moves = form
             .image
             .as_value()
@@ -185,7 +185,7 @@ fn edit(call: &Call) -> ApiResult<Answer> {
     let form = read_body(call.json()?, |form| read(form, false))?;
     call.app.world.write(|state| {
         let (guild, mut emoji) = find(state, call)?;
-        require(state, state.guild_for_bot(guild)?, emoji.user_id == state.bot_id)?;
+        require_change(state, state.guild_for_bot(guild)?, emoji.user_id == state.bot_id)?;
         if let Given::Value(name) = &form.name {
             emoji.name.clone_from(name);
         }
@@ -199,7 +199,7 @@ fn edit(call: &Call) -> ApiResult<Answer> {
 fn delete(call: &Call) -> ApiResult<Answer> {
     call.app.world.write(|state| {
         let (guild, emoji) = find(state, call)?;
-        require(state, state.guild_for_bot(guild)?, emoji.user_id == state.bot_id)?;
+        require_change(state, state.guild_for_bot(guild)?, emoji.user_id == state.bot_id)?;
         state.delete_emoji(guild, emoji.id, &call.cause());
         Ok(Answer::NoContent)
     })

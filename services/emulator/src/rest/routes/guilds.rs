@@ -72,7 +72,7 @@ fn preview(call: &Call) -> ApiResult<Answer> {
             "approximate_member_count": guild.members.len(),
             "approximate_presence_count": guild.members.len(),
             "emojis": Values(&guild.emojis),
-            "stickers": [],
+            "stickers": Values(&guild.stickers),
         })))
     })
 }

@@ -29,6 +29,7 @@ mod reactions;
 mod roles;
 mod scheduled_events;
 mod sounds;
+mod stickers;
 mod thread_lists;
 mod thread_members;
 mod threads;
@@ -64,6 +65,7 @@ pub fn all() -> Vec<Route> {
         members::ROUTES,
         bans::ROUTES,
         emojis::ROUTES,
+        stickers::ROUTES,
         webhooks::ROUTES,
         automod::ROUTES,
         community::ROUTES,

@@ -1,4 +1,4 @@
-//! Sounds and stickers, as far as bots read them when they start: Discord's own sounds, and lists of servers that have none.
+//! Soundboard sounds, as far as bots read them when they start: Discord's own sounds, and an empty list for each server.
 //! <https://discord.com/developers/docs/resources/soundboard>
 
 use http::Method;
@@ -25,13 +25,6 @@ pub(super) const ROUTES: &[Route] = &[
         BucketClass::ReadGuild,
         guild_sounds,
     ),
-    bot(
-        &Method::GET,
-        "/guilds/{guild_id}/stickers",
-        BucketClass::ReadGuild,
-        guild_stickers,
-    ),
-    bot(&Method::GET, "/sticker-packs", BucketClass::CurrentUser, sticker_packs),
 ];
 
 /// Discord's own sounds. The first is the documentation's example, the others are from memory.
@@ -58,14 +51,4 @@ fn guild_sounds(call: &Call) -> ApiResult<Answer> {
     let id = call.id("guild_id")?;
     call.app.world.read(|state| state.guild_for_bot(id).map(|_| ()))?;
     Ok(Answer::json(&json!({ "items": [] })))
-}
-
-fn guild_stickers(call: &Call) -> ApiResult<Answer> {
-    let id = call.id("guild_id")?;
-    call.app.world.read(|state| state.guild_for_bot(id).map(|_| ()))?;
-    Ok(Answer::json(&json!([])))
-}
-
-fn sticker_packs(_: &Call) -> ApiResult<Answer> {
-    Ok(Answer::json(&json!({ "sticker_packs": [] })))
 }

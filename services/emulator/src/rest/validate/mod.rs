@@ -22,3 +22,4 @@ pub mod overwrite;
 pub mod query;
 pub mod role;
 pub mod select;
+pub mod sticker;
