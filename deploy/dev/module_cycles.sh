@@ -6,7 +6,7 @@
 
 # Crates that are checked; a crate is added once it has no circle.
 crates_without_cycles=(
-    services/worker services/ingestor shared/iac shared/iac-apply shared/broker
+    services/emulator services/worker services/ingestor shared/iac shared/iac-apply shared/broker
     shared/db shared/cache shared/config shared/domain shared/themes shared/test-support
     shared/runtime shared/telemetry shared/contracts shared/fail-point
 )

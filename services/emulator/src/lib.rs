@@ -22,7 +22,6 @@ mod control;
 mod http_server;
 mod options;
 mod places;
-mod stats;
 mod web_guard;
 
 use std::{io, net::SocketAddr, sync::Arc};
@@ -32,7 +31,6 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use options::{Options, default_token};
-pub use stats::StatsReport;
 
 use crate::{
     clock::Clock,
@@ -184,7 +182,8 @@ fn assemble(options: Options, addresses: Addresses) -> AppState {
         .token
         .clone()
         .unwrap_or_else(|| default_token(options.application_id));
-    let world = Arc::new(World::new(application, token, clock.clone(), Arc::clone(&hub)));
+    let sessions = Arc::clone(&hub);
+    let world = Arc::new(World::new(application, token, clock.clone(), sessions));
     AppState {
         world,
         hub,

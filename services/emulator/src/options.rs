@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rand::{RngExt as _, SeedableRng as _, distr::Alphanumeric, rngs::StdRng};
 
-use crate::{gateway::Intents, model::Id};
+use crate::model::{Id, Intents};
 
 /// All that can be chosen at start. [`Options::default`] listens on free loopback ports.
 #[derive(Clone, Debug)]

@@ -17,7 +17,10 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::answer::Body;
-use crate::{AppState, StatsReport, traffic::Record};
+use crate::{
+    AppState,
+    traffic::{Record, StatsReport},
+};
 
 /// Which records.
 #[derive(Deserialize)]

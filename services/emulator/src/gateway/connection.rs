@@ -22,7 +22,10 @@ use super::{
     session::Session,
     writer::{Out, Writer},
 };
-use crate::{AppState, stats::Stats, traffic::GatewayFrame};
+use crate::{
+    AppState,
+    traffic::{GatewayFrame, Stats},
+};
 
 /// Most sends of a client in [`SENDS_WINDOW`].
 const MAX_SENDS: usize = 120;

@@ -12,15 +12,14 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{
-    Intents,
     limits::{SessionStartLimit, StartLimits, Verdict},
     session::Session,
 };
 use crate::{
     clock::Clock,
-    model::Id,
+    model::{Id, Intents},
     traffic::Traffic,
-    world::{Dispatch, State},
+    world::{Dispatch, State, Subscribers},
 };
 
 /// All sessions and connections of the emulated gateway.
@@ -110,29 +109,6 @@ impl Hub {
             limits: Mutex::new(StartLimits::new(session_start_limit, max_concurrency)),
             all_members: Mutex::default(),
         }
-    }
-
-    /// Hands a dispatch to every session that is entitled to it. Called under the world's lock, so that all sessions see the
-    /// same order.
-    pub(crate) fn publish(&self, state: &State, dispatch: &Dispatch) {
-        let now = self.clock.now_ms();
-        self.traffic.count(|stats| stats.emitted(dispatch.name));
-        self.sessions.lock().retain(|_, session| {
-            let alive = !session.has_expired(now);
-            if alive {
-                session.offer(state, dispatch);
-            }
-            alive
-        });
-    }
-
-    /// All intents of all sessions; `None` without sessions.
-    pub(crate) fn intents(&self) -> Option<Intents> {
-        self.sessions
-            .lock()
-            .values()
-            .map(|session| session.intents)
-            .reduce(Intents::union)
     }
 
     /// What `GET /gateway/bot` says of identifies.
@@ -259,5 +235,27 @@ impl Hub {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.connections.lock().len()
+    }
+}
+
+impl Subscribers for Hub {
+    fn publish(&self, state: &State, dispatch: &Dispatch) {
+        let now = self.clock.now_ms();
+        self.traffic.count(|stats| stats.emitted(dispatch.name));
+        self.sessions.lock().retain(|_, session| {
+            let alive = !session.has_expired(now);
+            if alive {
+                session.offer(state, dispatch);
+            }
+            alive
+        });
+    }
+
+    fn intents(&self) -> Option<Intents> {
+        self.sessions
+            .lock()
+            .values()
+            .map(|session| session.intents)
+            .reduce(Intents::union)
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     faults::SessionAnswer,
     model::Id,
     options::token_of,
-    stats::Stats,
+    traffic::Stats,
     world::{State, to_body},
 };
 

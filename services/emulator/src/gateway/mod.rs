@@ -12,7 +12,6 @@ mod connection;
 mod handshake;
 mod hub;
 mod identify;
-mod intents;
 mod lenient;
 mod limits;
 mod listener;
@@ -21,9 +20,9 @@ mod requests;
 mod session;
 mod writer;
 
+pub use crate::model::Intents;
 pub use close::{CloseCode, keeps_session};
 pub use hub::{Hub, Order, SessionReport, Target};
 pub(crate) use identify::reset_token;
-pub use intents::Intents;
 pub use limits::SessionStartLimit;
 pub(crate) use listener::{Role, serve};

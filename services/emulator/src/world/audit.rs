@@ -4,10 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Cause, Dispatch, State};
-use crate::{
-    gateway::Intents,
-    model::{AuditAction, AuditEntry, Change, Id},
-};
+use crate::model::{AuditAction, AuditEntry, Change, Id, Intents};
 
 /// Discord keeps 45 days; we keep this many entries a server.
 const KEPT: usize = 10_000;

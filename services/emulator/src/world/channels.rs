@@ -3,10 +3,7 @@
 use serde_json::json;
 
 use super::{Cause, Dispatch, State, audit::differences};
-use crate::{
-    gateway::Intents,
-    model::{AuditAction, Channel, Id, Overwrite},
-};
+use crate::model::{AuditAction, Channel, Id, Intents, Overwrite};
 
 impl State {
     /// Adds a channel or thread to its server.

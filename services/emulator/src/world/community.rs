@@ -3,10 +3,7 @@
 use serde::Serialize;
 
 use super::{Cause, Dispatch, State, audit::differences};
-use crate::{
-    gateway::Intents,
-    model::{AuditAction, AutomodRule, Id, Onboarding, ScheduledEvent, WelcomeScreen},
-};
+use crate::model::{AuditAction, AutomodRule, Id, Intents, Onboarding, ScheduledEvent, WelcomeScreen};
 
 /// Names of the events and actions of one kind of thing: made, changed, removed.
 type Names = [(&'static str, AuditAction); 3];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::State;
-use crate::{gateway::Intents, model::Id};
+use crate::model::{Id, Intents};
 
 /// An event on its way to the sessions.
 #[derive(Clone, Debug)]
@@ -22,6 +22,16 @@ pub struct Dispatch {
     pub body: Arc<str>,
     /// `d` for sessions that have these intents, where they see more.
     pub richer: Option<(Intents, Arc<str>)>,
+}
+
+/// The sessions that receive dispatches: the gateway.
+pub trait Subscribers: std::fmt::Debug + Send + Sync {
+    /// Gives a dispatch to every session that is entitled to it. Called under the world's lock, so that all sessions receive
+    /// dispatches in the same order.
+    fn publish(&self, state: &State, dispatch: &Dispatch);
+
+    /// The union of the intents of all sessions; `None` without sessions.
+    fn intents(&self) -> Option<Intents>;
 }
 
 impl Dispatch {
@@ -73,7 +83,7 @@ impl State {
         reason = "an event is made to be emitted; callers build it in place"
     )]
     pub fn emit(&self, dispatch: Dispatch) {
-        self.hub.publish(self, &dispatch);
+        self.subscribers.publish(self, &dispatch);
     }
 }
 

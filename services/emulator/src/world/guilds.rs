@@ -4,10 +4,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::json;
 
 use super::{Cause, Dispatch, State, audit::differences, to_body};
-use crate::{
-    gateway::Intents,
-    model::{AuditAction, Emoji, Guild, Id, Sticker, Webhook, guild::Values},
-};
+use crate::model::{AuditAction, Emoji, Guild, Id, Intents, Sticker, Webhook, guild::Values};
 
 impl State {
     /// The bot is added to a server, which is put in place whole.
@@ -186,7 +183,7 @@ impl State {
     }
 
     fn emit_guild_create(&self, id: Id) {
-        let intents = self.hub.intents();
+        let intents = self.subscribers.intents();
         if let Some(dispatch) = intents.and_then(|intents| self.guild_create(id, intents)) {
             self.emit(dispatch);
         }

@@ -5,12 +5,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rand::{RngExt as _, distr::Alphanumeric};
 use serde_json::{Value, json};
 
-use super::{Dispatch, State};
-use crate::{
-    gateway::Intents,
-    model::{Id, Interaction, InteractionKind, InteractionState, Permissions},
-    rest::permissions,
-};
+use super::{Dispatch, State, permissions};
+use crate::model::{Id, Intents, Interaction, InteractionKind, InteractionState, Permissions};
 
 /// What a member did, judged possible by whoever plays the member.
 #[derive(Clone, Debug)]

@@ -3,10 +3,7 @@
 use serde_json::json;
 
 use super::{Cause, Dispatch, State};
-use crate::{
-    gateway::Intents,
-    model::{AuditAction, Ban, Change, Id, Member, Message, Timestamp},
-};
+use crate::model::{AuditAction, Ban, Change, Id, Intents, Member, Message, Timestamp};
 
 impl State {
     /// A user joins a server. `false` when they are in it, are banned, or either does not exist.

@@ -4,12 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Cause, Dispatch, State, to_body};
-use crate::{
-    gateway::Intents,
-    model::{AuditAction, Id, Message, Permissions, Reaction, Timestamp},
-    rest::permissions,
-};
+use super::{Cause, Dispatch, State, permissions, to_body};
+use crate::model::{AuditAction, Id, Intents, Message, Permissions, Reaction, Timestamp};
 
 /// Most messages of one channel that are remembered.
 const KEPT: usize = 20_000;
@@ -178,7 +174,7 @@ impl State {
             || message.application_id == Some(self.application.id)
             || message.mentions.contains(&self.bot_id);
         let wanted = self
-            .hub
+            .subscribers
             .intents()
             .unwrap_or_default()
             .contains(Intents::MESSAGE_CONTENT);

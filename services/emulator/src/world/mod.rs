@@ -16,6 +16,7 @@ mod guilds;
 mod interactions;
 mod members;
 mod messages;
+pub mod permissions;
 mod reactions;
 mod roles;
 mod threads;
@@ -30,14 +31,13 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-pub use emit::Dispatch;
 pub(crate) use emit::to_body;
+pub use emit::{Dispatch, Subscribers};
 pub use interactions::NewInteraction;
 
 use crate::{
     clock::Clock,
-    gateway::{Hub, Intents},
-    model::{Channel, Command, Emoji, Guild, Id, Interaction, Message, Timestamp, User, Webhook},
+    model::{Channel, Command, Emoji, Guild, Id, Intents, Interaction, Message, Timestamp, User, Webhook},
 };
 
 /// The state and the lock around it.
@@ -50,11 +50,11 @@ pub struct World {
 impl World {
     /// A world with an application, its bot and nothing else.
     #[must_use]
-    pub fn new(application: Application, token: String, clock: Clock, hub: Arc<Hub>) -> Self {
+    pub fn new(application: Application, token: String, clock: Clock, subscribers: Arc<dyn Subscribers>) -> Self {
         let bot = User::bot(application.id, &application.name);
         let state = State {
             clock,
-            hub,
+            subscribers,
             last_id: 0,
             bot_id: bot.id,
             token,
@@ -134,7 +134,7 @@ impl Application {
 #[derive(Debug)]
 pub struct State {
     pub(crate) clock: Clock,
-    pub(crate) hub: Arc<Hub>,
+    subscribers: Arc<dyn Subscribers>,
     last_id: u64,
     /// User id of the bot.
     pub(crate) bot_id: Id,

@@ -3,10 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Cause, Dispatch, State};
-use crate::{
-    gateway::Intents,
-    model::{AuditAction, Author, Id, Message},
-};
+use crate::model::{AuditAction, Author, Id, Intents, Message};
 
 impl State {
     /// Pins or unpins a message. A pin is announced by a message of its own, as on Discord.

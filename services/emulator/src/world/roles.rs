@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::{Cause, Dispatch, State, audit::differences};
-use crate::{
-    gateway::Intents,
-    model::{AuditAction, Id, Role},
-};
+use crate::model::{AuditAction, Id, Intents, Role};
 
 impl State {
     /// Adds a role. Others keep their positions, so that several may have the same; the lower id ranks above. Moving a role

@@ -3,10 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Dispatch, State};
-use crate::{
-    gateway::Intents,
-    model::{Channel, Id, ThreadMember},
-};
+use crate::model::{Channel, Id, Intents, ThreadMember};
 
 /// Members of a thread are counted up to this number.
 const COUNTED: usize = 50;

@@ -12,10 +12,12 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::broadcast;
 
-use crate::{
-    model::Id,
-    stats::{Stats, StatsReport},
-};
+use crate::model::Id;
+
+mod stats;
+
+pub(crate) use stats::Stats;
+pub use stats::StatsReport;
 
 /// Characters of a body in the live stream.
 const LIVE_DETAIL: usize = 4_000;

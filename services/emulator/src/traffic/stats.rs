@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 
-use crate::traffic::RestCall;
+use super::RestCall;
 
 /// Length of the window in which requests are counted, milliseconds. Longer than a second, because a full bucket of 50 that
 /// is refilled at 50 a second lets nearly 100 through in one second.
