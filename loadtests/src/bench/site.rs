@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
+use arrakis_emulator_client::SeedRequest;
 use arrakis_test_support::{Process, TestDatabase, TestRedis, TestVhost};
 use serde_json::{Value, json};
 
@@ -107,11 +108,12 @@ impl Site {
             token,
             proxies: Vec::new(),
         };
-        site.discord
-            .post("/control/ledger", json!({"recording": false}))
-            .await?;
-        let seed = json!({"kind": "load", "guilds": options.guilds, "members": options.members});
-        site.discord.post("/control/seed", seed).await?;
+        site.discord.set_recording(false).await?;
+        let seed = SeedRequest::Load {
+            guilds: options.guilds.into(),
+            members: options.members.into(),
+        };
+        site.discord.seed(&seed).await?;
         site.register_commands().await?;
         Ok(site)
     }

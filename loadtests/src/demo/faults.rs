@@ -1,10 +1,9 @@
 //! A process dies in the middle and nobody notices.
 
-use std::collections::HashSet;
 use std::io::Write;
 
-use anyhow::Context as _;
-use serde_json::{Value, json};
+use arrakis_emulator_client::{Fault, InteractionRecord, InteractionState, StatsReport};
+use serde_json::json;
 
 use super::Transcript;
 use super::commands::show;
@@ -19,8 +18,8 @@ pub(super) async fn a_worker_is_killed<W: Write>(
 ) -> anyhow::Result<()> {
     transcript.scene("SIGKILL in the middle of an answer");
     // Discord takes its time with the edit, so that the worker certainly dies before it is through.
-    let slow = json!({"kind": "rest_latency", "method": "PATCH", "path": "@original", "ms": 4_000, "count": 1});
-    stage.discord.post("/control/faults", slow).await?;
+    let slow = Fault::rest_latency(4_000).method("PATCH").path("@original").count(1);
+    stage.discord.fault(&slow).await?;
     let chani = stage.newcomer("chani")?;
     let place = (stage.tabr.guild, stage.tabr.channel);
     transcript.act("chani: /threshold");
@@ -28,7 +27,7 @@ pub(super) async fn a_worker_is_killed<W: Write>(
     let deferred = stage
         .discord
         .until("the defer", async || {
-            Ok(Some(stage.discord.interaction(&id).await?).filter(|i| i.state == "deferred"))
+            Ok(Some(stage.discord.interaction(&id).await?).filter(|i| i.state == InteractionState::Deferred))
         })
         .await?;
     transcript.see(format!(
@@ -92,45 +91,34 @@ pub(super) async fn the_ingestor_restarts<W: Write>(
 /// What Discord saw in all of this.
 pub(super) async fn limits_held<W: Write>(stage: &Stage<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
     transcript.scene("What Discord saw");
-    let stats: Value = stage.discord.get("/control/stats").await?;
+    let stats = stage.discord.stats().await?;
     let limited = limited_routes(&stats);
     transcript.expect("not one 429 for the proxy", limited.is_empty(), limited);
-    let most = stats["most_requests_in_1100_ms"].as_u64().unwrap_or(u64::MAX);
+    let most = stats.most_requests_in_1100_ms;
     transcript.expect(
         format!("at most {most} calls in any 1.1 s, of 50 allowed"),
         most <= 50,
         most,
     );
-    let expired: Vec<Value> = expired(stage).await?;
+    let expired = expired(stage).await?;
     transcript.expect("no member waited in vain", expired.is_empty(), format!("{expired:?}"));
     Ok(())
 }
 
 /// Routes that answered 429, with how often. Without the one call that an ingestor makes by itself when it starts, and which
 /// Discord limits to a few in five seconds: a process that starts anew cannot know of its predecessor's.
-fn limited_routes(stats: &Value) -> String {
-    let routes = stats["rest"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(route, _)| *route != "GET /gateway/bot");
-    let limited = routes.filter_map(|(route, statuses)| Some(format!("{route}: {}", statuses.get("429")?)));
+fn limited_routes(stats: &StatsReport) -> String {
+    let routes = stats.rest.iter().filter(|(route, _)| *route != "GET /gateway/bot");
+    let limited = routes.filter_map(|(route, statuses)| Some(format!("{route}: {}", statuses.get(&429)?)));
     limited.collect::<Vec<_>>().join(", ")
 }
 
 async fn identifies(stage: &Stage<'_>) -> anyhow::Result<u64> {
-    let stats: Value = stage.discord.get("/control/stats").await?;
-    stats["identifies"]
-        .as_u64()
-        .with_context(|| format!("no count of identifies in {stats}"))
+    Ok(stage.discord.stats().await?.identifies)
 }
 
-async fn expired(stage: &Stage<'_>) -> anyhow::Result<Vec<Value>> {
-    let list: Value = stage.discord.get("/control/interactions").await?;
-    let list = list.as_array().cloned().unwrap_or_default();
-    let mut seen = HashSet::new();
-    Ok(list
-        .into_iter()
-        .filter(|i| i["state"] == "expired" && seen.insert(i["id"].to_string()))
-        .collect())
+async fn expired(stage: &Stage<'_>) -> anyhow::Result<Vec<InteractionRecord>> {
+    let mut interactions = stage.discord.interactions().await?;
+    interactions.retain(|interaction| interaction.state == InteractionState::Expired);
+    Ok(interactions)
 }

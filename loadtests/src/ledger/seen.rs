@@ -1,5 +1,6 @@
 //! A command as the emulator saw it, and whether what the member read is an answer.
 
+use arrakis_emulator_client::{InteractionRecord, InteractionState};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -15,7 +16,7 @@ const NO_ANSWER: [&str; 2] = [
 /// An interaction as the ledger needs it.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Seen {
-    pub(super) state: String,
+    pub(super) state: InteractionState,
     #[serde(default)]
     pub(super) responses: Vec<Value>,
     /// The original response as it is now.
@@ -23,6 +24,17 @@ pub(super) struct Seen {
     message: Option<Value>,
     #[serde(default)]
     pub(super) followups: Vec<Value>,
+}
+
+impl From<InteractionRecord> for Seen {
+    fn from(record: InteractionRecord) -> Self {
+        Self {
+            state: record.state,
+            responses: record.responses,
+            message: record.message,
+            followups: record.followups,
+        }
+    }
 }
 
 impl Seen {
@@ -33,7 +45,7 @@ impl Seen {
 
     /// Whether the member saw it fail.
     pub(super) fn has_expired(&self) -> bool {
-        self.state == "expired"
+        self.state == InteractionState::Expired
     }
 
     /// Whether the last thing that the member was told is an answer.
@@ -43,7 +55,7 @@ impl Seen {
             .last()
             .or(self.message.as_ref())
             .or(self.responses.last());
-        self.state == "answered" && !last.is_some_and(|said| says(said, &NO_ANSWER))
+        self.state == InteractionState::Answered && !last.is_some_and(|said| says(said, &NO_ANSWER))
     }
 
     /// Whether the member was told to wait.

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context as _, ensure};
 use arrakis_test_support::{Process, TestDatabase, TestRedis, TestVhost};
 
-pub use emulator::{Answer, Emulator, Interaction, Member, Message};
+pub use emulator::{Answer, Emulator, Member};
 pub use replica::Replica;
 
 /// The bot's application.
@@ -170,7 +170,7 @@ impl Platform {
 
     /// Address of the page.
     pub fn page(&self) -> String {
-        self.discord.address().to_owned()
+        self.discord.url().to_owned()
     }
 
     /// The emulator's process.

@@ -26,10 +26,10 @@ mod web_guard;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use arrakis_emulator_client::{Addresses, StatsReport};
 pub use options::{Options, default_token};
 
 use crate::{
@@ -41,21 +41,6 @@ use crate::{
     traffic::Traffic,
     world::{Application, World},
 };
-
-/// Where the emulator listens, as URLs. Printed at start, and part of the control API.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Addresses {
-    /// Base of REST, `http://…/api/v10`.
-    pub rest: String,
-    /// Gateway, `ws://…`.
-    pub gateway: String,
-    /// Where sessions are resumed, `ws://…`; a listener of its own.
-    pub resume: String,
-    /// Base of the control API, `http://…`.
-    pub control: String,
-    /// The page.
-    pub page: String,
-}
 
 /// What every handler has at hand. Cheap to clone.
 #[derive(Clone, Debug)]

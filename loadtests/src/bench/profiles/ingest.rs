@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use arrakis_emulator_client::load::{Arrivals, Load, Stage};
 use arrakis_test_support::FaultProxy;
 
 use super::{QUEUES, WINDOW, commands, community_life, measure_ceiling, waiting};
@@ -11,7 +12,6 @@ use crate::bench::processes::high_water_bytes;
 use crate::bench::rounds::Rounds;
 use crate::bench::taker::Taker;
 use crate::bench::{Bench, Bound, SETTLE, Scrape, Section, Site, SiteOptions, Watch};
-use crate::load::{Arrivals, Load, Stage};
 
 const CONFIRM: &str = "arrakis_ingestor_confirm_seconds";
 const CONFIRMED: &str = "arrakis_ingestor_confirm_seconds_count";
@@ -93,8 +93,8 @@ async fn steady(
             stages: vec![Stage::steady(stage, rate, seconds)],
             ..Load::steady(bench.options.seed, rate, seconds, community_life())
         };
-        site.discord.begin_load(&load).await?;
-        let made = site.discord.load_made().await?;
+        site.discord.start_load(&load).await?;
+        let made = site.discord.wait_for_load().await?;
         let confirmed = confirmed_since(site, &before, made.counts.made).await?;
         let (usage, took) = (watch.end()?, began.elapsed().as_secs_f64());
         if stage == "warm-up" {
@@ -206,9 +206,9 @@ async fn saturation(bench: &Bench, site: &mut Site) -> anyhow::Result<Section> {
         stages: vec![Stage::steady("backlog", BACKLOG_RATE, BACKLOG_SECONDS)],
         ..Load::steady(bench.options.seed, BACKLOG_RATE, BACKLOG_SECONDS, community_life())
     };
-    site.discord.begin_load(&load).await?;
+    site.discord.start_load(&load).await?;
     #[expect(clippy::cast_precision_loss, reason = "counts of events")]
-    let made = site.discord.load_made().await?.counts.made as f64;
+    let made = site.discord.wait_for_load().await?.counts.made as f64;
     site.begin_ingestor().await?;
     let deadline = Instant::now() + WORKED_OFF_WITHIN;
     let reach = async |share: f64| -> anyhow::Result<(Instant, f64)> {
@@ -278,10 +278,10 @@ async fn blocked(bench: &mut Bench, site: &mut Site) -> anyhow::Result<u64> {
         ],
         ..Load::steady(bench.options.seed, 3_000.0, 10.0, commands())
     };
-    site.discord.begin_load(&load).await?;
+    site.discord.start_load(&load).await?;
     tokio::time::sleep(Duration::from_secs(4)).await;
     proxy.stall(true);
-    let made = site.discord.load_made().await?;
+    let made = site.discord.wait_for_load().await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let high_water = high_water_bytes(site.pid("ingestor")?)?;
     proxy.stall(false);

@@ -11,8 +11,8 @@ mod sync;
 use clap::ValueEnum;
 
 use super::{Bench, ceiling, ceiling::Plain, site::Site};
-use crate::load::{Kind, Load, Stage};
 use arrakis_contracts::names;
+use arrakis_emulator_client::load::{Kind, Load, Stage};
 
 /// A profile of `./dev bench`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -92,8 +92,8 @@ pub(super) async fn measure_ceiling(
         stages: vec![Stage::steady("samples", 400.0, 1.0)],
         ..Load::steady(bench.options.seed, 400.0, 1.0, kinds)
     };
-    site.discord.begin_load(&load).await?;
-    let made = site.discord.load_made().await?;
+    site.discord.start_load(&load).await?;
+    let made = site.discord.wait_for_load().await?;
     waiting(&plain, made.counts.made).await?;
     // In the proportion of the load: the two queues cost the broker differently.
     let mut samples = Vec::new();

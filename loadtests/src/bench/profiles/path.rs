@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use arrakis_emulator_client::load::{Load, Results, Stage};
 
 use super::errors::Errors;
 use super::shape::{self, Shape};
@@ -11,7 +12,6 @@ use super::{commands, communities, community_life, measure_ceiling};
 use crate::bench::rounds::Rounds;
 use crate::bench::section::percent;
 use crate::bench::{Bench, Bound, LoadSummary, SETTLE, Section, Site, SiteOptions, Usage, Watch};
-use crate::load::{Load, Results, Stage};
 
 const DEFER_SENT: &str = "arrakis_worker_defer_sent_seconds";
 /// Of the interactions due in one second, the share that may fail before the path counts as overloaded, in percent.
@@ -123,9 +123,9 @@ pub(super) async fn measure(bench: &mut Bench, steps: &Steps) -> anyhow::Result<
 pub(super) async fn loaded(site: &Site, load: &Load) -> anyhow::Result<(Results, f64, BTreeMap<String, Usage>)> {
     let watch = Watch::begin(&site.processes())?;
     let began = Instant::now();
-    site.discord.begin_load(load).await?;
+    site.discord.start_load(load).await?;
     tokio::time::sleep(Duration::from_secs_f64(load.seconds())).await;
-    site.discord.load_settled(SETTLE).await?;
+    site.discord.wait_for_settled_load(SETTLE).await?;
     let (usage, seconds) = (watch.end()?, began.elapsed().as_secs_f64());
     Ok((site.discord.load_results().await?, seconds, usage))
 }
@@ -136,11 +136,15 @@ async fn start_of_a_worker(bench: &mut Bench, site: &mut Site) -> anyhow::Result
     site.start_worker(true).await?;
     site.stop_service("worker").await?;
     let load = Load::steady(bench.options.seed, 40.0, 5.0, commands());
-    site.discord.begin_load(&load).await?;
+    site.discord.start_load(&load).await?;
     let started = site.start_worker(true).await?;
-    site.discord.load_settled(SETTLE).await?;
+    site.discord.wait_for_settled_load(SETTLE).await?;
     let results = site.discord.load_results().await?;
     let events = site.discord.load_events().await?;
+    ensure!(
+        events.iter().zip(0..).all(|(event, n)| event.n == n),
+        "the events of the load have gaps"
+    );
     let first = events
         .iter()
         .filter_map(|event| event.first_us)
@@ -163,8 +167,8 @@ async fn fixed(
     let name = format!("the whole path at {rate:.0} commands/s");
     bench.say(&name);
     let warm_up = Load::steady(bench.options.seed + 1, rate, (seconds / 4.0).min(3.0), commands());
-    site.discord.begin_load(&warm_up).await?;
-    site.discord.load_settled(SETTLE).await?;
+    site.discord.start_load(&warm_up).await?;
+    site.discord.wait_for_settled_load(SETTLE).await?;
     let before = site.scrape("worker").await?;
     let errors = Errors::begin(site).await?;
     let load = Load {

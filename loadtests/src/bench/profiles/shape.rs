@@ -5,12 +5,13 @@
 //! spike is more than two cores can do and is held to a rule: commands before all else, what expires is counted, and soon
 //! after it everything is as before.
 
+use arrakis_emulator_client::load::{Load, Second, Stage};
+
 use super::community_life;
 use super::errors::Errors;
 use super::path::{loaded, stage};
 use crate::bench::section::percent;
 use crate::bench::{Bench, Bound, Section, Site};
-use crate::load::{Load, Second, Stage};
 
 /// Length of the whole shape, seconds.
 pub(super) const MISSION_S: f64 = 780.0;
@@ -180,7 +181,7 @@ impl Shape {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::Counts;
+    use arrakis_emulator_client::load::Counts;
 
     fn second(second: u64, made: u64, expired: u64, first_us: u64) -> Second {
         Second {

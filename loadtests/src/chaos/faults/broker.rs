@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use arrakis_emulator_client::Fault;
 
 use crate::chaos::Invariant::{I1, I2, I5, I6};
 use crate::chaos::{BROKER_BACK, Guard, Scenario, Shape, Stage};
@@ -128,8 +128,8 @@ async fn ack_timeout(stage: &mut Stage) -> anyhow::Result<()> {
         .await?;
     stage.broker().consumer_timeout(2_000).await?;
     stage.start(Shape::default()).await?;
-    let slow = json!({"kind": "rest_latency", "method": "PATCH", "path": "@original", "ms": 6_000, "count": 1});
-    stage.discord().post("/control/faults", slow).await?;
+    let slow = Fault::rest_latency(6_000).method("PATCH").path("@original").count(1);
+    stage.discord().fault(&slow).await?;
     stage.one_command("position").await?;
     let stale = async |stage: &mut Stage| {
         let stale = stage.worker_metric("arrakis_worker_stale_acks_total", &[]).await?;

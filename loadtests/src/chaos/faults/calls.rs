@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, ensure};
+use arrakis_emulator_client::RestCall;
 use reqwest::Method;
-use serde::Deserialize;
 use serde_json::Value;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -135,40 +135,21 @@ impl Asking {
     }
 }
 
-/// A call as the emulator saw it.
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct Seen {
-    /// Emulator's clock on arrival.
-    pub at_ms: u64,
-    pub path: String,
-    pub status: u16,
-    pub counts_globally: bool,
-}
-
-impl Seen {
-    /// All calls so far, in the order in which they ended.
-    pub(super) async fn all(stage: &mut Stage) -> anyhow::Result<Vec<Self>> {
-        let ledger = stage.discord().rest_ledger().await?;
-        let read = |line: &str| serde_json::from_str(line).with_context(|| format!("the emulator's ledger: {line}"));
-        ledger.lines().map(read).collect()
-    }
-
-    /// The first that is like this, once it is there.
-    pub(super) async fn wait_for(stage: &mut Stage, like: impl Fn(&Self) -> bool) -> anyhow::Result<Self> {
-        let mut found = None;
-        stage
-            .until("a call at Discord", async |stage| {
-                found = Self::all(stage).await?.into_iter().find(|seen| like(seen));
-                Ok(found.is_some())
-            })
-            .await?;
-        found.context("it was there")
-    }
+/// The first REST call that `fits`, once the emulator has recorded it.
+pub(super) async fn wait_for_call(stage: &mut Stage, fits: impl Fn(&RestCall) -> bool) -> anyhow::Result<RestCall> {
+    let mut found = None;
+    stage
+        .until("a call at Discord", async |stage| {
+            found = stage.discord().rest_calls().await?.into_iter().find(|call| fits(call));
+            Ok(found.is_some())
+        })
+        .await?;
+    found.context("no call fits")
 }
 
 /// A text channel of a server.
 pub(super) async fn text_channel(stage: &mut Stage, guild: u64) -> anyhow::Result<u64> {
-    let view: Value = stage.discord().get(&format!("/control/guilds/{guild}")).await?;
+    let view = stage.discord().guild(guild).await?;
     let mut channels = view["channels"].as_array().into_iter().flatten();
     let id = channels
         .find(|channel| channel["type"] == 0)

@@ -3,7 +3,8 @@
 
 use anyhow::Context as _;
 use arrakis_contracts::names;
-use serde_json::{Value, json};
+use arrakis_emulator_client::{InteractionRecord, InteractionState};
+use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 
 use super::workers::{POINTS, dies, start_armed, start_sound};
@@ -64,15 +65,15 @@ async fn answers(stage: &mut Stage) -> anyhow::Result<()> {
                 continue;
             };
             let seen = over(stage, id).await?;
-            let said = (seen["responses"].as_array().map_or(0, Vec::len), followups(&seen));
+            let said = (seen.responses.len(), seen.followups.len());
             // On a busy machine a worker takes more than three seconds to start; then nobody was answered, and none late.
-            let late = route == CALLBACK && seen["state"] == "expired" && said == (0, 0);
-            let once = late || seen["state"] == "answered" && said == (1, 0);
+            let late = route == CALLBACK && seen.state == InteractionState::Expired && said == (0, 0);
+            let once = late || seen.state == InteractionState::Answered && said == (1, 0);
             stage.expect(
                 I2,
                 format!("{route}, killed {when}: one answer at most"),
                 once,
-                format!("{} {said:?}", seen["state"]),
+                format!("{:?} {said:?}", seen.state),
             );
         }
     }
@@ -96,12 +97,7 @@ async fn answers(stage: &mut Stage) -> anyhow::Result<()> {
                 let labels = [("queue", names::INTERACTIONS), ("verdict", verdict)];
                 handled += stage.worker_metric("arrakis_worker_messages_total", &labels).await?;
             }
-            said = followups(
-                &stage
-                    .discord()
-                    .get::<Value>(&format!("/control/interactions/{id}"))
-                    .await?,
-            );
+            said = stage.discord().interaction(&id).await?.followups.len();
             unknown = is_written_down(stage, &name).await?;
             // Whatever became of it: what was done before is dropped.
             Ok(handled >= 1.0 && (said > 0 || unknown))
@@ -136,18 +132,15 @@ async fn struck(stage: &mut Stage, points: &str, command: &str) -> anyhow::Resul
     Ok(deed)
 }
 
-async fn over(stage: &mut Stage, id: u64) -> anyhow::Result<Value> {
+async fn over(stage: &mut Stage, id: u64) -> anyhow::Result<InteractionRecord> {
     let discord = stage.discord();
     discord
         .until("the interaction to be over", async || {
-            let seen: Value = discord.get(&format!("/control/interactions/{id}")).await?;
-            Ok((seen["state"] == "answered" || seen["state"] == "expired").then_some(seen))
+            let seen = discord.interaction(&id.to_string()).await?;
+            let ended = matches!(seen.state, InteractionState::Answered | InteractionState::Expired);
+            Ok(ended.then_some(seen))
         })
         .await
-}
-
-pub(super) fn followups(seen: &Value) -> usize {
-    seen["followups"].as_array().map_or(0, Vec::len)
 }
 
 /// A member of the server that is not onboarded, and a channel there.
@@ -156,10 +149,7 @@ pub(super) async fn stranger(stage: &mut Stage) -> anyhow::Result<(u64, u64, u64
     let server = servers.find(|server| server.community.is_none());
     let server = server.context("no server without a community")?.clone();
     let user = server.members.get(1).context("no member")?.user;
-    let view: Value = stage
-        .discord()
-        .get(&format!("/control/guilds/{}", server.guild))
-        .await?;
+    let view = stage.discord().guild(server.guild).await?;
     let mut channels = view["channels"].as_array().into_iter().flatten();
     let channel = channels.find(|channel| channel["kind"] != "category");
     let channel = channel
@@ -273,14 +263,11 @@ async fn settled(
 
 /// Calls of this method about this user that took effect.
 async fn successes(stage: &mut Stage, method: &str, user: u64) -> anyhow::Result<usize> {
-    let ledger = stage.discord().rest_ledger().await?;
-    let calls = ledger
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let calls = stage.discord().rest_calls().await?;
     let about = format!("/members/{user}/roles/");
     Ok(calls
-        .filter(|call| call["method"] == method && call["status"] == 204)
-        .filter(|call| call["path"].as_str().is_some_and(|path| path.contains(&about)))
+        .iter()
+        .filter(|call| call.method == method && call.status == 204 && call.path.contains(&about))
         .count())
 }
 
@@ -318,7 +305,6 @@ async fn registration(stage: &mut Stage) -> anyhow::Result<()> {
 
 async fn registrations(stage: &mut Stage) -> anyhow::Result<u64> {
     let stats = stage.stats().await?;
-    let routes = stats["rest"].as_object().into_iter().flatten();
-    let meant = routes.filter(|(route, _)| route.starts_with("PUT /applications/") && route.ends_with("/commands"));
-    Ok(meant.filter_map(|(_, statuses)| statuses["200"].as_u64()).sum())
+    let meant = |route: &str| route.starts_with("PUT /applications/") && route.ends_with("/commands");
+    Ok(stats.rest_responses(meant, Some(200)))
 }

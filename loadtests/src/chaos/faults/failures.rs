@@ -1,8 +1,9 @@
 //! Discord fails before and after the effect of a call, while members are answered; and two workers have one event at once.
 
-use serde_json::{Value, json};
+use arrakis_emulator_client::{Fault, InteractionState};
+use serde_json::json;
 
-use super::effects::{followups, is_written_down, stranger};
+use super::effects::{is_written_down, stranger};
 use super::workers::statuses;
 use crate::chaos::Invariant::{I1, I2, I3};
 use crate::chaos::door::Door;
@@ -40,25 +41,20 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 async fn first_responses(stage: &mut Stage) -> anyhow::Result<()> {
     stage.start(Shape::default().proxies(2).workers(2)).await?;
     for fault in [
-        json!({"kind": "rest_status", "status": 502}),
-        json!({"kind": "rest_status", "status": 502, "after_effect": true}),
-        json!({"kind": "rest_reset"}),
-        json!({"kind": "rest_reset", "after_effect": true}),
+        Fault::rest_status(502),
+        Fault::rest_status(502).after_effect(true),
+        Fault::of_kind("rest_reset"),
+        Fault::of_kind("rest_reset").after_effect(true),
     ] {
-        let mut fault = fault;
-        fault["route"] = json!("/interactions/*");
-        fault["probability"] = json!(0.07);
-        stage.discord().post("/control/faults", fault).await?;
+        let fault = fault.route("/interactions/*").probability(0.07);
+        stage.discord().fault(&fault).await?;
     }
     stage.load(25).await?;
     stage.flows(250).await?;
     stage.quiet().await?;
-    stage
-        .discord()
-        .call::<Value>(reqwest::Method::DELETE, "/control/faults", None)
-        .await?;
+    stage.discord().clear_faults().await?;
     stage.settle().await?;
-    let failed = statuses(stage, "/callback", "502").await?;
+    let failed = statuses(stage, "/callback", 502).await?;
     stage.expect(I3, "first responses did fail", failed >= 10, failed);
     let tally = stage.judge().await?;
     stage.expect(I3, "no command expires", tally.expired == 0, tally.expired);
@@ -84,13 +80,12 @@ async fn ends(stage: &mut Stage, ids: &[String]) -> anyhow::Result<Vec<(usize, b
     for id in ids {
         let mut end = (0, false);
         let over = async |stage: &mut Stage| {
-            let path = format!("/control/interactions/{id}");
-            let seen = stage.discord().get::<Value>(&path).await?;
+            let seen = stage.discord().interaction(id).await?;
             end = (
-                followups(&seen),
+                seen.followups.len(),
                 is_written_down(stage, &format!("{id}#answer#unknown")).await?,
             );
-            Ok(end.0 > 0 || end.1 || seen["state"] == "expired")
+            Ok(end.0 > 0 || end.1 || seen.state == InteractionState::Expired)
         };
         stage
             .until("a follow-up, or the record that it is unknown", over)
@@ -104,18 +99,11 @@ async fn follow_ups(stage: &mut Stage) -> anyhow::Result<()> {
     const COMMANDS: usize = 200;
     stage.start(Shape::default().workers(2)).await?;
     for fault in [
-        json!({"kind": "rest_status", "status": 502, "after_effect": true}),
-        json!({"kind": "rest_reset", "after_effect": true}),
+        Fault::rest_status(502).after_effect(true),
+        Fault::of_kind("rest_reset").after_effect(true),
     ] {
-        let mut fault = fault;
-        for (key, value) in [
-            ("method", json!("POST")),
-            ("route", json!(FOLLOW_UP)),
-            ("probability", json!(0.3)),
-        ] {
-            fault[key] = value;
-        }
-        stage.discord().post("/control/faults", fault).await?;
+        let fault = fault.method("POST").route(FOLLOW_UP).probability(0.3);
+        stage.discord().fault(&fault).await?;
     }
     let mut ids = Vec::new();
     // A few at a time: all at once would also take every connection to Postgres.
@@ -143,8 +131,8 @@ async fn two_copies(stage: &mut Stage) -> anyhow::Result<()> {
     stage.start(Shape::default().workers(2)).await?;
     let door = Door::new(&stage.platform().vhost().url());
     let doubling = door.double().await?;
-    let slow = json!({"kind": "rest_latency", "ms": 1_000, "method": "POST", "route": FOLLOW_UP});
-    stage.discord().post("/control/faults", slow).await?;
+    let slow = Fault::rest_latency(1_000).method("POST").route(FOLLOW_UP);
+    stage.discord().fault(&slow).await?;
     let mut ids = Vec::new();
     // A few at a time: each holds a place of a worker for as long as Discord takes.
     for _ in 0..COMMANDS / 10 {

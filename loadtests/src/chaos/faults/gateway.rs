@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use arrakis_emulator_client::Fault;
 use tokio::time::Instant;
 
 use crate::chaos::Invariant::{I1, I2, I3, I4, I5, I6};
@@ -85,17 +85,18 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 ];
 
 /// Throws a fault of the emulator's.
-pub(super) async fn strike(stage: &mut Stage, fault: Value) -> anyhow::Result<()> {
-    stage.discord().post("/control/faults", fault).await.map(drop)
+pub(super) async fn strike(stage: &mut Stage, fault: &Fault) -> anyhow::Result<()> {
+    stage.discord().fault(fault).await?;
+    Ok(())
 }
 
 /// Sessions that the gateway began.
 pub(super) async fn identifies(stage: &mut Stage) -> anyhow::Result<u64> {
-    Ok(stage.stats().await?["identifies"].as_u64().unwrap_or(0))
+    Ok(stage.stats().await?.identifies)
 }
 
 async fn resumes(stage: &mut Stage) -> anyhow::Result<u64> {
-    Ok(stage.stats().await?["resumes"].as_u64().unwrap_or(0))
+    Ok(stage.stats().await?.resumes)
 }
 
 /// Somebody joins and is noted: it works.
@@ -126,14 +127,14 @@ pub(super) async fn nobody_waits_in_vain(stage: &mut Stage) -> anyhow::Result<()
 }
 
 async fn asked_to_reconnect(stage: &mut Stage) -> anyhow::Result<()> {
-    struck_and_resumed(stage, json!({"kind": "gateway_reconnect"})).await
+    struck_and_resumed(stage, &Fault::of_kind("gateway_reconnect")).await
 }
 
 async fn invalid_but_resumable(stage: &mut Stage) -> anyhow::Result<()> {
-    struck_and_resumed(stage, json!({"kind": "gateway_invalid_session", "resumable": true})).await
+    struck_and_resumed(stage, &Fault::gateway_invalid_session(true)).await
 }
 
-async fn struck_and_resumed(stage: &mut Stage, fault: Value) -> anyhow::Result<()> {
+async fn struck_and_resumed(stage: &mut Stage, fault: &Fault) -> anyhow::Result<()> {
     stage.start(Shape::default()).await?;
     stage.load(20).await?;
     stage.flows(20).await?;
@@ -153,7 +154,7 @@ async fn session_gone(stage: &mut Stage) -> anyhow::Result<()> {
     stage.load(10).await?;
     stage.flows(15).await?;
     let before = identifies(stage).await?;
-    strike(stage, json!({"kind": "gateway_invalid_session", "resumable": false})).await?;
+    strike(stage, &Fault::gateway_invalid_session(false)).await?;
     stage.burst(12).await?;
     stage.recovers(PROCESS_BACK + IDENTIFY).await?;
     let began = identifies(stage).await? - before;
@@ -167,8 +168,8 @@ async fn resume_fails(stage: &mut Stage, mode: &str) -> anyhow::Result<()> {
     stage.load(10).await?;
     stage.flows(15).await?;
     let before = identifies(stage).await?;
-    strike(stage, json!({"kind": "gateway_resume_answer", "mode": mode})).await?;
-    strike(stage, json!({"kind": "gateway_drop"})).await?;
+    strike(stage, &Fault::of_kind("gateway_resume_answer").mode(mode)).await?;
+    strike(stage, &Fault::of_kind("gateway_drop")).await?;
     stage.burst(12).await?;
     let ingestor = &mut stage.platform().ingestors[0];
     ingestor.kill().await;
@@ -201,7 +202,7 @@ async fn fatal_closes(stage: &mut Stage) -> anyhow::Result<()> {
     for (code, word) in [(4004, "DISCORD_TOKEN"), (4014, "Server Members Intent")] {
         works(stage).await?;
         let before = identifies(stage).await?;
-        strike(stage, json!({"kind": "gateway_close", "code": code})).await?;
+        strike(stage, &Fault::gateway_close(code)).await?;
         let status = stage.platform().ingestors[0].ended(Duration::from_secs(10)).await;
         stage.expect(
             I5,
@@ -231,7 +232,7 @@ async fn session_closes(stage: &mut Stage) -> anyhow::Result<()> {
     stage.flows(15).await?;
     let before = identifies(stage).await?;
     for (nth, code) in [(1, 4007), (2, 4009)] {
-        strike(stage, json!({"kind": "gateway_close", "code": code})).await?;
+        strike(stage, &Fault::gateway_close(code)).await?;
         // Effects of what was on its way still come; the way back is over when there is a session.
         let identified = async |stage: &mut Stage| Ok(identifies(stage).await? >= before + nth);
         stage.until("the ingestor to identify", identified).await?;
@@ -252,7 +253,7 @@ async fn no_heartbeat_ack(stage: &mut Stage) -> anyhow::Result<()> {
     let (before, resumed) = (identifies(stage).await?, resumes(stage).await?);
     let begun = Instant::now();
     // Without a word in either direction: twilight takes any event for a sign of life.
-    strike(stage, json!({"kind": "gateway_half_open"})).await?;
+    strike(stage, &Fault::of_kind("gateway_half_open")).await?;
     stage
         .until("the connection to be made anew", async |stage| {
             Ok(resumes(stage).await? > resumed || identifies(stage).await? > before)

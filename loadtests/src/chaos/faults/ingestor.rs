@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use arrakis_contracts::names;
-use serde_json::{Value, json};
+use arrakis_emulator_client::{Fault, GatewayChange};
 use tokio::time::Instant;
 
 use super::gateway::{IDENTIFY, identifies, none_spent, strike, works};
@@ -14,7 +14,7 @@ use crate::chaos::{Guard, PROCESS_BACK, Scenario, Shape, Stage};
 /// Seconds between heartbeats with the broker where a host vanishes.
 const HEARTBEAT: u64 = 2;
 /// Identifies that are left to a bot whose ingestor loops, of a thousand: the last ten are not touched.
-const LEFT: u64 = 12;
+const LEFT: u32 = 12;
 const RESERVE: u64 = 10;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -98,15 +98,8 @@ async fn dies_at_every_seam(stage: &mut Stage) -> anyhow::Result<()> {
 async fn crash_loop(stage: &mut Stage) -> anyhow::Result<()> {
     stage.start(Shape::default()).await?;
     works(stage).await?;
-    stage
-        .discord()
-        .call::<Value>(
-            reqwest::Method::PATCH,
-            "/control/gateway",
-            Some(json!({"session_starts_remaining": LEFT})),
-        )
-        .await?;
-    strike(stage, json!({"kind": "gateway_refuse_resume"})).await?;
+    stage.discord().change_gateway(&starts_remaining(LEFT)).await?;
+    strike(stage, &Fault::of_kind("gateway_refuse_resume")).await?;
     for _ in 0..4 {
         let before = identifies(stage).await?;
         let ingestor = &mut stage.platform().ingestors[0];
@@ -128,18 +121,8 @@ async fn crash_loop(stage: &mut Stage) -> anyhow::Result<()> {
     let held = is_held(stage).await;
     stage.expect(I6, "health says why it waits", held, "no word of it");
     // A person has found the cause.
-    stage
-        .discord()
-        .call::<Value>(reqwest::Method::DELETE, "/control/faults", None)
-        .await?;
-    stage
-        .discord()
-        .call::<Value>(
-            reqwest::Method::PATCH,
-            "/control/gateway",
-            Some(json!({"session_starts_remaining": 1_000})),
-        )
-        .await?;
+    stage.discord().clear_faults().await?;
+    stage.discord().change_gateway(&starts_remaining(1_000)).await?;
     let ingestor = &mut stage.platform().ingestors[0];
     ingestor.kill().await;
     ingestor.start_again();
@@ -147,8 +130,14 @@ async fn crash_loop(stage: &mut Stage) -> anyhow::Result<()> {
 }
 
 async fn left(stage: &mut Stage) -> anyhow::Result<u64> {
-    let gateway: Value = stage.discord().get("/control/gateway").await?;
-    Ok(gateway["session_start_limit"]["remaining"].as_u64().unwrap_or(0))
+    Ok(stage.discord().gateway().await?.session_start_limit.remaining.into())
+}
+
+fn starts_remaining(count: u32) -> GatewayChange {
+    GatewayChange {
+        session_starts_remaining: Some(count),
+        ..GatewayChange::default()
+    }
 }
 
 async fn is_held(stage: &mut Stage) -> bool {

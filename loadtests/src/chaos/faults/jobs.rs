@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use serde::Deserialize;
+use arrakis_emulator_client::RestCall;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::{Instant, sleep};
 
@@ -64,14 +64,6 @@ struct Lacking {
 struct Robbed {
     user: u64,
     roles: Vec<String>,
-}
-
-/// A call that took effect.
-#[derive(Debug, Deserialize)]
-struct Call {
-    method: String,
-    path: String,
-    status: u16,
 }
 
 /// A server whose members lack roles, and everything that a sync needs but for a worker.
@@ -263,9 +255,7 @@ async fn unended(stage: &mut Stage) -> anyhow::Result<Vec<(String, String)>> {
 
 /// Paths of the calls that gave a role, one for each time.
 async fn given(stage: &mut Stage) -> anyhow::Result<Vec<String>> {
-    let ledger = stage.discord().rest_ledger().await?;
-    let calls = ledger.lines().map(serde_json::from_str::<Call>);
-    let calls = calls.collect::<Result<Vec<_>, _>>().context("the emulator's ledger")?;
-    let gave = |call: &Call| call.method == "PUT" && call.status == 204 && call.path.contains("/roles/");
+    let calls = stage.discord().rest_calls().await?;
+    let gave = |call: &RestCall| call.method == "PUT" && call.status == 204 && call.path.contains("/roles/");
     Ok(calls.into_iter().filter(gave).map(|call| call.path).collect())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use arrakis_emulator_client::SeedRequest;
 
 use super::calls::{Asking, Caller};
 use super::rest::proxies;
@@ -67,15 +67,16 @@ async fn begin(stage: &mut Stage) -> anyhow::Result<(Redis, Asking)> {
 /// is full.
 pub(super) async fn saturated(stage: &mut Stage, shape: Shape, proxies: u32) -> anyhow::Result<Asking> {
     stage.prepare(&shape).await?;
-    let more = json!({"kind": "load", "guilds": SERVERS, "members": 1});
-    stage.discord().post("/control/seed", more).await?;
-    let guilds: Vec<Value> = stage.discord().get("/control/guilds").await?;
+    let more = SeedRequest::Load {
+        guilds: SERVERS,
+        members: 1,
+    };
+    stage.discord().seed(&more).await?;
+    let guilds = stage.discord().guilds().await?;
     stage.start_services(shape).await?;
     whole(stage, proxies).await?;
-    let paths = guilds.iter().filter_map(|guild| guild["id"].as_str());
-    let asking = Caller::of(stage)
-        .within(20_000)
-        .keep_asking(paths.map(|id| format!("/guilds/{id}")).collect());
+    let paths = guilds.iter().map(|guild| format!("/guilds/{}", guild.id));
+    let asking = Caller::of(stage).within(20_000).keep_asking(paths.collect());
     full(stage).await?;
     Ok(asking)
 }
@@ -96,9 +97,7 @@ async fn full(stage: &mut Stage) -> anyhow::Result<()> {
 }
 
 async fn most(stage: &mut Stage) -> anyhow::Result<u64> {
-    Ok(stage.stats().await?["most_requests_in_1100_ms"]
-        .as_u64()
-        .unwrap_or(u64::MAX))
+    Ok(stage.stats().await?.most_requests_in_1100_ms)
 }
 
 /// I4, as the emulator counted.
@@ -135,12 +134,9 @@ async fn both_say(stage: &mut Stage, words: &str) -> anyhow::Result<()> {
 /// Calls of the callers so far: no other of that route are made.
 pub(super) async fn bots(stage: &mut Stage) -> anyhow::Result<u64> {
     let stats = stage.stats().await?;
-    let routes = stats["rest"].as_object().into_iter().flatten();
-    let theirs = routes.filter(|(route, _)| {
-        route.starts_with("GET /guilds/{") && route.ends_with('}') && route.matches('/').count() == 2
-    });
-    let counts = theirs.flat_map(|(_, statuses)| statuses.as_object().into_iter().flatten());
-    Ok(counts.filter_map(|(_, count)| count.as_u64()).sum())
+    let theirs =
+        |route: &str| route.starts_with("GET /guilds/{") && route.ends_with('}') && route.matches('/').count() == 2;
+    Ok(stats.rest_responses(theirs, None))
 }
 
 async fn away(stage: &mut Stage, gone: bool) -> anyhow::Result<()> {

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use arrakis_emulator_client::{Fault, InteractionRequest, RestCall};
 use arrakis_test_support::TestRedis;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::calls::{Answer, Caller, Seen, text_channel};
+use super::calls::{Answer, Caller, text_channel, wait_for_call};
 use super::redis;
 use crate::chaos::Invariant::{I2, I3, I4, I5, I6};
 use crate::chaos::{Guard, PROCESS_BACK, Scenario, Shape, Stage};
@@ -97,13 +98,15 @@ async fn limited(stage: &mut Stage, scope: &str) -> anyhow::Result<()> {
     for proxy in 0..2 {
         caller.get(proxy, &path).await?.must_be(200)?;
     }
-    let fault = json!({
-        "kind": "rest_rate_limit", "scope": scope, "retry_after": 2.0, "count": 1,
-        "method": "GET", "route": "/guilds/{guild.id}", "path": path,
-    });
-    stage.discord().post("/control/faults", fault).await?;
+    let fault = Fault {
+        scope: Some(scope.to_owned()),
+        retry_after: Some(2.0),
+        ..Fault::of_kind("rest_rate_limit")
+    };
+    let fault = fault.count(1).method("GET").route("/guilds/{guild.id}").path(&path);
+    stage.discord().fault(&fault).await?;
     let first = caller.begin(0, Method::GET, &path, Value::Null);
-    let refused = Seen::wait_for(stage, |seen| seen.status == 429).await?;
+    let refused = wait_for_call(stage, |call| call.status == 429).await?;
     // The other proxy hears of it with its next exchange with Redis.
     let elsewhere = format!("/guilds/{guild}/roles");
     let asked = if scope == "global" { &elsewhere } else { &path };
@@ -119,8 +122,8 @@ async fn limited(stage: &mut Stage, scope: &str) -> anyhow::Result<()> {
         other.await??.must_be(200)?;
     }
     let open = stage.settle_within(Duration::from_secs(3)).await?;
-    let seen = Seen::all(stage).await?;
-    let bound = |seen: &&Seen| seen.counts_globally && (scope == "global" || seen.path == path);
+    let seen = stage.discord().rest_calls().await?;
+    let bound = |seen: &&RestCall| seen.counts_globally && (scope == "global" || seen.path == path);
     let told = refused.at_ms + ON_THE_WAY_MS..refused.at_ms + RETRY_AFTER_MS;
     let hasty = seen.iter().filter(bound).filter(|seen| told.contains(&seen.at_ms));
     let hasty: Vec<_> = hasty.map(|seen| seen.at_ms - refused.at_ms).collect();
@@ -153,23 +156,24 @@ async fn answers_lost(stage: &mut Stage) -> anyhow::Result<()> {
         .await?
         .must_be(200)?;
     for (number, kind) in [
-        json!({"kind": "rest_lost_answer", "mode": "refuse"}),
-        json!({"kind": "rest_lost_answer", "mode": "hang"}),
-        json!({"kind": "rest_status", "status": 503}),
-        json!({"kind": "rest_status", "status": 503, "after_effect": true}),
-        json!({"kind": "rest_reset", "after_effect": true}),
+        Fault::rest_lost_answer("refuse"),
+        Fault::rest_lost_answer("hang"),
+        Fault::rest_status(503),
+        Fault::rest_status(503).after_effect(true),
+        Fault::of_kind("rest_reset").after_effect(true),
     ]
     .into_iter()
     .enumerate()
     {
-        let mut fault = kind;
-        for (key, value) in [("method", json!("POST")), ("path", json!(path)), ("count", json!(1))] {
-            fault[key] = value;
-        }
-        discord.post("/control/faults", fault.clone()).await?;
+        let fault = kind.method("POST").path(&path).count(1);
+        discord.fault(&fault).await?;
         let message = json!({"content": format!("message {number}")});
         // Only an answer that never comes is waited for in vain; the bucket makes the last of them wait its turn.
-        let deadline_ms = if fault["mode"] == "hang" { 1_200 } else { 8_000 };
+        let deadline_ms = if fault.mode.as_deref() == Some("hang") {
+            1_200
+        } else {
+            8_000
+        };
         let answer = caller
             .within(deadline_ms)
             .call(number % 2, Method::POST, &path, message)
@@ -190,27 +194,27 @@ async fn answers_lost(stage: &mut Stage) -> anyhow::Result<()> {
         .await?
         .first_assignable()?;
     let put = format!("/guilds/{guild}/members/{member}/roles/{role}");
-    let fault = json!({"kind": "rest_lost_answer", "mode": "refuse", "method": "PUT", "path": put, "count": 2});
-    discord.post("/control/faults", fault).await?;
+    let fault = Fault::rest_lost_answer("refuse").method("PUT").path(&put).count(2);
+    discord.fault(&fault).await?;
     let given = caller.call(1, Method::PUT, &put, Value::Null).await?;
     stage.expect(I2, "a role is given in the end", given.status == 204, given.status);
     // The whole answer of /help is its first response: it is repeated, and 40060 shows that the first one took effect.
-    let fault =
-        json!({"kind": "rest_lost_answer", "mode": "refuse", "method": "POST", "route": "/interactions/*", "count": 1});
-    discord.post("/control/faults", fault).await?;
+    let fault = Fault::rest_lost_answer("refuse")
+        .method("POST")
+        .route("/interactions/*")
+        .count(1);
+    discord.fault(&fault).await?;
     stage.one_command("help").await?;
     stage.settle().await?;
     // Members' answers: first responses whose answers are lost, and edits, too.
     for (method, route) in [("POST", "/interactions/*"), ("PATCH", "/webhooks/*")] {
-        let fault = json!({"kind": "rest_lost_answer", "mode": "refuse", "method": method, "route": route, "count": 5});
-        discord.post("/control/faults", fault).await?;
+        let fault = Fault::rest_lost_answer("refuse").method(method).route(route).count(5);
+        discord.fault(&fault).await?;
     }
     stage.load(20).await?;
     stage.flows(40).await?;
     stage.quiet().await?;
-    let messages: Vec<Value> = discord
-        .get(&format!("/control/guilds/{guild}/channels/{channel}/messages"))
-        .await?;
+    let messages = discord.messages(guild, channel).await?;
     let unknown = stage.judge().await?.unknown;
     stage.expect(I2, "no outcome of a repeated call is unknown", unknown == 0, unknown);
     for (number, wanted) in [(0, 1), (1, 1), (2, 0), (3, 1), (4, 1)] {
@@ -237,7 +241,7 @@ async fn token_revoked(stage: &mut Stage) -> anyhow::Result<()> {
     for proxy in 0..2 {
         caller.get(proxy, &path).await?.must_be(200)?;
     }
-    stage.discord().post("/control/token/reset", json!({})).await?;
+    stage.discord().reset_token().await?;
     let first = caller.get(0, &path).await?;
     stage.expect(I4, "Discord's own 401 is told", first.status == 401, first.status);
     // A second opinion comes before the token is called dead.
@@ -259,7 +263,7 @@ async fn token_revoked(stage: &mut Stage) -> anyhow::Result<()> {
             format!("{said:?}"),
         );
     }
-    let seen = Seen::all(stage).await?;
+    let seen = stage.discord().rest_calls().await?;
     let refused = seen.iter().filter(|seen| seen.status == 401).count();
     stage.expect(
         I4,
@@ -286,8 +290,8 @@ async fn storm(stage: &mut Stage) -> anyhow::Result<()> {
         format!("/guilds/{}/members/", servers[0]),
         format!("/guilds/{}", servers[1]),
     );
-    let fault = json!({"kind": "rest_status", "status": 403, "path": refused});
-    stage.discord().post("/control/faults", fault).await?;
+    let fault = Fault::rest_status(403).path(&refused);
+    stage.discord().fault(&fault).await?;
     let paths = (0..40).map(|number| format!("{refused}{}", 1_000 + number)).collect();
     let storm = caller.within(3_000).keep_asking(paths);
     let begun = tokio::time::Instant::now();
@@ -297,8 +301,7 @@ async fn storm(stage: &mut Stage) -> anyhow::Result<()> {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     storm.end();
-    let stats = stage.stats().await?;
-    let invalid = stats["invalid"].as_u64().unwrap_or(u64::MAX);
+    let invalid = stage.stats().await?.invalid;
     // Fifty are let through; what is on its way until both proxies know; then one a second at each.
     stage.expect(
         I4,
@@ -344,23 +347,21 @@ async fn terminal(stage: &mut Stage) -> anyhow::Result<()> {
         )
         .await?
         .must_be(200)?;
-    let made = json!({
-        "kind": "command", "name": "help", "force": true, "guild_id": guild.to_string(),
-        "channel_id": channel.to_string(), "user_id": user.to_string(),
-    });
-    let made = stage.discord().post("/control/interactions", made).await?;
-    let text = |key: &str| {
-        made[key]
-            .as_str()
-            .map(str::to_owned)
-            .with_context(|| format!("no {key} in {made}"))
+    let request = InteractionRequest {
+        kind: "command".to_owned(),
+        name: Some("help".to_owned()),
+        guild_id: Some(guild.to_string()),
+        channel_id: Some(channel.to_string()),
+        user_id: user.to_string(),
+        force: true,
+        ..InteractionRequest::default()
     };
-    let (id, token) = (text("id")?, text("token")?);
-    let known = format!("/interactions/{id}/{token}/callback");
+    let made = stage.discord().interact(&request).await?;
+    let known = format!("/interactions/{}/{}/callback", made.id, made.token);
     caller.call(0, Method::POST, &known, json!({"type": 5})).await?;
     let again = caller.call(0, Method::POST, &known, json!({"type": 5})).await?;
     stage.expect(I2, "40060 is told", again.code() == Some(40_060), format!("{again:?}"));
-    let seen = Seen::all(stage).await?;
+    let seen = stage.discord().rest_calls().await?;
     for (path, sent) in [("/interactions/1/".to_owned(), 1), (format!("/interactions/{id}/"), 2)] {
         let calls = seen.iter().filter(|seen| seen.path.starts_with(&path)).count();
         stage.expect(

@@ -77,7 +77,7 @@ async fn clocks(stage: &mut Stage) -> anyhow::Result<()> {
 async fn cooldown(stage: &mut Stage) -> anyhow::Result<()> {
     let server = stage.plan().servers[1].clone();
     let discord = stage.discord();
-    let view: serde_json::Value = discord.get(&format!("/control/guilds/{}", server.guild)).await?;
+    let view = discord.guild(server.guild).await?;
     let mut channels = view["channels"].as_array().into_iter().flatten();
     let channel = channels
         .find(|channel| channel["type"] == 0)

@@ -112,11 +112,9 @@ pub(super) async fn dies(stage: &mut Stage, place: usize) -> anyhow::Result<()> 
 }
 
 /// How often the emulator gave this status on routes with this in their name.
-pub(super) async fn statuses(stage: &mut Stage, route: &str, status: &str) -> anyhow::Result<u64> {
+pub(super) async fn statuses(stage: &mut Stage, route: &str, status: u16) -> anyhow::Result<u64> {
     let stats = stage.stats().await?;
-    let routes = stats["rest"].as_object().into_iter().flatten();
-    let meant = routes.filter(|(name, _)| name.contains(route));
-    Ok(meant.filter_map(|(_, statuses)| statuses[status].as_u64()).sum())
+    Ok(stats.rest_responses(|name| name.contains(route), Some(status)))
 }
 
 async fn terminated(stage: &mut Stage) -> anyhow::Result<()> {
@@ -126,13 +124,13 @@ async fn terminated(stage: &mut Stage) -> anyhow::Result<()> {
         .worker_env("WORKER_PREFETCH", "4")
         .worker_env(POINTS, "worker.running=sleep(700)");
     stage.start(slow).await?;
-    let before = statuses(stage, "callback", "204").await?;
+    let before = statuses(stage, "callback", 204).await?;
     for _ in 0..COMMANDS {
         stage.one_command("threshold").await?;
         stage.one_join().await?;
     }
     // Four are in the hands of each.
-    let begun = async |stage: &mut Stage| Ok(statuses(stage, "callback", "204").await? - before >= COMMANDS);
+    let begun = async |stage: &mut Stage| Ok(statuses(stage, "callback", 204).await? - before >= COMMANDS);
     stage.until("all commands to be deferred", begun).await?;
     let begun = Instant::now();
     let status = stage.platform().workers[0].stop(GRACE).await;
@@ -141,7 +139,7 @@ async fn terminated(stage: &mut Stage) -> anyhow::Result<()> {
     stage.recovered(took, GRACE);
     stage.settle().await?;
     // 400 is 40060: another worker had to begin again what the leaving one had begun.
-    let begun_again = statuses(stage, "callback", "400").await?;
+    let begun_again = statuses(stage, "callback", 400).await?;
     stage.expect(I2, "what it held it finished", begun_again == 0, begun_again);
     Ok(())
 }
@@ -209,7 +207,7 @@ async fn hangs(stage: &mut Stage) -> anyhow::Result<()> {
     for _ in 0..2 {
         stage.one_command("stats").await?;
     }
-    let began = async |stage: &mut Stage| Ok(statuses(stage, "callback", "204").await? >= 2);
+    let began = async |stage: &mut Stage| Ok(statuses(stage, "callback", 204).await? >= 2);
     stage.until("both to be deferred", began).await?;
     let begun = Instant::now();
     let fresh = stage.one_command("position").await?;
@@ -243,14 +241,14 @@ async fn slow(stage: &mut Stage) -> anyhow::Result<()> {
     // Few at once, so that the load is more than it can do.
     let shape = Shape::default().worker_env("WORKER_PREFETCH", "10");
     stage.start(shape.worker_env(POINTS, points)).await?;
-    let before = statuses(stage, "callback", "404").await?;
+    let before = statuses(stage, "callback", 404).await?;
     stage.load(60).await?;
     let expires = async |stage: &mut Stage| Ok(stage.worker_metric(EXPIRED, &[]).await? >= 40.0);
     stage.until("interactions to expire", expires).await?;
     stage.quiet().await?;
     let (expired, asked) = (
         stage.worker_metric(EXPIRED, &[]).await?,
-        statuses(stage, "callback", "404").await? - before,
+        statuses(stage, "callback", 404).await? - before,
     );
     #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
     let few = (asked as f64) < expired / 2.0;

@@ -1,10 +1,10 @@
 //! Faults on demand: those that strike at once, and those that are armed.
 
+use arrakis_emulator_client::Fault;
 use axum::{
     Json,
     extract::{Path, State},
 };
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Body, ControlError, bad, missing};
@@ -13,31 +13,6 @@ use crate::{
     faults::{Condition, DeadHost, FaultKind, SessionAnswer},
     gateway::{Order, Target},
 };
-
-/// One form for all kinds; which fields count is said by `kind`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Request {
-    kind: String,
-    count: Option<u64>,
-    probability: Option<f64>,
-    method: Option<String>,
-    route: Option<String>,
-    path: Option<String>,
-    shard: Option<u64>,
-    session: Option<String>,
-    ms: Option<u64>,
-    jitter_ms: Option<u64>,
-    status: Option<u16>,
-    scope: Option<String>,
-    retry_after: Option<f64>,
-    code: Option<u16>,
-    resumable: Option<bool>,
-    event: Option<String>,
-    mode: Option<String>,
-    text: Option<String>,
-    after_effect: Option<bool>,
-}
 
 const KINDS: &str = "gateway_drop, gateway_half_open, gateway_reconnect, gateway_invalid_session, gateway_close, \
      gateway_heartbeat_request, gateway_send; gateway_no_heartbeat_ack, gateway_duplicate_dispatch, \
@@ -57,7 +32,7 @@ pub(super) async fn list(State(app): State<AppState>) -> Json<Value> {
     Json(json!({"faults": app.faults.list()}))
 }
 
-pub(super) async fn create(State(app): State<AppState>, Body(request): Body<Request>) -> Answer {
+pub(super) async fn create(State(app): State<AppState>, Body(request): Body<Fault>) -> Answer {
     if let Some(order) = order(&request)? {
         let target = Target {
             shard: request.shard,
@@ -109,7 +84,7 @@ pub(super) async fn remove(State(app): State<AppState>, Path(fault): Path<u64>) 
 }
 
 /// The order of a kind that strikes open connections at once.
-fn order(request: &Request) -> Result<Option<Order>, ControlError> {
+fn order(request: &Fault) -> Result<Option<Order>, ControlError> {
     Ok(Some(match request.kind.as_str() {
         "gateway_drop" => Order::Drop,
         "gateway_half_open" => Order::HalfOpen,
@@ -132,7 +107,7 @@ fn order(request: &Request) -> Result<Option<Order>, ControlError> {
     }))
 }
 
-fn armed(request: &Request) -> Result<FaultKind, ControlError> {
+fn armed(request: &Fault) -> Result<FaultKind, ControlError> {
     let kind = request.kind.as_str();
     if request.after_effect.is_some() && !WITH_EFFECT.contains(&kind) {
         return Err(bad(
@@ -199,7 +174,7 @@ fn armed(request: &Request) -> Result<FaultKind, ControlError> {
 }
 
 /// What answers in place of a session; the connection is reset when nothing is said.
-fn session_answer(request: &Request) -> Result<SessionAnswer, ControlError> {
+fn session_answer(request: &Fault) -> Result<SessionAnswer, ControlError> {
     match request.mode.as_deref() {
         None | Some("reset") => Ok(SessionAnswer::Reset),
         Some("silence") => Ok(SessionAnswer::Silence),
@@ -217,7 +192,7 @@ fn session_answer(request: &Request) -> Result<SessionAnswer, ControlError> {
 }
 
 /// How something that is dead behaves; it refuses when nothing is said.
-fn mode(request: &Request) -> Result<DeadHost, ControlError> {
+fn mode(request: &Fault) -> Result<DeadHost, ControlError> {
     match request.mode.as_deref() {
         None | Some("refuse") => Ok(DeadHost::Refuse),
         Some("hang") => Ok(DeadHost::Hang),

@@ -1,5 +1,6 @@
 //! Servers: lists, full views, outages, removal of the bot.
 
+use arrakis_emulator_client::{GuildSummary, Outage};
 use axum::{
     Json,
     extract::{Path, State},
@@ -11,21 +12,19 @@ use super::{
     answer::{Answer, Body, missing},
     names,
 };
-use crate::{AppState, model::Id, world::Cause};
+use crate::{AppState, model::Guild, world::Cause};
 
-pub(super) async fn list(State(app): State<AppState>) -> Json<Value> {
-    Json(app.world.read(|state| {
-        state
-            .guilds
-            .values()
-            .map(|guild| {
-                json!({
-                    "id": guild.id, "name": guild.name, "owner_id": guild.owner_id, "members": guild.members.len(),
-                    "channels": guild.channels.len(), "roles": guild.roles.len(), "unavailable": guild.unavailable,
-                })
-            })
-            .collect()
-    }))
+pub(super) async fn list(State(app): State<AppState>) -> Json<Vec<GuildSummary>> {
+    let summary = |guild: &Guild| GuildSummary {
+        id: guild.id,
+        name: guild.name.clone(),
+        owner_id: guild.owner_id,
+        members: guild.members.len(),
+        channels: guild.channels.len(),
+        roles: guild.roles.len(),
+        unavailable: guild.unavailable,
+    };
+    Json(app.world.read(|state| state.guilds.values().map(summary).collect()))
 }
 
 pub(super) async fn show(State(app): State<AppState>, Path(guild): Path<String>) -> Answer {
@@ -114,14 +113,6 @@ pub(super) async fn edit(State(app): State<AppState>, Path(guild): Path<String>,
         );
         Ok(Json(json!(state.guilds.get(&id))))
     })
-}
-
-/// Begins or ends an outage.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Outage {
-    guild_id: Id,
-    unavailable: bool,
 }
 
 pub(super) async fn outage(State(app): State<AppState>, Body(outage): Body<Outage>) -> Answer {

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use arrakis_emulator_client::{Recording, StatsReport};
 use axum::{
     Json,
     extract::{Query, State},
@@ -13,14 +14,10 @@ use axum::{
 use futures_util::{Stream, stream};
 use http::header::CONTENT_TYPE;
 use serde::Deserialize;
-use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::answer::Body;
-use crate::{
-    AppState,
-    traffic::{Record, StatsReport},
-};
+use crate::{AppState, traffic::Record};
 
 /// Which records.
 #[derive(Deserialize)]
@@ -56,16 +53,11 @@ pub(super) async fn read(State(app): State<AppState>, Query(wanted): Query<Wante
     ([(CONTENT_TYPE, "application/x-ndjson")], lines)
 }
 
-/// On or off.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Switch {
-    recording: bool,
-}
-
-pub(super) async fn switch(State(app): State<AppState>, Body(switch): Body<Switch>) -> Json<Value> {
-    app.traffic.set_recording(switch.recording);
-    Json(json!({"recording": app.traffic.is_recording()}))
+pub(super) async fn switch(State(app): State<AppState>, Body(change): Body<Recording>) -> Json<Recording> {
+    app.traffic.set_recording(change.recording);
+    Json(Recording {
+        recording: app.traffic.is_recording(),
+    })
 }
 
 pub(super) async fn stream(State(app): State<AppState>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {

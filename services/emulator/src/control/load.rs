@@ -1,5 +1,6 @@
 //! Load runs from outside: begin one, watch it, end it, read what it came to.
 
+use arrakis_emulator_client::load::{self as api, LoadStarted, Progress, Results};
 use axum::{
     Json,
     body::{Body as HttpBody, Bytes},
@@ -8,89 +9,40 @@ use axum::{
 };
 use futures_util::stream;
 use http::header::CONTENT_TYPE;
-use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::{
-    answer::{Answer, Body, ControlError, bad, conflict, missing},
+    answer::{Body, ControlError, bad, conflict, missing},
     interactions, names,
 };
 use crate::{
     AppState,
-    load::{Act, Arrivals, Kind, MAX_EVENTS, MAX_SECONDS, Place, Plan, Progress, Results, Run, Stage, places},
+    load::{Act, Kind, MAX_EVENTS, MAX_SECONDS, Place, Plan, Run, events_of, places, problem_of},
     world,
 };
 
-/// A load.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Request {
-    /// Decides what is random.
-    #[serde(default = "one")]
-    seed: u64,
-    /// `poisson` (independent members) or `even`.
-    #[serde(default)]
-    arrivals: Arrivals,
-    /// In order.
-    stages: Vec<Stage>,
-    /// What happens.
-    kinds: Vec<KindRequest>,
-    /// Servers by id or name; all where absent.
-    guilds: Option<Vec<String>>,
-}
-
-const fn one() -> u64 {
-    1
-}
-
-/// A kind of event with its weight.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-enum KindRequest {
-    /// A command, as `POST /interactions` takes it.
-    Command {
-        name: String,
-        options: Option<Value>,
-        weight: u32,
-    },
-    /// Typing into an option.
-    Autocomplete {
-        name: String,
-        options: Option<Value>,
-        focused: String,
-        weight: u32,
-    },
-    MemberJoin {
-        weight: u32,
-    },
-    MemberLeave {
-        weight: u32,
-    },
-    MemberUpdate {
-        weight: u32,
-    },
-}
-
-pub(super) async fn start(State(app): State<AppState>, Body(request): Body<Request>) -> Answer {
+pub(super) async fn start(
+    State(app): State<AppState>,
+    Body(request): Body<api::Load>,
+) -> Result<Json<LoadStarted>, ControlError> {
     let plan = app.world.read(|state| judge(state, request))?;
-    let (members, expected) = (plan.places.len(), plan.stages.iter().map(Stage::events).sum::<f64>());
+    let (members, expected) = (plan.places.len(), plan.stages.iter().map(events_of).sum::<f64>());
     app.load
         .start(&app, plan)
         .map_err(|error| conflict(error.to_string(), "DELETE /control/load ends it"))?;
-    Ok(Json(json!({"members": members, "expected_events": expected.round()})))
+    Ok(Json(LoadStarted {
+        members,
+        expected_events: expected.round(),
+    }))
 }
 
-fn judge(state: &world::State, request: Request) -> Result<Plan, ControlError> {
-    if let Some(problem) = request.stages.iter().find_map(Stage::problem) {
+fn judge(state: &world::State, request: api::Load) -> Result<Plan, ControlError> {
+    if let Some(problem) = request.stages.iter().find_map(problem_of) {
         return Err(bad(
             problem,
             "a stage is {\"name\", \"seconds\", \"rate\", \"from\"?, \"warm_up_s\"?}",
         ));
     }
-    let (events, seconds) = (
-        request.stages.iter().map(Stage::events).sum::<f64>(),
-        request.stages.iter().map(|stage| stage.seconds).sum::<f64>(),
-    );
+    let (events, seconds) = (request.stages.iter().map(events_of).sum::<f64>(), request.seconds());
     if request.stages.is_empty() || events > MAX_EVENTS || seconds > MAX_SECONDS {
         return Err(bad(
             format!(
@@ -117,7 +69,7 @@ fn judge(state: &world::State, request: Request) -> Result<Plan, ControlError> {
     let kinds = request
         .kinds
         .iter()
-        .map(|kind| kind.judge(state, first))
+        .map(|kind| judge_kind(kind, state, first))
         .collect::<Result<Vec<_>, _>>()?;
     if kinds.iter().map(|kind| u64::from(kind.weight)).sum::<u64>() == 0 {
         return Err(bad("nothing is to happen", "name kinds with a weight above 0"));
@@ -131,32 +83,30 @@ fn judge(state: &world::State, request: Request) -> Result<Plan, ControlError> {
     })
 }
 
-impl KindRequest {
-    fn judge(&self, state: &world::State, first: &Place) -> Result<Kind, ControlError> {
-        let kind = |name: String, weight: &u32, act: Act| Kind {
+fn judge_kind(requested: &api::Kind, state: &world::State, first: &Place) -> Result<Kind, ControlError> {
+    let kind = |name: String, weight: &u32, act: Act| Kind {
+        name,
+        weight: (*weight).min(1_000_000),
+        act,
+    };
+    Ok(match requested {
+        api::Kind::Command { name, options, weight } => {
+            let act = interactions::judge_for_all(state, first, name, options.as_ref(), None)?;
+            kind(format!("command {name}"), weight, act)
+        }
+        api::Kind::Autocomplete {
             name,
-            weight: (*weight).min(1_000_000),
-            act,
-        };
-        Ok(match self {
-            Self::Command { name, options, weight } => {
-                let act = interactions::judge_for_all(state, first, name, options.as_ref(), None)?;
-                kind(format!("command {name}"), weight, act)
-            }
-            Self::Autocomplete {
-                name,
-                options,
-                focused,
-                weight,
-            } => {
-                let act = interactions::judge_for_all(state, first, name, options.as_ref(), Some(focused))?;
-                kind(format!("autocomplete {name}"), weight, act)
-            }
-            Self::MemberJoin { weight } => kind("member_join".to_owned(), weight, Act::Join),
-            Self::MemberLeave { weight } => kind("member_leave".to_owned(), weight, Act::Leave),
-            Self::MemberUpdate { weight } => kind("member_update".to_owned(), weight, Act::Update),
-        })
-    }
+            options,
+            focused,
+            weight,
+        } => {
+            let act = interactions::judge_for_all(state, first, name, options.as_ref(), Some(focused))?;
+            kind(format!("autocomplete {name}"), weight, act)
+        }
+        api::Kind::MemberJoin { weight } => kind("member_join".to_owned(), weight, Act::Join),
+        api::Kind::MemberLeave { weight } => kind("member_leave".to_owned(), weight, Act::Leave),
+        api::Kind::MemberUpdate { weight } => kind("member_update".to_owned(), weight, Act::Update),
+    })
 }
 
 fn look<R>(app: &AppState, look: impl FnOnce(&Run) -> R) -> Result<R, ControlError> {

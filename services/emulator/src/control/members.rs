@@ -1,5 +1,6 @@
 //! People: join, leave, nickname and roles by hand, bans; and users as such.
 
+use arrakis_emulator_client::{MemberEdit, NewUser};
 use axum::{
     Json,
     extract::{Path, State},
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     AppState,
-    model::{Id, Timestamp, User, user::shown_name},
+    model::{Id, User, user::shown_name},
     world::{self, Cause},
 };
 
@@ -45,23 +46,8 @@ pub(super) async fn show(State(app): State<AppState>, Path((guild, user)): Path<
     })
 }
 
-/// Who joins, or who is made.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Person {
-    /// A known user, or the id of a new one.
-    user_id: Option<Id>,
-    /// User name.
-    name: Option<String>,
-    /// Shown name.
-    display: Option<String>,
-    /// Another bot.
-    #[serde(default)]
-    bot: bool,
-}
-
-/// Finds the user who is meant, or makes one.
-fn person(state: &mut world::State, person: &Person) -> Result<Id, ControlError> {
+/// Finds an existing user, or creates one.
+fn find_or_create(state: &mut world::State, person: &NewUser) -> Result<Id, ControlError> {
     let name = person.name.as_deref().filter(|_| person.user_id.is_none());
     let named = name.map_or(Ok(None), |name| names::named(state, name))?;
     if let Some(id) = person.user_id.filter(|id| state.users.contains_key(id)).or(named) {
@@ -92,9 +78,9 @@ fn person(state: &mut world::State, person: &Person) -> Result<Id, ControlError>
     Ok(id)
 }
 
-pub(super) async fn create_user(State(app): State<AppState>, Body(body): Body<Person>) -> Answer {
+pub(super) async fn create_user(State(app): State<AppState>, Body(body): Body<NewUser>) -> Answer {
     app.world.write(|state| {
-        let id = person(state, &body)?;
+        let id = find_or_create(state, &body)?;
         Ok(Json(json!(state.users.get(&id))))
     })
 }
@@ -126,10 +112,10 @@ pub(super) async fn edit_user(
     })
 }
 
-pub(super) async fn join(State(app): State<AppState>, Path(guild): Path<String>, Body(body): Body<Person>) -> Answer {
+pub(super) async fn join(State(app): State<AppState>, Path(guild): Path<String>, Body(body): Body<NewUser>) -> Answer {
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?.id;
-        let user = person(state, &body)?;
+        let user = find_or_create(state, &body)?;
         if !state.join(guild, user) {
             let what_to_do = "DELETE …/members/{user} lets a member leave, DELETE …/bans/{user} lifts a ban";
             return Err(conflict("they are a member already, or banned", what_to_do));
@@ -156,39 +142,10 @@ pub(super) async fn leave(State(app): State<AppState>, Path((guild, user)): Path
     })
 }
 
-/// What an admin changes by hand.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Edit {
-    /// `null` takes the nickname away.
-    #[serde(default, deserialize_with = "present")]
-    nick: Option<Option<String>>,
-    /// All roles that the member has from now on, by id or name.
-    roles: Option<Vec<String>>,
-    /// Roles to give, by id or name.
-    #[serde(default)]
-    add_roles: Vec<String>,
-    /// Roles to take, by id or name.
-    #[serde(default)]
-    remove_roles: Vec<String>,
-    /// Timed out until then; `null` ends it.
-    #[serde(default, deserialize_with = "present")]
-    timeout_until: Option<Option<Timestamp>>,
-    /// Who does it, by id or user name; the owner when absent.
-    by: Option<String>,
-}
-
-/// Tells `null` from absent.
-fn present<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
-}
-
 pub(super) async fn edit(
     State(app): State<AppState>,
     Path((guild, user)): Path<(String, String)>,
-    Body(edit): Body<Edit>,
+    Body(edit): Body<MemberEdit>,
 ) -> Answer {
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?;

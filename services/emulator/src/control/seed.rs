@@ -1,7 +1,7 @@
 //! `POST /control/seed`: servers on demand.
 
+use arrakis_emulator_client::SeedRequest;
 use axum::{Json, extract::State};
-use serde::Deserialize;
 use serde_json::json;
 
 use super::answer::{Answer, Body, ControlError, bad, conflict};
@@ -10,43 +10,15 @@ use crate::{
     seed::{self, SeedError, lively, load, spec::GuildSpec},
 };
 
-/// What to make.
-#[derive(Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum Request {
-    /// The two lively servers.
-    Lively {
-        /// Decides what is random; the emulator's own seed when absent.
-        seed: Option<u64>,
-    },
-    /// Many small ones.
-    Load {
-        /// How many in all.
-        guilds: u64,
-        /// Members of each, the bot apart.
-        #[serde(default = "three")]
-        members: u64,
-    },
-    /// One that is described.
-    Server {
-        /// Its description.
-        guild: Box<GuildSpec>,
-    },
-}
-
-const fn three() -> u64 {
-    3
-}
-
-pub(super) async fn seed(State(app): State<AppState>, Body(request): Body<Request>) -> Answer {
+pub(super) async fn seed(State(app): State<AppState>, Body(request): Body<SeedRequest<Box<GuildSpec>>>) -> Answer {
     match request {
-        Request::Lively { seed } => {
+        SeedRequest::Lively { seed } => {
             let made = app
                 .world
                 .write(|state| lively::lively(state, seed.unwrap_or(app.options.seed)))?;
             Ok(Json(json!({"guilds": made})))
         }
-        Request::Load { guilds, members } => {
+        SeedRequest::Load { guilds, members } => {
             if guilds > load::MAX_GUILDS || members > load::MAX_MEMBERS {
                 let error = format!("{guilds} servers of {members} members are too many");
                 return Err(bad(
@@ -63,7 +35,7 @@ pub(super) async fn seed(State(app): State<AppState>, Body(request): Body<Reques
                 "first_user_id": load::person_id(0),
             })))
         }
-        Request::Server { guild } => {
+        SeedRequest::Server { guild } => {
             let made = app.world.write(|state| seed::build(state, &guild))?;
             Ok(Json(json!({"guilds": [made], "guild": made})))
         }

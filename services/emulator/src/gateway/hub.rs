@@ -8,11 +8,12 @@ use std::{
     },
 };
 
+use arrakis_emulator_client::{SessionReport, SessionStartLimit};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{
-    limits::{SessionStartLimit, StartLimits, Verdict},
+    limits::{StartLimits, Verdict},
     session::Session,
 };
 use crate::{
@@ -77,23 +78,6 @@ pub struct Target {
     pub shard: Option<u64>,
     /// Session id.
     pub session: Option<String>,
-}
-
-/// A session as the control API shows it.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct SessionReport {
-    /// Session id.
-    pub id: Arc<str>,
-    /// Number and count.
-    pub shard: [u64; 2],
-    /// Bit set.
-    pub intents: u64,
-    /// Number of the newest event.
-    pub seq: u64,
-    /// Frames kept for replay.
-    pub kept: usize,
-    /// Whether a connection holds it.
-    pub connected: bool,
 }
 
 impl Hub {
@@ -216,7 +200,7 @@ impl Hub {
     #[must_use]
     pub fn sessions(&self) -> Vec<SessionReport> {
         let report = |session: &Arc<Session>| SessionReport {
-            id: Arc::clone(&session.id),
+            id: session.id.to_string(),
             shard: session.shard,
             intents: session.intents.bits(),
             seq: session.seq(),

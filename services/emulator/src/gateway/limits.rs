@@ -3,25 +3,12 @@
 
 use std::collections::HashMap;
 
-use serde::Serialize;
+use arrakis_emulator_client::SessionStartLimit;
 
 /// Milliseconds between two identifies of a bucket. Discord says five seconds; a quarter of a second is given away, since
 /// a client that counts from its own sending cannot know when the earlier one arrived.
 const BUCKET_MS: u64 = 4_750;
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
-
-/// `session_start_limit` of `GET /gateway/bot`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct SessionStartLimit {
-    /// Identifies in 24 hours.
-    pub total: u32,
-    /// Left.
-    pub remaining: u32,
-    /// Milliseconds until it is full again.
-    pub reset_after: u64,
-    /// Identify buckets.
-    pub max_concurrency: u32,
-}
 
 /// What an identify met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,7 +22,6 @@ mod writer;
 
 pub use crate::model::Intents;
 pub use close::{CloseCode, keeps_session};
-pub use hub::{Hub, Order, SessionReport, Target};
+pub use hub::{Hub, Order, Target};
 pub(crate) use identify::reset_token;
-pub use limits::SessionStartLimit;
 pub(crate) use listener::{Role, serve};

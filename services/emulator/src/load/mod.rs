@@ -22,9 +22,8 @@ use std::sync::{
 use parking_lot::Mutex;
 
 pub(crate) use acts::{Act, Kind, Place, places};
-pub(crate) use plan::{Arrivals, MAX_EVENTS, MAX_SECONDS, Plan, Stage};
+pub(crate) use plan::{MAX_EVENTS, MAX_SECONDS, Plan, events_of, problem_of};
 pub(crate) use record::{Refusal, Run};
-pub(crate) use results::{Progress, Results};
 
 use crate::{AppState, model::Id};
 

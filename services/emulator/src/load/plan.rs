@@ -1,7 +1,7 @@
 //! The schedule: stages of rates, and the moment of each event.
 
+use arrakis_emulator_client::load::{Arrivals, Stage};
 use rand::{RngExt as _, rngs::StdRng};
-use serde::{Deserialize, Serialize};
 
 use super::{Kind, Place};
 
@@ -10,68 +10,34 @@ pub(crate) const MAX_EVENTS: f64 = 10_000_000.0;
 /// Longest run, seconds: moments are kept as microseconds in 32 bits.
 pub(crate) const MAX_SECONDS: f64 = 4_200.0;
 
-/// How events are spread within a stage.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Arrivals {
-    /// Independent members: gaps are exponential.
-    #[default]
-    Poisson,
-    /// Equal gaps.
-    Even,
+/// Expected number of events of a stage.
+pub(crate) fn events_of(stage: &Stage) -> f64 {
+    f64::midpoint(stage.first_rate(), stage.rate) * stage.seconds
 }
 
-/// A stage: the rate goes in a straight line from `from` to `rate`.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Stage {
-    /// Shown in results.
-    pub(crate) name: String,
-    /// Length.
-    pub(crate) seconds: f64,
-    /// Events a second at the end.
-    pub(crate) rate: f64,
-    /// Events a second at the beginning; `rate` when absent.
-    pub(crate) from: Option<f64>,
-    /// Seconds at the beginning whose events are left out of the histograms.
-    #[serde(default)]
-    pub(crate) warm_up_s: f64,
+/// When the `n`th event of a stage is due, in seconds since the stage began: the inverse of `first·t + slope·t²/2`.
+fn due_s(stage: &Stage, n: f64) -> f64 {
+    let first = stage.first_rate();
+    let slope = (stage.rate - first) / stage.seconds;
+    if slope.abs() < 1e-9 {
+        return n / first;
+    }
+    (2.0_f64.mul_add(slope * n, first * first).max(0.0).sqrt() - first) / slope
 }
 
-impl Stage {
-    fn first_rate(&self) -> f64 {
-        self.from.unwrap_or(self.rate)
-    }
-
-    /// Events of the whole stage.
-    pub(crate) fn events(&self) -> f64 {
-        f64::midpoint(self.first_rate(), self.rate) * self.seconds
-    }
-
-    /// When the `n`th event is due, in seconds since the stage began: the inverse of `first·t + slope·t²/2`.
-    fn due_s(&self, n: f64) -> f64 {
-        let first = self.first_rate();
-        let slope = (self.rate - first) / self.seconds;
-        if slope.abs() < 1e-9 {
-            return n / first;
-        }
-        (2.0_f64.mul_add(slope * n, first * first).max(0.0).sqrt() - first) / slope
-    }
-
-    /// What is wrong with it.
-    pub(crate) fn problem(&self) -> Option<String> {
-        let rates = [self.rate, self.first_rate()];
-        let sound = self.seconds > 0.0
-            && self.warm_up_s >= 0.0
-            && rates.iter().all(|rate| (0.0..=100_000.0).contains(rate))
-            && rates.iter().any(|rate| *rate > 0.0);
-        (!sound).then(|| {
-            format!(
-                "stage {:?} has no length, or a rate that is not between 0 and 100,000",
-                self.name
-            )
-        })
-    }
+/// Describes what is wrong with a stage.
+pub(crate) fn problem_of(stage: &Stage) -> Option<String> {
+    let rates = [stage.rate, stage.first_rate()];
+    let sound = stage.seconds > 0.0
+        && stage.warm_up_s >= 0.0
+        && rates.iter().all(|rate| (0.0..=100_000.0).contains(rate))
+        && rates.iter().any(|rate| *rate > 0.0);
+    (!sound).then(|| {
+        format!(
+            "stage {:?} has no length, or a rate that is not between 0 and 100,000",
+            stage.name
+        )
+    })
 }
 
 /// All that a run needs, judged sound.
@@ -131,9 +97,9 @@ impl<'a> Schedule<'a> {
         };
         loop {
             let stage = self.stages.get(self.stage)?;
-            let left = self.position - stage.events();
+            let left = self.position - events_of(stage);
             if left <= 0.0 {
-                let within_s = stage.due_s(self.position);
+                let within_s = due_s(stage, self.position);
                 return Some(Due {
                     stage: self.stage,
                     at_us: micros(self.began_s + within_s),

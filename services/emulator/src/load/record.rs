@@ -9,7 +9,9 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use super::{Plan, Stage, plan::Due};
+use arrakis_emulator_client::load::{Outcome, Stage};
+
+use super::{Plan, plan::Due};
 use crate::model::{Id, Interaction};
 
 /// Why a response was refused.
@@ -19,24 +21,6 @@ pub(crate) enum Refusal {
     Late,
     /// Another had been accepted.
     Second,
-}
-
-/// What became of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Outcome {
-    /// Not written to any socket yet.
-    Unsent,
-    /// An event that asks for no answer was written to a socket.
-    Sent,
-    /// The three seconds run.
-    Pending,
-    /// Acknowledged, the answer is still to come.
-    Deferred,
-    /// Answered.
-    Answered,
-    /// Three seconds passed without a response.
-    Expired,
 }
 
 /// An event. Moments are microseconds since the run began.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Id, Timestamp};
+use super::{Id, InteractionState, Timestamp};
 
 /// What the member did; the number is Discord's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,20 +23,6 @@ impl Serialize for InteractionKind {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u8(*self as u8)
     }
-}
-
-/// How far the bot got with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum InteractionState {
-    /// Waiting for the first response.
-    Pending,
-    /// Acknowledged, the answer is still to come.
-    Deferred,
-    /// Answered.
-    Answered,
-    /// Three seconds passed without a response.
-    Expired,
 }
 
 /// The record of an interaction. Created by `State::create_interaction`; the routes of `rest` fill in what the bot did.

@@ -16,46 +16,11 @@ use crate::model::Id;
 
 mod stats;
 
+pub use arrakis_emulator_client::{RestCall, StatsReport};
 pub(crate) use stats::Stats;
-pub use stats::StatsReport;
 
 /// Characters of a body in the live stream.
 const LIVE_DETAIL: usize = 4_000;
-
-/// A REST call that was answered. `rest` records each, refused ones too.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct RestCall {
-    /// Emulator's clock on arrival, Unix milliseconds.
-    pub at_ms: u64,
-    /// e.g. `POST`.
-    pub method: String,
-    /// Path with query, below `/api/v10`.
-    pub path: String,
-    /// Route template, e.g. `/guilds/{guild.id}/roles`; `None` when no route matched.
-    pub route: Option<String>,
-    /// Status of the answer.
-    pub status: u16,
-    /// First characters of the caller's bot token, or `None` without `Authorization`.
-    pub caller: Option<String>,
-    /// Start of the request body; multipart is summarised.
-    pub request: Option<String>,
-    /// Start of the response body.
-    pub response: Option<String>,
-    /// `X-Audit-Log-Reason`, decoded.
-    pub reason: Option<String>,
-    /// Scope of a 429.
-    pub limit_scope: Option<String>,
-    /// Counted against the invalid-request limit.
-    pub invalid: bool,
-    /// Bound by the global limit of 50 a second (interaction endpoints are not).
-    pub counts_globally: bool,
-    /// A fault of the control API made this answer.
-    pub fault: bool,
-    /// Status that the call came to, which a fault may have replaced; `None` where it was not carried out.
-    pub effect_status: Option<u16>,
-    /// Time that it took, microseconds of real time.
-    pub duration_us: u64,
-}
 
 /// A frame of the gateway.
 #[derive(Clone, Debug, Default, Serialize)]

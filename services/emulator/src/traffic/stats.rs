@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use serde::Serialize;
-
-use super::RestCall;
+use super::{RestCall, StatsReport};
 
 /// Length of the window in which requests are counted, milliseconds. Longer than a second, because a full bucket of 50 that
 /// is refilled at 50 a second lets nearly 100 through in one second.
@@ -16,39 +14,6 @@ pub(crate) struct Stats {
     report: StatsReport,
     /// Arrivals of the last two seconds that the global limit counts, in order.
     arrivals: VecDeque<u64>,
-}
-
-/// The counters as JSON.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct StatsReport {
-    /// Events that happened, by name, whether or not a session heard of them.
-    pub events: BTreeMap<&'static str, u64>,
-    /// Dispatches that were written to a socket, by name.
-    pub dispatches: BTreeMap<&'static str, u64>,
-    /// Sum of `dispatches`.
-    pub dispatches_total: u64,
-    /// Identifies that got a session.
-    pub identifies: u64,
-    /// Sessions that were resumed.
-    pub resumes: u64,
-    /// Op 9 sent.
-    pub invalid_sessions: u64,
-    /// Heartbeats received.
-    pub heartbeats: u64,
-    /// Connections that ended, by close code; `dropped` without one.
-    pub closes: BTreeMap<String, u64>,
-    /// REST answers by method and route, then by status.
-    pub rest: BTreeMap<String, BTreeMap<u16, u64>>,
-    /// Sum of `rest`.
-    pub rest_total: u64,
-    /// 429 by scope.
-    pub limited: BTreeMap<String, u64>,
-    /// Answers that counted against the invalid-request limit.
-    pub invalid: u64,
-    /// Answers that a fault made.
-    pub faults: u64,
-    /// Most requests that the global limit counts within any 1.1 s.
-    pub most_requests_in_1100_ms: u64,
 }
 
 impl Stats {
@@ -90,11 +55,11 @@ impl Stats {
     }
 
     pub(crate) fn emitted(&mut self, event: &'static str) {
-        *self.report.events.entry(event).or_default() += 1;
+        count(&mut self.report.events, event);
     }
 
     pub(crate) fn sent(&mut self, event: &'static str) {
-        *self.report.dispatches.entry(event).or_default() += 1;
+        count(&mut self.report.dispatches, event);
         self.report.dispatches_total += 1;
     }
 
@@ -121,6 +86,16 @@ impl Stats {
 
     pub(crate) fn report(&self) -> StatsReport {
         self.report.clone()
+    }
+}
+
+/// Counts one event. The name is copied at its first event alone.
+fn count(counts: &mut BTreeMap<String, u64>, event: &str) {
+    match counts.get_mut(event) {
+        Some(count) => *count += 1,
+        None => {
+            counts.insert(event.to_owned(), 1);
+        }
     }
 }
 

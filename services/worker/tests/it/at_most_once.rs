@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use arrakis_contracts::names;
+use arrakis_emulator_client::Fault;
 use arrakis_worker::at_most_once::OUTCOME_UNKNOWN;
 use arrakis_worker::commands::ResponseMode;
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::platform::{Broken, How, Platform};
@@ -21,12 +21,12 @@ impl Platform {
         unknown.filter(|entry| entry.subject == event).count()
     }
 
-    async fn fault(&self, fault: Value) {
-        self.control.post("/faults", fault).await;
+    async fn fault(&self, fault: Fault) {
+        self.control.fault(&fault).await.unwrap();
     }
 
     async fn no_faults(&self) {
-        self.control.call(Method::DELETE, "/faults", None).await;
+        self.control.clear_faults().await.unwrap();
     }
 }
 
@@ -41,7 +41,7 @@ async fn a_second_copy_waits_while_the_first_sends() {
         .bench(vec![Box::new(Broken::new("twice", How::Refuses, PUBLIC))])
         .await;
     platform
-        .fault(json!({"kind": "rest_latency", "ms": 1_500, "method": "POST", "route": ON_FOLLOW_UPS}))
+        .fault(Fault::rest_latency(1_500).method("POST").route(ON_FOLLOW_UPS))
         .await;
     let id = platform.play("chani", "twice", json!({})).await;
     let dispatch = platform.dispatch("INTERACTION_CREATE").await;
@@ -86,8 +86,11 @@ async fn an_answer_whose_original_we_removed_is_sent_as_a_follow_up() {
     let bench = platform
         .bench(vec![Box::new(Broken::new("moves", How::RefusesOnce, PUBLIC))])
         .await;
-    let limit = json!({"kind": "rest_rate_limit", "retry_after": 5, "method": "POST", "route": ON_FOLLOW_UPS});
-    platform.fault(limit).await;
+    let limit = Fault {
+        retry_after: Some(5.0),
+        ..Fault::of_kind("rest_rate_limit")
+    };
+    platform.fault(limit.method("POST").route(ON_FOLLOW_UPS)).await;
     let id = platform.run("chani", "moves", json!({})).await;
     bench.until_ended("moves", "retry", 1).await;
     platform.no_faults().await;
@@ -148,7 +151,7 @@ async fn a_first_response_that_fails_for_all_of_its_time_is_recorded_as_unknown(
         ))])
         .await;
     platform
-        .fault(json!({"kind": "rest_status", "status": 502, "after_effect": true, "route": "/interactions/*"}))
+        .fault(Fault::rest_status(502).after_effect(true).route("/interactions/*"))
         .await;
     let id = platform.run("chani", "now", json!({})).await;
     bench.until_ended("now", "unknown", 1).await;
@@ -165,16 +168,14 @@ async fn a_defer_that_may_have_landed_is_carried_on_by_the_retry() {
         .bench(vec![Box::new(Broken::new("late", How::Answers, PUBLIC))])
         .await;
     platform
-        .fault(json!({"kind": "rest_lost_answer", "route": "/interactions/*"}))
+        .fault(Fault::of_kind("rest_lost_answer").route("/interactions/*"))
         .await;
     let landed = platform.run("chani", "late", json!({})).await;
     bench.until_ended("late", "retry", 1).await;
     platform.no_faults().await;
     let view = platform.control.answered(&landed).await;
     assert_eq!(view["message"]["content"], "answered", "{view:#}");
-    platform
-        .fault(json!({"kind": "rest_status", "status": 503, "route": "/interactions/*"}))
-        .await;
+    platform.fault(Fault::rest_status(503).route("/interactions/*")).await;
     platform.run("chani", "late", json!({})).await;
     bench.until_ended("late", "retry", 2).await;
     platform.no_faults().await;

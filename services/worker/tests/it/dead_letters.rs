@@ -97,8 +97,11 @@ async fn a_replayed_event_has_its_effect_once_however_often() {
     .await;
     // A leave that no worker could handle.
     let user = platform.community.user("chani").to_owned();
-    let path = format!("/guilds/{}/members/chani", platform.community.guild);
-    platform.control.call(reqwest::Method::DELETE, &path, None).await;
+    platform
+        .control
+        .leave(&platform.community.guild, "chani")
+        .await
+        .unwrap();
     let guild: u64 = platform.community.guild.parse().unwrap();
     let body = json!({"guild_id": platform.community.guild, "user": {"id": user, "username": "chani"}});
     let labels = labels("GUILD_MEMBER_REMOVE", "leave-1", Some(guild));
@@ -237,7 +240,7 @@ async fn replayed_interaction_that_discord_does_not_accept_any_more_stays_a_dead
     let id = platform.play("chani", "private", json!({})).await;
     let dispatch = platform.dispatch("INTERACTION_CREATE").await;
     // It never had a first response.
-    platform.control.post("/clock", json!({"advance_ms": 4_000})).await;
+    platform.control.advance(Duration::from_secs(4)).await.unwrap();
     let labels = dispatch.labels();
     let mut headers = labels.headers();
     headers.insert("replays".to_owned(), HeaderValue::Integer(1));

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use arrakis_contracts::labels::HeaderValue;
 use arrakis_contracts::{headers, names};
+use arrakis_emulator_client::Fault;
 use arrakis_worker::commands::ResponseMode;
-use reqwest::Method;
 use serde_json::json;
 
 use crate::platform::{Broken, Dispatch, How, Platform, embed};
@@ -40,13 +41,8 @@ async fn an_interaction_past_its_three_seconds_is_counted_and_not_answered() {
         .until_metric("arrakis_worker_interactions_expired_total", 1.0)
         .await;
     platform.until_messages(names::INTERACTIONS, 0).await;
-    let calls = platform.control.calls().await;
-    assert!(
-        !calls
-            .iter()
-            .any(|call| call["path"].as_str().unwrap().contains("/callback")),
-        "{calls:#?}"
-    );
+    let calls = platform.control.rest_calls().await.unwrap();
+    assert!(!calls.iter().any(|call| call.path.contains("/callback")), "{calls:#?}");
     platform.vhost.finish().await;
 }
 
@@ -56,7 +52,7 @@ async fn what_discord_calls_too_late_is_counted_too() {
     let id = platform.play("chani", "position", json!({})).await;
     let dispatch = platform.dispatch("INTERACTION_CREATE").await;
     // Discord's clock runs on; ours does not know yet.
-    platform.control.post("/clock", json!({"advance_ms": 4_000})).await;
+    platform.control.advance(Duration::from_secs(4)).await.unwrap();
     platform.publish(&dispatch).await;
     worker
         .until_metric("arrakis_worker_interactions_expired_total", 1.0)
@@ -250,8 +246,8 @@ async fn an_option_completes_itself_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edit_whose_answer_is_lost_is_made_again() {
     let (platform, _worker) = Platform::with_worker().await;
-    let fault = json!({"kind": "rest_lost_answer", "count": 1, "method": "PATCH"});
-    platform.control.call(Method::POST, "/faults", Some(fault)).await;
+    let fault = Fault::of_kind("rest_lost_answer").count(1).method("PATCH");
+    platform.control.fault(&fault).await.unwrap();
     let id = platform.run("chani", "position", json!({})).await;
     platform.control.answered(&id).await;
     platform.vhost.finish().await;
@@ -373,8 +369,11 @@ async fn a_follow_up_whose_answer_is_lost_is_written_down_and_not_said_again() {
     let _bench = platform
         .bench(vec![Box::new(Broken::new("moon", How::Fails, PUBLIC))])
         .await;
-    let lost = json!({"kind": "rest_lost_answer", "count": 1, "method": "POST", "path": "/webhooks/"});
-    platform.control.call(Method::POST, "/faults", Some(lost)).await;
+    let lost = Fault::of_kind("rest_lost_answer")
+        .count(1)
+        .method("POST")
+        .path("/webhooks/");
+    platform.control.fault(&lost).await.unwrap();
     let id = platform.play("chani", "moon", json!({})).await;
     let dispatch = platform.dispatch("INTERACTION_CREATE").await;
     for _ in 0..2 {

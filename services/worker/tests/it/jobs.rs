@@ -3,11 +3,11 @@
 use arrakis_broker::{DeadLetterSelection, DeadLetters};
 use arrakis_contracts::{JobKind, names};
 use arrakis_db::{JobRow, JobState, NewJob};
+use arrakis_emulator_client::{Fault, NewUser};
 use arrakis_telemetry::Metrics;
 use arrakis_test_support::eventually;
 use arrakis_worker::clock::publish_lost;
 use arrakis_worker::jobs::{self, reconcile, tier_sync};
-use reqwest::Method;
 use serde_json::json;
 use time::OffsetDateTime;
 use twilight_model::id::Id;
@@ -74,9 +74,13 @@ async fn a_sync_of_some_changes_nobody_else() {
     let (platform, _worker) = Platform::with_worker().await;
     quiet(&platform).await;
     // From now on everybody lacks the role of their tier.
-    let path = format!("/guilds/{}/roles", platform.community.guild);
+    let guild = &platform.community.guild;
     for key in ["naib", "usul"] {
-        let made = platform.control.post(&path, json!({"name": key})).await;
+        let made = platform
+            .control
+            .create_role(guild, &json!({"name": key}))
+            .await
+            .unwrap();
         let role = made["id"].as_str().unwrap().parse().unwrap();
         let mut tx = platform.tenant().await;
         let key = key.parse().unwrap();
@@ -116,11 +120,8 @@ async fn a_sync_of_some_changes_nobody_else() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_broken_role_is_told_by_name_and_stops_nothing_else() {
     let platform = Platform::start().await;
-    let path = format!(
-        "/guilds/{}/roles/{}",
-        platform.community.guild, platform.community.roles["usul"]
-    );
-    platform.control.call(Method::DELETE, &path, None).await;
+    let (guild, role) = (&platform.community.guild, &platform.community.roles["usul"]);
+    platform.control.delete_role(guild, role).await.unwrap();
     let _worker = platform.worker().await;
     settled(&platform).await;
     eventually(
@@ -139,11 +140,12 @@ async fn one_broken_role_is_told_by_name_and_stops_nothing_else() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_role_above_the_bots_is_told_by_name() {
     let platform = Platform::start().await;
-    let path = format!("/guilds/{}/roles", platform.community.guild);
+    let role = json!({"name": "Above all", "position": 100});
     let made = platform
         .control
-        .post(&path, json!({"name": "Above all", "position": 100}))
-        .await;
+        .create_role(&platform.community.guild, &role)
+        .await
+        .unwrap();
     let above = made["id"].as_str().or(made["role"]["id"].as_str()).unwrap().to_owned();
     let mut tx = platform.tenant().await;
     let role = arrakis_domain::RoleId(above.parse().unwrap());
@@ -168,18 +170,19 @@ async fn a_role_above_the_bots_is_told_by_name() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_came_or_went_unseen_is_found() {
     let platform = Platform::start().await;
-    let path = format!("/guilds/{}/members", platform.community.guild);
-    let made = platform.control.post(&path, json!({"name": "thufir"})).await;
+    let guild = &platform.community.guild;
+    let thufir = NewUser {
+        name: Some("thufir".to_owned()),
+        ..NewUser::default()
+    };
+    let made = platform.control.join(guild, &thufir).await.unwrap();
     let came = made["user"]["id"]
         .as_str()
         .or(made["user_id"].as_str())
         .unwrap()
         .parse()
         .unwrap();
-    platform
-        .control
-        .call(Method::DELETE, &format!("{path}/jamis"), None)
-        .await;
+    platform.control.leave(guild, "jamis").await.unwrap();
     let _worker = platform.worker().await;
     settled(&platform).await;
     let mut tx = platform.tenant().await;
@@ -267,8 +270,13 @@ async fn a_job_with_a_broken_payload_fails_for_good_and_says_why() {
 async fn with_discord_away_a_job_waits_and_its_row_says_so() {
     let (platform, _worker) = Platform::with_worker().await;
     quiet(&platform).await;
-    let lost = json!({"kind": "rest_rate_limit", "scope": "shared", "retry_after": 3600, "count": 1, "method": "GET", "path": "/members/"});
-    platform.control.post("/faults", lost).await;
+    let limited = Fault {
+        scope: Some("shared".to_owned()),
+        retry_after: Some(3_600.0),
+        ..Fault::of_kind("rest_rate_limit")
+    };
+    let limited = limited.count(1).method("GET").path("/members/");
+    platform.control.fault(&limited).await.unwrap();
     let user = platform.community.user("chani").parse().unwrap();
     enqueue(&platform, &tier_sync::of_member("tier-sync:later".to_owned(), user)).await;
     let waiting = eventually(
@@ -292,8 +300,8 @@ async fn with_discord_away_a_job_waits_and_its_row_says_so() {
 async fn a_job_whose_server_is_gone_ends_and_says_so() {
     let (platform, _worker) = Platform::with_worker().await;
     quiet(&platform).await;
-    let gone = json!({"kind": "rest_status", "status": 404, "count": 1, "method": "GET", "path": "/members"});
-    platform.control.post("/faults", gone).await;
+    let gone = Fault::rest_status(404).count(1).method("GET").path("/members");
+    platform.control.fault(&gone).await.unwrap();
     enqueue(&platform, &tier_sync::of_community("tier-sync:gone".to_owned())).await;
     let ended = until_ended(&platform, "tier-sync:gone").await;
     assert_eq!((ended.state, ended.attempts), (JobState::Failed, 1));
@@ -305,8 +313,8 @@ async fn a_job_whose_server_is_gone_ends_and_says_so() {
 async fn a_worker_that_leaves_gives_a_long_job_to_the_next() {
     let (platform, worker) = Platform::with_worker().await;
     quiet(&platform).await;
-    let slow = json!({"kind": "rest_latency", "ms": 9_000, "count": 1, "method": "GET", "path": "/members"});
-    platform.control.post("/faults", slow).await;
+    let slow = Fault::rest_latency(9_000).count(1).method("GET").path("/members");
+    platform.control.fault(&slow).await.unwrap();
     enqueue(&platform, &tier_sync::of_community("tier-sync:long".to_owned())).await;
     eventually(
         || async {

@@ -70,7 +70,7 @@ async fn commands_are_registered_once_and_again_only_when_they_differ() {
     assert!(changed.status().is_success());
     let third = platform.worker().await;
     eventually(|| async { puts().await == 3 }, "the commands to be put right").await;
-    let commands = platform.control.get("/commands").await;
-    assert_eq!(commands.as_array().unwrap().len(), 6);
+    let commands = platform.control.commands().await.unwrap();
+    assert_eq!(commands.len(), 6);
     drop(third);
 }

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{Request, Scene, resolve::Resolved};
+use super::{InteractionRequest, Scene, resolve::Resolved};
 use crate::{
     control::{
         answer::{ControlError, bad, forbidden, missing},
@@ -24,7 +24,7 @@ const GROUP: u8 = 2;
 pub(super) type Files = BTreeMap<String, Attachment>;
 
 /// Takes in files: option values of the form `{"filename", "content_type"?, "data_base64"}`.
-pub(super) fn uploads(state: &mut world::State, request: &Request) -> Result<Files, ControlError> {
+pub(super) fn uploads(state: &mut world::State, request: &InteractionRequest) -> Result<Files, ControlError> {
     let mut found = Vec::new();
     collect_files(request.options.as_ref(), &mut found);
     let mut files = Files::new();
@@ -81,7 +81,7 @@ fn collect_files(options: Option<&Value>, found: &mut Vec<(String, Value)>) {
 /// The interaction of running a command, or of typing into one of its options.
 pub(super) fn run(
     scene: &Scene<'_>,
-    request: &Request,
+    request: &InteractionRequest,
     typing: bool,
     files: &Files,
 ) -> Result<NewInteraction, ControlError> {
@@ -129,7 +129,7 @@ pub(super) fn run(
 }
 
 /// The command that is meant, a server's own before a global one, and the subcommands named after it.
-fn find<'a>(scene: &Scene<'a>, request: &Request) -> Result<(&'a Command, Vec<String>), ControlError> {
+fn find<'a>(scene: &Scene<'a>, request: &InteractionRequest) -> Result<(&'a Command, Vec<String>), ControlError> {
     let guild = scene.channel.guild_id;
     let name = request
         .name
@@ -214,7 +214,7 @@ fn may_use(scene: &Scene<'_>, command: &Command) -> Result<(), ControlError> {
 fn target(
     scene: &Scene<'_>,
     command: &Command,
-    request: &Request,
+    request: &InteractionRequest,
     resolved: &mut Resolved<'_>,
     data: &mut Value,
 ) -> Result<(), ControlError> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Request, Scene, resolve::Resolved};
+use super::{InteractionRequest, Scene, resolve::Resolved};
 use crate::{
     control::answer::{ControlError, bad, missing},
     model::{Id, InteractionKind},
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The interaction of pressing a button or choosing from a select.
-pub(super) fn press(scene: &Scene<'_>, request: &Request) -> Result<NewInteraction, ControlError> {
+pub(super) fn press(scene: &Scene<'_>, request: &InteractionRequest) -> Result<NewInteraction, ControlError> {
     let custom_id = request
         .custom_id
         .as_deref()

@@ -14,6 +14,7 @@ pub(super) use shared::judge as judge_for_all;
 
 use std::time::Duration;
 
+use arrakis_emulator_client::{InteractionCreated, InteractionRecord, InteractionRequest};
 use axum::{
     Json,
     extract::{Path, Query, State},
@@ -23,7 +24,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    answer::{Answer, Body, ControlError, bad, forbidden, missing},
+    answer::{Body, ControlError, bad, forbidden, missing},
     messages, names,
 };
 use crate::{
@@ -31,44 +32,6 @@ use crate::{
     model::{Channel, Id, Interaction, InteractionState, Permissions},
     world::{self, NewInteraction},
 };
-
-/// What a member does.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Request {
-    /// `command`, `autocomplete`, `component` or `modal`.
-    kind: String,
-    /// By id or name; absent in direct messages.
-    guild_id: Option<String>,
-    /// By id or name; the user's direct message when absent without a server.
-    channel_id: Option<String>,
-    /// By id or user name.
-    user_id: String,
-    /// Name of the command; subcommands after spaces, `verify start`.
-    name: Option<String>,
-    /// Instead of the name.
-    command_id: Option<Id>,
-    /// As Discord nests them, or simply `{"name": value}`.
-    options: Option<Value>,
-    /// Option that is being typed, for autocomplete.
-    focused: Option<String>,
-    /// Target of a user or message command.
-    target_id: Option<Id>,
-    /// Message whose component is used.
-    message_id: Option<Id>,
-    /// Component or modal.
-    custom_id: Option<String>,
-    /// Chosen values of a select.
-    #[serde(default)]
-    values: Option<Vec<String>>,
-    /// Fields of a modal: `{"custom_id": "text"}`, or a list of `{"custom_id", "value" | "values"}`.
-    fields: Option<Value>,
-    /// Interaction that opened the modal; the newest with this custom id when absent.
-    interaction_id: Option<Id>,
-    /// Send it even if Discord's client would not.
-    #[serde(default)]
-    force: bool,
-}
 
 /// Where it happens and who does it.
 struct Scene<'a> {
@@ -89,19 +52,23 @@ impl Scene<'_> {
     }
 }
 
-pub(super) async fn create(State(app): State<AppState>, Body(request): Body<Request>) -> Answer {
+pub(super) async fn create(
+    State(app): State<AppState>,
+    Body(request): Body<InteractionRequest>,
+) -> Result<Json<InteractionCreated>, ControlError> {
     app.world.write(|state| {
         let (channel, user) = place(state, &request)?;
         let new = judge(state, channel, user, &request)?;
         let id = state.create_interaction(new);
         let id = id.ok_or_else(|| missing("the channel or the member is gone", "try again"))?;
-        let token = state.interactions.get(&id).map(|interaction| interaction.token.clone());
-        Ok(Json(json!({"id": id, "token": token})))
+        let made = state.interactions.get(&id);
+        let token = made.map(|interaction| interaction.token.clone()).unwrap_or_default();
+        Ok(Json(InteractionCreated { id, token }))
     })
 }
 
 /// Channel and user, who must be able to meet.
-fn place(state: &mut world::State, request: &Request) -> Result<(Id, Id), ControlError> {
+fn place(state: &mut world::State, request: &InteractionRequest) -> Result<(Id, Id), ControlError> {
     let Some(guild) = &request.guild_id else {
         let user = names::user(state, &request.user_id)?;
         let named = request.channel_id.as_deref().and_then(|text| text.parse().ok());
@@ -137,7 +104,12 @@ fn place(state: &mut world::State, request: &Request) -> Result<(Id, Id), Contro
     Ok((channel.id, user))
 }
 
-fn judge(state: &mut world::State, channel: Id, user: Id, request: &Request) -> Result<NewInteraction, ControlError> {
+fn judge(
+    state: &mut world::State,
+    channel: Id,
+    user: Id,
+    request: &InteractionRequest,
+) -> Result<NewInteraction, ControlError> {
     let files = command::uploads(state, request)?;
     let place = state
         .channel(channel)
@@ -176,13 +148,17 @@ const MAX_WAIT_MS: u64 = 60_000;
 
 /// Returns the record at once when the bot is done with it (answered or too late), else waits for that, or for the time
 /// to be up.
-pub(super) async fn show(State(app): State<AppState>, Path(id): Path<Id>, Query(wait): Query<Wait>) -> Answer {
+pub(super) async fn show(
+    State(app): State<AppState>,
+    Path(id): Path<Id>,
+    Query(wait): Query<Wait>,
+) -> Result<Json<InteractionRecord>, ControlError> {
     let until = Instant::now() + Duration::from_millis(wait.wait_ms.min(MAX_WAIT_MS));
     let mut changes = app.world.changes();
     loop {
         changes.borrow_and_update();
         let now = app.clock.now_ms();
-        let (view, done, expires) = app.world.read(|state| {
+        let (record, done, expires) = app.world.read(|state| {
             let known = state.interactions.get(&id);
             let known = known.ok_or_else(|| {
                 missing(
@@ -195,7 +171,7 @@ pub(super) async fn show(State(app): State<AppState>, Path(id): Path<Id>, Query(
                 InteractionState::Answered | InteractionState::Expired
             );
             let expires = known.created_at.0 + Interaction::ACKNOWLEDGE_WITHIN_MS;
-            Ok::<_, ControlError>((view(state, known, now), done, expires))
+            Ok::<_, ControlError>((record_of(state, known, now), done, expires))
         })?;
         let pending = now < expires;
         let next = async {
@@ -205,16 +181,16 @@ pub(super) async fn show(State(app): State<AppState>, Path(id): Path<Id>, Query(
             }
         };
         if done || timeout_at(until, next).await.is_err() {
-            return Ok(Json(view));
+            return Ok(Json(record));
         }
     }
 }
 
-pub(super) async fn list(State(app): State<AppState>) -> Json<Value> {
+pub(super) async fn list(State(app): State<AppState>) -> Json<Vec<InteractionRecord>> {
     let now = app.clock.now_ms();
     Json(app.world.read(|state| {
         let newest = state.interactions.values().rev().take(100);
-        newest.map(|interaction| view(state, interaction, now)).collect()
+        newest.map(|interaction| record_of(state, interaction, now)).collect()
     }))
 }
 
@@ -225,31 +201,31 @@ pub(super) async fn commands(State(app): State<AppState>) -> Json<Value> {
     )
 }
 
-fn view(state: &world::State, known: &Interaction, now: u64) -> Value {
+fn record_of(state: &world::State, known: &Interaction, now: u64) -> InteractionRecord {
     let message = |id: &Id| {
         state
             .message(known.channel_id, *id)
             .map(|message| state.message_view(message))
     };
-    json!({
-        "id": known.id,
-        "token": known.token,
-        "kind": known.kind,
-        "state": known.state_at(now),
-        "guild_id": known.guild_id,
-        "channel_id": known.channel_id,
-        "user_id": known.user_id,
-        "command": known.command,
-        "data": known.data,
-        "created_at": known.created_at,
-        "acknowledged_at": known.acknowledged_at,
-        "acknowledged_after_ms": known.acknowledged_at.map(|at| at.0.saturating_sub(known.created_at.0)),
-        "callback_type": known.callback_type,
-        "ephemeral": known.ephemeral,
-        "responses": known.responses,
-        "message": known.original.as_ref().and_then(message),
-        "followups": known.followups.iter().filter_map(message).collect::<Vec<_>>(),
-        "modal": known.modal,
-        "choices": known.choices,
-    })
+    InteractionRecord {
+        id: known.id,
+        token: known.token.clone(),
+        kind: known.kind as u8,
+        state: known.state_at(now),
+        guild_id: known.guild_id,
+        channel_id: known.channel_id,
+        user_id: known.user_id,
+        command: known.command.clone(),
+        data: known.data.clone(),
+        created_at: known.created_at,
+        acknowledged_at: known.acknowledged_at,
+        acknowledged_after_ms: known.acknowledged_at.map(|at| at.0.saturating_sub(known.created_at.0)),
+        callback_type: known.callback_type,
+        ephemeral: known.ephemeral,
+        responses: known.responses.clone(),
+        message: known.original.as_ref().and_then(message),
+        followups: known.followups.iter().filter_map(message).collect(),
+        modal: known.modal.clone(),
+        choices: known.choices.clone(),
+    }
 }

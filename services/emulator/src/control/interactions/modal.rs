@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    Request, Scene,
+    InteractionRequest, Scene,
     component::{choice, walk},
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 const TEXT_INPUT: u64 = 4;
 
 /// The interaction of submitting a modal.
-pub(super) fn submit(scene: &Scene<'_>, request: &Request) -> Result<NewInteraction, ControlError> {
+pub(super) fn submit(scene: &Scene<'_>, request: &InteractionRequest) -> Result<NewInteraction, ControlError> {
     let opener = opener(scene, request)?;
     let modal = opener
         .modal
@@ -47,7 +47,7 @@ pub(super) fn submit(scene: &Scene<'_>, request: &Request) -> Result<NewInteract
 }
 
 /// The interaction whose answer was the modal.
-fn opener<'a>(scene: &Scene<'a>, request: &Request) -> Result<&'a Interaction, ControlError> {
+fn opener<'a>(scene: &Scene<'a>, request: &InteractionRequest) -> Result<&'a Interaction, ControlError> {
     let custom_id = request.custom_id.as_deref();
     let fits = |earlier: &&Interaction| {
         let modal = earlier.modal.as_ref();

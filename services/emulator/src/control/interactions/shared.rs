@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Request, Scene, command};
+use super::{InteractionRequest, Scene, command};
 use crate::{
     control::answer::{ControlError, bad, missing},
     load::{Act, Place},
@@ -20,22 +20,13 @@ pub(in crate::control) fn judge(
     options: Option<&Value>,
     focused: Option<&str>,
 ) -> Result<Act, ControlError> {
-    let request = Request {
+    let request = InteractionRequest {
         kind: "command".to_owned(),
-        guild_id: None,
-        channel_id: None,
-        user_id: String::new(),
         name: Some(name.to_owned()),
-        command_id: None,
         options: options.cloned(),
         focused: focused.map(str::to_owned),
-        target_id: None,
-        message_id: None,
-        custom_id: None,
-        values: None,
-        fields: None,
-        interaction_id: None,
         force: true,
+        ..InteractionRequest::default()
     };
     let gone = || missing("the first server of the load is gone", "try again");
     let scene = Scene {

@@ -101,7 +101,7 @@ async fn of_case(platform: &Platform, endpoint: Endpoint, row: Row) -> Option<Re
     let case = case(platform, endpoint).await;
     let (method, route) = endpoint.route().split_once(' ').unwrap();
     let fault = match row.fault(method, route, &case.path) {
-        Some(fault) => Some(platform.control.post("/faults", fault).await["id"].clone()),
+        Some(fault) => platform.control.fault(&fault).await.unwrap().id,
         None => None,
     };
     let own = match row.place {
@@ -125,8 +125,7 @@ async fn of_case(platform: &Platform, endpoint: Endpoint, row: Row) -> Option<Re
     let calls = platform.discord(proxy).interactive(None).within(within);
     let called = (case.make)(calls).await;
     if let Some(fault) = fault {
-        let path = format!("/faults/{fault}");
-        platform.control.call(reqwest::Method::DELETE, &path, None).await;
+        platform.control.remove_fault(fault).await.unwrap();
     }
     let struck = struck(platform, since, &case.path);
     let too_late = matches!(&called, Err(Error::Gone { code: 10_062, .. }));

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use arrakis_db::AuditEntry;
+use arrakis_emulator_client::{ControlClient, InteractionCreated};
 use arrakis_worker::at_most_once::OUTCOME_UNKNOWN;
 use arrakis_worker::commands::ResponseMode;
 use futures_util::{StreamExt as _, stream};
@@ -108,11 +109,12 @@ async fn of_case(platform: &Platform, way: Way, row: Row) -> Option<String> {
 
 async fn try_case(platform: &Platform, way: Way, row: Row) -> Result<(), String> {
     let made = platform.act(way.act).await;
-    let (id, token) = (made["id"].as_str().unwrap(), made["token"].as_str().unwrap());
+    let (id, token) = (made.id.to_string(), made.token);
+    let id = id.as_str();
     let (method, route) = way.struck;
-    let path = if way.struck == CALLBACK { id } else { token };
+    let path = if way.struck == CALLBACK { id } else { &token };
     let fault = row.fault(method, route, path).unwrap();
-    platform.control.post("/faults", fault).await;
+    platform.control.fault(&fault).await.unwrap();
     let dispatch = platform.dispatch_of(id).await;
     platform.publish(&dispatch).await;
     let unknown_wanted = way.struck == FOLLOW_UP && row.failure.may_have_landed();
@@ -174,7 +176,7 @@ fn is_over(view: &Value, way: Way) -> bool {
 
 impl Platform {
     /// A member does it.
-    async fn act(&self, act: Act) -> Value {
+    async fn act(&self, act: Act) -> InteractionCreated {
         let mut body = json!({
             "guild_id": self.community.guild, "channel_id": self.community.channel, "user_id": "chani", "force": true,
         });
@@ -191,7 +193,8 @@ impl Platform {
         for (key, value) in more.as_object().unwrap() {
             body[key] = value.clone();
         }
-        self.control.post("/interactions", body).await
+        let client: &ControlClient = &self.control;
+        client.interact(&serde_json::from_value(body).unwrap()).await.unwrap()
     }
 
     /// A message of the bot with a button of this custom id.

@@ -1,7 +1,7 @@
 //! The failures that the matrix injects, and what each must come to by the class of the call.
 
 use arrakis_discord_http::{CallClass, Failure};
-use serde_json::{Value, json};
+use arrakis_emulator_client::Fault;
 
 /// How a call ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -235,18 +235,14 @@ impl Row {
     }
 
     /// The fault for the control API, for this method, route and part of the path.
-    pub fn fault(&self, method: &str, route: &str, path: &str) -> Option<Value> {
+    pub fn fault(&self, method: &str, route: &str, path: &str) -> Option<Fault> {
         let (Place::Emulator(fault) | Place::OwnProxy(fault)) = self.place else {
             return None;
         };
-        let mut fault: Value = serde_json::from_str(fault).unwrap();
-        for (key, value) in [("method", method), ("route", route), ("path", path)] {
-            fault[key] = json!(value);
-        }
-        if !self.lasting && fault["count"].is_null() {
-            fault["count"] = json!(1);
-        }
-        Some(fault)
+        let fault: Fault = serde_json::from_str(fault).unwrap();
+        let fault = fault.method(method).route(route).path(path);
+        let count = fault.count.or((!self.lasting).then_some(1));
+        Some(Fault { count, ..fault })
     }
 
     /// Whether a call that it strikes is carried out, and its caller cannot know.
