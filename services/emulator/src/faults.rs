@@ -1,8 +1,8 @@
-//! Faults on demand. The control API arms them; gateway and REST ask whether one strikes.
+//! Armed faults. The control API arms them; gateway and REST check whether one strikes.
 //!
-//! Two sorts: armed faults, here, strike when something happens and are used up by it; orders (drop, op 7, a close code, …)
-//! strike open connections at once and are [`crate::gateway::Order`]s. To add an armed fault, add a [`FaultKind`] and the
-//! question that its place asks.
+//! An armed fault strikes matching calls or frames until it is used up. Faults that act on open connections at once (drop, op
+//! 7, a close code, …) are [`crate::gateway::ConnectionCommand`]s. To add an armed fault, add a [`FaultKind`] and a method that
+//! the affected place calls.
 
 mod rest;
 
@@ -14,60 +14,60 @@ use serde::Serialize;
 
 pub use rest::{RestAnswer, RestEnd, RestFault};
 
-/// What an armed fault does.
+/// The effect of an armed fault.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum FaultKind {
-    /// REST answers late.
+    /// REST responds late.
     RestLatency {
         /// Milliseconds.
         ms: u64,
-        /// Up to this much more, at random.
+        /// Random addition, at most this many milliseconds.
         jitter_ms: u64,
     },
-    /// REST answers with this status and does nothing.
+    /// REST responds with this status; the call takes no effect.
     RestStatus {
         /// e.g. 503.
         status: u16,
     },
-    /// REST answers 429.
+    /// REST responds with 429; the call takes no effect.
     RestRateLimit {
         /// `user`, `global` or `shared`.
         scope: String,
         /// Seconds.
         retry_after: f64,
     },
-    /// REST does what was asked, then answers with this status instead of its own.
+    /// The call takes effect; REST responds with this status instead of its own.
     RestStatusAfterEffect {
         /// e.g. 502.
         status: u16,
     },
-    /// REST does what was asked, but the answer never arrives.
+    /// The call takes effect; no response is sent.
     RestLostAnswer {
-        /// `refuse` cuts the connection, `hang` keeps it open without a byte.
+        /// `refuse` closes the connection, `hang` keeps it open.
         mode: DeadHost,
     },
-    /// REST receives the request, does nothing, and the answer never arrives.
+    /// The call takes no effect; no response is sent.
     RestNoAnswer {
-        /// `refuse` cuts the connection, `hang` keeps it open without a byte.
+        /// `refuse` closes the connection, `hang` keeps it open.
         mode: DeadHost,
     },
-    /// REST resets the connection (TCP RST) instead of answering.
+    /// REST resets the connection (TCP RST) instead of responding.
     RestReset {
-        /// Whether the call is carried out before.
+        /// Whether the call takes effect before.
         after_effect: bool,
     },
-    /// REST sends status, headers and half of the body, then cuts the connection.
+    /// REST sends status, headers and half of the body, then closes the connection.
     RestHalfAnswer {
-        /// Whether the call is carried out before.
+        /// Whether the call takes effect before.
         after_effect: bool,
     },
-    /// REST answers 200 with a body that is no JSON.
+    /// REST responds with 200 and a body that is not JSON.
     RestGarbage {
-        /// Whether the call is carried out before.
+        /// Whether the call takes effect before.
         after_effect: bool,
     },
-    /// REST does what was asked and answers, but its body takes long to arrive: headers at once, then byte by byte.
+    /// The call takes effect; REST sends the headers at once and the body slowly.
     RestSlowBody {
         /// Milliseconds from the headers to the last byte.
         ms: u64,
@@ -79,32 +79,32 @@ pub enum FaultKind {
         /// Event; `None` is any.
         event: Option<String>,
     },
-    /// The resume host does not answer.
+    /// The listener of RESUME is unreachable.
     GatewayDeadResumeHost {
-        /// How.
+        /// How it behaves.
         mode: DeadHost,
     },
-    /// RESUME is answered by op 9.
+    /// RESUME is answered with op 9.
     GatewayRefuseResume,
-    /// RESUME is answered otherwise, and the session stays.
+    /// RESUME gets this response; the session is kept.
     GatewayResumeAnswer {
-        /// How.
+        /// How it behaves.
         answer: SessionAnswer,
     },
-    /// IDENTIFY is answered otherwise, and no session begins.
+    /// IDENTIFY gets this response; no session begins.
     GatewayIdentifyAnswer {
-        /// How.
+        /// How it behaves.
         answer: SessionAnswer,
     },
 }
 
-/// What answers a RESUME or an IDENTIFY in place of a session.
+/// Response to a RESUME or an IDENTIFY in place of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SessionAnswer {
-    /// The connection is cut without a close frame.
+    /// The connection is closed without a close frame.
     Reset,
-    /// Nothing; heartbeats are acknowledged.
+    /// No response; heartbeats are acknowledged.
     Silence,
     /// Op 9 with `d: true`.
     InvalidSession,
@@ -112,26 +112,26 @@ pub enum SessionAnswer {
     Close(u16),
 }
 
-/// How a dead host behaves.
+/// Behaviour of an unreachable host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeadHost {
     /// Connections are closed at once.
     Refuse,
-    /// Connections are accepted, then nothing comes.
+    /// Connections are accepted, and nothing is sent.
     Hang,
 }
 
-/// When a fault strikes; all conditions must hold.
+/// Conditions under which a fault strikes; all must hold.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Condition {
-    /// Uses left; `None` is without end.
+    /// Uses left; `None` is unlimited.
     pub count: Option<u64>,
-    /// Chance of each use, 0–1; `None` is always.
+    /// Probability of each use, 0 to 1; `None` is 1.
     pub probability: Option<f64>,
     /// HTTP method.
     pub method: Option<String>,
-    /// Route template; names in braces do not matter, a `*` at the end stands for any rest.
+    /// Route template; names in braces are ignored, a `*` at the end matches any rest.
     pub route: Option<String>,
     /// Part of the path.
     pub path: Option<String>,
@@ -142,15 +142,15 @@ pub struct Condition {
 /// An armed fault.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Fault {
-    /// Number, to remove it by.
+    /// Number by which it is removed.
     pub id: u64,
-    /// What it does.
+    /// Its effect.
     #[serde(flatten)]
     pub kind: FaultKind,
-    /// When it strikes.
+    /// Its conditions.
     #[serde(flatten)]
     pub when: Condition,
-    /// How often it struck.
+    /// Number of times it struck.
     pub struck: u64,
 }
 
@@ -174,7 +174,7 @@ impl Default for Faults {
 }
 
 impl Faults {
-    /// No faults; chances are drawn from this seed.
+    /// No faults. Random decisions are drawn from this seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self {
@@ -219,7 +219,8 @@ impl Faults {
         self.inner.lock().armed.clear();
     }
 
-    /// What strikes this call, if anything. Counts one use of each fault that strikes: all latencies, and the first answer.
+    /// The fault of this call, if any. Counts one use of each fault that strikes: all latencies, and the first replaced
+    /// response.
     #[must_use]
     pub fn for_rest(&self, method: &str, route_template: &str, path: &str) -> Option<RestFault> {
         let mut inner = self.inner.lock();
@@ -246,7 +247,7 @@ impl Faults {
         struck
     }
 
-    /// Whether this heartbeat stays unanswered.
+    /// Whether this heartbeat is left unacknowledged.
     pub(crate) fn swallows_heartbeat_ack(&self, shard: Option<u64>) -> bool {
         self.strikes(shard, |kind| matches!(kind, FaultKind::GatewayNoHeartbeatAck))
     }
@@ -264,7 +265,7 @@ impl Faults {
         self.strikes(None, |kind| matches!(kind, FaultKind::GatewayRefuseResume))
     }
 
-    /// What answers this RESUME in place of the session.
+    /// The response to this RESUME in place of the session.
     pub(crate) fn resume_answer(&self, shard: Option<u64>) -> Option<SessionAnswer> {
         self.session_answer(shard, |kind| match kind {
             FaultKind::GatewayResumeAnswer { answer } => Some(*answer),
@@ -272,7 +273,7 @@ impl Faults {
         })
     }
 
-    /// What answers this IDENTIFY in place of a new session.
+    /// The response to this IDENTIFY in place of a new session.
     pub(crate) fn identify_answer(&self, shard: Option<u64>) -> Option<SessionAnswer> {
         self.session_answer(shard, |kind| match kind {
             FaultKind::GatewayIdentifyAnswer { answer } => Some(*answer),
@@ -293,7 +294,7 @@ impl Faults {
         .then_some(found)?
     }
 
-    /// How the resume host treats this connection, when it is dead.
+    /// How the listener of RESUME treats this connection, when it is unreachable.
     pub(crate) fn dead_resume_host(&self) -> Option<DeadHost> {
         let mut found = None;
         self.strikes(None, |kind| {

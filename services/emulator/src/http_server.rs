@@ -1,9 +1,9 @@
-//! Serves a router over HTTP/1.1, each connection a tracked task, so that stopping ends open connections too: a test that
-//! takes Discord away must not have it answer on a pooled connection.
+//! Serves a router over HTTP/1.1. Each connection is a tracked task, so that a stop ends open connections too: a test that
+//! stops the emulator must get no response on a pooled connection.
 //!
-//! Bounds: [`HEAD_WITHIN`] for a request's head and for an idle connection, [`BODY_WITHIN`] for its body (the readers of
-//! bodies hold to it), and a number of connections for each listener. Above it the connection that has been idle longest is closed
-//! (`places`).
+//! Limits: [`HEAD_WITHIN`] for a request's head and for an idle connection, [`BODY_WITHIN`] for its body (applied by the
+//! readers of bodies), and a number of connections for each listener. Above that number the connection that has been idle
+//! longest is closed (`connection_slots`).
 
 use std::{
     io,
@@ -66,7 +66,7 @@ pub(crate) fn serve(
     });
 }
 
-/// The next connection, and the place that there is or is made for it.
+/// Accepts the next connection and takes a slot for it.
 pub(crate) async fn accept(listener: &TcpListener, places: &Places) -> (TcpStream, SocketAddr, Place) {
     loop {
         match listener.accept().await {
@@ -75,7 +75,7 @@ pub(crate) async fn accept(listener: &TcpListener, places: &Places) -> (TcpStrea
                 return (stream, peer, places.take().await);
             }
             Err(error) => {
-                // Out of file descriptors, most likely: others may end in the meantime.
+                // Most likely no file descriptor is free; one may become free later.
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -83,12 +83,13 @@ pub(crate) async fn accept(listener: &TcpListener, places: &Places) -> (TcpStrea
     }
 }
 
-/// Makes a connection end in a TCP reset instead of an orderly close. Every request has its connection's one as an extension.
+/// Makes a connection end with a TCP reset instead of an orderly close. Every request has its connection's instance as an
+/// extension.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ResetOnClose(Arc<AtomicBool>);
 
 impl ResetOnClose {
-    /// From now on the end of the connection is a reset.
+    /// Ends the connection with a reset.
     pub(crate) fn set(&self) {
         self.0.store(true, Ordering::Release);
     }
@@ -108,7 +109,7 @@ struct Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         if self.reset.is_set() {
-            // With nothing to linger for, closing sends RST and drops what was not sent.
+            // With a linger time of zero, closing sends RST and drops unsent bytes.
             let _ = self.stream.set_zero_linger();
         }
     }
@@ -142,7 +143,7 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // An orderly shutdown before the reset would be read as the end of the stream.
+        // The client would read an orderly shutdown before the reset as the end of the stream.
         if self.reset.is_set() {
             return Poll::Ready(Ok(()));
         }
@@ -190,11 +191,11 @@ mod tests {
 
     use super::*;
 
-    /// How long a test waits for what must come.
+    /// Longest wait of a test for an expected event.
     const SOON: Duration = Duration::from_secs(10);
 
-    /// A listener with room for this many connections, and its address. `/slow` meets the test at the
-    /// barrier when it is called and before it answers, `/stream` begins a response that never ends.
+    /// A listener with this many connection slots, and its address. `/slow` waits at the barrier when it is called and before
+    /// it responds; `/stream` begins a response that never ends.
     async fn listener(connections: usize, tasks: &TaskTracker, stop: &CancellationToken) -> (SocketAddr, Arc<Barrier>) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -254,7 +255,7 @@ mod tests {
         for _ in 0..3 {
             assert!(rest_of(send(address, &request("/")).await).await.ends_with("served"));
         }
-        // The oldest ones were closed, without a byte.
+        // The oldest ones were closed without a response.
         assert_eq!(rest_of(open.remove(0)).await, "");
         stop.cancel();
     }

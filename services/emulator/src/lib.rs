@@ -1,7 +1,8 @@
-//! A Discord that runs on one machine: gateway, REST, control API and a page to play a member in.
+//! A Discord emulator for one machine: gateway, REST API, control API, and a web page to act as a member.
 //!
-//! It shares nothing with the services that are tested against it: every rule here is written from Discord's own documents,
-//! so that one side can catch the other. [`Emulator::start`] runs one in process; the binary is a thin wrapper around it.
+//! It shares no code with the services that are tested against it: every rule here is written from Discord's own documents, so
+//! that tests show where the two differ. Only the types of the control API are shared, with its clients
+//! (`arrakis-emulator-client`). [`Emulator::start`] runs an emulator in process; the binary is a thin wrapper around it.
 
 pub mod cli;
 pub mod clock;
@@ -42,29 +43,29 @@ use crate::{
     world::{Application, World},
 };
 
-/// What every handler has at hand. Cheap to clone.
+/// Shared state of all handlers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct AppState {
-    /// Everything that is known.
+    /// Servers, users, messages and everything else that Discord stores.
     pub world: Arc<World>,
     /// The sessions of the gateway.
     pub hub: Arc<Hub>,
     /// Armed faults.
     pub faults: Arc<Faults>,
-    /// What went over the wire.
+    /// Records and counts of REST calls and gateway frames.
     pub traffic: Arc<Traffic>,
     /// The load run, if any.
     pub load: Arc<Load>,
-    /// The only clock to compare times with.
+    /// The clock for all comparisons of times.
     pub clock: Clock,
-    /// How it was started.
+    /// Options of the start.
     pub options: Arc<Options>,
-    /// Where it listens.
+    /// URLs of the listeners.
     pub addresses: Arc<Addresses>,
 }
 
 impl AppState {
-    /// The shard count that `GET /gateway/bot` recommends: as asked for at start, else one for each 1,000 servers.
+    /// The shard count that `GET /gateway/bot` recommends: that of the options, else one for each 1,000 servers.
     #[must_use]
     pub fn recommended_shards(&self) -> u64 {
         self.options.shards.unwrap_or_else(|| {
@@ -74,7 +75,7 @@ impl AppState {
     }
 }
 
-/// A running emulator. Dropping it without [`Emulator::shutdown`] stops it too, without waiting.
+/// A running emulator. Dropping it stops it without waiting; [`Emulator::shutdown`] waits.
 #[derive(Debug)]
 pub struct Emulator {
     app: AppState,
@@ -83,10 +84,10 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Binds the listeners and serves. Returns once all addresses answer.
+    /// Binds the listeners and serves. All addresses accept connections when it returns.
     ///
     /// # Errors
-    /// An address that cannot be bound, named in the message.
+    /// An address that cannot be bound; the message names it.
     pub async fn start(options: Options) -> io::Result<Self> {
         let rest = bind(options.rest_addr, "REST").await?;
         let gateway = bind(options.gateway_addr, "gateway").await?;
@@ -116,7 +117,7 @@ impl Emulator {
         Ok(Self { app, stop, tasks })
     }
 
-    /// Where it listens.
+    /// URLs of the listeners.
     #[must_use]
     pub fn addresses(&self) -> &Addresses {
         &self.app.addresses
@@ -128,7 +129,7 @@ impl Emulator {
         self.app.world.read(|state| state.token.clone())
     }
 
-    /// State, clock, faults and traffic, for tests that run in the same process.
+    /// State, clock, faults and traffic, for tests in the same process.
     #[must_use]
     pub const fn app(&self) -> &AppState {
         &self.app

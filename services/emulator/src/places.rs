@@ -1,9 +1,9 @@
-//! How many connections a listener serves at once, and which of them ends when it is full.
+//! Limits the open connections of a listener, and closes idle ones when the limit is reached.
 //!
-//! A connection is idle while it waits for a request: before the first one has arrived whole, and between two. When all places are
-//! taken, the connection that has been idle longest makes room for a new one, so that clients that open connections and send
-//! nothing, or half of a request, cannot keep others out. Connections with a request in work are never ended; where all are, new
-//! ones wait.
+//! A connection is idle while it waits for a request: before the first one has arrived completely, and between two. When all
+//! slots are taken, the connection that has been idle longest is closed for a new one, so that clients that open connections
+//! and send nothing, or half of a request, cannot block others. Connections with a request in progress are never closed; when
+//! all have one, new connections wait.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-/// The places of one listener. Clones are the same places.
+/// The slots of one listener. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
     free: Arc<Semaphore>,
@@ -26,13 +26,13 @@ pub(crate) struct Places {
 
 #[derive(Debug, Default)]
 struct Idle {
-    /// By when they became idle, counted up.
+    /// Idle connections by the order in which they became idle.
     since: Mutex<(u64, BTreeMap<u64, CancellationToken>)>,
     another: Notify,
 }
 
 impl Places {
-    /// Room for this many connections.
+    /// Slots for this many connections.
     pub(crate) fn new(count: usize) -> Self {
         Self {
             free: Arc::new(Semaphore::new(count)),
@@ -40,11 +40,11 @@ impl Places {
         }
     }
 
-    /// A place for a new connection, which begins idle.
+    /// Takes a slot for a new connection, which is idle at first.
     pub(crate) async fn take(&self) -> Place {
         let mut made_room = false;
         loop {
-            // Made before the places are looked at: it notices every connection that becomes idle from here on.
+            // Created before the slots are checked, so that every connection that becomes idle from here on is noticed.
             let another = self.idle.another.notified();
             let free = Arc::clone(&self.free);
             if self.free.available_permits() == 0 && !made_room {
@@ -61,7 +61,7 @@ impl Places {
         }
     }
 
-    /// Whether there was one.
+    /// Closes the connection that has been idle longest. `false` when none is idle.
     fn end_longest_idle(&self) -> bool {
         let longest = self.idle.since.lock().1.pop_first();
         if let Some((_, end)) = &longest {
@@ -72,7 +72,7 @@ impl Places {
     }
 }
 
-/// A connection's place. Dropping it gives it back.
+/// The slot of a connection. Dropping it frees the slot.
 #[derive(Debug)]
 pub(crate) struct Place {
     _permit: OwnedSemaphorePermit,
@@ -93,14 +93,14 @@ impl Place {
         place
     }
 
-    /// A request has arrived.
+    /// Records that a request has arrived.
     pub(crate) fn busy(&self) {
         if let Some(since) = self.since.lock().take() {
             self.idle.since.lock().1.remove(&since);
         }
     }
 
-    /// Its response has been sent.
+    /// Records that its response has been sent.
     pub(crate) fn idle(&self) {
         let mut since = self.since.lock();
         if since.is_none() {
@@ -113,7 +113,7 @@ impl Place {
         }
     }
 
-    /// Waits until the connection has to make room.
+    /// Waits until the connection is to be closed.
     pub(crate) async fn ended(&self) {
         self.end.cancelled().await;
     }
@@ -125,7 +125,7 @@ impl Drop for Place {
     }
 }
 
-/// The body of a request: when it has arrived whole, its connection is busy.
+/// The body of a request. Its connection is busy once the body has arrived completely.
 #[derive(Debug)]
 pub(crate) struct Arriving<B> {
     body: B,
@@ -133,7 +133,7 @@ pub(crate) struct Arriving<B> {
 }
 
 impl<B: Body> Arriving<B> {
-    /// Watches a body; the connection is busy at once where there is none.
+    /// Wraps a body; the connection is busy at once when it is empty.
     pub(crate) fn new(body: B, place: Arc<Place>) -> Self {
         if body.is_end_stream() {
             place.busy();
@@ -166,7 +166,7 @@ impl<B: Body + Unpin> Body for Arriving<B> {
     }
 }
 
-/// The body of a response: when it is gone, its connection is idle.
+/// The body of a response. Its connection is idle once the body has been sent.
 #[derive(Debug)]
 pub(crate) struct Leaving<B> {
     body: B,
@@ -174,7 +174,7 @@ pub(crate) struct Leaving<B> {
 }
 
 impl<B> Leaving<B> {
-    /// Watches a body.
+    /// Wraps a body.
     pub(crate) const fn new(body: B, place: Arc<Place>) -> Self {
         Self { body, place }
     }
@@ -220,7 +220,7 @@ mod tests {
     async fn the_longest_idle_connection_makes_room() {
         let places = Places::new(2);
         let (first, second) = (places.take().await, places.take().await);
-        // A request in between: the first is idle for a shorter time now.
+        // After a request the first connection has been idle for a shorter time.
         first.busy();
         first.idle();
         let next = tokio::spawn({

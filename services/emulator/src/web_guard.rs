@@ -108,7 +108,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Option<&'a str> {
     texts(headers, &HeaderName::from_static(name)).next()
 }
 
-/// The values of a header; one that is not text counts as empty, so that no rule accepts it.
+/// The values of a header. One that is not text counts as empty, so that no rule accepts it.
 fn texts<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     headers
         .get_all(name)
@@ -147,7 +147,7 @@ fn is_of_host(url: &str, authority: &str) -> bool {
         && url.port_or_known_default() == own.port_or_known_default()
 }
 
-/// A link that a person follows, or an address typed in: the answer is shown, and no page can read it.
+/// Whether it is a top-level navigation (a followed link or a typed URL), whose response no page can read.
 fn is_navigation(headers: &HeaderMap) -> bool {
     text(headers, "sec-fetch-mode") == Some("navigate")
         && matches!(text(headers, "sec-fetch-dest"), None | Some("document"))
@@ -218,7 +218,7 @@ mod tests {
         }
         let both = [("host", "localhost"), ("host", "evil.example")];
         assert!(is_refused(&Method::GET, &both));
-        // Only programs leave it out (HTTP/1.0).
+        // Only programs omit it (HTTP/1.0).
         assert!(!is_refused(&Method::GET, &[]));
     }
 

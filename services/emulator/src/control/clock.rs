@@ -33,7 +33,7 @@ pub(super) async fn change(
             ));
         }
     }
-    // Whoever waits for a time looks again.
+    // Wakes the tasks that wait for a time.
     app.world.write(|_| ());
     Ok(Json(state_of(&app)))
 }

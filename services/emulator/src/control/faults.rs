@@ -1,4 +1,4 @@
-//! Faults on demand: those that strike at once, and those that are armed.
+//! Faults on demand: those that act on open connections at once, and those that are armed.
 
 use arrakis_emulator_client::Fault;
 use axum::{
@@ -19,7 +19,7 @@ const KINDS: &str = "gateway_drop, gateway_half_open, gateway_reconnect, gateway
      gateway_dead_resume_host, gateway_refuse_resume, gateway_resume_answer, gateway_identify_answer, \
      rest_latency, rest_status, rest_rate_limit, rest_lost_answer, \
      rest_reset, rest_half_answer, rest_garbage, rest_slow_body";
-/// Kinds whose `after_effect` says whether the call is carried out.
+/// Kinds for which `after_effect` decides whether the call takes effect.
 const WITH_EFFECT: [&str; 5] = [
     "rest_status",
     "rest_lost_answer",
@@ -83,7 +83,7 @@ pub(super) async fn remove(State(app): State<AppState>, Path(fault): Path<u64>) 
     ))
 }
 
-/// The order of a kind that strikes open connections at once.
+/// The command for open connections, for a kind that acts at once.
 fn order(request: &Fault) -> Result<Option<Order>, ControlError> {
     Ok(Some(match request.kind.as_str() {
         "gateway_drop" => Order::Drop,
@@ -173,7 +173,7 @@ fn armed(request: &Fault) -> Result<FaultKind, ControlError> {
     })
 }
 
-/// What answers in place of a session; the connection is reset when nothing is said.
+/// The response in place of a session. The default resets the connection.
 fn session_answer(request: &Fault) -> Result<SessionAnswer, ControlError> {
     match request.mode.as_deref() {
         None | Some("reset") => Ok(SessionAnswer::Reset),
@@ -191,7 +191,7 @@ fn session_answer(request: &Fault) -> Result<SessionAnswer, ControlError> {
     }
 }
 
-/// How something that is dead behaves; it refuses when nothing is said.
+/// How an unreachable host behaves. The default closes connections.
 fn mode(request: &Fault) -> Result<DeadHost, ControlError> {
     match request.mode.as_deref() {
         None | Some("refuse") => Ok(DeadHost::Refuse),

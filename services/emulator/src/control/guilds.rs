@@ -1,4 +1,4 @@
-//! Servers: lists, full views, outages, removal of the bot.
+//! Servers: list, full view, changes, outages, removal of the bot.
 
 use arrakis_emulator_client::{GuildSummary, Outage};
 use axum::{
@@ -72,7 +72,7 @@ pub(super) async fn audit_log(State(app): State<AppState>, Path(guild): Path<Str
     })
 }
 
-/// The bot is thrown out: the server is gone for it, and `GUILD_DELETE` says so.
+/// Removes the bot from the server and dispatches `GUILD_DELETE`.
 pub(super) async fn remove(State(app): State<AppState>, Path(guild): Path<String>) -> Answer {
     app.world.write(|state| {
         let id = names::guild(state, &guild)?.id;
@@ -80,7 +80,7 @@ pub(super) async fn remove(State(app): State<AppState>, Path(guild): Path<String
     })
 }
 
-/// Changes of a server by its owner.
+/// Changes of a server by its owner; absent fields stay as they are.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Edit {

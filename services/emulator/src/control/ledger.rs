@@ -1,4 +1,4 @@
-//! What went over the wire: the ledger as JSON lines, the same as a live stream, and the counts.
+//! The ledger as JSON lines, the same as a live stream, and counts.
 
 use std::convert::Infallible;
 
@@ -19,11 +19,11 @@ use tokio::sync::broadcast::error::RecvError;
 use super::answer::Body;
 use crate::{AppState, traffic::Record};
 
-/// Which records.
+/// Filter of the ledger.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
-    /// Those with a larger `n`.
+    /// Records with a larger `n`.
     #[serde(default)]
     since: u64,
     /// `rest` or `gateway`.
@@ -64,7 +64,7 @@ pub(super) async fn stream(State(app): State<AppState>) -> Sse<impl Stream<Item 
     let stream = stream::unfold(app.traffic.listen(), |mut live| async move {
         let event = match live.recv().await {
             Ok(entry) => Event::default().json_data(&*entry).unwrap_or_default(),
-            // A browser that cannot keep up is told how many it missed.
+            // A client that is too slow receives the number of missed records.
             Err(RecvError::Lagged(missed)) => Event::default().event("missed").data(missed.to_string()),
             Err(RecvError::Closed) => return None,
         };

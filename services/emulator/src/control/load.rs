@@ -1,4 +1,4 @@
-//! Load runs from outside: begin one, watch it, end it, read what it came to.
+//! Load runs: start, progress, stop and results.
 
 use arrakis_emulator_client::load::{self as api, LoadStarted, Progress, Results};
 use axum::{
@@ -127,10 +127,10 @@ pub(super) async fn results(State(app): State<AppState>) -> Result<Json<Results>
     look(&app, Run::results).map(Json)
 }
 
-/// Lines that are made in one hold of the lock.
+/// Lines written while the lock is held once.
 const LINES: usize = 5_000;
 
-/// Every event of the run so far, a line of JSON each, in the order in which they were due.
+/// Every event of the run so far as a line of JSON, in the order of the intended times.
 pub(super) async fn events(State(app): State<AppState>) -> Result<impl IntoResponse, ControlError> {
     look(&app, |_| ())?;
     let lines = stream::unfold(0, move |from| {

@@ -1,4 +1,4 @@
-//! People: join, leave, nickname and roles by hand, bans; and users as such.
+//! Users and members: creation, join, leave, changes by an administrator, bans.
 
 use arrakis_emulator_client::{MemberEdit, NewUser};
 use axum::{
@@ -85,7 +85,7 @@ pub(super) async fn create_user(State(app): State<AppState>, Body(body): Body<Ne
     })
 }
 
-/// What can be changed of a user.
+/// Changes of a user; absent fields stay as they are.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UserEdit {
@@ -214,7 +214,7 @@ pub(super) async fn unban(State(app): State<AppState>, Path((guild, user)): Path
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?;
         let cause = Cause::by(guild.owner_id);
-        // Of several with the name the one who is banned.
+        // Of several users with this name, the banned one is selected.
         let banned = state
             .users_named(&user)
             .into_iter()

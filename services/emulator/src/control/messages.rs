@@ -1,4 +1,4 @@
-//! Messages as members write and see them.
+//! Messages that members write and see.
 
 use axum::{
     Json,
@@ -18,13 +18,13 @@ use crate::{
     world,
 };
 
-/// Who looks.
+/// Query of a list of messages.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Viewer {
-    /// Member by id or user name; all messages, ephemeral ones too, when absent.
+    /// Member by id or user name, whose view is returned. Absent: all messages, ephemeral ones among them.
     viewer: Option<String>,
-    /// Most messages, the newest.
+    /// Largest number of messages; the newest are returned.
     limit: Option<usize>,
 }
 
@@ -59,7 +59,7 @@ pub(super) async fn list_dm(
     })
 }
 
-/// The newest messages that this viewer sees, oldest first.
+/// The newest messages visible to this viewer, oldest first.
 fn seen(state: &world::State, channel: Id, viewer: Option<Id>, limit: Option<usize>) -> Value {
     let all = state.messages.get(&channel);
     let visible = |message: &&Message| viewer.is_none() || message.visible_to.is_none() || message.visible_to == viewer;
@@ -87,7 +87,7 @@ pub(super) struct Text {
     /// By id or user name.
     user_id: String,
     content: String,
-    /// Message that it replies to.
+    /// Id of the message that it replies to.
     reply_to: Option<Id>,
 }
 
@@ -193,7 +193,7 @@ fn write(
     ))
 }
 
-/// Ids in mentions of this form.
+/// Ids in mentions that start with `open`.
 fn mentioned(content: &str, open: &str) -> Vec<Id> {
     let mut ids: Vec<Id> = Vec::new();
     for part in content.split(open).skip(1) {

@@ -1,8 +1,8 @@
-//! The control API: play the members, seed servers, move the clock, arm faults, read what happened.
+//! The control API: acts as members, creates servers, moves the clock, arms faults, reads records.
 //!
-//! Owns what a test, a script or the page does to the emulated Discord from outside of the bot. Loopback only, no
-//! authentication. Errors say what is wrong and what to do. To add a verb, add a file with its handler and a line in
-//! [`router`]; the crate's README is the reference.
+//! Owns what a test, a script or the page does to the emulated Discord. Loopback only, no authentication. Errors state what is
+//! wrong and what to do. To add an endpoint, add a file with its handler and a line in [`router`]; the crate's README is the
+//! reference.
 
 mod answer;
 mod clock;

@@ -1,4 +1,4 @@
-//! Things by id or by name, so that a person at a shell need not copy snowflakes.
+//! Lookup of objects by id or by name, so that a command at a shell needs no snowflakes.
 
 use super::answer::{ControlError, conflict, missing};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     world::State,
 };
 
-/// A server by id or name.
+/// Finds a server by id or name.
 pub(super) fn guild<'a>(state: &'a State, text: &str) -> Result<&'a Guild, ControlError> {
     let by_id = text.parse().ok().and_then(|id: Id| state.guilds.get(&id));
     by_id
@@ -24,7 +24,7 @@ pub(super) fn guild<'a>(state: &'a State, text: &str) -> Result<&'a Guild, Contr
         })
 }
 
-/// A user by id or user name, in whichever server.
+/// Finds a user by id or user name, in any server or none.
 pub(super) fn user(state: &State, text: &str) -> Result<Id, ControlError> {
     if let Some(id) = text.parse().ok().filter(|id: &Id| state.users.contains_key(id)) {
         return Ok(id);
@@ -37,7 +37,7 @@ pub(super) fn user(state: &State, text: &str) -> Result<Id, ControlError> {
     })
 }
 
-/// The user with this user name; several with the same name are refused.
+/// Finds the user with this user name; several with the same name are refused.
 pub(super) fn named(state: &State, name: &str) -> Result<Option<Id>, ControlError> {
     match state.users_named(name)[..] {
         [] => Ok(None),
@@ -50,7 +50,7 @@ pub(super) fn named(state: &State, name: &str) -> Result<Option<Id>, ControlErro
     }
 }
 
-/// A user by id or user name; where several have the name, the member of this server.
+/// Finds a user by id or user name; of several with the name, the member of this server.
 pub(super) fn user_near(state: &State, guild: &Guild, text: &str) -> Result<Id, ControlError> {
     let of_guild = |id: &Id| guild.members.contains_key(id);
     match state
@@ -64,7 +64,7 @@ pub(super) fn user_near(state: &State, guild: &Guild, text: &str) -> Result<Id, 
     }
 }
 
-/// A member of a server by id or user name.
+/// Finds a member of a server by id or user name.
 pub(super) fn member(state: &State, guild: &Guild, text: &str) -> Result<Id, ControlError> {
     let id = user_near(state, guild, text)?;
     if guild.members.contains_key(&id) {
@@ -77,7 +77,7 @@ pub(super) fn member(state: &State, guild: &Guild, text: &str) -> Result<Id, Con
     Err(missing(format!("{text} is not a member of {}", guild.name), what_to_do))
 }
 
-/// A channel of a server by id or name.
+/// Finds a channel of a server by id or name.
 pub(super) fn channel<'a>(guild: &'a Guild, text: &str) -> Result<&'a Channel, ControlError> {
     let text = text.trim_start_matches('#');
     let by_id = text.parse().ok().and_then(|id: Id| guild.channels.get(&id));
@@ -89,7 +89,7 @@ pub(super) fn channel<'a>(guild: &'a Guild, text: &str) -> Result<&'a Channel, C
         })
 }
 
-/// A role of a server by id or name.
+/// Finds a role of a server by id or name.
 pub(super) fn role<'a>(guild: &'a Guild, text: &str) -> Result<&'a Role, ControlError> {
     let by_id = text.parse().ok().and_then(|id: Id| guild.roles.get(&id));
     by_id

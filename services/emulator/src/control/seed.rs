@@ -1,4 +1,4 @@
-//! `POST /control/seed`: servers on demand.
+//! `POST /control/seed`: creates servers.
 
 use arrakis_emulator_client::SeedRequest;
 use axum::{Json, extract::State};

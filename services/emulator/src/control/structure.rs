@@ -1,4 +1,4 @@
-//! Roles and channels changed by hand, as the owner would in Discord's settings.
+//! Roles and channels, changed as the owner does in Discord's settings.
 
 use axum::{
     Json,
@@ -21,7 +21,7 @@ use crate::{
     world::{self, Cause},
 };
 
-/// A role with its place.
+/// A new role with its position.
 #[derive(Deserialize)]
 pub(super) struct NewRole {
     /// 1 is the lowest above `@everyone`.
@@ -48,7 +48,7 @@ pub(super) async fn create_role(
     })
 }
 
-/// Changes of a role; what is absent stays.
+/// Changes of a role; absent fields stay as they are.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RoleEdit {
@@ -102,7 +102,7 @@ pub(super) async fn delete_role(State(app): State<AppState>, Path((guild, role))
     })
 }
 
-/// An overwrite by hand: whose, and what.
+/// An overwrite of a role or a member.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OverwriteEdit {
@@ -112,12 +112,12 @@ pub(super) struct OverwriteEdit {
     deny: Option<PermissionSpec>,
 }
 
-/// A channel with its category.
+/// A new channel with its category.
 #[derive(Deserialize)]
 pub(super) struct NewChannel {
     /// Category by id or name.
     parent: Option<String>,
-    /// Place among its kind.
+    /// Position among channels of its type.
     position: Option<i64>,
     /// Overwrites, with roles and members by id or name.
     #[serde(default)]
@@ -157,7 +157,7 @@ pub(super) async fn create_channel(
     })
 }
 
-/// Changes of a channel; what is absent stays.
+/// Changes of a channel; absent fields stay as they are.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ChannelEdit {
@@ -167,7 +167,7 @@ pub(super) struct ChannelEdit {
     parent: Option<String>,
     slow_mode: Option<u32>,
     nsfw: Option<bool>,
-    /// All overwrites from now on.
+    /// Replaces all overwrites.
     permission_overwrites: Option<Vec<OverwriteEdit>>,
 }
 

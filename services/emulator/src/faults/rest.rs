@@ -1,15 +1,15 @@
-//! What an armed fault does to a REST call: whether the call is carried out, and how it ends.
+//! The effect of an armed fault on a REST call: whether the call takes effect, and the response.
 
 use std::time::Duration;
 
 use super::{DeadHost, FaultKind};
 
-/// What a fault does to one REST call. Applied by `rest` before anything else but recording.
+/// The fault of one REST call. `rest` applies it before anything else but recording.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RestFault {
-    /// Wait this long before going on.
+    /// Delay before the call is handled.
     pub delay: Duration,
-    /// Then end the call like this, or handle it as usual when `None`.
+    /// How the call ends after the delay; `None` handles it as usual.
     pub answer: Option<RestAnswer>,
 }
 
@@ -18,11 +18,11 @@ pub struct RestFault {
 pub struct RestAnswer {
     /// Whether the call is carried out before.
     pub after_effect: bool,
-    /// What the caller sees.
+    /// What the caller receives.
     pub end: RestEnd,
 }
 
-/// What the caller of a struck call sees.
+/// What the caller of a struck call receives.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RestEnd {
     /// This status.
@@ -42,14 +42,14 @@ pub enum RestEnd {
     Hang,
     /// Status, headers and half of the body, then the connection is closed.
     Half,
-    /// 200 with a body that is no JSON.
+    /// 200 with a body that is not JSON.
     Garbage,
-    /// The usual answer, whose body takes this long to arrive.
+    /// The usual response, whose body takes this long.
     SlowBody(Duration),
 }
 
 impl RestAnswer {
-    /// Ends the call without carrying it out.
+    /// Ends the call without effect.
     #[must_use]
     pub const fn before(end: RestEnd) -> Self {
         Self {
@@ -58,7 +58,7 @@ impl RestAnswer {
         }
     }
 
-    /// Carries the call out, then ends it.
+    /// Ends the call after it took effect.
     #[must_use]
     pub const fn after(end: RestEnd) -> Self {
         Self {
@@ -73,7 +73,7 @@ impl RestAnswer {
 }
 
 impl FaultKind {
-    /// What it does to a REST call: `None` for a fault of the gateway, `Some(None)` for one that only delays.
+    /// The end of a REST call: `None` for a fault of the gateway, `Some(None)` for one that only delays.
     pub(super) fn rest(&self) -> Option<Option<RestAnswer>> {
         let answer = match self {
             Self::RestLatency { .. } => return Some(None),

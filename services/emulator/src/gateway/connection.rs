@@ -1,4 +1,4 @@
-//! The reading half of a connection: what the client sends, the heart's beat, and the orders of the control API.
+//! The reading half of a connection: payloads of the client, heartbeat timeouts, and commands of the control API.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -27,16 +27,16 @@ use crate::{
     traffic::{GatewayFrame, Stats},
 };
 
-/// Most sends of a client in [`SENDS_WINDOW`].
+/// Payloads that a client may send within [`SENDS_WINDOW`].
 const MAX_SENDS: usize = 120;
 const SENDS_WINDOW: Duration = Duration::from_secs(60);
-/// How long a client may take to leave after a close frame or op 7, in real time.
+/// Time that a client has to disconnect after a close frame or op 7, in real time.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A client's connection.
 ///
-/// Heartbeats, sends and other things of the wire go by real time, not by the emulator's clock: the client's timers do too,
-/// and moving the clock must not look like a client that fell silent.
+/// Heartbeats and the limit on sent payloads use real time, not the emulator's clock: the client's timers do too, and a moved
+/// clock must not look like missing heartbeats.
 pub(super) struct Connection {
     pub(super) app: AppState,
     pub(super) id: u64,
@@ -46,7 +46,7 @@ pub(super) struct Connection {
     out: UnboundedSender<Out>,
     sends: VecDeque<Instant>,
     beat_by: Instant,
-    /// After op 7: when the connection is closed if the client has not left.
+    /// After op 7: time at which the connection is closed if the client is still connected.
     leave_by: Option<Instant>,
 }
 
@@ -107,7 +107,7 @@ pub(super) async fn run(app: AppState, socket: Socket, query: Query, stop: Cance
     };
     connection.finish(&end);
     if end != End::Dropped {
-        // Let our close frame out and the client answer it, or the other way round.
+        // Gives both sides time to send and answer the close frame.
         let goodbye = async { while let Some(Ok(_)) = stream.next().await {} };
         let _ = timeout(LEAVE_WITHIN, async {
             tokio::select! { () = goodbye => {}, () = stop.cancelled() => {} }
@@ -117,12 +117,12 @@ pub(super) async fn run(app: AppState, socket: Socket, query: Query, stop: Cance
     writer.abort();
 }
 
-/// How long a client may be silent: half as long again as its interval.
+/// Longest time between heartbeats: one and a half intervals.
 fn patience(app: &AppState) -> Duration {
     Duration::from_millis(app.options.heartbeat_interval_ms + app.options.heartbeat_interval_ms / 2)
 }
 
-/// The versions that Discord serves; the first is what a URL without `v` means.
+/// The versions that Discord serves; the first is the default of a URL without `v`.
 /// <https://discord.com/developers/docs/reference#api-versioning>
 const VERSIONS: std::ops::RangeInclusive<u8> = 6..=10;
 
@@ -152,11 +152,11 @@ fn refuse_query(query: &Query, compression_known: bool) -> Option<Refusal> {
 
 impl Connection {
     pub(super) fn send(&self, out: Out) {
-        // The writer is gone only when the socket is: reading will notice.
+        // The writer ends only with the socket; the next read fails.
         let _ = self.out.send(out);
     }
 
-    /// Op 9, after which the connection has no session but stays open. `resumable` is its `d`.
+    /// Sends op 9. The connection has no session after it and stays open. `resumable` is `d` of op 9.
     pub(super) fn invalidate(&mut self, resumable: bool) {
         self.app.traffic.count(Stats::invalidated);
         self.send(Out::Detach);
@@ -272,7 +272,7 @@ impl Connection {
                 return Some(End::Ours(code));
             }
             Order::Reconnect => {
-                // No more events on this connection: they wait in the session for the RESUME.
+                // No more events are sent on this connection: the session keeps them for RESUME.
                 self.send(Out::Detach);
                 self.send(Out::Payload(7, payload::bare(7, &serde_json::Value::Null)));
                 self.leave_by = Some(Instant::now() + LEAVE_WITHIN);
@@ -352,7 +352,7 @@ impl Connection {
     }
 }
 
-/// Half-open: nothing is read or written until the control API drops the connection.
+/// Half-open: nothing is read or written until the control API ends the connection.
 async fn hang(orders: &mut UnboundedReceiver<Order>) -> End {
     while let Some(order) = orders.recv().await {
         if order == Order::Drop {

@@ -1,6 +1,5 @@
-//! The head of a client's request: read before the WebSocket handshake, so that whoever is no WebSocket client gets an HTTP response
-//! that names the mistake. What Discord's edge responds to such requests is not documented; the statuses are those of RFC 6455 and
-//! RFC 9110.
+//! The head of a client's request, read before the WebSocket handshake, so that other clients receive an HTTP response that
+//! names the error. Discord's responses to such requests are not documented; the statuses are those of RFC 6455 and RFC 9110.
 
 use std::{
     io,
@@ -15,19 +14,19 @@ use tokio::{
     time::timeout,
 };
 
-/// Most bytes of a head.
+/// Largest size of a head in bytes.
 const MAX_HEAD: usize = 16 * 1_024;
-/// How long a refused client may take to read the response and leave.
+/// Time that a refused client has to read the response and disconnect.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
-/// A stream of which the beginning has been read and is read once more.
+/// A stream whose first bytes have been read and are returned again by the next reads.
 #[derive(Debug)]
 pub(super) struct Replayed {
     head: io::Cursor<Vec<u8>>,
     stream: TcpStream,
 }
 
-/// Why a request is no handshake.
+/// The reason why a request is not a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mistake {
     NotHttp,
@@ -39,7 +38,7 @@ enum Mistake {
 }
 
 impl Mistake {
-    /// Status line, further headers, and what to do.
+    /// Status line, further headers, and text of the response.
     const fn response(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::NotHttp => ("400 Bad Request", "", "this is not an HTTP/1.1 request"),
@@ -72,7 +71,7 @@ impl Mistake {
     }
 }
 
-/// Reads the head of a request. `None` when it is no handshake: the client has its response then.
+/// Reads the head of a request. Returns `None` when it is not a handshake and the response has been sent.
 ///
 /// # Errors
 /// Those of the stream.
@@ -105,8 +104,8 @@ pub(super) async fn read(mut stream: TcpStream) -> io::Result<Option<Replayed>> 
     }
 }
 
-/// Writes the response and reads what is still on its way: closing with unread bytes would reset the connection, and the response
-/// with it.
+/// Writes the response and reads remaining bytes: closing a socket with unread bytes would reset the connection and lose the
+/// response.
 async fn refuse(mut stream: TcpStream, mistake: Mistake) -> io::Result<()> {
     let (status, headers, what_to_do) = mistake.response();
     let length = what_to_do.len() + 1;
@@ -125,7 +124,7 @@ fn find_end(head: &[u8]) -> Option<usize> {
     head.windows(4).position(|four| four == b"\r\n\r\n")
 }
 
-/// Whether what has arrived can be the beginning of a request: letters of a method, then a space.
+/// Whether the bytes can be the beginning of a request: letters of a method, then a space.
 fn could_be_http(head: &[u8]) -> bool {
     let method = head.iter().position(|byte| *byte == b' ').unwrap_or(head.len());
     method <= 16 && head[..method].iter().all(u8::is_ascii_uppercase)

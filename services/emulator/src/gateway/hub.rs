@@ -1,4 +1,4 @@
-//! Where dispatches meet sessions, and orders meet connections.
+//! Gives dispatches to sessions, and commands to connections.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -42,36 +42,36 @@ pub struct Hub {
 /// <https://discord.com/developers/docs/change-log#introducing-rate-limit-when-requesting-all-guild-members>
 const ALL_MEMBERS_MS: u64 = 30_000;
 
-/// A connection as the hub knows it.
+/// A registered connection.
 #[derive(Debug)]
 struct Connected {
     orders: UnboundedSender<Order>,
     session: Option<Arc<Session>>,
 }
 
-/// What the control API may have a connection do.
+/// A command of the control API to a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
     /// End the TCP connection without a close frame.
     Drop,
-    /// Neither read nor write any more, but keep the socket.
+    /// Keep the socket, and neither read nor write any more.
     HalfOpen,
-    /// Op 7.
+    /// Send op 7.
     Reconnect,
-    /// Op 9.
+    /// Send op 9.
     Invalidate {
         /// Its `d`.
         resumable: bool,
     },
-    /// A close frame with this code.
+    /// Send a close frame with this code.
     Close(u16),
-    /// Op 1, which the client answers at once.
+    /// Send op 1, which the client answers with a heartbeat.
     Heartbeat,
-    /// This text as one frame, whatever it is.
+    /// Send this text as one frame, without validation.
     Send(String),
 }
 
-/// Which connections an order is for; `None` matches all.
+/// Selects connections; `None` matches all.
 #[derive(Clone, Debug, Default)]
 pub struct Target {
     /// Shard number.
@@ -95,7 +95,7 @@ impl Hub {
         }
     }
 
-    /// What `GET /gateway/bot` says of identifies.
+    /// `session_start_limit` of `GET /gateway/bot`.
     #[must_use]
     pub fn session_start_limit(&self, clock: &Clock) -> SessionStartLimit {
         self.limits.lock().report(clock.now_ms())
@@ -128,12 +128,12 @@ impl Hub {
         }
     }
 
-    /// Adds a session, from now on offered every dispatch. Called under the world's lock.
+    /// Adds a session, which receives every dispatch from now on. Called under the world's lock.
     pub(super) fn add_session(&self, session: Arc<Session>) {
         self.sessions.lock().insert(Arc::clone(&session.id), session);
     }
 
-    /// A session that can still be resumed.
+    /// A session that can be resumed.
     pub(super) fn session(&self, id: &str) -> Option<Arc<Session>> {
         let now = self.clock.now_ms();
         let mut sessions = self.sessions.lock();
@@ -143,7 +143,7 @@ impl Hub {
         sessions.get(id).cloned()
     }
 
-    /// Forgets a session for good.
+    /// Removes a session, which cannot be resumed any more.
     pub(super) fn remove_session(&self, id: &str) {
         self.sessions.lock().remove(id);
     }
@@ -155,26 +155,26 @@ impl Hub {
         id
     }
 
-    /// Notes which session a connection holds.
+    /// Records which session a connection has.
     pub(super) fn holds(&self, connection: u64, session: Option<Arc<Session>>) {
         if let Some(connected) = self.connections.lock().get_mut(&connection) {
             connected.session = session;
         }
     }
 
-    /// Forgets a connection.
+    /// Removes a connection.
     pub(super) fn closed(&self, connection: u64) {
         self.connections.lock().remove(&connection);
     }
 
-    /// Gives one connection an order.
+    /// Sends a command to one connection.
     pub(super) fn order_connection(&self, connection: u64, order: Order) {
         if let Some(connected) = self.connections.lock().get(&connection) {
             let _ = connected.orders.send(order);
         }
     }
 
-    /// Gives an order to all matching connections that hold a session, and says to how many.
+    /// Sends a command to all matching connections that have a session, and returns their number.
     pub fn order(&self, target: &Target, order: &Order) -> usize {
         let connections = self.connections.lock();
         let matching = connections.values().filter(|connected| {

@@ -1,4 +1,4 @@
-//! IDENTIFY and RESUME: who may have a session, and what READY says.
+//! IDENTIFY and RESUME: checks, and the payload of READY.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -23,11 +23,11 @@ use crate::{
     world::{State, to_body},
 };
 
-/// Most servers of a shard. <https://discord.com/developers/docs/events/gateway#sharding>
+/// Largest number of servers of a shard. <https://discord.com/developers/docs/events/gateway#sharding>
 const MAX_GUILDS_PER_SHARD: usize = 2_500;
 
 impl Connection {
-    /// Op 2: a new session, or op 9 when its bucket is not free yet.
+    /// Op 2: starts a session, or sends op 9 when its identify bucket was used within five seconds.
     pub(super) fn identify(&mut self, identify: &Identify) -> Result<(), Refusal> {
         self.refuse_second_identify()?;
         identify.check()?;
@@ -69,7 +69,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Op 6: the session goes on, or op 9 with `false`.
+    /// Op 6: continues the session, or sends op 9 with `false`.
     pub(super) fn resume(&mut self, resume: &Resume) -> Result<(), Refusal> {
         self.refuse_second_identify()?;
         self.authenticate(&resume.token)?;
@@ -100,7 +100,7 @@ impl Connection {
         Ok(())
     }
 
-    /// What an armed fault answers to RESUME or IDENTIFY; a kept session stays as it is.
+    /// Sends the response of an armed fault to RESUME or IDENTIFY. An existing session is kept.
     fn answer_without_session(&mut self, answer: SessionAnswer) {
         match answer {
             SessionAnswer::Reset => self.app.hub.order_connection(self.id, Order::Drop),
@@ -130,7 +130,7 @@ impl Connection {
         ))
     }
 
-    /// Makes the session under the world's lock, so that it misses no event after READY.
+    /// Creates the session under the world's lock, so that it receives every event after READY.
     fn start_session(&self, shard: [u64; 2], intents: Intents) -> Arc<Session> {
         let id: Arc<str> = rand::rng()
             .sample_iter(Alphanumeric)
@@ -163,8 +163,8 @@ impl Connection {
     }
 }
 
-/// What Discord does when the session starts are spent, and what the owner does in the developer portal: all sessions end,
-/// the old token is refused everywhere, and there is a new one.
+/// Replaces the bot token, as Discord does when no session starts are left, and as the owner does in the developer portal: all
+/// sessions end, and the old token is refused.
 pub(crate) fn reset_token(app: &AppState) -> String {
     let salt = rand::rng().random();
     let token = app.world.write(|state| {

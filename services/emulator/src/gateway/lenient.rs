@@ -25,8 +25,8 @@ impl OneOrMany {
     }
 }
 
-/// A whole number: as such, with a fraction of zero (languages whose numbers are all floats write `5.0`), or as a text of
-/// digits (languages whose numbers cannot hold 64 bits).
+/// A whole number: as an integer, with a fraction of zero (languages whose numbers are all floats write `5.0`), or as a string
+/// of digits (languages whose numbers cannot hold 64 bits).
 pub(super) fn whole_of(value: &Value) -> Option<u64> {
     match value {
         Value::Number(number) => number.as_u64().or_else(|| {

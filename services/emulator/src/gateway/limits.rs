@@ -5,19 +5,19 @@ use std::collections::HashMap;
 
 use arrakis_emulator_client::SessionStartLimit;
 
-/// Milliseconds between two identifies of a bucket. Discord says five seconds; a quarter of a second is given away, since
-/// a client that counts from its own sending cannot know when the earlier one arrived.
+/// Milliseconds between two identifies of a bucket. Discord documents five seconds; the emulator accepts 4.75, since a client
+/// measures from its own sending and not from the arrival.
 const BUCKET_MS: u64 = 4_750;
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// What an identify met.
+/// Result of an identify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Go on.
+    /// Allowed.
     Granted,
-    /// Its bucket had one less than five seconds ago: op 9.
+    /// The bucket had an identify less than five seconds ago: op 9.
     TooSoon,
-    /// The budget of the day is spent: all sessions end and the token is reset.
+    /// No identifies are left in these 24 hours: all sessions end and the token is reset.
     Exhausted,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct StartLimits {
 }
 
 impl StartLimits {
-    /// A full budget.
+    /// No identifies counted yet.
     pub(super) fn new(total: u32, max_concurrency: u32) -> Self {
         Self {
             total,
@@ -63,7 +63,7 @@ impl StartLimits {
         Verdict::Granted
     }
 
-    /// What `GET /gateway/bot` says.
+    /// `session_start_limit` of `GET /gateway/bot`.
     pub(super) fn report(&mut self, now_ms: u64) -> SessionStartLimit {
         self.roll(now_ms);
         SessionStartLimit {
@@ -76,7 +76,7 @@ impl StartLimits {
         }
     }
 
-    /// Changes the limits; `None` leaves one as it is. A new total starts with a full budget.
+    /// Changes the limits; `None` leaves one as it is. With a new total all identifies are available again.
     pub(super) fn set(&mut self, total: Option<u32>, remaining: Option<u32>, max_concurrency: Option<u32>) {
         if let Some(total) = total {
             self.total = total;

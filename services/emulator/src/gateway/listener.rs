@@ -1,4 +1,4 @@
-//! Accepts connections, on the gateway's address and on the one for resuming.
+//! Accepts connections on the gateway's address and on the one for RESUME.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -31,11 +31,11 @@ pub(super) type Socket = WebSocketStream<Replayed>;
 pub(crate) enum Role {
     /// The address in `GET /gateway`.
     Gateway,
-    /// `resume_gateway_url`, which a fault can kill.
+    /// `resume_gateway_url`, which a fault can make unreachable.
     Resume,
 }
 
-/// Most bytes of a message that are read at all.
+/// Largest message that is read, in bytes.
 const MAX_MESSAGE: usize = 1_024 * 1_024;
 
 /// The query of the connection's URL.
@@ -115,7 +115,7 @@ async fn handle(app: AppState, stream: TcpStream, peer: SocketAddr, role: Role, 
     }
 }
 
-/// The WebSocket, or `None` for a request that was none and has its response.
+/// The WebSocket; `None` when the request was not a handshake and has been answered.
 async fn accept_socket(stream: TcpStream) -> Result<Option<(Socket, Query)>, Box<dyn std::error::Error + Send + Sync>> {
     let Some(stream) = handshake::read(stream).await? else {
         return Ok(None);
@@ -126,8 +126,8 @@ async fn accept_socket(stream: TcpStream) -> Result<Option<(Socket, Query)>, Box
         query = Query::parse(request.uri().query().unwrap_or_default());
         Ok(response)
     };
-    // The default of 128 KiB for reading is much for a thousand small connections; clients send at most 4 KiB. What is a
-    // little longer is refused by the reader with 4002; what is far longer ends the connection.
+    // The default read buffer of 128 KiB is too large for thousands of connections; clients send at most 4 KiB. The reader
+    // refuses a longer message with 4002; a message beyond this limit ends the connection.
     let config = WebSocketConfig::default()
         .read_buffer_size(8 * 1_024)
         .max_message_size(Some(MAX_MESSAGE))

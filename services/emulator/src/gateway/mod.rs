@@ -1,10 +1,10 @@
 //! The gateway: a WebSocket listener that implements Discord's protocol; versions 6 to 10 are served alike.
 //!
-//! Owns sessions, sequence numbers, replay, intents, shards, identify limits and compression. Refuses to know what an event
-//! means: it is handed finished dispatches by `world`. <https://discord.com/developers/docs/events/gateway>
+//! Owns sessions, sequence numbers, replay, intents, shards, identify limits and compression. It does not interpret events:
+//! `world` passes complete dispatches to it. <https://discord.com/developers/docs/events/gateway>
 //!
-//! The way of an event: an operation of `world` emits a [`crate::world::Dispatch`] → [`Hub`] offers it to each session →
-//! the session numbers and keeps it → the writer of the connection that holds the session sends it.
+//! Path of an event: an operation of `world` emits a [`crate::world::Dispatch`] → [`Hub`] gives it to each session → the
+//! session numbers and keeps it → the writer of the session's connection sends it.
 
 mod close;
 mod compression;

@@ -17,17 +17,17 @@ use super::{
 };
 use crate::{AppState, traffic::GatewayFrame};
 
-/// Frames that are written before the socket is flushed and control frames get their turn.
+/// Frames that are written before the socket is flushed and control frames are sent.
 const BATCH: usize = 64;
-/// Servers that are announced in one hold of the world's lock.
+/// Servers announced while the world's lock is held once.
 const ANNOUNCED_AT_ONCE: usize = 16;
 
-/// What the reading half asks for.
+/// Requests of the reading half.
 #[derive(Debug)]
 pub(super) enum Out {
-    /// This payload, with its opcode for the record.
+    /// Send this payload; the opcode is for the ledger.
     Payload(u8, String),
-    /// This text without compression or record, for faults.
+    /// Send this text without compression and without a record, for faults.
     Raw(String),
     /// Send the session's events after this number.
     Attach(Arc<Session>, u64),
@@ -51,7 +51,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Writes until asked to close, or until the socket fails.
+    /// Writes until it is closed, or until the socket fails.
     pub(super) async fn run(mut self) {
         loop {
             let request = tokio::select! {
@@ -113,13 +113,13 @@ impl Writer {
         self.socket.send(Message::Close(Some(frame))).await
     }
 
-    /// Sends what the session has, one batch.
+    /// Sends one batch of the session's frames.
     async fn pump(&mut self) -> Result<(), WireError> {
         let Some((session, sent)) = self.attached.clone() else {
             return Ok(());
         };
         if !session.held_by(self.connection) {
-            // Another connection resumed it; pass the wake-up on.
+            // Another connection resumed the session: pass the notification on.
             session.wake.notify_one();
             self.attached = None;
             return Ok(());
@@ -180,7 +180,7 @@ impl Writer {
     }
 }
 
-/// Returns when the session has something to send or has to be looked at.
+/// Waits until the session has frames to send or has changed.
 async fn ready(attached: Option<&(Arc<Session>, u64)>) {
     let Some((session, sent)) = attached else {
         return std::future::pending().await;

@@ -1,4 +1,4 @@
-//! What members do in a load run, where, and how it happens.
+//! Actions of members in a load run.
 
 use std::collections::hash_map::Entry;
 
@@ -10,34 +10,34 @@ use crate::{
     world::{Cause, NewInteraction, State},
 };
 
-/// Something that a member does.
+/// An action of a member.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
-    /// A command, or typing into one of its options.
+    /// A command, or autocomplete for one of its options.
     Interact {
-        /// Which of the two.
+        /// Command or autocomplete.
         kind: InteractionKind,
-        /// `data` of the dispatch, judged sound; the same for all.
+        /// `data` of the dispatch, validated; the same for all members.
         data: Value,
         /// Name of the command.
         command: Option<String>,
     },
-    /// Somebody joins: one whom the load let leave, else a new person.
+    /// A user joins: one who left in this run, else a new one.
     Join,
-    /// One whom the load let join leaves; where there is none, somebody joins instead.
+    /// A user who joined in this run leaves; a user joins instead when there is none.
     Leave,
     /// A member's nickname changes.
     Update,
 }
 
-/// An act with its share.
+/// An action with its share of all events.
 #[derive(Clone, Debug)]
 pub(crate) struct Kind {
-    /// Shown in results, e.g. `command position`.
+    /// Name in the results, e.g. `command position`.
     pub(crate) name: String,
-    /// Share of all events is this by the sum of all.
+    /// The share is this divided by the sum of all weights.
     pub(crate) weight: u32,
-    /// What happens.
+    /// The action.
     pub(crate) act: Act,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct Place {
     pub(crate) user: Id,
 }
 
-/// Every person of these servers, each in the first text channel of the server.
+/// Every member of these servers but bots, each in the first text channel of the server.
 pub(crate) fn places(state: &State, guilds: &[Id]) -> Vec<Place> {
     let people = |id: &Id| {
         let guild = state.guilds.get(id)?;
@@ -71,7 +71,7 @@ pub(crate) fn places(state: &State, guilds: &[Id]) -> Vec<Place> {
     guilds.iter().filter_map(people).flatten().collect()
 }
 
-/// The members whom a run let join, and those whom it let leave again.
+/// Users who joined in a run, and those of them who left again.
 #[derive(Debug, Default)]
 pub(super) struct Guests {
     inside: Vec<(Id, Id)>,
@@ -79,11 +79,11 @@ pub(super) struct Guests {
     made: u64,
 }
 
-/// Ids of people that a load run makes: above those of every seed, and in no order that means anything.
+/// Ids of users that a load run creates: above those of every seed.
 const FIRST_GUEST: u64 = 1_090_000_000_000_000_000;
 
 impl Guests {
-    /// Who joins next, whatever the server.
+    /// Number of the next new user.
     fn next(&mut self, state: &mut State) -> Id {
         if let Some(known) = self.outside.pop() {
             return known;
@@ -99,7 +99,7 @@ impl Guests {
     }
 }
 
-/// Who an event is about, decided before it happens.
+/// The member of an event, selected before it happens.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cast {
     pub(super) guild: Id,
@@ -108,7 +108,7 @@ pub(super) struct Cast {
 }
 
 impl Act {
-    /// Decides who does it. Leaving falls to one whom the run let join; the turn's member does the rest.
+    /// Selects the member. A leave takes a user who joined in this run; every other action takes `turn`.
     pub(super) fn cast(&self, place: &Place, state: &mut State, guests: &mut Guests, random: &mut StdRng) -> Cast {
         let whole = Cast {
             guild: place.guild,
@@ -133,10 +133,10 @@ impl Act {
         }
     }
 
-    /// Lets it happen. `Ok(None)` where it asks for no answer.
+    /// Carries the action out. Returns `Ok(None)` when it needs no response.
     ///
     /// # Errors
-    /// When it cannot happen, since the server or the member is gone.
+    /// When the server or the member does not exist any more.
     pub(super) fn happen(
         &self,
         cast: Cast,
@@ -178,6 +178,6 @@ impl Act {
     }
 }
 
-/// The server, the channel or the member is no more.
+/// The server, the channel or the member does not exist any more.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Gone;

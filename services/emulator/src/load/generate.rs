@@ -14,16 +14,17 @@ use super::{
 };
 use crate::AppState;
 
-/// Longest sleep, so that a stop is heeded soon.
+/// Longest sleep, so that a stop takes effect soon.
 const NAP: Duration = Duration::from_millis(20);
-/// Shortest sleep: what falls due within it happens together. Waking for each of 5,000 events a second would cost more
+/// Shortest sleep: events that are due within it happen together. A wake-up for each of 5,000 events a second would cost more
 /// than the events.
 const BREATH: Duration = Duration::from_micros(200);
 
-/// Makes every event at its moment, or as soon after it as it can, until the end of the plan or until stopped.
+/// Creates every event at its intended time, or as soon after it as possible, until the end of the plan or until stopped.
 pub(super) fn keep(app: &AppState, mut plan: Plan, started: Instant, stop: &AtomicBool) {
     let mut random = StdRng::seed_from_u64(plan.seed);
-    // Each member in turn, in an order that mixes the servers: the same member comes back as late as can be.
+    // Members act in turn, in an order that mixes the servers, so that the time between two actions of a member is as long as
+    // possible.
     plan.places.shuffle(&mut random);
     let mut troupe = Troupe {
         guests: Guests::default(),
@@ -40,7 +41,7 @@ pub(super) fn keep(app: &AppState, mut plan: Plan, started: Instant, stop: &Atom
     app.load.change(super::Run::end);
 }
 
-/// Returns at the moment; `false` when stopped.
+/// Waits until this time; `false` when stopped.
 fn wait(until: Instant, stop: &AtomicBool) -> bool {
     loop {
         if stop.load(Ordering::Acquire) {
@@ -75,7 +76,7 @@ impl Troupe {
         self.turn += 1;
         let act = &plan.kinds[number].act;
         let kind = u16::try_from(number).unwrap_or(u16::MAX);
-        // All under the world's lock: an answer, which takes it too, cannot overtake its own record.
+        // All of this happens under the world's lock: a response needs it too and so cannot precede the record of its event.
         app.world.write(|state| {
             let cast = act.cast(place, state, &mut self.guests, random);
             let made = app.load.change(|run| run.make(due, kind, cast.guild, cast.user));

@@ -1,13 +1,13 @@
-//! The schedule: stages of rates, and the moment of each event.
+//! The schedule: stages of rates, and the time of each event.
 
 use arrakis_emulator_client::load::{Arrivals, Stage};
 use rand::{RngExt as _, rngs::StdRng};
 
 use super::{Kind, Place};
 
-/// Most events of one run; some 80 bytes of memory for each.
+/// Largest number of events of a run; each takes about 80 bytes of memory.
 pub(crate) const MAX_EVENTS: f64 = 10_000_000.0;
-/// Longest run, seconds: moments are kept as microseconds in 32 bits.
+/// Longest run in seconds: times are kept as microseconds in 32 bits.
 pub(crate) const MAX_SECONDS: f64 = 4_200.0;
 
 /// Expected number of events of a stage.
@@ -40,41 +40,41 @@ pub(crate) fn problem_of(stage: &Stage) -> Option<String> {
     })
 }
 
-/// All that a run needs, judged sound.
+/// A validated load run.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// Decides what is random.
+    /// Seed of what is random.
     pub(crate) seed: u64,
     /// How events are spread.
     pub(crate) arrivals: Arrivals,
-    /// In order.
+    /// Stages in order.
     pub(crate) stages: Vec<Stage>,
-    /// What happens, with weights.
+    /// Kinds of events with weights.
     pub(crate) kinds: Vec<Kind>,
-    /// Where and to whom: each member in turn.
+    /// Members who act in turn.
     pub(crate) places: Vec<Place>,
 }
 
-/// A moment of the schedule.
+/// An event of the schedule.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Due {
     /// Number of the stage.
     pub(super) stage: usize,
     /// Microseconds since the run began.
     pub(super) at_us: u32,
-    /// Within the stage's warm-up.
+    /// Whether it is within the stage's warm-up.
     pub(super) warm_up: bool,
 }
 
-/// The moments of a plan, in order.
+/// The events of a plan, in order.
 #[derive(Debug)]
 pub(super) struct Schedule<'a> {
     stages: &'a [Stage],
     arrivals: Arrivals,
     stage: usize,
-    /// When the stage began, seconds since the run began.
+    /// Beginning of the stage in seconds since the run began.
     began_s: f64,
-    /// Events of this stage so far; not whole, because the time between arrivals is not.
+    /// Events of this stage so far; fractional, because the gaps between arrivals are.
     position: f64,
 }
 
@@ -89,7 +89,7 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    /// The next moment; `None` at the end.
+    /// The next event; `None` at the end.
     pub(super) fn next(&mut self, random: &mut StdRng) -> Option<Due> {
         self.position += match self.arrivals {
             Arrivals::Even => 1.0,
@@ -106,7 +106,7 @@ impl<'a> Schedule<'a> {
                     warm_up: within_s < stage.warm_up_s,
                 });
             }
-            // What is left of the gap belongs to the next stage, so that no stage begins with a pause.
+            // The rest of the gap belongs to the next stage, so that no stage begins with a pause.
             self.position = left;
             self.began_s += stage.seconds;
             self.stage += 1;

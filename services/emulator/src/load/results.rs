@@ -1,4 +1,4 @@
-//! What a run came to: progress while it goes, histograms when it is over, and every event as a line.
+//! Results of a run: progress, histograms, and every event.
 
 use arrakis_emulator_client::load::{
     Counts, Event as EventReport, KindResult, Latency, Progress, Results, RunState, Second, StageResult,
@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 
 use super::{Run, record::Event};
 
-/// Largest value of a histogram, microseconds: the life of a token.
+/// Largest value of a histogram in microseconds: the lifetime of an interaction's token.
 const LONGEST_US: u64 = 15 * 60 * 1_000_000;
 
 /// Adds an event to counts.
@@ -18,7 +18,7 @@ fn count(counts: &mut Counts, event: &Event, now: u32) {
 }
 
 impl Run {
-    /// How it goes.
+    /// Progress of the run.
     pub(crate) fn progress(&self) -> Progress {
         let now = self.now();
         let mut counts = Counts::default();
@@ -41,8 +41,8 @@ impl Run {
         }
     }
 
-    /// What it came to so far. Costs some tens of milliseconds for a million events, in which no answer is recorded: ask
-    /// when the run is over.
+    /// Results so far. It takes tens of milliseconds for a million events, during which no response is recorded: call it when
+    /// the run is over.
     pub(crate) fn results(&self) -> Results {
         let now = self.now();
         let progress = self.progress();
@@ -82,7 +82,7 @@ impl Run {
         }
     }
 
-    /// Up to `most` events from number `from` on.
+    /// Up to `most` events, from number `from`.
     pub(crate) fn lines(&self, from: usize, most: usize) -> Vec<EventReport> {
         let now = self.now();
         let line = |(n, event): (usize, &Event)| EventReport {

@@ -1,7 +1,7 @@
-//! The nouns of Discord as plain data, each with the JSON that Discord's documentation gives it.
+//! Discord's objects as plain data, each with the JSON of Discord's documentation.
 //!
-//! Owns shape and serialisation. Refuses rules: whether a value is allowed is decided in `rest`, what happens when it
-//! changes in `world`. To add a noun, add a file with its struct and the link to its page in Discord's documentation.
+//! Owns shape and serialization, and no rules: `rest` decides whether a value is allowed, `world` what a change does. To add an
+//! object, add a file with its struct and the link to its page in Discord's documentation.
 
 pub mod audit;
 pub mod automod;

@@ -31,11 +31,11 @@ pub struct Sticker {
     pub tags: String,
     /// Format of the file.
     pub format: StickerFormat,
-    /// Usable; false when the boost that paid for its slot ended.
+    /// Whether it is usable; `false` after the boost for its slot ended.
     pub available: bool,
     /// Server that owns it.
     pub guild_id: Id,
-    /// Who uploaded it; REST renders it as `user`.
+    /// User who uploaded it; REST renders it as `user`.
     pub user_id: Id,
 }
 

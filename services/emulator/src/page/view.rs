@@ -1,4 +1,4 @@
-//! What one member sees: servers, channels, members, messages, commands. One request draws the whole page.
+//! The view of one member: servers, channels, members, messages, commands. One request has the data of the whole page.
 
 use axum::{
     Json,
@@ -14,13 +14,13 @@ use crate::{
     world,
 };
 
-/// Messages shown, the newest.
+/// Number of messages shown, the newest.
 const MESSAGES: usize = 100;
-/// Members listed. Larger servers show the first of them, as Discord's own list loads them piece by piece.
+/// Number of members listed. Larger servers show the first of them, as Discord's own list loads them in parts.
 const MEMBERS: usize = 600;
 
-/// Where the page is. What is missing or gone is replaced: a server by the first, a channel by the liveliest that this member
-/// may see.
+/// Location of the page. A missing or deleted server is replaced by the first one, a channel by the one with the most messages
+/// that this member may view.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Place {
@@ -46,7 +46,7 @@ pub(super) async fn view(State(app): State<AppState>, Query(place): Query<Place>
     )
 }
 
-/// `GET /page/everyone`: people and servers for the quick switcher.
+/// `GET /page/everyone`: users and servers for the quick switcher.
 pub(super) async fn everyone(State(app): State<AppState>) -> Json<Value> {
     Json(app.world.read(|state| {
         let mut people: Vec<&User> = state.users.values().filter(|user| !user.bot).collect();
@@ -77,7 +77,7 @@ fn nobody() -> View {
     }
 }
 
-/// One member looking at one server.
+/// The view of one member on one server.
 struct Looking<'a> {
     state: &'a world::State,
     user: &'a User,
@@ -120,7 +120,7 @@ impl<'a> Looking<'a> {
         }
     }
 
-    /// Of the channels with messages, the one with the most; those in which this member may write go first.
+    /// The channel with the most messages; channels in which this member may write are preferred.
     fn liveliest<'c>(&self, channels: &'c [&'a Channel]) -> Option<&'c &'a Channel> {
         let messages = |channel: &Channel| {
             self.state
@@ -135,7 +135,7 @@ impl<'a> Looking<'a> {
             })
         };
         let lively = channels.iter().rev().filter(|channel| messages(channel) > 0);
-        // The last of equals is taken: in the order of the list, the first.
+        // Of equal channels the first in the list is selected.
         lively.max_by_key(|channel| (writes(channel), messages(channel)))
     }
 
@@ -218,7 +218,7 @@ impl<'a> Looking<'a> {
         json!({"id": guild.id, "name": guild.name, "channels": list, "roles": roles, "members": self.members(guild)})
     }
 
-    /// Members grouped by their highest hoisted role, as Discord's list is.
+    /// Members grouped by their highest hoisted role, as in Discord's list.
     fn members(&self, guild: &Guild) -> Vec<Value> {
         let mut list: Vec<_> = guild
             .members
@@ -306,7 +306,7 @@ impl<'a> Looking<'a> {
         view
     }
 
-    /// Commands that this member may run here: the server's own hide global ones of the same name.
+    /// Commands that this member may use here: the server's own hide global ones of the same name.
     fn commands(&self, channel: Option<&Channel>) -> Vec<Value> {
         let (Some(guild), Some(channel)) = (self.guild, channel) else {
             return Vec::new();
@@ -345,7 +345,7 @@ impl<'a> Looking<'a> {
     }
 }
 
-/// Whom the page plays at first: a member of the server asked for, or of any, who is not its owner.
+/// The member as whom the page acts at first: a member of the requested server, or of any, who is not its owner.
 fn first_person(state: &world::State, guild: Option<Id>) -> Option<&User> {
     let asked = guild.and_then(|id| state.guilds.get(&id));
     let guilds = asked.into_iter().chain(state.guilds.values());
@@ -363,7 +363,7 @@ fn roles_of(guild: &Guild, user: Id) -> Vec<&Role> {
     ids.iter().filter_map(|id| guild.roles.get(id)).collect()
 }
 
-/// The colour of a name: that of the highest role which has one.
+/// The colour of a name: that of the highest role with a colour.
 fn color_of(roles: &[&Role]) -> u32 {
     roles
         .iter()

@@ -18,10 +18,10 @@ pub fn require_in_guild(guild: &Guild, user: Id, needed: Permissions, now: Times
     }
 }
 
-/// Refuses when the member does not see the channel, or lacks `needed` in it.
+/// Refuses when the member cannot view the channel, or lacks `needed` in it.
 ///
 /// # Errors
-/// 50001 without `VIEW_CHANNEL`, 50013 without what else is needed.
+/// 50001 without `VIEW_CHANNEL`, 50013 without another needed permission.
 pub fn require_in_channel(
     guild: &Guild,
     channel: &Channel,

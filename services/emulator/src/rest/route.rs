@@ -1,7 +1,7 @@
-//! A route as data, and how a request finds its route.
+//! Routes as data, and the match of a request and its route.
 //!
-//! Owns templates, the choice between 404 and 405, and the major parameter of a template. The templates are those of
-//! Discord's OpenAPI document, so that calls can be checked against it.
+//! Owns templates, the choice between 404 and 405, and the major parameter of a template. The templates are those of Discord's
+//! OpenAPI document, so that calls can be checked against it.
 
 use http::Method;
 
@@ -11,36 +11,36 @@ use super::{
     limits::{BucketClass, BucketKey},
 };
 
-/// Who may call a route.
+/// Authorization that a route needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// `Authorization: Bot <token>` is needed.
+    /// `Authorization: Bot <token>`.
     Bot,
-    /// The path holds a token or nothing is secret; bound by the global limit only when a bot token is sent.
+    /// None. The global limit applies only when a bot token is sent.
     Open,
-    /// An interaction's callback or a webhook by its token: no bot token, not bound by the global limit.
+    /// The token in the path of an interaction's callback or a webhook. The global limit does not apply.
     Interaction,
 }
 
-/// What answers a call.
+/// Handler of a call.
 pub type Handler = fn(&Call) -> ApiResult<Answer>;
 
-/// One method on one template.
+/// A method of a route template.
 #[derive(Clone, Copy)]
 pub struct Route {
     /// Method.
     pub method: &'static Method,
     /// Template with parameters in braces.
     pub template: &'static str,
-    /// Row of the bucket table; `None` is bound by the global limit alone.
+    /// Row of the bucket table; with `None` only the global limit applies.
     pub class: Option<BucketClass>,
-    /// Who may call it.
+    /// Authorization.
     pub access: Access,
-    /// What answers.
+    /// Handler.
     pub handler: Handler,
 }
 
-/// Shorthand for the tables of routes.
+/// A route that needs the bot token.
 #[must_use]
 pub const fn bot(method: &'static Method, template: &'static str, class: BucketClass, handler: Handler) -> Route {
     Route {
@@ -64,7 +64,7 @@ pub const fn open(method: &'static Method, template: &'static str, class: Bucket
     }
 }
 
-/// A route that is called with an interaction's or webhook's token.
+/// A route that needs the token of an interaction or webhook in its path.
 #[must_use]
 pub const fn by_token(method: &'static Method, template: &'static str, class: BucketClass, handler: Handler) -> Route {
     Route {
@@ -76,18 +76,18 @@ pub const fn by_token(method: &'static Method, template: &'static str, class: Bu
     }
 }
 
-/// What a path leads to.
+/// Result of a search for a route.
 pub enum Found<'a> {
     /// A route and the values of its parameters.
     Route(&'a Route, Vec<(&'static str, String)>),
-    /// The path exists, the method does not.
+    /// The path exists with other methods.
     WrongMethod,
-    /// Nothing.
+    /// The path does not exist.
     Nothing,
 }
 
-/// Finds the route of `path` (below the API's version). Templates with fewer parameters win, so `/users/@me` is not
-/// taken for a user id.
+/// Finds the route of `path` (below the API's version). Templates with fewer parameters take precedence, so that `@me` of
+/// `/users/@me` is not taken for a user id.
 #[must_use]
 pub fn find<'a>(routes: &'a [Route], method: &Method, path: &str) -> Found<'a> {
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
@@ -114,7 +114,7 @@ fn param_name(part: &'static str) -> Option<&'static str> {
     part.strip_prefix('{')?.strip_suffix('}')
 }
 
-/// How many parameters the template has, when it fits.
+/// Number of parameters of the template, when it matches.
 fn count_params(template: &'static str, segments: &[&str]) -> Option<usize> {
     let mut count = 0;
     let mut parts = template.trim_matches('/').split('/');
@@ -129,7 +129,7 @@ fn count_params(template: &'static str, segments: &[&str]) -> Option<usize> {
     parts.next().is_none().then_some(count)
 }
 
-/// The parameters of a template that fits.
+/// The parameters of a template that matches.
 fn read_params(template: &'static str, segments: &[&str]) -> Vec<(&'static str, String)> {
     let parts = template.trim_matches('/').split('/').zip(segments);
     parts

@@ -1,4 +1,4 @@
-//! The way of a request: edge, route, fault, token, limits, handler, record.
+//! Path of a request: edge, route, fault, token, limits, handler, record.
 
 use std::{net::SocketAddr, time::Instant};
 
@@ -25,7 +25,7 @@ use crate::{
     traffic::RestCall,
 };
 
-/// Answers every request of the REST listener.
+/// Handles every request of the REST listener.
 pub async fn serve(State(rest): State<Rest>, ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request) -> Response {
     let started = Instant::now();
     let now_ms = rest.app.clock.now_ms();
@@ -74,7 +74,7 @@ pub async fn serve(State(rest): State<Rest>, ConnectInfo(peer): ConnectInfo<Sock
     reply.into_response(rest.app.clock.now_ms())
 }
 
-/// What a path starts with.
+/// Prefix of a path.
 enum Version {
     /// `/api`, `/api/v6` to `/api/v10`.
     Known,
@@ -99,7 +99,7 @@ fn below_version(path: &str) -> (Version, &str) {
     match numbered[..end].parse::<u8>() {
         Ok(6..=10) => (Version::Known, &numbered[end..]),
         Ok(_) => (Version::Unknown, &numbered[end..]),
-        // Not a version at all: `/api/voice/regions`.
+        // Not a version: `/api/voice/regions`.
         Err(_) => (Version::Known, rest),
     }
 }
@@ -170,7 +170,7 @@ async fn answer(rest: &Rest, request: Request, record: &mut RestCall) -> Reply {
     }
 }
 
-/// What the caller sees of a reply that a fault strikes.
+/// The response to the caller of a call that a fault strikes.
 fn struck(mut reply: Reply, end: RestEnd) -> Reply {
     reply.fault = true;
     match end {
@@ -181,7 +181,7 @@ fn struck(mut reply: Reply, end: RestEnd) -> Reply {
         RestEnd::Reset => (reply.delivery, reply.resets) = (Delivery::Lost, true),
         RestEnd::Hang => reply.delivery = Delivery::Hangs,
         RestEnd::Half => {
-            // A body there must be, or half of it could not be missing.
+            // The response needs a body, of which half can be missing.
             if reply.body.is_empty() {
                 reply = Reply::of_status(200);
             }
@@ -233,7 +233,7 @@ fn limited(
     reply
 }
 
-/// The bot token of a call, when it is the one that is valid now. A token sent to a route that needs none is checked too.
+/// The bot token of a call, when it is valid. A token sent to a route that needs none is checked too.
 fn authorise<'a>(rest: &Rest, route: &Route, headers: &'a HeaderMap) -> ApiResult<Option<&'a str>> {
     let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = sent.and_then(|value| value.strip_prefix("Bot "));
@@ -249,7 +249,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::AUTHORIZATION)?.to_str().ok()
 }
 
-/// Enough of a token to tell callers apart, not enough to use it.
+/// The part of a token that identifies callers and cannot be used as a token.
 fn fingerprint(authorization: &str) -> String {
     let token = authorization.strip_prefix("Bot ").unwrap_or(authorization);
     token.chars().take(10).collect::<String>() + "…"

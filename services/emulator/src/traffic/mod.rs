@@ -1,4 +1,4 @@
-//! What went over the wire, for the page, the ledger and the statistics.
+//! Records of REST calls and gateway frames, for the page, the ledger and the statistics.
 
 use std::{
     collections::VecDeque,
@@ -39,13 +39,13 @@ pub struct GatewayFrame {
     pub event: Option<&'static str>,
     /// Sequence number of a dispatch.
     pub seq: Option<u64>,
-    /// Id of the thing that the event is about (interaction, message, …) where it has one.
+    /// Id of the event's object (interaction, message, …), if it has one.
     pub id: Option<Id>,
     /// Close code, or the start of the payload.
     pub detail: Option<String>,
 }
 
-/// One thing that went over the wire.
+/// A recorded call or frame.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Record {
@@ -55,17 +55,17 @@ pub enum Record {
     Gateway(GatewayFrame),
 }
 
-/// A record with its place in the order of all.
+/// A record with its number.
 #[derive(Clone, Debug, Serialize)]
 pub struct Entry {
     /// Counts from 1.
     pub n: u64,
-    /// What happened.
+    /// The record.
     #[serde(flatten)]
     pub record: Record,
 }
 
-/// Keeps the newest records, counts all of them and tells those who listen.
+/// Keeps the newest records, counts all of them and sends them to subscribers.
 #[derive(Debug)]
 pub struct Traffic {
     recording: AtomicBool,
@@ -105,12 +105,12 @@ impl Traffic {
         self.record(|| Record::Rest(call));
     }
 
-    /// Records a frame of the gateway. It is made only when somebody wants it.
+    /// Records a frame of the gateway. `frame` is called only when records are kept or there are subscribers.
     pub fn gateway(&self, frame: impl FnOnce() -> GatewayFrame) {
         self.record(|| Record::Gateway(frame()));
     }
 
-    /// Switches the keeping of records on or off; statistics go on, and so does the live stream.
+    /// Switches the keeping of records on or off. Statistics and the live stream go on.
     pub fn set_recording(&self, on: bool) {
         self.recording.store(on, Ordering::Relaxed);
     }
@@ -121,7 +121,7 @@ impl Traffic {
         self.recording.load(Ordering::Relaxed)
     }
 
-    /// Whether anybody looks at bodies: the ledger or the live stream.
+    /// Whether bodies are needed, for the ledger or the live stream.
     #[must_use]
     pub fn is_watched(&self) -> bool {
         self.is_recording() || self.live.receiver_count() > 0
@@ -135,7 +135,7 @@ impl Traffic {
         kept.entries.iter().skip(skip).cloned().collect()
     }
 
-    /// Records from now on. A listener that falls behind loses the oldest.
+    /// Subscribes to records from now on. A slow subscriber loses the oldest ones.
     #[must_use]
     pub fn listen(&self) -> broadcast::Receiver<Arc<Entry>> {
         self.live.subscribe()
@@ -152,7 +152,7 @@ impl Traffic {
         *self.stats.lock() = Stats::default();
     }
 
-    /// Lets the counters be changed.
+    /// Changes the counters.
     pub(crate) fn count(&self, change: impl FnOnce(&mut Stats)) {
         change(&mut self.stats.lock());
     }

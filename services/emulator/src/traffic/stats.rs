@@ -1,4 +1,4 @@
-//! Counts of what happened, for load runs and tests.
+//! Counts of calls, frames and events, for load runs and tests.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -12,7 +12,7 @@ const WINDOW_MS: u64 = 1_100;
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
     report: StatsReport,
-    /// Arrivals of the last two seconds that the global limit counts, in order.
+    /// Times of the latest requests that count towards the global limit, in order.
     arrivals: VecDeque<u64>,
 }
 
@@ -34,7 +34,7 @@ impl Stats {
         }
     }
 
-    /// Notes an arrival. Calls are recorded when they end, so arrivals come slightly out of order.
+    /// Records an arrival. Calls are recorded when they end, so arrivals are slightly out of order.
     fn arrived(&mut self, at_ms: u64) {
         let place = self.arrivals.partition_point(|earlier| *earlier <= at_ms);
         self.arrivals.insert(place, at_ms);
@@ -43,8 +43,8 @@ impl Stats {
             self.arrivals.pop_front();
         }
         let first = self.arrivals.partition_point(|earlier| earlier + WINDOW_MS <= at_ms);
-        // The fullest window that holds a newest arrival begins at the first that is near enough. A late record may lie
-        // inside of several windows, so each of them is looked at; there are few, since records are hardly ever late.
+        // The fullest window with a newest arrival begins at the first arrival within the window's length. A late record may be
+        // inside of several windows, so each of them is counted; there are few, since records are rarely late.
         let last_start = if at_ms == newest { first } else { place };
         for start in first..=last_start {
             let Some(begin) = self.arrivals.get(start) else { return };

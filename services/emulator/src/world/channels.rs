@@ -1,4 +1,4 @@
-//! What happens to channels, threads and overwrites.
+//! Operations on channels, threads and overwrites.
 
 use serde_json::json;
 
@@ -30,8 +30,8 @@ impl State {
         self.emit(Dispatch::of_guild(name, guild, Intents::GUILDS, &d).about(id));
     }
 
-    /// Replaces a channel by its changed self; nothing happens when nothing changed. Overwrites that differ are audited as
-    /// overwrites.
+    /// Replaces a channel by its changed version; does nothing without a change. Changed overwrites have audit entries of their
+    /// own.
     pub fn update_channel(&mut self, channel: Channel, cause: &Cause) {
         let (id, thread) = (channel.id, channel.kind.is_thread());
         let Some(guild) = channel.guild_id else { return };
@@ -55,7 +55,7 @@ impl State {
         self.drop_unknown_tags(guild, id);
     }
 
-    /// Takes tags that a forum no longer has from its posts.
+    /// Removes deleted tags of a forum from its posts.
     fn drop_unknown_tags(&mut self, guild: Id, forum: Id) {
         let Some(server) = self.guilds.get_mut(&guild) else {
             return;
@@ -83,7 +83,7 @@ impl State {
         }
     }
 
-    /// Moves channels; events go out for those that changed.
+    /// Moves channels; emits events for those that changed.
     pub fn move_channels(&mut self, guild: Id, changed: Vec<Channel>, cause: &Cause) {
         for channel in changed {
             debug_assert_eq!(channel.guild_id, Some(guild));
@@ -91,7 +91,7 @@ impl State {
         }
     }
 
-    /// Removes a channel with its messages, webhooks and threads. Channels of a deleted category stay, without one.
+    /// Removes a channel with its messages, webhooks and threads. Channels of a deleted category are kept without a category.
     pub fn delete_channel(&mut self, id: Id, cause: &Cause) {
         let Some(&guild) = self.channel_guilds.get(&id) else {
             return;
@@ -143,7 +143,7 @@ impl State {
         }
     }
 
-    /// The direct-message channel with a user, made when there is none yet.
+    /// The direct-message channel with a user; created when there is none yet.
     pub fn dm_with(&mut self, user: Id) -> Id {
         if let Some(dm) = self.dms.values().find(|dm| dm.recipients == [user]) {
             return dm.id;

@@ -1,11 +1,11 @@
-//! What happens to rules of auto moderation, welcome screens, onboarding and scheduled events.
+//! Operations on rules of auto moderation, welcome screens, onboarding and scheduled events.
 
 use serde::Serialize;
 
 use super::{Cause, Dispatch, State, audit::differences};
 use crate::model::{AuditAction, AutomodRule, Id, Intents, Onboarding, ScheduledEvent, WelcomeScreen};
 
-/// Names of the events and actions of one kind of thing: made, changed, removed.
+/// Events and audit actions of a type of object: created, changed, removed.
 type Names = [(&'static str, AuditAction); 3];
 
 const AUTOMOD: Names = [
@@ -20,7 +20,7 @@ const EVENTS: Names = [
 ];
 
 impl State {
-    /// Makes or changes a rule.
+    /// Creates or changes a rule.
     pub fn put_automod_rule(&mut self, rule: &AutomodRule, cause: &Cause) {
         let Some(server) = self.guilds.get_mut(&rule.guild_id) else {
             return;
@@ -40,7 +40,7 @@ impl State {
         gone.is_some()
     }
 
-    /// Makes or changes an event.
+    /// Creates or changes an event.
     pub fn put_scheduled_event(&mut self, event: &ScheduledEvent, cause: &Cause) {
         let Some(server) = self.guilds.get_mut(&event.guild_id) else {
             return;
@@ -95,7 +95,7 @@ impl State {
         }
     }
 
-    /// Writes the audit log and tells the sessions, when there is a difference.
+    /// Writes the audit log and emits the event, when there is a difference.
     fn tell<T: Serialize>(
         &mut self,
         guild: Id,

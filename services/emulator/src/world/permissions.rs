@@ -1,13 +1,13 @@
-//! What a member may do: computation of permissions and the hierarchy of roles.
+//! Permissions of members, and the hierarchy of roles.
 //!
-//! Written from <https://discord.com/developers/docs/topics/permissions>. Owns arithmetic only; which permission a call
-//! needs is said by its route. Used for the bot and, by the control API, for the people whom a test plays.
+//! Written from <https://discord.com/developers/docs/topics/permissions>. Owns arithmetic only: routes decide which permission
+//! a call needs. Used for the bot and, by the control API, for members.
 
 use std::cmp::Ordering;
 
 use crate::model::{Channel, ChannelKind, Guild, Id, Member, OverwriteKind, Permissions, Role, Timestamp};
 
-/// What a member may do in the server at large, overwrites aside. Empty for who is no member.
+/// Permissions of a member in the server, without overwrites. Empty for a user who is not a member.
 #[must_use]
 pub fn in_guild(guild: &Guild, user: Id, now: Timestamp) -> Permissions {
     let Some(member) = guild.members.get(&user) else {
@@ -27,8 +27,8 @@ pub fn in_guild(guild: &Guild, user: Id, now: Timestamp) -> Permissions {
     }
 }
 
-/// What a member may do in one channel: base, then the overwrites of @everyone, of the roles together (deny, then allow),
-/// and of the member. A thread takes the overwrites of its channel.
+/// Permissions of a member in a channel: those in the server, then the overwrites of @everyone, of all roles together (deny,
+/// then allow), and of the member. A thread has the overwrites of its channel.
 #[must_use]
 pub fn in_channel(guild: &Guild, channel: &Channel, user: Id, now: Timestamp) -> Permissions {
     let base = in_guild(guild, user, now);
@@ -67,7 +67,7 @@ pub fn in_channel(guild: &Guild, channel: &Channel, user: Id, now: Timestamp) ->
     implied(granted, channel.kind)
 }
 
-/// Whether @everyone sees a channel, apart from what members have by other roles.
+/// Whether @everyone can view a channel, without permissions of other roles.
 #[must_use]
 pub fn everyone_sees(guild: &Guild, channel: &Channel) -> bool {
     let base = guild
@@ -81,10 +81,11 @@ pub fn everyone_sees(guild: &Guild, channel: &Channel) -> bool {
     granted.contains(Permissions::VIEW_CHANNEL)
 }
 
-/// What a timed out member keeps: <https://discord.com/developers/docs/topics/permissions#permissions-for-timed-out-members>.
+/// Permissions of a timed out member:
+/// <https://discord.com/developers/docs/topics/permissions#permissions-for-timed-out-members>.
 const TIMED_OUT: Permissions = Permissions::VIEW_CHANNEL.union(Permissions::READ_MESSAGE_HISTORY);
 
-/// Permissions that are lost with another one.
+/// Removes permissions that depend on a missing one.
 fn implied(granted: Permissions, kind: ChannelKind) -> Permissions {
     if !granted.contains(Permissions::VIEW_CHANNEL) {
         return Permissions::empty();
@@ -106,7 +107,7 @@ fn is_timed_out(member: &Member, now: Timestamp) -> bool {
     member.communication_disabled_until.is_some_and(|until| until > now)
 }
 
-/// A member's roles, @everyone among them; ids of roles that are gone are skipped.
+/// A member's roles, @everyone among them; ids of deleted roles are skipped.
 fn roles_of<'a>(guild: &'a Guild, member: &'a Member) -> impl Iterator<Item = &'a Role> {
     guild
         .roles
@@ -129,7 +130,7 @@ pub fn is_above_role(guild: &Guild, user: Id, role: &Role) -> bool {
         || highest_role(guild, user).is_some_and(|highest| highest.rank().cmp(&role.rank()) == Ordering::Greater)
 }
 
-/// Whether `user` ranks strictly above another member. Nobody ranks above the owner.
+/// Whether `user` ranks strictly above another member. No member ranks above the owner.
 #[must_use]
 pub fn is_above_member(guild: &Guild, user: Id, other: Id) -> bool {
     if guild.owner_id == other {
@@ -219,13 +220,14 @@ mod tests {
             overwrite(Id(12), OverwriteKind::Role, send | view, none),
         ]);
         assert!(in_channel(&guild, &open, MEMBER, NOW).contains(send));
-        // Among roles allow wins over deny, whichever ranks higher; the member's own overwrite wins over roles.
+        // Among roles allow takes precedence over deny, whatever their rank; the member's own overwrite takes precedence over
+        // roles.
         let mixed = channel(vec![
             overwrite(Id(12), OverwriteKind::Role, send, none),
             overwrite(MEMBER, OverwriteKind::Member, none, send),
         ]);
         assert!(!in_channel(&guild, &mixed, MEMBER, NOW).contains(send));
-        // Without sending, mentioning everyone and files are gone too.
+        // Without SEND_MESSAGES, MENTION_EVERYONE and ATTACH_FILES are removed too.
         assert!(!in_channel(&guild, &mixed, MEMBER, NOW).contains(Permissions::ATTACH_FILES));
     }
 

@@ -1,4 +1,4 @@
-//! Commands and autocomplete, judged against the registered command as Discord's client does.
+//! Commands and autocomplete, validated against the registered command as Discord's client does.
 
 use std::collections::BTreeMap;
 
@@ -17,13 +17,13 @@ use crate::{
     world::{self, NewInteraction},
 };
 
-/// Subcommands are 1, groups 2, all else is a value.
+/// Option types: 1 is a subcommand, 2 a group, all others take a value.
 const GROUP: u8 = 2;
 
 /// Files by the name of their option.
 pub(super) type Files = BTreeMap<String, Attachment>;
 
-/// Takes in files: option values of the form `{"filename", "content_type"?, "data_base64"}`.
+/// Stores files: option values of the form `{"filename", "content_type"?, "data_base64"}`.
 pub(super) fn uploads(state: &mut world::State, request: &InteractionRequest) -> Result<Files, ControlError> {
     let mut found = Vec::new();
     collect_files(request.options.as_ref(), &mut found);
@@ -78,7 +78,7 @@ fn collect_files(options: Option<&Value>, found: &mut Vec<(String, Value)>) {
     }
 }
 
-/// The interaction of running a command, or of typing into one of its options.
+/// Builds the interaction of a command, or of autocomplete for one of its options.
 pub(super) fn run(
     scene: &Scene<'_>,
     request: &InteractionRequest,
@@ -128,7 +128,7 @@ pub(super) fn run(
     })
 }
 
-/// The command that is meant, a server's own before a global one, and the subcommands named after it.
+/// Finds the command by name or id, a server's own before a global one, and the subcommands named after it.
 fn find<'a>(scene: &Scene<'a>, request: &InteractionRequest) -> Result<(&'a Command, Vec<String>), ControlError> {
     let guild = scene.channel.guild_id;
     let name = request
@@ -194,7 +194,7 @@ fn may_use(scene: &Scene<'_>, command: &Command) -> Result<(), ControlError> {
         return Ok(());
     };
     let may = permissions::in_channel(guild, scene.channel, scene.user, scene.state.now());
-    // No permission at all means administrators only.
+    // An empty set of permissions means administrators only.
     let allowed = may.contains(Permissions::ADMINISTRATOR) || (!needed.is_empty() && may.contains(needed));
     if allowed {
         return Ok(());
@@ -239,7 +239,7 @@ fn target(
     Ok(())
 }
 
-/// Brings `{"name": value}` and a path of subcommands into Discord's nested form.
+/// Converts `{"name": value}` and a path of subcommands into Discord's nested form.
 fn nest(options: Value, path: &[String], known: &[CommandOption]) -> Result<Vec<Value>, ControlError> {
     let mut nested: Vec<Value> = match options {
         Value::Null => Vec::new(),
@@ -285,7 +285,7 @@ struct Judge<'a, 'b> {
 }
 
 impl Judge<'_, '_> {
-    /// The options of one level as the bot will read them.
+    /// The options of one level in the form that the bot receives.
     fn options(&mut self, known: &[CommandOption], given: &[Value]) -> Result<Vec<Value>, ControlError> {
         let mut out = Vec::with_capacity(given.len());
         for option in given {
@@ -346,7 +346,7 @@ impl Judge<'_, '_> {
                 )?;
             }
             self.saw_focus = true;
-            // While it is typed, anything is a string.
+            // The focused option of an autocomplete request is always a string.
             let typed = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             return Ok(json!({"name": known.name, "type": known.kind, "value": typed, "focused": true}));
         }
@@ -354,7 +354,7 @@ impl Judge<'_, '_> {
         Ok(json!({"name": known.name, "type": known.kind, "value": value}))
     }
 
-    /// A value of the option's type, within its limits.
+    /// Validates a value against the option's type and limits.
     fn value(&mut self, known: &CommandOption, value: Value) -> Result<Value, ControlError> {
         let fits = match known.kind {
             3 => value.as_str().is_some_and(|text| length_fits(known, text)),
@@ -373,7 +373,7 @@ impl Judge<'_, '_> {
         Ok(value)
     }
 
-    /// A user, channel, role or either, by id or name.
+    /// Resolves a user, channel, role or mentionable by id or name.
     fn mention(&mut self, known: &CommandOption, value: &Value) -> Result<Value, ControlError> {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let guild = self
@@ -449,7 +449,7 @@ fn range_fits(known: &CommandOption, value: &Value) -> bool {
         && bound(&known.max_value).is_none_or(|most| value <= most)
 }
 
-/// What an option takes, in words.
+/// Describes the values that an option accepts.
 fn describe(known: &CommandOption) -> String {
     let kind = match known.kind {
         3 => "a string",

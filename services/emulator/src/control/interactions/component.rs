@@ -9,7 +9,7 @@ use crate::{
     world::NewInteraction,
 };
 
-/// The interaction of pressing a button or choosing from a select.
+/// Builds the interaction of a pressed button or of a selection.
 pub(super) fn press(scene: &Scene<'_>, request: &InteractionRequest) -> Result<NewInteraction, ControlError> {
     let custom_id = request
         .custom_id
@@ -48,7 +48,7 @@ pub(super) fn press(scene: &Scene<'_>, request: &InteractionRequest) -> Result<N
     })
 }
 
-/// `data` of the interaction, when the component can be used like this.
+/// `data` of the interaction, when the component accepts these values.
 fn data(scene: &Scene<'_>, components: &[Value], custom_id: &str, values: &[String]) -> Result<Value, ControlError> {
     let mut known = Vec::new();
     walk(components, &mut known);
@@ -77,7 +77,7 @@ fn data(scene: &Scene<'_>, components: &[Value], custom_id: &str, values: &[Stri
     Ok(data)
 }
 
-/// All components with those inside of rows, sections and containers.
+/// All components, with those nested in rows, sections and containers.
 pub(super) fn walk<'a>(components: &'a [Value], found: &mut Vec<&'a Value>) {
     for component in components {
         found.push(component);
@@ -105,7 +105,7 @@ fn check(scene: &Scene<'_>, component: &Value, values: &[String]) -> Result<(), 
     }
 }
 
-/// Number and values of what is chosen.
+/// Checks the number and the values of a selection.
 pub(super) fn choice(scene: &Scene<'_>, component: &Value, values: &[String]) -> Result<(), ControlError> {
     let name = component["custom_id"].as_str().unwrap_or_default();
     let (least, most) = (
@@ -132,7 +132,7 @@ pub(super) fn choice(scene: &Scene<'_>, component: &Value, values: &[String]) ->
     }
 }
 
-/// What the values of a select of users, roles, mentionables or channels mean.
+/// Resolves the values of a select of users, roles, mentionables or channels.
 pub(super) fn resolve<'a>(scene: &Scene<'a>, kind: u64, values: &[String]) -> Result<Resolved<'a>, ControlError> {
     let mut resolved = Resolved::new(scene.state, scene.channel.guild_id);
     if !(5..=8).contains(&kind) {

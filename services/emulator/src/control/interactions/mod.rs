@@ -1,8 +1,7 @@
-//! Interactions by members: run a command, type into an option, press a button, choose, submit a modal; and what the bot
-//! made of it.
+//! Interactions by members (commands, autocomplete, components, modals) and the bot's responses to them.
 //!
-//! What Discord's own client would refuse is refused here, with the reason; `"force": true` sends it all the same, as a
-//! broken or hostile client could.
+//! Requests that Discord's client would refuse are refused here, with the reason. `"force": true` sends them, as a broken or
+//! hostile client could.
 
 mod command;
 mod component;
@@ -33,7 +32,7 @@ use crate::{
     world::{self, NewInteraction},
 };
 
-/// Where it happens and who does it.
+/// Channel and member of an interaction under construction.
 struct Scene<'a> {
     state: &'a world::State,
     channel: &'a Channel,
@@ -42,7 +41,7 @@ struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// A refusal of Discord's client, unless it is to be sent all the same.
+    /// Refuses what Discord's client would refuse, unless the request sets `force`.
     fn refuse(&self, error: impl Into<String>, what_to_do: impl Into<String>) -> Result<(), ControlError> {
         if self.force {
             Ok(())
@@ -67,7 +66,7 @@ pub(super) async fn create(
     })
 }
 
-/// Channel and user, who must be able to meet.
+/// Resolves channel and user, and checks that the user may act in the channel.
 fn place(state: &mut world::State, request: &InteractionRequest) -> Result<(Id, Id), ControlError> {
     let Some(guild) = &request.guild_id else {
         let user = names::user(state, &request.user_id)?;
@@ -132,7 +131,7 @@ fn judge(
     }
 }
 
-/// How long to wait for an answer.
+/// Query of a request that may wait for the answer.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wait {
@@ -140,14 +139,13 @@ pub(super) struct Wait {
     wait_ms: u64,
 }
 
-/// Pause before a waiting request looks again: in a load run thousands of things change a second, and many wait.
+/// Pause before a waiting request checks again: in a load run thousands of changes happen in a second, and many requests wait.
 const BREATH: Duration = Duration::from_millis(5);
 
-/// Longest wait of one request.
+/// Longest wait of one request, in milliseconds.
 const MAX_WAIT_MS: u64 = 60_000;
 
-/// Returns the record at once when the bot is done with it (answered or too late), else waits for that, or for the time
-/// to be up.
+/// Returns the record once the interaction is answered or expired, or when the requested wait is over.
 pub(super) async fn show(
     State(app): State<AppState>,
     Path(id): Path<Id>,

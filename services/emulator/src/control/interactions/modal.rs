@@ -1,4 +1,4 @@
-//! Modals that the bot opened, filled in and submitted.
+//! Submission of modals that the bot opened.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::{
 
 const TEXT_INPUT: u64 = 4;
 
-/// The interaction of submitting a modal.
+/// Builds the interaction of a modal submission.
 pub(super) fn submit(scene: &Scene<'_>, request: &InteractionRequest) -> Result<NewInteraction, ControlError> {
     let opener = opener(scene, request)?;
     let modal = opener
@@ -46,7 +46,7 @@ pub(super) fn submit(scene: &Scene<'_>, request: &InteractionRequest) -> Result<
     })
 }
 
-/// The interaction whose answer was the modal.
+/// Finds the interaction whose response opened the modal.
 fn opener<'a>(scene: &Scene<'a>, request: &InteractionRequest) -> Result<&'a Interaction, ControlError> {
     let custom_id = request.custom_id.as_deref();
     let fits = |earlier: &&Interaction| {
@@ -67,7 +67,7 @@ fn opener<'a>(scene: &Scene<'a>, request: &InteractionRequest) -> Result<&'a Int
     })
 }
 
-/// Values by custom id; texts and choices alike are lists.
+/// Values by custom id. Texts are lists of one value.
 fn fields(fields: Option<&Value>) -> Result<BTreeMap<String, Vec<String>>, ControlError> {
     let texts = |value: &Value| -> Vec<String> {
         match value {
@@ -97,7 +97,7 @@ fn fields(fields: Option<&Value>) -> Result<BTreeMap<String, Vec<String>>, Contr
     }
 }
 
-/// A component of the modal as it is submitted: what it is, and what was put in.
+/// A component of the modal in the form of a submission.
 fn fill(scene: &Scene<'_>, part: &Value, given: &BTreeMap<String, Vec<String>>) -> Result<Value, ControlError> {
     let mut out = json!({"type": part["type"]});
     if let Some(id) = part.get("id") {

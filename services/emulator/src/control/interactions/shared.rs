@@ -1,4 +1,4 @@
-//! The `data` of a command that many members run alike, for load runs.
+//! The `data` of a command that all members of a load run send.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use crate::{
     world,
 };
 
-/// Judges a command, or typing into one, by its first place; gives what every place sends.
+/// Validates a command, or an autocomplete request, for the first member. Returns the action of all members.
 ///
 /// # Errors
 /// When the command is unknown or an option does not fit; when `data` would differ from server to server.

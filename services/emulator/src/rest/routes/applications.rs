@@ -53,7 +53,8 @@ fn view(state: &State) -> Value {
         "name": application.name,
         "icon": null,
         "description": application.description,
-        // Deprecated and not in the OpenAPI document; that it is still sent, empty, is from memory. interactions.py requires it.
+        // Deprecated and not in the OpenAPI document. That Discord still sends it, empty, is from memory; interactions.py
+        // requires it.
         "summary": "",
         "type": null,
         "bot": bot,
@@ -80,7 +81,7 @@ fn view(state: &State) -> Value {
     view
 }
 
-/// The person who owns the application: the owner of the first server, or the bot where there is none.
+/// Owner of the application: the owner of the first server, or the bot when there is no server.
 fn owner(state: &State) -> Value {
     let first = state
         .guilds
@@ -99,7 +100,7 @@ fn get_by_id(call: &Call) -> ApiResult<Answer> {
     get_own(call)
 }
 
-/// Settings of the developer portal that a bot may change: kept, shown, and without further effect.
+/// Settings of the developer portal that a bot may change. They are stored and returned, and have no other effect.
 /// <https://discord.com/developers/docs/resources/application#edit-current-application>
 fn read_settings(form: &Form<'_>) -> Vec<(&'static str, Given<Value>)> {
     let url = |key| form.url(key, 512, &["https", "http"]).map(Value::from);
@@ -140,7 +141,7 @@ fn read_settings(form: &Form<'_>) -> Vec<(&'static str, Given<Value>)> {
     ]
 }
 
-/// A list of texts of bounded length.
+/// A list of strings of bounded length.
 fn texts(form: &Form<'_>, key: &str, most: usize, longest: usize) -> Given<Value> {
     form.entries(key, Length::up_to(most)).map(|entries| {
         for (index, entry) in entries.iter().enumerate() {
@@ -182,7 +183,7 @@ fn edit_by_id(call: &Call) -> ApiResult<Answer> {
     edit_own(call)
 }
 
-/// Discord's documentation has a text, its OpenAPI document an object with the text as `default`; both are accepted.
+/// Discord's documentation has a string, its OpenAPI document an object with the string as `default`; both are accepted.
 fn read_description(form: &Form<'_>) -> Given<String> {
     let length = Length::up_to(400);
     if form.raw("description").is_some_and(Value::is_object) {

@@ -41,7 +41,7 @@ fn get(call: &Call) -> ApiResult<Answer> {
                 && before.is_none_or(|before| entry.id < before)
                 && after.is_none_or(|after| entry.id > after)
         };
-        // After an id the log is read upwards, else from the newest down.
+        // With `after` the entries are in ascending order, else from the newest down.
         let entries: Vec<&AuditEntry> = if after.is_some() {
             log.iter().filter(wanted).take(limit).collect()
         } else {
@@ -51,7 +51,7 @@ fn get(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// The entries with the users and webhooks that they name.
+/// The entries with the users and webhooks that they refer to.
 fn view(state: &State, entries: &[&AuditEntry]) -> Value {
     let mut named: Vec<Id> = entries
         .iter()

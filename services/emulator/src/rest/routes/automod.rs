@@ -30,7 +30,7 @@ pub(super) const ROUTES: &[Route] = &[
 const ALL: &str = "/guilds/{guild_id}/auto-moderation/rules";
 const ONE: &str = "/guilds/{guild_id}/auto-moderation/rules/{rule_id}";
 
-/// Rules of one trigger.
+/// Largest number of rules by trigger.
 const fn maximum(trigger: u8) -> usize {
     if trigger == 1 { 6 } else { 1 }
 }
@@ -57,7 +57,7 @@ fn get(call: &Call) -> ApiResult<Answer> {
     call.app.world.read(|state| Ok(Answer::json(find(state, call)?.1)))
 }
 
-/// Roles and channels that a rule names must be there.
+/// Checks that roles and channels of a rule exist.
 fn check(guild: &Guild, form: &RuleForm) -> ApiResult<()> {
     let errors = FieldErrors::default();
     let refuse = |field: &str| errors.add(&[field.to_owned()], "BASE_TYPE_CHOICES", "Unknown role or channel");

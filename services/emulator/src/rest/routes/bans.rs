@@ -41,7 +41,7 @@ fn list(call: &Call) -> ApiResult<Answer> {
     );
     call.app.world.read(|state| {
         let bans = &state.guild_with(guild, Permissions::BAN_MEMBERS)?.bans;
-        // When both are given only `before` is respected.
+        // With both, only `before` is used.
         let page: Vec<&Ban> = match (before, after) {
             (Some(before), _) => {
                 let mut page: Vec<&Ban> = bans.range(..before).rev().take(limit).map(|(_, ban)| ban).collect();
@@ -82,7 +82,7 @@ fn since(now: Timestamp, seconds: i64) -> Option<Timestamp> {
     Some(Timestamp(now.0.saturating_sub(ms)))
 }
 
-/// Whether the bot ranks above the user, who may be no member.
+/// Whether the bot ranks above the user, who need not be a member.
 fn may_ban(state: &State, guild: &Guild, user: Id) -> bool {
     user != state.bot_id && permissions::is_above_member(guild, state.bot_id, user)
 }

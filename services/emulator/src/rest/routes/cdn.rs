@@ -16,7 +16,7 @@ use crate::{
     world::State,
 };
 
-/// Routes of this file; they lie outside of `/api`.
+/// Routes of this file; they are outside of `/api`.
 pub(super) const ROUTES: &[Route] = &[
     file("/attachments/{channel_id}/{attachment_id}/{filename}", get_attachment),
     file("/emojis/{name}", get_image),
@@ -37,7 +37,7 @@ const fn file(template: &'static str, handler: Handler) -> Route {
     }
 }
 
-/// Keeps an image under a hash of its bytes, which is what the API names it by.
+/// Stores an image under a hash of its bytes, which is its name in the API.
 pub(super) fn store_image(state: &mut State, image: &Image) -> String {
     let animated = if image.content_type == "image/gif" { "a_" } else { "" };
     let hash = format!("{animated}{}", hash_of(&image.bytes));
@@ -45,7 +45,7 @@ pub(super) fn store_image(state: &mut State, image: &Image) -> String {
     hash
 }
 
-/// 32 hexadecimal digits, as Discord's image hashes have.
+/// 32 hexadecimal digits, as in Discord's image hashes.
 pub(super) fn hash_of(bytes: &[u8]) -> String {
     let half = |salt: u8| {
         let mut hasher = DefaultHasher::new();
@@ -119,7 +119,7 @@ pub(super) fn dimensions(bytes: &[u8]) -> Option<(u32, u32)> {
     None
 }
 
-/// Walks the segments of a JPEG to the frame header.
+/// Reads the segments of a JPEG up to the frame header.
 fn jpeg_dimensions(bytes: &[u8]) -> Option<(u32, u32)> {
     let short = |at: usize| Some(u32::from(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?)));
     let mut at = 2;

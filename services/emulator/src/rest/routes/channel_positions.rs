@@ -43,8 +43,8 @@ fn move_channels(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// Positions take `MANAGE_CHANNELS` in the server alone, so that a channel that the bot does not see can be moved too. Another
-/// category takes it in the channel and in the category, and taking over the category's overwrites `MANAGE_ROLES`.
+/// Positions need `MANAGE_CHANNELS` in the server alone, so that a channel that the bot cannot view can be moved too. Another
+/// category needs it in the channel and in the category, and taking over the category's overwrites needs `MANAGE_ROLES`.
 fn check_move(state: &State, guild: &Guild, entry: &ChannelPosition) -> ApiResult<()> {
     let channel = guild.channels.get(&Id(entry.id)).ok_or(ErrorCode::UnknownChannel)?;
     let parent = entry.parent_id.clone().map(Id).or_keep(channel.parent_id);
@@ -61,7 +61,7 @@ fn check_move(state: &State, guild: &Guild, entry: &ChannelPosition) -> ApiResul
     Ok(())
 }
 
-/// The channels as they shall be, numbered anew from 0 per sort and category; only those that differ.
+/// The changed channels, with positions numbered from 0 by type and category.
 fn moved(guild: &Guild, entries: &[ChannelPosition]) -> ApiResult<Vec<Channel>> {
     let mut channels: BTreeMap<Id, Channel> = guild
         .channels
@@ -108,7 +108,7 @@ fn moved(guild: &Guild, entries: &[ChannelPosition]) -> ApiResult<Vec<Channel>> 
         .collect())
 }
 
-/// Positions without gaps; at equal positions the lower id comes first.
+/// Positions without gaps; of equal positions the lower id is first.
 fn renumber(channels: &mut BTreeMap<Id, Channel>) {
     let mut order: Vec<(Option<Id>, u8, i64, Id)> = channels
         .values()

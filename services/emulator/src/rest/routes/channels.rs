@@ -41,9 +41,9 @@ pub(super) const ROUTES: &[Route] = &[
 ];
 
 const ONE: &str = "/channels/{channel_id}";
-/// Channels of one server, categories among them.
+/// Largest number of channels of a server, categories among them.
 const MAXIMUM: usize = 500;
-/// Channels of one category.
+/// Largest number of channels of a category.
 const MAXIMUM_IN_CATEGORY: usize = 50;
 
 fn list(call: &Call) -> ApiResult<Answer> {
@@ -67,7 +67,7 @@ fn get(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// Kinds that only a community may have, and kinds that the emulator does not make.
+/// Refuses types that only a community may have, and types that the emulator does not create.
 fn check_kind(guild: &Guild, kind: u8) -> ApiResult<ChannelKind> {
     let known = ChannelKind::from_number(u64::from(kind)).ok_or(ErrorCode::WrongChannelKind)?;
     let community = guild.has_feature("COMMUNITY");
@@ -82,7 +82,7 @@ fn check_kind(guild: &Guild, kind: u8) -> ApiResult<ChannelKind> {
     }
 }
 
-/// The category of a form: it must exist, be a category and have room.
+/// The category of a form: it must exist, be a category and have less than 50 channels.
 pub(super) fn check_parent(guild: &Guild, parent: Id, moving: Option<Id>) -> ApiResult<()> {
     let refuse = |code: &str, words: &str| Err(ApiError::field("parent_id", code, words));
     let Some(category) = guild.channels.get(&parent) else {
@@ -105,7 +105,7 @@ pub(super) fn check_parent(guild: &Guild, parent: Id, moving: Option<Id>) -> Api
     Ok(())
 }
 
-/// Channels are ordered among their sort (text, voice, category) within their category.
+/// Channels are ordered by type (text, voice, category) within their category.
 pub(super) const fn sort_of(kind: ChannelKind) -> u8 {
     match kind {
         ChannelKind::Category => 2,
@@ -145,7 +145,7 @@ fn create(call: &Call) -> ApiResult<Answer> {
                 check_bits(guild, own, &[], overwrites)?;
                 overwrites.iter().map(to_model).collect()
             }
-            // Left out, a channel begins in step with its category.
+            // When absent, a channel begins with the overwrites of its category.
             Given::Absent | Given::Null => parent
                 .and_then(|parent| guild.channels.get(&parent))
                 .map(|category| category.permission_overwrites.clone())
@@ -167,7 +167,7 @@ fn create(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// Puts the given fields of a form into a channel; kind, category and overwrites are the caller's.
+/// Applies the fields of a form to a channel, without type, category and overwrites.
 fn change(state: &mut State, channel: &mut Channel, form: &ChannelForm) {
     if let Given::Value(name) = &form.name {
         channel.name = normalize_name(channel.kind.number(), name);
@@ -317,7 +317,7 @@ fn edit(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// Text and announcement are the only kinds that turn into each other, in a community.
+/// Only text and announcement channels can be converted into each other, in a community.
 fn converted(guild: &Guild, channel: &Channel, wanted: u8) -> ApiResult<ChannelKind> {
     if wanted == channel.kind.number() {
         return Ok(channel.kind);
@@ -341,7 +341,7 @@ fn delete(call: &Call) -> ApiResult<Answer> {
         let channel = state.channel_with(id, Permissions::VIEW_CHANNEL)?;
         let view = state.channel_view(channel);
         let Some(guild) = channel.guild_id else {
-            // Closing a direct message hides it; it opens again with the next one.
+            // A closed direct message is hidden, and shown again with the next message.
             return Ok(Answer::json(&view));
         };
         let needed = if channel.kind.is_thread() {

@@ -1,4 +1,4 @@
-//! Registration of application commands, global and by server.
+//! Registration of application commands, global and of servers.
 //! <https://discord.com/developers/docs/interactions/application-commands#endpoints>
 
 use std::collections::BTreeMap;
@@ -53,12 +53,12 @@ const GUILD_ONE: &str = "/applications/{application_id}/guilds/{guild_id}/comman
 
 const PERMISSIONS: &str = "/applications/{application_id}/guilds/{guild_id}/commands/{command_id}/permissions";
 
-/// Commands of each kind in one scope.
+/// Largest number of commands of each type in a scope.
 const fn maximum(kind: u8) -> usize {
     if kind == 1 { 100 } else { 5 }
 }
 
-/// The scope of a call: a server, or everywhere.
+/// The scope of a call: a server, or global.
 fn scope(call: &Call, state: &State) -> ApiResult<Option<Id>> {
     require_own(call)?;
     if call.param("guild_id").is_empty() {
@@ -73,7 +73,7 @@ fn in_scope(state: &State, scope: Option<Id>) -> impl Iterator<Item = &Command> 
     state.commands.values().filter(move |command| command.guild_id == scope)
 }
 
-/// A command as JSON; without localisations their dictionaries are left out, as in lists.
+/// A command as JSON; without `with_localizations` the dictionaries are absent, as in lists.
 fn view(command: &Command, with_localizations: bool) -> Value {
     let mut view = json!(command);
     if !with_localizations {
@@ -162,7 +162,7 @@ fn count_create(call: &Call, scope: Option<Id>) -> ApiResult<()> {
         })
 }
 
-/// Makes the command of a form, on top of the one that it replaces.
+/// Builds the command of a form, from the one that it replaces.
 fn build(state: &mut State, scope: Option<Id>, form: &CommandForm, known: Option<Command>) -> Command {
     let fresh = state.next_id();
     let mut command = Command {
@@ -189,7 +189,7 @@ fn build(state: &mut State, scope: Option<Id>, form: &CommandForm, known: Option
     command
 }
 
-/// Puts the given fields of a form into a command.
+/// Applies the fields of a form to a command.
 fn change(command: &mut Command, form: &CommandForm) {
     if let Some(name) = &form.name {
         command.name.clone_from(name);
@@ -319,7 +319,7 @@ fn delete(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// No server of the emulator has changed who may use a command, so the list is empty.
+/// Command permissions are never changed in the emulator, so the list is empty.
 fn list_permissions(call: &Call) -> ApiResult<Answer> {
     call.app.world.read(|state| {
         scope(call, state)?;
@@ -327,7 +327,7 @@ fn list_permissions(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// The same for one command, global ones included: where nothing was changed there is no object, and the code says so.
+/// The same for one command, global ones included: without changes there is no object, which is an error.
 fn get_permissions(call: &Call) -> ApiResult<Answer> {
     call.app.world.read(|state| {
         let scope = scope(call, state)?;
@@ -339,7 +339,7 @@ fn get_permissions(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// Takes a Bearer token of a member: bots cannot use it. That the code is 20001 is from memory.
+/// Needs a Bearer token of a member: bots cannot use it. The code 20001 is from memory.
 fn edit_permissions(_: &Call) -> ApiResult<Answer> {
     Err(ErrorCode::BotsCannotUse.into())
 }

@@ -28,7 +28,7 @@ pub(super) const ROUTES: &[Route] = &[
 
 const WELCOME: &str = "/guilds/{guild_id}/welcome-screen";
 const ONBOARDING: &str = "/guilds/{guild_id}/onboarding";
-/// Default channels that onboarding must have when it is switched on.
+/// Number of default channels that enabled onboarding must have.
 const LEAST_CHANNELS: usize = 7;
 
 fn welcome(call: &Call) -> ApiResult<Answer> {
@@ -40,7 +40,7 @@ fn welcome(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// Channels that are gone are not told of.
+/// Deleted channels are not returned.
 fn screen_of(guild: &Guild, screen: &crate::model::WelcomeScreen) -> Value {
     let mut screen = screen.clone();
     screen
@@ -163,7 +163,7 @@ fn check(guild: &Guild, form: &OnboardingForm) -> ApiResult<()> {
     errors.finish(())
 }
 
-/// Known questions and answers keep their ids; others get one.
+/// Existing prompts and options keep their ids; new ones get an id.
 fn prompt(state: &mut State, form: &PromptForm, known: &[OnboardingPrompt]) -> OnboardingPrompt {
     let same = known.iter().find(|prompt| prompt.id == Id(form.id));
     let [single_select, required, in_onboarding] = form.flags;

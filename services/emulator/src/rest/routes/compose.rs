@@ -24,10 +24,10 @@ use crate::{
     world::State,
 };
 
-/// Flags that a sender may set on a new message, the ephemeral one aside.
+/// Flags that a sender may set on a new message, without the ephemeral one.
 const SENDER_FLAGS: u64 = FLAG_SUPPRESS_EMBEDS | FLAG_SUPPRESS_NOTIFICATIONS | FLAG_COMPONENTS_V2;
 
-/// Refuses a new message that shows nothing, or whose files do not fit it.
+/// Refuses a new message that is empty or whose files are not valid.
 ///
 /// # Errors
 /// 50006; those of [`files::check`].
@@ -53,10 +53,10 @@ pub(super) fn fill(state: &mut State, message: &mut Message, form: &MessageForm,
     set_mentions(state, message, form.allowed_mentions.as_value(), mentions_all);
 }
 
-/// Changes a message by an edit form.
+/// Applies an edit form to a message.
 ///
 /// # Errors
-/// 50006 when nothing is left to show; those of [`files::check`].
+/// 50006 when the message would be empty; those of [`files::check`].
 pub(super) fn edit(state: &mut State, message: &mut Message, form: &MessageForm, call: &Call) -> ApiResult<()> {
     files::check(form, &call.body.files, Some(message))?;
     if let Given::Value(flags) = form.flags {
@@ -144,7 +144,7 @@ fn store_files(
         .collect()
 }
 
-/// Discord keeps letters, digits, dots, dashes and underscores of a file name.
+/// Discord keeps only letters, digits, dots, dashes and underscores of a file name.
 pub(super) fn safe_name(name: &str) -> String {
     let base = name.rsplit(['/', '\\']).next().unwrap_or(name);
     let safe: String = base
@@ -160,7 +160,7 @@ pub(super) fn safe_name(name: &str) -> String {
     if safe.is_empty() { "unknown".to_owned() } else { safe }
 }
 
-/// Puts the address of a file where `attachment://name` stands. Files shown by embeds are no longer listed on their own.
+/// Replaces `attachment://name` by the URL of the file. Files shown by embeds are removed from the list of attachments.
 fn resolve_attachment_urls(message: &mut Message) {
     let address = |attachments: &[Attachment], url: &str| {
         let name = url.strip_prefix("attachment://")?;
@@ -205,7 +205,7 @@ fn resolve_in(value: &mut Value, address: &impl Fn(&str) -> Option<String>) {
     }
 }
 
-/// Finds `<@user>`, `<@&role>`, `@everyone` and `@here` in the content, as far as the sender allows them.
+/// Finds `<@user>`, `<@&role>`, `@everyone` and `@here` in the content, as far as `allowed_mentions` allows them.
 pub(super) fn set_mentions(
     state: &State,
     message: &mut Message,
@@ -236,7 +236,7 @@ pub(super) fn set_mentions(
     message.mention_everyone = calls_all && mentions_all && parses("everyone");
 }
 
-/// Ids in marks such as `<@123>`; `<@!123>` is the older form of a user's.
+/// Ids in mentions such as `<@123>`; `<@!123>` is the older form for users.
 fn marks(content: &str, opening: &str) -> Vec<Id> {
     let mut ids = Vec::new();
     for (at, _) in content.match_indices(opening) {
@@ -251,7 +251,7 @@ fn marks(content: &str, opening: &str) -> Vec<Id> {
     ids
 }
 
-/// Whether an author with these permissions may mention everyone; in direct messages nobody is there to call.
+/// Whether an author with these permissions may mention everyone; not in direct messages.
 pub(super) const fn may_mention_all(granted: Option<Permissions>) -> bool {
     match granted {
         Some(granted) => granted.contains(Permissions::MENTION_EVERYONE),

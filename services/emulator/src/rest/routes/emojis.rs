@@ -39,10 +39,10 @@ const GUILD_ONE: &str = "/guilds/{guild_id}/emojis/{emoji_id}";
 const OWN: &str = "/applications/{application_id}/emojis";
 const OWN_ONE: &str = "/applications/{application_id}/emojis/{emoji_id}";
 const IMAGE_BYTES: usize = 256 * 1_024;
-/// Emoji of an application.
+/// Largest number of emoji of an application.
 const MAXIMUM_OWN: usize = 2_000;
 
-/// Still and moving emoji of a server, each: by boost level.
+/// Largest number of static and of animated emoji of a server, by boost level.
 const fn maximum(premium_tier: u8) -> usize {
     match premium_tier {
         0 => 50,
@@ -94,7 +94,7 @@ fn view(state: &State, emoji: &Emoji) -> Value {
     view
 }
 
-/// Makes an emoji out of a form; its image is served under its id.
+/// Builds an emoji from a form; its image is served under its id.
 fn build(state: &mut State, form: &EmojiForm) -> Emoji {
     let id = state.next_id();
     let mut animated = false;

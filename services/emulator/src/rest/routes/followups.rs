@@ -1,7 +1,7 @@
 //! Messages by an interaction's token: the original response and follow-ups.
 //! <https://discord.com/developers/docs/interactions/receiving-and-responding#followup-messages>
 //!
-//! The same paths serve webhooks of channels; `webhook_messages` decides which of the two a call means.
+//! Webhooks of channels have the same paths; `webhook_messages` decides to which of the two a call belongs.
 
 use serde_json::Value;
 
@@ -26,12 +26,12 @@ use crate::{
     world::State,
 };
 
-/// Which message of the interaction a call means.
+/// The message of the interaction that a call addresses.
 #[derive(Clone, Copy)]
 pub(super) enum Target {
     /// `@original`.
     Original,
-    /// One by id: the original response or a follow-up.
+    /// A message by id: the original response or a follow-up.
     Message(Id),
 }
 
@@ -40,7 +40,7 @@ fn view(state: &State, channel: Id, id: Id) -> ApiResult<Value> {
     Ok(state.message_view(message))
 }
 
-/// The message meant, when this interaction made it (or pressed it, for `@original` of a component).
+/// The message, when this interaction created it (or, for `@original` of a component, was created by it).
 fn find<'a>(state: &'a State, interaction: &Interaction, target: Target) -> ApiResult<&'a Message> {
     let id = match target {
         Target::Original => interaction.original,
@@ -51,7 +51,7 @@ fn find<'a>(state: &'a State, interaction: &Interaction, target: Target) -> ApiR
     found.ok_or_else(|| ErrorCode::UnknownMessage.into())
 }
 
-/// `POST`: a follow-up, or the answer itself while the original response is still loading after a defer.
+/// `POST`: a follow-up, or the original response itself while it is loading after a defer.
 pub(super) fn create(call: &Call) -> ApiResult<Answer> {
     let token = call.param("webhook_token");
     let form = read_body(&call.json_or_empty(), |form| read_message(form, Sender::Interaction, 0));
@@ -65,7 +65,7 @@ pub(super) fn create(call: &Call) -> ApiResult<Answer> {
             .filter(|message| message.flags & FLAG_LOADING != 0)
             .cloned();
         let id = if let Some(mut message) = loading {
-            // Whether it is ephemeral was fixed at the defer.
+            // The defer decided whether it is ephemeral.
             let ephemeral_bit = message.flags & crate::model::message::FLAG_EPHEMERAL;
             message.flags = ephemeral_bit;
             compose::fill(state, &mut message, &form, call, all);
@@ -93,7 +93,7 @@ pub(super) fn create(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// A deferred interaction that was edited or followed up has its answer.
+/// Records that a deferred interaction was answered by an edit or a follow-up.
 fn settle(call: &Call, state: &mut State, id: Id) {
     if let Some(known) = state.interactions.get_mut(&id)
         && known.state == InteractionState::Deferred
@@ -124,7 +124,7 @@ pub(super) fn edit(call: &Call, target: Target) -> ApiResult<Answer> {
         let was_loading = message.flags & FLAG_LOADING != 0;
         message.flags &= !FLAG_LOADING;
         compose::edit(state, &mut message, &form, call)?;
-        // The text that takes the place of "thinking…" is not an edit to those who read it.
+        // A message that replaces "thinking…" is not marked as edited.
         if !was_loading {
             message.edited_timestamp = Some(state.now());
         }

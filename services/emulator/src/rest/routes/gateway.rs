@@ -1,4 +1,4 @@
-//! Where the gateway is. <https://discord.com/developers/docs/events/gateway#get-gateway>
+//! URL of the gateway. <https://discord.com/developers/docs/events/gateway#get-gateway>
 
 use http::Method;
 use serde_json::json;

@@ -91,7 +91,7 @@ fn regions(call: &Call) -> ApiResult<Answer> {
     Ok(Answer::json(&regions))
 }
 
-/// Bots cannot make servers any more (since July 2025).
+/// Bots cannot create servers (since July 2025).
 fn no_new_guilds(_: &Call) -> ApiResult<Answer> {
     Err(ErrorCode::BotsCannotUse.into())
 }
@@ -195,7 +195,7 @@ const CHANNEL_FIELDS: [&str; 5] = [
     "safety_alerts_channel_id",
 ];
 
-/// Channels that are named must be there, and the idle one must be a voice channel.
+/// Checks that the channels of a form exist, and that the AFK channel is a voice channel.
 fn check_channels(guild: &Guild, form: &GuildForm) -> ApiResult<()> {
     let errors = FieldErrors::default();
     for (field, given) in CHANNEL_FIELDS.iter().zip(&form.channels) {
@@ -215,7 +215,7 @@ fn check_channels(guild: &Guild, form: &GuildForm) -> ApiResult<()> {
     errors.finish(())
 }
 
-/// Becoming a community takes `ADMINISTRATOR`, a rules channel and an updates channel.
+/// The feature `COMMUNITY` needs `ADMINISTRATOR`, a rules channel and an updates channel.
 fn check_community(state: &State, guild: &Guild, form: &GuildForm) -> ApiResult<()> {
     let Given::Value(features) = &form.features else {
         return Ok(());
@@ -244,7 +244,7 @@ fn check_community(state: &State, guild: &Guild, form: &GuildForm) -> ApiResult<
     errors.finish(())
 }
 
-/// Features that a bot may switch: <https://discord.com/developers/docs/resources/guild#guild-object-mutable-guild-features>.
+/// Features that a bot may change: <https://discord.com/developers/docs/resources/guild#guild-object-mutable-guild-features>.
 const MUTABLE_FEATURES: [&str; 4] = ["COMMUNITY", "DISCOVERABLE", "INVITES_DISABLED", "RAID_ALERTS_DISABLED"];
 
 fn change(guild: &mut Guild, form: &GuildForm) {

@@ -52,7 +52,7 @@ pub(super) const ROUTES: &[Route] = &[
 const ONE: &str = "/guilds/{guild_id}/members/{user_id}";
 const ROLE: &str = "/guilds/{guild_id}/members/{user_id}/roles/{role_id}";
 const IMAGE_BYTES: usize = 10 * 1_024 * 1_024;
-/// A timeout lasts at most this long.
+/// Longest timeout.
 const LONGEST_TIMEOUT_MS: u64 = 28 * 24 * 60 * 60 * 1_000;
 
 fn view(state: &State, guild: Id, user: Id) -> ApiResult<Answer> {
@@ -60,7 +60,7 @@ fn view(state: &State, guild: Id, user: Id) -> ApiResult<Answer> {
     Ok(Answer::json(&view))
 }
 
-/// The member of the path; a user that does not exist is told from one who is not here.
+/// The member of the path. The error distinguishes an unknown user from one who is not a member.
 fn find(state: &State, guild: Id, user: Id) -> ApiResult<&Member> {
     let here = state.guild_for_bot(guild)?.members.get(&user);
     let code = if state.users.contains_key(&user) {
@@ -85,7 +85,7 @@ fn list(call: &Call) -> ApiResult<Answer> {
     let after = Id(call.query.snowflake("after")?.unwrap_or(0));
     call.app.world.read(|state| {
         let server = state.guild_for_bot(guild)?;
-        // The list is behind the privileged intent, on REST too.
+        // The list needs the privileged intent, on REST too.
         if !state.application.privileged_intents.contains(Intents::GUILD_MEMBERS) {
             return Err(ErrorCode::MissingAccess.into());
         }
@@ -126,7 +126,7 @@ fn search(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// Adding somebody takes their `OAuth2` token, and the emulator gives out none.
+/// Adding a member needs the user's `OAuth2` token, and the emulator issues none.
 fn add(call: &Call) -> ApiResult<Answer> {
     let (guild, user) = (call.id("guild_id")?, call.id("user_id")?);
     read_body(call.json()?, |form| {
@@ -204,7 +204,7 @@ fn edit(call: &Call) -> ApiResult<Answer> {
         }
         member.communication_disabled_until = form.timeout.clone().or_keep(member.communication_disabled_until);
         if let Given::Value(flags) = form.flags {
-            // Bit 2, "bypasses verification", is the one that can be set.
+            // Only bit 2, "bypasses verification", can be set.
             member.flags = (member.flags & !4) | (u64::try_from(flags).unwrap_or(0) & 4);
         }
         state.update_member(guild_id, member, &call.cause());
@@ -212,7 +212,7 @@ fn edit(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// Each field of an edit has its own permission, and its own rule of hierarchy.
+/// Checks the permission and the hierarchy of each field of an edit.
 fn check_edit(state: &State, guild: &Guild, member: &Member, form: &MemberForm, now: Timestamp) -> ApiResult<()> {
     let bot = state.bot_id;
     let above = bot == member.user_id || permissions::is_above_member(guild, bot, member.user_id);
@@ -262,7 +262,7 @@ fn check_edit(state: &State, guild: &Guild, member: &Member, form: &MemberForm, 
         for (_, permission) in needed.into_iter().filter(|(given, _)| *given) {
             require(permission, true)?;
         }
-        // Nobody is in voice here: the emulator plays no sound.
+        // No member is ever connected to voice in the emulator.
         return Err(ErrorCode::NotInVoice.into());
     }
     Ok(())
@@ -282,7 +282,7 @@ fn check_timeout(guild: &Guild, member: &Member, until: Timestamp, now: Timestam
     Ok(())
 }
 
-/// Roles that would be given or taken must exist, be below the bot's highest, and not be managed.
+/// Checks that roles to assign or to remove exist, are below the bot's highest role, and are not managed.
 fn check_roles(state: &State, guild: &Guild, member: &Member, wanted: &[u64]) -> ApiResult<()> {
     if wanted.iter().any(|id| !guild.roles.contains_key(&Id(*id))) {
         return Err(ErrorCode::UnknownRole.into());
@@ -314,7 +314,7 @@ fn check_assignable(state: &State, guild: &Guild, role: &Role) -> ApiResult<()> 
 fn edit_own(call: &Call) -> ApiResult<Answer> {
     let guild = call.id("guild_id")?;
     let (nick, avatar, banner) = read_body(call.json()?, |form| {
-        // The profile's text is in no response.
+        // No response contains the text of the profile.
         form.text("bio", Length::up_to(400));
         let nick = form.text("nick", Length::up_to(32));
         let picture = |key| read_image(form, key, IMAGE_BYTES);

@@ -56,13 +56,13 @@ pub(super) const ROUTES: &[Route] = &[
 
 const ALL: &str = "/channels/{channel_id}/messages";
 const ONE: &str = "/channels/{channel_id}/messages/{message_id}";
-/// A message flag: it was published to following channels.
+/// Message flag: published to following channels.
 const CROSSPOSTED: u64 = 1;
-/// How long a nonce is remembered: "past few minutes".
+/// Time for which a nonce is stored; Discord documents the "past few minutes".
 const NONCE_MS: u64 = 3 * 60 * 1_000;
 const FOURTEEN_DAYS_MS: u64 = 14 * 24 * 60 * 60 * 1_000;
 
-/// A message as the bot may see it: without the message content intent, what others wrote is blank.
+/// A message in the bot's view: without the message content intent the content of others is empty.
 pub(super) fn view(state: &State, message: &Message) -> Value {
     let mut view = state.message_view(message);
     if !forwards::reads(state, message) {
@@ -74,7 +74,7 @@ pub(super) fn view(state: &State, message: &Message) -> Value {
     view
 }
 
-/// A message that the bot can reach by channel routes; ephemeral ones are reachable by their interaction alone.
+/// A message that channel routes can address; ephemeral ones are addressed by their interaction alone.
 pub(super) fn find(state: &State, channel: Id, message: Id) -> ApiResult<&Message> {
     let found = state
         .message(channel, message)
@@ -104,7 +104,7 @@ fn list(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// Picks a page, oldest first. Exactly one of the three ids counts, in this order.
+/// Selects a page, oldest first. Only one of the three ids is used, in this order.
 fn page<'a>(
     all: &[&'a Message],
     limit: usize,
@@ -136,7 +136,7 @@ fn get(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// Refuses channels that hold no messages.
+/// Refuses channels without messages.
 pub(super) fn require_text(channel: &Channel) -> ApiResult<()> {
     if channel.kind.holds_messages() {
         Ok(())
@@ -175,7 +175,7 @@ fn create(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// Permissions of the bot in the channel (`None` in direct messages) when it may send this there.
+/// Permissions of the bot in the channel (`None` in direct messages), when it may send this message.
 fn may_send(state: &State, channel: Id, form: &MessageForm, files: bool) -> ApiResult<Option<Permissions>> {
     let home = state.channel_with(channel, Permissions::VIEW_CHANNEL)?;
     require_text(home)?;
@@ -207,7 +207,7 @@ fn may_send(state: &State, channel: Id, form: &MessageForm, files: bool) -> ApiR
     Ok(guild.map(|guild| permissions::in_channel(guild, home, state.bot_id, state.now())))
 }
 
-/// The message sent with the same nonce within the last minutes, when `enforce_nonce` asks for it.
+/// The message sent with the same nonce within the last minutes, with `enforce_nonce`.
 fn sent_before<'a>(state: &'a State, channel: Id, form: &MessageForm, call: &Call) -> Option<&'a Message> {
     let nonce = form.nonce.as_ref().filter(|_| form.enforce_nonce)?;
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -255,7 +255,7 @@ pub(super) fn reference_to(guild: Option<Id>, channel: Id, message: Id) -> Value
     reference
 }
 
-/// A reply mentions the author of the message replied to, unless `allowed_mentions` is given without `replied_user`.
+/// A reply mentions the author of the replied message, unless `allowed_mentions` is present without `replied_user`.
 fn notify_replied(state: &State, message: &mut Message, form: &MessageForm) {
     let wanted = form
         .allowed_mentions
@@ -296,7 +296,7 @@ fn edit(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// The one thing that may be edited on others' messages, with `MANAGE_MESSAGES`.
+/// The only field that may be edited on messages of others, with `MANAGE_MESSAGES`.
 fn suppress_embeds(call: &Call, state: &mut State, mut message: Message, form: &MessageForm) -> ApiResult<Answer> {
     let fields = call.json_or_empty();
     let only_flags = fields

@@ -1,7 +1,7 @@
 //! The routes, one file per resource, each with its own table.
 //!
-//! To add a resource, add a file with `ROUTES` and its line in [`all`]. Handlers are plain functions: they read the call,
-//! take the world's lock once, and answer.
+//! To add a resource, add a file with `ROUTES` and its line in [`all`]. Handlers are plain functions: they read the call, take
+//! the world's lock once, and return a response.
 
 mod applications;
 mod audit_log;

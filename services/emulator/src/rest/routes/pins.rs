@@ -1,4 +1,4 @@
-//! Pinned messages, by the paths of today and the older ones.
+//! Pinned messages, by the current paths and the older ones.
 //! <https://discord.com/developers/docs/resources/message#get-channel-pins>
 
 use http::Method;
@@ -56,10 +56,10 @@ pub(super) const ROUTES: &[Route] = &[
     ),
 ];
 
-/// Pins of one channel.
+/// Largest number of pins of a channel.
 const MAXIMUM: usize = 250;
 
-/// Pinned messages, newest first. The time of pinning is not kept apart: messages are ordered by their ids.
+/// Pinned messages, newest first. The time of pinning is not stored: messages are ordered by their ids.
 fn pinned(state: &State, call: &Call) -> ApiResult<Vec<Message>> {
     let channel = call.id("channel_id")?;
     state.channel_with(channel, Permissions::READ_MESSAGE_HISTORY)?;

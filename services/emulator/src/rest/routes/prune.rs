@@ -1,6 +1,6 @@
-//! Removing members who were inactive. <https://discord.com/developers/docs/resources/guild#begin-guild-prune>
+//! Removal of inactive members. <https://discord.com/developers/docs/resources/guild#begin-guild-prune>
 //!
-//! Discord does not document what activity is. Here it is to join and to write a message.
+//! Discord does not document what counts as activity. Here joining and writing a message count.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ pub(super) const ROUTES: &[Route] = &[
 
 const PRUNE: &str = "/guilds/{guild_id}/prune";
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
-/// Days without activity, when the call gives none.
+/// Default of `days`, the days without activity.
 const DAYS: u64 = 7;
 
 fn count(call: &Call) -> ApiResult<Answer> {
@@ -60,7 +60,7 @@ fn allowed(state: &State, guild: Id) -> ApiResult<&Guild> {
     Ok(known)
 }
 
-/// A text of ids between commas, as in the query.
+/// Ids separated by commas, as in the query.
 fn read_roles(text: &str) -> ApiResult<Vec<Id>> {
     text.split(',')
         .map(str::trim)
@@ -74,7 +74,7 @@ fn read_roles(text: &str) -> ApiResult<Vec<Id>> {
         .collect()
 }
 
-/// The same in a body, where it may be a list.
+/// Ids in a body, where they may be a list.
 fn roles_of(form: &Form<'_>) -> ApiResult<Vec<Id>> {
     match form.raw("include_roles") {
         None | Some(Value::Null) => Ok(Vec::new()),
@@ -88,7 +88,7 @@ fn roles_of(form: &Form<'_>) -> ApiResult<Vec<Id>> {
     }
 }
 
-/// Members without roles but `roles`, who neither joined nor wrote within these days. Bots and the owner stay.
+/// Members without roles other than `roles`, who neither joined nor wrote within these days. Bots and the owner are excluded.
 fn inactive(state: &State, guild: &Guild, days: u64, roles: &[Id]) -> Vec<Id> {
     let since = Timestamp(state.now().0.saturating_sub(days * DAY_MS));
     let wrote = |user: Id| {

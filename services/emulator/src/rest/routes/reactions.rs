@@ -29,10 +29,10 @@ const ALL: &str = "/channels/{channel_id}/messages/{message_id}/reactions";
 const ONE: &str = "/channels/{channel_id}/messages/{message_id}/reactions/{emoji_name}";
 const OWN: &str = "/channels/{channel_id}/messages/{message_id}/reactions/{emoji_name}/@me";
 const OTHERS: &str = "/channels/{channel_id}/messages/{message_id}/reactions/{emoji_name}/{user_id}";
-/// Different emoji on one message.
+/// Largest number of different emoji on a message.
 const MAXIMUM: usize = 20;
 
-/// The emoji of the path: a Unicode one, or `name:id` of one that the bot knows.
+/// The emoji of the path: a Unicode emoji, or `name:id` of a custom emoji in the bot's servers.
 fn emoji(call: &Call, state: &State) -> ApiResult<Value> {
     let text = call.param("emoji_name");
     if let Some((name, id)) = text.split_once(':') {
@@ -43,7 +43,7 @@ fn emoji(call: &Call, state: &State) -> ApiResult<Value> {
         }
         return Ok(json!({ "id": id, "name": name }));
     }
-    // Unicode emoji are short and hold no letters; digits may begin a keycap.
+    // Unicode emoji are short and have no letters; digits may begin a keycap.
     let wordless = !text.is_ascii() && text.chars().count() <= 12 && !text.chars().any(char::is_alphabetic);
     if wordless {
         Ok(json!({ "id": null, "name": text }))

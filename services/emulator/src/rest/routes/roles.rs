@@ -38,7 +38,7 @@ pub(super) const ROUTES: &[Route] = &[
 
 const ALL: &str = "/guilds/{guild_id}/roles";
 const ONE: &str = "/guilds/{guild_id}/roles/{role_id}";
-/// Roles of one server, @everyone among them.
+/// Largest number of roles of a server, @everyone among them.
 const MAXIMUM: usize = 250;
 
 fn list(call: &Call) -> ApiResult<Answer> {
@@ -90,7 +90,7 @@ fn colors(form: &RoleForm, current: RoleColors) -> RoleColors {
     }
 }
 
-/// Icons and gradients are paid for by boosts.
+/// Refuses icons and gradients in servers without the feature.
 fn check_features(guild: &Guild, form: &RoleForm) -> ApiResult<()> {
     let icon = form.icon.as_value().is_some() || form.unicode_emoji.as_value().is_some();
     let gradient = form.colors.as_value().is_some_and(|colors| colors.secondary.is_some());
@@ -101,7 +101,7 @@ fn check_features(guild: &Guild, form: &RoleForm) -> ApiResult<()> {
     Ok(())
 }
 
-/// Bits that the bot would give or take must be its own.
+/// Refuses changes of permissions that the bot does not have.
 fn check_granted(state: &State, guild: &Guild, changed: Permissions) -> ApiResult<()> {
     let own = permissions::in_guild(guild, state.bot_id, state.now());
     if own.contains(changed & Permissions::all()) {
@@ -125,7 +125,7 @@ fn create(call: &Call) -> ApiResult<Answer> {
                 check_granted(state, guild, granted)?;
                 granted
             }
-            // Left out, a new role may what @everyone may.
+            // When absent, a new role has the permissions of @everyone.
             Given::Absent | Given::Null => guild.roles.get(&id).map(|role| role.permissions).unwrap_or_default(),
         };
         let icon = form.icon.clone().value().map(|image| store_image(state, &image));
@@ -150,7 +150,7 @@ fn create(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// A role that the bot may edit or delete: below its own highest.
+/// A role that the bot may edit or delete: one below its own highest role.
 fn editable(state: &State, guild: Id, role: Id) -> ApiResult<(&Guild, &Role)> {
     let guild = state.guild_with(guild, Permissions::MANAGE_ROLES)?;
     let role = guild.roles.get(&role).ok_or(ErrorCode::UnknownRole)?;
@@ -226,7 +226,7 @@ fn move_roles(call: &Call) -> ApiResult<Answer> {
             if role.id == guild.id {
                 return Err(ErrorCode::InvalidRole.into());
             }
-            // Neither the role nor the place where it goes may be at or above the bot's own.
+            // Neither the role nor its new position may be at or above the bot's highest role.
             let reaches = guild.owner_id == state.bot_id || position < own;
             if !reaches || !permissions::is_above_role(guild, state.bot_id, role) {
                 return Err(ErrorCode::MissingPermissions.into());

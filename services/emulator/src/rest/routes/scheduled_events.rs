@@ -32,7 +32,7 @@ pub(super) const ROUTES: &[Route] = &[
 const ALL: &str = "/guilds/{guild_id}/scheduled-events";
 const ONE: &str = "/guilds/{guild_id}/scheduled-events/{guild_scheduled_event_id}";
 const USERS: &str = "/guilds/{guild_id}/scheduled-events/{guild_scheduled_event_id}/users";
-/// Events of a server that are to come or take place.
+/// Largest number of scheduled and active events of a server.
 const MAXIMUM: usize = 100;
 const SCHEDULED: u8 = 1;
 const ACTIVE: u8 = 2;
@@ -67,7 +67,7 @@ fn get(call: &Call) -> ApiResult<Answer> {
         .read(|state| Ok(Answer::json(&view(state, find(state, call)?))))
 }
 
-/// Members cannot mark their interest here, so nobody has.
+/// Members cannot mark their interest in the emulator, so the list is empty.
 fn list_users(call: &Call) -> ApiResult<Answer> {
     call.query.number("limit", 1, 100, 100)?;
     call.app.world.read(|state| {
@@ -131,7 +131,7 @@ fn edit(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// One's own event takes the smaller permission.
+/// `CREATE_EVENTS` is enough for the bot's own event.
 fn require(state: &State, event: &ScheduledEvent) -> ApiResult<()> {
     let own = event.creator_id == state.bot_id;
     let needed = if own {
@@ -163,7 +163,8 @@ fn changed(mut event: ScheduledEvent, form: &EventForm) -> ScheduledEvent {
     event
 }
 
-/// What kind of place needs what: <https://discord.com/developers/docs/resources/guild-scheduled-event#guild-scheduled-event-object-field-requirements-by-entity-type>.
+/// Required fields by entity type:
+/// <https://discord.com/developers/docs/resources/guild-scheduled-event#guild-scheduled-event-object-field-requirements-by-entity-type>.
 fn check(guild: &Guild, event: &ScheduledEvent, moved_to: Option<Timestamp>, now: Timestamp) -> ApiResult<()> {
     let errors = FieldErrors::default();
     let refuse = |field: &str, code: &str, words: &str| errors.add(&[field.to_owned()], code, words);

@@ -84,7 +84,7 @@ fn archived_private(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// By id instead of by time.
+/// Whether the sort key is the id, not the time.
 fn archived_joined(call: &Call) -> ApiResult<Answer> {
     let before = call.query.snowflake("before")?.map(Id);
     archived(call, Permissions::READ_MESSAGE_HISTORY, |state, thread, _| {
@@ -97,8 +97,7 @@ fn archived_joined(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// Archived threads of a channel for which `key` gives a sort key, the highest first. A page has 50 threads when no limit is
-/// given; that default is from memory.
+/// Archived threads of a channel, sorted by `key`, the highest first. The default limit of 50 threads is from memory.
 fn archived(
     call: &Call,
     needed: Permissions,
@@ -136,7 +135,7 @@ fn read_before(call: &Call) -> ApiResult<Option<Timestamp>> {
     let Some(text) = call.query.text("before") else {
         return Ok(None);
     };
-    // A plus sign that was not escaped arrives as a space, and some clients leave the offset out.
+    // An unescaped plus sign is decoded as a space, and some clients omit the offset.
     let forms = [text.to_owned(), text.replace(' ', "+"), format!("{text}Z")];
     let time = forms.iter().find_map(|text| Timestamp::parse(text)).ok_or_else(|| {
         let message = format!("Could not parse {text}. Should be ISO8601.");

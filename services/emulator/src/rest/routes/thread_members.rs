@@ -1,4 +1,4 @@
-//! Who is in a thread. <https://discord.com/developers/docs/resources/channel#thread-member-object>
+//! Members of threads. <https://discord.com/developers/docs/resources/channel#thread-member-object>
 
 use http::Method;
 use serde_json::Value;
@@ -43,7 +43,7 @@ fn list(call: &Call) -> ApiResult<Answer> {
     let after = call.query.snowflake("after")?.map(Id);
     call.app.world.read(|state| {
         let channel = thread_of(state, id)?;
-        // The list is behind the privileged intent.
+        // The list needs the privileged intent.
         if !state.application.privileged_intents.contains(Intents::GUILD_MEMBERS) {
             return Err(ErrorCode::MissingAccess.into());
         }
@@ -70,7 +70,7 @@ fn get(call: &Call) -> ApiResult<Answer> {
     };
     call.app.world.read(|state| {
         let channel = thread_of(state, id)?;
-        // Documented is a 404; that its code is 10007 is from memory.
+        // A 404 is documented; its code 10007 is from memory.
         let member = state_of(channel)?.member(user).ok_or(ErrorCode::UnknownMember)?;
         Ok(Answer::json(&state.thread_member_view(channel, member, with_member)))
     })
@@ -94,8 +94,8 @@ fn leave(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// Who may send messages in a thread may add others; to a private thread that is not `invitable` only its creator and
-/// moderators.
+/// Adding a member needs the permission to send messages in the thread. To a private thread that is not `invitable`, only its
+/// creator and moderators may add members.
 fn add(call: &Call) -> ApiResult<Answer> {
     let (id, user) = (call.id("channel_id")?, call.id("user_id")?);
     call.app.world.write(|state| {
@@ -113,7 +113,7 @@ fn add(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// Who is added must be a member who sees the channel. The codes are from memory.
+/// An added user must be a member who can view the channel. The codes are from memory.
 fn require_viewer(state: &State, thread: &Channel, user: Id) -> ApiResult<()> {
     if !state.users.contains_key(&user) {
         return Err(ErrorCode::UnknownUser.into());
@@ -129,7 +129,7 @@ fn require_viewer(state: &State, thread: &Channel, user: Id) -> ApiResult<()> {
     }
 }
 
-/// Takes `MANAGE_THREADS`, or to be the creator of a private thread.
+/// Needs `MANAGE_THREADS`, unless the bot created the private thread.
 fn remove(call: &Call) -> ApiResult<Answer> {
     let (id, user) = (call.id("channel_id")?, call.id("user_id")?);
     call.app.world.write(|state| {

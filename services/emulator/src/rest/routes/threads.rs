@@ -1,4 +1,4 @@
-//! Threads: start and edit. Who is in them is in `thread_members`, lists of them in `thread_lists`.
+//! Threads: start and edit. Members are in `thread_members`, lists in `thread_lists`.
 //! <https://discord.com/developers/docs/resources/channel#start-thread-from-message>
 
 use http::Method;
@@ -38,10 +38,10 @@ pub(super) const ROUTES: &[Route] = &[
 
 /// Flag of a forum whose posts need a tag.
 const REQUIRE_TAG: u64 = 1 << 4;
-/// Flag of a post that stays on top of its forum.
+/// Flag of a post that is pinned in its forum.
 const PINNED: u64 = 1 << 1;
 
-/// The thread of this id, when the bot sees it.
+/// The thread with this id; the bot must be able to view it.
 ///
 /// # Errors
 /// 10003, 50001; 50024 for channels of other kinds.
@@ -54,8 +54,8 @@ pub(super) fn thread_of(state: &State, id: Id) -> ApiResult<&Channel> {
     }
 }
 
-/// Refuses an archived thread: all that can be done there is to send a message, which opens it, and to delete one.
-/// Channels of other kinds pass. <https://discord.com/developers/docs/topics/threads#active-archived-threads>
+/// Refuses an archived thread, in which only sending a message, which unarchives it, and deletion of messages are allowed.
+/// Other channels are not checked. <https://discord.com/developers/docs/topics/threads#active-archived-threads>
 ///
 /// # Errors
 /// 50083.
@@ -67,7 +67,7 @@ pub(super) fn require_active(channel: &Channel) -> ApiResult<()> {
     }
 }
 
-/// Refuses a thread that moderators locked, for a bot that does not moderate. Channels of other kinds pass.
+/// Refuses a locked thread for a bot without `MANAGE_THREADS`. Other channels are not checked.
 /// <https://discord.com/developers/docs/topics/threads#locked-threads>
 ///
 /// # Errors
@@ -149,13 +149,14 @@ fn build(state: &State, parent: &Channel, id: Id, kind: ChannelKind, form: &Thre
     Some(thread)
 }
 
-/// Tags of a form that the forum has, in the order sent; others are ignored, as unknown ids of `available_tags` are.
+/// Tags of a form that exist in the forum, in the order of the form; others are ignored, as unknown ids of `available_tags`
+/// are.
 fn known_tags(forum: &Channel, tags: &[u64]) -> Vec<Id> {
     let known = |id: &Id| forum.kind.is_forum() && forum.available_tags.iter().any(|tag| tag.id == *id);
     tags.iter().map(|id| Id(*id)).filter(known).collect()
 }
 
-/// Refuses a post without a tag where one is required, and the change of a moderated tag by who does not moderate.
+/// Refuses a post without a tag where one is required, and the change of a moderated tag without `MANAGE_THREADS`.
 fn check_tags(state: &State, forum: &Channel, before: &[Id], after: &[Id]) -> ApiResult<()> {
     if !forum.kind.is_forum() {
         return Ok(());
@@ -197,7 +198,7 @@ fn start(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// A post in a forum by a webhook, with the `applied_tags` of the call; gives its id.
+/// Creates a forum post by a webhook, with the `applied_tags` of the call. Returns its id.
 pub(super) fn start_named(call: &Call, state: &mut State, parent: &Channel, name: &str) -> ApiResult<Id> {
     let tags = call.body.json.as_ref().and_then(|body| body.get("applied_tags"));
     let form = read_body(&json!({ "name": name, "applied_tags": tags }), |form| read(form, true))?;
@@ -206,7 +207,7 @@ pub(super) fn start_named(call: &Call, state: &mut State, parent: &Channel, name
     Ok(id)
 }
 
-/// A post in a forum: a thread and its first message, which share an id.
+/// Creates a forum post: a thread and its first message, which have the same id.
 fn start_post(call: &Call, state: &mut State, parent: &Channel, form: &ThreadForm) -> ApiResult<Answer> {
     state.channel_with(parent.id, Permissions::SEND_MESSAGES)?;
     let body = call.json()?;
@@ -247,7 +248,7 @@ fn start_from_message(call: &Call) -> ApiResult<Answer> {
         if state.channel(message).is_some() {
             return Err(ErrorCode::ThreadAlreadyCreated.into());
         }
-        // A thread has the id of the message that it grew from.
+        // A thread has the id of the message from which it was started.
         finish(call, state, &parent, message, kind, &form)
     })
 }

@@ -46,7 +46,7 @@ pub(super) const ROUTES: &[Route] = &[
     bot(&Method::POST, "/users/@me/channels", BucketClass::CreateDm, create_dm),
 ];
 
-/// The bot's own account, with what only its owner sees.
+/// The bot's own account, with the fields that are not public.
 fn own_view(user: &User) -> Value {
     let mut view = json!(user);
     for (key, value) in [
@@ -109,7 +109,7 @@ fn list_guilds(call: &Call) -> ApiResult<Answer> {
             .filter(|guild| before.is_none_or(|id| guild.id.0 < id) && after.is_none_or(|id| guild.id.0 > id))
             .collect();
         let limit = usize::try_from(limit).unwrap_or(200);
-        // With `before` alone the page ends there; otherwise it starts at the lowest id.
+        // With `before` alone the page ends at that id; otherwise it starts at the lowest id.
         if before.is_some() && after.is_none() && guilds.len() > limit {
             guilds.drain(..guilds.len() - limit);
         }
@@ -169,7 +169,7 @@ fn create_dm(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// Whether the bot may write to this user: they accept messages and share a server with it.
+/// Whether the bot may send this user a direct message: the user accepts them and is in a server with the bot.
 pub(super) fn accepts_messages(state: &State, user: Id) -> bool {
     let shares = || state.guilds.values().any(|guild| guild.members.contains_key(&user));
     state.users.get(&user).is_some_and(|user| user.accepts_dms && !user.bot) && shares()

@@ -1,4 +1,4 @@
-//! Voice states. Nobody is ever in voice here, so every one of them is unknown, as Discord answers for who is not connected.
+//! Voice states. No member is ever connected to voice in the emulator, so every voice state is unknown.
 //! <https://discord.com/developers/docs/resources/voice#get-user-voice-state>
 
 use http::Method;

@@ -44,7 +44,7 @@ pub(super) const ROUTES: &[Route] = &[
 const ORIGINAL: &str = "/webhooks/{webhook_id}/{webhook_token}/messages/@original";
 const ONE: &str = "/webhooks/{webhook_id}/{webhook_token}/messages/{message_id}";
 
-/// The webhook of the path, when the token is its own.
+/// The webhook of the path; the token must be its own.
 ///
 /// # Errors
 /// 10015, 50027.
@@ -60,7 +60,7 @@ pub(super) fn webhook<'a>(call: &Call, state: &'a State) -> ApiResult<&'a Webhoo
     }
 }
 
-/// Whether the call is by an interaction's token: those carry the application's id in the webhook's place.
+/// Whether the token is an interaction's: then the webhook id is the application's id.
 fn is_interaction(call: &Call) -> ApiResult<bool> {
     Ok(call.id("webhook_id")? == call.app.options.application_id)
 }
@@ -108,8 +108,8 @@ fn create(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// Where the message goes, and its id: the webhook's channel, a thread of it, or a new post of a forum, whose first
-/// message shares its id.
+/// Channel and id of the message: the webhook's channel, a thread of it, or a new forum post, whose first message has the same
+/// id.
 fn destination(
     call: &Call,
     state: &mut State,
@@ -128,8 +128,8 @@ fn destination(
     if let Some(id) = thread {
         let thread = state.channel(id).filter(|thread| thread.parent_id == Some(home.id));
         let thread = thread.ok_or(ErrorCode::UnknownChannel)?;
-        // A message opens an archived thread, and a locked one is opened by moderators alone. That a webhook does not count
-        // as one is not documented.
+        // A message unarchives a thread, and only moderators unarchive a locked one. That a webhook is not a moderator is not
+        // documented.
         if thread.thread.as_ref().is_some_and(|own| own.archived && own.locked) {
             return Err(ErrorCode::ThreadLocked.into());
         }

@@ -62,11 +62,11 @@ pub(super) const ROUTES: &[Route] = &[
 ];
 
 const BY_TOKEN: &str = "/webhooks/{webhook_id}/{webhook_token}";
-/// Webhooks of one channel.
+/// Largest number of webhooks of a channel.
 const MAXIMUM: usize = 15;
 const AVATAR_BYTES: usize = 8 * 1_024 * 1_024;
 
-/// A webhook with its address and, for those who may manage it, its maker.
+/// A webhook with its URL and, for callers who may manage it, its creator.
 fn view(call: &Call, state: &State, webhook: &Webhook, with_user: bool) -> Value {
     let mut view = json!(webhook);
     view["url"] = json!(format!(

@@ -1,4 +1,4 @@
-//! The widget, the vanity address and the integrations of a server.
+//! The widget, the vanity URL and the integrations of a server.
 //! <https://discord.com/developers/docs/resources/guild#get-guild-widget-settings>
 
 use http::Method;
@@ -79,8 +79,8 @@ fn edit(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// What anyone may read: the voice channels that everyone sees. Nobody is online here as far as the emulator keeps track, so
-/// no members are listed.
+/// The public widget: the voice channels that everyone can view. The emulator does not track presences, so no members are
+/// listed.
 fn widget(call: &Call) -> ApiResult<Answer> {
     let id = call.id("guild_id")?;
     call.app.world.read(|state| {
@@ -106,7 +106,7 @@ fn widget(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// No server here has a vanity address.
+/// No server of the emulator has a vanity URL.
 fn vanity(call: &Call) -> ApiResult<Answer> {
     let id = call.id("guild_id")?;
     call.app.world.read(|state| {
@@ -115,7 +115,7 @@ fn vanity(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// The bot's own integration, whose id is the application's here.
+/// The bot's own integration. In the emulator its id is the application's.
 fn integrations(call: &Call) -> ApiResult<Answer> {
     let id = call.id("guild_id")?;
     call.app.world.read(|state| {

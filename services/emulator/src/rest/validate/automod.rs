@@ -9,27 +9,27 @@ use super::form::{Form, Given, Length};
 /// Kinds of triggers: keyword, spam, Discord's lists, mentions, profile.
 pub const TRIGGERS: &[i64] = &[1, 3, 4, 5, 6];
 
-/// What was sent for a rule.
+/// Form of a rule.
 pub struct RuleForm {
-    /// What moderators read.
+    /// Name.
     pub name: Given<String>,
     /// 1 message, 2 member.
     pub event_type: Given<i64>,
     /// See [`TRIGGERS`].
     pub trigger_type: Given<i64>,
-    /// What the trigger looks for, whole.
+    /// Complete metadata of the trigger.
     pub trigger_metadata: Given<Value>,
-    /// What happens.
+    /// Actions.
     pub actions: Given<Vec<Value>>,
-    /// Whether it works.
+    /// Whether it is enabled.
     pub enabled: Given<bool>,
-    /// Whom it does not bind.
+    /// Roles that are exempt.
     pub exempt_roles: Given<Vec<u64>>,
-    /// Where it does not look.
+    /// Channels that are exempt.
     pub exempt_channels: Given<Vec<u64>>,
 }
 
-/// Reads a rule. `known` is the trigger of the one that is edited, which cannot be changed.
+/// Reads a rule. `known` is the trigger of the edited rule, which cannot be changed.
 pub fn read_rule(form: &Form<'_>, known: Option<u8>) -> RuleForm {
     if known.is_none() {
         for key in ["name", "event_type", "trigger_type", "actions"] {
@@ -69,7 +69,7 @@ pub fn read_rule(form: &Form<'_>, known: Option<u8>) -> RuleForm {
     }
 }
 
-/// The metadata of a rule about which nothing was said.
+/// The metadata of a rule whose form has none.
 pub fn no_metadata(trigger: u8) -> Value {
     match trigger {
         1 | 6 => json!({ "keyword_filter": [], "regex_patterns": [], "allow_list": [] }),

@@ -1,7 +1,7 @@
 //! Channel forms: create, edit, positions.
 //!
-//! Source: <https://discord.com/developers/docs/resources/channel#modify-channel-json-params-guild-channel>. Whether a
-//! kind is allowed in this server (community) and what permissions it takes is the route's to say.
+//! Source: <https://discord.com/developers/docs/resources/channel#modify-channel-json-params-guild-channel>. The route checks
+//! whether a type is allowed in this server (community), and permissions.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::model::Guild;
 
-/// Channel kinds by Discord's numbers.
+/// Discord's numbers of channel types.
 pub mod kind {
     #![expect(missing_docs, reason = "the names are Discord's own")]
     pub const TEXT: u8 = 0;
@@ -24,10 +24,10 @@ pub mod kind {
     pub const MEDIA: u8 = 16;
 }
 
-/// Kinds that a server channel may have.
+/// Types of server channels.
 pub const GUILD_KINDS: &[i64] = &[0, 2, 4, 5, 13, 14, 15, 16];
 
-/// Kinds that `channel_types` of a select or an option may name. The OpenAPI document has all but 16, the documentation has that.
+/// Types allowed in `channel_types` of a select or an option. 16 is in the documentation and not in the OpenAPI document.
 const NAMED_KINDS: &[i64] = &[0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 16];
 
 /// `channel_types` of a channel select or of a command's channel option.
@@ -47,12 +47,12 @@ pub fn read_channel_types(form: &Form<'_>) -> Given<Vec<Value>> {
         })
 }
 
-/// What a bot may set on a server channel.
+/// Fields of a server channel that a bot may set.
 #[derive(Clone, Debug)]
 pub struct ChannelForm {
-    /// Kind; on create absent means text.
+    /// Type; text when absent on creation.
     pub kind: Given<u8>,
-    /// 1 to 100 characters, not yet normalised.
+    /// 1 to 100 characters, not normalized.
     pub name: Given<String>,
     /// Sorting position.
     pub position: Given<i64>,
@@ -68,7 +68,7 @@ pub struct ChannelForm {
     pub rate_limit_per_user: Given<i64>,
     /// Category.
     pub parent_id: Given<u64>,
-    /// The whole set of overwrites.
+    /// All overwrites.
     pub overwrites: Given<Vec<OverwriteForm>>,
     /// Voice region.
     pub rtc_region: Given<String>,
@@ -82,7 +82,7 @@ pub struct ChannelForm {
     pub default_sort_order: Given<i64>,
     /// Forum layout.
     pub default_forum_layout: Given<i64>,
-    /// Forum tags as they come back, without ids where they are new.
+    /// Forum tags in the form of responses; new ones have no ids.
     pub available_tags: Given<Vec<Value>>,
     /// How tags are combined when posts are searched: `match_all` or `match_some`.
     pub default_tag_setting: Given<String>,
@@ -149,7 +149,7 @@ fn read_tags(form: &Form<'_>) -> Given<Vec<Value>> {
     form.forms("available_tags", Length::up_to(20)).map(|tags| {
         tags.iter()
             .map(|tag| {
-                // An empty name is valid, an absent one is not.
+                // An empty name is valid; an absent one is not.
                 let name = tag.text("name", Length::up_to(50));
                 if matches!(name, Given::Null) || !tag.has("name") {
                     tag.refuse("name", "BASE_TYPE_REQUIRED", "This field is required");
@@ -167,7 +167,7 @@ fn read_tags(form: &Form<'_>) -> Given<Vec<Value>> {
     })
 }
 
-/// Checks limits that depend on the kind of channel, once it is known.
+/// Checks limits that depend on the type of the channel.
 pub fn check_kind_limits(form: &Form<'_>, read: &ChannelForm, channel_kind: u8) {
     let threads_only = matches!(channel_kind, kind::FORUM | kind::MEDIA);
     if let Some(topic) = read.topic.as_value()
@@ -205,7 +205,7 @@ pub fn check_kind_limits(form: &Form<'_>, read: &ChannelForm, channel_kind: u8) 
     }
 }
 
-/// The highest bitrate of a server's voice channels, in bits a second. `VIP_REGIONS` gives what boost level 3 gives.
+/// The highest bitrate of a server's voice channels, in bits a second. `VIP_REGIONS` has the limit of boost level 3.
 /// <https://discord.com/developers/docs/resources/channel#modify-channel-json-params-guild-channel>
 pub fn max_bitrate(guild: &Guild) -> i64 {
     match guild.premium_tier {
@@ -219,11 +219,11 @@ pub fn max_bitrate(guild: &Guild) -> i64 {
 
 /// One entry of a bulk change of channel positions.
 pub struct ChannelPosition {
-    /// Which channel.
+    /// Channel.
     pub id: u64,
-    /// Where it shall be.
+    /// New position.
     pub position: Given<i64>,
-    /// Take over the category's overwrites.
+    /// Whether it takes over the category's overwrites.
     pub lock_permissions: bool,
     /// New category.
     pub parent_id: Given<u64>,

@@ -1,7 +1,7 @@
-//! Application command forms: names, options, choices, localisations and how they depend on each other.
+//! Application command forms: names, options, choices, localizations and their dependencies.
 //!
-//! Source: <https://discord.com/developers/docs/interactions/application-commands#application-command-object>. The
-//! number of commands of an application is the world's to limit.
+//! Source: <https://discord.com/developers/docs/interactions/application-commands#application-command-object>. The route checks
+//! the number of commands.
 
 use std::collections::HashSet;
 
@@ -17,16 +17,16 @@ use crate::model::Permissions;
 pub const CHAT_INPUT: i64 = 1;
 const SUB_COMMAND: i64 = 1;
 const SUB_COMMAND_GROUP: i64 = 2;
-/// Characters of name, descriptions and values of one command, the longest localisation counting.
+/// Characters of name, descriptions and values of one command; the longest localization counts.
 const MAX_CHARACTERS: usize = 8_000;
 
-/// The locales in which a name may be given: <https://discord.com/developers/docs/reference#locales>.
+/// Locales of localizations: <https://discord.com/developers/docs/reference#locales>.
 pub const LOCALES: &[&str] = &[
     "ar", "bg", "cs", "da", "de", "el", "en-GB", "en-US", "es-419", "es-ES", "fi", "fr", "he", "hi", "hr", "hu", "id",
     "it", "ja", "ko", "lt", "nl", "no", "pl", "pt-BR", "ro", "ru", "sv-SE", "th", "tr", "uk", "vi", "zh-CN", "zh-TW",
 ];
 
-/// A command as an application registers it.
+/// Form of a command.
 #[derive(Clone, Debug)]
 pub struct CommandForm {
     /// 1 slash, 2 user, 3 message.
@@ -39,15 +39,15 @@ pub struct CommandForm {
     pub description: Option<String>,
     /// Locale to description.
     pub description_localizations: Given<Map<String, Value>>,
-    /// Options in the form in which they come back.
+    /// Options in the form of responses.
     pub options: Given<Vec<Value>>,
-    /// Bits that a member needs; `null` is everyone, 0 nobody but administrators.
+    /// Permissions that a member needs; `null` is none, 0 administrators only.
     pub default_member_permissions: Given<Permissions>,
-    /// Whether it is usable in direct messages (deprecated).
+    /// Whether it can be used in direct messages (deprecated).
     pub dm_permission: Given<bool>,
-    /// Where it is usable.
+    /// Contexts in which it can be used.
     pub contexts: Given<Vec<Value>>,
-    /// Where it is installed.
+    /// Installation contexts.
     pub integration_types: Given<Vec<Value>>,
     /// Age-restricted.
     pub nsfw: Given<bool>,
@@ -66,7 +66,7 @@ fn read_needed(form: &Form<'_>) -> Given<Permissions> {
     form.permissions("default_member_permissions")
 }
 
-/// Reads a command. `current_kind` is `None` on create, the command's kind on edit.
+/// Reads a command. `current_kind` is `None` on creation, the command's type on edit.
 pub fn read_command(form: &Form<'_>, current_kind: Option<i64>) -> CommandForm {
     let kind = current_kind.unwrap_or_else(|| form.choice("type", &[1, 2, 3]).value().unwrap_or(CHAT_INPUT));
     let slash = kind == CHAT_INPUT;
@@ -288,7 +288,7 @@ fn read_option(form: &Form<'_>, kind: i64, depth: u8) -> Map<String, Value> {
     option
 }
 
-/// Name, description and values over the whole command; of localisations the longest counts.
+/// Characters of name, description and values of the whole command; of localizations the longest counts.
 fn count_characters(fields: &Map<String, Value>) -> usize {
     let length = |key: &str| {
         fields

@@ -1,4 +1,4 @@
-//! What an option of a command takes: choices, autocomplete, bounds and channel kinds.
+//! Values of a command's option: choices, autocomplete, bounds and channel types.
 //!
 //! Source: <https://discord.com/developers/docs/interactions/application-commands#application-command-object-application-command-option-structure>.
 
@@ -17,7 +17,7 @@ const INTEGER: i64 = 4;
 const CHANNEL: i64 = 7;
 const NUMBER: i64 = 10;
 
-/// Choices, autocomplete, bounds and channel kinds of an option that takes a value.
+/// Reads choices, autocomplete, bounds and channel types of an option that takes a value.
 pub(super) fn read_value_rules(form: &Form<'_>, kind: i64, option: &mut Map<String, Value>) {
     let takes_choices = matches!(kind, STRING | INTEGER | NUMBER);
     let autocomplete = form.flag("autocomplete").value().unwrap_or(false);
@@ -70,7 +70,7 @@ pub(super) fn read_value_rules(form: &Form<'_>, kind: i64, option: &mut Map<Stri
     }
 }
 
-/// Refuses bounds that no value can keep. That Discord refuses them is from memory, and the code is of our own making.
+/// Refuses bounds that no value fulfils. That Discord refuses them is from memory, and the code is the emulator's own.
 fn refuse_crossed(form: &Form<'_>, option: &Map<String, Value>, low: &str, high: &str) {
     let bound = |key: &str| option.get(key).and_then(Value::as_f64);
     if let (Some(least), Some(most)) = (bound(low), bound(high))
@@ -84,7 +84,7 @@ fn refuse_crossed(form: &Form<'_>, option: &Map<String, Value>, low: &str, high:
     }
 }
 
-/// Reads choices of an option or of an autocomplete answer; values must be of the option's kind.
+/// Reads choices of an option or of an autocomplete response; values must be of the option's type.
 pub fn read_choices(choices: &[Form<'_>], kind: i64) -> Vec<Value> {
     let mut names = HashSet::new();
     choices

@@ -9,14 +9,14 @@ use super::{
 };
 use crate::model::{Id, Timestamp, WelcomeChannel};
 
-/// Largest picture of an event.
+/// Largest image of an event in bytes.
 const IMAGE_BYTES: usize = 10 * 1_024 * 1_024;
 
-/// What was sent for a welcome screen.
+/// Form of a welcome screen.
 pub struct WelcomeForm {
-    /// Whether it is shown.
+    /// Whether it is enabled.
     pub enabled: Given<bool>,
-    /// What the server is.
+    /// Description of the server.
     pub description: Given<String>,
     /// Up to five channels.
     pub channels: Given<Vec<WelcomeChannel>>,
@@ -42,45 +42,45 @@ pub fn read_welcome(form: &Form<'_>) -> WelcomeForm {
     }
 }
 
-/// An answer as it was sent.
+/// Form of an onboarding option.
 pub struct OptionForm {
-    /// Of a known one.
+    /// Id of an existing option.
     pub id: Option<u64>,
-    /// What is read.
+    /// Title.
     pub title: String,
-    /// What it means.
+    /// Description.
     pub description: String,
-    /// The server's own emoji, and a Unicode one.
+    /// Custom emoji, and Unicode emoji.
     pub emoji: (Option<Id>, Option<String>),
-    /// Roles that it gives.
+    /// Roles that it assigns.
     pub roles: Vec<u64>,
-    /// Channels that it shows.
+    /// Channels that it opts into.
     pub channels: Vec<u64>,
 }
 
-/// A question as it was sent.
+/// Form of an onboarding prompt.
 pub struct PromptForm {
-    /// Of a known one, or anything.
+    /// Id of an existing prompt, or any other for a new one.
     pub id: u64,
-    /// 0 buttons, 1 a list.
+    /// 0 multiple choice, 1 dropdown.
     pub kind: u8,
-    /// What is asked.
+    /// Title.
     pub title: String,
-    /// One answer at most, an answer is needed, asked when joining.
+    /// `single_select`, `required`, `in_onboarding`.
     pub flags: [bool; 3],
-    /// Answers.
+    /// Options.
     pub options: Vec<OptionForm>,
 }
 
-/// What was sent for onboarding.
+/// Form of onboarding.
 pub struct OnboardingForm {
-    /// Questions.
+    /// Prompts.
     pub prompts: Given<Vec<PromptForm>>,
-    /// Channels that everybody sees.
+    /// Channels into which all members are opted.
     pub default_channels: Given<Vec<u64>>,
-    /// Whether it takes place.
+    /// Whether it is enabled.
     pub enabled: Given<bool>,
-    /// 0 or 1.
+    /// Mode, 0 or 1.
     pub mode: Given<i64>,
 }
 
@@ -139,25 +139,25 @@ fn read_option(option: &Form<'_>) -> OptionForm {
     }
 }
 
-/// What was sent for a scheduled event.
+/// Form of a scheduled event.
 pub struct EventForm {
-    /// What it is called.
+    /// Name.
     pub name: Given<String>,
-    /// What it is.
+    /// Description.
     pub description: Given<String>,
-    /// When it begins.
+    /// Start time.
     pub starts: Given<Timestamp>,
-    /// When it ends.
+    /// End time.
     pub ends: Given<Timestamp>,
-    /// 1 stage, 2 voice, 3 elsewhere.
+    /// 1 stage, 2 voice, 3 external.
     pub entity_type: Given<i64>,
     /// Stage or voice channel.
     pub channel: Given<u64>,
-    /// A place outside Discord.
+    /// Location of an external event.
     pub location: Given<String>,
-    /// The picture.
+    /// Image.
     pub image: Given<Image>,
-    /// What becomes of it.
+    /// New status.
     pub status: Given<i64>,
 }
 

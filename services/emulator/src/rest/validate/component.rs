@@ -1,7 +1,8 @@
-//! Action rows and buttons of messages: limits and the form in which they come back.
+//! Action rows and buttons of messages: limits and form of responses.
 //!
-//! Source: <https://discord.com/developers/docs/components/reference>. The kinds that need the flag `IS_COMPONENTS_V2`
-//! are in `component_v2`, selects in `select`, text inputs and labels in `modal`. To add a kind, add a reader and its line in `read_part`.
+//! Source: <https://discord.com/developers/docs/components/reference>. Types that need the flag `IS_COMPONENTS_V2` are in
+//! `component_v2`, selects in `select`, text inputs and labels in `modal`. To add a type, add a reader and its line in
+//! `read_part`.
 
 use std::collections::HashSet;
 
@@ -13,7 +14,7 @@ use super::{
     select::{read_entity_select, read_string_select},
 };
 
-/// Component kinds by Discord's numbers.
+/// Discord's numbers of component types.
 pub mod kind {
     #![expect(missing_docs, reason = "the names are Discord's own")]
     pub const ACTION_ROW: i64 = 1;
@@ -41,7 +42,7 @@ pub const MAX_COMPONENTS: usize = 40;
 const LINK_STYLE: i64 = 5;
 const PREMIUM_STYLE: i64 = 6;
 
-/// What must be unique or counted over all components of one message or modal.
+/// Values that must be unique, and counts, over all components of one message or modal.
 #[derive(Default)]
 pub struct Layout {
     custom_ids: HashSet<String>,
@@ -49,12 +50,12 @@ pub struct Layout {
     next_id: i64,
     /// Components read so far, nested ones included.
     pub count: usize,
-    /// Characters in text displays, which share one limit of 4,000.
+    /// Characters in all text displays, at most 4,000.
     pub text_characters: usize,
 }
 
 impl Layout {
-    /// A component that starts with its kind and its id; ids that were not given are counted up from 1.
+    /// Starts the response form of a component with its type and id; missing ids are numbered from 1.
     pub fn begin(&mut self, form: &Form<'_>, kind: i64) -> Map<String, Value> {
         self.count += 1;
         let given = form.integer("id", 0, i64::from(i32::MAX)).value().filter(|id| *id > 0);
@@ -137,7 +138,7 @@ fn read_top(form: &Form<'_>, v2: bool, layout: &mut Layout) -> Option<Map<String
     read_part(form, found, layout)
 }
 
-/// The kind of a component, refused when it is not one of `allowed`.
+/// Reads the type of a component, which must be one of `allowed`.
 pub fn read_kind(form: &Form<'_>, allowed: &[i64]) -> Option<i64> {
     if !form.require("type") {
         return None;
@@ -145,7 +146,7 @@ pub fn read_kind(form: &Form<'_>, allowed: &[i64]) -> Option<i64> {
     form.choice("type", allowed).value()
 }
 
-/// Reads one component of a known kind.
+/// Reads one component of this type.
 pub fn read_part(form: &Form<'_>, found: i64, layout: &mut Layout) -> Option<Map<String, Value>> {
     Some(match found {
         kind::ACTION_ROW => read_row(form, layout),
@@ -180,7 +181,7 @@ fn read_row(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
         let Some(found) = read_kind(part, &allowed) else {
             continue;
         };
-        // A select fills the row by itself; five buttons do.
+        // A row holds one select or five buttons.
         width += if found == kind::BUTTON { 1 } else { 5 };
         if width > 5 {
             part.refuse(
@@ -268,7 +269,7 @@ pub fn read_emoji(form: &Form<'_>) -> Value {
     Value::Object(emoji)
 }
 
-/// Puts `value` under `key` when there is one.
+/// Inserts `value` under `key` unless it is absent.
 pub fn insert_some(component: &mut Map<String, Value>, key: &str, value: Option<Value>) {
     if let Some(value) = value {
         component.insert(key.to_owned(), value);

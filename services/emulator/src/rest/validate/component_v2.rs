@@ -10,7 +10,7 @@ use super::{
     form::{Form, Given, Length},
 };
 
-/// Reads one display component, or notes nothing and returns `None` for a kind that is none.
+/// Reads one display component. Returns `None` without an error for any other type.
 pub fn read_part(form: &Form<'_>, found: i64, layout: &mut Layout) -> Option<Map<String, Value>> {
     match found {
         kind::TEXT_DISPLAY => Some(read_text(form, layout)),

@@ -1,21 +1,21 @@
-//! Embeds: limits and the form in which they come back.
+//! Embeds: limits and form of responses.
 //!
-//! Source: <https://discord.com/developers/docs/resources/message#embed-object-embed-limits>. The 6,000 characters
-//! count over all embeds of one message.
+//! Source: <https://discord.com/developers/docs/resources/message#embed-object-embed-limits>. The limit of 6,000 characters is
+//! for all embeds of one message.
 
 use serde_json::{Map, Value, json};
 
 use super::form::{Form, Given, Length};
 
-/// Characters that all embeds of a message may hold together.
+/// Largest number of characters of all embeds of a message.
 pub const MAX_EMBED_CHARACTERS: usize = 6_000;
-/// Embeds in one message.
+/// Largest number of embeds of a message.
 pub const MAX_EMBEDS: usize = 10;
 
 const SCHEMES: &[&str] = &["http", "https"];
 const MEDIA_SCHEMES: &[&str] = &["http", "https", "attachment"];
 
-/// Reads `embeds` of a message form into the shape in which Discord gives them back.
+/// Reads `embeds` of a message form into the form of responses.
 pub fn read_embeds(form: &Form<'_>) -> Given<Vec<Value>> {
     form.forms("embeds", Length::up_to(MAX_EMBEDS)).map(|embeds| {
         let mut characters = 0;

@@ -1,4 +1,4 @@
-//! Images that travel as data URIs in JSON: icons, avatars, emoji.
+//! Images as data URIs in JSON: icons, avatars, emoji.
 //!
 //! Source: <https://discord.com/developers/docs/reference#image-data>.
 
@@ -37,7 +37,7 @@ pub fn read_image(form: &Form<'_>, key: &str, max_bytes: usize) -> Given<Image> 
 fn decode(text: &str) -> Option<Image> {
     let (content_type, data) = text.strip_prefix("data:")?.split_once(";base64,")?;
     let bytes = base64::engine::general_purpose::STANDARD.decode(data).ok()?;
-    // The declared kind is not believed: the first bytes decide.
+    // The first bytes decide the type, not the declared one.
     let found = match bytes.as_slice() {
         [0x89, b'P', b'N', b'G', ..] => "image/png",
         [0xFF, 0xD8, 0xFF, ..] => "image/jpeg",

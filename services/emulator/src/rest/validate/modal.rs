@@ -10,7 +10,7 @@ use super::{
     form::{Form, Given, Length},
 };
 
-/// Reads the `data` of a modal callback into the form in which a client shows it.
+/// Reads the `data` of a modal callback into the form that clients receive.
 pub fn read_modal(form: &Form<'_>) -> Value {
     let mut layout = Layout::default();
     let mut modal = Map::new();

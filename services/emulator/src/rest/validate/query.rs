@@ -1,4 +1,4 @@
-//! Query strings: numbers and ids with bounds, refused as form fields are.
+//! Query strings: numbers and ids with bounds, with the errors of form fields.
 
 use std::collections::HashMap;
 

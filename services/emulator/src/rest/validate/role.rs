@@ -19,7 +19,7 @@ pub struct ColorsForm {
     pub tertiary: Option<u32>,
 }
 
-/// What a bot may set on a role.
+/// Fields of a role that a bot may set.
 #[derive(Clone, Debug)]
 pub struct RoleForm {
     /// 1 to 100 characters; `null` is the default name.
@@ -30,9 +30,9 @@ pub struct RoleForm {
     pub color: Given<u32>,
     /// The three colours.
     pub colors: Given<ColorsForm>,
-    /// Shown apart in the member list.
+    /// Whether members are listed apart.
     pub hoist: Given<bool>,
-    /// May be mentioned by everyone.
+    /// Whether everyone may mention it.
     pub mentionable: Given<bool>,
     /// Icon, only with the server feature `ROLE_ICONS`.
     pub icon: Given<Image>,
@@ -70,9 +70,9 @@ fn read_colors(form: &Form<'_>) -> ColorsForm {
 
 /// One entry of a bulk change of positions.
 pub struct RolePosition {
-    /// Which role.
+    /// Role.
     pub id: u64,
-    /// Where it shall be; absent leaves it.
+    /// New position; unchanged when absent.
     pub position: Option<i64>,
 }
 

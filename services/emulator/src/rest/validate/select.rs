@@ -1,4 +1,4 @@
-//! Selects, in messages and in modals: options, bounds, and what is chosen at first.
+//! Selects in messages and modals: options, bounds, and default values.
 //!
 //! Source: <https://discord.com/developers/docs/components/reference#string-select>.
 
@@ -12,7 +12,7 @@ use super::{
     form::{Form, Given, Length},
 };
 
-/// A select of options that the bot lists.
+/// A string select.
 pub(super) fn read_string_select(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
     let mut select = read_select_frame(form, kind::STRING_SELECT, layout);
     if !form.require("options") {
@@ -66,8 +66,8 @@ pub(super) fn read_string_select(form: &Form<'_>, layout: &mut Layout) -> Map<St
     select
 }
 
-/// What is chosen at first must be a choice that a member could make: no more values than may be chosen, and where any is,
-/// not fewer than must be. That this is refused is documented for `default_values`; the code is of our own making.
+/// Default values must be a selection that a member could make: not more than `max_values`, and not fewer than `min_values`
+/// unless there are none. This is documented for `default_values`; the code is the emulator's own.
 fn check_defaults(form: &Form<'_>, select: &Map<String, Value>, key: &str, defaults: usize) {
     let bound = |key: &str| select[key].as_u64().and_then(|bound| usize::try_from(bound).ok());
     let (min, max) = (
