@@ -112,19 +112,19 @@ pub struct Arguments {
 }
 
 const HELP: &str = "\
-At start one line of JSON on stdout says where everything is:
+At start it prints one line of JSON with all addresses to stdout:
   {\"rest\":\"http://127.0.0.1:…/api/v10\",\"gateway\":\"ws://…\",\"resume\":\"ws://…\",\"control\":\"http://…\",\"page\":\"http://…/\",…}
 
 To try it:
   discord-emulator --lively --rest-addr 127.0.0.1:4010 --control-addr 127.0.0.1:4011
-  then open http://127.0.0.1:4011/ and point a bot at http://127.0.0.1:4010/api/v10 with the token that was printed.
+  then open http://127.0.0.1:4011/ and point a bot at http://127.0.0.1:4010/api/v10 with the printed token.
 
 To script it (the crate's README has the whole reference):
   curl -d '{\"kind\":\"lively\"}' http://127.0.0.1:4011/control/seed
   curl -d '{\"name\":\"duncan\"}' 'http://127.0.0.1:4011/control/guilds/Sietch%20Tabr/members'
   curl -d '{\"kind\":\"gateway_reconnect\"}' http://127.0.0.1:4011/control/faults
 
-It ends on Ctrl-C or SIGTERM. Exit codes: 0 stopped, 64 wrong arguments, 78 an address cannot be bound.";
+It stops on SIGINT (Ctrl-C) or SIGTERM. Exit codes: 0 stopped, 64 wrong arguments, 78 an address cannot be bound.";
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Switch {
@@ -188,7 +188,7 @@ pub fn run() -> ExitCode {
     let filter = match EnvFilter::try_new(&arguments.log) {
         Ok(filter) => filter,
         Err(error) => {
-            say(&format!(
+            report(&format!(
                 "--log {:?} is not a filter: {error}; try discord_emulator=debug",
                 arguments.log
             ));
@@ -205,7 +205,7 @@ pub fn run() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            say(&format!("cannot start: {error}"));
+            report(&format!("cannot start: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -217,29 +217,29 @@ async fn serve(arguments: Arguments) -> ExitCode {
     let emulator = match Emulator::start(arguments.options()).await {
         Ok(emulator) => emulator,
         Err(error) => {
-            say(&error.to_string());
+            report(&error.to_string());
             return ExitCode::from(CONFIG);
         }
     };
     if lively && let Err(error) = emulator.app().world.write(|state| lively::lively(state, seed)) {
-        say(&error.to_string());
+        report(&error.to_string());
         return ExitCode::FAILURE;
     }
     let stop = match signals() {
         Ok(stop) => stop,
         Err(error) => {
-            say(&format!("cannot listen for signals: {error}"));
+            report(&format!("cannot listen for signals: {error}"));
             return ExitCode::FAILURE;
         }
     };
-    announce(&emulator);
+    print_addresses(&emulator);
     stop.await;
     emulator.shutdown().await;
     ExitCode::SUCCESS
 }
 
 /// Writes the one line on stdout. Failures are ignored, since stdout may be closed.
-fn announce(emulator: &Emulator) {
+fn print_addresses(emulator: &Emulator) {
     let mut line = serde_json::json!(emulator.addresses());
     line["application_id"] = serde_json::json!(emulator.app().options.application_id);
     line["token"] = emulator.token().into();
@@ -247,7 +247,7 @@ fn announce(emulator: &Emulator) {
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }
 
-fn say(text: &str) {
+fn report(text: &str) {
     let _ = writeln!(io::stderr(), "discord-emulator: {text}");
 }
 

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn moving_the_clock_wakes_who_waits() {
+    async fn moved_clock_wakes_waiting_tasks() {
         let clock = Clock::default();
         let deadline = clock.now_ms() + 3_600_000;
         let waiting = tokio::spawn({

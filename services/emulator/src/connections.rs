@@ -41,7 +41,7 @@ pub(crate) fn raise_file_limit() {
     let raised =
         getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
     if let Err(error) = raised {
-        tracing::warn!(%error, "the limit on open files could not be raised");
+        tracing::warn!(%error, "cannot raise the limit on open files");
     }
 }
 
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parts_never_exceed_the_whole_and_are_never_nothing() {
+    fn limits_never_exceed_the_files_and_are_never_zero() {
         for files in [0, 64, 256, 1_024, 4_096, 65_536, 1 << 20, usize::MAX] {
             let limits = ConnectionLimits::of_files(files);
             let sum = limits.rest + limits.control + 2 * limits.gateway;

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde::Serialize;
 
-pub use rest::{RestAnswer, RestEnd, RestFault};
+pub use rest::{FaultResponse, RestFault, RestFaultEnd};
 
 /// The effect of an armed fault.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -89,19 +89,19 @@ pub enum FaultKind {
     /// RESUME gets this response; the session is kept.
     GatewayResumeAnswer {
         /// How it behaves.
-        answer: SessionAnswer,
+        answer: SessionResponse,
     },
     /// IDENTIFY gets this response; no session begins.
     GatewayIdentifyAnswer {
         /// How it behaves.
-        answer: SessionAnswer,
+        answer: SessionResponse,
     },
 }
 
 /// Response to a RESUME or an IDENTIFY in place of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum SessionAnswer {
+pub enum SessionResponse {
     /// The connection is closed without a close frame.
     Reset,
     /// No response; heartbeats are acknowledged.
@@ -266,7 +266,7 @@ impl Faults {
     }
 
     /// The response to this RESUME in place of the session.
-    pub(crate) fn resume_answer(&self, shard: Option<u64>) -> Option<SessionAnswer> {
+    pub(crate) fn resume_answer(&self, shard: Option<u64>) -> Option<SessionResponse> {
         self.session_answer(shard, |kind| match kind {
             FaultKind::GatewayResumeAnswer { answer } => Some(*answer),
             _ => None,
@@ -274,7 +274,7 @@ impl Faults {
     }
 
     /// The response to this IDENTIFY in place of a new session.
-    pub(crate) fn identify_answer(&self, shard: Option<u64>) -> Option<SessionAnswer> {
+    pub(crate) fn identify_answer(&self, shard: Option<u64>) -> Option<SessionResponse> {
         self.session_answer(shard, |kind| match kind {
             FaultKind::GatewayIdentifyAnswer { answer } => Some(*answer),
             _ => None,
@@ -284,8 +284,8 @@ impl Faults {
     fn session_answer(
         &self,
         shard: Option<u64>,
-        wanted: impl Fn(&FaultKind) -> Option<SessionAnswer>,
-    ) -> Option<SessionAnswer> {
+        wanted: impl Fn(&FaultKind) -> Option<SessionResponse>,
+    ) -> Option<SessionResponse> {
         let mut found = None;
         self.strikes(shard, |kind| {
             found = wanted(kind);
@@ -379,7 +379,7 @@ mod tests {
         let faults = Faults::new(1);
         faults.arm(FaultKind::RestStatus { status: 503 }, times(1));
         let first = faults.for_rest("GET", "/users/@me", "/users/@me").unwrap();
-        assert_eq!(first.answer, Some(RestAnswer::before(RestEnd::Status(503))));
+        assert_eq!(first.answer, Some(FaultResponse::before(RestFaultEnd::Status(503))));
         assert_eq!(faults.for_rest("GET", "/users/@me", "/users/@me"), None);
         assert_eq!(faults.list()[0].struck, 1);
     }
@@ -421,17 +421,17 @@ mod tests {
             struck,
             RestFault {
                 delay: Duration::from_millis(15),
-                answer: Some(RestAnswer::before(RestEnd::Status(500)))
+                answer: Some(FaultResponse::before(RestFaultEnd::Status(500)))
             }
         );
         assert_eq!(
             faults.for_rest("GET", "/x", "/x").unwrap().answer,
-            Some(RestAnswer::before(RestEnd::Status(502)))
+            Some(FaultResponse::before(RestFaultEnd::Status(502)))
         );
     }
 
     #[test]
-    fn chances_follow_the_seed() {
+    fn random_decisions_follow_the_seed() {
         let draw = |seed| {
             let faults = Faults::new(seed);
             let when = Condition {
@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_fault_leaves_others_alone() {
+    fn fault_of_a_shard_does_not_strike_others() {
         let faults = Faults::new(1);
         let when = Condition {
             shard: Some(2),

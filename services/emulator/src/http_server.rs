@@ -30,7 +30,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    places::{Arriving, Leaving, Place, Places},
+    connection_slots::{ConnectionSlot, ConnectionSlots, RequestBody, ResponseBody},
     web_guard::LocalAddress,
 };
 
@@ -48,11 +48,11 @@ pub(crate) fn serve(
     stop: &CancellationToken,
 ) {
     let (tracker, stop) = (tasks.clone(), stop.clone());
-    let places = Places::new(connections);
+    let slots = ConnectionSlots::new(connections);
     tasks.spawn(async move {
         loop {
-            let (stream, peer, place) = tokio::select! {
-                accepted = accept(&listener, &places) => accepted,
+            let (stream, peer, slot) = tokio::select! {
+                accepted = accept(&listener, &slots) => accepted,
                 () = stop.cancelled() => return,
             };
             let reset = ResetOnClose::default();
@@ -61,22 +61,22 @@ pub(crate) fn serve(
                 .layer(Extension(ConnectInfo(peer)))
                 .layer(Extension(reset.clone()));
             let stop = stop.clone();
-            tracker.spawn(connection(Connection { stream, reset }, peer, router, place, stop));
+            tracker.spawn(connection(Connection { stream, reset }, peer, router, slot, stop));
         }
     });
 }
 
 /// Accepts the next connection and takes a slot for it.
-pub(crate) async fn accept(listener: &TcpListener, places: &Places) -> (TcpStream, SocketAddr, Place) {
+pub(crate) async fn accept(listener: &TcpListener, slots: &ConnectionSlots) -> (TcpStream, SocketAddr, ConnectionSlot) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true);
-                return (stream, peer, places.take().await);
+                return (stream, peer, slots.take().await);
             }
             Err(error) => {
                 // Most likely no file descriptor is free; one may become free later.
-                tracing::warn!(%error, "a connection could not be accepted");
+                tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
@@ -151,18 +151,24 @@ impl AsyncWrite for Connection {
     }
 }
 
-async fn connection(stream: Connection, peer: SocketAddr, router: Router, place: Place, stop: CancellationToken) {
+async fn connection(
+    stream: Connection,
+    peer: SocketAddr,
+    router: Router,
+    slot: ConnectionSlot,
+    stop: CancellationToken,
+) {
     let Ok(local) = stream.stream.local_addr() else { return };
     let router = TowerToHyperService::new(router.layer(Extension(LocalAddress(local))));
-    let place = Arc::new(place);
-    let watched = Arc::clone(&place);
+    let slot = Arc::new(slot);
+    let watched = Arc::clone(&slot);
     let service = service_fn(move |request: Request<Incoming>| {
-        let place = Arc::clone(&watched);
-        let answered = router.call(request.map(|body| Arriving::new(body, Arc::clone(&place))));
+        let slot = Arc::clone(&watched);
+        let answered = router.call(request.map(|body| RequestBody::new(body, Arc::clone(&slot))));
         async move {
             answered
                 .await
-                .map(|response| response.map(|body| Leaving::new(body, place)))
+                .map(|response| response.map(|body| ResponseBody::new(body, slot)))
         }
     });
     let served = http1::Builder::new()
@@ -173,7 +179,7 @@ async fn connection(stream: Connection, peer: SocketAddr, router: Router, place:
         result = served.with_upgrades() => if let Err(error) = result {
             tracing::debug!(%peer, %error, "an HTTP connection ended early");
         },
-        () = place.ended() => {}
+        () = slot.ended() => {}
         () = stop.cancelled() => {}
     }
 }
@@ -240,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connections_without_a_whole_request_make_room_for_others() {
+    async fn connections_without_a_complete_request_are_closed_for_others() {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let (address, _) = listener(2, &tasks, &stop).await;
         let halves = [
@@ -261,7 +267,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_idle_connection_is_kept_until_room_is_needed() {
+    async fn idle_connection_is_kept_until_its_slot_is_needed() {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let (address, _) = listener(1, &tasks, &stop).await;
         let mut kept = send(address, "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
@@ -275,7 +281,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn requests_in_work_keep_their_places_and_leave_other_listeners_alone() {
+    async fn requests_in_progress_keep_their_slots() {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let (full, barrier) = listener(2, &tasks, &stop).await;
         let (other, _) = listener(2, &tasks, &stop).await;

@@ -18,11 +18,11 @@ pub mod seed;
 pub mod traffic;
 pub mod world;
 
+mod connection_slots;
 mod connections;
 mod control;
 mod http_server;
 mod options;
-mod places;
 mod web_guard;
 
 use std::{io, net::SocketAddr, sync::Arc};
@@ -184,8 +184,9 @@ fn assemble(options: Options, addresses: Addresses) -> AppState {
 
 async fn bind(address: SocketAddr, what: &str) -> io::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
-        let why =
-            format!("cannot listen on {address} for {what}: {error}; choose another address (port 0 takes a free one)");
+        let why = format!(
+            "cannot listen on {address} for {what}: {error}; choose another address (port 0 selects a free port)"
+        );
         io::Error::new(error.kind(), why)
     })
 }

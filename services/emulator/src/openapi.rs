@@ -33,7 +33,7 @@ const SCHEMAS: &str = "#/components/schemas/";
 #[derive(Debug, thiserror::Error)]
 pub enum OpenApiError {
     /// The file cannot be read.
-    #[error("cannot read Discord's OpenAPI document {path}: {source}; set DISCORD_OPENAPI to its place")]
+    #[error("cannot read Discord's OpenAPI document {path}: {source}; set DISCORD_OPENAPI to its path")]
     Read {
         /// Path of the file.
         path: PathBuf,
@@ -258,7 +258,7 @@ impl Checker {
             }],
             Some(schema) => {
                 let validator = self.validator(&place, schema);
-                validate(&validator, &place, &in_the_documents_words(&validator, request))
+                validate(&validator, &place, &in_document_form(&validator, request))
             }
         }
     }
@@ -285,8 +285,8 @@ impl Checker {
         };
         let schema = &self.resolve(response)["content"]["application/json"]["schema"];
         match (schema.is_null(), exchange.response) {
-            (true, Some(_)) => finding("the answer has a body where the document has none"),
-            (false, None) => finding("the answer has no body where the document has one"),
+            (true, Some(_)) => finding("the response has a body where the document has none"),
+            (false, None) => finding("the response has no body where the document has one"),
             (true, None) => Vec::new(),
             (false, Some(body)) => validate(&self.validator(&place, schema), &place, body),
         }
@@ -387,7 +387,7 @@ fn validate(validator: &Validator, place: &str, body: &Value) -> Vec<Finding> {
 
 /// The body in the document's form: ids of attachments as strings, and numbers in place of strings of digits where the schema
 /// requires numbers.
-fn in_the_documents_words(validator: &Validator, body: &Value) -> Value {
+fn in_document_form(validator: &Validator, body: &Value) -> Value {
     let mut body = body.clone();
     attachment_ids_to_texts(&mut body);
     let places: Vec<String> = validator
@@ -459,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_held_to_their_schema() {
+    fn response_must_match_its_schema() {
         assert_eq!(
             check("GET", "/api/v10/users/@me?x=1", None, 200, Some(&json!({"id": "1"}))),
             []
@@ -475,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn accepted_requests_are_held_to_theirs() {
+    fn accepted_request_must_match_its_schema() {
         assert_eq!(check("PATCH", "/users/5", Some(&json!({"bits": 3})), 204, None), []);
         // A string of digits is accepted for a number.
         assert_eq!(check("PATCH", "/users/5", Some(&json!({"bits": "3"})), 204, None), []);
@@ -490,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_operations_are_findings_unless_refused() {
+    fn unknown_operation_is_a_finding_unless_refused() {
         assert_eq!(check("GET", "/nowhere", None, 404, Some(&json!({}))), []);
         assert_eq!(check("GET", "/nowhere", None, 200, Some(&json!({}))).len(), 1);
     }

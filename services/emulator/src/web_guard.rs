@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_must_be_the_host_itself() {
+    fn origin_must_equal_the_host() {
         let own = ("host", "localhost:4011");
         for (origin, refused) in [
             ("http://localhost:4011", false),
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_without_an_origin_are_judged_by_fetch_metadata_and_referer() {
+    fn requests_without_an_origin_are_checked_by_fetch_metadata_and_referer() {
         let own = ("host", "localhost:4011");
         let site = |site| ("sec-fetch-site", site);
         assert!(is_refused(&Method::GET, &[own, site("cross-site")]));
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_sends_json_and_a_program_what_it_likes() {
+    fn page_must_send_json_and_a_program_need_not() {
         let own = ("host", "localhost:4011");
         let origin = ("origin", "http://localhost:4011");
         for simple in [

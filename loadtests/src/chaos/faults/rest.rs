@@ -362,7 +362,10 @@ async fn terminal(stage: &mut Stage) -> anyhow::Result<()> {
     let again = caller.call(0, Method::POST, &known, json!({"type": 5})).await?;
     stage.expect(I2, "40060 is told", again.code() == Some(40_060), format!("{again:?}"));
     let seen = stage.discord().rest_calls().await?;
-    for (path, sent) in [("/interactions/1/".to_owned(), 1), (format!("/interactions/{}/", made.id), 2)] {
+    for (path, sent) in [
+        ("/interactions/1/".to_owned(), 1),
+        (format!("/interactions/{}/", made.id), 2),
+    ] {
         let calls = seen.iter().filter(|seen| seen.path.starts_with(&path)).count();
         stage.expect(
             I2,

@@ -3,7 +3,7 @@
 use arrakis_emulator_client::{ClockChange, ClockState};
 use axum::{Json, extract::State};
 
-use super::answer::{Body, ControlError, bad};
+use super::response::{Body, ControlError, bad};
 use crate::AppState;
 
 pub(super) async fn show(State(app): State<AppState>) -> Json<ClockState> {

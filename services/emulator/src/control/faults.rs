@@ -7,11 +7,11 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Body, ControlError, bad, missing};
+use super::response::{Body, ControlError, ControlResult, bad, missing};
 use crate::{
     AppState,
-    faults::{Condition, DeadHost, FaultKind, SessionAnswer},
-    gateway::{Order, Target},
+    faults::{Condition, DeadHost, FaultKind, SessionResponse},
+    gateway::{ConnectionCommand, ConnectionFilter},
 };
 
 const KINDS: &str = "gateway_drop, gateway_half_open, gateway_reconnect, gateway_invalid_session, gateway_close, \
@@ -32,13 +32,13 @@ pub(super) async fn list(State(app): State<AppState>) -> Json<Value> {
     Json(json!({"faults": app.faults.list()}))
 }
 
-pub(super) async fn create(State(app): State<AppState>, Body(request): Body<Fault>) -> Answer {
-    if let Some(order) = order(&request)? {
-        let target = Target {
+pub(super) async fn create(State(app): State<AppState>, Body(request): Body<Fault>) -> ControlResult {
+    if let Some(command) = connection_command(&request)? {
+        let target = ConnectionFilter {
             shard: request.shard,
             session: request.session,
         };
-        let struck = app.hub.order(&target, &order);
+        let struck = app.hub.command(&target, &command);
         if struck == 0 {
             return Err(missing(
                 "no connected session matches",
@@ -73,7 +73,7 @@ pub(super) async fn clear(State(app): State<AppState>) -> Json<Value> {
     Json(json!({"faults": []}))
 }
 
-pub(super) async fn remove(State(app): State<AppState>, Path(fault): Path<u64>) -> Answer {
+pub(super) async fn remove(State(app): State<AppState>, Path(fault): Path<u64>) -> ControlResult {
     if app.faults.disarm(fault) {
         return Ok(Json(json!({"removed": fault})));
     }
@@ -84,20 +84,20 @@ pub(super) async fn remove(State(app): State<AppState>, Path(fault): Path<u64>) 
 }
 
 /// The command for open connections, for a kind that acts at once.
-fn order(request: &Fault) -> Result<Option<Order>, ControlError> {
+fn connection_command(request: &Fault) -> Result<Option<ConnectionCommand>, ControlError> {
     Ok(Some(match request.kind.as_str() {
-        "gateway_drop" => Order::Drop,
-        "gateway_half_open" => Order::HalfOpen,
-        "gateway_reconnect" => Order::Reconnect,
-        "gateway_heartbeat_request" => Order::Heartbeat,
-        "gateway_invalid_session" => Order::Invalidate {
+        "gateway_drop" => ConnectionCommand::Drop,
+        "gateway_half_open" => ConnectionCommand::HalfOpen,
+        "gateway_reconnect" => ConnectionCommand::Reconnect,
+        "gateway_heartbeat_request" => ConnectionCommand::Heartbeat,
+        "gateway_invalid_session" => ConnectionCommand::Invalidate {
             resumable: request.resumable.unwrap_or(false),
         },
         "gateway_close" => {
             let code = request.code.filter(|code| (1_000..5_000).contains(code));
-            Order::Close(code.ok_or_else(|| bad("gateway_close needs a code", "e.g. \"code\": 4009"))?)
+            ConnectionCommand::Close(code.ok_or_else(|| bad("gateway_close needs a code", "e.g. \"code\": 4009"))?)
         }
-        "gateway_send" => Order::Send(
+        "gateway_send" => ConnectionCommand::Send(
             request
                 .text
                 .clone()
@@ -111,7 +111,7 @@ fn armed(request: &Fault) -> Result<FaultKind, ControlError> {
     let kind = request.kind.as_str();
     if request.after_effect.is_some() && !WITH_EFFECT.contains(&kind) {
         return Err(bad(
-            format!("after_effect means nothing to {kind}"),
+            format!("after_effect has no meaning for {kind}"),
             format!("it belongs to {}", WITH_EFFECT.join(", ")),
         ));
     }
@@ -174,15 +174,15 @@ fn armed(request: &Fault) -> Result<FaultKind, ControlError> {
 }
 
 /// The response in place of a session. The default resets the connection.
-fn session_answer(request: &Fault) -> Result<SessionAnswer, ControlError> {
+fn session_answer(request: &Fault) -> Result<SessionResponse, ControlError> {
     match request.mode.as_deref() {
-        None | Some("reset") => Ok(SessionAnswer::Reset),
-        Some("silence") => Ok(SessionAnswer::Silence),
-        Some("invalid_session") => Ok(SessionAnswer::InvalidSession),
+        None | Some("reset") => Ok(SessionResponse::Reset),
+        Some("silence") => Ok(SessionResponse::Silence),
+        Some("invalid_session") => Ok(SessionResponse::InvalidSession),
         Some("close") => {
             let code = request.code.filter(|code| (1_000..5_000).contains(code));
             let code = code.ok_or_else(|| bad("mode close needs a code", "e.g. \"code\": 4000"))?;
-            Ok(SessionAnswer::Close(code))
+            Ok(SessionResponse::Close(code))
         }
         Some(other) => Err(bad(
             format!("{other} is not a mode"),

@@ -3,7 +3,7 @@
 use arrakis_emulator_client::{GatewayChange, GatewayState, NewToken};
 use axum::{Json, extract::State};
 
-use super::answer::{Body, ControlError, bad};
+use super::response::{Body, ControlError, bad};
 use crate::{AppState, gateway::Intents};
 
 pub(super) async fn show(State(app): State<AppState>) -> Json<GatewayState> {

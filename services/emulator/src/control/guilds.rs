@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    answer::{Answer, Body, missing},
     names,
+    response::{Body, ControlResult, missing},
 };
 use crate::{AppState, model::Guild, world::Cause};
 
@@ -27,7 +27,7 @@ pub(super) async fn list(State(app): State<AppState>) -> Json<Vec<GuildSummary>>
     Json(app.world.read(|state| state.guilds.values().map(summary).collect()))
 }
 
-pub(super) async fn show(State(app): State<AppState>, Path(guild): Path<String>) -> Answer {
+pub(super) async fn show(State(app): State<AppState>, Path(guild): Path<String>) -> ControlResult {
     app.world.read(|state| {
         let guild = names::guild(state, &guild)?;
         let mut view = json!(guild);
@@ -63,7 +63,7 @@ pub(super) async fn show(State(app): State<AppState>, Path(guild): Path<String>)
     })
 }
 
-pub(super) async fn audit_log(State(app): State<AppState>, Path(guild): Path<String>) -> Answer {
+pub(super) async fn audit_log(State(app): State<AppState>, Path(guild): Path<String>) -> ControlResult {
     app.world.read(|state| {
         let guild = names::guild(state, &guild)?;
         Ok(Json(
@@ -73,7 +73,7 @@ pub(super) async fn audit_log(State(app): State<AppState>, Path(guild): Path<Str
 }
 
 /// Removes the bot from the server and dispatches `GUILD_DELETE`.
-pub(super) async fn remove(State(app): State<AppState>, Path(guild): Path<String>) -> Answer {
+pub(super) async fn remove(State(app): State<AppState>, Path(guild): Path<String>) -> ControlResult {
     app.world.write(|state| {
         let id = names::guild(state, &guild)?.id;
         Ok(Json(json!({"removed": state.remove_guild(id), "guild_id": id})))
@@ -91,7 +91,11 @@ pub(super) struct Edit {
     premium_tier: Option<u8>,
 }
 
-pub(super) async fn edit(State(app): State<AppState>, Path(guild): Path<String>, Body(edit): Body<Edit>) -> Answer {
+pub(super) async fn edit(
+    State(app): State<AppState>,
+    Path(guild): Path<String>,
+    Body(edit): Body<Edit>,
+) -> ControlResult {
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?;
         let (id, cause) = (guild.id, Cause::by(guild.owner_id));
@@ -115,7 +119,7 @@ pub(super) async fn edit(State(app): State<AppState>, Path(guild): Path<String>,
     })
 }
 
-pub(super) async fn outage(State(app): State<AppState>, Body(outage): Body<Outage>) -> Answer {
+pub(super) async fn outage(State(app): State<AppState>, Body(outage): Body<Outage>) -> ControlResult {
     if app
         .world
         .write(|state| state.set_unavailable(outage.guild_id, outage.unavailable))

@@ -16,13 +16,13 @@ use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::answer::Body;
+use super::response::Body;
 use crate::{AppState, traffic::Record};
 
 /// Filter of the ledger.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
+pub(super) struct LedgerQuery {
     /// Records with a larger `n`.
     #[serde(default)]
     since: u64,
@@ -32,7 +32,7 @@ pub(super) struct Wanted {
     event: Option<String>,
 }
 
-pub(super) async fn read(State(app): State<AppState>, Query(wanted): Query<Wanted>) -> impl IntoResponse {
+pub(super) async fn read(State(app): State<AppState>, Query(wanted): Query<LedgerQuery>) -> impl IntoResponse {
     let fits = |record: &Record| match record {
         Record::Rest(_) => wanted.event.is_none() && wanted.kind.as_deref().is_none_or(|kind| kind == "rest"),
         Record::Gateway(frame) => {

@@ -11,12 +11,14 @@ use futures_util::stream;
 use http::header::CONTENT_TYPE;
 
 use super::{
-    answer::{Body, ControlError, bad, conflict, missing},
     interactions, names,
+    response::{Body, ControlError, bad, conflict, missing},
 };
 use crate::{
     AppState,
-    load::{Act, Kind, MAX_EVENTS, MAX_SECONDS, Place, Plan, Run, events_of, places, problem_of},
+    load::{
+        ActingMember, Action, EventKind, MAX_EVENTS, MAX_SECONDS, Plan, Run, acting_members, events_of, problem_of,
+    },
     world,
 };
 
@@ -24,8 +26,8 @@ pub(super) async fn start(
     State(app): State<AppState>,
     Body(request): Body<api::Load>,
 ) -> Result<Json<LoadStarted>, ControlError> {
-    let plan = app.world.read(|state| judge(state, request))?;
-    let (members, expected) = (plan.places.len(), plan.stages.iter().map(events_of).sum::<f64>());
+    let plan = app.world.read(|state| validate(state, request))?;
+    let (members, expected) = (plan.members.len(), plan.stages.iter().map(events_of).sum::<f64>());
     app.load
         .start(&app, plan)
         .map_err(|error| conflict(error.to_string(), "DELETE /control/load ends it"))?;
@@ -35,7 +37,7 @@ pub(super) async fn start(
     }))
 }
 
-fn judge(state: &world::State, request: api::Load) -> Result<Plan, ControlError> {
+fn validate(state: &world::State, request: api::Load) -> Result<Plan, ControlError> {
     if let Some(problem) = request.stages.iter().find_map(problem_of) {
         return Err(bad(
             problem,
@@ -59,40 +61,40 @@ fn judge(state: &world::State, request: api::Load) -> Result<Plan, ControlError>
             named.iter().map(id).collect::<Result<Vec<_>, _>>()?
         }
     };
-    let places = places(state, &guilds);
-    let first = places.first().ok_or_else(|| {
+    let members = acting_members(state, &guilds);
+    let first = members.first().ok_or_else(|| {
         bad(
-            "nobody is there to do anything",
-            "POST /control/seed makes servers with people",
+            "the servers have no members",
+            "POST /control/seed creates servers with members",
         )
     })?;
     let kinds = request
         .kinds
         .iter()
-        .map(|kind| judge_kind(kind, state, first))
+        .map(|kind| validate_kind(kind, state, first))
         .collect::<Result<Vec<_>, _>>()?;
     if kinds.iter().map(|kind| u64::from(kind.weight)).sum::<u64>() == 0 {
-        return Err(bad("nothing is to happen", "name kinds with a weight above 0"));
+        return Err(bad("no event has a weight", "list kinds with a weight above 0"));
     }
     Ok(Plan {
         seed: request.seed,
         arrivals: request.arrivals,
         stages: request.stages,
         kinds,
-        places,
+        members,
     })
 }
 
-fn judge_kind(requested: &api::Kind, state: &world::State, first: &Place) -> Result<Kind, ControlError> {
-    let kind = |name: String, weight: &u32, act: Act| Kind {
+fn validate_kind(requested: &api::Kind, state: &world::State, first: &ActingMember) -> Result<EventKind, ControlError> {
+    let kind = |name: String, weight: &u32, action: Action| EventKind {
         name,
         weight: (*weight).min(1_000_000),
-        act,
+        action,
     };
     Ok(match requested {
         api::Kind::Command { name, options, weight } => {
-            let act = interactions::judge_for_all(state, first, name, options.as_ref(), None)?;
-            kind(format!("command {name}"), weight, act)
+            let action = interactions::validate_for_all(state, first, name, options.as_ref(), None)?;
+            kind(format!("command {name}"), weight, action)
         }
         api::Kind::Autocomplete {
             name,
@@ -100,18 +102,18 @@ fn judge_kind(requested: &api::Kind, state: &world::State, first: &Place) -> Res
             focused,
             weight,
         } => {
-            let act = interactions::judge_for_all(state, first, name, options.as_ref(), Some(focused))?;
-            kind(format!("autocomplete {name}"), weight, act)
+            let action = interactions::validate_for_all(state, first, name, options.as_ref(), Some(focused))?;
+            kind(format!("autocomplete {name}"), weight, action)
         }
-        api::Kind::MemberJoin { weight } => kind("member_join".to_owned(), weight, Act::Join),
-        api::Kind::MemberLeave { weight } => kind("member_leave".to_owned(), weight, Act::Leave),
-        api::Kind::MemberUpdate { weight } => kind("member_update".to_owned(), weight, Act::Update),
+        api::Kind::MemberJoin { weight } => kind("member_join".to_owned(), weight, Action::Join),
+        api::Kind::MemberLeave { weight } => kind("member_leave".to_owned(), weight, Action::Leave),
+        api::Kind::MemberUpdate { weight } => kind("member_update".to_owned(), weight, Action::Update),
     })
 }
 
 fn look<R>(app: &AppState, look: impl FnOnce(&Run) -> R) -> Result<R, ControlError> {
-    let none = || missing("there was no load run", "POST /control/load begins one");
-    app.load.look(look).ok_or_else(none)
+    let none = || missing("there is no load run", "POST /control/load starts one");
+    app.load.read(look).ok_or_else(none)
 }
 
 pub(super) async fn progress(State(app): State<AppState>) -> Result<Json<Progress>, ControlError> {
@@ -134,7 +136,7 @@ const LINES: usize = 5_000;
 pub(super) async fn events(State(app): State<AppState>) -> Result<impl IntoResponse, ControlError> {
     look(&app, |_| ())?;
     let lines = stream::unfold(0, move |from| {
-        let text = app.load.look(|run| {
+        let text = app.load.read(|run| {
             let mut text = String::new();
             for line in run.lines(from, LINES) {
                 if let Ok(line) = serde_json::to_string(&line) {

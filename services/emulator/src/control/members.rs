@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    answer::{Answer, Body, ControlError, bad, conflict, missing},
     names,
+    response::{Body, ControlError, ControlResult, bad, conflict, missing},
 };
 use crate::{
     AppState,
@@ -26,7 +26,7 @@ pub(super) async fn users(State(app): State<AppState>) -> Json<Value> {
     }))
 }
 
-pub(super) async fn list(State(app): State<AppState>, Path(guild): Path<String>) -> Answer {
+pub(super) async fn list(State(app): State<AppState>, Path(guild): Path<String>) -> ControlResult {
     app.world.read(|state| {
         let guild = names::guild(state, &guild)?;
         let members: Vec<_> = guild
@@ -38,7 +38,7 @@ pub(super) async fn list(State(app): State<AppState>, Path(guild): Path<String>)
     })
 }
 
-pub(super) async fn show(State(app): State<AppState>, Path((guild, user)): Path<(String, String)>) -> Answer {
+pub(super) async fn show(State(app): State<AppState>, Path((guild, user)): Path<(String, String)>) -> ControlResult {
     app.world.read(|state| {
         let guild = names::guild(state, &guild)?;
         let user = names::member(state, guild, &user)?;
@@ -68,7 +68,7 @@ fn find_or_create(state: &mut world::State, person: &NewUser) -> Result<Id, Cont
     if !state.users_named(name).is_empty() {
         return Err(conflict(
             format!("{name} is another user's name"),
-            "leave user_id out to mean that user",
+            "omit user_id to select that user",
         ));
     }
     let id = person.user_id.unwrap_or_else(|| state.next_id());
@@ -78,7 +78,7 @@ fn find_or_create(state: &mut world::State, person: &NewUser) -> Result<Id, Cont
     Ok(id)
 }
 
-pub(super) async fn create_user(State(app): State<AppState>, Body(body): Body<NewUser>) -> Answer {
+pub(super) async fn create_user(State(app): State<AppState>, Body(body): Body<NewUser>) -> ControlResult {
     app.world.write(|state| {
         let id = find_or_create(state, &body)?;
         Ok(Json(json!(state.users.get(&id))))
@@ -97,7 +97,7 @@ pub(super) async fn edit_user(
     State(app): State<AppState>,
     Path(user): Path<String>,
     Body(edit): Body<UserEdit>,
-) -> Answer {
+) -> ControlResult {
     app.world.write(|state| {
         let id = names::user(state, &user)?;
         let user = state
@@ -112,13 +112,17 @@ pub(super) async fn edit_user(
     })
 }
 
-pub(super) async fn join(State(app): State<AppState>, Path(guild): Path<String>, Body(body): Body<NewUser>) -> Answer {
+pub(super) async fn join(
+    State(app): State<AppState>,
+    Path(guild): Path<String>,
+    Body(body): Body<NewUser>,
+) -> ControlResult {
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?.id;
         let user = find_or_create(state, &body)?;
         if !state.join(guild, user) {
-            let what_to_do = "DELETE …/members/{user} lets a member leave, DELETE …/bans/{user} lifts a ban";
-            return Err(conflict("they are a member already, or banned", what_to_do));
+            let what_to_do = "DELETE …/members/{user} removes a member, DELETE …/bans/{user} lifts a ban";
+            return Err(conflict("the user is a member already, or banned", what_to_do));
         }
         Ok(Json(
             json!({"user_id": user, "guild_id": guild, "member": state.member_view(guild, user)}),
@@ -126,7 +130,7 @@ pub(super) async fn join(State(app): State<AppState>, Path(guild): Path<String>,
     })
 }
 
-pub(super) async fn leave(State(app): State<AppState>, Path((guild, user)): Path<(String, String)>) -> Answer {
+pub(super) async fn leave(State(app): State<AppState>, Path((guild, user)): Path<(String, String)>) -> ControlResult {
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?;
         let (user, guild, owner) = (names::member(state, guild, &user)?, guild.id, guild.owner_id);
@@ -146,7 +150,7 @@ pub(super) async fn edit(
     State(app): State<AppState>,
     Path((guild, user)): Path<(String, String)>,
     Body(edit): Body<MemberEdit>,
-) -> Answer {
+) -> ControlResult {
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?;
         let user = names::member(state, guild, &user)?;
@@ -197,7 +201,7 @@ pub(super) async fn ban(
     State(app): State<AppState>,
     Path((guild, user)): Path<(String, String)>,
     Body(body): Body<BanRequest>,
-) -> Answer {
+) -> ControlResult {
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?;
         let cause = Cause {
@@ -210,7 +214,7 @@ pub(super) async fn ban(
     })
 }
 
-pub(super) async fn unban(State(app): State<AppState>, Path((guild, user)): Path<(String, String)>) -> Answer {
+pub(super) async fn unban(State(app): State<AppState>, Path((guild, user)): Path<(String, String)>) -> ControlResult {
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?;
         let cause = Cause::by(guild.owner_id);

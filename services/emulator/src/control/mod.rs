@@ -4,7 +4,6 @@
 //! wrong and what to do. To add an endpoint, add a file with its handler and a line in [`router`]; the crate's README is the
 //! reference.
 
-mod answer;
 mod clock;
 mod faults;
 mod gateway;
@@ -15,6 +14,7 @@ mod load;
 mod members;
 mod messages;
 mod names;
+mod response;
 mod seed;
 mod structure;
 
@@ -85,8 +85,8 @@ pub(crate) fn router(app: AppState) -> Router {
         .route("/ledger", get(ledger::read).post(ledger::switch))
         .route("/traffic", get(ledger::stream))
         .route("/stats", get(ledger::stats).delete(ledger::reset))
-        .fallback(answer::unknown_path)
-        .method_not_allowed_fallback(answer::wrong_method)
+        .fallback(response::unknown_path)
+        .method_not_allowed_fallback(response::wrong_method)
         .with_state(app);
     Router::new().nest("/control", routes)
 }

@@ -1,6 +1,6 @@
 //! Lookup of objects by id or by name, so that a command at a shell needs no snowflakes.
 
-use super::answer::{ControlError, conflict, missing};
+use super::response::{ControlError, conflict, missing};
 use crate::{
     model::{Channel, Guild, Id, Role},
     world::State,
@@ -19,7 +19,7 @@ pub(super) fn guild<'a>(state: &'a State, text: &str) -> Result<&'a Guild, Contr
         .ok_or_else(|| {
             missing(
                 format!("there is no server {text:?}"),
-                "GET /control/guilds lists them; POST /control/seed makes some",
+                "GET /control/guilds lists them; POST /control/seed creates servers",
             )
         })
 }
@@ -32,7 +32,7 @@ pub(super) fn user(state: &State, text: &str) -> Result<Id, ControlError> {
     named(state, text)?.ok_or_else(|| {
         missing(
             format!("there is no user {text:?}"),
-            "GET /control/users lists them; POST …/members lets a new one join",
+            "GET /control/users lists them; POST …/members adds a new one",
         )
     })
 }
@@ -71,7 +71,7 @@ pub(super) fn member(state: &State, guild: &Guild, text: &str) -> Result<Id, Con
         return Ok(id);
     }
     let what_to_do = format!(
-        "let them join: POST /control/guilds/{}/members {{\"user_id\":\"{id}\"}}",
+        "add the user: POST /control/guilds/{}/members {{\"user_id\":\"{id}\"}}",
         guild.id
     );
     Err(missing(format!("{text} is not a member of {}", guild.name), what_to_do))

@@ -4,13 +4,16 @@ use arrakis_emulator_client::SeedRequest;
 use axum::{Json, extract::State};
 use serde_json::json;
 
-use super::answer::{Answer, Body, ControlError, bad, conflict};
+use super::response::{Body, ControlError, ControlResult, bad, conflict};
 use crate::{
     AppState,
     seed::{self, SeedError, lively, load, spec::GuildSpec},
 };
 
-pub(super) async fn seed(State(app): State<AppState>, Body(request): Body<SeedRequest<Box<GuildSpec>>>) -> Answer {
+pub(super) async fn seed(
+    State(app): State<AppState>,
+    Body(request): Body<SeedRequest<Box<GuildSpec>>>,
+) -> ControlResult {
     match request {
         SeedRequest::Lively { seed } => {
             let made = app
@@ -45,10 +48,10 @@ pub(super) async fn seed(State(app): State<AppState>, Body(request): Body<SeedRe
 impl From<SeedError> for ControlError {
     fn from(error: SeedError) -> Self {
         match error {
-            SeedError::Taken { .. } => conflict(error.to_string(), "leave the id out, or start a fresh emulator"),
+            SeedError::Taken { .. } => conflict(error.to_string(), "omit the id, or start a new emulator"),
             SeedError::Unknown { .. } => bad(
                 error.to_string(),
-                "names refer to what the same description makes: check the spelling",
+                "names refer to objects of the same description: check the spelling",
             ),
             SeedError::Invalid { .. } => bad(error.to_string(), "change the value that is named"),
         }

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    answer::{Answer, Body, ControlError, bad},
     names,
+    response::{Body, ControlError, ControlResult, bad},
 };
 use crate::{
     AppState,
@@ -34,7 +34,7 @@ pub(super) async fn create_role(
     State(app): State<AppState>,
     Path(guild): Path<String>,
     Body(new): Body<NewRole>,
-) -> Answer {
+) -> ControlResult {
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?;
         let (guild, cause) = (guild.id, Cause::by(guild.owner_id));
@@ -64,7 +64,7 @@ pub(super) async fn edit_role(
     State(app): State<AppState>,
     Path((guild, role)): Path<(String, String)>,
     Body(edit): Body<RoleEdit>,
-) -> Answer {
+) -> ControlResult {
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?;
         let mut role = names::role(guild, &role)?.clone();
@@ -89,7 +89,10 @@ pub(super) async fn edit_role(
     })
 }
 
-pub(super) async fn delete_role(State(app): State<AppState>, Path((guild, role)): Path<(String, String)>) -> Answer {
+pub(super) async fn delete_role(
+    State(app): State<AppState>,
+    Path((guild, role)): Path<(String, String)>,
+) -> ControlResult {
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?;
         let id = names::role(guild, &role)?.id;
@@ -130,7 +133,7 @@ pub(super) async fn create_channel(
     State(app): State<AppState>,
     Path(guild): Path<String>,
     Body(new): Body<NewChannel>,
-) -> Answer {
+) -> ControlResult {
     app.world.write(|state| {
         let id = new.spec.id.unwrap_or_else(|| state.next_id());
         let guild = names::guild(state, &guild)?;
@@ -175,7 +178,7 @@ pub(super) async fn edit_channel(
     State(app): State<AppState>,
     Path((guild, channel)): Path<(String, String)>,
     Body(edit): Body<ChannelEdit>,
-) -> Answer {
+) -> ControlResult {
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?;
         let mut channel = names::channel(guild, &channel)?.clone();
@@ -204,7 +207,7 @@ pub(super) async fn edit_channel(
 pub(super) async fn delete_channel(
     State(app): State<AppState>,
     Path((guild, channel)): Path<(String, String)>,
-) -> Answer {
+) -> ControlResult {
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?;
         let (id, cause) = (names::channel(guild, &channel)?.id, Cause::by(guild.owner_id));

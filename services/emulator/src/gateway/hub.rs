@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{
-    limits::{StartLimits, Verdict},
+    limits::{IdentifyResult, StartLimits},
     session::Session,
 };
 use crate::{
@@ -31,7 +31,7 @@ pub struct Hub {
     clock: Clock,
     traffic: Arc<Traffic>,
     sessions: Mutex<HashMap<Arc<str>, Arc<Session>>>,
-    connections: Mutex<BTreeMap<u64, Connected>>,
+    connections: Mutex<BTreeMap<u64, RegisteredConnection>>,
     next_connection: AtomicU64,
     limits: Mutex<StartLimits>,
     /// When all members of a server were last requested, Unix milliseconds.
@@ -44,14 +44,14 @@ const ALL_MEMBERS_MS: u64 = 30_000;
 
 /// A registered connection.
 #[derive(Debug)]
-struct Connected {
-    orders: UnboundedSender<Order>,
+struct RegisteredConnection {
+    commands: UnboundedSender<ConnectionCommand>,
     session: Option<Arc<Session>>,
 }
 
 /// A command of the control API to a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum ConnectionCommand {
     /// End the TCP connection without a close frame.
     Drop,
     /// Keep the socket, and neither read nor write any more.
@@ -73,7 +73,7 @@ pub enum Order {
 
 /// Selects connections; `None` matches all.
 #[derive(Clone, Debug, Default)]
-pub struct Target {
+pub struct ConnectionFilter {
     /// Shard number.
     pub shard: Option<u64>,
     /// Session id.
@@ -107,7 +107,7 @@ impl Hub {
     }
 
     /// Counts an identify.
-    pub(super) fn identify(&self, shard: u64) -> Verdict {
+    pub(super) fn identify(&self, shard: u64) -> IdentifyResult {
         self.limits.lock().identify(shard, self.clock.now_ms())
     }
 
@@ -149,14 +149,20 @@ impl Hub {
     }
 
     /// Registers a connection.
-    pub(super) fn open(&self, orders: UnboundedSender<Order>) -> u64 {
+    pub(super) fn open(&self, commands: UnboundedSender<ConnectionCommand>) -> u64 {
         let id = self.next_connection.fetch_add(1, Ordering::Relaxed);
-        self.connections.lock().insert(id, Connected { orders, session: None });
+        self.connections.lock().insert(
+            id,
+            RegisteredConnection {
+                commands,
+                session: None,
+            },
+        );
         id
     }
 
     /// Records which session a connection has.
-    pub(super) fn holds(&self, connection: u64, session: Option<Arc<Session>>) {
+    pub(super) fn set_session(&self, connection: u64, session: Option<Arc<Session>>) {
         if let Some(connected) = self.connections.lock().get_mut(&connection) {
             connected.session = session;
         }
@@ -168,23 +174,23 @@ impl Hub {
     }
 
     /// Sends a command to one connection.
-    pub(super) fn order_connection(&self, connection: u64, order: Order) {
+    pub(super) fn command_connection(&self, connection: u64, command: ConnectionCommand) {
         if let Some(connected) = self.connections.lock().get(&connection) {
-            let _ = connected.orders.send(order);
+            let _ = connected.commands.send(command);
         }
     }
 
     /// Sends a command to all matching connections that have a session, and returns their number.
-    pub fn order(&self, target: &Target, order: &Order) -> usize {
+    pub fn command(&self, filter: &ConnectionFilter, command: &ConnectionCommand) -> usize {
         let connections = self.connections.lock();
         let matching = connections.values().filter(|connected| {
             connected.session.as_ref().is_some_and(|session| {
-                target.shard.is_none_or(|shard| session.shard[0] == shard)
-                    && target.session.as_ref().is_none_or(|id| **id == *session.id)
+                filter.shard.is_none_or(|shard| session.shard[0] == shard)
+                    && filter.session.as_ref().is_none_or(|id| **id == *session.id)
             })
         });
         matching
-            .filter(|connected| connected.orders.send(order.clone()).is_ok())
+            .filter(|connected| connected.commands.send(command.clone()).is_ok())
             .count()
     }
 
@@ -192,7 +198,7 @@ impl Hub {
     pub(super) fn end_all(&self, code: u16) {
         self.sessions.lock().clear();
         for connected in self.connections.lock().values() {
-            let _ = connected.orders.send(Order::Close(code));
+            let _ = connected.commands.send(ConnectionCommand::Close(code));
         }
     }
 

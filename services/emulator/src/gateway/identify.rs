@@ -8,15 +8,15 @@ use serde_json::{Value, json};
 use super::{
     CloseCode, Intents,
     connection::Connection,
-    hub::Order,
-    limits::Verdict,
+    hub::ConnectionCommand,
+    limits::IdentifyResult,
     payload::{Identify, Refusal, Resume, bare_token},
     session::Session,
-    writer::Out,
+    writer::WriterRequest,
 };
 use crate::{
     AppState,
-    faults::SessionAnswer,
+    faults::SessionResponse,
     model::Id,
     options::token_of,
     traffic::Stats,
@@ -34,7 +34,7 @@ impl Connection {
         self.authenticate(&identify.token)?;
         let shard = identify.shard()?;
         if let Some(answer) = self.app.faults.identify_answer(Some(shard[0])) {
-            self.answer_without_session(answer);
+            self.respond_without_session(answer);
             return Ok(());
         }
         let allowed = self.app.world.read(|state| state.application.privileged_intents);
@@ -45,8 +45,8 @@ impl Connection {
             return Err(Refusal::new(CloseCode::ShardingRequired, why));
         }
         match self.app.hub.identify(shard[0]) {
-            Verdict::Granted => {}
-            Verdict::TooSoon => {
+            IdentifyResult::Granted => {}
+            IdentifyResult::TooSoon => {
                 tracing::info!(
                     shard = shard[0],
                     "identified again within five seconds in its max_concurrency bucket"
@@ -54,15 +54,15 @@ impl Connection {
                 self.invalidate(false);
                 return Ok(());
             }
-            Verdict::Exhausted => {
+            IdentifyResult::Exhausted => {
                 reset_token(&self.app);
-                let why = "the session starts of the day are spent; all sessions ended and the token was reset";
+                let why = "no session starts are left; all sessions ended and the token was reset";
                 return Err(Refusal::new(CloseCode::AuthenticationFailed, why));
             }
         }
         self.app.traffic.count(Stats::identified);
         if identify.compresses() {
-            self.send(Out::CompressPackets);
+            self.send(WriterRequest::CompressPackets);
         }
         let session = self.start_session(shard, intents);
         self.hold(&session, 0);
@@ -75,7 +75,7 @@ impl Connection {
         self.authenticate(&resume.token)?;
         let shard = self.app.hub.session(&resume.session_id).map(|session| session.shard[0]);
         if let Some(answer) = self.app.faults.resume_answer(shard) {
-            self.answer_without_session(answer);
+            self.respond_without_session(answer);
             return Ok(());
         }
         let refused = self.app.faults.refuses_resume();
@@ -101,12 +101,12 @@ impl Connection {
     }
 
     /// Sends the response of an armed fault to RESUME or IDENTIFY. An existing session is kept.
-    fn answer_without_session(&mut self, answer: SessionAnswer) {
+    fn respond_without_session(&mut self, answer: SessionResponse) {
         match answer {
-            SessionAnswer::Reset => self.app.hub.order_connection(self.id, Order::Drop),
-            SessionAnswer::Silence => {}
-            SessionAnswer::InvalidSession => self.invalidate(true),
-            SessionAnswer::Close(code) => self.app.hub.order_connection(self.id, Order::Close(code)),
+            SessionResponse::Reset => self.app.hub.command_connection(self.id, ConnectionCommand::Drop),
+            SessionResponse::Silence => {}
+            SessionResponse::InvalidSession => self.invalidate(true),
+            SessionResponse::Close(code) => self.app.hub.command_connection(self.id, ConnectionCommand::Close(code)),
         }
     }
 
@@ -155,11 +155,11 @@ impl Connection {
 
     fn hold(&mut self, session: &Arc<Session>, sent: u64) {
         if let Some(former) = session.attach(self.id).filter(|former| *former != self.id) {
-            self.app.hub.order_connection(former, Order::Drop);
+            self.app.hub.command_connection(former, ConnectionCommand::Drop);
         }
-        self.app.hub.holds(self.id, Some(Arc::clone(session)));
+        self.app.hub.set_session(self.id, Some(Arc::clone(session)));
         self.session = Some(Arc::clone(session));
-        self.send(Out::Attach(Arc::clone(session), sent));
+        self.send(WriterRequest::Attach(Arc::clone(session), sent));
     }
 }
 

@@ -12,7 +12,7 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Result of an identify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum IdentifyResult {
     /// Allowed.
     Granted,
     /// The bucket had an identify less than five seconds ago: op 9.
@@ -44,7 +44,7 @@ impl StartLimits {
     }
 
     /// Counts an identify of this shard.
-    pub(super) fn identify(&mut self, shard: u64, now_ms: u64) -> Verdict {
+    pub(super) fn identify(&mut self, shard: u64, now_ms: u64) -> IdentifyResult {
         self.roll(now_ms);
         let bucket = shard % u64::from(self.max_concurrency);
         if self
@@ -52,15 +52,15 @@ impl StartLimits {
             .get(&bucket)
             .is_some_and(|last| now_ms < last + BUCKET_MS)
         {
-            return Verdict::TooSoon;
+            return IdentifyResult::TooSoon;
         }
         if self.used >= self.total {
-            return Verdict::Exhausted;
+            return IdentifyResult::Exhausted;
         }
         self.used += 1;
         self.window_started_ms.get_or_insert(now_ms);
         self.last_in_bucket.insert(bucket, now_ms);
-        Verdict::Granted
+        IdentifyResult::Granted
     }
 
     /// `session_start_limit` of `GET /gateway/bot`.
@@ -107,19 +107,19 @@ mod tests {
     #[test]
     fn a_bucket_takes_one_identify_in_five_seconds() {
         let mut limits = StartLimits::new(1_000, 2);
-        assert_eq!(limits.identify(0, 0), Verdict::Granted);
-        assert_eq!(limits.identify(1, 0), Verdict::Granted);
-        assert_eq!(limits.identify(2, 4_000), Verdict::TooSoon);
-        assert_eq!(limits.identify(2, 5_000), Verdict::Granted);
+        assert_eq!(limits.identify(0, 0), IdentifyResult::Granted);
+        assert_eq!(limits.identify(1, 0), IdentifyResult::Granted);
+        assert_eq!(limits.identify(2, 4_000), IdentifyResult::TooSoon);
+        assert_eq!(limits.identify(2, 5_000), IdentifyResult::Granted);
         assert_eq!(limits.report(5_000).remaining, 997);
     }
 
     #[test]
-    fn the_budget_ends_and_comes_back_after_a_day() {
+    fn session_starts_run_out_and_are_available_after_a_day() {
         let mut limits = StartLimits::new(1, 1);
-        assert_eq!(limits.identify(0, 10), Verdict::Granted);
-        assert_eq!(limits.identify(0, 10_000), Verdict::Exhausted);
+        assert_eq!(limits.identify(0, 10), IdentifyResult::Granted);
+        assert_eq!(limits.identify(0, 10_000), IdentifyResult::Exhausted);
         assert_eq!(limits.report(10_000).reset_after, DAY_MS - 9_990);
-        assert_eq!(limits.identify(0, DAY_MS + 10), Verdict::Granted);
+        assert_eq!(limits.identify(0, DAY_MS + 10), IdentifyResult::Granted);
     }
 }

@@ -14,17 +14,17 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     connection,
-    handshake::{self, Replayed},
+    handshake::{self, PrefixedStream},
 };
 use crate::{
     AppState,
+    connection_slots::{ConnectionSlot, ConnectionSlots},
     faults::DeadHost,
     http_server::accept,
-    places::{Place, Places},
 };
 
 /// A client's WebSocket.
-pub(super) type Socket = WebSocketStream<Replayed>;
+pub(super) type Socket = WebSocketStream<PrefixedStream>;
 
 /// Which of the two listeners it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,24 +75,31 @@ pub(crate) fn serve(
     stop: &CancellationToken,
 ) {
     let (tracker, stop) = (tasks.clone(), stop.clone());
-    let places = Places::new(connections);
+    let slots = ConnectionSlots::new(connections);
     tasks.spawn(async move {
         loop {
-            let (stream, peer, place) = tokio::select! {
-                accepted = accept(&listener, &places) => accepted,
+            let (stream, peer, slot) = tokio::select! {
+                accepted = accept(&listener, &slots) => accepted,
                 () = stop.cancelled() => return,
             };
-            tracker.spawn(handle(app.clone(), stream, peer, role, place, stop.clone()));
+            tracker.spawn(handle(app.clone(), stream, peer, role, slot, stop.clone()));
         }
     });
 }
 
-async fn handle(app: AppState, stream: TcpStream, peer: SocketAddr, role: Role, place: Place, stop: CancellationToken) {
+async fn handle(
+    app: AppState,
+    stream: TcpStream,
+    peer: SocketAddr,
+    role: Role,
+    slot: ConnectionSlot,
+    stop: CancellationToken,
+) {
     if role == Role::Resume {
         match app.faults.dead_resume_host() {
             Some(DeadHost::Refuse) => return,
             Some(DeadHost::Hang) => {
-                place.busy();
+                slot.busy();
                 return stop.cancelled().await;
             }
             None => {}
@@ -101,12 +108,12 @@ async fn handle(app: AppState, stream: TcpStream, peer: SocketAddr, role: Role, 
     let handshake = tokio::time::timeout(Duration::from_secs(10), accept_socket(stream));
     let accepted = tokio::select! {
         accepted = handshake => accepted,
-        () = place.ended() => return,
+        () = slot.ended() => return,
         () = stop.cancelled() => return,
     };
     match accepted {
         Ok(Ok(Some((socket, query)))) => {
-            place.busy();
+            slot.busy();
             connection::run(app, socket, query, stop).await;
         }
         Ok(Ok(None)) => {}

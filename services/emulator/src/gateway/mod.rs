@@ -22,6 +22,6 @@ mod writer;
 
 pub use crate::model::Intents;
 pub use close::{CloseCode, keeps_session};
-pub use hub::{Hub, Order, Target};
+pub use hub::{ConnectionCommand, ConnectionFilter, Hub};
 pub(crate) use identify::reset_token;
 pub(crate) use listener::{Role, serve};

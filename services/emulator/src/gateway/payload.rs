@@ -19,7 +19,7 @@ pub(super) const MAX_PAYLOAD: usize = 4_096;
 
 /// A payload of a client.
 #[derive(Debug)]
-pub(super) enum Incoming {
+pub(super) enum ClientPayload {
     /// Op 1.
     Heartbeat,
     /// Op 2.
@@ -156,7 +156,7 @@ impl Refusal {
 ///
 /// # Errors
 /// 4001 or 4002 with the reason.
-pub(super) fn read(bytes: &[u8]) -> Result<Incoming, Refusal> {
+pub(super) fn read(bytes: &[u8]) -> Result<ClientPayload, Refusal> {
     #[derive(Deserialize)]
     struct Envelope {
         op: u64,
@@ -170,13 +170,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Incoming, Refusal> {
     let d = envelope.d.unwrap_or_default();
     Ok(match envelope.op {
         1 => heartbeat(&d)?,
-        2 => Incoming::Identify(body(2, d)?),
-        3 => body::<Presence>(3, d)?.check().map(|()| Incoming::Presence)?,
-        4 => Incoming::VoiceState(body(4, d)?),
-        6 => Incoming::Resume(body(6, d)?),
-        8 => Incoming::RequestMembers(body(8, d)?),
-        31 => Incoming::RequestSounds(body(31, d)?),
-        43 => Incoming::RequestChannelInfo(body(43, d)?),
+        2 => ClientPayload::Identify(body(2, d)?),
+        3 => body::<Presence>(3, d)?.check().map(|()| ClientPayload::Presence)?,
+        4 => ClientPayload::VoiceState(body(4, d)?),
+        6 => ClientPayload::Resume(body(6, d)?),
+        8 => ClientPayload::RequestMembers(body(8, d)?),
+        31 => ClientPayload::RequestSounds(body(31, d)?),
+        43 => ClientPayload::RequestChannelInfo(body(43, d)?),
         op => {
             return Err(Refusal::new(
                 CloseCode::UnknownOpcode,
@@ -191,9 +191,9 @@ fn body<T: DeserializeOwned>(op: u64, d: Value) -> Result<T, Refusal> {
 }
 
 /// `d` is the last sequence number received, or null before the first.
-fn heartbeat(d: &Value) -> Result<Incoming, Refusal> {
+fn heartbeat(d: &Value) -> Result<ClientPayload, Refusal> {
     if d.is_null() || whole_of(d).is_some() {
-        return Ok(Incoming::Heartbeat);
+        return Ok(ClientPayload::Heartbeat);
     }
     let why = format!("d of op 1: {d} is neither null nor a sequence number");
     Err(Refusal::new(CloseCode::DecodeError, why))
@@ -336,7 +336,7 @@ mod tests {
         let mut whole = json!({"token": "t", "properties": {}});
         whole.as_object_mut().unwrap().extend(d.as_object().unwrap().clone());
         match read(json!({"op": 2, "d": whole}).to_string().as_bytes()) {
-            Ok(Incoming::Identify(identify)) => *identify,
+            Ok(ClientPayload::Identify(identify)) => *identify,
             other => panic!("{other:?}"),
         }
     }
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn intents_may_be_left_out_up_to_v7_and_content_comes_unasked_up_to_v9() {
+    fn intents_may_be_absent_up_to_v7_and_content_needs_no_intent_up_to_v9() {
         let allowed = Intents::MESSAGE_CONTENT;
         for version in [6, 7] {
             let all = identify(&json!({})).intents(version, allowed).unwrap();
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_is_taken_out_of_the_record() {
+    fn token_is_not_in_the_record() {
         let shown = redacted(br#"{"op":2,"d":{"token":"secret","intents":1}}"#);
         assert!(!shown.contains("secret") && shown.contains("\"intents\":1"), "{shown}");
     }

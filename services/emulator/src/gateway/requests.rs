@@ -23,7 +23,7 @@ const MOST_FOUND: usize = 100;
 pub(super) fn members(app: &AppState, session: &Session, request: &RequestMembers) {
     let everyone = request.is_for_everyone();
     if everyone && !session.intents.contains(Intents::GUILD_MEMBERS) {
-        tracing::info!("asked for all members without the GUILD_MEMBERS intent: no answer, as on Discord");
+        tracing::info!("request for all members without the GUILD_MEMBERS intent is ignored, as at Discord");
         return;
     }
     for id in request.guild_id.ids() {

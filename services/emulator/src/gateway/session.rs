@@ -84,13 +84,13 @@ struct Inner {
 
 /// Result of a request for further frames.
 #[derive(Debug)]
-pub(super) enum Next {
+pub(super) enum NextFrames {
     /// These frames, in order.
     Frames(Vec<Frame>),
     /// No frames are queued, but servers are still to be announced.
     Pending,
     /// Nothing to send until the next notification.
-    Idle,
+    IdleConnections,
     /// Frames that were not sent yet have been dropped: the connection was too slow.
     Lost,
 }
@@ -169,19 +169,19 @@ impl Session {
     }
 
     /// Frames after `sent`, at most `most`.
-    pub(super) fn next(&self, sent: u64, most: usize) -> Next {
+    pub(super) fn next(&self, sent: u64, most: usize) -> NextFrames {
         let inner = self.inner.lock();
         if sent >= inner.seq {
             return if inner.pending.is_empty() {
-                Next::Idle
+                NextFrames::IdleConnections
             } else {
-                Next::Pending
+                NextFrames::Pending
             };
         }
         let Some(start) = inner.index_after(sent) else {
-            return Next::Lost;
+            return NextFrames::Lost;
         };
-        Next::Frames(inner.frames.iter().skip(start).take(most).cloned().collect())
+        NextFrames::Frames(inner.frames.iter().skip(start).take(most).cloned().collect())
     }
 
     /// Number of the newest event.
@@ -273,26 +273,26 @@ mod tests {
         Session::new("s".into(), [1, 4], Intents::GUILDS, BTreeSet::new())
     }
 
-    fn numbers(next: Next) -> Vec<u64> {
-        let Next::Frames(frames) = next else {
+    fn numbers(next: NextFrames) -> Vec<u64> {
+        let NextFrames::Frames(frames) = next else {
             panic!("no frames: {next:?}")
         };
         frames.iter().map(|frame| frame.seq).collect()
     }
 
     #[test]
-    fn it_reads_on_from_any_number_that_is_kept() {
+    fn session_is_read_from_any_kept_number() {
         let session = session();
         for _ in 0..5 {
             session.push("RESUMED", "{}".into());
         }
         assert_eq!(numbers(session.next(2, 2)), [3, 4]);
-        assert!(matches!(session.next(5, 10), Next::Idle));
+        assert!(matches!(session.next(5, 10), NextFrames::IdleConnections));
         assert!(session.can_replay(0));
     }
 
     #[test]
-    fn what_falls_out_of_the_buffer_cannot_be_replayed() {
+    fn dropped_frames_cannot_be_replayed() {
         let session = session();
         let large: Arc<str> = "x".repeat(MAX_BYTES / 2 + 1).into();
         for _ in 0..3 {
@@ -300,7 +300,7 @@ mod tests {
         }
         assert!(!session.can_replay(1));
         assert!(session.can_replay(2));
-        assert!(matches!(session.next(0, 1), Next::Lost));
+        assert!(matches!(session.next(0, 1), NextFrames::Lost));
     }
 
     #[test]

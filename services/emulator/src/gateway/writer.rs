@@ -13,7 +13,7 @@ use super::{
     CloseCode,
     compression::Encoder,
     listener::Socket,
-    session::{Frame, Next, Session},
+    session::{Frame, NextFrames, Session},
 };
 use crate::{AppState, traffic::GatewayFrame};
 
@@ -24,7 +24,7 @@ const ANNOUNCED_AT_ONCE: usize = 16;
 
 /// Requests of the reading half.
 #[derive(Debug)]
-pub(super) enum Out {
+pub(super) enum WriterRequest {
     /// Send this payload; the opcode is for the ledger.
     Payload(u8, String),
     /// Send this text without compression and without a record, for faults.
@@ -46,7 +46,7 @@ pub(super) struct Writer {
     pub(super) connection: u64,
     pub(super) socket: SplitSink<Socket, Message>,
     pub(super) encoder: Encoder,
-    pub(super) requests: UnboundedReceiver<Out>,
+    pub(super) requests: UnboundedReceiver<WriterRequest>,
     pub(super) attached: Option<(Arc<Session>, u64)>,
 }
 
@@ -65,16 +65,16 @@ impl Writer {
                 }
             };
             let Some(request) = request else { return };
-            let last = matches!(request, Out::Close(..));
+            let last = matches!(request, WriterRequest::Close(..));
             if self.handle(request).await.is_err() || last {
                 return;
             }
         }
     }
 
-    async fn handle(&mut self, request: Out) -> Result<(), WireError> {
+    async fn handle(&mut self, request: WriterRequest) -> Result<(), WireError> {
         match request {
-            Out::Payload(op, payload) => {
+            WriterRequest::Payload(op, payload) => {
                 self.app.traffic.gateway(|| GatewayFrame {
                     op: Some(op),
                     detail: Some(payload.clone()),
@@ -83,20 +83,20 @@ impl Writer {
                 let message = self.encoder.frame(&payload)?;
                 self.socket.send(message).await
             }
-            Out::Raw(text) => self.socket.send(Message::text(text)).await,
-            Out::Attach(session, sent) => {
+            WriterRequest::Raw(text) => self.socket.send(Message::text(text)).await,
+            WriterRequest::Attach(session, sent) => {
                 self.attached = Some((session, sent));
                 Ok(())
             }
-            Out::CompressPackets => {
+            WriterRequest::CompressPackets => {
                 self.encoder.compress_packets();
                 Ok(())
             }
-            Out::Detach => {
+            WriterRequest::Detach => {
                 self.attached = None;
                 Ok(())
             }
-            Out::Close(code, reason) => self.close(code, reason).await,
+            WriterRequest::Close(code, reason) => self.close(code, reason).await,
         }
     }
 
@@ -125,17 +125,17 @@ impl Writer {
             return Ok(());
         }
         match session.next(sent, BATCH) {
-            Next::Idle => Ok(()),
-            Next::Pending => {
+            NextFrames::IdleConnections => Ok(()),
+            NextFrames::Pending => {
                 self.app.world.read(|state| session.announce(state, ANNOUNCED_AT_ONCE));
                 Ok(())
             }
-            Next::Lost => {
-                let reason = "This connection reads too slowly; its backlog is gone.".to_owned();
+            NextFrames::Lost => {
+                let reason = "The client reads too slowly; queued events were dropped.".to_owned();
                 self.close(CloseCode::UnknownError.number(), reason).await?;
                 Err(WireError::ConnectionClosed)
             }
-            Next::Frames(frames) => {
+            NextFrames::Frames(frames) => {
                 for frame in &frames {
                     self.dispatch(&session, frame).await?;
                 }
@@ -185,7 +185,7 @@ async fn ready(attached: Option<&(Arc<Session>, u64)>) {
     let Some((session, sent)) = attached else {
         return std::future::pending().await;
     };
-    if matches!(session.next(*sent, 1), Next::Idle) {
+    if matches!(session.next(*sent, 1), NextFrames::IdleConnections) {
         session.wake.notified().await;
     }
 }

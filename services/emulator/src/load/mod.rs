@@ -7,7 +7,7 @@
 //!
 //! To add a kind of event: a variant of `Action` and its effect in `actions`, and its request in `control::load`.
 
-mod acts;
+mod actions;
 mod generate;
 mod plan;
 mod record;
@@ -20,7 +20,7 @@ use std::sync::{
 
 use parking_lot::Mutex;
 
-pub(crate) use acts::{Act, Kind, Place, places};
+pub(crate) use actions::{ActingMember, Action, EventKind, acting_members};
 pub(crate) use plan::{MAX_EVENTS, MAX_SECONDS, Plan, events_of, problem_of};
 pub(crate) use record::{Refusal, Run};
 
@@ -36,7 +36,7 @@ pub struct Load {
 
 /// A run is active already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a load runs already")]
+#[error("a load run is active already")]
 pub(crate) struct AlreadyRunning;
 
 impl Load {
@@ -66,7 +66,7 @@ impl Load {
     }
 
     /// Reads the last run.
-    pub(crate) fn look<R>(&self, look: impl FnOnce(&Run) -> R) -> Option<R> {
+    pub(crate) fn read<R>(&self, look: impl FnOnce(&Run) -> R) -> Option<R> {
         self.run.lock().as_ref().map(look)
     }
 

@@ -3,7 +3,7 @@
 use arrakis_emulator_client::load::{Arrivals, Stage};
 use rand::{RngExt as _, rngs::StdRng};
 
-use super::{Kind, Place};
+use super::{ActingMember, EventKind};
 
 /// Largest number of events of a run; each takes about 80 bytes of memory.
 pub(crate) const MAX_EVENTS: f64 = 10_000_000.0;
@@ -50,14 +50,14 @@ pub(crate) struct Plan {
     /// Stages in order.
     pub(crate) stages: Vec<Stage>,
     /// Kinds of events with weights.
-    pub(crate) kinds: Vec<Kind>,
+    pub(crate) kinds: Vec<EventKind>,
     /// Members who act in turn.
-    pub(crate) places: Vec<Place>,
+    pub(crate) members: Vec<ActingMember>,
 }
 
 /// An event of the schedule.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Due {
+pub(super) struct DueEvent {
     /// Number of the stage.
     pub(super) stage: usize,
     /// Microseconds since the run began.
@@ -90,7 +90,7 @@ impl<'a> Schedule<'a> {
     }
 
     /// The next event; `None` at the end.
-    pub(super) fn next(&mut self, random: &mut StdRng) -> Option<Due> {
+    pub(super) fn next(&mut self, random: &mut StdRng) -> Option<DueEvent> {
         self.position += match self.arrivals {
             Arrivals::Even => 1.0,
             Arrivals::Poisson => -(1.0 - random.random::<f64>()).ln(),
@@ -100,7 +100,7 @@ impl<'a> Schedule<'a> {
             let left = self.position - events_of(stage);
             if left <= 0.0 {
                 let within_s = due_s(stage, self.position);
-                return Some(Due {
+                return Some(DueEvent {
                     stage: self.stage,
                     at_us: micros(self.began_s + within_s),
                     warm_up: within_s < stage.warm_up_s,
@@ -129,7 +129,7 @@ mod tests {
 
     use super::*;
 
-    fn moments(arrivals: Arrivals, stages: &[(f64, f64, f64)]) -> Vec<Due> {
+    fn moments(arrivals: Arrivals, stages: &[(f64, f64, f64)]) -> Vec<DueEvent> {
         let stages: Vec<Stage> = stages
             .iter()
             .map(|(seconds, from, rate)| Stage {
@@ -145,7 +145,7 @@ mod tests {
             arrivals,
             stages,
             kinds: Vec::new(),
-            places: Vec::new(),
+            members: Vec::new(),
         };
         let mut schedule = Schedule::new(&plan);
         let mut random = StdRng::seed_from_u64(1);

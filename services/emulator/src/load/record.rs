@@ -11,7 +11,7 @@ use std::{
 
 use arrakis_emulator_client::load::{Outcome, Stage};
 
-use super::{Plan, plan::Due};
+use super::{Plan, plan::DueEvent};
 use crate::model::{Id, Interaction};
 
 /// The reason why a response was refused.
@@ -113,7 +113,7 @@ impl Run {
     }
 
     /// Records an event that is about to happen; returns its number.
-    pub(super) fn make(&mut self, due: Due, kind: u16, guild: Id, user: Id) -> Option<u32> {
+    pub(super) fn make(&mut self, due: DueEvent, kind: u16, guild: Id, user: Id) -> Option<u32> {
         let number = u32::try_from(self.events.len()).ok()?;
         self.events.push(Event {
             stage: u16::try_from(due.stage).unwrap_or(u16::MAX),
@@ -143,7 +143,7 @@ impl Run {
     }
 
     /// Removes the newest event, which was not possible.
-    pub(super) fn unmake(&mut self) {
+    pub(super) fn remove_newest(&mut self) {
         self.events.pop();
     }
 

@@ -212,8 +212,8 @@ impl SecondTable {
 /// The value that 99 of 100 do not exceed; 0 for none.
 fn p99(values: &mut [u32]) -> u64 {
     values.sort_unstable();
-    let place = (values.len() * 99).div_ceil(100).saturating_sub(1);
-    values.get(place).copied().unwrap_or_default().into()
+    let member = (values.len() * 99).div_ceil(100).saturating_sub(1);
+    values.get(member).copied().unwrap_or_default().into()
 }
 
 #[cfg(test)]

@@ -162,7 +162,7 @@ impl Guild {
 
     /// Clears every reference to a deleted channel, except overwrites and threads. Returns whether the server's own fields
     /// changed.
-    pub fn forget_channel(&mut self, id: Id) -> bool {
+    pub fn clear_channel_references(&mut self, id: Id) -> bool {
         let slots = [
             &mut self.afk_channel_id,
             &mut self.system_channel_id,
@@ -198,7 +198,7 @@ impl Guild {
     }
 
     /// Clears every reference to a deleted role, except the role's own entry.
-    pub fn forget_role(&mut self, id: Id) {
+    pub fn clear_role_references(&mut self, id: Id) {
         for member in self.members.values_mut() {
             member.roles.retain(|held| *held != id);
         }

@@ -84,7 +84,7 @@ impl Interaction {
 
     /// Whether the token has expired.
     #[must_use]
-    pub const fn is_dead(&self, now_ms: u64) -> bool {
+    pub const fn is_token_expired(&self, now_ms: u64) -> bool {
         now_ms >= self.created_at.0 + Self::TOKEN_LIFE_MS
     }
 

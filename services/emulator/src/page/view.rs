@@ -23,7 +23,7 @@ const MEMBERS: usize = 600;
 /// that this member may view.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Place {
+pub(super) struct PageLocation {
     viewer: Option<Id>,
     guild: Option<Id>,
     channel: Option<Id>,
@@ -39,10 +39,10 @@ pub(super) struct View {
 }
 
 /// `GET /page/view?viewer&guild&channel`.
-pub(super) async fn view(State(app): State<AppState>, Query(place): Query<Place>) -> Json<View> {
+pub(super) async fn view(State(app): State<AppState>, Query(location): Query<PageLocation>) -> Json<View> {
     Json(
         app.world
-            .read(|state| Looking::new(state, &place).map_or_else(nobody, |looking| looking.view(&place))),
+            .read(|state| MemberPage::new(state, &location).map_or_else(empty_view, |page| page.view(&location))),
     )
 }
 
@@ -66,7 +66,7 @@ pub(super) async fn everyone(State(app): State<AppState>) -> Json<Value> {
     }))
 }
 
-fn nobody() -> View {
+fn empty_view() -> View {
     let viewer = json!({"id": "0", "name": "nobody", "display": "Nobody", "roles": []});
     View {
         viewer,
@@ -78,26 +78,26 @@ fn nobody() -> View {
 }
 
 /// The view of one member on one server.
-struct Looking<'a> {
+struct MemberPage<'a> {
     state: &'a world::State,
     user: &'a User,
     guild: Option<&'a Guild>,
 }
 
-impl<'a> Looking<'a> {
-    fn new(state: &'a world::State, place: &Place) -> Option<Self> {
-        let named = place
+impl<'a> MemberPage<'a> {
+    fn new(state: &'a world::State, location: &PageLocation) -> Option<Self> {
+        let named = location
             .viewer
             .and_then(|id| state.users.get(&id))
             .filter(|user| !user.bot);
-        let user = named.or_else(|| first_person(state, place.guild))?;
+        let user = named.or_else(|| first_member(state, location.guild))?;
         let is_member = |guild: &&Guild| guild.members.contains_key(&user.id) && !guild.unavailable;
-        let asked = place.guild.and_then(|id| state.guilds.get(&id)).filter(is_member);
+        let asked = location.guild.and_then(|id| state.guilds.get(&id)).filter(is_member);
         let guild = asked.or_else(|| state.guilds.values().find(is_member));
         Some(Self { state, user, guild })
     }
 
-    fn view(&self, place: &Place) -> View {
+    fn view(&self, location: &PageLocation) -> View {
         let channels = self.guild.map(|guild| self.visible_channels(guild)).unwrap_or_default();
         let dms = self
             .state
@@ -105,10 +105,10 @@ impl<'a> Looking<'a> {
             .values()
             .filter(|dm| dm.recipients.contains(&self.user.id));
         let dms: Vec<&Channel> = dms.collect();
-        let shown = place
+        let shown = location
             .channel
             .and_then(|id| channels.iter().chain(&dms).find(|channel| channel.id == id))
-            .or_else(|| self.liveliest(&channels))
+            .or_else(|| self.busiest(&channels))
             .or_else(|| channels.iter().find(|channel| channel.kind == ChannelKind::Text))
             .or_else(|| channels.iter().find(|channel| channel.kind.holds_messages()));
         View {
@@ -121,7 +121,7 @@ impl<'a> Looking<'a> {
     }
 
     /// The channel with the most messages; channels in which this member may write are preferred.
-    fn liveliest<'c>(&self, channels: &'c [&'a Channel]) -> Option<&'c &'a Channel> {
+    fn busiest<'c>(&self, channels: &'c [&'a Channel]) -> Option<&'c &'a Channel> {
         let messages = |channel: &Channel| {
             self.state
                 .messages
@@ -346,7 +346,7 @@ impl<'a> Looking<'a> {
 }
 
 /// The member as whom the page acts at first: a member of the requested server, or of any, who is not its owner.
-fn first_person(state: &world::State, guild: Option<Id>) -> Option<&User> {
+fn first_member(state: &world::State, guild: Option<Id>) -> Option<&User> {
     let asked = guild.and_then(|id| state.guilds.get(&id));
     let guilds = asked.into_iter().chain(state.guilds.values());
     let mut people = guilds.flat_map(|guild| guild.members.keys().filter(|id| **id != guild.owner_id));

@@ -127,7 +127,7 @@ impl Call {
 
 /// Response of a route.
 #[derive(Debug)]
-pub enum Answer {
+pub enum RouteResponse {
     /// A JSON body.
     Json(StatusCode, String),
     /// 204.
@@ -141,7 +141,7 @@ pub enum Answer {
     },
 }
 
-impl Answer {
+impl RouteResponse {
     /// 200 with this as JSON.
     #[must_use]
     pub fn json(value: &impl Serialize) -> Self {
@@ -157,7 +157,7 @@ impl Answer {
     fn with_status(status: StatusCode, value: &impl Serialize) -> Self {
         // These types always serialize; a failure is a defect and is logged.
         let text = serde_json::to_string(value).unwrap_or_else(|error| {
-            tracing::error!(%error, "an answer could not be serialised");
+            tracing::error!(%error, "a response could not be serialized");
             "null".to_owned()
         });
         Self::Json(status, text)
@@ -165,7 +165,7 @@ impl Answer {
 }
 
 /// Checks that most routes begin with.
-pub trait Gate {
+pub trait AccessChecks {
     /// The server; the bot must be a member.
     ///
     /// # Errors
@@ -185,7 +185,7 @@ pub trait Gate {
     fn channel_with(&self, channel: Id, needed: Permissions) -> ApiResult<&crate::model::Channel>;
 }
 
-impl Gate for State {
+impl AccessChecks for State {
     fn guild_for_bot(&self, guild: Id) -> ApiResult<&crate::model::Guild> {
         self.guilds
             .get(&guild)

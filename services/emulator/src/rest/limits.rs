@@ -303,7 +303,7 @@ impl Limits {
         let mut inner = self.inner.lock();
         let counted = inner.invalid.entry(address).or_default();
         counted.push_back(now_ms);
-        forget(counted, INVALID_WINDOW_MS, now_ms);
+        remove_older(counted, INVALID_WINDOW_MS, now_ms);
         if counted.len() >= INVALID_LIMIT {
             counted.clear();
             inner.banned_until.insert(address, now_ms + BAN_MS);
@@ -315,7 +315,7 @@ impl Limits {
     pub fn invalid_count(&self, address: IpAddr, now_ms: u64) -> usize {
         let mut inner = self.inner.lock();
         inner.invalid.get_mut(&address).map_or(0, |counted| {
-            forget(counted, INVALID_WINDOW_MS, now_ms);
+            remove_older(counted, INVALID_WINDOW_MS, now_ms);
             counted.len()
         })
     }
@@ -335,7 +335,7 @@ impl Limits {
 
 /// Counts a request in a sliding window, or returns the milliseconds until one is allowed.
 fn slide(taken: &mut VecDeque<u64>, limit: usize, window_ms: u64, now_ms: u64) -> Result<(), u64> {
-    forget(taken, window_ms, now_ms);
+    remove_older(taken, window_ms, now_ms);
     match taken.front() {
         Some(oldest) if taken.len() >= limit => Err(oldest + window_ms - now_ms),
         _ => {
@@ -345,7 +345,7 @@ fn slide(taken: &mut VecDeque<u64>, limit: usize, window_ms: u64, now_ms: u64) -
     }
 }
 
-fn forget(taken: &mut VecDeque<u64>, window_ms: u64, now_ms: u64) {
+fn remove_older(taken: &mut VecDeque<u64>, window_ms: u64, now_ms: u64) {
     while taken.front().is_some_and(|at| at + window_ms <= now_ms) {
         taken.pop_front();
     }
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_exactly_how_long() {
+    fn refusal_has_the_exact_waiting_time() {
         let limits = Limits::default();
         for _ in 0..50 {
             limits.take_global("token", 10).unwrap();
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_that_are_over_are_forgotten() {
+    fn expired_windows_are_removed() {
         let limits = Limits::default();
         for index in 0..20_000_u64 {
             let key = key(BucketClass::BulkDelete, &index.to_string());

@@ -13,7 +13,7 @@ pub mod call;
 pub mod errors;
 pub mod limits;
 pub mod permissions;
-pub mod reply;
+pub mod response;
 pub mod route;
 pub mod routes;
 pub mod serve;

@@ -6,7 +6,7 @@
 use http::Method;
 
 use super::{
-    call::{Answer, Call},
+    call::{Call, RouteResponse},
     errors::ApiResult,
     limits::{BucketClass, BucketKey},
 };
@@ -23,7 +23,7 @@ pub enum Access {
 }
 
 /// Handler of a call.
-pub type Handler = fn(&Call) -> ApiResult<Answer>;
+pub type Handler = fn(&Call) -> ApiResult<RouteResponse>;
 
 /// A method of a route template.
 #[derive(Clone, Copy)]
@@ -77,19 +77,19 @@ pub const fn by_token(method: &'static Method, template: &'static str, class: Bu
 }
 
 /// Result of a search for a route.
-pub enum Found<'a> {
+pub enum RouteMatch<'a> {
     /// A route and the values of its parameters.
     Route(&'a Route, Vec<(&'static str, String)>),
     /// The path exists with other methods.
     WrongMethod,
     /// The path does not exist.
-    Nothing,
+    NotFound,
 }
 
 /// Finds the route of `path` (below the API's version). Templates with fewer parameters take precedence, so that `@me` of
 /// `/users/@me` is not taken for a user id.
 #[must_use]
-pub fn find<'a>(routes: &'a [Route], method: &Method, path: &str) -> Found<'a> {
+pub fn find<'a>(routes: &'a [Route], method: &Method, path: &str) -> RouteMatch<'a> {
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
     let mut best: Option<(&Route, usize)> = None;
     let mut path_known = false;
@@ -103,9 +103,9 @@ pub fn find<'a>(routes: &'a [Route], method: &Method, path: &str) -> Found<'a> {
         }
     }
     match best {
-        Some((route, _)) => Found::Route(route, read_params(route.template, &segments)),
-        None if path_known => Found::WrongMethod,
-        None => Found::Nothing,
+        Some((route, _)) => RouteMatch::Route(route, read_params(route.template, &segments)),
+        None if path_known => RouteMatch::WrongMethod,
+        None => RouteMatch::NotFound,
     }
 }
 
@@ -172,13 +172,13 @@ mod tests {
 
     fn template(method: &Method, path: &str) -> Option<String> {
         match find(&routes::all(), method, path) {
-            Found::Route(route, _) => Some(route.template.to_owned()),
-            Found::WrongMethod | Found::Nothing => None,
+            RouteMatch::Route(route, _) => Some(route.template.to_owned()),
+            RouteMatch::WrongMethod | RouteMatch::NotFound => None,
         }
     }
 
     #[test]
-    fn literals_win_over_parameters() {
+    fn literals_take_precedence_over_parameters() {
         assert_eq!(template(&Method::GET, "/users/@me").as_deref(), Some("/users/@me"));
         assert_eq!(template(&Method::GET, "/users/12").as_deref(), Some("/users/{user_id}"));
         assert_eq!(
@@ -194,9 +194,15 @@ mod tests {
     #[test]
     fn unknown_paths_and_wrong_methods_differ() {
         let routes = routes::all();
-        assert!(matches!(find(&routes, &Method::GET, "/nowhere"), Found::Nothing));
-        assert!(matches!(find(&routes, &Method::PUT, "/users/@me"), Found::WrongMethod));
-        assert!(matches!(find(&routes, &Method::GET, "/guilds//roles"), Found::Nothing));
+        assert!(matches!(find(&routes, &Method::GET, "/nowhere"), RouteMatch::NotFound));
+        assert!(matches!(
+            find(&routes, &Method::PUT, "/users/@me"),
+            RouteMatch::WrongMethod
+        ));
+        assert!(matches!(
+            find(&routes, &Method::GET, "/guilds//roles"),
+            RouteMatch::NotFound
+        ));
     }
 
     #[test]
@@ -215,8 +221,8 @@ mod tests {
     #[test]
     fn buckets_are_kept_apart_by_major_parameter() {
         let key = |path: &str| match find(&routes::all(), &Method::POST, path) {
-            Found::Route(route, params) => route.bucket(&params).unwrap(),
-            Found::WrongMethod | Found::Nothing => panic!("{path}"),
+            RouteMatch::Route(route, params) => route.bucket(&params).unwrap(),
+            RouteMatch::WrongMethod | RouteMatch::NotFound => panic!("{path}"),
         };
         assert_eq!(key("/channels/1/messages").major, "1");
         assert_ne!(key("/webhooks/1/a"), key("/webhooks/1/b"));

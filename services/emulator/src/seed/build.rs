@@ -19,7 +19,7 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Ids of a created server, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Made {
+pub struct CreatedGuild {
     /// Server id.
     pub guild_id: Id,
     /// Name.
@@ -71,7 +71,7 @@ pub enum SeedError {
 ///
 /// # Errors
 /// What is invalid, and where.
-pub fn build(state: &mut State, spec: &GuildSpec) -> Result<Made, SeedError> {
+pub fn build(state: &mut State, spec: &GuildSpec) -> Result<CreatedGuild, SeedError> {
     let guild_id = spec.id.unwrap_or_else(|| state.next_id());
     if state.guilds.contains_key(&guild_id) {
         return Err(SeedError::Taken {
@@ -85,7 +85,7 @@ pub fn build(state: &mut State, spec: &GuildSpec) -> Result<Made, SeedError> {
     let mut builder = Builder {
         now: state.now(),
         guild: Guild::named(guild_id, &spec.name, Id(0), state.now()),
-        made: Made::default(),
+        made: CreatedGuild::default(),
         state,
         users: Vec::new(),
     };
@@ -149,7 +149,7 @@ struct Builder<'a> {
     state: &'a mut State,
     now: Timestamp,
     guild: Guild,
-    made: Made,
+    made: CreatedGuild,
     users: Vec<User>,
 }
 
@@ -275,7 +275,7 @@ impl Builder<'_> {
             if self.made.roles.insert(spec.name.clone(), id).is_some() {
                 return Err(invalid(
                     &format!("role {:?}", spec.name),
-                    "the name is taken; names tell the roles apart here",
+                    "the name exists already; roles are identified by name here",
                 ));
             }
             ladder.push(role(spec, id)?);

@@ -3,7 +3,7 @@
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::{
-    build::{Made, SeedError, build},
+    build::{CreatedGuild, SeedError, build},
     ids,
     people::{PEOPLE, TALK, TRADERS},
     spec::{BotSpec, ChannelSpec, ColorSpec, GuildSpec, KindSpec, MemberSpec, PermissionSpec, RoleSpec},
@@ -217,7 +217,7 @@ const SECTIONS: [Section; 9] = [
 ///
 /// # Errors
 /// When they exist already.
-pub fn lively(state: &mut State, seed: u64) -> Result<Vec<Made>, SeedError> {
+pub fn lively(state: &mut State, seed: u64) -> Result<Vec<CreatedGuild>, SeedError> {
     let mut random = StdRng::seed_from_u64(seed);
     let tabr = build(state, &sietch_tabr(&mut random))?;
     talk(state, &tabr, &mut random);
@@ -343,7 +343,7 @@ fn roles_of(access: &str) -> Option<Vec<String>> {
 }
 
 /// Adds the messages to the channels, minutes apart, the newest an hour ago.
-fn talk(state: &mut State, made: &Made, random: &mut StdRng) {
+fn talk(state: &mut State, made: &CreatedGuild, random: &mut StdRng) {
     let mut at = state.now().0.saturating_sub(60 * 60 * 1_000);
     let mut times: Vec<u64> = TALK
         .iter()

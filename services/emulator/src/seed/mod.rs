@@ -12,7 +12,7 @@ pub mod spec;
 mod build;
 mod people;
 
-pub use build::{Made, SeedError, build};
+pub use build::{CreatedGuild, SeedError, build};
 
 /// Conversion of a single role or channel, for the control API.
 pub(crate) mod describe {

@@ -69,13 +69,13 @@ pub struct Entry {
 #[derive(Debug)]
 pub struct Traffic {
     recording: AtomicBool,
-    kept: Mutex<Kept>,
+    kept: Mutex<KeptRecords>,
     live: broadcast::Sender<Arc<Entry>>,
     stats: Mutex<Stats>,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct KeptRecords {
     next: u64,
     entries: VecDeque<Arc<Entry>>,
     capacity: usize,
@@ -88,7 +88,7 @@ impl Traffic {
     pub fn new(capacity: usize, bodies: usize) -> Self {
         Self {
             recording: AtomicBool::new(capacity > 0),
-            kept: Mutex::new(Kept {
+            kept: Mutex::new(KeptRecords {
                 next: 1,
                 entries: VecDeque::new(),
                 capacity,
@@ -127,7 +127,7 @@ impl Traffic {
         self.is_recording() || self.live.receiver_count() > 0
     }
 
-    /// Kept records whose number is above this one, oldest first.
+    /// KeptRecords records whose number is above this one, oldest first.
     #[must_use]
     pub fn since(&self, n: u64) -> Vec<Arc<Entry>> {
         let kept = self.kept.lock();
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_are_kept_and_can_be_asked_for_by_number() {
+    fn newest_records_are_kept_and_can_be_read_by_number() {
         let traffic = Traffic::new(2, 10);
         for _ in 0..3 {
             traffic.gateway(|| beat(1));

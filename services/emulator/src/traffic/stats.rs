@@ -75,7 +75,7 @@ impl Stats {
         self.report.invalid_sessions += 1;
     }
 
-    pub(crate) fn beat(&mut self) {
+    pub(crate) fn heartbeat_received(&mut self) {
         self.report.heartbeats += 1;
     }
 

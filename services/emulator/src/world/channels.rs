@@ -102,14 +102,14 @@ impl State {
         let Some(channel) = server.channels.remove(&id) else {
             return;
         };
-        let server_changed = server.forget_channel(id);
+        let server_changed = server.clear_channel_references(id);
         let children: Vec<(Id, bool)> = server
             .channels
             .values()
             .filter(|child| child.parent_id == Some(id))
             .map(|child| (child.id, child.kind.is_thread()))
             .collect();
-        self.forget_channel(id);
+        self.clear_channel_references(id);
         let thread = channel.kind.is_thread();
         let changes = differences(Some(&channel), None::<&Channel>);
         let action = if thread {
@@ -133,7 +133,7 @@ impl State {
                 if let Some(server) = self.guilds.get_mut(&guild) {
                     server.channels.remove(&child);
                 }
-                self.forget_channel(child);
+                self.clear_channel_references(child);
             } else {
                 if let Some(child) = self.channel_mut(child) {
                     child.parent_id = None;
@@ -156,7 +156,7 @@ impl State {
         id
     }
 
-    fn forget_channel(&mut self, id: Id) {
+    fn clear_channel_references(&mut self, id: Id) {
         self.channel_guilds.remove(&id);
         self.messages.remove(&id);
         self.webhooks.retain(|_, webhook| webhook.channel_id != id);

@@ -27,7 +27,7 @@ impl State {
         };
         let (guild, id) = (rule.guild_id, rule.id);
         let before = server.automod_rules.insert(id, rule.clone());
-        self.tell(guild, id, (before.as_ref(), Some(rule)), &AUTOMOD, cause);
+        self.audit_and_emit(guild, id, (before.as_ref(), Some(rule)), &AUTOMOD, cause);
     }
 
     /// Removes a rule. `false` when it does not exist.
@@ -36,7 +36,7 @@ impl State {
             .guilds
             .get_mut(&guild)
             .and_then(|server| server.automod_rules.remove(&id));
-        self.tell(guild, id, (gone.as_ref(), None), &AUTOMOD, cause);
+        self.audit_and_emit(guild, id, (gone.as_ref(), None), &AUTOMOD, cause);
         gone.is_some()
     }
 
@@ -47,7 +47,7 @@ impl State {
         };
         let (guild, id) = (event.guild_id, event.id);
         let before = server.scheduled_events.insert(id, event.clone());
-        self.tell(guild, id, (before.as_ref(), Some(event)), &EVENTS, cause);
+        self.audit_and_emit(guild, id, (before.as_ref(), Some(event)), &EVENTS, cause);
     }
 
     /// Removes an event. `false` when it does not exist.
@@ -56,7 +56,7 @@ impl State {
             .guilds
             .get_mut(&guild)
             .and_then(|server| server.scheduled_events.remove(&id));
-        self.tell(guild, id, (gone.as_ref(), None), &EVENTS, cause);
+        self.audit_and_emit(guild, id, (gone.as_ref(), None), &EVENTS, cause);
         gone.is_some()
     }
 
@@ -96,7 +96,7 @@ impl State {
     }
 
     /// Writes the audit log and emits the event, when there is a difference.
-    fn tell<T: Serialize>(
+    fn audit_and_emit<T: Serialize>(
         &mut self,
         guild: Id,
         id: Id,

@@ -92,7 +92,7 @@ pub(crate) fn to_body(d: &impl Serialize) -> Arc<str> {
     match serde_json::to_string(d) {
         Ok(text) => text.into(),
         Err(error) => {
-            tracing::error!(%error, "a dispatch could not be serialised");
+            tracing::error!(%error, "a dispatch could not be serialized");
             "null".into()
         }
     }

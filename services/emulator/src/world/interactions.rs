@@ -54,7 +54,7 @@ impl State {
             modal: None,
             choices: None,
         };
-        self.forget_old_interactions();
+        self.remove_old_interactions();
         self.interactions.insert(id, interaction);
         // Interactions reach the bot whatever its intents.
         let dispatch = Dispatch::of_user("INTERACTION_CREATE", Intents::empty(), &d).about(id);
@@ -122,7 +122,7 @@ impl State {
     }
 
     /// Removes the oldest interactions once their token has been expired for long, or when there are too many.
-    fn forget_old_interactions(&mut self) {
+    fn remove_old_interactions(&mut self) {
         let now = self.now().0;
         while let Some(oldest) = self.interactions.first_entry() {
             let dead_for_long = now >= oldest.get().created_at.0 + 4 * Interaction::TOKEN_LIFE_MS;

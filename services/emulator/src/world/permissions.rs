@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_above_the_owner_or_an_equal() {
+    fn no_member_is_above_the_owner_or_an_equal() {
         let mut guild = guild();
         assert!(is_above_member(&guild, BOT, MEMBER));
         assert!(!is_above_member(&guild, BOT, OWNER));

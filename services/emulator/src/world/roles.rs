@@ -85,7 +85,7 @@ impl State {
             return;
         };
         let Some(role) = server.roles.remove(&id) else { return };
-        server.forget_role(id);
+        server.clear_role_references(id);
         let changes = differences(Some(&role), None::<&Role>);
         self.audit(guild, cause, AuditAction::RoleDelete, Some(id), changes, None);
         let d = json!({"guild_id": guild, "role_id": id});

@@ -1,4 +1,4 @@
-//! The emulator from outside: over HTTP and the gateway, as a bot sees it.
+//! The emulator over HTTP and the gateway, as a bot uses it.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do: by panicking")]
 

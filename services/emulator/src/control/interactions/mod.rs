@@ -9,7 +9,7 @@ mod modal;
 mod resolve;
 mod shared;
 
-pub(super) use shared::judge as judge_for_all;
+pub(super) use shared::validate as validate_for_all;
 
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    answer::{Body, ControlError, bad, forbidden, missing},
     messages, names,
+    response::{Body, ControlError, bad, forbidden, missing},
 };
 use crate::{
     AppState,
@@ -33,14 +33,14 @@ use crate::{
 };
 
 /// Channel and member of an interaction under construction.
-struct Scene<'a> {
+struct InteractionContext<'a> {
     state: &'a world::State,
     channel: &'a Channel,
     user: Id,
     force: bool,
 }
 
-impl Scene<'_> {
+impl InteractionContext<'_> {
     /// Refuses what Discord's client would refuse, unless the request sets `force`.
     fn refuse(&self, error: impl Into<String>, what_to_do: impl Into<String>) -> Result<(), ControlError> {
         if self.force {
@@ -57,7 +57,7 @@ pub(super) async fn create(
 ) -> Result<Json<InteractionCreated>, ControlError> {
     app.world.write(|state| {
         let (channel, user) = place(state, &request)?;
-        let new = judge(state, channel, user, &request)?;
+        let new = validate(state, channel, user, &request)?;
         let id = state.create_interaction(new);
         let id = id.ok_or_else(|| missing("the channel or the member is gone", "try again"))?;
         let made = state.interactions.get(&id);
@@ -103,7 +103,7 @@ fn place(state: &mut world::State, request: &InteractionRequest) -> Result<(Id, 
     Ok((channel.id, user))
 }
 
-fn judge(
+fn validate(
     state: &mut world::State,
     channel: Id,
     user: Id,
@@ -113,17 +113,17 @@ fn judge(
     let place = state
         .channel(channel)
         .ok_or_else(|| missing("the channel is gone", "try again"))?;
-    let scene = Scene {
+    let context = InteractionContext {
         state,
         channel: place,
         user,
         force: request.force,
     };
     match request.kind.as_str() {
-        "command" => command::run(&scene, request, false, &files),
-        "autocomplete" => command::run(&scene, request, true, &files),
-        "component" => component::press(&scene, request),
-        "modal" => modal::submit(&scene, request),
+        "command" => command::run(&context, request, false, &files),
+        "autocomplete" => command::run(&context, request, true, &files),
+        "component" => component::press(&context, request),
+        "modal" => modal::submit(&context, request),
         other => Err(bad(
             format!("{other:?} is not a kind of interaction"),
             "command, autocomplete, component or modal",
@@ -134,13 +134,13 @@ fn judge(
 /// Query of a request that may wait for the answer.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wait {
+pub(super) struct WaitQuery {
     #[serde(default)]
     wait_ms: u64,
 }
 
 /// Pause before a waiting request checks again: in a load run thousands of changes happen in a second, and many requests wait.
-const BREATH: Duration = Duration::from_millis(5);
+const RECHECK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Longest wait of one request, in milliseconds.
 const MAX_WAIT_MS: u64 = 60_000;
@@ -149,7 +149,7 @@ const MAX_WAIT_MS: u64 = 60_000;
 pub(super) async fn show(
     State(app): State<AppState>,
     Path(id): Path<Id>,
-    Query(wait): Query<Wait>,
+    Query(wait): Query<WaitQuery>,
 ) -> Result<Json<InteractionRecord>, ControlError> {
     let until = Instant::now() + Duration::from_millis(wait.wait_ms.min(MAX_WAIT_MS));
     let mut changes = app.world.changes();
@@ -161,7 +161,7 @@ pub(super) async fn show(
             let known = known.ok_or_else(|| {
                 missing(
                     format!("there is no interaction {id}"),
-                    "POST /control/interactions makes one",
+                    "POST /control/interactions creates one",
                 )
             })?;
             let done = matches!(
@@ -174,7 +174,7 @@ pub(super) async fn show(
         let pending = now < expires;
         let next = async {
             tokio::select! {
-                _ = changes.changed() => tokio::time::sleep(BREATH).await,
+                _ = changes.changed() => tokio::time::sleep(RECHECK_PAUSE).await,
                 () = app.clock.sleep_until(expires), if pending => {}
             }
         };

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::{InteractionRequest, Scene, command};
+use super::{InteractionContext, InteractionRequest, command};
 use crate::{
-    control::answer::{ControlError, bad, missing},
-    load::{Act, Place},
+    control::response::{ControlError, bad, missing},
+    load::{ActingMember, Action},
     world,
 };
 
@@ -13,13 +13,13 @@ use crate::{
 ///
 /// # Errors
 /// When the command is unknown or an option does not fit; when `data` would differ from server to server.
-pub(in crate::control) fn judge(
+pub(in crate::control) fn validate(
     state: &world::State,
-    place: &Place,
+    member: &ActingMember,
     name: &str,
     options: Option<&Value>,
     focused: Option<&str>,
-) -> Result<Act, ControlError> {
+) -> Result<Action, ControlError> {
     let request = InteractionRequest {
         kind: "command".to_owned(),
         name: Some(name.to_owned()),
@@ -29,20 +29,20 @@ pub(in crate::control) fn judge(
         ..InteractionRequest::default()
     };
     let gone = || missing("the first server of the load is gone", "try again");
-    let scene = Scene {
+    let context = InteractionContext {
         state,
-        channel: state.channel(place.channel).ok_or_else(gone)?,
-        user: place.user,
+        channel: state.channel(member.channel).ok_or_else(gone)?,
+        user: member.user,
         force: true,
     };
-    let new = command::run(&scene, &request, focused.is_some(), &command::Files::new())?;
+    let new = command::run(&context, &request, focused.is_some(), &command::Files::new())?;
     if new.data.get("resolved").is_some() || new.data.get("guild_id").is_some() {
         return Err(bad(
             format!("/{name} is not the same in every server"),
-            "a load takes global commands whose options name no people, roles or channels",
+            "a load needs a global command whose options refer to no users, roles or channels",
         ));
     }
-    Ok(Act::Interact {
+    Ok(Action::Interact {
         kind: new.kind,
         data: new.data,
         command: new.command,

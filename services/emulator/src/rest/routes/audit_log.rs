@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     model::{AuditEntry, Id, Permissions},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::ApiResult,
         limits::BucketClass,
         route::{Route, bot},
@@ -22,7 +22,7 @@ pub(super) const ROUTES: &[Route] = &[bot(
     get,
 )];
 
-fn get(call: &Call) -> ApiResult<Answer> {
+fn get(call: &Call) -> ApiResult<RouteResponse> {
     let guild = call.id("guild_id")?;
     let limit = usize::try_from(call.query.number("limit", 1, 100, 50)?).unwrap_or(50);
     let action = match call.query.text("action_type") {
@@ -47,7 +47,7 @@ fn get(call: &Call) -> ApiResult<Answer> {
         } else {
             log.iter().rev().filter(wanted).take(limit).collect()
         };
-        Ok(Answer::json(&view(state, &entries)))
+        Ok(RouteResponse::json(&view(state, &entries)))
     })
 }
 

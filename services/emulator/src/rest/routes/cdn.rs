@@ -8,7 +8,7 @@ use http::Method;
 
 use crate::{
     rest::{
-        call::{Answer, Call},
+        call::{Call, RouteResponse},
         errors::{ApiResult, ErrorCode},
         route::{Access, Handler, Route},
         validate::image::Image,
@@ -55,7 +55,7 @@ pub(super) fn hash_of(bytes: &[u8]) -> String {
     format!("{:016x}{:016x}", half(1), half(2))
 }
 
-fn get_attachment(call: &Call) -> ApiResult<Answer> {
+fn get_attachment(call: &Call) -> ApiResult<RouteResponse> {
     let (channel, id) = (call.id("channel_id")?, call.id("attachment_id")?);
     call.app.world.read(|state| {
         let bytes = state.blobs.get(&id.to_string()).cloned().ok_or(ErrorCode::NotFound)?;
@@ -64,19 +64,19 @@ fn get_attachment(call: &Call) -> ApiResult<Answer> {
             .flat_map(|message| &message.attachments)
             .find(|file| file.id == id);
         let content_type = named.and_then(|file| file.content_type.clone());
-        Ok(Answer::File {
+        Ok(RouteResponse::File {
             content_type: content_type.unwrap_or_else(|| guess_type(call.param("filename"))),
             bytes,
         })
     })
 }
 
-fn get_image(call: &Call) -> ApiResult<Answer> {
+fn get_image(call: &Call) -> ApiResult<RouteResponse> {
     let name = call.param("name");
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
     call.app.world.read(|state| {
         let bytes = state.blobs.get(stem).cloned().ok_or(ErrorCode::NotFound)?;
-        Ok(Answer::File {
+        Ok(RouteResponse::File {
             content_type: guess_type(name),
             bytes,
         })

@@ -9,13 +9,13 @@ use super::channels::{check_parent, sort_of};
 use crate::{
     model::{Channel, Guild, Id, Permissions},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiError, ApiResult, ErrorCode},
         limits::BucketClass,
         route::{Route, bot},
         validate::{
             channel::{ChannelPosition, read_position},
-            form::{Given, Length, read_list},
+            form::{FormField, Length, read_list},
         },
     },
     world::State,
@@ -29,7 +29,7 @@ pub(super) const ROUTES: &[Route] = &[bot(
     move_channels,
 )];
 
-fn move_channels(call: &Call) -> ApiResult<Answer> {
+fn move_channels(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     let entries = read_list(call.json()?, Length::up_to(500), read_position)?;
     call.app.world.write(|state| {
@@ -39,7 +39,7 @@ fn move_channels(call: &Call) -> ApiResult<Answer> {
         }
         let changed = moved(guild, &entries)?;
         state.move_channels(id, changed, &call.cause());
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }
 
@@ -72,7 +72,7 @@ fn moved(guild: &Guild, entries: &[ChannelPosition]) -> ApiResult<Vec<Channel>> 
     let mut new_parents = 0;
     for entry in entries {
         let channel = channels.get_mut(&Id(entry.id)).ok_or(ErrorCode::UnknownChannel)?;
-        if let Given::Value(position) = entry.position {
+        if let FormField::Value(position) = entry.position {
             channel.position = position;
         }
         let parent = entry.parent_id.clone().map(Id).or_keep(channel.parent_id);
@@ -151,8 +151,8 @@ mod tests {
         guild
     }
 
-    fn entry(id: u64, position: Option<i64>, parent: Given<u64>) -> ChannelPosition {
-        let position = position.map_or(Given::Absent, Given::Value);
+    fn entry(id: u64, position: Option<i64>, parent: FormField<u64>) -> ChannelPosition {
+        let position = position.map_or(FormField::Absent, FormField::Value);
         ChannelPosition {
             id,
             position,
@@ -163,28 +163,36 @@ mod tests {
 
     #[test]
     fn positions_come_back_without_gaps_per_sort_and_category() {
-        let moved = moved(&guild(), &[entry(20, Some(7), Given::Absent)]).unwrap();
+        let moved = moved(&guild(), &[entry(20, Some(7), FormField::Absent)]).unwrap();
         let positions: Vec<(u64, i64)> = moved.iter().map(|channel| (channel.id.0, channel.position)).collect();
         assert_eq!(positions, [(20, 1), (21, 0)]);
     }
 
     #[test]
     fn one_channel_may_change_its_category() {
-        let to = || Given::Value(11);
+        let to = || FormField::Value(11);
         assert_eq!(
             moved(&guild(), &[entry(20, None, to()), entry(21, None, to())])
                 .unwrap_err()
                 .code,
             40009
         );
-        let one = moved(&guild(), &[entry(20, None, to()), entry(21, None, Given::Value(10))]).unwrap();
+        let one = moved(
+            &guild(),
+            &[entry(20, None, to()), entry(21, None, FormField::Value(10))],
+        )
+        .unwrap();
         assert_eq!(one[0].parent_id, Some(Id(11)));
         assert_eq!(
-            moved(&guild(), &[entry(99, Some(1), Given::Absent)]).unwrap_err().code,
+            moved(&guild(), &[entry(99, Some(1), FormField::Absent)])
+                .unwrap_err()
+                .code,
             10003
         );
         assert_eq!(
-            moved(&guild(), &[entry(20, None, Given::Value(22))]).unwrap_err().code,
+            moved(&guild(), &[entry(20, None, FormField::Value(22))])
+                .unwrap_err()
+                .code,
             50035
         );
     }

@@ -17,7 +17,7 @@ use crate::{
         call::{Call, UploadedFile},
         errors::{ApiResult, ErrorCode},
         validate::{
-            form::Given,
+            form::FormField,
             message::{AllowedMentions, AttachmentForm, MessageForm},
         },
     },
@@ -43,7 +43,7 @@ pub(super) fn fill(state: &mut State, message: &mut Message, form: &MessageForm,
     message.flags |= form.flags.as_value().copied().unwrap_or(0) & SENDER_FLAGS;
     message.tts = form.tts;
     message.nonce.clone_from(&form.nonce);
-    if let Given::Value(content) = &form.content {
+    if let FormField::Value(content) = &form.content {
         message.content.clone_from(content);
     }
     set_parts(message, form);
@@ -59,15 +59,15 @@ pub(super) fn fill(state: &mut State, message: &mut Message, form: &MessageForm,
 /// 50006 when the message would be empty; those of [`files::check`].
 pub(super) fn edit(state: &mut State, message: &mut Message, form: &MessageForm, call: &Call) -> ApiResult<()> {
     files::check(form, &call.body.files, Some(message))?;
-    if let Given::Value(flags) = form.flags {
+    if let FormField::Value(flags) = form.flags {
         let editable = FLAG_SUPPRESS_EMBEDS | FLAG_COMPONENTS_V2;
         message.flags =
             (message.flags & !FLAG_SUPPRESS_EMBEDS) | (flags & editable) | (message.flags & FLAG_COMPONENTS_V2);
     }
     match &form.content {
-        Given::Absent => {}
-        Given::Null => message.content.clear(),
-        Given::Value(content) => message.content.clone_from(content),
+        FormField::Absent => {}
+        FormField::Null => message.content.clear(),
+        FormField::Value(content) => message.content.clone_from(content),
     }
     set_parts(message, form);
     let named = form.attachments.as_value().map_or(&[][..], Vec::as_slice);
@@ -95,14 +95,14 @@ pub(super) fn edit(state: &mut State, message: &mut Message, form: &MessageForm,
 
 fn set_parts(message: &mut Message, form: &MessageForm) {
     match &form.embeds {
-        Given::Absent => {}
-        Given::Null => message.embeds.clear(),
-        Given::Value(embeds) => message.embeds = embeds.iter().filter_map(to_embed).collect(),
+        FormField::Absent => {}
+        FormField::Null => message.embeds.clear(),
+        FormField::Value(embeds) => message.embeds = embeds.iter().filter_map(to_embed).collect(),
     }
     match &form.components {
-        Given::Absent => {}
-        Given::Null => message.components.clear(),
-        Given::Value(components) => message.components.clone_from(components),
+        FormField::Absent => {}
+        FormField::Null => message.components.clear(),
+        FormField::Value(components) => message.components.clone_from(components),
     }
 }
 
@@ -264,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_are_found_once_each() {
+    fn mentions_are_found_once_each() {
         assert_eq!(marks("hi <@1> <@!2> <@1> <@&3> <@x>", "<@"), [Id(1), Id(2)]);
         assert_eq!(marks("<@&3> <@4>", "<@&"), [Id(3)]);
     }

@@ -16,7 +16,7 @@ use crate::{
         message::{FLAG_COMPONENTS_V2, FLAG_LOADING},
     },
     rest::{
-        call::{Answer, Call},
+        call::{Call, RouteResponse},
         errors::{ApiResult, ErrorCode},
         validate::{
             form::read_body,
@@ -28,7 +28,7 @@ use crate::{
 
 /// The message of the interaction that a call addresses.
 #[derive(Clone, Copy)]
-pub(super) enum Target {
+pub(super) enum AddressedMessage {
     /// `@original`.
     Original,
     /// A message by id: the original response or a follow-up.
@@ -41,18 +41,20 @@ fn view(state: &State, channel: Id, id: Id) -> ApiResult<Value> {
 }
 
 /// The message, when this interaction created it (or, for `@original` of a component, was created by it).
-fn find<'a>(state: &'a State, interaction: &Interaction, target: Target) -> ApiResult<&'a Message> {
+fn find<'a>(state: &'a State, interaction: &Interaction, target: AddressedMessage) -> ApiResult<&'a Message> {
     let id = match target {
-        Target::Original => interaction.original,
-        Target::Message(id) if interaction.original == Some(id) || interaction.followups.contains(&id) => Some(id),
-        Target::Message(_) => None,
+        AddressedMessage::Original => interaction.original,
+        AddressedMessage::Message(id) if interaction.original == Some(id) || interaction.followups.contains(&id) => {
+            Some(id)
+        }
+        AddressedMessage::Message(_) => None,
     };
     let found = id.and_then(|id| state.message(interaction.channel_id, id));
     found.ok_or_else(|| ErrorCode::UnknownMessage.into())
 }
 
 /// `POST`: a follow-up, or the original response itself while it is loading after a defer.
-pub(super) fn create(call: &Call) -> ApiResult<Answer> {
+pub(super) fn create(call: &Call) -> ApiResult<RouteResponse> {
     let token = call.param("webhook_token");
     let form = read_body(&call.json_or_empty(), |form| read_message(form, Sender::Interaction, 0));
     call.app.world.write(|state| {
@@ -60,7 +62,7 @@ pub(super) fn create(call: &Call) -> ApiResult<Answer> {
         let all = mentions_all(state, &interaction);
         let form = form?;
         compose::check_new(&form, &call.body.files)?;
-        let loading = find(state, &interaction, Target::Original)
+        let loading = find(state, &interaction, AddressedMessage::Original)
             .ok()
             .filter(|message| message.flags & FLAG_LOADING != 0)
             .cloned();
@@ -89,7 +91,7 @@ pub(super) fn create(call: &Call) -> ApiResult<Answer> {
             id
         };
         settle(call, state, interaction.id);
-        Ok(Answer::json(&view(state, interaction.channel_id, id)?))
+        Ok(RouteResponse::json(&view(state, interaction.channel_id, id)?))
     })
 }
 
@@ -104,16 +106,16 @@ fn settle(call: &Call, state: &mut State, id: Id) {
 }
 
 /// `GET` of one message.
-pub(super) fn get(call: &Call, target: Target) -> ApiResult<Answer> {
+pub(super) fn get(call: &Call, target: AddressedMessage) -> ApiResult<RouteResponse> {
     call.app.world.read(|state| {
         let interaction = answered(call, state, call.param("webhook_token"))?;
         let message = find(state, interaction, target)?;
-        Ok(Answer::json(&state.message_view(message)))
+        Ok(RouteResponse::json(&state.message_view(message)))
     })
 }
 
 /// `PATCH` of one message.
-pub(super) fn edit(call: &Call, target: Target) -> ApiResult<Answer> {
+pub(super) fn edit(call: &Call, target: AddressedMessage) -> ApiResult<RouteResponse> {
     call.app.world.write(|state| {
         let interaction = answered(call, state, call.param("webhook_token"))?.clone();
         let mut message = find(state, &interaction, target)?.clone();
@@ -131,17 +133,17 @@ pub(super) fn edit(call: &Call, target: Target) -> ApiResult<Answer> {
         let id = message.id;
         state.update_message(message);
         settle(call, state, interaction.id);
-        Ok(Answer::json(&view(state, interaction.channel_id, id)?))
+        Ok(RouteResponse::json(&view(state, interaction.channel_id, id)?))
     })
 }
 
 /// `DELETE` of one message.
-pub(super) fn delete(call: &Call, target: Target) -> ApiResult<Answer> {
+pub(super) fn delete(call: &Call, target: AddressedMessage) -> ApiResult<RouteResponse> {
     call.app.world.write(|state| {
         let interaction = answered(call, state, call.param("webhook_token"))?.clone();
         let id = find(state, &interaction, target)?.id;
         state.delete_message(interaction.channel_id, id, None);
         settle(call, state, interaction.id);
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }

@@ -7,7 +7,7 @@ use crate::{
     gateway::Intents,
     model::{Id, Message, Permissions, message::FLAG_HAS_SNAPSHOT},
     rest::{
-        call::Gate,
+        call::AccessChecks,
         errors::{ApiError, ApiResult, ErrorCode},
         validate::message::ReferenceForm,
     },

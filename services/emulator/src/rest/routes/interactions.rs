@@ -16,13 +16,13 @@ use crate::{
         message::{FLAG_EPHEMERAL, FLAG_LOADING},
     },
     rest::{
-        call::{Answer, Call},
+        call::{Call, RouteResponse},
         errors::{ApiError, ApiResult, ErrorCode},
         permissions,
         route::{Access, Route},
         validate::{
             command_value::read_choices,
-            form::{Form, Given, Length, read_body},
+            form::{Form, FormField, Length, read_body},
             message::{MessageForm, Sender, read_message},
             modal::read_modal,
         },
@@ -71,7 +71,7 @@ pub(super) fn by_token_text<'a>(state: &'a State, token: &str) -> Option<&'a Int
         .filter(|interaction| interaction.token == token)
 }
 
-fn callback(call: &Call) -> ApiResult<Answer> {
+fn callback(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("interaction_id")?;
     let token = call.param("interaction_token");
     call.app.world.write(|state| {
@@ -174,7 +174,7 @@ fn read_data(
                 data.forms("choices", Length::up_to(25))
                     .map(|choices| read_choices(&choices, option))
             });
-            Response::Choices(Value::Array(choices.and_then(Given::value).unwrap_or_default()))
+            Response::Choices(Value::Array(choices.and_then(FormField::value).unwrap_or_default()))
         }
         kind::MODAL => {
             form.require("data");
@@ -314,9 +314,9 @@ fn metadata(state: &State, interaction: &Interaction) -> Value {
 }
 
 /// 204, or with `with_response` the result of the callback.
-fn answer(call: &Call, state: &State, interaction: &Interaction, callback_type: i64) -> Answer {
+fn answer(call: &Call, state: &State, interaction: &Interaction, callback_type: i64) -> RouteResponse {
     if !call.query.flag("with_response") {
-        return Answer::NoContent;
+        return RouteResponse::NoContent;
     }
     let made = matches!(
         callback_type,
@@ -335,7 +335,7 @@ fn answer(call: &Call, state: &State, interaction: &Interaction, callback_type: 
             body["resource"] = json!({ "type": callback_type, "message": state.message_view(message) });
         }
     }
-    Answer::json(&body)
+    RouteResponse::json(&body)
 }
 
 impl MessageForm {
@@ -351,7 +351,7 @@ impl MessageForm {
 /// 10015 for an unknown token or an interaction without a first response; 50027 after 15 minutes.
 pub(super) fn answered<'a>(call: &Call, state: &'a State, token: &str) -> Result<&'a Interaction, ApiError> {
     let interaction = by_token_text(state, token).ok_or(ErrorCode::UnknownWebhook)?;
-    if interaction.is_dead(call.now.0) {
+    if interaction.is_token_expired(call.now.0) {
         return Err(ErrorCode::InvalidWebhookToken.into());
     }
     if interaction.acknowledged_at.is_none() || interaction.kind == InteractionKind::Autocomplete {

@@ -14,13 +14,13 @@ use crate::{
         message::{FLAG_COMPONENTS_V2, FLAG_SUPPRESS_EMBEDS},
     },
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiError, ApiResult, ErrorCode},
         limits::BucketClass,
         permissions,
         route::{Route, bot},
         validate::{
-            form::{Given, Length, read_body},
+            form::{FormField, Length, read_body},
             message::{MessageForm, Sender, read_message},
         },
     },
@@ -82,7 +82,7 @@ pub(super) fn find(state: &State, channel: Id, message: Id) -> ApiResult<&Messag
     found.ok_or_else(|| ErrorCode::UnknownMessage.into())
 }
 
-fn list(call: &Call) -> ApiResult<Answer> {
+fn list(call: &Call) -> ApiResult<RouteResponse> {
     let channel = call.id("channel_id")?;
     let limit = usize::try_from(call.query.number("limit", 1, 100, 50)?).unwrap_or(50);
     let pick = |key: &str| call.query.snowflake(key).map(|id| id.map(Id));
@@ -91,7 +91,7 @@ fn list(call: &Call) -> ApiResult<Answer> {
         let home = state.channel_with(channel, Permissions::VIEW_CHANNEL)?;
         require_text(home)?;
         if state.channel_with(channel, Permissions::READ_MESSAGE_HISTORY).is_err() {
-            return Ok(Answer::json(&Vec::<Value>::new()));
+            return Ok(RouteResponse::json(&Vec::<Value>::new()));
         }
         let all: Vec<&Message> = state
             .messages
@@ -100,7 +100,7 @@ fn list(call: &Call) -> ApiResult<Answer> {
             .unwrap_or_default();
         let page = page(&all, limit, around, before, after);
         let views: Vec<Value> = page.iter().rev().map(|message| view(state, message)).collect();
-        Ok(Answer::json(&views))
+        Ok(RouteResponse::json(&views))
     })
 }
 
@@ -128,11 +128,11 @@ fn page<'a>(
     all[from..to].to_vec()
 }
 
-fn get(call: &Call) -> ApiResult<Answer> {
+fn get(call: &Call) -> ApiResult<RouteResponse> {
     let (channel, message) = (call.id("channel_id")?, call.id("message_id")?);
     call.app.world.read(|state| {
         state.channel_with(channel, Permissions::READ_MESSAGE_HISTORY)?;
-        Ok(Answer::json(&view(state, find(state, channel, message)?)))
+        Ok(RouteResponse::json(&view(state, find(state, channel, message)?)))
     })
 }
 
@@ -145,14 +145,14 @@ pub(super) fn require_text(channel: &Channel) -> ApiResult<()> {
     }
 }
 
-fn create(call: &Call) -> ApiResult<Answer> {
+fn create(call: &Call) -> ApiResult<RouteResponse> {
     let channel = call.id("channel_id")?;
     let form = read_body(&call.json_or_empty(), |form| read_message(form, Sender::Bot, 0))?;
     compose::check_new(&form, &call.body.files)?;
     call.app.world.write(|state| {
         let granted = may_send(state, channel, &form, !call.body.files.is_empty())?;
         if let Some(earlier) = sent_before(state, channel, &form, call) {
-            return Ok(Answer::json(&view(state, earlier)));
+            return Ok(RouteResponse::json(&view(state, earlier)));
         }
         let guild = state.channel(channel).and_then(|channel| channel.guild_id);
         let id = state.next_id();
@@ -171,7 +171,7 @@ fn create(call: &Call) -> ApiResult<Answer> {
         if let Some(nonce) = nonce {
             view["nonce"] = nonce;
         }
-        Ok(Answer::json(&view))
+        Ok(RouteResponse::json(&view))
     })
 }
 
@@ -274,7 +274,7 @@ fn notify_replied(state: &State, message: &mut Message, form: &MessageForm) {
     }
 }
 
-fn edit(call: &Call) -> ApiResult<Answer> {
+fn edit(call: &Call) -> ApiResult<RouteResponse> {
     let (channel, id) = (call.id("channel_id")?, call.id("message_id")?);
     call.app.world.write(|state| {
         let home = state.channel_with(channel, Permissions::VIEW_CHANNEL)?;
@@ -292,17 +292,22 @@ fn edit(call: &Call) -> ApiResult<Answer> {
         compose::edit(state, &mut message, &form, call)?;
         message.edited_timestamp = Some(state.now());
         state.update_message(message);
-        Ok(Answer::json(&view(state, find(state, channel, id)?)))
+        Ok(RouteResponse::json(&view(state, find(state, channel, id)?)))
     })
 }
 
 /// The only field that may be edited on messages of others, with `MANAGE_MESSAGES`.
-fn suppress_embeds(call: &Call, state: &mut State, mut message: Message, form: &MessageForm) -> ApiResult<Answer> {
+fn suppress_embeds(
+    call: &Call,
+    state: &mut State,
+    mut message: Message,
+    form: &MessageForm,
+) -> ApiResult<RouteResponse> {
     let fields = call.json_or_empty();
     let only_flags = fields
         .as_object()
         .is_some_and(|fields| fields.keys().all(|key| key == "flags"));
-    let Given::Value(flags) = form.flags else {
+    let FormField::Value(flags) = form.flags else {
         return Err(ErrorCode::CannotEditOthersMessage.into());
     };
     if !only_flags {
@@ -312,10 +317,10 @@ fn suppress_embeds(call: &Call, state: &mut State, mut message: Message, form: &
     state.channel_with(channel, Permissions::MANAGE_MESSAGES)?;
     message.flags = (message.flags & !FLAG_SUPPRESS_EMBEDS) | (flags & FLAG_SUPPRESS_EMBEDS);
     state.update_message(message);
-    Ok(Answer::json(&view(state, find(state, channel, id)?)))
+    Ok(RouteResponse::json(&view(state, find(state, channel, id)?)))
 }
 
-fn delete(call: &Call) -> ApiResult<Answer> {
+fn delete(call: &Call) -> ApiResult<RouteResponse> {
     let (channel, id) = (call.id("channel_id")?, call.id("message_id")?);
     call.app.world.write(|state| {
         state.channel_with(channel, Permissions::VIEW_CHANNEL)?;
@@ -323,18 +328,18 @@ fn delete(call: &Call) -> ApiResult<Answer> {
         let own = message.author.id() == state.bot_id || message.application_id == Some(state.application.id);
         if own {
             state.delete_message(channel, id, None);
-            return Ok(Answer::NoContent);
+            return Ok(RouteResponse::NoContent);
         }
         if message.guild_id.is_none() {
             return Err(ErrorCode::CannotExecuteOnDm.into());
         }
         state.channel_with(channel, Permissions::MANAGE_MESSAGES)?;
         state.delete_message(channel, id, Some(&call.cause()));
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }
 
-fn bulk_delete(call: &Call) -> ApiResult<Answer> {
+fn bulk_delete(call: &Call) -> ApiResult<RouteResponse> {
     let channel = call.id("channel_id")?;
     let ids = read_body(call.json()?, |form| {
         form.require("messages");
@@ -357,11 +362,11 @@ fn bulk_delete(call: &Call) -> ApiResult<Answer> {
             return Err(ErrorCode::BulkDeleteTooOld.into());
         }
         state.delete_messages(channel, &ids, &call.cause());
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }
 
-fn crosspost(call: &Call) -> ApiResult<Answer> {
+fn crosspost(call: &Call) -> ApiResult<RouteResponse> {
     let (channel, id) = (call.id("channel_id")?, call.id("message_id")?);
     call.app.world.write(|state| {
         let home = state.channel_with(channel, Permissions::SEND_MESSAGES)?;
@@ -377,16 +382,16 @@ fn crosspost(call: &Call) -> ApiResult<Answer> {
         }
         message.flags |= CROSSPOSTED;
         state.update_message(message);
-        Ok(Answer::json(&view(state, find(state, channel, id)?)))
+        Ok(RouteResponse::json(&view(state, find(state, channel, id)?)))
     })
 }
 
-fn typing(call: &Call) -> ApiResult<Answer> {
+fn typing(call: &Call) -> ApiResult<RouteResponse> {
     let channel = call.id("channel_id")?;
     call.app.world.write(|state| {
         let home = state.channel_with(channel, Permissions::SEND_MESSAGES)?;
         require_text(home)?;
         state.start_typing(channel, state.bot_id);
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }

@@ -5,7 +5,7 @@ use http::Method;
 use crate::{
     model::{Channel, ChannelKind, Guild, Id, Overwrite, OverwriteKind, Permissions},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiResult, ErrorCode},
         limits::BucketClass,
         permissions,
@@ -139,7 +139,7 @@ fn editable(state: &State, id: Id) -> ApiResult<Channel> {
     Ok(channel.clone())
 }
 
-fn put(call: &Call) -> ApiResult<Answer> {
+fn put(call: &Call) -> ApiResult<RouteResponse> {
     let (id, target) = (call.id("channel_id")?, call.id("overwrite_id")?);
     call.app.world.write(|state| {
         let mut channel = editable(state, id)?;
@@ -166,11 +166,11 @@ fn put(call: &Call) -> ApiResult<Answer> {
         if is_category {
             sync_children(state, id, &before, &call.cause());
         }
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }
 
-fn delete(call: &Call) -> ApiResult<Answer> {
+fn delete(call: &Call) -> ApiResult<RouteResponse> {
     let (id, target) = (call.id("channel_id")?, call.id("overwrite_id")?);
     call.app.world.write(|state| {
         let mut channel = editable(state, id)?;
@@ -184,6 +184,6 @@ fn delete(call: &Call) -> ApiResult<Answer> {
         if is_category {
             sync_children(state, id, &before, &call.cause());
         }
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }

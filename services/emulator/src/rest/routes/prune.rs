@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     model::{Guild, Id, Permissions, Timestamp},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiError, ApiResult, ErrorCode},
         limits::BucketClass,
         route::{Route, bot},
@@ -28,18 +28,18 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 /// Default of `days`, the days without activity.
 const DAYS: u64 = 7;
 
-fn count(call: &Call) -> ApiResult<Answer> {
+fn count(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     let days = call.query.number("days", 1, 30, DAYS)?;
     let roles = read_roles(call.query.text("include_roles").unwrap_or_default())?;
     call.app.world.read(|state| {
         let guild = allowed(state, id)?;
         let found = inactive(state, guild, days, &roles);
-        Ok(Answer::json(&json!({ "pruned": found.len() })))
+        Ok(RouteResponse::json(&json!({ "pruned": found.len() })))
     })
 }
 
-fn begin(call: &Call) -> ApiResult<Answer> {
+fn begin(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     let (days, counts, roles) = read_body(&call.json_or_empty(), |form| {
         let days = form.integer("days", 1, 30).value();
@@ -51,7 +51,7 @@ fn begin(call: &Call) -> ApiResult<Answer> {
         let found = inactive(state, allowed(state, id)?, days, &roles);
         state.prune(id, &found, days, &call.cause());
         let pruned = if counts { json!(found.len()) } else { Value::Null };
-        Ok(Answer::json(&json!({ "pruned": pruned })))
+        Ok(RouteResponse::json(&json!({ "pruned": pruned })))
     })
 }
 

@@ -5,7 +5,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::rest::{
-    call::{Answer, Call, Gate},
+    call::{AccessChecks, Call, RouteResponse},
     errors::ApiResult,
     limits::BucketClass,
     route::{Route, bot},
@@ -37,18 +37,18 @@ const DEFAULT_SOUNDS: [(&str, &str, &str); 6] = [
     ("7", "ba dum tss", "🥁"),
 ];
 
-fn default_sounds(_: &Call) -> ApiResult<Answer> {
+fn default_sounds(_: &Call) -> ApiResult<RouteResponse> {
     let sounds: Vec<Value> = DEFAULT_SOUNDS
         .iter()
         .map(|(id, name, emoji)| {
             json!({ "name": name, "sound_id": id, "volume": 1.0, "emoji_id": null, "emoji_name": emoji, "available": true })
         })
         .collect();
-    Ok(Answer::json(&sounds))
+    Ok(RouteResponse::json(&sounds))
 }
 
-fn guild_sounds(call: &Call) -> ApiResult<Answer> {
+fn guild_sounds(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     call.app.world.read(|state| state.guild_for_bot(id).map(|_| ()))?;
-    Ok(Answer::json(&json!({ "items": [] })))
+    Ok(RouteResponse::json(&json!({ "items": [] })))
 }

@@ -7,13 +7,13 @@ use super::emojis;
 use crate::{
     model::{Guild, Id, Permissions, Sticker, StickerFormat},
     rest::{
-        call::{Answer, Call, Gate, UploadedFile},
+        call::{AccessChecks, Call, RouteResponse, UploadedFile},
         errors::{ApiResult, ErrorCode},
         limits::BucketClass,
         permissions,
         route::{Route, bot},
         validate::{
-            form::{Form, Given, Length, read_body},
+            form::{Form, FormField, Length, read_body},
             sticker::read_sticker_file,
         },
     },
@@ -45,16 +45,16 @@ const fn maximum(premium_tier: u8) -> usize {
 }
 
 struct StickerForm {
-    name: Given<String>,
-    description: Given<String>,
-    tags: Given<String>,
+    name: FormField<String>,
+    description: FormField<String>,
+    tags: FormField<String>,
 }
 
 fn read(form: &Form<'_>) -> StickerForm {
     StickerForm {
         name: form.text("name", Length::between(2, 30)),
         description: match form.text("description", Length::up_to(100)) {
-            Given::Value(text) if text.is_empty() => Given::Value(text),
+            FormField::Value(text) if text.is_empty() => FormField::Value(text),
             _ => form.text("description", Length::between(2, 100)),
         },
         tags: form.text("tags", Length::between(1, 200)),
@@ -84,12 +84,12 @@ fn view(state: &State, sticker: &Sticker) -> Value {
     view
 }
 
-fn list(call: &Call) -> ApiResult<Answer> {
+fn list(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     call.app.world.read(|state| {
         let stickers = state.guild_for_bot(id)?.stickers.values();
         let views: Vec<Value> = stickers.map(|sticker| view(state, sticker)).collect();
-        Ok(Answer::json(&views))
+        Ok(RouteResponse::json(&views))
     })
 }
 
@@ -99,18 +99,18 @@ fn find(state: &State, call: &Call) -> ApiResult<(Id, Sticker)> {
     Ok((guild, sticker.ok_or(ErrorCode::UnknownSticker)?))
 }
 
-fn get_of_guild(call: &Call) -> ApiResult<Answer> {
+fn get_of_guild(call: &Call) -> ApiResult<RouteResponse> {
     call.app
         .world
-        .read(|state| Ok(Answer::json(&view(state, &find(state, call)?.1))))
+        .read(|state| Ok(RouteResponse::json(&view(state, &find(state, call)?.1))))
 }
 
-fn get(call: &Call) -> ApiResult<Answer> {
+fn get(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("sticker_id")?;
     call.app.world.read(|state| {
         let mut guilds = state.guilds.values();
         let sticker = guilds.find_map(|guild| guild.stickers.get(&id));
-        Ok(Answer::json(sticker.ok_or(ErrorCode::UnknownSticker)?))
+        Ok(RouteResponse::json(sticker.ok_or(ErrorCode::UnknownSticker)?))
     })
 }
 
@@ -123,7 +123,7 @@ fn require_lottie(guild: &Guild, format: StickerFormat) -> ApiResult<()> {
     Ok(())
 }
 
-fn create(call: &Call) -> ApiResult<Answer> {
+fn create(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     let (form, file) = read_body(&call.json_or_empty(), |form| read_new(form, &call.body.files))?;
     let file = file.ok_or(ErrorCode::InvalidFormBody)?;
@@ -147,38 +147,38 @@ fn create(call: &Call) -> ApiResult<Answer> {
         state.blobs.insert(sticker.id.to_string(), file.bytes.clone());
         let view = view(state, &sticker);
         state.put_sticker(sticker, &call.cause());
-        Ok(Answer::created(&view))
+        Ok(RouteResponse::created(&view))
     })
 }
 
-fn edit(call: &Call) -> ApiResult<Answer> {
+fn edit(call: &Call) -> ApiResult<RouteResponse> {
     let form = read_body(call.json()?, read)?;
     call.app.world.write(|state| {
         let (guild, mut sticker) = find(state, call)?;
         emojis::require_change(state, state.guild_for_bot(guild)?, sticker.user_id == state.bot_id)?;
-        if let Given::Value(name) = form.name {
+        if let FormField::Value(name) = form.name {
             sticker.name = name;
         }
-        if let Given::Value(tags) = form.tags {
+        if let FormField::Value(tags) = form.tags {
             sticker.tags = tags;
         }
         sticker.description = form.description.or_keep(sticker.description);
         let view = view(state, &sticker);
         state.put_sticker(sticker, &call.cause());
-        Ok(Answer::json(&view))
+        Ok(RouteResponse::json(&view))
     })
 }
 
-fn delete(call: &Call) -> ApiResult<Answer> {
+fn delete(call: &Call) -> ApiResult<RouteResponse> {
     call.app.world.write(|state| {
         let (guild, sticker) = find(state, call)?;
         emojis::require_change(state, state.guild_for_bot(guild)?, sticker.user_id == state.bot_id)?;
         state.delete_sticker(guild, sticker.id, &call.cause());
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }
 
 /// Discord's own stickers, of which the emulator has none.
-fn list_packs(_: &Call) -> ApiResult<Answer> {
-    Ok(Answer::json(&json!({ "sticker_packs": [] })))
+fn list_packs(_: &Call) -> ApiResult<RouteResponse> {
+    Ok(RouteResponse::json(&json!({ "sticker_packs": [] })))
 }

@@ -8,7 +8,7 @@ use crate::{
     gateway::Intents,
     model::{Channel, ChannelKind, Id, Permissions, ThreadState},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiResult, ErrorCode},
         limits::BucketClass,
         permissions,
@@ -36,7 +36,7 @@ fn state_of(channel: &Channel) -> ApiResult<&ThreadState> {
 }
 
 /// All members, or with `with_member` a page of them in the order of their ids.
-fn list(call: &Call) -> ApiResult<Answer> {
+fn list(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("channel_id")?;
     let with_member = call.query.flag("with_member");
     let limit = usize::try_from(call.query.number("limit", 1, 100, 100)?).unwrap_or(100);
@@ -57,11 +57,11 @@ fn list(call: &Call) -> ApiResult<Answer> {
             .into_iter()
             .map(|member| state.thread_member_view(channel, member, with_member))
             .collect();
-        Ok(Answer::json(&views))
+        Ok(RouteResponse::json(&views))
     })
 }
 
-fn get(call: &Call) -> ApiResult<Answer> {
+fn get(call: &Call) -> ApiResult<RouteResponse> {
     let (id, with_member) = (call.id("channel_id")?, call.query.flag("with_member"));
     // Libraries read the bot's own membership by `@me`; the OpenAPI document does not list that.
     let user = match call.param("user_id") {
@@ -72,31 +72,35 @@ fn get(call: &Call) -> ApiResult<Answer> {
         let channel = thread_of(state, id)?;
         // A 404 is documented; its code 10007 is from memory.
         let member = state_of(channel)?.member(user).ok_or(ErrorCode::UnknownMember)?;
-        Ok(Answer::json(&state.thread_member_view(channel, member, with_member)))
+        Ok(RouteResponse::json(&state.thread_member_view(
+            channel,
+            member,
+            with_member,
+        )))
     })
 }
 
-fn join(call: &Call) -> ApiResult<Answer> {
+fn join(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("channel_id")?;
     call.app.world.write(|state| {
         require_active(thread_of(state, id)?)?;
         state.add_thread_member(id, state.bot_id);
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }
 
-fn leave(call: &Call) -> ApiResult<Answer> {
+fn leave(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("channel_id")?;
     call.app.world.write(|state| {
         require_active(thread_of(state, id)?)?;
         state.remove_thread_member(id, state.bot_id);
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }
 
 /// Adding a member needs the permission to send messages in the thread. To a private thread that is not `invitable`, only its
 /// creator and moderators may add members.
-fn add(call: &Call) -> ApiResult<Answer> {
+fn add(call: &Call) -> ApiResult<RouteResponse> {
     let (id, user) = (call.id("channel_id")?, call.id("user_id")?);
     call.app.world.write(|state| {
         let channel = thread_of(state, id)?;
@@ -109,7 +113,7 @@ fn add(call: &Call) -> ApiResult<Answer> {
         }
         require_viewer(state, channel, user)?;
         state.add_thread_member(id, user);
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }
 
@@ -130,7 +134,7 @@ fn require_viewer(state: &State, thread: &Channel, user: Id) -> ApiResult<()> {
 }
 
 /// Needs `MANAGE_THREADS`, unless the bot created the private thread.
-fn remove(call: &Call) -> ApiResult<Answer> {
+fn remove(call: &Call) -> ApiResult<RouteResponse> {
     let (id, user) = (call.id("channel_id")?, call.id("user_id")?);
     call.app.world.write(|state| {
         let channel = thread_of(state, id)?;
@@ -143,6 +147,6 @@ fn remove(call: &Call) -> ApiResult<Answer> {
         if !state.remove_thread_member(id, user) {
             return Err(ErrorCode::UnknownMember.into());
         }
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }

@@ -8,12 +8,12 @@ use super::{compose, messages};
 use crate::{
     model::{Author, Channel, ChannelKind, Id, Message, Permissions, ThreadMember, ThreadState},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiResult, ErrorCode},
         limits::BucketClass,
         route::{Route, bot},
         validate::{
-            form::{Form, Given, Length, read_body},
+            form::{Form, FormField, Length, read_body},
             message::{Sender, read_message},
         },
     },
@@ -82,15 +82,15 @@ pub(super) fn require_unlocked(state: &State, channel: &Channel) -> ApiResult<()
 }
 
 struct ThreadForm {
-    name: Given<String>,
-    archive_after: Given<i64>,
-    slow_mode: Given<i64>,
-    kind: Given<i64>,
-    invitable: Given<bool>,
-    archived: Given<bool>,
-    locked: Given<bool>,
-    tags: Given<Vec<u64>>,
-    flags: Given<i64>,
+    name: FormField<String>,
+    archive_after: FormField<i64>,
+    slow_mode: FormField<i64>,
+    kind: FormField<i64>,
+    invitable: FormField<bool>,
+    archived: FormField<bool>,
+    locked: FormField<bool>,
+    tags: FormField<Vec<u64>>,
+    flags: FormField<i64>,
 }
 
 fn read(form: &Form<'_>, create: bool) -> ThreadForm {
@@ -172,7 +172,7 @@ fn check_tags(state: &State, forum: &Channel, before: &[Id], after: &[Id]) -> Ap
     Ok(())
 }
 
-fn start(call: &Call) -> ApiResult<Answer> {
+fn start(call: &Call) -> ApiResult<RouteResponse> {
     let parent_id = call.id("channel_id")?;
     let body = call.json()?;
     let form = read_body(body, |form| read(form, true))?;
@@ -208,7 +208,7 @@ pub(super) fn start_named(call: &Call, state: &mut State, parent: &Channel, name
 }
 
 /// Creates a forum post: a thread and its first message, which have the same id.
-fn start_post(call: &Call, state: &mut State, parent: &Channel, form: &ThreadForm) -> ApiResult<Answer> {
+fn start_post(call: &Call, state: &mut State, parent: &Channel, form: &ThreadForm) -> ApiResult<RouteResponse> {
     state.channel_with(parent.id, Permissions::SEND_MESSAGES)?;
     let body = call.json()?;
     let first = read_body(body, |form| {
@@ -229,10 +229,10 @@ fn start_post(call: &Call, state: &mut State, parent: &Channel, form: &ThreadFor
     let channel = state.channel(id).ok_or(ErrorCode::UnknownChannel)?;
     let mut view = state.channel_view(channel);
     view["message"] = messages::view(state, messages::find(state, id, id)?);
-    Ok(Answer::created(&view))
+    Ok(RouteResponse::created(&view))
 }
 
-fn start_from_message(call: &Call) -> ApiResult<Answer> {
+fn start_from_message(call: &Call) -> ApiResult<RouteResponse> {
     let (parent_id, message) = (call.id("channel_id")?, call.id("message_id")?);
     let form = read_body(call.json()?, |form| read(form, true))?;
     call.app.world.write(|state| {
@@ -260,15 +260,15 @@ fn finish(
     id: Id,
     kind: ChannelKind,
     form: &ThreadForm,
-) -> ApiResult<Answer> {
+) -> ApiResult<RouteResponse> {
     let thread = build(state, parent, id, kind, form).ok_or(ErrorCode::CannotExecuteOnDm)?;
     state.create_channel(thread, &call.cause());
     let channel = state.channel(id).ok_or(ErrorCode::UnknownChannel)?;
-    Ok(Answer::created(&state.channel_view(channel)))
+    Ok(RouteResponse::created(&state.channel_view(channel)))
 }
 
 /// `PATCH /channels/{id}` of a thread.
-pub(super) fn edit(call: &Call, state: &mut State, id: Id) -> ApiResult<Answer> {
+pub(super) fn edit(call: &Call, state: &mut State, id: Id) -> ApiResult<RouteResponse> {
     let form = read_body(call.json()?, |form| read(form, false))?;
     let mut channel = state.channel(id).cloned().ok_or(ErrorCode::UnknownChannel)?;
     let manages = state.channel_with(id, Permissions::MANAGE_THREADS).is_ok();
@@ -287,7 +287,7 @@ pub(super) fn edit(call: &Call, state: &mut State, id: Id) -> ApiResult<Answer> 
     if thread.archived && form.archived.as_value() != Some(&false) {
         return Err(ErrorCode::ThreadArchived.into());
     }
-    if let Given::Value(archived) = form.archived {
+    if let FormField::Value(archived) = form.archived {
         if thread.archived != archived {
             thread.archive_timestamp = now;
         }
@@ -295,25 +295,25 @@ pub(super) fn edit(call: &Call, state: &mut State, id: Id) -> ApiResult<Answer> 
     }
     thread.locked = form.locked.clone().or_default(thread.locked, false);
     thread.invitable = form.invitable.clone().or_default(thread.invitable, true);
-    if let Given::Value(minutes) = form.archive_after {
+    if let FormField::Value(minutes) = form.archive_after {
         thread.auto_archive_duration = u32::try_from(minutes).unwrap_or(1_440);
     }
-    if let Given::Value(tags) = &form.tags {
+    if let FormField::Value(tags) = &form.tags {
         let forum = parent.as_ref().ok_or(ErrorCode::UnknownChannel)?;
         let tags = known_tags(forum, tags);
         check_tags(state, forum, &thread.applied_tags, &tags)?;
         thread.applied_tags = tags;
     }
-    if let Given::Value(name) = &form.name {
+    if let FormField::Value(name) = &form.name {
         channel.name.clone_from(name);
     }
-    if let (Given::Value(flags), true) = (&form.flags, parent.is_some_and(|parent| parent.kind.is_forum())) {
+    if let (FormField::Value(flags), true) = (&form.flags, parent.is_some_and(|parent| parent.kind.is_forum())) {
         channel.flags = u64::try_from(*flags).unwrap_or(0) & PINNED;
     }
-    if let Given::Value(seconds) = form.slow_mode {
+    if let FormField::Value(seconds) = form.slow_mode {
         channel.rate_limit_per_user = u32::try_from(seconds).unwrap_or(0);
     }
     state.update_channel(channel, &call.cause());
     let channel = state.channel(id).ok_or(ErrorCode::UnknownChannel)?;
-    Ok(Answer::json(&state.channel_view(channel)))
+    Ok(RouteResponse::json(&state.channel_view(channel)))
 }

@@ -7,13 +7,13 @@ use crate::{
     gateway::Intents,
     model::{Id, User},
     rest::{
-        call::{Answer, Call},
+        call::{Call, RouteResponse},
         errors::{ApiResult, ErrorCode},
         limits::BucketClass,
         permissions,
         route::{Route, bot},
         validate::{
-            form::{Form, Given, Length, read_body},
+            form::{Form, FormField, Length, read_body},
             image::read_image,
         },
     },
@@ -61,14 +61,14 @@ fn own_view(user: &User) -> Value {
     view
 }
 
-fn get_current(call: &Call) -> ApiResult<Answer> {
+fn get_current(call: &Call) -> ApiResult<RouteResponse> {
     call.app.world.read(|state| {
         let user = state.users.get(&state.bot_id).ok_or(ErrorCode::UnknownUser)?;
-        Ok(Answer::json(&own_view(user)))
+        Ok(RouteResponse::json(&own_view(user)))
     })
 }
 
-fn edit_current(call: &Call) -> ApiResult<Answer> {
+fn edit_current(call: &Call) -> ApiResult<RouteResponse> {
     let (username, avatar) = read_body(call.json()?, |form: &Form<'_>| {
         (
             form.text("username", Length::between(2, 32)),
@@ -79,25 +79,25 @@ fn edit_current(call: &Call) -> ApiResult<Answer> {
         let avatar = avatar.map(|image| super::cdn::store_image(state, &image));
         let id = state.bot_id;
         let user = state.users.get_mut(&id).ok_or(ErrorCode::UnknownUser)?;
-        if let Given::Value(username) = username {
+        if let FormField::Value(username) = username {
             user.username = username;
         }
         user.avatar = avatar.or_keep(user.avatar.take());
         let view = own_view(user);
         state.emit(Dispatch::of_user("USER_UPDATE", Intents::empty(), &view));
-        Ok(Answer::json(&view))
+        Ok(RouteResponse::json(&view))
     })
 }
 
-fn get_user(call: &Call) -> ApiResult<Answer> {
+fn get_user(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("user_id")?;
     call.app.world.read(|state| {
         let user = state.users.get(&id).ok_or(ErrorCode::UnknownUser)?;
-        Ok(Answer::json(user))
+        Ok(RouteResponse::json(user))
     })
 }
 
-fn list_guilds(call: &Call) -> ApiResult<Answer> {
+fn list_guilds(call: &Call) -> ApiResult<RouteResponse> {
     let limit = call.query.number("limit", 1, 200, 200)?;
     let (before, after) = (call.query.snowflake("before")?, call.query.snowflake("after")?);
     let with_counts = call.query.flag("with_counts");
@@ -133,11 +133,11 @@ fn list_guilds(call: &Call) -> ApiResult<Answer> {
                 view
             })
             .collect();
-        Ok(Answer::json(&views))
+        Ok(RouteResponse::json(&views))
     })
 }
 
-fn leave_guild(call: &Call) -> ApiResult<Answer> {
+fn leave_guild(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     call.app.world.write(|state| {
         let guild = state.guilds.get(&id).ok_or(ErrorCode::UnknownGuild)?;
@@ -145,15 +145,15 @@ fn leave_guild(call: &Call) -> ApiResult<Answer> {
             return Err(ErrorCode::InvalidGuildOwner.into());
         }
         state.remove_guild(id);
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }
 
-fn not_for_bots(_: &Call) -> ApiResult<Answer> {
+fn not_for_bots(_: &Call) -> ApiResult<RouteResponse> {
     Err(ErrorCode::BotsCannotUse.into())
 }
 
-fn create_dm(call: &Call) -> ApiResult<Answer> {
+fn create_dm(call: &Call) -> ApiResult<RouteResponse> {
     let recipient = read_body(call.json()?, |form| {
         form.require("recipient_id");
         form.snowflake("recipient_id").value()
@@ -165,7 +165,7 @@ fn create_dm(call: &Call) -> ApiResult<Answer> {
         }
         let id = state.dm_with(user);
         let channel = state.channel(id).ok_or(ErrorCode::UnknownChannel)?;
-        Ok(Answer::json(&state.channel_view(channel)))
+        Ok(RouteResponse::json(&state.channel_view(channel)))
     })
 }
 

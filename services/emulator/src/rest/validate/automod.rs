@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::form::{Form, Given, Length};
+use super::form::{Form, FormField, Length};
 
 /// Kinds of triggers: keyword, spam, Discord's lists, mentions, profile.
 pub const TRIGGERS: &[i64] = &[1, 3, 4, 5, 6];
@@ -12,21 +12,21 @@ pub const TRIGGERS: &[i64] = &[1, 3, 4, 5, 6];
 /// Form of a rule.
 pub struct RuleForm {
     /// Name.
-    pub name: Given<String>,
+    pub name: FormField<String>,
     /// 1 message, 2 member.
-    pub event_type: Given<i64>,
+    pub event_type: FormField<i64>,
     /// See [`TRIGGERS`].
-    pub trigger_type: Given<i64>,
+    pub trigger_type: FormField<i64>,
     /// Complete metadata of the trigger.
-    pub trigger_metadata: Given<Value>,
+    pub trigger_metadata: FormField<Value>,
     /// Actions.
-    pub actions: Given<Vec<Value>>,
+    pub actions: FormField<Vec<Value>>,
     /// Whether it is enabled.
-    pub enabled: Given<bool>,
+    pub enabled: FormField<bool>,
     /// Roles that are exempt.
-    pub exempt_roles: Given<Vec<u64>>,
+    pub exempt_roles: FormField<Vec<u64>>,
     /// Channels that are exempt.
-    pub exempt_channels: Given<Vec<u64>>,
+    pub exempt_channels: FormField<Vec<u64>>,
 }
 
 /// Reads a rule. `known` is the trigger of the edited rule, which cannot be changed.
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_rule_is_named_by_field() {
+    fn errors_of_a_rule_have_their_fields() {
         let body = json!({"name": "r", "event_type": 2, "trigger_type": 1, "actions": [{"type": 3}],
             "trigger_metadata": {"keyword_filter": ["", "ok"], "regex_patterns": ["x".repeat(261)]}});
         let errors = errors(&body);
@@ -169,12 +169,12 @@ mod tests {
     }
 
     #[test]
-    fn a_trigger_keeps_only_what_is_its_own() {
+    fn metadata_of_other_triggers_is_dropped() {
         let body = json!({"name": "r", "event_type": 1, "trigger_type": 5, "actions": [{"type": 1}],
             "trigger_metadata": {"mention_total_limit": 5, "keyword_filter": ["x"]}});
         let rule = read_body(&body, |form| read_rule(form, None)).unwrap();
         let expected = json!({"mention_total_limit": 5, "mention_raid_protection_enabled": false});
-        assert_eq!(rule.trigger_metadata, Given::Value(expected));
-        assert_eq!(rule.actions, Given::Value(vec![json!({"type": 1, "metadata": {}})]));
+        assert_eq!(rule.trigger_metadata, FormField::Value(expected));
+        assert_eq!(rule.actions, FormField::Value(vec![json!({"type": 1, "metadata": {}})]));
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{
     channel::read_channel_types,
     command::read_localizations,
-    form::{Form, Given, Length},
+    form::{Form, FormField, Length},
 };
 
 const STRING: i64 = 3;
@@ -45,7 +45,7 @@ pub(super) fn read_value_rules(form: &Form<'_>, kind: i64, option: &mut Map<Stri
     }
     if kind == STRING {
         for (key, min) in [("min_length", 0), ("max_length", 1)] {
-            if let Given::Value(length) = form.integer(key, min, 6_000) {
+            if let FormField::Value(length) = form.integer(key, min, 6_000) {
                 option.insert(key.to_owned(), json!(length));
             }
         }
@@ -64,7 +64,7 @@ pub(super) fn read_value_rules(form: &Form<'_>, kind: i64, option: &mut Map<Stri
         refuse_crossed(form, option, "min_value", "max_value");
     }
     if kind == CHANNEL
-        && let Given::Value(kinds) = read_channel_types(form)
+        && let FormField::Value(kinds) = read_channel_types(form)
     {
         option.insert("channel_types".to_owned(), json!(kinds));
     }
@@ -100,7 +100,7 @@ pub fn read_choices(choices: &[Form<'_>], kind: i64) -> Vec<Value> {
             }
             let mut read = Map::new();
             read.insert("name".to_owned(), json!(name));
-            if let Given::Value(texts) = read_localizations(choice, "name_localizations", 100, false) {
+            if let FormField::Value(texts) = read_localizations(choice, "name_localizations", 100, false) {
                 read.insert("name_localizations".to_owned(), Value::Object(texts));
             }
             read.insert("value".to_owned(), read_choice_value(choice, kind));

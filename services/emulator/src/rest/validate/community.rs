@@ -4,7 +4,7 @@
 //! <https://discord.com/developers/docs/resources/guild-scheduled-event#create-guild-scheduled-event>.
 
 use super::{
-    form::{Form, Given, Length},
+    form::{Form, FormField, Length},
     image::{Image, read_image},
 };
 use crate::model::{Id, Timestamp, WelcomeChannel};
@@ -15,11 +15,11 @@ const IMAGE_BYTES: usize = 10 * 1_024 * 1_024;
 /// Form of a welcome screen.
 pub struct WelcomeForm {
     /// Whether it is enabled.
-    pub enabled: Given<bool>,
+    pub enabled: FormField<bool>,
     /// Description of the server.
-    pub description: Given<String>,
+    pub description: FormField<String>,
     /// Up to five channels.
-    pub channels: Given<Vec<WelcomeChannel>>,
+    pub channels: FormField<Vec<WelcomeChannel>>,
 }
 
 /// Reads a welcome screen.
@@ -75,13 +75,13 @@ pub struct PromptForm {
 /// Form of onboarding.
 pub struct OnboardingForm {
     /// Prompts.
-    pub prompts: Given<Vec<PromptForm>>,
+    pub prompts: FormField<Vec<PromptForm>>,
     /// Channels into which all members are opted.
-    pub default_channels: Given<Vec<u64>>,
+    pub default_channels: FormField<Vec<u64>>,
     /// Whether it is enabled.
-    pub enabled: Given<bool>,
+    pub enabled: FormField<bool>,
     /// Mode, 0 or 1.
-    pub mode: Given<i64>,
+    pub mode: FormField<i64>,
 }
 
 /// Reads onboarding.
@@ -142,23 +142,23 @@ fn read_option(option: &Form<'_>) -> OptionForm {
 /// Form of a scheduled event.
 pub struct EventForm {
     /// Name.
-    pub name: Given<String>,
+    pub name: FormField<String>,
     /// Description.
-    pub description: Given<String>,
+    pub description: FormField<String>,
     /// Start time.
-    pub starts: Given<Timestamp>,
+    pub starts: FormField<Timestamp>,
     /// End time.
-    pub ends: Given<Timestamp>,
+    pub ends: FormField<Timestamp>,
     /// 1 stage, 2 voice, 3 external.
-    pub entity_type: Given<i64>,
+    pub entity_type: FormField<i64>,
     /// Stage or voice channel.
-    pub channel: Given<u64>,
+    pub channel: FormField<u64>,
     /// Location of an external event.
-    pub location: Given<String>,
+    pub location: FormField<String>,
     /// Image.
-    pub image: Given<Image>,
+    pub image: FormField<Image>,
     /// New status.
-    pub status: Given<i64>,
+    pub status: FormField<i64>,
 }
 
 /// Reads an event.
@@ -170,9 +170,9 @@ pub fn read_event(form: &Form<'_>, create: bool) -> EventForm {
     }
     form.choice("privacy_level", &[2]);
     let location = match form.form("entity_metadata") {
-        Given::Absent => Given::Absent,
-        Given::Null => Given::Null,
-        Given::Value(data) => data.text("location", Length::between(1, 100)),
+        FormField::Absent => FormField::Absent,
+        FormField::Null => FormField::Null,
+        FormField::Value(data) => data.text("location", Length::between(1, 100)),
     };
     EventForm {
         name: form.text("name", Length::between(1, 100)),
@@ -187,19 +187,19 @@ pub fn read_event(form: &Form<'_>, create: bool) -> EventForm {
     }
 }
 
-fn time(form: &Form<'_>, key: &str) -> Given<Timestamp> {
+fn time(form: &Form<'_>, key: &str) -> FormField<Timestamp> {
     match form.text(key, Length::up_to(100)) {
-        Given::Absent => Given::Absent,
-        Given::Null => Given::Null,
-        Given::Value(text) => match Timestamp::parse(&text) {
-            Some(time) => Given::Value(time),
+        FormField::Absent => FormField::Absent,
+        FormField::Null => FormField::Null,
+        FormField::Value(text) => match Timestamp::parse(&text) {
+            Some(time) => FormField::Value(time),
             None => {
                 form.refuse(
                     key,
                     "DATE_TIME_TYPE_PARSE",
                     format!("Could not parse {text}. Should be ISO8601."),
                 );
-                Given::Absent
+                FormField::Absent
             }
         },
     }

@@ -12,7 +12,7 @@ use crate::{
 
 /// A field of a partial form: absent, `null`, or a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Given<T> {
+pub enum FormField<T> {
     /// Not in the body: no change.
     Absent,
     /// `null`: reset to the default.
@@ -21,7 +21,7 @@ pub enum Given<T> {
     Value(T),
 }
 
-impl<T> Given<T> {
+impl<T> FormField<T> {
     /// The value, if there is one.
     pub fn value(self) -> Option<T> {
         match self {
@@ -44,11 +44,11 @@ impl<T> Given<T> {
     }
 
     /// The same field with its value changed.
-    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Given<U> {
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> FormField<U> {
         match self {
-            Self::Absent => Given::Absent,
-            Self::Null => Given::Null,
-            Self::Value(value) => Given::Value(change(value)),
+            Self::Absent => FormField::Absent,
+            Self::Null => FormField::Null,
+            Self::Value(value) => FormField::Value(change(value)),
         }
     }
 
@@ -207,10 +207,10 @@ impl<'a> Form<'a> {
     }
 
     /// A string. Its length counts after white space at its ends is trimmed, as at Discord. Numbers become strings.
-    pub fn text(&self, key: &str, length: Length) -> Given<String> {
+    pub fn text(&self, key: &str, length: Length) -> FormField<String> {
         let text = match self.raw(key) {
-            None => return Given::Absent,
-            Some(Value::Null) => return Given::Null,
+            None => return FormField::Absent,
+            Some(Value::Null) => return FormField::Null,
             Some(Value::String(text)) => text.trim().to_owned(),
             Some(Value::Number(number)) => number.to_string(),
             Some(other) => {
@@ -219,14 +219,14 @@ impl<'a> Form<'a> {
                     "STRING_TYPE_CONVERT",
                     format!("Could not interpret \"{other}\" as string."),
                 );
-                return Given::Absent;
+                return FormField::Absent;
             }
         };
         if let Some((code, message)) = length.refusal(text.chars().count()) {
             self.refuse(key, code, message);
-            return Given::Absent;
+            return FormField::Absent;
         }
-        Given::Value(text)
+        FormField::Value(text)
     }
 
     /// A required string.
@@ -239,16 +239,16 @@ impl<'a> Form<'a> {
     }
 
     /// A URL.
-    pub fn url(&self, key: &str, max: usize, schemes: &[&str]) -> Given<String> {
-        let Given::Value(text) = self.text(key, Length::up_to(max)) else {
+    pub fn url(&self, key: &str, max: usize, schemes: &[&str]) -> FormField<String> {
+        let FormField::Value(text) = self.text(key, Length::up_to(max)) else {
             return if matches!(self.raw(key), Some(Value::Null)) {
-                Given::Null
+                FormField::Null
             } else {
-                Given::Absent
+                FormField::Absent
             };
         };
         if text.is_empty() {
-            return Given::Null;
+            return FormField::Null;
         }
         match url::Url::parse(&text) {
             Err(_) => self.refuse(key, "URL_TYPE_INVALID_URL", "Not a well formed URL."),
@@ -264,21 +264,21 @@ impl<'a> Form<'a> {
                     ),
                 );
             }
-            Ok(_) => return Given::Value(text),
+            Ok(_) => return FormField::Value(text),
         }
-        Given::Absent
+        FormField::Absent
     }
 
     /// A whole number within bounds; a string of digits is accepted, as at Discord.
-    pub fn integer(&self, key: &str, min: i64, max: i64) -> Given<i64> {
+    pub fn integer(&self, key: &str, min: i64, max: i64) -> FormField<i64> {
         let number = match self.raw(key) {
-            None => return Given::Absent,
-            Some(Value::Null) => return Given::Null,
+            None => return FormField::Absent,
+            Some(Value::Null) => return FormField::Null,
             Some(value) => match whole_number(value) {
                 Some(number) => number,
                 None => {
                     self.refuse(key, "NUMBER_TYPE_COERCE", format!("Value {value} is not int."));
-                    return Given::Absent;
+                    return FormField::Absent;
                 }
             },
         };
@@ -288,7 +288,7 @@ impl<'a> Form<'a> {
                 "NUMBER_TYPE_MIN",
                 format!("int value should be greater than or equal to {min}."),
             );
-            return Given::Absent;
+            return FormField::Absent;
         }
         if number > max {
             self.refuse(
@@ -296,84 +296,84 @@ impl<'a> Form<'a> {
                 "NUMBER_TYPE_MAX",
                 format!("int value should be less than or equal to {max}."),
             );
-            return Given::Absent;
+            return FormField::Absent;
         }
-        Given::Value(number)
+        FormField::Value(number)
     }
 
     /// A whole number that is one of `choices`.
-    pub fn choice(&self, key: &str, choices: &[i64]) -> Given<i64> {
+    pub fn choice(&self, key: &str, choices: &[i64]) -> FormField<i64> {
         match self.integer(key, i64::MIN, i64::MAX) {
-            Given::Value(number) if !choices.contains(&number) => {
+            FormField::Value(number) if !choices.contains(&number) => {
                 let names: Vec<String> = choices.iter().map(ToString::to_string).collect();
                 self.refuse(
                     key,
                     "BASE_TYPE_CHOICES",
                     format!("Value must be one of {{{}}}.", names.join(", ")),
                 );
-                Given::Absent
+                FormField::Absent
             }
             given => given,
         }
     }
 
     /// A boolean.
-    pub fn flag(&self, key: &str) -> Given<bool> {
+    pub fn flag(&self, key: &str) -> FormField<bool> {
         match self.raw(key) {
-            None => Given::Absent,
-            Some(Value::Null) => Given::Null,
-            Some(Value::Bool(flag)) => Given::Value(*flag),
+            None => FormField::Absent,
+            Some(Value::Null) => FormField::Null,
+            Some(Value::Bool(flag)) => FormField::Value(*flag),
             Some(_) => {
                 self.refuse(key, "BOOLEAN_TYPE_CONVERT", "Must be either true or false.");
-                Given::Absent
+                FormField::Absent
             }
         }
     }
 
     /// A snowflake, as a string or a number.
-    pub fn snowflake(&self, key: &str) -> Given<u64> {
+    pub fn snowflake(&self, key: &str) -> FormField<u64> {
         match self.raw(key) {
-            None => Given::Absent,
-            Some(Value::Null) => Given::Null,
+            None => FormField::Absent,
+            Some(Value::Null) => FormField::Null,
             Some(value) => match snowflake(value) {
-                Some(id) => Given::Value(id),
+                Some(id) => FormField::Value(id),
                 None => {
                     self.refuse(
                         key,
                         "NUMBER_TYPE_COERCE",
                         format!("Value {} is not snowflake.", quoted(value)),
                     );
-                    Given::Absent
+                    FormField::Absent
                 }
             },
         }
     }
 
     /// Permission bits, as a string of digits or a number. Unknown bits are dropped.
-    pub fn permissions(&self, key: &str) -> Given<Permissions> {
+    pub fn permissions(&self, key: &str) -> FormField<Permissions> {
         match self.raw(key) {
-            None => Given::Absent,
-            Some(Value::Null) => Given::Null,
+            None => FormField::Absent,
+            Some(Value::Null) => FormField::Null,
             Some(value) => match snowflake(value) {
-                Some(bits) => Given::Value(Permissions::from_bits_truncate(bits)),
+                Some(bits) => FormField::Value(Permissions::from_bits_truncate(bits)),
                 None => {
                     self.refuse(
                         key,
                         "NUMBER_TYPE_COERCE",
                         format!("Value {} is not int.", quoted(value)),
                     );
-                    Given::Absent
+                    FormField::Absent
                 }
             },
         }
     }
 
     /// A list of snowflakes.
-    pub fn snowflakes(&self, key: &str, length: Length) -> Given<Vec<u64>> {
+    pub fn snowflakes(&self, key: &str, length: Length) -> FormField<Vec<u64>> {
         let entries = match self.entries(key, length) {
-            Given::Absent => return Given::Absent,
-            Given::Null => return Given::Null,
-            Given::Value(entries) => entries,
+            FormField::Absent => return FormField::Absent,
+            FormField::Null => return FormField::Null,
+            FormField::Value(entries) => entries,
         };
         let mut ids = Vec::with_capacity(entries.len());
         for (index, entry) in entries.iter().enumerate() {
@@ -386,30 +386,30 @@ impl<'a> Form<'a> {
                 ),
             }
         }
-        Given::Value(ids)
+        FormField::Value(ids)
     }
 
     /// A list of any values.
-    pub fn entries(&self, key: &str, length: Length) -> Given<&'a Vec<Value>> {
+    pub fn entries(&self, key: &str, length: Length) -> FormField<&'a Vec<Value>> {
         match self.raw(key) {
-            None => Given::Absent,
-            Some(Value::Null) => Given::Null,
+            None => FormField::Absent,
+            Some(Value::Null) => FormField::Null,
             Some(Value::Array(entries)) => {
                 if let Some((code, message)) = length.refusal(entries.len()) {
                     self.refuse(key, code, message);
-                    return Given::Absent;
+                    return FormField::Absent;
                 }
-                Given::Value(entries)
+                FormField::Value(entries)
             }
             Some(_) => {
                 self.refuse(key, "LIST_TYPE_CONVERT", "Only iterables may be used in a ListType");
-                Given::Absent
+                FormField::Absent
             }
         }
     }
 
     /// A list of forms.
-    pub fn forms(&self, key: &str, length: Length) -> Given<Vec<Form<'a>>> {
+    pub fn forms(&self, key: &str, length: Length) -> FormField<Vec<Form<'a>>> {
         self.entries(key, length).map(|entries| {
             let mut forms = Vec::with_capacity(entries.len());
             for (index, entry) in entries.iter().enumerate() {
@@ -434,11 +434,11 @@ impl<'a> Form<'a> {
     }
 
     /// A form within this form.
-    pub fn form(&self, key: &str) -> Given<Form<'a>> {
+    pub fn form(&self, key: &str) -> FormField<Form<'a>> {
         match self.raw(key) {
-            None => Given::Absent,
-            Some(Value::Null) => Given::Null,
-            Some(Value::Object(fields)) => Given::Value(Form {
+            None => FormField::Absent,
+            Some(Value::Null) => FormField::Null,
+            Some(Value::Object(fields)) => FormField::Value(Form {
                 fields,
                 path: self.path_of(key),
                 errors: self.errors,
@@ -449,7 +449,7 @@ impl<'a> Form<'a> {
                     "MODEL_TYPE_CONVERT",
                     "Only dictionaries may be used in a ModelType",
                 );
-                Given::Absent
+                FormField::Absent
             }
         }
     }
@@ -534,7 +534,7 @@ mod tests {
     }
 
     #[test]
-    fn absent_null_and_value_are_told_apart() {
+    fn absent_null_and_value_are_distinguished() {
         let body = json!({"topic": null, "name": "  lobby  "});
         let (topic, name, other) = read_body(&body, |form| {
             (
@@ -546,7 +546,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             (topic, name, other),
-            (Given::Null, Given::Value("lobby".to_owned()), Given::Absent)
+            (FormField::Null, FormField::Value("lobby".to_owned()), FormField::Absent)
         );
     }
 

@@ -4,7 +4,7 @@
 
 use base64::Engine as _;
 
-use super::form::{Form, Given, Length};
+use super::form::{Form, FormField, Length};
 
 /// Decoded image of a `data:image/…;base64,…` text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,11 +16,11 @@ pub struct Image {
 }
 
 /// Reads an image of at most `max_bytes`.
-pub fn read_image(form: &Form<'_>, key: &str, max_bytes: usize) -> Given<Image> {
+pub fn read_image(form: &Form<'_>, key: &str, max_bytes: usize) -> FormField<Image> {
     let text = match form.text(key, Length::up_to(usize::MAX)) {
-        Given::Absent => return Given::Absent,
-        Given::Null => return Given::Null,
-        Given::Value(text) => text,
+        FormField::Absent => return FormField::Absent,
+        FormField::Null => return FormField::Null,
+        FormField::Value(text) => text,
     };
     match decode(&text) {
         None => form.refuse(key, "IMAGE_INVALID", "Invalid image data"),
@@ -29,9 +29,9 @@ pub fn read_image(form: &Form<'_>, key: &str, max_bytes: usize) -> Given<Image> 
             "BINARY_TYPE_MAX_SIZE",
             format!("File cannot be larger than {:.1} kb.", max_bytes as f64 / 1_024.0),
         ),
-        Some(image) => return Given::Value(image),
+        Some(image) => return FormField::Value(image),
     }
-    Given::Absent
+    FormField::Absent
 }
 
 fn decode(text: &str) -> Option<Image> {
@@ -61,7 +61,7 @@ mod tests {
     const PIXEL: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
     #[test]
-    fn a_png_is_decoded_and_rubbish_is_not() {
+    fn png_is_decoded_and_other_bytes_are_refused() {
         let image = read_body(&json!({"image": PIXEL}), |form| read_image(form, "image", 1_000)).unwrap();
         assert_eq!(image.value().unwrap().content_type, "image/png");
         assert!(

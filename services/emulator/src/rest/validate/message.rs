@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     component::read_components,
     embed::read_embeds,
-    form::{Form, Given, Length},
+    form::{Form, FormField, Length},
 };
 
 /// Message flags that a bot may set.
@@ -79,17 +79,17 @@ pub struct ReferenceForm {
 #[derive(Clone, Debug)]
 pub struct MessageForm {
     /// Up to 2,000 characters.
-    pub content: Given<String>,
+    pub content: FormField<String>,
     /// Embeds in the form of responses.
-    pub embeds: Given<Vec<Value>>,
+    pub embeds: FormField<Vec<Value>>,
     /// Components in the form of responses.
-    pub components: Given<Vec<Value>>,
+    pub components: FormField<Vec<Value>>,
     /// Entries of `attachments`.
-    pub attachments: Given<Vec<AttachmentForm>>,
+    pub attachments: FormField<Vec<AttachmentForm>>,
     /// Flags of the body.
-    pub flags: Given<u64>,
+    pub flags: FormField<u64>,
     /// Mentions.
-    pub allowed_mentions: Given<AllowedMentions>,
+    pub allowed_mentions: FormField<AllowedMentions>,
     /// Text to speech.
     pub tts: bool,
     /// Copied into `MESSAGE_CREATE`; a string of up to 25 characters or a number.
@@ -111,7 +111,7 @@ pub struct MessageForm {
 impl MessageForm {
     /// Whether it has no content besides files.
     pub fn is_empty(&self) -> bool {
-        let filled = |list: &Given<Vec<Value>>| list.as_value().is_some_and(|list| !list.is_empty());
+        let filled = |list: &FormField<Vec<Value>>| list.as_value().is_some_and(|list| !list.is_empty());
         self.content.as_value().is_none_or(String::is_empty) && !filled(&self.embeds) && !filled(&self.components)
     }
 
@@ -227,7 +227,7 @@ fn read_reference(form: &Form<'_>) -> Option<ReferenceForm> {
     })
 }
 
-fn read_attachments(form: &Form<'_>) -> Given<Vec<AttachmentForm>> {
+fn read_attachments(form: &Form<'_>) -> FormField<Vec<AttachmentForm>> {
     form.forms("attachments", Length::up_to(10)).map(|entries| {
         entries
             .iter()
@@ -247,7 +247,7 @@ fn read_attachments(form: &Form<'_>) -> Given<Vec<AttachmentForm>> {
 
 fn read_mentions(form: &Form<'_>) -> AllowedMentions {
     let mut parse = Vec::new();
-    if let Given::Value(entries) = form.entries("parse", Length::up_to(3)) {
+    if let FormField::Value(entries) = form.entries("parse", Length::up_to(3)) {
         for (index, entry) in entries.iter().enumerate() {
             match entry.as_str() {
                 Some(word @ ("users" | "roles" | "everyone")) => parse.push(word.to_owned()),
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_is_empty_whatever_is_listed() {
+    fn message_without_content_is_empty() {
         assert!(
             read(&json!({"content": "  ", "embeds": [], "components": []}))
                 .unwrap()

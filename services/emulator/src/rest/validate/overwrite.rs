@@ -2,7 +2,7 @@
 //!
 //! Source: <https://discord.com/developers/docs/resources/channel#overwrite-object>.
 
-use super::form::{Form, Given, Length};
+use super::form::{Form, FormField, Length};
 use crate::model::Permissions;
 
 /// Form of an overwrite.
@@ -22,7 +22,7 @@ pub struct OverwriteForm {
 pub const MAX_OVERWRITES: usize = 100;
 
 /// Reads `permission_overwrites`. A list with the same id twice keeps the last, as Discord does.
-pub fn read_overwrites(form: &Form<'_>) -> Given<Vec<OverwriteForm>> {
+pub fn read_overwrites(form: &Form<'_>) -> FormField<Vec<OverwriteForm>> {
     form.forms("permission_overwrites", Length::up_to(MAX_OVERWRITES))
         .map(|entries| {
             let mut overwrites: Vec<OverwriteForm> = Vec::with_capacity(entries.len());
@@ -30,7 +30,7 @@ pub fn read_overwrites(form: &Form<'_>) -> Given<Vec<OverwriteForm>> {
                 if !entry.require("id") {
                     continue;
                 }
-                let Given::Value(id) = entry.snowflake("id") else {
+                let FormField::Value(id) = entry.snowflake("id") else {
                     continue;
                 };
                 let overwrite = read_bits(entry, id);

@@ -8,17 +8,17 @@ use serde_json::{Map, Value, json};
 
 use super::{
     channel::read_channel_types,
-    component::{Layout, insert_disabled, insert_some, kind, read_emoji},
-    form::{Form, Given, Length},
+    component::{ComponentCounts, insert_disabled, insert_some, kind, read_emoji},
+    form::{Form, FormField, Length},
 };
 
 /// A string select.
-pub(super) fn read_string_select(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
-    let mut select = read_select_frame(form, kind::STRING_SELECT, layout);
+pub(super) fn read_string_select(form: &Form<'_>, counts: &mut ComponentCounts) -> Map<String, Value> {
+    let mut select = read_select_frame(form, kind::STRING_SELECT, counts);
     if !form.require("options") {
         return select;
     }
-    let Given::Value(options) = form.forms("options", Length::between(1, 25)) else {
+    let FormField::Value(options) = form.forms("options", Length::between(1, 25)) else {
         return select;
     };
     let mut values = HashSet::new();
@@ -48,7 +48,7 @@ pub(super) fn read_string_select(form: &Form<'_>, layout: &mut Layout) -> Map<St
             "emoji",
             option.form("emoji").value().map(|emoji| read_emoji(&emoji)),
         );
-        if option.flag("default") == Given::Value(true) {
+        if option.flag("default") == FormField::Value(true) {
             entry.insert("default".to_owned(), json!(true));
         }
         read.push(Value::Object(entry));
@@ -84,14 +84,14 @@ fn check_defaults(form: &Form<'_>, select: &Map<String, Value>, key: &str, defau
 }
 
 /// A select of users, roles or channels.
-pub(super) fn read_entity_select(form: &Form<'_>, found: i64, layout: &mut Layout) -> Map<String, Value> {
-    let mut select = read_select_frame(form, found, layout);
+pub(super) fn read_entity_select(form: &Form<'_>, found: i64, counts: &mut ComponentCounts) -> Map<String, Value> {
+    let mut select = read_select_frame(form, found, counts);
     if found == kind::CHANNEL_SELECT
-        && let Given::Value(kinds) = read_channel_types(form)
+        && let FormField::Value(kinds) = read_channel_types(form)
     {
         select.insert("channel_types".to_owned(), json!(kinds));
     }
-    if let Given::Value(defaults) = form.forms("default_values", Length::up_to(25)) {
+    if let FormField::Value(defaults) = form.forms("default_values", Length::up_to(25)) {
         let read: Vec<Value> = defaults
             .iter()
             .map(|entry| {
@@ -105,9 +105,9 @@ pub(super) fn read_entity_select(form: &Form<'_>, found: i64, layout: &mut Layou
     select
 }
 
-fn read_select_frame(form: &Form<'_>, found: i64, layout: &mut Layout) -> Map<String, Value> {
-    let mut select = layout.begin(form, found);
-    layout.custom_id(form, &mut select);
+fn read_select_frame(form: &Form<'_>, found: i64, counts: &mut ComponentCounts) -> Map<String, Value> {
+    let mut select = counts.begin(form, found);
+    counts.custom_id(form, &mut select);
     insert_some(
         &mut select,
         "placeholder",

@@ -11,14 +11,14 @@ use serde_json::json;
 use time::{OffsetDateTime, macros::format_description};
 
 use super::{
-    call::Answer,
+    call::RouteResponse,
     errors::ApiError,
     limits::{BucketState, Refusal, Scope},
 };
 
 /// A response under construction, with data for the ledger.
 #[derive(Debug)]
-pub struct Reply {
+pub struct RestResponse {
     /// HTTP status.
     pub status: StatusCode,
     /// Headers, without `Date` and those of the bucket.
@@ -61,7 +61,7 @@ const PIECES: usize = 20;
 /// Body of a fault that responds without JSON.
 const GARBAGE: &str = "<html><body>502 Bad Gateway</body></html>";
 
-impl Reply {
+impl RestResponse {
     fn new(status: StatusCode, body: String) -> Self {
         Self {
             status,
@@ -78,14 +78,14 @@ impl Reply {
 
     /// The response of a handler.
     #[must_use]
-    pub fn of_answer(answer: Answer) -> Self {
+    pub fn of_answer(answer: RouteResponse) -> Self {
         match answer {
-            Answer::Json(status, text) => Self::new(status, text),
-            Answer::NoContent => Self {
+            RouteResponse::Json(status, text) => Self::new(status, text),
+            RouteResponse::NoContent => Self {
                 content_type: None,
                 ..Self::new(StatusCode::NO_CONTENT, String::new())
             },
-            Answer::File { content_type, bytes } => Self {
+            RouteResponse::File { content_type, bytes } => Self {
                 content_type: Some(content_type),
                 body: bytes,
                 ..Self::new(StatusCode::OK, String::new())
@@ -299,17 +299,17 @@ mod tests {
 
     #[test]
     fn shared_limits_and_the_edge_do_not_count_as_invalid() {
-        assert!(Reply::rate_limited(Scope::User, 1).counts_as_invalid());
-        assert!(Reply::rate_limited(Scope::Global, 1).counts_as_invalid());
-        assert!(!Reply::rate_limited(Scope::Shared, 1).counts_as_invalid());
-        assert!(!Reply::banned(1).counts_as_invalid());
-        assert!(Reply::of_status(403).counts_as_invalid());
-        assert!(!Reply::of_status(404).counts_as_invalid());
+        assert!(RestResponse::rate_limited(Scope::User, 1).counts_as_invalid());
+        assert!(RestResponse::rate_limited(Scope::Global, 1).counts_as_invalid());
+        assert!(!RestResponse::rate_limited(Scope::Shared, 1).counts_as_invalid());
+        assert!(!RestResponse::banned(1).counts_as_invalid());
+        assert!(RestResponse::of_status(403).counts_as_invalid());
+        assert!(!RestResponse::of_status(404).counts_as_invalid());
     }
 
     #[test]
     fn waiting_times_are_rounded_up_in_the_header() {
-        let reply = Reply::rate_limited(Scope::User, 1_001);
+        let reply = RestResponse::rate_limited(Scope::User, 1_001);
         assert!(reply.headers.contains(&("retry-after", "2".to_owned())));
         let body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
         assert_eq!(body["retry_after"], 1.001);

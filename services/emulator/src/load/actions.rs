@@ -12,7 +12,7 @@ use crate::{
 
 /// An action of a member.
 #[derive(Clone, Debug)]
-pub(crate) enum Act {
+pub(crate) enum Action {
     /// A command, or autocomplete for one of its options.
     Interact {
         /// Command or autocomplete.
@@ -32,25 +32,25 @@ pub(crate) enum Act {
 
 /// An action with its share of all events.
 #[derive(Clone, Debug)]
-pub(crate) struct Kind {
+pub(crate) struct EventKind {
     /// Name in the results, e.g. `command position`.
     pub(crate) name: String,
     /// The share is this divided by the sum of all weights.
     pub(crate) weight: u32,
     /// The action.
-    pub(crate) act: Act,
+    pub(crate) action: Action,
 }
 
 /// A member in a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct ActingMember {
     pub(crate) guild: Id,
     pub(crate) channel: Id,
     pub(crate) user: Id,
 }
 
 /// Every member of these servers but bots, each in the first text channel of the server.
-pub(crate) fn places(state: &State, guilds: &[Id]) -> Vec<Place> {
+pub(crate) fn acting_members(state: &State, guilds: &[Id]) -> Vec<ActingMember> {
     let people = |id: &Id| {
         let guild = state.guilds.get(id)?;
         let text = guild
@@ -62,7 +62,7 @@ pub(crate) fn places(state: &State, guilds: &[Id]) -> Vec<Place> {
             .members
             .keys()
             .filter(|user| !state.users.get(user).is_some_and(|user| user.bot));
-        Some(people.map(move |user| Place {
+        Some(people.map(move |user| ActingMember {
             guild: guild.id,
             channel,
             user: *user,
@@ -73,23 +73,23 @@ pub(crate) fn places(state: &State, guilds: &[Id]) -> Vec<Place> {
 
 /// Users who joined in a run, and those of them who left again.
 #[derive(Debug, Default)]
-pub(super) struct Guests {
+pub(super) struct JoinedUsers {
     inside: Vec<(Id, Id)>,
     outside: Vec<Id>,
     made: u64,
 }
 
 /// Ids of users that a load run creates: above those of every seed.
-const FIRST_GUEST: u64 = 1_090_000_000_000_000_000;
+const FIRST_JOINED_USER: u64 = 1_090_000_000_000_000_000;
 
-impl Guests {
+impl JoinedUsers {
     /// Number of the next new user.
     fn next(&mut self, state: &mut State) -> Id {
         if let Some(known) = self.outside.pop() {
             return known;
         }
         loop {
-            let id = Id(FIRST_GUEST + (self.made << 12));
+            let id = Id(FIRST_JOINED_USER + (self.made << 12));
             self.made += 1;
             if let Entry::Vacant(free) = state.users.entry(id) {
                 free.insert(User::person(id, &format!("guest{:06}", self.made), None));
@@ -101,32 +101,38 @@ impl Guests {
 
 /// The member of an event, selected before it happens.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cast {
+pub(super) struct SelectedMember {
     pub(super) guild: Id,
     pub(super) user: Id,
     pub(super) joins: bool,
 }
 
-impl Act {
+impl Action {
     /// Selects the member. A leave takes a user who joined in this run; every other action takes `turn`.
-    pub(super) fn cast(&self, place: &Place, state: &mut State, guests: &mut Guests, random: &mut StdRng) -> Cast {
-        let whole = Cast {
-            guild: place.guild,
-            user: place.user,
+    pub(super) fn select(
+        &self,
+        member: &ActingMember,
+        state: &mut State,
+        joined: &mut JoinedUsers,
+        random: &mut StdRng,
+    ) -> SelectedMember {
+        let whole = SelectedMember {
+            guild: member.guild,
+            user: member.user,
             joins: false,
         };
         match self {
             Self::Interact { .. } | Self::Update => whole,
-            Self::Leave if !guests.inside.is_empty() => {
-                let (guild, user) = guests.inside.swap_remove(random.random_range(0..guests.inside.len()));
-                Cast {
+            Self::Leave if !joined.inside.is_empty() => {
+                let (guild, user) = joined.inside.swap_remove(random.random_range(0..joined.inside.len()));
+                SelectedMember {
                     guild,
                     user,
                     joins: false,
                 }
             }
-            Self::Join | Self::Leave => Cast {
-                user: guests.next(state),
+            Self::Join | Self::Leave => SelectedMember {
+                user: joined.next(state),
                 joins: true,
                 ..whole
             },
@@ -137,41 +143,47 @@ impl Act {
     ///
     /// # Errors
     /// When the server or the member does not exist any more.
-    pub(super) fn happen(
+    pub(super) fn carry_out(
         &self,
-        cast: Cast,
-        place: &Place,
+        selected: SelectedMember,
+        member: &ActingMember,
         state: &mut State,
-        guests: &mut Guests,
-    ) -> Result<Option<Id>, Gone> {
+        joined: &mut JoinedUsers,
+    ) -> Result<Option<Id>, MissingObject> {
         match self {
             Self::Interact { kind, data, command } => {
                 let new = NewInteraction {
                     kind: *kind,
-                    channel_id: place.channel,
-                    user_id: cast.user,
+                    channel_id: member.channel,
+                    user_id: selected.user,
                     data: data.clone(),
                     command: command.clone(),
                     message_id: None,
                 };
-                state.create_interaction(new).map(Some).ok_or(Gone)
+                state.create_interaction(new).map(Some).ok_or(MissingObject)
             }
-            Self::Join | Self::Leave if cast.joins => {
-                let joined = state.join(cast.guild, cast.user);
-                if joined {
-                    guests.inside.push((cast.guild, cast.user));
+            Self::Join | Self::Leave if selected.joins => {
+                let accepted = state.join(selected.guild, selected.user);
+                if accepted {
+                    joined.inside.push((selected.guild, selected.user));
                 }
-                joined.then_some(None).ok_or(Gone)
+                accepted.then_some(None).ok_or(MissingObject)
             }
             Self::Join | Self::Leave => {
-                guests.outside.push(cast.user);
-                state.leave(cast.guild, cast.user).then_some(None).ok_or(Gone)
+                joined.outside.push(selected.user);
+                state
+                    .leave(selected.guild, selected.user)
+                    .then_some(None)
+                    .ok_or(MissingObject)
             }
             Self::Update => {
-                let mut member = state.member(cast.guild, cast.user).cloned().ok_or(Gone)?;
+                let mut member = state
+                    .member(selected.guild, selected.user)
+                    .cloned()
+                    .ok_or(MissingObject)?;
                 let name = state.next_id();
                 member.nick = Some(format!("Rider {name}"));
-                state.update_member(cast.guild, member, &Cause::by(cast.user));
+                state.update_member(selected.guild, member, &Cause::by(selected.user));
                 Ok(None)
             }
         }
@@ -180,4 +192,4 @@ impl Act {
 
 /// The server, the channel or the member does not exist any more.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Gone;
+pub(super) struct MissingObject;

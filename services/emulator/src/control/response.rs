@@ -20,7 +20,7 @@ pub(super) struct ControlError {
 }
 
 /// Result of a handler.
-pub(super) type Answer = Result<Json<Value>, ControlError>;
+pub(super) type ControlResult = Result<Json<Value>, ControlError>;
 
 /// The request is wrong: 400.
 pub(super) fn bad(error: impl Into<String>, what_to_do: impl Into<String>) -> ControlError {
@@ -68,7 +68,7 @@ impl IntoResponse for ControlError {
 pub(super) async fn unknown_path(uri: Uri) -> ControlError {
     missing(
         format!("{uri} is not a path of the control API"),
-        "GET /control/health answers; the README lists the rest",
+        "the README lists all paths; GET /control/health is one",
     )
 }
 
@@ -95,7 +95,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         let bytes = if bytes.is_empty() { b"{}".as_slice() } else { &bytes };
         serde_json::from_slice(bytes).map(Self).map_err(|error| {
             bad(
-                format!("the body is not what is expected: {error}"),
+                format!("the body does not have the expected form: {error}"),
                 "compare it with the example in the README",
             )
         })
