@@ -26,7 +26,7 @@ pub(crate) struct ConnectionSlots {
 
 #[derive(Debug, Default)]
 struct IdleConnections {
-    /// IdleConnections connections by the order in which they became idle.
+    /// Idle connections by the order in which they became idle.
     since: Mutex<(u64, BTreeMap<u64, CancellationToken>)>,
     another: Notify,
 }

@@ -8,7 +8,7 @@
 //! 2. `Origin` is absent or equals `Host`; `Sec-Fetch-Site` is absent, `same-origin` or `none`; `Referer`, on requests that
 //!    change something, is absent or of the same host. Programs such as curl send none of them. Top-level navigation, a
 //!    followed link, is allowed.
-//! 3. A request with an `Origin` that carries a body says `application/json`, which a page of another origin cannot send
+//! 3. A request with an `Origin` and a body has the content type `application/json`, which a page of another origin cannot send
 //!    without a preflight. Without an `Origin` any content type is accepted, so that `curl -d` works as it is.
 //!
 //! The rules cover server-sent events and WebSocket handshakes, since both are ordinary requests with an `Origin`.

@@ -245,7 +245,7 @@ impl Connection {
             ClientPayload::RequestMembers(request) => requests::members(&self.app, self.identified()?, &request),
             ClientPayload::RequestSounds(request) => requests::sounds(&self.app, self.identified()?, &request),
             ClientPayload::RequestChannelInfo(request) => {
-                requests::channel_info(&self.app, self.identified()?, &request)
+                requests::channel_info(&self.app, self.identified()?, &request);
             }
         }
         Ok(())
@@ -269,7 +269,7 @@ impl Connection {
         match command {
             ConnectionCommand::Drop | ConnectionCommand::HalfOpen => return Some(ConnectionEnd::Dropped),
             ConnectionCommand::Heartbeat => {
-                self.send(WriterRequest::Payload(1, payload::bare(1, &serde_json::Value::Null)))
+                self.send(WriterRequest::Payload(1, payload::bare(1, &serde_json::Value::Null)));
             }
             ConnectionCommand::Invalidate { resumable } => self.invalidate(resumable),
             ConnectionCommand::Send(text) => self.send(WriterRequest::Raw(text)),

@@ -127,7 +127,7 @@ impl Traffic {
         self.is_recording() || self.live.receiver_count() > 0
     }
 
-    /// KeptRecords records whose number is above this one, oldest first.
+    /// Kept records whose number is above this one, oldest first.
     #[must_use]
     pub fn since(&self, n: u64) -> Vec<Arc<Entry>> {
         let kept = self.kept.lock();

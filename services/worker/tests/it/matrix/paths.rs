@@ -109,10 +109,10 @@ async fn of_case(platform: &Platform, way: Way, row: Row) -> Option<String> {
 
 async fn try_case(platform: &Platform, way: Way, row: Row) -> Result<(), String> {
     let made = platform.act(way.act).await;
-    let (id, token) = (made.id.to_string(), made.token);
+    let (id, token) = (made.id.to_string(), made.token.as_str());
     let id = id.as_str();
     let (method, route) = way.struck;
-    let path = if way.struck == CALLBACK { id } else { &token };
+    let path = if way.struck == CALLBACK { id } else { token };
     let fault = row.fault(method, route, path).unwrap();
     platform.control.fault(&fault).await.unwrap();
     let dispatch = platform.dispatch_of(id).await;
