@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
-use arrakis_emulator_client::SeedRequest;
+use arrakis_emulator_client::{Addresses, SeedRequest};
 use arrakis_test_support::{Process, TestDatabase, TestRedis, TestVhost};
 use serde_json::{Value, json};
 
@@ -88,15 +88,10 @@ impl Site {
             [("EMULATOR_TOKEN", token.as_str()), ("RUST_LOG", "warn")],
         );
         let line = emulator.line("\"control\":").await;
-        let addresses: Value = serde_json::from_str(&line).context("the emulator's first line is no JSON")?;
-        let address = |key: &str| {
-            addresses[key]
-                .as_str()
-                .map(str::to_owned)
-                .with_context(|| format!("no {key} in {line}"))
-        };
+        let addresses: Addresses = serde_json::from_str(&line)
+            .with_context(|| format!("the emulator's first line has no addresses: {line}"))?;
         let site = Self {
-            discord: Emulator::new(&address("control")?),
+            discord: Emulator::new(&addresses.control),
             database: TestDatabase::create().await,
             vhost: TestVhost::create().await,
             redis: TestRedis::create(),
@@ -104,7 +99,7 @@ impl Site {
             options,
             emulator,
             binaries,
-            api_base: address("rest")?,
+            api_base: addresses.rest,
             token,
             proxies: Vec::new(),
         };

@@ -1,6 +1,7 @@
 //! `/control/faults`: faults on demand.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A fault. `kind` decides which of the other fields have a meaning; the emulator's README lists the kinds.
 ///
@@ -49,13 +50,18 @@ pub struct Fault {
     pub after_effect: Option<bool>,
 }
 
-/// Response to a new fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// Response to a new fault: `struck` for one that took effect at once, else `id` and `armed`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultCreated {
     /// Number of the armed fault, by which it is removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<u64>,
-    /// Connections on which it took effect at once.
-    pub struck: Option<u64>,
+    /// The armed fault as in the list of all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub armed: Option<Value>,
+    /// Number of connections on which it took effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub struck: Option<usize>,
 }
 
 impl Fault {

@@ -1,6 +1,6 @@
 //! Faults on demand: those that act on open connections at once, and those that are armed.
 
-use arrakis_emulator_client::Fault;
+use arrakis_emulator_client::{Fault, FaultCreated};
 use axum::{
     Json,
     extract::{Path, State},
@@ -32,20 +32,26 @@ pub(super) async fn list(State(app): State<AppState>) -> Json<Value> {
     Json(json!({"faults": app.faults.list()}))
 }
 
-pub(super) async fn create(State(app): State<AppState>, Body(request): Body<Fault>) -> ControlResult {
+pub(super) async fn create(
+    State(app): State<AppState>,
+    Body(request): Body<Fault>,
+) -> Result<Json<FaultCreated>, ControlError> {
     if let Some(command) = connection_command(&request)? {
-        let target = ConnectionFilter {
+        let filter = ConnectionFilter {
             shard: request.shard,
             session: request.session,
         };
-        let struck = app.hub.command(&target, &command);
+        let struck = app.hub.command(&filter, &command);
         if struck == 0 {
             return Err(missing(
                 "no connected session matches",
                 "GET /control/gateway lists the sessions",
             ));
         }
-        return Ok(Json(json!({"struck": struck})));
+        return Ok(Json(FaultCreated {
+            struck: Some(struck),
+            ..FaultCreated::default()
+        }));
     }
     let kind = armed(&request)?;
     if request.probability.is_some_and(|chance| !(0.0..=1.0).contains(&chance)) {
@@ -63,9 +69,12 @@ pub(super) async fn create(State(app): State<AppState>, Body(request): Body<Faul
         shard: request.shard,
     };
     let id = app.faults.arm(kind, when);
-    Ok(Json(
-        json!({"id": id, "armed": app.faults.list().iter().find(|fault| fault.id == id)}),
-    ))
+    let armed = app.faults.list().into_iter().find(|fault| fault.id == id);
+    Ok(Json(FaultCreated {
+        id: Some(id),
+        armed: armed.map(|fault| json!(fault)),
+        struck: None,
+    }))
 }
 
 pub(super) async fn clear(State(app): State<AppState>) -> Json<Value> {
