@@ -1,6 +1,8 @@
-//! From a message form to a message: mentions, embeds, stored files. Which files a message may have is in `files`.
+//! Builds a message from a validated message form: mentions, embeds and stored attachments. The module `files`
+//! decides which files a message may have.
 //!
-//! Shared by channel messages, interaction answers and webhooks. Whether the sender may do it is theirs to check.
+//! Channel messages, interaction responses and webhooks all use this module. Each of those callers checks the
+//! sender's permissions itself.
 
 use serde_json::Value;
 

@@ -51,12 +51,12 @@ struct StickerForm {
 }
 
 fn read(form: &Form<'_>) -> StickerForm {
+    let description = form.raw("description").and_then(Value::as_str);
+    let is_empty = description.is_some_and(|text| text.trim().is_empty());
+    let shortest = if is_empty { 0 } else { 2 };
     StickerForm {
         name: form.text("name", Length::between(2, 30)),
-        description: match form.text("description", Length::up_to(100)) {
-            FormField::Value(text) if text.is_empty() => FormField::Value(text),
-            _ => form.text("description", Length::between(2, 100)),
-        },
+        description: form.text("description", Length::between(shortest, 100)),
         tags: form.text("tags", Length::between(1, 200)),
     }
 }
