@@ -37,7 +37,14 @@ async fn fatal_close_code_stops_all_shards_and_others_stay_resumable() {
         shard: Some(0),
         session: None,
     };
-    assert_eq!(world.discord.app().hub.command(&target, &ConnectionCommand::Close(4004)), 1);
+    assert_eq!(
+        world
+            .discord
+            .app()
+            .hub
+            .command(&target, &ConnectionCommand::Close(4004)),
+        1
+    );
     let fatal = ingestor.fatal_error().await;
     assert!(
         fatal.message.contains("4004") && fatal.message.contains("DISCORD_TOKEN"),

@@ -144,7 +144,11 @@ async fn restarts_continue_the_count_of_failed_resumes() {
 
 #[tokio::test]
 async fn identify_without_ready_is_repeated() {
-    for answer in [SessionResponse::Silence, SessionResponse::Reset, SessionResponse::Close(4000)] {
+    for answer in [
+        SessionResponse::Silence,
+        SessionResponse::Reset,
+        SessionResponse::Close(4000),
+    ] {
         let world = World::new().await;
         let fault = arm(&world, FaultKind::GatewayIdentifyAnswer { answer }, Some(2));
         let ingestor = world.ingestor_with_limits(LIMITS);
