@@ -8,7 +8,7 @@
 crates_without_cycles=(
     services/emulator services/worker services/ingestor shared/iac shared/iac-apply shared/broker
     shared/db shared/cache shared/config shared/domain shared/themes shared/test-support
-    shared/runtime shared/telemetry shared/contracts shared/fail-point
+    shared/runtime shared/telemetry shared/contracts shared/fail-point shared/emulator-client
 )
 
 # module_imports CRATE_FOLDER: prints "from to" for each import between two modules.
