@@ -1,5 +1,6 @@
 //! Images: an export brings them along, and a plan finds what is missing before anything is sent.
 
+use arrakis_emulator_client::Fault;
 use discord_emulator::seed::{self, spec::GuildSpec};
 use discord_emulator::traffic::Record;
 use reqwest::Method;
@@ -100,21 +101,10 @@ async fn picture(session: &Session, emoji: &Value) -> Vec<u8> {
 }
 
 /// Strikes downloads of an emoji.
-async fn strike(session: &Session, emoji: &Value, mut fault: Value) {
-    for (key, value) in [
-        ("method", json!("GET")),
-        ("route", json!("/emojis/{name}")),
-        ("path", emoji["id"].clone()),
-    ] {
-        fault[key] = value;
-    }
-    let url = format!(
-        "{}/control/faults",
-        session.emulator.addresses().control.trim_end_matches("/control")
-    );
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let answer = client.post(url).json(&fault).send().await.unwrap();
-    assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+async fn strike(session: &Session, emoji: &Value, fault: Fault) {
+    let id = emoji["id"].as_str().unwrap();
+    let fault = fault.method("GET").route("/emojis/{name}").path(id);
+    session.control().fault(&fault).await.unwrap();
 }
 
 fn failed(outcome: &Outcome, parts: &[&str]) {
@@ -214,7 +204,7 @@ async fn an_image_that_cannot_be_had_is_told_and_the_copy_is_refused_before_the_
         .into_iter()
         .find(|one| one["name"] == "worm")
         .unwrap();
-    strike(&session, &worm, json!({ "kind": "rest_status", "status": 404 })).await;
+    strike(&session, &worm, Fault::rest_status(404)).await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     let exported = session.gaib("server export -o copy.yaml").await;
     assert_eq!(exported.code, 0);
@@ -267,13 +257,8 @@ async fn a_download_that_fails_for_a_moment_is_repeated_and_one_that_is_no_image
     session.gaib(&format!("server init --guild {GUILD}")).await;
     let emoji = emoji_of(&session, GUILD).await;
     let of = |name: &str| emoji.iter().find(|one| one["name"] == name).unwrap();
-    strike(
-        &session,
-        of("worm"),
-        json!({ "kind": "rest_status", "status": 503, "count": 2 }),
-    )
-    .await;
-    strike(&session, of("storm"), json!({ "kind": "rest_garbage" })).await;
+    strike(&session, of("worm"), Fault::rest_status(503).count(2)).await;
+    strike(&session, of("storm"), Fault::of_kind("rest_garbage")).await;
     let exported = session.gaib("server export -o copy.yaml").await;
     assert_eq!(exported.code, 0);
     assert!(exists(&session, "copy-images/emoji.worm.png"), "{}", exported.stderr);
