@@ -6,9 +6,9 @@
 
 # The checked crates; a crate is added once it has no cycle.
 crates_without_cycles=(
-    services/worker services/ingestor services/gaib shared/iac shared/iac-apply shared/broker
+    services/emulator services/worker services/ingestor services/gaib shared/iac shared/iac-apply shared/broker
     shared/db shared/cache shared/config shared/domain shared/themes shared/test-support
-    shared/runtime shared/telemetry shared/contracts shared/fail-point
+    shared/runtime shared/telemetry shared/contracts shared/fail-point shared/emulator-client
     services/discord-proxy shared/discord shared/discord-http
 )
 

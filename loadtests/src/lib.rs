@@ -4,7 +4,6 @@ pub mod bench;
 pub mod chaos;
 pub mod demo;
 pub mod ledger;
-pub mod load;
 pub mod platform;
 pub mod print;
 pub mod seed;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
+use arrakis_emulator_client::{Addresses, SeedRequest};
 use arrakis_test_support::{Process, TestDatabase, TestRedis, TestVhost};
 use serde_json::{Value, json};
 
@@ -86,15 +87,10 @@ impl BenchPlatform {
             [("EMULATOR_TOKEN", token.as_str()), ("RUST_LOG", "warn")],
         );
         let line = emulator.line("\"control\":").await;
-        let addresses: Value = serde_json::from_str(&line).context("the emulator's first line is not JSON")?;
-        let address = |key: &str| {
-            addresses[key]
-                .as_str()
-                .map(str::to_owned)
-                .with_context(|| format!("no {key} in {line}"))
-        };
+        let addresses: Addresses = serde_json::from_str(&line)
+            .with_context(|| format!("the emulator's first line has no addresses: {line}"))?;
         let platform = Self {
-            discord: Emulator::new(&address("control")?),
+            discord: Emulator::new(&addresses.control),
             database: TestDatabase::create().await,
             vhost: TestVhost::create().await,
             redis: TestRedis::create(),
@@ -102,16 +98,16 @@ impl BenchPlatform {
             options,
             emulator,
             binaries,
-            api_base: address("rest")?,
+            api_base: addresses.rest,
             token,
             proxies: Vec::new(),
         };
-        platform
-            .discord
-            .post("/control/ledger", json!({"recording": false}))
-            .await?;
-        let seed = json!({"kind": "load", "guilds": options.guilds, "members": options.members});
-        platform.discord.post("/control/seed", seed).await?;
+        platform.discord.set_recording(false).await?;
+        let seed = SeedRequest::Load {
+            guilds: options.guilds.into(),
+            members: options.members.into(),
+        };
+        platform.discord.seed(&seed).await?;
         platform.register_commands().await?;
         Ok(platform)
     }

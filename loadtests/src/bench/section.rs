@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use arrakis_emulator_client::load::{Counts, KindResult, Latency, Results, Second, StageResult};
 use serde::{Deserialize, Serialize};
 
 use super::processes::Usage;
-use crate::load::{Counts, KindResult, Latency, Results, Second, StageResult};
 
 /// Percentiles in milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -76,7 +76,7 @@ impl LoadSummary {
         let position = stage.merged(|kind| kind == "command position", |kind| &kind.intended_to_answer)?;
         Ok(Self {
             stage: stage.stage.name.clone(),
-            rates: [stage.stage.from, stage.stage.rate],
+            rates: [stage.stage.first_rate(), stage.stage.rate],
             counts,
             failed_percent: percent(counts.failed(), counts.interactions()),
             lateness: all(|kind| &kind.lateness)?,

@@ -2,7 +2,6 @@
 //! that each action has exactly one effect that can be checked.
 
 use anyhow::Context as _;
-use serde_json::Value;
 
 use crate::platform::Emulator;
 use crate::seed::Plan;
@@ -84,7 +83,7 @@ impl MemberPool {
 }
 
 async fn text_channel(discord: &Emulator, guild: u64) -> anyhow::Result<u64> {
-    let view: Value = discord.get(&format!("/control/guilds/{guild}")).await?;
+    let view = discord.guild(guild).await?;
     let mut channels = view["channels"].as_array().into_iter().flatten();
     let id = channels
         .find(|channel| channel["type"] == 0)

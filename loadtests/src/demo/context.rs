@@ -102,7 +102,7 @@ impl<'a> DemoContext<'a> {
 
 impl DemoServer {
     async fn find(discord: &Emulator, guild: u64, channel: &str) -> anyhow::Result<Self> {
-        let view: Value = discord.get(&format!("/control/guilds/{guild}")).await?;
+        let view = discord.guild(guild).await?;
         let channels = view["channels"].as_array().context("a server without channels")?;
         let is_meant = |candidate: &&Value| {
             candidate["type"] == 0 && (channel.is_empty() || candidate["name"].as_str() == Some(channel))

@@ -1,10 +1,9 @@
 //! A process is killed or restarted, and members do not notice it.
 
-use std::collections::HashSet;
 use std::io::Write;
 
-use anyhow::Context as _;
-use serde_json::{Value, json};
+use arrakis_emulator_client::{Fault, InteractionRecord, InteractionState, StatsReport};
+use serde_json::json;
 
 use super::Transcript;
 use super::commands::show;
@@ -19,8 +18,8 @@ pub(super) async fn a_worker_is_killed<W: Write>(
 ) -> anyhow::Result<()> {
     transcript.scene("SIGKILL in the middle of an answer");
     // The emulator delays the edit, so that the worker dies before it completes.
-    let slow = json!({"kind": "rest_latency", "method": "PATCH", "path": "@original", "ms": 4_000, "count": 1});
-    demo.discord.post("/control/faults", slow).await?;
+    let slow = Fault::rest_latency(4_000).method("PATCH").path("@original").count(1);
+    demo.discord.fault(&slow).await?;
     let chani = demo.newcomer("chani")?;
     let server = (demo.tabr.guild, demo.tabr.channel);
     transcript.act("chani: /threshold");
@@ -28,7 +27,7 @@ pub(super) async fn a_worker_is_killed<W: Write>(
     let deferred = demo
         .discord
         .until("the defer", async || {
-            Ok(Some(demo.discord.interaction(&id).await?).filter(|i| i.state == "deferred"))
+            Ok(Some(demo.discord.interaction(&id).await?).filter(|i| i.state == InteractionState::Deferred))
         })
         .await?;
     transcript.see(format!(
@@ -95,45 +94,34 @@ pub(super) async fn limits_held<W: Write>(
     transcript: &mut Transcript<W>,
 ) -> anyhow::Result<()> {
     transcript.scene("Rate limits and expired interactions");
-    let stats: Value = demo.discord.get("/control/stats").await?;
+    let stats = demo.discord.stats().await?;
     let limited = limited_routes(&stats);
     transcript.expect("no 429 for the proxy", limited.is_empty(), limited);
-    let most = stats["most_requests_in_1100_ms"].as_u64().unwrap_or(u64::MAX);
+    let most = stats.most_requests_in_1100_ms;
     transcript.expect(
         format!("at most {most} calls in any 1.1 s, of 50 allowed"),
         most <= 50,
         most,
     );
-    let expired: Vec<Value> = expired(demo).await?;
+    let expired = expired(demo).await?;
     transcript.expect("no interaction expired", expired.is_empty(), format!("{expired:?}"));
     Ok(())
 }
 
 /// Routes that answered 429, with their counts. The call that an ingestor makes at its start is excluded: Discord allows few of
 /// them in five seconds, and a new process has no record of its predecessor's.
-fn limited_routes(stats: &Value) -> String {
-    let routes = stats["rest"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(route, _)| *route != "GET /gateway/bot");
-    let limited = routes.filter_map(|(route, statuses)| Some(format!("{route}: {}", statuses.get("429")?)));
+fn limited_routes(stats: &StatsReport) -> String {
+    let routes = stats.rest.iter().filter(|(route, _)| *route != "GET /gateway/bot");
+    let limited = routes.filter_map(|(route, statuses)| Some(format!("{route}: {}", statuses.get(&429)?)));
     limited.collect::<Vec<_>>().join(", ")
 }
 
 async fn identifies(demo: &DemoContext<'_>) -> anyhow::Result<u64> {
-    let stats: Value = demo.discord.get("/control/stats").await?;
-    stats["identifies"]
-        .as_u64()
-        .with_context(|| format!("no count of identifies in {stats}"))
+    Ok(demo.discord.stats().await?.identifies)
 }
 
-async fn expired(demo: &DemoContext<'_>) -> anyhow::Result<Vec<Value>> {
-    let list: Value = demo.discord.get("/control/interactions").await?;
-    let list = list.as_array().cloned().unwrap_or_default();
-    let mut seen = HashSet::new();
-    Ok(list
-        .into_iter()
-        .filter(|i| i["state"] == "expired" && seen.insert(i["id"].to_string()))
-        .collect())
+async fn expired(demo: &DemoContext<'_>) -> anyhow::Result<Vec<InteractionRecord>> {
+    let mut interactions = demo.discord.interactions().await?;
+    interactions.retain(|interaction| interaction.state == InteractionState::Expired);
+    Ok(interactions)
 }

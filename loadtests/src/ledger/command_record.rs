@@ -1,5 +1,6 @@
 //! The emulator's record of a command, and whether its reply is final.
 
+use arrakis_emulator_client::{InteractionRecord, InteractionState};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -15,7 +16,7 @@ const NOTICES: [&str; 2] = [
 /// The parts of an interaction's record that the ledger uses.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct CommandRecord {
-    pub(super) state: String,
+    pub(super) state: InteractionState,
     #[serde(default)]
     pub(super) responses: Vec<Value>,
     /// The present original response.
@@ -23,6 +24,17 @@ pub(super) struct CommandRecord {
     message: Option<Value>,
     #[serde(default)]
     pub(super) followups: Vec<Value>,
+}
+
+impl From<InteractionRecord> for CommandRecord {
+    fn from(record: InteractionRecord) -> Self {
+        Self {
+            state: record.state,
+            responses: record.responses,
+            message: record.message,
+            followups: record.followups,
+        }
+    }
 }
 
 impl CommandRecord {
@@ -33,7 +45,7 @@ impl CommandRecord {
 
     /// Whether Discord showed the member "The application did not respond".
     pub(super) fn has_expired(&self) -> bool {
-        self.state == "expired"
+        self.state == InteractionState::Expired
     }
 
     /// Whether the last reply is the command's reply and not a notice.
@@ -43,7 +55,7 @@ impl CommandRecord {
             .last()
             .or(self.message.as_ref())
             .or(self.responses.last());
-        self.state == "answered" && !last.is_some_and(|message| contains_any(message, &NOTICES))
+        self.state == InteractionState::Answered && !last.is_some_and(|message| contains_any(message, &NOTICES))
     }
 
     /// Whether the command was refused for its cooldown.

@@ -21,6 +21,7 @@ mod rows;
 
 use std::collections::{HashMap, HashSet};
 
+use arrakis_emulator_client::InteractionState;
 use futures_util::StreamExt as _;
 use serde::Serialize;
 
@@ -193,8 +194,8 @@ impl Ledger {
         let discord = &self.discord;
         let mut records = futures_util::stream::iter(ids)
             .map(|id| async move {
-                let path = format!("/control/interactions/{id}?wait_ms=0");
-                anyhow::Ok((id, discord.get::<CommandRecord>(&path).await?))
+                let record = discord.interaction(&id.to_string()).await?;
+                anyhow::Ok((id, CommandRecord::from(record)))
             })
             .buffer_unordered(AT_ONCE);
         while let Some(answer) = records.next().await {
@@ -202,7 +203,7 @@ impl Ledger {
             if seen.is_over() {
                 self.with_notice.remove(&id);
                 self.over.insert(id, seen);
-            } else if seen.state == "answered" {
+            } else if seen.state == InteractionState::Answered {
                 self.with_notice.insert(id, seen);
             }
         }

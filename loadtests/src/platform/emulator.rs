@@ -1,21 +1,28 @@
-//! A client of the emulator's control API. See `services/emulator/README.md`.
+//! A client of the emulator's control API, with helpers for the demo and the chaos runs. See `services/emulator/README.md`.
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use reqwest::Method;
+use arrakis_emulator_client::{
+    ControlClient, Id, InteractionRecord, InteractionRequest, InteractionState, MemberEdit, NewUser,
+};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Time limit of a condition. It is long, since a condition that holds returns at once.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A client of one emulator.
+/// A client of one emulator. [`ControlClient`] has the requests that are not here.
 #[derive(Debug, Clone)]
-pub struct Emulator {
-    base: String,
-    http: reqwest::Client,
+pub struct Emulator(ControlClient);
+
+impl Deref for Emulator {
+    type Target = ControlClient;
+
+    fn deref(&self) -> &ControlClient {
+        &self.0
+    }
 }
 
 /// A member in the emulator.
@@ -27,32 +34,13 @@ pub struct Member {
     pub nick: Option<String>,
 }
 
-/// A message in REST's form.
-pub type Message = Value;
-
-/// The record of an interaction.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Interaction {
-    /// `pending`, `deferred`, `answered` or `expired`.
-    pub state: String,
-    /// Bodies of the callbacks that were accepted.
-    #[serde(default)]
-    pub responses: Vec<Value>,
-    /// The present original response.
-    #[serde(default)]
-    pub message: Option<Message>,
-    /// Milliseconds from dispatch to the first response.
-    #[serde(default)]
-    pub acknowledged_after_ms: Option<u64>,
-}
-
 /// The full reply to an interaction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
     /// Record of the interaction.
-    pub interaction: Interaction,
+    pub interaction: InteractionRecord,
     /// The message.
-    pub message: Message,
+    pub message: Value,
 }
 
 impl Answer {
@@ -102,123 +90,55 @@ impl Answer {
 }
 
 impl Emulator {
-    /// The emulator whose control API is at `base`.
-    pub fn new(base: &str) -> Self {
-        Self {
-            base: base.trim_end_matches('/').to_owned(),
-            http: reqwest::Client::new(),
-        }
-    }
-
-    /// Base URL of the control API and the page.
-    pub fn address(&self) -> &str {
-        &self.base
-    }
-
-    /// Calls the control API.
-    ///
-    /// # Errors
-    /// When the emulator cannot be reached or returns an error; its message is included.
-    pub async fn call<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Value>,
-    ) -> anyhow::Result<T> {
-        let mut request = self.http.request(method.clone(), format!("{}{path}", self.base));
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        let response = request.send().await.with_context(|| format!("{method} {path}"))?;
-        let status = response.status();
-        let text = response.text().await?;
-        ensure!(status.is_success(), "{method} {path}: {status}: {text}");
-        let text = if text.is_empty() { "null" } else { &text };
-        serde_json::from_str(text).with_context(|| format!("{method} {path}: unexpected answer {text}"))
-    }
-
-    /// `GET`.
-    ///
-    /// # Errors
-    /// As [`Emulator::call`].
-    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        self.call(Method::GET, path, None).await
-    }
-
-    /// `POST`.
-    ///
-    /// # Errors
-    /// As [`Emulator::call`].
-    pub async fn post(&self, path: &str, body: Value) -> anyhow::Result<Value> {
-        self.call(Method::POST, path, Some(body)).await
-    }
-
-    /// Every REST call so far with its response, one JSON object a line.
-    ///
-    /// # Errors
-    /// When the emulator cannot be reached.
-    pub async fn rest_ledger(&self) -> anyhow::Result<String> {
-        self.text("/control/ledger?kind=rest").await
-    }
-
-    /// `GET` of a response that is not a single JSON value.
-    ///
-    /// # Errors
-    /// When the emulator cannot be reached or returns an error.
-    pub async fn text(&self, path: &str) -> anyhow::Result<String> {
-        let response = self.http.get(format!("{}{path}", self.base)).send().await?;
-        Ok(response.error_for_status()?.text().await?)
+    /// The emulator whose control listener has this URL.
+    pub fn new(control: &str) -> Self {
+        Self(ControlClient::new(control))
     }
 
     /// A user joins a server.
     ///
     /// # Errors
-    /// As [`Emulator::call`].
+    /// When the request fails.
     pub async fn join(&self, guild: u64, user: u64, name: &str) -> anyhow::Result<()> {
-        let body = json!({"user_id": user.to_string(), "name": name});
-        self.post(&format!("/control/guilds/{guild}/members"), body)
-            .await
-            .map(drop)
+        let user = NewUser {
+            user_id: Some(Id(user)),
+            name: Some(name.to_owned()),
+            ..NewUser::default()
+        };
+        self.0.join(guild, &user).await?;
+        Ok(())
     }
 
-    /// A member leaves.
+    /// An administrator gives a member exactly these roles.
     ///
     /// # Errors
-    /// As [`Emulator::call`].
-    pub async fn leave(&self, guild: u64, user: u64) -> anyhow::Result<()> {
-        self.call::<Value>(Method::DELETE, &format!("/control/guilds/{guild}/members/{user}"), None)
-            .await
-            .map(drop)
-    }
-
-    /// Sets a member's roles by hand.
-    ///
-    /// # Errors
-    /// As [`Emulator::call`].
+    /// When the request fails.
     pub async fn set_roles(&self, guild: u64, user: u64, roles: &[String]) -> anyhow::Result<()> {
-        let path = format!("/control/guilds/{guild}/members/{user}");
-        self.call::<Value>(Method::PATCH, &path, Some(json!({"roles": roles})))
-            .await
-            .map(drop)
+        let edit = MemberEdit {
+            roles: Some(roles.to_vec()),
+            ..MemberEdit::default()
+        };
+        self.edit_member(guild, user, &edit).await?;
+        Ok(())
     }
 
     /// A member runs a command. Returns the interaction's id.
     ///
     /// # Errors
-    /// As [`Emulator::call`].
+    /// When the request fails.
     pub async fn command(&self, place: (u64, u64), user: u64, name: &str, options: Value) -> anyhow::Result<String> {
-        self.interact(
-            place,
-            user,
-            json!({"kind": "command", "name": name, "options": options}),
-        )
-        .await
+        let request = InteractionRequest {
+            name: Some(name.to_owned()),
+            options: Some(options),
+            ..request("command", place, user)
+        };
+        Ok(self.interact(&request).await?.id.to_string())
     }
 
-    /// As [`Emulator::command`], with options that Discord's own client would not send.
+    /// A member runs a command that Discord's client would not send. Returns the interaction's id.
     ///
     /// # Errors
-    /// As [`Emulator::call`].
+    /// When the request fails.
     pub async fn forced_command(
         &self,
         place: (u64, u64),
@@ -226,40 +146,34 @@ impl Emulator {
         name: &str,
         options: Value,
     ) -> anyhow::Result<String> {
-        self.interact(
-            place,
-            user,
-            json!({"kind": "command", "name": name, "options": options, "force": true}),
-        )
-        .await
+        let request = InteractionRequest {
+            name: Some(name.to_owned()),
+            options: Some(options),
+            force: true,
+            ..request("command", place, user)
+        };
+        Ok(self.interact(&request).await?.id.to_string())
     }
 
-    /// A member presses a button.
+    /// A member presses a button. Returns the interaction's id.
     ///
     /// # Errors
-    /// As [`Emulator::call`].
+    /// When the request fails.
     pub async fn press(&self, place: (u64, u64), user: u64, message: &str, custom_id: &str) -> anyhow::Result<String> {
-        let body = json!({"kind": "component", "message_id": message, "custom_id": custom_id});
-        self.interact(place, user, body).await
-    }
-
-    async fn interact(&self, (guild, channel): (u64, u64), user: u64, mut body: Value) -> anyhow::Result<String> {
-        body["guild_id"] = json!(guild.to_string());
-        body["channel_id"] = json!(channel.to_string());
-        body["user_id"] = json!(user.to_string());
-        let made = self.post("/control/interactions", body).await?;
-        made["id"]
-            .as_str()
-            .map(str::to_owned)
-            .with_context(|| format!("no id in {made}"))
+        let request = InteractionRequest {
+            message_id: Some(message.parse()?),
+            custom_id: Some(custom_id.to_owned()),
+            ..request("component", place, user)
+        };
+        Ok(self.interact(&request).await?.id.to_string())
     }
 
     /// The present record of an interaction.
     ///
     /// # Errors
-    /// As [`Emulator::call`].
-    pub async fn interaction(&self, id: &str) -> anyhow::Result<Interaction> {
-        self.get(&format!("/control/interactions/{id}?wait_ms=0")).await
+    /// When the request fails.
+    pub async fn interaction(&self, id: &str) -> anyhow::Result<InteractionRecord> {
+        Ok(self.0.interaction(id.parse()?).await?)
     }
 
     /// Waits for the full reply to an interaction: the message, not the defer.
@@ -271,10 +185,10 @@ impl Emulator {
             .until("an answer", async || {
                 let interaction = self.interaction(id).await?;
                 ensure!(
-                    interaction.state != "expired",
+                    interaction.state != InteractionState::Expired,
                     "the application did not respond within three seconds"
                 );
-                let ready = interaction.state == "answered";
+                let ready = interaction.state == InteractionState::Answered;
                 let message = interaction.message.clone().filter(|_| ready);
                 Ok(message.map(|message| Answer { interaction, message }))
             })
@@ -285,23 +199,12 @@ impl Emulator {
     /// A member of a server; `None` when there is no such member.
     ///
     /// # Errors
-    /// As [`Emulator::call`].
+    /// When the request fails.
     pub async fn member(&self, guild: u64, user: u64) -> anyhow::Result<Option<Member>> {
-        #[derive(Deserialize)]
-        struct Listed {
-            user: User,
-            #[serde(flatten)]
-            member: Member,
-        }
-        #[derive(Deserialize)]
-        struct User {
-            id: String,
-        }
-        let members: Vec<Listed> = self.get(&format!("/control/guilds/{guild}/members")).await?;
-        Ok(members
-            .into_iter()
-            .find(|listed| listed.user.id == user.to_string())
-            .map(|listed| listed.member))
+        let members = self.members(guild).await?;
+        let id = user.to_string();
+        let found = members.into_iter().find(|member| member["user"]["id"] == id.as_str());
+        Ok(found.map(serde_json::from_value).transpose()?)
     }
 
     /// Polls until there is a value, up to the time limit.
@@ -311,11 +214,11 @@ impl Emulator {
     pub async fn until<T>(
         &self,
         what: &str,
-        mut ask: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
+        mut poll: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
     ) -> anyhow::Result<T> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
-            if let Some(found) = ask().await? {
+            if let Some(found) = poll().await? {
                 return Ok(found);
             }
             if tokio::time::Instant::now() >= deadline {
@@ -323,5 +226,16 @@ impl Emulator {
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
+    }
+}
+
+/// A request of this kind, in a channel of a server.
+fn request(kind: &str, (guild, channel): (u64, u64), user: u64) -> InteractionRequest {
+    InteractionRequest {
+        kind: kind.to_owned(),
+        guild_id: Some(guild.to_string()),
+        channel_id: Some(channel.to_string()),
+        user_id: user.to_string(),
+        ..InteractionRequest::default()
     }
 }

@@ -13,9 +13,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, ensure};
+use arrakis_emulator_client::Addresses;
 use arrakis_test_support::{Process, TestDatabase, TestRedis, TestVhost};
 
-pub use emulator::{Answer, Emulator, Interaction, Member, Message};
+pub use emulator::{Answer, Emulator, Member};
 pub use replica::Replica;
 
 /// The bot's application id.
@@ -109,23 +110,17 @@ impl Platform {
             [("EMULATOR_TOKEN", token.as_str())],
         );
         let line = emulator.line("\"control\":").await;
-        let addresses: serde_json::Value =
-            serde_json::from_str(&line).context("the emulator's first line is not JSON")?;
-        let address = |key: &str| {
-            addresses[key]
-                .as_str()
-                .map(str::to_owned)
-                .with_context(|| format!("no {key} in {line}"))
-        };
+        let addresses: Addresses = serde_json::from_str(&line)
+            .with_context(|| format!("the emulator's first line has no addresses: {line}"))?;
         let environment = Environment {
             binaries,
             services,
-            api_base: address("rest")?,
+            api_base: addresses.rest,
             token,
             proxy_addrs: Vec::new(),
             started: 0,
         };
-        let discord = Emulator::new(&address("control")?);
+        let discord = Emulator::new(&addresses.control);
         Ok(Self {
             discord,
             ingestors: Vec::new(),
@@ -169,7 +164,7 @@ impl Platform {
 
     /// URL of the page.
     pub fn page(&self) -> String {
-        self.discord.address().to_owned()
+        self.discord.url().to_owned()
     }
 
     /// The emulator's process.

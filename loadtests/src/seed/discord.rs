@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use arrakis_db::{Admin, CommunityId, EvaluationInput, UserId};
 use arrakis_domain::{Channel, ChannelKind, Overwrite, Role, RoleKey, RoleRule, Theme};
+use arrakis_emulator_client::{Id, NewUser, SeedRequest};
 use arrakis_themes::Registry;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -28,12 +29,13 @@ pub(super) async fn write(
     now: OffsetDateTime,
 ) -> anyhow::Result<()> {
     for newcomer in &plan.newcomers {
-        let body =
-            json!({"user_id": newcomer.user.to_string(), "name": newcomer.name, "display": capitalised(newcomer.name)});
-        emulator
-            .post("/control/users", body)
-            .await
-            .with_context(|| newcomer.name)?;
+        let user = NewUser {
+            user_id: Some(Id(newcomer.user)),
+            name: Some(newcomer.name.to_owned()),
+            display: Some(capitalised(newcomer.name)),
+            bot: false,
+        };
+        emulator.create_user(&user).await.with_context(|| newcomer.name)?;
     }
     for server in &plan.servers {
         let guild = match &server.community {
@@ -46,8 +48,8 @@ pub(super) async fn write(
             }
             None => bare(server),
         };
-        let body = json!({"kind": "server", "guild": guild});
-        emulator.post("/control/seed", body).await.context(server.name)?;
+        let request = SeedRequest::Server { guild };
+        emulator.seed(&request).await.context(server.name)?;
     }
     Ok(())
 }

@@ -4,7 +4,6 @@ use arrakis_config::Secret;
 use arrakis_db::{CommunityId, UserId};
 use loadtests::platform::Platform;
 use loadtests::seed;
-use serde_json::Value;
 
 #[tokio::test]
 async fn members_are_in_postgres_and_emulator_with_the_roles_of_their_tier() {
@@ -39,7 +38,7 @@ async fn members_are_in_postgres_and_emulator_with_the_roles_of_their_tier() {
     assert_eq!(numbers.members as usize, tabr.members.len());
     tx.rollback().await.unwrap();
 
-    let servers: Vec<Value> = platform.discord.get("/control/guilds").await.unwrap();
+    let servers = platform.discord.guilds().await.unwrap();
     assert_eq!(servers.len(), plan.servers.len());
     platform.stop().await;
 }

@@ -1,4 +1,4 @@
-//! How many dispatches a second the gateway delivers: 10,000 servers, four shards, zlib-stream or plain.
+//! Measures the dispatches a second that the gateway delivers: 10,000 servers, four shards, zlib-stream or plain.
 //!
 //! `cargo run --release -p discord-emulator --example throughput -- 100000 [zlib-stream|zstd-stream]`
 

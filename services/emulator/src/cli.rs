@@ -16,11 +16,11 @@ const USAGE: u8 = 64;
 /// An address cannot be bound (`EX_CONFIG`).
 const CONFIG: u8 = 78;
 
-/// A Discord that runs on one machine: gateway, REST API v10, a control API to play members and arm faults, and a page.
+/// Discord emulator for one machine: gateway, REST API v10, a control API to act as members and to arm faults, and a web page.
 #[derive(Debug, Parser)]
 #[command(name = "discord-emulator", version, after_long_help = HELP)]
 pub struct Arguments {
-    /// Where REST listens; port 0 takes a free one.
+    /// Listen address of REST; port 0 selects a free port.
     #[arg(
         long,
         env = "EMULATOR_REST_ADDR",
@@ -28,7 +28,7 @@ pub struct Arguments {
         value_name = "ADDR:PORT"
     )]
     rest_addr: SocketAddr,
-    /// Where the gateway listens.
+    /// Listen address of the gateway.
     #[arg(
         long,
         env = "EMULATOR_GATEWAY_ADDR",
@@ -36,7 +36,7 @@ pub struct Arguments {
         value_name = "ADDR:PORT"
     )]
     gateway_addr: SocketAddr,
-    /// Where sessions are resumed (READY's `resume_gateway_url`).
+    /// Listen address for RESUME (READY's `resume_gateway_url`).
     #[arg(
         long,
         env = "EMULATOR_RESUME_ADDR",
@@ -44,7 +44,7 @@ pub struct Arguments {
         value_name = "ADDR:PORT"
     )]
     resume_addr: SocketAddr,
-    /// Where the control API and the page listen. It has no authentication: keep it on loopback.
+    /// Listen address of the control API and the page. They have no authentication: keep it on loopback.
     #[arg(
         long,
         env = "EMULATOR_CONTROL_ADDR",
@@ -52,35 +52,35 @@ pub struct Arguments {
         value_name = "ADDR:PORT"
     )]
     control_addr: SocketAddr,
-    /// Further host names by which the control API and the page may be called. Loopback names and the listen address always
-    /// may; other hosts are refused, since a web page could point its own domain name here.
+    /// Host names accepted by the control API and the page, besides loopback names and the listen address. Requests for other
+    /// hosts are refused, since a web page could point its own domain name at this address.
     #[arg(long, env = "EMULATOR_CONTROL_HOSTS", value_delimiter = ',', value_name = "HOST")]
     control_host: Vec<String>,
-    /// Bot token; the default is made from the application id and printed at start.
+    /// Bot token; the default is derived from the application id and printed at start.
     #[arg(long, env = "EMULATOR_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// Application id, and the bot's user id.
+    /// Application id; also the bot's user id.
     #[arg(long, env = "EMULATOR_APPLICATION_ID", default_value_t = 1_100_000_000_000_000_001)]
     application_id: u64,
-    /// Name of application and bot.
+    /// Name of the application and the bot.
     #[arg(long, env = "EMULATOR_APPLICATION_NAME", default_value = "Arrakis")]
     application_name: String,
-    /// Start with the two lively servers.
+    /// Start with two servers that have roles, channels, members and messages.
     #[arg(long, env = "EMULATOR_LIVELY")]
     lively: bool,
-    /// Seed of everything random that is made up.
+    /// Seed of all generated data.
     #[arg(long, env = "EMULATOR_SEED", default_value_t = 1)]
     seed: u64,
     /// Whether REST enforces its rate limits.
     #[arg(long, env = "EMULATOR_RATE_LIMITS", value_enum, default_value_t = Switch::On)]
     rate_limits: Switch,
-    /// Identifies in 24 hours.
+    /// Identifies allowed in 24 hours.
     #[arg(long, env = "EMULATOR_SESSION_START_LIMIT", default_value_t = 1_000)]
     session_start_limit: u32,
-    /// Shards that may identify at once, each bucket every five seconds.
+    /// Number of identify buckets; each allows one identify in five seconds.
     #[arg(long, env = "EMULATOR_MAX_CONCURRENCY", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     max_concurrency: u32,
-    /// Shard count that is recommended; the default is one for each 1,000 servers.
+    /// Shard count recommended by GET /gateway/bot; the default is one for each 1,000 servers.
     #[arg(long, env = "EMULATOR_SHARDS", value_parser = clap::value_parser!(u64).range(1..))]
     shards: Option<u64>,
     /// Privileged intents that are switched on.
@@ -92,16 +92,16 @@ pub struct Arguments {
         default_values_t = [Privileged::Members, Privileged::Presences, Privileged::MessageContent]
     )]
     privileged_intents: Vec<Privileged>,
-    /// Milliseconds between a client's heartbeats.
+    /// Heartbeat interval in milliseconds.
     #[arg(long, env = "EMULATOR_HEARTBEAT_MS", default_value_t = 41_250, value_parser = clap::value_parser!(u64).range(10..))]
     heartbeat_ms: u64,
-    /// Records of traffic that the ledger keeps; 0 keeps none.
+    /// Number of records that the ledger keeps; 0 keeps none.
     #[arg(long, env = "EMULATOR_LEDGER", default_value_t = 100_000)]
     ledger: usize,
-    /// Characters of each body that the ledger keeps; 16384 keep nearly all whole, to be checked afterwards.
+    /// Characters of each body that the ledger keeps; 16384 are enough for nearly every body.
     #[arg(long, env = "EMULATOR_LEDGER_BODIES", default_value_t = 200)]
     ledger_bodies: usize,
-    /// What is logged to stderr, as `RUST_LOG` has it.
+    /// Log filter in the form of `RUST_LOG`; logs go to stderr.
     #[arg(
         long,
         env = "EMULATOR_LOG",
@@ -112,19 +112,19 @@ pub struct Arguments {
 }
 
 const HELP: &str = "\
-At start one line of JSON on stdout says where everything is:
+At start it prints one line of JSON with all addresses to stdout:
   {\"rest\":\"http://127.0.0.1:…/api/v10\",\"gateway\":\"ws://…\",\"resume\":\"ws://…\",\"control\":\"http://…\",\"page\":\"http://…/\",…}
 
 To try it:
   discord-emulator --lively --rest-addr 127.0.0.1:4010 --control-addr 127.0.0.1:4011
-  then open http://127.0.0.1:4011/ and point a bot at http://127.0.0.1:4010/api/v10 with the token that was printed.
+  then open http://127.0.0.1:4011/ and point a bot at http://127.0.0.1:4010/api/v10 with the printed token.
 
 To script it (the crate's README has the whole reference):
   curl -d '{\"kind\":\"lively\"}' http://127.0.0.1:4011/control/seed
   curl -d '{\"name\":\"duncan\"}' 'http://127.0.0.1:4011/control/guilds/Sietch%20Tabr/members'
   curl -d '{\"kind\":\"gateway_reconnect\"}' http://127.0.0.1:4011/control/faults
 
-It ends on Ctrl-C or SIGTERM. Exit codes: 0 stopped, 64 wrong arguments, 78 an address cannot be bound.";
+It stops on SIGINT (Ctrl-C) or SIGTERM. Exit codes: 0 stopped, 64 wrong arguments, 78 an address cannot be bound.";
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Switch {
@@ -172,7 +172,7 @@ impl Arguments {
     }
 }
 
-/// Reads the arguments, runs until a signal, and says how it went.
+/// Reads the arguments, runs until a signal, and returns the exit code.
 pub fn run() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
@@ -188,7 +188,7 @@ pub fn run() -> ExitCode {
     let filter = match EnvFilter::try_new(&arguments.log) {
         Ok(filter) => filter,
         Err(error) => {
-            say(&format!(
+            report(&format!(
                 "--log {:?} is not a filter: {error}; try discord_emulator=debug",
                 arguments.log
             ));
@@ -198,14 +198,14 @@ pub fn run() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        // Reported by `eprintln!`, which panics where standard error itself is closed.
+        // These are reported by `eprintln!`, which panics when standard error is closed.
         .log_internal_errors(false)
         .init();
     raise_file_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            say(&format!("cannot start: {error}"));
+            report(&format!("cannot start: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -217,29 +217,29 @@ async fn serve(arguments: Arguments) -> ExitCode {
     let emulator = match Emulator::start(arguments.options()).await {
         Ok(emulator) => emulator,
         Err(error) => {
-            say(&error.to_string());
+            report(&error.to_string());
             return ExitCode::from(CONFIG);
         }
     };
     if lively && let Err(error) = emulator.app().world.write(|state| lively::lively(state, seed)) {
-        say(&error.to_string());
+        report(&error.to_string());
         return ExitCode::FAILURE;
     }
     let stop = match signals() {
         Ok(stop) => stop,
         Err(error) => {
-            say(&format!("cannot listen for signals: {error}"));
+            report(&format!("cannot listen for signals: {error}"));
             return ExitCode::FAILURE;
         }
     };
-    announce(&emulator);
+    print_addresses(&emulator);
     stop.await;
     emulator.shutdown().await;
     ExitCode::SUCCESS
 }
 
-/// The one line on stdout. Whoever closed stdout does not want it.
-fn announce(emulator: &Emulator) {
+/// Writes the one line on stdout. Failures are ignored, since stdout may be closed.
+fn print_addresses(emulator: &Emulator) {
     let mut line = serde_json::json!(emulator.addresses());
     line["application_id"] = serde_json::json!(emulator.app().options.application_id);
     line["token"] = emulator.token().into();
@@ -247,12 +247,12 @@ fn announce(emulator: &Emulator) {
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }
 
-fn say(text: &str) {
+fn report(text: &str) {
     let _ = writeln!(io::stderr(), "discord-emulator: {text}");
 }
 
-/// Registers for Ctrl-C and SIGTERM at once, and gives what to wait on: whoever reads the line on stdout may send one
-/// before anything else happens.
+/// Registers for SIGINT and SIGTERM at once and returns a future of the first signal: a process that reads the line on stdout
+/// may send one immediately.
 fn signals() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupted = signal(SignalKind::interrupt())?;

@@ -1,6 +1,6 @@
 //! The emulator's clock: real time plus an offset that the control API moves.
 //!
-//! Everything that compares times asks it, so that a test can let fifteen minutes pass in no time. Refuses to go back.
+//! Everything that compares times uses this clock, so that a test can skip fifteen minutes. It never goes backwards.
 
 use std::{
     sync::{
@@ -37,25 +37,25 @@ impl Clock {
         real_ms() + self.offset_ms.load(Ordering::SeqCst)
     }
 
-    /// Now, as it is written into JSON.
+    /// Now, in the form that JSON uses.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         Timestamp(self.now_ms())
     }
 
-    /// How far ahead of real time the clock is, in milliseconds.
+    /// Milliseconds by which the clock is ahead of real time.
     #[must_use]
     pub fn offset_ms(&self) -> u64 {
         self.offset_ms.load(Ordering::SeqCst)
     }
 
-    /// Lets this many milliseconds pass at once and wakes all who wait for a time.
+    /// Moves the clock forward by this many milliseconds and wakes all tasks that wait for a time.
     pub fn advance(&self, ms: u64) {
         self.offset_ms.fetch_add(ms, Ordering::SeqCst);
         self.moved.send_modify(|count| *count += 1);
     }
 
-    /// Moves the clock to a later time; `false`, and nothing happens, when it is earlier than now.
+    /// Moves the clock to a later time. Returns `false` and changes nothing when the time is in the past.
     #[must_use]
     pub fn set(&self, to: Timestamp) -> bool {
         let now = self.now_ms();
@@ -66,7 +66,7 @@ impl Clock {
         true
     }
 
-    /// Returns once the clock shows this time (Unix milliseconds), by real time passing or by being moved.
+    /// Waits until the clock reaches this time (Unix milliseconds), whether real time passes or the clock is moved.
     pub async fn sleep_until(&self, deadline_ms: u64) {
         let mut moved = self.moved.subscribe();
         loop {
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn moving_the_clock_wakes_who_waits() {
+    async fn moved_clock_wakes_waiting_tasks() {
         let clock = Clock::default();
         let deadline = clock.now_ms() + 3_600_000;
         let waiting = tokio::spawn({

@@ -1,26 +1,26 @@
-//! How many connections each listener may have at once.
+//! Limits on the connections of each listener.
 //!
-//! All listeners share the process's file descriptors, so each gets a part of them: a client that fills REST or the gateway
-//! with connections leaves the control API reachable.
+//! All listeners share the process's file descriptors, and each may use a part of them. A client that opens too many
+//! connections to REST or the gateway leaves the control API reachable.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Descriptors for everything but connections: listeners, logs, libraries.
+/// File descriptors for everything but connections: listeners, logs, libraries.
 const RESERVED: usize = 64;
 
-/// Connections by listener.
+/// Largest number of connections of each listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ConnectionLimits {
     /// REST.
     pub(crate) rest: usize,
     /// Control API and page.
     pub(crate) control: usize,
-    /// The gateway, and as many again where sessions are resumed.
+    /// The gateway, and as many again for the listener of RESUME.
     pub(crate) gateway: usize,
 }
 
 impl ConnectionLimits {
-    /// The parts of this process's limit on open files (`RLIMIT_NOFILE`).
+    /// Divides this process's limit on open files (`RLIMIT_NOFILE`).
     pub(crate) fn of_process() -> Self {
         let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(1_024, |(soft, _)| soft);
         Self::of_files(usize::try_from(files).unwrap_or(usize::MAX))
@@ -36,13 +36,12 @@ impl ConnectionLimits {
     }
 }
 
-/// Raises the soft limit on open files to the hard one, as far as that is allowed. For the binary alone: a library does not
-/// change its process.
+/// Raises the soft limit on open files to the hard limit. Called by the binary alone: a library does not change its process.
 pub(crate) fn raise_file_limit() {
     let raised =
         getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
     if let Err(error) = raised {
-        tracing::warn!(%error, "the limit on open files could not be raised");
+        tracing::warn!(%error, "cannot raise the limit on open files");
     }
 }
 
@@ -51,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parts_never_exceed_the_whole_and_are_never_nothing() {
+    fn limits_never_exceed_the_files_and_are_never_zero() {
         for files in [0, 64, 256, 1_024, 4_096, 65_536, 1 << 20, usize::MAX] {
             let limits = ConnectionLimits::of_files(files);
             let sum = limits.rest + limits.control + 2 * limits.gateway;

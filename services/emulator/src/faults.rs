@@ -1,8 +1,8 @@
-//! Faults on demand. The control API arms them; gateway and REST ask whether one strikes.
+//! Armed faults. The control API arms them; gateway and REST check whether one strikes.
 //!
-//! Two sorts: armed faults, here, strike when something happens and are used up by it; orders (drop, op 7, a close code, …)
-//! strike open connections at once and are [`crate::gateway::Order`]s. To add an armed fault, add a [`FaultKind`] and the
-//! question that its place asks.
+//! An armed fault strikes matching calls or frames until it is used up. Faults that act on open connections at once (drop, op
+//! 7, a close code, …) are [`crate::gateway::ConnectionCommand`]s. To add an armed fault, add a [`FaultKind`] and a method that
+//! the affected place calls.
 
 mod rest;
 
@@ -12,62 +12,62 @@ use parking_lot::Mutex;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde::Serialize;
 
-pub use rest::{RestAnswer, RestEnd, RestFault};
+pub use rest::{FaultResponse, RestFault, RestFaultEnd};
 
-/// What an armed fault does.
+/// The effect of an armed fault.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum FaultKind {
-    /// REST answers late.
+    /// REST responds late.
     RestLatency {
         /// Milliseconds.
         ms: u64,
-        /// Up to this much more, at random.
+        /// Random addition, at most this many milliseconds.
         jitter_ms: u64,
     },
-    /// REST answers with this status and does nothing.
+    /// REST responds with this status; the call takes no effect.
     RestStatus {
         /// e.g. 503.
         status: u16,
     },
-    /// REST answers 429.
+    /// REST responds with 429; the call takes no effect.
     RestRateLimit {
         /// `user`, `global` or `shared`.
         scope: String,
         /// Seconds.
         retry_after: f64,
     },
-    /// REST does what was asked, then answers with this status instead of its own.
+    /// The call takes effect; REST responds with this status instead of its own.
     RestStatusAfterEffect {
         /// e.g. 502.
         status: u16,
     },
-    /// REST does what was asked, but the answer never arrives.
+    /// The call takes effect; no response is sent.
     RestLostAnswer {
-        /// `refuse` cuts the connection, `hang` keeps it open without a byte.
+        /// `refuse` closes the connection, `hang` keeps it open.
         mode: DeadHost,
     },
-    /// REST receives the request, does nothing, and the answer never arrives.
+    /// The call takes no effect; no response is sent.
     RestNoAnswer {
-        /// `refuse` cuts the connection, `hang` keeps it open without a byte.
+        /// `refuse` closes the connection, `hang` keeps it open.
         mode: DeadHost,
     },
-    /// REST resets the connection (TCP RST) instead of answering.
+    /// REST resets the connection (TCP RST) instead of responding.
     RestReset {
-        /// Whether the call is carried out before.
+        /// Whether the call takes effect before.
         after_effect: bool,
     },
-    /// REST sends status, headers and half of the body, then cuts the connection.
+    /// REST sends status, headers and half of the body, then closes the connection.
     RestHalfAnswer {
-        /// Whether the call is carried out before.
+        /// Whether the call takes effect before.
         after_effect: bool,
     },
-    /// REST answers 200 with a body that is no JSON.
+    /// REST responds with 200 and a body that is not JSON.
     RestGarbage {
-        /// Whether the call is carried out before.
+        /// Whether the call takes effect before.
         after_effect: bool,
     },
-    /// REST does what was asked and answers, but its body takes long to arrive: headers at once, then byte by byte.
+    /// The call takes effect; REST sends the headers at once and the body slowly.
     RestSlowBody {
         /// Milliseconds from the headers to the last byte.
         ms: u64,
@@ -79,32 +79,32 @@ pub enum FaultKind {
         /// Event; `None` is any.
         event: Option<String>,
     },
-    /// The resume host does not answer.
+    /// The listener of RESUME is unreachable.
     GatewayDeadResumeHost {
-        /// How.
+        /// How it behaves.
         mode: DeadHost,
     },
-    /// RESUME is answered by op 9.
+    /// RESUME is answered with op 9.
     GatewayRefuseResume,
-    /// RESUME is answered otherwise, and the session stays.
+    /// RESUME gets this response; the session is kept.
     GatewayResumeAnswer {
-        /// How.
-        answer: SessionAnswer,
+        /// How it behaves.
+        answer: SessionResponse,
     },
-    /// IDENTIFY is answered otherwise, and no session begins.
+    /// IDENTIFY gets this response; no session begins.
     GatewayIdentifyAnswer {
-        /// How.
-        answer: SessionAnswer,
+        /// How it behaves.
+        answer: SessionResponse,
     },
 }
 
-/// What answers a RESUME or an IDENTIFY in place of a session.
+/// Response to a RESUME or an IDENTIFY in place of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum SessionAnswer {
-    /// The connection is cut without a close frame.
+pub enum SessionResponse {
+    /// The connection is closed without a close frame.
     Reset,
-    /// Nothing; heartbeats are acknowledged.
+    /// No response; heartbeats are acknowledged.
     Silence,
     /// Op 9 with `d: true`.
     InvalidSession,
@@ -112,26 +112,26 @@ pub enum SessionAnswer {
     Close(u16),
 }
 
-/// How a dead host behaves.
+/// Behaviour of an unreachable host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeadHost {
     /// Connections are closed at once.
     Refuse,
-    /// Connections are accepted, then nothing comes.
+    /// Connections are accepted, and nothing is sent.
     Hang,
 }
 
-/// When a fault strikes; all conditions must hold.
+/// Conditions under which a fault strikes; all must hold.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Condition {
-    /// Uses left; `None` is without end.
+    /// Uses left; `None` is unlimited.
     pub count: Option<u64>,
-    /// Chance of each use, 0–1; `None` is always.
+    /// Probability of each use, 0 to 1; `None` is 1.
     pub probability: Option<f64>,
     /// HTTP method.
     pub method: Option<String>,
-    /// Route template; names in braces do not matter, a `*` at the end stands for any rest.
+    /// Route template; names in braces are ignored, a `*` at the end matches any rest.
     pub route: Option<String>,
     /// Part of the path.
     pub path: Option<String>,
@@ -142,15 +142,15 @@ pub struct Condition {
 /// An armed fault.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Fault {
-    /// Number, to remove it by.
+    /// Number by which it is removed.
     pub id: u64,
-    /// What it does.
+    /// Its effect.
     #[serde(flatten)]
     pub kind: FaultKind,
-    /// When it strikes.
+    /// Its conditions.
     #[serde(flatten)]
     pub when: Condition,
-    /// How often it struck.
+    /// Number of times it struck.
     pub struck: u64,
 }
 
@@ -174,7 +174,7 @@ impl Default for Faults {
 }
 
 impl Faults {
-    /// No faults; chances are drawn from this seed.
+    /// No faults. Random decisions are drawn from this seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self {
@@ -219,7 +219,8 @@ impl Faults {
         self.inner.lock().armed.clear();
     }
 
-    /// What strikes this call, if anything. Counts one use of each fault that strikes: all latencies, and the first answer.
+    /// The fault of this call, if any. Counts one use of each fault that strikes: all latencies, and the first replaced
+    /// response.
     #[must_use]
     pub fn for_rest(&self, method: &str, route_template: &str, path: &str) -> Option<RestFault> {
         let mut inner = self.inner.lock();
@@ -246,7 +247,7 @@ impl Faults {
         struck
     }
 
-    /// Whether this heartbeat stays unanswered.
+    /// Whether this heartbeat is left unacknowledged.
     pub(crate) fn swallows_heartbeat_ack(&self, shard: Option<u64>) -> bool {
         self.strikes(shard, |kind| matches!(kind, FaultKind::GatewayNoHeartbeatAck))
     }
@@ -264,16 +265,16 @@ impl Faults {
         self.strikes(None, |kind| matches!(kind, FaultKind::GatewayRefuseResume))
     }
 
-    /// What answers this RESUME in place of the session.
-    pub(crate) fn resume_answer(&self, shard: Option<u64>) -> Option<SessionAnswer> {
+    /// The response to this RESUME in place of the session.
+    pub(crate) fn resume_answer(&self, shard: Option<u64>) -> Option<SessionResponse> {
         self.session_answer(shard, |kind| match kind {
             FaultKind::GatewayResumeAnswer { answer } => Some(*answer),
             _ => None,
         })
     }
 
-    /// What answers this IDENTIFY in place of a new session.
-    pub(crate) fn identify_answer(&self, shard: Option<u64>) -> Option<SessionAnswer> {
+    /// The response to this IDENTIFY in place of a new session.
+    pub(crate) fn identify_answer(&self, shard: Option<u64>) -> Option<SessionResponse> {
         self.session_answer(shard, |kind| match kind {
             FaultKind::GatewayIdentifyAnswer { answer } => Some(*answer),
             _ => None,
@@ -283,8 +284,8 @@ impl Faults {
     fn session_answer(
         &self,
         shard: Option<u64>,
-        wanted: impl Fn(&FaultKind) -> Option<SessionAnswer>,
-    ) -> Option<SessionAnswer> {
+        wanted: impl Fn(&FaultKind) -> Option<SessionResponse>,
+    ) -> Option<SessionResponse> {
         let mut found = None;
         self.strikes(shard, |kind| {
             found = wanted(kind);
@@ -293,7 +294,7 @@ impl Faults {
         .then_some(found)?
     }
 
-    /// How the resume host treats this connection, when it is dead.
+    /// How the listener of RESUME treats this connection, when it is unreachable.
     pub(crate) fn dead_resume_host(&self) -> Option<DeadHost> {
         let mut found = None;
         self.strikes(None, |kind| {
@@ -378,7 +379,7 @@ mod tests {
         let faults = Faults::new(1);
         faults.arm(FaultKind::RestStatus { status: 503 }, times(1));
         let first = faults.for_rest("GET", "/users/@me", "/users/@me").unwrap();
-        assert_eq!(first.answer, Some(RestAnswer::before(RestEnd::Status(503))));
+        assert_eq!(first.answer, Some(FaultResponse::before(RestFaultEnd::Status(503))));
         assert_eq!(faults.for_rest("GET", "/users/@me", "/users/@me"), None);
         assert_eq!(faults.list()[0].struck, 1);
     }
@@ -420,17 +421,17 @@ mod tests {
             struck,
             RestFault {
                 delay: Duration::from_millis(15),
-                answer: Some(RestAnswer::before(RestEnd::Status(500)))
+                answer: Some(FaultResponse::before(RestFaultEnd::Status(500)))
             }
         );
         assert_eq!(
             faults.for_rest("GET", "/x", "/x").unwrap().answer,
-            Some(RestAnswer::before(RestEnd::Status(502)))
+            Some(FaultResponse::before(RestFaultEnd::Status(502)))
         );
     }
 
     #[test]
-    fn chances_follow_the_seed() {
+    fn random_decisions_follow_the_seed() {
         let draw = |seed| {
             let faults = Faults::new(seed);
             let when = Condition {
@@ -445,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_fault_leaves_others_alone() {
+    fn fault_of_a_shard_does_not_strike_others() {
         let faults = Faults::new(1);
         let when = Condition {
             shard: Some(2),

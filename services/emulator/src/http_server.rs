@@ -1,9 +1,9 @@
-//! Serves a router over HTTP/1.1, each connection a tracked task, so that stopping ends open connections too: a test that
-//! takes Discord away must not have it answer on a pooled connection.
+//! Serves a router over HTTP/1.1. Each connection is a tracked task, so that a stop ends open connections too: a test that
+//! stops the emulator must get no response on a pooled connection.
 //!
-//! Bounds: [`HEAD_WITHIN`] for a request's head and for an idle connection, [`BODY_WITHIN`] for its body (the readers of
-//! bodies hold to it), and a number of connections for each listener. Above it the connection that has been idle longest is closed
-//! (`places`).
+//! Limits: [`HEAD_WITHIN`] for a request's head and for an idle connection, [`BODY_WITHIN`] for its body (applied by the
+//! readers of bodies), and a number of connections for each listener. Above that number the connection that has been idle
+//! longest is closed (`connection_slots`).
 
 use std::{
     io,
@@ -30,7 +30,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    places::{Arriving, Leaving, Place, Places},
+    connection_slots::{ConnectionSlot, ConnectionSlots, RequestBody, ResponseBody},
     web_guard::LocalAddress,
 };
 
@@ -48,11 +48,11 @@ pub(crate) fn serve(
     stop: &CancellationToken,
 ) {
     let (tracker, stop) = (tasks.clone(), stop.clone());
-    let places = Places::new(connections);
+    let slots = ConnectionSlots::new(connections);
     tasks.spawn(async move {
         loop {
-            let (stream, peer, place) = tokio::select! {
-                accepted = accept(&listener, &places) => accepted,
+            let (stream, peer, slot) = tokio::select! {
+                accepted = accept(&listener, &slots) => accepted,
                 () = stop.cancelled() => return,
             };
             let reset = ResetOnClose::default();
@@ -61,34 +61,35 @@ pub(crate) fn serve(
                 .layer(Extension(ConnectInfo(peer)))
                 .layer(Extension(reset.clone()));
             let stop = stop.clone();
-            tracker.spawn(connection(Connection { stream, reset }, peer, router, place, stop));
+            tracker.spawn(connection(Connection { stream, reset }, peer, router, slot, stop));
         }
     });
 }
 
-/// The next connection, and the place that there is or is made for it.
-pub(crate) async fn accept(listener: &TcpListener, places: &Places) -> (TcpStream, SocketAddr, Place) {
+/// Accepts the next connection and takes a slot for it.
+pub(crate) async fn accept(listener: &TcpListener, slots: &ConnectionSlots) -> (TcpStream, SocketAddr, ConnectionSlot) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true);
-                return (stream, peer, places.take().await);
+                return (stream, peer, slots.take().await);
             }
             Err(error) => {
-                // Out of file descriptors, most likely: others may end in the meantime.
-                tracing::warn!(%error, "a connection could not be accepted");
+                // Most likely no file descriptor is free; one may become free later.
+                tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
     }
 }
 
-/// Makes a connection end in a TCP reset instead of an orderly close. Every request has its connection's one as an extension.
+/// Makes a connection end with a TCP reset instead of an orderly close. Every request has its connection's instance as an
+/// extension.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ResetOnClose(Arc<AtomicBool>);
 
 impl ResetOnClose {
-    /// From now on the end of the connection is a reset.
+    /// Ends the connection with a reset.
     pub(crate) fn set(&self) {
         self.0.store(true, Ordering::Release);
     }
@@ -108,7 +109,7 @@ struct Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         if self.reset.is_set() {
-            // With nothing to linger for, closing sends RST and drops what was not sent.
+            // With a linger time of zero, closing sends RST and drops unsent bytes.
             let _ = self.stream.set_zero_linger();
         }
     }
@@ -142,7 +143,7 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // An orderly shutdown before the reset would be read as the end of the stream.
+        // The client would read an orderly shutdown before the reset as the end of the stream.
         if self.reset.is_set() {
             return Poll::Ready(Ok(()));
         }
@@ -150,18 +151,24 @@ impl AsyncWrite for Connection {
     }
 }
 
-async fn connection(stream: Connection, peer: SocketAddr, router: Router, place: Place, stop: CancellationToken) {
+async fn connection(
+    stream: Connection,
+    peer: SocketAddr,
+    router: Router,
+    slot: ConnectionSlot,
+    stop: CancellationToken,
+) {
     let Ok(local) = stream.stream.local_addr() else { return };
     let router = TowerToHyperService::new(router.layer(Extension(LocalAddress(local))));
-    let place = Arc::new(place);
-    let watched = Arc::clone(&place);
+    let slot = Arc::new(slot);
+    let watched = Arc::clone(&slot);
     let service = service_fn(move |request: Request<Incoming>| {
-        let place = Arc::clone(&watched);
-        let answered = router.call(request.map(|body| Arriving::new(body, Arc::clone(&place))));
+        let slot = Arc::clone(&watched);
+        let answered = router.call(request.map(|body| RequestBody::new(body, Arc::clone(&slot))));
         async move {
             answered
                 .await
-                .map(|response| response.map(|body| Leaving::new(body, place)))
+                .map(|response| response.map(|body| ResponseBody::new(body, slot)))
         }
     });
     let served = http1::Builder::new()
@@ -172,7 +179,7 @@ async fn connection(stream: Connection, peer: SocketAddr, router: Router, place:
         result = served.with_upgrades() => if let Err(error) = result {
             tracing::debug!(%peer, %error, "an HTTP connection ended early");
         },
-        () = place.ended() => {}
+        () = slot.ended() => {}
         () = stop.cancelled() => {}
     }
 }
@@ -190,11 +197,11 @@ mod tests {
 
     use super::*;
 
-    /// How long a test waits for what must come.
+    /// Longest wait of a test for an expected event.
     const SOON: Duration = Duration::from_secs(10);
 
-    /// A listener with room for this many connections, and its address. `/slow` meets the test at the
-    /// barrier when it is called and before it answers, `/stream` begins a response that never ends.
+    /// A listener with this many connection slots, and its address. `/slow` waits at the barrier when it is called and before
+    /// it responds; `/stream` begins a response that never ends.
     async fn listener(connections: usize, tasks: &TaskTracker, stop: &CancellationToken) -> (SocketAddr, Arc<Barrier>) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -239,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connections_without_a_whole_request_make_room_for_others() {
+    async fn connections_without_a_complete_request_are_closed_for_others() {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let (address, _) = listener(2, &tasks, &stop).await;
         let halves = [
@@ -254,13 +261,13 @@ mod tests {
         for _ in 0..3 {
             assert!(rest_of(send(address, &request("/")).await).await.ends_with("served"));
         }
-        // The oldest ones were closed, without a byte.
+        // The oldest ones were closed without a response.
         assert_eq!(rest_of(open.remove(0)).await, "");
         stop.cancel();
     }
 
     #[tokio::test]
-    async fn an_idle_connection_is_kept_until_room_is_needed() {
+    async fn idle_connection_is_kept_until_its_slot_is_needed() {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let (address, _) = listener(1, &tasks, &stop).await;
         let mut kept = send(address, "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
@@ -274,7 +281,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn requests_in_work_keep_their_places_and_leave_other_listeners_alone() {
+    async fn requests_in_progress_keep_their_slots() {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let (full, barrier) = listener(2, &tasks, &stop).await;
         let (other, _) = listener(2, &tasks, &stop).await;

@@ -1,7 +1,8 @@
-//! A Discord that runs on one machine: gateway, REST, control API and a page to play a member in.
+//! A Discord emulator for one machine: gateway, REST API, control API, and a web page to act as a member.
 //!
-//! It shares nothing with the services that are tested against it: every rule here is written from Discord's own documents,
-//! so that one side can catch the other. [`Emulator::start`] runs one in process; the binary is a thin wrapper around it.
+//! It shares no code with the services that are tested against it: every rule here is written from Discord's own documents, so
+//! that tests show where the two differ. Only the types of the control API are shared, with its clients
+//! (`arrakis-emulator-client`). [`Emulator::start`] runs an emulator in process; the binary is a thin wrapper around it.
 
 pub mod cli;
 pub mod clock;
@@ -17,22 +18,20 @@ pub mod seed;
 pub mod traffic;
 pub mod world;
 
+mod connection_slots;
 mod connections;
 mod control;
 mod http_server;
 mod options;
-mod places;
-mod stats;
 mod web_guard;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use arrakis_emulator_client::{Addresses, StatsReport};
 pub use options::{Options, default_token};
-pub use stats::StatsReport;
 
 use crate::{
     clock::Clock,
@@ -44,44 +43,29 @@ use crate::{
     world::{Application, World},
 };
 
-/// Where the emulator listens, as URLs. Printed at start, and part of the control API.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Addresses {
-    /// Base of REST, `http://…/api/v10`.
-    pub rest: String,
-    /// Gateway, `ws://…`.
-    pub gateway: String,
-    /// Where sessions are resumed, `ws://…`; a listener of its own.
-    pub resume: String,
-    /// Base of the control API, `http://…`.
-    pub control: String,
-    /// The page.
-    pub page: String,
-}
-
-/// What every handler has at hand. Cheap to clone.
+/// Shared state of all handlers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct AppState {
-    /// Everything that is known.
+    /// Servers, users, messages and everything else that Discord stores.
     pub world: Arc<World>,
     /// The sessions of the gateway.
     pub hub: Arc<Hub>,
     /// Armed faults.
     pub faults: Arc<Faults>,
-    /// What went over the wire.
+    /// Records and counts of REST calls and gateway frames.
     pub traffic: Arc<Traffic>,
     /// The load run, if any.
     pub load: Arc<Load>,
-    /// The only clock to compare times with.
+    /// The clock for all comparisons of times.
     pub clock: Clock,
-    /// How it was started.
+    /// Options of the start.
     pub options: Arc<Options>,
-    /// Where it listens.
+    /// URLs of the listeners.
     pub addresses: Arc<Addresses>,
 }
 
 impl AppState {
-    /// The shard count that `GET /gateway/bot` recommends: as asked for at start, else one for each 1,000 servers.
+    /// The shard count that `GET /gateway/bot` recommends: that of the options, else one for each 1,000 servers.
     #[must_use]
     pub fn recommended_shards(&self) -> u64 {
         self.options.shards.unwrap_or_else(|| {
@@ -91,7 +75,7 @@ impl AppState {
     }
 }
 
-/// A running emulator. Dropping it without [`Emulator::shutdown`] stops it too, without waiting.
+/// A running emulator. Dropping it stops it without waiting; [`Emulator::shutdown`] waits.
 #[derive(Debug)]
 pub struct Emulator {
     app: AppState,
@@ -100,10 +84,10 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Binds the listeners and serves. Returns once all addresses answer.
+    /// Binds the listeners and serves. All addresses accept connections when it returns.
     ///
     /// # Errors
-    /// An address that cannot be bound, named in the message.
+    /// An address that cannot be bound; the message names it.
     pub async fn start(options: Options) -> io::Result<Self> {
         let rest = bind(options.rest_addr, "REST").await?;
         let gateway = bind(options.gateway_addr, "gateway").await?;
@@ -133,7 +117,7 @@ impl Emulator {
         Ok(Self { app, stop, tasks })
     }
 
-    /// Where it listens.
+    /// URLs of the listeners.
     #[must_use]
     pub fn addresses(&self) -> &Addresses {
         &self.app.addresses
@@ -145,7 +129,7 @@ impl Emulator {
         self.app.world.read(|state| state.token.clone())
     }
 
-    /// State, clock, faults and traffic, for tests that run in the same process.
+    /// State, clock, faults and traffic, for tests in the same process.
     #[must_use]
     pub const fn app(&self) -> &AppState {
         &self.app
@@ -184,7 +168,8 @@ fn assemble(options: Options, addresses: Addresses) -> AppState {
         .token
         .clone()
         .unwrap_or_else(|| default_token(options.application_id));
-    let world = Arc::new(World::new(application, token, clock.clone(), Arc::clone(&hub)));
+    let sessions = Arc::clone(&hub);
+    let world = Arc::new(World::new(application, token, clock.clone(), sessions));
     AppState {
         world,
         hub,
@@ -199,8 +184,9 @@ fn assemble(options: Options, addresses: Addresses) -> AppState {
 
 async fn bind(address: SocketAddr, what: &str) -> io::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
-        let why =
-            format!("cannot listen on {address} for {what}: {error}; choose another address (port 0 takes a free one)");
+        let why = format!(
+            "cannot listen on {address} for {what}: {error}; choose another address (port 0 selects a free port)"
+        );
         io::Error::new(error.kind(), why)
     })
 }

@@ -1,14 +1,14 @@
 //! Checks REST exchanges against Discord's own OpenAPI document (feature `openapi`).
 //!
-//! Owns finding the document, matching a call to its operation, and validating bodies by JSON Schema 2020-12. It lives in
-//! the library, behind a feature, so that the tests here and anyone who has a ledger of exchanges (a demo, a bot's own
-//! tests) check in the same way; without the feature nothing of it is built. The document is Discord's (MIT) and not part
-//! of this repository: where it is absent, [`Checker::find`] gives `None` and callers say so.
+//! Owns the search for the document, the match of a call and its operation, and the validation of bodies by JSON Schema
+//! 2020-12. It is part of the library, so that the tests here and programs with a ledger (a demo, a bot's own tests) check in
+//! the same way. The document is Discord's (MIT) and not part of this repository: where it is absent, [`Checker::find`] returns
+//! `None` and callers report that.
 //!
-//! Known differences between document and practice, which the checker forgives: codes of form errors are words, not
-//! integers (as Discord's own reference shows them); integers may be sent as texts of digits (permissions always are) and
-//! the ids of attachments as numbers; forwards exist, which Discord's documentation has and the document has not; what the document
-//! does not list is not judged when it was refused.
+//! The checker accepts these known differences between document and practice: codes of form errors are strings, not integers
+//! (as in Discord's own reference); integers may be sent as strings of digits (permissions always are) and the ids of
+//! attachments as numbers; forwards exist, which the document does not have; operations that the document does not list are not
+//! checked when they were refused.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -25,7 +25,7 @@ mod samples;
 
 pub use samples::{Body, Sample};
 
-/// The variable that names the document.
+/// Environment variable with the path of the document.
 pub const VARIABLE: &str = "DISCORD_OPENAPI";
 const SCHEMAS: &str = "#/components/schemas/";
 
@@ -33,24 +33,24 @@ const SCHEMAS: &str = "#/components/schemas/";
 #[derive(Debug, thiserror::Error)]
 pub enum OpenApiError {
     /// The file cannot be read.
-    #[error("cannot read Discord's OpenAPI document {path}: {source}; set DISCORD_OPENAPI to its place")]
+    #[error("cannot read Discord's OpenAPI document {path}: {source}; set DISCORD_OPENAPI to its path")]
     Read {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Reason.
         source: std::io::Error,
     },
     /// The file is not JSON, or not OpenAPI.
     #[error("{path} is not Discord's OpenAPI document: {why}")]
     Parse {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Reason.
         why: String,
     },
 }
 
-/// One call and its answer.
+/// A request and its response.
 #[derive(Clone, Copy, Debug)]
 pub struct Exchange<'a> {
     /// e.g. `POST`.
@@ -59,16 +59,16 @@ pub struct Exchange<'a> {
     pub path: &'a str,
     /// JSON body of the request (`payload_json` of a multipart one).
     pub request: Option<&'a Value>,
-    /// Status of the answer.
+    /// HTTP status of the response.
     pub status: u16,
-    /// JSON body of the answer; `None` when it was empty.
+    /// JSON body of the response; `None` when it was empty.
     pub response: Option<&'a Value>,
 }
 
-/// Something that does not agree with the document.
+/// A difference between an exchange and the document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Call and side, e.g. `POST /guilds/{guild_id}/roles: response 200`.
+    /// Call and direction, e.g. `POST /guilds/{guild_id}/roles: response 200`.
     pub place: String,
     /// JSON pointer into the body.
     pub at: String,
@@ -82,18 +82,18 @@ impl std::fmt::Display for Finding {
     }
 }
 
-/// What came of checking a whole ledger.
+/// Result of the check of a whole ledger.
 #[derive(Clone, Debug, Default)]
 pub struct LedgerReport {
-    /// Calls that were checked.
+    /// Number of calls that were checked.
     pub checked: usize,
-    /// Calls that could not be: bodies cut off (see `--ledger-bodies`), answers made by faults, files.
+    /// Number of calls that could not be checked: truncated bodies (see `--ledger-bodies`), responses of faults, files.
     pub skipped: usize,
-    /// What does not agree.
+    /// Differences.
     pub findings: Vec<Finding>,
 }
 
-/// The document, with validators made on demand.
+/// The document, with validators that are built on demand.
 pub struct Checker {
     document: Value,
     validators: Mutex<HashMap<String, Arc<Validator>>>,
@@ -152,7 +152,7 @@ impl Checker {
         })
     }
 
-    /// Whether the document has this template, parameter names included, with this method.
+    /// Whether the document has this template, with the same parameter names, and this method.
     #[must_use]
     pub fn knows(&self, method: &str, template: &str) -> bool {
         self.document["paths"][template]
@@ -160,7 +160,7 @@ impl Checker {
             .is_some()
     }
 
-    /// Checks the REST calls of a ledger, as `GET /control/ledger` gives it: one JSON object a line.
+    /// Checks the REST calls of a ledger in the form of `GET /control/ledger`: one JSON object a line.
     #[must_use]
     pub fn check_ledger(&self, lines: &str) -> LedgerReport {
         let mut report = LedgerReport::default();
@@ -179,7 +179,7 @@ impl Checker {
         report
     }
 
-    /// `None` when the record does not hold enough to judge.
+    /// `None` when the record is not complete enough for a check.
     fn check_record(&self, call: &Value) -> Option<Vec<Finding>> {
         let (method, path) = (call["method"].as_str()?, call["path"].as_str()?);
         let served_file = call["status"] == 200 && call["response"].is_null();
@@ -192,8 +192,14 @@ impl Checker {
         };
         let mut request = body("request")?;
         // Multipart bodies are recorded with their payload and the names of their files.
-        if let Some(payload) = request.as_mut().and_then(|request| request.get_mut("payload_json")) {
-            request = Some(payload.take());
+        if let Some(recorded) = request.as_mut().filter(|request| request.get("payload_json").is_some()) {
+            let mut payload = recorded["payload_json"].take();
+            let files = recorded["files"].as_array().into_iter().flatten();
+            // A sticker's file is a field of the document's schema; `files[n]` are not.
+            if files.into_iter().any(|file| file["name"] == "file") {
+                payload["file"] = json!("");
+            }
+            request = Some(payload);
         }
         let response = body("response")?;
         let status = u16::try_from(call["status"].as_u64()?).ok()?;
@@ -207,7 +213,7 @@ impl Checker {
         Some(self.check(&exchange))
     }
 
-    /// What does not agree with the document. Requests are judged only when they were accepted.
+    /// Differences between the exchange and the document. Requests are checked only when they were accepted.
     #[must_use]
     pub fn check(&self, exchange: &Exchange<'_>) -> Vec<Finding> {
         let Some((template, operation)) = self.operation(exchange.method, exchange.path) else {
@@ -243,7 +249,7 @@ impl Checker {
             .find(|schema| !schema.is_null());
         let place = format!("{call}: request");
         match schema {
-            // Many clients send an empty object where nothing is wanted.
+            // Many clients send an empty object where no body is expected.
             None if request.as_object().is_some_and(Map::is_empty) => Vec::new(),
             None => vec![Finding {
                 place,
@@ -252,7 +258,7 @@ impl Checker {
             }],
             Some(schema) => {
                 let validator = self.validator(&place, schema);
-                validate(&validator, &place, &in_the_documents_words(&validator, request))
+                validate(&validator, &place, &in_document_form(&validator, request))
             }
         }
     }
@@ -279,14 +285,14 @@ impl Checker {
         };
         let schema = &self.resolve(response)["content"]["application/json"]["schema"];
         match (schema.is_null(), exchange.response) {
-            (true, Some(_)) => finding("the answer has a body where the document has none"),
-            (false, None) => finding("the answer has no body where the document has one"),
+            (true, Some(_)) => finding("the response has a body where the document has none"),
+            (false, None) => finding("the response has no body where the document has one"),
             (true, None) => Vec::new(),
             (false, Some(body)) => validate(&self.validator(&place, schema), &place, body),
         }
     }
 
-    /// The template with the fewest parameters that fits, and its operation.
+    /// The matching template with the fewest parameters, and its operation.
     fn operation(&self, method: &str, path: &str) -> Option<(&str, &Value)> {
         let path = path.split('?').next().unwrap_or(path);
         let path = path.strip_prefix("/api").map_or(path, |rest| {
@@ -327,7 +333,7 @@ impl Checker {
         validator
     }
 
-    /// A schema of its own: the wanted one, and the components that it reaches.
+    /// A schema with all components that it refers to.
     fn bundle(&self, schema: &Value) -> Value {
         let mut reached: BTreeMap<String, &Value> = BTreeMap::new();
         let mut open = VecDeque::from([schema]);
@@ -355,7 +361,7 @@ impl Checker {
     }
 }
 
-/// Whether a path fits a template, segment by segment.
+/// Whether a path matches a template, segment by segment.
 fn fits(template: &str, path: &str) -> bool {
     let (mut parts, mut segments) = (template.split('/'), path.split('/'));
     loop {
@@ -379,9 +385,9 @@ fn validate(validator: &Validator, place: &str, body: &Value) -> Vec<Finding> {
         .collect()
 }
 
-/// The body as the document would have it: ids of attachments as texts, and numbers in place of texts of digits where
-/// only so it agrees.
-fn in_the_documents_words(validator: &Validator, body: &Value) -> Value {
+/// The body in the document's form: ids of attachments as strings, and numbers in place of strings of digits where the schema
+/// requires numbers.
+fn in_document_form(validator: &Validator, body: &Value) -> Value {
     let mut body = body.clone();
     attachment_ids_to_texts(&mut body);
     let places: Vec<String> = validator
@@ -453,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_held_to_their_schema() {
+    fn response_must_match_its_schema() {
         assert_eq!(
             check("GET", "/api/v10/users/@me?x=1", None, 200, Some(&json!({"id": "1"}))),
             []
@@ -469,9 +475,9 @@ mod tests {
     }
 
     #[test]
-    fn accepted_requests_are_held_to_theirs() {
+    fn accepted_request_must_match_its_schema() {
         assert_eq!(check("PATCH", "/users/5", Some(&json!({"bits": 3})), 204, None), []);
-        // Digits in a text stand for the number.
+        // A string of digits is accepted for a number.
         assert_eq!(check("PATCH", "/users/5", Some(&json!({"bits": "3"})), 204, None), []);
         assert_eq!(
             check("PATCH", "/users/5", Some(&json!({"bits": "x"})), 204, None).len(),
@@ -484,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_operations_are_findings_unless_refused() {
+    fn unknown_operation_is_a_finding_unless_refused() {
         assert_eq!(check("GET", "/nowhere", None, 404, Some(&json!({}))), []);
         assert_eq!(check("GET", "/nowhere", None, 200, Some(&json!({}))).len(), 1);
     }

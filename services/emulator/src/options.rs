@@ -1,48 +1,48 @@
-//! How an emulator is started; the command line and tests fill it in.
+//! Options of an emulator's start, set by the command line and by tests.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rand::{RngExt as _, SeedableRng as _, distr::Alphanumeric, rngs::StdRng};
 
-use crate::{gateway::Intents, model::Id};
+use crate::model::{Id, Intents};
 
-/// All that can be chosen at start. [`Options::default`] listens on free loopback ports.
+/// Options of the start. [`Options::default`] listens on free loopback ports.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where REST listens.
+    /// Listen address of REST.
     pub rest_addr: SocketAddr,
-    /// Where the gateway listens.
+    /// Listen address of the gateway.
     pub gateway_addr: SocketAddr,
-    /// Where sessions are resumed.
+    /// Listen address for RESUME.
     pub resume_addr: SocketAddr,
-    /// Where control API and page listen.
+    /// Listen address of the control API and the page.
     pub control_addr: SocketAddr,
-    /// Host names by which the control API and the page may be called, besides loopback names and the listen address.
+    /// Host names accepted by the control API and the page, besides loopback names and the listen address.
     pub control_hosts: Vec<String>,
-    /// Bot token; `None` derives one from the application.
+    /// Bot token; `None` derives one from the application id.
     pub token: Option<String>,
-    /// Application, and with it the bot's user id.
+    /// Application id, which is also the bot's user id.
     pub application_id: Id,
     /// Name of application and bot.
     pub application_name: String,
-    /// Seed of everything random in seeds.
+    /// Seed of generated data.
     pub seed: u64,
     /// Whether REST enforces its rate limits.
     pub rate_limits: bool,
-    /// Identifies in 24 hours.
+    /// Identifies allowed in 24 hours.
     pub session_start_limit: u32,
-    /// Identify buckets.
+    /// Number of identify buckets.
     pub max_concurrency: u32,
-    /// Recommended shards; `None` follows the number of servers.
+    /// Recommended shard count; `None` derives it from the number of servers.
     pub shards: Option<u64>,
     /// Privileged intents that are switched on.
     pub privileged_intents: Intents,
-    /// Milliseconds between a client's heartbeats.
+    /// Heartbeat interval in milliseconds.
     pub heartbeat_interval_ms: u64,
-    /// Records of traffic and ledger that are kept; 0 keeps none.
+    /// Number of records that the ledger keeps; 0 keeps none.
     pub traffic_kept: usize,
-    /// Characters of each body that the ledger keeps. 16,384 keep nearly all whole, so that they can be checked afterwards.
+    /// Characters of each body that the ledger keeps. 16,384 are enough for nearly every body.
     pub ledger_bodies: usize,
 }
 

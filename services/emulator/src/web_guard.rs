@@ -8,7 +8,7 @@
 //! 2. `Origin` is absent or equals `Host`; `Sec-Fetch-Site` is absent, `same-origin` or `none`; `Referer`, on requests that
 //!    change something, is absent or of the same host. Programs such as curl send none of them. Top-level navigation, a
 //!    followed link, is allowed.
-//! 3. A request with an `Origin` that carries a body says `application/json`, which a page of another origin cannot send
+//! 3. A request with an `Origin` and a body has the content type `application/json`, which a page of another origin cannot send
 //!    without a preflight. Without an `Origin` any content type is accepted, so that `curl -d` works as it is.
 //!
 //! The rules cover server-sent events and WebSocket handshakes, since both are ordinary requests with an `Origin`.
@@ -108,7 +108,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Option<&'a str> {
     texts(headers, &HeaderName::from_static(name)).next()
 }
 
-/// The values of a header; one that is not text counts as empty, so that no rule accepts it.
+/// The values of a header. One that is not text counts as empty, so that no rule accepts it.
 fn texts<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     headers
         .get_all(name)
@@ -147,7 +147,7 @@ fn is_of_host(url: &str, authority: &str) -> bool {
         && url.port_or_known_default() == own.port_or_known_default()
 }
 
-/// A link that a person follows, or an address typed in: the answer is shown, and no page can read it.
+/// Whether it is a top-level navigation (a followed link or a typed URL), whose response no page can read.
 fn is_navigation(headers: &HeaderMap) -> bool {
     text(headers, "sec-fetch-mode") == Some("navigate")
         && matches!(text(headers, "sec-fetch-dest"), None | Some("document"))
@@ -218,7 +218,7 @@ mod tests {
         }
         let both = [("host", "localhost"), ("host", "evil.example")];
         assert!(is_refused(&Method::GET, &both));
-        // Only programs leave it out (HTTP/1.0).
+        // Only programs omit it (HTTP/1.0).
         assert!(!is_refused(&Method::GET, &[]));
     }
 
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_must_be_the_host_itself() {
+    fn origin_must_equal_the_host() {
         let own = ("host", "localhost:4011");
         for (origin, refused) in [
             ("http://localhost:4011", false),
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_without_an_origin_are_judged_by_fetch_metadata_and_referer() {
+    fn requests_without_an_origin_are_checked_by_fetch_metadata_and_referer() {
         let own = ("host", "localhost:4011");
         let site = |site| ("sec-fetch-site", site);
         assert!(is_refused(&Method::GET, &[own, site("cross-site")]));
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_sends_json_and_a_program_what_it_likes() {
+    fn page_must_send_json_and_a_program_need_not() {
         let own = ("host", "localhost:4011");
         let origin = ("origin", "http://localhost:4011");
         for simple in [

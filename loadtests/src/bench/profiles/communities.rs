@@ -4,7 +4,6 @@ use anyhow::Context as _;
 use arrakis_db::{Activity, Admin, CommunityId, GuildId, NewCommunity, TokenProfile, UserId};
 use arrakis_domain::{Address, RuleSetId, ThemeId};
 use arrakis_themes::Registry;
-use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
@@ -25,11 +24,10 @@ pub(super) async fn onboard(platform: &BenchPlatform) -> anyhow::Result<()> {
     let themes = Registry::load(None)?;
     let theme = themes.theme("basic")?;
     write_ranking(&admin, platform.options.members, now).await?;
-    let guilds: Vec<Value> = platform.discord.get("/control/guilds").await?;
+    let guilds = platform.discord.guilds().await?;
     let mut writing = tokio::task::JoinSet::new();
     for (n, guild) in (0_u128..).zip(guilds) {
-        let id: u64 = guild["id"].as_str().context("a server without an id")?.parse()?;
-        let members: Vec<Value> = platform.discord.get(&format!("/control/guilds/{id}/members")).await?;
+        let members = platform.discord.members(guild.id).await?;
         let people = members.iter().filter(|member| member["user"]["bot"] != true);
         let people = people
             .map(|member| {
@@ -41,7 +39,7 @@ pub(super) async fn onboard(platform: &BenchPlatform) -> anyhow::Result<()> {
             })
             .collect::<anyhow::Result<Vec<u64>>>()?;
         let new = NewCommunity {
-            guild: GuildId::new(id)?,
+            guild: GuildId::new(guild.id.0)?,
             name: format!("Community {n}"),
             theme: ThemeId::new("basic")?,
             rule_set: RuleSetId::new("ranked")?,

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use arrakis_emulator_client::load::{Arrivals, Load, LoadStage};
 use arrakis_test_support::FaultProxy;
 
 use super::{QUEUES, WINDOW, commands, community_life, measure_ceiling, waiting};
@@ -11,7 +12,6 @@ use crate::bench::drain::DrainProcess;
 use crate::bench::processes::high_water_bytes;
 use crate::bench::rounds::Rounds;
 use crate::bench::{Bench, BenchPlatform, BenchPlatformOptions, Bound, ProcessMonitor, SETTLE, Scrape, Section};
-use crate::load::{Arrivals, Load, LoadStage};
 
 const CONFIRM: &str = "arrakis_ingestor_confirm_seconds";
 const CONFIRMED: &str = "arrakis_ingestor_confirm_seconds_count";
@@ -93,8 +93,8 @@ async fn steady(
             stages: vec![LoadStage::steady(stage, rate, seconds)],
             ..Load::steady(bench.options.seed, rate, seconds, community_life())
         };
-        platform.discord.begin_load(&load).await?;
-        let made = platform.discord.load_made().await?;
+        platform.discord.start_load(&load).await?;
+        let made = platform.discord.wait_for_load().await?;
         let confirmed = confirmed_since(platform, &before, made.counts.made).await?;
         let (usage, took) = (monitor.end()?, began.elapsed().as_secs_f64());
         if stage == "warm-up" {
@@ -217,9 +217,9 @@ async fn saturation(bench: &Bench, platform: &mut BenchPlatform) -> anyhow::Resu
         stages: vec![LoadStage::steady("backlog", BACKLOG_RATE, BACKLOG_SECONDS)],
         ..Load::steady(bench.options.seed, BACKLOG_RATE, BACKLOG_SECONDS, community_life())
     };
-    platform.discord.begin_load(&load).await?;
+    platform.discord.start_load(&load).await?;
     #[expect(clippy::cast_precision_loss, reason = "counts of events")]
-    let made = platform.discord.load_made().await?.counts.made as f64;
+    let made = platform.discord.wait_for_load().await?.counts.made as f64;
     platform.begin_ingestor().await?;
     let deadline = Instant::now() + BACKLOG_LIMIT;
     let reach = async |share: f64| -> anyhow::Result<(Instant, f64)> {
@@ -289,10 +289,10 @@ async fn blocked(bench: &mut Bench, platform: &mut BenchPlatform) -> anyhow::Res
         ],
         ..Load::steady(bench.options.seed, 3_000.0, 10.0, commands())
     };
-    platform.discord.begin_load(&load).await?;
+    platform.discord.start_load(&load).await?;
     tokio::time::sleep(Duration::from_secs(4)).await;
     proxy.stall(true);
-    let made = platform.discord.load_made().await?;
+    let made = platform.discord.wait_for_load().await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let high_water = high_water_bytes(platform.pid("ingestor")?)?;
     proxy.stall(false);

@@ -5,12 +5,13 @@
 //! exceeds two cores; its rule: commands first, expired interactions are counted, and the latency is back to normal soon after
 //! it.
 
+use arrakis_emulator_client::load::{Load, LoadStage, Second};
+
 use super::community_life;
 use super::errors::FailureCounter;
 use super::path::{loaded, stage};
 use crate::bench::section::percent;
 use crate::bench::{Bench, BenchPlatform, Bound, Section};
-use crate::load::{Load, LoadStage, Second};
 
 /// Length of the whole load, in seconds.
 pub(super) const MISSION_S: f64 = 780.0;
@@ -187,7 +188,7 @@ impl MissionLoad {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::Counts;
+    use arrakis_emulator_client::load::Counts;
 
     fn second(second: u64, made: u64, expired: u64, first_us: u64) -> Second {
         Second {

@@ -11,8 +11,8 @@ mod sync;
 use clap::ValueEnum;
 
 use super::{Bench, ceiling, ceiling::BenchConnection, platform::BenchPlatform};
-use crate::load::{EventKind, Load, LoadStage};
 use arrakis_contracts::names;
+use arrakis_emulator_client::load::{EventKind, Load, LoadStage};
 
 /// A profile of `./dev bench`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -92,8 +92,8 @@ pub(super) async fn measure_ceiling(
         stages: vec![LoadStage::steady("samples", 400.0, 1.0)],
         ..Load::steady(bench.options.seed, 400.0, 1.0, kinds)
     };
-    platform.discord.begin_load(&load).await?;
-    let made = platform.discord.load_made().await?;
+    platform.discord.start_load(&load).await?;
+    let made = platform.discord.wait_for_load().await?;
     waiting(&connection, made.counts.made).await?;
     // In the proportion of the load: the two queues have different costs at the broker.
     let mut samples = Vec::new();

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use arrakis_emulator_client::load::{Load, LoadStage, Results};
 
 use super::errors::FailureCounter;
 use super::mission::{self, MissionLoad};
@@ -13,7 +14,6 @@ use crate::bench::section::percent;
 use crate::bench::{
     Bench, BenchPlatform, BenchPlatformOptions, Bound, LoadSummary, ProcessMonitor, SETTLE, Section, Usage,
 };
-use crate::load::{Load, LoadStage, Results};
 
 const DEFER_SENT: &str = "arrakis_worker_defer_sent_seconds";
 /// Share of failures among the interactions due in one second above which the path counts as overloaded, in percent.
@@ -128,9 +128,9 @@ pub(super) async fn loaded(
 ) -> anyhow::Result<(Results, f64, BTreeMap<String, Usage>)> {
     let monitor = ProcessMonitor::begin(&platform.processes())?;
     let began = Instant::now();
-    platform.discord.begin_load(load).await?;
+    platform.discord.start_load(load).await?;
     tokio::time::sleep(Duration::from_secs_f64(load.seconds())).await;
-    platform.discord.load_settled(SETTLE).await?;
+    platform.discord.wait_for_settled_load(SETTLE).await?;
     let (usage, seconds) = (monitor.end()?, began.elapsed().as_secs_f64());
     Ok((platform.discord.load_results().await?, seconds, usage))
 }
@@ -141,11 +141,15 @@ async fn start_of_a_worker(bench: &mut Bench, platform: &mut BenchPlatform) -> a
     platform.start_worker(true).await?;
     platform.stop_service("worker").await?;
     let load = Load::steady(bench.options.seed, 40.0, 5.0, commands());
-    platform.discord.begin_load(&load).await?;
+    platform.discord.start_load(&load).await?;
     let started = platform.start_worker(true).await?;
-    platform.discord.load_settled(SETTLE).await?;
+    platform.discord.wait_for_settled_load(SETTLE).await?;
     let results = platform.discord.load_results().await?;
     let events = platform.discord.load_events().await?;
+    ensure!(
+        events.iter().zip(0..).all(|(event, n)| event.n == n),
+        "the events of the load have gaps"
+    );
     let first = events
         .iter()
         .filter_map(|event| event.first_us)
@@ -168,8 +172,8 @@ async fn fixed(
     let name = format!("the whole path at {rate:.0} commands/s");
     bench.progress(&name);
     let warm_up = Load::steady(bench.options.seed + 1, rate, (seconds / 4.0).min(3.0), commands());
-    platform.discord.begin_load(&warm_up).await?;
-    platform.discord.load_settled(SETTLE).await?;
+    platform.discord.start_load(&warm_up).await?;
+    platform.discord.wait_for_settled_load(SETTLE).await?;
     let before = platform.scrape("worker").await?;
     let errors = FailureCounter::begin(platform).await?;
     let load = Load {

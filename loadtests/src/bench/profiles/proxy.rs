@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use arrakis_emulator_client::Fault;
 use hdrhistogram::Histogram;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -132,14 +133,12 @@ struct BenchCallers {
 impl BenchCallers {
     async fn of(platform: &BenchPlatform, seed: u64) -> anyhow::Result<Self> {
         let mut servers = Vec::new();
-        let guilds: Vec<Value> = platform.discord.get("/control/guilds").await?;
-        for guild in guilds {
-            let id: u64 = guild["id"].as_str().context("a server without an id")?.parse()?;
-            let members: Vec<Value> = platform.discord.get(&format!("/control/guilds/{id}/members")).await?;
+        for guild in platform.discord.guilds().await? {
+            let members = platform.discord.members(guild.id).await?;
             let people = members.iter().filter(|member| member["user"]["bot"] != true);
             let members = people.filter_map(|member| member["user"]["id"].as_str().map(str::to_owned));
             servers.push(BenchServer {
-                guild: id,
+                guild: guild.id.0,
                 members: members.collect(),
             });
         }
@@ -403,18 +402,15 @@ async fn shares(
             .map(|count| count.load(Ordering::Relaxed))
             .collect::<Vec<_>>()
     };
-    platform
-        .discord
-        .call::<Value>(Method::DELETE, "/control/stats", None)
-        .await?;
+    platform.discord.reset_stats().await?;
     let (before, monitor, begun) = (counts(), ProcessMonitor::begin(&platform.processes())?, Instant::now());
     let urgent = open_loop(callers, (Duration::from_millis(250), length), 200, |number| {
         BenchCall::interactive(CallTarget::Proxy(number % 2), callers.member(number * 7, number))
     })
     .await?;
-    let stats: Value = platform.discord.get("/control/stats").await?;
+    let stats = platform.discord.stats().await?;
     let (seconds, after) = (begun.elapsed().as_secs_f64(), counts());
-    let total = stats["rest_total"].as_u64().unwrap_or(0);
+    let total = stats.rest_total;
     let section = section("a hundred tenants at the limit", seconds, total, monitor)?;
     stop.store(true, Ordering::Relaxed);
     crowd.abort_all();
@@ -430,13 +426,8 @@ async fn shares(
     let fair = served.iter().sum::<f64>() / served.len() as f64;
     let least = served.iter().copied().fold(f64::INFINITY, f64::min) / fair * 100.0;
     let most = served.iter().copied().fold(0.0, f64::max) / fair * 100.0;
-    let limited: u64 = stats["limited"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter_map(|(_, count)| count.as_u64())
-        .sum();
-    let in_window = stats["most_requests_in_1100_ms"].as_u64().unwrap_or(u64::MAX);
+    let limited: u64 = stats.limited.values().sum();
+    let in_window = stats.most_requests_in_1100_ms;
     bench.figure("proxy: 429s from Discord", figure(limited), "", Bound::Below(1.0));
     bench.figure(
         "proxy: most calls in any 1.1 s",
@@ -508,13 +499,10 @@ async fn storm(
 ) -> anyhow::Result<()> {
     bench.progress("403 for every call of four servers");
     for server in &callers.servers[TENANTS..] {
-        let fault = json!({"kind": "rest_status", "status": 403, "path": format!("/guilds/{}/", server.guild)});
-        platform.discord.post("/control/faults", fault).await?;
+        let fault = Fault::rest_status(403).path(&format!("/guilds/{}/", server.guild));
+        platform.discord.fault(&fault).await?;
     }
-    platform
-        .discord
-        .call::<Value>(Method::DELETE, "/control/stats", None)
-        .await?;
+    platform.discord.reset_stats().await?;
     let monitor = ProcessMonitor::begin(&platform.processes())?;
     let stop = Arc::new(AtomicBool::new(false));
     let done: Arc<Vec<AtomicU64>> = Arc::new((0..SERVERS).map(|_| AtomicU64::new(0)).collect());
@@ -525,18 +513,18 @@ async fn storm(
         }
     }
     tokio::time::sleep(length).await;
-    let stats: Value = platform.discord.get("/control/stats").await?;
+    let stats = platform.discord.stats().await?;
     stop.store(true, Ordering::Relaxed);
     crowd.abort_all();
     while crowd.join_next().await.is_some() {}
     #[expect(clippy::cast_precision_loss, reason = "counts of calls")]
-    let invalid = stats["invalid"].as_u64().unwrap_or(u64::MAX) as f64;
+    let invalid = stats.invalid as f64;
     // Eight causes (two routes of each server): 50 at once, then one per second at each replica, and none from 250 on. In ten
     // minutes that is 2,000 of Discord's 10,000.
     let bound = 8.0 * (50.0 + 2.0 * length.as_secs_f64());
     let name = format!("proxy: invalid requests in {} s of 403s", length.as_secs());
     bench.figure(&name, invalid, "", Bound::Below(bound));
-    let total = stats["rest_total"].as_u64().unwrap_or(0);
+    let total = stats.rest_total;
     bench.sections.push(section(
         "403 for every call of four servers",
         length.as_secs_f64(),

@@ -8,15 +8,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use arrakis_domain::RoleId;
+use arrakis_emulator_client::load::{Load, LoadStage};
 use arrakis_themes::Registry;
-use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::communities::{self, community_id};
 use super::path::loaded;
 use super::{commands, measure_ceiling};
 use crate::bench::{Bench, BenchPlatform, BenchPlatformOptions, Bound, Section};
-use crate::load::{Load, LoadStage};
 
 /// Communities whose members lack their roles.
 const COMMUNITIES: u32 = 120;
@@ -60,10 +59,7 @@ pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     }
     let name = format!("role sync of {COMMUNITIES} communities, {COMMANDS:.0} commands/s meanwhile");
     bench.progress(&name);
-    platform
-        .discord
-        .call::<Value>(Method::DELETE, "/control/stats", None)
-        .await?;
+    platform.discord.reset_stats().await?;
     let load = Load {
         stages: vec![LoadStage::steady("meanwhile", COMMANDS, SECONDS).warming_up(2.0)],
         ..Load::steady(bench.options.seed, COMMANDS, SECONDS, commands())
@@ -128,16 +124,12 @@ async fn bind_roles(platform: &BenchPlatform) -> anyhow::Result<()> {
     let admin = platform.database.admin().await;
     let themes = Registry::load(None)?;
     let roles = &themes.theme("basic")?.roles;
-    let guilds: Vec<Value> = platform.discord.get("/control/guilds").await?;
+    let guilds = platform.discord.guilds().await?;
     for (n, guild) in (0_u128..).zip(guilds) {
-        let id = guild["id"].as_str().context("a server without an id")?;
         let mut tx = admin.tenant(community_id(n)).await?;
         for role in roles.iter().filter(|role| role.given_to.is_automatic()) {
             let made = json!({"name": role.key.to_string()});
-            let made = platform
-                .discord
-                .post(&format!("/control/guilds/{id}/roles"), made)
-                .await?;
+            let made = platform.discord.create_role(guild.id, &made).await?;
             let made = made["id"].as_str().with_context(|| format!("no id in {made}"))?;
             tx.communities().bind_role(&role.key, RoleId(made.parse()?)).await?;
         }
@@ -159,21 +151,14 @@ struct CallCounts {
 
 impl CallCounts {
     async fn of(platform: &BenchPlatform) -> anyhow::Result<Self> {
-        let stats: Value = platform.discord.get("/control/stats").await?;
+        let stats = platform.discord.stats().await?;
         let mut calls = Self {
             role_changes: 0,
             bound: 0,
             limited: 0,
         };
-        for (route, statuses) in stats["rest"].as_object().into_iter().flatten() {
-            let sum = |wanted: fn(&str) -> bool| -> u64 {
-                let statuses = statuses.as_object().into_iter().flatten();
-                statuses
-                    .filter(|(status, _)| wanted(status))
-                    .filter_map(|(_, count)| count.as_u64())
-                    .sum()
-            };
-            let all = sum(|_| true);
+        for (route, statuses) in &stats.rest {
+            let all: u64 = statuses.values().sum();
             if route.contains("/members/") && route.contains("/roles/") {
                 calls.role_changes += all;
             }
@@ -182,7 +167,7 @@ impl CallCounts {
                 calls.limited += if route == "GET /gateway/bot" {
                     0
                 } else {
-                    sum(|status| status == "429")
+                    statuses.get(&429).copied().unwrap_or(0)
                 };
             }
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use arrakis_emulator_client::Fault;
 
 use crate::chaos::Invariant::{I1, I2, I5, I6};
 use crate::chaos::{BROKER_BACK, Deployment, Guard, Scenario, Testbed};
@@ -138,8 +138,8 @@ async fn ack_timeout(testbed: &mut Testbed) -> anyhow::Result<()> {
         .await?;
     testbed.broker().consumer_timeout(2_000).await?;
     testbed.start(Deployment::default()).await?;
-    let slow = json!({"kind": "rest_latency", "method": "PATCH", "path": "@original", "ms": 6_000, "count": 1});
-    testbed.discord().post("/control/faults", slow).await?;
+    let slow = Fault::rest_latency(6_000).method("PATCH").path("@original").count(1);
+    testbed.discord().fault(&slow).await?;
     testbed.one_command("position").await?;
     let stale = async |testbed: &mut Testbed| {
         let stale = testbed.worker_metric("arrakis_worker_stale_acks_total", &[]).await?;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, ensure};
+use arrakis_emulator_client::RestCall;
 use reqwest::Method;
-use serde::Deserialize;
 use serde_json::Value;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -138,40 +138,25 @@ impl PollingCallers {
     }
 }
 
-/// A call in the emulator's ledger.
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct RecordedCall {
-    /// Arrival by the emulator's clock.
-    pub at_ms: u64,
-    pub path: String,
-    pub status: u16,
-    pub counts_globally: bool,
-}
-
-impl RecordedCall {
-    /// All calls so far, in the order of their responses.
-    pub(super) async fn all(testbed: &mut Testbed) -> anyhow::Result<Vec<Self>> {
-        let ledger = testbed.discord().rest_ledger().await?;
-        let read = |line: &str| serde_json::from_str(line).with_context(|| format!("the emulator's ledger: {line}"));
-        ledger.lines().map(read).collect()
-    }
-
-    /// Waits for a call that `matches` accepts and returns the first one.
-    pub(super) async fn wait_for(testbed: &mut Testbed, like: impl Fn(&Self) -> bool) -> anyhow::Result<Self> {
-        let mut found = None;
-        testbed
-            .wait_until("a call at Discord", async |testbed| {
-                found = Self::all(testbed).await?.into_iter().find(|seen| like(seen));
-                Ok(found.is_some())
-            })
-            .await?;
-        found.context("the call disappeared from the ledger")
-    }
+/// Waits for a REST call in the emulator's ledger that `matches` accepts and returns the first one.
+pub(super) async fn wait_for_call(
+    testbed: &mut Testbed,
+    matches: impl Fn(&RestCall) -> bool,
+) -> anyhow::Result<RestCall> {
+    let mut found = None;
+    testbed
+        .wait_until("a call at Discord", async |testbed| {
+            let calls = testbed.discord().rest_calls().await?;
+            found = calls.into_iter().find(|call| matches(call));
+            Ok(found.is_some())
+        })
+        .await?;
+    found.context("the call disappeared from the ledger")
 }
 
 /// A text channel of a server.
 pub(super) async fn text_channel(testbed: &mut Testbed, guild: u64) -> anyhow::Result<u64> {
-    let view: Value = testbed.discord().get(&format!("/control/guilds/{guild}")).await?;
+    let view = testbed.discord().guild(guild).await?;
     let mut channels = view["channels"].as_array().into_iter().flatten();
     let id = channels
         .find(|channel| channel["type"] == 0)

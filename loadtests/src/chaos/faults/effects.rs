@@ -3,7 +3,8 @@
 
 use anyhow::Context as _;
 use arrakis_contracts::names;
-use serde_json::{Value, json};
+use arrakis_emulator_client::{InteractionRecord, InteractionState};
+use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 
 use super::workers::{POINTS, start_armed, start_unarmed, wait_for_kill};
@@ -70,15 +71,15 @@ async fn answers(testbed: &mut Testbed) -> anyhow::Result<()> {
                 continue;
             };
             let seen = wait_until_over(testbed, id).await?;
-            let sent = (seen["responses"].as_array().map_or(0, Vec::len), followups(&seen));
+            let sent = (seen.responses.len(), seen.followups.len());
             // On a busy machine a worker takes more than three seconds to start. The interaction then expires, and nothing may be sent.
-            let late = route == CALLBACK && seen["state"] == "expired" && sent == (0, 0);
-            let once = late || seen["state"] == "answered" && sent == (1, 0);
+            let late = route == CALLBACK && seen.state == InteractionState::Expired && sent == (0, 0);
+            let once = late || seen.state == InteractionState::Answered && sent == (1, 0);
             testbed.expect(
                 I2,
                 format!("{route}, killed {when}: at most one reply"),
                 once,
-                format!("{} {sent:?}", seen["state"]),
+                format!("{:?} {sent:?}", seen.state),
             );
         }
     }
@@ -102,12 +103,7 @@ async fn answers(testbed: &mut Testbed) -> anyhow::Result<()> {
                 let labels = [("queue", names::INTERACTIONS), ("verdict", verdict)];
                 handled += testbed.worker_metric("arrakis_worker_messages_total", &labels).await?;
             }
-            sent = followups(
-                &testbed
-                    .discord()
-                    .get::<Value>(&format!("/control/interactions/{id}"))
-                    .await?,
-            );
+            sent = testbed.discord().interaction(&id).await?.followups.len();
             unknown = is_recorded(testbed, &name).await?;
             // With whatever outcome: the second copy is dropped.
             Ok(handled >= 1.0 && (sent > 0 || unknown))
@@ -142,18 +138,15 @@ async fn killed_during(testbed: &mut Testbed, points: &str, command: &str) -> an
     Ok(action)
 }
 
-async fn wait_until_over(testbed: &mut Testbed, id: u64) -> anyhow::Result<Value> {
+async fn wait_until_over(testbed: &mut Testbed, id: u64) -> anyhow::Result<InteractionRecord> {
     let discord = testbed.discord();
     discord
         .until("the interaction to be answered or expired", async || {
-            let seen: Value = discord.get(&format!("/control/interactions/{id}")).await?;
-            Ok((seen["state"] == "answered" || seen["state"] == "expired").then_some(seen))
+            let seen = discord.interaction(&id.to_string()).await?;
+            let ended = matches!(seen.state, InteractionState::Answered | InteractionState::Expired);
+            Ok(ended.then_some(seen))
         })
         .await
-}
-
-pub(super) fn followups(seen: &Value) -> usize {
-    seen["followups"].as_array().map_or(0, Vec::len)
 }
 
 /// A member of the server that is not onboarded, and a channel there.
@@ -162,10 +155,7 @@ pub(super) async fn member_not_onboarded(testbed: &mut Testbed) -> anyhow::Resul
     let server = servers.find(|server| server.community.is_none());
     let server = server.context("no server without a community")?.clone();
     let user = server.members.get(1).context("no member")?.user;
-    let view: Value = testbed
-        .discord()
-        .get(&format!("/control/guilds/{}", server.guild))
-        .await?;
+    let view = testbed.discord().guild(server.guild).await?;
     let mut channels = view["channels"].as_array().into_iter().flatten();
     let channel = channels.find(|channel| channel["kind"] != "category");
     let channel = channel
@@ -279,14 +269,11 @@ async fn settled(
 
 /// Successful calls of this method about this user.
 async fn successes(testbed: &mut Testbed, method: &str, user: u64) -> anyhow::Result<usize> {
-    let ledger = testbed.discord().rest_ledger().await?;
-    let calls = ledger
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let calls = testbed.discord().rest_calls().await?;
     let about = format!("/members/{user}/roles/");
     Ok(calls
-        .filter(|call| call["method"] == method && call["status"] == 204)
-        .filter(|call| call["path"].as_str().is_some_and(|path| path.contains(&about)))
+        .iter()
+        .filter(|call| call.method == method && call.status == 204 && call.path.contains(&about))
         .count())
 }
 
@@ -326,7 +313,6 @@ async fn registration(testbed: &mut Testbed) -> anyhow::Result<()> {
 
 async fn registrations(testbed: &mut Testbed) -> anyhow::Result<u64> {
     let stats = testbed.stats().await?;
-    let routes = stats["rest"].as_object().into_iter().flatten();
-    let meant = routes.filter(|(route, _)| route.starts_with("PUT /applications/") && route.ends_with("/commands"));
-    Ok(meant.filter_map(|(_, statuses)| statuses["200"].as_u64()).sum())
+    let meant = |route: &str| route.starts_with("PUT /applications/") && route.ends_with("/commands");
+    Ok(stats.rest_responses(meant, Some(200)))
 }

@@ -1,8 +1,9 @@
 //! Discord's answers fail before or after the effect of a call, and two workers handle the same event at once.
 
-use serde_json::{Value, json};
+use arrakis_emulator_client::{Fault, InteractionState};
+use serde_json::json;
 
-use super::effects::{followups, is_recorded, member_not_onboarded};
+use super::effects::{is_recorded, member_not_onboarded};
 use super::workers::statuses;
 use crate::chaos::Invariant::{I1, I2, I3};
 use crate::chaos::broker_client::BrokerClient;
@@ -46,25 +47,20 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 async fn first_responses(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.start(Deployment::default().proxies(2).workers(2)).await?;
     for fault in [
-        json!({"kind": "rest_status", "status": 502}),
-        json!({"kind": "rest_status", "status": 502, "after_effect": true}),
-        json!({"kind": "rest_reset"}),
-        json!({"kind": "rest_reset", "after_effect": true}),
+        Fault::rest_status(502),
+        Fault::rest_status(502).after_effect(true),
+        Fault::of_kind("rest_reset"),
+        Fault::of_kind("rest_reset").after_effect(true),
     ] {
-        let mut fault = fault;
-        fault["route"] = json!("/interactions/*");
-        fault["probability"] = json!(0.07);
-        testbed.discord().post("/control/faults", fault).await?;
+        let fault = fault.route("/interactions/*").probability(0.07);
+        testbed.discord().fault(&fault).await?;
     }
     testbed.load(25).await?;
     testbed.wait_for_effects(250).await?;
     testbed.stop_load().await?;
-    testbed
-        .discord()
-        .call::<Value>(reqwest::Method::DELETE, "/control/faults", None)
-        .await?;
+    testbed.discord().clear_faults().await?;
     testbed.settle().await?;
-    let failed = statuses(testbed, "/callback", "502").await?;
+    let failed = statuses(testbed, "/callback", 502).await?;
     testbed.expect(I3, "first responses failed", failed >= 10, failed);
     let tally = testbed.judge().await?;
     testbed.expect(I3, "no command expires", tally.expired == 0, tally.expired);
@@ -90,13 +86,12 @@ async fn ends(testbed: &mut Testbed, ids: &[String]) -> anyhow::Result<Vec<(usiz
     for id in ids {
         let mut end = (0, false);
         let over = async |testbed: &mut Testbed| {
-            let path = format!("/control/interactions/{id}");
-            let seen = testbed.discord().get::<Value>(&path).await?;
+            let seen = testbed.discord().interaction(id).await?;
             end = (
-                followups(&seen),
+                seen.followups.len(),
                 is_recorded(testbed, &format!("{id}#answer#unknown")).await?,
             );
-            Ok(end.0 > 0 || end.1 || seen["state"] == "expired")
+            Ok(end.0 > 0 || end.1 || seen.state == InteractionState::Expired)
         };
         testbed
             .wait_until("a follow-up, or a recorded unknown outcome", over)
@@ -110,18 +105,11 @@ async fn follow_ups(testbed: &mut Testbed) -> anyhow::Result<()> {
     const COMMANDS: usize = 200;
     testbed.start(Deployment::default().workers(2)).await?;
     for fault in [
-        json!({"kind": "rest_status", "status": 502, "after_effect": true}),
-        json!({"kind": "rest_reset", "after_effect": true}),
+        Fault::rest_status(502).after_effect(true),
+        Fault::of_kind("rest_reset").after_effect(true),
     ] {
-        let mut fault = fault;
-        for (key, value) in [
-            ("method", json!("POST")),
-            ("route", json!(FOLLOW_UP)),
-            ("probability", json!(0.3)),
-        ] {
-            fault[key] = value;
-        }
-        testbed.discord().post("/control/faults", fault).await?;
+        let fault = fault.method("POST").route(FOLLOW_UP).probability(0.3);
+        testbed.discord().fault(&fault).await?;
     }
     let mut ids = Vec::new();
     // A few at a time: all at once would also use every connection to Postgres.
@@ -149,8 +137,8 @@ async fn two_copies(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.start(Deployment::default().workers(2)).await?;
     let broker = BrokerClient::new(&testbed.platform().vhost().url());
     let duplicator = broker.duplicate_events().await?;
-    let slow = json!({"kind": "rest_latency", "ms": 1_000, "method": "POST", "route": FOLLOW_UP});
-    testbed.discord().post("/control/faults", slow).await?;
+    let slow = Fault::rest_latency(1_000).method("POST").route(FOLLOW_UP);
+    testbed.discord().fault(&slow).await?;
     let mut ids = Vec::new();
     // A few at a time: each occupies a worker until Discord responds.
     for _ in 0..COMMANDS / 10 {

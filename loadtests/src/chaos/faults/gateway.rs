@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use arrakis_emulator_client::Fault;
 use tokio::time::Instant;
 
 use crate::chaos::Invariant::{I1, I2, I3, I4, I5, I6};
@@ -101,17 +101,18 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 ];
 
 /// Injects a fault into the emulator.
-pub(super) async fn inject(testbed: &mut Testbed, fault: Value) -> anyhow::Result<()> {
-    testbed.discord().post("/control/faults", fault).await.map(drop)
+pub(super) async fn inject(testbed: &mut Testbed, fault: &Fault) -> anyhow::Result<()> {
+    testbed.discord().fault(fault).await?;
+    Ok(())
 }
 
 /// Number of sessions that the gateway started.
 pub(super) async fn identifies(testbed: &mut Testbed) -> anyhow::Result<u64> {
-    Ok(testbed.stats().await?["identifies"].as_u64().unwrap_or(0))
+    Ok(testbed.stats().await?.identifies)
 }
 
 async fn resumes(testbed: &mut Testbed) -> anyhow::Result<u64> {
-    Ok(testbed.stats().await?["resumes"].as_u64().unwrap_or(0))
+    Ok(testbed.stats().await?.resumes)
 }
 
 /// Checks that a join has its effect.
@@ -142,14 +143,14 @@ pub(super) async fn expect_no_expired_command(testbed: &mut Testbed) -> anyhow::
 }
 
 async fn reconnect_requested(testbed: &mut Testbed) -> anyhow::Result<()> {
-    expect_resume_after(testbed, json!({"kind": "gateway_reconnect"})).await
+    expect_resume_after(testbed, &Fault::of_kind("gateway_reconnect")).await
 }
 
 async fn invalid_but_resumable(testbed: &mut Testbed) -> anyhow::Result<()> {
-    expect_resume_after(testbed, json!({"kind": "gateway_invalid_session", "resumable": true})).await
+    expect_resume_after(testbed, &Fault::gateway_invalid_session(true)).await
 }
 
-async fn expect_resume_after(testbed: &mut Testbed, fault: Value) -> anyhow::Result<()> {
+async fn expect_resume_after(testbed: &mut Testbed, fault: &Fault) -> anyhow::Result<()> {
     testbed.start(Deployment::default()).await?;
     testbed.load(20).await?;
     testbed.wait_for_effects(20).await?;
@@ -169,7 +170,7 @@ async fn session_gone(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.load(10).await?;
     testbed.wait_for_effects(15).await?;
     let before = identifies(testbed).await?;
-    inject(testbed, json!({"kind": "gateway_invalid_session", "resumable": false})).await?;
+    inject(testbed, &Fault::gateway_invalid_session(false)).await?;
     testbed.burst(12).await?;
     testbed.expect_recovery(PROCESS_BACK + IDENTIFY).await?;
     let began = identifies(testbed).await? - before;
@@ -183,8 +184,8 @@ async fn resume_fails(testbed: &mut Testbed, mode: &str) -> anyhow::Result<()> {
     testbed.load(10).await?;
     testbed.wait_for_effects(15).await?;
     let before = identifies(testbed).await?;
-    inject(testbed, json!({"kind": "gateway_resume_answer", "mode": mode})).await?;
-    inject(testbed, json!({"kind": "gateway_drop"})).await?;
+    inject(testbed, &Fault::of_kind("gateway_resume_answer").mode(mode)).await?;
+    inject(testbed, &Fault::of_kind("gateway_drop")).await?;
     testbed.burst(12).await?;
     let ingestor = &mut testbed.platform().ingestors[0];
     ingestor.kill().await;
@@ -217,7 +218,7 @@ async fn fatal_closes(testbed: &mut Testbed) -> anyhow::Result<()> {
     for (code, setting) in [(4004, "DISCORD_TOKEN"), (4014, "Server Members Intent")] {
         expect_join_effect(testbed).await?;
         let before = identifies(testbed).await?;
-        inject(testbed, json!({"kind": "gateway_close", "code": code})).await?;
+        inject(testbed, &Fault::gateway_close(code)).await?;
         let status = testbed.platform().ingestors[0]
             .wait_for_exit(Duration::from_secs(10))
             .await;
@@ -249,7 +250,7 @@ async fn session_closes(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.wait_for_effects(15).await?;
     let before = identifies(testbed).await?;
     for (nth, code) in [(1, 4007), (2, 4009)] {
-        inject(testbed, json!({"kind": "gateway_close", "code": code})).await?;
+        inject(testbed, &Fault::gateway_close(code)).await?;
         // Events in flight still have their effect, so the new session is awaited first.
         let identified = async |testbed: &mut Testbed| Ok(identifies(testbed).await? >= before + nth);
         testbed.wait_until("the ingestor to identify", identified).await?;
@@ -270,7 +271,7 @@ async fn no_heartbeat_ack(testbed: &mut Testbed) -> anyhow::Result<()> {
     let (before, resumed) = (identifies(testbed).await?, resumes(testbed).await?);
     let begun = Instant::now();
     // In both directions: twilight counts any received event as a sign that the connection works.
-    inject(testbed, json!({"kind": "gateway_half_open"})).await?;
+    inject(testbed, &Fault::of_kind("gateway_half_open")).await?;
     testbed
         .wait_until("the ingestor to reconnect", async |testbed| {
             Ok(resumes(testbed).await? > resumed || identifies(testbed).await? > before)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use arrakis_contracts::names;
-use serde_json::{Value, json};
+use arrakis_emulator_client::{Fault, GatewayChange};
 use tokio::time::Instant;
 
 use super::gateway::{IDENTIFY, expect_join_effect, expect_no_identify, identifies, inject};
@@ -14,7 +14,7 @@ use crate::chaos::{Deployment, Guard, PROCESS_BACK, Scenario, Testbed};
 /// Heartbeat of the broker connection in seconds, where a host disappears.
 const HEARTBEAT: u64 = 2;
 /// Remaining identifies of a bot whose ingestor restarts repeatedly, of a thousand per day. The last ten are reserved.
-const IDENTIFIES_LEFT: u64 = 12;
+const IDENTIFIES_LEFT: u32 = 12;
 const RESERVE: u64 = 10;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -110,13 +110,9 @@ async fn crash_loop(testbed: &mut Testbed) -> anyhow::Result<()> {
     expect_join_effect(testbed).await?;
     testbed
         .discord()
-        .call::<Value>(
-            reqwest::Method::PATCH,
-            "/control/gateway",
-            Some(json!({"session_starts_remaining": IDENTIFIES_LEFT})),
-        )
+        .change_gateway(&starts_remaining(IDENTIFIES_LEFT))
         .await?;
-    inject(testbed, json!({"kind": "gateway_refuse_resume"})).await?;
+    inject(testbed, &Fault::of_kind("gateway_refuse_resume")).await?;
     for _ in 0..4 {
         let before = identifies(testbed).await?;
         let ingestor = &mut testbed.platform().ingestors[0];
@@ -138,18 +134,8 @@ async fn crash_loop(testbed: &mut Testbed) -> anyhow::Result<()> {
     let held = reports_no_identifies_left(testbed).await;
     testbed.expect(I6, "health reports why no session is started", held, "nothing about it");
     // The cause has been removed.
-    testbed
-        .discord()
-        .call::<Value>(reqwest::Method::DELETE, "/control/faults", None)
-        .await?;
-    testbed
-        .discord()
-        .call::<Value>(
-            reqwest::Method::PATCH,
-            "/control/gateway",
-            Some(json!({"session_starts_remaining": 1_000})),
-        )
-        .await?;
+    testbed.discord().clear_faults().await?;
+    testbed.discord().change_gateway(&starts_remaining(1_000)).await?;
     let ingestor = &mut testbed.platform().ingestors[0];
     ingestor.kill().await;
     ingestor.start_again();
@@ -157,8 +143,14 @@ async fn crash_loop(testbed: &mut Testbed) -> anyhow::Result<()> {
 }
 
 async fn left(testbed: &mut Testbed) -> anyhow::Result<u64> {
-    let gateway: Value = testbed.discord().get("/control/gateway").await?;
-    Ok(gateway["session_start_limit"]["remaining"].as_u64().unwrap_or(0))
+    Ok(testbed.discord().gateway().await?.session_start_limit.remaining.into())
+}
+
+fn starts_remaining(count: u32) -> GatewayChange {
+    GatewayChange {
+        session_starts_remaining: Some(count),
+        ..GatewayChange::default()
+    }
 }
 
 async fn reports_no_identifies_left(testbed: &mut Testbed) -> bool {

@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use serde::Deserialize;
+use arrakis_emulator_client::RestCall;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::{Instant, sleep};
 
@@ -67,14 +67,6 @@ struct MissingRoles {
 struct MemberWithoutRoles {
     user: u64,
     roles: Vec<String>,
-}
-
-/// A call in the emulator's ledger.
-#[derive(Debug, Deserialize)]
-struct RoleCall {
-    method: String,
-    path: String,
-    status: u16,
 }
 
 /// Starts everything that a sync needs except a worker, with members that lack roles.
@@ -287,9 +279,7 @@ async fn unfinished(testbed: &mut Testbed) -> anyhow::Result<Vec<(String, String
 
 /// Paths of the successful calls that assigned a role, one for each call.
 async fn assignments(testbed: &mut Testbed) -> anyhow::Result<Vec<String>> {
-    let ledger = testbed.discord().rest_ledger().await?;
-    let calls = ledger.lines().map(serde_json::from_str::<RoleCall>);
-    let calls = calls.collect::<Result<Vec<_>, _>>().context("the emulator's ledger")?;
-    let gave = |call: &RoleCall| call.method == "PUT" && call.status == 204 && call.path.contains("/roles/");
+    let calls = testbed.discord().rest_calls().await?;
+    let gave = |call: &RestCall| call.method == "PUT" && call.status == 204 && call.path.contains("/roles/");
     Ok(calls.into_iter().filter(gave).map(|call| call.path).collect())
 }

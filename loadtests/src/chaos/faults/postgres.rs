@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use arrakis_emulator_client::InteractionState;
 use arrakis_test_support::{FaultProxy, TestDatabase, TestRedis, TestVhost};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::time::{Instant, sleep};
@@ -225,7 +226,8 @@ async fn breaker(testbed: &mut Testbed) -> anyhow::Result<()> {
     let seen = discord
         .until("the last command to be answered or expired", async || {
             let seen = discord.interaction(&last.to_string()).await?;
-            Ok((seen.state == "answered" || seen.state == "expired").then_some(seen))
+            let ended = matches!(seen.state, InteractionState::Answered | InteractionState::Expired);
+            Ok(ended.then_some(seen))
         })
         .await?;
     drop(connections);

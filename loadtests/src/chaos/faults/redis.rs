@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use arrakis_emulator_client::SeedRequest;
 
 use super::calls::{Caller, PollingCallers};
 use super::rest::proxies;
@@ -79,15 +79,16 @@ pub(super) async fn start_saturated(
     proxies: u32,
 ) -> anyhow::Result<PollingCallers> {
     testbed.prepare(&deployment).await?;
-    let more = json!({"kind": "load", "guilds": SERVERS, "members": 1});
-    testbed.discord().post("/control/seed", more).await?;
-    let guilds: Vec<Value> = testbed.discord().get("/control/guilds").await?;
+    let more = SeedRequest::Load {
+        guilds: SERVERS,
+        members: 1,
+    };
+    testbed.discord().seed(&more).await?;
+    let guilds = testbed.discord().guilds().await?;
     testbed.start_services(deployment).await?;
     wait_for_whole_limit(testbed, proxies).await?;
-    let paths = guilds.iter().filter_map(|guild| guild["id"].as_str());
-    let callers = Caller::of(testbed)
-        .with_deadline(20_000)
-        .keep_calling(paths.map(|id| format!("/guilds/{id}")).collect());
+    let paths = guilds.iter().map(|guild| format!("/guilds/{}", guild.id));
+    let callers = Caller::of(testbed).with_deadline(20_000).keep_calling(paths.collect());
     wait_for_used_up_limit(testbed).await?;
     Ok(callers)
 }
@@ -108,9 +109,7 @@ async fn wait_for_used_up_limit(testbed: &mut Testbed) -> anyhow::Result<()> {
 }
 
 async fn most(testbed: &mut Testbed) -> anyhow::Result<u64> {
-    Ok(testbed.stats().await?["most_requests_in_1100_ms"]
-        .as_u64()
-        .unwrap_or(u64::MAX))
+    Ok(testbed.stats().await?.most_requests_in_1100_ms)
 }
 
 /// Checks I4 by the emulator's counts.
@@ -149,12 +148,9 @@ async fn wait_for_health(testbed: &mut Testbed, text: &str) -> anyhow::Result<()
 /// Number of the callers' calls so far: no other calls use that route.
 pub(super) async fn caller_calls(testbed: &mut Testbed) -> anyhow::Result<u64> {
     let stats = testbed.stats().await?;
-    let routes = stats["rest"].as_object().into_iter().flatten();
-    let theirs = routes.filter(|(route, _)| {
-        route.starts_with("GET /guilds/{") && route.ends_with('}') && route.matches('/').count() == 2
-    });
-    let counts = theirs.flat_map(|(_, statuses)| statuses.as_object().into_iter().flatten());
-    Ok(counts.filter_map(|(_, count)| count.as_u64()).sum())
+    let theirs =
+        |route: &str| route.starts_with("GET /guilds/{") && route.ends_with('}') && route.matches('/').count() == 2;
+    Ok(stats.rest_responses(theirs, None))
 }
 
 async fn redis_unavailable(testbed: &mut Testbed, gone: bool) -> anyhow::Result<()> {

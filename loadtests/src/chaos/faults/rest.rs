@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use arrakis_emulator_client::{Fault, InteractionRequest, RestCall};
 use arrakis_test_support::TestRedis;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::calls::{Caller, ProxyResponse, RecordedCall, text_channel};
+use super::calls::{Caller, ProxyResponse, text_channel, wait_for_call};
 use super::redis;
 use crate::chaos::Invariant::{I2, I3, I4, I5, I6};
 use crate::chaos::{Deployment, Guard, PROCESS_BACK, Scenario, Testbed};
@@ -113,13 +114,15 @@ async fn limited(testbed: &mut Testbed, scope: &str) -> anyhow::Result<()> {
     for proxy in 0..2 {
         caller.get(proxy, &path).await?.expect_status(200)?;
     }
-    let fault = json!({
-        "kind": "rest_rate_limit", "scope": scope, "retry_after": 2.0, "count": 1,
-        "method": "GET", "route": "/guilds/{guild.id}", "path": path,
-    });
-    testbed.discord().post("/control/faults", fault).await?;
+    let fault = Fault {
+        scope: Some(scope.to_owned()),
+        retry_after: Some(2.0),
+        ..Fault::of_kind("rest_rate_limit")
+    };
+    let fault = fault.count(1).method("GET").route("/guilds/{guild.id}").path(&path);
+    testbed.discord().fault(&fault).await?;
     let first = caller.begin(0, Method::GET, &path, Value::Null);
-    let refused = RecordedCall::wait_for(testbed, |seen| seen.status == 429).await?;
+    let refused = wait_for_call(testbed, |call| call.status == 429).await?;
     // The other proxy reads the pause with its next request to Redis.
     let elsewhere = format!("/guilds/{guild}/roles");
     let called = if scope == "global" { &elsewhere } else { &path };
@@ -135,8 +138,8 @@ async fn limited(testbed: &mut Testbed, scope: &str) -> anyhow::Result<()> {
         other.await??.expect_status(200)?;
     }
     let open = testbed.settle_within(Duration::from_secs(3)).await?;
-    let seen = RecordedCall::all(testbed).await?;
-    let bound = |seen: &&RecordedCall| seen.counts_globally && (scope == "global" || seen.path == path);
+    let seen = testbed.discord().rest_calls().await?;
+    let bound = |seen: &&RestCall| seen.counts_globally && (scope == "global" || seen.path == path);
     let paused = refused.at_ms + IN_FLIGHT_MS..refused.at_ms + RETRY_AFTER_MS;
     let early = seen.iter().filter(bound).filter(|seen| paused.contains(&seen.at_ms));
     let early: Vec<_> = early.map(|seen| seen.at_ms - refused.at_ms).collect();
@@ -169,23 +172,24 @@ async fn answers_lost(testbed: &mut Testbed) -> anyhow::Result<()> {
         .await?
         .expect_status(200)?;
     for (number, kind) in [
-        json!({"kind": "rest_lost_answer", "mode": "refuse"}),
-        json!({"kind": "rest_lost_answer", "mode": "hang"}),
-        json!({"kind": "rest_status", "status": 503}),
-        json!({"kind": "rest_status", "status": 503, "after_effect": true}),
-        json!({"kind": "rest_reset", "after_effect": true}),
+        Fault::rest_lost_answer("refuse"),
+        Fault::rest_lost_answer("hang"),
+        Fault::rest_status(503),
+        Fault::rest_status(503).after_effect(true),
+        Fault::of_kind("rest_reset").after_effect(true),
     ]
     .into_iter()
     .enumerate()
     {
-        let mut fault = kind;
-        for (key, value) in [("method", json!("POST")), ("path", json!(path)), ("count", json!(1))] {
-            fault[key] = value;
-        }
-        discord.post("/control/faults", fault.clone()).await?;
+        let fault = kind.method("POST").path(&path).count(1);
+        discord.fault(&fault).await?;
         let message = json!({"content": format!("message {number}")});
         // Only a response that never arrives is waited for until the deadline; because of the bucket, the last call waits for a slot.
-        let deadline_ms = if fault["mode"] == "hang" { 1_200 } else { 8_000 };
+        let deadline_ms = if fault.mode.as_deref() == Some("hang") {
+            1_200
+        } else {
+            8_000
+        };
         let answer = caller
             .with_deadline(deadline_ms)
             .call(number % 2, Method::POST, &path, message)
@@ -206,27 +210,27 @@ async fn answers_lost(testbed: &mut Testbed) -> anyhow::Result<()> {
         .await?
         .first_assignable()?;
     let put = format!("/guilds/{guild}/members/{member}/roles/{role}");
-    let fault = json!({"kind": "rest_lost_answer", "mode": "refuse", "method": "PUT", "path": put, "count": 2});
-    discord.post("/control/faults", fault).await?;
+    let fault = Fault::rest_lost_answer("refuse").method("PUT").path(&put).count(2);
+    discord.fault(&fault).await?;
     let given = caller.call(1, Method::PUT, &put, Value::Null).await?;
     testbed.expect(I2, "the role is assigned", given.status == 204, given.status);
     // The first response of /help is its whole reply. It is repeated, and 40060 shows that the first attempt took effect.
-    let fault =
-        json!({"kind": "rest_lost_answer", "mode": "refuse", "method": "POST", "route": "/interactions/*", "count": 1});
-    discord.post("/control/faults", fault).await?;
+    let fault = Fault::rest_lost_answer("refuse")
+        .method("POST")
+        .route("/interactions/*")
+        .count(1);
+    discord.fault(&fault).await?;
     testbed.one_command("help").await?;
     testbed.settle().await?;
     // First responses and edits whose responses are lost.
     for (method, route) in [("POST", "/interactions/*"), ("PATCH", "/webhooks/*")] {
-        let fault = json!({"kind": "rest_lost_answer", "mode": "refuse", "method": method, "route": route, "count": 5});
-        discord.post("/control/faults", fault).await?;
+        let fault = Fault::rest_lost_answer("refuse").method(method).route(route).count(5);
+        discord.fault(&fault).await?;
     }
     testbed.load(20).await?;
     testbed.wait_for_effects(40).await?;
     testbed.stop_load().await?;
-    let messages: Vec<Value> = discord
-        .get(&format!("/control/guilds/{guild}/channels/{channel}/messages"))
-        .await?;
+    let messages = discord.messages(guild, channel).await?;
     let unknown = testbed.judge().await?.unknown;
     testbed.expect(I2, "no repeated call has an unknown outcome", unknown == 0, unknown);
     for (number, wanted) in [(0, 1), (1, 1), (2, 0), (3, 1), (4, 1)] {
@@ -255,7 +259,7 @@ async fn token_revoked(testbed: &mut Testbed) -> anyhow::Result<()> {
     for proxy in 0..2 {
         caller.get(proxy, &path).await?.expect_status(200)?;
     }
-    testbed.discord().post("/control/token/reset", json!({})).await?;
+    testbed.discord().reset_token().await?;
     let first = caller.get(0, &path).await?;
     testbed.expect(I4, "Discord's 401 is passed on", first.status == 401, first.status);
     // The token is dead after a second check.
@@ -281,7 +285,7 @@ async fn token_revoked(testbed: &mut Testbed) -> anyhow::Result<()> {
             format!("{proxy_error:?}"),
         );
     }
-    let seen = RecordedCall::all(testbed).await?;
+    let seen = testbed.discord().rest_calls().await?;
     let refused = seen.iter().filter(|seen| seen.status == 401).count();
     testbed.expect(
         I4,
@@ -315,8 +319,8 @@ async fn storm(testbed: &mut Testbed) -> anyhow::Result<()> {
         format!("/guilds/{}/members/", servers[0]),
         format!("/guilds/{}", servers[1]),
     );
-    let fault = json!({"kind": "rest_status", "status": 403, "path": refused});
-    testbed.discord().post("/control/faults", fault).await?;
+    let fault = Fault::rest_status(403).path(&refused);
+    testbed.discord().fault(&fault).await?;
     let paths = (0..40).map(|number| format!("{refused}{}", 1_000 + number)).collect();
     let storm = caller.with_deadline(3_000).keep_calling(paths);
     let begun = tokio::time::Instant::now();
@@ -326,8 +330,7 @@ async fn storm(testbed: &mut Testbed) -> anyhow::Result<()> {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     storm.end();
-    let stats = testbed.stats().await?;
-    let invalid = stats["invalid"].as_u64().unwrap_or(u64::MAX);
+    let invalid = testbed.stats().await?.invalid;
     // Fifty calls are sent, further ones until both proxies slow the cause down, then one per second at each.
     testbed.expect(
         I4,
@@ -378,19 +381,17 @@ async fn terminal(testbed: &mut Testbed) -> anyhow::Result<()> {
         )
         .await?
         .expect_status(200)?;
-    let made = json!({
-        "kind": "command", "name": "help", "force": true, "guild_id": guild.to_string(),
-        "channel_id": channel.to_string(), "user_id": user.to_string(),
-    });
-    let made = testbed.discord().post("/control/interactions", made).await?;
-    let text = |key: &str| {
-        made[key]
-            .as_str()
-            .map(str::to_owned)
-            .with_context(|| format!("no {key} in {made}"))
+    let request = InteractionRequest {
+        kind: "command".to_owned(),
+        name: Some("help".to_owned()),
+        guild_id: Some(guild.to_string()),
+        channel_id: Some(channel.to_string()),
+        user_id: user.to_string(),
+        force: true,
+        ..InteractionRequest::default()
     };
-    let (id, token) = (text("id")?, text("token")?);
-    let known = format!("/interactions/{id}/{token}/callback");
+    let made = testbed.discord().interact(&request).await?;
+    let known = format!("/interactions/{}/{}/callback", made.id, made.token);
     caller.call(0, Method::POST, &known, json!({"type": 5})).await?;
     let again = caller.call(0, Method::POST, &known, json!({"type": 5})).await?;
     testbed.expect(
@@ -399,8 +400,11 @@ async fn terminal(testbed: &mut Testbed) -> anyhow::Result<()> {
         again.code() == Some(40_060),
         format!("{again:?}"),
     );
-    let seen = RecordedCall::all(testbed).await?;
-    for (path, sent) in [("/interactions/1/".to_owned(), 1), (format!("/interactions/{id}/"), 2)] {
+    let seen = testbed.discord().rest_calls().await?;
+    for (path, sent) in [
+        ("/interactions/1/".to_owned(), 1),
+        (format!("/interactions/{}/", made.id), 2),
+    ] {
         let calls = seen.iter().filter(|seen| seen.path.starts_with(&path)).count();
         testbed.expect(
             I2,

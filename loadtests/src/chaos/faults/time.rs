@@ -76,7 +76,7 @@ async fn clocks(testbed: &mut Testbed) -> anyhow::Result<()> {
 async fn cooldown(testbed: &mut Testbed) -> anyhow::Result<()> {
     let server = testbed.plan().servers[1].clone();
     let discord = testbed.discord();
-    let view: serde_json::Value = discord.get(&format!("/control/guilds/{}", server.guild)).await?;
+    let view = discord.guild(server.guild).await?;
     let mut channels = view["channels"].as_array().into_iter().flatten();
     let channel = channels
         .find(|channel| channel["type"] == 0)

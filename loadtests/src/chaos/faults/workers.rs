@@ -130,11 +130,9 @@ pub(super) async fn wait_for_kill(testbed: &mut Testbed, index: usize) -> anyhow
 }
 
 /// Number of the emulator's responses with this status on routes that contain `route`.
-pub(super) async fn statuses(testbed: &mut Testbed, route: &str, status: &str) -> anyhow::Result<u64> {
+pub(super) async fn statuses(testbed: &mut Testbed, route: &str, status: u16) -> anyhow::Result<u64> {
     let stats = testbed.stats().await?;
-    let routes = stats["rest"].as_object().into_iter().flatten();
-    let meant = routes.filter(|(name, _)| name.contains(route));
-    Ok(meant.filter_map(|(_, statuses)| statuses[status].as_u64()).sum())
+    Ok(stats.rest_responses(|name| name.contains(route), Some(status)))
 }
 
 async fn terminated(testbed: &mut Testbed) -> anyhow::Result<()> {
@@ -144,13 +142,13 @@ async fn terminated(testbed: &mut Testbed) -> anyhow::Result<()> {
         .worker_env("WORKER_PREFETCH", "4")
         .worker_env(POINTS, "worker.running=sleep(700)");
     testbed.start(slow).await?;
-    let before = statuses(testbed, "callback", "204").await?;
+    let before = statuses(testbed, "callback", 204).await?;
     for _ in 0..COMMANDS {
         testbed.one_command("threshold").await?;
         testbed.one_join().await?;
     }
     // Each worker handles four of them.
-    let begun = async |testbed: &mut Testbed| Ok(statuses(testbed, "callback", "204").await? - before >= COMMANDS);
+    let begun = async |testbed: &mut Testbed| Ok(statuses(testbed, "callback", 204).await? - before >= COMMANDS);
     testbed.wait_until("all commands to be deferred", begun).await?;
     let begun = Instant::now();
     let status = testbed.platform().workers[0].stop(GRACE).await;
@@ -164,7 +162,7 @@ async fn terminated(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.record_recovery(took, GRACE);
     testbed.settle().await?;
     // 400 is 40060: another worker repeated a command of the stopping one.
-    let begun_again = statuses(testbed, "callback", "400").await?;
+    let begun_again = statuses(testbed, "callback", 400).await?;
     testbed.expect(
         I2,
         "the stopping worker completed its commands",
@@ -237,7 +235,7 @@ async fn hangs(testbed: &mut Testbed) -> anyhow::Result<()> {
     for _ in 0..2 {
         testbed.one_command("stats").await?;
     }
-    let began = async |testbed: &mut Testbed| Ok(statuses(testbed, "callback", "204").await? >= 2);
+    let began = async |testbed: &mut Testbed| Ok(statuses(testbed, "callback", 204).await? >= 2);
     testbed.wait_until("both to be deferred", began).await?;
     let begun = Instant::now();
     let fresh = testbed.one_command("position").await?;
@@ -276,14 +274,14 @@ async fn slow(testbed: &mut Testbed) -> anyhow::Result<()> {
     // Few concurrent interactions, so that the load exceeds the worker's capacity.
     let deployment = Deployment::default().worker_env("WORKER_PREFETCH", "10");
     testbed.start(deployment.worker_env(POINTS, points)).await?;
-    let before = statuses(testbed, "callback", "404").await?;
+    let before = statuses(testbed, "callback", 404).await?;
     testbed.load(60).await?;
     let expires = async |testbed: &mut Testbed| Ok(testbed.worker_metric(EXPIRED, &[]).await? >= 40.0);
     testbed.wait_until("interactions to expire", expires).await?;
     testbed.stop_load().await?;
     let (expired, late) = (
         testbed.worker_metric(EXPIRED, &[]).await?,
-        statuses(testbed, "callback", "404").await? - before,
+        statuses(testbed, "callback", 404).await? - before,
     );
     #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
     let rarely = (late as f64) < expired / 2.0;

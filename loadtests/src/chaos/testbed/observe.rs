@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
+use arrakis_emulator_client::StatsReport;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -170,8 +171,8 @@ impl Testbed {
     ///
     /// # Errors
     /// When the emulator does not respond.
-    pub async fn stats(&mut self) -> anyhow::Result<Value> {
-        self.discord().get("/control/stats").await
+    pub async fn stats(&mut self) -> anyhow::Result<StatsReport> {
+        Ok(self.discord().stats().await?)
     }
 
     /// Number of 429s of the emulator, without `GET /gateway/bot`, which an ingestor calls when it starts.
@@ -180,9 +181,7 @@ impl Testbed {
     /// When the emulator does not respond.
     pub async fn limited(&mut self) -> anyhow::Result<u64> {
         let stats = self.stats().await?;
-        let routes = stats["rest"].as_object().into_iter().flatten();
-        let others = routes.filter(|(route, _)| *route != "GET /gateway/bot");
-        Ok(others.filter_map(|(_, statuses)| statuses["429"].as_u64()).sum())
+        Ok(stats.rest_responses(|route| route != "GET /gateway/bot", Some(429)))
     }
 
     /// Sum of a metric over all workers.
@@ -248,9 +247,8 @@ impl Testbed {
 
     /// Sum of the sequence numbers of the emulator's sessions.
     async fn last_seq(&mut self) -> anyhow::Result<u64> {
-        let gateway: Value = self.discord().get("/control/gateway").await?;
-        let sessions = gateway["sessions"].as_array().into_iter().flatten();
-        Ok(sessions.filter_map(|session| session["seq"].as_u64()).sum())
+        let sessions = self.discord().gateway().await?.sessions;
+        Ok(sessions.iter().map(|session| session.seq).sum())
     }
 
     /// Number of actions so far.

@@ -1,29 +1,27 @@
 //! The emulator's clock.
 
+use arrakis_emulator_client::{ClockChange, ClockState};
 use axum::{Json, extract::State};
-use serde::Deserialize;
-use serde_json::{Value, json};
 
-use super::answer::{Answer, Body, bad};
-use crate::{AppState, model::Timestamp};
+use super::response::{Body, ControlError, bad};
+use crate::AppState;
 
-pub(super) async fn show(State(app): State<AppState>) -> Json<Value> {
-    Json(view(&app))
+pub(super) async fn show(State(app): State<AppState>) -> Json<ClockState> {
+    Json(state_of(&app))
 }
 
-fn view(app: &AppState) -> Value {
-    json!({"now": app.clock.now(), "now_ms": app.clock.now_ms(), "ahead_ms": app.clock.offset_ms()})
+fn state_of(app: &AppState) -> ClockState {
+    ClockState {
+        now: app.clock.now(),
+        now_ms: app.clock.now_ms(),
+        ahead_ms: app.clock.offset_ms(),
+    }
 }
 
-/// One of the two.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Change {
-    advance_ms: Option<u64>,
-    set: Option<Timestamp>,
-}
-
-pub(super) async fn change(State(app): State<AppState>, Body(change): Body<Change>) -> Answer {
+pub(super) async fn change(
+    State(app): State<AppState>,
+    Body(change): Body<ClockChange>,
+) -> Result<Json<ClockState>, ControlError> {
     match (change.advance_ms, change.set) {
         (Some(ms), None) => app.clock.advance(ms),
         (None, Some(to)) if app.clock.set(to) => {}
@@ -35,7 +33,7 @@ pub(super) async fn change(State(app): State<AppState>, Body(change): Body<Chang
             ));
         }
     }
-    // Whoever waits for a time looks again.
+    // Wakes the tasks that wait for a time.
     app.world.write(|_| ());
-    Ok(Json(view(&app)))
+    Ok(Json(state_of(&app)))
 }

@@ -1,50 +1,25 @@
-//! Faults on demand: those that strike at once, and those that are armed.
+//! Faults on demand: those that act on open connections at once, and those that are armed.
 
+use arrakis_emulator_client::{Fault, FaultCreated};
 use axum::{
     Json,
     extract::{Path, State},
 };
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Body, ControlError, bad, missing};
+use super::response::{Body, ControlError, ControlResult, bad, missing};
 use crate::{
     AppState,
-    faults::{Condition, DeadHost, FaultKind, SessionAnswer},
-    gateway::{Order, Target},
+    faults::{Condition, DeadHost, FaultKind, SessionResponse},
+    gateway::{ConnectionCommand, ConnectionFilter},
 };
-
-/// One form for all kinds; which fields count is said by `kind`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Request {
-    kind: String,
-    count: Option<u64>,
-    probability: Option<f64>,
-    method: Option<String>,
-    route: Option<String>,
-    path: Option<String>,
-    shard: Option<u64>,
-    session: Option<String>,
-    ms: Option<u64>,
-    jitter_ms: Option<u64>,
-    status: Option<u16>,
-    scope: Option<String>,
-    retry_after: Option<f64>,
-    code: Option<u16>,
-    resumable: Option<bool>,
-    event: Option<String>,
-    mode: Option<String>,
-    text: Option<String>,
-    after_effect: Option<bool>,
-}
 
 const KINDS: &str = "gateway_drop, gateway_half_open, gateway_reconnect, gateway_invalid_session, gateway_close, \
      gateway_heartbeat_request, gateway_send; gateway_no_heartbeat_ack, gateway_duplicate_dispatch, \
      gateway_dead_resume_host, gateway_refuse_resume, gateway_resume_answer, gateway_identify_answer, \
      rest_latency, rest_status, rest_rate_limit, rest_lost_answer, \
      rest_reset, rest_half_answer, rest_garbage, rest_slow_body";
-/// Kinds whose `after_effect` says whether the call is carried out.
+/// Kinds for which `after_effect` decides whether the call takes effect.
 const WITH_EFFECT: [&str; 5] = [
     "rest_status",
     "rest_lost_answer",
@@ -57,20 +32,26 @@ pub(super) async fn list(State(app): State<AppState>) -> Json<Value> {
     Json(json!({"faults": app.faults.list()}))
 }
 
-pub(super) async fn create(State(app): State<AppState>, Body(request): Body<Request>) -> Answer {
-    if let Some(order) = order(&request)? {
-        let target = Target {
+pub(super) async fn create(
+    State(app): State<AppState>,
+    Body(request): Body<Fault>,
+) -> Result<Json<FaultCreated>, ControlError> {
+    if let Some(command) = connection_command(&request)? {
+        let filter = ConnectionFilter {
             shard: request.shard,
             session: request.session,
         };
-        let struck = app.hub.order(&target, &order);
+        let struck = app.hub.command(&filter, &command);
         if struck == 0 {
             return Err(missing(
                 "no connected session matches",
                 "GET /control/gateway lists the sessions",
             ));
         }
-        return Ok(Json(json!({"struck": struck})));
+        return Ok(Json(FaultCreated {
+            struck: Some(struck),
+            ..FaultCreated::default()
+        }));
     }
     let kind = armed(&request)?;
     if request.probability.is_some_and(|chance| !(0.0..=1.0).contains(&chance)) {
@@ -88,9 +69,12 @@ pub(super) async fn create(State(app): State<AppState>, Body(request): Body<Requ
         shard: request.shard,
     };
     let id = app.faults.arm(kind, when);
-    Ok(Json(
-        json!({"id": id, "armed": app.faults.list().iter().find(|fault| fault.id == id)}),
-    ))
+    let armed = app.faults.list().into_iter().find(|fault| fault.id == id);
+    Ok(Json(FaultCreated {
+        id: Some(id),
+        armed: armed.map(|fault| json!(fault)),
+        struck: None,
+    }))
 }
 
 pub(super) async fn clear(State(app): State<AppState>) -> Json<Value> {
@@ -98,7 +82,7 @@ pub(super) async fn clear(State(app): State<AppState>) -> Json<Value> {
     Json(json!({"faults": []}))
 }
 
-pub(super) async fn remove(State(app): State<AppState>, Path(fault): Path<u64>) -> Answer {
+pub(super) async fn remove(State(app): State<AppState>, Path(fault): Path<u64>) -> ControlResult {
     if app.faults.disarm(fault) {
         return Ok(Json(json!({"removed": fault})));
     }
@@ -108,21 +92,21 @@ pub(super) async fn remove(State(app): State<AppState>, Path(fault): Path<u64>) 
     ))
 }
 
-/// The order of a kind that strikes open connections at once.
-fn order(request: &Request) -> Result<Option<Order>, ControlError> {
+/// The command for open connections, for a kind that acts at once.
+fn connection_command(request: &Fault) -> Result<Option<ConnectionCommand>, ControlError> {
     Ok(Some(match request.kind.as_str() {
-        "gateway_drop" => Order::Drop,
-        "gateway_half_open" => Order::HalfOpen,
-        "gateway_reconnect" => Order::Reconnect,
-        "gateway_heartbeat_request" => Order::Heartbeat,
-        "gateway_invalid_session" => Order::Invalidate {
+        "gateway_drop" => ConnectionCommand::Drop,
+        "gateway_half_open" => ConnectionCommand::HalfOpen,
+        "gateway_reconnect" => ConnectionCommand::Reconnect,
+        "gateway_heartbeat_request" => ConnectionCommand::Heartbeat,
+        "gateway_invalid_session" => ConnectionCommand::Invalidate {
             resumable: request.resumable.unwrap_or(false),
         },
         "gateway_close" => {
             let code = request.code.filter(|code| (1_000..5_000).contains(code));
-            Order::Close(code.ok_or_else(|| bad("gateway_close needs a code", "e.g. \"code\": 4009"))?)
+            ConnectionCommand::Close(code.ok_or_else(|| bad("gateway_close needs a code", "e.g. \"code\": 4009"))?)
         }
-        "gateway_send" => Order::Send(
+        "gateway_send" => ConnectionCommand::Send(
             request
                 .text
                 .clone()
@@ -132,11 +116,11 @@ fn order(request: &Request) -> Result<Option<Order>, ControlError> {
     }))
 }
 
-fn armed(request: &Request) -> Result<FaultKind, ControlError> {
+fn armed(request: &Fault) -> Result<FaultKind, ControlError> {
     let kind = request.kind.as_str();
     if request.after_effect.is_some() && !WITH_EFFECT.contains(&kind) {
         return Err(bad(
-            format!("after_effect means nothing to {kind}"),
+            format!("after_effect has no meaning for {kind}"),
             format!("it belongs to {}", WITH_EFFECT.join(", ")),
         ));
     }
@@ -198,16 +182,16 @@ fn armed(request: &Request) -> Result<FaultKind, ControlError> {
     })
 }
 
-/// What answers in place of a session; the connection is reset when nothing is said.
-fn session_answer(request: &Request) -> Result<SessionAnswer, ControlError> {
+/// The response in place of a session. The default resets the connection.
+fn session_answer(request: &Fault) -> Result<SessionResponse, ControlError> {
     match request.mode.as_deref() {
-        None | Some("reset") => Ok(SessionAnswer::Reset),
-        Some("silence") => Ok(SessionAnswer::Silence),
-        Some("invalid_session") => Ok(SessionAnswer::InvalidSession),
+        None | Some("reset") => Ok(SessionResponse::Reset),
+        Some("silence") => Ok(SessionResponse::Silence),
+        Some("invalid_session") => Ok(SessionResponse::InvalidSession),
         Some("close") => {
             let code = request.code.filter(|code| (1_000..5_000).contains(code));
             let code = code.ok_or_else(|| bad("mode close needs a code", "e.g. \"code\": 4000"))?;
-            Ok(SessionAnswer::Close(code))
+            Ok(SessionResponse::Close(code))
         }
         Some(other) => Err(bad(
             format!("{other} is not a mode"),
@@ -216,8 +200,8 @@ fn session_answer(request: &Request) -> Result<SessionAnswer, ControlError> {
     }
 }
 
-/// How something that is dead behaves; it refuses when nothing is said.
-fn mode(request: &Request) -> Result<DeadHost, ControlError> {
+/// How an unreachable host behaves. The default closes connections.
+fn mode(request: &Fault) -> Result<DeadHost, ControlError> {
     match request.mode.as_deref() {
         None | Some("refuse") => Ok(DeadHost::Refuse),
         Some("hang") => Ok(DeadHost::Hang),

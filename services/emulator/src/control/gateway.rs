@@ -1,43 +1,31 @@
 //! The gateway from outside: sessions, limits, privileged intents, the token.
 
+use arrakis_emulator_client::{GatewayChange, GatewayState, NewToken};
 use axum::{Json, extract::State};
-use serde::Deserialize;
-use serde_json::{Value, json};
 
-use super::answer::{Answer, Body, bad};
+use super::response::{Body, ControlError, bad};
 use crate::{AppState, gateway::Intents};
 
-pub(super) async fn show(State(app): State<AppState>) -> Json<Value> {
-    Json(view(&app))
+pub(super) async fn show(State(app): State<AppState>) -> Json<GatewayState> {
+    Json(state_of(&app))
 }
 
-fn view(app: &AppState) -> Value {
+fn state_of(app: &AppState) -> GatewayState {
     let intents = app.world.read(|state| state.application.privileged_intents);
-    json!({
-        "sessions": app.hub.sessions(),
-        "connections": app.hub.connections(),
-        "session_start_limit": app.hub.session_start_limit(&app.clock),
-        "recommended_shards": app.recommended_shards(),
-        "privileged_intents": intents.iter_names().map(|(name, _)| name).collect::<Vec<_>>(),
-        "heartbeat_interval_ms": app.options.heartbeat_interval_ms,
-    })
+    GatewayState {
+        sessions: app.hub.sessions(),
+        connections: app.hub.connections(),
+        session_start_limit: app.hub.session_start_limit(&app.clock),
+        recommended_shards: app.recommended_shards(),
+        privileged_intents: intents.iter_names().map(|(name, _)| name.to_owned()).collect(),
+        heartbeat_interval_ms: app.options.heartbeat_interval_ms,
+    }
 }
 
-/// What can be changed while it runs.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Change {
-    /// Names of privileged intents that are on from now.
-    privileged_intents: Option<Vec<String>>,
-    /// Identifies in 24 hours; starts a full budget.
-    session_start_limit: Option<u32>,
-    /// Identifies left of them.
-    session_starts_remaining: Option<u32>,
-    /// Identify buckets.
-    max_concurrency: Option<u32>,
-}
-
-pub(super) async fn change(State(app): State<AppState>, Body(change): Body<Change>) -> Answer {
+pub(super) async fn change(
+    State(app): State<AppState>,
+    Body(change): Body<GatewayChange>,
+) -> Result<Json<GatewayState>, ControlError> {
     if let Some(names) = &change.privileged_intents {
         let mut intents = Intents::empty();
         for name in names {
@@ -52,10 +40,12 @@ pub(super) async fn change(State(app): State<AppState>, Body(change): Body<Chang
         change.session_starts_remaining,
         change.max_concurrency,
     );
-    Ok(Json(view(&app)))
+    Ok(Json(state_of(&app)))
 }
 
-/// A new token, as from the developer portal: the old one is dead, all sessions end.
-pub(super) async fn reset_token(State(app): State<AppState>) -> Json<Value> {
-    Json(json!({"token": crate::gateway::reset_token(&app)}))
+/// Replaces the bot token, as the developer portal does: the old one is refused, and all sessions end.
+pub(super) async fn reset_token(State(app): State<AppState>) -> Json<NewToken> {
+    Json(NewToken {
+        token: crate::gateway::reset_token(&app),
+    })
 }

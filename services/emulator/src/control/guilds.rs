@@ -1,5 +1,6 @@
-//! Servers: lists, full views, outages, removal of the bot.
+//! Servers: list, full view, changes, outages, removal of the bot.
 
+use arrakis_emulator_client::{GuildSummary, Outage};
 use axum::{
     Json,
     extract::{Path, State},
@@ -8,27 +9,25 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    answer::{Answer, Body, missing},
     names,
+    response::{Body, ControlResult, missing},
 };
-use crate::{AppState, model::Id, world::Cause};
+use crate::{AppState, model::Guild, world::Cause};
 
-pub(super) async fn list(State(app): State<AppState>) -> Json<Value> {
-    Json(app.world.read(|state| {
-        state
-            .guilds
-            .values()
-            .map(|guild| {
-                json!({
-                    "id": guild.id, "name": guild.name, "owner_id": guild.owner_id, "members": guild.members.len(),
-                    "channels": guild.channels.len(), "roles": guild.roles.len(), "unavailable": guild.unavailable,
-                })
-            })
-            .collect()
-    }))
+pub(super) async fn list(State(app): State<AppState>) -> Json<Vec<GuildSummary>> {
+    let summary = |guild: &Guild| GuildSummary {
+        id: guild.id,
+        name: guild.name.clone(),
+        owner_id: guild.owner_id,
+        members: guild.members.len(),
+        channels: guild.channels.len(),
+        roles: guild.roles.len(),
+        unavailable: guild.unavailable,
+    };
+    Json(app.world.read(|state| state.guilds.values().map(summary).collect()))
 }
 
-pub(super) async fn show(State(app): State<AppState>, Path(guild): Path<String>) -> Answer {
+pub(super) async fn show(State(app): State<AppState>, Path(guild): Path<String>) -> ControlResult {
     app.world.read(|state| {
         let guild = names::guild(state, &guild)?;
         let mut view = json!(guild);
@@ -64,7 +63,7 @@ pub(super) async fn show(State(app): State<AppState>, Path(guild): Path<String>)
     })
 }
 
-pub(super) async fn audit_log(State(app): State<AppState>, Path(guild): Path<String>) -> Answer {
+pub(super) async fn audit_log(State(app): State<AppState>, Path(guild): Path<String>) -> ControlResult {
     app.world.read(|state| {
         let guild = names::guild(state, &guild)?;
         Ok(Json(
@@ -73,15 +72,15 @@ pub(super) async fn audit_log(State(app): State<AppState>, Path(guild): Path<Str
     })
 }
 
-/// The bot is thrown out: the server is gone for it, and `GUILD_DELETE` says so.
-pub(super) async fn remove(State(app): State<AppState>, Path(guild): Path<String>) -> Answer {
+/// Removes the bot from the server and dispatches `GUILD_DELETE`.
+pub(super) async fn remove(State(app): State<AppState>, Path(guild): Path<String>) -> ControlResult {
     app.world.write(|state| {
         let id = names::guild(state, &guild)?.id;
         Ok(Json(json!({"removed": state.remove_guild(id), "guild_id": id})))
     })
 }
 
-/// Changes of a server by its owner.
+/// Changes of a server by its owner; absent fields stay as they are.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Edit {
@@ -92,7 +91,11 @@ pub(super) struct Edit {
     premium_tier: Option<u8>,
 }
 
-pub(super) async fn edit(State(app): State<AppState>, Path(guild): Path<String>, Body(edit): Body<Edit>) -> Answer {
+pub(super) async fn edit(
+    State(app): State<AppState>,
+    Path(guild): Path<String>,
+    Body(edit): Body<Edit>,
+) -> ControlResult {
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?;
         let (id, cause) = (guild.id, Cause::by(guild.owner_id));
@@ -116,15 +119,7 @@ pub(super) async fn edit(State(app): State<AppState>, Path(guild): Path<String>,
     })
 }
 
-/// Begins or ends an outage.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Outage {
-    guild_id: Id,
-    unavailable: bool,
-}
-
-pub(super) async fn outage(State(app): State<AppState>, Body(outage): Body<Outage>) -> Answer {
+pub(super) async fn outage(State(app): State<AppState>, Body(outage): Body<Outage>) -> ControlResult {
     if app
         .world
         .write(|state| state.set_unavailable(outage.guild_id, outage.unavailable))

@@ -1,7 +1,8 @@
-//! What went over the wire: the ledger as JSON lines, the same as a live stream, and the counts.
+//! The ledger as JSON lines, the same as a live stream, and counts.
 
 use std::convert::Infallible;
 
+use arrakis_emulator_client::{Recording, StatsReport};
 use axum::{
     Json,
     extract::{Query, State},
@@ -13,17 +14,16 @@ use axum::{
 use futures_util::{Stream, stream};
 use http::header::CONTENT_TYPE;
 use serde::Deserialize;
-use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
-use super::answer::Body;
-use crate::{AppState, StatsReport, traffic::Record};
+use super::response::Body;
+use crate::{AppState, traffic::Record};
 
-/// Which records.
+/// Filter of the ledger.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
-    /// Those with a larger `n`.
+pub(super) struct LedgerQuery {
+    /// Records with a larger `n`.
     #[serde(default)]
     since: u64,
     /// `rest` or `gateway`.
@@ -32,7 +32,7 @@ pub(super) struct Wanted {
     event: Option<String>,
 }
 
-pub(super) async fn read(State(app): State<AppState>, Query(wanted): Query<Wanted>) -> impl IntoResponse {
+pub(super) async fn read(State(app): State<AppState>, Query(wanted): Query<LedgerQuery>) -> impl IntoResponse {
     let fits = |record: &Record| match record {
         Record::Rest(_) => wanted.event.is_none() && wanted.kind.as_deref().is_none_or(|kind| kind == "rest"),
         Record::Gateway(frame) => {
@@ -53,23 +53,18 @@ pub(super) async fn read(State(app): State<AppState>, Query(wanted): Query<Wante
     ([(CONTENT_TYPE, "application/x-ndjson")], lines)
 }
 
-/// On or off.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Switch {
-    recording: bool,
-}
-
-pub(super) async fn switch(State(app): State<AppState>, Body(switch): Body<Switch>) -> Json<Value> {
-    app.traffic.set_recording(switch.recording);
-    Json(json!({"recording": app.traffic.is_recording()}))
+pub(super) async fn switch(State(app): State<AppState>, Body(change): Body<Recording>) -> Json<Recording> {
+    app.traffic.set_recording(change.recording);
+    Json(Recording {
+        recording: app.traffic.is_recording(),
+    })
 }
 
 pub(super) async fn stream(State(app): State<AppState>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let stream = stream::unfold(app.traffic.listen(), |mut live| async move {
         let event = match live.recv().await {
             Ok(entry) => Event::default().json_data(&*entry).unwrap_or_default(),
-            // A browser that cannot keep up is told how many it missed.
+            // A client that is too slow receives the number of missed records.
             Err(RecvError::Lagged(missed)) => Event::default().event("missed").data(missed.to_string()),
             Err(RecvError::Closed) => return None,
         };

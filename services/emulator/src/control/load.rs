@@ -1,5 +1,6 @@
-//! Load runs from outside: begin one, watch it, end it, read what it came to.
+//! Load runs: start, progress, stop and results.
 
+use arrakis_emulator_client::load::{self as api, LoadStarted, Progress, Results};
 use axum::{
     Json,
     body::{Body as HttpBody, Bytes},
@@ -8,89 +9,42 @@ use axum::{
 };
 use futures_util::stream;
 use http::header::CONTENT_TYPE;
-use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::{
-    answer::{Answer, Body, ControlError, bad, conflict, missing},
     interactions, names,
+    response::{Body, ControlError, bad, conflict, missing},
 };
 use crate::{
     AppState,
-    load::{Act, Arrivals, Kind, MAX_EVENTS, MAX_SECONDS, Place, Plan, Progress, Results, Run, Stage, places},
+    load::{
+        ActingMember, Action, EventKind, MAX_EVENTS, MAX_SECONDS, Plan, Run, acting_members, events_of, problem_of,
+    },
     world,
 };
 
-/// A load.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Request {
-    /// Decides what is random.
-    #[serde(default = "one")]
-    seed: u64,
-    /// `poisson` (independent members) or `even`.
-    #[serde(default)]
-    arrivals: Arrivals,
-    /// In order.
-    stages: Vec<Stage>,
-    /// What happens.
-    kinds: Vec<KindRequest>,
-    /// Servers by id or name; all where absent.
-    guilds: Option<Vec<String>>,
-}
-
-const fn one() -> u64 {
-    1
-}
-
-/// A kind of event with its weight.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-enum KindRequest {
-    /// A command, as `POST /interactions` takes it.
-    Command {
-        name: String,
-        options: Option<Value>,
-        weight: u32,
-    },
-    /// Typing into an option.
-    Autocomplete {
-        name: String,
-        options: Option<Value>,
-        focused: String,
-        weight: u32,
-    },
-    MemberJoin {
-        weight: u32,
-    },
-    MemberLeave {
-        weight: u32,
-    },
-    MemberUpdate {
-        weight: u32,
-    },
-}
-
-pub(super) async fn start(State(app): State<AppState>, Body(request): Body<Request>) -> Answer {
-    let plan = app.world.read(|state| judge(state, request))?;
-    let (members, expected) = (plan.places.len(), plan.stages.iter().map(Stage::events).sum::<f64>());
+pub(super) async fn start(
+    State(app): State<AppState>,
+    Body(request): Body<api::Load>,
+) -> Result<Json<LoadStarted>, ControlError> {
+    let plan = app.world.read(|state| validate(state, request))?;
+    let (members, expected) = (plan.members.len(), plan.stages.iter().map(events_of).sum::<f64>());
     app.load
         .start(&app, plan)
         .map_err(|error| conflict(error.to_string(), "DELETE /control/load ends it"))?;
-    Ok(Json(json!({"members": members, "expected_events": expected.round()})))
+    Ok(Json(LoadStarted {
+        members,
+        expected_events: expected.round(),
+    }))
 }
 
-fn judge(state: &world::State, request: Request) -> Result<Plan, ControlError> {
-    if let Some(problem) = request.stages.iter().find_map(Stage::problem) {
+fn validate(state: &world::State, request: api::Load) -> Result<Plan, ControlError> {
+    if let Some(problem) = request.stages.iter().find_map(problem_of) {
         return Err(bad(
             problem,
             "a stage is {\"name\", \"seconds\", \"rate\", \"from\"?, \"warm_up_s\"?}",
         ));
     }
-    let (events, seconds) = (
-        request.stages.iter().map(Stage::events).sum::<f64>(),
-        request.stages.iter().map(|stage| stage.seconds).sum::<f64>(),
-    );
+    let (events, seconds) = (request.stages.iter().map(events_of).sum::<f64>(), request.seconds());
     if request.stages.is_empty() || events > MAX_EVENTS || seconds > MAX_SECONDS {
         return Err(bad(
             format!(
@@ -107,61 +61,63 @@ fn judge(state: &world::State, request: Request) -> Result<Plan, ControlError> {
             named.iter().map(id).collect::<Result<Vec<_>, _>>()?
         }
     };
-    let places = places(state, &guilds);
-    let first = places.first().ok_or_else(|| {
+    let members = acting_members(state, &guilds);
+    let first = members.first().ok_or_else(|| {
         bad(
-            "nobody is there to do anything",
-            "POST /control/seed makes servers with people",
+            "the servers have no members",
+            "POST /control/seed creates servers with members",
         )
     })?;
     let kinds = request
         .kinds
         .iter()
-        .map(|kind| kind.judge(state, first))
+        .map(|kind| validate_kind(kind, state, first))
         .collect::<Result<Vec<_>, _>>()?;
     if kinds.iter().map(|kind| u64::from(kind.weight)).sum::<u64>() == 0 {
-        return Err(bad("nothing is to happen", "name kinds with a weight above 0"));
+        return Err(bad("no event has a weight", "list kinds with a weight above 0"));
     }
     Ok(Plan {
         seed: request.seed,
         arrivals: request.arrivals,
         stages: request.stages,
         kinds,
-        places,
+        members,
     })
 }
 
-impl KindRequest {
-    fn judge(&self, state: &world::State, first: &Place) -> Result<Kind, ControlError> {
-        let kind = |name: String, weight: &u32, act: Act| Kind {
+fn validate_kind(
+    requested: &api::EventKind,
+    state: &world::State,
+    first: &ActingMember,
+) -> Result<EventKind, ControlError> {
+    let kind = |name: String, weight: &u32, action: Action| EventKind {
+        name,
+        weight: (*weight).min(1_000_000),
+        action,
+    };
+    Ok(match requested {
+        api::EventKind::Command { name, options, weight } => {
+            let action = interactions::validate_for_all(state, first, name, options.as_ref(), None)?;
+            kind(format!("command {name}"), weight, action)
+        }
+        api::EventKind::Autocomplete {
             name,
-            weight: (*weight).min(1_000_000),
-            act,
-        };
-        Ok(match self {
-            Self::Command { name, options, weight } => {
-                let act = interactions::judge_for_all(state, first, name, options.as_ref(), None)?;
-                kind(format!("command {name}"), weight, act)
-            }
-            Self::Autocomplete {
-                name,
-                options,
-                focused,
-                weight,
-            } => {
-                let act = interactions::judge_for_all(state, first, name, options.as_ref(), Some(focused))?;
-                kind(format!("autocomplete {name}"), weight, act)
-            }
-            Self::MemberJoin { weight } => kind("member_join".to_owned(), weight, Act::Join),
-            Self::MemberLeave { weight } => kind("member_leave".to_owned(), weight, Act::Leave),
-            Self::MemberUpdate { weight } => kind("member_update".to_owned(), weight, Act::Update),
-        })
-    }
+            options,
+            focused,
+            weight,
+        } => {
+            let action = interactions::validate_for_all(state, first, name, options.as_ref(), Some(focused))?;
+            kind(format!("autocomplete {name}"), weight, action)
+        }
+        api::EventKind::MemberJoin { weight } => kind("member_join".to_owned(), weight, Action::Join),
+        api::EventKind::MemberLeave { weight } => kind("member_leave".to_owned(), weight, Action::Leave),
+        api::EventKind::MemberUpdate { weight } => kind("member_update".to_owned(), weight, Action::Update),
+    })
 }
 
 fn look<R>(app: &AppState, look: impl FnOnce(&Run) -> R) -> Result<R, ControlError> {
-    let none = || missing("there was no load run", "POST /control/load begins one");
-    app.load.look(look).ok_or_else(none)
+    let none = || missing("there is no load run", "POST /control/load starts one");
+    app.load.read(look).ok_or_else(none)
 }
 
 pub(super) async fn progress(State(app): State<AppState>) -> Result<Json<Progress>, ControlError> {
@@ -177,14 +133,14 @@ pub(super) async fn results(State(app): State<AppState>) -> Result<Json<Results>
     look(&app, Run::results).map(Json)
 }
 
-/// Lines that are made in one hold of the lock.
+/// Lines written while the lock is held once.
 const LINES: usize = 5_000;
 
-/// Every event of the run so far, a line of JSON each, in the order in which they were due.
+/// Every event of the run so far as a line of JSON, in the order of the intended times.
 pub(super) async fn events(State(app): State<AppState>) -> Result<impl IntoResponse, ControlError> {
     look(&app, |_| ())?;
     let lines = stream::unfold(0, move |from| {
-        let text = app.load.look(|run| {
+        let text = app.load.read(|run| {
             let mut text = String::new();
             for line in run.lines(from, LINES) {
                 if let Ok(line) = serde_json::to_string(&line) {

@@ -1,5 +1,6 @@
-//! People: join, leave, nickname and roles by hand, bans; and users as such.
+//! Users and members: creation, join, leave, changes by an administrator, bans.
 
+use arrakis_emulator_client::{MemberEdit, NewUser};
 use axum::{
     Json,
     extract::{Path, State},
@@ -8,12 +9,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    answer::{Answer, Body, ControlError, bad, conflict, missing},
     names,
+    response::{Body, ControlError, ControlResult, bad, conflict, missing},
 };
 use crate::{
     AppState,
-    model::{Id, Timestamp, User, user::shown_name},
+    model::{Id, User, user::shown_name},
     world::{self, Cause},
 };
 
@@ -25,7 +26,7 @@ pub(super) async fn users(State(app): State<AppState>) -> Json<Value> {
     }))
 }
 
-pub(super) async fn list(State(app): State<AppState>, Path(guild): Path<String>) -> Answer {
+pub(super) async fn list(State(app): State<AppState>, Path(guild): Path<String>) -> ControlResult {
     app.world.read(|state| {
         let guild = names::guild(state, &guild)?;
         let members: Vec<_> = guild
@@ -37,7 +38,7 @@ pub(super) async fn list(State(app): State<AppState>, Path(guild): Path<String>)
     })
 }
 
-pub(super) async fn show(State(app): State<AppState>, Path((guild, user)): Path<(String, String)>) -> Answer {
+pub(super) async fn show(State(app): State<AppState>, Path((guild, user)): Path<(String, String)>) -> ControlResult {
     app.world.read(|state| {
         let guild = names::guild(state, &guild)?;
         let user = names::member(state, guild, &user)?;
@@ -45,23 +46,8 @@ pub(super) async fn show(State(app): State<AppState>, Path((guild, user)): Path<
     })
 }
 
-/// Who joins, or who is made.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Person {
-    /// A known user, or the id of a new one.
-    user_id: Option<Id>,
-    /// User name.
-    name: Option<String>,
-    /// Shown name.
-    display: Option<String>,
-    /// Another bot.
-    #[serde(default)]
-    bot: bool,
-}
-
-/// Finds the user who is meant, or makes one.
-fn person(state: &mut world::State, person: &Person) -> Result<Id, ControlError> {
+/// Finds an existing user, or creates one.
+fn find_or_create(state: &mut world::State, person: &NewUser) -> Result<Id, ControlError> {
     let name = person.name.as_deref().filter(|_| person.user_id.is_none());
     let named = name.map_or(Ok(None), |name| names::named(state, name))?;
     if let Some(id) = person.user_id.filter(|id| state.users.contains_key(id)).or(named) {
@@ -82,7 +68,7 @@ fn person(state: &mut world::State, person: &Person) -> Result<Id, ControlError>
     if !state.users_named(name).is_empty() {
         return Err(conflict(
             format!("{name} is another user's name"),
-            "leave user_id out to mean that user",
+            "omit user_id to select that user",
         ));
     }
     let id = person.user_id.unwrap_or_else(|| state.next_id());
@@ -92,14 +78,14 @@ fn person(state: &mut world::State, person: &Person) -> Result<Id, ControlError>
     Ok(id)
 }
 
-pub(super) async fn create_user(State(app): State<AppState>, Body(body): Body<Person>) -> Answer {
+pub(super) async fn create_user(State(app): State<AppState>, Body(body): Body<NewUser>) -> ControlResult {
     app.world.write(|state| {
-        let id = person(state, &body)?;
+        let id = find_or_create(state, &body)?;
         Ok(Json(json!(state.users.get(&id))))
     })
 }
 
-/// What can be changed of a user.
+/// Changes of a user; absent fields stay as they are.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UserEdit {
@@ -111,7 +97,7 @@ pub(super) async fn edit_user(
     State(app): State<AppState>,
     Path(user): Path<String>,
     Body(edit): Body<UserEdit>,
-) -> Answer {
+) -> ControlResult {
     app.world.write(|state| {
         let id = names::user(state, &user)?;
         let user = state
@@ -126,13 +112,17 @@ pub(super) async fn edit_user(
     })
 }
 
-pub(super) async fn join(State(app): State<AppState>, Path(guild): Path<String>, Body(body): Body<Person>) -> Answer {
+pub(super) async fn join(
+    State(app): State<AppState>,
+    Path(guild): Path<String>,
+    Body(body): Body<NewUser>,
+) -> ControlResult {
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?.id;
-        let user = person(state, &body)?;
+        let user = find_or_create(state, &body)?;
         if !state.join(guild, user) {
-            let what_to_do = "DELETE …/members/{user} lets a member leave, DELETE …/bans/{user} lifts a ban";
-            return Err(conflict("they are a member already, or banned", what_to_do));
+            let what_to_do = "DELETE …/members/{user} removes a member, DELETE …/bans/{user} lifts a ban";
+            return Err(conflict("the user is a member already, or banned", what_to_do));
         }
         Ok(Json(
             json!({"user_id": user, "guild_id": guild, "member": state.member_view(guild, user)}),
@@ -140,7 +130,7 @@ pub(super) async fn join(State(app): State<AppState>, Path(guild): Path<String>,
     })
 }
 
-pub(super) async fn leave(State(app): State<AppState>, Path((guild, user)): Path<(String, String)>) -> Answer {
+pub(super) async fn leave(State(app): State<AppState>, Path((guild, user)): Path<(String, String)>) -> ControlResult {
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?;
         let (user, guild, owner) = (names::member(state, guild, &user)?, guild.id, guild.owner_id);
@@ -156,40 +146,11 @@ pub(super) async fn leave(State(app): State<AppState>, Path((guild, user)): Path
     })
 }
 
-/// What an admin changes by hand.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Edit {
-    /// `null` takes the nickname away.
-    #[serde(default, deserialize_with = "present")]
-    nick: Option<Option<String>>,
-    /// All roles that the member has from now on, by id or name.
-    roles: Option<Vec<String>>,
-    /// Roles to give, by id or name.
-    #[serde(default)]
-    add_roles: Vec<String>,
-    /// Roles to take, by id or name.
-    #[serde(default)]
-    remove_roles: Vec<String>,
-    /// Timed out until then; `null` ends it.
-    #[serde(default, deserialize_with = "present")]
-    timeout_until: Option<Option<Timestamp>>,
-    /// Who does it, by id or user name; the owner when absent.
-    by: Option<String>,
-}
-
-/// Tells `null` from absent.
-fn present<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
-}
-
 pub(super) async fn edit(
     State(app): State<AppState>,
     Path((guild, user)): Path<(String, String)>,
-    Body(edit): Body<Edit>,
-) -> Answer {
+    Body(edit): Body<MemberEdit>,
+) -> ControlResult {
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?;
         let user = names::member(state, guild, &user)?;
@@ -240,7 +201,7 @@ pub(super) async fn ban(
     State(app): State<AppState>,
     Path((guild, user)): Path<(String, String)>,
     Body(body): Body<BanRequest>,
-) -> Answer {
+) -> ControlResult {
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?;
         let cause = Cause {
@@ -253,11 +214,11 @@ pub(super) async fn ban(
     })
 }
 
-pub(super) async fn unban(State(app): State<AppState>, Path((guild, user)): Path<(String, String)>) -> Answer {
+pub(super) async fn unban(State(app): State<AppState>, Path((guild, user)): Path<(String, String)>) -> ControlResult {
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?;
         let cause = Cause::by(guild.owner_id);
-        // Of several with the name the one who is banned.
+        // Of several users with this name, the banned one is selected.
         let banned = state
             .users_named(&user)
             .into_iter()

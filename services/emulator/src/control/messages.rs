@@ -1,4 +1,4 @@
-//! Messages as members write and see them.
+//! Messages that members write and see.
 
 use axum::{
     Json,
@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    answer::{Answer, Body, ControlError, bad, forbidden, missing},
     names,
+    response::{Body, ControlError, ControlResult, bad, forbidden, missing},
 };
 use crate::{
     AppState,
@@ -18,21 +18,21 @@ use crate::{
     world,
 };
 
-/// Who looks.
+/// Query of a list of messages.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Viewer {
-    /// Member by id or user name; all messages, ephemeral ones too, when absent.
+pub(super) struct MessageQuery {
+    /// Member by id or user name, whose view is returned. Absent: all messages, ephemeral ones among them.
     viewer: Option<String>,
-    /// Most messages, the newest.
+    /// Largest number of messages; the newest are returned.
     limit: Option<usize>,
 }
 
 pub(super) async fn list(
     State(app): State<AppState>,
     Path((guild, channel)): Path<(String, String)>,
-    Query(query): Query<Viewer>,
-) -> Answer {
+    Query(query): Query<MessageQuery>,
+) -> ControlResult {
     app.world.read(|state| {
         let guild = names::guild(state, &guild)?;
         let channel = names::channel(guild, &channel)?;
@@ -51,15 +51,15 @@ pub(super) async fn list(
 pub(super) async fn list_dm(
     State(app): State<AppState>,
     Path(channel): Path<String>,
-    Query(query): Query<Viewer>,
-) -> Answer {
+    Query(query): Query<MessageQuery>,
+) -> ControlResult {
     app.world.read(|state| {
         let dm = dm(state, &channel)?;
         Ok(Json(seen(state, dm.id, dm.recipients.first().copied(), query.limit)))
     })
 }
 
-/// The newest messages that this viewer sees, oldest first.
+/// The newest messages visible to this viewer, oldest first.
 fn seen(state: &world::State, channel: Id, viewer: Option<Id>, limit: Option<usize>) -> Value {
     let all = state.messages.get(&channel);
     let visible = |message: &&Message| viewer.is_none() || message.visible_to.is_none() || message.visible_to == viewer;
@@ -83,19 +83,19 @@ fn seen(state: &world::State, channel: Id, viewer: Option<Id>, limit: Option<usi
 /// A message that a member writes.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Text {
+pub(super) struct NewMessage {
     /// By id or user name.
     user_id: String,
     content: String,
-    /// Message that it replies to.
+    /// Id of the message that it replies to.
     reply_to: Option<Id>,
 }
 
 pub(super) async fn send(
     State(app): State<AppState>,
     Path((guild, channel)): Path<(String, String)>,
-    Body(text): Body<Text>,
-) -> Answer {
+    Body(text): Body<NewMessage>,
+) -> ControlResult {
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?;
         let channel = names::channel(guild, &channel)?;
@@ -109,12 +109,12 @@ pub(super) async fn send(
         if channel.thread.as_ref().is_some_and(|thread| thread.locked) && !may.contains(Permissions::MANAGE_THREADS) {
             return Err(forbidden(
                 format!("{} is locked", channel.name),
-                "play a member who has MANAGE_THREADS, or unlock it: PATCH /channels/{id} {\"locked\": false} by the bot",
+                "act as a member who has MANAGE_THREADS, or unlock it: PATCH /channels/{id} {\"locked\": false} by the bot",
             ));
         }
         if !channel.kind.holds_messages() {
             return Err(bad(
-                format!("{} holds no messages", channel.name),
+                format!("{} has no messages", channel.name),
                 "choose a text channel",
             ));
         }
@@ -124,7 +124,7 @@ pub(super) async fn send(
     })
 }
 
-pub(super) async fn send_first_dm(State(app): State<AppState>, Body(text): Body<Text>) -> Answer {
+pub(super) async fn send_first_dm(State(app): State<AppState>, Body(text): Body<NewMessage>) -> ControlResult {
     app.world.write(|state| {
         let user = names::user(state, &text.user_id)?;
         let channel = state.dm_with(user);
@@ -135,8 +135,8 @@ pub(super) async fn send_first_dm(State(app): State<AppState>, Body(text): Body<
 pub(super) async fn send_dm(
     State(app): State<AppState>,
     Path(channel): Path<String>,
-    Body(text): Body<Text>,
-) -> Answer {
+    Body(text): Body<NewMessage>,
+) -> ControlResult {
     app.world.write(|state| {
         let user = names::user(state, &text.user_id)?;
         let dm = dm(state, &channel)?;
@@ -156,9 +156,9 @@ fn write(
     channel: Id,
     guild: Option<Id>,
     user: Id,
-    text: &Text,
+    text: &NewMessage,
     may_mention_everyone: bool,
-) -> Answer {
+) -> ControlResult {
     if text.content.is_empty() || text.content.chars().count() > 2_000 {
         return Err(bad("a message has 1 to 2,000 characters", "change the content"));
     }
@@ -193,7 +193,7 @@ fn write(
     ))
 }
 
-/// Ids in mentions of this form.
+/// Ids in mentions that start with `open`.
 fn mentioned(content: &str, open: &str) -> Vec<Id> {
     let mut ids: Vec<Id> = Vec::new();
     for part in content.split(open).skip(1) {
@@ -208,7 +208,7 @@ fn mentioned(content: &str, open: &str) -> Vec<Id> {
 /// A reaction of a member.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Press {
+pub(super) struct NewReaction {
     user_id: String,
     emoji: String,
     #[serde(default)]
@@ -218,8 +218,8 @@ pub(super) struct Press {
 pub(super) async fn react(
     State(app): State<AppState>,
     Path((guild, channel, message)): Path<(String, String, Id)>,
-    Body(press): Body<Press>,
-) -> Answer {
+    Body(press): Body<NewReaction>,
+) -> ControlResult {
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?;
         let channel = names::channel(guild, &channel)?;
@@ -272,7 +272,7 @@ pub(super) fn require(
         .get(&user)
         .map_or("the member", |user| user.username.as_str());
     let lacks = ((needed | Permissions::VIEW_CHANNEL) - may).names().join(", ");
-    let what_to_do = format!("give them a role that has {lacks} there, or play another member");
+    let what_to_do = format!("give the member a role with {lacks} there, or act as another member");
     Err(forbidden(
         format!("{name} may not {verb} #{}: lacks {lacks}", channel.name),
         what_to_do,

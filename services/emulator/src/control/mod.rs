@@ -1,10 +1,9 @@
-//! The control API: play the members, seed servers, move the clock, arm faults, read what happened.
+//! The control API: acts as members, creates servers, moves the clock, arms faults, reads records.
 //!
-//! Owns what a test, a script or the page does to the emulated Discord from outside of the bot. Loopback only, no
-//! authentication. Errors say what is wrong and what to do. To add a verb, add a file with its handler and a line in
-//! [`router`]; the crate's README is the reference.
+//! Owns what a test, a script or the page does to the emulated Discord. Loopback only, no authentication. Errors state what is
+//! wrong and what to do. To add an endpoint, add a file with its handler and a line in [`router`]; the crate's README is the
+//! reference.
 
-mod answer;
 mod clock;
 mod faults;
 mod gateway;
@@ -15,6 +14,7 @@ mod load;
 mod members;
 mod messages;
 mod names;
+mod response;
 mod seed;
 mod structure;
 
@@ -85,8 +85,8 @@ pub(crate) fn router(app: AppState) -> Router {
         .route("/ledger", get(ledger::read).post(ledger::switch))
         .route("/traffic", get(ledger::stream))
         .route("/stats", get(ledger::stats).delete(ledger::reset))
-        .fallback(answer::unknown_path)
-        .method_not_allowed_fallback(answer::wrong_method)
+        .fallback(response::unknown_path)
+        .method_not_allowed_fallback(response::wrong_method)
         .with_state(app);
     Router::new().nest("/control", routes)
 }

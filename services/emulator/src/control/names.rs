@@ -1,12 +1,12 @@
-//! Things by id or by name, so that a person at a shell need not copy snowflakes.
+//! Lookup of objects by id or by name, so that a command at a shell needs no snowflakes.
 
-use super::answer::{ControlError, conflict, missing};
+use super::response::{ControlError, conflict, missing};
 use crate::{
     model::{Channel, Guild, Id, Role},
     world::State,
 };
 
-/// A server by id or name.
+/// Finds a server by id or name.
 pub(super) fn guild<'a>(state: &'a State, text: &str) -> Result<&'a Guild, ControlError> {
     let by_id = text.parse().ok().and_then(|id: Id| state.guilds.get(&id));
     by_id
@@ -19,12 +19,12 @@ pub(super) fn guild<'a>(state: &'a State, text: &str) -> Result<&'a Guild, Contr
         .ok_or_else(|| {
             missing(
                 format!("there is no server {text:?}"),
-                "GET /control/guilds lists them; POST /control/seed makes some",
+                "GET /control/guilds lists them; POST /control/seed creates servers",
             )
         })
 }
 
-/// A user by id or user name, in whichever server.
+/// Finds a user by id or user name, in any server or none.
 pub(super) fn user(state: &State, text: &str) -> Result<Id, ControlError> {
     if let Some(id) = text.parse().ok().filter(|id: &Id| state.users.contains_key(id)) {
         return Ok(id);
@@ -32,12 +32,12 @@ pub(super) fn user(state: &State, text: &str) -> Result<Id, ControlError> {
     named(state, text)?.ok_or_else(|| {
         missing(
             format!("there is no user {text:?}"),
-            "GET /control/users lists them; POST …/members lets a new one join",
+            "GET /control/users lists them; POST …/members adds a new one",
         )
     })
 }
 
-/// The user with this user name; several with the same name are refused.
+/// Finds the user with this user name; several with the same name are refused.
 pub(super) fn named(state: &State, name: &str) -> Result<Option<Id>, ControlError> {
     match state.users_named(name)[..] {
         [] => Ok(None),
@@ -50,7 +50,7 @@ pub(super) fn named(state: &State, name: &str) -> Result<Option<Id>, ControlErro
     }
 }
 
-/// A user by id or user name; where several have the name, the member of this server.
+/// Finds a user by id or user name; of several with the name, the member of this server.
 pub(super) fn user_near(state: &State, guild: &Guild, text: &str) -> Result<Id, ControlError> {
     let of_guild = |id: &Id| guild.members.contains_key(id);
     match state
@@ -64,20 +64,20 @@ pub(super) fn user_near(state: &State, guild: &Guild, text: &str) -> Result<Id, 
     }
 }
 
-/// A member of a server by id or user name.
+/// Finds a member of a server by id or user name.
 pub(super) fn member(state: &State, guild: &Guild, text: &str) -> Result<Id, ControlError> {
     let id = user_near(state, guild, text)?;
     if guild.members.contains_key(&id) {
         return Ok(id);
     }
     let what_to_do = format!(
-        "let them join: POST /control/guilds/{}/members {{\"user_id\":\"{id}\"}}",
+        "add the user: POST /control/guilds/{}/members {{\"user_id\":\"{id}\"}}",
         guild.id
     );
     Err(missing(format!("{text} is not a member of {}", guild.name), what_to_do))
 }
 
-/// A channel of a server by id or name.
+/// Finds a channel of a server by id or name.
 pub(super) fn channel<'a>(guild: &'a Guild, text: &str) -> Result<&'a Channel, ControlError> {
     let text = text.trim_start_matches('#');
     let by_id = text.parse().ok().and_then(|id: Id| guild.channels.get(&id));
@@ -89,7 +89,7 @@ pub(super) fn channel<'a>(guild: &'a Guild, text: &str) -> Result<&'a Channel, C
         })
 }
 
-/// A role of a server by id or name.
+/// Finds a role of a server by id or name.
 pub(super) fn role<'a>(guild: &'a Guild, text: &str) -> Result<&'a Role, ControlError> {
     let by_id = text.parse().ok().and_then(|id: Id| guild.roles.get(&id));
     by_id

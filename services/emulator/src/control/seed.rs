@@ -1,52 +1,27 @@
-//! `POST /control/seed`: servers on demand.
+//! `POST /control/seed`: creates servers.
 
+use arrakis_emulator_client::SeedRequest;
 use axum::{Json, extract::State};
-use serde::Deserialize;
 use serde_json::json;
 
-use super::answer::{Answer, Body, ControlError, bad, conflict};
+use super::response::{Body, ControlError, ControlResult, bad, conflict};
 use crate::{
     AppState,
     seed::{self, SeedError, lively, load, spec::GuildSpec},
 };
 
-/// What to make.
-#[derive(Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum Request {
-    /// The two lively servers.
-    Lively {
-        /// Decides what is random; the emulator's own seed when absent.
-        seed: Option<u64>,
-    },
-    /// Many small ones.
-    Load {
-        /// How many in all.
-        guilds: u64,
-        /// Members of each, the bot apart.
-        #[serde(default = "three")]
-        members: u64,
-    },
-    /// One that is described.
-    Server {
-        /// Its description.
-        guild: Box<GuildSpec>,
-    },
-}
-
-const fn three() -> u64 {
-    3
-}
-
-pub(super) async fn seed(State(app): State<AppState>, Body(request): Body<Request>) -> Answer {
+pub(super) async fn seed(
+    State(app): State<AppState>,
+    Body(request): Body<SeedRequest<Box<GuildSpec>>>,
+) -> ControlResult {
     match request {
-        Request::Lively { seed } => {
+        SeedRequest::Lively { seed } => {
             let made = app
                 .world
                 .write(|state| lively::lively(state, seed.unwrap_or(app.options.seed)))?;
             Ok(Json(json!({"guilds": made})))
         }
-        Request::Load { guilds, members } => {
+        SeedRequest::Load { guilds, members } => {
             if guilds > load::MAX_GUILDS || members > load::MAX_MEMBERS {
                 let error = format!("{guilds} servers of {members} members are too many");
                 return Err(bad(
@@ -63,7 +38,7 @@ pub(super) async fn seed(State(app): State<AppState>, Body(request): Body<Reques
                 "first_user_id": load::person_id(0),
             })))
         }
-        Request::Server { guild } => {
+        SeedRequest::Server { guild } => {
             let made = app.world.write(|state| seed::build(state, &guild))?;
             Ok(Json(json!({"guilds": [made], "guild": made})))
         }
@@ -73,10 +48,10 @@ pub(super) async fn seed(State(app): State<AppState>, Body(request): Body<Reques
 impl From<SeedError> for ControlError {
     fn from(error: SeedError) -> Self {
         match error {
-            SeedError::Taken { .. } => conflict(error.to_string(), "leave the id out, or start a fresh emulator"),
+            SeedError::Taken { .. } => conflict(error.to_string(), "omit the id, or start a new emulator"),
             SeedError::Unknown { .. } => bad(
                 error.to_string(),
-                "names refer to what the same description makes: check the spelling",
+                "names refer to objects of the same description: check the spelling",
             ),
             SeedError::Invalid { .. } => bad(error.to_string(), "change the value that is named"),
         }

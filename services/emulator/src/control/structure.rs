@@ -1,4 +1,4 @@
-//! Roles and channels changed by hand, as the owner would in Discord's settings.
+//! Roles and channels, changed as the owner does in Discord's settings.
 
 use axum::{
     Json,
@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    answer::{Answer, Body, ControlError, bad},
     names,
+    response::{Body, ControlError, ControlResult, bad},
 };
 use crate::{
     AppState,
@@ -21,7 +21,7 @@ use crate::{
     world::{self, Cause},
 };
 
-/// A role with its place.
+/// A new role with its position.
 #[derive(Deserialize)]
 pub(super) struct NewRole {
     /// 1 is the lowest above `@everyone`.
@@ -34,7 +34,7 @@ pub(super) async fn create_role(
     State(app): State<AppState>,
     Path(guild): Path<String>,
     Body(new): Body<NewRole>,
-) -> Answer {
+) -> ControlResult {
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?;
         let (guild, cause) = (guild.id, Cause::by(guild.owner_id));
@@ -48,7 +48,7 @@ pub(super) async fn create_role(
     })
 }
 
-/// Changes of a role; what is absent stays.
+/// Changes of a role; absent fields stay as they are.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RoleEdit {
@@ -64,7 +64,7 @@ pub(super) async fn edit_role(
     State(app): State<AppState>,
     Path((guild, role)): Path<(String, String)>,
     Body(edit): Body<RoleEdit>,
-) -> Answer {
+) -> ControlResult {
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?;
         let mut role = names::role(guild, &role)?.clone();
@@ -89,7 +89,10 @@ pub(super) async fn edit_role(
     })
 }
 
-pub(super) async fn delete_role(State(app): State<AppState>, Path((guild, role)): Path<(String, String)>) -> Answer {
+pub(super) async fn delete_role(
+    State(app): State<AppState>,
+    Path((guild, role)): Path<(String, String)>,
+) -> ControlResult {
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?;
         let id = names::role(guild, &role)?.id;
@@ -102,7 +105,7 @@ pub(super) async fn delete_role(State(app): State<AppState>, Path((guild, role))
     })
 }
 
-/// An overwrite by hand: whose, and what.
+/// An overwrite of a role or a member.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OverwriteEdit {
@@ -112,12 +115,12 @@ pub(super) struct OverwriteEdit {
     deny: Option<PermissionSpec>,
 }
 
-/// A channel with its category.
+/// A new channel with its category.
 #[derive(Deserialize)]
 pub(super) struct NewChannel {
     /// Category by id or name.
     parent: Option<String>,
-    /// Place among its kind.
+    /// Position among channels of its type.
     position: Option<i64>,
     /// Overwrites, with roles and members by id or name.
     #[serde(default)]
@@ -130,7 +133,7 @@ pub(super) async fn create_channel(
     State(app): State<AppState>,
     Path(guild): Path<String>,
     Body(new): Body<NewChannel>,
-) -> Answer {
+) -> ControlResult {
     app.world.write(|state| {
         let id = new.spec.id.unwrap_or_else(|| state.next_id());
         let guild = names::guild(state, &guild)?;
@@ -157,7 +160,7 @@ pub(super) async fn create_channel(
     })
 }
 
-/// Changes of a channel; what is absent stays.
+/// Changes of a channel; absent fields stay as they are.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ChannelEdit {
@@ -167,7 +170,7 @@ pub(super) struct ChannelEdit {
     parent: Option<String>,
     slow_mode: Option<u32>,
     nsfw: Option<bool>,
-    /// All overwrites from now on.
+    /// Replaces all overwrites.
     permission_overwrites: Option<Vec<OverwriteEdit>>,
 }
 
@@ -175,7 +178,7 @@ pub(super) async fn edit_channel(
     State(app): State<AppState>,
     Path((guild, channel)): Path<(String, String)>,
     Body(edit): Body<ChannelEdit>,
-) -> Answer {
+) -> ControlResult {
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?;
         let mut channel = names::channel(guild, &channel)?.clone();
@@ -204,7 +207,7 @@ pub(super) async fn edit_channel(
 pub(super) async fn delete_channel(
     State(app): State<AppState>,
     Path((guild, channel)): Path<(String, String)>,
-) -> Answer {
+) -> ControlResult {
     app.world.write(|state| {
         let guild = names::guild(state, &guild)?;
         let (id, cause) = (names::channel(guild, &channel)?.id, Cause::by(guild.owner_id));

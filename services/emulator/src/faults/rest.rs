@@ -1,30 +1,30 @@
-//! What an armed fault does to a REST call: whether the call is carried out, and how it ends.
+//! The effect of an armed fault on a REST call: whether the call takes effect, and the response.
 
 use std::time::Duration;
 
 use super::{DeadHost, FaultKind};
 
-/// What a fault does to one REST call. Applied by `rest` before anything else but recording.
+/// The fault of one REST call. `rest` applies it before anything else but recording.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RestFault {
-    /// Wait this long before going on.
+    /// Delay before the call is handled.
     pub delay: Duration,
-    /// Then end the call like this, or handle it as usual when `None`.
-    pub answer: Option<RestAnswer>,
+    /// How the call ends after the delay; `None` handles it as usual.
+    pub answer: Option<FaultResponse>,
 }
 
 /// How a fault ends a call.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RestAnswer {
+pub struct FaultResponse {
     /// Whether the call is carried out before.
     pub after_effect: bool,
-    /// What the caller sees.
-    pub end: RestEnd,
+    /// What the caller receives.
+    pub end: RestFaultEnd,
 }
 
-/// What the caller of a struck call sees.
+/// What the caller of a struck call receives.
 #[derive(Clone, Debug, PartialEq)]
-pub enum RestEnd {
+pub enum RestFaultEnd {
     /// This status.
     Status(u16),
     /// 429 with this scope (`user`, `global`, `shared`) and `Retry-After` in seconds.
@@ -42,53 +42,53 @@ pub enum RestEnd {
     Hang,
     /// Status, headers and half of the body, then the connection is closed.
     Half,
-    /// 200 with a body that is no JSON.
+    /// 200 with a body that is not JSON.
     Garbage,
-    /// The usual answer, whose body takes this long to arrive.
+    /// The usual response, whose body takes this long.
     SlowBody(Duration),
 }
 
-impl RestAnswer {
-    /// Ends the call without carrying it out.
+impl FaultResponse {
+    /// Ends the call without effect.
     #[must_use]
-    pub const fn before(end: RestEnd) -> Self {
+    pub const fn before(end: RestFaultEnd) -> Self {
         Self {
             after_effect: false,
             end,
         }
     }
 
-    /// Carries the call out, then ends it.
+    /// Ends the call after it took effect.
     #[must_use]
-    pub const fn after(end: RestEnd) -> Self {
+    pub const fn after(end: RestFaultEnd) -> Self {
         Self {
             after_effect: true,
             end,
         }
     }
 
-    const fn when(after_effect: bool, end: RestEnd) -> Self {
+    const fn when(after_effect: bool, end: RestFaultEnd) -> Self {
         Self { after_effect, end }
     }
 }
 
 impl FaultKind {
-    /// What it does to a REST call: `None` for a fault of the gateway, `Some(None)` for one that only delays.
-    pub(super) fn rest(&self) -> Option<Option<RestAnswer>> {
+    /// The end of a REST call: `None` for a fault of the gateway, `Some(None)` for one that only delays.
+    pub(super) fn rest(&self) -> Option<Option<FaultResponse>> {
         let answer = match self {
             Self::RestLatency { .. } => return Some(None),
-            Self::RestStatus { status } => RestAnswer::before(RestEnd::Status(*status)),
-            Self::RestStatusAfterEffect { status } => RestAnswer::after(RestEnd::Status(*status)),
-            Self::RestRateLimit { scope, retry_after } => RestAnswer::before(RestEnd::RateLimited {
+            Self::RestStatus { status } => FaultResponse::before(RestFaultEnd::Status(*status)),
+            Self::RestStatusAfterEffect { status } => FaultResponse::after(RestFaultEnd::Status(*status)),
+            Self::RestRateLimit { scope, retry_after } => FaultResponse::before(RestFaultEnd::RateLimited {
                 scope: scope.clone(),
                 retry_after: *retry_after,
             }),
-            Self::RestLostAnswer { mode } => RestAnswer::after(dead(*mode)),
-            Self::RestNoAnswer { mode } => RestAnswer::before(dead(*mode)),
-            Self::RestReset { after_effect } => RestAnswer::when(*after_effect, RestEnd::Reset),
-            Self::RestHalfAnswer { after_effect } => RestAnswer::when(*after_effect, RestEnd::Half),
-            Self::RestGarbage { after_effect } => RestAnswer::when(*after_effect, RestEnd::Garbage),
-            Self::RestSlowBody { ms } => RestAnswer::after(RestEnd::SlowBody(Duration::from_millis(*ms))),
+            Self::RestLostAnswer { mode } => FaultResponse::after(dead(*mode)),
+            Self::RestNoAnswer { mode } => FaultResponse::before(dead(*mode)),
+            Self::RestReset { after_effect } => FaultResponse::when(*after_effect, RestFaultEnd::Reset),
+            Self::RestHalfAnswer { after_effect } => FaultResponse::when(*after_effect, RestFaultEnd::Half),
+            Self::RestGarbage { after_effect } => FaultResponse::when(*after_effect, RestFaultEnd::Garbage),
+            Self::RestSlowBody { ms } => FaultResponse::after(RestFaultEnd::SlowBody(Duration::from_millis(*ms))),
             Self::GatewayNoHeartbeatAck
             | Self::GatewayDuplicateDispatch { .. }
             | Self::GatewayDeadResumeHost { .. }
@@ -100,9 +100,9 @@ impl FaultKind {
     }
 }
 
-const fn dead(mode: DeadHost) -> RestEnd {
+const fn dead(mode: DeadHost) -> RestFaultEnd {
     match mode {
-        DeadHost::Refuse => RestEnd::Cut,
-        DeadHost::Hang => RestEnd::Hang,
+        DeadHost::Refuse => RestFaultEnd::Cut,
+        DeadHost::Hang => RestFaultEnd::Hang,
     }
 }

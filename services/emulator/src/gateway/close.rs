@@ -1,34 +1,34 @@
 //! Close codes. <https://discord.com/developers/docs/topics/opcodes-and-status-codes#gateway-gateway-close-event-codes>
 
-/// Why the gateway closes a connection.
+/// Close codes that the gateway sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum CloseCode {
-    /// Nobody knows. Resumable.
+    /// An unknown error. Resumable.
     UnknownError = 4000,
     /// An opcode that clients do not send. Resumable.
     UnknownOpcode = 4001,
     /// Not JSON, not the shape of its opcode, or over 4,096 bytes. Resumable.
     DecodeError = 4002,
-    /// Something was sent before identifying.
+    /// A payload was sent before IDENTIFY. Fatal for the session.
     NotAuthenticated = 4003,
     /// The token is wrong. Fatal.
     AuthenticationFailed = 4004,
     /// Identified twice. Resumable.
     AlreadyAuthenticated = 4005,
-    /// RESUME with a number that was never sent: a new session is needed.
+    /// RESUME with a sequence number that was never sent: a new session is needed.
     InvalidSequence = 4007,
     /// Over 120 sends in 60 seconds. Resumable.
     RateLimited = 4008,
-    /// No heartbeat came: a new session is needed.
+    /// No heartbeat was received: a new session is needed.
     SessionTimedOut = 4009,
     /// The shard does not exist. Fatal.
     InvalidShard = 4010,
     /// Over 2,500 servers on the shard. Fatal.
     ShardingRequired = 4011,
-    /// A version that is not spoken. Fatal.
+    /// A gateway version that is not served. Fatal.
     InvalidApiVersion = 4012,
-    /// Bits that are no intents. Fatal.
+    /// Bits that are not intents. Fatal.
     InvalidIntents = 4013,
     /// A privileged intent that is not switched on. Fatal.
     DisallowedIntents = 4014,
@@ -81,7 +81,8 @@ impl CloseCode {
     }
 }
 
-/// Whether a session lives on after a connection ended with this code, whoever sent it; `None` is a dropped socket.
+/// Whether a session can be resumed after either side closed its connection with this code; `None` is a connection without a
+/// close frame.
 #[must_use]
 pub const fn keeps_session(code: Option<u16>) -> bool {
     !matches!(code, Some(1000 | 1001 | 4003 | 4004 | 4007 | 4009..=4014))

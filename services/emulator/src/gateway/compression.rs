@@ -7,15 +7,15 @@ use flate2::{Compress, Compression, FlushCompress, Status, write::ZlibEncoder};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 use zstd::stream::raw::{Encoder as ZstdEncoder, InBuffer, Operation, OutBuffer};
 
-/// Payloads from this many bytes on are compressed on their own where a client takes that. Discord does not publish its
-/// measure; READY and `GUILD_CREATE` are above it.
+/// Payloads of at least this many bytes are compressed one by one for clients that accept it. Discord does not publish its
+/// limit; READY and `GUILD_CREATE` are above it.
 const PACKET: usize = 1_024;
 
-/// How payloads travel; made once for each connection.
+/// Encoder of a connection's payloads; created once for each connection.
 pub(super) enum Encoder {
     /// Text frames.
     Plain,
-    /// Text frames, and binary frames of a zlib stream each for large payloads: `compress` of IDENTIFY.
+    /// Text frames, and for large payloads binary frames of one zlib stream each: `compress` of IDENTIFY.
     Packets,
     /// Binary frames of one zlib stream, each ending in `00 00 FF FF`.
     Zlib(Compress),
@@ -35,7 +35,7 @@ impl std::fmt::Debug for Encoder {
 }
 
 impl Encoder {
-    /// The encoder for the query's `compress`. `None` when it is neither absent nor known.
+    /// The encoder for the query's `compress`. `None` for an unknown value.
     pub(super) fn for_query(compress: Option<&str>) -> Option<Self> {
         match compress {
             None => Some(Self::Plain),
@@ -45,7 +45,7 @@ impl Encoder {
         }
     }
 
-    /// From now on compresses large payloads one by one. Transport compression takes precedence.
+    /// Compresses large payloads one by one from now on. Transport compression takes precedence.
     pub(super) fn compress_packets(&mut self) {
         if matches!(self, Self::Plain) {
             *self = Self::Packets;
@@ -55,7 +55,7 @@ impl Encoder {
     /// The frame for one payload.
     ///
     /// # Errors
-    /// When the compressor fails, which only a lack of memory can cause.
+    /// When the compressor fails, which happens only without memory.
     pub(super) fn frame(&mut self, payload: &str) -> io::Result<Message> {
         match self {
             Self::Packets if payload.len() >= PACKET => packet(payload.as_bytes()).map(binary),

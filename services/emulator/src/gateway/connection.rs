@@ -1,4 +1,4 @@
-//! The reading half of a connection: what the client sends, the heart's beat, and the orders of the control API.
+//! The reading half of a connection: payloads of the client, heartbeat timeouts, and commands of the control API.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -14,42 +14,45 @@ use tokio_util::sync::CancellationToken;
 use super::{
     CloseCode,
     compression::Encoder,
-    hub::Order,
+    hub::ConnectionCommand,
     keeps_session,
     listener::{Query, Socket},
-    payload::{self, Incoming, Refusal},
+    payload::{self, ClientPayload, Refusal},
     requests,
     session::Session,
-    writer::{Out, Writer},
+    writer::{Writer, WriterRequest},
 };
-use crate::{AppState, stats::Stats, traffic::GatewayFrame};
+use crate::{
+    AppState,
+    traffic::{GatewayFrame, Stats},
+};
 
-/// Most sends of a client in [`SENDS_WINDOW`].
+/// Payloads that a client may send within [`SENDS_WINDOW`].
 const MAX_SENDS: usize = 120;
 const SENDS_WINDOW: Duration = Duration::from_secs(60);
-/// How long a client may take to leave after a close frame or op 7, in real time.
-const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+/// Time that a client has to disconnect after a close frame or op 7, in real time.
+const DISCONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// A client's connection.
 ///
-/// Heartbeats, sends and other things of the wire go by real time, not by the emulator's clock: the client's timers do too,
-/// and moving the clock must not look like a client that fell silent.
+/// Heartbeats and the limit on sent payloads use real time, not the emulator's clock: the client's timers do too, and a moved
+/// clock must not look like missing heartbeats.
 pub(super) struct Connection {
     pub(super) app: AppState,
     pub(super) id: u64,
     /// The `v` of the URL, 6 to 10.
     pub(super) version: u8,
     pub(super) session: Option<Arc<Session>>,
-    out: UnboundedSender<Out>,
+    out: UnboundedSender<WriterRequest>,
     sends: VecDeque<Instant>,
-    beat_by: Instant,
-    /// After op 7: when the connection is closed if the client has not left.
-    leave_by: Option<Instant>,
+    heartbeat_deadline: Instant,
+    /// After op 7: time at which the connection is closed if the client is still connected.
+    disconnect_deadline: Option<Instant>,
 }
 
 /// How a connection ended.
 #[derive(Debug, PartialEq, Eq)]
-enum End {
+enum ConnectionEnd {
     /// The client's close frame, with its code.
     Client(Option<u16>),
     /// Our close frame.
@@ -61,7 +64,7 @@ enum End {
 /// Serves one connection until it ends.
 pub(super) async fn run(app: AppState, socket: Socket, query: Query, stop: CancellationToken) {
     let (sink, mut stream) = socket.split();
-    let (orders_in, mut orders) = mpsc::unbounded_channel();
+    let (orders_in, mut commands) = mpsc::unbounded_channel();
     let (out, requests) = mpsc::unbounded_channel();
     let id = app.hub.open(orders_in);
     let encoder = Encoder::for_query(query.compress.as_deref());
@@ -80,7 +83,7 @@ pub(super) async fn run(app: AppState, socket: Socket, query: Query, stop: Cance
         attached: None,
     };
     let writer = tokio::spawn(writer.run());
-    let beat_by = Instant::now() + patience(&app);
+    let heartbeat_deadline = Instant::now() + longest_silence(&app);
     let mut connection = Connection {
         app,
         id,
@@ -88,25 +91,25 @@ pub(super) async fn run(app: AppState, socket: Socket, query: Query, stop: Cance
         session: None,
         out,
         sends: VecDeque::new(),
-        beat_by,
-        leave_by: None,
+        heartbeat_deadline,
+        disconnect_deadline: None,
     };
     connection.record("open", None, None);
     let end = if let Some(refusal) = refusal {
         connection.close(&refusal)
     } else {
         let hello = payload::hello(connection.app.options.heartbeat_interval_ms);
-        connection.send(Out::Payload(10, hello));
+        connection.send(WriterRequest::Payload(10, hello));
         tokio::select! {
-            end = connection.serve(&mut stream, &mut orders, &writer) => end,
-            () = stop.cancelled() => End::Dropped,
+            end = connection.serve(&mut stream, &mut commands, &writer) => end,
+            () = stop.cancelled() => ConnectionEnd::Dropped,
         }
     };
     connection.finish(&end);
-    if end != End::Dropped {
-        // Let our close frame out and the client answer it, or the other way round.
+    if end != ConnectionEnd::Dropped {
+        // Gives both sides time to send and answer the close frame.
         let goodbye = async { while let Some(Ok(_)) = stream.next().await {} };
-        let _ = timeout(LEAVE_WITHIN, async {
+        let _ = timeout(DISCONNECT_WITHIN, async {
             tokio::select! { () = goodbye => {}, () = stop.cancelled() => {} }
         })
         .await;
@@ -114,12 +117,12 @@ pub(super) async fn run(app: AppState, socket: Socket, query: Query, stop: Cance
     writer.abort();
 }
 
-/// How long a client may be silent: half as long again as its interval.
-fn patience(app: &AppState) -> Duration {
+/// Longest time between heartbeats: one and a half intervals.
+fn longest_silence(app: &AppState) -> Duration {
     Duration::from_millis(app.options.heartbeat_interval_ms + app.options.heartbeat_interval_ms / 2)
 }
 
-/// The versions that Discord serves; the first is what a URL without `v` means.
+/// The versions that Discord serves; the first is the default of a URL without `v`.
 /// <https://discord.com/developers/docs/reference#api-versioning>
 const VERSIONS: std::ops::RangeInclusive<u8> = 6..=10;
 
@@ -148,19 +151,19 @@ fn refuse_query(query: &Query, compression_known: bool) -> Option<Refusal> {
 }
 
 impl Connection {
-    pub(super) fn send(&self, out: Out) {
-        // The writer is gone only when the socket is: reading will notice.
+    pub(super) fn send(&self, out: WriterRequest) {
+        // The writer ends only with the socket; the next read fails.
         let _ = self.out.send(out);
     }
 
-    /// Op 9, after which the connection has no session but stays open. `resumable` is its `d`.
+    /// Sends op 9. The connection has no session after it and stays open. `resumable` is `d` of op 9.
     pub(super) fn invalidate(&mut self, resumable: bool) {
         self.app.traffic.count(Stats::invalidated);
-        self.send(Out::Detach);
-        self.send(Out::Payload(9, payload::bare(9, &resumable.into())));
+        self.send(WriterRequest::Detach);
+        self.send(WriterRequest::Payload(9, payload::bare(9, &resumable.into())));
         if let Some(session) = self.session.take() {
             session.detach(self.id, self.app.clock.now_ms());
-            self.app.hub.holds(self.id, None);
+            self.app.hub.set_session(self.id, None);
             if !resumable {
                 self.app.hub.remove_session(&session.id);
             }
@@ -170,25 +173,25 @@ impl Connection {
     async fn serve(
         &mut self,
         stream: &mut SplitStream<Socket>,
-        orders: &mut UnboundedReceiver<Order>,
+        commands: &mut UnboundedReceiver<ConnectionCommand>,
         writer: &JoinHandle<()>,
-    ) -> End {
+    ) -> ConnectionEnd {
         loop {
-            let far = self.beat_by + Duration::from_secs(3_600);
+            let far = self.heartbeat_deadline + Duration::from_secs(3_600);
             let end = tokio::select! {
                 message = stream.next() => self.receive(message),
-                Some(order) = orders.recv() => {
-                    if order == Order::HalfOpen {
+                Some(command) = commands.recv() => {
+                    if command == ConnectionCommand::HalfOpen {
                         writer.abort();
-                        return hang(orders).await;
+                        return hang(commands).await;
                     }
-                    self.obey(order)
+                    self.carry_out(command)
                 }
-                () = sleep_until(self.beat_by) => {
-                    Some(self.close(&Refusal::new(CloseCode::SessionTimedOut, "no heartbeat came in time")))
+                () = sleep_until(self.heartbeat_deadline) => {
+                    Some(self.close(&Refusal::new(CloseCode::SessionTimedOut, "no heartbeat was received in time")))
                 }
-                () = sleep_until(self.leave_by.unwrap_or(far)), if self.leave_by.is_some() => {
-                    Some(self.close(&Refusal::new(CloseCode::UnknownError, "asked to reconnect, but did not")))
+                () = sleep_until(self.disconnect_deadline.unwrap_or(far)), if self.disconnect_deadline.is_some() => {
+                    Some(self.close(&Refusal::new(CloseCode::UnknownError, "did not reconnect after op 7")))
                 }
             };
             if let Some(end) = end {
@@ -197,19 +200,22 @@ impl Connection {
         }
     }
 
-    fn receive(&mut self, message: Option<Result<Message, tokio_tungstenite::tungstenite::Error>>) -> Option<End> {
+    fn receive(
+        &mut self,
+        message: Option<Result<Message, tokio_tungstenite::tungstenite::Error>>,
+    ) -> Option<ConnectionEnd> {
         let Some(Ok(message)) = message else {
-            return Some(End::Dropped);
+            return Some(ConnectionEnd::Dropped);
         };
         match message {
             Message::Text(text) => self.handle(text.as_bytes()),
             Message::Binary(bytes) => self.handle(&bytes),
-            Message::Close(frame) => Some(End::Client(frame.map(|frame| u16::from(frame.code)))),
+            Message::Close(frame) => Some(ConnectionEnd::Client(frame.map(|frame| u16::from(frame.code)))),
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => None,
         }
     }
 
-    fn handle(&mut self, bytes: &[u8]) -> Option<End> {
+    fn handle(&mut self, bytes: &[u8]) -> Option<ConnectionEnd> {
         let now = Instant::now();
         while self
             .sends
@@ -229,16 +235,18 @@ impl Connection {
         handled.err().map(|refusal| self.close(&refusal))
     }
 
-    fn answer(&mut self, incoming: Incoming) -> Result<(), Refusal> {
+    fn answer(&mut self, incoming: ClientPayload) -> Result<(), Refusal> {
         match incoming {
-            Incoming::Heartbeat => self.beat(),
-            Incoming::Identify(identify) => self.identify(&identify)?,
-            Incoming::Resume(resume) => self.resume(&resume)?,
-            Incoming::Presence => self.identified().map(drop)?,
-            Incoming::VoiceState(request) => requests::voice(&self.app, self.identified()?, &request),
-            Incoming::RequestMembers(request) => requests::members(&self.app, self.identified()?, &request),
-            Incoming::RequestSounds(request) => requests::sounds(&self.app, self.identified()?, &request),
-            Incoming::RequestChannelInfo(request) => requests::channel_info(&self.app, self.identified()?, &request),
+            ClientPayload::Heartbeat => self.heartbeat_received(),
+            ClientPayload::Identify(identify) => self.identify(&identify)?,
+            ClientPayload::Resume(resume) => self.resume(&resume)?,
+            ClientPayload::Presence => self.identified().map(drop)?,
+            ClientPayload::VoiceState(request) => requests::voice(&self.app, self.identified()?, &request),
+            ClientPayload::RequestMembers(request) => requests::members(&self.app, self.identified()?, &request),
+            ClientPayload::RequestSounds(request) => requests::sounds(&self.app, self.identified()?, &request),
+            ClientPayload::RequestChannelInfo(request) => {
+                requests::channel_info(&self.app, self.identified()?, &request);
+            }
         }
         Ok(())
     }
@@ -248,37 +256,42 @@ impl Connection {
         self.session.as_deref().ok_or_else(refusal)
     }
 
-    fn beat(&mut self) {
-        self.app.traffic.count(Stats::beat);
+    fn heartbeat_received(&mut self) {
+        self.app.traffic.count(Stats::heartbeat_received);
         let shard = self.session.as_ref().map(|session| session.shard[0]);
         if !self.app.faults.swallows_heartbeat_ack(shard) {
-            self.send(Out::Payload(11, payload::bare(11, &serde_json::Value::Null)));
+            self.send(WriterRequest::Payload(11, payload::bare(11, &serde_json::Value::Null)));
         }
-        self.beat_by = Instant::now() + patience(&self.app);
+        self.heartbeat_deadline = Instant::now() + longest_silence(&self.app);
     }
 
-    fn obey(&mut self, order: Order) -> Option<End> {
-        match order {
-            Order::Drop | Order::HalfOpen => return Some(End::Dropped),
-            Order::Heartbeat => self.send(Out::Payload(1, payload::bare(1, &serde_json::Value::Null))),
-            Order::Invalidate { resumable } => self.invalidate(resumable),
-            Order::Send(text) => self.send(Out::Raw(text)),
-            Order::Close(code) => {
-                let known = CloseCode::ALL.into_iter().find(|known| known.number() == code);
-                self.send(Out::Close(code, known.map_or("", CloseCode::reason).to_owned()));
-                return Some(End::Ours(code));
+    fn carry_out(&mut self, command: ConnectionCommand) -> Option<ConnectionEnd> {
+        match command {
+            ConnectionCommand::Drop | ConnectionCommand::HalfOpen => return Some(ConnectionEnd::Dropped),
+            ConnectionCommand::Heartbeat => {
+                self.send(WriterRequest::Payload(1, payload::bare(1, &serde_json::Value::Null)));
             }
-            Order::Reconnect => {
-                // No more events on this connection: they wait in the session for the RESUME.
-                self.send(Out::Detach);
-                self.send(Out::Payload(7, payload::bare(7, &serde_json::Value::Null)));
-                self.leave_by = Some(Instant::now() + LEAVE_WITHIN);
+            ConnectionCommand::Invalidate { resumable } => self.invalidate(resumable),
+            ConnectionCommand::Send(text) => self.send(WriterRequest::Raw(text)),
+            ConnectionCommand::Close(code) => {
+                let known = CloseCode::ALL.into_iter().find(|known| known.number() == code);
+                self.send(WriterRequest::Close(
+                    code,
+                    known.map_or("", CloseCode::reason).to_owned(),
+                ));
+                return Some(ConnectionEnd::Ours(code));
+            }
+            ConnectionCommand::Reconnect => {
+                // No more events are sent on this connection: the session keeps them for RESUME.
+                self.send(WriterRequest::Detach);
+                self.send(WriterRequest::Payload(7, payload::bare(7, &serde_json::Value::Null)));
+                self.disconnect_deadline = Some(Instant::now() + DISCONNECT_WITHIN);
             }
         }
         None
     }
 
-    fn close(&self, refusal: &Refusal) -> End {
+    fn close(&self, refusal: &Refusal) -> ConnectionEnd {
         let mut reason = format!("{} {}", refusal.code.reason(), refusal.why);
         // A close frame holds 125 bytes, two of them the code.
         while reason.len() > 123 {
@@ -289,20 +302,20 @@ impl Connection {
             why = refusal.why,
             "closing a gateway connection"
         );
-        self.send(Out::Close(refusal.code.number(), reason));
-        End::Ours(refusal.code.number())
+        self.send(WriterRequest::Close(refusal.code.number(), reason));
+        ConnectionEnd::Ours(refusal.code.number())
     }
 
-    fn finish(&mut self, end: &End) {
+    fn finish(&mut self, end: &ConnectionEnd) {
         let code = match end {
-            End::Client(code) => {
+            ConnectionEnd::Client(code) => {
                 self.app.traffic.count(|stats| stats.closed(*code));
                 let detail = code.map_or_else(|| "without a code".to_owned(), |code| format!("{code} by the client"));
                 self.record("close", None, Some(detail));
                 *code
             }
-            End::Ours(code) => Some(*code),
-            End::Dropped => {
+            ConnectionEnd::Ours(code) => Some(*code),
+            ConnectionEnd::Dropped => {
                 self.app.traffic.count(|stats| stats.closed(None));
                 self.record("close", None, Some("dropped".to_owned()));
                 None
@@ -317,16 +330,16 @@ impl Connection {
         }
     }
 
-    fn record_incoming(&self, incoming: &Incoming, bytes: &[u8]) {
+    fn record_incoming(&self, incoming: &ClientPayload, bytes: &[u8]) {
         let (op, secret) = match incoming {
-            Incoming::Heartbeat => (1, false),
-            Incoming::Identify(_) => (2, true),
-            Incoming::Presence => (3, false),
-            Incoming::VoiceState(_) => (4, false),
-            Incoming::Resume(_) => (6, true),
-            Incoming::RequestMembers(_) => (8, false),
-            Incoming::RequestSounds(_) => (31, false),
-            Incoming::RequestChannelInfo(_) => (43, false),
+            ClientPayload::Heartbeat => (1, false),
+            ClientPayload::Identify(_) => (2, true),
+            ClientPayload::Presence => (3, false),
+            ClientPayload::VoiceState(_) => (4, false),
+            ClientPayload::Resume(_) => (6, true),
+            ClientPayload::RequestMembers(_) => (8, false),
+            ClientPayload::RequestSounds(_) => (31, false),
+            ClientPayload::RequestChannelInfo(_) => (43, false),
         };
         let detail = if secret {
             payload::redacted(bytes)
@@ -349,12 +362,12 @@ impl Connection {
     }
 }
 
-/// Half-open: nothing is read or written until the control API drops the connection.
-async fn hang(orders: &mut UnboundedReceiver<Order>) -> End {
-    while let Some(order) = orders.recv().await {
-        if order == Order::Drop {
+/// Half-open: nothing is read or written until the control API ends the connection.
+async fn hang(commands: &mut UnboundedReceiver<ConnectionCommand>) -> ConnectionEnd {
+    while let Some(command) = commands.recv().await {
+        if command == ConnectionCommand::Drop {
             break;
         }
     }
-    End::Dropped
+    ConnectionEnd::Dropped
 }

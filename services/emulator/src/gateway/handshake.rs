@@ -1,6 +1,5 @@
-//! The head of a client's request: read before the WebSocket handshake, so that whoever is no WebSocket client gets an HTTP response
-//! that names the mistake. What Discord's edge responds to such requests is not documented; the statuses are those of RFC 6455 and
-//! RFC 9110.
+//! The head of a client's request, read before the WebSocket handshake, so that other clients receive an HTTP response that
+//! names the error. Discord's responses to such requests are not documented; the statuses are those of RFC 6455 and RFC 9110.
 
 use std::{
     io,
@@ -15,21 +14,21 @@ use tokio::{
     time::timeout,
 };
 
-/// Most bytes of a head.
+/// Largest size of a head in bytes.
 const MAX_HEAD: usize = 16 * 1_024;
-/// How long a refused client may take to read the response and leave.
+/// Time that a refused client has to read the response and disconnect.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
-/// A stream of which the beginning has been read and is read once more.
+/// A stream whose first bytes have been read and are returned again by the next reads.
 #[derive(Debug)]
-pub(super) struct Replayed {
+pub(super) struct PrefixedStream {
     head: io::Cursor<Vec<u8>>,
     stream: TcpStream,
 }
 
-/// Why a request is no handshake.
+/// The reason why a request is not a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mistake {
+enum HandshakeError {
     NotHttp,
     TooLong,
     Method,
@@ -38,8 +37,8 @@ enum Mistake {
     Key,
 }
 
-impl Mistake {
-    /// Status line, further headers, and what to do.
+impl HandshakeError {
+    /// Status line, further headers, and text of the response.
     const fn response(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::NotHttp => ("400 Bad Request", "", "this is not an HTTP/1.1 request"),
@@ -72,43 +71,43 @@ impl Mistake {
     }
 }
 
-/// Reads the head of a request. `None` when it is no handshake: the client has its response then.
+/// Reads the head of a request. Returns `None` when it is not a handshake and the response has been sent.
 ///
 /// # Errors
 /// Those of the stream.
-pub(super) async fn read(mut stream: TcpStream) -> io::Result<Option<Replayed>> {
+pub(super) async fn read(mut stream: TcpStream) -> io::Result<Option<PrefixedStream>> {
     let mut head = Vec::new();
     let checked = loop {
         if let Some(end) = find_end(&head) {
             break check(&head[..end]);
         }
         if head.len() > MAX_HEAD {
-            break Err(Mistake::TooLong);
+            break Err(HandshakeError::TooLong);
         }
         if !could_be_http(&head) {
-            break Err(Mistake::NotHttp);
+            break Err(HandshakeError::NotHttp);
         }
         if stream.read_buf(&mut head).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     };
     match checked {
-        Ok(()) => Ok(Some(Replayed {
+        Ok(()) => Ok(Some(PrefixedStream {
             head: io::Cursor::new(head),
             stream,
         })),
-        Err(mistake) => {
-            tracing::debug!(?mistake, "not a WebSocket handshake");
-            refuse(stream, mistake).await?;
+        Err(error) => {
+            tracing::debug!(?error, "not a WebSocket handshake");
+            refuse(stream, error).await?;
             Ok(None)
         }
     }
 }
 
-/// Writes the response and reads what is still on its way: closing with unread bytes would reset the connection, and the response
-/// with it.
-async fn refuse(mut stream: TcpStream, mistake: Mistake) -> io::Result<()> {
-    let (status, headers, what_to_do) = mistake.response();
+/// Writes the response and reads remaining bytes: closing a socket with unread bytes would reset the connection and lose the
+/// response.
+async fn refuse(mut stream: TcpStream, error: HandshakeError) -> io::Result<()> {
+    let (status, headers, what_to_do) = error.response();
     let length = what_to_do.len() + 1;
     let response = format!(
         "HTTP/1.1 {status}\r\n{headers}Connection: close\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n{what_to_do}\n"
@@ -125,22 +124,22 @@ fn find_end(head: &[u8]) -> Option<usize> {
     head.windows(4).position(|four| four == b"\r\n\r\n")
 }
 
-/// Whether what has arrived can be the beginning of a request: letters of a method, then a space.
+/// Whether the bytes can be the beginning of a request: letters of a method, then a space.
 fn could_be_http(head: &[u8]) -> bool {
     let method = head.iter().position(|byte| *byte == b' ').unwrap_or(head.len());
     method <= 16 && head[..method].iter().all(u8::is_ascii_uppercase)
 }
 
-fn check(head: &[u8]) -> Result<(), Mistake> {
-    let text = std::str::from_utf8(head).map_err(|_| Mistake::NotHttp)?;
+fn check(head: &[u8]) -> Result<(), HandshakeError> {
+    let text = std::str::from_utf8(head).map_err(|_| HandshakeError::NotHttp)?;
     let mut lines = text.split("\r\n");
     let mut request = lines.next().unwrap_or_default().split(' ');
     let (method, version) = (request.next(), request.nth(1));
     if version != Some("HTTP/1.1") || request.next().is_some() {
-        return Err(Mistake::NotHttp);
+        return Err(HandshakeError::NotHttp);
     }
     if method != Some("GET") {
-        return Err(Mistake::Method);
+        return Err(HandshakeError::Method);
     }
     let headers: Vec<(&str, &str)> = lines.filter_map(|line| line.split_once(':')).collect();
     let value = |name: &str| {
@@ -153,18 +152,18 @@ fn check(head: &[u8]) -> Result<(), Mistake> {
             .any(|part| part.trim().eq_ignore_ascii_case(word))
     };
     if !lists("upgrade", "websocket") || !lists("connection", "upgrade") {
-        return Err(Mistake::NotAnUpgrade);
+        return Err(HandshakeError::NotAnUpgrade);
     }
     if value("sec-websocket-version") != "13" {
-        return Err(Mistake::Version);
+        return Err(HandshakeError::Version);
     }
     if value("sec-websocket-key").len() != 24 {
-        return Err(Mistake::Key);
+        return Err(HandshakeError::Key);
     }
     Ok(())
 }
 
-impl AsyncRead for Replayed {
+impl AsyncRead for PrefixedStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let head = Pin::new(&mut self.head).poll_read(cx, buffer);
@@ -175,7 +174,7 @@ impl AsyncRead for Replayed {
     }
 }
 
-impl AsyncWrite for Replayed {
+impl AsyncWrite for PrefixedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
@@ -195,37 +194,40 @@ mod tests {
 
     const KEY: &str = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
 
-    fn checked(lines: &[&str]) -> Result<(), Mistake> {
+    fn checked(lines: &[&str]) -> Result<(), HandshakeError> {
         check(lines.join("\r\n").as_bytes())
     }
 
     #[test]
-    fn a_handshake_passes_and_each_mistake_has_its_response() {
+    fn handshake_is_accepted_and_each_error_has_its_response() {
         let get = "GET /?v=10 HTTP/1.1";
         let (upgrade, connection) = ("Upgrade: WebSocket", "Connection: keep-alive, Upgrade");
         assert_eq!(
             checked(&[get, upgrade, connection, "Sec-WebSocket-Version: 13", KEY]),
             Ok(())
         );
-        let cases: [(&[&str], Mistake); 7] = [
-            (&[get, "host: x"], Mistake::NotAnUpgrade),
-            (&[get, upgrade], Mistake::NotAnUpgrade),
+        let cases: [(&[&str], HandshakeError); 7] = [
+            (&[get, "host: x"], HandshakeError::NotAnUpgrade),
+            (&[get, upgrade], HandshakeError::NotAnUpgrade),
             (
                 &[get, upgrade, connection, "sec-websocket-version: 12", KEY],
-                Mistake::Version,
+                HandshakeError::Version,
             ),
-            (&[get, upgrade, connection, "sec-websocket-version: 13"], Mistake::Key),
-            (&["POST / HTTP/1.1"], Mistake::Method),
-            (&["PRI * HTTP/2.0"], Mistake::NotHttp),
-            (&["GET / and more HTTP/1.1"], Mistake::NotHttp),
+            (
+                &[get, upgrade, connection, "sec-websocket-version: 13"],
+                HandshakeError::Key,
+            ),
+            (&["POST / HTTP/1.1"], HandshakeError::Method),
+            (&["PRI * HTTP/2.0"], HandshakeError::NotHttp),
+            (&["GET / and more HTTP/1.1"], HandshakeError::NotHttp),
         ];
-        for (lines, mistake) in cases {
-            assert_eq!(checked(lines), Err(mistake), "{lines:?}");
+        for (lines, error) in cases {
+            assert_eq!(checked(lines), Err(error), "{lines:?}");
         }
     }
 
     #[test]
-    fn bytes_that_begin_no_request_are_not_waited_for() {
+    fn bytes_that_begin_no_request_are_refused_at_once() {
         assert!(could_be_http(b"") && could_be_http(b"GE") && could_be_http(b"GET / "));
         for bytes in [&b"\x16\x03\x01"[..], b"hello there", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"] {
             assert!(!could_be_http(bytes), "{bytes:?}");

@@ -1,4 +1,4 @@
-//! Where dispatches meet sessions, and orders meet connections.
+//! Gives dispatches to sessions, and commands to connections.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -8,19 +8,19 @@ use std::{
     },
 };
 
+use arrakis_emulator_client::{SessionReport, SessionStartLimit};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{
-    Intents,
-    limits::{SessionStartLimit, StartLimits, Verdict},
+    limits::{IdentifyResult, StartLimits},
     session::Session,
 };
 use crate::{
     clock::Clock,
-    model::Id,
+    model::{Id, Intents},
     traffic::Traffic,
-    world::{Dispatch, State},
+    world::{Dispatch, State, Subscribers},
 };
 
 /// All sessions and connections of the emulated gateway.
@@ -31,7 +31,7 @@ pub struct Hub {
     clock: Clock,
     traffic: Arc<Traffic>,
     sessions: Mutex<HashMap<Arc<str>, Arc<Session>>>,
-    connections: Mutex<BTreeMap<u64, Connected>>,
+    connections: Mutex<BTreeMap<u64, RegisteredConnection>>,
     next_connection: AtomicU64,
     limits: Mutex<StartLimits>,
     /// When all members of a server were last requested, Unix milliseconds.
@@ -42,59 +42,42 @@ pub struct Hub {
 /// <https://discord.com/developers/docs/change-log#introducing-rate-limit-when-requesting-all-guild-members>
 const ALL_MEMBERS_MS: u64 = 30_000;
 
-/// A connection as the hub knows it.
+/// A registered connection.
 #[derive(Debug)]
-struct Connected {
-    orders: UnboundedSender<Order>,
+struct RegisteredConnection {
+    commands: UnboundedSender<ConnectionCommand>,
     session: Option<Arc<Session>>,
 }
 
-/// What the control API may have a connection do.
+/// A command of the control API to a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum ConnectionCommand {
     /// End the TCP connection without a close frame.
     Drop,
-    /// Neither read nor write any more, but keep the socket.
+    /// Keep the socket, and neither read nor write any more.
     HalfOpen,
-    /// Op 7.
+    /// Send op 7.
     Reconnect,
-    /// Op 9.
+    /// Send op 9.
     Invalidate {
         /// Its `d`.
         resumable: bool,
     },
-    /// A close frame with this code.
+    /// Send a close frame with this code.
     Close(u16),
-    /// Op 1, which the client answers at once.
+    /// Send op 1, which the client answers with a heartbeat.
     Heartbeat,
-    /// This text as one frame, whatever it is.
+    /// Send this text as one frame, without validation.
     Send(String),
 }
 
-/// Which connections an order is for; `None` matches all.
+/// Selects connections; `None` matches all.
 #[derive(Clone, Debug, Default)]
-pub struct Target {
+pub struct ConnectionFilter {
     /// Shard number.
     pub shard: Option<u64>,
     /// Session id.
     pub session: Option<String>,
-}
-
-/// A session as the control API shows it.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct SessionReport {
-    /// Session id.
-    pub id: Arc<str>,
-    /// Number and count.
-    pub shard: [u64; 2],
-    /// Bit set.
-    pub intents: u64,
-    /// Number of the newest event.
-    pub seq: u64,
-    /// Frames kept for replay.
-    pub kept: usize,
-    /// Whether a connection holds it.
-    pub connected: bool,
 }
 
 impl Hub {
@@ -112,30 +95,7 @@ impl Hub {
         }
     }
 
-    /// Hands a dispatch to every session that is entitled to it. Called under the world's lock, so that all sessions see the
-    /// same order.
-    pub(crate) fn publish(&self, state: &State, dispatch: &Dispatch) {
-        let now = self.clock.now_ms();
-        self.traffic.count(|stats| stats.emitted(dispatch.name));
-        self.sessions.lock().retain(|_, session| {
-            let alive = !session.has_expired(now);
-            if alive {
-                session.offer(state, dispatch);
-            }
-            alive
-        });
-    }
-
-    /// All intents of all sessions; `None` without sessions.
-    pub(crate) fn intents(&self) -> Option<Intents> {
-        self.sessions
-            .lock()
-            .values()
-            .map(|session| session.intents)
-            .reduce(Intents::union)
-    }
-
-    /// What `GET /gateway/bot` says of identifies.
+    /// `session_start_limit` of `GET /gateway/bot`.
     #[must_use]
     pub fn session_start_limit(&self, clock: &Clock) -> SessionStartLimit {
         self.limits.lock().report(clock.now_ms())
@@ -147,7 +107,7 @@ impl Hub {
     }
 
     /// Counts an identify.
-    pub(super) fn identify(&self, shard: u64) -> Verdict {
+    pub(super) fn identify(&self, shard: u64) -> IdentifyResult {
         self.limits.lock().identify(shard, self.clock.now_ms())
     }
 
@@ -168,12 +128,12 @@ impl Hub {
         }
     }
 
-    /// Adds a session, from now on offered every dispatch. Called under the world's lock.
+    /// Adds a session, which receives every dispatch from now on. Called under the world's lock.
     pub(super) fn add_session(&self, session: Arc<Session>) {
         self.sessions.lock().insert(Arc::clone(&session.id), session);
     }
 
-    /// A session that can still be resumed.
+    /// A session that can be resumed.
     pub(super) fn session(&self, id: &str) -> Option<Arc<Session>> {
         let now = self.clock.now_ms();
         let mut sessions = self.sessions.lock();
@@ -183,48 +143,54 @@ impl Hub {
         sessions.get(id).cloned()
     }
 
-    /// Forgets a session for good.
+    /// Removes a session, which cannot be resumed any more.
     pub(super) fn remove_session(&self, id: &str) {
         self.sessions.lock().remove(id);
     }
 
     /// Registers a connection.
-    pub(super) fn open(&self, orders: UnboundedSender<Order>) -> u64 {
+    pub(super) fn open(&self, commands: UnboundedSender<ConnectionCommand>) -> u64 {
         let id = self.next_connection.fetch_add(1, Ordering::Relaxed);
-        self.connections.lock().insert(id, Connected { orders, session: None });
+        self.connections.lock().insert(
+            id,
+            RegisteredConnection {
+                commands,
+                session: None,
+            },
+        );
         id
     }
 
-    /// Notes which session a connection holds.
-    pub(super) fn holds(&self, connection: u64, session: Option<Arc<Session>>) {
+    /// Records which session a connection has.
+    pub(super) fn set_session(&self, connection: u64, session: Option<Arc<Session>>) {
         if let Some(connected) = self.connections.lock().get_mut(&connection) {
             connected.session = session;
         }
     }
 
-    /// Forgets a connection.
+    /// Removes a connection.
     pub(super) fn closed(&self, connection: u64) {
         self.connections.lock().remove(&connection);
     }
 
-    /// Gives one connection an order.
-    pub(super) fn order_connection(&self, connection: u64, order: Order) {
+    /// Sends a command to one connection.
+    pub(super) fn command_connection(&self, connection: u64, command: ConnectionCommand) {
         if let Some(connected) = self.connections.lock().get(&connection) {
-            let _ = connected.orders.send(order);
+            let _ = connected.commands.send(command);
         }
     }
 
-    /// Gives an order to all matching connections that hold a session, and says to how many.
-    pub fn order(&self, target: &Target, order: &Order) -> usize {
+    /// Sends a command to all matching connections that have a session, and returns their number.
+    pub fn command(&self, filter: &ConnectionFilter, command: &ConnectionCommand) -> usize {
         let connections = self.connections.lock();
         let matching = connections.values().filter(|connected| {
             connected.session.as_ref().is_some_and(|session| {
-                target.shard.is_none_or(|shard| session.shard[0] == shard)
-                    && target.session.as_ref().is_none_or(|id| **id == *session.id)
+                filter.shard.is_none_or(|shard| session.shard[0] == shard)
+                    && filter.session.as_ref().is_none_or(|id| **id == *session.id)
             })
         });
         matching
-            .filter(|connected| connected.orders.send(order.clone()).is_ok())
+            .filter(|connected| connected.commands.send(command.clone()).is_ok())
             .count()
     }
 
@@ -232,7 +198,7 @@ impl Hub {
     pub(super) fn end_all(&self, code: u16) {
         self.sessions.lock().clear();
         for connected in self.connections.lock().values() {
-            let _ = connected.orders.send(Order::Close(code));
+            let _ = connected.commands.send(ConnectionCommand::Close(code));
         }
     }
 
@@ -240,7 +206,7 @@ impl Hub {
     #[must_use]
     pub fn sessions(&self) -> Vec<SessionReport> {
         let report = |session: &Arc<Session>| SessionReport {
-            id: Arc::clone(&session.id),
+            id: session.id.to_string(),
             shard: session.shard,
             intents: session.intents.bits(),
             seq: session.seq(),
@@ -259,5 +225,27 @@ impl Hub {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.connections.lock().len()
+    }
+}
+
+impl Subscribers for Hub {
+    fn publish(&self, state: &State, dispatch: &Dispatch) {
+        let now = self.clock.now_ms();
+        self.traffic.count(|stats| stats.emitted(dispatch.name));
+        self.sessions.lock().retain(|_, session| {
+            let alive = !session.has_expired(now);
+            if alive {
+                session.offer(state, dispatch);
+            }
+            alive
+        });
+    }
+
+    fn intents(&self) -> Option<Intents> {
+        self.sessions
+            .lock()
+            .values()
+            .map(|session| session.intents)
+            .reduce(Intents::union)
     }
 }

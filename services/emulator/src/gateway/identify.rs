@@ -1,4 +1,4 @@
-//! IDENTIFY and RESUME: who may have a session, and what READY says.
+//! IDENTIFY and RESUME: checks, and the payload of READY.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -8,33 +8,33 @@ use serde_json::{Value, json};
 use super::{
     CloseCode, Intents,
     connection::Connection,
-    hub::Order,
-    limits::Verdict,
+    hub::ConnectionCommand,
+    limits::IdentifyResult,
     payload::{Identify, Refusal, Resume, bare_token},
     session::Session,
-    writer::Out,
+    writer::WriterRequest,
 };
 use crate::{
     AppState,
-    faults::SessionAnswer,
+    faults::SessionResponse,
     model::Id,
     options::token_of,
-    stats::Stats,
+    traffic::Stats,
     world::{State, to_body},
 };
 
-/// Most servers of a shard. <https://discord.com/developers/docs/events/gateway#sharding>
+/// Largest number of servers of a shard. <https://discord.com/developers/docs/events/gateway#sharding>
 const MAX_GUILDS_PER_SHARD: usize = 2_500;
 
 impl Connection {
-    /// Op 2: a new session, or op 9 when its bucket is not free yet.
+    /// Op 2: starts a session, or sends op 9 when its identify bucket was used within five seconds.
     pub(super) fn identify(&mut self, identify: &Identify) -> Result<(), Refusal> {
         self.refuse_second_identify()?;
         identify.check()?;
         self.authenticate(&identify.token)?;
         let shard = identify.shard()?;
         if let Some(answer) = self.app.faults.identify_answer(Some(shard[0])) {
-            self.answer_without_session(answer);
+            self.respond_without_session(answer);
             return Ok(());
         }
         let allowed = self.app.world.read(|state| state.application.privileged_intents);
@@ -45,8 +45,8 @@ impl Connection {
             return Err(Refusal::new(CloseCode::ShardingRequired, why));
         }
         match self.app.hub.identify(shard[0]) {
-            Verdict::Granted => {}
-            Verdict::TooSoon => {
+            IdentifyResult::Granted => {}
+            IdentifyResult::TooSoon => {
                 tracing::info!(
                     shard = shard[0],
                     "identified again within five seconds in its max_concurrency bucket"
@@ -54,28 +54,28 @@ impl Connection {
                 self.invalidate(false);
                 return Ok(());
             }
-            Verdict::Exhausted => {
+            IdentifyResult::Exhausted => {
                 reset_token(&self.app);
-                let why = "the session starts of the day are spent; all sessions ended and the token was reset";
+                let why = "no session starts are left; all sessions ended and the token was reset";
                 return Err(Refusal::new(CloseCode::AuthenticationFailed, why));
             }
         }
         self.app.traffic.count(Stats::identified);
         if identify.compresses() {
-            self.send(Out::CompressPackets);
+            self.send(WriterRequest::CompressPackets);
         }
         let session = self.start_session(shard, intents);
         self.hold(&session, 0);
         Ok(())
     }
 
-    /// Op 6: the session goes on, or op 9 with `false`.
+    /// Op 6: continues the session, or sends op 9 with `false`.
     pub(super) fn resume(&mut self, resume: &Resume) -> Result<(), Refusal> {
         self.refuse_second_identify()?;
         self.authenticate(&resume.token)?;
         let shard = self.app.hub.session(&resume.session_id).map(|session| session.shard[0]);
         if let Some(answer) = self.app.faults.resume_answer(shard) {
-            self.answer_without_session(answer);
+            self.respond_without_session(answer);
             return Ok(());
         }
         let refused = self.app.faults.refuses_resume();
@@ -100,13 +100,13 @@ impl Connection {
         Ok(())
     }
 
-    /// What an armed fault answers to RESUME or IDENTIFY; a kept session stays as it is.
-    fn answer_without_session(&mut self, answer: SessionAnswer) {
+    /// Sends the response of an armed fault to RESUME or IDENTIFY. An existing session is kept.
+    fn respond_without_session(&mut self, answer: SessionResponse) {
         match answer {
-            SessionAnswer::Reset => self.app.hub.order_connection(self.id, Order::Drop),
-            SessionAnswer::Silence => {}
-            SessionAnswer::InvalidSession => self.invalidate(true),
-            SessionAnswer::Close(code) => self.app.hub.order_connection(self.id, Order::Close(code)),
+            SessionResponse::Reset => self.app.hub.command_connection(self.id, ConnectionCommand::Drop),
+            SessionResponse::Silence => {}
+            SessionResponse::InvalidSession => self.invalidate(true),
+            SessionResponse::Close(code) => self.app.hub.command_connection(self.id, ConnectionCommand::Close(code)),
         }
     }
 
@@ -130,7 +130,7 @@ impl Connection {
         ))
     }
 
-    /// Makes the session under the world's lock, so that it misses no event after READY.
+    /// Creates the session under the world's lock, so that it receives every event after READY.
     fn start_session(&self, shard: [u64; 2], intents: Intents) -> Arc<Session> {
         let id: Arc<str> = rand::rng()
             .sample_iter(Alphanumeric)
@@ -155,16 +155,16 @@ impl Connection {
 
     fn hold(&mut self, session: &Arc<Session>, sent: u64) {
         if let Some(former) = session.attach(self.id).filter(|former| *former != self.id) {
-            self.app.hub.order_connection(former, Order::Drop);
+            self.app.hub.command_connection(former, ConnectionCommand::Drop);
         }
-        self.app.hub.holds(self.id, Some(Arc::clone(session)));
+        self.app.hub.set_session(self.id, Some(Arc::clone(session)));
         self.session = Some(Arc::clone(session));
-        self.send(Out::Attach(Arc::clone(session), sent));
+        self.send(WriterRequest::Attach(Arc::clone(session), sent));
     }
 }
 
-/// What Discord does when the session starts are spent, and what the owner does in the developer portal: all sessions end,
-/// the old token is refused everywhere, and there is a new one.
+/// Replaces the bot token, as Discord does when no session starts are left, and as the owner does in the developer portal: all
+/// sessions end, and the old token is refused.
 pub(crate) fn reset_token(app: &AppState) -> String {
     let salt = rand::rng().random();
     let token = app.world.write(|state| {

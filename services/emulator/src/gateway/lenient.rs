@@ -25,8 +25,8 @@ impl OneOrMany {
     }
 }
 
-/// A whole number: as such, with a fraction of zero (languages whose numbers are all floats write `5.0`), or as a text of
-/// digits (languages whose numbers cannot hold 64 bits).
+/// A whole number: as an integer, with a fraction of zero (languages whose numbers are all floats write `5.0`), or as a string
+/// of digits (languages whose numbers cannot hold 64 bits).
 pub(super) fn whole_of(value: &Value) -> Option<u64> {
     match value {
         Value::Number(number) => number.as_u64().or_else(|| {
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whole_numbers_come_in_three_forms() {
+    fn whole_numbers_are_read_in_three_forms() {
         for value in [json!(5), json!(5.0), json!("5")] {
             assert_eq!(whole_of(&value), Some(5), "{value}");
         }
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_come_alone_and_in_lists_as_texts_and_numbers() {
+    fn ids_may_be_single_or_lists_of_strings_and_numbers() {
         for value in [json!("7"), json!(7), json!(["7"]), json!([7])] {
             assert_eq!(serde_json::from_value::<OneOrMany>(value).unwrap().ids(), [Id(7)]);
         }

@@ -3,34 +3,21 @@
 
 use std::collections::HashMap;
 
-use serde::Serialize;
+use arrakis_emulator_client::SessionStartLimit;
 
-/// Milliseconds between two identifies of a bucket. Discord says five seconds; a quarter of a second is given away, since
-/// a client that counts from its own sending cannot know when the earlier one arrived.
+/// Milliseconds between two identifies of a bucket. Discord documents five seconds; the emulator accepts 4.75, since a client
+/// measures from its own sending and not from the arrival.
 const BUCKET_MS: u64 = 4_750;
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// `session_start_limit` of `GET /gateway/bot`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct SessionStartLimit {
-    /// Identifies in 24 hours.
-    pub total: u32,
-    /// Left.
-    pub remaining: u32,
-    /// Milliseconds until it is full again.
-    pub reset_after: u64,
-    /// Identify buckets.
-    pub max_concurrency: u32,
-}
-
-/// What an identify met.
+/// Result of an identify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Go on.
+pub(super) enum IdentifyResult {
+    /// Allowed.
     Granted,
-    /// Its bucket had one less than five seconds ago: op 9.
+    /// The bucket had an identify less than five seconds ago: op 9.
     TooSoon,
-    /// The budget of the day is spent: all sessions end and the token is reset.
+    /// No identifies are left in these 24 hours: all sessions end and the token is reset.
     Exhausted,
 }
 
@@ -45,7 +32,7 @@ pub(super) struct StartLimits {
 }
 
 impl StartLimits {
-    /// A full budget.
+    /// No identifies counted yet.
     pub(super) fn new(total: u32, max_concurrency: u32) -> Self {
         Self {
             total,
@@ -57,7 +44,7 @@ impl StartLimits {
     }
 
     /// Counts an identify of this shard.
-    pub(super) fn identify(&mut self, shard: u64, now_ms: u64) -> Verdict {
+    pub(super) fn identify(&mut self, shard: u64, now_ms: u64) -> IdentifyResult {
         self.roll(now_ms);
         let bucket = shard % u64::from(self.max_concurrency);
         if self
@@ -65,18 +52,18 @@ impl StartLimits {
             .get(&bucket)
             .is_some_and(|last| now_ms < last + BUCKET_MS)
         {
-            return Verdict::TooSoon;
+            return IdentifyResult::TooSoon;
         }
         if self.used >= self.total {
-            return Verdict::Exhausted;
+            return IdentifyResult::Exhausted;
         }
         self.used += 1;
         self.window_started_ms.get_or_insert(now_ms);
         self.last_in_bucket.insert(bucket, now_ms);
-        Verdict::Granted
+        IdentifyResult::Granted
     }
 
-    /// What `GET /gateway/bot` says.
+    /// `session_start_limit` of `GET /gateway/bot`.
     pub(super) fn report(&mut self, now_ms: u64) -> SessionStartLimit {
         self.roll(now_ms);
         SessionStartLimit {
@@ -89,7 +76,7 @@ impl StartLimits {
         }
     }
 
-    /// Changes the limits; `None` leaves one as it is. A new total starts with a full budget.
+    /// Changes the limits; `None` leaves one as it is. With a new total all identifies are available again.
     pub(super) fn set(&mut self, total: Option<u32>, remaining: Option<u32>, max_concurrency: Option<u32>) {
         if let Some(total) = total {
             self.total = total;
@@ -120,19 +107,19 @@ mod tests {
     #[test]
     fn a_bucket_takes_one_identify_in_five_seconds() {
         let mut limits = StartLimits::new(1_000, 2);
-        assert_eq!(limits.identify(0, 0), Verdict::Granted);
-        assert_eq!(limits.identify(1, 0), Verdict::Granted);
-        assert_eq!(limits.identify(2, 4_000), Verdict::TooSoon);
-        assert_eq!(limits.identify(2, 5_000), Verdict::Granted);
+        assert_eq!(limits.identify(0, 0), IdentifyResult::Granted);
+        assert_eq!(limits.identify(1, 0), IdentifyResult::Granted);
+        assert_eq!(limits.identify(2, 4_000), IdentifyResult::TooSoon);
+        assert_eq!(limits.identify(2, 5_000), IdentifyResult::Granted);
         assert_eq!(limits.report(5_000).remaining, 997);
     }
 
     #[test]
-    fn the_budget_ends_and_comes_back_after_a_day() {
+    fn session_starts_run_out_and_are_available_after_a_day() {
         let mut limits = StartLimits::new(1, 1);
-        assert_eq!(limits.identify(0, 10), Verdict::Granted);
-        assert_eq!(limits.identify(0, 10_000), Verdict::Exhausted);
+        assert_eq!(limits.identify(0, 10), IdentifyResult::Granted);
+        assert_eq!(limits.identify(0, 10_000), IdentifyResult::Exhausted);
         assert_eq!(limits.report(10_000).reset_after, DAY_MS - 9_990);
-        assert_eq!(limits.identify(0, DAY_MS + 10), Verdict::Granted);
+        assert_eq!(limits.identify(0, DAY_MS + 10), IdentifyResult::Granted);
     }
 }

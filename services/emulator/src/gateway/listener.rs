@@ -1,4 +1,4 @@
-//! Accepts connections, on the gateway's address and on the one for resuming.
+//! Accepts connections on the gateway's address and on the one for RESUME.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -14,28 +14,28 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     connection,
-    handshake::{self, Replayed},
+    handshake::{self, PrefixedStream},
 };
 use crate::{
     AppState,
+    connection_slots::{ConnectionSlot, ConnectionSlots},
     faults::DeadHost,
     http_server::accept,
-    places::{Place, Places},
 };
 
 /// A client's WebSocket.
-pub(super) type Socket = WebSocketStream<Replayed>;
+pub(super) type Socket = WebSocketStream<PrefixedStream>;
 
 /// Which of the two listeners it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// The address in `GET /gateway`.
     Gateway,
-    /// `resume_gateway_url`, which a fault can kill.
+    /// `resume_gateway_url`, which a fault can make unreachable.
     Resume,
 }
 
-/// Most bytes of a message that are read at all.
+/// Largest message that is read, in bytes.
 const MAX_MESSAGE: usize = 1_024 * 1_024;
 
 /// The query of the connection's URL.
@@ -75,24 +75,31 @@ pub(crate) fn serve(
     stop: &CancellationToken,
 ) {
     let (tracker, stop) = (tasks.clone(), stop.clone());
-    let places = Places::new(connections);
+    let slots = ConnectionSlots::new(connections);
     tasks.spawn(async move {
         loop {
-            let (stream, peer, place) = tokio::select! {
-                accepted = accept(&listener, &places) => accepted,
+            let (stream, peer, slot) = tokio::select! {
+                accepted = accept(&listener, &slots) => accepted,
                 () = stop.cancelled() => return,
             };
-            tracker.spawn(handle(app.clone(), stream, peer, role, place, stop.clone()));
+            tracker.spawn(handle(app.clone(), stream, peer, role, slot, stop.clone()));
         }
     });
 }
 
-async fn handle(app: AppState, stream: TcpStream, peer: SocketAddr, role: Role, place: Place, stop: CancellationToken) {
+async fn handle(
+    app: AppState,
+    stream: TcpStream,
+    peer: SocketAddr,
+    role: Role,
+    slot: ConnectionSlot,
+    stop: CancellationToken,
+) {
     if role == Role::Resume {
         match app.faults.dead_resume_host() {
             Some(DeadHost::Refuse) => return,
             Some(DeadHost::Hang) => {
-                place.busy();
+                slot.busy();
                 return stop.cancelled().await;
             }
             None => {}
@@ -101,12 +108,12 @@ async fn handle(app: AppState, stream: TcpStream, peer: SocketAddr, role: Role, 
     let handshake = tokio::time::timeout(Duration::from_secs(10), accept_socket(stream));
     let accepted = tokio::select! {
         accepted = handshake => accepted,
-        () = place.ended() => return,
+        () = slot.ended() => return,
         () = stop.cancelled() => return,
     };
     match accepted {
         Ok(Ok(Some((socket, query)))) => {
-            place.busy();
+            slot.busy();
             connection::run(app, socket, query, stop).await;
         }
         Ok(Ok(None)) => {}
@@ -115,7 +122,7 @@ async fn handle(app: AppState, stream: TcpStream, peer: SocketAddr, role: Role, 
     }
 }
 
-/// The WebSocket, or `None` for a request that was none and has its response.
+/// The WebSocket; `None` when the request was not a handshake and has been answered.
 async fn accept_socket(stream: TcpStream) -> Result<Option<(Socket, Query)>, Box<dyn std::error::Error + Send + Sync>> {
     let Some(stream) = handshake::read(stream).await? else {
         return Ok(None);
@@ -126,8 +133,8 @@ async fn accept_socket(stream: TcpStream) -> Result<Option<(Socket, Query)>, Box
         query = Query::parse(request.uri().query().unwrap_or_default());
         Ok(response)
     };
-    // The default of 128 KiB for reading is much for a thousand small connections; clients send at most 4 KiB. What is a
-    // little longer is refused by the reader with 4002; what is far longer ends the connection.
+    // The default read buffer of 128 KiB is too large for thousands of connections; clients send at most 4 KiB. The reader
+    // refuses a longer message with 4002; a message beyond this limit ends the connection.
     let config = WebSocketConfig::default()
         .read_buffer_size(8 * 1_024)
         .max_message_size(Some(MAX_MESSAGE))

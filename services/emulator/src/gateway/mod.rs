@@ -1,10 +1,10 @@
 //! The gateway: a WebSocket listener that implements Discord's protocol; versions 6 to 10 are served alike.
 //!
-//! Owns sessions, sequence numbers, replay, intents, shards, identify limits and compression. Refuses to know what an event
-//! means: it is handed finished dispatches by `world`. <https://discord.com/developers/docs/events/gateway>
+//! Owns sessions, sequence numbers, replay, intents, shards, identify limits and compression. It does not interpret events:
+//! `world` passes complete dispatches to it. <https://discord.com/developers/docs/events/gateway>
 //!
-//! The way of an event: an operation of `world` emits a [`crate::world::Dispatch`] → [`Hub`] offers it to each session →
-//! the session numbers and keeps it → the writer of the connection that holds the session sends it.
+//! Path of an event: an operation of `world` emits a [`crate::world::Dispatch`] → [`Hub`] gives it to each session → the
+//! session numbers and keeps it → the writer of the session's connection sends it.
 
 mod close;
 mod compression;
@@ -12,7 +12,6 @@ mod connection;
 mod handshake;
 mod hub;
 mod identify;
-mod intents;
 mod lenient;
 mod limits;
 mod listener;
@@ -21,9 +20,8 @@ mod requests;
 mod session;
 mod writer;
 
+pub use crate::model::Intents;
 pub use close::{CloseCode, keeps_session};
-pub use hub::{Hub, Order, SessionReport, Target};
+pub use hub::{ConnectionCommand, ConnectionFilter, Hub};
 pub(crate) use identify::reset_token;
-pub use intents::Intents;
-pub use limits::SessionStartLimit;
 pub(crate) use listener::{Role, serve};

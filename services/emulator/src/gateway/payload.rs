@@ -1,4 +1,4 @@
-//! What clients send, and the frames that are not dispatches.
+//! Payloads of clients, and frames that are not dispatches.
 //! <https://discord.com/developers/docs/events/gateway-events#send-events>
 //!
 //! Payloads are parsed as leniently as Discord does. An optional field may be absent or null; unknown fields are ignored; ids and numbers
@@ -14,12 +14,12 @@ use super::{
 };
 use crate::model::Id;
 
-/// Most bytes of a client's payload.
+/// Largest payload of a client in bytes.
 pub(super) const MAX_PAYLOAD: usize = 4_096;
 
 /// A payload of a client.
 #[derive(Debug)]
-pub(super) enum Incoming {
+pub(super) enum ClientPayload {
     /// Op 1.
     Heartbeat,
     /// Op 2.
@@ -43,7 +43,7 @@ pub(super) enum Incoming {
 pub(super) struct Identify {
     /// With or without `Bot `.
     pub(super) token: String,
-    /// What the client is. Required, but no property in particular: libraries of before 2022 write `$os` for `os`.
+    /// Description of the client. Required, but no single property is: libraries from before 2022 write `$os` for `os`.
     #[serde(rename = "properties")]
     _properties: Map<String, Value>,
     /// Bit set, checked by [`Identify::intents`].
@@ -55,7 +55,7 @@ pub(super) struct Identify {
     large_threshold: Option<u64>,
     /// Initial presence.
     presence: Option<Presence>,
-    /// Whether large payloads may come compressed; ignored with transport compression.
+    /// Whether large payloads may be compressed; ignored with transport compression.
     compress: Option<bool>,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct Identify {
 pub(super) struct Presence {
     /// `online`, `dnd`, `idle`, `invisible`, `offline`; absent, null or empty (discordgo) is `online`.
     status: Option<String>,
-    /// What it is doing.
+    /// Activities.
     #[serde(rename = "activities")]
     _activities: Option<Vec<Map<String, Value>>>,
     /// The same before v8: one activity. Several libraries still send it.
@@ -83,9 +83,9 @@ pub(super) struct VoiceState {
     pub(super) guild_id: Id,
     /// Voice channel; `None` leaves.
     pub(super) channel_id: Option<Id>,
-    /// Muted by oneself.
+    /// Whether the bot mutes itself.
     pub(super) self_mute: Option<bool>,
-    /// Deafened by oneself.
+    /// Whether the bot deafens itself.
     pub(super) self_deaf: Option<bool>,
 }
 
@@ -96,7 +96,7 @@ pub(super) struct Resume {
     pub(super) token: String,
     /// From READY.
     pub(super) session_id: String,
-    /// Last number received; absent or null is none.
+    /// Last sequence number received; absent or null is none.
     #[serde(default, deserialize_with = "whole")]
     pub(super) seq: Option<u64>,
 }
@@ -106,16 +106,16 @@ pub(super) struct Resume {
 pub(super) struct RequestMembers {
     /// Server; older libraries send a list.
     pub(super) guild_id: OneOrMany,
-    /// Start of the name; empty or absent is everyone.
+    /// Prefix of the name; empty or absent matches everyone.
     pub(super) query: Option<String>,
-    /// Most members; 0 or absent is no limit, with an empty query.
+    /// Largest number of members; 0 or absent is no limit, with an empty query.
     #[serde(default, deserialize_with = "whole")]
     pub(super) limit: Option<u64>,
     /// These users instead of a query.
     pub(super) user_ids: Option<OneOrMany>,
-    /// Whether the chunks are to have `presences`.
+    /// Whether the chunks have `presences`.
     pub(super) presences: Option<bool>,
-    /// Given back in the chunks; ignored unless it is a text of up to 32 bytes.
+    /// Copied into the chunks; ignored unless it is a string of up to 32 bytes.
     nonce: Option<Value>,
 }
 
@@ -136,17 +136,17 @@ pub(super) struct RequestChannelInfo {
     _fields: Vec<String>,
 }
 
-/// Why a payload closes the connection, with words that say what to do.
+/// A payload that closes the connection, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     /// Close code.
     pub(super) code: CloseCode,
-    /// Shown in the close frame in place of Discord's bare reason, and in the log.
+    /// Text for the close frame, in place of Discord's short reason, and for the log.
     pub(super) why: String,
 }
 
 impl Refusal {
-    /// A refusal with a reason of its own.
+    /// A refusal with this reason.
     pub(super) fn new(code: CloseCode, why: impl Into<String>) -> Self {
         Self { code, why: why.into() }
     }
@@ -156,7 +156,7 @@ impl Refusal {
 ///
 /// # Errors
 /// 4001 or 4002 with the reason.
-pub(super) fn read(bytes: &[u8]) -> Result<Incoming, Refusal> {
+pub(super) fn read(bytes: &[u8]) -> Result<ClientPayload, Refusal> {
     #[derive(Deserialize)]
     struct Envelope {
         op: u64,
@@ -170,13 +170,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Incoming, Refusal> {
     let d = envelope.d.unwrap_or_default();
     Ok(match envelope.op {
         1 => heartbeat(&d)?,
-        2 => Incoming::Identify(body(2, d)?),
-        3 => body::<Presence>(3, d)?.check().map(|()| Incoming::Presence)?,
-        4 => Incoming::VoiceState(body(4, d)?),
-        6 => Incoming::Resume(body(6, d)?),
-        8 => Incoming::RequestMembers(body(8, d)?),
-        31 => Incoming::RequestSounds(body(31, d)?),
-        43 => Incoming::RequestChannelInfo(body(43, d)?),
+        2 => ClientPayload::Identify(body(2, d)?),
+        3 => body::<Presence>(3, d)?.check().map(|()| ClientPayload::Presence)?,
+        4 => ClientPayload::VoiceState(body(4, d)?),
+        6 => ClientPayload::Resume(body(6, d)?),
+        8 => ClientPayload::RequestMembers(body(8, d)?),
+        31 => ClientPayload::RequestSounds(body(31, d)?),
+        43 => ClientPayload::RequestChannelInfo(body(43, d)?),
         op => {
             return Err(Refusal::new(
                 CloseCode::UnknownOpcode,
@@ -190,10 +190,10 @@ fn body<T: DeserializeOwned>(op: u64, d: Value) -> Result<T, Refusal> {
     serde_json::from_value(d).map_err(|error| Refusal::new(CloseCode::DecodeError, format!("d of op {op}: {error}")))
 }
 
-/// `d` is the last number received, or null before the first.
-fn heartbeat(d: &Value) -> Result<Incoming, Refusal> {
+/// `d` is the last sequence number received, or null before the first.
+fn heartbeat(d: &Value) -> Result<ClientPayload, Refusal> {
     if d.is_null() || whole_of(d).is_some() {
-        return Ok(Incoming::Heartbeat);
+        return Ok(ClientPayload::Heartbeat);
     }
     let why = format!("d of op 1: {d} is neither null nor a sequence number");
     Err(Refusal::new(CloseCode::DecodeError, why))
@@ -216,10 +216,10 @@ impl Presence {
 }
 
 impl Identify {
-    /// The intents of a session of this version, all of them known and allowed.
+    /// The intents of a session of this version; all of them exist and are allowed.
     ///
-    /// Up to v7 they may be left out, which means all that the application may have. Up to v9 the content of messages comes
-    /// to every application that has the intent switched on, with or without the bit.
+    /// Up to v7 they may be absent, which selects all that the application may have. Up to v9 message content is sent to every
+    /// application for which the intent is switched on, with or without the bit.
     ///
     /// # Errors
     /// 4013 and 4014.
@@ -267,12 +267,12 @@ impl Identify {
         }
     }
 
-    /// Whether payloads may come compressed one by one.
+    /// Whether payloads may be compressed one by one.
     pub(super) fn compresses(&self) -> bool {
         self.compress.unwrap_or(false)
     }
 
-    /// What else must hold.
+    /// Checks of the remaining fields.
     ///
     /// # Errors
     /// 4002.
@@ -286,7 +286,7 @@ impl Identify {
 }
 
 impl RequestMembers {
-    /// The nonce, when it is one that Discord gives back.
+    /// The nonce, when it is valid.
     pub(super) fn nonce(&self) -> Option<&str> {
         self.nonce
             .as_ref()
@@ -294,13 +294,13 @@ impl RequestMembers {
             .filter(|nonce| nonce.len() <= 32)
     }
 
-    /// Whether all members are requested, which takes a privileged intent and is limited.
+    /// Whether all members are requested, which needs a privileged intent and has a rate limit.
     pub(super) fn is_for_everyone(&self) -> bool {
         self.user_ids.is_none() && self.query.as_deref().unwrap_or_default().is_empty() && self.limit.unwrap_or(0) == 0
     }
 }
 
-/// A payload with the token in its `d` taken out, for the record.
+/// A payload without the token in its `d`, for the ledger.
 pub(super) fn redacted(bytes: &[u8]) -> String {
     let mut payload: Value = serde_json::from_slice(bytes).unwrap_or_default();
     if let Some(token) = payload.pointer_mut("/d/token") {
@@ -319,7 +319,7 @@ pub(super) fn hello(heartbeat_interval_ms: u64) -> String {
     json!({"t": null, "s": null, "op": 10, "d": {"heartbeat_interval": heartbeat_interval_ms, "_trace": ["[\"emulator\"]"]}}).to_string()
 }
 
-/// A frame of an opcode whose `d` is plain.
+/// A frame with this opcode and `d`.
 pub(super) fn bare(op: u8, d: &Value) -> String {
     json!({"t": null, "s": null, "op": op, "d": d}).to_string()
 }
@@ -336,7 +336,7 @@ mod tests {
         let mut whole = json!({"token": "t", "properties": {}});
         whole.as_object_mut().unwrap().extend(d.as_object().unwrap().clone());
         match read(json!({"op": 2, "d": whole}).to_string().as_bytes()) {
-            Ok(Incoming::Identify(identify)) => *identify,
+            Ok(ClientPayload::Identify(identify)) => *identify,
             other => panic!("{other:?}"),
         }
     }
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn intents_may_be_left_out_up_to_v7_and_content_comes_unasked_up_to_v9() {
+    fn intents_may_be_absent_up_to_v7_and_content_needs_no_intent_up_to_v9() {
         let allowed = Intents::MESSAGE_CONTENT;
         for version in [6, 7] {
             let all = identify(&json!({})).intents(version, allowed).unwrap();
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_is_taken_out_of_the_record() {
+    fn token_is_not_in_the_record() {
         let shown = redacted(br#"{"op":2,"d":{"token":"secret","intents":1}}"#);
         assert!(!shown.contains("secret") && shown.contains("\"intents\":1"), "{shown}");
     }

@@ -1,4 +1,4 @@
-//! What an identified client may request: members, sounds, channel info, a voice channel.
+//! Requests of an identified client: members, sounds, channel info, a voice channel.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use crate::{
 
 /// Members of one chunk.
 const CHUNK: usize = 1_000;
-/// Most members that a search or a list of ids gives.
+/// Largest number of members of a search or a list of ids.
 const MOST_FOUND: usize = 100;
 
 /// Op 8 → `GUILD_MEMBERS_CHUNK`, as many as needed, to this session alone.
@@ -23,7 +23,7 @@ const MOST_FOUND: usize = 100;
 pub(super) fn members(app: &AppState, session: &Session, request: &RequestMembers) {
     let everyone = request.is_for_everyone();
     if everyone && !session.intents.contains(Intents::GUILD_MEMBERS) {
-        tracing::info!("asked for all members without the GUILD_MEMBERS intent: no answer, as on Discord");
+        tracing::info!("request for all members without the GUILD_MEMBERS intent is ignored, as at Discord");
         return;
     }
     for id in request.guild_id.ids() {
@@ -112,7 +112,7 @@ fn select(state: &State, guild: &Guild, request: &RequestMembers) -> (Vec<Id>, V
     )
 }
 
-/// Op 31 → `SOUNDBOARD_SOUNDS` for each server; none has sounds here.
+/// Op 31 → `SOUNDBOARD_SOUNDS` for each server; no server of the emulator has sounds.
 pub(super) fn sounds(app: &AppState, session: &Session, request: &RequestSounds) {
     app.world.read(|state| {
         let known = request
@@ -138,7 +138,7 @@ pub(super) fn channel_info(app: &AppState, session: &Session, request: &RequestC
     }
 }
 
-/// Op 4 → `VOICE_STATE_UPDATE` of the bot. No voice server exists, so none is named.
+/// Op 4 → `VOICE_STATE_UPDATE` of the bot. No `VOICE_SERVER_UPDATE` follows, since no voice server exists.
 pub(super) fn voice(app: &AppState, session: &Session, request: &VoiceState) {
     if !session.intents.contains(Intents::GUILD_VOICE_STATES) || !session.covers(Some(request.guild_id)) {
         return;

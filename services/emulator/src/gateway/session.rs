@@ -1,7 +1,7 @@
-//! A session: its number line, and the frames that a RESUME can ask for again.
+//! A session: its sequence numbers, and the frames that are kept for RESUME.
 //!
-//! A session is a queue with memory. Events are appended under the world's lock; the connection that holds the session
-//! reads on from the last number that it sent, so a dropped connection and a slow one are the same thing.
+//! Events are appended to the session under the world's lock. Its connection reads from the last number that it sent, so that a
+//! dropped connection and a slow one are handled alike.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -17,12 +17,12 @@ use crate::{
     world::{Dispatch, State},
 };
 
-/// How long a session can be resumed after its connection ended, by the emulator's clock. Discord says "a few minutes".
+/// How long a session can be resumed after its connection ended, by the emulator's clock. Discord documents "a few minutes".
 pub(super) const RESUMABLE_MS: u64 = 5 * 60 * 1_000;
 
-/// Most frames kept for replay.
+/// Largest number of frames kept for replay.
 const MAX_FRAMES: usize = 250_000;
-/// Most bytes kept for replay.
+/// Largest number of bytes kept for replay.
 const MAX_BYTES: usize = 64 * 1_024 * 1_024;
 
 /// A dispatch with its number.
@@ -32,9 +32,9 @@ pub(super) struct Frame {
     pub(super) seq: u64,
     /// `t`.
     pub(super) name: &'static str,
-    /// What the event is about, for the ledger.
+    /// Id of the event's object, for the ledger.
     pub(super) subject: Option<Id>,
-    /// `d`, shared with all sessions that got the same event.
+    /// `d`, shared by all sessions that receive the event.
     pub(super) body: Arc<str>,
     /// Number in the load run that made it.
     pub(super) mark: Option<u32>,
@@ -58,13 +58,13 @@ impl Frame {
 /// A session of the gateway.
 #[derive(Debug)]
 pub(super) struct Session {
-    /// Given to the client in READY.
+    /// Session id, sent in READY.
     pub(super) id: Arc<str>,
     /// Number and count.
     pub(super) shard: [u64; 2],
-    /// What it asked for.
+    /// Its intents.
     pub(super) intents: Intents,
-    /// Rung when there is something to send.
+    /// Notified when there are events to send.
     pub(super) wake: Notify,
     inner: Mutex<Inner>,
 }
@@ -74,29 +74,29 @@ struct Inner {
     seq: u64,
     frames: VecDeque<Frame>,
     bytes: usize,
-    /// Servers announced in READY whose `GUILD_CREATE` has not been made yet.
+    /// Servers listed in READY whose `GUILD_CREATE` has not been queued yet.
     pending: BTreeSet<Id>,
-    /// Connection that holds the session.
+    /// Connection of the session.
     connection: Option<u64>,
-    /// Since when nobody holds it.
+    /// Time since which it has no connection.
     detached_ms: Option<u64>,
 }
 
-/// What a connection finds when it wants to send on.
+/// Result of a request for further frames.
 #[derive(Debug)]
-pub(super) enum Next {
+pub(super) enum NextFrames {
     /// These frames, in order.
     Frames(Vec<Frame>),
-    /// Nothing queued, but servers are waiting to be announced.
+    /// No frames are queued, but servers are still to be announced.
     Pending,
-    /// Nothing to do until woken.
-    Idle,
-    /// Frames that it has not sent are gone: it was too slow.
+    /// Nothing to send until the next notification.
+    IdleConnections,
+    /// Frames that were not sent yet have been dropped: the connection was too slow.
     Lost,
 }
 
 impl Session {
-    /// A session that has been sent nothing yet.
+    /// A new session without frames.
     pub(super) fn new(id: Arc<str>, shard: [u64; 2], intents: Intents, pending: BTreeSet<Id>) -> Self {
         let inner = Inner {
             pending,
@@ -116,8 +116,8 @@ impl Session {
         guild.map_or(self.shard[0] == 0, |guild| guild.shard(self.shard[1]) == self.shard[0])
     }
 
-    /// Appends an event if the session is entitled to it. A server that is still to be announced is announced first, so
-    /// that no event comes before its server.
+    /// Appends an event if the session is entitled to it. A server that is still to be announced is announced first, so that
+    /// its `GUILD_CREATE` precedes its events.
     pub(super) fn offer(&self, state: &State, dispatch: &Dispatch) {
         if !self.covers(dispatch.guild_id) {
             return;
@@ -137,7 +137,7 @@ impl Session {
                 );
             }
         }
-        // What comes along with an event of a load run, as the announcement of a join, is none of it.
+        // Events that a load run's event causes, such as the message about a join, do not belong to the run.
         let mark = state.marked.filter(|_| is_of_a_load(dispatch.name));
         let body = Arc::clone(dispatch.body_for(self.intents));
         inner.push(dispatch.name, dispatch.subject, body, mark);
@@ -151,7 +151,7 @@ impl Session {
         self.wake.notify_one();
     }
 
-    /// Announces up to `most` of the waiting servers.
+    /// Announces up to `most` of the servers that are still to be announced.
     pub(super) fn announce(&self, state: &State, most: usize) {
         let mut inner = self.inner.lock();
         for _ in 0..most {
@@ -169,19 +169,19 @@ impl Session {
     }
 
     /// Frames after `sent`, at most `most`.
-    pub(super) fn next(&self, sent: u64, most: usize) -> Next {
+    pub(super) fn next(&self, sent: u64, most: usize) -> NextFrames {
         let inner = self.inner.lock();
         if sent >= inner.seq {
             return if inner.pending.is_empty() {
-                Next::Idle
+                NextFrames::IdleConnections
             } else {
-                Next::Pending
+                NextFrames::Pending
             };
         }
         let Some(start) = inner.index_after(sent) else {
-            return Next::Lost;
+            return NextFrames::Lost;
         };
-        Next::Frames(inner.frames.iter().skip(start).take(most).cloned().collect())
+        NextFrames::Frames(inner.frames.iter().skip(start).take(most).cloned().collect())
     }
 
     /// Number of the newest event.
@@ -189,7 +189,7 @@ impl Session {
         self.inner.lock().seq
     }
 
-    /// Whether everything after this number is still here.
+    /// Whether all frames after this number are still kept.
     pub(super) fn can_replay(&self, sent: u64) -> bool {
         let inner = self.inner.lock();
         sent == inner.seq || inner.index_after(sent).is_some()
@@ -200,14 +200,14 @@ impl Session {
         self.inner.lock().frames.len()
     }
 
-    /// Gives the session to a connection; the one that held it loses it.
+    /// Assigns the session to a connection; a former connection loses it.
     pub(super) fn attach(&self, connection: u64) -> Option<u64> {
         let mut inner = self.inner.lock();
         inner.detached_ms = None;
         inner.connection.replace(connection)
     }
 
-    /// The connection ended, unless another took the session over in the meantime.
+    /// Records that the connection ended, unless another one has taken over the session.
     pub(super) fn detach(&self, connection: u64, now_ms: u64) {
         let mut inner = self.inner.lock();
         if inner.connection == Some(connection) {
@@ -216,17 +216,17 @@ impl Session {
         }
     }
 
-    /// Whether this connection holds it.
+    /// Whether this connection has the session.
     pub(super) fn held_by(&self, connection: u64) -> bool {
         self.inner.lock().connection == Some(connection)
     }
 
-    /// Whether some connection holds it.
+    /// Whether any connection has the session.
     pub(super) fn is_connected(&self) -> bool {
         self.inner.lock().connection.is_some()
     }
 
-    /// Whether it was left alone for too long.
+    /// Whether it can no longer be resumed.
     pub(super) fn has_expired(&self, now_ms: u64) -> bool {
         self.inner
             .lock()
@@ -273,26 +273,26 @@ mod tests {
         Session::new("s".into(), [1, 4], Intents::GUILDS, BTreeSet::new())
     }
 
-    fn numbers(next: Next) -> Vec<u64> {
-        let Next::Frames(frames) = next else {
+    fn numbers(next: NextFrames) -> Vec<u64> {
+        let NextFrames::Frames(frames) = next else {
             panic!("no frames: {next:?}")
         };
         frames.iter().map(|frame| frame.seq).collect()
     }
 
     #[test]
-    fn it_reads_on_from_any_number_that_is_kept() {
+    fn session_is_read_from_any_kept_number() {
         let session = session();
         for _ in 0..5 {
             session.push("RESUMED", "{}".into());
         }
         assert_eq!(numbers(session.next(2, 2)), [3, 4]);
-        assert!(matches!(session.next(5, 10), Next::Idle));
+        assert!(matches!(session.next(5, 10), NextFrames::IdleConnections));
         assert!(session.can_replay(0));
     }
 
     #[test]
-    fn what_falls_out_of_the_buffer_cannot_be_replayed() {
+    fn dropped_frames_cannot_be_replayed() {
         let session = session();
         let large: Arc<str> = "x".repeat(MAX_BYTES / 2 + 1).into();
         for _ in 0..3 {
@@ -300,7 +300,7 @@ mod tests {
         }
         assert!(!session.can_replay(1));
         assert!(session.can_replay(2));
-        assert!(matches!(session.next(0, 1), Next::Lost));
+        assert!(matches!(session.next(0, 1), NextFrames::Lost));
     }
 
     #[test]

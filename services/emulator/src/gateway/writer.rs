@@ -13,21 +13,21 @@ use super::{
     CloseCode,
     compression::Encoder,
     listener::Socket,
-    session::{Frame, Next, Session},
+    session::{Frame, NextFrames, Session},
 };
 use crate::{AppState, traffic::GatewayFrame};
 
-/// Frames that are written before the socket is flushed and control frames get their turn.
+/// Frames that are written before the socket is flushed and control frames are sent.
 const BATCH: usize = 64;
-/// Servers that are announced in one hold of the world's lock.
+/// Servers announced while the world's lock is held once.
 const ANNOUNCED_AT_ONCE: usize = 16;
 
-/// What the reading half asks for.
+/// Requests of the reading half.
 #[derive(Debug)]
-pub(super) enum Out {
-    /// This payload, with its opcode for the record.
+pub(super) enum WriterRequest {
+    /// Send this payload; the opcode is for the ledger.
     Payload(u8, String),
-    /// This text without compression or record, for faults.
+    /// Send this text without compression and without a record, for faults.
     Raw(String),
     /// Send the session's events after this number.
     Attach(Arc<Session>, u64),
@@ -46,12 +46,12 @@ pub(super) struct Writer {
     pub(super) connection: u64,
     pub(super) socket: SplitSink<Socket, Message>,
     pub(super) encoder: Encoder,
-    pub(super) requests: UnboundedReceiver<Out>,
+    pub(super) requests: UnboundedReceiver<WriterRequest>,
     pub(super) attached: Option<(Arc<Session>, u64)>,
 }
 
 impl Writer {
-    /// Writes until asked to close, or until the socket fails.
+    /// Writes until it is closed, or until the socket fails.
     pub(super) async fn run(mut self) {
         loop {
             let request = tokio::select! {
@@ -65,16 +65,16 @@ impl Writer {
                 }
             };
             let Some(request) = request else { return };
-            let last = matches!(request, Out::Close(..));
+            let last = matches!(request, WriterRequest::Close(..));
             if self.handle(request).await.is_err() || last {
                 return;
             }
         }
     }
 
-    async fn handle(&mut self, request: Out) -> Result<(), WireError> {
+    async fn handle(&mut self, request: WriterRequest) -> Result<(), WireError> {
         match request {
-            Out::Payload(op, payload) => {
+            WriterRequest::Payload(op, payload) => {
                 self.app.traffic.gateway(|| GatewayFrame {
                     op: Some(op),
                     detail: Some(payload.clone()),
@@ -83,20 +83,20 @@ impl Writer {
                 let message = self.encoder.frame(&payload)?;
                 self.socket.send(message).await
             }
-            Out::Raw(text) => self.socket.send(Message::text(text)).await,
-            Out::Attach(session, sent) => {
+            WriterRequest::Raw(text) => self.socket.send(Message::text(text)).await,
+            WriterRequest::Attach(session, sent) => {
                 self.attached = Some((session, sent));
                 Ok(())
             }
-            Out::CompressPackets => {
+            WriterRequest::CompressPackets => {
                 self.encoder.compress_packets();
                 Ok(())
             }
-            Out::Detach => {
+            WriterRequest::Detach => {
                 self.attached = None;
                 Ok(())
             }
-            Out::Close(code, reason) => self.close(code, reason).await,
+            WriterRequest::Close(code, reason) => self.close(code, reason).await,
         }
     }
 
@@ -113,29 +113,29 @@ impl Writer {
         self.socket.send(Message::Close(Some(frame))).await
     }
 
-    /// Sends what the session has, one batch.
+    /// Sends one batch of the session's frames.
     async fn pump(&mut self) -> Result<(), WireError> {
         let Some((session, sent)) = self.attached.clone() else {
             return Ok(());
         };
         if !session.held_by(self.connection) {
-            // Another connection resumed it; pass the wake-up on.
+            // Another connection resumed the session: pass the notification on.
             session.wake.notify_one();
             self.attached = None;
             return Ok(());
         }
         match session.next(sent, BATCH) {
-            Next::Idle => Ok(()),
-            Next::Pending => {
+            NextFrames::IdleConnections => Ok(()),
+            NextFrames::Pending => {
                 self.app.world.read(|state| session.announce(state, ANNOUNCED_AT_ONCE));
                 Ok(())
             }
-            Next::Lost => {
-                let reason = "This connection reads too slowly; its backlog is gone.".to_owned();
+            NextFrames::Lost => {
+                let reason = "The client reads too slowly; queued events were dropped.".to_owned();
                 self.close(CloseCode::UnknownError.number(), reason).await?;
                 Err(WireError::ConnectionClosed)
             }
-            Next::Frames(frames) => {
+            NextFrames::Frames(frames) => {
                 for frame in &frames {
                     self.dispatch(&session, frame).await?;
                 }
@@ -180,12 +180,12 @@ impl Writer {
     }
 }
 
-/// Returns when the session has something to send or has to be looked at.
+/// Waits until the session has frames to send or has changed.
 async fn ready(attached: Option<&(Arc<Session>, u64)>) {
     let Some((session, sent)) = attached else {
         return std::future::pending().await;
     };
-    if matches!(session.next(*sent, 1), Next::Idle) {
+    if matches!(session.next(*sent, 1), NextFrames::IdleConnections) {
         session.wake.notified().await;
     }
 }

@@ -9,24 +9,25 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 
 use super::{
     Plan,
-    acts::Guests,
-    plan::{Due, Schedule},
+    actions::JoinedUsers,
+    plan::{DueEvent, Schedule},
 };
 use crate::AppState;
 
-/// Longest sleep, so that a stop is heeded soon.
-const NAP: Duration = Duration::from_millis(20);
-/// Shortest sleep: what falls due within it happens together. Waking for each of 5,000 events a second would cost more
+/// Longest sleep, so that a stop takes effect soon.
+const LONGEST_SLEEP: Duration = Duration::from_millis(20);
+/// Shortest sleep: events that are due within it happen together. A wake-up for each of 5,000 events a second would cost more
 /// than the events.
-const BREATH: Duration = Duration::from_micros(200);
+const SHORTEST_SLEEP: Duration = Duration::from_micros(200);
 
-/// Makes every event at its moment, or as soon after it as it can, until the end of the plan or until stopped.
+/// Creates every event at its intended time, or as soon after it as possible, until the end of the plan or until stopped.
 pub(super) fn keep(app: &AppState, mut plan: Plan, started: Instant, stop: &AtomicBool) {
     let mut random = StdRng::seed_from_u64(plan.seed);
-    // Each member in turn, in an order that mixes the servers: the same member comes back as late as can be.
-    plan.places.shuffle(&mut random);
-    let mut troupe = Troupe {
-        guests: Guests::default(),
+    // Members act in turn, in an order that mixes the servers, so that the time between two actions of a member is as long as
+    // possible.
+    plan.members.shuffle(&mut random);
+    let mut generator = Generator {
+        joined: JoinedUsers::default(),
         turn: 0,
         weights: plan.kinds.iter().map(|kind| kind.weight).sum(),
     };
@@ -35,12 +36,12 @@ pub(super) fn keep(app: &AppState, mut plan: Plan, started: Instant, stop: &Atom
         if !wait(started + Duration::from_micros(due.at_us.into()), stop) {
             break;
         }
-        troupe.play(app, &plan, due, &mut random);
+        generator.create_event(app, &plan, due, &mut random);
     }
     app.load.change(super::Run::end);
 }
 
-/// Returns at the moment; `false` when stopped.
+/// Waits until this time; `false` when stopped.
 fn wait(until: Instant, stop: &AtomicBool) -> bool {
     loop {
         if stop.load(Ordering::Acquire) {
@@ -50,18 +51,18 @@ fn wait(until: Instant, stop: &AtomicBool) -> bool {
         if left.is_zero() {
             return true;
         }
-        std::thread::sleep(left.clamp(BREATH, NAP));
+        std::thread::sleep(left.clamp(SHORTEST_SLEEP, LONGEST_SLEEP));
     }
 }
 
-struct Troupe {
-    guests: Guests,
+struct Generator {
+    joined: JoinedUsers,
     turn: usize,
     weights: u32,
 }
 
-impl Troupe {
-    fn play(&mut self, app: &AppState, plan: &Plan, due: Due, random: &mut StdRng) {
+impl Generator {
+    fn create_event(&mut self, app: &AppState, plan: &Plan, due: DueEvent, random: &mut StdRng) {
         let mut left = random.random_range(0..self.weights.max(1));
         let chosen = plan.kinds.iter().position(|kind| {
             let here = left < kind.weight;
@@ -69,24 +70,26 @@ impl Troupe {
             here
         });
         let Some(number) = chosen else { return };
-        let Some(place) = plan.places.get(self.turn % plan.places.len().max(1)) else {
+        let Some(member) = plan.members.get(self.turn % plan.members.len().max(1)) else {
             return;
         };
         self.turn += 1;
-        let act = &plan.kinds[number].act;
+        let action = &plan.kinds[number].action;
         let kind = u16::try_from(number).unwrap_or(u16::MAX);
-        // All under the world's lock: an answer, which takes it too, cannot overtake its own record.
+        // All of this happens under the world's lock: a response needs it too and so cannot precede the record of its event.
         app.world.write(|state| {
-            let cast = act.cast(place, state, &mut self.guests, random);
-            let made = app.load.change(|run| run.make(due, kind, cast.guild, cast.user));
+            let selected = action.select(member, state, &mut self.joined, random);
+            let made = app
+                .load
+                .change(|run| run.make(due, kind, selected.guild, selected.user));
             let Some(number) = made.flatten() else { return };
             state.marked = Some(number);
-            let happened = act.happen(cast, place, state, &mut self.guests);
+            let result = action.carry_out(selected, member, state, &mut self.joined);
             state.marked = None;
-            app.load.change(|run| match happened {
+            app.load.change(|run| match result {
                 Ok(Some(interaction)) => run.is_interaction(number, interaction),
                 Ok(None) => {}
-                Err(_) => run.unmake(),
+                Err(_) => run.remove_newest(),
             });
         });
     }

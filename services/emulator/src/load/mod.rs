@@ -1,14 +1,13 @@
-//! Open-loop load: members act on a schedule, whatever the bot makes of it.
+//! Open-loop load: members act on a schedule that does not depend on the bot's responses.
 //!
-//! Owns the schedule, the thread that keeps it, and one record for each event with every moment that matters: intended,
-//! made, frame sent, first response, whole answer. Latency is meant to be counted from the intended moment, so that a
-//! system that falls behind cannot hide it by being sent less (no coordinated omission). Refuses judgement of the bot: it
-//! records. Runs inside of the emulator because only here both ends of an event are seen by one clock, and because five
-//! thousand events a second over HTTP would cost more than the system under test.
+//! Owns the schedule, the thread that keeps it, and one record for each event with its times: intended, created, frame sent,
+//! first response, whole answer. Latency is measured from the intended time, so that a slow system does not reduce its own load
+//! (no coordinated omission). It records and does not judge. It runs inside the emulator because one clock sees both ends of an
+//! event here, and because five thousand events a second over HTTP would cost more than the system under test.
 //!
-//! To add a kind of event: a variant of `Act`, how it happens in `acts`, how it is asked for in `control::load`.
+//! To add a kind of event: a variant of `Action` and its effect in `actions`, and its request in `control::load`.
 
-mod acts;
+mod actions;
 mod generate;
 mod plan;
 mod record;
@@ -21,28 +20,27 @@ use std::sync::{
 
 use parking_lot::Mutex;
 
-pub(crate) use acts::{Act, Kind, Place, places};
-pub(crate) use plan::{Arrivals, MAX_EVENTS, MAX_SECONDS, Plan, Stage};
+pub(crate) use actions::{ActingMember, Action, EventKind, acting_members};
+pub(crate) use plan::{MAX_EVENTS, MAX_SECONDS, Plan, events_of, problem_of};
 pub(crate) use record::{Refusal, Run};
-pub(crate) use results::{Progress, Results};
 
 use crate::{AppState, model::Id};
 
-/// The load run of an emulator: one at a time, the last one is kept until the next begins.
+/// The load run of an emulator. One run at a time; the last one is kept until the next begins.
 #[derive(Debug, Default)]
 pub struct Load {
-    /// Whether there is a run to record for; spares everybody else the lock.
+    /// Whether there is a run; avoids the lock when there is none.
     recording: AtomicBool,
     run: Mutex<Option<Run>>,
 }
 
-/// A second run was asked for.
+/// A run is active already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a load runs already")]
+#[error("a load run is active already")]
 pub(crate) struct AlreadyRunning;
 
 impl Load {
-    /// Begins a run on a thread of its own.
+    /// Starts a run on a thread of its own.
     pub(crate) fn start(&self, app: &AppState, plan: Plan) -> Result<(), AlreadyRunning> {
         let mut run = self.run.lock();
         if run.as_ref().is_some_and(Run::is_generating) {
@@ -60,19 +58,19 @@ impl Load {
         Ok(())
     }
 
-    /// Ends the making of events; answers are still recorded.
+    /// Stops the creation of events; responses are still recorded.
     pub(crate) fn stop(&self) {
         if let Some(run) = &*self.run.lock() {
             run.stop();
         }
     }
 
-    /// Looks at the last run.
-    pub(crate) fn look<R>(&self, look: impl FnOnce(&Run) -> R) -> Option<R> {
+    /// Reads the last run.
+    pub(crate) fn read<R>(&self, look: impl FnOnce(&Run) -> R) -> Option<R> {
         self.run.lock().as_ref().map(look)
     }
 
-    /// These marked frames of a session were written to a socket.
+    /// Records that these frames of a session were written to a socket.
     pub(crate) fn sent(&self, session: &Arc<str>, frames: impl Iterator<Item = (u32, u64)>) {
         self.record(|run| {
             for (number, seq) in frames {
@@ -81,17 +79,17 @@ impl Load {
         });
     }
 
-    /// A first response was accepted; `whole` when it is the answer itself.
+    /// Records that a first response was accepted; `whole` when it is the answer itself.
     pub(crate) fn responded(&self, interaction: Id, whole: bool) {
         self.record(|run| run.responded(interaction, whole));
     }
 
-    /// A deferred interaction got its answer.
+    /// Records that a deferred interaction was answered.
     pub(crate) fn answered(&self, interaction: Id) {
         self.record(|run| run.answered(interaction));
     }
 
-    /// A response was refused.
+    /// Records that a response was refused.
     pub(crate) fn refused(&self, interaction: Id, refusal: Refusal) {
         self.record(|run| run.refused(interaction, refusal));
     }

@@ -1,114 +1,80 @@
-//! The schedule: stages of rates, and the moment of each event.
+//! The schedule: stages of rates, and the time of each event.
 
+use arrakis_emulator_client::load::{Arrivals, LoadStage};
 use rand::{RngExt as _, rngs::StdRng};
-use serde::{Deserialize, Serialize};
 
-use super::{Kind, Place};
+use super::{ActingMember, EventKind};
 
-/// Most events of one run; some 80 bytes of memory for each.
+/// Largest number of events of a run; each takes about 80 bytes of memory.
 pub(crate) const MAX_EVENTS: f64 = 10_000_000.0;
-/// Longest run, seconds: moments are kept as microseconds in 32 bits.
+/// Longest run in seconds: times are kept as microseconds in 32 bits.
 pub(crate) const MAX_SECONDS: f64 = 4_200.0;
 
-/// How events are spread within a stage.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Arrivals {
-    /// Independent members: gaps are exponential.
-    #[default]
-    Poisson,
-    /// Equal gaps.
-    Even,
+/// Expected number of events of a stage.
+pub(crate) fn events_of(stage: &LoadStage) -> f64 {
+    f64::midpoint(stage.first_rate(), stage.rate) * stage.seconds
 }
 
-/// A stage: the rate goes in a straight line from `from` to `rate`.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Stage {
-    /// Shown in results.
-    pub(crate) name: String,
-    /// Length.
-    pub(crate) seconds: f64,
-    /// Events a second at the end.
-    pub(crate) rate: f64,
-    /// Events a second at the beginning; `rate` when absent.
-    pub(crate) from: Option<f64>,
-    /// Seconds at the beginning whose events are left out of the histograms.
-    #[serde(default)]
-    pub(crate) warm_up_s: f64,
+/// When the `n`th event of a stage is due, in seconds since the stage began: the inverse of `first·t + slope·t²/2`.
+fn due_s(stage: &LoadStage, n: f64) -> f64 {
+    let first = stage.first_rate();
+    let slope = (stage.rate - first) / stage.seconds;
+    if slope.abs() < 1e-9 {
+        return n / first;
+    }
+    (2.0_f64.mul_add(slope * n, first * first).max(0.0).sqrt() - first) / slope
 }
 
-impl Stage {
-    fn first_rate(&self) -> f64 {
-        self.from.unwrap_or(self.rate)
-    }
-
-    /// Events of the whole stage.
-    pub(crate) fn events(&self) -> f64 {
-        f64::midpoint(self.first_rate(), self.rate) * self.seconds
-    }
-
-    /// When the `n`th event is due, in seconds since the stage began: the inverse of `first·t + slope·t²/2`.
-    fn due_s(&self, n: f64) -> f64 {
-        let first = self.first_rate();
-        let slope = (self.rate - first) / self.seconds;
-        if slope.abs() < 1e-9 {
-            return n / first;
-        }
-        (2.0_f64.mul_add(slope * n, first * first).max(0.0).sqrt() - first) / slope
-    }
-
-    /// What is wrong with it.
-    pub(crate) fn problem(&self) -> Option<String> {
-        let rates = [self.rate, self.first_rate()];
-        let sound = self.seconds > 0.0
-            && self.warm_up_s >= 0.0
-            && rates.iter().all(|rate| (0.0..=100_000.0).contains(rate))
-            && rates.iter().any(|rate| *rate > 0.0);
-        (!sound).then(|| {
-            format!(
-                "stage {:?} has no length, or a rate that is not between 0 and 100,000",
-                self.name
-            )
-        })
-    }
+/// Describes what is wrong with a stage.
+pub(crate) fn problem_of(stage: &LoadStage) -> Option<String> {
+    let rates = [stage.rate, stage.first_rate()];
+    let sound = stage.seconds > 0.0
+        && stage.warm_up_s >= 0.0
+        && rates.iter().all(|rate| (0.0..=100_000.0).contains(rate))
+        && rates.iter().any(|rate| *rate > 0.0);
+    (!sound).then(|| {
+        format!(
+            "stage {:?} has no length, or a rate that is not between 0 and 100,000",
+            stage.name
+        )
+    })
 }
 
-/// All that a run needs, judged sound.
+/// A validated load run.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// Decides what is random.
+    /// Seed of what is random.
     pub(crate) seed: u64,
     /// How events are spread.
     pub(crate) arrivals: Arrivals,
-    /// In order.
-    pub(crate) stages: Vec<Stage>,
-    /// What happens, with weights.
-    pub(crate) kinds: Vec<Kind>,
-    /// Where and to whom: each member in turn.
-    pub(crate) places: Vec<Place>,
+    /// Stages in order.
+    pub(crate) stages: Vec<LoadStage>,
+    /// Kinds of events with weights.
+    pub(crate) kinds: Vec<EventKind>,
+    /// Members who act in turn.
+    pub(crate) members: Vec<ActingMember>,
 }
 
-/// A moment of the schedule.
+/// An event of the schedule.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Due {
+pub(super) struct DueEvent {
     /// Number of the stage.
     pub(super) stage: usize,
     /// Microseconds since the run began.
     pub(super) at_us: u32,
-    /// Within the stage's warm-up.
+    /// Whether it is within the stage's warm-up.
     pub(super) warm_up: bool,
 }
 
-/// The moments of a plan, in order.
+/// The events of a plan, in order.
 #[derive(Debug)]
 pub(super) struct Schedule<'a> {
-    stages: &'a [Stage],
+    stages: &'a [LoadStage],
     arrivals: Arrivals,
     stage: usize,
-    /// When the stage began, seconds since the run began.
+    /// Beginning of the stage in seconds since the run began.
     began_s: f64,
-    /// Events of this stage so far; not whole, because the time between arrivals is not.
+    /// Events of this stage so far; fractional, because the gaps between arrivals are.
     position: f64,
 }
 
@@ -123,24 +89,24 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    /// The next moment; `None` at the end.
-    pub(super) fn next(&mut self, random: &mut StdRng) -> Option<Due> {
+    /// The next event; `None` at the end.
+    pub(super) fn next(&mut self, random: &mut StdRng) -> Option<DueEvent> {
         self.position += match self.arrivals {
             Arrivals::Even => 1.0,
             Arrivals::Poisson => -(1.0 - random.random::<f64>()).ln(),
         };
         loop {
             let stage = self.stages.get(self.stage)?;
-            let left = self.position - stage.events();
+            let left = self.position - events_of(stage);
             if left <= 0.0 {
-                let within_s = stage.due_s(self.position);
-                return Some(Due {
+                let within_s = due_s(stage, self.position);
+                return Some(DueEvent {
                     stage: self.stage,
                     at_us: micros(self.began_s + within_s),
                     warm_up: within_s < stage.warm_up_s,
                 });
             }
-            // What is left of the gap belongs to the next stage, so that no stage begins with a pause.
+            // The rest of the gap belongs to the next stage, so that no stage begins with a pause.
             self.position = left;
             self.began_s += stage.seconds;
             self.stage += 1;
@@ -163,10 +129,10 @@ mod tests {
 
     use super::*;
 
-    fn moments(arrivals: Arrivals, stages: &[(f64, f64, f64)]) -> Vec<Due> {
-        let stages: Vec<Stage> = stages
+    fn moments(arrivals: Arrivals, stages: &[(f64, f64, f64)]) -> Vec<DueEvent> {
+        let stages: Vec<LoadStage> = stages
             .iter()
-            .map(|(seconds, from, rate)| Stage {
+            .map(|(seconds, from, rate)| LoadStage {
                 name: "s".to_owned(),
                 seconds: *seconds,
                 rate: *rate,
@@ -179,7 +145,7 @@ mod tests {
             arrivals,
             stages,
             kinds: Vec::new(),
-            places: Vec::new(),
+            members: Vec::new(),
         };
         let mut schedule = Schedule::new(&plan);
         let mut random = StdRng::seed_from_u64(1);

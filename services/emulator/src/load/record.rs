@@ -9,61 +9,45 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use super::{Plan, Stage, plan::Due};
+use arrakis_emulator_client::load::{LoadStage, Outcome};
+
+use super::{Plan, plan::DueEvent};
 use crate::model::{Id, Interaction};
 
-/// Why a response was refused.
+/// The reason why a response was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// After the three seconds.
+    /// It came after the three seconds.
     Late,
-    /// Another had been accepted.
+    /// Another response had been accepted.
     Second,
 }
 
-/// What became of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Outcome {
-    /// Not written to any socket yet.
-    Unsent,
-    /// An event that asks for no answer was written to a socket.
-    Sent,
-    /// The three seconds run.
-    Pending,
-    /// Acknowledged, the answer is still to come.
-    Deferred,
-    /// Answered.
-    Answered,
-    /// Three seconds passed without a response.
-    Expired,
-}
-
-/// An event. Moments are microseconds since the run began.
+/// An event. Times are microseconds since the run began.
 #[derive(Clone, Debug)]
 pub(super) struct Event {
     pub(super) stage: u16,
     pub(super) kind: u16,
     pub(super) warm_up: bool,
-    /// When it was due.
+    /// Intended time.
     pub(super) intended: u32,
-    /// When it happened in the emulated Discord: the three seconds run from here.
+    /// Time of creation; the three seconds count from here.
     pub(super) made: u32,
-    /// When its frame had first been written to a socket.
+    /// Time at which its frame had first been written to a socket.
     pub(super) sent: Option<u32>,
-    /// When the first response was accepted.
+    /// Time of the first response.
     pub(super) first: Option<u32>,
-    /// When the whole answer was there.
+    /// Time of the whole answer.
     pub(super) answered: Option<u32>,
-    /// Interaction; `None` for what asks for no answer.
+    /// Interaction; `None` for an event that needs no response.
     pub(super) interaction: Option<Id>,
     pub(super) guild: Id,
     pub(super) user: Id,
-    /// Place in [`Run::sessions`] and number in that session, of the frame that was sent first.
+    /// Index in [`Run::sessions`] and sequence number of the frame that was sent first.
     pub(super) frame: Option<(u16, u64)>,
-    /// Responses that came too late.
+    /// Number of responses that came too late.
     pub(super) late: u8,
-    /// Responses that came after the first.
+    /// Number of responses after the first.
     pub(super) second: u8,
 }
 
@@ -73,12 +57,12 @@ pub(crate) struct Run {
     pub(super) started: Instant,
     pub(super) started_unix_us: u64,
     pub(super) seed: u64,
-    pub(super) stages: Vec<Stage>,
+    pub(super) stages: Vec<LoadStage>,
     pub(super) kinds: Vec<String>,
     pub(super) events: Vec<Event>,
     pub(super) sessions: Vec<Arc<str>>,
     interactions: HashMap<Id, u32>,
-    /// When the last event had been made.
+    /// Time of the last event, once all have been created.
     pub(super) ended: Option<u32>,
     stop: Arc<AtomicBool>,
 }
@@ -108,12 +92,12 @@ impl Run {
         self.started
     }
 
-    /// Whether events are still being made.
+    /// Whether events are still created.
     pub(crate) const fn is_generating(&self) -> bool {
         self.ended.is_none()
     }
 
-    /// Asks the thread to make no more.
+    /// Stops the creation of events.
     pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::Release);
     }
@@ -123,13 +107,13 @@ impl Run {
         u32::try_from(self.started.elapsed().as_micros()).unwrap_or(u32::MAX)
     }
 
-    /// The thread has made the last one.
+    /// Records that the last event has been created.
     pub(super) fn end(&mut self) {
         self.ended = Some(self.now());
     }
 
-    /// An event is about to happen; gives its number.
-    pub(super) fn make(&mut self, due: Due, kind: u16, guild: Id, user: Id) -> Option<u32> {
+    /// Records an event that is about to happen; returns its number.
+    pub(super) fn make(&mut self, due: DueEvent, kind: u16, guild: Id, user: Id) -> Option<u32> {
         let number = u32::try_from(self.events.len()).ok()?;
         self.events.push(Event {
             stage: u16::try_from(due.stage).unwrap_or(u16::MAX),
@@ -150,7 +134,7 @@ impl Run {
         Some(number)
     }
 
-    /// The event turned out to be this interaction.
+    /// Records the interaction of an event.
     pub(super) fn is_interaction(&mut self, number: u32, interaction: Id) {
         if let Some(event) = self.event(number) {
             event.interaction = Some(interaction);
@@ -158,8 +142,8 @@ impl Run {
         }
     }
 
-    /// The event turned out to be impossible, and is the newest: it is as if it had not been due.
-    pub(super) fn unmake(&mut self) {
+    /// Removes the newest event, which was not possible.
+    pub(super) fn remove_newest(&mut self) {
         self.events.pop();
     }
 
@@ -215,7 +199,7 @@ impl Run {
 }
 
 impl Event {
-    /// What has become of it at this moment of the run.
+    /// Its state at this time of the run.
     pub(super) fn outcome(&self, now: u32) -> Outcome {
         let late = u64::from(now) >= u64::from(self.made) + Interaction::ACKNOWLEDGE_WITHIN_MS * 1_000;
         match (self.interaction, self.sent, self.first, self.answered) {

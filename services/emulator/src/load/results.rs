@@ -1,187 +1,51 @@
-//! What a run came to: progress while it goes, histograms when it is over, and every event as a line.
+//! Results of a run: progress, histograms, and every event.
 
-use std::sync::Arc;
-
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use hdrhistogram::{
-    Histogram,
-    serialization::{Serializer as _, V2Serializer},
+use arrakis_emulator_client::load::{
+    Counts, Event as EventReport, KindResult, Latency, Progress, Results, RunState, Second, StageResult,
 };
-use serde::Serialize;
+use hdrhistogram::Histogram;
 
-use super::{
-    Run, Stage,
-    record::{Event, Outcome},
-};
-use crate::model::Id;
+use super::{Run, record::Event};
 
-/// Largest value of a histogram, microseconds: the life of a token.
+/// Largest value of a histogram in microseconds: the lifetime of an interaction's token.
 const LONGEST_US: u64 = 15 * 60 * 1_000_000;
 
-/// Events by what became of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Counts {
-    /// Made so far.
-    made: u64,
-    /// Written to no socket (yet).
-    unsent: u64,
-    /// Written, and no answer is asked for.
-    sent: u64,
-    /// Written; the three seconds run.
-    pending: u64,
-    /// Acknowledged; the answer is to come.
-    deferred: u64,
-    /// Answered.
-    answered: u64,
-    /// Not responded to within three seconds.
-    expired: u64,
-    /// Responses refused since they came after the three seconds.
-    late_responses: u64,
-    /// Responses refused since another had been accepted.
-    second_responses: u64,
-}
-
-/// How a run goes.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Progress {
-    /// `running` while events are made, then `over`.
-    state: &'static str,
-    /// What was random came from it.
-    seed: u64,
-    /// Unix microseconds; all other moments count from here.
-    started_unix_us: u64,
-    /// Moment of this answer, microseconds.
-    now_us: u32,
-    /// When the last event had been made, microseconds.
-    ended_us: Option<u32>,
-    /// All stages together.
-    counts: Counts,
-    /// Whether nothing is to be waited for any more: no event is unsent, pending or deferred.
-    settled: bool,
-}
-
-/// A histogram in microseconds: some of its values for people, all of it for programs.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Latency {
-    count: u64,
-    mean_us: f64,
-    p50_us: u64,
-    p90_us: u64,
-    p99_us: u64,
-    p999_us: u64,
-    max_us: u64,
-    /// `HdrHistogram` V2, base64.
-    hdr: String,
-}
-
-/// One kind of event in one stage, the stage's warm-up left out of the histograms but not of the counts.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct KindResult {
-    kind: String,
-    counts: Counts,
-    /// Intended → made: how late the load itself was.
-    lateness: Latency,
-    /// Intended → frame written.
-    intended_to_sent: Latency,
-    /// Frame written → first response.
-    sent_to_first: Latency,
-    /// Frame written → whole answer.
-    sent_to_answer: Latency,
-    /// Intended → first response.
-    intended_to_first: Latency,
-    /// Intended → whole answer.
-    intended_to_answer: Latency,
-}
-
-/// One stage.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct StageResult {
-    #[serde(flatten)]
-    stage: Stage,
-    kinds: Vec<KindResult>,
-}
-
-/// One second of the run, by the intended moment of its events.
-#[derive(Clone, Debug, Default, Serialize)]
-pub(crate) struct Second {
-    second: u32,
-    counts: Counts,
-    intended_to_first_p99_us: u64,
-    intended_to_answer_p99_us: u64,
-}
-
-/// Everything about a run but the single events.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Results {
-    #[serde(flatten)]
-    progress: Progress,
-    stages: Vec<StageResult>,
-    seconds: Vec<Second>,
-}
-
-/// An event as a line of JSON. Moments are microseconds since the run began.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct EventLine<'a> {
-    n: usize,
-    stage: &'a str,
-    kind: &'a str,
-    guild_id: Id,
-    user_id: Id,
-    interaction_id: Option<Id>,
-    session: Option<&'a Arc<str>>,
-    seq: Option<u64>,
-    intended_us: u32,
-    made_us: u32,
-    sent_us: Option<u32>,
-    first_us: Option<u32>,
-    answered_us: Option<u32>,
-    outcome: Outcome,
-    late_responses: u8,
-    second_responses: u8,
-}
-
-impl Counts {
-    fn add(&mut self, event: &Event, now: u32) {
-        self.made += 1;
-        self.late_responses += u64::from(event.late);
-        self.second_responses += u64::from(event.second);
-        let count = match event.outcome(now) {
-            Outcome::Unsent => &mut self.unsent,
-            Outcome::Sent => &mut self.sent,
-            Outcome::Pending => &mut self.pending,
-            Outcome::Deferred => &mut self.deferred,
-            Outcome::Answered => &mut self.answered,
-            Outcome::Expired => &mut self.expired,
-        };
-        *count += 1;
-    }
+/// Adds an event to counts.
+fn count(counts: &mut Counts, event: &Event, now: u32) {
+    counts.add(event.outcome(now));
+    counts.late_responses += u64::from(event.late);
+    counts.second_responses += u64::from(event.second);
 }
 
 impl Run {
-    /// How it goes.
+    /// Progress of the run.
     pub(crate) fn progress(&self) -> Progress {
         let now = self.now();
         let mut counts = Counts::default();
         for event in &self.events {
-            counts.add(event, now);
+            count(&mut counts, event, now);
         }
         let settled = !self.is_generating() && counts.unsent + counts.pending + counts.deferred == 0;
         Progress {
-            state: if self.is_generating() { "running" } else { "over" },
+            state: if self.is_generating() {
+                RunState::Running
+            } else {
+                RunState::Over
+            },
             seed: self.seed,
             started_unix_us: self.started_unix_us,
-            now_us: now,
-            ended_us: self.ended,
+            now_us: now.into(),
+            ended_us: self.ended.map(u64::from),
             counts,
             settled,
         }
     }
 
-    /// What it came to so far. Costs some tens of milliseconds for a million events, in which no answer is recorded: ask
-    /// when the run is over.
+    /// Results so far. It takes tens of milliseconds for a million events, during which no response is recorded: call it when
+    /// the run is over.
     pub(crate) fn results(&self) -> Results {
+        let now = self.now();
         let progress = self.progress();
-        let now = progress.now_us;
         let mut tables: Vec<Vec<Table>> = self
             .stages
             .iter()
@@ -218,31 +82,33 @@ impl Run {
         }
     }
 
-    /// Up to `most` events from number `from` on.
-    pub(crate) fn lines(&self, from: usize, most: usize) -> Vec<EventLine<'_>> {
+    /// Up to `most` events, from number `from`.
+    pub(crate) fn lines(&self, from: usize, most: usize) -> Vec<EventReport> {
         let now = self.now();
-        let line = |(n, event): (usize, &Event)| EventLine {
-            n,
+        let line = |(n, event): (usize, &Event)| EventReport {
+            n: n as u64,
             stage: self
                 .stages
                 .get(usize::from(event.stage))
-                .map_or("", |stage| &stage.name),
-            kind: self.kinds.get(usize::from(event.kind)).map_or("", String::as_str),
+                .map(|stage| stage.name.clone())
+                .unwrap_or_default(),
+            kind: self.kinds.get(usize::from(event.kind)).cloned().unwrap_or_default(),
             guild_id: event.guild,
             user_id: event.user,
             interaction_id: event.interaction,
             session: event
                 .frame
-                .and_then(|(session, _)| self.sessions.get(usize::from(session))),
+                .and_then(|(session, _)| self.sessions.get(usize::from(session)))
+                .map(ToString::to_string),
             seq: event.frame.map(|(_, seq)| seq),
-            intended_us: event.intended,
-            made_us: event.made,
-            sent_us: event.sent,
-            first_us: event.first,
-            answered_us: event.answered,
+            intended_us: event.intended.into(),
+            made_us: event.made.into(),
+            sent_us: event.sent.map(u64::from),
+            first_us: event.first.map(u64::from),
+            answered_us: event.answered.map(u64::from),
             outcome: event.outcome(now),
-            late_responses: event.late,
-            second_responses: event.second,
+            late_responses: event.late.into(),
+            second_responses: event.second.into(),
         };
         self.events.iter().enumerate().skip(from).take(most).map(line).collect()
     }
@@ -270,25 +136,10 @@ impl Durations {
     }
 
     fn result(&self) -> Latency {
-        let at = |quantile| self.0.value_at_quantile(quantile);
-        let mut bytes = Vec::new();
-        let hdr = match V2Serializer::new().serialize(&self.0, &mut bytes) {
-            Ok(_) => STANDARD.encode(bytes),
-            Err(error) => {
-                tracing::error!(%error, "a histogram could not be written");
-                String::new()
-            }
-        };
-        Latency {
-            count: self.0.len(),
-            mean_us: self.0.mean(),
-            p50_us: at(0.5),
-            p90_us: at(0.9),
-            p99_us: at(0.99),
-            p999_us: at(0.999),
-            max_us: self.0.max(),
-            hdr,
-        }
+        Latency::of(&self.0).unwrap_or_else(|error| {
+            tracing::error!(%error, "a histogram of a load run could not be serialized");
+            Latency::default()
+        })
     }
 }
 
@@ -305,7 +156,7 @@ struct Table {
 
 impl Table {
     fn add(&mut self, event: &Event, now: u32) {
-        self.counts.add(event, now);
+        count(&mut self.counts, event, now);
         if event.warm_up {
             return;
         }
@@ -341,7 +192,7 @@ struct SecondTable {
 
 impl SecondTable {
     fn add(&mut self, event: &Event, now: u32) {
-        self.counts.add(event, now);
+        count(&mut self.counts, event, now);
         self.first
             .extend(event.first.map(|at| at.saturating_sub(event.intended)));
         self.answer
@@ -350,7 +201,7 @@ impl SecondTable {
 
     fn result(mut self, second: u32) -> Second {
         Second {
-            second,
+            second: second.into(),
             counts: self.counts,
             intended_to_first_p99_us: p99(&mut self.first),
             intended_to_answer_p99_us: p99(&mut self.answer),
@@ -361,8 +212,8 @@ impl SecondTable {
 /// The value that 99 of 100 do not exceed; 0 for none.
 fn p99(values: &mut [u32]) -> u64 {
     values.sort_unstable();
-    let place = (values.len() * 99).div_ceil(100).saturating_sub(1);
-    values.get(place).copied().unwrap_or_default().into()
+    let member = (values.len() * 99).div_ceil(100).saturating_sub(1);
+    values.get(member).copied().unwrap_or_default().into()
 }
 
 #[cfg(test)]

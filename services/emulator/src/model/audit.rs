@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::Id;
 
-/// What was done; the number is Discord's.
+/// Type of an audit log entry; the number is Discord's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 #[expect(missing_docs, reason = "the names are those of Discord's table of audit log events")]
@@ -39,6 +39,9 @@ pub enum AuditAction {
     MessageBulkDelete = 73,
     MessagePin = 74,
     MessageUnpin = 75,
+    StickerCreate = 90,
+    StickerUpdate = 91,
+    StickerDelete = 92,
     GuildScheduledEventCreate = 100,
     GuildScheduledEventUpdate = 101,
     GuildScheduledEventDelete = 102,
@@ -63,10 +66,10 @@ impl Serialize for AuditAction {
 pub struct Change {
     /// Field, or `$add` / `$remove` for a member's roles.
     pub key: String,
-    /// Before.
+    /// Value before the change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub old_value: Option<Value>,
-    /// After.
+    /// Value after the change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new_value: Option<Value>,
 }
@@ -76,16 +79,16 @@ pub struct Change {
 pub struct AuditEntry {
     /// Snowflake of the entry.
     pub id: Id,
-    /// Who did it.
+    /// User who made the change.
     pub user_id: Id,
-    /// What it was done to.
+    /// Object that was changed.
     pub target_id: Option<Id>,
-    /// What was done.
+    /// Type of the change.
     pub action_type: AuditAction,
-    /// Which fields changed.
+    /// Changed fields.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
-    /// More about some actions, e.g. channel and count of deleted messages.
+    /// Further data of some types, e.g. channel and count of deleted messages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub options: Option<Value>,
     /// `X-Audit-Log-Reason`, decoded.

@@ -5,29 +5,29 @@ use serde_json::Value;
 
 use super::Id;
 
-/// A rule. Metadata and actions are kept in Discord's own shape, as the form reader made them.
+/// A rule. Metadata and actions have Discord's own JSON form, as the form reader built them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AutomodRule {
     /// Snowflake of the rule.
     pub id: Id,
-    /// Its server.
+    /// Server of the rule.
     pub guild_id: Id,
-    /// Who made it.
+    /// User who created it.
     pub creator_id: Id,
-    /// What moderators read.
+    /// Name.
     pub name: String,
-    /// 1 a message is sent, 2 a member joins or changes.
+    /// 1 message sent, 2 member joined or changed.
     pub event_type: u8,
-    /// 1 keyword, 3 spam, 4 Discord's lists, 5 mentions, 6 profile. Never changes.
+    /// 1 keyword, 3 spam, 4 Discord's lists, 5 mentions, 6 profile. It cannot be changed.
     pub trigger_type: u8,
-    /// What the trigger looks for.
+    /// Metadata of the trigger.
     pub trigger_metadata: Value,
-    /// What happens.
+    /// Actions.
     pub actions: Vec<Value>,
-    /// Whether it works.
+    /// Whether it is enabled.
     pub enabled: bool,
-    /// Whom it does not bind.
+    /// Roles that are exempt.
     pub exempt_roles: Vec<Id>,
-    /// Where it does not look.
+    /// Channels that are exempt.
     pub exempt_channels: Vec<Id>,
 }

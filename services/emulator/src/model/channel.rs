@@ -5,25 +5,25 @@ use serde_json::Value;
 
 use super::{Id, Permissions, Timestamp};
 
-/// What a channel is; the number is Discord's `type`.
+/// Type of a channel; the number is Discord's `type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum ChannelKind {
-    /// Text in a server.
+    /// Text channel of a server.
     Text = 0,
-    /// Between a user and the bot.
+    /// Direct message between a user and the bot.
     Dm = 1,
-    /// Voice in a server.
+    /// Voice channel of a server.
     Voice = 2,
-    /// A folder for channels.
+    /// A category of channels.
     Category = 4,
-    /// Text whose posts can be followed; community servers only.
+    /// An announcement channel; community servers only.
     Announcement = 5,
     /// A thread in an announcement channel.
     AnnouncementThread = 10,
-    /// A thread that everyone of the channel sees.
+    /// A public thread.
     PublicThread = 11,
-    /// A thread by invitation.
+    /// A private thread.
     PrivateThread = 12,
     /// A stage; community servers only.
     Stage = 13,
@@ -34,7 +34,7 @@ pub enum ChannelKind {
 }
 
 impl ChannelKind {
-    /// The kind with this number of Discord's, if it is one that the emulator knows.
+    /// The type with this number of Discord's; `None` when the emulator does not have it.
     #[must_use]
     pub const fn from_number(number: u64) -> Option<Self> {
         Some(match number {
@@ -59,7 +59,7 @@ impl ChannelKind {
         self as u8
     }
 
-    /// A thread of any sort.
+    /// Whether it is a thread.
     #[must_use]
     pub const fn is_thread(self) -> bool {
         matches!(
@@ -68,19 +68,19 @@ impl ChannelKind {
         )
     }
 
-    /// Messages can be sent here (voice and stage have a chat of their own).
+    /// Whether messages can be sent here (voice and stage channels have a chat of their own).
     #[must_use]
     pub const fn holds_messages(self) -> bool {
         !matches!(self, Self::Category | Self::Forum | Self::Media)
     }
 
-    /// People talk here.
+    /// Whether it is a voice or stage channel.
     #[must_use]
     pub const fn is_voice(self) -> bool {
         matches!(self, Self::Voice | Self::Stage)
     }
 
-    /// A forum or media channel.
+    /// Whether it is a forum or media channel.
     #[must_use]
     pub const fn is_forum(self) -> bool {
         matches!(self, Self::Forum | Self::Media)
@@ -93,7 +93,7 @@ impl Serialize for ChannelKind {
     }
 }
 
-/// Whom an overwrite is for.
+/// Target type of an overwrite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OverwriteKind {
     /// A role.
@@ -107,11 +107,11 @@ pub enum OverwriteKind {
 pub struct Overwrite {
     /// Role or user.
     pub id: Id,
-    /// Which of the two.
+    /// Type of the target.
     pub kind: OverwriteKind,
-    /// Granted here.
+    /// Allowed permissions.
     pub allow: Permissions,
-    /// Taken here.
+    /// Denied permissions.
     pub deny: Permissions,
 }
 
@@ -134,7 +134,7 @@ pub struct ForumTag {
     pub id: Id,
     /// 0–20 characters.
     pub name: String,
-    /// Only moderators may use it.
+    /// Whether only moderators may use it.
     #[serde(default)]
     pub moderated: bool,
     /// Custom emoji, if any.
@@ -145,42 +145,42 @@ pub struct ForumTag {
     pub emoji_name: Option<String>,
 }
 
-/// Somebody in a thread.
+/// A member of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ThreadMember {
     /// The user.
     pub user_id: Id,
-    /// When they joined, or were added.
+    /// Time of joining.
     pub joined: Timestamp,
 }
 
-/// What only a thread has.
+/// Fields of threads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ThreadState {
-    /// Who started it.
+    /// User who started it.
     pub owner_id: Id,
-    /// Closed.
+    /// Whether it is archived.
     pub archived: bool,
-    /// Minutes without a message until it closes.
+    /// Minutes without a message until it is archived.
     pub auto_archive_duration: u32,
-    /// When it was last closed or opened.
+    /// Time of the last change of `archived`.
     pub archive_timestamp: Timestamp,
-    /// Only moderators may open it again.
+    /// Whether it is locked: only moderators may unarchive it.
     pub locked: bool,
-    /// Members may invite others (private threads).
+    /// Whether members may add others (private threads).
     pub invitable: bool,
-    /// When it was made.
+    /// Time of creation.
     pub create_timestamp: Timestamp,
     /// Tags of a forum post.
     pub applied_tags: Vec<Id>,
-    /// Who is in it, in the order of joining.
+    /// Members, in the order of joining.
     pub members: Vec<ThreadMember>,
-    /// Messages in it, the first not counted.
+    /// Number of messages, without the first.
     pub message_count: u64,
 }
 
 impl ThreadState {
-    /// This user's membership.
+    /// Membership of this user.
     #[must_use]
     pub fn member(&self, user: Id) -> Option<&ThreadMember> {
         self.members.iter().find(|member| member.user_id == user)
@@ -192,13 +192,13 @@ impl ThreadState {
 pub struct Channel {
     /// Snowflake of the channel.
     pub id: Id,
-    /// What it is.
+    /// Type.
     pub kind: ChannelKind,
-    /// Its server; `None` for direct messages.
+    /// Server; `None` for direct messages.
     pub guild_id: Option<Id>,
     /// 1–100 characters; text-like ones lower case with dashes.
     pub name: String,
-    /// Order among its kind and category.
+    /// Position among channels of its type and category.
     pub position: i64,
     /// Category, or the channel of a thread.
     pub parent_id: Option<Id>,
@@ -208,15 +208,15 @@ pub struct Channel {
     pub nsfw: bool,
     /// Slow mode in seconds.
     pub rate_limit_per_user: u32,
-    /// Who may what here.
+    /// Permission overwrites.
     pub permission_overwrites: Vec<Overwrite>,
     /// Newest message.
     pub last_message_id: Option<Id>,
     /// Newest pin.
     pub last_pin_timestamp: Option<Timestamp>,
-    /// Bits a second of voice.
+    /// Bitrate of voice in bits a second.
     pub bitrate: u32,
-    /// Most people in voice; 0 is no limit.
+    /// User limit of voice; 0 is no limit.
     pub user_limit: u32,
     /// Region of voice; `None` is automatic.
     pub rtc_region: Option<String>,
@@ -230,7 +230,7 @@ pub struct Channel {
     pub flags: u64,
     /// Tags of a forum.
     pub available_tags: Vec<ForumTag>,
-    /// Emoji on a forum's posts.
+    /// Default reaction of a forum's posts.
     pub default_reaction_emoji: Option<Value>,
     /// How tags are combined when a forum's posts are searched: `match_all` or `match_some`.
     pub default_tag_setting: Option<String>,
@@ -238,14 +238,14 @@ pub struct Channel {
     pub default_sort_order: Option<u8>,
     /// Layout of a forum.
     pub default_forum_layout: Option<u8>,
-    /// The people of a direct message, without the bot.
+    /// Recipients of a direct message, without the bot.
     pub recipients: Vec<Id>,
-    /// What only a thread has.
+    /// Fields of threads.
     pub thread: Option<ThreadState>,
 }
 
 impl Channel {
-    /// A channel of a server with nothing but a name.
+    /// A channel of a server with default values.
     #[must_use]
     pub fn named(id: Id, guild: Id, kind: ChannelKind, name: &str) -> Self {
         Self {
@@ -255,7 +255,7 @@ impl Channel {
         }
     }
 
-    /// The direct-message channel with one person.
+    /// The direct-message channel with one user.
     #[must_use]
     pub fn dm(id: Id, with: Id) -> Self {
         Self {
@@ -296,7 +296,7 @@ impl Channel {
     }
 }
 
-/// The JSON of a server channel. Direct messages are rendered by `State::channel_view`, which knows the people.
+/// The JSON of a server channel. `State::channel_view` renders direct messages, which include users.
 impl Serialize for Channel {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let kind = self.kind;

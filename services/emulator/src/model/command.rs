@@ -12,7 +12,7 @@ use super::{Id, Permissions};
 pub struct Command {
     /// Snowflake of the command.
     pub id: Id,
-    /// Owner.
+    /// Application that owns it.
     pub application_id: Id,
     /// Server, or `None` for a global one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,17 +31,17 @@ pub struct Command {
     /// Up to 25.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<CommandOption>,
-    /// Who may use it unless the server says otherwise; `0` is administrators only.
+    /// Permissions that members need by default; `0` is administrators only.
     pub default_member_permissions: Option<Permissions>,
     /// Old form of `contexts`.
     pub dm_permission: bool,
-    /// Where it can be used; `None` is everywhere.
+    /// Contexts in which it can be used; `None` is all.
     pub contexts: Option<Vec<u8>>,
     /// 0 server, 1 user.
     pub integration_types: Vec<u8>,
     /// Age restricted.
     pub nsfw: bool,
-    /// Changes with every change of the command.
+    /// Changes with every edit of the command.
     pub version: Id,
 }
 
@@ -63,7 +63,7 @@ pub struct CommandOption {
     /// Descriptions by locale.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description_localizations: Option<BTreeMap<String, String>>,
-    /// Must be given.
+    /// Whether a value is required.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub required: bool,
     /// Up to 25 fixed choices.
@@ -72,22 +72,22 @@ pub struct CommandOption {
     /// Options of a subcommand, subcommands of a group.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<CommandOption>,
-    /// Kinds of channel that may be chosen.
+    /// Channel types that may be selected.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub channel_types: Vec<u8>,
-    /// Least integer or number.
+    /// Smallest integer or number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_value: Option<Number>,
-    /// Greatest integer or number.
+    /// Largest integer or number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_value: Option<Number>,
-    /// Least length of a string.
+    /// Smallest length of a string.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_length: Option<u32>,
-    /// Greatest length of a string.
+    /// Largest length of a string.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_length: Option<u32>,
-    /// The bot is asked for choices while the member types.
+    /// Whether the bot supplies choices by autocomplete.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub autocomplete: bool,
 }
@@ -100,6 +100,6 @@ pub struct CommandChoice {
     /// Names by locale.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name_localizations: Option<BTreeMap<String, String>>,
-    /// String, integer or number as the option is.
+    /// String, integer or number, by the option's type.
     pub value: Value,
 }

@@ -4,85 +4,85 @@ use serde::Serialize;
 
 use super::Id;
 
-/// A channel that the welcome screen points to.
+/// A channel of the welcome screen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct WelcomeChannel {
-    /// Which.
+    /// Channel.
     pub channel_id: Id,
-    /// What it is for.
+    /// Description.
     pub description: String,
-    /// The server's own emoji.
+    /// Custom emoji of the server.
     pub emoji_id: Option<Id>,
-    /// A Unicode emoji.
+    /// Unicode emoji.
     pub emoji_name: Option<String>,
 }
 
 /// The welcome screen. Whether it is shown is the feature `WELCOME_SCREEN_ENABLED` of its server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct WelcomeScreen {
-    /// What the server is.
+    /// Description of the server.
     pub description: Option<String>,
-    /// Up to five.
+    /// Up to five channels.
     pub welcome_channels: Vec<WelcomeChannel>,
 }
 
-/// An emoji of an answer.
+/// Emoji of an onboarding option.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct AnswerEmoji {
-    /// The server's own.
+    /// Custom emoji of the server.
     pub id: Option<Id>,
-    /// Unicode.
+    /// Unicode emoji.
     pub name: Option<String>,
-    /// Moves.
+    /// Whether it is animated.
     pub animated: bool,
 }
 
-/// An answer to a question of onboarding.
+/// An option of an onboarding prompt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OnboardingOption {
-    /// Snowflake of the answer.
+    /// Snowflake of the option.
     pub id: Id,
-    /// What is read.
+    /// Title.
     pub title: String,
-    /// What it means.
+    /// Description.
     pub description: String,
-    /// Shown before it.
+    /// Emoji before the title.
     pub emoji: AnswerEmoji,
-    /// Roles that it gives.
+    /// Roles that it assigns.
     pub role_ids: Vec<Id>,
-    /// Channels that it shows.
+    /// Channels that it opts into.
     pub channel_ids: Vec<Id>,
 }
 
-/// A question to new members.
+/// An onboarding prompt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OnboardingPrompt {
-    /// Snowflake of the question.
+    /// Snowflake of the prompt.
     pub id: Id,
-    /// 0 buttons, 1 a list.
+    /// 0 multiple choice, 1 dropdown.
     #[serde(rename = "type")]
     pub kind: u8,
-    /// What is asked.
+    /// Title.
     pub title: String,
-    /// One answer at most.
+    /// Whether only one option can be selected.
     pub single_select: bool,
-    /// An answer is needed.
+    /// Whether an option must be selected.
     pub required: bool,
-    /// Asked when joining.
+    /// Whether it is shown during onboarding.
     pub in_onboarding: bool,
-    /// Answers.
+    /// Options.
     pub options: Vec<OnboardingOption>,
 }
 
 /// Onboarding. REST adds the server's id.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Onboarding {
-    /// Questions.
+    /// Prompts.
     pub prompts: Vec<OnboardingPrompt>,
-    /// Channels that everybody sees.
+    /// Channels into which all members are opted.
     pub default_channel_ids: Vec<Id>,
-    /// Whether it takes place.
+    /// Whether it is enabled.
     pub enabled: bool,
-    /// 0 default channels alone count, 1 those of answers too.
+    /// 0 only default channels count towards the requirements, 1 channels of options count too.
     pub mode: u8,
 }

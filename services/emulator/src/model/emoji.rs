@@ -11,17 +11,17 @@ pub struct Emoji {
     pub id: Id,
     /// 2–32 letters, digits and underscores.
     pub name: String,
-    /// Roles that may use it; empty is everyone.
+    /// Roles that may use it; empty allows everyone.
     pub roles: Vec<Id>,
-    /// Who uploaded it; rendered as `user` by REST.
+    /// User who uploaded it; REST renders it as `user`.
     #[serde(skip)]
     pub user_id: Id,
-    /// Written with colons.
+    /// Whether it is written with colons.
     pub require_colons: bool,
-    /// Belongs to an integration.
+    /// Whether it belongs to an integration.
     pub managed: bool,
-    /// Moves.
+    /// Whether it is animated.
     pub animated: bool,
-    /// Usable; false when the boost that paid for it ended.
+    /// Whether it is usable; `false` after the boost for its slot ended.
     pub available: bool,
 }

@@ -5,19 +5,20 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{
-    AuditEntry, AutomodRule, Channel, Emoji, Id, Member, Onboarding, Role, ScheduledEvent, Timestamp, WelcomeScreen,
+    AuditEntry, AutomodRule, Channel, Emoji, Id, Member, Onboarding, Role, ScheduledEvent, Sticker, Timestamp,
+    WelcomeScreen,
 };
 
 /// A ban.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ban {
-    /// Who is kept out.
+    /// Banned user.
     pub user_id: Id,
-    /// Why.
+    /// Reason.
     pub reason: Option<String>,
 }
 
-/// A server with all that is in it. Messages live beside it, by channel, in the state.
+/// A server with its members, roles and channels. The state has the messages, by channel.
 #[derive(Clone, Debug)]
 pub struct Guild {
     /// Snowflake of the server.
@@ -36,49 +37,49 @@ pub struct Guild {
     pub banner: Option<String>,
     /// Text of a community server.
     pub description: Option<String>,
-    /// Who outranks all.
+    /// Owner.
     pub owner_id: Id,
-    /// Where idle people of voice go.
+    /// Channel for idle voice users.
     pub afk_channel_id: Option<Id>,
-    /// Seconds.
+    /// AFK timeout in seconds.
     pub afk_timeout: u32,
-    /// 0 none to 4 phone.
+    /// Verification level, 0 none to 4 phone.
     pub verification_level: u8,
-    /// 0 all messages, 1 mentions.
+    /// Default notifications: 0 all messages, 1 mentions.
     pub default_message_notifications: u8,
-    /// 0 off to 2 all members.
+    /// Explicit content filter, 0 off to 2 all members.
     pub explicit_content_filter: u8,
-    /// e.g. `COMMUNITY`.
+    /// Features, e.g. `COMMUNITY`.
     pub features: Vec<String>,
-    /// 0 or 1.
+    /// Multi-factor authentication for moderators: 0 or 1.
     pub mfa_level: u8,
-    /// Where joins are announced.
+    /// System channel, where joins are announced.
     pub system_channel_id: Option<Id>,
-    /// Bit set of what is not announced.
+    /// System channel flags: announcements that are suppressed.
     pub system_channel_flags: u64,
-    /// Rules of a community server.
+    /// Rules channel of a community server.
     pub rules_channel_id: Option<Id>,
-    /// Where Discord writes to the moderators.
+    /// Public updates channel, for Discord's notices to moderators.
     pub public_updates_channel_id: Option<Id>,
-    /// Where safety alerts go.
+    /// Channel for safety alerts.
     pub safety_alerts_channel_id: Option<Id>,
-    /// The widget can be read by everyone.
+    /// Whether the widget is enabled.
     pub widget_enabled: bool,
-    /// Where the widget's invite would lead.
+    /// Channel of the widget's invite.
     pub widget_channel_id: Option<Id>,
     /// Boost level 0–3.
     pub premium_tier: u8,
-    /// Boosts.
+    /// Number of boosts.
     pub premium_subscription_count: u32,
-    /// The boosts' progress bar is shown.
+    /// Whether the progress bar of boosts is shown.
     pub premium_progress_bar_enabled: bool,
     /// Language of a community server.
     pub preferred_locale: String,
     /// 0 default to 3 age restricted.
     pub nsfw_level: u8,
-    /// When the bot joined.
+    /// Time at which the bot joined.
     pub joined_at: Timestamp,
-    /// Emulator only: an outage is being played.
+    /// Emulator only: whether the server has an outage.
     pub unavailable: bool,
     /// Roles by id, @everyone among them.
     pub roles: BTreeMap<Id, Role>,
@@ -90,20 +91,22 @@ pub struct Guild {
     pub bans: BTreeMap<Id, Ban>,
     /// Emoji by id.
     pub emojis: BTreeMap<Id, Emoji>,
+    /// Stickers by id.
+    pub stickers: BTreeMap<Id, Sticker>,
     /// Rules of auto moderation.
     pub automod_rules: BTreeMap<Id, AutomodRule>,
-    /// Once somebody has made one.
+    /// Welcome screen, once one has been set.
     pub welcome_screen: Option<WelcomeScreen>,
-    /// Of new members.
+    /// Onboarding of new members.
     pub onboarding: Onboarding,
     /// Scheduled events, past ones among them.
     pub scheduled_events: BTreeMap<Id, ScheduledEvent>,
-    /// Oldest first.
+    /// Audit log, oldest first.
     pub audit_log: Vec<AuditEntry>,
 }
 
 impl Guild {
-    /// A server with @everyone and nothing else.
+    /// A server with default values and the role @everyone.
     #[must_use]
     pub fn named(id: Id, name: &str, owner_id: Id, now: Timestamp) -> Self {
         Self {
@@ -142,6 +145,7 @@ impl Guild {
             members: BTreeMap::new(),
             bans: BTreeMap::new(),
             emojis: BTreeMap::new(),
+            stickers: BTreeMap::new(),
             automod_rules: BTreeMap::new(),
             welcome_screen: None,
             onboarding: Onboarding::default(),
@@ -156,9 +160,9 @@ impl Guild {
         self.features.iter().any(|f| f == feature)
     }
 
-    /// Clears every reference to a channel that is gone, but for overwrites and threads. Returns whether the server's own fields
+    /// Clears every reference to a deleted channel, except overwrites and threads. Returns whether the server's own fields
     /// changed.
-    pub fn forget_channel(&mut self, id: Id) -> bool {
+    pub fn clear_channel_references(&mut self, id: Id) -> bool {
         let slots = [
             &mut self.afk_channel_id,
             &mut self.system_channel_id,
@@ -193,8 +197,8 @@ impl Guild {
         changed
     }
 
-    /// Clears every reference to a role that is gone, but for the role's own entry.
-    pub fn forget_role(&mut self, id: Id) {
+    /// Clears every reference to a deleted role, except the role's own entry.
+    pub fn clear_role_references(&mut self, id: Id) {
         for member in self.members.values_mut() {
             member.roles.retain(|held| *held != id);
         }
@@ -225,7 +229,7 @@ impl Guild {
         roles
     }
 
-    /// The place of each role above @everyone, which is 0, counted without gaps: equal positions are told apart by id.
+    /// The rank of each role above @everyone, which is 0, without gaps: roles with equal positions are ordered by id.
     #[must_use]
     pub fn ranks(&self) -> BTreeMap<Id, i64> {
         let mut roles: Vec<&Role> = self.roles.values().collect();
@@ -233,7 +237,7 @@ impl Guild {
         (0..).zip(roles).map(|(place, role)| (role.id, place)).collect()
     }
 
-    /// Writes the fields that REST and the gateway share: all but channels, threads and members.
+    /// Serializes the fields that REST and the gateway share: all but channels, threads and members.
     ///
     /// # Errors
     /// Those of the serializer.
@@ -277,7 +281,7 @@ impl Guild {
         out.serialize_entry("nsfw", &(self.nsfw_level == 3))?;
         out.serialize_entry("nsfw_level", &self.nsfw_level)?;
         out.serialize_entry("emojis", &Values(&self.emojis))?;
-        out.serialize_entry("stickers", &[(); 0])?;
+        out.serialize_entry("stickers", &Values(&self.stickers))?;
         out.serialize_entry("incidents_data", &None::<()>)
     }
 }

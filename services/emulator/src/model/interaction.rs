@@ -1,21 +1,21 @@
-//! An interaction and what became of it. <https://discord.com/developers/docs/interactions/receiving-and-responding>
+//! An interaction and the bot's responses. <https://discord.com/developers/docs/interactions/receiving-and-responding>
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Id, Timestamp};
+use super::{Id, InteractionState, Timestamp};
 
-/// What the member did; the number is Discord's.
+/// Type of an interaction; the number is Discord's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum InteractionKind {
-    /// Ran a command.
+    /// A command.
     Command = 2,
-    /// Pressed a button or chose from a select.
+    /// A button or a select menu.
     Component = 3,
-    /// Typed into an option with autocomplete.
+    /// Autocomplete of an option.
     Autocomplete = 4,
-    /// Submitted a modal.
+    /// Submission of a modal.
     Modal = 5,
 }
 
@@ -25,48 +25,34 @@ impl Serialize for InteractionKind {
     }
 }
 
-/// How far the bot got with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum InteractionState {
-    /// Waiting for the first response.
-    Pending,
-    /// Acknowledged, the answer is still to come.
-    Deferred,
-    /// Answered.
-    Answered,
-    /// Three seconds passed without a response.
-    Expired,
-}
-
-/// The record of an interaction. Created by `State::create_interaction`; the routes of `rest` fill in what the bot did.
+/// The record of an interaction. `State::create_interaction` creates it; the routes of `rest` record the bot's responses.
 #[derive(Clone, Debug)]
 pub struct Interaction {
     /// Snowflake of the interaction.
     pub id: Id,
-    /// Addressee.
+    /// Application that receives it.
     pub application_id: Id,
-    /// What the member did.
+    /// Type.
     pub kind: InteractionKind,
-    /// Whoever has it may answer, for 15 minutes.
+    /// Token for responses, valid for 15 minutes.
     pub token: String,
-    /// Server, if any.
+    /// Server; `None` in direct messages.
     pub guild_id: Option<Id>,
-    /// Where it happened.
+    /// Channel.
     pub channel_id: Id,
-    /// Who did it.
+    /// Member.
     pub user_id: Id,
     /// `data` of the dispatch.
     pub data: Value,
-    /// Name of the command, of the one that led here for components and modals.
+    /// Name of the command; for components and modals the command that led to them.
     pub command: Option<String>,
     /// Message whose component was pressed (also for a modal that a component opened).
     pub message_id: Option<Id>,
     /// Emulator's clock at dispatch; both time limits count from here.
     pub created_at: Timestamp,
-    /// How far the bot got.
+    /// How far the response is.
     pub state: InteractionState,
-    /// When the first response was accepted.
+    /// Time of the first response.
     pub acknowledged_at: Option<Timestamp>,
     /// Callback type of the first response.
     pub callback_type: Option<u8>,
@@ -85,9 +71,9 @@ pub struct Interaction {
 }
 
 impl Interaction {
-    /// Milliseconds until the first response must be there.
+    /// Time limit of the first response in milliseconds.
     pub const ACKNOWLEDGE_WITHIN_MS: u64 = 3_000;
-    /// Milliseconds that the token lives.
+    /// Lifetime of the token in milliseconds.
     pub const TOKEN_LIFE_MS: u64 = 15 * 60 * 1_000;
 
     /// Whether the three seconds passed without a response.
@@ -96,13 +82,13 @@ impl Interaction {
         self.acknowledged_at.is_none() && now_ms >= self.created_at.0 + Self::ACKNOWLEDGE_WITHIN_MS
     }
 
-    /// Whether the token is dead.
+    /// Whether the token has expired.
     #[must_use]
-    pub const fn is_dead(&self, now_ms: u64) -> bool {
+    pub const fn is_token_expired(&self, now_ms: u64) -> bool {
         now_ms >= self.created_at.0 + Self::TOKEN_LIFE_MS
     }
 
-    /// The state as of now: a pending one that is late has expired.
+    /// The state at this time: a late interaction without a response has expired.
     #[must_use]
     pub const fn state_at(&self, now_ms: u64) -> InteractionState {
         if matches!(self.state, InteractionState::Pending) && self.is_late(now_ms) {

@@ -7,7 +7,7 @@ use super::{Id, Timestamp, User};
 /// A user in a server. The JSON is [`MemberView`], which adds the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// Who.
+    /// User.
     pub user_id: Id,
     /// Name in this server, up to 32 characters.
     pub nick: Option<String>,
@@ -17,24 +17,24 @@ pub struct Member {
     pub banner: Option<String>,
     /// Roles, without @everyone.
     pub roles: Vec<Id>,
-    /// When they joined.
+    /// Time of joining.
     pub joined_at: Timestamp,
-    /// Since when they boost.
+    /// Time since which the member boosts the server.
     pub premium_since: Option<Timestamp>,
-    /// Deafened in voice.
+    /// Whether deafened in voice.
     pub deaf: bool,
-    /// Muted in voice.
+    /// Whether muted in voice.
     pub mute: bool,
     /// Bit set.
     pub flags: u64,
-    /// Has not yet passed the membership screening.
+    /// Whether membership screening is not passed yet.
     pub pending: bool,
-    /// Timed out until then.
+    /// End of the timeout.
     pub communication_disabled_until: Option<Timestamp>,
 }
 
 impl Member {
-    /// A member who just joined.
+    /// A member who joined at this time, with default values.
     #[must_use]
     pub const fn joined(user_id: Id, joined_at: Timestamp) -> Self {
         Self {

@@ -1,6 +1,6 @@
 //! Messages. <https://discord.com/developers/docs/resources/message#message-object>
 //!
-//! A message's JSON names people, so it is rendered by `State::message_view`, which knows them.
+//! A message's JSON includes users, so `State::message_view` renders it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,16 +20,16 @@ pub const FLAG_HAS_SNAPSHOT: u64 = 1 << 14;
 /// `flags` bit: no push notification.
 pub const FLAG_SUPPRESS_NOTIFICATIONS: u64 = 1 << 12;
 
-/// Who wrote a message.
+/// Author of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Author {
     /// A user or the bot.
     User(Id),
-    /// A webhook, under the name it chose for this message.
+    /// A webhook, with the name of this message.
     Webhook {
         /// The webhook.
         id: Id,
-        /// Shown name.
+        /// Display name.
         name: String,
         /// Avatar hash.
         avatar: Option<String>,
@@ -51,41 +51,41 @@ impl Author {
 pub struct Message {
     /// Snowflake of the message.
     pub id: Id,
-    /// Where it is.
+    /// Channel.
     pub channel_id: Id,
     /// Server, `None` in direct messages.
     pub guild_id: Option<Id>,
-    /// Who wrote it.
+    /// Author.
     pub author: Author,
     /// Text, up to 2,000 characters.
     pub content: String,
-    /// When it was sent.
+    /// Time of sending.
     pub timestamp: Timestamp,
-    /// When it was last edited.
+    /// Time of the last edit.
     pub edited_timestamp: Option<Timestamp>,
     /// Text to speech.
     pub tts: bool,
-    /// Mentions everyone.
+    /// Whether it mentions everyone.
     pub mention_everyone: bool,
     /// Users that it mentions.
     pub mentions: Vec<Id>,
     /// Roles that it mentions.
     pub mention_roles: Vec<Id>,
-    /// Files.
+    /// Attachments.
     pub attachments: Vec<Attachment>,
-    /// Up to ten.
+    /// Up to ten embeds.
     pub embeds: Vec<Embed>,
-    /// Emoji and who pressed them.
+    /// Reactions.
     pub reactions: Vec<Reaction>,
-    /// Pinned.
+    /// Whether it is pinned.
     pub pinned: bool,
     /// Discord's message type: 0 default, 7 join, 19 reply, 20 command answer.
     pub kind: u8,
     /// Application that sent it, for answers to interactions and webhooks of applications.
     pub application_id: Option<Id>,
-    /// What it replies to, or forwards.
+    /// Reference to the message that it replies to or forwards.
     pub message_reference: Option<Value>,
-    /// The forwarded message as it was then, in the form of `message_snapshots`.
+    /// The forwarded message at that time, in the form of `message_snapshots`.
     pub snapshot: Option<Value>,
     /// Bit set; see the constants here.
     pub flags: u64,
@@ -93,9 +93,9 @@ pub struct Message {
     pub interaction_metadata: Option<Value>,
     /// Components as validated by REST.
     pub components: Vec<Value>,
-    /// Sender's own mark.
+    /// Nonce of the sender.
     pub nonce: Option<Value>,
-    /// Emulator only: the one user who sees an ephemeral message.
+    /// Emulator only: the user who sees an ephemeral message.
     pub visible_to: Option<Id>,
 }
 
@@ -138,7 +138,7 @@ impl Message {
     }
 }
 
-/// A file of a message; its bytes are in the state by id.
+/// A file of a message. The state has its bytes, by id.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Attachment {
     /// Snowflake of the file.
@@ -151,29 +151,29 @@ pub struct Attachment {
     /// Media type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
-    /// Bytes.
+    /// Size in bytes.
     pub size: usize,
-    /// Where it can be fetched.
+    /// URL.
     pub url: String,
-    /// The same, by way of Discord's proxy.
+    /// URL at Discord's media proxy.
     pub proxy_url: String,
-    /// Pixels, of images.
+    /// Pixels, for images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub width: Option<u32>,
-    /// Pixels, of images.
+    /// Pixels, for images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub height: Option<u32>,
-    /// Of an ephemeral message.
+    /// Whether the message is ephemeral.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub ephemeral: bool,
 }
 
-/// An emoji under a message and who pressed it.
+/// An emoji under a message, with the users who reacted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reaction {
     /// `{"id": null or snowflake, "name": …}`.
     pub emoji: Value,
-    /// In order.
+    /// Users, in the order of reacting.
     pub users: Vec<Id>,
 }
 
@@ -207,7 +207,7 @@ pub struct Embed {
     pub fields: Vec<EmbedField>,
 }
 
-/// Foot of an embed.
+/// Footer of an embed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the fields are Discord's own")]
 pub struct EmbedFooter {

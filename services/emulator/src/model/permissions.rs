@@ -8,18 +8,18 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 bitflags! {
     /// A set of permissions. In JSON it is a decimal string.
     ///
-    /// [`Permissions::all`] is every bit that Discord knows, 0 to 53 by its `OpenAPI` document. REST drops other bits in roles
-    /// and overwrites and refuses them in commands; seeds and the control API keep them, so that a server can be made as a
-    /// later Discord might return it.
+    /// [`Permissions::all`] is every bit of Discord's `OpenAPI` document, 0 to 53. REST drops other bits in roles and
+    /// overwrites and refuses them in commands; seeds and the control API keep them, so that tests can create a server as a
+    /// later version of Discord might return it.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct Permissions: u64 {
-        /// Make invites.
+        /// Create invites.
         const CREATE_INSTANT_INVITE = 1 << 0;
         /// Kick members.
         const KICK_MEMBERS = 1 << 1;
         /// Ban members.
         const BAN_MEMBERS = 1 << 2;
-        /// All permissions, and overwrites do not count.
+        /// All permissions; overwrites do not apply.
         const ADMINISTRATOR = 1 << 3;
         /// Create, edit and delete channels.
         const MANAGE_CHANNELS = 1 << 4;
@@ -33,7 +33,7 @@ bitflags! {
         const PRIORITY_SPEAKER = 1 << 8;
         /// Go live.
         const STREAM = 1 << 9;
-        /// See a channel at all; implicit gate for everything else in it.
+        /// View a channel; required for everything else in it.
         const VIEW_CHANNEL = 1 << 10;
         /// Send messages (and create posts in forums).
         const SEND_MESSAGES = 1 << 11;
@@ -41,7 +41,7 @@ bitflags! {
         const SEND_TTS_MESSAGES = 1 << 12;
         /// Delete and pin others' messages.
         const MANAGE_MESSAGES = 1 << 13;
-        /// Links are embedded.
+        /// Embed links.
         const EMBED_LINKS = 1 << 14;
         /// Upload files.
         const ATTACH_FILES = 1 << 15;
@@ -118,7 +118,7 @@ bitflags! {
         const USE_EXTERNAL_APPS = 1 << 50;
         /// Pin and unpin messages.
         const PIN_MESSAGES = 1 << 51;
-        /// Be exempt from slow mode.
+        /// Bypass slow mode.
         const BYPASS_SLOWMODE = 1 << 52;
         // Not documented; the highest bit that Discord's OpenAPI document allows (`maximum` of
         // `default_member_permissions`).
@@ -127,7 +127,7 @@ bitflags! {
 }
 
 impl Permissions {
-    /// What @everyone of a new server may do.
+    /// Permissions of @everyone in a new server.
     pub const DEFAULT_EVERYONE: Self = Self::from_bits_retain(2_222_085_186_637_377);
 
     /// The names of the bits that are set, in bit order.

@@ -13,23 +13,23 @@ pub struct Role {
     pub name: String,
     /// RGB colours; `color` in JSON is the primary one.
     pub colors: RoleColors,
-    /// Shown apart in the member list.
+    /// Whether members are listed apart.
     pub hoist: bool,
     /// Hash of the icon.
     pub icon: Option<String>,
     /// Emoji instead of an icon.
     pub unicode_emoji: Option<String>,
-    /// Higher is stronger; equal positions rank the lower id above.
+    /// Higher positions rank above; of equal positions the lower id ranks above.
     pub position: i64,
-    /// What it grants.
+    /// Permissions.
     pub permissions: Permissions,
-    /// Belongs to an integration: cannot be deleted or assigned by hand.
+    /// Whether it belongs to an integration and cannot be deleted or assigned.
     pub managed: bool,
-    /// Anyone may mention it.
+    /// Whether anyone may mention it.
     pub mentionable: bool,
     /// Bit set.
     pub flags: u64,
-    /// Whose role it is, for managed ones.
+    /// Owner of a managed role.
     pub tags: Option<RoleTags>,
 }
 
@@ -44,16 +44,16 @@ pub struct RoleColors {
     pub tertiary_color: Option<u32>,
 }
 
-/// Why a role is managed.
+/// Owner of a managed role.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RoleTags {
-    /// The bot whose role this is.
+    /// Bot that has this role.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bot_id: Option<Id>,
-    /// The integration whose role this is.
+    /// Integration that has this role.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub integration_id: Option<Id>,
-    /// Present as `null` on the boosters' role.
+    /// Present as `null` for the boosters' role.
     #[serde(skip_serializing_if = "std::ops::Not::not", serialize_with = "as_null")]
     pub premium_subscriber: bool,
 }
@@ -64,7 +64,7 @@ fn as_null<S: Serializer>(_: &bool, serializer: S) -> Result<S::Ok, S::Error> {
 }
 
 impl Role {
-    /// A role with this name that grants nothing.
+    /// A role with this name and no permissions.
     #[must_use]
     pub fn named(id: Id, name: &str) -> Self {
         Self {
@@ -83,7 +83,7 @@ impl Role {
         }
     }
 
-    /// `@everyone` of a server, with what Discord grants by default.
+    /// `@everyone` of a server, with Discord's default permissions.
     #[must_use]
     pub fn everyone(guild: Id) -> Self {
         Self {

@@ -5,32 +5,32 @@ use serde_json::json;
 
 use super::{Id, Timestamp};
 
-/// An event. REST adds its maker and how many are interested.
+/// An event. REST adds its creator and the number of interested users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduledEvent {
     /// Snowflake of the event.
     pub id: Id,
-    /// Its server.
+    /// Server.
     pub guild_id: Id,
-    /// Stage or voice channel; none for a place outside Discord.
+    /// Stage or voice channel; `None` for an external event.
     pub channel_id: Option<Id>,
-    /// Who made it.
+    /// User who created it.
     pub creator_id: Id,
-    /// What it is called.
+    /// Name.
     pub name: String,
-    /// What it is.
+    /// Description.
     pub description: Option<String>,
-    /// When it begins.
+    /// Start time.
     pub starts: Timestamp,
-    /// When it ends.
+    /// End time.
     pub ends: Option<Timestamp>,
     /// 1 scheduled, 2 active, 3 completed, 4 cancelled.
     pub status: u8,
-    /// 1 stage, 2 voice, 3 elsewhere.
+    /// 1 stage, 2 voice, 3 external.
     pub entity_type: u8,
-    /// Where, of a place outside Discord.
+    /// Location of an external event.
     pub location: Option<String>,
-    /// Hash of the picture.
+    /// Hash of the image.
     pub image: Option<String>,
 }
 

@@ -4,16 +4,16 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::Id;
 
-/// A person or a bot, independent of any server.
+/// A user or a bot, independent of servers.
 #[derive(Clone, Debug)]
 pub struct User {
     /// Snowflake of the user.
     pub id: Id,
     /// Unique lower-case name.
     pub username: String,
-    /// `"0"` for people on the new naming; bots keep four digits.
+    /// `"0"` for users with unique names; bots keep four digits.
     pub discriminator: String,
-    /// The name that is shown.
+    /// Display name.
     pub global_name: Option<String>,
     /// Hash of the avatar.
     pub avatar: Option<String>,
@@ -25,11 +25,11 @@ pub struct User {
     pub accent_color: Option<u32>,
     /// Public flags, bit set.
     pub public_flags: u64,
-    /// Emulator only: whether this person accepts direct messages from a bot (50007 when not).
+    /// Emulator only: whether the user accepts direct messages from a bot (50007 when not).
     pub accepts_dms: bool,
 }
 
-/// A nickname or shown name as Discord keeps it: without white space at its ends, and none when nothing is left.
+/// A nickname or display name as Discord stores it: without white space at its ends; `None` when empty.
 #[must_use]
 pub fn shown_name(text: &str) -> Option<String> {
     let text = text.trim();
@@ -37,7 +37,7 @@ pub fn shown_name(text: &str) -> Option<String> {
 }
 
 impl User {
-    /// A person with this name and nothing else set.
+    /// A user with this name and default values.
     #[must_use]
     pub fn person(id: Id, username: &str, shown: Option<&str>) -> Self {
         Self {
@@ -64,14 +64,14 @@ impl User {
         }
     }
 
-    /// The name people see: the shown name, else the unique one.
+    /// The display name, else the unique name.
     #[must_use]
     pub fn display_name(&self) -> &str {
         self.global_name.as_deref().unwrap_or(&self.username)
     }
 }
 
-/// Discord's user object. `flags` repeats the public ones, since a bot sees no others.
+/// Discord's user object. `flags` has the public flags, since a bot sees no others.
 impl Serialize for User {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut out = serializer.serialize_map(None)?;

@@ -12,19 +12,19 @@ pub struct Webhook {
     /// 1 incoming, 2 channel follower, 3 application.
     #[serde(rename = "type")]
     pub kind: u8,
-    /// Its server.
+    /// Server.
     pub guild_id: Id,
-    /// Where it posts.
+    /// Channel.
     pub channel_id: Id,
-    /// Who made it; rendered as `user` by REST.
+    /// User who created it; REST renders it as `user`.
     #[serde(skip)]
     pub user_id: Id,
     /// 1–80 characters.
     pub name: Option<String>,
     /// Hash of the avatar.
     pub avatar: Option<String>,
-    /// Whoever has it may post.
+    /// Token for sending messages.
     pub token: String,
-    /// The application that made it.
+    /// Application that created it.
     pub application_id: Option<Id>,
 }

@@ -1,10 +1,10 @@
-//! Values at the edges of what the document allows, to be sent.
+//! Values at the limits of the document, for requests of tests.
 
 use serde_json::{Map, Value};
 
 use super::Checker;
 
-/// Texts longer than this are not made.
+/// Longest string that is generated.
 const LONGEST: u64 = 5_000;
 
 /// A value that the document allows for one field of a request.
@@ -16,19 +16,19 @@ pub struct Sample {
     pub value: Value,
 }
 
-/// The document's schema of a request's body, as values to send.
+/// Values from the document's schema of a request body.
 #[derive(Clone, Debug, Default)]
 pub struct Body {
-    /// Values for single fields: null where it is allowed, the ends of ranges and lengths, each choice of an enumeration,
-    /// an empty list.
+    /// Values for single fields: null where it is allowed, the limits of ranges and lengths, each value of an enumeration, an
+    /// empty list.
     pub samples: Vec<Sample>,
-    /// Fields that must be there.
+    /// Required fields.
     pub required: Vec<String>,
 }
 
 impl Checker {
-    /// The values and required fields of the JSON body of a call. Where a route takes one of several bodies, `variant` is the name
-    /// of the wanted schema. `None` when the document has no such body.
+    /// The values and required fields of the JSON body of a call. `variant` selects the schema where a route takes one of
+    /// several bodies. `None` when the document has no such body.
     #[must_use]
     pub fn body(&self, method: &str, template: &str, variant: Option<&str>) -> Option<Body> {
         let operation = &self.document["paths"][template][method.to_ascii_lowercase()];
@@ -98,7 +98,7 @@ fn typed(schema: &Map<String, Value>, values: &mut Vec<Value>) {
                 values.extend(schema.get("maximum").cloned());
             }
             "array" if number("minItems").unwrap_or(0) == 0 => values.push(Value::Array(Vec::new())),
-            // Ids, times, addresses and images have a format of their own.
+            // Ids, times, URLs and images have formats that are not generated.
             "string"
                 if !["format", "contentEncoding", "pattern"]
                     .iter()

@@ -1,4 +1,4 @@
-//! Server-sent events that say "something changed, look again", at most ten a second.
+//! Server-sent events that notify the page of changes, at most ten a second.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -10,7 +10,7 @@ use futures_util::{Stream, stream};
 
 use crate::AppState;
 
-/// Least time between two events: a load run must not keep the browser busy.
+/// Smallest interval between two events, so that a load run does not keep the browser busy.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// `GET /page/changes`.

@@ -1,8 +1,8 @@
-//! A small Discord in the browser, beside the control API.
+//! A small Discord client in the browser, served beside the control API.
 //!
-//! Owns the assets (plain HTML, CSS and JavaScript modules; no build step) and the reads that a page needs and a script
-//! does not: the view of one member (`view.rs`), the stream that says "look again" (`changes.rs`), the newest traffic. Actions go to the
-//! control API, so that whatever the page can do, a script can. To add an asset, add its line to `ASSETS`.
+//! Owns the assets (plain HTML, CSS and JavaScript modules; no build step) and the reads that only a page needs: the view of
+//! one member (`view.rs`), the stream of change notifications (`changes.rs`), the newest traffic. Actions use the control API,
+//! so that scripts can do everything that the page can. To add an asset, add its line to `ASSETS`.
 
 mod changes;
 mod view;
@@ -17,7 +17,7 @@ use axum::{
 
 use crate::AppState;
 
-/// Records that the traffic panel shows of what happened before it was opened.
+/// Number of earlier records that the traffic panel shows when it is opened.
 const RECENT: usize = 100;
 
 /// Path, media type, content.
@@ -54,8 +54,7 @@ const ASSETS: &[(&str, &str, &[u8])] = &[
 
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
-/// The page runs its own scripts and nobody else's. Styles may be inline (colours of roles), images may come from where a
-/// bot says, as Discord shows them.
+/// The page runs only its own scripts. Styles may be inline (colours of roles); images may come from any URL that a bot sends.
 const POLICY: &str =
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src * data:; frame-ancestors 'none'; base-uri 'none'";
 
@@ -73,7 +72,7 @@ pub fn router(app: AppState) -> Router {
         .with_state(app)
 }
 
-/// `GET /page/traffic`: the newest records, oldest first. What comes after them is in the control API's stream.
+/// `GET /page/traffic`: the newest records, oldest first. The control API's stream has those that follow.
 async fn recent_traffic(State(app): State<AppState>) -> Json<serde_json::Value> {
     let kept = app.traffic.since(0);
     let recent: Vec<_> = kept
@@ -88,7 +87,7 @@ fn asset(kind: &'static str, content: &'static [u8]) -> Response {
     let headers = [
         (header::CONTENT_TYPE, kind),
         (header::CONTENT_SECURITY_POLICY, POLICY),
-        // A newer build must show at once.
+        // The browser must use the assets of a newer build at once.
         (header::CACHE_CONTROL, "no-cache"),
     ];
     (headers, content).into_response()

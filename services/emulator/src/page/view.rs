@@ -1,4 +1,4 @@
-//! What one member sees: servers, channels, members, messages, commands. One request draws the whole page.
+//! The view of one member: servers, channels, members, messages, commands. One request has the data of the whole page.
 
 use axum::{
     Json,
@@ -14,16 +14,16 @@ use crate::{
     world,
 };
 
-/// Messages shown, the newest.
+/// Number of messages shown, the newest.
 const MESSAGES: usize = 100;
-/// Members listed. Larger servers show the first of them, as Discord's own list loads them piece by piece.
+/// Number of members listed. Larger servers show the first of them, as Discord's own list loads them in parts.
 const MEMBERS: usize = 600;
 
-/// Where the page is. What is missing or gone is replaced: a server by the first, a channel by the liveliest that this member
-/// may see.
+/// Location of the page. A missing or deleted server is replaced by the first one, a channel by the one with the most messages
+/// that this member may view.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Place {
+pub(super) struct PageLocation {
     viewer: Option<Id>,
     guild: Option<Id>,
     channel: Option<Id>,
@@ -39,14 +39,14 @@ pub(super) struct View {
 }
 
 /// `GET /page/view?viewer&guild&channel`.
-pub(super) async fn view(State(app): State<AppState>, Query(place): Query<Place>) -> Json<View> {
+pub(super) async fn view(State(app): State<AppState>, Query(location): Query<PageLocation>) -> Json<View> {
     Json(
         app.world
-            .read(|state| Looking::new(state, &place).map_or_else(nobody, |looking| looking.view(&place))),
+            .read(|state| MemberPage::new(state, &location).map_or_else(empty_view, |page| page.view(&location))),
     )
 }
 
-/// `GET /page/everyone`: people and servers for the quick switcher.
+/// `GET /page/everyone`: users and servers for the quick switcher.
 pub(super) async fn everyone(State(app): State<AppState>) -> Json<Value> {
     Json(app.world.read(|state| {
         let mut people: Vec<&User> = state.users.values().filter(|user| !user.bot).collect();
@@ -66,7 +66,7 @@ pub(super) async fn everyone(State(app): State<AppState>) -> Json<Value> {
     }))
 }
 
-fn nobody() -> View {
+fn empty_view() -> View {
     let viewer = json!({"id": "0", "name": "nobody", "display": "Nobody", "roles": []});
     View {
         viewer,
@@ -77,27 +77,27 @@ fn nobody() -> View {
     }
 }
 
-/// One member looking at one server.
-struct Looking<'a> {
+/// The view of one member on one server.
+struct MemberPage<'a> {
     state: &'a world::State,
     user: &'a User,
     guild: Option<&'a Guild>,
 }
 
-impl<'a> Looking<'a> {
-    fn new(state: &'a world::State, place: &Place) -> Option<Self> {
-        let named = place
+impl<'a> MemberPage<'a> {
+    fn new(state: &'a world::State, location: &PageLocation) -> Option<Self> {
+        let named = location
             .viewer
             .and_then(|id| state.users.get(&id))
             .filter(|user| !user.bot);
-        let user = named.or_else(|| first_person(state, place.guild))?;
+        let user = named.or_else(|| first_member(state, location.guild))?;
         let is_member = |guild: &&Guild| guild.members.contains_key(&user.id) && !guild.unavailable;
-        let asked = place.guild.and_then(|id| state.guilds.get(&id)).filter(is_member);
+        let asked = location.guild.and_then(|id| state.guilds.get(&id)).filter(is_member);
         let guild = asked.or_else(|| state.guilds.values().find(is_member));
         Some(Self { state, user, guild })
     }
 
-    fn view(&self, place: &Place) -> View {
+    fn view(&self, location: &PageLocation) -> View {
         let channels = self.guild.map(|guild| self.visible_channels(guild)).unwrap_or_default();
         let dms = self
             .state
@@ -105,10 +105,10 @@ impl<'a> Looking<'a> {
             .values()
             .filter(|dm| dm.recipients.contains(&self.user.id));
         let dms: Vec<&Channel> = dms.collect();
-        let shown = place
+        let shown = location
             .channel
             .and_then(|id| channels.iter().chain(&dms).find(|channel| channel.id == id))
-            .or_else(|| self.liveliest(&channels))
+            .or_else(|| self.busiest(&channels))
             .or_else(|| channels.iter().find(|channel| channel.kind == ChannelKind::Text))
             .or_else(|| channels.iter().find(|channel| channel.kind.holds_messages()));
         View {
@@ -120,8 +120,8 @@ impl<'a> Looking<'a> {
         }
     }
 
-    /// Of the channels with messages, the one with the most; those in which this member may write go first.
-    fn liveliest<'c>(&self, channels: &'c [&'a Channel]) -> Option<&'c &'a Channel> {
+    /// The channel with the most messages; channels in which this member may write are preferred.
+    fn busiest<'c>(&self, channels: &'c [&'a Channel]) -> Option<&'c &'a Channel> {
         let messages = |channel: &Channel| {
             self.state
                 .messages
@@ -135,7 +135,7 @@ impl<'a> Looking<'a> {
             })
         };
         let lively = channels.iter().rev().filter(|channel| messages(channel) > 0);
-        // The last of equals is taken: in the order of the list, the first.
+        // Of equal channels the first in the list is selected.
         lively.max_by_key(|channel| (writes(channel), messages(channel)))
     }
 
@@ -218,7 +218,7 @@ impl<'a> Looking<'a> {
         json!({"id": guild.id, "name": guild.name, "channels": list, "roles": roles, "members": self.members(guild)})
     }
 
-    /// Members grouped by their highest hoisted role, as Discord's list is.
+    /// Members grouped by their highest hoisted role, as in Discord's list.
     fn members(&self, guild: &Guild) -> Vec<Value> {
         let mut list: Vec<_> = guild
             .members
@@ -306,7 +306,7 @@ impl<'a> Looking<'a> {
         view
     }
 
-    /// Commands that this member may run here: the server's own hide global ones of the same name.
+    /// Commands that this member may use here: the server's own hide global ones of the same name.
     fn commands(&self, channel: Option<&Channel>) -> Vec<Value> {
         let (Some(guild), Some(channel)) = (self.guild, channel) else {
             return Vec::new();
@@ -345,8 +345,8 @@ impl<'a> Looking<'a> {
     }
 }
 
-/// Whom the page plays at first: a member of the server asked for, or of any, who is not its owner.
-fn first_person(state: &world::State, guild: Option<Id>) -> Option<&User> {
+/// The member as whom the page acts at first: a member of the requested server, or of any, who is not its owner.
+fn first_member(state: &world::State, guild: Option<Id>) -> Option<&User> {
     let asked = guild.and_then(|id| state.guilds.get(&id));
     let guilds = asked.into_iter().chain(state.guilds.values());
     let mut people = guilds.flat_map(|guild| guild.members.keys().filter(|id| **id != guild.owner_id));
@@ -363,7 +363,7 @@ fn roles_of(guild: &Guild, user: Id) -> Vec<&Role> {
     ids.iter().filter_map(|id| guild.roles.get(id)).collect()
 }
 
-/// The colour of a name: that of the highest role which has one.
+/// The colour of a name: that of the highest role with a colour.
 fn color_of(roles: &[&Role]) -> u32 {
     roles
         .iter()

@@ -17,7 +17,7 @@ use crate::http_server::BODY_WITHIN;
 pub const MAX_FILE_BYTES: usize = 10 * 1_024 * 1_024;
 /// Bytes of one request.
 const MAX_REQUEST_BYTES: usize = 25 * 1_024 * 1_024;
-/// Characters of a body that the traffic log keeps.
+/// Characters of a body that the ledger keeps.
 pub const LOGGED_CHARACTERS: usize = 16 * 1_024;
 
 /// Reads the body of a request.
@@ -45,7 +45,7 @@ pub async fn read(headers: &HeaderMap, body: HttpBody) -> ApiResult<Body> {
         return read_form(&bytes);
     }
     if !essence.eq_ignore_ascii_case("application/json") {
-        // The code is documented, the words are from memory.
+        // The code is documented; the text is from memory.
         return Err(ApiError::field(
             "",
             "CONTENT_TYPE_INVALID",
@@ -94,6 +94,7 @@ async fn read_multipart(bytes: Bytes, boundary: String) -> ApiResult<Body> {
             }
             let index = file_index(&name).unwrap_or(files.len() as u64);
             files.push(UploadedFile {
+                field: name,
                 index,
                 filename,
                 content_type,
@@ -114,7 +115,7 @@ fn file_index(name: &str) -> Option<u64> {
 }
 
 impl Body {
-    /// The body as the traffic log keeps it; files are named with their size.
+    /// The body in the form of the ledger: files are listed by name and size.
     #[must_use]
     pub fn logged(&self) -> Option<String> {
         let text = if self.files.is_empty() {
@@ -123,7 +124,7 @@ impl Body {
             let files: Vec<Value> = self
                 .files
                 .iter()
-                .map(|file| json!({ "name": format!("files[{}]", file.index), "filename": file.filename, "size": file.bytes.len() }))
+                .map(|file| json!({ "name": file.field, "filename": file.filename, "size": file.bytes.len() }))
                 .collect();
             json!({ "payload_json": self.json, "files": files }).to_string()
         };
@@ -131,7 +132,7 @@ impl Body {
     }
 }
 
-/// The start of a text, cut at a character's edge.
+/// The start of a string, truncated between characters.
 #[must_use]
 pub fn shorten(mut text: String) -> String {
     if text.len() > LOGGED_CHARACTERS {

@@ -1,4 +1,4 @@
-//! One REST call as its route sees it, and the answer that the route gives.
+//! A REST call as the input of its route, and the response of the route.
 
 use std::sync::Arc;
 
@@ -21,7 +21,9 @@ use crate::{
 /// A file of a multipart body.
 #[derive(Clone, Debug)]
 pub struct UploadedFile {
-    /// `n` of the field's name `files[n]`.
+    /// Name of the field: `files[n]`, or a name of its own such as a sticker's `file`.
+    pub field: String,
+    /// `n` of `files[n]`.
     pub index: u64,
     /// Name with extension.
     pub filename: String,
@@ -31,7 +33,7 @@ pub struct UploadedFile {
     pub bytes: Bytes,
 }
 
-/// What came with a request.
+/// Body of a request.
 #[derive(Debug, Default)]
 pub struct Body {
     /// The JSON body or `payload_json`; `None` when there was none.
@@ -40,12 +42,12 @@ pub struct Body {
     pub files: Vec<UploadedFile>,
 }
 
-/// One call, matched and authorised.
+/// A call that has been matched to a route and authorized.
 #[derive(Debug)]
 pub struct Call {
     /// The emulator.
     pub app: AppState,
-    /// Rate limits, for those that a route has to count itself.
+    /// Rate limits, for those that a route counts itself.
     pub limits: Arc<Limits>,
     /// Values of the template's parameters, decoded.
     pub params: Vec<(&'static str, String)>,
@@ -55,7 +57,7 @@ pub struct Call {
     pub body: Body,
     /// `X-Audit-Log-Reason`, decoded.
     pub reason: Option<String>,
-    /// Emulator's clock on arrival.
+    /// Time of arrival by the emulator's clock.
     pub now: Timestamp,
 }
 
@@ -72,7 +74,7 @@ impl Call {
     /// A parameter of the path that is a snowflake.
     ///
     /// # Errors
-    /// 50035 at the parameter's name, as Discord words it.
+    /// 50035 at the parameter's name, with Discord's text.
     pub fn id(&self, name: &str) -> ApiResult<Id> {
         let text = self.param(name);
         text.parse().map_err(|_| {
@@ -92,7 +94,7 @@ impl Call {
         self.body.json.as_ref().ok_or_else(|| ErrorCode::InvalidJson.into())
     }
 
-    /// The JSON body, or an empty object where the body may be left out.
+    /// The JSON body, or an empty object where the body is optional.
     #[must_use]
     pub fn json_or_empty(&self) -> Value {
         self.body
@@ -101,7 +103,7 @@ impl Call {
             .unwrap_or_else(|| Value::Object(serde_json::Map::new()))
     }
 
-    /// The bot, with the reason of this call.
+    /// The bot as the actor, with the reason of this call.
     #[must_use]
     pub fn cause(&self) -> Cause {
         Cause {
@@ -116,16 +118,16 @@ impl Call {
         self.app.options.application_id
     }
 
-    /// Base of the emulated content network, without a slash at the end.
+    /// Base URL of the emulated content network, without a slash at the end.
     #[must_use]
     pub fn cdn(&self) -> &str {
         self.app.addresses.rest.trim_end_matches("/api/v10")
     }
 }
 
-/// What a route answers.
+/// Response of a route.
 #[derive(Debug)]
-pub enum Answer {
+pub enum RouteResponse {
     /// A JSON body.
     Json(StatusCode, String),
     /// 204.
@@ -139,7 +141,7 @@ pub enum Answer {
     },
 }
 
-impl Answer {
+impl RouteResponse {
     /// 200 with this as JSON.
     #[must_use]
     pub fn json(value: &impl Serialize) -> Self {
@@ -153,37 +155,37 @@ impl Answer {
     }
 
     fn with_status(status: StatusCode, value: &impl Serialize) -> Self {
-        // Our own types cannot fail to serialise; the log says so if one ever does.
+        // These types always serialize; a failure is a defect and is logged.
         let text = serde_json::to_string(value).unwrap_or_else(|error| {
-            tracing::error!(%error, "an answer could not be serialised");
+            tracing::error!(%error, "a response could not be serialized");
             "null".to_owned()
         });
         Self::Json(status, text)
     }
 }
 
-/// The checks that nearly every route begins with, on the state under its lock.
-pub trait Gate {
-    /// The server, when the bot is a member of it.
+/// Checks that most routes begin with.
+pub trait AccessChecks {
+    /// The server; the bot must be a member.
     ///
     /// # Errors
     /// 10004.
     fn guild_for_bot(&self, guild: Id) -> ApiResult<&crate::model::Guild>;
 
-    /// The same, when the bot also has `needed` there.
+    /// The server; the bot must also have the permissions `needed`.
     ///
     /// # Errors
     /// 10004, 50013.
     fn guild_with(&self, guild: Id, needed: Permissions) -> ApiResult<&crate::model::Guild>;
 
-    /// A channel that the bot sees and has `needed` in. Direct messages pass.
+    /// A channel; the bot must be able to view it and have the permissions `needed`. Direct messages are not checked.
     ///
     /// # Errors
     /// 10003, 50001, 50013.
     fn channel_with(&self, channel: Id, needed: Permissions) -> ApiResult<&crate::model::Channel>;
 }
 
-impl Gate for State {
+impl AccessChecks for State {
     fn guild_for_bot(&self, guild: Id) -> ApiResult<&crate::model::Guild> {
         self.guilds
             .get(&guild)

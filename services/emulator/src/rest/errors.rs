@@ -1,9 +1,8 @@
-//! What Discord says when it refuses: status, code, words and nested field errors.
+//! Discord's errors: status, code, text and nested field errors.
 //!
 //! Owns the table of error codes and the shape of the error body
-//! (<https://discord.com/developers/docs/reference#error-messages>). It refuses to hold rules: who decides lives in
-//! `validate`, `permissions` and the world. To add a code, add a variant to [`ErrorCode`] and its row in
-//! `ErrorCode::row`; both are taken from
+//! (<https://discord.com/developers/docs/reference#error-messages>), and no rules: those are in `validate`, `permissions` and
+//! the world. To add a code, add a variant to [`ErrorCode`] and its row in `ErrorCode::row`, from
 //! <https://discord.com/developers/docs/topics/opcodes-and-status-codes#json>.
 
 use std::{borrow::Cow, cell::RefCell};
@@ -12,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-/// Discord's JSON error codes that the emulator can answer with.
+/// Discord's JSON error codes that the emulator uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each name is Discord's own sentence; `row` holds the words")]
 pub enum ErrorCode {
@@ -32,6 +31,7 @@ pub enum ErrorCode {
     UnknownReactionEmoji,
     UnknownWebhook,
     UnknownBan,
+    UnknownSticker,
     UnknownInteraction,
     UnknownVoiceState,
     UnknownCommandPermissions,
@@ -50,6 +50,7 @@ pub enum ErrorCode {
     MaximumCommands,
     MaximumDailyCommandCreates,
     MaximumScheduledEvents,
+    MaximumStickers,
     RequestTooLarge,
     TooManyParentChanges,
     AlreadyCrossposted,
@@ -81,8 +82,15 @@ pub enum ErrorCode {
     BulkDeleteTooOld,
     InvalidFormBody,
     InvalidApiVersion,
+    AssetTooLarge,
+    InvalidAsset,
     CannotDeleteCommunityChannel,
     InvalidJson,
+    InvalidLottie,
+    LottieRasterized,
+    StickerFrameCount,
+    LottieDimensions,
+    StickerDuration,
     WebhooksNotInForums,
     WebhookThreadTwice,
     WebhookThreadOutsideForum,
@@ -91,11 +99,11 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    /// HTTP status, Discord's number and Discord's words.
+    /// HTTP status, Discord's number and Discord's text.
     const fn row(self) -> (u16, u32, &'static str) {
         match self {
             Self::General => (400, 0, "400: Bad Request"),
-            Self::NotFound => (404, 0, "404: Not Found"),
+            Self::NotFound => (404, 0, "404: Not RouteMatch"),
             Self::Unauthorized => (401, 0, "401: Unauthorized"),
             Self::MethodNotAllowed => (405, 0, "405: Method Not Allowed"),
             Self::RequestTimeout => (408, 0, "408: Request Timeout"),
@@ -110,6 +118,7 @@ impl ErrorCode {
             Self::UnknownReactionEmoji => (400, 10014, "Unknown Emoji"),
             Self::UnknownWebhook => (404, 10015, "Unknown Webhook"),
             Self::UnknownBan => (404, 10026, "Unknown Ban"),
+            Self::UnknownSticker => (404, 10060, "Unknown sticker"),
             Self::UnknownInteraction => (404, 10062, "Unknown interaction"),
             Self::UnknownVoiceState => (404, 10065, "Unknown Voice State"),
             Self::UnknownCommandPermissions => (404, 10066, "Unknown application command permissions"),
@@ -140,6 +149,7 @@ impl ErrorCode {
                 30038,
                 "Maximum number of uncompleted guild scheduled events reached (100)",
             ),
+            Self::MaximumStickers => (400, 30039, "Maximum number of stickers reached"),
             Self::RequestTooLarge => (413, 40005, "Request entity too large"),
             Self::TooManyParentChanges => (400, 40009, "Only one channel parent_id can be modified at a time"),
             Self::AlreadyCrossposted => (400, 40033, "This message was already crossposted"),
@@ -172,7 +182,7 @@ impl ErrorCode {
             Self::NeedsBoosts => (403, 50101, "This server needs more boosts to perform this action"),
             Self::ThreadArchived => (400, 50083, "Thread is archived"),
             Self::ThreadAlreadyCreated => (400, 160_004, "A thread has already been created for this message"),
-            // The words of the next two are documented; their HTTP statuses are not and are from memory.
+            // The texts of the next two are documented; their HTTP statuses are from memory.
             Self::ThreadLocked => (400, 160_005, "Thread is locked"),
             Self::CannotForwardUnread => (
                 403,
@@ -186,8 +196,20 @@ impl ErrorCode {
             ),
             Self::InvalidFormBody => (400, 50035, "Invalid Form Body"),
             Self::InvalidApiVersion => (400, 50041, "Invalid API version provided"),
+            // The texts of the next two are those that Discord sends; its documentation has others.
+            Self::AssetTooLarge => (400, 50045, "Asset exceeds maximum size: 524288"),
+            Self::InvalidAsset => (400, 50046, "Invalid Asset"),
             Self::CannotDeleteCommunityChannel => (400, 50074, "Cannot delete a channel required for Community guilds"),
             Self::InvalidJson => (400, 50109, "The request body contains invalid JSON."),
+            Self::InvalidLottie => (400, 170_001, "Invalid Lottie JSON"),
+            Self::LottieRasterized => (
+                400,
+                170_002,
+                "Uploaded Lotties cannot contain rasterized images such as PNG or JPEG",
+            ),
+            Self::StickerFrameCount => (400, 170_004, "Sticker frame count exceeds maximum of 1000 frames"),
+            Self::LottieDimensions => (400, 170_005, "Lottie animation maximum dimensions exceeded"),
+            Self::StickerDuration => (400, 170_007, "Sticker animation duration exceeds maximum of 5 seconds"),
             Self::WebhooksNotInForums => (
                 400,
                 220_001,
@@ -211,23 +233,23 @@ impl ErrorCode {
     }
 }
 
-/// One refusal as it leaves over HTTP.
+/// An error response.
 #[derive(Clone, Debug)]
 pub struct ApiError {
-    /// HTTP status of the answer.
+    /// HTTP status.
     pub status: StatusCode,
     /// Discord's JSON error code; 0 means a plain HTTP error.
     pub code: u32,
-    /// Discord's words for it.
+    /// Discord's text.
     pub message: Cow<'static, str>,
-    /// Nested errors by field, only with code 50035.
+    /// Nested errors by field, with code 50035 only.
     pub errors: Option<Value>,
-    /// Milliseconds to wait, only for a limit that a handler counts itself (429).
+    /// Milliseconds to wait, for a limit that a handler counts itself (429).
     pub retry_after_ms: Option<u64>,
 }
 
 impl ApiError {
-    /// The refusal that belongs to `code`.
+    /// The error with this code.
     #[must_use]
     pub fn new(code: ErrorCode) -> Self {
         let (status, number, words) = code.row();
@@ -240,7 +262,7 @@ impl ApiError {
         }
     }
 
-    /// 429 of a limit that is not told in headers.
+    /// 429 of a limit that has no headers.
     #[must_use]
     pub fn rate_limited(retry_after_ms: u64) -> Self {
         Self {
@@ -269,7 +291,7 @@ impl ApiError {
             .unwrap_or_else(|| Self::new(ErrorCode::InvalidFormBody))
     }
 
-    /// The body as Discord writes it.
+    /// The JSON body.
     #[must_use]
     pub fn body(&self) -> Value {
         let mut body = json!({ "message": self.message, "code": self.code });
@@ -300,10 +322,10 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// What a route or a world operation gives back.
+/// Result of a route or of an operation of the world.
 pub type ApiResult<T> = Result<T, ApiError>;
 
-/// Collects field errors while a form is read, so that one answer names all of them.
+/// Collects field errors while a form is read, so that one response lists all of them.
 ///
 /// Uses interior mutability because many nested forms write into the same list at once.
 #[derive(Debug, Default)]
@@ -319,7 +341,7 @@ struct FieldError {
 }
 
 impl FieldErrors {
-    /// Notes one error at `path`.
+    /// Adds an error at `path`.
     pub fn add(&self, path: &[String], code: &str, message: impl Into<String>) {
         self.found.borrow_mut().push(FieldError {
             path: path.to_vec(),
@@ -328,13 +350,13 @@ impl FieldErrors {
         });
     }
 
-    /// Whether nothing was found wrong.
+    /// Whether there are no errors.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.found.borrow().is_empty()
     }
 
-    /// The refusal that names every error, or `None` when there is none.
+    /// The error that lists every field error; `None` when there is none.
     #[must_use]
     pub fn into_error(self) -> Option<ApiError> {
         let found = self.found.into_inner();
@@ -351,7 +373,7 @@ impl FieldErrors {
         })
     }
 
-    /// `value` when nothing was found wrong, otherwise the refusal.
+    /// Returns `value` when there are no errors.
     ///
     /// # Errors
     /// 50035 with all collected field errors.
@@ -363,8 +385,8 @@ impl FieldErrors {
     }
 }
 
-/// Puts one error at its place in the tree of `errors`. A leaf holds `_errors` and nothing else, so an error below an
-/// existing leaf, or a leaf above existing branches, is dropped: the first one found wins, as in Discord's answers.
+/// Inserts an error into the tree of `errors`. A leaf has `_errors` and nothing else, so an error below an existing leaf, or a
+/// leaf above existing branches, is dropped: the first one is kept, as in Discord's responses.
 fn place(tree: &mut Value, error: &FieldError) {
     let mut node = tree;
     for segment in &error.path {
@@ -438,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn the_root_may_carry_errors() {
+    fn root_may_have_errors() {
         let body = ApiError::field(
             "",
             "APPLICATION_COMMAND_TOO_LARGE",

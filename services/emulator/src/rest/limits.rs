@@ -1,8 +1,8 @@
-//! Rate limits: global, per bucket, hidden ones, and the count of invalid requests.
+//! Rate limits: global, per bucket, without headers, and the count of invalid requests.
 //!
-//! Owns counting and the answers' numbers; `serve` turns them into headers and bodies. Discord does not publish its bucket
-//! limits and may change them at any time, so a client has to read the headers; an emulator has to choose some, and the
-//! choice is the table [`BucketClass`] below. All time is the emulator's clock, so a test can let a window pass at once.
+//! Owns counting and the numbers of responses; `serve` turns them into headers and bodies. Discord does not publish its bucket
+//! limits and may change them at any time, so a client has to read the headers. The emulator's limits are the table
+//! [`BucketClass`]. All times are those of the emulator's clock, so that a test can skip a window.
 //! <https://discord.com/developers/docs/topics/rate-limits>
 
 use std::{
@@ -13,25 +13,25 @@ use std::{
 
 use parking_lot::Mutex;
 
-/// Requests of one token in any second, interaction endpoints aside.
+/// Requests of one token in any second, without interaction endpoints.
 pub const GLOBAL_LIMIT: usize = 50;
 const GLOBAL_WINDOW_MS: u64 = 1_000;
-/// Responses of 401, 403 and 429 (scope `shared` aside) from one address in ten minutes, beyond which it is banned.
+/// Responses with 401, 403 and 429 (except scope `shared`) to one address in ten minutes, from which on it is banned.
 pub const INVALID_LIMIT: usize = 10_000;
 const INVALID_WINDOW_MS: u64 = 10 * 60 * 1_000;
-/// How long the edge refuses a banned address. Discord says "temporarily".
+/// Time for which the edge refuses a banned address. Discord documents "temporarily".
 const BAN_MS: u64 = 10 * 60 * 1_000;
-/// Renames and changes of topic of one channel in ten minutes; not told in headers.
+/// Renames and topic changes of one channel in ten minutes; this limit has no headers.
 pub const RENAME_LIMIT: usize = 2;
 const RENAME_WINDOW_MS: u64 = 10 * 60 * 1_000;
 /// New commands of one scope in a day.
 pub const COMMAND_CREATE_LIMIT: usize = 200;
-/// Windows kept, at least, before those that are over are swept out.
+/// Number of windows from which on expired ones are removed.
 const SWEEP_ABOVE: usize = 4_096;
 
-/// A row of the table of buckets: routes of one class share a bucket for each major parameter.
+/// A row of the bucket table: routes of one class share a bucket for each major parameter.
 ///
-/// The numbers are those seen most often at Discord; windows are fixed and start with the first request.
+/// The numbers are those observed most often at Discord. Windows are fixed and start with the first request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the rows are named after their routes")]
 pub enum BucketClass {
@@ -63,6 +63,7 @@ pub enum BucketClass {
     ReadBans,
     BulkBan,
     Emoji,
+    Sticker,
     Automod,
     Community,
     ScheduledEvents,
@@ -105,7 +106,7 @@ impl BucketClass {
             Self::EditChannel => (5, 5_000),
             Self::EditOverwrites => (10, 15_000),
             Self::ReadMember | Self::Kick | Self::Ban | Self::DeleteMessage => (5, 1_000),
-            Self::Emoji => (50, 60_000),
+            Self::Emoji | Self::Sticker => (50, 60_000),
             Self::CreateMessage | Self::EditMessage | Self::Typing | Self::Pin | Self::ManageWebhooks => (5, 5_000),
             Self::Reaction => (1, 250),
             Self::Threads => (10, 10_000),
@@ -113,7 +114,7 @@ impl BucketClass {
         }
     }
 
-    /// The opaque name of the bucket, as in `X-RateLimit-Bucket`.
+    /// Opaque name of the bucket for `X-RateLimit-Bucket`.
     #[must_use]
     pub fn hash(self) -> String {
         let half = |salt: u8| {
@@ -125,38 +126,38 @@ impl BucketClass {
     }
 }
 
-/// Who must share a window: the class, the major parameter (channel, server, webhook with token) and the caller.
+/// Key of a window: the class and the major parameter (channel, server, webhook with token).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BucketKey {
     /// Row of the table.
     pub class: BucketClass,
-    /// Channel, server, or webhook with token; empty where there is none.
+    /// Channel, server, or webhook with token; empty without one.
     pub major: String,
 }
 
-/// What the headers of an answer say of its bucket.
+/// State of a bucket for the headers of a response.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BucketState {
-    /// Requests in a window.
+    /// Requests allowed in a window.
     pub limit: u32,
-    /// Left in this window.
+    /// Requests left in this window.
     pub remaining: u32,
-    /// When it ends, Unix milliseconds.
+    /// End of the window in Unix milliseconds.
     pub reset_ms: u64,
-    /// Milliseconds until then.
+    /// Milliseconds until the end of the window.
     pub reset_after_ms: u64,
     /// `X-RateLimit-Bucket`.
     pub bucket: String,
 }
 
-/// Why a request is refused with 429.
+/// Scope of a 429.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Limit of the caller on this route.
+    /// The caller's limit on this route.
     User,
-    /// The caller's 50 a second.
+    /// The caller's global limit of 50 requests a second.
     Global,
-    /// Limit of the resource, shared with others.
+    /// A limit of the resource, shared with other callers.
     Shared,
 }
 
@@ -175,15 +176,15 @@ impl Scope {
 /// A refusal with 429.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
-    /// Why.
+    /// Scope.
     pub scope: Scope,
     /// Milliseconds to wait.
     pub retry_after_ms: u64,
-    /// State of the bucket, for refusals by bucket.
+    /// State of the bucket, when its limit was exceeded.
     pub bucket: Option<BucketState>,
 }
 
-/// All counters. One lock, held for a few map operations.
+/// All counters, behind one lock that is held for a few map operations.
 #[derive(Debug, Default)]
 pub struct Limits {
     inner: Mutex<Inner>,
@@ -207,10 +208,10 @@ struct Window {
 }
 
 impl Limits {
-    /// Counts a request towards the caller's 50 in any second.
+    /// Counts a request towards the caller's global limit.
     ///
-    /// A sliding window, the strictest reading of "50 requests per second": a client that passes here passes at Discord.
-    /// Refused requests are not counted.
+    /// The window slides, which is the strictest reading of "50 requests per second": a client that stays within it stays
+    /// within Discord's limit. Refused requests are not counted.
     ///
     /// # Errors
     /// A refusal of scope global.
@@ -230,14 +231,14 @@ impl Limits {
     /// Counts a request towards its bucket.
     ///
     /// # Errors
-    /// A refusal of scope user, when the window is used up.
+    /// A refusal of scope user, when no requests are left in the window.
     pub fn take_bucket(&self, key: BucketKey, now_ms: u64) -> Result<BucketState, Refusal> {
         let (limit, window_ms) = key.class.rule();
         let bucket = key.class.hash();
         let mut inner = self.inner.lock();
         if inner.windows.len() >= inner.sweep_at.max(SWEEP_ABOVE) {
             inner.windows.retain(|_, window| window.ends_ms > now_ms);
-            // Twice what is alive, so that sweeping stays cheap however many windows are.
+            // Twice the number of current windows, so that the cost of the sweep stays low for each request.
             inner.sweep_at = inner.windows.len() * 2;
         }
         let fresh = Window {
@@ -269,7 +270,7 @@ impl Limits {
         })
     }
 
-    /// Counts a rename or change of topic of a channel: two in ten minutes, without headers.
+    /// Counts a rename or topic change of a channel: two in ten minutes, without headers.
     ///
     /// # Errors
     /// A refusal of scope user.
@@ -297,29 +298,29 @@ impl Limits {
         })
     }
 
-    /// Counts an answer that Discord calls invalid, and bans the address when there were too many.
+    /// Counts an invalid request, and bans the address when there are too many.
     pub fn count_invalid(&self, address: IpAddr, now_ms: u64) {
         let mut inner = self.inner.lock();
         let counted = inner.invalid.entry(address).or_default();
         counted.push_back(now_ms);
-        forget(counted, INVALID_WINDOW_MS, now_ms);
+        remove_older(counted, INVALID_WINDOW_MS, now_ms);
         if counted.len() >= INVALID_LIMIT {
             counted.clear();
             inner.banned_until.insert(address, now_ms + BAN_MS);
         }
     }
 
-    /// Invalid answers to this address in the last ten minutes.
+    /// Invalid requests of this address in the last ten minutes.
     #[must_use]
     pub fn invalid_count(&self, address: IpAddr, now_ms: u64) -> usize {
         let mut inner = self.inner.lock();
         inner.invalid.get_mut(&address).map_or(0, |counted| {
-            forget(counted, INVALID_WINDOW_MS, now_ms);
+            remove_older(counted, INVALID_WINDOW_MS, now_ms);
             counted.len()
         })
     }
 
-    /// Milliseconds for which the edge still refuses this address.
+    /// Milliseconds for which the edge still refuses this address; `None` when it is not banned.
     #[must_use]
     pub fn banned_for(&self, address: IpAddr, now_ms: u64) -> Option<u64> {
         let mut inner = self.inner.lock();
@@ -332,9 +333,9 @@ impl Limits {
     }
 }
 
-/// Takes one place of a sliding window, or says how many milliseconds are missing.
+/// Counts a request in a sliding window, or returns the milliseconds until one is allowed.
 fn slide(taken: &mut VecDeque<u64>, limit: usize, window_ms: u64, now_ms: u64) -> Result<(), u64> {
-    forget(taken, window_ms, now_ms);
+    remove_older(taken, window_ms, now_ms);
     match taken.front() {
         Some(oldest) if taken.len() >= limit => Err(oldest + window_ms - now_ms),
         _ => {
@@ -344,7 +345,7 @@ fn slide(taken: &mut VecDeque<u64>, limit: usize, window_ms: u64, now_ms: u64) -
     }
 }
 
-fn forget(taken: &mut VecDeque<u64>, window_ms: u64, now_ms: u64) {
+fn remove_older(taken: &mut VecDeque<u64>, window_ms: u64, now_ms: u64) {
     while taken.front().is_some_and(|at| at + window_ms <= now_ms) {
         taken.pop_front();
     }
@@ -378,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_exactly_how_long() {
+    fn refusal_has_the_exact_waiting_time() {
         let limits = Limits::default();
         for _ in 0..50 {
             limits.take_global("token", 10).unwrap();
@@ -411,13 +412,13 @@ mod tests {
     }
 
     #[test]
-    fn windows_that_are_over_are_forgotten() {
+    fn expired_windows_are_removed() {
         let limits = Limits::default();
         for index in 0..20_000_u64 {
             let key = key(BucketClass::BulkDelete, &index.to_string());
             limits.take_bucket(key, index).unwrap();
         }
-        // A window lasts a second, so about a thousand are alive at any time.
+        // A window lasts a second, so about a thousand are current at any time.
         assert!(limits.inner.lock().windows.len() <= SWEEP_ABOVE);
     }
 

@@ -1,11 +1,11 @@
 //! Discord's REST API, v10.
 //!
-//! Owns routes, validation, permissions, rate limits and error bodies, all written from Discord's documentation. Refuses
-//! state of its own besides the counters of the rate limits: what is known and what happens lives in `world`.
+//! Owns routes, validation, permissions, rate limits and error bodies, all written from Discord's documentation. Its only state
+//! is the counters of the rate limits; `world` has everything else.
 //!
-//! A request passes, in this order: the edge's ban, the route table, faults, the token, the global limit, the bucket, the
-//! handler; then it is recorded. A handler (`routes/…`, one file per resource) reads its form with `validate`, looks with
-//! [`call::Gate`] whether the bot may, and calls one operation of the world. To add a route, add a handler and a line in
+//! A request is checked in this order: the edge's ban, the route table, faults, the token, the global limit, the bucket, the
+//! handler; then it is recorded. A handler (`routes/…`, one file per resource) reads its form with `validate`, checks
+//! permissions with [`call::AccessChecks`], and calls one operation of the world. To add a route, add a handler and a line in
 //! its file's table.
 
 pub mod body;
@@ -13,7 +13,7 @@ pub mod call;
 pub mod errors;
 pub mod limits;
 pub mod permissions;
-pub mod reply;
+pub mod response;
 pub mod route;
 pub mod routes;
 pub mod serve;
@@ -26,7 +26,7 @@ use axum::Router;
 
 use crate::AppState;
 
-/// What the REST listener shares between requests.
+/// Shared state of the REST listener's requests.
 #[derive(Clone)]
 pub struct Rest {
     /// The emulator.
@@ -37,8 +37,8 @@ pub struct Rest {
     pub routes: Arc<[route::Route]>,
 }
 
-/// The whole REST API, below `/api/v10` (and the other spellings that Discord accepts), and the content network that
-/// serves attachments.
+/// The whole REST API, below `/api/v10` (and the other versions that Discord accepts), and the content network that serves
+/// files.
 pub fn router(app: AppState) -> Router {
     let rest = Rest {
         app,

@@ -1,150 +1,10 @@
-//! What a member may do: computation of permissions and the hierarchy of roles.
-//!
-//! Written from <https://discord.com/developers/docs/topics/permissions>. Owns arithmetic only; which permission a call
-//! needs is said by its route. Used for the bot and, by the control API, for the people whom a test plays.
-
-use std::cmp::Ordering;
+//! Refusals of a call for missing permissions. The permissions of a member are computed by `world::permissions`.
 
 use super::errors::{ApiResult, ErrorCode};
-use crate::model::{Channel, ChannelKind, Guild, Id, Member, OverwriteKind, Permissions, Role, Timestamp};
-
-/// What a member may do in the server at large, overwrites aside. Empty for who is no member.
-#[must_use]
-pub fn in_guild(guild: &Guild, user: Id, now: Timestamp) -> Permissions {
-    let Some(member) = guild.members.get(&user) else {
-        return Permissions::empty();
-    };
-    if guild.owner_id == user {
-        return Permissions::all();
-    }
-    let granted = roles_of(guild, member).fold(Permissions::empty(), |sum, role| sum | role.permissions);
-    if granted.contains(Permissions::ADMINISTRATOR) {
-        return Permissions::all();
-    }
-    if is_timed_out(member, now) {
-        granted & TIMED_OUT
-    } else {
-        granted
-    }
-}
-
-/// What a member may do in one channel: base, then the overwrites of @everyone, of the roles together (deny, then allow),
-/// and of the member. A thread takes the overwrites of its channel.
-#[must_use]
-pub fn in_channel(guild: &Guild, channel: &Channel, user: Id, now: Timestamp) -> Permissions {
-    let base = in_guild(guild, user, now);
-    let Some(member) = guild.members.get(&user) else {
-        return base;
-    };
-    if base.contains(Permissions::ADMINISTRATOR) {
-        return base;
-    }
-    let place = match channel.parent_id {
-        Some(parent) if channel.kind.is_thread() => guild.channels.get(&parent).unwrap_or(channel),
-        _ => channel,
-    };
-    let mut granted = base;
-    let of = |id: Id, kind: OverwriteKind| {
-        place
-            .permission_overwrites
-            .iter()
-            .find(move |overwrite| overwrite.id == id && overwrite.kind == kind)
-    };
-    if let Some(everyone) = of(guild.id, OverwriteKind::Role) {
-        granted = (granted - everyone.deny) | everyone.allow;
-    }
-    let (mut allow, mut deny) = (Permissions::empty(), Permissions::empty());
-    for overwrite in member.roles.iter().filter_map(|role| of(*role, OverwriteKind::Role)) {
-        allow |= overwrite.allow;
-        deny |= overwrite.deny;
-    }
-    granted = (granted - deny) | allow;
-    if let Some(own) = of(user, OverwriteKind::Member) {
-        granted = (granted - own.deny) | own.allow;
-    }
-    if is_timed_out(member, now) {
-        granted &= TIMED_OUT;
-    }
-    implied(granted, channel.kind)
-}
-
-/// Whether @everyone sees a channel, apart from what members have by other roles.
-#[must_use]
-pub fn everyone_sees(guild: &Guild, channel: &Channel) -> bool {
-    let base = guild
-        .roles
-        .get(&guild.id)
-        .map(|role| role.permissions)
-        .unwrap_or_default();
-    let own = channel.permission_overwrites.iter();
-    let own = own.filter(|overwrite| overwrite.id == guild.id);
-    let granted = own.fold(base, |granted, overwrite| (granted - overwrite.deny) | overwrite.allow);
-    granted.contains(Permissions::VIEW_CHANNEL)
-}
-
-/// What a timed out member keeps: <https://discord.com/developers/docs/topics/permissions#permissions-for-timed-out-members>.
-const TIMED_OUT: Permissions = Permissions::VIEW_CHANNEL.union(Permissions::READ_MESSAGE_HISTORY);
-
-/// Permissions that are lost with another one.
-fn implied(granted: Permissions, kind: ChannelKind) -> Permissions {
-    if !granted.contains(Permissions::VIEW_CHANNEL) {
-        return Permissions::empty();
-    }
-    let mut granted = granted;
-    if !kind.is_voice() && !granted.contains(Permissions::SEND_MESSAGES) && !kind.is_thread() {
-        granted -= Permissions::MENTION_EVERYONE
-            | Permissions::SEND_TTS_MESSAGES
-            | Permissions::ATTACH_FILES
-            | Permissions::EMBED_LINKS;
-    }
-    if kind.is_voice() && !granted.contains(Permissions::CONNECT) {
-        granted &= Permissions::VIEW_CHANNEL | Permissions::READ_MESSAGE_HISTORY;
-    }
-    granted
-}
-
-fn is_timed_out(member: &Member, now: Timestamp) -> bool {
-    member.communication_disabled_until.is_some_and(|until| until > now)
-}
-
-/// A member's roles, @everyone among them; ids of roles that are gone are skipped.
-fn roles_of<'a>(guild: &'a Guild, member: &'a Member) -> impl Iterator<Item = &'a Role> {
-    guild
-        .roles
-        .get(&guild.id)
-        .into_iter()
-        .chain(member.roles.iter().filter_map(|id| guild.roles.get(id)))
-}
-
-/// The member's highest role. Equal positions rank the lower id above.
-#[must_use]
-pub fn highest_role(guild: &Guild, user: Id) -> Option<&Role> {
-    let member = guild.members.get(&user)?;
-    roles_of(guild, member).max_by_key(|role| role.rank())
-}
-
-/// Whether `user` ranks strictly above this role. The owner ranks above all.
-#[must_use]
-pub fn is_above_role(guild: &Guild, user: Id, role: &Role) -> bool {
-    guild.owner_id == user
-        || highest_role(guild, user).is_some_and(|highest| highest.rank().cmp(&role.rank()) == Ordering::Greater)
-}
-
-/// Whether `user` ranks strictly above another member. Nobody ranks above the owner.
-#[must_use]
-pub fn is_above_member(guild: &Guild, user: Id, other: Id) -> bool {
-    if guild.owner_id == other {
-        return false;
-    }
-    if guild.owner_id == user {
-        return true;
-    }
-    match (highest_role(guild, user), highest_role(guild, other)) {
-        (Some(own), Some(theirs)) => own.rank() > theirs.rank(),
-        (Some(_), None) => true,
-        (None, _) => false,
-    }
-}
+use crate::model::{Channel, Guild, Id, Permissions, Timestamp};
+pub use crate::world::permissions::{
+    everyone_sees, highest_role, in_channel, in_guild, is_above_member, is_above_role,
+};
 
 /// Refuses when the member lacks `needed` in the server.
 ///
@@ -158,10 +18,10 @@ pub fn require_in_guild(guild: &Guild, user: Id, needed: Permissions, now: Times
     }
 }
 
-/// Refuses when the member does not see the channel, or lacks `needed` in it.
+/// Refuses when the member cannot view the channel, or lacks `needed` in it.
 ///
 /// # Errors
-/// 50001 without `VIEW_CHANNEL`, 50013 without what else is needed.
+/// 50001 without `VIEW_CHANNEL`, 50013 without another needed permission.
 pub fn require_in_channel(
     guild: &Guild,
     channel: &Channel,
@@ -183,144 +43,33 @@ pub fn require_in_channel(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Overwrite;
+    use crate::model::{ChannelKind, Member, Overwrite, OverwriteKind};
 
     const GUILD: Id = Id(100);
-    const OWNER: Id = Id(1);
-    const BOT: Id = Id(2);
     const MEMBER: Id = Id(3);
     const NOW: Timestamp = Timestamp(1_000);
 
-    fn role(guild: &mut Guild, id: u64, position: i64, permissions: Permissions) {
-        let role = Role {
-            position,
-            permissions,
-            ..Role::named(Id(id), "role")
-        };
-        guild.roles.insert(role.id, role);
-    }
-
-    fn guild() -> Guild {
-        let mut guild = Guild::named(GUILD, "Sietch", OWNER, Timestamp(0));
-        role(&mut guild, 10, 5, Permissions::MANAGE_ROLES);
-        role(&mut guild, 11, 5, Permissions::KICK_MEMBERS);
-        role(&mut guild, 12, 4, Permissions::empty());
-        for (user, roles) in [(OWNER, vec![]), (BOT, vec![Id(10)]), (MEMBER, vec![Id(12)])] {
-            guild.members.insert(
-                user,
-                Member {
-                    roles,
-                    ..Member::joined(user, Timestamp(0))
-                },
-            );
-        }
-        guild
-    }
-
-    fn channel(overwrites: Vec<Overwrite>) -> Channel {
-        Channel {
+    fn code(overwrites: Vec<Overwrite>) -> u32 {
+        let mut guild = Guild::named(GUILD, "Sietch", Id(1), Timestamp(0));
+        guild.members.insert(MEMBER, Member::joined(MEMBER, Timestamp(0)));
+        let hall = Channel {
             permission_overwrites: overwrites,
             ..Channel::named(Id(50), GUILD, ChannelKind::Text, "hall")
-        }
-    }
-
-    fn overwrite(id: Id, kind: OverwriteKind, allow: Permissions, deny: Permissions) -> Overwrite {
-        Overwrite { id, kind, allow, deny }
-    }
-
-    #[test]
-    fn the_owner_and_administrators_may_all() {
-        let mut guild = guild();
-        let hidden = channel(vec![overwrite(
-            GUILD,
-            OverwriteKind::Role,
-            Permissions::empty(),
-            Permissions::VIEW_CHANNEL,
-        )]);
-        assert!(in_channel(&guild, &hidden, OWNER, NOW).contains(Permissions::VIEW_CHANNEL));
-        assert!(in_channel(&guild, &hidden, BOT, NOW).is_empty());
-        guild.roles.get_mut(&Id(10)).unwrap().permissions = Permissions::ADMINISTRATOR;
-        assert_eq!(in_channel(&guild, &hidden, BOT, NOW), Permissions::all());
-    }
-
-    #[test]
-    fn overwrites_apply_in_order() {
-        let guild = guild();
-        let (send, view) = (Permissions::SEND_MESSAGES, Permissions::VIEW_CHANNEL);
-        let none = Permissions::empty();
-        // @everyone denies, a role allows.
-        let open = channel(vec![
-            overwrite(GUILD, OverwriteKind::Role, none, send | view),
-            overwrite(Id(12), OverwriteKind::Role, send | view, none),
-        ]);
-        assert!(in_channel(&guild, &open, MEMBER, NOW).contains(send));
-        // Among roles allow wins over deny, whichever ranks higher; the member's own overwrite wins over roles.
-        let mixed = channel(vec![
-            overwrite(Id(12), OverwriteKind::Role, send, none),
-            overwrite(MEMBER, OverwriteKind::Member, none, send),
-        ]);
-        assert!(!in_channel(&guild, &mixed, MEMBER, NOW).contains(send));
-        // Without sending, mentioning everyone and files are gone too.
-        assert!(!in_channel(&guild, &mixed, MEMBER, NOW).contains(Permissions::ATTACH_FILES));
-    }
-
-    #[test]
-    fn a_thread_takes_its_channels_overwrites() {
-        let mut guild = guild();
-        let hidden = channel(vec![overwrite(
-            GUILD,
-            OverwriteKind::Role,
-            Permissions::empty(),
-            Permissions::VIEW_CHANNEL,
-        )]);
-        guild.channels.insert(hidden.id, hidden);
-        let thread = Channel {
-            parent_id: Some(Id(50)),
-            ..Channel::named(Id(51), GUILD, ChannelKind::PublicThread, "talk")
         };
-        assert!(in_channel(&guild, &thread, MEMBER, NOW).is_empty());
+        require_in_channel(&guild, &hall, MEMBER, Permissions::MANAGE_MESSAGES, NOW)
+            .unwrap_err()
+            .code
     }
 
     #[test]
-    fn equal_positions_rank_the_lower_id_above() {
-        let guild = guild();
-        assert!(is_above_role(&guild, BOT, &guild.roles[&Id(11)]));
-        assert!(!is_above_role(&guild, BOT, &guild.roles[&Id(10)]));
-        assert!(is_above_role(&guild, OWNER, &guild.roles[&Id(10)]));
-    }
-
-    #[test]
-    fn nobody_is_above_the_owner_or_an_equal() {
-        let mut guild = guild();
-        assert!(is_above_member(&guild, BOT, MEMBER));
-        assert!(!is_above_member(&guild, BOT, OWNER));
-        guild.members.get_mut(&MEMBER).unwrap().roles.push(Id(10));
-        assert!(!is_above_member(&guild, BOT, MEMBER));
-        assert!(is_above_member(&guild, OWNER, BOT));
-    }
-
-    #[test]
-    fn a_timed_out_member_only_reads() {
-        let mut guild = guild();
-        guild.members.get_mut(&MEMBER).unwrap().communication_disabled_until = Some(Timestamp(2_000));
-        let hall = channel(Vec::new());
-        assert_eq!(in_channel(&guild, &hall, MEMBER, NOW), TIMED_OUT);
-        assert!(in_channel(&guild, &hall, MEMBER, Timestamp(2_001)).contains(Permissions::SEND_MESSAGES));
-    }
-
-    #[test]
-    fn refusals_tell_access_from_permission() {
-        let guild = guild();
-        let hall = channel(Vec::new());
-        let code = |needed| require_in_channel(&guild, &hall, MEMBER, needed, NOW).unwrap_err().code;
-        assert_eq!(code(Permissions::MANAGE_MESSAGES), 50013);
-        let hidden = channel(vec![overwrite(
-            GUILD,
-            OverwriteKind::Role,
-            Permissions::empty(),
-            Permissions::VIEW_CHANNEL,
-        )]);
-        let refused = require_in_channel(&guild, &hidden, MEMBER, Permissions::MANAGE_MESSAGES, NOW).unwrap_err();
-        assert_eq!(refused.code, 50001);
+    fn hidden_channel_is_missing_access_and_visible_channel_is_missing_permissions() {
+        assert_eq!(code(Vec::new()), 50013);
+        let hidden = Overwrite {
+            id: GUILD,
+            kind: OverwriteKind::Role,
+            allow: Permissions::empty(),
+            deny: Permissions::VIEW_CHANNEL,
+        };
+        assert_eq!(code(vec![hidden]), 50001);
     }
 }

@@ -1,46 +1,46 @@
-//! A route as data, and how a request finds its route.
+//! Routes as data, and the match of a request and its route.
 //!
-//! Owns templates, the choice between 404 and 405, and the major parameter of a template. The templates are those of
-//! Discord's OpenAPI document, so that calls can be checked against it.
+//! Owns templates, the choice between 404 and 405, and the major parameter of a template. The templates are those of Discord's
+//! OpenAPI document, so that calls can be checked against it.
 
 use http::Method;
 
 use super::{
-    call::{Answer, Call},
+    call::{Call, RouteResponse},
     errors::ApiResult,
     limits::{BucketClass, BucketKey},
 };
 
-/// Who may call a route.
+/// Authorization that a route needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// `Authorization: Bot <token>` is needed.
+    /// `Authorization: Bot <token>`.
     Bot,
-    /// The path holds a token or nothing is secret; bound by the global limit only when a bot token is sent.
+    /// None. The global limit applies only when a bot token is sent.
     Open,
-    /// An interaction's callback or a webhook by its token: no bot token, not bound by the global limit.
+    /// The token in the path of an interaction's callback or a webhook. The global limit does not apply.
     Interaction,
 }
 
-/// What answers a call.
-pub type Handler = fn(&Call) -> ApiResult<Answer>;
+/// Handler of a call.
+pub type Handler = fn(&Call) -> ApiResult<RouteResponse>;
 
-/// One method on one template.
+/// A method of a route template.
 #[derive(Clone, Copy)]
 pub struct Route {
     /// Method.
     pub method: &'static Method,
     /// Template with parameters in braces.
     pub template: &'static str,
-    /// Row of the bucket table; `None` is bound by the global limit alone.
+    /// Row of the bucket table; with `None` only the global limit applies.
     pub class: Option<BucketClass>,
-    /// Who may call it.
+    /// Authorization.
     pub access: Access,
-    /// What answers.
+    /// Handler.
     pub handler: Handler,
 }
 
-/// Shorthand for the tables of routes.
+/// A route that needs the bot token.
 #[must_use]
 pub const fn bot(method: &'static Method, template: &'static str, class: BucketClass, handler: Handler) -> Route {
     Route {
@@ -64,7 +64,7 @@ pub const fn open(method: &'static Method, template: &'static str, class: Bucket
     }
 }
 
-/// A route that is called with an interaction's or webhook's token.
+/// A route that needs the token of an interaction or webhook in its path.
 #[must_use]
 pub const fn by_token(method: &'static Method, template: &'static str, class: BucketClass, handler: Handler) -> Route {
     Route {
@@ -76,20 +76,20 @@ pub const fn by_token(method: &'static Method, template: &'static str, class: Bu
     }
 }
 
-/// What a path leads to.
-pub enum Found<'a> {
+/// Result of a search for a route.
+pub enum RouteMatch<'a> {
     /// A route and the values of its parameters.
     Route(&'a Route, Vec<(&'static str, String)>),
-    /// The path exists, the method does not.
+    /// The path exists with other methods.
     WrongMethod,
-    /// Nothing.
-    Nothing,
+    /// The path does not exist.
+    NotFound,
 }
 
-/// Finds the route of `path` (below the API's version). Templates with fewer parameters win, so `/users/@me` is not
-/// taken for a user id.
+/// Finds the route of `path` (below the API's version). Templates with fewer parameters take precedence, so that `@me` of
+/// `/users/@me` is not taken for a user id.
 #[must_use]
-pub fn find<'a>(routes: &'a [Route], method: &Method, path: &str) -> Found<'a> {
+pub fn find<'a>(routes: &'a [Route], method: &Method, path: &str) -> RouteMatch<'a> {
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
     let mut best: Option<(&Route, usize)> = None;
     let mut path_known = false;
@@ -103,9 +103,9 @@ pub fn find<'a>(routes: &'a [Route], method: &Method, path: &str) -> Found<'a> {
         }
     }
     match best {
-        Some((route, _)) => Found::Route(route, read_params(route.template, &segments)),
-        None if path_known => Found::WrongMethod,
-        None => Found::Nothing,
+        Some((route, _)) => RouteMatch::Route(route, read_params(route.template, &segments)),
+        None if path_known => RouteMatch::WrongMethod,
+        None => RouteMatch::NotFound,
     }
 }
 
@@ -114,7 +114,7 @@ fn param_name(part: &'static str) -> Option<&'static str> {
     part.strip_prefix('{')?.strip_suffix('}')
 }
 
-/// How many parameters the template has, when it fits.
+/// Number of parameters of the template, when it matches.
 fn count_params(template: &'static str, segments: &[&str]) -> Option<usize> {
     let mut count = 0;
     let mut parts = template.trim_matches('/').split('/');
@@ -129,7 +129,7 @@ fn count_params(template: &'static str, segments: &[&str]) -> Option<usize> {
     parts.next().is_none().then_some(count)
 }
 
-/// The parameters of a template that fits.
+/// The parameters of a template that matches.
 fn read_params(template: &'static str, segments: &[&str]) -> Vec<(&'static str, String)> {
     let parts = template.trim_matches('/').split('/').zip(segments);
     parts
@@ -172,13 +172,13 @@ mod tests {
 
     fn template(method: &Method, path: &str) -> Option<String> {
         match find(&routes::all(), method, path) {
-            Found::Route(route, _) => Some(route.template.to_owned()),
-            Found::WrongMethod | Found::Nothing => None,
+            RouteMatch::Route(route, _) => Some(route.template.to_owned()),
+            RouteMatch::WrongMethod | RouteMatch::NotFound => None,
         }
     }
 
     #[test]
-    fn literals_win_over_parameters() {
+    fn literals_take_precedence_over_parameters() {
         assert_eq!(template(&Method::GET, "/users/@me").as_deref(), Some("/users/@me"));
         assert_eq!(template(&Method::GET, "/users/12").as_deref(), Some("/users/{user_id}"));
         assert_eq!(
@@ -194,9 +194,15 @@ mod tests {
     #[test]
     fn unknown_paths_and_wrong_methods_differ() {
         let routes = routes::all();
-        assert!(matches!(find(&routes, &Method::GET, "/nowhere"), Found::Nothing));
-        assert!(matches!(find(&routes, &Method::PUT, "/users/@me"), Found::WrongMethod));
-        assert!(matches!(find(&routes, &Method::GET, "/guilds//roles"), Found::Nothing));
+        assert!(matches!(find(&routes, &Method::GET, "/nowhere"), RouteMatch::NotFound));
+        assert!(matches!(
+            find(&routes, &Method::PUT, "/users/@me"),
+            RouteMatch::WrongMethod
+        ));
+        assert!(matches!(
+            find(&routes, &Method::GET, "/guilds//roles"),
+            RouteMatch::NotFound
+        ));
     }
 
     #[test]
@@ -215,8 +221,8 @@ mod tests {
     #[test]
     fn buckets_are_kept_apart_by_major_parameter() {
         let key = |path: &str| match find(&routes::all(), &Method::POST, path) {
-            Found::Route(route, params) => route.bucket(&params).unwrap(),
-            Found::WrongMethod | Found::Nothing => panic!("{path}"),
+            RouteMatch::Route(route, params) => route.bucket(&params).unwrap(),
+            RouteMatch::WrongMethod | RouteMatch::NotFound => panic!("{path}"),
         };
         assert_eq!(key("/channels/1/messages").major, "1");
         assert_ne!(key("/webhooks/1/a"), key("/webhooks/1/b"));

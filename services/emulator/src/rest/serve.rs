@@ -1,4 +1,4 @@
-//! The way of a request: edge, route, fault, token, limits, handler, record.
+//! Path of a request: edge, route, fault, token, limits, handler, record.
 
 use std::{net::SocketAddr, time::Instant};
 
@@ -14,18 +14,18 @@ use super::{
     call::Call,
     errors::{ApiError, ApiResult, ErrorCode},
     limits::Scope,
-    reply::{Delivery, Reply},
-    route::{Access, Found, Route, find},
+    response::{Delivery, RestResponse},
+    route::{Access, Route, RouteMatch, find},
     validate::query::Query,
 };
 use crate::{
-    faults::{RestAnswer, RestEnd, RestFault},
+    faults::{FaultResponse, RestFault, RestFaultEnd},
     http_server::ResetOnClose,
     model::Timestamp,
     traffic::RestCall,
 };
 
-/// Answers every request of the REST listener.
+/// Handles every request of the REST listener.
 pub async fn serve(State(rest): State<Rest>, ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request) -> Response {
     let started = Instant::now();
     let now_ms = rest.app.clock.now_ms();
@@ -43,7 +43,7 @@ pub async fn serve(State(rest): State<Rest>, ConnectInfo(peer): ConnectInfo<Sock
         ..RestCall::default()
     };
     let reply = match rest.limits.banned_for(peer.ip(), now_ms) {
-        Some(for_ms) if rest.app.options.rate_limits => Reply::banned(for_ms),
+        Some(for_ms) if rest.app.options.rate_limits => RestResponse::banned(for_ms),
         _ => answer(&rest, request, &mut record).await,
     };
     record.status = reply.status.as_u16();
@@ -74,7 +74,7 @@ pub async fn serve(State(rest): State<Rest>, ConnectInfo(peer): ConnectInfo<Sock
     reply.into_response(rest.app.clock.now_ms())
 }
 
-/// What a path starts with.
+/// Prefix of a path.
 enum Version {
     /// `/api`, `/api/v6` to `/api/v10`.
     Known,
@@ -99,28 +99,28 @@ fn below_version(path: &str) -> (Version, &str) {
     match numbered[..end].parse::<u8>() {
         Ok(6..=10) => (Version::Known, &numbered[end..]),
         Ok(_) => (Version::Unknown, &numbered[end..]),
-        // Not a version at all: `/api/voice/regions`.
+        // Not a version: `/api/voice/regions`.
         Err(_) => (Version::Known, rest),
     }
 }
 
-async fn answer(rest: &Rest, request: Request, record: &mut RestCall) -> Reply {
+async fn answer(rest: &Rest, request: Request, record: &mut RestCall) -> RestResponse {
     let (parts, body) = request.into_parts();
     let (version, path) = below_version(parts.uri.path());
     let found = match version {
-        Version::Unknown => return Reply::of_error(&ErrorCode::InvalidApiVersion.into()),
+        Version::Unknown => return RestResponse::of_error(&ErrorCode::InvalidApiVersion.into()),
         Version::Known => find(&rest.routes, &parts.method, path),
         Version::Outside => find(super::routes::CDN, &parts.method, path),
     };
     let (route, params) = match found {
-        Found::Route(route, params) => (*route, params),
-        Found::WrongMethod => return Reply::of_error(&ErrorCode::MethodNotAllowed.into()),
-        Found::Nothing => return Reply::of_error(&ErrorCode::NotFound.into()),
+        RouteMatch::Route(route, params) => (*route, params),
+        RouteMatch::WrongMethod => return RestResponse::of_error(&ErrorCode::MethodNotAllowed.into()),
+        RouteMatch::NotFound => return RestResponse::of_error(&ErrorCode::NotFound.into()),
     };
     record.route = Some(route.template.to_owned());
     let body = match body::read(&parts.headers, body).await {
         Ok(body) => body,
-        Err(error) => return Reply::of_error(&error),
+        Err(error) => return RestResponse::of_error(&error),
     };
     record.request = body.logged();
     let fault = rest.app.faults.for_rest(parts.method.as_str(), route.template, path);
@@ -129,11 +129,11 @@ async fn answer(rest: &Rest, request: Request, record: &mut RestCall) -> Reply {
         record.fault = true;
         tokio::time::sleep(delay).await;
         match answer {
-            Some(RestAnswer {
+            Some(FaultResponse {
                 after_effect: false,
                 end,
-            }) => return struck(Reply::of_status(200), end),
-            Some(RestAnswer {
+            }) => return struck(RestResponse::of_status(200), end),
+            Some(FaultResponse {
                 after_effect: true,
                 end: after,
             }) => end = Some(after),
@@ -170,24 +170,24 @@ async fn answer(rest: &Rest, request: Request, record: &mut RestCall) -> Reply {
     }
 }
 
-/// What the caller sees of a reply that a fault strikes.
-fn struck(mut reply: Reply, end: RestEnd) -> Reply {
+/// The response to the caller of a call that a fault strikes.
+fn struck(mut reply: RestResponse, end: RestFaultEnd) -> RestResponse {
     reply.fault = true;
     match end {
-        RestEnd::Status(status) => return Reply::of_status(status),
-        RestEnd::RateLimited { scope, retry_after } => return faulty_limit(&scope, retry_after),
-        RestEnd::Garbage => return Reply::garbage(),
-        RestEnd::Cut => reply.delivery = Delivery::Lost,
-        RestEnd::Reset => (reply.delivery, reply.resets) = (Delivery::Lost, true),
-        RestEnd::Hang => reply.delivery = Delivery::Hangs,
-        RestEnd::Half => {
-            // A body there must be, or half of it could not be missing.
+        RestFaultEnd::Status(status) => return RestResponse::of_status(status),
+        RestFaultEnd::RateLimited { scope, retry_after } => return faulty_limit(&scope, retry_after),
+        RestFaultEnd::Garbage => return RestResponse::garbage(),
+        RestFaultEnd::Cut => reply.delivery = Delivery::Lost,
+        RestFaultEnd::Reset => (reply.delivery, reply.resets) = (Delivery::Lost, true),
+        RestFaultEnd::Hang => reply.delivery = Delivery::Hangs,
+        RestFaultEnd::Half => {
+            // The response needs a body, of which half can be missing.
             if reply.body.is_empty() {
-                reply = Reply::of_status(200);
+                reply = RestResponse::of_status(200);
             }
             reply.delivery = Delivery::Half;
         }
-        RestEnd::SlowBody(time) => reply.delivery = Delivery::Slow(time),
+        RestFaultEnd::SlowBody(time) => reply.delivery = Delivery::Slow(time),
     }
     reply
 }
@@ -199,11 +199,11 @@ fn limited(
     params: &[(&'static str, String)],
     headers: &HeaderMap,
     record: &mut RestCall,
-    handle: impl FnOnce() -> ApiResult<super::call::Answer>,
-) -> Reply {
+    handle: impl FnOnce() -> ApiResult<super::call::RouteResponse>,
+) -> RestResponse {
     let caller = match authorise(rest, route, headers) {
         Ok(caller) => caller,
-        Err(error) => return Reply::of_error(&error),
+        Err(error) => return RestResponse::of_error(&error),
     };
     record.counts_globally = caller.is_some() && route.access != Access::Interaction;
     let now_ms = rest.app.clock.now_ms();
@@ -211,20 +211,22 @@ fn limited(
     if let Some(caller) = caller.filter(|_| limits_on && record.counts_globally)
         && let Err(refusal) = rest.limits.take_global(caller, now_ms)
     {
-        return Reply::refused(&refusal);
+        return RestResponse::refused(&refusal);
     }
     let mut bucket = None;
     if limits_on && let Some(key) = route.bucket(params) {
         match rest.limits.take_bucket(key, now_ms) {
             Ok(state) => bucket = Some(state),
-            Err(refusal) => return Reply::refused(&refusal),
+            Err(refusal) => return RestResponse::refused(&refusal),
         }
     }
     let mut reply = match handle() {
-        Ok(answer) => Reply::of_answer(answer),
+        Ok(answer) => RestResponse::of_answer(answer),
         Err(error) => match error.retry_after_ms {
-            Some(retry_after_ms) => Reply::rate_limited_as(Scope::User, retry_after_ms, error.code, &error.message),
-            None => Reply::of_error(&error),
+            Some(retry_after_ms) => {
+                RestResponse::rate_limited_as(Scope::User, retry_after_ms, error.code, &error.message)
+            }
+            None => RestResponse::of_error(&error),
         },
     };
     if let Some(bucket) = bucket {
@@ -233,7 +235,7 @@ fn limited(
     reply
 }
 
-/// The bot token of a call, when it is the one that is valid now. A token sent to a route that needs none is checked too.
+/// The bot token of a call, when it is valid. A token sent to a route that needs none is checked too.
 fn authorise<'a>(rest: &Rest, route: &Route, headers: &'a HeaderMap) -> ApiResult<Option<&'a str>> {
     let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = sent.and_then(|value| value.strip_prefix("Bot "));
@@ -249,7 +251,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::AUTHORIZATION)?.to_str().ok()
 }
 
-/// Enough of a token to tell callers apart, not enough to use it.
+/// The part of a token that identifies callers and cannot be used as a token.
 fn fingerprint(authorization: &str) -> String {
     let token = authorization.strip_prefix("Bot ").unwrap_or(authorization);
     token.chars().take(10).collect::<String>() + "…"
@@ -275,7 +277,7 @@ fn read_reason(headers: &HeaderMap) -> ApiResult<Option<String>> {
     }
 }
 
-fn faulty_limit(scope: &str, retry_after: f64) -> Reply {
+fn faulty_limit(scope: &str, retry_after: f64) -> RestResponse {
     let scope = match scope {
         "global" => Scope::Global,
         "shared" => Scope::Shared,
@@ -287,9 +289,9 @@ fn faulty_limit(scope: &str, retry_after: f64) -> Reply {
         reason = "a waiting time given by hand, clamped"
     )]
     let ms = (retry_after.clamp(0.0, 1e6) * 1_000.0) as u64;
-    Reply {
+    RestResponse {
         fault: true,
-        ..Reply::rate_limited(scope, ms)
+        ..RestResponse::rate_limited(scope, ms)
     }
 }
 

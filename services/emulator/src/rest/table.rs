@@ -1,4 +1,4 @@
-//! The bucket table in words, for the documentation; a test keeps `docs/rest.md` in step with it.
+//! The bucket table in Markdown, for the documentation; a test compares `docs/rest.md` with it.
 
 use std::fmt::Write as _;
 
@@ -24,7 +24,7 @@ pub fn markdown(routes: &[Route]) -> String {
             .filter(|route| route.class == Some(class))
             .map(name)
             .collect();
-        // Writing into a text cannot fail.
+        // Writing into a string cannot fail.
         let _ = writeln!(table, "| {limit} | {} | {} |", window(window_ms), sharing.join("<br>"));
     }
     table

@@ -1,4 +1,4 @@
-//! From a description to a server.
+//! Creation of a server from a description.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -17,14 +17,14 @@ use crate::{
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// What was made, by name.
+/// Ids of a created server, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Made {
-    /// The server.
+pub struct CreatedGuild {
+    /// Server id.
     pub guild_id: Id,
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Its owner.
+    /// User id of the owner.
     pub owner_id: Id,
     /// The bot's managed role.
     pub bot_role_id: Id,
@@ -36,42 +36,42 @@ pub struct Made {
     pub members: Names,
 }
 
-/// Why a description cannot become a server.
+/// An invalid description of a server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SeedError {
-    /// The id is taken.
+    /// The id exists already.
     #[error("{what} {id} exists already")]
     Taken {
-        /// Server, role or channel.
+        /// Type of the object: server, role or channel.
         what: &'static str,
         /// Its id.
         id: Id,
     },
-    /// A name that nothing has.
+    /// A reference to an unknown name.
     #[error("{place} names {what} {name:?}, which does not exist")]
     Unknown {
-        /// Where the name stands.
+        /// Location of the reference.
         place: String,
-        /// What it should name.
+        /// Type of the referenced object.
         what: &'static str,
         /// The name.
         name: String,
     },
-    /// A value that cannot be.
+    /// An invalid value.
     #[error("{place}: {why}")]
     Invalid {
-        /// Where it stands.
+        /// Location of the value.
         place: String,
         /// What is wrong.
         why: String,
     },
 }
 
-/// Makes the server that is described and adds the bot to it. Nothing is changed when the description is wrong.
+/// Creates the described server and adds the bot to it. Nothing is changed when the description is invalid.
 ///
 /// # Errors
-/// What is wrong, and where.
-pub fn build(state: &mut State, spec: &GuildSpec) -> Result<Made, SeedError> {
+/// What is invalid, and where.
+pub fn build(state: &mut State, spec: &GuildSpec) -> Result<CreatedGuild, SeedError> {
     let guild_id = spec.id.unwrap_or_else(|| state.next_id());
     if state.guilds.contains_key(&guild_id) {
         return Err(SeedError::Taken {
@@ -85,7 +85,7 @@ pub fn build(state: &mut State, spec: &GuildSpec) -> Result<Made, SeedError> {
     let mut builder = Builder {
         now: state.now(),
         guild: Guild::named(guild_id, &spec.name, Id(0), state.now()),
-        made: Made::default(),
+        made: CreatedGuild::default(),
         state,
         users: Vec::new(),
     };
@@ -116,8 +116,7 @@ pub fn build(state: &mut State, spec: &GuildSpec) -> Result<Made, SeedError> {
     Ok(made)
 }
 
-/// The messages that stand in the server from the start. Ids follow from the time, so equal times are told apart by a
-/// millisecond each.
+/// The initial messages of the server. Ids depend on the time, so messages with equal times get different milliseconds.
 fn messages(builder: &Builder<'_>, specs: &[MessageSpec]) -> Result<Vec<Message>, SeedError> {
     let mut messages = Vec::with_capacity(specs.len());
     let mut taken = HashSet::new();
@@ -141,7 +140,7 @@ fn messages(builder: &Builder<'_>, specs: &[MessageSpec]) -> Result<Vec<Message>
             Timestamp(time),
         ));
     }
-    // A channel's last message is the one that is put in last.
+    // The message that is added last is the channel's last message.
     messages.sort_by_key(|message| message.id);
     Ok(messages)
 }
@@ -150,7 +149,7 @@ struct Builder<'a> {
     state: &'a mut State,
     now: Timestamp,
     guild: Guild,
-    made: Made,
+    made: CreatedGuild,
     users: Vec<User>,
 }
 
@@ -177,7 +176,7 @@ fn bits(spec: Option<&PermissionSpec>, default: Permissions, place: &str) -> Res
     })
 }
 
-/// The role that is described.
+/// Builds a role from its description.
 ///
 /// # Errors
 /// A colour or permission that does not exist.
@@ -205,10 +204,10 @@ pub(crate) fn role(spec: &RoleSpec, id: Id) -> Result<Role, SeedError> {
     })
 }
 
-/// The channel that is described, without place and overwrites.
+/// Builds a channel from its description, without position and overwrites.
 ///
 /// # Errors
-/// A kind that does not exist.
+/// A type that does not exist.
 pub(crate) fn channel(spec: &ChannelSpec, id: Id, guild: Id, nested: bool) -> Result<Channel, SeedError> {
     let place = format!("channel {:?}", spec.name);
     if !(1..=100).contains(&spec.name.chars().count()) {
@@ -267,7 +266,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Roles stand in the order of the list; the bot's is put above them all, or right below the one that is named.
+    /// Roles have the order of the list. The bot's role is above all of them, or directly below the named one.
     fn add_roles(&mut self, roles: &[RoleSpec], bot: &BotSpec) -> Result<(), SeedError> {
         let bot_id = self.state.bot_id;
         let mut ladder = Vec::with_capacity(roles.len() + 1);
@@ -276,7 +275,7 @@ impl Builder<'_> {
             if self.made.roles.insert(spec.name.clone(), id).is_some() {
                 return Err(invalid(
                     &format!("role {:?}", spec.name),
-                    "the name is taken; names tell the roles apart here",
+                    "the name exists already; roles are identified by name here",
                 ));
             }
             ladder.push(role(spec, id)?);

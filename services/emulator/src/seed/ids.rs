@@ -1,4 +1,4 @@
-//! The ids of the lively servers, the same in every run, so that other data (a database, a test) can name them.
+//! Ids of the lively servers, the same in every run, so that other data (a database, a test) can refer to them.
 
 use crate::model::Id;
 
@@ -26,11 +26,11 @@ pub const fn channel(guild: Id, n: u64) -> Id {
     Id(guild.0 + 1_000 + n)
 }
 
-/// Person number `n`, counted from 1, as in the list of names.
+/// User number `n`, counted from 1, in the order of the list of names.
 #[must_use]
 pub const fn person(n: u64) -> Id {
     Id(1_000_000_000_000_000_000 + n)
 }
 
-/// The owner of both servers; not a member that anybody plays.
+/// The owner of both servers, who does not act in them.
 pub const OWNER: Id = person(0);

@@ -1,9 +1,9 @@
-//! "Sietch Tabr", a believable token-gated server, and "Arrakeen Market", a small one that was never onboarded.
+//! "Sietch Tabr", a realistic token-gated server, and "Arrakeen Market", a small one that is not onboarded.
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::{
-    build::{Made, SeedError, build},
+    build::{CreatedGuild, SeedError, build},
     ids,
     people::{PEOPLE, TALK, TRADERS},
     spec::{BotSpec, ChannelSpec, ColorSpec, GuildSpec, KindSpec, MemberSpec, PermissionSpec, RoleSpec},
@@ -13,7 +13,7 @@ use crate::{
     world::State,
 };
 
-/// The tiers from the highest down, with their colours.
+/// The tiers from the highest to the lowest, with their colours.
 const TIERS: [(&str, u32); 9] = [
     ("Naib", 0xFF_D700),
     ("Fedaykin", 0x41_69E1),
@@ -33,7 +33,7 @@ const SPECIAL: [(&str, u32); 5] = [
     ("Veteran", 0x7F_8C8D),
 ];
 
-/// What the bot asks for when it is invited; not administrator, so that missing permissions show.
+/// Permissions of the bot's role. Not administrator, so that missing permissions have an effect.
 const BOT_PERMISSIONS: [&str; 17] = [
     "VIEW_CHANNEL",
     "SEND_MESSAGES",
@@ -54,7 +54,7 @@ const BOT_PERMISSIONS: [&str; 17] = [
     "SEND_MESSAGES_IN_THREADS",
 ];
 
-/// Who sees a channel, and who writes: `x+` is that tier and those above it, empty is everyone, `-` the bot alone.
+/// Roles that see a channel, and roles that write: `x+` is that tier and those above it, empty is everyone, `-` the bot alone.
 type Access = (&'static str, &'static str);
 
 /// Category, then its channels: name, kind, topic, access.
@@ -198,7 +198,7 @@ const SECTIONS: [Section; 9] = [
             ),
         ],
     ),
-    // Open to all, so that who has no tier yet can verify.
+    // Visible to everyone, so that members without a tier can verify.
     (
         "🛠️ SUPPORT",
         &[
@@ -213,11 +213,11 @@ const SECTIONS: [Section; 9] = [
     ),
 ];
 
-/// Makes both servers. The seed decides who holds which special role and when things were said; ids never change.
+/// Creates both servers. The seed decides the special roles of members and the times of messages; ids are constant.
 ///
 /// # Errors
 /// When they exist already.
-pub fn lively(state: &mut State, seed: u64) -> Result<Vec<Made>, SeedError> {
+pub fn lively(state: &mut State, seed: u64) -> Result<Vec<CreatedGuild>, SeedError> {
     let mut random = StdRng::seed_from_u64(seed);
     let tabr = build(state, &sietch_tabr(&mut random))?;
     talk(state, &tabr, &mut random);
@@ -281,7 +281,7 @@ fn member(person: &(&str, &str, usize, u64), n: u64, random: &mut StdRng) -> Mem
         display: Some(display.to_owned()),
         roles,
         joined_days_ago,
-        // One of them has closed the door to bots, so that code 50007 can be met.
+        // One user accepts no direct messages from bots, for tests of code 50007.
         refuses_dms: name == "jamis",
         ..MemberSpec::default()
     }
@@ -319,7 +319,7 @@ fn channels() -> Vec<ChannelSpec> {
     list
 }
 
-/// The roles behind a word of the table; `None` is everyone.
+/// The roles of an entry of the table; `None` is everyone.
 fn roles_of(access: &str) -> Option<Vec<String>> {
     match access {
         "" => None,
@@ -342,8 +342,8 @@ fn roles_of(access: &str) -> Option<Vec<String>> {
     }
 }
 
-/// Puts what was said into the channels, minutes apart, the newest an hour ago.
-fn talk(state: &mut State, made: &Made, random: &mut StdRng) {
+/// Adds the messages to the channels, minutes apart, the newest an hour ago.
+fn talk(state: &mut State, made: &CreatedGuild, random: &mut StdRng) {
     let mut at = state.now().0.saturating_sub(60 * 60 * 1_000);
     let mut times: Vec<u64> = TALK
         .iter()

@@ -1,4 +1,4 @@
-//! Many small servers for load runs, cheap in memory: the people are shared.
+//! Many small servers for load runs. They share their users to save memory.
 
 use super::ids;
 use crate::{
@@ -6,12 +6,12 @@ use crate::{
     world::State,
 };
 
-/// Most servers that one seed makes; memory is some 5 KB for each.
+/// Largest number of servers; each takes about 5 KB of memory.
 pub const MAX_GUILDS: u64 = 200_000;
-/// Most members of each.
+/// Largest number of members of each.
 pub const MAX_MEMBERS: u64 = 10_000;
 
-/// First id of the servers for load; one in each millisecond, so that they spread evenly over shards.
+/// First id of the servers for load. Each id has another millisecond, so that servers are distributed evenly over shards.
 const FIRST: u64 = 1_150_000_000_000_000_000;
 
 /// Id of server number `n`, counted from 0.
@@ -20,7 +20,7 @@ pub const fn guild_id(n: u64) -> Id {
     Id(((FIRST >> 22) + n) << 22)
 }
 
-/// Id of person number `n` of all load servers, counted from 0.
+/// Id of user number `n` of all load servers, counted from 0.
 #[must_use]
 pub const fn person_id(n: u64) -> Id {
     ids::person(1_000_000 + n)
@@ -38,7 +38,7 @@ pub const fn role_id(guild: Id) -> Id {
     Id(guild.0 + 1)
 }
 
-/// Adds servers until there are this many; `members` people are in each. Returns how many were added.
+/// Adds servers with `members` users each until there are this many. Returns the number of added servers.
 pub fn load(state: &mut State, guilds: u64, members: u64) -> u64 {
     for n in 0..members {
         let id = person_id(n);

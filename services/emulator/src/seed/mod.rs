@@ -1,8 +1,8 @@
-//! Servers made on demand: a lively one, many for load, or any that a test describes.
+//! Creation of servers: the lively ones, many for load, or one from a description.
 //!
-//! Owns descriptions ([`spec`]), how they become servers ([`build`]), and the fixed ids of the lively ones ([`ids`]).
-//! Everything goes through `State::add_guild`, so connected bots are told. To add a kind, add a file and a variant to the
-//! control API's seed request.
+//! Owns descriptions ([`spec`]), their conversion into servers ([`build`]), and the fixed ids of the lively ones ([`ids`]). All
+//! servers are added by `State::add_guild`, so that connected bots receive `GUILD_CREATE`. To add a kind, add a file and a
+//! variant to the control API's seed request.
 
 pub mod ids;
 pub mod lively;
@@ -12,9 +12,9 @@ pub mod spec;
 mod build;
 mod people;
 
-pub use build::{Made, SeedError, build};
+pub use build::{CreatedGuild, SeedError, build};
 
-/// One role or channel from its description, for changes by hand.
+/// Conversion of a single role or channel, for the control API.
 pub(crate) mod describe {
     pub(crate) use super::build::{channel, role};
 }

@@ -1,6 +1,6 @@
-//! The people of the lively servers: user name, shown name, tier (1 Naib to 9 Hajra, 0 none), days since they joined.
+//! The users of the lively servers: user name, display name, tier (1 Naib to 9 Hajra, 0 none), days since joining.
 
-/// Who lives in Sietch Tabr, in the order of their ids.
+/// Members of Sietch Tabr, in the order of their ids.
 pub(super) const PEOPLE: [(&str, &str, usize, u64); 40] = [
     ("stilgar", "Stilgar", 1, 412),
     ("liet_kynes", "Liet-Kynes", 1, 398),
@@ -44,7 +44,7 @@ pub(super) const PEOPLE: [(&str, &str, usize, u64); 40] = [
     ("uliet", "Uliet", 0, 1),
 ];
 
-/// What they said lately: speaker (place in the list, from 1), channel, text. Oldest first.
+/// Messages: author (number in the list, from 1), channel, text. Oldest first.
 pub(super) const TALK: [(usize, &str, &str); 26] = [
     (
         1,
@@ -142,5 +142,5 @@ pub(super) const TALK: [(usize, &str, &str); 26] = [
     ),
 ];
 
-/// Who trades in Arrakeen Market (places in the list above, from 1).
+/// Members of Arrakeen Market (numbers in the list above, from 1).
 pub(super) const TRADERS: [usize; 6] = [20, 21, 12, 37, 38, 40];

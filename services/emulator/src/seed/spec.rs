@@ -1,4 +1,4 @@
-//! How a server is described: in JSON by whoever seeds one, in code by the lively one.
+//! Description of a server, in JSON for the control API and in code for the lively servers.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,15 @@ use crate::model::{ChannelKind, Id, Permissions};
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GuildSpec {
-    /// Chosen id; fresh when absent.
+    /// Id; a new one when absent.
     pub id: Option<Id>,
     /// 2–100 characters.
     pub name: String,
-    /// Text of a community server.
+    /// Description of a community server.
     pub description: Option<String>,
-    /// Name of the owner, one of the members; an owner is made when absent.
+    /// Name of the owner, who must be one of the members; an owner is created when absent.
     pub owner: Option<String>,
-    /// Id of the owner who is made.
+    /// Id of the created owner.
     pub owner_id: Option<Id>,
     /// Announcement, stage and forum channels need it.
     pub community: bool,
@@ -26,23 +26,23 @@ pub struct GuildSpec {
     pub features: Vec<String>,
     /// Boost level 0–3.
     pub premium_tier: u8,
-    /// What `@everyone` may; Discord's default when absent.
+    /// Permissions of `@everyone`; Discord's default when absent.
     pub everyone: Option<PermissionSpec>,
-    /// The bot's place.
+    /// The bot in the server.
     pub bot: BotSpec,
-    /// From the highest to the lowest.
+    /// Roles from the highest to the lowest.
     pub roles: Vec<RoleSpec>,
-    /// In the order of the list.
+    /// Channels in the order of the list.
     pub channels: Vec<ChannelSpec>,
-    /// People.
+    /// Members.
     pub members: Vec<MemberSpec>,
     /// Name of the channel where joins are announced.
     pub system_channel: Option<String>,
-    /// What members said, in any order.
+    /// Messages, in any order.
     pub messages: Vec<MessageSpec>,
 }
 
-/// A message that stands in a channel from the start.
+/// An initial message of a channel.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MessageSpec {
@@ -52,7 +52,7 @@ pub struct MessageSpec {
     pub author: String,
     /// 1–2,000 characters.
     pub content: String,
-    /// Minutes ago that it was written.
+    /// Age in minutes.
     pub minutes_ago: u64,
 }
 
@@ -62,9 +62,9 @@ pub struct MessageSpec {
 pub struct BotSpec {
     /// Id of its managed role.
     pub role_id: Option<Id>,
-    /// What its role may; administrator when absent.
+    /// Permissions of its role; administrator when absent.
     pub permissions: Option<PermissionSpec>,
-    /// Name of the role that stands right above its role; its role is the highest when absent.
+    /// Name of the role directly above its role; its role is the highest when absent.
     pub below: Option<String>,
 }
 
@@ -78,13 +78,13 @@ pub struct RoleSpec {
     pub name: String,
     /// `#rrggbb` or a number.
     pub color: Option<ColorSpec>,
-    /// What it grants.
+    /// Permissions.
     pub permissions: Option<PermissionSpec>,
-    /// Shown apart.
+    /// Whether members are listed apart.
     pub hoist: bool,
-    /// May be mentioned.
+    /// Whether everyone may mention it.
     pub mentionable: bool,
-    /// Belongs to another integration: cannot be assigned or deleted.
+    /// Whether it belongs to another integration and cannot be assigned or deleted.
     pub managed: bool,
 }
 
@@ -118,23 +118,23 @@ pub struct ChannelSpec {
     pub name: String,
     /// `text` (default), `voice`, `category`, `announcement`, `stage`, `forum`, `media`, or Discord's number.
     pub kind: Option<KindSpec>,
-    /// Text below the name.
+    /// Topic.
     pub topic: Option<String>,
     /// Age restricted.
     pub nsfw: bool,
     /// Slow mode in seconds.
     pub slow_mode: u32,
-    /// Bits a second, of voice.
+    /// Bitrate of voice in bits a second.
     pub bitrate: Option<u32>,
-    /// Most people, of voice.
+    /// User limit of voice.
     pub user_limit: u32,
-    /// Names of the roles that see it; all others do not. Absent: everyone sees it.
+    /// Names of the roles that may view it; absent: everyone.
     pub visible_to: Option<Vec<String>>,
-    /// Names of the roles that may write (or speak); absent: whoever sees it. `[]` is the bot alone.
+    /// Names of the roles that may write (or speak); absent: all that may view it; `[]`: the bot alone.
     pub writable_by: Option<Vec<String>>,
-    /// Overwrites in full, beside those of the two lists above.
+    /// Overwrites in addition to those of the two lists above.
     pub overwrites: Vec<OverwriteSpec>,
-    /// Channels of a category. Those that say nothing of access take the category's.
+    /// Channels of a category. Channels without access fields have the category's overwrites.
     pub channels: Vec<ChannelSpec>,
 }
 
@@ -156,9 +156,9 @@ pub struct OverwriteSpec {
     pub role: Option<String>,
     /// Name of a member.
     pub member: Option<String>,
-    /// Granted.
+    /// Allowed permissions.
     pub allow: Option<PermissionSpec>,
-    /// Taken.
+    /// Denied permissions.
     pub deny: Option<PermissionSpec>,
 }
 
@@ -166,22 +166,22 @@ pub struct OverwriteSpec {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MemberSpec {
-    /// Chosen id, or that of a known user.
+    /// Id of a new or an existing user.
     #[serde(alias = "id")]
     pub user_id: Option<Id>,
-    /// User name; a known user of this name joins.
+    /// User name; an existing user with this name joins.
     pub name: String,
-    /// Name that is shown.
+    /// Display name.
     pub display: Option<String>,
     /// Name in this server.
     pub nick: Option<String>,
     /// Names of roles.
     pub roles: Vec<String>,
-    /// Days ago that they joined.
+    /// Days since joining.
     pub joined_days_ago: u64,
     /// Whether it is another bot.
     pub bot: bool,
-    /// Refuses direct messages from bots.
+    /// Whether the user refuses direct messages from bots.
     pub refuses_dms: bool,
 }
 
@@ -189,7 +189,7 @@ impl PermissionSpec {
     /// The bits.
     ///
     /// # Errors
-    /// The name that is no permission.
+    /// The name that is not a permission.
     pub fn bits(&self) -> Result<Permissions, String> {
         match self {
             Self::Bits(bits) => Ok(*bits),
@@ -199,7 +199,7 @@ impl PermissionSpec {
 }
 
 impl ColorSpec {
-    /// RGB; `None` when it is no colour.
+    /// RGB; `None` when it is not a colour.
     #[must_use]
     pub fn rgb(&self) -> Option<u32> {
         match self {
@@ -213,7 +213,7 @@ impl ColorSpec {
 }
 
 impl KindSpec {
-    /// The kind; `None` when there is none of this name or number.
+    /// The type; `None` when the name or number is unknown.
     #[must_use]
     pub fn kind(&self) -> Option<ChannelKind> {
         let name = match self {

@@ -1,19 +1,16 @@
-//! The audit log: entries, differences, and the event that tells of them.
+//! The audit log: entries, differences, and the event of each entry.
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{Cause, Dispatch, State};
-use crate::{
-    gateway::Intents,
-    model::{AuditAction, AuditEntry, Change, Id},
-};
+use crate::model::{AuditAction, AuditEntry, Change, Id, Intents};
 
-/// Discord keeps 45 days; we keep this many entries a server.
+/// Number of entries kept for each server. Discord keeps 45 days.
 const KEPT: usize = 10_000;
 
 impl State {
-    /// Appends an entry and emits `GUILD_AUDIT_LOG_ENTRY_CREATE`. Nothing happens in a server that does not exist.
+    /// Appends an entry and emits `GUILD_AUDIT_LOG_ENTRY_CREATE`. Does nothing for a server that does not exist.
     pub fn audit(
         &mut self,
         guild: Id,
@@ -51,7 +48,8 @@ impl State {
     }
 }
 
-/// The fields that differ between two JSON views of a thing, as audit changes. `None` stands for "does not exist".
+/// The fields that differ between the JSON of an object before and after, as audit changes. `None` is an object that does not
+/// exist.
 pub(crate) fn differences(before: Option<&impl Serialize>, after: Option<&impl Serialize>) -> Vec<Change> {
     let fields = |side: Option<Value>| side.and_then(|value| value.as_object().cloned()).unwrap_or_default();
     let before = fields(before.and_then(|value| serde_json::to_value(value).ok()));

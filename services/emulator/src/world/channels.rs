@@ -1,12 +1,9 @@
-//! What happens to channels, threads and overwrites.
+//! Operations on channels, threads and overwrites.
 
 use serde_json::json;
 
 use super::{Cause, Dispatch, State, audit::differences};
-use crate::{
-    gateway::Intents,
-    model::{AuditAction, Channel, Id, Overwrite},
-};
+use crate::model::{AuditAction, Channel, Id, Intents, Overwrite};
 
 impl State {
     /// Adds a channel or thread to its server.
@@ -33,8 +30,8 @@ impl State {
         self.emit(Dispatch::of_guild(name, guild, Intents::GUILDS, &d).about(id));
     }
 
-    /// Replaces a channel by its changed self; nothing happens when nothing changed. Overwrites that differ are audited as
-    /// overwrites.
+    /// Replaces a channel by its changed version; does nothing without a change. Changed overwrites have audit entries of their
+    /// own.
     pub fn update_channel(&mut self, channel: Channel, cause: &Cause) {
         let (id, thread) = (channel.id, channel.kind.is_thread());
         let Some(guild) = channel.guild_id else { return };
@@ -58,7 +55,7 @@ impl State {
         self.drop_unknown_tags(guild, id);
     }
 
-    /// Takes tags that a forum no longer has from its posts.
+    /// Removes deleted tags of a forum from its posts.
     fn drop_unknown_tags(&mut self, guild: Id, forum: Id) {
         let Some(server) = self.guilds.get_mut(&guild) else {
             return;
@@ -86,7 +83,7 @@ impl State {
         }
     }
 
-    /// Moves channels; events go out for those that changed.
+    /// Moves channels; emits events for those that changed.
     pub fn move_channels(&mut self, guild: Id, changed: Vec<Channel>, cause: &Cause) {
         for channel in changed {
             debug_assert_eq!(channel.guild_id, Some(guild));
@@ -94,7 +91,7 @@ impl State {
         }
     }
 
-    /// Removes a channel with its messages, webhooks and threads. Channels of a deleted category stay, without one.
+    /// Removes a channel with its messages, webhooks and threads. Channels of a deleted category are kept without a category.
     pub fn delete_channel(&mut self, id: Id, cause: &Cause) {
         let Some(&guild) = self.channel_guilds.get(&id) else {
             return;
@@ -105,14 +102,14 @@ impl State {
         let Some(channel) = server.channels.remove(&id) else {
             return;
         };
-        let server_changed = server.forget_channel(id);
+        let server_changed = server.clear_channel_references(id);
         let children: Vec<(Id, bool)> = server
             .channels
             .values()
             .filter(|child| child.parent_id == Some(id))
             .map(|child| (child.id, child.kind.is_thread()))
             .collect();
-        self.forget_channel(id);
+        self.clear_channel_references(id);
         let thread = channel.kind.is_thread();
         let changes = differences(Some(&channel), None::<&Channel>);
         let action = if thread {
@@ -136,7 +133,7 @@ impl State {
                 if let Some(server) = self.guilds.get_mut(&guild) {
                     server.channels.remove(&child);
                 }
-                self.forget_channel(child);
+                self.clear_channel_references(child);
             } else {
                 if let Some(child) = self.channel_mut(child) {
                     child.parent_id = None;
@@ -146,7 +143,7 @@ impl State {
         }
     }
 
-    /// The direct-message channel with a user, made when there is none yet.
+    /// The direct-message channel with a user; created when there is none yet.
     pub fn dm_with(&mut self, user: Id) -> Id {
         if let Some(dm) = self.dms.values().find(|dm| dm.recipients == [user]) {
             return dm.id;
@@ -159,7 +156,7 @@ impl State {
         id
     }
 
-    fn forget_channel(&mut self, id: Id) {
+    fn clear_channel_references(&mut self, id: Id) {
         self.channel_guilds.remove(&id);
         self.messages.remove(&id);
         self.webhooks.retain(|_, webhook| webhook.channel_id != id);

@@ -1,14 +1,11 @@
-//! What happens to rules of auto moderation, welcome screens, onboarding and scheduled events.
+//! Operations on rules of auto moderation, welcome screens, onboarding and scheduled events.
 
 use serde::Serialize;
 
 use super::{Cause, Dispatch, State, audit::differences};
-use crate::{
-    gateway::Intents,
-    model::{AuditAction, AutomodRule, Id, Onboarding, ScheduledEvent, WelcomeScreen},
-};
+use crate::model::{AuditAction, AutomodRule, Id, Intents, Onboarding, ScheduledEvent, WelcomeScreen};
 
-/// Names of the events and actions of one kind of thing: made, changed, removed.
+/// Events and audit actions of a type of object: created, changed, removed.
 type Names = [(&'static str, AuditAction); 3];
 
 const AUTOMOD: Names = [
@@ -23,14 +20,14 @@ const EVENTS: Names = [
 ];
 
 impl State {
-    /// Makes or changes a rule.
+    /// Creates or changes a rule.
     pub fn put_automod_rule(&mut self, rule: &AutomodRule, cause: &Cause) {
         let Some(server) = self.guilds.get_mut(&rule.guild_id) else {
             return;
         };
         let (guild, id) = (rule.guild_id, rule.id);
         let before = server.automod_rules.insert(id, rule.clone());
-        self.tell(guild, id, (before.as_ref(), Some(rule)), &AUTOMOD, cause);
+        self.audit_and_emit(guild, id, (before.as_ref(), Some(rule)), &AUTOMOD, cause);
     }
 
     /// Removes a rule. `false` when it does not exist.
@@ -39,18 +36,18 @@ impl State {
             .guilds
             .get_mut(&guild)
             .and_then(|server| server.automod_rules.remove(&id));
-        self.tell(guild, id, (gone.as_ref(), None), &AUTOMOD, cause);
+        self.audit_and_emit(guild, id, (gone.as_ref(), None), &AUTOMOD, cause);
         gone.is_some()
     }
 
-    /// Makes or changes an event.
+    /// Creates or changes an event.
     pub fn put_scheduled_event(&mut self, event: &ScheduledEvent, cause: &Cause) {
         let Some(server) = self.guilds.get_mut(&event.guild_id) else {
             return;
         };
         let (guild, id) = (event.guild_id, event.id);
         let before = server.scheduled_events.insert(id, event.clone());
-        self.tell(guild, id, (before.as_ref(), Some(event)), &EVENTS, cause);
+        self.audit_and_emit(guild, id, (before.as_ref(), Some(event)), &EVENTS, cause);
     }
 
     /// Removes an event. `false` when it does not exist.
@@ -59,7 +56,7 @@ impl State {
             .guilds
             .get_mut(&guild)
             .and_then(|server| server.scheduled_events.remove(&id));
-        self.tell(guild, id, (gone.as_ref(), None), &EVENTS, cause);
+        self.audit_and_emit(guild, id, (gone.as_ref(), None), &EVENTS, cause);
         gone.is_some()
     }
 
@@ -98,8 +95,8 @@ impl State {
         }
     }
 
-    /// Writes the audit log and tells the sessions, when there is a difference.
-    fn tell<T: Serialize>(
+    /// Writes the audit log and emits the event, when there is a difference.
+    fn audit_and_emit<T: Serialize>(
         &mut self,
         guild: Id,
         id: Id,

@@ -1,13 +1,13 @@
-//! From an operation to the gateway: a dispatch and who may have it.
+//! Dispatches of operations, and their receivers.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::State;
-use crate::{gateway::Intents, model::Id};
+use crate::model::{Id, Intents};
 
-/// An event on its way to the sessions.
+/// An event for sessions.
 #[derive(Clone, Debug)]
 pub struct Dispatch {
     /// e.g. `GUILD_MEMBER_ADD`.
@@ -16,12 +16,22 @@ pub struct Dispatch {
     pub guild_id: Option<Id>,
     /// A session needs one of these; empty reaches all.
     pub intents: Intents,
-    /// What it is about, for the ledger: an interaction, a message, a user, a role, a channel.
+    /// Id of its object, for the ledger: an interaction, a message, a user, a role, a channel.
     pub subject: Option<Id>,
     /// The bytes of `d`, serialised once for all sessions.
     pub body: Arc<str>,
-    /// `d` for sessions that have these intents, where they see more.
+    /// `d` for sessions with these intents, when they receive more fields.
     pub richer: Option<(Intents, Arc<str>)>,
+}
+
+/// The sessions that receive dispatches: the gateway.
+pub trait Subscribers: std::fmt::Debug + Send + Sync {
+    /// Gives a dispatch to every session that is entitled to it. Called under the world's lock, so that all sessions receive
+    /// dispatches in the same order.
+    fn publish(&self, state: &State, dispatch: &Dispatch);
+
+    /// The union of the intents of all sessions; `None` without sessions.
+    fn intents(&self) -> Option<Intents>;
 }
 
 impl Dispatch {
@@ -47,7 +57,7 @@ impl Dispatch {
         }
     }
 
-    /// Names what the event is about.
+    /// The dispatch with the id of its object.
     #[must_use]
     pub fn about(self, subject: Id) -> Self {
         Self {
@@ -73,16 +83,16 @@ impl State {
         reason = "an event is made to be emitted; callers build it in place"
     )]
     pub fn emit(&self, dispatch: Dispatch) {
-        self.hub.publish(self, &dispatch);
+        self.subscribers.publish(self, &dispatch);
     }
 }
 
-/// Serialises once. Our own types cannot fail to serialise; were one to, the log says which event lost its body.
+/// Serializes once for all sessions. These types always serialize; a failure is a defect and is logged.
 pub(crate) fn to_body(d: &impl Serialize) -> Arc<str> {
     match serde_json::to_string(d) {
         Ok(text) => text.into(),
         Err(error) => {
-            tracing::error!(%error, "a dispatch could not be serialised");
+            tracing::error!(%error, "a dispatch could not be serialized");
             "null".into()
         }
     }

@@ -1,16 +1,13 @@
-//! What happens to servers: the bot joins, an outage, a change, the bot is gone; and what else belongs to a server.
+//! Operations on servers: the bot joins, outages, changes, removal of the bot; and on emoji, stickers and webhooks.
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::json;
 
 use super::{Cause, Dispatch, State, audit::differences, to_body};
-use crate::{
-    gateway::Intents,
-    model::{AuditAction, Emoji, Guild, Id, Webhook, guild::Values},
-};
+use crate::model::{AuditAction, Emoji, Guild, Id, Intents, Sticker, Webhook, guild::Values};
 
 impl State {
-    /// The bot is added to a server, which is put in place whole.
+    /// Adds a complete server of which the bot is a member.
     pub fn add_guild(&mut self, guild: Guild) {
         let id = guild.id;
         self.channel_guilds
@@ -19,7 +16,7 @@ impl State {
         self.emit_guild_create(id);
     }
 
-    /// The bot is removed from a server: the server is gone for it.
+    /// Removes the bot from a server, and the server from the state.
     pub fn remove_guild(&mut self, id: Id) -> bool {
         let Some(guild) = self.guilds.remove(&id) else {
             return false;
@@ -39,7 +36,7 @@ impl State {
         true
     }
 
-    /// Replaces the server's own fields by changed ones; roles, channels and members are left alone.
+    /// Changes the server's own fields, without roles, channels and members.
     pub fn update_guild(&mut self, id: Id, change: impl FnOnce(&mut Guild), cause: &Cause) {
         let Some(guild) = self.guilds.get_mut(&id) else { return };
         let before = serde_json::to_value(&*guild).unwrap_or_default();
@@ -53,7 +50,7 @@ impl State {
         self.emit(Dispatch::of_guild("GUILD_UPDATE", id, Intents::GUILDS, &after));
     }
 
-    /// An outage begins (`GUILD_DELETE` with `unavailable`) or ends (`GUILD_CREATE`). `false` for an unknown server.
+    /// Begins an outage (`GUILD_DELETE` with `unavailable`) or ends it (`GUILD_CREATE`). `false` for an unknown server.
     pub fn set_unavailable(&mut self, id: Id, unavailable: bool) -> bool {
         let Some(guild) = self.guilds.get_mut(&id) else {
             return false;
@@ -68,7 +65,7 @@ impl State {
         true
     }
 
-    /// Adds an emoji or replaces it by its changed self.
+    /// Creates an emoji, or replaces the one with the same id.
     pub fn put_emoji(&mut self, guild: Id, emoji: Emoji, cause: &Cause) {
         let Some(server) = self.guilds.get_mut(&guild) else {
             return;
@@ -96,7 +93,39 @@ impl State {
         true
     }
 
-    /// Adds a webhook or replaces it by its changed self.
+    /// Creates a sticker, or replaces the one with the same id.
+    pub fn put_sticker(&mut self, sticker: Sticker, cause: &Cause) {
+        let (id, guild) = (sticker.id, sticker.guild_id);
+        let Some(server) = self.guilds.get_mut(&guild) else {
+            return;
+        };
+        let before = server.stickers.insert(id, sticker);
+        let changes = differences(before.as_ref(), server.stickers.get(&id));
+        let action = if before.is_some() {
+            AuditAction::StickerUpdate
+        } else {
+            AuditAction::StickerCreate
+        };
+        self.audit(guild, cause, action, Some(id), changes, None);
+        self.emit_stickers(guild);
+    }
+
+    /// Removes a sticker. `false` when it does not exist.
+    pub fn delete_sticker(&mut self, guild: Id, id: Id, cause: &Cause) -> bool {
+        let Some(gone) = self
+            .guilds
+            .get_mut(&guild)
+            .and_then(|server| server.stickers.remove(&id))
+        else {
+            return false;
+        };
+        let changes = differences(Some(&gone), None::<&Sticker>);
+        self.audit(guild, cause, AuditAction::StickerDelete, Some(id), changes, None);
+        self.emit_stickers(guild);
+        true
+    }
+
+    /// Creates a webhook, or replaces the one with the same id.
     pub fn put_webhook(&mut self, webhook: Webhook, cause: &Cause) {
         let (id, guild, channel) = (webhook.id, webhook.guild_id, webhook.channel_id);
         let before = self.webhooks.insert(id, webhook);
@@ -135,8 +164,8 @@ impl State {
 
     /// `GUILD_CREATE` of a server; `None` for an unknown one.
     ///
-    /// Without the presences intent a bot is told of itself alone and asks for the other members; the long form is made
-    /// only when `intents`, those of whoever will read it, ask for it.
+    /// Without the presences intent it lists the bot alone, and the bot requests the other members. The long form is built only
+    /// when `intents`, those of the receivers, include presences.
     /// <https://discord.com/developers/docs/events/gateway-events#guild-create>
     #[must_use]
     pub(crate) fn guild_create(&self, id: Id, intents: Intents) -> Option<Dispatch> {
@@ -154,7 +183,7 @@ impl State {
     }
 
     fn emit_guild_create(&self, id: Id) {
-        let intents = self.hub.intents();
+        let intents = self.subscribers.intents();
         if let Some(dispatch) = intents.and_then(|intents| self.guild_create(id, intents)) {
             self.emit(dispatch);
         }
@@ -165,6 +194,17 @@ impl State {
         let d = json!({"guild_id": guild, "emojis": Values(&server.emojis)});
         self.emit(Dispatch::of_guild(
             "GUILD_EMOJIS_UPDATE",
+            guild,
+            Intents::GUILD_EXPRESSIONS,
+            &d,
+        ));
+    }
+
+    fn emit_stickers(&self, guild: Id) {
+        let Some(server) = self.guilds.get(&guild) else { return };
+        let d = json!({"guild_id": guild, "stickers": Values(&server.stickers)});
+        self.emit(Dispatch::of_guild(
+            "GUILD_STICKERS_UPDATE",
             guild,
             Intents::GUILD_EXPRESSIONS,
             &d,

@@ -1,36 +1,32 @@
-//! Interactions on their way to the bot. What the bot does with them is in `rest`.
+//! Dispatch of interactions to the bot. Its responses are in `rest`.
 //! <https://discord.com/developers/docs/interactions/receiving-and-responding#interaction-object>
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rand::{RngExt as _, distr::Alphanumeric};
 use serde_json::{Value, json};
 
-use super::{Dispatch, State};
-use crate::{
-    gateway::Intents,
-    model::{Id, Interaction, InteractionKind, InteractionState, Permissions},
-    rest::permissions,
-};
+use super::{Dispatch, State, permissions};
+use crate::model::{Id, Intents, Interaction, InteractionKind, InteractionState, Permissions};
 
-/// What a member did, judged possible by whoever plays the member.
+/// A new interaction, validated by the control API or the load run.
 #[derive(Clone, Debug)]
 pub struct NewInteraction {
-    /// What was done.
+    /// Type.
     pub kind: InteractionKind,
-    /// Where.
+    /// Channel.
     pub channel_id: Id,
-    /// By whom.
+    /// Member.
     pub user_id: Id,
-    /// `data` as the bot will read it, `resolved` included.
+    /// `data` of the dispatch, with `resolved`.
     pub data: Value,
-    /// Command that this belongs to.
+    /// Name of the command to which it belongs.
     pub command: Option<String>,
     /// Message whose component was used.
     pub message_id: Option<Id>,
 }
 
 impl State {
-    /// Records an interaction and dispatches it; the three seconds run from now. `None` when channel or user do not exist.
+    /// Records an interaction and dispatches it; the three seconds count from now. `None` when channel or user do not exist.
     pub fn create_interaction(&mut self, new: NewInteraction) -> Option<Id> {
         let guild_id = self.channel(new.channel_id)?.guild_id;
         let id = self.next_id();
@@ -58,7 +54,7 @@ impl State {
             modal: None,
             choices: None,
         };
-        self.forget_old_interactions();
+        self.remove_old_interactions();
         self.interactions.insert(id, interaction);
         // Interactions reach the bot whatever its intents.
         let dispatch = Dispatch::of_user("INTERACTION_CREATE", Intents::empty(), &d).about(id);
@@ -66,7 +62,7 @@ impl State {
         Some(id)
     }
 
-    /// An interaction, with what the bot made of it so far.
+    /// An interaction with the bot's responses so far.
     #[must_use]
     pub fn interaction(&self, id: Id) -> Option<&Interaction> {
         self.interactions.get(&id)
@@ -125,8 +121,8 @@ impl State {
         Some(d)
     }
 
-    /// A load run makes many: the oldest are forgotten once their token has been dead for long, or when there are too many.
-    fn forget_old_interactions(&mut self) {
+    /// Removes the oldest interactions once their token has been expired for long, or when there are too many.
+    fn remove_old_interactions(&mut self) {
         let now = self.now().0;
         while let Some(oldest) = self.interactions.first_entry() {
             let dead_for_long = now >= oldest.get().created_at.0 + 4 * Interaction::TOKEN_LIFE_MS;
@@ -138,10 +134,10 @@ impl State {
     }
 }
 
-/// Most interactions that are remembered.
+/// Largest number of interactions that are kept.
 const KEPT: usize = 200_000;
 
-/// What a bot may do in a direct message.
+/// Permissions of a bot in a direct message.
 const DM_PERMISSIONS: Permissions = Permissions::VIEW_CHANNEL
     .union(Permissions::SEND_MESSAGES)
     .union(Permissions::EMBED_LINKS)
@@ -151,7 +147,7 @@ const DM_PERMISSIONS: Permissions = Permissions::VIEW_CHANNEL
     .union(Permissions::READ_MESSAGE_HISTORY)
     .union(Permissions::USE_EXTERNAL_EMOJIS);
 
-/// A token of the usual form: its own number and a random part, which nobody else can guess.
+/// A token with the interaction's id and a random part.
 fn token(id: Id) -> String {
     let random: String = rand::rng().sample_iter(Alphanumeric).take(96).map(char::from).collect();
     URL_SAFE_NO_PAD.encode(format!("interaction:{id}:{random}"))

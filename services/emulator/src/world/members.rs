@@ -1,15 +1,12 @@
-//! What happens to members: join, leave, kick, ban, change.
+//! Operations on members: join, leave, kick, ban, change.
 
 use serde_json::json;
 
 use super::{Cause, Dispatch, State};
-use crate::{
-    gateway::Intents,
-    model::{AuditAction, Ban, Change, Id, Member, Message, Timestamp},
-};
+use crate::model::{AuditAction, Ban, Change, Id, Intents, Member, Message, Timestamp};
 
 impl State {
-    /// A user joins a server. `false` when they are in it, are banned, or either does not exist.
+    /// A user joins a server. `false` when the user is a member or banned, or when user or server do not exist.
     pub fn join(&mut self, guild: Id, user: Id) -> bool {
         let now = self.now();
         let Some(server) = self.guilds.get_mut(&guild) else {
@@ -33,7 +30,7 @@ impl State {
         true
     }
 
-    /// A user leaves of their own will. `false` when they were not there.
+    /// A member leaves. `false` when the user is not a member.
     pub fn leave(&mut self, guild: Id, user: Id) -> bool {
         let Some(server) = self.guilds.get_mut(&guild) else {
             return false;
@@ -58,7 +55,7 @@ impl State {
         true
     }
 
-    /// A member is thrown out.
+    /// Kicks a member.
     pub fn kick(&mut self, guild: Id, user: Id, cause: &Cause) -> bool {
         let gone = self.leave(guild, user);
         if gone {
@@ -67,7 +64,7 @@ impl State {
         gone
     }
 
-    /// Inactive members are removed. One entry of the audit log is written for all of them.
+    /// Removes inactive members, with one audit log entry for all of them.
     pub fn prune(&mut self, guild: Id, users: &[Id], days: u64, cause: &Cause) {
         for user in users {
             self.leave(guild, *user);
@@ -76,7 +73,7 @@ impl State {
         self.audit(guild, cause, AuditAction::MemberPrune, None, Vec::new(), Some(options));
     }
 
-    /// A user is banned, and leaves when a member; messages since `delete_since` go with them.
+    /// Bans a user, who leaves if a member; deletes the user's messages since `delete_since`.
     pub fn ban(&mut self, guild: Id, user: Id, delete_since: Option<Timestamp>, cause: &Cause) {
         let Some(server) = self.guilds.get_mut(&guild) else {
             return;
@@ -102,7 +99,7 @@ impl State {
         }
     }
 
-    /// A ban is lifted. `false` when there was none.
+    /// Lifts a ban. `false` when there is none.
     pub fn unban(&mut self, guild: Id, user: Id, cause: &Cause) -> bool {
         let Some(server) = self.guilds.get_mut(&guild) else {
             return false;
@@ -121,7 +118,7 @@ impl State {
         true
     }
 
-    /// Replaces a member by their changed self; nothing happens when nothing changed.
+    /// Replaces a member by the changed version; does nothing without a change.
     pub fn update_member(&mut self, guild: Id, member: Member, cause: &Cause) {
         let user = member.user_id;
         let Some(server) = self.guilds.get_mut(&guild) else {

@@ -1,21 +1,17 @@
-//! What happens to messages and reactions.
+//! Operations on messages and reactions.
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Cause, Dispatch, State, to_body};
-use crate::{
-    gateway::Intents,
-    model::{AuditAction, Id, Message, Permissions, Reaction, Timestamp},
-    rest::permissions,
-};
+use super::{Cause, Dispatch, State, permissions, to_body};
+use crate::model::{AuditAction, Id, Intents, Message, Permissions, Reaction, Timestamp};
 
-/// Most messages of one channel that are remembered.
+/// Largest number of messages that are kept for each channel.
 const KEPT: usize = 20_000;
 
 impl State {
-    /// Puts a message into its channel, which opens an archived thread. Ephemeral ones reach nobody by the gateway.
+    /// Adds a message to its channel, which unarchives an archived thread. Ephemeral messages are not dispatched.
     pub fn create_message(&mut self, message: Message) {
         let (id, channel) = (message.id, message.channel_id);
         if !message.is_ephemeral() {
@@ -25,7 +21,7 @@ impl State {
         self.emit_message("MESSAGE_CREATE", channel, id);
     }
 
-    /// Puts a message into its channel without telling anybody, as part of a server's past.
+    /// Adds a message to its channel without an event, for a server's initial messages.
     pub(crate) fn put_message(&mut self, message: Message) {
         let (id, channel) = (message.id, message.channel_id);
         if let Some(home) = self.channel_mut(channel) {
@@ -36,13 +32,13 @@ impl State {
         }
         let all = self.messages.entry(channel).or_default();
         all.insert(id, message);
-        // A load run writes without end into the same channel.
+        // A load run writes an unlimited number of messages into the same channel.
         if all.len() > KEPT {
             all.pop_first();
         }
     }
 
-    /// Replaces a message by its changed self.
+    /// Replaces a message by its changed version.
     pub fn update_message(&mut self, message: Message) {
         let (id, channel) = (message.id, message.channel_id);
         let Some(known) = self.messages.get_mut(&channel).and_then(|all| all.get_mut(&id)) else {
@@ -52,7 +48,7 @@ impl State {
         self.emit_message("MESSAGE_UPDATE", channel, id);
     }
 
-    /// Removes a message; `cause` is given when somebody else's message is removed, which is audited.
+    /// Removes a message. `cause` is present when another user's message is removed, which is audited.
     pub fn delete_message(&mut self, channel: Id, id: Id, cause: Option<&Cause>) -> bool {
         let Some(message) = self.messages.get_mut(&channel).and_then(|all| all.remove(&id)) else {
             return false;
@@ -172,13 +168,13 @@ impl State {
             return;
         }
         let view = self.message_event(message);
-        // Own messages, mentions and direct messages keep their content whatever the intents.
+        // Own messages, mentions and direct messages have their content with all intents.
         let open = message.guild_id.is_none()
             || message.author.id() == self.bot_id
             || message.application_id == Some(self.application.id)
             || message.mentions.contains(&self.bot_id);
         let wanted = self
-            .hub
+            .subscribers
             .intents()
             .unwrap_or_default()
             .contains(Intents::MESSAGE_CONTENT);
@@ -187,7 +183,7 @@ impl State {
         self.emit_in(message.guild_id, name, MESSAGES, id, body, richer);
     }
 
-    /// A bot hears of messages only where it may see the channel.
+    /// A bot receives messages only from channels that it can view.
     fn bot_sees(&self, message: &Message) -> bool {
         let Some(guild) = message.guild_id.and_then(|guild| self.guilds.get(&guild)) else {
             return true;
@@ -223,7 +219,7 @@ impl State {
 const MESSAGES: [Intents; 2] = [Intents::GUILD_MESSAGES, Intents::DIRECT_MESSAGES];
 const REACTIONS: [Intents; 2] = [Intents::GUILD_MESSAGE_REACTIONS, Intents::DIRECT_MESSAGE_REACTIONS];
 
-/// The fields that the message content intent opens, emptied.
+/// Empties the fields that need the message content intent.
 /// <https://discord.com/developers/docs/events/gateway#message-content-intent>
 fn without_content(mut view: Value) -> Arc<str> {
     view["content"] = "".into();

@@ -1,12 +1,12 @@
-//! The whole state of the emulated Discord, behind one lock, and what can happen to it.
+//! The whole state of the emulated Discord, behind one lock, and the operations on it.
 //!
-//! Owns the maps, the ids, and the operations: each operation (a method of [`State`], one file per concept) changes the
-//! data, writes the audit log and emits the dispatches, in that order, under the lock, so that every session sees events
-//! in the order in which they happened. Refuses judgement: operations take values that `rest` has validated and authorised.
-//! To add a concept, add a file here with `impl State`, and its map below.
+//! Owns the maps, the ids, and the operations: each operation (a method of [`State`], one file per concept) changes the data,
+//! writes the audit log and emits the dispatches, in that order, under the lock, so that every session receives events in the
+//! order of the changes. Operations do not validate: `rest` has validated and authorized their values. To add a concept, add a
+//! file here with `impl State`, and its map below.
 //!
-//! Pattern of a REST route: read what is needed, validate, make the new value (a clone with the changed fields), call the
-//! operation with a [`Cause`]; audit changes are the difference between the old JSON and the new.
+//! Pattern of a REST route: read the state, validate, build the new value (a clone with the changed fields), call the operation
+//! with a [`Cause`]. Audit changes are the difference between the old JSON and the new.
 
 mod audit;
 mod channels;
@@ -16,6 +16,7 @@ mod guilds;
 mod interactions;
 mod members;
 mod messages;
+pub mod permissions;
 mod reactions;
 mod roles;
 mod threads;
@@ -30,14 +31,13 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-pub use emit::Dispatch;
 pub(crate) use emit::to_body;
+pub use emit::{Dispatch, Subscribers};
 pub use interactions::NewInteraction;
 
 use crate::{
     clock::Clock,
-    gateway::{Hub, Intents},
-    model::{Channel, Command, Emoji, Guild, Id, Interaction, Message, Timestamp, User, Webhook},
+    model::{Channel, Command, Emoji, Guild, Id, Intents, Interaction, Message, Timestamp, User, Webhook},
 };
 
 /// The state and the lock around it.
@@ -48,13 +48,13 @@ pub struct World {
 }
 
 impl World {
-    /// A world with an application, its bot and nothing else.
+    /// A world with an application and its bot, without servers.
     #[must_use]
-    pub fn new(application: Application, token: String, clock: Clock, hub: Arc<Hub>) -> Self {
+    pub fn new(application: Application, token: String, clock: Clock, subscribers: Arc<dyn Subscribers>) -> Self {
         let bot = User::bot(application.id, &application.name);
         let state = State {
             clock,
-            hub,
+            subscribers,
             last_id: 0,
             bot_id: bot.id,
             token,
@@ -77,19 +77,19 @@ impl World {
         }
     }
 
-    /// Looks at the state.
+    /// Reads the state.
     pub fn read<R>(&self, look: impl FnOnce(&State) -> R) -> R {
         look(&self.state.lock())
     }
 
-    /// Changes the state and wakes those who wait for a change.
+    /// Changes the state and wakes tasks that wait for a change.
     pub fn write<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         let result = change(&mut self.state.lock());
         self.changes.send_modify(|count| *count += 1);
         result
     }
 
-    /// Counts changes; whoever waits for a condition looks again when it moves.
+    /// Counter of changes; tasks that wait for a condition check it again when the counter changes.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
@@ -107,9 +107,9 @@ pub struct Application {
     pub description: String,
     /// Key that interaction webhooks are signed with, hexadecimal.
     pub verify_key: String,
-    /// Privileged intents that are switched on in the developer portal; asking for another closes with 4014.
+    /// Privileged intents that are switched on in the developer portal; others lead to close code 4014.
     pub privileged_intents: Intents,
-    /// What else a bot has set of its application, by the field's name.
+    /// Further settings of the application, by the field's name.
     pub settings: BTreeMap<&'static str, serde_json::Value>,
 }
 
@@ -130,15 +130,15 @@ impl Application {
     }
 }
 
-/// All that the emulated Discord knows. Fields are open to the crate; change them through operations where one exists.
+/// The data of the emulated Discord. Fields are visible in the crate; change them by operations where one exists.
 #[derive(Debug)]
 pub struct State {
     pub(crate) clock: Clock,
-    pub(crate) hub: Arc<Hub>,
+    subscribers: Arc<dyn Subscribers>,
     last_id: u64,
     /// User id of the bot.
     pub(crate) bot_id: Id,
-    /// The token that is valid now; reset when session starts are exhausted.
+    /// The valid bot token; replaced when no session starts are left.
     pub(crate) token: String,
     pub(crate) application: Application,
     pub(crate) users: HashMap<Id, User>,
@@ -151,26 +151,26 @@ pub struct State {
     /// Bytes of attachments and images by id or hash.
     pub(crate) blobs: HashMap<String, Bytes>,
     pub(crate) commands: BTreeMap<Id, Command>,
-    /// Oldest first.
+    /// Interactions, oldest first.
     pub(crate) interactions: BTreeMap<Id, Interaction>,
     pub(crate) webhooks: HashMap<Id, Webhook>,
     /// Emoji of the application, usable in every server.
     pub(crate) application_emojis: BTreeMap<Id, Emoji>,
-    /// Number of the load run's event that is happening right now.
+    /// Number of the load run's event that is carried out at the moment.
     pub(crate) marked: Option<u32>,
 }
 
-/// Who does something and why, for the audit log.
+/// Actor and reason of a change, for the audit log.
 #[derive(Clone, Debug)]
 pub struct Cause {
-    /// User who acts.
+    /// User who makes the change.
     pub actor: Id,
     /// `X-Audit-Log-Reason`.
     pub reason: Option<String>,
 }
 
 impl Cause {
-    /// Somebody, without a reason.
+    /// This actor, without a reason.
     #[must_use]
     pub const fn by(actor: Id) -> Self {
         Self { actor, reason: None }
@@ -178,7 +178,7 @@ impl Cause {
 }
 
 impl State {
-    /// A fresh snowflake of now, larger than any made before.
+    /// A new snowflake for the present time, larger than all earlier ones.
     pub fn next_id(&mut self) -> Id {
         let id = Id::at_ms(self.clock.now_ms()).0.max(self.last_id + 1);
         self.last_id = id;
@@ -200,7 +200,7 @@ impl State {
         }
     }
 
-    /// The same, to change what no event tells of.
+    /// The same, for changes without an event.
     pub(crate) fn channel_mut(&mut self, id: Id) -> Option<&mut Channel> {
         match self.channel_guilds.get(&id) {
             Some(guild) => self.guilds.get_mut(guild)?.channels.get_mut(&id),
@@ -208,7 +208,7 @@ impl State {
         }
     }
 
-    /// The users with this user name, by id. At Discord there is one at most; seeds can make several.
+    /// The users with this user name, by id. At Discord there is at most one; seeds can create several.
     #[must_use]
     pub fn users_named(&self, name: &str) -> Vec<Id> {
         let named = self.users.values().filter(|user| user.username == name);

@@ -1,15 +1,12 @@
-//! Pins, cleared reactions and typing: what happens around messages without changing their text.
+//! Operations on messages that do not change their text: pins, removal of reactions, typing.
 
 use serde_json::{Value, json};
 
 use super::{Cause, Dispatch, State};
-use crate::{
-    gateway::Intents,
-    model::{AuditAction, Author, Id, Message},
-};
+use crate::model::{AuditAction, Author, Id, Intents, Message};
 
 impl State {
-    /// Pins or unpins a message. A pin is announced by a message of its own, as on Discord.
+    /// Pins or unpins a message. A pin creates a system message, as at Discord.
     pub fn set_pinned(&mut self, channel: Id, id: Id, pinned: bool, cause: &Cause) {
         let Some(mut message) = self.message(channel, id).cloned() else {
             return;
@@ -85,7 +82,7 @@ impl State {
         self.emit_near(guild, name, intents, &d);
     }
 
-    /// Somebody begins to write.
+    /// Emits the typing event of a user.
     pub fn start_typing(&self, channel: Id, user: Id) {
         let Some(home) = self.channel(channel) else { return };
         let mut d = json!({"channel_id": channel, "user_id": user, "timestamp": self.now().0 / 1_000});

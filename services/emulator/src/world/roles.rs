@@ -1,18 +1,15 @@
-//! What happens to roles.
+//! Operations on roles.
 
 use std::collections::BTreeMap;
 
 use serde_json::json;
 
 use super::{Cause, Dispatch, State, audit::differences};
-use crate::{
-    gateway::Intents,
-    model::{AuditAction, Id, Role},
-};
+use crate::model::{AuditAction, Id, Intents, Role};
 
 impl State {
-    /// Adds a role. Others keep their positions, so that several may have the same; the lower id ranks above. Moving a role
-    /// numbers them anew. <https://github.com/discord/discord-api-docs/issues/1778>
+    /// Adds a role. Others keep their positions, so that several may have the same one; the lower id ranks above. A move
+    /// renumbers all roles. <https://github.com/discord/discord-api-docs/issues/1778>
     pub fn create_role(&mut self, guild: Id, role: Role, cause: &Cause) {
         let Some(server) = self.guilds.get_mut(&guild) else {
             return;
@@ -24,7 +21,7 @@ impl State {
         self.emit_role("GUILD_ROLE_CREATE", guild, id);
     }
 
-    /// Replaces a role by its changed self; nothing happens when nothing changed.
+    /// Replaces a role by its changed version; does nothing without a change.
     pub fn update_role(&mut self, guild: Id, role: Role, cause: &Cause) {
         let id = role.id;
         let Some(known) = self.guilds.get_mut(&guild).and_then(|server| server.roles.get_mut(&id)) else {
@@ -39,8 +36,8 @@ impl State {
         self.emit_role("GUILD_ROLE_UPDATE", guild, id);
     }
 
-    /// Moves roles, then numbers all of them anew from @everyone up, without gaps. Events go out for those whose position
-    /// changed. Without moves nothing happens.
+    /// Moves roles, then renumbers all of them from @everyone up, without gaps. Emits events for those whose position changed.
+    /// Does nothing without moves.
     pub fn move_roles(&mut self, guild: Id, positions: &[(Id, i64)], cause: &Cause) {
         let Some(server) = self.guilds.get_mut(&guild).filter(|_| !positions.is_empty()) else {
             return;
@@ -82,13 +79,13 @@ impl State {
         }
     }
 
-    /// Removes a role, and with it from members, overwrites and emoji. Only the role's own event tells of it.
+    /// Removes a role, also from members, overwrites and emoji. Only the role's own event is emitted.
     pub fn delete_role(&mut self, guild: Id, id: Id, cause: &Cause) {
         let Some(server) = self.guilds.get_mut(&guild) else {
             return;
         };
         let Some(role) = server.roles.remove(&id) else { return };
-        server.forget_role(id);
+        server.clear_role_references(id);
         let changes = differences(Some(&role), None::<&Role>);
         self.audit(guild, cause, AuditAction::RoleDelete, Some(id), changes, None);
         let d = json!({"guild_id": guild, "role_id": id});
@@ -104,8 +101,8 @@ impl State {
     }
 }
 
-/// Numbers roles from 1 in the order of their positions. At equal positions the role that was moved alone goes above the one
-/// that stayed when it came from below, else below; of several the lower id goes above.
+/// Numbers roles from 1 in the order of their positions. At equal positions a single moved role is above the other one when it
+/// came from below, else below; of several moved roles the lower id is above.
 fn number(mut roles: Vec<&mut Role>, moved: &[Id], before: &BTreeMap<Id, i64>) {
     roles.sort_by_key(|role| {
         let came_from = before.get(&role.id).copied().unwrap_or(0);

@@ -1,14 +1,11 @@
-//! What happens to threads besides what happens to every channel: members, and opening again.
+//! Operations on threads in addition to those on channels: members, and unarchiving.
 
 use serde_json::{Value, json};
 
 use super::{Dispatch, State};
-use crate::{
-    gateway::Intents,
-    model::{Channel, Id, ThreadMember},
-};
+use crate::model::{Channel, Id, Intents, ThreadMember};
 
-/// Members of a thread are counted up to this number.
+/// Largest count of a thread's members.
 const COUNTED: usize = 50;
 
 impl State {
@@ -23,7 +20,7 @@ impl State {
         view
     }
 
-    /// Adds a user to a thread. `false` when that changes nothing.
+    /// Adds a user to a thread. `false` when the user is a member already.
     pub fn add_thread_member(&mut self, thread: Id, user: Id) -> bool {
         let joined = self.now();
         let Some(state) = self.channel_mut(thread).and_then(|channel| channel.thread.as_mut()) else {
@@ -42,7 +39,7 @@ impl State {
         true
     }
 
-    /// Removes a user from a thread. `false` when that changes nothing.
+    /// Removes a user from a thread. `false` when the user is not a member.
     pub fn remove_thread_member(&mut self, thread: Id, user: Id) -> bool {
         let Some(state) = self.channel_mut(thread).and_then(|channel| channel.thread.as_mut()) else {
             return false;
@@ -58,7 +55,8 @@ impl State {
         true
     }
 
-    /// Opens an archived thread, as a message in it does: <https://discord.com/developers/docs/topics/threads#active-archived-threads>.
+    /// Unarchives a thread, as a message in it does:
+    /// <https://discord.com/developers/docs/topics/threads#active-archived-threads>.
     pub(super) fn unarchive(&mut self, thread: Id) {
         let now = self.now();
         let state = self.channel_mut(thread).and_then(|channel| channel.thread.as_mut());

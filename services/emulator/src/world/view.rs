@@ -1,4 +1,4 @@
-//! JSON that needs to know people: members, messages, direct messages.
+//! JSON that includes users: members, messages, direct messages.
 
 use serde_json::{Map, Value, json};
 
@@ -6,20 +6,20 @@ use super::State;
 use crate::model::{Author, Channel, ChannelKind, Id, Member, MemberView, Message};
 
 impl State {
-    /// A member with their user.
+    /// A member with the user.
     #[must_use]
     pub fn member_view(&self, guild: Id, user: Id) -> Option<MemberView<'_>> {
         let member = self.guilds.get(&guild)?.members.get(&user)?;
         Some(member.view(self.users.get(&user)?))
     }
 
-    /// The member behind a user id.
+    /// The member with this user id.
     #[must_use]
     pub fn member(&self, guild: Id, user: Id) -> Option<&Member> {
         self.guilds.get(&guild)?.members.get(&user)
     }
 
-    /// A channel as REST and the gateway show it.
+    /// A channel in the JSON of REST and the gateway.
     #[must_use]
     pub fn channel_view(&self, channel: &Channel) -> Value {
         if channel.kind == ChannelKind::Dm {
@@ -32,7 +32,7 @@ impl State {
         serde_json::to_value(channel).unwrap_or_default()
     }
 
-    /// A message as REST shows it.
+    /// A message in the JSON of REST.
     #[must_use]
     pub fn message_view(&self, message: &Message) -> Value {
         let mut view = self.message_fields(message);
@@ -42,7 +42,7 @@ impl State {
         Value::Object(view)
     }
 
-    /// A message as `MESSAGE_CREATE` and `MESSAGE_UPDATE` show it: with the server and the author's membership.
+    /// A message in the JSON of `MESSAGE_CREATE` and `MESSAGE_UPDATE`: with the server and the author's membership.
     #[must_use]
     pub fn message_event(&self, message: &Message) -> Value {
         let mut view = self.message_fields(message);
@@ -150,7 +150,7 @@ impl State {
         if let Author::Webhook { id, .. } = &message.author {
             add("webhook_id", Some(json!(id)));
         }
-        // Answers to interactions are sent by the application's own webhook.
+        // Responses to interactions are sent by the application's own webhook.
         let answers = message.interaction_metadata.is_some();
         add(
             "webhook_id",

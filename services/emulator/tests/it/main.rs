@@ -1,4 +1,4 @@
-//! The emulator from outside: over HTTP and the gateway, as a bot sees it.
+//! The emulator over HTTP and the gateway, as a bot uses it.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do: by panicking")]
 
@@ -26,6 +26,7 @@ mod rest_references;
 mod rest_roles;
 mod rest_servers;
 mod rest_small_routes;
+mod rest_stickers;
 mod rest_threads;
 mod rest_twilight;
 mod rest_values;

@@ -1,4 +1,4 @@
-//! Who may call what: tokens, versions, unknown paths, broken bodies.
+//! Access to routes: tokens, versions, unknown paths, invalid bodies.
 
 use discord_emulator::{Options, gateway::Intents};
 use reqwest::Method;
@@ -23,7 +23,7 @@ async fn a_bot_token_is_needed_and_checked() {
 }
 
 #[tokio::test]
-async fn paths_methods_and_versions_are_told_apart() {
+async fn errors_of_path_method_and_version_differ() {
     let bot = Bot::start().await;
     let body = bot.get("/nowhere").await.refused(404, 0);
     assert_eq!(body["message"], "404: Not Found");
@@ -73,7 +73,7 @@ async fn broken_json_is_refused() {
 }
 
 #[tokio::test]
-async fn the_date_header_tells_the_emulators_time() {
+async fn date_header_has_the_emulators_time() {
     let bot = Bot::start().await;
     bot.advance(365 * 24 * 60 * 60 * 1_000);
     let reply = bot.get("/gateway/bot").await;
@@ -128,7 +128,7 @@ async fn the_member_list_needs_its_intent() {
     bot.get(&format!("/guilds/{}/members", bot.guild()))
         .await
         .refused(403, 50001);
-    // One member can be asked for, and search works without it.
+    // A single member can be read, and search works without the intent.
     bot.get(&format!("/guilds/{}/members/{}", bot.guild(), bot.member("chani")))
         .await
         .ok(200);

@@ -13,7 +13,7 @@ fn channel(bot: &Bot, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn kinds_keep_what_belongs_to_them() {
+async fn fields_of_other_channel_types_are_dropped() {
     let bot = Bot::start().await;
     let text = bot
         .post(
@@ -190,7 +190,7 @@ async fn managing_roles_in_a_channel_is_given_by_administrators() {
     bot.post(&channels(&bot), json!({"name": "x", "permission_overwrites": speak}))
         .await
         .ok(201);
-    // With the permission in the channel itself, the bot may set there what it does not have.
+    // With the permission in the channel itself, the bot may set permissions there that it does not have.
     let own = format!("{}/permissions/{}", channel(&bot, "water"), bot.made.bot_role_id);
     bot.put(&own, Some(json!({"type": 0, "allow": manage_roles})))
         .await
@@ -205,7 +205,7 @@ async fn managing_roles_in_a_channel_is_given_by_administrators() {
 async fn an_edit_of_a_category_reaches_synced_children() {
     let bot = Bot::start().await;
     let guest = bot.role("Guest");
-    // Water goes its own way first.
+    // The channel "water" gets overwrites of its own first.
     let own = format!("{}/permissions/{}", channel(&bot, "water"), bot.role("Fremen"));
     bot.put(&own, Some(json!({"type": 0, "deny": "2048"}))).await.ok(204);
     let halls = format!("{}/permissions/{guest}", channel(&bot, "Halls"));
@@ -219,7 +219,7 @@ async fn an_edit_of_a_category_reaches_synced_children() {
     };
     assert!(has(bot.get(&channel(&bot, "general")).await.ok(200)));
     assert!(!has(bot.get(&channel(&bot, "water")).await.ok(200)));
-    // A new channel begins in step.
+    // A new channel begins with the category's overwrites.
     let body = json!({"name": "new", "parent_id": bot.channel("Halls").to_string()});
     assert!(has(bot.post(&channels(&bot), body).await.ok(201)));
 }
@@ -244,7 +244,8 @@ async fn one_call_moves_many_but_changes_one_category() {
             .unwrap()
     };
     assert!(position("water") < position("general"));
-    // The bot does not see the council: it may change its position, which is the server's, and not its category.
+    // The bot cannot view the channel "council": it may change the position, which needs the server permission, and not the
+    // category.
     let hidden = |change: Value| {
         let mut entry = json!({"id": id("council")});
         entry

@@ -46,7 +46,7 @@ async fn a_command_is_made_then_replaced_by_name() {
 }
 
 #[tokio::test]
-async fn lists_leave_localisations_out_unless_asked() {
+async fn lists_omit_localizations_without_the_option() {
     let bot = Bot::start().await;
     bot.post(&global(&bot), leaderboard()).await.ok(201);
     let plain = bot.get(&global(&bot)).await.ok(200);
@@ -139,7 +139,7 @@ async fn there_is_room_for_a_hundred() {
 }
 
 #[tokio::test]
-async fn other_applications_and_servers_are_out_of_reach() {
+async fn other_applications_and_servers_are_refused() {
     let bot = Bot::start().await;
     bot.get("/applications/5/commands").await.refused(403, 20012);
     bot.get(&format!("/applications/{}/guilds/5/commands", bot.application()))

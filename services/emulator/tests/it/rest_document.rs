@@ -8,7 +8,7 @@ use crate::rest_support::{Bot, checker, sietch};
 
 /// Where Discord's documentation (or the meaning of a field) is narrower than its OpenAPI document.
 const NARROWER: [(&str, &str); 28] = [
-    // Only text and announcement turn into each other, and stage, forum and media need no conversion here.
+    // Only text and announcement channels are converted into each other.
     ("/channels/{channel_id}", "type"),
     // 1,024 characters, but in forums.
     ("/channels/{channel_id}", "topic"),
@@ -222,18 +222,18 @@ async fn targets(bot: &Bot) -> Vec<Target> {
             json!({"name": name, "type": kind}),
         ));
     }
-    // Last, since an empty list of features ends the community.
+    // Last, since an empty list of features removes COMMUNITY.
     targets.push(target(Method::PATCH, "/guilds/{guild_id}", guild, json!({})));
     targets
 }
 
-/// Whether a value was read as it was set; bit sets are numbers in the document and texts in responses.
+/// Whether a value is returned as it was set; bit sets are numbers in the document and strings in responses.
 fn is_same(read: &Value, set: &Value) -> bool {
     let text = set.to_string();
     read == set || read.as_str() == Some(text.as_str())
 }
 
-/// Deletes what a sample made and would use up a limit or a name.
+/// Deletes objects that a sample created, since they count towards a limit or have a name.
 async fn clean(bot: &Bot, target: &Target, reply: &Value) {
     let limited = [
         "/guilds/{guild_id}/auto-moderation/rules",
@@ -271,7 +271,7 @@ fn with(base: &Value, field: &str, value: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn what_the_document_allows_is_accepted_and_read_as_it_was_set() {
+async fn value_of_the_document_is_accepted_and_read_as_it_was_set() {
     let Some(checker) = checker() else { return };
     let bot = start().await;
     let (mut tried, mut wrong) = (0, Vec::new());

@@ -1,4 +1,4 @@
-//! Every change by REST is told by its event on the gateway, in order.
+//! Every change by REST is dispatched on the gateway, in order.
 
 use discord_emulator::{gateway::Intents, model::InteractionKind};
 use reqwest::Method;
@@ -23,7 +23,7 @@ async fn listen(bot: &Bot) -> Client {
     client
 }
 
-/// The next dispatch, whatever it is, but the audit log's own.
+/// The next dispatch, without those of the audit log.
 async fn next(client: &mut Client) -> (String, Value) {
     loop {
         let mut payload = client.payload().await;
@@ -41,7 +41,7 @@ async fn expect(client: &mut Client, wanted: &str) -> Value {
 }
 
 #[tokio::test]
-async fn changes_of_a_server_are_told() {
+async fn changes_of_a_server_are_dispatched() {
     let bot = Bot::start().await;
     let mut client = listen(&bot).await;
     let guild = format!("/guilds/{}", bot.guild());
@@ -84,6 +84,11 @@ async fn changes_of_a_server_are_told() {
         expect(&mut client, "GUILD_EMOJIS_UPDATE").await["emojis"][0]["name"],
         "spice"
     );
+    crate::rest_stickers::create(&bot, "maker").await.ok(201);
+    assert_eq!(
+        expect(&mut client, "GUILD_STICKERS_UPDATE").await["stickers"][0]["name"],
+        "maker"
+    );
     bot.post(
         &format!("/channels/{}/webhooks", bot.channel("general")),
         json!({"name": "w"}),
@@ -107,7 +112,7 @@ async fn changes_of_a_server_are_told() {
 }
 
 #[tokio::test]
-async fn what_changes_nothing_is_not_told() {
+async fn call_without_a_change_is_not_dispatched() {
     let bot = Bot::start().await;
     let mut client = listen(&bot).await;
     let guild = format!("/guilds/{}", bot.guild());
@@ -132,7 +137,7 @@ async fn what_changes_nothing_is_not_told() {
 }
 
 #[tokio::test]
-async fn messages_and_reactions_are_told() {
+async fn messages_and_reactions_are_dispatched() {
     let bot = Bot::start().await;
     let mut client = listen(&bot).await;
     let path = format!("/channels/{}/messages", bot.channel("general"));
@@ -162,7 +167,7 @@ async fn messages_and_reactions_are_told() {
 }
 
 #[tokio::test]
-async fn an_answer_is_told_to_all_but_an_ephemeral_one_to_nobody() {
+async fn answer_is_dispatched_and_an_ephemeral_one_is_not() {
     let bot = Bot::start().await;
     let mut client = listen(&bot).await;
     let answer = |flags: u64| {

@@ -1,4 +1,4 @@
-//! Faults on demand, and the record of what went over the wire.
+//! Faults on demand, and the records of REST calls.
 
 use discord_emulator::{
     faults::{Condition, DeadHost, FaultKind},
@@ -25,7 +25,7 @@ impl Bot {
 }
 
 #[tokio::test]
-async fn a_lost_answer_had_its_effect_and_sends_not_one_byte() {
+async fn lost_answer_takes_effect_and_sends_no_byte() {
     let bot = Bot::start().await;
     let path = format!("/channels/{}/messages", bot.channel("general"));
     bot.arm(
@@ -50,7 +50,7 @@ async fn a_lost_answer_had_its_effect_and_sends_not_one_byte() {
     );
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    // A reset is as good as an end.
+    // A reset counts as an end.
     let _ = socket.read_to_end(&mut answer).await;
     assert_eq!(String::from_utf8_lossy(&answer), "");
     let listed = bot.get(&path).await.ok(200);
@@ -88,7 +88,7 @@ async fn statuses_and_limits_come_without_effect() {
     assert!(names.as_array().unwrap().iter().all(|role| role["name"] != "x"));
 }
 
-/// What a caller sees of a struck call.
+/// Result of a struck call for its caller.
 #[derive(Debug, PartialEq)]
 enum Seen {
     Status(u16),

@@ -1,4 +1,4 @@
-//! Which files a message may have, on every route that makes or changes one.
+//! Files of a message, on every route that creates or changes one.
 
 use discord_emulator::model::InteractionKind;
 use reqwest::Method;
@@ -8,7 +8,7 @@ use crate::rest_support::{Bot, Reply};
 
 const V2: u64 = 1 << 15;
 
-/// Routes that take messages with files: method, path, and how a message stands in the payload.
+/// Routes that accept messages with files: method, path, and the payload of a message.
 async fn routes(bot: &Bot) -> Vec<(Method, String, fn(Value) -> Value)> {
     let general = format!("/channels/{}", bot.channel("general"));
     let plain = |message| message;

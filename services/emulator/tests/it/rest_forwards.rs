@@ -45,7 +45,7 @@ async fn a_forward_keeps_a_copy_of_the_message_as_it_was() {
         bot.get(&path).await.ok(200)["message_snapshots"][0]["message"]["content"],
         "the spice"
     );
-    // A forward of a forward holds the first message.
+    // A forward of a forward has the first message.
     let again = bot
         .post(&format!("/channels/{general}/messages"), forward(&water, &sent))
         .await
@@ -58,7 +58,7 @@ async fn a_forward_keeps_a_copy_of_the_message_as_it_was() {
 }
 
 #[tokio::test]
-async fn what_the_bot_cannot_read_it_cannot_forward() {
+async fn message_that_the_bot_cannot_read_is_not_forwarded() {
     let bot = Bot::start().await;
     let general = bot.channel("general").to_string();
     let messages = format!("/channels/{general}/messages");

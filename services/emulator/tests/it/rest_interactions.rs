@@ -89,7 +89,7 @@ async fn after_three_seconds_the_interaction_is_unknown() {
 }
 
 #[tokio::test]
-async fn after_fifteen_minutes_the_token_is_dead() {
+async fn token_expires_after_fifteen_minutes() {
     let bot = Bot::start().await;
     let command = bot.command();
     bot.answer(&command, json!({"type": 5})).await.ok(204);
@@ -150,7 +150,7 @@ async fn whether_a_deferred_answer_is_ephemeral_is_fixed_at_the_defer() {
         .ok(200);
     assert_ne!(second["id"], answer["id"]);
     assert_eq!(second["flags"], 64);
-    // Ephemeral messages are not in the channel for anyone but their reader.
+    // Ephemeral messages are visible to one user only.
     let path = format!("/channels/{}/messages", bot.channel("general"));
     assert_eq!(bot.get(&path).await.ok(200).as_array().unwrap().len(), 1);
     bot.get(&format!("{path}/{}", second["id"].as_str().unwrap()))

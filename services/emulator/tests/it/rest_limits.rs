@@ -1,4 +1,4 @@
-//! Rate limits as a client sees them.
+//! Rate limits as a client observes them.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ async fn every_answer_of_a_bucket_counts_down() {
     let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
     assert_eq!((refused.status, refused.body["global"].as_bool()), (429, Some(false)));
     assert!(refused.body["retry_after"].as_f64().unwrap() <= 5.0);
-    // Another channel has a window of its own, and this one is renewed in time.
+    // Another channel has a window of its own, and a new window begins in time.
     bot.post(
         &format!("/channels/{}/messages", bot.channel("water")),
         json!({"content": "x"}),
@@ -52,9 +52,9 @@ async fn every_answer_of_a_bucket_counts_down() {
 }
 
 #[tokio::test]
-async fn fifty_a_second_and_no_more_however_many_ask_at_once() {
+async fn at_most_fifty_calls_a_second_are_accepted() {
     let bot = Arc::new(limited().await);
-    // Each in a bucket of its own, so that only the global limit binds.
+    // Each call has a bucket of its own, so that only the global limit applies.
     let began = bot.emulator.app().clock.now_ms();
     let calls = (0..300_u64).map(|index| {
         let bot = Arc::clone(&bot);
@@ -71,7 +71,7 @@ async fn fifty_a_second_and_no_more_however_many_ask_at_once() {
             assert_eq!(reply.status, 404);
         }
     }
-    // However long it took: fifty for each second begun, and not one more.
+    // Fifty calls are allowed for each second begun.
     let seconds = (bot.emulator.app().clock.now_ms() - began) / 1_000 + 1;
     assert!(
         300 - refused <= 50 * seconds,
@@ -136,12 +136,12 @@ async fn interactions_are_not_bound_by_the_global_limit() {
 }
 
 #[tokio::test]
-async fn a_channel_is_renamed_twice_then_waits_without_a_header_having_said_so() {
+async fn third_rename_of_a_channel_is_limited_without_headers() {
     let bot = limited().await;
     let path = format!("/channels/{}", bot.channel("general"));
     bot.patch(&path, json!({"name": "one"})).await.ok(200);
     bot.patch(&path, json!({"topic": "two"})).await.ok(200);
-    // What changes nothing, or something else, is not counted.
+    // Calls without a change, or with another change, are not counted.
     bot.patch(&path, json!({"name": "one", "nsfw": true})).await.ok(200);
     let refused = bot.patch(&path, json!({"name": "three"})).await;
     assert_eq!(
@@ -157,7 +157,7 @@ async fn a_channel_is_renamed_twice_then_waits_without_a_header_having_said_so()
 async fn ten_thousand_invalid_requests_ban_the_address() {
     let bot = limited().await;
     let limits = discord_emulator::rest::limits::INVALID_LIMIT;
-    // Unauthorised calls are not bound by the global limit, so they count as fast as they come.
+    // The global limit does not apply to unauthorized calls, so they are counted without delay.
     let (workers, each) = (20, limits / 20);
     let url = bot.url("/users/@me");
     let tasks: Vec<_> = (0..workers)
@@ -200,7 +200,7 @@ async fn two_hundred_new_commands_a_day() {
     };
     bot.put(&path, Some(json!(many(0)))).await.ok(200);
     bot.put(&path, Some(json!(many(100)))).await.ok(200);
-    // What is known already costs nothing.
+    // Existing commands do not count.
     bot.put(&path, Some(json!(many(100)))).await.ok(200);
     let refused = bot.put(&path, Some(json!(many(200)))).await;
     assert_eq!((refused.status, refused.body["code"].as_u64()), (429, Some(30034)));

@@ -49,7 +49,7 @@ async fn members_are_found_listed_and_searched() {
 }
 
 #[tokio::test]
-async fn roles_are_given_and_taken_one_by_one() {
+async fn roles_are_assigned_and_removed_one_by_one() {
     let bot = Bot::start().await;
     let role = |name: &str| format!("{}/roles/{}", member(&bot, "jamis"), bot.role(name));
     for _ in 0..2 {
@@ -62,7 +62,7 @@ async fn roles_are_given_and_taken_one_by_one() {
     assert_eq!(held, 2);
     bot.delete(&role("Fremen")).await.ok(204);
     bot.delete(&role("Fremen")).await.ok(204);
-    // What changed nothing is not in the audit log.
+    // Calls without a change are not in the audit log.
     assert_eq!(bot.audit(25).await.len(), 2);
     bot.put(&role("Naib"), None).await.refused(403, 50013);
     bot.put(&role("Booster"), None).await.refused(400, 50028);
@@ -183,7 +183,7 @@ async fn kicks_and_bans_respect_rank() {
 }
 
 #[tokio::test]
-async fn bulk_ban_says_who_was_banned() {
+async fn bulk_ban_returns_banned_and_failed_users() {
     let bot = Bot::start().await;
     let path = format!("/guilds/{}/bulk-ban", bot.guild());
     let ids = |names: &[&str]| {
@@ -202,7 +202,7 @@ async fn bulk_ban_says_who_was_banned() {
 }
 
 #[tokio::test]
-async fn adding_a_member_takes_what_nobody_has() {
+async fn adding_a_member_needs_an_access_token() {
     let bot = Bot::start().await;
     bot.put(&member(&bot, "chani"), Some(json!({"access_token": "x"})))
         .await

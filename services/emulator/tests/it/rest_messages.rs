@@ -93,7 +93,7 @@ async fn sending_takes_the_permissions_that_it_uses() {
     bot.upload(Method::POST, &path, json!({"content": "x"}), &[("a.txt", b"a")])
         .await
         .refused(403, 50013);
-    // Without READ_MESSAGE_HISTORY the list is empty, and one message is out of reach.
+    // Without READ_MESSAGE_HISTORY the list is empty, and a single message is refused.
     assert_eq!(bot.get(&path).await.ok(200), json!([]));
     bot.post(&path, json!({"content": "x", "message_reference": {"message_id": "5"}}))
         .await
@@ -110,7 +110,7 @@ async fn an_enforced_nonce_sends_once() {
     let second = bot.post(&path, body.clone()).await.ok(200);
     assert_eq!(first["id"], second["id"]);
     assert_eq!(bot.get(&path).await.ok(200).as_array().unwrap().len(), 1);
-    // It is remembered for some minutes only.
+    // The nonce is stored for some minutes only.
     bot.advance(10 * 60 * 1_000);
     assert_ne!(bot.post(&path, body).await.ok(200)["id"], first["id"]);
 }
@@ -312,7 +312,7 @@ async fn reactions_are_counted_once_for_each_user() {
 }
 
 #[tokio::test]
-async fn direct_messages_reach_who_accepts_them() {
+async fn direct_messages_are_sent_to_users_who_accept_them() {
     let bot = Bot::start().await;
     let open = |name: &str| json!({"recipient_id": bot.member(name).to_string()});
     let channel = bot.post("/users/@me/channels", open("chani")).await.ok(200);

@@ -1,5 +1,5 @@
-//! The emulator against Discord's OpenAPI document. Every call of every test here is checked by `rest_support`; this file
-//! says whether that happened, and that the routes are those of the document.
+//! The emulator against Discord's OpenAPI document. `rest_support` checks every call of every test here; this file checks that
+//! the document was found, and that the routes are those of the document.
 
 use discord_emulator::{Options, rest::routes};
 use reqwest::Method;
@@ -54,7 +54,7 @@ async fn a_ledger_can_be_checked_afterwards() {
     let lines = bot.client.get(ledger).send().await.unwrap().text().await.unwrap();
     let report = checker.check_ledger(&lines);
     assert_eq!((report.checked, report.skipped, report.findings), (3, 1, Vec::new()));
-    // A record that lies is found out.
+    // A wrong record is detected.
     let report = checker.check_ledger(&lines.replace("Unknown User\\\"", "Unknown User\\\",\\\"code\\\":\\\"x\\\""));
     assert_eq!(report.findings.len(), 1);
 }

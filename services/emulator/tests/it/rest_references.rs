@@ -1,11 +1,11 @@
-//! What refers to something else: no reference outlives what it refers to, and none is made to what does not exist.
+//! References between objects: a deleted object is not referred to any more, and references to unknown objects are refused.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::rest_support::{Bot, sietch};
 
-/// Fields of a server that name a channel.
+/// Fields of a server that refer to a channel.
 const CHANNEL_FIELDS: [&str; 5] = [
     "afk_channel_id",
     "system_channel_id",
@@ -14,7 +14,7 @@ const CHANNEL_FIELDS: [&str; 5] = [
     "safety_alerts_channel_id",
 ];
 
-/// A server that is no community, since a community's rules channel cannot be deleted.
+/// A server that is not a community, since a community's rules channel cannot be deleted.
 async fn start() -> Bot {
     let mut server = sietch();
     server["community"] = json!(false);
@@ -126,7 +126,7 @@ async fn a_forum_keeps_the_ids_of_its_own_tags_and_ignores_others() {
     assert_ne!(tag(&changed, "invented"), "77");
     let doubled = json!({"available_tags": [{"name": "x"}, {"name": "x"}]});
     bot.patch(&path(&forum), doubled).await.refused(400, 40061);
-    // A name may be empty, but not left out.
+    // A name may be empty, but not absent.
     bot.patch(&path(&forum), json!({"available_tags": [{"name": ""}]}))
         .await
         .ok(200);
@@ -149,7 +149,7 @@ async fn posts_carry_only_tags_of_their_forum() {
     let tags = json!({"applied_tags": ["77", tag(&forum, "closed")]});
     let edited = bot.patch(&path(&made), tags).await.ok(200);
     assert_eq!(edited["applied_tags"], json!([tag(&forum, "closed")]));
-    // A tag that the forum loses is lost by its posts.
+    // A deleted tag of the forum is removed from its posts.
     bot.patch(
         &path(&forum),
         json!({"available_tags": [{"id": tag(&forum, "open"), "name": "open"}]}),

@@ -58,7 +58,7 @@ async fn only_own_permissions_can_be_granted() {
 }
 
 #[tokio::test]
-async fn roles_at_or_above_the_bots_own_are_out_of_reach() {
+async fn roles_at_or_above_the_bots_own_are_refused() {
     let bot = Bot::start().await;
     let naib = format!("{}/{}", roles(&bot), bot.role("Naib"));
     let own = format!("{}/{}", roles(&bot), bot.made.bot_role_id);
@@ -120,7 +120,7 @@ async fn positions_are_renumbered_and_all_roles_returned() {
     assert!(named(&after, "Guest")["position"].as_i64() > named(&after, "Fremen")["position"].as_i64());
     let numbers: Vec<i64> = order(&after).into_iter().map(|(position, _)| position).collect();
     assert_eq!(numbers, (0..i64::try_from(numbers.len()).unwrap()).collect::<Vec<_>>());
-    // Not above the bot's own role, and not what stands there.
+    // Neither to a position above the bot's own role, nor a role that is there.
     let high = json!([{"id": bot.role("Guest").to_string(), "position": 99}]);
     bot.patch(&roles(&bot), high).await.refused(403, 50013);
     bot.patch(

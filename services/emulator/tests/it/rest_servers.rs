@@ -44,7 +44,7 @@ async fn a_server_is_read_and_changed() {
     bot.patch(&path, json!({"icon": "nonsense"}))
         .await
         .form_error("/icon", "IMAGE_INVALID");
-    // A community is made and unmade by administrators.
+    // Only administrators may add or remove COMMUNITY.
     bot.patch(&path, json!({"features": []})).await.refused(403, 50013);
     bot.get("/guilds/5").await.refused(404, 10004);
 }

@@ -104,7 +104,7 @@ async fn vanity_address_and_integrations_are_read_by_moderators() {
 }
 
 #[tokio::test]
-async fn nobody_has_a_voice_state() {
+async fn every_voice_state_is_unknown() {
     let bot = Bot::start().await;
     let states = format!("/guilds/{}/voice-states", bot.guild());
     for user in ["@me".to_owned(), bot.member("chani").to_string()] {
@@ -166,7 +166,7 @@ async fn a_scheduled_event_has_no_interested_users() {
     bot.get(&format!("{events}/77/users")).await.refused(404, 10070);
 }
 
-/// Who joined long ago without a role, with one, and who wrote.
+/// Members who joined long ago: without a role, with one, and one who wrote a message.
 async fn inactive() -> Bot {
     let mut server = sietch();
     let old = |name: &str, roles: Value| json!({"name": name, "roles": roles, "joined_days_ago": 40});

@@ -7,7 +7,7 @@ use discord_emulator::{
     Emulator, Options,
     model::{Id, InteractionKind},
     openapi::{Checker, Exchange},
-    seed::{self, Made, spec::GuildSpec},
+    seed::{self, CreatedGuild, spec::GuildSpec},
     world::NewInteraction,
 };
 use reqwest::{Client, Method, Response, header::HeaderMap, multipart::Form};
@@ -20,7 +20,7 @@ pub(crate) fn checker() -> Option<&'static Checker> {
     CHECKER.get_or_init(|| Checker::find(&checkout).unwrap()).as_ref()
 }
 
-/// An answer of the emulator.
+/// A response of the emulator.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -29,7 +29,7 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// The body of an answer that must have this status.
+    /// The body; the response must have this status.
     #[track_caller]
     pub(crate) fn ok(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.body);
@@ -66,11 +66,11 @@ impl Reply {
 /// The emulator, one server in it, and a client with the bot's token.
 pub(crate) struct Bot {
     pub(crate) emulator: Emulator,
-    pub(crate) made: Made,
+    pub(crate) made: CreatedGuild,
     pub(crate) client: Client,
 }
 
-/// A server with a bot that is not an administrator, a few roles around it, and people.
+/// A server with a bot that is not an administrator, roles above and below it, and members.
 pub(crate) fn sietch() -> Value {
     json!({
         "name": "Sietch Tabr",
@@ -79,7 +79,7 @@ pub(crate) fn sietch() -> Value {
             "VIEW_CHANNEL", "SEND_MESSAGES", "EMBED_LINKS", "ATTACH_FILES", "READ_MESSAGE_HISTORY", "ADD_REACTIONS",
             "MANAGE_MESSAGES", "PIN_MESSAGES", "MANAGE_CHANNELS", "MANAGE_ROLES", "MANAGE_GUILD", "MANAGE_WEBHOOKS",
             "MANAGE_NICKNAMES", "CHANGE_NICKNAME", "KICK_MEMBERS", "BAN_MEMBERS", "MODERATE_MEMBERS", "VIEW_AUDIT_LOG",
-            "MANAGE_GUILD_EXPRESSIONS", "CREATE_PUBLIC_THREADS", "CREATE_PRIVATE_THREADS", "SEND_MESSAGES_IN_THREADS",
+            "MANAGE_GUILD_EXPRESSIONS", "CREATE_GUILD_EXPRESSIONS", "CREATE_PUBLIC_THREADS", "CREATE_PRIVATE_THREADS", "SEND_MESSAGES_IN_THREADS",
             "MANAGE_THREADS", "USE_APPLICATION_COMMANDS", "CONNECT", "MENTION_EVERYONE"]},
         "roles": [
             {"name": "Naib", "permissions": ["ADMINISTRATOR"]},
@@ -119,7 +119,7 @@ impl Bot {
         let emulator = Emulator::start(options).await.unwrap();
         let spec: GuildSpec = serde_json::from_value(server.clone()).unwrap();
         let made = emulator.app().world.write(|state| seed::build(state, &spec)).unwrap();
-        // Loopback needs no proxy, whatever the environment says.
+        // Loopback needs no proxy; the environment may name one.
         let client = Client::builder().no_proxy().build().unwrap();
         Self { emulator, made, client }
     }
@@ -184,7 +184,7 @@ impl Bot {
             .await
     }
 
-    async fn read(&self, method: Method, path: &str, request: Option<&Value>, response: Response) -> Reply {
+    pub(crate) async fn read(&self, method: Method, path: &str, request: Option<&Value>, response: Response) -> Reply {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         assert!(headers.contains_key("date"), "no Date header");
         let text = response.text().await.unwrap();
@@ -243,7 +243,7 @@ impl Bot {
         serde_json::from_value(sietch()["bot"]["permissions"].clone()).unwrap()
     }
 
-    /// Takes permissions from the bot's role.
+    /// Removes permissions from the bot's role.
     pub(crate) async fn forbid(&self, permissions: &[&str]) {
         let role = format!("/guilds/{}/roles/{}", self.guild(), self.made.bot_role_id);
         let mut left = self.bot_permissions();
@@ -251,7 +251,7 @@ impl Bot {
         self.control(Method::PATCH, &role, json!({ "permissions": left })).await;
     }
 
-    /// A call of the control API; status and answer.
+    /// A call of the control API; status and response.
     pub(crate) async fn try_control(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
         let url = format!("{}/control{path}", self.emulator.addresses().control);
         let answer = self.client.request(method, url).json(&body).send().await.unwrap();
@@ -285,12 +285,12 @@ impl Bot {
         self.emulator.app().options.application_id
     }
 
-    /// Lets time pass on the emulator's clock.
+    /// Moves the emulator's clock forward.
     pub(crate) fn advance(&self, ms: u64) {
         self.emulator.app().clock.advance(ms);
     }
 
-    /// A member does something; gives the interaction's id and token.
+    /// Creates an interaction of a member. Returns its id and token.
     pub(crate) fn interact(&self, kind: InteractionKind, data: Value, message: Option<Id>) -> (Id, String) {
         let new = NewInteraction {
             kind,

@@ -1,4 +1,4 @@
-//! Threads: what archives and opens them, who is in them, and the lists of them.
+//! Threads: archiving, members and lists.
 
 use discord_emulator::gateway::Intents;
 use reqwest::Method;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{rest_support::Bot, support::Client};
 
-/// A public thread in #general; gives its path.
+/// Creates a public thread in #general. Returns its path.
 async fn thread(bot: &Bot, name: &str, kind: u64) -> String {
     let path = format!("/channels/{}/threads", bot.channel("general"));
     let made = bot.post(&path, json!({"name": name, "type": kind})).await.ok(201);
@@ -44,7 +44,7 @@ fn ids(list: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_message_opens_an_archived_thread_whoever_sends_it() {
+async fn message_unarchives_a_thread_for_every_author() {
     let bot = Bot::start().await;
     let path = thread(&bot, "talk", 11).await;
     let id = path.trim_start_matches("/channels/").to_owned();
@@ -82,7 +82,7 @@ async fn a_message_opens_an_archived_thread_whoever_sends_it() {
                 bot.control(Method::POST, &place, said).await;
             }
         }
-        // The thread is open before the message is in it.
+        // The thread is unarchived before the message is added.
         let told = client.event("THREAD_UPDATE").await;
         assert_eq!(told["thread_metadata"]["archived"], false, "{sender}");
         assert_eq!(
@@ -114,7 +114,7 @@ async fn a_locked_thread_takes_messages_of_moderators_alone() {
         path.trim_start_matches("/channels/")
     );
     archive(&bot, &path, true).await;
-    // The bot moderates.
+    // The bot has MANAGE_THREADS.
     bot.post(&messages, json!({"content": "y"})).await.ok(200);
     assert!(!is_archived(&bot, &path).await);
     archive(&bot, &path, true).await;
@@ -138,7 +138,7 @@ async fn a_locked_thread_takes_messages_of_moderators_alone() {
     bot.control(Method::POST, &place, json!({"user_id": "stilgar", "content": "x"}))
         .await;
     assert!(!is_archived(&bot, &path).await);
-    // Open but locked, it still takes nothing of the bot.
+    // The bot cannot write in a locked thread that is not archived.
     bot.post(&messages, say).await.refused(400, 160_005);
 }
 
@@ -219,7 +219,7 @@ async fn members_are_added_listed_and_removed() {
     bot.get(&format!("{members}/{chani}")).await.refused(404, 10007);
     bot.delete(&format!("{members}/{chani}")).await.refused(404, 10007);
     bot.put(&format!("{members}/77"), None).await.refused(404, 10013);
-    // Who leaves the server leaves its threads.
+    // A member who leaves the server leaves its threads.
     bot.delete(&format!("/guilds/{}/members/{jamis}", bot.guild()))
         .await
         .ok(204);
@@ -234,7 +234,7 @@ async fn members_are_added_listed_and_removed() {
 }
 
 #[tokio::test]
-async fn a_private_thread_is_its_creators_and_its_moderators_to_fill() {
+async fn only_creator_and_moderators_add_members_to_a_private_thread() {
     let bot = Bot::start().await;
     let hidden = format!("/channels/{}/threads", bot.channel("council"));
     bot.post(&hidden, json!({"name": "t", "type": 11}))
@@ -291,7 +291,7 @@ async fn archived_threads_are_listed_newest_first_and_in_pages() {
         .as_str()
         .unwrap()
         .to_owned();
-    // Escaped, and as clients send it that do not escape the plus sign.
+    // With an escaped plus sign, and as some clients send it, unescaped.
     for before in [last.replace('+', "%2B"), last] {
         let rest = bot.get(&format!("{list}?before={before}")).await.ok(200);
         assert_eq!(
@@ -324,7 +324,7 @@ async fn archived_threads_are_listed_newest_first_and_in_pages() {
     bot.control(Method::PATCH, &everyone, json!({"permissions": ["VIEW_CHANNEL"]}))
         .await;
     bot.get(&list).await.refused(403, 50013);
-    // A new session is told of active threads alone.
+    // A new session receives active threads only.
     let gateway = &bot.emulator.addresses().gateway;
     let mut client = Client::open(&format!("{gateway}/?v=10")).await.past_hello().await;
     let properties = json!({"os": "linux", "browser": "test", "device": "test"});

@@ -1,4 +1,4 @@
-//! A second opinion: twilight's client and model read what the emulator answers.
+//! twilight's client and model read the emulator's responses.
 
 use discord_emulator::model::Id as EmulatorId;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! What a value becomes: kept, dropped, normalised or refused, the same on every route that takes it.
+//! Handling of values: kept, dropped, normalized or refused, the same on every route.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ async fn administrator(change: impl FnOnce(&mut Value)) -> Bot {
     Bot::with(options, &server).await
 }
 
-/// Bits and what is kept of them: 0 to 53 are known to Discord, 47 among them.
+/// Bits and those that are kept: 0 to 53, 47 among them.
 const BITS: [(u64, u64); 6] = [
     (1 << 47, 1 << 47),
     (1 << 53, 1 << 53),
@@ -100,7 +100,7 @@ async fn new_roles_share_the_lowest_position_and_rank_by_id() {
         assert_eq!(role["position"], 1, "{name}");
         made.push(role["id"].clone());
     }
-    // Others stay where they were.
+    // Other roles keep their positions.
     let after = bot.get(&roles).await.ok(200);
     for role in before.as_array().unwrap() {
         let now = after
@@ -111,7 +111,7 @@ async fn new_roles_share_the_lowest_position_and_rank_by_id() {
             .unwrap();
         assert_eq!(now["position"], role["position"], "{}", role["name"]);
     }
-    // A move numbers all of them; among equals the lower id was above.
+    // A move renumbers all of them; of equal positions the lower id was above.
     let guest = bot.role("Guest").to_string();
     let moved = bot.patch(&roles, json!([{"id": made[2], "position": 2}])).await.ok(200);
     let place =
@@ -129,7 +129,7 @@ async fn new_roles_share_the_lowest_position_and_rank_by_id() {
         positions,
         (0..i64::try_from(positions.len()).unwrap()).collect::<Vec<_>>()
     );
-    // A move to where it is moves nothing.
+    // A move to the same position changes nothing.
     let same = bot
         .patch(
             &roles,
@@ -169,7 +169,7 @@ async fn bitrates_go_as_high_as_boosts_and_vip_regions_allow() {
         bot.patch(&voice, json!({"bitrate": highest + 1}))
             .await
             .form_error("/bitrate", "NUMBER_TYPE_MAX");
-        // A stage stays at 64,000 whatever is paid.
+        // A stage has at most 64,000 at every boost level.
         let stage = json!({"name": "s", "type": 13, "bitrate": 64_001});
         bot.post(&create, stage).await.form_error("/bitrate", "NUMBER_TYPE_MAX");
     }
@@ -189,7 +189,7 @@ async fn channel_names_are_written_as_discord_writes_them() {
     ] {
         let made = bot.post(&create, json!({"name": sent, "type": kind})).await.ok(201);
         assert_eq!(made["name"], kept);
-        // What is written is not written otherwise the second time.
+        // The normalized name is not changed again.
         let path = format!("/channels/{}", made["id"].as_str().unwrap());
         assert_eq!(bot.patch(&path, json!({"name": kept})).await.ok(200)["name"], kept);
     }
@@ -198,7 +198,7 @@ async fn channel_names_are_written_as_discord_writes_them() {
 const PIXEL: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
 #[tokio::test]
-async fn what_is_set_is_what_is_read_and_null_takes_it_away() {
+async fn value_is_read_as_it_was_set_and_null_removes_it() {
     let bot = administrator(|_| {}).await;
     let forum = bot
         .post(

@@ -1,4 +1,4 @@
-//! An emulator of its own for each test, and a bare gateway client that hides nothing.
+//! An emulator for each test, and a minimal gateway client.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,7 +18,7 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 use zstd::stream::raw::{Decoder, InBuffer, Operation as _, OutBuffer};
 
-/// How long a test waits for what must come. Long, since it only matters when the test fails.
+/// Longest wait for an expected event. Long, since it passes only when the test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Intents: servers, members, messages.
@@ -31,7 +31,7 @@ pub(crate) struct Emu {
 }
 
 impl Emu {
-    /// Starts one whose identify buckets are wide, so that tests need not wait five seconds.
+    /// Starts one with many identify buckets, so that tests need not wait five seconds.
     pub(crate) async fn start() -> Self {
         Self::with(Options {
             max_concurrency: 64,
@@ -81,7 +81,7 @@ impl Emu {
         self.control(Method::GET, path, None).await
     }
 
-    /// What the page reads.
+    /// Reads a path of the page.
     pub(crate) async fn page(&self, path: &str) -> Value {
         let url = format!("{}/page/{path}", self.emulator.addresses().control);
         let text = self.http.get(url).send().await.unwrap().text().await.unwrap();
@@ -92,7 +92,7 @@ impl Emu {
         self.control(Method::POST, path, Some(body)).await
     }
 
-    /// A call that must be refused; gives status and error, and checks that it says what to do.
+    /// A call that must be refused. Returns status and error, and checks that the response states what to do.
     pub(crate) async fn refused(&self, path: &str, body: Value) -> (u16, String) {
         let (status, answer) = self.try_control(Method::POST, path, Some(body)).await;
         assert!((400..500).contains(&status), "{path}: {status} {answer}");
@@ -157,7 +157,7 @@ impl Emu {
         json!({"op": 6, "d": {"token": self.token(), "session_id": session, "seq": seq}})
     }
 
-    /// Lets somebody join Sietch Tabr: an event that everybody with the members intent hears.
+    /// A user joins Sietch Tabr, which is dispatched to every session with the members intent.
     pub(crate) async fn join(&self, name: &str) -> Value {
         self.post("guilds/Sietch%20Tabr/members", json!({"name": name})).await
     }
@@ -264,7 +264,7 @@ impl Client {
         payload
     }
 
-    /// `d` of the next dispatch of this name; others before it are passed over.
+    /// `d` of the next dispatch with this name; others before it are skipped.
     #[track_caller]
     pub(crate) fn event(&mut self, name: &'static str) -> impl Future<Output = Value> {
         let caller = std::panic::Location::caller();
@@ -282,7 +282,7 @@ impl Client {
         }
     }
 
-    /// The next payload with this opcode; others before it are passed over.
+    /// The next payload with this opcode; others before it are skipped.
     pub(crate) async fn op(&mut self, op: u64) -> Value {
         loop {
             let payload = self.payload().await;
@@ -292,9 +292,9 @@ impl Client {
         }
     }
 
-    /// Names of the dispatches that arrive before the answer to a heartbeat that is sent now: all that was on its way.
+    /// Names of the dispatches that arrive before the response to a heartbeat that is sent now.
     pub(crate) async fn events_until_now(&mut self) -> Vec<String> {
-        // The acknowledgement may overtake dispatches that are queued, so the last word is a dispatch of our own asking.
+        // The acknowledgement may overtake queued dispatches, so a requested dispatch marks the end.
         self.send(json!({"op": 31, "d": {"guild_ids": ["1200000000000000000"]}}))
             .await;
         let mut names = Vec::new();
@@ -308,7 +308,7 @@ impl Client {
         }
     }
 
-    /// The code of the close frame that must come; payloads before it are passed over.
+    /// The code of the expected close frame; payloads before it are skipped.
     #[track_caller]
     pub(crate) fn closed(mut self) -> impl Future<Output = u16> {
         let caller = std::panic::Location::caller();

@@ -1,5 +1,6 @@
 //! Images of an export, of an import and of a plan.
 
+use arrakis_emulator_client::Fault;
 use discord_emulator::seed::{self, spec::GuildSpec};
 use discord_emulator::traffic::Record;
 use reqwest::Method;
@@ -100,21 +101,10 @@ async fn image_of(session: &Session, emoji: &Value) -> Vec<u8> {
 }
 
 /// Arms a fault for downloads of an emoji.
-async fn arm_download_fault(session: &Session, emoji: &Value, mut fault: Value) {
-    for (key, value) in [
-        ("method", json!("GET")),
-        ("route", json!("/emojis/{name}")),
-        ("path", emoji["id"].clone()),
-    ] {
-        fault[key] = value;
-    }
-    let url = format!(
-        "{}/control/faults",
-        session.emulator.addresses().control.trim_end_matches("/control")
-    );
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let response = client.post(url).json(&fault).send().await.unwrap();
-    assert!(response.status().is_success(), "{}", response.text().await.unwrap());
+async fn arm_download_fault(session: &Session, emoji: &Value, fault: Fault) {
+    let id = emoji["id"].as_str().unwrap();
+    let fault = fault.method("GET").route("/emojis/{name}").path(id);
+    session.control().fault(&fault).await.unwrap();
 }
 
 #[track_caller]
@@ -215,7 +205,7 @@ async fn image_that_cannot_be_downloaded_is_reported_and_a_copy_is_refused() {
         .into_iter()
         .find(|one| one["name"] == "worm")
         .unwrap();
-    arm_download_fault(&session, &worm, json!({ "kind": "rest_status", "status": 404 })).await;
+    arm_download_fault(&session, &worm, Fault::rest_status(404)).await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     let exported = session.gaib("server export -o copy.yaml").await;
     assert_eq!(exported.code, 0);
@@ -268,13 +258,8 @@ async fn failed_download_is_retried_and_invalid_image_is_omitted() {
     session.gaib(&format!("server init --guild {GUILD}")).await;
     let emoji = emoji_of(&session, GUILD).await;
     let of = |name: &str| emoji.iter().find(|one| one["name"] == name).unwrap();
-    arm_download_fault(
-        &session,
-        of("worm"),
-        json!({ "kind": "rest_status", "status": 503, "count": 2 }),
-    )
-    .await;
-    arm_download_fault(&session, of("storm"), json!({ "kind": "rest_garbage" })).await;
+    arm_download_fault(&session, of("worm"), Fault::rest_status(503).count(2)).await;
+    arm_download_fault(&session, of("storm"), Fault::of_kind("rest_garbage")).await;
     let exported = session.gaib("server export -o copy.yaml").await;
     assert_eq!(exported.code, 0);
     assert!(exists(&session, "copy-images/emoji.worm.png"), "{}", exported.stderr);

@@ -1,8 +1,8 @@
 //! Signals that stop an apply.
 
+use arrakis_emulator_client::Fault;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
 use crate::session::{GUILD, Session};
@@ -19,22 +19,8 @@ async fn interrupted_by(signal: Signal) {
     session
         .gaib(&format!("server init --theme basic --guild {GUILD}"))
         .await;
-    let faults = format!(
-        "{}/control/faults",
-        session.emulator.addresses().control.trim_end_matches("/control")
-    );
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let slow = json!({ "kind": "rest_latency", "ms": 100, "method": "POST", "route": "/guilds/*" });
-    assert!(
-        client
-            .post(&faults)
-            .json(&slow)
-            .send()
-            .await
-            .unwrap()
-            .status()
-            .is_success()
-    );
+    let slow = Fault::rest_latency(100).method("POST").route("/guilds/*");
+    session.control().fault(&slow).await.unwrap();
 
     let mut child = session.command("server apply --auto-approve").spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -59,7 +45,7 @@ async fn interrupted_by(signal: Signal) {
     );
     assert!(!stdout.contains("Apply complete"));
 
-    assert!(client.delete(&faults).send().await.unwrap().status().is_success());
+    session.control().clear_faults().await.unwrap();
     let resumed = session.gaib("server apply --auto-approve").await;
     assert_eq!(resumed.code, 0, "{}", resumed.stderr);
     assert!(

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use discord_emulator::faults::{Condition, DeadHost, FaultKind};
-use serde_json::Value;
 
 use crate::session::{GUILD, Session};
 
@@ -51,10 +50,7 @@ async fn kill_during(fault: FaultKind, method: &str, route: &str) {
 
 /// The sorted names of all roles and channels. A resource that was created twice appears twice.
 async fn names(session: &Session) -> Vec<String> {
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let control = session.emulator.addresses().control.trim_end_matches("/control");
-    let url = format!("{control}/control/guilds/{GUILD}");
-    let guild: Value = client.get(url).send().await.unwrap().json().await.unwrap();
+    let guild = session.control().guild(GUILD).await.unwrap();
     let of = |kind: &str| {
         let list = guild[kind]
             .as_array()

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
+use arrakis_emulator_client::ControlClient;
 use discord_emulator::seed::{self, spec::GuildSpec};
 use discord_emulator::{Emulator, Options};
 use serde_json::{Value, json};
@@ -178,16 +179,16 @@ impl Session {
         std::fs::read_to_string(self.folder.path().join(name)).unwrap()
     }
 
+    /// The emulator's control API.
+    pub(crate) fn control(&self) -> ControlClient {
+        ControlClient::new(&self.emulator.addresses().control)
+    }
+
     /// Changes the server manually, through the emulator's control API.
     pub(crate) async fn by_hand(&mut self, method: reqwest::Method, path: &str, body: Value) {
         self.note(&format!("# by hand: {method} {path} {body}\n\n"));
-        let url = format!(
-            "{}/control/guilds/{GUILD}/{path}",
-            self.emulator.addresses().control.trim_end_matches("/control")
-        );
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let response = client.request(method, url).json(&body).send().await.unwrap();
-        assert!(response.status().is_success(), "{}", response.text().await.unwrap());
+        let path = format!("/guilds/{GUILD}/{path}");
+        let _: Value = self.control().request(method, &path, Some(&body)).await.unwrap();
     }
 
     /// The transcript, without values that differ between runs.

@@ -1,4 +1,4 @@
-use discord_emulator::gateway::{Intents, Order};
+use discord_emulator::gateway::{ConnectionCommand, Intents};
 
 use crate::world::World;
 
@@ -33,11 +33,18 @@ async fn fatal_close_code_stops_all_shards_and_others_stay_resumable() {
     let world = World::with(|options| options.shards = Some(2)).await;
     let ingestor = world.ingestor();
     world.connected(2).await;
-    let target = discord_emulator::gateway::Target {
+    let target = discord_emulator::gateway::ConnectionFilter {
         shard: Some(0),
         session: None,
     };
-    assert_eq!(world.discord.app().hub.order(&target, &Order::Close(4004)), 1);
+    assert_eq!(
+        world
+            .discord
+            .app()
+            .hub
+            .command(&target, &ConnectionCommand::Close(4004)),
+        1
+    );
     let fatal = ingestor.fatal_error().await;
     assert!(
         fatal.message.contains("4004") && fatal.message.contains("DISCORD_TOKEN"),
@@ -71,7 +78,7 @@ async fn differing_topology_is_refused_by_name() {
         .unwrap();
     let fatal = world.ingestor().fatal_error().await;
     assert!(
-        fatal.message.contains("exchange \"arrakis.events\"") && fatal.message.contains("fanout there"),
+        fatal.message.contains("exchange \"arrakis.events\"") && fatal.message.contains("fanout in the broker"),
         "{fatal}"
     );
     assert_eq!(fatal.exit_code, 1);

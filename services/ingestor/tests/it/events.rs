@@ -1,5 +1,5 @@
 use arrakis_contracts::names;
-use discord_emulator::gateway::Order;
+use discord_emulator::gateway::ConnectionCommand;
 
 use crate::world::{World, ascending, seqs};
 
@@ -7,7 +7,7 @@ use crate::world::{World, ascending, seqs};
 fn raw(world: &World, event: &str, d: &str) -> u64 {
     let seq = world.discord.app().hub.sessions()[0].seq + 1_000;
     assert_eq!(
-        world.order(&Order::Send(format!(
+        world.order(&ConnectionCommand::Send(format!(
             "{{\"t\":\"{event}\",\"s\":{seq},\"op\":0,\"d\":{d}}}"
         ))),
         1
@@ -122,10 +122,10 @@ async fn repeated_dispatch_is_forwarded_once() {
     let ingestor = world.ingestor();
     world.connected(1).await;
     let seq = raw(&world, "GUILD_MEMBER_ADD", "{\"guild_id\":\"1\"}");
-    world.order(&Order::Send(format!(
+    world.order(&ConnectionCommand::Send(format!(
         "{{\"t\":\"GUILD_MEMBER_ADD\",\"s\":{seq},\"op\":0,\"d\":{{\"guild_id\":\"1\"}}}}"
     )));
-    world.order(&Order::Send(format!(
+    world.order(&ConnectionCommand::Send(format!(
         "{{\"t\":\"GUILD_MEMBER_REMOVE\",\"s\":{},\"op\":0,\"d\":{{\"guild_id\":\"1\"}}}}",
         seq + 1
     )));
@@ -147,7 +147,7 @@ async fn unreadable_frame_is_received_again_by_resume() {
         "not json at all",
     ] {
         let resumes = world.stats().resumes;
-        assert_eq!(world.order(&Order::Send(broken.to_owned())), 1);
+        assert_eq!(world.order(&ConnectionCommand::Send(broken.to_owned())), 1);
         arrakis_test_support::eventually(async || world.stats().resumes > resumes, "a resume").await;
         world.connected(1).await;
         world.joins(3);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use arrakis_ingestor::SessionLimits;
 use arrakis_test_support::eventually;
-use discord_emulator::faults::{Condition, FaultKind, SessionAnswer};
-use discord_emulator::gateway::Order;
+use discord_emulator::faults::{Condition, FaultKind, SessionResponse};
+use discord_emulator::gateway::ConnectionCommand;
 
 use crate::world::World;
 
@@ -16,13 +16,13 @@ const LIMITS: SessionLimits = SessionLimits {
     ready: Duration::from_millis(500),
 };
 
-const ANSWERS: [SessionAnswer; 6] = [
-    SessionAnswer::Reset,
-    SessionAnswer::Silence,
-    SessionAnswer::InvalidSession,
-    SessionAnswer::Close(4000),
-    SessionAnswer::Close(4008),
-    SessionAnswer::Close(1000),
+const ANSWERS: [SessionResponse; 6] = [
+    SessionResponse::Reset,
+    SessionResponse::Silence,
+    SessionResponse::InvalidSession,
+    SessionResponse::Close(4000),
+    SessionResponse::Close(4008),
+    SessionResponse::Close(1000),
 ];
 
 fn arm(world: &World, kind: FaultKind, count: Option<u64>) -> u64 {
@@ -39,13 +39,13 @@ fn struck(world: &World, fault: u64) -> u64 {
     faults.iter().find(|armed| armed.id == fault).unwrap().struck
 }
 
-async fn resume_that_fails_each_time_ends_in_a_new_session(answer: SessionAnswer) {
+async fn resume_that_fails_each_time_ends_in_a_new_session(answer: SessionResponse) {
     let world = World::new().await;
     let ingestor = world.ingestor_with_limits(LIMITS);
     ingestor.healthy_as("active").await;
     let old = world.discord.app().hub.sessions()[0].id.clone();
     let fault = arm(&world, FaultKind::GatewayResumeAnswer { answer }, None);
-    assert_eq!(world.order(&Order::Drop), 1);
+    assert_eq!(world.order(&ConnectionCommand::Drop), 1);
     eventually(
         async || world.stats().identifies == 2,
         format!("a new session after {answer:?}"),
@@ -80,7 +80,7 @@ async fn persistently_failing_resume_ends_in_a_new_session_and_a_gap() {
     }
 }
 
-async fn resume_that_fails_for_a_while_keeps_the_session(answer: SessionAnswer) {
+async fn resume_that_fails_for_a_while_keeps_the_session(answer: SessionResponse) {
     let world = World::new().await;
     let ingestor = world.ingestor_with_limits(SessionLimits {
         give_up_after: Duration::from_secs(60),
@@ -88,7 +88,7 @@ async fn resume_that_fails_for_a_while_keeps_the_session(answer: SessionAnswer) 
     });
     ingestor.healthy_as("active").await;
     let fault = arm(&world, FaultKind::GatewayResumeAnswer { answer }, Some(4));
-    assert_eq!(world.order(&Order::Drop), 1);
+    assert_eq!(world.order(&ConnectionCommand::Drop), 1);
     world.joins(5);
     assert_eq!(world.take_events(5).await.len(), 5, "{answer:?}");
     assert_eq!(struck(&world, fault), 4, "{answer:?}");
@@ -113,9 +113,9 @@ async fn restarts_continue_the_count_of_failed_resumes() {
     let limits = SessionLimits { failures: 6, ..LIMITS };
     let first = world.ingestor_with_limits(limits);
     first.healthy_as("active").await;
-    let answer = SessionAnswer::Close(4000);
+    let answer = SessionResponse::Close(4000);
     let fault = arm(&world, FaultKind::GatewayResumeAnswer { answer }, None);
-    assert_eq!(world.order(&Order::Drop), 1);
+    assert_eq!(world.order(&ConnectionCommand::Drop), 1);
     let mut ingestor = first;
     let mut processes = 1;
     while world.stats().identifies == 1 {
@@ -144,7 +144,11 @@ async fn restarts_continue_the_count_of_failed_resumes() {
 
 #[tokio::test]
 async fn identify_without_ready_is_repeated() {
-    for answer in [SessionAnswer::Silence, SessionAnswer::Reset, SessionAnswer::Close(4000)] {
+    for answer in [
+        SessionResponse::Silence,
+        SessionResponse::Reset,
+        SessionResponse::Close(4000),
+    ] {
         let world = World::new().await;
         let fault = arm(&world, FaultKind::GatewayIdentifyAnswer { answer }, Some(2));
         let ingestor = world.ingestor_with_limits(LIMITS);

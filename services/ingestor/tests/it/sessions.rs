@@ -2,12 +2,12 @@ use std::time::Duration;
 
 use arrakis_test_support::eventually;
 use discord_emulator::faults::{Condition, DeadHost, FaultKind};
-use discord_emulator::gateway::Order;
+use discord_emulator::gateway::ConnectionCommand;
 
 use crate::world::{World, ascending, seqs};
 
 /// After a command to the emulator the session is resumed, and no event is missed.
-async fn resumes_after(order: Order) {
+async fn resumes_after(order: ConnectionCommand) {
     let world = World::new().await;
     let ingestor = world.ingestor();
     world.connected(1).await;
@@ -26,26 +26,26 @@ async fn resumes_after(order: Order) {
 
 #[tokio::test]
 async fn dropped_socket_is_resumed() {
-    resumes_after(Order::Drop).await;
+    resumes_after(ConnectionCommand::Drop).await;
 }
 
 #[tokio::test]
 async fn op_7_is_resumed() {
-    resumes_after(Order::Reconnect).await;
+    resumes_after(ConnectionCommand::Reconnect).await;
 }
 
 #[tokio::test]
 async fn op_9_true_is_resumed() {
-    resumes_after(Order::Invalidate { resumable: true }).await;
+    resumes_after(ConnectionCommand::Invalidate { resumable: true }).await;
 }
 
 #[tokio::test]
 async fn resumable_close_code_is_resumed() {
-    resumes_after(Order::Close(4000)).await;
+    resumes_after(ConnectionCommand::Close(4000)).await;
 }
 
 /// After a command to the emulator the session is lost: a new one begins, and a gap is counted.
-async fn begins_anew_after(order: Order, reason: &str) {
+async fn begins_anew_after(order: ConnectionCommand, reason: &str) {
     let world = World::new().await;
     let ingestor = world.ingestor();
     world.connected(1).await;
@@ -66,17 +66,17 @@ async fn begins_anew_after(order: Order, reason: &str) {
 
 #[tokio::test]
 async fn op_9_false_begins_a_new_session() {
-    begins_anew_after(Order::Invalidate { resumable: false }, "invalid_session").await;
+    begins_anew_after(ConnectionCommand::Invalidate { resumable: false }, "invalid_session").await;
 }
 
 #[tokio::test]
 async fn close_code_4007_begins_a_new_session() {
-    begins_anew_after(Order::Close(4007), "close_code").await;
+    begins_anew_after(ConnectionCommand::Close(4007), "close_code").await;
 }
 
 #[tokio::test]
 async fn close_code_4009_begins_a_new_session() {
-    begins_anew_after(Order::Close(4009), "close_code").await;
+    begins_anew_after(ConnectionCommand::Close(4009), "close_code").await;
 }
 
 /// The close code keeps the session; the next process resumes it and receives the events sent meanwhile.
@@ -122,7 +122,7 @@ async fn unreachable_resume_host_is_replaced_by_the_gateways_url() {
             .app()
             .faults
             .arm(FaultKind::GatewayDeadResumeHost { mode }, Condition::default());
-        assert_eq!(world.order(&Order::Drop), 1);
+        assert_eq!(world.order(&ConnectionCommand::Drop), 1);
         world.joins(5);
         assert_eq!(world.take_events(5).await.len(), 5);
         assert_eq!((world.stats().identifies, world.stats().resumes), (1, 1), "{mode:?}");
@@ -157,7 +157,7 @@ async fn gateway_that_closes_at_once_is_called_with_waits() {
     world.connected(1).await;
     let closer = async {
         loop {
-            world.order(&Order::Drop);
+            world.order(&ConnectionCommand::Drop);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };

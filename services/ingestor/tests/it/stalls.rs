@@ -98,7 +98,7 @@ async fn refused_interactions_are_named_and_member_events_are_published() {
             ("GUILD_MEMBER_ADD", json!({ "guild_id": "7" }))
         };
         let frame = json!({ "t": event, "s": first + number, "op": 0, "d": d });
-        world.order(&discord_emulator::gateway::Order::Send(frame.to_string()));
+        world.order(&discord_emulator::gateway::ConnectionCommand::Send(frame.to_string()));
     }
     let events = seqs(&world.take_events(50).await);
     assert_eq!(events, (first + 30..first + 80).collect::<Vec<_>>());

@@ -8,7 +8,7 @@ use arrakis_contracts::{Labels, names};
 use arrakis_ingestor::{Config, SessionLimits};
 use arrakis_runtime::{Fatal, Runtime};
 use arrakis_test_support::{FaultProxy, TestVhost, eventually};
-use discord_emulator::gateway::{Order, Target};
+use discord_emulator::gateway::{ConnectionCommand, ConnectionFilter};
 use discord_emulator::model::Id;
 use discord_emulator::seed::load;
 use discord_emulator::world::State;
@@ -123,8 +123,8 @@ impl World {
     }
 
     /// Tells every connection of the ingestors to do something.
-    pub(crate) fn order(&self, order: &Order) -> usize {
-        self.discord.app().hub.order(&Target::default(), order)
+    pub(crate) fn order(&self, order: &ConnectionCommand) -> usize {
+        self.discord.app().hub.command(&ConnectionFilter::default(), order)
     }
 
     pub(crate) fn stats(&self) -> discord_emulator::StatsReport {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use arrakis_contracts::names;
+use arrakis_emulator_client::Fault;
 use arrakis_worker::at_most_once::OUTCOME_UNKNOWN;
 use arrakis_worker::commands::ResponseMode;
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::platform::{Behavior, Platform, TestCommand, follow_ups, is_ephemeral};
@@ -21,12 +21,12 @@ impl Platform {
         unknown.filter(|entry| entry.subject == event).count()
     }
 
-    async fn inject_fault(&self, fault: Value) {
-        self.control.post("/faults", fault).await;
+    async fn inject_fault(&self, fault: Fault) {
+        self.control.fault(&fault).await.unwrap();
     }
 
     async fn clear_faults(&self) {
-        self.control.call(Method::DELETE, "/faults", None).await;
+        self.control.clear_faults().await.unwrap();
     }
 }
 
@@ -37,7 +37,7 @@ async fn second_copy_is_retried_while_the_first_one_is_sending() {
         .consume(vec![Box::new(TestCommand::new("twice", Behavior::Refuses, PUBLIC))])
         .await;
     platform
-        .inject_fault(json!({"kind": "rest_latency", "ms": 1_500, "method": "POST", "route": FOLLOW_UP_ROUTE}))
+        .inject_fault(Fault::rest_latency(1_500).method("POST").route(FOLLOW_UP_ROUTE))
         .await;
     let id = platform.send_command("chani", "twice", json!({})).await;
     let dispatch = platform.dispatch("INTERACTION_CREATE").await;
@@ -86,8 +86,11 @@ async fn reply_whose_original_the_worker_deleted_is_a_follow_up() {
     let consumer = platform
         .consume(vec![Box::new(TestCommand::new("moves", Behavior::RefusesOnce, PUBLIC))])
         .await;
-    let limit = json!({"kind": "rest_rate_limit", "retry_after": 5, "method": "POST", "route": FOLLOW_UP_ROUTE});
-    platform.inject_fault(limit).await;
+    let limit = Fault {
+        retry_after: Some(5.0),
+        ..Fault::of_kind("rest_rate_limit")
+    };
+    platform.inject_fault(limit.method("POST").route(FOLLOW_UP_ROUTE)).await;
     let id = platform.run_command("chani", "moves", json!({})).await;
     consumer.until_outcome("moves", "retry", 1).await;
     platform.clear_faults().await;
@@ -147,7 +150,7 @@ async fn first_response_without_a_successful_attempt_is_recorded_as_unknown() {
         ))])
         .await;
     platform
-        .inject_fault(json!({"kind": "rest_status", "status": 502, "after_effect": true, "route": "/interactions/*"}))
+        .inject_fault(Fault::rest_status(502).after_effect(true).route("/interactions/*"))
         .await;
     let id = platform.run_command("chani", "now", json!({})).await;
     consumer.until_outcome("now", "unknown", 1).await;
@@ -164,7 +167,7 @@ async fn retry_continues_after_a_defer_that_took_effect() {
         .consume(vec![Box::new(TestCommand::new("late", Behavior::Replies, PUBLIC))])
         .await;
     platform
-        .inject_fault(json!({"kind": "rest_lost_answer", "route": "/interactions/*"}))
+        .inject_fault(Fault::of_kind("rest_lost_answer").route("/interactions/*"))
         .await;
     let accepted = platform.run_command("chani", "late", json!({})).await;
     consumer.until_outcome("late", "retry", 1).await;
@@ -172,7 +175,7 @@ async fn retry_continues_after_a_defer_that_took_effect() {
     let view = platform.control.answered(&accepted).await;
     assert_eq!(view["message"]["content"], "answered", "{view:#}");
     platform
-        .inject_fault(json!({"kind": "rest_status", "status": 503, "route": "/interactions/*"}))
+        .inject_fault(Fault::rest_status(503).route("/interactions/*"))
         .await;
     platform.run_command("chani", "late", json!({})).await;
     consumer.until_outcome("late", "retry", 2).await;

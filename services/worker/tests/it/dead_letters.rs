@@ -97,8 +97,11 @@ async fn event_that_is_replayed_twice_has_its_effect_once() {
     .await;
     // A leave whose retries are exhausted.
     let user = platform.community.user("chani").to_owned();
-    let path = format!("/guilds/{}/members/chani", platform.community.guild);
-    platform.control.call(reqwest::Method::DELETE, &path, None).await;
+    platform
+        .control
+        .leave(&platform.community.guild, "chani")
+        .await
+        .unwrap();
     let guild: u64 = platform.community.guild.parse().unwrap();
     let body = json!({"guild_id": platform.community.guild, "user": {"id": user, "username": "chani"}});
     let labels = labels("GUILD_MEMBER_REMOVE", "leave-1", Some(guild));
@@ -239,7 +242,7 @@ async fn replayed_interaction_without_a_valid_token_stays_a_dead_letter() {
     let id = platform.send_command("chani", "private", json!({})).await;
     let dispatch = platform.dispatch("INTERACTION_CREATE").await;
     // The interaction had no first response.
-    platform.control.post("/clock", json!({"advance_ms": 4_000})).await;
+    platform.control.advance(Duration::from_secs(4)).await.unwrap();
     let labels = dispatch.labels();
     let mut headers = labels.headers();
     headers.insert("replays".to_owned(), HeaderValue::Integer(1));

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use arrakis_contracts::names;
 use arrakis_db::AuditEntry;
+use arrakis_emulator_client::{NewUser, Outage};
 use arrakis_test_support::eventually;
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::platform::{Platform, Worker};
@@ -37,19 +37,29 @@ async fn until_roles(platform: &Platform, user: &str, wanted: &[&str]) {
 }
 
 async fn join(platform: &Platform, user: &str) {
-    let path = format!("/guilds/{}/members", platform.community.guild);
-    let body = json!({"user_id": platform.community.user(user), "name": user});
-    platform.control.post(&path, body).await;
+    let joining = NewUser {
+        user_id: Some(platform.community.user(user).parse().unwrap()),
+        name: Some(user.to_owned()),
+        ..NewUser::default()
+    };
+    platform
+        .control
+        .join(&platform.community.guild, &joining)
+        .await
+        .unwrap();
 }
 
 async fn leave(platform: &Platform, user: &str) {
-    let path = format!("/guilds/{}/members/{user}", platform.community.guild);
-    platform.control.call(Method::DELETE, &path, None).await;
+    platform.control.leave(&platform.community.guild, user).await.unwrap();
 }
 
 async fn change_by_hand(platform: &Platform, user: &str, change: Value) {
-    let path = format!("/guilds/{}/members/{user}", platform.community.guild);
-    platform.control.call(Method::PATCH, &path, Some(change)).await;
+    let edit = serde_json::from_value(change).unwrap();
+    platform
+        .control
+        .edit_member(&platform.community.guild, user, &edit)
+        .await
+        .unwrap();
 }
 
 async fn until_handled(worker: &Worker, event: &str, outcome: &str, count: f64) {
@@ -126,11 +136,12 @@ async fn member_who_joins_and_leaves_has_left_in_any_order_without_a_call_to_dis
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_member_has_a_profile_and_no_role() {
     let (platform, worker) = reconciled().await;
-    let path = format!("/guilds/{}/members", platform.community.guild);
-    let made = platform
-        .control
-        .post(&path, json!({"name": "usul", "display": "Paul"}))
-        .await;
+    let paul = NewUser {
+        name: Some("usul".to_owned()),
+        display: Some("Paul".to_owned()),
+        ..NewUser::default()
+    };
+    let made = platform.control.join(&platform.community.guild, &paul).await.unwrap();
     platform.deliver("GUILD_MEMBER_ADD").await;
     until_handled(&worker, "GUILD_MEMBER_ADD", "done", 1.0).await;
     let user = made["user"]["id"].as_str().or(made["user_id"].as_str()).unwrap();
@@ -244,15 +255,15 @@ async fn roles_of_a_protected_member_are_kept() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn outage_is_not_recorded_as_a_removal() {
     let (platform, worker) = reconciled().await;
-    let outage = json!({"guild_id": platform.community.guild, "unavailable": true});
-    platform.control.post("/outage", outage).await;
+    let guild_id = platform.community.guild.parse().unwrap();
+    let outage = |unavailable| Outage { guild_id, unavailable };
+    platform.control.set_outage(outage(true)).await.unwrap();
     let dispatch = platform.deliver("GUILD_DELETE").await;
     assert_eq!(dispatch.json()["unavailable"], true);
     until_handled(&worker, "GUILD_DELETE", "nothing", 1.0).await;
     assert!(audit(&platform, "guild.bot_removed").await.is_empty());
     // The end of the outage enqueues a reconcile.
-    let back = json!({"guild_id": platform.community.guild, "unavailable": false});
-    platform.control.post("/outage", back).await;
+    platform.control.set_outage(outage(false)).await.unwrap();
     platform.deliver_for("GUILD_CREATE", &platform.community.guild).await;
     until_handled(&worker, "GUILD_CREATE", "done", 1.0).await;
     platform.until_messages("arrakis.jobs.reconcile", 0).await;
@@ -261,8 +272,7 @@ async fn outage_is_not_recorded_as_a_removal() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn removal_of_the_bot_is_audited_once() {
     let (platform, worker) = reconciled().await;
-    let path = format!("/guilds/{}", platform.community.guild);
-    platform.control.call(Method::DELETE, &path, None).await;
+    platform.control.remove_guild(&platform.community.guild).await.unwrap();
     let dispatch = platform.deliver("GUILD_DELETE").await;
     until_handled(&worker, "GUILD_DELETE", "done", 1.0).await;
     platform.delete_done_markers();
@@ -274,11 +284,8 @@ async fn removal_of_the_bot_is_audited_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deleted_role_is_unbound_and_audited() {
     let (platform, worker) = reconciled().await;
-    let path = format!(
-        "/guilds/{}/roles/{}",
-        platform.community.guild, platform.community.roles["usul"]
-    );
-    platform.control.call(Method::DELETE, &path, None).await;
+    let (guild, role) = (&platform.community.guild, &platform.community.roles["usul"]);
+    platform.control.delete_role(guild, role).await.unwrap();
     platform.deliver("GUILD_ROLE_DELETE").await;
     until_handled(&worker, "GUILD_ROLE_DELETE", "done", 1.0).await;
     let entries = audit(&platform, "role.broken").await;

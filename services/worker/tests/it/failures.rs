@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use arrakis_contracts::labels::HeaderValue;
 use arrakis_contracts::{headers, names};
+use arrakis_emulator_client::Fault;
 use arrakis_worker::commands::ResponseMode;
-use reqwest::Method;
 use serde_json::json;
 
 use crate::platform::{
@@ -42,13 +43,8 @@ async fn expired_interaction_is_not_replied_to() {
         .until_metric("arrakis_worker_interactions_expired_total", 1.0)
         .await;
     platform.until_messages(names::INTERACTIONS, 0).await;
-    let calls = platform.control.calls().await;
-    assert!(
-        !calls
-            .iter()
-            .any(|call| call["path"].as_str().unwrap().contains("/callback")),
-        "{calls:#?}"
-    );
+    let calls = platform.control.rest_calls().await.unwrap();
+    assert!(!calls.iter().any(|call| call.path.contains("/callback")), "{calls:#?}");
     platform.vhost.finish().await;
 }
 
@@ -58,7 +54,7 @@ async fn interaction_that_discord_finds_expired_is_counted() {
     let id = platform.send_command("chani", "position", json!({})).await;
     let dispatch = platform.dispatch("INTERACTION_CREATE").await;
     // Discord's clock advances; the worker has not measured it yet.
-    platform.control.post("/clock", json!({"advance_ms": 4_000})).await;
+    platform.control.advance(Duration::from_secs(4)).await.unwrap();
     platform.publish(&dispatch).await;
     worker
         .until_metric("arrakis_worker_interactions_expired_total", 1.0)
@@ -240,8 +236,8 @@ async fn autocomplete_request_is_replied_to_with_suggestions() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn edit_whose_response_is_lost_is_repeated() {
     let (platform, _worker) = Platform::with_worker().await;
-    let fault = json!({"kind": "rest_lost_answer", "count": 1, "method": "PATCH"});
-    platform.control.call(Method::POST, "/faults", Some(fault)).await;
+    let fault = Fault::of_kind("rest_lost_answer").count(1).method("PATCH");
+    platform.control.fault(&fault).await.unwrap();
     let id = platform.run_command("chani", "position", json!({})).await;
     platform.control.answered(&id).await;
     platform.vhost.finish().await;
@@ -366,8 +362,11 @@ async fn follow_up_whose_response_is_lost_is_recorded_and_not_repeated() {
             PUBLIC,
         ))])
         .await;
-    let lost = json!({"kind": "rest_lost_answer", "count": 1, "method": "POST", "path": "/webhooks/"});
-    platform.control.call(Method::POST, "/faults", Some(lost)).await;
+    let lost = Fault::of_kind("rest_lost_answer")
+        .count(1)
+        .method("POST")
+        .path("/webhooks/");
+    platform.control.fault(&lost).await.unwrap();
     let id = platform.send_command("chani", "fails", json!({})).await;
     let dispatch = platform.dispatch("INTERACTION_CREATE").await;
     for _ in 0..2 {

@@ -3,11 +3,11 @@
 use arrakis_broker::{DeadLetterSelection, DeadLetters};
 use arrakis_contracts::{JobKind, names};
 use arrakis_db::{JobRow, JobState, NewJob};
+use arrakis_emulator_client::{Fault, NewUser};
 use arrakis_telemetry::Metrics;
 use arrakis_test_support::eventually;
 use arrakis_worker::jobs::{self, reconcile, tier_sync};
 use arrakis_worker::leader::publish_lost_jobs;
-use reqwest::Method;
 use serde_json::json;
 use time::OffsetDateTime;
 use twilight_model::id::Id;
@@ -74,9 +74,13 @@ async fn tier_sync_of_listed_members_changes_no_others() {
     let (platform, _worker) = Platform::with_worker().await;
     until_roles_assigned(&platform).await;
     // The roles are bound anew, so that all members lack the role of their tier.
-    let path = format!("/guilds/{}/roles", platform.community.guild);
+    let guild = &platform.community.guild;
     for key in ["naib", "usul"] {
-        let made = platform.control.post(&path, json!({"name": key})).await;
+        let made = platform
+            .control
+            .create_role(guild, &json!({"name": key}))
+            .await
+            .unwrap();
         let role = made["id"].as_str().unwrap().parse().unwrap();
         let mut tx = platform.tenant().await;
         let key = key.parse().unwrap();
@@ -116,11 +120,8 @@ async fn tier_sync_of_listed_members_changes_no_others() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deleted_role_is_audited_and_other_roles_are_assigned() {
     let platform = Platform::start().await;
-    let path = format!(
-        "/guilds/{}/roles/{}",
-        platform.community.guild, platform.community.roles["usul"]
-    );
-    platform.control.call(Method::DELETE, &path, None).await;
+    let (guild, role) = (&platform.community.guild, &platform.community.roles["usul"]);
+    platform.control.delete_role(guild, role).await.unwrap();
     let _worker = platform.worker().await;
     until_reconciled(&platform).await;
     eventually(
@@ -139,11 +140,12 @@ async fn deleted_role_is_audited_and_other_roles_are_assigned() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn role_above_the_bots_own_is_audited() {
     let platform = Platform::start().await;
-    let path = format!("/guilds/{}/roles", platform.community.guild);
+    let role = json!({"name": "Above all", "position": 100});
     let made = platform
         .control
-        .post(&path, json!({"name": "Above all", "position": 100}))
-        .await;
+        .create_role(&platform.community.guild, &role)
+        .await
+        .unwrap();
     let above = made["id"].as_str().or(made["role"]["id"].as_str()).unwrap().to_owned();
     let mut tx = platform.tenant().await;
     let role = arrakis_domain::RoleId(above.parse().unwrap());
@@ -168,18 +170,19 @@ async fn role_above_the_bots_own_is_audited() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn missed_join_and_leave_are_stored() {
     let platform = Platform::start().await;
-    let path = format!("/guilds/{}/members", platform.community.guild);
-    let made = platform.control.post(&path, json!({"name": "thufir"})).await;
+    let guild = &platform.community.guild;
+    let thufir = NewUser {
+        name: Some("thufir".to_owned()),
+        ..NewUser::default()
+    };
+    let made = platform.control.join(guild, &thufir).await.unwrap();
     let joined = made["user"]["id"]
         .as_str()
         .or(made["user_id"].as_str())
         .unwrap()
         .parse()
         .unwrap();
-    platform
-        .control
-        .call(Method::DELETE, &format!("{path}/jamis"), None)
-        .await;
+    platform.control.leave(guild, "jamis").await.unwrap();
     let _worker = platform.worker().await;
     until_reconciled(&platform).await;
     let mut tx = platform.tenant().await;
@@ -267,8 +270,13 @@ async fn job_with_an_invalid_payload_fails_with_the_reason() {
 async fn job_waits_with_the_reason_while_discord_limits_it() {
     let (platform, _worker) = Platform::with_worker().await;
     until_roles_assigned(&platform).await;
-    let lost = json!({"kind": "rest_rate_limit", "scope": "shared", "retry_after": 3600, "count": 1, "method": "GET", "path": "/members/"});
-    platform.control.post("/faults", lost).await;
+    let limited = Fault {
+        scope: Some("shared".to_owned()),
+        retry_after: Some(3_600.0),
+        ..Fault::of_kind("rest_rate_limit")
+    };
+    let limited = limited.count(1).method("GET").path("/members/");
+    platform.control.fault(&limited).await.unwrap();
     let user = platform.community.user("chani").parse().unwrap();
     enqueue(&platform, &tier_sync::for_member("tier-sync:later".to_owned(), user)).await;
     let waiting = eventually(
@@ -292,8 +300,8 @@ async fn job_waits_with_the_reason_while_discord_limits_it() {
 async fn job_of_a_deleted_server_fails_with_the_reason() {
     let (platform, _worker) = Platform::with_worker().await;
     until_roles_assigned(&platform).await;
-    let gone = json!({"kind": "rest_status", "status": 404, "count": 1, "method": "GET", "path": "/members"});
-    platform.control.post("/faults", gone).await;
+    let gone = Fault::rest_status(404).count(1).method("GET").path("/members");
+    platform.control.fault(&gone).await.unwrap();
     enqueue(&platform, &tier_sync::for_community("tier-sync:gone".to_owned())).await;
     let ended = until_ended(&platform, "tier-sync:gone").await;
     assert_eq!((ended.state, ended.attempts), (JobState::Failed, 1));
@@ -305,8 +313,8 @@ async fn job_of_a_deleted_server_fails_with_the_reason() {
 async fn long_job_is_continued_by_another_worker_after_shutdown() {
     let (platform, worker) = Platform::with_worker().await;
     until_roles_assigned(&platform).await;
-    let slow = json!({"kind": "rest_latency", "ms": 9_000, "count": 1, "method": "GET", "path": "/members"});
-    platform.control.post("/faults", slow).await;
+    let slow = Fault::rest_latency(9_000).count(1).method("GET").path("/members");
+    platform.control.fault(&slow).await.unwrap();
     enqueue(&platform, &tier_sync::for_community("tier-sync:long".to_owned())).await;
     eventually(
         || async {

@@ -71,10 +71,7 @@ async fn commands_are_registered_again_only_if_they_differ() {
     assert!(changed.status().is_success());
     let third = platform.worker().await;
     eventually(|| async { puts().await == 3 }, "the commands to be registered again").await;
-    let commands = platform.control.get("/commands").await;
-    assert_eq!(
-        commands.as_array().unwrap().len(),
-        Commands::default().definitions().count()
-    );
+    let commands = platform.control.commands().await.unwrap();
+    assert_eq!(commands.len(), Commands::default().definitions().count());
     drop(third);
 }

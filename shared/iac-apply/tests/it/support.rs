@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use arrakis_iac_apply::http::{Discord, Https, Pace, Request, Response, RetryPolicy, SendError, Token, Transport};
 use arrakis_iac_apply::{Event, Progress};
 use async_trait::async_trait;
-use discord_emulator::seed::{self, Made, spec::GuildSpec};
+use discord_emulator::seed::{self, CreatedGuild, spec::GuildSpec};
 use discord_emulator::{Emulator, Options};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) emulator: Emulator,
-    pub(crate) made: Made,
+    pub(crate) made: CreatedGuild,
 }
 
 /// A community server in which the bot's role is the highest, with nothing else in it.

@@ -1,4 +1,4 @@
-//! Commands and autocomplete, judged against the registered command as Discord's client does.
+//! Commands and autocomplete, validated against the registered command as Discord's client does.
 
 use std::collections::BTreeMap;
 
@@ -6,25 +6,25 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{Request, Scene, resolve::Resolved};
+use super::{InteractionContext, InteractionRequest, resolve::Resolved};
 use crate::{
     control::{
-        answer::{ControlError, bad, forbidden, missing},
         names,
+        response::{ControlError, bad, forbidden, missing},
     },
     model::{Attachment, Command, CommandOption, Id, InteractionKind, Permissions},
     rest::permissions,
     world::{self, NewInteraction},
 };
 
-/// Subcommands are 1, groups 2, all else is a value.
+/// Option types: 1 is a subcommand, 2 a group, all others take a value.
 const GROUP: u8 = 2;
 
 /// Files by the name of their option.
 pub(super) type Files = BTreeMap<String, Attachment>;
 
-/// Takes in files: option values of the form `{"filename", "content_type"?, "data_base64"}`.
-pub(super) fn uploads(state: &mut world::State, request: &Request) -> Result<Files, ControlError> {
+/// Stores files: option values of the form `{"filename", "content_type"?, "data_base64"}`.
+pub(super) fn uploads(state: &mut world::State, request: &InteractionRequest) -> Result<Files, ControlError> {
     let mut found = Vec::new();
     collect_files(request.options.as_ref(), &mut found);
     let mut files = Files::new();
@@ -78,40 +78,40 @@ fn collect_files(options: Option<&Value>, found: &mut Vec<(String, Value)>) {
     }
 }
 
-/// The interaction of running a command, or of typing into one of its options.
+/// Builds the interaction of a command, or of autocomplete for one of its options.
 pub(super) fn run(
-    scene: &Scene<'_>,
-    request: &Request,
+    context: &InteractionContext<'_>,
+    request: &InteractionRequest,
     typing: bool,
     files: &Files,
 ) -> Result<NewInteraction, ControlError> {
-    let guild = scene.channel.guild_id;
-    let (command, path) = find(scene, request)?;
-    may_use(scene, command)?;
+    let guild = context.channel.guild_id;
+    let (command, path) = find(context, request)?;
+    may_use(context, command)?;
     let mut data = json!({"id": command.id, "name": command.name, "type": command.kind});
     if let Some(guild) = command.guild_id {
         data["guild_id"] = json!(guild);
     }
-    let mut resolved = Resolved::new(scene.state, guild);
+    let mut resolved = Resolved::new(context.state, guild);
     if command.kind == 1 {
         let given = nest(request.options.clone().unwrap_or_default(), &path, &command.options)?;
-        let mut judge = Judge {
-            scene,
+        let mut validate = OptionReader {
+            context,
             typing,
             focused: request.focused.as_deref(),
             files,
             resolved: &mut resolved,
             saw_focus: false,
         };
-        let options = judge.options(&command.options, &given)?;
-        if typing && !judge.saw_focus {
-            return Err(bad("no option is being typed", "name it: \"focused\": \"option\""));
+        let options = validate.options(&command.options, &given)?;
+        if typing && !validate.saw_focus {
+            return Err(bad("no option has focus", "name it: \"focused\": \"option\""));
         }
         if !options.is_empty() {
             data["options"] = options.into();
         }
     } else {
-        target(scene, command, request, &mut resolved, &mut data)?;
+        target(context, command, request, &mut resolved, &mut data)?;
     }
     resolved.into_data(&mut data);
     Ok(NewInteraction {
@@ -120,17 +120,20 @@ pub(super) fn run(
         } else {
             InteractionKind::Command
         },
-        channel_id: scene.channel.id,
-        user_id: scene.user,
+        channel_id: context.channel.id,
+        user_id: context.user,
         data,
         command: Some(command.name.clone()),
         message_id: None,
     })
 }
 
-/// The command that is meant, a server's own before a global one, and the subcommands named after it.
-fn find<'a>(scene: &Scene<'a>, request: &Request) -> Result<(&'a Command, Vec<String>), ControlError> {
-    let guild = scene.channel.guild_id;
+/// Finds the command by name or id, a server's own before a global one, and the subcommands named after it.
+fn find<'a>(
+    context: &InteractionContext<'a>,
+    request: &InteractionRequest,
+) -> Result<(&'a Command, Vec<String>), ControlError> {
+    let guild = context.channel.guild_id;
     let name = request
         .name
         .as_deref()
@@ -140,7 +143,7 @@ fn find<'a>(scene: &Scene<'a>, request: &Request) -> Result<(&'a Command, Vec<St
     let mut words = name.split(' ').map(str::to_owned);
     let first = words.next().unwrap_or_default();
     let here = |command: &&Command| command.guild_id.is_none() || command.guild_id == guild;
-    let commands = scene.state.commands.values().filter(here);
+    let commands = context.state.commands.values().filter(here);
     let named = |command: &&Command| match request.command_id {
         Some(id) => command.id == id,
         None => command.name == first || command.name == name,
@@ -166,11 +169,14 @@ fn find<'a>(scene: &Scene<'a>, request: &Request) -> Result<(&'a Command, Vec<St
     Ok((command, path))
 }
 
-fn may_use(scene: &Scene<'_>, command: &Command) -> Result<(), ControlError> {
-    if scene.force {
+fn may_use(context: &InteractionContext<'_>, command: &Command) -> Result<(), ControlError> {
+    if context.force {
         return Ok(());
     }
-    let guild = scene.channel.guild_id.and_then(|guild| scene.state.guilds.get(&guild));
+    let guild = context
+        .channel
+        .guild_id
+        .and_then(|guild| context.state.guilds.get(&guild));
     let Some(guild) = guild else {
         let in_dms = command
             .contexts
@@ -193,8 +199,8 @@ fn may_use(scene: &Scene<'_>, command: &Command) -> Result<(), ControlError> {
     let Some(needed) = command.default_member_permissions else {
         return Ok(());
     };
-    let may = permissions::in_channel(guild, scene.channel, scene.user, scene.state.now());
-    // No permission at all means administrators only.
+    let may = permissions::in_channel(guild, context.channel, context.user, context.state.now());
+    // An empty set of permissions means administrators only.
     let allowed = may.contains(Permissions::ADMINISTRATOR) || (!needed.is_empty() && may.contains(needed));
     if allowed {
         return Ok(());
@@ -206,15 +212,15 @@ fn may_use(scene: &Scene<'_>, command: &Command) -> Result<(), ControlError> {
     };
     Err(forbidden(
         format!("/{} is for members with {names}", command.name),
-        "play a member who has it, or send \"force\": true",
+        "act as a member who has it, or send \"force\": true",
     ))
 }
 
 /// Target of a user or message command.
 fn target(
-    scene: &Scene<'_>,
+    context: &InteractionContext<'_>,
     command: &Command,
-    request: &Request,
+    request: &InteractionRequest,
     resolved: &mut Resolved<'_>,
     data: &mut Value,
 ) -> Result<(), ControlError> {
@@ -227,10 +233,10 @@ fn target(
     let known = if command.kind == 2 {
         resolved.user(target)
     } else {
-        resolved.message(scene.channel.id, target)
+        resolved.message(context.channel.id, target)
     };
     if !known {
-        scene.refuse(
+        context.refuse(
             format!("there is no target {target}"),
             "name a user or a message of this channel",
         )?;
@@ -239,7 +245,7 @@ fn target(
     Ok(())
 }
 
-/// Brings `{"name": value}` and a path of subcommands into Discord's nested form.
+/// Converts `{"name": value}` and a path of subcommands into Discord's nested form.
 fn nest(options: Value, path: &[String], known: &[CommandOption]) -> Result<Vec<Value>, ControlError> {
     let mut nested: Vec<Value> = match options {
         Value::Null => Vec::new(),
@@ -275,8 +281,8 @@ fn nest(options: Value, path: &[String], known: &[CommandOption]) -> Result<Vec<
     Ok(nested)
 }
 
-struct Judge<'a, 'b> {
-    scene: &'a Scene<'b>,
+struct OptionReader<'a, 'b> {
+    context: &'a InteractionContext<'b>,
     typing: bool,
     focused: Option<&'a str>,
     files: &'a Files,
@@ -284,8 +290,8 @@ struct Judge<'a, 'b> {
     saw_focus: bool,
 }
 
-impl Judge<'_, '_> {
-    /// The options of one level as the bot will read them.
+impl OptionReader<'_, '_> {
+    /// The options of one level in the form that the bot receives.
     fn options(&mut self, known: &[CommandOption], given: &[Value]) -> Result<Vec<Value>, ControlError> {
         let mut out = Vec::with_capacity(given.len());
         for option in given {
@@ -299,7 +305,7 @@ impl Judge<'_, '_> {
                 Some(known) => out.push(self.option(known, option)?),
                 None => {
                     let names: Vec<&str> = known.iter().map(|known| known.name.as_str()).collect();
-                    self.scene.refuse(
+                    self.context.refuse(
                         format!("there is no option {name:?}"),
                         format!("there are: {}", names.join(", ")),
                     )?;
@@ -315,7 +321,7 @@ impl Judge<'_, '_> {
         let has = |name: &str| given.iter().any(|option| option["name"] == name);
         if known.iter().any(|option| option.kind <= GROUP) && given.is_empty() {
             let names: Vec<&str> = known.iter().map(|option| option.name.as_str()).collect();
-            return self.scene.refuse(
+            return self.context.refuse(
                 "a subcommand is needed",
                 format!("put it after the name: {}", names.join(", ")),
             );
@@ -327,7 +333,7 @@ impl Judge<'_, '_> {
             .iter()
             .find(|option| option.kind > GROUP && option.required && !has(&option.name))
         {
-            Some(lacking) => self.scene.refuse(
+            Some(lacking) => self.context.refuse(
                 format!("option {:?} is required", lacking.name),
                 lacking.description.clone(),
             ),
@@ -340,13 +346,13 @@ impl Judge<'_, '_> {
         let focused = given["focused"].as_bool().unwrap_or(false) || self.focused == Some(known.name.as_str());
         if self.typing && focused {
             if !known.autocomplete {
-                self.scene.refuse(
+                self.context.refuse(
                     format!("option {:?} has no autocomplete", known.name),
                     "the bot must register it with autocomplete",
                 )?;
             }
             self.saw_focus = true;
-            // While it is typed, anything is a string.
+            // The focused option of an autocomplete request is always a string.
             let typed = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             return Ok(json!({"name": known.name, "type": known.kind, "value": typed, "focused": true}));
         }
@@ -354,7 +360,7 @@ impl Judge<'_, '_> {
         Ok(json!({"name": known.name, "type": known.kind, "value": value}))
     }
 
-    /// A value of the option's type, within its limits.
+    /// Validates a value against the option's type and limits.
     fn value(&mut self, known: &CommandOption, value: Value) -> Result<Value, ControlError> {
         let fits = match known.kind {
             3 => value.as_str().is_some_and(|text| length_fits(known, text)),
@@ -367,27 +373,27 @@ impl Judge<'_, '_> {
         };
         let chosen = known.choices.is_empty() || known.choices.iter().any(|choice| choice.value == value);
         if !fits || !chosen {
-            self.scene
+            self.context
                 .refuse(format!("{value} does not fit option {:?}", known.name), describe(known))?;
         }
         Ok(value)
     }
 
-    /// A user, channel, role or either, by id or name.
+    /// Resolves a user, channel, role or mentionable by id or name.
     fn mention(&mut self, known: &CommandOption, value: &Value) -> Result<Value, ControlError> {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let guild = self
-            .scene
+            .context
             .channel
             .guild_id
-            .and_then(|guild| self.scene.state.guilds.get(&guild));
+            .and_then(|guild| self.context.state.guilds.get(&guild));
         let number = || {
             text.parse::<Id>()
                 .map_err(|_| bad(format!("{text:?} is not an id"), "use an id"))
         };
         let near = || match guild {
-            Some(guild) => names::user_near(self.scene.state, guild, &text),
-            None => names::user(self.scene.state, &text),
+            Some(guild) => names::user_near(self.context.state, guild, &text),
+            None => names::user(self.context.state, &text),
         };
         let id = match (known.kind, guild) {
             (7, Some(guild)) => names::channel(guild, &text).map(|channel| channel.id),
@@ -395,7 +401,7 @@ impl Judge<'_, '_> {
             (9, Some(guild)) => names::role(guild, &text).map(|role| role.id).or_else(|_| near()),
             _ => near(),
         };
-        let id = if self.scene.force {
+        let id = if self.context.force {
             id.or_else(|_| number())?
         } else {
             id?
@@ -403,12 +409,12 @@ impl Judge<'_, '_> {
         match known.kind {
             6 => _ = self.resolved.user(id),
             7 => {
-                let kind = self.resolved.channel(id, self.scene.user);
+                let kind = self.resolved.channel(id, self.context.user);
                 let fits =
                     known.channel_types.is_empty() || kind.is_some_and(|kind| known.channel_types.contains(&kind));
                 if !fits {
                     let what_to_do = format!("channels of types {:?}", known.channel_types);
-                    self.scene.refuse(
+                    self.context.refuse(
                         format!("{text} is not a channel that option {:?} takes", known.name),
                         what_to_do,
                     )?;
@@ -426,7 +432,7 @@ impl Judge<'_, '_> {
 
     fn file(&mut self, known: &CommandOption, value: Value) -> Result<Value, ControlError> {
         let Some(file) = self.files.get(&known.name) else {
-            self.scene.refuse(
+            self.context.refuse(
                 format!("option {:?} takes a file", known.name),
                 "{\"filename\": …, \"data_base64\": …}",
             )?;
@@ -449,7 +455,7 @@ fn range_fits(known: &CommandOption, value: &Value) -> bool {
         && bound(&known.max_value).is_none_or(|most| value <= most)
 }
 
-/// What an option takes, in words.
+/// Describes the values that an option accepts.
 fn describe(known: &CommandOption) -> String {
     let kind = match known.kind {
         3 => "a string",

@@ -2,15 +2,18 @@
 
 use serde_json::{Value, json};
 
-use super::{Request, Scene, resolve::Resolved};
+use super::{InteractionContext, InteractionRequest, resolve::Resolved};
 use crate::{
-    control::answer::{ControlError, bad, missing},
+    control::response::{ControlError, bad, missing},
     model::{Id, InteractionKind},
     world::NewInteraction,
 };
 
-/// The interaction of pressing a button or choosing from a select.
-pub(super) fn press(scene: &Scene<'_>, request: &Request) -> Result<NewInteraction, ControlError> {
+/// Builds the interaction of a pressed button or of a selection.
+pub(super) fn press(
+    context: &InteractionContext<'_>,
+    request: &InteractionRequest,
+) -> Result<NewInteraction, ControlError> {
     let custom_id = request
         .custom_id
         .as_deref()
@@ -18,17 +21,17 @@ pub(super) fn press(scene: &Scene<'_>, request: &Request) -> Result<NewInteracti
     let id = request
         .message_id
         .ok_or_else(|| bad("message_id is missing", "name the message that has the component"))?;
-    let message = scene.state.message(scene.channel.id, id);
+    let message = context.state.message(context.channel.id, id);
     let message = message
-        .filter(|message| message.visible_to.is_none_or(|only| only == scene.user))
+        .filter(|message| message.visible_to.is_none_or(|only| only == context.user))
         .ok_or_else(|| {
             missing(
-                format!("they see no message {id} here"),
-                "GET …/messages?viewer= lists what they see",
+                format!("the member sees no message {id} here"),
+                "GET …/messages?viewer= lists the visible messages",
             )
         })?;
     let data = data(
-        scene,
+        context,
         &message.components,
         custom_id,
         request.values.as_deref().unwrap_or_default(),
@@ -37,19 +40,24 @@ pub(super) fn press(scene: &Scene<'_>, request: &Request) -> Result<NewInteracti
         .interaction_metadata
         .as_ref()
         .and_then(|metadata| metadata["id"].as_str()?.parse().ok());
-    let command = answered.and_then(|id| scene.state.interactions.get(&id)?.command.clone());
+    let command = answered.and_then(|id| context.state.interactions.get(&id)?.command.clone());
     Ok(NewInteraction {
         kind: InteractionKind::Component,
-        channel_id: scene.channel.id,
-        user_id: scene.user,
+        channel_id: context.channel.id,
+        user_id: context.user,
         data,
         command,
         message_id: Some(id),
     })
 }
 
-/// `data` of the interaction, when the component can be used like this.
-fn data(scene: &Scene<'_>, components: &[Value], custom_id: &str, values: &[String]) -> Result<Value, ControlError> {
+/// `data` of the interaction, when the component accepts these values.
+fn data(
+    context: &InteractionContext<'_>,
+    components: &[Value],
+    custom_id: &str,
+    values: &[String],
+) -> Result<Value, ControlError> {
     let mut known = Vec::new();
     walk(components, &mut known);
     let component = known.iter().find(|component| component["custom_id"] == custom_id);
@@ -58,13 +66,13 @@ fn data(scene: &Scene<'_>, components: &[Value], custom_id: &str, values: &[Stri
             .iter()
             .filter_map(|component| component["custom_id"].as_str())
             .collect();
-        scene.refuse(
+        context.refuse(
             format!("the message has no component {custom_id:?}"),
             format!("it has: {}", ids.join(", ")),
         )?;
         return Ok(json!({"custom_id": custom_id, "component_type": 2}));
     };
-    check(scene, component, values)?;
+    check(context, component, values)?;
     let kind = component["type"].as_u64().unwrap_or(2);
     let mut data = json!({"custom_id": custom_id, "component_type": kind});
     if let Some(id) = component.get("id") {
@@ -72,12 +80,12 @@ fn data(scene: &Scene<'_>, components: &[Value], custom_id: &str, values: &[Stri
     }
     if kind != 2 {
         data["values"] = json!(values);
-        resolve(scene, kind, values)?.into_data(&mut data);
+        resolve(context, kind, values)?.into_data(&mut data);
     }
     Ok(data)
 }
 
-/// All components with those inside of rows, sections and containers.
+/// All components, with those nested in rows, sections and containers.
 pub(super) fn walk<'a>(components: &'a [Value], found: &mut Vec<&'a Value>) {
     for component in components {
         found.push(component);
@@ -92,21 +100,25 @@ pub(super) fn walk<'a>(components: &'a [Value], found: &mut Vec<&'a Value>) {
     }
 }
 
-fn check(scene: &Scene<'_>, component: &Value, values: &[String]) -> Result<(), ControlError> {
+fn check(context: &InteractionContext<'_>, component: &Value, values: &[String]) -> Result<(), ControlError> {
     let name = component["custom_id"].as_str().unwrap_or_default();
     if component["disabled"] == true {
-        scene.refuse(format!("{name} is disabled"), "the bot must enable it first")?;
+        context.refuse(format!("{name} is disabled"), "the bot must enable it first")?;
     }
     let kind = component["type"].as_u64().unwrap_or(0);
     match kind {
         2 => Ok(()),
-        3 | 5..=8 => choice(scene, component, values),
-        _ => scene.refuse(format!("{name} cannot be pressed"), "buttons and selects can"),
+        3 | 5..=8 => choice(context, component, values),
+        _ => context.refuse(format!("{name} cannot be pressed"), "buttons and selects can"),
     }
 }
 
-/// Number and values of what is chosen.
-pub(super) fn choice(scene: &Scene<'_>, component: &Value, values: &[String]) -> Result<(), ControlError> {
+/// Checks the number and the values of a selection.
+pub(super) fn choice(
+    context: &InteractionContext<'_>,
+    component: &Value,
+    values: &[String],
+) -> Result<(), ControlError> {
     let name = component["custom_id"].as_str().unwrap_or_default();
     let (least, most) = (
         component["min_values"].as_u64().unwrap_or(1),
@@ -114,7 +126,7 @@ pub(super) fn choice(scene: &Scene<'_>, component: &Value, values: &[String]) ->
     );
     let count = values.len() as u64;
     if !(least..=most).contains(&count) {
-        scene.refuse(
+        context.refuse(
             format!("{count} values for {name}"),
             format!("choose {least} to {most}: \"values\": […]"),
         )?;
@@ -124,7 +136,7 @@ pub(super) fn choice(scene: &Scene<'_>, component: &Value, values: &[String]) ->
     };
     let known: Vec<&str> = options.iter().filter_map(|option| option["value"].as_str()).collect();
     match values.iter().find(|value| !known.contains(&value.as_str())) {
-        Some(unknown) => scene.refuse(
+        Some(unknown) => context.refuse(
             format!("{name} has no option {unknown:?}"),
             format!("it has: {}", known.join(", ")),
         ),
@@ -132,9 +144,13 @@ pub(super) fn choice(scene: &Scene<'_>, component: &Value, values: &[String]) ->
     }
 }
 
-/// What the values of a select of users, roles, mentionables or channels mean.
-pub(super) fn resolve<'a>(scene: &Scene<'a>, kind: u64, values: &[String]) -> Result<Resolved<'a>, ControlError> {
-    let mut resolved = Resolved::new(scene.state, scene.channel.guild_id);
+/// Resolves the values of a select of users, roles, mentionables or channels.
+pub(super) fn resolve<'a>(
+    context: &InteractionContext<'a>,
+    kind: u64,
+    values: &[String],
+) -> Result<Resolved<'a>, ControlError> {
+    let mut resolved = Resolved::new(context.state, context.channel.guild_id);
     if !(5..=8).contains(&kind) {
         return Ok(resolved);
     }
@@ -146,12 +162,12 @@ pub(super) fn resolve<'a>(scene: &Scene<'a>, kind: u64, values: &[String]) -> Re
             5 => resolved.user(id),
             6 => resolved.role(id),
             7 => resolved.role(id) || resolved.user(id),
-            _ => resolved.channel(id, scene.user).is_some(),
+            _ => resolved.channel(id, context.user).is_some(),
         };
         if !known {
-            scene.refuse(
-                format!("{id} is nothing that can be chosen"),
-                "name somebody or something of this server",
+            context.refuse(
+                format!("{id} cannot be selected"),
+                "name a member, role or channel of this server",
             )?;
         }
     }

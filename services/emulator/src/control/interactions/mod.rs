@@ -1,8 +1,7 @@
-//! Interactions by members: run a command, type into an option, press a button, choose, submit a modal; and what the bot
-//! made of it.
+//! Interactions by members (commands, autocomplete, components, modals) and the bot's responses to them.
 //!
-//! What Discord's own client would refuse is refused here, with the reason; `"force": true` sends it all the same, as a
-//! broken or hostile client could.
+//! Requests that Discord's client would refuse are refused here, with the reason. `"force": true` sends them, as a broken or
+//! hostile client could.
 
 mod command;
 mod component;
@@ -10,10 +9,11 @@ mod modal;
 mod resolve;
 mod shared;
 
-pub(super) use shared::judge as judge_for_all;
+pub(super) use shared::validate as validate_for_all;
 
 use std::time::Duration;
 
+use arrakis_emulator_client::{InteractionCreated, InteractionRecord, InteractionRequest};
 use axum::{
     Json,
     extract::{Path, Query, State},
@@ -23,8 +23,8 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    answer::{Answer, Body, ControlError, bad, forbidden, missing},
     messages, names,
+    response::{Body, ControlError, bad, forbidden, missing},
 };
 use crate::{
     AppState,
@@ -32,54 +32,16 @@ use crate::{
     world::{self, NewInteraction},
 };
 
-/// What a member does.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Request {
-    /// `command`, `autocomplete`, `component` or `modal`.
-    kind: String,
-    /// By id or name; absent in direct messages.
-    guild_id: Option<String>,
-    /// By id or name; the user's direct message when absent without a server.
-    channel_id: Option<String>,
-    /// By id or user name.
-    user_id: String,
-    /// Name of the command; subcommands after spaces, `verify start`.
-    name: Option<String>,
-    /// Instead of the name.
-    command_id: Option<Id>,
-    /// As Discord nests them, or simply `{"name": value}`.
-    options: Option<Value>,
-    /// Option that is being typed, for autocomplete.
-    focused: Option<String>,
-    /// Target of a user or message command.
-    target_id: Option<Id>,
-    /// Message whose component is used.
-    message_id: Option<Id>,
-    /// Component or modal.
-    custom_id: Option<String>,
-    /// Chosen values of a select.
-    #[serde(default)]
-    values: Option<Vec<String>>,
-    /// Fields of a modal: `{"custom_id": "text"}`, or a list of `{"custom_id", "value" | "values"}`.
-    fields: Option<Value>,
-    /// Interaction that opened the modal; the newest with this custom id when absent.
-    interaction_id: Option<Id>,
-    /// Send it even if Discord's client would not.
-    #[serde(default)]
-    force: bool,
-}
-
-/// Where it happens and who does it.
-struct Scene<'a> {
+/// Channel and member of an interaction under construction.
+struct InteractionContext<'a> {
     state: &'a world::State,
     channel: &'a Channel,
     user: Id,
     force: bool,
 }
 
-impl Scene<'_> {
-    /// A refusal of Discord's client, unless it is to be sent all the same.
+impl InteractionContext<'_> {
+    /// Refuses what Discord's client would refuse, unless the request sets `force`.
     fn refuse(&self, error: impl Into<String>, what_to_do: impl Into<String>) -> Result<(), ControlError> {
         if self.force {
             Ok(())
@@ -89,19 +51,23 @@ impl Scene<'_> {
     }
 }
 
-pub(super) async fn create(State(app): State<AppState>, Body(request): Body<Request>) -> Answer {
+pub(super) async fn create(
+    State(app): State<AppState>,
+    Body(request): Body<InteractionRequest>,
+) -> Result<Json<InteractionCreated>, ControlError> {
     app.world.write(|state| {
         let (channel, user) = place(state, &request)?;
-        let new = judge(state, channel, user, &request)?;
+        let new = validate(state, channel, user, &request)?;
         let id = state.create_interaction(new);
         let id = id.ok_or_else(|| missing("the channel or the member is gone", "try again"))?;
-        let token = state.interactions.get(&id).map(|interaction| interaction.token.clone());
-        Ok(Json(json!({"id": id, "token": token})))
+        let made = state.interactions.get(&id);
+        let token = made.map(|interaction| interaction.token.clone()).unwrap_or_default();
+        Ok(Json(InteractionCreated { id, token }))
     })
 }
 
-/// Channel and user, who must be able to meet.
-fn place(state: &mut world::State, request: &Request) -> Result<(Id, Id), ControlError> {
+/// Resolves channel and user, and checks that the user may act in the channel.
+fn place(state: &mut world::State, request: &InteractionRequest) -> Result<(Id, Id), ControlError> {
     let Some(guild) = &request.guild_id else {
         let user = names::user(state, &request.user_id)?;
         let named = request.channel_id.as_deref().and_then(|text| text.parse().ok());
@@ -137,22 +103,27 @@ fn place(state: &mut world::State, request: &Request) -> Result<(Id, Id), Contro
     Ok((channel.id, user))
 }
 
-fn judge(state: &mut world::State, channel: Id, user: Id, request: &Request) -> Result<NewInteraction, ControlError> {
+fn validate(
+    state: &mut world::State,
+    channel: Id,
+    user: Id,
+    request: &InteractionRequest,
+) -> Result<NewInteraction, ControlError> {
     let files = command::uploads(state, request)?;
     let place = state
         .channel(channel)
         .ok_or_else(|| missing("the channel is gone", "try again"))?;
-    let scene = Scene {
+    let context = InteractionContext {
         state,
         channel: place,
         user,
         force: request.force,
     };
     match request.kind.as_str() {
-        "command" => command::run(&scene, request, false, &files),
-        "autocomplete" => command::run(&scene, request, true, &files),
-        "component" => component::press(&scene, request),
-        "modal" => modal::submit(&scene, request),
+        "command" => command::run(&context, request, false, &files),
+        "autocomplete" => command::run(&context, request, true, &files),
+        "component" => component::press(&context, request),
+        "modal" => modal::submit(&context, request),
         other => Err(bad(
             format!("{other:?} is not a kind of interaction"),
             "command, autocomplete, component or modal",
@@ -160,34 +131,37 @@ fn judge(state: &mut world::State, channel: Id, user: Id, request: &Request) -> 
     }
 }
 
-/// How long to wait for an answer.
+/// Query of a request that may wait for the answer.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wait {
+pub(super) struct WaitQuery {
     #[serde(default)]
     wait_ms: u64,
 }
 
-/// Pause before a waiting request looks again: in a load run thousands of things change a second, and many wait.
-const BREATH: Duration = Duration::from_millis(5);
+/// Pause before a waiting request checks again: in a load run thousands of changes happen in a second, and many requests wait.
+const RECHECK_PAUSE: Duration = Duration::from_millis(5);
 
-/// Longest wait of one request.
+/// Longest wait of one request, in milliseconds.
 const MAX_WAIT_MS: u64 = 60_000;
 
-/// Returns the record at once when the bot is done with it (answered or too late), else waits for that, or for the time
-/// to be up.
-pub(super) async fn show(State(app): State<AppState>, Path(id): Path<Id>, Query(wait): Query<Wait>) -> Answer {
+/// Returns the record once the interaction is answered or expired, or when the requested wait is over.
+pub(super) async fn show(
+    State(app): State<AppState>,
+    Path(id): Path<Id>,
+    Query(wait): Query<WaitQuery>,
+) -> Result<Json<InteractionRecord>, ControlError> {
     let until = Instant::now() + Duration::from_millis(wait.wait_ms.min(MAX_WAIT_MS));
     let mut changes = app.world.changes();
     loop {
         changes.borrow_and_update();
         let now = app.clock.now_ms();
-        let (view, done, expires) = app.world.read(|state| {
+        let (record, done, expires) = app.world.read(|state| {
             let known = state.interactions.get(&id);
             let known = known.ok_or_else(|| {
                 missing(
                     format!("there is no interaction {id}"),
-                    "POST /control/interactions makes one",
+                    "POST /control/interactions creates one",
                 )
             })?;
             let done = matches!(
@@ -195,26 +169,26 @@ pub(super) async fn show(State(app): State<AppState>, Path(id): Path<Id>, Query(
                 InteractionState::Answered | InteractionState::Expired
             );
             let expires = known.created_at.0 + Interaction::ACKNOWLEDGE_WITHIN_MS;
-            Ok::<_, ControlError>((view(state, known, now), done, expires))
+            Ok::<_, ControlError>((record_of(state, known, now), done, expires))
         })?;
         let pending = now < expires;
         let next = async {
             tokio::select! {
-                _ = changes.changed() => tokio::time::sleep(BREATH).await,
+                _ = changes.changed() => tokio::time::sleep(RECHECK_PAUSE).await,
                 () = app.clock.sleep_until(expires), if pending => {}
             }
         };
         if done || timeout_at(until, next).await.is_err() {
-            return Ok(Json(view));
+            return Ok(Json(record));
         }
     }
 }
 
-pub(super) async fn list(State(app): State<AppState>) -> Json<Value> {
+pub(super) async fn list(State(app): State<AppState>) -> Json<Vec<InteractionRecord>> {
     let now = app.clock.now_ms();
     Json(app.world.read(|state| {
         let newest = state.interactions.values().rev().take(100);
-        newest.map(|interaction| view(state, interaction, now)).collect()
+        newest.map(|interaction| record_of(state, interaction, now)).collect()
     }))
 }
 
@@ -225,31 +199,31 @@ pub(super) async fn commands(State(app): State<AppState>) -> Json<Value> {
     )
 }
 
-fn view(state: &world::State, known: &Interaction, now: u64) -> Value {
+fn record_of(state: &world::State, known: &Interaction, now: u64) -> InteractionRecord {
     let message = |id: &Id| {
         state
             .message(known.channel_id, *id)
             .map(|message| state.message_view(message))
     };
-    json!({
-        "id": known.id,
-        "token": known.token,
-        "kind": known.kind,
-        "state": known.state_at(now),
-        "guild_id": known.guild_id,
-        "channel_id": known.channel_id,
-        "user_id": known.user_id,
-        "command": known.command,
-        "data": known.data,
-        "created_at": known.created_at,
-        "acknowledged_at": known.acknowledged_at,
-        "acknowledged_after_ms": known.acknowledged_at.map(|at| at.0.saturating_sub(known.created_at.0)),
-        "callback_type": known.callback_type,
-        "ephemeral": known.ephemeral,
-        "responses": known.responses,
-        "message": known.original.as_ref().and_then(message),
-        "followups": known.followups.iter().filter_map(message).collect::<Vec<_>>(),
-        "modal": known.modal,
-        "choices": known.choices,
-    })
+    InteractionRecord {
+        id: known.id,
+        token: known.token.clone(),
+        kind: known.kind as u8,
+        state: known.state_at(now),
+        guild_id: known.guild_id,
+        channel_id: known.channel_id,
+        user_id: known.user_id,
+        command: known.command.clone(),
+        data: known.data.clone(),
+        created_at: known.created_at,
+        acknowledged_at: known.acknowledged_at,
+        acknowledged_after_ms: known.acknowledged_at.map(|at| at.0.saturating_sub(known.created_at.0)),
+        callback_type: known.callback_type,
+        ephemeral: known.ephemeral,
+        responses: known.responses.clone(),
+        message: known.original.as_ref().and_then(message),
+        followups: known.followups.iter().filter_map(message).collect(),
+        modal: known.modal.clone(),
+        choices: known.choices.clone(),
+    }
 }

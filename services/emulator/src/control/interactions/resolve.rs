@@ -1,4 +1,4 @@
-//! `resolved`: the people, roles, channels and messages that ids in `data` mean.
+//! `resolved`: the users, roles, channels and messages that `data` refers to by id.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,7 @@ use crate::{
     world::State,
 };
 
-/// Collects what is resolved, for one server or none.
+/// Collects resolved objects, for one server or for a direct message.
 pub(super) struct Resolved<'a> {
     state: &'a State,
     guild: Option<Id>,
@@ -29,7 +29,7 @@ impl<'a> Resolved<'a> {
         group[id.to_string()] = value;
     }
 
-    /// A user, and the member without `user`, `deaf` and `mute`. `false` when unknown.
+    /// Adds a user, and the member without `user`, `deaf` and `mute`. `false` when the user does not exist.
     pub(super) fn user(&mut self, id: Id) -> bool {
         let state = self.state;
         let Some(user) = state.users.get(&id) else { return false };
@@ -47,7 +47,7 @@ impl<'a> Resolved<'a> {
         true
     }
 
-    /// A role. `false` when unknown.
+    /// Adds a role. `false` when it does not exist.
     pub(super) fn role(&mut self, id: Id) -> bool {
         let guild = self.guild.and_then(|guild| self.state.guilds.get(&guild));
         let Some(role) = guild.and_then(|guild| guild.roles.get(&id)) else {
@@ -58,7 +58,7 @@ impl<'a> Resolved<'a> {
         true
     }
 
-    /// A channel, in part. The number of its kind, or `None` when unknown.
+    /// Adds a partial channel. Returns the number of its type; `None` when it does not exist.
     pub(super) fn channel(&mut self, id: Id, viewer: Id) -> Option<u8> {
         let guild = self.state.guilds.get(&self.guild?)?;
         let channel = guild.channels.get(&id)?;
@@ -76,7 +76,7 @@ impl<'a> Resolved<'a> {
         Some(channel.kind.number())
     }
 
-    /// A message of this channel. `false` when unknown.
+    /// Adds a message of this channel. `false` when it does not exist.
     pub(super) fn message(&mut self, channel: Id, id: Id) -> bool {
         let Some(message) = self.state.message(channel, id) else {
             return false;
@@ -86,12 +86,12 @@ impl<'a> Resolved<'a> {
         true
     }
 
-    /// A file that the member uploads.
+    /// Adds a file that the member uploads.
     pub(super) fn attachment(&mut self, id: Id, attachment: Value) {
         self.put("attachments", id, attachment);
     }
 
-    /// Puts it into `data` unless it is empty.
+    /// Writes `resolved` into `data` unless it is empty.
     pub(super) fn into_data(self, data: &mut Value) {
         if !self.found.is_empty() {
             data["resolved"] = Value::Object(self.found);

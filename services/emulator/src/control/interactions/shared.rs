@@ -1,57 +1,48 @@
-//! The `data` of a command that many members run alike, for load runs.
+//! The `data` of a command that all members of a load run send.
 
 use serde_json::Value;
 
-use super::{Request, Scene, command};
+use super::{InteractionContext, InteractionRequest, command};
 use crate::{
-    control::answer::{ControlError, bad, missing},
-    load::{Act, Place},
+    control::response::{ControlError, bad, missing},
+    load::{ActingMember, Action},
     world,
 };
 
-/// Judges a command, or typing into one, by its first place; gives what every place sends.
+/// Validates a command, or an autocomplete request, for the first member. Returns the action of all members.
 ///
 /// # Errors
 /// When the command is unknown or an option does not fit; when `data` would differ from server to server.
-pub(in crate::control) fn judge(
+pub(in crate::control) fn validate(
     state: &world::State,
-    place: &Place,
+    member: &ActingMember,
     name: &str,
     options: Option<&Value>,
     focused: Option<&str>,
-) -> Result<Act, ControlError> {
-    let request = Request {
+) -> Result<Action, ControlError> {
+    let request = InteractionRequest {
         kind: "command".to_owned(),
-        guild_id: None,
-        channel_id: None,
-        user_id: String::new(),
         name: Some(name.to_owned()),
-        command_id: None,
         options: options.cloned(),
         focused: focused.map(str::to_owned),
-        target_id: None,
-        message_id: None,
-        custom_id: None,
-        values: None,
-        fields: None,
-        interaction_id: None,
         force: true,
+        ..InteractionRequest::default()
     };
     let gone = || missing("the first server of the load is gone", "try again");
-    let scene = Scene {
+    let context = InteractionContext {
         state,
-        channel: state.channel(place.channel).ok_or_else(gone)?,
-        user: place.user,
+        channel: state.channel(member.channel).ok_or_else(gone)?,
+        user: member.user,
         force: true,
     };
-    let new = command::run(&scene, &request, focused.is_some(), &command::Files::new())?;
+    let new = command::run(&context, &request, focused.is_some(), &command::Files::new())?;
     if new.data.get("resolved").is_some() || new.data.get("guild_id").is_some() {
         return Err(bad(
             format!("/{name} is not the same in every server"),
-            "a load takes global commands whose options name no people, roles or channels",
+            "a load needs a global command whose options refer to no users, roles or channels",
         ));
     }
-    Ok(Act::Interact {
+    Ok(Action::Interact {
         kind: new.kind,
         data: new.data,
         command: new.command,

@@ -1,4 +1,4 @@
-// Everything the page asks of the emulator. Reads come from /page, actions go to the control API, as a script's would.
+// Requests of the page. Reads use /page; actions use the control API, as a script does.
 
 async function call(method, path, body) {
   const response = await fetch(path, {
@@ -26,7 +26,7 @@ export const join = (guild, body) => call("POST", `/control/guilds/${guild}/memb
 export const leave = (guild, user) => call("DELETE", `/control/guilds/${guild}/members/${user}`);
 export const edit = (guild, user, body) => call("PATCH", `/control/guilds/${guild}/members/${user}`, body);
 
-/** Calls `changed` soon after anything changes, at most ten times a second. */
+/** Calls `changed` after changes, at most ten times a second. */
 export function onChange(changed) {
   const source = new EventSource("/page/changes");
   source.onmessage = changed;

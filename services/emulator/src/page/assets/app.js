@@ -1,4 +1,4 @@
-// The page: keeps where we are and who we play, asks for the view of it after each change, and draws.
+// The page: stores location and member, requests the view after each change, and draws it.
 import * as api from "./api.js";
 import { avatar, h, hex, hue, initials, reconcile, toast } from "./dom.js";
 import { Composer } from "./composer.js";
@@ -9,7 +9,7 @@ import { TrafficPanel } from "./traffic.js";
 
 const byId = (id) => document.getElementById(id);
 
-/** Where we are lives in the address, so that a reload or a link shows the same. */
+/** The location is part of the URL, so that a reload or a link shows the same. */
 function place() {
   const parts = new URLSearchParams(location.hash.slice(1));
   return { viewer: parts.get("viewer"), guild: parts.get("guild"), channel: parts.get("channel") };
@@ -62,7 +62,7 @@ const context = {
   here() {
     return { guild_id: this.view.guild?.id, channel_id: this.view.channel.id, user_id: this.view.viewer.id };
   },
-  /** Sends an interaction; resolves when it is sent, and follows it on its own to say so when the bot fails to answer. */
+  /** Sends an interaction. Resolves when it is sent, and shows a note later when the bot does not respond. */
   async interact(body) {
     const { id } = await api.interact(body);
     this.follow(id, body.channel_id);
@@ -89,7 +89,7 @@ arrowKeys(byId("channel-list"), ".channel");
 let running = false;
 let again = false;
 
-/** Fetches the view and draws it. Changes that come meanwhile lead to one more round. */
+/** Fetches the view and draws it. Changes in the meantime lead to one more request. */
 async function update() {
   if (running) return void (again = true);
   running = true;
@@ -155,9 +155,9 @@ function drawViewer(view) {
   const me = view.viewer;
   reconcile(byId("viewer"), [{ id: me.id, display: me.display, name: me.name, roles: me.roles }], (item) => item.id, () =>
     h("div", { class: "me" },
-      h("button", { type: "button", class: "who", title: "Play somebody else (Ctrl+K)", dataset: { focus: "who" }, onclick: () => switcher.open("@") },
+      h("button", { type: "button", class: "who", title: "Act as another member (Ctrl+K)", dataset: { focus: "who" }, onclick: () => switcher.open("@") },
         avatar(me.id, me.display), h("span", {}, h("strong", {}, me.display), h("small", {}, me.roles.length ? me.roles.join(", ") : "no roles")),
-        h("span", { class: "visually-hidden" }, "Play somebody else"))));
+        h("span", { class: "visually-hidden" }, "Act as another member"))));
 }
 
 function drawHeader(view) {
@@ -188,7 +188,7 @@ function drawMembers(view) {
   oneStop(byId("members"), ".member");
 }
 
-/** One Tab stop for the whole list; arrow keys go through it. */
+/** One Tab stop for the whole list; arrow keys move in it. */
 function arrowKeys(list, selector) {
   list.addEventListener("keydown", (event) => {
     const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];

@@ -4,7 +4,7 @@ import { markdown } from "./markdown.js";
 
 const STYLES = { 1: "primary", 2: "secondary", 3: "success", 4: "danger", 5: "link-button", 6: "primary" };
 
-/** One component by its type. Unknown types say so instead of vanishing. */
+/** One component by its type. Unknown types are shown as such. */
 export function component(part, message, context) {
   const inner = (list) => (list ?? []).map((child) => component(child, message, context));
   switch (part.type) {
@@ -35,7 +35,7 @@ function button(part, message, context) {
   return h("button", { ...props, type: "button", disabled: part.disabled, onclick: press, "aria-label": face(part) || part.custom_id }, face(part) || "…");
 }
 
-/** What may be chosen: the options of a string select, or people, roles and channels of the server. */
+/** Options of a select: those of a string select, or users, roles and channels of the server. */
 function choices(part, context) {
   switch (part.type) {
     case 3: return part.options.map((option) => ({ value: option.value, label: option.label, note: option.description, chosen: option.default }));

@@ -1,4 +1,4 @@
-// The box at the foot: plain messages, and commands with their options, autocomplete and choices, all by keyboard.
+// The input box: messages, and commands with their options, autocomplete and choices, all by keyboard.
 import * as api from "./api.js";
 import { h, toast } from "./dom.js";
 import { Listbox } from "./listbox.js";
@@ -32,7 +32,7 @@ export class Composer {
     document.getElementById("composer-form").addEventListener("submit", (event) => event.preventDefault());
   }
 
-  /** Called after each new view: what may be typed here. */
+  /** Called after each new view, which decides the allowed input. */
   refresh() {
     const { view } = this.context;
     const channel = view.channel;
@@ -54,7 +54,7 @@ export class Composer {
 
   keys(event) {
     if (this.list.key(event)) return;
-    // Not left to the form: with option fields in it and no submit button, a browser would not submit it.
+    // Without a submit button a browser does not submit a form with several fields.
     if (event.key === "Enter" && !event.isComposing) {
       event.preventDefault();
       this.submit();
@@ -100,7 +100,7 @@ export class Composer {
     this.input.focus();
   }
 
-  /** One option: an input whose suggestions come from choices, people, roles, channels or the bot's autocomplete. */
+  /** One option: an input with suggestions from choices, users, roles, channels or the bot's autocomplete. */
   optionField(option) {
     const id = `option-${option.name}`;
     const box = option.type === KIND.BOOLEAN
@@ -170,7 +170,7 @@ export class Composer {
     return { guild_id: view.guild?.id, channel_id: view.channel.id, user_id: view.viewer.id };
   }
 
-  /** The options as Discord's client would send them; `focused` is the one being typed. */
+  /** The options in the form of Discord's client; `focused` is the option with focus. */
   gather(focused, typed) {
     const options = [];
     for (const option of this.entry.options) {
@@ -190,7 +190,7 @@ export class Composer {
     return exact ? exact.value : text;
   }
 
-  /** Puts options under their subcommand and group. */
+  /** Nests options under their subcommand and group. */
   nest(options) {
     let nested = options;
     const names = this.entry.path.slice(1);

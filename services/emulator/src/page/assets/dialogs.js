@@ -1,4 +1,4 @@
-// Dialogs: the bot's modal, and what can be done with a member by hand.
+// Dialogs: the bot's modal, and changes of a member.
 import * as api from "./api.js";
 import { avatar, h, toast } from "./dom.js";
 import { markdown } from "./markdown.js";
@@ -49,7 +49,7 @@ export function openModal(modal, interaction, context) {
   dialog.showModal();
 }
 
-/** What an admin could do with a member by hand: nickname, roles, removal; and playing them. */
+/** Actions of an administrator on a member: nickname, roles, removal; and acting as the member. */
 export function openPerson(person, context) {
   const dialog = document.getElementById("person");
   const { view } = context;

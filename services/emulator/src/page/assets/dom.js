@@ -1,4 +1,4 @@
-// Small ways to build and update the page. Text is always set as text, never as HTML: what a bot sends is a stranger's.
+// Functions that build and update the page. Text is always set as text, never as HTML, since bots send untrusted input.
 
 /** Makes an element: h("button", {class: "primary", onclick: f}, "Go"). */
 export function h(tag, props = {}, ...children) {
@@ -46,7 +46,7 @@ export function reconcile(container, items, key, render) {
   for (const gone of old.values()) gone.remove();
 }
 
-/** A short note at the edge of the page, for what went wrong. */
+/** A short note at the edge of the page, for errors. */
 export function toast(text) {
   const note = h("div", { class: "toast" }, text);
   document.getElementById("toasts").append(note);

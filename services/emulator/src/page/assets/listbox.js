@@ -45,7 +45,7 @@ export class Listbox {
     this.input.setAttribute("aria-activedescendant", `${this.element.id}-${this.at}`);
   }
 
-  /** True when the key was meant for the list. */
+  /** True when the list handled the key. */
   key(event) {
     if (!this.open) return false;
     if (event.key === "ArrowDown") this.move(1);

@@ -47,7 +47,7 @@ function message(item, context) {
     avatar(item.author.id, name), h("div", { class: "body" }, body));
 }
 
-/** What the client itself says, such as "The application did not respond". */
+/** A notice of the client, such as "The application did not respond". */
 function note(item, context) {
   return h("article", { class: "message ephemeral failed" },
     h("span", { class: "avatar", "aria-hidden": "true" }, "!"),

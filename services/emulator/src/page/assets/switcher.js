@@ -1,4 +1,4 @@
-// Ctrl+K: go to a server or channel, or play somebody else, by typing a few letters of the name.
+// Ctrl+K: switches to a server or channel, or to another member, by a few letters of the name.
 import * as api from "./api.js";
 import { toast } from "./dom.js";
 import { Listbox } from "./listbox.js";
@@ -17,7 +17,7 @@ export class Switcher {
   }
 
   async open(start = "") {
-    // Open first: whoever types fast types here, and not into the message box.
+    // Opened first, so that fast input does not go into the message box.
     this.everyone = { users: [], guilds: [] };
     this.input.value = start;
     this.dialog.showModal();

@@ -1,4 +1,4 @@
-// The panel of gateway frames and REST calls, newest first, as they happen.
+// The panel of gateway frames and REST calls, newest first.
 import * as api from "./api.js";
 import { h } from "./dom.js";
 
@@ -60,10 +60,10 @@ export class TrafficPanel {
   }
 }
 
-/** A path without the long tokens of interactions; the record below has them whole. */
+/** A path without the long tokens of interactions; the record below has the complete path. */
 const shortened = (path) => path.replace(/[\w-]{60,}/g, (token) => `${token.slice(0, 8)}…`);
 
-/** The record, with bodies that are JSON themselves opened up. */
+/** The record, with JSON bodies parsed. */
 function pretty(entry) {
   const open = (value) => {
     if (typeof value !== "string" || !/^[[{]/.test(value)) return value;

@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use super::cdn::store_image;
 use crate::{
     rest::{
-        call::{Answer, Call},
+        call::{Call, RouteResponse},
         errors::{ApiResult, ErrorCode},
         limits::BucketClass,
         route::{Route, bot},
         validate::{
-            form::{Form, Given, Length, read_body},
+            form::{Form, FormField, Length, read_body},
             image::read_image,
         },
     },
@@ -53,7 +53,8 @@ fn view(state: &State) -> Value {
         "name": application.name,
         "icon": null,
         "description": application.description,
-        // Deprecated and not in the OpenAPI document; that it is still sent, empty, is from memory. interactions.py requires it.
+        // Deprecated and not in the OpenAPI document. That Discord still sends it, empty, is from memory; interactions.py
+        // requires it.
         "summary": "",
         "type": null,
         "bot": bot,
@@ -80,7 +81,7 @@ fn view(state: &State) -> Value {
     view
 }
 
-/// The person who owns the application: the owner of the first server, or the bot where there is none.
+/// Owner of the application: the owner of the first server, or the bot when there is no server.
 fn owner(state: &State) -> Value {
     let first = state
         .guilds
@@ -90,18 +91,18 @@ fn owner(state: &State) -> Value {
     json!(first.or_else(|| state.users.get(&state.bot_id)))
 }
 
-fn get_own(call: &Call) -> ApiResult<Answer> {
-    call.app.world.read(|state| Ok(Answer::json(&view(state))))
+fn get_own(call: &Call) -> ApiResult<RouteResponse> {
+    call.app.world.read(|state| Ok(RouteResponse::json(&view(state))))
 }
 
-fn get_by_id(call: &Call) -> ApiResult<Answer> {
+fn get_by_id(call: &Call) -> ApiResult<RouteResponse> {
     require_own(call)?;
     get_own(call)
 }
 
-/// Settings of the developer portal that a bot may change: kept, shown, and without further effect.
+/// Settings of the developer portal that a bot may change. They are stored and returned, and have no other effect.
 /// <https://discord.com/developers/docs/resources/application#edit-current-application>
-fn read_settings(form: &Form<'_>) -> Vec<(&'static str, Given<Value>)> {
+fn read_settings(form: &Form<'_>) -> Vec<(&'static str, FormField<Value>)> {
     let url = |key| form.url(key, 512, &["https", "http"]).map(Value::from);
     let pick = |key: &str, choices: &[i64]| form.choice(key, choices).map(Value::from);
     let object = |key| form.form(key).map(|form| Value::Object(form.fields().clone()));
@@ -140,8 +141,8 @@ fn read_settings(form: &Form<'_>) -> Vec<(&'static str, Given<Value>)> {
     ]
 }
 
-/// A list of texts of bounded length.
-fn texts(form: &Form<'_>, key: &str, most: usize, longest: usize) -> Given<Value> {
+/// A list of strings of bounded length.
+fn texts(form: &Form<'_>, key: &str, most: usize, longest: usize) -> FormField<Value> {
     form.entries(key, Length::up_to(most)).map(|entries| {
         for (index, entry) in entries.iter().enumerate() {
             let length = entry.as_str().map_or(0, |text| text.chars().count());
@@ -153,7 +154,7 @@ fn texts(form: &Form<'_>, key: &str, most: usize, longest: usize) -> Given<Value
     })
 }
 
-fn edit_own(call: &Call) -> ApiResult<Answer> {
+fn edit_own(call: &Call) -> ApiResult<RouteResponse> {
     let (description, pictures, settings) = read_body(call.json()?, |form| {
         let picture = |key| (key, read_image(form, key, IMAGE_BYTES));
         let pictures = [picture("icon"), picture("cover_image")];
@@ -161,33 +162,33 @@ fn edit_own(call: &Call) -> ApiResult<Answer> {
     })?;
     call.app.world.write(|state| {
         match description {
-            Given::Absent => {}
-            Given::Null => state.application.description.clear(),
-            Given::Value(text) => state.application.description = text,
+            FormField::Absent => {}
+            FormField::Null => state.application.description.clear(),
+            FormField::Value(text) => state.application.description = text,
         }
         let pictures = pictures.map(|(key, image)| (key, image.map(|image| store_image(state, &image).into())));
         for (key, given) in settings.into_iter().chain(pictures) {
             match given {
-                Given::Absent => {}
-                Given::Null => drop(state.application.settings.remove(key)),
-                Given::Value(value) => drop(state.application.settings.insert(key, value)),
+                FormField::Absent => {}
+                FormField::Null => drop(state.application.settings.remove(key)),
+                FormField::Value(value) => drop(state.application.settings.insert(key, value)),
             }
         }
-        Ok(Answer::json(&view(state)))
+        Ok(RouteResponse::json(&view(state)))
     })
 }
 
-fn edit_by_id(call: &Call) -> ApiResult<Answer> {
+fn edit_by_id(call: &Call) -> ApiResult<RouteResponse> {
     require_own(call)?;
     edit_own(call)
 }
 
-/// Discord's documentation has a text, its OpenAPI document an object with the text as `default`; both are accepted.
-fn read_description(form: &Form<'_>) -> Given<String> {
+/// Discord's documentation has a string, its OpenAPI document an object with the string as `default`; both are accepted.
+fn read_description(form: &Form<'_>) -> FormField<String> {
     let length = Length::up_to(400);
     if form.raw("description").is_some_and(Value::is_object) {
         let texts = form.form("description").value();
-        return texts.map_or(Given::Absent, |texts| texts.text("default", length));
+        return texts.map_or(FormField::Absent, |texts| texts.text("default", length));
     }
     form.text("description", length)
 }

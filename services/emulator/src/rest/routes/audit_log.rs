@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     model::{AuditEntry, Id, Permissions},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::ApiResult,
         limits::BucketClass,
         route::{Route, bot},
@@ -22,7 +22,7 @@ pub(super) const ROUTES: &[Route] = &[bot(
     get,
 )];
 
-fn get(call: &Call) -> ApiResult<Answer> {
+fn get(call: &Call) -> ApiResult<RouteResponse> {
     let guild = call.id("guild_id")?;
     let limit = usize::try_from(call.query.number("limit", 1, 100, 50)?).unwrap_or(50);
     let action = match call.query.text("action_type") {
@@ -41,17 +41,17 @@ fn get(call: &Call) -> ApiResult<Answer> {
                 && before.is_none_or(|before| entry.id < before)
                 && after.is_none_or(|after| entry.id > after)
         };
-        // After an id the log is read upwards, else from the newest down.
+        // With `after` the entries are in ascending order, else from the newest down.
         let entries: Vec<&AuditEntry> = if after.is_some() {
             log.iter().filter(wanted).take(limit).collect()
         } else {
             log.iter().rev().filter(wanted).take(limit).collect()
         };
-        Ok(Answer::json(&view(state, &entries)))
+        Ok(RouteResponse::json(&view(state, &entries)))
     })
 }
 
-/// The entries with the users and webhooks that they name.
+/// The entries with the users and webhooks that they refer to.
 fn view(state: &State, entries: &[&AuditEntry]) -> Value {
     let mut named: Vec<Id> = entries
         .iter()

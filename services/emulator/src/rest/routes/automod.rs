@@ -6,13 +6,13 @@ use serde_json::json;
 use crate::{
     model::{AutomodRule, Guild, Id, Permissions, guild::Values},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiError, ApiResult, ErrorCode, FieldErrors},
         limits::BucketClass,
         route::{Route, bot},
         validate::{
             automod::{RuleForm, no_metadata, read_rule},
-            form::{Given, read_body},
+            form::{FormField, read_body},
         },
     },
     world::State,
@@ -30,15 +30,15 @@ pub(super) const ROUTES: &[Route] = &[
 const ALL: &str = "/guilds/{guild_id}/auto-moderation/rules";
 const ONE: &str = "/guilds/{guild_id}/auto-moderation/rules/{rule_id}";
 
-/// Rules of one trigger.
+/// Largest number of rules by trigger.
 const fn maximum(trigger: u8) -> usize {
     if trigger == 1 { 6 } else { 1 }
 }
 
-fn list(call: &Call) -> ApiResult<Answer> {
+fn list(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     call.app.world.read(|state| {
-        Ok(Answer::json(&Values(
+        Ok(RouteResponse::json(&Values(
             &state.guild_with(id, Permissions::MANAGE_GUILD)?.automod_rules,
         )))
     })
@@ -53,11 +53,13 @@ fn find<'a>(state: &'a State, call: &Call) -> ApiResult<(&'a Guild, &'a AutomodR
     Ok((guild, rule))
 }
 
-fn get(call: &Call) -> ApiResult<Answer> {
-    call.app.world.read(|state| Ok(Answer::json(find(state, call)?.1)))
+fn get(call: &Call) -> ApiResult<RouteResponse> {
+    call.app
+        .world
+        .read(|state| Ok(RouteResponse::json(find(state, call)?.1)))
 }
 
-/// Roles and channels that a rule names must be there.
+/// Checks that roles and channels of a rule exist.
 fn check(guild: &Guild, form: &RuleForm) -> ApiResult<()> {
     let errors = FieldErrors::default();
     let refuse = |field: &str| errors.add(&[field.to_owned()], "BASE_TYPE_CHOICES", "Unknown role or channel");
@@ -78,12 +80,12 @@ fn check(guild: &Guild, form: &RuleForm) -> ApiResult<()> {
     errors.finish(())
 }
 
-fn ids(given: &Given<Vec<u64>>, current: &[Id]) -> Vec<Id> {
+fn ids(given: &FormField<Vec<u64>>, current: &[Id]) -> Vec<Id> {
     let given = given.clone().map(|ids| ids.into_iter().map(Id).collect());
     given.or_default(current.to_vec(), Vec::new())
 }
 
-fn create(call: &Call) -> ApiResult<Answer> {
+fn create(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     let form = read_body(call.json()?, |form| read_rule(form, None))?;
     let trigger = u8::try_from(form.trigger_type.as_value().copied().unwrap_or(1)).unwrap_or(1);
@@ -120,13 +122,13 @@ fn create(call: &Call) -> ApiResult<Answer> {
             exempt_roles: ids(&form.exempt_roles, &[]),
             exempt_channels: ids(&form.exempt_channels, &[]),
         };
-        let answer = Answer::json(&json!(rule));
+        let answer = RouteResponse::json(&json!(rule));
         state.put_automod_rule(&rule, &call.cause());
         Ok(answer)
     })
 }
 
-fn edit(call: &Call) -> ApiResult<Answer> {
+fn edit(call: &Call) -> ApiResult<RouteResponse> {
     let known = call
         .app
         .world
@@ -136,29 +138,29 @@ fn edit(call: &Call) -> ApiResult<Answer> {
         let (guild, rule) = find(state, call)?;
         check(guild, &form)?;
         let mut rule = rule.clone();
-        if let Given::Value(name) = &form.name {
+        if let FormField::Value(name) = &form.name {
             rule.name.clone_from(name);
         }
-        if let Given::Value(data) = &form.trigger_metadata {
+        if let FormField::Value(data) = &form.trigger_metadata {
             rule.trigger_metadata.clone_from(data);
         }
-        if let Given::Value(actions) = &form.actions {
+        if let FormField::Value(actions) = &form.actions {
             rule.actions.clone_from(actions);
         }
         rule.enabled = form.enabled.clone().or_default(rule.enabled, false);
         rule.exempt_roles = ids(&form.exempt_roles, &rule.exempt_roles);
         rule.exempt_channels = ids(&form.exempt_channels, &rule.exempt_channels);
-        let answer = Answer::json(&json!(rule));
+        let answer = RouteResponse::json(&json!(rule));
         state.put_automod_rule(&rule, &call.cause());
         Ok(answer)
     })
 }
 
-fn delete(call: &Call) -> ApiResult<Answer> {
+fn delete(call: &Call) -> ApiResult<RouteResponse> {
     call.app.world.write(|state| {
         let (guild, rule) = find(state, call)?;
         let (guild, rule) = (guild.id, rule.id);
         state.delete_automod_rule(guild, rule, &call.cause());
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }

@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use crate::{
     model::{Ban, Guild, Id, Permissions, Timestamp},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiResult, ErrorCode},
         limits::BucketClass,
         permissions,
         route::{Route, bot},
-        validate::form::{Form, Given, Length, read_body},
+        validate::form::{Form, FormField, Length, read_body},
     },
     world::State,
 };
@@ -32,7 +32,7 @@ fn view(state: &State, ban: &Ban) -> Value {
     json!({ "user": state.users.get(&ban.user_id), "reason": ban.reason })
 }
 
-fn list(call: &Call) -> ApiResult<Answer> {
+fn list(call: &Call) -> ApiResult<RouteResponse> {
     let guild = call.id("guild_id")?;
     let limit = usize::try_from(call.query.number("limit", 1, 1_000, 1_000)?).unwrap_or(1_000);
     let (before, after) = (
@@ -41,7 +41,7 @@ fn list(call: &Call) -> ApiResult<Answer> {
     );
     call.app.world.read(|state| {
         let bans = &state.guild_with(guild, Permissions::BAN_MEMBERS)?.bans;
-        // When both are given only `before` is respected.
+        // With both, only `before` is used.
         let page: Vec<&Ban> = match (before, after) {
             (Some(before), _) => {
                 let mut page: Vec<&Ban> = bans.range(..before).rev().take(limit).map(|(_, ban)| ban).collect();
@@ -52,11 +52,11 @@ fn list(call: &Call) -> ApiResult<Answer> {
             (None, None) => bans.values().take(limit).collect(),
         };
         let views: Vec<Value> = page.into_iter().map(|ban| view(state, ban)).collect();
-        Ok(Answer::json(&views))
+        Ok(RouteResponse::json(&views))
     })
 }
 
-fn get(call: &Call) -> ApiResult<Answer> {
+fn get(call: &Call) -> ApiResult<RouteResponse> {
     let (guild, user) = (call.id("guild_id")?, call.id("user_id")?);
     call.app.world.read(|state| {
         let ban = state
@@ -64,7 +64,7 @@ fn get(call: &Call) -> ApiResult<Answer> {
             .bans
             .get(&user)
             .ok_or(ErrorCode::UnknownBan)?;
-        Ok(Answer::json(&view(state, ban)))
+        Ok(RouteResponse::json(&view(state, ban)))
     })
 }
 
@@ -72,8 +72,8 @@ fn get(call: &Call) -> ApiResult<Answer> {
 fn read_delete_seconds(form: &Form<'_>) -> i64 {
     let days = form.integer("delete_message_days", 0, 7).value().unwrap_or(0);
     match form.integer("delete_message_seconds", 0, WEEK_SECONDS) {
-        Given::Value(seconds) => seconds,
-        Given::Absent | Given::Null => days * 24 * 60 * 60,
+        FormField::Value(seconds) => seconds,
+        FormField::Absent | FormField::Null => days * 24 * 60 * 60,
     }
 }
 
@@ -82,12 +82,12 @@ fn since(now: Timestamp, seconds: i64) -> Option<Timestamp> {
     Some(Timestamp(now.0.saturating_sub(ms)))
 }
 
-/// Whether the bot ranks above the user, who may be no member.
+/// Whether the bot ranks above the user, who need not be a member.
 fn may_ban(state: &State, guild: &Guild, user: Id) -> bool {
     user != state.bot_id && permissions::is_above_member(guild, state.bot_id, user)
 }
 
-fn put(call: &Call) -> ApiResult<Answer> {
+fn put(call: &Call) -> ApiResult<RouteResponse> {
     let (guild_id, user) = (call.id("guild_id")?, call.id("user_id")?);
     let seconds = read_body(&call.json_or_empty(), read_delete_seconds)?;
     call.app.world.write(|state| {
@@ -101,23 +101,23 @@ fn put(call: &Call) -> ApiResult<Answer> {
         if !guild.bans.contains_key(&user) {
             state.ban(guild_id, user, since(call.now, seconds), &call.cause());
         }
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }
 
-fn delete(call: &Call) -> ApiResult<Answer> {
+fn delete(call: &Call) -> ApiResult<RouteResponse> {
     let (guild, user) = (call.id("guild_id")?, call.id("user_id")?);
     call.app.world.write(|state| {
         state.guild_with(guild, Permissions::BAN_MEMBERS)?;
         if state.unban(guild, user, &call.cause()) {
-            Ok(Answer::NoContent)
+            Ok(RouteResponse::NoContent)
         } else {
             Err(ErrorCode::UnknownBan.into())
         }
     })
 }
 
-fn bulk(call: &Call) -> ApiResult<Answer> {
+fn bulk(call: &Call) -> ApiResult<RouteResponse> {
     let guild_id = call.id("guild_id")?;
     let (users, seconds) = read_body(call.json()?, |form| {
         form.require("user_ids");
@@ -143,6 +143,8 @@ fn bulk(call: &Call) -> ApiResult<Answer> {
         if banned.is_empty() {
             return Err(ErrorCode::FailedToBan.into());
         }
-        Ok(Answer::json(&json!({ "banned_users": banned, "failed_users": failed })))
+        Ok(RouteResponse::json(
+            &json!({ "banned_users": banned, "failed_users": failed }),
+        ))
     })
 }

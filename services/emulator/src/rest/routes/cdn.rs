@@ -1,4 +1,4 @@
-//! The content network: attachments, emoji, icons and avatars, served back as they were uploaded.
+//! The content network: attachments, emoji, stickers, icons and avatars, served as they were uploaded.
 //! <https://discord.com/developers/docs/reference#image-formatting>
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -8,7 +8,7 @@ use http::Method;
 
 use crate::{
     rest::{
-        call::{Answer, Call},
+        call::{Call, RouteResponse},
         errors::{ApiResult, ErrorCode},
         route::{Access, Handler, Route},
         validate::image::Image,
@@ -16,10 +16,11 @@ use crate::{
     world::State,
 };
 
-/// Routes of this file; they lie outside of `/api`.
+/// Routes of this file; they are outside of `/api`.
 pub(super) const ROUTES: &[Route] = &[
     file("/attachments/{channel_id}/{attachment_id}/{filename}", get_attachment),
     file("/emojis/{name}", get_image),
+    file("/stickers/{name}", get_image),
     file("/icons/{owner}/{name}", get_image),
     file("/avatars/{owner}/{name}", get_image),
     file("/role-icons/{owner}/{name}", get_image),
@@ -36,7 +37,7 @@ const fn file(template: &'static str, handler: Handler) -> Route {
     }
 }
 
-/// Keeps an image under a hash of its bytes, which is what the API names it by.
+/// Stores an image under a hash of its bytes, which is its name in the API.
 pub(super) fn store_image(state: &mut State, image: &Image) -> String {
     let animated = if image.content_type == "image/gif" { "a_" } else { "" };
     let hash = format!("{animated}{}", hash_of(&image.bytes));
@@ -44,7 +45,7 @@ pub(super) fn store_image(state: &mut State, image: &Image) -> String {
     hash
 }
 
-/// 32 hexadecimal digits, as Discord's image hashes have.
+/// 32 hexadecimal digits, as in Discord's image hashes.
 pub(super) fn hash_of(bytes: &[u8]) -> String {
     let half = |salt: u8| {
         let mut hasher = DefaultHasher::new();
@@ -54,7 +55,7 @@ pub(super) fn hash_of(bytes: &[u8]) -> String {
     format!("{:016x}{:016x}", half(1), half(2))
 }
 
-fn get_attachment(call: &Call) -> ApiResult<Answer> {
+fn get_attachment(call: &Call) -> ApiResult<RouteResponse> {
     let (channel, id) = (call.id("channel_id")?, call.id("attachment_id")?);
     call.app.world.read(|state| {
         let bytes = state.blobs.get(&id.to_string()).cloned().ok_or(ErrorCode::NotFound)?;
@@ -63,19 +64,19 @@ fn get_attachment(call: &Call) -> ApiResult<Answer> {
             .flat_map(|message| &message.attachments)
             .find(|file| file.id == id);
         let content_type = named.and_then(|file| file.content_type.clone());
-        Ok(Answer::File {
+        Ok(RouteResponse::File {
             content_type: content_type.unwrap_or_else(|| guess_type(call.param("filename"))),
             bytes,
         })
     })
 }
 
-fn get_image(call: &Call) -> ApiResult<Answer> {
+fn get_image(call: &Call) -> ApiResult<RouteResponse> {
     let name = call.param("name");
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
     call.app.world.read(|state| {
         let bytes = state.blobs.get(stem).cloned().ok_or(ErrorCode::NotFound)?;
-        Ok(Answer::File {
+        Ok(RouteResponse::File {
             content_type: guess_type(name),
             bytes,
         })
@@ -118,7 +119,7 @@ pub(super) fn dimensions(bytes: &[u8]) -> Option<(u32, u32)> {
     None
 }
 
-/// Walks the segments of a JPEG to the frame header.
+/// Reads the segments of a JPEG up to the frame header.
 fn jpeg_dimensions(bytes: &[u8]) -> Option<(u32, u32)> {
     let short = |at: usize| Some(u32::from(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?)));
     let mut at = 2;

@@ -9,13 +9,13 @@ use super::channels::{check_parent, sort_of};
 use crate::{
     model::{Channel, Guild, Id, Permissions},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiError, ApiResult, ErrorCode},
         limits::BucketClass,
         route::{Route, bot},
         validate::{
             channel::{ChannelPosition, read_position},
-            form::{Given, Length, read_list},
+            form::{FormField, Length, read_list},
         },
     },
     world::State,
@@ -29,7 +29,7 @@ pub(super) const ROUTES: &[Route] = &[bot(
     move_channels,
 )];
 
-fn move_channels(call: &Call) -> ApiResult<Answer> {
+fn move_channels(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     let entries = read_list(call.json()?, Length::up_to(500), read_position)?;
     call.app.world.write(|state| {
@@ -39,12 +39,12 @@ fn move_channels(call: &Call) -> ApiResult<Answer> {
         }
         let changed = moved(guild, &entries)?;
         state.move_channels(id, changed, &call.cause());
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }
 
-/// Positions take `MANAGE_CHANNELS` in the server alone, so that a channel that the bot does not see can be moved too. Another
-/// category takes it in the channel and in the category, and taking over the category's overwrites `MANAGE_ROLES`.
+/// Positions need `MANAGE_CHANNELS` in the server alone, so that a channel that the bot cannot view can be moved too. Another
+/// category needs it in the channel and in the category, and taking over the category's overwrites needs `MANAGE_ROLES`.
 fn check_move(state: &State, guild: &Guild, entry: &ChannelPosition) -> ApiResult<()> {
     let channel = guild.channels.get(&Id(entry.id)).ok_or(ErrorCode::UnknownChannel)?;
     let parent = entry.parent_id.clone().map(Id).or_keep(channel.parent_id);
@@ -61,7 +61,7 @@ fn check_move(state: &State, guild: &Guild, entry: &ChannelPosition) -> ApiResul
     Ok(())
 }
 
-/// The channels as they shall be, numbered anew from 0 per sort and category; only those that differ.
+/// The changed channels, with positions numbered from 0 by type and category.
 fn moved(guild: &Guild, entries: &[ChannelPosition]) -> ApiResult<Vec<Channel>> {
     let mut channels: BTreeMap<Id, Channel> = guild
         .channels
@@ -72,7 +72,7 @@ fn moved(guild: &Guild, entries: &[ChannelPosition]) -> ApiResult<Vec<Channel>> 
     let mut new_parents = 0;
     for entry in entries {
         let channel = channels.get_mut(&Id(entry.id)).ok_or(ErrorCode::UnknownChannel)?;
-        if let Given::Value(position) = entry.position {
+        if let FormField::Value(position) = entry.position {
             channel.position = position;
         }
         let parent = entry.parent_id.clone().map(Id).or_keep(channel.parent_id);
@@ -108,7 +108,7 @@ fn moved(guild: &Guild, entries: &[ChannelPosition]) -> ApiResult<Vec<Channel>> 
         .collect())
 }
 
-/// Positions without gaps; at equal positions the lower id comes first.
+/// Positions without gaps; of equal positions the lower id is first.
 fn renumber(channels: &mut BTreeMap<Id, Channel>) {
     let mut order: Vec<(Option<Id>, u8, i64, Id)> = channels
         .values()
@@ -151,8 +151,8 @@ mod tests {
         guild
     }
 
-    fn entry(id: u64, position: Option<i64>, parent: Given<u64>) -> ChannelPosition {
-        let position = position.map_or(Given::Absent, Given::Value);
+    fn entry(id: u64, position: Option<i64>, parent: FormField<u64>) -> ChannelPosition {
+        let position = position.map_or(FormField::Absent, FormField::Value);
         ChannelPosition {
             id,
             position,
@@ -163,28 +163,36 @@ mod tests {
 
     #[test]
     fn positions_come_back_without_gaps_per_sort_and_category() {
-        let moved = moved(&guild(), &[entry(20, Some(7), Given::Absent)]).unwrap();
+        let moved = moved(&guild(), &[entry(20, Some(7), FormField::Absent)]).unwrap();
         let positions: Vec<(u64, i64)> = moved.iter().map(|channel| (channel.id.0, channel.position)).collect();
         assert_eq!(positions, [(20, 1), (21, 0)]);
     }
 
     #[test]
     fn one_channel_may_change_its_category() {
-        let to = || Given::Value(11);
+        let to = || FormField::Value(11);
         assert_eq!(
             moved(&guild(), &[entry(20, None, to()), entry(21, None, to())])
                 .unwrap_err()
                 .code,
             40009
         );
-        let one = moved(&guild(), &[entry(20, None, to()), entry(21, None, Given::Value(10))]).unwrap();
+        let one = moved(
+            &guild(),
+            &[entry(20, None, to()), entry(21, None, FormField::Value(10))],
+        )
+        .unwrap();
         assert_eq!(one[0].parent_id, Some(Id(11)));
         assert_eq!(
-            moved(&guild(), &[entry(99, Some(1), Given::Absent)]).unwrap_err().code,
+            moved(&guild(), &[entry(99, Some(1), FormField::Absent)])
+                .unwrap_err()
+                .code,
             10003
         );
         assert_eq!(
-            moved(&guild(), &[entry(20, None, Given::Value(22))]).unwrap_err().code,
+            moved(&guild(), &[entry(20, None, FormField::Value(22))])
+                .unwrap_err()
+                .code,
             50035
         );
     }

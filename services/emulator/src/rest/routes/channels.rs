@@ -8,14 +8,14 @@ use super::overwrites::{check_bits, grantable, sync_children, to_model};
 use crate::{
     model::{Channel, ChannelKind, ForumTag, Guild, Id, Permissions},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiError, ApiResult, ErrorCode},
         limits::BucketClass,
         route::{Route, bot},
         validate::{
             channel::{ChannelForm, check_kind_limits, max_bitrate, read_channel},
             channel_name::normalize_name,
-            form::{Given, read_body},
+            form::{FormField, read_body},
         },
     },
     world::State,
@@ -41,12 +41,12 @@ pub(super) const ROUTES: &[Route] = &[
 ];
 
 const ONE: &str = "/channels/{channel_id}";
-/// Channels of one server, categories among them.
+/// Largest number of channels of a server, categories among them.
 const MAXIMUM: usize = 500;
-/// Channels of one category.
+/// Largest number of channels of a category.
 const MAXIMUM_IN_CATEGORY: usize = 50;
 
-fn list(call: &Call) -> ApiResult<Answer> {
+fn list(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     call.app.world.read(|state| {
         let channels: Vec<&Channel> = state
@@ -55,19 +55,19 @@ fn list(call: &Call) -> ApiResult<Answer> {
             .values()
             .filter(|channel| !channel.kind.is_thread())
             .collect();
-        Ok(Answer::json(&channels))
+        Ok(RouteResponse::json(&channels))
     })
 }
 
-fn get(call: &Call) -> ApiResult<Answer> {
+fn get(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("channel_id")?;
     call.app.world.read(|state| {
         let channel = state.channel_with(id, Permissions::VIEW_CHANNEL)?;
-        Ok(Answer::json(&state.channel_view(channel)))
+        Ok(RouteResponse::json(&state.channel_view(channel)))
     })
 }
 
-/// Kinds that only a community may have, and kinds that the emulator does not make.
+/// Refuses types that only a community may have, and types that the emulator does not create.
 fn check_kind(guild: &Guild, kind: u8) -> ApiResult<ChannelKind> {
     let known = ChannelKind::from_number(u64::from(kind)).ok_or(ErrorCode::WrongChannelKind)?;
     let community = guild.has_feature("COMMUNITY");
@@ -82,7 +82,7 @@ fn check_kind(guild: &Guild, kind: u8) -> ApiResult<ChannelKind> {
     }
 }
 
-/// The category of a form: it must exist, be a category and have room.
+/// The category of a form: it must exist, be a category and have less than 50 channels.
 pub(super) fn check_parent(guild: &Guild, parent: Id, moving: Option<Id>) -> ApiResult<()> {
     let refuse = |code: &str, words: &str| Err(ApiError::field("parent_id", code, words));
     let Some(category) = guild.channels.get(&parent) else {
@@ -105,7 +105,7 @@ pub(super) fn check_parent(guild: &Guild, parent: Id, moving: Option<Id>) -> Api
     Ok(())
 }
 
-/// Channels are ordered among their sort (text, voice, category) within their category.
+/// Channels are ordered by type (text, voice, category) within their category.
 pub(super) const fn sort_of(kind: ChannelKind) -> u8 {
     match kind {
         ChannelKind::Category => 2,
@@ -114,7 +114,7 @@ pub(super) const fn sort_of(kind: ChannelKind) -> u8 {
     }
 }
 
-fn create(call: &Call) -> ApiResult<Answer> {
+fn create(call: &Call) -> ApiResult<RouteResponse> {
     let guild_id = call.id("guild_id")?;
     call.app.world.write(|state| {
         let guild = state.guild_with(guild_id, Permissions::MANAGE_CHANNELS)?;
@@ -140,13 +140,13 @@ fn create(call: &Call) -> ApiResult<Answer> {
             check_parent(guild, parent, None)?;
         }
         let overwrites = match &form.overwrites {
-            Given::Value(overwrites) => {
+            FormField::Value(overwrites) => {
                 let own = grantable(state, guild, None, parent);
                 check_bits(guild, own, &[], overwrites)?;
                 overwrites.iter().map(to_model).collect()
             }
-            // Left out, a channel begins in step with its category.
-            Given::Absent | Given::Null => parent
+            // When absent, a channel begins with the overwrites of its category.
+            FormField::Absent | FormField::Null => parent
                 .and_then(|parent| guild.channels.get(&parent))
                 .map(|category| category.permission_overwrites.clone())
                 .unwrap_or_default(),
@@ -163,16 +163,16 @@ fn create(call: &Call) -> ApiResult<Answer> {
         change(state, &mut channel, &form);
         state.create_channel(channel, &call.cause());
         let channel = state.channel(id).ok_or(ErrorCode::UnknownChannel)?;
-        Ok(Answer::created(channel))
+        Ok(RouteResponse::created(channel))
     })
 }
 
-/// Puts the given fields of a form into a channel; kind, category and overwrites are the caller's.
+/// Applies the fields of a form to a channel, without type, category and overwrites.
 fn change(state: &mut State, channel: &mut Channel, form: &ChannelForm) {
-    if let Given::Value(name) = &form.name {
+    if let FormField::Value(name) = &form.name {
         channel.name = normalize_name(channel.kind.number(), name);
     }
-    if let Given::Value(position) = form.position {
+    if let FormField::Value(position) = form.position {
         channel.position = position;
     }
     channel.topic = form
@@ -181,19 +181,19 @@ fn change(state: &mut State, channel: &mut Channel, form: &ChannelForm) {
         .or_keep(channel.topic.take())
         .filter(|topic| !topic.is_empty());
     channel.nsfw = form.nsfw.clone().or_default(channel.nsfw, false);
-    let number = |given: &Given<i64>, current: u32, default: u32| {
+    let number = |given: &FormField<i64>, current: u32, default: u32| {
         given
             .clone()
             .map(|number| u32::try_from(number).unwrap_or(default))
             .or_default(current, default)
     };
-    let optional = |given: &Given<i64>, current: Option<u32>| {
+    let optional = |given: &FormField<i64>, current: Option<u32>| {
         given
             .clone()
             .map(|number| u32::try_from(number).unwrap_or(0))
             .or_keep(current)
     };
-    let small = |given: &Given<i64>, current: Option<u8>| {
+    let small = |given: &FormField<i64>, current: Option<u8>| {
         given
             .clone()
             .map(|number| u8::try_from(number).unwrap_or(0))
@@ -222,13 +222,13 @@ fn change(state: &mut State, channel: &mut Channel, form: &ChannelForm) {
         .default_tag_setting
         .clone()
         .or_keep(channel.default_tag_setting.take());
-    if let Given::Value(flags) = form.flags {
+    if let FormField::Value(flags) = form.flags {
         channel.flags = u64::try_from(flags).unwrap_or(0);
     }
     match &form.available_tags {
-        Given::Absent => {}
-        Given::Null => channel.available_tags.clear(),
-        Given::Value(tags) => {
+        FormField::Absent => {}
+        FormField::Null => channel.available_tags.clear(),
+        FormField::Value(tags) => {
             let mut known: Vec<Id> = channel.available_tags.iter().map(|tag| tag.id).collect();
             channel.available_tags = tags.iter().map(|tag| to_tag(state, tag, &mut known)).collect();
         }
@@ -259,7 +259,7 @@ fn to_tag(state: &mut State, tag: &Value, known: &mut Vec<Id>) -> ForumTag {
     }
 }
 
-fn edit(call: &Call) -> ApiResult<Answer> {
+fn edit(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("channel_id")?;
     call.app.world.write(|state| {
         let known = state.channel_with(id, Permissions::VIEW_CHANNEL)?;
@@ -285,7 +285,7 @@ fn edit(call: &Call) -> ApiResult<Answer> {
             read
         })?;
         check_tag_names(&form)?;
-        if let Given::Value(kind) = form.kind {
+        if let FormField::Value(kind) = form.kind {
             channel.kind = converted(guild, &channel, kind)?;
         }
         channel.parent_id = form.parent_id.clone().map(Id).or_keep(channel.parent_id);
@@ -293,12 +293,12 @@ fn edit(call: &Call) -> ApiResult<Answer> {
             check_parent(guild, parent, Some(id))?;
         }
         let before = known.permission_overwrites.clone();
-        if let Given::Value(overwrites) = &form.overwrites {
+        if let FormField::Value(overwrites) = &form.overwrites {
             state.channel_with(id, Permissions::MANAGE_ROLES)?;
             let own = grantable(state, guild, Some(known), known.parent_id);
             check_bits(guild, own, &before, overwrites)?;
             channel.permission_overwrites = overwrites.iter().map(to_model).collect();
-        } else if form.overwrites == Given::Null {
+        } else if form.overwrites == FormField::Null {
             channel.permission_overwrites.clear();
         }
         let (name, topic) = (channel.name.clone(), channel.topic.clone());
@@ -313,11 +313,11 @@ fn edit(call: &Call) -> ApiResult<Answer> {
             sync_children(state, id, &before, &call.cause());
         }
         let channel = state.channel(id).ok_or(ErrorCode::UnknownChannel)?;
-        Ok(Answer::json(channel))
+        Ok(RouteResponse::json(channel))
     })
 }
 
-/// Text and announcement are the only kinds that turn into each other, in a community.
+/// Only text and announcement channels can be converted into each other, in a community.
 fn converted(guild: &Guild, channel: &Channel, wanted: u8) -> ApiResult<ChannelKind> {
     if wanted == channel.kind.number() {
         return Ok(channel.kind);
@@ -335,14 +335,14 @@ fn converted(guild: &Guild, channel: &Channel, wanted: u8) -> ApiResult<ChannelK
     }
 }
 
-fn delete(call: &Call) -> ApiResult<Answer> {
+fn delete(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("channel_id")?;
     call.app.world.write(|state| {
         let channel = state.channel_with(id, Permissions::VIEW_CHANNEL)?;
         let view = state.channel_view(channel);
         let Some(guild) = channel.guild_id else {
-            // Closing a direct message hides it; it opens again with the next one.
-            return Ok(Answer::json(&view));
+            // A closed direct message is hidden, and shown again with the next message.
+            return Ok(RouteResponse::json(&view));
         };
         let needed = if channel.kind.is_thread() {
             Permissions::MANAGE_THREADS
@@ -356,6 +356,6 @@ fn delete(call: &Call) -> ApiResult<Answer> {
             return Err(ErrorCode::CannotDeleteCommunityChannel.into());
         }
         state.delete_channel(id, &call.cause());
-        Ok(Answer::json(&view))
+        Ok(RouteResponse::json(&view))
     })
 }

@@ -1,4 +1,4 @@
-//! Registration of application commands, global and by server.
+//! Registration of application commands, global and of servers.
 //! <https://discord.com/developers/docs/interactions/application-commands#endpoints>
 
 use std::collections::BTreeMap;
@@ -10,13 +10,13 @@ use super::applications::require_own;
 use crate::{
     model::{Command, CommandOption, Id},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiError, ApiResult, ErrorCode, FieldErrors},
         limits::BucketClass,
         route::{Route, bot},
         validate::{
             command::{CommandForm, read_command},
-            form::{Given, Length, read_body, read_list},
+            form::{FormField, Length, read_body, read_list},
         },
     },
     world::State,
@@ -53,12 +53,12 @@ const GUILD_ONE: &str = "/applications/{application_id}/guilds/{guild_id}/comman
 
 const PERMISSIONS: &str = "/applications/{application_id}/guilds/{guild_id}/commands/{command_id}/permissions";
 
-/// Commands of each kind in one scope.
+/// Largest number of commands of each type in a scope.
 const fn maximum(kind: u8) -> usize {
     if kind == 1 { 100 } else { 5 }
 }
 
-/// The scope of a call: a server, or everywhere.
+/// The scope of a call: a server, or global.
 fn scope(call: &Call, state: &State) -> ApiResult<Option<Id>> {
     require_own(call)?;
     if call.param("guild_id").is_empty() {
@@ -73,7 +73,7 @@ fn in_scope(state: &State, scope: Option<Id>) -> impl Iterator<Item = &Command> 
     state.commands.values().filter(move |command| command.guild_id == scope)
 }
 
-/// A command as JSON; without localisations their dictionaries are left out, as in lists.
+/// A command as JSON; without `with_localizations` the dictionaries are absent, as in lists.
 fn view(command: &Command, with_localizations: bool) -> Value {
     let mut view = json!(command);
     if !with_localizations {
@@ -98,14 +98,14 @@ fn strip_localizations(value: &mut Value) {
     }
 }
 
-fn list(call: &Call) -> ApiResult<Answer> {
+fn list(call: &Call) -> ApiResult<RouteResponse> {
     let with_localizations = call.query.flag("with_localizations");
     call.app.world.read(|state| {
         let scope = scope(call, state)?;
         let views: Vec<Value> = in_scope(state, scope)
             .map(|command| view(command, with_localizations))
             .collect();
-        Ok(Answer::json(&views))
+        Ok(RouteResponse::json(&views))
     })
 }
 
@@ -116,13 +116,13 @@ fn find<'a>(call: &Call, state: &'a State) -> ApiResult<&'a Command> {
     command.ok_or_else(|| ErrorCode::UnknownApplicationCommand.into())
 }
 
-fn get(call: &Call) -> ApiResult<Answer> {
+fn get(call: &Call) -> ApiResult<RouteResponse> {
     call.app
         .world
-        .read(|state| Ok(Answer::json(&view(find(call, state)?, true))))
+        .read(|state| Ok(RouteResponse::json(&view(find(call, state)?, true))))
 }
 
-fn create(call: &Call) -> ApiResult<Answer> {
+fn create(call: &Call) -> ApiResult<RouteResponse> {
     let form = read_body(call.json()?, |form| read_command(form, None))?;
     call.app.world.write(|state| {
         let scope = scope(call, state)?;
@@ -142,9 +142,9 @@ fn create(call: &Call) -> ApiResult<Answer> {
         let view = view(&command, true);
         state.commands.insert(command.id, command);
         Ok(if existed {
-            Answer::json(&view)
+            RouteResponse::json(&view)
         } else {
-            Answer::created(&view)
+            RouteResponse::created(&view)
         })
     })
 }
@@ -162,7 +162,7 @@ fn count_create(call: &Call, scope: Option<Id>) -> ApiResult<()> {
         })
 }
 
-/// Makes the command of a form, on top of the one that it replaces.
+/// Builds the command of a form, from the one that it replaces.
 fn build(state: &mut State, scope: Option<Id>, form: &CommandForm, known: Option<Command>) -> Command {
     let fresh = state.next_id();
     let mut command = Command {
@@ -189,7 +189,7 @@ fn build(state: &mut State, scope: Option<Id>, form: &CommandForm, known: Option
     command
 }
 
-/// Puts the given fields of a form into a command.
+/// Applies the fields of a form to a command.
 fn change(command: &mut Command, form: &CommandForm) {
     if let Some(name) = &form.name {
         command.name.clone_from(name);
@@ -197,7 +197,7 @@ fn change(command: &mut Command, form: &CommandForm) {
     if let Some(description) = &form.description {
         command.description.clone_from(description);
     }
-    let texts = |given: &Given<Map<String, Value>>, current: Option<BTreeMap<String, String>>| {
+    let texts = |given: &FormField<Map<String, Value>>, current: Option<BTreeMap<String, String>>| {
         given.clone().map(to_texts).or_keep(current)
     };
     command.name_localizations = texts(&form.name_localizations, command.name_localizations.take());
@@ -206,9 +206,9 @@ fn change(command: &mut Command, form: &CommandForm) {
         command.description_localizations.take(),
     );
     match &form.options {
-        Given::Absent => {}
-        Given::Null => command.options.clear(),
-        Given::Value(options) => command.options = options.iter().filter_map(to_option).collect(),
+        FormField::Absent => {}
+        FormField::Null => command.options.clear(),
+        FormField::Value(options) => command.options = options.iter().filter_map(to_option).collect(),
     }
     command.default_member_permissions = form
         .default_member_permissions
@@ -243,7 +243,7 @@ fn to_option(value: &Value) -> Option<CommandOption> {
         .ok()
 }
 
-fn overwrite(call: &Call) -> ApiResult<Answer> {
+fn overwrite(call: &Call) -> ApiResult<RouteResponse> {
     let forms = read_list(call.json()?, Length::up_to(130), |form| read_command(form, None))?;
     let errors = FieldErrors::default();
     for (index, form) in forms.iter().enumerate() {
@@ -282,11 +282,11 @@ fn overwrite(call: &Call) -> ApiResult<Answer> {
         state
             .commands
             .extend(commands.into_iter().map(|command| (command.id, command)));
-        Ok(Answer::json(&views))
+        Ok(RouteResponse::json(&views))
     })
 }
 
-fn edit(call: &Call) -> ApiResult<Answer> {
+fn edit(call: &Call) -> ApiResult<RouteResponse> {
     call.app.world.write(|state| {
         let mut command = find(call, state)?.clone();
         let kind = i64::from(command.kind);
@@ -307,28 +307,28 @@ fn edit(call: &Call) -> ApiResult<Answer> {
         }
         let view = view(&command, true);
         state.commands.insert(command.id, command);
-        Ok(Answer::json(&view))
+        Ok(RouteResponse::json(&view))
     })
 }
 
-fn delete(call: &Call) -> ApiResult<Answer> {
+fn delete(call: &Call) -> ApiResult<RouteResponse> {
     call.app.world.write(|state| {
         let id = find(call, state)?.id;
         state.commands.remove(&id);
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }
 
-/// No server of the emulator has changed who may use a command, so the list is empty.
-fn list_permissions(call: &Call) -> ApiResult<Answer> {
+/// Command permissions are never changed in the emulator, so the list is empty.
+fn list_permissions(call: &Call) -> ApiResult<RouteResponse> {
     call.app.world.read(|state| {
         scope(call, state)?;
-        Ok(Answer::json(&json!([])))
+        Ok(RouteResponse::json(&json!([])))
     })
 }
 
-/// The same for one command, global ones included: where nothing was changed there is no object, and the code says so.
-fn get_permissions(call: &Call) -> ApiResult<Answer> {
+/// The same for one command, global ones included: without changes there is no object, which is an error.
+fn get_permissions(call: &Call) -> ApiResult<RouteResponse> {
     call.app.world.read(|state| {
         let scope = scope(call, state)?;
         let command = state.commands.get(&call.id("command_id")?);
@@ -339,7 +339,7 @@ fn get_permissions(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// Takes a Bearer token of a member: bots cannot use it. That the code is 20001 is from memory.
-fn edit_permissions(_: &Call) -> ApiResult<Answer> {
+/// Needs a Bearer token of a member: bots cannot use it. The code 20001 is from memory.
+fn edit_permissions(_: &Call) -> ApiResult<RouteResponse> {
     Err(ErrorCode::BotsCannotUse.into())
 }

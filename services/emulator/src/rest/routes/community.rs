@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 use crate::{
     model::{Guild, Id, Onboarding, OnboardingOption, OnboardingPrompt, Permissions, community::AnswerEmoji},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiError, ApiResult, ErrorCode, FieldErrors},
         limits::BucketClass,
         route::{Route, bot},
         validate::{
             community::{OnboardingForm, OptionForm, PromptForm, read_onboarding, read_welcome},
-            form::{Given, read_body},
+            form::{FormField, read_body},
         },
     },
     world::State,
@@ -28,19 +28,19 @@ pub(super) const ROUTES: &[Route] = &[
 
 const WELCOME: &str = "/guilds/{guild_id}/welcome-screen";
 const ONBOARDING: &str = "/guilds/{guild_id}/onboarding";
-/// Default channels that onboarding must have when it is switched on.
+/// Number of default channels that enabled onboarding must have.
 const LEAST_CHANNELS: usize = 7;
 
-fn welcome(call: &Call) -> ApiResult<Answer> {
+fn welcome(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     call.app.world.read(|state| {
         let guild = state.guild_with(id, Permissions::MANAGE_GUILD)?;
         let screen = guild.welcome_screen.as_ref().ok_or(ErrorCode::UnknownWelcomeScreen)?;
-        Ok(Answer::json(&screen_of(guild, screen)))
+        Ok(RouteResponse::json(&screen_of(guild, screen)))
     })
 }
 
-/// Channels that are gone are not told of.
+/// Deleted channels are not returned.
 fn screen_of(guild: &Guild, screen: &crate::model::WelcomeScreen) -> Value {
     let mut screen = screen.clone();
     screen
@@ -57,7 +57,7 @@ fn require_community(guild: &Guild) -> ApiResult<()> {
     }
 }
 
-fn edit_welcome(call: &Call) -> ApiResult<Answer> {
+fn edit_welcome(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     let form = read_body(call.json()?, read_welcome)?;
     call.app.world.write(|state| {
@@ -65,7 +65,7 @@ fn edit_welcome(call: &Call) -> ApiResult<Answer> {
         require_community(guild)?;
         let mut screen = guild.welcome_screen.clone().unwrap_or_default();
         let errors = FieldErrors::default();
-        if let Given::Value(channels) = &form.channels {
+        if let FormField::Value(channels) = &form.channels {
             for (index, channel) in channels.iter().enumerate() {
                 if !guild.channels.contains_key(&channel.channel_id) {
                     let path = [
@@ -83,7 +83,7 @@ fn edit_welcome(call: &Call) -> ApiResult<Answer> {
         screen.description = description.filter(|text| !text.is_empty());
         let shown = guild.has_feature("WELCOME_SCREEN_ENABLED");
         let enabled = form.enabled.clone().or_default(shown, shown);
-        let answer = Answer::json(&screen_of(guild, &screen));
+        let answer = RouteResponse::json(&screen_of(guild, &screen));
         state.set_welcome_screen(id, screen, enabled, &call.cause());
         Ok(answer)
     })
@@ -102,15 +102,15 @@ fn view(guild: &Guild, onboarding: &Onboarding) -> Value {
     view
 }
 
-fn onboarding(call: &Call) -> ApiResult<Answer> {
+fn onboarding(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     call.app.world.read(|state| {
         let guild = state.guild_for_bot(id)?;
-        Ok(Answer::json(&view(guild, &guild.onboarding)))
+        Ok(RouteResponse::json(&view(guild, &guild.onboarding)))
     })
 }
 
-fn put_onboarding(call: &Call) -> ApiResult<Answer> {
+fn put_onboarding(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     let form = read_body(call.json()?, read_onboarding)?;
     call.app.world.write(|state| {
@@ -118,11 +118,11 @@ fn put_onboarding(call: &Call) -> ApiResult<Answer> {
         require_community(guild)?;
         check(guild, &form)?;
         let mut onboarding = guild.onboarding.clone();
-        if let Given::Value(prompts) = &form.prompts {
+        if let FormField::Value(prompts) = &form.prompts {
             let known = std::mem::take(&mut onboarding.prompts);
             onboarding.prompts = prompts.iter().map(|form| prompt(state, form, &known)).collect();
         }
-        if let Given::Value(channels) = &form.default_channels {
+        if let FormField::Value(channels) = &form.default_channels {
             onboarding.default_channel_ids = channels.iter().copied().map(Id).collect();
         }
         onboarding.enabled = form.enabled.clone().or_default(onboarding.enabled, false);
@@ -136,7 +136,7 @@ fn put_onboarding(call: &Call) -> ApiResult<Answer> {
                 words,
             ));
         }
-        let answer = Answer::json(&view(state.guild_for_bot(id)?, &onboarding));
+        let answer = RouteResponse::json(&view(state.guild_for_bot(id)?, &onboarding));
         state.set_onboarding(id, onboarding, &call.cause());
         Ok(answer)
     })
@@ -163,7 +163,7 @@ fn check(guild: &Guild, form: &OnboardingForm) -> ApiResult<()> {
     errors.finish(())
 }
 
-/// Known questions and answers keep their ids; others get one.
+/// Existing prompts and options keep their ids; new ones get an id.
 fn prompt(state: &mut State, form: &PromptForm, known: &[OnboardingPrompt]) -> OnboardingPrompt {
     let same = known.iter().find(|prompt| prompt.id == Id(form.id));
     let [single_select, required, in_onboarding] = form.flags;

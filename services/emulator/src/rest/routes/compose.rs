@@ -1,6 +1,8 @@
-//! From a message form to a message: mentions, embeds, stored files. Which files a message may have is in `files`.
+//! Builds a message from a validated message form: mentions, embeds and stored attachments. The module `files`
+//! decides which files a message may have.
 //!
-//! Shared by channel messages, interaction answers and webhooks. Whether the sender may do it is theirs to check.
+//! Channel messages, interaction responses and webhooks all use this module. Each of those callers checks the
+//! sender's permissions itself.
 
 use serde_json::Value;
 
@@ -17,17 +19,17 @@ use crate::{
         call::{Call, UploadedFile},
         errors::{ApiResult, ErrorCode},
         validate::{
-            form::Given,
+            form::FormField,
             message::{AllowedMentions, AttachmentForm, MessageForm},
         },
     },
     world::State,
 };
 
-/// Flags that a sender may set on a new message, the ephemeral one aside.
+/// Flags that a sender may set on a new message, without the ephemeral one.
 const SENDER_FLAGS: u64 = FLAG_SUPPRESS_EMBEDS | FLAG_SUPPRESS_NOTIFICATIONS | FLAG_COMPONENTS_V2;
 
-/// Refuses a new message that shows nothing, or whose files do not fit it.
+/// Refuses a new message that is empty or whose files are not valid.
 ///
 /// # Errors
 /// 50006; those of [`files::check`].
@@ -43,7 +45,7 @@ pub(super) fn fill(state: &mut State, message: &mut Message, form: &MessageForm,
     message.flags |= form.flags.as_value().copied().unwrap_or(0) & SENDER_FLAGS;
     message.tts = form.tts;
     message.nonce.clone_from(&form.nonce);
-    if let Given::Value(content) = &form.content {
+    if let FormField::Value(content) = &form.content {
         message.content.clone_from(content);
     }
     set_parts(message, form);
@@ -53,21 +55,21 @@ pub(super) fn fill(state: &mut State, message: &mut Message, form: &MessageForm,
     set_mentions(state, message, form.allowed_mentions.as_value(), mentions_all);
 }
 
-/// Changes a message by an edit form.
+/// Applies an edit form to a message.
 ///
 /// # Errors
-/// 50006 when nothing is left to show; those of [`files::check`].
+/// 50006 when the message would be empty; those of [`files::check`].
 pub(super) fn edit(state: &mut State, message: &mut Message, form: &MessageForm, call: &Call) -> ApiResult<()> {
     files::check(form, &call.body.files, Some(message))?;
-    if let Given::Value(flags) = form.flags {
+    if let FormField::Value(flags) = form.flags {
         let editable = FLAG_SUPPRESS_EMBEDS | FLAG_COMPONENTS_V2;
         message.flags =
             (message.flags & !FLAG_SUPPRESS_EMBEDS) | (flags & editable) | (message.flags & FLAG_COMPONENTS_V2);
     }
     match &form.content {
-        Given::Absent => {}
-        Given::Null => message.content.clear(),
-        Given::Value(content) => message.content.clone_from(content),
+        FormField::Absent => {}
+        FormField::Null => message.content.clear(),
+        FormField::Value(content) => message.content.clone_from(content),
     }
     set_parts(message, form);
     let named = form.attachments.as_value().map_or(&[][..], Vec::as_slice);
@@ -95,14 +97,14 @@ pub(super) fn edit(state: &mut State, message: &mut Message, form: &MessageForm,
 
 fn set_parts(message: &mut Message, form: &MessageForm) {
     match &form.embeds {
-        Given::Absent => {}
-        Given::Null => message.embeds.clear(),
-        Given::Value(embeds) => message.embeds = embeds.iter().filter_map(to_embed).collect(),
+        FormField::Absent => {}
+        FormField::Null => message.embeds.clear(),
+        FormField::Value(embeds) => message.embeds = embeds.iter().filter_map(to_embed).collect(),
     }
     match &form.components {
-        Given::Absent => {}
-        Given::Null => message.components.clear(),
-        Given::Value(components) => message.components.clone_from(components),
+        FormField::Absent => {}
+        FormField::Null => message.components.clear(),
+        FormField::Value(components) => message.components.clone_from(components),
     }
 }
 
@@ -144,7 +146,7 @@ fn store_files(
         .collect()
 }
 
-/// Discord keeps letters, digits, dots, dashes and underscores of a file name.
+/// Discord keeps only letters, digits, dots, dashes and underscores of a file name.
 pub(super) fn safe_name(name: &str) -> String {
     let base = name.rsplit(['/', '\\']).next().unwrap_or(name);
     let safe: String = base
@@ -160,7 +162,7 @@ pub(super) fn safe_name(name: &str) -> String {
     if safe.is_empty() { "unknown".to_owned() } else { safe }
 }
 
-/// Puts the address of a file where `attachment://name` stands. Files shown by embeds are no longer listed on their own.
+/// Replaces `attachment://name` by the URL of the file. Files shown by embeds are removed from the list of attachments.
 fn resolve_attachment_urls(message: &mut Message) {
     let address = |attachments: &[Attachment], url: &str| {
         let name = url.strip_prefix("attachment://")?;
@@ -205,7 +207,7 @@ fn resolve_in(value: &mut Value, address: &impl Fn(&str) -> Option<String>) {
     }
 }
 
-/// Finds `<@user>`, `<@&role>`, `@everyone` and `@here` in the content, as far as the sender allows them.
+/// Finds `<@user>`, `<@&role>`, `@everyone` and `@here` in the content, as far as `allowed_mentions` allows them.
 pub(super) fn set_mentions(
     state: &State,
     message: &mut Message,
@@ -236,7 +238,7 @@ pub(super) fn set_mentions(
     message.mention_everyone = calls_all && mentions_all && parses("everyone");
 }
 
-/// Ids in marks such as `<@123>`; `<@!123>` is the older form of a user's.
+/// Ids in mentions such as `<@123>`; `<@!123>` is the older form for users.
 fn marks(content: &str, opening: &str) -> Vec<Id> {
     let mut ids = Vec::new();
     for (at, _) in content.match_indices(opening) {
@@ -251,7 +253,7 @@ fn marks(content: &str, opening: &str) -> Vec<Id> {
     ids
 }
 
-/// Whether an author with these permissions may mention everyone; in direct messages nobody is there to call.
+/// Whether an author with these permissions may mention everyone; not in direct messages.
 pub(super) const fn may_mention_all(granted: Option<Permissions>) -> bool {
     match granted {
         Some(granted) => granted.contains(Permissions::MENTION_EVERYONE),
@@ -264,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_are_found_once_each() {
+    fn mentions_are_found_once_each() {
         assert_eq!(marks("hi <@1> <@!2> <@1> <@&3> <@x>", "<@"), [Id(1), Id(2)]);
         assert_eq!(marks("<@&3> <@4>", "<@&"), [Id(3)]);
     }

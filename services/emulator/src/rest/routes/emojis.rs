@@ -7,13 +7,13 @@ use super::applications::require_own;
 use crate::{
     model::{Emoji, Guild, Id, Permissions},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiResult, ErrorCode},
         limits::BucketClass,
         permissions,
         route::{Route, bot},
         validate::{
-            form::{Form, Given, Length, read_body},
+            form::{Form, FormField, Length, read_body},
             image::{Image, read_image},
         },
     },
@@ -39,10 +39,10 @@ const GUILD_ONE: &str = "/guilds/{guild_id}/emojis/{emoji_id}";
 const OWN: &str = "/applications/{application_id}/emojis";
 const OWN_ONE: &str = "/applications/{application_id}/emojis/{emoji_id}";
 const IMAGE_BYTES: usize = 256 * 1_024;
-/// Emoji of an application.
+/// Largest number of emoji of an application.
 const MAXIMUM_OWN: usize = 2_000;
 
-/// Still and moving emoji of a server, each: by boost level.
+/// Largest number of static and of animated emoji of a server, by boost level.
 const fn maximum(premium_tier: u8) -> usize {
     match premium_tier {
         0 => 50,
@@ -53,9 +53,9 @@ const fn maximum(premium_tier: u8) -> usize {
 }
 
 struct EmojiForm {
-    name: Given<String>,
-    image: Given<Image>,
-    roles: Given<Vec<u64>>,
+    name: FormField<String>,
+    image: FormField<Image>,
+    roles: FormField<Vec<u64>>,
 }
 
 fn read(form: &Form<'_>, create: bool) -> EmojiForm {
@@ -80,7 +80,7 @@ fn read(form: &Form<'_>, create: bool) -> EmojiForm {
         image: if create {
             read_image(form, "image", IMAGE_BYTES)
         } else {
-            Given::Absent
+            FormField::Absent
         },
         roles: form.snowflakes("roles", Length::up_to(1_521)),
     }
@@ -94,11 +94,11 @@ fn view(state: &State, emoji: &Emoji) -> Value {
     view
 }
 
-/// Makes an emoji out of a form; its image is served under its id.
+/// Builds an emoji from a form; its image is served under its id.
 fn build(state: &mut State, form: &EmojiForm) -> Emoji {
     let id = state.next_id();
     let mut animated = false;
-    if let Given::Value(image) = &form.image {
+    if let FormField::Value(image) = &form.image {
         animated = image.content_type == "image/gif";
         state.blobs.insert(id.to_string(), image.bytes.clone().into());
     }
@@ -119,8 +119,9 @@ fn roles(form: &EmojiForm, current: &[Id]) -> Vec<Id> {
     given.or_default(current.to_vec(), Vec::new())
 }
 
-/// Refuses without the right to change this emoji: one's own take the smaller permission.
-fn require(state: &State, guild: &Guild, own: bool) -> ApiResult<()> {
+/// Refuses to change an emoji or a sticker without the permission. For one that the bot created itself (`own`),
+/// `CREATE_GUILD_EXPRESSIONS` is enough.
+pub(super) fn require_change(state: &State, guild: &Guild, own: bool) -> ApiResult<()> {
     let granted = permissions::in_guild(guild, state.bot_id, state.now());
     let enough = granted.contains(Permissions::MANAGE_GUILD_EXPRESSIONS)
         || (own && granted.contains(Permissions::CREATE_GUILD_EXPRESSIONS));
@@ -131,7 +132,7 @@ fn require(state: &State, guild: &Guild, own: bool) -> ApiResult<()> {
     }
 }
 
-fn list(call: &Call) -> ApiResult<Answer> {
+fn list(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     call.app.world.read(|state| {
         let views: Vec<Value> = state
@@ -140,7 +141,7 @@ fn list(call: &Call) -> ApiResult<Answer> {
             .values()
             .map(|emoji| view(state, emoji))
             .collect();
-        Ok(Answer::json(&views))
+        Ok(RouteResponse::json(&views))
     })
 }
 
@@ -155,18 +156,17 @@ fn find(state: &State, call: &Call) -> ApiResult<(Id, Emoji)> {
     Ok((guild, emoji))
 }
 
-fn get(call: &Call) -> ApiResult<Answer> {
+fn get(call: &Call) -> ApiResult<RouteResponse> {
     call.app
         .world
-        .read(|state| Ok(Answer::json(&view(state, &find(state, call)?.1))))
+        .read(|state| Ok(RouteResponse::json(&view(state, &find(state, call)?.1))))
 }
 
-fn create(call: &Call) -> ApiResult<Answer> {
+fn create(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     let form = read_body(call.json()?, |form| read(form, true))?;
     call.app.world.write(|state| {
-        let guild = state.guild_for_bot(id)?;
-        require(state, guild, true)?;
+        let guild = state.guild_with(id, Permissions::CREATE_GUILD_EXPRESSIONS)?;
         let moves = form
             .image
             .as_value()
@@ -177,31 +177,31 @@ fn create(call: &Call) -> ApiResult<Answer> {
         let emoji = build(state, &form);
         let view = view(state, &emoji);
         state.put_emoji(id, emoji, &call.cause());
-        Ok(Answer::created(&view))
+        Ok(RouteResponse::created(&view))
     })
 }
 
-fn edit(call: &Call) -> ApiResult<Answer> {
+fn edit(call: &Call) -> ApiResult<RouteResponse> {
     let form = read_body(call.json()?, |form| read(form, false))?;
     call.app.world.write(|state| {
         let (guild, mut emoji) = find(state, call)?;
-        require(state, state.guild_for_bot(guild)?, emoji.user_id == state.bot_id)?;
-        if let Given::Value(name) = &form.name {
+        require_change(state, state.guild_for_bot(guild)?, emoji.user_id == state.bot_id)?;
+        if let FormField::Value(name) = &form.name {
             emoji.name.clone_from(name);
         }
         emoji.roles = roles(&form, &emoji.roles);
         let view = view(state, &emoji);
         state.put_emoji(guild, emoji, &call.cause());
-        Ok(Answer::json(&view))
+        Ok(RouteResponse::json(&view))
     })
 }
 
-fn delete(call: &Call) -> ApiResult<Answer> {
+fn delete(call: &Call) -> ApiResult<RouteResponse> {
     call.app.world.write(|state| {
         let (guild, emoji) = find(state, call)?;
-        require(state, state.guild_for_bot(guild)?, emoji.user_id == state.bot_id)?;
+        require_change(state, state.guild_for_bot(guild)?, emoji.user_id == state.bot_id)?;
         state.delete_emoji(guild, emoji.id, &call.cause());
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }
 
@@ -213,7 +213,7 @@ fn find_own<'a>(state: &'a State, call: &Call) -> ApiResult<&'a Emoji> {
         .ok_or_else(|| ErrorCode::UnknownEmoji.into())
 }
 
-fn list_own(call: &Call) -> ApiResult<Answer> {
+fn list_own(call: &Call) -> ApiResult<RouteResponse> {
     require_own(call)?;
     call.app.world.read(|state| {
         let views: Vec<Value> = state
@@ -221,17 +221,17 @@ fn list_own(call: &Call) -> ApiResult<Answer> {
             .values()
             .map(|emoji| view(state, emoji))
             .collect();
-        Ok(Answer::json(&json!({ "items": views })))
+        Ok(RouteResponse::json(&json!({ "items": views })))
     })
 }
 
-fn get_own(call: &Call) -> ApiResult<Answer> {
+fn get_own(call: &Call) -> ApiResult<RouteResponse> {
     call.app
         .world
-        .read(|state| Ok(Answer::json(&view(state, find_own(state, call)?))))
+        .read(|state| Ok(RouteResponse::json(&view(state, find_own(state, call)?))))
 }
 
-fn create_own(call: &Call) -> ApiResult<Answer> {
+fn create_own(call: &Call) -> ApiResult<RouteResponse> {
     require_own(call)?;
     let form = read_body(call.json()?, |form| read(form, true))?;
     call.app.world.write(|state| {
@@ -241,27 +241,27 @@ fn create_own(call: &Call) -> ApiResult<Answer> {
         let emoji = build(state, &form);
         let view = view(state, &emoji);
         state.application_emojis.insert(emoji.id, emoji);
-        Ok(Answer::created(&view))
+        Ok(RouteResponse::created(&view))
     })
 }
 
-fn edit_own(call: &Call) -> ApiResult<Answer> {
+fn edit_own(call: &Call) -> ApiResult<RouteResponse> {
     let form = read_body(call.json()?, |form| read(form, false))?;
     call.app.world.write(|state| {
         let mut emoji = find_own(state, call)?.clone();
-        if let Given::Value(name) = &form.name {
+        if let FormField::Value(name) = &form.name {
             emoji.name.clone_from(name);
         }
         let view = view(state, &emoji);
         state.application_emojis.insert(emoji.id, emoji);
-        Ok(Answer::json(&view))
+        Ok(RouteResponse::json(&view))
     })
 }
 
-fn delete_own(call: &Call) -> ApiResult<Answer> {
+fn delete_own(call: &Call) -> ApiResult<RouteResponse> {
     call.app.world.write(|state| {
         let id = find_own(state, call)?.id;
         state.application_emojis.remove(&id);
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }

@@ -1,4 +1,4 @@
-//! Which files a message may have: how many, which of them `attachments` may name, and which of them components may show.
+//! Rules for the files of a message: their number, and references to them in `attachments` and components.
 
 use serde_json::Value;
 
@@ -12,14 +12,14 @@ use crate::{
     },
 };
 
-/// Files of one message.
+/// Largest number of files of a message.
 const MOST: usize = 10;
 
-/// Checks the files of a form; `edited` is the message under edit.
+/// Checks the files of a form; `edited` is the edited message.
 ///
 /// # Errors
 /// 30015 for more than ten files, those that an edit keeps included; 50035 for an entry of `attachments` or a component that
-/// names a file that is not there.
+/// refers to an absent file.
 pub(super) fn check(form: &MessageForm, uploaded: &[UploadedFile], edited: Option<&Message>) -> ApiResult<()> {
     let named = form.attachments.as_value().map_or(&[][..], Vec::as_slice);
     let kept = edited.map_or(&[][..], |message| &message.attachments).iter();
@@ -35,7 +35,7 @@ pub(super) fn check(form: &MessageForm, uploaded: &[UploadedFile], edited: Optio
             || edited.is_some_and(|message| has_file(message, entry.id));
         if !known {
             let at = ["attachments".to_owned(), index.to_string(), "id".to_owned()];
-            // That it is refused follows from the meaning of `id`; the code is of our own making.
+            // The refusal follows from the meaning of `id`; the code is the emulator's own.
             errors.add(
                 &[form.path.as_slice(), &at].concat(),
                 "ATTACHMENT_NOT_FOUND",
@@ -67,7 +67,7 @@ pub(super) fn check(form: &MessageForm, uploaded: &[UploadedFile], edited: Optio
     errors.finish(())
 }
 
-/// Whether a message has this file: in its list, or shown by an embed, which takes it out of the list.
+/// Whether a message has this file: as an attachment, or shown by an embed, which removes it from the attachments.
 fn has_file(message: &Message, id: u64) -> bool {
     let place = format!("/attachments/{}/{id}/", message.channel_id);
     let media = message
@@ -77,7 +77,7 @@ fn has_file(message: &Message, id: u64) -> bool {
     message.attachments.iter().any(|file| file.id.0 == id) || media.into_iter().any(|media| media.url.contains(&place))
 }
 
-/// Refuses `attachment://name` where no file has the name. The code is from memory.
+/// Refuses `attachment://name` without a file of this name. The code is from memory.
 fn check_component(value: &Value, names: &[String], path: &mut Vec<String>, errors: &FieldErrors) {
     match value {
         Value::Object(fields) => {

@@ -1,7 +1,7 @@
 //! Messages by an interaction's token: the original response and follow-ups.
 //! <https://discord.com/developers/docs/interactions/receiving-and-responding#followup-messages>
 //!
-//! The same paths serve webhooks of channels; `webhook_messages` decides which of the two a call means.
+//! Webhooks of channels have the same paths; `webhook_messages` decides to which of the two a call belongs.
 
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ use crate::{
         message::{FLAG_COMPONENTS_V2, FLAG_LOADING},
     },
     rest::{
-        call::{Answer, Call},
+        call::{Call, RouteResponse},
         errors::{ApiResult, ErrorCode},
         validate::{
             form::read_body,
@@ -26,12 +26,12 @@ use crate::{
     world::State,
 };
 
-/// Which message of the interaction a call means.
+/// The message of the interaction that a call addresses.
 #[derive(Clone, Copy)]
-pub(super) enum Target {
+pub(super) enum AddressedMessage {
     /// `@original`.
     Original,
-    /// One by id: the original response or a follow-up.
+    /// A message by id: the original response or a follow-up.
     Message(Id),
 }
 
@@ -40,19 +40,21 @@ fn view(state: &State, channel: Id, id: Id) -> ApiResult<Value> {
     Ok(state.message_view(message))
 }
 
-/// The message meant, when this interaction made it (or pressed it, for `@original` of a component).
-fn find<'a>(state: &'a State, interaction: &Interaction, target: Target) -> ApiResult<&'a Message> {
+/// The message, when this interaction created it (or, for `@original` of a component, was created by it).
+fn find<'a>(state: &'a State, interaction: &Interaction, target: AddressedMessage) -> ApiResult<&'a Message> {
     let id = match target {
-        Target::Original => interaction.original,
-        Target::Message(id) if interaction.original == Some(id) || interaction.followups.contains(&id) => Some(id),
-        Target::Message(_) => None,
+        AddressedMessage::Original => interaction.original,
+        AddressedMessage::Message(id) if interaction.original == Some(id) || interaction.followups.contains(&id) => {
+            Some(id)
+        }
+        AddressedMessage::Message(_) => None,
     };
     let found = id.and_then(|id| state.message(interaction.channel_id, id));
     found.ok_or_else(|| ErrorCode::UnknownMessage.into())
 }
 
-/// `POST`: a follow-up, or the answer itself while the original response is still loading after a defer.
-pub(super) fn create(call: &Call) -> ApiResult<Answer> {
+/// `POST`: a follow-up, or the original response itself while it is loading after a defer.
+pub(super) fn create(call: &Call) -> ApiResult<RouteResponse> {
     let token = call.param("webhook_token");
     let form = read_body(&call.json_or_empty(), |form| read_message(form, Sender::Interaction, 0));
     call.app.world.write(|state| {
@@ -60,12 +62,12 @@ pub(super) fn create(call: &Call) -> ApiResult<Answer> {
         let all = mentions_all(state, &interaction);
         let form = form?;
         compose::check_new(&form, &call.body.files)?;
-        let loading = find(state, &interaction, Target::Original)
+        let loading = find(state, &interaction, AddressedMessage::Original)
             .ok()
             .filter(|message| message.flags & FLAG_LOADING != 0)
             .cloned();
         let id = if let Some(mut message) = loading {
-            // Whether it is ephemeral was fixed at the defer.
+            // The defer decided whether it is ephemeral.
             let ephemeral_bit = message.flags & crate::model::message::FLAG_EPHEMERAL;
             message.flags = ephemeral_bit;
             compose::fill(state, &mut message, &form, call, all);
@@ -89,11 +91,11 @@ pub(super) fn create(call: &Call) -> ApiResult<Answer> {
             id
         };
         settle(call, state, interaction.id);
-        Ok(Answer::json(&view(state, interaction.channel_id, id)?))
+        Ok(RouteResponse::json(&view(state, interaction.channel_id, id)?))
     })
 }
 
-/// A deferred interaction that was edited or followed up has its answer.
+/// Records that a deferred interaction was answered by an edit or a follow-up.
 fn settle(call: &Call, state: &mut State, id: Id) {
     if let Some(known) = state.interactions.get_mut(&id)
         && known.state == InteractionState::Deferred
@@ -104,16 +106,16 @@ fn settle(call: &Call, state: &mut State, id: Id) {
 }
 
 /// `GET` of one message.
-pub(super) fn get(call: &Call, target: Target) -> ApiResult<Answer> {
+pub(super) fn get(call: &Call, target: AddressedMessage) -> ApiResult<RouteResponse> {
     call.app.world.read(|state| {
         let interaction = answered(call, state, call.param("webhook_token"))?;
         let message = find(state, interaction, target)?;
-        Ok(Answer::json(&state.message_view(message)))
+        Ok(RouteResponse::json(&state.message_view(message)))
     })
 }
 
 /// `PATCH` of one message.
-pub(super) fn edit(call: &Call, target: Target) -> ApiResult<Answer> {
+pub(super) fn edit(call: &Call, target: AddressedMessage) -> ApiResult<RouteResponse> {
     call.app.world.write(|state| {
         let interaction = answered(call, state, call.param("webhook_token"))?.clone();
         let mut message = find(state, &interaction, target)?.clone();
@@ -124,24 +126,24 @@ pub(super) fn edit(call: &Call, target: Target) -> ApiResult<Answer> {
         let was_loading = message.flags & FLAG_LOADING != 0;
         message.flags &= !FLAG_LOADING;
         compose::edit(state, &mut message, &form, call)?;
-        // The text that takes the place of "thinking…" is not an edit to those who read it.
+        // A message that replaces "thinking…" is not marked as edited.
         if !was_loading {
             message.edited_timestamp = Some(state.now());
         }
         let id = message.id;
         state.update_message(message);
         settle(call, state, interaction.id);
-        Ok(Answer::json(&view(state, interaction.channel_id, id)?))
+        Ok(RouteResponse::json(&view(state, interaction.channel_id, id)?))
     })
 }
 
 /// `DELETE` of one message.
-pub(super) fn delete(call: &Call, target: Target) -> ApiResult<Answer> {
+pub(super) fn delete(call: &Call, target: AddressedMessage) -> ApiResult<RouteResponse> {
     call.app.world.write(|state| {
         let interaction = answered(call, state, call.param("webhook_token"))?.clone();
         let id = find(state, &interaction, target)?.id;
         state.delete_message(interaction.channel_id, id, None);
         settle(call, state, interaction.id);
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }

@@ -1,10 +1,10 @@
-//! Where the gateway is. <https://discord.com/developers/docs/events/gateway#get-gateway>
+//! URL of the gateway. <https://discord.com/developers/docs/events/gateway#get-gateway>
 
 use http::Method;
 use serde_json::json;
 
 use crate::rest::{
-    call::{Answer, Call},
+    call::{Call, RouteResponse},
     errors::ApiResult,
     limits::BucketClass,
     route::{Access, Route, bot},
@@ -22,12 +22,12 @@ pub(super) const ROUTES: &[Route] = &[
     bot(&Method::GET, "/gateway/bot", BucketClass::Gateway, get_gateway_bot),
 ];
 
-fn get_gateway(call: &Call) -> ApiResult<Answer> {
-    Ok(Answer::json(&json!({ "url": call.app.addresses.gateway })))
+fn get_gateway(call: &Call) -> ApiResult<RouteResponse> {
+    Ok(RouteResponse::json(&json!({ "url": call.app.addresses.gateway })))
 }
 
-fn get_gateway_bot(call: &Call) -> ApiResult<Answer> {
-    Ok(Answer::json(&json!({
+fn get_gateway_bot(call: &Call) -> ApiResult<RouteResponse> {
+    Ok(RouteResponse::json(&json!({
         "url": call.app.addresses.gateway,
         "shards": call.app.recommended_shards(),
         "session_start_limit": call.app.hub.session_start_limit(&call.app.clock),

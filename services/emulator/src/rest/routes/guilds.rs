@@ -7,13 +7,13 @@ use super::cdn::store_image;
 use crate::{
     model::{ChannelKind, Guild, Id, Permissions, guild::Values},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiResult, ErrorCode, FieldErrors},
         limits::BucketClass,
         route::{Route, bot},
         validate::{
             command::LOCALES,
-            form::{Form, Given, Length, read_body},
+            form::{Form, FormField, Length, read_body},
             image::{Image, read_image},
         },
     },
@@ -42,7 +42,7 @@ pub(super) const ROUTES: &[Route] = &[
 
 const IMAGE_BYTES: usize = 10 * 1_024 * 1_024;
 
-fn get(call: &Call) -> ApiResult<Answer> {
+fn get(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     let with_counts = call.query.flag("with_counts");
     call.app.world.read(|state| {
@@ -52,15 +52,15 @@ fn get(call: &Call) -> ApiResult<Answer> {
             view["approximate_member_count"] = json!(guild.members.len());
             view["approximate_presence_count"] = json!(guild.members.len());
         }
-        Ok(Answer::json(&view))
+        Ok(RouteResponse::json(&view))
     })
 }
 
-fn preview(call: &Call) -> ApiResult<Answer> {
+fn preview(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     call.app.world.read(|state| {
         let guild = state.guild_for_bot(id)?;
-        Ok(Answer::json(&json!({
+        Ok(RouteResponse::json(&json!({
             "id": guild.id,
             "name": guild.name,
             "icon": guild.icon,
@@ -72,12 +72,12 @@ fn preview(call: &Call) -> ApiResult<Answer> {
             "approximate_member_count": guild.members.len(),
             "approximate_presence_count": guild.members.len(),
             "emojis": Values(&guild.emojis),
-            "stickers": [],
+            "stickers": Values(&guild.stickers),
         })))
     })
 }
 
-fn regions(call: &Call) -> ApiResult<Answer> {
+fn regions(call: &Call) -> ApiResult<RouteResponse> {
     if !call.param("guild_id").is_empty() {
         let id = call.id("guild_id")?;
         call.app.world.read(|state| state.guild_for_bot(id).map(|_| ()))?;
@@ -88,24 +88,24 @@ fn regions(call: &Call) -> ApiResult<Answer> {
             json!({ "id": id, "name": name, "custom": false, "deprecated": false, "optimal": id == "us-east" })
         })
         .collect();
-    Ok(Answer::json(&regions))
+    Ok(RouteResponse::json(&regions))
 }
 
-/// Bots cannot make servers any more (since July 2025).
-fn no_new_guilds(_: &Call) -> ApiResult<Answer> {
+/// Bots cannot create servers (since July 2025).
+fn no_new_guilds(_: &Call) -> ApiResult<RouteResponse> {
     Err(ErrorCode::BotsCannotUse.into())
 }
 
 struct GuildForm {
-    name: Given<String>,
-    description: Given<String>,
+    name: FormField<String>,
+    description: FormField<String>,
     /// Icon, banner, splash, discovery splash, home header.
-    pictures: [Given<Image>; 5],
-    numbers: [Given<i64>; 5],
-    channels: [Given<u64>; 5],
-    preferred_locale: Given<String>,
-    features: Given<Vec<String>>,
-    progress_bar: Given<bool>,
+    pictures: [FormField<Image>; 5],
+    numbers: [FormField<i64>; 5],
+    channels: [FormField<u64>; 5],
+    preferred_locale: FormField<String>,
+    features: FormField<Vec<String>>,
+    progress_bar: FormField<bool>,
 }
 
 fn read(form: &Form<'_>) -> GuildForm {
@@ -141,21 +141,21 @@ fn read(form: &Form<'_>) -> GuildForm {
     }
 }
 
-fn read_locale(form: &Form<'_>) -> Given<String> {
+fn read_locale(form: &Form<'_>) -> FormField<String> {
     match form.text("preferred_locale", Length::up_to(10)) {
-        Given::Value(locale) if !LOCALES.contains(&locale.as_str()) => {
+        FormField::Value(locale) if !LOCALES.contains(&locale.as_str()) => {
             form.refuse(
                 "preferred_locale",
                 "BASE_TYPE_CHOICES",
                 format!("Value must be one of {LOCALES:?}."),
             );
-            Given::Absent
+            FormField::Absent
         }
         given => given,
     }
 }
 
-fn edit(call: &Call) -> ApiResult<Answer> {
+fn edit(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     let form = read_body(call.json()?, read)?;
     call.app.world.write(|state| {
@@ -183,7 +183,7 @@ fn edit(call: &Call) -> ApiResult<Answer> {
             },
             &call.cause(),
         );
-        Ok(Answer::json(state.guild_for_bot(id)?))
+        Ok(RouteResponse::json(state.guild_for_bot(id)?))
     })
 }
 
@@ -195,11 +195,11 @@ const CHANNEL_FIELDS: [&str; 5] = [
     "safety_alerts_channel_id",
 ];
 
-/// Channels that are named must be there, and the idle one must be a voice channel.
+/// Checks that the channels of a form exist, and that the AFK channel is a voice channel.
 fn check_channels(guild: &Guild, form: &GuildForm) -> ApiResult<()> {
     let errors = FieldErrors::default();
     for (field, given) in CHANNEL_FIELDS.iter().zip(&form.channels) {
-        let Given::Value(id) = given else { continue };
+        let FormField::Value(id) = given else { continue };
         let wanted = if *field == "afk_channel_id" {
             ChannelKind::Voice
         } else {
@@ -215,9 +215,9 @@ fn check_channels(guild: &Guild, form: &GuildForm) -> ApiResult<()> {
     errors.finish(())
 }
 
-/// Becoming a community takes `ADMINISTRATOR`, a rules channel and an updates channel.
+/// The feature `COMMUNITY` needs `ADMINISTRATOR`, a rules channel and an updates channel.
 fn check_community(state: &State, guild: &Guild, form: &GuildForm) -> ApiResult<()> {
-    let Given::Value(features) = &form.features else {
+    let FormField::Value(features) = &form.features else {
         return Ok(());
     };
     let wants = features.iter().any(|feature| feature == "COMMUNITY");
@@ -237,25 +237,25 @@ fn check_community(state: &State, guild: &Guild, form: &GuildForm) -> ApiResult<
             guild.public_updates_channel_id,
         ),
     ] {
-        if given.as_value().is_none() && (current.is_none() || *given == Given::Null) {
+        if given.as_value().is_none() && (current.is_none() || *given == FormField::Null) {
             errors.add(&[field.to_owned()], "BASE_TYPE_REQUIRED", "This field is required");
         }
     }
     errors.finish(())
 }
 
-/// Features that a bot may switch: <https://discord.com/developers/docs/resources/guild#guild-object-mutable-guild-features>.
+/// Features that a bot may change: <https://discord.com/developers/docs/resources/guild#guild-object-mutable-guild-features>.
 const MUTABLE_FEATURES: [&str; 4] = ["COMMUNITY", "DISCOVERABLE", "INVITES_DISABLED", "RAID_ALERTS_DISABLED"];
 
 fn change(guild: &mut Guild, form: &GuildForm) {
-    if let Given::Value(name) = &form.name {
+    if let FormField::Value(name) = &form.name {
         guild.name.clone_from(name);
     }
     guild.description = form.description.clone().or_keep(guild.description.take());
-    if let Given::Value(locale) = &form.preferred_locale {
+    if let FormField::Value(locale) = &form.preferred_locale {
         guild.preferred_locale.clone_from(locale);
     }
-    let small = |given: &Given<i64>, current: u8, default: u8| {
+    let small = |given: &FormField<i64>, current: u8, default: u8| {
         given
             .clone()
             .map(|number| u8::try_from(number).unwrap_or(default))
@@ -265,10 +265,10 @@ fn change(guild: &mut Guild, form: &GuildForm) {
     guild.verification_level = small(verification, guild.verification_level, 0);
     guild.default_message_notifications = small(notifications, guild.default_message_notifications, 0);
     guild.explicit_content_filter = small(filter, guild.explicit_content_filter, 0);
-    if let Given::Value(seconds) = timeout {
+    if let FormField::Value(seconds) = timeout {
         guild.afk_timeout = u32::try_from(*seconds).unwrap_or(300);
     }
-    if let Given::Value(flags) = flags {
+    if let FormField::Value(flags) = flags {
         guild.system_channel_flags = u64::try_from(*flags).unwrap_or(0);
     }
     let slots = [
@@ -281,7 +281,7 @@ fn change(guild: &mut Guild, form: &GuildForm) {
     for (slot, given) in slots.into_iter().zip(&form.channels) {
         *slot = given.clone().map(Id).or_keep(slot.take());
     }
-    if let Given::Value(features) = &form.features {
+    if let FormField::Value(features) = &form.features {
         guild
             .features
             .retain(|known| !MUTABLE_FEATURES.contains(&known.as_str()) || features.contains(known));

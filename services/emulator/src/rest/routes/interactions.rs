@@ -1,8 +1,8 @@
 //! The first response to an interaction.
 //! <https://discord.com/developers/docs/interactions/receiving-and-responding#create-interaction-response>
 //!
-//! Owns the rules of the callback: three seconds, once, which type fits which interaction. What follows by the token
-//! (original response, follow-ups) is in `followups`.
+//! Owns the rules of the callback: within three seconds, once, and the types allowed for an interaction. Later calls by the
+//! token (original response, follow-ups) are in `followups`.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::Method;
@@ -16,13 +16,13 @@ use crate::{
         message::{FLAG_EPHEMERAL, FLAG_LOADING},
     },
     rest::{
-        call::{Answer, Call},
+        call::{Call, RouteResponse},
         errors::{ApiError, ApiResult, ErrorCode},
         permissions,
         route::{Access, Route},
         validate::{
             command_value::read_choices,
-            form::{Form, Given, Length, read_body},
+            form::{Form, FormField, Length, read_body},
             message::{MessageForm, Sender, read_message},
             modal::read_modal,
         },
@@ -34,13 +34,13 @@ use crate::{
 pub(super) const ROUTES: &[Route] = &[Route {
     method: &Method::POST,
     template: "/interactions/{interaction_id}/{interaction_token}/callback",
-    // Discord sends no bucket headers for this route, and hikari logs an error when there are some.
+    // Discord sends no bucket headers for this route, and hikari logs an error when they are present.
     class: None,
     access: Access::Interaction,
     handler: callback,
 }];
 
-/// Callback types by Discord's numbers.
+/// Discord's numbers of callback types.
 mod kind {
     pub(super) const MESSAGE: i64 = 4;
     pub(super) const DEFERRED_MESSAGE: i64 = 5;
@@ -50,7 +50,7 @@ mod kind {
     pub(super) const MODAL: i64 = 9;
 }
 
-/// What a callback carries, read and found sound.
+/// The validated data of a callback.
 enum Response {
     Message(Box<MessageForm>),
     DeferredMessage { ephemeral: bool },
@@ -60,7 +60,7 @@ enum Response {
     Modal(Value),
 }
 
-/// The interaction that a token was made for. Its id is written in it.
+/// The interaction of a token. The token contains its id.
 pub(super) fn by_token_text<'a>(state: &'a State, token: &str) -> Option<&'a Interaction> {
     let decoded = URL_SAFE_NO_PAD.decode(token).ok()?;
     let text = std::str::from_utf8(&decoded).ok()?;
@@ -71,7 +71,7 @@ pub(super) fn by_token_text<'a>(state: &'a State, token: &str) -> Option<&'a Int
         .filter(|interaction| interaction.token == token)
 }
 
-fn callback(call: &Call) -> ApiResult<Answer> {
+fn callback(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("interaction_id")?;
     let token = call.param("interaction_token");
     call.app.world.write(|state| {
@@ -102,8 +102,8 @@ fn callback(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// Callback types that fit this interaction: autocomplete takes choices only; a component may also be updated in place;
-/// a modal cannot open a modal.
+/// Callback types allowed for this interaction: only choices for autocomplete; also updates for a component; no modal for a
+/// modal.
 fn fitting(interaction: &Interaction) -> &'static [i64] {
     match (interaction.kind, interaction.message_id) {
         (InteractionKind::Autocomplete, _) => &[kind::CHOICES],
@@ -174,7 +174,7 @@ fn read_data(
                 data.forms("choices", Length::up_to(25))
                     .map(|choices| read_choices(&choices, option))
             });
-            Response::Choices(Value::Array(choices.and_then(Given::value).unwrap_or_default()))
+            Response::Choices(Value::Array(choices.and_then(FormField::value).unwrap_or_default()))
         }
         kind::MODAL => {
             form.require("data");
@@ -184,7 +184,7 @@ fn read_data(
     }
 }
 
-/// Kind of the option that the member is typing into; a string's where none is found.
+/// Type of the focused option; string when there is none.
 fn focused_kind(data: &Value) -> i64 {
     fn search(options: &Value) -> Option<i64> {
         options.as_array()?.iter().find_map(|option| {
@@ -237,7 +237,7 @@ fn apply(call: &Call, state: &mut State, interaction: &mut Interaction, response
     Ok(())
 }
 
-/// Whether the bot may mention everyone where this interaction happened.
+/// Whether the bot may mention everyone in the channel of this interaction.
 pub(super) fn mentions_all(state: &State, interaction: &Interaction) -> bool {
     let guild = interaction.guild_id.and_then(|guild| state.guilds.get(&guild));
     let channel = guild.and_then(|guild| guild.channels.get(&interaction.channel_id));
@@ -247,7 +247,7 @@ pub(super) fn mentions_all(state: &State, interaction: &Interaction) -> bool {
     compose::may_mention_all(granted)
 }
 
-/// An empty message of the bot that answers an interaction.
+/// An empty message of the bot in response to an interaction.
 pub(super) fn blank(state: &mut State, interaction: &Interaction, ephemeral: bool) -> Message {
     let (id, now) = (state.next_id(), state.now());
     let author = Author::User(state.bot_id);
@@ -296,7 +296,7 @@ fn metadata(state: &State, interaction: &Interaction) -> Value {
         }
         InteractionKind::Component => metadata["interacted_message_id"] = json!(interaction.message_id),
         InteractionKind::Modal => {
-            // What opened the modal is known by its message or its command only; the shape is what clients rely on.
+            // Only the message or the command that opened the modal is recorded; clients rely on the shape.
             let mut opened = json!({
                 "id": interaction.id,
                 "type": if interaction.message_id.is_some() { 3 } else { 2 },
@@ -313,10 +313,10 @@ fn metadata(state: &State, interaction: &Interaction) -> Value {
     metadata
 }
 
-/// 204, or with `with_response` what was made of the callback.
-fn answer(call: &Call, state: &State, interaction: &Interaction, callback_type: i64) -> Answer {
+/// 204, or with `with_response` the result of the callback.
+fn answer(call: &Call, state: &State, interaction: &Interaction, callback_type: i64) -> RouteResponse {
     if !call.query.flag("with_response") {
-        return Answer::NoContent;
+        return RouteResponse::NoContent;
     }
     let made = matches!(
         callback_type,
@@ -335,23 +335,23 @@ fn answer(call: &Call, state: &State, interaction: &Interaction, callback_type: 
             body["resource"] = json!({ "type": callback_type, "message": state.message_view(message) });
         }
     }
-    Answer::json(&body)
+    RouteResponse::json(&body)
 }
 
 impl MessageForm {
-    /// Whether the sender asks for a message that only one user sees.
+    /// Whether the message is to be ephemeral.
     pub(super) fn wants_ephemeral(&self) -> bool {
         self.flags.as_value().is_some_and(|flags| flags & FLAG_EPHEMERAL != 0)
     }
 }
 
-/// The interaction of a webhook call by token, alive and answered once.
+/// The interaction of a webhook call by token, which must be valid and have a first response.
 ///
 /// # Errors
-/// 10015 for a token that was never given out or whose interaction has no response yet; 50027 after 15 minutes.
+/// 10015 for an unknown token or an interaction without a first response; 50027 after 15 minutes.
 pub(super) fn answered<'a>(call: &Call, state: &'a State, token: &str) -> Result<&'a Interaction, ApiError> {
     let interaction = by_token_text(state, token).ok_or(ErrorCode::UnknownWebhook)?;
-    if interaction.is_dead(call.now.0) {
+    if interaction.is_token_expired(call.now.0) {
         return Err(ErrorCode::InvalidWebhookToken.into());
     }
     if interaction.acknowledged_at.is_none() || interaction.kind == InteractionKind::Autocomplete {

@@ -8,13 +8,13 @@ use crate::{
     gateway::Intents,
     model::{Guild, Id, Member, Permissions, Role, Timestamp},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiError, ApiResult, ErrorCode},
         limits::BucketClass,
         permissions,
         route::{Route, bot},
         validate::{
-            form::{Form, Given, Length, read_body},
+            form::{Form, FormField, Length, read_body},
             image::{Image, read_image},
         },
     },
@@ -52,15 +52,15 @@ pub(super) const ROUTES: &[Route] = &[
 const ONE: &str = "/guilds/{guild_id}/members/{user_id}";
 const ROLE: &str = "/guilds/{guild_id}/members/{user_id}/roles/{role_id}";
 const IMAGE_BYTES: usize = 10 * 1_024 * 1_024;
-/// A timeout lasts at most this long.
+/// Longest timeout.
 const LONGEST_TIMEOUT_MS: u64 = 28 * 24 * 60 * 60 * 1_000;
 
-fn view(state: &State, guild: Id, user: Id) -> ApiResult<Answer> {
+fn view(state: &State, guild: Id, user: Id) -> ApiResult<RouteResponse> {
     let view = state.member_view(guild, user).ok_or(ErrorCode::UnknownMember)?;
-    Ok(Answer::json(&view))
+    Ok(RouteResponse::json(&view))
 }
 
-/// The member of the path; a user that does not exist is told from one who is not here.
+/// The member of the path. The error distinguishes an unknown user from one who is not a member.
 fn find(state: &State, guild: Id, user: Id) -> ApiResult<&Member> {
     let here = state.guild_for_bot(guild)?.members.get(&user);
     let code = if state.users.contains_key(&user) {
@@ -71,7 +71,7 @@ fn find(state: &State, guild: Id, user: Id) -> ApiResult<&Member> {
     here.ok_or_else(|| code.into())
 }
 
-fn get(call: &Call) -> ApiResult<Answer> {
+fn get(call: &Call) -> ApiResult<RouteResponse> {
     let (guild, user) = (call.id("guild_id")?, call.id("user_id")?);
     call.app.world.read(|state| {
         find(state, guild, user)?;
@@ -79,13 +79,13 @@ fn get(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-fn list(call: &Call) -> ApiResult<Answer> {
+fn list(call: &Call) -> ApiResult<RouteResponse> {
     let guild = call.id("guild_id")?;
     let limit = usize::try_from(call.query.number("limit", 1, 1_000, 1)?).unwrap_or(1);
     let after = Id(call.query.snowflake("after")?.unwrap_or(0));
     call.app.world.read(|state| {
         let server = state.guild_for_bot(guild)?;
-        // The list is behind the privileged intent, on REST too.
+        // The list needs the privileged intent, on REST too.
         if !state.application.privileged_intents.contains(Intents::GUILD_MEMBERS) {
             return Err(ErrorCode::MissingAccess.into());
         }
@@ -96,11 +96,11 @@ fn list(call: &Call) -> ApiResult<Answer> {
             .take(limit)
             .filter_map(|(user, _)| state.member_view(guild, *user))
             .collect();
-        Ok(Answer::json(&page))
+        Ok(RouteResponse::json(&page))
     })
 }
 
-fn search(call: &Call) -> ApiResult<Answer> {
+fn search(call: &Call) -> ApiResult<RouteResponse> {
     let guild = call.id("guild_id")?;
     let limit = usize::try_from(call.query.number("limit", 1, 1_000, 1)?).unwrap_or(1);
     let Some(query) = call.query.text("query").filter(|query| !query.is_empty()) else {
@@ -122,12 +122,12 @@ fn search(call: &Call) -> ApiResult<Answer> {
             .take(limit)
             .filter_map(|member| state.member_view(guild, member.user_id))
             .collect();
-        Ok(Answer::json(&found))
+        Ok(RouteResponse::json(&found))
     })
 }
 
-/// Adding somebody takes their `OAuth2` token, and the emulator gives out none.
-fn add(call: &Call) -> ApiResult<Answer> {
+/// Adding a member needs the user's `OAuth2` token, and the emulator issues none.
+fn add(call: &Call) -> ApiResult<RouteResponse> {
     let (guild, user) = (call.id("guild_id")?, call.id("user_id")?);
     read_body(call.json()?, |form| {
         form.required_text("access_token", Length::up_to(2_048))
@@ -135,20 +135,20 @@ fn add(call: &Call) -> ApiResult<Answer> {
     call.app.world.read(|state| {
         state.guild_with(guild, Permissions::CREATE_INSTANT_INVITE)?;
         if state.member(guild, user).is_some() {
-            return Ok(Answer::NoContent);
+            return Ok(RouteResponse::NoContent);
         }
         Err(ErrorCode::InvalidOauthToken.into())
     })
 }
 
 struct MemberForm {
-    nick: Given<String>,
-    roles: Given<Vec<u64>>,
-    timeout: Given<Timestamp>,
+    nick: FormField<String>,
+    roles: FormField<Vec<u64>>,
+    timeout: FormField<Timestamp>,
     voice: bool,
     mute: bool,
     deaf: bool,
-    flags: Given<i64>,
+    flags: FormField<i64>,
 }
 
 fn read(form: &Form<'_>) -> MemberForm {
@@ -163,26 +163,26 @@ fn read(form: &Form<'_>) -> MemberForm {
     }
 }
 
-fn read_timeout(form: &Form<'_>) -> Given<Timestamp> {
+fn read_timeout(form: &Form<'_>) -> FormField<Timestamp> {
     let key = "communication_disabled_until";
     match form.text(key, Length::up_to(64)) {
-        Given::Value(text) => match Timestamp::parse(&text) {
-            Some(until) => Given::Value(until),
+        FormField::Value(text) => match Timestamp::parse(&text) {
+            Some(until) => FormField::Value(until),
             None => {
                 form.refuse(
                     key,
                     "DATE_TIME_TYPE_PARSE",
                     format!("Could not parse {text}. Should be ISO8601."),
                 );
-                Given::Absent
+                FormField::Absent
             }
         },
-        Given::Null => Given::Null,
-        Given::Absent => Given::Absent,
+        FormField::Null => FormField::Null,
+        FormField::Absent => FormField::Absent,
     }
 }
 
-fn edit(call: &Call) -> ApiResult<Answer> {
+fn edit(call: &Call) -> ApiResult<RouteResponse> {
     let (guild_id, user) = (call.id("guild_id")?, call.id("user_id")?);
     let form = read_body(call.json()?, read)?;
     call.app.world.write(|state| {
@@ -194,17 +194,17 @@ fn edit(call: &Call) -> ApiResult<Answer> {
             .clone()
             .or_keep(member.nick.take())
             .filter(|nick| !nick.is_empty());
-        if let Given::Value(roles) = &form.roles {
+        if let FormField::Value(roles) = &form.roles {
             let mut roles: Vec<Id> = roles.iter().map(|id| Id(*id)).filter(|id| *id != guild_id).collect();
             roles.sort_unstable();
             roles.dedup();
             member.roles = roles;
-        } else if form.roles == Given::Null {
+        } else if form.roles == FormField::Null {
             member.roles.clear();
         }
         member.communication_disabled_until = form.timeout.clone().or_keep(member.communication_disabled_until);
-        if let Given::Value(flags) = form.flags {
-            // Bit 2, "bypasses verification", is the one that can be set.
+        if let FormField::Value(flags) = form.flags {
+            // Only bit 2, "bypasses verification", can be set.
             member.flags = (member.flags & !4) | (u64::try_from(flags).unwrap_or(0) & 4);
         }
         state.update_member(guild_id, member, &call.cause());
@@ -212,7 +212,7 @@ fn edit(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// Each field of an edit has its own permission, and its own rule of hierarchy.
+/// Checks the permission and the hierarchy of each field of an edit.
 fn check_edit(state: &State, guild: &Guild, member: &Member, form: &MemberForm, now: Timestamp) -> ApiResult<()> {
     let bot = state.bot_id;
     let above = bot == member.user_id || permissions::is_above_member(guild, bot, member.user_id);
@@ -246,7 +246,7 @@ fn check_edit(state: &State, guild: &Guild, member: &Member, form: &MemberForm, 
     }
     if form.timeout.is_given() {
         require(Permissions::MODERATE_MEMBERS, above && bot != member.user_id)?;
-        if let Given::Value(until) = form.timeout {
+        if let FormField::Value(until) = form.timeout {
             check_timeout(guild, member, until, now)?;
         }
     }
@@ -262,7 +262,7 @@ fn check_edit(state: &State, guild: &Guild, member: &Member, form: &MemberForm, 
         for (_, permission) in needed.into_iter().filter(|(given, _)| *given) {
             require(permission, true)?;
         }
-        // Nobody is in voice here: the emulator plays no sound.
+        // No member is ever connected to voice in the emulator.
         return Err(ErrorCode::NotInVoice.into());
     }
     Ok(())
@@ -282,7 +282,7 @@ fn check_timeout(guild: &Guild, member: &Member, until: Timestamp, now: Timestam
     Ok(())
 }
 
-/// Roles that would be given or taken must exist, be below the bot's highest, and not be managed.
+/// Checks that roles to assign or to remove exist, are below the bot's highest role, and are not managed.
 fn check_roles(state: &State, guild: &Guild, member: &Member, wanted: &[u64]) -> ApiResult<()> {
     if wanted.iter().any(|id| !guild.roles.contains_key(&Id(*id))) {
         return Err(ErrorCode::UnknownRole.into());
@@ -311,10 +311,10 @@ fn check_assignable(state: &State, guild: &Guild, role: &Role) -> ApiResult<()> 
     }
 }
 
-fn edit_own(call: &Call) -> ApiResult<Answer> {
+fn edit_own(call: &Call) -> ApiResult<RouteResponse> {
     let guild = call.id("guild_id")?;
     let (nick, avatar, banner) = read_body(call.json()?, |form| {
-        // The profile's text is in no response.
+        // No response contains the text of the profile.
         form.text("bio", Length::up_to(400));
         let nick = form.text("nick", Length::up_to(32));
         let picture = |key| read_image(form, key, IMAGE_BYTES);
@@ -327,7 +327,7 @@ fn edit_own(call: &Call) -> ApiResult<Answer> {
             state.guild_with(guild, Permissions::CHANGE_NICKNAME)?;
         }
         member.nick = nick.or_keep(member.nick.take()).filter(|nick| !nick.is_empty());
-        let mut store = |image: Given<Image>| image.map(|image| store_image(state, &image));
+        let mut store = |image: FormField<Image>| image.map(|image| store_image(state, &image));
         member.avatar = store(avatar).or_keep(member.avatar.take());
         member.banner = store(banner).or_keep(member.banner.take());
         state.update_member(guild, member, &call.cause());
@@ -335,7 +335,7 @@ fn edit_own(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-fn kick(call: &Call) -> ApiResult<Answer> {
+fn kick(call: &Call) -> ApiResult<RouteResponse> {
     let (guild_id, user) = (call.id("guild_id")?, call.id("user_id")?);
     call.app.world.write(|state| {
         find(state, guild_id, user)?;
@@ -344,19 +344,19 @@ fn kick(call: &Call) -> ApiResult<Answer> {
             return Err(ErrorCode::MissingPermissions.into());
         }
         state.kick(guild_id, user, &call.cause());
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }
 
-fn give_role(call: &Call) -> ApiResult<Answer> {
+fn give_role(call: &Call) -> ApiResult<RouteResponse> {
     set_role(call, true)
 }
 
-fn take_role(call: &Call) -> ApiResult<Answer> {
+fn take_role(call: &Call) -> ApiResult<RouteResponse> {
     set_role(call, false)
 }
 
-fn set_role(call: &Call, give: bool) -> ApiResult<Answer> {
+fn set_role(call: &Call, give: bool) -> ApiResult<RouteResponse> {
     let (guild_id, user, role_id) = (call.id("guild_id")?, call.id("user_id")?, call.id("role_id")?);
     call.app.world.write(|state| {
         let mut member = find(state, guild_id, user)?.clone();
@@ -369,6 +369,6 @@ fn set_role(call: &Call, give: bool) -> ApiResult<Answer> {
             member.roles.retain(|held| *held != role_id);
         }
         state.update_member(guild_id, member, &call.cause());
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }

@@ -14,13 +14,13 @@ use crate::{
         message::{FLAG_COMPONENTS_V2, FLAG_SUPPRESS_EMBEDS},
     },
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiError, ApiResult, ErrorCode},
         limits::BucketClass,
         permissions,
         route::{Route, bot},
         validate::{
-            form::{Given, Length, read_body},
+            form::{FormField, Length, read_body},
             message::{MessageForm, Sender, read_message},
         },
     },
@@ -56,13 +56,13 @@ pub(super) const ROUTES: &[Route] = &[
 
 const ALL: &str = "/channels/{channel_id}/messages";
 const ONE: &str = "/channels/{channel_id}/messages/{message_id}";
-/// A message flag: it was published to following channels.
+/// Message flag: published to following channels.
 const CROSSPOSTED: u64 = 1;
-/// How long a nonce is remembered: "past few minutes".
+/// Time for which a nonce is stored; Discord documents the "past few minutes".
 const NONCE_MS: u64 = 3 * 60 * 1_000;
 const FOURTEEN_DAYS_MS: u64 = 14 * 24 * 60 * 60 * 1_000;
 
-/// A message as the bot may see it: without the message content intent, what others wrote is blank.
+/// A message in the bot's view: without the message content intent the content of others is empty.
 pub(super) fn view(state: &State, message: &Message) -> Value {
     let mut view = state.message_view(message);
     if !forwards::reads(state, message) {
@@ -74,7 +74,7 @@ pub(super) fn view(state: &State, message: &Message) -> Value {
     view
 }
 
-/// A message that the bot can reach by channel routes; ephemeral ones are reachable by their interaction alone.
+/// A message that channel routes can address; ephemeral ones are addressed by their interaction alone.
 pub(super) fn find(state: &State, channel: Id, message: Id) -> ApiResult<&Message> {
     let found = state
         .message(channel, message)
@@ -82,7 +82,7 @@ pub(super) fn find(state: &State, channel: Id, message: Id) -> ApiResult<&Messag
     found.ok_or_else(|| ErrorCode::UnknownMessage.into())
 }
 
-fn list(call: &Call) -> ApiResult<Answer> {
+fn list(call: &Call) -> ApiResult<RouteResponse> {
     let channel = call.id("channel_id")?;
     let limit = usize::try_from(call.query.number("limit", 1, 100, 50)?).unwrap_or(50);
     let pick = |key: &str| call.query.snowflake(key).map(|id| id.map(Id));
@@ -91,7 +91,7 @@ fn list(call: &Call) -> ApiResult<Answer> {
         let home = state.channel_with(channel, Permissions::VIEW_CHANNEL)?;
         require_text(home)?;
         if state.channel_with(channel, Permissions::READ_MESSAGE_HISTORY).is_err() {
-            return Ok(Answer::json(&Vec::<Value>::new()));
+            return Ok(RouteResponse::json(&Vec::<Value>::new()));
         }
         let all: Vec<&Message> = state
             .messages
@@ -100,11 +100,11 @@ fn list(call: &Call) -> ApiResult<Answer> {
             .unwrap_or_default();
         let page = page(&all, limit, around, before, after);
         let views: Vec<Value> = page.iter().rev().map(|message| view(state, message)).collect();
-        Ok(Answer::json(&views))
+        Ok(RouteResponse::json(&views))
     })
 }
 
-/// Picks a page, oldest first. Exactly one of the three ids counts, in this order.
+/// Selects a page, oldest first. Only one of the three ids is used, in this order.
 fn page<'a>(
     all: &[&'a Message],
     limit: usize,
@@ -128,15 +128,15 @@ fn page<'a>(
     all[from..to].to_vec()
 }
 
-fn get(call: &Call) -> ApiResult<Answer> {
+fn get(call: &Call) -> ApiResult<RouteResponse> {
     let (channel, message) = (call.id("channel_id")?, call.id("message_id")?);
     call.app.world.read(|state| {
         state.channel_with(channel, Permissions::READ_MESSAGE_HISTORY)?;
-        Ok(Answer::json(&view(state, find(state, channel, message)?)))
+        Ok(RouteResponse::json(&view(state, find(state, channel, message)?)))
     })
 }
 
-/// Refuses channels that hold no messages.
+/// Refuses channels without messages.
 pub(super) fn require_text(channel: &Channel) -> ApiResult<()> {
     if channel.kind.holds_messages() {
         Ok(())
@@ -145,14 +145,14 @@ pub(super) fn require_text(channel: &Channel) -> ApiResult<()> {
     }
 }
 
-fn create(call: &Call) -> ApiResult<Answer> {
+fn create(call: &Call) -> ApiResult<RouteResponse> {
     let channel = call.id("channel_id")?;
     let form = read_body(&call.json_or_empty(), |form| read_message(form, Sender::Bot, 0))?;
     compose::check_new(&form, &call.body.files)?;
     call.app.world.write(|state| {
         let granted = may_send(state, channel, &form, !call.body.files.is_empty())?;
         if let Some(earlier) = sent_before(state, channel, &form, call) {
-            return Ok(Answer::json(&view(state, earlier)));
+            return Ok(RouteResponse::json(&view(state, earlier)));
         }
         let guild = state.channel(channel).and_then(|channel| channel.guild_id);
         let id = state.next_id();
@@ -171,11 +171,11 @@ fn create(call: &Call) -> ApiResult<Answer> {
         if let Some(nonce) = nonce {
             view["nonce"] = nonce;
         }
-        Ok(Answer::json(&view))
+        Ok(RouteResponse::json(&view))
     })
 }
 
-/// Permissions of the bot in the channel (`None` in direct messages) when it may send this there.
+/// Permissions of the bot in the channel (`None` in direct messages), when it may send this message.
 fn may_send(state: &State, channel: Id, form: &MessageForm, files: bool) -> ApiResult<Option<Permissions>> {
     let home = state.channel_with(channel, Permissions::VIEW_CHANNEL)?;
     require_text(home)?;
@@ -207,7 +207,7 @@ fn may_send(state: &State, channel: Id, form: &MessageForm, files: bool) -> ApiR
     Ok(guild.map(|guild| permissions::in_channel(guild, home, state.bot_id, state.now())))
 }
 
-/// The message sent with the same nonce within the last minutes, when `enforce_nonce` asks for it.
+/// The message sent with the same nonce within the last minutes, with `enforce_nonce`.
 fn sent_before<'a>(state: &'a State, channel: Id, form: &MessageForm, call: &Call) -> Option<&'a Message> {
     let nonce = form.nonce.as_ref().filter(|_| form.enforce_nonce)?;
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -255,7 +255,7 @@ pub(super) fn reference_to(guild: Option<Id>, channel: Id, message: Id) -> Value
     reference
 }
 
-/// A reply mentions the author of the message replied to, unless `allowed_mentions` is given without `replied_user`.
+/// A reply mentions the author of the replied message, unless `allowed_mentions` is present without `replied_user`.
 fn notify_replied(state: &State, message: &mut Message, form: &MessageForm) {
     let wanted = form
         .allowed_mentions
@@ -274,7 +274,7 @@ fn notify_replied(state: &State, message: &mut Message, form: &MessageForm) {
     }
 }
 
-fn edit(call: &Call) -> ApiResult<Answer> {
+fn edit(call: &Call) -> ApiResult<RouteResponse> {
     let (channel, id) = (call.id("channel_id")?, call.id("message_id")?);
     call.app.world.write(|state| {
         let home = state.channel_with(channel, Permissions::VIEW_CHANNEL)?;
@@ -292,17 +292,22 @@ fn edit(call: &Call) -> ApiResult<Answer> {
         compose::edit(state, &mut message, &form, call)?;
         message.edited_timestamp = Some(state.now());
         state.update_message(message);
-        Ok(Answer::json(&view(state, find(state, channel, id)?)))
+        Ok(RouteResponse::json(&view(state, find(state, channel, id)?)))
     })
 }
 
-/// The one thing that may be edited on others' messages, with `MANAGE_MESSAGES`.
-fn suppress_embeds(call: &Call, state: &mut State, mut message: Message, form: &MessageForm) -> ApiResult<Answer> {
+/// The only field that may be edited on messages of others, with `MANAGE_MESSAGES`.
+fn suppress_embeds(
+    call: &Call,
+    state: &mut State,
+    mut message: Message,
+    form: &MessageForm,
+) -> ApiResult<RouteResponse> {
     let fields = call.json_or_empty();
     let only_flags = fields
         .as_object()
         .is_some_and(|fields| fields.keys().all(|key| key == "flags"));
-    let Given::Value(flags) = form.flags else {
+    let FormField::Value(flags) = form.flags else {
         return Err(ErrorCode::CannotEditOthersMessage.into());
     };
     if !only_flags {
@@ -312,10 +317,10 @@ fn suppress_embeds(call: &Call, state: &mut State, mut message: Message, form: &
     state.channel_with(channel, Permissions::MANAGE_MESSAGES)?;
     message.flags = (message.flags & !FLAG_SUPPRESS_EMBEDS) | (flags & FLAG_SUPPRESS_EMBEDS);
     state.update_message(message);
-    Ok(Answer::json(&view(state, find(state, channel, id)?)))
+    Ok(RouteResponse::json(&view(state, find(state, channel, id)?)))
 }
 
-fn delete(call: &Call) -> ApiResult<Answer> {
+fn delete(call: &Call) -> ApiResult<RouteResponse> {
     let (channel, id) = (call.id("channel_id")?, call.id("message_id")?);
     call.app.world.write(|state| {
         state.channel_with(channel, Permissions::VIEW_CHANNEL)?;
@@ -323,18 +328,18 @@ fn delete(call: &Call) -> ApiResult<Answer> {
         let own = message.author.id() == state.bot_id || message.application_id == Some(state.application.id);
         if own {
             state.delete_message(channel, id, None);
-            return Ok(Answer::NoContent);
+            return Ok(RouteResponse::NoContent);
         }
         if message.guild_id.is_none() {
             return Err(ErrorCode::CannotExecuteOnDm.into());
         }
         state.channel_with(channel, Permissions::MANAGE_MESSAGES)?;
         state.delete_message(channel, id, Some(&call.cause()));
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }
 
-fn bulk_delete(call: &Call) -> ApiResult<Answer> {
+fn bulk_delete(call: &Call) -> ApiResult<RouteResponse> {
     let channel = call.id("channel_id")?;
     let ids = read_body(call.json()?, |form| {
         form.require("messages");
@@ -357,11 +362,11 @@ fn bulk_delete(call: &Call) -> ApiResult<Answer> {
             return Err(ErrorCode::BulkDeleteTooOld.into());
         }
         state.delete_messages(channel, &ids, &call.cause());
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }
 
-fn crosspost(call: &Call) -> ApiResult<Answer> {
+fn crosspost(call: &Call) -> ApiResult<RouteResponse> {
     let (channel, id) = (call.id("channel_id")?, call.id("message_id")?);
     call.app.world.write(|state| {
         let home = state.channel_with(channel, Permissions::SEND_MESSAGES)?;
@@ -377,16 +382,16 @@ fn crosspost(call: &Call) -> ApiResult<Answer> {
         }
         message.flags |= CROSSPOSTED;
         state.update_message(message);
-        Ok(Answer::json(&view(state, find(state, channel, id)?)))
+        Ok(RouteResponse::json(&view(state, find(state, channel, id)?)))
     })
 }
 
-fn typing(call: &Call) -> ApiResult<Answer> {
+fn typing(call: &Call) -> ApiResult<RouteResponse> {
     let channel = call.id("channel_id")?;
     call.app.world.write(|state| {
         let home = state.channel_with(channel, Permissions::SEND_MESSAGES)?;
         require_text(home)?;
         state.start_typing(channel, state.bot_id);
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }

@@ -1,7 +1,7 @@
 //! The routes, one file per resource, each with its own table.
 //!
-//! To add a resource, add a file with `ROUTES` and its line in [`all`]. Handlers are plain functions: they read the call,
-//! take the world's lock once, and answer.
+//! To add a resource, add a file with `ROUTES` and its line in [`all`]. Handlers are plain functions: they read the call, take
+//! the world's lock once, and return a response.
 
 mod applications;
 mod audit_log;
@@ -29,6 +29,7 @@ mod reactions;
 mod roles;
 mod scheduled_events;
 mod sounds;
+mod stickers;
 mod thread_lists;
 mod thread_members;
 mod threads;
@@ -64,6 +65,7 @@ pub fn all() -> Vec<Route> {
         members::ROUTES,
         bans::ROUTES,
         emojis::ROUTES,
+        stickers::ROUTES,
         webhooks::ROUTES,
         automod::ROUTES,
         community::ROUTES,

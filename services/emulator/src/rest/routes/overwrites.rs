@@ -5,7 +5,7 @@ use http::Method;
 use crate::{
     model::{Channel, ChannelKind, Guild, Id, Overwrite, OverwriteKind, Permissions},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiResult, ErrorCode},
         limits::BucketClass,
         permissions,
@@ -26,7 +26,7 @@ pub(super) const ROUTES: &[Route] = &[
 
 const ONE: &str = "/channels/{channel_id}/permissions/{overwrite_id}";
 
-/// An overwrite of the model out of a form.
+/// Converts a form into an overwrite of the model.
 pub(super) fn to_model(form: &OverwriteForm) -> Overwrite {
     Overwrite {
         id: Id(form.id),
@@ -40,7 +40,7 @@ pub(super) fn to_model(form: &OverwriteForm) -> Overwrite {
     }
 }
 
-/// Refuses overwrites of unknown roles, and bits that would be changed without the bot having them.
+/// Refuses overwrites of unknown roles, and changes of permissions that the bot does not have.
 ///
 /// # Errors
 /// 10009, 50013.
@@ -65,9 +65,9 @@ pub(super) fn check_bits(
     Ok(())
 }
 
-/// Bits that the bot may allow or deny in a channel (`None` for one that is about to be made in `parent`): those that it
-/// has in the server or in the category. With an overwrite that allows it `MANAGE_ROLES` in the channel it may set any;
-/// while a channel is made, `MANAGE_ROLES` itself is for administrators.
+/// Permissions that the bot may allow or deny in a channel (`None` for a new channel in `parent`): those that it has in the
+/// server or in the category. With an overwrite that allows it `MANAGE_ROLES` in the channel it may set any. On creation of a
+/// channel only administrators may set `MANAGE_ROLES`.
 pub(super) fn grantable(state: &State, guild: &Guild, channel: Option<&Channel>, parent: Option<Id>) -> Permissions {
     let (bot, now) = (state.bot_id, state.now());
     let of_guild = permissions::in_guild(guild, bot, now);
@@ -93,7 +93,7 @@ pub(super) fn grantable(state: &State, guild: &Guild, channel: Option<&Channel>,
     if managed { Permissions::all() } else { own }
 }
 
-/// Lets the channels of a category follow it, those that had the same overwrites as it had before.
+/// Applies the overwrites of a category to its channels that had the same overwrites before.
 pub(super) fn sync_children(state: &mut State, category: Id, before: &[Overwrite], cause: &Cause) {
     let Some(now) = state
         .channel(category)
@@ -124,7 +124,7 @@ pub(super) fn sync_children(state: &mut State, category: Id, before: &[Overwrite
     }
 }
 
-/// Whether two sets of overwrites are equal, in whatever order.
+/// Whether two sets of overwrites are equal, in any order.
 fn same(one: &[Overwrite], other: &[Overwrite]) -> bool {
     one.len() == other.len() && one.iter().all(|overwrite| other.contains(overwrite))
 }
@@ -139,7 +139,7 @@ fn editable(state: &State, id: Id) -> ApiResult<Channel> {
     Ok(channel.clone())
 }
 
-fn put(call: &Call) -> ApiResult<Answer> {
+fn put(call: &Call) -> ApiResult<RouteResponse> {
     let (id, target) = (call.id("channel_id")?, call.id("overwrite_id")?);
     call.app.world.write(|state| {
         let mut channel = editable(state, id)?;
@@ -166,11 +166,11 @@ fn put(call: &Call) -> ApiResult<Answer> {
         if is_category {
             sync_children(state, id, &before, &call.cause());
         }
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }
 
-fn delete(call: &Call) -> ApiResult<Answer> {
+fn delete(call: &Call) -> ApiResult<RouteResponse> {
     let (id, target) = (call.id("channel_id")?, call.id("overwrite_id")?);
     call.app.world.write(|state| {
         let mut channel = editable(state, id)?;
@@ -184,6 +184,6 @@ fn delete(call: &Call) -> ApiResult<Answer> {
         if is_category {
             sync_children(state, id, &before, &call.cause());
         }
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }

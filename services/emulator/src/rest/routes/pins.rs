@@ -1,4 +1,4 @@
-//! Pinned messages, by the paths of today and the older ones.
+//! Pinned messages, by the current paths and the older ones.
 //! <https://discord.com/developers/docs/resources/message#get-channel-pins>
 
 use http::Method;
@@ -8,7 +8,7 @@ use super::messages::{find, view};
 use crate::{
     model::{Message, Permissions, Timestamp},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiError, ApiResult, ErrorCode},
         limits::BucketClass,
         route::{Route, bot},
@@ -56,10 +56,10 @@ pub(super) const ROUTES: &[Route] = &[
     ),
 ];
 
-/// Pins of one channel.
+/// Largest number of pins of a channel.
 const MAXIMUM: usize = 250;
 
-/// Pinned messages, newest first. The time of pinning is not kept apart: messages are ordered by their ids.
+/// Pinned messages, newest first. The time of pinning is not stored: messages are ordered by their ids.
 fn pinned(state: &State, call: &Call) -> ApiResult<Vec<Message>> {
     let channel = call.id("channel_id")?;
     state.channel_with(channel, Permissions::READ_MESSAGE_HISTORY)?;
@@ -71,7 +71,7 @@ fn pinned(state: &State, call: &Call) -> ApiResult<Vec<Message>> {
     Ok(all.filter(|message| message.pinned).cloned().collect())
 }
 
-fn list(call: &Call) -> ApiResult<Answer> {
+fn list(call: &Call) -> ApiResult<RouteResponse> {
     let limit = usize::try_from(call.query.number("limit", 1, 50, 50)?).unwrap_or(50);
     let before = match call.query.text("before") {
         None => None,
@@ -91,38 +91,38 @@ fn list(call: &Call) -> ApiResult<Answer> {
             .take(limit)
             .map(|message| json!({ "pinned_at": message.timestamp, "message": view(state, message) }))
             .collect();
-        Ok(Answer::json(
+        Ok(RouteResponse::json(
             &json!({ "has_more": all.len() > items.len(), "items": items }),
         ))
     })
 }
 
-fn list_plain(call: &Call) -> ApiResult<Answer> {
+fn list_plain(call: &Call) -> ApiResult<RouteResponse> {
     call.app.world.read(|state| {
         let views: Vec<Value> = pinned(state, call)?
             .iter()
             .take(50)
             .map(|message| view(state, message))
             .collect();
-        Ok(Answer::json(&views))
+        Ok(RouteResponse::json(&views))
     })
 }
 
-fn pin(call: &Call) -> ApiResult<Answer> {
+fn pin(call: &Call) -> ApiResult<RouteResponse> {
     set(call, true)
 }
 
-fn unpin(call: &Call) -> ApiResult<Answer> {
+fn unpin(call: &Call) -> ApiResult<RouteResponse> {
     set(call, false)
 }
 
-fn set(call: &Call, pinned: bool) -> ApiResult<Answer> {
+fn set(call: &Call, pinned: bool) -> ApiResult<RouteResponse> {
     let (channel, id) = (call.id("channel_id")?, call.id("message_id")?);
     call.app.world.write(|state| {
         state.channel_with(channel, Permissions::PIN_MESSAGES)?;
         let message = find(state, channel, id)?;
         if message.pinned == pinned {
-            return Ok(Answer::NoContent);
+            return Ok(RouteResponse::NoContent);
         }
         let count = state
             .messages
@@ -132,6 +132,6 @@ fn set(call: &Call, pinned: bool) -> ApiResult<Answer> {
             return Err(ErrorCode::MaximumPins.into());
         }
         state.set_pinned(channel, id, pinned, &call.cause());
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }

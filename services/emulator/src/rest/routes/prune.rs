@@ -1,6 +1,6 @@
-//! Removing members who were inactive. <https://discord.com/developers/docs/resources/guild#begin-guild-prune>
+//! Removal of inactive members. <https://discord.com/developers/docs/resources/guild#begin-guild-prune>
 //!
-//! Discord does not document what activity is. Here it is to join and to write a message.
+//! Discord does not document what counts as activity. Here joining and writing a message count.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     model::{Guild, Id, Permissions, Timestamp},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiError, ApiResult, ErrorCode},
         limits::BucketClass,
         route::{Route, bot},
@@ -25,21 +25,21 @@ pub(super) const ROUTES: &[Route] = &[
 
 const PRUNE: &str = "/guilds/{guild_id}/prune";
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
-/// Days without activity, when the call gives none.
+/// Default of `days`, the days without activity.
 const DAYS: u64 = 7;
 
-fn count(call: &Call) -> ApiResult<Answer> {
+fn count(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     let days = call.query.number("days", 1, 30, DAYS)?;
     let roles = read_roles(call.query.text("include_roles").unwrap_or_default())?;
     call.app.world.read(|state| {
         let guild = allowed(state, id)?;
         let found = inactive(state, guild, days, &roles);
-        Ok(Answer::json(&json!({ "pruned": found.len() })))
+        Ok(RouteResponse::json(&json!({ "pruned": found.len() })))
     })
 }
 
-fn begin(call: &Call) -> ApiResult<Answer> {
+fn begin(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     let (days, counts, roles) = read_body(&call.json_or_empty(), |form| {
         let days = form.integer("days", 1, 30).value();
@@ -51,7 +51,7 @@ fn begin(call: &Call) -> ApiResult<Answer> {
         let found = inactive(state, allowed(state, id)?, days, &roles);
         state.prune(id, &found, days, &call.cause());
         let pruned = if counts { json!(found.len()) } else { Value::Null };
-        Ok(Answer::json(&json!({ "pruned": pruned })))
+        Ok(RouteResponse::json(&json!({ "pruned": pruned })))
     })
 }
 
@@ -60,7 +60,7 @@ fn allowed(state: &State, guild: Id) -> ApiResult<&Guild> {
     Ok(known)
 }
 
-/// A text of ids between commas, as in the query.
+/// Ids separated by commas, as in the query.
 fn read_roles(text: &str) -> ApiResult<Vec<Id>> {
     text.split(',')
         .map(str::trim)
@@ -74,7 +74,7 @@ fn read_roles(text: &str) -> ApiResult<Vec<Id>> {
         .collect()
 }
 
-/// The same in a body, where it may be a list.
+/// Ids in a body, where they may be a list.
 fn roles_of(form: &Form<'_>) -> ApiResult<Vec<Id>> {
     match form.raw("include_roles") {
         None | Some(Value::Null) => Ok(Vec::new()),
@@ -88,7 +88,7 @@ fn roles_of(form: &Form<'_>) -> ApiResult<Vec<Id>> {
     }
 }
 
-/// Members without roles but `roles`, who neither joined nor wrote within these days. Bots and the owner stay.
+/// Members without roles other than `roles`, who neither joined nor wrote within these days. Bots and the owner are excluded.
 fn inactive(state: &State, guild: &Guild, days: u64, roles: &[Id]) -> Vec<Id> {
     let since = Timestamp(state.now().0.saturating_sub(days * DAY_MS));
     let wrote = |user: Id| {

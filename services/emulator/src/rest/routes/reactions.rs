@@ -7,7 +7,7 @@ use super::{messages::find, threads::require_active};
 use crate::{
     model::{Id, Permissions, User},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiResult, ErrorCode},
         limits::BucketClass,
         route::{Route, bot},
@@ -29,10 +29,10 @@ const ALL: &str = "/channels/{channel_id}/messages/{message_id}/reactions";
 const ONE: &str = "/channels/{channel_id}/messages/{message_id}/reactions/{emoji_name}";
 const OWN: &str = "/channels/{channel_id}/messages/{message_id}/reactions/{emoji_name}/@me";
 const OTHERS: &str = "/channels/{channel_id}/messages/{message_id}/reactions/{emoji_name}/{user_id}";
-/// Different emoji on one message.
+/// Largest number of different emoji on a message.
 const MAXIMUM: usize = 20;
 
-/// The emoji of the path: a Unicode one, or `name:id` of one that the bot knows.
+/// The emoji of the path: a Unicode emoji, or `name:id` of a custom emoji in the bot's servers.
 fn emoji(call: &Call, state: &State) -> ApiResult<Value> {
     let text = call.param("emoji_name");
     if let Some((name, id)) = text.split_once(':') {
@@ -43,7 +43,7 @@ fn emoji(call: &Call, state: &State) -> ApiResult<Value> {
         }
         return Ok(json!({ "id": id, "name": name }));
     }
-    // Unicode emoji are short and hold no letters; digits may begin a keycap.
+    // Unicode emoji are short and have no letters; digits may begin a keycap.
     let wordless = !text.is_ascii() && text.chars().count() <= 12 && !text.chars().any(char::is_alphabetic);
     if wordless {
         Ok(json!({ "id": null, "name": text }))
@@ -56,7 +56,7 @@ fn place(call: &Call) -> ApiResult<(Id, Id)> {
     Ok((call.id("channel_id")?, call.id("message_id")?))
 }
 
-fn add(call: &Call) -> ApiResult<Answer> {
+fn add(call: &Call) -> ApiResult<RouteResponse> {
     let (channel, id) = place(call)?;
     call.app.world.write(|state| {
         let home = state.channel_with(channel, Permissions::READ_MESSAGE_HISTORY)?;
@@ -70,19 +70,19 @@ fn add(call: &Call) -> ApiResult<Answer> {
             state.channel_with(channel, Permissions::ADD_REACTIONS)?;
         }
         state.react(channel, id, state.bot_id, &emoji, true);
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }
 
-fn remove_own(call: &Call) -> ApiResult<Answer> {
+fn remove_own(call: &Call) -> ApiResult<RouteResponse> {
     remove(call, None)
 }
 
-fn remove_other(call: &Call) -> ApiResult<Answer> {
+fn remove_other(call: &Call) -> ApiResult<RouteResponse> {
     remove(call, Some(call.id("user_id")?))
 }
 
-fn remove(call: &Call, other: Option<Id>) -> ApiResult<Answer> {
+fn remove(call: &Call, other: Option<Id>) -> ApiResult<RouteResponse> {
     let (channel, id) = place(call)?;
     call.app.world.write(|state| {
         let user = other.unwrap_or(state.bot_id);
@@ -95,30 +95,30 @@ fn remove(call: &Call, other: Option<Id>) -> ApiResult<Answer> {
         find(state, channel, id)?;
         let emoji = emoji(call, state)?;
         state.react(channel, id, user, &emoji, false);
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }
 
-fn remove_emoji(call: &Call) -> ApiResult<Answer> {
+fn remove_emoji(call: &Call) -> ApiResult<RouteResponse> {
     clear(call, true)
 }
 
-fn remove_all(call: &Call) -> ApiResult<Answer> {
+fn remove_all(call: &Call) -> ApiResult<RouteResponse> {
     clear(call, false)
 }
 
-fn clear(call: &Call, one: bool) -> ApiResult<Answer> {
+fn clear(call: &Call, one: bool) -> ApiResult<RouteResponse> {
     let (channel, id) = place(call)?;
     call.app.world.write(|state| {
         state.channel_with(channel, Permissions::MANAGE_MESSAGES)?;
         find(state, channel, id)?;
         let emoji = if one { Some(emoji(call, state)?) } else { None };
         state.clear_reactions(channel, id, emoji.as_ref());
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }
 
-fn list(call: &Call) -> ApiResult<Answer> {
+fn list(call: &Call) -> ApiResult<RouteResponse> {
     let (channel, id) = place(call)?;
     let limit = usize::try_from(call.query.number("limit", 1, 100, 25)?).unwrap_or(25);
     let after = call.query.snowflake("after")?.map(Id);
@@ -135,6 +135,6 @@ fn list(call: &Call) -> ApiResult<Answer> {
             .collect();
         users.sort_unstable();
         let users: Vec<&User> = users.iter().take(limit).filter_map(|id| state.users.get(id)).collect();
-        Ok(Answer::json(&users))
+        Ok(RouteResponse::json(&users))
     })
 }

@@ -7,13 +7,13 @@ use super::cdn::store_image;
 use crate::{
     model::{Guild, Id, Permissions, Role, RoleColors, guild::Values},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiResult, ErrorCode},
         limits::BucketClass,
         permissions,
         route::{Route, bot},
         validate::{
-            form::{Given, Length, read_body, read_list},
+            form::{FormField, Length, read_body, read_list},
             role::{ColorsForm, RoleForm, read_position, read_role},
         },
     },
@@ -38,17 +38,17 @@ pub(super) const ROUTES: &[Route] = &[
 
 const ALL: &str = "/guilds/{guild_id}/roles";
 const ONE: &str = "/guilds/{guild_id}/roles/{role_id}";
-/// Roles of one server, @everyone among them.
+/// Largest number of roles of a server, @everyone among them.
 const MAXIMUM: usize = 250;
 
-fn list(call: &Call) -> ApiResult<Answer> {
+fn list(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     call.app
         .world
-        .read(|state| Ok(Answer::json(&Values(&state.guild_for_bot(id)?.roles))))
+        .read(|state| Ok(RouteResponse::json(&Values(&state.guild_for_bot(id)?.roles))))
 }
 
-fn get(call: &Call) -> ApiResult<Answer> {
+fn get(call: &Call) -> ApiResult<RouteResponse> {
     let (guild, role) = (call.id("guild_id")?, call.id("role_id")?);
     call.app.world.read(|state| {
         let role = state
@@ -56,11 +56,11 @@ fn get(call: &Call) -> ApiResult<Answer> {
             .roles
             .get(&role)
             .ok_or(ErrorCode::UnknownRole)?;
-        Ok(Answer::json(role))
+        Ok(RouteResponse::json(role))
     })
 }
 
-fn member_counts(call: &Call) -> ApiResult<Answer> {
+fn member_counts(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     call.app.world.read(|state| {
         let guild = state.guild_for_bot(id)?;
@@ -69,7 +69,7 @@ fn member_counts(call: &Call) -> ApiResult<Answer> {
             let held = guild.members.values().filter(|member| member.has(role.id)).count();
             counts.insert(role.id.to_string(), json!(held));
         }
-        Ok(Answer::json(&Value::Object(counts)))
+        Ok(RouteResponse::json(&Value::Object(counts)))
     })
 }
 
@@ -81,16 +81,16 @@ fn colors(form: &RoleForm, current: RoleColors) -> RoleColors {
     };
     match (form.colors.as_value(), &form.color) {
         (Some(colors), _) => of(*colors),
-        (None, Given::Value(color)) => RoleColors {
+        (None, FormField::Value(color)) => RoleColors {
             primary_color: *color,
             ..RoleColors::default()
         },
-        (None, Given::Null) => RoleColors::default(),
-        (None, Given::Absent) => current,
+        (None, FormField::Null) => RoleColors::default(),
+        (None, FormField::Absent) => current,
     }
 }
 
-/// Icons and gradients are paid for by boosts.
+/// Refuses icons and gradients in servers without the feature.
 fn check_features(guild: &Guild, form: &RoleForm) -> ApiResult<()> {
     let icon = form.icon.as_value().is_some() || form.unicode_emoji.as_value().is_some();
     let gradient = form.colors.as_value().is_some_and(|colors| colors.secondary.is_some());
@@ -101,7 +101,7 @@ fn check_features(guild: &Guild, form: &RoleForm) -> ApiResult<()> {
     Ok(())
 }
 
-/// Bits that the bot would give or take must be its own.
+/// Refuses changes of permissions that the bot does not have.
 fn check_granted(state: &State, guild: &Guild, changed: Permissions) -> ApiResult<()> {
     let own = permissions::in_guild(guild, state.bot_id, state.now());
     if own.contains(changed & Permissions::all()) {
@@ -111,7 +111,7 @@ fn check_granted(state: &State, guild: &Guild, changed: Permissions) -> ApiResul
     }
 }
 
-fn create(call: &Call) -> ApiResult<Answer> {
+fn create(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     let form = read_body(&call.json_or_empty(), read_role)?;
     call.app.world.write(|state| {
@@ -121,12 +121,14 @@ fn create(call: &Call) -> ApiResult<Answer> {
         }
         check_features(guild, &form)?;
         let granted = match form.permissions {
-            Given::Value(granted) => {
+            FormField::Value(granted) => {
                 check_granted(state, guild, granted)?;
                 granted
             }
-            // Left out, a new role may what @everyone may.
-            Given::Absent | Given::Null => guild.roles.get(&id).map(|role| role.permissions).unwrap_or_default(),
+            // When absent, a new role has the permissions of @everyone.
+            FormField::Absent | FormField::Null => {
+                guild.roles.get(&id).map(|role| role.permissions).unwrap_or_default()
+            }
         };
         let icon = form.icon.clone().value().map(|image| store_image(state, &image));
         let fresh = Role::named(state.next_id(), form.name.as_value().map_or("new role", String::as_str));
@@ -146,11 +148,11 @@ fn create(call: &Call) -> ApiResult<Answer> {
             .roles
             .get(&role_id)
             .ok_or(ErrorCode::UnknownRole)?;
-        Ok(Answer::json(role))
+        Ok(RouteResponse::json(role))
     })
 }
 
-/// A role that the bot may edit or delete: below its own highest.
+/// A role that the bot may edit or delete: one below its own highest role.
 fn editable(state: &State, guild: Id, role: Id) -> ApiResult<(&Guild, &Role)> {
     let guild = state.guild_with(guild, Permissions::MANAGE_ROLES)?;
     let role = guild.roles.get(&role).ok_or(ErrorCode::UnknownRole)?;
@@ -161,23 +163,23 @@ fn editable(state: &State, guild: Id, role: Id) -> ApiResult<(&Guild, &Role)> {
     }
 }
 
-fn edit(call: &Call) -> ApiResult<Answer> {
+fn edit(call: &Call) -> ApiResult<RouteResponse> {
     let (guild_id, role_id) = (call.id("guild_id")?, call.id("role_id")?);
     let form = read_body(call.json()?, read_role)?;
     call.app.world.write(|state| {
         let (guild, role) = editable(state, guild_id, role_id)?;
         check_features(guild, &form)?;
         let mut role = role.clone();
-        if let Given::Value(wanted) = form.permissions {
+        if let FormField::Value(wanted) = form.permissions {
             check_granted(state, guild, wanted.symmetric_difference(role.permissions))?;
             role.permissions = wanted;
         }
-        if let Given::Value(flag) = form.mentionable {
+        if let FormField::Value(flag) = form.mentionable {
             role.mentionable = flag;
         }
         // Of @everyone only permissions and mentions can be changed.
         if role_id != guild_id {
-            if let Given::Value(name) = &form.name {
+            if let FormField::Value(name) = &form.name {
                 role.name.clone_from(name);
             }
             role.colors = colors(&form, role.colors);
@@ -192,11 +194,11 @@ fn edit(call: &Call) -> ApiResult<Answer> {
             .roles
             .get(&role_id)
             .ok_or(ErrorCode::UnknownRole)?;
-        Ok(Answer::json(role))
+        Ok(RouteResponse::json(role))
     })
 }
 
-fn delete(call: &Call) -> ApiResult<Answer> {
+fn delete(call: &Call) -> ApiResult<RouteResponse> {
     let (guild_id, role_id) = (call.id("guild_id")?, call.id("role_id")?);
     call.app.world.write(|state| {
         let (guild, role) = editable(state, guild_id, role_id)?;
@@ -204,11 +206,11 @@ fn delete(call: &Call) -> ApiResult<Answer> {
             return Err(ErrorCode::InvalidRole.into());
         }
         state.delete_role(guild_id, role_id, &call.cause());
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }
 
-fn move_roles(call: &Call) -> ApiResult<Answer> {
+fn move_roles(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     let entries = read_list(call.json()?, Length::up_to(MAXIMUM), read_position)?;
     call.app.world.write(|state| {
@@ -226,7 +228,7 @@ fn move_roles(call: &Call) -> ApiResult<Answer> {
             if role.id == guild.id {
                 return Err(ErrorCode::InvalidRole.into());
             }
-            // Neither the role nor the place where it goes may be at or above the bot's own.
+            // Neither the role nor its new position may be at or above the bot's highest role.
             let reaches = guild.owner_id == state.bot_id || position < own;
             if !reaches || !permissions::is_above_role(guild, state.bot_id, role) {
                 return Err(ErrorCode::MissingPermissions.into());
@@ -234,6 +236,6 @@ fn move_roles(call: &Call) -> ApiResult<Answer> {
             positions.push((role.id, position.max(1)));
         }
         state.move_roles(id, &positions, &call.cause());
-        Ok(Answer::json(&Values(&state.guild_for_bot(id)?.roles)))
+        Ok(RouteResponse::json(&Values(&state.guild_for_bot(id)?.roles)))
     })
 }

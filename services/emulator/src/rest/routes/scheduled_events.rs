@@ -7,13 +7,13 @@ use super::cdn::store_image;
 use crate::{
     model::{ChannelKind, Guild, Id, Permissions, ScheduledEvent, Timestamp},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiError, ApiResult, ErrorCode, FieldErrors},
         limits::BucketClass,
         route::{Route, bot},
         validate::{
             community::{EventForm, read_event},
-            form::{Given, read_body},
+            form::{FormField, read_body},
         },
     },
     world::State,
@@ -32,7 +32,7 @@ pub(super) const ROUTES: &[Route] = &[
 const ALL: &str = "/guilds/{guild_id}/scheduled-events";
 const ONE: &str = "/guilds/{guild_id}/scheduled-events/{guild_scheduled_event_id}";
 const USERS: &str = "/guilds/{guild_id}/scheduled-events/{guild_scheduled_event_id}/users";
-/// Events of a server that are to come or take place.
+/// Largest number of scheduled and active events of a server.
 const MAXIMUM: usize = 100;
 const SCHEDULED: u8 = 1;
 const ACTIVE: u8 = 2;
@@ -46,12 +46,14 @@ fn view(state: &State, event: &ScheduledEvent) -> Value {
     view
 }
 
-fn list(call: &Call) -> ApiResult<Answer> {
+fn list(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     call.app.world.read(|state| {
         let events = state.guild_for_bot(id)?.scheduled_events.values();
         let open = events.filter(|event| event.status <= ACTIVE);
-        Ok(Answer::json(&open.map(|event| view(state, event)).collect::<Vec<_>>()))
+        Ok(RouteResponse::json(
+            &open.map(|event| view(state, event)).collect::<Vec<_>>(),
+        ))
     })
 }
 
@@ -61,22 +63,22 @@ fn find<'a>(state: &'a State, call: &Call) -> ApiResult<&'a ScheduledEvent> {
     Ok(event.ok_or(ErrorCode::UnknownScheduledEvent)?)
 }
 
-fn get(call: &Call) -> ApiResult<Answer> {
+fn get(call: &Call) -> ApiResult<RouteResponse> {
     call.app
         .world
-        .read(|state| Ok(Answer::json(&view(state, find(state, call)?))))
+        .read(|state| Ok(RouteResponse::json(&view(state, find(state, call)?))))
 }
 
-/// Members cannot mark their interest here, so nobody has.
-fn list_users(call: &Call) -> ApiResult<Answer> {
+/// Members cannot mark their interest in the emulator, so the list is empty.
+fn list_users(call: &Call) -> ApiResult<RouteResponse> {
     call.query.number("limit", 1, 100, 100)?;
     call.app.world.read(|state| {
         find(state, call)?;
-        Ok(Answer::json(&json!([])))
+        Ok(RouteResponse::json(&json!([])))
     })
 }
 
-fn create(call: &Call) -> ApiResult<Answer> {
+fn create(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     let form = read_body(call.json()?, |form| read_event(form, true))?;
     call.app.world.write(|state| {
@@ -108,13 +110,13 @@ fn create(call: &Call) -> ApiResult<Answer> {
         check(guild, &event, form.starts.as_value().copied(), state.now())?;
         event.id = state.next_id();
         event.image = form.image.clone().value().map(|image| store_image(state, &image));
-        let answer = Answer::json(&view(state, &event));
+        let answer = RouteResponse::json(&view(state, &event));
         state.put_scheduled_event(&event, &call.cause());
         Ok(answer)
     })
 }
 
-fn edit(call: &Call) -> ApiResult<Answer> {
+fn edit(call: &Call) -> ApiResult<RouteResponse> {
     let form = read_body(call.json()?, |form| read_event(form, false))?;
     call.app.world.write(|state| {
         let known = find(state, call)?.clone();
@@ -125,13 +127,13 @@ fn edit(call: &Call) -> ApiResult<Answer> {
         check(state.guild_for_bot(event.guild_id)?, &event, moved, state.now())?;
         let given = form.image.clone().map(|image| store_image(state, &image));
         event.image = given.or_keep(image);
-        let answer = Answer::json(&view(state, &event));
+        let answer = RouteResponse::json(&view(state, &event));
         state.put_scheduled_event(&event, &call.cause());
         Ok(answer)
     })
 }
 
-/// One's own event takes the smaller permission.
+/// `CREATE_EVENTS` is enough for the bot's own event.
 fn require(state: &State, event: &ScheduledEvent) -> ApiResult<()> {
     let own = event.creator_id == state.bot_id;
     let needed = if own {
@@ -143,27 +145,28 @@ fn require(state: &State, event: &ScheduledEvent) -> ApiResult<()> {
 }
 
 fn changed(mut event: ScheduledEvent, form: &EventForm) -> ScheduledEvent {
-    if let Given::Value(name) = &form.name {
+    if let FormField::Value(name) = &form.name {
         event.name.clone_from(name);
     }
     let description = form.description.clone().or_keep(event.description.take());
     event.description = description.filter(|text| !text.is_empty());
-    if let Given::Value(starts) = form.starts {
+    if let FormField::Value(starts) = form.starts {
         event.starts = starts;
     }
     event.ends = form.ends.clone().or_keep(event.ends);
-    if let Given::Value(kind) = form.entity_type {
+    if let FormField::Value(kind) = form.entity_type {
         event.entity_type = u8::try_from(kind).unwrap_or(0);
     }
     event.channel_id = form.channel.clone().map(Id).or_keep(event.channel_id);
     event.location = form.location.clone().or_keep(event.location.take());
-    if let Given::Value(status) = form.status {
+    if let FormField::Value(status) = form.status {
         event.status = u8::try_from(status).unwrap_or(SCHEDULED);
     }
     event
 }
 
-/// What kind of place needs what: <https://discord.com/developers/docs/resources/guild-scheduled-event#guild-scheduled-event-object-field-requirements-by-entity-type>.
+/// Required fields by entity type:
+/// <https://discord.com/developers/docs/resources/guild-scheduled-event#guild-scheduled-event-object-field-requirements-by-entity-type>.
 fn check(guild: &Guild, event: &ScheduledEvent, moved_to: Option<Timestamp>, now: Timestamp) -> ApiResult<()> {
     let errors = FieldErrors::default();
     let refuse = |field: &str, code: &str, words: &str| errors.add(&[field.to_owned()], code, words);
@@ -210,12 +213,12 @@ fn check(guild: &Guild, event: &ScheduledEvent, moved_to: Option<Timestamp>, now
     errors.finish(())
 }
 
-fn delete(call: &Call) -> ApiResult<Answer> {
+fn delete(call: &Call) -> ApiResult<RouteResponse> {
     call.app.world.write(|state| {
         let event = find(state, call)?;
         require(state, event)?;
         let (guild, id) = (event.guild_id, event.id);
         state.delete_scheduled_event(guild, id, &call.cause());
-        Ok::<_, ApiError>(Answer::NoContent)
+        Ok::<_, ApiError>(RouteResponse::NoContent)
     })
 }

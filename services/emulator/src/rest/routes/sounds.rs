@@ -1,11 +1,11 @@
-//! Sounds and stickers, as far as bots read them when they start: Discord's own sounds, and lists of servers that have none.
+//! Soundboard sounds, as far as bots read them when they start: Discord's own sounds, and an empty list for each server.
 //! <https://discord.com/developers/docs/resources/soundboard>
 
 use http::Method;
 use serde_json::{Value, json};
 
 use crate::rest::{
-    call::{Answer, Call, Gate},
+    call::{AccessChecks, Call, RouteResponse},
     errors::ApiResult,
     limits::BucketClass,
     route::{Route, bot},
@@ -25,13 +25,6 @@ pub(super) const ROUTES: &[Route] = &[
         BucketClass::ReadGuild,
         guild_sounds,
     ),
-    bot(
-        &Method::GET,
-        "/guilds/{guild_id}/stickers",
-        BucketClass::ReadGuild,
-        guild_stickers,
-    ),
-    bot(&Method::GET, "/sticker-packs", BucketClass::CurrentUser, sticker_packs),
 ];
 
 /// Discord's own sounds. The first is the documentation's example, the others are from memory.
@@ -44,28 +37,18 @@ const DEFAULT_SOUNDS: [(&str, &str, &str); 6] = [
     ("7", "ba dum tss", "🥁"),
 ];
 
-fn default_sounds(_: &Call) -> ApiResult<Answer> {
+fn default_sounds(_: &Call) -> ApiResult<RouteResponse> {
     let sounds: Vec<Value> = DEFAULT_SOUNDS
         .iter()
         .map(|(id, name, emoji)| {
             json!({ "name": name, "sound_id": id, "volume": 1.0, "emoji_id": null, "emoji_name": emoji, "available": true })
         })
         .collect();
-    Ok(Answer::json(&sounds))
+    Ok(RouteResponse::json(&sounds))
 }
 
-fn guild_sounds(call: &Call) -> ApiResult<Answer> {
+fn guild_sounds(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     call.app.world.read(|state| state.guild_for_bot(id).map(|_| ()))?;
-    Ok(Answer::json(&json!({ "items": [] })))
-}
-
-fn guild_stickers(call: &Call) -> ApiResult<Answer> {
-    let id = call.id("guild_id")?;
-    call.app.world.read(|state| state.guild_for_bot(id).map(|_| ()))?;
-    Ok(Answer::json(&json!([])))
-}
-
-fn sticker_packs(_: &Call) -> ApiResult<Answer> {
-    Ok(Answer::json(&json!({ "sticker_packs": [] })))
+    Ok(RouteResponse::json(&json!({ "items": [] })))
 }

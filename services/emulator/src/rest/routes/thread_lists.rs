@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     model::{Channel, ChannelKind, Id, Permissions, Timestamp},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiError, ApiResult, ErrorCode},
         limits::BucketClass,
         route::{Route, bot},
@@ -45,13 +45,13 @@ pub(super) const ROUTES: &[Route] = &[
     ),
 ];
 
-fn active(call: &Call) -> ApiResult<Answer> {
+fn active(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     call.app.world.read(|state| {
         let guild = state.guild_for_bot(id)?;
         let open = |channel: &&Channel| channel.thread.as_ref().is_some_and(|thread| !thread.archived);
         let threads: Vec<&Channel> = guild.channels.values().filter(open).collect();
-        Ok(Answer::json(&view(state, &threads, false)))
+        Ok(RouteResponse::json(&view(state, &threads, false)))
     })
 }
 
@@ -67,7 +67,7 @@ fn view(state: &State, threads: &[&Channel], has_more: bool) -> Value {
     json!({ "threads": threads, "members": members, "has_more": has_more })
 }
 
-fn archived_public(call: &Call) -> ApiResult<Answer> {
+fn archived_public(call: &Call) -> ApiResult<RouteResponse> {
     let before = read_before(call)?;
     let is_public = |thread: &Channel| thread.kind != ChannelKind::PrivateThread;
     archived(call, Permissions::READ_MESSAGE_HISTORY, |_, thread, archived_at| {
@@ -75,7 +75,7 @@ fn archived_public(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-fn archived_private(call: &Call) -> ApiResult<Answer> {
+fn archived_private(call: &Call) -> ApiResult<RouteResponse> {
     let before = read_before(call)?;
     let needed = Permissions::READ_MESSAGE_HISTORY | Permissions::MANAGE_THREADS;
     archived(call, needed, |_, thread, archived_at| {
@@ -84,8 +84,8 @@ fn archived_private(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// By id instead of by time.
-fn archived_joined(call: &Call) -> ApiResult<Answer> {
+/// Whether the sort key is the id, not the time.
+fn archived_joined(call: &Call) -> ApiResult<RouteResponse> {
     let before = call.query.snowflake("before")?.map(Id);
     archived(call, Permissions::READ_MESSAGE_HISTORY, |state, thread, _| {
         let joined = thread
@@ -97,13 +97,12 @@ fn archived_joined(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// Archived threads of a channel for which `key` gives a sort key, the highest first. A page has 50 threads when no limit is
-/// given; that default is from memory.
+/// Archived threads of a channel, sorted by `key`, the highest first. The default limit of 50 threads is from memory.
 fn archived(
     call: &Call,
     needed: Permissions,
     key: impl Fn(&State, &Channel, Timestamp) -> Option<u64>,
-) -> ApiResult<Answer> {
+) -> ApiResult<RouteResponse> {
     let id = call.id("channel_id")?;
     let limit = usize::try_from(call.query.number("limit", 2, 100, 50)?).unwrap_or(50);
     call.app.world.read(|state| {
@@ -127,7 +126,7 @@ fn archived(
         found.sort_by_key(|(key, thread)| Reverse((*key, thread.id)));
         let has_more = found.len() > limit;
         let page: Vec<&Channel> = found.into_iter().take(limit).map(|(_, thread)| thread).collect();
-        Ok(Answer::json(&view(state, &page, has_more)))
+        Ok(RouteResponse::json(&view(state, &page, has_more)))
     })
 }
 
@@ -136,7 +135,7 @@ fn read_before(call: &Call) -> ApiResult<Option<Timestamp>> {
     let Some(text) = call.query.text("before") else {
         return Ok(None);
     };
-    // A plus sign that was not escaped arrives as a space, and some clients leave the offset out.
+    // An unescaped plus sign is decoded as a space, and some clients omit the offset.
     let forms = [text.to_owned(), text.replace(' ', "+"), format!("{text}Z")];
     let time = forms.iter().find_map(|text| Timestamp::parse(text)).ok_or_else(|| {
         let message = format!("Could not parse {text}. Should be ISO8601.");

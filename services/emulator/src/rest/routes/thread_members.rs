@@ -1,4 +1,4 @@
-//! Who is in a thread. <https://discord.com/developers/docs/resources/channel#thread-member-object>
+//! Members of threads. <https://discord.com/developers/docs/resources/channel#thread-member-object>
 
 use http::Method;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use crate::{
     gateway::Intents,
     model::{Channel, ChannelKind, Id, Permissions, ThreadState},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiResult, ErrorCode},
         limits::BucketClass,
         permissions,
@@ -36,14 +36,14 @@ fn state_of(channel: &Channel) -> ApiResult<&ThreadState> {
 }
 
 /// All members, or with `with_member` a page of them in the order of their ids.
-fn list(call: &Call) -> ApiResult<Answer> {
+fn list(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("channel_id")?;
     let with_member = call.query.flag("with_member");
     let limit = usize::try_from(call.query.number("limit", 1, 100, 100)?).unwrap_or(100);
     let after = call.query.snowflake("after")?.map(Id);
     call.app.world.read(|state| {
         let channel = thread_of(state, id)?;
-        // The list is behind the privileged intent.
+        // The list needs the privileged intent.
         if !state.application.privileged_intents.contains(Intents::GUILD_MEMBERS) {
             return Err(ErrorCode::MissingAccess.into());
         }
@@ -57,11 +57,11 @@ fn list(call: &Call) -> ApiResult<Answer> {
             .into_iter()
             .map(|member| state.thread_member_view(channel, member, with_member))
             .collect();
-        Ok(Answer::json(&views))
+        Ok(RouteResponse::json(&views))
     })
 }
 
-fn get(call: &Call) -> ApiResult<Answer> {
+fn get(call: &Call) -> ApiResult<RouteResponse> {
     let (id, with_member) = (call.id("channel_id")?, call.query.flag("with_member"));
     // Libraries read the bot's own membership by `@me`; the OpenAPI document does not list that.
     let user = match call.param("user_id") {
@@ -70,33 +70,37 @@ fn get(call: &Call) -> ApiResult<Answer> {
     };
     call.app.world.read(|state| {
         let channel = thread_of(state, id)?;
-        // Documented is a 404; that its code is 10007 is from memory.
+        // A 404 is documented; its code 10007 is from memory.
         let member = state_of(channel)?.member(user).ok_or(ErrorCode::UnknownMember)?;
-        Ok(Answer::json(&state.thread_member_view(channel, member, with_member)))
+        Ok(RouteResponse::json(&state.thread_member_view(
+            channel,
+            member,
+            with_member,
+        )))
     })
 }
 
-fn join(call: &Call) -> ApiResult<Answer> {
+fn join(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("channel_id")?;
     call.app.world.write(|state| {
         require_active(thread_of(state, id)?)?;
         state.add_thread_member(id, state.bot_id);
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }
 
-fn leave(call: &Call) -> ApiResult<Answer> {
+fn leave(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("channel_id")?;
     call.app.world.write(|state| {
         require_active(thread_of(state, id)?)?;
         state.remove_thread_member(id, state.bot_id);
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }
 
-/// Who may send messages in a thread may add others; to a private thread that is not `invitable` only its creator and
-/// moderators.
-fn add(call: &Call) -> ApiResult<Answer> {
+/// Adding a member needs the permission to send messages in the thread. To a private thread that is not `invitable`, only its
+/// creator and moderators may add members.
+fn add(call: &Call) -> ApiResult<RouteResponse> {
     let (id, user) = (call.id("channel_id")?, call.id("user_id")?);
     call.app.world.write(|state| {
         let channel = thread_of(state, id)?;
@@ -109,11 +113,11 @@ fn add(call: &Call) -> ApiResult<Answer> {
         }
         require_viewer(state, channel, user)?;
         state.add_thread_member(id, user);
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }
 
-/// Who is added must be a member who sees the channel. The codes are from memory.
+/// An added user must be a member who can view the channel. The codes are from memory.
 fn require_viewer(state: &State, thread: &Channel, user: Id) -> ApiResult<()> {
     if !state.users.contains_key(&user) {
         return Err(ErrorCode::UnknownUser.into());
@@ -129,8 +133,8 @@ fn require_viewer(state: &State, thread: &Channel, user: Id) -> ApiResult<()> {
     }
 }
 
-/// Takes `MANAGE_THREADS`, or to be the creator of a private thread.
-fn remove(call: &Call) -> ApiResult<Answer> {
+/// Needs `MANAGE_THREADS`, unless the bot created the private thread.
+fn remove(call: &Call) -> ApiResult<RouteResponse> {
     let (id, user) = (call.id("channel_id")?, call.id("user_id")?);
     call.app.world.write(|state| {
         let channel = thread_of(state, id)?;
@@ -143,6 +147,6 @@ fn remove(call: &Call) -> ApiResult<Answer> {
         if !state.remove_thread_member(id, user) {
             return Err(ErrorCode::UnknownMember.into());
         }
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }

@@ -1,4 +1,4 @@
-//! Threads: start and edit. Who is in them is in `thread_members`, lists of them in `thread_lists`.
+//! Threads: start and edit. Members are in `thread_members`, lists in `thread_lists`.
 //! <https://discord.com/developers/docs/resources/channel#start-thread-from-message>
 
 use http::Method;
@@ -8,12 +8,12 @@ use super::{compose, messages};
 use crate::{
     model::{Author, Channel, ChannelKind, Id, Message, Permissions, ThreadMember, ThreadState},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiResult, ErrorCode},
         limits::BucketClass,
         route::{Route, bot},
         validate::{
-            form::{Form, Given, Length, read_body},
+            form::{Form, FormField, Length, read_body},
             message::{Sender, read_message},
         },
     },
@@ -38,10 +38,10 @@ pub(super) const ROUTES: &[Route] = &[
 
 /// Flag of a forum whose posts need a tag.
 const REQUIRE_TAG: u64 = 1 << 4;
-/// Flag of a post that stays on top of its forum.
+/// Flag of a post that is pinned in its forum.
 const PINNED: u64 = 1 << 1;
 
-/// The thread of this id, when the bot sees it.
+/// The thread with this id; the bot must be able to view it.
 ///
 /// # Errors
 /// 10003, 50001; 50024 for channels of other kinds.
@@ -54,8 +54,8 @@ pub(super) fn thread_of(state: &State, id: Id) -> ApiResult<&Channel> {
     }
 }
 
-/// Refuses an archived thread: all that can be done there is to send a message, which opens it, and to delete one.
-/// Channels of other kinds pass. <https://discord.com/developers/docs/topics/threads#active-archived-threads>
+/// Refuses an archived thread, in which only sending a message, which unarchives it, and deletion of messages are allowed.
+/// Other channels are not checked. <https://discord.com/developers/docs/topics/threads#active-archived-threads>
 ///
 /// # Errors
 /// 50083.
@@ -67,7 +67,7 @@ pub(super) fn require_active(channel: &Channel) -> ApiResult<()> {
     }
 }
 
-/// Refuses a thread that moderators locked, for a bot that does not moderate. Channels of other kinds pass.
+/// Refuses a locked thread for a bot without `MANAGE_THREADS`. Other channels are not checked.
 /// <https://discord.com/developers/docs/topics/threads#locked-threads>
 ///
 /// # Errors
@@ -82,15 +82,15 @@ pub(super) fn require_unlocked(state: &State, channel: &Channel) -> ApiResult<()
 }
 
 struct ThreadForm {
-    name: Given<String>,
-    archive_after: Given<i64>,
-    slow_mode: Given<i64>,
-    kind: Given<i64>,
-    invitable: Given<bool>,
-    archived: Given<bool>,
-    locked: Given<bool>,
-    tags: Given<Vec<u64>>,
-    flags: Given<i64>,
+    name: FormField<String>,
+    archive_after: FormField<i64>,
+    slow_mode: FormField<i64>,
+    kind: FormField<i64>,
+    invitable: FormField<bool>,
+    archived: FormField<bool>,
+    locked: FormField<bool>,
+    tags: FormField<Vec<u64>>,
+    flags: FormField<i64>,
 }
 
 fn read(form: &Form<'_>, create: bool) -> ThreadForm {
@@ -149,13 +149,14 @@ fn build(state: &State, parent: &Channel, id: Id, kind: ChannelKind, form: &Thre
     Some(thread)
 }
 
-/// Tags of a form that the forum has, in the order sent; others are ignored, as unknown ids of `available_tags` are.
+/// Tags of a form that exist in the forum, in the order of the form; others are ignored, as unknown ids of `available_tags`
+/// are.
 fn known_tags(forum: &Channel, tags: &[u64]) -> Vec<Id> {
     let known = |id: &Id| forum.kind.is_forum() && forum.available_tags.iter().any(|tag| tag.id == *id);
     tags.iter().map(|id| Id(*id)).filter(known).collect()
 }
 
-/// Refuses a post without a tag where one is required, and the change of a moderated tag by who does not moderate.
+/// Refuses a post without a tag where one is required, and the change of a moderated tag without `MANAGE_THREADS`.
 fn check_tags(state: &State, forum: &Channel, before: &[Id], after: &[Id]) -> ApiResult<()> {
     if !forum.kind.is_forum() {
         return Ok(());
@@ -171,7 +172,7 @@ fn check_tags(state: &State, forum: &Channel, before: &[Id], after: &[Id]) -> Ap
     Ok(())
 }
 
-fn start(call: &Call) -> ApiResult<Answer> {
+fn start(call: &Call) -> ApiResult<RouteResponse> {
     let parent_id = call.id("channel_id")?;
     let body = call.json()?;
     let form = read_body(body, |form| read(form, true))?;
@@ -197,7 +198,7 @@ fn start(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// A post in a forum by a webhook, with the `applied_tags` of the call; gives its id.
+/// Creates a forum post by a webhook, with the `applied_tags` of the call. Returns its id.
 pub(super) fn start_named(call: &Call, state: &mut State, parent: &Channel, name: &str) -> ApiResult<Id> {
     let tags = call.body.json.as_ref().and_then(|body| body.get("applied_tags"));
     let form = read_body(&json!({ "name": name, "applied_tags": tags }), |form| read(form, true))?;
@@ -206,8 +207,8 @@ pub(super) fn start_named(call: &Call, state: &mut State, parent: &Channel, name
     Ok(id)
 }
 
-/// A post in a forum: a thread and its first message, which share an id.
-fn start_post(call: &Call, state: &mut State, parent: &Channel, form: &ThreadForm) -> ApiResult<Answer> {
+/// Creates a forum post: a thread and its first message, which have the same id.
+fn start_post(call: &Call, state: &mut State, parent: &Channel, form: &ThreadForm) -> ApiResult<RouteResponse> {
     state.channel_with(parent.id, Permissions::SEND_MESSAGES)?;
     let body = call.json()?;
     let first = read_body(body, |form| {
@@ -228,10 +229,10 @@ fn start_post(call: &Call, state: &mut State, parent: &Channel, form: &ThreadFor
     let channel = state.channel(id).ok_or(ErrorCode::UnknownChannel)?;
     let mut view = state.channel_view(channel);
     view["message"] = messages::view(state, messages::find(state, id, id)?);
-    Ok(Answer::created(&view))
+    Ok(RouteResponse::created(&view))
 }
 
-fn start_from_message(call: &Call) -> ApiResult<Answer> {
+fn start_from_message(call: &Call) -> ApiResult<RouteResponse> {
     let (parent_id, message) = (call.id("channel_id")?, call.id("message_id")?);
     let form = read_body(call.json()?, |form| read(form, true))?;
     call.app.world.write(|state| {
@@ -247,7 +248,7 @@ fn start_from_message(call: &Call) -> ApiResult<Answer> {
         if state.channel(message).is_some() {
             return Err(ErrorCode::ThreadAlreadyCreated.into());
         }
-        // A thread has the id of the message that it grew from.
+        // A thread has the id of the message from which it was started.
         finish(call, state, &parent, message, kind, &form)
     })
 }
@@ -259,15 +260,15 @@ fn finish(
     id: Id,
     kind: ChannelKind,
     form: &ThreadForm,
-) -> ApiResult<Answer> {
+) -> ApiResult<RouteResponse> {
     let thread = build(state, parent, id, kind, form).ok_or(ErrorCode::CannotExecuteOnDm)?;
     state.create_channel(thread, &call.cause());
     let channel = state.channel(id).ok_or(ErrorCode::UnknownChannel)?;
-    Ok(Answer::created(&state.channel_view(channel)))
+    Ok(RouteResponse::created(&state.channel_view(channel)))
 }
 
 /// `PATCH /channels/{id}` of a thread.
-pub(super) fn edit(call: &Call, state: &mut State, id: Id) -> ApiResult<Answer> {
+pub(super) fn edit(call: &Call, state: &mut State, id: Id) -> ApiResult<RouteResponse> {
     let form = read_body(call.json()?, |form| read(form, false))?;
     let mut channel = state.channel(id).cloned().ok_or(ErrorCode::UnknownChannel)?;
     let manages = state.channel_with(id, Permissions::MANAGE_THREADS).is_ok();
@@ -286,7 +287,7 @@ pub(super) fn edit(call: &Call, state: &mut State, id: Id) -> ApiResult<Answer> 
     if thread.archived && form.archived.as_value() != Some(&false) {
         return Err(ErrorCode::ThreadArchived.into());
     }
-    if let Given::Value(archived) = form.archived {
+    if let FormField::Value(archived) = form.archived {
         if thread.archived != archived {
             thread.archive_timestamp = now;
         }
@@ -294,25 +295,25 @@ pub(super) fn edit(call: &Call, state: &mut State, id: Id) -> ApiResult<Answer> 
     }
     thread.locked = form.locked.clone().or_default(thread.locked, false);
     thread.invitable = form.invitable.clone().or_default(thread.invitable, true);
-    if let Given::Value(minutes) = form.archive_after {
+    if let FormField::Value(minutes) = form.archive_after {
         thread.auto_archive_duration = u32::try_from(minutes).unwrap_or(1_440);
     }
-    if let Given::Value(tags) = &form.tags {
+    if let FormField::Value(tags) = &form.tags {
         let forum = parent.as_ref().ok_or(ErrorCode::UnknownChannel)?;
         let tags = known_tags(forum, tags);
         check_tags(state, forum, &thread.applied_tags, &tags)?;
         thread.applied_tags = tags;
     }
-    if let Given::Value(name) = &form.name {
+    if let FormField::Value(name) = &form.name {
         channel.name.clone_from(name);
     }
-    if let (Given::Value(flags), true) = (&form.flags, parent.is_some_and(|parent| parent.kind.is_forum())) {
+    if let (FormField::Value(flags), true) = (&form.flags, parent.is_some_and(|parent| parent.kind.is_forum())) {
         channel.flags = u64::try_from(*flags).unwrap_or(0) & PINNED;
     }
-    if let Given::Value(seconds) = form.slow_mode {
+    if let FormField::Value(seconds) = form.slow_mode {
         channel.rate_limit_per_user = u32::try_from(seconds).unwrap_or(0);
     }
     state.update_channel(channel, &call.cause());
     let channel = state.channel(id).ok_or(ErrorCode::UnknownChannel)?;
-    Ok(Answer::json(&state.channel_view(channel)))
+    Ok(RouteResponse::json(&state.channel_view(channel)))
 }

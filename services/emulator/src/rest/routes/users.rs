@@ -7,13 +7,13 @@ use crate::{
     gateway::Intents,
     model::{Id, User},
     rest::{
-        call::{Answer, Call},
+        call::{Call, RouteResponse},
         errors::{ApiResult, ErrorCode},
         limits::BucketClass,
         permissions,
         route::{Route, bot},
         validate::{
-            form::{Form, Given, Length, read_body},
+            form::{Form, FormField, Length, read_body},
             image::read_image,
         },
     },
@@ -46,7 +46,7 @@ pub(super) const ROUTES: &[Route] = &[
     bot(&Method::POST, "/users/@me/channels", BucketClass::CreateDm, create_dm),
 ];
 
-/// The bot's own account, with what only its owner sees.
+/// The bot's own account, with the fields that are not public.
 fn own_view(user: &User) -> Value {
     let mut view = json!(user);
     for (key, value) in [
@@ -61,14 +61,14 @@ fn own_view(user: &User) -> Value {
     view
 }
 
-fn get_current(call: &Call) -> ApiResult<Answer> {
+fn get_current(call: &Call) -> ApiResult<RouteResponse> {
     call.app.world.read(|state| {
         let user = state.users.get(&state.bot_id).ok_or(ErrorCode::UnknownUser)?;
-        Ok(Answer::json(&own_view(user)))
+        Ok(RouteResponse::json(&own_view(user)))
     })
 }
 
-fn edit_current(call: &Call) -> ApiResult<Answer> {
+fn edit_current(call: &Call) -> ApiResult<RouteResponse> {
     let (username, avatar) = read_body(call.json()?, |form: &Form<'_>| {
         (
             form.text("username", Length::between(2, 32)),
@@ -79,25 +79,25 @@ fn edit_current(call: &Call) -> ApiResult<Answer> {
         let avatar = avatar.map(|image| super::cdn::store_image(state, &image));
         let id = state.bot_id;
         let user = state.users.get_mut(&id).ok_or(ErrorCode::UnknownUser)?;
-        if let Given::Value(username) = username {
+        if let FormField::Value(username) = username {
             user.username = username;
         }
         user.avatar = avatar.or_keep(user.avatar.take());
         let view = own_view(user);
         state.emit(Dispatch::of_user("USER_UPDATE", Intents::empty(), &view));
-        Ok(Answer::json(&view))
+        Ok(RouteResponse::json(&view))
     })
 }
 
-fn get_user(call: &Call) -> ApiResult<Answer> {
+fn get_user(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("user_id")?;
     call.app.world.read(|state| {
         let user = state.users.get(&id).ok_or(ErrorCode::UnknownUser)?;
-        Ok(Answer::json(user))
+        Ok(RouteResponse::json(user))
     })
 }
 
-fn list_guilds(call: &Call) -> ApiResult<Answer> {
+fn list_guilds(call: &Call) -> ApiResult<RouteResponse> {
     let limit = call.query.number("limit", 1, 200, 200)?;
     let (before, after) = (call.query.snowflake("before")?, call.query.snowflake("after")?);
     let with_counts = call.query.flag("with_counts");
@@ -109,7 +109,7 @@ fn list_guilds(call: &Call) -> ApiResult<Answer> {
             .filter(|guild| before.is_none_or(|id| guild.id.0 < id) && after.is_none_or(|id| guild.id.0 > id))
             .collect();
         let limit = usize::try_from(limit).unwrap_or(200);
-        // With `before` alone the page ends there; otherwise it starts at the lowest id.
+        // With `before` alone the page ends at that id; otherwise it starts at the lowest id.
         if before.is_some() && after.is_none() && guilds.len() > limit {
             guilds.drain(..guilds.len() - limit);
         }
@@ -133,11 +133,11 @@ fn list_guilds(call: &Call) -> ApiResult<Answer> {
                 view
             })
             .collect();
-        Ok(Answer::json(&views))
+        Ok(RouteResponse::json(&views))
     })
 }
 
-fn leave_guild(call: &Call) -> ApiResult<Answer> {
+fn leave_guild(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     call.app.world.write(|state| {
         let guild = state.guilds.get(&id).ok_or(ErrorCode::UnknownGuild)?;
@@ -145,15 +145,15 @@ fn leave_guild(call: &Call) -> ApiResult<Answer> {
             return Err(ErrorCode::InvalidGuildOwner.into());
         }
         state.remove_guild(id);
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }
 
-fn not_for_bots(_: &Call) -> ApiResult<Answer> {
+fn not_for_bots(_: &Call) -> ApiResult<RouteResponse> {
     Err(ErrorCode::BotsCannotUse.into())
 }
 
-fn create_dm(call: &Call) -> ApiResult<Answer> {
+fn create_dm(call: &Call) -> ApiResult<RouteResponse> {
     let recipient = read_body(call.json()?, |form| {
         form.require("recipient_id");
         form.snowflake("recipient_id").value()
@@ -165,11 +165,11 @@ fn create_dm(call: &Call) -> ApiResult<Answer> {
         }
         let id = state.dm_with(user);
         let channel = state.channel(id).ok_or(ErrorCode::UnknownChannel)?;
-        Ok(Answer::json(&state.channel_view(channel)))
+        Ok(RouteResponse::json(&state.channel_view(channel)))
     })
 }
 
-/// Whether the bot may write to this user: they accept messages and share a server with it.
+/// Whether the bot may send this user a direct message: the user accepts them and is in a server with the bot.
 pub(super) fn accepts_messages(state: &State, user: Id) -> bool {
     let shares = || state.guilds.values().any(|guild| guild.members.contains_key(&user));
     state.users.get(&user).is_some_and(|user| user.accepts_dms && !user.bot) && shares()

@@ -1,10 +1,10 @@
-//! Voice states. Nobody is ever in voice here, so every one of them is unknown, as Discord answers for who is not connected.
+//! Voice states. No member is ever connected to voice in the emulator, so every voice state is unknown.
 //! <https://discord.com/developers/docs/resources/voice#get-user-voice-state>
 
 use http::Method;
 
 use crate::rest::{
-    call::{Answer, Call, Gate},
+    call::{AccessChecks, Call, RouteResponse},
     errors::{ApiResult, ErrorCode},
     limits::BucketClass,
     route::{Route, bot},
@@ -21,7 +21,7 @@ pub(super) const ROUTES: &[Route] = &[
 const OWN: &str = "/guilds/{guild_id}/voice-states/@me";
 const ONE: &str = "/guilds/{guild_id}/voice-states/{user_id}";
 
-fn unknown(call: &Call) -> ApiResult<Answer> {
+fn unknown(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     if !call.param("user_id").is_empty() {
         call.id("user_id")?;

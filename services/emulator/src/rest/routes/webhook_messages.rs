@@ -7,13 +7,13 @@ use serde_json::Value;
 use super::{
     cdn::hash_of,
     compose,
-    followups::{self, Target},
+    followups::{self, AddressedMessage},
     threads,
 };
 use crate::{
     model::{Author, Id, Message, Webhook, message::FLAG_COMPONENTS_V2},
     rest::{
-        call::{Answer, Call},
+        call::{Call, RouteResponse},
         errors::{ApiResult, ErrorCode},
         limits::BucketClass,
         route::{Route, by_token},
@@ -44,7 +44,7 @@ pub(super) const ROUTES: &[Route] = &[
 const ORIGINAL: &str = "/webhooks/{webhook_id}/{webhook_token}/messages/@original";
 const ONE: &str = "/webhooks/{webhook_id}/{webhook_token}/messages/{message_id}";
 
-/// The webhook of the path, when the token is its own.
+/// The webhook of the path; the token must be its own.
 ///
 /// # Errors
 /// 10015, 50027.
@@ -60,20 +60,20 @@ pub(super) fn webhook<'a>(call: &Call, state: &'a State) -> ApiResult<&'a Webhoo
     }
 }
 
-/// Whether the call is by an interaction's token: those carry the application's id in the webhook's place.
+/// Whether the token is an interaction's: then the webhook id is the application's id.
 fn is_interaction(call: &Call) -> ApiResult<bool> {
     Ok(call.id("webhook_id")? == call.app.options.application_id)
 }
 
-fn target(call: &Call) -> ApiResult<Target> {
+fn target(call: &Call) -> ApiResult<AddressedMessage> {
     if call.param("message_id").is_empty() {
-        Ok(Target::Original)
+        Ok(AddressedMessage::Original)
     } else {
-        call.id("message_id").map(Target::Message)
+        call.id("message_id").map(AddressedMessage::Message)
     }
 }
 
-fn create(call: &Call) -> ApiResult<Answer> {
+fn create(call: &Call) -> ApiResult<RouteResponse> {
     if is_interaction(call)? {
         return followups::create(call);
     }
@@ -101,15 +101,15 @@ fn create(call: &Call) -> ApiResult<Answer> {
         compose::fill(state, &mut message, &form, call, true);
         state.create_message(message);
         if !call.query.flag("wait") {
-            return Ok(Answer::NoContent);
+            return Ok(RouteResponse::NoContent);
         }
         let message = state.message(channel, id).ok_or(ErrorCode::UnknownMessage)?;
-        Ok(Answer::json(&state.message_view(message)))
+        Ok(RouteResponse::json(&state.message_view(message)))
     })
 }
 
-/// Where the message goes, and its id: the webhook's channel, a thread of it, or a new post of a forum, whose first
-/// message shares its id.
+/// Channel and id of the message: the webhook's channel, a thread of it, or a new forum post, whose first message has the same
+/// id.
 fn destination(
     call: &Call,
     state: &mut State,
@@ -128,8 +128,8 @@ fn destination(
     if let Some(id) = thread {
         let thread = state.channel(id).filter(|thread| thread.parent_id == Some(home.id));
         let thread = thread.ok_or(ErrorCode::UnknownChannel)?;
-        // A message opens an archived thread, and a locked one is opened by moderators alone. That a webhook does not count
-        // as one is not documented.
+        // A message unarchives a thread, and only moderators unarchive a locked one. That a webhook is not a moderator is not
+        // documented.
         if thread.thread.as_ref().is_some_and(|own| own.archived && own.locked) {
             return Err(ErrorCode::ThreadLocked.into());
         }
@@ -149,7 +149,7 @@ fn destination(
 fn find<'a>(call: &Call, state: &'a State) -> ApiResult<&'a Message> {
     let webhook = webhook(call, state)?;
     let channel = call.query.snowflake("thread_id")?.map_or(webhook.channel_id, Id);
-    let Target::Message(id) = target(call)? else {
+    let AddressedMessage::Message(id) = target(call)? else {
         return Err(ErrorCode::UnknownMessage.into());
     };
     let found = state
@@ -158,16 +158,16 @@ fn find<'a>(call: &Call, state: &'a State) -> ApiResult<&'a Message> {
     found.ok_or_else(|| ErrorCode::UnknownMessage.into())
 }
 
-fn get(call: &Call) -> ApiResult<Answer> {
+fn get(call: &Call) -> ApiResult<RouteResponse> {
     if is_interaction(call)? {
         return followups::get(call, target(call)?);
     }
     call.app
         .world
-        .read(|state| Ok(Answer::json(&state.message_view(find(call, state)?))))
+        .read(|state| Ok(RouteResponse::json(&state.message_view(find(call, state)?))))
 }
 
-fn edit(call: &Call) -> ApiResult<Answer> {
+fn edit(call: &Call) -> ApiResult<RouteResponse> {
     if is_interaction(call)? {
         return followups::edit(call, target(call)?);
     }
@@ -181,17 +181,17 @@ fn edit(call: &Call) -> ApiResult<Answer> {
         message.edited_timestamp = Some(state.now());
         let view: Value = state.message_view(&message);
         state.update_message(message);
-        Ok(Answer::json(&view))
+        Ok(RouteResponse::json(&view))
     })
 }
 
-fn delete(call: &Call) -> ApiResult<Answer> {
+fn delete(call: &Call) -> ApiResult<RouteResponse> {
     if is_interaction(call)? {
         return followups::delete(call, target(call)?);
     }
     call.app.world.write(|state| {
         let (channel, id) = find(call, state).map(|message| (message.channel_id, message.id))?;
         state.delete_message(channel, id, None);
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }

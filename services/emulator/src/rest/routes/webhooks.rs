@@ -10,12 +10,12 @@ use super::{cdn::store_image, webhook_messages::webhook as by_own_token};
 use crate::{
     model::{ChannelKind, Id, Permissions, Webhook},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiResult, ErrorCode},
         limits::BucketClass,
         route::{Route, bot, by_token},
         validate::{
-            form::{Form, Given, Length, read_body},
+            form::{Form, FormField, Length, read_body},
             image::{Image, read_image},
             message::refuse_webhook_name,
         },
@@ -62,11 +62,11 @@ pub(super) const ROUTES: &[Route] = &[
 ];
 
 const BY_TOKEN: &str = "/webhooks/{webhook_id}/{webhook_token}";
-/// Webhooks of one channel.
+/// Largest number of webhooks of a channel.
 const MAXIMUM: usize = 15;
 const AVATAR_BYTES: usize = 8 * 1_024 * 1_024;
 
-/// A webhook with its address and, for those who may manage it, its maker.
+/// A webhook with its URL and, for callers who may manage it, its creator.
 fn view(call: &Call, state: &State, webhook: &Webhook, with_user: bool) -> Value {
     let mut view = json!(webhook);
     view["url"] = json!(format!(
@@ -80,9 +80,9 @@ fn view(call: &Call, state: &State, webhook: &Webhook, with_user: bool) -> Value
 }
 
 struct WebhookForm {
-    name: Given<String>,
-    avatar: Given<Image>,
-    channel: Given<u64>,
+    name: FormField<String>,
+    avatar: FormField<Image>,
+    channel: FormField<u64>,
 }
 
 fn read(form: &Form<'_>, create: bool) -> WebhookForm {
@@ -90,7 +90,7 @@ fn read(form: &Form<'_>, create: bool) -> WebhookForm {
         form.require("name");
     }
     let name = form.text("name", Length::between(1, 80));
-    if let Given::Value(name) = &name {
+    if let FormField::Value(name) = &name {
         refuse_webhook_name(form, "name", name);
     }
     WebhookForm {
@@ -100,7 +100,7 @@ fn read(form: &Form<'_>, create: bool) -> WebhookForm {
     }
 }
 
-fn create(call: &Call) -> ApiResult<Answer> {
+fn create(call: &Call) -> ApiResult<RouteResponse> {
     let channel = call.id("channel_id")?;
     let form = read_body(call.json()?, |form| read(form, true))?;
     call.app.world.write(|state| {
@@ -129,11 +129,11 @@ fn create(call: &Call) -> ApiResult<Answer> {
         };
         let view = view(call, state, &webhook, true);
         state.put_webhook(webhook, &call.cause());
-        Ok(Answer::json(&view))
+        Ok(RouteResponse::json(&view))
     })
 }
 
-fn list_channel(call: &Call) -> ApiResult<Answer> {
+fn list_channel(call: &Call) -> ApiResult<RouteResponse> {
     let channel = call.id("channel_id")?;
     call.app.world.read(|state| {
         state.channel_with(channel, Permissions::MANAGE_WEBHOOKS)?;
@@ -141,7 +141,7 @@ fn list_channel(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-fn list_guild(call: &Call) -> ApiResult<Answer> {
+fn list_guild(call: &Call) -> ApiResult<RouteResponse> {
     let guild = call.id("guild_id")?;
     call.app.world.read(|state| {
         state.guild_with(guild, Permissions::MANAGE_WEBHOOKS)?;
@@ -149,14 +149,14 @@ fn list_guild(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-fn list(call: &Call, state: &State, wanted: impl Fn(&Webhook) -> bool) -> Answer {
+fn list(call: &Call, state: &State, wanted: impl Fn(&Webhook) -> bool) -> RouteResponse {
     let mut found: Vec<&Webhook> = state.webhooks.values().filter(|webhook| wanted(webhook)).collect();
     found.sort_by_key(|webhook| webhook.id);
     let views: Vec<Value> = found
         .into_iter()
         .map(|webhook| view(call, state, webhook, true))
         .collect();
-    Answer::json(&views)
+    RouteResponse::json(&views)
 }
 
 fn find<'a>(call: &Call, state: &'a State) -> ApiResult<&'a Webhook> {
@@ -168,31 +168,36 @@ fn find<'a>(call: &Call, state: &'a State) -> ApiResult<&'a Webhook> {
     Ok(webhook)
 }
 
-fn get(call: &Call) -> ApiResult<Answer> {
+fn get(call: &Call) -> ApiResult<RouteResponse> {
     call.app
         .world
-        .read(|state| Ok(Answer::json(&view(call, state, find(call, state)?, true))))
+        .read(|state| Ok(RouteResponse::json(&view(call, state, find(call, state)?, true))))
 }
 
-fn get_by_token(call: &Call) -> ApiResult<Answer> {
-    call.app
-        .world
-        .read(|state| Ok(Answer::json(&view(call, state, by_own_token(call, state)?, false))))
+fn get_by_token(call: &Call) -> ApiResult<RouteResponse> {
+    call.app.world.read(|state| {
+        Ok(RouteResponse::json(&view(
+            call,
+            state,
+            by_own_token(call, state)?,
+            false,
+        )))
+    })
 }
 
 fn change(state: &mut State, webhook: &mut Webhook, form: &WebhookForm) {
-    if let Given::Value(name) = &form.name {
+    if let FormField::Value(name) = &form.name {
         webhook.name = Some(name.clone());
     }
     let avatar = form.avatar.clone().map(|image| store_image(state, &image));
     webhook.avatar = avatar.or_keep(webhook.avatar.take());
 }
 
-fn edit(call: &Call) -> ApiResult<Answer> {
+fn edit(call: &Call) -> ApiResult<RouteResponse> {
     let form = read_body(call.json()?, |form| read(form, false))?;
     call.app.world.write(|state| {
         let mut webhook = find(call, state)?.clone();
-        if let Given::Value(channel) = form.channel {
+        if let FormField::Value(channel) = form.channel {
             let channel = state.channel_with(Id(channel), Permissions::MANAGE_WEBHOOKS)?;
             if channel.guild_id != Some(webhook.guild_id) {
                 return Err(ErrorCode::UnknownChannel.into());
@@ -202,33 +207,33 @@ fn edit(call: &Call) -> ApiResult<Answer> {
         change(state, &mut webhook, &form);
         let view = view(call, state, &webhook, true);
         state.put_webhook(webhook, &call.cause());
-        Ok(Answer::json(&view))
+        Ok(RouteResponse::json(&view))
     })
 }
 
-fn edit_by_token(call: &Call) -> ApiResult<Answer> {
+fn edit_by_token(call: &Call) -> ApiResult<RouteResponse> {
     let form = read_body(call.json()?, |form| read(form, false))?;
     call.app.world.write(|state| {
         let mut webhook = by_own_token(call, state)?.clone();
         change(state, &mut webhook, &form);
         let view = view(call, state, &webhook, false);
         state.put_webhook(webhook, &call.cause());
-        Ok(Answer::json(&view))
+        Ok(RouteResponse::json(&view))
     })
 }
 
-fn delete(call: &Call) -> ApiResult<Answer> {
+fn delete(call: &Call) -> ApiResult<RouteResponse> {
     call.app.world.write(|state| {
         let id = find(call, state)?.id;
         state.delete_webhook(id, &call.cause());
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }
 
-fn delete_by_token(call: &Call) -> ApiResult<Answer> {
+fn delete_by_token(call: &Call) -> ApiResult<RouteResponse> {
     call.app.world.write(|state| {
         let id = by_own_token(call, state)?.id;
         state.delete_webhook(id, &call.cause());
-        Ok(Answer::NoContent)
+        Ok(RouteResponse::NoContent)
     })
 }

@@ -1,4 +1,4 @@
-//! The widget, the vanity address and the integrations of a server.
+//! The widget, the vanity URL and the integrations of a server.
 //! <https://discord.com/developers/docs/resources/guild#get-guild-widget-settings>
 
 use http::Method;
@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use crate::{
     model::{ChannelKind, Guild, Id, Permissions},
     rest::{
-        call::{Answer, Call, Gate},
+        call::{AccessChecks, Call, RouteResponse},
         errors::{ApiError, ApiResult, ErrorCode},
         limits::BucketClass,
         permissions,
         route::{Route, bot, open},
-        validate::form::{Given, read_body},
+        validate::form::{FormField, read_body},
     },
 };
 
@@ -46,23 +46,23 @@ fn settings_of(guild: &Guild) -> Value {
     json!({ "enabled": guild.widget_enabled, "channel_id": guild.widget_channel_id })
 }
 
-fn settings(call: &Call) -> ApiResult<Answer> {
+fn settings(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     call.app.world.read(|state| {
-        Ok(Answer::json(&settings_of(
+        Ok(RouteResponse::json(&settings_of(
             state.guild_with(id, Permissions::MANAGE_GUILD)?,
         )))
     })
 }
 
-fn edit(call: &Call) -> ApiResult<Answer> {
+fn edit(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     let (enabled, channel) = read_body(call.json()?, |form| {
         (form.flag("enabled"), form.snowflake("channel_id"))
     })?;
     call.app.world.write(|state| {
         let guild = state.guild_with(id, Permissions::MANAGE_GUILD)?;
-        if let Given::Value(channel) = channel
+        if let FormField::Value(channel) = channel
             && !guild.channels.contains_key(&Id(channel))
         {
             return Err(ApiError::field("channel_id", "CHANNEL_INVALID", "Invalid channel"));
@@ -75,13 +75,13 @@ fn edit(call: &Call) -> ApiResult<Answer> {
             },
             &call.cause(),
         );
-        Ok(Answer::json(&settings_of(state.guild_for_bot(id)?)))
+        Ok(RouteResponse::json(&settings_of(state.guild_for_bot(id)?)))
     })
 }
 
-/// What anyone may read: the voice channels that everyone sees. Nobody is online here as far as the emulator keeps track, so
-/// no members are listed.
-fn widget(call: &Call) -> ApiResult<Answer> {
+/// The public widget: the voice channels that everyone can view. The emulator does not track presences, so no members are
+/// listed.
+fn widget(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     call.app.world.read(|state| {
         let guild = state.guilds.get(&id).ok_or(ErrorCode::UnknownGuild)?;
@@ -95,7 +95,7 @@ fn widget(call: &Call) -> ApiResult<Answer> {
         let channels: Vec<Value> = seen
             .map(|channel| json!({ "id": channel.id, "name": channel.name, "position": channel.position }))
             .collect();
-        Ok(Answer::json(&json!({
+        Ok(RouteResponse::json(&json!({
             "id": guild.id,
             "name": guild.name,
             "instant_invite": null,
@@ -106,22 +106,22 @@ fn widget(call: &Call) -> ApiResult<Answer> {
     })
 }
 
-/// No server here has a vanity address.
-fn vanity(call: &Call) -> ApiResult<Answer> {
+/// No server of the emulator has a vanity URL.
+fn vanity(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     call.app.world.read(|state| {
         state.guild_with(id, Permissions::MANAGE_GUILD)?;
-        Ok(Answer::json(&json!({ "code": null, "uses": 0 })))
+        Ok(RouteResponse::json(&json!({ "code": null, "uses": 0 })))
     })
 }
 
-/// The bot's own integration, whose id is the application's here.
-fn integrations(call: &Call) -> ApiResult<Answer> {
+/// The bot's own integration. In the emulator its id is the application's.
+fn integrations(call: &Call) -> ApiResult<RouteResponse> {
     let id = call.id("guild_id")?;
     call.app.world.read(|state| {
         let guild = state.guild_with(id, Permissions::MANAGE_GUILD)?;
         let application = &state.application;
-        Ok(Answer::json(&json!([{
+        Ok(RouteResponse::json(&json!([{
             "id": application.id,
             "type": "discord",
             "name": application.name,

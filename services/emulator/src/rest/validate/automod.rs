@@ -4,32 +4,32 @@
 
 use serde_json::{Value, json};
 
-use super::form::{Form, Given, Length};
+use super::form::{Form, FormField, Length};
 
 /// Kinds of triggers: keyword, spam, Discord's lists, mentions, profile.
 pub const TRIGGERS: &[i64] = &[1, 3, 4, 5, 6];
 
-/// What was sent for a rule.
+/// Form of a rule.
 pub struct RuleForm {
-    /// What moderators read.
-    pub name: Given<String>,
+    /// Name.
+    pub name: FormField<String>,
     /// 1 message, 2 member.
-    pub event_type: Given<i64>,
+    pub event_type: FormField<i64>,
     /// See [`TRIGGERS`].
-    pub trigger_type: Given<i64>,
-    /// What the trigger looks for, whole.
-    pub trigger_metadata: Given<Value>,
-    /// What happens.
-    pub actions: Given<Vec<Value>>,
-    /// Whether it works.
-    pub enabled: Given<bool>,
-    /// Whom it does not bind.
-    pub exempt_roles: Given<Vec<u64>>,
-    /// Where it does not look.
-    pub exempt_channels: Given<Vec<u64>>,
+    pub trigger_type: FormField<i64>,
+    /// Complete metadata of the trigger.
+    pub trigger_metadata: FormField<Value>,
+    /// Actions.
+    pub actions: FormField<Vec<Value>>,
+    /// Whether it is enabled.
+    pub enabled: FormField<bool>,
+    /// Roles that are exempt.
+    pub exempt_roles: FormField<Vec<u64>>,
+    /// Channels that are exempt.
+    pub exempt_channels: FormField<Vec<u64>>,
 }
 
-/// Reads a rule. `known` is the trigger of the one that is edited, which cannot be changed.
+/// Reads a rule. `known` is the trigger of the edited rule, which cannot be changed.
 pub fn read_rule(form: &Form<'_>, known: Option<u8>) -> RuleForm {
     if known.is_none() {
         for key in ["name", "event_type", "trigger_type", "actions"] {
@@ -69,7 +69,7 @@ pub fn read_rule(form: &Form<'_>, known: Option<u8>) -> RuleForm {
     }
 }
 
-/// The metadata of a rule about which nothing was said.
+/// The metadata of a rule whose form has none.
 pub fn no_metadata(trigger: u8) -> Value {
     match trigger {
         1 | 6 => json!({ "keyword_filter": [], "regex_patterns": [], "allow_list": [] }),
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_rule_is_named_by_field() {
+    fn errors_of_a_rule_have_their_fields() {
         let body = json!({"name": "r", "event_type": 2, "trigger_type": 1, "actions": [{"type": 3}],
             "trigger_metadata": {"keyword_filter": ["", "ok"], "regex_patterns": ["x".repeat(261)]}});
         let errors = errors(&body);
@@ -169,12 +169,12 @@ mod tests {
     }
 
     #[test]
-    fn a_trigger_keeps_only_what_is_its_own() {
+    fn metadata_of_other_triggers_is_dropped() {
         let body = json!({"name": "r", "event_type": 1, "trigger_type": 5, "actions": [{"type": 1}],
             "trigger_metadata": {"mention_total_limit": 5, "keyword_filter": ["x"]}});
         let rule = read_body(&body, |form| read_rule(form, None)).unwrap();
         let expected = json!({"mention_total_limit": 5, "mention_raid_protection_enabled": false});
-        assert_eq!(rule.trigger_metadata, Given::Value(expected));
-        assert_eq!(rule.actions, Given::Value(vec![json!({"type": 1, "metadata": {}})]));
+        assert_eq!(rule.trigger_metadata, FormField::Value(expected));
+        assert_eq!(rule.actions, FormField::Value(vec![json!({"type": 1, "metadata": {}})]));
     }
 }

@@ -1,17 +1,17 @@
 //! Channel forms: create, edit, positions.
 //!
-//! Source: <https://discord.com/developers/docs/resources/channel#modify-channel-json-params-guild-channel>. Whether a
-//! kind is allowed in this server (community) and what permissions it takes is the route's to say.
+//! Source: <https://discord.com/developers/docs/resources/channel#modify-channel-json-params-guild-channel>. The route checks
+//! whether a type is allowed in this server (community), and permissions.
 
 use serde_json::{Value, json};
 
 use super::{
-    form::{Form, Given, Length},
+    form::{Form, FormField, Length},
     overwrite::{OverwriteForm, read_overwrites},
 };
 use crate::model::Guild;
 
-/// Channel kinds by Discord's numbers.
+/// Discord's numbers of channel types.
 pub mod kind {
     #![expect(missing_docs, reason = "the names are Discord's own")]
     pub const TEXT: u8 = 0;
@@ -24,14 +24,14 @@ pub mod kind {
     pub const MEDIA: u8 = 16;
 }
 
-/// Kinds that a server channel may have.
+/// Types of server channels.
 pub const GUILD_KINDS: &[i64] = &[0, 2, 4, 5, 13, 14, 15, 16];
 
-/// Kinds that `channel_types` of a select or an option may name. The OpenAPI document has all but 16, the documentation has that.
+/// Types allowed in `channel_types` of a select or an option. 16 is in the documentation and not in the OpenAPI document.
 const NAMED_KINDS: &[i64] = &[0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 16];
 
 /// `channel_types` of a channel select or of a command's channel option.
-pub fn read_channel_types(form: &Form<'_>) -> Given<Vec<Value>> {
+pub fn read_channel_types(form: &Form<'_>) -> FormField<Vec<Value>> {
     form.entries("channel_types", Length::up_to(NAMED_KINDS.len()))
         .map(|entries| {
             for (index, entry) in entries.iter().enumerate() {
@@ -47,49 +47,49 @@ pub fn read_channel_types(form: &Form<'_>) -> Given<Vec<Value>> {
         })
 }
 
-/// What a bot may set on a server channel.
+/// Fields of a server channel that a bot may set.
 #[derive(Clone, Debug)]
 pub struct ChannelForm {
-    /// Kind; on create absent means text.
-    pub kind: Given<u8>,
-    /// 1 to 100 characters, not yet normalised.
-    pub name: Given<String>,
+    /// Type; text when absent on creation.
+    pub kind: FormField<u8>,
+    /// 1 to 100 characters, not normalized.
+    pub name: FormField<String>,
     /// Sorting position.
-    pub position: Given<i64>,
+    pub position: FormField<i64>,
     /// Up to 1,024 characters, forum and media up to 4,096.
-    pub topic: Given<String>,
+    pub topic: FormField<String>,
     /// Bits a second of voice and stage.
-    pub bitrate: Given<i64>,
+    pub bitrate: FormField<i64>,
     /// Members in a voice channel (99) or stage (10,000).
-    pub user_limit: Given<i64>,
+    pub user_limit: FormField<i64>,
     /// Age-restricted.
-    pub nsfw: Given<bool>,
+    pub nsfw: FormField<bool>,
     /// Slow mode in seconds.
-    pub rate_limit_per_user: Given<i64>,
+    pub rate_limit_per_user: FormField<i64>,
     /// Category.
-    pub parent_id: Given<u64>,
-    /// The whole set of overwrites.
-    pub overwrites: Given<Vec<OverwriteForm>>,
+    pub parent_id: FormField<u64>,
+    /// All overwrites.
+    pub overwrites: FormField<Vec<OverwriteForm>>,
     /// Voice region.
-    pub rtc_region: Given<String>,
+    pub rtc_region: FormField<String>,
     /// 1 auto, 2 full.
-    pub video_quality_mode: Given<i64>,
+    pub video_quality_mode: FormField<i64>,
     /// Minutes until threads are archived.
-    pub default_auto_archive_duration: Given<i64>,
+    pub default_auto_archive_duration: FormField<i64>,
     /// Slow mode of new threads in seconds.
-    pub default_thread_rate_limit_per_user: Given<i64>,
+    pub default_thread_rate_limit_per_user: FormField<i64>,
     /// Forum sort order.
-    pub default_sort_order: Given<i64>,
+    pub default_sort_order: FormField<i64>,
     /// Forum layout.
-    pub default_forum_layout: Given<i64>,
-    /// Forum tags as they come back, without ids where they are new.
-    pub available_tags: Given<Vec<Value>>,
+    pub default_forum_layout: FormField<i64>,
+    /// Forum tags in the form of responses; new ones have no ids.
+    pub available_tags: FormField<Vec<Value>>,
     /// How tags are combined when posts are searched: `match_all` or `match_some`.
-    pub default_tag_setting: Given<String>,
+    pub default_tag_setting: FormField<String>,
     /// Emoji of the reaction button of forum posts.
-    pub default_reaction_emoji: Given<Value>,
+    pub default_reaction_emoji: FormField<Value>,
     /// Channel flags.
-    pub flags: Given<i64>,
+    pub flags: FormField<i64>,
 }
 
 /// Reads a channel form. `max_bitrate` depends on the server's boost level.
@@ -106,7 +106,7 @@ pub fn read_channel(form: &Form<'_>, create: bool, max_bitrate: i64) -> ChannelF
         name: if form.has("name") {
             form.text("name", Length::between(1, 100))
         } else {
-            Given::Absent
+            FormField::Absent
         },
         position: form.integer("position", 0, i64::from(i32::MAX)),
         topic: form.text("topic", Length::up_to(4_096)),
@@ -134,24 +134,24 @@ pub fn read_channel(form: &Form<'_>, create: bool, max_bitrate: i64) -> ChannelF
     }
 }
 
-fn read_tag_setting(form: &Form<'_>) -> Given<String> {
+fn read_tag_setting(form: &Form<'_>) -> FormField<String> {
     match form.text("default_tag_setting", Length::up_to(100)) {
-        Given::Value(text) if !matches!(text.as_str(), "match_all" | "match_some") => {
+        FormField::Value(text) if !matches!(text.as_str(), "match_all" | "match_some") => {
             let message = "Value must be one of {'match_all', 'match_some'}.";
             form.refuse("default_tag_setting", "BASE_TYPE_CHOICES", message);
-            Given::Absent
+            FormField::Absent
         }
         given => given,
     }
 }
 
-fn read_tags(form: &Form<'_>) -> Given<Vec<Value>> {
+fn read_tags(form: &Form<'_>) -> FormField<Vec<Value>> {
     form.forms("available_tags", Length::up_to(20)).map(|tags| {
         tags.iter()
             .map(|tag| {
-                // An empty name is valid, an absent one is not.
+                // An empty name is valid; an absent one is not.
                 let name = tag.text("name", Length::up_to(50));
-                if matches!(name, Given::Null) || !tag.has("name") {
+                if matches!(name, FormField::Null) || !tag.has("name") {
                     tag.refuse("name", "BASE_TYPE_REQUIRED", "This field is required");
                 }
                 let name = name.value().unwrap_or_default();
@@ -167,7 +167,7 @@ fn read_tags(form: &Form<'_>) -> Given<Vec<Value>> {
     })
 }
 
-/// Checks limits that depend on the kind of channel, once it is known.
+/// Checks limits that depend on the type of the channel.
 pub fn check_kind_limits(form: &Form<'_>, read: &ChannelForm, channel_kind: u8) {
     let threads_only = matches!(channel_kind, kind::FORUM | kind::MEDIA);
     if let Some(topic) = read.topic.as_value()
@@ -205,7 +205,7 @@ pub fn check_kind_limits(form: &Form<'_>, read: &ChannelForm, channel_kind: u8) 
     }
 }
 
-/// The highest bitrate of a server's voice channels, in bits a second. `VIP_REGIONS` gives what boost level 3 gives.
+/// The highest bitrate of a server's voice channels, in bits a second. `VIP_REGIONS` has the limit of boost level 3.
 /// <https://discord.com/developers/docs/resources/channel#modify-channel-json-params-guild-channel>
 pub fn max_bitrate(guild: &Guild) -> i64 {
     match guild.premium_tier {
@@ -219,14 +219,14 @@ pub fn max_bitrate(guild: &Guild) -> i64 {
 
 /// One entry of a bulk change of channel positions.
 pub struct ChannelPosition {
-    /// Which channel.
+    /// Channel.
     pub id: u64,
-    /// Where it shall be.
-    pub position: Given<i64>,
-    /// Take over the category's overwrites.
+    /// New position.
+    pub position: FormField<i64>,
+    /// Whether it takes over the category's overwrites.
     pub lock_permissions: bool,
     /// New category.
-    pub parent_id: Given<u64>,
+    pub parent_id: FormField<u64>,
 }
 
 /// Reads one entry of `PATCH /guilds/{guild}/channels`.

@@ -1,8 +1,8 @@
-//! How Discord writes the names of channels.
+//! Normalization of channel names.
 
 use super::channel::kind;
 
-/// The name that Discord stores for a channel that was given this name.
+/// The name that Discord stores for a channel with this name in its form.
 ///
 /// Text, announcement, forum and media channels, in this order:
 ///

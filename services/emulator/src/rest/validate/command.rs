@@ -1,7 +1,7 @@
-//! Application command forms: names, options, choices, localisations and how they depend on each other.
+//! Application command forms: names, options, choices, localizations and their dependencies.
 //!
-//! Source: <https://discord.com/developers/docs/interactions/application-commands#application-command-object>. The
-//! number of commands of an application is the world's to limit.
+//! Source: <https://discord.com/developers/docs/interactions/application-commands#application-command-object>. The route checks
+//! the number of commands.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     command_value::read_value_rules,
-    form::{Form, Given, Length, snowflake},
+    form::{Form, FormField, Length, snowflake},
 };
 use crate::model::Permissions;
 
@@ -17,16 +17,16 @@ use crate::model::Permissions;
 pub const CHAT_INPUT: i64 = 1;
 const SUB_COMMAND: i64 = 1;
 const SUB_COMMAND_GROUP: i64 = 2;
-/// Characters of name, descriptions and values of one command, the longest localisation counting.
+/// Characters of name, descriptions and values of one command; the longest localization counts.
 const MAX_CHARACTERS: usize = 8_000;
 
-/// The locales in which a name may be given: <https://discord.com/developers/docs/reference#locales>.
+/// Locales of localizations: <https://discord.com/developers/docs/reference#locales>.
 pub const LOCALES: &[&str] = &[
     "ar", "bg", "cs", "da", "de", "el", "en-GB", "en-US", "es-419", "es-ES", "fi", "fr", "he", "hi", "hr", "hu", "id",
     "it", "ja", "ko", "lt", "nl", "no", "pl", "pt-BR", "ro", "ru", "sv-SE", "th", "tr", "uk", "vi", "zh-CN", "zh-TW",
 ];
 
-/// A command as an application registers it.
+/// Form of a command.
 #[derive(Clone, Debug)]
 pub struct CommandForm {
     /// 1 slash, 2 user, 3 message.
@@ -34,39 +34,39 @@ pub struct CommandForm {
     /// 1 to 32 characters.
     pub name: Option<String>,
     /// Locale to name.
-    pub name_localizations: Given<Map<String, Value>>,
+    pub name_localizations: FormField<Map<String, Value>>,
     /// 1 to 100 characters for slash commands, empty for others.
     pub description: Option<String>,
     /// Locale to description.
-    pub description_localizations: Given<Map<String, Value>>,
-    /// Options in the form in which they come back.
-    pub options: Given<Vec<Value>>,
-    /// Bits that a member needs; `null` is everyone, 0 nobody but administrators.
-    pub default_member_permissions: Given<Permissions>,
-    /// Whether it is usable in direct messages (deprecated).
-    pub dm_permission: Given<bool>,
-    /// Where it is usable.
-    pub contexts: Given<Vec<Value>>,
-    /// Where it is installed.
-    pub integration_types: Given<Vec<Value>>,
+    pub description_localizations: FormField<Map<String, Value>>,
+    /// Options in the form of responses.
+    pub options: FormField<Vec<Value>>,
+    /// Permissions that a member needs; `null` is none, 0 administrators only.
+    pub default_member_permissions: FormField<Permissions>,
+    /// Whether it can be used in direct messages (deprecated).
+    pub dm_permission: FormField<bool>,
+    /// Contexts in which it can be used.
+    pub contexts: FormField<Vec<Value>>,
+    /// Installation contexts.
+    pub integration_types: FormField<Vec<Value>>,
     /// Age-restricted.
-    pub nsfw: Given<bool>,
+    pub nsfw: FormField<bool>,
 }
 
 /// The permissions that a member needs. Unlike in roles and overwrites, unknown bits are refused: its `OpenAPI` document
 /// has a `maximum` here.
-fn read_needed(form: &Form<'_>) -> Given<Permissions> {
+fn read_needed(form: &Form<'_>) -> FormField<Permissions> {
     let highest = Permissions::all().bits();
     let sent = form.raw("default_member_permissions").and_then(snowflake);
     if sent.is_some_and(|bits| bits > highest) {
         let message = format!("int value should be less than or equal to {highest}.");
         form.refuse("default_member_permissions", "NUMBER_TYPE_MAX", message);
-        return Given::Absent;
+        return FormField::Absent;
     }
     form.permissions("default_member_permissions")
 }
 
-/// Reads a command. `current_kind` is `None` on create, the command's kind on edit.
+/// Reads a command. `current_kind` is `None` on creation, the command's type on edit.
 pub fn read_command(form: &Form<'_>, current_kind: Option<i64>) -> CommandForm {
     let kind = current_kind.unwrap_or_else(|| form.choice("type", &[1, 2, 3]).value().unwrap_or(CHAT_INPUT));
     let slash = kind == CHAT_INPUT;
@@ -118,7 +118,7 @@ pub fn read_command(form: &Form<'_>, current_kind: Option<i64>) -> CommandForm {
 }
 
 /// Commands on users and messages take no options. Libraries send an empty list; the code is from memory.
-fn refuse_options(form: &Form<'_>) -> Given<Vec<Value>> {
+fn refuse_options(form: &Form<'_>) -> FormField<Vec<Value>> {
     if form
         .raw("options")
         .is_some_and(|options| options.as_array().is_none_or(|list| !list.is_empty()) && !options.is_null())
@@ -129,7 +129,7 @@ fn refuse_options(form: &Form<'_>) -> Given<Vec<Value>> {
             "Context menu commands cannot have options",
         );
     }
-    Given::Absent
+    FormField::Absent
 }
 
 fn read_name(form: &Form<'_>, slash: bool) -> String {
@@ -149,7 +149,7 @@ fn is_command_name(name: &str) -> bool {
     })
 }
 
-pub(super) fn read_localizations(form: &Form<'_>, key: &str, max: usize, names: bool) -> Given<Map<String, Value>> {
+pub(super) fn read_localizations(form: &Form<'_>, key: &str, max: usize, names: bool) -> FormField<Map<String, Value>> {
     form.form(key).map(|texts| {
         let mut read = Map::new();
         for (locale, value) in texts.fields() {
@@ -175,7 +175,7 @@ pub(super) fn read_localizations(form: &Form<'_>, key: &str, max: usize, names: 
     })
 }
 
-fn read_set(form: &Form<'_>, key: &str, choices: &[i64]) -> Given<Vec<Value>> {
+fn read_set(form: &Form<'_>, key: &str, choices: &[i64]) -> FormField<Vec<Value>> {
     form.entries(key, Length::between(1, choices.len())).map(|entries| {
         for (index, entry) in entries.iter().enumerate() {
             if !entry.as_i64().is_some_and(|number| choices.contains(&number)) {
@@ -191,7 +191,7 @@ fn read_set(form: &Form<'_>, key: &str, choices: &[i64]) -> Given<Vec<Value>> {
 }
 
 /// `depth` 0 is the command, 1 a subcommand or group, 2 a subcommand in a group.
-fn read_options(form: &Form<'_>, depth: u8) -> Given<Vec<Value>> {
+fn read_options(form: &Form<'_>, depth: u8) -> FormField<Vec<Value>> {
     form.forms("options", Length::up_to(25)).map(|options| {
         let mut names = HashSet::new();
         let mut optional_seen = false;
@@ -201,7 +201,7 @@ fn read_options(form: &Form<'_>, depth: u8) -> Given<Vec<Value>> {
             if !option.require("type") {
                 continue;
             }
-            let Given::Value(kind) = option.choice("type", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]) else {
+            let FormField::Value(kind) = option.choice("type", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]) else {
                 continue;
             };
             kinds.push(kind);
@@ -252,10 +252,10 @@ fn read_option(form: &Form<'_>, kind: i64, depth: u8) -> Map<String, Value> {
         ("description_localizations", 100, false),
     ] {
         match read_localizations(form, key, max, names) {
-            Given::Value(texts) => {
+            FormField::Value(texts) => {
                 option.insert(key.to_owned(), Value::Object(texts));
             }
-            Given::Absent | Given::Null => {}
+            FormField::Absent | FormField::Null => {}
         }
     }
     let allowed_depth = match kind {
@@ -276,19 +276,19 @@ fn read_option(form: &Form<'_>, kind: i64, depth: u8) -> Map<String, Value> {
         }
         // A group in a group and a subcommand in a subcommand are refused by the depth of their children.
         let below = if kind == SUB_COMMAND { 2 } else { depth + 1 };
-        if let Given::Value(inner) = read_options(form, below) {
+        if let FormField::Value(inner) = read_options(form, below) {
             option.insert("options".to_owned(), Value::Array(inner));
         }
         return option;
     }
-    if form.flag("required") == Given::Value(true) {
+    if form.flag("required") == FormField::Value(true) {
         option.insert("required".to_owned(), json!(true));
     }
     read_value_rules(form, kind, &mut option);
     option
 }
 
-/// Name, description and values over the whole command; of localisations the longest counts.
+/// Characters of name, description and values of the whole command; of localizations the longest counts.
 fn count_characters(fields: &Map<String, Value>) -> usize {
     let length = |key: &str| {
         fields

@@ -1,4 +1,4 @@
-//! What an option of a command takes: choices, autocomplete, bounds and channel kinds.
+//! Values of a command's option: choices, autocomplete, bounds and channel types.
 //!
 //! Source: <https://discord.com/developers/docs/interactions/application-commands#application-command-object-application-command-option-structure>.
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{
     channel::read_channel_types,
     command::read_localizations,
-    form::{Form, Given, Length},
+    form::{Form, FormField, Length},
 };
 
 const STRING: i64 = 3;
@@ -17,7 +17,7 @@ const INTEGER: i64 = 4;
 const CHANNEL: i64 = 7;
 const NUMBER: i64 = 10;
 
-/// Choices, autocomplete, bounds and channel kinds of an option that takes a value.
+/// Reads choices, autocomplete, bounds and channel types of an option that takes a value.
 pub(super) fn read_value_rules(form: &Form<'_>, kind: i64, option: &mut Map<String, Value>) {
     let takes_choices = matches!(kind, STRING | INTEGER | NUMBER);
     let autocomplete = form.flag("autocomplete").value().unwrap_or(false);
@@ -45,7 +45,7 @@ pub(super) fn read_value_rules(form: &Form<'_>, kind: i64, option: &mut Map<Stri
     }
     if kind == STRING {
         for (key, min) in [("min_length", 0), ("max_length", 1)] {
-            if let Given::Value(length) = form.integer(key, min, 6_000) {
+            if let FormField::Value(length) = form.integer(key, min, 6_000) {
                 option.insert(key.to_owned(), json!(length));
             }
         }
@@ -64,13 +64,13 @@ pub(super) fn read_value_rules(form: &Form<'_>, kind: i64, option: &mut Map<Stri
         refuse_crossed(form, option, "min_value", "max_value");
     }
     if kind == CHANNEL
-        && let Given::Value(kinds) = read_channel_types(form)
+        && let FormField::Value(kinds) = read_channel_types(form)
     {
         option.insert("channel_types".to_owned(), json!(kinds));
     }
 }
 
-/// Refuses bounds that no value can keep. That Discord refuses them is from memory, and the code is of our own making.
+/// Refuses bounds that no value fulfils. That Discord refuses them is from memory, and the code is the emulator's own.
 fn refuse_crossed(form: &Form<'_>, option: &Map<String, Value>, low: &str, high: &str) {
     let bound = |key: &str| option.get(key).and_then(Value::as_f64);
     if let (Some(least), Some(most)) = (bound(low), bound(high))
@@ -84,7 +84,7 @@ fn refuse_crossed(form: &Form<'_>, option: &Map<String, Value>, low: &str, high:
     }
 }
 
-/// Reads choices of an option or of an autocomplete answer; values must be of the option's kind.
+/// Reads choices of an option or of an autocomplete response; values must be of the option's type.
 pub fn read_choices(choices: &[Form<'_>], kind: i64) -> Vec<Value> {
     let mut names = HashSet::new();
     choices
@@ -100,7 +100,7 @@ pub fn read_choices(choices: &[Form<'_>], kind: i64) -> Vec<Value> {
             }
             let mut read = Map::new();
             read.insert("name".to_owned(), json!(name));
-            if let Given::Value(texts) = read_localizations(choice, "name_localizations", 100, false) {
+            if let FormField::Value(texts) = read_localizations(choice, "name_localizations", 100, false) {
                 read.insert("name_localizations".to_owned(), Value::Object(texts));
             }
             read.insert("value".to_owned(), read_choice_value(choice, kind));

@@ -4,22 +4,22 @@
 //! <https://discord.com/developers/docs/resources/guild-scheduled-event#create-guild-scheduled-event>.
 
 use super::{
-    form::{Form, Given, Length},
+    form::{Form, FormField, Length},
     image::{Image, read_image},
 };
 use crate::model::{Id, Timestamp, WelcomeChannel};
 
-/// Largest picture of an event.
+/// Largest image of an event in bytes.
 const IMAGE_BYTES: usize = 10 * 1_024 * 1_024;
 
-/// What was sent for a welcome screen.
+/// Form of a welcome screen.
 pub struct WelcomeForm {
-    /// Whether it is shown.
-    pub enabled: Given<bool>,
-    /// What the server is.
-    pub description: Given<String>,
+    /// Whether it is enabled.
+    pub enabled: FormField<bool>,
+    /// Description of the server.
+    pub description: FormField<String>,
     /// Up to five channels.
-    pub channels: Given<Vec<WelcomeChannel>>,
+    pub channels: FormField<Vec<WelcomeChannel>>,
 }
 
 /// Reads a welcome screen.
@@ -42,46 +42,46 @@ pub fn read_welcome(form: &Form<'_>) -> WelcomeForm {
     }
 }
 
-/// An answer as it was sent.
+/// Form of an onboarding option.
 pub struct OptionForm {
-    /// Of a known one.
+    /// Id of an existing option.
     pub id: Option<u64>,
-    /// What is read.
+    /// Title.
     pub title: String,
-    /// What it means.
+    /// Description.
     pub description: String,
-    /// The server's own emoji, and a Unicode one.
+    /// Custom emoji, and Unicode emoji.
     pub emoji: (Option<Id>, Option<String>),
-    /// Roles that it gives.
+    /// Roles that it assigns.
     pub roles: Vec<u64>,
-    /// Channels that it shows.
+    /// Channels that it opts into.
     pub channels: Vec<u64>,
 }
 
-/// A question as it was sent.
+/// Form of an onboarding prompt.
 pub struct PromptForm {
-    /// Of a known one, or anything.
+    /// Id of an existing prompt, or any other for a new one.
     pub id: u64,
-    /// 0 buttons, 1 a list.
+    /// 0 multiple choice, 1 dropdown.
     pub kind: u8,
-    /// What is asked.
+    /// Title.
     pub title: String,
-    /// One answer at most, an answer is needed, asked when joining.
+    /// `single_select`, `required`, `in_onboarding`.
     pub flags: [bool; 3],
-    /// Answers.
+    /// Options.
     pub options: Vec<OptionForm>,
 }
 
-/// What was sent for onboarding.
+/// Form of onboarding.
 pub struct OnboardingForm {
-    /// Questions.
-    pub prompts: Given<Vec<PromptForm>>,
-    /// Channels that everybody sees.
-    pub default_channels: Given<Vec<u64>>,
-    /// Whether it takes place.
-    pub enabled: Given<bool>,
-    /// 0 or 1.
-    pub mode: Given<i64>,
+    /// Prompts.
+    pub prompts: FormField<Vec<PromptForm>>,
+    /// Channels into which all members are opted.
+    pub default_channels: FormField<Vec<u64>>,
+    /// Whether it is enabled.
+    pub enabled: FormField<bool>,
+    /// Mode, 0 or 1.
+    pub mode: FormField<i64>,
 }
 
 /// Reads onboarding.
@@ -139,26 +139,26 @@ fn read_option(option: &Form<'_>) -> OptionForm {
     }
 }
 
-/// What was sent for a scheduled event.
+/// Form of a scheduled event.
 pub struct EventForm {
-    /// What it is called.
-    pub name: Given<String>,
-    /// What it is.
-    pub description: Given<String>,
-    /// When it begins.
-    pub starts: Given<Timestamp>,
-    /// When it ends.
-    pub ends: Given<Timestamp>,
-    /// 1 stage, 2 voice, 3 elsewhere.
-    pub entity_type: Given<i64>,
+    /// Name.
+    pub name: FormField<String>,
+    /// Description.
+    pub description: FormField<String>,
+    /// Start time.
+    pub starts: FormField<Timestamp>,
+    /// End time.
+    pub ends: FormField<Timestamp>,
+    /// 1 stage, 2 voice, 3 external.
+    pub entity_type: FormField<i64>,
     /// Stage or voice channel.
-    pub channel: Given<u64>,
-    /// A place outside Discord.
-    pub location: Given<String>,
-    /// The picture.
-    pub image: Given<Image>,
-    /// What becomes of it.
-    pub status: Given<i64>,
+    pub channel: FormField<u64>,
+    /// Location of an external event.
+    pub location: FormField<String>,
+    /// Image.
+    pub image: FormField<Image>,
+    /// New status.
+    pub status: FormField<i64>,
 }
 
 /// Reads an event.
@@ -170,9 +170,9 @@ pub fn read_event(form: &Form<'_>, create: bool) -> EventForm {
     }
     form.choice("privacy_level", &[2]);
     let location = match form.form("entity_metadata") {
-        Given::Absent => Given::Absent,
-        Given::Null => Given::Null,
-        Given::Value(data) => data.text("location", Length::between(1, 100)),
+        FormField::Absent => FormField::Absent,
+        FormField::Null => FormField::Null,
+        FormField::Value(data) => data.text("location", Length::between(1, 100)),
     };
     EventForm {
         name: form.text("name", Length::between(1, 100)),
@@ -187,19 +187,19 @@ pub fn read_event(form: &Form<'_>, create: bool) -> EventForm {
     }
 }
 
-fn time(form: &Form<'_>, key: &str) -> Given<Timestamp> {
+fn time(form: &Form<'_>, key: &str) -> FormField<Timestamp> {
     match form.text(key, Length::up_to(100)) {
-        Given::Absent => Given::Absent,
-        Given::Null => Given::Null,
-        Given::Value(text) => match Timestamp::parse(&text) {
-            Some(time) => Given::Value(time),
+        FormField::Absent => FormField::Absent,
+        FormField::Null => FormField::Null,
+        FormField::Value(text) => match Timestamp::parse(&text) {
+            Some(time) => FormField::Value(time),
             None => {
                 form.refuse(
                     key,
                     "DATE_TIME_TYPE_PARSE",
                     format!("Could not parse {text}. Should be ISO8601."),
                 );
-                Given::Absent
+                FormField::Absent
             }
         },
     }

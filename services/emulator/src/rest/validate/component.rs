@@ -1,7 +1,8 @@
-//! Action rows and buttons of messages: limits and the form in which they come back.
+//! Action rows and buttons of messages: limits and form of responses.
 //!
-//! Source: <https://discord.com/developers/docs/components/reference>. The kinds that need the flag `IS_COMPONENTS_V2`
-//! are in `component_v2`, selects in `select`, text inputs and labels in `modal`. To add a kind, add a reader and its line in `read_part`.
+//! Source: <https://discord.com/developers/docs/components/reference>. Types that need the flag `IS_COMPONENTS_V2` are in
+//! `component_v2`, selects in `select`, text inputs and labels in `modal`. To add a type, add a reader and its line in
+//! `read_part`.
 
 use std::collections::HashSet;
 
@@ -9,11 +10,11 @@ use serde_json::{Map, Value, json};
 
 use super::{
     component_v2,
-    form::{Form, Given, Length},
+    form::{Form, FormField, Length},
     select::{read_entity_select, read_string_select},
 };
 
-/// Component kinds by Discord's numbers.
+/// Discord's numbers of component types.
 pub mod kind {
     #![expect(missing_docs, reason = "the names are Discord's own")]
     pub const ACTION_ROW: i64 = 1;
@@ -41,20 +42,20 @@ pub const MAX_COMPONENTS: usize = 40;
 const LINK_STYLE: i64 = 5;
 const PREMIUM_STYLE: i64 = 6;
 
-/// What must be unique or counted over all components of one message or modal.
+/// Values that must be unique, and counts, over all components of one message or modal.
 #[derive(Default)]
-pub struct Layout {
+pub struct ComponentCounts {
     custom_ids: HashSet<String>,
     ids: HashSet<i64>,
     next_id: i64,
     /// Components read so far, nested ones included.
     pub count: usize,
-    /// Characters in text displays, which share one limit of 4,000.
+    /// Characters in all text displays, at most 4,000.
     pub text_characters: usize,
 }
 
-impl Layout {
-    /// A component that starts with its kind and its id; ids that were not given are counted up from 1.
+impl ComponentCounts {
+    /// Starts the response form of a component with its type and id; missing ids are numbered from 1.
     pub fn begin(&mut self, form: &Form<'_>, kind: i64) -> Map<String, Value> {
         self.count += 1;
         let given = form.integer("id", 0, i64::from(i32::MAX)).value().filter(|id| *id > 0);
@@ -92,24 +93,24 @@ impl Layout {
 }
 
 /// Reads `components` of a message form. `v2` is whether the message has the flag `IS_COMPONENTS_V2`.
-pub fn read_components(form: &Form<'_>, v2: bool) -> Given<Vec<Value>> {
-    let mut layout = Layout::default();
+pub fn read_components(form: &Form<'_>, v2: bool) -> FormField<Vec<Value>> {
+    let mut counts = ComponentCounts::default();
     let max = if v2 { MAX_COMPONENTS } else { MAX_ROWS };
     let given = form.forms("components", Length::up_to(max)).map(|parts| {
         parts
             .iter()
-            .filter_map(|part| read_top(part, v2, &mut layout))
+            .filter_map(|part| read_top(part, v2, &mut counts))
             .map(Value::Object)
             .collect::<Vec<_>>()
     });
-    if layout.count > MAX_COMPONENTS {
+    if counts.count > MAX_COMPONENTS {
         form.refuse(
             "components",
             "COMPONENT_MAX_TOTAL_COMPONENTS_EXCEEDED",
             format!("The total number of components cannot exceed {MAX_COMPONENTS}"),
         );
     }
-    if layout.text_characters > 4_000 {
+    if counts.text_characters > 4_000 {
         form.refuse(
             "components",
             "COMPONENT_DISPLAYABLE_TEXT_SIZE_EXCEEDED",
@@ -119,7 +120,7 @@ pub fn read_components(form: &Form<'_>, v2: bool) -> Given<Vec<Value>> {
     given
 }
 
-fn read_top(form: &Form<'_>, v2: bool, layout: &mut Layout) -> Option<Map<String, Value>> {
+fn read_top(form: &Form<'_>, v2: bool, counts: &mut ComponentCounts) -> Option<Map<String, Value>> {
     let allowed: &[i64] = if v2 {
         &[
             kind::ACTION_ROW,
@@ -134,10 +135,10 @@ fn read_top(form: &Form<'_>, v2: bool, layout: &mut Layout) -> Option<Map<String
         &[kind::ACTION_ROW]
     };
     let found = read_kind(form, allowed)?;
-    read_part(form, found, layout)
+    read_part(form, found, counts)
 }
 
-/// The kind of a component, refused when it is not one of `allowed`.
+/// Reads the type of a component, which must be one of `allowed`.
 pub fn read_kind(form: &Form<'_>, allowed: &[i64]) -> Option<i64> {
     if !form.require("type") {
         return None;
@@ -145,25 +146,25 @@ pub fn read_kind(form: &Form<'_>, allowed: &[i64]) -> Option<i64> {
     form.choice("type", allowed).value()
 }
 
-/// Reads one component of a known kind.
-pub fn read_part(form: &Form<'_>, found: i64, layout: &mut Layout) -> Option<Map<String, Value>> {
+/// Reads one component of this type.
+pub fn read_part(form: &Form<'_>, found: i64, counts: &mut ComponentCounts) -> Option<Map<String, Value>> {
     Some(match found {
-        kind::ACTION_ROW => read_row(form, layout),
-        kind::BUTTON => read_button(form, layout),
-        kind::STRING_SELECT => read_string_select(form, layout),
+        kind::ACTION_ROW => read_row(form, counts),
+        kind::BUTTON => read_button(form, counts),
+        kind::STRING_SELECT => read_string_select(form, counts),
         kind::USER_SELECT | kind::ROLE_SELECT | kind::MENTIONABLE_SELECT | kind::CHANNEL_SELECT => {
-            read_entity_select(form, found, layout)
+            read_entity_select(form, found, counts)
         }
-        other => component_v2::read_part(form, other, layout)?,
+        other => component_v2::read_part(form, other, counts)?,
     })
 }
 
-fn read_row(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
-    let mut row = layout.begin(form, kind::ACTION_ROW);
+fn read_row(form: &Form<'_>, counts: &mut ComponentCounts) -> Map<String, Value> {
+    let mut row = counts.begin(form, kind::ACTION_ROW);
     if !form.require("components") {
         return row;
     }
-    let Given::Value(parts) = form.forms("components", Length::between(1, 5)) else {
+    let FormField::Value(parts) = form.forms("components", Length::between(1, 5)) else {
         return row;
     };
     let mut width = 0;
@@ -180,7 +181,7 @@ fn read_row(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
         let Some(found) = read_kind(part, &allowed) else {
             continue;
         };
-        // A select fills the row by itself; five buttons do.
+        // A row holds one select or five buttons.
         width += if found == kind::BUTTON { 1 } else { 5 };
         if width > 5 {
             part.refuse(
@@ -190,18 +191,18 @@ fn read_row(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
             );
             continue;
         }
-        read.extend(read_part(part, found, layout).map(Value::Object));
+        read.extend(read_part(part, found, counts).map(Value::Object));
     }
     row.insert("components".to_owned(), Value::Array(read));
     row
 }
 
-fn read_button(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
-    let mut button = layout.begin(form, kind::BUTTON);
+fn read_button(form: &Form<'_>, counts: &mut ComponentCounts) -> Map<String, Value> {
+    let mut button = counts.begin(form, kind::BUTTON);
     if !form.require("style") {
         return button;
     }
-    let Given::Value(style) = form.choice("style", &[1, 2, 3, 4, LINK_STYLE, PREMIUM_STYLE]) else {
+    let FormField::Value(style) = form.choice("style", &[1, 2, 3, 4, LINK_STYLE, PREMIUM_STYLE]) else {
         return button;
     };
     button.insert("style".to_owned(), json!(style));
@@ -220,14 +221,14 @@ fn read_button(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
                 );
             }
             if form.require("url")
-                && let Given::Value(url) = form.url("url", 512, &["http", "https", "discord"])
+                && let FormField::Value(url) = form.url("url", 512, &["http", "https", "discord"])
             {
                 button.insert("url".to_owned(), json!(url));
             }
         }
         PREMIUM_STYLE => {
             if form.require("sku_id")
-                && let Given::Value(sku) = form.snowflake("sku_id")
+                && let FormField::Value(sku) = form.snowflake("sku_id")
             {
                 button.insert("sku_id".to_owned(), json!(sku.to_string()));
             }
@@ -240,7 +241,7 @@ fn read_button(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
                     "A custom id and url cannot both be specified",
                 );
             }
-            layout.custom_id(form, &mut button);
+            counts.custom_id(form, &mut button);
         }
     }
     if style != PREMIUM_STYLE && label.is_none() && emoji.is_none() {
@@ -256,19 +257,19 @@ fn read_button(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
 pub fn read_emoji(form: &Form<'_>) -> Value {
     let name = form.text("name", Length::up_to(152)).value().unwrap_or_default();
     let mut emoji = Map::new();
-    if let Given::Value(id) = form.snowflake("id") {
+    if let FormField::Value(id) = form.snowflake("id") {
         emoji.insert("id".to_owned(), json!(id.to_string()));
     } else if name.is_empty() || name.is_ascii() {
         form.refuse("name", "BUTTON_COMPONENT_INVALID_EMOJI", "Invalid emoji");
     }
     emoji.insert("name".to_owned(), json!(name));
-    if form.flag("animated") == Given::Value(true) {
+    if form.flag("animated") == FormField::Value(true) {
         emoji.insert("animated".to_owned(), json!(true));
     }
     Value::Object(emoji)
 }
 
-/// Puts `value` under `key` when there is one.
+/// Inserts `value` under `key` unless it is absent.
 pub fn insert_some(component: &mut Map<String, Value>, key: &str, value: Option<Value>) {
     if let Some(value) = value {
         component.insert(key.to_owned(), value);
@@ -276,7 +277,7 @@ pub fn insert_some(component: &mut Map<String, Value>, key: &str, value: Option<
 }
 
 pub(super) fn insert_disabled(form: &Form<'_>, component: &mut Map<String, Value>) {
-    if let Given::Value(disabled) = form.flag("disabled") {
+    if let FormField::Value(disabled) = form.flag("disabled") {
         component.insert("disabled".to_owned(), json!(disabled));
     }
 }
@@ -299,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_get_ids_in_order() {
+    fn components_get_ids_in_order() {
         let rows = read(&json!([{"type": 1, "components": [button("a"), button("b")]}])).unwrap();
         assert_eq!(rows[0]["id"], 1);
         assert_eq!(rows[0]["components"][1]["id"], 3);

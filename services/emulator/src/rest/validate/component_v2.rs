@@ -6,50 +6,50 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    component::{Layout, insert_some, kind, read_kind},
-    form::{Form, Given, Length},
+    component::{ComponentCounts, insert_some, kind, read_kind},
+    form::{Form, FormField, Length},
 };
 
-/// Reads one display component, or notes nothing and returns `None` for a kind that is none.
-pub fn read_part(form: &Form<'_>, found: i64, layout: &mut Layout) -> Option<Map<String, Value>> {
+/// Reads one display component. Returns `None` without an error for any other type.
+pub fn read_part(form: &Form<'_>, found: i64, counts: &mut ComponentCounts) -> Option<Map<String, Value>> {
     match found {
-        kind::TEXT_DISPLAY => Some(read_text(form, layout)),
-        kind::SECTION => Some(read_section(form, layout)),
-        kind::THUMBNAIL => Some(read_thumbnail(form, layout)),
-        kind::MEDIA_GALLERY => Some(read_gallery(form, layout)),
-        kind::FILE => Some(read_file(form, layout)),
-        kind::SEPARATOR => Some(read_separator(form, layout)),
-        kind::CONTAINER => Some(read_container(form, layout)),
+        kind::TEXT_DISPLAY => Some(read_text(form, counts)),
+        kind::SECTION => Some(read_section(form, counts)),
+        kind::THUMBNAIL => Some(read_thumbnail(form, counts)),
+        kind::MEDIA_GALLERY => Some(read_gallery(form, counts)),
+        kind::FILE => Some(read_file(form, counts)),
+        kind::SEPARATOR => Some(read_separator(form, counts)),
+        kind::CONTAINER => Some(read_container(form, counts)),
         _ => None,
     }
 }
 
 /// A text display; also allowed in modals.
-pub fn read_text(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
-    let mut part = layout.begin(form, kind::TEXT_DISPLAY);
+pub fn read_text(form: &Form<'_>, counts: &mut ComponentCounts) -> Map<String, Value> {
+    let mut part = counts.begin(form, kind::TEXT_DISPLAY);
     let content = form.required_text("content", Length::between(1, 4_000));
-    layout.text_characters += content.chars().count();
+    counts.text_characters += content.chars().count();
     part.insert("content".to_owned(), json!(content));
     part
 }
 
-fn read_section(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
-    let mut part = layout.begin(form, kind::SECTION);
+fn read_section(form: &Form<'_>, counts: &mut ComponentCounts) -> Map<String, Value> {
+    let mut part = counts.begin(form, kind::SECTION);
     if form.require("components")
-        && let Given::Value(texts) = form.forms("components", Length::between(1, 3))
+        && let FormField::Value(texts) = form.forms("components", Length::between(1, 3))
     {
         let read: Vec<Value> = texts
             .iter()
             .filter(|text| read_kind(text, &[kind::TEXT_DISPLAY]).is_some())
-            .map(|text| Value::Object(read_text(text, layout)))
+            .map(|text| Value::Object(read_text(text, counts)))
             .collect();
         part.insert("components".to_owned(), Value::Array(read));
     }
     if form.require("accessory")
-        && let Given::Value(accessory) = form.form("accessory")
+        && let FormField::Value(accessory) = form.form("accessory")
         && let Some(found) = read_kind(&accessory, &[kind::BUTTON, kind::THUMBNAIL])
     {
-        let read = super::component::read_part(&accessory, found, layout).map(Value::Object);
+        let read = super::component::read_part(&accessory, found, counts).map(Value::Object);
         insert_some(&mut part, "accessory", read);
     }
     part
@@ -59,15 +59,15 @@ fn read_media(form: &Form<'_>, key: &str, schemes: &[&str]) -> Value {
     if !form.require(key) {
         return json!({});
     }
-    let Given::Value(media) = form.form(key) else {
+    let FormField::Value(media) = form.form(key) else {
         return json!({});
     };
     if !media.require("url") {
         return json!({});
     }
     match media.url("url", 2_048, schemes) {
-        Given::Value(url) => json!({ "id": "0", "url": url, "proxy_url": url, "width": 0, "height": 0 }),
-        Given::Absent | Given::Null => json!({}),
+        FormField::Value(url) => json!({ "id": "0", "url": url, "proxy_url": url, "width": 0, "height": 0 }),
+        FormField::Absent | FormField::Null => json!({}),
     }
 }
 
@@ -78,8 +78,8 @@ fn insert_spoiler(form: &Form<'_>, part: &mut Map<String, Value>) {
     );
 }
 
-fn read_thumbnail(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
-    let mut part = layout.begin(form, kind::THUMBNAIL);
+fn read_thumbnail(form: &Form<'_>, counts: &mut ComponentCounts) -> Map<String, Value> {
+    let mut part = counts.begin(form, kind::THUMBNAIL);
     part.insert(
         "media".to_owned(),
         read_media(form, "media", &["http", "https", "attachment"]),
@@ -92,10 +92,10 @@ fn read_thumbnail(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
     part
 }
 
-fn read_gallery(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
-    let mut part = layout.begin(form, kind::MEDIA_GALLERY);
+fn read_gallery(form: &Form<'_>, counts: &mut ComponentCounts) -> Map<String, Value> {
+    let mut part = counts.begin(form, kind::MEDIA_GALLERY);
     if form.require("items")
-        && let Given::Value(items) = form.forms("items", Length::between(1, 10))
+        && let FormField::Value(items) = form.forms("items", Length::between(1, 10))
     {
         let read: Vec<Value> = items
             .iter()
@@ -118,8 +118,8 @@ fn read_gallery(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
     part
 }
 
-fn read_file(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
-    let mut part = layout.begin(form, kind::FILE);
+fn read_file(form: &Form<'_>, counts: &mut ComponentCounts) -> Map<String, Value> {
+    let mut part = counts.begin(form, kind::FILE);
     part.insert("file".to_owned(), read_media(form, "file", &["attachment"]));
     part.insert("name".to_owned(), Value::Null);
     part.insert("size".to_owned(), Value::Null);
@@ -127,8 +127,8 @@ fn read_file(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
     part
 }
 
-fn read_separator(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
-    let mut part = layout.begin(form, kind::SEPARATOR);
+fn read_separator(form: &Form<'_>, counts: &mut ComponentCounts) -> Map<String, Value> {
+    let mut part = counts.begin(form, kind::SEPARATOR);
     part.insert(
         "spacing".to_owned(),
         json!(form.choice("spacing", &[1, 2]).value().unwrap_or(1)),
@@ -140,15 +140,15 @@ fn read_separator(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
     part
 }
 
-fn read_container(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
-    let mut part = layout.begin(form, kind::CONTAINER);
+fn read_container(form: &Form<'_>, counts: &mut ComponentCounts) -> Map<String, Value> {
+    let mut part = counts.begin(form, kind::CONTAINER);
     part.insert(
         "accent_color".to_owned(),
         json!(form.integer("accent_color", 0, 0xFF_FFFF).value()),
     );
     insert_spoiler(form, &mut part);
     if form.require("components")
-        && let Given::Value(parts) = form.forms("components", Length::between(1, 40))
+        && let FormField::Value(parts) = form.forms("components", Length::between(1, 40))
     {
         let allowed = [
             kind::ACTION_ROW,
@@ -161,7 +161,7 @@ fn read_container(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
         let mut read = Vec::with_capacity(parts.len());
         for inner in &parts {
             if let Some(found) = read_kind(inner, &allowed) {
-                read.extend(super::component::read_part(inner, found, layout).map(Value::Object));
+                read.extend(super::component::read_part(inner, found, counts).map(Value::Object));
             }
         }
         part.insert("components".to_owned(), Value::Array(read));

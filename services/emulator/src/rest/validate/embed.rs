@@ -1,22 +1,22 @@
-//! Embeds: limits and the form in which they come back.
+//! Embeds: limits and form of responses.
 //!
-//! Source: <https://discord.com/developers/docs/resources/message#embed-object-embed-limits>. The 6,000 characters
-//! count over all embeds of one message.
+//! Source: <https://discord.com/developers/docs/resources/message#embed-object-embed-limits>. The limit of 6,000 characters is
+//! for all embeds of one message.
 
 use serde_json::{Map, Value, json};
 
-use super::form::{Form, Given, Length};
+use super::form::{Form, FormField, Length};
 
-/// Characters that all embeds of a message may hold together.
+/// Largest number of characters of all embeds of a message.
 pub const MAX_EMBED_CHARACTERS: usize = 6_000;
-/// Embeds in one message.
+/// Largest number of embeds of a message.
 pub const MAX_EMBEDS: usize = 10;
 
 const SCHEMES: &[&str] = &["http", "https"];
 const MEDIA_SCHEMES: &[&str] = &["http", "https", "attachment"];
 
-/// Reads `embeds` of a message form into the shape in which Discord gives them back.
-pub fn read_embeds(form: &Form<'_>) -> Given<Vec<Value>> {
+/// Reads `embeds` of a message form into the form of responses.
+pub fn read_embeds(form: &Form<'_>) -> FormField<Vec<Value>> {
     form.forms("embeds", Length::up_to(MAX_EMBEDS)).map(|embeds| {
         let mut characters = 0;
         let read: Vec<Value> = embeds.iter().map(|embed| read_embed(embed, &mut characters)).collect();
@@ -36,25 +36,25 @@ fn read_embed(form: &Form<'_>, characters: &mut usize) -> Value {
     embed.insert("type".to_owned(), json!("rich"));
     put_text(&mut embed, form, "title", Length::up_to(256), characters);
     put_text(&mut embed, form, "description", Length::up_to(4_096), characters);
-    if let Given::Value(url) = form.url("url", 2_048, SCHEMES) {
+    if let FormField::Value(url) = form.url("url", 2_048, SCHEMES) {
         embed.insert("url".to_owned(), json!(url));
     }
-    if let Given::Value(color) = form.integer("color", 0, 0xFF_FFFF) {
+    if let FormField::Value(color) = form.integer("color", 0, 0xFF_FFFF) {
         embed.insert("color".to_owned(), json!(color));
     }
     read_timestamp(form, &mut embed);
     for key in ["image", "thumbnail"] {
-        if let Given::Value(media) = form.form(key) {
+        if let FormField::Value(media) = form.form(key) {
             embed.insert(key.to_owned(), read_media(&media));
         }
     }
-    if let Given::Value(author) = form.form("author") {
+    if let FormField::Value(author) = form.form("author") {
         embed.insert("author".to_owned(), read_named(&author, "name", 256, characters));
     }
-    if let Given::Value(footer) = form.form("footer") {
+    if let FormField::Value(footer) = form.form("footer") {
         embed.insert("footer".to_owned(), read_named(&footer, "text", 2_048, characters));
     }
-    if let Given::Value(fields) = form.forms("fields", Length::up_to(25)) {
+    if let FormField::Value(fields) = form.forms("fields", Length::up_to(25)) {
         let fields: Vec<Value> = fields.iter().map(|field| read_field(field, characters)).collect();
         if !fields.is_empty() {
             embed.insert("fields".to_owned(), Value::Array(fields));
@@ -78,7 +78,7 @@ fn read_embed(form: &Form<'_>, characters: &mut usize) -> Value {
 }
 
 fn put_text(embed: &mut Map<String, Value>, form: &Form<'_>, key: &str, length: Length, characters: &mut usize) {
-    if let Given::Value(text) = form.text(key, length)
+    if let FormField::Value(text) = form.text(key, length)
         && !text.is_empty()
     {
         *characters += text.chars().count();
@@ -87,7 +87,7 @@ fn put_text(embed: &mut Map<String, Value>, form: &Form<'_>, key: &str, length: 
 }
 
 fn read_timestamp(form: &Form<'_>, embed: &mut Map<String, Value>) {
-    let Given::Value(text) = form.text("timestamp", Length::up_to(64)) else {
+    let FormField::Value(text) = form.text("timestamp", Length::up_to(64)) else {
         return;
     };
     match time::OffsetDateTime::parse(&text, &time::format_description::well_known::Rfc3339) {
@@ -109,8 +109,8 @@ fn read_media(form: &Form<'_>) -> Value {
         return json!({});
     }
     match form.url("url", 2_048, MEDIA_SCHEMES) {
-        Given::Value(url) => json!({ "proxy_url": url, "url": url, "width": 0, "height": 0 }),
-        Given::Absent | Given::Null => json!({}),
+        FormField::Value(url) => json!({ "proxy_url": url, "url": url, "width": 0, "height": 0 }),
+        FormField::Absent | FormField::Null => json!({}),
     }
 }
 
@@ -121,11 +121,11 @@ fn read_named(form: &Form<'_>, key: &str, max: usize, characters: &mut usize) ->
     *characters += text.chars().count();
     part.insert(key.to_owned(), json!(text));
     if key == "name"
-        && let Given::Value(url) = form.url("url", 2_048, SCHEMES)
+        && let FormField::Value(url) = form.url("url", 2_048, SCHEMES)
     {
         part.insert("url".to_owned(), json!(url));
     }
-    if let Given::Value(icon) = form.url("icon_url", 2_048, MEDIA_SCHEMES) {
+    if let FormField::Value(icon) = form.url("icon_url", 2_048, MEDIA_SCHEMES) {
         part.insert("proxy_icon_url".to_owned(), json!(icon));
         part.insert("icon_url".to_owned(), json!(icon));
     }
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn an_embed_comes_back_as_discord_gives_it() {
         let body = json!({"embeds": [{"title": " Rank ", "color": 255, "fields": [{"name": "a", "value": "b"}]}]});
-        let Given::Value(embeds) = read_body(&body, read_embeds).unwrap() else {
+        let FormField::Value(embeds) = read_body(&body, read_embeds).unwrap() else {
             panic!("no embeds")
         };
         assert_eq!(

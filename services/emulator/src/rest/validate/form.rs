@@ -1,7 +1,7 @@
-//! The reader beneath every form: takes fields out of a JSON object and notes what is wrong with them.
+//! Reader of all forms: reads fields of a JSON object and collects errors.
 //!
-//! Owns the codes and words of Discord's basic types (`BASE_TYPE_…`, `NUMBER_TYPE_…`, `STRING_TYPE_…` and so on). It
-//! refuses to know any field by name. To add a kind of value, add a method that returns [`Given`].
+//! Owns the codes and texts of Discord's basic types (`BASE_TYPE_…`, `NUMBER_TYPE_…`, `STRING_TYPE_…` and so on), and no names
+//! of fields. To add a type of value, add a method that returns [`FormField`].
 
 use serde_json::{Map, Value};
 
@@ -10,19 +10,19 @@ use crate::{
     rest::errors::{ApiResult, ErrorCode, FieldErrors},
 };
 
-/// A field of a partial form: left out, sent as `null`, or sent with a value.
+/// A field of a partial form: absent, `null`, or a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Given<T> {
-    /// Not in the body: leave as it is.
+pub enum FormField<T> {
+    /// Not in the body: no change.
     Absent,
-    /// `null`: back to the default.
+    /// `null`: reset to the default.
     Null,
-    /// A value of the right kind.
+    /// A valid value.
     Value(T),
 }
 
-impl<T> Given<T> {
-    /// The value, if there was one.
+impl<T> FormField<T> {
+    /// The value, if there is one.
     pub fn value(self) -> Option<T> {
         match self {
             Self::Value(value) => Some(value),
@@ -30,7 +30,7 @@ impl<T> Given<T> {
         }
     }
 
-    /// A reference to the value, if there was one.
+    /// A reference to the value, if there is one.
     pub const fn as_value(&self) -> Option<&T> {
         match self {
             Self::Value(value) => Some(value),
@@ -38,21 +38,21 @@ impl<T> Given<T> {
         }
     }
 
-    /// Whether the field was in the body at all.
+    /// Whether the field is in the body.
     pub const fn is_given(&self) -> bool {
         !matches!(self, Self::Absent)
     }
 
     /// The same field with its value changed.
-    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Given<U> {
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> FormField<U> {
         match self {
-            Self::Absent => Given::Absent,
-            Self::Null => Given::Null,
-            Self::Value(value) => Given::Value(change(value)),
+            Self::Absent => FormField::Absent,
+            Self::Null => FormField::Null,
+            Self::Value(value) => FormField::Value(change(value)),
         }
     }
 
-    /// What a nullable field becomes: unchanged when absent, `None` when null.
+    /// New value of a nullable field: unchanged when absent, `None` when null.
     pub fn or_keep(self, current: Option<T>) -> Option<T> {
         match self {
             Self::Absent => current,
@@ -61,7 +61,7 @@ impl<T> Given<T> {
         }
     }
 
-    /// What a field with a default becomes: unchanged when absent, `default` when null.
+    /// New value of a field with a default: unchanged when absent, `default` when null.
     pub fn or_default(self, current: T, default: T) -> T {
         match self {
             Self::Absent => current,
@@ -71,7 +71,7 @@ impl<T> Given<T> {
     }
 }
 
-/// Bounds on the length of a text or list, in characters or entries.
+/// Bounds on the length of a string or list, in characters or entries.
 #[derive(Clone, Copy, Debug)]
 pub struct Length {
     min: usize,
@@ -89,7 +89,7 @@ impl Length {
         Self { min: 0, max }
     }
 
-    /// Discord's code and words when `length` is out of bounds.
+    /// Discord's code and text when `length` is out of bounds.
     pub fn refusal(self, length: usize) -> Option<(&'static str, String)> {
         if (self.min..=self.max).contains(&length) {
             None
@@ -107,7 +107,7 @@ impl Length {
     }
 }
 
-/// One JSON object under reading, with its place in the body.
+/// A JSON object of a body, with its path in the body.
 #[derive(Clone)]
 pub struct Form<'a> {
     fields: &'a Map<String, Value>,
@@ -115,7 +115,7 @@ pub struct Form<'a> {
     errors: &'a FieldErrors,
 }
 
-/// Reads the whole body as a form with `read` and refuses with every error found.
+/// Reads the whole body as a form with `read`.
 ///
 /// # Errors
 /// 50035 with nested field errors; 50109 when the body is not an object.
@@ -132,7 +132,7 @@ pub fn read_body<T>(body: &Value, read: impl FnOnce(&Form<'_>) -> T) -> ApiResul
     errors.finish(value)
 }
 
-/// Reads a body that is a list of forms; errors are placed below the index.
+/// Reads a body that is a list of forms; errors have the index in their path.
 ///
 /// # Errors
 /// 50035 with nested field errors; 50109 when the body is not a list.
@@ -164,17 +164,17 @@ pub fn read_list<T>(body: &Value, length: Length, read: impl Fn(&Form<'_>) -> T)
 }
 
 impl<'a> Form<'a> {
-    /// The value of `key` as it was sent.
+    /// The raw value of `key`.
     pub fn raw(&self, key: &str) -> Option<&'a Value> {
         self.fields.get(key)
     }
 
-    /// Whether `key` was sent with something other than `null`.
+    /// Whether `key` has a value other than `null`.
     pub fn has(&self, key: &str) -> bool {
         self.raw(key).is_some_and(|value| !value.is_null())
     }
 
-    /// Where errors of this reading go.
+    /// Collected errors.
     pub const fn errors(&self) -> &'a FieldErrors {
         self.errors
     }
@@ -188,12 +188,12 @@ impl<'a> Form<'a> {
         path
     }
 
-    /// Notes an error at `key` (dots separate levels, an empty key is the form itself).
+    /// Adds an error at `key` (dots separate levels, an empty key is the form itself).
     pub fn refuse(&self, key: &str, code: &str, message: impl Into<String>) {
         self.errors.add(&self.path_of(key), code, message);
     }
 
-    /// Notes the error of a field that must be there. True when it is.
+    /// Adds an error when `key` is absent. Returns whether it is present.
     pub fn require(&self, key: &str) -> bool {
         let there = match self.raw(key) {
             None | Some(Value::Null) => false,
@@ -206,11 +206,11 @@ impl<'a> Form<'a> {
         there
     }
 
-    /// A text whose length is counted after trimming white space at its ends, as Discord does. Numbers become texts.
-    pub fn text(&self, key: &str, length: Length) -> Given<String> {
+    /// A string. Its length counts after white space at its ends is trimmed, as at Discord. Numbers become strings.
+    pub fn text(&self, key: &str, length: Length) -> FormField<String> {
         let text = match self.raw(key) {
-            None => return Given::Absent,
-            Some(Value::Null) => return Given::Null,
+            None => return FormField::Absent,
+            Some(Value::Null) => return FormField::Null,
             Some(Value::String(text)) => text.trim().to_owned(),
             Some(Value::Number(number)) => number.to_string(),
             Some(other) => {
@@ -219,17 +219,17 @@ impl<'a> Form<'a> {
                     "STRING_TYPE_CONVERT",
                     format!("Could not interpret \"{other}\" as string."),
                 );
-                return Given::Absent;
+                return FormField::Absent;
             }
         };
         if let Some((code, message)) = length.refusal(text.chars().count()) {
             self.refuse(key, code, message);
-            return Given::Absent;
+            return FormField::Absent;
         }
-        Given::Value(text)
+        FormField::Value(text)
     }
 
-    /// A text that must be there.
+    /// A required string.
     pub fn required_text(&self, key: &str, length: Length) -> String {
         if self.require(key) {
             self.text(key, length).value().unwrap_or_default()
@@ -238,17 +238,17 @@ impl<'a> Form<'a> {
         }
     }
 
-    /// A web address.
-    pub fn url(&self, key: &str, max: usize, schemes: &[&str]) -> Given<String> {
-        let Given::Value(text) = self.text(key, Length::up_to(max)) else {
+    /// A URL.
+    pub fn url(&self, key: &str, max: usize, schemes: &[&str]) -> FormField<String> {
+        let FormField::Value(text) = self.text(key, Length::up_to(max)) else {
             return if matches!(self.raw(key), Some(Value::Null)) {
-                Given::Null
+                FormField::Null
             } else {
-                Given::Absent
+                FormField::Absent
             };
         };
         if text.is_empty() {
-            return Given::Null;
+            return FormField::Null;
         }
         match url::Url::parse(&text) {
             Err(_) => self.refuse(key, "URL_TYPE_INVALID_URL", "Not a well formed URL."),
@@ -264,21 +264,21 @@ impl<'a> Form<'a> {
                     ),
                 );
             }
-            Ok(_) => return Given::Value(text),
+            Ok(_) => return FormField::Value(text),
         }
-        Given::Absent
+        FormField::Absent
     }
 
-    /// A whole number within bounds; a text of digits is accepted, as Discord does.
-    pub fn integer(&self, key: &str, min: i64, max: i64) -> Given<i64> {
+    /// A whole number within bounds; a string of digits is accepted, as at Discord.
+    pub fn integer(&self, key: &str, min: i64, max: i64) -> FormField<i64> {
         let number = match self.raw(key) {
-            None => return Given::Absent,
-            Some(Value::Null) => return Given::Null,
+            None => return FormField::Absent,
+            Some(Value::Null) => return FormField::Null,
             Some(value) => match whole_number(value) {
                 Some(number) => number,
                 None => {
                     self.refuse(key, "NUMBER_TYPE_COERCE", format!("Value {value} is not int."));
-                    return Given::Absent;
+                    return FormField::Absent;
                 }
             },
         };
@@ -288,7 +288,7 @@ impl<'a> Form<'a> {
                 "NUMBER_TYPE_MIN",
                 format!("int value should be greater than or equal to {min}."),
             );
-            return Given::Absent;
+            return FormField::Absent;
         }
         if number > max {
             self.refuse(
@@ -296,84 +296,84 @@ impl<'a> Form<'a> {
                 "NUMBER_TYPE_MAX",
                 format!("int value should be less than or equal to {max}."),
             );
-            return Given::Absent;
+            return FormField::Absent;
         }
-        Given::Value(number)
+        FormField::Value(number)
     }
 
-    /// A whole number out of a fixed set.
-    pub fn choice(&self, key: &str, choices: &[i64]) -> Given<i64> {
+    /// A whole number that is one of `choices`.
+    pub fn choice(&self, key: &str, choices: &[i64]) -> FormField<i64> {
         match self.integer(key, i64::MIN, i64::MAX) {
-            Given::Value(number) if !choices.contains(&number) => {
+            FormField::Value(number) if !choices.contains(&number) => {
                 let names: Vec<String> = choices.iter().map(ToString::to_string).collect();
                 self.refuse(
                     key,
                     "BASE_TYPE_CHOICES",
                     format!("Value must be one of {{{}}}.", names.join(", ")),
                 );
-                Given::Absent
+                FormField::Absent
             }
             given => given,
         }
     }
 
-    /// True or false.
-    pub fn flag(&self, key: &str) -> Given<bool> {
+    /// A boolean.
+    pub fn flag(&self, key: &str) -> FormField<bool> {
         match self.raw(key) {
-            None => Given::Absent,
-            Some(Value::Null) => Given::Null,
-            Some(Value::Bool(flag)) => Given::Value(*flag),
+            None => FormField::Absent,
+            Some(Value::Null) => FormField::Null,
+            Some(Value::Bool(flag)) => FormField::Value(*flag),
             Some(_) => {
                 self.refuse(key, "BOOLEAN_TYPE_CONVERT", "Must be either true or false.");
-                Given::Absent
+                FormField::Absent
             }
         }
     }
 
-    /// A snowflake, as a text or a number.
-    pub fn snowflake(&self, key: &str) -> Given<u64> {
+    /// A snowflake, as a string or a number.
+    pub fn snowflake(&self, key: &str) -> FormField<u64> {
         match self.raw(key) {
-            None => Given::Absent,
-            Some(Value::Null) => Given::Null,
+            None => FormField::Absent,
+            Some(Value::Null) => FormField::Null,
             Some(value) => match snowflake(value) {
-                Some(id) => Given::Value(id),
+                Some(id) => FormField::Value(id),
                 None => {
                     self.refuse(
                         key,
                         "NUMBER_TYPE_COERCE",
                         format!("Value {} is not snowflake.", quoted(value)),
                     );
-                    Given::Absent
+                    FormField::Absent
                 }
             },
         }
     }
 
-    /// Permission bits, as a text of digits or a number. Bits that Discord does not know are dropped.
-    pub fn permissions(&self, key: &str) -> Given<Permissions> {
+    /// Permission bits, as a string of digits or a number. Unknown bits are dropped.
+    pub fn permissions(&self, key: &str) -> FormField<Permissions> {
         match self.raw(key) {
-            None => Given::Absent,
-            Some(Value::Null) => Given::Null,
+            None => FormField::Absent,
+            Some(Value::Null) => FormField::Null,
             Some(value) => match snowflake(value) {
-                Some(bits) => Given::Value(Permissions::from_bits_truncate(bits)),
+                Some(bits) => FormField::Value(Permissions::from_bits_truncate(bits)),
                 None => {
                     self.refuse(
                         key,
                         "NUMBER_TYPE_COERCE",
                         format!("Value {} is not int.", quoted(value)),
                     );
-                    Given::Absent
+                    FormField::Absent
                 }
             },
         }
     }
 
     /// A list of snowflakes.
-    pub fn snowflakes(&self, key: &str, length: Length) -> Given<Vec<u64>> {
+    pub fn snowflakes(&self, key: &str, length: Length) -> FormField<Vec<u64>> {
         let entries = match self.entries(key, length) {
-            Given::Absent => return Given::Absent,
-            Given::Null => return Given::Null,
-            Given::Value(entries) => entries,
+            FormField::Absent => return FormField::Absent,
+            FormField::Null => return FormField::Null,
+            FormField::Value(entries) => entries,
         };
         let mut ids = Vec::with_capacity(entries.len());
         for (index, entry) in entries.iter().enumerate() {
@@ -386,30 +386,30 @@ impl<'a> Form<'a> {
                 ),
             }
         }
-        Given::Value(ids)
+        FormField::Value(ids)
     }
 
-    /// A list of anything.
-    pub fn entries(&self, key: &str, length: Length) -> Given<&'a Vec<Value>> {
+    /// A list of any values.
+    pub fn entries(&self, key: &str, length: Length) -> FormField<&'a Vec<Value>> {
         match self.raw(key) {
-            None => Given::Absent,
-            Some(Value::Null) => Given::Null,
+            None => FormField::Absent,
+            Some(Value::Null) => FormField::Null,
             Some(Value::Array(entries)) => {
                 if let Some((code, message)) = length.refusal(entries.len()) {
                     self.refuse(key, code, message);
-                    return Given::Absent;
+                    return FormField::Absent;
                 }
-                Given::Value(entries)
+                FormField::Value(entries)
             }
             Some(_) => {
                 self.refuse(key, "LIST_TYPE_CONVERT", "Only iterables may be used in a ListType");
-                Given::Absent
+                FormField::Absent
             }
         }
     }
 
     /// A list of forms.
-    pub fn forms(&self, key: &str, length: Length) -> Given<Vec<Form<'a>>> {
+    pub fn forms(&self, key: &str, length: Length) -> FormField<Vec<Form<'a>>> {
         self.entries(key, length).map(|entries| {
             let mut forms = Vec::with_capacity(entries.len());
             for (index, entry) in entries.iter().enumerate() {
@@ -434,11 +434,11 @@ impl<'a> Form<'a> {
     }
 
     /// A form within this form.
-    pub fn form(&self, key: &str) -> Given<Form<'a>> {
+    pub fn form(&self, key: &str) -> FormField<Form<'a>> {
         match self.raw(key) {
-            None => Given::Absent,
-            Some(Value::Null) => Given::Null,
-            Some(Value::Object(fields)) => Given::Value(Form {
+            None => FormField::Absent,
+            Some(Value::Null) => FormField::Null,
+            Some(Value::Object(fields)) => FormField::Value(Form {
                 fields,
                 path: self.path_of(key),
                 errors: self.errors,
@@ -449,12 +449,12 @@ impl<'a> Form<'a> {
                     "MODEL_TYPE_CONVERT",
                     "Only dictionaries may be used in a ModelType",
                 );
-                Given::Absent
+                FormField::Absent
             }
         }
     }
 
-    /// A form without fields in the place of `key`, for a part that was left out.
+    /// An empty form with the path of `key`, for an absent part.
     pub fn empty_below<'b>(&self, key: &str, empty: &'b Map<String, Value>) -> Form<'b>
     where
         'a: 'b,
@@ -466,13 +466,13 @@ impl<'a> Form<'a> {
         }
     }
 
-    /// The fields of this form in the order sent.
+    /// The fields of this form, in the order of the body.
     pub const fn fields(&self) -> &'a Map<String, Value> {
         self.fields
     }
 }
 
-/// A JSON value as Discord prints it in an error: texts once in quotes, the rest in quotes too.
+/// A JSON value in the form of Discord's errors: in quotes, strings without a second pair.
 fn quoted(value: &Value) -> String {
     match value {
         Value::String(text) => format!("\"{text}\""),
@@ -495,7 +495,7 @@ fn whole_number(value: &Value) -> Option<i64> {
     }
 }
 
-/// A snowflake or bit set out of JSON; both texts and numbers are accepted, as Discord does.
+/// A snowflake or bit set in JSON; strings and numbers are accepted, as at Discord.
 pub fn snowflake(value: &Value) -> Option<u64> {
     match value {
         Value::Number(number) => number.as_u64(),
@@ -534,7 +534,7 @@ mod tests {
     }
 
     #[test]
-    fn absent_null_and_value_are_told_apart() {
+    fn absent_null_and_value_are_distinguished() {
         let body = json!({"topic": null, "name": "  lobby  "});
         let (topic, name, other) = read_body(&body, |form| {
             (
@@ -546,7 +546,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             (topic, name, other),
-            (Given::Null, Given::Value("lobby".to_owned()), Given::Absent)
+            (FormField::Null, FormField::Value("lobby".to_owned()), FormField::Absent)
         );
     }
 

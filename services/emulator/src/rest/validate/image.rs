@@ -1,10 +1,10 @@
-//! Images that travel as data URIs in JSON: icons, avatars, emoji.
+//! Images as data URIs in JSON: icons, avatars, emoji.
 //!
 //! Source: <https://discord.com/developers/docs/reference#image-data>.
 
 use base64::Engine as _;
 
-use super::form::{Form, Given, Length};
+use super::form::{Form, FormField, Length};
 
 /// Decoded image of a `data:image/…;base64,…` text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,11 +16,11 @@ pub struct Image {
 }
 
 /// Reads an image of at most `max_bytes`.
-pub fn read_image(form: &Form<'_>, key: &str, max_bytes: usize) -> Given<Image> {
+pub fn read_image(form: &Form<'_>, key: &str, max_bytes: usize) -> FormField<Image> {
     let text = match form.text(key, Length::up_to(usize::MAX)) {
-        Given::Absent => return Given::Absent,
-        Given::Null => return Given::Null,
-        Given::Value(text) => text,
+        FormField::Absent => return FormField::Absent,
+        FormField::Null => return FormField::Null,
+        FormField::Value(text) => text,
     };
     match decode(&text) {
         None => form.refuse(key, "IMAGE_INVALID", "Invalid image data"),
@@ -29,15 +29,15 @@ pub fn read_image(form: &Form<'_>, key: &str, max_bytes: usize) -> Given<Image> 
             "BINARY_TYPE_MAX_SIZE",
             format!("File cannot be larger than {:.1} kb.", max_bytes as f64 / 1_024.0),
         ),
-        Some(image) => return Given::Value(image),
+        Some(image) => return FormField::Value(image),
     }
-    Given::Absent
+    FormField::Absent
 }
 
 fn decode(text: &str) -> Option<Image> {
     let (content_type, data) = text.strip_prefix("data:")?.split_once(";base64,")?;
     let bytes = base64::engine::general_purpose::STANDARD.decode(data).ok()?;
-    // The declared kind is not believed: the first bytes decide.
+    // The first bytes decide the type, not the declared one.
     let found = match bytes.as_slice() {
         [0x89, b'P', b'N', b'G', ..] => "image/png",
         [0xFF, 0xD8, 0xFF, ..] => "image/jpeg",
@@ -61,7 +61,7 @@ mod tests {
     const PIXEL: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
     #[test]
-    fn a_png_is_decoded_and_rubbish_is_not() {
+    fn png_is_decoded_and_other_bytes_are_refused() {
         let image = read_body(&json!({"image": PIXEL}), |form| read_image(form, "image", 1_000)).unwrap();
         assert_eq!(image.value().unwrap().content_type, "image/png");
         assert!(

@@ -1,15 +1,14 @@
-//! Message forms: create, edit, webhook and interaction messages share most of their fields.
+//! Message forms. Creation, edit, webhooks and interactions share most fields.
 //!
-//! Source: <https://discord.com/developers/docs/resources/message#create-message>. Whether a message is empty is
-//! decided by [`MessageForm::is_empty`] together with the files of the request; who may mention whom, and whether a
-//! referenced message exists, is the route's to say.
+//! Source: <https://discord.com/developers/docs/resources/message#create-message>. Whether a message is empty depends on
+//! [`MessageForm::is_empty`] and the files of the request. The route checks mentions and referenced messages.
 
 use serde_json::Value;
 
 use super::{
     component::read_components,
     embed::read_embeds,
-    form::{Form, Given, Length},
+    form::{Form, FormField, Length},
 };
 
 /// Message flags that a bot may set.
@@ -23,38 +22,38 @@ pub mod flag {
     pub const IS_COMPONENTS_V2: u64 = 1 << 15;
 }
 
-/// Who sends the form; the fields allowed differ.
+/// Sender of a form; allowed fields depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sender {
-    /// A bot into a channel.
+    /// A bot, to a channel.
     Bot,
-    /// A webhook by its token.
+    /// A webhook, by its token.
     Webhook,
-    /// The answer to an interaction or its follow-up.
+    /// A response to an interaction, or a follow-up.
     Interaction,
 }
 
-/// What shall be mentioned and notified.
+/// Allowed mentions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowedMentions {
-    /// `users`, `roles`, `everyone` found in the content.
+    /// Types of mentions that are parsed from the content: `users`, `roles`, `everyone`.
     pub parse: Vec<String>,
-    /// These users only.
+    /// Users that may be mentioned.
     pub users: Vec<u64>,
-    /// These roles only.
+    /// Roles that may be mentioned.
     pub roles: Vec<u64>,
-    /// Whether the author of the message replied to is notified.
+    /// Whether the author of the replied message is mentioned.
     pub replied_user: bool,
 }
 
-/// Name and description of a file in the request, or a file that an edit keeps.
+/// Entry of `attachments`: a file of the request, or a file that an edit keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttachmentForm {
-    /// Index `n` of `files[n]`, or the id of an attachment kept.
+    /// Index `n` of `files[n]`, or the id of a kept attachment.
     pub id: u64,
-    /// Name instead of the file's own.
+    /// Name in place of the file's own.
     pub filename: Option<String>,
-    /// Text for those who cannot see it, up to 1,024 characters.
+    /// Alternative text, up to 1,024 characters.
     pub description: Option<String>,
 }
 
@@ -63,7 +62,7 @@ const REPLY: i64 = 0;
 /// `type` of a message reference.
 const FORWARD: i64 = 1;
 
-/// Message replied to, or forwarded.
+/// Message that it replies to or forwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReferenceForm {
     /// The message.
@@ -76,43 +75,43 @@ pub struct ReferenceForm {
     pub channel_id: Option<u64>,
 }
 
-/// A message as sent by a bot.
+/// Form of a message.
 #[derive(Clone, Debug)]
 pub struct MessageForm {
     /// Up to 2,000 characters.
-    pub content: Given<String>,
-    /// Embeds in the form in which they come back.
-    pub embeds: Given<Vec<Value>>,
-    /// Components in the form in which they come back.
-    pub components: Given<Vec<Value>>,
-    /// Files named by the body.
-    pub attachments: Given<Vec<AttachmentForm>>,
-    /// Flags as sent.
-    pub flags: Given<u64>,
+    pub content: FormField<String>,
+    /// Embeds in the form of responses.
+    pub embeds: FormField<Vec<Value>>,
+    /// Components in the form of responses.
+    pub components: FormField<Vec<Value>>,
+    /// Entries of `attachments`.
+    pub attachments: FormField<Vec<AttachmentForm>>,
+    /// Flags of the body.
+    pub flags: FormField<u64>,
     /// Mentions.
-    pub allowed_mentions: Given<AllowedMentions>,
+    pub allowed_mentions: FormField<AllowedMentions>,
     /// Text to speech.
     pub tts: bool,
-    /// Sent back in `MESSAGE_CREATE`; a text of up to 25 characters or a number.
+    /// Copied into `MESSAGE_CREATE`; a string of up to 25 characters or a number.
     pub nonce: Option<Value>,
-    /// Whether a nonce used within a few minutes gives back the earlier message.
+    /// Whether a nonce that was used within a few minutes returns the earlier message.
     pub enforce_nonce: bool,
-    /// Message replied to, or forwarded.
+    /// Message that it replies to or forwards.
     pub reference: Option<ReferenceForm>,
-    /// Name shown, webhooks only.
+    /// Displayed name, webhooks only.
     pub username: Option<String>,
-    /// Avatar shown, webhooks only.
+    /// Displayed avatar, webhooks only.
     pub avatar_url: Option<String>,
     /// Name of the new forum thread, webhooks only.
     pub thread_name: Option<String>,
-    /// Where the form is in the body, for errors that are found after reading.
+    /// Path of the form in the body, for errors of later checks.
     pub path: Vec<String>,
 }
 
 impl MessageForm {
-    /// Whether there is nothing to show besides files.
+    /// Whether it has no content besides files.
     pub fn is_empty(&self) -> bool {
-        let filled = |list: &Given<Vec<Value>>| list.as_value().is_some_and(|list| !list.is_empty());
+        let filled = |list: &FormField<Vec<Value>>| list.as_value().is_some_and(|list| !list.is_empty());
         self.content.as_value().is_none_or(String::is_empty) && !filled(&self.embeds) && !filled(&self.components)
     }
 
@@ -122,7 +121,7 @@ impl MessageForm {
     }
 }
 
-/// Reads a message form. `current_flags` are those of the message under edit, 0 for a new one.
+/// Reads a message form. `current_flags` are the flags of the edited message, 0 for a new one.
 pub fn read_message(form: &Form<'_>, sender: Sender, current_flags: u64) -> MessageForm {
     let flags = form
         .integer("flags", 0, i64::from(u32::MAX))
@@ -182,7 +181,7 @@ fn read_username(form: &Form<'_>) -> Option<String> {
     Some(name)
 }
 
-/// Refuses names that webhooks must not bear.
+/// Refuses names that are not allowed for webhooks.
 pub fn refuse_webhook_name(form: &Form<'_>, key: &str, name: &str) {
     let lower = name.to_lowercase();
     for word in ["clyde", "discord"] {
@@ -228,7 +227,7 @@ fn read_reference(form: &Form<'_>) -> Option<ReferenceForm> {
     })
 }
 
-fn read_attachments(form: &Form<'_>) -> Given<Vec<AttachmentForm>> {
+fn read_attachments(form: &Form<'_>) -> FormField<Vec<AttachmentForm>> {
     form.forms("attachments", Length::up_to(10)).map(|entries| {
         entries
             .iter()
@@ -248,7 +247,7 @@ fn read_attachments(form: &Form<'_>) -> Given<Vec<AttachmentForm>> {
 
 fn read_mentions(form: &Form<'_>) -> AllowedMentions {
     let mut parse = Vec::new();
-    if let Given::Value(entries) = form.entries("parse", Length::up_to(3)) {
+    if let FormField::Value(entries) = form.entries("parse", Length::up_to(3)) {
         for (index, entry) in entries.iter().enumerate() {
             match entry.as_str() {
                 Some(word @ ("users" | "roles" | "everyone")) => parse.push(word.to_owned()),
@@ -304,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_is_empty_whatever_is_listed() {
+    fn message_without_content_is_empty() {
         assert!(
             read(&json!({"content": "  ", "embeds": [], "components": []}))
                 .unwrap()

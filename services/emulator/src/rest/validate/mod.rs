@@ -1,9 +1,9 @@
-//! Forms: what bots send, read and refused as Discord reads and refuses it.
+//! Forms of requests, read and refused as Discord does.
 //!
-//! Owns the rules that need nothing but the body itself: kinds of values, lengths, choices, and how parts of one form
-//! depend on each other. Rules that need the state of a server (does the role exist, may the bot do it) are the
-//! routes' and the world's. Every reader collects all errors before it refuses, so that one answer names them all.
-//! To add a form, add a file with a `read_…` function that takes a [`form::Form`].
+//! Owns the rules that need only the body: types of values, lengths, choices, and dependencies between parts of a form. Rules
+//! that need the state of a server (whether a role exists, permissions) are in the routes and the world. Every reader collects
+//! all errors before it refuses, so that one response lists them all. To add a form, add a file with a `read_…` function that
+//! takes a [`form::Form`].
 
 pub mod automod;
 pub mod channel;
@@ -22,3 +22,4 @@ pub mod overwrite;
 pub mod query;
 pub mod role;
 pub mod select;
+pub mod sticker;

@@ -5,14 +5,14 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    component::{Layout, insert_some, kind, read_kind, read_part},
+    component::{ComponentCounts, insert_some, kind, read_kind, read_part},
     component_v2::read_text,
-    form::{Form, Given, Length},
+    form::{Form, FormField, Length},
 };
 
-/// Reads the `data` of a modal callback into the form in which a client shows it.
+/// Reads the `data` of a modal callback into the form that clients receive.
 pub fn read_modal(form: &Form<'_>) -> Value {
-    let mut layout = Layout::default();
+    let mut counts = ComponentCounts::default();
     let mut modal = Map::new();
     modal.insert(
         "custom_id".to_owned(),
@@ -23,11 +23,11 @@ pub fn read_modal(form: &Form<'_>) -> Value {
         json!(form.required_text("title", Length::between(1, 45))),
     );
     if form.require("components")
-        && let Given::Value(parts) = form.forms("components", Length::between(1, 5))
+        && let FormField::Value(parts) = form.forms("components", Length::between(1, 5))
     {
         let read: Vec<Value> = parts
             .iter()
-            .filter_map(|part| read_modal_part(part, &mut layout))
+            .filter_map(|part| read_modal_part(part, &mut counts))
             .map(Value::Object)
             .collect();
         modal.insert("components".to_owned(), Value::Array(read));
@@ -35,29 +35,29 @@ pub fn read_modal(form: &Form<'_>) -> Value {
     Value::Object(modal)
 }
 
-fn read_modal_part(form: &Form<'_>, layout: &mut Layout) -> Option<Map<String, Value>> {
+fn read_modal_part(form: &Form<'_>, counts: &mut ComponentCounts) -> Option<Map<String, Value>> {
     match read_kind(form, &[kind::ACTION_ROW, kind::TEXT_DISPLAY, kind::LABEL])? {
         kind::ACTION_ROW => {
-            let mut row = layout.begin(form, kind::ACTION_ROW);
+            let mut row = counts.begin(form, kind::ACTION_ROW);
             if form.require("components")
-                && let Given::Value(inputs) = form.forms("components", Length::between(1, 1))
+                && let FormField::Value(inputs) = form.forms("components", Length::between(1, 1))
             {
                 let read: Vec<Value> = inputs
                     .iter()
                     .filter(|input| read_kind(input, &[kind::TEXT_INPUT]).is_some())
-                    .map(|input| Value::Object(read_text_input(input, true, layout)))
+                    .map(|input| Value::Object(read_text_input(input, true, counts)))
                     .collect();
                 row.insert("components".to_owned(), Value::Array(read));
             }
             Some(row)
         }
-        kind::LABEL => Some(read_label(form, layout)),
-        _ => Some(read_text(form, layout)),
+        kind::LABEL => Some(read_label(form, counts)),
+        _ => Some(read_text(form, counts)),
     }
 }
 
-fn read_label(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
-    let mut label = layout.begin(form, kind::LABEL);
+fn read_label(form: &Form<'_>, counts: &mut ComponentCounts) -> Map<String, Value> {
+    let mut label = counts.begin(form, kind::LABEL);
     label.insert(
         "label".to_owned(),
         json!(form.required_text("label", Length::between(1, 45))),
@@ -68,7 +68,7 @@ fn read_label(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
         form.text("description", Length::up_to(100)).value().map(Value::from),
     );
     if form.require("component")
-        && let Given::Value(inner) = form.form("component")
+        && let FormField::Value(inner) = form.form("component")
     {
         let allowed = [
             kind::STRING_SELECT,
@@ -80,9 +80,9 @@ fn read_label(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
         ];
         if let Some(found) = read_kind(&inner, &allowed) {
             let read = if found == kind::TEXT_INPUT {
-                Some(read_text_input(&inner, false, layout))
+                Some(read_text_input(&inner, false, counts))
             } else {
-                read_part(&inner, found, layout)
+                read_part(&inner, found, counts)
             };
             insert_some(&mut label, "component", read.map(Value::Object));
         }
@@ -90,9 +90,9 @@ fn read_label(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
     label
 }
 
-fn read_text_input(form: &Form<'_>, needs_label: bool, layout: &mut Layout) -> Map<String, Value> {
-    let mut input = layout.begin(form, kind::TEXT_INPUT);
-    layout.custom_id(form, &mut input);
+fn read_text_input(form: &Form<'_>, needs_label: bool, counts: &mut ComponentCounts) -> Map<String, Value> {
+    let mut input = counts.begin(form, kind::TEXT_INPUT);
+    counts.custom_id(form, &mut input);
     if form.require("style") {
         insert_some(
             &mut input,
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_too_long_is_named() {
+    fn missing_and_too_long_fields_are_listed() {
         let body = json!({"title": "x".repeat(46), "components": [
             {"type": 1, "components": [{"type": 2, "style": 1, "custom_id": "a", "label": "no"}]}]});
         let errors = read_body(&body, read_modal).unwrap_err().errors.unwrap();

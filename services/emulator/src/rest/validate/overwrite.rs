@@ -2,10 +2,10 @@
 //!
 //! Source: <https://discord.com/developers/docs/resources/channel#overwrite-object>.
 
-use super::form::{Form, Given, Length};
+use super::form::{Form, FormField, Length};
 use crate::model::Permissions;
 
-/// One overwrite as a bot sends it.
+/// Form of an overwrite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OverwriteForm {
     /// Role or user.
@@ -18,11 +18,11 @@ pub struct OverwriteForm {
     pub deny: Permissions,
 }
 
-/// Overwrites that one request may set.
+/// Largest number of overwrites of a request.
 pub const MAX_OVERWRITES: usize = 100;
 
 /// Reads `permission_overwrites`. A list with the same id twice keeps the last, as Discord does.
-pub fn read_overwrites(form: &Form<'_>) -> Given<Vec<OverwriteForm>> {
+pub fn read_overwrites(form: &Form<'_>) -> FormField<Vec<OverwriteForm>> {
     form.forms("permission_overwrites", Length::up_to(MAX_OVERWRITES))
         .map(|entries| {
             let mut overwrites: Vec<OverwriteForm> = Vec::with_capacity(entries.len());
@@ -30,7 +30,7 @@ pub fn read_overwrites(form: &Form<'_>) -> Given<Vec<OverwriteForm>> {
                 if !entry.require("id") {
                     continue;
                 }
-                let Given::Value(id) = entry.snowflake("id") else {
+                let FormField::Value(id) = entry.snowflake("id") else {
                     continue;
                 };
                 let overwrite = read_bits(entry, id);
@@ -56,7 +56,7 @@ pub fn read_overwrite(form: &Form<'_>, id: u64, default: u8) -> OverwriteForm {
 }
 
 fn read_bits(form: &Form<'_>, id: u64) -> OverwriteForm {
-    // Old clients send the kind as a word.
+    // Old clients send the type as a string.
     let kind = match form.raw("type").and_then(serde_json::Value::as_str) {
         Some("role") => 0,
         Some("member") => 1,

@@ -1,4 +1,4 @@
-//! Query strings: numbers and ids with bounds, refused as form fields are.
+//! Query strings: numbers and ids with bounds, with the errors of form fields.
 
 use std::collections::HashMap;
 
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bounds_are_kept() {
+    fn numbers_out_of_bounds_are_refused() {
         let query = Query::parse(Some("limit=0&after=x&with_counts=true"));
         assert!(query.number("limit", 1, 100, 50).is_err());
         assert!(query.snowflake("after").is_err());

@@ -3,7 +3,7 @@
 //! Source: <https://discord.com/developers/docs/resources/guild#create-guild-role>.
 
 use super::{
-    form::{Form, Given, Length},
+    form::{Form, FormField, Length},
     image::{Image, read_image},
 };
 use crate::model::Permissions;
@@ -19,25 +19,25 @@ pub struct ColorsForm {
     pub tertiary: Option<u32>,
 }
 
-/// What a bot may set on a role.
+/// Fields of a role that a bot may set.
 #[derive(Clone, Debug)]
 pub struct RoleForm {
     /// 1 to 100 characters; `null` is the default name.
-    pub name: Given<String>,
+    pub name: FormField<String>,
     /// Permission bits.
-    pub permissions: Given<Permissions>,
+    pub permissions: FormField<Permissions>,
     /// The deprecated single colour.
-    pub color: Given<u32>,
+    pub color: FormField<u32>,
     /// The three colours.
-    pub colors: Given<ColorsForm>,
-    /// Shown apart in the member list.
-    pub hoist: Given<bool>,
-    /// May be mentioned by everyone.
-    pub mentionable: Given<bool>,
+    pub colors: FormField<ColorsForm>,
+    /// Whether members are listed apart.
+    pub hoist: FormField<bool>,
+    /// Whether everyone may mention it.
+    pub mentionable: FormField<bool>,
     /// Icon, only with the server feature `ROLE_ICONS`.
-    pub icon: Given<Image>,
+    pub icon: FormField<Image>,
     /// Emoji as icon, only with the server feature `ROLE_ICONS`.
-    pub unicode_emoji: Given<String>,
+    pub unicode_emoji: FormField<String>,
 }
 
 /// Reads a role form.
@@ -54,7 +54,7 @@ pub fn read_role(form: &Form<'_>) -> RoleForm {
     }
 }
 
-fn color(form: &Form<'_>, key: &str) -> Given<u32> {
+fn color(form: &Form<'_>, key: &str) -> FormField<u32> {
     form.integer(key, 0, 0xFF_FFFF)
         .map(|value| u32::try_from(value).unwrap_or(0))
 }
@@ -70,9 +70,9 @@ fn read_colors(form: &Form<'_>) -> ColorsForm {
 
 /// One entry of a bulk change of positions.
 pub struct RolePosition {
-    /// Which role.
+    /// Role.
     pub id: u64,
-    /// Where it shall be; absent leaves it.
+    /// New position; unchanged when absent.
     pub position: Option<i64>,
 }
 
@@ -97,7 +97,7 @@ mod tests {
         let bits = ((1_u64 << 60) | (1 << 54) | (1 << 52) | (1 << 47) | 8).to_string();
         let role = read_body(&json!({ "permissions": bits }), read_role).unwrap();
         let known = Permissions::from_bits_retain((1 << 52) | (1 << 47) | 8);
-        assert_eq!(role.permissions, Given::Value(known));
+        assert_eq!(role.permissions, FormField::Value(known));
     }
 
     #[test]

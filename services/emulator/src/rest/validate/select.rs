@@ -1,4 +1,4 @@
-//! Selects, in messages and in modals: options, bounds, and what is chosen at first.
+//! Selects in messages and modals: options, bounds, and default values.
 //!
 //! Source: <https://discord.com/developers/docs/components/reference#string-select>.
 
@@ -8,17 +8,17 @@ use serde_json::{Map, Value, json};
 
 use super::{
     channel::read_channel_types,
-    component::{Layout, insert_disabled, insert_some, kind, read_emoji},
-    form::{Form, Given, Length},
+    component::{ComponentCounts, insert_disabled, insert_some, kind, read_emoji},
+    form::{Form, FormField, Length},
 };
 
-/// A select of options that the bot lists.
-pub(super) fn read_string_select(form: &Form<'_>, layout: &mut Layout) -> Map<String, Value> {
-    let mut select = read_select_frame(form, kind::STRING_SELECT, layout);
+/// A string select.
+pub(super) fn read_string_select(form: &Form<'_>, counts: &mut ComponentCounts) -> Map<String, Value> {
+    let mut select = read_select_frame(form, kind::STRING_SELECT, counts);
     if !form.require("options") {
         return select;
     }
-    let Given::Value(options) = form.forms("options", Length::between(1, 25)) else {
+    let FormField::Value(options) = form.forms("options", Length::between(1, 25)) else {
         return select;
     };
     let mut values = HashSet::new();
@@ -48,7 +48,7 @@ pub(super) fn read_string_select(form: &Form<'_>, layout: &mut Layout) -> Map<St
             "emoji",
             option.form("emoji").value().map(|emoji| read_emoji(&emoji)),
         );
-        if option.flag("default") == Given::Value(true) {
+        if option.flag("default") == FormField::Value(true) {
             entry.insert("default".to_owned(), json!(true));
         }
         read.push(Value::Object(entry));
@@ -66,8 +66,8 @@ pub(super) fn read_string_select(form: &Form<'_>, layout: &mut Layout) -> Map<St
     select
 }
 
-/// What is chosen at first must be a choice that a member could make: no more values than may be chosen, and where any is,
-/// not fewer than must be. That this is refused is documented for `default_values`; the code is of our own making.
+/// Default values must be a selection that a member could make: not more than `max_values`, and not fewer than `min_values`
+/// unless there are none. This is documented for `default_values`; the code is the emulator's own.
 fn check_defaults(form: &Form<'_>, select: &Map<String, Value>, key: &str, defaults: usize) {
     let bound = |key: &str| select[key].as_u64().and_then(|bound| usize::try_from(bound).ok());
     let (min, max) = (
@@ -84,14 +84,14 @@ fn check_defaults(form: &Form<'_>, select: &Map<String, Value>, key: &str, defau
 }
 
 /// A select of users, roles or channels.
-pub(super) fn read_entity_select(form: &Form<'_>, found: i64, layout: &mut Layout) -> Map<String, Value> {
-    let mut select = read_select_frame(form, found, layout);
+pub(super) fn read_entity_select(form: &Form<'_>, found: i64, counts: &mut ComponentCounts) -> Map<String, Value> {
+    let mut select = read_select_frame(form, found, counts);
     if found == kind::CHANNEL_SELECT
-        && let Given::Value(kinds) = read_channel_types(form)
+        && let FormField::Value(kinds) = read_channel_types(form)
     {
         select.insert("channel_types".to_owned(), json!(kinds));
     }
-    if let Given::Value(defaults) = form.forms("default_values", Length::up_to(25)) {
+    if let FormField::Value(defaults) = form.forms("default_values", Length::up_to(25)) {
         let read: Vec<Value> = defaults
             .iter()
             .map(|entry| {
@@ -105,9 +105,9 @@ pub(super) fn read_entity_select(form: &Form<'_>, found: i64, layout: &mut Layou
     select
 }
 
-fn read_select_frame(form: &Form<'_>, found: i64, layout: &mut Layout) -> Map<String, Value> {
-    let mut select = layout.begin(form, found);
-    layout.custom_id(form, &mut select);
+fn read_select_frame(form: &Form<'_>, found: i64, counts: &mut ComponentCounts) -> Map<String, Value> {
+    let mut select = counts.begin(form, found);
+    counts.custom_id(form, &mut select);
     insert_some(
         &mut select,
         "placeholder",

@@ -60,7 +60,7 @@ async fn subcommands_are_nested() {
 }
 
 #[tokio::test]
-async fn what_discords_client_would_refuse_is_refused_unless_forced() {
+async fn interaction_that_discords_client_refuses_needs_force() {
     let emu = Emu::with_commands().await;
     let (mut client, _) = emu.identified(INTENTS).await;
     for (fields, word) in [
@@ -119,7 +119,7 @@ async fn what_discords_client_would_refuse_is_refused_unless_forced() {
 }
 
 #[tokio::test]
-async fn autocomplete_asks_and_shows_the_choices() {
+async fn autocomplete_returns_the_choices_of_the_bot() {
     let emu = Emu::with_commands().await;
     let (mut client, _) = emu.identified(INTENTS).await;
     let typing = json!({"kind": "autocomplete", "name": "give", "options": {"place": "si"}, "focused": "place"});
@@ -146,7 +146,7 @@ async fn autocomplete_asks_and_shows_the_choices() {
 }
 
 #[tokio::test]
-async fn the_record_follows_the_bot() {
+async fn record_has_the_bots_responses() {
     let emu = Emu::with_commands().await;
     let interaction = emu.interact(json!({"kind": "command", "name": "stats"})).await;
     let state = async || emu.get(&format!("interactions/{}", interaction.0)).await;
@@ -175,7 +175,7 @@ async fn the_record_follows_the_bot() {
 }
 
 #[tokio::test]
-async fn an_interaction_that_nobody_answers_expires_by_the_clock() {
+async fn unanswered_interaction_expires_by_the_clock() {
     let emu = Emu::with_commands().await;
     let interaction = emu.interact(json!({"kind": "command", "name": "stats"})).await;
     let waiting = async { emu.record(&interaction.0).await };

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Emu, INTENTS};
 
-/// An emulator where Stilgar got an answer with these components; gives the message's id too.
+/// An emulator in which Stilgar received a response with these components. Returns the message's id too.
 async fn answered_with(components: Value, flags: u64) -> (Emu, String) {
     let emu = Emu::with_commands().await;
     let interaction = emu.interact(json!({"kind": "command", "name": "stats"})).await;
@@ -50,7 +50,7 @@ async fn a_button_is_pressed() {
 }
 
 #[tokio::test]
-async fn selects_carry_values_and_what_they_mean() {
+async fn selects_have_values_and_resolved_objects() {
     let (emu, message) = answered_with(rows(), 0).await;
     let (mut client, _) = emu.identified(INTENTS).await;
     let chosen = json!({"kind": "component", "message_id": message, "custom_id": "tier", "values": ["naib", "hajra"]});
@@ -71,7 +71,7 @@ async fn selects_carry_values_and_what_they_mean() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_pressed_is_refused() {
+async fn component_that_cannot_be_used_is_refused() {
     let (emu, message) = answered_with(rows(), 64).await;
     for (fields, word) in [
         (json!({"custom_id": "nothing"}), "no component"),
@@ -83,7 +83,7 @@ async fn what_cannot_be_pressed_is_refused() {
             json!({"custom_id": "who", "values": ["42"]}),
             "nothing that can be chosen",
         ),
-        // The message is ephemeral: Chani does not see it.
+        // The message is ephemeral: it is not visible to Chani.
         (json!({"custom_id": "next", "user_id": "chani"}), "no message"),
         (json!({}), "custom_id"),
     ] {

@@ -1,4 +1,4 @@
-//! The listeners under clients that open connections and send no whole request.
+//! Listeners with clients that open connections and send no complete request.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::support::Emu;
 
-/// More connections than the control API's listener ever serves at once.
+/// More connections than the control API's listener serves at once.
 const MANY: usize = 640;
 const SOON: Duration = Duration::from_secs(10);
 
@@ -56,7 +56,7 @@ async fn sessions_outlive_a_flood_of_half_requests() {
     client.event("GUILD_MEMBER_ADD").await;
 }
 
-/// What the gateway answers to these bytes.
+/// The gateway's response to these bytes.
 async fn answer(emu: &Emu, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address(&emu.emulator.addresses().gateway))
         .await
@@ -71,7 +71,7 @@ async fn answer(emu: &Emu, bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn the_gateway_answers_who_is_no_websocket_client() {
+async fn gateway_responds_to_clients_without_websocket() {
     let emu = Emu::start().await;
     let long = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "a".repeat(200_000));
     let version =

@@ -31,7 +31,7 @@ async fn an_answer_can_hang_after_the_effect() {
             .await
             .is_err()
     );
-    // Used up: the next one is answered.
+    // The fault is used up: the next one is answered.
     let (status, _) = emu.rest(Method::POST, path, Some(json!({"name": "Shield"}))).await;
     assert_eq!(status, 200);
     let faults = emu.get("faults").await;

@@ -48,7 +48,7 @@ async fn the_ledger_holds_every_dispatch_and_every_call() {
 }
 
 #[tokio::test]
-async fn tokens_of_the_gateway_are_not_shown() {
+async fn tokens_are_not_in_gateway_records() {
     let emu = Emu::lively().await;
     emu.identified(INTENTS).await;
     let all = serde_json::to_string(&lines(&emu, "kind=gateway").await).unwrap();
@@ -56,7 +56,7 @@ async fn tokens_of_the_gateway_are_not_shown() {
 }
 
 #[tokio::test]
-async fn it_can_be_switched_off_and_counts_go_on() {
+async fn recording_can_be_switched_off_and_counts_go_on() {
     let emu = Emu::lively().await;
     emu.post("ledger", json!({"recording": false})).await;
     emu.rest(Method::GET, "/users/@me", None).await;
@@ -86,7 +86,7 @@ async fn traffic_streams_as_it_happens() {
 }
 
 #[tokio::test]
-async fn unknown_paths_and_methods_say_so() {
+async fn unknown_path_and_method_are_errors() {
     let emu = Emu::start().await;
     let (status, answer) = emu.try_control(Method::GET, "spice", None).await;
     assert_eq!((status, answer["what_to_do"].is_string()), (404, true));

@@ -26,7 +26,7 @@ async fn events(emu: &Emu) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn every_moment_of_an_interaction_is_recorded() {
+async fn every_time_of_an_interaction_is_recorded() {
     let emu = Emu::with_commands().await;
     let (mut client, ready) = emu.identified(INTENTS).await;
     let load = json!({
@@ -36,7 +36,7 @@ async fn every_moment_of_an_interaction_is_recorded() {
     let begun = emu.post("load", load.clone()).await;
     assert_eq!(begun["expected_events"], 5.0);
     let again = emu.refused("load", load).await;
-    assert_eq!(again, (409, "a load runs already".to_owned()));
+    assert_eq!(again, (409, "a load run is active already".to_owned()));
     let mut made = Vec::new();
     for _ in 0..5 {
         let event = client.event("INTERACTION_CREATE").await;
@@ -90,7 +90,7 @@ async fn every_moment_of_an_interaction_is_recorded() {
         (&kind["counts"]["made"], &kind["counts"]["answered"]),
         (&json!(5), &json!(2))
     );
-    // Those due at 50 and 100 ms are of the warm-up.
+    // The events at 50 and 100 ms belong to the warm-up.
     assert_eq!(kind["intended_to_sent"]["count"], 4);
     assert_eq!(kind["intended_to_answer"]["count"], 1);
     assert!(
@@ -102,7 +102,7 @@ async fn every_moment_of_an_interaction_is_recorded() {
 }
 
 #[tokio::test]
-async fn what_nobody_answers_expires() {
+async fn unanswered_event_expires() {
     let emu = Emu::with_commands().await;
     let (mut client, _) = emu.identified(INTENTS).await;
     emu.post(
@@ -157,7 +157,7 @@ async fn members_come_and_go_and_a_run_can_be_ended() {
 }
 
 #[tokio::test]
-async fn a_load_that_cannot_be_is_refused() {
+async fn invalid_load_is_refused() {
     let emu = Emu::with_commands().await;
     let (_, error) = emu
         .refused(

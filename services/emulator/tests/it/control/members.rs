@@ -6,7 +6,7 @@ use crate::support::{Emu, INTENTS};
 const MEMBERS: &str = "guilds/Sietch%20Tabr/members";
 
 #[tokio::test]
-async fn a_person_joins_leaves_and_comes_back() {
+async fn user_joins_leaves_and_joins_again() {
     let emu = Emu::lively().await;
     let (mut client, _) = emu.identified(INTENTS).await;
     let joined = emu.post(MEMBERS, json!({"name": "duncan", "display": "Duncan"})).await;
@@ -21,7 +21,7 @@ async fn a_person_joins_leaves_and_comes_back() {
     assert_eq!(status, 409);
     emu.control(Method::DELETE, &format!("{MEMBERS}/duncan"), None).await;
     assert_eq!(client.event("GUILD_MEMBER_REMOVE").await["user"]["id"], id);
-    // The name is that of the same user.
+    // The name belongs to the same user.
     assert_eq!(emu.post(MEMBERS, json!({"name": "duncan"})).await["user_id"], id);
 }
 
@@ -69,7 +69,7 @@ async fn roles_and_nickname_change_by_hand_and_are_audited() {
 }
 
 #[tokio::test]
-async fn a_banned_person_cannot_join_until_the_ban_is_lifted() {
+async fn banned_user_cannot_join_until_the_ban_is_lifted() {
     let emu = Emu::lively().await;
     emu.post("guilds/Sietch%20Tabr/bans/nayla", json!({"reason": "water theft"}))
         .await;
@@ -94,7 +94,7 @@ async fn namesakes() -> Emu {
 }
 
 #[tokio::test]
-async fn a_name_means_the_member_of_the_named_server() {
+async fn name_selects_the_member_of_the_named_server() {
     let emu = namesakes().await;
     let said = json!({"user_id": "stilgar", "content": "x"});
     for (guild, user) in [("Tabr", "101"), ("Carthag", "102")] {
@@ -104,7 +104,7 @@ async fn a_name_means_the_member_of_the_named_server() {
         assert_eq!(sent["author"]["id"], user);
         let shown = emu.get(&format!("guilds/{guild}/members/stilgar")).await;
         assert_eq!(shown["user"]["id"], user);
-        // Half a nickname is none.
+        // A nickname of white space is none.
         assert_eq!(shown["nick"], Value::Null);
         let edited = emu
             .control(

@@ -13,7 +13,7 @@ fn texts(list: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn who_may_not_write_is_told_why() {
+async fn member_without_permission_to_write_gets_the_reason() {
     let emu = Emu::lively().await;
     let path = "guilds/Sietch%20Tabr/channels/council-rock/messages";
     let (status, error) = emu
@@ -70,7 +70,7 @@ async fn replies_mentions_and_reactions() {
 }
 
 #[tokio::test]
-async fn direct_messages_belong_to_their_two() {
+async fn direct_messages_are_visible_to_their_recipients_only() {
     let emu = Emu::lively().await;
     let sent = emu
         .post("dms", json!({"user_id": "chani", "content": "hello bot"}))

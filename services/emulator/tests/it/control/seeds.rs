@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use crate::support::{Emu, INTENTS};
 
 #[tokio::test]
-async fn the_lively_server_is_the_same_each_time() {
+async fn lively_server_is_the_same_in_every_run() {
     let (one, other) = (Emu::start().await, Emu::start().await);
     let seeded = one.post("seed", json!({"kind": "lively"})).await;
     assert_eq!(seeded, other.post("seed", json!({"kind": "lively"})).await);
@@ -89,7 +89,7 @@ async fn a_described_server_takes_the_ids_that_are_chosen() {
         (&guild["guild_id"], &guild["owner_id"], &guild["bot_role_id"]),
         (&json!("900"), &json!("920"), &json!("903"))
     );
-    // A known user joins under their own id.
+    // An existing user joins with the same id.
     assert_eq!(
         guild["members"],
         json!({"rabban": "920", "stilgar": "1000000000000000001"})
@@ -111,7 +111,7 @@ async fn a_described_server_takes_the_ids_that_are_chosen() {
             .unwrap()
             .clone()
     };
-    // A channel that says nothing of access takes its category's.
+    // A channel without access fields has its category's overwrites.
     assert_eq!(
         channel("911")["permission_overwrites"],
         channel("910")["permission_overwrites"]
@@ -125,7 +125,7 @@ async fn a_described_server_takes_the_ids_that_are_chosen() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_built_is_refused_with_its_place() {
+async fn invalid_description_is_refused_with_its_location() {
     let emu = Emu::start().await;
     let server = |guild: Value| json!({"kind": "server", "guild": guild});
     for (body, word) in [
@@ -166,7 +166,7 @@ async fn what_cannot_be_built_is_refused_with_its_place() {
 }
 
 #[tokio::test]
-async fn a_connected_bot_is_told_of_new_servers() {
+async fn new_server_is_dispatched_to_a_connected_bot() {
     let emu = Emu::start().await;
     let (mut client, _) = emu.identified(INTENTS).await;
     emu.post("seed", json!({"kind": "lively"})).await;
@@ -233,9 +233,9 @@ async fn page_ships_an_emoji_font_with_its_licence() {
     );
 }
 
-/// Whether long names fit was looked at in a browser; that the rules for it are there is checked here.
+/// The display of long names was checked in a browser; this test checks that its style rules exist.
 #[tokio::test]
-async fn names_on_the_page_are_cut_where_they_do_not_fit() {
+async fn long_names_on_the_page_are_truncated() {
     let emu = Emu::start().await;
     let control = &emu.emulator.addresses().control;
     let get = async |path: &str| {

@@ -78,6 +78,6 @@ async fn channels_by_hand() {
     emu.control(Method::DELETE, &format!("{TABR}/channels/🛠️ SUPPORT"), None)
         .await;
     client.event("CHANNEL_DELETE").await;
-    // The channels of a deleted category stay.
+    // The channels of a deleted category are kept.
     assert_eq!(client.event("CHANNEL_UPDATE").await["parent_id"], json!(null));
 }

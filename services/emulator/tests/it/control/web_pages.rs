@@ -15,7 +15,7 @@ async fn call(emu: &Emu, method: Method, path: &str, headers: &[(&str, &str)], b
     }
     let answer = request.send().await.unwrap();
     let status = answer.status().as_u16();
-    // Streams never end: what they answer is their status.
+    // Streams never end: only their status is read.
     let streams = answer
         .headers()
         .get("content-type")
@@ -33,7 +33,7 @@ fn own_origin(emu: &Emu) -> String {
 }
 
 #[tokio::test]
-async fn another_host_is_refused_on_every_path_and_says_how_to_allow_it() {
+async fn other_host_is_refused_on_every_path_with_the_option_that_allows_it() {
     let emu = Emu::start().await;
     for path in [
         "/",

@@ -3,14 +3,14 @@ use serde_json::{Value, json};
 
 use crate::support::{Client, Emu, INTENTS};
 
-/// What the gateway says to this text, sent instead of an identify.
+/// The close code for this text, sent in place of IDENTIFY.
 async fn code_for(emu: &Emu, text: &str) -> u16 {
     let mut client = emu.connect().await;
     client.send_text(text).await;
     client.closed().await
 }
 
-/// What it says to an identify with this field changed.
+/// The close code for an IDENTIFY with this field changed.
 async fn code_for_identify(emu: &Emu, key: &str, value: Value) -> u16 {
     let mut identify = emu.identify(INTENTS, json!([0, 1]));
     identify["d"][key] = value;
@@ -18,7 +18,7 @@ async fn code_for_identify(emu: &Emu, key: &str, value: Value) -> u16 {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_4002_and_what_is_unknown_4001() {
+async fn unreadable_payload_is_4002_and_unknown_opcode_4001() {
     let emu = Emu::start().await;
     assert_eq!(code_for(&emu, "{\"op\":2,\"d\":{").await, 4002);
     assert_eq!(code_for(&emu, "\u{fffd}").await, 4002);
@@ -91,7 +91,7 @@ async fn the_121st_send_within_a_minute_is_4008() {
 }
 
 #[tokio::test]
-async fn shards_that_cannot_be_are_4010() {
+async fn invalid_shard_is_4010() {
     let emu = Emu::start().await;
     for shard in [json!([1, 1]), json!([0, 0]), json!([0]), json!("0/1"), json!([-1, 2])] {
         assert_eq!(code_for_identify(&emu, "shard", shard.clone()).await, 4010, "{shard}");

@@ -28,7 +28,7 @@ async fn a_client_that_ignores_op_7_is_closed() {
 }
 
 #[tokio::test]
-async fn op_9_says_whether_the_session_lives() {
+async fn op_9_states_whether_the_session_can_be_resumed() {
     let emu = Emu::lively().await;
     for resumable in [true, false] {
         let (mut client, ready) = emu.identified(INTENTS).await;
@@ -46,7 +46,7 @@ async fn op_9_says_whether_the_session_lives() {
 }
 
 #[tokio::test]
-async fn a_half_open_connection_is_silent_and_its_session_can_be_taken_over() {
+async fn half_open_connection_sends_nothing_and_its_session_can_be_resumed() {
     let emu = Emu::lively().await;
     let (mut client, ready) = emu.identified(INTENTS).await;
     let seq = client.seq;
@@ -57,7 +57,7 @@ async fn a_half_open_connection_is_silent_and_its_session_can_be_taken_over() {
     again.send(emu.resume(&ready["session_id"], seq)).await;
     again.event("GUILD_MEMBER_ADD").await;
     again.event("RESUMED").await;
-    // Nothing was sent on the first one, not even the acknowledgement, and now it is gone.
+    // Nothing was sent on the first one, not even the acknowledgement, and it has ended.
     client.dropped_in_silence().await;
     assert_eq!(emu.get("stats").await["heartbeats"], 0);
 }
@@ -80,7 +80,7 @@ async fn a_dispatch_can_be_doubled() {
 }
 
 #[tokio::test]
-async fn a_dead_resume_host_answers_nothing_and_the_gateway_still_resumes() {
+async fn unreachable_resume_host_sends_nothing_and_the_gateway_still_resumes() {
     let emu = Emu::lively().await;
     let (client, ready) = emu.identified(INTENTS).await;
     let seq = client.seq;
@@ -114,7 +114,7 @@ async fn a_resume_can_be_refused() {
 }
 
 #[tokio::test]
-async fn resume_can_be_answered_otherwise_and_the_session_stays() {
+async fn response_to_resume_can_be_replaced_and_the_session_is_kept() {
     let emu = Emu::lively().await;
     let (client, ready) = emu.identified(INTENTS).await;
     let seq = client.seq;
@@ -140,7 +140,7 @@ async fn resume_can_be_answered_otherwise_and_the_session_stays() {
 }
 
 #[tokio::test]
-async fn identify_can_be_answered_otherwise() {
+async fn response_to_identify_can_be_replaced() {
     let emu = Emu::lively().await;
     emu.fault(json!({"kind": "gateway_identify_answer", "mode": "reset", "count": 1}))
         .await;
@@ -154,7 +154,7 @@ async fn identify_can_be_answered_otherwise() {
 }
 
 #[tokio::test]
-async fn a_frame_cut_off_can_be_sent() {
+async fn truncated_frame_can_be_sent() {
     let emu = Emu::lively().await;
     let (client, _) = emu.identified(INTENTS).await;
     emu.fault(json!({"kind": "gateway_send", "text": "{\"op\":0,\"t\":\"GUILD_"}))
@@ -163,7 +163,7 @@ async fn a_frame_cut_off_can_be_sent() {
 }
 
 #[tokio::test]
-async fn faults_strike_the_shard_that_is_named() {
+async fn fault_strikes_the_named_shard() {
     let emu = Emu::start().await;
     let mut clients = Vec::new();
     for shard in [0, 1] {
@@ -181,7 +181,7 @@ async fn faults_strike_the_shard_that_is_named() {
 }
 
 #[tokio::test]
-async fn an_outage_is_told_from_a_removal() {
+async fn outage_differs_from_a_removal() {
     let emu = Emu::lively().await;
     let (mut client, _) = emu.identified(INTENTS).await;
     let guild = "1200000000500000000";
@@ -199,7 +199,7 @@ async fn an_outage_is_told_from_a_removal() {
 }
 
 #[tokio::test]
-async fn faults_that_cannot_be_are_refused_with_a_way_out() {
+async fn invalid_fault_is_refused_with_what_to_do() {
     let emu = Emu::start().await;
     for (fault, word) in [
         (json!({"kind": "gateway_explode"}), "not a kind"),
@@ -222,7 +222,7 @@ async fn faults_that_cannot_be_are_refused_with_a_way_out() {
 }
 
 impl Client {
-    /// Waits for the end of the connection; anything that arrives before it fails the test.
+    /// Waits for the end of the connection; a frame before it fails the test.
     async fn dropped_in_silence(mut self) {
         if let Some(Ok(message)) = self.next_message().await {
             panic!("it spoke: {message:?}");

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use crate::support::{Client, Emu, INTENTS, eventually};
 
 #[tokio::test]
-async fn hello_names_the_interval_and_beats_are_acknowledged() {
+async fn hello_has_the_interval_and_heartbeats_are_acknowledged() {
     let emu = Emu::start().await;
     let mut client = Client::open(&format!("{}/?v=10&encoding=json", emu.emulator.addresses().gateway)).await;
     let hello = client.payload().await;
@@ -14,7 +14,7 @@ async fn hello_names_the_interval_and_beats_are_acknowledged() {
 }
 
 #[tokio::test]
-async fn the_server_can_ask_for_a_beat() {
+async fn server_can_request_a_heartbeat() {
     let emu = Emu::lively().await;
     let (mut client, _) = emu.identified(INTENTS).await;
     emu.fault(json!({"kind": "gateway_heartbeat_request"})).await;
@@ -24,7 +24,7 @@ async fn the_server_can_ask_for_a_beat() {
 }
 
 #[tokio::test]
-async fn a_client_that_falls_silent_is_closed_and_its_session_is_gone() {
+async fn client_without_heartbeats_is_closed_and_its_session_ends() {
     let options = Options {
         heartbeat_interval_ms: 40,
         max_concurrency: 64,
@@ -40,7 +40,7 @@ async fn a_client_that_falls_silent_is_closed_and_its_session_is_gone() {
 }
 
 #[tokio::test]
-async fn moving_the_clock_is_not_silence() {
+async fn moved_clock_does_not_close_a_connection() {
     let emu = Emu::lively().await;
     let (mut client, _) = emu.identified(INTENTS).await;
     emu.post("clock", json!({"advance_ms": 24 * 60 * 60 * 1_000})).await;
@@ -49,7 +49,7 @@ async fn moving_the_clock_is_not_silence() {
 }
 
 #[tokio::test]
-async fn acknowledgements_can_be_withheld() {
+async fn heartbeat_acknowledgements_can_be_suppressed() {
     let emu = Emu::lively().await;
     let (mut client, _) = emu.identified(INTENTS).await;
     emu.fault(json!({"kind": "gateway_no_heartbeat_ack", "count": 1})).await;

@@ -57,7 +57,7 @@ async fn guild_create_is_whole() {
     assert_eq!(tabr["channels"].as_array().unwrap().len(), 32);
     assert_eq!(tabr["roles"].as_array().unwrap().len(), 16);
     assert_eq!(tabr["member_count"], 42);
-    // The presences intent brings all members of a small server.
+    // With the presences intent all members of a small server are listed.
     assert_eq!(tabr["members"].as_array().unwrap().len(), 42);
     let naib = tabr["roles"]
         .as_array()
@@ -83,7 +83,7 @@ async fn without_presences_guild_create_lists_the_bot_alone() {
 }
 
 #[tokio::test]
-async fn the_token_is_taken_with_and_without_its_prefix() {
+async fn token_is_accepted_with_and_without_its_prefix() {
     let emu = Emu::start().await;
     for prefix in ["", "Bot "] {
         let mut client = emu.connect().await;

@@ -115,7 +115,7 @@ async fn content_is_blank_without_its_intent_except_for_mentions_own_and_direct_
 }
 
 #[tokio::test]
-async fn the_bot_hears_of_its_own_member_without_the_members_intent() {
+async fn own_member_update_needs_no_members_intent() {
     let emu = Emu::lively().await;
     let bot = emu.get("addresses").await["application_id"]
         .as_str()
@@ -131,7 +131,7 @@ async fn the_bot_hears_of_its_own_member_without_the_members_intent() {
 }
 
 #[tokio::test]
-async fn messages_of_channels_that_the_bot_cannot_see_are_not_for_it() {
+async fn messages_of_hidden_channels_are_not_dispatched() {
     let emu = Emu::lively().await;
     let mut client = client(&emu, MESSAGES).await;
     let guild = "guilds/Sietch%20Tabr";

@@ -1,6 +1,6 @@
-//! What libraries send besides the documented form, opcode by opcode and field by field: Discord accepts it.
+//! Undocumented forms that libraries send and Discord accepts, by opcode and field.
 //!
-//! Each payload is accepted when the connection still answers afterwards. What Discord refuses is in `close_codes`.
+//! A payload is accepted when the connection still responds afterwards. Payloads that Discord refuses are in `close_codes`.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::support::{Client, Emu, INTENTS};
 
 const GUILD: &str = "1200000000000000000";
 
-/// Sends an identify with these fields changed; a field that is null here is sent as null, one in `without` not at all.
+/// Sends an IDENTIFY with these fields changed. A null field is sent as null; the fields in `without` are not sent.
 async fn identified_with(emu: &Emu, query: &str, fields: Value, without: &[&str]) -> (Client, Value) {
     let url = format!("{}/?{query}", emu.emulator.addresses().gateway);
     let mut client = Client::open(&url).await.past_hello().await;
@@ -60,7 +60,7 @@ async fn every_presence_that_libraries_send_is_accepted() {
 }
 
 #[tokio::test]
-async fn every_field_of_identify_may_be_what_libraries_make_of_it() {
+async fn undocumented_forms_of_identify_fields_are_accepted() {
     let emu = Emu::lively().await;
     for (fields, without) in [
         (
@@ -99,7 +99,7 @@ async fn every_field_of_identify_may_be_what_libraries_make_of_it() {
 }
 
 #[tokio::test]
-async fn intents_are_optional_up_to_v7_and_message_content_comes_unasked_up_to_v9() {
+async fn intents_are_optional_up_to_v7_and_message_content_needs_no_intent_up_to_v9() {
     let emu = Emu::lively().await;
     for version in ["v=6", "v=7", ""] {
         let (mut client, _) = identified_with(&emu, version, json!({}), &["intents"]).await;
@@ -135,7 +135,7 @@ async fn heartbeats_carry_a_number_in_any_form_or_null() {
 }
 
 #[tokio::test]
-async fn a_resume_may_lack_its_sequence_and_give_it_as_a_text() {
+async fn sequence_of_resume_may_be_absent_or_a_string() {
     let emu = Emu::lively().await;
     for seq in [json!(1), json!("1"), json!(1.0), json!(null)] {
         let (client, ready) = emu.identified(INTENTS).await;
@@ -235,7 +235,7 @@ async fn members_are_requested_in_every_form() {
     client.send(json!({"op": 8, "d": with})).await;
     let chunk = client.event("GUILD_MEMBERS_CHUNK").await;
     assert_eq!((&chunk["presences"], &chunk["nonce"]), (&json!([]), &with["nonce"]));
-    // A nonce that is too long is left out.
+    // A nonce that is too long is omitted.
     client
         .send(json!({"op": 8, "d": {"guild_id": GUILD, "query": "sti", "limit": 1, "nonce": "x".repeat(33)}}))
         .await;
@@ -243,7 +243,7 @@ async fn members_are_requested_in_every_form() {
 }
 
 #[tokio::test]
-async fn all_members_of_a_server_are_given_once_in_thirty_seconds() {
+async fn all_members_of_a_server_are_sent_once_in_thirty_seconds() {
     let emu = Emu::lively().await;
     let (mut client, _) = emu.identified(INTENTS).await;
     let market = "Arrakeen%20Market";
@@ -251,7 +251,7 @@ async fn all_members_of_a_server_are_given_once_in_thirty_seconds() {
     let all = |guild: &Value| json!({"op": 8, "d": {"guild_id": guild, "query": "", "limit": 0, "nonce": "n"}});
     client.send(all(&json!(GUILD))).await;
     client.event("GUILD_MEMBERS_CHUNK").await;
-    // A query or a limit left out means the same.
+    // An absent query or limit has the same meaning.
     client
         .send(json!({"op": 8, "d": {"guild_id": GUILD, "nonce": "n"}}))
         .await;
@@ -262,7 +262,7 @@ async fn all_members_of_a_server_are_given_once_in_thirty_seconds() {
     );
     let seconds = limited["retry_after"].as_f64().unwrap();
     assert!(seconds > 0.0 && seconds <= 30.0, "{seconds}");
-    // Another server, some of the members, and a later moment are free.
+    // Another server, some of the members, and a later time are allowed.
     client.send(all(&other)).await;
     client.event("GUILD_MEMBERS_CHUNK").await;
     client
@@ -275,7 +275,7 @@ async fn all_members_of_a_server_are_given_once_in_thirty_seconds() {
 }
 
 #[tokio::test]
-async fn all_members_take_the_intent_however_they_are_asked_for() {
+async fn every_request_for_all_members_needs_the_intent() {
     let emu = Emu::lively().await;
     let (mut client, _) = emu.identified(1).await;
     for d in [

@@ -1,4 +1,4 @@
-//! The gateway's protocol, item by item.
+//! The gateway's protocol.
 
 #![allow(
     clippy::unwrap_used,

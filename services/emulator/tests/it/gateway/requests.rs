@@ -44,7 +44,7 @@ async fn members_are_found_by_name_and_by_id() {
     let found = client.event("GUILD_MEMBERS_CHUNK").await;
     assert_eq!(found["members"].as_array().unwrap().len(), 1);
     assert_eq!(found["not_found"], json!(["42"]));
-    // All members need the intent: no answer, and the connection goes on.
+    // A request for all members needs the intent: there is no response, and the connection stays open.
     client
         .send(json!({"op": 8, "d": {"guild_id": guild, "query": "", "limit": 0}}))
         .await;
@@ -52,7 +52,7 @@ async fn members_are_found_by_name_and_by_id() {
 }
 
 #[tokio::test]
-async fn presence_and_voice_are_taken() {
+async fn presence_and_voice_state_are_accepted() {
     let emu = Emu::lively().await;
     let (mut client, _) = emu.identified(1 | 1 << 7).await;
     client.send(json!({"op": 3, "d": {"since": null, "activities": [{"name": "the sands", "type": 3}], "status": "dnd", "afk": false}})).await;

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Client, Emu, INTENTS, eventually};
 
-/// Resumes on the resume host and gives the user names of the joins that are replayed before RESUMED.
+/// Resumes on the resume host. Returns the user names of the joins that are replayed before RESUMED.
 async fn replay(emu: &Emu, session: &Value, seq: u64) -> (Client, Vec<String>) {
     let mut client = emu.connect_to_resume().await;
     client.send(emu.resume(session, seq)).await;
@@ -39,7 +39,7 @@ async fn missed_events_come_in_order_and_then_resumed() {
     }
     let (mut client, names) = replay(&emu, &ready["session_id"], seq).await;
     assert_eq!(names, ["first", "second", "third"]);
-    // The session goes on as before, its numbers too.
+    // The session continues with its sequence numbers.
     let resumed_at = client.seq;
     assert_eq!(resumed_at, seq + 4);
     emu.join("fourth").await;
@@ -48,7 +48,7 @@ async fn missed_events_come_in_order_and_then_resumed() {
 }
 
 #[tokio::test]
-async fn an_older_number_replays_what_was_received_already() {
+async fn older_number_replays_received_dispatches() {
     let emu = Emu::lively().await;
     let (mut client, ready) = emu.identified(INTENTS).await;
     let before = client.seq;
@@ -60,7 +60,7 @@ async fn an_older_number_replays_what_was_received_already() {
 }
 
 #[tokio::test]
-async fn the_clients_close_code_decides_whether_the_session_lives() {
+async fn close_code_of_the_client_decides_whether_the_session_can_be_resumed() {
     let emu = Emu::lively().await;
     for (code, lives) in [
         (1000, false),
@@ -72,7 +72,7 @@ async fn the_clients_close_code_decides_whether_the_session_lives() {
         let (client, ready) = emu.identified(INTENTS).await;
         let seq = client.seq;
         client.close(code).await;
-        // The emulator handles the close frame before the next RESUME or after: wait until it has.
+        // The emulator may handle the close frame after the next RESUME: wait until it has.
         eventually("the connection is gone", async || {
             emu.get("gateway").await["connections"] == 0
         })
@@ -83,7 +83,7 @@ async fn the_clients_close_code_decides_whether_the_session_lives() {
 }
 
 #[tokio::test]
-async fn the_emulators_close_code_decides_too() {
+async fn close_code_of_the_emulator_decides_whether_the_session_can_be_resumed() {
     let emu = Emu::lively().await;
     for code in (4000..=4014).filter(|code| *code != 4006) {
         let (client, ready) = emu.identified(INTENTS).await;
@@ -101,7 +101,7 @@ async fn the_emulators_close_code_decides_too() {
 }
 
 #[tokio::test]
-async fn a_session_is_forgotten_after_some_minutes() {
+async fn session_cannot_be_resumed_after_some_minutes() {
     let emu = Emu::lively().await;
     let (client, ready) = emu.identified(INTENTS).await;
     let seq = client.seq;

@@ -37,12 +37,12 @@ async fn events_go_to_the_shard_of_their_server_and_the_rest_to_the_first() {
         .await;
     assert_eq!(shards[0].event("CHANNEL_CREATE").await["type"], 1);
     assert_eq!(shards[0].event("MESSAGE_CREATE").await["content"], "psst");
-    // Nothing went astray: the number of each other shard is that of READY, GUILD_CREATE and one message.
+    // No dispatch was sent to another shard: the sequence number of each is that of READY, GUILD_CREATE and one message.
     assert_eq!(shards.iter().map(|client| client.seq).collect::<Vec<_>>(), [5, 3, 3, 3]);
 }
 
 #[tokio::test]
-async fn two_sessions_of_one_shard_both_hear_everything() {
+async fn two_sessions_of_one_shard_receive_every_dispatch() {
     let emu = Emu::lively().await;
     let (mut first, _) = emu.identified(0b11).await;
     emu.post("clock", json!({"advance_ms": 5_000})).await;

@@ -1,4 +1,4 @@
-//! A second opinion: twilight-gateway, as it is built in this workspace, against the emulator.
+//! twilight-gateway, as it is built in this workspace, against the emulator.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ fn intents() -> Intents {
 }
 
 fn builder(emu: &Emu, intents: Intents) -> ConfigBuilder {
-    // The queue is twilight's own; a bucket for each identify keeps it from waiting.
+    // The queue is twilight's own; with a bucket for each identify it does not wait.
     builder_with_token(emu, emu.token(), intents)
 }
 
 fn builder_with_token(emu: &Emu, token: String, intents: Intents) -> ConfigBuilder {
-    // twilight makes a TLS client whatever the address, which needs a provider; a second installation is an error.
+    // twilight always creates a TLS client, which needs a provider; a second installation is an error.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     ConfigBuilder::new(token, intents).proxy_url(emu.emulator.addresses().gateway.clone())
 }
@@ -142,7 +142,7 @@ async fn it_obeys_op_9() {
     let session = shard.session().unwrap().id().to_owned();
     emu.fault(json!({"kind": "gateway_invalid_session", "resumable": false}))
         .await;
-    // Its bucket is free again when five seconds have passed on the emulator's clock.
+    // Its bucket is free again after five seconds of the emulator's clock.
     emu.post("clock", json!({"advance_ms": 5_000})).await;
     event(&mut shard, "READY").await;
     assert_ne!(shard.session().unwrap().id(), session);
@@ -189,7 +189,7 @@ async fn it_falls_back_to_the_first_address_when_the_resume_host_is_dead() {
 }
 
 #[tokio::test]
-async fn fatal_closes_end_it() {
+async fn fatal_close_code_ends_the_client() {
     let emu = Emu::with(Options {
         privileged_intents: discord_emulator::gateway::Intents::empty(),
         ..Options::default()

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{process::Command, time::timeout};
 
-/// How long an installation may take. Registries answer in seconds.
+/// Longest time of an installation. Registries respond within seconds.
 const INSTALL_WITHIN: Duration = Duration::from_secs(100);
 /// `required` turns a skipped test into a failed one: continuous integration has the registries.
 const VARIABLE: &str = "EMULATOR_LIBRARIES";
@@ -28,16 +28,16 @@ pub(super) enum Registry {
 pub(super) struct Library {
     /// Package name.
     pub(super) name: &'static str,
-    /// The version that the snapshot was made with.
+    /// Version of the snapshot.
     pub(super) version: &'static str,
-    /// Where it comes from.
+    /// Registry.
     pub(super) registry: Registry,
     /// File in `tests/libraries`.
     pub(super) bot: &'static str,
 }
 
 impl Library {
-    /// The command that runs the bot, or `None`, said on stdout, when the library cannot be had here.
+    /// The command that runs the bot; `None`, with a line on stdout, when the library cannot be installed here.
     #[expect(clippy::print_stdout, reason = "a skipped test is to be seen in its output")]
     pub(super) async fn command(&self) -> Option<Command> {
         let installed = match self.install().await {
@@ -115,7 +115,7 @@ impl Library {
     }
 }
 
-/// Runs a command to its end; the error is the end of what it printed.
+/// Runs a command to its end. The error is the end of its output.
 async fn run(mut command: Command) -> Result<(), String> {
     let name = command.as_std().get_program().to_string_lossy().into_owned();
     command.stdin(Stdio::null()).kill_on_drop(true);

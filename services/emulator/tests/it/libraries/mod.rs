@@ -1,5 +1,5 @@
-//! Bots of client libraries that others wrote, unmodified, against the emulator: a check that is independent of the documents
-//! and of twilight.
+//! Bots in unmodified third-party client libraries against the emulator: a check that is independent of the documents and of
+//! twilight.
 //!
 //! Each library has a bot in `tests/libraries`, pointed at the emulator by the library's own options alone (`EMULATOR_API` is
 //! the base without version, `EMULATOR_GATEWAY` the gateway for discord.py, which does not request its address). The bot prints a
@@ -11,8 +11,8 @@
 //! 4. on the button: update the message, send one with a file, edit it, react to it, give the member the role Fremen;
 //! 5. print roles that members gain, joins, and that the session was resumed.
 //!
-//! The test plays the member, then drops the connection. What the library sent over the gateway and REST is kept as a
-//! snapshot without ids, and every REST exchange is checked against Discord's OpenAPI document where that is present.
+//! The test acts as the member, then drops the connection. The library's gateway payloads and REST calls are kept as a snapshot
+//! without ids, and every REST exchange is checked against Discord's OpenAPI document where it is present.
 
 #![allow(
     clippy::unwrap_used,

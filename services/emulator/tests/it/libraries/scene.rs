@@ -1,4 +1,4 @@
-//! The member's part of the scene, and what must have come of it.
+//! The member's actions, and checks of their results.
 
 use std::{process::Stdio, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{
     support::{Emu, eventually},
 };
 
-/// How long a bot may take to start or to end; interpreters are slow on a busy machine.
+/// Longest time for a bot to start or to end; interpreters are slow on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running bot.
@@ -45,7 +45,7 @@ impl Bot {
         Self { child, lines, errors }
     }
 
-    /// Waits for a line that begins so.
+    /// Waits for a line with this prefix.
     async fn line(&mut self, start: &str) {
         let found = |lines: &[String]| lines.iter().any(|line| line.starts_with(start));
         let waiting = async {
@@ -70,7 +70,7 @@ impl Bot {
         format!("{:#?} {}", self.lines.lock(), self.errors.lock().join("\n"))
     }
 
-    /// Ends the bot by closing its stdin; gives what it printed.
+    /// Ends the bot by closing its stdin. Returns its output.
     async fn end(mut self) -> Vec<String> {
         drop(self.child.stdin.take());
         let status = timeout(PATIENCE, self.child.wait())
@@ -119,7 +119,7 @@ async fn stage() -> Emu {
     emu
 }
 
-/// Plays the scene, unless the library cannot be had here.
+/// Runs the scene, unless the library cannot be installed here.
 pub(super) async fn play(library: Library) {
     let Some(command) = library.command().await else { return };
     let emu = stage().await;
@@ -178,7 +178,7 @@ async fn use_command(emu: &Emu, bot: &mut Bot) {
     assert_eq!(find("harvested")["components"], json!([]));
 }
 
-/// The connection drops, somebody joins meanwhile, and the session goes on.
+/// The connection drops, a user joins meanwhile, and the session is resumed.
 async fn drop_connection(emu: &Emu, bot: &mut Bot) {
     emu.fault(json!({"kind": "gateway_drop"})).await;
     emu.join("duncan").await;
@@ -199,7 +199,7 @@ async fn ledger(emu: &Emu) -> Vec<Value> {
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// No close code of refusal was needed, no call failed, and every exchange agrees with Discord's document.
+/// Checks that no close code refused a payload, no call failed, and every exchange agrees with Discord's document.
 async fn check_wire(emu: &Emu) {
     eventually("the bot's connection is gone", async || {
         emu.get("gateway").await["connections"] == 0

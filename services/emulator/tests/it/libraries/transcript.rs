@@ -1,4 +1,4 @@
-//! What a library saw and sent, as a text that is the same in every run: without ids, times, tokens and heartbeats.
+//! Transcript of a library's input and output that is the same in every run: without ids, times, tokens and heartbeats.
 
 use std::fmt::Write as _;
 
@@ -53,7 +53,7 @@ pub(super) fn of(lines: &[String], ledger: &[Value]) -> String {
     text
 }
 
-/// A body with everything masked that differs from run to run.
+/// A body without the values that differ between runs.
 fn masked(value: &Value) -> Value {
     match value {
         Value::Object(fields) => fields
@@ -84,7 +84,7 @@ fn sorted(entries: &[Value]) -> Value {
     entries.into()
 }
 
-/// A text without numbers like `1.2.3`: libraries name those of what they are made with.
+/// A string without version numbers like `1.2.3`, which libraries send.
 fn without_versions(text: &str) -> String {
     let is_version = |word: &str| word.contains('.') && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let cut = |c: char| !(c.is_ascii_digit() || c == '.');

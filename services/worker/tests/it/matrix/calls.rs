@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrakis_discord::{Calls, Endpoint, Error};
+use arrakis_emulator_client::{ControlClient, InteractionRequest, MemberEdit};
 use serde_json::{Value, json};
 use twilight_model::application::command::{Command, CommandType};
 use twilight_model::guild::Permissions;
@@ -51,13 +52,18 @@ pub fn command() -> Command {
 impl Platform {
     /// Creates an interaction without a response; returns its id and token.
     pub async fn interaction(&self) -> (String, String) {
-        let made = json!({
-            "kind": "command", "guild_id": self.community.guild, "channel_id": self.community.channel,
-            "user_id": "chani", "name": "matrix", "force": true,
-        });
-        let made = self.control.post("/interactions", made).await;
-        let part = |name: &str| made[name].as_str().unwrap().to_owned();
-        (part("id"), part("token"))
+        let request = InteractionRequest {
+            kind: "command".to_owned(),
+            guild_id: Some(self.community.guild.clone()),
+            channel_id: Some(self.community.channel.clone()),
+            user_id: "chani".to_owned(),
+            name: Some("matrix".to_owned()),
+            force: true,
+            ..InteractionRequest::default()
+        };
+        let client: &ControlClient = &self.control;
+        let made = client.interact(&request).await.unwrap();
+        (made.id.to_string(), made.token)
     }
 
     /// Creates an interaction with a first response of this type, sent without faults; returns its token.
@@ -78,8 +84,12 @@ impl Platform {
 
     /// Creates a role or a channel; returns its id.
     async fn create(&self, kind: &str, name: &str) -> Value {
-        let path = format!("/guilds/{}/{kind}", self.community.guild);
-        self.control.post(&path, json!({ "name": name })).await["id"].clone()
+        let (guild, named) = (&self.community.guild, json!({ "name": name }));
+        let made = match kind {
+            "roles" => self.control.create_role(guild, &named).await,
+            _ => self.control.create_channel(guild, &named).await,
+        };
+        made.unwrap()["id"].clone()
     }
 }
 
@@ -178,11 +188,11 @@ pub async fn case(platform: &Platform, endpoint: Endpoint) -> CallCase {
         }
         "DELETE /guilds/{guild}/members/{user}/roles/{role}" => {
             let role = platform.create("roles", &name).await;
-            let path = format!("/guilds/{guild}/members/{user}");
-            platform
-                .control
-                .call(reqwest::Method::PATCH, &path, Some(json!({"add_roles": [role]})))
-                .await;
+            let edit = MemberEdit {
+                add_roles: vec![role.as_str().unwrap().to_owned()],
+                ..MemberEdit::default()
+            };
+            platform.control.edit_member(guild, user, &edit).await.unwrap();
             case!(role.as_str().unwrap(), |calls| calls.remove_role(
                 guild,
                 user,

@@ -1,7 +1,7 @@
 //! The failures that the matrix injects, and the expected outcome of each by the class of the call.
 
 use arrakis_discord_http::{CallClass, Failure};
-use serde_json::{Value, json};
+use arrakis_emulator_client::Fault;
 
 /// The outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -234,18 +234,14 @@ impl FailureCase {
     }
 
     /// The fault for the emulator's control API, for calls with this method, route and part of the path.
-    pub fn fault(&self, method: &str, route: &str, path: &str) -> Option<Value> {
+    pub fn fault(&self, method: &str, route: &str, path: &str) -> Option<Fault> {
         let (FaultTarget::Emulator(fault) | FaultTarget::OwnProxy(fault)) = self.target else {
             return None;
         };
-        let mut fault: Value = serde_json::from_str(fault).unwrap();
-        for (key, value) in [("method", method), ("route", route), ("path", path)] {
-            fault[key] = json!(value);
-        }
-        if !self.lasting && fault["count"].is_null() {
-            fault["count"] = json!(1);
-        }
-        Some(fault)
+        let fault: Fault = serde_json::from_str(fault).unwrap();
+        let fault = fault.method(method).route(route).path(path);
+        let count = fault.count.or((!self.lasting).then_some(1));
+        Some(Fault { count, ..fault })
     }
 
     /// Whether the failed call takes effect and its caller receives no response.

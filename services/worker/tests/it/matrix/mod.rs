@@ -105,7 +105,7 @@ async fn test_case(
     let case = case(platform, endpoint).await;
     let (method, route) = endpoint.route().split_once(' ').unwrap();
     let fault = match failure.fault(method, route, &case.path) {
-        Some(fault) => Some(platform.control.post("/faults", fault).await["id"].clone()),
+        Some(fault) => platform.control.fault(&fault).await.unwrap().id,
         None => None,
     };
     let own_proxy = match failure.target {
@@ -129,8 +129,7 @@ async fn test_case(
     let calls = platform.discord(proxy).interactive(None).within(within);
     let called = (case.make)(calls).await;
     if let Some(fault) = fault {
-        let path = format!("/faults/{fault}");
-        platform.control.call(reqwest::Method::DELETE, &path, None).await;
+        platform.control.remove_fault(fault).await.unwrap();
     }
     let injected = was_injected(platform, since, &case.path);
     let too_late = matches!(&called, Err(Error::Gone { code: 10_062, .. }));

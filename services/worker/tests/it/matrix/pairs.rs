@@ -2,8 +2,8 @@
 //! refused.
 
 use arrakis_discord::{ENDPOINTS, Endpoint};
+use arrakis_emulator_client::Fault;
 use futures_util::{StreamExt as _, stream};
-use serde_json::json;
 
 use super::calls::{self, case};
 use super::failures::{CallOutcome, FAILURES, FailureCase};
@@ -57,19 +57,16 @@ async fn try_pair(platform: &Platform, endpoint: Endpoint, failure: FailureCase,
     let case = case(platform, endpoint).await;
     let (method, route) = endpoint.route().split_once(' ').unwrap();
     let first = failure.fault(method, route, &case.path).unwrap();
-    let second = json!({
-        "kind": "rest_status", "status": refusal, "method": method, "route": route, "path": case.path,
-    });
+    let second = Fault::rest_status(refusal).method(method).route(route).path(&case.path);
     let mut faults = Vec::new();
     for fault in [first, second] {
-        faults.push(platform.control.post("/faults", fault).await["id"].clone());
+        faults.extend(platform.control.fault(&fault).await.unwrap().id);
     }
     let within = std::time::Duration::from_millis(2_500);
     let calls = platform.discord(platform.proxy).interactive(None).within(within);
     let called = (case.make)(calls).await;
     for fault in faults {
-        let path = format!("/faults/{fault}");
-        platform.control.call(reqwest::Method::DELETE, &path, None).await;
+        platform.control.remove_fault(fault).await.unwrap();
     }
     let time_bound = endpoint.class() == arrakis_discord_http::CallClass::TimeBound;
     let expected = match refusal {

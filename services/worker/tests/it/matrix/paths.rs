@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use arrakis_db::AuditEntry;
+use arrakis_emulator_client::{ControlClient, InteractionCreated};
 use arrakis_worker::at_most_once::OUTCOME_UNKNOWN;
 use arrakis_worker::commands::ResponseMode;
 use futures_util::{StreamExt as _, stream};
@@ -140,11 +141,12 @@ async fn test_case(platform: &Platform, path: ReplyPath, failure: FailureCase) -
 
 async fn try_case(platform: &Platform, path: ReplyPath, failure: FailureCase) -> Result<(), String> {
     let made = platform.perform(path.action).await;
-    let (id, token) = (made["id"].as_str().unwrap(), made["token"].as_str().unwrap());
+    let (id, token) = (made.id.to_string(), made.token.as_str());
+    let id = id.as_str();
     let (method, route) = path.failing.endpoint();
     let in_path = if path.failing == ReplyCall::Callback { id } else { token };
     let fault = failure.fault(method, route, in_path).unwrap();
-    platform.control.post("/faults", fault).await;
+    platform.control.fault(&fault).await.unwrap();
     let dispatch = platform.dispatch_of(id).await;
     platform.publish(&dispatch).await;
     let expects_unknown = path.failing == ReplyCall::FollowUp && failure.failure.may_have_taken_effect();
@@ -205,7 +207,7 @@ fn is_replied_to(view: &Value, path: ReplyPath) -> bool {
 
 impl Platform {
     /// Performs an action of a member; returns the created interaction.
-    async fn perform(&self, action: MemberAction) -> Value {
+    async fn perform(&self, action: MemberAction) -> InteractionCreated {
         let mut body = json!({
             "guild_id": self.community.guild, "channel_id": self.community.channel, "user_id": "chani", "force": true,
         });
@@ -222,7 +224,8 @@ impl Platform {
         for (key, value) in more.as_object().unwrap() {
             body[key] = value.clone();
         }
-        self.control.post("/interactions", body).await
+        let client: &ControlClient = &self.control;
+        client.interact(&serde_json::from_value(body).unwrap()).await.unwrap()
     }
 
     /// Creates a message of the bot with a button with this custom id; returns the message's id.

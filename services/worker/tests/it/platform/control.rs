@@ -1,42 +1,29 @@
-//! The emulator's control API, as tests play with it.
+//! The emulator's control API, with the helpers of these tests.
 
+use std::ops::Deref;
+use std::time::Duration;
+
+use arrakis_emulator_client::{ControlClient, InteractionRequest};
 use discord_emulator::Addresses;
-use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
 use super::Community;
 
+/// [`ControlClient`] has the requests that are not here.
 #[derive(Clone)]
-pub struct Control {
-    http: Client,
-    base: String,
+pub struct Control(ControlClient);
+
+impl Deref for Control {
+    type Target = ControlClient;
+
+    fn deref(&self) -> &ControlClient {
+        &self.0
+    }
 }
 
 impl Control {
     pub fn new(addresses: &Addresses) -> Self {
-        Self {
-            http: Client::new(),
-            base: format!("{}/control", addresses.control),
-        }
-    }
-
-    pub async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Value {
-        let mut request = self.http.request(method, format!("{}{path}", self.base));
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        let answer = request.send().await.unwrap();
-        let (status, text) = (answer.status(), answer.text().await.unwrap());
-        assert!(status.is_success(), "{path}: {status}: {text}");
-        serde_json::from_str(&text).unwrap_or(Value::Null)
-    }
-
-    pub async fn get(&self, path: &str) -> Value {
-        self.call(Method::GET, path, None).await
-    }
-
-    pub async fn post(&self, path: &str, body: Value) -> Value {
-        self.call(Method::POST, path, Some(body)).await
+        Self(ControlClient::new(&addresses.control))
     }
 
     /// Runs a command even where Discord's client would not send it.
@@ -56,47 +43,37 @@ impl Control {
         .await
     }
 
-    pub async fn interact(&self, body: Value) -> String {
-        let made = self.post("/interactions", body).await;
-        made["id"].as_str().unwrap().to_owned()
+    /// Sends an [`InteractionRequest`]. Returns the interaction's id.
+    pub async fn interact(&self, request: Value) -> String {
+        let request: InteractionRequest = serde_json::from_value(request).unwrap();
+        self.0.interact(&request).await.unwrap().id.to_string()
     }
 
-    /// The interaction as the emulator has it.
+    /// The record of an interaction.
     pub async fn interaction(&self, id: &str) -> Value {
-        self.get(&format!("/interactions/{id}")).await
+        let record = self.0.interaction(id.parse().unwrap()).await.unwrap();
+        serde_json::to_value(record).unwrap()
     }
 
-    /// The interaction once it is answered, or its time is over.
+    /// The record of an interaction once it is answered.
     pub async fn answered(&self, id: &str) -> Value {
-        let view = self.get(&format!("/interactions/{id}?wait_ms=20000")).await;
+        let wait = Duration::from_secs(20);
+        let record = self.0.wait_for_interaction(id.parse().unwrap(), wait).await.unwrap();
+        let view = serde_json::to_value(record).unwrap();
         assert_eq!(view["state"], "answered", "{view:#}");
         view
     }
 
     pub async fn member(&self, community: &Community, user: &str) -> Value {
-        self.get(&format!("/guilds/{}/members/{user}", community.guild)).await
-    }
-
-    /// REST calls that the emulator received, by method and route.
-    pub async fn calls(&self) -> Vec<Value> {
-        let text = self
-            .http
-            .get(format!("{}/ledger?kind=rest", self.base))
-            .send()
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        self.0.member(&community.guild, user).await.unwrap()
     }
 
     /// The number of calls with this method, this text in their path, and this status.
-    pub async fn count(&self, method: &str, path: &str, status: u64) -> usize {
-        let calls = self.calls().await;
-        let fits = |call: &&Value| {
-            call["method"] == method && call["status"] == status && call["path"].as_str().unwrap().contains(path)
-        };
-        calls.iter().filter(fits).count()
+    pub async fn count(&self, method: &str, path: &str, status: u16) -> usize {
+        let calls = self.rest_calls().await.unwrap();
+        calls
+            .iter()
+            .filter(|call| call.method == method && call.status == status && call.path.contains(path))
+            .count()
     }
 }

@@ -145,7 +145,7 @@ impl Platform {
 
     pub async fn commands_registered(&self) {
         eventually(
-            || async { !self.control.get("/commands").await.as_array().unwrap().is_empty() },
+            || async { !self.control.commands().await.unwrap().is_empty() },
             "the leader to register the commands",
         )
         .await;

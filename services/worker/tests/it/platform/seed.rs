@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use arrakis_db::{CommunityId, Database, GuildId, NewCommunity, TokenProfile, TokenProfileId, UserId};
 use arrakis_domain::{Address, Balance, Plan, RoleId, Theme};
+use arrakis_emulator_client::SeedRequest;
 use arrakis_themes::Registry;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -67,14 +68,12 @@ pub async fn community(control: &Control, database: &Database) -> Community {
     let roles: BTreeMap<_, _> = automatic
         .map(|role| (role.key.to_string(), by_name[&role.name].clone()))
         .collect();
-    let stranger = control
-        .post(
-            "/seed",
-            json!({"kind": "server", "guild": {"name": "Not onboarded", "channels": [{"name": "lobby"}],
-            "members": [{"name": "stranger"}]}}),
-        )
-        .await["guild"]
-        .clone();
+    let guild_description =
+        json!({"name": "Not onboarded", "channels": [{"name": "lobby"}], "members": [{"name": "stranger"}]});
+    let request = SeedRequest::Server {
+        guild: guild_description,
+    };
+    let stranger = control.seed(&request).await.unwrap()["guild"].clone();
     let mut community = Community {
         id: CommunityId::new(),
         guild,
@@ -100,7 +99,7 @@ async fn server(control: &Control, theme: &Theme) -> Value {
     let mut members = members;
     members.push(json!({"name": "harah", "joined_days_ago": 5}));
     let guild = json!({"name": "Sietch Tabr", "roles": roles, "members": members, "channels": [{"name": "general"}]});
-    control.post("/seed", json!({"kind": "server", "guild": guild})).await["guild"].clone()
+    control.seed(&SeedRequest::Server { guild }).await.unwrap()["guild"].clone()
 }
 
 async fn rows(database: &Database, community: &Community, theme: &Theme) {

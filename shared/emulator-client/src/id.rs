@@ -5,27 +5,27 @@ use std::{fmt, num::ParseIntError, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// First millisecond of 2015, from which snowflakes count (Unix milliseconds).
+/// First millisecond of 2015 in Unix milliseconds, from which snowflakes count.
 pub const DISCORD_EPOCH_MS: u64 = 1_420_070_400_000;
 
-/// An id. In JSON it is a string, since JavaScript cannot hold 64 bits; numbers are accepted when reading.
+/// A snowflake. In JSON it is a string, since JavaScript's numbers do not have 64 bits; numbers are accepted too.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(pub u64);
 
 impl Id {
-    /// The lowest id that could have been made at this moment (Unix milliseconds).
+    /// The lowest id of this time (Unix milliseconds).
     #[must_use]
     pub const fn at_ms(unix_ms: u64) -> Self {
         Self(unix_ms.saturating_sub(DISCORD_EPOCH_MS) << 22)
     }
 
-    /// When the id was made, in Unix milliseconds.
+    /// Time of creation in Unix milliseconds.
     #[must_use]
     pub const fn created_ms(self) -> u64 {
         (self.0 >> 22) + DISCORD_EPOCH_MS
     }
 
-    /// The shard that a server with this id belongs to.
+    /// The shard of a server with this id.
     #[must_use]
     pub const fn shard(self, shards: u64) -> u64 {
         (self.0 >> 22) % if shards == 0 { 1 } else { shards }

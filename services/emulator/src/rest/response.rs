@@ -1,7 +1,7 @@
-//! From an answer or a refusal to HTTP: status, headers, body.
+//! Conversion of a route's response or error into HTTP: status, headers, body.
 //!
-//! Owns the headers of rate limits and the `Date` header, which tells the emulator's time, since clients measure the
-//! offset of their clock by it.
+//! Owns the headers of rate limits and the `Date` header. `Date` has the emulator's time, since clients measure the offset of
+//! their clock by it.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use serde_json::json;
 use time::{OffsetDateTime, macros::format_description};
 
 use super::{
-    call::Answer,
+    call::RouteResponse,
     errors::ApiError,
     limits::{BucketState, Refusal, Scope},
 };
 
-/// A response under construction, with what the traffic log wants to know of it.
+/// A response under construction, with data for the ledger.
 #[derive(Debug)]
-pub struct Reply {
+pub struct RestResponse {
     /// HTTP status.
     pub status: StatusCode,
-    /// Headers besides `Date` and the bucket's.
+    /// Headers, without `Date` and those of the bucket.
     pub headers: Vec<(&'static str, String)>,
     /// Media type; none without a body.
     pub content_type: Option<String>,
@@ -29,39 +29,39 @@ pub struct Reply {
     pub body: bytes::Bytes,
     /// Scope of a 429.
     pub scope: Option<Scope>,
-    /// Came from a fault of the control API.
+    /// Whether a fault of the control API made it.
     pub fault: bool,
-    /// How it reaches the caller.
+    /// How it is sent to the caller.
     pub delivery: Delivery,
-    /// Where it does not reach the caller, the connection ends in a TCP reset.
+    /// Whether the connection ends with a TCP reset when no response is sent.
     pub resets: bool,
-    /// Refused by the edge, which knows no Discord headers.
+    /// Whether the edge refused the request; then Discord's headers are absent.
     pub edge: bool,
 }
 
-/// How a response reaches its caller.
+/// How a response is sent to its caller.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Delivery {
-    /// As it is.
+    /// Complete.
     #[default]
     Whole,
-    /// Not at all: the connection ends without a byte.
+    /// Not at all: the connection is closed.
     Lost,
     /// Not at all: the connection stays open.
     Hangs,
-    /// Status, headers and half of the body, then the connection ends.
+    /// Status, headers and half of the body, then the connection is closed.
     Half,
-    /// Headers at once, the body byte by byte within this time.
+    /// Headers at once, the body in pieces over this time.
     Slow(Duration),
 }
 
 const JSON: &str = "application/json";
-/// Pieces in which a slow body arrives.
+/// Number of pieces of a slow body.
 const PIECES: usize = 20;
-/// What a fault answers instead of JSON.
+/// Body of a fault that responds without JSON.
 const GARBAGE: &str = "<html><body>502 Bad Gateway</body></html>";
 
-impl Reply {
+impl RestResponse {
     fn new(status: StatusCode, body: String) -> Self {
         Self {
             status,
@@ -76,16 +76,16 @@ impl Reply {
         }
     }
 
-    /// What a handler gave.
+    /// The response of a handler.
     #[must_use]
-    pub fn of_answer(answer: Answer) -> Self {
+    pub fn of_answer(answer: RouteResponse) -> Self {
         match answer {
-            Answer::Json(status, text) => Self::new(status, text),
-            Answer::NoContent => Self {
+            RouteResponse::Json(status, text) => Self::new(status, text),
+            RouteResponse::NoContent => Self {
                 content_type: None,
                 ..Self::new(StatusCode::NO_CONTENT, String::new())
             },
-            Answer::File { content_type, bytes } => Self {
+            RouteResponse::File { content_type, bytes } => Self {
                 content_type: Some(content_type),
                 body: bytes,
                 ..Self::new(StatusCode::OK, String::new())
@@ -93,7 +93,7 @@ impl Reply {
         }
     }
 
-    /// A refusal. A 429 that a handler found carries its waiting time in the body alone, as Discord's do.
+    /// An error. A 429 of a handler has its `retry_after` in the body alone, as at Discord.
     #[must_use]
     pub fn of_error(error: &ApiError) -> Self {
         Self::new(error.status, error.body().to_string())
@@ -105,7 +105,7 @@ impl Reply {
         Self::rate_limited_as(scope, retry_after_ms, 0, "You are being rate limited.")
     }
 
-    /// The same with a code and words of its own.
+    /// 429 with this code and text.
     #[must_use]
     pub fn rate_limited_as(scope: Scope, retry_after_ms: u64, code: u32, message: &str) -> Self {
         let body = json!({
@@ -115,7 +115,7 @@ impl Reply {
             "code": code,
         });
         let mut reply = Self::new(StatusCode::TOO_MANY_REQUESTS, body.to_string());
-        // The header is whole seconds, rounded up; the body is exact.
+        // The header has whole seconds, rounded up; the body is exact.
         reply
             .headers
             .push(("retry-after", retry_after_ms.div_ceil(1_000).to_string()));
@@ -127,7 +127,7 @@ impl Reply {
         reply
     }
 
-    /// The 429 of a limit.
+    /// 429 of a rate limit.
     #[must_use]
     pub fn refused(refusal: &Refusal) -> Self {
         let mut reply = Self::rate_limited(refusal.scope, refusal.retry_after_ms);
@@ -137,7 +137,7 @@ impl Reply {
         reply
     }
 
-    /// What the edge says to a banned address: no JSON, none of Discord's headers.
+    /// The edge's response to a banned address: no JSON, none of Discord's headers.
     #[must_use]
     pub fn banned(for_ms: u64) -> Self {
         let mut reply = Self::new(StatusCode::TOO_MANY_REQUESTS, "error code: 1015".to_owned());
@@ -148,7 +148,7 @@ impl Reply {
         reply
     }
 
-    /// A bare status, as a fault makes it.
+    /// The response of a fault with this status.
     #[must_use]
     pub fn of_status(status: u16) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -160,7 +160,7 @@ impl Reply {
         }
     }
 
-    /// 200 with a body that is no JSON, as a middlebox might answer.
+    /// 200 with a body that is not JSON, as a middlebox might send.
     #[must_use]
     pub fn garbage() -> Self {
         Self {
@@ -186,7 +186,7 @@ impl Reply {
         ]);
     }
 
-    /// Whether Discord counts this answer as invalid: 401, 403 and 429, those of scope `shared` aside.
+    /// Whether the request counts as invalid: 401, 403 and 429, except scope `shared`.
     /// <https://discord.com/developers/docs/topics/rate-limits#invalid-request-limit-aka-cloudflare-bans>
     #[must_use]
     pub fn counts_as_invalid(&self) -> bool {
@@ -228,7 +228,7 @@ impl Reply {
     }
 }
 
-/// A response whose body fails before anything was sent: the connection ends without an answer.
+/// A response whose body fails before anything is sent: the connection ends without a response.
 fn cut() -> Response {
     let failing = futures_util::stream::iter([Err::<bytes::Bytes, _>(std::io::Error::other("answer lost on demand"))]);
     let mut response = Response::new(Body::from_stream(failing));
@@ -242,7 +242,7 @@ fn cut() -> Response {
 fn half(body: &bytes::Bytes) -> Body {
     let sent = body.slice(..body.len() / 2);
     let ends = Err(std::io::Error::other("answer cut off on demand"));
-    // The head must leave before the failure, or the connection would end without a byte.
+    // The head must be sent before the failure; otherwise the connection would end without a byte.
     let chunks = futures_util::stream::unfold(Some((sent, ends)), |state| async {
         let (sent, ends) = state?;
         if sent.is_empty() {
@@ -299,17 +299,17 @@ mod tests {
 
     #[test]
     fn shared_limits_and_the_edge_do_not_count_as_invalid() {
-        assert!(Reply::rate_limited(Scope::User, 1).counts_as_invalid());
-        assert!(Reply::rate_limited(Scope::Global, 1).counts_as_invalid());
-        assert!(!Reply::rate_limited(Scope::Shared, 1).counts_as_invalid());
-        assert!(!Reply::banned(1).counts_as_invalid());
-        assert!(Reply::of_status(403).counts_as_invalid());
-        assert!(!Reply::of_status(404).counts_as_invalid());
+        assert!(RestResponse::rate_limited(Scope::User, 1).counts_as_invalid());
+        assert!(RestResponse::rate_limited(Scope::Global, 1).counts_as_invalid());
+        assert!(!RestResponse::rate_limited(Scope::Shared, 1).counts_as_invalid());
+        assert!(!RestResponse::banned(1).counts_as_invalid());
+        assert!(RestResponse::of_status(403).counts_as_invalid());
+        assert!(!RestResponse::of_status(404).counts_as_invalid());
     }
 
     #[test]
     fn waiting_times_are_rounded_up_in_the_header() {
-        let reply = Reply::rate_limited(Scope::User, 1_001);
+        let reply = RestResponse::rate_limited(Scope::User, 1_001);
         assert!(reply.headers.contains(&("retry-after", "2".to_owned())));
         let body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
         assert_eq!(body["retry_after"], 1.001);

@@ -3,7 +3,7 @@
 use bitflags::bitflags;
 
 bitflags! {
-    /// What a session wants to hear of.
+    /// Events that a session receives.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct Intents: u64 {
         /// Servers, roles, channels, threads.
@@ -52,10 +52,10 @@ bitflags! {
 }
 
 impl Intents {
-    /// Bits that are documented nowhere and accepted all the same: that Discord accepts them is known from libraries that set
-    /// them (interactions.py sets 17 in "all"). They select no events here.
+    /// Undocumented bits that are accepted and select no events. Libraries that work with Discord set them (interactions.py
+    /// sets 17 in "all").
     pub const UNDOCUMENTED: u64 = 1 << 17 | 1 << 18 | 1 << 19 | 1 << 22 | 1 << 23;
-    /// Those that must be switched on in the developer portal.
+    /// Intents that must be switched on in the developer portal.
     pub const PRIVILEGED: Self = Self::GUILD_MEMBERS
         .union(Self::GUILD_PRESENCES)
         .union(Self::MESSAGE_CONTENT);

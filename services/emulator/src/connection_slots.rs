@@ -1,9 +1,9 @@
-//! How many connections a listener serves at once, and which of them ends when it is full.
+//! Limits the open connections of a listener, and closes idle ones when the limit is reached.
 //!
-//! A connection is idle while it waits for a request: before the first one has arrived whole, and between two. When all places are
-//! taken, the connection that has been idle longest makes room for a new one, so that clients that open connections and send
-//! nothing, or half of a request, cannot keep others out. Connections with a request in work are never ended; where all are, new
-//! ones wait.
+//! A connection is idle while it waits for a request: before the first one has arrived completely, and between two. When all
+//! slots are taken, the connection that has been idle longest is closed for a new one, so that clients that open connections
+//! and send nothing, or half of a request, cannot block others. Connections with a request in progress are never closed; when
+//! all have one, new connections wait.
 
 use std::{
     collections::BTreeMap,
@@ -17,22 +17,22 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-/// The places of one listener. Clones are the same places.
+/// The slots of one listener. Clones share them.
 #[derive(Clone, Debug)]
-pub(crate) struct Places {
+pub(crate) struct ConnectionSlots {
     free: Arc<Semaphore>,
-    idle: Arc<Idle>,
+    idle: Arc<IdleConnections>,
 }
 
 #[derive(Debug, Default)]
-struct Idle {
-    /// By when they became idle, counted up.
+struct IdleConnections {
+    /// Idle connections by the order in which they became idle.
     since: Mutex<(u64, BTreeMap<u64, CancellationToken>)>,
     another: Notify,
 }
 
-impl Places {
-    /// Room for this many connections.
+impl ConnectionSlots {
+    /// Slots for this many connections.
     pub(crate) fn new(count: usize) -> Self {
         Self {
             free: Arc::new(Semaphore::new(count)),
@@ -40,11 +40,11 @@ impl Places {
         }
     }
 
-    /// A place for a new connection, which begins idle.
-    pub(crate) async fn take(&self) -> Place {
+    /// Takes a slot for a new connection, which is idle at first.
+    pub(crate) async fn take(&self) -> ConnectionSlot {
         let mut made_room = false;
         loop {
-            // Made before the places are looked at: it notices every connection that becomes idle from here on.
+            // Created before the slots are checked, so that every connection that becomes idle from here on is noticed.
             let another = self.idle.another.notified();
             let free = Arc::clone(&self.free);
             if self.free.available_permits() == 0 && !made_room {
@@ -52,7 +52,7 @@ impl Places {
             }
             tokio::select! {
                 permit = free.acquire_owned() => match permit {
-                    Ok(permit) => return Place::new(permit, Arc::clone(&self.idle)),
+                    Ok(permit) => return ConnectionSlot::new(permit, Arc::clone(&self.idle)),
                     // The semaphore is never closed.
                     Err(_) => return std::future::pending().await,
                 },
@@ -61,46 +61,46 @@ impl Places {
         }
     }
 
-    /// Whether there was one.
+    /// Closes the connection that has been idle longest. `false` when none is idle.
     fn end_longest_idle(&self) -> bool {
         let longest = self.idle.since.lock().1.pop_first();
         if let Some((_, end)) = &longest {
-            tracing::debug!("all connections are taken: the one that was idle longest is closed");
+            tracing::debug!("connection limit reached: closing the connection that has been idle longest");
             end.cancel();
         }
         longest.is_some()
     }
 }
 
-/// A connection's place. Dropping it gives it back.
+/// The slot of a connection. Dropping it frees the slot.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct ConnectionSlot {
     _permit: OwnedSemaphorePermit,
-    idle: Arc<Idle>,
+    idle: Arc<IdleConnections>,
     since: Mutex<Option<u64>>,
     end: CancellationToken,
 }
 
-impl Place {
-    fn new(permit: OwnedSemaphorePermit, idle: Arc<Idle>) -> Self {
-        let place = Self {
+impl ConnectionSlot {
+    fn new(permit: OwnedSemaphorePermit, idle: Arc<IdleConnections>) -> Self {
+        let slot = Self {
             _permit: permit,
             idle,
             since: Mutex::new(None),
             end: CancellationToken::new(),
         };
-        place.idle();
-        place
+        slot.idle();
+        slot
     }
 
-    /// A request has arrived.
+    /// Records that a request has arrived.
     pub(crate) fn busy(&self) {
         if let Some(since) = self.since.lock().take() {
             self.idle.since.lock().1.remove(&since);
         }
     }
 
-    /// Its response has been sent.
+    /// Records that its response has been sent.
     pub(crate) fn idle(&self) {
         let mut since = self.since.lock();
         if since.is_none() {
@@ -113,36 +113,36 @@ impl Place {
         }
     }
 
-    /// Waits until the connection has to make room.
+    /// Waits until the connection is to be closed.
     pub(crate) async fn ended(&self) {
         self.end.cancelled().await;
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.busy();
     }
 }
 
-/// The body of a request: when it has arrived whole, its connection is busy.
+/// The body of a request. Its connection is busy once the body has arrived completely.
 #[derive(Debug)]
-pub(crate) struct Arriving<B> {
+pub(crate) struct RequestBody<B> {
     body: B,
-    place: Arc<Place>,
+    slot: Arc<ConnectionSlot>,
 }
 
-impl<B: Body> Arriving<B> {
-    /// Watches a body; the connection is busy at once where there is none.
-    pub(crate) fn new(body: B, place: Arc<Place>) -> Self {
+impl<B: Body> RequestBody<B> {
+    /// Wraps a body; the connection is busy at once when it is empty.
+    pub(crate) fn new(body: B, slot: Arc<ConnectionSlot>) -> Self {
         if body.is_end_stream() {
-            place.busy();
+            slot.busy();
         }
-        Self { body, place }
+        Self { body, slot }
     }
 }
 
-impl<B: Body + Unpin> Body for Arriving<B> {
+impl<B: Body + Unpin> Body for RequestBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -152,7 +152,7 @@ impl<B: Body + Unpin> Body for Arriving<B> {
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         if frame.is_none() || self.body.is_end_stream() {
-            self.place.busy();
+            self.slot.busy();
         }
         Poll::Ready(frame)
     }
@@ -166,27 +166,27 @@ impl<B: Body + Unpin> Body for Arriving<B> {
     }
 }
 
-/// The body of a response: when it is gone, its connection is idle.
+/// The body of a response. Its connection is idle once the body has been sent.
 #[derive(Debug)]
-pub(crate) struct Leaving<B> {
+pub(crate) struct ResponseBody<B> {
     body: B,
-    place: Arc<Place>,
+    slot: Arc<ConnectionSlot>,
 }
 
-impl<B> Leaving<B> {
-    /// Watches a body.
-    pub(crate) const fn new(body: B, place: Arc<Place>) -> Self {
-        Self { body, place }
+impl<B> ResponseBody<B> {
+    /// Wraps a body.
+    pub(crate) const fn new(body: B, slot: Arc<ConnectionSlot>) -> Self {
+        Self { body, slot }
     }
 }
 
-impl<B> Drop for Leaving<B> {
+impl<B> Drop for ResponseBody<B> {
     fn drop(&mut self) {
-        self.place.idle();
+        self.slot.idle();
     }
 }
 
-impl<B: Body + Unpin> Body for Leaving<B> {
+impl<B: Body + Unpin> Body for ResponseBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -217,15 +217,15 @@ mod tests {
     const SOON: Duration = Duration::from_secs(10);
 
     #[tokio::test]
-    async fn the_longest_idle_connection_makes_room() {
-        let places = Places::new(2);
-        let (first, second) = (places.take().await, places.take().await);
-        // A request in between: the first is idle for a shorter time now.
+    async fn longest_idle_connection_is_closed_for_a_new_one() {
+        let slots = ConnectionSlots::new(2);
+        let (first, second) = (slots.take().await, slots.take().await);
+        // After a request the first connection has been idle for a shorter time.
         first.busy();
         first.idle();
         let next = tokio::spawn({
-            let places = places.clone();
-            async move { places.take().await }
+            let slots = slots.clone();
+            async move { slots.take().await }
         });
         timeout(SOON, second.ended()).await.unwrap();
         assert!(!first.end.is_cancelled());
@@ -234,13 +234,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_busy_connection_is_waited_for_until_it_is_idle() {
-        let places = Places::new(1);
-        let first = places.take().await;
+    async fn new_connection_waits_while_all_others_are_busy() {
+        let slots = ConnectionSlots::new(1);
+        let first = slots.take().await;
         first.busy();
         let next = tokio::spawn({
-            let places = places.clone();
-            async move { places.take().await }
+            let slots = slots.clone();
+            async move { slots.take().await }
         });
         tokio::task::yield_now().await;
         assert!(!next.is_finished() && !first.end.is_cancelled());

@@ -1,4 +1,4 @@
-//! What went over the wire, for the page, the ledger and the statistics.
+//! Records of REST calls and gateway frames, for the page, the ledger and the statistics.
 
 use std::{
     collections::VecDeque,
@@ -12,48 +12,15 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::broadcast;
 
-use crate::{
-    model::Id,
-    stats::{Stats, StatsReport},
-};
+use crate::model::Id;
+
+mod stats;
+
+pub use arrakis_emulator_client::{RestCall, StatsReport};
+pub(crate) use stats::Stats;
 
 /// Characters of a body in the live stream.
 const LIVE_DETAIL: usize = 4_000;
-
-/// A REST call that was answered. `rest` records each, refused ones too.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct RestCall {
-    /// Emulator's clock on arrival, Unix milliseconds.
-    pub at_ms: u64,
-    /// e.g. `POST`.
-    pub method: String,
-    /// Path with query, below `/api/v10`.
-    pub path: String,
-    /// Route template, e.g. `/guilds/{guild.id}/roles`; `None` when no route matched.
-    pub route: Option<String>,
-    /// Status of the answer.
-    pub status: u16,
-    /// First characters of the caller's bot token, or `None` without `Authorization`.
-    pub caller: Option<String>,
-    /// Start of the request body; multipart is summarised.
-    pub request: Option<String>,
-    /// Start of the response body.
-    pub response: Option<String>,
-    /// `X-Audit-Log-Reason`, decoded.
-    pub reason: Option<String>,
-    /// Scope of a 429.
-    pub limit_scope: Option<String>,
-    /// Counted against the invalid-request limit.
-    pub invalid: bool,
-    /// Bound by the global limit of 50 a second (interaction endpoints are not).
-    pub counts_globally: bool,
-    /// A fault of the control API made this answer.
-    pub fault: bool,
-    /// Status that the call came to, which a fault may have replaced; `None` where it was not carried out.
-    pub effect_status: Option<u16>,
-    /// Time that it took, microseconds of real time.
-    pub duration_us: u64,
-}
 
 /// A frame of the gateway.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -72,13 +39,13 @@ pub struct GatewayFrame {
     pub event: Option<&'static str>,
     /// Sequence number of a dispatch.
     pub seq: Option<u64>,
-    /// Id of the thing that the event is about (interaction, message, …) where it has one.
+    /// Id of the event's object (interaction, message, …), if it has one.
     pub id: Option<Id>,
     /// Close code, or the start of the payload.
     pub detail: Option<String>,
 }
 
-/// One thing that went over the wire.
+/// A recorded call or frame.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Record {
@@ -88,27 +55,27 @@ pub enum Record {
     Gateway(GatewayFrame),
 }
 
-/// A record with its place in the order of all.
+/// A record with its number.
 #[derive(Clone, Debug, Serialize)]
 pub struct Entry {
     /// Counts from 1.
     pub n: u64,
-    /// What happened.
+    /// The record.
     #[serde(flatten)]
     pub record: Record,
 }
 
-/// Keeps the newest records, counts all of them and tells those who listen.
+/// Keeps the newest records, counts all of them and sends them to subscribers.
 #[derive(Debug)]
 pub struct Traffic {
     recording: AtomicBool,
-    kept: Mutex<Kept>,
+    kept: Mutex<KeptRecords>,
     live: broadcast::Sender<Arc<Entry>>,
     stats: Mutex<Stats>,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct KeptRecords {
     next: u64,
     entries: VecDeque<Arc<Entry>>,
     capacity: usize,
@@ -121,7 +88,7 @@ impl Traffic {
     pub fn new(capacity: usize, bodies: usize) -> Self {
         Self {
             recording: AtomicBool::new(capacity > 0),
-            kept: Mutex::new(Kept {
+            kept: Mutex::new(KeptRecords {
                 next: 1,
                 entries: VecDeque::new(),
                 capacity,
@@ -138,12 +105,12 @@ impl Traffic {
         self.record(|| Record::Rest(call));
     }
 
-    /// Records a frame of the gateway. It is made only when somebody wants it.
+    /// Records a frame of the gateway. `frame` is called only when records are kept or there are subscribers.
     pub fn gateway(&self, frame: impl FnOnce() -> GatewayFrame) {
         self.record(|| Record::Gateway(frame()));
     }
 
-    /// Switches the keeping of records on or off; statistics go on, and so does the live stream.
+    /// Switches the keeping of records on or off. Statistics and the live stream go on.
     pub fn set_recording(&self, on: bool) {
         self.recording.store(on, Ordering::Relaxed);
     }
@@ -154,7 +121,7 @@ impl Traffic {
         self.recording.load(Ordering::Relaxed)
     }
 
-    /// Whether anybody looks at bodies: the ledger or the live stream.
+    /// Whether bodies are needed, for the ledger or the live stream.
     #[must_use]
     pub fn is_watched(&self) -> bool {
         self.is_recording() || self.live.receiver_count() > 0
@@ -168,7 +135,7 @@ impl Traffic {
         kept.entries.iter().skip(skip).cloned().collect()
     }
 
-    /// Records from now on. A listener that falls behind loses the oldest.
+    /// Subscribes to records from now on. A slow subscriber loses the oldest ones.
     #[must_use]
     pub fn listen(&self) -> broadcast::Receiver<Arc<Entry>> {
         self.live.subscribe()
@@ -185,7 +152,7 @@ impl Traffic {
         *self.stats.lock() = Stats::default();
     }
 
-    /// Lets the counters be changed.
+    /// Changes the counters.
     pub(crate) fn count(&self, change: impl FnOnce(&mut Stats)) {
         change(&mut self.stats.lock());
     }
@@ -244,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_are_kept_and_can_be_asked_for_by_number() {
+    fn newest_records_are_kept_and_can_be_read_by_number() {
         let traffic = Traffic::new(2, 10);
         for _ in 0..3 {
             traffic.gateway(|| beat(1));

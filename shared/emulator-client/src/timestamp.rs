@@ -10,7 +10,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// Reads ISO 8601 as clients send it. `None` when it is not a time.
+    /// Parses ISO 8601. `None` when it is not a time.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;

@@ -1,10 +1,8 @@
-//! Counts of what happened, for load runs and tests.
+//! Counts of calls, frames and events, for load runs and tests.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use serde::Serialize;
-
-use crate::traffic::RestCall;
+use super::{RestCall, StatsReport};
 
 /// Length of the window in which requests are counted, milliseconds. Longer than a second, because a full bucket of 50 that
 /// is refilled at 50 a second lets nearly 100 through in one second.
@@ -14,41 +12,8 @@ const WINDOW_MS: u64 = 1_100;
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
     report: StatsReport,
-    /// Arrivals of the last two seconds that the global limit counts, in order.
+    /// Times of the latest requests that count towards the global limit, in order.
     arrivals: VecDeque<u64>,
-}
-
-/// The counters as JSON.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct StatsReport {
-    /// Events that happened, by name, whether or not a session heard of them.
-    pub events: BTreeMap<&'static str, u64>,
-    /// Dispatches that were written to a socket, by name.
-    pub dispatches: BTreeMap<&'static str, u64>,
-    /// Sum of `dispatches`.
-    pub dispatches_total: u64,
-    /// Identifies that got a session.
-    pub identifies: u64,
-    /// Sessions that were resumed.
-    pub resumes: u64,
-    /// Op 9 sent.
-    pub invalid_sessions: u64,
-    /// Heartbeats received.
-    pub heartbeats: u64,
-    /// Connections that ended, by close code; `dropped` without one.
-    pub closes: BTreeMap<String, u64>,
-    /// REST answers by method and route, then by status.
-    pub rest: BTreeMap<String, BTreeMap<u16, u64>>,
-    /// Sum of `rest`.
-    pub rest_total: u64,
-    /// 429 by scope.
-    pub limited: BTreeMap<String, u64>,
-    /// Answers that counted against the invalid-request limit.
-    pub invalid: u64,
-    /// Answers that a fault made.
-    pub faults: u64,
-    /// Most requests that the global limit counts within any 1.1 s.
-    pub most_requests_in_1100_ms: u64,
 }
 
 impl Stats {
@@ -69,7 +34,7 @@ impl Stats {
         }
     }
 
-    /// Notes an arrival. Calls are recorded when they end, so arrivals come slightly out of order.
+    /// Records an arrival. Calls are recorded when they end, so arrivals are slightly out of order.
     fn arrived(&mut self, at_ms: u64) {
         let place = self.arrivals.partition_point(|earlier| *earlier <= at_ms);
         self.arrivals.insert(place, at_ms);
@@ -78,8 +43,8 @@ impl Stats {
             self.arrivals.pop_front();
         }
         let first = self.arrivals.partition_point(|earlier| earlier + WINDOW_MS <= at_ms);
-        // The fullest window that holds a newest arrival begins at the first that is near enough. A late record may lie
-        // inside of several windows, so each of them is looked at; there are few, since records are hardly ever late.
+        // The fullest window with a newest arrival begins at the first arrival within the window's length. A late record may be
+        // inside of several windows, so each of them is counted; there are few, since records are rarely late.
         let last_start = if at_ms == newest { first } else { place };
         for start in first..=last_start {
             let Some(begin) = self.arrivals.get(start) else { return };
@@ -90,11 +55,11 @@ impl Stats {
     }
 
     pub(crate) fn emitted(&mut self, event: &'static str) {
-        *self.report.events.entry(event).or_default() += 1;
+        count(&mut self.report.events, event);
     }
 
     pub(crate) fn sent(&mut self, event: &'static str) {
-        *self.report.dispatches.entry(event).or_default() += 1;
+        count(&mut self.report.dispatches, event);
         self.report.dispatches_total += 1;
     }
 
@@ -110,7 +75,7 @@ impl Stats {
         self.report.invalid_sessions += 1;
     }
 
-    pub(crate) fn beat(&mut self) {
+    pub(crate) fn heartbeat_received(&mut self) {
         self.report.heartbeats += 1;
     }
 
@@ -121,6 +86,16 @@ impl Stats {
 
     pub(crate) fn report(&self) -> StatsReport {
         self.report.clone()
+    }
+}
+
+/// Counts one event. The name is copied at its first event alone.
+fn count(counts: &mut BTreeMap<String, u64>, event: &str) {
+    match counts.get_mut(event) {
+        Some(count) => *count += 1,
+        None => {
+            counts.insert(event.to_owned(), 1);
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the control API answers: JSON, and errors with a way out.
+//! Responses of the control API: JSON, and errors that state what to do.
 
 use axum::{
     Json,
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::http_server::BODY_WITHIN;
 
-/// A refusal.
+/// A refused request, with the reason and what to do.
 #[derive(Clone, Debug)]
 pub(super) struct ControlError {
     status: StatusCode,
@@ -19,8 +19,8 @@ pub(super) struct ControlError {
     what_to_do: String,
 }
 
-/// What handlers return.
-pub(super) type Answer = Result<Json<Value>, ControlError>;
+/// Result of a handler.
+pub(super) type ControlResult = Result<Json<Value>, ControlError>;
 
 /// The request is wrong: 400.
 pub(super) fn bad(error: impl Into<String>, what_to_do: impl Into<String>) -> ControlError {
@@ -31,7 +31,7 @@ pub(super) fn bad(error: impl Into<String>, what_to_do: impl Into<String>) -> Co
     }
 }
 
-/// Something that is named does not exist: 404.
+/// A named object does not exist: 404.
 pub(super) fn missing(error: impl Into<String>, what_to_do: impl Into<String>) -> ControlError {
     ControlError {
         status: StatusCode::NOT_FOUND,
@@ -39,7 +39,7 @@ pub(super) fn missing(error: impl Into<String>, what_to_do: impl Into<String>) -
     }
 }
 
-/// Discord's client would not let the member do this: 403.
+/// Discord's client would refuse this to the member: 403.
 pub(super) fn forbidden(error: impl Into<String>, what_to_do: impl Into<String>) -> ControlError {
     ControlError {
         status: StatusCode::FORBIDDEN,
@@ -47,7 +47,7 @@ pub(super) fn forbidden(error: impl Into<String>, what_to_do: impl Into<String>)
     }
 }
 
-/// It is so already: 409.
+/// The object exists already: 409.
 pub(super) fn conflict(error: impl Into<String>, what_to_do: impl Into<String>) -> ControlError {
     ControlError {
         status: StatusCode::CONFLICT,
@@ -68,7 +68,7 @@ impl IntoResponse for ControlError {
 pub(super) async fn unknown_path(uri: Uri) -> ControlError {
     missing(
         format!("{uri} is not a path of the control API"),
-        "GET /control/health answers; the README lists the rest",
+        "the README lists all paths; GET /control/health is one",
     )
 }
 
@@ -80,7 +80,7 @@ pub(super) async fn wrong_method(method: Method, uri: Uri) -> ControlError {
     }
 }
 
-/// A JSON body. Unlike axum's own it does not insist on a content type, so that `curl -d` works as it is.
+/// A JSON body. Unlike axum's extractor it accepts every content type, so that `curl -d` works without a header.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
@@ -95,7 +95,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         let bytes = if bytes.is_empty() { b"{}".as_slice() } else { &bytes };
         serde_json::from_slice(bytes).map(Self).map_err(|error| {
             bad(
-                format!("the body is not what is expected: {error}"),
+                format!("the body does not have the expected form: {error}"),
                 "compare it with the example in the README",
             )
         })
