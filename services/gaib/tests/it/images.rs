@@ -99,8 +99,8 @@ async fn image_of(session: &Session, emoji: &Value) -> Vec<u8> {
     response.bytes().await.unwrap().to_vec()
 }
 
-/// Arms a fault for downloads of an emoji.
-async fn arm_download_fault(session: &Session, emoji: &Value, mut fault: Value) {
+/// Strikes downloads of an emoji.
+async fn strike(session: &Session, emoji: &Value, mut fault: Value) {
     for (key, value) in [
         ("method", json!("GET")),
         ("route", json!("/emojis/{name}")),
@@ -113,8 +113,8 @@ async fn arm_download_fault(session: &Session, emoji: &Value, mut fault: Value) 
         session.emulator.addresses().control.trim_end_matches("/control")
     );
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let response = client.post(url).json(&fault).send().await.unwrap();
-    assert!(response.status().is_success(), "{}", response.text().await.unwrap());
+    let answer = client.post(url).json(&fault).send().await.unwrap();
+    assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
 }
 
 #[track_caller]
@@ -215,7 +215,7 @@ async fn image_that_cannot_be_downloaded_is_reported_and_a_copy_is_refused() {
         .into_iter()
         .find(|one| one["name"] == "worm")
         .unwrap();
-    arm_download_fault(&session, &worm, json!({ "kind": "rest_status", "status": 404 })).await;
+    strike(&session, &worm, json!({ "kind": "rest_status", "status": 404 })).await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     let exported = session.gaib("server export -o copy.yaml").await;
     assert_eq!(exported.code, 0);
@@ -268,13 +268,13 @@ async fn failed_download_is_retried_and_invalid_image_is_omitted() {
     session.gaib(&format!("server init --guild {GUILD}")).await;
     let emoji = emoji_of(&session, GUILD).await;
     let of = |name: &str| emoji.iter().find(|one| one["name"] == name).unwrap();
-    arm_download_fault(
+    strike(
         &session,
         of("worm"),
         json!({ "kind": "rest_status", "status": 503, "count": 2 }),
     )
     .await;
-    arm_download_fault(&session, of("storm"), json!({ "kind": "rest_garbage" })).await;
+    strike(&session, of("storm"), json!({ "kind": "rest_garbage" })).await;
     let exported = session.gaib("server export -o copy.yaml").await;
     assert_eq!(exported.code, 0);
     assert!(exists(&session, "copy-images/emoji.worm.png"), "{}", exported.stderr);

@@ -178,16 +178,16 @@ impl Session {
         std::fs::read_to_string(self.folder.path().join(name)).unwrap()
     }
 
-    /// Changes the server manually, through the emulator's control API.
+    /// Somebody does something by hand, in the emulator's page.
     pub(crate) async fn by_hand(&mut self, method: reqwest::Method, path: &str, body: Value) {
         self.note(&format!("# by hand: {method} {path} {body}\n\n"));
         let url = format!(
             "{}/control/guilds/{GUILD}/{path}",
             self.emulator.addresses().control.trim_end_matches("/control")
         );
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let response = client.request(method, url).json(&body).send().await.unwrap();
-        assert!(response.status().is_success(), "{}", response.text().await.unwrap());
+        let answer = reqwest::Client::builder().no_proxy().build().unwrap();
+        let answer = answer.request(method, url).json(&body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
     }
 
     /// The transcript, without values that differ between runs.
