@@ -281,7 +281,7 @@ impl ControlClient {
 
 /// Faults, clock, gateway and token.
 impl ControlClient {
-    /// Arms a fault, or strikes open connections at once; the kind decides.
+    /// Arms a fault, or applies it to open connections at once; the kind decides.
     pub async fn fault(&self, fault: &Fault) -> Result<FaultCreated> {
         self.post("/faults", fault).await
     }
