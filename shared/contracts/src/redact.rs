@@ -84,15 +84,18 @@ fn after_names(text: &str) -> String {
     while let Some((before, name, after)) = next_name(rest) {
         redacted.push_str(before);
         redacted.push_str(name);
+        rest = after;
+        // Only a secret's value is looked for: a long run of quotes would be scanned once for each of them.
+        if !is_secret(name) {
+            continue;
+        }
         let value = after.trim_start_matches([' ', '\t', '\n', '\r', ':', '\\', '"']);
         let lead = after.len() - value.len();
         let end = end_of_value(value, after[..lead].trim_start_matches(['\\', '"']).contains('"'));
-        if is_secret(name) && after[..lead].contains(':') && end > 0 && !value.starts_with("null") {
+        if after[..lead].contains(':') && end > 0 && !value.starts_with("null") {
             redacted.push_str(&after[..lead]);
             redacted.push_str(REDACTED);
             rest = &value[end..];
-        } else {
-            rest = after;
         }
     }
     redacted.push_str(rest);
@@ -121,11 +124,14 @@ fn next_name(text: &str) -> Option<(&str, &str, &str)> {
 fn in_paths(text: &str) -> String {
     let mut redacted = String::with_capacity(text.len());
     let mut rest = text;
+    // One pass, whatever occurs: a search for each path would go to the end each time for one that does not occur.
     let find = |text: &str| {
-        ["/webhooks/", "/interactions/"]
-            .iter()
-            .filter_map(|path| Some(text.find(path)? + path.len()))
-            .min()
+        text.match_indices('/').find_map(|(at, _)| {
+            let path = ["/webhooks/", "/interactions/"]
+                .into_iter()
+                .find(|path| text[at..].starts_with(path))?;
+            Some(at + path.len())
+        })
     };
     while let Some(at) = find(rest) {
         let (before, after) = rest.split_at(at);
@@ -162,7 +168,7 @@ fn words(text: &str) -> Cow<'_, str> {
         let hidden = !word.is_empty() && is_token(word);
         found |= hidden;
         redacted.push_str(if hidden { REDACTED } else { word });
-        let skip = behind.chars().next().map_or(0, char::len_utf8);
+        let skip = no_break(behind);
         redacted.push_str(&behind[..skip]);
         rest = &behind[skip..];
     }
@@ -182,6 +188,15 @@ fn leading_break(text: &str) -> Option<usize> {
     let from = escapes.saturating_sub(1);
     let found = BREAKS.iter().find(|line_break| text[from..].starts_with(*line_break))?;
     Some(from + found.len())
+}
+
+/// Length of what is skipped at once where no line break starts: a character, or all backslashes in a row, since no break starts at any
+/// of them.
+fn no_break(text: &str) -> usize {
+    match text.len() - text.trim_start_matches('\\').len() {
+        0 => text.chars().next().map_or(0, char::len_utf8),
+        backslashes => backslashes,
+    }
 }
 
 /// Length of the word at the start of the text. `dots`: whether dots belong to words, as in a bot token.
@@ -205,12 +220,13 @@ fn without_breaks(word: &str) -> Cow<'_, str> {
     }
     let mut joined = String::with_capacity(word.len());
     let mut rest = word;
-    while let Some(character) = rest.chars().next() {
-        let skip = leading_break(rest);
-        if skip.is_none() {
-            joined.push(character);
-        }
-        rest = &rest[skip.unwrap_or(character.len_utf8())..];
+    while !rest.is_empty() {
+        let skip = leading_break(rest).unwrap_or_else(|| {
+            let kept = no_break(rest);
+            joined.push_str(&rest[..kept]);
+            kept
+        });
+        rest = &rest[skip..];
     }
     Cow::Owned(joined)
 }
@@ -326,6 +342,25 @@ mod tests {
                     assert!(shown.contains("position"), "{name} {line_break:?}: {shown}");
                 }
             }
+        }
+    }
+
+    /// Each of these took a time with the square of its length.
+    #[test]
+    fn time_grows_with_the_length_of_the_text() {
+        for repeated in [
+            "\"",
+            "\"a\" ",
+            "\\",
+            "/webhooks/",
+            "/",
+            "\"token\"",
+            "\"token\":",
+            "\\\"token\\\": ",
+        ] {
+            let long = repeated.repeat((1 << 19) / repeated.len());
+            let redacted = text(&long);
+            assert!(redacted.len() <= long.len() * 2, "{repeated}");
         }
     }
 

@@ -136,7 +136,7 @@ async fn converges(config: Configuration, seed: u64) {
     let told = second
         .notes
         .iter()
-        .filter(|note| note.contains("Discord keeps"))
+        .filter(|note| note.contains("Discord stores"))
         .count();
     assert_eq!(told, differing, "{:#?} {:#?}", second.notes, state.altered);
     let (_, writes) = apply_mangled(&bench, &config, seed).await;
@@ -150,7 +150,7 @@ async fn converges(config: Configuration, seed: u64) {
     bench.apply(&config).await.unwrap();
     let settled = bench.plan(&config, Mode::Apply).await;
     assert!(
-        settled.is_empty() && settled.notes.iter().all(|note| !note.contains("Discord keeps")),
+        settled.is_empty() && settled.notes.iter().all(|note| !note.contains("Discord stores")),
         "{settled:#?}"
     );
     assert!(bench.state().await.altered.is_empty());
@@ -189,7 +189,7 @@ async fn altered_value_is_noted_until_the_configuration_changes() {
         .find(|note| note.starts_with("role.naib"))
         .unwrap_or_else(|| panic!("{:?}", second.notes));
     assert!(
-        note.contains("`permissions`") && note.contains("BIT_60") && note.contains("Discord keeps [\"VIEW_CHANNEL\"]"),
+        note.contains("`permissions`") && note.contains("BIT_60") && note.contains("Discord stores [\"VIEW_CHANNEL\"]"),
         "{note}"
     );
     // Another attribute changes: the one that is kept otherwise is not sent with it.
