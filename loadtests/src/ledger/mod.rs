@@ -12,7 +12,7 @@
 //! | lost | no effect, and none of these |
 //! | doubled | more than one effect: two audit entries for one leave, a use counted twice, two messages for one reply |
 //!
-//! To judge another action: a variant of [`MemberAction`], its effect in [`Ledger::open`], its doubling in [`Ledger::judge`].
+//! To check another kind of action: a variant of [`MemberAction`], its effect in [`Ledger::open`], its doubling in [`Ledger::judge`].
 
 mod actions;
 mod command_record;

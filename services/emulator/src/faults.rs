@@ -1,6 +1,6 @@
-//! Armed faults. The control API arms them; gateway and REST check whether one strikes.
+//! Armed faults. The control API arms them; gateway and REST check whether one applies.
 //!
-//! An armed fault strikes matching calls or frames until it is used up. Faults that act on open connections at once (drop, op
+//! An armed fault applies to matching calls or frames until it is used up. Faults that act on open connections at once (drop, op
 //! 7, a close code, …) are [`crate::gateway::ConnectionCommand`]s. To add an armed fault, add a [`FaultKind`] and a method that
 //! the affected place calls.
 
@@ -122,7 +122,7 @@ pub enum DeadHost {
     Hang,
 }
 
-/// Conditions under which a fault strikes; all must hold.
+/// Conditions under which a fault applies; all must hold.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Condition {
     /// Uses left; `None` is unlimited.
@@ -150,7 +150,7 @@ pub struct Fault {
     /// Its conditions.
     #[serde(flatten)]
     pub when: Condition,
-    /// Number of times it struck.
+    /// Number of times that it applied.
     pub struck: u64,
 }
 
@@ -219,7 +219,7 @@ impl Faults {
         self.inner.lock().armed.clear();
     }
 
-    /// The fault of this call, if any. Counts one use of each fault that strikes: all latencies, and the first replaced
+    /// The fault of this call, if any. Counts one use of each fault that applies: all latencies, and the first replaced
     /// response.
     #[must_use]
     pub fn for_rest(&self, method: &str, route_template: &str, path: &str) -> Option<RestFault> {

@@ -26,11 +26,11 @@ const REQUEUE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Selects dead letters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeadLetterSelection {
-    /// The letter with this event or job id.
+    /// The dead letter with this event or job id.
     Id(String),
-    /// Letters of this kind: an event name such as `GUILD_MEMBER_ADD`, or `job`.
+    /// Dead letters of this kind: an event name such as `GUILD_MEMBER_ADD`, or `job`.
     Kind(String),
-    /// All letters.
+    /// All dead letters.
     All,
 }
 
@@ -47,16 +47,17 @@ impl DeadLetterSelection {
 /// Result of a replay.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReplayReport {
-    /// Number of letters that were published to their queues again.
+    /// Number of dead letters that were published to their queues again.
     pub replayed: u32,
-    /// Ids of letters whose origin queue does not exist or is unknown. They stay dead letters.
+    /// Ids of dead letters whose origin queue does not exist or is unknown. They stay dead letters.
     pub queue_missing: Vec<String>,
     /// Ids of events that are older than [`arrakis_contracts::dead_letter::MAX_REPLAY_AGE`]: their claims may be deleted before they
     /// are handled. They stay dead letters.
     pub too_old: Vec<String>,
     /// Ids of interactions whose token has expired, so that Discord accepts no reply. They stay dead letters.
     pub reply_expired: Vec<String>,
-    /// Letters whose origin queue is not one of events, jobs or interactions: id and queue. They stay dead letters.
+    /// Id and origin queue of dead letters whose origin queue is not one of events, jobs or interactions. They stay dead
+    /// letters.
     pub not_replayable: Vec<(String, String)>,
 }
 
@@ -66,7 +67,7 @@ pub enum DeadLetterError {
     /// An AMQP call failed.
     #[error("AMQP call failed: {0}")]
     Broker(#[from] lapin::Error),
-    /// A replayed letter was not confirmed. It is still a dead letter.
+    /// A replayed dead letter was not confirmed. It is still a dead letter.
     #[error("the letter was not published to its queue and stays a dead letter: {0}")]
     Publish(#[from] PublishError),
     /// The broker connection was closed by this process.
@@ -81,12 +82,12 @@ pub struct DeadLetters {
 }
 
 impl DeadLetters {
-    /// The dead letters of the publisher's broker. Replays use the publisher.
+    /// The dead letters of the broker to which `publisher` is connected. Replays are published with it.
     pub fn new(publisher: Publisher) -> Self {
         Self { publisher }
     }
 
-    /// The oldest letters, at most `limit`.
+    /// The oldest dead letters, at most `limit`.
     ///
     /// # Errors
     /// When an AMQP call fails.
@@ -101,7 +102,7 @@ impl DeadLetters {
         Ok(letters)
     }
 
-    /// The letter with this event or job id, and its message; `None` when there is none.
+    /// The dead letter with this event or job id, and its message; `None` when there is none.
     ///
     /// # Errors
     /// When an AMQP call fails.
@@ -157,7 +158,7 @@ impl DeadLetters {
         Ok(report)
     }
 
-    /// Deletes letters and returns how many.
+    /// Deletes dead letters and returns how many.
     ///
     /// # Errors
     /// When an AMQP call fails.

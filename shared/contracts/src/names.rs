@@ -2,7 +2,7 @@
 
 /// Topic exchange of the ingestor's events.
 pub const EVENTS: &str = "arrakis.events";
-/// Alternate (fanout) exchange and queue of events that no other queue is bound for.
+/// Alternate exchange (fanout) and its queue, for events that no binding of another queue matches.
 pub const UNROUTED: &str = "arrakis.unrouted";
 /// Queue of interactions.
 pub const INTERACTIONS: &str = "arrakis.interactions";
@@ -20,7 +20,7 @@ pub const DEAD_LETTERS: &str = "arrakis.dlq";
 /// Waits before the three retries, in seconds.
 pub const RETRY_SECONDS: [u32; 3] = [5, 25, 125];
 
-/// Fanout exchange and queue of the retry with this wait, such as `arrakis.retry.5s`.
+/// Fanout exchange and queue in which a message waits this many seconds for its retry, such as `arrakis.retry.5s`.
 pub fn retry(seconds: u32) -> String {
     format!("arrakis.retry.{seconds}s")
 }

@@ -5,26 +5,26 @@ use serde_json::Value;
 
 /// A fault. `kind` decides which of the other fields have a meaning; the emulator's README lists the kinds.
 ///
-/// A kind that acts on open connections takes effect at once. Every other fault is armed and strikes matching calls or frames until
+/// A kind that acts on open connections takes effect at once. Every other fault is armed and applies to matching calls or frames until
 /// `count` is used up.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
     /// For example `rest_status` or `gateway_drop`.
     pub kind: String,
-    /// How often it strikes; without limit when absent.
+    /// How often the fault applies; without limit when absent.
     pub count: Option<u64>,
-    /// Probability that it strikes, 0 to 1; 1 when absent.
+    /// Probability that the fault applies to a matching call or frame, 0 to 1; 1 when absent.
     pub probability: Option<f64>,
-    /// Method of the REST calls that it strikes.
+    /// Method of the REST calls to which the fault applies; any when absent.
     pub method: Option<String>,
-    /// Route template of these calls. Names in braces are ignored; `*` at the end matches any rest.
+    /// Route template of the REST calls. Names in braces are ignored; `*` at the end matches any rest.
     pub route: Option<String>,
-    /// Part of the path of these calls.
+    /// Text that the path of the REST calls contains.
     pub path: Option<String>,
-    /// Shard whose connections it strikes.
+    /// Shard whose connections are affected.
     pub shard: Option<u64>,
-    /// Gateway session whose connection it strikes.
+    /// Gateway session whose connection is affected.
     pub session: Option<String>,
     /// Milliseconds of latency, or of the transfer of a slow body.
     pub ms: Option<u64>,
@@ -36,17 +36,17 @@ pub struct Fault {
     pub scope: Option<String>,
     /// `Retry-After` of a 429, in seconds.
     pub retry_after: Option<f64>,
-    /// Close code.
+    /// Close code of the gateway connection.
     pub code: Option<u16>,
     /// `d` of op 9: whether the session can be resumed.
     pub resumable: Option<bool>,
-    /// Name of the dispatches that it strikes, for example `GUILD_MEMBER_ADD`.
+    /// Event name of the dispatches to which the fault applies, for example `GUILD_MEMBER_ADD`.
     pub event: Option<String>,
     /// How the connection ends, or what is sent in place of a session.
     pub mode: Option<String>,
-    /// Text of a frame.
+    /// Text of the frame to send.
     pub text: Option<String>,
-    /// Whether the call takes effect before the fault strikes. The default depends on the kind.
+    /// Whether the call takes effect before the fault ends it. The default depends on the kind.
     pub after_effect: Option<bool>,
 }
 
@@ -125,7 +125,7 @@ impl Fault {
         }
     }
 
-    /// The same fault, which strikes after the call took effect (`true`) or in place of the effect (`false`).
+    /// The same fault, which ends the call after its effect (`true`) or in place of the effect (`false`).
     #[must_use]
     pub fn after_effect(self, after_effect: bool) -> Self {
         Self {
@@ -161,7 +161,7 @@ impl Fault {
         }
     }
 
-    /// The same fault, which strikes this many times.
+    /// The same fault, which applies this many times.
     #[must_use]
     pub fn count(self, count: u64) -> Self {
         Self {
@@ -170,7 +170,7 @@ impl Fault {
         }
     }
 
-    /// The same fault, which strikes with this probability.
+    /// The same fault, which applies with this probability.
     #[must_use]
     pub fn probability(self, probability: f64) -> Self {
         Self {

@@ -100,7 +100,7 @@ pub(crate) enum LimitDecision {
 pub(crate) enum WaitReason {
     /// The global limit.
     Global,
-    /// The bucket is used up, or Discord asked for a pause of the route: no call is sent before that time.
+    /// The bucket is used up, or Discord requires a pause of the route: no call is sent before that time.
     Route,
     /// The response to another call of the bucket: the bucket is not known yet, or all of its calls are in flight.
     Response,
@@ -143,7 +143,7 @@ pub(crate) struct RateLimitUpdate {
     pub pause: Option<Pause>,
 }
 
-/// A pause that Discord asked for with a 429, with a margin for clock differences.
+/// A pause that Discord requires with a 429, with a margin for clock differences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pause {
     /// All calls of the bot.

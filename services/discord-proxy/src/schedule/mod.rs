@@ -75,9 +75,9 @@ pub(crate) enum NoPermit {
 /// How many calls may wait.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct QueueCapacity {
-    /// Of all tenants.
+    /// Largest number of waiting calls of all tenants together.
     pub total: usize,
-    /// Of one tenant.
+    /// Largest number of waiting calls of one tenant.
     pub per_tenant: usize,
 }
 

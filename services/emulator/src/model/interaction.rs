@@ -50,7 +50,7 @@ pub struct Interaction {
     pub message_id: Option<Id>,
     /// Emulator's clock at dispatch; both time limits count from here.
     pub created_at: Timestamp,
-    /// How far the response is.
+    /// Progress of the response.
     pub state: InteractionState,
     /// Time of the first response.
     pub acknowledged_at: Option<Timestamp>,

@@ -107,7 +107,7 @@ pub(super) async fn read_everything(context: &Context, discord: &Discord, guild:
     }
 }
 
-/// Warns of values that this version of gaib does not know and therefore does not manage.
+/// Warns of values that this version of gaib does not support and therefore does not manage.
 pub(super) fn warn_of_unknown(context: &Context, live: &LiveServer) {
     for value in &live.unknown {
         context.printer.diagnostic(Severity::Warning, &value.to_string(), None);

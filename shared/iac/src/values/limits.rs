@@ -41,7 +41,8 @@ pub const USER_LIMIT: RangeInclusive<u32> = 0..=99;
 pub const STAGE_USER_LIMIT: RangeInclusive<u32> = 0..=10_000;
 /// Maximum number of tags of a forum.
 pub const MAX_TAGS: usize = 20;
-/// Characters of a tag, by the OpenAPI document; Discord's guide says 20, but existing values of a server must be exportable.
+/// Characters of a tag's name. The limit is that of Discord's OpenAPI document; its guide states 20, but existing names must be
+/// exportable.
 pub const TAG_NAME: RangeInclusive<usize> = 1..=50;
 /// Characters of an emoji's name.
 pub const EMOJI_NAME: RangeInclusive<usize> = 2..=32;
@@ -91,7 +92,7 @@ pub const AUTOMOD_EXEMPT_CHANNELS: usize = 50;
 pub const AUTOMOD_MENTIONS: RangeInclusive<u32> = 1..=50;
 /// Seconds of a timeout: four weeks at most.
 pub const AUTOMOD_TIMEOUT: RangeInclusive<u32> = 1..=2_419_200;
-/// Characters of the message to a blocked author. By the OpenAPI document; Discord's guide says 150, but existing
+/// Characters of the message to a blocked author. The limit is that of Discord's OpenAPI document; its guide states 150, but existing
 /// values of a server must be exportable.
 pub const AUTOMOD_MESSAGE: RangeInclusive<usize> = 0..=300;
 /// Rules by Discord's number of their trigger: keyword, spam, preset, mention spam, member profile.
