@@ -38,7 +38,7 @@ const AT_ONCE: usize = 16;
 /// Number of actions by their outcome.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
-    /// All actions.
+    /// Number of all actions.
     pub sent: usize,
     /// Actions that leave a trace each time they are handled: commands and leaves. A join writes the same row again.
     pub can_double: usize,

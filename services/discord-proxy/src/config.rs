@@ -47,7 +47,8 @@ pub struct Tuning {
     pub max_waiting: usize,
     /// Calls of one tenant that may wait at one replica: as many as could be sent in 30 s without other tenants.
     pub max_waiting_per_tenant: usize,
-    /// How long Redis must have reserved calls for a replica before it takes one without a query: longer than the windows concerned.
+    /// How long after Redis began to reserve calls for a replica the replica uses one without a query. Longer than the windows
+    /// of the buckets, so that every window that began before has ended.
     pub reserved_after: Duration,
     /// Figures of the invalid-request budget.
     pub budget: BudgetTuning,

@@ -106,7 +106,7 @@ pub trait ConsumerObserver: Send + Sync + 'static {
 
 impl ConsumerObserver for () {}
 
-/// Tokens that stop a consumer.
+/// The tokens that stop a consumer, in two stages.
 #[derive(Debug, Clone, Default)]
 pub struct StopTokens {
     /// Stops receiving: running handlers finish, other deliveries are requeued.

@@ -1,8 +1,8 @@
 //! Operations on dead letters: list, show, replay, purge.
 //!
-//! Each operation reads the letters one at a time on a channel of its own, and they stay unacknowledged until it ends. Closing the
-//! channel requeues the letters that were not removed, in their order; the broker does the same if the process dies. Concurrent
-//! operations do not see each other's unacknowledged letters.
+//! Each operation reads the dead letters one at a time on a channel of its own, and they stay unacknowledged until it ends. Closing
+//! the channel requeues those that were not removed, in their order; the broker does the same if the process ends. Concurrent
+//! operations do not receive each other's unacknowledged dead letters.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,7 +68,7 @@ pub enum DeadLetterError {
     #[error("AMQP call failed: {0}")]
     Broker(#[from] lapin::Error),
     /// A replayed dead letter was not confirmed. It is still a dead letter.
-    #[error("the letter was not published to its queue and stays a dead letter: {0}")]
+    #[error("the dead letter was not published to its queue and stays a dead letter: {0}")]
     Publish(#[from] PublishError),
     /// The broker connection was closed by this process.
     #[error(transparent)]
@@ -120,12 +120,12 @@ impl DeadLetters {
         Ok(found)
     }
 
-    /// Publishes letters to the queues they came from, under the same ids and without attempts. An event can be replayed until
-    /// [`arrakis_contracts::dead_letter::MAX_REPLAY_AGE`] after its first receipt. A failed replay makes a new letter, so without that
-    /// limit a letter could outlive the claims that prevent doubled effects.
+    /// Publishes dead letters to their origin queues, under the same ids and with a count of attempts of 0. An event can be replayed
+    /// until [`arrakis_contracts::dead_letter::MAX_REPLAY_AGE`] after its first receipt. A failed replay creates a new dead letter, so
+    /// without that limit a dead letter could outlive the claims that prevent doubled effects.
     ///
     /// # Errors
-    /// When an AMQP call fails or a letter is not confirmed. Letters before it are replayed; nothing is lost.
+    /// When an AMQP call fails or a dead letter is not confirmed. Those before it are replayed; nothing is lost.
     pub async fn replay(&self, selection: &DeadLetterSelection) -> Result<ReplayReport, DeadLetterError> {
         let mut report = ReplayReport::default();
         let mut reader = self.reader().await?;
@@ -224,7 +224,7 @@ impl LetterReader {
         settled
     }
 
-    /// Requeues the letters that were not removed, and waits until they are in the queue again: a quorum queue takes some time, and a
+    /// Requeues the dead letters that were not removed, and waits until they are in the queue again: a quorum queue takes some time, and a
     /// reader that starts before would miss them.
     async fn end(self, publisher: &Publisher) {
         let _ = self.amqp.until_closed(self.channel.close(200, "done".into())).await;
@@ -284,7 +284,7 @@ pub(crate) fn replayed(delivery: &Delivery, letter: &DeadLetter) -> Option<Messa
     Some(message)
 }
 
-/// Reads a letter's headers: ours, or the broker's own if the broker dead-lettered the message.
+/// Reads a dead letter's headers: those of Arrakis, or the broker's own if the broker dead-lettered the message.
 pub(crate) fn describe(delivery: &Delivery) -> DeadLetter {
     let ours = delivery
         .header_text(headers::DEAD_REASON)

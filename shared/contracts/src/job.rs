@@ -1,4 +1,4 @@
-//! The message of a job. It names the job's row in PostgreSQL, which holds the job's data; the message only wakes a worker.
+//! The message of a job. It names the job's row in PostgreSQL, which holds the job's data; the message only causes a worker to run it.
 
 use std::fmt;
 use std::str::FromStr;

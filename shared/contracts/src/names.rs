@@ -41,8 +41,8 @@ pub fn identify_bucket(bucket: u32) -> String {
     format!("arrakis.ingestor.identify.{bucket}")
 }
 
-/// Whether dead letters may be replayed to this queue: one that workers consume. The queue's name comes from a header of the letter,
-/// and no letter may be published to other queues, such as that of a shard's session.
+/// Whether dead letters may be replayed to this queue: one that workers consume. The queue's name comes from a header of the dead
+/// letter, and none may be published to other queues, such as that of a shard's session.
 #[must_use]
 pub fn accepts_replays(queue: &str) -> bool {
     let is_below = |prefix: &str| {

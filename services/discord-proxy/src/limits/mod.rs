@@ -61,7 +61,7 @@ pub(crate) struct GrantRequest {
 /// The decisions about a batch of requests.
 #[derive(Debug)]
 pub(crate) struct Decisions {
-    /// One for each request.
+    /// One decision for each request.
     pub decisions: Vec<LimitDecision>,
     /// Counts of all replicas; `None` in degraded mode.
     pub served: Option<ServedCounts>,
@@ -139,7 +139,7 @@ pub(crate) struct RateLimitUpdate {
     pub bucket: Option<BucketState>,
     /// The response was a success without a bucket: the route has none.
     pub no_bucket: bool,
-    /// A pause after a 429.
+    /// The pause that Discord requires, when the response is a 429 that requires one.
     pub pause: Option<Pause>,
 }
 
@@ -187,7 +187,7 @@ impl PauseScope {
 /// A pause that is not over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ActivePause {
-    /// What it applies to.
+    /// The calls that it stops.
     pub scope: PauseScope,
     /// How long it still lasts.
     pub left: Duration,

@@ -66,7 +66,7 @@ pub struct Interaction {
     pub followups: Vec<Id>,
     /// Modal that the bot opened.
     pub modal: Option<Value>,
-    /// Choices that autocomplete got.
+    /// Choices in the response to autocomplete.
     pub choices: Option<Value>,
 }
 

@@ -1,5 +1,5 @@
 //! Creations whose answers are lost, on a server that writes other names than it was sent, beside people who make things of
-//! their own: everything is there once, or the run ends and says what may have been made.
+//! their own: every resource exists once, or the run ends and names what may have been created.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -197,7 +197,7 @@ fn ambiguous_candidate_is_an_obstacle() {
             && finding.what_to_do.contains("gaib server state rm role.guard"),
         "{finding:?}"
     );
-    // It is no longer wanted: the record stays, and a warning says what may have been made.
+    // It is no longer wanted: the record stays, and a warning names what may have been created.
     for mode in [Mode::Apply, Mode::Destroy] {
         let options = Options {
             mode,
