@@ -15,8 +15,7 @@ command_check() {
         dev .ci/run deploy/dev/sqlx-prepare.sh
     step 'dependencies between crates' check_dependencies
     step 'cycles between modules' check_module_cycles
-    # Enable this step once `check_words` finds no hit:
-    # step 'words in texts for operators' check_words
+    step 'words in texts for operators' check_words
     step 'actions pinned to commits' check_actions
     if cargo deny --version >/dev/null 2>&1; then
         step 'dependency audit' cargo_attached deny --log-level error check bans licenses sources

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use arrakis_iac::config::{self, Loaded, VariableFile, VariableInputs};
+use arrakis_iac::grammar::counted;
 use arrakis_iac::model::{Address, Configuration};
 use arrakis_iac::plan::Mode;
-use arrakis_iac::words::counted;
 use arrakis_themes::{Problems, Registry};
 use serde_json::json;
 

@@ -8,9 +8,9 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use arrakis_iac::grammar::counted;
 use arrakis_iac::model::Snowflake;
 use arrakis_iac::state::State;
-use arrakis_iac::words::counted;
 use arrakis_iac_apply::store::{ServerLock, ServerMarker, ServerRecords, StoreError, WorkspaceName};
 
 use crate::context::Context;

@@ -5,8 +5,8 @@
 
 use std::path::PathBuf;
 
+use arrakis_iac::grammar::counted;
 use arrakis_iac::state::State;
-use arrakis_iac::words::counted;
 use arrakis_iac_apply::store::StateLock;
 
 use crate::context::Context;

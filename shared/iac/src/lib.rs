@@ -14,6 +14,7 @@ pub mod config;
 pub mod export;
 #[cfg(test)]
 mod fuzz;
+pub mod grammar;
 pub mod import;
 mod kinds;
 pub mod live;
@@ -23,4 +24,3 @@ pub mod render;
 mod rules;
 pub mod state;
 mod wire;
-pub mod words;

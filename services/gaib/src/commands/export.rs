@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use arrakis_iac::export::{self, ExportDetail};
+use arrakis_iac::grammar::counted;
 use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::{Address, Configuration, Snowflake};
 use arrakis_iac::plan::held;
 use arrakis_iac::state::State;
-use arrakis_iac::words::counted;
 use arrakis_iac_apply::http::Discord;
 use arrakis_iac_apply::{Cdn, ReadError, all_kinds, read};
 use serde_json::json;

@@ -1,12 +1,12 @@
 //! `gaib server import`: adds existing resources of the server to the state. The server does not change.
 
 use arrakis_iac::export::ExportDetail;
+use arrakis_iac::grammar::counted;
 use arrakis_iac::import::{self, ImportError};
 use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::{Configuration, Snowflake};
 use arrakis_iac::plan::Mode;
 use arrakis_iac::state::State;
-use arrakis_iac::words::counted;
 use serde_json::json;
 
 use crate::arguments::server;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use arrakis_domain::{Theme, Value};
-use arrakis_iac::words::counted;
+use arrakis_iac::grammar::counted;
 use arrakis_themes::{Registry, RegistryError, Settings, ThemeFolder, ThemeTemplate};
 use serde_json::json;
 

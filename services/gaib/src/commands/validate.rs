@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use arrakis_iac::grammar::counted;
 use arrakis_iac::model::{Address, Configuration, Kind, Origin, Resource};
-use arrakis_iac::words::counted;
 use arrakis_iac_apply::{ImageFolder, ImageSource as _, check_image};
 use serde_json::json;
 

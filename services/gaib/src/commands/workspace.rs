@@ -1,7 +1,7 @@
 //! `gaib server workspace ls / new / select / delete`.
 
+use arrakis_iac::grammar::counted;
 use arrakis_iac::model::Snowflake;
-use arrakis_iac::words::counted;
 use arrakis_iac_apply::store::{Backend as _, StoreError, WorkspaceName};
 use serde_json::json;
 

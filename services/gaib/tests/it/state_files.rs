@@ -94,8 +94,8 @@ async fn push_replaces_a_damaged_state_and_renames_it() {
     for (what, bytes) in damages() {
         let mut session = managed().await;
         fs::write(path(&session, STATE), &bytes).unwrap();
-        let asked = session.gaib("server state push copy.json").await;
-        assert_refused(&asked, &["--force"]);
+        let refused = session.gaib("server state push copy.json").await;
+        assert_refused(&refused, &["--force"]);
         assert_eq!(fs::read(path(&session, STATE)).unwrap(), bytes, "{what}");
         let pushed = match what.len() % 2 {
             0 => session.gaib("server state push copy.json --force").await,

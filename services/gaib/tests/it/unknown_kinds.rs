@@ -1,4 +1,4 @@
-//! A managed channel with a kind that gaib does not know.
+//! A managed channel with a kind that gaib does not support.
 
 use discord_emulator::model::{ChannelKind, Id};
 use discord_emulator::world::Cause;

@@ -196,7 +196,7 @@ async fn exhausted_session_start_limit_is_reported_and_waited_for() {
     let says = async || {
         ingestor.document()["components"]["identify"]["detail"]
             .as_str()
-            .is_some_and(|why| why.contains("Waiting"))
+            .is_some_and(|why| why.contains("waiting"))
     };
     eventually(says, "the ingestor to report that it waits").await;
     assert_eq!(ingestor.document()["components"]["identify"]["status"], "degraded");

@@ -9,11 +9,11 @@ use arrakis_domain::{
 use arrakis_themes::{Registry, RegistryError, Settings};
 
 use super::variables::{Given, ThemeMap, state, typed};
+use crate::grammar::with_article;
 use crate::model::{
     Address, Attributes, Channel, ChannelKind, Clearable, Configuration, Kind, LogicalName, Overwrite, Overwrites,
     Resource, Role, Server, Tag, Target, ThemeUse,
 };
-use crate::words::with_article;
 use crate::yaml::reader::Reader;
 use crate::yaml::tree::shortened;
 

@@ -10,7 +10,7 @@ use arrakis_themes::{Problem, as_text, expand, is_name, parse_value};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::document::{FlagEntry, VariableEntry};
-use crate::words::with_article;
+use crate::grammar::with_article;
 use crate::yaml::reader::{At, FromNode, MAX_EXPANDED, Reader};
 use crate::yaml::scalar::{Link, List, Named, Text, Truth};
 use crate::yaml::tree::{self, Mark, Node, Source, Tree, shortened};

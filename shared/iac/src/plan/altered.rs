@@ -11,9 +11,9 @@ use serde_json::Value;
 use super::compare::{normalised, with_recorded_images};
 use super::known::ManagedResource;
 use super::tags;
+use crate::grammar::visible_difference;
 use crate::live::AddressIndex;
 use crate::model::{Address, Attributes, Overwrite, Overwrites, Target};
-use crate::words::visible_difference;
 
 /// Values in Discord's answer that differ from those that were sent.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::grammar::counted;
 use crate::live::digest;
 use crate::model::{Address, Attributes, BrokenRule, Kind, Origin, Overwrite, Reference, Snowflake, Target, ThemeUse};
-use crate::words::counted;
 
 /// The version of plan files that this gaib writes and applies.
 pub const VERSION: u32 = 2;

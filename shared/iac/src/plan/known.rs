@@ -11,10 +11,10 @@ use super::compare::{differing_fields, normalised, with_recorded_images};
 use super::document::{ChangeReason, Drift};
 use super::lost::{CreationOutcome, CreationSearch};
 use super::tags;
+use crate::grammar::with_article;
 use crate::live::{AddressIndex, LiveResource, LiveServer};
 use crate::model::{Address, Attributes, Kind, Snowflake};
 use crate::state::{State, StateEntry};
-use crate::words::with_article;
 
 /// A managed resource.
 #[derive(Clone, Debug)]

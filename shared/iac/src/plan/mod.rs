@@ -74,7 +74,7 @@ pub enum PlanError {
         live: Snowflake,
     },
     /// The state or the configuration has resources of a kind that was not read from the server.
-    #[error("the {} of the server were not read, and the configuration or the state has some", crate::words::plural(.0.noun()))]
+    #[error("the {} of the server were not read, and the configuration or the state has some", crate::grammar::plural(.0.noun()))]
     Unread(Kind),
     /// A target is neither in the configuration nor in the state.
     #[error("the target `{address}` is neither in the configuration nor in the state{}", nearest.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::document::{Action, Change};
 use super::known::ManagedResources;
+use crate::grammar::with_article;
 use crate::live::LiveServer;
 use crate::model::{Attributes, Kind, Snowflake};
-use crate::words::with_article;
 
 /// Notes about resources that are created although the server has an unmanaged resource with the same name.
 pub(super) fn notes(changes: &[Change], managed: &ManagedResources, live: &LiveServer) -> Vec<String> {

@@ -6,8 +6,8 @@ use arrakis_domain::Permissions;
 use serde_json::Value;
 
 use super::style::{Color, Style};
+use crate::grammar::visible_difference;
 use crate::model::{Attributes, Overwrite, Overwrites, permission_names};
-use crate::words::visible_difference;
 
 /// Lines of a resource that is created (`+`), deleted (`-`) or shown (` `).
 pub(super) fn whole(attributes: &Attributes, sign: char, style: Style) -> Vec<String> {

@@ -2,9 +2,9 @@
 
 use super::attributes::{difference, mark, whole};
 use super::style::{Color, Style};
+use crate::grammar::counted;
 use crate::model::{Address, Attributes, Snowflake};
 use crate::plan::{Action, Change, ChangeReason, Counts, Drift, Finding, Mode, Plan, Reorder, tags};
-use crate::words::counted;
 
 /// The whole plan: drift, changes, orders, notes, summary.
 #[must_use]

@@ -149,7 +149,7 @@ pub enum StateError {
     )]
     Everyone,
     /// The attributes are of another kind than the address.
-    #[error("`{address}` has the attributes of {}", crate::words::with_article(kind.noun()))]
+    #[error("`{address}` has the attributes of {}", crate::grammar::with_article(kind.noun()))]
     OtherAttributes {
         /// The address.
         address: Address,

@@ -2,6 +2,8 @@
 //! Proper requests are handled meanwhile.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arrakis_config::Service;
@@ -23,6 +25,10 @@ struct Listening {
     callers: SocketAddr,
     health: SocketAddr,
     stop: CancellationToken,
+    /// Requests for `/held` whose handler has started.
+    held_requests: Arc<AtomicUsize>,
+    /// Completes the requests for `/held`.
+    release: CancellationToken,
 }
 
 /// Short time limits.
@@ -40,9 +46,19 @@ async fn listen(callers: HttpLimits, health: HttpLimits) -> Listening {
     raise_open_file_limit();
     let runtime = Runtime::for_test(Service::DiscordProxy);
     let stop = CancellationToken::new();
+    let (held_requests, release) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
+    let (held, released) = (Arc::clone(&held_requests), release.clone());
     let app = Router::new()
         .route("/", any(|body: Bytes| async move { body.len().to_string() }))
         .route("/large", get(|| async { vec![b'a'; 32 << 20] }))
+        .route(
+            "/held",
+            get(move || {
+                held.fetch_add(1, Ordering::Relaxed);
+                let released = released.clone();
+                async move { released.cancelled().await }
+            }),
+        )
         .route(
             "/slow",
             get(|| async {
@@ -64,6 +80,8 @@ async fn listen(callers: HttpLimits, health: HttpLimits) -> Listening {
         callers: addresses[0],
         health: addresses[1],
         stop,
+        held_requests,
+        release,
     }
 }
 
@@ -223,10 +241,16 @@ async fn new_connection_is_refused_while_all_slots_handle_requests() {
     for _ in 0..20 {
         let mut stream = TcpStream::connect(listening.callers).await.unwrap();
         stream
-            .write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
+            .write_all(b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n")
             .await
             .unwrap();
         busy.push(stream);
+    }
+    // A connection whose request is not handled yet would be evicted instead.
+    let began = Instant::now();
+    while listening.held_requests.load(Ordering::Relaxed) < busy.len() {
+        assert!(began.elapsed() < PATIENCE, "not every slot handles a request");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let mut refused = 0.0;
     while refused < 1.0 {
@@ -245,6 +269,7 @@ async fn new_connection_is_refused_while_all_slots_handle_requests() {
             "alive\n"
         );
     }
+    listening.release.cancel();
     for stream in &mut busy {
         let mut answer = [0; 15];
         stream.read_exact(&mut answer).await.unwrap();

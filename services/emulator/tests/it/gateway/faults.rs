@@ -163,7 +163,7 @@ async fn truncated_frame_can_be_sent() {
 }
 
 #[tokio::test]
-async fn fault_strikes_the_named_shard() {
+async fn fault_applies_to_the_named_shard_only() {
     let emu = Emu::start().await;
     let mut clients = Vec::new();
     for shard in [0, 1] {

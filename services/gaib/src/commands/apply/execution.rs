@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use arrakis_iac::grammar::counted;
 use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::Snowflake;
 use arrakis_iac::plan::{Mode, Plan};
 use arrakis_iac::render;
 use arrakis_iac::state::State;
-use arrakis_iac::words::counted;
 use arrakis_iac_apply::http::Discord;
 use arrakis_iac_apply::store::StateLock;
 use arrakis_iac_apply::{ApplyError, Executor, ImageFolder};

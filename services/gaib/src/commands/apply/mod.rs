@@ -6,11 +6,11 @@
 mod execution;
 mod saved_plan;
 
+use arrakis_iac::grammar::counted;
 use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::Snowflake;
 use arrakis_iac::plan::{self, Finding, Mode, Options, Plan, Step};
 use arrakis_iac::state::State;
-use arrakis_iac::words::counted;
 use arrakis_iac_apply::ImageFolder;
 use arrakis_iac_apply::store::StateLock;
 use serde_json::json;

@@ -419,7 +419,7 @@ impl Definition for Channel {
         let violation = asked.map(|bitrate| Violation {
             rule: rules::BITRATE,
             what: format!(
-                "{{}} asks for a bitrate of {bitrate}, and {most} is the most for a {} at boost level {level}",
+                "{{}} has a bitrate of {bitrate}, above the maximum of {most} for {} channels at boost level {level}",
                 self.kind
             ),
             what_to_do: format!("write `bitrate: {most}` or less, or boost the server"),

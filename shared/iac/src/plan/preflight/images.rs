@@ -3,10 +3,10 @@
 //! The caller reads the files: [`sent_images`] returns them, and [`unusable_images`] reports those that Discord would refuse.
 
 use super::{Finding, Problem, StepChecks, findings, rules};
+use crate::grammar::with_article;
 use crate::kinds::Sent;
 use crate::model::{Address, Attributes, Image};
 use crate::plan::document::{Plan, Step};
-use crate::words::with_article;
 
 const WHAT_TO_DO: &str = "replace the file (paths are relative to the configuration's folder), configure another file, or remove the resource from the configuration";
 

@@ -96,7 +96,7 @@ fn lawful(world: &mut World, wanted: &Configuration) -> Result<Plan, TestCaseErr
 
 /// A manual change of a server that is full.
 #[derive(Clone, Debug)]
-enum Deed {
+enum ServerEdit {
     /// Two channels of two categories change places.
     Swap(Index, Index),
     /// Three do, in a ring.
@@ -113,21 +113,21 @@ enum Deed {
     ExchangeCategory(usize),
 }
 
-fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+fn server_edits() -> impl Strategy<Value = Vec<ServerEdit>> {
     let one = prop_oneof![
-        4 => any::<(Index, Index)>().prop_map(|(a, b)| Deed::Swap(a, b)),
-        2 => any::<(Index, Index, Index)>().prop_map(|(a, b, c)| Deed::Rotate(a, b, c)),
-        4 => any::<Index>().prop_map(Deed::Exchange),
-        2 => (any::<Index>(), 0_usize..4).prop_map(|(a, place)| Deed::Move(a, place)),
-        1 => any::<Index>().prop_map(Deed::Replace),
-        2 => any::<Index>().prop_map(Deed::Hide),
-        1 => (0_usize..3).prop_map(Deed::ExchangeCategory),
+        4 => any::<(Index, Index)>().prop_map(|(a, b)| ServerEdit::Swap(a, b)),
+        2 => any::<(Index, Index, Index)>().prop_map(|(a, b, c)| ServerEdit::Rotate(a, b, c)),
+        4 => any::<Index>().prop_map(ServerEdit::Exchange),
+        2 => (any::<Index>(), 0_usize..4).prop_map(|(a, place)| ServerEdit::Move(a, place)),
+        1 => any::<Index>().prop_map(ServerEdit::Replace),
+        2 => any::<Index>().prop_map(ServerEdit::Hide),
+        1 => (0_usize..3).prop_map(ServerEdit::ExchangeCategory),
     ];
     proptest::collection::vec(one, 1..7)
 }
 
-fn carry_out(draft: &mut Draft, deeds: &[Deed], limit: usize, total: usize) {
-    for (number, deed) in deeds.iter().enumerate() {
+fn carry_out(draft: &mut Draft, server_edits: &[ServerEdit], limit: usize, total: usize) {
+    for (number, edit) in server_edits.iter().enumerate() {
         let keys: Vec<String> = draft
             .0
             .resources
@@ -136,10 +136,10 @@ fn carry_out(draft: &mut Draft, deeds: &[Deed], limit: usize, total: usize) {
             .map(|address| address.key().unwrap().as_str().to_owned())
             .collect();
         let pick = |index: &Index| index.get(&keys).clone();
-        match deed {
-            Deed::Swap(a, b) => rotate(draft, &[pick(a), pick(b)]),
-            Deed::Rotate(a, b, c) => rotate(draft, &[pick(a), pick(b), pick(c)]),
-            Deed::Exchange(a) => {
+        match edit {
+            ServerEdit::Swap(a, b) => rotate(draft, &[pick(a), pick(b)]),
+            ServerEdit::Rotate(a, b, c) => rotate(draft, &[pick(a), pick(b), pick(c)]),
+            ServerEdit::Exchange(a) => {
                 let old = draft.at(&pick(a)).clone();
                 let key = pick(a);
                 draft.0.resources.shift_remove(&address(&format!("channel.{key}")));
@@ -152,7 +152,7 @@ fn carry_out(draft: &mut Draft, deeds: &[Deed], limit: usize, total: usize) {
                     },
                 );
             }
-            Deed::Move(a, place) => {
+            ServerEdit::Move(a, place) => {
                 let to = within(&format!("category.c{place}"), channel("x")).category;
                 let there = keys.iter().filter(|key| draft.at(key).category == to).count();
                 let exists = draft.0.resources.contains_key(&address(&format!("category.c{place}")));
@@ -160,15 +160,15 @@ fn carry_out(draft: &mut Draft, deeds: &[Deed], limit: usize, total: usize) {
                     draft.at(&pick(a)).category = to;
                 }
             }
-            Deed::Replace(a) => draft.at(&pick(a)).kind = ChannelKind::Voice,
-            Deed::Hide(a) => {
+            ServerEdit::Replace(a) => draft.at(&pick(a)).kind = ChannelKind::Voice,
+            ServerEdit::Hide(a) => {
                 let channel = draft.at(&pick(a));
                 channel.overwrites = match channel.overwrites {
                     None => Some(hidden()),
                     Some(_) => Some(Overwrites::new()),
                 };
             }
-            Deed::ExchangeCategory(place) => exchange_category(draft, *place, number),
+            ServerEdit::ExchangeCategory(place) => exchange_category(draft, *place, number),
         }
     }
     let channels = draft.0.resources.keys();
@@ -242,11 +242,11 @@ proptest! {
     #[test]
     fn full_categories_change_within_limits(
         counts in proptest::collection::vec(select(vec![49_usize, 50]), 3),
-        deeds in deeds(),
+        server_edits in server_edits(),
     ) {
         let before = filled(&counts, 2);
         let mut after = before.clone();
-        carry_out(&mut after, &deeds, 50, 500);
+        carry_out(&mut after, &server_edits, 50, 500);
         let mut world = world_of(&before);
         lawful(&mut world, &after.0)?;
     }
@@ -259,11 +259,11 @@ proptest! {
     #[test]
     fn full_servers_change_within_limits(
         outside in select(vec![49_usize, 50]),
-        deeds in deeds(),
+        server_edits in server_edits(),
     ) {
         let before = filled(&[50, 50, 49, 49, 49, 49, 49, 48, 48], outside);
         let mut after = before.clone();
-        carry_out(&mut after, &deeds, 50, 500);
+        carry_out(&mut after, &server_edits, 50, 500);
         let mut world = world_of(&before);
         lawful(&mut world, &after.0)?;
     }
