@@ -134,7 +134,7 @@ command_chaos() {
 
 chaos_help() {
     cat <<HELP
-${bold}./dev chaos${plain} NAME…|--all [--without-guard] [--seed N]   injects faults into the platform under load; a ledger judges
+${bold}./dev chaos${plain} NAME…|--all [--without-guard] [--seed N]   injects faults under load, and checks that nothing is lost or doubled
 ${bold}./dev chaos${plain} kill-anything --minutes N                 a soak test: kills random processes for N minutes
 ${bold}./dev chaos${plain} --list                                    lists the scenarios by fault number
 

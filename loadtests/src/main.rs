@@ -11,7 +11,7 @@ use loadtests::platform::Emulator;
 use loadtests::print::{self, note};
 use loadtests::{bench, chaos, demo, seed};
 
-/// Drives the whole of Arrakis from outside.
+/// Load tests, fault injection, seed data and a scripted demo for the Arrakis platform.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Arguments {
@@ -26,11 +26,12 @@ enum Command {
         /// Address of the emulator's control API, such as `http://127.0.0.1:9400`.
         #[arg(long)]
         emulator_control: String,
-        /// The same seed gives the same community.
+        /// Seed of the generated communities; the same seed gives the same data.
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
-    /// Measures performance against thresholds and against the ceiling of the same run. Needs the services of `./dev bench`.
+    /// Measures performance against thresholds and against the ceiling: what a bare publisher achieves in the same run. Requires the
+    /// services of `./dev bench`.
     Bench {
         /// The measurements to run.
         #[arg(long, value_enum, default_value_t)]
@@ -48,9 +49,9 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
-    /// Plays a scripted demo of a community and checks every reply. Needs the services of `./dev demo`.
+    /// Plays a scripted demo of a community and checks every reply. Requires the services of `./dev demo`.
     Demo {
-        /// The same seed gives the same community.
+        /// Seed of the generated communities; the same seed gives the same data.
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
@@ -61,7 +62,8 @@ enum Command {
         #[arg(required = true)]
         queues: Vec<String>,
     },
-    /// Injects faults into a platform under load; a ledger judges the results. Needs the services of `./dev chaos`.
+    /// Injects faults into a platform under load, and checks that no event is lost or handled twice. Requires the services of
+    /// `./dev chaos`.
     Chaos(chaos::Arguments),
 }
 

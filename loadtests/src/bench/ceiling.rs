@@ -24,7 +24,7 @@ use super::processes::{ProcessMonitor, own_cpu_s};
 /// Publishing time before the measurement begins.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// The measured ceiling.
+/// The measured ceiling: what a publisher without Arrakis achieves on this broker and machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ceiling {
     /// Confirmed messages per second.
@@ -33,13 +33,13 @@ pub struct Ceiling {
     pub publisher_us: f64,
     /// CPU time of the broker per message, in microseconds.
     pub broker_us: f64,
-    /// Mean size of a body.
+    /// Mean size of a body, in bytes.
     pub message_bytes: u64,
     /// Unconfirmed messages per channel.
     pub window: usize,
     /// Number of channels.
     pub channels: usize,
-    /// Length of the measurement.
+    /// Length of the measurement, in seconds.
     pub seconds: f64,
 }
 

@@ -12,7 +12,7 @@ pub struct Machine {
     pub processor: String,
     /// Usable cores; all processes of a run share them.
     pub cores: usize,
-    /// Memory of the machine.
+    /// Memory of the machine, in MiB.
     pub memory_mib: u64,
     /// Kernel release.
     pub kernel: String,

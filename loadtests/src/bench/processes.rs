@@ -20,10 +20,10 @@ const SAMPLE_INTERVAL: Duration = Duration::from_millis(200);
 /// Clock ticks per second in `/proc/*/stat`; 100 on every supported Linux (`getconf CLK_TCK`).
 const TICKS: f64 = 100.0;
 
-/// What a process used in a section.
+/// CPU time and memory of a process during a section.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
-    /// User and system time.
+    /// User and system time, in seconds.
     pub cpu_s: f64,
     /// Highest sampled resident memory.
     pub resident_peak_bytes: u64,

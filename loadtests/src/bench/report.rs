@@ -29,7 +29,7 @@ pub struct ReportData {
     pub seed: u64,
     /// The machine.
     pub machine: Machine,
-    /// Length of the run.
+    /// Length of the run, in seconds.
     pub seconds: f64,
     /// The bare publisher of the same run.
     pub ceiling: Ceiling,

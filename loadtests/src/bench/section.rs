@@ -91,9 +91,9 @@ impl LoadSummary {
 /// A measured section.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Section {
-    /// What was done.
+    /// Name: the work that was measured.
     pub name: String,
-    /// Length of the measurement.
+    /// Length of the measurement, in seconds.
     pub seconds: f64,
     /// Events in this time; CPU time is divided by it.
     pub events: u64,

@@ -31,10 +31,10 @@ pub struct Arguments {
     /// Seed of the load's schedule; the same seed gives the same schedule.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Disables each scenario's guard and expects the scenario to fail.
+    /// Disables the code that protects against each fault (the guard), and expects the scenario to fail.
     #[arg(long)]
     without_guard: bool,
-    /// Minutes that kill-anything runs, instead of nine seconds.
+    /// Minutes for which the scenario kill-anything runs, instead of nine seconds.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_080))]
     minutes: Option<u32>,
 }

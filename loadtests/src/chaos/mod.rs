@@ -30,7 +30,7 @@
 //! }
 //! ```
 //!
-//! When the function returns, the load ends, the platform settles, and the ledger judges I1 and I2: a scenario that proves these
+//! When the function returns, the load ends, the platform settles, and the ledger checks I1 and I2: a scenario that proves these
 //! needs no further check, except for I2 where only joins are sent, since a join that is handled twice leaves no trace. Every
 //! other invariant in `proves` needs at least one [`Testbed::expect`], or the scenario counts as failed. A scenario that panics,
 //! does not end within its time limit or cannot be set up counts as failed.

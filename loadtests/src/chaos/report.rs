@@ -24,7 +24,7 @@ pub struct ScenarioResult {
     pub guard: String,
     /// The ledger's counts.
     pub tally: Tally,
-    /// Longest recovery.
+    /// Longest recovery, in milliseconds.
     pub recovery_ms: Option<u64>,
     /// Invariants that the scenario checks.
     pub proves: Vec<Invariant>,
@@ -38,7 +38,7 @@ pub struct ScenarioResult {
     pub was_set_up: bool,
     /// Whether the scenario ended early, so that invariants may be unchecked.
     pub ended_early: bool,
-    /// How long it took.
+    /// How long the scenario took, in seconds.
     pub seconds: f32,
 }
 

@@ -1,4 +1,4 @@
-//! Runs scenarios one after the other and judges each of them.
+//! Runs scenarios one after the other and determines the result of each.
 
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
@@ -67,7 +67,7 @@ pub async fn run(
     row
 }
 
-/// Runs the scenario and lets the ledger judge. Returns why it ended early, if it did.
+/// Runs the scenario and checks its actions with the ledger. Returns why it ended early, if it did.
 async fn run_scenario(testbed: &mut Testbed, scenario: &Scenario, limit: Duration) -> Option<String> {
     let running = AssertUnwindSafe(async {
         (scenario.run)(testbed).await?;

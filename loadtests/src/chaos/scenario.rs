@@ -71,7 +71,8 @@ impl fmt::Display for Invariant {
 pub enum Guard {
     /// Fail points that are armed in every process of Arrakis, such as `db.guard.inbox=skip`.
     FailPoint(&'static str),
-    /// What the scenario changes when [`Testbed::guarded`] is false, as text.
+    /// There is no fail point: the scenario itself changes something when [`Testbed::guarded`] is false, which this text
+    /// describes.
     Harness(&'static str),
 }
 

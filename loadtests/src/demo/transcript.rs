@@ -58,7 +58,7 @@ impl<W: Write> Transcript<W> {
         }
     }
 
-    /// Checks a condition.
+    /// Writes and counts the result of a check: `what` was checked, and `found` is written when it does not hold.
     pub fn expect(&mut self, what: impl Display, holds: bool, found: impl Display) {
         if holds {
             self.passed += 1;
@@ -69,12 +69,12 @@ impl<W: Write> Transcript<W> {
         }
     }
 
-    /// Checks that two values are equal.
+    /// As [`Transcript::expect`], for a check that `found` equals `wanted`.
     pub fn same<T: PartialEq + Debug>(&mut self, what: impl Display, found: &T, wanted: &T) {
         self.expect(what, found == wanted, format!("{found:?}, expected {wanted:?}"));
     }
 
-    /// Writes the last line. Returns whether every check held.
+    /// Writes the summary of all checks. Returns whether every check held.
     pub fn finish(mut self) -> bool {
         let seconds = self.started.elapsed().as_secs_f32();
         let (passed, failed) = (self.passed, self.failures.len());

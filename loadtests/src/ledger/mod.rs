@@ -12,7 +12,7 @@
 //! | lost | no effect, and none of these |
 //! | doubled | more than one effect: two audit entries for one leave, a use counted twice, two messages for one reply |
 //!
-//! To judge another action: a variant of [`MemberAction`], its effect in [`Ledger::open`], its doubling in [`Ledger::judge`].
+//! To check another kind of action: a variant of [`MemberAction`], its effect in [`Ledger::open`], its doubling in [`Ledger::judge`].
 
 mod actions;
 mod command_record;
@@ -38,7 +38,7 @@ const AT_ONCE: usize = 16;
 /// Number of actions by their outcome.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
-    /// All actions.
+    /// Number of all actions.
     pub sent: usize,
     /// Actions that leave a trace each time they are handled: commands and leaves. A join writes the same row again.
     pub can_double: usize,

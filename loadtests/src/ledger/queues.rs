@@ -25,7 +25,7 @@ pub struct QueuedMessage {
 }
 
 impl QueuedMessage {
-    /// Whether the message is the event of this action.
+    /// Whether the message is the event that this action caused.
     pub fn is_about(&self, action: &MemberAction) -> bool {
         let of = |kind: &str, user: &u64| self.kind == kind && self.body.contains(&format!("\"{user}\""));
         match action {

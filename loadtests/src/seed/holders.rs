@@ -9,7 +9,7 @@ use rand::rngs::ChaCha8Rng;
 pub struct Holder {
     /// The wallet.
     pub address: Address,
-    /// What it holds.
+    /// Its balance.
     pub held: Balance,
 }
 

@@ -82,7 +82,7 @@ pub struct Newcomer {
 }
 
 impl Plan {
-    /// The plan of a seed.
+    /// Draws a plan; equal seeds give equal plans.
     pub fn new(seed: u64) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let holders = holders(&mut random);

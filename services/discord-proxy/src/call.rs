@@ -42,11 +42,11 @@ pub(crate) struct Call {
     pub urgency: Urgency,
     /// The end of the wait for a permit.
     pub queue_deadline: Instant,
-    /// The end of the wait for a response, where there is one.
+    /// The time until which the caller waits for a response; `None` without a limit.
     pub deadline: Option<Instant>,
     /// Caller, route and tenant, as the invalid-request budget counts them.
     pub cause: Arc<str>,
-    /// What sending the call twice does.
+    /// The call class: the effect of sending the call a second time.
     pub class: CallClass,
 }
 

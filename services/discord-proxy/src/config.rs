@@ -47,7 +47,8 @@ pub struct Tuning {
     pub max_waiting: usize,
     /// Calls of one tenant that may wait at one replica: as many as could be sent in 30 s without other tenants.
     pub max_waiting_per_tenant: usize,
-    /// How long Redis must have reserved calls for a replica before it takes one without a query: longer than the windows concerned.
+    /// How long after Redis began to reserve calls for a replica the replica uses one without a query. Longer than the windows
+    /// of the buckets, so that every window that began before has ended.
     pub reserved_after: Duration,
     /// Figures of the invalid-request budget.
     pub budget: BudgetTuning,
@@ -96,15 +97,15 @@ impl Default for TokenTuning {
 /// Figures of the invalid-request budget: counts of 401, 403 and 429 in ten minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BudgetTuning {
-    /// At this count a cause (caller, route, tenant) is slowed to one call a second.
+    /// At this count of invalid requests, a cause (caller, route and tenant) may send one call a second.
     pub slow: u32,
-    /// At this count a cause is stopped.
+    /// At this count of invalid requests, a cause may send no calls.
     pub stop: u32,
-    /// At this total, causes are slowed and stopped at a fifth of `slow` and `stop`.
+    /// At this total over all causes, a fifth of `slow` and of `stop` is enough to slow and stop a cause.
     pub tight: u32,
-    /// At this total, every cause with an invalid request is stopped.
+    /// At this total over all causes, every cause with an invalid request may send no calls.
     pub alarm: u32,
-    /// At this total, all calls are stopped: Discord bans the address at 10,000.
+    /// At this total over all causes, no calls are sent: Discord bans the address at 10,000.
     pub end: u32,
 }
 

@@ -205,7 +205,7 @@ impl Forwarder {
                 return result;
             }
             Err(SendError::NotSent(reason)) => {
-                tracing::debug!(reason, "attempt not sent");
+                tracing::debug!(reason, "no connection to Discord: the attempt was not sent");
                 CallOutcome::NotSent
             }
             Err(SendError::ResponseLost(reason)) => {

@@ -2,7 +2,7 @@
 //!
 //! A call passes `server` (caller, path, allow-list), `admission` (token, budget, pauses), `schedule` (permit), `forward` and
 //! `upstream` (Discord). `forward` updates the limits by the response and retries what may be retried. `limits` decides for all replicas
-//! together, through Redis. What Discord's responses mean is decided in `arrakis-discord-http`; the purpose of a call is not known here.
+//! together, through Redis. What Discord's responses mean is decided in `arrakis-discord-http`; the purpose of a call has no influence.
 
 mod admission;
 mod allow_list;

@@ -54,7 +54,7 @@ impl Refusal {
         )
     }
 
-    /// Discord's edge asked for a pause of all calls from this address.
+    /// Discord's edge requires a pause of all calls from this address.
     pub(crate) fn edge_pause(pause: Duration) -> Self {
         Self::new(
             ProxyError::WaitedTooLong,

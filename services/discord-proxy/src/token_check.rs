@@ -200,7 +200,7 @@ impl TokenCheck {
         if let Some(cleared_ms) = self.token.to_clear() {
             match self.marks.clear(cleared_ms).await {
                 Ok(()) => self.token.cleared(cleared_ms),
-                Err(error) => tracing::debug!(%error, "the token's mark is not removed from Redis yet"),
+                Err(error) => tracing::debug!(%error, "the record of the refused token is not removed from Redis yet"),
             }
         }
         if let Some(refusal) = self.token.unshared_refusal() {

@@ -42,7 +42,7 @@ impl TokenMarks {
         match self.redis.set_if_absent(name, replica, every).await {
             Ok(claimed) => claimed,
             Err(error) => {
-                tracing::debug!(%error, "check not coordinated through Redis: each replica checks by itself");
+                tracing::debug!(%error, "the check is not coordinated through Redis: each replica runs its own");
                 true
             }
         }

@@ -150,7 +150,7 @@ pub struct Fault {
     /// Its conditions.
     #[serde(flatten)]
     pub when: Condition,
-    /// Number of times it struck.
+    /// Number of times that it applied.
     pub struck: u64,
 }
 

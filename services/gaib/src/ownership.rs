@@ -18,8 +18,8 @@ use crate::error::{Failure, Result};
 use crate::printer::Severity;
 use crate::workspace::{Workspace, lock_holder, shell_quoted};
 
-/// The lock of a server, until it is dropped, and the right to write and remove its marker. There is no lock where the folder for
-/// markers cannot be written.
+/// The lock of a server, until it is dropped, and the right to write and remove its marker (the record of the workspace that
+/// manages it). There is no lock where the folder for markers cannot be written.
 #[derive(Debug)]
 pub struct Ownership {
     lock: Option<ServerLock>,
@@ -129,7 +129,7 @@ pub fn check(context: &Context, workspace: &Workspace, guild: Snowflake, state: 
     refuse_other_workspace(workspace, guild, state, owner)
 }
 
-/// The store of markers; `None` where the user has no home folder.
+/// The store of markers, which record the workspace that manages each server; `None` where the user has no home folder.
 ///
 /// # Errors
 /// When an environment variable is invalid.

@@ -207,7 +207,7 @@ impl Workspace {
         }
     }
 
-    /// The option for this workspace, for advice: ` --workspace NAME`, or nothing for `default`.
+    /// The option for this workspace, for advice: ` --workspace NAME`; empty for `default`.
     #[must_use]
     pub fn workspace_option(&self) -> String {
         match self.name == WorkspaceName::default() {

@@ -100,7 +100,7 @@ impl Metrics {
             ),
             publishing: registry.gauge_vec(
                 "arrakis_ingestor_publishing",
-                "Messages resent, refused, sent to their alternative route (detoured), unroutable and given up since the lease was acquired, and refused messages waiting.",
+                "Messages by what happened to them since the lease was acquired: resent, refused, detoured (sent to their alternative route), unroutable, given up. Also refused messages that wait now.",
                 &["shard", "what"],
             ),
             blocked: registry.gauge(

@@ -13,7 +13,7 @@ pub(crate) enum ShardPhase {
     Starting,
     /// Another process holds the lease.
     Standby,
-    /// Not receiving events; the text says what it waits for or why the last connection ended.
+    /// Not receiving events; the text states what it waits for or why the last connection ended.
     Connecting(String),
     /// It receives events.
     Active,

@@ -35,9 +35,9 @@ pub struct WorkerMetrics {
     pub unknown_outcomes: IntCounterVec,
     calls: IntCounterVec,
     call_seconds: HistogramVec,
-    /// Attempts at events, by name and outcome.
+    /// Attempts to handle events, by event name and outcome.
     pub events: IntCounterVec,
-    /// Attempts at jobs, by kind and outcome.
+    /// Attempts to run jobs, by kind and outcome.
     pub jobs: IntCounterVec,
     /// Roles assigned and removed, by direction and cause.
     pub roles: IntCounterVec,
@@ -132,12 +132,12 @@ impl WorkerMetrics {
             ),
             events: counter(
                 "arrakis_worker_events_total",
-                "Attempts at events, by name and outcome.",
+                "Attempts to handle events, by event name and outcome.",
                 &["event", "outcome"],
             ),
             jobs: counter(
                 "arrakis_worker_jobs_total",
-                "Attempts at jobs, by kind and outcome.",
+                "Attempts to run jobs, by kind and outcome.",
                 &["kind", "outcome"],
             ),
             roles: counter(

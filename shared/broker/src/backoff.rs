@@ -13,7 +13,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// For reconnecting to the broker: 50 ms to 2 s.
+    /// Backoff for reconnecting to the broker: 50 ms to 2 s.
     pub fn broker() -> Self {
         Self::new(Duration::from_millis(50), Duration::from_secs(2))
     }

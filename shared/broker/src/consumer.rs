@@ -106,7 +106,7 @@ pub trait ConsumerObserver: Send + Sync + 'static {
 
 impl ConsumerObserver for () {}
 
-/// Tokens that stop a consumer.
+/// The tokens that stop a consumer, in two stages.
 #[derive(Debug, Clone, Default)]
 pub struct StopTokens {
     /// Stops receiving: running handlers finish, other deliveries are requeued.
@@ -126,9 +126,9 @@ pub struct ConsumeOptions {
     pub limit: Option<Duration>,
     /// Moves failed messages to the retry queues and the dead letters.
     pub retries: RetryPublisher,
-    /// Declared again when the queue is missing.
+    /// The topology, which is declared again when the queue is missing.
     pub topology: Option<Arc<Topology>>,
-    /// Handles suspects alone. All consumers of a process share one.
+    /// Handles messages that were redelivered several times one at a time, alone. All consumers of a process share one.
     pub isolation: Isolation,
     /// Receives the consumer's events.
     pub observer: Arc<dyn ConsumerObserver>,

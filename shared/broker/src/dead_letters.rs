@@ -1,8 +1,8 @@
 //! Operations on dead letters: list, show, replay, purge.
 //!
-//! Each operation reads the letters one at a time on a channel of its own, and they stay unacknowledged until it ends. Closing the
-//! channel requeues the letters that were not removed, in their order; the broker does the same if the process dies. Concurrent
-//! operations do not see each other's unacknowledged letters.
+//! Each operation reads the dead letters one at a time on a channel of its own, and they stay unacknowledged until it ends. Closing
+//! the channel requeues those that were not removed, in their order; the broker does the same if the process ends. Concurrent
+//! operations do not receive each other's unacknowledged dead letters.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,11 +26,11 @@ const REQUEUE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Selects dead letters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeadLetterSelection {
-    /// The letter with this event or job id.
+    /// The dead letter with this event or job id.
     Id(String),
-    /// Letters of this kind: an event name such as `GUILD_MEMBER_ADD`, or `job`.
+    /// Dead letters of this kind: an event name such as `GUILD_MEMBER_ADD`, or `job`.
     Kind(String),
-    /// All letters.
+    /// All dead letters.
     All,
 }
 
@@ -47,16 +47,17 @@ impl DeadLetterSelection {
 /// Result of a replay.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReplayReport {
-    /// Number of letters that were published to their queues again.
+    /// Number of dead letters that were published to their queues again.
     pub replayed: u32,
-    /// Ids of letters whose origin queue does not exist or is unknown. They stay dead letters.
+    /// Ids of dead letters whose origin queue does not exist or is unknown. They stay dead letters.
     pub queue_missing: Vec<String>,
     /// Ids of events that are older than [`arrakis_contracts::dead_letter::MAX_REPLAY_AGE`]: their claims may be deleted before they
     /// are handled. They stay dead letters.
     pub too_old: Vec<String>,
     /// Ids of interactions whose token has expired, so that Discord accepts no reply. They stay dead letters.
     pub reply_expired: Vec<String>,
-    /// Letters whose origin queue is not one of events, jobs or interactions: id and queue. They stay dead letters.
+    /// Id and origin queue of dead letters whose origin queue is not one of events, jobs or interactions. They stay dead
+    /// letters.
     pub not_replayable: Vec<(String, String)>,
 }
 
@@ -66,8 +67,8 @@ pub enum DeadLetterError {
     /// An AMQP call failed.
     #[error("AMQP call failed: {0}")]
     Broker(#[from] lapin::Error),
-    /// A replayed letter was not confirmed. It is still a dead letter.
-    #[error("the letter was not published to its queue and stays a dead letter: {0}")]
+    /// A replayed dead letter was not confirmed. It is still a dead letter.
+    #[error("the dead letter was not published to its queue and stays a dead letter: {0}")]
     Publish(#[from] PublishError),
     /// The broker connection was closed by this process.
     #[error(transparent)]
@@ -81,12 +82,12 @@ pub struct DeadLetters {
 }
 
 impl DeadLetters {
-    /// The dead letters of the publisher's broker. Replays use the publisher.
+    /// The dead letters of the broker to which `publisher` is connected. Replays are published with it.
     pub fn new(publisher: Publisher) -> Self {
         Self { publisher }
     }
 
-    /// The oldest letters, at most `limit`.
+    /// The oldest dead letters, at most `limit`.
     ///
     /// # Errors
     /// When an AMQP call fails.
@@ -101,7 +102,7 @@ impl DeadLetters {
         Ok(letters)
     }
 
-    /// The letter with this event or job id, and its message; `None` when there is none.
+    /// The dead letter with this event or job id, and its message; `None` when there is none.
     ///
     /// # Errors
     /// When an AMQP call fails.
@@ -119,12 +120,12 @@ impl DeadLetters {
         Ok(found)
     }
 
-    /// Publishes letters to the queues they came from, under the same ids and without attempts. An event can be replayed until
-    /// [`arrakis_contracts::dead_letter::MAX_REPLAY_AGE`] after its first receipt. A failed replay makes a new letter, so without that
-    /// limit a letter could outlive the claims that prevent doubled effects.
+    /// Publishes dead letters to their origin queues, under the same ids and with a count of attempts of 0. An event can be replayed
+    /// until [`arrakis_contracts::dead_letter::MAX_REPLAY_AGE`] after its first receipt. A failed replay creates a new dead letter, so
+    /// without that limit a dead letter could outlive the claims that prevent doubled effects.
     ///
     /// # Errors
-    /// When an AMQP call fails or a letter is not confirmed. Letters before it are replayed; nothing is lost.
+    /// When an AMQP call fails or a dead letter is not confirmed. Those before it are replayed; nothing is lost.
     pub async fn replay(&self, selection: &DeadLetterSelection) -> Result<ReplayReport, DeadLetterError> {
         let mut report = ReplayReport::default();
         let mut reader = self.reader().await?;
@@ -157,7 +158,7 @@ impl DeadLetters {
         Ok(report)
     }
 
-    /// Deletes letters and returns how many.
+    /// Deletes dead letters and returns how many.
     ///
     /// # Errors
     /// When an AMQP call fails.
@@ -223,7 +224,7 @@ impl LetterReader {
         settled
     }
 
-    /// Requeues the letters that were not removed, and waits until they are in the queue again: a quorum queue takes some time, and a
+    /// Requeues the dead letters that were not removed, and waits until they are in the queue again: a quorum queue takes some time, and a
     /// reader that starts before would miss them.
     async fn end(self, publisher: &Publisher) {
         let _ = self.amqp.until_closed(self.channel.close(200, "done".into())).await;
@@ -283,7 +284,7 @@ pub(crate) fn replayed(delivery: &Delivery, letter: &DeadLetter) -> Option<Messa
     Some(message)
 }
 
-/// Reads a letter's headers: ours, or the broker's own if the broker dead-lettered the message.
+/// Reads a dead letter's headers: those of Arrakis, or the broker's own if the broker dead-lettered the message.
 pub(crate) fn describe(delivery: &Delivery) -> DeadLetter {
     let ours = delivery
         .header_text(headers::DEAD_REASON)

@@ -34,7 +34,8 @@ const MAX_ALONE: Duration = Duration::from_secs(2);
 /// leaves more rounds than the two that are needed.
 const SUSPECT_REDELIVERIES: u32 = 4;
 
-/// Separates suspects from other messages; one for each process. Clones share it.
+/// Handles each message that was redelivered several times, and so may have killed a worker, while no other message is handled.
+/// One for each process; clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Isolation(Arc<Inner>);
 

@@ -1,6 +1,6 @@
 //! RabbitMQ: topology as data, supervised connections, confirmed publishing, consuming, dead letters, leases.
 //!
-//! Owns every use of AMQP. What a message means is not known here: labels and envelopes are in `arrakis-contracts`.
+//! Owns every use of AMQP. The meaning of messages is not part of this crate: labels and envelopes are in `arrakis-contracts`.
 //! A service opens one [`BrokerConnection`] to publish and one to consume: a broker that blocks publishers then still delivers.
 //! It uses a [`Publisher`] or a [`Pipeline`] on the first, and [`consume`] on the second. To add a queue, add it with its reason
 //! in `topology/objects.rs`, and run the test of the definitions with `UPDATE_DEFINITIONS=1`.

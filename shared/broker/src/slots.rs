@@ -33,7 +33,7 @@ pub async fn take_slot(connection: &BrokerConnection, queue: &Queue) -> Result<(
     loop {
         match attempt(connection, queue).await? {
             PublishResult::Confirmed => return Ok(()),
-            PublishResult::Refused => tracing::debug!(queue = queue.name, "the slot is taken"),
+            PublishResult::Refused => tracing::debug!(queue = queue.name, "another process has the slot; waiting"),
             PublishResult::Returned { reply, .. } => {
                 tracing::warn!(queue = queue.name, reply, "the slot cannot be requested; retrying");
             }

@@ -70,7 +70,7 @@ impl Cache {
         }
     }
 
-    /// Ends a cooldown early: the command could not reply, and another try is no abuse.
+    /// Ends a cooldown early, when the command could not reply: the member may try again at once.
     pub async fn end_cooldown(&self, tenant: impl Display, command: &str, user: impl Display) {
         let mut delete = Cmd::new();
         delete

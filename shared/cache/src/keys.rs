@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Write as _};
 use std::time::Duration;
 
-/// Time to live of a key: at least 1 ms, at most 30 days. Every write takes one.
+/// Time to live of a key: at least 1 ms, at most 30 days. Every written key has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ttl(u64);
 

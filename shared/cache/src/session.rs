@@ -29,7 +29,7 @@ impl SessionName {
 /// A session as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session<T> {
-    /// Its id, which a button's custom id carries.
+    /// Its id, which the custom ids of its buttons contain.
     pub id: Uuid,
     /// Its name.
     pub name: SessionName,
@@ -39,7 +39,7 @@ pub struct Session<T> {
     pub data: T,
 }
 
-/// Why a session cannot be used. Members read these texts.
+/// Why a session cannot be used. The texts are shown to members.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
     /// Redis is unavailable.

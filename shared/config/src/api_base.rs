@@ -11,7 +11,7 @@ pub enum ApiBaseError {
     /// Not a URL.
     #[error("not a URL: {0}")]
     Malformed(String),
-    /// Neither `https` nor `http`.
+    /// The scheme is neither `https` nor `http`.
     #[error("the URL begins with {0}:// and must begin with https:// or http://")]
     Scheme(String),
     /// The URL contains a user name or a password.

@@ -5,10 +5,10 @@ use url::Url;
 /// Why the address of a replica is refused. No message contains a part of the address, which may hold a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProxyUrlError {
-    /// Not a URL, or without a host.
+    /// The address is not a URL, or has no host.
     #[error("not a URL with a host; a replica is given as http://host:port")]
     Malformed,
-    /// Another scheme than callers use.
+    /// The scheme is not one that the caller supports.
     #[error("the scheme is not supported; a replica is reached inside the private network by http://host:port")]
     Scheme,
     /// The address contains a user name or a password.
@@ -17,7 +17,7 @@ pub enum ProxyUrlError {
          DISCORD_PROXY_CREDENTIAL"
     )]
     Credentials,
-    /// A path, a query or a fragment.
+    /// The address has a path, a query or a fragment.
     #[error(
         "the address has a path, a query or a fragment; set http://host:port only, because the caller adds the path of each call"
     )]

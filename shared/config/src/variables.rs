@@ -145,7 +145,7 @@ const EVERY: &[Service] = &[Service::Ingestor, Service::Worker, Service::Discord
 macro_rules! variables {
     ($($(#[$doc:meta])* $name:ident = $value:expr;)*) => {
         $($(#[$doc])* pub const $name: Variable = $value;)*
-        /// All environment variables, in the order of the reference page.
+        /// All environment variables, in the order of `.env.example`.
         pub const VARIABLES: &[Variable] = &[$($name),*];
     };
 }

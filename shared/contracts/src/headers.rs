@@ -18,9 +18,9 @@ pub const RECEIVED_US: &str = "received_us";
 pub const CLOCK_OFFSET_MS: &str = "clock_offset_ms";
 /// W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
-/// Number of failed attempts to handle the message. Our own header, because brokers count differently.
+/// Number of failed attempts to handle the message. A header of Arrakis, because brokers count differently.
 pub const ATTEMPTS: &str = "attempts";
-/// Number of redeliveries of a message in a classic queue, which does not count them. Our own header.
+/// Number of redeliveries of a message in a classic queue, which does not count them. A header of Arrakis.
 pub const RETURNS: &str = "returns";
 /// Error of the last attempt.
 pub const LAST_ERROR: &str = "last_error";

@@ -1,11 +1,11 @@
-//! The message of a job. It names the job's row in PostgreSQL, which holds the job's data; the message only wakes a worker.
+//! The message of a job. It names the job's row in PostgreSQL, which holds the job's data; the message only causes a worker to run it.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Version of the message format.
+/// Version of the format of job messages.
 pub const JOB_VERSION: u16 = 1;
 
 /// Kinds of jobs. Each has its own queue.
@@ -75,7 +75,7 @@ impl FromStr for JobKind {
     }
 }
 
-/// The body of the message that wakes a worker for a job.
+/// The body of the message that causes a worker to run a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Job {

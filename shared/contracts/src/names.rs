@@ -2,7 +2,7 @@
 
 /// Topic exchange of the ingestor's events.
 pub const EVENTS: &str = "arrakis.events";
-/// Alternate (fanout) exchange and queue of events that no other queue is bound for.
+/// Alternate exchange (fanout) and its queue, for events that no binding of another queue matches.
 pub const UNROUTED: &str = "arrakis.unrouted";
 /// Queue of interactions.
 pub const INTERACTIONS: &str = "arrakis.interactions";
@@ -20,7 +20,7 @@ pub const DEAD_LETTERS: &str = "arrakis.dlq";
 /// Waits before the three retries, in seconds.
 pub const RETRY_SECONDS: [u32; 3] = [5, 25, 125];
 
-/// Fanout exchange and queue of the retry with this wait, such as `arrakis.retry.5s`.
+/// Fanout exchange and queue in which a message waits this many seconds for its retry, such as `arrakis.retry.5s`.
 pub fn retry(seconds: u32) -> String {
     format!("arrakis.retry.{seconds}s")
 }
@@ -41,8 +41,8 @@ pub fn identify_bucket(bucket: u32) -> String {
     format!("arrakis.ingestor.identify.{bucket}")
 }
 
-/// Whether dead letters may be replayed to this queue: one that workers consume. The queue's name comes from a header of the letter,
-/// and no letter may be published to other queues, such as that of a shard's session.
+/// Whether dead letters may be replayed to this queue: one that workers consume. The queue's name comes from a header of the dead
+/// letter, and none may be published to other queues, such as that of a shard's session.
 #[must_use]
 pub fn accepts_replays(queue: &str) -> bool {
     let is_below = |prefix: &str| {

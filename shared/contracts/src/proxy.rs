@@ -67,7 +67,8 @@ pub enum ProxyError {
     BodyTooLarge,
     /// 429: the call waited until its deadline; see `Retry-After`. The request was not sent to Discord.
     WaitedTooLong,
-    /// 503: too many invalid requests; their cause is blocked for some time. The request was not sent to Discord.
+    /// 503: this caller, route and tenant, or all callers together, caused too many invalid requests (responses 401, 403 and
+    /// 429). The request was not sent to Discord.
     InvalidRequestBudget,
     /// 503: Discord refused the bot token. Requests that need it are not sent.
     TokenDead,

@@ -55,7 +55,7 @@ impl TenantTx {
 }
 
 impl Profiles<'_> {
-    /// Counts an activity of a member who has a profile; of others nothing is stored. Not safe to repeat by itself: claim
+    /// Counts an activity of a member who has a profile; stores nothing for other users. A repeated call counts again: claim
     /// the event in the same transaction, or use [`TenantTx::count_once_and_commit`].
     ///
     /// # Errors

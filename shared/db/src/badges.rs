@@ -58,7 +58,7 @@ pub struct Badges<'a> {
 }
 
 impl TenantTx {
-    /// The community's badges.
+    /// Queries about the community's badges.
     pub fn badges(&mut self) -> Badges<'_> {
         Badges {
             community: self.community,

@@ -199,7 +199,7 @@ impl Database {
         connection
     }
 
-    /// Asks the circuit breaker; `None` when a fail point skips it.
+    /// Checks the circuit breaker; `None` when a fail point skips it.
     async fn admit(&self, query: &'static str) -> Result<Option<Attempt<'_>>, DbError> {
         if fail_point::skips("db.guard.breaker") {
             return Ok(None);

@@ -70,7 +70,7 @@ macro_rules! snowflake {
                 }
             }
 
-            /// Discord's number.
+            /// The snowflake as a number.
             #[must_use]
             pub const fn get(self) -> u64 {
                 self.0.unsigned_abs()

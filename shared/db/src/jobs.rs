@@ -231,9 +231,9 @@ impl Jobs<'_> {
         }
     }
 
-    /// Jobs that are due and do not run, the longest due first. The leader publishes their messages again, because a
-    /// message may be lost between the commit of the row and the queue. Includes running jobs whose row was not updated
-    /// since `silent_since`.
+    /// Jobs that are due and not running, the longest due first. Includes running jobs whose row was not updated since
+    /// `silent_since`. The leader publishes their messages again, because a message may be lost between the commit of the row
+    /// and the queue.
     ///
     /// # Errors
     /// When the database is unavailable or a row is corrupt.

@@ -18,7 +18,7 @@ pub struct RankingPosition {
     pub above: Option<Balance>,
     /// Holding of the wallet one rank worse.
     pub below: Option<Balance>,
-    /// Holding that entry takes.
+    /// The entry threshold: the holding above which a wallet has an eligible rank now.
     pub entry: EntryThreshold,
 }
 

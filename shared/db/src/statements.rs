@@ -51,7 +51,7 @@ pub(crate) fn enter_guild(guild: i64) -> String {
     format!("execute enter_guild({guild})")
 }
 
-/// Counts this many commands and messages once for an event; the row says whether they were counted.
+/// Counts this many commands and messages once for an event; the returned row states whether they were counted.
 pub(crate) fn count_once(
     community: CommunityId,
     event_id: &str,

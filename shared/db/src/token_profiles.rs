@@ -72,7 +72,7 @@ impl fmt::Display for TokenProfileId {
     }
 }
 
-/// A token profile: which token counts as holding.
+/// A token profile: the token whose holdings decide the ranking, and how its transfers are counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenProfile {
     /// Its name in configuration and in the database.

@@ -67,8 +67,9 @@ impl Attempts {
         }
     }
 
-    /// The ending of a call when several attempts were in flight at once and one of them ended so: a refusal, or an attempt without
-    /// effect, does not describe another attempt that may have taken effect.
+    /// Corrects `ending`, which one attempt caused while others were in flight. For a first response to an interaction of which
+    /// another attempt may have taken effect, the outcome is unknown, since a refusal of one attempt does not describe the
+    /// others.
     #[must_use]
     pub fn revised(&self, ending: Ending) -> Ending {
         if self.class == CallClass::TimeBound && self.may_have_taken_effect {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use http::Method;
 
-/// What sending a call a second time does at Discord.
+/// The effect of sending a call to Discord a second time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CallClass {
     /// A second call has no further effect: reads, PUT, PATCH, DELETE, messages with an enforced nonce.

@@ -1,4 +1,4 @@
-//! Discord's clock relative to ours, by the `Date` header of its responses.
+//! Discord's clock relative to the system clock, by the `Date` header of its responses.
 //!
 //! `Date` is in whole seconds, cut off. It bounds the offset on both sides: when the response is received, Discord's time is not
 //! before the stamp; when the request was sent, it was less than a second past it. The intersection of several responses is
@@ -89,8 +89,9 @@ impl DiscordClock {
         })
     }
 
-    /// The least offset that may be right, in milliseconds: the one by which an interaction is youngest. `elsewhere` is an offset
-    /// that another process measured; it counts until two responses agreed here.
+    /// The least offset of Discord's clock that agrees with the measurements, in milliseconds; by it, the age of an interaction
+    /// is never overestimated. `elsewhere` is an offset that another process measured; it is used until two responses to this
+    /// process agree.
     #[must_use]
     pub fn least_offset_ms(&self, elsewhere: i64) -> i64 {
         let now = Instant::now();

@@ -30,7 +30,7 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// Description in `docs/failures.md`.
+    /// The text for this ending in `docs/failures.md`.
     #[must_use]
     pub const fn describe(self) -> &'static str {
         match self {
@@ -42,7 +42,7 @@ impl Ending {
 }
 
 impl Decision {
-    /// Description in `docs/failures.md`.
+    /// The text for this decision in `docs/failures.md`.
     #[must_use]
     pub fn describe(self) -> String {
         match self {

@@ -135,7 +135,7 @@ impl Failure {
         }
     }
 
-    /// Description in `docs/failures.md`.
+    /// The text for this failure in `docs/failures.md`.
     #[must_use]
     pub const fn describe(self) -> &'static str {
         match self {

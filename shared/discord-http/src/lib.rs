@@ -1,7 +1,7 @@
-//! Discord's HTTP API as every client of ours (worker, discord-proxy, gaib, ingestor) reads it.
+//! Discord's HTTP API, shared by all clients in this repository (worker, discord-proxy, gaib, ingestor).
 //!
 //! - [`CallClass`], [`Failure`], the table [`decide`] and [`Attempts`]: what is done about a failed call.
-//! - [`Route`]: what a path means to rate limits.
+//! - [`Route`]: how a path counts towards rate limits.
 //! - [`BucketState`], [`RateLimited`]: rate-limit headers and the body of a 429, with bounds.
 //! - [`ErrorBody`]: Discord's error body.
 //! - [`DiscordClock`]: Discord's time, by the `Date` header.

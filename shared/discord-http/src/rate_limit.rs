@@ -10,7 +10,7 @@ use http::HeaderMap;
 
 use crate::error_body::ErrorBody;
 
-/// Added to a time that Discord states, since its clock and ours are read at different moments.
+/// Added to each wait that Discord states, because its clock and that of this process are read at different moments.
 pub const RESET_MARGIN: Duration = Duration::from_millis(50);
 
 /// Longest time that is read at all.

@@ -115,8 +115,9 @@ impl Discord {
         self.inner.clock.offset().map(OffsetBounds::middle_ms)
     }
 
-    /// The least offset of Discord's clock that may be right, in milliseconds: the one by which an interaction is youngest.
-    /// `elsewhere` is an offset that another process measured; it counts until two responses agreed here.
+    /// The least offset of Discord's clock that agrees with the measurements, in milliseconds; by it, the age of an interaction
+    /// is never overestimated. `elsewhere` is an offset that another process measured; it is used until two responses to this
+    /// process agree.
     pub fn least_clock_offset_ms(&self, elsewhere: i64) -> i64 {
         self.inner.clock.least_offset_ms(elsewhere)
     }

@@ -15,7 +15,7 @@ impl Endpoint {
         self.route
     }
 
-    /// The class of the call: what repetition does.
+    /// The class of the call: the effect of sending it a second time.
     pub const fn class(&self) -> CallClass {
         self.class
     }
@@ -25,7 +25,7 @@ macro_rules! endpoints {
     ($($name:ident = $route:literal, $class:ident;)*) => {
         $(pub(crate) const $name: Endpoint = Endpoint { route: $route, class: CallClass::$class };)*
 
-        /// All endpoints. The failure matrix of the worker has a case for each.
+        /// All endpoints. The worker's tests of failed calls have a case for each.
         pub const ENDPOINTS: &[Endpoint] = &[$($name),*];
     };
 }

@@ -54,7 +54,7 @@ impl Zone {
     }
 }
 
-/// The entry threshold: the holding that an eligible rank takes now.
+/// The entry threshold: the holding above which a wallet has an eligible rank now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryThreshold {
     /// There are fewer wallets than eligible ranks: any holding is enough.
@@ -84,7 +84,8 @@ impl EntryThreshold {
         Self::PlacesFree { free: places - taken }
     }
 
-    /// How far a holding is below the threshold; zero for an equal one. Entry takes more than this distance.
+    /// How far a holding is below the threshold; zero for an equal one. An eligible rank requires a holding above the
+    /// threshold, so more than this distance.
     #[must_use]
     pub fn distance(&self, held: Balance) -> Balance {
         match self {

@@ -93,7 +93,7 @@ impl fmt::Display for RoleId {
 /// Role bindings: the role ids of a server by the theme's role keys.
 pub type RoleBindings = BTreeMap<RoleKey, RoleId>;
 
-/// Whether rules change a member's roles.
+/// Whether rules may change a member's roles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RoleProtection {
     /// Rules apply.

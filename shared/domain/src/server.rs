@@ -19,8 +19,8 @@ pub struct Category {
 }
 
 impl Category {
-    /// The overwrites of the category itself: it is visible to those who see at least one of its channels. A channel that
-    /// is added by hand is then not more open than the others.
+    /// The overwrites of the category itself: members who can view at least one of its channels can view the category. A
+    /// channel that is created in it by hand gets these overwrites, and so is not visible to more members than the others.
     #[must_use]
     pub fn overwrites(&self) -> Vec<Overwrite> {
         let mut seen_by = Audience::default();

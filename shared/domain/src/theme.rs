@@ -133,7 +133,7 @@ pub struct FeatureFlag {
     pub enabled: bool,
 }
 
-/// The theme's own words and titles in replies.
+/// The theme's own nouns and titles for replies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ThemeWords {
     /// Singular noun for a member, lower case.

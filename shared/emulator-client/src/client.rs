@@ -281,7 +281,7 @@ impl ControlClient {
 
 /// Faults, clock, gateway and token.
 impl ControlClient {
-    /// Arms a fault, or applies it to open connections at once; the kind decides.
+    /// Arms a fault, or applies it to open connections at once, depending on its kind.
     pub async fn fault(&self, fault: &Fault) -> Result<FaultCreated> {
         self.post("/faults", fault).await
     }
@@ -366,7 +366,7 @@ impl ControlClient {
         self.delete("/load").await
     }
 
-    /// Waits until no more events are made.
+    /// Waits until no more events are created.
     pub async fn wait_for_load(&self) -> Result<Progress> {
         loop {
             let progress = self.load_progress().await?;
@@ -377,8 +377,8 @@ impl ControlClient {
         }
     }
 
-    /// Waits until no more events are made, then until no event is unsent, pending or deferred, but not longer than `limit`. What
-    /// is still open then is in the counts.
+    /// Waits until no more events are created, then until no event is unsent, pending or deferred, but not longer than `limit`.
+    /// Events that are still open then are in the counts.
     pub async fn wait_for_settled_load(&self, limit: Duration) -> Result<Progress> {
         self.wait_for_load().await?;
         let deadline = Instant::now() + limit;

@@ -12,19 +12,19 @@ use serde_json::Value;
 pub struct Fault {
     /// For example `rest_status` or `gateway_drop`.
     pub kind: String,
-    /// How often it applies; without limit when absent.
+    /// How often the fault applies; without limit when absent.
     pub count: Option<u64>,
-    /// Probability that it applies, 0 to 1; 1 when absent.
+    /// Probability that the fault applies to a matching call or frame, 0 to 1; 1 when absent.
     pub probability: Option<f64>,
-    /// Method of the REST calls that it applies to.
+    /// Method of the REST calls to which the fault applies; any when absent.
     pub method: Option<String>,
-    /// Route template of these calls. Names in braces are ignored; `*` at the end matches any rest.
+    /// Route template of the REST calls. Names in braces are ignored; `*` at the end matches any rest.
     pub route: Option<String>,
-    /// Part of the path of these calls.
+    /// Text that the path of the REST calls contains.
     pub path: Option<String>,
-    /// Shard whose connections it applies to.
+    /// Shard whose connections are affected.
     pub shard: Option<u64>,
-    /// Gateway session whose connection it applies to.
+    /// Gateway session whose connection is affected.
     pub session: Option<String>,
     /// Milliseconds of latency, or of the transfer of a slow body.
     pub ms: Option<u64>,
@@ -36,17 +36,17 @@ pub struct Fault {
     pub scope: Option<String>,
     /// `Retry-After` of a 429, in seconds.
     pub retry_after: Option<f64>,
-    /// Close code.
+    /// Close code of the gateway connection.
     pub code: Option<u16>,
     /// `d` of op 9: whether the session can be resumed.
     pub resumable: Option<bool>,
-    /// Name of the dispatches that it applies to, for example `GUILD_MEMBER_ADD`.
+    /// Event name of the dispatches to which the fault applies, for example `GUILD_MEMBER_ADD`.
     pub event: Option<String>,
     /// How the connection ends, or what is sent in place of a session.
     pub mode: Option<String>,
-    /// Text of a frame.
+    /// Text of the frame to send.
     pub text: Option<String>,
-    /// Whether the call takes effect before the fault applies. The default depends on the kind.
+    /// Whether the call takes effect before the fault ends it. The default depends on the kind.
     pub after_effect: Option<bool>,
 }
 
@@ -125,7 +125,7 @@ impl Fault {
         }
     }
 
-    /// The same fault, which applies after the call took effect (`true`) or in place of the effect (`false`).
+    /// The same fault, which ends the call after its effect (`true`) or in place of the effect (`false`).
     #[must_use]
     pub fn after_effect(self, after_effect: bool) -> Self {
         Self {

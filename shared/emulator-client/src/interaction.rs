@@ -51,7 +51,7 @@ pub struct InteractionCreated {
     pub token: String,
 }
 
-/// How far the bot's response to an interaction is.
+/// The progress of the bot's response to an interaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InteractionState {
@@ -59,7 +59,7 @@ pub enum InteractionState {
     Pending,
     /// Acknowledged; the message is still to come.
     Deferred,
-    /// Answered.
+    /// The bot has sent its full response: not only the acknowledgement.
     Answered,
     /// Three seconds passed without a response.
     Expired,
@@ -74,7 +74,7 @@ pub struct InteractionRecord {
     pub token: String,
     /// Discord's number of the interaction type.
     pub kind: u8,
-    /// How far the response is.
+    /// Progress of the response.
     pub state: InteractionState,
     /// Server; absent in direct messages.
     pub guild_id: Option<Id>,
@@ -82,7 +82,7 @@ pub struct InteractionRecord {
     pub channel_id: Id,
     /// Member.
     pub user_id: Id,
-    /// Name of the command, for components and modals of the command that led to them.
+    /// Name of the command; for components and modals, the command from whose reply they come.
     pub command: Option<String>,
     /// `data` of the dispatch.
     pub data: Value,

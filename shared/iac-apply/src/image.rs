@@ -18,7 +18,7 @@ pub trait ImageSource: Debug + Send + Sync {
     fn bytes(&self, image: &Image) -> Result<Vec<u8>, String>;
 }
 
-/// Image files of a folder: that of the configuration.
+/// A source that reads image files relative to this folder, that of the configuration.
 #[derive(Clone, Debug)]
 pub struct ImageFolder(pub PathBuf);
 

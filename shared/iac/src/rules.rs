@@ -31,7 +31,7 @@ rules! {
         "A warning of gaib: a resource whose creation was repeated after a missing response exists once. The earlier request may still take effect."
         "";
     UNREADABLE "unreadable" "every managed resource"
-        "A warning: an existing managed resource has a kind that this version of gaib knows. A resource of an unknown kind is not changed, created again or removed from the state."
+        "A warning: an existing managed resource has a kind that this version of gaib supports. A resource of an unknown kind is not changed, created again or removed from the state."
         "";
     VALUE "value" "every attribute"
         "A value that is sent has a length, range and format that Discord accepts. Existing values of the server can stay."

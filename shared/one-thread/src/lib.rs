@@ -1,7 +1,7 @@
 //! A tokio runtime whose tasks run on one thread at a time, and can be moved to another thread.
 //!
 //! A library with a thread of its own (lapin) adds a thread switch to each item that passes between it and the tasks, which can cost
-//! more than the work. If the library's thread waits in a function of ours, it can run the tasks meanwhile: it takes over the
+//! more than the work. If the library's thread waits in a function of this crate, it can run the tasks meanwhile: it takes over the
 //! runtime, and the thread that ran the tasks before sleeps until the takeover ends. This crate owns the runtime and the
 //! takeover; which library takes over, and when, is the caller's decision.
 

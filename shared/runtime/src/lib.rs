@@ -1,7 +1,7 @@
 //! Start, shutdown and health endpoints of every service.
 //!
 //! Order: configuration → logs → health endpoints → the service → drain. Owns signals, exit codes, `/livez`, `/readyz`, `/health`
-//! and `/metrics`, and the HTTP server with its limits. What a service does is not known here: it receives a [`Runtime`].
+//! and `/metrics`, and the HTTP server with its limits. This crate does not depend on the services: each receives a [`Runtime`].
 
 pub use arrakis_fail_point as fail_point;
 

@@ -46,7 +46,7 @@ impl Shutdown {
             }
         };
         tokio::select! {
-            name = signals.next() => tracing::info!(signal = name, "draining"),
+            name = signals.next() => tracing::info!(signal = name, "shutting down: no more work is accepted"),
             () = self.soft.cancelled() => {}
         }
         self.soft.cancel();

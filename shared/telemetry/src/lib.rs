@@ -1,6 +1,6 @@
 //! Logs, metrics and trace context, set up the same way in every service.
 //!
-//! Owns the log format, the metrics registry and the W3C trace context that travels in AMQP headers. No service is known here.
+//! Owns the log format, the metrics registry and the W3C trace context that travels in AMQP headers. It depends on no service.
 //! A service registers its metrics with [`Metrics`] where it counts them.
 
 mod logs;

@@ -2,7 +2,7 @@
 
 use arrakis_domain::{Access, Audience, Channel, ChannelKind, Permission, Role, RoleKey, RoleRule, Theme, Value};
 
-/// Version, counts, variables, flags, roles, channels and the permission matrix, as Markdown tables.
+/// A description of a theme as Markdown tables: version, counts, variables, flags, roles, channels and the permission matrix.
 #[must_use]
 pub fn reference(theme: &Theme) -> String {
     let mut out = String::new();

@@ -46,7 +46,7 @@ impl MissionLoad {
         ]
     }
 
-    /// Runs the load and judges it.
+    /// Runs the load and records its figures.
     pub(super) async fn measure(self, bench: &mut Bench, platform: &BenchPlatform) -> anyhow::Result<()> {
         bench.progress(&format!("the mission's load in {:.0} s", self.seconds));
         let load = Load {
@@ -59,7 +59,7 @@ impl MissionLoad {
         let section = Section::of_load("the mission's load", took, &results, usage)?;
         for name in [BEFORE, AFTER] {
             let sustained = stage(&section, name)?;
-            // What the spike left behind at the beginning of the stage belongs to the spike: the recovery figure judges it.
+            // What the spike left behind at the beginning of the stage belongs to the spike: the recovery figure covers it.
             let failed = self.failed_after_recovery(name, &results.seconds, sustained.failed_percent);
             bench.figure(
                 &format!("mission: failed interactions, {name}"),

@@ -154,7 +154,7 @@ pub(super) async fn member_not_onboarded(testbed: &mut Testbed) -> anyhow::Resul
     let mut servers = testbed.plan().servers.iter();
     let server = servers.find(|server| server.community.is_none());
     let server = server.context("no server without a community")?.clone();
-    let user = server.members.get(1).context("no member")?.user;
+    let user = server.members.get(1).context("the server has no second member")?.user;
     let view = testbed.discord().guild(server.guild).await?;
     let mut channels = view["channels"].as_array().into_iter().flatten();
     let channel = channels.find(|channel| channel["kind"] != "category");
@@ -259,7 +259,7 @@ async fn settled(
     let discord = testbed.discord();
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(8);
     loop {
-        let member = discord.member(guild, user).await?.context("the member is gone")?;
+        let member = discord.member(guild, user).await?.context("the member is absent")?;
         if are_right(&member.roles) || tokio::time::Instant::now() >= deadline {
             return Ok(member.roles);
         }
@@ -306,7 +306,7 @@ async fn registration(testbed: &mut Testbed) -> anyhow::Result<()> {
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     let still = registrations(testbed).await?;
     testbed.expect(I2, "the next leader compares and sends no call", still == 1, still);
-    // The ledger judges actions on the platform as it is now.
+    // The ledger checks actions on the platform as it is now.
     testbed.platform().spawn_ingestor(&[])?.ready().await;
     Ok(())
 }

@@ -120,7 +120,7 @@ async fn killed(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.platform().spawn_worker(&unarmed)?.ready().await;
     ends(testbed).await?;
     missing.expect_restored(testbed, kills).await?;
-    // The ledger judges actions on the platform as it is now.
+    // The ledger checks actions on the platform as it is now.
     testbed.platform().spawn_ingestor(&[])?.ready().await;
     Ok(())
 }
@@ -151,7 +151,7 @@ async fn handed_over(testbed: &mut Testbed) -> anyhow::Result<()> {
     );
     ends(testbed).await?;
     missing.expect_restored(testbed, 1).await?;
-    // The ledger judges actions on the platform as it is now.
+    // The ledger checks actions on the platform as it is now.
     testbed.platform().spawn_ingestor(&[])?.ready().await;
     Ok(())
 }
@@ -189,7 +189,7 @@ impl MissingRoles {
         let mut wrong = Vec::new();
         for MemberWithoutRoles { user, roles } in &self.members {
             let found = testbed.discord().member(self.guild, *user).await?;
-            let mut found = found.context("the member is gone")?.roles;
+            let mut found = found.context("the member is absent")?.roles;
             found.sort_unstable();
             if found != *roles {
                 wrong.push(format!("{user} has {found:?} instead of {roles:?}"));

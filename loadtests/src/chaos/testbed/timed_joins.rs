@@ -19,7 +19,7 @@ pub struct TimedJoins {
 }
 
 impl Testbed {
-    /// From now on, a user joins every so often, and the time until the row exists is measured.
+    /// Lets a user join at this interval until [`TimedJoins::end`], and measures the time until the row of each exists.
     ///
     /// # Errors
     /// When the platform has not been started.

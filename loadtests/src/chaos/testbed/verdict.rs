@@ -19,8 +19,8 @@ const ADDED_PER_SECOND: u32 = 50;
 const SERVES_WITHIN: Duration = Duration::from_secs(8);
 
 impl Testbed {
-    /// Adds actions until there are enough to judge, on the platform after the fault. A scenario that ends with a platform that
-    /// does not work is judged on what it sent. Returns whether actions were added.
+    /// Adds actions until there are enough for a result, on the platform after the fault. A scenario that ends with a platform
+    /// that does not work has the result of the actions that it sent. Returns whether actions were added.
     ///
     /// # Errors
     /// When the emulator rejects an action.
@@ -100,8 +100,9 @@ impl Testbed {
         }
     }
 
-    /// Ends the load, waits for outstanding effects, stops the platform where effects are missing, and lets the ledger judge. The
-    /// runner calls this when the scenario returns; a scenario that checks the verdict calls it itself.
+    /// Ends the load, waits for outstanding effects, stops the platform where effects are missing, and counts the actions by
+    /// outcome with the ledger. The runner calls this when the scenario returns; a scenario that checks the counts calls it
+    /// itself.
     ///
     /// # Errors
     /// When the emulator, Postgres or the broker does not respond.

@@ -61,7 +61,7 @@ impl RabbitCluster {
         Ok(Self { nodes, wires })
     }
 
-    /// Disconnects one node from the others, or connects it again.
+    /// Disconnects one node from the others (`cut`), or connects it again.
     ///
     /// # Errors
     /// When the interface cannot be changed.

@@ -120,7 +120,7 @@ impl RedisServer {
         }
     }
 
-    /// Makes Redis refuse writes in one of its ways.
+    /// Makes Redis refuse commands in this way.
     ///
     /// # Errors
     /// When Redis rejects the command.
@@ -131,7 +131,7 @@ impl RedisServer {
         }
     }
 
-    /// Ends what [`RedisServer::refuse`] began.
+    /// Ends the refusal of commands that [`RedisServer::refuse`] began.
     ///
     /// # Errors
     /// When Redis rejects the command.

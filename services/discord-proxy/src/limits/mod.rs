@@ -61,7 +61,7 @@ pub(crate) struct GrantRequest {
 /// The decisions about a batch of requests.
 #[derive(Debug)]
 pub(crate) struct Decisions {
-    /// One for each request.
+    /// One decision for each request.
     pub decisions: Vec<LimitDecision>,
     /// Counts of all replicas; `None` in degraded mode.
     pub served: Option<ServedCounts>,
@@ -100,7 +100,7 @@ pub(crate) enum LimitDecision {
 pub(crate) enum WaitReason {
     /// The global limit.
     Global,
-    /// The bucket is used up, or Discord asked for a pause of the route: no call is sent before that time.
+    /// The bucket is used up, or Discord requires a pause of the route: no call is sent before that time.
     Route,
     /// The response to another call of the bucket: the bucket is not known yet, or all of its calls are in flight.
     Response,
@@ -139,11 +139,11 @@ pub(crate) struct RateLimitUpdate {
     pub bucket: Option<BucketState>,
     /// The response was a success without a bucket: the route has none.
     pub no_bucket: bool,
-    /// A pause after a 429.
+    /// The pause that Discord requires, when the response is a 429 that requires one.
     pub pause: Option<Pause>,
 }
 
-/// A pause that Discord asked for with a 429, with a margin for clock differences.
+/// A pause that Discord requires with a 429, with a margin for clock differences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pause {
     /// All calls of the bot.
@@ -187,7 +187,7 @@ impl PauseScope {
 /// A pause that is not over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ActivePause {
-    /// What it applies to.
+    /// The calls that it stops.
     pub scope: PauseScope,
     /// How long it still lasts.
     pub left: Duration,

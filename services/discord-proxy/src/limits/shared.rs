@@ -38,11 +38,11 @@ const QUERY_RETRY_WAIT: Duration = Duration::from_millis(5);
 pub(crate) struct LimitsConfig {
     /// Identifies this replica; differs at each start.
     pub replica: String,
-    /// Calls in a window of the bot as a whole.
+    /// Calls that the bot may send in one window of the global limit.
     pub total: u32,
     /// Largest number of replicas, which is the number of seats.
     pub max_replicas: u32,
-    /// How long Redis must have reserved calls for this replica before it takes one without a query.
+    /// As [`crate::config::Tuning::reserved_after`].
     pub reserved_after: Duration,
     /// Another replica with the same identity has ended (see `instance_identity.rs`); empty when the system does not expose it.
     pub instance_identity: String,

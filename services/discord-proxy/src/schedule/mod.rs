@@ -45,7 +45,7 @@ pub(crate) struct PermitRequest {
     pub urgency: Urgency,
     /// Whether the call needs the bot token and counts in the global limit.
     pub bot: bool,
-    /// When the call gives up.
+    /// When the call stops waiting for a permit.
     pub deadline: Instant,
     /// Whether the call had a permit before; then it is first among the calls of its route.
     pub is_retry: bool,
@@ -75,9 +75,9 @@ pub(crate) enum NoPermit {
 /// How many calls may wait.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct QueueCapacity {
-    /// Of all tenants.
+    /// Largest number of waiting calls of all tenants together.
     pub total: usize,
-    /// Of one tenant.
+    /// Largest number of waiting calls of one tenant.
     pub per_tenant: usize,
 }
 

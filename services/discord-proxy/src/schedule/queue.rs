@@ -47,7 +47,7 @@ struct Class<T> {
 /// A route that must wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Block {
-    /// Until when.
+    /// End of the block.
     pub until: Instant,
     /// Whether no call can be sent sooner; otherwise the completion of a call of this route ends the block.
     pub certain: bool,

@@ -234,7 +234,7 @@ async fn less_urgent_classes_keep_a_tenth_under_urgent_load() {
     let all = steady.len();
     for tenant in [20, 30] {
         let count = counts.get(&tenant).copied().unwrap_or(0);
-        // A tenth, give or take what 150 calls tell: without a share of its own a class has next to none.
+        // A tenth, as far as 150 calls show: without a share of its own a class would have almost none.
         assert!(count * 100 >= all * 5, "tenant {tenant}: {count} of {all}; {counts:?}");
         assert!(count * 100 <= all * 14, "tenant {tenant}: {count} of {all}; {counts:?}");
     }

@@ -16,13 +16,13 @@ pub struct RestFault {
 /// How a fault ends a call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FaultResponse {
-    /// Whether the call is carried out before.
+    /// Whether the call takes effect before the fault ends it.
     pub after_effect: bool,
     /// What the caller receives.
     pub end: RestFaultEnd,
 }
 
-/// What the caller of a struck call receives.
+/// What the caller of a call receives to which a fault applies.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RestFaultEnd {
     /// This status.

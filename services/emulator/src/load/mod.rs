@@ -2,7 +2,7 @@
 //!
 //! Owns the schedule, the thread that keeps it, and one record for each event with its times: intended, created, frame sent,
 //! first response, whole answer. Latency is measured from the intended time, so that a slow system does not reduce its own load
-//! (no coordinated omission). It records and does not judge. It runs inside the emulator because one clock sees both ends of an
+//! (no coordinated omission). It records and does not evaluate. It runs inside the emulator because one clock sees both ends of an
 //! event here, and because five thousand events a second over HTTP would cost more than the system under test.
 //!
 //! To add a kind of event: a variant of `Action` and its effect in `actions`, and its request in `control::load`.

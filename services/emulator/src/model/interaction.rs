@@ -50,7 +50,7 @@ pub struct Interaction {
     pub message_id: Option<Id>,
     /// Emulator's clock at dispatch; both time limits count from here.
     pub created_at: Timestamp,
-    /// How far the response is.
+    /// Progress of the response.
     pub state: InteractionState,
     /// Time of the first response.
     pub acknowledged_at: Option<Timestamp>,
@@ -66,7 +66,7 @@ pub struct Interaction {
     pub followups: Vec<Id>,
     /// Modal that the bot opened.
     pub modal: Option<Value>,
-    /// Choices that autocomplete got.
+    /// Choices in the response to autocomplete.
     pub choices: Option<Value>,
 }
 

@@ -170,7 +170,7 @@ async fn answer(rest: &Rest, request: Request, record: &mut RestCall) -> RestRes
     }
 }
 
-/// The response to the caller of a call that a fault applies to.
+/// The response to the caller of a call to which a fault applies.
 fn struck(mut reply: RestResponse, end: RestFaultEnd) -> RestResponse {
     reply.fault = true;
     match end {

@@ -26,7 +26,7 @@ pub struct Dispatch {
 
 /// The sessions that receive dispatches: the gateway.
 pub trait Subscribers: std::fmt::Debug + Send + Sync {
-    /// Gives a dispatch to every session that is entitled to it. Called under the world's lock, so that all sessions receive
+    /// Sends a dispatch to every session that is entitled to it. Called under the world's lock, so that all sessions receive
     /// dispatches in the same order.
     fn publish(&self, state: &State, dispatch: &Dispatch);
 

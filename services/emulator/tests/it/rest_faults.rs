@@ -88,7 +88,7 @@ async fn statuses_and_limits_come_without_effect() {
     assert!(names.as_array().unwrap().iter().all(|role| role["name"] != "x"));
 }
 
-/// Result of a struck call for its caller.
+/// Result for the caller of a call to which a fault applies.
 #[derive(Debug, PartialEq)]
 enum Seen {
     Status(u16),

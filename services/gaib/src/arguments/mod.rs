@@ -128,7 +128,7 @@ pub struct ApplyFile {
     /// What is approved in advance.
     #[command(flatten)]
     pub approval: ApprovalArguments,
-    /// Ignore ids that do not exist on the server, and what requires them; for a copy of another server
+    /// Ignore ids that do not exist on the server, and resources that require them; for a copy of another server
     #[arg(long)]
     pub drop_missing: bool,
 }

@@ -82,7 +82,7 @@ pub struct PlanningArguments {
     /// Plan the deletion of all managed resources
     #[arg(long, conflicts_with = "refresh_only")]
     pub destroy: bool,
-    /// Ignore ids that do not exist on the server, and what requires them; for a copy of another server
+    /// Ignore ids that do not exist on the server, and resources that require them; for a copy of another server
     #[arg(long)]
     pub drop_missing: bool,
 }

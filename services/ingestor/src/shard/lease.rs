@@ -169,7 +169,7 @@ impl LeaseTask {
     }
 
     /// Decides whether to write the state again that this process had before it lost the lease. If another process wrote one meanwhile,
-    /// ours is outdated. Otherwise the queue may have been deleted with its value, so ours is written again.
+    /// that of this process is outdated. Otherwise the queue may have been deleted with its value, so it is written again.
     fn rewrite_unless_written_elsewhere(&mut self, stored: Option<&StoredState>) {
         let holder = self.to_store.borrow().as_ref().map(|state| state.holder.clone());
         if holder.is_some() && stored.is_none_or(|stored| Some(&stored.holder) == holder.as_ref()) {

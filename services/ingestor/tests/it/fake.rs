@@ -1,4 +1,4 @@
-//! A Discord that answers what a test says, where the emulator would answer rightly.
+//! A fake Discord whose responses the test chooses, for responses that the emulator does not give.
 
 use std::sync::Arc;
 use std::time::Instant;

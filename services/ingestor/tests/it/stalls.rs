@@ -1,4 +1,4 @@
-//! A broker that is there and takes nothing, or not everything: what `/health` says, and that nothing is lost.
+//! A broker that is connected and accepts no messages, or not all: the state in `/health`, and that nothing is lost.
 
 use std::time::Duration;
 

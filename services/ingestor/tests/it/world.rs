@@ -122,7 +122,7 @@ impl World {
         }
     }
 
-    /// Tells every connection of the ingestors to do something.
+    /// Sends a command to every connection of the ingestors.
     pub(crate) fn order(&self, order: &ConnectionCommand) -> usize {
         self.discord.app().hub.command(&ConnectionFilter::default(), order)
     }

@@ -103,7 +103,7 @@ impl Default for Commands {
 }
 
 impl Commands {
-    /// A set of commands; [`Commands::default`] is ours.
+    /// A set of commands; [`Commands::default`] has all commands of the worker.
     pub fn new(commands: Vec<Box<dyn Command>>) -> Self {
         let entry = |command: Box<dyn Command>| CommandEntry {
             definition: command.definition(),

@@ -1,8 +1,8 @@
 //! The calls that bring a message to the member: a first response, an edit of the original response, or a follow-up.
 //!
 //! A message that only the member may see, while the original response is public, replaces it: the original response is deleted and
-//! an ephemeral follow-up is sent. That the worker is about to delete it is recorded first: a later reply that finds it deleted by us
-//! is sent as a follow-up too, and a reply that finds it deleted by somebody else is discarded.
+//! an ephemeral follow-up is sent. That the worker is about to delete it is recorded first: a later reply that finds it deleted by the worker
+//! is sent as a follow-up too, and a reply that finds it deleted by a user is discarded.
 
 use arrakis_discord::{Error, Result as CallResult};
 use twilight_model::http::interaction::InteractionResponseData;

@@ -50,7 +50,7 @@ async fn finish_reply(
                 .observe(age.as_secs_f64());
             Handled::done(outcome)
         }
-        // Somebody deleted the message, or the token expired meanwhile.
+        // A user deleted the message, or the token expired meanwhile.
         Err(Error::Gone { .. }) => Handled::done("gone"),
         Err(Error::TokenExpired) => token_expired(in_flight),
         Err(error) => deferred_failed(in_flight, entry, error.into()).await,

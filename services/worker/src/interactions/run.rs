@@ -127,7 +127,7 @@ async fn open_optional_community(in_flight: InFlight<'_>, guild: Id<GuildMarker>
     match timeout(OPTIONAL_COMMUNITY_LIMIT, opened).await {
         Ok(Ok(community)) => community,
         Ok(Err(failure)) => {
-            tracing::warn!(%failure, "running the command without its community");
+            tracing::warn!(%failure, "running the command without its community: it could not be read");
             None
         }
         Err(_) => {

@@ -80,7 +80,7 @@ impl JobHandler for Reconcile {
         let (joined, differing) = compare(run, &members, &bindings).await?;
         enqueue_tier_syncs(run, members.len(), &differing).await?;
         if left + joined + differing.len() > 0 {
-            tracing::info!(left, joined, differing = differing.len(), "reconciled");
+            tracing::info!(left, joined, differing = differing.len(), "reconcile found differences");
         }
         run.progress(members.len(), Some(members.len())).await
     }

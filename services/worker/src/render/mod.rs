@@ -23,7 +23,7 @@ use twilight_util::builder::embed::{EmbedBuilder, EmbedFieldBuilder, EmbedFooter
 pub struct RenderContext<'a> {
     /// The community's theme.
     pub theme: &'a Theme,
-    /// The tier rules that its members are evaluated by.
+    /// The tier rules by which the community's members are evaluated.
     pub ladder: &'a Ladder,
     /// Symbol of the community's token, such as `BGT`.
     pub symbol: &'a str,

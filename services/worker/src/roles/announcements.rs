@@ -27,7 +27,7 @@ pub(super) async fn announce(
     }
 }
 
-/// Withdraws the announcements once the changes are made: a later change of the same role is made by somebody else.
+/// Withdraws the announcements once the changes are made: a later change of the same role is not made by this worker.
 pub(super) async fn withdraw(
     services: &Services,
     community: CommunityId,

@@ -300,7 +300,7 @@ async fn event_is_not_handled_again_when_its_claims_may_be_deleted() {
     let (platform, _worker) = Platform::with_worker().await;
     let long_ago = |id: &str, days: u64| {
         let mut old = labels("GUILD_MEMBER_ADD", id, None);
-        // The worker knows Discord's clock to within a second: a further minute keeps the age away from the limit.
+        // The worker's measurement of Discord's clock is exact to a second: a further minute keeps the age away from the limit.
         old.received_us -= (days * 24 * 3_600 + 60) * 1_000_000;
         old.headers()
     };

@@ -43,11 +43,12 @@ pub struct PipelineOptions {
     /// Largest sum of the bodies of unconfirmed messages, in bytes. The first event of a server is thousands of times larger
     /// than a join. A single larger body is sent alone.
     pub window_bytes: usize,
-    /// Longest time of a confirmation before the channel is closed. Time in which the broker blocks publishers does not count.
+    /// Longest wait for a confirmation, after which the channel is closed. Time in which the broker blocks publishers does not
+    /// count.
     pub confirm_within: Duration,
     /// The lease that must be held for publishing; `None` for a publisher without a lease.
     pub fence: Option<Fence>,
-    /// Declared again when no queue takes a message, or an exchange does not exist.
+    /// The topology, which is declared again when no queue takes a message, or an exchange does not exist.
     pub topology: Option<Arc<Topology>>,
     /// Called for each confirmed message that has a time of receipt.
     pub confirm_latency: ConfirmLatencyObserver,
@@ -86,7 +87,7 @@ impl std::fmt::Debug for ConfirmLatencyObserver {
 pub struct PipelineProgress {
     /// Number of the last message such that it and all earlier ones are confirmed or given up.
     pub confirmed: u64,
-    /// Messages that are sent and neither confirmed nor given up.
+    /// Number of messages that are sent and neither confirmed nor given up.
     pub pending: usize,
     /// Count of sends that were repeated after a lost connection or confirmation.
     pub resent: u64,
@@ -100,7 +101,7 @@ pub struct PipelineProgress {
     pub given_up: u64,
     /// Since when messages are unconfirmed without any confirmation.
     pub unconfirmed_since: Option<Instant>,
-    /// Refused messages that wait to be sent again.
+    /// Number of refused messages that wait to be sent again.
     pub refused_waiting: usize,
     /// Since when the first of them waits.
     pub refused_since: Option<Instant>,
@@ -109,11 +110,11 @@ pub struct PipelineProgress {
 /// Why a pipeline has unconfirmed messages, for health.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PipelineStall {
-    /// Messages that are sent and neither confirmed nor given up.
+    /// Number of messages that are sent and neither confirmed nor given up.
     pub unconfirmed: usize,
     /// Time since the last confirmation.
     pub nothing_confirmed_for: Duration,
-    /// Refused messages that wait.
+    /// Number of refused messages that wait to be sent again.
     pub refused: usize,
     /// Time for which the first of them waits.
     pub refused_for: Duration,
@@ -164,7 +165,7 @@ impl PipelineSender {
         self.sender.capacity() > 0
     }
 
-    /// Sends a message and returns its number.
+    /// Sends a message and returns its number. Messages are numbered from 1 in the order of sending.
     ///
     /// # Errors
     /// The message, when there is no room or the pipeline has ended.
@@ -180,7 +181,8 @@ impl PipelineSender {
         }
     }
 
-    /// Number of the last message sent.
+    /// Number of the last message that [`PipelineSender::send`] accepted, which is also the count of accepted messages; 0
+    /// before the first.
     pub fn sent(&self) -> u64 {
         self.sent
     }

@@ -106,7 +106,7 @@ pub struct Queue {
     pub name: String,
     /// Kind.
     pub kind: QueueKind,
-    /// Arguments beside `x-queue-type`.
+    /// Arguments in addition to `x-queue-type`.
     pub arguments: Vec<Argument>,
     /// Why it exists and has this kind.
     pub reason: &'static str,
@@ -136,7 +136,8 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// The topology for an order of interactions.
+    /// The exchanges, queues and bindings for this order of interactions: one queue with priorities, or one queue for each
+    /// class.
     pub fn new(priorities: Priorities) -> Self {
         objects::topology(priorities)
     }

@@ -145,8 +145,8 @@ impl World {
         declared.message_count()
     }
 
-    /// Ends the test: fails it when messages are left that it does not expect. Counts over AMQP, since management tells of
-    /// quorum queues seconds late.
+    /// Ends the test: fails it when messages are left that it does not expect. Counts over AMQP, since the counts of the
+    /// management API for quorum queues are seconds late.
     pub(crate) async fn finish(self, expected: &[&str]) {
         let queues = self.topology.queues.iter().map(|queue| queue.name.as_str());
         for queue in queues.filter(|queue| !expected.contains(queue)) {

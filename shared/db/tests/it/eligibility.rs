@@ -200,7 +200,8 @@ async fn transaction_by_guild_has_the_same_community_as_by_id() {
     assert_eq!(frozen.frozen.unwrap().reason, "it's Arrakis' own");
     assert_eq!(frozen.token.last_success_at, Some(NOON));
 
-    // A transaction of this tenant went before on the same connection: nothing of it is left for a guild without a community.
+    // The connection was used by a transaction of this tenant before: none of its settings apply to a guild without a
+    // community.
     assert!(
         database
             .community_of(GuildId::new(999).unwrap())
@@ -227,7 +228,7 @@ async fn readers_see_the_old_ranking_or_the_new_one() {
     assert_eq!(reader.eligibility().holder_count(&token()).await.unwrap(), 1);
     drop(reader);
 
-    // One that is given up changes nothing; an address that is there twice is refused.
+    // A replacement that is rolled back changes nothing; an address that occurs twice is refused.
     let mut failing = database.global().await.unwrap();
     let twice = [(address(1), held(1)), (address(1), held(2))];
     let error = failing.replace_ranking(&token(), &twice, 3, NOON).await.unwrap_err();

@@ -18,11 +18,11 @@ pub enum Outcome {
     Unsent,
     /// Written to a socket; it needs no response.
     Sent,
-    /// Written to a socket; the three seconds for a first response are running.
+    /// Written to a socket; the three seconds for a first response are not over.
     Pending,
-    /// Acknowledged; the answer is still to come.
+    /// Acknowledged; the full answer is still to come.
     Deferred,
-    /// Answered.
+    /// The full answer was received: not only the acknowledgement.
     Answered,
     /// Three seconds passed without a response.
     Expired,
@@ -31,13 +31,13 @@ pub enum Outcome {
 /// Number of events by [`Outcome`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// All events.
+    /// Number of events created, of every outcome.
     pub made: u64,
     /// Not written to any socket.
     pub unsent: u64,
     /// Written; no response is needed.
     pub sent: u64,
-    /// Written; the three seconds are running.
+    /// Written; the three seconds for a first response are not over.
     pub pending: u64,
     /// Acknowledged, not answered.
     pub deferred: u64,
@@ -93,20 +93,20 @@ impl std::ops::AddAssign for Counts {
     }
 }
 
-/// Whether a run still makes events.
+/// Whether a run still creates events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
-    /// Events are made.
+    /// Events are created.
     Running,
-    /// No more events are made.
+    /// No more events are created.
     Over,
 }
 
 /// Progress of a run. Times without another unit are microseconds since it began.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Whether events are still made.
+    /// Whether events are still created.
     pub state: RunState,
     /// Seed of what was random.
     pub seed: u64,
@@ -114,16 +114,16 @@ pub struct Progress {
     pub started_unix_us: u64,
     /// Time of this response.
     pub now_us: u64,
-    /// Time of the last event, once all are made.
+    /// Time of the last event, once all are created.
     pub ended_us: Option<u64>,
     /// Counts of all stages.
     pub counts: Counts,
-    /// Whether no event is unsent, pending or deferred and no more are made.
+    /// Whether no event is unsent, pending or deferred and no more are created.
     pub settled: bool,
 }
 
 impl Progress {
-    /// Whether events are still made.
+    /// Whether events are still created.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.state == RunState::Running
@@ -135,7 +135,7 @@ impl Progress {
 #[error("the histogram in the response cannot be read: {0}")]
 pub struct HistogramError(String);
 
-/// A histogram of microseconds: a few values for people, all of it for programs.
+/// A histogram of microseconds: selected values, and the whole histogram in encoded form.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
     /// Number of values.
@@ -200,17 +200,17 @@ pub struct KindResult {
     pub kind: String,
     /// Its events.
     pub counts: Counts,
-    /// Intended time to creation of the event: delay of the generator itself.
+    /// From the intended time of the event to its creation: the delay of the load generator itself.
     pub lateness: Latency,
-    /// Intended time to frame written.
+    /// From the intended time until the frame was written.
     pub intended_to_sent: Latency,
-    /// Frame written to first response.
+    /// From the written frame to the first response.
     pub sent_to_first: Latency,
-    /// Frame written to whole answer.
+    /// From the written frame to the full answer.
     pub sent_to_answer: Latency,
-    /// Intended time to first response.
+    /// From the intended time to the first response.
     pub intended_to_first: Latency,
-    /// Intended time to whole answer.
+    /// From the intended time to the full answer.
     pub intended_to_answer: Latency,
 }
 
@@ -310,7 +310,7 @@ pub struct Event {
     pub answered_us: Option<u64>,
     /// State of the event.
     pub outcome: Outcome,
-    /// Responses refused because they came late.
+    /// Responses refused because they came after the time limit.
     pub late_responses: u64,
     /// Responses refused because another had been accepted.
     pub second_responses: u64,

@@ -29,8 +29,8 @@ pub enum ApplyError {
     },
     /// A response is missing, and new resources may be the result of the request or of another user.
     #[error(
-        "{step}: outcome unknown: the answer was lost, and {} may have been made by the request; look at it in Discord. If gaib created it: \
-         `gaib server import {address} ID`. If another user created it: `gaib server state rm {address}`. Then run the same again",
+        "{step}: outcome unknown: no response was received, and {} may have been created by the request; check in Discord. If gaib created it: \
+         `gaib server import {address} ID`. If another user created it: `gaib server state rm {address}`. Then run the same command again",
         ids(candidates)
     )]
     Unclear {

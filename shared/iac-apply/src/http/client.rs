@@ -62,7 +62,7 @@ const REPORTED_WAIT: Duration = Duration::from_secs(1);
 /// A 429 on a channel's edit that states a longer time is the limit on renames, which no header states.
 const RENAME_WAIT: Duration = Duration::from_secs(30);
 
-/// Discord's API.
+/// A client of Discord's API.
 #[derive(Clone, Debug)]
 pub struct Discord {
     transport: Arc<dyn Transport>,
@@ -169,7 +169,7 @@ impl Discord {
         self.send(method, path, body.map(Body::json), reason).await
     }
 
-    /// Writes a body of any media type, and reads the answer where there is one (`null` for 204).
+    /// Sends a request with a body of any media type, or without one, and reads the response (`null` for 204).
     ///
     /// # Errors
     /// See [`CallError`].

@@ -3,7 +3,7 @@
 //! A test makes all of them and no other; the discord-proxy's tests compare the list with gaib's allow-list. To add a call: a line
 //! here, and an entry with a reason in the proxy's `allow-lists.yaml`.
 
-/// Method and path template of each call; a segment in braces is any one segment.
+/// Method and path template of each call that this crate sends; a segment in braces is any one segment.
 pub const ENDPOINTS: &[&str] = &[
     "GET /users/@me",
     "GET /guilds/{guild}",

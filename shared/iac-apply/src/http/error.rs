@@ -8,12 +8,12 @@ use http::StatusCode;
 /// Why a call failed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum CallError {
-    /// 401.
+    /// 401: Discord does not accept the bot token.
     #[error(
         "Discord refuses this token (401); copy it again from the developer portal, page \"Bot\", into DISCORD_TOKEN"
     )]
     TokenRefused,
-    /// Any other 4xx.
+    /// Any other 4xx: Discord refused the call.
     #[error(
         "{call}: Discord refused the call: {message} (status {status}, code {code}){}",
         Fields(fields)

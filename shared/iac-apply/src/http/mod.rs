@@ -2,7 +2,7 @@
 //!
 //! [`Transport`] sends one request once: [`Https`] with a bot token, [`Proxy`] through the discord-proxy. [`Discord`] uses either:
 //! it keeps the rate limits, retries what may be retried, and reports what it waits for. What Discord's responses mean is decided in
-//! `arrakis-discord-http`. Resources are not known here.
+//! `arrakis-discord-http`. This module does not depend on the kinds of resources.
 
 mod body;
 mod client;

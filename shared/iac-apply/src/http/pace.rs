@@ -32,7 +32,8 @@ impl Pace {
         }
     }
 
-    /// No limit: the transport keeps it, or there is none.
+    /// A pace without a limit, for a transport that itself keeps the limits of all users of the token
+    /// ([`super::Transport::has_shared_limits`]).
     #[must_use]
     pub fn unlimited() -> Self {
         Self::new(usize::MAX)

@@ -119,7 +119,7 @@ fn proxy_error(response: Response, name: &str, request: &Request) -> Result<Resp
             "Discord refuses the proxy's bot token: {message}"
         ))),
         Some(ProxyError::BadRequest | ProxyError::BodyTooLarge) => Err(SendError::Denied(message)),
-        // An error that this version does not know: the call may have been sent.
+        // An error that this version does not have: the call may have been sent.
         Some(ProxyError::OutcomeUnknown) | None => {
             Err(SendError::Lost(format!("the discord-proxy reports {name}: {message}")))
         }

@@ -94,7 +94,7 @@ pub enum StoreError {
     )]
     NoWorkspace(WorkspaceName),
     /// The workspace exists already.
-    #[error("there is a workspace {0} already; `gaib server workspace select {0}` chooses it")]
+    #[error("there is a workspace {0} already; `gaib server workspace select {0}` selects it")]
     WorkspaceExists(WorkspaceName),
 }
 

@@ -1,4 +1,4 @@
-//! A server that keeps other values than it is asked for: the second plan is empty, says what differs, and sends nothing.
+//! A server that stores other values than were sent: the second plan is empty, reports the differences, and sends nothing.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ struct Mangling {
 }
 
 impl Mangling {
-    /// A number for a key of a request that says whether, and how, it is changed.
+    /// A number for a key of a request that decides whether, and how, its value is changed.
     fn dice(&self, path: &str, key: &str) -> u64 {
         let mut hash = self.seed ^ 0xcbf2_9ce4_8422_2325;
         for byte in path.bytes().chain(key.bytes()) {
@@ -130,7 +130,7 @@ async fn converges(config: Configuration, seed: u64) {
         bench.state().await.altered,
     );
     assert!(second.drift.is_empty(), "{:#?}", second.drift);
-    // What is kept otherwise is said, attribute by attribute; what only passed by on the way is not.
+    // Each attribute that is stored differently is reported; a value that differed only between two requests is not.
     let state = bench.state().await;
     let differing: usize = state.altered.values().map(std::collections::BTreeMap::len).sum();
     let told = second
@@ -141,7 +141,7 @@ async fn converges(config: Configuration, seed: u64) {
     assert_eq!(told, differing, "{:#?} {:#?}", second.notes, state.altered);
     let (_, writes) = apply_mangled(&bench, &config, seed).await;
     assert!(writes.is_empty(), "{writes:?}");
-    // A refresh forgets it: on a server that keeps what it is asked for the next apply puts all of it right.
+    // A refresh removes the record: on a server that stores what is sent, the next apply corrects all values.
     let (discord, _) = bench.server.client();
     bench
         .run_by(&discord, &Configuration::default(), Mode::RefreshOnly)
@@ -206,7 +206,7 @@ async fn altered_value_is_noted_until_the_configuration_changes() {
         })
         .collect();
     assert_eq!(fields, [["topic"]]);
-    // What Discord keeps is written: nothing is left to say.
+    // With the values that Discord stores in the configuration, there is nothing left to report.
     let written = config(json!(["VIEW_CHANNEL"]), "of spice");
     let last = bench.plan(&written, Mode::Apply).await;
     assert!(

@@ -257,7 +257,7 @@ async fn refusal_names_step_and_reason_and_keeps_completed_steps() {
     let state = bench.state().await;
     assert!(state.pending.is_empty(), "{:?}", state.pending);
     let role = &state.resources[&"role.naib".parse().unwrap()];
-    // What Discord copies from @everyone where nothing is said was not copied.
+    // Permissions that Discord copies from @everyone when a request has none were not copied.
     let live = bench.live().await;
     let Attributes::Role(role) = &live.get(Kind::Role, role.id).unwrap().attributes else {
         panic!("a role")

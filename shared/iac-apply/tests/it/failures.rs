@@ -17,13 +17,13 @@ use crate::support::{Server, empty};
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Ends {
     Success,
-    /// Nothing to fear from the same run later.
+    /// The same run may be repeated later.
     Later,
     Unknown,
     Refused,
 }
 
-/// A failure, whether the struck call is carried out, and whether it strikes every attempt.
+/// A failure, whether the call takes effect, and whether every attempt fails.
 struct Row {
     kind: FaultKind,
     effect: bool,

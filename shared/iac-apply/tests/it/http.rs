@@ -1,4 +1,4 @@
-//! The client: limits from headers, what is repeated and what is not, waits that are told.
+//! The client: limits from headers, which calls are repeated, and the waits that it reports.
 
 use std::sync::Arc;
 use std::time::Duration;

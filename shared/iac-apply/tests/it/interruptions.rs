@@ -43,7 +43,7 @@ pub(crate) fn small() -> Configuration {
     ])
 }
 
-/// What is there before: a role and a channel that nobody manages, one with the name of a managed one.
+/// The server before the apply: an unmanaged role and an unmanaged channel, one of them with the name of a managed one.
 fn before() -> serde_json::Value {
     json!({ "name": "Before", "community": true, "roles": [{"name": "Naib"}], "channels": [{"name": "council"}] })
 }

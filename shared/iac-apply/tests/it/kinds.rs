@@ -1,5 +1,5 @@
-//! The further kinds: emoji, stickers, webhooks, auto moderation, welcome screen, onboarding, scheduled events. Each is made, changed,
-//! exported, taken in and removed like the others, and each exchange agrees with Discord's document.
+//! The further kinds: emoji, stickers, webhooks, auto moderation, welcome screen, onboarding, scheduled events. Each is
+//! created, changed, exported, imported and removed like the others, and each exchange agrees with Discord's document.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ async fn bench() -> Bench {
     bench
 }
 
-/// All kinds; `other` says something else about each.
+/// All kinds; with `other`, each has other values.
 fn all(bench: &Bench, other: bool) -> Configuration {
     let word = |one: &'static str, two: &'static str| if other { two } else { one };
     let defaults: Vec<String> = bench

@@ -1,5 +1,6 @@
-//! Laws, for random configurations: after an apply a plan is empty, from wherever the server came; what is exported and
-//! taken in plans to no change; destroy removes what is managed and nothing else. `PROPTEST_CASES` asks for more cases.
+//! Laws, for random configurations: after an apply the plan is empty, whatever the server was before; the plan of an exported
+//! and imported server has no changes; destroy removes what is managed and nothing else. `PROPTEST_CASES` sets the number of
+//! cases.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -39,7 +40,7 @@ fn maybe<S: Strategy<Value: Clone>>(strategy: S) -> impl Strategy<Value = Option
     proptest::option::of(strategy)
 }
 
-/// An object of what is there.
+/// An object of the fields that have a value.
 fn object(fields: &[(&str, Option<Value>)]) -> Value {
     let given = fields
         .iter()
@@ -207,7 +208,7 @@ pub(crate) fn before() -> Value {
             {"name": "general"}] })
 }
 
-/// A community server has channels for its rules and for what Discord tells moderators.
+/// A community server has channels for its rules and for Discord's notices to moderators.
 async fn a_true_community(bench: &Bench) {
     let (discord, _) = bench.server.client();
     let channels = &bench.server.made.channels;
@@ -219,7 +220,7 @@ async fn a_true_community(bench: &Bench) {
         .unwrap();
 }
 
-/// Whatever the server is: exported, read back and taken in, it plans to no change.
+/// Any server that is exported, read back and imported has a plan without changes.
 async fn exports_to_no_change(bench: &Bench) {
     let live = bench.live().await;
     let themes = Registry::load(None).unwrap();

@@ -1,5 +1,5 @@
 //! Creations whose answers are lost, on a server that writes other names than it was sent, beside people who make things of
-//! their own: everything is there once, or the run ends and says what may have been made.
+//! their own: every resource exists once, or the run ends and names what may have been created.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -88,11 +88,11 @@ enum How {
     Rename,
     /// Carries each creation out without its colour and under another name, and loses the answer.
     Rewrite,
-    /// Carries nothing out; meanwhile somebody else makes a role.
+    /// The creation does not take effect; meanwhile another user creates a role.
     Stranger,
     /// Answers 504 and carries the first creation out after so many reads of the server.
     Late(usize),
-    /// Carries it out and answers without an id.
+    /// The creation takes effect, and the response has no id.
     NoId,
 }
 
@@ -193,7 +193,7 @@ impl Transport for Meddling {
     }
 }
 
-/// Each POST is carried out and answered with this failure, to the end of the run.
+/// Each POST takes effect and is answered with this failure, to the end of the run.
 async fn every_creation_lost(fault: FaultKind, config: &Configuration) {
     let bench = bench().await;
     let before = bench.live().await;
@@ -238,8 +238,8 @@ async fn success_without_an_id_starts_a_search() {
     bench.assert_applied(&everything(), &before).await;
 }
 
-/// The server rewrites names in a way that nobody knows, and all answers are lost: what is new and otherwise as it was asked
-/// for is taken in, and the name that is kept is recorded.
+/// The server rewrites names in an unexpected way, and all responses are lost: a new resource whose other attributes are as
+/// requested is adopted, and its stored name is recorded.
 #[tokio::test]
 async fn unexpectedly_rewritten_name_is_recorded() {
     let bench = bench().await;
@@ -294,7 +294,7 @@ async fn ambiguous_creation_ends_the_apply_and_is_not_repeated() {
                 .iter()
                 .any(|finding| finding.blocking && finding.rule == "outcome-unknown")
         );
-        // Once the other thing is gone, the role is made.
+        // Once the other candidate is deleted, the role is created.
         let path = format!("/guilds/{}/roles/{}", bench.guild(), candidates[0]);
         let reason = arrakis_iac_apply::http::Reason::new("by hand");
         discord.write(Method::DELETE, &path, None, &reason).await.unwrap();
@@ -340,7 +340,8 @@ async fn effect_after_failure_is_found_by_every_search() {
     }
 }
 
-/// The bound of it: what comes after all looks is there twice, and the next plan says so.
+/// The limit of the search: a creation that takes effect after all searches leaves a second resource, which the next plan
+/// reports.
 #[tokio::test]
 async fn effect_after_the_last_search_is_reported() {
     let bench = bench().await;
@@ -364,7 +365,7 @@ async fn effect_after_the_last_search_is_reported() {
     }
 }
 
-/// What a plan says of things that are there twice.
+/// The finding of a plan about resources that exist twice.
 async fn doubled(bench: &Bench, mode: Mode) -> Option<String> {
     let plan = bench.plan(&naib(), mode).await;
     assert!(mode != Mode::Apply || plan.is_empty(), "{:#?}", plan.changes);
@@ -375,7 +376,7 @@ async fn doubled(bench: &Bench, mode: Mode) -> Option<String> {
     doubled.next().map(|finding| finding.what)
 }
 
-/// Between two requests for the same thing there is a read of the server that does not show it.
+/// Between two requests for the same resource there is a read of the server that does not contain it.
 #[tokio::test]
 async fn creation_is_not_repeated_before_the_server_is_read() {
     for fault in [

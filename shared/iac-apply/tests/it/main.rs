@@ -1,4 +1,4 @@
-//! Plans carried out against the emulator in process.
+//! Plans that are applied to the emulator in process.
 
 #![allow(
     clippy::unwrap_used,

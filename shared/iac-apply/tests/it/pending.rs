@@ -174,7 +174,7 @@ async fn cell(lost: usize, at: usize, failure: Failure, late: bool) -> bool {
     let ended = attempt(&bench, fails.clone(), &config).await;
     let struck = fails.seen.load(Ordering::SeqCst) > at;
     assert_eq!(ended.is_err(), struck, "{case}: {ended:?}");
-    // What was made once more, since nothing was there, cannot be told from a later effect of the lost request.
+    // A resource that was created again, since none was found, cannot be distinguished from a later effect of the lost request.
     if bench.state().await.id(&address).is_none() {
         assert!(
             bench.state().await.pending.contains_key(&address),

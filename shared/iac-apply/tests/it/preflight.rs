@@ -22,7 +22,7 @@ const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00
 
 type Resources = Vec<(String, Value)>;
 
-/// What preflight says, and what the emulator does when the plan is carried out nevertheless.
+/// The findings of preflight, and the response of the emulator when the plan is applied nevertheless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     /// Nothing is reported, and the plan is applied.
@@ -41,9 +41,9 @@ struct Case {
     spec: Value,
     /// Made by an administrator.
     before: Resources,
-    /// Roles of the server that are taken in, by address and name.
+    /// Roles of the server that are imported, by address and name.
     adopted: Vec<(&'static str, &'static str)>,
-    /// What the bot may do afterwards; everything, when nothing is said.
+    /// The bot's permissions afterwards; all when absent.
     bot: Option<Vec<&'static str>>,
     /// The boost level afterwards.
     tier: u8,
@@ -649,7 +649,7 @@ async fn run(case: &Case) -> Outcome {
     }
     import_resources(&bench, &case.adopted).await;
     restrict(&bench, case);
-    // Without MANAGE_WEBHOOKS or MANAGE_GUILD some collections cannot be read: as `gaib` does, only what is there is read.
+    // Without MANAGE_WEBHOOKS or MANAGE_GUILD some lists cannot be read: as in `gaib`, only the kinds of the configuration are read.
     let kinds: BTreeSet<_> = list(&case.after).resources.keys().map(Address::kind).collect();
     bench.kinds = kinds;
     let (state, live) = (bench.state().await, bench.live().await);

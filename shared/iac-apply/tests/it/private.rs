@@ -1,5 +1,5 @@
-//! What is private stays private: after every single request, from the one that makes a channel to the one that changes who
-//! may see it, it is hidden from whoever is not to see it before or after.
+//! Private channels stay private: after every single request, from the creation of a channel to the change of its overwrites,
+//! it is hidden from all members who may not view it before or after the apply.
 
 use std::sync::Arc;
 

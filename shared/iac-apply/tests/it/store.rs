@@ -1,4 +1,4 @@
-//! The store: nothing half written, one writer, and a lock that outlives nobody. Any backend runs through these.
+//! The store: no partial writes, one writer, and no lock that remains without a holder. Every backend must pass these tests.
 
 use std::str::FromStr as _;
 

@@ -51,7 +51,7 @@ impl Server {
         Https::over(client, &base, Token::new(&self.emulator.token()).unwrap()).response_timeout(Duration::from_secs(1))
     }
 
-    /// A client that counts its requests and records what it tells.
+    /// A client that counts its requests and records the events that it reports.
     pub(crate) fn client(&self) -> (Discord, Arc<Watched>) {
         self.client_over(Arc::new(self.https()), CancellationToken::new())
     }
@@ -129,9 +129,9 @@ impl Progress for Watched {
 pub(crate) enum Strike {
     /// The process ends before it is sent.
     Before,
-    /// It is carried out; the process ends before it has the answer.
+    /// It takes effect; the process ends before it receives the response.
     After,
-    /// It is carried out, and its answer never comes; the process lives on.
+    /// It takes effect, and its response never arrives; the process continues.
     Lose,
 }
 

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bench::{Bench, configuration};
 use crate::support::empty;
 
-/// Changes the value of one field of the thing with one id, in every list.
+/// Changes the value of one field of the resource with one id, in every list.
 #[derive(Debug)]
 struct Changing {
     inner: Arc<dyn Transport>,
@@ -74,7 +74,7 @@ const CELLS: [(&str, &str); 5] = [
     ("event.festival", "entity_type"),
 ];
 
-/// A server as configured, and a client to which one thing comes back with an unknown kind.
+/// A server as configured, and a client that receives one resource with an unknown kind.
 async fn changed(address: &str, field: &'static str) -> (Bench, Discord) {
     let mut bench = Bench::start(empty()).await;
     bench.kinds = all_kinds();

@@ -147,7 +147,7 @@ pub(crate) struct ReadContext<'a> {
 /// Notes about unknown values in responses.
 #[derive(Debug, Default)]
 pub(crate) struct ReadNotes {
-    /// Values that this version does not know.
+    /// Values that this version does not support.
     pub(crate) unknown: Vec<UnknownValue>,
     /// Resources that cannot be read, by the value that prevents it.
     pub(crate) unreadable: Vec<UnknownValue>,

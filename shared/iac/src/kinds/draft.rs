@@ -103,7 +103,7 @@ pub(crate) fn attribute(name: &str) -> [RulePart; 1] {
     [RulePart::Attribute(name.to_owned())]
 }
 
-/// The image at a path. Whoever carries the plan out reads the file.
+/// The image at a path. The file is read when the plan is made or applied.
 pub(crate) fn image(path: Option<&At<Text<1, 1024>>>) -> Option<Image> {
     path.map(|path| Image {
         path: path.value.0.clone(),

@@ -223,7 +223,7 @@ impl StickerObject {
         LiveResource::new(self.id, Attributes::Sticker(attributes))
     }
 
-    /// Where the image is; `None` for a format that this version does not know.
+    /// Where the image is; `None` for a format that this version does not support.
     /// <https://discord.com/developers/docs/resources/sticker#sticker-object-sticker-format-types>
     pub(crate) fn live_image(&self) -> Option<LiveImage> {
         let extension = match self.format_type.as_i64()? {

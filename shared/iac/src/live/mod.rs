@@ -47,7 +47,7 @@ pub struct LiveServer {
     pub bot: LiveBot,
     /// Number of channels of unknown kinds (a directory, for example). They count towards the limits.
     pub foreign_channels: usize,
-    /// Values that this version does not know. Their attributes are `None` and therefore not managed.
+    /// Values that this version does not support. Their attributes are `None` and therefore not managed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<UnknownValue>,
     /// Resources that exist and cannot be read, since a value that determines their form is unknown: the kind of a channel

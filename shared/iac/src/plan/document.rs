@@ -94,7 +94,7 @@ pub enum Action {
     Replace,
     /// It is deleted.
     Delete,
-    /// It exists on the server and is recorded in the state.
+    /// It exists on the server, and the plan adds it to the state. The server does not change.
     Adopt,
     /// It is removed from the state. The server does not change.
     Forget,

@@ -1,6 +1,6 @@
 //! Values that every kind of resource is made of: addresses, references, ids, permissions, limits.
 //!
-//! Nothing here knows a kind's attributes; those are in `kinds`.
+//! This module does not depend on the attributes of a kind, which are in `kinds`.
 
 #[macro_use]
 mod macros;

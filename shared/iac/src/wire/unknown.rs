@@ -1,4 +1,4 @@
-//! Values of Discord that this version does not know.
+//! Values of Discord that this version does not support.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::values::{Kind, Snowflake};
 
-/// A value of Discord that this version does not know. The attribute is not managed.
+/// A value of Discord that this version does not support. The attribute is not managed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnknownValue {
     /// Kind of the resource.

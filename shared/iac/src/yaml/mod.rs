@@ -1,4 +1,4 @@
-//! YAML of configurations: a reader that knows the position of each value, and a writer.
+//! YAML of configurations: a reader that records the position of each value, and a writer.
 //!
 //! Owns the tree of a file, the types of its values, the macro `document!` that declares a map, the addresses that a file may
 //! reference, and the writer. Each kind declares its own attributes.

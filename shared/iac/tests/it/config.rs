@@ -1,4 +1,4 @@
-//! Reading a configuration: what each mistake is told as, and which value of a variable wins.
+//! Reading a configuration: the message for each mistake, and the precedence of the values of a variable.
 
 use std::collections::BTreeMap;
 

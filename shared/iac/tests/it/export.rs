@@ -63,7 +63,7 @@ proptest! {
     }
 }
 
-/// So many cases, or what `PROPTEST_CASES` says.
+/// The number of cases: `usual`, or the value of `PROPTEST_CASES`.
 pub(crate) fn cases(usual: u32) -> u32 {
     std::env::var("PROPTEST_CASES")
         .ok()

@@ -10,7 +10,7 @@ use proptest::sample::{Index, select};
 use crate::export::cases;
 use crate::themes;
 
-/// What is said of a file, or that it was taken.
+/// The problems of a file, or that it was accepted.
 fn told(bytes: &[u8]) -> String {
     match load("server.yaml", bytes, themes(), &VariableInputs::default()) {
         Ok(loaded) => {
@@ -48,7 +48,7 @@ fn invalid_files_have_clear_errors() {
     insta::assert_snapshot!(report);
 }
 
-/// What a file says that would need so much memory, or so deep a stack, is refused before it is built.
+/// A file that would need too much memory, or too deep a stack, is refused before it is built.
 #[test]
 fn too_large_files_are_refused() {
     let deep_flow = format!("roles: {}{}", "[".repeat(100_000), "]".repeat(100_000));

@@ -461,9 +461,9 @@ const UNLIKE_THE_DOCUMENT: &[&str] = &[
     "2/entity_metadata",
     // The reference calls the name of a webhook nullable.
     "*/name",
-    // A tag of which no id can be read is told apart by its name.
+    // A tag without a readable id is identified by its name.
     "*/available_tags/*/id",
-    // It says where the image is, and nothing else.
+    // The format determines only where the image is.
     "stickers/*/format_type",
     // The reference lets these be absent.
     "stickers",
@@ -516,7 +516,7 @@ fn required_fields_of_the_openapi_document_are_required() {
     assert!(tried > 300, "{tried}");
 }
 
-/// Fields that the schema requires of what is there: object, field, whether it may be `null`.
+/// Required fields by the schema, of the objects that are present: object, field, whether it may be `null`.
 fn walk(document: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<(String, String, bool)>) {
     let schema = resolve(document, schema, value);
     match value {

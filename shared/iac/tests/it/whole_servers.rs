@@ -1,4 +1,4 @@
-//! A whole live server, exported and taken in, plans to no change, whatever people called things.
+//! A whole live server that is exported and imported has a plan without changes, whatever the names of its resources.
 
 use std::collections::BTreeMap;
 
@@ -199,7 +199,7 @@ fn export_is_readable() {
         } else {
             Attributes::Channel(channel)
         };
-        // Discord tells all of them.
+        // Discord returns all attributes.
         attributes.complete_with(&attributes.defaults(), &[]);
         LiveResource {
             id: id(number),

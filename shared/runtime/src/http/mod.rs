@@ -3,8 +3,8 @@
 //! A peer that sends nothing, sends a request slowly or incompletely, or does not read the response keeps its connection for a
 //! bounded time. When all slots are taken, a new connection closes another one: first the oldest that has never sent a complete
 //! head, then those with an incomplete body, then idle ones. A connection whose complete request is being handled is never
-//! closed. Each listener has its own slots, so the health endpoints respond while the service's port is full. What is served
-//! is not known here: the server takes an [`axum::Router`].
+//! closed. Each listener has its own slots, so the health endpoints respond while the service's port is full. The
+//! server takes an [`axum::Router`] and does not depend on what it serves.
 
 mod connection;
 mod metrics;
@@ -46,21 +46,22 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 pub struct HttpLimits {
     /// Largest number of open connections.
     pub connections: usize,
-    /// Time limit of a head: from the connection's start, or from the first byte of a later request, to its end.
+    /// Time limit for the head of a request (request line and headers): from the connection's start, or from the first byte of
+    /// a later request, to the end of the head.
     pub header_time: Duration,
-    /// Time limit of a body: from the end of the head to its end.
+    /// Time limit for the body of a request: from the end of the head to the end of the body.
     pub body_time: Duration,
-    /// Longest idle time after a response. It should exceed the callers' own, so that they close the connection: a close by this side
-    /// could cross a new request.
+    /// Longest time without a request after a response. It should exceed the callers' own limit, so that they close the
+    /// connection: a close by this side could cross a new request.
     pub idle_time: Duration,
-    /// Longest time in which the peer reads nothing of a response.
+    /// Longest time in which the peer reads nothing of a response; then the connection is closed.
     pub write_time: Duration,
-    /// Largest size of a head in bytes. A head has at most 100 headers.
+    /// Largest size of the head of a request in bytes. A head has at most 100 headers.
     pub header_bytes: usize,
 }
 
 impl HttpLimits {
-    /// For the port of callers: as many connections as the limit of open files allows.
+    /// Limits for the port of callers: as many connections as the limit of open files allows.
     #[must_use]
     pub fn for_callers() -> Self {
         Self {
@@ -74,7 +75,7 @@ impl HttpLimits {
         }
     }
 
-    /// For health endpoints, which few monitors use.
+    /// Limits for health endpoints, which few monitors use.
     #[must_use]
     pub fn for_health() -> Self {
         Self {

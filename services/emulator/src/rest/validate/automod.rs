@@ -29,7 +29,7 @@ pub struct RuleForm {
     pub exempt_channels: FormField<Vec<u64>>,
 }
 
-/// Reads a rule. `known` is the trigger of the edited rule, which cannot be changed.
+/// Reads the form of a rule. `known` is the trigger of the edited rule, which cannot be changed.
 pub fn read_rule(form: &Form<'_>, known: Option<u8>) -> RuleForm {
     if known.is_none() {
         for key in ["name", "event_type", "trigger_type", "actions"] {

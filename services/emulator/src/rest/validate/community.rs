@@ -22,7 +22,7 @@ pub struct WelcomeForm {
     pub channels: FormField<Vec<WelcomeChannel>>,
 }
 
-/// Reads a welcome screen.
+/// Reads the form of a welcome screen.
 pub fn read_welcome(form: &Form<'_>) -> WelcomeForm {
     let channel = |channel: &Form<'_>| {
         channel.require("channel_id");
@@ -84,7 +84,7 @@ pub struct OnboardingForm {
     pub mode: FormField<i64>,
 }
 
-/// Reads onboarding.
+/// Reads the form of the onboarding of a server.
 pub fn read_onboarding(form: &Form<'_>) -> OnboardingForm {
     OnboardingForm {
         prompts: form
@@ -161,7 +161,7 @@ pub struct EventForm {
     pub status: FormField<i64>,
 }
 
-/// Reads an event.
+/// Reads the form of a scheduled event.
 pub fn read_event(form: &Form<'_>, create: bool) -> EventForm {
     if create {
         for key in ["name", "privacy_level", "scheduled_start_time", "entity_type"] {

@@ -1,7 +1,7 @@
 //! `gaib server apply`, `gaib server destroy` and `gaib apply FILE`.
 //!
 //! Each command becomes one [`Job`], from a configuration or from a saved plan. [`Job::run`] then takes the lock, makes or checks
-//! the plan, asks for confirmation and executes it.
+//! the plan, requests a confirmation and executes it.
 
 mod execution;
 mod saved_plan;
@@ -221,7 +221,7 @@ impl Job {
         }
     }
 
-    /// Asks for confirmation, except for a saved plan, with `--auto-approve`, and when only the state changes.
+    /// Requests a confirmation, except for a saved plan, with `--auto-approve`, and when only the state changes.
     fn confirm(&self, context: &Context, plan: &Plan, guild: Snowflake) -> Result<()> {
         let is_approved = self.auto_approve || matches!(self.input, Input::SavedPlan(_));
         let has_changes = plan.steps.iter().any(Step::is_request) || !plan.changes.is_empty();

@@ -83,7 +83,7 @@ pub const FAILURES: [FailureCase; 24] = [
         r#"{"kind":"rest_rate_limit","retry_after":0.2}"#,
     ),
     once(
-        "429 that asks for 1 s",
+        "429 with a wait of 1 s",
         Failure::RateLimited,
         false,
         r#"{"kind":"rest_rate_limit","retry_after":1.0}"#,

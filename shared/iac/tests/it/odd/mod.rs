@@ -1,4 +1,4 @@
-//! Servers as Discord can return them, whatever today's rules say of them: everything is taken in, and nothing changes.
+//! Servers as Discord can return them, also against its present rules: every resource is imported, and nothing changes.
 
 mod community;
 mod random;

@@ -32,7 +32,7 @@ impl Random {
         &of[usize::try_from(self.below(of.len() as u64)).unwrap()]
     }
 
-    /// One of an enumeration's numbers, or, now and then, one that nobody knows.
+    /// One of an enumeration's numbers, or, now and then, an unknown one.
     pub(super) fn number(&mut self, known: &[i64]) -> Value {
         match self.below(12) {
             0 => json!(i64::try_from(self.below(1_000)).unwrap() + 20),

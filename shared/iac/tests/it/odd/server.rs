@@ -35,7 +35,7 @@ impl Ids {
         ids
     }
 
-    /// A channel, a category, one of a kind that nobody knows, or nothing that is there.
+    /// A channel, a category, a channel of an unknown kind, or an id that does not exist.
     pub(super) fn some_channel(&self, random: &mut Random) -> u64 {
         let all: Vec<u64> = self
             .channels

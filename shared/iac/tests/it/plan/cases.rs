@@ -127,7 +127,7 @@ fn unmanaged_resources_keep_their_position() {
     let mut bot = world.live.bot_role().unwrap().clone();
     bot.position = 9;
     world.live.insert(bot);
-    // Between a and b stands somebody else's.
+    // Between a and b is an unmanaged one.
     for (number, position) in [(1_003, 5), (1_004, 3), (1_005, 2)] {
         world
             .live

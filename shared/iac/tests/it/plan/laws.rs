@@ -17,7 +17,7 @@ const DESTROY: Options = Options {
     drop_missing: false,
 };
 
-/// With a role and two channels that nobody manages.
+/// With an unmanaged role and two unmanaged channels.
 fn lived_in() -> World {
     let mut world = World::new();
     let mut bot = world.live.bot_role().unwrap().clone();
@@ -29,7 +29,7 @@ fn lived_in() -> World {
     world
 }
 
-/// What is there and was there from the beginning, as far as the plan may not touch it.
+/// Resources that exist and existed from the beginning, as far as the plan may not change them.
 fn unmanaged(live: &LiveServer) -> Vec<(Kind, Snowflake, Attributes)> {
     let old = live
         .resources()
@@ -79,11 +79,11 @@ fn moments(world: &World, plan: &Plan) -> Vec<LiveServer> {
     moments
 }
 
-/// Nobody sees a channel in between who sees it neither before nor after.
+/// No member can view a channel between two steps that the member can view neither before nor after.
 fn nothing_opens(world: &World, plan: &Plan) -> Result<(), TestCaseError> {
     let moments = moments(world, plan);
     let (before, after) = (&moments[0], &moments[moments.len() - 1]);
-    // A role that goes takes its grants and its denials with it, as the configuration asks; those who stay are looked at.
+    // A deleted role loses its grants and denials, as configured; plans that delete a role are not checked.
     if before.of_kind(Kind::Role).any(|role| after.role(role.id).is_none()) {
         return Ok(());
     }
@@ -199,8 +199,8 @@ fn meddle(world: &mut World, how: u8, which: usize) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Apply, then nothing is left to do; from nothing, from another configuration, and after somebody's meddling. Nothing
-    /// private opens on the way, and what nobody manages is not touched.
+    /// After an apply the next plan is empty: from an empty server, from another configuration, and after manual changes. No
+    /// private channel is visible in between, and unmanaged resources do not change.
     #[test]
     fn plan_after_apply_is_empty(
         first in configurations(), second in configurations(), hands in proptest::collection::vec((0..3_u8, any::<usize>()), 0..4),
@@ -285,7 +285,7 @@ proptest! {
 
 #[test]
 fn broken_invariant_is_detected() {
-    // The laws above are only worth something if `sees` tells open from closed.
+    // The laws above are only meaningful if `sees` distinguishes open from closed channels.
     let mut world = lived_in();
     assert!(sees(&world.live, id(1_200), &[]));
     let configuration = super::world::configuration([(

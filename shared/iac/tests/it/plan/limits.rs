@@ -94,7 +94,7 @@ fn lawful(world: &mut World, wanted: &Configuration) -> Result<Plan, TestCaseErr
     Ok(plan)
 }
 
-/// What somebody does to a server that is full.
+/// A manual change of a server that is full.
 #[derive(Clone, Debug)]
 enum ServerEdit {
     /// Two channels of two categories change places.
@@ -228,7 +228,7 @@ fn cases(few: u32) -> ProptestConfig {
     }
 }
 
-/// A world that is as a draft says.
+/// A world that matches a draft.
 fn world_of(draft: &Draft) -> World {
     let mut world = World::new();
     world.become_like(&draft.0);
@@ -533,7 +533,7 @@ fn role_is_not_deleted_early_if_that_opens_a_channel() {
     let mut world = world_of(&before);
     let plan = world.plan(&after.0);
     let findings = preflight(&plan, &world.live, &world.state);
-    // It is said; and where another role may go first, nothing stands in the way.
+    // The limit is reported; where another role is removed first, the plan can be applied.
     assert_eq!(findings.len(), 1, "{findings:#?}");
     assert_eq!(findings[0].rule, "roles-limit");
     after.0.resources.shift_remove(&address("role.r9"));

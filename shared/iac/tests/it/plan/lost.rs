@@ -1,5 +1,5 @@
-//! What came of a creation whose answer was lost is found however Discord wrote it, and what somebody else made is not taken
-//! for it.
+//! The result of a creation whose response was lost is found however Discord rewrote it, and a resource of another user is not
+//! mistaken for it.
 
 use arrakis_domain::{Color, Permission, Permissions};
 use arrakis_iac::live::LiveResource;
@@ -147,7 +147,7 @@ fn creation_of_every_kind_is_found_under_any_rewritten_name() {
     }
 }
 
-/// What somebody else made meanwhile, in the order of how alike it is.
+/// Resources that another user created meanwhile, ordered by similarity.
 #[test]
 fn most_similar_candidate_is_found() {
     for (text, attributes) in of_each_kind("Guard") {
@@ -178,7 +178,7 @@ fn guard() -> Role {
 fn ambiguous_candidate_is_an_obstacle() {
     let requested = Attributes::Role(guard());
     let mut world = lost("role.guard", &requested);
-    // A role that somebody makes at the same time: another name, other permissions.
+    // A role that another user creates at the same time: another name, other permissions.
     there(&mut world, later(10), Attributes::Role(role("Friends")));
     assert_eq!(outcome(&world, "role.guard"), CreationOutcome::Unclear(vec![later(10)]));
     let config = configuration([("role.guard", requested)]);
@@ -197,7 +197,7 @@ fn ambiguous_candidate_is_an_obstacle() {
             && finding.what_to_do.contains("gaib server state rm role.guard"),
         "{finding:?}"
     );
-    // It is no longer wanted: the record stays, and a warning says what may have been made.
+    // It is no longer wanted: the record stays, and a warning names what may have been created.
     for mode in [Mode::Apply, Mode::Destroy] {
         let options = Options {
             mode,
@@ -208,7 +208,7 @@ fn ambiguous_candidate_is_an_obstacle() {
         let findings = preflight(&plan, &world.live, &world.state);
         assert!(findings.len() == 1 && !findings[0].blocking, "{findings:?}");
     }
-    // A person decides: it was somebody else's.
+    // The operator decides: another user created it.
     world.state.forget(&address("role.guard"));
     assert!(preflight(&world.plan(&config), &world.live, &world.state).is_empty());
 }

@@ -63,7 +63,7 @@ fn largest_server_is_planned_and_converges() {
     let findings = arrakis_iac::plan::preflight(&plan, &world.live, &world.state);
     println!("checked it in {:?}", started.elapsed());
     assert!(findings.is_empty(), "{findings:#?}");
-    // Each thing once, one request for the order of roles, one for that of channels.
+    // Each resource once, one request for the order of roles, one for that of channels.
     assert_eq!(plan.steps.len(), 248 + 500 + 2);
     world.apply(&plan);
     let started = std::time::Instant::now();
