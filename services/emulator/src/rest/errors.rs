@@ -103,7 +103,7 @@ impl ErrorCode {
     const fn row(self) -> (u16, u32, &'static str) {
         match self {
             Self::General => (400, 0, "400: Bad Request"),
-            Self::NotFound => (404, 0, "404: Not RouteMatch"),
+            Self::NotFound => (404, 0, "404: Not Found"),
             Self::Unauthorized => (401, 0, "401: Unauthorized"),
             Self::MethodNotAllowed => (405, 0, "405: Method Not Allowed"),
             Self::RequestTimeout => (408, 0, "408: Request Timeout"),

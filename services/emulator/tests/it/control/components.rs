@@ -81,7 +81,7 @@ async fn component_that_cannot_be_used_is_refused() {
         (json!({"custom_id": "who", "values": ["stilgar"]}), "not an id"),
         (
             json!({"custom_id": "who", "values": ["42"]}),
-            "nothing that can be chosen",
+            "cannot be selected",
         ),
         // The message is ephemeral: it is not visible to Chani.
         (json!({"custom_id": "next", "user_id": "chani"}), "no message"),

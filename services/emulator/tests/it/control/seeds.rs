@@ -140,7 +140,7 @@ async fn invalid_description_is_refused_with_its_location() {
         ),
         (
             server(json!({"name": "xx", "roles": [{"name": "A"}, {"name": "A"}]})),
-            "taken",
+            "exists already",
         ),
         (
             server(json!({"name": "xx", "members": [{"name": "a", "roles": ["B"]}]})),

@@ -214,7 +214,7 @@ async fn invalid_fault_is_refused_with_what_to_do() {
             json!({"kind": "rest_latency", "ms": 1, "after_effect": true}),
             "after_effect",
         ),
-        (Value::Null, "not what is expected"),
+        (Value::Null, "does not have the expected form"),
     ] {
         let (_, error) = emu.refused("faults", fault.clone()).await;
         assert!(error.contains(word), "{fault}: {error}");
