@@ -79,10 +79,7 @@ async fn component_that_cannot_be_used_is_refused() {
         (json!({"custom_id": "tier", "values": []}), "0 values"),
         (json!({"custom_id": "tier", "values": ["usul"]}), "no option"),
         (json!({"custom_id": "who", "values": ["stilgar"]}), "not an id"),
-        (
-            json!({"custom_id": "who", "values": ["42"]}),
-            "cannot be selected",
-        ),
+        (json!({"custom_id": "who", "values": ["42"]}), "cannot be selected"),
         // The message is ephemeral: it is not visible to Chani.
         (json!({"custom_id": "next", "user_id": "chani"}), "no message"),
         (json!({}), "custom_id"),
