@@ -19,7 +19,7 @@ pub struct TimedJoins {
 }
 
 impl Testbed {
-    /// Lets a user join at this interval until [`TimedJoins::end`], and measures the time until the row of each exists.
+    /// Makes a user join at this interval until `TimedJoins::end`, and measures the time until the row of each exists.
     ///
     /// # Errors
     /// When the platform has not been started.

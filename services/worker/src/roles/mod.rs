@@ -1,6 +1,6 @@
 //! A member's roles: evaluate which ones the member should have (`evaluate.rs`), and assign or remove the others (`apply.rs`).
 //!
-//! A join, an update, a tier sync and a repair all change roles through [`change`]. Both parts may be repeated: an evaluation stores
+//! A join, an update, a tier sync and a repair all change roles through `change`. Both parts may be repeated: an evaluation stores
 //! the same tier, and Discord accepts the PUT or DELETE of a role twice.
 
 mod announcements;
