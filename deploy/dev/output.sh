@@ -82,18 +82,19 @@ show_progress() { # LOG SECONDS
     fi
 }
 
-# wait_until WHAT LIMIT_SECONDS CONDITION…: checks ten times a second. False when the limit has passed, or when the process
-# whose name is in `awaited` has ended, so that the condition cannot become true.
-awaited=
-wait_until() {
-    local what=$1 limit=$2 since_us=${EPOCHREALTIME/[.,]/} seconds
-    shift 2
+# wait_until WHAT LIMIT_SECONDS CONDITION…: checks ten times a second. False when the limit has passed.
+wait_until() { wait_while_running '' "$@"; }
+
+# wait_while_running NAME WHAT LIMIT_SECONDS CONDITION…: as `wait_until`; also false when the process has ended, so that the
+# condition cannot become true. The name is local: a signal during this wait starts the clean-up, whose waits have other conditions.
+wait_while_running() {
+    local process=$1 what=$2 limit=$3 since_us=${EPOCHREALTIME/[.,]/} seconds
+    shift 3
     waiting_shown_at=0
     until "$@"; do
         seconds=$(((${EPOCHREALTIME/[.,]/} - since_us) / 1000000))
-        if ((seconds >= limit)) || { [[ -n $awaited ]] && ! is_running "$awaited"; }; then
+        if ((seconds >= limit)) || { [[ -n $process ]] && ! is_running "$process"; }; then
             erase_wait
-            awaited=
             return 1
         fi
         show_waiting "$what" "$seconds"

@@ -99,12 +99,10 @@ start_discord() {
     only_with
     EMULATOR_TOKEN=$DISCORD_TOKEN spawn emulator TERM "$log" "${only_with[@]}" \
         "$binaries/discord-emulator" --control-addr "127.0.0.1:$port" --application-id "$application_id"
-    awaited=emulator
-    wait_until 'the addresses of the emulator' 20 grep -qs '"control":' "$log" || {
+    wait_while_running emulator 'the addresses of the emulator' 20 grep -qs '"control":' "$log" || {
         show_log "$log" 15
         die "the emulator did not start" "its log is ${log#"$root/"}"
     }
-    awaited=
     line=$(grep '"control":' "$log" | head -n 1)
     api_base=$(json_text rest "$line")
     emulator_control=$(json_text control "$line")
@@ -182,12 +180,10 @@ only_with() {
 
 wait_ready() { # NAME
     local log=$instance/logs/$1.log
-    awaited=$1
-    wait_until "$1 to be ready" 60 is_ready "$1" || {
+    wait_while_running "$1" "$1 to be ready" 60 is_ready "$1" || {
         show_log "$log" 15
         die "$1 did not become ready" "its log is ${log#"$root/"}"
     }
-    awaited=
     info "$1 is ready"
 }
 is_ready() { [[ $(http_status 127.0.0.1 "$(remembered_port "health_$1")" /readyz) == 200 ]]; }

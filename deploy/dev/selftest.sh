@@ -24,6 +24,7 @@ command_selftest() {
     chmod +x "$folder/bin/cargo"
     stub_path=$folder/bin:$PATH
 
+    signal_during_a_wait_kills_no_process
     services_start_and_stop
     process_with_a_recorded_pid_is_not_killed
     invalid_arguments_are_refused
@@ -96,6 +97,21 @@ is_listening() { # PORT ADDRESS: the address as /proc/net/tcp writes it; 0A is L
     local hex
     printf -v hex '%04X' "$1"
     grep -qsE "^ *[0-9]+: $2:$hex [0-9A-F]+:0000 0A " /proc/net/tcp /proc/net/tcp6
+}
+
+# As Ctrl-C while ./dev up waits for the last process, which the clean-up stops first.
+signal_during_a_wait_kills_no_process() {
+    local output
+    output=$(
+        exec {screen}>&1
+        trap 'stop_processes 10 awaited slow' EXIT
+        spawn slow TERM /dev/null bash -c 'trap "sleep 0.5; exit" TERM; while true; do sleep 0.1; done'
+        spawn awaited TERM /dev/null sleep 600
+        condition_with_a_signal() { exit 1; }
+        wait_while_running awaited 'a condition' 10 condition_with_a_signal
+    ) || true
+    if contains "$output" 'is killed'; then fail "a signal during a wait killed a process: $output"; fi
+    info 'a signal during a wait leaves each process its grace period'
 }
 
 services_start_and_stop() {
