@@ -26,6 +26,7 @@ command_selftest() {
 
     signal_during_a_wait_kills_no_process
     services_start_and_stop
+    down_stops_every_instance
     process_with_a_recorded_pid_is_not_killed
     invalid_arguments_are_refused
     up_stops_on INT
@@ -135,6 +136,17 @@ services_start_and_stop() {
     expect 'a run leaves kept services running' test "$before" = "$(in_checkout env)"
     quietly_in_checkout down || fail './dev down failed in the copy'
     expect 'down leaves no process and no port' nothing_is_running
+}
+
+down_stops_every_instance() {
+    (use_instance_of_the_copy --other && spawn Redis TERM /dev/null sleep 600)
+    if nothing_is_running; then fail 'the test is broken: a process should run in the instance'; fi
+    quietly_in_checkout down || fail './dev down failed in the copy'
+    expect 'down stops the processes of an instance that no command uses' nothing_is_running
+}
+use_instance_of_the_copy() { # NAME
+    instance=$checkout/target/dev/$1
+    mkdir -p "$instance"
 }
 
 process_with_a_recorded_pid_is_not_killed() {
