@@ -17,7 +17,7 @@ command_selftest() {
     checkout="$folder/a checkout"
     echo "$folder" >"$instance/folder"
     mkdir -p "$checkout/target" "$folder/bin"
-    cp -a "$root/dev" "$root/deploy" "$checkout"
+    cp -a "$root/dev" "$root/deploy" "$root/loadtests" "$checkout"
     ln -s "$root/target/debug" "$checkout/target/debug"
     # Everything is built; another build in the copy would only cost time.
     printf '#!/bin/sh\nexit 0\n' >"$folder/bin/cargo"
@@ -29,6 +29,8 @@ command_selftest() {
     down_stops_every_instance
     process_with_a_recorded_pid_is_not_killed
     invalid_arguments_are_refused
+    each_command_has_help
+    names_of_scenarios_and_profiles_are_found
     up_stops_on INT
     up_stops_on TERM
     leftovers_of_a_killed_up_are_removed
@@ -165,10 +167,37 @@ invalid_arguments_are_refused() {
     output=$(in_checkout donw 2>&1) || status=$?
     expect "an unknown command exits with 64 (it was $status)" test "$status" = 64
     expect 'and suggests the nearest command' contains "$output" './dev down'
+    # A command that starts prints progress, with the seconds since its start.
+    for arguments in 'services --foo' 'env --foo' 'down --foo' 'check --foo' 'up --foo' 'up --workers' 'demo --foo' 'demo --seed' \
+        'bench --profile nosuch' 'bench --seed' 'chaos' 'chaos nosuch' 'chaos --seed' 'chaos --seed 1' 'chaos --all op-7' \
+        'chaos op-7 --minutes 2' 'chaos kill-anything --minutes 0' 'fuzz nosuch' 'fuzz --minutes' 'sqlx-prepare --foo' 'selftest --foo'; do
+        status=0
+        # shellcheck disable=SC2086 # each word is an argument
+        output=$(in_checkout $arguments 2>&1) || status=$?
+        if contains "$output" ' s] '; then fail "./dev $arguments started before it was refused: $output"; fi
+        expect "./dev $arguments is refused with 64 (it was $status)" test "$status" = 64
+    done
     status=0
     output=$(REDIS_URL=redis://127.0.0.1:1 PATH="$stub_path" "$checkout/dev" services 2>&1) || status=$?
     expect 'a named service that does not respond is reported' contains "$output" 'REDIS_URL names 127.0.0.1:1'
     expect 'and no process is left' nothing_is_running
+}
+
+each_command_has_help() {
+    local command output
+    for command in up demo test bench chaos fuzz check down services env sqlx-prepare selftest; do
+        output=$(in_checkout "$command" --help 2>&1) || fail "./dev $command --help failed"
+        expect "./dev $command --help prints its help and no more" contains "$output" "./dev $command"
+        if contains "$output" ' s] '; then fail "./dev $command --help started the command: $output"; fi
+    done
+}
+
+# The names are read from the source of loadtests, so that an unknown one is refused before the build.
+names_of_scenarios_and_profiles_are_found() {
+    local listed
+    listed=$("$root/target/debug/loadtests" chaos --list | sed -nE 's/^ *([0-9]+) ([a-z0-9-]+) .*/\1\n\2/p' | sort -u | paste -sd '|')
+    expect 'the names of all scenarios are found' test "$(chaos_scenarios)" = "$listed"
+    expect 'the names of the profiles are found' contains "|$(bench_profiles)|" '|short|mission|'
 }
 
 ready='Ctrl-C stops everything'
