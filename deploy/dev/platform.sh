@@ -44,7 +44,7 @@ build_binaries() { # RELEASE
     local profile=()
     binaries=$root/target/debug
     if $1; then profile=(--release) binaries=$root/target/release; fi
-    info "building (cargo build ${profile[*]:-})"
+    info "building (cargo build${profile[*]:+ ${profile[*]}})"
     cargo_built build --locked --workspace --bins "${profile[@]}" ||
         die "the build failed" "see cargo's message above"
 }
