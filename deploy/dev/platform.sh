@@ -99,7 +99,7 @@ start_discord() {
     only_with
     EMULATOR_TOKEN=$DISCORD_TOKEN spawn emulator TERM "$log" "${only_with[@]}" \
         "$binaries/discord-emulator" --control-addr "127.0.0.1:$port" --application-id "$application_id"
-    wait_while_running emulator 'the addresses of the emulator' 20 grep -qs '"control":' "$log" || {
+    wait_while_running emulator "$log" 'the addresses of the emulator' 20 grep -qs '"control":' "$log" || {
         show_log "$log" 15
         die "the emulator did not start" "its log is ${log#"$root/"}"
     }
@@ -180,7 +180,7 @@ only_with() {
 
 wait_ready() { # NAME
     local log=$instance/logs/$1.log
-    wait_while_running "$1" "$1 to be ready" 60 is_ready "$1" || {
+    wait_while_running "$1" "$log" "$1 to be ready" 60 is_ready "$1" || {
         show_log "$log" 15
         die "$1 did not become ready" "its log is ${log#"$root/"}"
     }

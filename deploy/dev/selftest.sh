@@ -25,6 +25,7 @@ command_selftest() {
     stub_path=$folder/bin:$PATH
 
     signal_during_a_wait_kills_no_process
+    wait_shows_the_last_warning
     services_start_and_stop
     down_stops_every_instance
     process_with_a_recorded_pid_is_not_killed
@@ -111,10 +112,20 @@ signal_during_a_wait_kills_no_process() {
         spawn slow TERM /dev/null bash -c 'trap "sleep 0.5; exit" TERM; while true; do sleep 0.1; done'
         spawn awaited TERM /dev/null sleep 600
         condition_with_a_signal() { exit 1; }
-        wait_while_running awaited 'a condition' 10 condition_with_a_signal
+        wait_while_running awaited '' 'a condition' 10 condition_with_a_signal
     ) || true
     if contains "$output" 'is killed'; then fail "a signal during a wait killed a process: $output"; fi
     info 'a signal during a wait leaves each process its grace period'
+}
+
+wait_shows_the_last_warning() {
+    local output log=$instance/warnings.log line
+    for line in '2026-01-01T00:00:00Z  WARN ingestor: GET /gateway/bot failed' '{"level":"ERROR","message":"GET /gateway/bot failed"}'; do
+        printf '%s\n' '2026-01-01T00:00:00Z ERROR ingestor: an earlier one' "$line" '2026-01-01T00:00:00Z  INFO ingestor: ERROR in a text' >"$log"
+        output=$(exec {screen}>&1 && wait_while_running '' "$log" 'a condition' 4 false) || true
+        expect 'a wait shows the last warning of the log' contains "$output" "$line"
+        if contains "$output" 'an earlier one' || contains "$output" 'INFO'; then fail "a wait shows another line of the log: $output"; fi
+    done
 }
 
 services_start_and_stop() {

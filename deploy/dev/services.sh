@@ -77,7 +77,7 @@ export_environment() {
 wait_for_service() { # NAME CONDITION LOG LIMIT_SECONDS
     local name=$1 condition=$2 log=$instance/logs/$3.log process=''
     if ! $use_docker; then process=$name; fi
-    wait_while_running "$process" "$name to accept connections" "$4" "$condition" || {
+    wait_while_running "$process" '' "$name to accept connections" "$4" "$condition" || {
         show_log "$log" 15
         die "$name did not start" "its log is ${log#"$root/"}"
     }
