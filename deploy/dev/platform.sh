@@ -231,14 +231,17 @@ health_url() { echo "http://127.0.0.1:$(remembered_port "health_$1")/health"; }
 # Reports each process that has ended, once, with the end of its log; the other processes continue. Ctrl-C ends the command with
 # status 0, or 1 when a process had ended.
 watch_until_stopped() {
-    local name reported=' '
+    local name log how reported=' '
     while true; do
         for name in $(recorded_names); do
             if [[ $reported != *" $name "* ]] && ! is_running "$name"; then
                 # Before the output: the user may press Ctrl-C at once, and the exit status has to match.
                 reported+="$name " stopped_status=1
-                info "$red$name ended unexpectedly.$plain The end of its log, in ${instance#"$root/"}/logs/:"
-                show_log "$instance/logs/$(log_name "$name").log" 10
+                log=$instance/logs/$(log_name "$name").log
+                how=$(end_of "$name")
+                info "$red$name ended unexpectedly: $how.$plain The end of its log, ${log#"$root/"}:"
+                show_log "$log" 10
+                info "the other processes continue; to start $name again: Ctrl-C, then ./dev up"
             fi
         done
         pause 0.5

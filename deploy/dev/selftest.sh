@@ -26,6 +26,7 @@ command_selftest() {
 
     signal_during_a_wait_kills_no_process
     wait_shows_the_last_warning
+    end_of_a_process_is_described
     services_start_and_stop
     down_stops_every_instance
     process_with_a_recorded_pid_is_not_killed
@@ -126,6 +127,14 @@ wait_shows_the_last_warning() {
         expect 'a wait shows the last warning of the log' contains "$output" "$line"
         if contains "$output" 'an earlier one' || contains "$output" 'INFO'; then fail "a wait shows another line of the log: $output"; fi
     done
+}
+
+end_of_a_process_is_described() {
+    spawn failing TERM /dev/null bash -c 'exit 3'
+    expect 'the exit status of a process is described' test "$(end_of failing)" = 'exit status 3'
+    spawn aborting TERM /dev/null bash -c 'kill -ABRT $$'
+    expect 'the signal that ended a process is described' test "$(end_of aborting)" = 'killed by SIGABRT'
+    stop_processes 1 failing aborting
 }
 
 services_start_and_stop() {
@@ -261,7 +270,9 @@ dead_worker_is_reported() {
     start_up
     read -r pid _ <"$(echo "$checkout"/target/dev/up/processes/*-worker-1)"
     kill -KILL "$pid"
-    wait_until 'the report of the dead worker' 60 grep -qs 'worker-1 ended unexpectedly' "$instance/up.log" || fail 'a dead worker was not reported'
+    wait_until 'the report of the dead worker' 60 grep -qs 'worker-1 ended unexpectedly: killed by SIGKILL' "$instance/up.log" ||
+        fail 'a dead worker was not reported'
+    wait_until 'the hint' 10 grep -qs 'to start worker-1 again: Ctrl-C, then ./dev up' "$instance/up.log" || fail 'the report has no hint'
     kill -TERM "$up"
     wait "$up" || status=$?
     expect "a dead worker is reported, and the exit code is 1 (it was $status)" test "$status" = 1
