@@ -215,7 +215,8 @@ TRY
 addresses() { # WORKERS
     local worker
     if $discord_is_emulated; then
-        printf '  %-18s %s\n' 'the server' "$bold$emulator_page$plain" 'control API' "$emulator_control"
+        printf '  %-18s %s\n' 'the server' "$bold$emulator_page$plain" 'control API' "$emulator_control/control" \
+            'for gaib, bots' "DISCORD_API_BASE=$api_base DISCORD_TOKEN=$DISCORD_TOKEN"
     fi
     if ! $rabbitmq_is_named; then
         printf '  %-18s %s   (arrakis, %s)\n' 'RabbitMQ' "http://127.0.0.1:$(remembered_port rabbitmq_management)/" "$(secret rabbitmq)"

@@ -33,6 +33,7 @@ command_selftest() {
     invalid_arguments_are_refused
     each_command_has_help
     names_of_scenarios_and_profiles_are_found
+    printed_addresses_respond
     up_stops_on INT
     up_stops_on TERM
     leftovers_of_a_killed_up_are_removed
@@ -233,6 +234,24 @@ start_up() {
     wait_until './dev up in the copy' 240 up_is_ready_or_gone || true
     grep -qs "$ready" "$instance/up.log" || fail './dev up did not start in the copy'
     info "./dev up is ready after $((SECONDS - since)) s"
+}
+
+# The addresses that ./dev up prints are those of the running emulator.
+printed_addresses_respond() {
+    local line
+    start_up
+    line=$(grep -oE 'http://[^ ]+/control$' "$instance/up.log" || true)
+    expect 'the printed address of the control API responds' test "$(status_of "$line/addresses")" = 200
+    line=$(grep -oE 'DISCORD_API_BASE=[^ ]+ DISCORD_TOKEN=[^ ]+$' "$instance/up.log" || true)
+    [[ $line =~ =([^ ]+)\ .*=([^ ]+)$ ]] || fail 'up prints no address of REST with a token'
+    expect 'the printed address of REST accepts the printed token' \
+        test "$(status_of "${BASH_REMATCH[1]}/users/@me" "Authorization: Bot ${BASH_REMATCH[2]}")" = 200
+    kill -INT "$up"
+    wait "$up" || true
+}
+status_of() { # URL [HEADER]
+    split_url "$1" 80
+    http_status "$url_host" "$url_port" "/${1#*://*/}" "${2:-}"
 }
 
 up_stops_on() { # SIGNAL
