@@ -16,10 +16,6 @@ command_fuzz() {
             cases=$2
             shift
             ;;
-        -h | --help)
-            info "targets: $(fuzz_targets)"
-            exit 0
-            ;;
         -*) usage_error "unknown option $1" "./dev fuzz --help lists the targets" ;;
         *)
             if [[ " $(fuzz_targets) " != *" $1 "* ]]; then usage_error "unknown target $1" "targets: $(fuzz_targets)"; fi

@@ -82,24 +82,37 @@ show_progress() { # LOG SECONDS
     fi
 }
 
-# wait_until WHAT LIMIT_SECONDS CONDITION…: checks ten times a second. False when the limit has passed, or when the process
-# whose name is in `awaited` has ended, so that the condition cannot become true.
-awaited=
-wait_until() {
-    local what=$1 limit=$2 since_us=${EPOCHREALTIME/[.,]/} seconds
-    shift 2
+# wait_until WHAT LIMIT_SECONDS CONDITION…: checks ten times a second. False when the limit has passed.
+wait_until() { wait_while_running '' '' "$@"; }
+
+# wait_while_running NAME LOG WHAT LIMIT_SECONDS CONDITION…: as `wait_until`; also false when the process has ended, so that the
+# condition cannot become true. After 3, 6, 12, … seconds it shows the last warning or error of the log, if a log is given. The name
+# is local: a signal during this wait starts the clean-up, whose waits have other conditions.
+wait_while_running() {
+    local process=$1 log=$2 what=$3 limit=$4 since_us=${EPOCHREALTIME/[.,]/} seconds warning shown='' next=3
+    shift 4
     waiting_shown_at=0
     until "$@"; do
         seconds=$(((${EPOCHREALTIME/[.,]/} - since_us) / 1000000))
-        if ((seconds >= limit)) || { [[ -n $awaited ]] && ! is_running "$awaited"; }; then
+        if ((seconds >= limit)) || { [[ -n $process ]] && ! is_running "$process"; }; then
             erase_wait
-            awaited=
             return 1
+        fi
+        if [[ -n $log ]] && ((seconds >= next)); then
+            next=$((2 * seconds))
+            warning=$(last_warning "$log")
+            if [[ -n $warning && $warning != "$shown" ]]; then info "$process: $yellow$warning$plain"; fi
+            shown=$warning
         fi
         show_waiting "$what" "$seconds"
         pause 0.1
     done
     erase_wait
+}
+
+# The last warning or error in the log of a program of Arrakis, as text or as JSON; nothing when there is none.
+last_warning() { # LOG
+    tail -c 100000 "$1" 2>/dev/null | sed 's/\x1b\[[0-9;]*m//g' | grep -aE '^[^ ]+ +(WARN|ERROR) |"level":"(WARN|ERROR)"' | tail -n 1 | cut -c 1-300 || true
 }
 
 # A sleep that a signal interrupts at once. Not `read -t`: a signal at its timeout sometimes crashes bash 5.2.

@@ -44,7 +44,7 @@ build_binaries() { # RELEASE
     local profile=()
     binaries=$root/target/debug
     if $1; then profile=(--release) binaries=$root/target/release; fi
-    info "building (cargo build ${profile[*]:-})"
+    info "building (cargo build${profile[*]:+ ${profile[*]}})"
     cargo_built build --locked --workspace --bins "${profile[@]}" ||
         die "the build failed" "see cargo's message above"
 }
@@ -99,12 +99,10 @@ start_discord() {
     only_with
     EMULATOR_TOKEN=$DISCORD_TOKEN spawn emulator TERM "$log" "${only_with[@]}" \
         "$binaries/discord-emulator" --control-addr "127.0.0.1:$port" --application-id "$application_id"
-    awaited=emulator
-    wait_until 'the addresses of the emulator' 20 grep -qs '"control":' "$log" || {
+    wait_while_running emulator "$log" 'the addresses of the emulator' 20 grep -qs '"control":' "$log" || {
         show_log "$log" 15
         die "the emulator did not start" "its log is ${log#"$root/"}"
     }
-    awaited=
     line=$(grep '"control":' "$log" | head -n 1)
     api_base=$(json_text rest "$line")
     emulator_control=$(json_text control "$line")
@@ -182,12 +180,10 @@ only_with() {
 
 wait_ready() { # NAME
     local log=$instance/logs/$1.log
-    awaited=$1
-    wait_until "$1 to be ready" 60 is_ready "$1" || {
+    wait_while_running "$1" "$log" "$1 to be ready" 60 is_ready "$1" || {
         show_log "$log" 15
         die "$1 did not become ready" "its log is ${log#"$root/"}"
     }
-    awaited=
     info "$1 is ready"
 }
 is_ready() { [[ $(http_status 127.0.0.1 "$(remembered_port "health_$1")" /readyz) == 200 ]]; }
@@ -219,7 +215,8 @@ TRY
 addresses() { # WORKERS
     local worker
     if $discord_is_emulated; then
-        printf '  %-18s %s\n' 'the server' "$bold$emulator_page$plain" 'control API' "$emulator_control"
+        printf '  %-18s %s\n' 'the server' "$bold$emulator_page$plain" 'control API' "$emulator_control/control" \
+            'for gaib, bots' "DISCORD_API_BASE=$api_base DISCORD_TOKEN=$DISCORD_TOKEN"
     fi
     if ! $rabbitmq_is_named; then
         printf '  %-18s %s   (arrakis, %s)\n' 'RabbitMQ' "http://127.0.0.1:$(remembered_port rabbitmq_management)/" "$(secret rabbitmq)"
@@ -235,14 +232,17 @@ health_url() { echo "http://127.0.0.1:$(remembered_port "health_$1")/health"; }
 # Reports each process that has ended, once, with the end of its log; the other processes continue. Ctrl-C ends the command with
 # status 0, or 1 when a process had ended.
 watch_until_stopped() {
-    local name reported=' '
+    local name log how reported=' '
     while true; do
         for name in $(recorded_names); do
             if [[ $reported != *" $name "* ]] && ! is_running "$name"; then
                 # Before the output: the user may press Ctrl-C at once, and the exit status has to match.
                 reported+="$name " stopped_status=1
-                info "$red$name ended unexpectedly.$plain The end of its log, in ${instance#"$root/"}/logs/:"
-                show_log "$instance/logs/$(log_name "$name").log" 10
+                log=$instance/logs/$(log_name "$name").log
+                how=$(end_of "$name")
+                info "$red$name ended unexpectedly: $how.$plain The end of its log, ${log#"$root/"}:"
+                show_log "$log" 10
+                info "the other processes continue; to start $name again: Ctrl-C, then ./dev up"
             fi
         done
         pause 0.5

@@ -41,12 +41,20 @@ next_record() { # NAME
 }
 
 # spawn NAME STOP_SIGNAL LOG COMMAND…: starts a service in the background. A signal written as group:TERM goes to its children too.
+# A subshell waits for the service and writes its exit status to a file, for `end_of`.
 spawn() {
-    local record child signal=$2 log=$3
+    local record child signal=$2 log=$3 status_file=$instance/processes/$1.status
     record=$(next_record "$1")
+    : >"$status_file"
     shift 3
-    ARRAKIS_DEV_INSTANCE=$instance setsid bash -c "$record_and_become" spawn "$record" "$signal" "$boot_id" "$@" \
-        >>"$log" 2>&1 </dev/null {lock_fd}>&- {screen}>&- &
+    # The subshell has no output of its own: bash would write a line when the service is killed.
+    {
+        status=0
+        ARRAKIS_DEV_INSTANCE=$instance setsid bash -c "$record_and_become" spawn "$record" "$signal" "$boot_id" "$@" \
+            >>"$log" 2>&1 || status=$?
+        # stop_processes removes the file of a service that it has stopped.
+        if [[ -e $status_file ]]; then echo "$status" >"$status_file"; fi
+    } >/dev/null 2>&1 </dev/null {lock_fd}>&- {screen}>&- &
     # Saved, since `pause` starts a child of its own and changes `$!`.
     child=$!
     # Wait for the record, so that the next check does not take the process for ended.
@@ -122,6 +130,20 @@ is_running() { # NAME
     is_process "$pid" "$start" "$boot"
 }
 
+# The way in which a process has ended, for a message. Its status is written directly after its end.
+end_of() { # NAME
+    local status='' signal file=$instance/processes/$1.status
+    wait_until "the exit status of $1" 2 test -s "$file" || true
+    read -r status 2>/dev/null <"$file" || true
+    if [[ -z $status ]]; then
+        echo 'its exit status is unknown'
+    elif ((status > 128)) && signal=$(kill -l "$status" 2>/dev/null); then
+        echo "killed by SIG$signal"
+    else
+        echo "exit status $status"
+    fi
+}
+
 # stop_processes GRACE_SECONDS NAME…: signals all, then waits for all; those that exceed the grace period are killed.
 stop_processes() {
     local grace=$1 name record pid start boot signal waiting=()
@@ -133,7 +155,7 @@ stop_processes() {
             send_signal "$pid" "$signal"
             waiting+=("$name")
         else
-            rm -f "$record"
+            rm -f "$record" "$instance/processes/$name.status"
         fi
     done
     for name in "${waiting[@]}"; do
@@ -144,7 +166,7 @@ stop_processes() {
             send_signal "$pid" group:KILL
             wait_until "$name to end" 10 process_is_gone "$pid" "$start" "$boot" || true
         fi
-        rm -f "$record"
+        rm -f "$record" "$instance/processes/$name.status"
     done
 }
 process_is_gone() { ! is_process "$@"; }

@@ -17,16 +17,23 @@ command_selftest() {
     checkout="$folder/a checkout"
     echo "$folder" >"$instance/folder"
     mkdir -p "$checkout/target" "$folder/bin"
-    cp -a "$root/dev" "$root/deploy" "$checkout"
+    cp -a "$root/dev" "$root/deploy" "$root/loadtests" "$checkout"
     ln -s "$root/target/debug" "$checkout/target/debug"
     # Everything is built; another build in the copy would only cost time.
     printf '#!/bin/sh\nexit 0\n' >"$folder/bin/cargo"
     chmod +x "$folder/bin/cargo"
     stub_path=$folder/bin:$PATH
 
+    signal_during_a_wait_kills_no_process
+    wait_shows_the_last_warning
+    end_of_a_process_is_described
     services_start_and_stop
+    down_stops_every_instance
     process_with_a_recorded_pid_is_not_killed
     invalid_arguments_are_refused
+    each_command_has_help
+    names_of_scenarios_and_profiles_are_found
+    printed_addresses_respond
     up_stops_on INT
     up_stops_on TERM
     leftovers_of_a_killed_up_are_removed
@@ -98,6 +105,39 @@ is_listening() { # PORT ADDRESS: the address as /proc/net/tcp writes it; 0A is L
     grep -qsE "^ *[0-9]+: $2:$hex [0-9A-F]+:0000 0A " /proc/net/tcp /proc/net/tcp6
 }
 
+# As Ctrl-C while ./dev up waits for the last process, which the clean-up stops first.
+signal_during_a_wait_kills_no_process() {
+    local output
+    output=$(
+        exec {screen}>&1
+        trap 'stop_processes 10 awaited slow' EXIT
+        spawn slow TERM /dev/null bash -c 'trap "sleep 0.5; exit" TERM; while true; do sleep 0.1; done'
+        spawn awaited TERM /dev/null sleep 600
+        condition_with_a_signal() { exit 1; }
+        wait_while_running awaited '' 'a condition' 10 condition_with_a_signal
+    ) || true
+    if contains "$output" 'is killed'; then fail "a signal during a wait killed a process: $output"; fi
+    info 'a signal during a wait leaves each process its grace period'
+}
+
+wait_shows_the_last_warning() {
+    local output log=$instance/warnings.log line
+    for line in '2026-01-01T00:00:00Z  WARN ingestor: GET /gateway/bot failed' '{"level":"ERROR","message":"GET /gateway/bot failed"}'; do
+        printf '%s\n' '2026-01-01T00:00:00Z ERROR ingestor: an earlier one' "$line" '2026-01-01T00:00:00Z  INFO ingestor: ERROR in a text' >"$log"
+        output=$(exec {screen}>&1 && wait_while_running '' "$log" 'a condition' 4 false) || true
+        expect 'a wait shows the last warning of the log' contains "$output" "$line"
+        if contains "$output" 'an earlier one' || contains "$output" 'INFO'; then fail "a wait shows another line of the log: $output"; fi
+    done
+}
+
+end_of_a_process_is_described() {
+    spawn failing TERM /dev/null bash -c 'exit 3'
+    expect 'the exit status of a process is described' test "$(end_of failing)" = 'exit status 3'
+    spawn aborting TERM /dev/null bash -c 'kill -ABRT $$'
+    expect 'the signal that ended a process is described' test "$(end_of aborting)" = 'killed by SIGABRT'
+    stop_processes 1 failing aborting
+}
+
 services_start_and_stop() {
     local before after port
     before=$(quietly_in_checkout services) || fail './dev services failed in the copy'
@@ -121,6 +161,17 @@ services_start_and_stop() {
     expect 'down leaves no process and no port' nothing_is_running
 }
 
+down_stops_every_instance() {
+    (use_instance_of_the_copy --other && spawn Redis TERM /dev/null sleep 600)
+    if nothing_is_running; then fail 'the test is broken: a process should run in the instance'; fi
+    quietly_in_checkout down || fail './dev down failed in the copy'
+    expect 'down stops the processes of an instance that no command uses' nothing_is_running
+}
+use_instance_of_the_copy() { # NAME
+    instance=$checkout/target/dev/$1
+    mkdir -p "$instance"
+}
+
 process_with_a_recorded_pid_is_not_killed() {
     local process
     sleep 600 &
@@ -137,10 +188,37 @@ invalid_arguments_are_refused() {
     output=$(in_checkout donw 2>&1) || status=$?
     expect "an unknown command exits with 64 (it was $status)" test "$status" = 64
     expect 'and suggests the nearest command' contains "$output" './dev down'
+    # A command that starts prints progress, with the seconds since its start.
+    for arguments in 'services --foo' 'env --foo' 'down --foo' 'check --foo' 'up --foo' 'up --workers' 'demo --foo' 'demo --seed' \
+        'bench --profile nosuch' 'bench --seed' 'chaos' 'chaos nosuch' 'chaos --seed' 'chaos --seed 1' 'chaos --all op-7' \
+        'chaos op-7 --minutes 2' 'chaos kill-anything --minutes 0' 'fuzz nosuch' 'fuzz --minutes' 'sqlx-prepare --foo' 'selftest --foo'; do
+        status=0
+        # shellcheck disable=SC2086 # each word is an argument
+        output=$(in_checkout $arguments 2>&1) || status=$?
+        if contains "$output" ' s] '; then fail "./dev $arguments started before it was refused: $output"; fi
+        expect "./dev $arguments is refused with 64 (it was $status)" test "$status" = 64
+    done
     status=0
     output=$(REDIS_URL=redis://127.0.0.1:1 PATH="$stub_path" "$checkout/dev" services 2>&1) || status=$?
     expect 'a named service that does not respond is reported' contains "$output" 'REDIS_URL names 127.0.0.1:1'
     expect 'and no process is left' nothing_is_running
+}
+
+each_command_has_help() {
+    local command output
+    for command in up demo test bench chaos fuzz check down services env sqlx-prepare selftest; do
+        output=$(in_checkout "$command" --help 2>&1) || fail "./dev $command --help failed"
+        expect "./dev $command --help prints its help and no more" contains "$output" "./dev $command"
+        if contains "$output" ' s] '; then fail "./dev $command --help started the command: $output"; fi
+    done
+}
+
+# The names are read from the source of loadtests, so that an unknown one is refused before the build.
+names_of_scenarios_and_profiles_are_found() {
+    local listed
+    listed=$("$root/target/debug/loadtests" chaos --list | sed -nE 's/^ *([0-9]+) ([a-z0-9-]+) .*/\1\n\2/p' | sort -u | paste -sd '|')
+    expect 'the names of all scenarios are found' test "$(chaos_scenarios)" = "$listed"
+    expect 'the names of the profiles are found' contains "|$(bench_profiles)|" '|short|mission|'
 }
 
 ready='Ctrl-C stops everything'
@@ -156,6 +234,24 @@ start_up() {
     wait_until './dev up in the copy' 240 up_is_ready_or_gone || true
     grep -qs "$ready" "$instance/up.log" || fail './dev up did not start in the copy'
     info "./dev up is ready after $((SECONDS - since)) s"
+}
+
+# The addresses that ./dev up prints are those of the running emulator.
+printed_addresses_respond() {
+    local line
+    start_up
+    line=$(grep -oE 'http://[^ ]+/control$' "$instance/up.log" || true)
+    expect 'the printed address of the control API responds' test "$(status_of "$line/addresses")" = 200
+    line=$(grep -oE 'DISCORD_API_BASE=[^ ]+ DISCORD_TOKEN=[^ ]+$' "$instance/up.log" || true)
+    [[ $line =~ =([^ ]+)\ .*=([^ ]+)$ ]] || fail 'up prints no address of REST with a token'
+    expect 'the printed address of REST accepts the printed token' \
+        test "$(status_of "${BASH_REMATCH[1]}/users/@me" "Authorization: Bot ${BASH_REMATCH[2]}")" = 200
+    kill -INT "$up"
+    wait "$up" || true
+}
+status_of() { # URL [HEADER]
+    split_url "$1" 80
+    http_status "$url_host" "$url_port" "/${1#*://*/}" "${2:-}"
 }
 
 up_stops_on() { # SIGNAL
@@ -193,7 +289,9 @@ dead_worker_is_reported() {
     start_up
     read -r pid _ <"$(echo "$checkout"/target/dev/up/processes/*-worker-1)"
     kill -KILL "$pid"
-    wait_until 'the report of the dead worker' 60 grep -qs 'worker-1 ended unexpectedly' "$instance/up.log" || fail 'a dead worker was not reported'
+    wait_until 'the report of the dead worker' 60 grep -qs 'worker-1 ended unexpectedly: killed by SIGKILL' "$instance/up.log" ||
+        fail 'a dead worker was not reported'
+    wait_until 'the hint' 10 grep -qs 'to start worker-1 again: Ctrl-C, then ./dev up' "$instance/up.log" || fail 'the report has no hint'
     kill -TERM "$up"
     wait "$up" || status=$?
     expect "a dead worker is reported, and the exit code is 1 (it was $status)" test "$status" = 1

@@ -75,13 +75,12 @@ export_environment() {
 }
 
 wait_for_service() { # NAME CONDITION LOG LIMIT_SECONDS
-    local name=$1 condition=$2 log=$instance/logs/$3.log
-    if ! $use_docker; then awaited=$name; fi
-    wait_until "$name to accept connections" "$4" "$condition" || {
+    local name=$1 condition=$2 log=$instance/logs/$3.log process=''
+    if ! $use_docker; then process=$name; fi
+    wait_while_running "$process" '' "$name to accept connections" "$4" "$condition" || {
         show_log "$log" 15
         die "$name did not start" "its log is ${log#"$root/"}"
     }
-    awaited=''
     info "$name is ready"
 }
 
@@ -150,7 +149,8 @@ remove_data() {
 
 # ./dev services: starts the throwaway services and leaves them running, for `cargo test` by hand.
 command_services() {
-    use_instance "${1:-test}"
+    (($# == 0)) || usage_error "services takes no arguments, not \"$*\"" "./dev services"
+    use_instance test
     # Checked before the lock is taken: a run of tests on these services may hold it for minutes.
     if [[ -e $instance/kept ]] && services_are_running; then
         info "the services are running already"
@@ -170,7 +170,8 @@ command_services() {
 }
 
 command_env() {
-    use_instance "${1:-test}"
+    (($# == 0)) || usage_error "env takes no arguments, not \"$*\"" "./dev env"
+    use_instance test
     services_are_running || die "no services of \"$instance_name\" are running" "./dev services starts them"
     print_env
 }
@@ -181,16 +182,16 @@ print_env() {
 }
 
 command_down() {
-    local clean=false name argument
+    local clean=false folder argument
     for argument in "$@"; do
         case $argument in
         --clean) clean=true ;;
         *) usage_error "unknown option $argument" "./dev down [--clean]" ;;
         esac
     done
-    for name in up demo test bench chaos fuzz; do
-        [[ -d $root/target/dev/$name ]] || continue
-        use_instance "$name"
+    # Every folder, so that an instance of an earlier version is stopped too.
+    for folder in "$root"/target/dev/*/; do
+        use_instance "$(basename "$folder")"
         end_lock_holder
         clear_leftovers stopping
         stop_services

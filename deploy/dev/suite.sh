@@ -91,6 +91,7 @@ cargo_tested() {
 # Uses the services of tests.
 command_sqlx_prepare() {
     local status=0
+    check_sqlx_prepare_arguments "$@"
     services_for_run test sqlx-prepare
     services_for_run_are_up
     run_attached sqlx-prepare "$root/deploy/dev/sqlx-prepare.sh" "$@" || status=$?
@@ -98,6 +99,7 @@ command_sqlx_prepare() {
 }
 
 command_demo() {
+    check_demo_arguments "$@"
     services_for_run demo demo
     build_binaries false
     services_for_run_are_up
@@ -108,45 +110,20 @@ command_demo() {
 
 # ./dev chaos: debug builds, since only those have fail points. The report is target/chaos/latest.json.
 command_chaos() {
-    local status=0 argument
-    if (($# == 0)); then usage_error "chaos needs names or numbers of scenarios, or --all" "./dev chaos --list"; fi
-    for argument in "$@"; do
-        case $argument in
-        -h | --help)
-            chaos_help
-            return
-            ;;
-        --list)
-            use_instance chaos
-            chaos_list_is_current || build_binaries false
-            run_attached chaos env --chdir="$root" "$root/target/debug/loadtests" chaos --list || status=$?
-            exit "$status"
-            ;;
-        esac
-    done
+    local status=0
+    check_chaos_arguments "$@"
+    if [[ " $* " == *' --list '* ]]; then
+        use_instance chaos
+        chaos_list_is_current || build_binaries false
+        run_attached chaos env --chdir="$root" "$root/target/debug/loadtests" chaos --list || status=$?
+        exit "$status"
+    fi
     ((EUID == 0)) || warn "not root: disk-full mounts a file system and minority-partition creates network namespaces; both will fail"
     services_for_run chaos chaos
     build_binaries false
     services_for_run_are_up
     run_attached chaos env --chdir="$root" ARRAKIS_DEV_INSTANCE="$instance run" "$binaries/loadtests" chaos "$@" || status=$?
     exit "$status"
-}
-
-chaos_help() {
-    cat <<HELP
-${bold}./dev chaos${plain} NAME…|--all [--without-guard] [--seed N]   injects faults under load, and checks that nothing is lost or doubled
-${bold}./dev chaos${plain} kill-anything --minutes N                 a soak test: kills random processes for N minutes
-${bold}./dev chaos${plain} --list                                    lists the scenarios by fault number
-
-  NAME             a scenario by name or by fault number; several may be given
-  --all            every scenario; a fault without one counts as failed
-  --without-guard  disables the guard of each scenario and expects it to fail
-  --seed N         seed of the load's schedule (default 1)
-  --minutes N      length of kill-anything (default: nine seconds); it reports once a minute
-
-The result is a table, and target/chaos/latest.json; logs of failed scenarios are in target/chaos/logs. The exit code is 1 when a scenario
-did not have the expected result; the last line names it. See docs/faults.md.
-HELP
 }
 
 # Whether the built program has the present scenarios.

@@ -1,0 +1,141 @@
+# shellcheck shell=bash
+# The help of each command: ./dev COMMAND --help.
+
+help_up() {
+    cat <<HELP
+${bold}./dev up${plain} [--release] [--workers N]
+
+Installs missing packages (as root), builds, and starts PostgreSQL, Redis, RabbitMQ, the emulator with a seeded server, the proxy, the
+workers and the ingestor. Ctrl-C stops everything. Data of PostgreSQL, Redis and RabbitMQ are kept; the emulator keeps nothing.
+
+  --release    optimised programs
+  --workers N  number of workers, from 1 to 99 (default 1)
+
+With DISCORD_TOKEN, it connects to Discord instead of the emulator. The exit code is 1 when a process ended before Ctrl-C.
+HELP
+}
+
+help_demo() {
+    cat <<HELP
+${bold}./dev demo${plain} [--seed N]
+
+Plays a scripted demo of a community on services of its own, and checks every reply. The exit code is 0 when all checks hold.
+
+  --seed N  seed of the generated communities (default 1)
+HELP
+}
+
+help_test() {
+    cat <<HELP
+${bold}./dev test${plain} [ARGUMENTS]
+
+Builds, and runs the whole test suite on private services. The arguments are those of cargo nextest run, or of cargo test where
+cargo-nextest is not installed:
+
+  ./dev test -p arrakis-worker       the tests of one package
+  ./dev test name_of_a_test          the tests whose name contains this text
+
+For single tests without a new start of the services: ./dev services, see docs/dev.md.
+HELP
+}
+
+help_bench() {
+    cat <<HELP
+${bold}./dev bench${plain} [--profile PROFILE] [--seed N] [--keep] [--result FILE] [--baselines FOLDER]
+
+  short     the ceiling, and two minutes of the mission's load (default)
+  mission   ingestor, whole path, and thirteen minutes of the mission's load
+  ingest    the ingestor alone, against the ceiling
+  path      the whole path at fixed rates, and a rising rate until commands fail
+  proxy     the discord-proxy: added latency, and a hundred tenants at the limit
+  sync      role changes of 120 communities, and the latency of commands meanwhile
+
+The result is a table, and target/bench/latest.json. After a missed threshold or a regression against loadtests/baselines the exit
+code is 1, and the last line names it. --keep makes this result the baseline of its profile. See docs/performance-measuring.md.
+HELP
+}
+
+help_chaos() {
+    cat <<HELP
+${bold}./dev chaos${plain} NAME…|--all [--without-guard] [--seed N]   injects faults under load, and checks that nothing is lost or doubled
+${bold}./dev chaos${plain} kill-anything --minutes N                 a soak test: kills random processes for N minutes
+${bold}./dev chaos${plain} --list                                    lists the scenarios by fault number
+
+  NAME             a scenario by name or by fault number; several may be given
+  --all            every scenario; a fault without one counts as failed
+  --without-guard  disables the guard of each scenario and expects it to fail
+  --seed N         seed of the load's schedule (default 1)
+  --minutes N      length of kill-anything (default: nine seconds); it reports once a minute
+
+The result is a table, and target/chaos/latest.json; logs of failed scenarios are in target/chaos/logs. The exit code is 1 when a scenario
+did not have the expected result; the last line names it. See docs/faults.md.
+HELP
+}
+
+help_fuzz() {
+    cat <<HELP
+${bold}./dev fuzz${plain} [TARGET] [--minutes N|--cases N]
+
+Runs the parsers of untrusted bytes with mutated input, optimised and with overflow checks. An input that fails is added to the
+target's corpus.
+
+  TARGET       one parser (default: each of them)
+  --minutes N  time for each target (default 1)
+  --cases N    number of inputs for each target
+
+Targets: $(fuzz_targets)
+HELP
+}
+
+help_check() {
+    cat <<HELP
+${bold}./dev check${plain}
+
+Checks formatting, scripts, dependencies between crates, words, lints and documentation, and audits dependencies where cargo-deny is
+installed. Needs no running service. Every step runs; the last line names the failed ones.
+HELP
+}
+
+help_down() {
+    cat <<HELP
+${bold}./dev down${plain} [--clean]
+
+Stops every process that ./dev started in this checkout, also those that a killed ./dev left.
+
+  --clean  also removes their data, target/dev
+HELP
+}
+
+help_services() {
+    cat <<HELP
+${bold}./dev services${plain}
+
+Starts PostgreSQL, Redis and RabbitMQ for tests, leaves them running, and prints their addresses as ./dev env does. ./dev down stops them.
+HELP
+}
+
+help_env() {
+    cat <<HELP
+${bold}./dev env${plain}
+
+Prints the addresses of the services that ./dev services started, as export commands of a shell:  eval "\$(./dev env)"
+HELP
+}
+
+help_sqlx_prepare() {
+    cat <<HELP
+${bold}./dev sqlx-prepare${plain} [--check]
+
+Writes shared/db/.sqlx, the description of each query by PostgreSQL, by which a build needs no database.
+
+  --check  changes nothing; the exit code is 1 when the committed description differs
+HELP
+}
+
+help_selftest() {
+    cat <<HELP
+${bold}./dev selftest${plain}
+
+Tests ./dev in a copy of the checkout: starts, signals, SIGKILL, leftovers, invalid arguments. Builds the programs before.
+HELP
+}
