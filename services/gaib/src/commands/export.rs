@@ -41,7 +41,7 @@ pub(super) async fn run(context: &Context, arguments: &server::Export) -> Result
     let workspace = Workspace::open_for_guild(context, arguments.workspace.workspace.as_deref(), false, option).await?;
     let state = workspace_state::read(&workspace).await?;
     let state = state.unwrap_or_else(workspace_state::empty);
-    let guild = ownership::required_guild(context, &workspace, option, &state)?;
+    let guild = ownership::required_guild(context, &workspace, option, &state).await?;
     if !state.manages(guild)
         && let Some(others) = ownership::other_workspaces(&workspace, Some(guild))
     {

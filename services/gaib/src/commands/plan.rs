@@ -128,7 +128,7 @@ async fn make(
     let workspace = open_workspace(context, arguments).await?;
     let mut loaded = configuration::for_mode(context, &workspace, arguments, options.mode)?;
     let mut state = workspace_state::read_or_empty(context, &workspace).await?;
-    let guild = ownership::required_guild(context, &workspace, guild_option(&arguments.guild)?, &state)?;
+    let guild = ownership::required_guild(context, &workspace, guild_option(&arguments.guild)?, &state).await?;
     if purpose != Purpose::Diff {
         ownership::check(context, &workspace, guild, &state)?;
     } else if !state.manages(guild)

@@ -177,7 +177,7 @@ impl Job {
         match &self.input {
             Input::Configuration(_) => {
                 let state = workspace_state::read_or_empty(context, &self.workspace).await?;
-                let guild = ownership::required_guild(context, &self.workspace, self.guild, &state)?;
+                let guild = ownership::required_guild(context, &self.workspace, self.guild, &state).await?;
                 Ok((state, guild))
             }
             Input::SavedPlan(saved) => {
