@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::arguments::server;
 use crate::community;
 use crate::configuration::{self, LoadedConfiguration};
-use crate::connection::{connect_silently, read_live};
+use crate::connection::{connect_silently, read_failure, read_live};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
@@ -140,7 +140,7 @@ async fn make(
         ));
     }
     let discord = connect_silently(context, guild)?;
-    let live = read_live(&discord, guild, &plan::kinds(&loaded.configuration, &state)).await?;
+    let live = read_live(context, &discord, guild, &plan::kinds(&loaded.configuration, &state)).await?;
     if purpose == Purpose::SavedPlan {
         state = workspace_state::create(context, &workspace, state).await?;
     }
@@ -192,14 +192,14 @@ pub(super) async fn plan_with_findings(
     plan.made_from.folder = (!folder.is_empty()).then(|| folder.into_owned());
     let mut findings = plan::preflight(&plan, live, state);
     findings.extend(unusable_images(&plan, &ImageFolder(loaded.folder.clone())));
-    findings.extend(absent_members(discord, &plan).await?);
+    findings.extend(absent_members(context, discord, &plan).await?);
     Ok((plan, findings))
 }
 
 /// The warning about users in overwrites who are not members of the server.
-async fn absent_members(discord: &Discord, plan: &Plan) -> Result<Option<Finding>> {
+async fn absent_members(context: &Context, discord: &Discord, plan: &Plan) -> Result<Option<Finding>> {
     let absent = arrakis_iac_apply::absent_members(discord, plan.made_from.guild_id, &plan::members(plan)).await;
-    let absent = absent.map_err(|error| Failure::new(format!("could not read members: {error}")))?;
+    let absent = absent.map_err(|error| read_failure(context, "members", &error.into()))?;
     Ok(plan::absent_members(plan, &absent))
 }
 

@@ -144,3 +144,26 @@ async fn missing_token_error_does_not_mention_other_services() {
         refused.stderr
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_read_names_the_api_base_and_states_that_nothing_was_changed() {
+    let mut session = Session::start().await;
+    session.gaib(&format!("server init --guild {GUILD}")).await;
+    // Another server of this machine: it responds 404.
+    let mut base: reqwest::Url = session.emulator.addresses().control.parse().unwrap();
+    base.set_path("/api/v10");
+    session.environment("DISCORD_API_BASE", Some(base.as_str()));
+    let refused = session.gaib("server plan").await;
+    assert!(
+        refused.code == 1
+            && refused.stderr.contains("404")
+            && refused
+                .stderr
+                .contains(&format!("nothing was changed: check that DISCORD_API_BASE ({base})")),
+        "{}",
+        refused.stderr
+    );
+    for wrong in ["cannot be reached", "completed steps"] {
+        assert!(!refused.stderr.contains(wrong), "{}", refused.stderr);
+    }
+}

@@ -197,7 +197,7 @@ impl Job {
         let discord = &execution.discord;
         match &mut self.input {
             Input::Configuration(loaded) => {
-                let live = read_live(discord, guild, &plan::kinds(&loaded.configuration, state)).await?;
+                let live = read_live(context, discord, guild, &plan::kinds(&loaded.configuration, state)).await?;
                 let (workspace, options) = (&self.workspace, &self.options);
                 let planned =
                     planning::plan_with_findings(context, workspace, loaded, discord, state, &live, options).await?;
@@ -205,7 +205,7 @@ impl Job {
                 Ok(Planned { plan, findings, live })
             }
             Input::SavedPlan(saved) => {
-                let live = read_live(discord, guild, &saved.plan.made_from.kinds).await?;
+                let live = read_live(context, discord, guild, &saved.plan.made_from.kinds).await?;
                 let findings = saved.check(state, &live)?;
                 let plan = saved.plan.clone();
                 Ok(Planned { plan, findings, live })
