@@ -26,7 +26,10 @@ use crate::workspace_state;
 pub(super) async fn run(context: &Context, arguments: &server::Plan) -> Result<ExitStatus> {
     let options = options(&arguments.planning, arguments.allow_replace)?;
     let purpose = match &arguments.out {
-        Some(_) => Purpose::SavedPlan,
+        Some(path) => {
+            files::require_folder(path)?;
+            Purpose::SavedPlan
+        }
         None => Purpose::Plan,
     };
     let (plan, findings) = make(context, &arguments.configuration, &options, purpose).await?;
