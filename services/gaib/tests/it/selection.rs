@@ -300,3 +300,27 @@ async fn init_with_force_keeps_the_former_configuration() {
     assert_eq!(session.read("discord-server.yaml"), themed);
     assert_eq!(session.read("discord-server.yaml.bak"), ONE_ROLE);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_apply_of_a_file_leaves_no_workspace() {
+    let mut session = Session::start().await;
+    session.write("f.yaml", ONE_ROLE);
+    let line = format!("apply f.yaml --guild {GUILD} --auto-approve");
+    let workspace = format!(".gaib/workspaces/guild-{GUILD}");
+    let token = session.emulator.token();
+    session.environment("DISCORD_TOKEN", Some("wrong"));
+    assert_eq!(session.gaib(&line).await.code, 1);
+    assert!(!exists(&session, ".gaib"));
+    session.gaib(&format!("server init --guild {OTHER_GUILD}")).await;
+    assert_eq!(session.gaib(&line).await.code, 1);
+    assert!(!exists(&session, &workspace) && exists(&session, ".gaib/config.yaml"));
+    session.environment("DISCORD_TOKEN", Some(&token));
+    let unconfirmed = format!("apply f.yaml --guild {GUILD} --input=false");
+    assert_eq!(session.gaib(&unconfirmed).await.code, 1);
+    assert!(!exists(&session, &workspace));
+    assert_eq!(session.gaib(&line).await.code, 0);
+    // A workspace with a state stays after a refusal.
+    session.write("f.yaml", &ONE_ROLE.replace("Guard", "Warden"));
+    assert_eq!(session.gaib(&unconfirmed).await.code, 1);
+    assert!(exists(&session, &format!("{workspace}/state.json")));
+}

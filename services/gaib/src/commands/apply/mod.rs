@@ -72,15 +72,19 @@ pub(super) async fn file(context: &Context, arguments: &ApplyFile) -> Result<Exi
     let workspace = workspace.with_configuration_file(Some(&arguments.file));
     let arguments = server::Apply::from(arguments);
     let options = planning::options(&arguments.planning, arguments.approval.allow_replace)?;
-    Job::new(
+    let job = Job::new(
         &arguments,
-        workspace,
+        workspace.clone(),
         Some(guild),
         Input::Configuration(loaded),
         options,
-    )
-    .run(context)
-    .await
+    );
+    let result = job.run(context).await;
+    if workspace.is_new {
+        // A refusal leaves no workspace behind.
+        workspace.backend.remove_unused(&workspace.name);
+    }
+    result
 }
 
 /// What is applied.
