@@ -174,7 +174,7 @@ pub(super) async fn plan_with_findings(
     options: &Options,
 ) -> Result<(Plan, Vec<Finding>)> {
     let configuration = &mut loaded.configuration;
-    community::convert_announcements(configuration, &loaded.theme_announcements, live, context.printer);
+    let converted = community::convert_announcements(configuration, &loaded.theme_announcements, live);
     check_ids(state)?;
     let mut plan = plan::plan(configuration, state, live, options).map_err(|error| {
         Failure::new(&error).help(match error {
@@ -196,6 +196,7 @@ pub(super) async fn plan_with_findings(
     let mut findings = plan::preflight(&plan, live, state);
     findings.extend(unusable_images(&plan, &ImageFolder(loaded.folder.clone())));
     findings.extend(absent_members(context, discord, &plan).await?);
+    findings.extend(converted);
     Ok((plan, findings))
 }
 
