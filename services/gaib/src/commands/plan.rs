@@ -1,7 +1,8 @@
 //! `gaib server plan` and `gaib server diff`, and what the other commands share with them.
 
+use arrakis_iac::grammar::counted;
 use arrakis_iac::live::LiveServer;
-use arrakis_iac::model::Address;
+use arrakis_iac::model::{Address, Kind};
 use arrakis_iac::plan::{self, Finding, Mode, Options, Plan};
 use arrakis_iac::render::{self, Style};
 use arrakis_iac::state::{State, StateError};
@@ -144,6 +145,9 @@ async fn make(
     }
     let discord = connect_silently(context, guild)?;
     let live = read_live(context, &discord, guild, &plan::kinds(&loaded.configuration, &state)).await?;
+    if purpose != Purpose::Diff && options.mode == Mode::Apply && state.is_empty() {
+        propose_import(context, &live);
+    }
     if purpose == Purpose::SavedPlan {
         state = workspace_state::create(context, &workspace, state).await?;
     }
@@ -152,6 +156,23 @@ async fn make(
         community::print_advice(&made.0, &loaded.configuration, &live, context.printer);
     }
     Ok(made)
+}
+
+/// Proposes the import of a server with roles or channels of which the workspace manages none.
+fn propose_import(context: &Context, live: &LiveServer) {
+    let is_own = |id| id == live.guild_id || live.bot.roles.contains(&id);
+    let roles = live
+        .of_kind(Kind::Role)
+        .filter(|role| !role.managed && !is_own(role.id));
+    let count = roles.count() + live.of_kind(Kind::Category).count() + live.of_kind(Kind::Channel).count();
+    if count > 0 {
+        context.printer.note(&format!(
+            "Server {} has {} that this workspace does not manage: `gaib server import --all` imports those that the configuration \
+             contains, and writes all of them to an empty configuration.",
+            live.guild_id,
+            counted(count, "resource")
+        ));
+    }
 }
 
 /// Opens the workspace of a command that reads the configuration.
