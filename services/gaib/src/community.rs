@@ -11,10 +11,13 @@ use arrakis_domain::Permission;
 use arrakis_iac::config::from_theme;
 use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::{Address, Attributes, Channel, ChannelKind, Configuration, Kind, Server, Target};
-use arrakis_iac::plan::{Action, Change, Plan};
+use arrakis_iac::plan::{Action, Change, Finding, Plan};
 use arrakis_themes::Registry;
 
-use crate::printer::{Printer, Severity};
+use crate::printer::Printer;
+
+const ENABLE_COMMUNITY: &str = "enable Community in Discord (Server Settings, Enable Community), or with the lines that \
+                                `gaib server init --theme NAME --community` writes in an empty folder";
 
 /// The announcement channels of the theme that a configuration uses.
 #[must_use]
@@ -31,19 +34,18 @@ pub fn announcements_of_theme(configuration: &Configuration, themes: &Registry) 
 }
 
 /// Converts the theme's announcement channels to text channels when Community is neither enabled on the server nor by the
-/// configuration. Prints a warning for them.
+/// configuration. Returns a warning for them.
 pub fn convert_announcements(
     configuration: &mut Configuration,
     theme_announcements: &BTreeSet<Address>,
     live: &LiveServer,
-    printer: Printer,
-) {
+) -> Option<Finding> {
     let configured = match configuration.get(&Address::SERVER) {
         Some(Attributes::Server(server)) => server.community,
         _ => None,
     };
     if configured.unwrap_or_else(|| live.is_community()) {
-        return;
+        return None;
     }
     let mut converted = Vec::new();
     for (address, resource) in &mut configuration.resources {
@@ -52,23 +54,26 @@ pub fn convert_announcements(
             && theme_announcements.contains(address)
         {
             channel.kind = ChannelKind::Text;
-            converted.push(address.to_string());
+            converted.push(address.clone());
         }
     }
     let what = match converted.len() {
-        0 => return,
+        0 => return None,
         1 => "is a text channel",
         _ => "are text channels",
     };
-    printer.diagnostic(
-        Severity::Warning,
-        &format!(
+    let names: Vec<String> = converted.iter().map(Address::to_string).collect();
+    Some(Finding {
+        rule: "channel-kind".to_owned(),
+        blocking: false,
+        what: format!(
             "{} {what} here: announcement channels require Community, which is not enabled on server {}",
-            converted.join(", "),
+            names.join(", "),
             live.guild_id
         ),
-        Some(&advice(configuration)),
-    );
+        what_to_do: ENABLE_COMMUNITY.to_owned(),
+        addresses: converted,
+    })
 }
 
 /// Prints the configuration that enables Community, for a plan that preflight refuses because of channels that require it.
@@ -91,19 +96,6 @@ pub fn print_advice(plan: &Plan, configuration: &Configuration, live: &LiveServe
         printer.note(&format!(
             "Add these lines to discord-server.yaml to enable Community (the bot needs ADMINISTRATOR):\n\n{lines}"
         ));
-    }
-}
-
-/// How to enable Community, with the lines for discord-server.yaml.
-fn advice(configuration: &Configuration) -> String {
-    match configuration_lines(configuration) {
-        Some(lines) => format!(
-            "to have announcement channels, enable Community in Discord (Server Settings, Enable Community), or add these lines to \
-             discord-server.yaml (`gaib server init --theme NAME --community` writes them; the bot needs ADMINISTRATOR):\n\n{lines}"
-        ),
-        None => {
-            "to have announcement channels, enable Community in Discord (Server Settings, Enable Community)".to_owned()
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Loading of the configuration that the command line names, with the values of its variables.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use arrakis_iac::config::{self, Loaded, VariableFile, VariableInputs};
@@ -82,8 +83,15 @@ pub fn read(context: &Context, path: &Path, variables: &VariableArguments) -> Re
     let values = context.environment.values(variables)?;
     let themes = themes(context)?;
     let bytes = files::read(path).map_err(|error| {
-        Failure::new(format!("could not read the configuration {name}: {error}"))
-            .help("`gaib server init` creates one; `--file FILE` selects another file")
+        let failure = Failure::new(format!("could not read the configuration {name}: {error}"));
+        match error.kind() {
+            ErrorKind::NotFound => failure.help("check the path; `gaib server init` creates a configuration"),
+            ErrorKind::IsADirectory => failure.help(format!(
+                "{name} is a folder: name a file, for example {}",
+                path.join(CONFIGURATION).display()
+            )),
+            _ => failure.help("check the path, and this user's permissions on the file"),
+        }
     })?;
     let folder = path.parent().map(Path::to_owned).unwrap_or_default();
     load(context, &name, &bytes, folder, &themes, &values)

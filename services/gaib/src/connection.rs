@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::{Kind, Snowflake};
-use arrakis_iac_apply::http::{Discord, Https, Proxy, Token, Transport};
-use arrakis_iac_apply::{NoProgress, Progress, read};
+use arrakis_iac_apply::http::{CallError, Discord, Https, Proxy, Token, Transport};
+use arrakis_iac_apply::{NoProgress, Progress, ReadError, read};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
@@ -51,8 +51,28 @@ pub fn connect_silently(context: &Context, guild: Snowflake) -> Result<Discord> 
 ///
 /// # Errors
 /// When Discord refuses a request or cannot be reached.
-pub async fn read_live(discord: &Discord, guild: Snowflake, kinds: &BTreeSet<Kind>) -> Result<LiveServer> {
+pub async fn read_live(
+    context: &Context,
+    discord: &Discord,
+    guild: Snowflake,
+    kinds: &BTreeSet<Kind>,
+) -> Result<LiveServer> {
     read(discord, guild, kinds)
         .await
-        .map_err(|error| Failure::new(format!("could not read server {guild}: {error}")))
+        .map_err(|error| read_failure(context, &format!("server {guild}"), &error))
+}
+
+/// The error of a read before the first change. `what` completes the sentence "could not read …".
+pub fn read_failure(context: &Context, what: &str, error: &ReadError) -> Failure {
+    let failure = Failure::new(format!("could not read {what}: {error}"));
+    let is_unavailable = matches!(error, ReadError::Call(CallError::Unavailable { .. }));
+    let is_not_found = matches!(error, ReadError::Call(CallError::Refused { status: 404, .. }));
+    match context.environment.other_api_base() {
+        Some(base) if is_unavailable || is_not_found => failure.help(format!(
+            "nothing was changed: check that DISCORD_API_BASE ({base}) is the address of Discord's API, version 10, and run the \
+             same command again"
+        )),
+        None if is_unavailable => failure.help("nothing was changed: run the same command again later"),
+        _ => failure,
+    }
 }

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 
-use crate::error::{OrFail as _, Result};
+use crate::error::{Failure, OrFail as _, Result};
 
 /// Largest file that is read, in bytes. The configuration of the largest server has a few megabytes.
 const MAX_BYTES: u64 = 64 << 20;
@@ -18,6 +18,22 @@ pub fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     match bytes.len() as u64 > MAX_BYTES {
         true => Err(std::io::Error::other("the file is larger than 64 MiB")),
         false => Ok(bytes),
+    }
+}
+
+/// Refuses a path in a folder that does not exist. For a file that a user names: [`write`] would create the folder.
+///
+/// # Errors
+/// When the folder does not exist.
+pub fn require_folder(path: &Path) -> Result<()> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => Err(Failure::new(format!(
+            "could not write {}: there is no folder {}",
+            path.display(),
+            folder.display()
+        ))
+        .help("create the folder, or name another file")),
+        _ => Ok(()),
     }
 }
 

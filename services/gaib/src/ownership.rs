@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use arrakis_iac::grammar::counted;
 use arrakis_iac::model::Snowflake;
 use arrakis_iac::state::State;
-use arrakis_iac_apply::store::{ServerLock, ServerMarker, ServerRecords, StoreError, WorkspaceName};
+use arrakis_iac_apply::store::{Backend as _, ServerLock, ServerMarker, ServerRecords, StoreError, WorkspaceName};
 
 use crate::context::Context;
 use crate::error::{Failure, Result};
@@ -165,20 +165,28 @@ pub fn release(context: &Context, guilds: &[u64], state_file: &Path) -> Result<(
 ///
 /// # Errors
 /// When there is none, or it is invalid.
-pub fn required_guild(
+pub async fn required_guild(
     context: &Context,
     workspace: &Workspace,
     option: Option<Snowflake>,
     state: &State,
 ) -> Result<Snowflake> {
-    workspace.guild(context, option, Some(state))?.ok_or_else(|| {
-        let failure = Failure::new(format!("workspace {} has no server yet", workspace.name));
-        match other_workspaces(workspace, None) {
-            Some(others) => failure.help(format!("{others}; for another server add --guild ID")),
-            None => failure
-                .help("add --guild ID, set DISCORD_GUILD_ID, or record the server with `gaib server init --guild ID`"),
-        }
-    })
+    if let Some(guild) = workspace.guild(context, option, Some(state))? {
+        return Ok(guild);
+    }
+    let name = &workspace.name;
+    let failure = Failure::new(format!("workspace {name} has no server yet"));
+    if let Some(others) = other_workspaces(workspace, None) {
+        return Err(failure.help(format!("{others}; for another server add --guild ID")));
+    }
+    // `init` records the server of the selected workspace.
+    let select = match workspace.backend.selected().await? == *name {
+        true => String::new(),
+        false => format!("`gaib server workspace select {name}` and "),
+    };
+    Err(failure.help(format!(
+        "add --guild ID, set DISCORD_GUILD_ID, or record the server with {select}`gaib server init --guild ID`"
+    )))
 }
 
 /// A sentence that names the other workspaces of this folder that manage `guild` (any server for `None`), with the options

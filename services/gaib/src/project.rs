@@ -52,7 +52,7 @@ impl Project {
         };
         let file: ProjectFile = serde_saphyr::from_str(&text).map_err(|error| {
             Failure::new(format!("could not read {}: {error}", path.display())).help(
-                "correct it, or delete it and run `gaib server init --force`; the states are in .gaib/workspaces/",
+                "correct it, or delete it and run `gaib server init --guild ID`, which keeps an existing configuration; the states are in .gaib/workspaces/",
             )
         })?;
         if file.version != 1 {

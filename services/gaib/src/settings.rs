@@ -107,6 +107,17 @@ impl Environment {
         self.read(Reader::discord_api_base)
     }
 
+    /// `DISCORD_API_BASE`, where gaib sends its requests there and it is not Discord's own address.
+    #[must_use]
+    pub fn other_api_base(&self) -> Option<Url> {
+        match self.connection() {
+            Ok(Connection::Token { api_base, .. }) => {
+                Some(api_base).filter(|base| base.domain() != Some("discord.com"))
+            }
+            _ => None,
+        }
+    }
+
     /// The folder for a user's records: `XDG_STATE_HOME`, else `.local/state` in the home folder. `None` where there is no home
     /// folder either.
     ///
@@ -292,6 +303,13 @@ mod tests {
         assert_eq!(environment(&[]).discord().unwrap(), "discord.com");
         let emulator = environment(&[("DISCORD_API_BASE", "http://127.0.0.1:4010/api/v10")]);
         assert_eq!(emulator.discord().unwrap(), "127.0.0.1:4010");
+        let token = ("DISCORD_TOKEN", "t");
+        assert_eq!(environment(&[token]).other_api_base(), None);
+        let emulator = environment(&[token, ("DISCORD_API_BASE", "http://127.0.0.1:4010/api/v10")]);
+        assert_eq!(
+            emulator.other_api_base().unwrap().as_str(),
+            "http://127.0.0.1:4010/api/v10"
+        );
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct Workspace {
     pub configuration_file: Option<PathBuf>,
     /// Whether the workspace was opened by [`Workspace::beside_file`].
     pub is_beside_file: bool,
+    /// Whether [`Workspace::beside_file`] created it.
+    pub is_new: bool,
     root: PathBuf,
 }
 
@@ -67,6 +69,7 @@ impl Workspace {
             project,
             configuration_file: None,
             is_beside_file: false,
+            is_new: false,
             root: PathBuf::new(),
         })
     }
@@ -113,16 +116,18 @@ impl Workspace {
     pub async fn beside_file(root: &Path, guild: Snowflake) -> Result<Self> {
         let name: WorkspaceName = format!("guild-{guild}").parse()?;
         let backend = LocalStore::new(store_folder(root), host());
-        match backend.create_workspace(&name).await {
-            Ok(()) | Err(StoreError::WorkspaceExists(_)) => {}
+        let is_new = match backend.create_workspace(&name).await {
+            Ok(()) => true,
+            Err(StoreError::WorkspaceExists(_)) => false,
             Err(error) => return Err(error.into()),
-        }
+        };
         Ok(Self {
             name,
             backend,
             project: None,
             configuration_file: None,
             is_beside_file: true,
+            is_new,
             root: root.to_owned(),
         })
     }

@@ -102,7 +102,7 @@ pub struct Init {
     /// Enable Community on the server, which announcement channels require; the bot needs ADMINISTRATOR
     #[arg(long, requires = "theme")]
     pub community: bool,
-    /// Replace an existing discord-server.yaml; the state stays
+    /// Replace an existing discord-server.yaml, and keep it as discord-server.yaml.bak; the state stays
     #[arg(long)]
     pub force: bool,
 }

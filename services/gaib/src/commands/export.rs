@@ -15,7 +15,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::arguments::server;
-use crate::connection::connect_silently;
+use crate::connection::{connect_silently, read_failure};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
@@ -41,7 +41,7 @@ pub(super) async fn run(context: &Context, arguments: &server::Export) -> Result
     let workspace = Workspace::open_for_guild(context, arguments.workspace.workspace.as_deref(), false, option).await?;
     let state = workspace_state::read(&workspace).await?;
     let state = state.unwrap_or_else(workspace_state::empty);
-    let guild = ownership::required_guild(context, &workspace, option, &state)?;
+    let guild = ownership::required_guild(context, &workspace, option, &state).await?;
     if !state.manages(guild)
         && let Some(others) = ownership::other_workspaces(&workspace, Some(guild))
     {
@@ -92,7 +92,7 @@ pub(super) async fn run(context: &Context, arguments: &server::Export) -> Result
 
 /// Reads all resources of the server. Warns of kinds that the bot may not read, and omits them.
 pub(super) async fn read_everything(context: &Context, discord: &Discord, guild: Snowflake) -> Result<LiveServer> {
-    let failed = |error: ReadError| Failure::new(format!("could not read server {guild}: {error}"));
+    let failed = |error: ReadError| read_failure(context, &format!("server {guild}"), &error);
     match read(discord, guild, &all_kinds()).await {
         Err(error @ ReadError::Forbidden { .. }) => {
             let summary = format!("{error}; they are omitted");

@@ -35,7 +35,7 @@ pub(super) async fn run(context: &Context, arguments: &server::Import) -> Result
     };
     planning::check_ids(&state)?;
     let option = guild_option(&arguments.configuration.guild)?;
-    let guild = ownership::required_guild(context, &workspace, option, &state)?;
+    let guild = ownership::required_guild(context, &workspace, option, &state).await?;
     if let Some(of) = state.guild_id.filter(|of| *of != guild) {
         return Err(
             Failure::new(format!("the state belongs to server {of}, not to {guild}"))

@@ -1,4 +1,4 @@
-//! `gaib server init`: creates the configuration and `.gaib/`.
+//! `gaib server init`: creates the configuration and `.gaib/`, or records the server of an existing configuration.
 
 use std::path::Path;
 
@@ -42,11 +42,16 @@ version: 1
 pub(super) async fn run(context: &Context, arguments: &server::Init) -> Result<ExitStatus> {
     let mut project = Project::open("")?.unwrap_or_else(|| Project::new(""));
     let path = project.configuration();
+    let given = guild_option(&arguments.guild)?;
     if path.exists() && !arguments.force {
-        return Err(Failure::new(format!("{} already exists", path.display()))
-            .help("`gaib server plan` uses the existing file; --force replaces it"));
+        return match given {
+            Some(guild) if arguments.theme.is_none() => record_server(context, project, guild).await,
+            _ => Err(Failure::new(format!("{} already exists", path.display())).help(
+                "`gaib server plan` uses the existing file; `gaib server init --guild ID` records its server; --force replaces it",
+            )),
+        };
     }
-    let guild = match guild_option(&arguments.guild)? {
+    let guild = match given {
         Some(guild) => Some(guild),
         None => context.environment.guild()?,
     };
@@ -54,18 +59,14 @@ pub(super) async fn run(context: &Context, arguments: &server::Init) -> Result<E
         Some(name) => of_theme(context, name, arguments)?,
         None => TEMPLATE.to_owned(),
     };
+    back_up(context, &path, text.as_bytes())?;
     files::write(&path, text.as_bytes())?;
     let workspace = WorkspaceName::default();
-    if guild.is_some() {
-        project.set_guild(&workspace, guild);
-    }
-    project.save()?;
-    let states = store_folder(Path::new("")).join("workspaces").join(workspace.as_str());
-    std::fs::create_dir_all(&states).or_fail(format_args!("create {}", states.display()))?;
+    save(&mut project, &workspace, guild)?;
     LocalStore::new(store_folder(Path::new("")), "")
         .select(&workspace)
         .await?;
-    warn_of_other_workspace(context, guild).await?;
+    warn_of_other_workspace(context, &workspace, guild).await?;
     let path = path.display().to_string();
     context
         .printer
@@ -75,15 +76,64 @@ pub(super) async fn run(context: &Context, arguments: &server::Init) -> Result<E
         .text(&format!("Wrote {path} and .gaib/ (workspace {workspace}).\n"));
     context.printer.note(match guild {
         Some(_) => "Next: gaib server plan",
-        None => "Next: gaib server plan --guild ID (or record the server with `gaib server init --guild ID --force`)",
+        None => "Next: gaib server plan --guild ID (or record the server with `gaib server init --guild ID`)",
     });
     Ok(ExitStatus::Success)
 }
 
+/// Records the server of the selected workspace. The configuration does not change.
+async fn record_server(context: &Context, mut project: Project, guild: Snowflake) -> Result<ExitStatus> {
+    let workspace = LocalStore::new(store_folder(Path::new("")), "").selected().await?;
+    save(&mut project, &workspace, Some(guild))?;
+    warn_of_other_workspace(context, &workspace, Some(guild)).await?;
+    let path = project.configuration().display().to_string();
+    context
+        .printer
+        .message(&json!({"type": "initialised", "configuration": path, "guild": guild.to_string()}));
+    context.printer.text(&format!(
+        "Recorded server {guild} for workspace {workspace}; {path} did not change.\n"
+    ));
+    context.printer.note("Next: gaib server plan");
+    Ok(ExitStatus::Success)
+}
+
+/// Saves the project, with the server of the workspace, and creates the folder of the workspace's state.
+fn save(project: &mut Project, workspace: &WorkspaceName, guild: Option<Snowflake>) -> Result<()> {
+    if guild.is_some() {
+        project.set_guild(workspace, guild);
+    }
+    project.save()?;
+    let states = store_folder(Path::new("")).join("workspaces").join(workspace.as_str());
+    std::fs::create_dir_all(&states).or_fail(format_args!("create {}", states.display()))
+}
+
+/// Copies an existing configuration to `FILE.bak`, unless `text` is its content.
+fn back_up(context: &Context, path: &Path, text: &[u8]) -> Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let former = files::read(path).or_fail(format_args!("read {}", path.display()))?;
+    if former == text {
+        return Ok(());
+    }
+    let copy = path.with_added_extension("bak");
+    if copy.symlink_metadata().is_ok() {
+        return Err(Failure::new(format!("{} already exists", copy.display())).help(format!(
+            "--force keeps the former {} there: move the file away, or delete it",
+            path.display()
+        )));
+    }
+    files::write(&copy, &former)?;
+    context
+        .printer
+        .note(&format!("Kept the former configuration as {}.", copy.display()));
+    Ok(())
+}
+
 /// Warns when another workspace manages the server, because an apply would be refused. It is no error: the server may be moved
 /// into this folder.
-async fn warn_of_other_workspace(context: &Context, guild: Option<Snowflake>) -> Result<()> {
-    let workspace = Workspace::open(Some(WorkspaceName::default().as_str()), true).await?;
+async fn warn_of_other_workspace(context: &Context, name: &WorkspaceName, guild: Option<Snowflake>) -> Result<()> {
+    let workspace = Workspace::open(Some(name.as_str()), true).await?;
     // The commands that use the state report that it cannot be read.
     let Some(guild) = guild else { return Ok(()) };
     let state = workspace.read_state().await.ok().flatten();

@@ -1,7 +1,8 @@
 //! `gaib server plan` and `gaib server diff`, and what the other commands share with them.
 
+use arrakis_iac::grammar::counted;
 use arrakis_iac::live::LiveServer;
-use arrakis_iac::model::Address;
+use arrakis_iac::model::{Address, Kind};
 use arrakis_iac::plan::{self, Finding, Mode, Options, Plan};
 use arrakis_iac::render::{self, Style};
 use arrakis_iac::state::{State, StateError};
@@ -12,7 +13,7 @@ use serde_json::json;
 use crate::arguments::server;
 use crate::community;
 use crate::configuration::{self, LoadedConfiguration};
-use crate::connection::{connect_silently, read_live};
+use crate::connection::{connect_silently, read_failure, read_live};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
@@ -26,7 +27,10 @@ use crate::workspace_state;
 pub(super) async fn run(context: &Context, arguments: &server::Plan) -> Result<ExitStatus> {
     let options = options(&arguments.planning, arguments.allow_replace)?;
     let purpose = match &arguments.out {
-        Some(_) => Purpose::SavedPlan,
+        Some(path) => {
+            files::require_folder(path)?;
+            Purpose::SavedPlan
+        }
         None => Purpose::Plan,
     };
     let (plan, findings) = make(context, &arguments.configuration, &options, purpose).await?;
@@ -128,7 +132,7 @@ async fn make(
     let workspace = open_workspace(context, arguments).await?;
     let mut loaded = configuration::for_mode(context, &workspace, arguments, options.mode)?;
     let mut state = workspace_state::read_or_empty(context, &workspace).await?;
-    let guild = ownership::required_guild(context, &workspace, guild_option(&arguments.guild)?, &state)?;
+    let guild = ownership::required_guild(context, &workspace, guild_option(&arguments.guild)?, &state).await?;
     if purpose != Purpose::Diff {
         ownership::check(context, &workspace, guild, &state)?;
     } else if !state.manages(guild)
@@ -140,7 +144,10 @@ async fn make(
         ));
     }
     let discord = connect_silently(context, guild)?;
-    let live = read_live(&discord, guild, &plan::kinds(&loaded.configuration, &state)).await?;
+    let live = read_live(context, &discord, guild, &plan::kinds(&loaded.configuration, &state)).await?;
+    if purpose != Purpose::Diff && options.mode == Mode::Apply && state.is_empty() {
+        propose_import(context, &live);
+    }
     if purpose == Purpose::SavedPlan {
         state = workspace_state::create(context, &workspace, state).await?;
     }
@@ -149,6 +156,23 @@ async fn make(
         community::print_advice(&made.0, &loaded.configuration, &live, context.printer);
     }
     Ok(made)
+}
+
+/// Proposes the import of a server with roles or channels of which the workspace manages none.
+fn propose_import(context: &Context, live: &LiveServer) {
+    let is_own = |id| id == live.guild_id || live.bot.roles.contains(&id);
+    let roles = live
+        .of_kind(Kind::Role)
+        .filter(|role| !role.managed && !is_own(role.id));
+    let count = roles.count() + live.of_kind(Kind::Category).count() + live.of_kind(Kind::Channel).count();
+    if count > 0 {
+        context.printer.note(&format!(
+            "Server {} has {} that this workspace does not manage: `gaib server import --all` imports those that the configuration \
+             contains, and writes all of them to an empty configuration.",
+            live.guild_id,
+            counted(count, "resource")
+        ));
+    }
 }
 
 /// Opens the workspace of a command that reads the configuration.
@@ -171,7 +195,7 @@ pub(super) async fn plan_with_findings(
     options: &Options,
 ) -> Result<(Plan, Vec<Finding>)> {
     let configuration = &mut loaded.configuration;
-    community::convert_announcements(configuration, &loaded.theme_announcements, live, context.printer);
+    let converted = community::convert_announcements(configuration, &loaded.theme_announcements, live);
     check_ids(state)?;
     let mut plan = plan::plan(configuration, state, live, options).map_err(|error| {
         Failure::new(&error).help(match error {
@@ -192,14 +216,15 @@ pub(super) async fn plan_with_findings(
     plan.made_from.folder = (!folder.is_empty()).then(|| folder.into_owned());
     let mut findings = plan::preflight(&plan, live, state);
     findings.extend(unusable_images(&plan, &ImageFolder(loaded.folder.clone())));
-    findings.extend(absent_members(discord, &plan).await?);
+    findings.extend(absent_members(context, discord, &plan).await?);
+    findings.extend(converted);
     Ok((plan, findings))
 }
 
 /// The warning about users in overwrites who are not members of the server.
-async fn absent_members(discord: &Discord, plan: &Plan) -> Result<Option<Finding>> {
+async fn absent_members(context: &Context, discord: &Discord, plan: &Plan) -> Result<Option<Finding>> {
     let absent = arrakis_iac_apply::absent_members(discord, plan.made_from.guild_id, &plan::members(plan)).await;
-    let absent = absent.map_err(|error| Failure::new(format!("could not read members: {error}")))?;
+    let absent = absent.map_err(|error| read_failure(context, "members", &error.into()))?;
     Ok(plan::absent_members(plan, &absent))
 }
 

@@ -81,12 +81,14 @@ fn show(context: &Context, theme: &Theme) {
         "counts": {"variables": variables, "roles": roles, "categories": categories, "channels": channels},
     }));
     let mut text = format!(
-        "{} {} ({})\n{}\n\nTags:        {}\nVariables:   {variables}\nRoles:       {roles}\nCategories:  {categories}\nChannels:    {channels}\n",
+        "{} {} ({})\n{}\n\nTags:        {}\nVariables:   {}\nFlags:       {}\nRoles:       {roles}\nCategories:  {categories}\nChannels:    {channels}\n",
         theme.name,
         theme.version,
         theme.id.as_str(),
         theme.description,
         theme.tags.join(", "),
+        theme.variables.len(),
+        theme.flags.len(),
     );
     let rows: Vec<[String; 4]> = theme
         .variables

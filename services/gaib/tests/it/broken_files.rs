@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use crate::session::{GUILD, Outcome, Session};
+use crate::session::{GUILD, Outcome, Session, exists};
 
 const ONE_ROLE: &str = "roles:\n  guard: { name: Guard }\n";
 
@@ -219,4 +219,36 @@ async fn unwritable_folder_is_an_error_that_names_it() {
         assert!(outcome.stderr.contains(".gaib"), "{line}: {}", outcome.stderr);
     }
     fs::set_permissions(&workspaces, fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn folder_or_missing_path_as_a_configuration_is_an_error_with_fitting_advice() {
+    let mut session = Session::start().await;
+    fs::create_dir(session.folder.path().join("there")).unwrap();
+    for (path, advice) in [
+        (
+            "there",
+            "there is a folder: name a file, for example there/discord-server.yaml",
+        ),
+        ("nosuch.yaml", "check the path"),
+    ] {
+        for line in [
+            format!("server validate --file {path}"),
+            format!("server plan --guild {GUILD} --file {path}"),
+            format!("apply {path} --guild {GUILD}"),
+        ] {
+            let outcome = session.gaib(&line).await;
+            assert_error_with_advice(&outcome, path, &line);
+            assert!(outcome.stderr.contains(advice), "{line}: {}", outcome.stderr);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn saved_plan_in_a_missing_folder_is_refused() {
+    let mut session = with_saved_plan().await;
+    let outcome = session.gaib("server plan --out nosuch/x.plan").await;
+    assert_error_with_advice(&outcome, "nosuch/x.plan", "plan --out");
+    assert_eq!(outcome.stdout, "");
+    assert!(!exists(&session, "nosuch"));
 }

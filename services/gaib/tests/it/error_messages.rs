@@ -133,6 +133,27 @@ async fn unquoted_colour_is_reported_at_its_position() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn variable_without_quotes_in_braces_is_reported_with_advice() {
+    let mut session = Session::start().await;
+    let hint = "put variables into quotes, like \"${name}\"";
+    let variables = "variables:\n  clan: { default: Tabr }\n  may: { type: list, default: [CONNECT] }\nroles:\n";
+    for (role, is_valid) in [
+        ("{ name: ${clan} }", false),
+        ("{ name: Guard, permissions: [SPEAK, ${may}] }", false),
+        ("{ name: \"${clan}\", permissions: [SPEAK, \"${may}\"] }", true),
+        ("\n    name: ${clan}", true),
+        // Another error of a line with a quoted variable.
+        ("{ name: \"${clan}\" hoist: true }", false),
+    ] {
+        session.write("f.yaml", &format!("{variables}  a: {role}\n"));
+        let outcome = session.gaib("server validate --file f.yaml").await;
+        assert_eq!(outcome.code == 0, is_valid, "{role}: {}", outcome.stderr);
+        let is_unquoted = !is_valid && !role.contains("\"$");
+        assert_eq!(outcome.stderr.contains(hint), is_unquoted, "{role}: {}", outcome.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn missing_token_error_does_not_mention_other_services() {
     let mut session = Session::start().await;
     session.environment("DISCORD_TOKEN", None);
@@ -143,4 +164,27 @@ async fn missing_token_error_does_not_mention_other_services() {
         "{}",
         refused.stderr
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_read_names_the_api_base_and_states_that_nothing_was_changed() {
+    let mut session = Session::start().await;
+    session.gaib(&format!("server init --guild {GUILD}")).await;
+    // Another server of this machine: it responds 404.
+    let mut base: reqwest::Url = session.emulator.addresses().control.parse().unwrap();
+    base.set_path("/api/v10");
+    session.environment("DISCORD_API_BASE", Some(base.as_str()));
+    let refused = session.gaib("server plan").await;
+    assert!(
+        refused.code == 1
+            && refused.stderr.contains("404")
+            && refused
+                .stderr
+                .contains(&format!("nothing was changed: check that DISCORD_API_BASE ({base})")),
+        "{}",
+        refused.stderr
+    );
+    for wrong in ["cannot be reached", "completed steps"] {
+        assert!(!refused.stderr.contains(wrong), "{}", refused.stderr);
+    }
 }

@@ -65,3 +65,19 @@ async fn one_resource_is_imported_by_its_id() {
     session.gaib("server state ls").await;
     insta::assert_snapshot!(session.transcript());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plan_of_an_existing_server_without_a_state_proposes_the_import() {
+    let mut session = Session::with(json!({ "name": "Carthag", "roles": [{ "name": "Guard" }] })).await;
+    session.gaib(&format!("server init --guild {GUILD}")).await;
+    let proposal = "has 1 resource that this workspace does not manage: `gaib server import --all`";
+    let planned = session.gaib("server plan").await;
+    assert!(
+        planned.code == 0 && planned.stderr.matches(proposal).count() == 1,
+        "{planned:?}"
+    );
+    assert!(!session.gaib("server diff").await.stderr.contains(proposal));
+    assert_eq!(session.gaib("server import --all").await.code, 0);
+    let planned = session.gaib("server plan").await;
+    assert!(planned.code == 0 && !planned.stderr.contains(proposal), "{planned:?}");
+}

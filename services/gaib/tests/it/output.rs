@@ -206,22 +206,31 @@ async fn theme_announcement_channel_becomes_text_without_community() {
         .await;
     let applied = session.gaib("server apply --auto-approve").await;
     assert_eq!(applied.code, 0, "{}", applied.stderr);
+    let warning = "warning: channel.announcements is a text channel here";
+    let mut from_warning = applied.stderr.lines().skip_while(|line| !line.starts_with(warning));
+    let advice = from_warning.nth(1).unwrap_or_default();
     assert!(
-        applied.stderr.contains("channel.announcements is a text channel here")
-            && applied.stderr.contains("  community: true")
-            && applied.stderr.contains("  rules_channel: channel.water-discipline"),
+        advice.contains("`gaib server init --theme NAME --community` writes in an empty folder"),
         "{}",
         applied.stderr
     );
     assert_eq!(session.gaib("server plan --detailed-exitcode").await.code, 0);
-    // The lines of the warning enable Community.
-    let lines: String = applied
-        .stderr
+    // The lines that the warning refers to enable Community.
+    let empty = session.folder.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let written = session.gaib_in(&empty, "server init --theme sietch --community").await;
+    assert_eq!(written.code, 0, "{}", written.stderr);
+    let lines: String = session
+        .read("empty/discord-server.yaml")
         .lines()
         .skip_while(|line| *line != "server:")
-        .take_while(|line| !line.is_empty() && !line.starts_with('['))
+        .take_while(|line| !line.is_empty())
         .map(|line| format!("{line}\n"))
         .collect();
+    assert!(
+        lines.contains("  community: true") && lines.contains("  rules_channel: channel.water-discipline"),
+        "{lines}"
+    );
     let own = session.read("discord-server.yaml");
     session.write("discord-server.yaml", &format!("{own}\n{lines}"));
     let applied = session.gaib("server apply --auto-approve").await;

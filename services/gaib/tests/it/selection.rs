@@ -236,3 +236,91 @@ async fn selection_of_a_deleted_workspace_is_an_error() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn init_records_the_server_of_an_existing_configuration() {
+    let mut session = Session::start().await;
+    let line = format!("server init --guild {GUILD}");
+    let first = session.gaib("server init --theme basic").await;
+    assert!(
+        first.stderr.contains("`gaib server init --guild ID`"),
+        "{}",
+        first.stderr
+    );
+    let configuration = session.read("discord-server.yaml");
+    let recorded = session.gaib(&line).await;
+    assert!(
+        recorded.code == 0 && recorded.stdout.contains("Recorded"),
+        "{recorded:?}"
+    );
+    assert_eq!(session.read("discord-server.yaml"), configuration);
+    assert_eq!(session.gaib("server plan").await.code, 0);
+    // A selected workspace stays selected, and the record is for it.
+    session.gaib("server workspace new staging").await;
+    let refused = session.gaib("server plan").await;
+    assert!(
+        refused
+            .stderr
+            .contains("record the server with `gaib server init --guild ID`"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(session.gaib(&line).await.code, 0);
+    assert_eq!(session.gaib("server plan").await.code, 0);
+    assert!(session.gaib(&line).await.stdout.contains("workspace staging"));
+    session.gaib("server workspace new other").await;
+    session.gaib("server workspace select default").await;
+    let refused = session.gaib("server plan --workspace other").await;
+    assert!(
+        refused
+            .stderr
+            .contains("`gaib server workspace select other` and `gaib server init --guild ID`"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn init_with_force_keeps_the_former_configuration() {
+    let mut session = Session::start().await;
+    session.write("discord-server.yaml", ONE_ROLE);
+    let line = format!("server init --theme basic --guild {GUILD}");
+    assert_eq!(session.gaib(&line).await.code, 1);
+    assert_eq!(session.read("discord-server.yaml"), ONE_ROLE);
+    assert_eq!(session.gaib(&format!("{line} --force")).await.code, 0);
+    assert_eq!(session.read("discord-server.yaml.bak"), ONE_ROLE);
+    // The same configuration again needs no copy, and another one does not replace the copy.
+    let themed = session.read("discord-server.yaml");
+    assert_eq!(session.gaib(&format!("{line} --force")).await.code, 0);
+    let refused = session.gaib("server init --force").await;
+    assert!(
+        refused.code == 1 && refused.stderr.contains("discord-server.yaml.bak already exists"),
+        "{refused:?}"
+    );
+    assert_eq!(session.read("discord-server.yaml"), themed);
+    assert_eq!(session.read("discord-server.yaml.bak"), ONE_ROLE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_apply_of_a_file_leaves_no_workspace() {
+    let mut session = Session::start().await;
+    session.write("f.yaml", ONE_ROLE);
+    let line = format!("apply f.yaml --guild {GUILD} --auto-approve");
+    let workspace = format!(".gaib/workspaces/guild-{GUILD}");
+    let token = session.emulator.token();
+    session.environment("DISCORD_TOKEN", Some("wrong"));
+    assert_eq!(session.gaib(&line).await.code, 1);
+    assert!(!exists(&session, ".gaib"));
+    session.gaib(&format!("server init --guild {OTHER_GUILD}")).await;
+    assert_eq!(session.gaib(&line).await.code, 1);
+    assert!(!exists(&session, &workspace) && exists(&session, ".gaib/config.yaml"));
+    session.environment("DISCORD_TOKEN", Some(&token));
+    let unconfirmed = format!("apply f.yaml --guild {GUILD} --input=false");
+    assert_eq!(session.gaib(&unconfirmed).await.code, 1);
+    assert!(!exists(&session, &workspace));
+    assert_eq!(session.gaib(&line).await.code, 0);
+    // A workspace with a state stays after a refusal.
+    session.write("f.yaml", &ONE_ROLE.replace("Guard", "Warden"));
+    assert_eq!(session.gaib(&unconfirmed).await.code, 1);
+    assert!(exists(&session, &format!("{workspace}/state.json")));
+}

@@ -268,7 +268,7 @@ impl Discord {
             };
             let exhausted = match attempts.failed(failure) {
                 Decision::Success => return Ok(Bytes::new()),
-                Decision::End(ending) => return Err(ended(ending, call, why, result.ok().as_ref())),
+                Decision::End(ending) => return Err(ended(ending, call, failure, why, result.ok().as_ref())),
                 Decision::Repeat { exhausted } => exhausted,
             };
             if failure == Failure::RateLimited
@@ -281,7 +281,7 @@ impl Discord {
             if sent >= self.retry_policy.attempts {
                 // A refusal without Discord's error form is an intermediary's: it does not describe the object.
                 let refusal = result.ok().filter(|_| failure != Failure::UnreadableResponse);
-                return Err(ended(exhausted, call, why, refusal.as_ref()));
+                return Err(ended(exhausted, call, failure, why, refusal.as_ref()));
             }
             self.progress.event(Event::Retrying {
                 call: call.clone(),
@@ -360,16 +360,21 @@ fn failure_of(request: &Request, response: &Response) -> Option<Failure> {
 }
 
 /// The error of a call with this ending: Discord's refusal where the last response is one.
-fn ended(ending: Ending, call: String, why: String, response: Option<&Response>) -> CallError {
-    match (ending, response) {
-        (Ending::OutcomeUnknown, _) => CallError::OutcomeUnknown { call, why },
-        (_, Some(response)) if response.status.is_client_error() || response.status.is_redirection() => {
-            finish(&call, response)
-                .err()
-                .unwrap_or(CallError::Unavailable { call, why })
-        }
-        _ => CallError::Unavailable { call, why },
+fn ended(ending: Ending, call: String, failure: Failure, why: String, response: Option<&Response>) -> CallError {
+    if ending == Ending::OutcomeUnknown {
+        return CallError::OutcomeUnknown { call, why };
     }
+    let refusal = response
+        .filter(|response| response.status.is_client_error() || response.status.is_redirection())
+        .and_then(|response| finish(&call, response).err());
+    refusal.unwrap_or_else(|| CallError::Unavailable {
+        call,
+        why: match failure {
+            Failure::UnreadableResponse => format!("the response is not Discord's: {why}"),
+            Failure::ServerError => format!("Discord failed: {why}"),
+            _ => format!("Discord cannot be reached: {why}"),
+        },
+    })
 }
 
 fn finish(call: &str, response: &Response) -> Result<Bytes, CallError> {

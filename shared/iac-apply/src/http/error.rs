@@ -38,14 +38,12 @@ pub enum CallError {
         /// The reason, and how to correct it.
         why: String,
     },
-    /// Discord cannot be reached, or fails; the call did not take effect.
-    #[error(
-        "{call}: Discord cannot be reached: {why}; completed steps are in the state; run the same command again later"
-    )]
+    /// Discord cannot be reached, fails, or does not send the response; the call did not take effect.
+    #[error("{call}: {why}")]
     Unavailable {
         /// Method and path.
         call: String,
-        /// The reason of the last attempt.
+        /// The cause, and the reason of the last attempt.
         why: String,
     },
     /// The call may have taken effect; no response was received, and the call was not repeated.

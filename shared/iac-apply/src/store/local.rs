@@ -62,6 +62,27 @@ impl LocalStore {
         Ok(names)
     }
 
+    /// Removes a workspace whose folder contains no file except that of a free lock, and the folders above it that are empty then.
+    /// Any other workspace stays.
+    pub fn remove_unused(&self, workspace: &WorkspaceName) {
+        let files = self.files(workspace);
+        let Ok(entries) = fs::read_dir(&files.folder) else {
+            return;
+        };
+        let is_lock = |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|entry| entry.path() == files.lock);
+        if !entries.into_iter().all(is_lock) {
+            return;
+        }
+        let Ok(Some(_system)) = files.try_system_lock() else {
+            return;
+        };
+        // A folder with a file that another process wrote since is not removed.
+        let is_removed = fs::remove_file(&files.lock).and_then(|()| fs::remove_dir(&files.folder));
+        if is_removed.is_ok() {
+            let _ = fs::remove_dir(self.root.join("workspaces")).and_then(|()| fs::remove_dir(&self.root));
+        }
+    }
+
     fn folder(&self, workspace: &WorkspaceName) -> PathBuf {
         self.root.join("workspaces").join(workspace.as_str())
     }

@@ -248,3 +248,26 @@ async fn symbolic_link_to_a_state_is_kept() {
     assert_eq!(std::fs::read(&shared).unwrap(), b"new");
     assert!(std::fs::symlink_metadata(&path).unwrap().is_symlink());
 }
+
+#[tokio::test]
+async fn only_an_unused_workspace_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = local(&folder);
+    let root = folder.path().join(".gaib");
+    let guard = store.lock(&default(), &holder("stilgar")).await.unwrap();
+    store.remove_unused(&default());
+    guard.release().await.unwrap();
+    assert!(root.is_dir());
+    store.remove_unused(&default());
+    assert!(!root.exists());
+    store.lock_permanently(&default(), &holder("stilgar")).await.unwrap();
+    store.remove_unused(&default());
+    assert!(store.held(&default()).await.unwrap().is_some());
+    let id = store.held(&default()).await.unwrap().unwrap().record.id;
+    store.unlock(&default(), &id, false).await.unwrap();
+    let mut guard = store.lock(&default(), &holder("stilgar")).await.unwrap();
+    guard.write(b"one").await.unwrap();
+    guard.release().await.unwrap();
+    store.remove_unused(&default());
+    assert_eq!(store.read(&default()).await.unwrap().as_deref(), Some(&b"one"[..]));
+}

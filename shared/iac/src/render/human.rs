@@ -330,11 +330,26 @@ fn title(address: &Address, attributes: Option<&Attributes>, name: Option<&str>,
         |attributes| kind(address, attributes),
     );
     if let Some(name) = name {
-        text.push_str(&format!(" {name:?}"));
+        text.push_str(&format!(" {}", quoted(name)));
     }
     if let Some(id) = id {
         text.push_str(&format!(" (id {id})"));
     }
+    text
+}
+
+/// A name in quotes. Escapes quotes, backslashes and control characters, which a terminal would execute; all others, such as the
+/// variation selector of an emoji, stay readable.
+fn quoted(name: &str) -> String {
+    let mut text = String::from("\"");
+    for character in name.chars() {
+        match character {
+            '"' | '\\' => text.extend(['\\', character]),
+            _ if character.is_control() => text.extend(character.escape_debug()),
+            _ => text.push(character),
+        }
+    }
+    text.push('"');
     text
 }
 
@@ -354,4 +369,15 @@ fn order(reorder: &Reorder, style: Style) -> String {
         text.push_str(&format!("      {:>3}. {name}{moved}\n", place + 1));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoted_name_escapes_only_quotes_backslashes_and_control_characters() {
+        assert_eq!(quoted("🕳\u{fe0f} THE DEPTHS"), "\"🕳\u{fe0f} THE DEPTHS\"");
+        assert_eq!(quoted("\"a\\b\"\u{1b}[1m\n"), r#""\"a\\b\"\u{1b}[1m\n""#);
+    }
 }

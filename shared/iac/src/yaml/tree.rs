@@ -81,6 +81,25 @@ pub(crate) const COLOUR_IN_COMMENT: &str = "a `#` starts a comment in YAML; put 
 /// Number of lines above an error of the parser in which a colour without quotes is searched.
 const MAX_LINES_BACK: usize = 200;
 
+/// The hint for a variable without quotes, which YAML parses as a map.
+const VARIABLE_WITHOUT_QUOTES: &str = "between `{ }` and `[ ]`, put variables into quotes, like \"${name}\"";
+
+/// Whether a line contains `${` outside of quotes.
+fn has_variable_without_quotes(line: &str) -> bool {
+    let mut quote = None;
+    let mut before = None;
+    for sign in line.chars() {
+        match (quote, sign) {
+            (None, '{') if before == Some('$') => return true,
+            (None, '"' | '\'') => quote = Some(sign),
+            (Some(open), _) if open == sign => quote = None,
+            _ => {}
+        }
+        before = Some(sign);
+    }
+    false
+}
+
 /// The column, from 0, of a comment in place of a value that looks like a colour.
 fn colour_in_comment(line: &str) -> Option<usize> {
     let mut quote = None;
@@ -142,10 +161,13 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// The error of the parser, or the colour without quotes that probably caused it.
+    /// The error of the parser, or the colour or variable without quotes that probably caused it.
     fn parser_error(&self, at: Mark, reason: String) -> Stop {
         match self.colour_in_comment(at) {
             Some(colour) => Stop(colour, format!("{reason}; {COLOUR_IN_COMMENT}")),
+            None if has_variable_without_quotes(self.line(at)) => {
+                Stop(at, format!("{reason}; {VARIABLE_WITHOUT_QUOTES}"))
+            }
             None => Stop(at, reason),
         }
     }

@@ -72,15 +72,19 @@ pub(super) async fn file(context: &Context, arguments: &ApplyFile) -> Result<Exi
     let workspace = workspace.with_configuration_file(Some(&arguments.file));
     let arguments = server::Apply::from(arguments);
     let options = planning::options(&arguments.planning, arguments.approval.allow_replace)?;
-    Job::new(
+    let job = Job::new(
         &arguments,
-        workspace,
+        workspace.clone(),
         Some(guild),
         Input::Configuration(loaded),
         options,
-    )
-    .run(context)
-    .await
+    );
+    let result = job.run(context).await;
+    if workspace.is_new {
+        // A refusal leaves no workspace behind.
+        workspace.backend.remove_unused(&workspace.name);
+    }
+    result
 }
 
 /// What is applied.
@@ -177,7 +181,7 @@ impl Job {
         match &self.input {
             Input::Configuration(_) => {
                 let state = workspace_state::read_or_empty(context, &self.workspace).await?;
-                let guild = ownership::required_guild(context, &self.workspace, self.guild, &state)?;
+                let guild = ownership::required_guild(context, &self.workspace, self.guild, &state).await?;
                 Ok((state, guild))
             }
             Input::SavedPlan(saved) => {
@@ -197,7 +201,7 @@ impl Job {
         let discord = &execution.discord;
         match &mut self.input {
             Input::Configuration(loaded) => {
-                let live = read_live(discord, guild, &plan::kinds(&loaded.configuration, state)).await?;
+                let live = read_live(context, discord, guild, &plan::kinds(&loaded.configuration, state)).await?;
                 let (workspace, options) = (&self.workspace, &self.options);
                 let planned =
                     planning::plan_with_findings(context, workspace, loaded, discord, state, &live, options).await?;
@@ -205,7 +209,7 @@ impl Job {
                 Ok(Planned { plan, findings, live })
             }
             Input::SavedPlan(saved) => {
-                let live = read_live(discord, guild, &saved.plan.made_from.kinds).await?;
+                let live = read_live(context, discord, guild, &saved.plan.made_from.kinds).await?;
                 let findings = saved.check(state, &live)?;
                 let plan = saved.plan.clone();
                 Ok(Planned { plan, findings, live })
