@@ -9,6 +9,7 @@
 mod bench;
 mod browser;
 mod chaos;
+mod command_line;
 mod demo;
 mod faults_page;
 mod page;
