@@ -43,3 +43,10 @@ fn invalid_argument_is_refused_with_exit_code_64() {
         assert!(error.contains("--bogus"), "{name}: {error}");
     }
 }
+
+#[test]
+fn demo_without_services_names_the_command_that_starts_them() {
+    let (code, _, error) = output("loadtests", &["demo"]);
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains("`./dev demo`") && !error.contains("panicked"), "{error}");
+}
