@@ -11,6 +11,7 @@ mod browser;
 mod chaos;
 mod command_line;
 mod demo;
+mod documents;
 mod faults_page;
 mod page;
 mod pipes;
