@@ -69,8 +69,12 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    let arguments: Arguments = match arrakis_runtime::parse_arguments() {
+        Ok(arguments) => arguments,
+        Err(exit_code) => return exit_code,
+    };
     arrakis_runtime::install_crypto_provider();
-    match Box::pin(run(Arguments::parse().command)).await {
+    match Box::pin(run(arguments.command)).await {
         Ok(true) if !print::failed() => ExitCode::SUCCESS,
         Ok(true) => ExitCode::FAILURE,
         Ok(false) => ExitCode::FAILURE,

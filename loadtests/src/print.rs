@@ -11,7 +11,7 @@ static FAILED: AtomicBool = AtomicBool::new(false);
 /// Writes a line of results to standard output.
 pub fn line(text: &str) {
     let mut stdout = io::stdout().lock();
-    judge(writeln!(stdout, "{text}").and_then(|()| stdout.flush()));
+    report_failure(writeln!(stdout, "{text}").and_then(|()| stdout.flush()));
 }
 
 /// Writes a line for a person to standard error.
@@ -25,7 +25,7 @@ pub fn failed() -> bool {
     FAILED.load(Ordering::Relaxed)
 }
 
-fn judge(written: io::Result<()>) {
+fn report_failure(written: io::Result<()>) {
     let Err(error) = written else { return };
     if error.kind() != ErrorKind::BrokenPipe && !FAILED.swap(true, Ordering::Relaxed) {
         note(&format!("loadtests: cannot write to standard output: {error}"));

@@ -1,4 +1,4 @@
-//! `./dev chaos`: each fault of the catalogue as a scenario on real processes under load, judged by the ledger.
+//! `./dev chaos`: each fault of the catalogue as a scenario on real processes under load, checked by the ledger.
 //!
 //! # How to add a scenario
 //!

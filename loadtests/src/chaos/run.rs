@@ -52,7 +52,7 @@ pub async fn run(
     row.tally = testbed.tally().cloned().unwrap_or_default();
     row.was_set_up = testbed.was_set_up();
     row.notes = testbed.notes().to_vec();
-    row.judge(scenario, testbed.checks(), problem);
+    row.evaluate(scenario, testbed.checks(), problem);
     if !row.passed() || row.ended_early {
         keep_logs(&mut testbed, &logs.join(scenario.name));
     }
@@ -73,7 +73,7 @@ async fn run_scenario(testbed: &mut Testbed, scenario: &Scenario, limit: Duratio
         (scenario.run)(testbed).await?;
         let more = testbed.add_missing_actions().await?;
         if more || testbed.tally().is_none() {
-            testbed.judge().await?;
+            testbed.check_ledger().await?;
         }
         anyhow::Ok(())
     });
@@ -94,7 +94,7 @@ async fn run_scenario(testbed: &mut Testbed, scenario: &Scenario, limit: Duratio
 }
 
 impl ScenarioResult {
-    fn judge(&mut self, scenario: &Scenario, checks: &[super::testbed::Check], problem: Option<String>) {
+    fn evaluate(&mut self, scenario: &Scenario, checks: &[super::testbed::Check], problem: Option<String>) {
         self.failures.extend(problem);
         let ended = self.failures.is_empty();
         self.ended_early = !ended;
@@ -120,7 +120,7 @@ impl ScenarioResult {
                 self.broken.push(check.invariant);
             }
         }
-        let judged_by_ledger = |invariant: &Invariant| match invariant {
+        let checked_by_ledger = |invariant: &Invariant| match invariant {
             Invariant::I1 => self.tally.sent > 0,
             // Without an action whose second effect would be visible, I2 is not checked.
             Invariant::I2 => self.tally.can_double > 0,
@@ -130,7 +130,7 @@ impl ScenarioResult {
         let unchecked: Vec<_> = scenario
             .proves
             .iter()
-            .filter(|invariant| !judged_by_ledger(invariant) && !checked_by_scenario(invariant))
+            .filter(|invariant| !checked_by_ledger(invariant) && !checked_by_scenario(invariant))
             .collect();
         // A scenario that ended early has a failure already.
         for invariant in unchecked.into_iter().filter(|_| ended) {

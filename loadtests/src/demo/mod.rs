@@ -14,6 +14,7 @@ mod transcript;
 
 use std::io::Write;
 
+use anyhow::ensure;
 use arrakis_config::Secret;
 
 use crate::platform::Platform;
@@ -21,11 +22,28 @@ use crate::seed;
 
 pub use transcript::Transcript;
 
+/// The variables with the addresses of the services.
+const SERVICES: [&str; 6] = [
+    "AMQP_URL",
+    "RABBITMQ_MANAGEMENT_URL",
+    "DATABASE_OWNER_URL",
+    "DATABASE_URL",
+    "DATABASE_ADMIN_URL",
+    "REDIS_URL",
+];
+
 /// Starts a platform, plays the demo on it and stops it. Returns whether every check held.
 ///
 /// # Errors
-/// When a process cannot be started or ends early.
+/// When a variable with the address of a service is not set, or a process cannot be started or ends early.
 pub async fn run(seed: u64) -> anyhow::Result<bool> {
+    let is_missing = |name: &&str| std::env::var_os(name).is_none_or(|value| value.is_empty());
+    let missing: Vec<_> = SERVICES.into_iter().filter(is_missing).collect();
+    ensure!(
+        missing.is_empty(),
+        "not set: {}; run `./dev demo`, which starts the services and sets these variables",
+        missing.join(", ")
+    );
     let mut transcript = Transcript::to_stdout();
     let mut platform = open(&mut transcript, seed).await?;
     play(&mut platform.0, &platform.1, &mut transcript).await?;

@@ -12,7 +12,7 @@
 //! | lost | no effect, and none of these |
 //! | doubled | more than one effect: two audit entries for one leave, a use counted twice, two messages for one reply |
 //!
-//! To check another kind of action: a variant of [`MemberAction`], its effect in [`Ledger::open`], its doubling in [`Ledger::judge`].
+//! To check another kind of action: a variant of [`MemberAction`], its effect in [`Ledger::open`], its doubling in [`Ledger::tally`].
 
 mod actions;
 mod command_record;
@@ -112,7 +112,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When the emulator or Postgres does not respond.
-    pub async fn judge(&mut self, held: &[QueuedMessage]) -> anyhow::Result<Tally> {
+    pub async fn tally(&mut self, held: &[QueuedMessage]) -> anyhow::Result<Tally> {
         let open = self.open().await?;
         let rows = self.rows.read().await?;
         let mut tally = Tally {

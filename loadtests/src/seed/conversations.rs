@@ -67,7 +67,7 @@ const SIETCH: &[SeedMessage] = &[
     (
         3,
         "support",
-        "Was it moved today? Only what is held when the census is drawn counts. `/verify` shows which wallet is linked.",
+        "Was it moved today? Only what is held when the census is drawn counts. `/position` shows what was counted.",
     ),
     (11, "support", "It was. Thank you, all is well again. ✅"),
     (6, "general", "Good morning, sietch. 🌅 Who has the watch tonight?"),

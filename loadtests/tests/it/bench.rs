@@ -1,4 +1,4 @@
-//! The bench runs for a few seconds without thresholds. The figures are not judged; the report has to be complete.
+//! The bench runs for a few seconds without thresholds; the report has to be complete.
 
 use loadtests::bench::{self, Bench, Machine, Options, Profile, Report};
 use serde_json::{Value, json};

@@ -9,7 +9,9 @@
 mod bench;
 mod browser;
 mod chaos;
+mod command_line;
 mod demo;
+mod documents;
 mod faults_page;
 mod page;
 mod pipes;

@@ -47,8 +47,8 @@ const CALLS: &[(&str, &[&str])] = &[
     ("discord-emulator", &["--log", "=="]),
 ];
 
-fn run(name: &str, arguments: &[&str], stdout: Stdio, stderr: Stdio) -> Output {
-    // Without variables, a service reports the missing configuration and ends.
+/// Runs a program without environment variables: a service then reports the missing configuration and ends.
+pub(crate) fn run(name: &str, arguments: &[&str], stdout: Stdio, stderr: Stdio) -> Output {
     let mut command = Command::new(program(name));
     command.args(arguments).env_clear().stdin(Stdio::null());
     command.stdout(stdout).stderr(stderr).output().unwrap()

@@ -1,6 +1,7 @@
 //! The command line: without a subcommand the proxy serves; a subcommand sends one operator's request to a running replica.
 //!
-//! Exit codes: 0 success, 1 failure (also: Discord refuses the token, a pause is active), 2 wrong usage, 78 wrong configuration.
+//! Exit codes: 0 success, 1 failure (also: Discord refuses the token, a pause is active), 64 invalid command line, 78
+//! invalid configuration.
 
 use std::fmt::Display;
 use std::io::Write as _;

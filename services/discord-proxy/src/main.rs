@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    arrakis_discord_proxy::run(arrakis_discord_proxy::Arguments::parse())
+    match arrakis_runtime::parse_arguments() {
+        Ok(arguments) => arrakis_discord_proxy::run(arguments),
+        Err(exit_code) => exit_code,
+    }
 }

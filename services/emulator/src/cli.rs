@@ -57,7 +57,7 @@ pub struct Arguments {
     #[arg(long, env = "EMULATOR_CONTROL_HOSTS", value_delimiter = ',', value_name = "HOST")]
     control_host: Vec<String>,
     /// Bot token; the default is derived from the application id and printed at start.
-    #[arg(long, env = "EMULATOR_TOKEN", hide_env_values = true)]
+    #[arg(long, env = "EMULATOR_TOKEN", hide_env_values = true, value_parser = bot_token)]
     token: Option<String>,
     /// Application id; also the bot's user id.
     #[arg(long, env = "EMULATOR_APPLICATION_ID", default_value_t = 1_100_000_000_000_000_001)]
@@ -140,6 +140,14 @@ enum Privileged {
     None,
 }
 
+/// Reads a bot token, with or without `Bot `.
+fn bot_token(text: &str) -> Result<String, &'static str> {
+    match text.strip_prefix("Bot ").unwrap_or(text).trim() {
+        "" | "Bot" => Err("the token is empty; omit --token and EMULATOR_TOKEN for the default"),
+        token => Ok(token.to_owned()),
+    }
+}
+
 impl Arguments {
     fn options(self) -> Options {
         let intents = self.privileged_intents.iter().map(|privileged| match privileged {
@@ -155,9 +163,7 @@ impl Arguments {
             control_addr: self.control_addr,
             control_hosts: self.control_host,
             privileged_intents: intents.fold(Intents::empty(), Intents::union),
-            token: self
-                .token
-                .map(|token| token.strip_prefix("Bot ").map(str::to_owned).unwrap_or(token)),
+            token: self.token,
             application_id: Id(self.application_id),
             application_name: self.application_name,
             seed: self.seed,
@@ -296,5 +302,13 @@ mod tests {
             .unwrap()
             .options();
         assert_eq!(options.token.as_deref(), Some("abc"));
+    }
+
+    #[test]
+    fn empty_token_is_refused() {
+        for token in ["", " ", "Bot", "Bot "] {
+            let error = Arguments::try_parse_from(["x", "--token", token]).unwrap_err();
+            assert!(error.to_string().contains("the token is empty"), "{token:?}: {error}");
+        }
     }
 }

@@ -225,36 +225,36 @@ impl Faults {
     pub fn for_rest(&self, method: &str, route_template: &str, path: &str) -> Option<RestFault> {
         let mut inner = self.inner.lock();
         let Inner { armed, random, .. } = &mut *inner;
-        let mut struck: Option<RestFault> = None;
+        let mut applied: Option<RestFault> = None;
         for fault in armed {
             let Some(answer) = fault.kind.rest() else { continue };
-            let answered = struck.as_ref().is_some_and(|struck| struck.answer.is_some());
+            let answered = applied.as_ref().is_some_and(|applied| applied.answer.is_some());
             if (answered && answer.is_some())
                 || !fault.when.fits_rest(method, route_template, path)
-                || !fault.strike(random)
+                || !fault.apply(random)
             {
                 continue;
             }
-            let struck = struck.get_or_insert(RestFault {
+            let applied = applied.get_or_insert(RestFault {
                 delay: Duration::ZERO,
                 answer: None,
             });
             if let FaultKind::RestLatency { ms, jitter_ms } = fault.kind {
-                struck.delay += Duration::from_millis(ms + random.random_range(0..=jitter_ms));
+                applied.delay += Duration::from_millis(ms + random.random_range(0..=jitter_ms));
             }
-            struck.answer = struck.answer.take().or(answer);
+            applied.answer = applied.answer.take().or(answer);
         }
-        struck
+        applied
     }
 
     /// Whether this heartbeat is left unacknowledged.
     pub(crate) fn swallows_heartbeat_ack(&self, shard: Option<u64>) -> bool {
-        self.strikes(shard, |kind| matches!(kind, FaultKind::GatewayNoHeartbeatAck))
+        self.applies(shard, |kind| matches!(kind, FaultKind::GatewayNoHeartbeatAck))
     }
 
     /// Whether this dispatch is sent twice.
     pub(crate) fn duplicates(&self, name: &str, shard: u64) -> bool {
-        self.strikes(Some(shard), |kind| match kind {
+        self.applies(Some(shard), |kind| match kind {
             FaultKind::GatewayDuplicateDispatch { event } => event.as_deref().is_none_or(|event| event == name),
             _ => false,
         })
@@ -262,7 +262,7 @@ impl Faults {
 
     /// Whether this RESUME is refused.
     pub(crate) fn refuses_resume(&self) -> bool {
-        self.strikes(None, |kind| matches!(kind, FaultKind::GatewayRefuseResume))
+        self.applies(None, |kind| matches!(kind, FaultKind::GatewayRefuseResume))
     }
 
     /// The response to this RESUME in place of the session.
@@ -287,7 +287,7 @@ impl Faults {
         wanted: impl Fn(&FaultKind) -> Option<SessionResponse>,
     ) -> Option<SessionResponse> {
         let mut found = None;
-        self.strikes(shard, |kind| {
+        self.applies(shard, |kind| {
             found = wanted(kind);
             found.is_some()
         })
@@ -297,7 +297,7 @@ impl Faults {
     /// How the listener of RESUME treats this connection, when it is unreachable.
     pub(crate) fn dead_resume_host(&self) -> Option<DeadHost> {
         let mut found = None;
-        self.strikes(None, |kind| {
+        self.applies(None, |kind| {
             if let FaultKind::GatewayDeadResumeHost { mode } = kind {
                 found = Some(*mode);
                 return true;
@@ -307,18 +307,19 @@ impl Faults {
         .then_some(found)?
     }
 
-    fn strikes(&self, shard: Option<u64>, mut wanted: impl FnMut(&FaultKind) -> bool) -> bool {
+    fn applies(&self, shard: Option<u64>, mut wanted: impl FnMut(&FaultKind) -> bool) -> bool {
         let mut inner = self.inner.lock();
         let Inner { armed, random, .. } = &mut *inner;
         armed.iter_mut().any(|fault| {
             let here = fault.when.shard.is_none() || fault.when.shard == shard;
-            here && wanted(&fault.kind) && fault.strike(random)
+            here && wanted(&fault.kind) && fault.apply(random)
         })
     }
 }
 
 impl Fault {
-    fn strike(&mut self, random: &mut StdRng) -> bool {
+    /// Counts one use, unless the fault is used up or its probability decides against it. Returns whether it applies.
+    fn apply(&mut self, random: &mut StdRng) -> bool {
         if self.when.count == Some(0) {
             return false;
         }
@@ -416,9 +417,9 @@ mod tests {
         faults.arm(FaultKind::RestStatus { status: 500 }, times(1));
         faults.arm(FaultKind::RestLatency { ms: 5, jitter_ms: 0 }, times(1));
         faults.arm(FaultKind::RestStatus { status: 502 }, times(1));
-        let struck = faults.for_rest("GET", "/x", "/x").unwrap();
+        let applied = faults.for_rest("GET", "/x", "/x").unwrap();
         assert_eq!(
-            struck,
+            applied,
             RestFault {
                 delay: Duration::from_millis(15),
                 answer: Some(FaultResponse::before(RestFaultEnd::Status(500)))
@@ -446,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_of_a_shard_does_not_strike_others() {
+    fn fault_of_a_shard_does_not_apply_to_others() {
         let faults = Faults::new(1);
         let when = Condition {
             shard: Some(2),

@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    arrakis_worker::run(arrakis_worker::Arguments::parse())
+    match arrakis_runtime::parse_arguments() {
+        Ok(arguments) => arrakis_worker::run(arguments),
+        Err(exit_code) => exit_code,
+    }
 }

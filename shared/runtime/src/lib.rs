@@ -5,6 +5,8 @@
 
 pub use arrakis_fail_point as fail_point;
 
+#[cfg(feature = "command-line")]
+mod command_line;
 mod descriptors;
 mod health;
 mod health_server;
@@ -14,6 +16,8 @@ mod runtime;
 mod shutdown;
 mod start;
 
+#[cfg(feature = "command-line")]
+pub use command_line::parse_arguments;
 pub use descriptors::raise_open_file_limit;
 pub use health::{Health, HealthComponent, HealthStatus};
 pub use health_server::health_router;
@@ -22,3 +26,6 @@ pub use memory::resident_bytes;
 pub use runtime::Runtime;
 pub use shutdown::Shutdown;
 pub use start::{Fatal, Threads, install_crypto_provider, run};
+
+/// Exit code of a service for an invalid command line (`EX_USAGE` of `sysexits.h`).
+pub const USAGE_EXIT_CODE: u8 = 64;

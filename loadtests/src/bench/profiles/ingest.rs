@@ -101,8 +101,12 @@ async fn steady(
             continue;
         }
         for (name, quantile) in [("p50", 0.5), ("p99", 0.99)] {
-            let judged = name == "p99" && rate >= 1_000.0;
-            let bound = if judged { Bound::Below(5.0) } else { Bound::Reported };
+            let has_threshold = name == "p99" && rate >= 1_000.0;
+            let bound = if has_threshold {
+                Bound::Below(5.0)
+            } else {
+                Bound::Reported
+            };
             let name = format!("ingestor: frame received → confirmed, {name} at {rate:.0}/s");
             rounds.figure(&name, confirmed.quantile_ms(CONFIRM, quantile)?, "ms", bound);
         }

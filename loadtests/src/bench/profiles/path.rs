@@ -32,7 +32,7 @@ pub(super) struct PathSteps {
     /// Highest rate of the rise from 500 commands per second, with its seconds.
     rise: Option<(f64, f64)>,
     shape: Option<MissionLoad>,
-    judged: bool,
+    has_threshold: bool,
 }
 
 impl PathSteps {
@@ -44,7 +44,7 @@ impl PathSteps {
         fixed: &[(500.0, 15.0, 3), (1_000.0, 20.0, 1)],
         rise: Some((2_500.0, 25.0)),
         shape: None,
-        judged: true,
+        has_threshold: true,
     };
 
     /// Everything but the mission's load.
@@ -83,7 +83,7 @@ impl PathSteps {
             fixed: &[(15.0, 2.0, 1)],
             rise: None,
             shape: None,
-            judged: false,
+            has_threshold: false,
         }
     }
 }
@@ -108,7 +108,7 @@ pub(super) async fn measure(bench: &mut Bench, steps: &PathSteps) -> anyhow::Res
     for (rate, seconds, times) in steps.fixed {
         let mut rounds = Rounds::default();
         for _ in 0..*times {
-            fixed(bench, &mut rounds, &platform, (*rate, *seconds), steps.judged).await?;
+            fixed(bench, &mut rounds, &platform, (*rate, *seconds), steps.has_threshold).await?;
         }
         rounds.report(bench);
     }
@@ -167,7 +167,7 @@ async fn fixed(
     rounds: &mut Rounds,
     platform: &BenchPlatform,
     (rate, seconds): (f64, f64),
-    judged: bool,
+    has_threshold: bool,
 ) -> anyhow::Result<()> {
     let name = format!("the whole path at {rate:.0} commands/s");
     bench.progress(&name);
@@ -187,7 +187,7 @@ async fn fixed(
     let section = Section::of_load(&name, took, &results, usage)?;
     let summary = section.load.first().context("a load of one stage")?.clone();
     let bound = |applies: bool, most: f64| {
-        if applies && judged {
+        if applies && has_threshold {
             Bound::Below(most)
         } else {
             Bound::Reported

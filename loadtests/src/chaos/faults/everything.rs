@@ -85,7 +85,7 @@ async fn rolling_restart(testbed: &mut Testbed) -> anyhow::Result<()> {
         longest <= ROW_LIMIT,
         format!("{longest:.1?}"),
     );
-    let tally = testbed.judge().await?;
+    let tally = testbed.check_ledger().await?;
     testbed.expect(I3, "no command expires", tally.expired == 0, tally.expired);
     Ok(())
 }

@@ -62,7 +62,7 @@ async fn first_responses(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.settle().await?;
     let failed = statuses(testbed, "/callback", 502).await?;
     testbed.expect(I3, "first responses failed", failed >= 10, failed);
-    let tally = testbed.judge().await?;
+    let tally = testbed.check_ledger().await?;
     testbed.expect(I3, "no command expires", tally.expired == 0, tally.expired);
     testbed.expect(I2, "no outcome is unknown", tally.unknown == 0, tally.unknown);
     Ok(())

@@ -137,7 +137,7 @@ pub(super) async fn expect_no_identify(testbed: &mut Testbed, before: u64) -> an
 
 /// Waits for outstanding effects and checks that no command expired.
 pub(super) async fn expect_no_expired_command(testbed: &mut Testbed) -> anyhow::Result<()> {
-    let tally = testbed.judge().await?;
+    let tally = testbed.check_ledger().await?;
     testbed.expect(I3, "no command expires", tally.expired == 0, tally.expired);
     Ok(())
 }

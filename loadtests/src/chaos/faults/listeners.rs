@@ -79,7 +79,7 @@ async fn held_open(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.expect(I6, "evicted connections are counted", evicted >= most, evicted);
     drop(connections);
     testbed.stop_load().await?;
-    let tally = testbed.judge().await?;
+    let tally = testbed.check_ledger().await?;
     testbed.expect(I3, "no command expires", tally.expired == 0, tally.expired);
     Ok(())
 }

@@ -219,7 +219,7 @@ async fn aborts(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.expect(I1, "no other message is a dead letter", only_it, format!("{found:?}"));
     start_armed(testbed, 0, None).await;
     testbed.platform().workers[0].ready().await;
-    let tally = testbed.judge().await?;
+    let tally = testbed.check_ledger().await?;
     testbed.expect(
         I1,
         "every other message has its effect",

@@ -107,7 +107,7 @@ async fn start_on(testbed: &mut Testbed, database: TestDatabase, deployment: Dep
 
 /// Checks that no message became a dead letter, including commands whose members saw the notice of a failure.
 async fn expect_no_dead_letters(testbed: &mut Testbed) -> anyhow::Result<()> {
-    testbed.judge().await?;
+    testbed.check_ledger().await?;
     let letters = BrokerClient::new(&testbed.platform().vhost().url())
         .dead_letters()
         .await?;

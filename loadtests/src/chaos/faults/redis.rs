@@ -183,7 +183,7 @@ async fn redis_unavailable(testbed: &mut Testbed, gone: bool) -> anyhow::Result<
     wait_for_whole_limit(testbed, 2).await?;
     testbed.record_recovery(begun.elapsed(), SHARED_AGAIN);
     callers.end();
-    let tally = testbed.judge().await?;
+    let tally = testbed.check_ledger().await?;
     testbed.expect(I3, "no interaction expired", tally.expired == 0, tally.expired);
     limits_held(testbed).await
 }
@@ -205,7 +205,7 @@ async fn refuses(testbed: &mut Testbed) -> anyhow::Result<()> {
     }
     testbed.one_command("help").await?;
     callers.end();
-    testbed.judge().await?;
+    testbed.check_ledger().await?;
     limits_held(testbed).await
 }
 
@@ -226,6 +226,6 @@ async fn flushed(testbed: &mut Testbed) -> anyhow::Result<()> {
         testbed.expect(I5, "health stays up", detail.is_none(), detail.unwrap_or_default());
     }
     callers.end();
-    testbed.judge().await?;
+    testbed.check_ledger().await?;
     limits_held(testbed).await
 }

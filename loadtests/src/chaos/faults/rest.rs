@@ -231,7 +231,7 @@ async fn answers_lost(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.wait_for_effects(40).await?;
     testbed.stop_load().await?;
     let messages = discord.messages(guild, channel).await?;
-    let unknown = testbed.judge().await?.unknown;
+    let unknown = testbed.check_ledger().await?.unknown;
     testbed.expect(I2, "no repeated call has an unknown outcome", unknown == 0, unknown);
     for (number, wanted) in [(0, 1), (1, 1), (2, 0), (3, 1), (4, 1)] {
         let content = format!("message {number}");
@@ -443,7 +443,7 @@ async fn proxy_killed(testbed: &mut Testbed) -> anyhow::Result<()> {
         wait_for_two_windows(testbed).await?;
     }
     callers.end();
-    testbed.judge().await?;
+    testbed.check_ledger().await?;
     redis::limits_held(testbed).await
 }
 

@@ -67,7 +67,7 @@ async fn clocks(testbed: &mut Testbed) -> anyhow::Result<()> {
     cooldown(testbed).await?;
     let limited = testbed.limited().await?;
     testbed.expect(I4, "no 429", limited == 0, limited);
-    let tally = testbed.judge().await?;
+    let tally = testbed.check_ledger().await?;
     testbed.expect(I3, "no interaction counts as late", tally.expired == 0, tally.expired);
     Ok(())
 }

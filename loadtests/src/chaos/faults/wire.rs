@@ -124,7 +124,7 @@ async fn latency_and_slicing(testbed: &mut Testbed) -> anyhow::Result<()> {
     });
     testbed.load(8).await?;
     testbed.wait_for_effects(16).await?;
-    let tally = testbed.judge().await?;
+    let tally = testbed.check_ledger().await?;
     testbed.expect(
         I3,
         "every command is deferred in time",

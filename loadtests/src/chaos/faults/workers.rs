@@ -342,7 +342,7 @@ async fn inversion(testbed: &mut Testbed) -> anyhow::Result<()> {
         bounded,
         format!("{slowest:?} ms"),
     );
-    let tally = testbed.judge().await?;
+    let tally = testbed.check_ledger().await?;
     testbed.expect(I3, "no command expires", tally.expired == 0, tally.expired);
     Ok(())
 }

@@ -64,7 +64,7 @@ pub struct Testbed {
     given_up: Option<usize>,
     /// Whether everything that the scenario starts has started.
     was_set_up: bool,
-    /// Fault proxies that stay until the ledger has judged.
+    /// Fault proxies that stay until the ledger is checked.
     fault_proxies: Vec<Arc<FaultProxy>>,
     /// Private servers of the scenario. They are dropped after the platform, which removes its data from them.
     private_servers: Vec<Box<dyn Any>>,

@@ -11,7 +11,7 @@ use crate::chaos::load::LoadGenerator;
 use crate::chaos::run::ReusableServers;
 use crate::ledger::{self, ActionLog, Ledger, MemberAction, Tally};
 
-/// Lowest number of actions on which a scenario with its guard is judged.
+/// Lowest number of actions on which a scenario with its guard is checked.
 const ACTIONS_TO_JUDGE: usize = 200;
 /// Rate of the actions that are added to reach that number, per second.
 const ADDED_PER_SECOND: u32 = 50;
@@ -39,7 +39,7 @@ impl Testbed {
         }
         if !self.serves().await? {
             self.note(format!(
-                "judged on {before} actions: the platform does not handle events when the scenario ends"
+                "checked on {before} actions: the platform does not handle events when the scenario ends"
             ));
             return Ok(false);
         }
@@ -106,7 +106,7 @@ impl Testbed {
     ///
     /// # Errors
     /// When the emulator, Postgres or the broker does not respond.
-    pub async fn judge(&mut self) -> anyhow::Result<Tally> {
+    pub async fn check_ledger(&mut self) -> anyhow::Result<Tally> {
         if self.platform.is_none() {
             return Ok(Tally::default());
         }
@@ -117,7 +117,7 @@ impl Testbed {
             self.settle_limit
         };
         let open = self.settle_within(limit).await?;
-        let mut tally = self.ledger().judge(&[]).await?;
+        let mut tally = self.ledger().tally(&[]).await?;
         if !open.is_empty() {
             // A message that a worker holds is in no readable queue.
             for replica in self.platform().replicas() {
@@ -129,7 +129,7 @@ impl Testbed {
             for _ in 0..if self.fault_proxies.is_empty() { 1 } else { 4 } {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 let held = ledger::queued_messages(&url).await?;
-                tally = self.ledger().judge(&held).await?;
+                tally = self.ledger().tally(&held).await?;
                 if tally.lost.is_empty() {
                     break;
                 }

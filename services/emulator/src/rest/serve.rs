@@ -132,7 +132,7 @@ async fn answer(rest: &Rest, request: Request, record: &mut RestCall) -> RestRes
             Some(FaultResponse {
                 after_effect: false,
                 end,
-            }) => return struck(RestResponse::of_status(200), end),
+            }) => return faulty_response(RestResponse::of_status(200), end),
             Some(FaultResponse {
                 after_effect: true,
                 end: after,
@@ -165,13 +165,13 @@ async fn answer(rest: &Rest, request: Request, record: &mut RestCall) -> RestRes
     }
     record.effect_status = Some(reply.status.as_u16());
     match end {
-        Some(end) => struck(reply, end),
+        Some(end) => faulty_response(reply, end),
         None => reply,
     }
 }
 
 /// The response to the caller of a call to which a fault applies.
-fn struck(mut reply: RestResponse, end: RestFaultEnd) -> RestResponse {
+fn faulty_response(mut reply: RestResponse, end: RestFaultEnd) -> RestResponse {
     reply.fault = true;
     match end {
         RestFaultEnd::Status(status) => return RestResponse::of_status(status),

@@ -1,7 +1,7 @@
 //! The command line: without a subcommand the worker serves; with one it runs an operator's task and exits.
 //!
 //! Data goes to standard output, everything else to standard error. Exit codes: 0 success, 1 failure or a difference found by a
-//! check, 2 invalid usage, 78 invalid configuration.
+//! check, 64 invalid command line, 78 invalid configuration.
 
 mod commands;
 mod dead_letters;

@@ -9,6 +9,7 @@ use arrakis_broker::{AmqpConnection, BrokerConnection, BrokerSettings, Connectio
 use arrakis_config::variables::AMQP_PRIORITIES;
 use clap::Subcommand;
 use serde_json::json;
+use url::Url;
 
 use super::output::{print, print_json, report};
 use super::with_config;
@@ -57,6 +58,7 @@ impl TopologyTask {
 }
 
 async fn declare(settings: BrokerSettings) -> anyhow::Result<ExitCode> {
+    report_connecting(&settings);
     let (connection, amqp) = connect(&settings).await?;
     let topology = Topology::new(settings.priorities);
     topology.declare(&amqp).await?;
@@ -71,6 +73,7 @@ async fn declare(settings: BrokerSettings) -> anyhow::Result<ExitCode> {
 }
 
 async fn check(settings: BrokerSettings, json: bool) -> anyhow::Result<ExitCode> {
+    report_connecting(&settings);
     let (connection, amqp) = connect(&settings).await?;
     let missing = Topology::new(settings.priorities).check(&amqp).await?;
     connection.close().await;
@@ -89,6 +92,27 @@ async fn check(settings: BrokerSettings, json: bool) -> anyhow::Result<ExitCode>
     Ok(ExitCode::FAILURE)
 }
 
+/// Reports the address of the broker, since nothing else is printed until the connection is open or the time limit has passed.
+fn report_connecting(settings: &BrokerSettings) {
+    report(format_args!(
+        "connecting to {}; time limit: {} s",
+        without_credentials(settings.url.expose()),
+        CONNECT_LIMIT.as_secs()
+    ));
+}
+
+/// The URL without user, password and query.
+fn without_credentials(url: &str) -> String {
+    let Some(mut url) = Url::parse(url).ok().filter(Url::has_host) else {
+        return "the broker of AMQP_URL".to_owned();
+    };
+    // Both fail only for a URL without a host.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.into()
+}
+
 /// Connects to the broker within the time limit.
 pub(super) async fn connect(settings: &BrokerSettings) -> anyhow::Result<(BrokerConnection, Arc<AmqpConnection>)> {
     let connection = BrokerConnection::open(settings, "arrakis-worker tool");
@@ -104,4 +128,25 @@ pub(super) async fn connect(settings: &BrokerSettings) -> anyhow::Result<(Broker
     };
     let amqp = amqp.context("connecting to the broker")?;
     Ok((connection, amqp))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broker_address_has_no_credentials() {
+        for (url, shown) in [
+            ("amqp://guest:secret@127.0.0.1:5672/%2f", "amqp://127.0.0.1:5672/%2f"),
+            (
+                "amqps://guest:secret@broker/arrakis?heartbeat=5",
+                "amqps://broker/arrakis",
+            ),
+            ("amqp://[::1]", "amqp://[::1]"),
+            ("secret", "the broker of AMQP_URL"),
+            ("amqp:guest:secret", "the broker of AMQP_URL"),
+        ] {
+            assert_eq!(without_credentials(url), shown);
+        }
+    }
 }

@@ -137,7 +137,7 @@ async fn event_that_is_replayed_twice_has_its_effect_once() {
 async fn invalid_usage_and_invalid_configuration_have_different_exit_codes() {
     let platform = Platform::start().await;
     let (code, lines) = dead_letters(&platform, &["replay"]).await;
-    assert_eq!(code, 2, "{lines:?}");
+    assert_eq!(code, 64, "{lines:?}");
     let program = Path::new(env!("CARGO_BIN_EXE_arrakis-worker"));
     let nothing: [(&str, &str); 0] = [];
     let (status, text) = Process::start_at(program, &["dead-letters", "list"], nothing)

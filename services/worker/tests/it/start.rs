@@ -112,6 +112,14 @@ async fn start_is_refused_if_a_queue_differs() {
     assert!(text.contains(names::EVENTS_GUILD), "{text}");
 }
 
+#[tokio::test]
+async fn topology_check_reports_the_broker_before_it_is_connected() {
+    let broker = [("AMQP_URL", "amqp://guest:secret@127.0.0.1:1/%2f")];
+    let process = Process::start_at(program(), &["topology", "check"], broker);
+    let line = process.line("connecting to ").await;
+    assert!(line.starts_with("connecting to amqp://127.0.0.1:1/%2f;"), "{line}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tasks_print_their_result() {
     let platform = Platform::start().await;
