@@ -21,7 +21,7 @@ pub fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     }
 }
 
-/// Refuses a path in a folder that does not exist. For a file that a user names: [`write`] would create the folder.
+/// Refuses a path in a folder that does not exist. For a file that a user names: [`write()`] would create the folder.
 ///
 /// # Errors
 /// When the folder does not exist.
