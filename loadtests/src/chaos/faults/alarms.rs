@@ -97,13 +97,13 @@ async fn with_a_backlog(testbed: &mut Testbed) -> anyhow::Result<usize> {
 async fn blocked(testbed: &mut Testbed, queued: usize) -> anyhow::Result<()> {
     testbed.platform().workers[0].resume();
     testbed.burst(40).await?;
-    let speaks = async |testbed: &mut Testbed| Ok(testbed.ingestor_metric(BLOCKED, &[]).await? > 0.5);
+    let is_blocked = async |testbed: &mut Testbed| Ok(testbed.ingestor_metric(BLOCKED, &[]).await? > 0.5);
     testbed
         .expect_within(
             I6,
             "the metric shows that the broker blocks publishers",
             Duration::from_secs(5),
-            speaks,
+            is_blocked,
         )
         .await?;
     let goes_on = async |testbed: &mut Testbed| Ok(testbed.done_of_first(queued).await? == queued);

@@ -138,7 +138,7 @@ async fn binding_missing(testbed: &mut Testbed) -> anyhow::Result<()> {
         .queue_unbind(queue.into(), exchange.into(), "member.#".into(), FieldTable::default())
         .await?;
     testbed.burst(10).await?;
-    let speaks = async |testbed: &mut Testbed| {
+    let has_unrouted = async |testbed: &mut Testbed| {
         let unrouted = [("queue", names::UNROUTED)];
         Ok(testbed.worker_metric("arrakis_worker_queue_depth", &unrouted).await? > 9.5)
     };
@@ -147,7 +147,7 @@ async fn binding_missing(testbed: &mut Testbed) -> anyhow::Result<()> {
             I6,
             "the metric shows the unrouted messages",
             Duration::from_secs(14),
-            speaks,
+            has_unrouted,
         )
         .await?;
     Ok(())

@@ -49,9 +49,9 @@ async fn changes_of_a_server_are_dispatched() {
         .post(&format!("{guild}/roles"), json!({"name": "x", "permissions": "0"}))
         .await
         .ok(200);
-    let told = expect(&mut client, "GUILD_ROLE_CREATE").await;
+    let received = expect(&mut client, "GUILD_ROLE_CREATE").await;
     assert_eq!(
-        (&told["role"]["id"], &told["guild_id"]),
+        (&received["role"]["id"], &received["guild_id"]),
         (&role["id"], &json!(bot.guild().to_string()))
     );
     let one = format!("{guild}/roles/{}", role["id"].as_str().unwrap());
@@ -61,8 +61,8 @@ async fn changes_of_a_server_are_dispatched() {
     bot.put(&format!("{chani}/roles/{}", role["id"].as_str().unwrap()), None)
         .await
         .ok(204);
-    let told = expect(&mut client, "GUILD_MEMBER_UPDATE").await;
-    assert!(told["roles"].as_array().unwrap().contains(&role["id"]));
+    let received = expect(&mut client, "GUILD_MEMBER_UPDATE").await;
+    assert!(received["roles"].as_array().unwrap().contains(&role["id"]));
     bot.delete(&one).await.ok(204);
     assert_eq!(expect(&mut client, "GUILD_ROLE_DELETE").await["role_id"], role["id"]);
     let channel = bot
@@ -106,9 +106,9 @@ async fn changes_of_a_server_are_dispatched() {
     bot.put(&format!("{guild}/bans/{}", bot.member("chani")), None)
         .await
         .ok(204);
-    let mut told = [next(&mut client).await.0, next(&mut client).await.0];
-    told.sort();
-    assert_eq!(told, ["GUILD_BAN_ADD", "GUILD_MEMBER_REMOVE"]);
+    let mut received = [next(&mut client).await.0, next(&mut client).await.0];
+    received.sort();
+    assert_eq!(received, ["GUILD_BAN_ADD", "GUILD_MEMBER_REMOVE"]);
 }
 
 #[tokio::test]
@@ -142,9 +142,9 @@ async fn messages_and_reactions_are_dispatched() {
     let mut client = listen(&bot).await;
     let path = format!("/channels/{}/messages", bot.channel("general"));
     let sent = bot.post(&path, json!({"content": "x", "nonce": 7})).await.ok(200);
-    let told = expect(&mut client, "MESSAGE_CREATE").await;
+    let received = expect(&mut client, "MESSAGE_CREATE").await;
     assert_eq!(
-        (&told["id"], &told["nonce"], &told["guild_id"]),
+        (&received["id"], &received["nonce"], &received["guild_id"]),
         (&sent["id"], &json!(7), &json!(bot.guild().to_string()))
     );
     let one = format!("{path}/{}", sent["id"].as_str().unwrap());
@@ -181,6 +181,9 @@ async fn answer_is_dispatched_and_an_ephemeral_one_is_not() {
     answer(0).await;
     expect(&mut client, "INTERACTION_CREATE").await;
     expect(&mut client, "INTERACTION_CREATE").await;
-    let told = expect(&mut client, "MESSAGE_CREATE").await;
-    assert_eq!((told["flags"].as_u64(), told["type"].as_u64()), (Some(0), Some(20)));
+    let received = expect(&mut client, "MESSAGE_CREATE").await;
+    assert_eq!(
+        (received["flags"].as_u64(), received["type"].as_u64()),
+        (Some(0), Some(20))
+    );
 }

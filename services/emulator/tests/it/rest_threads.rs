@@ -63,8 +63,8 @@ async fn message_unarchives_a_thread_for_every_author() {
     let mut client = listen(&bot, Intents::all()).await;
     for sender in ["bot", "webhook", "member"] {
         archive(&bot, &path, false).await;
-        let told = client.event("THREAD_UPDATE").await;
-        assert_eq!(told["thread_metadata"]["archived"], true);
+        let received = client.event("THREAD_UPDATE").await;
+        assert_eq!(received["thread_metadata"]["archived"], true);
         match sender {
             "bot" => drop(
                 bot.post(&format!("{path}/messages"), json!({"content": "x"}))
@@ -83,8 +83,8 @@ async fn message_unarchives_a_thread_for_every_author() {
             }
         }
         // The thread is unarchived before the message is added.
-        let told = client.event("THREAD_UPDATE").await;
-        assert_eq!(told["thread_metadata"]["archived"], false, "{sender}");
+        let received = client.event("THREAD_UPDATE").await;
+        assert_eq!(received["thread_metadata"]["archived"], false, "{sender}");
         assert_eq!(
             client.event("MESSAGE_CREATE").await["channel_id"],
             id.as_str(),
@@ -175,9 +175,12 @@ async fn members_are_added_listed_and_removed() {
     for _ in 0..2 {
         bot.put(&format!("{members}/{chani}"), None).await.ok(204);
     }
-    let told = client.event("THREAD_MEMBERS_UPDATE").await;
-    let added = &told["added_members"][0];
-    assert_eq!((&told["member_count"], &added["user_id"]), (&json!(2), &json!(chani)));
+    let received = client.event("THREAD_MEMBERS_UPDATE").await;
+    let added = &received["added_members"][0];
+    assert_eq!(
+        (&received["member_count"], &added["user_id"]),
+        (&json!(2), &json!(chani))
+    );
     assert_eq!(added["member"]["user"]["username"], "chani");
     bot.put(&format!("{members}/{jamis}"), None).await.ok(204);
     // The second call changed nothing, so the next event is about jamis.
@@ -256,8 +259,8 @@ async fn thread_member_events_of_others_need_the_members_intent() {
         .await
         .ok(204);
     bot.delete(&format!("{path}/thread-members/@me")).await.ok(204);
-    let told = client.event("THREAD_MEMBERS_UPDATE").await;
-    assert_eq!(told["removed_member_ids"], json!([bot.application().to_string()]));
+    let received = client.event("THREAD_MEMBERS_UPDATE").await;
+    assert_eq!(received["removed_member_ids"], json!([bot.application().to_string()]));
 }
 
 #[tokio::test]

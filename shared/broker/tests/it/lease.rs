@@ -35,7 +35,7 @@ async fn standby_receives_the_newest_value_when_the_holder_dies() {
         let (mut lease, _) = Lease::acquire(&world.connection, &queue, || {}).await.unwrap();
         lease.write("old").await.unwrap();
         let connection = world.another_connection();
-        let (waiting, told) = tokio::sync::oneshot::channel::<()>();
+        let (waiting, waits_for_lease) = tokio::sync::oneshot::channel::<()>();
         let waiting = std::sync::Mutex::new(Some(waiting));
         let standby = tokio::spawn(async move {
             let acquired = Lease::acquire(&connection, &shard_state_queue(3, kind), || {
@@ -44,7 +44,7 @@ async fn standby_receives_the_newest_value_when_the_holder_dies() {
             .await;
             acquired.map(|(lease, value)| (lease, value, connection))
         });
-        let _ = told.await;
+        let _ = waits_for_lease.await;
         lease.write("new").await.unwrap();
         assert!(!standby.is_finished());
         // The connection is cut without a close, as by a crash.
@@ -95,10 +95,10 @@ async fn two_processes_that_start_together_get_one_lease() {
     let second = async { if first_is_a { b.await } else { a.await } };
     tokio::pin!(second);
     // Each found a queue without consumers at its start. The one that waits must still report that it is a standby.
-    let told = || std::future::ready(waits.load(std::sync::atomic::Ordering::Relaxed) > 0);
+    let waits_for_lease = || std::future::ready(waits.load(std::sync::atomic::Ordering::Relaxed) > 0);
     tokio::select! {
         _ = &mut second => panic!("both hold it"),
-        () = eventually(told, "the other process to report that it waits") => {}
+        () = eventually(waits_for_lease, "the other process to report that it waits") => {}
     }
     first.release().await;
     let (_lease, value) = tokio::time::timeout(Duration::from_secs(10), second)
@@ -138,7 +138,7 @@ async fn standby_does_not_get_a_deleted_queues_lease_while_the_holders_connectio
         let (mut lease, _) = Lease::acquire(&world.connection, &queue, || {}).await.unwrap();
         lease.write("kept").await.unwrap();
         let connection = world.another_connection();
-        let (waits, mut told) = tokio::sync::watch::channel(0);
+        let (waits, mut waits_for_lease) = tokio::sync::watch::channel(0);
         let standby = tokio::spawn(async move {
             let (queue, waiting) = (shard_state_queue(0, kind), || waits.send_modify(|count| *count += 1));
             loop {
@@ -150,13 +150,13 @@ async fn standby_does_not_get_a_deleted_queues_lease_while_the_holders_connectio
                 }
             }
         });
-        told.wait_for(|count| *count > 0).await.unwrap();
+        waits_for_lease.wait_for(|count| *count > 0).await.unwrap();
         delete_queue(&world, &queue.name).await;
         assert!(lease.lost().await.contains("cancelled"), "{kind:?}");
         drop(lease);
         // The standby's consumer ends with the queue. It starts again, receives the empty value, and finds the lock held.
-        let before = *told.borrow_and_update();
-        told.wait_for(|count| *count > before + 6).await.unwrap();
+        let before = *waits_for_lease.borrow_and_update();
+        waits_for_lease.wait_for(|count| *count > before + 6).await.unwrap();
         assert!(!standby.is_finished(), "{kind:?}: two hold the lease");
         let (mut lease, value) = Lease::acquire(&world.connection, &queue, || {}).await.unwrap();
         assert_eq!(value, None, "{kind:?}");

@@ -83,9 +83,9 @@ async fn unknown_certificate_is_refused_and_a_configured_authority_accepted() {
         &BrokerSettings::new(settings.url.expose()),
         "test of an unknown authority",
     );
-    let told =
+    let is_refused =
         async || matches!(unknown.state(), ConnectionState::Connecting { reason } if reason.contains("AMQP_CA_FILE"));
-    eventually(told, "a certificate of an unknown authority to be refused").await;
+    eventually(is_refused, "a certificate of an unknown authority to be refused").await;
     unknown.close().await;
     let connection = BrokerConnection::open(&settings, "test of TLS");
     carries(&world, connection.clone()).await;

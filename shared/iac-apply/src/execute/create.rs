@@ -152,7 +152,7 @@ impl Executor<'_> {
         } = attempt;
         let mut unknown = None;
         for _ in 0..self.discord.retry_policy().attempts.max(1) {
-            match self.ask(run, writing).await {
+            match self.request_creation(run, writing).await {
                 Ok((id, answer)) => {
                     let attributes = pending.attributes.clone();
                     // An earlier request may still take effect: later plans search for its result.
@@ -196,8 +196,12 @@ impl Executor<'_> {
         Err(run.call(unknown.unwrap_or_else(nothing)))
     }
 
-    /// Makes one request. The outcome of a success without an id is unknown.
-    async fn ask(&self, run: &StepContext<'_>, writing: &WriteRequest) -> Result<(Snowflake, Value), CallError> {
+    /// Requests the creation once. The outcome of a success without an id is unknown.
+    async fn request_creation(
+        &self,
+        run: &StepContext<'_>,
+        writing: &WriteRequest,
+    ) -> Result<(Snowflake, Value), CallError> {
         let (method, body) = (writing.method.clone(), writing.body.clone());
         let answer = self.discord.send(method, &writing.path, body, &run.reason).await?;
         match answer["id"].as_str().and_then(|id| id.parse().ok()) {

@@ -133,12 +133,12 @@ async fn converges(config: Configuration, seed: u64) {
     // Each attribute that is stored differently is reported; a value that differed only between two requests is not.
     let state = bench.state().await;
     let differing: usize = state.altered.values().map(std::collections::BTreeMap::len).sum();
-    let told = second
+    let noted = second
         .notes
         .iter()
         .filter(|note| note.contains("Discord stores"))
         .count();
-    assert_eq!(told, differing, "{:#?} {:#?}", second.notes, state.altered);
+    assert_eq!(noted, differing, "{:#?} {:#?}", second.notes, state.altered);
     let (_, writes) = apply_mangled(&bench, &config, seed).await;
     assert!(writes.is_empty(), "{writes:?}");
     // A refresh removes the record: on a server that stores what is sent, the next apply corrects all values.

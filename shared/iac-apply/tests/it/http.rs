@@ -71,12 +71,12 @@ async fn headers_keep_us_out_of_429s() {
             .write(Method::PATCH, &asked, Some(&json!({"name": "Three"})), &because())
             .await
     });
-    let told = || {
+    let is_reported = || {
         watched.events().iter().any(|event| {
             matches!(event, Event::Waiting { why: Wait::Bucket, duration, .. } if *duration > Duration::from_secs(5))
         })
     };
-    while !told() {
+    while !is_reported() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     // It has not been sent: what is allowed was known without asking.
@@ -108,12 +108,12 @@ async fn the_wait_for_a_third_rename_is_told_and_can_be_stopped() {
             .write(Method::PATCH, &path, Some(&json!({"name": "d"})), &because())
             .await
     });
-    let told = || {
+    let is_reported = || {
         watched.events().iter().any(
             |event| matches!(event, Event::Waiting { why: Wait::Rename, duration, .. } if duration.as_secs() > 500),
         )
     };
-    while !told() {
+    while !is_reported() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     stop.cancel();

@@ -248,12 +248,12 @@ async fn unexpectedly_rewritten_name_is_recorded() {
     assert_eq!(transport.creations.load(Ordering::SeqCst), everything().resources.len());
     let plan = bench.plan(&everything(), Mode::Apply).await;
     assert!(plan.is_empty(), "{:#?}", plan.changes);
-    let told = plan
+    let noted = plan
         .notes
         .iter()
         .filter(|note| note.contains("`name` was sent as"))
         .count();
-    assert_eq!(told, everything().resources.len(), "{:#?}", plan.notes);
+    assert_eq!(noted, everything().resources.len(), "{:#?}", plan.notes);
 }
 
 fn naib() -> Configuration {

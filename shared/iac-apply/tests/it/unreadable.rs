@@ -100,10 +100,10 @@ async fn apply_and_refresh_keep_unreadable_resource() {
             assert!(plan.steps.is_empty(), "{address} {mode:?}: {:#?}", plan.steps);
             let live = read(&discord, bench.guild(), &bench.kinds).await.unwrap();
             let findings = preflight(&plan, &live, &bench.state().await);
-            let told = findings.iter().any(|finding| {
+            let is_reported = findings.iter().any(|finding| {
                 finding.rule == "unreadable" && !finding.blocking && finding.addresses[0].to_string() == address
             });
-            assert!(told && findings.len() == 1, "{address} {mode:?}: {findings:#?}");
+            assert!(is_reported && findings.len() == 1, "{address} {mode:?}: {findings:#?}");
         }
         assert_eq!(bench.state().await.resources, before.resources, "{address}");
         let plan = bench.plan(&wanted(), Mode::Apply).await;

@@ -196,9 +196,10 @@ fn follow_replacements(
                 ..change(address, Action::Create, ChangeReason::Gone)
             };
         } else {
-            let told = fields_that(attributes, &replaced);
+            let configured = fields_that(attributes, &replaced);
             one.fields.extend(
-                told.into_iter()
+                configured
+                    .into_iter()
                     .filter(|field| !one.fields.contains(field))
                     .collect::<Vec<_>>(),
             );
@@ -210,9 +211,9 @@ fn follow_replacements(
 /// Names of the attributes that contain one of these addresses.
 fn fields_that(attributes: &Attributes, replaced: &BTreeSet<Address>) -> Vec<String> {
     let names: Vec<String> = replaced.iter().map(|address| format!("\"{address}\"")).collect();
-    let told = attributes.to_map().into_iter().filter(|(_, value)| {
+    let configured = attributes.to_map().into_iter().filter(|(_, value)| {
         let text = value.to_string();
         names.iter().any(|name| text.contains(name))
     });
-    told.map(|(field, _)| field).collect()
+    configured.map(|(field, _)| field).collect()
 }

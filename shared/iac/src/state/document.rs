@@ -176,9 +176,9 @@ const fn id_space(kind: Kind) -> Kind {
 
 /// The message of `serde_json` without the position at its end.
 fn without_position(error: &serde_json::Error) -> String {
-    let told = error.to_string();
+    let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
-    told.strip_suffix(&place).map_or(told.clone(), str::to_owned)
+    text.strip_suffix(&place).map_or(text.clone(), str::to_owned)
 }
 
 #[derive(Deserialize)]

@@ -113,9 +113,9 @@ mod tests {
             ("general", None),
             ("", None),
         ] {
-            let told = Snowflake::written(wrong).unwrap_err().to_string();
+            let message = Snowflake::written(wrong).unwrap_err().to_string();
             let what_it_is = "is not an id of Discord's: an id is a number of 17 to 20 digits";
-            assert_eq!(told, format!("`{wrong}` {what_it_is}{}", digits.unwrap_or_default()));
+            assert_eq!(message, format!("`{wrong}` {what_it_is}{}", digits.unwrap_or_default()));
         }
     }
 }

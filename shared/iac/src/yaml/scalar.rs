@@ -330,13 +330,13 @@ impl JsonSchema for PermissionEnum {
     fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
         let names: Vec<&str> = Permission::ALL.iter().map(|permission| permission.name()).collect();
         // Not part of JSON Schema; supported by some editors.
-        let told: Vec<&str> = Permission::ALL
+        let descriptions: Vec<&str> = Permission::ALL
             .iter()
             .map(|permission| permission.description())
             .collect();
         json_schema!({
             "anyOf": [
-                { "enum": names, "enumDescriptions": told },
+                { "enum": names, "enumDescriptions": descriptions },
                 { "type": "string", "pattern": format!("^BIT_[0-9]+$|{VARIABLE}") },
             ],
         })

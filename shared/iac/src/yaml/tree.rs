@@ -235,11 +235,11 @@ pub(crate) fn parse(source: &Source<'_>, text: &str, problems: &mut Vec<Problem>
         most_nodes: MAX_NODES.max(text.len() / BYTES_PER_NODE),
     };
     for event in Parser::new_from_str_with_options(text, options) {
-        let told = match event {
+        let handled = match event {
             Ok((event, span)) => builder.take(event, span),
             Err(error) => Err(source.parser_error(mark(*error.marker()), plain_message(&error))),
         };
-        if let Err(Stop(at, reason)) = told {
+        if let Err(Stop(at, reason)) = handled {
             let problem = source.problem(at, reason);
             builder.problems.push(problem);
             return None;
@@ -254,8 +254,8 @@ pub(crate) fn parse(source: &Source<'_>, text: &str, problems: &mut Vec<Problem>
 
 /// The message of the parser, replaced where it requires knowledge of the YAML specification.
 fn plain_message(error: &ScanError) -> String {
-    let told = error.info();
-    let lower = told.to_lowercase();
+    let info = error.info();
+    let lower = info.to_lowercase();
     if lower.contains("recursion") || lower.contains("nest") {
         return format!("more than {MAX_DEPTH} levels of nesting; a configuration has fewer");
     }
@@ -266,7 +266,7 @@ fn plain_message(error: &ScanError) -> String {
     } else {
         ""
     };
-    format!("this is not YAML: {told}{hint}")
+    format!("this is not YAML: {info}{hint}")
 }
 
 fn mark(marker: granit_parser::Marker) -> Mark {

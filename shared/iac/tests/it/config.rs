@@ -33,13 +33,13 @@ fn refusal_with(yaml: &str, inputs: &VariableInputs) -> String {
 
 /// The rules of Discord's that a configuration breaks, one a line.
 pub(crate) fn rules(configuration: &Configuration) -> String {
-    let mut told = String::new();
+    let mut reported = String::new();
     for rule in &configuration.broken_rules {
         let place = rule.origin.as_ref().unwrap();
         let (line, column, address, part) = (place.line, place.column, &rule.address, &rule.part);
-        told.push_str(&format!("{line}:{column}: {address}, {part:?}: {}\n", rule.reason));
+        reported.push_str(&format!("{line}:{column}: {address}, {part:?}: {}\n", rule.reason));
     }
-    told
+    reported
 }
 
 fn role<'a>(configuration: &'a Configuration, address: &str) -> &'a Role {
@@ -301,8 +301,8 @@ fn equal_names_are_a_warning() {
         &VariableInputs::default(),
     )
     .unwrap();
-    let told: Vec<String> = loaded.warnings.iter().map(|warning| warning.reason.clone()).collect();
-    assert_eq!(told, ["`role.b` and `role.a` have the same name, `Naib`"]);
+    let reported: Vec<String> = loaded.warnings.iter().map(|warning| warning.reason.clone()).collect();
+    assert_eq!(reported, ["`role.b` and `role.a` have the same name, `Naib`"]);
 }
 
 #[test]

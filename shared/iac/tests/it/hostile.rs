@@ -11,7 +11,7 @@ use crate::export::cases;
 use crate::themes;
 
 /// The problems of a file, or that it was accepted.
-fn told(bytes: &[u8]) -> String {
+fn error_text(bytes: &[u8]) -> String {
     match load("server.yaml", bytes, themes(), &VariableInputs::default()) {
         Ok(loaded) => {
             let rules = crate::config::rules(&loaded.configuration);
@@ -42,7 +42,7 @@ fn invalid_files_have_clear_errors() {
     let mut report = String::new();
     for (name, bytes) in corpus() {
         if !["basic.yaml", "community.yaml", "game-club.yaml", "sietch.yaml"].contains(&name.as_str()) {
-            write!(report, "=== {name}\n{}\n\n", told(&bytes)).unwrap();
+            write!(report, "=== {name}\n{}\n\n", error_text(&bytes)).unwrap();
         }
     }
     insta::assert_snapshot!(report);
@@ -89,16 +89,16 @@ fn too_large_files_are_refused() {
             "the values of the variables in this file have more than",
         ),
     ] {
-        let told = told(bytes);
+        let error_text = error_text(bytes);
         assert!(
-            told.contains(word),
+            error_text.contains(word),
             "{word}: {}",
-            told.chars().take(600).collect::<String>()
+            error_text.chars().take(600).collect::<String>()
         );
         assert!(
-            told.len() < 400_000,
+            error_text.len() < 400_000,
             "{word}: what is said stays readable, {} bytes",
-            told.len()
+            error_text.len()
         );
     }
 }
@@ -239,6 +239,6 @@ proptest! {
 
     #[test]
     fn random_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        prop_assert!(!told(&bytes).is_empty());
+        prop_assert!(!error_text(&bytes).is_empty());
     }
 }
