@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use arrakis_iac::live::{LiveImage, LiveServer};
 use arrakis_iac::model::{Address, Configuration, Image, Kind, Snowflake};
 use arrakis_iac::state::State;
-use arrakis_iac_apply::{Cdn, ImageFolder, ImageSource as _, check_image, digest, max_image_bytes};
+use arrakis_iac_apply::{Cdn, ImageFolder, ImageSource as _, check_image, digest, max_image_bytes, read_image_file};
 use tokio::task::JoinSet;
 
 use crate::error::{Failure, Result};
@@ -85,7 +85,7 @@ impl ImageExport<'_> {
         state: &State,
         configuration: &mut Configuration,
     ) -> Result<Vec<MissingImage>> {
-        let mut missing = Vec::new();
+        let mut missing = unsupported(live, addresses, configuration);
         let images = images_of(live, addresses, state, configuration);
         for chunk in images.chunks(CONCURRENT_DOWNLOADS) {
             let mut downloads = JoinSet::new();
@@ -128,7 +128,7 @@ impl ImageExport<'_> {
         });
         let earlier = || {
             let path = self.folder().join(self.relative_path(image));
-            let bytes = std::fs::read(path).ok()?;
+            let bytes = read_image_file(&path).ok()?;
             (self.names == ImageNames::ByImage && check_image(image.address.kind(), &bytes).is_ok()).then_some(bytes)
         };
         uploaded.or_else(earlier)
@@ -137,7 +137,11 @@ impl ImageExport<'_> {
     fn write(&self, image: &ExportedImage, bytes: &[u8]) -> Result<Image> {
         let relative = self.relative_path(image);
         let path = self.folder().join(&relative);
-        match std::fs::read(&path).ok() {
+        if std::fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
+            return Err(Failure::new(format!("{} is not a regular file", path.display()))
+                .help("move it away, or name another file"));
+        }
+        match read_image_file(&path).ok() {
             Some(existing) if existing == bytes => {}
             Some(_) if !self.force => {
                 return Err(
@@ -195,6 +199,26 @@ fn images_of(
         })
     };
     configuration.resources.keys().filter_map(of_address).collect()
+}
+
+/// The resources that have an image of a format that this version does not support.
+fn unsupported(
+    live: &LiveServer,
+    addresses: &BTreeMap<Address, Snowflake>,
+    configuration: &Configuration,
+) -> Vec<MissingImage> {
+    let has_image = |kind: Kind| kind.image().is_some_and(|image| image.is_required);
+    let is_unsupported = |address: &&Address| {
+        let id = addresses.get(*address).filter(|_| has_image(address.kind()));
+        id.is_some_and(|id| !live.images.contains_key(&(address.kind(), *id)))
+    };
+    let resources = configuration.resources.keys().filter(is_unsupported);
+    resources
+        .map(|address| MissingImage {
+            address: address.clone(),
+            reason: "this version of gaib does not support the format of the image".to_owned(),
+        })
+        .collect()
 }
 
 /// The addresses of a configuration whose images an export to a file would download.

@@ -3,9 +3,12 @@
 -- each write to the other pair. A migration of the next release drops the trigger, its function, and the old columns.
 set local lock_timeout = '2s';
 alter table profiles
-    add column gateway_session text check (length(gateway_session) between 1 and 200),
-    add column gateway_sequence bigint check (gateway_sequence >= 0),
-    add constraint profiles_gateway_position_complete check ((gateway_session is null) = (gateway_sequence is null));
+    add column gateway_session text,
+    add column gateway_sequence bigint,
+    add constraint profiles_gateway_session_length check (length(gateway_session) between 1 and 200) not valid,
+    add constraint profiles_gateway_sequence_positive check (gateway_sequence >= 0) not valid,
+    add constraint profiles_gateway_position_complete
+        check ((gateway_session is null) = (gateway_sequence is null)) not valid;
 
 create function copy_gateway_position() returns trigger
     language plpgsql

@@ -187,9 +187,9 @@ fn explain(error: MigrateError) -> DbError {
             "migration {version} was applied to this database and is not in this build: use the build that contains it, or a newer one"
         )),
         MigrateError::Execute(source) => DbError::new("schema.migrate", source),
-        MigrateError::ExecuteMigration(source, version) => {
-            DbError::Schema(format!("migration {version} failed and was rolled back: {source}"))
-        }
+        MigrateError::ExecuteMigration(source, version) => DbError::Schema(format!(
+            "migration {version} failed and is repeated by the next run: {source}"
+        )),
         other => DbError::Schema(format!("the database cannot be migrated: {other}")),
     }
 }

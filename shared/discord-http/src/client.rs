@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
+use http::StatusCode;
 use reqwest::redirect::Policy;
+use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use crate::response::{Response, USER_AGENT};
@@ -54,20 +56,16 @@ pub fn client_builder(addresses: &[Url], connect_timeout: Duration) -> reqwest::
 /// Sends a request once, and receives the response within `timeout` and up to `max_body` bytes.
 ///
 /// # Errors
-/// No complete response was received. A 1xx as the final status counts as none: passed on, it would end the caller's connection.
+/// No complete response was received; of a 401 or 429 the headers suffice. A 1xx as the final status counts as none: passed on, it would end the caller's connection.
 pub async fn exchange(
     request: reqwest::RequestBuilder,
     timeout: Duration,
     max_body: usize,
 ) -> Result<Response, SendError> {
-    match tokio::time::timeout(timeout, receive(request, max_body)).await {
-        Ok(received) => received,
-        Err(_) => Err(SendError::ResponseLost(format!("no response within {timeout:?}"))),
-    }
-}
-
-async fn receive(request: reqwest::RequestBuilder, max_body: usize) -> Result<Response, SendError> {
-    let mut response = request.send().await.map_err(|error| {
+    let deadline = Instant::now() + timeout;
+    let late = || SendError::ResponseLost(format!("no response within {timeout:?}"));
+    let sent = timeout_at(deadline, request.send()).await.map_err(|_| late())?;
+    let mut response = sent.map_err(|error| {
         if error.is_connect() || error.is_builder() {
             SendError::NotSent(causes(&error))
         } else {
@@ -81,17 +79,19 @@ async fn receive(request: reqwest::RequestBuilder, max_body: usize) -> Result<Re
         )));
     }
     let mut body = BytesMut::new();
-    loop {
-        let lost = match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() <= max_body => {
-                body.extend_from_slice(&chunk);
-                continue;
-            }
-            Ok(None) => break,
-            Ok(Some(_)) => format!("the response is larger than {max_body} bytes"),
-            Err(error) => format!("the response ({status}) was cut off: {}", causes(&error)),
-        };
-        return Err(SendError::ResponseLost(lost));
+    let lost = loop {
+        match timeout_at(deadline, response.chunk()).await {
+            Ok(Ok(Some(chunk))) if body.len() + chunk.len() <= max_body => body.extend_from_slice(&chunk),
+            Ok(Ok(None)) => break None,
+            Ok(Ok(Some(_))) => break Some(format!("the response is larger than {max_body} bytes")),
+            Ok(Err(error)) => break Some(format!("the response ({status}) was cut off: {}", causes(&error))),
+            Err(_) => break Some(late().to_string()),
+        }
+    };
+    // The status and the headers alone decide what these two mean: the call was not carried out, and how long to wait.
+    let needs_body = !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS);
+    if let Some(reason) = lost.filter(|_| needs_body) {
+        return Err(SendError::ResponseLost(reason));
     }
     Ok(Response {
         status,

@@ -140,8 +140,12 @@ fn number(headers: &HeaderMap, name: &str) -> Option<u32> {
 }
 
 fn seconds(value: f64) -> Option<Duration> {
-    let duration = Duration::try_from_secs_f64(value).ok()?;
-    Some(duration.min(MAX_TIME))
+    match Duration::try_from_secs_f64(value) {
+        Ok(duration) => Some(duration.min(MAX_TIME)),
+        // Beyond what a duration holds; neither negative nor NaN.
+        Err(_) if value > 0.0 => Some(MAX_TIME),
+        Err(_) => None,
+    }
 }
 
 fn header_seconds(headers: &HeaderMap, name: &str) -> Option<Duration> {
@@ -250,9 +254,12 @@ mod tests {
     #[test]
     fn time_that_is_missing_or_malformed_is_none() {
         assert_eq!(retry_after(&HeaderMap::new(), b"<html>"), None);
-        for value in ["1e30", "-1", "soon"] {
+        for value in ["-1", "NaN", "soon"] {
             assert_eq!(retry_after(&headers(&[("retry-after", value)]), b""), None, "{value}");
         }
+        // Beyond what a duration holds: the bound of the edge.
+        let absurd = headers(&[("retry-after", "1e30")]);
+        assert_eq!(retry_after(&absurd, b""), Some(Duration::from_secs(600)));
         let reset = headers(&[("x-ratelimit-reset-after", "3")]);
         assert_eq!(retry_after(&reset, b""), Some(Duration::from_secs(3)));
     }

@@ -117,7 +117,8 @@ impl Cdn {
             };
         }
         let url = url.to_owned();
-        if !status.is_success() {
+        // 206 is a part of the image.
+        if status != StatusCode::OK {
             let status = status.as_u16();
             return DownloadAttempt::Ended(Err(CdnError::Refused { url, status }));
         }

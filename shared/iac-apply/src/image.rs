@@ -1,7 +1,9 @@
 //! Image files of a configuration. The caller provides their bytes.
 
 use std::fmt::Debug;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 
 use arrakis_iac::model::{Image, ImageFormat, Kind};
 use arrakis_iac::plan::{self, Finding, Plan};
@@ -25,8 +27,30 @@ pub struct ImageFolder(pub PathBuf);
 impl ImageSource for ImageFolder {
     fn bytes(&self, image: &Image) -> Result<Vec<u8>, String> {
         let path = self.0.join(&image.path);
-        std::fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+        read_image_file(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))
     }
+}
+
+/// Largest image file that is read; Discord accepts less of every kind.
+const MAX_FILE: u64 = 16 << 20;
+
+/// Reads an image file.
+///
+/// # Errors
+/// When it cannot be read, is no regular file (opening a FIFO waits for ever, and a device has no end), or has more than 16 MiB.
+pub fn read_image_file(path: &Path) -> io::Result<Vec<u8>> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            "it has more than 16 MiB, and Discord accepts no such image",
+        ));
+    }
+    Ok(bytes)
 }
 
 /// The bytes as a data URI: <https://discord.com/developers/docs/reference#image-data>.
@@ -143,6 +167,21 @@ mod tests {
         assert_eq!(data_uri(b"GIF89a").unwrap(), "data:image/gif;base64,R0lGODlh");
         assert_eq!(format(b"RIFF....WEBPVP8 "), Some(ImageFormat::WebP));
         assert!(data_uri(b"<svg/>").is_err());
+    }
+
+    #[test]
+    fn endless_file_folder_and_huge_file_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let huge = folder.path().join("huge.png");
+        File::create(&huge).unwrap().set_len(3 << 30).unwrap();
+        for (path, reason) in [
+            (Path::new("/dev/zero"), "not a regular file"),
+            (folder.path(), "not a regular file"),
+            (huge.as_path(), "more than 16 MiB"),
+        ] {
+            let error = read_image_file(path).unwrap_err().to_string();
+            assert!(error.contains(reason), "{}: {error}", path.display());
+        }
     }
 
     #[test]

@@ -18,6 +18,6 @@ pub mod store;
 pub use cdn::{Cdn, CdnError};
 pub use event::{Event, NoProgress, Progress, Wait};
 pub use execute::{ApplyError, Executor};
-pub use image::{ImageFolder, ImageSource, check_image, digest, max_image_bytes, unusable_images};
+pub use image::{ImageFolder, ImageSource, check_image, digest, max_image_bytes, read_image_file, unusable_images};
 pub use kinds::FormError;
 pub use read::{ReadError, absent_members, all_kinds, read};

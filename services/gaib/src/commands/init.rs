@@ -61,11 +61,10 @@ pub(super) async fn run(context: &Context, arguments: &server::Init) -> Result<E
     };
     back_up(context, &path, text.as_bytes())?;
     files::write(&path, text.as_bytes())?;
-    let workspace = WorkspaceName::default();
+    let store = LocalStore::new(store_folder(Path::new("")), "");
+    let workspace = store.selected().await?;
     save(&mut project, &workspace, guild)?;
-    LocalStore::new(store_folder(Path::new("")), "")
-        .select(&workspace)
-        .await?;
+    store.select(&workspace).await?;
     warn_of_other_workspace(context, &workspace, guild).await?;
     let path = path.display().to_string();
     context

@@ -324,3 +324,19 @@ async fn refused_apply_of_a_file_leaves_no_workspace() {
     assert_eq!(session.gaib(&unconfirmed).await.code, 1);
     assert!(exists(&session, &format!("{workspace}/state.json")));
 }
+
+#[tokio::test]
+async fn init_with_force_records_the_server_of_the_selected_workspace() {
+    let mut session = Session::start().await;
+    session.gaib(&format!("server init --guild {GUILD}")).await;
+    session
+        .gaib("server workspace new staging --guild 1200000000000000999")
+        .await;
+    let again = session.gaib("server init --guild 1200000000000000888 --force").await;
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    assert!(again.stdout.contains("workspace staging"), "{}", again.stdout);
+    let listed = session.gaib("server workspace ls").await.stdout;
+    let of = |name: &str| listed.lines().find(|line| line.contains(name)).unwrap_or_default();
+    assert!(of("default").contains(GUILD), "{listed}");
+    assert!(of("staging").contains("1200000000000000888"), "{listed}");
+}

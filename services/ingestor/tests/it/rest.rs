@@ -53,11 +53,11 @@ async fn rate_limits_of_get_gateway_bot_are_respected() {
     );
 }
 
-/// An absurd `Retry-After` is bounded to ten minutes, and SIGTERM ends the wait.
+/// An absurd `Retry-After` is bounded to ten minutes, also beside a body that is too large to read, and SIGTERM ends the wait.
 #[tokio::test]
 async fn stop_during_a_rate_limit_is_immediate() {
     let world = World::new().await;
-    let rest = Rest::start(|_| answer("429 Too Many Requests", "retry-after: 86400\r\n", "")).await;
+    let rest = Rest::start(|_| answer("429 Too Many Requests", "retry-after: 1e300\r\n", &"x".repeat(1 << 20))).await;
     let ingestor = world.ingestor_with(&[("DISCORD_API_BASE", rest.base())]);
     let detail = || ingestor.document()["components"]["gateway"]["detail"].to_string();
     eventually(
@@ -67,6 +67,19 @@ async fn stop_during_a_rate_limit_is_immediate() {
     .await;
     assert_eq!(rest.asked().len(), 1);
     ingestor.stop().await;
+}
+
+/// A second attempt would count as another invalid request.
+#[tokio::test]
+async fn refused_token_with_an_oversized_body_ends_the_ingestor_after_one_call() {
+    let world = World::new().await;
+    let rest = Rest::start(|_| answer("401 Unauthorized", "", &"x".repeat(1 << 20))).await;
+    let fatal = world
+        .ingestor_with(&[("DISCORD_API_BASE", rest.base())])
+        .fatal_error()
+        .await;
+    assert!(fatal.message.contains("401"), "{fatal}");
+    assert_eq!(rest.asked().len(), 1);
 }
 
 #[tokio::test]

@@ -42,10 +42,13 @@ async fn deleted_exchange_is_declared_again_and_nothing_is_lost() {
         let confirmed = async || ingestor.shard(0)["seq_lag"] == 0;
         eventually(confirmed, "everything to be confirmed").await;
     }
-    assert_eq!(seqs(&world.take_events(120).await).len(), 120);
+    // The broker deletes the bindings of an exchange before the exchange: an event that comes in between has no queue, and is
+    // kept by the alternate exchange.
+    let kept = [names::EVENTS_GUILD, names::UNROUTED];
+    assert_eq!(seqs(&world.take_from(&kept, 120).await).len(), 120);
     assert_eq!(world.stats().identifies, 1);
     ingestor.stop().await;
-    world.finish(&[]).await;
+    world.finish(&kept).await;
 }
 
 #[tokio::test]

@@ -134,18 +134,28 @@ impl World {
     /// Takes everything out of a queue until there are `count` different events in it, without those that an identify
     /// brings.
     pub(crate) async fn take(&self, queue: &str, count: usize) -> Vec<Got> {
+        self.take_from(&[queue], count).await
+    }
+
+    /// [`World::take`] of several queues.
+    pub(crate) async fn take_from(&self, queues: &[&str], count: usize) -> Vec<Got> {
         let channel = self.connection.current().await.unwrap().channel().await.unwrap();
         let mut all: Vec<Got> = Vec::new();
         let mut seen = HashSet::new();
         let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
         loop {
-            while let Ok(Some(got)) = channel.basic_get(queue.into(), BasicGetOptions { no_ack: true }).await {
-                let got = Got::read(got.delivery);
-                if got.routing_key == "guild.available" {
-                    continue;
+            for queue in queues {
+                while let Ok(Some(got)) = channel
+                    .basic_get((*queue).into(), BasicGetOptions { no_ack: true })
+                    .await
+                {
+                    let got = Got::read(got.delivery);
+                    if got.routing_key == "guild.available" {
+                        continue;
+                    }
+                    seen.insert(got.labels.event_id.clone());
+                    all.push(got);
                 }
-                seen.insert(got.labels.event_id.clone());
-                all.push(got);
             }
             if seen.len() >= count {
                 let _ = channel.close(200, "done".into()).await;
@@ -153,7 +163,7 @@ impl World {
             }
             assert!(
                 tokio::time::Instant::now() < deadline,
-                "{} of {count} events in {queue}: {:?}",
+                "{} of {count} events in {queues:?}: {:?}",
                 seen.len(),
                 all.iter()
                     .map(|got| (&got.routing_key, got.labels.shard, got.labels.seq))

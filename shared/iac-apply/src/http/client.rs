@@ -57,6 +57,8 @@ impl RetryPolicy {
 const UNREADABLE_ATTEMPTS: u32 = 3;
 /// Wait after a 429 that states no time, and how many of them a call waits for.
 const UNSTATED_WAIT: (Duration, u32) = (Duration::from_secs(10), 6);
+/// Wait after the second 429 in a row of a call, if the response states a shorter one; it doubles with each, up to a minute.
+const REPEATED_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// Shorter waits are not reported.
 const REPORTED_WAIT: Duration = Duration::from_secs(1);
 /// A 429 on a channel's edit that states a longer time is the limit on renames, which no header states.
@@ -119,12 +121,12 @@ impl Discord {
         &*self.progress
     }
 
-    /// Milliseconds since 1970 on Discord's clock, by which ids are made; on the system clock before the first response. Never ahead
-    /// of Discord's clock.
+    /// Milliseconds since 1970 by the slower of Discord's clock, by which ids are made, and the system clock. A lost creation is
+    /// searched for from this time on, so a wrong `Date` ahead of both must not hide it.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
         let system = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let offset_ms = self.clock.offset().map_or(0, |offset| offset.least_ms);
+        let offset_ms = self.clock.least_offset_ms(0).min(0);
         u64::try_from(system.as_millis())
             .unwrap_or(u64::MAX)
             .saturating_add_signed(offset_ms)
@@ -242,7 +244,7 @@ impl Discord {
     async fn call(&self, request: &Request, attempts: &mut Attempts) -> Result<Bytes, CallError> {
         let route = Route::of(&request.method, &segments(&request.path));
         let call = describe(request);
-        let (mut sent, mut unstated) = (0, 0);
+        let (mut sent, mut limited) = (0, RateLimitCounts::default());
         loop {
             self.wait_for_limits(&route, &call).await?;
             if self.cancelled.is_cancelled() {
@@ -275,7 +277,7 @@ impl Discord {
                 && let Ok(response) = &result
             {
                 sent -= 1;
-                self.wait_after_429(&call, request, response, &mut unstated).await?;
+                self.wait_after_429(&call, request, response, &mut limited).await?;
                 continue;
             }
             if sent >= self.retry_policy.attempts {
@@ -310,19 +312,20 @@ impl Discord {
         }
     }
 
-    /// Waits as long as a 429 states. `unstated` counts those of this call that state no time.
+    /// Waits as long as a 429 states, and longer with each further one of the call.
     async fn wait_after_429(
         &self,
         call: &str,
         request: &Request,
         response: &Response,
-        unstated: &mut u32,
+        counts: &mut RateLimitCounts,
     ) -> Result<(), CallError> {
         let limited = self.limits.limited(response, Instant::now());
+        counts.total += 1;
         let Some(wait) = limited.retry_after else {
-            *unstated += 1;
+            counts.unstated += 1;
             let (wait, most) = UNSTATED_WAIT;
-            if *unstated > most {
+            if counts.unstated > most {
                 return Err(CallError::Unavailable {
                     call: call.to_owned(),
                     why: "Discord returned 429 without Retry-After several times; it may have blocked this address"
@@ -331,6 +334,7 @@ impl Discord {
             }
             return self.pause(Wait::RateLimited, call, wait).await;
         };
+        let wait = wait.max(counts.shortest_wait());
         let edits_channel = request.method == Method::PATCH && request.path.starts_with("/channels/");
         let why = match limited.scope {
             RateLimitScope::Global => Wait::Global,
@@ -338,6 +342,26 @@ impl Discord {
             _ => Wait::RateLimited,
         };
         self.pause(why, call, wait).await
+    }
+}
+
+/// The 429s of one call.
+#[derive(Debug, Default)]
+struct RateLimitCounts {
+    total: u32,
+    /// Those that state no time.
+    unstated: u32,
+}
+
+impl RateLimitCounts {
+    /// Discord blocks an address after 10,000 invalid requests in ten minutes, so a 429 that states no wait is not repeated at once
+    /// for ever.
+    fn shortest_wait(&self) -> Duration {
+        let (first, longest) = REPEATED_WAIT;
+        match self.total.checked_sub(2) {
+            Some(further) => (first * 2_u32.saturating_pow(further.min(8))).min(longest),
+            None => Duration::ZERO,
+        }
     }
 }
 
@@ -399,6 +423,12 @@ fn parse<T: DeserializeOwned>(request: &Request, body: &[u8], attempts: &mut Att
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn repeated_429_is_waited_for_longer_each_time() {
+        let wait = |total| RateLimitCounts { total, unstated: 0 }.shortest_wait().as_secs();
+        assert_eq!([1, 2, 3, 4, 7, 8, 1_000].map(wait), [0, 1, 2, 4, 32, 60, 60]);
+    }
 
     #[test]
     fn server_is_searched_for_fifteen_seconds() {
