@@ -35,6 +35,7 @@ mod ranking_position;
 pub mod scratch;
 mod statements;
 mod token_profiles;
+mod verification_sessions;
 
 pub use activity::Activity;
 pub use admin::{Admin, CommunitySummary};
@@ -55,3 +56,7 @@ pub use presence::{GatewayPosition, Presence};
 pub use profiles::{JoinOutcome, Profile, Profiles, WALLET_UNIQUE_CONSTRAINT};
 pub use ranking_position::RankingPosition;
 pub use token_profiles::{TokenProfile, TokenProfileId, TokenProfileIdError};
+pub use verification_sessions::{
+    MAX_ATTEMPTS, MAX_STARTS, NewVerificationSession, START_WINDOW, SessionAccount, SessionKey, SessionNetwork,
+    SessionProof, SessionStart, SessionState, VerificationSession, VerificationSessions,
+};

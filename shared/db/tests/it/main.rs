@@ -15,3 +15,4 @@ mod offline_data;
 mod pool;
 mod rights;
 mod shared_facts;
+mod verification_sessions;

@@ -139,7 +139,7 @@ async fn admin_login_spans_tenants_and_app_login_is_refused_as_admin() {
 
 /// Rights of the application's login, relation by relation: one letter for each right, as `\\dp` prints them. A new table
 /// is added here with what its queries need.
-const APP_RIGHTS: [(&str, &str); 22] = [
+const APP_RIGHTS: [(&str, &str); 23] = [
     ("_sqlx_migrations", "r"),
     ("audit_log", "ar"),
     ("badges", "arw"),
@@ -161,6 +161,7 @@ const APP_RIGHTS: [(&str, &str); 22] = [
     ("role_bindings", "arwd"),
     ("tiers_reached", "ar"),
     ("token_profiles", "arw"),
+    ("verification_sessions", "arwd"),
     ("wallet_verifications", "arw"),
 ];
 
