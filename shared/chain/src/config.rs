@@ -18,11 +18,12 @@ impl ChainsConfig {
     pub fn read(reader: &mut Reader) -> Option<Self> {
         let chains = reader.chain_rpc_urls();
         let depth = reader.defaulted::<u64>(&variables::CHAIN_FINALIZED_DEPTH);
-        let mut settings = ChainSettings::default();
-        settings.finalized_depth = depth?;
         Some(Self {
             chains: chains?,
-            settings,
+            settings: ChainSettings {
+                finalized_depth: depth?,
+                ..ChainSettings::default()
+            },
         })
     }
 
@@ -39,7 +40,6 @@ impl ChainsConfig {
 
 /// Limits of the clients of all chains.
 #[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
 pub struct ChainSettings {
     /// Blocks behind the latest one from which a block counts as final, where no endpoint supports the tag `finalized`.
     pub finalized_depth: u64,
