@@ -1,4 +1,4 @@
--- A session in which one account proves control of a wallet. A table of the platform: the wallet page knows only a token and no
+-- A session in which one account proves control of a wallet. A table of the platform: the wallet page has only a token and no
 -- tenant, a Telegram account has none, and the wallet belongs to an identity of all communities. The community of a session is the one
 -- whose command began it.
 --
@@ -11,7 +11,7 @@ create table verification_sessions (
     network text not null check (network in ('discord', 'telegram')),
     account_id bigint not null check (account_id > 0),
     account_name text not null check (length(account_name) between 1 and 200),
-    -- No foreign key: its check is outside of row-level security and would tell whether a community exists.
+    -- No foreign key: its check is outside of row-level security and would reveal whether a community exists.
     community uuid,
     -- Discord's token of the interaction, valid for 15 minutes, with which the answer is edited. Deleted at the end of the session.
     interaction_token text check (length(interaction_token) between 1 and 1000),

@@ -1,6 +1,6 @@
 // The panels of the page: one for each state, each with one primary action.
 
-import { beginAgain, chainName, ENDED, networkName, shortAddress } from "./texts.js";
+import { beginAgain, chainName, ENDED, networkName } from "./texts.js";
 import { actions, address, button, el, facts, mark, notice, show, showStep, waiting, wallet } from "./view.js";
 
 const PHONE = navigator.userAgentData?.mobile ?? /Android|iPhone|iPad|iPod/.test(navigator.userAgent);
@@ -92,7 +92,7 @@ function showNoWallet({ notice: text }, { search, copyLink }) {
     actions(
       button("Copy the link", copyLink, "primary"),
       el("a", { className: "button", href: link, rel: "noreferrer noopener" }, "Open in MetaMask"),
-      button("Search again", search),
+      button("Search again", search, "quiet"),
     ),
   );
 }
@@ -104,7 +104,7 @@ function showChoice({ busy, wallet: chosen, notice: text }, found, { choose, bac
       `Open ${chosen.name}`,
       el("p", {}, "Agree there to share your account's address with this page. This signs nothing."),
       waiting("Waiting for your wallet"),
-      actions(button("Choose another wallet", back)),
+      actions(button("Choose another wallet", back, "quiet")),
     );
   }
   const one = found.length === 1;
@@ -115,7 +115,7 @@ function showChoice({ busy, wallet: chosen, notice: text }, found, { choose, bac
     notice(text),
     actions(
       ...found.map((each) => wallet(one ? { ...each, name: `Connect ${each.name}` } : each, () => choose(each), one)),
-      button("Search for more wallets", search),
+      button("Search for more wallets", search, "quiet"),
     ),
   );
 }
@@ -125,7 +125,7 @@ function showSign(state, handlers) {
   const network = networkName(session.account.network);
   showStep("sign");
   const rows = [
-    ["Wallet", el("span", { className: "address", title: state.address }, shortAddress(state.address))],
+    ["Wallet", address(state.address)],
     [network, session.account.name],
     ["Chain", chainName(session.chain_id)],
   ];
@@ -144,7 +144,7 @@ const signingText = (network) =>
   `Your wallet shows one text with this website, your ${network} account and the time until which it is valid. Signing it is free.`;
 
 function signActions(state, { sign, send, back }) {
-  const other = button("Use another wallet", back);
+  const other = button("Use another wallet", back, "quiet");
   switch (state.busy) {
     case "sign":
       return [
@@ -176,7 +176,7 @@ function showChain({ session, chainId, busy, notice: text }, rows, { switchChain
       : actions(
           button(`Switch to ${wanted}`, switchChain, "primary"),
           button("Sign without switching", anyChain),
-          button("Use another wallet", back),
+          button("Use another wallet", back, "quiet"),
         ),
   );
 }

@@ -46,7 +46,8 @@ export function facts(pairs) {
   return list;
 }
 
-export const address = (text) => el("span", { className: "address" }, text);
+/** An address; where it does not fit into a line, it breaks in the middle. */
+export const address = (text) => el("span", { className: "address" }, text.slice(0, 22), el("wbr"), text.slice(22));
 
 export function wallet({ name, icon }, onclick, primary) {
   const picture = icon
@@ -63,7 +64,8 @@ let shown = "";
  */
 export function show(key, title, ...children) {
   const panel = byId("panel");
-  const focused = panel.contains(document.activeElement) ? document.activeElement.textContent : null;
+  const active = panel.contains(document.activeElement) ? document.activeElement : null;
+  const focused = active?.matches("button, a, summary") ? active.textContent : null;
   const opened = panel.querySelector("details")?.open ?? false;
   const icon = children.filter((child) => child instanceof SVGElement);
   const rest = children.filter((child) => child && !(child instanceof SVGElement));
@@ -72,7 +74,7 @@ export function show(key, title, ...children) {
   if (key === shown) {
     if (opened) panel.querySelector("details")?.setAttribute("open", "");
     const same = [...panel.querySelectorAll("button, a, summary")].find((element) => element.textContent === focused);
-    if (focused !== null) (same ?? byId("panel-title")).focus();
+    if (active !== null) (same ?? byId("panel-title")).focus();
   } else if (!first) {
     byId("panel-title").focus();
   }

@@ -9,6 +9,7 @@
 //! is a secret: only its digest is stored, and no error or log contains it.
 
 mod account;
+mod job;
 mod moving;
 pub mod page;
 mod record;
@@ -20,6 +21,7 @@ mod verification;
 mod view;
 
 pub use arrakis_wallet::{Account, AccountNetwork, Origin, OriginError};
+pub use job::VerificationJob;
 pub use moving::MoveAnswer;
 pub use record::{MoveRequest, ProvenWallet, RecordRefusal, RecordVerification, Recorded, SessionTx};
 pub use refusal::{Refusal, VerificationError};

@@ -1,7 +1,7 @@
 //! Moving a wallet that another account holds. Both sides consent: the wallet has signed in the session of the account that
 //! asks, and the account that holds it presses a button before the session ends.
 //!
-//! `signed` → [`Verification::ask_to_move`] → `awaiting_consent`, and a job sends the holder a message with two buttons →
+//! `signed` → [`Verification::request_move`] → `awaiting_consent`, and a job sends the holder a message with two buttons →
 //! [`Verification::answer_move`] → `completed` or `refused`. A holder who does not answer keeps the wallet: the session
 //! expires. A holder who cannot be reached any more is a case for the admins, who can remove the wallet from the identity.
 
@@ -17,12 +17,12 @@ use crate::{Progress, ProgressState, Refusal, SessionToken, Verification, Verifi
 /// What the holder's button did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MoveAnswer {
-    /// The wallet is the asking account's now.
+    /// The wallet is the requesting account's now.
     Moved(Progress),
     /// The wallet stays; the session has ended.
     Kept,
     /// The session no longer waits for this account: answered, expired, replaced, or another account's.
-    NotAsked,
+    NotRequested,
 }
 
 impl Verification {
@@ -30,7 +30,7 @@ impl Verification {
     ///
     /// # Errors
     /// When the session has no such wallet or has ended, or the database is unavailable.
-    pub async fn ask_to_move(&self, token: &str, now: OffsetDateTime) -> Result<Progress, VerificationError> {
+    pub async fn request_move(&self, token: &str, now: OffsetDateTime) -> Result<Progress, VerificationError> {
         let token: SessionToken = token.parse()?;
         let session = self.find(token, now).await?;
         let (address, holder) = match session.state {
@@ -45,13 +45,13 @@ impl Verification {
         if tx.sessions().await_consent(token.hash(), now).await? {
             let request = MoveRequest {
                 session: session.id,
-                asker: account::read(session.account),
-                asker_name: session.account_name.clone(),
+                requester: account::read(session.account),
+                requester_name: session.account_name.clone(),
                 address,
                 holder: account::read(holder),
                 expires_at: session.expires_at,
             };
-            self.record.ask_holder(&mut tx, &request).await?;
+            self.record.request_consent(&mut tx, &request).await?;
         }
         tx.commit().await?;
         Ok(Progress {
@@ -61,7 +61,7 @@ impl Verification {
     }
 
     /// Handles the answer of the account that holds the wallet, by the button of its message. `holder` is the account that
-    /// pressed it, as Discord or Telegram states it. Repeating an answer gives [`MoveAnswer::NotAsked`].
+    /// pressed it, as Discord or Telegram states it. Repeating an answer gives [`MoveAnswer::NotRequested`].
     ///
     /// # Errors
     /// When the wallet is held by another account by now, or the database is unavailable.
@@ -73,14 +73,14 @@ impl Verification {
         now: OffsetDateTime,
     ) -> Result<MoveAnswer, VerificationError> {
         let Some(stored_holder) = account::stored(holder) else {
-            return Ok(MoveAnswer::NotAsked);
+            return Ok(MoveAnswer::NotRequested);
         };
         let Some(session) = self.find_by_id(session_id, now).await? else {
-            return Ok(MoveAnswer::NotAsked);
+            return Ok(MoveAnswer::NotRequested);
         };
         let mut tx = SessionTx::begin(&self.database, session.community).await?;
         if !tx.sessions().lock_for_answer(session_id, stored_holder, now).await? {
-            return Ok(MoveAnswer::NotAsked);
+            return Ok(MoveAnswer::NotRequested);
         }
         if !consents {
             tx.sessions().refuse(session_id, now).await?;
@@ -88,7 +88,7 @@ impl Verification {
             return Ok(MoveAnswer::Kept);
         }
         let Some((address, signature, signed_at)) = proof_of(&session) else {
-            return Ok(MoveAnswer::NotAsked);
+            return Ok(MoveAnswer::NotRequested);
         };
         let wallet = proven_wallet(&session, address, signature, signed_at);
         match self.record.record_move(&mut tx, &wallet, holder).await? {

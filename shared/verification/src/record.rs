@@ -7,6 +7,8 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::VerificationError;
+
 /// The transaction of a session.
 #[derive(Debug)]
 pub enum SessionTx {
@@ -64,9 +66,9 @@ pub struct MoveRequest {
     /// The session, which the buttons name.
     pub session: Uuid,
     /// Who asks, and has proven control of the wallet.
-    pub asker: Account,
-    /// The asker's name.
-    pub asker_name: String,
+    pub requester: Account,
+    /// The requester's name.
+    pub requester_name: String,
     /// The wallet.
     pub address: Address,
     /// Who holds it and is asked.
@@ -124,18 +126,23 @@ pub trait RecordVerification: Send + Sync {
     ///
     /// # Errors
     /// When the database fails; the transaction is rolled back, and the member may present the same signature again.
-    async fn record(&self, tx: &mut SessionTx, wallet: &ProvenWallet) -> Result<Recorded, DbError>;
+    async fn record(&self, tx: &mut SessionTx, wallet: &ProvenWallet) -> Result<Recorded, VerificationError>;
 
     /// Moves the wallet from the account that holds it, which has consented, and enqueues the jobs of both.
     /// [`Recorded::HeldBy`] when `from` no longer holds it.
     ///
     /// # Errors
     /// When the database fails; the transaction is rolled back.
-    async fn record_move(&self, tx: &mut SessionTx, wallet: &ProvenWallet, from: Account) -> Result<Recorded, DbError>;
+    async fn record_move(
+        &self,
+        tx: &mut SessionTx,
+        wallet: &ProvenWallet,
+        from: Account,
+    ) -> Result<Recorded, VerificationError>;
 
     /// Enqueues the job that sends the holder a message with two buttons.
     ///
     /// # Errors
     /// When the database fails; the transaction is rolled back.
-    async fn ask_holder(&self, tx: &mut SessionTx, request: &MoveRequest) -> Result<(), DbError>;
+    async fn request_consent(&self, tx: &mut SessionTx, request: &MoveRequest) -> Result<(), VerificationError>;
 }

@@ -49,7 +49,7 @@ impl Verification {
     ///
     /// In this order: the session (exists, open, not expired, attempts left), the message field by field, the signature, and
     /// then, in one transaction, the use of the session's signature and [`crate::RecordVerification::record`]. No transaction is
-    /// open while the chain is asked.
+    /// open during the call of the chain.
     ///
     /// # Errors
     /// The first refusal, or what is unavailable. After an error of the database or the chain, the same signature may be

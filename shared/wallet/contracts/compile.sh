@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compiles the contracts of this folder: writes the code of each `Name.sol` to `Name.hex`. Needs npm.
+# Compiles the contracts of this folder and of ../tests/contracts: writes the code of each contract to `Name.hex`. Needs npm.
 #
 #   shared/wallet/contracts/compile.sh           writes them
 #   shared/wallet/contracts/compile.sh --check   fails when the committed code differs from what the sources give
@@ -39,13 +39,15 @@ for (const contracts of Object.values(output.contracts)) {
   }
 }
 JS
-mkdir "$work/code"
-NODE_PATH=$work/node_modules node "$work/compile.js" "$work/code"
-
-if [[ ${1:-} == --check ]]; then
-    for code in "$work"/code/*.hex; do
-        diff --brief "$code" "$(basename "$code")"
-    done
-else
-    cp "$work"/code/*.hex .
-fi
+for folder in . ../tests/contracts; do
+    code=$work/code/$(basename "$folder")
+    mkdir -p "$code"
+    (cd "$folder" && NODE_PATH=$work/node_modules node "$work/compile.js" "$code")
+    if [[ ${1:-} == --check ]]; then
+        for file in "$code"/*.hex; do
+            diff --brief "$file" "$folder/$(basename "$file")"
+        done
+    else
+        cp "$code"/*.hex "$folder"
+    fi
+done

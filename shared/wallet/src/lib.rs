@@ -15,7 +15,7 @@ mod printable;
 mod refusal;
 mod signature;
 
-pub use account::{Account, AccountNetwork};
+pub use account::{Account, AccountError, AccountNetwork};
 pub use contract::ContractCalls;
 pub use message::{Origin, OriginError, SignIn};
 pub use printable::printable;

@@ -149,8 +149,8 @@ pub enum SignatureError {
     Unavailable(#[from] ChainError),
 }
 
-/// Checks that the wallet at `address` has signed `text` as EIP-191 has it (`personal_sign`). `chain` is asked only when no
-/// key of that address signed.
+/// Checks that the wallet at `address` has signed `text` as EIP-191 has it (`personal_sign`). `chain` is called only when
+/// no key of that address signed.
 ///
 /// # Errors
 /// When the signature is not valid, or the chain cannot be reached and would decide.

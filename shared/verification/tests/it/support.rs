@@ -86,7 +86,7 @@ impl ContractCalls for TestChain {
 #[derive(Default)]
 pub(crate) struct TestRecord {
     pub(crate) holders: Mutex<HashMap<Address, Account>>,
-    pub(crate) asked: Mutex<Vec<MoveRequest>>,
+    pub(crate) requested: Mutex<Vec<MoveRequest>>,
     /// The next write fails once it is done.
     pub(crate) fails: Mutex<bool>,
 }
@@ -113,7 +113,7 @@ impl TestRecord {
 
 #[async_trait]
 impl RecordVerification for TestRecord {
-    async fn record(&self, tx: &mut SessionTx, wallet: &ProvenWallet) -> Result<Recorded, DbError> {
+    async fn record(&self, tx: &mut SessionTx, wallet: &ProvenWallet) -> Result<Recorded, VerificationError> {
         let held = self.holders.lock().unwrap().get(&wallet.address).copied();
         if let Some(holder) = held.filter(|holder| *holder != wallet.account) {
             return Ok(Recorded::HeldBy(holder));
@@ -123,7 +123,12 @@ impl RecordVerification for TestRecord {
         Ok(Recorded::Written)
     }
 
-    async fn record_move(&self, tx: &mut SessionTx, wallet: &ProvenWallet, from: Account) -> Result<Recorded, DbError> {
+    async fn record_move(
+        &self,
+        tx: &mut SessionTx,
+        wallet: &ProvenWallet,
+        from: Account,
+    ) -> Result<Recorded, VerificationError> {
         let held = self.holders.lock().unwrap().get(&wallet.address).copied();
         if held != Some(from) {
             return Ok(Recorded::HeldBy(held.unwrap_or(from)));
@@ -133,9 +138,9 @@ impl RecordVerification for TestRecord {
         Ok(Recorded::Written)
     }
 
-    async fn ask_holder(&self, tx: &mut SessionTx, request: &MoveRequest) -> Result<(), DbError> {
-        self.asked.lock().unwrap().push(request.clone());
-        self.enqueue(tx, request.session, "ask").await
+    async fn request_consent(&self, tx: &mut SessionTx, request: &MoveRequest) -> Result<(), VerificationError> {
+        self.requested.lock().unwrap().push(request.clone());
+        Ok(self.enqueue(tx, request.session, "consent").await?)
     }
 }
 

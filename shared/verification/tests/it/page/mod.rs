@@ -17,11 +17,11 @@ use server::Server;
 /// When the wallet appears.
 #[derive(Clone, Copy)]
 enum Mode {
-    /// Announces itself when the page asks.
+    /// Announces itself at the page's request.
     Announced,
     /// As `window.ethereum` only.
     Injected,
-    /// Announces itself a second after the page has loaded, without being asked.
+    /// Announces itself a second after the page has loaded, without a request.
     Late,
     /// Not at all.
     Missing,
@@ -241,7 +241,7 @@ async fn wallet_of_another_member_moves_after_both_consent() {
     browser.activate("Ask to move the wallet").await;
     browser.sees("#panel h2", "Waiting for the other account").await;
     browser.check("consent").await;
-    let session = server.service.record.asked.lock().unwrap()[0].session;
+    let session = server.service.record.requested.lock().unwrap()[0].session;
     let answered = server.service.verification.answer_move(session, discord(9), true, now()).await.unwrap();
     assert!(matches!(answered, MoveAnswer::Moved(_)));
     browser.sees("#panel h2", "Your wallet is linked").await;

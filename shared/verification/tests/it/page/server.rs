@@ -76,7 +76,7 @@ impl Server {
             .route("/verify/{token}/session", get(session))
             .route("/verify/{token}/message", post(message))
             .route("/verify/{token}/signature", post(signature))
-            .route("/verify/{token}/move", post(ask_to_move))
+            .route("/verify/{token}/move", post(request_move))
             .route("/test/wallet", post(wallet))
             .with_state(server.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });
@@ -154,8 +154,8 @@ async fn signature(
     answer(server.service.verification.submit(&token, &submission, server.now()).await)
 }
 
-async fn ask_to_move(State(server): AppState, Segment(token): Segment<String>) -> Response {
-    answer(server.service.verification.ask_to_move(&token, server.now()).await)
+async fn request_move(State(server): AppState, Segment(token): Segment<String>) -> Response {
+    answer(server.service.verification.request_move(&token, server.now()).await)
 }
 
 #[derive(Deserialize)]
