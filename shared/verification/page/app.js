@@ -71,7 +71,8 @@ async function load() {
     showAccount(session.account, networkName(session.account.network));
     const changes = { session, failure: null };
     if (session.state !== "open") Object.assign(changes, { busy: null, notice: null, unsent: null });
-    set(changes);
+    // Nothing is rendered when nothing changed: a screen reader would lose its place.
+    if (session.state !== state.session?.state) set(changes);
     if (session.state in ENDED) end(session.state);
     if (session.state === "completed") clock.stop();
   } catch (error) {

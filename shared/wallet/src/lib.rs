@@ -10,6 +10,8 @@
 
 mod account;
 mod contract;
+#[cfg(test)]
+mod fuzz;
 mod message;
 mod printable;
 mod refusal;
