@@ -13,5 +13,6 @@ mod members;
 mod migrations;
 mod offline_data;
 mod pool;
+mod registry;
 mod rights;
 mod shared_facts;
