@@ -32,6 +32,7 @@ mod pool;
 mod presence;
 mod profiles;
 mod ranking_position;
+pub mod registry;
 pub mod scratch;
 mod statements;
 mod token_profiles;

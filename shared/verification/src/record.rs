@@ -1,6 +1,7 @@
 //! [`RecordVerification`]: what follows a proof, in the transaction that uses the session's signature.
 
-use arrakis_db::{CommunityId, Database, DbError, GlobalTx, TenantTx, VerificationSessions};
+use arrakis_db::registry::Registry;
+use arrakis_db::{CommunityId, Database, DbError, GlobalTx, Jobs, TenantTx, VerificationSessions};
 use arrakis_domain::Address;
 use arrakis_wallet::{Account, ProvenSignature};
 use async_trait::async_trait;
@@ -30,6 +31,20 @@ impl SessionTx {
         match self {
             Self::Community(tx) => tx.verification_sessions(),
             Self::Platform(tx) => tx.verification_sessions(),
+        }
+    }
+
+    pub(crate) fn registry(&mut self) -> Registry<'_> {
+        match self {
+            Self::Community(tx) => tx.registry(),
+            Self::Platform(tx) => tx.registry(),
+        }
+    }
+
+    pub(crate) fn jobs(&mut self) -> Jobs<'_> {
+        match self {
+            Self::Community(tx) => tx.jobs(),
+            Self::Platform(tx) => tx.jobs(),
         }
     }
 

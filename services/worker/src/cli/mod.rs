@@ -7,6 +7,7 @@ mod commands;
 mod dead_letters;
 mod migrate;
 mod output;
+mod registry;
 mod topology;
 
 use std::future::Future;
@@ -33,7 +34,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Migrates the database to the schema of this build (requires only `DATABASE_OWNER_URL`)
+    /// Migrates the database to the schema of this build, and old wallet verifications to the registry (requires only `DATABASE_OWNER_URL`)
     Migrate(migrate::Migrate),
     /// Declares, checks or prints exchanges, queues and bindings
     #[command(subcommand)]
@@ -44,6 +45,9 @@ enum Task {
     /// Prints or registers the slash commands
     #[command(subcommand)]
     Commands(commands::CommandsTask),
+    /// Verifies or replays the registry of identities, or migrates old verifications to it
+    #[command(subcommand)]
+    Registry(registry::RegistryTask),
 }
 
 /// Runs the subcommand, or serves if there is none. Returns the exit code of the process.
@@ -54,6 +58,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Some(Task::Topology(task)) => task.run(),
         Some(Task::DeadLetters(task)) => task.run(),
         Some(Task::Commands(task)) => task.run(),
+        Some(Task::Registry(task)) => task.run(),
     }
 }
 

@@ -13,6 +13,7 @@ mod members;
 mod migrations;
 mod offline_data;
 mod pool;
+mod registry;
 mod rights;
 mod shared_facts;
 mod verification_sessions;

@@ -139,7 +139,7 @@ async fn admin_login_spans_tenants_and_app_login_is_refused_as_admin() {
 
 /// Rights of the application's login, relation by relation: one letter for each right, as `\\dp` prints them. A new table
 /// is added here with what its queries need.
-const APP_RIGHTS: [(&str, &str); 23] = [
+const APP_RIGHTS: [(&str, &str); 28] = [
     ("_sqlx_migrations", "r"),
     ("audit_log", "ar"),
     ("badges", "arw"),
@@ -151,6 +151,10 @@ const APP_RIGHTS: [(&str, &str); 23] = [
     ("eligibility_health_status", "arw"),
     ("eligibility_snapshots", "arwd"),
     ("guild_routes", "ar"),
+    ("identity_chain_head", "rw"),
+    ("identity_events", "ar"),
+    ("identity_events_as_json", "r"),
+    ("identity_wallets", "r"),
     ("inbox", "ard"),
     ("jobs", "arwd"),
     ("platform_audit_log", "ar"),
@@ -161,6 +165,7 @@ const APP_RIGHTS: [(&str, &str); 23] = [
     ("role_bindings", "arwd"),
     ("tiers_reached", "ar"),
     ("token_profiles", "arw"),
+    ("user_identities", "r"),
     ("verification_sessions", "arwd"),
     ("wallet_verifications", "arw"),
 ];

@@ -4,5 +4,6 @@
 
 mod moving;
 mod page;
+mod registry;
 mod submit;
 mod support;

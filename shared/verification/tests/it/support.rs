@@ -177,6 +177,14 @@ impl TestService {
         }
     }
 
+    /// Records in the registry instead of in memory.
+    pub(crate) fn use_record(&mut self, base: &str, record: Arc<dyn RecordVerification>) {
+        let calls: Arc<dyn ContractCalls> = self.chain.clone();
+        let chains = move |chain_id| (chain_id == CHAIN).then(|| calls.clone());
+        let base = Url::parse(base).unwrap();
+        self.verification = Verification::with_chains(self.database.clone(), chains, &base, record).unwrap();
+    }
+
     pub(crate) fn new_session(&self, account: Account, name: &str) -> NewSession {
         let is_discord = account.network == AccountNetwork::Discord;
         NewSession {
