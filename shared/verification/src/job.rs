@@ -93,6 +93,9 @@ mod tests {
         });
         let decoded: VerificationJob = serde_json::from_value(consent.clone()).unwrap();
         assert_eq!(serde_json::to_value(&decoded).unwrap(), consent);
-        assert_eq!(decoded.id(), "verification:00000000-0000-0000-0000-000000000001:consent");
+        assert_eq!(
+            decoded.id(),
+            "verification:00000000-0000-0000-0000-000000000001:consent"
+        );
     }
 }

@@ -71,14 +71,26 @@ mod tests {
     fn page_has_nothing_inline_and_refers_to_no_other_host() {
         for file in FILES.iter().chain([&INDEX]) {
             let text = text(file);
-            for forbidden in ["<style", "style=", " onclick=\"", "innerHTML", "javascript:", "eval(", "<script>"] {
+            for forbidden in [
+                "<style",
+                "style=",
+                " onclick=\"",
+                "innerHTML",
+                "javascript:",
+                "eval(",
+                "<script>",
+            ] {
                 assert!(!text.contains(forbidden), "{}: {forbidden}", file.name);
             }
             for (at, _) in text.match_indices("https://").chain(text.match_indices("http://")) {
                 let address = &text[at..(at + 34).min(text.len())];
                 // A link that the member presses, and the name of a namespace.
                 let known = ["https://link.metamask.io/dapp/", "http://www.w3.org/2000/svg"];
-                assert!(known.iter().any(|known| address.starts_with(known)), "{}: {address}", file.name);
+                assert!(
+                    known.iter().any(|known| address.starts_with(known)),
+                    "{}: {address}",
+                    file.name
+                );
             }
         }
     }

@@ -113,7 +113,9 @@ pub enum RecordRefusal {
     #[error("Your account has the maximum number of wallets. Unlink one first, with /verify unlink.")]
     TooManyWallets,
     /// The account, or the one to be joined with it, belongs to another identity.
-    #[error("The wallet belongs to an identity that cannot be joined with your account. Contact the admins of the server.")]
+    #[error(
+        "The wallet belongs to an identity that cannot be joined with your account. Contact the admins of the server."
+    )]
     CannotJoin,
 }
 

@@ -23,7 +23,9 @@ pub enum Refusal {
     #[error("This link was used already. A link accepts one signature.")]
     AlreadyUsed,
     /// The holder of the wallet refused to give it up.
-    #[error("The member who holds this wallet did not agree to move it. Start the verification again to link another wallet.")]
+    #[error(
+        "The member who holds this wallet did not agree to move it. Start the verification again to link another wallet."
+    )]
     HolderRefused,
     /// Too many signatures were presented.
     #[error("There were too many attempts with this link. Start the verification again.")]

@@ -2,8 +2,8 @@
 
 use arrakis_contracts::JobKind;
 use arrakis_db::registry::{
-    Account as RegistryAccount, Cause, EventSource, IdentityRecord, Refusal as RegistryRefusal, Registry, RegistryError,
-    SignatureKind, SignatureRecord, TelegramUserId, VerifiedWallet,
+    Account as RegistryAccount, Cause, EventSource, IdentityRecord, Refusal as RegistryRefusal, Registry,
+    RegistryError, SignatureKind, SignatureRecord, TelegramUserId, VerifiedWallet,
 };
 use arrakis_db::{NewJob, UserId};
 use arrakis_wallet::{Account, AccountNetwork, Method};
@@ -89,7 +89,9 @@ async fn verify(registry: &mut Registry<'_>, wallet: &ProvenWallet) -> Result<()
         match own {
             Some(own) if own.identity.id == holder.identity.id => return Ok(()),
             None if lacks_account(&holder, wallet.account.network) => {
-                return registry.link(holder.identity.id, account, &wallet.account_name, cause).await;
+                return registry
+                    .link(holder.identity.id, account, &wallet.account_name, cause)
+                    .await;
             }
             _ => return Err(RegistryRefusal::WalletHeld.into()),
         }

@@ -137,9 +137,15 @@ mod tests {
         };
         let ends = |created_at| expires_at(Some(&interaction(created_at)), now);
         assert_eq!(expires_at(None, now), datetime!(2026-11-30 12:15:02 UTC));
-        assert_eq!(ends(datetime!(2026-11-30 12:00:01 UTC)), datetime!(2026-11-30 12:14:01 UTC));
+        assert_eq!(
+            ends(datetime!(2026-11-30 12:00:01 UTC)),
+            datetime!(2026-11-30 12:14:01 UTC)
+        );
         // A command that waited ten minutes in the queue.
-        assert_eq!(ends(datetime!(2026-11-30 11:50:00 UTC)), datetime!(2026-11-30 12:04:00 UTC));
+        assert_eq!(
+            ends(datetime!(2026-11-30 11:50:00 UTC)),
+            datetime!(2026-11-30 12:04:00 UTC)
+        );
     }
 
     #[test]

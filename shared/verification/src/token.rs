@@ -81,7 +81,10 @@ mod tests {
     #[test]
     fn nonce_has_letters_and_digits_only() {
         let nonce = random_nonce();
-        assert!(nonce.len() == 24 && nonce.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{nonce}");
+        assert!(
+            nonce.len() == 24 && nonce.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+            "{nonce}"
+        );
         assert_ne!(nonce, random_nonce());
     }
 }

@@ -133,7 +133,10 @@ mod tests {
     fn validator_fits_into_the_code_of_a_new_contract_with_the_longest_signature() {
         // EIP-3860: at most 49,152 bytes.
         let code = validator_code().len();
-        assert!(code > 100 && code + 4 * 32 + crate::MAX_SIGNATURE_BYTES <= 49_152, "{code}");
+        assert!(
+            code > 100 && code + 4 * 32 + crate::MAX_SIGNATURE_BYTES <= 49_152,
+            "{code}"
+        );
     }
 
     #[test]

@@ -28,7 +28,16 @@ fn sign_in_messages() {
         expires_at: datetime!(2026-11-30 12:15:00 UTC),
     };
     let text = expected.text().unwrap();
-    let words = ["URI: ", "Version: 1", "Chain ID: ", "Nonce: ", "Not Before: ", "Request ID: ", "Resources:", "\n- "];
+    let words = [
+        "URI: ",
+        "Version: 1",
+        "Chain ID: ",
+        "Nonce: ",
+        "Not Before: ",
+        "Request ID: ",
+        "Resources:",
+        "\n- ",
+    ];
     let fuzz = Fuzz::target(env!("CARGO_MANIFEST_DIR"), "sign_in_messages")
         .dictionary(&words)
         .max_length(6 << 10)
@@ -53,7 +62,9 @@ impl ContractCalls for EmptyChain {
 
 #[test]
 fn signatures() {
-    let fuzz = Fuzz::target(env!("CARGO_MANIFEST_DIR"), "signatures").max_length(4 << 10).cases(1_000);
+    let fuzz = Fuzz::target(env!("CARGO_MANIFEST_DIR"), "signatures")
+        .max_length(4 << 10)
+        .cases(1_000);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     fuzz.run(|input| {
         let signature: Signature = match String::from_utf8_lossy(input).parse() {

@@ -46,7 +46,10 @@ impl Origin {
         let Some(host) = host else {
             return Err(OriginError::NoWebAddress(base.to_string()));
         };
-        if !base.username().is_empty() || base.password().is_some() || base.query().is_some() || base.fragment().is_some()
+        if !base.username().is_empty()
+            || base.password().is_some()
+            || base.query().is_some()
+            || base.fragment().is_some()
         {
             return Err(OriginError::MoreThanAPath(base.to_string()));
         }
@@ -166,7 +169,10 @@ fn compare_fields(presented: &Message, expected: &Message) -> Result<(), Message
     same(presented.not_before.is_none(), MessageRefusal::ExtraLines)?;
     // Before the session: another account's message is of another session, too, and this is the reason to name.
     same(presented.resources == expected.resources, MessageRefusal::OtherAccount)?;
-    same(presented.request_id == expected.request_id, MessageRefusal::AnotherSession)?;
+    same(
+        presented.request_id == expected.request_id,
+        MessageRefusal::AnotherSession,
+    )?;
     same(presented.chain_id == expected.chain_id, MessageRefusal::WrongChain)?;
     same(presented.address == expected.address, MessageRefusal::WrongAddress)?;
     same(presented.nonce == expected.nonce, MessageRefusal::WrongNonce)

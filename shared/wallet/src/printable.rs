@@ -32,7 +32,10 @@ mod tests {
     fn other_letters_are_written_as_code_points() {
         assert_eq!(printable("Chani"), "Chani");
         assert_eq!(printable("Zoë 🐛"), "Zo[U+00EB] [U+1F41B]");
-        assert_eq!(printable("a\nURI: https://evil.example"), "a[U+000A]URI: https://evil.example");
+        assert_eq!(
+            printable("a\nURI: https://evil.example"),
+            "a[U+000A]URI: https://evil.example"
+        );
         // Cyrillic letters that look like Latin ones, and a name that imitates an escaped letter.
         assert_eq!(printable("Сhani"), "[U+0421]hani");
         assert_eq!(printable("[U+0421]hani"), "[U+005B]U+0421[U+005D]hani");

@@ -10,7 +10,9 @@ pub enum MessageRefusal {
     #[error("The signed message names another page. Open your link again and sign there.")]
     WrongUri,
     /// The chain is another one.
-    #[error("The signed message is for another chain. Switch your wallet to the chain that the page names and sign again.")]
+    #[error(
+        "The signed message is for another chain. Switch your wallet to the chain that the page names and sign again."
+    )]
     WrongChain,
     /// The address is another one.
     #[error("The signed message names another wallet. Choose the wallet that you want to link and sign again.")]

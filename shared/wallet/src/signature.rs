@@ -11,8 +11,8 @@ use arrakis_chain::ChainError;
 use arrakis_domain::Address;
 use sha2::{Digest as _, Sha256};
 
-use crate::contract::{self, ContractAnswer};
 use crate::ContractCalls;
+use crate::contract::{self, ContractAnswer};
 
 /// A signature longer than this is refused. A Safe needs 65 bytes for each owner, and the suffix of ERC-6492 holds the call
 /// that deploys the wallet.
@@ -106,7 +106,9 @@ pub enum SignatureRefusal {
     #[error("The signature ends in an unknown recovery code. Sign again with an up-to-date wallet app.")]
     WrongRecoveryCode,
     /// Another key signed.
-    #[error("The signature is not from this wallet, or it signs another text. Choose the right account in your wallet and sign again.")]
+    #[error(
+        "The signature is not from this wallet, or it signs another text. Choose the right account in your wallet and sign again."
+    )]
     WrongSigner,
     /// The contract of the wallet does not accept it.
     #[error("The wallet's contract does not accept the signature. Check that all owners have signed on this chain.")]

@@ -56,8 +56,11 @@ impl VerificationSessions<'_> {
         // Two starts of one account, one after the other: both would find no earlier session.
         named!(
             "verification_session.lock_account",
-            sqlx::query!("select pg_advisory_xact_lock(hashtextextended('verification:' || $1, 0))", key)
-                .fetch_one(&mut *self.connection)
+            sqlx::query!(
+                "select pg_advisory_xact_lock(hashtextextended('verification:' || $1, 0))",
+                key
+            )
+            .fetch_one(&mut *self.connection)
         )?;
         if let Some(next_at) = self.next_start(account, new.created_at).await? {
             return Ok(SessionStart::TooMany { next_at });

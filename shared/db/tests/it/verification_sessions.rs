@@ -29,7 +29,10 @@ fn account(id: i64) -> SessionAccount {
 async fn start(database: &Database, account: SessionAccount, token: u8, at: OffsetDateTime) -> (Uuid, SessionStart) {
     let mut tx = database.global().await.unwrap();
     let id = Uuid::now_v7();
-    let started = tx.verification_sessions().start(&new_session(id, account, token, at)).await;
+    let started = tx
+        .verification_sessions()
+        .start(&new_session(id, account, token, at))
+        .await;
     tx.commit().await.unwrap();
     (id, started.unwrap())
 }
@@ -51,7 +54,10 @@ fn new_session(id: Uuid, account: SessionAccount, token: u8, at: OffsetDateTime)
 
 async fn find(database: &Database, token: u8, at: OffsetDateTime) -> Option<VerificationSession> {
     let mut tx = database.global().await.unwrap();
-    let found = tx.verification_sessions().find(SessionKey::Token([token; 32]), at).await;
+    let found = tx
+        .verification_sessions()
+        .find(SessionKey::Token([token; 32]), at)
+        .await;
     found.unwrap()
 }
 
@@ -69,7 +75,10 @@ fn proof(at: OffsetDateTime) -> SessionProof {
 }
 
 async fn consume(tx: &mut GlobalTx, token: u8, at: OffsetDateTime) -> bool {
-    tx.verification_sessions().consume([token; 32], &proof(at), at).await.unwrap()
+    tx.verification_sessions()
+        .consume([token; 32], &proof(at), at)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -80,8 +89,14 @@ async fn session_reads_as_it_was_started() {
     let (id, started) = start(&database, chani(), 1, at).await;
     assert_eq!(started, SessionStart::Started { replaced: false });
     let session = find(&database, 1, at).await.unwrap();
-    assert_eq!((session.id, session.account, session.state), (id, chani(), SessionState::Open));
-    assert_eq!((session.created_at, session.expires_at), (at, at + Duration::minutes(15)));
+    assert_eq!(
+        (session.id, session.account, session.state),
+        (id, chani(), SessionState::Open)
+    );
+    assert_eq!(
+        (session.created_at, session.expires_at),
+        (at, at + Duration::minutes(15))
+    );
     assert_eq!((session.chain_id, session.nonce.as_str()), (80094, "k3Xw9ZpQ7aLm2RtB"));
     assert_eq!((session.proof, session.holder), (None, None));
     let mut tx = database.global().await.unwrap();
@@ -158,7 +173,10 @@ async fn new_session_replaces_the_accounts_open_one_and_no_other() {
         assert_eq!(state(&database, token, at).await, expected, "{token}");
     }
     let mut tx = database.global().await.unwrap();
-    assert!(!consume(&mut tx, 1, at).await, "a replaced session accepts no signature");
+    assert!(
+        !consume(&mut tx, 1, at).await,
+        "a replaced session accepts no signature"
+    );
 }
 
 #[tokio::test]
@@ -189,7 +207,10 @@ async fn expired_session_accepts_nothing() {
     let at = now();
     start(&database, chani(), 1, at).await;
     let end = at + Duration::minutes(15);
-    assert_eq!(state(&database, 1, end - Duration::seconds(1)).await, SessionState::Open);
+    assert_eq!(
+        state(&database, 1, end - Duration::seconds(1)).await,
+        SessionState::Open
+    );
     assert_eq!(state(&database, 1, end).await, SessionState::Expired);
     let mut tx = database.global().await.unwrap();
     assert!(!tx.verification_sessions().count_attempt([1; 32], end).await.unwrap());
@@ -213,9 +234,16 @@ async fn starts_and_attempts_are_limited() {
     let next_at = at + Duration::seconds(1) + START_WINDOW;
     let (_, refused) = start(&database, chani(), 50, at + Duration::minutes(1)).await;
     assert_eq!(refused, SessionStart::TooMany { next_at });
-    assert_eq!(state(&database, limit, at).await, SessionState::Open, "a refused start replaces nothing");
+    assert_eq!(
+        state(&database, limit, at).await,
+        SessionState::Open,
+        "a refused start replaces nothing"
+    );
     let (_, started) = start(&database, account(9), 51, at).await;
-    assert!(matches!(started, SessionStart::Started { .. }), "another account has a limit of its own");
+    assert!(
+        matches!(started, SessionStart::Started { .. }),
+        "another account has a limit of its own"
+    );
     let (_, started) = start(&database, chani(), 52, next_at).await;
     assert!(matches!(started, SessionStart::Started { .. }));
 
@@ -236,14 +264,26 @@ async fn wallet_moves_only_by_the_holder_who_was_asked() {
     let holder = account(9);
     let mut tx = database.global().await.unwrap();
     let sessions = &mut tx.verification_sessions();
-    assert!(!sessions.await_consent([1; 32], at).await.unwrap(), "nothing was signed");
+    assert!(
+        !sessions.await_consent([1; 32], at).await.unwrap(),
+        "nothing was signed"
+    );
     assert!(sessions.consume([1; 32], &proof(at), at).await.unwrap());
-    assert!(!sessions.await_consent([1; 32], at).await.unwrap(), "there is no holder");
+    assert!(
+        !sessions.await_consent([1; 32], at).await.unwrap(),
+        "there is no holder"
+    );
     assert!(sessions.set_holder(id, holder).await.unwrap());
-    assert!(!sessions.lock_for_answer(id, holder, at).await.unwrap(), "the holder was not asked");
+    assert!(
+        !sessions.lock_for_answer(id, holder, at).await.unwrap(),
+        "the holder was not asked"
+    );
     assert!(sessions.await_consent([1; 32], at).await.unwrap());
     assert!(!sessions.await_consent([1; 32], at).await.unwrap(), "asked once");
-    assert!(!sessions.lock_for_answer(id, chani(), at).await.unwrap(), "the asker cannot consent");
+    assert!(
+        !sessions.lock_for_answer(id, chani(), at).await.unwrap(),
+        "the asker cannot consent"
+    );
     let end = at + Duration::minutes(15);
     assert!(!sessions.lock_for_answer(id, holder, end).await.unwrap(), "too late");
     assert!(sessions.lock_for_answer(id, holder, at).await.unwrap());
@@ -303,14 +343,25 @@ async fn rows_are_visible_only_by_their_own_key() {
         (format!("token:{}", "03".repeat(32)), 0),
         ("%".to_owned(), 0),
     ] {
-        run(&mut app, &format!("set app.verification_key = '{key}'")).await.unwrap();
+        run(&mut app, &format!("set app.verification_key = '{key}'"))
+            .await
+            .unwrap();
         assert_eq!(count(&mut app, "verification_sessions").await, visible, "{key}");
         let changed = run(&mut app, "update verification_sessions set attempts = attempts + 1").await;
         assert_eq!(changed, Ok(visible.unsigned_abs()), "{key}");
     }
-    run(&mut app, "set app.verification_key = 'account:discord:8'").await.unwrap();
-    let taken = run(&mut app, "update verification_sessions set session_id = gen_random_uuid(), account_id = 9").await;
-    assert!(taken.is_err_and(|why| why.starts_with("42501")), "a row cannot become another account's");
+    run(&mut app, "set app.verification_key = 'account:discord:8'")
+        .await
+        .unwrap();
+    let taken = run(
+        &mut app,
+        "update verification_sessions set session_id = gen_random_uuid(), account_id = 9",
+    )
+    .await;
+    assert!(
+        taken.is_err_and(|why| why.starts_with("42501")),
+        "a row cannot become another account's"
+    );
 }
 
 #[tokio::test]

@@ -83,7 +83,11 @@ async fn wallet_moves_between_identities_with_consent() {
             if holder == discord(9) && requester == discord(8)),
         "{consent:?}"
     );
-    let moved = service.verification.answer_move(id, discord(9), true, now()).await.unwrap();
+    let moved = service
+        .verification
+        .answer_move(id, discord(9), true, now())
+        .await
+        .unwrap();
     assert!(matches!(moved, MoveAnswer::Moved(_)), "{moved:?}");
     assert_eq!(discord_holder(&service, 1).await, Some(8));
     let recorded = job(&service, &format!("verification:{id}")).await;
@@ -129,14 +133,25 @@ async fn concurrent_verifications_of_one_wallet_leave_one_holder() {
         let message = service.message(&token, address).await;
         let signed = crate::support::submission(address, Some(&message), &crate::support::sign(&key(1), &message));
         let verification = service.verification.clone();
-        attempts.push(tokio::spawn(async move { verification.submit(&token, &signed, now()).await }));
+        attempts.push(tokio::spawn(async move {
+            verification.submit(&token, &signed, now()).await
+        }));
     }
     let mut states = Vec::new();
     for attempt in attempts {
         states.push(attempt.await.unwrap().unwrap().state);
     }
-    let completed = states.iter().filter(|state| **state == ProgressState::Completed).count();
+    let completed = states
+        .iter()
+        .filter(|state| **state == ProgressState::Completed)
+        .count();
     let held = states.iter().filter(|state| **state == ProgressState::Signed).count();
     assert_eq!((completed, held), (1, 3), "{states:?}");
-    assert_eq!(service.rows("select address from identity_wallets where removed_at is null").await.len(), 1);
+    assert_eq!(
+        service
+            .rows("select address from identity_wallets where removed_at is null")
+            .await
+            .len(),
+        1
+    );
 }

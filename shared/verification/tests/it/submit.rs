@@ -15,13 +15,18 @@ async fn signature_links_the_wallet_and_enqueues_one_job() {
     let progress = service.sign_and_submit(&token, &key(1)).await.unwrap();
     assert_eq!(progress.state, ProgressState::Completed);
     assert_eq!(service.state(&token).await, "completed");
-    assert_eq!(service.record.holders.lock().unwrap().get(&address_of(&key(1))), Some(&discord(8)));
+    assert_eq!(
+        service.record.holders.lock().unwrap().get(&address_of(&key(1))),
+        Some(&discord(8))
+    );
     assert_eq!(service.jobs().await, [format!("verification:{id}:record")]);
     // The job can still edit the Discord answer.
     let mut tx = service.database.global().await.unwrap();
     assert!(tx.verification_sessions().interaction_of(id).await.unwrap().is_some());
     // Neither token nor signature is stored.
-    let rows = service.rows("select to_jsonb(s)::text from verification_sessions s").await;
+    let rows = service
+        .rows("select to_jsonb(s)::text from verification_sessions s")
+        .await;
     assert!(!rows[0].contains(&token), "{rows:?}");
 }
 
@@ -44,10 +49,16 @@ async fn second_signature_is_refused_also_when_it_is_the_same() {
     let message = service.message(&token, address_of(&key(1))).await;
     let first = submission(address_of(&key(1)), Some(&message), &sign(&key(1), &message));
     service.verification.submit(&token, &first, now()).await.unwrap();
-    assert_eq!(code(service.verification.submit(&token, &first, now()).await), "already_used");
+    assert_eq!(
+        code(service.verification.submit(&token, &first, now()).await),
+        "already_used"
+    );
     // In the account's next session the earlier message has another nonce.
     let (_, next) = service.begin(discord(8), "Chani").await;
-    assert_eq!(code(service.verification.submit(&next, &first, now()).await), "another_session");
+    assert_eq!(
+        code(service.verification.submit(&next, &first, now()).await),
+        "another_session"
+    );
     assert_eq!(service.jobs().await.len(), 1);
 }
 
@@ -88,7 +99,11 @@ async fn each_fault_has_its_own_refusal_and_leaves_the_session_open() {
         (&others, sign(&key(1), &others), "other_account"),
         (&evil, sign(&key(1), &evil), "wrong_domain"),
         (&chain, sign(&key(1), &chain), "wrong_chain"),
-        (&format!("{message}\n- https://evil.example"), valid.clone(), "extra_lines"),
+        (
+            &format!("{message}\n- https://evil.example"),
+            valid.clone(),
+            "extra_lines",
+        ),
         (&message, sign(&key(2), &message), "wrong_signer"),
         (&message, sign(&key(1), &others), "wrong_signer"),
         (&message, format!("{}02", &valid[..130]), "wrong_recovery_code"),
@@ -96,12 +111,21 @@ async fn each_fault_has_its_own_refusal_and_leaves_the_session_open() {
         (&message, "0xnothex".to_owned(), "malformed_signature"),
     ] {
         let submitted = submission(wallet, Some(text), &signature);
-        assert_eq!(code(service.verification.submit(&token, &submitted, now()).await), refusal);
+        assert_eq!(
+            code(service.verification.submit(&token, &submitted, now()).await),
+            refusal
+        );
     }
     let mut no_address = submission(wallet, None, &valid);
     no_address.address = "chani.eth".to_owned();
-    assert_eq!(code(service.verification.submit(&token, &no_address, now()).await), "invalid_address");
-    let other_chain = service.verification.message(&token, &wallet.to_string(), 1, now()).await;
+    assert_eq!(
+        code(service.verification.submit(&token, &no_address, now()).await),
+        "invalid_address"
+    );
+    let other_chain = service
+        .verification
+        .message(&token, &wallet.to_string(), 1, now())
+        .await;
     assert_eq!(code(other_chain), "wrong_chain");
     assert_eq!(service.state(&token).await, "open");
     // Without the text, the session's message is taken.
@@ -117,13 +141,33 @@ async fn ended_sessions_are_refused_by_their_reason() {
     let message = service.message(&token, wallet).await;
     let signed = submission(wallet, Some(&message), &sign(&key(1), &message));
     let later = now() + Duration::minutes(15);
-    assert_eq!(code(service.verification.submit(&token, &signed, later).await), "expired");
-    assert_eq!(code(service.verification.message(&token, &wallet.to_string(), 80094, later).await), "expired");
+    assert_eq!(
+        code(service.verification.submit(&token, &signed, later).await),
+        "expired"
+    );
+    assert_eq!(
+        code(
+            service
+                .verification
+                .message(&token, &wallet.to_string(), 80094, later)
+                .await
+        ),
+        "expired"
+    );
     service.begin(discord(8), "Chani").await;
-    assert_eq!(code(service.verification.submit(&token, &signed, now()).await), "replaced");
+    assert_eq!(
+        code(service.verification.submit(&token, &signed, now()).await),
+        "replaced"
+    );
     let unknown = "A".repeat(43);
-    assert_eq!(code(service.verification.submit(&unknown, &signed, now()).await), "unknown_session");
-    assert_eq!(code(service.verification.session("verify", now()).await), "unknown_session");
+    assert_eq!(
+        code(service.verification.submit(&unknown, &signed, now()).await),
+        "unknown_session"
+    );
+    assert_eq!(
+        code(service.verification.session("verify", now()).await),
+        "unknown_session"
+    );
 }
 
 #[tokio::test]

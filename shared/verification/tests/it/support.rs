@@ -10,8 +10,8 @@ use arrakis_db::{CommunityId, Database, DbError, NewJob};
 use arrakis_domain::Address;
 use arrakis_test_support::TestDatabase;
 use arrakis_verification::{
-    Account, AccountNetwork, Interaction, MoveRequest, NewSession, Progress, ProvenWallet, RecordVerification, Recorded,
-    SessionTx, Started, Submission, Verification, VerificationError,
+    Account, AccountNetwork, Interaction, MoveRequest, NewSession, Progress, ProvenWallet, RecordVerification,
+    Recorded, SessionTx, Started, Submission, Verification, VerificationError,
 };
 use arrakis_wallet::ContractCalls;
 use async_trait::async_trait;
@@ -201,7 +201,11 @@ impl TestService {
 
     /// Begins a session; returns its id and token.
     pub(crate) async fn begin(&self, account: Account, name: &str) -> (Uuid, String) {
-        let started = self.verification.start(&self.new_session(account, name), now()).await.unwrap();
+        let started = self
+            .verification
+            .start(&self.new_session(account, name), now())
+            .await
+            .unwrap();
         let Started::Session { id, link, .. } = started else {
             panic!("{started:?}");
         };
@@ -209,7 +213,10 @@ impl TestService {
     }
 
     pub(crate) async fn message(&self, token: &str, address: Address) -> String {
-        let message = self.verification.message(token, &address.to_string(), CHAIN, now()).await;
+        let message = self
+            .verification
+            .message(token, &address.to_string(), CHAIN, now())
+            .await;
         message.unwrap().message
     }
 
@@ -227,12 +234,16 @@ impl TestService {
 
     /// Ids of the community's jobs.
     pub(crate) async fn jobs(&self) -> Vec<String> {
-        self.rows("select job_id from jobs union all select job_id from platform_jobs order by 1").await
+        self.rows("select job_id from jobs union all select job_id from platform_jobs order by 1")
+            .await
     }
 
     pub(crate) async fn rows(&self, sql: &str) -> Vec<String> {
         let mut admin = PgConnection::connect(&self.test.admin_url()).await.unwrap();
-        sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(&mut admin).await.unwrap()
+        sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
+            .fetch_all(&mut admin)
+            .await
+            .unwrap()
     }
 }
 

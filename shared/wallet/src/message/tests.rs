@@ -69,27 +69,75 @@ fn each_changed_field_is_refused_by_its_own_reason() {
     use MessageRefusal as R;
     let origin = origin();
     for (from, to, refusal) in [
-        ("verify.arrakis.example wants", "verify.arrakis.example.evil.example wants", R::WrongDomain),
-        ("verify.arrakis.example wants", "verify.arrakis.example:8443 wants", R::WrongDomain),
-        ("verify.arrakis.example wants", "https://verify.arrakis.example wants", R::WrongDomain),
-        ("verify.arrakis.example wants", "VERIFY.arrakis.example wants", R::WrongDomain),
+        (
+            "verify.arrakis.example wants",
+            "verify.arrakis.example.evil.example wants",
+            R::WrongDomain,
+        ),
+        (
+            "verify.arrakis.example wants",
+            "verify.arrakis.example:8443 wants",
+            R::WrongDomain,
+        ),
+        (
+            "verify.arrakis.example wants",
+            "https://verify.arrakis.example wants",
+            R::WrongDomain,
+        ),
+        (
+            "verify.arrakis.example wants",
+            "VERIFY.arrakis.example wants",
+            R::WrongDomain,
+        ),
         // A Cyrillic letter that looks like the Latin e, the same as punycode, and a zero-width space.
-        ("verify.arrakis.example wants", "v\u{435}rify.arrakis.example wants", R::WrongDomain),
-        ("verify.arrakis.example wants", "xn--vrify-2of.arrakis.example wants", R::WrongDomain),
-        ("verify.arrakis.example wants", "verify.arrakis.example\u{200b} wants", R::WrongDomain),
-        ("verify.arrakis.example wants", "verify.arrakis.example@evil.example wants", R::WrongDomain),
+        (
+            "verify.arrakis.example wants",
+            "v\u{435}rify.arrakis.example wants",
+            R::WrongDomain,
+        ),
+        (
+            "verify.arrakis.example wants",
+            "xn--vrify-2of.arrakis.example wants",
+            R::WrongDomain,
+        ),
+        (
+            "verify.arrakis.example wants",
+            "verify.arrakis.example\u{200b} wants",
+            R::WrongDomain,
+        ),
+        (
+            "verify.arrakis.example wants",
+            "verify.arrakis.example@evil.example wants",
+            R::WrongDomain,
+        ),
         ("/verify\n", "/verify/other\n", R::WrongUri),
         ("URI: https", "URI: http", R::WrongUri),
         ("80094", "1", R::WrongChain),
         ("80094", "+80094", R::Altered),
-        ("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359", R::WrongAddress),
-        ("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed", R::Altered),
+        (
+            "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+            "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359",
+            R::WrongAddress,
+        ),
+        (
+            "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+            "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed",
+            R::Altered,
+        ),
         ("0x5aAeb", "0x5AAeb", R::Malformed),
         ("k3Xw9ZpQ7aLm2RtB", "k3Xw9ZpQ7aLm2RtC", R::WrongNonce),
         ("k3Xw9ZpQ7aLm2RtB", "k3Xw-ZpQ7aLm2RtB", R::Malformed),
         ("000000000001\n", "000000000002\n", R::AnotherSession),
-        ("users/1300000000000000001", "users/1300000000000000002", R::OtherAccount),
-        ("\nResources:\n- https://discord.com/users/1300000000000000001", "", R::OtherAccount),
+        (
+            "users/1300000000000000001",
+            "users/1300000000000000002",
+            R::OtherAccount,
+        ),
+        (
+            "\nResources:\n- https://discord.com/users/1300000000000000001",
+            "",
+            R::OtherAccount,
+        ),
         ("account 1300000000000000001", "account 1300000000000000002", R::Altered),
         ("12:15:00Z", "12:04:59Z", R::Expired),
         ("12:15:00Z", "12:25:00Z", R::Altered),
@@ -98,7 +146,11 @@ fn each_changed_field_is_refused_by_its_own_reason() {
         ("12:00:00Z", "12:05:59Z", R::Altered),
         ("12:00:00Z", "12:00:00.000Z", R::Altered),
         ("12:00:00Z", "14:00:00+02:00", R::Altered),
-        ("Request ID", "Not Before: 2026-11-30T12:00:00Z\nRequest ID", R::ExtraLines),
+        (
+            "Request ID",
+            "Not Before: 2026-11-30T12:00:00Z\nRequest ID",
+            R::ExtraLines,
+        ),
         ("\nResources", "\nTerms: https://evil.example\nResources", R::ExtraLines),
         ("tokens.\n", "tokens.\nAnd everything else.\n", R::ExtraLines),
         ("Version: 1", "Version: 2", R::Malformed),
@@ -128,8 +180,15 @@ fn each_changed_field_is_refused_by_its_own_reason() {
 fn message_is_valid_from_its_issue_to_its_end() {
     let origin = origin();
     let at = |now| sign_in(&origin).compare(TEXT, now);
-    assert_eq!(at(datetime!(2026-11-30 11:58:59 UTC)), Err(MessageRefusal::IssuedInFuture));
-    assert_eq!(at(datetime!(2026-11-30 11:59:30 UTC)), Ok(()), "clocks of two machines differ");
+    assert_eq!(
+        at(datetime!(2026-11-30 11:58:59 UTC)),
+        Err(MessageRefusal::IssuedInFuture)
+    );
+    assert_eq!(
+        at(datetime!(2026-11-30 11:59:30 UTC)),
+        Ok(()),
+        "clocks of two machines differ"
+    );
     assert_eq!(at(datetime!(2026-11-30 12:00:00 UTC)), Ok(()));
     assert_eq!(at(datetime!(2026-11-30 12:14:59.999 UTC)), Ok(()));
     assert_eq!(at(datetime!(2026-11-30 12:15:00 UTC)), Err(MessageRefusal::Expired));
@@ -139,24 +198,54 @@ fn message_is_valid_from_its_issue_to_its_end() {
 fn origin_is_what_the_browser_shows() {
     let of = |text: &str| Origin::of(&Url::parse(text).unwrap());
     for (base, domain, uri) in [
-        ("https://verify.example", "verify.example", "https://verify.example/verify"),
-        ("https://verify.example:443/", "verify.example", "https://verify.example/verify"),
-        ("http://127.0.0.1:8080/gate/", "127.0.0.1:8080", "http://127.0.0.1:8080/gate/verify"),
-        ("https://bücher.example", "xn--bcher-kva.example", "https://xn--bcher-kva.example/verify"),
+        (
+            "https://verify.example",
+            "verify.example",
+            "https://verify.example/verify",
+        ),
+        (
+            "https://verify.example:443/",
+            "verify.example",
+            "https://verify.example/verify",
+        ),
+        (
+            "http://127.0.0.1:8080/gate/",
+            "127.0.0.1:8080",
+            "http://127.0.0.1:8080/gate/verify",
+        ),
+        (
+            "https://bücher.example",
+            "xn--bcher-kva.example",
+            "https://xn--bcher-kva.example/verify",
+        ),
     ] {
         let origin = of(base).unwrap();
         assert_eq!((origin.domain(), origin.uri()), (domain, uri));
     }
     assert!(matches!(of("ftp://verify.example"), Err(OriginError::NoWebAddress(_))));
-    assert!(matches!(of("https://a@verify.example"), Err(OriginError::MoreThanAPath(_))));
-    assert!(matches!(of("https://verify.example?a"), Err(OriginError::MoreThanAPath(_))));
+    assert!(matches!(
+        of("https://a@verify.example"),
+        Err(OriginError::MoreThanAPath(_))
+    ));
+    assert!(matches!(
+        of("https://verify.example?a"),
+        Err(OriginError::MoreThanAPath(_))
+    ));
 }
 
 #[test]
 fn invalid_nonce_gives_no_message() {
     let origin = origin();
     for nonce in ["", "short", "01937c3e-0000-7000", "abcdefgh\nRequest ID: x"] {
-        assert!(SignIn { nonce, ..sign_in(&origin) }.text().is_err(), "{nonce}");
+        assert!(
+            SignIn {
+                nonce,
+                ..sign_in(&origin)
+            }
+            .text()
+            .is_err(),
+            "{nonce}"
+        );
     }
 }
 

@@ -80,14 +80,16 @@ async fn signature_of_another_key_or_text_is_refused() {
     let address = address_of(&key(1));
     let wrong = refused(SignatureRefusal::WrongSigner);
     assert_eq!(check(&empty_chain(), address, &sign(&key(2), TEXT)).await, wrong);
-    assert_eq!(check(&empty_chain(), address, &sign(&key(1), "another text")).await, wrong);
+    assert_eq!(
+        check(&empty_chain(), address, &sign(&key(1), "another text")).await,
+        wrong
+    );
 }
 
 /// The other valid form of a signature: `n - s` and the other recovery code.
 fn high_s(signature: [u8; 65]) -> [u8; 65] {
-    let order = U256::from_be_slice(
-        &hex::decode("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141").unwrap(),
-    );
+    let order =
+        U256::from_be_slice(&hex::decode("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141").unwrap());
     let s = U256::from_be_slice(&signature[32..64]);
     let mut other = signature;
     other[32..64].copy_from_slice(&(order - s).to_be_bytes::<32>());
@@ -100,7 +102,11 @@ async fn high_s_form_is_refused_even_when_a_contract_would_accept_it() {
     let signature = high_s(sign(&key(1), TEXT));
     let mut word = [0; 32];
     word[..4].copy_from_slice(&[0x16, 0x26, 0xba, 0x7e]);
-    for chain in [empty_chain(), chain_down(), Chain(Some(CallResult::Returned(word.to_vec())))] {
+    for chain in [
+        empty_chain(),
+        chain_down(),
+        Chain(Some(CallResult::Returned(word.to_vec()))),
+    ] {
         assert_eq!(
             check(&chain, address_of(&key(1)), &signature).await,
             refused(SignatureRefusal::HighS)
@@ -162,11 +168,18 @@ async fn validator_decides_a_signature_with_the_erc6492_suffix() {
     let by_contract = refused(SignatureRefusal::RefusedByContract);
     assert_eq!(check(&returned(&[1]), address, &signature).await, Ok(Method::Erc6492));
     for bytes in [&[0][..], &[], &[2], &[1, 1], &[0; 32]] {
-        assert_eq!(check(&returned(bytes), address, &signature).await, by_contract, "{bytes:?}");
+        assert_eq!(
+            check(&returned(bytes), address, &signature).await,
+            by_contract,
+            "{bytes:?}"
+        );
     }
     let reverted = Chain(Some(CallResult::Reverted(Vec::new())));
     assert_eq!(check(&reverted, address, &signature).await, by_contract);
-    assert_eq!(check(&chain_down(), address, &signature).await, Err("unavailable".to_owned()));
+    assert_eq!(
+        check(&chain_down(), address, &signature).await,
+        Err("unavailable".to_owned())
+    );
 }
 
 #[test]
@@ -178,7 +191,10 @@ fn signature_is_read_from_hexadecimal_up_to_a_length() {
     }
     let longest = format!("0x{}", "00".repeat(MAX_SIGNATURE_BYTES));
     assert!(longest.parse::<Signature>().is_ok());
-    assert_eq!(format!("{longest}00").parse::<Signature>(), Err(SignatureRefusal::TooLong));
+    assert_eq!(
+        format!("{longest}00").parse::<Signature>(),
+        Err(SignatureRefusal::TooLong)
+    );
 }
 
 proptest! {

@@ -47,7 +47,11 @@ fn sign(key: &SigningKey, text: &str) -> Vec<u8> {
 
 /// A signature with the suffix of ERC-6492.
 fn wrapped(factory: Address, call: &[u8], signature: &[u8]) -> Vec<u8> {
-    let parts = (theirs(factory), Bytes::copy_from_slice(call), Bytes::copy_from_slice(signature));
+    let parts = (
+        theirs(factory),
+        Bytes::copy_from_slice(call),
+        Bytes::copy_from_slice(signature),
+    );
     [parts.abi_encode_params(), [0x64, 0x92].repeat(16)].concat()
 }
 
@@ -93,7 +97,10 @@ async fn deployed_wallet_accepts_its_owners_signature_only() {
     // It reverts for this length, as many wallets do.
     assert_eq!(chain.check(wallet, &[7; 64]).await, refused());
     // The owner's address is another account.
-    assert_eq!(chain.check(ours(wire(&key(1))), &sign(&key(1), TEXT)).await, Ok(Method::Eip191));
+    assert_eq!(
+        chain.check(ours(wire(&key(1))), &sign(&key(1), TEXT)).await,
+        Ok(Method::Eip191)
+    );
 }
 
 #[tokio::test]
@@ -103,18 +110,34 @@ async fn wallet_that_is_not_deployed_is_checked_without_deploying_it() {
     let salt = B256::repeat_byte(7);
     let owner = wire(&key(1));
     let request = addressOfCall { owner, salt }.abi_encode();
-    let returned = chain.client.call(Some(factory), request, None).await.unwrap().returned().unwrap();
+    let returned = chain
+        .client
+        .call(Some(factory), request, None)
+        .await
+        .unwrap()
+        .returned()
+        .unwrap();
     let wallet = ours(WireAddress::abi_decode(&returned).unwrap());
     let deploy = deployCall { owner, salt }.abi_encode();
     let signed = |key: &SigningKey| wrapped(factory, &deploy, &sign(key, TEXT));
 
     assert_eq!(chain.check(wallet, &signed(&key(1))).await, Ok(Method::Erc6492));
-    assert!(chain.client.code(wallet).await.unwrap().is_empty(), "nothing was deployed");
+    assert!(
+        chain.client.code(wallet).await.unwrap().is_empty(),
+        "nothing was deployed"
+    );
     assert_eq!(chain.check(wallet, &signed(&key(2))).await, refused());
     // Without the suffix there is no contract to call.
-    assert_eq!(chain.check(wallet, &sign(&key(1), TEXT)).await, Err("wrong_signer".to_owned()));
+    assert_eq!(
+        chain.check(wallet, &sign(&key(1), TEXT)).await,
+        Err("wrong_signer".to_owned())
+    );
     // The factory deploys another wallet, refuses, or is no contract; the wrapping is broken.
-    let other = deployCall { owner, salt: B256::ZERO }.abi_encode();
+    let other = deployCall {
+        owner,
+        salt: B256::ZERO,
+    }
+    .abi_encode();
     let refuses = refuseCall {}.abi_encode();
     let nowhere = ours(wire(&key(9)));
     let signature = sign(&key(1), TEXT);
@@ -144,8 +167,15 @@ async fn deployed_wallet_that_needs_a_call_first_is_checked_after_it() {
     let signature = sign(&key(1), TEXT);
     assert_eq!(chain.check(wallet, &signature).await, refused());
     let migrate = migrateCall {}.abi_encode();
-    assert_eq!(chain.check(wallet, &wrapped(wallet, &migrate, &signature)).await, Ok(Method::Erc6492));
-    assert_eq!(chain.check(wallet, &signature).await, refused(), "the call changed nothing on chain");
+    assert_eq!(
+        chain.check(wallet, &wrapped(wallet, &migrate, &signature)).await,
+        Ok(Method::Erc6492)
+    );
+    assert_eq!(
+        chain.check(wallet, &signature).await,
+        refused(),
+        "the call changed nothing on chain"
+    );
 }
 
 #[tokio::test]
@@ -156,7 +186,11 @@ async fn hostile_contracts_are_refused() {
         let signature = sign(&key(1), TEXT);
         assert_eq!(chain.check(wallet, &signature).await, refused(), "kind {kind}");
         let by_itself = wrapped(wallet, &[], &signature);
-        assert_eq!(chain.check(wallet, &by_itself).await, refused(), "kind {kind}, by the validator");
+        assert_eq!(
+            chain.check(wallet, &by_itself).await,
+            refused(),
+            "kind {kind}, by the validator"
+        );
     }
 }
 

@@ -116,7 +116,8 @@ impl Browser {
 
     /// The text of all matching elements.
     pub(crate) async fn text(&self, selector: &str) -> String {
-        let script = "return [...document.querySelectorAll(arguments[0])].map((e) => e.innerText || e.textContent).join('\\n')";
+        let script =
+            "return [...document.querySelectorAll(arguments[0])].map((e) => e.innerText || e.textContent).join('\\n')";
         let value = self.client.execute(script, vec![selector.into()]).await.unwrap();
         value.as_str().unwrap_or_default().to_owned()
     }
@@ -125,10 +126,16 @@ impl Browser {
     pub(crate) async fn activate(&self, text: &str) {
         for _ in 0..30 {
             let focused = self.script("return document.activeElement.innerText").await;
-            let is_control = self.script("return document.activeElement.matches('button, a, summary')").await;
+            let is_control = self
+                .script("return document.activeElement.matches('button, a, summary')")
+                .await;
             if is_control == json!(true) && focused.as_str().is_some_and(|focused| focused.trim() == text) {
                 let outline = "return getComputedStyle(document.activeElement).outlineStyle";
-                assert_ne!(self.script(outline).await, json!("none"), "the focus on \"{text}\" is visible");
+                assert_ne!(
+                    self.script(outline).await,
+                    json!("none"),
+                    "the focus on \"{text}\" is visible"
+                );
                 return self.press(Key::Enter).await;
             }
             self.press(Key::Tab).await;
@@ -148,11 +155,18 @@ impl Browser {
 
     /// Checks what holds for every state of the page, and keeps a picture of it with `UPDATE_SCREENSHOT=1`.
     pub(crate) async fn check(&self, name: &str) {
-        assert_eq!(self.script("return window.violations").await, json!([]), "{name}: content-security policy");
+        assert_eq!(
+            self.script("return window.violations").await,
+            json!([]),
+            "{name}: content-security policy"
+        );
         let wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
         assert_eq!(self.script(wide).await, json!(0), "{name}: no horizontal scrolling");
         let primary = "return document.querySelectorAll('#panel .primary').length";
-        assert!(self.script(primary).await.as_u64() <= Some(1), "{name}: one primary action");
+        assert!(
+            self.script(primary).await.as_u64() <= Some(1),
+            "{name}: one primary action"
+        );
         let picture = self.client.screenshot().await.unwrap();
         assert!(picture.len() > 5_000, "{name}: an empty page");
         if std::env::var_os("UPDATE_SCREENSHOT").is_some() {

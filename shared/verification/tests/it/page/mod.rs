@@ -39,7 +39,10 @@ fn script(mode: Mode) -> String {
 
 async fn open(mode: Mode, screen: Screen) -> (Arc<Server>, String, Browser) {
     let server = Server::start().await;
-    let (_, token) = server.service.begin(discord(1_300_000_000_000_000_001), "Chani 🐛").await;
+    let (_, token) = server
+        .service
+        .begin(discord(1_300_000_000_000_000_001), "Chani 🐛")
+        .await;
     let browser = Browser::open(&server.url(&token), screen, &script(mode)).await;
     browser.sees("#account", "Chani").await;
     (server, token, browser)
@@ -62,10 +65,15 @@ async fn member_links_a_wallet_by_keyboard_alone() {
     browser.check("choose").await;
     browser.activate("Connect Fremen Wallet").await;
     browser.sees("#status", "is connected").await;
-    assert_eq!(browser.script("return document.activeElement.id").await, json!("panel-title"));
+    assert_eq!(
+        browser.script("return document.activeElement.id").await,
+        json!("panel-title")
+    );
     browser.check("sign").await;
     browser.activate("Read the whole message").await;
-    browser.sees("#panel pre", "wants you to sign in with your Ethereum account").await;
+    browser
+        .sees("#panel pre", "wants you to sign in with your Ethereum account")
+        .await;
     browser.sees("#panel pre", "Chani [U+1F41B]").await;
     browser.check("sign-message").await;
     browser.activate("Sign the message").await;
@@ -79,7 +87,10 @@ async fn member_links_a_wallet_by_keyboard_alone() {
     let signed = requests.iter().find(|(method, _)| method == "personal_sign").unwrap();
     assert_eq!(signed.1[1], address_of(&key(1)).to_string());
     let methods: Vec<&str> = requests.iter().map(|(method, _)| method.as_str()).collect();
-    assert_eq!(methods, ["eth_requestAccounts", "eth_chainId", "eth_getCode", "personal_sign"]);
+    assert_eq!(
+        methods,
+        ["eth_requestAccounts", "eth_chainId", "eth_getCode", "personal_sign"]
+    );
     // A script in the icon of a wallet does not run.
     assert_eq!(browser.script("return window.hacked ?? null").await, json!(null));
     // A second look at the link shows the result.
@@ -107,7 +118,11 @@ async fn wallet_is_found_late_or_as_window_ethereum() {
 #[tokio::test]
 async fn errors_of_the_wallet_have_texts_of_their_own_and_can_be_repeated() {
     let (server, token, browser) = open(Mode::Announced, DESKTOP).await;
-    for (code, text) in [(4001, "You declined"), (-32002, "open request already"), (-32603, "code -32603")] {
+    for (code, text) in [
+        (4001, "You declined"),
+        (-32002, "open request already"),
+        (-32603, "code -32603"),
+    ] {
         server.wallet(|wallet| wallet.errors = vec![("eth_requestAccounts", code)]);
         browser.activate("Connect Fremen Wallet").await;
         browser.sees("#panel .notice", text).await;
@@ -138,9 +153,8 @@ async fn wrong_account_high_s_and_replayed_signature_are_refused() {
     server.wallet(|wallet| wallet.key = key(1));
     // The signature's other form.
     let mut bytes = hex::decode(&sign(&key(1), &message)[2..]).unwrap();
-    let order = U256::from_be_slice(
-        &hex::decode("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141").unwrap(),
-    );
+    let order =
+        U256::from_be_slice(&hex::decode("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141").unwrap());
     let s = order - U256::from_be_slice(&bytes[32..64]);
     bytes[32..64].copy_from_slice(&s.to_be_bytes::<32>());
     bytes[64] = 55 - bytes[64];
@@ -190,7 +204,9 @@ async fn change_of_account_changes_the_message() {
         wallet.addresses = vec![other];
         wallet.key = key(2);
     });
-    browser.script(&format!("window.testWallet.emit('accountsChanged', ['{other}'])")).await;
+    browser
+        .script(&format!("window.testWallet.emit('accountsChanged', ['{other}'])"))
+        .await;
     browser.sees("#status", "The account changed").await;
     browser.sees("#panel", "Read the whole message").await;
     sign_message(&browser).await;
@@ -233,7 +249,13 @@ async fn expired_replaced_and_unknown_links_show_what_to_do() {
 #[tokio::test]
 async fn wallet_of_another_member_moves_after_both_consent() {
     let (server, _, browser) = open(Mode::Announced, DESKTOP).await;
-    server.service.record.holders.lock().unwrap().insert(address_of(&key(1)), discord(9));
+    server
+        .service
+        .record
+        .holders
+        .lock()
+        .unwrap()
+        .insert(address_of(&key(1)), discord(9));
     connect(&browser).await;
     sign_message(&browser).await;
     browser.sees("#panel h2", "Another member holds this wallet").await;
@@ -242,7 +264,12 @@ async fn wallet_of_another_member_moves_after_both_consent() {
     browser.sees("#panel h2", "Waiting for the other account").await;
     browser.check("consent").await;
     let session = server.service.record.requested.lock().unwrap()[0].session;
-    let answered = server.service.verification.answer_move(session, discord(9), true, now()).await.unwrap();
+    let answered = server
+        .service
+        .verification
+        .answer_move(session, discord(9), true, now())
+        .await
+        .unwrap();
     assert!(matches!(answered, MoveAnswer::Moved(_)));
     browser.sees("#panel h2", "Your wallet is linked").await;
     browser.close().await;
@@ -264,7 +291,13 @@ async fn contract_wallet_waits_for_its_owners_and_for_the_chain() {
     server.wallet(|wallet| wallet.holds = false);
     browser.sees("#panel .notice", "The chain does not respond").await;
     *server.service.chain.down.lock().unwrap() = false;
-    server.service.chain.contracts.lock().unwrap().insert(address_of(&key(1)), accepting());
+    server
+        .service
+        .chain
+        .contracts
+        .lock()
+        .unwrap()
+        .insert(address_of(&key(1)), accepting());
     // The owners need not sign again.
     browser.activate("Send the signature again").await;
     browser.sees("#panel h2", "Your wallet is linked").await;
@@ -278,7 +311,10 @@ async fn phone_without_a_wallet_gets_a_link_into_one() {
     browser.sees("#panel h2", "Open this page in your wallet").await;
     let link = browser.script("return document.querySelector('#panel a').href").await;
     let host = server.base.trim_start_matches("http://");
-    assert_eq!(link, json!(format!("https://link.metamask.io/dapp/{host}/verify/{token}")));
+    assert_eq!(
+        link,
+        json!(format!("https://link.metamask.io/dapp/{host}/verify/{token}"))
+    );
     browser.check("phone-none").await;
     browser.close().await;
 }

@@ -72,7 +72,10 @@ impl Server {
         });
         let routes = Router::new()
             .route("/verify/{token}", get(index))
-            .route("/assets/verify/{file}", get(|Segment(name): Segment<String>| file(name)))
+            .route(
+                "/assets/verify/{file}",
+                get(|Segment(name): Segment<String>| file(name)),
+            )
             .route("/verify/{token}/session", get(session))
             .route("/verify/{token}/message", post(message))
             .route("/verify/{token}/signature", post(signature))
@@ -143,7 +146,11 @@ async fn message(
     Json(request): Json<MessageRequest>,
 ) -> Response {
     let verification = &server.service.verification;
-    answer(verification.message(&token, &request.address, request.chain_id, server.now()).await)
+    answer(
+        verification
+            .message(&token, &request.address, request.chain_id, server.now())
+            .await,
+    )
 }
 
 async fn signature(
@@ -151,7 +158,13 @@ async fn signature(
     Segment(token): Segment<String>,
     Json(submission): Json<Submission>,
 ) -> Response {
-    answer(server.service.verification.submit(&token, &submission, server.now()).await)
+    answer(
+        server
+            .service
+            .verification
+            .submit(&token, &submission, server.now())
+            .await,
+    )
 }
 
 async fn request_move(State(server): AppState, Segment(token): Segment<String>) -> Response {
