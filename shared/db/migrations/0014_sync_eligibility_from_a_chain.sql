@@ -76,6 +76,8 @@ create index on notification_events (community_id, created_at);
 select protect_tenant_table('notification_events');
 
 grant select, insert, update on eligibility_sync_cursors to arrakis_app, arrakis_admin;
--- delete: reorganised and old blocks; changes go with their snapshot, old events are pruned.
-grant select, insert, delete on eligibility_sync_blocks, notification_events to arrakis_app, arrakis_admin;
+-- delete: reorganised and old blocks.
+grant select, insert, update, delete on eligibility_sync_blocks to arrakis_app, arrakis_admin;
+-- delete: old events are pruned. Changes are deleted with their snapshot, which needs no right on them.
+grant select, insert, delete on notification_events to arrakis_app, arrakis_admin;
 grant select, insert on eligibility_changes to arrakis_app, arrakis_admin;

@@ -181,11 +181,13 @@ async fn put_ranking(database: &Database, holdings: &[&str]) -> TokenProfileId {
         id: token.clone(),
         name: "Bera Governance Token".into(),
         symbol: "BGT".into(),
+        standard: arrakis_db::ProfileStandard::Erc20,
         chain_id: 80_094,
         contract: wallet(0),
         decimals: 18,
         claims_from: None,
         burns_to: None,
+        token_ids: Vec::new(),
         start_block: 0,
     };
     let ranking: Vec<(Address, Balance)> = (1..)
