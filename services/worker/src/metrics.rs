@@ -1,4 +1,5 @@
-//! The worker's Prometheus metrics. Label values are names from the code (queues, commands, routes), never ids.
+//! The worker's Prometheus metrics. Label values are names from the code (queues, commands, routes) or from the configuration (token
+//! profiles), never ids.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,8 @@ use arrakis_contracts::LabelError;
 use arrakis_discord::FinishedCall;
 use arrakis_telemetry::Metrics;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+
+use crate::eligibility::EligibilityMetrics;
 
 /// The worker's metrics. Cloning shares them.
 #[derive(Debug, Clone)]
@@ -55,6 +58,8 @@ pub struct WorkerMetrics {
     pub breaker: IntCounter,
     /// Reads from Redis, by kind and outcome.
     pub cache: IntCounterVec,
+    /// Eligibility syncs.
+    pub eligibility: EligibilityMetrics,
 }
 
 impl WorkerMetrics {
@@ -171,6 +176,7 @@ impl WorkerMetrics {
                 "Reads from Redis, by kind and outcome.",
                 &["what", "outcome"],
             ),
+            eligibility: EligibilityMetrics::new(metrics),
         }
     }
 

@@ -82,10 +82,7 @@ impl Notifications<'_> {
     pub async fn add(&mut self, events: &[NewNotification]) -> Result<u64, DbError> {
         let ids: Vec<&str> = events.iter().map(|event| event.id.as_str()).collect();
         let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
-        let users: Vec<Option<i64>> = events
-            .iter()
-            .map(|event| event.user.map(|user| user.stored()))
-            .collect();
+        let users: Vec<Option<i64>> = events.iter().map(|event| event.user.map(UserId::stored)).collect();
         let payloads: Vec<Value> = events.iter().map(|event| event.payload.clone()).collect();
         let done = named!(
             "notification.add",

@@ -4,9 +4,13 @@
 //! check, 64 invalid command line, 78 invalid configuration.
 
 mod commands;
+mod database;
 mod dead_letters;
+mod eligibility;
 mod migrate;
 mod output;
+mod overrides;
+mod token_profiles;
 mod topology;
 
 use std::future::Future;
@@ -44,6 +48,12 @@ enum Task {
     /// Prints or registers the slash commands
     #[command(subcommand)]
     Commands(commands::CommandsTask),
+    /// Syncs the ranking of a token profile with its chain, shows the state of the syncs, and overrides ranks
+    #[command(subcommand)]
+    Eligibility(eligibility::EligibilityTask),
+    /// Lists or writes token profiles
+    #[command(subcommand)]
+    TokenProfiles(token_profiles::TokenProfilesTask),
 }
 
 /// Runs the subcommand, or serves if there is none. Returns the exit code of the process.
@@ -54,6 +64,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Some(Task::Topology(task)) => task.run(),
         Some(Task::DeadLetters(task)) => task.run(),
         Some(Task::Commands(task)) => task.run(),
+        Some(Task::Eligibility(task)) => task.run(),
+        Some(Task::TokenProfiles(task)) => task.run(),
     }
 }
 

@@ -229,6 +229,7 @@ fn services(database: Database) -> Services {
         database,
         cache: Cache::new(&Secret::new(format!("redis://{NO_LISTENER}")), CacheOptions::default()).unwrap(),
         discord: Discord::new(&discord).unwrap(),
+        chains: arrakis_chain::Chains::default(),
         publisher: Publisher::new(BrokerConnection::open(
             &BrokerSettings::new(format!("amqp://{NO_LISTENER}")),
             "unused",
