@@ -64,9 +64,9 @@ pub struct ChainSettings {
     /// Number of logs in a response from which the range grows no more.
     pub target_logs: usize,
     /// First pause of an endpoint after three consecutive failures; doubled with each further failure.
-    pub first_cooldown: Duration,
+    pub first_pause: Duration,
     /// Longest pause of an endpoint.
-    pub max_cooldown: Duration,
+    pub max_pause: Duration,
     /// Age from which the head of an endpoint is read again before a call at the latest block.
     pub head_age: Duration,
     /// Calls of one Multicall3 request.
@@ -87,8 +87,8 @@ impl Default for ChainSettings {
             first_log_range: 2_000,
             max_log_range: 100_000,
             target_logs: 5_000,
-            first_cooldown: Duration::from_secs(1),
-            max_cooldown: Duration::from_secs(300),
+            first_pause: Duration::from_secs(1),
+            max_pause: Duration::from_secs(300),
             head_age: Duration::from_secs(10),
             multicall_size: 200,
         }

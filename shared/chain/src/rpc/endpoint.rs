@@ -123,7 +123,7 @@ impl Endpoint {
     pub(super) fn paused(&self) -> EndpointFailure {
         let health = self.health.lock();
         let detail = health.last_failure.as_ref().map_or("", |(_, detail)| detail.as_str());
-        self.failure(&Failure::new(FailureKind::CoolingDown, format!("paused after: {detail}")))
+        self.failure(&Failure::new(FailureKind::Paused, format!("paused after: {detail}")))
     }
 
     pub(crate) fn failure(&self, failure: &Failure) -> EndpointFailure {

@@ -25,8 +25,8 @@ pub(crate) fn settings() -> ChainSettings {
         logs_timeout: Duration::from_secs(4),
         call_patience: Duration::from_secs(3),
         logs_patience: Duration::from_secs(5),
-        first_cooldown: Duration::from_millis(50),
-        max_cooldown: Duration::from_secs(60),
+        first_pause: Duration::from_millis(50),
+        max_pause: Duration::from_secs(60),
         ..ChainSettings::default()
     }
 }

@@ -67,8 +67,10 @@ pub(crate) struct Faults {
     pub(crate) max_logs: Option<(usize, i64, &'static str)>,
     /// Logs after which a response is cut without an error.
     pub(crate) cut_logs: Option<usize>,
-    /// Added to the latest and to the finalised block.
-    pub(crate) head_error: i64,
+    /// Added to the numbers of the latest and of the finalised block.
+    pub(crate) head_error: u64,
+    /// Blocks by which it is behind: it does not have the latest ones.
+    pub(crate) behind: u64,
     /// Reported chain id.
     pub(crate) chain_id: Option<u64>,
     /// The tag `finalized` is refused.
@@ -169,7 +171,11 @@ async fn handle(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     if let Some(refused) = refusal(&faults, &method, &request) {
         return refused;
     }
-    let mut response = forward(&shared, &request).await;
+    let mut response = if faults.behind > 0 {
+        forward_behind(&shared, &method, request.clone(), faults.behind).await
+    } else {
+        forward(&shared, &request).await
+    };
     if let Some(refused) = falsify(&faults, &method, &request, &mut response) {
         return refused;
     }
@@ -253,6 +259,36 @@ async fn forward(shared: &Shared, request: &Value) -> Value {
     response.json().await.unwrap()
 }
 
+/// The response of a node that does not have the latest blocks. As many nodes do, it returns the logs that it has.
+async fn forward_behind(shared: &Shared, method: &str, mut request: Value, behind: u64) -> Value {
+    let head = number_of_tag(shared, "latest").await - behind;
+    match method {
+        "eth_blockNumber" => json!({"jsonrpc": "2.0", "id": request["id"], "result": hex(head)}),
+        "eth_getBlockByNumber" => {
+            let wanted = match request["params"][0].as_str().unwrap() {
+                tag @ ("latest" | "finalized") => number_of_tag(shared, tag).await - behind,
+                _ => number(&request["params"][0]),
+            };
+            if wanted > head {
+                return json!({"jsonrpc": "2.0", "id": request["id"], "result": null});
+            }
+            request["params"][0] = hex(wanted);
+            forward(shared, &request).await
+        }
+        "eth_getLogs" => {
+            let to = number(&request["params"][0]["toBlock"]).min(head);
+            request["params"][0]["toBlock"] = hex(to);
+            forward(shared, &request).await
+        }
+        _ => forward(shared, &request).await,
+    }
+}
+
+async fn number_of_tag(shared: &Shared, tag: &str) -> u64 {
+    let request = json!({"jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": [tag, false]});
+    number(&forward(shared, &request).await["result"]["number"])
+}
+
 fn error(request: &Value, code: i64, message: &str) -> Response {
     axum::Json(json!({"jsonrpc": "2.0", "id": request["id"], "error": {"code": code, "message": message}})).into_response()
 }
@@ -279,8 +315,8 @@ fn hex(number: u64) -> Value {
     json!(format!("0x{number:x}"))
 }
 
-fn shift(value: &mut Value, error: i64) {
+fn shift(value: &mut Value, error: u64) {
     if value.is_string() {
-        *value = hex(number(value).saturating_add_signed(error));
+        *value = hex(number(value) + error);
     }
 }
