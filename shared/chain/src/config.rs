@@ -18,11 +18,12 @@ impl ChainsConfig {
     pub fn read(reader: &mut Reader) -> Option<Self> {
         let chains = reader.chain_rpc_urls();
         let depth = reader.defaulted::<u64>(&variables::CHAIN_FINALIZED_DEPTH);
-        let mut settings = ChainSettings::default();
-        settings.finalized_depth = depth?;
         Some(Self {
             chains: chains?,
-            settings,
+            settings: ChainSettings {
+                finalized_depth: depth?,
+                ..ChainSettings::default()
+            },
         })
     }
 
@@ -39,7 +40,6 @@ impl ChainsConfig {
 
 /// Limits of the clients of all chains.
 #[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
 pub struct ChainSettings {
     /// Blocks behind the latest one from which a block counts as final, where no endpoint supports the tag `finalized`.
     pub finalized_depth: u64,
@@ -64,9 +64,9 @@ pub struct ChainSettings {
     /// Number of logs in a response from which the range grows no more.
     pub target_logs: usize,
     /// First pause of an endpoint after three consecutive failures; doubled with each further failure.
-    pub first_cooldown: Duration,
+    pub first_pause: Duration,
     /// Longest pause of an endpoint.
-    pub max_cooldown: Duration,
+    pub max_pause: Duration,
     /// Age from which the head of an endpoint is read again before a call at the latest block.
     pub head_age: Duration,
     /// Calls of one Multicall3 request.
@@ -87,8 +87,8 @@ impl Default for ChainSettings {
             first_log_range: 2_000,
             max_log_range: 100_000,
             target_logs: 5_000,
-            first_cooldown: Duration::from_secs(1),
-            max_cooldown: Duration::from_secs(300),
+            first_pause: Duration::from_secs(1),
+            max_pause: Duration::from_secs(300),
             head_age: Duration::from_secs(10),
             multicall_size: 200,
         }

@@ -88,7 +88,7 @@ pub enum FailureKind {
     /// The response contradicts the request or another response of the same endpoint.
     Inconsistent,
     /// The endpoint is not used at present, because of earlier failures.
-    CoolingDown,
+    Paused,
 }
 
 /// Failures in one line.

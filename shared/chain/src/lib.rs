@@ -11,14 +11,20 @@
 //!
 //! To add a kind of event: a `sol!` declaration and a match arm in `logs/decode.rs`. To add a reading of a contract: a function in `native`.
 
+mod chain;
 mod client;
 mod config;
 mod error;
+mod logs;
+mod native;
+mod rpc;
 mod types;
 
-pub use client::{ChainClient, Chains, EndpointHealth, EndpointState, TransferReader};
+pub use client::{ChainClient, Chains};
 pub use config::{ChainSettings, ChainsConfig};
 pub use error::{ChainError, EndpointFailure, FailureKind};
+pub use logs::TransferReader;
+pub use rpc::{EndpointHealth, EndpointState};
 pub use types::{
     BlockRef, CallResult, ChainId, Token, TokenMetadata, TokenStandard, Transfer, TransferBatch, TransferFilter,
 };
