@@ -61,7 +61,7 @@ pub struct ChainSettings {
     pub first_log_range: u64,
     /// Largest number of blocks of a request for logs.
     pub max_log_range: u64,
-    /// Number of logs in a response from which the range grows no more.
+    /// Number of logs in a response above which the range is shortened.
     pub target_logs: usize,
     /// First pause of an endpoint after three consecutive failures; doubled with each further failure.
     pub first_pause: Duration,
@@ -78,11 +78,11 @@ impl Default for ChainSettings {
         Self {
             finalized_depth: 64,
             connect_timeout: Duration::from_secs(3),
-            call_timeout: Duration::from_secs(8),
+            call_timeout: Duration::from_secs(5),
             logs_timeout: Duration::from_secs(30),
             call_patience: Duration::from_secs(10),
             logs_patience: Duration::from_secs(60),
-            max_response: 32 * 1024 * 1024,
+            max_response: 16 * 1024 * 1024,
             max_requests: 16,
             first_log_range: 2_000,
             max_log_range: 100_000,

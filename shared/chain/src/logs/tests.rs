@@ -14,7 +14,12 @@ use crate::types::{TokenStandard, Transfer, TransferFilter};
 const STANDARDS: [TokenStandard; 3] = [TokenStandard::Erc20, TokenStandard::Erc721, TokenStandard::Erc1155];
 
 fn filter(standard: TokenStandard) -> TransferFilter {
-    TransferFilter { contract: Address::from_bytes([7; 20]), standard, from: None, to: None }
+    TransferFilter {
+        contract: Address::from_bytes([7; 20]),
+        standard,
+        from: None,
+        to: None,
+    }
 }
 
 fn log(topics: Vec<B256>, data: Vec<u8>) -> MinedLog {
@@ -34,7 +39,9 @@ fn word(number: u64) -> B256 {
 
 fn decoded(standard: TokenStandard, log: &MinedLog) -> Option<Vec<Transfer>> {
     let mut transfers = Vec::new();
-    append_transfers(&filter(standard), log, &mut transfers).unwrap().then_some(transfers)
+    append_transfers(&filter(standard), log, &mut transfers)
+        .unwrap()
+        .then_some(transfers)
 }
 
 #[test]
@@ -61,23 +68,43 @@ fn malformed_logs_are_skipped() {
     };
     let batch_topics: Vec<B256> = batch.encode_topics().into_iter().map(|topic| topic.0).collect();
     let consecutive = |first: u64, last: u64| {
-        log(vec![ConsecutiveTransfer::SIGNATURE_HASH, word(first), word(1), word(2)], word(last).to_vec())
+        log(
+            vec![ConsecutiveTransfer::SIGNATURE_HASH, word(first), word(1), word(2)],
+            word(last).to_vec(),
+        )
     };
     for (standard, log) in [
         (TokenStandard::Erc20, log(vec![], vec![])),
         (TokenStandard::Erc20, log(vec![transfer, word(1), word(2)], vec![0; 31])),
         (TokenStandard::Erc20, log(vec![transfer, word(1), word(2)], vec![0; 64])),
-        (TokenStandard::Erc20, log(vec![transfer, no_address, word(2)], vec![0; 32])),
+        (
+            TokenStandard::Erc20,
+            log(vec![transfer, no_address, word(2)], vec![0; 32]),
+        ),
         (TokenStandard::Erc20, log(vec![transfer, word(1)], vec![0; 64])),
-        (TokenStandard::Erc721, log(vec![transfer, word(1), no_address, word(3)], vec![])),
+        (
+            TokenStandard::Erc721,
+            log(vec![transfer, word(1), no_address, word(3)], vec![]),
+        ),
         (TokenStandard::Erc721, consecutive(5, 4)),
-        (TokenStandard::Erc1155, log(vec![TransferSingle::SIGNATURE_HASH, word(1), word(2), word(3)], vec![0; 32])),
+        (
+            TokenStandard::Erc1155,
+            log(
+                vec![TransferSingle::SIGNATURE_HASH, word(1), word(2), word(3)],
+                vec![0; 32],
+            ),
+        ),
         (TokenStandard::Erc1155, log(batch_topics, batch.encode_data())),
     ] {
         assert_eq!(decoded(standard, &log), None, "{standard:?} {log:?}");
     }
     assert_eq!(decoded(TokenStandard::Erc721, &consecutive(5, 5)).unwrap().len(), 1);
-    assert_eq!(decoded(TokenStandard::Erc721, &consecutive(1, MAX_CONSECUTIVE)).unwrap().len() as u64, MAX_CONSECUTIVE);
+    assert_eq!(
+        decoded(TokenStandard::Erc721, &consecutive(1, MAX_CONSECUTIVE))
+            .unwrap()
+            .len() as u64,
+        MAX_CONSECUTIVE
+    );
     let too_many = consecutive(0, MAX_CONSECUTIVE);
     assert!(append_transfers(&filter(TokenStandard::Erc721), &too_many, &mut Vec::new()).is_err());
 }
@@ -144,5 +171,9 @@ fn removed_field_may_be_absent_and_pending_logs_are_a_contradiction() {
         "blockNumber": null, "logIndex": null, "blockHash": null, "transactionHash": null,
     }))
     .unwrap();
-    assert!(LogQuery::new(&filter(TokenStandard::Erc20)).check(vec![pending], 0, 9).is_err());
+    assert!(
+        LogQuery::new(&filter(TokenStandard::Erc20))
+            .check(vec![pending], 0, 9)
+            .is_err()
+    );
 }

@@ -161,8 +161,14 @@ mod tests {
 
         let later = now + pause;
         assert_eq!(health.permission(later, PROBE), Permission::Send);
-        assert_eq!(health.permission(later, PROBE), Permission::NotBefore(later + PROBE), "one probe");
-        let longer = health.failed(&failure(FailureKind::Transport), &settings, later).unwrap();
+        assert_eq!(
+            health.permission(later, PROBE),
+            Permission::NotBefore(later + PROBE),
+            "one probe"
+        );
+        let longer = health
+            .failed(&failure(FailureKind::Transport), &settings, later)
+            .unwrap();
         assert_eq!(longer, pause * 2);
 
         let latest = later + longer;
@@ -188,8 +194,14 @@ mod tests {
         let settings = ChainSettings::default();
         let (mut health, now) = (Health::new(), Instant::now());
         for (seconds, wanted) in [(7, 7), (100_000, 300)] {
-            let limited = Failure { retry_after: Some(Duration::from_secs(seconds)), ..failure(FailureKind::RateLimited) };
-            assert_eq!(health.failed(&limited, &settings, now), Some(Duration::from_secs(wanted)));
+            let limited = Failure {
+                retry_after: Some(Duration::from_secs(seconds)),
+                ..failure(FailureKind::RateLimited)
+            };
+            assert_eq!(
+                health.failed(&limited, &settings, now),
+                Some(Duration::from_secs(wanted))
+            );
         }
     }
 }

@@ -9,7 +9,10 @@ use tokio::time::Instant;
 use crate::support::{Answer, Faults, RpcProxy, client, client_with, settings};
 
 fn answering(answer: Answer) -> Faults {
-    Faults { answer, ..Faults::default() }
+    Faults {
+        answer,
+        ..Faults::default()
+    }
 }
 
 #[tokio::test]
@@ -27,10 +30,25 @@ async fn request_is_answered_by_another_endpoint_after_every_failure() {
         (answering(Answer::Error(429, "compute units")), FailureKind::RateLimited),
         (answering(Answer::Status(401, "no")), FailureKind::Unauthorized),
         (answering(Answer::Status(403, "no")), FailureKind::Unauthorized),
-        (answering(Answer::Error(-32600, "Must be authenticated!")), FailureKind::Unauthorized),
-        (answering(Answer::Error(-32603, "Internal error")), FailureKind::Rejected),
-        (answering(Answer::Error(-32000, "header not found")), FailureKind::Rejected),
-        (Faults { chain_id: Some(1), ..Faults::default() }, FailureKind::WrongChain),
+        (
+            answering(Answer::Error(-32600, "Must be authenticated!")),
+            FailureKind::Unauthorized,
+        ),
+        (
+            answering(Answer::Error(-32603, "Internal error")),
+            FailureKind::Rejected,
+        ),
+        (
+            answering(Answer::Error(-32000, "header not found")),
+            FailureKind::Rejected,
+        ),
+        (
+            Faults {
+                chain_id: Some(1),
+                ..Faults::default()
+            },
+            FailureKind::WrongChain,
+        ),
     ];
     for (faults, kind) in cases {
         let what = format!("{faults:?}");
@@ -57,10 +75,15 @@ async fn every_endpoint_is_named_when_none_answers() {
     let begun = Instant::now();
     let error = client.finalized().await.unwrap_err();
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
-    let ChainError::Unavailable { failures, .. } = &error else { panic!("{error}") };
+    let ChainError::Unavailable { failures, .. } = &error else {
+        panic!("{error}")
+    };
     assert!(error.is_temporary() && failures.len() == 2, "{error}");
     let text = error.to_string();
-    assert!(text.contains("is not JSON-RPC") && text.contains("127.0.0.1:1: ") && text.contains("chain 80094"), "{text}");
+    assert!(
+        text.contains("is not JSON-RPC") && text.contains("127.0.0.1:1: ") && text.contains("chain 80094"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -96,7 +119,10 @@ async fn paused_endpoint_is_probed_by_one_request() {
     let anvil = Anvil::start().await;
     anvil.mine(10).await;
     let proxy = RpcProxy::start(anvil.url(), answering(Answer::Status(503, "no"))).await;
-    let settings = ChainSettings { first_pause: Duration::from_millis(200), ..settings() };
+    let settings = ChainSettings {
+        first_pause: Duration::from_millis(200),
+        ..settings()
+    };
     let client = client_with(&[&proxy.url(), anvil.url()], settings);
     for _ in 0..3 {
         client.block(1).await.unwrap();
@@ -132,14 +158,24 @@ async fn rate_limited_endpoint_is_left_alone_as_long_as_it_requests() {
 async fn contract_that_fails_everywhere_pauses_no_endpoint() {
     let anvil = Anvil::start().await;
     // invalid opcode; revert with data; a revert without; an endless loop.
-    for (number, code) in [(1, "fe"), (2, "63deadbeef60005260046000fd"), (3, "60006000fd"), (4, "5b600056")] {
+    for (number, code) in [
+        (1, "fe"),
+        (2, "63deadbeef60005260046000fd"),
+        (3, "60006000fd"),
+        (4, "5b600056"),
+    ] {
         anvil.set_code(address_of(number), code).await;
     }
     let client = client(&[anvil.url()]);
     for _ in 0..5 {
         for number in [1, 2, 3, 4] {
-            let result = client.call(Some(address_of(number)), vec![1, 2, 3, 4], None).await.unwrap();
-            let CallResult::Reverted(_) = result else { panic!("{number}: {result:?}") };
+            let result = client
+                .call(Some(address_of(number)), vec![1, 2, 3, 4], None)
+                .await
+                .unwrap();
+            let CallResult::Reverted(_) = result else {
+                panic!("{number}: {result:?}")
+            };
         }
     }
     assert_eq!(client.endpoints()[0].state, EndpointState::Ready);
@@ -153,7 +189,13 @@ async fn call_without_receiver_runs_creation_code() {
     let client = client(&[anvil.url()]);
     // Returns the byte 0x01, as the validator of ERC-6492 does.
     let code = vec![0x60, 0x01, 0x60, 0x00, 0x53, 0x60, 0x01, 0x60, 0x00, 0xf3];
-    assert_eq!(client.call(None, code, None).await.unwrap(), CallResult::Returned(vec![1]));
+    assert_eq!(
+        client.call(None, code, None).await.unwrap(),
+        CallResult::Returned(vec![1])
+    );
     let reverting = vec![0x60, 0x00, 0x60, 0x00, 0xfd];
-    assert_eq!(client.call(None, reverting, None).await.unwrap(), CallResult::Reverted(vec![]));
+    assert_eq!(
+        client.call(None, reverting, None).await.unwrap(),
+        CallResult::Reverted(vec![])
+    );
 }

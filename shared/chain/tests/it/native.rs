@@ -15,7 +15,11 @@ fn token(contract: Address, standard: TokenStandard, ids: &[u64]) -> Token {
 }
 
 async fn anvil(multicall: bool) -> Anvil {
-    Anvil::start_with(AnvilOptions { multicall, ..AnvilOptions::default() }).await
+    Anvil::start_with(AnvilOptions {
+        multicall,
+        ..AnvilOptions::default()
+    })
+    .await
 }
 
 #[tokio::test]
@@ -29,7 +33,10 @@ async fn balances_of_many_holders_equal_the_ledger() {
         let client = client(&[&proxy.url()]);
         let read = client.balances(&bgt, &holders, None).await.unwrap();
         let ledger = anvil.ledger();
-        let wanted: Vec<U256> = holders.iter().map(|holder| ledger.balance(played.address(), *holder)).collect();
+        let wanted: Vec<U256> = holders
+            .iter()
+            .map(|holder| ledger.balance(played.address(), *holder))
+            .collect();
         assert_eq!(read, wanted);
         assert!(wanted.iter().any(|balance| *balance > U256::ZERO));
         let calls = proxy.count("eth_call");
@@ -66,13 +73,18 @@ async fn block_before_multicall_is_read_call_by_call() {
     anvil.mine(2).await;
     let client = client(&[anvil.url()]);
     let bgt = token(bgt.address(), TokenStandard::Erc20, &[]);
-    let read = client.balances(&bgt, &[chani, address_of(2)], Some(before)).await.unwrap();
+    let read = client
+        .balances(&bgt, &[chani, address_of(2)], Some(before))
+        .await
+        .unwrap();
     assert_eq!(read, [U256::from(5), U256::ZERO]);
 }
 
 /// Code of Multicall3 on another chain.
 async fn multicall_code(other: &Anvil) -> String {
-    let code = other.rpc("eth_getCode", serde_json::json!([MULTICALL3, "latest"])).await;
+    let code = other
+        .rpc("eth_getCode", serde_json::json!([MULTICALL3, "latest"]))
+        .await;
     code.as_str().unwrap().to_owned()
 }
 
@@ -89,15 +101,24 @@ async fn nfts_are_counted_and_owned_by_id() {
         let any = token(nft.address(), TokenStandard::Erc721, &[]);
         let listed = token(nft.address(), TokenStandard::Erc721, &[1, 2, 3, 4, 99]);
         let both = [chani, stilgar];
-        assert_eq!(client.balances(&any, &both, None).await.unwrap(), [3, 1].map(U256::from));
-        assert_eq!(client.balances(&listed, &both, None).await.unwrap(), [2, 1].map(U256::from));
+        assert_eq!(
+            client.balances(&any, &both, None).await.unwrap(),
+            [3, 1].map(U256::from)
+        );
+        assert_eq!(
+            client.balances(&listed, &both, None).await.unwrap(),
+            [2, 1].map(U256::from)
+        );
         let owns = async |token: &Token, holder, ids: &[u64]| {
             let ids: Vec<U256> = ids.iter().map(|id| U256::from(*id)).collect();
             client.owns_nft(token, holder, &ids).await.unwrap()
         };
         assert!(owns(&any, chani, &[]).await && owns(&any, stilgar, &[3]).await);
         assert!(!owns(&any, chani, &[3, 4, 99]).await && !owns(&any, address_of(3), &[]).await);
-        assert!(owns(&listed, stilgar, &[]).await && !owns(&token(nft.address(), TokenStandard::Erc721, &[5]), stilgar, &[]).await);
+        assert!(
+            owns(&listed, stilgar, &[]).await
+                && !owns(&token(nft.address(), TokenStandard::Erc721, &[5]), stilgar, &[]).await
+        );
     }
 }
 
@@ -116,8 +137,10 @@ async fn balances_of_several_ids_are_summed() {
         let read = client.balances(&counted, &holders, None).await.unwrap();
         let ledger = anvil.ledger();
         let counts = |id| counted.ids.contains(&id);
-        let wanted: Vec<U256> =
-            holders.iter().map(|holder| ledger.balance_of_ids(contract.address(), *holder, counts)).collect();
+        let wanted: Vec<U256> = holders
+            .iter()
+            .map(|holder| ledger.balance_of_ids(contract.address(), *holder, counts))
+            .collect();
         assert_eq!(read, wanted);
         assert!(client.owns_nft(&counted, holders[0], &[]).await.unwrap());
         assert!(!client.owns_nft(&counted, holders[1], &[]).await.unwrap());
@@ -137,13 +160,39 @@ async fn token_without_what_the_request_needs_is_a_lasting_error() {
         assert!(!error.is_temporary() && error.to_string().contains(text), "{error}");
     };
     for standard in [TokenStandard::Erc20, TokenStandard::Erc721] {
-        refused(client.balances(&token(nothing, standard, &[]), &holders, None).await, "no contract");
-        refused(client.balances(&token(nothing, standard, &[]), &[holder], None).await, "no contract");
-        refused(client.balances(&token(contract.address(), standard, &[]), &holders, None).await, "reverted");
+        refused(
+            client.balances(&token(nothing, standard, &[]), &holders, None).await,
+            "no contract",
+        );
+        refused(
+            client.balances(&token(nothing, standard, &[]), &[holder], None).await,
+            "no contract",
+        );
+        refused(
+            client
+                .balances(&token(contract.address(), standard, &[]), &holders, None)
+                .await,
+            "reverted",
+        );
     }
-    refused(client.balances(&token(nothing, TokenStandard::Erc721, &[1]), &holders, None).await, "no contract");
-    refused(client.balances(&token(nothing, TokenStandard::Erc1155, &[1]), &holders, None).await, "no contract");
-    refused(client.balances(&token(contract.address(), TokenStandard::Erc1155, &[]), &holders, None).await, "needs ids");
+    refused(
+        client
+            .balances(&token(nothing, TokenStandard::Erc721, &[1]), &holders, None)
+            .await,
+        "no contract",
+    );
+    refused(
+        client
+            .balances(&token(nothing, TokenStandard::Erc1155, &[1]), &holders, None)
+            .await,
+        "no contract",
+    );
+    refused(
+        client
+            .balances(&token(contract.address(), TokenStandard::Erc1155, &[]), &holders, None)
+            .await,
+        "needs ids",
+    );
     let erc20 = token(nothing, TokenStandard::Erc20, &[]);
     assert!(!client.owns_nft(&erc20, holder, &[]).await.unwrap_err().is_temporary());
     assert!(!client.metadata(nothing).await.unwrap_err().is_temporary());
@@ -167,10 +216,23 @@ async fn metadata_are_read_where_the_contract_has_them() {
 #[tokio::test]
 async fn failure_of_every_endpoint_is_a_temporary_error() {
     let anvil = anvil(true).await;
-    let proxy = RpcProxy::start(anvil.url(), Faults { answer: Answer::Html, ..Faults::default() }).await;
+    let proxy = RpcProxy::start(
+        anvil.url(),
+        Faults {
+            answer: Answer::Html,
+            ..Faults::default()
+        },
+    )
+    .await;
     let client = client(&[&proxy.url()]);
     let bgt = token(address_of(1), TokenStandard::Erc20, &[]);
-    assert!(client.get_balance(&bgt, address_of(2)).await.unwrap_err().is_temporary());
+    assert!(
+        client
+            .get_balance(&bgt, address_of(2))
+            .await
+            .unwrap_err()
+            .is_temporary()
+    );
 }
 
 /// Futures of the client run in tasks of a multi-threaded runtime.
@@ -186,6 +248,9 @@ async fn futures_can_be_spawned() {
         let _ = client.owns_nft(&bgt, address_of(1), &[]).await;
         let _ = client.metadata(address_of(1)).await;
         let _ = client.finalized().await;
-        let _ = client.transfers(crate::support::of(address_of(1), TokenStandard::Erc20), 0, 1).next().await;
+        let _ = client
+            .transfers(crate::support::of(address_of(1), TokenStandard::Erc20), 0, 1)
+            .next()
+            .await;
     });
 }

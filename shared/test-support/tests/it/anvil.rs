@@ -5,7 +5,9 @@ use serde_json::json;
 /// Balance of an ERC-20 holder on the chain.
 async fn balance(anvil: &Anvil, token: Address, holder: Address) -> U256 {
     let data = format!("0x70a08231{}{}", "0".repeat(24), &holder.to_string()[2..]);
-    let result = anvil.rpc("eth_call", json!([{"to": token, "data": data}, "latest"])).await;
+    let result = anvil
+        .rpc("eth_call", json!([{"to": token, "data": data}, "latest"]))
+        .await;
     result.as_str().unwrap().parse().unwrap()
 }
 
@@ -26,17 +28,41 @@ async fn ledger_equals_the_chain() {
     token.claim_many(&[(chani, U256::ONE), (stilgar, U256::ONE)]).await;
     let ledger = anvil.ledger();
     for holder in [chani, stilgar, token.distributor(), address_of(3)] {
-        assert_eq!(balance(&anvil, token.address(), holder).await, ledger.balance(token.address(), holder), "{holder}");
+        assert_eq!(
+            balance(&anvil, token.address(), holder).await,
+            ledger.balance(token.address(), holder),
+            "{holder}"
+        );
     }
-    let blocks: Vec<u64> = ledger.of(token.address()).map(|movement| movement.block.unwrap()).collect();
-    assert_eq!(blocks, [block - 1, block - 1, block, block + 1, block + 1, block + 2, block + 2, block + 2, block + 2]);
+    let blocks: Vec<u64> = ledger
+        .of(token.address())
+        .map(|movement| movement.block.unwrap())
+        .collect();
+    assert_eq!(
+        blocks,
+        [
+            block - 1,
+            block - 1,
+            block,
+            block + 1,
+            block + 1,
+            block + 2,
+            block + 2,
+            block + 2,
+            block + 2
+        ]
+    );
     let total: U256 = ledger.balances(token.address()).into_values().sum();
     assert_eq!(total, tokens(69) + U256::from(7));
 }
 
 #[tokio::test]
 async fn reorganised_actions_are_gone_from_chain_and_ledger() {
-    let anvil = Anvil::start_with(AnvilOptions { chain_id: 5, ..AnvilOptions::default() }).await;
+    let anvil = Anvil::start_with(AnvilOptions {
+        chain_id: 5,
+        ..AnvilOptions::default()
+    })
+    .await;
     assert_eq!(anvil.rpc("eth_chainId", json!([])).await, "0x5");
     let token = anvil.deploy_erc20("Spice", "SPICE", 0).await;
     let chani = address_of(1);
@@ -44,7 +70,12 @@ async fn reorganised_actions_are_gone_from_chain_and_ledger() {
     token.mint(chani, 2).await;
     token.mint(chani, 4).await;
     let head = anvil.head().await;
-    let hash = async || anvil.rpc("eth_getBlockByNumber", json!([format!("0x{:x}", head - 1), false])).await["hash"].clone();
+    let hash = async || {
+        anvil
+            .rpc("eth_getBlockByNumber", json!([format!("0x{:x}", head - 1), false]))
+            .await["hash"]
+            .clone()
+    };
     let before = hash().await;
     anvil.reorg(2).await;
     assert_eq!(anvil.head().await, head);
@@ -54,7 +85,10 @@ async fn reorganised_actions_are_gone_from_chain_and_ledger() {
     assert_eq!(balance(&anvil, token.address(), chani).await, U256::from(9));
     anvil.rollback(1).await;
     assert_eq!(anvil.head().await, head);
-    assert_eq!(balance(&anvil, token.address(), chani).await, anvil.ledger().balance(token.address(), chani));
+    assert_eq!(
+        balance(&anvil, token.address(), chani).await,
+        anvil.ledger().balance(token.address(), chani)
+    );
 }
 
 #[tokio::test]

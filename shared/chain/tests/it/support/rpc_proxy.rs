@@ -109,7 +109,11 @@ impl RpcProxy {
         let address = listener.local_addr().unwrap();
         let router = Router::new().fallback(handle).with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move { axum::serve(listener, router).await }).abort_handle();
-        Self { address, shared, server }
+        Self {
+            address,
+            shared,
+            server,
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -122,7 +126,12 @@ impl RpcProxy {
 
     /// Number of requests of a method so far.
     pub(crate) fn count(&self, method: &str) -> usize {
-        self.shared.requests.lock().iter().filter(|(requested, _)| requested == method).count()
+        self.shared
+            .requests
+            .lock()
+            .iter()
+            .filter(|(requested, _)| requested == method)
+            .count()
     }
 
     /// Number of all requests so far.
@@ -134,7 +143,8 @@ impl RpcProxy {
     pub(crate) fn ranges(&self) -> Vec<(u64, u64)> {
         let requests = self.shared.requests.lock();
         let logs = requests.iter().filter(|(method, _)| method == "eth_getLogs");
-        logs.map(|(_, params)| (number(&params[0]["fromBlock"]), number(&params[0]["toBlock"]))).collect()
+        logs.map(|(_, params)| (number(&params[0]["fromBlock"]), number(&params[0]["toBlock"])))
+            .collect()
     }
 }
 
@@ -152,13 +162,22 @@ async fn handle(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     if faults.dies_after.is_some_and(|requests| count_logs(&shared) > requests) {
         return half(&json!(null));
     }
-    let answer = if faults.only.is_none_or(|only| only == method) { faults.answer.clone() } else { Answer::Forward };
+    let answer = if faults.only.is_none_or(|only| only == method) {
+        faults.answer.clone()
+    } else {
+        Answer::Forward
+    };
     match answer {
         Answer::Forward => {}
         Answer::Html => return (StatusCode::OK, "<html><body>Bad gateway</body></html>").into_response(),
         Answer::Status(status, text) => return (StatusCode::from_u16(status).unwrap(), text).into_response(),
         Answer::RateLimited(seconds) => {
-            return (StatusCode::TOO_MANY_REQUESTS, [("retry-after", seconds.to_string())], "slow down").into_response();
+            return (
+                StatusCode::TOO_MANY_REQUESTS,
+                [("retry-after", seconds.to_string())],
+                "slow down",
+            )
+                .into_response();
         }
         Answer::Error(code, message) => return error(&request, code, message),
         Answer::Hang => {
@@ -183,7 +202,12 @@ async fn handle(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
 }
 
 fn count_logs(shared: &Shared) -> usize {
-    shared.requests.lock().iter().filter(|(method, _)| method == "eth_getLogs").count()
+    shared
+        .requests
+        .lock()
+        .iter()
+        .filter(|(method, _)| method == "eth_getLogs")
+        .count()
 }
 
 fn refusal(faults: &Faults, method: &str, request: &Value) -> Option<Response> {
@@ -290,7 +314,8 @@ async fn number_of_tag(shared: &Shared, tag: &str) -> u64 {
 }
 
 fn error(request: &Value, code: i64, message: &str) -> Response {
-    axum::Json(json!({"jsonrpc": "2.0", "id": request["id"], "error": {"code": code, "message": message}})).into_response()
+    axum::Json(json!({"jsonrpc": "2.0", "id": request["id"], "error": {"code": code, "message": message}}))
+        .into_response()
 }
 
 /// The first half of a body, then an error, on which the connection is closed.
