@@ -11,7 +11,7 @@ use arrakis_cache::CacheState;
 use arrakis_runtime::{Health, HealthComponent};
 use tokio_util::sync::CancellationToken;
 
-use crate::eligibility;
+use crate::jobs::eligibility_sync;
 use crate::services::Services;
 
 /// Interval of the checks of Postgres and Redis.
@@ -75,7 +75,7 @@ impl Components {
                 watch_redis(&self.redis, &services),
                 services.cache.ping_periodically(CHECK_INTERVAL),
                 watch_proxies(&self.proxy, &services),
-                eligibility::health::watch(&self.eligibility, &services),
+                eligibility_sync::health::watch(&self.eligibility, &services),
                 count_queues(&services, &connections.consume, &queues),
             )
         };

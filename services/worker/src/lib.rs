@@ -10,7 +10,6 @@ mod cli;
 pub mod commands;
 pub mod community;
 pub mod config;
-pub mod eligibility;
 pub mod events;
 pub mod failure;
 #[cfg(test)]

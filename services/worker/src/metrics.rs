@@ -1,6 +1,8 @@
 //! The worker's Prometheus metrics. Label values are names from the code (queues, commands, routes) or from the configuration (token
 //! profiles), never ids.
 
+mod eligibility;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use arrakis_discord::FinishedCall;
 use arrakis_telemetry::Metrics;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
-use crate::eligibility::EligibilityMetrics;
+pub use self::eligibility::EligibilityMetrics;
 
 /// The worker's metrics. Cloning shares them.
 #[derive(Debug, Clone)]

@@ -129,7 +129,12 @@ impl Profiles<'_> {
         )?;
         let column = |name| Column("profiles", name);
         rows.into_iter()
-            .map(|row| Ok((column("user_id").user(row.user_id)?, column("wallet").parse(&row.wallet)?)))
+            .map(|row| {
+                Ok((
+                    column("user_id").user(row.user_id)?,
+                    column("wallet").parse(&row.wallet)?,
+                ))
+            })
             .collect()
     }
 

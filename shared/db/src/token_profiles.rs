@@ -160,7 +160,9 @@ impl TokenProfile {
                 Some("the standard bgt needs the sender of claims and the receiver of burns")
             }
             ProfileStandard::Bgt => None,
-            _ if addresses != (false, false) => Some("only the standard bgt has a sender of claims and a receiver of burns"),
+            _ if addresses != (false, false) => {
+                Some("only the standard bgt has a sender of claims and a receiver of burns")
+            }
             ProfileStandard::Erc20 => None,
             _ if self.decimals != 0 => Some("NFTs have 0 decimals"),
             _ => None,

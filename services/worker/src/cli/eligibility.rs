@@ -120,7 +120,9 @@ async fn wait(database: &Database, token: &TokenProfileId, mut id: String) -> an
         let next_id = eligibility_sync::next_part_id(&id);
         let next = tx.jobs().get(&next_id).await?;
         tx.commit().await?;
-        let Some(job) = job else { bail!("the job {id} was deleted") };
+        let Some(job) = job else {
+            bail!("the job {id} was deleted")
+        };
         if next.is_some() {
             id = next_id;
             continue;
@@ -130,7 +132,10 @@ async fn wait(database: &Database, token: &TokenProfileId, mut id: String) -> an
         }
         let now = health(database, token).await?;
         if now.last_success_at > before.last_success_at || job.state == JobState::Succeeded {
-            report(format_args!("the ranking is that of block {}", now.last_block.unwrap_or_default()));
+            report(format_args!(
+                "the ranking is that of block {}",
+                now.last_block.unwrap_or_default()
+            ));
             return Ok(ExitCode::SUCCESS);
         }
         if now.last_attempt_at > before.last_attempt_at || !is_superseded(job.error.as_deref()) {
@@ -142,7 +147,7 @@ async fn wait(database: &Database, token: &TokenProfileId, mut id: String) -> an
 }
 
 fn is_superseded(error: Option<&str>) -> bool {
-    error == Some(crate::eligibility::SyncError::Superseded.to_string().as_str())
+    error == Some(eligibility_sync::SyncError::Superseded.to_string().as_str())
 }
 
 async fn health(database: &Database, token: &TokenProfileId) -> anyhow::Result<SyncHealth> {
@@ -171,7 +176,11 @@ async fn status(url: Secret, chains: ChainsConfig, json: bool) -> anyhow::Result
         }
     }
     tx.commit().await?;
-    Ok(if is_failing { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if is_failing {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn as_json(
@@ -203,7 +212,10 @@ fn print_status(
     };
     print(format_args!("{}  {last}", profile.id))?;
     if let Some(cursor) = cursor {
-        print(format_args!("    logs are read up to block {}", cursor.next_block.saturating_sub(1)))?;
+        print(format_args!(
+            "    logs are read up to block {}",
+            cursor.next_block.saturating_sub(1)
+        ))?;
     }
     if health.mismatches > 0 {
         print(format_args!(
@@ -212,11 +224,17 @@ fn print_status(
         ))?;
     }
     if !has_endpoints {
-        print(format_args!("    not synced: CHAIN_RPC_URLS has no endpoint of chain {}", profile.chain_id))?;
+        print(format_args!(
+            "    not synced: CHAIN_RPC_URLS has no endpoint of chain {}",
+            profile.chain_id
+        ))?;
     }
     if health.consecutive_failures > 0 {
         let error = printable(health.last_error.as_deref().unwrap_or_default());
-        print(format_args!("    {} failed syncs since: {error}", health.consecutive_failures))?;
+        print(format_args!(
+            "    {} failed syncs since: {error}",
+            health.consecutive_failures
+        ))?;
     }
     Ok(())
 }

@@ -109,7 +109,11 @@ async fn revoke(url: Secret, subject: &Subject) -> anyhow::Result<ExitCode> {
     let profile = profile(&database, &subject.profile).await?;
     let mut tx = database.global().await?;
     let now = OffsetDateTime::now_utc();
-    if !tx.eligibility().revoke_override(&profile.id, subject.address, now).await? {
+    if !tx
+        .eligibility()
+        .revoke_override(&profile.id, subject.address, now)
+        .await?
+    {
         bail!("the wallet has no override");
     }
     audit(&mut tx, subject, "eligibility.override.revoke", None).await?;

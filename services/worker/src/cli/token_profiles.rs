@@ -218,7 +218,8 @@ mod tests {
         profile.map_err(|error| error.to_string())
     }
 
-    const CONTRACT: &str = "contract: '0x656b95E550C07a9ffe548bd4085c72418Ceb1dba'\nchain_id: 80094\nname: T\nsymbol: T\n";
+    const CONTRACT: &str =
+        "contract: '0x656b95E550C07a9ffe548bd4085c72418Ceb1dba'\nchain_id: 80094\nname: T\nsymbol: T\n";
 
     #[tokio::test]
     async fn profile_is_read_from_yaml() {

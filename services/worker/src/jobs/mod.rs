@@ -24,8 +24,8 @@ use tracing::{Instrument, field, info_span};
 
 pub use self::owner::JobOwner;
 use self::owner::{Attempt, JobTx};
-pub(crate) use self::queue::{due, publish};
 pub use self::queue::{JobRequest, enqueue, enqueue_for_platform};
+pub(crate) use self::queue::{due, publish};
 use crate::community::Community;
 use crate::failure::Failure;
 use crate::services::{POSTGRES_WAIT, Services};

@@ -12,7 +12,6 @@ use backon::{ConstantBuilder, Retryable as _};
 use time::OffsetDateTime;
 
 use crate::commands::{Commands, registration};
-use crate::eligibility::profiles_in_use;
 use crate::failure::Failure;
 use crate::jobs::{self, JobOwner, eligibility_sync, reconcile};
 use crate::services::Services;
@@ -122,7 +121,7 @@ pub async fn enqueue_syncs(services: &Services, now: OffsetDateTime) -> Result<(
     if services.chains.iter().next().is_none() {
         return Ok(());
     }
-    for token in profiles_in_use(&services.database).await?.into_keys() {
+    for token in eligibility_sync::profiles_in_use(&services.database).await?.into_keys() {
         let mut tx = services.database.global().await?;
         let profile = tx.eligibility().token_profile(&token).await?;
         let health = tx.eligibility().sync_health(&token).await?;
@@ -212,7 +211,14 @@ async fn lost_jobs(
     owner: JobOwner,
     now: OffsetDateTime,
 ) -> Result<Vec<(String, JobKind)>, Failure> {
-    let due = jobs::due(services, owner, now - LOST_AFTER, now - NO_PROGRESS_AFTER, LOST_JOBS_AT_ONCE).await?;
+    let due = jobs::due(
+        services,
+        owner,
+        now - LOST_AFTER,
+        now - NO_PROGRESS_AFTER,
+        LOST_JOBS_AT_ONCE,
+    )
+    .await?;
     // Kinds that only a newer build has are left to workers of that build.
     Ok(due
         .into_iter()

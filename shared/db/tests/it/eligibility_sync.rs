@@ -3,7 +3,8 @@
 use std::ops::RangeInclusive;
 
 use arrakis_db::{
-    Database, EventBatch, NewNotification, NotificationKind, ProfileStandard, StoredBlock, SyncRun, TokenEvent, TokenProfile,
+    Database, EventBatch, NewNotification, NotificationKind, ProfileStandard, StoredBlock, SyncRun, TokenEvent,
+    TokenProfile,
 };
 use arrakis_domain::{Address, ChangeKind, LogPosition, Ranking, RankingDifference, U256, Zones};
 use serde_json::json;
@@ -71,7 +72,14 @@ async fn only_the_run_that_began_last_writes() {
     // The profile's first block is 1.
     let (first, next) = begin(&database).await;
     assert_eq!(next, 1);
-    assert!(store(&database, &first, &batch(1..=5, vec![event(2, 0, 1, amount(5))], vec![])).await);
+    assert!(
+        store(
+            &database,
+            &first,
+            &batch(1..=5, vec![event(2, 0, 1, amount(5))], vec![])
+        )
+        .await
+    );
     let (second, next) = begin(&database).await;
     assert_eq!(next, 6);
     assert!(!store(&database, &first, &batch(6..=7, vec![], vec![])).await);
@@ -110,7 +118,15 @@ async fn holdings_are_exact_and_have_their_last_change() {
     holdings.sort_by_key(|holding| holding.address);
     let found: Vec<_> = holdings
         .iter()
-        .map(|found| (found.address, found.held, found.is_overdrawn, found.since.block, found.since.log_index))
+        .map(|found| {
+            (
+                found.address,
+                found.held,
+                found.is_overdrawn,
+                found.since.block,
+                found.since.log_index,
+            )
+        })
         .collect();
     // Wallet 3 holds nothing.
     assert_eq!(
@@ -121,7 +137,12 @@ async fn holdings_are_exact_and_have_their_last_change() {
             (address(4), amount(0), true, 5, 0),
         ]
     );
-    assert!(LogPosition { block: 2, log_index: 900 } < LogPosition { block: 3, log_index: 0 });
+    assert!(
+        LogPosition {
+            block: 2,
+            log_index: 900
+        } < LogPosition { block: 3, log_index: 0 }
+    );
 }
 
 #[tokio::test]
@@ -139,7 +160,15 @@ async fn roll_back_deletes_events_and_blocks_and_moves_the_cursor() {
     assert_eq!(tx.roll_back_sync(&run, 10, 4).await.unwrap(), Some(8));
     let last: Option<StoredBlock> = tx.eligibility().stored_block(&token(), 100).await.unwrap();
     assert_eq!(last.unwrap().number, 3);
-    assert_eq!(tx.eligibility().sync_cursor(&token()).await.unwrap().unwrap().next_block, 4);
+    assert_eq!(
+        tx.eligibility()
+            .sync_cursor(&token())
+            .await
+            .unwrap()
+            .unwrap()
+            .next_block,
+        4
+    );
     tx.commit().await.unwrap();
     assert!(store(&database, &run, &batch(4..=4, vec![event(4, 0, 1, amount(2))], vec![])).await);
     let mut tx = database.global().await.unwrap();
@@ -165,13 +194,28 @@ async fn profiles_of_each_standard_round_trip_and_inconsistent_ones_are_refused(
     };
     assert_eq!(nft.problem(), None);
     tx.eligibility().put_token_profile(&nft).await.unwrap();
-    assert_eq!(tx.eligibility().token_profiles().await.unwrap(), [bgt.clone(), nft.clone()]);
+    assert_eq!(
+        tx.eligibility().token_profiles().await.unwrap(),
+        [bgt.clone(), nft.clone()]
+    );
     tx.commit().await.unwrap();
     for wrong in [
-        TokenProfile { decimals: 18, ..nft.clone() },
-        TokenProfile { claims_from: bgt.claims_from, ..nft.clone() },
-        TokenProfile { claims_from: None, ..bgt.clone() },
-        TokenProfile { token_ids: vec![U256::from(1)], ..bgt.clone() },
+        TokenProfile {
+            decimals: 18,
+            ..nft.clone()
+        },
+        TokenProfile {
+            claims_from: bgt.claims_from,
+            ..nft.clone()
+        },
+        TokenProfile {
+            claims_from: None,
+            ..bgt.clone()
+        },
+        TokenProfile {
+            token_ids: vec![U256::from(1)],
+            ..bgt.clone()
+        },
     ] {
         assert!(wrong.problem().is_some());
         let mut tx = database.global().await.unwrap();
@@ -183,11 +227,16 @@ async fn profiles_of_each_standard_round_trip_and_inconsistent_ones_are_refused(
 async fn row_of_the_previous_build_has_a_standard() {
     let (test, database, _) = one_community().await;
     let mut owner = crate::fixtures::connect(&test.owner_url()).await;
-    crate::fixtures::run(&mut owner, "update token_profiles set standard = null").await.unwrap();
-    assert_eq!(profile(&database).await.standard, ProfileStandard::Bgt);
-    crate::fixtures::run(&mut owner, "update token_profiles set claims_from = null, burns_to = null")
+    crate::fixtures::run(&mut owner, "update token_profiles set standard = null")
         .await
         .unwrap();
+    assert_eq!(profile(&database).await.standard, ProfileStandard::Bgt);
+    crate::fixtures::run(
+        &mut owner,
+        "update token_profiles set claims_from = null, burns_to = null",
+    )
+    .await
+    .unwrap();
     assert_eq!(profile(&database).await.standard, ProfileStandard::Erc20);
 }
 
@@ -197,7 +246,10 @@ async fn one_transaction_writes_several_communities_and_commits_or_not() {
     let two = onboard(&database, 200).await;
     for community in [one, two] {
         let mut tx = database.tenant(community).await.unwrap();
-        tx.profiles().join(user(5), "Chani", datetime!(2026-11-21 12:00 UTC)).await.unwrap();
+        tx.profiles()
+            .join(user(5), "Chani", datetime!(2026-11-21 12:00 UTC))
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
     }
     let event = |id: &str| NewNotification {
@@ -208,7 +260,9 @@ async fn one_transaction_writes_several_communities_and_commits_or_not() {
     };
     let write = async || {
         let mut tx = database.global().await.unwrap();
-        tx.replace_ranking(&token(), &[], 3, datetime!(2026-11-21 12:00 UTC)).await.unwrap();
+        tx.replace_ranking(&token(), &[], 3, datetime!(2026-11-21 12:00 UTC))
+            .await
+            .unwrap();
         let mut tx = tx.enter(one).await.unwrap();
         assert_eq!(tx.notifications().add(&[event("a"), event("b")]).await.unwrap(), 2);
         let mut tx = tx.enter(two).await.unwrap();
@@ -229,7 +283,10 @@ async fn one_transaction_writes_several_communities_and_commits_or_not() {
     // The same event again is not added.
     let mut tx = database.tenant(one).await.unwrap();
     assert_eq!(tx.notifications().add(&[event("a"), event("c")]).await.unwrap(), 1);
-    assert_eq!(tx.notifications().prune(datetime!(2126-11-21 12:00 UTC)).await.unwrap(), 3);
+    assert_eq!(
+        tx.notifications().prune(datetime!(2126-11-21 12:00 UTC)).await.unwrap(),
+        3
+    );
 }
 
 #[tokio::test]
@@ -243,15 +300,32 @@ async fn changes_are_deleted_with_their_snapshot() {
     let mut tx = database.global().await.unwrap();
     let at = datetime!(2026-11-21 12:00 UTC);
     let snapshot = tx.replace_ranking(&token(), after.wallets(), 3, at).await.unwrap();
-    tx.store_ranking_changes(&token(), snapshot, &difference.changes, zones).await.unwrap();
+    tx.store_ranking_changes(&token(), snapshot, &difference.changes, zones)
+        .await
+        .unwrap();
     let found = tx.eligibility().ranking_changes(&token(), snapshot).await.unwrap();
     assert!(found.contains(&(address(1), ChangeKind::Removed)) && found.contains(&(address(3), ChangeKind::Added)));
-    assert!(!found.iter().any(|(wallet, _)| *wallet == address(2)), "it stayed on the council");
+    assert!(
+        !found.iter().any(|(wallet, _)| *wallet == address(2)),
+        "it stayed on the council"
+    );
     assert_eq!(tx.eligibility().ranking(&token()).await.unwrap(), after);
     // The latest snapshot stays.
-    assert_eq!(tx.prune_snapshots(&token(), at + time::Duration::days(1)).await.unwrap(), 0);
-    tx.replace_ranking(&token(), after.wallets(), 4, at + time::Duration::days(2)).await.unwrap();
-    assert_eq!(tx.prune_snapshots(&token(), at + time::Duration::days(1)).await.unwrap(), 1);
+    assert_eq!(
+        tx.prune_snapshots(&token(), at + time::Duration::days(1))
+            .await
+            .unwrap(),
+        0
+    );
+    tx.replace_ranking(&token(), after.wallets(), 4, at + time::Duration::days(2))
+        .await
+        .unwrap();
+    assert_eq!(
+        tx.prune_snapshots(&token(), at + time::Duration::days(1))
+            .await
+            .unwrap(),
+        1
+    );
     tx.commit().await.unwrap();
     let mut owner = crate::fixtures::connect(&test.owner_url()).await;
     assert_eq!(crate::fixtures::count(&mut owner, "eligibility_changes").await, 0);

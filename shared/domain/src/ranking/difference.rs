@@ -156,6 +156,11 @@ impl RankingDifference {
         }
         let mut ordered: Vec<_> = places.into_iter().collect();
         ordered.sort_unstable_by_key(|(_, place)| place.rank);
-        Ranking::of_ordered(ordered.into_iter().map(|(address, place)| (address, place.held)).collect())
+        Ranking::of_ordered(
+            ordered
+                .into_iter()
+                .map(|(address, place)| (address, place.held))
+                .collect(),
+        )
     }
 }

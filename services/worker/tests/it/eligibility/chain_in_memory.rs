@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrakis_chain::{
-    BlockRef, ChainError, ChainId, EndpointFailure, FailureKind, Token, TokenStandard, Transfer, TransferBatch, TransferFilter,
+    BlockRef, ChainError, ChainId, EndpointFailure, FailureKind, Token, TokenStandard, Transfer, TransferBatch,
+    TransferFilter,
 };
 use arrakis_domain::{Address, U256};
-use arrakis_worker::eligibility::{TokenChain, TransferBatches};
+use arrakis_worker::jobs::eligibility_sync::{TokenChain, TransferBatches};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use time::OffsetDateTime;
@@ -36,6 +37,8 @@ struct Block {
 pub struct Faults {
     /// The head is reported as this block.
     pub head: Option<u64>,
+    /// No endpoint has this block.
+    pub missing_block: Option<u64>,
     /// Requests fail once this number of requests has succeeded.
     pub fails_after: Option<u64>,
     /// Balances that differ from the transfers.
@@ -99,7 +102,11 @@ impl MemoryChain {
     pub fn ledger(&self) -> BTreeMap<Address, (u64, u64)> {
         let mut held: BTreeMap<Address, (u64, u64)> = BTreeMap::new();
         for (number, block) in (0..).zip(&self.0.lock().blocks) {
-            for step in block.moves.iter().filter(|step| step.amount > 0 && step.from != step.to) {
+            for step in block
+                .moves
+                .iter()
+                .filter(|step| step.amount > 0 && step.from != step.to)
+            {
                 if step.from != ZERO {
                     let entry = held.entry(step.from).or_default();
                     *entry = (entry.0 - step.amount, number);
@@ -128,7 +135,10 @@ impl State {
         let kept = self.blocks.len() - replaced;
         let fork = self.blocks[kept].fork + 1;
         self.blocks.truncate(kept);
-        self.blocks.extend(with.iter().map(|moves| Block { fork, moves: moves.clone() }));
+        self.blocks.extend(with.iter().map(|moves| Block {
+            fork,
+            moves: moves.clone(),
+        }));
     }
 
     fn request(&mut self) -> Result<(), ChainError> {
@@ -170,7 +180,8 @@ impl State {
         };
         let all = (0..).zip(moves).map(transfer);
         let matches = |wanted: Option<Address>, found: Address| wanted.is_none_or(|wanted| wanted == found);
-        all.filter(|transfer| matches(filter.from, transfer.from) && matches(filter.to, transfer.to)).collect()
+        all.filter(|transfer| matches(filter.from, transfer.from) && matches(filter.to, transfer.to))
+            .collect()
     }
 }
 
@@ -188,6 +199,10 @@ fn unavailable() -> ChainError {
 
 #[async_trait]
 impl TokenChain for MemoryChain {
+    fn set_finalized(&self, block: BlockRef) {
+        assert!(block.number < 1_000);
+    }
+
     async fn finalized(&self) -> Result<BlockRef, ChainError> {
         tokio::task::yield_now().await;
         let mut state = self.0.lock();
@@ -199,7 +214,8 @@ impl TokenChain for MemoryChain {
         tokio::task::yield_now().await;
         let mut state = self.0.lock();
         state.request()?;
-        Ok((number <= state.reported_head()).then(|| state.reference(number)))
+        let is_there = number <= state.reported_head() && state.faults.missing_block != Some(number);
+        Ok(is_there.then(|| state.reference(number)))
     }
 
     async fn has_contract(&self, _address: Address) -> Result<bool, ChainError> {
@@ -258,7 +274,9 @@ impl TransferBatches for Reader {
         let batch = TransferBatch {
             from_block: self.next,
             to: state.reference(end),
-            transfers: blocks.flat_map(|number| state.transfers(number, &self.filter)).collect(),
+            transfers: blocks
+                .flat_map(|number| state.transfers(number, &self.filter))
+                .collect(),
         };
         self.next = end + 1;
         Ok(Some(batch))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use arrakis_domain::Address;
-use arrakis_worker::eligibility::{EligibilitySync, SyncEnd, SyncError};
+use arrakis_worker::jobs::eligibility_sync::{ProfileSync, SyncEnd, SyncError};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -14,12 +14,19 @@ use super::setup::{Setup, wallet};
 /// Random transfers that are possible: nobody sends more than there is.
 fn random_moves(runner: &mut TestRunner, count: usize) -> Vec<Move> {
     let step = (0..14_u64, 0..14_u64, 0..6_u64);
-    let steps = proptest::collection::vec(step, count).new_tree(runner).unwrap().current();
+    let steps = proptest::collection::vec(step, count)
+        .new_tree(runner)
+        .unwrap()
+        .current();
     let mut held = std::collections::BTreeMap::<u64, u64>::new();
     let address = |number: u64| if number == 0 { ZERO } else { wallet(number) };
     let mut moves = Vec::new();
     for (from, to, amount) in steps {
-        let from = if held.get(&from).copied().unwrap_or_default() >= amount { from } else { 0 };
+        let from = if held.get(&from).copied().unwrap_or_default() >= amount {
+            from
+        } else {
+            0
+        };
         if from != 0 && from != to {
             *held.entry(from).or_default() -= amount;
         }
@@ -87,7 +94,15 @@ async fn interrupted_sync_is_continued() {
     assert!(interruptions > 3, "{interruptions}");
     setup.assert_equals_ledger(&chain).await;
     let mut tx = setup.database.global().await.unwrap();
-    assert_eq!(tx.eligibility().latest_snapshot(setup.token()).await.unwrap().unwrap().1, chain.head());
+    assert_eq!(
+        tx.eligibility()
+            .latest_snapshot(setup.token())
+            .await
+            .unwrap()
+            .unwrap()
+            .1,
+        chain.head()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -97,7 +112,7 @@ async fn part_of_a_long_sync_is_continued_by_the_next() {
     for number in 1..=40 {
         chain.block(&[mint(wallet(number), number)]);
     }
-    let part = EligibilitySync {
+    let part = ProfileSync {
         part: Some(Duration::ZERO),
         ..setup.sync(&chain)
     };
@@ -121,7 +136,10 @@ async fn two_syncs_at_once_do_no_harm() {
     let (one, two, three) = (setup.sync(&chain), setup.sync(&chain), setup.sync(&chain));
     let ended = tokio::join!(one.run(), two.run(), three.run());
     let ended = [ended.0, ended.1, ended.2];
-    let complete = ended.iter().filter(|end| matches!(end, Ok(SyncEnd::Complete(_)))).count();
+    let complete = ended
+        .iter()
+        .filter(|end| matches!(end, Ok(SyncEnd::Complete(_))))
+        .count();
     assert!(complete >= 1, "{ended:?}");
     for end in &ended {
         assert!(matches!(end, Ok(_) | Err(SyncError::Superseded)), "{end:?}");
@@ -185,9 +203,24 @@ async fn lagging_endpoint_is_no_reorganisation() {
     });
     let error = setup.failure(&chain).await;
     assert!(
-        matches!(error, SyncError::Lagging { read: 20, finalized: 9, .. }),
+        matches!(
+            error,
+            SyncError::Lagging {
+                read: 20,
+                finalized: 9,
+                ..
+            }
+        ),
         "{error}"
     );
+    assert_eq!((setup.ranked().await, setup.next_block().await), (before.clone(), 21));
+    // One endpoint has the finalised block, another one that is behind it answers next.
+    chain.set_faults(Faults {
+        missing_block: Some(20),
+        ..Faults::default()
+    });
+    let error = setup.failure(&chain).await;
+    assert!(matches!(error, SyncError::BlockUnavailable(20)), "{error}");
     assert_eq!((setup.ranked().await, setup.next_block().await), (before, 21));
     assert_eq!(setup.metric("arrakis_worker_eligibility_reorganisations_total"), 0.0);
 }
@@ -257,7 +290,7 @@ async fn missing_contract_and_missing_holders_do_not_empty_the_ranking() {
     let error = setup.failure(&chain).await;
     assert!(matches!(error, SyncError::Empty { stored: 1, .. }), "{error}");
     assert_eq!(setup.ranked().await, before);
-    let accepting = EligibilitySync {
+    let accepting = ProfileSync {
         accept_empty: true,
         ..setup.sync(&chain)
     };
@@ -281,7 +314,10 @@ async fn balance_of_the_chain_wins() {
     assert_eq!(summary.mismatches, 2);
     let ranked: Vec<Address> = setup.ranked().await.into_iter().map(|(address, _)| address).collect();
     assert_eq!(ranked[0], wallet(50));
-    assert_eq!((ranked[1], ranked[118], ranked[119]), (wallet(2), wallet(120), wallet(1)));
+    assert_eq!(
+        (ranked[1], ranked[118], ranked[119]),
+        (wallet(2), wallet(120), wallet(1))
+    );
     assert_eq!(setup.health().await.mismatches, 2);
     assert_eq!(setup.metric("arrakis_worker_eligibility_mismatches_total"), 2.0);
 }

@@ -6,7 +6,7 @@ use arrakis_chain::{ChainClient, Chains, ChainsConfig};
 use arrakis_db::{ProfileStandard, TokenProfile};
 use arrakis_domain::{Address, Balance, U256, scale_to_balance};
 use arrakis_test_support::{Anvil, FaultProxy, tokens};
-use arrakis_worker::eligibility::SyncEnd;
+use arrakis_worker::jobs::eligibility_sync::SyncEnd;
 
 use super::setup::{Setup, profile, wallet};
 
@@ -35,7 +35,9 @@ async fn assert_holdings(setup: &Setup, mut expected: BTreeMap<Address, U256>) {
     expected.retain(|_, held| !held.is_zero());
     let ranked = setup.ranked().await;
     let found: BTreeMap<Address, Balance> = ranked.iter().copied().collect();
-    let scaled = expected.into_iter().map(|(address, held)| (address, scale_to_balance(held, setup.profile.decimals)));
+    let scaled = expected
+        .into_iter()
+        .map(|(address, held)| (address, scale_to_balance(held, setup.profile.decimals)));
     assert_eq!(found, scaled.collect());
     assert!(ranked.is_sorted_by(|(_, left), (_, right)| left >= right));
 }
@@ -55,15 +57,19 @@ async fn claims_and_burns_of_bgt_are_counted_once() {
             token.claim(wallet(number), tokens(number * 3 + round)).await;
         }
         token.burn(wallet(2 + round), tokens(1_u64)).await;
-        anvil.in_one_block(async {
-            token.claim(wallet(20), tokens(5_u64)).await;
-            token.claim(wallet(21), tokens(5_u64)).await;
-            token.burn(wallet(20), tokens(2_u64)).await;
-        })
-        .await;
+        anvil
+            .in_one_block(async {
+                token.claim(wallet(20), tokens(5_u64)).await;
+                token.claim(wallet(21), tokens(5_u64)).await;
+                token.burn(wallet(20), tokens(2_u64)).await;
+            })
+            .await;
         anvil.finalize().await;
         let summary = setup.complete(client(&setup)).await;
-        assert_eq!(summary.mismatches, 0, "the chain's balances are those of claims without burns");
+        assert_eq!(
+            summary.mismatches, 0,
+            "the chain's balances are those of claims without burns"
+        );
         let mut expected = anvil.ledger().balances(token.address());
         expected.remove(&token.distributor());
         assert_holdings(&setup, expected).await;
@@ -122,7 +128,12 @@ async fn nfts_are_counted_of_all_or_of_listed_ids() {
     assert_eq!(listed.complete(client(&listed)).await.mismatches, 0);
     let ledger = anvil.ledger();
     let counted = ledger.balances(nft.address()).into_keys();
-    let counted = counted.map(|holder| (holder, ledger.balance_of_ids(nft.address(), holder, |id| ids.contains(&id))));
+    let counted = counted.map(|holder| {
+        (
+            holder,
+            ledger.balance_of_ids(nft.address(), holder, |id| ids.contains(&id)),
+        )
+    });
     assert_holdings(&listed, counted.collect()).await;
 }
 
@@ -193,7 +204,11 @@ async fn sync_continues_on_another_endpoint() {
     let setup = Setup::with(profile, chains(&[&dying_url, anvil.url()])).await;
     let killer = async {
         // After some answers.
-        arrakis_test_support::eventually(|| async { setup.metric("arrakis_worker_eligibility_logs_total") > 5.0 }, "logs").await;
+        arrakis_test_support::eventually(
+            || async { setup.metric("arrakis_worker_eligibility_logs_total") > 5.0 },
+            "logs",
+        )
+        .await;
         dying.refuse(true);
         dying.close_connections();
     };

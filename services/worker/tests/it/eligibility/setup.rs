@@ -10,11 +10,11 @@ use arrakis_db::{
     CommunityId, Database, GuildId, NewCommunity, ProfileStandard, SyncHealth, TokenProfile, TokenProfileId, UserId,
 };
 use arrakis_discord::{Discord, DiscordConfig};
-use arrakis_domain::{Address, Balance, Plan, Ranking, scale_to_balance, U256};
+use arrakis_domain::{Address, Balance, Plan, Ranking, U256, scale_to_balance};
 use arrakis_telemetry::Metrics;
 use arrakis_test_support::{TestDatabase, TestVhost};
 use arrakis_themes::Registry;
-use arrakis_worker::eligibility::{EligibilitySync, SyncEnd, SyncError, SyncSummary, TokenChain};
+use arrakis_worker::jobs::eligibility_sync::{ProfileSync, SyncEnd, SyncError, SyncSummary, TokenChain};
 use arrakis_worker::metrics::WorkerMetrics;
 use arrakis_worker::services::Services;
 use time::OffsetDateTime;
@@ -31,7 +31,6 @@ pub struct Setup {
     pub metrics: Metrics,
     pub database: Database,
     pub vhost: TestVhost,
-    pub connection: BrokerConnection,
     _test_database: TestDatabase,
 }
 
@@ -91,7 +90,7 @@ impl Setup {
             metrics,
             database,
             vhost,
-            connection,
+
             _test_database: test_database,
         }
     }
@@ -100,8 +99,8 @@ impl Setup {
         &self.profile.id
     }
 
-    pub fn sync<'a>(&'a self, chain: &'a dyn TokenChain) -> EligibilitySync<'a> {
-        EligibilitySync {
+    pub fn sync<'a>(&'a self, chain: &'a dyn TokenChain) -> ProfileSync<'a> {
+        ProfileSync {
             services: &self.services,
             chain,
             profile: &self.profile,
@@ -140,7 +139,12 @@ impl Setup {
 
     pub async fn next_block(&self) -> u64 {
         let mut tx = self.database.global().await.unwrap();
-        tx.eligibility().sync_cursor(self.token()).await.unwrap().unwrap().next_block
+        tx.eligibility()
+            .sync_cursor(self.token())
+            .await
+            .unwrap()
+            .unwrap()
+            .next_block
     }
 
     /// The value of a metric of this profile.

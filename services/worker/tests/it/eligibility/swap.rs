@@ -3,7 +3,7 @@
 use arrakis_contracts::JobKind;
 use arrakis_db::{CommunityId, NewOverride, NotificationKind};
 use arrakis_domain::{Address, ChangeKind, OverrideEffect, Rank, Zones};
-use arrakis_worker::eligibility::SyncEnd;
+use arrakis_worker::jobs::eligibility_sync::SyncEnd;
 use serde_json::json;
 use time::OffsetDateTime;
 
@@ -44,7 +44,7 @@ async fn notifications(setup: &Setup, community: CommunityId) -> Vec<(Notificati
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn first_ranking_syncs_all_members_and_notifies_nobody() {
+async fn first_ranking_syncs_all_members_and_notifies_no_member() {
     let (setup, chain) = ranked().await;
     let community = setup.community(1, &[(11, wallet(1))]).await;
     let summary = setup.complete(&chain).await;
@@ -54,7 +54,10 @@ async fn first_ranking_syncs_all_members_and_notifies_nobody() {
     let mut tx = setup.database.global().await.unwrap();
     let (snapshot, block) = tx.eligibility().latest_snapshot(setup.token()).await.unwrap().unwrap();
     assert_eq!(block, 120);
-    assert_eq!(tx.eligibility().ranking_changes(setup.token(), snapshot).await.unwrap(), []);
+    assert_eq!(
+        tx.eligibility().ranking_changes(setup.token(), snapshot).await.unwrap(),
+        []
+    );
     assert_eq!(setup.vhost.messages(&JobKind::TierSync.queue()).await.min(1), 1);
 }
 
@@ -62,15 +65,29 @@ async fn first_ranking_syncs_all_members_and_notifies_nobody() {
 async fn crossing_the_line_is_stored_and_notified_once() {
     let (setup, chain) = ranked().await;
     // Members on ranks 7, 8, 69, 70 and one without a change; a second community shares the profile; a third has another one.
-    let members = [(7, wallet(7)), (8, wallet(8)), (69, wallet(69)), (70, wallet(70)), (1, wallet(1))];
+    let members = [
+        (7, wallet(7)),
+        (8, wallet(8)),
+        (69, wallet(69)),
+        (70, wallet(70)),
+        (1, wallet(1)),
+    ];
     let community = setup.community(1, &members).await;
     let other = setup.community(2, &[(770, wallet(70))]).await;
     setup.complete(&chain).await;
     for id in [community, other] {
         let mut tx = setup.database.tenant(id).await.unwrap();
-        for job in tx.jobs().due(OffsetDateTime::now_utc(), OffsetDateTime::now_utc(), 100).await.unwrap() {
+        for job in tx
+            .jobs()
+            .due(OffsetDateTime::now_utc(), OffsetDateTime::now_utc(), 100)
+            .await
+            .unwrap()
+        {
             tx.jobs().start(&job.id, OffsetDateTime::now_utc()).await.unwrap();
-            tx.jobs().end(&job.id, 1, &arrakis_db::JobOutcome::Succeeded).await.unwrap();
+            tx.jobs()
+                .end(&job.id, 1, &arrakis_db::JobOutcome::Succeeded)
+                .await
+                .unwrap();
         }
         tx.commit().await.unwrap();
     }
@@ -107,8 +124,14 @@ async fn crossing_the_line_is_stored_and_notified_once() {
         (Zone, Some(70)),
     ];
     assert_eq!(notifications(&setup, community).await, wanted);
-    assert_eq!(notifications(&setup, other).await, [(Threshold, None), (OfRank, Some(770)), (Zone, Some(770))]);
-    assert_eq!(jobs(&setup, community).await, [json!({"users": ["7", "8", "69", "70"]})]);
+    assert_eq!(
+        notifications(&setup, other).await,
+        [(Threshold, None), (OfRank, Some(770)), (Zone, Some(770))]
+    );
+    assert_eq!(
+        jobs(&setup, community).await,
+        [json!({"users": ["7", "8", "69", "70"]})]
+    );
     assert_eq!(jobs(&setup, other).await, [json!({"user": "770"})]);
     // The next sync has nothing to add.
     assert_eq!(setup.complete(&chain).await.changed, 0);
@@ -126,7 +149,10 @@ async fn rank_without_a_change_of_tier_or_zone_needs_no_tier_sync() {
     let summary = setup.complete(&chain).await;
     assert_eq!((summary.changed, summary.tier_syncs), (2, 0));
     assert_eq!(jobs(&setup, community).await.len(), before);
-    assert_eq!(notifications(&setup, community).await, [(NotificationKind::Rank, Some(20))]);
+    assert_eq!(
+        notifications(&setup, community).await,
+        [(NotificationKind::Rank, Some(20))]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -163,20 +189,38 @@ async fn overrides_apply_until_they_end() {
         new(wallet(100), OverrideEffect::Add, Some(now + time::Duration::days(1))),
         new(wallet(5), OverrideEffect::Remove, ended),
     ] {
-        assert!(overrides.add_override(token, &new, now - time::Duration::hours(2)).await.unwrap().is_some());
+        assert!(
+            overrides
+                .add_override(token, &new, now - time::Duration::hours(2))
+                .await
+                .unwrap()
+                .is_some()
+        );
     }
     let second = new(wallet(1), OverrideEffect::Add, None);
     assert_eq!(overrides.add_override(token, &second, now).await.unwrap(), None);
     // The ended one does not prevent another.
-    assert!(overrides.add_override(token, &new(wallet(5), OverrideEffect::Add, None), now).await.unwrap().is_some());
+    assert!(
+        overrides
+            .add_override(token, &new(wallet(5), OverrideEffect::Add, None), now)
+            .await
+            .unwrap()
+            .is_some()
+    );
     tx.commit().await.unwrap();
     setup.complete(&chain).await;
     let position = async |address: Address| {
         let ranked = setup.ranked().await;
-        ranked.iter().position(|(found, _)| *found == address).map(|index| index + 1)
+        ranked
+            .iter()
+            .position(|(found, _)| *found == address)
+            .map(|index| index + 1)
     };
     assert_eq!((position(wallet(1)).await, position(wallet(2)).await), (None, Some(1)));
-    assert_eq!((position(wallet(100)).await, position(wallet(70)).await), (Some(69), Some(70)));
+    assert_eq!(
+        (position(wallet(100)).await, position(wallet(70)).await),
+        (Some(69), Some(70))
+    );
     assert_eq!(position(wallet(5)).await, Some(4));
     let zone = Zones::STANDARD.zone_of(Rank::new(69));
     assert!(zone.is_eligible());
@@ -189,7 +233,10 @@ async fn overrides_apply_until_they_end() {
     assert_eq!(tx.eligibility().overrides(token).await.unwrap().len(), 4);
     tx.commit().await.unwrap();
     assert!(matches!(setup.sync(&chain).run().await.unwrap(), SyncEnd::Complete(_)));
-    assert_eq!((position(wallet(1)).await, position(wallet(100)).await), (Some(1), Some(100)));
+    assert_eq!(
+        (position(wallet(1)).await, position(wallet(100)).await),
+        (Some(1), Some(100))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -65,20 +65,43 @@ async fn claim_on_the_chain_changes_a_members_roles() {
     platform.commands_registered().await;
     let has_role = async |key: &str| {
         let role = platform.community.roles[key].clone();
-        let member = platform.control.member(&platform.community, platform.community.user("jamis")).await;
-        member["roles"].as_array().unwrap().iter().any(|id| *id == Value::String(role.clone()))
+        let member = platform
+            .control
+            .member(&platform.community, platform.community.user("jamis"))
+            .await;
+        member["roles"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|id| *id == Value::String(role.clone()))
     };
     // Rank 9 of the new ranking.
-    eventually(|| async { has_role("fedaykin").await }, "Jamis to have the role of rank 9").await;
+    eventually(
+        || async { has_role("fedaykin").await },
+        "Jamis to have the role of rank 9",
+    )
+    .await;
     token.claim(jamis, tokens(9_000_u64)).await;
     anvil.finalize().await;
     let synced = run(&platform, &["eligibility", "sync", "bgt", "--wait"]).await;
     assert!(synced.status.success(), "{}", String::from_utf8_lossy(&synced.stderr));
-    eventually(|| async { has_role("naib").await && !has_role("fedaykin").await }, "Jamis to be Naib").await;
-    eventually(|| async { eligibility(&worker)["status"] == "up" }, "the component to be up").await;
+    eventually(
+        || async { has_role("naib").await && !has_role("fedaykin").await },
+        "Jamis to be Naib",
+    )
+    .await;
+    eventually(
+        || async { eligibility(&worker)["status"] == "up" },
+        "the component to be up",
+    )
+    .await;
     let status = run(&platform, &["eligibility", "status", "--json"]).await;
     let status: Value = serde_json::from_slice(&status.stdout).unwrap();
-    assert_eq!((&status["token_profile"], &status["holders"]), (&"bgt".into(), &9.into()), "{status}");
+    assert_eq!(
+        (&status["token_profile"], &status["holders"]),
+        (&"bgt".into(), &9.into()),
+        "{status}"
+    );
     // The distributor of the claim holds nothing.
     assert_eq!(status["mismatches"], 0);
 }
@@ -87,7 +110,15 @@ async fn claim_on_the_chain_changes_a_members_roles() {
 async fn unreachable_endpoints_leave_the_ranking_and_are_named_in_health() {
     let platform = Platform::start().await;
     let token = "bgt".parse().unwrap();
-    let before = platform.database.global().await.unwrap().eligibility().ranking(&token).await.unwrap();
+    let before = platform
+        .database
+        .global()
+        .await
+        .unwrap()
+        .eligibility()
+        .ranking(&token)
+        .await
+        .unwrap();
     let worker = Worker::start(&environment(&platform, "http://127.0.0.1:1")).await;
     let id = eligibility_sync::scheduled_id(&token, OffsetDateTime::now_utc());
     let job = eventually(
@@ -133,25 +164,71 @@ async fn profiles_and_overrides_are_written_by_the_command_line() {
     let platform = Platform::start().await;
     let contract = "0x656b95e550c07a9ffe548bd4085c72418ceb1dba";
     let put = [
-        "token-profiles", "put", "bgt", "--standard", "bgt", "--chain-id", "80094", "--contract", contract, "--name", "BGT",
-        "--symbol", "BGT", "--decimals", "18", "--claims-from", "0xd2f19a79b026fb636a7c300bf5947df113940761",
+        "token-profiles",
+        "put",
+        "bgt",
+        "--standard",
+        "bgt",
+        "--chain-id",
+        "80094",
+        "--contract",
+        contract,
+        "--name",
+        "BGT",
+        "--symbol",
+        "BGT",
+        "--decimals",
+        "18",
+        "--claims-from",
+        "0xd2f19a79b026fb636a7c300bf5947df113940761",
     ];
     let stored = run(&platform, &put).await;
     assert!(stored.status.success(), "{}", String::from_utf8_lossy(&stored.stderr));
     let listed = run(&platform, &["token-profiles", "list"]).await;
     let listed = String::from_utf8(listed.stdout).unwrap();
-    assert!(listed.starts_with(&format!("bgt  bgt  BGT  chain 80094  {contract}")), "{listed}");
+    assert!(
+        listed.starts_with(&format!("bgt  bgt  BGT  chain 80094  {contract}")),
+        "{listed}"
+    );
     let wallet = "0x00000000000000000000000000000000000000aa";
-    let add = ["eligibility", "override", "add", "bgt", wallet, "--reason", "a founder", "--by", "liet", "--days", "30"];
+    let add = [
+        "eligibility",
+        "override",
+        "add",
+        "bgt",
+        wallet,
+        "--reason",
+        "a founder",
+        "--by",
+        "liet",
+        "--days",
+        "30",
+    ];
     assert!(run(&platform, &add).await.status.success());
     let again = run(&platform, &add).await;
     assert!(!again.status.success());
     assert!(String::from_utf8_lossy(&again.stderr).contains("revoke"), "{again:?}");
     let listed = run(&platform, &["eligibility", "override", "list", "bgt"]).await;
     let listed = String::from_utf8(listed.stdout).unwrap();
-    assert!(listed.starts_with(&format!("{wallet}  add  until 20")) && listed.contains("by liet: a founder"), "{listed}");
-    let revoke = ["eligibility", "override", "revoke", "bgt", wallet, "--reason", "left", "--by", "liet"];
+    assert!(
+        listed.starts_with(&format!("{wallet}  add  until 20")) && listed.contains("by liet: a founder"),
+        "{listed}"
+    );
+    let revoke = [
+        "eligibility",
+        "override",
+        "revoke",
+        "bgt",
+        wallet,
+        "--reason",
+        "left",
+        "--by",
+        "liet",
+    ];
     assert!(run(&platform, &revoke).await.status.success());
     let unknown = run(&platform, &["eligibility", "sync", "spice"]).await;
-    assert!(String::from_utf8_lossy(&unknown.stderr).contains("no token profile spice"), "{unknown:?}");
+    assert!(
+        String::from_utf8_lossy(&unknown.stderr).contains("no token profile spice"),
+        "{unknown:?}"
+    );
 }

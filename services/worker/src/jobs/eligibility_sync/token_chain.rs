@@ -7,6 +7,9 @@ use async_trait::async_trait;
 /// A chain with token contracts.
 #[async_trait]
 pub trait TokenChain: Send + Sync {
+    /// Names a block that was final earlier: endpoints that are behind it are not used.
+    fn set_finalized(&self, block: BlockRef);
+
     /// The finalised block.
     ///
     /// # Errors
@@ -47,6 +50,10 @@ pub trait TransferBatches: Send {
 
 #[async_trait]
 impl TokenChain for ChainClient {
+    fn set_finalized(&self, block: BlockRef) {
+        Self::set_finalized(self, block);
+    }
+
     async fn finalized(&self) -> Result<BlockRef, ChainError> {
         Self::finalized(self).await
     }

@@ -20,8 +20,8 @@ pub enum SyncError {
     Superseded,
     /// The chain as the endpoints show it ends before a block that was read already: they lag.
     #[error(
-        "block {read} was read already, but the endpoints' finalised block is {finalized}: they lag. If the chain was started anew, run \
-         `arrakis-worker eligibility sync {profile} --from-start`"
+        "block {read} was read already, but the endpoints' finalised block is {finalized}: they lag. If the chain was started anew, restart the \
+         workers and run `arrakis-worker eligibility sync {profile} --from-start`"
     )]
     Lagging {
         /// The profile.
@@ -31,6 +31,9 @@ pub enum SyncError {
         /// The endpoints' finalised block.
         finalized: u64,
     },
+    /// No endpoint has a block whose logs are stored.
+    #[error("no endpoint has block {0}, whose logs are stored: they lag")]
+    BlockUnavailable(u64),
     /// There is no contract at the profile's address.
     #[error("there is no contract at {0} on chain {1}; correct the token profile")]
     NoContract(Address, u64),

@@ -33,7 +33,10 @@ impl EligibilityMetrics {
                 "Blocks between the last one whose logs this worker stored and the finalised block.",
                 LABELS,
             ),
-            logs: counter("arrakis_worker_eligibility_logs_total", "Transfers read by eligibility syncs."),
+            logs: counter(
+                "arrakis_worker_eligibility_logs_total",
+                "Transfers read by eligibility syncs.",
+            ),
             reorganisations: counter(
                 "arrakis_worker_eligibility_reorganisations_total",
                 "Reorganisations of the chain that eligibility syncs rolled back.",
@@ -42,32 +45,40 @@ impl EligibilityMetrics {
                 "arrakis_worker_eligibility_mismatches_total",
                 "Wallets whose holding by logs differed from their balance on the chain.",
             ),
-            failures: counter("arrakis_worker_eligibility_failures_total", "Eligibility syncs that failed."),
-            successes: counter("arrakis_worker_eligibility_syncs_total", "Eligibility syncs that replaced the ranking."),
+            failures: counter(
+                "arrakis_worker_eligibility_failures_total",
+                "Eligibility syncs that failed.",
+            ),
+            successes: counter(
+                "arrakis_worker_eligibility_syncs_total",
+                "Eligibility syncs that replaced the ranking.",
+            ),
         }
     }
 
-    pub(super) fn set_age(&self, token: &TokenProfileId, age: Option<time::Duration>) {
+    pub(crate) fn set_age(&self, token: &TokenProfileId, age: Option<time::Duration>) {
         let seconds = age.map_or(-1, time::Duration::whole_seconds);
         self.age.with_label_values(&[token.as_str()]).set(seconds);
     }
 
-    pub(super) fn set_behind(&self, token: &TokenProfileId, blocks: u64) {
+    pub(crate) fn set_behind(&self, token: &TokenProfileId, blocks: u64) {
         let blocks = i64::try_from(blocks).unwrap_or(i64::MAX);
         self.behind.with_label_values(&[token.as_str()]).set(blocks);
     }
 
-    pub(super) fn read_logs(&self, token: &TokenProfileId, logs: u64) {
+    pub(crate) fn read_logs(&self, token: &TokenProfileId, logs: u64) {
         self.logs.with_label_values(&[token.as_str()]).inc_by(logs);
     }
 
-    pub(super) fn reorganised(&self, token: &TokenProfileId) {
+    pub(crate) fn reorganised(&self, token: &TokenProfileId) {
         self.reorganisations.with_label_values(&[token.as_str()]).inc();
     }
 
-    pub(super) fn succeeded(&self, token: &TokenProfileId, mismatches: u32) {
+    pub(crate) fn succeeded(&self, token: &TokenProfileId, mismatches: u32) {
         self.successes.with_label_values(&[token.as_str()]).inc();
-        self.mismatches.with_label_values(&[token.as_str()]).inc_by(u64::from(mismatches));
+        self.mismatches
+            .with_label_values(&[token.as_str()])
+            .inc_by(u64::from(mismatches));
         self.set_age(token, Some(time::Duration::ZERO));
     }
 

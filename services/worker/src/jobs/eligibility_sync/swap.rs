@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use super::communities::{Changes, communities_of};
 use super::error::SyncError;
 use super::reconcile::Reconciled;
-use super::sync::EligibilitySync;
+use super::sync::ProfileSync;
 use crate::community::Community;
 use crate::failure::Failure;
 use crate::jobs::{self, JobOwner};
@@ -43,7 +43,7 @@ struct Replacement {
     now: OffsetDateTime,
 }
 
-impl EligibilitySync<'_> {
+impl ProfileSync<'_> {
     /// Replaces the ranking by that of the stored events up to the block before `next`.
     pub(super) async fn swap_ranking(
         &self,
@@ -123,7 +123,8 @@ impl EligibilitySync<'_> {
         let difference = RankingDifference::between(&replacement.before, ranking, zones);
         let changed = difference.changes.len();
         let changes = Changes::new(snapshot, difference, zones, replacement.before.wallets().is_empty());
-        tx.store_ranking_changes(token, snapshot, &changes.stored(), zones).await?;
+        tx.store_ranking_changes(token, snapshot, &changes.stored(), zones)
+            .await?;
         tx.prune_snapshots(token, now - SNAPSHOTS_KEPT).await?;
         let mut tier_syncs = Vec::new();
         let Some((first, others)) = communities.split_first() else {

@@ -39,13 +39,18 @@ pub async fn profiles_in_use(database: &Database) -> Result<BTreeMap<TokenProfil
 /// The communities of a profile. One that cannot be loaded (its theme is missing) is logged and left out: it must not stop the sync
 /// of the others.
 pub(super) async fn communities_of(services: &Services, token: &TokenProfileId) -> Result<Vec<Community>, Failure> {
-    let ids = profiles_in_use(&services.database).await?.remove(token).unwrap_or_default();
+    let ids = profiles_in_use(&services.database)
+        .await?
+        .remove(token)
+        .unwrap_or_default();
     let mut communities = Vec::with_capacity(ids.len());
     for id in ids {
         match Community::load(services, id).await {
             Ok(community) => communities.extend(community),
             Err(Failure::Retry(error)) => return Err(Failure::Retry(error)),
-            Err(failure) => tracing::error!(community = %id, %failure, "the community is left out of the eligibility sync"),
+            Err(failure) => {
+                tracing::error!(community = %id, %failure, "the community is left out of the eligibility sync")
+            }
         }
     }
     Ok(communities)
@@ -65,7 +70,11 @@ impl Changes {
     pub(super) fn new(snapshot: Uuid, difference: RankingDifference, zones: Zones, is_first: bool) -> Self {
         Self {
             snapshot,
-            by_wallet: difference.changes.iter().map(|change| (change.address, *change)).collect(),
+            by_wallet: difference
+                .changes
+                .iter()
+                .map(|change| (change.address, *change))
+                .collect(),
             difference,
             zones,
             is_first,

@@ -68,7 +68,10 @@ async fn states<'a>(
         let health = tx.eligibility().sync_health(id).await?;
         tx.commit().await?;
         let Some(profile) = profile else { continue };
-        services.metrics.eligibility.set_age(id, health.last_success_at.map(|at| now - at));
+        services
+            .metrics
+            .eligibility
+            .set_age(id, health.last_success_at.map(|at| now - at));
         let has_endpoints = services.chains.get(profile.chain_id).is_some();
         states.push(state(&profile, &health, has_endpoints, now, services.stale_after));
     }
@@ -100,7 +103,10 @@ fn state(
     let is_failing = health.consecutive_failures > 0;
     if is_failing {
         let error = health.last_error.as_deref().unwrap_or("unknown error");
-        text.push_str(&format!(", {} failed syncs since: {error}", health.consecutive_failures));
+        text.push_str(&format!(
+            ", {} failed syncs since: {error}",
+            health.consecutive_failures
+        ));
     }
     ProfileState {
         text,
@@ -158,20 +164,31 @@ mod tests {
     #[test]
     fn recent_sync_is_up_with_its_age() {
         let found = of(&synced(3), true);
-        assert_eq!((found.text.as_str(), found.is_degraded), ("bgt: ranking of 3 h ago", false));
+        assert_eq!(
+            (found.text.as_str(), found.is_degraded),
+            ("bgt: ranking of 3 h ago", false)
+        );
     }
 
     #[test]
     fn stale_or_failing_sync_is_degraded_with_the_reason() {
         let stale = of(&synced(50), true);
-        assert!(stale.is_degraded && stale.text.contains("bgt: ranking of 2 days ago, which is stale"), "{stale:?}");
+        assert!(
+            stale.is_degraded && stale.text.contains("bgt: ranking of 2 days ago, which is stale"),
+            "{stale:?}"
+        );
         let failing = SyncHealth {
             consecutive_failures: 2,
             last_error: Some("chain 80094: connection refused".to_owned()),
             ..synced(1)
         };
         let failing = of(&failing, true);
-        assert!(failing.is_degraded && failing.text.ends_with("2 failed syncs since: chain 80094: connection refused"));
+        assert!(
+            failing.is_degraded
+                && failing
+                    .text
+                    .ends_with("2 failed syncs since: chain 80094: connection refused")
+        );
         let never = of(&SyncHealth::default(), true);
         assert!(never.is_degraded && never.text.contains("no ranking yet"), "{never:?}");
     }
@@ -179,6 +196,9 @@ mod tests {
     #[test]
     fn missing_endpoints_are_named_and_not_degraded_while_the_ranking_is_fresh() {
         let found = of(&synced(0), false);
-        assert!(!found.is_degraded && found.text.contains("CHAIN_RPC_URLS has no endpoint of chain 80094"), "{found:?}");
+        assert!(
+            !found.is_degraded && found.text.contains("CHAIN_RPC_URLS has no endpoint of chain 80094"),
+            "{found:?}"
+        );
     }
 }

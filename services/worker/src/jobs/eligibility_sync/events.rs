@@ -48,7 +48,10 @@ pub(super) fn filters(profile: &TokenProfile) -> Vec<TransferFilter> {
     };
     match (profile.standard, profile.claims_from, profile.burns_to) {
         (ProfileStandard::Bgt, Some(from), Some(to)) => vec![
-            TransferFilter { from: Some(from), ..all },
+            TransferFilter {
+                from: Some(from),
+                ..all
+            },
             TransferFilter { to: Some(to), ..all },
         ],
         _ => vec![all],

@@ -8,7 +8,7 @@ use arrakis_domain::{Address, Holding, LogPosition, OverrideEffect, Ranking, U25
 
 use super::error::SyncError;
 use super::events;
-use super::sync::EligibilitySync;
+use super::sync::ProfileSync;
 
 /// Wallets that are compared: all that are in a zone.
 const COMPARED_RANKS: usize = 100;
@@ -28,7 +28,7 @@ pub(super) struct Reconciled {
     pub(super) mismatches: u32,
 }
 
-impl EligibilitySync<'_> {
+impl ProfileSync<'_> {
     /// Ranks these holdings, with the balances of the best wallets as of `block`.
     pub(super) async fn reconcile(
         &self,
@@ -46,7 +46,11 @@ impl EligibilitySync<'_> {
         let mut rounds = 0;
         loop {
             let ranking = self.rank(&synced, &held, overrides);
-            let best = ranking.wallets().iter().take(COMPARED_RANKS).map(|(address, _)| *address);
+            let best = ranking
+                .wallets()
+                .iter()
+                .take(COMPARED_RANKS)
+                .map(|(address, _)| *address);
             let new: Vec<Address> = best.filter(|address| !compared.contains(address)).collect();
             let Some(token) = events::token(self.profile).filter(|_| !new.is_empty() && rounds < ROUNDS) else {
                 return Ok(Reconciled { ranking, mismatches });

@@ -12,9 +12,9 @@ use arrakis_runtime::fail_point;
 use uuid::Uuid;
 
 use super::error::SyncError;
+use super::events::{events, filters};
 use super::swap::SyncSummary;
 use super::token_chain::TokenChain;
-use super::events::{events, filters};
 use crate::jobs::PlatformJobRun;
 use crate::services::Services;
 
@@ -29,7 +29,7 @@ const MAX_REORGANISATIONS: u32 = 5;
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A sync of a token profile.
-pub struct EligibilitySync<'a> {
+pub struct ProfileSync<'a> {
     /// Clients of Postgres and the broker, and the themes.
     pub services: &'a Services,
     /// The chain of the profile.
@@ -44,9 +44,11 @@ pub struct EligibilitySync<'a> {
     pub accept_empty: bool,
 }
 
-impl std::fmt::Debug for EligibilitySync<'_> {
+impl std::fmt::Debug for ProfileSync<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EligibilitySync").field("profile", &self.profile.id).finish_non_exhaustive()
+        f.debug_struct("ProfileSync")
+            .field("profile", &self.profile.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -79,7 +81,7 @@ enum RangeEnd {
     Reorganised,
 }
 
-impl EligibilitySync<'_> {
+impl ProfileSync<'_> {
     /// Reads the new logs and replaces the ranking.
     ///
     /// # Errors
@@ -120,11 +122,13 @@ impl EligibilitySync<'_> {
         let mut rounds = 0;
         loop {
             let finalized = self.chain.finalized().await?.number;
-            let unread = (finalized + 1).checked_sub(reading.next).ok_or_else(|| SyncError::Lagging {
-                profile: self.profile.id.clone(),
-                read: reading.next.saturating_sub(1),
-                finalized,
-            })?;
+            let unread = (finalized + 1)
+                .checked_sub(reading.next)
+                .ok_or_else(|| SyncError::Lagging {
+                    profile: self.profile.id.clone(),
+                    read: reading.next.saturating_sub(1),
+                    finalized,
+                })?;
             match self.read_range(run, reading, finalized).await? {
                 RangeEnd::PartOver => return Ok(ControlFlow::Break(())),
                 RangeEnd::Complete => {
@@ -173,7 +177,19 @@ impl EligibilitySync<'_> {
             if !is_consistent(&transfers, end.number, end.hash) || !self.is_on_chain(reading.last_stored).await? {
                 return Ok(RangeEnd::Reorganised);
             }
-            self.store(run, reading, &transfers, (from, StoredBlock { number: end.number, hash: end.hash })).await?;
+            self.store(
+                run,
+                reading,
+                &transfers,
+                (
+                    from,
+                    StoredBlock {
+                        number: end.number,
+                        hash: end.hash,
+                    },
+                ),
+            )
+            .await?;
             self.report_progress(reading, last).await?;
             if self.part.is_some_and(|part| reading.started.elapsed() > part) && reading.next <= last {
                 return Ok(RangeEnd::PartOver);
@@ -193,7 +209,10 @@ impl EligibilitySync<'_> {
         let mut batches = self.chain.transfers(filter, from, to);
         let mut transfers = Vec::new();
         let mut end = None;
-        while let Some(TransferBatch { to, transfers: more, .. }) = batches.next().await? {
+        while let Some(TransferBatch {
+            to, transfers: more, ..
+        }) = batches.next().await?
+        {
             transfers.extend(more);
             end = Some(to);
         }
@@ -247,6 +266,9 @@ impl EligibilitySync<'_> {
 
 /// Whether the transfers of the last block are of the block with this hash.
 fn is_consistent(transfers: &[Vec<Transfer>], number: u64, hash: [u8; 32]) -> bool {
-    let mut of_last = transfers.iter().flatten().filter(|transfer| transfer.block_number == number);
+    let mut of_last = transfers
+        .iter()
+        .flatten()
+        .filter(|transfer| transfer.block_number == number);
     of_last.all(|transfer| transfer.block_hash == hash)
 }

@@ -1,8 +1,23 @@
-//! The job `eligibility-sync`: reads the transfers of a token profile from its chain and replaces the ranking. A job of the platform.
+//! The job `eligibility-sync`: reads the transfers of a token profile from its chain, ranks the wallets, and stores what changed. A job
+//! of the platform. Changes no roles: it enqueues tier syncs.
 //!
-//! Running it twice, or two at once, is safe: only the run that began last writes, the others end at their next write, and events are
-//! stored once. A long sync runs in parts, each of which enqueues the next. A failed sync is recorded in the profile's health and
+//! `sync.rs` reads logs in batches, each of which is one transaction; `reorganisation.rs` compares the stored end of the logs with the
+//! chain; `reconcile.rs` compares the best wallets with their balances on the chain; `swap.rs` replaces the ranking. `token_chain.rs`
+//! is what the sync needs of a chain.
+//!
+//! Running it twice, or two at once, is safe: every write names its run, only the run that began last may write
+//! (`shared/db/src/eligibility_sync.rs`), the others end at their next write, and events are stored once. A long sync runs in parts, each of which enqueues the next. A failed sync is recorded in the profile's health and
 //! ends; the leader enqueues another one every ten minutes until one succeeds. It is no dead letter: a replay would add nothing.
+
+mod communities;
+mod error;
+mod events;
+pub(crate) mod health;
+mod reconcile;
+mod reorganisation;
+mod swap;
+mod sync;
+mod token_chain;
 
 use arrakis_contracts::JobKind;
 use arrakis_db::{TokenProfile, TokenProfileId};
@@ -11,8 +26,12 @@ use serde::Deserialize;
 use serde_json::json;
 use time::OffsetDateTime;
 
+pub use self::communities::profiles_in_use;
+pub use self::error::SyncError;
+pub use self::swap::SyncSummary;
+pub use self::sync::{ProfileSync, SyncEnd};
+pub use self::token_chain::{TokenChain, TransferBatches};
 use super::{JobRequest, PART, PlatformJobHandler, PlatformJobRun, enqueue_for_platform};
-use crate::eligibility::{EligibilitySync as Sync, SyncEnd, SyncError};
 use crate::failure::Failure;
 
 /// Hours between two scheduled syncs of a profile.
@@ -45,7 +64,11 @@ pub fn scheduled_id(token: &TokenProfileId, now: OffsetDateTime) -> String {
 /// Id of the next attempt after a failed sync: `eligibility-sync:bgt:2026-11-21T06:20:retry`.
 pub fn retry_id(token: &TokenProfileId, now: OffsetDateTime) -> String {
     let minute = now.minute() - now.minute() % RETRY_MINUTES;
-    format!("eligibility-sync:{token}:{}T{:02}:{minute:02}:retry", now.date(), now.hour())
+    format!(
+        "eligibility-sync:{token}:{}T{:02}:{minute:02}:retry",
+        now.date(),
+        now.hour()
+    )
 }
 
 /// A sync of a profile with this id, to enqueue.
@@ -102,10 +125,12 @@ impl PlatformJobHandler for EligibilitySync {
 async fn sync(run: &PlatformJobRun<'_>, profile: &TokenProfile, accept_empty: bool) -> Result<SyncEnd, SyncError> {
     let Some(chain) = run.services.chains.get(profile.chain_id) else {
         let chain = profile.chain_id;
-        let why = format!("CHAIN_RPC_URLS of this worker has no endpoint of chain {chain}; the ranking is kept as it is stored");
+        let why = format!(
+            "CHAIN_RPC_URLS of this worker has no endpoint of chain {chain}; the ranking is kept as it is stored"
+        );
         return Err(SyncError::Stopped(Failure::permanent(why)));
     };
-    let sync = Sync {
+    let sync = ProfileSync {
         services: run.services,
         chain: &**chain,
         profile,
@@ -125,7 +150,11 @@ async fn enqueue_next_part(run: &PlatformJobRun<'_>, payload: &Payload, next_blo
     };
     let services = run.services;
     enqueue_for_platform(&services.database, &services.publisher, &request, services.now()).await?;
-    tracing::info!(next = request.id, next_block, "enqueued the next part of the eligibility sync");
+    tracing::info!(
+        next = request.id,
+        next_block,
+        "enqueued the next part of the eligibility sync"
+    );
     Ok(())
 }
 

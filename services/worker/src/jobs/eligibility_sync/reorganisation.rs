@@ -1,17 +1,23 @@
 //! Reorganisations: the chain has other blocks than those whose logs are stored.
 
+use arrakis_chain::BlockRef;
 use arrakis_db::{StoredBlock, SyncRun};
+use time::OffsetDateTime;
 
 use super::error::SyncError;
-use super::sync::EligibilitySync;
+use super::sync::ProfileSync;
 
-impl EligibilitySync<'_> {
+impl ProfileSync<'_> {
     /// Whether the last stored block is part of the chain. To be called after a batch was read and before it is stored: a comparison
     /// before the reading would miss a reorganisation between the two.
+    ///
+    /// A block that no endpoint has is an error: they may lag, and a reorganisation replaces a final block by another one.
     pub(super) async fn is_on_chain(&self, stored: Option<StoredBlock>) -> Result<bool, SyncError> {
         let Some(stored) = stored else { return Ok(true) };
-        let block = self.chain.block(stored.number).await?;
-        Ok(block.is_some_and(|block| block.hash == stored.hash))
+        match self.chain.block(stored.number).await? {
+            Some(block) => Ok(block.hash == stored.hash),
+            None => Err(SyncError::BlockUnavailable(stored.number)),
+        }
     }
 
     /// Deletes the events of blocks that are no longer part of the chain; returns the next block to read. A chain that ends before the
@@ -20,6 +26,11 @@ impl EligibilitySync<'_> {
         let Some(last) = self.stored_block(next.saturating_sub(1)).await? else {
             return Ok(next);
         };
+        self.chain.set_finalized(BlockRef {
+            number: last.number,
+            hash: last.hash,
+            timestamp: OffsetDateTime::UNIX_EPOCH,
+        });
         let finalized = self.chain.finalized().await?.number;
         if finalized < last.number {
             return Err(SyncError::Lagging {
