@@ -35,6 +35,8 @@ cargo-nextest is not installed:
   ./dev test -p arrakis-worker       the tests of one package
   ./dev test name_of_a_test          the tests whose name contains this text
 
+Tests of chains start anvil, which is installed by npm once; ANVIL=/path/to/anvil names another one.
+
 For single tests without a new start of the services: ./dev services, see docs/dev.md.
 HELP
 }

@@ -42,11 +42,13 @@ async fn write_holdings(admin: &Admin, plan: &Plan, now: OffsetDateTime) -> anyh
             id: TOKEN_PROFILE.parse()?,
             name: "Bera Governance Token".to_owned(),
             symbol: "BGT".to_owned(),
+            standard: arrakis_db::ProfileStandard::Bgt,
             chain_id: 80_094,
             contract: BGT.parse()?,
             decimals: 18,
             claims_from: Some(DISTRIBUTOR.parse()?),
             burns_to: Some(Address::from_bytes([0; 20])),
+            token_ids: Vec::new(),
             start_block: 0,
         })
         .await?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use arrakis_broker::BrokerSettings;
+use arrakis_chain::ChainsConfig;
 use arrakis_config::{Reader, Secret, Variable, variables};
 use arrakis_discord::DiscordConfig;
 use twilight_model::id::Id;
@@ -27,6 +28,8 @@ pub struct Config {
     pub redis_url: Secret,
     /// Addresses of the discord-proxies, the worker's credential, and the application id.
     pub discord: DiscordConfig,
+    /// Endpoints of chains.
+    pub chains: ChainsConfig,
     /// Messages handled at once, by kind of queue.
     pub prefetch: Prefetch,
     /// Time limit of one attempt at a deferred command.
@@ -59,6 +62,7 @@ impl Config {
         let database_url = reader.secret_url(&variables::DATABASE_URL, &["postgres", "postgresql"]);
         let redis_url = reader.secret_url(&variables::REDIS_URL, &["redis", "rediss"]);
         let discord = discord(reader);
+        let chains = ChainsConfig::read(reader);
         let prefetch = Prefetch::read(reader);
         let command_limit = within(reader, &variables::WORKER_COMMAND_SECONDS, 1..=TOKEN_SECONDS);
         let event_limit = within(reader, &variables::WORKER_EVENT_SECONDS, 1..=CONSUMER_TIMEOUT_SECONDS);
@@ -70,6 +74,7 @@ impl Config {
             database_url: database_url?,
             redis_url: redis_url?,
             discord: discord?,
+            chains: chains?,
             prefetch: prefetch?,
             command_limit: Duration::from_secs(command_limit?.into()),
             event_limit: Duration::from_secs(event_limit?.into()),

@@ -1,7 +1,7 @@
 //! The worker's health components, and the gauges that are polled.
 //!
 //! The broker and Postgres are required. Without Redis commands still reply, and without a discord-proxy messages wait in retry
-//! queues, so these two are reported as degraded.
+//! queues, so these two are reported as degraded, as is a late eligibility sync.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use arrakis_cache::CacheState;
 use arrakis_runtime::{Health, HealthComponent};
 use tokio_util::sync::CancellationToken;
 
+use crate::jobs::eligibility_sync;
 use crate::services::Services;
 
 /// Interval of the checks of Postgres and Redis.
@@ -29,6 +30,7 @@ pub(crate) struct Components {
     postgres: HealthComponent,
     redis: HealthComponent,
     proxy: HealthComponent,
+    eligibility: HealthComponent,
 }
 
 /// The two connections to the broker.
@@ -44,7 +46,9 @@ impl Components {
     pub(crate) fn new(health: &Health) -> Self {
         let redis = health.component("redis");
         let proxy = health.component("discord-proxy");
-        // A worker starts without either of them.
+        let eligibility = health.component("eligibility");
+        eligibility.up_with("not checked yet");
+        // A worker starts without either of these.
         redis.degraded("not checked yet");
         proxy.degraded("not checked yet");
         Self {
@@ -52,6 +56,7 @@ impl Components {
             postgres: health.component("postgres"),
             redis,
             proxy,
+            eligibility,
         }
     }
 
@@ -70,6 +75,7 @@ impl Components {
                 watch_redis(&self.redis, &services),
                 services.cache.ping_periodically(CHECK_INTERVAL),
                 watch_proxies(&self.proxy, &services),
+                eligibility_sync::health::watch(&self.eligibility, &services),
                 count_queues(&services, &connections.consume, &queues),
             )
         };

@@ -1,4 +1,7 @@
-//! The worker's Prometheus metrics. Label values are names from the code (queues, commands, routes), never ids.
+//! The worker's Prometheus metrics. Label values are names from the code (queues, commands, routes) or from the configuration (token
+//! profiles), never ids.
+
+mod eligibility;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +11,8 @@ use arrakis_contracts::LabelError;
 use arrakis_discord::FinishedCall;
 use arrakis_telemetry::Metrics;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+
+pub use self::eligibility::EligibilityMetrics;
 
 /// The worker's metrics. Cloning shares them.
 #[derive(Debug, Clone)]
@@ -55,6 +60,8 @@ pub struct WorkerMetrics {
     pub breaker: IntCounter,
     /// Reads from Redis, by kind and outcome.
     pub cache: IntCounterVec,
+    /// Eligibility syncs.
+    pub eligibility: EligibilityMetrics,
 }
 
 impl WorkerMetrics {
@@ -171,6 +178,7 @@ impl WorkerMetrics {
                 "Reads from Redis, by kind and outcome.",
                 &["what", "outcome"],
             ),
+            eligibility: EligibilityMetrics::new(metrics),
         }
     }
 

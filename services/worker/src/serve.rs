@@ -12,6 +12,7 @@ use arrakis_broker::{
     Topology, consume,
 };
 use arrakis_cache::{Cache, CacheOptions};
+use arrakis_chain::Chains;
 use arrakis_contracts::names;
 use arrakis_db::{Database, DatabaseOptions, DbError};
 use arrakis_discord::{Discord, FinishedCall};
@@ -120,6 +121,7 @@ async fn connect(config: &Config, runtime: &Runtime, connections: &BrokerConnect
             .map_err(|error| Fatal::configuration(error.to_string()))?,
         discord: Discord::observed(&config.discord, Some(observer))
             .map_err(|error| Fatal::configuration(format!("DISCORD_PROXY_CREDENTIAL: {error}")))?,
+        chains: Chains::new(&config.chains),
         publisher: Publisher::new(connections.publish.clone()),
         themes,
         metrics,

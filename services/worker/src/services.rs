@@ -1,4 +1,4 @@
-//! The clients that commands, events and jobs use: Postgres, Redis, Discord, the publisher; with themes, metrics, and reads through
+//! The clients that commands, events and jobs use: Postgres, Redis, Discord, chains, the publisher; with themes, metrics, and reads through
 //! the cache.
 //!
 //! While Redis is unavailable no event is marked done and no cooldown is active; the inbox and Discord prevent repeated effects.
@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arrakis_broker::Publisher;
 use arrakis_cache::{Cache, CacheKey, Cooldown, DoneState, PROFILE_TTL, Ttl};
+use arrakis_chain::Chains;
 use arrakis_contracts::EventId;
 use arrakis_db::{CommunityId, Database, DbError, Profile, TenantTx, UserId};
 use arrakis_discord::Discord;
@@ -32,6 +33,8 @@ pub struct Services {
     pub cache: Cache,
     /// Client of Discord's REST API, through the discord-proxies.
     pub discord: Discord,
+    /// Clients of the chains that `CHAIN_RPC_URLS` configures.
+    pub chains: Chains,
     /// Publishes jobs to RabbitMQ.
     pub publisher: Publisher,
     /// The loaded themes.

@@ -45,13 +45,25 @@ struct WireBlock {
 impl Chain {
     pub(crate) fn new(config: &ChainEndpoints, settings: ChainSettings) -> Self {
         let id = ChainId(config.chain_id);
-        let urls: Vec<Url> = config.urls.iter().filter_map(|url| Url::parse(url.expose()).ok()).collect();
+        let urls: Vec<Url> = config
+            .urls
+            .iter()
+            .filter_map(|url| Url::parse(url.expose()).ok())
+            .collect();
         let hosts: Vec<String> = urls.iter().map(host).collect();
         let label = |index: usize, host: &String| {
             let same = hosts.iter().take(index).filter(|other| *other == host).count();
-            if same == 0 { host.clone() } else { format!("{host} ({})", same + 1) }
+            if same == 0 {
+                host.clone()
+            } else {
+                format!("{host} ({})", same + 1)
+            }
         };
-        let labels: Vec<String> = hosts.iter().enumerate().map(|(index, host)| label(index, host)).collect();
+        let labels: Vec<String> = hosts
+            .iter()
+            .enumerate()
+            .map(|(index, host)| label(index, host))
+            .collect();
         let endpoint = |(index, (url, label))| Arc::new(Endpoint::new(index, label, id, url, settings));
         Self {
             id,
@@ -92,7 +104,10 @@ impl Chain {
         let mut highest = self.finalized.lock();
         match *highest {
             Some(highest) if block.number < highest.number => {
-                let detail = format!("the finalised block is {}, behind block {}, which was final before", block.number, highest.number);
+                let detail = format!(
+                    "the finalised block is {}, behind block {}, which was final before",
+                    block.number, highest.number
+                );
                 Err(Failure::lagging(detail))
             }
             _ => {
@@ -106,21 +121,37 @@ impl Chain {
     /// that refuses the tag on a chain that has it would otherwise return a block that is not final.
     async fn tagged_finalized(&self, endpoint: &Endpoint) -> Result<Option<BlockRef>, Failure> {
         let has_tag = self.has_finalized_tag.load(Ordering::Relaxed);
-        let block: Option<WireBlock> =
-            match endpoint.request(GET_BLOCK, &json!(["finalized", false]), self.settings.call_timeout).await {
-                Ok(block) => block,
-                Err(failure) if failure.kind == FailureKind::Rejected && !has_tag => None,
-                Err(failure) => return Err(failure),
-            };
+        let block: Option<WireBlock> = match endpoint
+            .request(GET_BLOCK, &json!(["finalized", false]), self.settings.call_timeout)
+            .await
+        {
+            Ok(block) => block,
+            Err(failure) if failure.kind == FailureKind::Rejected && !has_tag => None,
+            Err(failure) => return Err(failure),
+        };
         let Some(block) = block else {
-            return if has_tag { Err(Failure::lagging("the endpoint has no finalised block")) } else { Ok(None) };
+            return if has_tag {
+                Err(Failure::lagging("the endpoint has no finalised block"))
+            } else {
+                Ok(None)
+            };
         };
         let block = block_ref(&block)?;
         // An endpoint that reports a wrong head does not have the block.
         match self.block_at(endpoint, block.number).await? {
             Some(same) if same.hash == block.hash => {}
-            Some(_) => return Err(Failure::inconsistent(format!("two hashes of the finalised block {}", block.number))),
-            None => return Err(Failure::inconsistent(format!("the endpoint does not have its finalised block {}", block.number))),
+            Some(_) => {
+                return Err(Failure::inconsistent(format!(
+                    "two hashes of the finalised block {}",
+                    block.number
+                )));
+            }
+            None => {
+                return Err(Failure::inconsistent(format!(
+                    "the endpoint does not have its finalised block {}",
+                    block.number
+                )));
+            }
         }
         self.has_finalized_tag.store(true, Ordering::Relaxed);
         Ok(Some(block))
@@ -131,12 +162,18 @@ impl Chain {
         let head = self.read_head(endpoint).await?;
         let number = head.saturating_sub(self.settings.finalized_depth);
         let block = self.block_at(endpoint, number).await?;
-        block.ok_or_else(|| Failure::inconsistent(format!("the latest block is {head}, and the endpoint does not have block {number}")))
+        block.ok_or_else(|| {
+            Failure::inconsistent(format!(
+                "the latest block is {head}, and the endpoint does not have block {number}"
+            ))
+        })
     }
 
     /// The latest block's number.
     async fn read_head(&self, endpoint: &Endpoint) -> Result<u64, Failure> {
-        let head: U64 = endpoint.request("eth_blockNumber", &[(); 0], self.settings.call_timeout).await?;
+        let head: U64 = endpoint
+            .request("eth_blockNumber", &[(); 0], self.settings.call_timeout)
+            .await?;
         let head = head.to::<u64>();
         endpoint.saw_head(head);
         Ok(head)
@@ -145,37 +182,54 @@ impl Chain {
     /// The block with this number; `None` when the endpoint does not have it.
     pub(crate) async fn block_at(&self, endpoint: &Endpoint, number: u64) -> Result<Option<BlockRef>, Failure> {
         let parameters = json!([format!("0x{number:x}"), false]);
-        let block: Option<WireBlock> = endpoint.request(GET_BLOCK, &parameters, self.settings.call_timeout).await?;
+        let block: Option<WireBlock> = endpoint
+            .request(GET_BLOCK, &parameters, self.settings.call_timeout)
+            .await?;
         let Some(block) = block else {
             return Ok(None);
         };
         let block = block_ref(&block)?;
         if block.number != number {
-            return Err(Failure::inconsistent(format!("the endpoint returned block {} instead of block {number}", block.number)));
+            return Err(Failure::inconsistent(format!(
+                "the endpoint returned block {} instead of block {number}",
+                block.number
+            )));
         }
         Ok(Some(block))
     }
 
-    /// The block with this number; `None` when the chain is not that long.
+    /// The block with this number; `None` when no endpoint that responds has it.
     pub(crate) async fn block(&self, number: u64) -> Result<Option<BlockRef>, ChainError> {
         let mut attempts = self.attempts(self.settings.call_patience);
         let mut is_absent = false;
         while let Some(endpoint) = attempts.next().await {
-            let failure = match self.block_at(&endpoint, number).await {
+            match self.block_at(&endpoint, number).await {
                 Ok(Some(block)) => return Ok(Some(block)),
-                Ok(None) if self.has_seen(number) => Failure::lagging(format!("the endpoint does not have block {number}")),
-                Ok(None) => {
-                    is_absent = true;
-                    Failure::lagging(format!("the endpoint does not have block {number} yet"))
+                Ok(None) if self.has_seen(number) => {
+                    let failure = Failure::lagging(format!("the endpoint does not have block {number}"));
+                    attempts.failed(&endpoint, &failure);
                 }
-                Err(failure) => failure,
-            };
-            if is_absent {
-                return Ok(None);
+                // The others may have it: this one may be lagging.
+                Ok(None) => is_absent = true,
+                Err(failure) => attempts.failed(&endpoint, &failure),
             }
-            attempts.failed(&endpoint, &failure);
+            if is_absent && attempts.is_first_round_over() {
+                break;
+            }
         }
-        Err(attempts.unavailable(self.id, GET_BLOCK))
+        if is_absent {
+            Ok(None)
+        } else {
+            Err(attempts.unavailable(self.id, GET_BLOCK))
+        }
+    }
+
+    /// Counts this block as final, as if it had been returned by [`Chain::finalized`].
+    pub(crate) fn set_finalized(&self, block: BlockRef) {
+        let mut highest = self.finalized.lock();
+        if highest.is_none_or(|highest| highest.number < block.number) {
+            *highest = Some(block);
+        }
     }
 
     /// Fails when the endpoint is behind the block that is to be read, or, without one, behind the finalised block.
@@ -191,14 +245,20 @@ impl Chain {
         }
         let head = self.read_head(endpoint).await?;
         if head < least {
-            return Err(Failure::lagging(format!("the latest block is {head}, and block {least} is needed")));
+            return Err(Failure::lagging(format!(
+                "the latest block is {head}, and block {least} is needed"
+            )));
         }
         Ok(())
     }
 
     fn has_seen(&self, number: u64) -> bool {
         let finalized = self.finalized.lock().is_some_and(|block| number <= block.number);
-        finalized || self.endpoints.iter().any(|endpoint| endpoint.last_head().is_some_and(|head| number <= head))
+        finalized
+            || self
+                .endpoints
+                .iter()
+                .any(|endpoint| endpoint.last_head().is_some_and(|head| number <= head))
     }
 }
 
@@ -216,5 +276,6 @@ fn block_ref(block: &WireBlock) -> Result<BlockRef, Failure> {
 /// Host, with the port where the URL names one.
 fn host(url: &Url) -> String {
     let host = url.host_str().unwrap_or("?");
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    url.port()
+        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

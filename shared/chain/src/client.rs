@@ -22,8 +22,18 @@ impl Chains {
     /// Makes the clients. Sends nothing: endpoints are verified when they are first used.
     #[must_use]
     pub fn new(config: &ChainsConfig) -> Self {
-        let client = |chain| Arc::new(ChainClient { chain: Arc::new(Chain::new(chain, config.settings)) });
-        Self(config.chains.iter().map(|chain| (chain.chain_id, client(chain))).collect())
+        let client = |chain| {
+            Arc::new(ChainClient {
+                chain: Arc::new(Chain::new(chain, config.settings)),
+            })
+        };
+        Self(
+            config
+                .chains
+                .iter()
+                .map(|chain| (chain.chain_id, client(chain)))
+                .collect(),
+        )
     }
 
     /// The client of a chain; `None` when the chain is not configured.
@@ -51,7 +61,8 @@ impl ChainClient {
         self.chain.id
     }
 
-    /// The finalised block: never lower than one returned before. An endpoint that is behind is skipped.
+    /// The finalised block: never lower than one that this client returned before, or that [`ChainClient::set_finalized`] named. An
+    /// endpoint that is behind is skipped.
     ///
     /// # Errors
     /// No endpoint gave a usable response.
@@ -59,7 +70,13 @@ impl ChainClient {
         self.chain.finalized().await
     }
 
-    /// The block with this number; `None` when the chain is not that long.
+    /// Names a block that was final earlier, before this process started. An endpoint that is behind it counts as lagging from then on.
+    pub fn set_finalized(&self, block: BlockRef) {
+        self.chain.set_finalized(block);
+    }
+
+    /// The block with this number; `None` when no endpoint that responds has it, which is no sign of a reorganisation: the endpoints
+    /// may be lagging.
     ///
     /// # Errors
     /// No endpoint gave a usable response.
@@ -91,7 +108,9 @@ impl ChainClient {
 
     async fn call_at(&self, endpoint: &Endpoint, parameters: &Value, at: Option<u64>) -> Result<CallResult, Failure> {
         self.chain.check_head(endpoint, at).await?;
-        let result: Result<Bytes, Failure> = endpoint.request("eth_call", parameters, self.chain.settings.call_timeout).await;
+        let result: Result<Bytes, Failure> = endpoint
+            .request("eth_call", parameters, self.chain.settings.call_timeout)
+            .await;
         match result {
             Ok(bytes) => Ok(CallResult::Returned(bytes.into())),
             Err(failure) => match &failure.rpc {
@@ -121,7 +140,9 @@ impl ChainClient {
 
     async fn code_at(&self, endpoint: &Endpoint, parameters: &Value) -> Result<Vec<u8>, Failure> {
         self.chain.check_head(endpoint, None).await?;
-        let code: Bytes = endpoint.request("eth_getCode", parameters, self.chain.settings.call_timeout).await?;
+        let code: Bytes = endpoint
+            .request("eth_getCode", parameters, self.chain.settings.call_timeout)
+            .await?;
         Ok(code.into())
     }
 

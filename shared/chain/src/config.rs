@@ -61,12 +61,12 @@ pub struct ChainSettings {
     pub first_log_range: u64,
     /// Largest number of blocks of a request for logs.
     pub max_log_range: u64,
-    /// Number of logs in a response from which the range grows no more.
+    /// Number of logs in a response above which the range is shortened.
     pub target_logs: usize,
     /// First pause of an endpoint after three consecutive failures; doubled with each further failure.
-    pub first_cooldown: Duration,
+    pub first_pause: Duration,
     /// Longest pause of an endpoint.
-    pub max_cooldown: Duration,
+    pub max_pause: Duration,
     /// Age from which the head of an endpoint is read again before a call at the latest block.
     pub head_age: Duration,
     /// Calls of one Multicall3 request.
@@ -78,17 +78,17 @@ impl Default for ChainSettings {
         Self {
             finalized_depth: 64,
             connect_timeout: Duration::from_secs(3),
-            call_timeout: Duration::from_secs(8),
+            call_timeout: Duration::from_secs(5),
             logs_timeout: Duration::from_secs(30),
             call_patience: Duration::from_secs(10),
             logs_patience: Duration::from_secs(60),
-            max_response: 32 * 1024 * 1024,
+            max_response: 16 * 1024 * 1024,
             max_requests: 16,
             first_log_range: 2_000,
             max_log_range: 100_000,
             target_logs: 5_000,
-            first_cooldown: Duration::from_secs(1),
-            max_cooldown: Duration::from_secs(300),
+            first_pause: Duration::from_secs(1),
+            max_pause: Duration::from_secs(300),
             head_age: Duration::from_secs(10),
             multicall_size: 200,
         }

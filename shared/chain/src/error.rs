@@ -11,7 +11,10 @@ use crate::types::ChainId;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
     /// No endpoint gave a usable response. A later attempt may succeed.
-    #[error("chain {chain}: no endpoint gave a usable response to {method}: {}", Listed(failures))]
+    #[error(
+        "chain {chain}: no endpoint gave a usable response to {method}: {}",
+        Listed(failures)
+    )]
     Unavailable {
         /// Chain.
         chain: ChainId,
@@ -21,7 +24,10 @@ pub enum ChainError {
         failures: Vec<EndpointFailure>,
     },
     /// Every endpoint refuses the logs of a single block.
-    #[error("chain {chain}: the logs of block {block} are refused although the range is one block: {}", Listed(failures))]
+    #[error(
+        "chain {chain}: the logs of block {block} are refused although the range is one block: {}",
+        Listed(failures)
+    )]
     BlockRefused {
         /// Chain.
         chain: ChainId,
@@ -88,7 +94,7 @@ pub enum FailureKind {
     /// The response contradicts the request or another response of the same endpoint.
     Inconsistent,
     /// The endpoint is not used at present, because of earlier failures.
-    CoolingDown,
+    Paused,
 }
 
 /// Failures in one line.

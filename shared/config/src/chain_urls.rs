@@ -99,7 +99,9 @@ fn parse_entry(number: usize, entry: &str) -> Result<ChainEndpoints, ChainUrlsEr
     let chain_id = match chain_id.parse::<u64>() {
         Ok(0) => return Place::Entry(number).refuse("chain id 0 does not exist"),
         Ok(chain_id) => chain_id,
-        Err(_) => return Place::Entry(number).refuse("the text before `=` is not a chain id, a decimal number such as 80094"),
+        Err(_) => {
+            return Place::Entry(number).refuse("the text before `=` is not a chain id, a decimal number such as 80094");
+        }
     };
     let mut checked: Vec<Secret> = Vec::new();
     for (number, text) in (1..).zip(urls.split(',')) {
@@ -138,7 +140,9 @@ fn check_url(text: &str) -> Result<Url, String> {
                 url.host_str().unwrap_or_default()
             ));
         }
-        "ws" | "wss" => return Err("WebSocket endpoints are not supported; use the provider's https:// endpoint".to_owned()),
+        "ws" | "wss" => {
+            return Err("WebSocket endpoints are not supported; use the provider's https:// endpoint".to_owned());
+        }
         _ => return Err("the URL must begin with https:// or http://".to_owned()),
     }
     if url.fragment().is_some() {
@@ -181,14 +185,26 @@ mod tests {
             ("", "no chain"),
             (" ; ", "no chain"),
             ("https://a.example/KEY", "entry 1: write chain id"),
-            ("1=https://a.example;https://b.example/?key=KEY", "entry 2: the text before"),
+            (
+                "1=https://a.example;https://b.example/?key=KEY",
+                "entry 2: the text before",
+            ),
             ("0=https://a.example", "entry 1: chain id 0"),
             ("0x1=https://a.example", "entry 1: the text before"),
-            ("1=https://a.example/KEY,KEY", "chain 1, endpoint 2: the URL does not begin"),
+            (
+                "1=https://a.example/KEY,KEY",
+                "chain 1, endpoint 2: the URL does not begin",
+            ),
             ("1=", "chain 1, endpoint 1: the URL is missing"),
             ("1=https://a.example,", "chain 1, endpoint 2: the URL is missing"),
-            ("1=https://a.example 1=https://b.example", "chain 1: the chain is listed twice"),
-            ("1=https://a.example/KEY,https://a.example/KEY", "endpoint 2: the URL is listed twice"),
+            (
+                "1=https://a.example 1=https://b.example",
+                "chain 1: the chain is listed twice",
+            ),
+            (
+                "1=https://a.example/KEY,https://a.example/KEY",
+                "endpoint 2: the URL is listed twice",
+            ),
             ("1=wss://a.example/KEY", "WebSocket"),
             ("1=ftp://a.example/KEY", "must begin with https://"),
             ("1=http://a.example/KEY", "with a.example in clear text"),

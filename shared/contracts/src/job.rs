@@ -24,17 +24,20 @@ pub enum JobKind {
     Notify,
     /// Makes bulk changes to a server.
     Synthesis,
+    /// Reads the transfers of a token from its chain and ranks the wallets. A job of the platform, without a community.
+    EligibilitySync,
 }
 
 impl JobKind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::TierSync,
         Self::Verification,
         Self::Backup,
         Self::Reconcile,
         Self::Notify,
         Self::Synthesis,
+        Self::EligibilitySync,
     ];
 
     /// Name of the kind, which is also its routing key at the exchange `arrakis.jobs`.
@@ -46,6 +49,7 @@ impl JobKind {
             Self::Reconcile => "reconcile",
             Self::Notify => "notify",
             Self::Synthesis => "synthesis",
+            Self::EligibilitySync => "eligibility-sync",
         }
     }
 

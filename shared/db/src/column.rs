@@ -43,6 +43,11 @@ impl Column {
         Rank::try_from(i64::from(number)).map_err(|why| self.corrupt(number, why))
     }
 
+    /// A number as a `bigint` column stores it.
+    pub(crate) fn bigint(self, number: u64) -> Result<i64, DbError> {
+        i64::try_from(number).map_err(|_| self.corrupt(number, "larger than a bigint"))
+    }
+
     /// A number that is never negative.
     pub(crate) fn count<T: TryFrom<i64>>(self, number: i64) -> Result<T, DbError> {
         T::try_from(number).map_err(|_| self.corrupt(number, "out of range"))

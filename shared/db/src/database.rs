@@ -412,6 +412,15 @@ impl TenantTx {
         Ok(last)
     }
 
+    /// The same transaction for another community: its rows, and no others, are visible from here on. For changes of several
+    /// communities that must commit together.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn enter(self, community: CommunityId) -> Result<Self, DbError> {
+        enter(self.transaction, self._permit, community).await
+    }
+
     /// Rolls back at once, rather than in the background after a drop.
     ///
     /// # Errors
@@ -436,6 +445,30 @@ impl GlobalTx {
     pub async fn commit(self) -> Result<(), DbError> {
         commit(self.transaction).await
     }
+
+    /// The same transaction with the rows of one community visible. For changes of the platform's and of communities' tables that
+    /// must commit together.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn enter(self, community: CommunityId) -> Result<TenantTx, DbError> {
+        enter(self.transaction, self._permit, community).await
+    }
+}
+
+/// Sets the tenant of a transaction that has begun.
+async fn enter(
+    mut transaction: PooledConnection,
+    permit: BackgroundPermit,
+    community: CommunityId,
+) -> Result<TenantTx, DbError> {
+    let enter = format!("select {} as tenant", set_tenant(&format!("'{community}'")));
+    let row = named!("transaction.enter", transaction.run(Statements::Plain(&enter)))?;
+    Ok(TenantTx {
+        transaction,
+        community: tenant_set(row).map_err(|error| DbError::new("transaction.enter", error))?,
+        _permit: permit,
+    })
 }
 
 async fn rollback(mut transaction: PooledConnection) -> Result<(), DbError> {

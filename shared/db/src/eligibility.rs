@@ -1,7 +1,7 @@
 //! The ranking of wallets by their holding, the entry threshold, and the state of the sync. The same for every community.
 //!
 //! Both kinds of transaction give access, because these tables have no tenant. Does not read chains: a sync passes a
-//! finished ranking to [`GlobalTx::replace_ranking`].
+//! finished ranking to [`GlobalTx::replace_ranking`]. What the sync stores before that is in `eligibility_sync`.
 
 use arrakis_domain::{Address, Balance, EntryThreshold, Rank, Standing, Zone, Zones};
 use sqlx::PgConnection;
@@ -13,7 +13,7 @@ use crate::leaderboard::standing;
 use crate::{DbError, GlobalTx, TenantTx, TokenProfileId, named_query::named};
 
 /// Number of ranks that a snapshot keeps: more than any shipped rule set considers.
-const SNAPSHOT_RANKS: usize = 1_100;
+pub const SNAPSHOT_RANKS: usize = 1_100;
 
 /// A wallet in the ranking.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,10 @@ pub struct SyncHealth {
     pub consecutive_failures: u32,
     /// Error of the last failure.
     pub last_error: Option<String>,
+    /// Wallets whose holding differed from the chain's balance in the last sync.
+    pub mismatches: u32,
+    /// The chain's finalised block when the last sync read it.
+    pub finalized_block: Option<u64>,
 }
 
 /// Queries about the ranking.
@@ -184,7 +188,8 @@ impl Eligibility<'_> {
         let row = named!(
             "eligibility.sync_health",
             sqlx::query!(
-                "select last_success_at, last_attempt_at, last_block, consecutive_failures, last_error
+                "select last_success_at, last_attempt_at, last_block, consecutive_failures, last_error, mismatches,
+                        finalized_block
                    from eligibility_health_status where token_profile_id = $1",
                 token.as_str()
             )
@@ -203,6 +208,11 @@ impl Eligibility<'_> {
                 .transpose()?,
             consecutive_failures: column("consecutive_failures").count(i64::from(row.consecutive_failures))?,
             last_error: row.last_error,
+            mismatches: column("mismatches").count(i64::from(row.mismatches))?,
+            finalized_block: row
+                .finalized_block
+                .map(|block| column("finalized_block").count(block))
+                .transpose()?,
         })
     }
 
@@ -238,7 +248,7 @@ impl Eligibility<'_> {
 impl GlobalTx {
     /// Replaces the ranking by `holdings`, in order of rank, best rank first, as of `block`. Also stores a snapshot and
     /// records the success. Readers see the old ranking until the commit and the new one after it, never a mixture.
-    /// Concurrent replacements run one after the other.
+    /// Concurrent replacements run one after the other. Returns the id of the snapshot.
     ///
     /// # Errors
     /// When the database is unavailable, or an address occurs twice (a conflict).
@@ -248,9 +258,8 @@ impl GlobalTx {
         holdings: &[(Address, Balance)],
         block: u64,
         at: OffsetDateTime,
-    ) -> Result<(), DbError> {
-        let block = i64::try_from(block)
-            .map_err(|_| Column("eligibility_snapshots", "block_number").corrupt(block, "larger than a bigint"))?;
+    ) -> Result<Uuid, DbError> {
+        let block = Column("eligibility_snapshots", "block_number").bigint(block)?;
         self.record_success(token, block, at).await?;
         let addresses: Vec<String> = holdings.iter().map(|(address, _)| address.to_string()).collect();
         let held: Vec<String> = holdings.iter().map(|(_, held)| held.units_text()).collect();
@@ -307,7 +316,8 @@ impl GlobalTx {
         holdings: &[(Address, Balance)],
         block: i64,
         at: OffsetDateTime,
-    ) -> Result<(), DbError> {
+    ) -> Result<Uuid, DbError> {
+        let id = Uuid::now_v7();
         let ranking: Vec<_> = (1_u32..)
             .zip(holdings.iter().take(SNAPSHOT_RANKS))
             .map(|(rank, (address, held))| serde_json::json!({"rank": rank, "address": address, "held": held}))
@@ -318,7 +328,7 @@ impl GlobalTx {
                 "insert into eligibility_snapshots (token_profile_id, snapshot_id, taken_at, block_number, holders, ranking)
                  values ($1, $2, $3, $4, $5, $6)",
                 token.as_str(),
-                Uuid::now_v7(),
+                id,
                 at,
                 block,
                 i32::try_from(holdings.len()).unwrap_or(i32::MAX),
@@ -326,7 +336,7 @@ impl GlobalTx {
             )
             .execute(&mut *self.transaction)
         )?;
-        Ok(())
+        Ok(id)
     }
 }
 

@@ -18,6 +18,7 @@ mod column;
 mod community;
 mod database;
 mod eligibility;
+mod eligibility_sync;
 mod error;
 mod evaluation_input;
 mod ids;
@@ -28,6 +29,7 @@ mod leaderboard;
 mod login;
 mod migrate;
 pub mod named_query;
+mod notifications;
 mod pool;
 mod presence;
 mod profiles;
@@ -45,7 +47,10 @@ pub use badges::{BadgeLineageEntry, BadgeSource, Badges, HeldBadge, SHARED_ONCE_
 pub use circuit_breaker::with_connection_wait;
 pub use community::{Communities, Community, Frozen, NewCommunity};
 pub use database::{Database, DatabaseOptions, GlobalTx, PoolUsage, TenantTx};
-pub use eligibility::{Eligibility, Holder, SyncHealth, TokenSummary};
+pub use eligibility::{Eligibility, Holder, SNAPSHOT_RANKS, SyncHealth, TokenSummary};
+pub use eligibility_sync::{
+    EventBatch, NewOverride, StoredBlock, StoredOverride, SyncCursor, SyncRun, SyncedHolding, TokenEvent,
+};
 pub use error::DbError;
 pub use evaluation_input::EvaluationInput;
 pub use ids::{CommunityId, GuildId, SnowflakeError, UserId};
@@ -53,10 +58,11 @@ pub use jobs::{JobOutcome, JobRow, JobStart, JobState, Jobs, NewJob};
 pub use leader::{LeaderElection, Leadership};
 pub use leaderboard::{CommunityCounts, LeaderboardEntry, LeaderboardPage, MemberStanding};
 pub use migrate::{MigrationSummary, migrate, newest_schema_version, schema_fingerprint};
+pub use notifications::{NewNotification, NotificationEvent, NotificationKind, Notifications};
 pub use presence::{GatewayPosition, Presence};
 pub use profiles::{JoinOutcome, Profile, Profiles, WALLET_UNIQUE_CONSTRAINT};
 pub use ranking_position::RankingPosition;
-pub use token_profiles::{TokenProfile, TokenProfileId, TokenProfileIdError};
+pub use token_profiles::{ProfileStandard, TokenProfile, TokenProfileId, TokenProfileIdError};
 pub use verification_sessions::{
     MAX_ATTEMPTS, MAX_STARTS, NewVerificationSession, START_WINDOW, SessionAccount, SessionKey, SessionNetwork,
     SessionProof, SessionStart, SessionState, VerificationSession, VerificationSessions,

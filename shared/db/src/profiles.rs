@@ -113,6 +113,31 @@ impl TryFrom<Row> for Profile {
 }
 
 impl Profiles<'_> {
+    /// The members who are in the server and have a wallet, with the wallet.
+    ///
+    /// # Errors
+    /// When the database is unavailable or a row is corrupt.
+    pub async fn wallets(&mut self) -> Result<Vec<(UserId, Address)>, DbError> {
+        let rows = named!(
+            "profile.wallets",
+            sqlx::query!(
+                r#"select user_id, wallet as "wallet!" from profiles
+                    where community_id = $1 and wallet is not null and left_at is null order by user_id"#,
+                self.community.uuid()
+            )
+            .fetch_all(&mut *self.connection)
+        )?;
+        let column = |name| Column("profiles", name);
+        rows.into_iter()
+            .map(|row| {
+                Ok((
+                    column("user_id").user(row.user_id)?,
+                    column("wallet").parse(&row.wallet)?,
+                ))
+            })
+            .collect()
+    }
+
     /// The profile of this user, present or not.
     ///
     /// # Errors

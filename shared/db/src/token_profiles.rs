@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use arrakis_domain::Address;
+use arrakis_domain::{Address, U256};
 use serde::{Deserialize, Serialize};
 
 use crate::column::Column;
@@ -72,6 +72,57 @@ impl fmt::Display for TokenProfileId {
     }
 }
 
+/// What a token profile counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProfileStandard {
+    /// Claims and burns of an ERC-20 token: transfers from [`TokenProfile::claims_from`] and to [`TokenProfile::burns_to`].
+    Bgt,
+    /// Every transfer of an ERC-20 token.
+    Erc20,
+    /// Every transfer of an ERC-721 token: the number of tokens held.
+    Erc721,
+    /// Every transfer of an ERC-1155 token: the amounts held, summed over the ids.
+    Erc1155,
+}
+
+impl ProfileStandard {
+    /// Every standard.
+    pub const ALL: [Self; 4] = [Self::Bgt, Self::Erc20, Self::Erc721, Self::Erc1155];
+
+    /// The standard as the column stores it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bgt => "bgt",
+            Self::Erc20 => "erc20",
+            Self::Erc721 => "erc721",
+            Self::Erc1155 => "erc1155",
+        }
+    }
+
+    /// Whether its tokens have ids.
+    #[must_use]
+    pub const fn has_ids(self) -> bool {
+        matches!(self, Self::Erc721 | Self::Erc1155)
+    }
+}
+
+impl FromStr for ProfileStandard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|standard| standard.as_str() == text);
+        found.ok_or_else(|| format!("`{text}` is not a standard; use bgt, erc20, erc721 or erc1155"))
+    }
+}
+
+impl fmt::Display for ProfileStandard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// A token profile: the token whose holdings decide the ranking, and how its transfers are counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenProfile {
@@ -81,18 +132,102 @@ pub struct TokenProfile {
     pub name: String,
     /// The token's symbol.
     pub symbol: String,
+    /// What it counts.
+    pub standard: ProfileStandard,
     /// Chain id of EIP-155.
     pub chain_id: u64,
     /// Address of the token's contract.
     pub contract: Address,
-    /// Decimals of the token; amounts in the database are scaled to 18.
+    /// Decimals of the token, 0 for NFTs; holdings in the ranking are scaled to 18.
     pub decimals: u8,
     /// Transfers from this address are claims; `None`: every transfer adds to its receiver.
     pub claims_from: Option<Address>,
     /// Transfers to this address are burns; `None`: every transfer subtracts from its sender.
     pub burns_to: Option<Address>,
+    /// The ids that count; empty: all.
+    pub token_ids: Vec<U256>,
     /// The token has no logs before this block.
     pub start_block: u64,
+}
+
+impl TokenProfile {
+    /// Why the profile is inconsistent; `None` when it is not.
+    #[must_use]
+    pub fn problem(&self) -> Option<&'static str> {
+        let addresses = (self.claims_from.is_some(), self.burns_to.is_some());
+        match self.standard {
+            ProfileStandard::Bgt if addresses != (true, true) => {
+                Some("the standard bgt needs the sender of claims and the receiver of burns")
+            }
+            ProfileStandard::Bgt => None,
+            _ if addresses != (false, false) => {
+                Some("only the standard bgt has a sender of claims and a receiver of burns")
+            }
+            ProfileStandard::Erc20 => None,
+            _ if self.decimals != 0 => Some("NFTs have 0 decimals"),
+            _ => None,
+        }
+        .or_else(|| (!self.standard.has_ids() && !self.token_ids.is_empty()).then_some("only NFTs have token ids"))
+    }
+
+    /// Whether both profiles count the same logs, so that the events stored for one are those of the other.
+    fn counts_the_same_logs(&self, other: &Self) -> bool {
+        let counted = |profile: &Self| {
+            (
+                profile.standard,
+                profile.chain_id,
+                profile.contract,
+                profile.claims_from,
+                profile.burns_to,
+                profile.token_ids.clone(),
+                profile.start_block,
+            )
+        };
+        counted(self) == counted(other)
+    }
+}
+
+struct Row {
+    token_profile_id: String,
+    name: String,
+    symbol: String,
+    standard: Option<String>,
+    chain_id: i64,
+    contract: String,
+    decimals: i16,
+    claims_from: Option<String>,
+    burns_to: Option<String>,
+    token_ids: Option<Vec<String>>,
+    start_block: i64,
+}
+
+impl TryFrom<Row> for TokenProfile {
+    type Error = DbError;
+
+    fn try_from(row: Row) -> Result<Self, DbError> {
+        let column = |name| Column("token_profiles", name);
+        let standard = match row.standard.as_deref() {
+            Some(standard) => column("standard").parse(standard)?,
+            // A row of the build before the column.
+            None if row.claims_from.is_some() && row.burns_to.is_some() => ProfileStandard::Bgt,
+            None => ProfileStandard::Erc20,
+        };
+        let ids = row.token_ids.unwrap_or_default();
+        let ids = ids.iter().map(|id| column("token_ids").parse(id));
+        Ok(Self {
+            id: column("token_profile_id").parse(&row.token_profile_id)?,
+            name: row.name,
+            symbol: row.symbol,
+            standard,
+            chain_id: column("chain_id").count(row.chain_id)?,
+            contract: column("contract").parse(&row.contract)?,
+            decimals: column("decimals").count(i64::from(row.decimals))?,
+            claims_from: column("claims_from").parse_some(row.claims_from.as_deref())?,
+            burns_to: column("burns_to").parse_some(row.burns_to.as_deref())?,
+            token_ids: ids.collect::<Result<_, _>>()?,
+            start_block: column("start_block").count(row.start_block)?,
+        })
+    }
 }
 
 impl Eligibility<'_> {
@@ -103,57 +238,77 @@ impl Eligibility<'_> {
     pub async fn token_profile(&mut self, id: &TokenProfileId) -> Result<Option<TokenProfile>, DbError> {
         let row = named!(
             "token_profile.get",
-            sqlx::query!(
-                "select name, symbol, chain_id, contract, decimals, claims_from, burns_to, start_block
-                   from token_profiles where token_profile_id = $1",
+            sqlx::query_as!(
+                Row,
+                r#"select token_profile_id, name, symbol, standard, chain_id, contract, decimals, claims_from, burns_to,
+                          token_ids::text[] as "token_ids: Vec<String>", start_block
+                     from token_profiles where token_profile_id = $1"#,
                 id.as_str()
             )
             .fetch_optional(&mut *self.connection)
         )?;
-        let column = |name| Column("token_profiles", name);
-        let Some(row) = row else { return Ok(None) };
-        Ok(Some(TokenProfile {
-            id: id.clone(),
-            name: row.name,
-            symbol: row.symbol,
-            chain_id: column("chain_id").count(row.chain_id)?,
-            contract: column("contract").parse(&row.contract)?,
-            decimals: column("decimals").count(i64::from(row.decimals))?,
-            claims_from: column("claims_from").parse_some(row.claims_from.as_deref())?,
-            burns_to: column("burns_to").parse_some(row.burns_to.as_deref())?,
-            start_block: column("start_block").count(row.start_block)?,
-        }))
+        row.map(TokenProfile::try_from).transpose()
     }
 
-    /// Writes a token profile and replaces one of the same name.
+    /// All token profiles, ordered by name.
+    ///
+    /// # Errors
+    /// When the database is unavailable or a row is corrupt.
+    pub async fn token_profiles(&mut self) -> Result<Vec<TokenProfile>, DbError> {
+        let rows = named!(
+            "token_profile.list",
+            sqlx::query_as!(
+                Row,
+                r#"select token_profile_id, name, symbol, standard, chain_id, contract, decimals, claims_from, burns_to,
+                          token_ids::text[] as "token_ids: Vec<String>", start_block
+                     from token_profiles order by token_profile_id"#
+            )
+            .fetch_all(&mut *self.connection)
+        )?;
+        rows.into_iter().map(TokenProfile::try_from).collect()
+    }
+
+    /// Writes a token profile and replaces one of the same name. When the new one counts other logs, the stored events of the old
+    /// one are deleted, and the next sync reads its logs from the first block; the ranking stays until then.
     ///
     /// # Errors
     /// When the database is unavailable, or a number is larger than a `bigint`.
     pub async fn put_token_profile(&mut self, profile: &TokenProfile) -> Result<(), DbError> {
+        let stored = self.token_profile(&profile.id).await?;
+        self.write_token_profile(profile).await?;
+        match stored {
+            Some(stored) if !stored.counts_the_same_logs(profile) => self.delete_synced(profile).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn write_token_profile(&mut self, profile: &TokenProfile) -> Result<(), DbError> {
         let column = |name| Column("token_profiles", name);
-        let chain_id = i64::try_from(profile.chain_id)
-            .map_err(|_| column("chain_id").corrupt(profile.chain_id, "larger than a bigint"))?;
-        let start_block = i64::try_from(profile.start_block)
-            .map_err(|_| column("start_block").corrupt(profile.start_block, "larger than a bigint"))?;
+        let ids: Vec<String> = profile.token_ids.iter().map(ToString::to_string).collect();
+        let ids = (!ids.is_empty()).then_some(ids);
         named!(
             "token_profile.put",
             sqlx::query!(
                 "insert into token_profiles
-                        (token_profile_id, name, symbol, chain_id, contract, decimals, claims_from, burns_to, start_block)
-                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                        (token_profile_id, name, symbol, chain_id, contract, decimals, claims_from, burns_to, start_block,
+                         standard, token_ids)
+                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::text[]::numeric[])
                  on conflict (token_profile_id) do update
                     set name = excluded.name, symbol = excluded.symbol, chain_id = excluded.chain_id,
                         contract = excluded.contract, decimals = excluded.decimals, claims_from = excluded.claims_from,
-                        burns_to = excluded.burns_to, start_block = excluded.start_block",
+                        burns_to = excluded.burns_to, start_block = excluded.start_block, standard = excluded.standard,
+                        token_ids = excluded.token_ids",
                 profile.id.as_str(),
                 profile.name,
                 profile.symbol,
-                chain_id,
+                column("chain_id").bigint(profile.chain_id)?,
                 profile.contract.to_string(),
                 i16::from(profile.decimals),
                 profile.claims_from.map(|address| address.to_string()),
                 profile.burns_to.map(|address| address.to_string()),
-                start_block
+                column("start_block").bigint(profile.start_block)?,
+                profile.standard.as_str(),
+                ids.as_deref()
             )
             .execute(&mut *self.connection)
         )?;
@@ -164,6 +319,14 @@ impl Eligibility<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn standards_round_trip() {
+        for standard in ProfileStandard::ALL {
+            assert_eq!(standard.as_str().parse(), Ok(standard));
+        }
+        assert!("erc-20".parse::<ProfileStandard>().is_err());
+    }
 
     #[test]
     fn names_are_lower_case() {

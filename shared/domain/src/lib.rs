@@ -1,6 +1,6 @@
 //! Types and rules of a token-gated community.
 //!
-//! Owns exact balances, ranks, addresses, tier ladders, badges, the zones of the ranking, the roles that a member should
+//! Owns exact balances, ranks, addresses, tier ladders, badges, the ranking of wallets and its zones, the roles that a member should
 //! have, and the structure of a theme. Every function is a pure function of its arguments: no input or output, no clock, no
 //! random source, no floating point, no dependency on another crate of the workspace.
 //!
@@ -19,6 +19,7 @@ mod ladder;
 mod permission;
 mod progress;
 mod rank;
+mod ranking;
 mod roles;
 mod rule;
 mod server;
@@ -36,6 +37,10 @@ pub use ladder::{Ladder, LadderError, Rung, TierChange};
 pub use permission::{Permission, Permissions, PermissionsError, UnknownPermission};
 pub use progress::{Progress, Shortfall};
 pub use rank::{Rank, RankError};
+pub use ranking::{
+    ChangeKind, Holding, LogPosition, OverrideEffect, Place, Ranking, RankingDifference, ThresholdChange, WalletChange,
+    scale_to_balance,
+};
 pub use roles::{Role, RoleBindings, RoleDifference, RoleId, RoleProtection, RoleRule};
 pub use ruint::aliases::U256;
 pub use rule::{RankRange, RankRangeError, Standing, TierRule, TierRuleError};

@@ -121,6 +121,23 @@ pub const POINTS: &[FailPoint] = &[
         "worker.running",
         "a command is about to run, its defer is sent [command]",
     ),
+    point(
+        "worker.eligibility.read",
+        "a batch of logs is read from the chain and not stored",
+    ),
+    point(
+        "worker.eligibility.storing",
+        "a batch of logs is written and not committed",
+    ),
+    point("worker.eligibility.stored", "a batch of logs is committed"),
+    point(
+        "worker.eligibility.swapping",
+        "a ranking is computed and compared with the chain, and not written",
+    ),
+    point(
+        "worker.eligibility.swapped",
+        "a ranking is committed and its tier syncs are not published",
+    ),
     point("worker.guard.done", "the done marker of an event is never found"),
     point("worker.guard.expiry", "interactions do not expire after three seconds"),
     point("worker.guard.limit", "commands have no time limit"),

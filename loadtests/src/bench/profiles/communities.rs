@@ -80,11 +80,13 @@ async fn write_ranking(admin: &Admin, holders: u32, now: OffsetDateTime) -> anyh
             id: TOKEN.parse()?,
             name: "Bera Governance Token".to_owned(),
             symbol: "BGT".to_owned(),
+            standard: arrakis_db::ProfileStandard::Erc20,
             chain_id: 80_094,
             contract: Address::from_bytes([1; 20]),
             decimals: 18,
             claims_from: None,
             burns_to: None,
+            token_ids: Vec::new(),
             start_block: 0,
         })
         .await?;

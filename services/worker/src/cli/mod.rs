@@ -4,10 +4,14 @@
 //! check, 64 invalid command line, 78 invalid configuration.
 
 mod commands;
+mod database;
 mod dead_letters;
+mod eligibility;
 mod migrate;
 mod output;
 mod registry;
+mod overrides;
+mod token_profiles;
 mod topology;
 
 use std::future::Future;
@@ -48,6 +52,12 @@ enum Task {
     /// Verifies or replays the registry of identities, or migrates old verifications to it
     #[command(subcommand)]
     Registry(registry::RegistryTask),
+    /// Syncs the ranking of a token profile with its chain, shows the state of the syncs, and overrides ranks
+    #[command(subcommand)]
+    Eligibility(eligibility::EligibilityTask),
+    /// Lists or writes token profiles
+    #[command(subcommand)]
+    TokenProfiles(token_profiles::TokenProfilesTask),
 }
 
 /// Runs the subcommand, or serves if there is none. Returns the exit code of the process.
@@ -59,6 +69,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Some(Task::DeadLetters(task)) => task.run(),
         Some(Task::Commands(task)) => task.run(),
         Some(Task::Registry(task)) => task.run(),
+        Some(Task::Eligibility(task)) => task.run(),
+        Some(Task::TokenProfiles(task)) => task.run(),
     }
 }
 

@@ -2,23 +2,30 @@
 //! (`docs/jobs.md`).
 //!
 //! A job may be started twice, also by two workers at the same time. Each file states why that is safe. To add a kind of job: a file
-//! with a type that implements [`JobHandler`], and its line in `all`.
+//! with a type that implements [`JobHandler`], or [`PlatformJobHandler`] for jobs without a community, and its line in `all`.
 
+pub mod eligibility_sync;
+mod owner;
+mod queue;
 pub mod reconcile;
 pub mod tier_sync;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrakis_broker::{Delivery, Handler, MAX_ATTEMPTS, Message, PublishOutcome, Verdict};
+use arrakis_broker::{Delivery, Handler, MAX_ATTEMPTS, Verdict};
 use arrakis_contracts::dead_letter::DeadLetterReason;
 use arrakis_contracts::{Job, JobKind, headers, names};
-use arrakis_db::{CommunityId, JobOutcome, JobStart, JobState, NewJob, with_connection_wait};
+use arrakis_db::{CommunityId, JobOutcome, JobStart, JobState, with_connection_wait};
 use async_trait::async_trait;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, field, info_span};
 
+pub use self::owner::JobOwner;
+use self::owner::{Attempt, JobTx};
+pub use self::queue::{JobRequest, enqueue, enqueue_for_platform};
+pub(crate) use self::queue::{due, publish};
 use crate::community::Community;
 use crate::failure::Failure;
 use crate::services::{POSTGRES_WAIT, Services};
@@ -35,8 +42,30 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(3);
 const MAX_STARTS: u32 = 12;
 
 /// The handlers of all kinds.
-pub(crate) fn all() -> Vec<Box<dyn JobHandler>> {
-    vec![Box::new(tier_sync::TierSync), Box::new(reconcile::Reconcile)]
+pub(crate) fn all() -> Vec<KindHandler> {
+    vec![
+        KindHandler::Community(Box::new(tier_sync::TierSync)),
+        KindHandler::Community(Box::new(reconcile::Reconcile)),
+        KindHandler::Platform(Box::new(eligibility_sync::EligibilitySync)),
+    ]
+}
+
+/// The handler of one kind of job, by whose jobs they are.
+pub(crate) enum KindHandler {
+    /// Of a community.
+    Community(Box<dyn JobHandler>),
+    /// Of the platform.
+    Platform(Box<dyn PlatformJobHandler>),
+}
+
+impl KindHandler {
+    /// The kind of job.
+    pub(crate) fn kind(&self) -> JobKind {
+        match self {
+            Self::Community(handler) => handler.kind(),
+            Self::Platform(handler) => handler.kind(),
+        }
+    }
 }
 
 /// One attempt at a job.
@@ -60,18 +89,40 @@ impl JobRun<'_> {
     /// # Errors
     /// [`Failure::Drop`] if another worker has started the job since; this attempt must end.
     pub async fn progress(&self, done: usize, total: Option<usize>) -> Result<(), Failure> {
-        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let mut tx = self.services.database.tenant(self.community.id()).await?;
-        let is_latest = tx
-            .jobs()
-            .progress(self.id, self.attempt, count(done), total.map(count))
-            .await?;
-        tx.commit().await?;
-        if is_latest {
-            Ok(())
-        } else {
-            Err(Failure::drop("another worker has started this job"))
-        }
+        let attempt = Attempt {
+            owner: JobOwner::Community(self.community.id()),
+            id: self.id,
+            number: self.attempt,
+        };
+        attempt.progress(self.services, done, total).await
+    }
+}
+
+/// One attempt at a job of the platform.
+#[derive(Debug)]
+pub struct PlatformJobRun<'a> {
+    /// Clients of Postgres, Redis, Discord and the chains.
+    pub services: &'a Services,
+    /// The job's id.
+    pub id: &'a str,
+    /// Number of this attempt, counted from 1.
+    pub attempt: u32,
+    /// The payload that the job was enqueued with.
+    pub payload: &'a Value,
+}
+
+impl PlatformJobRun<'_> {
+    /// As [`JobRun::progress`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn progress(&self, done: usize, total: Option<usize>) -> Result<(), Failure> {
+        let attempt = Attempt {
+            owner: JobOwner::Platform,
+            id: self.id,
+            number: self.attempt,
+        };
+        attempt.progress(self.services, done, total).await
     }
 }
 
@@ -85,12 +136,22 @@ pub trait JobHandler: Send + Sync {
     async fn run(&self, run: &JobRun<'_>) -> Result<(), Failure>;
 }
 
+/// The handler of one kind of job of the platform.
+#[async_trait]
+pub trait PlatformJobHandler: Send + Sync {
+    /// The kind of job.
+    fn kind(&self) -> JobKind;
+
+    /// As [`JobHandler::run`].
+    async fn run(&self, run: &PlatformJobRun<'_>) -> Result<(), Failure>;
+}
+
 /// The handler of the queues of jobs.
 #[derive(Clone)]
 pub struct Jobs {
     services: Arc<Services>,
     stop: CancellationToken,
-    handlers: Arc<Vec<Box<dyn JobHandler>>>,
+    handlers: Arc<Vec<KindHandler>>,
 }
 
 impl std::fmt::Debug for Jobs {
@@ -144,61 +205,116 @@ impl Jobs {
         let Some(handler) = self.handlers.iter().find(|handler| handler.kind() == job.kind) else {
             return Failure::permanent(format!("no handler for {} in this build", job.kind)).into();
         };
-        match self.start(delivery, job).await {
-            Ok(Start::Run(started)) => {
-                tracing::Span::current().record("attempt", started.attempt);
-                let run = started.run(&self.services, job);
-                tokio::select! {
-                    result = handler.run(&run) => self.end(delivery, &run, result).await,
-                    () = shutdown_limit(&self.stop) => Verdict::Requeue,
-                }
+        let handled = match (handler, job.community.as_deref()) {
+            (KindHandler::Community(handler), Some(community)) => {
+                self.handle_community(delivery, job, &**handler, community).await
             }
-            Ok(Start::Skip(why)) => Verdict::Drop { why },
-            Err(failure) => failure.into(),
-        }
+            (KindHandler::Platform(handler), None) => self.handle_platform(delivery, job, &**handler).await,
+            (KindHandler::Community(_), None) => Err(Failure::permanent("the job has no community")),
+            (KindHandler::Platform(_), Some(_)) => Err(Failure::permanent("a job of the platform has a community")),
+        };
+        handled.unwrap_or_else(Verdict::from)
     }
 
-    async fn start(&self, delivery: &Delivery, job: &Job) -> Result<Start, Failure> {
-        let community = job
-            .community
-            .as_deref()
-            .ok_or_else(|| Failure::permanent("the job has no community"))?;
+    async fn handle_community(
+        &self,
+        delivery: &Delivery,
+        job: &Job,
+        handler: &dyn JobHandler,
+        community: &str,
+    ) -> Result<Verdict, Failure> {
         let id: CommunityId = community
             .parse()
             .map_err(|error| Failure::permanent(format!("community \"{community}\": {error}")))?;
         let Some(community) = Community::load(&self.services, id).await? else {
-            return Ok(Start::Skip("the community does not exist".to_owned()));
+            let why = "the community does not exist".to_owned();
+            return Ok(Verdict::Drop { why });
         };
-        let mut tx = self.services.database.tenant(id).await?;
+        let started = match self.start(delivery, job, JobOwner::Community(id)).await? {
+            Start::Run(started) => started,
+            Start::Skip(why) => return Ok(Verdict::Drop { why }),
+        };
+        let run = JobRun {
+            services: &self.services,
+            community: &community,
+            id: &job.id,
+            attempt: started.attempt.number,
+            payload: &started.payload,
+        };
+        Ok(self.run(delivery, started.attempt, handler.run(&run)).await)
+    }
+
+    async fn handle_platform(
+        &self,
+        delivery: &Delivery,
+        job: &Job,
+        handler: &dyn PlatformJobHandler,
+    ) -> Result<Verdict, Failure> {
+        let started = match self.start(delivery, job, JobOwner::Platform).await? {
+            Start::Run(started) => started,
+            Start::Skip(why) => return Ok(Verdict::Drop { why }),
+        };
+        let run = PlatformJobRun {
+            services: &self.services,
+            id: &job.id,
+            attempt: started.attempt.number,
+            payload: &started.payload,
+        };
+        Ok(self.run(delivery, started.attempt, handler.run(&run)).await)
+    }
+
+    /// Runs an attempt and stores its outcome; a worker that shuts down returns the job to the queue.
+    async fn run(
+        &self,
+        delivery: &Delivery,
+        attempt: Attempt<'_>,
+        running: impl Future<Output = Result<(), Failure>>,
+    ) -> Verdict {
+        tokio::select! {
+            result = running => self.end(delivery, attempt, result).await,
+            () = shutdown_limit(&self.stop) => Verdict::Requeue,
+        }
+    }
+
+    async fn start<'a>(&self, delivery: &Delivery, job: &'a Job, owner: JobOwner) -> Result<Start<'a>, Failure> {
+        let mut tx = owner.begin(&self.services).await?;
         let start = tx.jobs().start(&job.id, self.services.now()).await?;
         if let JobStart::Run { attempt, .. } = start
             && attempt > MAX_STARTS
         {
-            let error = format!("started {attempt} times without an end: it kills its worker");
-            tx.jobs()
-                .end(&job.id, attempt, &JobOutcome::Failed { error: &error })
-                .await?;
-            tx.commit().await?;
-            return Err(Failure::permanent(error));
+            return Err(self.fail_after_too_many_starts(tx, job, attempt).await?);
         }
         tx.commit().await?;
         Ok(match start {
-            JobStart::Run { attempt, payload, .. } => Start::Run(Box::new(StartedJob {
-                community,
-                attempt,
-                payload,
-            })),
+            JobStart::Run { attempt, payload, .. } => {
+                tracing::Span::current().record("attempt", attempt);
+                let attempt = Attempt {
+                    owner,
+                    id: &job.id,
+                    number: attempt,
+                };
+                Start::Run(StartedJob { attempt, payload })
+            }
             // The leader publishes it when it is due.
             JobStart::NotDue(at) => Start::Skip(format!("not due before {at}")),
-            JobStart::Finished(JobState::Failed) if was_replayed(delivery) => self.enqueue_copy(id, &job.id).await?,
+            JobStart::Finished(JobState::Failed) if was_replayed(delivery) => self.enqueue_copy(owner, &job.id).await?,
             JobStart::Finished(state) => Start::Skip(format!("the job has ended: {}", state.as_str())),
             JobStart::Unknown => Start::Skip("the job does not exist".to_owned()),
         })
     }
 
+    async fn fail_after_too_many_starts(&self, mut tx: JobTx, job: &Job, attempt: u32) -> Result<Failure, Failure> {
+        let error = format!("started {attempt} times without an end: it kills its worker");
+        tx.jobs()
+            .end(&job.id, attempt, &JobOutcome::Failed { error: &error })
+            .await?;
+        tx.commit().await?;
+        Ok(Failure::permanent(error))
+    }
+
     /// Enqueues a copy of a failed job that an operator replayed. The failed job keeps its row with the reason.
-    async fn enqueue_copy(&self, community: CommunityId, id: &str) -> Result<Start, Failure> {
-        let mut tx = self.services.database.tenant(community).await?;
+    async fn enqueue_copy(&self, owner: JobOwner, id: &str) -> Result<Start<'static>, Failure> {
+        let mut tx = owner.begin(&self.services).await?;
         let failed = tx.jobs().get(id).await?;
         tx.commit().await?;
         let Some(failed) = failed else {
@@ -210,7 +326,7 @@ impl Jobs {
             kind,
             payload: failed.payload,
         };
-        enqueue(&self.services, community, &request).await?;
+        queue::enqueue_for(&self.services, owner, &request).await?;
         Ok(Start::Skip(format!(
             "the job has failed; it is replayed as {}",
             request.id
@@ -218,7 +334,7 @@ impl Jobs {
     }
 
     /// Stores the outcome of the attempt; returns the verdict on the message.
-    async fn end(&self, delivery: &Delivery, run: &JobRun<'_>, result: Result<(), Failure>) -> Verdict {
+    async fn end(&self, delivery: &Delivery, attempt: Attempt<'_>, result: Result<(), Failure>) -> Verdict {
         let text = result.as_ref().err().map(ToString::to_string).unwrap_or_default();
         let wait = names::RETRY_SECONDS.get(delivery.attempts() as usize).copied();
         let is_last = delivery.attempts() + 1 >= MAX_ATTEMPTS;
@@ -227,7 +343,7 @@ impl Jobs {
             // The job has no use any more. If another worker has started it, `end` does not change the row.
             (Err(Failure::Drop(why)), _) => (JobOutcome::Failed { error: &text }, Verdict::Drop { why }),
             (Err(Failure::Retry(_)), Some(seconds)) if !is_last => {
-                let due_at = run.services.now() + time::Duration::seconds(i64::from(seconds));
+                let due_at = self.services.now() + time::Duration::seconds(i64::from(seconds));
                 let outcome = JobOutcome::Retry { error: &text, due_at };
                 (outcome, Verdict::Retry { error: text.clone() })
             }
@@ -243,20 +359,13 @@ impl Jobs {
                 )
             }
         };
-        match self.store_outcome(run, &outcome).await {
+        match attempt.end(&self.services, &outcome).await {
             Ok(()) => verdict,
             // The row is still `running`, so the message is retried whatever the outcome was.
             Err(failure) => Verdict::Retry {
                 error: format!("storing the outcome of the job: {failure}"),
             },
         }
-    }
-
-    async fn store_outcome(&self, run: &JobRun<'_>, outcome: &JobOutcome<'_>) -> Result<(), Failure> {
-        let mut tx = self.services.database.tenant(run.community.id()).await?;
-        tx.jobs().end(run.id, run.attempt, outcome).await?;
-        tx.commit().await?;
-        Ok(())
     }
 }
 
@@ -283,78 +392,15 @@ fn copy_id(id: &str) -> String {
 }
 
 /// Whether a delivery starts an attempt.
-enum Start {
-    Run(Box<StartedJob>),
+enum Start<'a> {
+    Run(StartedJob<'a>),
     /// No attempt, for this reason.
     Skip(String),
 }
 
-struct StartedJob {
-    community: Community,
-    attempt: u32,
+struct StartedJob<'a> {
+    attempt: Attempt<'a>,
     payload: Value,
-}
-
-impl StartedJob {
-    fn run<'a>(&'a self, services: &'a Services, job: &'a Job) -> JobRun<'a> {
-        JobRun {
-            services,
-            community: &self.community,
-            id: &job.id,
-            attempt: self.attempt,
-            payload: &self.payload,
-        }
-    }
-}
-
-/// A job to enqueue.
-#[derive(Debug, Clone)]
-pub struct JobRequest {
-    /// The job's id: kind and time slot, or kind and cause. A second job with the same id is not enqueued.
-    pub id: String,
-    /// The kind of job.
-    pub kind: JobKind,
-    /// Input of the job, by kind.
-    pub payload: Value,
-}
-
-/// Stores a job, due now, and publishes its message; false if a job with this id exists. If the message is lost, the leader publishes it
-/// again.
-///
-/// # Errors
-/// If Postgres is unavailable.
-pub async fn enqueue(services: &Services, community: CommunityId, request: &JobRequest) -> Result<bool, Failure> {
-    let mut tx = services.database.tenant(community).await?;
-    let job = NewJob {
-        id: &request.id,
-        kind: request.kind.name(),
-        payload: request.payload.clone(),
-        due_at: services.now(),
-    };
-    let stored = tx.jobs().enqueue(&job).await?;
-    tx.commit().await?;
-    if stored {
-        publish(services, community, &request.id, request.kind).await;
-    }
-    Ok(stored)
-}
-
-/// Publishes the message of a stored job. After an error the leader publishes it again.
-pub(crate) async fn publish(services: &Services, community: CommunityId, id: &str, kind: JobKind) {
-    let job = Job::new(id, kind, Some(community.to_string()));
-    let message_id = format!("{community}:{id}");
-    let message = Message::new(names::JOBS, kind.name(), message_id, "job", job.encode());
-    match services.publisher.publish(&message).await {
-        Ok(PublishOutcome::Confirmed) => {}
-        Ok(PublishOutcome::Unroutable { reply }) => {
-            tracing::error!(
-                id,
-                reply,
-                "no queue is bound for this kind of job; the leader will publish it again"
-            );
-        }
-        Err(error) => tracing::warn!(id, %error, "the job was not published; the leader will publish it again"),
-    }
 }
 
 #[cfg(test)]

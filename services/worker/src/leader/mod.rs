@@ -15,7 +15,7 @@ use arrakis_config::Secret;
 use arrakis_db::{LeaderElection, Leadership};
 use tokio_util::sync::CancellationToken;
 
-pub use tasks::publish_lost_jobs;
+pub use tasks::{enqueue_syncs, publish_lost_jobs};
 
 use self::tasks::LeaderTasks;
 use crate::commands::Commands;

@@ -1,5 +1,5 @@
-//! The leader's scheduled tasks: register the commands, enqueue reconciles, publish lost jobs again, end suspensions whose
-//! end has passed, prune old rows.
+//! The leader's scheduled tasks: register the commands, enqueue reconciles and eligibility syncs, publish lost jobs again, end
+//! suspensions whose end has passed, prune old rows.
 //!
 //! Each task may run twice: the ids of jobs consist of kind and time slot, and a job that is published again and has ended is
 //! dropped.
@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use arrakis_broker::BrokerConnection;
 use arrakis_contracts::{JobKind, dead_letter};
-use arrakis_db::CommunityId;
 use backon::{ConstantBuilder, Retryable as _};
 use time::OffsetDateTime;
 
 use super::suspensions;
 use crate::commands::{Commands, registration};
 use crate::failure::Failure;
-use crate::jobs::{self, reconcile};
+use crate::jobs::{self, JobOwner, eligibility_sync, reconcile};
 use crate::services::Services;
 
 /// Interval of the scheduled tasks.
@@ -36,6 +35,10 @@ const REGISTRATION_RETRY: Duration = Duration::from_secs(30);
 const CLAIM_RETENTION: time::Duration = time::Duration::seconds(dead_letter::CLAIM_RETENTION.as_secs().cast_signed());
 /// Ended jobs are kept for operators.
 const JOBS_KEPT: time::Duration = time::Duration::days(30);
+/// Notification events are kept for longer than an alert is of use.
+const NOTIFICATIONS_KEPT: time::Duration = time::Duration::days(30);
+/// Interval at which the leader looks for profiles to sync: those of new communities, and those whose sync failed.
+const SYNC_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The scheduled tasks, with the slots for which they are done. A new leader starts without these and may repeat a task.
 #[derive(Debug, Default)]
@@ -52,6 +55,7 @@ impl LeaderTasks {
 
     async fn run_scheduled(&mut self, services: &Services, connection: &BrokerConnection) {
         let mut last_search: Option<tokio::time::Instant> = None;
+        let mut last_sync: Option<tokio::time::Instant> = None;
         wait_for_discord_time(services).await;
         loop {
             let now = services.now();
@@ -62,6 +66,10 @@ impl LeaderTasks {
                     publish_lost_jobs(services, connection, now).await,
                 );
                 last_search = Some(tokio::time::Instant::now());
+            }
+            if last_sync.is_none_or(|at| at.elapsed() >= SYNC_INTERVAL) {
+                log_failure("enqueuing eligibility syncs", enqueue_syncs(services, now).await);
+                last_sync = Some(tokio::time::Instant::now());
             }
             log_failure("ending suspensions", suspensions::end_expired(services, now).await);
             log_failure("pruning", self.prune(services, now).await);
@@ -94,6 +102,7 @@ impl LeaderTasks {
             tx.prune_claims(now - CLAIM_RETENTION).await?;
             tx.jobs().prune(now - JOBS_KEPT).await?;
             tx.profiles().prune_activity(now).await?;
+            tx.notifications().prune(now - NOTIFICATIONS_KEPT).await?;
             tx.commit().await?;
         }
         let mut tx = services.database.global().await?;
@@ -103,6 +112,38 @@ impl LeaderTasks {
         self.pruned_day = Some(now.date());
         Ok(())
     }
+}
+
+/// Enqueues a sync of each profile that a community uses, for the present time slot, and another one while syncs fail. Profiles of a
+/// chain without endpoints are left out: their ranking stays as it is stored.
+///
+/// # Errors
+/// If Postgres is unavailable; the next call enqueues the rest.
+pub async fn enqueue_syncs(services: &Services, now: OffsetDateTime) -> Result<(), Failure> {
+    if services.chains.iter().next().is_none() {
+        return Ok(());
+    }
+    for token in eligibility_sync::profiles_in_use(&services.database).await?.into_keys() {
+        let mut tx = services.database.global().await?;
+        let profile = tx.eligibility().token_profile(&token).await?;
+        let health = tx.eligibility().sync_health(&token).await?;
+        tx.commit().await?;
+        if profile.is_none_or(|profile| services.chains.get(profile.chain_id).is_none()) {
+            continue;
+        }
+        let mut ids = vec![eligibility_sync::scheduled_id(&token, now)];
+        if health.consecutive_failures > 0 {
+            ids.push(eligibility_sync::retry_id(&token, now));
+        }
+        for id in ids {
+            let request = eligibility_sync::request(id, &token, false);
+            if jobs::enqueue_for_platform(&services.database, &services.publisher, &request, now).await? {
+                let labels = ["eligibility-sync"];
+                services.metrics.published_jobs.with_label_values(&labels).inc();
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Waits until a response from Discord has shown its clock: with a local clock that is an hour off, another time slot would be due.
@@ -153,12 +194,14 @@ pub async fn publish_lost_jobs(
     if empty_queues.is_empty() {
         return Ok(());
     }
-    for (_, community) in services.database.routes().await? {
-        for (id, kind) in lost_jobs(services, community, now).await? {
+    let communities = services.database.routes().await?.into_iter();
+    let owners = communities.map(|(_, community)| JobOwner::Community(community));
+    for owner in owners.chain([JobOwner::Platform]) {
+        for (id, kind) in lost_jobs(services, owner, now).await? {
             if empty_queues.contains(&kind) {
-                tracing::info!(id, %community, "publishing a lost job again");
+                tracing::info!(id, ?owner, "publishing a lost job again");
                 services.metrics.published_jobs.with_label_values(&["lost_job"]).inc();
-                jobs::publish(services, community, &id, kind).await;
+                jobs::publish(&services.publisher, owner, &id, kind).await;
             }
         }
     }
@@ -167,15 +210,17 @@ pub async fn publish_lost_jobs(
 
 async fn lost_jobs(
     services: &Services,
-    community: CommunityId,
+    owner: JobOwner,
     now: OffsetDateTime,
 ) -> Result<Vec<(String, JobKind)>, Failure> {
-    let mut tx = services.database.tenant(community).await?;
-    let due = tx
-        .jobs()
-        .due(now - LOST_AFTER, now - NO_PROGRESS_AFTER, LOST_JOBS_AT_ONCE)
-        .await?;
-    tx.commit().await?;
+    let due = jobs::due(
+        services,
+        owner,
+        now - LOST_AFTER,
+        now - NO_PROGRESS_AFTER,
+        LOST_JOBS_AT_ONCE,
+    )
+    .await?;
     // Kinds that only a newer build has are left to workers of that build.
     Ok(due
         .into_iter()

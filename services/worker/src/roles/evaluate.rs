@@ -3,11 +3,13 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-use arrakis_db::{EvaluationInput, TenantTx, UserId};
+use arrakis_db::{EvaluationInput, NewNotification, NotificationKind, TenantTx, UserId};
 use arrakis_domain::{Ladder, RoleBindings, RoleDifference, RoleId, RoleKey, RoleProtection, TierId};
+use serde_json::json;
 use time::OffsetDateTime;
 use twilight_model::id::Id;
 use twilight_model::id::marker::RoleMarker;
+use uuid::Uuid;
 
 use crate::community::Community;
 use crate::failure::Failure;
@@ -59,6 +61,10 @@ pub async fn evaluate_member(
     // Most evaluations change nothing, and then two statements are saved.
     let changes = is_first || member.tier != tier || member.highest_tier.as_ref() != highest;
     let tier_changed = changes && tx.profiles().record_tier(user, tier.as_ref(), highest, now).await?;
+    // Without the second condition, only the highest tier of an earlier rule set changed.
+    if tier_changed && member.tier != tier {
+        notify_of_tier(tx, user, member.tier.as_ref(), tier.as_ref()).await?;
+    }
     // A suspension also takes the roles of badges, and those of a protected member.
     let desired = if suspended {
         BTreeSet::new()
@@ -76,6 +82,23 @@ pub async fn evaluate_member(
         left_at: member.left_at,
         display_name: member.display_name,
     }))
+}
+
+/// Adds a notification event. It commits with the change of the tier, which is stored once: so is the event.
+async fn notify_of_tier(
+    tx: &mut TenantTx,
+    user: UserId,
+    before: Option<&TierId>,
+    after: Option<&TierId>,
+) -> Result<(), Failure> {
+    let event = NewNotification {
+        id: format!("tier:{user}:{}", Uuid::now_v7()),
+        kind: NotificationKind::Tier,
+        user: Some(user),
+        payload: json!({"before": before.map(TierId::as_str), "after": after.map(TierId::as_str)}),
+    };
+    tx.notifications().add(&[event]).await?;
+    Ok(())
 }
 
 fn highest_tier<'a>(ladder: &Ladder, before: Option<&'a TierId>, now: Option<&'a TierId>) -> Option<&'a TierId> {

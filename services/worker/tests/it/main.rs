@@ -11,6 +11,7 @@
 mod at_most_once;
 mod commands;
 mod dead_letters;
+mod eligibility;
 mod events;
 mod failures;
 mod jobs;

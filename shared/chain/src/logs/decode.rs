@@ -33,7 +33,11 @@ pub(super) struct TooManyIds(pub(super) u64);
 ///
 /// # Errors
 /// An ERC-2309 event with more than [`MAX_CONSECUTIVE`] ids.
-pub(super) fn append_transfers(filter: &TransferFilter, log: &MinedLog, into: &mut Vec<Transfer>) -> Result<bool, TooManyIds> {
+pub(super) fn append_transfers(
+    filter: &TransferFilter,
+    log: &MinedLog,
+    into: &mut Vec<Transfer>,
+) -> Result<bool, TooManyIds> {
     let Some(event) = log.topics.first() else {
         return Ok(false);
     };
@@ -140,7 +144,10 @@ fn word(data: &[u8], index: usize) -> Option<B256> {
 /// The address in a word; `None` when the first twelve bytes are not zero.
 fn address(word: B256) -> Option<WireAddress> {
     let (padding, address) = word.split_at(12);
-    padding.iter().all(|byte| *byte == 0).then(|| WireAddress::from_slice(address))
+    padding
+        .iter()
+        .all(|byte| *byte == 0)
+        .then(|| WireAddress::from_slice(address))
 }
 
 fn domain(address: WireAddress) -> Address {

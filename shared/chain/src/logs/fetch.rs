@@ -44,7 +44,11 @@ pub(super) async fn fetch(
     to: u64,
 ) -> Result<Fetched, Failure> {
     let mut parts = vec![(from, to)];
-    let mut fetched = Fetched { to, logs: Vec::new(), complete_part: None };
+    let mut fetched = Fetched {
+        to,
+        logs: Vec::new(),
+        complete_part: None,
+    };
     // Number of logs in the response for the whole range, if that one may have been cut.
     let mut whole = None;
     while let Some((first, last)) = parts.pop() {
@@ -76,10 +80,20 @@ pub(super) async fn fetch(
             fetched.logs.len()
         ))),
         // The number was round by chance.
-        Some(count) if fetched.logs.len() == count => Ok(Fetched { complete_part: None, ..fetched }),
+        Some(count) if fetched.logs.len() == count => Ok(Fetched {
+            complete_part: None,
+            ..fetched
+        }),
         Some(count) => {
             let (endpoint, logs) = (endpoint.label(), fetched.logs.len());
-            tracing::warn!(endpoint, from, to, returned = count, logs, "RPC endpoint returned a part of the logs without an error");
+            tracing::warn!(
+                endpoint,
+                from,
+                to,
+                returned = count,
+                logs,
+                "RPC endpoint returned a part of the logs without an error"
+            );
             Ok(fetched)
         }
         None => Ok(fetched),
@@ -94,8 +108,11 @@ async fn get_logs(
     to: u64,
 ) -> Result<Vec<MinedLog>, Failure> {
     let parameters = query.parameters(from, to);
-    let logs: Vec<WireLog> = endpoint.request("eth_getLogs", &parameters, settings.logs_timeout).await?;
-    query.check(logs, from, to)
+    // Some nodes return null instead of an empty list.
+    let logs: Option<Vec<WireLog>> = endpoint
+        .request("eth_getLogs", &parameters, settings.logs_timeout)
+        .await?;
+    query.check(logs.unwrap_or_default(), from, to)
 }
 
 /// The logs of a single block from the receipts of its transactions, where the endpoint supports this; otherwise the given ones.
@@ -107,22 +124,40 @@ async fn compare_with_receipts(
     logs: Vec<MinedLog>,
 ) -> Result<Vec<MinedLog>, Failure> {
     let parameters = json!([format!("0x{block:x}")]);
-    let receipts: Result<Option<Vec<WireReceipt>>, Failure> =
-        endpoint.request("eth_getBlockReceipts", &parameters, settings.logs_timeout).await;
+    let receipts: Result<Option<Vec<WireReceipt>>, Failure> = endpoint
+        .request("eth_getBlockReceipts", &parameters, settings.logs_timeout)
+        .await;
     let receipts = match receipts {
         Ok(Some(receipts)) => receipts,
-        Ok(None) => return Err(Failure::inconsistent(format!("the endpoint has logs of block {block}, but no receipts"))),
+        Ok(None) => {
+            return Err(Failure::inconsistent(format!(
+                "the endpoint has logs of block {block}, but no receipts"
+            )));
+        }
         Err(failure) if matches!(failure.kind, FailureKind::Rejected | FailureKind::TooLarge) => {
             let (endpoint, logs_count, failure) = (endpoint.label(), logs.len(), failure.detail);
-            tracing::warn!(endpoint, block, logs = logs_count, failure, "logs of a block with a round number are not verified");
+            tracing::warn!(
+                endpoint,
+                block,
+                logs = logs_count,
+                failure,
+                "logs of a block with a round number are not verified"
+            );
             return Ok(logs);
         }
         Err(failure) => return Err(failure),
     };
-    let matching = receipts.into_iter().flat_map(|receipt| receipt.logs).filter(|log| query.matches(log));
+    let matching = receipts
+        .into_iter()
+        .flat_map(|receipt| receipt.logs)
+        .filter(|log| query.matches(log));
     let complete = query.check(matching.collect(), block, block)?;
     if complete.len() < logs.len() {
-        let detail = format!("eth_getLogs returned {} logs of block {block}, and its receipts have {}", logs.len(), complete.len());
+        let detail = format!(
+            "eth_getLogs returned {} logs of block {block}, and its receipts have {}",
+            logs.len(),
+            complete.len()
+        );
         return Err(Failure::inconsistent(detail));
     }
     Ok(complete)

@@ -22,7 +22,10 @@ pub(super) struct LogQuery {
 impl LogQuery {
     pub(super) fn new(filter: &TransferFilter) -> Self {
         let party = |address: Option<arrakis_domain::Address>| -> Vec<B256> {
-            address.iter().map(|address| Address::from(*address.as_bytes()).into_word()).collect()
+            address
+                .iter()
+                .map(|address| Address::from(*address.as_bytes()).into_word())
+                .collect()
         };
         let (from, to) = (party(filter.from), party(filter.to));
         let mut topics = match filter.standard {
@@ -77,13 +80,18 @@ impl LogQuery {
         let mut checked = Vec::with_capacity(logs.len());
         for log in logs.into_iter().filter(|log| !log.removed) {
             if !self.matches(&log) {
-                return Err(Failure::inconsistent("eth_getLogs returned a log of another contract or event"));
+                return Err(Failure::inconsistent(
+                    "eth_getLogs returned a log of another contract or event",
+                ));
             }
             let Some(log) = log.mined() else {
                 return Err(Failure::inconsistent("eth_getLogs returned a log without a block"));
             };
             if !(from..=to).contains(&log.block_number) {
-                let detail = format!("eth_getLogs returned a log of block {} for blocks {from} to {to}", log.block_number);
+                let detail = format!(
+                    "eth_getLogs returned a log of block {} for blocks {from} to {to}",
+                    log.block_number
+                );
                 return Err(Failure::inconsistent(detail));
             }
             checked.push(log);
@@ -91,7 +99,10 @@ impl LogQuery {
         checked.sort_by_key(|log| (log.block_number, log.log_index));
         for (log, next) in checked.iter().zip(checked.iter().skip(1)) {
             if log.block_number == next.block_number && log.log_index == next.log_index {
-                return Err(Failure::inconsistent(format!("eth_getLogs returned a log of block {} twice", log.block_number)));
+                return Err(Failure::inconsistent(format!(
+                    "eth_getLogs returned a log of block {} twice",
+                    log.block_number
+                )));
             }
             if log.block_number == next.block_number && log.block_hash != next.block_hash {
                 let detail = format!("eth_getLogs returned two hashes of block {}", log.block_number);
@@ -101,7 +112,9 @@ impl LogQuery {
         let hashes: HashSet<(B256, u64)> = checked.iter().map(|log| (log.block_hash, log.block_number)).collect();
         let distinct: HashSet<B256> = hashes.iter().map(|(hash, _)| *hash).collect();
         if distinct.len() != hashes.len() {
-            return Err(Failure::inconsistent("eth_getLogs returned one block hash for two blocks"));
+            return Err(Failure::inconsistent(
+                "eth_getLogs returned one block hash for two blocks",
+            ));
         }
         Ok(checked)
     }

@@ -31,10 +31,12 @@ impl AdaptiveRange {
         self.blocks
     }
 
-    /// A request for this many blocks succeeded, and its response is `full`: a longer one would cost too much memory.
-    pub(crate) fn succeeded(&mut self, blocks: u64, full: bool) {
-        if full {
-            self.blocks = self.blocks.min(blocks.max(1));
+    /// A request for this many blocks succeeded with this number of logs. More than `target` logs shorten the range in proportion, since
+    /// all logs of a response are in memory.
+    pub(crate) fn succeeded(&mut self, blocks: u64, logs: usize, target: usize) {
+        if logs >= target.max(1) {
+            let fitting = u128::from(blocks) * target as u128 / logs as u128;
+            self.blocks = self.blocks.min(u64::try_from(fitting).unwrap_or(u64::MAX).max(1));
             return;
         }
         // A request at the end of a range is shorter, and proves nothing about longer ones.
@@ -74,7 +76,7 @@ mod tests {
         while read < total {
             let blocks = range.blocks().min(total - read);
             if blocks <= limit {
-                range.succeeded(blocks, false);
+                range.succeeded(blocks, 0, 100);
                 (read, accepted) = (read + blocks, accepted + 1);
             } else {
                 range.refused(blocks);
@@ -89,8 +91,15 @@ mod tests {
         for limit in [1, 5, 500, 1_000, 2_000, 10_000] {
             let mut range = AdaptiveRange::new(2_000, 100_000);
             let (accepted, refused) = read(&mut range, limit * 400, limit);
-            assert!(accepted <= 1_000, "limit {limit}: {accepted} requests for {} blocks", limit * 400);
-            assert!(refused <= 12 + accepted / 8, "limit {limit}: {refused} refused, {accepted} accepted");
+            assert!(
+                accepted <= 1_000,
+                "limit {limit}: {accepted} requests for {} blocks",
+                limit * 400
+            );
+            assert!(
+                refused <= 12 + accepted / 8,
+                "limit {limit}: {refused} refused, {accepted} accepted"
+            );
         }
     }
 
@@ -104,13 +113,15 @@ mod tests {
     }
 
     #[test]
-    fn full_response_stops_growth_and_short_requests_change_nothing() {
+    fn many_logs_shorten_the_range_and_short_requests_change_nothing() {
         let mut range = AdaptiveRange::new(1_000, 100_000);
-        range.succeeded(10, false);
+        range.succeeded(10, 0, 100);
         assert_eq!(range.blocks(), 1_000);
-        range.succeeded(1_000, true);
+        range.succeeded(1_000, 100, 100);
         assert_eq!(range.blocks(), 1_000);
-        range.succeeded(400, true);
-        assert_eq!(range.blocks(), 400);
+        range.succeeded(1_000, 400, 100);
+        assert_eq!(range.blocks(), 250);
+        range.succeeded(1, 100_000, 100);
+        assert_eq!(range.blocks(), 1);
     }
 }

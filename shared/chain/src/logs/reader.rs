@@ -169,11 +169,10 @@ impl TransferReader {
             let contract = self.filter.contract;
             tracing::debug!(%contract, from, to = to.number, skipped, "logs in no form of the token standard skipped");
         }
-        let full = fetched.logs.len() >= settings.target_logs;
         let mut range = endpoint.range.lock();
         match fetched.complete_part {
             Some(blocks) => range.refused(blocks.saturating_mul(2)),
-            None => range.succeeded(to.number - from + 1, full),
+            None => range.succeeded(to.number - from + 1, fetched.logs.len(), settings.target_logs),
         }
         Ok(TransferBatch {
             from_block: from,
@@ -186,12 +185,14 @@ impl TransferReader {
     async fn last_block(&self, endpoint: &Endpoint, fetched: &Fetched) -> Result<BlockRef, Failure> {
         let number = fetched.to;
         let Some(block) = self.chain.block_at(endpoint, number).await? else {
-            return Err(Failure::inconsistent(format!("the endpoint has logs up to block {number}, but not this block")));
+            return Err(Failure::inconsistent(format!(
+                "the endpoint has logs up to block {number}, but not this block"
+            )));
         };
         match fetched.logs.last() {
-            Some(log) if log.block_number == number && log.block_hash.0 != block.hash => {
-                Err(Failure::inconsistent(format!("the logs of block {number} have another block hash than the block")))
-            }
+            Some(log) if log.block_number == number && log.block_hash.0 != block.hash => Err(Failure::inconsistent(
+                format!("the logs of block {number} have another block hash than the block"),
+            )),
             _ => Ok(block),
         }
     }
@@ -205,11 +206,16 @@ impl TransferReader {
                 Ok(true) => {}
                 Ok(false) => skipped += 1,
                 Err(TooManyIds(block)) => {
-                    return Err(format!("an event in block {block} moves more than {MAX_CONSECUTIVE} ids at once (ERC-2309)"));
+                    return Err(format!(
+                        "an event in block {block} moves more than {MAX_CONSECUTIVE} ids at once (ERC-2309)"
+                    ));
                 }
             }
             if transfers.len() > MAX_TRANSFERS {
-                return Err(format!("block {} has more than {MAX_TRANSFERS} transfers of it", log.block_number));
+                return Err(format!(
+                    "block {} has more than {MAX_TRANSFERS} transfers of it",
+                    log.block_number
+                ));
             }
         }
         Ok((transfers, skipped))

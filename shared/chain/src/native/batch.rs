@@ -14,7 +14,8 @@ use crate::types::CallResult;
 
 /// The address of Multicall3 on every chain that has it (<https://www.multicall3.com>).
 const MULTICALL3: Address = Address::from_bytes([
-    0xca, 0x11, 0xbd, 0xe0, 0x59, 0x77, 0xb3, 0x63, 0x11, 0x67, 0x02, 0x88, 0x62, 0xbe, 0x2a, 0x17, 0x39, 0x76, 0xca, 0x11,
+    0xca, 0x11, 0xbd, 0xe0, 0x59, 0x77, 0xb3, 0x63, 0x11, 0x67, 0x02, 0x88, 0x62, 0xbe, 0x2a, 0x17, 0x39, 0x76, 0xca,
+    0x11,
 ]);
 /// Age from which the absence of Multicall3 is read again.
 const ABSENCE_AGE: Duration = Duration::from_secs(600);
@@ -38,13 +39,19 @@ pub(crate) struct ContractCall {
 
 impl ChainClient {
     /// The results of several calls, in their order: `None` where a call reverted.
-    pub(super) async fn batch(&self, calls: Vec<ContractCall>, at: Option<u64>) -> Result<Vec<Option<Vec<u8>>>, ChainError> {
+    pub(super) async fn batch(
+        &self,
+        calls: Vec<ContractCall>,
+        at: Option<u64>,
+    ) -> Result<Vec<Option<Vec<u8>>>, ChainError> {
         if calls.len() < 2 || !self.has_multicall().await? {
             return self.one_by_one(calls, at).await;
         }
         let size = self.chain.settings.multicall_size.max(1);
         let chunks: Vec<Vec<ContractCall>> = calls.chunks(size).map(<[_]>::to_vec).collect();
-        let results = stream::iter(chunks).map(|chunk| self.aggregate(chunk, at)).buffered(CONCURRENT);
+        let results = stream::iter(chunks)
+            .map(|chunk| self.aggregate(chunk, at))
+            .buffered(CONCURRENT);
         let results: Vec<Vec<Option<Vec<u8>>>> = results.try_collect().await?;
         Ok(results.into_iter().flatten().collect())
     }
@@ -55,20 +62,27 @@ impl ChainClient {
             allowFailure: true,
             callData: call.data.clone().into(),
         };
-        let request = multicall::aggregate3Call { calls: calls.iter().map(call3).collect() };
+        let request = multicall::aggregate3Call {
+            calls: calls.iter().map(call3).collect(),
+        };
         let result = self.call(Some(MULTICALL3), request.abi_encode(), at).await?;
-        let decoded = result.returned().and_then(|bytes| multicall::aggregate3Call::abi_decode_returns(&bytes).ok());
+        let decoded = result
+            .returned()
+            .and_then(|bytes| multicall::aggregate3Call::abi_decode_returns(&bytes).ok());
         match decoded {
-            Some(results) if results.len() == calls.len() => {
-                Ok(results.into_iter().map(|result| result.success.then(|| result.returnData.into())).collect())
-            }
+            Some(results) if results.len() == calls.len() => Ok(results
+                .into_iter()
+                .map(|result| result.success.then(|| result.returnData.into()))
+                .collect()),
             // The block is earlier than Multicall3, or all calls together need more gas than a node grants.
             _ => self.one_by_one(calls, at).await,
         }
     }
 
     async fn one_by_one(&self, calls: Vec<ContractCall>, at: Option<u64>) -> Result<Vec<Option<Vec<u8>>>, ChainError> {
-        let results = stream::iter(calls).map(|call| self.call(Some(call.to), call.data, at)).buffered(CONCURRENT);
+        let results = stream::iter(calls)
+            .map(|call| self.call(Some(call.to), call.data, at))
+            .buffered(CONCURRENT);
         results.map_ok(CallResult::returned).try_collect().await
     }
 

@@ -29,7 +29,11 @@ impl ChainClient {
         if self.code(contract).await?.is_empty() {
             return Err(contract_error(contract, "the address has no contract"));
         }
-        let selectors = [abi::nameCall::SELECTOR, abi::symbolCall::SELECTOR, abi::decimalsCall::SELECTOR];
+        let selectors = [
+            abi::nameCall::SELECTOR,
+            abi::symbolCall::SELECTOR,
+            abi::decimalsCall::SELECTOR,
+        ];
         let call = |selector: [u8; 4]| ContractCall {
             to: contract,
             data: selector.to_vec(),
@@ -67,7 +71,10 @@ mod tests {
         word[..3].copy_from_slice(b"MKR");
         assert_eq!(text(&word).as_deref(), Some("MKR"));
         assert_eq!(text(&"a\n\u{7}b".to_owned().abi_encode()).as_deref(), Some("ab"));
-        assert_eq!(text(&"x".repeat(5_000).abi_encode()).map(|text| text.len()), Some(MAX_TEXT));
+        assert_eq!(
+            text(&"x".repeat(5_000).abi_encode()).map(|text| text.len()),
+            Some(MAX_TEXT)
+        );
         for bytes in [&[][..], &[0; 32], &[0xff; 32], &[1; 40]] {
             assert_eq!(text(bytes), None, "{bytes:?}");
         }

@@ -72,28 +72,41 @@ impl ChainClient {
         Ok(self.get_balance(&wanted, holder).await? > U256::ZERO)
     }
 
-    async fn plain_balances(&self, token: &Token, holders: &[Address], at: Option<u64>) -> Result<Vec<U256>, ChainError> {
+    async fn plain_balances(
+        &self,
+        token: &Token,
+        holders: &[Address],
+        at: Option<u64>,
+    ) -> Result<Vec<U256>, ChainError> {
         let call = |holder: &Address| ContractCall {
             to: token.contract,
             data: abi::balanceOfCall { owner: wire(*holder) }.abi_encode(),
         };
         let results = self.batch(holders.iter().map(call).collect(), at).await?;
         let balances = results.into_iter().zip(holders).map(|(result, holder)| {
-            let result = result.ok_or_else(|| contract_error(token.contract, format!("balanceOf({holder}) reverted")))?;
+            let result =
+                result.ok_or_else(|| contract_error(token.contract, format!("balanceOf({holder}) reverted")))?;
             decode::<abi::balanceOfCall>(token.contract, &result)
         });
         balances.collect()
     }
 
     /// The owner of each id; `None` for an id that does not exist.
-    async fn owners(&self, contract: Address, ids: &[U256], at: Option<u64>) -> Result<Vec<Option<Address>>, ChainError> {
+    async fn owners(
+        &self,
+        contract: Address,
+        ids: &[U256],
+        at: Option<u64>,
+    ) -> Result<Vec<Option<Address>>, ChainError> {
         let call = |id: &U256| ContractCall {
             to: contract,
             data: abi::ownerOfCall { id: *id }.abi_encode(),
         };
         let results = self.batch(ids.iter().map(call).collect(), at).await?;
         let owner = |result: Option<Vec<u8>>| {
-            let owner = result.map(|bytes| decode::<abi::ownerOfCall>(contract, &bytes)).transpose()?;
+            let owner = result
+                .map(|bytes| decode::<abi::ownerOfCall>(contract, &bytes))
+                .transpose()?;
             Ok(owner.map(|owner| Address::from_bytes(owner.into_array())))
         };
         results.into_iter().map(owner).collect()
@@ -108,9 +121,15 @@ impl ChainClient {
         at: Option<u64>,
     ) -> Result<Vec<U256>, ChainError> {
         if ids.is_empty() {
-            return Err(contract_error(contract, "an ERC-1155 token needs ids: the standard has no balance over all ids"));
+            return Err(contract_error(
+                contract,
+                "an ERC-1155 token needs ids: the standard has no balance over all ids",
+            ));
         }
-        let pairs: Vec<(Address, U256)> = holders.iter().flat_map(|holder| ids.iter().map(|id| (*holder, *id))).collect();
+        let pairs: Vec<(Address, U256)> = holders
+            .iter()
+            .flat_map(|holder| ids.iter().map(|id| (*holder, *id)))
+            .collect();
         let call = |pairs: &[(Address, U256)]| ContractCall {
             to: contract,
             data: abi::balanceOfBatchCall {
@@ -125,12 +144,20 @@ impl ChainClient {
             let result = result.ok_or_else(|| contract_error(contract, "balanceOfBatch reverted"))?;
             let part = decode::<abi::balanceOfBatchCall>(contract, &result)?;
             if part.len() != pairs.len() {
-                let reason = format!("balanceOfBatch returned {} balances for {} pairs", part.len(), pairs.len());
+                let reason = format!(
+                    "balanceOfBatch returned {} balances for {} pairs",
+                    part.len(),
+                    pairs.len()
+                );
                 return Err(contract_error(contract, reason));
             }
             balances.extend(part);
         }
-        let sum = |of_holder: &[U256]| of_holder.iter().fold(U256::ZERO, |sum, balance| sum.saturating_add(*balance));
+        let sum = |of_holder: &[U256]| {
+            of_holder
+                .iter()
+                .fold(U256::ZERO, |sum, balance| sum.saturating_add(*balance))
+        };
         Ok(balances.chunks(ids.len()).map(sum).collect())
     }
 }
@@ -139,7 +166,10 @@ impl ChainClient {
 fn decode<C: SolCall>(contract: Address, bytes: &[u8]) -> Result<C::Return, ChainError> {
     C::abi_decode_returns(bytes).map_err(|why| {
         let reason = if bytes.is_empty() {
-            format!("{} returned nothing; the address has no contract with this function", C::SIGNATURE)
+            format!(
+                "{} returned nothing; the address has no contract with this function",
+                C::SIGNATURE
+            )
         } else {
             format!("{} returned a malformed result: {why}", C::SIGNATURE)
         };

@@ -84,6 +84,11 @@ impl<'a> Attempts<'a> {
         }
     }
 
+    /// Whether every endpoint that is not paused was visited at least once.
+    pub(crate) const fn is_first_round_over(&self) -> bool {
+        self.rounds > 1 || self.round.is_empty()
+    }
+
     /// Records the failure of an endpoint, here and in its health.
     pub(crate) fn failed(&mut self, endpoint: &Endpoint, failure: &Failure) {
         endpoint.record(failure);
@@ -116,7 +121,8 @@ impl<'a> Attempts<'a> {
 
     /// Waits until the next round. False when no round can begin before the deadline.
     async fn wait_for_round(&mut self) -> bool {
-        let rejected = !self.round_failures.is_empty() && self.round_failures.iter().all(|kind| *kind == FailureKind::Rejected);
+        let rejected =
+            !self.round_failures.is_empty() && self.round_failures.iter().all(|kind| *kind == FailureKind::Rejected);
         self.round_failures.clear();
         if rejected {
             self.rejected_rounds += 1;
@@ -143,11 +149,21 @@ impl<'a> Attempts<'a> {
         let heads: Vec<Option<u64>> = self.endpoints.iter().map(|endpoint| endpoint.last_head()).collect();
         let highest = heads.iter().flatten().max().copied().unwrap_or(0);
         let group = |index: usize| {
-            let lags = heads.get(index).copied().flatten().is_some_and(|head| head + MAX_LAG < highest);
+            let lags = heads
+                .get(index)
+                .copied()
+                .flatten()
+                .is_some_and(|head| head + MAX_LAG < highest);
             u8::from(lags) + 1
         };
         let mut order: Vec<usize> = (0..self.endpoints.len()).collect();
-        order.sort_by_key(|index| if self.preferred == Some(*index) { 0 } else { group(*index) });
+        order.sort_by_key(|index| {
+            if self.preferred == Some(*index) {
+                0
+            } else {
+                group(*index)
+            }
+        });
         order.reverse();
         order
     }

@@ -63,7 +63,9 @@ pub(crate) struct Endpoint {
 
 impl std::fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Endpoint").field("label", &self.label).finish_non_exhaustive()
+        f.debug_struct("Endpoint")
+            .field("label", &self.label)
+            .finish_non_exhaustive()
     }
 }
 
@@ -123,7 +125,7 @@ impl Endpoint {
     pub(super) fn paused(&self) -> EndpointFailure {
         let health = self.health.lock();
         let detail = health.last_failure.as_ref().map_or("", |(_, detail)| detail.as_str());
-        self.failure(&Failure::new(FailureKind::CoolingDown, format!("paused after: {detail}")))
+        self.failure(&Failure::new(FailureKind::Paused, format!("paused after: {detail}")))
     }
 
     pub(crate) fn failure(&self, failure: &Failure) -> EndpointFailure {
@@ -157,7 +159,11 @@ impl Endpoint {
         let (chain, endpoint, detail) = (self.chain.0, &self.label, &failure.detail);
         match pause {
             Some(pause) => tracing::warn!(
-                chain, endpoint, pause_ms = pause.as_millis() as u64, failure = detail, "RPC endpoint paused"
+                chain,
+                endpoint,
+                pause_ms = pause.as_millis() as u64,
+                failure = detail,
+                "RPC endpoint paused"
             ),
             None => tracing::debug!(chain, endpoint, failure = detail, "request to RPC endpoint failed"),
         }
@@ -165,7 +171,11 @@ impl Endpoint {
 
     /// A head that is known to be at least this high, if it was read within `age`.
     pub(crate) fn recent_head(&self, age: Duration) -> Option<u64> {
-        self.health.lock().head.filter(|(_, read)| read.elapsed() <= age).map(|(number, _)| number)
+        self.health
+            .lock()
+            .head
+            .filter(|(_, read)| read.elapsed() <= age)
+            .map(|(number, _)| number)
     }
 
     /// The latest block that the endpoint reported.
@@ -178,7 +188,9 @@ impl Endpoint {
     }
 
     async fn verify_chain(&self) -> Result<(), Failure> {
-        let reported: U64 = self.exchange("eth_chainId", &[(); 0], self.settings.call_timeout).await?;
+        let reported: U64 = self
+            .exchange("eth_chainId", &[(); 0], self.settings.call_timeout)
+            .await?;
         let reported = reported.to::<u64>();
         if reported != self.chain.0 {
             let detail = format!("the endpoint serves chain {reported} instead of chain {}", self.chain);
@@ -194,13 +206,24 @@ impl Endpoint {
         P: Serialize + Sync,
     {
         let deadline = Instant::now() + timeout;
-        let late = || Failure::new(FailureKind::TimedOut, format!("no response to {method} within {timeout:?}"));
+        let late = || {
+            Failure::new(
+                FailureKind::TimedOut,
+                format!("no response to {method} within {timeout:?}"),
+            )
+        };
         let permit = timeout_at(deadline, self.permits.acquire()).await;
-        let _permit = permit.map_err(|_| late())?.map_err(|_| Failure::transport("the client is closed"))?;
+        let _permit = permit
+            .map_err(|_| late())?
+            .map_err(|_| Failure::transport("the client is closed"))?;
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let request = RpcRequest::new(id, method, params);
         let body = serde_json::to_vec(&request).map_err(|why| Failure::transport(format!("parameters: {why}")))?;
-        let request = self.http.post(self.url.clone()).header(CONTENT_TYPE, "application/json").body(body);
+        let request = self
+            .http
+            .post(self.url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .body(body);
         let sent = timeout_at(deadline, request.send()).await.map_err(|_| late())?;
         let mut response = sent.map_err(|error| Failure::transport(self.causes(&error)))?;
         let (status, headers) = (response.status(), response.headers().clone());
@@ -223,25 +246,33 @@ impl Endpoint {
         if !status.is_success() {
             return Err(Failure::of_status(status, &headers));
         }
-        if rpc.id.as_ref().and_then(serde_json::Value::as_u64) != Some(id) {
-            return Err(Failure::inconsistent(format!("the response to {method} has another id than the request")));
+        if !rpc.has_id(id) {
+            return Err(Failure::inconsistent(format!(
+                "the response to {method} has another id than the request"
+            )));
         }
         let result = rpc.result.map_or("null", serde_json::value::RawValue::get);
-        serde_json::from_str(result).map_err(|why| {
-            Failure::inconsistent(self.secrets.redact(&format!("malformed result of {method}: {why}")))
-        })
+        serde_json::from_str(result)
+            .map_err(|why| Failure::inconsistent(self.secrets.redact(&format!("malformed result of {method}: {why}"))))
     }
 
     async fn body(&self, response: &mut reqwest::Response) -> Result<BytesMut, Failure> {
         let max = self.settings.max_response;
-        let too_large = || Failure::new(FailureKind::TooLarge, format!("the response is larger than {max} bytes"));
+        let too_large = || {
+            Failure::new(
+                FailureKind::TooLarge,
+                format!("the response is larger than {max} bytes"),
+            )
+        };
         if response.content_length().is_some_and(|length| length > max as u64) {
             return Err(too_large());
         }
         let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| {
-            Failure::transport(format!("the response was cut off: {}", self.causes(&error)))
-        })? {
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| Failure::transport(format!("the response was cut off: {}", self.causes(&error))))?
+        {
             if body.len() + chunk.len() > max {
                 return Err(too_large());
             }
@@ -253,12 +284,16 @@ impl Endpoint {
     /// The causes of an error without reqwest's own text, which contains the URL.
     fn causes(&self, error: &reqwest::Error) -> String {
         let causes = arrakis_causes::causes_below(error);
-        self.secrets.redact(&causes.unwrap_or_else(|| "the request failed".to_owned()))
+        self.secrets
+            .redact(&causes.unwrap_or_else(|| "the request failed".to_owned()))
     }
 }
 
 fn decides_alone(status: StatusCode) -> bool {
-    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS)
+    matches!(
+        status,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS
+    )
 }
 
 /// Without redirects, which would send an API key to another host, and without reqwest's retries. Proxies that the environment names

@@ -50,7 +50,10 @@ impl Failure {
     pub(super) fn of_rpc(error: RpcError, secrets: &Secrets) -> Self {
         let message = error.message.to_ascii_lowercase();
         let has = |texts: &[&str]| texts.iter().any(|text| message.contains(text));
-        let kind = if matches!(error.code, 429 | -32007) || has(&RATE_LIMITS) {
+        let kind = if error.is_evm_failure() {
+            // A contract chooses the text of its revert, which may be any of the following.
+            FailureKind::Rejected
+        } else if matches!(error.code, 429 | -32007) || has(&RATE_LIMITS) {
             FailureKind::RateLimited
         } else if matches!(error.code, 401 | 403) || has(&REFUSED_KEYS) {
             FailureKind::Unauthorized
@@ -68,7 +71,9 @@ impl Failure {
     pub(super) fn of_status(status: StatusCode, headers: &HeaderMap) -> Self {
         let kind = match status {
             StatusCode::TOO_MANY_REQUESTS => FailureKind::RateLimited,
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PAYMENT_REQUIRED => FailureKind::Unauthorized,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PAYMENT_REQUIRED => {
+                FailureKind::Unauthorized
+            }
             StatusCode::PAYLOAD_TOO_LARGE => FailureKind::TooLarge,
             StatusCode::GATEWAY_TIMEOUT | StatusCode::REQUEST_TIMEOUT => FailureKind::TimedOut,
             StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => FailureKind::Rejected,
@@ -138,9 +143,15 @@ const MIN_SECRET: usize = 6;
 impl Secrets {
     pub(super) fn of(url: &url::Url) -> Self {
         let path = url.path_segments().into_iter().flatten().map(str::to_owned);
-        let query = url.query_pairs().flat_map(|(key, value)| [key.into_owned(), value.into_owned()]);
+        let query = url
+            .query_pairs()
+            .flat_map(|(key, value)| [key.into_owned(), value.into_owned()]);
         let login = [url.username().to_owned(), url.password().unwrap_or_default().to_owned()];
-        let mut parts: Vec<String> = path.chain(query).chain(login).filter(|part| part.len() >= MIN_SECRET).collect();
+        let mut parts: Vec<String> = path
+            .chain(query)
+            .chain(login)
+            .filter(|part| part.len() >= MIN_SECRET)
+            .collect();
         // A longer part may contain a shorter one.
         parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
         Self(parts)
@@ -169,17 +180,27 @@ mod tests {
 
     fn kind(code: i64, message: &str) -> FailureKind {
         let secrets = Secrets::of(&url::Url::parse("https://a.example").unwrap());
-        let error = RpcError { code, message: message.to_owned(), data: None };
+        let error = RpcError {
+            code,
+            message: message.to_owned(),
+            data: None,
+        };
         Failure::of_rpc(error, &secrets).kind
     }
 
     #[test]
     fn refused_ranges_of_providers_are_rejections() {
         for (code, message) in [
-            (-32602, "query returned more than 10000 results. Try with this block range [0x1, 0x2]."),
+            (
+                -32602,
+                "query returned more than 10000 results. Try with this block range [0x1, 0x2].",
+            ),
             (-32005, "query returned more than 10000 results"),
             (-32005, "limit exceeded"),
-            (-32600, "You can make eth_getLogs requests with up to a 500 block range."),
+            (
+                -32600,
+                "You can make eth_getLogs requests with up to a 500 block range.",
+            ),
             (-32614, "eth_getLogs is limited to a 10,000 range"),
             (-32000, "block range is too wide"),
             (-32701, "exceed maximum block range: 5000"),
@@ -211,11 +232,25 @@ mod tests {
     }
 
     #[test]
+    fn contract_cannot_pause_an_endpoint_by_the_text_of_its_revert() {
+        for (code, message) in [
+            (3, "execution reverted: rate limit"),
+            (-32000, "execution reverted: Unauthorized"),
+            (-32015, "VM execution error: invalid API key"),
+        ] {
+            assert_eq!(kind(code, message), FailureKind::Rejected, "{message}");
+        }
+    }
+
+    #[test]
     fn secrets_of_the_url_are_removed_from_messages() {
         let url = url::Url::parse("https://u:passw0rd@a.example/v2/SEKRET42?apikey=HUNTER22").unwrap();
         let secrets = Secrets::of(&url);
         let text = secrets.redact("key SEKRET42 of a.example?apikey=HUNTER22 for passw0rd\nin v2");
-        assert_eq!(text, "key [redacted] of a.example?[redacted]=[redacted] for [redacted] in v2");
+        assert_eq!(
+            text,
+            "key [redacted] of a.example?[redacted]=[redacted] for [redacted] in v2"
+        );
         assert_eq!(secrets.redact(&"x".repeat(10_000)).len(), MAX_DETAIL);
         assert_eq!(format!("{secrets:?}"), "[redacted]");
     }

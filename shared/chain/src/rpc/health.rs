@@ -26,7 +26,7 @@ pub enum EndpointState {
     /// The last request succeeded, or too few have failed for a pause.
     Ready,
     /// Paused after failures.
-    CoolingDown,
+    Paused,
 }
 
 /// Whether a request may be sent now.
@@ -71,7 +71,7 @@ impl Health {
 
     pub(super) const fn state(&self) -> EndpointState {
         match self.paused_until {
-            Some(_) => EndpointState::CoolingDown,
+            Some(_) => EndpointState::Paused,
             None if self.tried => EndpointState::Ready,
             None => EndpointState::Untried,
         }
@@ -105,7 +105,7 @@ impl Health {
         // These are caused by the request as well: a contract or a range that fails everywhere must not pause every endpoint.
         if matches!(
             failure.kind,
-            FailureKind::Rejected | FailureKind::TooLarge | FailureKind::Lagging | FailureKind::CoolingDown
+            FailureKind::Rejected | FailureKind::TooLarge | FailureKind::Lagging | FailureKind::Paused
         ) {
             // The endpoint did respond.
             if self.paused_until.is_some() {
@@ -113,15 +113,19 @@ impl Health {
             }
             return None;
         }
+        if failure.kind == FailureKind::Inconsistent {
+            // The head that it reported may be wrong as well.
+            self.head = None;
+        }
         self.consecutive_failures = self.consecutive_failures.saturating_add(1);
-        let doubled = |first: Duration, times: u32| first.saturating_mul(1 << times.min(16)).min(settings.max_cooldown);
-        let (first, failures) = (settings.first_cooldown, self.consecutive_failures);
+        let doubled = |first: Duration, times: u32| first.saturating_mul(1 << times.min(16)).min(settings.max_pause);
+        let (first, failures) = (settings.first_pause, self.consecutive_failures);
         let pause = match failure.kind {
             FailureKind::RateLimited => {
                 let wanted = failure.retry_after.unwrap_or_else(|| doubled(first, failures - 1));
-                wanted.clamp(Duration::from_millis(100), settings.max_cooldown)
+                wanted.clamp(Duration::from_millis(100), settings.max_pause)
             }
-            FailureKind::Unauthorized | FailureKind::WrongChain => settings.max_cooldown,
+            FailureKind::Unauthorized | FailureKind::WrongChain => settings.max_pause,
             FailureKind::Inconsistent => doubled(first.saturating_mul(INCONSISTENT_FACTOR), failures - 1),
             _ if failures < FAILURES_BEFORE_PAUSE && self.paused_until.is_none() => return None,
             _ => doubled(first, failures.saturating_sub(FAILURES_BEFORE_PAUSE)),
@@ -152,13 +156,19 @@ mod tests {
             assert_eq!(health.permission(now, PROBE), Permission::Send);
         }
         let pause = health.failed(&failure(FailureKind::TimedOut), &settings, now).unwrap();
-        assert_eq!(pause, settings.first_cooldown);
+        assert_eq!(pause, settings.first_pause);
         assert_eq!(health.permission(now, PROBE), Permission::NotBefore(now + pause));
 
         let later = now + pause;
         assert_eq!(health.permission(later, PROBE), Permission::Send);
-        assert_eq!(health.permission(later, PROBE), Permission::NotBefore(later + PROBE), "one probe");
-        let longer = health.failed(&failure(FailureKind::Transport), &settings, later).unwrap();
+        assert_eq!(
+            health.permission(later, PROBE),
+            Permission::NotBefore(later + PROBE),
+            "one probe"
+        );
+        let longer = health
+            .failed(&failure(FailureKind::Transport), &settings, later)
+            .unwrap();
         assert_eq!(longer, pause * 2);
 
         let latest = later + longer;
@@ -184,8 +194,14 @@ mod tests {
         let settings = ChainSettings::default();
         let (mut health, now) = (Health::new(), Instant::now());
         for (seconds, wanted) in [(7, 7), (100_000, 300)] {
-            let limited = Failure { retry_after: Some(Duration::from_secs(seconds)), ..failure(FailureKind::RateLimited) };
-            assert_eq!(health.failed(&limited, &settings, now), Some(Duration::from_secs(wanted)));
+            let limited = Failure {
+                retry_after: Some(Duration::from_secs(seconds)),
+                ..failure(FailureKind::RateLimited)
+            };
+            assert_eq!(
+                health.failed(&limited, &settings, now),
+                Some(Duration::from_secs(wanted))
+            );
         }
     }
 }

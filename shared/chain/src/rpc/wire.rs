@@ -28,7 +28,7 @@ impl<'a, P> RpcRequest<'a, P> {
 #[derive(Debug, Deserialize)]
 pub(super) struct RpcResponse<'a> {
     #[serde(default)]
-    pub(super) id: Option<Value>,
+    id: Option<Value>,
     #[serde(borrow, default)]
     pub(super) result: Option<&'a RawValue>,
     #[serde(default)]
@@ -59,6 +59,15 @@ pub(crate) struct RpcError {
 }
 
 impl RpcResponse<'_> {
+    /// Whether it is the response to the request with this id. Some providers return the id as text.
+    pub(super) fn has_id(&self, id: u64) -> bool {
+        match &self.id {
+            Some(Value::Number(number)) => number.as_u64() == Some(id),
+            Some(Value::String(text)) => text.parse() == Ok(id),
+            _ => false,
+        }
+    }
+
     pub(super) fn take_error(&mut self) -> Option<RpcError> {
         let text = |message| RpcError {
             code: 0,
@@ -89,7 +98,10 @@ impl RpcError {
 
     /// Revert data; empty where the endpoint returns none.
     pub(crate) fn revert_data(&self) -> Vec<u8> {
-        self.data.as_ref().and_then(|data| find_hex(data, MAX_DEPTH)).unwrap_or_default()
+        self.data
+            .as_ref()
+            .and_then(|data| find_hex(data, MAX_DEPTH))
+            .unwrap_or_default()
     }
 }
 
@@ -133,7 +145,10 @@ mod tests {
     fn errors_of_every_form_are_read() {
         let sent = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32005,"message":"no","data":{"from":"0x1"}}}"#;
         assert_eq!(error(sent).unwrap().code, -32005);
-        assert_eq!(error(r#"{"error":"Too many requests"}"#).unwrap().message, "Too many requests");
+        assert_eq!(
+            error(r#"{"error":"Too many requests"}"#).unwrap().message,
+            "Too many requests"
+        );
         assert_eq!(error(r#"{"error":{"message":"no"}}"#).unwrap().message, "no");
         assert!(error(r#"{"error":[1]}"#).unwrap().message.contains('1'));
         assert_eq!(error(r#"{"id":1,"error":null,"result":"0x1"}"#), None);
@@ -148,18 +163,46 @@ mod tests {
     #[test]
     fn evm_failures_of_clients_are_recognised_with_their_data() {
         for (code, message, data, revert) in [
-            (3, "execution reverted: no", json!("0x08c379a0"), vec![8, 0xc3, 0x79, 0xa0]),
+            (
+                3,
+                "execution reverted: no",
+                json!("0x08c379a0"),
+                vec![8, 0xc3, 0x79, 0xa0],
+            ),
             (-32000, "execution reverted", json!(null), vec![]),
-            (-32015, "VM execution error.", json!("Reverted 0x1234"), vec![0x12, 0x34]),
-            (-32603, "Error: VM Exception while processing transaction: revert", json!({"a": {"data": "0x12"}}), vec![0x12]),
+            (
+                -32015,
+                "VM execution error.",
+                json!("Reverted 0x1234"),
+                vec![0x12, 0x34],
+            ),
+            (
+                -32603,
+                "Error: VM Exception while processing transaction: revert",
+                json!({"a": {"data": "0x12"}}),
+                vec![0x12],
+            ),
             (-32000, "invalid opcode: INVALID", json!(null), vec![]),
         ] {
-            let error = RpcError { code, message: message.to_owned(), data: Some(data) };
+            let error = RpcError {
+                code,
+                message: message.to_owned(),
+                data: Some(data),
+            };
             assert!(error.is_evm_failure(), "{message}");
             assert_eq!(error.revert_data(), revert, "{message}");
         }
-        for message in ["header not found", "missing trie node", "execution aborted (timeout = 5s)", "rate limit"] {
-            let error = RpcError { code: -32000, message: message.to_owned(), data: None };
+        for message in [
+            "header not found",
+            "missing trie node",
+            "execution aborted (timeout = 5s)",
+            "rate limit",
+        ] {
+            let error = RpcError {
+                code: -32000,
+                message: message.to_owned(),
+                data: None,
+            };
             assert!(!error.is_evm_failure(), "{message}");
         }
     }

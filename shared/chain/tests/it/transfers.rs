@@ -46,18 +46,35 @@ async fn parties_of_a_filter_select_transfers() {
     for (contract, standard, from, receiver) in [
         (token.address(), TokenStandard::Erc20, Some(token.distributor()), None),
         (token.address(), TokenStandard::Erc20, None, Some(ZERO)),
-        (token.address(), TokenStandard::Erc20, Some(ZERO), Some(token.distributor())),
+        (
+            token.address(),
+            TokenStandard::Erc20,
+            Some(ZERO),
+            Some(token.distributor()),
+        ),
         (nft.address(), TokenStandard::Erc721, Some(ZERO), None),
         (nft.address(), TokenStandard::Erc721, None, Some(address_of(2))),
     ] {
-        let filter = TransferFilter { contract, standard, from, to: receiver };
+        let filter = TransferFilter {
+            contract,
+            standard,
+            from,
+            to: receiver,
+        };
         let read = transfers(&client, filter, 0, to).await.unwrap();
         let ledger = anvil.ledger();
         let matches = |party: Address, wanted: Option<Address>| wanted.is_none_or(|wanted| wanted == party);
-        let played = ledger.of(contract).filter(|m| matches(m.from, from) && matches(m.to, receiver));
+        let played = ledger
+            .of(contract)
+            .filter(|m| matches(m.from, from) && matches(m.to, receiver));
         let played: Vec<_> = played.map(|m| (m.from, m.to, m.id, m.amount)).collect();
         assert!(!played.is_empty());
-        assert_eq!(read.iter().map(|t| (t.from, t.to, t.token_id, t.amount)).collect::<Vec<_>>(), played);
+        assert_eq!(
+            read.iter()
+                .map(|t| (t.from, t.to, t.token_id, t.amount))
+                .collect::<Vec<_>>(),
+            played
+        );
     }
 }
 
@@ -105,7 +122,9 @@ async fn erc1155_single_and_batch_transfers_are_read() {
     let token = anvil.deploy_erc1155().await;
     let (chani, stilgar) = (address_of(1), address_of(2));
     token.mint(chani, 1, 10).await;
-    let batch: Vec<(U256, U256)> = [(1, 5), (2, 6), (2, 7)].map(|(id, amount)| (U256::from(id), U256::from(amount))).into();
+    let batch: Vec<(U256, U256)> = [(1, 5), (2, 6), (2, 7)]
+        .map(|(id, amount)| (U256::from(id), U256::from(amount)))
+        .into();
     token.transfer_batch(ZERO, stilgar, &batch).await;
     token.transfer_batch(stilgar, chani, &batch[..2]).await;
     token.transfer_batch(stilgar, chani, &[]).await;

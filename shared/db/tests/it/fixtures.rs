@@ -1,13 +1,13 @@
 //! Two tenants with one row in every tenant table, and helpers for SQL in tests.
 
-use arrakis_db::{CommunityId, Database, GuildId, NewCommunity, TokenProfile, TokenProfileId, UserId};
+use arrakis_db::{CommunityId, Database, GuildId, NewCommunity, ProfileStandard, TokenProfile, TokenProfileId, UserId};
 use arrakis_domain::{Plan, RuleSetId, ThemeId};
 use arrakis_test_support::TestDatabase;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 /// For each tenant table the required columns after `community_id`, and their values. `{n}` is the tenant's number, for
 /// values that must differ between tenants. A tenant table without an entry fails the tests.
-const ROWS: [(&str, &str, &str); 10] = [
+const ROWS: [(&str, &str, &str); 11] = [
     (
         "communities",
         "guild_id, name, theme, rule_set, plan, token_profile_id",
@@ -30,6 +30,11 @@ const ROWS: [(&str, &str, &str); 10] = [
         "'00000000-0000-0000-0000-000000000001', 'system', 'test', 'badge.give', '7'",
     ),
     ("inbox", "event_id", "'event'"),
+    (
+        "notification_events",
+        "event_id, kind, user_id, payload",
+        "'snapshot:rank:7', 'rank', 7, '{}'",
+    ),
 ];
 
 /// INSERT statement of a table's row for this tenant.
@@ -169,11 +174,13 @@ pub(crate) async fn put_token_profile(database: &Database) {
         id: token(),
         name: "Bera Governance Token".to_owned(),
         symbol: "BGT".to_owned(),
+        standard: ProfileStandard::Bgt,
         chain_id: 80094,
         contract: "0x656b95e550c07a9ffe548bd4085c72418ceb1dba".parse().unwrap(),
         decimals: 18,
         claims_from: Some("0xd2f19a79b026fb636a7c300bf5947df113940761".parse().unwrap()),
         burns_to: Some("0x0000000000000000000000000000000000000000".parse().unwrap()),
+        token_ids: Vec::new(),
         start_block: 1,
     };
     tx.eligibility().put_token_profile(&profile).await.unwrap();

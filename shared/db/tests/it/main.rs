@@ -5,6 +5,7 @@
 mod catalogue;
 mod commit;
 mod eligibility;
+mod eligibility_sync;
 mod fixtures;
 mod isolation;
 mod jobs;

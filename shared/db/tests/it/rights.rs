@@ -139,17 +139,20 @@ async fn admin_login_spans_tenants_and_app_login_is_refused_as_admin() {
 
 /// Rights of the application's login, relation by relation: one letter for each right, as `\\dp` prints them. A new table
 /// is added here with what its queries need.
-const APP_RIGHTS: [(&str, &str); 28] = [
+const APP_RIGHTS: [(&str, &str); 32] = [
     ("_sqlx_migrations", "r"),
     ("audit_log", "ar"),
     ("badges", "arw"),
     ("communities", "arw"),
     ("eligibility_admin_overrides", "arw"),
     ("eligibility_burn_events", "arwd"),
+    ("eligibility_changes", "ar"),
     ("eligibility_claim_events", "arwd"),
     ("eligibility_current", "arwd"),
     ("eligibility_health_status", "arw"),
     ("eligibility_snapshots", "arwd"),
+    ("eligibility_sync_blocks", "arwd"),
+    ("eligibility_sync_cursors", "arw"),
     ("guild_routes", "ar"),
     ("identity_chain_head", "rw"),
     ("identity_events", "ar"),
@@ -157,6 +160,7 @@ const APP_RIGHTS: [(&str, &str); 28] = [
     ("identity_wallets", "r"),
     ("inbox", "ard"),
     ("jobs", "arwd"),
+    ("notification_events", "ard"),
     ("platform_audit_log", "ar"),
     ("platform_inbox", "ard"),
     ("platform_jobs", "arwd"),

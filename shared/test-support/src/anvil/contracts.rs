@@ -8,7 +8,8 @@ use super::ledger::Amount;
 
 /// The address of Multicall3 on every chain that has it.
 pub const MULTICALL3: Address = Address::from_bytes([
-    0xca, 0x11, 0xbd, 0xe0, 0x59, 0x77, 0xb3, 0x63, 0x11, 0x67, 0x02, 0x88, 0x62, 0xbe, 0x2a, 0x17, 0x39, 0x76, 0xca, 0x11,
+    0xca, 0x11, 0xbd, 0xe0, 0x59, 0x77, 0xb3, 0x63, 0x11, 0x67, 0x02, 0x88, 0x62, 0xbe, 0x2a, 0x17, 0x39, 0x76, 0xca,
+    0x11,
 ]);
 
 /// Functions of the contracts in `contracts/*.sol`.
@@ -59,7 +60,9 @@ struct All {
 pub(super) fn compiled(name: &str) -> Compiled {
     let parsed: Result<All, _> = serde_json::from_str(include_str!("../../contracts/contracts.json"));
     let mut all = parsed.unwrap_or_else(|why| panic!("contracts.json: {why}"));
-    all.contracts.remove(name).unwrap_or_else(|| panic!("contracts.json has no {name}"))
+    all.contracts
+        .remove(name)
+        .unwrap_or_else(|| panic!("contracts.json has no {name}"))
 }
 
 /// An address for a test: the number in its last 8 bytes. Numbers below 1,000 are left to the EVM's precompiled contracts.
@@ -93,7 +96,11 @@ mod tests {
             ("TestMulticall", include_str!("../../contracts/TestMulticall.sol")),
         ] {
             let hash = <sha2::Sha256 as sha2::Digest>::digest(source.as_bytes());
-            assert_eq!(compiled(name).sha256, alloy::hex::encode(hash), "{name}: run contracts/compile.mjs");
+            assert_eq!(
+                compiled(name).sha256,
+                alloy::hex::encode(hash),
+                "{name}: run contracts/compile.mjs"
+            );
         }
     }
 }

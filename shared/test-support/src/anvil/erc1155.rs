@@ -47,7 +47,12 @@ impl Erc1155 {
     /// Moves tokens of one id: one `TransferSingle`.
     pub async fn transfer(&self, from: Address, to: Address, id: impl Amount, amount: impl Amount) {
         let (id, amount) = (id.units(), amount.units());
-        let call = multi::moveCall { from: wire(from), to: wire(to), id, amount };
+        let call = multi::moveCall {
+            from: wire(from),
+            to: wire(to),
+            id,
+            amount,
+        };
         self.anvil.send(self.address, &call.abi_encode()).await;
         self.record(from, to, &[(id, amount)]).await;
     }

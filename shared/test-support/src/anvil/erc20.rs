@@ -20,7 +20,12 @@ pub struct Erc20 {
 impl Anvil {
     /// Creates a token. Its claims come from [`Erc20::distributor`].
     pub async fn deploy_erc20(&self, name: &str, symbol: &str, decimals: u8) -> Erc20 {
-        let arguments = (name.to_owned(), symbol.to_owned(), U256::from(decimals), wire(distributor()));
+        let arguments = (
+            name.to_owned(),
+            symbol.to_owned(),
+            U256::from(decimals),
+            wire(distributor()),
+        );
         let mut code = alloy::hex::decode(compiled("TestToken").creation).unwrap_or_default();
         code.extend(arguments.abi_encode_params());
         Erc20 {
@@ -46,14 +51,18 @@ impl Erc20 {
     /// Mints tokens: a transfer from zero.
     pub async fn mint(&self, to: Address, amount: impl Amount) {
         let amount = amount.units();
-        self.anvil.send(self.address, &abi::mintCall { to: wire(to), amount }.abi_encode()).await;
+        self.anvil
+            .send(self.address, &abi::mintCall { to: wire(to), amount }.abi_encode())
+            .await;
         self.record([(zero(), to, amount)]).await;
     }
 
     /// Claims tokens: mints them to the distributor and transfers them from there.
     pub async fn claim(&self, to: Address, amount: impl Amount) {
         let amount = amount.units();
-        self.anvil.send(self.address, &abi::claimCall { to: wire(to), amount }.abi_encode()).await;
+        self.anvil
+            .send(self.address, &abi::claimCall { to: wire(to), amount }.abi_encode())
+            .await;
         self.record(claimed(to, amount)).await;
     }
 
@@ -65,21 +74,35 @@ impl Erc20 {
                 amounts: claims.iter().map(|(_, amount)| *amount).collect(),
             };
             self.anvil.send(self.address, &call.abi_encode()).await;
-            self.record(claims.iter().flat_map(|(to, amount)| claimed(*to, *amount))).await;
+            self.record(claims.iter().flat_map(|(to, amount)| claimed(*to, *amount)))
+                .await;
         }
     }
 
     /// Burns tokens: a transfer to zero, and `Redeem`, the second event of the same burn.
     pub async fn burn(&self, from: Address, amount: impl Amount) {
         let amount = amount.units();
-        self.anvil.send(self.address, &abi::burnCall { from: wire(from), amount }.abi_encode()).await;
+        self.anvil
+            .send(
+                self.address,
+                &abi::burnCall {
+                    from: wire(from),
+                    amount,
+                }
+                .abi_encode(),
+            )
+            .await;
         self.record([(from, zero(), amount)]).await;
     }
 
     /// Transfers tokens from any holder.
     pub async fn transfer(&self, from: Address, to: Address, amount: impl Amount) {
         let amount = amount.units();
-        let call = abi::moveCall { from: wire(from), to: wire(to), amount };
+        let call = abi::moveCall {
+            from: wire(from),
+            to: wire(to),
+            amount,
+        };
         self.anvil.send(self.address, &call.abi_encode()).await;
         self.record([(from, to, amount)]).await;
     }

@@ -38,7 +38,9 @@ impl Erc721 {
     /// Mints an id.
     pub async fn mint(&self, to: Address, id: impl Amount) {
         let id = id.units();
-        self.anvil.send(self.address, &nft::mintCall { to: wire(to), id }.abi_encode()).await;
+        self.anvil
+            .send(self.address, &nft::mintCall { to: wire(to), id }.abi_encode())
+            .await;
         self.record(zero(), to, [id]).await;
     }
 
@@ -55,14 +57,20 @@ impl Erc721 {
 
     /// Emits an ERC-2309 event that no holding stands for, and which the ledger does not contain.
     pub async fn announce_consecutive(&self, to: Address, first: U256, last: U256) {
-        let call = nft::announceConsecutiveCall { to: wire(to), first, last };
+        let call = nft::announceConsecutiveCall {
+            to: wire(to),
+            first,
+            last,
+        };
         self.anvil.send(self.address, &call.abi_encode()).await;
     }
 
     /// Moves an id from its owner, `from`.
     pub async fn transfer(&self, from: Address, to: Address, id: impl Amount) {
         let id = id.units();
-        self.anvil.send(self.address, &nft::moveCall { to: wire(to), id }.abi_encode()).await;
+        self.anvil
+            .send(self.address, &nft::moveCall { to: wire(to), id }.abi_encode())
+            .await;
         self.record(from, to, [id]).await;
     }
 

@@ -197,7 +197,9 @@ impl Anvil {
     pub async fn deploy(&self, code: &[u8]) -> Address {
         let hash = self.transact(None, code).await;
         let receipt = self.rpc("eth_getTransactionReceipt", json!([hash])).await;
-        let address = receipt["contractAddress"].as_str().and_then(|address| address.parse().ok());
+        let address = receipt["contractAddress"]
+            .as_str()
+            .and_then(|address| address.parse().ok());
         address.unwrap_or_else(|| panic!("the transaction created no contract: {receipt}"))
     }
 
@@ -237,7 +239,9 @@ impl Anvil {
 
     fn forget_after(&self, last: u64) {
         let mut ledger = self.inner.ledger.lock();
-        ledger.0.retain(|movement| movement.block.is_none_or(|block| block <= last));
+        ledger
+            .0
+            .retain(|movement| movement.block.is_none_or(|block| block <= last));
     }
 }
 
@@ -254,10 +258,22 @@ fn program() -> String {
 
 async fn request(client: &reqwest::Client, url: &str, method: &str, params: &Value) -> Value {
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-    let sent = client.post(url).json(&body).timeout(Duration::from_secs(60)).send().await;
+    let sent = client
+        .post(url)
+        .json(&body)
+        .timeout(Duration::from_secs(60))
+        .send()
+        .await;
     let response = sent.unwrap_or_else(|why| panic!("{method} to anvil: {why}"));
-    let mut response: Value = response.json().await.unwrap_or_else(|why| panic!("{method} to anvil: {why}"));
-    assert!(response.get("error").is_none(), "{method} to anvil: {}", response["error"]);
+    let mut response: Value = response
+        .json()
+        .await
+        .unwrap_or_else(|why| panic!("{method} to anvil: {why}"));
+    assert!(
+        response.get("error").is_none(),
+        "{method} to anvil: {}",
+        response["error"]
+    );
     response["result"].take()
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot have what it needs has failed")]
 
+mod anvil;
 mod database;
 mod process;
 mod redis;

@@ -181,11 +181,13 @@ async fn put_ranking(database: &Database, holdings: &[&str]) -> TokenProfileId {
         id: token.clone(),
         name: "Bera Governance Token".into(),
         symbol: "BGT".into(),
+        standard: arrakis_db::ProfileStandard::Erc20,
         chain_id: 80_094,
         contract: wallet(0),
         decimals: 18,
         claims_from: None,
         burns_to: None,
+        token_ids: Vec::new(),
         start_block: 0,
     };
     let ranking: Vec<(Address, Balance)> = (1..)
@@ -227,6 +229,7 @@ fn services(database: Database) -> Services {
         database,
         cache: Cache::new(&Secret::new(format!("redis://{NO_LISTENER}")), CacheOptions::default()).unwrap(),
         discord: Discord::new(&discord).unwrap(),
+        chains: arrakis_chain::Chains::default(),
         publisher: Publisher::new(BrokerConnection::open(
             &BrokerSettings::new(format!("amqp://{NO_LISTENER}")),
             "unused",

@@ -110,11 +110,13 @@ async fn rows(database: &Database, community: &Community, theme: &Theme) {
         id: token.clone(),
         name: "BGT".to_owned(),
         symbol: "BGT".to_owned(),
+        standard: arrakis_db::ProfileStandard::Erc20,
         chain_id: 80094,
         contract: address(9_999),
         decimals: 18,
         claims_from: None,
         burns_to: None,
+        token_ids: Vec::new(),
         start_block: 0,
     };
     tx.eligibility().put_token_profile(&profile).await.unwrap();

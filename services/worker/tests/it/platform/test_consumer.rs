@@ -197,6 +197,7 @@ impl Platform {
             database: self.database.clone(),
             cache: Cache::new(&Secret::new(self.redis.url()), CacheOptions::default()).unwrap(),
             discord: self.discord(self.proxy),
+            chains: arrakis_chain::Chains::default(),
             publisher: self.publisher.clone(),
             themes: Registry::load(None).unwrap(),
             metrics: WorkerMetrics::new(metrics),

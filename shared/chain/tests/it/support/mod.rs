@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_chain::{
-    ChainClient, ChainError, ChainSettings, Chains, ChainsConfig, TokenStandard, Transfer, TransferBatch, TransferFilter,
-    TransferReader,
+    ChainClient, ChainError, ChainSettings, Chains, ChainsConfig, TokenStandard, Transfer, TransferBatch,
+    TransferFilter, TransferReader,
 };
 use arrakis_domain::{Address, U256};
 use arrakis_test_support::{Anvil, Ledger};
@@ -25,8 +25,8 @@ pub(crate) fn settings() -> ChainSettings {
         logs_timeout: Duration::from_secs(4),
         call_patience: Duration::from_secs(3),
         logs_patience: Duration::from_secs(5),
-        first_cooldown: Duration::from_millis(50),
-        max_cooldown: Duration::from_secs(60),
+        first_pause: Duration::from_millis(50),
+        max_pause: Duration::from_secs(60),
         ..ChainSettings::default()
     }
 }
@@ -85,8 +85,14 @@ type Plain = (u64, Address, Address, Option<U256>, U256);
 /// The transfers must be the ledger's movements of the contract, in their order.
 #[track_caller]
 pub(crate) fn assert_equals_ledger(read: &[Transfer], ledger: &Ledger, contract: Address) {
-    let read: Vec<Plain> = read.iter().map(|t| (t.block_number, t.from, t.to, t.token_id, t.amount)).collect();
-    let played: Vec<Plain> = ledger.of(contract).map(|m| (m.block.unwrap(), m.from, m.to, m.id, m.amount)).collect();
+    let read: Vec<Plain> = read
+        .iter()
+        .map(|t| (t.block_number, t.from, t.to, t.token_id, t.amount))
+        .collect();
+    let played: Vec<Plain> = ledger
+        .of(contract)
+        .map(|m| (m.block.unwrap(), m.from, m.to, m.id, m.amount))
+        .collect();
     assert_eq!(read.len(), played.len(), "number of transfers");
     assert!(read == played, "transfers differ from the ledger");
 }
@@ -96,7 +102,9 @@ pub(crate) async fn played_token(anvil: &Anvil, blocks: u64, per_block: u64) -> 
     let token = anvil.deploy_erc20("Bera Governance Token", "BGT", 18).await;
     for block in 0..blocks {
         let holder = |index: u64| arrakis_test_support::address_of(5_000 + (block * 7 + index) % 97);
-        let claims: Vec<_> = (0..per_block).map(|index| (holder(index), U256::from(1 + block + index))).collect();
+        let claims: Vec<_> = (0..per_block)
+            .map(|index| (holder(index), U256::from(1 + block + index)))
+            .collect();
         token.claim_many(&claims).await;
         if block % 5 == 2 {
             token.transfer(holder(0), holder(1), 1).await;

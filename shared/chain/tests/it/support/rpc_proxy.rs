@@ -67,8 +67,10 @@ pub(crate) struct Faults {
     pub(crate) max_logs: Option<(usize, i64, &'static str)>,
     /// Logs after which a response is cut without an error.
     pub(crate) cut_logs: Option<usize>,
-    /// Added to the latest and to the finalised block.
-    pub(crate) head_error: i64,
+    /// Added to the numbers of the latest and of the finalised block.
+    pub(crate) head_error: u64,
+    /// Blocks by which it is behind: it does not have the latest ones.
+    pub(crate) behind: u64,
     /// Reported chain id.
     pub(crate) chain_id: Option<u64>,
     /// The tag `finalized` is refused.
@@ -107,7 +109,11 @@ impl RpcProxy {
         let address = listener.local_addr().unwrap();
         let router = Router::new().fallback(handle).with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move { axum::serve(listener, router).await }).abort_handle();
-        Self { address, shared, server }
+        Self {
+            address,
+            shared,
+            server,
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -120,7 +126,12 @@ impl RpcProxy {
 
     /// Number of requests of a method so far.
     pub(crate) fn count(&self, method: &str) -> usize {
-        self.shared.requests.lock().iter().filter(|(requested, _)| requested == method).count()
+        self.shared
+            .requests
+            .lock()
+            .iter()
+            .filter(|(requested, _)| requested == method)
+            .count()
     }
 
     /// Number of all requests so far.
@@ -132,7 +143,8 @@ impl RpcProxy {
     pub(crate) fn ranges(&self) -> Vec<(u64, u64)> {
         let requests = self.shared.requests.lock();
         let logs = requests.iter().filter(|(method, _)| method == "eth_getLogs");
-        logs.map(|(_, params)| (number(&params[0]["fromBlock"]), number(&params[0]["toBlock"]))).collect()
+        logs.map(|(_, params)| (number(&params[0]["fromBlock"]), number(&params[0]["toBlock"])))
+            .collect()
     }
 }
 
@@ -150,13 +162,22 @@ async fn handle(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     if faults.dies_after.is_some_and(|requests| count_logs(&shared) > requests) {
         return half(&json!(null));
     }
-    let answer = if faults.only.is_none_or(|only| only == method) { faults.answer.clone() } else { Answer::Forward };
+    let answer = if faults.only.is_none_or(|only| only == method) {
+        faults.answer.clone()
+    } else {
+        Answer::Forward
+    };
     match answer {
         Answer::Forward => {}
         Answer::Html => return (StatusCode::OK, "<html><body>Bad gateway</body></html>").into_response(),
         Answer::Status(status, text) => return (StatusCode::from_u16(status).unwrap(), text).into_response(),
         Answer::RateLimited(seconds) => {
-            return (StatusCode::TOO_MANY_REQUESTS, [("retry-after", seconds.to_string())], "slow down").into_response();
+            return (
+                StatusCode::TOO_MANY_REQUESTS,
+                [("retry-after", seconds.to_string())],
+                "slow down",
+            )
+                .into_response();
         }
         Answer::Error(code, message) => return error(&request, code, message),
         Answer::Hang => {
@@ -169,7 +190,11 @@ async fn handle(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     if let Some(refused) = refusal(&faults, &method, &request) {
         return refused;
     }
-    let mut response = forward(&shared, &request).await;
+    let mut response = if faults.behind > 0 {
+        forward_behind(&shared, &method, request.clone(), faults.behind).await
+    } else {
+        forward(&shared, &request).await
+    };
     if let Some(refused) = falsify(&faults, &method, &request, &mut response) {
         return refused;
     }
@@ -177,7 +202,12 @@ async fn handle(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
 }
 
 fn count_logs(shared: &Shared) -> usize {
-    shared.requests.lock().iter().filter(|(method, _)| method == "eth_getLogs").count()
+    shared
+        .requests
+        .lock()
+        .iter()
+        .filter(|(method, _)| method == "eth_getLogs")
+        .count()
 }
 
 fn refusal(faults: &Faults, method: &str, request: &Value) -> Option<Response> {
@@ -253,8 +283,39 @@ async fn forward(shared: &Shared, request: &Value) -> Value {
     response.json().await.unwrap()
 }
 
+/// The response of a node that does not have the latest blocks. As many nodes do, it returns the logs that it has.
+async fn forward_behind(shared: &Shared, method: &str, mut request: Value, behind: u64) -> Value {
+    let head = number_of_tag(shared, "latest").await - behind;
+    match method {
+        "eth_blockNumber" => json!({"jsonrpc": "2.0", "id": request["id"], "result": hex(head)}),
+        "eth_getBlockByNumber" => {
+            let wanted = match request["params"][0].as_str().unwrap() {
+                tag @ ("latest" | "finalized") => number_of_tag(shared, tag).await - behind,
+                _ => number(&request["params"][0]),
+            };
+            if wanted > head {
+                return json!({"jsonrpc": "2.0", "id": request["id"], "result": null});
+            }
+            request["params"][0] = hex(wanted);
+            forward(shared, &request).await
+        }
+        "eth_getLogs" => {
+            let to = number(&request["params"][0]["toBlock"]).min(head);
+            request["params"][0]["toBlock"] = hex(to);
+            forward(shared, &request).await
+        }
+        _ => forward(shared, &request).await,
+    }
+}
+
+async fn number_of_tag(shared: &Shared, tag: &str) -> u64 {
+    let request = json!({"jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": [tag, false]});
+    number(&forward(shared, &request).await["result"]["number"])
+}
+
 fn error(request: &Value, code: i64, message: &str) -> Response {
-    axum::Json(json!({"jsonrpc": "2.0", "id": request["id"], "error": {"code": code, "message": message}})).into_response()
+    axum::Json(json!({"jsonrpc": "2.0", "id": request["id"], "error": {"code": code, "message": message}}))
+        .into_response()
 }
 
 /// The first half of a body, then an error, on which the connection is closed.
@@ -279,8 +340,8 @@ fn hex(number: u64) -> Value {
     json!(format!("0x{number:x}"))
 }
 
-fn shift(value: &mut Value, error: i64) {
+fn shift(value: &mut Value, error: u64) {
     if value.is_string() {
-        *value = hex(number(value).saturating_add_signed(error));
+        *value = hex(number(value) + error);
     }
 }

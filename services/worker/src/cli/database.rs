@@ -1,0 +1,22 @@
+//! The database with the application's login, for operators' tasks.
+
+use arrakis_config::{Reader, Secret, variables};
+use arrakis_db::{Database, DatabaseOptions, DbError};
+
+/// Connections of a task: it makes one query at a time.
+const MAX_CONNECTIONS: u32 = 2;
+
+/// Reads `DATABASE_URL`.
+pub(super) fn database_url(reader: &mut Reader) -> Option<Secret> {
+    reader.secret_url(&variables::DATABASE_URL, &["postgres", "postgresql"])
+}
+
+/// Connects, and checks the schema.
+pub(super) async fn connect(url: &Secret) -> Result<Database, DbError> {
+    let options = DatabaseOptions {
+        application_name: "arrakis-worker tool",
+        max_connections: MAX_CONNECTIONS,
+        ..DatabaseOptions::default()
+    };
+    Database::connect(url, options).await
+}

@@ -1,0 +1,204 @@
+//! The health component of the eligibility syncs, and the gauges of their ages.
+//!
+//! Degraded, never down: while a sync is late, replies use the stored ranking and state its age.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use arrakis_db::{CommunityId, DbError, SyncHealth, TokenProfile, TokenProfileId};
+use arrakis_runtime::HealthComponent;
+use time::OffsetDateTime;
+
+use super::profiles_in_use;
+use crate::services::Services;
+
+/// Interval of the checks.
+const CHECK_INTERVAL: Duration = Duration::from_secs(15);
+/// Interval at which the profiles of the communities are read.
+const PROFILES_INTERVAL: Duration = Duration::from_secs(600);
+
+/// State of the sync of one profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct ProfileState {
+    /// One sentence.
+    text: String,
+    is_degraded: bool,
+}
+
+/// Updates the component and the gauges for as long as the future is polled.
+pub(crate) async fn watch(component: &HealthComponent, services: &Services) {
+    let mut in_use: BTreeMap<TokenProfileId, Vec<CommunityId>> = BTreeMap::new();
+    let mut read_at: Option<Instant> = None;
+    loop {
+        if read_at.is_none_or(|at| at.elapsed() > PROFILES_INTERVAL)
+            && let Ok(profiles) = profiles_in_use(&services.database).await
+        {
+            in_use = profiles;
+            read_at = Some(Instant::now());
+        }
+        // Postgres has a component of its own.
+        if let Ok(states) = states(services, in_use.keys()).await {
+            report(component, &states);
+        }
+        tokio::time::sleep(CHECK_INTERVAL).await;
+    }
+}
+
+fn report(component: &HealthComponent, states: &[ProfileState]) {
+    let texts: Vec<&str> = states.iter().map(|state| state.text.as_str()).collect();
+    let text = texts.join("; ");
+    if states.iter().any(|state| state.is_degraded) {
+        component.degraded(text);
+    } else if text.is_empty() {
+        component.up_with("no community has a token profile");
+    } else {
+        component.up_with(text);
+    }
+}
+
+async fn states<'a>(
+    services: &Services,
+    in_use: impl Iterator<Item = &'a TokenProfileId>,
+) -> Result<Vec<ProfileState>, DbError> {
+    let now = services.now();
+    let mut states = Vec::new();
+    for id in in_use {
+        let mut tx = services.database.global().await?;
+        let profile = tx.eligibility().token_profile(id).await?;
+        let health = tx.eligibility().sync_health(id).await?;
+        tx.commit().await?;
+        let Some(profile) = profile else { continue };
+        services
+            .metrics
+            .eligibility
+            .set_age(id, health.last_success_at.map(|at| now - at));
+        let has_endpoints = services.chains.get(profile.chain_id).is_some();
+        states.push(state(&profile, &health, has_endpoints, now, services.stale_after));
+    }
+    Ok(states)
+}
+
+fn state(
+    profile: &TokenProfile,
+    health: &SyncHealth,
+    has_endpoints: bool,
+    now: OffsetDateTime,
+    stale_after: time::Duration,
+) -> ProfileState {
+    let age = health.last_success_at.map(|at| now - at);
+    let is_stale = age.is_none_or(|age| age > stale_after);
+    let mut text = match age {
+        Some(age) => format!("{}: ranking of {} ago", profile.id, duration(age)),
+        None => format!("{}: no ranking yet", profile.id),
+    };
+    if is_stale && age.is_some() {
+        text.push_str(&format!(", which is stale (more than {})", duration(stale_after)));
+    }
+    if !has_endpoints {
+        text.push_str(&format!(
+            ", not synced: CHAIN_RPC_URLS has no endpoint of chain {}",
+            profile.chain_id
+        ));
+    }
+    let is_failing = health.consecutive_failures > 0;
+    if is_failing {
+        let error = health.last_error.as_deref().unwrap_or("unknown error");
+        text.push_str(&format!(
+            ", {} failed syncs since: {error}",
+            health.consecutive_failures
+        ));
+    }
+    ProfileState {
+        text,
+        is_degraded: is_stale || is_failing,
+    }
+}
+
+/// Days, hours or minutes.
+fn duration(duration: time::Duration) -> String {
+    let minutes = duration.whole_minutes().max(0);
+    match (minutes / 1_440, minutes / 60) {
+        (days, _) if days > 1 => format!("{days} days"),
+        (_, hours) if hours > 1 => format!("{hours} h"),
+        _ => format!("{minutes} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrakis_db::ProfileStandard;
+    use arrakis_domain::Address;
+    use time::macros::datetime;
+
+    use super::*;
+
+    const NOW: OffsetDateTime = datetime!(2026-11-21 12:00 UTC);
+
+    fn profile() -> TokenProfile {
+        TokenProfile {
+            id: "bgt".parse().unwrap(),
+            name: "BGT".to_owned(),
+            symbol: "BGT".to_owned(),
+            standard: ProfileStandard::Erc20,
+            chain_id: 80_094,
+            contract: Address::from_bytes([1; 20]),
+            decimals: 18,
+            claims_from: None,
+            burns_to: None,
+            token_ids: Vec::new(),
+            start_block: 0,
+        }
+    }
+
+    fn of(health: &SyncHealth, has_endpoints: bool) -> ProfileState {
+        state(&profile(), health, has_endpoints, NOW, time::Duration::hours(7))
+    }
+
+    fn synced(hours: i64) -> SyncHealth {
+        SyncHealth {
+            last_success_at: Some(NOW - time::Duration::hours(hours)),
+            ..SyncHealth::default()
+        }
+    }
+
+    #[test]
+    fn recent_sync_is_up_with_its_age() {
+        let found = of(&synced(3), true);
+        assert_eq!(
+            (found.text.as_str(), found.is_degraded),
+            ("bgt: ranking of 3 h ago", false)
+        );
+    }
+
+    #[test]
+    fn stale_or_failing_sync_is_degraded_with_the_reason() {
+        let stale = of(&synced(50), true);
+        assert!(
+            stale.is_degraded && stale.text.contains("bgt: ranking of 2 days ago, which is stale"),
+            "{stale:?}"
+        );
+        let failing = SyncHealth {
+            consecutive_failures: 2,
+            last_error: Some("chain 80094: connection refused".to_owned()),
+            ..synced(1)
+        };
+        let failing = of(&failing, true);
+        assert!(
+            failing.is_degraded
+                && failing
+                    .text
+                    .ends_with("2 failed syncs since: chain 80094: connection refused")
+        );
+        let never = of(&SyncHealth::default(), true);
+        assert!(never.is_degraded && never.text.contains("no ranking yet"), "{never:?}");
+    }
+
+    #[test]
+    fn missing_endpoints_are_named_and_not_degraded_while_the_ranking_is_fresh() {
+        let found = of(&synced(0), false);
+        assert!(
+            !found.is_degraded && found.text.contains("CHAIN_RPC_URLS has no endpoint of chain 80094"),
+            "{found:?}"
+        );
+    }
+}

@@ -1,0 +1,159 @@
+//! Replaces the ranking, with everything that follows from it, in one transaction: snapshot, changes, notification events, and the rows
+//! of tier syncs. The messages of the tier syncs are published after the commit; the leader publishes those that are lost.
+
+use arrakis_db::{SyncRun, TenantTx};
+use arrakis_domain::{Ranking, RankingDifference, Zones};
+use arrakis_runtime::fail_point;
+use time::OffsetDateTime;
+
+use super::communities::{Changes, communities_of};
+use super::error::SyncError;
+use super::reconcile::Reconciled;
+use super::sync::ProfileSync;
+use crate::community::Community;
+use crate::failure::Failure;
+use crate::jobs::{self, JobOwner};
+
+/// How long snapshots are kept, and the changes with them.
+const SNAPSHOTS_KEPT: time::Duration = time::Duration::days(30);
+
+/// What a sync did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncSummary {
+    /// The block of the ranking.
+    pub block: u64,
+    /// Transfers that were read.
+    pub logs: u64,
+    /// Wallets in the ranking.
+    pub holders: usize,
+    /// Wallets whose rank or holding changed.
+    pub changed: usize,
+    /// Wallets whose holding differed from the chain's balance.
+    pub mismatches: u32,
+    /// Communities for which a tier sync was enqueued.
+    pub tier_syncs: usize,
+}
+
+/// A new ranking with what it changes.
+struct Replacement {
+    before: Ranking,
+    reconciled: Reconciled,
+    block: u64,
+    finalized: u64,
+    now: OffsetDateTime,
+}
+
+impl ProfileSync<'_> {
+    /// Replaces the ranking by that of the stored events up to the block before `next`.
+    pub(super) async fn swap_ranking(
+        &self,
+        run: &SyncRun,
+        next: u64,
+        logs: u64,
+        finalized: u64,
+    ) -> Result<SyncSummary, SyncError> {
+        let token = &self.profile.id;
+        let now = self.services.now();
+        let block = next.saturating_sub(1);
+        let mut tx = self.services.database.global().await?;
+        let synced = tx.eligibility().synced_holdings(token).await?;
+        let overrides = tx.eligibility().active_overrides(token, now).await?;
+        let before = tx.eligibility().ranking(token).await?;
+        tx.commit().await?;
+        let reconciled = self.reconcile(synced, &overrides, block).await?;
+        if reconciled.ranking.wallets().is_empty() && !before.wallets().is_empty() && !self.accept_empty {
+            return Err(SyncError::Empty {
+                profile: token.clone(),
+                block,
+                stored: before.wallets().len(),
+            });
+        }
+        let communities = communities_of(self.services, token).await?;
+        let replacement = Replacement {
+            before,
+            reconciled,
+            block,
+            finalized,
+            now,
+        };
+        fail_point::hit("worker.eligibility.swapping").await;
+        let (tier_syncs, changed) = self.write(run, next, &replacement, &communities).await?;
+        fail_point::hit("worker.eligibility.swapped").await;
+        for (community, request) in &tier_syncs {
+            jobs::publish(
+                &self.services.publisher,
+                JobOwner::Community(*community),
+                &request.id,
+                request.kind,
+            )
+            .await;
+        }
+        let summary = SyncSummary {
+            block,
+            logs,
+            holders: replacement.reconciled.ranking.wallets().len(),
+            changed,
+            mismatches: replacement.reconciled.mismatches,
+            tier_syncs: tier_syncs.len(),
+        };
+        self.services.metrics.eligibility.succeeded(token, summary.mismatches);
+        tracing::info!(token_profile = %token, ?summary, "the ranking is replaced");
+        Ok(summary)
+    }
+
+    /// Writes everything and commits. Returns the tier syncs to publish, and the number of changed wallets.
+    async fn write(
+        &self,
+        run: &SyncRun,
+        next: u64,
+        replacement: &Replacement,
+        communities: &[Community],
+    ) -> Result<(Vec<(arrakis_db::CommunityId, jobs::JobRequest)>, usize), SyncError> {
+        let token = &self.profile.id;
+        let zones = Zones::STANDARD;
+        let ranking = &replacement.reconciled.ranking;
+        let mut tx = self.services.database.global().await?;
+        if !tx.move_sync_cursor(run, next, next).await? {
+            return Err(SyncError::Superseded);
+        }
+        let (block, now) = (replacement.block, replacement.now);
+        let snapshot = tx.replace_ranking(token, ranking.wallets(), block, now).await?;
+        tx.record_sync_figures(token, replacement.reconciled.mismatches, replacement.finalized)
+            .await?;
+        let difference = RankingDifference::between(&replacement.before, ranking, zones);
+        let changed = difference.changes.len();
+        let changes = Changes::new(snapshot, difference, zones, replacement.before.wallets().is_empty());
+        tx.store_ranking_changes(token, snapshot, &changes.stored(), zones)
+            .await?;
+        tx.prune_snapshots(token, now - SNAPSHOTS_KEPT).await?;
+        let mut tier_syncs = Vec::new();
+        let Some((first, others)) = communities.split_first() else {
+            tx.commit().await?;
+            return Ok((tier_syncs, changed));
+        };
+        let mut tenant = tx.enter(first.id()).await?;
+        tier_syncs.extend(write_community(&mut tenant, &changes, first, now).await?);
+        for community in others {
+            tenant = tenant.enter(community.id()).await?;
+            tier_syncs.extend(write_community(&mut tenant, &changes, community, now).await?);
+        }
+        tenant.commit().await?;
+        Ok((tier_syncs, changed))
+    }
+}
+
+/// Writes notification events and the tier sync of a community; returns the tier sync.
+async fn write_community(
+    tx: &mut TenantTx,
+    changes: &Changes,
+    community: &Community,
+    now: OffsetDateTime,
+) -> Result<Option<(arrakis_db::CommunityId, jobs::JobRequest)>, Failure> {
+    let wallets = tx.profiles().wallets().await?;
+    tx.notifications().add(&changes.notifications(&wallets)).await?;
+    let Some(request) = changes.tier_sync(community, &wallets)? else {
+        return Ok(None);
+    };
+    tx.jobs().enqueue(&request.row(now)).await?;
+    Ok(Some((community.id(), request)))
+}

@@ -1,0 +1,274 @@
+//! Reads the logs of a profile from the first unread block to the finalised one, in batches.
+//!
+//! Each batch is one transaction that stores the events and moves the cursor. A process that dies in between leaves whole batches, and
+//! the next run continues behind the last one.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use arrakis_chain::{Transfer, TransferBatch};
+use arrakis_db::{EventBatch, StoredBlock, SyncRun, TokenProfile};
+use arrakis_runtime::fail_point;
+use uuid::Uuid;
+
+use super::error::SyncError;
+use super::events::{events, filters};
+use super::swap::SyncSummary;
+use super::token_chain::TokenChain;
+use crate::jobs::PlatformJobRun;
+use crate::services::Services;
+
+/// A sync ends with balances at its last block, which many nodes have for the latest 128 blocks only. After a longer reading the
+/// finalised block has moved on, and the rest is read, too.
+const RECENT_BLOCKS: u64 = 64;
+/// Most times that a sync reads up to the finalised block.
+const ROUNDS: u32 = 4;
+/// Reorganisations in one sync after which it ends.
+const MAX_REORGANISATIONS: u32 = 5;
+/// Time between two updates of the job's progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A sync of a token profile.
+pub struct ProfileSync<'a> {
+    /// Clients of Postgres and the broker, and the themes.
+    pub services: &'a Services,
+    /// The chain of the profile.
+    pub chain: &'a dyn TokenChain,
+    /// The profile.
+    pub profile: &'a TokenProfile,
+    /// The job that runs it, which stores its progress; `None` without one.
+    pub job: Option<&'a PlatformJobRun<'a>>,
+    /// Time after which it ends, to be continued by another part; `None`: it reads to the end.
+    pub part: Option<Duration>,
+    /// Whether a ranking without wallets may replace one with wallets.
+    pub accept_empty: bool,
+}
+
+impl std::fmt::Debug for ProfileSync<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProfileSync")
+            .field("profile", &self.profile.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a sync ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SyncEnd {
+    /// The ranking is replaced.
+    Complete(SyncSummary),
+    /// The part is over; the next one continues at this block.
+    PartOver {
+        /// The next block to read.
+        next_block: u64,
+    },
+}
+
+/// What a run has read so far.
+struct Reading {
+    next: u64,
+    last_stored: Option<StoredBlock>,
+    logs: u64,
+    reorganisations: u32,
+    started: Instant,
+    last_progress: Instant,
+}
+
+/// Why the reading of a range ended.
+enum RangeEnd {
+    Complete,
+    PartOver,
+    Reorganised,
+}
+
+impl ProfileSync<'_> {
+    /// Reads the new logs and replaces the ranking.
+    ///
+    /// # Errors
+    /// See [`SyncError`]. The ranking is unchanged then, and the batches that were stored are kept.
+    pub async fn run(&self) -> Result<SyncEnd, SyncError> {
+        let run = SyncRun {
+            profile: self.profile.id.clone(),
+            run: Uuid::now_v7(),
+        };
+        let mut tx = self.services.database.global().await?;
+        let next = tx.begin_sync(self.profile, run.run).await?;
+        tx.commit().await?;
+        if !self.chain.has_contract(self.profile.contract).await? {
+            return Err(SyncError::NoContract(self.profile.contract, self.profile.chain_id));
+        }
+        let mut reading = Reading {
+            next,
+            last_stored: None,
+            logs: 0,
+            reorganisations: 0,
+            started: Instant::now(),
+            last_progress: Instant::now(),
+        };
+        match self.read_all(&run, &mut reading).await? {
+            ControlFlow::Break(()) => Ok(SyncEnd::PartOver {
+                next_block: reading.next,
+            }),
+            ControlFlow::Continue(finalized) => {
+                let summary = self.swap_ranking(&run, reading.next, reading.logs, finalized).await?;
+                Ok(SyncEnd::Complete(summary))
+            }
+        }
+    }
+
+    /// Reads up to a recent finalised block, and returns that; breaks when the part is over.
+    async fn read_all(&self, run: &SyncRun, reading: &mut Reading) -> Result<ControlFlow<(), u64>, SyncError> {
+        self.align_with_chain(run, reading).await?;
+        let mut rounds = 0;
+        loop {
+            let finalized = self.chain.finalized().await?.number;
+            let unread = (finalized + 1)
+                .checked_sub(reading.next)
+                .ok_or_else(|| SyncError::Lagging {
+                    profile: self.profile.id.clone(),
+                    read: reading.next.saturating_sub(1),
+                    finalized,
+                })?;
+            match self.read_range(run, reading, finalized).await? {
+                RangeEnd::PartOver => return Ok(ControlFlow::Break(())),
+                RangeEnd::Complete => {
+                    rounds += 1;
+                    if unread <= RECENT_BLOCKS || rounds >= ROUNDS {
+                        return Ok(ControlFlow::Continue(finalized));
+                    }
+                }
+                RangeEnd::Reorganised => {
+                    reading.reorganisations += 1;
+                    if reading.reorganisations >= MAX_REORGANISATIONS {
+                        return Err(SyncError::Unstable(reading.reorganisations));
+                    }
+                    self.align_with_chain(run, reading).await?;
+                }
+            }
+        }
+    }
+
+    async fn align_with_chain(&self, run: &SyncRun, reading: &mut Reading) -> Result<(), SyncError> {
+        reading.next = self.undo_reorganisation(run, reading.next).await?;
+        reading.last_stored = self.stored_block(reading.next.saturating_sub(1)).await?;
+        Ok(())
+    }
+
+    /// Reads the blocks up to `last`.
+    async fn read_range(&self, run: &SyncRun, reading: &mut Reading, last: u64) -> Result<RangeEnd, SyncError> {
+        if reading.next > last {
+            return Ok(RangeEnd::Complete);
+        }
+        let filters = filters(self.profile);
+        let Some((first, others)) = filters.split_first() else {
+            return Ok(RangeEnd::Complete);
+        };
+        let mut batches = self.chain.transfers(*first, reading.next, last);
+        while let Some(batch) = batches.next().await? {
+            fail_point::hit("worker.eligibility.read").await;
+            let (from, end) = (batch.from_block, batch.to);
+            let mut transfers = vec![batch.transfers];
+            for filter in others {
+                let Some(more) = self.read_blocks(*filter, from, end.number, end.hash).await? else {
+                    return Ok(RangeEnd::Reorganised);
+                };
+                transfers.push(more);
+            }
+            if !is_consistent(&transfers, end.number, end.hash) || !self.is_on_chain(reading.last_stored).await? {
+                return Ok(RangeEnd::Reorganised);
+            }
+            self.store(
+                run,
+                reading,
+                &transfers,
+                (
+                    from,
+                    StoredBlock {
+                        number: end.number,
+                        hash: end.hash,
+                    },
+                ),
+            )
+            .await?;
+            self.report_progress(reading, last).await?;
+            if self.part.is_some_and(|part| reading.started.elapsed() > part) && reading.next <= last {
+                return Ok(RangeEnd::PartOver);
+            }
+        }
+        Ok(RangeEnd::Complete)
+    }
+
+    /// The transfers of all blocks from `from` to `to`; `None` if the last block has another hash than this.
+    async fn read_blocks(
+        &self,
+        filter: arrakis_chain::TransferFilter,
+        from: u64,
+        to: u64,
+        hash: [u8; 32],
+    ) -> Result<Option<Vec<Transfer>>, SyncError> {
+        let mut batches = self.chain.transfers(filter, from, to);
+        let mut transfers = Vec::new();
+        let mut end = None;
+        while let Some(TransferBatch {
+            to, transfers: more, ..
+        }) = batches.next().await?
+        {
+            transfers.extend(more);
+            end = Some(to);
+        }
+        Ok(end.is_some_and(|end| end.hash == hash).then_some(transfers))
+    }
+
+    async fn store(
+        &self,
+        run: &SyncRun,
+        reading: &mut Reading,
+        transfers: &[Vec<Transfer>],
+        (from, end): (u64, StoredBlock),
+    ) -> Result<(), SyncError> {
+        let events = events(self.profile, transfers);
+        let logs = u64::try_from(transfers.iter().map(Vec::len).sum::<usize>()).unwrap_or(u64::MAX);
+        let batch = EventBatch {
+            blocks: from..=end.number,
+            end_hash: end.hash,
+            claims: events.claims,
+            burns: events.burns,
+        };
+        let mut tx = self.services.database.global().await?;
+        let stored = tx.store_event_batch(run, &batch).await?;
+        fail_point::hit("worker.eligibility.storing").await;
+        tx.commit().await?;
+        if !stored {
+            return Err(SyncError::Superseded);
+        }
+        fail_point::hit("worker.eligibility.stored").await;
+        self.services.metrics.eligibility.read_logs(&self.profile.id, logs);
+        reading.next = end.number + 1;
+        reading.last_stored = Some(end);
+        reading.logs += logs;
+        Ok(())
+    }
+
+    async fn report_progress(&self, reading: &mut Reading, last: u64) -> Result<(), SyncError> {
+        let behind = (last + 1).saturating_sub(reading.next);
+        self.services.metrics.eligibility.set_behind(&self.profile.id, behind);
+        if let Some(job) = self.job
+            && reading.last_progress.elapsed() >= PROGRESS_INTERVAL
+        {
+            let start = self.profile.start_block;
+            let count = |to: u64| usize::try_from(to.saturating_sub(start)).unwrap_or(usize::MAX);
+            job.progress(count(reading.next), Some(count(last + 1))).await?;
+            reading.last_progress = Instant::now();
+        }
+        Ok(())
+    }
+}
+
+/// Whether the transfers of the last block are of the block with this hash.
+fn is_consistent(transfers: &[Vec<Transfer>], number: u64, hash: [u8; 32]) -> bool {
+    let mut of_last = transfers
+        .iter()
+        .flatten()
+        .filter(|transfer| transfer.block_number == number);
+    of_last.all(|transfer| transfer.block_hash == hash)
+}
