@@ -8,7 +8,9 @@ use arrakis_broker::BrokerSettings;
 use arrakis_chain::ChainsConfig;
 use arrakis_config::{Reader, Secret, Variable, variables};
 use arrakis_discord::DiscordConfig;
+use arrakis_verification::Origin;
 use twilight_model::id::Id;
+use url::Url;
 
 /// Lifetime of an interaction token: a command that takes longer cannot be replied to.
 const TOKEN_SECONDS: u32 = 15 * 60;
@@ -42,6 +44,8 @@ pub struct Config {
     pub stale_after: time::Duration,
     /// Folder of the operator's own themes.
     pub themes_dir: Option<PathBuf>,
+    /// Address of the wallet page; `None`: wallets cannot be verified.
+    pub verify_base_url: Option<Url>,
 }
 
 /// Prefetch of the consumers: messages handled at once, by kind of queue.
@@ -69,6 +73,7 @@ impl Config {
         let grace = within(reader, &variables::WORKER_GRACE_SECONDS, 0..=CONSUMER_TIMEOUT_SECONDS);
         let stale_hours = within(reader, &variables::WORKER_STALE_SYNC_HOURS, 1..=MAX_STALE_HOURS);
         let themes_dir = reader.optional(&variables::THEMES_DIR);
+        let verify_base_url = verify_base_url(reader);
         Some(Self {
             broker: broker?,
             database_url: database_url?,
@@ -81,6 +86,7 @@ impl Config {
             grace: Duration::from_secs(grace?.into()),
             stale_after: time::Duration::hours(stale_hours?.into()),
             themes_dir: themes_dir?,
+            verify_base_url: verify_base_url?,
         })
     }
 }
@@ -99,6 +105,18 @@ impl Prefetch {
             events: events?,
             jobs: jobs?,
         })
+    }
+}
+
+/// Reads the address of the wallet page; `Some(None)` without one.
+#[expect(clippy::option_option, reason = "None is an error that the reader has recorded")]
+fn verify_base_url(reader: &mut Reader) -> Option<Option<Url>> {
+    let Some(url) = reader.optional::<Url>(&variables::VERIFY_BASE_URL)? else {
+        return Some(None);
+    };
+    match Origin::of(&url) {
+        Ok(_) => Some(Some(url)),
+        Err(error) => reader.refuse(&variables::VERIFY_BASE_URL, error.to_string()),
     }
 }
 
@@ -168,6 +186,17 @@ mod tests {
         ] {
             let error = load(&[(name, value)]).unwrap_err();
             assert!(error.contains(name) && error.contains(range), "{error}");
+        }
+    }
+
+    #[test]
+    fn address_of_the_wallet_page_is_optional() {
+        assert_eq!(load(&[]).unwrap().verify_base_url, None);
+        let config = load(&[("VERIFY_BASE_URL", "https://verify.example.org")]).unwrap();
+        assert_eq!(config.verify_base_url.unwrap().as_str(), "https://verify.example.org/");
+        for invalid in ["verify.example.org", "ftp://verify.example.org"] {
+            let error = load(&[("VERIFY_BASE_URL", invalid)]).unwrap_err();
+            assert!(error.contains("VERIFY_BASE_URL"), "{error}");
         }
     }
 

@@ -10,6 +10,7 @@ mod cli;
 pub mod commands;
 pub mod community;
 pub mod config;
+mod consent;
 pub mod events;
 pub mod failure;
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub mod jobs;
 pub mod leader;
 pub mod load_shedding;
 pub mod metrics;
+mod nonced_message;
 pub mod render;
 pub mod roles;
 mod serve;

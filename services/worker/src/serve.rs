@@ -18,6 +18,7 @@ use arrakis_db::{Database, DatabaseOptions, DbError};
 use arrakis_discord::{Discord, FinishedCall};
 use arrakis_runtime::{Fatal, Runtime};
 use arrakis_themes::Registry;
+use arrakis_verification::{RegistryRecord, Verification};
 use backon::{ConstantBuilder, Retryable as _};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -83,6 +84,8 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     runtime
         .health
         .add_details("leads_timed_work", move || json!(is_leader.get() == 1));
+    let verification = verification_details(&services);
+    runtime.health.add_details("wallet_verification", move || json!(verification));
     let soft = &runtime.shutdown.soft;
     tokio::spawn(components.watch(
         services.clone(),
@@ -113,6 +116,8 @@ async fn connect(config: &Config, runtime: &Runtime, connections: &BrokerConnect
     let database = connect_database(config, &runtime.shutdown.soft)
         .await
         .context("connecting to Postgres")?;
+    let chains = Chains::new(&config.chains);
+    let verification = verification(config, &database, &chains)?;
     let call_metrics = metrics.clone();
     let observer = Arc::new(move |finished: &FinishedCall<'_>| call_metrics.count_call(finished));
     Ok(Services {
@@ -121,13 +126,32 @@ async fn connect(config: &Config, runtime: &Runtime, connections: &BrokerConnect
             .map_err(|error| Fatal::configuration(error.to_string()))?,
         discord: Discord::observed(&config.discord, Some(observer))
             .map_err(|error| Fatal::configuration(format!("DISCORD_PROXY_CREDENTIAL: {error}")))?,
-        chains: Chains::new(&config.chains),
+        chains,
+        verification,
         publisher: Publisher::new(connections.publish.clone()),
         themes,
         metrics,
         command_limit: config.command_limit,
         stale_after: config.stale_after,
     })
+}
+
+fn verification(config: &Config, database: &Database, chains: &Chains) -> anyhow::Result<Option<Verification>> {
+    let Some(base) = &config.verify_base_url else {
+        return Ok(None);
+    };
+    let verification = Verification::new(database.clone(), chains.clone(), base, Arc::new(RegistryRecord));
+    let verification =
+        verification.map_err(|error| Fatal::configuration(format!("VERIFY_BASE_URL: {error}")))?;
+    Ok(Some(verification))
+}
+
+/// What `/health` states about the verification of wallets.
+fn verification_details(services: &Services) -> &'static str {
+    match services.verification {
+        Some(_) => "available",
+        None => "VERIFY_BASE_URL is not set: /verify is refused, and no members are welcomed",
+    }
 }
 
 /// Connects and checks the schema. Temporary errors are retried: a migration in progress holds locks that the check waits for, and

@@ -13,6 +13,7 @@ use arrakis_db::{CommunityId, Database, DbError, Profile, TenantTx, UserId};
 use arrakis_discord::Discord;
 use arrakis_runtime::fail_point;
 use arrakis_themes::Registry;
+use arrakis_verification::Verification;
 use time::OffsetDateTime;
 use twilight_model::id::Id;
 use twilight_model::id::marker::UserMarker;
@@ -39,6 +40,8 @@ pub struct Services {
     pub publisher: Publisher,
     /// The loaded themes.
     pub themes: Registry,
+    /// Verification of wallets; `None` without `VERIFY_BASE_URL`.
+    pub verification: Option<Verification>,
     /// Metrics of the worker.
     pub metrics: WorkerMetrics,
     /// Time limit of one attempt at a deferred command.

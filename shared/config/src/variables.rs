@@ -212,6 +212,10 @@ variables! {
     /// Depth of the finalised block.
     CHAIN_FINALIZED_DEPTH = Variable::defaulted("CHAIN_FINALIZED_DEPTH", WORKER, "64",
         "blocks behind the latest one from which a block counts as final, on chains whose endpoints do not support the tag `finalized`");
+    /// Address of the wallet page.
+    VERIFY_BASE_URL = Variable::optional("VERIFY_BASE_URL", WORKER, "https://verify.example.org",
+        "public address of the api, at which members open the wallet page: https://, or http:// to this machine; without it the worker \
+         refuses /verify and welcomes no members");
     /// Number of shards.
     SHARD_COUNT = Variable::optional("SHARD_COUNT", INGESTOR, "4", "total number of shards; default: Discord's recommendation");
     /// Shards of this process.

@@ -31,6 +31,8 @@ pub struct Community {
     pub token: TokenSummary,
     /// Set while role changes are stopped for this community.
     pub frozen: Option<Frozen>,
+    /// Channel in which members who join without a verified wallet are welcomed; `None`: none are.
+    pub welcome_channel: Option<u64>,
     /// When it was created.
     pub onboarded_at: OffsetDateTime,
 }
@@ -57,6 +59,7 @@ impl Community {
             frozen: at("frozen_at", row.frozen_us)?
                 .zip(row.frozen_reason)
                 .map(|(at, reason)| Frozen { at, reason }),
+            welcome_channel: row.welcome_channel_id.map(i64::unsigned_abs),
             onboarded_at: column("onboarded_at").time(row.onboarded_us)?,
         })
     }
@@ -75,6 +78,7 @@ struct Row {
     frozen_us: Option<i64>,
     frozen_reason: Option<String>,
     onboarded_us: i64,
+    welcome_channel_id: Option<i64>,
     symbol: String,
     last_success_us: Option<i64>,
 }
@@ -206,6 +210,23 @@ impl Communities<'_> {
             .execute(&mut **self.connection)
         )?;
         changed_one("community.freeze", done.rows_affected())
+    }
+
+    /// Sets the channel in which members who join without a verified wallet are welcomed, or ends the welcomes with `None`.
+    ///
+    /// # Errors
+    /// When the database is unavailable, or the community does not exist.
+    pub async fn set_welcome_channel(&mut self, channel: Option<u64>) -> Result<(), DbError> {
+        let done = named!(
+            "community.set_welcome_channel",
+            sqlx::query!(
+                "update communities set welcome_channel_id = $2, updated_at = now() where community_id = $1",
+                self.community.uuid(),
+                channel.map(u64::cast_signed)
+            )
+            .execute(&mut **self.connection)
+        )?;
+        changed_one("community.set_welcome_channel", done.rows_affected())
     }
 
     /// Which Discord role id stands for which role of the theme.

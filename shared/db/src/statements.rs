@@ -18,7 +18,7 @@ pub(crate) const PREPARE: &str = concat!(
     "prepare current_community as
      select c.community_id, c.guild_id, c.name, c.theme, c.rule_set, c.plan, c.token_profile_id,
             (extract(epoch from c.frozen_at) * 1000000)::bigint as frozen_us, c.frozen_reason,
-            (extract(epoch from c.onboarded_at) * 1000000)::bigint as onboarded_us, t.symbol,
+            (extract(epoch from c.onboarded_at) * 1000000)::bigint as onboarded_us, c.welcome_channel_id, t.symbol,
             (extract(epoch from h.last_success_at) * 1000000)::bigint as last_success_us
        from communities c
        join token_profiles t using (token_profile_id)

@@ -154,6 +154,10 @@ pub struct ThemeWords {
     pub leaderboard: String,
     /// Title of `/help`.
     pub help: String,
+    /// Title of `/verify`.
+    pub verify: String,
+    /// Title of the welcome of a member.
+    pub welcome: String,
     /// Footer of every reply.
     pub footer: String,
 }
@@ -334,6 +338,8 @@ pub(crate) mod tests {
                 threshold: word(),
                 leaderboard: word(),
                 help: word(),
+                verify: word(),
+                welcome: word(),
                 footer: word(),
             },
             variables: BTreeMap::new(),

@@ -85,6 +85,8 @@ pub(crate) struct WordsEntry {
     pub(crate) threshold: Text,
     pub(crate) leaderboard: Text,
     pub(crate) help: Text,
+    pub(crate) verify: Option<Text>,
+    pub(crate) welcome: Option<Text>,
     pub(crate) footer: Text,
 }
 

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use arrakis_domain::{Plan, Theme, ThemeWords, Variable};
 
-use crate::document::{Manifest, PlanName};
+use crate::document::{Manifest, PlanName, Text};
 use crate::problem::{Problem, Problems};
 use crate::settings::Settings;
 use crate::template::ThemeTemplate;
@@ -108,6 +108,14 @@ fn not_empty(mut problems: Vec<Problem>, template: &ThemeTemplate) -> Problems {
     Problems(problems)
 }
 
+/// Words of a theme that does not have its own.
+const VERIFY: &str = "Verify your wallet";
+const WELCOME: &str = "Welcome";
+
+fn optional(word: &Option<Text>, default: &str, reader: &mut Reader<'_>) -> String {
+    word.as_ref().map_or_else(|| default.to_owned(), |word| reader.name(word))
+}
+
 /// Contents of `theme.yaml` without variables and flags.
 struct Head {
     name: String,
@@ -148,6 +156,8 @@ fn read_head(manifest: &Manifest, reader: &mut Reader<'_>) -> Head {
             threshold: reader.name(&words.threshold),
             leaderboard: reader.name(&words.leaderboard),
             help: reader.name(&words.help),
+            verify: optional(&words.verify, VERIFY, reader),
+            welcome: optional(&words.welcome, WELCOME, reader),
             footer: reader.name(&words.footer),
         },
     }

@@ -1,5 +1,6 @@
 //! [`VerificationJob`]: the payload of jobs of kind `verification`, for the worker.
 
+use arrakis_db::CommunityId;
 use arrakis_domain::Address;
 use arrakis_wallet::Account;
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,25 @@ pub enum VerificationJob {
         #[serde(with = "time::serde::rfc3339")]
         expires_at: OffsetDateTime,
     },
+    /// A member unlinked a wallet: evaluate the account in its communities and remove the roles that depended on it.
+    Unlinked {
+        /// Id of the removal.
+        removal: Uuid,
+        /// The account.
+        account: Account,
+        /// The wallet.
+        address: Address,
+    },
+}
+
+/// A job that a request has stored. After the request, its message is published to the queue of verifications, so that the job
+/// runs within a second; if the message is lost, the leader of the workers publishes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredJob {
+    /// Its id.
+    pub id: String,
+    /// Its community; `None` for a job of the platform.
+    pub community: Option<CommunityId>,
 }
 
 impl VerificationJob {
@@ -48,10 +68,21 @@ impl VerificationJob {
     #[must_use]
     pub fn id(&self) -> String {
         match self {
-            Self::Recorded { session, .. } => format!("verification:{session}"),
-            Self::RequestConsent { session, .. } => format!("verification:{session}:consent"),
+            Self::Recorded { session, .. } => recorded_id(*session),
+            Self::RequestConsent { session, .. } => consent_id(*session),
+            Self::Unlinked { removal, .. } => format!("verification:unlinked:{removal}"),
         }
     }
+}
+
+/// Id of the job that follows a recorded wallet.
+pub(crate) fn recorded_id(session: Uuid) -> String {
+    format!("verification:{session}")
+}
+
+/// Id of the job that asks the holder of a wallet.
+pub(crate) fn consent_id(session: Uuid) -> String {
+    format!("verification:{session}:consent")
 }
 
 #[cfg(test)]
@@ -97,5 +128,13 @@ mod tests {
             decoded.id(),
             "verification:00000000-0000-0000-0000-000000000001:consent"
         );
+        let unlinked = json!({
+            "step": "unlinked",
+            "removal": session,
+            "account": "discord:8",
+            "address": "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed",
+        });
+        let decoded: VerificationJob = serde_json::from_value(unlinked.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&decoded).unwrap(), unlinked);
     }
 }

@@ -22,7 +22,7 @@ mod verification;
 mod view;
 
 pub use arrakis_wallet::{Account, AccountNetwork, Origin, OriginError};
-pub use job::VerificationJob;
+pub use job::{StoredJob, VerificationJob};
 pub use moving::MoveAnswer;
 pub use record::{MoveRequest, ProvenWallet, RecordRefusal, RecordVerification, Recorded, SessionTx};
 pub use refusal::{Refusal, VerificationError};

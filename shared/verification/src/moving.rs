@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::record::{MoveRequest, Recorded, SessionTx};
 use crate::submit::proven_wallet;
+use crate::job::{StoredJob, consent_id, recorded_id};
 use crate::{Progress, ProgressState, Refusal, SessionToken, Verification, VerificationError, account};
 
 /// What the holder's button did.
@@ -42,7 +43,8 @@ impl Verification {
         };
         let mut tx = SessionTx::begin(&self.database, session.community).await?;
         // False when it waits already; the message was sent then.
-        if tx.sessions().await_consent(token.hash(), now).await? {
+        let asked = tx.sessions().await_consent(token.hash(), now).await?;
+        if asked {
             let request = MoveRequest {
                 session: session.id,
                 requester: account::read(session.account),
@@ -57,6 +59,10 @@ impl Verification {
         Ok(Progress {
             state: ProgressState::AwaitingConsent,
             address: address.to_string(),
+            job: asked.then(|| StoredJob {
+                id: consent_id(session.id),
+                community: session.community,
+            }),
         })
     }
 
@@ -102,6 +108,10 @@ impl Verification {
         Ok(MoveAnswer::Moved(Progress {
             state: ProgressState::Completed,
             address: address.to_string(),
+            job: Some(StoredJob {
+                id: recorded_id(session_id),
+                community: session.community,
+            }),
         }))
     }
 

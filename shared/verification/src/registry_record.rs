@@ -8,13 +8,17 @@ use arrakis_db::registry::{
 use arrakis_db::{NewJob, UserId};
 use arrakis_wallet::{Account, AccountNetwork, Method};
 use async_trait::async_trait;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use crate::record::{MoveRequest, ProvenWallet, RecordRefusal, RecordVerification, Recorded, SessionTx};
 use crate::{Refusal, VerificationError, VerificationJob};
 
 /// Reason of the event that removes a moved wallet.
 const MOVED: &str = "moved to another account with the consent of its holder";
+
+/// How much earlier than now a job is due: a worker whose clock is behind starts it at once nevertheless, and the leader need not
+/// wait before it publishes a message that was lost.
+const CLOCK_MARGIN: Duration = Duration::minutes(1);
 
 /// Records proven wallets in the identity registry, and enqueues jobs of kind `verification` in the transaction.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,7 +77,7 @@ async fn enqueue(tx: &mut SessionTx, job: &VerificationJob, due_at: OffsetDateTi
         id: &id,
         kind: JobKind::Verification.name(),
         payload: serde_json::to_value(job).map_err(|_| Refusal::Internal)?,
-        due_at,
+        due_at: due_at - CLOCK_MARGIN,
     };
     tx.jobs().enqueue(&new).await?;
     Ok(())

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use crate::record::{ProvenWallet, Recorded, SessionTx};
 use crate::verification::{open, parse_address};
+use crate::job::{StoredJob, recorded_id};
 use crate::{Refusal, SessionToken, Verification, VerificationError, account};
 
 /// What the page sends after the wallet has signed.
@@ -30,6 +31,9 @@ pub struct Progress {
     pub state: ProgressState,
     /// The wallet.
     pub address: String,
+    /// The job that the request has stored; whoever made the request publishes its message. No part of the JSON.
+    #[serde(skip)]
+    pub job: Option<StoredJob>,
 }
 
 /// State of a session with a signature.
@@ -124,9 +128,14 @@ impl Verification {
         };
         tx.commit().await?;
         tracing::info!(session.id = %session.id, method = proof.method, ?state, "signature of a wallet accepted");
+        let job = (state == ProgressState::Completed).then(|| StoredJob {
+            id: recorded_id(session.id),
+            community: session.community,
+        });
         Ok(Progress {
             state,
             address: address.to_string(),
+            job,
         })
     }
 }

@@ -9,10 +9,11 @@ mod dead_letters;
 mod eligibility;
 mod migrate;
 mod output;
-mod registry;
 mod overrides;
+mod registry;
 mod token_profiles;
 mod topology;
+mod welcome;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -58,6 +59,8 @@ enum Task {
     /// Lists or writes token profiles
     #[command(subcommand)]
     TokenProfiles(token_profiles::TokenProfilesTask),
+    /// Sets the channel in which members of a server are welcomed who join without a verified wallet
+    Welcome(welcome::WelcomeTask),
 }
 
 /// Runs the subcommand, or serves if there is none. Returns the exit code of the process.
@@ -71,6 +74,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Some(Task::Registry(task)) => task.run(),
         Some(Task::Eligibility(task)) => task.run(),
         Some(Task::TokenProfiles(task)) => task.run(),
+        Some(Task::Welcome(task)) => task.run(),
     }
 }
 

@@ -54,6 +54,34 @@ impl<'a> CommandContext<'a> {
             .map_err(|_| Failure::permanent("a command with the scope `Anywhere` requires its community's rows").into())
     }
 
+    /// Runs work that has transactions of its own. The transaction of the command is committed before it, and another one begun after
+    /// it: a command that held one connection and waited for a second one could wait for ever, with all connections held by such
+    /// commands.
+    ///
+    /// # Errors
+    /// If the transaction cannot be committed; the work is not begun then.
+    pub async fn without_tx<T>(&self, work: impl Future<Output = T> + Send) -> Result<T, CommandError> {
+        let open = self.tx.lock().await.take();
+        let had_tx = open.is_some();
+        if let Some(tx) = open {
+            tx.commit().await?;
+        }
+        let done = work.await;
+        if let (true, Some(community)) = (had_tx, self.community) {
+            match self.services.database.tenant(community.id()).await {
+                Ok(tx) => *self.tx.lock().await = Some(tx),
+                // The work is done, and only the use of the command is not counted.
+                Err(error) => tracing::warn!(%error, "no further transaction for a command"),
+            }
+        }
+        Ok(done)
+    }
+
+    /// Drops the transaction, which is then in an unknown state: a read of it was cancelled.
+    pub(crate) async fn discard_tx(&self) {
+        drop(self.tx.lock().await.take());
+    }
+
     /// Ends the context and returns its transaction, for the caller to commit.
     pub(crate) fn into_tx(self) -> Option<TenantTx> {
         self.tx.into_inner()

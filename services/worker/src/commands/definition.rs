@@ -43,6 +43,18 @@ pub enum CommandScope {
     Anywhere,
 }
 
+/// How components of a command are handled whose custom id has this first argument, where that differs from the command's other
+/// components.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ComponentRule {
+    /// The first segment of the custom id after the command's name.
+    pub argument: &'static str,
+    /// First response to the component.
+    pub response: ResponseMode,
+    /// Where it can be used.
+    pub scope: CommandScope,
+}
+
 /// A command's definition: [`Definition::new`], then the methods for whatever differs from its defaults.
 #[derive(Debug, Clone)]
 pub struct Definition {
@@ -58,6 +70,8 @@ pub struct Definition {
     pub response: ResponseMode,
     /// First response to its components and modals.
     pub component_response: ResponseMode,
+    /// Components that are handled differently.
+    pub component_rules: &'static [ComponentRule],
     /// Shortest time between two uses by one member.
     pub cooldown: Duration,
     /// Where it can be used.
@@ -74,6 +88,7 @@ impl Definition {
             permissions: None,
             response: ResponseMode::Deferred { ephemeral: true },
             component_response: ResponseMode::DeferredUpdate,
+            component_rules: &[],
             cooldown: Duration::from_secs(3),
             scope: CommandScope::Community,
         }
@@ -105,6 +120,35 @@ impl Definition {
     pub const fn scope(mut self, scope: CommandScope) -> Self {
         self.scope = scope;
         self
+    }
+
+    /// Sets the components that are handled differently.
+    #[must_use]
+    pub const fn component_rules(mut self, rules: &'static [ComponentRule]) -> Self {
+        self.component_rules = rules;
+        self
+    }
+
+    /// Sets the shortest time between two uses by one member.
+    #[must_use]
+    pub const fn cooldown(mut self, cooldown: Duration) -> Self {
+        self.cooldown = cooldown;
+        self
+    }
+
+    /// First response to a component or modal with this custom id.
+    pub(crate) fn response_to(&self, custom_id: &str) -> ResponseMode {
+        self.rule_of(custom_id).map_or(self.component_response, |rule| rule.response)
+    }
+
+    /// Where a component or modal with this custom id can be used.
+    pub(crate) fn scope_of(&self, custom_id: &str) -> CommandScope {
+        self.rule_of(custom_id).map_or(self.scope, |rule| rule.scope)
+    }
+
+    fn rule_of(&self, custom_id: &str) -> Option<&ComponentRule> {
+        let argument = custom_id.split(':').nth(1)?;
+        self.component_rules.iter().find(|rule| rule.argument == argument)
     }
 
     /// The command as it is registered with Discord. Every default is explicit, so that it can be compared with what Discord returns.

@@ -1,11 +1,18 @@
 //! `/help`: the commands that the member can use, from their definitions. It replies also while Postgres is unavailable.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
+use tokio::time::timeout;
 use twilight_model::guild::Permissions;
 
 use super::{Command, CommandContext, CommandScope, Definition, ResponseMode};
-use crate::interaction::reply::{CommandResult, Reply, ephemeral, message};
-use crate::render::help::{HelpEntry, embed};
+use crate::community::user_id;
+use crate::interaction::reply::{CommandError, CommandResult, Reply, ephemeral, message};
+use crate::render::help::{HelpEntry, WalletState, embed};
+
+/// How long the reply waits for the member's wallet, which is usually in the cache.
+const WALLET_LIMIT: Duration = Duration::from_millis(300);
 
 /// The command.
 pub(super) struct Help;
@@ -34,6 +41,29 @@ impl Command for Help {
             })
             .collect();
         let theme = context.community.map(|community| &*community.theme);
-        Ok(Reply::Message(ephemeral(message(embed(theme, &entries), Vec::new()))))
+        let wallet = wallet_state(context).await;
+        Ok(Reply::Message(ephemeral(message(embed(theme, &entries, wallet), Vec::new()))))
+    }
+}
+
+/// State of the member's verification; unknown if it cannot be read in time.
+async fn wallet_state(context: &CommandContext<'_>) -> WalletState {
+    let Some(community) = context.community else {
+        return WalletState::Unknown;
+    };
+    let read = async {
+        let user = user_id(context.invocation.author.id)?;
+        let mut tx = context.tx().await?;
+        let profile = context.services.profile(&mut tx, community.id(), user).await?;
+        Ok::<_, CommandError>(profile.and_then(|profile| profile.wallet))
+    };
+    match timeout(WALLET_LIMIT, read).await {
+        Ok(Ok(Some(wallet))) => WalletState::Verified(wallet),
+        Ok(Ok(None)) => WalletState::NotVerified,
+        Ok(Err(_)) => WalletState::Unknown,
+        Err(_) => {
+            context.discard_tx().await;
+            WalletState::Unknown
+        }
     }
 }

@@ -12,12 +12,13 @@ mod profile;
 pub mod registration;
 mod stats;
 mod threshold;
+mod verify;
 
 use async_trait::async_trait;
 use twilight_model::application::command::CommandOptionChoice;
 
 pub use context::CommandContext;
-pub use definition::{CommandScope, Definition, ResponseMode};
+pub use definition::{CommandScope, ComponentRule, Definition, ResponseMode};
 
 use crate::failure::Failure;
 use crate::interaction::refusal::Refusal;
@@ -31,6 +32,7 @@ fn all() -> Vec<Box<dyn Command>> {
         Box::new(leaderboard::Leaderboard),
         Box::new(threshold::Threshold),
         Box::new(stats::Stats),
+        Box::new(verify::Verify),
         Box::new(help::Help),
     ]
 }

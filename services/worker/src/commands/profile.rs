@@ -1,5 +1,6 @@
 //! `/profile`: the profile of the member or of another member.
 
+use arrakis_db::registry::{Account, IdentityRecord};
 use arrakis_db::{EvaluationInput, UserId};
 use async_trait::async_trait;
 use twilight_util::builder::command::UserBuilder;
@@ -42,6 +43,12 @@ impl Command for Profile {
         let evaluation_input = tx.profiles().evaluation_input(token, subject.user, now, early).await?;
         let record = context.services.profile(&mut tx, community.id(), subject.user).await?;
         let record = record.filter(|record| record.left_at.is_none());
+        // The registry states when a wallet was verified; another member's profile does not show it.
+        let identity = if subject.own {
+            tx.registry().by_account(Account::Discord(subject.user)).await?
+        } else {
+            None
+        };
         let (Some(record), Some(input)) = (record, evaluation_input) else {
             return Err(unknown_member(&subject).into());
         };
@@ -60,6 +67,11 @@ impl Command for Profile {
             name: &record.display_name,
             own: subject.own,
             wallet: record.wallet,
+            verified_at: identity
+                .as_ref()
+                .and_then(IdentityRecord::primary)
+                .filter(|primary| Some(primary.address) == record.wallet)
+                .map(|primary| primary.verified_at),
             evaluation: &evaluation,
             roles: &roles,
             joined_at: record.joined_at,

@@ -3,13 +3,17 @@
 //! A join may be handled after a later leave. Within a gateway session the sequence numbers give the order. Between sessions the
 //! times do, and if the join seems older than the leave, the member is read from Discord.
 //!
+//! A member whose identity has a wallet brings it along: it is copied to the profile. One without a wallet is welcomed where the
+//! community has a channel for that (`welcome.rs`).
+//!
 //! Safe to repeat: the profile is written with a claim in the inbox, and only missing roles are assigned.
 
-use arrakis_db::JoinOutcome;
+use arrakis_db::registry::{Account, IdentityRecord};
+use arrakis_db::{JoinOutcome, TenantTx, UserId};
 use async_trait::async_trait;
 
 use super::member::{Member, repair_roles};
-use super::{Event, EventHandler, EventOutcome};
+use super::{Event, EventHandler, EventOutcome, welcome};
 use crate::community::{Community, user_id};
 use crate::failure::Failure;
 use crate::roles::{evaluate_member, role_difference};
@@ -64,6 +68,8 @@ impl EventHandler for MemberJoin {
                 profiles.confirm_present(user, name, joined_at, position).await?;
             }
         }
+        let identity = copy_wallet(&mut tx, user).await?;
+        let welcomes = welcome::decide(services, &mut tx, &community, user, identity.as_ref(), event).await?;
         let evaluation = evaluate_member(&mut tx, &community, user, services.now()).await?;
         let bindings = tx.communities().role_bindings().await?;
         tx.commit().await?;
@@ -76,6 +82,19 @@ impl EventHandler for MemberJoin {
         }
         let difference = role_difference(&community, &evaluation, &member.roles, &bindings);
         repair_roles(services, event, &community, member.user.id, &difference, "join").await?;
+        if welcomes {
+            welcome::send(services, event, &community, member.user.id).await?;
+        }
         Ok(EventOutcome::Done)
     }
+}
+
+/// Copies the primary wallet of the member's identity to the profile. Another member who still has the wallet here, because it was moved
+/// meanwhile, loses it; the roles follow with the next reconcile. A profile without an identity is left as it is.
+async fn copy_wallet(tx: &mut TenantTx, user: UserId) -> Result<Option<IdentityRecord>, Failure> {
+    let identity = tx.registry().by_account(Account::Discord(user)).await?;
+    if identity.is_some() {
+        tx.profiles().copy_wallet_from_registry(user).await?;
+    }
+    Ok(identity)
 }

@@ -15,6 +15,7 @@ mod member_leave;
 mod member_update;
 mod message_create;
 mod role_delete;
+mod welcome;
 
 use std::sync::Arc;
 

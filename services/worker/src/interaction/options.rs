@@ -44,6 +44,12 @@ impl Options {
             .map(|option| &option.value)
     }
 
+    /// The name of the subcommand; `None` for a command without subcommands.
+    pub fn subcommand(&self) -> Option<&str> {
+        let is_subcommand = |option: &&CommandDataOption| matches!(option.value, CommandOptionValue::SubCommand(_));
+        self.given.iter().find(is_subcommand).map(|option| option.name.as_str())
+    }
+
     /// The value of an integer option; `None` if it was not sent.
     pub fn integer(&self, name: &str) -> Option<i64> {
         match self.get(name) {
@@ -175,7 +181,7 @@ fn accepted_values(definition: &CommandOption) -> String {
 
 #[cfg(test)]
 mod tests {
-    use twilight_util::builder::command::{IntegerBuilder, StringBuilder, UserBuilder};
+    use twilight_util::builder::command::{IntegerBuilder, StringBuilder, SubCommandBuilder, UserBuilder};
 
     use super::*;
 
@@ -229,6 +235,23 @@ mod tests {
             refusal(vec![("colour", CommandOptionValue::Boolean(true))]).unwrap(),
             "This command has no option `colour`. It takes `page`, `zone`, `member`."
         );
+    }
+
+    #[test]
+    fn subcommand_is_checked_like_an_option() {
+        let definitions = [SubCommandBuilder::new("start", "Starts").build()];
+        let given = |name: &str| {
+            let option = CommandDataOption {
+                name: name.to_owned(),
+                value: CommandOptionValue::SubCommand(Vec::new()),
+            };
+            Options::new(vec![option], None)
+        };
+        assert_eq!(given("start").check(&definitions), Ok(()));
+        assert_eq!(given("start").subcommand(), Some("start"));
+        assert_eq!(Options::default().subcommand(), None);
+        let refusal = given("stop").check(&definitions).unwrap_err();
+        assert_eq!(refusal.what, "This command has no option `stop`.");
     }
 
     #[test]

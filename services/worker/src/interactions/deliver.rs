@@ -24,6 +24,8 @@ pub(super) enum FollowUp {
     Reply,
     /// The notice that the command failed.
     FailureNotice,
+    /// A question that could not be sent as a direct message.
+    Reminder,
 }
 
 impl FollowUp {
@@ -32,6 +34,7 @@ impl FollowUp {
         match self {
             Self::Reply => "answer",
             Self::FailureNotice => "sorry",
+            Self::Reminder => "reminder",
         }
     }
 }
@@ -51,7 +54,7 @@ pub(super) async fn deliver(
         (ResponseMode::Deferred { ephemeral: false }, true) => {
             if let Err(error) = in_flight.at_most_once("original").record_deletion().await {
                 return match kind {
-                    FollowUp::Reply => Err(Error::Unavailable(format!("recording a deletion: {error}"))),
+                    FollowUp::Reply | FollowUp::Reminder => Err(Error::Unavailable(format!("recording a deletion: {error}"))),
                     // The notice of a failure may be public.
                     FollowUp::FailureNotice => edit_original(in_flight, &message).await,
                 };
@@ -102,7 +105,8 @@ async fn edit_or_follow_up(
     }
 }
 
-async fn follow_up(
+/// A message beside the original response.
+pub(super) async fn follow_up(
     in_flight: InFlight<'_>,
     message: InteractionResponseData,
     kind: FollowUp,

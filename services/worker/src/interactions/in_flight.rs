@@ -6,7 +6,7 @@ use arrakis_runtime::fail_point;
 
 use super::received::{Handled, Received};
 use crate::at_most_once::AtMostOnce;
-use crate::commands::{CommandEntry, Commands, ResponseMode};
+use crate::commands::{CommandEntry, CommandScope, Commands, ResponseMode};
 use crate::interaction::invocation::InvocationData;
 use crate::load_shedding::LoadShedding;
 use crate::services::Services;
@@ -23,13 +23,23 @@ pub(super) struct InFlight<'a> {
 impl<'a> InFlight<'a> {
     /// The first response to this interaction, if its command is this one.
     pub(super) fn response_mode(self, entry: &CommandEntry) -> ResponseMode {
-        match self.received.invocation.data {
+        match &self.received.invocation.data {
             InvocationData::Command { .. } => entry.definition.response,
-            InvocationData::Component { .. } | InvocationData::ModalSubmit { .. } => {
-                entry.definition.component_response
+            InvocationData::Component { custom_id, .. } | InvocationData::ModalSubmit { custom_id, .. } => {
+                entry.definition.response_to(custom_id)
             }
             // Suggestions cannot be deferred.
             InvocationData::Autocomplete { .. } => ResponseMode::Immediate,
+        }
+    }
+
+    /// Where this interaction can be used, if its command is this one.
+    pub(super) fn scope(self, entry: &CommandEntry) -> CommandScope {
+        match &self.received.invocation.data {
+            InvocationData::Command { .. } | InvocationData::Autocomplete { .. } => entry.definition.scope,
+            InvocationData::Component { custom_id, .. } | InvocationData::ModalSubmit { custom_id, .. } => {
+                entry.definition.scope_of(custom_id)
+            }
         }
     }
 

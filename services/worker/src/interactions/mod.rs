@@ -8,6 +8,7 @@
 //! | defer | `defer.rs` |
 //! | run | `run.rs`; `autocomplete.rs` for suggestions |
 //! | reply | `reply.rs`, with the calls in `deliver.rs`; `failures.rs` if the command failed |
+//! | remind | `reminder.rs`: a question that the member could not be sent as a direct message |
 //! | acknowledge | the [`Verdict`] that [`Interactions`] returns to the consumer |
 //!
 //! `deadline.rs` has Discord's time limits. No stage depends on a particular command. Which effect is guarded by what:
@@ -20,6 +21,7 @@ mod deliver;
 mod failures;
 mod in_flight;
 mod received;
+mod reminder;
 mod reply;
 mod run;
 mod undecodable;
@@ -170,7 +172,11 @@ async fn handle_deferred(in_flight: InFlight<'_>, entry: &CommandEntry, check_do
         Deferral::Failed(handled) => return handled,
     }
     let result = run::run(in_flight, entry).await;
-    reply::reply(in_flight, entry, result).await
+    let handled = reply::reply(in_flight, entry, result).await;
+    if handled.verdict == Verdict::Done {
+        reminder::remind(in_flight).await;
+    }
+    handled
 }
 
 /// Runs the command and sends its reply as the first response, all within three seconds.

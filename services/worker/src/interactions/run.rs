@@ -109,12 +109,13 @@ async fn open_community(
     entry: &CommandEntry,
 ) -> Result<Option<(Community, TenantTx)>, CommandError> {
     let guild = in_flight.received.invocation.guild;
-    let opened = match (guild, entry.definition.scope) {
+    let scope = in_flight.scope(entry);
+    let opened = match (guild, scope) {
         (None, _) => None,
         (Some(guild), CommandScope::Community) => Community::open(in_flight.services, guild).await?,
         (Some(guild), CommandScope::Anywhere) => open_optional_community(in_flight, guild).await,
     };
-    match (entry.definition.scope, opened) {
+    match (scope, opened) {
         (_, Some(community)) => Ok(Some(community)),
         (CommandScope::Anywhere, None) => Ok(None),
         (CommandScope::Community, None) => Err(not_onboarded(guild.is_some()).into()),

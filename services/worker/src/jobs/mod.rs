@@ -9,6 +9,7 @@ mod owner;
 mod queue;
 pub mod reconcile;
 pub mod tier_sync;
+pub(crate) mod verification;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,10 @@ pub(crate) fn all() -> Vec<KindHandler> {
         KindHandler::Community(Box::new(tier_sync::TierSync)),
         KindHandler::Community(Box::new(reconcile::Reconcile)),
         KindHandler::Platform(Box::new(eligibility_sync::EligibilitySync)),
+        KindHandler::Either {
+            community: Box::new(verification::Verification),
+            platform: Box::new(verification::Verification),
+        },
     ]
 }
 
@@ -56,13 +61,20 @@ pub(crate) enum KindHandler {
     Community(Box<dyn JobHandler>),
     /// Of the platform.
     Platform(Box<dyn PlatformJobHandler>),
+    /// Of a community or of the platform.
+    Either {
+        /// For those of a community.
+        community: Box<dyn JobHandler>,
+        /// For those of the platform.
+        platform: Box<dyn PlatformJobHandler>,
+    },
 }
 
 impl KindHandler {
     /// The kind of job.
     pub(crate) fn kind(&self) -> JobKind {
         match self {
-            Self::Community(handler) => handler.kind(),
+            Self::Community(handler) | Self::Either { community: handler, .. } => handler.kind(),
             Self::Platform(handler) => handler.kind(),
         }
     }
@@ -206,10 +218,12 @@ impl Jobs {
             return Failure::permanent(format!("no handler for {} in this build", job.kind)).into();
         };
         let handled = match (handler, job.community.as_deref()) {
-            (KindHandler::Community(handler), Some(community)) => {
+            (KindHandler::Community(handler) | KindHandler::Either { community: handler, .. }, Some(community)) => {
                 self.handle_community(delivery, job, &**handler, community).await
             }
-            (KindHandler::Platform(handler), None) => self.handle_platform(delivery, job, &**handler).await,
+            (KindHandler::Platform(handler) | KindHandler::Either { platform: handler, .. }, None) => {
+                self.handle_platform(delivery, job, &**handler).await
+            }
             (KindHandler::Community(_), None) => Err(Failure::permanent("the job has no community")),
             (KindHandler::Platform(_), Some(_)) => Err(Failure::permanent("a job of the platform has a community")),
         };

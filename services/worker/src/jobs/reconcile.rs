@@ -258,11 +258,13 @@ async fn compare(
     Ok((joined, differing))
 }
 
-fn name(member: &Member) -> String {
+/// The name that the server shows.
+pub(super) fn name(member: &Member) -> String {
     member.nick.clone().unwrap_or_else(|| display_name(&member.user))
 }
 
-fn joined_at(member: &Member) -> Option<OffsetDateTime> {
+/// When the member joined, by Discord's clock.
+pub(super) fn joined_at(member: &Member) -> Option<OffsetDateTime> {
     let micros = i128::from(member.joined_at?.as_micros());
     OffsetDateTime::from_unix_timestamp_nanos(micros * 1000).ok()
 }

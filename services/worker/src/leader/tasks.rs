@@ -108,6 +108,7 @@ impl LeaderTasks {
         let mut tx = services.database.global().await?;
         tx.prune_claims(now - CLAIM_RETENTION).await?;
         tx.jobs().prune(now - JOBS_KEPT).await?;
+        tx.verification_sessions().prune().await?;
         tx.commit().await?;
         self.pruned_day = Some(now.date());
         Ok(())

@@ -1,10 +1,10 @@
 //! `/help`: the commands that a member can use.
 
-use arrakis_domain::{Color, Theme};
+use arrakis_domain::{Address, Color, Theme};
 use twilight_model::channel::message::Embed;
 use twilight_util::builder::embed::{EmbedBuilder, EmbedFooterBuilder};
 
-use super::{next_step, text};
+use super::{full_field, next_step, text};
 
 /// Colour, title and footer without a theme: in direct messages and in servers that are not onboarded.
 const PLAIN_COLOR: Color = Color::from_rgb(0x58_65_f2);
@@ -22,8 +22,19 @@ pub struct HelpEntry<'a> {
     pub usable: bool,
 }
 
+/// State of a member's verification, as far as it was read in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WalletState {
+    /// The member has this wallet.
+    Verified(Address),
+    /// The member has no verified wallet.
+    NotVerified,
+    /// It was not read.
+    Unknown,
+}
+
 /// Renders the list. `theme` is `None` without a community.
-pub fn embed(theme: Option<&Theme>, commands: &[HelpEntry<'_>]) -> Embed {
+pub fn embed(theme: Option<&Theme>, commands: &[HelpEntry<'_>], wallet: WalletState) -> Embed {
     let title = theme.map_or(PLAIN_TITLE, |theme| theme.words.help.as_str());
     let footer = theme.map_or(PLAIN_FOOTER, |theme| theme.words.footer.as_str());
     let color = theme.map_or(PLAIN_COLOR, |theme| theme.accent);
@@ -32,22 +43,35 @@ pub fn embed(theme: Option<&Theme>, commands: &[HelpEntry<'_>]) -> Embed {
         .filter(|command| command.usable)
         .map(|command| format!("`/{}`\n{}", command.name, command.description))
         .collect();
-    let next = match theme {
-        Some(_) => "Start with `/position`: it shows where you stand.",
-        None => "Ask an admin of your server to set the community up; then there is more to see here.",
+    let next = match (theme, wallet) {
+        (Some(_), WalletState::NotVerified) => text::LINK_A_WALLET,
+        (Some(_), _) => "Start with `/position`: it shows where you stand.",
+        (None, _) => "Ask an admin of your server to set the community up; then there is more to see here.",
     };
-    EmbedBuilder::new()
+    let mut embed = EmbedBuilder::new()
         .color(color.rgb())
         .title(text::truncate(title, text::TITLE))
-        .description(text::truncate(&usable.join("\n\n"), text::DESCRIPTION))
+        .description(text::truncate(&usable.join("\n\n"), text::DESCRIPTION));
+    if let Some(state) = wallet_text(wallet) {
+        embed = embed.field(full_field("Your wallet", &state));
+    }
+    embed
         .field(next_step(next))
         .footer(EmbedFooterBuilder::new(footer))
         .build()
 }
 
+fn wallet_text(wallet: WalletState) -> Option<String> {
+    match wallet {
+        WalletState::Verified(address) => Some(format!("✅ `{}` is verified.", address.short())),
+        WalletState::NotVerified => Some("Not verified yet.".to_owned()),
+        WalletState::Unknown => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::samples::theme;
+    use super::super::samples::{address, theme};
     use super::*;
 
     const COMMANDS: [HelpEntry<'_>; 3] = [
@@ -70,11 +94,20 @@ mod tests {
 
     #[test]
     fn in_a_community() {
-        insta::assert_json_snapshot!(embed(Some(&theme("sietch")), &COMMANDS));
+        let verified = WalletState::Verified(address(1));
+        insta::assert_json_snapshot!(embed(Some(&theme("sietch")), &COMMANDS, verified));
+    }
+
+    #[test]
+    fn without_a_verified_wallet() {
+        for id in ["sietch", "basic"] {
+            let name = format!("without_a_verified_wallet_in_{id}");
+            insta::assert_json_snapshot!(name, embed(Some(&theme(id)), &COMMANDS, WalletState::NotVerified));
+        }
     }
 
     #[test]
     fn without_a_community() {
-        insta::assert_json_snapshot!(embed(None, &COMMANDS[2..]));
+        insta::assert_json_snapshot!(embed(None, &COMMANDS[2..], WalletState::Unknown));
     }
 }

@@ -88,7 +88,7 @@ pub fn embed(context: &RenderContext<'_>, page: &Page<'_>) -> Embed {
     let words = &context.theme.words;
     if page.rows.is_empty() {
         let lead = format!("No {} here has a wallet in the ranking yet.", words.member);
-        let next = "Ask an admin of this server to link wallets, then look again.";
+        let next = "`/verify start` links your wallet; then look again.";
         return context
             .embed(title, context.theme.accent, &[lead])
             .field(next_step(next))

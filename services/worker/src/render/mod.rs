@@ -5,13 +5,19 @@
 //!
 //! To add a reply: a file with a view (the data that is shown) and a function from the view to an embed, with snapshots.
 
+mod buttons;
+pub mod consent;
 pub mod help;
 pub mod leaderboard;
 pub mod position;
 pub mod profile;
+mod standing;
 pub mod stats;
 pub mod text;
 pub mod threshold;
+pub mod verified;
+pub mod verify;
+pub mod welcome;
 
 use arrakis_domain::{Color, Ladder, Theme};
 use time::{Duration, OffsetDateTime};
@@ -93,6 +99,15 @@ impl RenderContext<'_> {
             None => embed,
         }
     }
+
+    /// An embed with title, colour and paragraphs, and with the theme's footer, for a reply that does not depend on the ranking.
+    fn embed_without_ranking(&self, title: &str, color: Color, paragraphs: &[String]) -> EmbedBuilder {
+        EmbedBuilder::new()
+            .color(color.rgb())
+            .title(text::truncate(title, text::TITLE))
+            .description(text::truncate(&paragraphs.join("\n\n"), text::DESCRIPTION))
+            .footer(EmbedFooterBuilder::new(self.theme.words.footer.as_str()))
+    }
 }
 
 /// A field over the whole width of the embed.
@@ -116,7 +131,7 @@ pub(crate) mod samples {
 
     use std::sync::Arc;
 
-    use arrakis_domain::{Balance, Rank, Standing, Theme};
+    use arrakis_domain::{Address, Balance, Rank, Standing, Theme};
     use arrakis_themes::Registry;
     use time::macros::datetime;
 
@@ -140,6 +155,11 @@ pub(crate) mod samples {
 
     pub(crate) fn balance(text: &str) -> Balance {
         text.parse().unwrap()
+    }
+
+    /// The wallet of this number.
+    pub(crate) fn address(number: u8) -> Address {
+        Address::from_bytes([number; 20])
     }
 
     pub(crate) fn standing(rank: u32, held: &str) -> Standing {

@@ -5,10 +5,6 @@ use twilight_model::channel::message::Embed;
 
 use super::{RenderContext, full_field, inline_field, next_step, text, threshold};
 
-/// The next step of a member without a verified wallet.
-pub(super) const LINK_A_WALLET: &str =
-    "Ask an admin of this server to link your wallet to you; then `/position` shows where you stand.";
-
 /// The data that `/position` shows.
 #[derive(Debug, Clone, Copy)]
 pub struct PositionView {
@@ -40,7 +36,7 @@ pub fn embed(context: &RenderContext<'_>, position: &PositionView) -> Embed {
         let lead = "No verified wallet is linked to you here, so you have no place in the ranking.".to_owned();
         return context
             .embed(title, context.theme.accent, &[lead])
-            .field(next_step(LINK_A_WALLET))
+            .field(next_step(text::LINK_A_WALLET))
             .build();
     };
     let tier = context.ladder.tier_of(position.standing);
@@ -82,7 +78,8 @@ pub fn embed(context: &RenderContext<'_>, position: &PositionView) -> Embed {
     embed.field(next_step(next_step_text(position.standing))).build()
 }
 
-fn zone(context: &RenderContext<'_>, rank: Option<Rank>) -> String {
+/// The zone of a rank, as a sentence.
+pub(super) fn zone(context: &RenderContext<'_>, rank: Option<Rank>) -> String {
     let words = &context.theme.words;
     match Zones::STANDARD.zone_of(rank) {
         Zone::Council => format!("In the {}.", words.council),
@@ -101,7 +98,8 @@ pub(super) fn progress_text(context: &RenderContext<'_>, progress: &Progress) ->
     )
 }
 
-fn missing_text(context: &RenderContext<'_>, missing: Shortfall) -> String {
+/// What is missing for the next tier.
+pub(super) fn missing_text(context: &RenderContext<'_>, missing: Shortfall) -> String {
     let ranks = missing.rank.map(|target| match missing.ranks_to_climb {
         Some(ranks) => format!("{} to climb, to rank {target}", text::count(ranks, "rank", "ranks")),
         None => format!("rank {target} to reach"),

@@ -15,6 +15,8 @@ pub struct ProfileView<'a> {
     pub own: bool,
     /// The wallet; `None` when none is verified.
     pub wallet: Option<Address>,
+    /// When it was verified, of the own profile.
+    pub verified_at: Option<OffsetDateTime>,
     /// Tier and badges.
     pub evaluation: &'a Evaluation,
     /// Roles that the member should have by the theme's rules.
@@ -85,9 +87,14 @@ fn rank(standing: Standing) -> String {
 /// The address is shown to its owner only.
 fn wallet(profile: &ProfileView<'_>) -> String {
     match profile.wallet {
-        Some(wallet) if profile.own => format!("✅ `{}`", wallet.short()),
+        Some(wallet) if profile.own => {
+            let since = profile
+                .verified_at
+                .map(|at| format!(" verified {}", text::date(at)));
+            format!("✅ `{}`{}", wallet.short(), since.unwrap_or_default())
+        }
         Some(_) => "✅ verified".to_owned(),
-        None => "not linked".to_owned(),
+        None => "not verified".to_owned(),
     }
 }
 
@@ -143,7 +150,7 @@ fn honours(context: &RenderContext<'_>, profile: &ProfileView<'_>) -> Option<Str
 
 fn next_step_text(profile: &ProfileView<'_>) -> &'static str {
     match (profile.own, profile.wallet) {
-        (true, None) => position::LINK_A_WALLET,
+        (true, None) => text::LINK_A_WALLET,
         (true, Some(_)) => "`/position` shows who is next above and below you.",
         (false, _) => "`/profile` without a member shows your own card, `/leaderboard` the whole ranking.",
     }
@@ -166,6 +173,7 @@ mod tests {
             name: "Chani_Kynes",
             own,
             wallet: wallet.then(|| "0x656b95E550C07a9ffe548bd4085c72418Ceb1dba".parse().unwrap()),
+            verified_at: (wallet && own).then_some(datetime!(2026-02-02 08:00:00 UTC)),
             evaluation: &evaluation,
             roles: &roles,
             joined_at: datetime!(2026-02-01 08:00:00 UTC),

@@ -9,6 +9,9 @@ pub const TITLE: usize = 256;
 pub const DESCRIPTION: usize = 4_096;
 /// Longest value of an embed's field, in characters.
 pub const FIELD: usize = 1_024;
+/// The next step of a member without a verified wallet.
+pub const LINK_A_WALLET: &str =
+    "`/verify start` links your wallet with one signature; then `/position` shows where you stand.";
 /// Decimals of an amount.
 const DECIMALS: usize = 4;
 /// Cells of a progress bar.
@@ -54,6 +57,11 @@ pub fn bar(permille: u16) -> String {
 /// A relative time in Discord's markup, shown to each reader in their language: `5 minutes ago`.
 pub fn ago(at: OffsetDateTime) -> String {
     format!("<t:{}:R>", at.unix_timestamp())
+}
+
+/// A time of day in Discord's markup, shown to each reader in their language and time zone.
+pub fn time(at: OffsetDateTime) -> String {
+    format!("<t:{}:t>", at.unix_timestamp())
 }
 
 /// A date in Discord's markup, shown to each reader in their language and time zone.

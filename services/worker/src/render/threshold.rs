@@ -41,7 +41,7 @@ pub fn embed(context: &RenderContext<'_>, threshold: &ThresholdView) -> Embed {
     }
     let next = match threshold.standing {
         Some(_) => "`/position` shows who is next above and below you.",
-        None => super::position::LINK_A_WALLET,
+        None => text::LINK_A_WALLET,
     };
     embed.field(next_step(next)).build()
 }

@@ -154,6 +154,64 @@ impl VerificationSessions<'_> {
         row.map(|row| row.read(now)).transpose()
     }
 
+    /// The newest session of an account that has not ended at `now`.
+    ///
+    /// # Errors
+    /// When the database is unavailable or the row is corrupt.
+    pub async fn current_of(
+        &mut self,
+        account: SessionAccount,
+        now: OffsetDateTime,
+    ) -> Result<Option<VerificationSession>, DbError> {
+        self.present(&format!("account:{}:{}", account.network.as_str(), account.id))
+            .await?;
+        let row = named!(
+            "verification_session.current_of",
+            sqlx::query_as!(
+                Row,
+                "select session_id, network, account_id, account_name, community, nonce, chain_id, state, attempts,
+                        created_at, expires_at, address, method, signature_digest, signed_at, holder_network, holder_id
+                   from verification_sessions
+                  where network = $1 and account_id = $2 and state in ('open', 'signed', 'awaiting_consent')
+                    and expires_at > $3",
+                account.network.as_str(),
+                account.id,
+                now
+            )
+            .fetch_optional(&mut *self.connection)
+        )?;
+        row.map(|row| row.read(now)).transpose()
+    }
+
+    /// The sessions that wait for the consent of this holder, the one that ends first before the others.
+    ///
+    /// # Errors
+    /// When the database is unavailable or a row is corrupt.
+    pub async fn awaiting_consent_of(
+        &mut self,
+        holder: SessionAccount,
+        now: OffsetDateTime,
+    ) -> Result<Vec<VerificationSession>, DbError> {
+        self.present(&format!("holder:{}:{}", holder.network.as_str(), holder.id))
+            .await?;
+        let rows = named!(
+            "verification_session.awaiting_consent_of",
+            sqlx::query_as!(
+                Row,
+                "select session_id, network, account_id, account_name, community, nonce, chain_id, state, attempts,
+                        created_at, expires_at, address, method, signature_digest, signed_at, holder_network, holder_id
+                   from verification_sessions
+                  where holder_network = $1 and holder_id = $2 and state = 'awaiting_consent' and expires_at > $3
+                  order by expires_at, session_id",
+                holder.network.as_str(),
+                holder.id,
+                now
+            )
+            .fetch_all(&mut *self.connection)
+        )?;
+        rows.into_iter().map(|row| row.read(now)).collect()
+    }
+
     /// Counts an attempt to present a signature. False when the session is not open, or had too many attempts.
     ///
     /// # Errors

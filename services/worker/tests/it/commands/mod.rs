@@ -235,6 +235,7 @@ fn services(database: Database) -> Services {
             "unused",
         )),
         themes: Registry::load(None).unwrap(),
+        verification: None,
         metrics: WorkerMetrics::new(&Metrics::new()),
         command_limit: std::time::Duration::from_secs(2),
         stale_after: Duration::hours(7),

@@ -200,6 +200,7 @@ impl Platform {
             chains: arrakis_chain::Chains::default(),
             publisher: self.publisher.clone(),
             themes: Registry::load(None).unwrap(),
+            verification: None,
             metrics: WorkerMetrics::new(metrics),
             command_limit: std::time::Duration::from_secs(2),
             stale_after: time::Duration::hours(7),
