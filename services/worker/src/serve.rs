@@ -85,7 +85,9 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
         .health
         .add_details("leads_timed_work", move || json!(is_leader.get() == 1));
     let verification = verification_details(&services);
-    runtime.health.add_details("wallet_verification", move || json!(verification));
+    runtime
+        .health
+        .add_details("wallet_verification", move || json!(verification));
     let soft = &runtime.shutdown.soft;
     tokio::spawn(components.watch(
         services.clone(),
@@ -141,8 +143,7 @@ fn verification(config: &Config, database: &Database, chains: &Chains) -> anyhow
         return Ok(None);
     };
     let verification = Verification::new(database.clone(), chains.clone(), base, Arc::new(RegistryRecord));
-    let verification =
-        verification.map_err(|error| Fatal::configuration(format!("VERIFY_BASE_URL: {error}")))?;
+    let verification = verification.map_err(|error| Fatal::configuration(format!("VERIFY_BASE_URL: {error}")))?;
     Ok(Some(verification))
 }
 

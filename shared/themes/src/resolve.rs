@@ -113,7 +113,8 @@ const VERIFY: &str = "Verify your wallet";
 const WELCOME: &str = "Welcome";
 
 fn optional(word: &Option<Text>, default: &str, reader: &mut Reader<'_>) -> String {
-    word.as_ref().map_or_else(|| default.to_owned(), |word| reader.name(word))
+    word.as_ref()
+        .map_or_else(|| default.to_owned(), |word| reader.name(word))
 }
 
 /// Contents of `theme.yaml` without variables and flags.

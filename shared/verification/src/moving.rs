@@ -10,9 +10,9 @@ use arrakis_wallet::{Account, Method, ProvenSignature};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::job::{StoredJob, consent_id, recorded_id};
 use crate::record::{MoveRequest, Recorded, SessionTx};
 use crate::submit::proven_wallet;
-use crate::job::{StoredJob, consent_id, recorded_id};
 use crate::{Progress, ProgressState, Refusal, SessionToken, Verification, VerificationError, account};
 
 /// What the holder's button did.

@@ -6,9 +6,9 @@ use arrakis_wallet::{ProvenSignature, Signature, check_signature};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use crate::job::{StoredJob, recorded_id};
 use crate::record::{ProvenWallet, Recorded, SessionTx};
 use crate::verification::{open, parse_address};
-use crate::job::{StoredJob, recorded_id};
 use crate::{Refusal, SessionToken, Verification, VerificationError, account};
 
 /// What the page sends after the wallet has signed.

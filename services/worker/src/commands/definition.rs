@@ -138,7 +138,8 @@ impl Definition {
 
     /// First response to a component or modal with this custom id.
     pub(crate) fn response_to(&self, custom_id: &str) -> ResponseMode {
-        self.rule_of(custom_id).map_or(self.component_response, |rule| rule.response)
+        self.rule_of(custom_id)
+            .map_or(self.component_response, |rule| rule.response)
     }
 
     /// Where a component or modal with this custom id can be used.

@@ -42,7 +42,10 @@ impl Command for Help {
             .collect();
         let theme = context.community.map(|community| &*community.theme);
         let wallet = wallet_state(context).await;
-        Ok(Reply::Message(ephemeral(message(embed(theme, &entries, wallet), Vec::new()))))
+        Ok(Reply::Message(ephemeral(message(
+            embed(theme, &entries, wallet),
+            Vec::new(),
+        ))))
     }
 }
 

@@ -54,7 +54,9 @@ pub(super) async fn deliver(
         (ResponseMode::Deferred { ephemeral: false }, true) => {
             if let Err(error) = in_flight.at_most_once("original").record_deletion().await {
                 return match kind {
-                    FollowUp::Reply | FollowUp::Reminder => Err(Error::Unavailable(format!("recording a deletion: {error}"))),
+                    FollowUp::Reply | FollowUp::Reminder => {
+                        Err(Error::Unavailable(format!("recording a deletion: {error}")))
+                    }
                     // The notice of a failure may be public.
                     FollowUp::FailureNotice => edit_original(in_flight, &message).await,
                 };

@@ -88,9 +88,7 @@ fn rank(standing: Standing) -> String {
 fn wallet(profile: &ProfileView<'_>) -> String {
     match profile.wallet {
         Some(wallet) if profile.own => {
-            let since = profile
-                .verified_at
-                .map(|at| format!(" verified {}", text::date(at)));
+            let since = profile.verified_at.map(|at| format!(" verified {}", text::date(at)));
             format!("✅ `{}`{}", wallet.short(), since.unwrap_or_default())
         }
         Some(_) => "✅ verified".to_owned(),

@@ -89,16 +89,23 @@ pub fn awaiting_consent(context: &RenderContext<'_>, address: Address, end: time
     );
     context
         .embed_without_ranking(&context.theme.words.verify, context.theme.accent, &[lead])
-        .field(next_step("This message changes once it has agreed. Without an answer nothing changes."))
+        .field(next_step(
+            "This message changes once it has agreed. Without an answer nothing changes.",
+        ))
         .build()
 }
 
 /// Renders that the holder of the wallet did not agree.
 pub fn refused(context: &RenderContext<'_>, address: Address) -> Embed {
-    let lead = format!("The account that holds `{}` did not agree to give it up.", address.short());
+    let lead = format!(
+        "The account that holds `{}` did not agree to give it up.",
+        address.short()
+    );
     context
         .embed_without_ranking(&context.theme.words.verify, context.theme.accent, &[lead])
-        .field(next_step("`/verify start` links another wallet. If the wallet is yours alone, ask the admins."))
+        .field(next_step(
+            "`/verify start` links another wallet. If the wallet is yours alone, ask the admins.",
+        ))
         .build()
 }
 
@@ -193,7 +200,10 @@ mod tests {
         let themes = ["sietch", "basic"].map(theme);
         let texts = themes.each_ref().map(|theme| {
             let context = context(theme);
-            (awaiting_consent(&context, address(1), SYNCED), refused(&context, address(1)))
+            (
+                awaiting_consent(&context, address(1), SYNCED),
+                refused(&context, address(1)),
+            )
         });
         insta::assert_json_snapshot!(texts);
     }

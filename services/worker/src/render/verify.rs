@@ -109,7 +109,9 @@ pub struct StatusView<'a> {
 /// Renders the state of the verification.
 pub fn status(context: &RenderContext<'_>, view: &StatusView<'_>) -> (Embed, Vec<Component>) {
     let title = &context.theme.words.verify;
-    let session = view.session.map(|(stage, end)| full_field("In progress", &session_text(stage, end)));
+    let session = view
+        .session
+        .map(|(stage, end)| full_field("In progress", &session_text(stage, end)));
     if view.wallets.is_empty() {
         let lead = "No wallet is linked to you yet.".to_owned();
         let mut embed = context.embed_without_ranking(title, context.theme.accent, &[lead]);
@@ -134,7 +136,8 @@ pub fn status(context: &RenderContext<'_>, view: &StatusView<'_>) -> (Embed, Vec
     if let Some(session) = session {
         embed = embed.field(session);
     }
-    let next = "`/position` shows your neighbours, `/verify start` links a further wallet, `/verify unlink` removes one.";
+    let next =
+        "`/position` shows your neighbours, `/verify start` links a further wallet, `/verify unlink` removes one.";
     (embed.field(next_step(next)).build(), Vec::new())
 }
 
@@ -154,13 +157,17 @@ fn wallet_lines(wallets: &[WalletView]) -> String {
 fn session_text(stage: SessionStage, end: OffsetDateTime) -> String {
     let end = text::ago(end);
     match stage {
-        SessionStage::Open => format!("Your link waits for a signature; it ends {end}. `/verify start` makes a new one."),
+        SessionStage::Open => {
+            format!("Your link waits for a signature; it ends {end}. `/verify start` makes a new one.")
+        }
         SessionStage::HeldByAnother => format!(
             "You have signed with a wallet that is linked to another account. On the wallet page you can request to move it; the \
              link ends {end}."
         ),
         SessionStage::AwaitingConsent => {
-            format!("The account that holds the wallet was asked to give it up; it can answer until the link ends, {end}.")
+            format!(
+                "The account that holds the wallet was asked to give it up; it can answer until the link ends, {end}."
+            )
         }
     }
 }
@@ -182,7 +189,11 @@ pub fn unlink(context: &RenderContext<'_>, wallets: &[WalletView]) -> (Embed, Ve
             buttons::button(format!("Unlink {}", wallet.address.short()), id, ButtonStyle::Danger)
         })
         .collect();
-    choices.push(buttons::button("Keep", format!("{NAME}:{KEEP}"), ButtonStyle::Secondary));
+    choices.push(buttons::button(
+        "Keep",
+        format!("{NAME}:{KEEP}"),
+        ButtonStyle::Secondary,
+    ));
     (embed, buttons::rows(choices))
 }
 
@@ -190,12 +201,17 @@ pub fn unlink(context: &RenderContext<'_>, wallets: &[WalletView]) -> (Embed, Ve
 pub fn unlinked(context: &RenderContext<'_>, address: Address, primary: Option<Address>) -> Embed {
     let mut lead = vec![format!("`{}` is not linked to you any more.", address.short())];
     lead.push(match primary {
-        Some(primary) => format!("`{}` is your primary wallet now; your roles follow within seconds.", primary.short()),
+        Some(primary) => format!(
+            "`{}` is your primary wallet now; your roles follow within seconds.",
+            primary.short()
+        ),
         None => "No other wallet is linked to you. The roles that depend on a wallet end within seconds.".to_owned(),
     });
     context
         .embed_without_ranking(&context.theme.words.verify, context.theme.accent, &lead)
-        .field(next_step("`/verify start` links a wallet, `/verify status` shows your wallets."))
+        .field(next_step(
+            "`/verify start` links a wallet, `/verify status` shows your wallets.",
+        ))
         .build()
 }
 
@@ -214,7 +230,9 @@ pub fn waitlisted(context: &RenderContext<'_>) -> Embed {
     let lead = format!("You are on the {waitlist} list now; its role follows within seconds.");
     context
         .embed(&context.theme.words.verify, context.theme.accent, &[lead])
-        .field(next_step("`/threshold` shows what entry takes now, `/position` your distance to it."))
+        .field(next_step(
+            "`/threshold` shows what entry takes now, `/position` your distance to it.",
+        ))
         .build()
 }
 

@@ -22,3 +22,4 @@ mod poison;
 mod registry;
 mod replies;
 mod start;
+mod verification;

@@ -19,6 +19,7 @@ async fn every_command_replies_as_defined() {
         ("leaderboard", DEFERRED, false),
         ("threshold", DEFERRED, true),
         ("stats", DEFERRED, false),
+        ("verify status", DEFERRED, true),
         ("help", MESSAGE, true),
     ];
     assert_eq!(commands.len(), Commands::default().definitions().count());
@@ -35,7 +36,7 @@ async fn every_command_replies_as_defined() {
     }
     platform.until_messages("arrakis.interactions", 0).await;
     let deferred = worker.metric("arrakis_worker_defer_seconds_count");
-    assert_eq!(deferred, Some(6.0));
+    assert_eq!(deferred, Some(7.0));
     let seconds = worker.metric("arrakis_worker_defer_seconds_sum").unwrap();
     println!(
         "from arrival to Discord's acknowledgement: {:.1} ms on average",

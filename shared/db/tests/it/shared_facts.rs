@@ -61,8 +61,10 @@ async fn settings_and_role_bindings_are_stored() {
         .await
         .unwrap();
     settings.set_frozen(Some("an incident")).await.unwrap();
+    settings.set_welcome_channel(Some(7)).await.unwrap();
     let frozen = settings.get().await.unwrap().unwrap();
     assert_eq!((frozen.theme.as_str(), frozen.rule_set.as_str()), ("basic", "ranked"));
+    assert_eq!(frozen.welcome_channel, Some(7));
     assert_eq!(frozen.frozen.unwrap().reason, "an incident");
     settings.set_frozen(None).await.unwrap();
     assert_eq!(settings.get().await.unwrap().unwrap().frozen, None);

@@ -295,6 +295,43 @@ async fn wallet_moves_only_by_the_holder_who_was_asked() {
 }
 
 #[tokio::test]
+async fn account_sees_its_open_session_and_those_that_wait_for_its_consent() {
+    let test = TestDatabase::create().await;
+    let database = test.database().await;
+    let at = now();
+    let (id, _) = start(&database, chani(), 1, at).await;
+    let (holder, end) = (account(9), at + Duration::minutes(15));
+    let mut tx = database.global().await.unwrap();
+    let sessions = &mut tx.verification_sessions();
+    let open = sessions.current_of(chani(), at).await.unwrap().unwrap();
+    assert_eq!((open.id, open.state), (id, SessionState::Open));
+    assert_eq!(sessions.current_of(chani(), end).await.unwrap(), None);
+    assert_eq!(sessions.current_of(holder, at).await.unwrap(), None);
+    assert!(sessions.consume([1; 32], &proof(at), at).await.unwrap());
+    assert!(sessions.set_holder(id, holder).await.unwrap());
+    assert!(sessions.awaiting_consent_of(holder, at).await.unwrap().is_empty());
+    assert!(sessions.await_consent([1; 32], at).await.unwrap());
+    let asked = sessions.awaiting_consent_of(holder, at).await.unwrap();
+    assert_eq!(asked.iter().map(|session| session.id).collect::<Vec<_>>(), [id]);
+    assert!(sessions.awaiting_consent_of(chani(), at).await.unwrap().is_empty());
+    assert!(sessions.awaiting_consent_of(holder, end).await.unwrap().is_empty());
+    tx.commit().await.unwrap();
+
+    // The holder's key shows the row and changes nothing.
+    let mut app = connect(&test.app_url()).await;
+    run(&mut app, "set app.verification_key = 'holder:discord:9'")
+        .await
+        .unwrap();
+    assert_eq!(count(&mut app, "verification_sessions").await, 1);
+    let changed = run(&mut app, "update verification_sessions set attempts = attempts + 1").await;
+    assert_eq!(changed, Ok(0));
+    run(&mut app, "set app.verification_key = 'holder:telegram:9'")
+        .await
+        .unwrap();
+    assert_eq!(count(&mut app, "verification_sessions").await, 0);
+}
+
+#[tokio::test]
 async fn interaction_token_is_deleted_at_the_end() {
     let test = TestDatabase::create().await;
     let database = test.database().await;

@@ -25,7 +25,9 @@ pub(super) async fn answer(context: &CommandContext<'_>, session: &str, answer: 
         _ => return Err(outdated_component().into()),
     };
     let session: Uuid = session.parse().map_err(|_| outdated_component())?;
-    let embed = context.without_tx(answer_and_publish(context, session, consents)).await??;
+    let embed = context
+        .without_tx(answer_and_publish(context, session, consents))
+        .await??;
     Ok(Reply::Message(message(embed, Vec::new())))
 }
 

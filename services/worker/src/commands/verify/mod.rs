@@ -45,7 +45,10 @@ impl Command for Verify {
     fn definition(&self) -> Definition {
         Definition::new(NAME, "Link your wallet by one signature, see its state, or unlink it")
             .option(SubCommandBuilder::new("start", "Get a link to the wallet page"))
-            .option(SubCommandBuilder::new("status", "Your wallets, your place, and what is in progress"))
+            .option(SubCommandBuilder::new(
+                "status",
+                "Your wallets, your place, and what is in progress",
+            ))
             .option(SubCommandBuilder::new("unlink", "Unlink a wallet; your roles follow"))
             .cooldown(COOLDOWN)
             .component_rules(&[

@@ -38,7 +38,10 @@ pub(super) async fn run(context: &CommandContext<'_>) -> CommandResult {
         consent::reminded(context.services, user).await;
     }
     if let Some(question) = asked.first().and_then(consent::question_of) {
-        reply.embeds.get_or_insert_default().extend(question.embeds.unwrap_or_default());
+        reply
+            .embeds
+            .get_or_insert_default()
+            .extend(question.embeds.unwrap_or_default());
         reply
             .components
             .get_or_insert_default()
@@ -52,7 +55,9 @@ fn stage(session: &VerificationSession) -> Option<(SessionStage, OffsetDateTime)
         SessionState::Open => SessionStage::Open,
         SessionState::Signed => SessionStage::HeldByAnother,
         SessionState::AwaitingConsent => SessionStage::AwaitingConsent,
-        SessionState::Completed | SessionState::Refused | SessionState::Replaced | SessionState::Expired => return None,
+        SessionState::Completed | SessionState::Refused | SessionState::Replaced | SessionState::Expired => {
+            return None;
+        }
     };
     Some((stage, session.expires_at))
 }

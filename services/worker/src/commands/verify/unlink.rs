@@ -51,7 +51,10 @@ pub(super) async fn unlink(context: &CommandContext<'_>, address: &str) -> Comma
     let removing = remove(context.services, community, (user, account), address);
     context.without_tx(removing).await??;
     let record = identity(context, user).await?;
-    let primary = record.as_ref().and_then(IdentityRecord::primary).map(|wallet| wallet.address);
+    let primary = record
+        .as_ref()
+        .and_then(IdentityRecord::primary)
+        .map(|wallet| wallet.address);
     let embed = verify::unlinked(&context.render_context()?, address, primary);
     Ok(Reply::Message(message(embed, Vec::new())))
 }
@@ -72,7 +75,11 @@ async fn remove(
     let Some(record) = tx.registry().by_account(RegistryAccount::Discord(user)).await? else {
         return Ok(());
     };
-    match tx.registry().remove_wallet(record.identity.id, address, REASON, cause).await {
+    match tx
+        .registry()
+        .remove_wallet(record.identity.id, address, REASON, cause)
+        .await
+    {
         Ok(()) => {}
         Err(RegistryError::Refused(RegistryRefusal::WalletNotHeld)) => return Ok(()),
         Err(error) => return Err(refused(error)),
@@ -91,7 +98,13 @@ async fn remove(
     };
     tx.jobs().enqueue(&new).await?;
     tx.commit().await?;
-    jobs::publish(&services.publisher, JobOwner::Community(community), &id, JobKind::Verification).await;
+    jobs::publish(
+        &services.publisher,
+        JobOwner::Community(community),
+        &id,
+        JobKind::Verification,
+    )
+    .await;
     Ok(())
 }
 

@@ -64,12 +64,7 @@ pub(super) async fn finish(
     reply::show_result(services, community, session, &view).await
 }
 
-async fn evaluate(
-    run: Run<'_>,
-    community: &Community,
-    user: UserId,
-    member: &Member,
-) -> Result<Evaluated, Failure> {
+async fn evaluate(run: Run<'_>, community: &Community, user: UserId, member: &Member) -> Result<Evaluated, Failure> {
     let services = run.services;
     let now = services.now();
     let mut tx = services.database.tenant(community.id()).await?;

@@ -90,7 +90,12 @@ async fn edit(services: &Services, session: Uuid, message: &InteractionResponseD
     if !is_editable(found.expires_at, now) {
         return Ok(Edit::Impossible);
     }
-    match services.discord.interactive(None).edit_original(token.expose(), message).await {
+    match services
+        .discord
+        .interactive(None)
+        .edit_original(token.expose(), message)
+        .await
+    {
         Ok(()) => Ok(Edit::Done),
         // A user deleted the message, or Discord's clock differs.
         Err(Error::Gone { .. } | Error::TokenExpired) => Ok(Edit::Impossible),

@@ -32,6 +32,8 @@ pub use self::test_consumer::{Behavior, TestCommand};
 pub use self::worker::Worker;
 
 const CREDENTIAL: &str = "the-workers-credential";
+/// Address of the wallet page.
+pub const VERIFY_BASE_URL: &str = "https://verify.example.org";
 
 /// The parts of one test. Dropping it stops them.
 pub struct Platform {
@@ -124,6 +126,7 @@ impl Platform {
                 "DISCORD_APPLICATION_ID",
                 self.emulator.app().options.application_id.to_string(),
             ),
+            ("VERIFY_BASE_URL", VERIFY_BASE_URL.to_owned()),
             ("WORKER_GRACE_SECONDS", "5".to_owned()),
         ]
     }
@@ -357,6 +360,19 @@ impl Platform {
     /// Deletes the announcements of the worker's role changes from Redis.
     pub fn delete_announcements(&self) {
         self.delete_keys("cache:role-change:*");
+    }
+
+    /// Deletes the cooldowns from Redis.
+    pub fn delete_cooldowns(&self) {
+        self.delete_keys("cd:*");
+    }
+
+    /// Whether an event has a done marker in Redis.
+    pub fn has_done_marker(&self, event: &str) -> bool {
+        use deadpool_redis::redis;
+        let mut connection = self.redis.connection();
+        let key = format!("done:{event}");
+        redis::cmd("EXISTS").arg(key).query(&mut connection).unwrap()
     }
 
     /// Deletes the done markers from Redis.
