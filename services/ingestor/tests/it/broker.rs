@@ -32,7 +32,8 @@ async fn lost_broker_connection_keeps_order_and_the_gateway_connection() {
 /// While the broker accepts no messages, heartbeats are sent and memory is bounded; afterwards all events are published.
 #[tokio::test]
 async fn heartbeats_are_sent_while_the_broker_is_stalled() {
-    let world = World::with(|options| options.heartbeat_interval_ms = 400).await;
+    // Not shorter: on a busy machine a heartbeat may be late by hundreds of milliseconds, and Discord would close the connection.
+    let world = World::with(|options| options.heartbeat_interval_ms = 1_500).await;
     let ingestor = world.ingestor_with(&[("INGESTOR_WINDOW", "16")]);
     world.connected(1).await;
     ingestor.healthy_as("active").await;
@@ -40,8 +41,8 @@ async fn heartbeats_are_sent_while_the_broker_is_stalled() {
     world.joins(2_000);
     let beats = world.stats().heartbeats;
     eventually(
-        async || world.stats().heartbeats >= beats + 5,
-        "five heartbeats under backpressure",
+        async || world.stats().heartbeats >= beats + 3,
+        "three heartbeats under backpressure",
     )
     .await;
     let shard = ingestor.shard(0);

@@ -58,7 +58,7 @@ const UNREADABLE_ATTEMPTS: u32 = 3;
 /// Wait after a 429 that states no time, and how many of them a call waits for.
 const UNSTATED_WAIT: (Duration, u32) = (Duration::from_secs(10), 6);
 /// Wait after the second 429 in a row of a call, if the response states a shorter one; it doubles with each, up to a minute.
-const REPEATED_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const REPEATED_WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
 /// Shorter waits are not reported.
 const REPORTED_WAIT: Duration = Duration::from_secs(1);
 /// A 429 on a channel's edit that states a longer time is the limit on renames, which no header states.
@@ -359,7 +359,7 @@ impl RateLimitCounts {
     fn shortest_wait(&self) -> Duration {
         let (first, longest) = REPEATED_WAIT;
         match self.total.checked_sub(2) {
-            Some(further) => (first * 2_u32.saturating_pow(further.min(8))).min(longest),
+            Some(further) => (first * 2_u32.saturating_pow(further.min(10))).min(longest),
             None => Duration::ZERO,
         }
     }
@@ -426,8 +426,8 @@ mod tests {
 
     #[test]
     fn repeated_429_is_waited_for_longer_each_time() {
-        let wait = |total| RateLimitCounts { total, unstated: 0 }.shortest_wait().as_secs();
-        assert_eq!([1, 2, 3, 4, 7, 8, 1_000].map(wait), [0, 1, 2, 4, 32, 60, 60]);
+        let wait = |total| RateLimitCounts { total, unstated: 0 }.shortest_wait().as_millis();
+        assert_eq!([1, 2, 3, 4, 11, 12, 1_000].map(wait), [0, 100, 200, 400, 51_200, 60_000, 60_000]);
     }
 
     #[test]
