@@ -14,6 +14,10 @@ use crate::logs::TransferReader;
 use crate::rpc::{Endpoint, EndpointHealth, Failure};
 use crate::types::{BlockRef, CallResult, ChainId, TransferFilter};
 
+/// Gas of a call: below the limit of a transaction ([EIP-7825](https://eips.ethereum.org/EIPS/eip-7825)), and few enough that a contract
+/// which never ends costs a node some 100 ms. Without it, nodes grant up to a whole block's gas or more.
+const CALL_GAS: u64 = 16_000_000;
+
 /// The clients of all configured chains.
 #[derive(Debug, Clone, Default)]
 pub struct Chains(BTreeMap<u64, Arc<ChainClient>>);
@@ -95,6 +99,7 @@ impl ChainClient {
             call.insert("to".to_owned(), json!(to));
         }
         call.insert("data".to_owned(), json!(Bytes::from(data)));
+        call.insert("gas".to_owned(), json!(U64::from(CALL_GAS)));
         let parameters = json!([Value::Object(call), block_tag(at)]);
         let mut attempts = self.chain.attempts(self.chain.settings.call_patience);
         while let Some(endpoint) = attempts.next().await {

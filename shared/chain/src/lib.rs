@@ -15,6 +15,8 @@ mod chain;
 mod client;
 mod config;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod logs;
 mod native;
 mod rpc;

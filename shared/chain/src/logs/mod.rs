@@ -10,6 +10,8 @@ mod wire;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use {tests::read_logs, wire::WireLog};
 
 pub(crate) use range::AdaptiveRange;
 pub use reader::TransferReader;

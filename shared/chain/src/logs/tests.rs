@@ -13,6 +13,20 @@ use crate::types::{TokenStandard, Transfer, TransferFilter};
 
 const STANDARDS: [TokenStandard; 3] = [TokenStandard::Erc20, TokenStandard::Erc721, TokenStandard::Erc1155];
 
+/// The number of transfers in a result of `eth_getLogs`, as the reader reads it; `None` when it is refused. For `crate::fuzz`.
+pub(crate) fn read_logs(logs: &[WireLog]) -> [Option<usize>; 3] {
+    STANDARDS.map(|standard| {
+        let filter = filter(standard);
+        let checked = LogQuery::new(&filter).check(logs.to_vec(), 0, 1_000).ok()?;
+        let mut transfers = Vec::new();
+        // As in the reader, the first log with too many ids ends the batch.
+        let read = checked
+            .iter()
+            .take_while(|log| append_transfers(&filter, log, &mut transfers).is_ok());
+        (read.count() == checked.len()).then_some(transfers.len())
+    })
+}
+
 fn filter(standard: TokenStandard) -> TransferFilter {
     TransferFilter {
         contract: Address::from_bytes([7; 20]),

@@ -6,7 +6,7 @@ use serde::Deserialize;
 /// A log. Fields of pending logs are `null`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct WireLog {
+pub(crate) struct WireLog {
     pub(super) address: Address,
     pub(super) topics: Vec<B256>,
     pub(super) data: Bytes,

@@ -38,16 +38,17 @@ pub(crate) struct ContractCall {
 }
 
 impl ChainClient {
-    /// The results of several calls, in their order: `None` where a call reverted.
+    /// The results of several calls, in their order: `None` where a call reverted. Each call does the work of `weight` simple ones.
     pub(super) async fn batch(
         &self,
         calls: Vec<ContractCall>,
+        weight: usize,
         at: Option<u64>,
     ) -> Result<Vec<Option<Vec<u8>>>, ChainError> {
         if calls.len() < 2 || !self.has_multicall().await? {
             return self.one_by_one(calls, at).await;
         }
-        let size = self.chain.settings.multicall_size.max(1);
+        let size = (self.chain.settings.multicall_size / weight.max(1)).max(1);
         let chunks: Vec<Vec<ContractCall>> = calls.chunks(size).map(<[_]>::to_vec).collect();
         let results = stream::iter(chunks)
             .map(|chunk| self.aggregate(chunk, at))

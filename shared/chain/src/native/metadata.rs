@@ -38,7 +38,7 @@ impl ChainClient {
             to: contract,
             data: selector.to_vec(),
         };
-        let mut results = self.batch(selectors.map(call).to_vec(), None).await?.into_iter();
+        let mut results = self.batch(selectors.map(call).to_vec(), 1, None).await?.into_iter();
         let mut next = || results.next().flatten().unwrap_or_default();
         Ok(TokenMetadata {
             name: text(&next()),

@@ -82,7 +82,7 @@ impl ChainClient {
             to: token.contract,
             data: abi::balanceOfCall { owner: wire(*holder) }.abi_encode(),
         };
-        let results = self.batch(holders.iter().map(call).collect(), at).await?;
+        let results = self.batch(holders.iter().map(call).collect(), 1, at).await?;
         let balances = results.into_iter().zip(holders).map(|(result, holder)| {
             let result =
                 result.ok_or_else(|| contract_error(token.contract, format!("balanceOf({holder}) reverted")))?;
@@ -102,7 +102,7 @@ impl ChainClient {
             to: contract,
             data: abi::ownerOfCall { id: *id }.abi_encode(),
         };
-        let results = self.batch(ids.iter().map(call).collect(), at).await?;
+        let results = self.batch(ids.iter().map(call).collect(), 1, at).await?;
         let owner = |result: Option<Vec<u8>>| {
             let owner = result
                 .map(|bytes| decode::<abi::ownerOfCall>(contract, &bytes))
@@ -138,7 +138,7 @@ impl ChainClient {
             }
             .abi_encode(),
         };
-        let results = self.batch(pairs.chunks(PAIRS).map(call).collect(), at).await?;
+        let results = self.batch(pairs.chunks(PAIRS).map(call).collect(), PAIRS, at).await?;
         let mut balances = Vec::with_capacity(pairs.len());
         for (result, pairs) in results.into_iter().zip(pairs.chunks(PAIRS)) {
             let result = result.ok_or_else(|| contract_error(contract, "balanceOfBatch reverted"))?;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use alloy::primitives::U64;
 use arrakis_config::is_loopback;
 use bytes::BytesMut;
-use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -233,27 +233,13 @@ impl Endpoint {
             Ok(body) => body?,
             Err(_) => return Err(late()),
         };
-        let Ok(mut rpc) = serde_json::from_slice::<RpcResponse<'_>>(&body) else {
-            return Err(if status.is_success() {
-                Failure::transport(format!("the response to {method} is not JSON-RPC"))
-            } else {
-                Failure::of_status(status, &headers)
-            });
+        let head = ResponseHead {
+            method,
+            id,
+            status,
+            headers: &headers,
         };
-        if let Some(error) = rpc.take_error() {
-            return Err(Failure::of_rpc(error, &self.secrets).with_retry_after(&headers));
-        }
-        if !status.is_success() {
-            return Err(Failure::of_status(status, &headers));
-        }
-        if !rpc.has_id(id) {
-            return Err(Failure::inconsistent(format!(
-                "the response to {method} has another id than the request"
-            )));
-        }
-        let result = rpc.result.map_or("null", serde_json::value::RawValue::get);
-        serde_json::from_str(result)
-            .map_err(|why| Failure::inconsistent(self.secrets.redact(&format!("malformed result of {method}: {why}"))))
+        read_result(&head, &body, &self.secrets)
     }
 
     async fn body(&self, response: &mut reqwest::Response) -> Result<BytesMut, Failure> {
@@ -287,6 +273,48 @@ impl Endpoint {
         self.secrets
             .redact(&causes.unwrap_or_else(|| "the request failed".to_owned()))
     }
+}
+
+/// What is known about a response besides its body.
+pub(crate) struct ResponseHead<'a> {
+    /// Method of the request.
+    pub(crate) method: &'a str,
+    /// Id of the request.
+    pub(crate) id: u64,
+    /// HTTP status.
+    pub(crate) status: StatusCode,
+    /// HTTP headers.
+    pub(crate) headers: &'a HeaderMap,
+}
+
+/// The result in a response.
+pub(crate) fn read_result<T: DeserializeOwned>(
+    head: &ResponseHead<'_>,
+    body: &[u8],
+    secrets: &Secrets,
+) -> Result<T, Failure> {
+    let method = head.method;
+    let Ok(mut rpc) = serde_json::from_slice::<RpcResponse<'_>>(body) else {
+        return Err(if head.status.is_success() {
+            Failure::transport(format!("the response to {method} is not JSON-RPC"))
+        } else {
+            Failure::of_status(head.status, head.headers)
+        });
+    };
+    if let Some(error) = rpc.take_error() {
+        return Err(Failure::of_rpc(error, secrets).with_retry_after(head.headers));
+    }
+    if !head.status.is_success() {
+        return Err(Failure::of_status(head.status, head.headers));
+    }
+    if !rpc.has_id(head.id) {
+        return Err(Failure::inconsistent(format!(
+            "the response to {method} has another id than the request"
+        )));
+    }
+    let result = rpc.result.map_or("null", serde_json::value::RawValue::get);
+    serde_json::from_str(result)
+        .map_err(|why| Failure::inconsistent(secrets.redact(&format!("malformed result of {method}: {why}"))))
 }
 
 fn decides_alone(status: StatusCode) -> bool {

@@ -135,13 +135,13 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// The parts of an endpoint's URL that may be secret: providers repeat them in messages.
 #[derive(Clone)]
-pub(super) struct Secrets(Vec<String>);
+pub(crate) struct Secrets(Vec<String>);
 
 /// Shorter parts of a URL, such as `v2`, are no secrets.
 const MIN_SECRET: usize = 6;
 
 impl Secrets {
-    pub(super) fn of(url: &url::Url) -> Self {
+    pub(crate) fn of(url: &url::Url) -> Self {
         let path = url.path_segments().into_iter().flatten().map(str::to_owned);
         let query = url
             .query_pairs()

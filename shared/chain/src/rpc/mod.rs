@@ -11,3 +11,5 @@ pub(crate) use endpoint::Endpoint;
 pub use endpoint::EndpointHealth;
 pub(crate) use failure::Failure;
 pub use health::EndpointState;
+#[cfg(test)]
+pub(crate) use {endpoint::ResponseHead, endpoint::read_result, failure::Secrets};

@@ -150,7 +150,7 @@ mod tests {
             "Too many requests"
         );
         assert_eq!(error(r#"{"error":{"message":"no"}}"#).unwrap().message, "no");
-        assert!(error(r#"{"error":[1]}"#).unwrap().message.contains('1'));
+        assert_eq!(error(r#"{"error":17}"#).unwrap().message, "17");
         assert_eq!(error(r#"{"id":1,"error":null,"result":"0x1"}"#), None);
     }
 

@@ -54,7 +54,8 @@ async fn balance_at_an_earlier_block_is_that_of_the_block() {
     bgt.transfer(chani, stilgar, tokens(10)).await;
     let client = client(&[anvil.url()]);
     let bgt = token(bgt.address(), TokenStandard::Erc20, &[]);
-    let at = |at| client.balances(&bgt, &[chani, stilgar], at);
+    let holders = [chani, stilgar];
+    let at = |at| client.balances(&bgt, &holders, at);
     assert_eq!(at(Some(before)).await.unwrap(), [tokens(70), U256::ZERO]);
     assert_eq!(at(None).await.unwrap(), [tokens(60), tokens(10)]);
     assert!(client.has_balance(&bgt, chani, tokens(60)).await.unwrap());
@@ -196,7 +197,7 @@ async fn token_without_what_the_request_needs_is_a_lasting_error() {
     let erc20 = token(nothing, TokenStandard::Erc20, &[]);
     assert!(!client.owns_nft(&erc20, holder, &[]).await.unwrap_err().is_temporary());
     assert!(!client.metadata(nothing).await.unwrap_err().is_temporary());
-    assert_eq!(client.balances(&erc20, &[], None).await.unwrap(), []);
+    assert!(client.balances(&erc20, &[], None).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ async fn pieces_of_any_size_equal_the_whole() {
     let runtime = tokio::runtime::Handle::current();
     let checked = tokio::task::spawn_blocking(move || {
         let mut runner = TestRunner::new(Config {
-            cases: 48,
+            cases: 24,
             failure_persistence: None,
             ..Config::default()
         });

@@ -2,13 +2,14 @@
 
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
-use arrakis_chain::{Chains, ChainsConfig};
+use arrakis_chain::{ChainSettings, Chains, ChainsConfig};
 use arrakis_config::{Reader, Service, Source};
 use arrakis_test_support::Anvil;
 use parking_lot::Mutex;
 
-use crate::support::{Answer, Faults, RpcProxy, client};
+use crate::support::{Answer, Faults, RpcProxy, client_with, settings};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -52,7 +53,11 @@ async fn api_key_is_in_no_output() {
         .await;
         let url = format!("{}/v2/SEKRET42?apikey=HUNTER22", proxy.url());
         let dead = "http://user:passw0rd@127.0.0.1:1/SEKRET42";
-        let client = client(&[&url, dead]);
+        let settings = ChainSettings {
+            call_patience: Duration::from_millis(300),
+            ..settings()
+        };
+        let client = client_with(&[&url, dead], settings);
         let error = client.finalized().await.unwrap_err();
         output += &format!("{error} {error:?} {client:?} {:?}", client.endpoints());
         output += &serde_json::to_string(&client.endpoints()).unwrap();
