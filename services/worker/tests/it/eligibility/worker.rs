@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Output;
 
 use arrakis_db::{JobState, ProfileStandard};
-use arrakis_test_support::{Anvil, eventually, tokens};
+use arrakis_test_support::{Anvil, eventually, eventually_within, tokens};
 use arrakis_worker::jobs::eligibility_sync;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -121,7 +121,9 @@ async fn unreachable_endpoints_leave_the_ranking_and_are_named_in_health() {
         .unwrap();
     let worker = Worker::start(&environment(&platform, "http://127.0.0.1:1")).await;
     let id = eligibility_sync::scheduled_id(&token, OffsetDateTime::now_utc());
-    let job = eventually(
+    // The clients of the chain try for ten seconds.
+    let job = eventually_within(
+        std::time::Duration::from_secs(60),
         || async {
             let mut tx = platform.database.global().await.unwrap();
             tx.jobs().get(&id).await.unwrap().filter(|job| job.state.is_final())
