@@ -124,11 +124,12 @@ impl PlatformJobHandler for EligibilitySync {
 
 async fn sync(run: &PlatformJobRun<'_>, profile: &TokenProfile, accept_empty: bool) -> Result<SyncEnd, SyncError> {
     let Some(chain) = run.services.chains.get(profile.chain_id) else {
-        let chain = profile.chain_id;
+        // Not a failure of the sync: without endpoints the stored ranking is what there is.
         let why = format!(
-            "CHAIN_RPC_URLS of this worker has no endpoint of chain {chain}; the ranking is kept as it is stored"
+            "CHAIN_RPC_URLS of this worker has no endpoint of chain {}; the ranking is kept as it is stored",
+            profile.chain_id
         );
-        return Err(SyncError::Stopped(Failure::permanent(why)));
+        return Err(SyncError::Stopped(Failure::drop(why)));
     };
     let sync = ProfileSync {
         services: run.services,

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::Output;
 
-use arrakis_db::{JobState, ProfileStandard};
-use arrakis_test_support::{Anvil, eventually, tokens};
+use arrakis_db::{JobState, NotificationKind, ProfileStandard};
+use arrakis_test_support::{Anvil, Process, eventually, eventually_within, tokens};
 use arrakis_worker::jobs::eligibility_sync;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -121,7 +121,9 @@ async fn unreachable_endpoints_leave_the_ranking_and_are_named_in_health() {
         .unwrap();
     let worker = Worker::start(&environment(&platform, "http://127.0.0.1:1")).await;
     let id = eligibility_sync::scheduled_id(&token, OffsetDateTime::now_utc());
-    let job = eventually(
+    // The clients of the chain try for ten seconds.
+    let job = eventually_within(
+        std::time::Duration::from_secs(60),
         || async {
             let mut tx = platform.database.global().await.unwrap();
             tx.jobs().get(&id).await.unwrap().filter(|job| job.state.is_final())
@@ -231,4 +233,61 @@ async fn profiles_and_overrides_are_written_by_the_command_line() {
         String::from_utf8_lossy(&unknown.stderr).contains("no token profile spice"),
         "{unknown:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sync_of_a_killed_worker_is_continued_by_another() {
+    let platform = Platform::start().await;
+    let anvil = Anvil::start().await;
+    let token = anvil.deploy_erc20("Token", "BGT", 18).await;
+    let jamis = wallet_of(&platform, "jamis").await;
+    token.mint(jamis, tokens(80_u64)).await;
+    for number in 1..=12_u64 {
+        token.mint(super::setup::wallet(number), tokens(number)).await;
+    }
+    anvil.finalize().await;
+    put_profile(&platform, token.address()).await;
+    for point in ["read", "storing", "stored", "swapping", "swapped"] {
+        let health = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let mut environment = environment(&platform, anvil.url());
+        environment.push(("HEALTH_ADDR", health.to_string()));
+        environment.push(("ARRAKIS_FAIL_POINTS", format!("worker.eligibility.{point}=kill")));
+        let program = Path::new(env!("CARGO_BIN_EXE_arrakis-worker"));
+        let mut process = Process::start_at(program, &[], environment);
+        let status = process.ended(std::time::Duration::from_secs(60)).await;
+        assert_eq!(status.code(), None, "{point}: {:#?}", process.lines());
+    }
+    let _worker = Worker::start(&environment(&platform, anvil.url())).await;
+    let role = Value::String(platform.community.roles["naib"].clone());
+    // The tier sync was committed and not published: the leader publishes it after half a minute.
+    eventually_within(
+        std::time::Duration::from_secs(90),
+        || async {
+            let member = platform
+                .control
+                .member(&platform.community, platform.community.user("jamis"))
+                .await;
+            member["roles"].as_array().unwrap().contains(&role)
+        },
+        "Jamis to be Naib",
+    )
+    .await;
+    let id = "bgt".parse().unwrap();
+    let mut tx = platform.database.global().await.unwrap();
+    let ranking = tx.eligibility().ranking(&id).await.unwrap();
+    let ledger = anvil.ledger().balances(token.address());
+    let found: std::collections::BTreeMap<_, _> =
+        ranking.wallets().iter().map(|(a, held)| (*a, held.units())).collect();
+    assert_eq!(found, ledger);
+    drop(tx);
+    // The notification events of the new ranking exist once.
+    let events = platform.tenant().await.notifications().latest(100).await.unwrap();
+    let of_rank = events.iter().filter(|found| {
+        let event = &found.event;
+        event.kind == NotificationKind::Rank && event.user == Some(platform.community.user_id("jamis"))
+    });
+    assert_eq!(of_rank.count(), 1);
 }
