@@ -9,6 +9,7 @@
 
 mod activity;
 mod admin;
+mod api_keys;
 mod audit;
 mod background_permits;
 mod badges;
@@ -31,6 +32,7 @@ pub mod named_query;
 mod pool;
 mod presence;
 mod profiles;
+mod published_eligibility;
 mod ranking_position;
 pub mod scratch;
 mod statements;
@@ -38,6 +40,7 @@ mod token_profiles;
 
 pub use activity::Activity;
 pub use admin::{Admin, CommunitySummary};
+pub use api_keys::{ApiKey, ApiKeyScope, ApiKeyScopeError, NewApiKey};
 pub use audit::{Actor, AuditEntry, NewAuditEntry};
 pub use badges::{BadgeLineageEntry, BadgeSource, Badges, HeldBadge, SHARED_ONCE_CONSTRAINT};
 pub use circuit_breaker::with_connection_wait;
@@ -53,5 +56,6 @@ pub use leaderboard::{CommunityCounts, LeaderboardEntry, LeaderboardPage, Member
 pub use migrate::{MigrationSummary, migrate, newest_schema_version, schema_fingerprint};
 pub use presence::{GatewayPosition, Presence};
 pub use profiles::{JoinOutcome, Profile, Profiles, WALLET_UNIQUE_CONSTRAINT};
+pub use published_eligibility::{PublishedSnapshot, PublishedStanding, PublishedWallets};
 pub use ranking_position::RankingPosition;
 pub use token_profiles::{TokenProfile, TokenProfileId, TokenProfileIdError};

@@ -1,0 +1,79 @@
+//! Extractors of query and body whose errors are problems.
+
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use bytes::BytesMut;
+use futures_util::StreamExt as _;
+use http::request::Parts;
+use http::{HeaderMap, header};
+use serde::de::DeserializeOwned;
+
+use crate::problem::{Problem, ProblemKind};
+use crate::services::ApiState;
+
+/// Largest body in bytes.
+const MAX_BODY: usize = 16 << 10;
+
+/// The query. Its type refuses unknown parameters, which are probably mistyped.
+#[derive(Debug)]
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequestParts<ApiState> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Self, Problem> {
+        let invalid = |error: &dyn std::error::Error| {
+            let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+            Problem::new(ProblemKind::InvalidParameter, format!("the query is invalid: {cause}"))
+        };
+        match Query::<T>::try_from_uri(&parts.uri) {
+            Ok(Query(value)) => Ok(Self(value)),
+            Err(rejection) => Err(invalid(&rejection)),
+        }
+    }
+}
+
+/// A body of JSON.
+#[derive(Debug)]
+pub(crate) struct JsonBody<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<ApiState> for JsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &ApiState) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            let detail = "send the body with Content-Type: application/json";
+            return Err(Problem::new(ProblemKind::UnsupportedMediaType, detail));
+        }
+        let bytes = receive(request).await?;
+        let value = serde_json::from_slice(&bytes)
+            .map_err(|error| Problem::new(ProblemKind::InvalidBody, format!("the body is invalid: {error}")))?;
+        Ok(Self(value))
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json")
+}
+
+/// Reads the body up to its limit. The listener has a limit of its time.
+async fn receive(request: Request) -> Result<BytesMut, Problem> {
+    let too_large = || Problem::new(ProblemKind::BodyTooLarge, format!("the body is larger than {MAX_BODY} bytes"));
+    let announced = request.headers().get(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > MAX_BODY) {
+        return Err(too_large());
+    }
+    let mut body = request.into_body().into_data_stream();
+    let mut received = BytesMut::new();
+    while let Some(chunk) = body.next().await {
+        let cut_off = |error| Problem::new(ProblemKind::InvalidBody, format!("the body was cut off: {error}"));
+        let chunk = chunk.map_err(cut_off)?;
+        if received.len() + chunk.len() > MAX_BODY {
+            return Err(too_large());
+        }
+        received.extend_from_slice(&chunk);
+    }
+    Ok(received)
+}

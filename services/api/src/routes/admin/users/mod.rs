@@ -1,0 +1,1 @@
+//! Users: identities with their wallets and their history.

@@ -1,0 +1,46 @@
+//! The routes, one file each, on paths that mirror the URLs.
+
+mod admin;
+mod eligibility;
+mod openapi;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::authentication::authenticate;
+use crate::envelope::envelope;
+use crate::limits::limit_address;
+use crate::services::ApiState;
+
+/// Routes without a key.
+fn public() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::default()
+        .routes(routes!(eligibility::list))
+        .routes(routes!(eligibility::of_address))
+        .routes(routes!(openapi::document))
+}
+
+/// Routes that need a key.
+fn admin() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::default()
+}
+
+/// The description of all routes.
+pub(crate) fn document() -> OpenApi {
+    public().merge(admin()).into_openapi()
+}
+
+/// The router with its layers, the outermost last.
+pub(crate) fn router(services: ApiState) -> Router {
+    let layer = from_fn_with_state(services.clone(), authenticate);
+    let (admin, _) = admin().split_for_parts();
+    let (public, _) = public().split_for_parts();
+    public
+        .merge(admin.route_layer(layer))
+        .layer(from_fn_with_state(services.clone(), limit_address))
+        .layer(from_fn_with_state(services.clone(), envelope))
+        .with_state(services)
+}
