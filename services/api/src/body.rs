@@ -1,5 +1,7 @@
 //! Extractors of query and body whose errors are problems.
 
+use std::fmt::Display;
+
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use bytes::BytesMut;
 use futures_util::StreamExt as _;
@@ -10,8 +12,24 @@ use serde::de::DeserializeOwned;
 use crate::problem::{Problem, ProblemKind};
 use crate::services::ApiState;
 
-/// Largest body in bytes.
+/// Largest body in bytes, unless a handler has another limit.
 const MAX_BODY: usize = 16 << 10;
+/// Longest reason of a change, in characters.
+const MAX_REASON: usize = 500;
+
+/// The problem of a parameter with an invalid value.
+pub(crate) fn invalid_parameter(name: &str, reason: impl Display) -> Problem {
+    Problem::new(ProblemKind::InvalidParameter, format!("{name}: {reason}"))
+}
+
+/// Refuses an empty reason, and one that is too long.
+pub(crate) fn check_reason(reason: &str) -> Result<(), Problem> {
+    if reason.trim().is_empty() || reason.chars().count() > MAX_REASON {
+        let detail = format!("reason: it must have 1 to {MAX_REASON} characters");
+        return Err(Problem::new(ProblemKind::InvalidBody, detail));
+    }
+    Ok(())
+}
 
 /// The query. Its type refuses unknown parameters, which are probably mistyped.
 #[derive(Debug)]
@@ -32,11 +50,11 @@ impl<T: DeserializeOwned> FromRequestParts<ApiState> for Params<T> {
     }
 }
 
-/// A body of JSON.
+/// A body of JSON of at most `MAX` bytes.
 #[derive(Debug)]
-pub(crate) struct JsonBody<T>(pub(crate) T);
+pub(crate) struct JsonBody<T, const MAX: usize = MAX_BODY>(pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequest<ApiState> for JsonBody<T> {
+impl<T: DeserializeOwned, const MAX: usize> FromRequest<ApiState> for JsonBody<T, MAX> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &ApiState) -> Result<Self, Problem> {
@@ -44,7 +62,7 @@ impl<T: DeserializeOwned> FromRequest<ApiState> for JsonBody<T> {
             let detail = "send the body with Content-Type: application/json";
             return Err(Problem::new(ProblemKind::UnsupportedMediaType, detail));
         }
-        let bytes = receive(request).await?;
+        let bytes = receive(request, MAX).await?;
         let value = serde_json::from_slice(&bytes)
             .map_err(|error| Problem::new(ProblemKind::InvalidBody, format!("the body is invalid: {error}")))?;
         Ok(Self(value))
@@ -58,11 +76,11 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// Reads the body up to its limit. The listener has a limit of its time.
-async fn receive(request: Request) -> Result<BytesMut, Problem> {
-    let too_large = || Problem::new(ProblemKind::BodyTooLarge, format!("the body is larger than {MAX_BODY} bytes"));
+async fn receive(request: Request, max: usize) -> Result<BytesMut, Problem> {
+    let too_large = || Problem::new(ProblemKind::BodyTooLarge, format!("the body is larger than {max} bytes"));
     let announced = request.headers().get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > MAX_BODY) {
+    if announced.is_some_and(|length| length > max) {
         return Err(too_large());
     }
     let mut body = request.into_body().into_data_stream();
@@ -70,7 +88,7 @@ async fn receive(request: Request) -> Result<BytesMut, Problem> {
     while let Some(chunk) = body.next().await {
         let cut_off = |error| Problem::new(ProblemKind::InvalidBody, format!("the body was cut off: {error}"));
         let chunk = chunk.map_err(cut_off)?;
-        if received.len() + chunk.len() > MAX_BODY {
+        if received.len() + chunk.len() > max {
             return Err(too_large());
         }
         received.extend_from_slice(&chunk);

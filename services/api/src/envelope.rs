@@ -28,6 +28,10 @@ const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000
 /// Longest request id of a reverse proxy.
 const MAX_REQUEST_ID: usize = 64;
 
+/// Extension of an error response that has a body of its own, in place of a problem.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OwnBody;
+
 /// The client of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Client(pub(crate) IpAddr);
@@ -92,6 +96,9 @@ fn request_id(headers: &HeaderMap, is_from_proxy: bool) -> String {
 /// Writes the body of the problem that the response carries. An error of the router or of an extractor becomes a problem, too.
 fn with_problem_body(mut response: Response, request_id: &str) -> Response {
     let status = response.status();
+    if response.extensions().get::<OwnBody>().is_some() {
+        return response;
+    }
     let problem = response.extensions_mut().remove::<Problem>();
     let problem = match problem {
         Some(problem) => problem,

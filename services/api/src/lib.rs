@@ -7,9 +7,9 @@
 //!
 //! To add a route: a file below `routes`, a line in its `mod.rs`, and a test on the mirrored path below `tests/it`.
 
-mod audit;
 mod authentication;
 mod body;
+
 mod client_address;
 mod config;
 mod envelope;

@@ -65,3 +65,18 @@ pub(crate) enum AdminRoute {
     #[response(status = 403, content_type = "application/problem+json")]
     Forbidden(ProblemBody),
 }
+
+/// Problems of every route that takes a body.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it describes responses for the OpenAPI document")]
+pub(crate) enum WithBody {
+    /// The id or the body is invalid
+    #[response(status = 400, content_type = "application/problem+json")]
+    Invalid(ProblemBody),
+    /// The body is larger than 16 KiB
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(ProblemBody),
+    /// The body is not JSON
+    #[response(status = 415, content_type = "application/problem+json")]
+    NotJson(ProblemBody),
+}

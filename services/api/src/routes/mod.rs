@@ -1,6 +1,6 @@
 //! The routes, one file each, on paths that mirror the URLs.
 
-mod admin;
+// mod admin;
 mod eligibility;
 mod openapi;
 

@@ -3,6 +3,7 @@
 //! Data goes to standard output, everything else to standard error. Exit codes: 0 success, 1 failure or a difference found by a
 //! check, 64 invalid command line, 78 invalid configuration.
 
+mod api_key;
 mod commands;
 mod dead_letters;
 mod migrate;
@@ -44,6 +45,9 @@ enum Task {
     /// Prints or registers the slash commands
     #[command(subcommand)]
     Commands(commands::CommandsTask),
+    /// Creates, lists or revokes keys of callers of the admin API
+    #[command(subcommand)]
+    ApiKey(api_key::ApiKeyTask),
 }
 
 /// Runs the subcommand, or serves if there is none. Returns the exit code of the process.
@@ -54,6 +58,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Some(Task::Topology(task)) => task.run(),
         Some(Task::DeadLetters(task)) => task.run(),
         Some(Task::Commands(task)) => task.run(),
+        Some(Task::ApiKey(task)) => task.run(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `GET /eligibility/{address}`: the standing of one wallet.
 
-use arrakis_domain::{Address, CheckedAddressError, Zone, Zones};
+use arrakis_domain::{Address, Zone, Zones};
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::HeaderMap;
@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::snapshot::{ProfileQuery, Provenance, profile, respond, unknown_profile};
 use crate::body::Params;
 use crate::openapi::EveryRoute;
-use crate::problem::{Problem, ProblemBody, ProblemKind};
+use crate::problem::{Problem, ProblemBody};
 use crate::services::ApiState;
 
 /// The standing of a wallet.
@@ -88,7 +88,7 @@ pub(crate) async fn of_address(
     headers: HeaderMap,
     Params(query): Params<ProfileQuery>,
 ) -> Result<Response, Problem> {
-    let address = Address::parse_checked(&address).map_err(|error| refuse(&error))?;
+    let address = Address::parse_checked(&address)?;
     let mut tx = services.database.global().await?;
     let name = profile(&mut tx, &query).await?;
     let published = tx.eligibility().published_standing(&name, address).await?;
@@ -108,12 +108,4 @@ pub(crate) async fn of_address(
         eligible: zone.is_eligible(),
     };
     Ok(respond(&headers, &provenance, &published.snapshot, body))
-}
-
-fn refuse(error: &CheckedAddressError) -> Problem {
-    let kind = match error {
-        CheckedAddressError::Malformed(_) => ProblemKind::InvalidAddress,
-        CheckedAddressError::Checksum(_) => ProblemKind::WrongChecksum,
-    };
-    Problem::new(kind, error.to_string())
 }
