@@ -76,7 +76,7 @@ async fn roles_of_members(
     let mut names = Vec::new();
     for member in &server.members {
         let user = UserId::new(member.user)?;
-        let EvaluationInput { member, facts } = tx
+        let EvaluationInput { member, facts, .. } = tx
             .profiles()
             .evaluation_input(&token, user, now, theme.early_member_limit())
             .await?

@@ -9,7 +9,7 @@
 
 mod authentication;
 mod body;
-
+mod caller_tx;
 mod client_address;
 mod config;
 mod envelope;

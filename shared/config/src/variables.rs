@@ -209,7 +209,7 @@ variables! {
          optional for the worker, whose tools use it and which never uses it while it serves").secret();
     /// Owner login.
     DATABASE_OWNER_URL = Variable::optional("DATABASE_OWNER_URL", WORKER, "postgres://arrakis_owner:secret@127.0.0.1:5432/arrakis",
-        "PostgreSQL, owner login; only `arrakis-worker migrate` uses it").secret();
+        "PostgreSQL, owner login; only `arrakis-worker migrate` and `registry migrate-verifications` use it").secret();
     /// Redis.
     REDIS_URL = Variable::required("REDIS_URL", &[Service::Worker, Service::DiscordProxy, Service::Api], "redis://127.0.0.1:6379/0",
         "Redis, redis:// or rediss:// (TLS; SSL_CERT_FILE names a private authority)").secret();

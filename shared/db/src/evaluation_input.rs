@@ -12,10 +12,12 @@ use crate::{DbError, MemberStanding, Profiles, TokenProfileId, UserId, named_que
 /// A member with the facts that the theme's rules depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EvaluationInput {
-    /// The member with rank, holding and the result of the last evaluation.
+    /// The member with rank, holding and the result of the last evaluation. No rank and no holding while suspended.
     pub member: MemberStanding,
     /// Facts for the rules: tenure, activity, tiers reached, badges given.
     pub facts: MemberFacts,
+    /// Whether the member's identity is suspended: the member has no tier and no role then.
+    pub suspended: bool,
 }
 
 impl Profiles<'_> {
@@ -52,7 +54,10 @@ impl Profiles<'_> {
                                  where t.community_id = me.community_id and t.user_id = me.user_id) as "reached!",
                           array(select badge from badges b
                                  where b.community_id = me.community_id and b.user_id = me.user_id
-                                   and b.revoked_at is null and b.source <> 'rule') as "given!"
+                                   and b.revoked_at is null and b.source <> 'rule') as "given!",
+                          exists (select from user_identities i
+                                   where i.discord_user_id = me.user_id and i.status = 'suspended'
+                                     and (i.suspended_until is null or i.suspended_until > $7)) as "suspended!"
                      from profiles me
                      left join eligibility_current e on e.token_profile_id = $6 and e.address = me.wallet
                     where me.community_id = $1 and me.user_id = $2"#,
@@ -61,7 +66,8 @@ impl Profiles<'_> {
                 first_day,
                 now.date(),
                 i64::from(early),
-                token.as_str()
+                token.as_str(),
+                now
             )
             .fetch_optional(&mut *self.connection)
         )?;
@@ -92,9 +98,13 @@ impl Profiles<'_> {
             highest_tier: row.highest_tier,
             protected: row.protected,
             left_at: row.left_at,
-            rank: row.rank,
-            held: row.held,
+            rank: row.rank.filter(|_| !row.suspended),
+            held: row.held.filter(|_| !row.suspended),
         })?;
-        Ok(Some(EvaluationInput { member, facts }))
+        Ok(Some(EvaluationInput {
+            member,
+            facts,
+            suspended: row.suspended,
+        }))
     }
 }

@@ -34,6 +34,7 @@ mod presence;
 mod profiles;
 mod published_eligibility;
 mod ranking_position;
+pub mod registry;
 pub mod scratch;
 mod statements;
 mod token_profiles;

@@ -1,6 +1,6 @@
 //! The routes, one file each, on paths that mirror the URLs.
 
-// mod admin;
+mod admin;
 mod eligibility;
 mod openapi;
 
@@ -26,6 +26,11 @@ fn public() -> OpenApiRouter<ApiState> {
 /// Routes that need a key.
 fn admin() -> OpenApiRouter<ApiState> {
     OpenApiRouter::default()
+        .routes(routes!(admin::users::list))
+        .routes(routes!(admin::users::export))
+        .routes(routes!(admin::users::detail))
+        .routes(routes!(admin::users::suspend))
+        .routes(routes!(admin::users::restore))
 }
 
 /// The description of all routes.

@@ -8,6 +8,7 @@ mod commands;
 mod dead_letters;
 mod migrate;
 mod output;
+mod registry;
 mod topology;
 
 use std::future::Future;
@@ -34,7 +35,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Migrates the database to the schema of this build (requires only `DATABASE_OWNER_URL`)
+    /// Migrates the database to the schema of this build, and old wallet verifications to the registry (requires only `DATABASE_OWNER_URL`)
     Migrate(migrate::Migrate),
     /// Declares, checks or prints exchanges, queues and bindings
     #[command(subcommand)]
@@ -48,6 +49,9 @@ enum Task {
     /// Creates, lists or revokes keys of callers of the admin API
     #[command(subcommand)]
     ApiKey(api_key::ApiKeyTask),
+    /// Verifies or replays the registry of identities, or migrates old verifications to it
+    #[command(subcommand)]
+    Registry(registry::RegistryTask),
 }
 
 /// Runs the subcommand, or serves if there is none. Returns the exit code of the process.
@@ -59,6 +63,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Some(Task::DeadLetters(task)) => task.run(),
         Some(Task::Commands(task)) => task.run(),
         Some(Task::ApiKey(task)) => task.run(),
+        Some(Task::Registry(task)) => task.run(),
     }
 }
 

@@ -42,12 +42,20 @@ impl Command for Profile {
         let evaluation_input = tx.profiles().evaluation_input(token, subject.user, now, early).await?;
         let record = context.services.profile(&mut tx, community.id(), subject.user).await?;
         let record = record.filter(|record| record.left_at.is_none());
-        let (Some(record), Some(EvaluationInput { member, facts })) = (record, evaluation_input) else {
+        let (Some(record), Some(input)) = (record, evaluation_input) else {
             return Err(unknown_member(&subject).into());
         };
+        let EvaluationInput {
+            member,
+            facts,
+            suspended,
+        } = input;
         let render = context.render_context()?;
         let evaluation = community.theme.evaluate(render.ladder, member.standing, &facts);
-        let roles: Vec<_> = community.theme.desired_roles(&evaluation, &facts).into_iter().collect();
+        let mut roles: Vec<_> = community.theme.desired_roles(&evaluation, &facts).into_iter().collect();
+        if suspended {
+            roles.clear();
+        }
         let view = ProfileView {
             name: &record.display_name,
             own: subject.own,

@@ -4,6 +4,7 @@
 //! Two leaders at once do no harm, since the ids of jobs consist of kind and time slot. `tasks.rs` has the scheduled tasks; they
 //! publish jobs, which any worker runs.
 
+mod suspensions;
 mod tasks;
 
 use std::sync::Arc;

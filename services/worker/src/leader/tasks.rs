@@ -1,4 +1,5 @@
-//! The leader's scheduled tasks: register the commands, enqueue reconciles, publish lost jobs again, prune old rows.
+//! The leader's scheduled tasks: register the commands, enqueue reconciles, publish lost jobs again, end suspensions whose
+//! end has passed, prune old rows.
 //!
 //! Each task may run twice: the ids of jobs consist of kind and time slot, and a job that is published again and has ended is
 //! dropped.
@@ -11,6 +12,7 @@ use arrakis_db::CommunityId;
 use backon::{ConstantBuilder, Retryable as _};
 use time::OffsetDateTime;
 
+use super::suspensions;
 use crate::commands::{Commands, registration};
 use crate::failure::Failure;
 use crate::jobs::{self, reconcile};
@@ -61,6 +63,7 @@ impl LeaderTasks {
                 );
                 last_search = Some(tokio::time::Instant::now());
             }
+            log_failure("ending suspensions", suspensions::end_expired(services, now).await);
             log_failure("pruning", self.prune(services, now).await);
             tokio::time::sleep(TASK_INTERVAL).await;
         }

@@ -27,7 +27,8 @@ pub struct MemberEvaluation {
     pub display_name: String,
 }
 
-/// Evaluates a member and stores the tier; `None` if the member has no profile. A repeated evaluation stores the same.
+/// Evaluates a member and stores the tier; `None` if the member has no profile. A member whose identity is suspended has no tier and
+/// no role. A repeated evaluation stores the same.
 ///
 /// # Errors
 /// If Postgres is unavailable or a row is corrupt.
@@ -40,7 +41,12 @@ pub async fn evaluate_member(
     let ladder = community.ladder()?;
     let token = &community.record.token_profile;
     let early = community.theme.early_member_limit();
-    let Some(EvaluationInput { member, mut facts }) = tx.profiles().evaluation_input(token, user, now, early).await?
+    let input = tx.profiles().evaluation_input(token, user, now, early).await?;
+    let Some(EvaluationInput {
+        member,
+        mut facts,
+        suspended,
+    }) = input
     else {
         return Ok(None);
     };
@@ -53,9 +59,15 @@ pub async fn evaluate_member(
     // Most evaluations change nothing, and then two statements are saved.
     let changes = is_first || member.tier != tier || member.highest_tier.as_ref() != highest;
     let tier_changed = changes && tx.profiles().record_tier(user, tier.as_ref(), highest, now).await?;
+    // A suspension also takes the roles of badges, and those of a protected member.
+    let desired = if suspended {
+        BTreeSet::new()
+    } else {
+        community.theme.desired_roles(&evaluation, &facts)
+    };
     Ok(Some(MemberEvaluation {
-        desired: community.theme.desired_roles(&evaluation, &facts),
-        protection: if member.protected {
+        desired,
+        protection: if member.protected && !suspended {
             RoleProtection::Protected
         } else {
             RoleProtection::None

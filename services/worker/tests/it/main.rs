@@ -18,5 +18,6 @@ mod leader;
 mod matrix;
 mod platform;
 mod poison;
+mod registry;
 mod replies;
 mod start;

@@ -14,5 +14,6 @@ mod members;
 mod migrations;
 mod offline_data;
 mod pool;
+mod registry;
 mod rights;
 mod shared_facts;

@@ -273,7 +273,12 @@ async fn evaluation_input_holds_the_facts_of_the_rules() {
             .await
             .unwrap()
     };
-    let EvaluationInput { member, facts } = evaluation_input(&mut tx, 7).await.unwrap();
+    let EvaluationInput {
+        member,
+        facts,
+        suspended,
+    } = evaluation_input(&mut tx, 7).await.unwrap();
+    assert!(!suspended);
     assert_eq!(Some(member), tx.profiles().standing(&token(), user(7)).await.unwrap());
     assert_eq!(
         (facts.tenure_days, facts.join_order, facts.active_days),

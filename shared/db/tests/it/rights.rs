@@ -139,7 +139,7 @@ async fn admin_login_spans_tenants_and_app_login_is_refused_as_admin() {
 
 /// Rights of the application's login, relation by relation: one letter for each right, as `\\dp` prints them. A new table
 /// is added here with what its queries need.
-const APP_RIGHTS: [(&str, &str); 24] = [
+const APP_RIGHTS: [(&str, &str); 29] = [
     ("_sqlx_migrations", "r"),
     ("api_keys", "arw"),
     ("audit_log", "ar"),
@@ -152,6 +152,10 @@ const APP_RIGHTS: [(&str, &str); 24] = [
     ("eligibility_health_status", "arw"),
     ("eligibility_snapshots", "arwd"),
     ("guild_routes", "ar"),
+    ("identity_chain_head", "rw"),
+    ("identity_events", "ar"),
+    ("identity_events_as_json", "r"),
+    ("identity_wallets", "r"),
     ("inbox", "ard"),
     ("jobs", "arwd"),
     ("platform_api_keys", ""),
@@ -163,6 +167,7 @@ const APP_RIGHTS: [(&str, &str); 24] = [
     ("role_bindings", "arwd"),
     ("tiers_reached", "ar"),
     ("token_profiles", "arw"),
+    ("user_identities", "r"),
     ("wallet_verifications", "arw"),
 ];
 

@@ -1,0 +1,57 @@
+//! Copies the primary wallet of an identity to its profile in a community.
+//!
+//! The registry is the truth. `profiles.wallet` is a copy for the queries of a community, which join it with the ranking.
+
+use crate::column::Column;
+use crate::{DbError, Profiles, UserId, named_query::named};
+
+/// Result of [`Profiles::copy_wallet_from_registry`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WalletCopy {
+    /// Whether the member's wallet changed.
+    pub changed: bool,
+    /// The member whose profile had this wallet before: the roles of both depend on it.
+    pub taken_from: Option<UserId>,
+}
+
+impl Profiles<'_> {
+    /// Sets the wallet of a member's profile to the primary wallet of the member's identity, or to none. Another profile of
+    /// the community that still has the wallet loses it. Safe to repeat. Changes nothing without a profile.
+    ///
+    /// # Errors
+    /// When the database is unavailable or a row is corrupt.
+    pub async fn copy_wallet_from_registry(&mut self, user: UserId) -> Result<WalletCopy, DbError> {
+        let previous = named!(
+            "profile.release_wallet",
+            sqlx::query_scalar!(
+                "update profiles set wallet = null, updated_at = now()
+                  where community_id = $1 and user_id <> $2
+                    and exists (select from profiles me where me.community_id = $1 and me.user_id = $2)
+                    and wallet = (select w.address from identity_wallets w join user_identities i using (identity_id)
+                                   where i.discord_user_id = $2 and w.is_primary)
+                 returning user_id",
+                self.community.uuid(),
+                user.stored()
+            )
+            .fetch_optional(&mut *self.connection)
+        )?;
+        let changed = named!(
+            "profile.copy_wallet",
+            sqlx::query!(
+                "update profiles p set wallet = registry.address, updated_at = now()
+                   from (select (select w.address from identity_wallets w join user_identities i using (identity_id)
+                                  where i.discord_user_id = $2 and w.is_primary) as address) registry
+                  where p.community_id = $1 and p.user_id = $2 and p.wallet is distinct from registry.address",
+                self.community.uuid(),
+                user.stored()
+            )
+            .execute(&mut *self.connection)
+        )?;
+        Ok(WalletCopy {
+            changed: changed.rows_affected() > 0,
+            taken_from: previous
+                .map(|user| Column("profiles", "user_id").user(user))
+                .transpose()?,
+        })
+    }
+}

@@ -1,0 +1,187 @@
+//! Operations on the wallets of identities.
+
+use arrakis_domain::Address;
+use time::OffsetDateTime;
+
+use super::Registry;
+use super::append::{Appending, Cause};
+use super::error::{Refusal, RegistryError};
+use super::identity::{IdentityId, IdentityRecord, SignatureRecord};
+use super::payload::EventPayload;
+use super::text::{one_line, whole_microseconds};
+use crate::{DbError, named_query::named};
+
+/// Most wallets that an identity holds at a time.
+pub const MAX_WALLETS: usize = 20;
+/// Most characters of a reason; a longer one is cut off.
+pub(super) const MAX_REASON: usize = 500;
+
+/// A wallet that its owner has proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerifiedWallet {
+    /// Its address.
+    pub address: Address,
+    /// The chain on which it was verified (EIP-155).
+    pub chain_id: u64,
+    /// The signature, if there was one.
+    pub signature: Option<SignatureRecord>,
+    /// When its owner proved it.
+    pub verified_at: OffsetDateTime,
+}
+
+/// Result of [`Registry::verify_wallet`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verified {
+    /// The identity holds the wallet now.
+    Added,
+    /// The identity held it already; nothing was written.
+    AlreadyHeld,
+}
+
+impl Registry<'_> {
+    /// Adds a wallet that its owner has proved. The first one of an identity becomes its primary wallet.
+    ///
+    /// # Errors
+    /// [`Refusal::WalletHeld`] when another identity holds it, [`Refusal::TooManyWallets`], [`Refusal::Suspended`].
+    pub async fn verify_wallet(
+        &mut self,
+        identity: IdentityId,
+        wallet: &VerifiedWallet,
+        cause: Cause,
+    ) -> Result<Verified, RegistryError> {
+        let mut appending = self.appending(cause).await?;
+        let mut record = appending.changeable(identity).await?;
+        appending.verify(&mut record, wallet).await
+    }
+
+    /// Removes a wallet. If it was the primary one, the wallet that was verified first of the others becomes it.
+    ///
+    /// # Errors
+    /// [`Refusal::WalletNotHeld`], [`Refusal::Suspended`].
+    pub async fn remove_wallet(
+        &mut self,
+        identity: IdentityId,
+        address: Address,
+        reason: &str,
+        cause: Cause,
+    ) -> Result<(), RegistryError> {
+        let mut appending = self.appending(cause).await?;
+        let mut record = appending.changeable(identity).await?;
+        appending.remove(&mut record, address, reason).await
+    }
+
+    /// Makes a wallet the primary one: it is the wallet that counts in communities.
+    ///
+    /// # Errors
+    /// [`Refusal::WalletNotHeld`], [`Refusal::AlreadyPrimary`], [`Refusal::Suspended`].
+    pub async fn set_primary(
+        &mut self,
+        identity: IdentityId,
+        address: Address,
+        cause: Cause,
+    ) -> Result<(), RegistryError> {
+        let mut appending = self.appending(cause).await?;
+        let mut record = appending.changeable(identity).await?;
+        if record.primary().is_some_and(|primary| primary.address == address) {
+            return Err(Refusal::AlreadyPrimary.into());
+        }
+        let payload = EventPayload::WalletSetPrimary { address };
+        appending.append(&mut record, &payload).await
+    }
+
+    /// Moves a wallet from one identity to another, whose owner has proved it: removed and verified in one transaction, so
+    /// that it is never without an owner or with two.
+    ///
+    /// # Errors
+    /// [`Refusal::WalletNotHeld`] when `from` does not hold it, and as [`Registry::verify_wallet`].
+    pub async fn move_wallet(
+        &mut self,
+        from: IdentityId,
+        to: IdentityId,
+        wallet: &VerifiedWallet,
+        reason: &str,
+        cause: Cause,
+    ) -> Result<(), RegistryError> {
+        let mut appending = self.appending(cause).await?;
+        let mut holder = appending.changeable(from).await?;
+        let mut receiver = appending.changeable(to).await?;
+        if !holder.holds(wallet.address) {
+            return Err(Refusal::WalletNotHeld.into());
+        }
+        if from == to {
+            return Err(Refusal::WalletAlreadyHeld.into());
+        }
+        check_addition(&receiver, wallet)?;
+        appending.remove(&mut holder, wallet.address, reason).await?;
+        appending.verify(&mut receiver, wallet).await?;
+        Ok(())
+    }
+
+    /// When a wallet was last removed from an identity.
+    async fn last_removal(&mut self, address: Address) -> Result<Option<OffsetDateTime>, DbError> {
+        named!(
+            "identity.last_removal",
+            sqlx::query_scalar!(
+                "select max(removed_at) from identity_wallets where address = $1",
+                address.to_string()
+            )
+            .fetch_one(&mut *self.connection)
+        )
+    }
+}
+
+fn check_addition(record: &IdentityRecord, wallet: &VerifiedWallet) -> Result<(), Refusal> {
+    if i64::try_from(wallet.chain_id).map_or(true, |id| id == 0) {
+        return Err(Refusal::ChainId);
+    }
+    if record.held().count() >= MAX_WALLETS {
+        return Err(Refusal::TooManyWallets);
+    }
+    Ok(())
+}
+
+impl Appending<'_, '_> {
+    pub(super) async fn verify(
+        &mut self,
+        record: &mut IdentityRecord,
+        wallet: &VerifiedWallet,
+    ) -> Result<Verified, RegistryError> {
+        match self.registry.by_wallet(wallet.address).await? {
+            Some(holder) if holder.identity.id == record.identity.id => return Ok(Verified::AlreadyHeld),
+            Some(_) => return Err(Refusal::WalletHeld.into()),
+            None => {}
+        }
+        check_addition(record, wallet)?;
+        let payload = EventPayload::WalletVerified {
+            address: wallet.address,
+            chain_id: wallet.chain_id,
+            is_primary: record.primary().is_none(),
+            signature: wallet.signature,
+            verified_at: whole_microseconds(wallet.verified_at),
+        };
+        // Not before its removal from the identity before: at every moment a wallet has at most one holder.
+        let removed_at = self.registry.last_removal(wallet.address).await?;
+        let at = removed_at.map_or(self.at(), |removed_at| removed_at.max(self.at()));
+        self.append_at(record, &payload, at).await?;
+        Ok(Verified::Added)
+    }
+
+    pub(super) async fn remove(
+        &mut self,
+        record: &mut IdentityRecord,
+        address: Address,
+        reason: &str,
+    ) -> Result<(), RegistryError> {
+        let reason = one_line(reason, MAX_REASON);
+        self.append(record, &EventPayload::WalletRemoved { address, reason })
+            .await?;
+        if record.primary().is_some() {
+            return Ok(());
+        }
+        let Some(next) = record.held().next().map(|wallet| wallet.address) else {
+            return Ok(());
+        };
+        self.append(record, &EventPayload::WalletSetPrimary { address: next })
+            .await
+    }
+}
