@@ -149,7 +149,7 @@ impl Scope for UsersExport {
 
 /// The caller, whose key has this scope. Must be the first argument of a handler, so that nothing is read before.
 #[derive(Debug)]
-pub(crate) struct Allowed<S>(pub(crate) Caller, PhantomData<S>);
+pub(crate) struct Allowed<S>(pub(crate) Caller, pub(crate) PhantomData<S>);
 
 impl<S: Scope> FromRequestParts<ApiState> for Allowed<S> {
     type Rejection = Problem;

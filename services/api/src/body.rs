@@ -39,13 +39,9 @@ impl<T: DeserializeOwned> FromRequestParts<ApiState> for Params<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Self, Problem> {
-        let invalid = |error: &dyn std::error::Error| {
-            let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-            Problem::new(ProblemKind::InvalidParameter, format!("the query is invalid: {cause}"))
-        };
         match Query::<T>::try_from_uri(&parts.uri) {
             Ok(Query(value)) => Ok(Self(value)),
-            Err(rejection) => Err(invalid(&rejection)),
+            Err(rejection) => Err(Problem::new(ProblemKind::InvalidParameter, rejection.body_text())),
         }
     }
 }

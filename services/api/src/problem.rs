@@ -168,11 +168,9 @@ pub(crate) struct ProblemBody {
     request_id: String,
     /// The names of all token profiles, where the request named none or an unknown one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     profiles: Option<Vec<String>>,
     /// The scope that the API key lacks.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     scope: Option<&'static str>,
 }
 

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use arrakis_db::ApiKeyScope::UsersExport;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -71,40 +70,6 @@ async fn bytes_that_come_one_by_one_do_not_extend_the_limits() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(api.metric("arrakis_http_connections_closed_total{listener=\"api\",why=\"header_time\"}") >= 1.0);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn client_that_does_not_read_an_export_is_disconnected() {
-    let api = with_short_limits(64).await;
-    let key = api.key(None, &[UsersExport]).await;
-    let mut tx = api.database.global().await.unwrap();
-    let name = "x".repeat(32);
-    for number in 1..=4_000 {
-        let cause = arrakis_db::registry::Cause {
-            source: arrakis_db::registry::EventSource::DiscordVerification,
-            at: time::OffsetDateTime::now_utc(),
-        };
-        let user = arrakis_db::UserId::new(number).unwrap();
-        let account = arrakis_db::registry::Account::Discord(user);
-        tx.registry().create(account, &name, cause).await.unwrap();
-    }
-    tx.commit().await.unwrap();
-    let mut streams = Vec::new();
-    for _ in 0..10 {
-        let request = format!("GET /admin/users/export HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\r\n");
-        let socket = tokio::net::TcpSocket::new_v4().unwrap();
-        // A small window, so that the server's writes block.
-        socket.set_recv_buffer_size(4_096).unwrap();
-        let mut stream = socket.connect(api.address).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        streams.push(stream);
-    }
-    let closed = || async {
-        api.metric("arrakis_http_connections_closed_total{listener=\"api\",why=\"write_time\"}") >= 10.0
-    };
-    arrakis_test_support::eventually(closed, "the connections to be closed").await;
-    // None of them holds a connection of the pool.
-    api.get_as(&key, "/admin/users/export?format=csv").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -15,15 +15,15 @@ use crate::services::ApiState;
 
 /// The eligible wallets.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct EligibleWallets<'a> {
+pub(crate) struct EligibleWallets {
     #[serde(flatten)]
-    provenance: &'a Provenance,
+    provenance: Provenance,
     /// The last eligible rank
     #[schema(example = 69)]
     last_rank: u32,
     /// The eligible wallets in lower case, the best rank first
     #[schema(value_type = Vec<String>, example = json!(["0x656b95e550c07a9ffe548bd4085c72418ceb1dba"]))]
-    wallets: &'a [Address],
+    wallets: Vec<Address>,
 }
 
 /// The eligible wallets
@@ -59,12 +59,13 @@ pub(crate) async fn list(
     };
     tx.commit().await?;
     let provenance = Provenance::new(&name, &published.snapshot, services.stale_after);
+    let etag = provenance.etag(&published.snapshot);
     let body = EligibleWallets {
-        provenance: &provenance,
+        provenance,
         last_rank: Zones::STANDARD.entry.get(),
-        wallets: &published.wallets,
+        wallets: published.wallets,
     };
-    let mut response = respond(&headers, &provenance, &published.snapshot, body);
+    let mut response = respond(&headers, &etag, body);
     allow_every_origin(response.headers_mut());
     Ok(response)
 }

@@ -15,9 +15,9 @@ use crate::services::ApiState;
 
 /// The standing of a wallet.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct WalletStanding<'a> {
+pub(crate) struct WalletStanding {
     #[serde(flatten)]
-    provenance: &'a Provenance,
+    provenance: Provenance,
     /// The wallet in lower case
     #[schema(value_type = String, pattern = "^0x[0-9a-f]{40}$")]
     address: Address,
@@ -98,8 +98,9 @@ pub(crate) async fn of_address(
     tx.commit().await?;
     let provenance = Provenance::new(&name, &published.snapshot, services.stale_after);
     let zone = Zones::STANDARD.zone_of(published.rank);
+    let etag = provenance.etag(&published.snapshot);
     let body = WalletStanding {
-        provenance: &provenance,
+        provenance,
         address,
         rank: published.rank.map(arrakis_domain::Rank::get),
         held: published.held.to_string(),
@@ -107,5 +108,5 @@ pub(crate) async fn of_address(
         zone: zone.into(),
         eligible: zone.is_eligible(),
     };
-    Ok(respond(&headers, &provenance, &published.snapshot, body))
+    Ok(respond(&headers, &etag, body))
 }

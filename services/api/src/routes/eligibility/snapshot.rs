@@ -52,7 +52,7 @@ impl Provenance {
     }
 
     /// The entity tag: it changes with each snapshot, and when the ranking becomes stale.
-    fn etag(&self, snapshot: &PublishedSnapshot) -> String {
+    pub(crate) fn etag(&self, snapshot: &PublishedSnapshot) -> String {
         let id = snapshot.snapshot.unwrap_or_default().simple();
         let synced = snapshot.as_of.map_or(0, OffsetDateTime::unix_timestamp);
         format!("\"{}.{id}.{synced}.{}\"", self.profile, u8::from(self.stale))
@@ -88,21 +88,15 @@ pub(crate) async fn unknown_profile(tx: &mut GlobalTx, name: &TokenProfileId) ->
 }
 
 /// The answer, or 304 when the client has it already.
-pub(crate) fn respond(
-    request: &HeaderMap,
-    provenance: &Provenance,
-    snapshot: &PublishedSnapshot,
-    body: impl Serialize,
-) -> Response {
-    let etag = provenance.etag(snapshot);
-    let mut response = if is_known(request, &etag) {
+pub(crate) fn respond(request: &HeaderMap, etag: &str, body: impl Serialize) -> Response {
+    let mut response = if is_known(request, etag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         Json(body).into_response()
     };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, CACHE_CONTROL);
-    if let Ok(value) = HeaderValue::from_str(&etag) {
+    if let Ok(value) = HeaderValue::from_str(etag) {
         headers.insert(header::ETAG, value);
     }
     response
