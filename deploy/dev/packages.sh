@@ -11,7 +11,7 @@ missing_packages() {
     if [[ $instance_name == test ]]; then
         command -v chromium >/dev/null || echo chromium
         command -v chromedriver >/dev/null || echo chromium-driver
-        # Tests run bots of other client libraries against the emulator.
+        # Tests run bots of other client libraries against the emulator, and anvil, which npm installs.
         command -v node >/dev/null || echo nodejs
         command -v npm >/dev/null || echo npm
         if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then echo python3-venv; fi

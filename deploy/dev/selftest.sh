@@ -19,6 +19,8 @@ command_selftest() {
     mkdir -p "$checkout/target" "$folder/bin"
     cp -a "$root/dev" "$root/deploy" "$root/loadtests" "$checkout"
     ln -s "$root/target/debug" "$checkout/target/debug"
+    mkdir -p "$root/target/tools"
+    ln -s "$root/target/tools" "$checkout/target/tools"
     # Everything is built; another build in the copy would only cost time.
     printf '#!/bin/sh\nexit 0\n' >"$folder/bin/cargo"
     chmod +x "$folder/bin/cargo"

@@ -59,6 +59,7 @@ start_services() {
 }
 
 wait_for_services() {
+    ensure_anvil
     if ! $redis_is_named; then wait_for_service Redis redis_responds redis 60; fi
     if ! $postgres_is_named; then
         wait_for_service PostgreSQL postgres_responds postgres 120
@@ -88,6 +89,7 @@ service_urls() {
     if $postgres_is_named; then named DATABASE_OWNER_URL DATABASE_URL DATABASE_ADMIN_URL; else postgres_urls; fi
     if $redis_is_named; then named REDIS_URL; else redis_urls; fi
     if $rabbitmq_is_named; then named AMQP_URL RABBITMQ_MANAGEMENT_URL; else rabbitmq_urls; fi
+    if [[ $instance_name == test ]]; then anvil_variable; fi
 }
 named() { # VARIABLE…: the ones that are set
     local name

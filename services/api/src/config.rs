@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arrakis_broker::BrokerSettings;
 use arrakis_cache::Bucket;
+use arrakis_chain::ChainsConfig;
 use arrakis_config::{Reader, Secret, is_loopback, variables};
 use arrakis_runtime::HttpLimits;
 use url::Url;
@@ -26,6 +27,8 @@ pub struct Config {
     pub database_admin_url: Secret,
     /// Redis URL.
     pub redis_url: Secret,
+    /// Endpoints of the chains, on which signatures of contract wallets are checked.
+    pub chains: ChainsConfig,
     /// Address on which the api listens.
     pub listen: SocketAddr,
     /// Public address of the api.
@@ -108,6 +111,12 @@ impl FromStr for PublicAddress {
 }
 
 impl PublicAddress {
+    /// The address as a URL.
+    #[must_use]
+    pub fn url(&self) -> &Url {
+        &self.0
+    }
+
     /// `https://host` or `https://host:port`, without a slash at the end.
     #[must_use]
     pub fn origin(&self) -> String {
@@ -128,6 +137,7 @@ impl Config {
         let database_url = reader.secret_url(&variables::DATABASE_URL, &["postgres", "postgresql"]);
         let database_admin_url = reader.secret_url(&variables::DATABASE_ADMIN_URL, &["postgres", "postgresql"]);
         let redis_url = reader.secret_url(&variables::REDIS_URL, &["redis", "rediss"]);
+        let chains = ChainsConfig::read(reader);
         let listen = reader.defaulted::<SocketAddr>(&variables::API_ADDR);
         let public_address = reader.required::<PublicAddress>(&variables::VERIFY_BASE_URL);
         let trusted_proxies = reader.optional::<TrustedProxies>(&variables::API_TRUSTED_PROXIES);
@@ -137,6 +147,7 @@ impl Config {
             database_url: database_url?,
             database_admin_url: database_admin_url?,
             redis_url: redis_url?,
+            chains: chains?,
             listen: listen?,
             public_address: public_address?,
             trusted_proxies: trusted_proxies?.unwrap_or_default(),

@@ -20,6 +20,7 @@ pub(crate) const API_KEY: &str = "api_key";
     components(schemas(ProblemBody)),
     tags(
         (name = "eligibility", description = "Which wallets are eligible. Public."),
+        (name = "verification", description = "The wallet page and its requests. For members with a link from /verify."),
         (name = "users", description = "Identities with their wallets and history. For admins with an API key.")
     )
 )]

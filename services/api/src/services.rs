@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrakis_broker::Publisher;
 use arrakis_cache::{Cache, LocalBuckets};
 use arrakis_db::{Admin, Database};
+use arrakis_verification::Verification;
 use bytes::Bytes;
 
 use crate::client_address::TrustedProxies;
@@ -24,6 +25,8 @@ pub(crate) struct Services {
     pub(crate) local_buckets: LocalBuckets,
     /// Publishes jobs to RabbitMQ.
     pub(crate) publisher: Publisher,
+    /// Verification of wallets, for the wallet page.
+    pub(crate) verification: Verification,
     pub(crate) metrics: Metrics,
     pub(crate) public_address: PublicAddress,
     pub(crate) trusted_proxies: TrustedProxies,

@@ -6,8 +6,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use arrakis_broker::{BrokerConnection, Publisher, Topology};
 use arrakis_cache::{Cache, CacheOptions, LocalBuckets};
+use arrakis_chain::Chains;
 use arrakis_db::{Admin, Database, DatabaseOptions, DbError};
 use arrakis_runtime::{Fatal, Runtime};
+use arrakis_verification::Verification;
 use backon::{ConstantBuilder, Retryable as _};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::health::Components;
 use crate::metrics::Metrics;
+use crate::record::NotingRecord;
 use crate::services::{ApiState, Services};
 use crate::{openapi, routes};
 
@@ -65,6 +68,13 @@ async fn connect(config: &Config, runtime: &Runtime, connection: &BrokerConnecti
         until_connected(database, "DATABASE_URL", soft),
         until_connected(admin, "DATABASE_ADMIN_URL", soft)
     )?;
+    let verification = Verification::new(
+        database.clone(),
+        Chains::new(&config.chains),
+        config.public_address.url(),
+        Arc::new(NotingRecord::default()),
+    )
+    .map_err(|error| Fatal::configuration(format!("VERIFY_BASE_URL cannot be used: {error}")))?;
     let topology = Arc::new(Topology::new(config.broker.priorities));
     let document = openapi::document(&config.public_address).to_json();
     Ok(Arc::new(Services {
@@ -76,6 +86,7 @@ async fn connect(config: &Config, runtime: &Runtime, connection: &BrokerConnecti
         publisher: Publisher::new(connection.clone())
             .with_limit(PUBLISH_LIMIT)
             .with_topology(topology),
+        verification,
         metrics: Metrics::new(&runtime.metrics),
         public_address: config.public_address.clone(),
         trusted_proxies: config.trusted_proxies.clone(),

@@ -7,6 +7,7 @@
 //! `.env.example` prints the command that updates it.
 
 mod api_base;
+mod chain_urls;
 mod error;
 mod proxy_url;
 mod reader;
@@ -15,6 +16,7 @@ mod secret;
 pub mod variables;
 
 pub use api_base::{ApiBaseError, is_loopback, parse_discord_api_base};
+pub use chain_urls::{ChainEndpoints, ChainUrlsError, parse_chain_rpc_urls};
 pub use error::{ConfigErrors, ConfigProblem, EXIT_CODE};
 pub use proxy_url::{ProxyUrlError, parse_proxy_url};
 pub use reader::{Reader, Source};

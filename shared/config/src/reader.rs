@@ -6,10 +6,11 @@ use std::str::FromStr;
 use url::Url;
 
 use crate::api_base::parse_discord_api_base;
+use crate::chain_urls::{ChainEndpoints, parse_chain_rpc_urls};
 use crate::error::{ConfigErrors, ConfigProblem, printable};
 use crate::proxy_url::parse_proxy_url;
 use crate::secret::Secret;
-use crate::variables::{DISCORD_API_BASE, DISCORD_PROXY_URL, Service, VARIABLES, Variable};
+use crate::variables::{CHAIN_RPC_URLS, DISCORD_API_BASE, DISCORD_PROXY_URL, Service, VARIABLES, Variable};
 
 /// Values by name: the process's environment, or pairs given by a test.
 #[derive(Debug, Clone, Default)]
@@ -165,6 +166,18 @@ impl Reader {
             }
         }
         Some(urls)
+    }
+
+    /// The RPC endpoints of chains, from `CHAIN_RPC_URLS`; none where it is not set: see [`crate::parse_chain_rpc_urls`].
+    pub fn chain_rpc_urls(&mut self) -> Option<Vec<ChainEndpoints>> {
+        let variable = &CHAIN_RPC_URLS;
+        let Some(text) = self.optional::<String>(variable)? else {
+            return Some(Vec::new());
+        };
+        match parse_chain_rpc_urls(&text) {
+            Ok(chains) => Some(chains),
+            Err(why) => self.refuse(variable, why.to_string()),
+        }
     }
 
     /// A comma-separated list that must have at least one item.

@@ -213,6 +213,13 @@ variables! {
     /// Redis.
     REDIS_URL = Variable::required("REDIS_URL", &[Service::Worker, Service::DiscordProxy, Service::Api], "redis://127.0.0.1:6379/0",
         "Redis, redis:// or rediss:// (TLS; SSL_CERT_FILE names a private authority)").secret();
+    /// RPC endpoints of chains.
+    CHAIN_RPC_URLS = Variable::optional("CHAIN_RPC_URLS", WORKER_AND_API, "80094=https://rpc.example/KEY,https://other.example;1=https://rpc.example/KEY",
+        "JSON-RPC endpoints of chains: chain id, =, URLs separated by commas, in the order of preference; chains separated by ; or white \
+         space; https://, or http:// to this machine; without it no holdings are read from a chain").secret();
+    /// Depth of the finalised block.
+    CHAIN_FINALIZED_DEPTH = Variable::defaulted("CHAIN_FINALIZED_DEPTH", WORKER_AND_API, "64",
+        "blocks behind the latest one from which a block counts as final, on chains whose endpoints do not support the tag `finalized`");
     /// Number of shards.
     SHARD_COUNT = Variable::optional("SHARD_COUNT", INGESTOR, "4", "total number of shards; default: Discord's recommendation");
     /// Shards of this process.

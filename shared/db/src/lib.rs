@@ -38,6 +38,7 @@ pub mod registry;
 pub mod scratch;
 mod statements;
 mod token_profiles;
+mod verification_sessions;
 
 pub use activity::Activity;
 pub use admin::{Admin, CommunitySummary};
@@ -60,3 +61,7 @@ pub use profiles::{JoinOutcome, Profile, Profiles, WALLET_UNIQUE_CONSTRAINT};
 pub use published_eligibility::{PublishedSnapshot, PublishedStanding, PublishedWallets};
 pub use ranking_position::RankingPosition;
 pub use token_profiles::{TokenProfile, TokenProfileId, TokenProfileIdError};
+pub use verification_sessions::{
+    MAX_ATTEMPTS, MAX_STARTS, NewVerificationSession, START_WINDOW, SessionAccount, SessionKey, SessionNetwork,
+    SessionProof, SessionStart, SessionState, VerificationSession, VerificationSessions,
+};

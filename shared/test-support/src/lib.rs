@@ -1,9 +1,10 @@
 //! Resources of a test, separate for each test so that tests run concurrently: a database, a vhost, a Redis database,
-//! processes, a fault proxy; and [`eventually`] instead of sleeping.
+//! processes, a fault proxy, a chain; and [`eventually`] instead of sleeping.
 //!
 //! The services are real. `./dev test` sets the environment variables with their addresses; without these a test fails with
 //! a message. The types panic instead of returning errors: a test without its resources has failed.
 
+mod anvil;
 mod database;
 mod environment;
 mod fault_proxy;
@@ -12,6 +13,9 @@ mod redis;
 mod vhost;
 mod wait;
 
+pub use anvil::{
+    Amount, Anvil, AnvilOptions, Erc20, Erc721, Erc1155, Ledger, MULTICALL3, Movement, address_of, tokens,
+};
 pub use database::TestDatabase;
 pub use environment::required as required_variable;
 pub use fault_proxy::{Direction, FaultProxy, TrafficFaults};

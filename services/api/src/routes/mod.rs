@@ -3,6 +3,7 @@
 mod admin;
 mod eligibility;
 mod openapi;
+mod verify;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -21,6 +22,12 @@ fn public() -> OpenApiRouter<ApiState> {
         .routes(routes!(eligibility::list))
         .routes(routes!(eligibility::of_address))
         .routes(routes!(openapi::document))
+        .routes(routes!(verify::page))
+        .routes(routes!(verify::asset))
+        .routes(routes!(verify::session))
+        .routes(routes!(verify::message))
+        .routes(routes!(verify::signature))
+        .routes(routes!(verify::move_wallet))
 }
 
 /// Routes that need a key.

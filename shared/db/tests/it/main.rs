@@ -17,3 +17,4 @@ mod pool;
 mod registry;
 mod rights;
 mod shared_facts;
+mod verification_sessions;

@@ -1,20 +1,18 @@
 //! What follows a suspension or its end: a tier sync of the member in every community, which removes or gives back the roles.
 //!
-//! The jobs are stored in the transaction of the change, so none is lost, and published after its commit. A job whose message is lost is
-//! published by the workers' leader within 30 s.
+//! The jobs are stored in the transaction of the change, so none is lost, and published after its commit.
 
-use arrakis_broker::{Message, PublishOutcome};
-use arrakis_contracts::{Job, JobKind, job, names};
+use arrakis_contracts::{JobKind, job};
 use arrakis_db::registry::{IdentityRecord, Refusal, RegistryError};
-use arrakis_db::{CommunityId, DbError, GlobalTx, NewJob};
+use arrakis_db::{DbError, GlobalTx, NewJob};
 use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::user::{User, unknown_user};
+use crate::jobs::StoredJob;
 use crate::problem::{Problem, ProblemKind};
-use crate::services::Services;
 
 /// A user after a change.
 #[derive(Debug, Serialize, ToSchema)]
@@ -25,19 +23,11 @@ pub(crate) struct ChangedUser {
     pub(crate) communities: usize,
 }
 
-/// Jobs that were stored and wait for their messages.
-#[derive(Debug)]
-pub(crate) struct StoredJobs {
-    id: String,
-    communities: Vec<CommunityId>,
-}
-
 /// Stores a tier sync of the user in each community.
-pub(crate) async fn store_jobs(tx: &mut GlobalTx, record: &IdentityRecord, cause: &str) -> Result<StoredJobs, DbError> {
+pub(crate) async fn store_jobs(tx: &mut GlobalTx, record: &IdentityRecord, cause: &str) -> Result<Vec<StoredJob>, DbError> {
     let id = format!("{}:{cause}:{}", JobKind::TierSync, Uuid::now_v7());
     let Some(user) = record.identity.discord_user else {
-        let communities = Vec::new();
-        return Ok(StoredJobs { id, communities });
+        return Ok(Vec::new());
     };
     let new = NewJob {
         id: &id,
@@ -46,29 +36,12 @@ pub(crate) async fn store_jobs(tx: &mut GlobalTx, record: &IdentityRecord, cause
         due_at: OffsetDateTime::now_utc(),
     };
     let communities = tx.enqueue_in_communities_of(user, &new).await?;
-    Ok(StoredJobs { id, communities })
-}
-
-impl StoredJobs {
-    /// Publishes the messages of the jobs, all at once. Returns their number.
-    pub(crate) async fn publish(&self, services: &Services) -> usize {
-        let publish = |community| publish(services, community, &self.id);
-        futures_util::future::join_all(self.communities.iter().copied().map(publish)).await;
-        self.communities.len()
-    }
-}
-
-async fn publish(services: &Services, community: CommunityId, id: &str) {
-    let kind = JobKind::TierSync;
-    let job = Job::new(id, kind, Some(community.to_string()));
-    let message = Message::new(names::JOBS, kind.name(), format!("{community}:{id}"), "job", job.encode());
-    let problem = match services.publisher.publish(&message).await {
-        Ok(PublishOutcome::Confirmed) => return,
-        Ok(PublishOutcome::Unroutable { reply }) => reply,
-        Err(error) => error.to_string(),
+    let stored = |community| StoredJob {
+        id: id.clone(),
+        kind: JobKind::TierSync,
+        community: Some(community),
     };
-    services.metrics.unpublished_jobs.inc();
-    tracing::warn!(id, %community, error = problem, "the job was not published; the leader of the workers will publish it");
+    Ok(communities.into_iter().map(stored).collect())
 }
 
 /// The problem of an operation that the registry did not carry out.

@@ -13,6 +13,7 @@ use super::user::{User, find, parse_id, unknown_user};
 use crate::authentication::{Allowed, UsersWrite};
 use crate::body::{JsonBody, check_reason};
 use crate::caller_tx::{Act, CallerTx};
+use crate::jobs::publish;
 use crate::openapi::{AdminRoute, EveryRoute, WithBody};
 use crate::problem::{Problem, ProblemBody};
 use crate::services::ApiState;
@@ -83,8 +84,9 @@ pub(crate) async fn suspend(
     };
     let jobs = store_jobs(&mut tx, &record, "suspended").await?;
     tx.commit().await?;
+    publish(&services, &jobs).await;
     Ok(Json(ChangedUser {
-        communities: jobs.publish(&services).await,
+        communities: jobs.len(),
         user: User::new(record, now),
     }))
 }

@@ -1,0 +1,217 @@
+//! [`TransferReader`]: batches of transfers up to the end of a range.
+
+use std::sync::Arc;
+
+use super::decode::{MAX_CONSECUTIVE, TooManyIds, append_transfers};
+use super::fetch::{Fetched, fetch};
+use super::query::LogQuery;
+use crate::chain::Chain;
+use crate::error::{ChainError, FailureKind};
+use crate::rpc::{Attempts, Endpoint, Failure};
+use crate::types::{BlockRef, TransferBatch, TransferFilter};
+
+/// Most transfers of one batch, after the expansion of logs that hold several.
+const MAX_TRANSFERS: usize = 100_000;
+
+/// Reads transfers in batches. Each batch is from one endpoint; the next one may be from another.
+#[derive(Debug)]
+pub struct TransferReader {
+    chain: Arc<Chain>,
+    filter: TransferFilter,
+    query: LogQuery,
+    /// First block that is not read; `None` when the range is read completely.
+    cursor: Option<u64>,
+    to: u64,
+    /// The endpoint of the last batch and its finalised block.
+    endpoint: Option<(usize, u64)>,
+}
+
+/// Why an endpoint gave no batch.
+enum NoBatch {
+    /// The endpoint failed.
+    Failed(Failure),
+    /// The endpoint refused the logs of this single block.
+    BlockRefused(Failure),
+    /// The contract's logs cannot be read from any endpoint.
+    Contract(String),
+}
+
+impl From<Failure> for NoBatch {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl TransferReader {
+    pub(crate) fn new(chain: Arc<Chain>, filter: TransferFilter, from: u64, to: u64) -> Self {
+        Self {
+            chain,
+            filter,
+            query: LogQuery::new(&filter),
+            cursor: (from <= to).then_some(from),
+            to,
+            endpoint: None,
+        }
+    }
+
+    /// The next batch; `None` when the range is read completely. Batches follow each other without gaps.
+    ///
+    /// The range of a batch ends at the finalised block of its endpoint at the latest. A range that ends behind the finalised block of
+    /// every endpoint is read as far as possible; the next call waits for [`crate::ChainSettings::logs_patience`] at most.
+    ///
+    /// # Errors
+    /// No endpoint gave a usable response, or every one refuses a single block, or the contract's events cannot be expanded. The reader
+    /// continues at the same block when it is called again.
+    pub async fn next(&mut self) -> Result<Option<TransferBatch>, ChainError> {
+        let Some(cursor) = self.cursor else {
+            return Ok(None);
+        };
+        let chain = Arc::clone(&self.chain);
+        let preferred = self.endpoint.map(|(index, _)| index);
+        let mut attempts = Attempts::new(&chain.endpoints, chain.settings.logs_patience).prefer(preferred);
+        let (mut refused, mut failed) = (false, false);
+        while let Some(endpoint) = attempts.next().await {
+            match self.read(&endpoint, cursor).await {
+                Ok(batch) => {
+                    self.cursor = batch.to.number.checked_add(1).filter(|next| *next <= self.to);
+                    return Ok(Some(batch));
+                }
+                Err(NoBatch::Contract(reason)) => {
+                    let contract = self.filter.contract;
+                    return Err(ChainError::Contract { contract, reason });
+                }
+                Err(NoBatch::BlockRefused(failure)) => {
+                    refused = true;
+                    attempts.failed(&endpoint, &failure);
+                }
+                Err(NoBatch::Failed(failure)) => {
+                    failed = true;
+                    attempts.failed(&endpoint, &failure);
+                }
+            }
+            self.endpoint = None;
+        }
+        if refused && !failed {
+            return Err(ChainError::BlockRefused {
+                chain: chain.id,
+                block: cursor,
+                failures: attempts.into_failures(),
+            });
+        }
+        Err(attempts.unavailable(chain.id, "eth_getLogs"))
+    }
+
+    /// Reads a batch from one endpoint. Halves the range until the endpoint accepts it.
+    async fn read(&mut self, endpoint: &Endpoint, cursor: u64) -> Result<TransferBatch, NoBatch> {
+        let before = endpoint.range.lock().clone();
+        loop {
+            let blocks = endpoint.range.lock().blocks();
+            let wanted = self.to.min(cursor.saturating_add(blocks - 1));
+            let end = self.finalized_end(endpoint, cursor, wanted).await?;
+            match self.batch(endpoint, cursor, end).await {
+                Err(NoBatch::Failed(failure)) if failure.may_depend_on_range() => {
+                    if end == cursor {
+                        // The cause is not the range.
+                        endpoint.range.lock().restore(before);
+                        return Err(NoBatch::BlockRefused(failure));
+                    }
+                    endpoint.range.lock().refused(end - cursor + 1);
+                    tracing::debug!(
+                        endpoint = endpoint.label(),
+                        from = cursor,
+                        to = end,
+                        failure = failure.detail,
+                        "range of logs refused, halving it"
+                    );
+                }
+                Err(NoBatch::Failed(failure)) => {
+                    // A shorter range may take less time, at whichever endpoint.
+                    if failure.kind == FailureKind::TimedOut && end > cursor {
+                        endpoint.range.lock().refused(end - cursor + 1);
+                    }
+                    return Err(NoBatch::Failed(failure));
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// `wanted`, or the endpoint's finalised block where that is earlier.
+    async fn finalized_end(&mut self, endpoint: &Endpoint, cursor: u64, wanted: u64) -> Result<u64, Failure> {
+        if let Some((index, finalized)) = self.endpoint
+            && index == endpoint.index
+            && finalized >= wanted
+        {
+            return Ok(wanted);
+        }
+        let finalized = self.chain.finalized_at(endpoint).await?.number;
+        self.endpoint = Some((endpoint.index, finalized));
+        if finalized < cursor {
+            let detail = format!("the finalised block is {finalized}, and block {cursor} is to be read");
+            return Err(Failure::lagging(detail));
+        }
+        Ok(wanted.min(finalized))
+    }
+
+    async fn batch(&self, endpoint: &Endpoint, from: u64, end: u64) -> Result<TransferBatch, NoBatch> {
+        let settings = &self.chain.settings;
+        let fetched = fetch(endpoint, settings, &self.query, from, end).await?;
+        let to = self.last_block(endpoint, &fetched).await?;
+        let (transfers, skipped) = match self.decode(&fetched) {
+            Ok(decoded) => decoded,
+            // Fewer blocks may hold few enough.
+            Err(_) if to.number > from => {
+                return Err(Failure::new(FailureKind::TooLarge, "too many transfers in one range").into());
+            }
+            Err(reason) => return Err(NoBatch::Contract(reason)),
+        };
+        if skipped > 0 {
+            let contract = self.filter.contract;
+            tracing::debug!(%contract, from, to = to.number, skipped, "logs in no form of the token standard skipped");
+        }
+        let full = fetched.logs.len() >= settings.target_logs;
+        let mut range = endpoint.range.lock();
+        match fetched.complete_part {
+            Some(blocks) => range.refused(blocks.saturating_mul(2)),
+            None => range.succeeded(to.number - from + 1, full),
+        }
+        Ok(TransferBatch {
+            from_block: from,
+            to,
+            transfers,
+        })
+    }
+
+    /// The last block of the range. Its hash must be that of its logs.
+    async fn last_block(&self, endpoint: &Endpoint, fetched: &Fetched) -> Result<BlockRef, Failure> {
+        let number = fetched.to;
+        let Some(block) = self.chain.block_at(endpoint, number).await? else {
+            return Err(Failure::inconsistent(format!("the endpoint has logs up to block {number}, but not this block")));
+        };
+        match fetched.logs.last() {
+            Some(log) if log.block_number == number && log.block_hash.0 != block.hash => {
+                Err(Failure::inconsistent(format!("the logs of block {number} have another block hash than the block")))
+            }
+            _ => Ok(block),
+        }
+    }
+
+    /// The transfers and the number of skipped logs.
+    fn decode(&self, fetched: &Fetched) -> Result<(Vec<crate::types::Transfer>, usize), String> {
+        let mut transfers = Vec::with_capacity(fetched.logs.len());
+        let mut skipped = 0;
+        for log in &fetched.logs {
+            match append_transfers(&self.filter, log, &mut transfers) {
+                Ok(true) => {}
+                Ok(false) => skipped += 1,
+                Err(TooManyIds(block)) => {
+                    return Err(format!("an event in block {block} moves more than {MAX_CONSECUTIVE} ids at once (ERC-2309)"));
+                }
+            }
+            if transfers.len() > MAX_TRANSFERS {
+                return Err(format!("block {} has more than {MAX_TRANSFERS} transfers of it", log.block_number));
+            }
+        }
+        Ok((transfers, skipped))
+    }
+}

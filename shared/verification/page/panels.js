@@ -1,0 +1,184 @@
+// The panels of the page: one for each state, each with one primary action.
+
+import { beginAgain, chainName, ENDED, networkName } from "./texts.js";
+import { actions, address, button, el, facts, mark, notice, show, showStep, waiting, wallet } from "./view.js";
+
+const PHONE = navigator.userAgentData?.mobile ?? /Android|iPhone|iPad|iPod/.test(navigator.userAgent);
+
+/** Shows the panel of a state. */
+export function render(state, found, handlers) {
+  const { session, ended, failure } = state;
+  if (ended !== null) return showEnded(state);
+  if (failure !== null) return showFailure(failure, handlers);
+  if (session === null) return show("", "Loading…");
+  if (session.state === "completed") return showDone(session);
+  if (session.state === "signed") return showHeld(state, handlers);
+  if (session.state === "awaiting_consent") return showConsent(session);
+  if (state.address !== null) return showSign(state, handlers);
+  showStep("choose");
+  if (found.length === 0) return showNoWallet(state, handlers);
+  showChoice(state, found, handlers);
+}
+
+function showEnded({ ended, session }) {
+  const [title, text] = ENDED[ended];
+  showStep(null);
+  show("ended", title, mark("ended"), el("p", {}, text), el("p", {}, beginAgain(session?.account.network)));
+}
+
+function showFailure(failure, { retryLoad }) {
+  showStep(null);
+  show("failure", "This page could not load", el("p", {}, failure), actions(button("Try again", retryLoad, "primary")));
+}
+
+function showDone(session) {
+  const network = networkName(session.account.network);
+  showStep("done");
+  show(
+    "done",
+    "Your wallet is linked",
+    mark("good"),
+    facts([
+      ["Wallet", address(session.address)],
+      [network, session.account.name],
+    ]),
+    el("p", {}, `You can close this page and go back to ${network}. Your roles follow within seconds.`),
+  );
+}
+
+function showHeld({ session, busy, notice: text }, { move }) {
+  showStep("sign");
+  const asks = busy === "move";
+  show(
+    "held",
+    "Another member holds this wallet",
+    el("p", {}, "You have shown that the wallet is yours, but it is linked to another account."),
+    facts([["Wallet", address(session.address)]]),
+    el("p", {}, "It moves to you when the other account agrees. We send it a message with two buttons. If that account is yours too, answer there."),
+    notice(text),
+    asks ? waiting("Sending the question…") : actions(button("Ask to move the wallet", move, "primary")),
+    el("p", {}, `To link another wallet instead: ${lowerFirst(beginAgain(session.account.network))}`),
+  );
+}
+
+function showConsent(session) {
+  showStep("sign");
+  show(
+    "consent",
+    "Waiting for the other account",
+    el("p", {}, "We asked the member who holds this wallet. Keep this page open: it shows the answer. Without an answer, the wallet stays where it is."),
+    facts([["Wallet", address(session.address)]]),
+    waiting("No answer yet"),
+  );
+}
+
+function showNoWallet({ notice: text }, { search, copyLink }) {
+  if (!PHONE) {
+    return show(
+      "none",
+      "No wallet found in this browser",
+      el("p", {}, "Install or unlock your wallet's extension and search again. Or open this link in the browser of the wallet app on your phone."),
+      notice(text, true),
+      actions(button("Search again", search, "primary"), button("Copy the link", copyLink)),
+    );
+  }
+  // The token is in the path: links that open a wallet lose query strings.
+  const link = `https://link.metamask.io/dapp/${location.host}${location.pathname}`;
+  show(
+    "none",
+    "Open this page in your wallet",
+    el("p", {}, "On a phone, a wallet app shows its wallet only to its own browser. Copy the link and paste it there. The link is secret: give it to no one."),
+    notice(text, true),
+    actions(
+      button("Copy the link", copyLink, "primary"),
+      el("a", { className: "button", href: link, rel: "noreferrer noopener" }, "Open in MetaMask"),
+      button("Search again", search, "quiet"),
+    ),
+  );
+}
+
+function showChoice({ busy, wallet: chosen, notice: text }, found, { choose, back, search }) {
+  if (busy === "connect") {
+    return show(
+      "connect",
+      `Open ${chosen.name}`,
+      el("p", {}, "Agree there to share your account's address with this page. This signs nothing."),
+      waiting("Waiting for your wallet"),
+      actions(button("Choose another wallet", back, "quiet")),
+    );
+  }
+  const one = found.length === 1;
+  show(
+    "choose",
+    one ? "Connect your wallet" : "Choose your wallet",
+    el("p", {}, "Connecting shows this page your address and nothing else."),
+    notice(text),
+    actions(
+      ...found.map((each) => wallet(one ? { ...each, name: `Connect ${each.name}` } : each, () => choose(each), one)),
+      button("Search for more wallets", search, "quiet"),
+    ),
+  );
+}
+
+function showSign(state, handlers) {
+  const { session, chainId, anyChain, notice: text } = state;
+  const network = networkName(session.account.network);
+  showStep("sign");
+  const rows = [
+    ["Wallet", address(state.address)],
+    [network, session.account.name],
+    ["Chain", chainName(session.chain_id)],
+  ];
+  if (chainId !== session.chain_id && !anyChain) return showChain(state, rows, handlers);
+  const details = state.message && el(
+    "details",
+    {},
+    el("summary", {}, "Read the whole message"),
+    el("pre", { tabIndex: 0, ariaLabel: "Message to sign" }, state.message),
+  );
+  show("sign", "Sign the message", el("p", {}, signingText(network)), facts(rows), details, notice(text), ...signActions(state, handlers));
+
+}
+
+const signingText = (network) =>
+  `Your wallet shows one text with this website, your ${network} account and the time until which it is valid. Signing it is free.`;
+
+function signActions(state, { sign, send, back }) {
+  const other = button("Use another wallet", back, "quiet");
+  switch (state.busy) {
+    case "sign":
+      return [
+        waiting("Waiting for your signature"),
+        state.contract
+          ? notice("This wallet is a contract. If it has several owners, keep this page open until all have signed: the signature arrives only then.", true)
+          : el("p", {}, "Open your wallet if it does not come up by itself."),
+        actions(other),
+      ];
+    case "send":
+      return [waiting(state.contract ? "Checking the signature with the wallet's contract" : "Checking the signature")];
+    default:
+      if (state.message === null) return [waiting("Preparing the message"), actions(other)];
+      if (state.unsent !== null) return [actions(button("Send the signature again", () => send(), "primary"), other)];
+      return [actions(button("Sign the message", sign, "primary"), other)];
+  }
+}
+
+function showChain({ session, chainId, busy, notice: text }, rows, { switchChain, anyChain, back }) {
+  const wanted = chainName(session.chain_id);
+  show(
+    "chain",
+    `Switch to ${wanted}`,
+    el("p", {}, `Your wallet is on ${chainName(chainId)}. A wallet that is a contract, such as a Safe, can be checked on ${wanted} only. Switching is free and moves nothing.`),
+    facts(rows),
+    notice(text),
+    busy === "switch"
+      ? waiting("Waiting for your wallet")
+      : actions(
+          button(`Switch to ${wanted}`, switchChain, "primary"),
+          button("Sign without switching", anyChain),
+          button("Use another wallet", back, "quiet"),
+        ),
+  );
+}
+
+const lowerFirst = (text) => text.charAt(0).toLowerCase() + text.slice(1);

@@ -1,0 +1,25 @@
+//! Accounts as the message names them and as the session stores them.
+
+use arrakis_db::{SessionAccount, SessionNetwork};
+use arrakis_wallet::{Account, AccountNetwork};
+
+/// The account as a session stores it; `None` for an id that no network gives.
+pub(crate) fn stored(account: Account) -> Option<SessionAccount> {
+    let network = match account.network {
+        AccountNetwork::Discord => SessionNetwork::Discord,
+        AccountNetwork::Telegram => SessionNetwork::Telegram,
+    };
+    let id = i64::try_from(account.id).ok().filter(|id| *id > 0)?;
+    Some(SessionAccount { network, id })
+}
+
+/// The account of a stored session.
+pub(crate) const fn read(account: SessionAccount) -> Account {
+    Account {
+        network: match account.network {
+            SessionNetwork::Discord => AccountNetwork::Discord,
+            SessionNetwork::Telegram => AccountNetwork::Telegram,
+        },
+        id: account.id.unsigned_abs(),
+    }
+}

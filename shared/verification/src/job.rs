@@ -1,0 +1,101 @@
+//! [`VerificationJob`]: the payload of jobs of kind `verification`, for the worker.
+
+use arrakis_domain::Address;
+use arrakis_wallet::Account;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// What a job of kind `verification` does. Each step may run twice: it reads the current state of registry and session, and
+/// its calls of Discord are repeatable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case", deny_unknown_fields)]
+pub enum VerificationJob {
+    /// A wallet is recorded: evaluate the account in its communities, assign roles, edit the reply of the session with
+    /// `interaction_of`, then `forget_interaction`.
+    Recorded {
+        /// The session.
+        session: Uuid,
+        /// The account.
+        account: Account,
+        /// The wallet.
+        address: Address,
+        /// The account that gave the wallet up: it loses the roles that depended on it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        moved_from: Option<Account>,
+    },
+    /// A member requests a wallet that another account holds: send the holder a message with two buttons. Their custom ids name
+    /// the session; the press is passed to [`crate::Verification::answer_move`].
+    RequestConsent {
+        /// The session.
+        session: Uuid,
+        /// The account that requests the wallet, and has proven control of it.
+        requester: Account,
+        /// The requester's name.
+        requester_name: String,
+        /// The account that holds the wallet.
+        holder: Account,
+        /// The wallet.
+        address: Address,
+        /// Until when an answer counts.
+        #[serde(with = "time::serde::rfc3339")]
+        expires_at: OffsetDateTime,
+    },
+}
+
+impl VerificationJob {
+    /// Id of the job: one for each session and step.
+    #[must_use]
+    pub fn id(&self) -> String {
+        match self {
+            Self::Recorded { session, .. } => format!("verification:{session}"),
+            Self::RequestConsent { session, .. } => format!("verification:{session}:consent"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrakis_wallet::AccountNetwork;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn payload_of_an_earlier_build_still_decodes() {
+        let session = Uuid::from_u128(1);
+        let account = Account {
+            network: AccountNetwork::Discord,
+            id: 8,
+        };
+        let payload = json!({
+            "step": "recorded",
+            "session": "00000000-0000-0000-0000-000000000001",
+            "account": "discord:8",
+            "address": "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed",
+        });
+        let job = VerificationJob::Recorded {
+            session,
+            account,
+            address: "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed".parse().unwrap(),
+            moved_from: None,
+        };
+        assert_eq!(serde_json::to_value(&job).unwrap(), payload);
+        assert_eq!(serde_json::from_value::<VerificationJob>(payload).unwrap(), job);
+        let consent = json!({
+            "step": "request_consent",
+            "session": session,
+            "requester": "telegram:42",
+            "requester_name": "Chani",
+            "holder": "discord:9",
+            "address": "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed",
+            "expires_at": "2026-11-30T12:14:00Z",
+        });
+        let decoded: VerificationJob = serde_json::from_value(consent.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&decoded).unwrap(), consent);
+        assert_eq!(
+            decoded.id(),
+            "verification:00000000-0000-0000-0000-000000000001:consent"
+        );
+    }
+}

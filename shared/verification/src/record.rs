@@ -1,0 +1,165 @@
+//! [`RecordVerification`]: what follows a proof, in the transaction that uses the session's signature.
+
+use arrakis_db::registry::Registry;
+use arrakis_db::{CommunityId, Database, DbError, GlobalTx, Jobs, TenantTx, VerificationSessions};
+use arrakis_domain::Address;
+use arrakis_wallet::{Account, ProvenSignature};
+use async_trait::async_trait;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::VerificationError;
+
+/// The transaction of a session.
+#[derive(Debug)]
+pub enum SessionTx {
+    /// Of the community whose command began the session.
+    Community(TenantTx),
+    /// Without a community: a session of Telegram.
+    Platform(GlobalTx),
+}
+
+impl SessionTx {
+    pub(crate) async fn begin(database: &Database, community: Option<CommunityId>) -> Result<Self, DbError> {
+        Ok(match community {
+            Some(community) => Self::Community(database.tenant(community).await?),
+            None => Self::Platform(database.global().await?),
+        })
+    }
+
+    pub(crate) fn sessions(&mut self) -> VerificationSessions<'_> {
+        match self {
+            Self::Community(tx) => tx.verification_sessions(),
+            Self::Platform(tx) => tx.verification_sessions(),
+        }
+    }
+
+    pub(crate) fn registry(&mut self) -> Registry<'_> {
+        match self {
+            Self::Community(tx) => tx.registry(),
+            Self::Platform(tx) => tx.registry(),
+        }
+    }
+
+    pub(crate) fn jobs(&mut self) -> Jobs<'_> {
+        match self {
+            Self::Community(tx) => tx.jobs(),
+            Self::Platform(tx) => tx.jobs(),
+        }
+    }
+
+    pub(crate) async fn commit(self) -> Result<(), DbError> {
+        match self {
+            Self::Community(tx) => tx.commit().await,
+            Self::Platform(tx) => tx.commit().await,
+        }
+    }
+}
+
+/// A wallet whose control an account has proven.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProvenWallet {
+    /// The session, which names the job that follows.
+    pub session: Uuid,
+    /// The account.
+    pub account: Account,
+    /// The account's name.
+    pub account_name: String,
+    /// The wallet.
+    pub address: Address,
+    /// Chain on which a contract wallet was checked.
+    pub chain_id: u64,
+    /// How it signed.
+    pub signature: ProvenSignature,
+    /// When the signature was accepted.
+    pub verified_at: OffsetDateTime,
+}
+
+/// A member asks for a wallet that another account holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MoveRequest {
+    /// The session, which the buttons name.
+    pub session: Uuid,
+    /// Who asks, and has proven control of the wallet.
+    pub requester: Account,
+    /// The requester's name.
+    pub requester_name: String,
+    /// The wallet.
+    pub address: Address,
+    /// Who holds it and is asked.
+    pub holder: Account,
+    /// Until when an answer counts.
+    pub expires_at: OffsetDateTime,
+}
+
+/// Result of recording a wallet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// The wallet is the account's, or was already, and the job is enqueued.
+    Written,
+    /// Another account holds the wallet. Nothing was written.
+    HeldBy(Account),
+    /// The registry refuses it. Nothing was written.
+    Refused(RecordRefusal),
+}
+
+/// Why the registry refuses a wallet. The text is for the member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum RecordRefusal {
+    /// The account's identity is suspended.
+    #[error("Your account is suspended here, so no wallet can be linked. Contact the admins of the server.")]
+    Suspended,
+    /// The account has as many wallets as are allowed.
+    #[error("Your account has the maximum number of wallets. Unlink one first, with /verify unlink.")]
+    TooManyWallets,
+    /// The account, or the one to be joined with it, belongs to another identity.
+    #[error(
+        "The wallet belongs to an identity that cannot be joined with your account. Contact the admins of the server."
+    )]
+    CannotJoin,
+}
+
+impl RecordRefusal {
+    /// Every refusal.
+    pub const ALL: [Self; 3] = [Self::Suspended, Self::TooManyWallets, Self::CannotJoin];
+
+    /// The refusal's name in JSON and metrics.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Suspended => "account_suspended",
+            Self::TooManyWallets => "too_many_wallets",
+            Self::CannotJoin => "cannot_join",
+        }
+    }
+}
+
+/// Writes what follows a proof: the identity registry, and a job of kind `verification` that assigns roles and edits the Discord
+/// answer. Every method runs inside the transaction that changes the session, and neither commits nor rolls back: both
+/// happen or neither.
+#[async_trait]
+pub trait RecordVerification: Send + Sync {
+    /// Records the wallet for the account and enqueues the job.
+    ///
+    /// # Errors
+    /// When the database fails; the transaction is rolled back, and the member may present the same signature again.
+    async fn record(&self, tx: &mut SessionTx, wallet: &ProvenWallet) -> Result<Recorded, VerificationError>;
+
+    /// Moves the wallet from the account that holds it, which has consented, and enqueues the jobs of both.
+    /// [`Recorded::HeldBy`] when `from` no longer holds it.
+    ///
+    /// # Errors
+    /// When the database fails; the transaction is rolled back.
+    async fn record_move(
+        &self,
+        tx: &mut SessionTx,
+        wallet: &ProvenWallet,
+        from: Account,
+    ) -> Result<Recorded, VerificationError>;
+
+    /// Enqueues the job that sends the holder a message with two buttons.
+    ///
+    /// # Errors
+    /// When the database fails; the transaction is rolled back.
+    async fn request_consent(&self, tx: &mut SessionTx, request: &MoveRequest) -> Result<(), VerificationError>;
+}

@@ -1,0 +1,155 @@
+//! [`Verification`]: what the requests of the page and the commands share.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrakis_chain::{CallResult, ChainError, ChainId, Chains};
+use arrakis_db::{Database, SessionKey, VerificationSession};
+use arrakis_domain::Address;
+use arrakis_wallet::{ContractCalls, Origin, OriginError, SignIn};
+use async_trait::async_trait;
+use time::OffsetDateTime;
+use url::Url;
+
+use crate::{MessageView, RecordVerification, Refusal, SessionToken, SessionView, VerificationError, account};
+
+/// Finds the chain on which contract wallets are checked.
+type FindChain = dyn Fn(u64) -> Option<Arc<dyn ContractCalls>> + Send + Sync;
+
+/// Verification of wallets. Cheap to clone.
+#[derive(Clone)]
+pub struct Verification {
+    pub(crate) database: Database,
+    pub(crate) record: Arc<dyn RecordVerification>,
+    pub(crate) origin: Origin,
+    chains: Arc<FindChain>,
+}
+
+impl fmt::Debug for Verification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verification")
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Verification {
+    /// Verification by a page at `base` (`VERIFY_BASE_URL`: scheme, host, port and path prefix).
+    ///
+    /// # Errors
+    /// When `base` is not the address of a web page.
+    pub fn new(
+        database: Database,
+        chains: Chains,
+        base: &Url,
+        record: Arc<dyn RecordVerification>,
+    ) -> Result<Self, OriginError> {
+        let find = move |chain_id| {
+            let client: Arc<dyn ContractCalls> = chains.get(chain_id)?.clone();
+            Some(client)
+        };
+        Self::with_chains(database, find, base, record)
+    }
+
+    /// As [`Verification::new`], with chains found by a function.
+    ///
+    /// # Errors
+    /// When `base` is not the address of a web page.
+    pub fn with_chains(
+        database: Database,
+        chains: impl Fn(u64) -> Option<Arc<dyn ContractCalls>> + Send + Sync + 'static,
+        base: &Url,
+        record: Arc<dyn RecordVerification>,
+    ) -> Result<Self, OriginError> {
+        Ok(Self {
+            database,
+            record,
+            origin: Origin::of(base)?,
+            chains: Arc::new(chains),
+        })
+    }
+
+    /// The session of a token, as the page shows it.
+    ///
+    /// # Errors
+    /// When there is no such session, or the database is unavailable.
+    pub async fn session(&self, token: &str, now: OffsetDateTime) -> Result<SessionView, VerificationError> {
+        let session = self.find(token.parse()?, now).await?;
+        Ok(SessionView::of(&session, now))
+    }
+
+    /// The text that the wallet at `address` is to sign. Changes nothing.
+    ///
+    /// # Errors
+    /// When the session accepts no signature, the address is malformed, or the chain is not the session's.
+    pub async fn message(
+        &self,
+        token: &str,
+        address: &str,
+        chain_id: u64,
+        now: OffsetDateTime,
+    ) -> Result<MessageView, VerificationError> {
+        let session = self.find(token.parse()?, now).await?;
+        open(&session)?;
+        if chain_id != session.chain_id {
+            return Err(arrakis_wallet::MessageRefusal::WrongChain.into());
+        }
+        let message = self.sign_in(&session, parse_address(address)?).text()?;
+        Ok(MessageView { message })
+    }
+
+    pub(crate) async fn find(
+        &self,
+        token: SessionToken,
+        now: OffsetDateTime,
+    ) -> Result<VerificationSession, VerificationError> {
+        let mut tx = self.database.global().await?;
+        let found = tx
+            .verification_sessions()
+            .find(SessionKey::Token(token.hash()), now)
+            .await?;
+        tx.commit().await?;
+        Ok(found.ok_or(Refusal::UnknownSession)?)
+    }
+
+    /// The message of a session for one wallet.
+    pub(crate) fn sign_in<'a>(&'a self, session: &'a VerificationSession, address: Address) -> SignIn<'a> {
+        SignIn {
+            origin: &self.origin,
+            session: session.id,
+            account: account::read(session.account),
+            account_name: &session.account_name,
+            address,
+            chain_id: session.chain_id,
+            nonce: &session.nonce,
+            issued_at: session.created_at,
+            expires_at: session.expires_at,
+        }
+    }
+
+    pub(crate) fn chain(&self, chain_id: u64) -> Arc<dyn ContractCalls> {
+        (self.chains)(chain_id).unwrap_or_else(|| Arc::new(NotConfigured(ChainId(chain_id))))
+    }
+}
+
+pub(crate) fn open(session: &VerificationSession) -> Result<(), Refusal> {
+    Refusal::of_state(session.state).map_or(Ok(()), Err)
+}
+
+pub(crate) fn parse_address(text: &str) -> Result<Address, Refusal> {
+    text.parse().map_err(|_| Refusal::InvalidAddress)
+}
+
+/// A chain without endpoints. Wallets with a key are checked without it.
+struct NotConfigured(ChainId);
+
+#[async_trait]
+impl ContractCalls for NotConfigured {
+    async fn call(&self, _: Option<Address>, _: Vec<u8>) -> Result<CallResult, ChainError> {
+        Err(ChainError::Unavailable {
+            chain: self.0,
+            method: "eth_call",
+            failures: Vec::new(),
+        })
+    }
+}

@@ -1,0 +1,157 @@
+//! The identity registry as the record of proven wallets.
+
+use std::sync::Arc;
+
+use arrakis_db::UserId;
+use arrakis_db::registry::{Account as RegistryAccount, IdentityRecord, SignatureKind, TelegramUserId};
+use arrakis_verification::{Account, AccountNetwork, MoveAnswer, ProgressState, RegistryRecord, VerificationJob};
+
+use crate::support::{TestService, address_of, discord, key, now};
+
+async fn service() -> TestService {
+    let base = "https://verify.arrakis.example";
+    let mut service = TestService::start(base).await;
+    service.use_record(base, Arc::new(RegistryRecord));
+    service
+}
+
+async fn holder(service: &TestService, number: u8) -> Option<IdentityRecord> {
+    let mut tx = service.database.global().await.unwrap();
+    tx.registry().by_wallet(address_of(&key(number))).await.unwrap()
+}
+
+async fn discord_holder(service: &TestService, number: u8) -> Option<u64> {
+    holder(service, number).await?.identity.discord_user.map(UserId::get)
+}
+
+async fn job(service: &TestService, id: &str) -> VerificationJob {
+    let sql = format!(
+        "select payload::text from (select job_id, payload from jobs union all select job_id, payload from platform_jobs) j
+          where job_id = '{id}'"
+    );
+    serde_json::from_str(&service.rows(&sql).await[0]).unwrap()
+}
+
+const fn telegram(id: u64) -> Account {
+    Account {
+        network: AccountNetwork::Telegram,
+        id,
+    }
+}
+
+#[tokio::test]
+async fn proven_wallet_joins_the_accounts_identity() {
+    let service = service().await;
+    let (id, token) = service.begin(discord(8), "Chani").await;
+    let progress = service.sign_and_submit(&token, &key(1)).await.unwrap();
+    assert_eq!(progress.state, ProgressState::Completed);
+    let record = holder(&service, 1).await.unwrap();
+    assert_eq!(record.identity.discord_user.map(UserId::get), Some(8));
+    let wallet = record.held().next().unwrap();
+    assert!(wallet.is_primary);
+    assert_eq!(wallet.signature.unwrap().kind, SignatureKind::Eip191);
+    let expected = VerificationJob::Recorded {
+        session: id,
+        account: discord(8),
+        address: address_of(&key(1)),
+        moved_from: None,
+    };
+    assert_eq!(job(&service, &expected.id()).await, expected);
+    // A second wallet joins the same identity; the first one verified again changes nothing.
+    for number in [2, 1] {
+        let (_, token) = service.begin(discord(8), "Chani").await;
+        service.sign_and_submit(&token, &key(number)).await.unwrap();
+    }
+    let record = holder(&service, 1).await.unwrap();
+    assert_eq!(record.held().count(), 2);
+    assert_eq!(service.rows("select event_type from identity_events").await.len(), 3);
+}
+
+#[tokio::test]
+async fn wallet_moves_between_identities_with_consent() {
+    let service = service().await;
+    let (_, token) = service.begin(discord(9), "Stilgar").await;
+    service.sign_and_submit(&token, &key(1)).await.unwrap();
+    let (id, token) = service.begin(discord(8), "Chani").await;
+    let progress = service.sign_and_submit(&token, &key(1)).await.unwrap();
+    assert_eq!(progress.state, ProgressState::Signed);
+    assert_eq!(discord_holder(&service, 1).await, Some(9));
+    service.verification.request_move(&token, now()).await.unwrap();
+    let consent = job(&service, &format!("verification:{id}:consent")).await;
+    assert!(
+        matches!(consent, VerificationJob::RequestConsent { holder, requester, .. }
+            if holder == discord(9) && requester == discord(8)),
+        "{consent:?}"
+    );
+    let moved = service
+        .verification
+        .answer_move(id, discord(9), true, now())
+        .await
+        .unwrap();
+    assert!(matches!(moved, MoveAnswer::Moved(_)), "{moved:?}");
+    assert_eq!(discord_holder(&service, 1).await, Some(8));
+    let recorded = job(&service, &format!("verification:{id}")).await;
+    assert!(
+        matches!(recorded, VerificationJob::Recorded { moved_from, .. } if moved_from == Some(discord(9))),
+        "{recorded:?}"
+    );
+}
+
+#[tokio::test]
+async fn telegram_account_joins_the_identity_that_holds_its_wallet() {
+    let service = service().await;
+    let (_, token) = service.begin(discord(8), "Chani").await;
+    service.sign_and_submit(&token, &key(1)).await.unwrap();
+    let (_, token) = service.begin(telegram(42), "Chani").await;
+    let progress = service.sign_and_submit(&token, &key(1)).await.unwrap();
+    assert_eq!(progress.state, ProgressState::Completed);
+    let record = holder(&service, 1).await.unwrap();
+    assert_eq!(record.identity.discord_user.map(UserId::get), Some(8));
+    assert_eq!(record.identity.telegram_user.map(TelegramUserId::get), Some(42));
+    // A Telegram account with an identity of its own does not join; the holder is asked.
+    let (_, token) = service.begin(telegram(43), "Stilgar").await;
+    service.sign_and_submit(&token, &key(2)).await.unwrap();
+    let (_, token) = service.begin(telegram(43), "Stilgar").await;
+    let progress = service.sign_and_submit(&token, &key(1)).await.unwrap();
+    assert_eq!(progress.state, ProgressState::Signed);
+    // A Discord account joins the identity that only has a Telegram account.
+    let (_, token) = service.begin(discord(10), "Stilgar").await;
+    service.sign_and_submit(&token, &key(2)).await.unwrap();
+    let mut tx = service.database.global().await.unwrap();
+    let account = RegistryAccount::Telegram(TelegramUserId::new(43).unwrap());
+    let record = tx.registry().by_account(account).await.unwrap().unwrap();
+    assert_eq!(record.identity.discord_user.map(UserId::get), Some(10));
+}
+
+#[tokio::test]
+async fn concurrent_verifications_of_one_wallet_leave_one_holder() {
+    let service = service().await;
+    let mut attempts = Vec::new();
+    for account in 1..=4 {
+        let (_, token) = service.begin(discord(account), "Fremen").await;
+        let address = address_of(&key(1));
+        let message = service.message(&token, address).await;
+        let signed = crate::support::submission(address, Some(&message), &crate::support::sign(&key(1), &message));
+        let verification = service.verification.clone();
+        attempts.push(tokio::spawn(async move {
+            verification.submit(&token, &signed, now()).await
+        }));
+    }
+    let mut states = Vec::new();
+    for attempt in attempts {
+        states.push(attempt.await.unwrap().unwrap().state);
+    }
+    let completed = states
+        .iter()
+        .filter(|state| **state == ProgressState::Completed)
+        .count();
+    let held = states.iter().filter(|state| **state == ProgressState::Signed).count();
+    assert_eq!((completed, held), (1, 3), "{states:?}");
+    assert_eq!(
+        service
+            .rows("select address from identity_wallets where removed_at is null")
+            .await
+            .len(),
+        1
+    );
+}
