@@ -17,3 +17,4 @@ mod limits;
 mod openapi;
 mod process;
 mod support;
+mod verify;

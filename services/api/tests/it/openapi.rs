@@ -22,11 +22,17 @@ async fn document_describes_every_route_and_its_key() {
         "/admin/users/{id}",
         "/admin/users/{id}/restore",
         "/admin/users/{id}/suspend",
+        "/assets/verify/{file}",
         "/eligibility",
         "/eligibility/{address}",
         "/openapi.json",
+        "/verify/{token}",
+        "/verify/{token}/message",
+        "/verify/{token}/move",
+        "/verify/{token}/session",
+        "/verify/{token}/signature",
     ];
-    assert!(expected.iter().all(|path| paths.contains(path)), "{paths:?}");
+    assert_eq!(paths, expected);
     for (path, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
             let needs_key = path.starts_with("/admin");
@@ -100,7 +106,9 @@ async fn call_every_route(api: &TestApi) {
 async fn every_documented_answer_is_given_in_the_documented_form() {
     let api = TestApi::start().await;
     call_every_route(&api).await;
-    let not_called = |answer: &String| !["429", "500", "503"].iter().any(|status| answer.ends_with(status));
+    // The requests of the wallet page have tests of their own.
+    let is_page = |answer: &String| answer.contains("/verify/");
+    let not_called = |answer: &String| !["429", "500", "503"].iter().any(|status| answer.ends_with(status)) && !is_page(answer);
     let missing: Vec<_> = api
         .document()
         .answers()
