@@ -46,9 +46,13 @@ impl Caller {
             return Ok(());
         }
         let detail = if spans {
-            format!("this route needs the scope {scope}; create a key that has it: arrakis-worker api-key create --scope {scope}")
+            format!(
+                "this route needs the scope {scope}; create a key that has it: arrakis-worker api-key create --scope {scope}"
+            )
         } else {
-            format!("the scope {scope} needs a key for all communities: arrakis-worker api-key create --all-communities")
+            format!(
+                "the scope {scope} needs a key for all communities: arrakis-worker api-key create --all-communities"
+            )
         };
         Err(Problem::new(ProblemKind::MissingScope, detail).with_scope(scope))
     }
@@ -85,7 +89,9 @@ async fn identify(services: &Services, headers: &HeaderMap) -> Result<Caller, Pr
         return Err(invalid("the API key is revoked"));
     }
     if !key.is_valid(now) {
-        return Err(invalid("the API key has expired; create another one: arrakis-worker api-key create"));
+        return Err(invalid(
+            "the API key has expired; create another one: arrakis-worker api-key create",
+        ));
     }
     if let Err(error) = services.admin.record_api_key_use(&key, now).await {
         tracing::warn!(%error, "the use of an API key was not recorded");
@@ -94,12 +100,21 @@ async fn identify(services: &Services, headers: &HeaderMap) -> Result<Caller, Pr
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
-    let required = || Problem::new(ProblemKind::KeyRequired, "send an API key: Authorization: Bearer arrakis_…");
+    let required = || {
+        Problem::new(
+            ProblemKind::KeyRequired,
+            "send an API key: Authorization: Bearer arrakis_…",
+        )
+    };
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return Err(required());
     };
-    let (scheme, secret) = value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or_else(required)?;
+    let (scheme, secret) = value
+        .to_str()
+        .ok()
+        .and_then(|value| value.split_once(' '))
+        .ok_or_else(required)?;
     if scheme.eq_ignore_ascii_case("bearer") {
         Ok(secret.trim())
     } else {
@@ -156,7 +171,8 @@ impl<S: Scope> FromRequestParts<ApiState> for Allowed<S> {
 
     async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Self, Problem> {
         let caller = parts.extensions.get::<Caller>();
-        let caller = caller.ok_or_else(|| Problem::internal("an admin route is not behind the layer `authenticate`"))?;
+        let caller =
+            caller.ok_or_else(|| Problem::internal("an admin route is not behind the layer `authenticate`"))?;
         caller.require(S::SCOPE)?;
         Ok(Self(caller.clone(), PhantomData))
     }

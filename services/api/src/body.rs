@@ -59,8 +59,10 @@ impl<T: DeserializeOwned, const MAX: usize> FromRequest<ApiState> for JsonBody<T
             return Err(Problem::new(ProblemKind::UnsupportedMediaType, detail));
         }
         let bytes = receive(request, MAX).await?;
-        let value = serde_json::from_slice(&bytes)
-            .map_err(|error| Problem::new(ProblemKind::InvalidBody, format!("the body is invalid: {error}")))?;
+        // The error names the field.
+        let value = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(&bytes));
+        let value =
+            value.map_err(|error| Problem::new(ProblemKind::InvalidBody, format!("the body is invalid: {error}")))?;
         Ok(Self(value))
     }
 }
@@ -73,7 +75,12 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// Reads the body up to its limit. The listener has a limit of its time.
 async fn receive(request: Request, max: usize) -> Result<BytesMut, Problem> {
-    let too_large = || Problem::new(ProblemKind::BodyTooLarge, format!("the body is larger than {max} bytes"));
+    let too_large = || {
+        Problem::new(
+            ProblemKind::BodyTooLarge,
+            format!("the body is larger than {max} bytes"),
+        )
+    };
     let announced = request.headers().get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > max) {

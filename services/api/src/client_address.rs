@@ -72,7 +72,10 @@ impl TrustedProxies {
 /// An address, with or without a port.
 fn parse_entry(entry: &str) -> Option<IpAddr> {
     let entry = entry.trim();
-    let bare = entry.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(entry);
+    let bare = entry
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(entry);
     let address = bare.parse::<IpAddr>();
     let address = address.or_else(|_| entry.parse::<SocketAddr>().map(|with_port| with_port.ip()));
     address.ok().map(|address| address.to_canonical())
@@ -101,7 +104,11 @@ mod tests {
             headers.append(FORWARDED_FOR, line.parse().unwrap());
         }
         let peer = SocketAddr::new(peer.parse().unwrap(), 4_000);
-        proxies.parse::<TrustedProxies>().unwrap().client(peer, &headers).to_string()
+        proxies
+            .parse::<TrustedProxies>()
+            .unwrap()
+            .client(peer, &headers)
+            .to_string()
     }
 
     #[test]
@@ -118,7 +125,10 @@ mod tests {
             // The client sent the first entry itself.
             (&["127.0.0.1, 198.51.100.7"], "198.51.100.7"),
             (&["1.2.3.4, 198.51.100.7, 10.2.0.1"], "198.51.100.7"),
-            (&["1.2.3.4, 198.51.100.7", "10.2.0.1, fd00::5", "203.0.113.9"], "198.51.100.7"),
+            (
+                &["1.2.3.4, 198.51.100.7", "10.2.0.1, fd00::5", "203.0.113.9"],
+                "198.51.100.7",
+            ),
             (&["198.51.100.7:4711, [fd00::5]:80"], "198.51.100.7"),
             (&["[2001:db8::1]"], "2001:db8::1"),
             (&["::ffff:198.51.100.7"], "198.51.100.7"),
@@ -142,7 +152,10 @@ mod tests {
     #[test]
     fn addresses_of_one_ipv6_network_share_a_limit() {
         assert_eq!(rate_limit_id("192.0.2.1".parse().unwrap()), "192.0.2.1");
-        assert_eq!(rate_limit_id("2001:db8:1:2:3:4:5:6".parse().unwrap()), "2001:db8:1:2::/64");
+        assert_eq!(
+            rate_limit_id("2001:db8:1:2:3:4:5:6".parse().unwrap()),
+            "2001:db8:1:2::/64"
+        );
     }
 
     proptest! {

@@ -84,7 +84,9 @@ pub enum PublicAddressError {
     #[error("the URL must begin with https://, or with http:// for an address of this machine")]
     Scheme,
     /// `http` to another machine.
-    #[error("http:// is accepted for this machine only (127.0.0.1, [::1], localhost): wallets refuse to sign on a page without TLS")]
+    #[error(
+        "http:// is accepted for this machine only (127.0.0.1, [::1], localhost): wallets refuse to sign on a page without TLS"
+    )]
     ClearText,
     /// A path, a query or a login.
     #[error("the URL must have a host and no path, query or login; did you mean {0} ?")]
@@ -198,7 +200,9 @@ mod tests {
     #[test]
     fn every_missing_variable_is_named() {
         let nothing: [(&str, &str); 0] = [];
-        let error = Reader::load(Service::Api, Source::pairs(nothing), Config::read).unwrap_err().to_string();
+        let error = Reader::load(Service::Api, Source::pairs(nothing), Config::read)
+            .unwrap_err()
+            .to_string();
         for (name, _) in GOOD {
             assert!(error.contains(&format!("{name} is not set")), "{error}");
         }
@@ -219,7 +223,11 @@ mod tests {
             ("VERIFY_BASE_URL", "verify.example.org", "not a URL"),
             ("VERIFY_BASE_URL", "http://verify.example.org", "without TLS"),
             ("VERIFY_BASE_URL", "ftp://verify.example.org", "https://"),
-            ("VERIFY_BASE_URL", "https://verify.example.org/page", "did you mean https://verify.example.org ?"),
+            (
+                "VERIFY_BASE_URL",
+                "https://verify.example.org/page",
+                "did you mean https://verify.example.org ?",
+            ),
             ("VERIFY_BASE_URL", "https://u:p@verify.example.org", "login"),
             ("API_TRUSTED_PROXIES", "10.0.0.0/8,everyone", "everyone"),
             ("API_ADDR", "8070", "API_ADDR"),
@@ -228,7 +236,10 @@ mod tests {
             ("API_PORT", "80", "no variable of this name"),
         ] {
             let error = load(&[(name, value)]).unwrap_err();
-            assert!(error.contains(name) && error.contains(reason), "{name}={value}: {error}");
+            assert!(
+                error.contains(name) && error.contains(reason),
+                "{name}={value}: {error}"
+            );
             assert!(!error.contains("SEKRET"), "{error}");
         }
     }

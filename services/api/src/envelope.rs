@@ -73,13 +73,17 @@ pub(crate) async fn envelope(State(services): State<ApiState>, mut request: Requ
 }
 
 fn timed_out(limit: Duration) -> Problem {
-    let detail = format!("the request was not handled within {} s; send it again later", limit.as_secs());
+    let detail = format!(
+        "the request was not handled within {} s; send it again later",
+        limit.as_secs()
+    );
     Problem::new(ProblemKind::TimedOut, detail).retry_after(Duration::from_secs(5))
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no text")
 }
 
 /// The id that a trusted proxy sent, or a new one. Ids of clients are not used: two requests could have one id.
@@ -122,18 +126,27 @@ fn with_problem_body(mut response: Response, request_id: &str) -> Response {
 /// The problem of a response that the router or an extractor of the library made.
 fn problem_of(status: StatusCode) -> Problem {
     match status {
-        StatusCode::NOT_FOUND => Problem::new(ProblemKind::UnknownRoute, "no route has this path; /openapi.json lists all routes"),
+        StatusCode::NOT_FOUND => Problem::new(
+            ProblemKind::UnknownRoute,
+            "no route has this path; /openapi.json lists all routes",
+        ),
         StatusCode::METHOD_NOT_ALLOWED => Problem::new(
             ProblemKind::MethodNotAllowed,
             "this route does not have this method; the header Allow lists its methods",
         ),
-        StatusCode::BAD_REQUEST => Problem::new(ProblemKind::InvalidParameter, "the path is not valid percent-encoded UTF-8"),
+        StatusCode::BAD_REQUEST => Problem::new(
+            ProblemKind::InvalidParameter,
+            "the path is not valid percent-encoded UTF-8",
+        ),
         other => Problem::internal(format!("a response without a problem has the status {other}")),
     }
 }
 
 fn log(span: &tracing::Span, response: &Response, took: Duration) {
-    let (status, duration_ms) = (response.status().as_u16(), u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+    let (status, duration_ms) = (
+        response.status().as_u16(),
+        u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+    );
     let problem = response.extensions().get::<Problem>();
     let code = problem.map_or("", |problem| problem.kind.code());
     match problem.and_then(|problem| problem.cause.as_deref()) {
@@ -184,4 +197,3 @@ pub(crate) fn add_rate_limit(headers: &mut HeaderMap, limit: &str, bucket: arrak
         }
     }
 }
-

@@ -7,6 +7,7 @@ use utoipa::{IntoResponses, OpenApi};
 use crate::config::PublicAddress;
 use crate::problem::ProblemBody;
 use crate::routes;
+use crate::routes::RefusalBody;
 
 /// Name of the security scheme of admin routes.
 pub(crate) const API_KEY: &str = "api_key";
@@ -17,7 +18,7 @@ pub(crate) const API_KEY: &str = "api_key";
         title = "Arrakis",
         description = "Eligibility of wallets, and users for admins. Errors are problem details (RFC 9457) with a stable `code`."
     ),
-    components(schemas(ProblemBody)),
+    components(schemas(ProblemBody, RefusalBody)),
     tags(
         (name = "eligibility", description = "Which wallets are eligible. Public."),
         (name = "verification", description = "The wallet page and its requests. For members with a link from /verify."),

@@ -95,7 +95,11 @@ impl ProblemKind {
             Self::InvalidParameter => (S::BAD_REQUEST, "invalid-parameter", "A parameter is invalid"),
             Self::InvalidAddress => (S::BAD_REQUEST, "invalid-address", "Not a wallet address"),
             Self::WrongChecksum => (S::BAD_REQUEST, "wrong-checksum", "The checksum of the address is wrong"),
-            Self::ProfileRequired => (S::BAD_REQUEST, "profile-required", "The request must name a token profile"),
+            Self::ProfileRequired => (
+                S::BAD_REQUEST,
+                "profile-required",
+                "The request must name a token profile",
+            ),
             Self::InvalidBody => (S::BAD_REQUEST, "invalid-body", "The body is invalid"),
             Self::KeyRequired => (S::UNAUTHORIZED, "key-required", "An API key is required"),
             Self::InvalidKey => (S::UNAUTHORIZED, "invalid-key", "The API key is not valid"),
@@ -107,7 +111,11 @@ impl ProblemKind {
             Self::NotAcceptable => (S::NOT_ACCEPTABLE, "not-acceptable", "No accepted format is available"),
             Self::NotSuspended => (S::CONFLICT, "not-suspended", "The user is not suspended"),
             Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large"),
-            Self::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body must be JSON"),
+            Self::UnsupportedMediaType => (
+                S::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-media-type",
+                "The body must be JSON",
+            ),
             Self::RateLimited => (S::TOO_MANY_REQUESTS, "rate-limited", "Too many requests"),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
             Self::Unavailable => (S::SERVICE_UNAVAILABLE, "unavailable", "Temporarily unavailable"),
@@ -194,13 +202,17 @@ impl Problem {
 
     /// A dependency is unavailable, with the cause for the log.
     pub(crate) fn unavailable(cause: impl Into<String>) -> Self {
-        let problem = Self::new(ProblemKind::Unavailable, "a dependency is unavailable; send the request again later");
+        let problem = Self::new(
+            ProblemKind::Unavailable,
+            "a dependency is unavailable; send the request again later",
+        );
         problem.retry_after(Duration::from_secs(2)).caused_by(cause)
     }
 
     /// A rate limit is exceeded.
     pub(crate) fn rate_limited(limit: &str, retry_after: Duration) -> Self {
-        let detail = format!("the rate limit of this {limit} is exceeded; send the next request after the time in Retry-After");
+        let detail =
+            format!("the rate limit of this {limit} is exceeded; send the next request after the time in Retry-After");
         Self::new(ProblemKind::RateLimited, detail).retry_after(retry_after)
     }
 

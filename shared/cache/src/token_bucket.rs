@@ -119,7 +119,8 @@ impl LocalBuckets {
         let is_crowded = full_at.len() >= MAX_LOCAL && !full_at.contains_key(key);
         let key = if is_crowded { "" } else { key };
         let full_in = full_at.get(key).map(|at| at.saturating_duration_since(now));
-        let (result, after) = bucket.take(full_in.map_or(0, |time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)));
+        let (result, after) =
+            bucket.take(full_in.map_or(0, |time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)));
         full_at.insert(key.to_owned(), now + Duration::from_micros(after));
         result
     }
@@ -146,7 +147,10 @@ mod tests {
         assert_eq!(buckets.take_at(start, "b", BUCKET), RateLimit::Within { left: 2 });
         let later = start + retry_after;
         assert_eq!(buckets.take_at(later, "a", BUCKET), RateLimit::Within { left: 0 });
-        assert!(matches!(buckets.take_at(later, "a", BUCKET), RateLimit::Exceeded { .. }));
+        assert!(matches!(
+            buckets.take_at(later, "a", BUCKET),
+            RateLimit::Exceeded { .. }
+        ));
         let full = later + BUCKET.window();
         assert_eq!(buckets.take_at(full, "a", BUCKET), RateLimit::Within { left: 2 });
     }
@@ -170,9 +174,15 @@ mod tests {
             buckets.take_at(start, &format!("id {id}"), BUCKET);
         }
         for left in [2, 1, 0] {
-            assert_eq!(buckets.take_at(start, &format!("new {left}"), BUCKET), RateLimit::Within { left });
+            assert_eq!(
+                buckets.take_at(start, &format!("new {left}"), BUCKET),
+                RateLimit::Within { left }
+            );
         }
-        assert!(matches!(buckets.take_at(start, "new", BUCKET), RateLimit::Exceeded { .. }));
+        assert!(matches!(
+            buckets.take_at(start, "new", BUCKET),
+            RateLimit::Exceeded { .. }
+        ));
         assert_eq!(buckets.take_at(start, "id 7", BUCKET), RateLimit::Within { left: 1 });
         assert!(buckets.full_at.lock().len() <= MAX_LOCAL + 1);
         let later = start + BUCKET.window();

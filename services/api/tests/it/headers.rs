@@ -30,7 +30,11 @@ async fn every_response_has_security_headers() {
             assert_eq!(answer.header(name), Some(value), "{path} {name}");
         }
         let is_public = path == "/eligibility";
-        assert_eq!(answer.header("access-control-allow-origin"), is_public.then_some("*"), "{path}");
+        assert_eq!(
+            answer.header("access-control-allow-origin"),
+            is_public.then_some("*"),
+            "{path}"
+        );
         let cached = answer.status == 200;
         assert_eq!(answer.header("cache-control") == Some("no-store"), !cached, "{path}");
         assert!(answer.header("x-request-id").is_some_and(|id| id.len() == 36), "{path}");

@@ -6,7 +6,7 @@ use arrakis_api::TrustedProxies;
 use arrakis_cache::Bucket;
 use arrakis_config::Secret;
 use arrakis_db::ApiKeyScope::UsersRead;
-use arrakis_test_support::{Direction, FaultProxy, TrafficFaults, eventually, required_variable};
+use arrakis_test_support::{FaultProxy, required_variable};
 use reqwest::Method;
 
 use crate::support::{Answer, TestApi};
@@ -19,7 +19,9 @@ fn slow(burst: u32) -> Bucket {
 }
 
 async fn from(api: &TestApi, address: &str) -> Answer {
-    let request = api.request(Method::GET, "/eligibility").header("x-forwarded-for", address);
+    let request = api
+        .request(Method::GET, "/eligibility")
+        .header("x-forwarded-for", address);
     api.send(request).await
 }
 
@@ -31,9 +33,18 @@ async fn requests_of_one_address_are_limited_on_every_route() {
     let answer = api.get("/eligibility").await;
     answer.ok();
     assert_eq!(answer.header("ratelimit-policy"), Some("\"address\";q=3;w=10800"));
-    assert!(answer.header("ratelimit").unwrap().starts_with("\"address\";r=1;t="), "{answer:?}");
+    assert!(
+        answer.header("ratelimit").unwrap().starts_with("\"address\";r=1;t="),
+        "{answer:?}"
+    );
     api.get("/nowhere").await.assert_problem(404, "unknown-route");
-    for path in ["/eligibility", "/eligibility/0x12", "/openapi.json", "/admin/users", "/nowhere"] {
+    for path in [
+        "/eligibility",
+        "/eligibility/0x12",
+        "/openapi.json",
+        "/admin/users",
+        "/nowhere",
+    ] {
         let refused = api.get(path).await;
         if path != "/nowhere" {
             refused.assert_problem(429, "rate-limited");
@@ -54,10 +65,14 @@ async fn forwarded_address_counts_behind_a_trusted_proxy_only() {
     .await;
     trusting.token_profile("bgt").await;
     from(&trusting, "198.51.100.7").await.ok();
-    from(&trusting, "198.51.100.7").await.assert_problem(429, "rate-limited");
+    from(&trusting, "198.51.100.7")
+        .await
+        .assert_problem(429, "rate-limited");
     from(&trusting, "198.51.100.8").await.ok();
     // The client sent the first entry itself.
-    from(&trusting, "198.51.100.9, 198.51.100.7").await.assert_problem(429, "rate-limited");
+    from(&trusting, "198.51.100.9, 198.51.100.7")
+        .await
+        .assert_problem(429, "rate-limited");
     from(&trusting, "2001:db8::1").await.ok();
     from(&trusting, "2001:db8::2").await.assert_problem(429, "rate-limited");
 
@@ -84,33 +99,42 @@ async fn requests_are_limited_by_this_replica_without_redis() {
     assert_eq!(health["status"], "degraded", "{health}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_database_times_out_and_an_unavailable_one_is_503() {
-    let proxy = FaultProxy::start(&required_variable("DATABASE_URL")).await;
-    let api = TestApi::start_with(|config| {
-        config.tuning.request_time = Duration::from_millis(1_000);
+/// An api whose connections to PostgreSQL pass this proxy.
+async fn through(proxy: &FaultProxy, request_time: Duration) -> TestApi {
+    TestApi::start_with(|config| {
+        config.tuning.request_time = request_time;
         for url in [&mut config.database_url, &mut config.database_admin_url] {
             *url = Secret::new(proxy.proxied_url(url.expose()));
         }
     })
-    .await;
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn request_to_a_database_that_hangs_times_out() {
+    let proxy = FaultProxy::start(&required_variable("DATABASE_URL")).await;
+    let api = through(&proxy, Duration::from_secs(1)).await;
     let key = api.key(None, &[UsersRead]).await;
     api.token_profile("bgt").await;
-    api.get("/eligibility").await.ok();
-    api.get_as(&key, "/admin/users").await.ok();
-    let stalled = TrafficFaults {
-        stalled: true,
-        ..TrafficFaults::default()
-    };
-    proxy.set(Direction::ToServer, stalled);
-    for answer in [api.get("/eligibility").await, api.get_as(&key, "/admin/users").await] {
+    proxy.stall(true);
+    for path in ["/eligibility", "/admin/users"] {
+        let answer = api.get_as(&key, path).await;
         answer.assert_problem(503, "timed-out");
         assert_eq!(answer.header("retry-after"), Some("5"));
     }
-    drop(proxy);
-    let is_unavailable = async || api.get("/eligibility").await.json()["code"] == "unavailable";
-    eventually(is_unavailable, "the lost connections to be noticed").await;
-    for answer in [api.get("/eligibility").await, api.get_as(&key, "/admin/users").await] {
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unavailable_database_is_503_without_its_error() {
+    let proxy = FaultProxy::start(&required_variable("DATABASE_URL")).await;
+    let api = through(&proxy, Duration::from_secs(15)).await;
+    let key = api.key(None, &[UsersRead]).await;
+    api.token_profile("bgt").await;
+    api.get_as(&key, "/admin/users").await.ok();
+    proxy.refuse(true);
+    proxy.close_connections();
+    for path in ["/eligibility", "/admin/users"] {
+        let answer = api.get_as(&key, path).await;
         answer.assert_problem(503, "unavailable");
         assert_eq!(answer.header("retry-after"), Some("2"));
         assert!(!answer.text.contains("PostgreSQL"), "{}", answer.text);

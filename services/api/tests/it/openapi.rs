@@ -13,9 +13,18 @@ use crate::support::{TestApi, address, holder};
 async fn document_describes_every_route_and_its_key() {
     let api = TestApi::start().await;
     let document = api.document().value();
-    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"), "{}", document["openapi"]);
+    assert!(
+        document["openapi"].as_str().unwrap().starts_with("3.1"),
+        "{}",
+        document["openapi"]
+    );
     assert_eq!(document["servers"][0]["url"], "https://verify.example.org");
-    let paths: Vec<_> = document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+    let paths: Vec<_> = document["paths"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
     let expected = [
         "/admin/users",
         "/admin/users/export",
@@ -36,10 +45,17 @@ async fn document_describes_every_route_and_its_key() {
     for (path, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
             let needs_key = path.starts_with("/admin");
-            assert_eq!(operation["security"] == json!([{"api_key": []}]), needs_key, "{method} {path}");
+            assert_eq!(
+                operation["security"] == json!([{"api_key": []}]),
+                needs_key,
+                "{method} {path}"
+            );
             assert!(operation["summary"].is_string(), "{method} {path} has no summary");
             for status in ["429", "500", "503"] {
-                assert!(operation["responses"][status].is_object(), "{method} {path} lacks {status}");
+                assert!(
+                    operation["responses"][status].is_object(),
+                    "{method} {path} lacks {status}"
+                );
             }
         }
     }
@@ -69,7 +85,8 @@ async fn call_every_route(api: &TestApi) {
     let key = api.key(None, &ApiKeyScope::ALL).await;
     for path in ["/eligibility".to_owned(), format!("/eligibility/{}", address(1))] {
         let etag = api.get(&path).await.header("etag").unwrap().to_owned();
-        api.send(api.request(Method::GET, &path).header("if-none-match", etag)).await;
+        api.send(api.request(Method::GET, &path).header("if-none-match", etag))
+            .await;
         api.get(&format!("{path}?profile=other")).await;
         api.get(&format!("{path}?x=y")).await;
     }
@@ -108,7 +125,8 @@ async fn every_documented_answer_is_given_in_the_documented_form() {
     call_every_route(&api).await;
     // The requests of the wallet page have tests of their own.
     let is_page = |answer: &String| answer.contains("/verify/");
-    let not_called = |answer: &String| !["429", "500", "503"].iter().any(|status| answer.ends_with(status)) && !is_page(answer);
+    let not_called =
+        |answer: &String| !["429", "500", "503"].iter().any(|status| answer.ends_with(status)) && !is_page(answer);
     let missing: Vec<_> = api
         .document()
         .answers()
@@ -116,7 +134,10 @@ async fn every_documented_answer_is_given_in_the_documented_form() {
         .filter(|answer| not_called(answer))
         .cloned()
         .collect();
-    assert!(missing.is_empty(), "documented, and given by no request of this test: {missing:#?}");
+    assert!(
+        missing.is_empty(),
+        "documented, and given by no request of this test: {missing:#?}"
+    );
 }
 
 #[tokio::test]
@@ -128,5 +149,8 @@ async fn path_and_method_without_a_route_are_problems() {
     let answer = api.send(api.request(Method::DELETE, "/eligibility")).await;
     answer.assert_problem(405, "method-not-allowed");
     assert_eq!(answer.header("allow"), Some("GET,HEAD"));
-    assert_eq!(api.metric("arrakis_api_requests_total{method=\"GET\",route=\"none\",status=\"404\"}"), 4.0);
+    assert_eq!(
+        api.metric("arrakis_api_requests_total{method=\"GET\",route=\"none\",status=\"404\"}"),
+        4.0
+    );
 }

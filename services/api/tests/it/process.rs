@@ -15,7 +15,11 @@ fn program() -> &'static Path {
 }
 
 fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string()
 }
 
 #[tokio::test]
@@ -23,14 +27,24 @@ async fn missing_variables_are_named_with_exit_code_78() {
     let nothing: [(&str, &str); 0] = [];
     let (status, text) = Process::start_at(program(), &[], nothing).output(LIMIT).await;
     assert_eq!(status.code(), Some(78), "{text}");
-    for variable in ["AMQP_URL", "DATABASE_URL", "DATABASE_ADMIN_URL", "REDIS_URL", "VERIFY_BASE_URL"] {
+    for variable in [
+        "AMQP_URL",
+        "DATABASE_URL",
+        "DATABASE_ADMIN_URL",
+        "REDIS_URL",
+        "VERIFY_BASE_URL",
+    ] {
         assert!(text.contains(&format!("{variable} is not set")), "{text}");
     }
 }
 
 #[tokio::test]
 async fn wrong_login_and_used_port_are_exit_code_78() {
-    let (database, redis, vhost) = (TestDatabase::create().await, TestRedis::create(), TestVhost::create().await);
+    let (database, redis, vhost) = (
+        TestDatabase::create().await,
+        TestRedis::create(),
+        TestVhost::create().await,
+    );
     let used = TcpListener::bind("127.0.0.1:0").unwrap();
     let used_address = used.local_addr().unwrap().to_string();
     for (name, value, reason) in [
@@ -53,7 +67,11 @@ async fn wrong_login_and_used_port_are_exit_code_78() {
 
 #[tokio::test]
 async fn api_is_ready_and_ends_with_0_after_sigterm() {
-    let (database, redis, vhost) = (TestDatabase::create().await, TestRedis::create(), TestVhost::create().await);
+    let (database, redis, vhost) = (
+        TestDatabase::create().await,
+        TestRedis::create(),
+        TestVhost::create().await,
+    );
     let (api, health) = (free_address(), free_address());
     let mut variables = environment(&database, &redis.url(), &vhost);
     variables.extend([("API_ADDR", api.clone()), ("HEALTH_ADDR", health.clone())]);
@@ -63,9 +81,18 @@ async fn api_is_ready_and_ends_with_0_after_sigterm() {
         let response = reqwest::get(format!("http://{address}{path}")).await;
         response.map_or(0, |response| response.status().as_u16())
     };
-    eventually(async || status(&api, "/openapi.json").await == 200, "the api to respond").await;
+    eventually(
+        async || status(&api, "/openapi.json").await == 200,
+        "the api to respond",
+    )
+    .await;
     let document = async || -> serde_json::Value {
-        reqwest::get(format!("http://{health}/health")).await.unwrap().json().await.unwrap()
+        reqwest::get(format!("http://{health}/health"))
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap()
     };
     eventually(async || document().await["status"] == "up", "every component to be up").await;
     let components = document().await["components"].clone();

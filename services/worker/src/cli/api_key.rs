@@ -95,7 +95,11 @@ impl ApiKeyTask {
             Self::List { owner, .. } | Self::Revoke { owner, .. } => owner.all_communities,
         };
         let read = move |reader: &mut Reader| {
-            let variable = if is_platform { &variables::DATABASE_ADMIN_URL } else { &variables::DATABASE_URL };
+            let variable = if is_platform {
+                &variables::DATABASE_ADMIN_URL
+            } else {
+                &variables::DATABASE_URL
+            };
             reader.secret_url(variable, &SCHEMES)
         };
         with_config(read, |url| async move {
@@ -135,7 +139,11 @@ impl Create {
     async fn run(mut self, url: &Secret) -> anyhow::Result<ExitCode> {
         self.scopes.sort_unstable();
         self.scopes.dedup();
-        if let Some(scope) = self.scopes.iter().find(|scope| scope.spans_communities() && !self.owner.all_communities) {
+        if let Some(scope) = self
+            .scopes
+            .iter()
+            .find(|scope| scope.spans_communities() && !self.owner.all_communities)
+        {
             bail!(
                 "the scope {scope} needs --all-communities: a suspension acts on an identity, which is the same in every community"
             );
@@ -169,7 +177,9 @@ impl Create {
             }
         }
         if self.json {
-            print_json(&json!({"id": key.id, "key": secret.expose(), "expires_at": timestamp(key.expires_at), "scopes": scopes}))?;
+            print_json(
+                &json!({"id": key.id, "key": secret.expose(), "expires_at": timestamp(key.expires_at), "scopes": scopes}),
+            )?;
         } else {
             print(secret.expose())?;
             let end = timestamp(key.expires_at);

@@ -111,15 +111,24 @@ async fn token_bucket_allows_its_burst_and_then_one_use_for_each_refill() {
     let cache = cache(&redis);
     let slow = Bucket::per_minute(1, 3);
     for left in [2, 1, 0] {
-        assert_eq!(cache.take_token("address", "::1", slow).await, RateLimit::Within { left });
+        assert_eq!(
+            cache.take_token("address", "::1", slow).await,
+            RateLimit::Within { left }
+        );
     }
     for _ in 0..3 {
         let RateLimit::Exceeded { retry_after } = cache.take_token("address", "::1", slow).await else {
             panic!("within")
         };
-        assert!(retry_after <= slow.refill && retry_after > slow.refill / 2, "{retry_after:?}");
+        assert!(
+            retry_after <= slow.refill && retry_after > slow.refill / 2,
+            "{retry_after:?}"
+        );
     }
-    assert_eq!(cache.take_token("key", "::1", slow).await, RateLimit::Within { left: 2 });
+    assert_eq!(
+        cache.take_token("key", "::1", slow).await,
+        RateLimit::Within { left: 2 }
+    );
     assert_eq!(redis.keys(), ["tb:address:%3A%3A1", "tb:key:%3A%3A1"]);
     assert_every_key_has_a_ttl(&redis);
 

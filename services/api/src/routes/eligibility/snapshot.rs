@@ -62,7 +62,8 @@ impl Provenance {
 /// The token profile that the request names, or the only one.
 pub(crate) async fn profile(tx: &mut GlobalTx, query: &ProfileQuery) -> Result<TokenProfileId, Problem> {
     if let Some(name) = &query.profile {
-        let invalid = |error: &dyn std::fmt::Display| Problem::new(ProblemKind::InvalidParameter, format!("profile: {error}"));
+        let invalid =
+            |error: &dyn std::fmt::Display| Problem::new(ProblemKind::InvalidParameter, format!("profile: {error}"));
         return TokenProfileId::new(name.as_str()).map_err(|error| invalid(&error));
     }
     let mut profiles = tx.eligibility().token_profile_ids().await?;
@@ -70,7 +71,10 @@ pub(crate) async fn profile(tx: &mut GlobalTx, query: &ProfileQuery) -> Result<T
         (Some(only), []) => Ok(only),
         (last, _) => {
             profiles.extend(last);
-            let detail = format!("there are {} token profiles; name one of them: ?profile=NAME", profiles.len());
+            let detail = format!(
+                "there are {} token profiles; name one of them: ?profile=NAME",
+                profiles.len()
+            );
             Err(Problem::new(ProblemKind::ProfileRequired, detail).with_profiles(&profiles))
         }
     }

@@ -46,6 +46,8 @@ pub(crate) async fn message(
     JsonBody(request): JsonBody<MessageRequest>,
 ) -> Response {
     let now = OffsetDateTime::now_utc();
-    let text = services.verification.message(&token, &request.address, request.chain_id, now);
+    let text = services
+        .verification
+        .message(&token, &request.address, request.chain_id, now);
     answer(text.await)
 }

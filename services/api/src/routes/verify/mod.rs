@@ -13,5 +13,6 @@ mod signature;
 pub(crate) use self::message::{__path_message, message};
 pub(crate) use self::move_wallet::{__path_move_wallet, move_wallet};
 pub(crate) use self::page::{__path_asset, __path_page, asset, page};
+pub(crate) use self::refusal::RefusalBody;
 pub(crate) use self::session::{__path_session, session};
 pub(crate) use self::signature::{__path_signature, signature};

@@ -13,7 +13,6 @@ use crate::problem::ProblemBody;
 
 /// Why a request of the page is refused; or a problem, which has no `message`.
 #[derive(Debug, Serialize, ToSchema)]
-#[expect(dead_code, reason = "it describes the body for the OpenAPI document")]
 pub(crate) struct RefusalBody {
     /// The kind of refusal for programs
     #[schema(pattern = "^[a-z_]+$")]

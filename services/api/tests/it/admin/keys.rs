@@ -36,7 +36,9 @@ async fn request_without_a_valid_key_is_401_with_a_challenge() {
         let missing = api.send(request()).await;
         missing.assert_problem(401, "key-required");
         assert_eq!(missing.header("www-authenticate"), Some("Bearer realm=\"arrakis\""));
-        api.send(request().basic_auth("user", Some("x"))).await.assert_problem(401, "key-required");
+        api.send(request().basic_auth("user", Some("x")))
+            .await
+            .assert_problem(401, "key-required");
         let twice = request().bearer_auth(&unknown).header("authorization", "Bearer x");
         api.send(twice).await.assert_problem(401, "key-required");
         for (key, reason) in [
@@ -48,7 +50,11 @@ async fn request_without_a_valid_key_is_401_with_a_challenge() {
             let answer = api.send(request().bearer_auth(key)).await;
             let problem = answer.assert_problem(401, "invalid-key");
             assert!(problem["detail"].as_str().unwrap().contains(reason), "{problem}");
-            assert!(!answer.text.contains(&key[key.len().saturating_sub(20)..]) || key == "x", "{}", answer.text);
+            assert!(
+                !answer.text.contains(&key[key.len().saturating_sub(20)..]) || key == "x",
+                "{}",
+                answer.text
+            );
             let challenge = answer.header("www-authenticate").unwrap();
             assert!(challenge.contains("invalid_token"), "{challenge}");
         }
@@ -64,7 +70,12 @@ async fn key_without_the_scope_is_403() {
         let answer = api.send(api.request(method, &path).bearer_auth(&key)).await;
         let problem = answer.assert_problem(403, "missing-scope");
         assert_eq!(problem["scope"], scope.as_str());
-        assert!(answer.header("www-authenticate").unwrap().contains("insufficient_scope"));
+        assert!(
+            answer
+                .header("www-authenticate")
+                .unwrap()
+                .contains("insufficient_scope")
+        );
     }
 }
 
@@ -78,7 +89,10 @@ async fn key_of_one_community_cannot_write() {
         let path = format!("/admin/users/{}/{change}", member.identity);
         let answer = api.post_as(&key, &path, &json!({"reason": "x"})).await;
         let problem = answer.assert_problem(403, "missing-scope");
-        assert!(problem["detail"].as_str().unwrap().contains("--all-communities"), "{problem}");
+        assert!(
+            problem["detail"].as_str().unwrap().contains("--all-communities"),
+            "{problem}"
+        );
     }
 }
 
@@ -106,7 +120,12 @@ async fn requests_with_one_key_are_limited() {
     for left in [1, 0] {
         let answer = api.get_as(&first, "/admin/users").await;
         answer.ok();
-        let limits: Vec<_> = answer.headers.get_all("ratelimit").iter().map(|value| value.to_str().unwrap()).collect();
+        let limits: Vec<_> = answer
+            .headers
+            .get_all("ratelimit")
+            .iter()
+            .map(|value| value.to_str().unwrap())
+            .collect();
         let expected = format!("\"key\";r={left};");
         assert!(limits.iter().any(|limit| limit.starts_with(&expected)), "{limits:?}");
     }

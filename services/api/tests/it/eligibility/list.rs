@@ -8,7 +8,9 @@ use crate::support::{TestApi, holder};
 async fn eligible_wallets_are_those_up_to_rank_69_in_order() {
     let api = TestApi::start().await;
     api.token_profile("bgt").await;
-    let holdings: Vec<_> = (1..=80).map(|number| holder(number, 1_000 - u64::from(number))).collect();
+    let holdings: Vec<_> = (1..=80)
+        .map(|number| holder(number, 1_000 - u64::from(number)))
+        .collect();
     api.ranking("bgt", &holdings, Duration::minutes(1)).await;
     let answer = api.get("/eligibility").await;
     let body = answer.ok();
@@ -52,14 +54,25 @@ async fn profile_must_be_named_unless_there_is_one() {
     api.token_profile("honey").await;
     api.token_profile("bgt").await;
     api.ranking("honey", &[holder(3, 5)], Duration::ZERO).await;
-    for path in ["/eligibility", "/eligibility/0x0303030303030303030303030303030303030303"] {
+    for path in [
+        "/eligibility",
+        "/eligibility/0x0303030303030303030303030303030303030303",
+    ] {
         let problem = api.get(path).await.assert_problem(400, "profile-required");
         assert_eq!(problem["profiles"], json!(["bgt", "honey"]));
         assert_eq!(api.get(&format!("{path}?profile=honey")).await.ok()["profile"], "honey");
-        let problem = api.get(&format!("{path}?profile=other")).await.assert_problem(404, "unknown-profile");
+        let problem = api
+            .get(&format!("{path}?profile=other"))
+            .await
+            .assert_problem(404, "unknown-profile");
         assert_eq!(problem["profiles"], json!(["bgt", "honey"]));
-        api.get(&format!("{path}?profile=NO%20NAME")).await.assert_problem(400, "invalid-parameter");
-        let problem = api.get(&format!("{path}?profil=bgt")).await.assert_problem(400, "invalid-parameter");
+        api.get(&format!("{path}?profile=NO%20NAME"))
+            .await
+            .assert_problem(400, "invalid-parameter");
+        let problem = api
+            .get(&format!("{path}?profil=bgt"))
+            .await
+            .assert_problem(400, "invalid-parameter");
         assert!(problem["detail"].as_str().unwrap().contains("profil"), "{problem}");
     }
 }

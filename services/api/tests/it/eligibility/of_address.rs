@@ -11,7 +11,9 @@ const BGT: &str = "0x656b95E550C07a9ffe548bd4085c72418Ceb1dba";
 async fn wallet_has_rank_holding_and_zone() {
     let api = TestApi::start().await;
     api.token_profile("bgt").await;
-    let mut holdings: Vec<_> = (1..=110).map(|number| holder(number, 1_000 - u64::from(number))).collect();
+    let mut holdings: Vec<_> = (1..=110)
+        .map(|number| holder(number, 1_000 - u64::from(number)))
+        .collect();
     holdings[7].1 = "992.000000000000000001".parse().unwrap();
     api.ranking("bgt", &holdings, Duration::minutes(1)).await;
     for (rank, zone, eligible) in [
@@ -24,7 +26,10 @@ async fn wallet_has_rank_holding_and_zone() {
         (101, "outside", false),
     ] {
         let body = api.get(&format!("/eligibility/{}", address(rank))).await.ok();
-        assert_eq!((&body["rank"], &body["zone"], &body["eligible"]), (&json!(rank), &json!(zone), &json!(eligible)));
+        assert_eq!(
+            (&body["rank"], &body["zone"], &body["eligible"]),
+            (&json!(rank), &json!(zone), &json!(eligible))
+        );
     }
     let body = api.get(&format!("/eligibility/{}", address(8))).await.ok();
     assert_eq!(body["held"], "992.000000000000000001");
@@ -38,7 +43,10 @@ async fn unknown_wallet_is_an_answer_with_rank_null() {
     api.token_profile("bgt").await;
     let answer = api.get(&format!("/eligibility/{}", address(9))).await;
     let body = answer.ok();
-    assert_eq!((&body["rank"], &body["held"], &body["zone"]), (&json!(null), &json!("0"), &json!("outside")));
+    assert_eq!(
+        (&body["rank"], &body["held"], &body["zone"]),
+        (&json!(null), &json!("0"), &json!("outside"))
+    );
     assert_eq!(body["eligible"], false);
     assert_eq!(answer.header("access-control-allow-origin"), None);
 }
@@ -49,18 +57,31 @@ async fn address_is_accepted_in_one_case_or_with_its_checksum() {
     api.token_profile("bgt").await;
     let bgt: Address = BGT.parse().unwrap();
     let lower = bgt.to_string();
-    api.ranking("bgt", &[(bgt, arrakis_domain::Balance::from_tokens(7))], Duration::ZERO).await;
+    api.ranking("bgt", &[(bgt, arrakis_domain::Balance::from_tokens(7))], Duration::ZERO)
+        .await;
     for text in [BGT, &lower, &format!("0x{}", lower[2..].to_uppercase())] {
         let body = api.get(&format!("/eligibility/{text}")).await.ok();
         assert_eq!((&body["address"], &body["rank"]), (&json!(lower), &json!(1)), "{text}");
     }
     let wrong = BGT.replace("656b95E5", "656b95e5");
-    let problem = api.get(&format!("/eligibility/{wrong}")).await.assert_problem(400, "wrong-checksum");
+    let problem = api
+        .get(&format!("/eligibility/{wrong}"))
+        .await
+        .assert_problem(400, "wrong-checksum");
     assert!(problem["detail"].as_str().unwrap().contains("EIP-55"), "{problem}");
-    for text in ["0x12", "vitalik.eth", "656b95E550C07a9ffe548bd4085c72418Ceb1dba", "%C3%BC"] {
-        api.get(&format!("/eligibility/{text}")).await.assert_problem(400, "invalid-address");
+    for text in [
+        "0x12",
+        "vitalik.eth",
+        "656b95E550C07a9ffe548bd4085c72418Ceb1dba",
+        "%C3%BC",
+    ] {
+        api.get(&format!("/eligibility/{text}"))
+            .await
+            .assert_problem(400, "invalid-address");
     }
-    api.get("/eligibility/%FF").await.assert_problem(400, "invalid-parameter");
+    api.get("/eligibility/%FF")
+        .await
+        .assert_problem(400, "invalid-parameter");
 }
 
 #[tokio::test]

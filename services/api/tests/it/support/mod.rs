@@ -26,9 +26,9 @@ pub(crate) struct TestApi {
     pub(crate) runtime: Runtime,
     pub(crate) database: Database,
     pub(crate) admin: Admin,
-    pub(crate) redis: TestRedis,
     pub(crate) vhost: TestVhost,
-    pub(crate) test_database: TestDatabase,
+    _redis: TestRedis,
+    _test_database: TestDatabase,
     document: Arc<Document>,
     client: Client,
 }
@@ -60,7 +60,11 @@ impl TestApi {
     /// An api with a changed configuration.
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         arrakis_runtime::install_crypto_provider();
-        let (test_database, redis, vhost) = (TestDatabase::create().await, TestRedis::create(), TestVhost::create().await);
+        let (test_database, redis, vhost) = (
+            TestDatabase::create().await,
+            TestRedis::create(),
+            TestVhost::create().await,
+        );
         let connection = BrokerConnection::open(&BrokerSettings::new(vhost.url()), "test");
         let topology = Topology::new(Priorities::Classic);
         topology.declare(&connection.current().await.unwrap()).await.unwrap();
@@ -77,16 +81,20 @@ impl TestApi {
         // No connection is kept, since each test has its own runtime.
         let client = Client::builder().pool_max_idle_per_host(0).no_proxy().build().unwrap();
         let (database, admin) = (test_database.database().await, test_database.admin().await);
-        let document = client.get(format!("http://{address}/openapi.json")).send().await.unwrap();
+        let document = client
+            .get(format!("http://{address}/openapi.json"))
+            .send()
+            .await
+            .unwrap();
         let document = Arc::new(Document::new(document.json().await.unwrap()));
         Self {
             address,
             runtime,
             database,
             admin,
-            redis,
             vhost,
-            test_database,
+            _redis: redis,
+            _test_database: test_database,
             document,
             client,
         }
@@ -109,7 +117,8 @@ impl TestApi {
 
     /// The answer to a POST of JSON with an API key.
     pub(crate) async fn post_as(&self, key: &str, path: &str, body: &Value) -> Answer {
-        self.send(self.request(Method::POST, path).bearer_auth(key).json(body)).await
+        self.send(self.request(Method::POST, path).bearer_auth(key).json(body))
+            .await
     }
 
     /// Sends a request, and compares the answer with the document.

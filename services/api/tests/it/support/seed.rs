@@ -1,9 +1,7 @@
 //! Rows of tests: token profiles, rankings, communities, users, keys.
 
 use arrakis_db::registry::{Account, Cause, EventSource, IdentityId, VerifiedWallet};
-use arrakis_db::{
-    ApiKeyScope, CommunityId, GuildId, NewApiKey, NewCommunity, TokenProfile, TokenProfileId, UserId,
-};
+use arrakis_db::{ApiKeyScope, CommunityId, GuildId, NewApiKey, NewCommunity, TokenProfile, TokenProfileId, UserId};
 use arrakis_domain::{Address, Balance, Plan, RuleSetId, ThemeId};
 use arrakis_security::ApiKeySecret;
 use time::{Duration, OffsetDateTime};
@@ -38,7 +36,6 @@ fn profile(name: &str) -> TokenProfile {
 /// A member of a test, with the identity.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Member {
-    pub(crate) user: UserId,
     pub(crate) identity: IdentityId,
 }
 
@@ -100,10 +97,7 @@ impl TestApi {
             tx.profiles().join(user, name, now).await.unwrap();
             tx.commit().await.unwrap();
         }
-        Member {
-            user,
-            identity: identity.id,
-        }
+        Member { identity: identity.id }
     }
 
     /// A key with these scopes, for one community or for all.

@@ -6,9 +6,7 @@ use arrakis_db::ApiKeyScope::UsersRead;
 use arrakis_db::CommunityId;
 use arrakis_domain::Address;
 use arrakis_test_support::eventually;
-use arrakis_verification::{
-    Account, AccountNetwork, Interaction, NewSession, RegistryRecord, Started, Verification,
-};
+use arrakis_verification::{Account, AccountNetwork, Interaction, NewSession, RegistryRecord, Started, Verification};
 use k256::ecdsa::SigningKey;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -41,7 +39,7 @@ fn sign(key: &SigningKey, text: &str) -> String {
 impl TestApi {
     /// Begins a session of a Discord account; returns its token.
     pub(crate) async fn session(&self, community: CommunityId, user: u64) -> String {
-        let chains = Chains::new(&ChainsConfig::of_chain(CHAIN, ["http://127.0.0.1:1".parse().unwrap()]));
+        let chains = Chains::new(&ChainsConfig::of_chain(CHAIN, ["http://127.0.0.1:1"]));
         let base = "https://verify.example.org".parse().unwrap();
         let verification = Verification::new(self.database.clone(), chains, &base, Arc::new(RegistryRecord)).unwrap();
         let new = NewSession {
@@ -83,7 +81,10 @@ fn assert_refusal(answer: &Answer, status: u16, code: &str) {
     assert_eq!(answer.header("content-type"), Some("application/json"));
     let body = answer.json();
     assert_eq!(body["code"], code);
-    assert!(body["message"].as_str().is_some_and(|message| !message.is_empty()), "{body}");
+    assert!(
+        body["message"].as_str().is_some_and(|message| !message.is_empty()),
+        "{body}"
+    );
 }
 
 #[tokio::test]
@@ -92,7 +93,10 @@ async fn signed_message_links_the_wallet_and_publishes_the_job() {
     let community = api.community(100).await;
     let token = api.session(community, 7).await;
     let session = api.get(&format!("/verify/{token}/session")).await.ok();
-    assert_eq!((&session["state"], &session["account"]["id"]), (&json!("open"), &json!("7")));
+    assert_eq!(
+        (&session["state"], &session["account"]["id"]),
+        (&json!("open"), &json!("7"))
+    );
     let done = api.sign_in(&token, &key(1)).await;
     assert_eq!(done.ok(), json!({"state": "completed", "address": address_of(&key(1))}));
     assert_eq!(done.header("cache-control"), Some("no-store"));
@@ -105,7 +109,10 @@ async fn signed_message_links_the_wallet_and_publishes_the_job() {
     .await;
     let admin = api.key(None, &[UsersRead]).await;
     let users = api.get_as(&admin, "/admin/users?discord_id=7").await.ok();
-    assert_eq!(users["users"][0]["wallets"][0]["address"], address_of(&key(1)).to_string());
+    assert_eq!(
+        users["users"][0]["wallets"][0]["address"],
+        address_of(&key(1)).to_string()
+    );
     // The link accepts one signature.
     let request = json!({"address": address_of(&key(1)), "chain_id": CHAIN});
     let again = api.post(&format!("/verify/{token}/message"), &request).await;
@@ -140,7 +147,10 @@ async fn refusals_have_a_code_and_a_text_for_the_member() {
         let body = json!({"address": address(1), "chain_id": CHAIN});
         let answer = match path.rsplit('/').next().unwrap() {
             "session" => api.get(&path).await,
-            "signature" => api.post(&path, &json!({"address": address(1), "signature": "0x00"})).await,
+            "signature" => {
+                api.post(&path, &json!({"address": address(1), "signature": "0x00"}))
+                    .await
+            }
             "move" => api.post(&path, &json!({})).await,
             _ => api.post(&path, &body).await,
         };
@@ -160,7 +170,9 @@ async fn refusals_have_a_code_and_a_text_for_the_member() {
 async fn body_that_is_not_the_expected_json_is_a_problem() {
     let api = TestApi::start().await;
     for path in ["/verify/x/message", "/verify/x/signature", "/verify/x/move"] {
-        api.post(path, &json!({"other": 1})).await.assert_problem(400, "invalid-body");
+        api.post(path, &json!({"other": 1}))
+            .await
+            .assert_problem(400, "invalid-body");
         let form = api.request(Method::POST, path).body("address=0x1");
         api.send(form).await.assert_problem(415, "unsupported-media-type");
         let large = json!({"address": "x".repeat(200_000)});
@@ -176,5 +188,8 @@ async fn token_is_in_no_metric() {
     api.get(&format!("/verify/{token}")).await;
     api.get(&format!("/verify/{token}/session")).await.ok();
     let metrics = api.runtime.metrics.render();
-    assert!(metrics.contains("/verify/{token}/session") && !metrics.contains(&token), "{metrics}");
+    assert!(
+        metrics.contains("/verify/{token}/session") && !metrics.contains(&token),
+        "{metrics}"
+    );
 }

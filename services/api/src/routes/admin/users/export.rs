@@ -37,6 +37,7 @@ const PAGE: u32 = 500;
 #[into_params(parameter_in = Query)]
 pub(crate) struct ExportQuery {
     /// The format; without it the header Accept decides
+    #[param(inline)]
     format: Option<ExportFormat>,
 }
 
@@ -52,7 +53,6 @@ pub(crate) enum ExportFormat {
 
 /// All users.
 #[derive(Debug, Serialize, ToSchema)]
-#[expect(dead_code, reason = "it describes the streamed document")]
 pub(crate) struct UserExport {
     /// The users, in the order of their ids
     users: Vec<User>,
@@ -166,7 +166,9 @@ struct Export {
 enum Progress {
     Begin,
     /// Whether a user was written.
-    Within { any: bool },
+    Within {
+        any: bool,
+    },
     End,
 }
 
@@ -188,7 +190,11 @@ impl Export {
             ExportFormat::Json => self.json(&users, is_last)?,
         };
         let any = !users.is_empty() || matches!(self.progress, Progress::Within { any: true });
-        self.progress = if is_last { Progress::End } else { Progress::Within { any } };
+        self.progress = if is_last {
+            Progress::End
+        } else {
+            Progress::Within { any }
+        };
         Ok(Some(bytes.into()))
     }
 

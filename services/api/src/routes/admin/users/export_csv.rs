@@ -57,7 +57,9 @@ fn timestamp(at: OffsetDateTime) -> String {
 }
 
 fn rows(rows: impl Iterator<Item = [String; 10]>) -> Vec<u8> {
-    let mut writer = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new());
+    let mut writer = WriterBuilder::new()
+        .terminator(Terminator::CRLF)
+        .from_writer(Vec::new());
     for row in rows {
         // Writing to memory does not fail, and every row has the same number of cells.
         let _ = writer.write_record(row.iter().map(|cell| as_text(cell).into_owned()));

@@ -65,7 +65,10 @@ impl UsersQuery {
     fn search(&self) -> Result<IdentitySearch, Problem> {
         let name = self.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
         if name.is_some_and(|name| name.chars().count() > MAX_NAME) {
-            return Err(invalid_parameter("name", format_args!("it has more than {MAX_NAME} characters")));
+            return Err(invalid_parameter(
+                "name",
+                format_args!("it has more than {MAX_NAME} characters"),
+            ));
         }
         let address = self.address.as_deref().map(Address::parse_checked).transpose()?;
         Ok(IdentitySearch {
@@ -77,10 +80,7 @@ impl UsersQuery {
     }
 }
 
-fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
-    name: &str,
-    text: Option<&str>,
-) -> Result<Option<T>, Problem> {
+fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(name: &str, text: Option<&str>) -> Result<Option<T>, Problem> {
     text.map(|text| text.parse().map_err(|error| invalid_parameter(name, error)))
         .transpose()
 }
@@ -139,7 +139,11 @@ pub(crate) async fn list(
     tx.commit().await?;
     let now = OffsetDateTime::now_utc();
     Ok(Json(UserPage {
-        users: found.identities.into_iter().map(|record| User::new(record, now)).collect(),
+        users: found
+            .identities
+            .into_iter()
+            .map(|record| User::new(record, now))
+            .collect(),
         page,
         limit,
         total: found.total,

@@ -24,7 +24,11 @@ pub(crate) struct ChangedUser {
 }
 
 /// Stores a tier sync of the user in each community.
-pub(crate) async fn store_jobs(tx: &mut GlobalTx, record: &IdentityRecord, cause: &str) -> Result<Vec<StoredJob>, DbError> {
+pub(crate) async fn store_jobs(
+    tx: &mut GlobalTx,
+    record: &IdentityRecord,
+    cause: &str,
+) -> Result<Vec<StoredJob>, DbError> {
     let id = format!("{}:{cause}:{}", JobKind::TierSync, Uuid::now_v7());
     let Some(user) = record.identity.discord_user else {
         return Ok(Vec::new());
@@ -49,12 +53,16 @@ pub(crate) fn problem_of(error: RegistryError) -> Problem {
     match error {
         RegistryError::Db(error) => error.into(),
         RegistryError::Refused(Refusal::UnknownIdentity) => unknown_user(),
-        RegistryError::Refused(Refusal::NotSuspended) => {
-            Problem::new(ProblemKind::NotSuspended, "the user is not suspended, so there is nothing to end")
+        RegistryError::Refused(Refusal::NotSuspended) => Problem::new(
+            ProblemKind::NotSuspended,
+            "the user is not suspended, so there is nothing to end",
+        ),
+        RegistryError::Refused(Refusal::EndOfSuspension) => Problem::new(
+            ProblemKind::InvalidBody,
+            "until: the end of a suspension must be in the future",
+        ),
+        RegistryError::Refused(refusal) => {
+            Problem::internal(format!("the registry refused a suspension or its end: {refusal}"))
         }
-        RegistryError::Refused(Refusal::EndOfSuspension) => {
-            Problem::new(ProblemKind::InvalidBody, "until: the end of a suspension must be in the future")
-        }
-        RegistryError::Refused(refusal) => Problem::internal(format!("the registry refused a suspension or its end: {refusal}")),
     }
 }

@@ -69,7 +69,10 @@ pub(crate) async fn suspend(
         at: now,
     };
     let mut tx = CallerTx::begin(&services, &caller).await?;
-    tx.registry().suspend(id, &suspension, cause).await.map_err(problem_of)?;
+    tx.registry()
+        .suspend(id, &suspension, cause)
+        .await
+        .map_err(problem_of)?;
     let record = find(&mut tx, id).await?;
     let act = Act {
         action: "users.suspend",

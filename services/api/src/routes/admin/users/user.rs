@@ -117,7 +117,11 @@ impl User {
             id: identity.id.uuid(),
             discord_id: identity.discord_user.map(|id| id.to_string()),
             telegram_id: identity.telegram_user.map(|id| id.to_string()),
-            status: if is_suspended { UserStatus::Suspended } else { UserStatus::Active },
+            status: if is_suspended {
+                UserStatus::Suspended
+            } else {
+                UserStatus::Active
+            },
             suspended_until: match identity.status {
                 IdentityStatus::Suspended { until } if is_suspended => until,
                 _ => None,
@@ -168,7 +172,10 @@ impl From<IdentityEvent> for UserEvent {
 
 /// The problem of a user that does not exist, or that the caller may not see: the two are not distinguished.
 pub(crate) fn unknown_user() -> Problem {
-    Problem::new(ProblemKind::UnknownUser, "there is no user with this id, or none that this API key may see")
+    Problem::new(
+        ProblemKind::UnknownUser,
+        "there is no user with this id, or none that this API key may see",
+    )
 }
 
 /// The id in a path.

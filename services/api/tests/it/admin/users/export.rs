@@ -10,7 +10,8 @@ async fn export_is_empty_without_users() {
     let key = api.key(None, &[UsersExport]).await;
     assert_eq!(api.get_as(&key, "/admin/users/export").await.ok(), json!({"users": []}));
     let csv = api.get_as(&key, "/admin/users/export?format=csv").await;
-    let header = "id,discord_id,telegram_id,name,status,suspended_until,primary_wallet,wallets,created_at,updated_at\r\n";
+    let header =
+        "id,discord_id,telegram_id,name,status,suspended_until,primary_wallet,wallets,created_at,updated_at\r\n";
     assert_eq!((csv.status, csv.text.as_str()), (200, header));
 }
 
@@ -42,7 +43,10 @@ async fn export_has_every_user_once_in_both_formats() {
     assert_eq!(ids, (1..=count).collect::<Vec<_>>());
     let csv = api.get_as(&key, "/admin/users/export?format=csv").await;
     assert_eq!(csv.text.matches("\r\n").count() as u64, count + 1);
-    assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8; header=present"));
+    assert_eq!(
+        csv.header("content-type"),
+        Some("text/csv; charset=utf-8; header=present")
+    );
     let disposition = csv.header("content-disposition").unwrap();
     assert!(disposition.starts_with("attachment; filename=\"arrakis-users-") && disposition.ends_with(".csv\""));
 }
@@ -53,7 +57,11 @@ async fn name_that_is_a_formula_becomes_text() {
     let key = api.key(None, &[UsersExport]).await;
     let member = api.member(7, "=HYPERLINK(\"http://x\",\"y\")", address(1), &[]).await;
     let csv = api.get_as(&key, "/admin/users/export?format=csv").await.text;
-    let start = format!("{},7,,\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\",active,,{w},{w},", member.identity, w = address(1));
+    let start = format!(
+        "{},7,,\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\",active,,{w},{w},",
+        member.identity,
+        w = address(1)
+    );
     assert!(csv.lines().nth(1).unwrap().starts_with(&start), "{csv}");
 }
 
@@ -64,7 +72,16 @@ async fn format_is_negotiated() {
     let accept = async |accept: &str, query: &str| {
         let request = api.request(Method::GET, &format!("/admin/users/export{query}"));
         let answer = api.send(request.bearer_auth(&key).header("accept", accept)).await;
-        (answer.status, answer.header("content-type").unwrap().split(';').next().unwrap().to_owned())
+        (
+            answer.status,
+            answer
+                .header("content-type")
+                .unwrap()
+                .split(';')
+                .next()
+                .unwrap()
+                .to_owned(),
+        )
     };
     let (json, csv) = ((200, "application/json".to_owned()), (200, "text/csv".to_owned()));
     assert_eq!(accept("*/*", "").await, json);
@@ -72,7 +89,9 @@ async fn format_is_negotiated() {
     assert_eq!(accept("text/html, text/csv;q=0.9, */*;q=0.1", "").await, csv);
     assert_eq!(accept("text/csv", "?format=json").await, json);
     assert_eq!(accept("image/png", "").await.0, 406);
-    api.get_as(&key, "/admin/users/export?format=xml").await.assert_problem(400, "invalid-parameter");
+    api.get_as(&key, "/admin/users/export?format=xml")
+        .await
+        .assert_problem(400, "invalid-parameter");
 }
 
 #[tokio::test]

@@ -12,11 +12,19 @@ fn names(body: &Value) -> Vec<&str> {
 async fn users_are_paged_newest_first() {
     let api = TestApi::start().await;
     let key = api.key(None, &[UsersRead]).await;
-    assert_eq!(api.get_as(&key, "/admin/users").await.ok(), json!({"users": [], "page": 1, "limit": 50, "total": 0}));
+    assert_eq!(
+        api.get_as(&key, "/admin/users").await.ok(),
+        json!({"users": [], "page": 1, "limit": 50, "total": 0})
+    );
     for number in 1..=5_u8 {
-        api.member(u64::from(number), &format!("Member {number}"), address(number), &[]).await;
+        api.member(u64::from(number), &format!("Member {number}"), address(number), &[])
+            .await;
     }
-    let page = async |number: u32| api.get_as(&key, &format!("/admin/users?limit=2&page={number}")).await.ok();
+    let page = async |number: u32| {
+        api.get_as(&key, &format!("/admin/users?limit=2&page={number}"))
+            .await
+            .ok()
+    };
     assert_eq!(names(&page(1).await), ["Member 5", "Member 4"]);
     assert_eq!(names(&page(3).await), ["Member 1"]);
     assert_eq!(page(4).await, json!({"users": [], "page": 4, "limit": 2, "total": 5}));
@@ -26,7 +34,8 @@ async fn users_are_paged_newest_first() {
 async fn users_are_found_by_account_name_and_wallet() {
     let api = TestApi::start().await;
     let key = api.key(None, &[UsersRead]).await;
-    api.member(1_234_567_890_123_456_789, "Chani Kynes", address(0xab), &[]).await;
+    api.member(1_234_567_890_123_456_789, "Chani Kynes", address(0xab), &[])
+        .await;
     api.member(8, "Stilgar", address(2), &[]).await;
     let checksummed = address(0xab).checksummed();
     for query in [
@@ -38,7 +47,11 @@ async fn users_are_found_by_account_name_and_wallet() {
         &format!("name=chani&address={checksummed}"),
     ] {
         let body = api.get_as(&key, &format!("/admin/users?{query}")).await.ok();
-        assert_eq!((names(&body), &body["total"]), (vec!["Chani Kynes"], &json!(1)), "{query}");
+        assert_eq!(
+            (names(&body), &body["total"]),
+            (vec!["Chani Kynes"], &json!(1)),
+            "{query}"
+        );
     }
     let body = api.get_as(&key, "/admin/users?name=chani&discord_id=8").await.ok();
     assert_eq!(body["total"], 0, "every condition must match");
@@ -62,13 +75,22 @@ async fn invalid_parameter_is_refused() {
         ("telegram_id=-1", "invalid-parameter", "telegram_id"),
         ("nam=x", "invalid-parameter", "nam"),
         ("address=0x1", "invalid-address", "0x1"),
-        ("address=0x656b95e5E50C07a9ffe548bd4085c72418Ceb1db", "wrong-checksum", "EIP-55"),
+        (
+            "address=0x656b95e5E50C07a9ffe548bd4085c72418Ceb1db",
+            "wrong-checksum",
+            "EIP-55",
+        ),
     ] {
-        let problem = api.get_as(&key, &format!("/admin/users?{query}")).await.assert_problem(400, code);
+        let problem = api
+            .get_as(&key, &format!("/admin/users?{query}"))
+            .await
+            .assert_problem(400, code);
         assert!(problem["detail"].as_str().unwrap().contains(name), "{query}: {problem}");
     }
     let long = "x".repeat(101);
-    api.get_as(&key, &format!("/admin/users?name={long}")).await.assert_problem(400, "invalid-parameter");
+    api.get_as(&key, &format!("/admin/users?name={long}"))
+        .await
+        .assert_problem(400, "invalid-parameter");
 }
 
 #[tokio::test]
@@ -82,8 +104,17 @@ async fn key_of_one_community_finds_its_members_only() {
     let key = api.key(Some(here), &[UsersRead]).await;
     let body = api.get_as(&key, "/admin/users").await.ok();
     assert_eq!((names(&body), &body["total"]), (vec!["Both", "Here"], &json!(2)));
-    for query in ["name=Elsewhere", "discord_id=2", &format!("address={}", address(2)), "name=Nowhere"] {
-        assert_eq!(api.get_as(&key, &format!("/admin/users?{query}")).await.ok()["total"], 0, "{query}");
+    for query in [
+        "name=Elsewhere",
+        "discord_id=2",
+        &format!("address={}", address(2)),
+        "name=Nowhere",
+    ] {
+        assert_eq!(
+            api.get_as(&key, &format!("/admin/users?{query}")).await.ok()["total"],
+            0,
+            "{query}"
+        );
     }
 }
 
@@ -98,6 +129,9 @@ async fn request_is_in_the_audit_log_of_the_keys_community() {
     let keys = tx.api_keys().await.unwrap();
     assert_eq!(entries.len(), 1);
     assert_eq!(entries[0].action, "users.list");
-    assert_eq!(entries[0].actor, arrakis_db::Actor::Operator(format!("api-key:{}", keys[0].id)));
+    assert_eq!(
+        entries[0].actor,
+        arrakis_db::Actor::Operator(format!("api-key:{}", keys[0].id))
+    );
     assert_eq!(entries[0].detail["name"], "chani");
 }
