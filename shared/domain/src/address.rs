@@ -174,9 +174,15 @@ mod tests {
             "0x5aaeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
             "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAee",
         ] {
-            assert!(matches!(Address::parse_checked(text), Err(CheckedAddressError::Checksum(_))), "{text}");
+            assert!(
+                matches!(Address::parse_checked(text), Err(CheckedAddressError::Checksum(_))),
+                "{text}"
+            );
         }
-        assert!(matches!(Address::parse_checked("0x12"), Err(CheckedAddressError::Malformed(_))));
+        assert!(matches!(
+            Address::parse_checked("0x12"),
+            Err(CheckedAddressError::Malformed(_))
+        ));
     }
 
     #[test]

@@ -57,7 +57,8 @@ impl ApiKeySecret {
     pub fn parse(text: &str) -> Result<Self, ApiKeyError> {
         let rest = text.strip_prefix(SCHEME).ok_or(ApiKeyError)?;
         let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        let has_form = rest.len() == PREFIX_LENGTH + 1 + SECRET_LENGTH && rest.as_bytes().get(PREFIX_LENGTH) == Some(&b'_');
+        let has_form =
+            rest.len() == PREFIX_LENGTH + 1 + SECRET_LENGTH && rest.as_bytes().get(PREFIX_LENGTH) == Some(&b'_');
         if has_form && rest.bytes().all(is_base64) {
             Ok(Self(text.to_owned()))
         } else {

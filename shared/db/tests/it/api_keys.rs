@@ -31,7 +31,10 @@ async fn key_is_found_by_its_hash_until_it_is_revoked() {
     let now = OffsetDateTime::now_utc();
     for (new, expected) in [(&own, Some(community)), (&platform, None)] {
         let found = admin.api_key_by_hash(&new.hash).await.unwrap().unwrap();
-        assert_eq!((found.id, found.community, found.name.as_str()), (new.id, expected, "console"));
+        assert_eq!(
+            (found.id, found.community, found.name.as_str()),
+            (new.id, expected, "console")
+        );
         assert_eq!(found.scopes, new.scopes);
         assert!(found.is_valid(now) && !found.is_valid(now + Duration::days(2)));
     }
@@ -39,7 +42,10 @@ async fn key_is_found_by_its_hash_until_it_is_revoked() {
 
     let mut tx = database.tenant(community).await.unwrap();
     assert!(tx.revoke_api_key(own.id, "stilgar").await.unwrap());
-    assert!(!tx.revoke_api_key(own.id, "stilgar").await.unwrap(), "it is revoked already");
+    assert!(
+        !tx.revoke_api_key(own.id, "stilgar").await.unwrap(),
+        "it is revoked already"
+    );
     assert!(!tx.revoke_api_key(platform.id, "stilgar").await.unwrap());
     let listed = tx.api_keys().await.unwrap();
     tx.commit().await.unwrap();
@@ -49,7 +55,14 @@ async fn key_is_found_by_its_hash_until_it_is_revoked() {
     assert!(tx.revoke_platform_api_key(platform.id, "stilgar").await.unwrap());
     assert_eq!(tx.platform_api_keys().await.unwrap().len(), 1);
     tx.commit().await.unwrap();
-    assert!(!admin.api_key_by_hash(&platform.hash).await.unwrap().unwrap().is_valid(now));
+    assert!(
+        !admin
+            .api_key_by_hash(&platform.hash)
+            .await
+            .unwrap()
+            .unwrap()
+            .is_valid(now)
+    );
 }
 
 #[tokio::test]
@@ -64,7 +77,13 @@ async fn use_is_recorded_at_most_once_an_hour() {
     let used_at = async |at: OffsetDateTime| {
         let found = admin.api_key_by_hash(&new.hash).await.unwrap().unwrap();
         admin.record_api_key_use(&found, at).await.unwrap();
-        admin.api_key_by_hash(&new.hash).await.unwrap().unwrap().last_used_at.unwrap()
+        admin
+            .api_key_by_hash(&new.hash)
+            .await
+            .unwrap()
+            .unwrap()
+            .last_used_at
+            .unwrap()
     };
     assert_eq!(used_at(start).await, start);
     assert_eq!(used_at(start + Duration::minutes(59)).await, start);
@@ -86,7 +105,10 @@ async fn app_login_cannot_read_or_create_keys_of_the_platform_or_of_another_tena
     let created = tx.create_platform_api_key(&key(2)).await;
     assert!(matches!(created, Err(DbError::Refused { .. })), "{created:?}");
     let mut app = connect(&test.app_url()).await;
-    for sql in ["select * from platform_api_keys", "update platform_api_keys set revoked_at = null"] {
+    for sql in [
+        "select * from platform_api_keys",
+        "update platform_api_keys set revoked_at = null",
+    ] {
         let outcome = run(&mut app, sql).await;
         assert!(is_refused(&outcome), "{sql}: {outcome:?}");
     }
