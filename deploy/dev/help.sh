@@ -6,7 +6,7 @@ help_up() {
 ${bold}./dev up${plain} [--release] [--workers N]
 
 Installs missing packages (as root), builds, and starts PostgreSQL, Redis, RabbitMQ, the emulator with a seeded server, the proxy, the
-workers and the ingestor. Ctrl-C stops everything. Data of PostgreSQL, Redis and RabbitMQ are kept; the emulator keeps nothing.
+workers, the api and the ingestor. Ctrl-C stops everything. Data of PostgreSQL, Redis and RabbitMQ are kept; the emulator keeps nothing.
 
   --release    optimised programs
   --workers N  number of workers, from 1 to 99 (default 1)

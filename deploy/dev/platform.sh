@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # ./dev up: starts the services and Arrakis, and watches them until Ctrl-C.
 #
-# Start order: emulator, proxy, workers, ingestor; stop order is the reverse, so that every message has a receiver. Each process
+# Start order: emulator, proxy, workers, api, ingestor; stop order is the reverse, so that every message has a receiver. Each process
 # gets only the credentials it needs: a worker has no bot token.
 # To add a service: one `start_service` line, one `wait_ready` line.
 
@@ -145,16 +145,33 @@ start_platform() { # WORKERS
     DISCORD_PROXY_CREDENTIAL=$(secret proxy_credential)
     PROXY_CREDENTIALS=worker=$DISCORD_PROXY_CREDENTIAL
     export DISCORD_TOKEN DISCORD_API_BASE=$api_base DISCORD_APPLICATION_ID=$application_id
+    port_for api
+    api_url=http://127.0.0.1:$port
+    export VERIFY_BASE_URL=${VERIFY_BASE_URL:-$api_url}
+    port=$(remembered_port discord_proxy)
 
     start_service discord-proxy arrakis-discord-proxy DISCORD_TOKEN PROXY_CREDENTIALS REDIS_URL PROXY_LISTEN_ADDR="127.0.0.1:$port"
     for ((worker = 1; worker <= $1; worker++)); do
         start_service "worker-$worker" arrakis-worker DISCORD_PROXY_CREDENTIAL AMQP_URL DATABASE_URL REDIS_URL
     done
+    start_api
     start_service ingestor arrakis-ingestor DISCORD_TOKEN AMQP_URL
 
     wait_ready discord-proxy
     for ((worker = 1; worker <= $1; worker++)); do wait_ready "worker-$worker"; done
+    if $api_is_started; then wait_ready api; fi
     wait_ready ingestor
+}
+
+# The api needs the admin login, which a named PostgreSQL may not have.
+start_api() {
+    api_is_started=false
+    if [[ -z ${DATABASE_ADMIN_URL:-} ]]; then
+        info "DATABASE_ADMIN_URL is not set: the api is not started"
+        return
+    fi
+    api_is_started=true
+    start_service api arrakis-api AMQP_URL DATABASE_URL DATABASE_ADMIN_URL REDIS_URL API_ADDR="${api_url#http://}"
 }
 
 # start_service NAME BINARY CREDENTIAL… [VARIABLE=VALUE…]
@@ -221,10 +238,14 @@ addresses() { # WORKERS
     if ! $rabbitmq_is_named; then
         printf '  %-18s %s   (arrakis, %s)\n' 'RabbitMQ' "http://127.0.0.1:$(remembered_port rabbitmq_management)/" "$(secret rabbitmq)"
     fi
+    if $api_is_started; then
+        printf '  %-18s %s\n' 'api' "$api_url/eligibility" 'its description' "$api_url/openapi.json"
+    fi
     printf '  %-18s %s\n' 'health: proxy' "$(health_url discord-proxy)"
     for ((worker = 1; worker <= $1; worker++)); do
         printf '  %-18s %s\n' "health: worker $worker" "$(health_url "worker-$worker")"
     done
+    if $api_is_started; then printf '  %-18s %s\n' 'health: api' "$(health_url api)"; fi
     printf '  %-18s %s\n' 'health: ingestor' "$(health_url ingestor)" 'logs' "${instance#"$root/"}/logs/"
 }
 health_url() { echo "http://127.0.0.1:$(remembered_port "health_$1")/health"; }

@@ -18,6 +18,7 @@ mod keys;
 mod marker;
 mod rate_limit;
 mod session;
+mod token_bucket;
 
 pub use cached::{CacheKey, PROFILE_TTL};
 pub use client::{Cache, CacheOptions, CacheState, CacheUnavailable, InvalidRedisUrl};
@@ -27,3 +28,4 @@ pub use done_marker::DoneState;
 pub use keys::Ttl;
 pub use rate_limit::RateLimit;
 pub use session::{Session, SessionError, SessionName};
+pub use token_bucket::{Bucket, LocalBuckets};

@@ -1,7 +1,7 @@
 //! Declarations of the environment variables: name, services that read it, requirement, default, example, meaning.
 //!
 //! Names that operators and other tools rely on have no prefix. A service's own settings begin with its prefix
-//! (`INGESTOR_`, `WORKER_`, `PROXY_`, `GAIB_`); an undeclared name with the prefix is refused at the start.
+//! (`INGESTOR_`, `WORKER_`, `PROXY_`, `API_`, `GAIB_`); an undeclared name with the prefix is refused at the start.
 
 /// A process that reads configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,6 +12,8 @@ pub enum Service {
     Worker,
     /// `arrakis-discord-proxy`.
     DiscordProxy,
+    /// `arrakis-api`.
+    Api,
     /// `gaib`.
     Gaib,
 }
@@ -23,6 +25,7 @@ impl Service {
             Self::Ingestor => "arrakis-ingestor",
             Self::Worker => "arrakis-worker",
             Self::DiscordProxy => "arrakis-discord-proxy",
+            Self::Api => "arrakis-api",
             Self::Gaib => "gaib",
         }
     }
@@ -33,6 +36,7 @@ impl Service {
             Self::Ingestor => "INGESTOR_",
             Self::Worker => "WORKER_",
             Self::DiscordProxy => "PROXY_",
+            Self::Api => "API_",
             Self::Gaib => "GAIB_",
         }
     }
@@ -134,13 +138,16 @@ impl Variable {
 const INGESTOR: &[Service] = &[Service::Ingestor];
 const WORKER: &[Service] = &[Service::Worker];
 const PROXY: &[Service] = &[Service::DiscordProxy];
+const API: &[Service] = &[Service::Api];
 const GAIB: &[Service] = &[Service::Gaib];
+const WORKER_AND_API: &[Service] = &[Service::Worker, Service::Api];
 const WORKER_AND_GAIB: &[Service] = &[Service::Worker, Service::Gaib];
 const TO_DISCORD: &[Service] = &[Service::Ingestor, Service::DiscordProxy, Service::Gaib];
 /// Prefix of the variables that set a variable of a gaib configuration; the rest of the name is that variable's name.
 pub const GAIB_VAR_PREFIX: &str = "GAIB_VAR_";
 
-const EVERY: &[Service] = &[Service::Ingestor, Service::Worker, Service::DiscordProxy];
+const EVERY: &[Service] = &[Service::Ingestor, Service::Worker, Service::DiscordProxy, Service::Api];
+const TO_BROKER: &[Service] = &[Service::Ingestor, Service::Worker, Service::Api];
 
 macro_rules! variables {
     ($($(#[$doc:meta])* $name:ident = $value:expr;)*) => {
@@ -185,37 +192,34 @@ variables! {
     PROXY_MAX_REPLICAS = Variable::defaulted("PROXY_MAX_REPLICAS", PROXY, "4",
         "largest number of proxy replicas; while Redis is unavailable each uses its share of the global limit, and any further replica 1 call in 1.1 s");
     /// Broker.
-    AMQP_URL = Variable::required("AMQP_URL", &[Service::Ingestor, Service::Worker], "amqp://guest:guest@127.0.0.1:5672/%2f",
+    AMQP_URL = Variable::required("AMQP_URL", TO_BROKER, "amqp://guest:guest@127.0.0.1:5672/%2f",
         "RabbitMQ, amqp:// or amqps://").secret();
     /// CA of the broker.
-    AMQP_CA_FILE = Variable::optional("AMQP_CA_FILE", &[Service::Ingestor, Service::Worker], "/etc/arrakis/broker-ca.pem",
+    AMQP_CA_FILE = Variable::optional("AMQP_CA_FILE", TO_BROKER, "/etc/arrakis/broker-ca.pem",
         "PEM file with the certificate authority of the broker, for amqps://; default: the system's authorities");
     /// How the broker orders interactions.
-    AMQP_PRIORITIES = Variable::defaulted("AMQP_PRIORITIES", &[Service::Ingestor, Service::Worker], "classic",
+    AMQP_PRIORITIES = Variable::defaulted("AMQP_PRIORITIES", TO_BROKER, "classic",
         "how interactions are ordered: classic (one classic queue with x-max-priority) or classes (one quorum queue per class)");
     /// App login.
-    DATABASE_URL = Variable::required("DATABASE_URL", WORKER, "postgres://arrakis_app:secret@127.0.0.1:5432/arrakis",
+    DATABASE_URL = Variable::required("DATABASE_URL", WORKER_AND_API, "postgres://arrakis_app:secret@127.0.0.1:5432/arrakis",
         "PostgreSQL, login of the application, to which row-level security applies").secret();
     /// Admin login.
-    DATABASE_ADMIN_URL = Variable::optional("DATABASE_ADMIN_URL", WORKER, "postgres://arrakis_admin:secret@127.0.0.1:5432/arrakis",
-        "PostgreSQL, admin login, which spans tenants; used by tools, never by the running worker").secret();
+    DATABASE_ADMIN_URL = Variable::required("DATABASE_ADMIN_URL", WORKER_AND_API, "postgres://arrakis_admin:secret@127.0.0.1:5432/arrakis",
+        "PostgreSQL, admin login, which spans tenants: the api looks up API keys with it, and serves keys that are valid for all communities; \
+         optional for the worker, whose tools use it and which never uses it while it serves").secret();
     /// Owner login.
     DATABASE_OWNER_URL = Variable::optional("DATABASE_OWNER_URL", WORKER, "postgres://arrakis_owner:secret@127.0.0.1:5432/arrakis",
         "PostgreSQL, owner login; only `arrakis-worker migrate` and `registry migrate-verifications` use it").secret();
     /// Redis.
-    REDIS_URL = Variable::required("REDIS_URL", &[Service::Worker, Service::DiscordProxy], "redis://127.0.0.1:6379/0",
+    REDIS_URL = Variable::required("REDIS_URL", &[Service::Worker, Service::DiscordProxy, Service::Api], "redis://127.0.0.1:6379/0",
         "Redis, redis:// or rediss:// (TLS; SSL_CERT_FILE names a private authority)").secret();
     /// RPC endpoints of chains.
-    CHAIN_RPC_URLS = Variable::optional("CHAIN_RPC_URLS", WORKER, "80094=https://rpc.example/KEY,https://other.example;1=https://rpc.example/KEY",
+    CHAIN_RPC_URLS = Variable::optional("CHAIN_RPC_URLS", WORKER_AND_API, "80094=https://rpc.example/KEY,https://other.example;1=https://rpc.example/KEY",
         "JSON-RPC endpoints of chains: chain id, =, URLs separated by commas, in the order of preference; chains separated by ; or white \
          space; https://, or http:// to this machine; without it no holdings are read from a chain").secret();
     /// Depth of the finalised block.
-    CHAIN_FINALIZED_DEPTH = Variable::defaulted("CHAIN_FINALIZED_DEPTH", WORKER, "64",
+    CHAIN_FINALIZED_DEPTH = Variable::defaulted("CHAIN_FINALIZED_DEPTH", WORKER_AND_API, "64",
         "blocks behind the latest one from which a block counts as final, on chains whose endpoints do not support the tag `finalized`");
-    /// Address of the wallet page.
-    VERIFY_BASE_URL = Variable::optional("VERIFY_BASE_URL", WORKER, "https://verify.example.org",
-        "public address of the api, at which members open the wallet page: https://, or http:// to this machine; without it the worker \
-         refuses /verify and welcomes no members");
     /// Number of shards.
     SHARD_COUNT = Variable::optional("SHARD_COUNT", INGESTOR, "4", "total number of shards; default: Discord's recommendation");
     /// Shards of this process.
@@ -251,6 +255,19 @@ variables! {
     /// Age from which the ranking is stale.
     WORKER_STALE_SYNC_HOURS = Variable::defaulted("WORKER_STALE_SYNC_HOURS", WORKER, "7",
         "hours since the last sync after which replies state that the ranking is old; the sync runs every 6 h");
+    /// Address on which the api listens.
+    API_ADDR = Variable::defaulted("API_ADDR", API, "0.0.0.0:8070", "address on which the api listens for browsers and callers");
+    /// Proxies whose headers the api trusts.
+    API_TRUSTED_PROXIES = Variable::optional("API_TRUSTED_PROXIES", API, "10.0.0.0/8,fd00::/8",
+        "networks of the reverse proxies in front of the api, separated by commas; the client's address is read from X-Forwarded-For only on \
+         connections from these; default: none, the client is the peer of the connection");
+    /// Age from which the ranking is stale for the api.
+    API_STALE_SYNC_HOURS = Variable::defaulted("API_STALE_SYNC_HOURS", API, "7",
+        "hours since the last sync after which answers of the api mark the ranking as stale; the sync runs every 6 h");
+    /// Public address of the wallet page.
+    VERIFY_BASE_URL = Variable::required("VERIFY_BASE_URL", WORKER_AND_API, "https://verify.example.org",
+        "public address of the api, at which members open the wallet page: https://, or http:// to this machine, without a path; \
+         optional for the worker, which without it refuses /verify and welcomes no members");
     /// An operator's own themes.
     THEMES_DIR = Variable::optional("THEMES_DIR", &[Service::Worker, Service::Gaib], "/etc/arrakis/themes", "folder with an operator's own themes, in addition to the built-in ones");
     /// Health endpoints.

@@ -79,6 +79,13 @@ impl FromStr for JobKind {
     }
 }
 
+/// Payload of a [`JobKind::TierSync`] of one member, by the Discord id.
+#[must_use]
+pub fn tier_sync_of_member(user: u64) -> serde_json::Value {
+    // As text, as Discord writes ids.
+    serde_json::json!({"user": user.to_string()})
+}
+
 /// The body of the message that causes a worker to run a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,4 +1,4 @@
-//! The few operations that span tenants, with a login of their own (BYPASSRLS). Tools use it; the running worker never does.
+//! The few operations that span tenants, with a login of their own (BYPASSRLS). Tools and the api use it; the running worker never does.
 
 use arrakis_config::Secret;
 

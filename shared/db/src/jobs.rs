@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use crate::column::Column;
-use crate::{CommunityId, DbError, GlobalTx, TenantTx};
+use crate::{CommunityId, DbError, GlobalTx, TenantTx, UserId, named_query::named};
 
 /// State of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -162,6 +162,38 @@ impl GlobalTx {
             owner: None,
             connection: &mut self.transaction,
         }
+    }
+}
+
+impl GlobalTx {
+    /// Creates a job in each community that this user is in, and returns these communities. The transaction must have the admin login,
+    /// since it spans tenants: with the application's login no community is found.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn enqueue_in_communities_of(
+        &mut self,
+        user: UserId,
+        job: &NewJob<'_>,
+    ) -> Result<Vec<CommunityId>, DbError> {
+        let communities = named!(
+            "job.enqueue_in_communities_of",
+            sqlx::query_scalar!(
+                "insert into jobs (community_id, job_id, kind, payload, due_at)
+                 select c.community_id, $2, $3, $4, $5 from communities c
+                  where exists (select from profiles p
+                                 where p.community_id = c.community_id and p.user_id = $1 and p.left_at is null)
+                 on conflict do nothing
+                 returning community_id",
+                user.stored(),
+                job.id,
+                job.kind,
+                job.payload,
+                job.due_at
+            )
+            .fetch_all(&mut *self.transaction)
+        )?;
+        Ok(communities.into_iter().map(CommunityId::from_uuid).collect())
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod activity;
 mod admin;
+mod api_keys;
 mod audit;
 mod background_permits;
 mod badges;
@@ -33,6 +34,7 @@ mod notifications;
 mod pool;
 mod presence;
 mod profiles;
+mod published_eligibility;
 mod ranking_position;
 pub mod registry;
 pub mod scratch;
@@ -42,6 +44,7 @@ mod verification_sessions;
 
 pub use activity::Activity;
 pub use admin::{Admin, CommunitySummary};
+pub use api_keys::{ApiKey, ApiKeyScope, ApiKeyScopeError, NewApiKey};
 pub use audit::{Actor, AuditEntry, NewAuditEntry};
 pub use badges::{BadgeLineageEntry, BadgeSource, Badges, HeldBadge, SHARED_ONCE_CONSTRAINT};
 pub use circuit_breaker::with_connection_wait;
@@ -61,6 +64,7 @@ pub use migrate::{MigrationSummary, migrate, newest_schema_version, schema_finge
 pub use notifications::{NewNotification, NotificationEvent, NotificationKind, Notifications};
 pub use presence::{GatewayPosition, Presence};
 pub use profiles::{JoinOutcome, Profile, Profiles, WALLET_UNIQUE_CONSTRAINT};
+pub use published_eligibility::{PublishedSnapshot, PublishedStanding, PublishedWallets};
 pub use ranking_position::RankingPosition;
 pub use token_profiles::{ProfileStandard, TokenProfile, TokenProfileId, TokenProfileIdError};
 pub use verification_sessions::{

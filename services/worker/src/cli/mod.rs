@@ -3,6 +3,7 @@
 //! Data goes to standard output, everything else to standard error. Exit codes: 0 success, 1 failure or a difference found by a
 //! check, 64 invalid command line, 78 invalid configuration.
 
+mod api_key;
 mod commands;
 mod database;
 mod dead_letters;
@@ -50,6 +51,9 @@ enum Task {
     /// Prints or registers the slash commands
     #[command(subcommand)]
     Commands(commands::CommandsTask),
+    /// Creates, lists or revokes keys of callers of the admin API
+    #[command(subcommand)]
+    ApiKey(api_key::ApiKeyTask),
     /// Verifies or replays the registry of identities, or migrates old verifications to it
     #[command(subcommand)]
     Registry(registry::RegistryTask),
@@ -71,6 +75,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Some(Task::Topology(task)) => task.run(),
         Some(Task::DeadLetters(task)) => task.run(),
         Some(Task::Commands(task)) => task.run(),
+        Some(Task::ApiKey(task)) => task.run(),
         Some(Task::Registry(task)) => task.run(),
         Some(Task::Eligibility(task)) => task.run(),
         Some(Task::TokenProfiles(task)) => task.run(),

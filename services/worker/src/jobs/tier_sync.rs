@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use arrakis_contracts::JobKind;
+use arrakis_contracts::job::tier_sync_of_member;
 use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::json;
@@ -49,7 +50,7 @@ pub fn for_member(id: String, user: Id<UserMarker>) -> JobRequest {
     JobRequest {
         id,
         kind: JobKind::TierSync,
-        payload: json!({"user": user}),
+        payload: tier_sync_of_member(user.get()),
     }
 }
 
@@ -173,4 +174,16 @@ async fn sync(run: &JobRun<'_>, user: Id<UserMarker>, actual: &[Id<RoleMarker>])
     let difference = role_difference(community, &evaluation, actual, &bindings);
     let calls = services.discord.sync(community.guild());
     roles::change(services, &calls, community, user, &difference, "tier sync").await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payload_of_one_member_is_read() {
+        let user = Id::new(1_234_567_890_123_456_789);
+        let payload = Payload::deserialize(for_member("id".to_owned(), user).payload).unwrap();
+        assert_eq!(payload.user, Some(user));
+    }
 }

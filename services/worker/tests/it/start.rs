@@ -193,3 +193,104 @@ async fn login_that_bypasses_row_level_security_is_refused() {
         assert!(text.contains(role) && text.contains("arrakis_owner"), "{text}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn api_keys_are_created_listed_and_revoked() {
+    let platform = Platform::start().await;
+    let guild = platform.community.guild.to_string();
+    let variables = [
+        ("DATABASE_URL", platform.app_url()),
+        ("DATABASE_ADMIN_URL", platform.admin_url()),
+    ];
+    let run = async |arguments: &[&str]| {
+        let mut task = vec!["api-key"];
+        task.extend_from_slice(arguments);
+        let (status, text) = Process::start_at(program(), &task, variables.clone())
+            .output(LIMIT)
+            .await;
+        (status.code().unwrap(), text)
+    };
+    for owner in [vec!["--guild", guild.as_str()], vec!["--all-communities"]] {
+        let mut create = vec![
+            "create",
+            "--name",
+            "console",
+            "--by",
+            "stilgar",
+            "--scope",
+            "users:read,users:export",
+            "--json",
+        ];
+        create.extend(&owner);
+        let (code, text) = run(&create).await;
+        assert_eq!(code, 0, "{text}");
+        let created: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let (id, key) = (created["id"].as_str().unwrap(), created["key"].as_str().unwrap());
+        assert!(key.starts_with("arrakis_") && key.len() == 60, "{key}");
+        let mut list = vec!["list", "--json"];
+        list.extend(&owner);
+        let (_, text) = run(&list).await;
+        assert!(!text.contains(key), "a list shows no key: {text}");
+        let listed: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&listed["id"], &listed["state"]), (&json!(id), &json!("valid")));
+        assert_eq!(listed["prefix"], key[..16]);
+        assert_eq!(listed["scopes"], json!(["users:read", "users:export"]));
+        let mut revoke = vec!["revoke", id, "--by", "stilgar"];
+        revoke.extend(&owner);
+        assert_eq!(run(&revoke).await.0, 0);
+        assert_eq!(run(&revoke).await.0, 1, "it is revoked already");
+        let (_, text) = run(&list).await;
+        assert!(text.contains("\"state\":\"revoked\""), "{text}");
+    }
+    let write = [
+        "create",
+        "--name",
+        "x",
+        "--by",
+        "y",
+        "--scope",
+        "users:write",
+        "--guild",
+        &guild,
+    ];
+    let (code, text) = run(&write).await;
+    assert!(code == 1 && text.contains("--all-communities"), "{text}");
+    let unknown = [
+        "create",
+        "--name",
+        "x",
+        "--by",
+        "y",
+        "--scope",
+        "users:read",
+        "--guild",
+        "99",
+    ];
+    let (code, text) = run(&unknown).await;
+    assert!(code == 1 && text.contains("has no community"), "{text}");
+    assert_eq!(
+        run(&[
+            "create",
+            "--name",
+            "x",
+            "--by",
+            "y",
+            "--scope",
+            "users:all",
+            "--all-communities"
+        ])
+        .await
+        .0,
+        64
+    );
+    assert_eq!(run(&["list"]).await.0, 64);
+    let mut tx = platform.tenant().await;
+    let actions: Vec<_> = tx
+        .audit_entries(10)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|entry| entry.action)
+        .collect();
+    assert_eq!(actions, ["api_key.revoke", "api_key.create"]);
+}

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use arrakis_cache::{Cooldown, DoneState, RateLimit, Ttl};
+use arrakis_cache::{Bucket, Cooldown, DoneState, RateLimit, Ttl};
 use arrakis_test_support::{TestRedis, eventually};
 
 use crate::{assert_every_key_has_a_ttl, cache};
@@ -103,4 +103,56 @@ async fn marked_event_is_done() {
     assert_eq!(cache.done_state("78").await, DoneState::NotDone);
     assert_eq!(redis.keys(), ["done:77"]);
     assert_every_key_has_a_ttl(&redis);
+}
+
+#[tokio::test]
+async fn token_bucket_allows_its_burst_and_then_one_use_for_each_refill() {
+    let redis = TestRedis::create();
+    let cache = cache(&redis);
+    let slow = Bucket::per_minute(1, 3);
+    for left in [2, 1, 0] {
+        assert_eq!(
+            cache.take_token("address", "::1", slow).await,
+            RateLimit::Within { left }
+        );
+    }
+    for _ in 0..3 {
+        let RateLimit::Exceeded { retry_after } = cache.take_token("address", "::1", slow).await else {
+            panic!("within")
+        };
+        assert!(
+            retry_after <= slow.refill && retry_after > slow.refill / 2,
+            "{retry_after:?}"
+        );
+    }
+    assert_eq!(
+        cache.take_token("key", "::1", slow).await,
+        RateLimit::Within { left: 2 }
+    );
+    assert_eq!(redis.keys(), ["tb:address:%3A%3A1", "tb:key:%3A%3A1"]);
+    assert_every_key_has_a_ttl(&redis);
+
+    let fast = Bucket {
+        burst: 1,
+        refill: Duration::from_millis(50),
+    };
+    cache.take_token("fast", "a", fast).await;
+    let again = async || cache.take_token("fast", "a", fast).await == RateLimit::Within { left: 0 };
+    eventually(again, "the bucket to be refilled").await;
+}
+
+#[tokio::test]
+async fn concurrent_uses_of_a_bucket_are_all_counted() {
+    let redis = TestRedis::create();
+    let cache = cache(&redis);
+    let bucket = Bucket::per_minute(1, 5);
+    let uses = (0..20).map(|_| {
+        let cache = cache.clone();
+        tokio::spawn(async move { cache.take_token("address", 1, bucket).await })
+    });
+    let mut allowed = 0;
+    for result in uses.collect::<Vec<_>>() {
+        allowed += usize::from(matches!(result.await.unwrap(), RateLimit::Within { .. }));
+    }
+    assert_eq!(allowed, 5);
 }

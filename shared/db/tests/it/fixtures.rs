@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 /// For each tenant table the required columns after `community_id`, and their values. `{n}` is the tenant's number, for
 /// values that must differ between tenants. A tenant table without an entry fails the tests.
-const ROWS: [(&str, &str, &str); 11] = [
+const ROWS: [(&str, &str, &str); 12] = [
     (
         "communities",
         "guild_id, name, theme, rule_set, plan, token_profile_id",
@@ -34,6 +34,11 @@ const ROWS: [(&str, &str, &str); 11] = [
         "notification_events",
         "event_id, kind, user_id, payload",
         "'snapshot:rank:7', 'rank', 7, '{}'",
+    ),
+    (
+        "api_keys",
+        "key_id, name, prefix, secret_hash, scopes, created_by, expires_at",
+        "'00000000-0000-0000-0000-000000000001', 'CI', 'arrakis_abcdefgh', sha256('{n}'), '{users:read}', 'stilgar', now()",
     ),
 ];
 

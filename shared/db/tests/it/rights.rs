@@ -139,8 +139,9 @@ async fn admin_login_spans_tenants_and_app_login_is_refused_as_admin() {
 
 /// Rights of the application's login, relation by relation: one letter for each right, as `\\dp` prints them. A new table
 /// is added here with what its queries need.
-const APP_RIGHTS: [(&str, &str); 32] = [
+const APP_RIGHTS: [(&str, &str); 34] = [
     ("_sqlx_migrations", "r"),
+    ("api_keys", "arw"),
     ("audit_log", "ar"),
     ("badges", "arw"),
     ("communities", "arw"),
@@ -161,6 +162,7 @@ const APP_RIGHTS: [(&str, &str); 32] = [
     ("inbox", "ard"),
     ("jobs", "arwd"),
     ("notification_events", "ard"),
+    ("platform_api_keys", ""),
     ("platform_audit_log", "ar"),
     ("platform_inbox", "ard"),
     ("platform_jobs", "arwd"),

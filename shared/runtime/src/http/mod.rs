@@ -4,7 +4,8 @@
 //! bounded time. When all slots are taken, a new connection closes another one: first the oldest that has never sent a complete
 //! head, then those with an incomplete body, then idle ones. A connection whose complete request is being handled is never
 //! closed. Each listener has its own slots, so the health endpoints respond while the service's port is full. The
-//! server takes an [`axum::Router`] and does not depend on what it serves.
+//! server takes an [`axum::Router`] and does not depend on what it serves. Each request has the peer's address as its
+//! extension [`axum::extract::ConnectInfo`].
 
 mod connection;
 mod metrics;
@@ -12,12 +13,14 @@ mod registry;
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
@@ -125,9 +128,10 @@ impl HttpServer {
         while !stop.is_cancelled() {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => {
+                    Ok((stream, peer)) => {
                         if let Some(slot) = registry.admit() {
-                            tasks.spawn(serve_connection(stream, slot, self.limits, router.clone(), stop.clone()));
+                            let accepted = Accepted { stream, peer, slot };
+                            tasks.spawn(serve_connection(accepted, self.limits, router.clone(), stop.clone()));
                         }
                         // The new connection reads the bytes that have arrived before newer ones may evict it.
                         tokio::task::yield_now().await;
@@ -172,13 +176,15 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn serve_connection(
+/// A connection that has a slot.
+struct Accepted {
     stream: TcpStream,
+    peer: SocketAddr,
     slot: ConnectionSlot,
-    limits: HttpLimits,
-    router: Router,
-    stop: CancellationToken,
-) {
+}
+
+async fn serve_connection(accepted: Accepted, limits: HttpLimits, router: Router, stop: CancellationToken) {
+    let Accepted { stream, peer, slot } = accepted;
     // Without Nagle's algorithm responses are sent at once.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY cannot be set on a connection");
@@ -190,7 +196,8 @@ async fn serve_connection(
         connection: Arc::clone(&connection),
     };
     let service = TowerToHyperService::new(router);
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
         let (connection, service) = (Arc::clone(&connection), service.clone());
         async move {
             connection.head_received(!request.body().is_end_stream());

@@ -1,0 +1,179 @@
+//! API keys: `Authorization: Bearer arrakis_…`. [`authenticate`] is the layer of the admin routes; a handler names its scope by the
+//! extractor [`Allowed`].
+//!
+//! A missing or invalid key is 401, a valid one without the scope is 403. A key is looked up at each request, so that a revocation applies at
+//! once.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use arrakis_db::{ApiKey, ApiKeyScope, CommunityId};
+use arrakis_security::ApiKeySecret;
+use axum::extract::{FromRequestParts, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, header};
+use time::OffsetDateTime;
+
+use crate::envelope::add_rate_limit;
+use crate::limits;
+use crate::problem::{Problem, ProblemKind};
+use crate::services::{ApiState, Services};
+
+/// The caller of an admin route.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    key: Arc<ApiKey>,
+}
+
+impl Caller {
+    /// The caller's name in audit entries.
+    pub(crate) fn name(&self) -> String {
+        format!("api-key:{}", self.key.id)
+    }
+
+    /// The one community whose members the caller may see; `None` for all.
+    pub(crate) fn community(&self) -> Option<CommunityId> {
+        self.key.community
+    }
+
+    fn require(&self, scope: ApiKeyScope) -> Result<(), Problem> {
+        let has_scope = self.key.scopes.contains(&scope);
+        // Such keys are not created; the database does not refuse them.
+        let spans = !scope.spans_communities() || self.key.community.is_none();
+        if has_scope && spans {
+            return Ok(());
+        }
+        let detail = if spans {
+            format!(
+                "this route needs the scope {scope}; create a key that has it: arrakis-worker api-key create --scope {scope}"
+            )
+        } else {
+            format!(
+                "the scope {scope} needs a key for all communities: arrakis-worker api-key create --all-communities"
+            )
+        };
+        Err(Problem::new(ProblemKind::MissingScope, detail).with_scope(scope))
+    }
+}
+
+/// The layer of routes that need a key.
+pub(crate) async fn authenticate(State(services): State<ApiState>, mut request: Request, next: Next) -> Response {
+    let caller = match identify(&services, request.headers()).await {
+        Ok(caller) => caller,
+        Err(problem) => return with_challenge(problem.into_response()),
+    };
+    tracing::Span::current().record("api_key", caller.name());
+    let bucket = services.tuning.per_key;
+    let (result, refused) = limits::take(&services, "key", caller.key.id, bucket).await;
+    let mut response = match refused {
+        Ok(()) => {
+            request.extensions_mut().insert(caller);
+            with_challenge(next.run(request).await)
+        }
+        Err(problem) => problem.into_response(),
+    };
+    add_rate_limit(response.headers_mut(), "key", bucket, result);
+    response
+}
+
+async fn identify(services: &Services, headers: &HeaderMap) -> Result<Caller, Problem> {
+    let secret = bearer(headers)?;
+    let invalid = |detail: &str| Problem::new(ProblemKind::InvalidKey, detail);
+    let secret = ApiKeySecret::parse(secret).map_err(|error| invalid(&error.to_string()))?;
+    let found = services.admin.api_key_by_hash(secret.hash().as_bytes()).await?;
+    let key = found.ok_or_else(|| invalid("there is no such API key"))?;
+    let now = OffsetDateTime::now_utc();
+    if key.revoked_at.is_some() {
+        return Err(invalid("the API key is revoked"));
+    }
+    if !key.is_valid(now) {
+        return Err(invalid(
+            "the API key has expired; create another one: arrakis-worker api-key create",
+        ));
+    }
+    if let Err(error) = services.admin.record_api_key_use(&key, now).await {
+        tracing::warn!(%error, "the use of an API key was not recorded");
+    }
+    Ok(Caller { key: Arc::new(key) })
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+    let required = || {
+        Problem::new(
+            ProblemKind::KeyRequired,
+            "send an API key: Authorization: Bearer arrakis_…",
+        )
+    };
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(required());
+    };
+    let (scheme, secret) = value
+        .to_str()
+        .ok()
+        .and_then(|value| value.split_once(' '))
+        .ok_or_else(required)?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Ok(secret.trim())
+    } else {
+        Err(required())
+    }
+}
+
+/// Adds `WWW-Authenticate` ([RFC 6750](https://www.rfc-editor.org/rfc/rfc6750#section-3)) to a refusal.
+fn with_challenge(mut response: Response) -> Response {
+    let problem = response.extensions().get::<Problem>();
+    let challenge = match problem.map(|problem| problem.kind) {
+        Some(ProblemKind::KeyRequired) => "Bearer realm=\"arrakis\"",
+        Some(ProblemKind::InvalidKey) => "Bearer realm=\"arrakis\", error=\"invalid_token\"",
+        Some(ProblemKind::MissingScope) => "Bearer realm=\"arrakis\", error=\"insufficient_scope\"",
+        _ => return response,
+    };
+    let value = HeaderValue::from_static(challenge);
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    response
+}
+
+/// A scope as a type.
+pub(crate) trait Scope {
+    /// The scope.
+    const SCOPE: ApiKeyScope;
+}
+
+/// [`ApiKeyScope::UsersRead`].
+#[derive(Debug)]
+pub(crate) struct UsersRead;
+/// [`ApiKeyScope::UsersWrite`].
+#[derive(Debug)]
+pub(crate) struct UsersWrite;
+/// [`ApiKeyScope::UsersExport`].
+#[derive(Debug)]
+pub(crate) struct UsersExport;
+
+impl Scope for UsersRead {
+    const SCOPE: ApiKeyScope = ApiKeyScope::UsersRead;
+}
+impl Scope for UsersWrite {
+    const SCOPE: ApiKeyScope = ApiKeyScope::UsersWrite;
+}
+impl Scope for UsersExport {
+    const SCOPE: ApiKeyScope = ApiKeyScope::UsersExport;
+}
+
+/// The caller, whose key has this scope. Must be the first argument of a handler, so that nothing is read before.
+#[derive(Debug)]
+pub(crate) struct Allowed<S>(pub(crate) Caller, pub(crate) PhantomData<S>);
+
+impl<S: Scope> FromRequestParts<ApiState> for Allowed<S> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Self, Problem> {
+        let caller = parts.extensions.get::<Caller>();
+        let caller =
+            caller.ok_or_else(|| Problem::internal("an admin route is not behind the layer `authenticate`"))?;
+        caller.require(S::SCOPE)?;
+        Ok(Self(caller.clone(), PhantomData))
+    }
+}

@@ -1,0 +1,100 @@
+//! Extractors of query and body whose errors are problems.
+
+use std::fmt::Display;
+
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use bytes::BytesMut;
+use futures_util::StreamExt as _;
+use http::request::Parts;
+use http::{HeaderMap, header};
+use serde::de::DeserializeOwned;
+
+use crate::problem::{Problem, ProblemKind};
+use crate::services::ApiState;
+
+/// Largest body in bytes, unless a handler has another limit.
+const MAX_BODY: usize = 16 << 10;
+/// Longest reason of a change, in characters.
+const MAX_REASON: usize = 500;
+
+/// The problem of a parameter with an invalid value.
+pub(crate) fn invalid_parameter(name: &str, reason: impl Display) -> Problem {
+    Problem::new(ProblemKind::InvalidParameter, format!("{name}: {reason}"))
+}
+
+/// Refuses an empty reason, and one that is too long.
+pub(crate) fn check_reason(reason: &str) -> Result<(), Problem> {
+    if reason.trim().is_empty() || reason.chars().count() > MAX_REASON {
+        let detail = format!("reason: it must have 1 to {MAX_REASON} characters");
+        return Err(Problem::new(ProblemKind::InvalidBody, detail));
+    }
+    Ok(())
+}
+
+/// The query. Its type refuses unknown parameters, which are probably mistyped.
+#[derive(Debug)]
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequestParts<ApiState> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Self, Problem> {
+        match Query::<T>::try_from_uri(&parts.uri) {
+            Ok(Query(value)) => Ok(Self(value)),
+            Err(rejection) => Err(Problem::new(ProblemKind::InvalidParameter, rejection.body_text())),
+        }
+    }
+}
+
+/// A body of JSON of at most `MAX` bytes.
+#[derive(Debug)]
+pub(crate) struct JsonBody<T, const MAX: usize = MAX_BODY>(pub(crate) T);
+
+impl<T: DeserializeOwned, const MAX: usize> FromRequest<ApiState> for JsonBody<T, MAX> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &ApiState) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            let detail = "send the body with Content-Type: application/json";
+            return Err(Problem::new(ProblemKind::UnsupportedMediaType, detail));
+        }
+        let bytes = receive(request, MAX).await?;
+        // The error names the field.
+        let value = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(&bytes));
+        let value =
+            value.map_err(|error| Problem::new(ProblemKind::InvalidBody, format!("the body is invalid: {error}")))?;
+        Ok(Self(value))
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json")
+}
+
+/// Reads the body up to its limit. The listener has a limit of its time.
+async fn receive(request: Request, max: usize) -> Result<BytesMut, Problem> {
+    let too_large = || {
+        Problem::new(
+            ProblemKind::BodyTooLarge,
+            format!("the body is larger than {max} bytes"),
+        )
+    };
+    let announced = request.headers().get(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > max) {
+        return Err(too_large());
+    }
+    let mut body = request.into_body().into_data_stream();
+    let mut received = BytesMut::new();
+    while let Some(chunk) = body.next().await {
+        let cut_off = |error| Problem::new(ProblemKind::InvalidBody, format!("the body was cut off: {error}"));
+        let chunk = chunk.map_err(cut_off)?;
+        if received.len() + chunk.len() > max {
+            return Err(too_large());
+        }
+        received.extend_from_slice(&chunk);
+    }
+    Ok(received)
+}

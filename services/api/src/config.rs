@@ -1,0 +1,246 @@
+//! Configuration of the api: the environment, checked, and figures that only tests change.
+
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use arrakis_broker::BrokerSettings;
+use arrakis_cache::Bucket;
+use arrakis_chain::ChainsConfig;
+use arrakis_config::{Reader, Secret, is_loopback, variables};
+use arrakis_runtime::HttpLimits;
+use url::Url;
+
+use crate::client_address::TrustedProxies;
+
+/// Longest age of the ranking that can be configured, in hours.
+const MAX_STALE_HOURS: u32 = 366 * 24;
+
+/// Configuration from the environment.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Connection to RabbitMQ.
+    pub broker: BrokerSettings,
+    /// PostgreSQL URL with the application's login.
+    pub database_url: Secret,
+    /// PostgreSQL URL with the admin login.
+    pub database_admin_url: Secret,
+    /// Redis URL.
+    pub redis_url: Secret,
+    /// Endpoints of the chains, on which signatures of contract wallets are checked.
+    pub chains: ChainsConfig,
+    /// Address on which the api listens.
+    pub listen: SocketAddr,
+    /// Public address of the api.
+    pub public_address: PublicAddress,
+    /// Reverse proxies whose `X-Forwarded-For` is read.
+    pub trusted_proxies: TrustedProxies,
+    /// Age from which the ranking is stale.
+    pub stale_after: time::Duration,
+    /// Figures with one right value in production.
+    pub tuning: Tuning,
+}
+
+/// Figures that operators have no reason to change; tests change some of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Tuning {
+    /// Limits of the listener.
+    pub http: HttpLimits,
+    /// Longest time from a request's head to the head of its response.
+    pub request_time: Duration,
+    /// Requests of one client address. A page load takes six; members behind one mobile carrier share an address.
+    pub per_address: Bucket,
+    /// Requests with one API key.
+    pub per_key: Bucket,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        let callers = HttpLimits::for_callers();
+        Self {
+            http: HttpLimits {
+                body_time: Duration::from_secs(10),
+                header_bytes: 16 << 10,
+                ..callers
+            },
+            request_time: Duration::from_secs(15),
+            per_address: Bucket::per_minute(240, 120),
+            per_key: Bucket::per_minute(300, 60),
+        }
+    }
+}
+
+/// Public address of the api: scheme, host and port, without a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicAddress(Url);
+
+/// Why a text is not a public address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PublicAddressError {
+    /// Not a URL.
+    #[error("not a URL: {0}")]
+    Malformed(String),
+    /// The scheme is neither `https` nor `http`.
+    #[error("the URL must begin with https://, or with http:// for an address of this machine")]
+    Scheme,
+    /// `http` to another machine.
+    #[error(
+        "http:// is accepted for this machine only (127.0.0.1, [::1], localhost): wallets refuse to sign on a page without TLS"
+    )]
+    ClearText,
+    /// A path, a query or a login.
+    #[error("the URL must have a host and no path, query or login; did you mean {0} ?")]
+    NotAnOrigin(String),
+}
+
+impl FromStr for PublicAddress {
+    type Err = PublicAddressError;
+
+    fn from_str(text: &str) -> Result<Self, PublicAddressError> {
+        let url = Url::parse(text).map_err(|why| PublicAddressError::Malformed(why.to_string()))?;
+        if !matches!(url.scheme(), "https" | "http") {
+            return Err(PublicAddressError::Scheme);
+        }
+        if url.scheme() == "http" && !is_loopback(&url) {
+            return Err(PublicAddressError::ClearText);
+        }
+        let has_login = !url.username().is_empty() || url.password().is_some();
+        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || has_login {
+            return Err(PublicAddressError::NotAnOrigin(url.origin().ascii_serialization()));
+        }
+        Ok(Self(url))
+    }
+}
+
+impl PublicAddress {
+    /// The address as a URL.
+    #[must_use]
+    pub fn url(&self) -> &Url {
+        &self.0
+    }
+
+    /// `https://host` or `https://host:port`, without a slash at the end.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        self.0.origin().ascii_serialization()
+    }
+
+    /// Whether browsers reach the api with TLS.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+}
+
+impl Config {
+    /// Reads and checks the environment.
+    pub fn read(reader: &mut Reader) -> Option<Self> {
+        let broker = BrokerSettings::read(reader);
+        let database_url = reader.secret_url(&variables::DATABASE_URL, &["postgres", "postgresql"]);
+        let database_admin_url = reader.secret_url(&variables::DATABASE_ADMIN_URL, &["postgres", "postgresql"]);
+        let redis_url = reader.secret_url(&variables::REDIS_URL, &["redis", "rediss"]);
+        let chains = ChainsConfig::read(reader);
+        let listen = reader.defaulted::<SocketAddr>(&variables::API_ADDR);
+        let public_address = reader.required::<PublicAddress>(&variables::VERIFY_BASE_URL);
+        let trusted_proxies = reader.optional::<TrustedProxies>(&variables::API_TRUSTED_PROXIES);
+        let stale_hours = read_stale_hours(reader);
+        Some(Self {
+            broker: broker?,
+            database_url: database_url?,
+            database_admin_url: database_admin_url?,
+            redis_url: redis_url?,
+            chains: chains?,
+            listen: listen?,
+            public_address: public_address?,
+            trusted_proxies: trusted_proxies?.unwrap_or_default(),
+            stale_after: time::Duration::hours(stale_hours?.into()),
+            tuning: Tuning::default(),
+        })
+    }
+}
+
+fn read_stale_hours(reader: &mut Reader) -> Option<u32> {
+    let variable = &variables::API_STALE_SYNC_HOURS;
+    let hours = reader.defaulted::<u32>(variable)?;
+    if (1..=MAX_STALE_HOURS).contains(&hours) {
+        Some(hours)
+    } else {
+        reader.refuse(variable, format!("it must be from 1 to {MAX_STALE_HOURS}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrakis_config::{Service, Source};
+
+    use super::*;
+
+    const GOOD: [(&str, &str); 5] = [
+        ("AMQP_URL", "amqp://h/%2f"),
+        ("DATABASE_URL", "postgres://u:p@h/d"),
+        ("DATABASE_ADMIN_URL", "postgres://a:p@h/d"),
+        ("REDIS_URL", "redis://h"),
+        ("VERIFY_BASE_URL", "https://verify.example.org"),
+    ];
+
+    fn load(changes: &[(&str, &str)]) -> Result<Config, String> {
+        let pairs = GOOD.iter().chain(changes).copied();
+        Reader::load(Service::Api, Source::pairs(pairs), Config::read).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn required_variables_suffice() {
+        let config = load(&[]).unwrap();
+        assert_eq!(config.listen.port(), 8070);
+        assert_eq!(config.public_address.origin(), "https://verify.example.org");
+        assert!(config.public_address.is_https());
+        assert_eq!(config.trusted_proxies, TrustedProxies::default());
+    }
+
+    #[test]
+    fn every_missing_variable_is_named() {
+        let nothing: [(&str, &str); 0] = [];
+        let error = Reader::load(Service::Api, Source::pairs(nothing), Config::read)
+            .unwrap_err()
+            .to_string();
+        for (name, _) in GOOD {
+            assert!(error.contains(&format!("{name} is not set")), "{error}");
+        }
+    }
+
+    #[test]
+    fn http_is_accepted_for_this_machine_only() {
+        for text in ["http://127.0.0.1:8070", "http://localhost:1", "http://[::1]:9/"] {
+            let config = load(&[("VERIFY_BASE_URL", text)]).unwrap();
+            assert!(!config.public_address.is_https(), "{text}");
+            assert!(!config.public_address.origin().ends_with('/'));
+        }
+    }
+
+    #[test]
+    fn invalid_value_is_refused_with_a_reason() {
+        for (name, value, reason) in [
+            ("VERIFY_BASE_URL", "verify.example.org", "not a URL"),
+            ("VERIFY_BASE_URL", "http://verify.example.org", "without TLS"),
+            ("VERIFY_BASE_URL", "ftp://verify.example.org", "https://"),
+            (
+                "VERIFY_BASE_URL",
+                "https://verify.example.org/page",
+                "did you mean https://verify.example.org ?",
+            ),
+            ("VERIFY_BASE_URL", "https://u:p@verify.example.org", "login"),
+            ("API_TRUSTED_PROXIES", "10.0.0.0/8,everyone", "everyone"),
+            ("API_ADDR", "8070", "API_ADDR"),
+            ("API_STALE_SYNC_HOURS", "0", "from 1 to"),
+            ("DATABASE_ADMIN_URL", "mysql://u:SEKRET@h", "postgres://"),
+            ("API_PORT", "80", "no variable of this name"),
+        ] {
+            let error = load(&[(name, value)]).unwrap_err();
+            assert!(
+                error.contains(name) && error.contains(reason),
+                "{name}={value}: {error}"
+            );
+            assert!(!error.contains("SEKRET"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! `arrakis-api`: see `arrakis-api --help`.
+
+use std::process::ExitCode;
+
+use arrakis_config::Service;
+use arrakis_runtime::{Threads, parse_arguments, run};
+use clap::Parser;
+
+/// HTTP API: eligibility of wallets, users for admins, the wallet page
+///
+/// It serves until SIGTERM. Configuration is read from the environment; see .env.example.
+#[derive(Debug, Parser)]
+#[command(name = "arrakis-api", version)]
+struct Arguments;
+
+fn main() -> ExitCode {
+    match parse_arguments::<Arguments>() {
+        Ok(Arguments) => run(
+            Service::Api,
+            Threads::Many,
+            arrakis_api::Config::read,
+            arrakis_api::serve,
+        ),
+        Err(exit_code) => exit_code,
+    }
+}

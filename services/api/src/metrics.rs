@@ -1,0 +1,73 @@
+//! Metrics of the api. Labels are route templates, methods, statuses and names of limits: closed sets.
+
+use std::time::Duration;
+
+use arrakis_telemetry::Metrics as Registry;
+use http::{Method, StatusCode};
+use prometheus::{HistogramVec, IntCounter, IntCounterVec};
+
+/// Names of the rate limits.
+pub(crate) const LIMITS: [&str; 2] = ["address", "key"];
+
+/// All metrics of the api.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    requests: IntCounterVec,
+    seconds: HistogramVec,
+    rate_limited: IntCounterVec,
+    /// Uses of a rate limit that were counted by this process, because Redis is unavailable.
+    pub(crate) counted_locally: IntCounter,
+    /// Jobs that were stored and not published.
+    pub(crate) unpublished_jobs: IntCounter,
+}
+
+impl Metrics {
+    /// Registers the metrics.
+    pub(crate) fn new(registry: &Registry) -> Self {
+        let metrics = Self {
+            requests: registry.counter_vec(
+                "arrakis_api_requests_total",
+                "Responses by route, method and status. Route none: no route has the path.",
+                &["route", "method", "status"],
+            ),
+            seconds: registry.seconds_vec(
+                "arrakis_api_request_seconds",
+                "Seconds from the head of a request to the head of its response, by route.",
+                &["route"],
+            ),
+            rate_limited: registry.counter_vec(
+                "arrakis_api_rate_limited_total",
+                "Requests refused by a rate limit: of the client's address, or of the API key.",
+                &["limit"],
+            ),
+            counted_locally: registry.counter(
+                "arrakis_api_rate_limits_apart_total",
+                "Requests that this replica counted by itself for a rate limit, because Redis is unavailable.",
+            ),
+            unpublished_jobs: registry.counter(
+                "arrakis_api_unpublished_jobs_total",
+                "Jobs that were stored and not published; the leader of the workers publishes them within 30 s.",
+            ),
+        };
+        for limit in LIMITS {
+            metrics.rate_limited.with_label_values(&[limit]);
+        }
+        metrics
+    }
+
+    /// Counts a response.
+    pub(crate) fn response(&self, route: &str, method: &Method, status: StatusCode, took: Duration) {
+        // A client may send any text as a method.
+        let method = match method.as_str() {
+            known @ ("GET" | "HEAD" | "POST" | "OPTIONS" | "PUT" | "PATCH" | "DELETE") => known,
+            _ => "other",
+        };
+        self.requests.with_label_values(&[route, method, status.as_str()]).inc();
+        self.seconds.with_label_values(&[route]).observe(took.as_secs_f64());
+    }
+
+    /// Counts a request that a rate limit refused.
+    pub(crate) fn rate_limited(&self, limit: &'static str) {
+        self.rate_limited.with_label_values(&[limit]).inc();
+    }
+}

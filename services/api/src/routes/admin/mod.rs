@@ -1,0 +1,3 @@
+//! Routes for admins, which need an API key.
+
+pub(crate) mod users;

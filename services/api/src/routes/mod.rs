@@ -1,0 +1,59 @@
+//! The routes, one file each, on paths that mirror the URLs.
+
+mod admin;
+mod eligibility;
+mod openapi;
+mod verify;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(crate) use self::verify::RefusalBody;
+use crate::authentication::authenticate;
+use crate::envelope::envelope;
+use crate::limits::limit_address;
+use crate::services::ApiState;
+
+/// Routes without a key.
+fn public() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::default()
+        .routes(routes!(eligibility::list))
+        .routes(routes!(eligibility::of_address))
+        .routes(routes!(openapi::document))
+        .routes(routes!(verify::page))
+        .routes(routes!(verify::asset))
+        .routes(routes!(verify::session))
+        .routes(routes!(verify::message))
+        .routes(routes!(verify::signature))
+        .routes(routes!(verify::move_wallet))
+}
+
+/// Routes that need a key.
+fn admin() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::default()
+        .routes(routes!(admin::users::list))
+        .routes(routes!(admin::users::export))
+        .routes(routes!(admin::users::detail))
+        .routes(routes!(admin::users::suspend))
+        .routes(routes!(admin::users::restore))
+}
+
+/// The description of all routes.
+pub(crate) fn document() -> OpenApi {
+    public().merge(admin()).into_openapi()
+}
+
+/// The router with its layers, the outermost last.
+pub(crate) fn router(services: ApiState) -> Router {
+    let layer = from_fn_with_state(services.clone(), authenticate);
+    let (admin, _) = admin().split_for_parts();
+    let (public, _) = public().split_for_parts();
+    public
+        .merge(admin.route_layer(layer))
+        .layer(from_fn_with_state(services.clone(), limit_address))
+        .layer(from_fn_with_state(services.clone(), envelope))
+        .with_state(services)
+}

@@ -1,0 +1,39 @@
+//! `POST /verify/{token}/move`: asks the holder of a wallet for consent to its move.
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use serde::Deserialize;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use super::refusal::{NoSession, PageBody, Refusals, answer};
+use super::signature::VerificationProgress;
+use crate::body::JsonBody;
+use crate::jobs::publish_after;
+use crate::openapi::EveryRoute;
+use crate::services::ApiState;
+
+/// A request without parameters.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MoveRequest {}
+
+/// Ask for a wallet
+///
+/// The member who holds the wallet is asked for consent. Possible after a signature of the wallet.
+#[utoipa::path(
+    post,
+    path = "/verify/{token}/move",
+    tag = "verification",
+    params(("token" = String, Path, description = "Token of a session; a secret")),
+    request_body = MoveRequest,
+    responses((status = 200, description = "The holder is asked", body = VerificationProgress), PageBody, NoSession, Refusals, EveryRoute)
+)]
+pub(crate) async fn move_wallet(
+    State(services): State<ApiState>,
+    Path(token): Path<String>,
+    JsonBody(MoveRequest {}): JsonBody<MoveRequest>,
+) -> Response {
+    let now = OffsetDateTime::now_utc();
+    answer(publish_after(&services, services.verification.request_move(&token, now)).await)
+}

@@ -1,0 +1,41 @@
+//! The clients and settings that handlers share.
+
+use std::sync::Arc;
+
+use arrakis_broker::Publisher;
+use arrakis_cache::{Cache, LocalBuckets};
+use arrakis_db::{Admin, Database};
+use arrakis_verification::Verification;
+use bytes::Bytes;
+
+use crate::client_address::TrustedProxies;
+use crate::config::{PublicAddress, Tuning};
+use crate::metrics::Metrics;
+
+/// The clients and settings that handlers share. Handlers have it as their state, in an [`Arc`].
+#[derive(Debug)]
+pub(crate) struct Services {
+    /// PostgreSQL with the application's login: tables without a tenant, and one community's rows.
+    pub(crate) database: Database,
+    /// PostgreSQL with the admin login: API keys by hash, and requests with keys for all communities.
+    pub(crate) admin: Admin,
+    /// Redis: rate limits.
+    pub(crate) cache: Cache,
+    /// Rate limits while Redis is unavailable.
+    pub(crate) local_buckets: LocalBuckets,
+    /// Publishes jobs to RabbitMQ.
+    pub(crate) publisher: Publisher,
+    /// Verification of wallets, for the wallet page.
+    pub(crate) verification: Verification,
+    pub(crate) metrics: Metrics,
+    pub(crate) public_address: PublicAddress,
+    pub(crate) trusted_proxies: TrustedProxies,
+    /// Age of the ranking from which answers mark it as stale.
+    pub(crate) stale_after: time::Duration,
+    pub(crate) tuning: Tuning,
+    /// The OpenAPI document.
+    pub(crate) openapi: Bytes,
+}
+
+/// State of the handlers.
+pub(crate) type ApiState = Arc<Services>;

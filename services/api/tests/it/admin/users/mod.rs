@@ -1,0 +1,5 @@
+mod detail;
+mod export;
+mod list;
+mod restore;
+mod suspend;

@@ -1,0 +1,156 @@
+//! The OpenAPI document: it is complete, and every documented answer is given and has the documented form. The other tests compare each of
+//! their answers with it, too.
+
+use arrakis_db::ApiKeyScope;
+use reqwest::Method;
+use serde_json::{Value, json};
+use time::Duration;
+use uuid::Uuid;
+
+use crate::support::{TestApi, address, holder};
+
+#[tokio::test]
+async fn document_describes_every_route_and_its_key() {
+    let api = TestApi::start().await;
+    let document = api.document().value();
+    assert!(
+        document["openapi"].as_str().unwrap().starts_with("3.1"),
+        "{}",
+        document["openapi"]
+    );
+    assert_eq!(document["servers"][0]["url"], "https://verify.example.org");
+    let paths: Vec<_> = document["paths"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let expected = [
+        "/admin/users",
+        "/admin/users/export",
+        "/admin/users/{id}",
+        "/admin/users/{id}/restore",
+        "/admin/users/{id}/suspend",
+        "/assets/verify/{file}",
+        "/eligibility",
+        "/eligibility/{address}",
+        "/openapi.json",
+        "/verify/{token}",
+        "/verify/{token}/message",
+        "/verify/{token}/move",
+        "/verify/{token}/session",
+        "/verify/{token}/signature",
+    ];
+    assert_eq!(paths, expected);
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let needs_key = path.starts_with("/admin");
+            assert_eq!(
+                operation["security"] == json!([{"api_key": []}]),
+                needs_key,
+                "{method} {path}"
+            );
+            assert!(operation["summary"].is_string(), "{method} {path} has no summary");
+            for status in ["429", "500", "503"] {
+                assert!(
+                    operation["responses"][status].is_object(),
+                    "{method} {path} lacks {status}"
+                );
+            }
+        }
+    }
+    assert_references(document, document);
+}
+
+/// Every `$ref` names a part of the document.
+fn assert_references(document: &Value, value: &Value) {
+    match value {
+        Value::Object(object) => {
+            if let Some(Value::String(reference)) = object.get("$ref") {
+                let pointer = reference.strip_prefix('#').unwrap();
+                assert!(document.pointer(pointer).is_some(), "{reference} does not exist");
+            }
+            object.values().for_each(|value| assert_references(document, value));
+        }
+        Value::Array(items) => items.iter().for_each(|value| assert_references(document, value)),
+        _ => {}
+    }
+}
+
+/// Makes requests with every documented answer but those of limits, defects and unavailable dependencies.
+async fn call_every_route(api: &TestApi) {
+    let community = api.community(100).await;
+    api.ranking("bgt", &[holder(1, 5)], Duration::ZERO).await;
+    let member = api.member(7, "Chani", address(1), &[community]).await;
+    let key = api.key(None, &ApiKeyScope::ALL).await;
+    for path in ["/eligibility".to_owned(), format!("/eligibility/{}", address(1))] {
+        let etag = api.get(&path).await.header("etag").unwrap().to_owned();
+        api.send(api.request(Method::GET, &path).header("if-none-match", etag))
+            .await;
+        api.get(&format!("{path}?profile=other")).await;
+        api.get(&format!("{path}?x=y")).await;
+    }
+    api.get("/openapi.json").await;
+    let user = format!("/admin/users/{}", member.identity);
+    let unknown = format!("/admin/users/{}", Uuid::now_v7());
+    let none = api.key(Some(community), &[ApiKeyScope::UsersWrite]).await;
+    for path in ["/admin/users", &user, "/admin/users/export"] {
+        for request in [path.to_owned(), format!("{path}?x=y")] {
+            api.get_as(&key, &request).await;
+        }
+        api.get(path).await;
+        api.get_as(&none, path).await;
+    }
+    api.get_as(&key, &unknown).await;
+    let export = api.request(Method::GET, "/admin/users/export").bearer_auth(&key);
+    api.send(export.header("accept", "image/png")).await;
+    api.get_as(&key, "/admin/users/export?format=csv").await;
+    for change in ["suspend", "restore", "restore"] {
+        let (path, unknown) = (format!("{user}/{change}"), format!("{unknown}/{change}"));
+        let reason = json!({"reason": "a reason"});
+        api.post_as(&key, &path, &reason).await;
+        api.post_as(&key, &unknown, &reason).await;
+        api.post_as(&none, &path, &reason).await;
+        api.post_as(&key, &path, &json!({})).await;
+        api.post_as(&key, &path, &json!({"reason": "x".repeat(20_000)})).await;
+        let request = || api.request(Method::POST, &path);
+        api.send(request().bearer_auth(&key)).await;
+        api.send(request()).await;
+    }
+}
+
+#[tokio::test]
+async fn every_documented_answer_is_given_in_the_documented_form() {
+    let api = TestApi::start().await;
+    call_every_route(&api).await;
+    // The requests of the wallet page have tests of their own.
+    let is_page = |answer: &String| answer.contains("/verify/");
+    let not_called =
+        |answer: &String| !["429", "500", "503"].iter().any(|status| answer.ends_with(status)) && !is_page(answer);
+    let missing: Vec<_> = api
+        .document()
+        .answers()
+        .difference(&api.document().seen())
+        .filter(|answer| not_called(answer))
+        .cloned()
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "documented, and given by no request of this test: {missing:#?}"
+    );
+}
+
+#[tokio::test]
+async fn path_and_method_without_a_route_are_problems() {
+    let api = TestApi::start().await;
+    for path in ["/", "/admin", "/eligibility/", "/admin/users/1/2/3"] {
+        api.get(path).await.assert_problem(404, "unknown-route");
+    }
+    let answer = api.send(api.request(Method::DELETE, "/eligibility")).await;
+    answer.assert_problem(405, "method-not-allowed");
+    assert_eq!(answer.header("allow"), Some("GET,HEAD"));
+    assert_eq!(
+        api.metric("arrakis_api_requests_total{method=\"GET\",route=\"none\",status=\"404\"}"),
+        4.0
+    );
+}

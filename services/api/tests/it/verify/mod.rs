@@ -1,0 +1,4 @@
+//! The wallet page and its requests.
+
+mod page;
+mod requests;

@@ -1,0 +1,7 @@
+//! Credentials that the platform issues. Owns the form of an API key and its hash. Stores nothing: `arrakis-db` has the tables.
+//!
+//! To add a kind of credential: a module beside `api_key`, with the reason for its hash.
+
+mod api_key;
+
+pub use api_key::{ApiKeyError, ApiKeyHash, ApiKeySecret};
