@@ -25,7 +25,7 @@ mod rule;
 mod server;
 mod theme;
 
-pub use address::{Address, AddressError};
+pub use address::{Address, AddressError, CheckedAddressError};
 pub use badge::{ACTIVITY_WINDOW_DAYS, Badge, BadgeRule, MemberFacts};
 pub use balance::{Balance, BalanceError};
 pub use color::{Color, ColorError};

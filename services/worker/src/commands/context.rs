@@ -44,7 +44,7 @@ impl<'a> CommandContext<'a> {
     }
 
     /// The only transaction of the command, in which the community was read and the use of the command is counted. The caller of
-    /// the command commits it. A command does not wait for anything slow while the transaction is open.
+    /// the command commits it. A command does not wait for anything slow while the transaction is open: see [`CommandContext::commit`].
     ///
     /// # Errors
     /// As [`CommandContext::community`].
@@ -52,6 +52,19 @@ impl<'a> CommandContext<'a> {
         let tx = self.tx.lock().await;
         MutexGuard::try_map(tx, Option::as_mut)
             .map_err(|_| Failure::permanent("a command with the scope `Anywhere` requires its community's rows").into())
+    }
+
+    /// Commits the transaction and returns its connection to the pool, for a command that then waits for another service. The use of the
+    /// command is counted in a transaction of its own.
+    ///
+    /// # Errors
+    /// When Postgres is unavailable.
+    pub async fn commit(&self) -> Result<(), CommandError> {
+        let tx = self.tx.lock().await.take();
+        match tx {
+            Some(tx) => Ok(tx.commit().await?),
+            None => Ok(()),
+        }
     }
 
     /// Ends the context and returns its transaction, for the caller to commit.

@@ -82,7 +82,7 @@ pub fn embed(context: &RenderContext<'_>, position: &PositionView) -> Embed {
     embed.field(next_step(next_step_text(position.standing))).build()
 }
 
-fn zone(context: &RenderContext<'_>, rank: Option<Rank>) -> String {
+pub(super) fn zone(context: &RenderContext<'_>, rank: Option<Rank>) -> String {
     let words = &context.theme.words;
     match Zones::STANDARD.zone_of(rank) {
         Zone::Council => format!("In the {}.", words.council),
