@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arrakis_broker::BrokerSettings;
 use arrakis_chain::ChainsConfig;
-use arrakis_config::{Reader, Secret, Variable, variables};
+use arrakis_config::{Reader, ScoreApi, Secret, Variable, variables};
 use arrakis_discord::DiscordConfig;
 use arrakis_verification::Origin;
 use twilight_model::id::Id;
@@ -32,6 +32,8 @@ pub struct Config {
     pub discord: DiscordConfig,
     /// Endpoints of chains.
     pub chains: ChainsConfig,
+    /// The score service; `None` where none is configured.
+    pub score: Option<ScoreApi>,
     /// Messages handled at once, by kind of queue.
     pub prefetch: Prefetch,
     /// Time limit of one attempt at a deferred command.
@@ -67,6 +69,7 @@ impl Config {
         let redis_url = reader.secret_url(&variables::REDIS_URL, &["redis", "rediss"]);
         let discord = discord(reader);
         let chains = ChainsConfig::read(reader);
+        let score = reader.score_api();
         let prefetch = Prefetch::read(reader);
         let command_limit = within(reader, &variables::WORKER_COMMAND_SECONDS, 1..=TOKEN_SECONDS);
         let event_limit = within(reader, &variables::WORKER_EVENT_SECONDS, 1..=CONSUMER_TIMEOUT_SECONDS);
@@ -80,6 +83,7 @@ impl Config {
             redis_url: redis_url?,
             discord: discord?,
             chains: chains?,
+            score: score?,
             prefetch: prefetch?,
             command_limit: Duration::from_secs(command_limit?.into()),
             event_limit: Duration::from_secs(event_limit?.into()),
@@ -212,6 +216,8 @@ mod tests {
             ("DISCORD_PROXY_URL", "http://b:1,http://SEKRET@a:1"),
             ("DISCORD_PROXY_URL", "http://a:1/?key=SEKRET"),
             ("DISCORD_PROXY_URL", "user:SEKRET@a:1"),
+            ("SCORE_API_URL", "https://user:SEKRET@score.example"),
+            ("SCORE_API_URL", "https://score.example/?key=SEKRET"),
         ] {
             let error = load(&[(name, value)]).unwrap_err();
             assert!(error.contains(name), "{name}={value}: {error}");
@@ -219,6 +225,18 @@ mod tests {
         }
         let error = load(&[("DISCORD_PROXY_URL", "http://a:1/api/v10")]).unwrap_err();
         assert!(error.contains("set http://host:port only"), "{error}");
+    }
+
+    #[test]
+    fn score_service_needs_its_key() {
+        let url = ("SCORE_API_URL", "https://score.example/api");
+        assert!(load(&[url]).unwrap_err().contains("SCORE_API_KEY is not set"));
+        let error = load(&[url, ("SCORE_API_KEY", "SEKRET SEKRET")]).unwrap_err();
+        assert!(error.contains("visible ASCII") && !error.contains("SEKRET"), "{error}");
+        let config = load(&[url, ("SCORE_API_KEY", "SEKRET")]).unwrap();
+        assert!(!format!("{config:?}").contains("SEKRET"));
+        assert_eq!(config.score.unwrap().base.as_str(), "https://score.example/api/");
+        assert!(load(&[("SCORE_API_KEY", "unused")]).unwrap().score.is_none());
     }
 
     #[test]

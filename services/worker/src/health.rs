@@ -1,13 +1,15 @@
 //! The worker's health components, and the gauges that are polled.
 //!
 //! The broker and Postgres are required. Without Redis commands still reply, and without a discord-proxy messages wait in retry
-//! queues, so these two are reported as degraded, as is a late eligibility sync.
+//! queues, so these two are reported as degraded, as are a late eligibility sync and a score service
+//! whose circuit breaker is open.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_broker::{BrokerConnection, ConnectionState};
 use arrakis_cache::CacheState;
+use arrakis_eligibility::{BreakerState, BreakerStatus};
 use arrakis_runtime::{Health, HealthComponent};
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +33,7 @@ pub(crate) struct Components {
     redis: HealthComponent,
     proxy: HealthComponent,
     eligibility: HealthComponent,
+    score: HealthComponent,
 }
 
 /// The two connections to the broker.
@@ -48,6 +51,8 @@ impl Components {
         let proxy = health.component("discord-proxy");
         let eligibility = health.component("eligibility");
         eligibility.up_with("not checked yet");
+        let score = health.component("score-service");
+        score.up_with("not checked yet");
         // A worker starts without either of these.
         redis.degraded("not checked yet");
         proxy.degraded("not checked yet");
@@ -57,6 +62,7 @@ impl Components {
             redis,
             proxy,
             eligibility,
+            score,
         }
     }
 
@@ -76,6 +82,7 @@ impl Components {
                 services.cache.ping_periodically(CHECK_INTERVAL),
                 watch_proxies(&self.proxy, &services),
                 eligibility_sync::health::watch(&self.eligibility, &services),
+                watch_score_service(&self.score, &services),
                 count_queues(&services, &connections.consume, &queues),
             )
         };
@@ -149,6 +156,34 @@ async fn watch_redis(component: &HealthComponent, services: &Services) {
         if state.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// Reports the circuit breaker of the score service: while it is open, the chain stands in.
+async fn watch_score_service(component: &HealthComponent, services: &Services) {
+    let Some(mut breaker) = services.eligibility.breaker() else {
+        return component.up_with("not configured (SCORE_API_URL)");
+    };
+    loop {
+        let status = breaker.borrow_and_update().clone();
+        services.metrics.provider.set_breaker(status.state);
+        report_score_service(component, &status);
+        if breaker.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn report_score_service(component: &HealthComponent, status: &BreakerStatus) {
+    let cause = status.cause.as_deref().unwrap_or("unknown");
+    match status.state {
+        BreakerState::Closed => component.up(),
+        BreakerState::Open => component.degraded(format!(
+            "the circuit breaker is open, the chain stands in; last failure: {cause}"
+        )),
+        BreakerState::HalfOpen => component.degraded(format!(
+            "the circuit breaker is half-open, one request is a probe; last failure: {cause}"
+        )),
     }
 }
 

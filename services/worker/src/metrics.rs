@@ -2,6 +2,7 @@
 //! profiles), never ids.
 
 mod eligibility;
+mod provider;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use arrakis_telemetry::Metrics;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 pub use self::eligibility::EligibilityMetrics;
+pub use self::provider::ProviderMetrics;
 
 /// The worker's metrics. Cloning shares them.
 #[derive(Debug, Clone)]
@@ -62,6 +64,8 @@ pub struct WorkerMetrics {
     pub cache: IntCounterVec,
     /// Eligibility syncs.
     pub eligibility: EligibilityMetrics,
+    /// Answers about the eligibility of wallets, and the score service.
+    pub provider: ProviderMetrics,
 }
 
 impl WorkerMetrics {
@@ -179,6 +183,7 @@ impl WorkerMetrics {
                 &["what", "outcome"],
             ),
             eligibility: EligibilityMetrics::new(metrics),
+            provider: ProviderMetrics::new(metrics),
         }
     }
 

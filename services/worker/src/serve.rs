@@ -16,6 +16,7 @@ use arrakis_chain::Chains;
 use arrakis_contracts::names;
 use arrakis_db::{Database, DatabaseOptions, DbError};
 use arrakis_discord::{Discord, FinishedCall};
+use arrakis_eligibility::{EligibilityProvider, ProviderSettings};
 use arrakis_runtime::{Fatal, Runtime};
 use arrakis_themes::Registry;
 use arrakis_verification::{RegistryRecord, Verification};
@@ -122,14 +123,23 @@ async fn connect(config: &Config, runtime: &Runtime, connections: &BrokerConnect
     let verification = verification(config, &database, &chains)?;
     let call_metrics = metrics.clone();
     let observer = Arc::new(move |finished: &FinishedCall<'_>| call_metrics.count_call(finished));
+    let cache = Cache::new(&config.redis_url, CacheOptions::default())
+        .map_err(|error| Fatal::configuration(error.to_string()))?;
+    let eligibility = EligibilityProvider::new(
+        chains.clone(),
+        config.score.as_ref(),
+        cache.clone(),
+        ProviderSettings::default(),
+        Arc::new(metrics.provider.clone()),
+    );
     Ok(Services {
         database,
-        cache: Cache::new(&config.redis_url, CacheOptions::default())
-            .map_err(|error| Fatal::configuration(error.to_string()))?,
+        cache,
         discord: Discord::observed(&config.discord, Some(observer))
             .map_err(|error| Fatal::configuration(format!("DISCORD_PROXY_CREDENTIAL: {error}")))?,
         chains,
         verification,
+        eligibility: eligibility.map_err(|error| Fatal::configuration(format!("SCORE_API_URL: {error}")))?,
         publisher: Publisher::new(connections.publish.clone()),
         themes,
         metrics,

@@ -11,6 +11,7 @@ use arrakis_chain::Chains;
 use arrakis_contracts::EventId;
 use arrakis_db::{CommunityId, Database, DbError, Profile, TenantTx, UserId};
 use arrakis_discord::Discord;
+use arrakis_eligibility::EligibilityProvider;
 use arrakis_runtime::fail_point;
 use arrakis_themes::Registry;
 use arrakis_verification::Verification;
@@ -36,6 +37,8 @@ pub struct Services {
     pub discord: Discord,
     /// Clients of the chains that `CHAIN_RPC_URLS` configures.
     pub chains: Chains,
+    /// Live eligibility of wallets, from the chains and the score service.
+    pub eligibility: EligibilityProvider,
     /// Publishes jobs to RabbitMQ.
     pub publisher: Publisher,
     /// The loaded themes.

@@ -1,4 +1,5 @@
-//! `cache:…`: results of PostgreSQL queries, kept for a few minutes. While Redis is unavailable each of them is queried.
+//! `cache:…`: results of PostgreSQL queries, kept for a few minutes, and answers of other services. While Redis is unavailable each of
+//! them is requested.
 
 use std::fmt::Display;
 
@@ -83,6 +84,25 @@ impl Cache {
             .arg("PX")
             .arg(TOMBSTONE_TTL.milliseconds());
         self.command::<()>("cache.invalidate", &set).await.is_ok()
+    }
+
+    /// The stored value of a key; `None` when there is none, it cannot be decoded, or Redis is unavailable.
+    pub async fn stored<T: DeserializeOwned>(&self, key: &CacheKey) -> Option<T> {
+        self.cached(key).await
+    }
+
+    /// Stores a value in the place of an earlier one. False when Redis is unavailable and nothing is stored.
+    pub async fn store<T: Serialize>(&self, key: &CacheKey, ttl: Ttl, value: &T) -> bool {
+        let Ok(bytes) = serde_json::to_vec(value) else {
+            return false;
+        };
+        let mut set = Cmd::new();
+        set.arg("SET")
+            .arg(key.0.as_str())
+            .arg(bytes)
+            .arg("PX")
+            .arg(ttl.milliseconds());
+        self.command::<()>("cache.store", &set).await.is_ok()
     }
 
     async fn cached<T: DeserializeOwned>(&self, key: &CacheKey) -> Option<T> {

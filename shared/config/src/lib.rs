@@ -12,6 +12,7 @@ mod error;
 mod proxy_url;
 mod reader;
 mod reference;
+mod score_api;
 mod secret;
 pub mod variables;
 
@@ -21,5 +22,6 @@ pub use error::{ConfigErrors, ConfigProblem, EXIT_CODE};
 pub use proxy_url::{ProxyUrlError, parse_proxy_url};
 pub use reader::{Reader, Source};
 pub use reference::env_example;
+pub use score_api::{ScoreApi, ScoreApiError, parse_score_api_url};
 pub use secret::Secret;
 pub use variables::{Requirement, Service, VARIABLES, Variable};

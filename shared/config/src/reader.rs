@@ -9,8 +9,11 @@ use crate::api_base::parse_discord_api_base;
 use crate::chain_urls::{ChainEndpoints, parse_chain_rpc_urls};
 use crate::error::{ConfigErrors, ConfigProblem, printable};
 use crate::proxy_url::parse_proxy_url;
+use crate::score_api::{ScoreApi, check_score_api_key, parse_score_api_url};
 use crate::secret::Secret;
-use crate::variables::{CHAIN_RPC_URLS, DISCORD_API_BASE, DISCORD_PROXY_URL, Service, VARIABLES, Variable};
+use crate::variables::{
+    CHAIN_RPC_URLS, DISCORD_API_BASE, DISCORD_PROXY_URL, SCORE_API_KEY, SCORE_API_URL, Service, VARIABLES, Variable,
+};
 
 /// Values by name: the process's environment, or pairs given by a test.
 #[derive(Debug, Clone, Default)]
@@ -178,6 +181,28 @@ impl Reader {
             Ok(chains) => Some(chains),
             Err(why) => self.refuse(variable, why.to_string()),
         }
+    }
+
+    /// The score service, from `SCORE_API_URL` and `SCORE_API_KEY`; `Some(None)` where the URL is not set.
+    pub fn score_api(&mut self) -> Option<Option<ScoreApi>> {
+        let url = self.optional::<String>(&SCORE_API_URL)?;
+        let key = self.optional::<String>(&SCORE_API_KEY)?;
+        let Some(url) = url else {
+            return Some(None);
+        };
+        let base = match parse_score_api_url(&url) {
+            Ok(base) => base,
+            Err(why) => return self.refuse(&SCORE_API_URL, why.to_string()),
+        };
+        let Some(key) = key else {
+            self.problems.push(ConfigProblem::missing(&SCORE_API_KEY));
+            return None;
+        };
+        if let Err(why) = check_score_api_key(&key) {
+            return self.refuse(&SCORE_API_KEY, why.to_string());
+        }
+        let key = Secret::new(key);
+        Some(Some(ScoreApi { base, key }))
     }
 
     /// A comma-separated list that must have at least one item.

@@ -220,6 +220,12 @@ variables! {
     /// Depth of the finalised block.
     CHAIN_FINALIZED_DEPTH = Variable::defaulted("CHAIN_FINALIZED_DEPTH", WORKER_AND_API, "64",
         "blocks behind the latest one from which a block counts as final, on chains whose endpoints do not support the tag `finalized`");
+    /// Base URL of the score service.
+    SCORE_API_URL = Variable::optional("SCORE_API_URL", WORKER, "https://score.example/api",
+        "base URL of the score service (docs/score-service.md), https://, or http:// to this machine; without it answers come from the chain alone");
+    /// Key of the score service.
+    SCORE_API_KEY = Variable::optional("SCORE_API_KEY", WORKER, "a-long-random-string",
+        "key of the score service, sent as a bearer token; required with SCORE_API_URL").secret();
     /// Number of shards.
     SHARD_COUNT = Variable::optional("SHARD_COUNT", INGESTOR, "4", "total number of shards; default: Discord's recommendation");
     /// Shards of this process.

@@ -3,6 +3,7 @@
 //! To add a command: a file with a type that implements [`Command`], and its line in `all`. The leader then registers it with
 //! Discord, `/help` lists it, and its components are dispatched by the first segment of their custom ids (`name:arguments`).
 
+mod check_eligibility;
 mod context;
 mod definition;
 mod help;
@@ -31,6 +32,7 @@ fn all() -> Vec<Box<dyn Command>> {
         Box::new(profile::Profile),
         Box::new(leaderboard::Leaderboard),
         Box::new(threshold::Threshold),
+        Box::new(check_eligibility::CheckEligibility),
         Box::new(stats::Stats),
         Box::new(verify::Verify),
         Box::new(help::Help),

@@ -58,6 +58,14 @@ impl Options {
         }
     }
 
+    /// The value of a string option; `None` if it was not sent.
+    pub fn string(&self, name: &str) -> Option<&str> {
+        match self.get(name) {
+            Some(CommandOptionValue::String(text)) => Some(text),
+            _ => None,
+        }
+    }
+
     /// The value of a user option, with the name that the server shows; `None` if it was not sent.
     pub fn user(&self, name: &str) -> Option<(Id<UserMarker>, Option<&str>)> {
         match self.get(name) {

@@ -75,6 +75,11 @@ async fn run_unguarded(in_flight: InFlight<'_>, entry: &CommandEntry) -> Command
         // A command with a reply is counted.
         (Ok(_), Some(tx), _) if is_command => count_use(in_flight, tx).await,
         (Ok(_), Some(tx), _) => tx.commit().await?,
+        // The command has committed its transaction.
+        (Ok(_), None, Some(community)) if is_command => match services.database.tenant(community.id()).await {
+            Ok(tx) => count_use(in_flight, tx).await,
+            Err(error) => tracing::warn!(%error, "the use of a command was not counted"),
+        },
         // The member may repeat a failed command immediately.
         (Err(CommandError::Failed(_)), _, Some(community)) if is_command => {
             services

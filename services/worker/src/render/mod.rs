@@ -6,6 +6,7 @@
 //! To add a reply: a file with a view (the data that is shown) and a function from the view to an embed, with snapshots.
 
 mod buttons;
+pub mod check_eligibility;
 pub mod consent;
 pub mod help;
 pub mod leaderboard;

@@ -62,6 +62,18 @@ async fn errors_are_not_cached_and_undecodable_values_are_loaded_again() {
     assert_every_key_has_a_ttl(&redis);
 }
 
+#[tokio::test]
+async fn stored_value_replaces_an_earlier_one() {
+    let redis = TestRedis::create();
+    let cache = cache(&redis);
+    let key = CacheKey::new("score", &[&1, &"0xaa"]);
+    assert_eq!(cache.stored::<u32>(&key).await, None);
+    assert!(cache.store(&key, PROFILE_TTL, &1_u32).await);
+    assert!(cache.store(&key, PROFILE_TTL, &2_u32).await);
+    assert_eq!(cache.stored::<u32>(&key).await, Some(2));
+    assert_every_key_has_a_ttl(&redis);
+}
+
 /// A cached value that was invalidated cannot be written again for some seconds; a marker can.
 #[tokio::test]
 async fn marker_is_set_again_immediately_after_it_was_cleared() {

@@ -20,7 +20,7 @@ pub(super) struct Events {
 }
 
 /// The standard of the contract of a profile.
-fn token_standard(profile: &TokenProfile) -> TokenStandard {
+pub(crate) fn token_standard(profile: &TokenProfile) -> TokenStandard {
     match profile.standard {
         ProfileStandard::Bgt | ProfileStandard::Erc20 => TokenStandard::Erc20,
         ProfileStandard::Erc721 => TokenStandard::Erc721,

@@ -2,6 +2,7 @@
 //!
 //! Broker, Redis and proxy have addresses without a listener: a command that required one of them would fail.
 
+mod check_eligibility;
 mod leaderboard;
 mod position;
 mod profile;
@@ -10,7 +11,8 @@ mod threshold;
 
 use arrakis_broker::{BrokerConnection, BrokerSettings, Publisher};
 use arrakis_cache::{Cache, CacheOptions};
-use arrakis_config::Secret;
+use arrakis_chain::Chains;
+use arrakis_config::{ScoreApi, Secret};
 use arrakis_db::{CommunityId, Database, GuildId, NewCommunity, TenantTx, TokenProfile, TokenProfileId, UserId};
 use arrakis_discord::{Discord, DiscordConfig};
 use arrakis_domain::{Address, Balance, Plan};
@@ -27,6 +29,8 @@ use arrakis_worker::services::Services;
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 use twilight_model::id::Id;
+
+use crate::platform::eligibility_provider;
 
 /// An address without a listener.
 const NO_LISTENER: &str = "127.0.0.1:1";
@@ -88,6 +92,18 @@ impl CommandHarness {
             services,
             community,
         }
+    }
+
+    /// Lets the token of the ranking be this contract, and reads it from these chains and this score service.
+    pub(crate) async fn read_live(&mut self, contract: Address, chains: Chains, score: Option<&ScoreApi>) {
+        let mut tx = self.services.database.global().await.unwrap();
+        let token = &self.community.record.token_profile;
+        let mut profile = tx.eligibility().token_profile(token).await.unwrap().unwrap();
+        profile.contract = contract;
+        tx.eligibility().put_token_profile(&profile).await.unwrap();
+        tx.commit().await.unwrap();
+        let cache = self.services.cache.clone();
+        self.services.eligibility = eligibility_provider(chains, score, cache);
     }
 
     pub(crate) async fn tenant(&self) -> TenantTx {
@@ -225,11 +241,14 @@ fn services(database: Database) -> Services {
         credential: Secret::new("unused"),
         application: Id::new(1),
     };
+    let cache = Cache::new(&Secret::new(format!("redis://{NO_LISTENER}")), CacheOptions::default()).unwrap();
+    let chains = Chains::default();
     Services {
         database,
-        cache: Cache::new(&Secret::new(format!("redis://{NO_LISTENER}")), CacheOptions::default()).unwrap(),
+        eligibility: eligibility_provider(chains.clone(), None, cache.clone()),
+        cache,
         discord: Discord::new(&discord).unwrap(),
-        chains: arrakis_chain::Chains::default(),
+        chains,
         publisher: Publisher::new(BrokerConnection::open(
             &BrokerSettings::new(format!("amqp://{NO_LISTENER}")),
             "unused",

@@ -70,9 +70,11 @@ impl Setup {
             credential: Secret::new("unused"),
             application: Id::new(1),
         };
+        let cache = Cache::new(&Secret::new(format!("redis://{NO_LISTENER}")), CacheOptions::default()).unwrap();
         let services = Services {
             database: database.clone(),
-            cache: Cache::new(&Secret::new(format!("redis://{NO_LISTENER}")), CacheOptions::default()).unwrap(),
+            eligibility: crate::platform::eligibility_provider(chains.clone(), None, cache.clone()),
+            cache,
             discord: Discord::new(&discord).unwrap(),
             chains,
             publisher: Publisher::new(connection.clone()),

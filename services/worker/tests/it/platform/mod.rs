@@ -28,7 +28,7 @@ pub use self::assertions::{assert_description, assert_refusal, description, embe
 pub use self::control::Control;
 pub use self::gateway_client::{Dispatch, GatewayClient};
 pub use self::seed::Community;
-pub use self::test_consumer::{Behavior, TestCommand};
+pub use self::test_consumer::{Behavior, TestCommand, eligibility_provider};
 pub use self::worker::Worker;
 
 const CREDENTIAL: &str = "the-workers-credential";

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use arrakis_broker::{ConsumeOptions, RetryPublisher, StopTokens, consume};
 use arrakis_cache::{Cache, CacheOptions};
-use arrakis_config::Secret;
+use arrakis_chain::Chains;
+use arrakis_config::{ScoreApi, Secret};
 use arrakis_contracts::names;
+use arrakis_eligibility::{EligibilityProvider, NoObserver, ProviderSettings};
 use arrakis_telemetry::Metrics;
 use arrakis_test_support::eventually;
 use arrakis_themes::Registry;
@@ -190,14 +192,23 @@ impl TestConsumer {
     }
 }
 
+/// An eligibility provider that reports nothing.
+pub fn eligibility_provider(chains: Chains, score: Option<&ScoreApi>, cache: Cache) -> EligibilityProvider {
+    let settings = ProviderSettings::default();
+    EligibilityProvider::new(chains, score, cache, settings, Arc::new(NoObserver)).unwrap()
+}
+
 impl Platform {
     /// The services of a worker.
     pub fn services(&self, metrics: &Metrics) -> Services {
+        let cache = Cache::new(&Secret::new(self.redis.url()), CacheOptions::default()).unwrap();
+        let chains = Chains::default();
         Services {
             database: self.database.clone(),
-            cache: Cache::new(&Secret::new(self.redis.url()), CacheOptions::default()).unwrap(),
+            eligibility: eligibility_provider(chains.clone(), None, cache.clone()),
+            cache,
             discord: self.discord(self.proxy),
-            chains: arrakis_chain::Chains::default(),
+            chains,
             publisher: self.publisher.clone(),
             themes: Registry::load(None).unwrap(),
             verification: None,
