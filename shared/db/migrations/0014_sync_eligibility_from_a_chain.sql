@@ -69,7 +69,7 @@ create table notification_events (
     payload jsonb not null,
     created_at timestamptz not null default now(),
     primary key (community_id, event_id),
-    foreign key (community_id, user_id) references profiles,
+    foreign key (community_id, user_id) references profiles on delete cascade,
     check ((user_id is null) = (kind = 'threshold'))
 );
 create index on notification_events (community_id, created_at);

@@ -52,6 +52,7 @@ pub struct Faults {
 #[derive(Debug, Default)]
 struct State {
     blocks: Vec<Block>,
+    forks: u8,
     faults: Faults,
     requests: u64,
     batches: u64,
@@ -133,7 +134,8 @@ impl State {
 
     fn reorganise(&mut self, replaced: usize, with: &[Vec<Move>]) {
         let kept = self.blocks.len() - replaced;
-        let fork = self.blocks[kept].fork + 1;
+        self.forks += 1;
+        let fork = self.forks;
         self.blocks.truncate(kept);
         self.blocks.extend(with.iter().map(|moves| Block {
             fork,

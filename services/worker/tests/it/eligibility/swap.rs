@@ -3,6 +3,7 @@
 use arrakis_contracts::JobKind;
 use arrakis_db::{CommunityId, NewOverride, NotificationKind};
 use arrakis_domain::{Address, ChangeKind, OverrideEffect, Rank, Zones};
+use arrakis_test_support::eventually;
 use arrakis_worker::jobs::eligibility_sync::SyncEnd;
 use serde_json::json;
 use time::OffsetDateTime;
@@ -58,7 +59,12 @@ async fn first_ranking_syncs_all_members_and_notifies_no_member() {
         tx.eligibility().ranking_changes(setup.token(), snapshot).await.unwrap(),
         []
     );
-    assert_eq!(setup.vhost.messages(&JobKind::TierSync.queue()).await.min(1), 1);
+    let queue = JobKind::TierSync.queue();
+    eventually(
+        || async { setup.vhost.messages(&queue).await == 1 },
+        "the message of the tier sync",
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
