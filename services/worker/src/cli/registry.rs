@@ -18,7 +18,7 @@ use super::output::{print, print_json, printable, report};
 use super::with_config;
 
 /// Identities that one transaction replays.
-const PAGE: u32 = 200;
+const PAGE: u32 = 500;
 
 /// The subcommands of `registry`.
 #[derive(Debug, Subcommand)]

@@ -132,39 +132,7 @@ impl Registry<'_> {
         identity: IdentityId,
         at: OffsetDateTime,
     ) -> Result<Option<IdentityRecord>, DbError> {
-        let mut record: Option<IdentityRecord> = None;
-        let mut after = 0;
-        loop {
-            let rows = named!(
-                "identity_event.replay",
-                sqlx::query_as!(
-                    EventRow,
-                    "select sequence, event_id, identity_id, event_type, source, occurred_at, recorded_at, payload,
-                            previous_hash, hash
-                       from identity_events where identity_id = $1 and sequence > $2 and occurred_at <= $3
-                      order by sequence limit $4",
-                    identity.uuid(),
-                    after,
-                    at,
-                    PAGE
-                )
-                .fetch_all(&mut *self.connection)
-            )?;
-            let is_last = i64::try_from(rows.len()).map_or(true, |count| count < PAGE);
-            for row in rows {
-                after = row.sequence;
-                let event = IdentityEvent::try_from(row)?;
-                let change = Change::from(&event);
-                let applied = match &mut record {
-                    Some(record) => record.apply(change),
-                    None => IdentityRecord::created(identity, change).map(|created| record = Some(created)),
-                };
-                applied.map_err(|refusal| Column("identity_events", "sequence").corrupt(event.sequence, refusal))?;
-            }
-            if is_last {
-                return Ok(record);
-            }
-        }
+        Ok(self.replayed_all(&[identity], at).await?.pop())
     }
 
     /// Identities as their events up to `at` leave them, in the order of their ids: those after `after`, at most `limit`.
@@ -179,10 +147,55 @@ impl Registry<'_> {
         limit: u32,
     ) -> Result<(Vec<IdentityRecord>, Option<IdentityId>), DbError> {
         let ids = self.identity_ids(after, limit).await?;
-        let mut records = Vec::with_capacity(ids.len());
-        for id in &ids {
-            records.extend(self.replayed(*id, at).await?);
-        }
-        Ok((records, ids.last().copied()))
+        Ok((self.replayed_all(&ids, at).await?, ids.last().copied()))
     }
+
+    /// These identities as their events up to `at` leave them, in the order of their ids. The error about an event that does
+    /// not follow has its sequence number as the value.
+    pub(super) async fn replayed_all(
+        &mut self,
+        ids: &[IdentityId],
+        at: OffsetDateTime,
+    ) -> Result<Vec<IdentityRecord>, DbError> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+        let mut records: Vec<IdentityRecord> = Vec::with_capacity(ids.len());
+        let mut after = (Uuid::nil(), 0);
+        loop {
+            let rows = named!(
+                "identity_event.replay",
+                sqlx::query_as!(
+                    EventRow,
+                    "select sequence, event_id, identity_id, event_type, source, occurred_at, recorded_at, payload,
+                            previous_hash, hash
+                       from identity_events
+                      where identity_id = any($1) and (identity_id, sequence) > ($2, $3) and occurred_at <= $4
+                      order by identity_id, sequence limit $5",
+                    &ids,
+                    after.0,
+                    after.1,
+                    at,
+                    PAGE
+                )
+                .fetch_all(&mut *self.connection)
+            )?;
+            let is_last = i64::try_from(rows.len()).map_or(true, |count| count < PAGE);
+            for row in rows {
+                after = (row.identity_id, row.sequence);
+                replay_next(&mut records, &IdentityEvent::try_from(row)?)?;
+            }
+            if is_last {
+                return Ok(records);
+            }
+        }
+    }
+}
+
+/// Applies an event to the last record, or begins another one.
+fn replay_next(records: &mut Vec<IdentityRecord>, event: &IdentityEvent) -> Result<(), DbError> {
+    let change = Change::from(event);
+    let applied = match records.last_mut().filter(|record| record.identity.id == event.identity) {
+        Some(record) => record.apply(change),
+        None => IdentityRecord::created(event.identity, change).map(|created| records.push(created)),
+    };
+    applied.map_err(|refusal| Column("identity_events", "sequence").corrupt(event.sequence, refusal))
 }

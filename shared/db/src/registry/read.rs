@@ -115,6 +115,23 @@ impl Registry<'_> {
         self.record_of(row).await
     }
 
+    /// The identities with these ids, in the order of their ids.
+    pub(super) async fn by_ids(&mut self, ids: &[IdentityId]) -> Result<Vec<IdentityRecord>, DbError> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+        let rows = named!(
+            "identity.by_ids",
+            sqlx::query_as!(
+                IdentityRow,
+                "select identity_id, discord_user_id, telegram_user_id, display_name, status, suspended_until, created_at,
+                        updated_at
+                   from user_identities where identity_id = any($1) order by identity_id",
+                &ids
+            )
+            .fetch_all(&mut *self.connection)
+        )?;
+        self.records_of(rows).await
+    }
+
     /// The identity of an account.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use super::identity::{IdentityId, IdentityRecord};
 use crate::{Database, DbError, named_query::named};
 
 /// Identities that are compared at a time.
-const PAGE: u32 = 200;
+const PAGE: u32 = 500;
 /// Later than every event: PostgreSQL and this build read years of four digits.
 const END_OF_TIME: time::OffsetDateTime = datetime!(9999-12-31 23:59:59 UTC);
 
@@ -143,46 +143,67 @@ impl Registry<'_> {
             if ids.is_empty() {
                 return Ok(None);
             }
-            for id in &ids {
-                if let Some(problem) = self.check_identity(*id).await? {
-                    return Ok(Some(problem));
-                }
-                *identities += 1;
+            if let Some(problem) = self.check_page(&ids).await? {
+                return Ok(Some(problem));
             }
+            *identities += ids.len() as u64;
             after = ids.last().copied();
         }
     }
 
-    async fn check_identity(&mut self, id: IdentityId) -> Result<Option<Problem>, DbError> {
-        let replayed = match self.replayed(id, END_OF_TIME).await {
+    /// Compares these identities, whose ids are in order.
+    async fn check_page(&mut self, ids: &[IdentityId]) -> Result<Option<Problem>, DbError> {
+        let replayed = match self.replayed_all(ids, END_OF_TIME).await {
             Ok(replayed) => replayed,
-            // The column's value is the sequence number of the event.
-            Err(DbError::Corrupt { value, reason, .. }) => {
-                let sequence = value.parse().unwrap_or_default();
+            Err(error) => return replay_problem(error).map(Some),
+        };
+        let stored = match self.by_ids(ids).await {
+            Ok(stored) => stored,
+            Err(error @ DbError::Corrupt { .. }) => return Ok(Some(corrupt_table(&error))),
+            Err(error) => return Err(error),
+        };
+        if replayed == stored {
+            return Ok(None);
+        }
+        for id in ids {
+            let of = |records: &[IdentityRecord]| records.iter().find(|record| record.identity.id == *id).cloned();
+            let (expected, found) = (of(&replayed), of(&stored));
+            if expected != found {
+                let last = self.history(*id, None, 1).await?;
                 return Ok(Some(Problem {
-                    sequence,
-                    kind: ProblemKind::Replay,
-                    identity: Some(id),
-                    expected: "an event that follows".to_owned(),
-                    found: reason,
+                    sequence: last.first().map_or(0, |event| event.sequence),
+                    kind: ProblemKind::Tables,
+                    identity: Some(*id),
+                    expected: shown(expected.as_ref()),
+                    found: shown(found.as_ref()),
                 }));
             }
-            Err(error) => return Err(error),
-        };
-        let found = match self.by_id(id).await {
-            Ok(stored) if stored == replayed => return Ok(None),
-            Ok(stored) => shown(stored.as_ref()),
-            Err(error @ DbError::Corrupt { .. }) => error.to_string(),
-            Err(error) => return Err(error),
-        };
-        let last = self.history(id, None, 1).await?;
-        Ok(Some(Problem {
-            sequence: last.first().map_or(0, |event| event.sequence),
-            kind: ProblemKind::Tables,
-            identity: Some(id),
-            expected: shown(replayed.as_ref()),
-            found,
-        }))
+        }
+        Ok(None)
+    }
+}
+
+/// The problem that an event does not follow; its sequence number is the error's value.
+fn replay_problem(error: DbError) -> Result<Problem, DbError> {
+    let DbError::Corrupt { value, reason, .. } = error else {
+        return Err(error);
+    };
+    Ok(Problem {
+        sequence: value.parse().unwrap_or_default(),
+        kind: ProblemKind::Replay,
+        identity: None,
+        expected: "an event that follows".to_owned(),
+        found: reason,
+    })
+}
+
+fn corrupt_table(error: &DbError) -> Problem {
+    Problem {
+        sequence: 0,
+        kind: ProblemKind::Tables,
+        identity: None,
+        expected: "values of the domain".to_owned(),
+        found: error.to_string(),
     }
 }
 
