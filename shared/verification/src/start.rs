@@ -154,7 +154,7 @@ mod tests {
             network: AccountNetwork::Telegram,
             id: 42,
         };
-        assert_eq!(stored_name(" Chani\0 ", account), "Chani ");
+        assert_eq!(stored_name(" Cha\0ni ", account), "Chani");
         assert_eq!(stored_name("  ", account), "42");
         assert_eq!(stored_name(&"é".repeat(500), account).chars().count(), 200);
     }

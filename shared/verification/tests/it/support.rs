@@ -238,6 +238,15 @@ impl TestService {
             .await
     }
 
+    /// The row of a session as JSON, read with the application's login.
+    pub(crate) async fn stored_session(&self, session: Uuid) -> String {
+        let mut app = PgConnection::connect(&self.test.app_url()).await.unwrap();
+        let key = format!("set app.verification_key = 'session:{session}'");
+        sqlx::raw_sql(AssertSqlSafe(key)).execute(&mut app).await.unwrap();
+        let sql = "select to_jsonb(s)::text from verification_sessions s";
+        sqlx::query_scalar(sql).fetch_one(&mut app).await.unwrap()
+    }
+
     pub(crate) async fn rows(&self, sql: &str) -> Vec<String> {
         let mut admin = PgConnection::connect(&self.test.admin_url()).await.unwrap();
         sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))

@@ -71,7 +71,7 @@ impl Browser {
             .capabilities(capabilities.as_object().cloned().unwrap())
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
-            .expect("chromium starts");
+            .unwrap();
         let browser = Self {
             client,
             driver,
