@@ -59,10 +59,12 @@ impl<T: DeserializeOwned, const MAX: usize> FromRequest<ApiState> for JsonBody<T
             return Err(Problem::new(ProblemKind::UnsupportedMediaType, detail));
         }
         let bytes = receive(request, MAX).await?;
+        let invalid =
+            |error: &dyn Display| Problem::new(ProblemKind::InvalidBody, format!("the body is invalid: {error}"));
+        let mut json = serde_json::Deserializer::from_slice(&bytes);
         // The error names the field.
-        let value = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(&bytes));
-        let value =
-            value.map_err(|error| Problem::new(ProblemKind::InvalidBody, format!("the body is invalid: {error}")))?;
+        let value = serde_path_to_error::deserialize(&mut json).map_err(|error| invalid(&error))?;
+        json.end().map_err(|error| invalid(&error))?;
         Ok(Self(value))
     }
 }

@@ -124,10 +124,10 @@ async fn invalid_request_changes_nothing() {
         .assert_problem(415, "unsupported-media-type");
     let form = request().header("content-type", "text/json").body("{}");
     api.send(form).await.assert_problem(415, "unsupported-media-type");
-    let cut = request()
-        .header("content-type", "application/json")
-        .body("{\"reason\":");
-    api.send(cut).await.assert_problem(400, "invalid-body");
+    for text in ["{\"reason\":", "{\"reason\":\"x\"} {}"] {
+        let malformed = request().header("content-type", "application/json").body(text);
+        api.send(malformed).await.assert_problem(400, "invalid-body");
+    }
     let unknown = format!("/admin/users/{}/suspend", Uuid::now_v7());
     api.post_as(&key, &unknown, &json!({"reason": "x"}))
         .await
