@@ -65,6 +65,7 @@ fn interactions() {
         "profile",
         "position",
         "threshold",
+        "verify:",
         "\"guild_id\":",
     ];
     // Components may be nested, and each takes some hundred bytes in memory.

@@ -10,7 +10,6 @@ const ROW: usize = 5;
 pub(super) fn button(label: impl Into<String>, custom_id: impl Into<String>, style: ButtonStyle) -> Component {
     Component::Button(Button {
         custom_id: Some(custom_id.into()),
-        url: None,
         ..plain(label.into(), style)
     })
 }

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use super::{CommandContext, identity, wallets};
 use crate::community::user_id;
 use crate::consent;
-use crate::interaction::reply::{CommandError, CommandResult, Reply, message};
+use crate::interaction::reply::{CommandResult, Reply, message};
 use crate::render::verify::{SessionStage, StatusView, status};
 
 pub(super) async fn run(context: &CommandContext<'_>) -> CommandResult {
@@ -47,7 +47,7 @@ pub(super) async fn run(context: &CommandContext<'_>) -> CommandResult {
             .get_or_insert_default()
             .extend(question.components.unwrap_or_default());
     }
-    Ok::<_, CommandError>(Reply::Message(reply))
+    Ok(Reply::Message(reply))
 }
 
 fn stage(session: &VerificationSession) -> Option<(SessionStage, OffsetDateTime)> {

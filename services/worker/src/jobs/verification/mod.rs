@@ -28,7 +28,7 @@ use crate::services::Services;
 
 /// The handler of `verification`.
 #[derive(Debug)]
-pub struct Verification;
+pub(super) struct Verification;
 
 /// One attempt: of a community, or of the platform for a session without one.
 #[derive(Debug, Clone, Copy)]
