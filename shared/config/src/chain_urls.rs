@@ -100,7 +100,8 @@ fn parse_entry(number: usize, entry: &str) -> Result<ChainEndpoints, ChainUrlsEr
         Ok(0) => return Place::Entry(number).refuse("chain id 0 does not exist"),
         Ok(chain_id) => chain_id,
         Err(_) => {
-            return Place::Entry(number).refuse("the text before `=` is not a chain id, a decimal number such as 80094");
+            return Place::Entry(number)
+                .refuse("the text before `=` is not a chain id, a decimal number such as 80094");
         }
     };
     let mut checked: Vec<Secret> = Vec::new();
