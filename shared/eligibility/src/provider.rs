@@ -112,7 +112,11 @@ impl EligibilityProvider {
         let is_on_chain = question.is_on_chain();
         let has_chain = is_on_chain && shared.native.has_chain(question.chain_id);
         if !has_chain && shared.score.is_none() {
-            return Err(if is_on_chain { Unanswered::NotConfigured } else { Unanswered::NotReadable });
+            return Err(if is_on_chain {
+                Unanswered::NotConfigured
+            } else {
+                Unanswered::NotReadable
+            });
         }
         if let Some(answer) = shared.stored.fresh(question, shared.score.is_some()).await {
             return Ok(answer);
@@ -151,7 +155,11 @@ impl EligibilityProvider {
         shared.reading.join_or_start(&key(question), || {
             let (native, stored, question) = (shared.native.clone(), shared.stored.clone(), question.clone());
             async move {
-                let Question { chain_id, token, wallet } = &question;
+                let Question {
+                    chain_id,
+                    token,
+                    wallet,
+                } = &question;
                 match native.get_balance(*chain_id, token, *wallet).await {
                     Ok(held) => {
                         let holding = Holding {

@@ -72,7 +72,10 @@ fn entry_text(context: &RenderContext<'_>, entry: EntryThreshold, standing: Stan
     match entry {
         _ if zone.is_eligible() => "Has a place.".to_owned(),
         EntryThreshold::PlacesFree { free } if standing.balance.is_zero() => {
-            format!("{}; any holding takes one.", text::count(free, "place is free", "places are free"))
+            format!(
+                "{}; any holding takes one.",
+                text::count(free, "place is free", "places are free")
+            )
         }
         EntryThreshold::PlacesFree { .. } => "Takes a free place with the next sync.".to_owned(),
         EntryThreshold::Holding { balance } if standing.balance > balance => {
@@ -83,7 +86,10 @@ fn entry_text(context: &RenderContext<'_>, entry: EntryThreshold, standing: Stan
             if missing.is_zero() {
                 return "Level with the last place; any more takes it.".to_owned();
             }
-            format!("More than {} more takes a place.", text::needed(missing, context.symbol))
+            format!(
+                "More than {} more takes a place.",
+                text::needed(missing, context.symbol)
+            )
         }
     }
 }
@@ -133,9 +139,7 @@ fn source_text(view: &EligibilityView) -> String {
         ),
         Source::Native => "Read from the chain just now.".to_owned(),
         Source::Cache { age } => format!("Stored answer, {} old.", age_text(age)),
-        Source::Degraded(DegradedBecause::Late) => {
-            "Score service too slow: chain only, read just now.".to_owned()
-        }
+        Source::Degraded(DegradedBecause::Late) => "Score service too slow: chain only, read just now.".to_owned(),
         Source::Degraded(DegradedBecause::Failed | DegradedBecause::BreakerOpen) => {
             "Score service unavailable: chain only, read just now.".to_owned()
         }
@@ -233,7 +237,10 @@ mod tests {
         view.own = false;
         for id in ["sietch", "basic"] {
             let theme = theme(id);
-            insta::assert_json_snapshot!(format!("other_wallet_that_bought_more_{id}"), embed(&context(&theme), &view));
+            insta::assert_json_snapshot!(
+                format!("other_wallet_that_bought_more_{id}"),
+                embed(&context(&theme), &view)
+            );
         }
     }
 

@@ -46,6 +46,25 @@ async fn every_command_replies_as_defined() {
     platform.vhost.finish().await;
 }
 
+/// It commits its transaction before it reads the chain.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_eligibility_is_counted_and_has_a_cooldown() {
+    let (platform, worker) = Platform::with_worker().await;
+    let id = platform.run_command("stilgar", "check-eligibility", json!({})).await;
+    let reply = platform.control.answered(&id).await;
+    assert_description(&reply["message"], "Rank 82");
+    let second = platform.run_command("stilgar", "check-eligibility", json!({})).await;
+    let reply = platform.control.answered(&second).await;
+    assert_refusal(&reply["message"], "You have just used `/check-eligibility`");
+    platform.until_messages("arrakis.interactions", 0).await;
+    let mut tx = platform.tenant().await;
+    let stilgar = platform.community.user_id("stilgar");
+    let profile = tx.profiles().by_user(stilgar).await.unwrap().unwrap();
+    assert_eq!(profile.commands, 1);
+    let answers = worker.metric("arrakis_worker_eligibility_answers_total{source=\"none\"}");
+    assert_eq!(answers, Some(1.0));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn position_shows_rank_holding_and_tier() {
     let (platform, _worker) = Platform::with_worker().await;

@@ -66,7 +66,11 @@ impl ScoreClient {
             StatusCode::NOT_FOUND => {
                 let body = self.body(response).await?;
                 let is_unknown = wire::is_unknown_token(&body);
-                Err(if is_unknown { ScoreFailure::NotCovered } else { ScoreFailure::Status(404) })
+                Err(if is_unknown {
+                    ScoreFailure::NotCovered
+                } else {
+                    ScoreFailure::Status(404)
+                })
             }
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
                 Err(ScoreFailure::Unauthorized(status.as_u16()))

@@ -165,14 +165,23 @@ mod tests {
 
     #[test]
     fn error_does_not_quote_the_body() {
-        let error = read(&with("held", json!("SEKRET"))).unwrap_err() + &read(&with("as_of", json!("SEKRET"))).unwrap_err();
+        let error =
+            read(&with("held", json!("SEKRET"))).unwrap_err() + &read(&with("as_of", json!("SEKRET"))).unwrap_err();
         assert!(!error.contains("SEKRET"), "{error}");
     }
 
     #[test]
     fn only_the_code_unknown_token_means_no_data() {
-        assert!(is_unknown_token(br#"{"error": {"code": "unknown_token", "message": "x"}}"#));
-        for body in ["", "{}", "<html>", r#"{"error": {"code": "not_found"}}"#, r#"{"error": "unknown_token"}"#] {
+        assert!(is_unknown_token(
+            br#"{"error": {"code": "unknown_token", "message": "x"}}"#
+        ));
+        for body in [
+            "",
+            "{}",
+            "<html>",
+            r#"{"error": {"code": "not_found"}}"#,
+            r#"{"error": "unknown_token"}"#,
+        ] {
             assert!(!is_unknown_token(body.as_bytes()), "{body}");
         }
     }

@@ -20,19 +20,32 @@ async fn pause() {
 
 #[tokio::test]
 async fn open_breaker_sends_nothing_until_its_probe_succeeds() {
-    let (chain, score) = (Chain::start().await, ScoreDouble::start(Behaviour::Status(503, "")).await);
+    let (chain, score) = (
+        Chain::start().await,
+        ScoreDouble::start(Behaviour::Status(503, "")).await,
+    );
     let test = provider(chains(chain.anvil.url()), Some(&score), settings());
     for _ in 0..5 {
-        assert_eq!(source(&test, &chain, 1).await, Source::Degraded(DegradedBecause::Failed));
+        assert_eq!(
+            source(&test, &chain, 1).await,
+            Source::Degraded(DegradedBecause::Failed)
+        );
     }
     assert_eq!(test.state(), BreakerState::Open);
     for _ in 0..5 {
-        assert_eq!(source(&test, &chain, 1).await, Source::Degraded(DegradedBecause::BreakerOpen));
+        assert_eq!(
+            source(&test, &chain, 1).await,
+            Source::Degraded(DegradedBecause::BreakerOpen)
+        );
     }
     assert_eq!(score.requests(), 5);
 
     pause().await;
-    assert_eq!(source(&test, &chain, 1).await, Source::Degraded(DegradedBecause::Failed), "the probe");
+    assert_eq!(
+        source(&test, &chain, 1).await,
+        Source::Degraded(DegradedBecause::Failed),
+        "the probe"
+    );
     assert_eq!((test.state(), score.requests()), (BreakerState::Open, 6));
 
     score.behave(Behaviour::Rank(42, Duration::from_millis(100)));
@@ -56,7 +69,10 @@ async fn hanging_score_service_costs_the_limit_only_until_the_breaker_opens() {
         assert_eq!(source(&test, &chain, 1).await, Source::Degraded(DegradedBecause::Late));
     }
     let began = Instant::now();
-    assert_eq!(source(&test, &chain, 1).await, Source::Degraded(DegradedBecause::BreakerOpen));
+    assert_eq!(
+        source(&test, &chain, 1).await,
+        Source::Degraded(DegradedBecause::BreakerOpen)
+    );
     assert!(began.elapsed() < Duration::from_millis(290), "{:?}", began.elapsed());
     let cause = test.provider.breaker().unwrap().borrow().cause.clone();
     assert_eq!(cause.as_deref(), Some("no complete response within 300 ms"));

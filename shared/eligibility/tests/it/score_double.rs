@@ -113,7 +113,10 @@ async fn answer(
     let number = inner.requests.fetch_add(1, Ordering::SeqCst);
     let query = query.map(|query| format!("?{query}")).unwrap_or_default();
     *inner.last.lock() = format!("{chain_id}/{contract}/{wallet}{query}");
-    if headers.get(AUTHORIZATION).is_none_or(|value| value != &format!("Bearer {KEY}")) {
+    if headers
+        .get(AUTHORIZATION)
+        .is_none_or(|value| value != &format!("Bearer {KEY}"))
+    {
         return (StatusCode::UNAUTHORIZED, "{}").into_response();
     }
     let body = |rank: u32, wallet: &str| {

@@ -17,9 +17,15 @@ async fn score_is_joined_with_the_holding_on_the_chain() {
     let test = provider(chains(chain.anvil.url()), Some(&score), settings());
     let answer = test.provider.answer(&chain.question(3)).await.unwrap();
     assert_eq!(answer.source, Source::Score);
-    assert_eq!((answer.holding.held, answer.holding.tier), (U256::from(3), Tier::Native));
+    assert_eq!(
+        (answer.holding.held, answer.holding.tier),
+        (U256::from(3), Tier::Native)
+    );
     let rating = answer.score.unwrap();
-    assert_eq!((rating.rank, rating.activity, rating.held), (Rank::new(42), Some(87), U256::from(5_000)));
+    assert_eq!(
+        (rating.rank, rating.activity, rating.held),
+        (Rank::new(42), Some(87), U256::from(5_000))
+    );
     assert_eq!(
         score.last(),
         format!("80094/{}/{}", chain.token.address(), address_of(3)),
@@ -59,7 +65,10 @@ async fn score_service_answers_where_the_chain_does_not() {
         let question = crate::setup::question(address_of(9), address_of(1));
         let answer = test.provider.answer(&question).await.unwrap();
         assert_eq!(answer.source, Source::Score);
-        assert_eq!((answer.holding.held, answer.holding.tier), (U256::from(5_000), Tier::Score));
+        assert_eq!(
+            (answer.holding.held, answer.holding.tier),
+            (U256::from(5_000), Tier::Score)
+        );
     }
 }
 

@@ -35,7 +35,10 @@ async fn fresh_answer_is_used_without_a_request() {
     assert_eq!(first.source, Source::Score);
     assert_cached(second.source);
     assert_eq!(second.score, first.score);
-    assert_eq!((second.holding.held, second.holding.tier), (U256::from(3), Tier::Native));
+    assert_eq!(
+        (second.holding.held, second.holding.tier),
+        (U256::from(3), Tier::Native)
+    );
     assert_eq!(score.requests(), 1);
     for key in redis.keys() {
         let left: i64 = cmd("TTL").arg(&key).query(&mut redis.connection()).unwrap();
@@ -80,7 +83,12 @@ async fn stored_answer_is_used_when_neither_tier_responds() {
     let (chain, score, redis) = (Chain::start().await, ScoreDouble::healthy().await, TestRedis::create());
     let rpc = FaultProxy::start(chain.anvil.url()).await;
     let limits = settings();
-    let test = with_redis(chains(&rpc.proxied_url(chain.anvil.url())), Some(&score), limits, &redis);
+    let test = with_redis(
+        chains(&rpc.proxied_url(chain.anvil.url())),
+        Some(&score),
+        limits,
+        &redis,
+    );
     test.provider.answer(&chain.question(3)).await.unwrap();
     rpc.refuse(true);
     rpc.close_connections();
@@ -96,6 +104,14 @@ async fn stored_answer_is_used_when_neither_tier_responds() {
         usable_for: Duration::ZERO,
         ..settings()
     };
-    let strict = with_redis(chains(&rpc.proxied_url(chain.anvil.url())), Some(&score), too_old, &redis);
-    assert_eq!(strict.provider.answer(&chain.question(3)).await, Err(Unanswered::NoResponse));
+    let strict = with_redis(
+        chains(&rpc.proxied_url(chain.anvil.url())),
+        Some(&score),
+        too_old,
+        &redis,
+    );
+    assert_eq!(
+        strict.provider.answer(&chain.question(3)).await,
+        Err(Unanswered::NoResponse)
+    );
 }

@@ -27,8 +27,8 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 pub use self::communities::profiles_in_use;
-pub(crate) use self::events::token_standard;
 pub use self::error::SyncError;
+pub(crate) use self::events::token_standard;
 pub use self::swap::SyncSummary;
 pub use self::sync::{ProfileSync, SyncEnd};
 pub use self::token_chain::{TokenChain, TransferBatches};

@@ -42,8 +42,7 @@ async fn score_service(healthy: bool) -> ScoreApi {
             .to_string();
             let status = if healthy { "200 OK" } else { "503 Service Unavailable" };
             let length = body.len();
-            let response =
-                format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
+            let response = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
             stream.write_all(response.as_bytes()).await.unwrap();
         }
     });
@@ -87,7 +86,11 @@ async fn other_wallet_gets_the_tier_of_its_present_holding() {
     let stranger = Address::from_bytes([0x5a; 20]);
     token.mint(stranger, tokens(1_200_u64)).await;
     let reply = harness
-        .run("check-eligibility", OWN, named(&format!("  {}\n", stranger.checksummed())))
+        .run(
+            "check-eligibility",
+            OWN,
+            named(&format!("  {}\n", stranger.checksummed())),
+        )
         .await
         .unwrap();
     // 1,111 and more is Usul; the wallet is in no ranking yet.
@@ -108,7 +111,10 @@ async fn score_is_shown_with_its_source() {
     let (_anvil, token) = with_chain(&mut harness, Some(&score)).await;
     token.mint(wallet(2), tokens(3_u64)).await;
     let reply = harness.run("check-eligibility", OWN, json!([])).await.unwrap();
-    assert_eq!(reply.field("Score service"), "Rank 1 · activity 90 of 100 · <t:1785585600:R>");
+    assert_eq!(
+        reply.field("Score service"),
+        "Rank 1 · activity 90 of 100 · <t:1785585600:R>"
+    );
     assert_eq!(
         reply.field("Source"),
         "Score service; the holding is read from the chain just now."
@@ -135,7 +141,11 @@ async fn ranking_answers_without_an_endpoint_of_the_chain() {
     let harness = harness().await;
     let reply = harness.run("check-eligibility", OWN, json!([])).await.unwrap();
     assert_eq!(reply.field("Holding"), "200.5 BGT");
-    assert!(reply.field("Source").starts_with("The last ranking only"), "{}", reply.field("Source"));
+    assert!(
+        reply.field("Source").starts_with("The last ranking only"),
+        "{}",
+        reply.field("Source")
+    );
 }
 
 #[tokio::test]
@@ -143,7 +153,10 @@ async fn unusable_address_is_refused_with_the_reason() {
     let harness = harness().await;
     for (text, what) in [
         ("vitalik.eth", "That is not the address of a wallet."),
-        ("0x656b95E550C07a9ffe548bd4085c72418Ceb1db", "That is not the address of a wallet."),
+        (
+            "0x656b95E550C07a9ffe548bd4085c72418Ceb1db",
+            "That is not the address of a wallet.",
+        ),
         (
             "0x656b95E550C07a9ffe548bd4085c72418Ceb1dbA",
             "The checksum of that address is wrong, so a character is probably mistyped.",
@@ -156,7 +169,10 @@ async fn unusable_address_is_refused_with_the_reason() {
         "0x656b95E550C07a9ffe548bd4085c72418Ceb1dba",
         "0x656b95e550c07a9ffe548bd4085c72418ceb1dba",
     ] {
-        assert!(harness.run("check-eligibility", OWN, named(text)).await.is_ok(), "{text}");
+        assert!(
+            harness.run("check-eligibility", OWN, named(text)).await.is_ok(),
+            "{text}"
+        );
     }
     let refusal = harness.run("check-eligibility", 12, json!([])).await.unwrap_err();
     assert_eq!(refusal.what, "No verified wallet is linked to you here.");
