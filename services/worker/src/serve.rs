@@ -249,7 +249,7 @@ impl Consumers<'_> {
             self.consume(&mut running, queue, prefetch.events, limit, handler.clone());
         }
         let handler = Jobs::new(self.services.clone(), self.stop.soft.clone());
-        for kind in jobs::all().iter().map(|handler| handler.kind()) {
+        for kind in jobs::all().iter().map(jobs::KindHandler::kind) {
             queues.push(kind.queue());
             self.consume(&mut running, &kind.queue(), prefetch.jobs, jobs::LIMIT, handler.clone());
         }

@@ -169,7 +169,7 @@ pub struct Jobs {
 impl std::fmt::Debug for Jobs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list()
-            .entries(self.handlers.iter().map(|handler| handler.kind()))
+            .entries(self.handlers.iter().map(KindHandler::kind))
             .finish()
     }
 }

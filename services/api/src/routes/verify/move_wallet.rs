@@ -35,5 +35,5 @@ pub(crate) async fn move_wallet(
     JsonBody(MoveRequest {}): JsonBody<MoveRequest>,
 ) -> Response {
     let now = OffsetDateTime::now_utc();
-    answer(publish_after(&services, services.verification.request_move(&token, now)).await)
+    answer(publish_after(&services, Box::pin(services.verification.request_move(&token, now))).await)
 }

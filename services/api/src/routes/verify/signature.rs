@@ -52,5 +52,11 @@ pub(crate) async fn signature(
     JsonBody(submission): JsonBody<Submission, MAX_BODY>,
 ) -> Response {
     let now = OffsetDateTime::now_utc();
-    answer(publish_after(&services, services.verification.submit(&token, &submission, now)).await)
+    answer(
+        publish_after(
+            &services,
+            Box::pin(services.verification.submit(&token, &submission, now)),
+        )
+        .await,
+    )
 }

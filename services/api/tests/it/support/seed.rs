@@ -30,6 +30,8 @@ fn profile(name: &str) -> TokenProfile {
         claims_from: None,
         burns_to: None,
         start_block: 1,
+        standard: arrakis_db::ProfileStandard::Erc20,
+        token_ids: Vec::new(),
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn unlink(context: &CommandContext<'_>, address: &str) -> Comma
     let user = user_id(context.invocation.author.id)?;
     let community = context.community()?.id();
     let account = consent::account(context.invocation.author.id);
-    let removing = remove(context.services, community, (user, account), address);
+    let removing = Box::pin(remove(context.services, community, (user, account), address));
     context.without_tx(removing).await??;
     let record = identity(context, user).await?;
     let primary = record

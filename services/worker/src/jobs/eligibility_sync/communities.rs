@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use arrakis_db::{
     CommunityId, Database, DbError, NewNotification, NotificationKind, SNAPSHOT_RANKS, TokenProfileId, UserId,
 };
-use arrakis_domain::{Address, EntryThreshold, Place, RankingDifference, Standing, WalletChange, Zones};
+use arrakis_domain::{Address, ChangeKind, EntryThreshold, Place, RankingDifference, Standing, WalletChange, Zones};
 use serde_json::{Value, json};
 use twilight_model::id::Id;
 use twilight_model::id::marker::UserMarker;
@@ -49,7 +49,7 @@ pub(super) async fn communities_of(services: &Services, token: &TokenProfileId) 
             Ok(community) => communities.extend(community),
             Err(Failure::Retry(error)) => return Err(Failure::Retry(error)),
             Err(failure) => {
-                tracing::error!(community = %id, %failure, "the community is left out of the eligibility sync")
+                tracing::error!(community = %id, %failure, "the community is left out of the eligibility sync");
             }
         }
     }
@@ -103,7 +103,7 @@ impl Changes {
         }
         for (user, change) in self.of_members(wallets).filter(|(_, change)| is_near(change)) {
             let places = json!({"before": place(change.before), "after": place(change.after)});
-            let kinds: Vec<_> = change.kinds(self.zones).into_iter().map(|kind| kind.as_str()).collect();
+            let kinds: Vec<_> = change.kinds(self.zones).into_iter().map(ChangeKind::as_str).collect();
             if !kinds.is_empty() {
                 let mut payload = places.clone();
                 payload["kinds"] = json!(kinds);

@@ -78,7 +78,7 @@ pub(crate) async fn suspend(
         action: "users.suspend",
         subject: &id.to_string(),
         reason: Some(&request.reason),
-        detail: json!({"until": request.until.map(|until| until.unix_timestamp())}),
+        detail: json!({"until": request.until.map(OffsetDateTime::unix_timestamp)}),
     };
     tx.audit(&caller, act).await?;
     let CallerTx::Platform(mut tx) = tx else {
