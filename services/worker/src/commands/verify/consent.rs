@@ -26,7 +26,7 @@ pub(super) async fn answer(context: &CommandContext<'_>, session: &str, answer: 
     };
     let session: Uuid = session.parse().map_err(|_| outdated_component())?;
     let embed = context
-        .without_tx(answer_and_publish(context, session, consents))
+        .without_tx(Box::pin(answer_and_publish(context, session, consents)))
         .await??;
     Ok(Reply::Message(message(embed, Vec::new())))
 }

@@ -30,7 +30,7 @@ pub(super) async fn run(context: &CommandContext<'_>) -> CommandResult {
         chain_id: chain_id(context).await?,
     };
     let now = context.services.now();
-    let started = context.without_tx(verification.start(&new, now)).await?;
+    let started = context.without_tx(Box::pin(verification.start(&new, now))).await?;
     match started.map_err(failed)? {
         Started::Session {
             link,

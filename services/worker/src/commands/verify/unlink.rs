@@ -49,7 +49,7 @@ pub(super) async fn unlink(context: &CommandContext<'_>, address: &str) -> Comma
     let community = context.community()?.id();
     let account = consent::account(context.invocation.author.id);
     let removing = remove(context.services, community, (user, account), address);
-    context.without_tx(removing).await??;
+    context.without_tx(Box::pin(removing)).await??;
     let record = identity(context, user).await?;
     let primary = record
         .as_ref()

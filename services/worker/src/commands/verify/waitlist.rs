@@ -32,7 +32,7 @@ pub(super) async fn join(context: &CommandContext<'_>) -> CommandResult {
     // The job must find the change committed.
     let request = tier_sync::for_member(format!("tier-sync:waitlist:{}", context.invocation.id), member);
     context
-        .without_tx(jobs::enqueue(services, community.id(), &request))
+        .without_tx(Box::pin(jobs::enqueue(services, community.id(), &request)))
         .await??;
     services.uncache_profile(community.id(), user).await;
     let embed = waitlisted(&context.render_context()?);
