@@ -48,8 +48,8 @@ pub(super) async fn unlink(context: &CommandContext<'_>, address: &str) -> Comma
     let user = user_id(context.invocation.author.id)?;
     let community = context.community()?.id();
     let account = consent::account(context.invocation.author.id);
-    let removing = Box::pin(remove(context.services, community, (user, account), address));
-    context.without_tx(removing).await??;
+    let removing = remove(context.services, community, (user, account), address);
+    context.without_tx(Box::pin(removing)).await??;
     let record = identity(context, user).await?;
     let primary = record
         .as_ref()

@@ -82,6 +82,7 @@ impl Setup {
             metrics: WorkerMetrics::new(&metrics),
             command_limit: Duration::from_secs(2),
             stale_after: time::Duration::hours(7),
+            verification: None,
         };
         let mut tx = database.global().await.unwrap();
         tx.eligibility().put_token_profile(&profile).await.unwrap();

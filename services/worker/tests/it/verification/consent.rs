@@ -89,7 +89,7 @@ async fn holder_without_direct_messages_is_asked_after_the_next_command_and_refu
     assert_eq!(embed(&reply["message"])["title"], "Kept");
     until_description(&setup, &id, "did not agree").await;
     assert!(setup.identity("chani").await.unwrap().holds(address_of(&setup.key)));
-    platform.vhost.finish().await;
+    setup.platform.vhost.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

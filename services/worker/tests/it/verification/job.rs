@@ -55,7 +55,7 @@ async fn signature_leads_to_roles_and_the_edited_reply_once() {
         let shown = embed(&platform.control.answered(&id).await["message"]).to_string();
         assert!(shown.contains(text), "{command}: {shown}");
     }
-    platform.vhost.finish().await;
+    setup.platform.vhost.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -67,7 +67,7 @@ async fn reply_is_edited_at_the_retry_while_discord_fails() {
     let fault = setup.platform.control.fault(&failing).await.unwrap();
     setup.publish(&job).await;
     setup.until_roles("harah", &["fedaykin"]).await;
-    let _ = setup.platform.control.remove_fault(fault.id).await;
+    let _ = setup.platform.control.remove_fault(fault.id.unwrap()).await;
     setup.until_succeeded(&job.id).await;
     let edited = setup.platform.control.interaction(&id).await;
     assert_description(&edited["message"], "is linked to you");
@@ -126,7 +126,7 @@ async fn other_communities_of_the_member_get_a_tier_sync() {
     let sync = tx.jobs().get(&format!("tier-sync:{}:{harah}", job.id)).await.unwrap();
     assert_eq!(sync.unwrap().kind, "tier-sync");
     drop(tx);
-    platform.vhost.finish().await;
+    setup.platform.vhost.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -35,7 +35,7 @@ async fn unlinked_wallet_takes_the_roles_with_it() {
     assert_description(&again["message"], "is not linked to you any more");
     setup.verify("harah", &setup.key).await;
     setup.until_roles("harah", &["fedaykin"]).await;
-    platform.vhost.finish().await;
+    setup.platform.vhost.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -51,5 +51,5 @@ async fn kept_wallet_stays_and_a_member_without_one_is_refused() {
     let reply = setup.press("harah", &question, &button(&question, "Keep")).await;
     assert_description(&reply["message"], "Nothing was changed");
     assert!(setup.identity("harah").await.unwrap().holds(address_of(&setup.key)));
-    platform.vhost.finish().await;
+    setup.platform.vhost.finish().await;
 }
