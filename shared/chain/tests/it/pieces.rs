@@ -24,6 +24,7 @@ fn faults() -> impl Strategy<Value = Faults> {
         })
 }
 
+#[expect(clippy::result_large_err, reason = "the error is proptest's")]
 #[tokio::test(flavor = "multi_thread")]
 async fn pieces_of_any_size_equal_the_whole() {
     let anvil = Anvil::start().await;

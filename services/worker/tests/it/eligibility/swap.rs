@@ -1,7 +1,7 @@
 //! What a new ranking leads to: changes, notification events, tier syncs, overrides.
 
 use arrakis_contracts::JobKind;
-use arrakis_db::{CommunityId, NewOverride, NotificationKind};
+use arrakis_db::{CommunityId, NewOverride, NotificationKind, UserId};
 use arrakis_domain::{Address, ChangeKind, OverrideEffect, Rank, Zones};
 use arrakis_test_support::eventually;
 use arrakis_worker::jobs::eligibility_sync::SyncEnd;
@@ -38,7 +38,7 @@ async fn notifications(setup: &Setup, community: CommunityId) -> Vec<(Notificati
     let events = tx.notifications().latest(1_000).await.unwrap();
     let mut found: Vec<_> = events
         .into_iter()
-        .map(|found| (found.event.kind, found.event.user.map(|user| user.get())))
+        .map(|found| (found.event.kind, found.event.user.map(UserId::get)))
         .collect();
     found.sort_by_key(|(kind, user)| (*user, kind.as_str()));
     found

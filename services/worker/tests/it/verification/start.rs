@@ -65,5 +65,5 @@ async fn worker_without_the_address_of_the_page_refuses() {
     let reply = platform.control.answered(&id).await;
     assert!(is_ephemeral(&reply["message"]));
     assert_refusal(&reply["message"], "not configured");
-    setup.platform.vhost.finish().await;
+    platform.vhost.finish().await;
 }
