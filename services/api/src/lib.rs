@@ -1,7 +1,7 @@
 //! The api: public eligibility, users for admins with API keys, and the wallet page, over HTTP.
 //!
 //! A request passes `envelope` (request id, metrics, security headers, the body of an error), `limits` (rate limit of the client's
-//! address), for admin routes `authentication` (API key, its rate limit), and its handler in `routes`. Every error is a [`problem`],
+//! address), for admin routes `authentication` (API key, its rate limit), and its handler in `routes`. Every error is a `problem`,
 //! whose table has the status of each. `openapi` collects the description of the routes from the handlers. Business rules are in
 //! `arrakis-domain`, SQL is in `arrakis-db`.
 //!
