@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Half-open begins with the first call after the pause; this call is the only probe. The state belongs to the process. The crates that
-//! were considered are in `docs/decisions/0050-the-circuit-breaker-of-the-score-service-is-our-own.md`.
+//! were considered are in `docs/decisions/0044-the-circuit-breaker-of-the-score-service-is-our-own.md`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
