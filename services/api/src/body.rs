@@ -24,8 +24,9 @@ pub(crate) fn invalid_parameter(name: &str, reason: impl Display) -> Problem {
 
 /// Refuses an empty reason, and one that is too long.
 pub(crate) fn check_reason(reason: &str) -> Result<(), Problem> {
-    if reason.trim().is_empty() || reason.chars().count() > MAX_REASON {
-        let detail = format!("reason: it must have 1 to {MAX_REASON} characters");
+    let is_text = !reason.trim().is_empty() && !reason.chars().any(char::is_control);
+    if !is_text || reason.chars().count() > MAX_REASON {
+        let detail = format!("reason: it must have 1 to {MAX_REASON} characters and no control characters");
         return Err(Problem::new(ProblemKind::InvalidBody, detail));
     }
     Ok(())

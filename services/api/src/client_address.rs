@@ -56,13 +56,15 @@ impl TrustedProxies {
         let entries = lines
             .iter()
             .rev()
-            .flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
+            .flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
         for entry in entries.take(MAX_ENTRIES) {
             if !self.trusts(client) {
                 break;
             }
             // What is before an entry that is not an address was not written by a proxy.
-            let Some(address) = parse_entry(entry) else { break };
+            let Some(address) = std::str::from_utf8(entry).ok().and_then(parse_entry) else {
+                break;
+            };
             client = address;
         }
         client

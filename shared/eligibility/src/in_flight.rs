@@ -10,6 +10,7 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
 /// A request in progress; `None` when its task panicked.
 pub(crate) type InProgress<V> = Shared<BoxFuture<'static, Option<V>>>;
@@ -47,23 +48,27 @@ where
     where
         F: Future<Output = V> + Send + 'static,
     {
-        // Held until the entry is inserted, so that a task that ends at once removes it afterwards.
-        let mut running = self.running.lock();
-        if let Some(request) = running.get(key) {
-            return request.clone();
-        }
+        let (sender, receiver) = oneshot::channel();
+        let shared = {
+            let mut running = self.running.lock();
+            if let Some(request) = running.get(key) {
+                return request.clone();
+            }
+            let shared = receiver.map(Result::ok).boxed().shared();
+            running.insert(key.clone(), shared.clone());
+            shared
+        };
         let entry = Entry {
             running: Arc::clone(&self.running),
             key: key.clone(),
         };
         let request = request();
-        let task = tokio::spawn(async move {
+        // Not while the lock is held: a runtime that shuts down drops the task, and with it the entry, inside `spawn`.
+        tokio::spawn(async move {
             let _entry = entry;
-            request.await
+            let _ = sender.send(request.await);
         });
-        let request = task.map(Result::ok).boxed().shared();
-        running.insert(key.clone(), request.clone());
-        request
+        shared
     }
 }
 

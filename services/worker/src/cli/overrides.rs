@@ -79,6 +79,9 @@ impl OverrideTask {
 
 async fn add(url: Secret, change: &Change, effect: OverrideEffect) -> anyhow::Result<ExitCode> {
     let subject = &change.subject;
+    if subject.address.as_bytes().iter().all(|byte| *byte == 0) {
+        bail!("the zero address is not a wallet: tokens that are burned are sent to it");
+    }
     let database = connect(&url).await?;
     let profile = profile(&database, &subject.profile).await?;
     let now = OffsetDateTime::now_utc();

@@ -49,7 +49,8 @@ impl Registry<'_> {
                     and ($4::text is null or exists (
                             select from identity_wallets w where w.address = $4 and w.identity_id = i.identity_id))
                     and ($5::uuid is null or exists (
-                            select from profiles p where p.community_id = $5 and p.user_id = i.discord_user_id))
+                            select from profiles p
+                              where p.community_id = $5 and p.user_id = i.discord_user_id and p.left_at is null))
                   order by created_at desc, identity_id desc limit $6 offset $7",
                 search.discord_user.map(UserId::stored),
                 search.telegram_user.map(TelegramUserId::get),
@@ -71,7 +72,8 @@ impl Registry<'_> {
                     and ($4::text is null or exists (
                             select from identity_wallets w where w.address = $4 and w.identity_id = i.identity_id))
                     and ($5::uuid is null or exists (
-                            select from profiles p where p.community_id = $5 and p.user_id = i.discord_user_id))"#,
+                            select from profiles p
+                              where p.community_id = $5 and p.user_id = i.discord_user_id and p.left_at is null))"#,
                 search.discord_user.map(UserId::stored),
                 search.telegram_user.map(TelegramUserId::get),
                 search.name,

@@ -11,7 +11,7 @@ impl Registry<'_> {
     /// Identities in the order of their ids: those after `after`, at most `limit`; empty at the end. A caller that streams
     /// reads each page in a transaction of its own: a slow receiver then holds no connection. An identity that exists from
     /// the first page to the last one is exported exactly once. In a tenant transaction, only identities whose Discord
-    /// account has a profile in the community.
+    /// account is a member of the community now.
     ///
     /// # Errors
     /// When the database is unavailable or a row is corrupt.
@@ -25,7 +25,8 @@ impl Registry<'_> {
                    from user_identities i
                   where identity_id > $1
                     and ($2::uuid is null or exists (
-                            select from profiles p where p.community_id = $2 and p.user_id = i.discord_user_id))
+                            select from profiles p
+                              where p.community_id = $2 and p.user_id = i.discord_user_id and p.left_at is null))
                   order by identity_id limit $3",
                 after.map_or(Uuid::nil(), IdentityId::uuid),
                 self.community.map(CommunityId::uuid),

@@ -18,6 +18,9 @@ impl Profiles<'_> {
     /// Sets the wallet of a member's profile to the primary wallet of the member's identity, or to none. Another profile of
     /// the community that still has the wallet loses it. Safe to repeat. Changes nothing without a profile.
     ///
+    /// A wallet whose signature a contract checked counts only in communities whose token is on the chain of that contract: the
+    /// same address may have other owners on another chain.
+    ///
     /// # Errors
     /// When the database is unavailable or a row is corrupt.
     pub async fn copy_wallet_from_registry(&mut self, user: UserId) -> Result<WalletCopy, DbError> {
@@ -28,7 +31,11 @@ impl Profiles<'_> {
                   where community_id = $1 and user_id <> $2
                     and exists (select from profiles me where me.community_id = $1 and me.user_id = $2)
                     and wallet = (select w.address from identity_wallets w join user_identities i using (identity_id)
-                                   where i.discord_user_id = $2 and w.is_primary)
+                                   where i.discord_user_id = $2 and w.is_primary
+                                     and (coalesce(w.signature_kind, 'eip191') = 'eip191'
+                                          or w.chain_id = (select t.chain_id
+                                                             from communities c join token_profiles t using (token_profile_id)
+                                                            where c.community_id = $1)))
                  returning user_id",
                 self.community.uuid(),
                 user.stored()
@@ -40,7 +47,11 @@ impl Profiles<'_> {
             sqlx::query!(
                 "update profiles p set wallet = registry.address, updated_at = now()
                    from (select (select w.address from identity_wallets w join user_identities i using (identity_id)
-                                  where i.discord_user_id = $2 and w.is_primary) as address) registry
+                                  where i.discord_user_id = $2 and w.is_primary
+                                    and (coalesce(w.signature_kind, 'eip191') = 'eip191'
+                                         or w.chain_id = (select t.chain_id
+                                                            from communities c join token_profiles t using (token_profile_id)
+                                                           where c.community_id = $1))) as address) registry
                   where p.community_id = $1 and p.user_id = $2 and p.wallet is distinct from registry.address",
                 self.community.uuid(),
                 user.stored()

@@ -19,6 +19,7 @@ mod swap;
 mod sync;
 mod token_chain;
 
+use arrakis_broker::MAX_ATTEMPTS;
 use arrakis_contracts::JobKind;
 use arrakis_db::{TokenProfile, TokenProfileId};
 use async_trait::async_trait;
@@ -113,7 +114,8 @@ impl PlatformJobHandler for EligibilitySync {
             Ok(SyncEnd::PartOver { next_block }) => enqueue_next_part(run, &payload, next_block).await,
             Err(SyncError::Superseded) => Err(Failure::drop(SyncError::Superseded.to_string())),
             Err(SyncError::Stopped(Failure::Drop(why))) => Err(Failure::Drop(why)),
-            Err(SyncError::Database(error)) if error.is_transient() => Err(error.into()),
+            // The last attempt records the failure, after which the leader begins another sync; a dead letter would show it to nobody.
+            Err(SyncError::Database(error)) if error.is_transient() && run.attempt < MAX_ATTEMPTS => Err(error.into()),
             Err(SyncError::Stopped(Failure::Retry(error))) => Err(Failure::Retry(error)),
             Err(error) => {
                 record_failure(run, token, &error).await?;

@@ -1,6 +1,6 @@
 //! Copying wallets to profiles, and what a suspension does to an evaluation.
 
-use arrakis_db::registry::{Suspension, WalletCopy};
+use arrakis_db::registry::{SignatureKind, SignatureRecord, Suspension, VerifiedWallet, WalletCopy};
 use arrakis_db::{Admin, Database, GlobalTx, TenantTx};
 use arrakis_domain::{Address, Balance, Rank, Standing};
 
@@ -118,4 +118,40 @@ async fn suspended_member_has_no_standing_in_an_evaluation() {
         evaluated(&database, community, 1_000_000).await,
         (true, Standing::default())
     );
+}
+
+/// Its address may have other owners on another chain.
+#[tokio::test]
+async fn contract_wallet_counts_only_on_the_chain_of_its_contract() {
+    let (_test, database, community) = one_community().await;
+    let chain = {
+        let mut tx = database.global().await.unwrap();
+        let profile = tx.eligibility().token_profile(&token()).await.unwrap().unwrap();
+        profile.chain_id
+    };
+    for (id, kind, chain_id, counts) in [
+        (7, SignatureKind::Erc1271, chain, true),
+        (8, SignatureKind::Erc1271, chain + 1, false),
+        (9, SignatureKind::Erc6492, chain + 1, false),
+        (10, SignatureKind::Eip191, chain + 1, true),
+    ] {
+        let mut tx = database.global().await.unwrap();
+        let owner = identity(&mut tx, id, &[]).await.id;
+        let proven = VerifiedWallet {
+            chain_id,
+            signature: Some(SignatureRecord { kind, digest: [7; 32] }),
+            ..wallet(u8::try_from(id).unwrap(), 1)
+        };
+        tx.registry().verify_wallet(owner, &proven, member(1)).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut tx = database.tenant(community).await.unwrap();
+        tx.profiles().join(user(id), "Member", minute(0)).await.unwrap();
+        copy(&mut tx, id).await;
+        assert_eq!(
+            wallet_of(&mut tx, id).await.is_some(),
+            counts,
+            "{kind:?} on chain {chain_id}"
+        );
+        tx.commit().await.unwrap();
+    }
 }

@@ -64,10 +64,10 @@ pub(crate) struct UserPage {
 impl UsersQuery {
     fn search(&self) -> Result<IdentitySearch, Problem> {
         let name = self.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
-        if name.is_some_and(|name| name.chars().count() > MAX_NAME) {
+        if name.is_some_and(|name| name.chars().count() > MAX_NAME || name.chars().any(char::is_control)) {
             return Err(invalid_parameter(
                 "name",
-                format_args!("it has more than {MAX_NAME} characters"),
+                format_args!("it has more than {MAX_NAME} characters, or control characters"),
             ));
         }
         let address = self.address.as_deref().map(Address::parse_checked).transpose()?;

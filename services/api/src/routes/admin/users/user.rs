@@ -189,7 +189,13 @@ pub(crate) async fn find(tx: &mut CallerTx, id: IdentityId) -> Result<IdentityRe
     let record = tx.registry().by_id(id).await?.ok_or_else(unknown_user)?;
     if let CallerTx::Community(tx) = tx {
         let user = record.identity.discord_user.ok_or_else(unknown_user)?;
-        if tx.profiles().by_user(user).await?.is_none() {
+        // Who has left is not the community's user any more: what the person registers later is none of its business.
+        if tx
+            .profiles()
+            .by_user(user)
+            .await?
+            .is_none_or(|profile| profile.left_at.is_some())
+        {
             return Err(unknown_user());
         }
     }
