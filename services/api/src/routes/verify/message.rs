@@ -6,9 +6,10 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::refusal::{NoSession, PageBody, Refusals, answer};
+use super::refusal::{NoSession, PageBody, RefusalBody, Refusals, answer};
 use crate::body::JsonBody;
 use crate::openapi::EveryRoute;
+use crate::problem::ProblemBody;
 use crate::services::ApiState;
 
 /// The wallet that is to sign.
@@ -38,7 +39,12 @@ pub(crate) struct SignInMessage {
     tag = "verification",
     params(("token" = String, Path, description = "Token of a session; a secret")),
     request_body = MessageRequest,
-    responses((status = 200, description = "The text", body = SignInMessage), PageBody, NoSession, Refusals, EveryRoute)
+    responses(
+        (status = 200, description = "The text", body = SignInMessage), PageBody, NoSession, Refusals,
+        EveryRoute,
+        (status = 429, description = "Too many requests, or attempts of the session", content((ProblemBody = "application/problem+json"), (RefusalBody = "application/json"))),
+        (status = 503, description = "A dependency or the chain is unavailable", content((ProblemBody = "application/problem+json"), (RefusalBody = "application/json")))
+    )
 )]
 pub(crate) async fn message(
     State(services): State<ApiState>,

@@ -6,11 +6,12 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::refusal::{NoSession, PageBody, Refusals, answer};
+use super::refusal::{NoSession, PageBody, RefusalBody, Refusals, answer};
 use super::signature::VerificationProgress;
 use crate::body::JsonBody;
 use crate::jobs::publish_after;
 use crate::openapi::EveryRoute;
+use crate::problem::ProblemBody;
 use crate::services::ApiState;
 
 /// A request without parameters.
@@ -27,7 +28,12 @@ pub(crate) struct MoveRequest {}
     tag = "verification",
     params(("token" = String, Path, description = "Token of a session; a secret")),
     request_body = MoveRequest,
-    responses((status = 200, description = "The holder is asked", body = VerificationProgress), PageBody, NoSession, Refusals, EveryRoute)
+    responses(
+        (status = 200, description = "The holder is asked", body = VerificationProgress), PageBody, NoSession, Refusals,
+        EveryRoute,
+        (status = 429, description = "Too many requests, or attempts of the session", content((ProblemBody = "application/problem+json"), (RefusalBody = "application/json"))),
+        (status = 503, description = "A dependency or the chain is unavailable", content((ProblemBody = "application/problem+json"), (RefusalBody = "application/json")))
+    )
 )]
 pub(crate) async fn move_wallet(
     State(services): State<ApiState>,

@@ -5,8 +5,9 @@ use axum::response::Response;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::refusal::{NoSession, answer};
+use super::refusal::{NoSession, RefusalBody, answer};
 use crate::openapi::EveryRoute;
+use crate::problem::ProblemBody;
 use crate::services::ApiState;
 
 /// A session.
@@ -47,7 +48,12 @@ pub(crate) struct SessionAccount {
     path = "/verify/{token}/session",
     tag = "verification",
     params(("token" = String, Path, description = "Token of a session; a secret")),
-    responses((status = 200, description = "The session", body = Session), NoSession, EveryRoute)
+    responses(
+        (status = 200, description = "The session", body = Session), NoSession,
+        EveryRoute,
+        (status = 429, description = "Too many requests, or attempts of the session", content((ProblemBody = "application/problem+json"), (RefusalBody = "application/json"))),
+        (status = 503, description = "A dependency or the chain is unavailable", content((ProblemBody = "application/problem+json"), (RefusalBody = "application/json")))
+    )
 )]
 pub(crate) async fn session(State(services): State<ApiState>, Path(token): Path<String>) -> Response {
     answer(services.verification.session(&token, OffsetDateTime::now_utc()).await)

@@ -6,10 +6,11 @@ use axum::response::Response;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::refusal::{NoSession, PageBody, Refusals, answer};
+use super::refusal::{NoSession, PageBody, RefusalBody, Refusals, answer};
 use crate::body::JsonBody;
 use crate::jobs::publish_after;
 use crate::openapi::EveryRoute;
+use crate::problem::ProblemBody;
 use crate::services::ApiState;
 
 /// Largest body in bytes: a contract wallet with many owners that is not deployed yet has a long signature.
@@ -44,7 +45,12 @@ pub(crate) struct VerificationProgress {
     tag = "verification",
     params(("token" = String, Path, description = "Token of a session; a secret")),
     request_body = SignatureRequest,
-    responses((status = 200, description = "The signature is accepted", body = VerificationProgress), PageBody, NoSession, Refusals, EveryRoute)
+    responses(
+        (status = 200, description = "The signature is accepted", body = VerificationProgress), PageBody, NoSession, Refusals,
+        EveryRoute,
+        (status = 429, description = "Too many requests, or attempts of the session", content((ProblemBody = "application/problem+json"), (RefusalBody = "application/json"))),
+        (status = 503, description = "A dependency or the chain is unavailable", content((ProblemBody = "application/problem+json"), (RefusalBody = "application/json")))
+    )
 )]
 pub(crate) async fn signature(
     State(services): State<ApiState>,
