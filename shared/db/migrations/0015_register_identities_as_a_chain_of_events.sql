@@ -127,6 +127,11 @@ begin
         raise exception 'the login % may not append % with the source %', session_user, new.event_type, new.source
             using errcode = 'insufficient_privilege';
     end if;
+    -- Such an event would end a suspension early, and no event before it could follow.
+    if new.occurred_at > clock_timestamp() + interval '5 minutes' then
+        raise exception 'event % of % is in the future: %', new.sequence, new.identity_id, new.occurred_at
+            using errcode = 'integrity_constraint_violation';
+    end if;
     select sequence, hash into strict head from public.identity_chain_head for update;
     if new.sequence <> head.sequence + 1 or new.previous_hash <> head.hash then
         raise exception 'event % does not continue the chain, whose head is event %', new.sequence, head.sequence

@@ -1,10 +1,11 @@
 //! Each operation: its event, its effect, and what it refuses.
 
 use arrakis_db::registry::{
-    EventPayload, EventType, IdentitySearch, IdentityStatus, MAX_WALLETS, Refusal, SignatureKind, SignatureRecord,
-    Suspension, Verified, VerifiedWallet,
+    Cause, EventPayload, EventType, IdentitySearch, IdentityStatus, MAX_WALLETS, Refusal, RegistryError, SignatureKind,
+    SignatureRecord, Suspension, Verified, VerifiedWallet,
 };
 use arrakis_test_support::TestDatabase;
+use time::{Duration, OffsetDateTime};
 
 use super::{address, admin, assert_refused, discord, held, identity, member, minute, record, telegram, wallet};
 use crate::fixtures::{one_community, user};
@@ -359,4 +360,17 @@ async fn identities_are_searched_and_exported_in_pages() {
     assert_eq!((exported.len(), exported[0].wallets.len()), (1, 1));
     tx.commit().await.unwrap();
     assert_eq!(super::all_identities(&database).await.len(), 6);
+}
+
+/// It would end a suspension early, and hide later events.
+#[tokio::test]
+async fn event_in_the_future_is_refused() {
+    let (_test, database, _) = one_community().await;
+    let mut tx = database.global().await.unwrap();
+    let future = Cause {
+        at: OffsetDateTime::now_utc() + Duration::hours(1),
+        ..member(0)
+    };
+    let refused = tx.registry().create(discord(7), "Chani", future).await;
+    assert!(matches!(refused, Err(RegistryError::Db(_))), "{refused:?}");
 }
