@@ -57,8 +57,9 @@ impl RetryPolicy {
 const UNREADABLE_ATTEMPTS: u32 = 3;
 /// Wait after a 429 that states no time, and how many of them a call waits for.
 const UNSTATED_WAIT: (Duration, u32) = (Duration::from_secs(10), 6);
-/// Wait after the second 429 in a row of a call, if the response states a shorter one; it doubles with each, up to a minute.
-const REPEATED_WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
+/// Wait after the second 429 of a call, if the response states a shorter one; it grows by as much with each, up to a minute. In ten minutes
+/// these are 155 requests.
+const REPEATED_WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(60));
 /// Shorter waits are not reported.
 const REPORTED_WAIT: Duration = Duration::from_secs(1);
 /// A 429 on a channel's edit that states a longer time is the limit on renames, which no header states.
@@ -357,11 +358,8 @@ impl RateLimitCounts {
     /// Discord blocks an address after 10,000 invalid requests in ten minutes, so a 429 that states no wait is not repeated at once
     /// for ever.
     fn shortest_wait(&self) -> Duration {
-        let (first, longest) = REPEATED_WAIT;
-        match self.total.checked_sub(2) {
-            Some(further) => (first * 2_u32.saturating_pow(further.min(10))).min(longest),
-            None => Duration::ZERO,
-        }
+        let (step, longest) = REPEATED_WAIT;
+        step.saturating_mul(self.total.saturating_sub(1)).min(longest)
     }
 }
 
