@@ -91,18 +91,3 @@ async fn holder_without_direct_messages_is_asked_after_the_next_command_and_refu
     assert!(setup.identity("chani").await.unwrap().holds(address_of(&setup.key)));
     setup.platform.vhost.finish().await;
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn button_pressed_by_another_user_moves_nothing() {
-    let setup = Setup::ranked_behind(9, "1600").await;
-    requested(&setup).await;
-    let messages = setup.direct_messages("chani").await;
-    let question = json!({"id": messages[0]["id"]});
-    let id = setup
-        .press_in_dm("stilgar", &question, &button(&messages[0], "Move"))
-        .await;
-    let follows = |view: &Value| view["followups"].as_array().is_some_and(|all| !all.is_empty());
-    let refused = setup.platform.until(&id, follows).await;
-    assert_description(&refused["followups"][0], "This request has ended");
-    assert!(setup.identity("chani").await.unwrap().holds(address_of(&setup.key)));
-}
