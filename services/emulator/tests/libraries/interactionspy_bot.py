@@ -58,8 +58,10 @@ async def more(context: interactions.ComponentContext) -> None:
     file = interactions.File(io.BytesIO(b"sand"), file_name="sand.txt")
     message = await context.channel.send("wurm", files=file)
     message = await message.edit(content="worm")
+    # Before the next await: the library shares the object with its cache, where a late MESSAGE_CREATE restores the first text.
+    seen = f"message {message.content} with {message.attachments[0].filename}"
     await message.add_reaction("🌊")
-    saw(f"message {message.content} with {message.attachments[0].filename}")
+    saw(seen)
     role = next(role for role in context.guild.roles if role.name == "Fremen")
     await context.member.add_role(role, reason="rode a worm")
 
