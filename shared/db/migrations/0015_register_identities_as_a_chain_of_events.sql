@@ -129,7 +129,7 @@ begin
     end if;
     -- Such an event would end a suspension early, and no event before it could follow.
     if new.occurred_at > clock_timestamp() + interval '5 minutes' then
-        raise exception 'event % of % is in the future: %', new.sequence, new.identity_id, new.occurred_at
+        raise exception 'an event of identity % is in the future: %', new.identity_id, new.occurred_at
             using errcode = 'integrity_constraint_violation';
     end if;
     select sequence, hash into strict head from public.identity_chain_head for update;

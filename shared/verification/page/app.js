@@ -94,6 +94,8 @@ async function poll() {
 }
 
 let listening = null;
+/** Number of `chainChanged` events so far. */
+let chainEvents = 0;
 
 /** Follows the account and chain of the chosen wallet. */
 function listen(provider) {
@@ -101,6 +103,7 @@ function listen(provider) {
   listening?.stop();
   const accounts = (list) => chooseAddress(firstAddress(list));
   const chain = (id) => {
+    chainEvents += 1;
     set({ chainId: chainNumber(id), anyChain: false, notice: null });
     if (state.chainId === state.session.chain_id) announce(`The wallet is on ${chainName(state.chainId)}.`);
   };
@@ -176,8 +179,11 @@ const handlers = {
     set({ busy: "switch", notice: null });
     announce("Waiting for the wallet to switch.");
     try {
+      const before = chainEvents;
       await switchChain(state.wallet.provider, state.session.chain_id);
-      set({ chainId: await chainOf(state.wallet.provider), busy: null });
+      const chainId = await chainOf(state.wallet.provider);
+      // An event that came meanwhile is newer than this answer.
+      set(chainEvents === before ? { chainId, busy: null } : { busy: null });
     } catch (error) {
       report(walletError(error));
     }

@@ -141,7 +141,7 @@ async fn payload_that_is_not_canonical_is_found() {
     let (test, database) = registry().await;
     let mut app = connect(&test.app_url()).await;
     let by_hand = "insert into identity_events (event_id, identity_id, event_type, source, occurred_at, payload)
-         select gen_random_uuid(), identity_id, 'WALLET_SET_PRIMARY', 'discord_verification', '2027-01-01',
+         select gen_random_uuid(), identity_id, 'WALLET_SET_PRIMARY', 'discord_verification', '2026-06-01',
                 convert_to(jsonb_build_object('address', address, 'v', 1)::text, 'UTF8')
            from identity_wallets where verified_event = 2";
     run(&mut app, by_hand).await.unwrap();

@@ -151,7 +151,7 @@ async fn registry_is_right_where_it_has_the_wallet_already() {
     unlink(3, 3, 20).await;
     assert_eq!(migrate(&test).await, counts(2, 0, 2, &[]));
     unlink(2, 2, 30).await;
-    unlink(4, 4, 100_000_000).await;
+    unlink(4, 4, 300_000).await;
     // The profile is written after the wallet was unlinked: it is a copy that is behind.
     let mut tx = database.tenant(community).await.unwrap();
     tx.profiles().rename(user(4), "Renamed").await.unwrap();
