@@ -4,46 +4,56 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
-/// Id of a community, which is also the tenant's id: a version 7 UUID, sorted by time of creation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct CommunityId(Uuid);
+/// Declares an id that is a version 7 UUID, sorted by time of creation.
+macro_rules! uuid_id {
+    ($(#[$documentation:meta])* $name:ident) => {
+        $(#[$documentation])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ::serde::Serialize, ::serde::Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(::uuid::Uuid);
 
-impl CommunityId {
-    /// A new, unique id.
-    #[must_use]
-    #[expect(clippy::new_without_default, reason = "two calls differ, which a default must not")]
-    pub fn new() -> Self {
-        Self(Uuid::now_v7())
-    }
+        impl $name {
+            /// A new, unique id.
+            #[must_use]
+            #[expect(clippy::new_without_default, reason = "two calls differ, which a default must not")]
+            pub fn new() -> Self {
+                Self(::uuid::Uuid::now_v7())
+            }
 
-    /// The id with this UUID.
-    #[must_use]
-    pub const fn from_uuid(uuid: Uuid) -> Self {
-        Self(uuid)
-    }
+            /// The id with this UUID.
+            #[must_use]
+            pub const fn from_uuid(uuid: ::uuid::Uuid) -> Self {
+                Self(uuid)
+            }
 
-    /// The UUID.
-    #[must_use]
-    pub const fn uuid(self) -> Uuid {
-        self.0
-    }
+            /// The UUID.
+            #[must_use]
+            pub const fn uuid(self) -> ::uuid::Uuid {
+                self.0
+            }
+        }
+
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl ::std::str::FromStr for $name {
+            type Err = ::uuid::Error;
+
+            fn from_str(text: &str) -> Result<Self, ::uuid::Error> {
+                text.parse().map(Self)
+            }
+        }
+    };
 }
+pub(crate) use uuid_id;
 
-impl fmt::Display for CommunityId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl FromStr for CommunityId {
-    type Err = uuid::Error;
-
-    fn from_str(text: &str) -> Result<Self, uuid::Error> {
-        text.parse().map(Self)
-    }
+uuid_id! {
+    /// Id of a community, which is also the tenant's id: a version 7 UUID, sorted by time of creation.
+    CommunityId
 }
 
 /// A number that is not a Discord id.

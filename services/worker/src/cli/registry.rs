@@ -73,8 +73,8 @@ struct Selection {
     wallet: Option<Address>,
 }
 
-fn moment(text: &str) -> Result<OffsetDateTime, time::error::Parse> {
-    OffsetDateTime::parse(text, &Rfc3339)
+fn moment(text: &str) -> Result<OffsetDateTime, String> {
+    OffsetDateTime::parse(text, &Rfc3339).map_err(|_| "write a time as in 2026-11-21T06:00:00Z".to_owned())
 }
 
 impl RegistryTask {

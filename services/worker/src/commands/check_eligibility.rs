@@ -50,8 +50,6 @@ impl Command for CheckEligibility {
 
     async fn run(&self, context: &CommandContext<'_>) -> CommandResult {
         let stored = read_stored(context, named_wallet(context)?).await?;
-        // No transaction is open while the chain and the score service are read.
-        context.commit().await?;
         let question = Question {
             chain_id: stored.profile.chain_id,
             token: Token {
@@ -61,13 +59,15 @@ impl Command for CheckEligibility {
             },
             wallet: stored.wallet,
         };
+        let reading = Box::pin(context.services.eligibility.answer(&question));
+        let answer = context.without_tx(reading).await?;
         let view = EligibilityView {
             wallet: stored.wallet,
             own: stored.own,
             ranking: stored.ranking,
             entry: stored.entry,
             decimals: stored.profile.decimals,
-            answer: context.services.eligibility.answer(&question).await,
+            answer,
         };
         let embed = check_eligibility::embed(&context.render_context()?, &view);
         Ok(Reply::Message(message(embed, Vec::new())))

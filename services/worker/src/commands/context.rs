@@ -44,7 +44,7 @@ impl<'a> CommandContext<'a> {
     }
 
     /// The only transaction of the command, in which the community was read and the use of the command is counted. The caller of
-    /// the command commits it. A command does not wait for anything slow while the transaction is open: see [`CommandContext::commit`].
+    /// the command commits it. A command does not wait for anything slow while the transaction is open: see [`CommandContext::without_tx`].
     ///
     /// # Errors
     /// As [`CommandContext::community`].
@@ -80,19 +80,6 @@ impl<'a> CommandContext<'a> {
     /// Drops the transaction, which is then in an unknown state: a read of it was cancelled.
     pub(crate) async fn discard_tx(&self) {
         drop(self.tx.lock().await.take());
-    }
-
-    /// Commits the transaction and returns its connection to the pool, for a command that then waits for another service. The use of the
-    /// command is counted in a transaction of its own.
-    ///
-    /// # Errors
-    /// When Postgres is unavailable.
-    pub async fn commit(&self) -> Result<(), CommandError> {
-        let tx = self.tx.lock().await.take();
-        match tx {
-            Some(tx) => Ok(tx.commit().await?),
-            None => Ok(()),
-        }
     }
 
     /// Ends the context and returns its transaction, for the caller to commit.

@@ -4,51 +4,16 @@ use std::fmt;
 use std::str::FromStr;
 
 use arrakis_domain::Address;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use super::event::EventSource;
 use crate::UserId;
+use crate::ids::uuid_id;
 
-/// Id of an identity: a version 7 UUID.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct IdentityId(Uuid);
-
-impl IdentityId {
-    /// A new, unique id.
-    #[must_use]
-    #[expect(clippy::new_without_default, reason = "two calls differ, which a default must not")]
-    pub fn new() -> Self {
-        Self(Uuid::now_v7())
-    }
-
-    /// The id with this UUID.
-    #[must_use]
-    pub const fn from_uuid(uuid: Uuid) -> Self {
-        Self(uuid)
-    }
-
-    /// The UUID.
-    #[must_use]
-    pub const fn uuid(self) -> Uuid {
-        self.0
-    }
-}
-
-impl fmt::Display for IdentityId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl FromStr for IdentityId {
-    type Err = uuid::Error;
-
-    fn from_str(text: &str) -> Result<Self, uuid::Error> {
-        text.parse().map(Self)
-    }
+uuid_id! {
+    /// Id of an identity: a version 7 UUID.
+    IdentityId
 }
 
 /// Id of a Telegram user: positive, at most 52 bits (<https://core.telegram.org/bots/api#user>).
