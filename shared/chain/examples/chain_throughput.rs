@@ -1,4 +1,4 @@
-//! Measures the readers on a local chain: `ANVIL=/path/to/anvil cargo run --release -p arrakis-chain --example throughput -- 100000`.
+//! Measures the readers on a local chain: `ANVIL=/path/to/anvil cargo run --release -p arrakis-chain --example chain_throughput -- 100000`.
 //!
 //! Plays claims until the chain has this many transfer logs, reads all of them, and prints time and memory; then the latency of balances.
 
