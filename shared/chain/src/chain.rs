@@ -16,7 +16,7 @@ use url::Url;
 use crate::config::ChainSettings;
 use crate::error::{ChainError, FailureKind};
 use crate::rpc::{Attempts, Endpoint, Failure};
-use crate::types::{BlockRef, ChainId};
+use crate::types::{BlockRef, ChainId, EndpointBlock};
 
 const GET_BLOCK: &str = "eth_getBlockByNumber";
 
@@ -222,6 +222,24 @@ impl Chain {
         } else {
             Err(attempts.unavailable(self.id, GET_BLOCK))
         }
+    }
+
+    /// The block with this number as each endpoint reports it, in the order of preference. A paused endpoint is not requested.
+    pub(crate) async fn block_by_endpoint(&self, number: u64) -> Vec<EndpointBlock> {
+        let reports = self.endpoints.iter().map(|endpoint| async move {
+            let block = match endpoint.pause_end() {
+                Some(end) if end > Instant::now() => Err(endpoint.paused()),
+                _ => self.block_at(endpoint, number).await.map_err(|failure| {
+                    endpoint.record(&failure);
+                    endpoint.failure(&failure)
+                }),
+            };
+            EndpointBlock {
+                endpoint: endpoint.label().to_owned(),
+                block,
+            }
+        });
+        futures_util::future::join_all(reports).await
     }
 
     /// Counts this block as final, as if it had been returned by [`Chain::finalized`].

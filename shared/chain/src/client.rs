@@ -12,7 +12,7 @@ use crate::config::ChainsConfig;
 use crate::error::{ChainError, FailureKind};
 use crate::logs::TransferReader;
 use crate::rpc::{Endpoint, EndpointHealth, Failure};
-use crate::types::{BlockRef, CallResult, ChainId, TransferFilter};
+use crate::types::{BlockRef, CallResult, ChainId, EndpointBlock, TransferFilter};
 
 /// Gas of a call: below the limit of a transaction ([EIP-7825](https://eips.ethereum.org/EIPS/eip-7825)), and few enough that a contract
 /// which never ends costs a node some 100 ms. Without it, nodes grant up to a whole block's gas or more.
@@ -86,6 +86,12 @@ impl ChainClient {
     /// No endpoint gave a usable response.
     pub async fn block(&self, number: u64) -> Result<Option<BlockRef>, ChainError> {
         self.chain.block(number).await
+    }
+
+    /// The block with this number as each endpoint reports it, in the order of preference: for what one endpoint must not decide
+    /// alone.
+    pub async fn block_by_endpoint(&self, number: u64) -> Vec<EndpointBlock> {
+        self.chain.block_by_endpoint(number).await
     }
 
     /// Calls a contract without a transaction, at this block or at the latest one. Without `to`, `data` is run as the code that creates a

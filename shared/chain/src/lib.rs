@@ -28,5 +28,6 @@ pub use error::{ChainError, EndpointFailure, FailureKind};
 pub use logs::TransferReader;
 pub use rpc::{EndpointHealth, EndpointState};
 pub use types::{
-    BlockRef, CallResult, ChainId, Token, TokenMetadata, TokenStandard, Transfer, TransferBatch, TransferFilter,
+    BlockRef, CallResult, ChainId, EndpointBlock, Token, TokenMetadata, TokenStandard, Transfer, TransferBatch,
+    TransferFilter,
 };

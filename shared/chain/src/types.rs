@@ -6,6 +6,8 @@ use arrakis_domain::{Address, U256};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use crate::error::EndpointFailure;
+
 /// EIP-155 chain id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -26,6 +28,15 @@ pub struct BlockRef {
     pub hash: [u8; 32],
     /// Time at which the block was made, in whole seconds.
     pub timestamp: OffsetDateTime,
+}
+
+/// A block as one endpoint reports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointBlock {
+    /// Host of the endpoint, with a number where several endpoints share it.
+    pub endpoint: String,
+    /// The block; `None` when the endpoint does not have it.
+    pub block: Result<Option<BlockRef>, EndpointFailure>,
 }
 
 /// Result of `eth_call`.

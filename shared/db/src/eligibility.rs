@@ -1,12 +1,13 @@
 //! The ranking of wallets by their holding, the entry threshold, and the state of the sync. The same for every community.
 //!
 //! Both kinds of transaction give access, because these tables have no tenant. Does not read chains: a sync passes a
-//! finished ranking to [`GlobalTx::replace_ranking`]. What the sync stores before that is in `eligibility_sync`.
+//! finished ranking to [`GlobalTx::replace_ranking`], which is in `replacement.rs`. What the sync stores before that is in `eligibility_sync`.
 
-use arrakis_domain::{Address, Balance, EntryThreshold, Rank, Standing, Zone, Zones};
+mod replacement;
+
+use arrakis_domain::{Address, Balance, EntryThreshold, Rank, Standing, Zones};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use crate::column::Column;
 use crate::leaderboard::standing;
@@ -121,13 +122,27 @@ impl Eligibility<'_> {
             .transpose()
     }
 
-    /// The entry threshold: the holding of the last eligible rank.
+    /// The entry threshold: the holding of the last eligible wallet whose rank is not by an override alone
+    /// ([`arrakis_domain::Ranking::entry_threshold`]).
     ///
     /// # Errors
     /// When the database is unavailable or a row is corrupt.
     pub async fn entry_threshold(&mut self, token: &TokenProfileId, zones: Zones) -> Result<EntryThreshold, DbError> {
         // One row and not all above it: every `/position` runs this query.
-        if let Some(balance) = self.held_at(token, zones.entry).await? {
+        let held = named!(
+            "eligibility.entry_threshold",
+            sqlx::query_scalar!(
+                r#"select held::text as "held!" from eligibility_current
+                    where token_profile_id = $1 and rank <= $2
+                      and exists (select from eligibility_current where token_profile_id = $1 and rank = $2)
+                    order by by_override, rank desc limit 1"#,
+                token.as_str(),
+                i32::try_from(zones.entry.get()).unwrap_or(i32::MAX)
+            )
+            .fetch_optional(&mut *self.connection)
+        )?;
+        if let Some(held) = held {
+            let balance = Column("eligibility_current", "held").balance(&held)?;
             return Ok(EntryThreshold::Holding { balance });
         }
         let taken = self.holder_count(token).await?;
@@ -242,110 +257,5 @@ impl Eligibility<'_> {
             .execute(&mut *self.connection)
         )?;
         Ok(())
-    }
-}
-
-impl GlobalTx {
-    /// Replaces the ranking by `holdings`, in order of rank, best rank first, as of `block`. Also stores a snapshot and
-    /// records the success. Readers see the old ranking until the commit and the new one after it, never a mixture.
-    /// Concurrent replacements run one after the other. Returns the id of the snapshot.
-    ///
-    /// # Errors
-    /// When the database is unavailable, or an address occurs twice (a conflict).
-    pub async fn replace_ranking(
-        &mut self,
-        token: &TokenProfileId,
-        holdings: &[(Address, Balance)],
-        block: u64,
-        at: OffsetDateTime,
-    ) -> Result<Uuid, DbError> {
-        let block = Column("eligibility_snapshots", "block_number").bigint(block)?;
-        self.record_success(token, block, at).await?;
-        let addresses: Vec<String> = holdings.iter().map(|(address, _)| address.to_string()).collect();
-        let held: Vec<String> = holdings.iter().map(|(_, held)| held.units_text()).collect();
-        let roles: Vec<String> = (1..)
-            .zip(holdings)
-            .map(|(rank, _)| role_of(Rank::new(rank)).to_owned())
-            .collect();
-        named!(
-            "eligibility.clear",
-            sqlx::query!(
-                "delete from eligibility_current where token_profile_id = $1",
-                token.as_str()
-            )
-            .execute(&mut *self.transaction)
-        )?;
-        named!(
-            "eligibility.fill",
-            sqlx::query!(
-                "insert into eligibility_current (token_profile_id, address, rank, held, role)
-                 select $1, address, rank, held::numeric, role
-                   from unnest($2::text[], $3::text[], $4::text[]) with ordinality as row (address, held, role, rank)",
-                token.as_str(),
-                &addresses,
-                &held,
-                &roles
-            )
-            .execute(&mut *self.transaction)
-        )?;
-        self.store_snapshot(token, holdings, block, at).await
-    }
-
-    /// The first statement of a replacement: its row lock makes concurrent replacements run one after the other.
-    async fn record_success(&mut self, token: &TokenProfileId, block: i64, at: OffsetDateTime) -> Result<(), DbError> {
-        named!(
-            "eligibility.record_success",
-            sqlx::query!(
-                "insert into eligibility_health_status (token_profile_id, last_attempt_at, last_success_at, last_block)
-                 values ($1, $2, $2, $3)
-                 on conflict (token_profile_id) do update
-                    set last_attempt_at = excluded.last_attempt_at, last_success_at = excluded.last_success_at,
-                        last_block = excluded.last_block, consecutive_failures = 0, last_error = null",
-                token.as_str(),
-                at,
-                block
-            )
-            .execute(&mut *self.transaction)
-        )?;
-        Ok(())
-    }
-
-    async fn store_snapshot(
-        &mut self,
-        token: &TokenProfileId,
-        holdings: &[(Address, Balance)],
-        block: i64,
-        at: OffsetDateTime,
-    ) -> Result<Uuid, DbError> {
-        let id = Uuid::now_v7();
-        let ranking: Vec<_> = (1_u32..)
-            .zip(holdings.iter().take(SNAPSHOT_RANKS))
-            .map(|(rank, (address, held))| serde_json::json!({"rank": rank, "address": address, "held": held}))
-            .collect();
-        named!(
-            "eligibility.store_snapshot",
-            sqlx::query!(
-                "insert into eligibility_snapshots (token_profile_id, snapshot_id, taken_at, block_number, holders, ranking)
-                 values ($1, $2, $3, $4, $5, $6)",
-                token.as_str(),
-                id,
-                at,
-                block,
-                i32::try_from(holdings.len()).unwrap_or(i32::MAX),
-                serde_json::Value::Array(ranking)
-            )
-            .execute(&mut *self.transaction)
-        )?;
-        Ok(id)
-    }
-}
-
-/// Zone of a rank, as the column `role` stores it.
-fn role_of(rank: Option<Rank>) -> &'static str {
-    match Zones::STANDARD.zone_of(rank) {
-        Zone::Council => "council",
-        Zone::Eligible => "eligible",
-        Zone::Waitlist => "waitlist",
-        Zone::Outside => "outside",
     }
 }

@@ -1,21 +1,28 @@
 //! What the eligibility sync stores: how far the logs were read, the events, the holdings that follow from them, and the changes of
 //! the ranking.
 //!
-//! One run at a time writes: [`GlobalTx::begin_sync`] replaces the run of the cursor, and every later write names its run and the
-//! next block that it expects. A run that was replaced, or whose block another write has passed, changes nothing and gets
-//! `false`. So a process that was suspended and continues later cannot damage the work of its successor.
+//! One run at a time writes: [`GlobalTx::begin_sync`] replaces the run of the cursor, and every later write names its run. A run that was
+//! replaced, or whose block another write has passed, changes nothing and gets `false` or `None`. So a process that was suspended and
+//! continues later cannot damage the work of its successor.
+//!
+//! A token may have a million events and holders, so no statement handles all of them: holdings are kept in `eligibility_holdings` as
+//! logs are stored, and what must be deleted or counted anew is handled in steps of `EVENTS_OF_A_STEP`, each a transaction of its own.
 
 mod changes;
 mod events;
 mod holdings;
 mod overrides;
+mod roll_back;
+
+use std::time::Duration;
 
 use arrakis_domain::Rank;
 use uuid::Uuid;
 
 pub use events::{EventBatch, TokenEvent};
-pub use holdings::SyncedHolding;
+pub use holdings::{HoldingsStep, SyncedHolding};
 pub use overrides::{NewOverride, StoredOverride};
+pub use roll_back::RollBackStep;
 
 use crate::column::Column;
 use crate::eligibility::Eligibility;
@@ -23,6 +30,10 @@ use crate::{DbError, GlobalTx, TokenProfile, TokenProfileId, named_query::named}
 
 /// Blocks whose hashes are kept for each profile. A chain finalises blocks, so a reorganisation deeper than a few is unheard of.
 const BLOCKS_KEPT: i64 = 1_000;
+/// Events that a step deletes or counts; more where a single block has more.
+const EVENTS_OF_A_STEP: i64 = 20_000;
+/// Time limit of a statement in a transaction of the sync that writes many rows: [`GlobalTx::allow_long_statements`].
+const LONG_STATEMENT: Duration = Duration::from_secs(120);
 
 /// A run of the sync of a profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +51,48 @@ pub struct SyncCursor {
     pub next_block: u64,
     /// The run that reads, or that read last.
     pub run: Uuid,
+    /// The holdings are those of the events before this block; `None`: they have to be counted anew.
+    pub held_block: Option<u64>,
+    /// The events from this block on are to be deleted, before logs are read again.
+    pub roll_back_to: Option<u64>,
+    /// The chain's finalised block when a sync last read it.
+    pub finalized_block: Option<u64>,
+}
+
+impl SyncCursor {
+    /// Blocks up to the finalised one whose logs are not stored; zero before the first sync.
+    #[must_use]
+    pub fn blocks_behind(&self) -> u64 {
+        let end = self.finalized_block.map_or(0, |block| block.saturating_add(1));
+        end.saturating_sub(self.next_block)
+    }
+}
+
+/// A row of `eligibility_sync_cursors`.
+struct CursorRow {
+    next_block: i64,
+    run_id: Uuid,
+    held_block: Option<i64>,
+    roll_back_to: Option<i64>,
+    finalized_block: Option<i64>,
+}
+
+impl TryFrom<CursorRow> for SyncCursor {
+    type Error = DbError;
+
+    fn try_from(row: CursorRow) -> Result<Self, DbError> {
+        let block = |name, block: Option<i64>| {
+            let block = block.map(|block| Column("eligibility_sync_cursors", name).count(block));
+            block.transpose()
+        };
+        Ok(Self {
+            next_block: Column("eligibility_sync_cursors", "next_block").count(row.next_block)?,
+            run: row.run_id,
+            held_block: block("held_block", row.held_block)?,
+            roll_back_to: block("roll_back_to", row.roll_back_to)?,
+            finalized_block: block("finalized_block", row.finalized_block)?,
+        })
+    }
 }
 
 /// Number and hash of the last block of a stored batch.
@@ -59,61 +112,64 @@ impl Eligibility<'_> {
     pub async fn sync_cursor(&mut self, token: &TokenProfileId) -> Result<Option<SyncCursor>, DbError> {
         let row = named!(
             "eligibility_sync.cursor",
-            sqlx::query!(
-                "select next_block, run_id from eligibility_sync_cursors where token_profile_id = $1",
+            sqlx::query_as!(
+                CursorRow,
+                "select next_block, run_id, held_block, roll_back_to, finalized_block
+                   from eligibility_sync_cursors where token_profile_id = $1",
                 token.as_str()
             )
             .fetch_optional(&mut *self.connection)
         )?;
-        let Some(row) = row else { return Ok(None) };
-        Ok(Some(SyncCursor {
-            next_block: Column("eligibility_sync_cursors", "next_block").count(row.next_block)?,
-            run: row.run_id,
-        }))
+        row.map(SyncCursor::try_from).transpose()
     }
 
-    /// The stored block with the greatest number that is at most `highest`.
+    /// The stored blocks before `end`, in the order of their numbers: at most a thousand and one.
     ///
     /// # Errors
-    /// When the database is unavailable or the row is corrupt.
-    pub async fn stored_block(&mut self, token: &TokenProfileId, highest: u64) -> Result<Option<StoredBlock>, DbError> {
+    /// When the database is unavailable or a row is corrupt.
+    pub async fn stored_blocks(&mut self, token: &TokenProfileId, end: u64) -> Result<Vec<StoredBlock>, DbError> {
         let column = |name| Column("eligibility_sync_blocks", name);
-        let row = named!(
-            "eligibility_sync.block",
+        let rows = named!(
+            "eligibility_sync.blocks",
             sqlx::query!(
                 "select block_number, block_hash from eligibility_sync_blocks
-                  where token_profile_id = $1 and block_number <= $2 order by block_number desc limit 1",
+                  where token_profile_id = $1 and block_number < $2 order by block_number",
                 token.as_str(),
-                column("block_number").bigint(highest)?
+                column("block_number").bigint(end)?
             )
-            .fetch_optional(&mut *self.connection)
+            .fetch_all(&mut *self.connection)
         )?;
-        let Some(row) = row else { return Ok(None) };
-        let hash = <[u8; 32]>::try_from(row.block_hash.as_slice())
-            .map_err(|why| column("block_hash").corrupt(row.block_number, why))?;
-        Ok(Some(StoredBlock {
-            number: column("block_number").count(row.block_number)?,
-            hash,
-        }))
+        rows.into_iter()
+            .map(|row| {
+                let hash = <[u8; 32]>::try_from(row.block_hash.as_slice())
+                    .map_err(|why| column("block_hash").corrupt(row.block_number, why))?;
+                Ok(StoredBlock {
+                    number: column("block_number").count(row.block_number)?,
+                    hash,
+                })
+            })
+            .collect()
     }
 
-    /// Deletes everything that the sync has stored about a profile but its ranking, and ends a run that may be active: the next run
-    /// reads from the profile's first block.
-    pub(crate) async fn delete_synced(&mut self, profile: &TokenProfile) -> Result<(), DbError> {
+    /// Discards what the sync has stored about a profile but its ranking, and ends a run that may be active: the next run deletes the
+    /// events, then reads from the profile's first block. Writes the cursor also when there is none, so that a first run which
+    /// begins at the same time ends.
+    pub(crate) async fn discard_synced(&mut self, profile: &TokenProfile) -> Result<(), DbError> {
         let token = profile.id.as_str();
-        let start = Column("token_profiles", "start_block").bigint(profile.start_block)?;
         named!(
             "eligibility_sync.reset",
             sqlx::query!(
-                "update eligibility_sync_cursors set next_block = $2, run_id = $3, updated_at = now()
-                  where token_profile_id = $1",
+                "insert into eligibility_sync_cursors (token_profile_id, next_block, run_id, roll_back_to)
+                 values ($1, $2, $3, 0)
+                 on conflict (token_profile_id) do update
+                    set next_block = excluded.next_block, run_id = excluded.run_id, roll_back_to = 0, held_block = null,
+                        updated_at = now()",
                 token,
-                start,
+                Column("token_profiles", "start_block").bigint(profile.start_block)?,
                 Uuid::now_v7()
             )
             .execute(&mut *self.connection)
         )?;
-        self.delete_events_from(&profile.id, 0).await?;
         named!(
             "eligibility_sync.reset_blocks",
             sqlx::query!("delete from eligibility_sync_blocks where token_profile_id = $1", token)
@@ -124,25 +180,34 @@ impl Eligibility<'_> {
 }
 
 impl GlobalTx {
-    /// Begins a run, and ends every earlier run of this profile. Returns the next block to read.
+    /// Begins a run, and ends every earlier run of this profile. Returns the profile as it is stored now, and the cursor; `None` when
+    /// there is no such profile. A profile that is changed later so that it counts other logs ends the run.
     ///
     /// # Errors
-    /// When the database is unavailable.
-    pub async fn begin_sync(&mut self, profile: &TokenProfile, run: Uuid) -> Result<u64, DbError> {
-        let column = Column("eligibility_sync_cursors", "next_block");
-        let next = named!(
+    /// When the database is unavailable, or the profile's row is corrupt.
+    pub async fn begin_sync(
+        &mut self,
+        token: &TokenProfileId,
+        run: Uuid,
+    ) -> Result<Option<(TokenProfile, SyncCursor)>, DbError> {
+        let row = named!(
             "eligibility_sync.begin",
-            sqlx::query_scalar!(
-                "insert into eligibility_sync_cursors (token_profile_id, next_block, run_id) values ($1, $2, $3)
+            sqlx::query_as!(
+                CursorRow,
+                "insert into eligibility_sync_cursors (token_profile_id, next_block, run_id, held_block)
+                 select token_profile_id, start_block, $2::uuid, start_block from token_profiles where token_profile_id = $1
                  on conflict (token_profile_id) do update set run_id = excluded.run_id, updated_at = now()
-                 returning next_block",
-                profile.id.as_str(),
-                column.bigint(profile.start_block)?,
+                 returning next_block, run_id, held_block, roll_back_to, finalized_block",
+                token.as_str(),
                 run
             )
-            .fetch_one(&mut *self.transaction)
+            .fetch_optional(&mut *self.transaction)
         )?;
-        column.count(next)
+        let Some(row) = row else { return Ok(None) };
+        // After the cursor is locked: a change of the profile that this does not show waits for the lock, and ends the run.
+        let profile = self.eligibility().token_profile(token).await?;
+        let cursor = SyncCursor::try_from(row)?;
+        Ok(profile.map(|profile| (profile, cursor)))
     }
 
     /// Moves the cursor of a run from one block to another. False, and nothing changed, when another run has begun or the cursor is
@@ -156,7 +221,7 @@ impl GlobalTx {
             "eligibility_sync.move",
             sqlx::query!(
                 "update eligibility_sync_cursors set next_block = $4, updated_at = now()
-                  where token_profile_id = $1 and run_id = $2 and next_block = $3",
+                  where token_profile_id = $1 and run_id = $2 and next_block = $3 and roll_back_to is null",
                 run.profile.as_str(),
                 run.run,
                 column.bigint(from)?,
@@ -167,34 +232,58 @@ impl GlobalTx {
         Ok(moved.rows_affected() > 0)
     }
 
-    /// Deletes all events of a profile, so that the next run reads from its first block. The ranking stays until then.
+    /// Locks the cursor of a run until the transaction ends; `None` when another run has begun.
+    pub(crate) async fn lock_sync_cursor(&mut self, run: &SyncRun) -> Result<Option<SyncCursor>, DbError> {
+        let row = named!(
+            "eligibility_sync.lock",
+            sqlx::query_as!(
+                CursorRow,
+                "select next_block, run_id, held_block, roll_back_to, finalized_block
+                   from eligibility_sync_cursors where token_profile_id = $1 and run_id = $2 for update",
+                run.profile.as_str(),
+                run.run
+            )
+            .fetch_optional(&mut *self.transaction)
+        )?;
+        row.map(SyncCursor::try_from).transpose()
+    }
+
+    /// Stores the finalised block up to which a run reads. False when another run has begun.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn set_sync_target(&mut self, run: &SyncRun, finalized: u64) -> Result<bool, DbError> {
+        let done = named!(
+            "eligibility_sync.target",
+            sqlx::query!(
+                "update eligibility_sync_cursors set finalized_block = $3, updated_at = now()
+                  where token_profile_id = $1 and run_id = $2",
+                run.profile.as_str(),
+                run.run,
+                Column("eligibility_sync_cursors", "finalized_block").bigint(finalized)?
+            )
+            .execute(&mut *self.transaction)
+        )?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Discards the events of a profile, so that the next run deletes them and reads from its first block. The ranking stays until then.
     ///
     /// # Errors
     /// When the database is unavailable.
     pub async fn reset_sync(&mut self, profile: &TokenProfile) -> Result<(), DbError> {
-        self.eligibility().delete_synced(profile).await
+        self.eligibility().discard_synced(profile).await
     }
 
-    /// Deletes the events and blocks from `to` on, and moves the cursor back to it: these blocks are no longer part of the chain.
-    /// Returns the number of deleted events; `None`, and nothing changed, when another run has begun.
-    ///
-    /// # Errors
-    /// When the database is unavailable.
-    pub async fn roll_back_sync(&mut self, run: &SyncRun, from: u64, to: u64) -> Result<Option<u64>, DbError> {
-        if !self.move_sync_cursor(run, from, to).await? {
-            return Ok(None);
-        }
-        let deleted = self.eligibility().delete_events_from(&run.profile, to).await?;
+    /// Allows each statement of this transaction two minutes: statements about tens of thousands of rows, on a server that is busy.
+    /// Other transactions keep the limit of their connection.
+    pub(crate) async fn allow_long_statements(&mut self) -> Result<(), DbError> {
+        let limit = LONG_STATEMENT.as_millis().to_string();
         named!(
-            "eligibility_sync.delete_blocks",
-            sqlx::query!(
-                "delete from eligibility_sync_blocks where token_profile_id = $1 and block_number >= $2",
-                run.profile.as_str(),
-                Column("eligibility_sync_blocks", "block_number").bigint(to)?
-            )
-            .execute(&mut *self.transaction)
+            "transaction.allow_long_statements",
+            sqlx::query!("select set_config('statement_timeout', $1, true)", limit).fetch_one(&mut *self.transaction)
         )?;
-        Ok(Some(deleted))
+        Ok(())
     }
 
     /// Stores number and hash of a batch's last block, and deletes the blocks that are older than the last thousand.

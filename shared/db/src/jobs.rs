@@ -263,7 +263,7 @@ impl Jobs<'_> {
         }
     }
 
-    /// Jobs that are due and not running, the longest due first. Includes running jobs whose row was not updated since
+    /// Jobs that are due and not running, the longest due first, at most `limit`. Includes running jobs whose row was not updated since
     /// `silent_since`. The leader publishes their messages again, because a message may be lost between the commit of the row
     /// and the queue.
     ///
@@ -275,10 +275,24 @@ impl Jobs<'_> {
         silent_since: OffsetDateTime,
         limit: u32,
     ) -> Result<Vec<JobRow>, DbError> {
-        on_table!(self, due(now, silent_since, limit))?
-            .into_iter()
-            .map(JobRow::try_from)
-            .collect()
+        let rows = on_table!(self, due(None, now, silent_since, limit))?;
+        rows.into_iter().map(JobRow::try_from).collect()
+    }
+
+    /// [`Jobs::due`] of these kinds alone: others do not count towards `limit`.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn due_of_kinds(
+        &mut self,
+        kinds: &[&str],
+        now: OffsetDateTime,
+        silent_since: OffsetDateTime,
+        limit: u32,
+    ) -> Result<Vec<JobRow>, DbError> {
+        let kinds: Vec<String> = kinds.iter().map(ToString::to_string).collect();
+        let rows = on_table!(self, due(Some(kinds.as_slice()), now, silent_since, limit))?;
+        rows.into_iter().map(JobRow::try_from).collect()
     }
 
     /// Deletes jobs that ended before `before`; returns how many.

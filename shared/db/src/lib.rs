@@ -52,7 +52,8 @@ pub use community::{Communities, Community, Frozen, NewCommunity};
 pub use database::{Database, DatabaseOptions, GlobalTx, PoolUsage, TenantTx};
 pub use eligibility::{Eligibility, Holder, SNAPSHOT_RANKS, SyncHealth, TokenSummary};
 pub use eligibility_sync::{
-    EventBatch, NewOverride, StoredBlock, StoredOverride, SyncCursor, SyncRun, SyncedHolding, TokenEvent,
+    EventBatch, HoldingsStep, NewOverride, RollBackStep, StoredBlock, StoredOverride, SyncCursor, SyncRun,
+    SyncedHolding, TokenEvent,
 };
 pub use error::DbError;
 pub use evaluation_input::EvaluationInput;

@@ -42,7 +42,9 @@ impl Profiles<'_> {
                           (select held::text from eligibility_current
                             where token_profile_id = $3 and rank = e.rank + 1) as below,
                           (select held::text from eligibility_current
-                            where token_profile_id = $3 and rank = $4) as entry
+                            where token_profile_id = $3 and rank <= $4
+                              and exists (select from eligibility_current where token_profile_id = $3 and rank = $4)
+                            order by by_override, rank desc limit 1) as entry
                      from (select) one
                      left join profiles p on p.community_id = $1 and p.user_id = $2
                      left join eligibility_current e on e.token_profile_id = $3 and e.address = p.wallet"#,

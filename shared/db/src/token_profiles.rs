@@ -268,18 +268,23 @@ impl Eligibility<'_> {
         rows.into_iter().map(TokenProfile::try_from).collect()
     }
 
-    /// Writes a token profile and replaces one of the same name. When the new one counts other logs, the stored events of the old
-    /// one are deleted, and the next sync reads its logs from the first block; the ranking stays until then.
+    /// Writes a token profile and replaces one of the same name. When the new one counts other logs, the next sync deletes the stored
+    /// events of the old one and reads its logs from the first block; the ranking stays until then. So does one that replaces a
+    /// corrupt row.
     ///
     /// # Errors
     /// When the database is unavailable, or a number is larger than a `bigint`.
     pub async fn put_token_profile(&mut self, profile: &TokenProfile) -> Result<(), DbError> {
-        let stored = self.token_profile(&profile.id).await?;
+        let counts_the_same_logs = match self.token_profile(&profile.id).await {
+            Ok(stored) => stored.is_none_or(|stored| stored.counts_the_same_logs(profile)),
+            Err(DbError::Corrupt { .. }) => false,
+            Err(error) => return Err(error),
+        };
         self.write_token_profile(profile).await?;
-        match stored {
-            Some(stored) if !stored.counts_the_same_logs(profile) => self.delete_synced(profile).await,
-            _ => Ok(()),
+        if !counts_the_same_logs {
+            self.discard_synced(profile).await?;
         }
+        Ok(())
     }
 
     async fn write_token_profile(&mut self, profile: &TokenProfile) -> Result<(), DbError> {

@@ -1,13 +1,13 @@
 //! `arrakis-worker eligibility sync|status|override`.
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use arrakis_broker::{BrokerSettings, Publisher};
 use arrakis_chain::{Chains, ChainsConfig};
 use arrakis_config::{Reader, Secret};
-use arrakis_db::{Database, JobState, SyncCursor, SyncHealth, TokenProfile, TokenProfileId};
+use arrakis_db::{Database, DbError, JobState, SyncCursor, SyncHealth, TokenProfile, TokenProfileId};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -22,6 +22,10 @@ use crate::jobs::{eligibility_sync, enqueue_for_platform};
 
 /// Pause between two looks at the job of a sync.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// Shortest time between two lines about the progress.
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
+/// Time without a job and without progress after which waiting ends.
+const IDLE_LIMIT: Duration = Duration::from_secs(600);
 
 /// The subcommands of `eligibility`.
 #[derive(Debug, Subcommand)]
@@ -85,8 +89,9 @@ impl SyncOptions {
             let mut tx = database.global().await?;
             tx.reset_sync(&profile).await?;
             tx.commit().await?;
-            report("the stored events are deleted");
+            report("the sync will delete the stored events and read all logs again");
         }
+        let before = health(&database, &profile.id).await?;
         let id = format!("eligibility-sync:{}:request:{}", profile.id, Uuid::now_v7());
         let request = eligibility_sync::request(id, &profile.id, self.accept_empty);
         let (connection, _amqp) = topology::connect(&broker).await?;
@@ -96,7 +101,7 @@ impl SyncOptions {
         enqueued.map_err(|failure| anyhow::anyhow!("{failure}"))?;
         report(format_args!("enqueued {}", request.id));
         if self.wait {
-            return wait(&database, &profile.id, request.id).await;
+            return wait(&database, &profile.id, &request.id, &before).await;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -110,39 +115,58 @@ pub(super) async fn profile(database: &Database, id: &TokenProfileId) -> anyhow:
     profile.with_context(|| format!("there is no token profile {id}; `arrakis-worker token-profiles list` prints all"))
 }
 
-/// Waits for the job and its further parts. A run that began later continues the work of this one: then its result counts.
-async fn wait(database: &Database, token: &TokenProfileId, mut id: String) -> anyhow::Result<ExitCode> {
-    let before = health(database, token).await?;
+/// Waits until the ranking is replaced or the sync fails. A long sync has further parts, which are other jobs, and a run that began
+/// later continues the work of this one: so the cursor and the profile's health decide, and the job only while it may be the last one.
+async fn wait(database: &Database, token: &TokenProfileId, id: &str, before: &SyncHealth) -> anyhow::Result<ExitCode> {
+    let (mut cursor, mut moved_at, mut reported) = (None, Instant::now(), Instant::now());
     loop {
         tokio::time::sleep(POLL_INTERVAL).await;
         let mut tx = database.global().await?;
-        let job = tx.jobs().get(&id).await?;
-        let next_id = eligibility_sync::next_part_id(&id);
-        let next = tx.jobs().get(&next_id).await?;
+        let job = tx.jobs().get(id).await?;
+        let now = tx.eligibility().sync_health(token).await?;
+        let read = tx.eligibility().sync_cursor(token).await?;
         tx.commit().await?;
         let Some(job) = job else {
             bail!("the job {id} was deleted")
         };
-        if next.is_some() {
-            id = next_id;
-            continue;
-        }
-        if !job.state.is_final() {
-            continue;
-        }
-        let now = health(database, token).await?;
-        if now.last_success_at > before.last_success_at || job.state == JobState::Succeeded {
+        if now.last_success_at > before.last_success_at {
             report(format_args!(
                 "the ranking is that of block {}",
                 now.last_block.unwrap_or_default()
             ));
             return Ok(ExitCode::SUCCESS);
         }
-        if now.last_attempt_at > before.last_attempt_at || !is_superseded(job.error.as_deref()) {
+        let has_failed = now.last_attempt_at > before.last_attempt_at && now.consecutive_failures > 0;
+        let has_ended = job.state == JobState::Failed && !is_superseded(job.error.as_deref());
+        if has_failed || has_ended {
             let error = job.error.or(now.last_error).unwrap_or_default();
             report(format_args!("the sync failed: {}", printable(&error)));
             return Ok(ExitCode::FAILURE);
         }
+        if read != cursor || !job.state.is_final() {
+            moved_at = Instant::now();
+        } else if moved_at.elapsed() > IDLE_LIMIT {
+            let limit = IDLE_LIMIT.as_secs() / 60;
+            bail!(
+                "no worker has continued the sync for {limit} minutes; `arrakis-worker eligibility sync {token}` begins another one"
+            );
+        }
+        if let Some(read) = read.filter(|_| read != cursor && reported.elapsed() >= REPORT_INTERVAL) {
+            report_progress(read);
+            reported = Instant::now();
+        }
+        cursor = read;
+    }
+}
+
+fn report_progress(cursor: SyncCursor) {
+    match cursor.roll_back_to {
+        Some(block) => report(format_args!("deleting the events from block {block} on")),
+        None => report(format_args!(
+            "{} blocks to read from block {} on",
+            cursor.blocks_behind(),
+            cursor.next_block
+        )),
     }
 }
 
@@ -161,18 +185,29 @@ async fn status(url: Secret, chains: ChainsConfig, json: bool) -> anyhow::Result
     let database = connect(&url).await?;
     let chains = Chains::new(&chains);
     let mut tx = database.global().await?;
-    let profiles = tx.eligibility().token_profiles().await?;
     let mut is_failing = false;
-    for profile in &profiles {
-        let health = tx.eligibility().sync_health(&profile.id).await?;
-        let cursor = tx.eligibility().sync_cursor(&profile.id).await?;
-        let holders = tx.eligibility().holder_count(&profile.id).await?;
+    for id in tx.eligibility().token_profile_ids().await? {
+        let profile = match tx.eligibility().token_profile(&id).await {
+            Ok(Some(profile)) => profile,
+            Ok(None) => continue,
+            Err(error @ DbError::Corrupt { .. }) => {
+                report(format_args!(
+                    "{id}: its row is corrupt: {error}; correct it by `arrakis-worker token-profiles put`"
+                ));
+                is_failing = true;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let health = tx.eligibility().sync_health(&id).await?;
+        let cursor = tx.eligibility().sync_cursor(&id).await?;
+        let holders = tx.eligibility().holder_count(&id).await?;
         let has_endpoints = chains.get(profile.chain_id).is_some();
         is_failing |= health.consecutive_failures > 0;
         if json {
-            print_json(&as_json(profile, &health, cursor, holders, has_endpoints))?;
+            print_json(&as_json(&profile, &health, cursor, holders, has_endpoints))?;
         } else {
-            print_status(profile, &health, cursor, holders, has_endpoints)?;
+            print_status(&profile, &health, cursor, holders, has_endpoints)?;
         }
     }
     tx.commit().await?;
@@ -194,7 +229,8 @@ fn as_json(
         "token_profile": profile.id, "chain_id": profile.chain_id, "has_endpoints": has_endpoints, "holders": holders,
         "last_success_at": health.last_success_at.map(timestamp), "last_attempt_at": health.last_attempt_at.map(timestamp),
         "last_block": health.last_block, "finalized_block": health.finalized_block,
-        "next_block": cursor.map(|cursor| cursor.next_block), "mismatches": health.mismatches,
+        "next_block": cursor.map(|cursor| cursor.next_block),
+        "blocks_behind": cursor.map(|cursor| cursor.blocks_behind()), "mismatches": health.mismatches,
         "consecutive_failures": health.consecutive_failures, "last_error": health.last_error,
     })
 }
@@ -212,10 +248,15 @@ fn print_status(
     };
     print(format_args!("{}  {last}", profile.id))?;
     if let Some(cursor) = cursor {
+        let (read, behind) = (cursor.next_block.saturating_sub(1), cursor.blocks_behind());
         print(format_args!(
-            "    logs are read up to block {}",
-            cursor.next_block.saturating_sub(1)
+            "    logs are read up to block {read}, {behind} blocks to read"
         ))?;
+        if let Some(block) = cursor.roll_back_to {
+            print(format_args!(
+                "    the next sync deletes the events from block {block} on"
+            ))?;
+        }
     }
     if health.mismatches > 0 {
         print(format_args!(

@@ -1,6 +1,6 @@
 //! `/threshold`: the holding that entry requires, the waitlist zone, and the member's distance to entry.
 
-use arrakis_db::{DbError, Holder, TenantTx, TokenProfileId};
+use arrakis_db::{DbError, TenantTx, TokenProfileId};
 use arrakis_domain::{Balance, EntryThreshold, Zones};
 use async_trait::async_trait;
 
@@ -50,12 +50,8 @@ async fn entry_and_waitlist(
     token: &TokenProfileId,
     zones: Zones,
 ) -> Result<(EntryThreshold, Vec<Balance>), DbError> {
+    let entry = tx.eligibility().entry_threshold(token, zones).await?;
     let mut holders = tx.eligibility().holders(token, zones.entry, zones.waitlist).await?;
-    let last_member = holders.first().is_some_and(|holder| holder.rank == zones.entry);
-    let last_member = last_member.then(|| holders.remove(0));
-    let entry = match last_member {
-        Some(Holder { held, .. }) => EntryThreshold::Holding { balance: held },
-        None => tx.eligibility().entry_threshold(token, zones).await?,
-    };
+    holders.retain(|holder| holder.rank > zones.entry);
     Ok((entry, holders.into_iter().map(|holder| holder.held).collect()))
 }

@@ -395,7 +395,7 @@ fn was_replayed(delivery: &Delivery) -> bool {
 }
 
 /// The id of a job's copy: `x` → `x~1` → `x~2`. Two replays of one dead letter enqueue one copy.
-fn copy_id(id: &str) -> String {
+pub(crate) fn copy_id(id: &str) -> String {
     let counted = id
         .rsplit_once('~')
         .and_then(|(base, n)| Some((base, n.parse::<u32>().ok()?)));

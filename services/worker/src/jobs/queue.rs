@@ -72,19 +72,21 @@ pub async fn enqueue_for_platform(
     Ok(stored)
 }
 
-/// Jobs of an owner that are due and that no worker runs, as [`arrakis_db::Jobs::due`].
+/// Jobs of an owner and of these kinds that are due and that no worker runs, as [`arrakis_db::Jobs::due_of_kinds`].
 ///
 /// # Errors
 /// If Postgres is unavailable.
 pub(crate) async fn due(
     services: &Services,
     owner: JobOwner,
+    kinds: &[JobKind],
     now: OffsetDateTime,
     silent_since: OffsetDateTime,
     limit: u32,
 ) -> Result<Vec<JobRow>, Failure> {
+    let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
     let mut tx = owner.begin(services).await?;
-    let due = tx.jobs().due(now, silent_since, limit).await?;
+    let due = tx.jobs().due_of_kinds(&kinds, now, silent_since, limit).await?;
     tx.commit().await?;
     Ok(due)
 }

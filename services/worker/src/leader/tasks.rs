@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arrakis_broker::BrokerConnection;
 use arrakis_contracts::{JobKind, dead_letter};
+use arrakis_db::TokenProfileId;
 use backon::{ConstantBuilder, Retryable as _};
 use time::OffsetDateTime;
 
@@ -116,7 +117,8 @@ impl LeaderTasks {
 }
 
 /// Enqueues a sync of each profile that a community uses, for the present time slot, and another one while syncs fail. Profiles of a
-/// chain without endpoints are left out: their ranking stays as it is stored.
+/// chain without endpoints are left out: their ranking stays as it is stored. A profile whose row is corrupt is logged and left
+/// out; `/health` names it.
 ///
 /// # Errors
 /// If Postgres is unavailable; the next call enqueues the rest.
@@ -125,23 +127,34 @@ pub async fn enqueue_syncs(services: &Services, now: OffsetDateTime) -> Result<(
         return Ok(());
     }
     for token in eligibility_sync::profiles_in_use(&services.database).await?.into_keys() {
-        let mut tx = services.database.global().await?;
-        let profile = tx.eligibility().token_profile(&token).await?;
-        let health = tx.eligibility().sync_health(&token).await?;
-        tx.commit().await?;
-        if profile.is_none_or(|profile| services.chains.get(profile.chain_id).is_none()) {
-            continue;
-        }
-        let mut ids = vec![eligibility_sync::scheduled_id(&token, now)];
-        if health.consecutive_failures > 0 {
-            ids.push(eligibility_sync::retry_id(&token, now));
-        }
-        for id in ids {
-            let request = eligibility_sync::request(id, &token, false);
-            if jobs::enqueue_for_platform(&services.database, &services.publisher, &request, now).await? {
-                let labels = ["eligibility-sync"];
-                services.metrics.published_jobs.with_label_values(&labels).inc();
+        match enqueue_sync(services, &token, now).await {
+            Ok(()) => {}
+            Err(Failure::Permanent(error)) => {
+                tracing::error!(token_profile = %token, %error, "no sync of the token profile is enqueued; those of others are");
             }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(())
+}
+
+async fn enqueue_sync(services: &Services, token: &TokenProfileId, now: OffsetDateTime) -> Result<(), Failure> {
+    let mut tx = services.database.global().await?;
+    let profile = tx.eligibility().token_profile(token).await?;
+    let health = tx.eligibility().sync_health(token).await?;
+    tx.commit().await?;
+    if profile.is_none_or(|profile| services.chains.get(profile.chain_id).is_none()) {
+        return Ok(());
+    }
+    let mut ids = vec![eligibility_sync::scheduled_id(token, now)];
+    if health.consecutive_failures > 0 {
+        ids.push(eligibility_sync::retry_id(token, now));
+    }
+    for id in ids {
+        let request = eligibility_sync::request(id, token, false);
+        if jobs::enqueue_for_platform(&services.database, &services.publisher, &request, now).await? {
+            let labels = ["eligibility-sync"];
+            services.metrics.published_jobs.with_label_values(&labels).inc();
         }
     }
     Ok(())
@@ -198,31 +211,31 @@ pub async fn publish_lost_jobs(
     let communities = services.database.routes().await?.into_iter();
     let owners = communities.map(|(_, community)| JobOwner::Community(community));
     for owner in owners.chain([JobOwner::Platform]) {
-        for (id, kind) in lost_jobs(services, owner, now).await? {
-            if empty_queues.contains(&kind) {
-                tracing::info!(id, ?owner, "publishing a lost job again");
-                services.metrics.published_jobs.with_label_values(&["lost_job"]).inc();
-                jobs::publish(&services.publisher, owner, &id, kind).await;
-            }
+        for (id, kind) in lost_jobs(services, owner, &empty_queues, now).await? {
+            tracing::info!(id, ?owner, "publishing a lost job again");
+            services.metrics.published_jobs.with_label_values(&["lost_job"]).inc();
+            jobs::publish(&services.publisher, owner, &id, kind).await;
         }
     }
     Ok(())
 }
 
+/// Lost jobs of these kinds. Kinds that only a newer build has are left to workers of that build.
 async fn lost_jobs(
     services: &Services,
     owner: JobOwner,
+    kinds: &[JobKind],
     now: OffsetDateTime,
 ) -> Result<Vec<(String, JobKind)>, Failure> {
     let due = jobs::due(
         services,
         owner,
+        kinds,
         now - LOST_AFTER,
         now - NO_PROGRESS_AFTER,
         LOST_JOBS_AT_ONCE,
     )
     .await?;
-    // Kinds that only a newer build has are left to workers of that build.
     Ok(due
         .into_iter()
         .filter_map(|job| Some((job.id, job.kind.parse().ok()?)))

@@ -30,7 +30,7 @@ impl EligibilityMetrics {
             ),
             behind: metrics.gauge_vec(
                 "arrakis_worker_eligibility_blocks_behind",
-                "Blocks between the last one whose logs this worker stored and the finalised block.",
+                "Blocks up to the finalised one, as the last sync read it, whose logs are not stored.",
                 LABELS,
             ),
             logs: counter(
@@ -64,6 +64,13 @@ impl EligibilityMetrics {
     pub(crate) fn set_behind(&self, token: &TokenProfileId, blocks: u64) {
         let blocks = i64::try_from(blocks).unwrap_or(i64::MAX);
         self.behind.with_label_values(&[token.as_str()]).set(blocks);
+    }
+
+    /// Removes the gauges of a profile that no community uses any more.
+    pub(crate) fn forget(&self, token: &TokenProfileId) {
+        // An error means that there is no such gauge.
+        let _ = self.age.remove_label_values(&[token.as_str()]);
+        let _ = self.behind.remove_label_values(&[token.as_str()]);
     }
 
     pub(crate) fn read_logs(&self, token: &TokenProfileId, logs: u64) {

@@ -38,7 +38,8 @@ pub(crate) struct ContractCall {
 }
 
 impl ChainClient {
-    /// The results of several calls, in their order: `None` where a call reverted. Each call does the work of `weight` simple ones.
+    /// The results of several calls, in their order: `None` where a call fails, also on its own. Each call does the work of `weight`
+    /// simple ones.
     pub(super) async fn batch(
         &self,
         calls: Vec<ContractCall>,
@@ -71,13 +72,31 @@ impl ChainClient {
             .returned()
             .and_then(|bytes| multicall::aggregate3Call::abi_decode_returns(&bytes).ok());
         match decoded {
-            Some(results) if results.len() == calls.len() => Ok(results
-                .into_iter()
-                .map(|result| result.success.then(|| result.returnData.into()))
-                .collect()),
+            Some(results) if results.len() == calls.len() => {
+                let results = results.into_iter();
+                let results = results.map(|result| result.success.then(|| result.returnData.into()));
+                self.repeat_failed(calls, results.collect(), at).await
+            }
             // The block is earlier than Multicall3, or all calls together need more gas than a node grants.
             _ => self.one_by_one(calls, at).await,
         }
+    }
+
+    /// Repeats each call that failed in a batch alone. The calls of a batch share its gas: a call that uses it up lets others fail that
+    /// succeed on their own.
+    async fn repeat_failed(
+        &self,
+        calls: Vec<ContractCall>,
+        mut results: Vec<Option<Vec<u8>>>,
+        at: Option<u64>,
+    ) -> Result<Vec<Option<Vec<u8>>>, ChainError> {
+        let failed = calls.into_iter().zip(&results).filter(|(_, result)| result.is_none());
+        let again = self.one_by_one(failed.map(|(call, _)| call).collect(), at).await?;
+        let slots = results.iter_mut().filter(|result| result.is_none());
+        for (slot, result) in slots.zip(again) {
+            *slot = result;
+        }
+        Ok(results)
     }
 
     async fn one_by_one(&self, calls: Vec<ContractCall>, at: Option<u64>) -> Result<Vec<Option<Vec<u8>>>, ChainError> {

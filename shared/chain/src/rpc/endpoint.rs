@@ -117,12 +117,12 @@ impl Endpoint {
     }
 
     /// End of the present pause, without probing.
-    pub(super) fn pause_end(&self) -> Option<Instant> {
+    pub(crate) fn pause_end(&self) -> Option<Instant> {
         self.health.lock().pause_end()
     }
 
     /// The failure of an endpoint that is paused.
-    pub(super) fn paused(&self) -> EndpointFailure {
+    pub(crate) fn paused(&self) -> EndpointFailure {
         let health = self.health.lock();
         let detail = health.last_failure.as_ref().map_or("", |(_, detail)| detail.as_str());
         self.failure(&Failure::new(FailureKind::Paused, format!("paused after: {detail}")))

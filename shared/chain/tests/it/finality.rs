@@ -232,3 +232,32 @@ async fn block_that_was_final_before_the_start_makes_an_endpoint_lagging() {
     assert_eq!(client.finalized().await.unwrap(), final_block);
     assert_eq!(client.endpoints()[0].last_failure, Some(FailureKind::Lagging));
 }
+
+#[tokio::test]
+async fn block_is_reported_by_each_endpoint() {
+    let anvil = Anvil::start().await;
+    anvil.mine(50).await;
+    let behind = RpcProxy::start(
+        anvil.url(),
+        Faults {
+            behind: 15,
+            ..Faults::default()
+        },
+    )
+    .await;
+    let client = client(&[anvil.url(), &behind.url(), "http://127.0.0.1:1"]);
+    let block = client.block(48).await.unwrap().unwrap();
+    let reports = client.block_by_endpoint(48).await;
+    let found: Vec<_> = reports
+        .iter()
+        .map(|report| report.block.as_ref().ok().copied())
+        .collect();
+    assert_eq!(found, [Some(Some(block)), Some(None), None]);
+    let Err(failure) = &reports[2].block else {
+        panic!("{reports:?}")
+    };
+    assert_eq!(
+        (failure.endpoint.as_str(), failure.kind),
+        ("127.0.0.1:1", FailureKind::Transport)
+    );
+}

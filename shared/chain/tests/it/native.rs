@@ -123,6 +123,22 @@ async fn nfts_are_counted_and_owned_by_id() {
     }
 }
 
+/// `ownerOf` of an id below 3 never ends; of another id it uses 800,000 gas and returns the contract's own address.
+const GREEDY_OWNERS: &str = "600360043510601e576175305b6001900380600c573060005260206000f35b601e56";
+
+#[tokio::test]
+async fn call_that_fails_in_a_batch_is_repeated_alone() {
+    let anvil = anvil(true).await;
+    let contract = address_of(77_777);
+    anvil.set_code(contract, GREEDY_OWNERS).await;
+    let proxy = RpcProxy::start(anvil.url(), Faults::default()).await;
+    let client = client(&[&proxy.url()]);
+    // The first call of the batch leaves a sixty-fourth of the gas, which is not enough for the second one.
+    let listed = token(contract, TokenStandard::Erc721, &[0, 4]);
+    assert_eq!(client.get_balance(&listed, contract).await.unwrap(), U256::ONE);
+    assert_eq!(proxy.count("eth_call"), 3, "the batch, and each of its two calls alone");
+}
+
 #[tokio::test]
 async fn balances_of_several_ids_are_summed() {
     for multicall in [true, false] {

@@ -6,7 +6,6 @@ use arrakis_domain::{Address, U256};
 
 use super::{StoredBlock, SyncRun};
 use crate::column::Column;
-use crate::eligibility::Eligibility;
 use crate::{DbError, GlobalTx, TokenProfileId, named_query::named};
 
 /// Events that are inserted by one statement.
@@ -83,14 +82,16 @@ impl GlobalTx {
         if !self.move_sync_cursor(run, first, last + 1).await? {
             return Ok(false);
         }
+        self.allow_long_statements().await?;
         let token = &run.profile;
-        self.eligibility().delete_events_from(token, first).await?;
+        self.delete_events_from(token, first).await?;
         for events in batch.claims.chunks(EVENTS_AT_ONCE) {
             self.insert_claims(token, &Columns::of(events)?).await?;
         }
         for events in batch.burns.chunks(EVENTS_AT_ONCE) {
             self.insert_burns(token, &Columns::of(events)?).await?;
         }
+        self.hold_batch(token, first..last + 1).await?;
         let end = StoredBlock {
             number: last,
             hash: batch.end_hash,
@@ -144,7 +145,7 @@ impl GlobalTx {
     }
 }
 
-impl Eligibility<'_> {
+impl GlobalTx {
     /// Deletes the events of the blocks from `first` on; returns how many.
     pub(crate) async fn delete_events_from(&mut self, token: &TokenProfileId, first: u64) -> Result<u64, DbError> {
         let first = Column("eligibility_claim_events", "block_number").bigint(first)?;
@@ -155,7 +156,7 @@ impl Eligibility<'_> {
                 token.as_str(),
                 first
             )
-            .execute(&mut *self.connection)
+            .execute(&mut *self.transaction)
         )?;
         let burns = named!(
             "eligibility_sync.delete_burns",
@@ -164,7 +165,7 @@ impl Eligibility<'_> {
                 token.as_str(),
                 first
             )
-            .execute(&mut *self.connection)
+            .execute(&mut *self.transaction)
         )?;
         Ok(claims.rows_affected() + burns.rows_affected())
     }

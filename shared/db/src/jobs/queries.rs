@@ -135,6 +135,7 @@ macro_rules! queries_on {
         pub(in crate::jobs) async fn due(
             connection: &mut PgConnection,
             owner: Option<Uuid>,
+            kinds: Option<&[String]>,
             now: OffsetDateTime,
             silent_since: OffsetDateTime,
             limit: u32,
@@ -146,11 +147,13 @@ macro_rules! queries_on {
                    from " + $table + "
                   where " + $mine + " and (state in ('queued', 'waiting') and due_at <= $2
                                            or state = 'running' and updated_at < $3)
+                    and ($5::text[] is null or kind = any($5))
                   order by due_at, job_id limit $4",
                 owner,
                 now,
                 silent_since,
-                i64::from(limit)
+                i64::from(limit),
+                kinds
             );
             named!("job.due", query.fetch_all(connection))
         }

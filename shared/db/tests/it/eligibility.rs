@@ -107,6 +107,70 @@ async fn entry_threshold_and_waitlist_zone() {
 }
 
 #[tokio::test]
+async fn wallet_that_an_override_added_sets_no_threshold() {
+    let (_test, database, community) = one_community().await;
+    rank_wallets(&database, 80, 1).await;
+    let mark = async |numbers: &[u32]| {
+        let wallets: Vec<_> = numbers.iter().map(|number| address(*number)).collect();
+        let mut tx = database.global().await.unwrap();
+        tx.mark_overrides(&token(), &wallets, Zones::STANDARD).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    let holding = |rank| EntryThreshold::Holding { balance: held(rank) };
+    for (by_override, threshold) in [(&[69, 68][..], holding(67)), (&[68][..], holding(69)), (&[][..], holding(69))] {
+        mark(by_override).await;
+        let mut tx = database.tenant(community).await.unwrap();
+        let found = tx
+            .eligibility()
+            .entry_threshold(&token(), Zones::STANDARD)
+            .await
+            .unwrap();
+        let position = tx
+            .profiles()
+            .ranking_position(&token(), user(1), Zones::STANDARD)
+            .await
+            .unwrap();
+        let ranking = tx.eligibility().ranking(&token()).await.unwrap();
+        assert_eq!((found, position.entry), (threshold, threshold), "{by_override:?}");
+        assert_eq!(ranking.entry_threshold(Zones::STANDARD), threshold);
+    }
+    // Every eligible wallet is added: no holding is enough.
+    mark(&(1..=69).collect::<Vec<_>>()).await;
+    let mut tx = database.global().await.unwrap();
+    let found = tx
+        .eligibility()
+        .entry_threshold(&token(), Zones::STANDARD)
+        .await
+        .unwrap();
+    assert_eq!(found, holding(69));
+}
+
+#[tokio::test]
+async fn rows_that_stay_are_not_written_again() {
+    let (test, database, _) = one_community().await;
+    let mut holdings: Vec<_> = (1..=25_000)
+        .map(|rank| (address(rank), Balance::from_tokens(u64::from(90_000 - rank))))
+        .collect();
+    let replace = async |holdings: &[(Address, Balance)]| {
+        let mut tx = database.global().await.unwrap();
+        tx.replace_ranking(&token(), holdings, 1, NOON).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut tx = database.global().await.unwrap();
+        assert_eq!(tx.eligibility().ranking(&token()).await.unwrap().wallets(), holdings);
+    };
+    replace(&holdings).await;
+    // Two wallets change places, the last ones are gone, others are new.
+    holdings.swap(11_000, 11_001);
+    holdings.truncate(24_990);
+    holdings.extend((30_001..=30_004).map(|number| (address(number), Balance::from_tokens(1))));
+    replace(&holdings).await;
+    let mut owner = crate::fixtures::connect(&test.owner_url()).await;
+    let first = "eligibility_current where xmin::text = (select xmin::text from eligibility_current where rank = 1)";
+    assert_eq!(crate::fixtures::count(&mut owner, first).await, 24_988);
+    replace(&[]).await;
+}
+
+#[tokio::test]
 async fn ranking_position_has_neighbours_and_entry_threshold() {
     let (_test, database, community) = one_community().await;
     rank_wallets(&database, 80, 1).await;

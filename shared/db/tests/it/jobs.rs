@@ -190,3 +190,31 @@ async fn concurrent_starts_get_different_attempts_and_ids_are_separate_by_tenant
     assert_eq!(starts, [run(1), run(2)]);
     assert_eq!(begin(&database, other).await, run(1));
 }
+
+#[tokio::test]
+async fn limit_of_due_jobs_counts_the_listed_kinds_alone() {
+    let (_test, database, community) = one_community().await;
+    on_both!(database, community, |jobs| {
+        for index in 0..5 {
+            let id = format!("reconcile:{index}");
+            jobs.enqueue(&NewJob { id: &id, ..job() }).await.unwrap();
+        }
+        let behind = NewJob {
+            id: "tier-sync:1",
+            kind: "tier-sync",
+            due_at: NOON + Duration::minutes(1),
+            ..job()
+        };
+        jobs.enqueue(&behind).await.unwrap();
+        let later = NOON + Duration::hours(1);
+        let due = jobs
+            .due_of_kinds(&["tier-sync", "notify"], later, NOON, 2)
+            .await
+            .unwrap();
+        assert_eq!(
+            due.iter().map(|job| job.id.as_str()).collect::<Vec<_>>(),
+            ["tier-sync:1"]
+        );
+        assert_eq!(jobs.due(later, NOON, 10).await.unwrap().len(), 6);
+    });
+}

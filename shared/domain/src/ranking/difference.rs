@@ -124,24 +124,36 @@ impl RankingDifference {
     /// The difference of two rankings.
     #[must_use]
     pub fn between(before: &Ranking, after: &Ranking, zones: Zones) -> Self {
-        let mut places: BTreeMap<Address, (Option<Place>, Option<Place>)> = BTreeMap::new();
-        for (address, place) in before.places() {
-            places.entry(address).or_default().0 = Some(place);
-        }
-        for (address, place) in after.places() {
-            places.entry(address).or_default().1 = Some(place);
+        let (mut left, mut right) = (by_address(before).peekable(), by_address(after).peekable());
+        let mut changes = Vec::new();
+        loop {
+            let address = match (left.peek(), right.peek()) {
+                (Some((one, _)), Some((other, _))) => *one.min(other),
+                (Some((one, _)), None) | (None, Some((one, _))) => *one,
+                (None, None) => break,
+            };
+            let is_its = |(found, _): &(Address, Place)| *found == address;
+            let before = left.next_if(is_its).map(|(_, place)| place);
+            let after = right.next_if(is_its).map(|(_, place)| place);
+            if before != after {
+                changes.push(WalletChange { address, before, after });
+            }
         }
         let thresholds = (before.entry_threshold(zones), after.entry_threshold(zones));
-        let changed = places.into_iter().filter(|(_, (before, after))| before != after);
         Self {
-            changes: changed
-                .map(|(address, (before, after))| WalletChange { address, before, after })
-                .collect(),
+            changes,
             threshold: (thresholds.0 != thresholds.1).then_some(ThresholdChange {
                 before: thresholds.0,
                 after: thresholds.1,
             }),
         }
+    }
+
+    /// The change of a wallet; `None` when it has none.
+    #[must_use]
+    pub fn of(&self, address: Address) -> Option<&WalletChange> {
+        let found = self.changes.binary_search_by_key(&address, |change| change.address);
+        found.ok().and_then(|index| self.changes.get(index))
     }
 
     /// The ranking after the changes, when `before` is the ranking before them.
@@ -163,4 +175,11 @@ impl RankingDifference {
                 .collect(),
         )
     }
+}
+
+/// The places of a ranking in order of the addresses.
+fn by_address(ranking: &Ranking) -> impl Iterator<Item = (Address, Place)> {
+    let mut places: Vec<_> = ranking.places().collect();
+    places.sort_unstable_by_key(|(address, _)| *address);
+    places.into_iter()
 }

@@ -9,7 +9,7 @@ mod overrides;
 pub use difference::{ChangeKind, RankingDifference, ThresholdChange, WalletChange};
 pub use overrides::OverrideEffect;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ruint::aliases::U256;
 
@@ -48,13 +48,24 @@ pub struct Place {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ranking {
     wallets: Vec<(Address, Balance)>,
+    /// Wallets that have an eligible rank by an override alone.
+    by_override: BTreeSet<Address>,
 }
 
 impl Ranking {
     /// The ranking of wallets that are in order of rank already.
     #[must_use]
     pub const fn of_ordered(wallets: Vec<(Address, Balance)>) -> Self {
-        Self { wallets }
+        Self {
+            wallets,
+            by_override: BTreeSet::new(),
+        }
+    }
+
+    /// The same ranking, in which these wallets have an eligible rank by an override alone.
+    #[must_use]
+    pub fn with_overrides(self, by_override: BTreeSet<Address>) -> Self {
+        Self { by_override, ..self }
     }
 
     /// Ranks these holdings, with an operator's overrides. A wallet that holds nothing has no rank, unless an override adds it.
@@ -73,9 +84,8 @@ impl Ranking {
                 .then(left.address.cmp(&right.address))
         });
         let wallets = holdings.into_iter().map(|holding| (holding.address, holding.held));
-        Self {
-            wallets: overrides::apply(wallets.collect(), overrides, zones),
-        }
+        let (wallets, by_override) = overrides::apply(wallets.collect(), overrides, zones);
+        Self { wallets, by_override }
     }
 
     /// The wallets with their holdings, best rank first.
@@ -91,10 +101,26 @@ impl Ranking {
         places.map(|(rank, (address, held))| (*address, Place { rank, held: *held }))
     }
 
-    /// The entry threshold of this ranking.
+    /// The wallets that have an eligible rank by an override alone: their holdings are not enough for it.
+    #[must_use]
+    pub const fn by_override(&self) -> &BTreeSet<Address> {
+        &self.by_override
+    }
+
+    /// The entry threshold of this ranking: the holding of the last eligible wallet that has its rank by its holding. A wallet that an
+    /// override added takes a rank and sets no threshold: what it holds gives no other wallet a rank. Where every eligible rank
+    /// is by an override, no holding is enough, and the threshold is that of the last rank.
     #[must_use]
     pub fn entry_threshold(&self, zones: Zones) -> EntryThreshold {
-        EntryThreshold::of(zones, self.wallets.iter().map(|(_, held)| *held))
+        let eligible = usize::try_from(zones.entry.get()).unwrap_or(usize::MAX);
+        let Some((last, others)) = self.wallets.get(..eligible).and_then(<[_]>::split_last) else {
+            return EntryThreshold::of(zones, self.wallets.iter().map(|(_, held)| *held));
+        };
+        let is_by_holding = |wallet: &&(Address, Balance)| !self.by_override.contains(&wallet.0);
+        let setting = std::iter::once(last).chain(others.iter().rev()).find(is_by_holding);
+        EntryThreshold::Holding {
+            balance: setting.unwrap_or(last).1,
+        }
     }
 }
 

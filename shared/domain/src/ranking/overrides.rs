@@ -27,12 +27,12 @@ impl OverrideEffect {
 /// Applies the overrides to wallets in order of their holdings.
 ///
 /// Wallets that an override adds and that would not be eligible by their holding take the last eligible ranks, in order of their
-/// holdings. The wallets from there on move down.
+/// holdings. The wallets from there on move down. Also returns the wallets that were lifted so.
 pub(super) fn apply(
     mut wallets: Vec<(Address, Balance)>,
     overrides: &BTreeMap<Address, OverrideEffect>,
     zones: Zones,
-) -> Vec<(Address, Balance)> {
+) -> (Vec<(Address, Balance)>, BTreeSet<Address>) {
     wallets.retain(|(address, _)| overrides.get(address) != Some(&OverrideEffect::Remove));
     let mut without_holding: BTreeSet<Address> = overrides
         .iter()
@@ -49,9 +49,10 @@ pub(super) fn apply(
     let first = first_lifted_index(&wallets, &added, eligible);
     let behind = wallets.split_off(first);
     let (lifted, others): (Vec<_>, Vec<_>) = behind.into_iter().partition(|(address, _)| added.contains(address));
+    let by_override = lifted.iter().map(|(address, _)| *address).collect();
     wallets.extend(lifted);
     wallets.extend(others);
-    wallets
+    (wallets, by_override)
 }
 
 /// Index from which added wallets are lifted: each one that is lifted takes a rank from those before it, which may push another

@@ -138,6 +138,28 @@ proptest! {
         prop_assert_eq!(same, RankingDifference::default());
     }
 
+    /// Without the wallets that an override added, exactly the eligible wallets by holding hold the threshold or more.
+    #[test]
+    fn threshold_is_that_of_the_last_eligible_wallet_by_holding(transfers in any_transfers(), overrides in any_overrides()) {
+        let transfers: Vec<_> = (1..).zip(transfers).collect();
+        let ranking = Ranking::of_holdings(play(&transfers), &overrides, ZONES);
+        let eligible: Vec<_> = ranking.wallets().iter().take(5).collect();
+        let by_holding: Vec<_> = eligible.iter().filter(|(address, _)| !ranking.by_override().contains(address)).collect();
+        match ranking.entry_threshold(ZONES) {
+            EntryThreshold::PlacesFree { free } => prop_assert_eq!(free as usize, 5 - eligible.len()),
+            EntryThreshold::Holding { balance } => {
+                prop_assert_eq!(eligible.len(), 5);
+                if let Some(least) = by_holding.iter().map(|(_, held)| *held).min() {
+                    prop_assert_eq!(balance, least);
+                }
+            }
+        }
+        for address in ranking.by_override() {
+            prop_assert_eq!(overrides.get(address), Some(&OverrideEffect::Add));
+            prop_assert!(eligible.iter().any(|(found, _)| found == address) || overrides.len() > 5);
+        }
+    }
+
     #[test]
     fn kinds_agree_with_the_zones(before in any_ranking(), after in any_ranking()) {
         for change in RankingDifference::between(&before, &after, ZONES).changes {

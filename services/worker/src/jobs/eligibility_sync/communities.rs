@@ -1,6 +1,6 @@
 //! The communities of a token profile, and what a new ranking changes for their members.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use arrakis_db::{
     CommunityId, Database, DbError, NewNotification, NotificationKind, SNAPSHOT_RANKS, TokenProfileId, UserId,
@@ -19,7 +19,7 @@ use crate::services::Services;
 /// With more members than this whose tier may have changed, the tier sync is of the whole community, so that its payload stays small.
 const MAX_LISTED: usize = 1_000;
 
-/// The token profiles that communities use, with these communities.
+/// The token profiles that communities use, with these communities. A community whose row is corrupt is logged and left out.
 ///
 /// # Errors
 /// If Postgres is unavailable.
@@ -27,10 +27,15 @@ pub async fn profiles_in_use(database: &Database) -> Result<BTreeMap<TokenProfil
     let mut profiles: BTreeMap<TokenProfileId, Vec<CommunityId>> = BTreeMap::new();
     for (_, id) in database.routes().await? {
         let mut tx = database.tenant(id).await?;
-        let community = tx.communities().get().await?;
+        let community = tx.communities().get().await;
         tx.commit().await?;
-        if let Some(community) = community {
-            profiles.entry(community.token_profile).or_default().push(id);
+        match community {
+            Ok(Some(community)) => profiles.entry(community.token_profile).or_default().push(id),
+            Ok(None) => {}
+            Err(error @ DbError::Corrupt { .. }) => {
+                tracing::error!(community = %id, %error, "the community is left out of the eligibility syncs");
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(profiles)
@@ -59,7 +64,6 @@ pub(super) async fn communities_of(services: &Services, token: &TokenProfileId) 
 /// What a new ranking changed, by wallet.
 pub(super) struct Changes {
     snapshot: Uuid,
-    by_wallet: HashMap<Address, WalletChange>,
     difference: RankingDifference,
     zones: Zones,
     /// Whether there was no ranking before: nothing changed for a member, but no member has a tier.
@@ -70,11 +74,6 @@ impl Changes {
     pub(super) fn new(snapshot: Uuid, difference: RankingDifference, zones: Zones, is_first: bool) -> Self {
         Self {
             snapshot,
-            by_wallet: difference
-                .changes
-                .iter()
-                .map(|change| (change.address, *change))
-                .collect(),
             difference,
             zones,
             is_first,
@@ -153,7 +152,9 @@ impl Changes {
     }
 
     fn of_members(&self, wallets: &[(UserId, Address)]) -> impl Iterator<Item = (UserId, &WalletChange)> {
-        let changes = wallets.iter().map(|(user, wallet)| (*user, self.by_wallet.get(wallet)));
+        let changes = wallets
+            .iter()
+            .map(|(user, wallet)| (*user, self.difference.of(*wallet)));
         changes.filter_map(|(user, change)| Some((user, change?)))
     }
 }

@@ -31,6 +31,24 @@ pub enum SyncError {
         /// The endpoints' finalised block.
         finalized: u64,
     },
+    /// The profile was changed to another chain while the run began.
+    #[error("the token profile {0} was changed and is of chain {1} now; the next attempt reads that chain")]
+    OtherChain(TokenProfileId, u64),
+    /// One endpoint alone replaces many blocks.
+    #[error(
+        "one endpoint replaces the {depth} latest blocks whose logs are stored, and no second endpoint confirms it (block {block}: {reports}). \
+         The logs are kept, and the next attempt compares again. If the chain was replaced: `arrakis-worker eligibility sync {profile} --from-start`"
+    )]
+    Unconfirmed {
+        /// The profile.
+        profile: TokenProfileId,
+        /// Blocks that would be rolled back.
+        depth: u64,
+        /// The first block that differs.
+        block: u64,
+        /// What each endpoint reports.
+        reports: String,
+    },
     /// No endpoint has a block whose logs are stored.
     #[error("no endpoint has block {0}, whose logs are stored: they lag")]
     BlockUnavailable(u64),

@@ -2,10 +2,10 @@
 //!
 //! Degraded, never down: while a sync is late, replies use the stored ranking and state its age.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use arrakis_db::{CommunityId, DbError, SyncHealth, TokenProfile, TokenProfileId};
+use arrakis_db::{DbError, SyncHealth, TokenProfile, TokenProfileId};
 use arrakis_runtime::HealthComponent;
 use time::OffsetDateTime;
 
@@ -25,19 +25,24 @@ struct ProfileState {
     is_degraded: bool,
 }
 
-/// Updates the component and the gauges for as long as the future is polled.
+/// Updates the component and the gauges for as long as the future is polled. What other workers have read is in the gauges, too: they
+/// are computed from what the syncs store.
 pub(crate) async fn watch(component: &HealthComponent, services: &Services) {
-    let mut in_use: BTreeMap<TokenProfileId, Vec<CommunityId>> = BTreeMap::new();
+    let mut in_use: BTreeSet<TokenProfileId> = BTreeSet::new();
     let mut read_at: Option<Instant> = None;
     loop {
         if read_at.is_none_or(|at| at.elapsed() > PROFILES_INTERVAL)
             && let Ok(profiles) = profiles_in_use(&services.database).await
         {
-            in_use = profiles;
+            let now_in_use: BTreeSet<_> = profiles.into_keys().collect();
+            for gone in in_use.difference(&now_in_use) {
+                services.metrics.eligibility.forget(gone);
+            }
+            in_use = now_in_use;
             read_at = Some(Instant::now());
         }
         // Postgres has a component of its own.
-        if let Ok(states) = states(services, in_use.keys()).await {
+        if let Ok(states) = states(services, &in_use).await {
             report(component, &states);
         }
         tokio::time::sleep(CHECK_INTERVAL).await;
@@ -56,35 +61,56 @@ fn report(component: &HealthComponent, states: &[ProfileState]) {
     }
 }
 
-async fn states<'a>(
-    services: &Services,
-    in_use: impl Iterator<Item = &'a TokenProfileId>,
-) -> Result<Vec<ProfileState>, DbError> {
-    let now = services.now();
+/// The states of the profiles. One whose row is corrupt has a state that names what is wrong.
+async fn states(services: &Services, in_use: &BTreeSet<TokenProfileId>) -> Result<Vec<ProfileState>, DbError> {
     let mut states = Vec::new();
     for id in in_use {
-        let mut tx = services.database.global().await?;
-        let profile = tx.eligibility().token_profile(id).await?;
-        let health = tx.eligibility().sync_health(id).await?;
-        tx.commit().await?;
-        let Some(profile) = profile else { continue };
-        services
-            .metrics
-            .eligibility
-            .set_age(id, health.last_success_at.map(|at| now - at));
-        let has_endpoints = services.chains.get(profile.chain_id).is_some();
-        states.push(state(&profile, &health, has_endpoints, now, services.stale_after));
+        match read_state(services, id).await {
+            Ok(state) => states.extend(state),
+            Err(error @ DbError::Corrupt { .. }) => states.push(ProfileState {
+                text: format!(
+                    "{id}: not synced, its row is corrupt: {error}; correct it by `arrakis-worker token-profiles put`"
+                ),
+                is_degraded: true,
+            }),
+            Err(error) => return Err(error),
+        }
     }
     Ok(states)
 }
 
-fn state(
-    profile: &TokenProfile,
-    health: &SyncHealth,
+async fn read_state(services: &Services, id: &TokenProfileId) -> Result<Option<ProfileState>, DbError> {
+    let now = services.now();
+    let mut tx = services.database.global().await?;
+    let health = tx.eligibility().sync_health(id).await?;
+    let cursor = tx.eligibility().sync_cursor(id).await?;
+    let metrics = &services.metrics.eligibility;
+    metrics.set_age(id, health.last_success_at.map(|at| now - at));
+    let behind = cursor.map_or(0, |cursor| cursor.blocks_behind());
+    metrics.set_behind(id, behind);
+    let profile = tx.eligibility().token_profile(id).await?;
+    tx.commit().await?;
+    let Some(profile) = profile else { return Ok(None) };
+    let has_endpoints = services.chains.get(profile.chain_id).is_some();
+    let stored = Stored {
+        health,
+        behind,
+        has_endpoints,
+    };
+    Ok(Some(state(&profile, &stored, now, services.stale_after)))
+}
+
+/// What is known of the sync of a profile.
+#[derive(Debug, Default)]
+struct Stored {
+    health: SyncHealth,
+    /// Blocks whose logs are not stored.
+    behind: u64,
     has_endpoints: bool,
-    now: OffsetDateTime,
-    stale_after: time::Duration,
-) -> ProfileState {
+}
+
+fn state(profile: &TokenProfile, stored: &Stored, now: OffsetDateTime, stale_after: time::Duration) -> ProfileState {
+    let health = &stored.health;
     let age = health.last_success_at.map(|at| now - at);
     let is_stale = age.is_none_or(|age| age > stale_after);
     let mut text = match age {
@@ -94,7 +120,10 @@ fn state(
     if is_stale && age.is_some() {
         text.push_str(&format!(", which is stale (more than {})", duration(stale_after)));
     }
-    if !has_endpoints {
+    if stored.behind > 0 {
+        text.push_str(&format!(", {} blocks to read", stored.behind));
+    }
+    if !stored.has_endpoints {
         text.push_str(&format!(
             ", not synced: CHAIN_RPC_URLS has no endpoint of chain {}",
             profile.chain_id
@@ -151,7 +180,12 @@ mod tests {
     }
 
     fn of(health: &SyncHealth, has_endpoints: bool) -> ProfileState {
-        state(&profile(), health, has_endpoints, NOW, time::Duration::hours(7))
+        let stored = Stored {
+            health: health.clone(),
+            behind: 0,
+            has_endpoints,
+        };
+        state(&profile(), &stored, NOW, time::Duration::hours(7))
     }
 
     fn synced(hours: i64) -> SyncHealth {
@@ -191,6 +225,17 @@ mod tests {
         );
         let never = of(&SyncHealth::default(), true);
         assert!(never.is_degraded && never.text.contains("no ranking yet"), "{never:?}");
+    }
+
+    #[test]
+    fn unread_blocks_are_named() {
+        let stored = Stored {
+            health: synced(3),
+            behind: 12_000,
+            has_endpoints: true,
+        };
+        let found = state(&profile(), &stored, NOW, time::Duration::hours(7));
+        assert_eq!(found.text, "bgt: ranking of 3 h ago, 12000 blocks to read");
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! is what the sync needs of a chain.
 //!
 //! Running it twice, or two at once, is safe: every write names its run, only the run that began last may write
-//! (`shared/db/src/eligibility_sync.rs`), the others end at their next write, and events are stored once. A long sync runs in parts, each of which enqueues the next. A failed sync is recorded in the profile's health and
+//! (`shared/db/src/eligibility_sync.rs`), the others end at their next write, and events are stored once. A long sync runs in parts, each
+//! of which enqueues the next, whose id contains its first block. A failed sync is recorded in the profile's health and
 //! ends; the leader enqueues another one every ten minutes until one succeeds. It is no dead letter: a replay would add nothing.
 
 mod communities;
@@ -24,7 +25,7 @@ use arrakis_contracts::JobKind;
 use arrakis_db::{TokenProfile, TokenProfileId};
 use async_trait::async_trait;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 pub use self::communities::profiles_in_use;
@@ -35,6 +36,7 @@ pub use self::sync::{ProfileSync, SyncEnd};
 pub use self::token_chain::{TokenChain, TransferBatches};
 use super::{JobRequest, PART, PlatformJobHandler, PlatformJobRun, enqueue_for_platform};
 use crate::failure::Failure;
+use crate::services::Services;
 
 /// Hours between two scheduled syncs of a profile.
 const SLOT_HOURS: u8 = 6;
@@ -82,15 +84,11 @@ pub fn request(id: String, token: &TokenProfileId, accept_empty: bool) -> JobReq
     }
 }
 
-/// The id of the part that follows a job with this id: `x` → `x+1` → `x+2`.
-pub fn next_part_id(id: &str) -> String {
-    let counted = id
-        .rsplit_once('+')
-        .and_then(|(base, n)| Some((base, n.parse::<u32>().ok()?)));
-    match counted {
-        Some((base, n)) => format!("{base}+{}", n + 1),
-        None => format!("{id}+1"),
-    }
+/// The id of the part that follows a job with this id and begins at this block: `x` → `x+500` → `x+900`. So a job that runs again, since
+/// its worker died or its message was duplicated, has another next part when it reads further.
+pub fn next_part_id(id: &str, next_block: u64) -> String {
+    let base = id.rsplit_once('+').map_or(id, |(base, _)| base);
+    format!("{base}+{next_block}")
 }
 
 #[async_trait]
@@ -111,7 +109,13 @@ impl PlatformJobHandler for EligibilitySync {
         };
         match sync(run, &profile, payload.accept_empty).await {
             Ok(SyncEnd::Complete(_)) => Ok(()),
-            Ok(SyncEnd::PartOver { next_block }) => enqueue_next_part(run, &payload, next_block).await,
+            Ok(SyncEnd::PartOver { next_block }) => {
+                let next =
+                    json!({"token_profile": token, "accept_empty": payload.accept_empty, "part": payload.part + 1});
+                enqueue_next_part(run.services, run.id, next, next_block).await?;
+                Ok(())
+            }
+            Err(error @ SyncError::OtherChain(..)) => Err(Failure::retry(error)),
             Err(SyncError::Superseded) => Err(Failure::drop(SyncError::Superseded.to_string())),
             Err(SyncError::Stopped(Failure::Drop(why))) => Err(Failure::Drop(why)),
             // The last attempt records the failure, after which the leader begins another sync; a dead letter would show it to nobody.
@@ -145,21 +149,42 @@ async fn sync(run: &PlatformJobRun<'_>, profile: &TokenProfile, accept_empty: bo
     sync.run().await
 }
 
-async fn enqueue_next_part(run: &PlatformJobRun<'_>, payload: &Payload, next_block: u64) -> Result<(), Failure> {
-    let part = payload.part + 1;
-    let request = JobRequest {
-        id: next_part_id(run.id),
+/// Enqueues the part of a long sync that follows the job with this id and begins at this block; returns its id.
+///
+/// # Errors
+/// If Postgres is unavailable.
+pub async fn enqueue_next_part(
+    services: &Services,
+    id: &str,
+    payload: Value,
+    next_block: u64,
+) -> Result<String, Failure> {
+    let mut request = JobRequest {
+        id: next_part_id(id, next_block),
         kind: JobKind::EligibilitySync,
-        payload: json!({"token_profile": payload.token_profile, "accept_empty": payload.accept_empty, "part": part}),
+        payload,
     };
-    let services = run.services;
-    enqueue_for_platform(&services.database, &services.publisher, &request, services.now()).await?;
+    while !enqueue_for_platform(&services.database, &services.publisher, &request, services.now()).await? {
+        // A part that begins here was enqueued before: it waits, or it has ended and a reorganisation led back here.
+        if request.id != id && is_pending(services, &request.id).await? {
+            break;
+        }
+        request.id = super::copy_id(&request.id);
+    }
     tracing::info!(
         next = request.id,
         next_block,
         "enqueued the next part of the eligibility sync"
     );
-    Ok(())
+    Ok(request.id)
+}
+
+/// Whether there is a job with this id that has not ended.
+async fn is_pending(services: &Services, id: &str) -> Result<bool, Failure> {
+    let mut tx = services.database.global().await?;
+    let job = tx.jobs().get(id).await?;
+    tx.commit().await?;
+    Ok(job.is_some_and(|job| !job.state.is_final()))
 }
 
 async fn record_failure(run: &PlatformJobRun<'_>, token: &TokenProfileId, error: &SyncError) -> Result<(), Failure> {
@@ -185,7 +210,14 @@ mod tests {
         let now = datetime!(2026-11-21 07:29 UTC);
         assert_eq!(scheduled_id(&token, now), "eligibility-sync:bgt:2026-11-21T06");
         assert_eq!(retry_id(&token, now), "eligibility-sync:bgt:2026-11-21T07:20:retry");
-        assert_eq!(next_part_id("eligibility-sync:bgt:x"), "eligibility-sync:bgt:x+1");
-        assert_eq!(next_part_id("eligibility-sync:bgt:x+9"), "eligibility-sync:bgt:x+10");
+        assert_eq!(next_part_id("eligibility-sync:bgt:x", 9), "eligibility-sync:bgt:x+9");
+        assert_eq!(
+            next_part_id("eligibility-sync:bgt:x+9", 10),
+            "eligibility-sync:bgt:x+10"
+        );
+        assert_eq!(
+            next_part_id("eligibility-sync:bgt:x+9~1", 10),
+            "eligibility-sync:bgt:x+10"
+        );
     }
 }

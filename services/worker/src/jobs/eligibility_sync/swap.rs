@@ -1,14 +1,14 @@
 //! Replaces the ranking, with everything that follows from it, in one transaction: snapshot, changes, notification events, and the rows
 //! of tier syncs. The messages of the tier syncs are published after the commit; the leader publishes those that are lost.
 
-use arrakis_db::{SyncRun, TenantTx};
-use arrakis_domain::{Ranking, RankingDifference, Zones};
+use arrakis_db::{CommunityId, SyncRun, TenantTx};
+use arrakis_domain::{RankingDifference, Zones};
 use arrakis_runtime::fail_point;
 use time::OffsetDateTime;
 
 use super::communities::{Changes, communities_of};
 use super::error::SyncError;
-use super::reconcile::Reconciled;
+use super::reconcile::{Reconciled, compute};
 use super::sync::ProfileSync;
 use crate::community::Community;
 use crate::failure::Failure;
@@ -36,8 +36,10 @@ pub struct SyncSummary {
 
 /// A new ranking with what it changes.
 struct Replacement {
-    before: Ranking,
     reconciled: Reconciled,
+    difference: RankingDifference,
+    /// Whether there was no ranking before.
+    is_first: bool,
     block: u64,
     finalized: u64,
     now: OffsetDateTime,
@@ -55,12 +57,13 @@ impl ProfileSync<'_> {
         let token = &self.profile.id;
         let now = self.services.now();
         let block = next.saturating_sub(1);
+        self.count_holdings(run).await?;
         let mut tx = self.services.database.global().await?;
         let synced = tx.eligibility().synced_holdings(token).await?;
         let overrides = tx.eligibility().active_overrides(token, now).await?;
         let before = tx.eligibility().ranking(token).await?;
         tx.commit().await?;
-        let reconciled = self.reconcile(synced, &overrides, block).await?;
+        let reconciled = self.reconcile(synced, overrides, block).await?;
         if reconciled.ranking.wallets().is_empty() && !before.wallets().is_empty() && !self.accept_empty {
             return Err(SyncError::Empty {
                 profile: token.clone(),
@@ -68,16 +71,26 @@ impl ProfileSync<'_> {
                 stored: before.wallets().len(),
             });
         }
+        let is_first = before.wallets().is_empty();
+        let (reconciled, difference) = compute(move || {
+            let difference = RankingDifference::between(&before, &reconciled.ranking, Zones::STANDARD);
+            (reconciled, difference)
+        })
+        .await?;
         let communities = communities_of(self.services, token).await?;
+        let changed = difference.changes.len();
         let replacement = Replacement {
-            before,
             reconciled,
+            difference,
+            is_first,
             block,
             finalized,
             now,
         };
         fail_point::hit("worker.eligibility.swapping").await;
-        let (tier_syncs, changed) = self.write(run, next, &replacement, &communities).await?;
+        let mismatches = replacement.reconciled.mismatches;
+        let holders = replacement.reconciled.ranking.wallets().len();
+        let tier_syncs = self.write(run, next, replacement, &communities).await?;
         fail_point::hit("worker.eligibility.swapped").await;
         for (community, request) in &tier_syncs {
             jobs::publish(
@@ -91,9 +104,9 @@ impl ProfileSync<'_> {
         let summary = SyncSummary {
             block,
             logs,
-            holders: replacement.reconciled.ranking.wallets().len(),
+            holders,
             changed,
-            mismatches: replacement.reconciled.mismatches,
+            mismatches,
             tier_syncs: tier_syncs.len(),
         };
         self.services.metrics.eligibility.succeeded(token, summary.mismatches);
@@ -101,14 +114,14 @@ impl ProfileSync<'_> {
         Ok(summary)
     }
 
-    /// Writes everything and commits. Returns the tier syncs to publish, and the number of changed wallets.
+    /// Writes everything and commits. Returns the tier syncs to publish.
     async fn write(
         &self,
         run: &SyncRun,
         next: u64,
-        replacement: &Replacement,
+        replacement: Replacement,
         communities: &[Community],
-    ) -> Result<(Vec<(arrakis_db::CommunityId, jobs::JobRequest)>, usize), SyncError> {
+    ) -> Result<Vec<(CommunityId, jobs::JobRequest)>, SyncError> {
         let token = &self.profile.id;
         let zones = Zones::STANDARD;
         let ranking = &replacement.reconciled.ranking;
@@ -118,18 +131,17 @@ impl ProfileSync<'_> {
         }
         let (block, now) = (replacement.block, replacement.now);
         let snapshot = tx.replace_ranking(token, ranking.wallets(), block, now).await?;
+        tx.mark_overrides(token, ranking.by_override(), zones).await?;
         tx.record_sync_figures(token, replacement.reconciled.mismatches, replacement.finalized)
             .await?;
-        let difference = RankingDifference::between(&replacement.before, ranking, zones);
-        let changed = difference.changes.len();
-        let changes = Changes::new(snapshot, difference, zones, replacement.before.wallets().is_empty());
+        let changes = Changes::new(snapshot, replacement.difference, zones, replacement.is_first);
         tx.store_ranking_changes(token, snapshot, &changes.stored(), zones)
             .await?;
         tx.prune_snapshots(token, now - SNAPSHOTS_KEPT).await?;
         let mut tier_syncs = Vec::new();
         let Some((first, others)) = communities.split_first() else {
             tx.commit().await?;
-            return Ok((tier_syncs, changed));
+            return Ok(tier_syncs);
         };
         let mut tenant = tx.enter(first.id()).await?;
         tier_syncs.extend(write_community(&mut tenant, &changes, first, now).await?);
@@ -138,7 +150,7 @@ impl ProfileSync<'_> {
             tier_syncs.extend(write_community(&mut tenant, &changes, community, now).await?);
         }
         tenant.commit().await?;
-        Ok((tier_syncs, changed))
+        Ok(tier_syncs)
     }
 }
 
@@ -148,7 +160,7 @@ async fn write_community(
     changes: &Changes,
     community: &Community,
     now: OffsetDateTime,
-) -> Result<Option<(arrakis_db::CommunityId, jobs::JobRequest)>, Failure> {
+) -> Result<Option<(CommunityId, jobs::JobRequest)>, Failure> {
     let wallets = tx.profiles().wallets().await?;
     tx.notifications().add(&changes.notifications(&wallets)).await?;
     let Some(request) = changes.tier_sync(community, &wallets)? else {

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use arrakis_chain::{Transfer, TransferBatch};
-use arrakis_db::{EventBatch, StoredBlock, SyncRun, TokenProfile};
+use arrakis_db::{EventBatch, StoredBlock, SyncCursor, SyncRun, TokenProfile};
 use arrakis_runtime::fail_point;
 use uuid::Uuid;
 
@@ -15,6 +15,7 @@ use super::error::SyncError;
 use super::events::{events, filters};
 use super::swap::SyncSummary;
 use super::token_chain::TokenChain;
+use crate::failure::Failure;
 use crate::jobs::PlatformJobRun;
 use crate::services::Services;
 
@@ -27,6 +28,8 @@ const ROUNDS: u32 = 4;
 const MAX_REORGANISATIONS: u32 = 5;
 /// Time between two updates of the job's progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+/// Time between two updates while the ranking is replaced. A job without one for five minutes counts as lost.
+const ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// A sync of a token profile.
 pub struct ProfileSync<'a> {
@@ -34,7 +37,7 @@ pub struct ProfileSync<'a> {
     pub services: &'a Services,
     /// The chain of the profile.
     pub chain: &'a dyn TokenChain,
-    /// The profile.
+    /// The profile whose chain `chain` is. What is counted is read again when the run has begun: the profile may have changed since.
     pub profile: &'a TokenProfile,
     /// The job that runs it, which stores its progress; `None` without one.
     pub job: Option<&'a PlatformJobRun<'a>>,
@@ -92,8 +95,27 @@ impl ProfileSync<'_> {
             run: Uuid::now_v7(),
         };
         let mut tx = self.services.database.global().await?;
-        let next = tx.begin_sync(self.profile, run.run).await?;
+        let begun = tx.begin_sync(&run.profile, run.run).await?;
         tx.commit().await?;
+        let Some((profile, cursor)) = begun else {
+            return Err(Failure::drop(format!("there is no token profile {}", run.profile)).into());
+        };
+        if profile.chain_id != self.profile.chain_id {
+            return Err(SyncError::OtherChain(run.profile, profile.chain_id));
+        }
+        let sync = ProfileSync {
+            profile: &profile,
+            ..*self
+        };
+        sync.run_begun(&run, cursor).await
+    }
+
+    async fn run_begun(&self, run: &SyncRun, cursor: SyncCursor) -> Result<SyncEnd, SyncError> {
+        let next = cursor.next_block;
+        if cursor.roll_back_to.is_some() {
+            self.finish_roll_back(run, next).await?;
+        }
+        self.count_holdings(run).await?;
         if !self.chain.has_contract(self.profile.contract).await? {
             return Err(SyncError::NoContract(self.profile.contract, self.profile.chain_id));
         }
@@ -105,12 +127,13 @@ impl ProfileSync<'_> {
             started: Instant::now(),
             last_progress: Instant::now(),
         };
-        match self.read_all(&run, &mut reading).await? {
+        match self.read_all(run, &mut reading).await? {
             ControlFlow::Break(()) => Ok(SyncEnd::PartOver {
                 next_block: reading.next,
             }),
             ControlFlow::Continue(finalized) => {
-                let summary = self.swap_ranking(&run, reading.next, reading.logs, finalized).await?;
+                let swap = self.swap_ranking(run, reading.next, reading.logs, finalized);
+                let summary = self.with_progress(reading.next, swap).await?;
                 Ok(SyncEnd::Complete(summary))
             }
         }
@@ -122,6 +145,7 @@ impl ProfileSync<'_> {
         let mut rounds = 0;
         loop {
             let finalized = self.chain.finalized().await?.number;
+            self.set_target(run, finalized).await?;
             let unread = (finalized + 1)
                 .checked_sub(reading.next)
                 .ok_or_else(|| SyncError::Lagging {
@@ -149,9 +173,31 @@ impl ProfileSync<'_> {
     }
 
     async fn align_with_chain(&self, run: &SyncRun, reading: &mut Reading) -> Result<(), SyncError> {
-        reading.next = self.undo_reorganisation(run, reading.next).await?;
-        reading.last_stored = self.stored_block(reading.next.saturating_sub(1)).await?;
+        (reading.next, reading.last_stored) = self.undo_reorganisation(run, reading.next).await?;
         Ok(())
+    }
+
+    /// Stores the finalised block, from which every worker computes how far the sync is behind.
+    async fn set_target(&self, run: &SyncRun, finalized: u64) -> Result<(), SyncError> {
+        let mut tx = self.services.database.global().await?;
+        let is_mine = tx.set_sync_target(run, finalized).await?;
+        tx.commit().await?;
+        if is_mine { Ok(()) } else { Err(SyncError::Superseded) }
+    }
+
+    /// Counts stored events that the holdings do not include: those of an earlier build, and of a batch that it stored.
+    pub(super) async fn count_holdings(&self, run: &SyncRun) -> Result<(), SyncError> {
+        loop {
+            let mut tx = self.services.database.global().await?;
+            let step = tx.count_holdings_step(run).await?;
+            tx.commit().await?;
+            let step = step.ok_or(SyncError::Superseded)?;
+            if step.is_done {
+                return Ok(());
+            }
+            tracing::info!(token_profile = %self.profile.id, counted_to = step.held_block, "counting stored events");
+            self.report_step(step.held_block).await?;
+        }
     }
 
     /// Reads the blocks up to `last`.
@@ -256,12 +302,44 @@ impl ProfileSync<'_> {
             && reading.last_progress.elapsed() >= PROGRESS_INTERVAL
         {
             let start = self.profile.start_block;
-            let count = |to: u64| usize::try_from(to.saturating_sub(start)).unwrap_or(usize::MAX);
-            job.progress(count(reading.next), Some(count(last + 1))).await?;
+            let blocks = |to: u64| count(to.saturating_sub(start));
+            job.progress(blocks(reading.next), Some(blocks(last + 1))).await?;
             reading.last_progress = Instant::now();
         }
         Ok(())
     }
+
+    /// Stores that a step of a long task is done, so that the job does not count as lost.
+    pub(super) async fn report_step(&self, done: u64) -> Result<(), SyncError> {
+        match self.job {
+            Some(job) => Ok(job.progress(count(done), None).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs the last task, which may take minutes, and stores meanwhile that the job is alive.
+    async fn with_progress<T>(
+        &self,
+        done: u64,
+        task: impl Future<Output = Result<T, SyncError>>,
+    ) -> Result<T, SyncError> {
+        let mut task = std::pin::pin!(task);
+        loop {
+            tokio::select! {
+                biased;
+                result = &mut task => return result,
+                () = tokio::time::sleep(ALIVE_INTERVAL) => match self.report_step(done).await {
+                    Err(SyncError::Stopped(Failure::Drop(why))) => return Err(Failure::Drop(why).into()),
+                    Err(error) => tracing::debug!(%error, "cannot store the progress of the eligibility sync"),
+                    Ok(()) => {}
+                },
+            }
+        }
+    }
+}
+
+fn count(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// Whether the transfers of the last block are of the block with this hash.

@@ -1,6 +1,8 @@
 //! What the sync needs of a chain. [`arrakis_chain::ChainClient`] provides it; tests of the sync's own rules use a chain in memory.
 
-use arrakis_chain::{BlockRef, ChainClient, ChainError, Token, TransferBatch, TransferFilter, TransferReader};
+use arrakis_chain::{
+    BlockRef, ChainClient, ChainError, EndpointBlock, Token, TransferBatch, TransferFilter, TransferReader,
+};
 use arrakis_domain::{Address, U256};
 use async_trait::async_trait;
 
@@ -21,6 +23,9 @@ pub trait TokenChain: Send + Sync {
     /// # Errors
     /// If no endpoint gave a usable response.
     async fn block(&self, number: u64) -> Result<Option<BlockRef>, ChainError>;
+
+    /// The block with this number as each endpoint reports it.
+    async fn block_by_endpoint(&self, number: u64) -> Vec<EndpointBlock>;
 
     /// Whether there is a contract at this address.
     ///
@@ -60,6 +65,10 @@ impl TokenChain for ChainClient {
 
     async fn block(&self, number: u64) -> Result<Option<BlockRef>, ChainError> {
         Self::block(self, number).await
+    }
+
+    async fn block_by_endpoint(&self, number: u64) -> Vec<EndpointBlock> {
+        Self::block_by_endpoint(self, number).await
     }
 
     async fn has_contract(&self, address: Address) -> Result<bool, ChainError> {

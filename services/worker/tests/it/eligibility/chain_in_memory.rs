@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrakis_chain::{
-    BlockRef, ChainError, ChainId, EndpointFailure, FailureKind, Token, TokenStandard, Transfer, TransferBatch,
-    TransferFilter,
+    BlockRef, ChainError, ChainId, EndpointBlock, EndpointFailure, FailureKind, Token, TokenStandard, Transfer,
+    TransferBatch, TransferFilter,
 };
 use arrakis_domain::{Address, U256};
 use arrakis_worker::jobs::eligibility_sync::{TokenChain, TransferBatches};
@@ -32,6 +32,17 @@ struct Block {
     moves: Vec<Move>,
 }
 
+/// A second endpoint of the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecondEndpoint {
+    /// It reports the same blocks.
+    Agrees,
+    /// It reports the blocks of before the first reorganisation.
+    ReportsTheFirstBlocks,
+    /// It does not respond.
+    IsDown,
+}
+
 /// What the endpoint does wrong.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
@@ -45,6 +56,8 @@ pub struct Faults {
     pub balances: BTreeMap<Address, u64>,
     /// There is no contract.
     pub no_contract: bool,
+    /// Whether there is a second endpoint, and what it reports.
+    pub second: Option<SecondEndpoint>,
     /// Before the batch of this number (from 1) is returned, the last blocks are replaced.
     pub reorganises_at: Option<(u64, usize)>,
 }
@@ -191,11 +204,15 @@ fn unavailable() -> ChainError {
     ChainError::Unavailable {
         chain: ChainId(80_094),
         method: "eth_getLogs",
-        failures: vec![EndpointFailure {
-            endpoint: "rpc.example".to_owned(),
-            kind: FailureKind::Transport,
-            detail: "connection refused".to_owned(),
-        }],
+        failures: vec![connection_refused()],
+    }
+}
+
+fn connection_refused() -> EndpointFailure {
+    EndpointFailure {
+        endpoint: "rpc.example".to_owned(),
+        kind: FailureKind::Transport,
+        detail: "connection refused".to_owned(),
     }
 }
 
@@ -218,6 +235,25 @@ impl TokenChain for MemoryChain {
         state.request()?;
         let is_there = number <= state.reported_head() && state.faults.missing_block != Some(number);
         Ok(is_there.then(|| state.reference(number)))
+    }
+
+    async fn block_by_endpoint(&self, number: u64) -> Vec<EndpointBlock> {
+        let state = self.0.lock();
+        let report = |block| EndpointBlock {
+            endpoint: "rpc.example".to_owned(),
+            block,
+        };
+        let found = state.reference(number);
+        let second = state.faults.second.map(|second| match second {
+            SecondEndpoint::Agrees => Ok(Some(found)),
+            SecondEndpoint::ReportsTheFirstBlocks => {
+                let mut hash = found.hash;
+                hash[8] = 0;
+                Ok(Some(BlockRef { hash, ..found }))
+            }
+            SecondEndpoint::IsDown => Err(connection_refused()),
+        });
+        std::iter::once(Ok(Some(found))).chain(second).map(report).collect()
     }
 
     async fn has_contract(&self, _address: Address) -> Result<bool, ChainError> {

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use arrakis_domain::Address;
-use arrakis_worker::jobs::eligibility_sync::{ProfileSync, SyncEnd, SyncError};
+use arrakis_db::{JobOutcome, JobStart, SyncRun, TokenProfile};
+use arrakis_domain::{Address, U256, scale_to_balance};
+use arrakis_worker::jobs::eligibility_sync::{self, ProfileSync, SyncEnd, SyncError};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+use serde_json::json;
+use time::OffsetDateTime;
 
-use super::chain_in_memory::{Faults, MemoryChain, Move, ZERO};
+use super::chain_in_memory::{Faults, MemoryChain, Move, SecondEndpoint, ZERO};
 use super::setup::{Setup, wallet};
 
 /// Random transfers that are possible: nobody sends more than there is.
@@ -40,6 +43,47 @@ fn random_moves(runner: &mut TestRunner, count: usize) -> Vec<Move> {
         });
     }
     moves
+}
+
+/// Two groups of wallets without transfers between them; no holding of one group equals one of the other. Whichever way their
+/// transfers interleave, every rank is the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn permuting_unrelated_transfers_does_not_change_ranks() {
+    let mut runner = TestRunner::deterministic();
+    let left = random_moves(&mut runner, 60).into_iter().map(|step| Move {
+        amount: step.amount * 1_000,
+        ..step
+    });
+    let of_right = |address: Address| {
+        let mut bytes = *address.as_bytes();
+        bytes[1] = u8::from(address != ZERO);
+        Address::from_bytes(bytes)
+    };
+    let right = random_moves(&mut runner, 60).into_iter().map(|step| Move {
+        from: of_right(step.from),
+        to: of_right(step.to),
+        ..step
+    });
+    let (left, right): (Vec<_>, Vec<_>) = (left.collect(), right.collect());
+    let in_sequence = MemoryChain::with_batches(7);
+    for step in left.iter().chain(&right) {
+        in_sequence.block(&[*step]);
+    }
+    let interleaved = MemoryChain::with_batches(7);
+    let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
+    while left.peek().is_some() || right.peek().is_some() {
+        let coin = proptest::bool::ANY.new_tree(&mut runner).unwrap().current();
+        let step = if coin { left.next() } else { right.next() };
+        if let Some(step) = step {
+            interleaved.block(&[step]);
+        }
+    }
+    let (one, other) = (Setup::new().await, Setup::new().await);
+    one.complete(&in_sequence).await;
+    other.complete(&interleaved).await;
+    let ranked = one.ranked().await;
+    assert!(ranked.len() > 10, "{}", ranked.len());
+    assert_eq!(ranked, other.ranked().await);
 }
 
 fn mint(to: Address, amount: u64) -> Move {
@@ -169,6 +213,128 @@ async fn reorganised_blocks_are_read_again() {
     setup.complete(&chain).await;
     setup.assert_equals_ledger(&chain).await;
     assert_eq!(setup.metric("arrakis_worker_eligibility_reorganisations_total"), 2.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deep_reorganisation_needs_a_second_endpoint() {
+    let setup = Setup::new().await;
+    let chain = MemoryChain::with_batches(3);
+    for number in 1..=100 {
+        chain.block(&[mint(wallet(number), number)]);
+    }
+    setup.complete(&chain).await;
+    let before = (setup.ranked().await, setup.next_block().await);
+    chain.reorganise(80, &vec![vec![mint(wallet(3), 50)]; 90]);
+    for (second, reported) in [
+        (SecondEndpoint::IsDown, "rpc.example: connection refused"),
+        (
+            SecondEndpoint::ReportsTheFirstBlocks,
+            "rpc.example: reports the stored block",
+        ),
+    ] {
+        chain.set_faults(Faults {
+            second: Some(second),
+            ..Faults::default()
+        });
+        let error = setup.failure(&chain).await;
+        let SyncError::Unconfirmed { depth, block, .. } = &error else {
+            panic!("{error}")
+        };
+        // Batches end at blocks 2, 5, …, 20; the first stored block that differs is the next one.
+        assert_eq!((*depth, *block), (80, 23));
+        assert!(error.to_string().contains(reported), "{error}");
+        assert_eq!((setup.ranked().await, setup.next_block().await), before);
+    }
+    chain.set_faults(Faults {
+        second: Some(SecondEndpoint::Agrees),
+        ..Faults::default()
+    });
+    setup.complete(&chain).await;
+    setup.assert_equals_ledger(&chain).await;
+    // The only endpoint decides alone.
+    chain.reorganise(100, &vec![vec![mint(wallet(4), 7)]; 101]);
+    chain.set_faults(Faults::default());
+    setup.complete(&chain).await;
+    setup.assert_equals_ledger(&chain).await;
+    assert_eq!(setup.metric("arrakis_worker_eligibility_reorganisations_total"), 2.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rollback_of_a_process_that_died_is_finished_whatever_the_chain_shows() {
+    let setup = Setup::new().await;
+    let chain = MemoryChain::with_batches(3);
+    for number in 1..=20 {
+        chain.block(&[mint(wallet(number), number)]);
+    }
+    setup.complete(&chain).await;
+    let mut tx = setup.database.global().await.unwrap();
+    let run = SyncRun {
+        profile: setup.token().clone(),
+        run: uuid::Uuid::now_v7(),
+    };
+    let (_, cursor) = tx.begin_sync(setup.token(), run.run).await.unwrap().unwrap();
+    assert!(tx.begin_roll_back(&run, cursor.next_block, 9).await.unwrap());
+    tx.commit().await.unwrap();
+    let summary = setup.complete(&chain).await;
+    assert_eq!(summary.logs, 12);
+    setup.assert_equals_ledger(&chain).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn profile_that_changed_before_the_run_is_read_again() {
+    let setup = Setup::new().await;
+    let chain = MemoryChain::with_batches(3);
+    for number in 1..=20 {
+        chain.block(&[mint(wallet(number), number)]);
+    }
+    let put = async |profile: &TokenProfile| {
+        let mut tx = setup.database.global().await.unwrap();
+        tx.eligibility().put_token_profile(profile).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    // The sync has the profile of before.
+    let sync = setup.sync(&chain);
+    let changed = TokenProfile {
+        decimals: 16,
+        start_block: 11,
+        ..setup.profile.clone()
+    };
+    put(&changed).await;
+    assert!(matches!(sync.run().await.unwrap(), SyncEnd::Complete(_)));
+    let ranked = setup.ranked().await;
+    assert_eq!(ranked.len(), 10);
+    assert_eq!(ranked[0], (wallet(20), scale_to_balance(U256::from(20), 16)));
+    put(&TokenProfile { chain_id: 1, ..changed }).await;
+    let error = sync.run().await.unwrap_err();
+    assert!(matches!(error, SyncError::OtherChain(_, 1)), "{error}");
+    assert_eq!(setup.ranked().await, ranked);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn part_that_runs_again_has_another_next_part() {
+    let setup = Setup::new().await;
+    let payload = || json!({"token_profile": setup.token(), "part": 1});
+    let next = async |id: &str, block| {
+        let next = eligibility_sync::enqueue_next_part(&setup.services, id, payload(), block).await;
+        next.unwrap()
+    };
+    assert_eq!(next("sync", 500).await, "sync+500");
+    // The message of the first part was duplicated, and its second run read further.
+    assert_eq!(next("sync", 900).await, "sync+900");
+    // The part that begins there waits.
+    assert_eq!(next("sync", 500).await, "sync+500");
+    let mut tx = setup.database.global().await.unwrap();
+    let now = OffsetDateTime::now_utc();
+    let mut jobs = tx.jobs();
+    assert!(matches!(
+        jobs.start("sync+500", now).await.unwrap(),
+        JobStart::Run { .. }
+    ));
+    assert!(jobs.end("sync+500", 1, &JobOutcome::Succeeded).await.unwrap());
+    tx.commit().await.unwrap();
+    // A reorganisation led back: the part that begins there has ended.
+    assert_eq!(next("sync+400", 500).await, "sync+500~1");
+    assert_eq!(next("sync+500~1", 500).await, "sync+500~2");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

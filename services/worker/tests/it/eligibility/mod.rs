@@ -2,6 +2,7 @@
 
 mod chain_in_memory;
 mod faults;
+mod many_holders;
 mod on_anvil;
 mod setup;
 mod swap;

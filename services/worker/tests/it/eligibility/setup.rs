@@ -7,7 +7,8 @@ use arrakis_cache::{Cache, CacheOptions};
 use arrakis_chain::Chains;
 use arrakis_config::Secret;
 use arrakis_db::{
-    CommunityId, Database, GuildId, NewCommunity, ProfileStandard, SyncHealth, TokenProfile, TokenProfileId, UserId,
+    CommunityId, Database, DatabaseOptions, GuildId, NewCommunity, ProfileStandard, SyncHealth, TokenProfile,
+    TokenProfileId, UserId,
 };
 use arrakis_discord::{Discord, DiscordConfig};
 use arrakis_domain::{Address, Balance, Plan, Ranking, U256, scale_to_balance};
@@ -57,9 +58,21 @@ impl Setup {
     }
 
     pub async fn with(profile: TokenProfile, chains: Chains) -> Self {
+        Self::with_statement_timeout(profile, chains, DatabaseOptions::default().statement_timeout).await
+    }
+
+    /// With another time limit of statements.
+    pub async fn with_statement_timeout(profile: TokenProfile, chains: Chains, statement_timeout: Duration) -> Self {
         arrakis_runtime::install_crypto_provider();
         let test_database = TestDatabase::create().await;
-        let database = test_database.database().await;
+        let options = DatabaseOptions {
+            application_name: "test",
+            max_connections: 5,
+            statement_timeout,
+            ..DatabaseOptions::default()
+        };
+        let url = Secret::new(test_database.app_url());
+        let database = Database::connect(&url, options).await.unwrap();
         let vhost = TestVhost::create().await;
         let connection = BrokerConnection::open(&BrokerSettings::new(vhost.url()), "test");
         let topology = Topology::new(Priorities::Classic);

@@ -2,7 +2,7 @@
 
 use arrakis_contracts::JobKind;
 use arrakis_db::{CommunityId, NewOverride, NotificationKind, UserId};
-use arrakis_domain::{Address, ChangeKind, OverrideEffect, Rank, Zones};
+use arrakis_domain::{Address, ChangeKind, EntryThreshold, OverrideEffect, Rank, Zones};
 use arrakis_test_support::eventually;
 use arrakis_worker::jobs::eligibility_sync::SyncEnd;
 use serde_json::json;
@@ -228,6 +228,18 @@ async fn overrides_apply_until_they_end() {
         (Some(69), Some(70))
     );
     assert_eq!(position(wallet(5)).await, Some(4));
+    // The added wallet holds less than the threshold, and the last wallet with its rank by holding sets it.
+    let ranking = setup.ranking().await;
+    let threshold = ranking.entry_threshold(Zones::STANDARD);
+    assert_eq!(ranking.by_override().iter().copied().collect::<Vec<_>>(), [wallet(100)]);
+    let holding_of_68 = ranking.wallets()[67].1;
+    assert_eq!(threshold, EntryThreshold::Holding { balance: holding_of_68 });
+    let mut tx = setup.database.global().await.unwrap();
+    assert_eq!(
+        tx.eligibility().entry_threshold(token, Zones::STANDARD).await.unwrap(),
+        threshold
+    );
+    drop(tx);
     let zone = Zones::STANDARD.zone_of(Rank::new(69));
     assert!(zone.is_eligible());
 

@@ -162,6 +162,90 @@ async fn without_endpoints_the_stored_ranking_is_used_and_health_names_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn corrupt_profile_is_named_and_stops_no_other() {
+    let platform = Platform::start().await;
+    let anvil = Anvil::start().await;
+    let token = anvil.deploy_erc20("Token", "TK", 18).await;
+    token.mint(super::setup::wallet(1), tokens(80_u64)).await;
+    anvil.finalize().await;
+    let other: arrakis_db::TokenProfileId = "other".parse().unwrap();
+    let profile = arrakis_db::TokenProfile {
+        id: other.clone(),
+        ..profile(ProfileStandard::Erc20, token.address())
+    };
+    let mut tx = platform.database.global().await.unwrap();
+    tx.eligibility().put_token_profile(&profile).await.unwrap();
+    tx.commit().await.unwrap();
+    let community = arrakis_db::CommunityId::new();
+    let mut tx = platform.database.tenant(community).await.unwrap();
+    let new = arrakis_db::NewCommunity {
+        guild: arrakis_db::GuildId::new(987_654).unwrap(),
+        name: "Sietch Abbir".to_owned(),
+        theme: "sietch".parse().unwrap(),
+        rule_set: "balance".parse().unwrap(),
+        plan: arrakis_domain::Plan::Premium,
+        token_profile: other.clone(),
+    };
+    tx.communities().create(&new).await.unwrap();
+    tx.commit().await.unwrap();
+    let corrupt = "update token_profiles set standard = 'erc721', decimals = 0, claims_from = null, burns_to = null, \
+                   token_ids = '{-1}' where token_profile_id = 'bgt'";
+    platform.sql(corrupt).await;
+    let worker = Worker::start(&environment(&platform, anvil.url())).await;
+    let synced = || async {
+        let mut tx = platform.database.global().await.unwrap();
+        let health = tx.eligibility().sync_health(&other).await.unwrap();
+        health.last_success_at.is_some()
+    };
+    eventually(synced, "the other profile to be synced").await;
+    let named = || async {
+        let found = eligibility(&worker);
+        let detail = found["detail"].as_str().unwrap_or_default().to_owned();
+        found["status"] == "degraded"
+            && detail.contains("bgt: not synced, its row is corrupt: token_profiles.token_ids holds `-1`")
+    };
+    eventually(named, "the component to name the corrupt profile").await;
+    let status = run(&platform, &["eligibility", "status"]).await;
+    assert!(!status.status.success());
+    assert!(
+        String::from_utf8_lossy(&status.stdout).contains("other  ranking of"),
+        "{status:?}"
+    );
+    assert!(
+        String::from_utf8_lossy(&status.stderr).contains("bgt: its row is corrupt"),
+        "{status:?}"
+    );
+}
+
+/// The worker reads no chain: another one does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unread_blocks_of_another_workers_sync_are_shown_and_cleared() {
+    let platform = Platform::start().await;
+    let run = arrakis_db::SyncRun {
+        profile: "bgt".parse().unwrap(),
+        run: uuid::Uuid::now_v7(),
+    };
+    let mut tx = platform.database.global().await.unwrap();
+    let (_, cursor) = tx.begin_sync(&run.profile, run.run).await.unwrap().unwrap();
+    let target = cursor.next_block + 99;
+    assert!(tx.set_sync_target(&run, target).await.unwrap());
+    tx.commit().await.unwrap();
+    let worker = Worker::start(&platform.environment()).await;
+    let behind = |wanted: u64| {
+        let line = format!("arrakis_worker_eligibility_blocks_behind{{token_profile=\"bgt\"}} {wanted}");
+        let shown = worker.runtime.metrics.render().lines().any(|found| found == line);
+        let detail = eligibility(&worker)["detail"].as_str().unwrap_or_default().to_owned();
+        shown && detail.contains("100 blocks to read") == (wanted == 100)
+    };
+    eventually(|| async { behind(100) }, "the unread blocks to be shown").await;
+    let mut tx = platform.database.global().await.unwrap();
+    assert!(tx.move_sync_cursor(&run, cursor.next_block, target + 1).await.unwrap());
+    tx.commit().await.unwrap();
+    let limit = std::time::Duration::from_secs(40);
+    eventually_within(limit, || async { behind(0) }, "the unread blocks to be cleared").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn profiles_and_overrides_are_written_by_the_command_line() {
     let platform = Platform::start().await;
     let contract = "0x656b95e550c07a9ffe548bd4085c72418ceb1dba";
