@@ -11,7 +11,7 @@ use crate::eligibility::Eligibility;
 use crate::{DbError, GlobalTx, TokenProfileId, named_query::named};
 
 /// Rows that are read or deleted by one statement.
-const ROWS_AT_ONCE: i64 = 20_000;
+const ROWS_AT_ONCE: i64 = 10_000;
 
 /// The holding of a wallet by the stored events, in raw units.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -117,7 +117,11 @@ async fn wallet_that_an_override_added_sets_no_threshold() {
         tx.commit().await.unwrap();
     };
     let holding = |rank| EntryThreshold::Holding { balance: held(rank) };
-    for (by_override, threshold) in [(&[69, 68][..], holding(67)), (&[68][..], holding(69)), (&[][..], holding(69))] {
+    for (by_override, threshold) in [
+        (&[69, 68][..], holding(67)),
+        (&[68][..], holding(69)),
+        (&[][..], holding(69)),
+    ] {
         mark(by_override).await;
         let mut tx = database.tenant(community).await.unwrap();
         let found = tx

@@ -10,9 +10,9 @@ use super::chain_in_memory::{CONTRACT, MemoryChain, Move, ZERO};
 use super::setup::{Setup, profile, wallet};
 
 /// Holders of the test; `SYNC_HOLDERS=500000` measures with more, and prints times and memory.
-const HOLDERS: u64 = 30_000;
+const HOLDERS: u64 = 40_000;
 /// Time limit of statements that are not allowed more.
-const STATEMENT_TIMEOUT: Duration = Duration::from_millis(150);
+const STATEMENT_TIMEOUT: Duration = Duration::from_millis(300);
 const MINTS_OF_A_BLOCK: u64 = 1_000;
 
 /// Highest resident memory of this process so far, in mebibytes.
