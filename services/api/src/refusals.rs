@@ -83,17 +83,12 @@ impl Window {
 }
 
 impl Refusals {
-    /// Counts the response of an admin route, if it is a refusal.
+    /// Counts the response of a route that needs a key, if it is a refusal.
     pub(crate) fn note(&self, route: &str, client: IpAddr, response: &Response) {
-        if !route.starts_with("/admin/") {
-            return;
-        }
         let extensions = response.extensions();
         let key = extensions.get::<PresentedKey>().map(|presented| &presented.0);
-        let Some(problem) = extensions
-            .get::<Problem>()
-            .filter(|problem| is_refusal(problem.kind, key))
-        else {
+        let problem = extensions.get::<Problem>();
+        let Some(problem) = problem.filter(|problem| is_refusal(problem.kind, route, key)) else {
             return;
         };
         let refused = match key {
@@ -127,13 +122,14 @@ impl Refusals {
     }
 }
 
-fn is_refusal(kind: ProblemKind, key: Option<&Arc<ApiKey>>) -> bool {
+fn is_refusal(kind: ProblemKind, route: &str, key: Option<&Arc<ApiKey>>) -> bool {
     match kind {
         ProblemKind::KeyRequired
         | ProblemKind::InvalidKey
         | ProblemKind::MissingScope
-        | ProblemKind::AllCommunitiesRequired
-        | ProblemKind::RateLimited => true,
+        | ProblemKind::AllCommunitiesRequired => true,
+        // The limit of addresses comes before the key.
+        ProblemKind::RateLimited => key.is_some() || route.starts_with("/admin/"),
         // With a key for all communities there is no such user at all.
         ProblemKind::UnknownUser => key.is_some_and(|key| key.community.is_some()),
         _ => false,
