@@ -23,6 +23,7 @@ mod problem;
 mod record;
 mod refusals;
 mod routes;
+mod running_exports;
 mod services;
 mod startup;
 

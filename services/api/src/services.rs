@@ -12,7 +12,7 @@ use crate::client_address::TrustedProxies;
 use crate::config::{PublicAddress, Tuning};
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
-use crate::routes::RunningExports;
+use crate::running_exports::RunningExports;
 
 /// The clients and settings that handlers share. Handlers have it as their state, in an [`Arc`].
 #[derive(Debug)]

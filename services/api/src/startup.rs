@@ -19,6 +19,7 @@ use crate::health::Components;
 use crate::metrics::Metrics;
 use crate::record::NotingRecord;
 use crate::refusals::Refusals;
+use crate::running_exports::RunningExports;
 use crate::services::{ApiState, Services};
 use crate::{openapi, routes};
 
@@ -97,7 +98,7 @@ async fn connect(config: &Config, runtime: &Runtime, connection: &BrokerConnecti
             .map_err(|error| Fatal::configuration(error.to_string()))?,
         local_buckets: LocalBuckets::default(),
         refusals: Refusals::default(),
-        exports: routes::RunningExports::default(),
+        exports: RunningExports::default(),
         publisher: Publisher::new(connection.clone())
             .with_limit(PUBLISH_LIMIT)
             .with_topology(topology),

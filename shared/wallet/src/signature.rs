@@ -114,7 +114,7 @@ pub enum SignatureRefusal {
     #[error(
         "The signature is not from the key of this wallet. If you chose another account by mistake, choose the right one in your wallet and \
          sign again. If this wallet is a contract, such as a Safe, it cannot be linked here: contracts of its chain are not checked. Use a \
-         wallet with a key of its own, or ask the community's team."
+         wallet with a key of its own, or contact the community's team."
     )]
     ContractsNotChecked,
     /// The contract of the wallet does not accept it.

@@ -11,7 +11,6 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub(crate) use self::admin::users::RunningExports;
 pub(crate) use self::verify::RefusalBody;
 use crate::authentication::authenticate;
 use crate::envelope::envelope;

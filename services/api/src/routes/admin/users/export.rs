@@ -22,7 +22,6 @@ use time::macros::format_description;
 use utoipa::{IntoParams, ToSchema};
 
 use super::export_csv::{self, Delimiter};
-use super::running_exports::RunningExport;
 use super::user::User;
 use crate::authentication::{Allowed, Caller, UsersExport};
 use crate::body::{Params, invalid_parameter};
@@ -30,6 +29,7 @@ use crate::caller_tx::{Act, CallerTx};
 use crate::key_watch::KeyWatch;
 use crate::openapi::{AdminRoute, EveryRoute};
 use crate::problem::{Problem, ProblemBody, ProblemKind};
+use crate::running_exports::RunningExport;
 use crate::services::ApiState;
 
 /// Users that are read at once.

@@ -10,7 +10,6 @@ mod export_csv;
 mod list;
 mod restore;
 mod roles;
-mod running_exports;
 mod suspend;
 mod user;
 
@@ -18,5 +17,4 @@ pub(crate) use self::detail::{__path_detail, detail};
 pub(crate) use self::export::{__path_export, export};
 pub(crate) use self::list::{__path_list, list};
 pub(crate) use self::restore::{__path_restore, restore};
-pub(crate) use self::running_exports::RunningExports;
 pub(crate) use self::suspend::{__path_suspend, suspend};
