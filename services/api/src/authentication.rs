@@ -2,7 +2,7 @@
 //! extractor [`Allowed`].
 //!
 //! A missing or invalid key is 401, a valid one without the scope is 403. A key is looked up at each request, so that a revocation applies at
-//! once.
+//! once; a streamed answer looks it up again while it lasts (`key_watch`).
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -21,6 +21,19 @@ use crate::limits;
 use crate::problem::{Problem, ProblemKind};
 use crate::services::{ApiState, Services};
 
+/// What a caller sees of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// The state that counts in the caller's community: Discord account, primary wallet, whether the user is suspended.
+    Community,
+    /// Everything that the registry has.
+    Platform,
+}
+
+/// The key that a request has presented, valid or not: an extension of its response.
+#[derive(Debug, Clone)]
+pub(crate) struct PresentedKey(pub(crate) Arc<ApiKey>);
+
 /// The caller of an admin route.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
@@ -36,6 +49,30 @@ impl Caller {
     /// The one community whose members the caller may see; `None` for all.
     pub(crate) fn community(&self) -> Option<CommunityId> {
         self.key.community
+    }
+
+    /// What the caller sees of a user.
+    pub(crate) fn view(&self) -> View {
+        match self.key.community {
+            Some(_) => View::Community,
+            None => View::Platform,
+        }
+    }
+
+    /// The key.
+    pub(crate) fn key(&self) -> &Arc<ApiKey> {
+        &self.key
+    }
+
+    /// Refuses a parameter that reaches what a key of one community does not see.
+    pub(crate) fn require_all_communities(&self, parameter: &str) -> Result<(), Problem> {
+        if self.key.community.is_none() {
+            return Ok(());
+        }
+        let detail = format!(
+            "{parameter}: this parameter needs a key for all communities: arrakis-worker api-key create --all-communities"
+        );
+        Err(Problem::new(ProblemKind::AllCommunitiesRequired, detail))
     }
 
     fn require(&self, scope: ApiKeyScope) -> Result<(), Problem> {
@@ -59,18 +96,31 @@ impl Caller {
 }
 
 /// The layer of routes that need a key.
-pub(crate) async fn authenticate(State(services): State<ApiState>, mut request: Request, next: Next) -> Response {
-    let caller = match identify(&services, request.headers()).await {
-        Ok(caller) => caller,
+pub(crate) async fn authenticate(State(services): State<ApiState>, request: Request, next: Next) -> Response {
+    let key = match find_key(&services, request.headers()).await {
+        Ok(key) => Arc::new(key),
         Err(problem) => return with_challenge(problem.into_response()),
     };
+    let mut response = match check_validity(&key) {
+        Ok(()) => with_valid_key(&services, &key, request, next).await,
+        Err(problem) => problem.into_response(),
+    };
+    response.extensions_mut().insert(PresentedKey(key));
+    with_challenge(response)
+}
+
+async fn with_valid_key(services: &Services, key: &Arc<ApiKey>, mut request: Request, next: Next) -> Response {
+    if let Err(error) = services.admin.record_api_key_use(key, OffsetDateTime::now_utc()).await {
+        tracing::warn!(%error, "the use of an API key was not recorded");
+    }
+    let caller = Caller { key: Arc::clone(key) };
     tracing::Span::current().record("api_key", caller.name());
     let bucket = services.tuning.per_key;
-    let (result, refused) = limits::take(&services, "key", caller.key.id, bucket).await;
+    let (result, refused) = limits::take(services, "key", key.id, bucket).await;
     let mut response = match refused {
         Ok(()) => {
             request.extensions_mut().insert(caller);
-            with_challenge(next.run(request).await)
+            next.run(request).await
         }
         Err(problem) => problem.into_response(),
     };
@@ -78,25 +128,28 @@ pub(crate) async fn authenticate(State(services): State<ApiState>, mut request: 
     response
 }
 
-async fn identify(services: &Services, headers: &HeaderMap) -> Result<Caller, Problem> {
+/// The key of a request, valid or not.
+async fn find_key(services: &Services, headers: &HeaderMap) -> Result<ApiKey, Problem> {
     let secret = bearer(headers)?;
-    let invalid = |detail: &str| Problem::new(ProblemKind::InvalidKey, detail);
-    let secret = ApiKeySecret::parse(secret).map_err(|error| invalid(&error.to_string()))?;
+    let secret = ApiKeySecret::parse(secret).map_err(|error| invalid_key(&error.to_string()))?;
     let found = services.admin.api_key_by_hash(secret.hash().as_bytes()).await?;
-    let key = found.ok_or_else(|| invalid("there is no such API key"))?;
-    let now = OffsetDateTime::now_utc();
+    found.ok_or_else(|| invalid_key("there is no such API key"))
+}
+
+fn check_validity(key: &ApiKey) -> Result<(), Problem> {
     if key.revoked_at.is_some() {
-        return Err(invalid("the API key is revoked"));
+        return Err(invalid_key("the API key is revoked"));
     }
-    if !key.is_valid(now) {
-        return Err(invalid(
+    if !key.is_valid(OffsetDateTime::now_utc()) {
+        return Err(invalid_key(
             "the API key has expired; create another one: arrakis-worker api-key create",
         ));
     }
-    if let Err(error) = services.admin.record_api_key_use(&key, now).await {
-        tracing::warn!(%error, "the use of an API key was not recorded");
-    }
-    Ok(Caller { key: Arc::new(key) })
+    Ok(())
+}
+
+fn invalid_key(detail: &str) -> Problem {
+    Problem::new(ProblemKind::InvalidKey, detail)
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
@@ -128,7 +181,9 @@ fn with_challenge(mut response: Response) -> Response {
     let challenge = match problem.map(|problem| problem.kind) {
         Some(ProblemKind::KeyRequired) => "Bearer realm=\"arrakis\"",
         Some(ProblemKind::InvalidKey) => "Bearer realm=\"arrakis\", error=\"invalid_token\"",
-        Some(ProblemKind::MissingScope) => "Bearer realm=\"arrakis\", error=\"insufficient_scope\"",
+        Some(ProblemKind::MissingScope | ProblemKind::AllCommunitiesRequired) => {
+            "Bearer realm=\"arrakis\", error=\"insufficient_scope\""
+        }
         _ => return response,
     };
     let value = HeaderValue::from_static(challenge);

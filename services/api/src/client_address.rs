@@ -83,15 +83,26 @@ fn parse_entry(entry: &str) -> Option<IpAddr> {
     address.ok().map(|address| address.to_canonical())
 }
 
-/// The unit of a rate limit: an IPv4 address, or the /64 network of an IPv6 address, of which one client has all addresses.
+/// The unit of the limit of addresses: an IPv4 address, or the /64 network of an IPv6 address, of which one client has all addresses.
 pub(crate) fn rate_limit_id(client: IpAddr) -> String {
     match client {
         IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => {
-            let network = address.to_bits() & !u128::from(u64::MAX);
-            format!("{}/64", Ipv6Addr::from_bits(network))
-        }
+        IpAddr::V6(address) => network_of(address, 64),
     }
+}
+
+/// The unit of the limit of networks: the /48 network of an IPv6 address, which is what a provider assigns to one site and has 65,536
+/// networks of 64 bits. `None` for IPv4.
+pub(crate) fn network_id(client: IpAddr) -> Option<String> {
+    match client {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(address) => Some(network_of(address, 48)),
+    }
+}
+
+fn network_of(address: Ipv6Addr, length: u32) -> String {
+    let network = address.to_bits() & (u128::MAX << (128 - length));
+    format!("{}/{length}", Ipv6Addr::from_bits(network))
 }
 
 #[cfg(test)]
@@ -158,6 +169,14 @@ mod tests {
             rate_limit_id("2001:db8:1:2:3:4:5:6".parse().unwrap()),
             "2001:db8:1:2::/64"
         );
+    }
+
+    #[test]
+    fn networks_of_one_site_share_a_second_limit() {
+        for address in ["2001:db8:1:2:3:4:5:6", "2001:db8:1:ffff::1"] {
+            assert_eq!(network_id(address.parse().unwrap()).as_deref(), Some("2001:db8:1::/48"));
+        }
+        assert_eq!(network_id("192.0.2.1".parse().unwrap()), None);
     }
 
     proptest! {

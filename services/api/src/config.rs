@@ -50,8 +50,14 @@ pub struct Tuning {
     pub request_time: Duration,
     /// Requests of one client address. A page load takes six; members behind one mobile carrier share an address.
     pub per_address: Bucket,
+    /// Requests of one IPv6 network of 48 bits: those of eight addresses.
+    pub per_network: Bucket,
     /// Requests with one API key.
     pub per_key: Bucket,
+    /// Interval at which a streamed answer checks that its API key is still valid.
+    pub key_check: Duration,
+    /// Time of which one audit entry has the refused requests of a key or an address.
+    pub refusal_window: Duration,
 }
 
 impl Default for Tuning {
@@ -65,7 +71,10 @@ impl Default for Tuning {
             },
             request_time: Duration::from_secs(15),
             per_address: Bucket::per_minute(240, 120),
+            per_network: Bucket::per_minute(1_920, 960),
             per_key: Bucket::per_minute(300, 60),
+            key_check: Duration::from_secs(1),
+            refusal_window: Duration::from_secs(60),
         }
     }
 }

@@ -61,6 +61,7 @@ pub(crate) async fn envelope(State(services): State<ApiState>, mut request: Requ
         Ok(Err(panic)) => Problem::internal(format!("the handler panicked: {}", panic_text(&*panic))).into_response(),
         Err(_) => timed_out(services.tuning.request_time).into_response(),
     };
+    services.refusals.note(&route, client, &response);
     let mut response = with_problem_body(response, &request_id);
     let took = began.elapsed();
     log(&span, &response, took);

@@ -15,12 +15,15 @@ mod config;
 mod envelope;
 mod health;
 mod jobs;
+mod key_watch;
 mod limits;
 mod metrics;
 mod openapi;
 mod problem;
 mod record;
+mod refusals;
 mod routes;
+mod running_exports;
 mod services;
 mod startup;
 

@@ -1,5 +1,5 @@
-//! Rate limits: one bucket for each client address, one for each API key. Redis counts for all replicas; while it is unavailable, each
-//! replica counts by itself.
+//! Rate limits: one bucket for each client address, a larger one for each IPv6 network of 48 bits, one for each API key. Redis counts for
+//! all replicas; while it is unavailable, each replica counts by itself.
 
 use std::fmt::Display;
 
@@ -8,25 +8,37 @@ use axum::extract::{Extension, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use crate::client_address::rate_limit_id;
+use crate::client_address::{network_id, rate_limit_id};
 use crate::envelope::{Client, add_rate_limit};
 use crate::problem::{Problem, check};
 use crate::services::{ApiState, Services};
 
-/// The layer with the rate limit of the client's address.
+/// The layer with the rate limits of the client's address, and of its network.
 pub(crate) async fn limit_address(
     State(services): State<ApiState>,
     Extension(Client(client)): Extension<Client>,
     request: Request,
     next: Next,
 ) -> Response {
-    let bucket = services.tuning.per_address;
-    let (result, refused) = take(&services, "address", rate_limit_id(client), bucket).await;
+    // The address comes first: what it may not send is not taken from its network's bucket, which it shares with others.
+    let mut limits = vec![("address", rate_limit_id(client), services.tuning.per_address)];
+    limits.extend(network_id(client).map(|id| ("network", id, services.tuning.per_network)));
+    let (mut counted, mut refused) = (Vec::new(), None);
+    for (limit, id, bucket) in limits {
+        let (result, checked) = take(&services, limit, id, bucket).await;
+        counted.push((limit, bucket, result));
+        refused = checked.err();
+        if refused.is_some() {
+            break;
+        }
+    }
     let mut response = match refused {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+        None => next.run(request).await,
+        Some(problem) => problem.into_response(),
     };
-    add_rate_limit(response.headers_mut(), "address", bucket, result);
+    for (limit, bucket, result) in counted {
+        add_rate_limit(response.headers_mut(), limit, bucket, result);
+    }
     response
 }
 

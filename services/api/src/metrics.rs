@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use prometheus::{HistogramVec, IntCounter, IntCounterVec};
 
 /// Names of the rate limits.
-pub(crate) const LIMITS: [&str; 2] = ["address", "key"];
+pub(crate) const LIMITS: [&str; 3] = ["address", "network", "key"];
 
 /// All metrics of the api.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub(crate) struct Metrics {
     pub(crate) counted_locally: IntCounter,
     /// Jobs that were stored and not published.
     pub(crate) unpublished_jobs: IntCounter,
+    /// Audit entries of refused requests that were not written.
+    pub(crate) unaudited_refusals: IntCounter,
 }
 
 impl Metrics {
@@ -37,7 +39,7 @@ impl Metrics {
             ),
             rate_limited: registry.counter_vec(
                 "arrakis_api_rate_limited_total",
-                "Requests refused by a rate limit: of the client's address, or of the API key.",
+                "Requests refused by a rate limit: of the client's address, of its IPv6 network of 48 bits, or of the API key.",
                 &["limit"],
             ),
             counted_locally: registry.counter(
@@ -47,6 +49,10 @@ impl Metrics {
             unpublished_jobs: registry.counter(
                 "arrakis_api_unpublished_jobs_total",
                 "Jobs that were stored and not published; the leader of the workers publishes them within 30 s.",
+            ),
+            unaudited_refusals: registry.counter(
+                "arrakis_api_unaudited_refusals_total",
+                "Refused requests of admin routes that are in no audit entry, because PostgreSQL was unavailable.",
             ),
         };
         for limit in LIMITS {

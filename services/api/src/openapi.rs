@@ -63,7 +63,7 @@ pub(crate) enum AdminRoute {
     /// No API key, or one that is unknown, expired or revoked
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthorized(ProblemBody),
-    /// The API key lacks the scope of this route
+    /// The API key lacks the scope of this route, or the request needs a key for all communities
     #[response(status = 403, content_type = "application/problem+json")]
     Forbidden(ProblemBody),
 }

@@ -34,6 +34,8 @@ pub enum ProblemKind {
     InvalidKey,
     /// The API key lacks a scope.
     MissingScope,
+    /// The request needs an API key for all communities.
+    AllCommunitiesRequired,
     /// There is no such route.
     UnknownRoute,
     /// There is no such token profile.
@@ -72,6 +74,7 @@ pub const PROBLEMS: &[ProblemKind] = {
         KeyRequired,
         InvalidKey,
         MissingScope,
+        AllCommunitiesRequired,
         UnknownRoute,
         UnknownProfile,
         UnknownUser,
@@ -104,6 +107,11 @@ impl ProblemKind {
             Self::KeyRequired => (S::UNAUTHORIZED, "key-required", "An API key is required"),
             Self::InvalidKey => (S::UNAUTHORIZED, "invalid-key", "The API key is not valid"),
             Self::MissingScope => (S::FORBIDDEN, "missing-scope", "The API key lacks a scope"),
+            Self::AllCommunitiesRequired => (
+                S::FORBIDDEN,
+                "all-communities-required",
+                "An API key for all communities is required",
+            ),
             Self::UnknownRoute => (S::NOT_FOUND, "unknown-route", "No such route"),
             Self::UnknownProfile => (S::NOT_FOUND, "unknown-profile", "No such token profile"),
             Self::UnknownUser => (S::NOT_FOUND, "unknown-user", "No such user"),

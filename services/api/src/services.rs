@@ -11,6 +11,8 @@ use bytes::Bytes;
 use crate::client_address::TrustedProxies;
 use crate::config::{PublicAddress, Tuning};
 use crate::metrics::Metrics;
+use crate::refusals::Refusals;
+use crate::running_exports::RunningExports;
 
 /// The clients and settings that handlers share. Handlers have it as their state, in an [`Arc`].
 #[derive(Debug)]
@@ -23,6 +25,10 @@ pub(crate) struct Services {
     pub(crate) cache: Cache,
     /// Rate limits while Redis is unavailable.
     pub(crate) local_buckets: LocalBuckets,
+    /// Refused requests of admin routes, for the audit log.
+    pub(crate) refusals: Refusals,
+    /// Exports in progress.
+    pub(crate) exports: RunningExports,
     /// Publishes jobs to RabbitMQ.
     pub(crate) publisher: Publisher,
     /// Verification of wallets, for the wallet page.

@@ -18,6 +18,8 @@ use crate::config::Config;
 use crate::health::Components;
 use crate::metrics::Metrics;
 use crate::record::NotingRecord;
+use crate::refusals::Refusals;
+use crate::running_exports::RunningExports;
 use crate::services::{ApiState, Services};
 use crate::{openapi, routes};
 
@@ -27,6 +29,9 @@ const GRACE: Duration = Duration::from_secs(20);
 const POSTGRES_RETRY: Duration = Duration::from_secs(1);
 /// Connections of each login.
 const CONNECTIONS: u32 = 8;
+/// Time in which the signature of a contract wallet is checked again at other endpoints. With the last attempt it is shorter than the limit of
+/// a request, so that the member gets the reason.
+const CHAIN_PATIENCE: Duration = Duration::from_secs(5);
 /// Longest wait of a request for the confirmation of a job's message. After it the workers' leader publishes the job.
 const PUBLISH_LIMIT: Duration = Duration::from_secs(3);
 
@@ -41,10 +46,17 @@ pub async fn serve_on(listener: TcpListener, config: Config, runtime: Runtime) -
     let connection = BrokerConnection::open(&config.broker, "arrakis-api");
     let services = connect(&config, &runtime, &connection).await?;
     let watch = tokio::spawn(components.watch(services.clone(), connection.clone(), hard.clone()));
+    let served = CancellationToken::new();
+    let refusals = tokio::spawn(Refusals::write_periodically(services.clone(), served.clone()));
     tracing::info!(address = %listener.local_addr()?, "listening for browsers and callers");
     let server = runtime.http_server("api", services.tuning.http);
     tokio::select! {
         () = server.serve(listener, routes::router(services.clone()), soft) => {}
+        () = hard.cancelled() => {}
+    }
+    served.cancel();
+    tokio::select! {
+        _ = refusals => {}
         () = hard.cancelled() => {}
     }
     watch.abort();
@@ -68,9 +80,11 @@ async fn connect(config: &Config, runtime: &Runtime, connection: &BrokerConnecti
         until_connected(database, "DATABASE_URL", soft),
         until_connected(admin, "DATABASE_ADMIN_URL", soft)
     )?;
+    let mut chains = config.chains.clone();
+    chains.settings.call_patience = CHAIN_PATIENCE;
     let verification = Verification::new(
         database.clone(),
-        Chains::new(&config.chains),
+        Chains::new(&chains),
         config.public_address.url(),
         Arc::new(NotingRecord::default()),
     )
@@ -83,6 +97,8 @@ async fn connect(config: &Config, runtime: &Runtime, connection: &BrokerConnecti
         cache: Cache::new(&config.redis_url, CacheOptions::default())
             .map_err(|error| Fatal::configuration(error.to_string()))?,
         local_buckets: LocalBuckets::default(),
+        refusals: Refusals::default(),
+        exports: RunningExports::default(),
         publisher: Publisher::new(connection.clone())
             .with_limit(PUBLISH_LIMIT)
             .with_topology(topology),

@@ -11,6 +11,8 @@ use arrakis_broker::{BrokerConnection, ConnectionState};
 use arrakis_cache::CacheState;
 use arrakis_eligibility::{BreakerState, BreakerStatus};
 use arrakis_runtime::{Health, HealthComponent};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio_util::sync::CancellationToken;
 
 use crate::jobs::eligibility_sync;
@@ -179,12 +181,21 @@ fn report_score_service(component: &HealthComponent, status: &BreakerStatus) {
     match status.state {
         BreakerState::Closed => component.up(),
         BreakerState::Open => component.degraded(format!(
-            "the circuit breaker is open, the chain stands in; last failure: {cause}"
+            "the circuit breaker is open since {}, the chain stands in; the next probe is sent at {}; last failure: {cause}",
+            moment(status.since),
+            moment(status.probe_at)
         )),
         BreakerState::HalfOpen => component.degraded(format!(
-            "the circuit breaker is half-open, one request is a probe; last failure: {cause}"
+            "the circuit breaker is open since {}, the chain stands in; a probe is in progress; last failure: {cause}",
+            moment(status.since)
         )),
     }
+}
+
+/// A time to the second, in UTC.
+fn moment(at: Option<OffsetDateTime>) -> String {
+    let at = at.and_then(|at| at.replace_nanosecond(0).ok()?.format(&Rfc3339).ok());
+    at.unwrap_or_else(|| "an unknown time".to_owned())
 }
 
 async fn watch_proxies(component: &HealthComponent, services: &Services) {
@@ -231,5 +242,50 @@ async fn count_queues(services: &Services, connection: &BrokerConnection, queues
             }
         }
         tokio::time::sleep(QUEUE_COUNT_INTERVAL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn open_breaker_is_reported_with_its_times() {
+        let health = Health::default();
+        let component = health.component("score-service");
+        let text = |state, probe_at| {
+            let status = BreakerStatus {
+                state,
+                since: Some(datetime!(2026-11-30 02:13:05.5 UTC)),
+                probe_at,
+                cause: Some("HTTP 503".to_owned()),
+            };
+            report_score_service(&component, &status);
+            health.document("worker", "0")["components"]["score-service"].to_string()
+        };
+        let open = text(BreakerState::Open, Some(datetime!(2026-11-30 02:14:35 UTC)));
+        for part in [
+            "degraded",
+            "open since 2026-11-30T02:13:05Z",
+            "probe is sent at 2026-11-30T02:14:35Z",
+            "HTTP 503",
+        ] {
+            assert!(open.contains(part), "{open}");
+        }
+        let half_open = text(BreakerState::HalfOpen, None);
+        assert!(half_open.contains("a probe is in progress"), "{half_open}");
+        report_score_service(
+            &component,
+            &BreakerStatus {
+                state: BreakerState::Closed,
+                since: None,
+                probe_at: None,
+                cause: None,
+            },
+        );
+        let closed = health.document("worker", "0")["components"]["score-service"].to_string();
+        assert!(closed.contains("\"up\"") && !closed.contains("breaker"), "{closed}");
     }
 }

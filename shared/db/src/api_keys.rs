@@ -308,6 +308,29 @@ impl Admin {
         row.map(ApiKey::try_from).transpose()
     }
 
+    /// Whether a key that was read before is neither revoked nor expired now, by the clock of the database.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn api_key_is_valid(&self, key: &ApiKey) -> Result<bool, DbError> {
+        let mut connection = self.database().connection("api_key.is_valid").await?;
+        let valid = named!(
+            "api_key.is_valid",
+            sqlx::query_scalar!(
+                r#"select exists (select from api_keys
+                                   where community_id = $1 and key_id = $2 and revoked_at is null and expires_at > now())
+                       or exists (select from platform_api_keys
+                                   where $1::uuid is null and key_id = $2 and revoked_at is null and expires_at > now())
+                       as "valid!""#,
+                key.community.map(CommunityId::uuid),
+                key.id
+            )
+            .fetch_one(&mut *connection)
+        )?;
+        connection.release();
+        Ok(valid)
+    }
+
     /// Records that a key was used, unless that was recorded within the last hour.
     ///
     /// # Errors

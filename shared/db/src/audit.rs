@@ -126,6 +126,34 @@ impl TenantTx {
 }
 
 impl GlobalTx {
+    /// The latest audit entries without a community, newest first.
+    ///
+    /// # Errors
+    /// When the database is unavailable or a row is corrupt.
+    pub async fn platform_audit_entries(&mut self, limit: u32) -> Result<Vec<AuditEntry>, DbError> {
+        let rows = named!(
+            "platform_audit.list",
+            sqlx::query!(
+                "select at, actor_kind, actor, action, subject, reason, detail from platform_audit_log
+                  order by at desc, entry_id desc limit $1",
+                i64::from(limit)
+            )
+            .fetch_all(&mut *self.transaction)
+        )?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(AuditEntry {
+                    at: row.at,
+                    actor: Actor::parse(&row.actor_kind, row.actor)?,
+                    action: row.action,
+                    subject: row.subject,
+                    reason: row.reason,
+                    detail: row.detail,
+                })
+            })
+            .collect()
+    }
+
     /// Writes an audit entry about a change without a community.
     ///
     /// # Errors

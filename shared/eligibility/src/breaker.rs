@@ -11,13 +11,15 @@
 //!                                                    └───────────┘
 //! ```
 //!
-//! Half-open begins with the first call after the pause; this call is the only probe. The state belongs to the process. The crates that
+//! Half-open begins with the first call after the pause; this call is the only probe. The provider sends it itself at the end of the pause
+//! ([`Permit::failed`] returns when), so that the state does not wait for a question. The state belongs to the process. The crates that
 //! were considered are in `docs/decisions/0044-the-circuit-breaker-of-the-score-service-is-our-own.md`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -57,6 +59,10 @@ impl BreakerState {
 pub struct BreakerStatus {
     /// The state.
     pub state: BreakerState,
+    /// Since when it has not been closed; `None` while it is closed.
+    pub since: Option<OffsetDateTime>,
+    /// When the next probe is sent; `None` unless it is open.
+    pub probe_at: Option<OffsetDateTime>,
     /// Description of the last failure before it opened; `None` while it is closed.
     pub cause: Option<String>,
 }
@@ -99,6 +105,8 @@ impl CircuitBreaker {
     pub(crate) fn new(settings: BreakerSettings) -> Self {
         let (status, _) = watch::channel(BreakerStatus {
             state: BreakerState::Closed,
+            since: None,
+            probe_at: None,
             cause: None,
         });
         Self {
@@ -132,11 +140,16 @@ impl CircuitBreaker {
         })
     }
 
-    /// Records how a call ended; `None` for a call that was dropped.
-    fn record(&self, phase_number: u64, outcome: Option<Result<(), &str>>) {
+    /// Whether the pause is over and no probe was sent yet.
+    pub(crate) fn is_probe_due(&self) -> bool {
+        matches!(self.inner.lock().phase, Phase::Open(until) if Instant::now() >= until)
+    }
+
+    /// Records how a call ended; `None` for a call that was dropped. Returns the end of the pause when this has opened the breaker.
+    fn record(&self, phase_number: u64, outcome: Option<Result<(), &str>>) -> Option<Instant> {
         let mut inner = self.inner.lock();
         if inner.phase_number != phase_number {
-            return;
+            return None;
         }
         let now = Instant::now();
         match (inner.phase, outcome) {
@@ -153,6 +166,10 @@ impl CircuitBreaker {
             (Phase::HalfOpen, None) => self.enter(&mut inner, Phase::Open(now), None),
             (Phase::Closed, None) | (Phase::Open(_), _) => {}
         }
+        match inner.phase {
+            Phase::Open(until) if inner.phase_number != phase_number => Some(until),
+            _ => None,
+        }
     }
 
     fn enter(&self, inner: &mut Inner, phase: Phase, cause: Option<&str>) {
@@ -164,13 +181,19 @@ impl CircuitBreaker {
             Phase::Open(_) => BreakerState::Open,
             Phase::HalfOpen => BreakerState::HalfOpen,
         };
+        let now = OffsetDateTime::now_utc();
         self.status.send_modify(|status| {
+            status.probe_at = match phase {
+                Phase::Open(until) => Some(now + until.saturating_duration_since(Instant::now())),
+                Phase::Closed | Phase::HalfOpen => None,
+            };
             if state == BreakerState::Closed {
                 tracing::info!("circuit breaker of the score service closed");
-                status.cause = None;
+                (status.cause, status.since) = (None, None);
             } else if let Some(cause) = cause {
                 tracing::warn!(failure = cause, "circuit breaker of the score service opened");
                 status.cause = Some(cause.to_owned());
+                status.since.get_or_insert(now);
             }
             status.state = state;
         });
@@ -204,10 +227,10 @@ impl Permit {
         self.breaker.record(self.phase_number, Some(Ok(())));
     }
 
-    /// The call failed.
-    pub(crate) fn failed(mut self, cause: &str) {
+    /// The call failed. Returns when the next probe is due, if this has opened the breaker.
+    pub(crate) fn failed(mut self, cause: &str) -> Option<Instant> {
         self.is_finished = true;
-        self.breaker.record(self.phase_number, Some(Err(cause)));
+        self.breaker.record(self.phase_number, Some(Err(cause)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! [`EligibilityProvider`]: reads both tiers at the same time and returns the best answer within a fixed time.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arrakis_cache::Cache;
 use arrakis_chain::{Chains, TokenStandard};
@@ -8,7 +8,7 @@ use arrakis_config::ScoreApi;
 use arrakis_domain::{Address, U256};
 use time::OffsetDateTime;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::answer::{Answer, DegradedBecause, Holding, Question, Score, Source, Tier, Unanswered};
 use crate::breaker::{BreakerStatus, CircuitBreaker};
@@ -179,9 +179,11 @@ impl EligibilityProvider {
         })
     }
 
-    /// Sends a request to the score service, or joins one in progress. Refused at once while the circuit breaker is open.
+    /// Sends a request to the score service, or joins one in progress. Refused at once while the circuit breaker is open. The failure that
+    /// opens the breaker schedules the probe.
     fn request_score(&self, score: &ScoreTier, question: &Question) -> InProgress<ScoreResult> {
         let shared = &self.shared;
+        let provider = Arc::downgrade(shared);
         score.requests.join_or_start(&key(question), || {
             let permit = score.breaker.permit();
             let (client, observer) = (score.client.clone(), Arc::clone(&shared.observer));
@@ -195,7 +197,11 @@ impl EligibilityProvider {
                 let result = client.score(&question).await;
                 match &result {
                     Ok(_) | Err(ScoreFailure::NotCovered) => permit.succeeded(),
-                    Err(failure) => permit.failed(&failure.to_string()),
+                    Err(failure) => {
+                        if let Some(probe_at) = permit.failed(&failure.to_string()) {
+                            probe(provider, probe_at, question.clone());
+                        }
+                    }
                 }
                 let outcome = result.as_ref().map_or_else(ScoreFailure::name, |_| "ok");
                 observer.score_requested(outcome, began.elapsed());
@@ -207,6 +213,20 @@ impl EligibilityProvider {
             }
         })
     }
+}
+
+/// Sends a question again when the pause of the circuit breaker is over: without a member's question it would stay open.
+fn probe(shared: Weak<Shared>, at: Instant, question: Question) {
+    tokio::spawn(async move {
+        sleep_until(at).await;
+        let Some(shared) = shared.upgrade() else { return };
+        let provider = EligibilityProvider { shared };
+        let Some(score) = &provider.shared.score else { return };
+        // A request that began before the breaker opened may be in progress; it is not the probe.
+        while score.breaker.is_probe_due() {
+            provider.request_score(score, &question).await;
+        }
+    });
 }
 
 /// The result of a request that ended before the deadline; `None` for no request, a late one, and one whose task panicked.

@@ -21,7 +21,7 @@ pub use command_line::parse_arguments;
 pub use descriptors::raise_open_file_limit;
 pub use health::{Health, HealthComponent, HealthStatus};
 pub use health_server::health_router;
-pub use http::{HttpLimits, HttpServer};
+pub use http::{ConnectionCloser, HttpLimits, HttpServer};
 pub use memory::resident_bytes;
 pub use runtime::Runtime;
 pub use shutdown::Shutdown;

@@ -30,8 +30,15 @@ async function request(path, body) {
     throw new RequestError("no_response", message, true);
   }
   if (response.ok) return answer;
-  const message = answer?.message ?? "The service refused the request.";
-  throw new RequestError(answer?.code ?? `http_${response.status}`, message, response.status === 429 || response.status >= 500);
+  const { status } = response;
+  throw new RequestError(answer?.code ?? `http_${status}`, answer?.message ?? refusalText(status), status === 429 || status >= 500);
+}
+
+/** The text of a refusal that has none for the member: a limit, or a request that was not handled in time. */
+function refusalText(status) {
+  if (status === 429) return "There are too many requests from your network. Nothing was lost. Wait a minute and try again.";
+  if (status >= 500) return "The service is busy. Nothing was lost: try again in a moment.";
+  return "The service refused the request.";
 }
 
 export const readSession = () => request("session");

@@ -1,7 +1,7 @@
 // The panels of the page: one for each state, each with one primary action.
 
 import { beginAgain, chainName, ENDED, networkName } from "./texts.js";
-import { actions, address, button, el, facts, mark, notice, show, showStep, waiting, wallet } from "./view.js";
+import { actions, address, button, el, facts, mark, notice, show, showStep, steps, waiting, wallet } from "./view.js";
 
 const PHONE = navigator.userAgentData?.mobile ?? /Android|iPhone|iPad|iPod/.test(navigator.userAgent);
 
@@ -82,18 +82,19 @@ function showNoWallet({ notice: text }, { search, copyLink }) {
       actions(button("Search again", search, "primary"), button("Copy the link", copyLink)),
     );
   }
-  // The token is in the path: links that open a wallet lose query strings.
-  const link = `https://link.metamask.io/dapp/${location.host}${location.pathname}`;
+  // No link that opens a wallet: such links pass through hosts of others, and the address of this page is a secret.
   show(
     "none",
     "Open this page in your wallet",
-    el("p", {}, "On a phone, a wallet app shows its wallet only to its own browser. Copy the link and paste it there. The link is secret: give it to no one."),
-    notice(text, true),
-    actions(
-      button("Copy the link", copyLink, "primary"),
-      el("a", { className: "button", href: link, rel: "noreferrer noopener" }, "Open in MetaMask"),
-      button("Search again", search, "quiet"),
+    el("p", {}, "On a phone, a wallet app shows its wallet only to its own browser:"),
+    steps(
+      "Copy the link.",
+      "Open your wallet app, and its browser there. It is often called Browser, Explore or Discover.",
+      "Paste the link into the address bar of that browser and open it.",
     ),
+    el("p", {}, "The link is secret: give it to no one."),
+    notice(text, true),
+    actions(button("Copy the link", copyLink, "primary"), button("Search again", search, "quiet")),
   );
 }
 

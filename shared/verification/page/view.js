@@ -40,6 +40,9 @@ export function mark(kind) {
   return svg;
 }
 
+/** Numbered steps. */
+export const steps = (...texts) => el("ol", { className: "how" }, ...texts.map((text) => el("li", {}, text)));
+
 export function facts(pairs) {
   const list = el("dl", { className: "facts" });
   for (const [name, value] of pairs) list.append(el("dt", {}, name), el("dd", {}, value));

@@ -74,7 +74,7 @@ impl Verification {
         sign_in.compare(submission.message.as_deref().unwrap_or(&text), now)?;
         let signature: Signature = submission.signature.parse()?;
         let chain = self.chain(session.chain_id);
-        let proven = check_signature(chain.as_ref(), address, &text, &signature).await?;
+        let proven = check_signature(chain.as_deref(), address, &text, &signature).await?;
         self.record(token, &session, address, proven, now).await
     }
 

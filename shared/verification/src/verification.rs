@@ -3,11 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrakis_chain::{CallResult, ChainError, ChainId, Chains};
+use arrakis_chain::Chains;
 use arrakis_db::{Database, SessionKey, VerificationSession};
 use arrakis_domain::Address;
 use arrakis_wallet::{ContractCalls, Origin, OriginError, SignIn};
-use async_trait::async_trait;
 use time::OffsetDateTime;
 use url::Url;
 
@@ -127,8 +126,9 @@ impl Verification {
         }
     }
 
-    pub(crate) fn chain(&self, chain_id: u64) -> Arc<dyn ContractCalls> {
-        (self.chains)(chain_id).unwrap_or_else(|| Arc::new(NotConfigured(ChainId(chain_id))))
+    /// The chain on which a contract wallet is checked; `None` when no endpoint of it is configured.
+    pub(crate) fn chain(&self, chain_id: u64) -> Option<Arc<dyn ContractCalls>> {
+        (self.chains)(chain_id)
     }
 }
 
@@ -138,18 +138,4 @@ pub(crate) fn open(session: &VerificationSession) -> Result<(), Refusal> {
 
 pub(crate) fn parse_address(text: &str) -> Result<Address, Refusal> {
     text.parse().map_err(|_| Refusal::InvalidAddress)
-}
-
-/// A chain without endpoints. Wallets with a key are checked without it.
-struct NotConfigured(ChainId);
-
-#[async_trait]
-impl ContractCalls for NotConfigured {
-    async fn call(&self, _: Option<Address>, _: Vec<u8>) -> Result<CallResult, ChainError> {
-        Err(ChainError::Unavailable {
-            chain: self.0,
-            method: "eth_call",
-            failures: Vec::new(),
-        })
-    }
 }

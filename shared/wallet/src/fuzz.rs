@@ -72,7 +72,7 @@ fn signatures() {
             Err(refusal) => return format!("{refusal:?}"),
         };
         let address = Address::from_bytes([7; 20]);
-        let checked = runtime.block_on(check_signature(&EmptyChain, address, "text", &signature));
+        let checked = runtime.block_on(check_signature(Some(&EmptyChain), address, "text", &signature));
         match checked {
             Err(SignatureError::Refused(refusal)) => refusal.code().to_owned(),
             accepted => panic!("{accepted:?}"),

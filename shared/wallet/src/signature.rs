@@ -110,6 +110,13 @@ pub enum SignatureRefusal {
         "The signature is not from this wallet, or it signs another text. Choose the right account in your wallet and sign again."
     )]
     WrongSigner,
+    /// No key of the wallet signed, and there is no chain on which a contract could be called.
+    #[error(
+        "The signature is not from the key of this wallet. If you chose another account by mistake, choose the right one in your wallet and \
+         sign again. If this wallet is a contract, such as a Safe, it cannot be linked here: contracts of its chain are not checked. Use a \
+         wallet with a key of its own, or contact the community's team."
+    )]
+    ContractsNotChecked,
     /// The contract of the wallet does not accept it.
     #[error("The wallet's contract does not accept the signature. Check that all owners have signed on this chain.")]
     RefusedByContract,
@@ -117,12 +124,13 @@ pub enum SignatureRefusal {
 
 impl SignatureRefusal {
     /// Every refusal.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Malformed,
         Self::TooLong,
         Self::HighS,
         Self::WrongRecoveryCode,
         Self::WrongSigner,
+        Self::ContractsNotChecked,
         Self::RefusedByContract,
     ];
 
@@ -135,6 +143,7 @@ impl SignatureRefusal {
             Self::HighS => "high_s",
             Self::WrongRecoveryCode => "wrong_recovery_code",
             Self::WrongSigner => "wrong_signer",
+            Self::ContractsNotChecked => "contracts_not_checked",
             Self::RefusedByContract => "refused_by_contract",
         }
     }
@@ -152,12 +161,13 @@ pub enum SignatureError {
 }
 
 /// Checks that the wallet at `address` has signed `text` as EIP-191 has it (`personal_sign`). `chain` is called only when
-/// no key of that address signed.
+/// no key of that address signed. Without one only keys are checked: what a contract may have signed is refused as
+/// [`SignatureRefusal::ContractsNotChecked`].
 ///
 /// # Errors
 /// When the signature is not valid, or the chain cannot be reached and would decide.
 pub async fn check_signature(
-    chain: &dyn ContractCalls,
+    chain: Option<&dyn ContractCalls>,
     address: Address,
     text: &str,
     signature: &Signature,
@@ -167,7 +177,9 @@ pub async fn check_signature(
         method,
         digest: signature.digest(),
     };
+    let no_chain = SignatureRefusal::ContractsNotChecked;
     if let Some(wrapped) = contract::without_erc6492_suffix(signature.as_bytes()) {
+        let chain = chain.ok_or(no_chain)?;
         return match contract::validate_erc6492(chain, address, hash.0, wrapped).await? {
             ContractAnswer::Accepted => Ok(proven(Method::Erc6492)),
             ContractAnswer::Refused | ContractAnswer::NoContract => Err(SignatureRefusal::RefusedByContract.into()),
@@ -179,6 +191,7 @@ pub async fn check_signature(
         Err(SignatureRefusal::HighS) => return Err(SignatureRefusal::HighS.into()),
         Err(refusal) => refusal,
     };
+    let chain = chain.ok_or(no_chain)?;
     match contract::validate_erc1271(chain, address, hash.0, signature.as_bytes()).await? {
         ContractAnswer::Accepted => Ok(proven(Method::Erc1271)),
         ContractAnswer::Refused => Err(SignatureRefusal::RefusedByContract.into()),

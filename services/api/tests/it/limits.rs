@@ -83,6 +83,45 @@ async fn forwarded_address_counts_behind_a_trusted_proxy_only() {
 }
 
 #[tokio::test]
+async fn networks_of_one_ipv6_site_share_a_second_limit() {
+    let api = TestApi::start_with(|config| {
+        config.tuning.per_address = slow(2);
+        config.tuning.per_network = slow(4);
+        config.trusted_proxies = "127.0.0.0/8".parse::<TrustedProxies>().unwrap();
+    })
+    .await;
+    api.token_profile("bgt").await;
+    // What the limit of one address refuses is not taken from its network.
+    for expected in [200, 200, 429, 429, 429] {
+        assert_eq!(from(&api, "2001:db8:1:1::1").await.status, expected);
+    }
+    let answer = from(&api, "2001:db8:1:2::1").await;
+    answer.ok();
+    let policies: Vec<_> = answer
+        .headers
+        .get_all("ratelimit-policy")
+        .iter()
+        .map(|value| value.to_str().unwrap())
+        .collect();
+    assert_eq!(policies, ["\"address\";q=2;w=7200", "\"network\";q=4;w=14400"]);
+    from(&api, "2001:db8:1:3::1").await.ok();
+    // Each has a limit of its own left, and the page has the same limits.
+    for (address, path) in [
+        ("2001:db8:1:4::1", "/eligibility"),
+        ("2001:db8:1:ffff::1", "/verify/some-token/session"),
+        ("2001:db8:1:5::1", "/verify/some-token"),
+    ] {
+        let request = api.request(Method::GET, path).header("x-forwarded-for", address);
+        let problem = api.send(request).await.assert_problem(429, "rate-limited");
+        assert!(problem["detail"].as_str().unwrap().contains("network"), "{problem}");
+    }
+    from(&api, "2001:db8:2::1").await.ok();
+    from(&api, "198.51.100.7").await.ok();
+    assert_eq!(api.metric("arrakis_api_rate_limited_total{limit=\"network\"}"), 3.0);
+    assert_eq!(api.metric("arrakis_api_rate_limited_total{limit=\"address\"}"), 3.0);
+}
+
+#[tokio::test]
 async fn requests_are_limited_by_this_replica_without_redis() {
     let api = TestApi::start_with(|config| {
         config.tuning.per_address = slow(3);

@@ -16,7 +16,7 @@ pub struct IdentitySearch {
     pub telegram_user: Option<TelegramUserId>,
     /// With this text in the name, in any case.
     pub name: Option<String>,
-    /// That hold this wallet or held it.
+    /// That hold this wallet or held it; in a tenant transaction, that have it as their primary wallet.
     pub address: Option<Address>,
 }
 
@@ -31,7 +31,7 @@ pub struct IdentityPage {
 
 impl Registry<'_> {
     /// Page `page`, counted from 1, of the identities that match. In a tenant transaction, only identities whose Discord
-    /// account has a profile in the community.
+    /// account has a profile in the community. With wallets as [`Registry::overview`].
     ///
     /// # Errors
     /// When the database is unavailable or a row is corrupt.
@@ -47,7 +47,8 @@ impl Registry<'_> {
                   where ($1::bigint is null or discord_user_id = $1) and ($2::bigint is null or telegram_user_id = $2)
                     and ($3::text is null or position(lower($3) in lower(display_name)) > 0)
                     and ($4::text is null or exists (
-                            select from identity_wallets w where w.address = $4 and w.identity_id = i.identity_id))
+                            select from identity_wallets w
+                              where w.address = $4 and w.identity_id = i.identity_id and ($5::uuid is null or w.is_primary)))
                     and ($5::uuid is null or exists (
                             select from profiles p
                               where p.community_id = $5 and p.user_id = i.discord_user_id and p.left_at is null))
@@ -70,7 +71,8 @@ impl Registry<'_> {
                   where ($1::bigint is null or discord_user_id = $1) and ($2::bigint is null or telegram_user_id = $2)
                     and ($3::text is null or position(lower($3) in lower(display_name)) > 0)
                     and ($4::text is null or exists (
-                            select from identity_wallets w where w.address = $4 and w.identity_id = i.identity_id))
+                            select from identity_wallets w
+                              where w.address = $4 and w.identity_id = i.identity_id and ($5::uuid is null or w.is_primary)))
                     and ($5::uuid is null or exists (
                             select from profiles p
                               where p.community_id = $5 and p.user_id = i.discord_user_id and p.left_at is null))"#,
@@ -83,7 +85,7 @@ impl Registry<'_> {
             .fetch_one(&mut *self.connection)
         )?;
         Ok(IdentityPage {
-            identities: self.records_of(rows).await?,
+            identities: self.overviews_of(rows).await?,
             total: total.unsigned_abs(),
         })
     }

@@ -11,7 +11,7 @@ impl Registry<'_> {
     /// Identities in the order of their ids: those after `after`, at most `limit`; empty at the end. A caller that streams
     /// reads each page in a transaction of its own: a slow receiver then holds no connection. An identity that exists from
     /// the first page to the last one is exported exactly once. In a tenant transaction, only identities whose Discord
-    /// account is a member of the community now.
+    /// account is a member of the community now. With wallets as [`Registry::overview`].
     ///
     /// # Errors
     /// When the database is unavailable or a row is corrupt.
@@ -34,6 +34,6 @@ impl Registry<'_> {
             )
             .fetch_all(&mut *self.connection)
         )?;
-        self.records_of(rows).await
+        self.overviews_of(rows).await
     }
 }

@@ -1,5 +1,7 @@
 //! Reads identities with their wallets from the tables.
 
+mod overview;
+
 use arrakis_domain::Address;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -10,6 +12,8 @@ use super::identity::{
 };
 use crate::column::Column;
 use crate::{DbError, UserId, named_query::named};
+
+pub use self::overview::REMOVED_WALLETS;
 
 /// A row of `user_identities`.
 pub(super) struct IdentityRow {

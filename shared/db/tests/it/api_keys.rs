@@ -66,6 +66,46 @@ async fn key_is_found_by_its_hash_until_it_is_revoked() {
 }
 
 #[tokio::test]
+async fn of_two_revocations_at_once_one_is_recorded() {
+    let (test, database, community) = one_community().await;
+    let admin = test.admin().await;
+    let new = key(1);
+    let mut tx = database.tenant(community).await.unwrap();
+    tx.create_api_key(&new).await.unwrap();
+    tx.commit().await.unwrap();
+    let found = admin.api_key_by_hash(&new.hash).await.unwrap().unwrap();
+    assert!(admin.api_key_is_valid(&found).await.unwrap());
+    let revoke = async |by: &str| {
+        let mut tx = database.tenant(community).await.unwrap();
+        let is_first = tx.revoke_api_key(new.id, by).await.unwrap();
+        tx.commit().await.unwrap();
+        is_first
+    };
+    let (one, other) = tokio::join!(revoke("stilgar"), revoke("chani"));
+    assert!(one != other, "{one} {other}");
+    assert!(!admin.api_key_is_valid(&found).await.unwrap());
+}
+
+#[tokio::test]
+async fn key_that_has_expired_or_is_of_another_owner_is_not_valid() {
+    let (test, database, community) = one_community().await;
+    let admin = test.admin().await;
+    let mut expired = key(1);
+    expired.expires_at = OffsetDateTime::now_utc() - Duration::seconds(1);
+    let valid = key(2);
+    let mut tx = database.tenant(community).await.unwrap();
+    tx.create_api_key(&expired).await.unwrap();
+    tx.create_api_key(&valid).await.unwrap();
+    tx.commit().await.unwrap();
+    let found = admin.api_key_by_hash(&expired.hash).await.unwrap().unwrap();
+    assert!(!admin.api_key_is_valid(&found).await.unwrap());
+    let mut moved = admin.api_key_by_hash(&valid.hash).await.unwrap().unwrap();
+    assert!(admin.api_key_is_valid(&moved).await.unwrap());
+    moved.community = None;
+    assert!(!admin.api_key_is_valid(&moved).await.unwrap());
+}
+
+#[tokio::test]
 async fn use_is_recorded_at_most_once_an_hour() {
     let (test, database, community) = one_community().await;
     let admin = test.admin().await;

@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use arrakis_eligibility::{BreakerState, DegradedBecause, Source};
-use futures_util::future::join_all;
-use tokio::time::sleep;
+use arrakis_test_support::eventually;
 
 use crate::score_double::{Behaviour, ScoreDouble};
 use crate::setup::{Chain, Provider, chains, provider, settings};
@@ -13,18 +12,15 @@ async fn source(test: &Provider, chain: &Chain, wallet: u64) -> Source {
     test.provider.answer(&chain.question(wallet)).await.unwrap().source
 }
 
-/// The pause of the tests' settings, and a little more.
-async fn pause() {
-    sleep(settings().breaker.open_for + Duration::from_millis(20)).await;
-}
-
 #[tokio::test]
 async fn open_breaker_sends_nothing_until_its_probe_succeeds() {
     let (chain, score) = (
         Chain::start().await,
         ScoreDouble::start(Behaviour::Status(503, "")).await,
     );
-    let test = provider(chains(chain.anvil.url()), Some(&score), settings());
+    let mut limits = settings();
+    limits.breaker.open_for = Duration::from_secs(2);
+    let test = provider(chains(chain.anvil.url()), Some(&score), limits);
     for _ in 0..5 {
         assert_eq!(
             source(&test, &chain, 1).await,
@@ -40,21 +36,20 @@ async fn open_breaker_sends_nothing_until_its_probe_succeeds() {
     }
     assert_eq!(score.requests(), 5);
 
-    pause().await;
+    // The provider sends the probe itself, at the end of the pause.
+    eventually(async || score.requests() >= 6, "the probe").await;
+    eventually(async || test.state() == BreakerState::Open, "the end of the probe").await;
     assert_eq!(
         source(&test, &chain, 1).await,
-        Source::Degraded(DegradedBecause::Failed),
-        "the probe"
+        Source::Degraded(DegradedBecause::BreakerOpen)
     );
-    assert_eq!((test.state(), score.requests()), (BreakerState::Open, 6));
 
+    // It closes without a question.
     score.behave(Behaviour::Rank(42, Duration::from_millis(100)));
-    pause().await;
-    let questions = [1, 2, 3].map(|wallet| source(&test, &chain, wallet));
-    let sources = join_all(questions).await;
-    let probes = sources.iter().filter(|source| **source == Source::Score).count();
-    assert_eq!((probes, score.requests()), (1, 7), "{sources:?}");
-    assert_eq!(test.state(), BreakerState::Closed);
+    let closed = async || test.state() == BreakerState::Closed;
+    eventually(closed, "the breaker to close without a question").await;
+    let status = test.provider.breaker().unwrap().borrow().clone();
+    assert_eq!((status.since, status.probe_at, status.cause), (None, None, None));
     assert_eq!(source(&test, &chain, 2).await, Source::Score);
 }
 
@@ -81,7 +76,10 @@ async fn hanging_score_service_costs_the_limit_only_until_the_breaker_opens() {
 #[tokio::test]
 async fn flapping_score_service_opens_the_breaker() {
     let (chain, score) = (Chain::start().await, ScoreDouble::start(Behaviour::Flapping).await);
-    let test = provider(chains(chain.anvil.url()), Some(&score), settings());
+    let mut limits = settings();
+    // No probe within the test.
+    limits.breaker.open_for = Duration::from_secs(30);
+    let test = provider(chains(chain.anvil.url()), Some(&score), limits);
     let mut sources = Vec::new();
     for _ in 0..6 {
         sources.push(source(&test, &chain, 1).await);

@@ -5,7 +5,7 @@
 //! head, then those with an incomplete body, then idle ones. A connection whose complete request is being handled is never
 //! closed. Each listener has its own slots, so the health endpoints respond while the service's port is full. The
 //! server takes an [`axum::Router`] and does not depend on what it serves. Each request has the peer's address as its
-//! extension [`axum::extract::ConnectInfo`].
+//! extension [`axum::extract::ConnectInfo`], and a [`ConnectionCloser`].
 
 mod connection;
 mod metrics;
@@ -176,6 +176,17 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
+/// Closes the connection of a request, also in the middle of a response: an extension of each request.
+#[derive(Debug, Clone)]
+pub struct ConnectionCloser(CancellationToken);
+
+impl ConnectionCloser {
+    /// Closes the connection at once. What of a response the peer has not received may be lost.
+    pub fn close(&self) {
+        self.0.cancel();
+    }
+}
+
 /// A connection that has a slot.
 struct Accepted {
     stream: TcpStream,
@@ -198,6 +209,9 @@ async fn serve_connection(accepted: Accepted, limits: HttpLimits, router: Router
     let service = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
+        request
+            .extensions_mut()
+            .insert(ConnectionCloser(connection.closed.clone()));
         let (connection, service) = (Arc::clone(&connection), service.clone());
         async move {
             connection.head_received(!request.body().is_end_stream());

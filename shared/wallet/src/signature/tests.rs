@@ -50,6 +50,10 @@ fn sign(key: &SigningKey, text: &str) -> [u8; 65] {
 }
 
 async fn check(chain: &Chain, address: Address, signature: &[u8]) -> Result<Method, String> {
+    check_with(Some(chain), address, signature).await
+}
+
+async fn check_with(chain: Option<&dyn ContractCalls>, address: Address, signature: &[u8]) -> Result<Method, String> {
     match check_signature(chain, address, TEXT, &Signature(signature.to_vec())).await {
         Ok(proven) => {
             assert_eq!(proven.digest, Signature(signature.to_vec()).digest());
@@ -84,6 +88,30 @@ async fn signature_of_another_key_or_text_is_refused() {
         check(&empty_chain(), address, &sign(&key(1), "another text")).await,
         wrong
     );
+}
+
+#[tokio::test]
+async fn without_a_chain_only_keys_are_checked() {
+    let address = address_of(&key(1));
+    let valid = sign(&key(1), TEXT);
+    assert_eq!(check_with(None, address, &valid).await, Ok(Method::Eip191));
+    assert_eq!(
+        check_with(None, address, &high_s(valid)).await,
+        refused(SignatureRefusal::HighS)
+    );
+    // It may be a contract's: nothing shows that it is not.
+    let suffix = hex::decode("6492".repeat(16)).unwrap();
+    for signature in [
+        &sign(&key(2), TEXT)[..],
+        &[7; 130],
+        &[],
+        &[&valid[..], &suffix].concat(),
+    ] {
+        assert_eq!(
+            check_with(None, address, signature).await,
+            refused(SignatureRefusal::ContractsNotChecked)
+        );
+    }
 }
 
 /// The other valid form of a signature: `n - s` and the other recovery code.

@@ -75,7 +75,7 @@ impl Chain {
 
     async fn check(&self, address: Address, signature: &[u8]) -> Result<Method, String> {
         let signature: Signature = format!("0x{}", hex::encode(signature)).parse().unwrap();
-        match check_signature(self.client.as_ref(), address, TEXT, &signature).await {
+        match check_signature(Some(self.client.as_ref()), address, TEXT, &signature).await {
             Ok(proven) => Ok(proven.method),
             Err(SignatureError::Refused(refusal)) => Err(refusal.code().to_owned()),
             Err(SignatureError::Unavailable(error)) => Err(error.to_string()),
@@ -215,6 +215,6 @@ async fn chain_that_is_down_is_no_refusal() {
     config.settings.call_patience = std::time::Duration::from_millis(300);
     let down = Chains::new(&config).get(80094).cloned().unwrap();
     let signature: Signature = format!("0x{}", hex::encode(sign(&key(1), TEXT))).parse().unwrap();
-    let checked = check_signature(down.as_ref(), wallet, TEXT, &signature).await;
+    let checked = check_signature(Some(down.as_ref()), wallet, TEXT, &signature).await;
     assert!(matches!(checked, Err(SignatureError::Unavailable(_))), "{checked:?}");
 }

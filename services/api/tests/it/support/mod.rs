@@ -28,7 +28,7 @@ pub(crate) struct TestApi {
     pub(crate) admin: Admin,
     pub(crate) vhost: TestVhost,
     _redis: TestRedis,
-    _test_database: TestDatabase,
+    pub(crate) test_database: TestDatabase,
     document: Arc<Document>,
     client: Client,
 }
@@ -94,7 +94,7 @@ impl TestApi {
             admin,
             vhost,
             _redis: redis,
-            _test_database: test_database,
+            test_database,
             document,
             client,
         }

@@ -166,11 +166,51 @@ async fn refusals_have_a_code_and_a_text_for_the_member() {
         .post(&path, &json!({"address": address(1), "signature": "not hex"}))
         .await;
     assert_eq!(answer.status, 422, "{}", answer.text);
-    // Too short for a key's signature: a contract would have to check it, and the test has no chain.
-    let answer = api
-        .post(&path, &json!({"address": address(1), "signature": "0x00"}))
-        .await;
-    assert_refusal(&answer, 503, "chain_unavailable");
+}
+
+/// A signature by the key of another wallet. Whether it is a contract's, the chain alone can tell.
+async fn with_another_key(api: &TestApi) -> Answer {
+    let community = api.community(100).await;
+    let token = api.session(community, 7).await;
+    let request = json!({"address": address_of(&key(1)), "chain_id": CHAIN});
+    let message = api.post(&format!("/verify/{token}/message"), &request).await.ok()["message"].clone();
+    let signature = sign(&key(2), message.as_str().unwrap());
+    let body = json!({"address": address_of(&key(1)), "message": message, "signature": signature});
+    let answer = api.post(&format!("/verify/{token}/signature"), &body).await;
+    // The session accepts the right signature afterwards.
+    assert_eq!(api.sign_in(&token, &key(1)).await.ok()["state"], "completed");
+    answer
+}
+
+#[tokio::test]
+async fn signature_of_another_key_is_refused_with_both_reasons_where_no_contract_can_be_checked() {
+    let api = TestApi::start().await;
+    let answer = with_another_key(&api).await;
+    assert_refusal(&answer, 422, "contracts_not_checked");
+    let message = answer.json()["message"].as_str().unwrap().to_owned();
+    for part in [
+        "not from the key of this wallet",
+        "another account by mistake",
+        "sign again",
+        "a contract, such as a Safe",
+        "cannot be linked here",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn endpoint_that_is_down_or_hangs_is_a_reason_to_try_again() {
+    // Accepts connections and never responds.
+    let hanging = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let hangs_at = format!("http://{}", hanging.local_addr().unwrap());
+    for url in ["http://127.0.0.1:1", &hangs_at] {
+        let api = TestApi::start_with(|config| config.chains = ChainsConfig::of_chain(CHAIN, [url])).await;
+        let answer = with_another_key(&api).await;
+        assert_refusal(&answer, 503, "chain_unavailable");
+        let message = answer.json()["message"].as_str().unwrap().to_owned();
+        assert!(message.contains("Try again in a moment"), "{message}");
+    }
 }
 
 #[tokio::test]

@@ -121,6 +121,9 @@ async fn all_identities(database: &Database) -> Vec<IdentityRecord> {
             tx.commit().await.unwrap();
             return all;
         }
-        all.extend(page);
+        // An export has not every removed wallet.
+        for exported in page {
+            all.push(record(&mut tx, exported.identity.id).await);
+        }
     }
 }

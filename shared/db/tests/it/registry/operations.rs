@@ -1,8 +1,8 @@
 //! Each operation: its event, its effect, and what it refuses.
 
 use arrakis_db::registry::{
-    Cause, EventPayload, EventType, IdentitySearch, IdentityStatus, MAX_WALLETS, Refusal, RegistryError, SignatureKind,
-    SignatureRecord, Suspension, Verified, VerifiedWallet,
+    Cause, EventPayload, EventType, IdentitySearch, IdentityStatus, MAX_WALLETS, REMOVED_WALLETS, Refusal,
+    RegistryError, SignatureKind, SignatureRecord, Suspension, Verified, VerifiedWallet,
 };
 use arrakis_test_support::TestDatabase;
 use time::{Duration, OffsetDateTime};
@@ -360,6 +360,48 @@ async fn identities_are_searched_and_exported_in_pages() {
     assert_eq!((exported.len(), exported[0].wallets.len()), (1, 1));
     tx.commit().await.unwrap();
     assert_eq!(super::all_identities(&database).await.len(), 6);
+}
+
+#[tokio::test]
+async fn overview_has_the_held_wallets_and_the_latest_removed_ones() {
+    let (_test, database, community) = one_community().await;
+    let mut tx = database.global().await.unwrap();
+    let id = identity(&mut tx, 2, &[1, 2]).await.id;
+    let other = identity(&mut tx, 3, &[3]).await.id;
+    for at in 0..REMOVED_WALLETS + 5 {
+        let mut registry = tx.registry();
+        registry.verify_wallet(id, &wallet(9, at), member(at)).await.unwrap();
+        registry.remove_wallet(id, address(9), "x", member(at)).await.unwrap();
+    }
+    let removed = usize::try_from(REMOVED_WALLETS).unwrap();
+    let overview = tx.registry().overview(id).await.unwrap().unwrap();
+    let everything = record(&mut tx, id).await;
+    assert_eq!(everything.wallets.len(), 2 + removed + 5);
+    let mut expected = everything.clone();
+    expected.wallets.drain(2..7);
+    assert_eq!(overview, expected);
+    let exported = tx.registry().export(None, 10).await.unwrap();
+    assert_eq!(exported, [expected.clone(), record(&mut tx, other).await]);
+    let page = tx.registry().search(&IdentitySearch::default(), 1, 10).await.unwrap();
+    assert_eq!(page.identities[1], expected);
+    tx.commit().await.unwrap();
+
+    // By a wallet, a community finds who has it as the primary one; the platform finds who held it as well.
+    let mut tx = database.tenant(community).await.unwrap();
+    tx.profiles().join(user(2), "Stilgar", minute(0)).await.unwrap();
+    for (number, found) in [(1, 1), (2, 0), (9, 0)] {
+        let search = IdentitySearch {
+            address: Some(address(number)),
+            ..IdentitySearch::default()
+        };
+        let page = tx.registry().search(&search, 1, 10).await.unwrap();
+        assert_eq!(
+            (page.total, page.identities.len()),
+            (found, usize::try_from(found).unwrap()),
+            "{number}"
+        );
+    }
+    tx.commit().await.unwrap();
 }
 
 /// It would end a suspension early, and hide later events.

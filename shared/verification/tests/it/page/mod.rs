@@ -307,16 +307,32 @@ async fn contract_wallet_waits_for_its_owners_and_for_the_chain() {
 }
 
 #[tokio::test]
-async fn phone_without_a_wallet_gets_a_link_into_one() {
+async fn phone_without_a_wallet_gets_steps_and_no_link_of_others() {
     let (server, token, browser) = open(Mode::Missing, PHONE).await;
     browser.sees("#panel h2", "Open this page in your wallet").await;
-    let link = browser.script("return document.querySelector('#panel a').href").await;
-    let host = server.base.trim_start_matches("http://");
-    assert_eq!(
-        link,
-        json!(format!("https://link.metamask.io/dapp/{host}/verify/{token}"))
-    );
+    browser.sees("#panel ol", "Paste the link").await;
     browser.check("phone-none").await;
+    // Nothing on the page leads anywhere with the token.
+    let targets =
+        "return [...document.querySelectorAll('[href], [src], form')].map((e) => e.href || e.src || e.action)";
+    let targets = browser.script(targets).await;
+    for target in targets.as_array().unwrap() {
+        let target = target.as_str().unwrap();
+        assert!(
+            target.starts_with(&format!("{}/assets/", server.base)) && !target.contains(&token),
+            "{target}"
+        );
+    }
+    // What is copied is the link itself.
+    let copied = "window.copied = []; Object.defineProperty(navigator, 'clipboard',
+        { value: { writeText: async (text) => window.copied.push(text) } })";
+    browser.script(copied).await;
+    browser.activate("Copy the link").await;
+    browser.sees("#panel .notice", "copied").await;
+    assert_eq!(
+        browser.script("return window.copied").await,
+        json!([server.url(&token)])
+    );
     browser.close().await;
 }
 

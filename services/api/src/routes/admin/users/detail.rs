@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 
 use super::user::{User, UserEvent, find, parse_id};
-use crate::authentication::{Allowed, UsersRead};
+use crate::authentication::{Allowed, UsersRead, View};
 use crate::body::Params;
 use crate::caller_tx::{Act, CallerTx};
 use crate::openapi::{AdminRoute, EveryRoute};
@@ -23,7 +23,7 @@ const HISTORY: u32 = 100;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct DetailQuery {
-    /// Only events with a smaller sequence number: `history_before` of an earlier answer
+    /// Only events with a smaller sequence number: `history_before` of an earlier answer. Needs a key for all communities.
     before: Option<u64>,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct DetailQuery {
 pub(crate) struct UserDetail {
     #[serde(flatten)]
     user: User,
-    /// Events of the user, newest first, at most 100
+    /// Events of the user, newest first, at most 100; none for a key of one community
     history: Vec<UserEvent>,
     /// Where the history continues: the parameter `before` of the next request; null at its end
     #[schema(required = true)]
@@ -41,7 +41,7 @@ pub(crate) struct UserDetail {
 
 /// Read a user
 ///
-/// With the wallets and the history. Scope `users:read`.
+/// With the wallets and the history. A key of one community sees no history. Scope `users:read`.
 #[utoipa::path(
     get,
     path = "/admin/users/{id}",
@@ -64,10 +64,17 @@ pub(crate) async fn detail(
     Params(query): Params<DetailQuery>,
 ) -> Result<Json<UserDetail>, Problem> {
     let id = parse_id(&id)?;
+    if query.before.is_some() {
+        caller.require_all_communities("before")?;
+    }
     let mut tx = CallerTx::begin(&services, &caller).await?;
     let record = find(&mut tx, id).await?;
-    // One more shows whether the history continues.
-    let mut events = tx.registry().history(id, query.before, HISTORY + 1).await?;
+    let mut events = match caller.view() {
+        // One more shows whether the history continues.
+        View::Platform => tx.registry().history(id, query.before, HISTORY + 1).await?,
+        // An event has no community: it may name admins of other ones, and reasons that concern them.
+        View::Community => Vec::new(),
+    };
     let act = Act {
         action: "users.read",
         subject: &id.to_string(),
@@ -79,7 +86,7 @@ pub(crate) async fn detail(
     let continues = events.len() > HISTORY as usize;
     events.truncate(HISTORY as usize);
     Ok(Json(UserDetail {
-        user: User::new(record, OffsetDateTime::now_utc()),
+        user: User::new(record, caller.view(), OffsetDateTime::now_utc()),
         history_before: events.last().map(|event| event.sequence).filter(|_| continues),
         history: events.into_iter().map(UserEvent::from).collect(),
     }))

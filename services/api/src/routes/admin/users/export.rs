@@ -1,14 +1,16 @@
 //! `GET /admin/users/export`: all users, streamed as JSON or CSV.
 //!
 //! Each page is read in a transaction of its own, when the client has taken the page before: a slow client holds no connection of the
-//! pool, and memory does not grow with the number of users. An error in the middle closes the connection without the end of the body, so
-//! that a client does not take a part for the whole.
+//! pool, and memory does not grow with the number of users. An error in the middle, and the end of the API key's validity, close the
+//! connection without the end of the body. What was received then is not the whole: JSON lacks its last brackets, and CSV its last row
+//! ([`export_csv::end`]).
 
 use std::io;
 
 use arrakis_db::registry::IdentityId;
+use arrakis_runtime::ConnectionCloser;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
@@ -19,13 +21,15 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 use utoipa::{IntoParams, ToSchema};
 
-use super::export_csv;
+use super::export_csv::{self, Delimiter};
 use super::user::User;
 use crate::authentication::{Allowed, Caller, UsersExport};
-use crate::body::Params;
+use crate::body::{Params, invalid_parameter};
 use crate::caller_tx::{Act, CallerTx};
+use crate::key_watch::KeyWatch;
 use crate::openapi::{AdminRoute, EveryRoute};
 use crate::problem::{Problem, ProblemBody, ProblemKind};
+use crate::running_exports::RunningExport;
 use crate::services::ApiState;
 
 /// Users that are read at once.
@@ -39,6 +43,9 @@ pub(crate) struct ExportQuery {
     /// The format; without it the header Accept decides
     #[param(inline)]
     format: Option<ExportFormat>,
+    /// What separates the cells of CSV; a comma by default
+    #[param(inline)]
+    delimiter: Option<Delimiter>,
 }
 
 /// A format of the export.
@@ -98,9 +105,18 @@ impl ExportFormat {
     }
 }
 
+/// What separates the cells of CSV.
+fn delimiter(query: &ExportQuery, format: ExportFormat) -> Result<Delimiter, Problem> {
+    match query.delimiter {
+        Some(_) if format != ExportFormat::Csv => Err(invalid_parameter("delimiter", "only CSV has one")),
+        delimiter => Ok(delimiter.unwrap_or_default()),
+    }
+}
+
 /// Export all users
 ///
-/// Streamed in the order of ids. In CSV a cell that a spreadsheet would run as a formula begins with an apostrophe. Scope `users:export`.
+/// Streamed in the order of ids. In CSV what a spreadsheet would run as a formula begins with an apostrophe, and the last row of a complete
+/// file is `end` with the number of users. An export ends without its end when its key is revoked or expires. Scope `users:export`.
 #[utoipa::path(
     get,
     path = "/admin/users/export",
@@ -120,10 +136,13 @@ impl ExportFormat {
 pub(crate) async fn export(
     Allowed(caller, _): Allowed<UsersExport>,
     State(services): State<ApiState>,
+    connection: Option<Extension<ConnectionCloser>>,
     headers: HeaderMap,
     Params(query): Params<ExportQuery>,
 ) -> Result<Response, Problem> {
     let format = ExportFormat::of(&query, &headers)?;
+    let delimiter = delimiter(&query, format)?;
+    let running = services.exports.begin(caller.key().id)?;
     let mut tx = CallerTx::begin(&services, &caller).await?;
     let act = Act {
         action: "users.export",
@@ -133,10 +152,15 @@ pub(crate) async fn export(
     };
     tx.audit(&caller, act).await?;
     tx.commit().await?;
+    let connection = connection.map(|Extension(connection)| connection);
     let mut export = Export {
+        key: KeyWatch::start(services.clone(), &caller, connection),
         services,
         caller,
         format,
+        delimiter,
+        users: 0,
+        _running: running,
         after: None,
         progress: Progress::Begin,
     };
@@ -156,7 +180,12 @@ pub(crate) async fn export(
 struct Export {
     services: ApiState,
     caller: Caller,
+    key: KeyWatch,
     format: ExportFormat,
+    delimiter: Delimiter,
+    /// Users that were read.
+    users: u64,
+    _running: RunningExport,
     /// The last user that was read.
     after: Option<IdentityId>,
     progress: Progress,
@@ -165,10 +194,7 @@ struct Export {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Progress {
     Begin,
-    /// Whether a user was written.
-    Within {
-        any: bool,
-    },
+    Within,
     End,
 }
 
@@ -184,26 +210,45 @@ impl Export {
         let is_last = records.len() < PAGE as usize;
         self.after = records.last().map(|record| record.identity.id).or(self.after);
         let now = OffsetDateTime::now_utc();
-        let users: Vec<_> = records.into_iter().map(|record| User::new(record, now)).collect();
+        let view = self.caller.view();
+        let users: Vec<_> = records.into_iter().map(|record| User::new(record, view, now)).collect();
         let bytes = match self.format {
-            ExportFormat::Csv => self.csv(&users),
+            ExportFormat::Csv => self.csv(&users, is_last),
             ExportFormat::Json => self.json(&users, is_last)?,
         };
-        let any = !users.is_empty() || matches!(self.progress, Progress::Within { any: true });
-        self.progress = if is_last {
-            Progress::End
-        } else {
-            Progress::Within { any }
-        };
+        self.users += users.len() as u64;
+        self.progress = if is_last { Progress::End } else { Progress::Within };
         Ok(Some(bytes.into()))
     }
 
-    fn csv(&self, users: &[User]) -> Vec<u8> {
+    /// The next bytes of the body. An error ends it: a logged one, or the end of the API key's validity, also while a page is being read.
+    async fn next_while_valid(&mut self) -> io::Result<Option<Bytes>> {
+        let key = self.key.token();
+        let next = tokio::select! {
+            biased;
+            () = key.cancelled() => return Err(io::Error::other("the API key is no longer valid")),
+            next = self.next() => next,
+        };
+        next.map_err(|problem| {
+            let error = problem.cause.unwrap_or_default();
+            tracing::error!(
+                error,
+                users = self.users,
+                "the export of users ends before its last user"
+            );
+            io::Error::other("the export ends before its last user")
+        })
+    }
+
+    fn csv(&self, users: &[User], is_last: bool) -> Vec<u8> {
         let mut bytes = match self.progress {
-            Progress::Begin => export_csv::header(),
+            Progress::Begin => export_csv::header(self.delimiter),
             _ => Vec::new(),
         };
-        bytes.extend(export_csv::users(users));
+        bytes.extend(export_csv::users(users, self.delimiter));
+        if is_last {
+            bytes.extend(export_csv::end(self.users + users.len() as u64, self.delimiter));
+        }
         bytes
     }
 
@@ -212,7 +257,7 @@ impl Export {
             Progress::Begin => b"{\"users\":[".to_vec(),
             _ => Vec::new(),
         };
-        let mut needs_comma = self.progress == Progress::Within { any: true };
+        let mut needs_comma = self.users > 0;
         for user in users {
             if needs_comma {
                 bytes.push(b',');
@@ -232,14 +277,8 @@ impl Export {
             if let Some(first) = first {
                 return Ok(Some((first, (export, None))));
             }
-            match export.next().await {
-                Ok(next) => Ok(next.map(|bytes| (bytes, (export, None)))),
-                Err(problem) => {
-                    let error = problem.cause.unwrap_or_default();
-                    tracing::error!(error, "the export of users ends before its last user");
-                    Err(io::Error::other("the export ends before its last user"))
-                }
-            }
+            let next = export.next_while_valid().await?;
+            Ok(next.map(|bytes| (bytes, (export, None))))
         })
     }
 }

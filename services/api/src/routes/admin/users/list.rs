@@ -39,12 +39,12 @@ pub(crate) struct UsersQuery {
     limit: Option<u32>,
     /// With this Discord account
     discord_id: Option<String>,
-    /// With this Telegram account
+    /// With this Telegram account. Needs a key for all communities.
     telegram_id: Option<String>,
     /// With this text in the name, in any case
     #[param(max_length = 100)]
     name: Option<String>,
-    /// With this wallet, held now or before
+    /// With this wallet, held now or before; for a key of one community: with this primary wallet
     address: Option<String>,
 }
 
@@ -118,6 +118,9 @@ pub(crate) async fn list(
     let page = within("page", query.page, 1, MAX_PAGE)?;
     let limit = within("limit", query.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
     let search = query.search()?;
+    if search.telegram_user.is_some() {
+        caller.require_all_communities("telegram_id")?;
+    }
     let mut tx = CallerTx::begin(&services, &caller).await?;
     let found = tx.registry().search(&search, page, limit).await?;
     let detail = json!({
@@ -142,7 +145,7 @@ pub(crate) async fn list(
         users: found
             .identities
             .into_iter()
-            .map(|record| User::new(record, now))
+            .map(|record| User::new(record, caller.view(), now))
             .collect(),
         page,
         limit,

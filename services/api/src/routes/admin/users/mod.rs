@@ -1,7 +1,8 @@
 //! Users: identities of the registry with their wallets and their history.
 //!
-//! A key of one community sees the identities whose Discord account has a profile in that community. Suspending and restoring need a key
-//! for all communities, because an identity is the same in every community. Every request is in the audit log.
+//! A key of one community sees the identities whose Discord account has a profile in that community, and of each only the state that counts
+//! there ([`crate::authentication::View`]). Suspending and restoring need a key for all communities, because an identity is the same in
+//! every community. Every request is in the audit log, a refused one by its count (`crate::refusals`).
 
 mod detail;
 mod export;

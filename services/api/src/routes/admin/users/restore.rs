@@ -79,6 +79,6 @@ pub(crate) async fn restore(
     publish(&services, &jobs).await;
     Ok(Json(ChangedUser {
         communities: jobs.len(),
-        user: User::new(record, now),
+        user: User::new(record, caller.view(), now),
     }))
 }

@@ -5,7 +5,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde::Deserialize;
 use serde_json::json;
-use time::OffsetDateTime;
+use time::{OffsetDateTime, UtcOffset};
 use utoipa::ToSchema;
 
 use super::roles::{ChangedUser, problem_of, store_jobs};
@@ -15,7 +15,7 @@ use crate::body::{JsonBody, check_reason};
 use crate::caller_tx::{Act, CallerTx};
 use crate::jobs::publish;
 use crate::openapi::{AdminRoute, EveryRoute, WithBody};
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::{Problem, ProblemBody, ProblemKind};
 use crate::services::ApiState;
 
 /// A suspension.
@@ -28,6 +28,12 @@ pub(crate) struct SuspendRequest {
     /// When the suspension ends by itself; without it, it ends when the user is restored
     #[serde(default, with = "time::serde::rfc3339::option")]
     until: Option<OffsetDateTime>,
+}
+
+/// The time in UTC, which has no year after 9999.
+fn in_utc(at: OffsetDateTime) -> Result<OffsetDateTime, Problem> {
+    let invalid = || Problem::new(ProblemKind::InvalidBody, "until: the year must be at most 9999 in UTC");
+    at.checked_to_offset(UtcOffset::UTC).ok_or_else(invalid)
 }
 
 /// Suspend a user
@@ -57,12 +63,13 @@ pub(crate) async fn suspend(
 ) -> Result<Json<ChangedUser>, Problem> {
     let id = parse_id(&id)?;
     check_reason(&request.reason)?;
+    let until = request.until.map(in_utc).transpose()?;
     let now = OffsetDateTime::now_utc();
     let by = caller.name();
     let suspension = Suspension {
         reason: &request.reason,
         by: &by,
-        until: request.until,
+        until,
     };
     let cause = Cause {
         source: EventSource::Admin,
@@ -78,7 +85,7 @@ pub(crate) async fn suspend(
         action: "users.suspend",
         subject: &id.to_string(),
         reason: Some(&request.reason),
-        detail: json!({"until": request.until.map(OffsetDateTime::unix_timestamp)}),
+        detail: json!({"until": until.map(OffsetDateTime::unix_timestamp)}),
     };
     tx.audit(&caller, act).await?;
     let CallerTx::Platform(mut tx) = tx else {
@@ -90,6 +97,6 @@ pub(crate) async fn suspend(
     publish(&services, &jobs).await;
     Ok(Json(ChangedUser {
         communities: jobs.len(),
-        user: User::new(record, now),
+        user: User::new(record, caller.view(), now),
     }))
 }

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::authentication::View;
 use crate::caller_tx::CallerTx;
 use crate::problem::{Problem, ProblemKind};
 
@@ -19,7 +20,7 @@ pub(crate) struct User {
     /// The Discord account, as text: JavaScript's numbers do not hold all ids
     #[schema(required = true, pattern = "^[0-9]+$")]
     pub(crate) discord_id: Option<String>,
-    /// The Telegram account
+    /// The Telegram account; null for a key of one community
     #[schema(required = true, pattern = "^[0-9]+$")]
     pub(crate) telegram_id: Option<String>,
     /// The account's name when it was linked
@@ -30,14 +31,16 @@ pub(crate) struct User {
     #[serde(with = "time::serde::rfc3339::option")]
     #[schema(required = true)]
     pub(crate) suspended_until: Option<OffsetDateTime>,
-    /// The wallets that the user holds or held, in the order of their verification
+    /// The wallets that the user holds and the 20 that were removed last, in the order of their verification; for a key of one community
+    /// the primary wallet only
     pub(crate) wallets: Vec<UserWallet>,
     /// Time of the first event
     #[serde(with = "time::serde::rfc3339")]
     pub(crate) created_at: OffsetDateTime,
-    /// Time of the last event
-    #[serde(with = "time::serde::rfc3339")]
-    pub(crate) updated_at: OffsetDateTime,
+    /// Time of the last event; null for a key of one community
+    #[serde(with = "time::serde::rfc3339::option")]
+    #[schema(required = true)]
+    pub(crate) updated_at: Option<OffsetDateTime>,
 }
 
 /// Whether a user is suspended.
@@ -69,9 +72,9 @@ pub(crate) struct UserWallet {
     pub(crate) chain_id: u64,
     /// Whether it is the one that counts
     pub(crate) primary: bool,
-    /// Where the verification came from
-    #[schema(example = "discord_verification")]
-    pub(crate) source: &'static str,
+    /// Where the verification came from; null for a key of one community
+    #[schema(required = true, example = "discord_verification")]
+    pub(crate) source: Option<&'static str>,
     /// When its owner proved it
     #[serde(with = "time::serde::rfc3339")]
     pub(crate) verified_at: OffsetDateTime,
@@ -110,7 +113,28 @@ pub(crate) struct UserEvent {
 }
 
 impl User {
-    pub(crate) fn new(record: IdentityRecord, now: OffsetDateTime) -> Self {
+    /// The user as a caller sees it.
+    pub(crate) fn new(record: IdentityRecord, view: View, now: OffsetDateTime) -> Self {
+        let user = Self::of_record(record, now);
+        match view {
+            View::Platform => user,
+            View::Community => user.for_community(),
+        }
+    }
+
+    /// Removes what does not count in the caller's community: the Telegram account, further wallets and former ones, where a
+    /// verification came from, and when the user last changed anything.
+    fn for_community(mut self) -> Self {
+        self.telegram_id = None;
+        self.updated_at = None;
+        self.wallets.retain(|wallet| wallet.primary);
+        for wallet in &mut self.wallets {
+            wallet.source = None;
+        }
+        self
+    }
+
+    fn of_record(record: IdentityRecord, now: OffsetDateTime) -> Self {
         let IdentityRecord { identity, wallets } = record;
         let is_suspended = identity.is_suspended(now);
         Self {
@@ -129,7 +153,7 @@ impl User {
             name: identity.display_name,
             wallets: wallets.into_iter().map(UserWallet::from).collect(),
             created_at: identity.created_at,
-            updated_at: identity.updated_at,
+            updated_at: Some(identity.updated_at),
         }
     }
 
@@ -145,7 +169,7 @@ impl From<IdentityWallet> for UserWallet {
             address: wallet.address,
             chain_id: wallet.chain_id,
             primary: wallet.is_primary,
-            source: wallet.source.as_str(),
+            source: Some(wallet.source.as_str()),
             verified_at: wallet.verified_at,
             removed_at: wallet.removed_at,
             removed_reason: wallet.removed_reason,
@@ -186,7 +210,7 @@ pub(crate) fn parse_id(text: &str) -> Result<IdentityId, Problem> {
 
 /// The user with this id that the caller may see.
 pub(crate) async fn find(tx: &mut CallerTx, id: IdentityId) -> Result<IdentityRecord, Problem> {
-    let record = tx.registry().by_id(id).await?.ok_or_else(unknown_user)?;
+    let record = tx.registry().overview(id).await?.ok_or_else(unknown_user)?;
     if let CallerTx::Community(tx) = tx {
         let user = record.identity.discord_user.ok_or_else(unknown_user)?;
         // Who has left is not the community's user any more: what the person registers later is none of its business.

@@ -102,6 +102,10 @@ async fn invalid_request_changes_nothing() {
         (json!({"reason": "x".repeat(501)}), "1 to 500"),
         (json!({"reason": "x", "until": "2001-01-01T00:00:00Z"}), "future"),
         (json!({"reason": "x", "until": "tomorrow"}), "until"),
+        (
+            json!({"reason": "x", "until": "9999-12-31T23:59:59-23:59"}),
+            "at most 9999",
+        ),
         (json!({"reason": "x", "untill": null}), "untill"),
         (json!([]), "the body is invalid"),
     ] {
