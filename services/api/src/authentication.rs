@@ -65,7 +65,11 @@ pub(crate) async fn authenticate(State(services): State<ApiState>, mut request: 
         Err(problem) => return with_challenge(problem.into_response()),
     };
     tracing::Span::current().record("api_key", caller.name());
-    let bucket = services.tuning.per_key;
+    let bucket = if caller.key.scopes.contains(&ApiKeyScope::Telegram) {
+        services.tuning.per_service
+    } else {
+        services.tuning.per_key
+    };
     let (result, refused) = limits::take(&services, "key", caller.key.id, bucket).await;
     let mut response = match refused {
         Ok(()) => {
@@ -151,6 +155,9 @@ pub(crate) struct UsersWrite;
 /// [`ApiKeyScope::UsersExport`].
 #[derive(Debug)]
 pub(crate) struct UsersExport;
+/// [`ApiKeyScope::Telegram`].
+#[derive(Debug)]
+pub(crate) struct Telegram;
 
 impl Scope for UsersRead {
     const SCOPE: ApiKeyScope = ApiKeyScope::UsersRead;
@@ -160,6 +167,9 @@ impl Scope for UsersWrite {
 }
 impl Scope for UsersExport {
     const SCOPE: ApiKeyScope = ApiKeyScope::UsersExport;
+}
+impl Scope for Telegram {
+    const SCOPE: ApiKeyScope = ApiKeyScope::Telegram;
 }
 
 /// The caller, whose key has this scope. Must be the first argument of a handler, so that nothing is read before.

@@ -52,6 +52,8 @@ pub struct Tuning {
     pub per_address: Bucket,
     /// Requests with one API key.
     pub per_key: Bucket,
+    /// Requests of a service of the platform, from its address and with its key: one for each message of a member.
+    pub per_service: Bucket,
 }
 
 impl Default for Tuning {
@@ -66,6 +68,7 @@ impl Default for Tuning {
             request_time: Duration::from_secs(15),
             per_address: Bucket::per_minute(240, 120),
             per_key: Bucket::per_minute(300, 60),
+            per_service: Bucket::per_minute(6_000, 600),
         }
     }
 }

@@ -13,6 +13,9 @@ use crate::envelope::{Client, add_rate_limit};
 use crate::problem::{Problem, check};
 use crate::services::{ApiState, Services};
 
+/// Beginning of the paths of routes for services of the platform.
+const INTERNAL: &str = "/internal/";
+
 /// The layer with the rate limit of the client's address.
 pub(crate) async fn limit_address(
     State(services): State<ApiState>,
@@ -20,8 +23,14 @@ pub(crate) async fn limit_address(
     request: Request,
     next: Next,
 ) -> Response {
-    let bucket = services.tuning.per_address;
-    let (result, refused) = take(&services, "address", rate_limit_id(client), bucket).await;
+    // A service of the platform requests for many members. It has buckets of its own, so that no other route gets its limit.
+    let id = rate_limit_id(client);
+    let (bucket, id) = if request.uri().path().starts_with(INTERNAL) {
+        (services.tuning.per_service, format!("internal {id}"))
+    } else {
+        (services.tuning.per_address, id.to_string())
+    };
+    let (result, refused) = take(&services, "address", id, bucket).await;
     let mut response = match refused {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
