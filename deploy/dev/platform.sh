@@ -6,7 +6,7 @@
 # To add a service: one `start_service` line, one `wait_ready` line.
 
 credentials=(DISCORD_TOKEN DISCORD_BOT_TOKEN DISCORD_PROXY_CREDENTIAL PROXY_CREDENTIALS AMQP_URL DATABASE_URL DATABASE_ADMIN_URL
-    DATABASE_OWNER_URL REDIS_URL RABBITMQ_MANAGEMENT_URL)
+    DATABASE_OWNER_URL REDIS_URL RABBITMQ_MANAGEMENT_URL TELEGRAM_BOT_TOKEN API_CREDENTIAL)
 
 command_up() {
     local release=false workers=1
@@ -155,11 +155,13 @@ start_platform() { # WORKERS
         start_service "worker-$worker" arrakis-worker DISCORD_PROXY_CREDENTIAL AMQP_URL DATABASE_URL REDIS_URL
     done
     start_api
+    start_telegram
     start_service ingestor arrakis-ingestor DISCORD_TOKEN AMQP_URL
 
     wait_ready discord-proxy
     for ((worker = 1; worker <= $1; worker++)); do wait_ready "worker-$worker"; done
     if $api_is_started; then wait_ready api; fi
+    if $telegram_is_started; then wait_ready telegram; fi
     wait_ready ingestor
 }
 
@@ -172,6 +174,25 @@ start_api() {
     fi
     api_is_started=true
     start_service api arrakis-api AMQP_URL DATABASE_URL DATABASE_ADMIN_URL REDIS_URL API_ADDR="${api_url#http://}"
+}
+
+# With TELEGRAM_BOT_TOKEN: the bot, which reaches the api with a key of its own.
+start_telegram() {
+    telegram_is_started=false
+    if [[ -z ${TELEGRAM_BOT_TOKEN:-} ]]; then return; fi
+    if ! $api_is_started; then
+        info "the api is not started: the Telegram bot is not started either"
+        return
+    fi
+    telegram_is_started=true
+    if [[ -z ${API_CREDENTIAL:-} ]]; then
+        only_with DATABASE_ADMIN_URL
+        API_CREDENTIAL=$("${only_with[@]}" "$binaries/arrakis-worker" api-key create --name telegram --by ./dev --all-communities \
+            --scope telegram --days 30 2>>"$instance/logs/api-key.log") ||
+            die "no API key for the Telegram bot" "the log is ${instance#"$root/"}/logs/api-key.log"
+        export API_CREDENTIAL
+    fi
+    API_URL=$api_url start_service telegram arrakis-telegram TELEGRAM_BOT_TOKEN API_CREDENTIAL REDIS_URL
 }
 
 # start_service NAME BINARY CREDENTIAL… [VARIABLE=VALUE…]
@@ -246,6 +267,7 @@ addresses() { # WORKERS
         printf '  %-18s %s\n' "health: worker $worker" "$(health_url "worker-$worker")"
     done
     if $api_is_started; then printf '  %-18s %s\n' 'health: api' "$(health_url api)"; fi
+    if $telegram_is_started; then printf '  %-18s %s\n' 'health: telegram' "$(health_url telegram)"; fi
     printf '  %-18s %s\n' 'health: ingestor' "$(health_url ingestor)" 'logs' "${instance#"$root/"}/logs/"
 }
 health_url() { echo "http://127.0.0.1:$(remembered_port "health_$1")/health"; }

@@ -115,7 +115,11 @@ async fn with_valid_key(services: &Services, key: &Arc<ApiKey>, mut request: Req
     }
     let caller = Caller { key: Arc::clone(key) };
     tracing::Span::current().record("api_key", caller.name());
-    let bucket = services.tuning.per_key;
+    let bucket = if key.scopes.contains(&ApiKeyScope::Telegram) {
+        services.tuning.per_service
+    } else {
+        services.tuning.per_key
+    };
     let (result, refused) = limits::take(services, "key", key.id, bucket).await;
     let mut response = match refused {
         Ok(()) => {
@@ -206,6 +210,9 @@ pub(crate) struct UsersWrite;
 /// [`ApiKeyScope::UsersExport`].
 #[derive(Debug)]
 pub(crate) struct UsersExport;
+/// [`ApiKeyScope::Telegram`].
+#[derive(Debug)]
+pub(crate) struct Telegram;
 
 impl Scope for UsersRead {
     const SCOPE: ApiKeyScope = ApiKeyScope::UsersRead;
@@ -215,6 +222,9 @@ impl Scope for UsersWrite {
 }
 impl Scope for UsersExport {
     const SCOPE: ApiKeyScope = ApiKeyScope::UsersExport;
+}
+impl Scope for Telegram {
+    const SCOPE: ApiKeyScope = ApiKeyScope::Telegram;
 }
 
 /// The caller, whose key has this scope. Must be the first argument of a handler, so that nothing is read before.

@@ -58,6 +58,8 @@ pub struct Tuning {
     pub key_check: Duration,
     /// Time of which one audit entry has the refused requests of a key or an address.
     pub refusal_window: Duration,
+    /// Requests of a service of the platform, from its address and with its key: one for each message of a member.
+    pub per_service: Bucket,
 }
 
 impl Default for Tuning {
@@ -75,6 +77,7 @@ impl Default for Tuning {
             per_key: Bucket::per_minute(300, 60),
             key_check: Duration::from_secs(1),
             refusal_window: Duration::from_secs(60),
+            per_service: Bucket::per_minute(6_000, 600),
         }
     }
 }

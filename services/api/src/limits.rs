@@ -13,6 +13,9 @@ use crate::envelope::{Client, add_rate_limit};
 use crate::problem::{Problem, check};
 use crate::services::{ApiState, Services};
 
+/// Beginning of the paths of routes for services of the platform.
+const INTERNAL: &str = "/internal/";
+
 /// The layer with the rate limits of the client's address, and of its network.
 pub(crate) async fn limit_address(
     State(services): State<ApiState>,
@@ -20,9 +23,16 @@ pub(crate) async fn limit_address(
     request: Request,
     next: Next,
 ) -> Response {
-    // The address comes first: what it may not send is not taken from its network's bucket, which it shares with others.
-    let mut limits = vec![("address", rate_limit_id(client), services.tuning.per_address)];
-    limits.extend(network_id(client).map(|id| ("network", id, services.tuning.per_network)));
+    // A service of the platform requests for many members. It has buckets of its own, so that no other route gets its limit.
+    let limits = if request.uri().path().starts_with(INTERNAL) {
+        let id = format!("internal {}", rate_limit_id(client));
+        vec![("address", id, services.tuning.per_service)]
+    } else {
+        // The address comes first: what it may not send is not taken from its network's bucket, which it shares with others.
+        let mut limits = vec![("address", rate_limit_id(client), services.tuning.per_address)];
+        limits.extend(network_id(client).map(|id| ("network", id, services.tuning.per_network)));
+        limits
+    };
     let (mut counted, mut refused) = (Vec::new(), None);
     for (limit, id, bucket) in limits {
         let (result, checked) = take(&services, limit, id, bucket).await;

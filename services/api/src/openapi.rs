@@ -22,7 +22,8 @@ pub(crate) const API_KEY: &str = "api_key";
     tags(
         (name = "eligibility", description = "Which wallets are eligible. Public."),
         (name = "verification", description = "The wallet page and its requests. For members with a link from /verify."),
-        (name = "users", description = "Identities with their wallets and history. For admins with an API key.")
+        (name = "users", description = "Identities with their wallets and history. For admins with an API key."),
+        (name = "telegram", description = "What `arrakis-telegram` requests for Telegram accounts. For its API key.")
     )
 )]
 struct Description;
@@ -66,6 +67,15 @@ pub(crate) enum AdminRoute {
     /// The API key lacks the scope of this route, or the request needs a key for all communities
     #[response(status = 403, content_type = "application/problem+json")]
     Forbidden(ProblemBody),
+}
+
+/// Problems of every route with a part of the path that may be malformed, and no body.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it describes responses for the OpenAPI document")]
+pub(crate) enum InPath {
+    /// A part of the path is invalid
+    #[response(status = 400, content_type = "application/problem+json")]
+    Invalid(ProblemBody),
 }
 
 /// Problems of every route that takes a body.

@@ -26,6 +26,7 @@ pub use connection::{QueryError, RedisConnection};
 pub use cooldown::Cooldown;
 pub use done_marker::DoneState;
 pub use keys::Ttl;
+pub use marker::MarkerClaim;
 pub use rate_limit::RateLimit;
 pub use session::{Session, SessionError, SessionName};
 pub use token_bucket::{Bucket, LocalBuckets};

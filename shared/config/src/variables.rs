@@ -1,7 +1,7 @@
 //! Declarations of the environment variables: name, services that read it, requirement, default, example, meaning.
 //!
 //! Names that operators and other tools rely on have no prefix. A service's own settings begin with its prefix
-//! (`INGESTOR_`, `WORKER_`, `PROXY_`, `API_`, `GAIB_`); an undeclared name with the prefix is refused at the start.
+//! (`INGESTOR_`, `WORKER_`, `PROXY_`, `API_`, `TELEGRAM_`, `GAIB_`); an undeclared name with the prefix is refused at the start.
 
 /// A process that reads configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,6 +14,8 @@ pub enum Service {
     DiscordProxy,
     /// `arrakis-api`.
     Api,
+    /// `arrakis-telegram`.
+    Telegram,
     /// `gaib`.
     Gaib,
 }
@@ -26,6 +28,7 @@ impl Service {
             Self::Worker => "arrakis-worker",
             Self::DiscordProxy => "arrakis-discord-proxy",
             Self::Api => "arrakis-api",
+            Self::Telegram => "arrakis-telegram",
             Self::Gaib => "gaib",
         }
     }
@@ -37,6 +40,7 @@ impl Service {
             Self::Worker => "WORKER_",
             Self::DiscordProxy => "PROXY_",
             Self::Api => "API_",
+            Self::Telegram => "TELEGRAM_",
             Self::Gaib => "GAIB_",
         }
     }
@@ -139,6 +143,7 @@ const INGESTOR: &[Service] = &[Service::Ingestor];
 const WORKER: &[Service] = &[Service::Worker];
 const PROXY: &[Service] = &[Service::DiscordProxy];
 const API: &[Service] = &[Service::Api];
+const TELEGRAM: &[Service] = &[Service::Telegram];
 const GAIB: &[Service] = &[Service::Gaib];
 const WORKER_AND_API: &[Service] = &[Service::Worker, Service::Api];
 const WORKER_AND_GAIB: &[Service] = &[Service::Worker, Service::Gaib];
@@ -146,7 +151,14 @@ const TO_DISCORD: &[Service] = &[Service::Ingestor, Service::DiscordProxy, Servi
 /// Prefix of the variables that set a variable of a gaib configuration; the rest of the name is that variable's name.
 pub const GAIB_VAR_PREFIX: &str = "GAIB_VAR_";
 
-const EVERY: &[Service] = &[Service::Ingestor, Service::Worker, Service::DiscordProxy, Service::Api];
+const EVERY: &[Service] = &[
+    Service::Ingestor,
+    Service::Worker,
+    Service::DiscordProxy,
+    Service::Api,
+    Service::Telegram,
+];
+const TO_WALLET_PAGE: &[Service] = &[Service::Worker, Service::Api, Service::Telegram];
 const TO_BROKER: &[Service] = &[Service::Ingestor, Service::Worker, Service::Api];
 
 macro_rules! variables {
@@ -211,7 +223,7 @@ variables! {
     DATABASE_OWNER_URL = Variable::optional("DATABASE_OWNER_URL", WORKER, "postgres://arrakis_owner:secret@127.0.0.1:5432/arrakis",
         "PostgreSQL, owner login; only `arrakis-worker migrate` and `registry migrate-verifications` use it").secret();
     /// Redis.
-    REDIS_URL = Variable::required("REDIS_URL", &[Service::Worker, Service::DiscordProxy, Service::Api], "redis://127.0.0.1:6379/0",
+    REDIS_URL = Variable::required("REDIS_URL", &[Service::Worker, Service::DiscordProxy, Service::Api, Service::Telegram], "redis://127.0.0.1:6379/0",
         "Redis, redis:// or rediss:// (TLS; SSL_CERT_FILE names a private authority)").secret();
     /// RPC endpoints of chains.
     CHAIN_RPC_URLS = Variable::optional("CHAIN_RPC_URLS", WORKER_AND_API, "80094=https://rpc.example/KEY,https://other.example;1=https://rpc.example/KEY",
@@ -271,9 +283,27 @@ variables! {
     API_STALE_SYNC_HOURS = Variable::defaulted("API_STALE_SYNC_HOURS", API, "7",
         "hours since the last sync after which answers of the api mark the ranking as stale; the sync runs every 6 h");
     /// Public address of the wallet page.
-    VERIFY_BASE_URL = Variable::required("VERIFY_BASE_URL", WORKER_AND_API, "https://verify.example.org",
+    VERIFY_BASE_URL = Variable::required("VERIFY_BASE_URL", TO_WALLET_PAGE, "https://verify.example.org",
         "public address of the api, at which members open the wallet page: https://, or http:// to this machine, without a path; \
          optional for the worker, which without it refuses /verify and welcomes no members");
+    /// Address of the api.
+    API_URL = Variable::required("API_URL", TELEGRAM, "http://127.0.0.1:8070",
+        "address of the api inside the private network, http:// or https://, without a path");
+    /// Key at the api.
+    API_CREDENTIAL = Variable::required("API_CREDENTIAL", TELEGRAM, "arrakis_aBcDeFgH_a-long-random-string",
+        "API key with the scope `telegram`: arrakis-worker api-key create --all-communities --scope telegram --name telegram --by NAME").secret();
+    /// Token of the Telegram bot.
+    TELEGRAM_BOT_TOKEN = Variable::required("TELEGRAM_BOT_TOKEN", TELEGRAM, "123456789:AAExample-Example_Example-Example_Ex",
+        "token of the Telegram bot, from @BotFather").secret();
+    /// Base URL of Telegram's Bot API.
+    TELEGRAM_API_BASE = Variable::defaulted("TELEGRAM_API_BASE", TELEGRAM, "https://api.telegram.org",
+        "base URL of Telegram's Bot API, of a Bot API server of one's own or of a test double; https://, or http:// to this machine");
+    /// Public address of the webhook.
+    TELEGRAM_WEBHOOK_URL = Variable::optional("TELEGRAM_WEBHOOK_URL", TELEGRAM, "https://bot.example.org/telegram",
+        "public https:// address at which Telegram delivers updates, on port 443, 80, 88 or 8443; without it the service requests updates itself (long polling), and only one replica may run");
+    /// Address on which the webhook listens.
+    TELEGRAM_WEBHOOK_ADDR = Variable::defaulted("TELEGRAM_WEBHOOK_ADDR", TELEGRAM, "0.0.0.0:8060",
+        "address on which the service listens for the updates that Telegram delivers to TELEGRAM_WEBHOOK_URL; a reverse proxy ends TLS");
     /// An operator's own themes.
     THEMES_DIR = Variable::optional("THEMES_DIR", &[Service::Worker, Service::Gaib], "/etc/arrakis/themes", "folder with an operator's own themes, in addition to the built-in ones");
     /// Health endpoints.

@@ -1,7 +1,7 @@
 //! The formats of messages in queues and of requests between services.
 //!
-//! Owns names (exchanges, queues, routing keys), the labels of an event, the job envelope, the fields of a dead letter, and the
-//! headers between callers and the discord-proxy. It has no input or output. A payload is versioned: to change one, add a version
+//! Owns names (exchanges, queues, routing keys), the labels of an event, the job envelope, the fields of a dead letter, the
+//! headers between callers and the discord-proxy, and the bodies between the service for Telegram and the api. It has no input or output. A payload is versioned: to change one, add a version
 //! and a committed sample; samples of old versions must still decode.
 
 pub mod dead_letter;
@@ -13,6 +13,7 @@ pub mod names;
 pub mod proxy;
 pub mod redact;
 pub mod routing;
+pub mod telegram;
 
 pub use dead_letter::DeadLetter;
 pub use event::EventId;

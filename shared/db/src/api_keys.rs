@@ -24,16 +24,18 @@ pub enum ApiKeyScope {
     UsersWrite,
     /// Export all users.
     UsersExport,
+    /// Everything that `arrakis-telegram` requests for Telegram accounts.
+    Telegram,
 }
 
 /// A text that is not a scope.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a scope; the scopes are users:read, users:write, users:export")]
+#[error("`{0}` is not a scope; the scopes are users:read, users:write, users:export, telegram")]
 pub struct ApiKeyScopeError(String);
 
 impl ApiKeyScope {
     /// Every scope.
-    pub const ALL: [Self; 3] = [Self::UsersRead, Self::UsersWrite, Self::UsersExport];
+    pub const ALL: [Self; 4] = [Self::UsersRead, Self::UsersWrite, Self::UsersExport, Self::Telegram];
 
     /// The scope as it is written.
     #[must_use]
@@ -42,14 +44,15 @@ impl ApiKeyScope {
             Self::UsersRead => "users:read",
             Self::UsersWrite => "users:write",
             Self::UsersExport => "users:export",
+            Self::Telegram => "telegram",
         }
     }
 
     /// Whether only a key for all communities may have it. A suspension acts on an identity, which is the same in every community: a
-    /// key of one community would change the others.
+    /// key of one community would change the others. A Telegram account belongs to no community.
     #[must_use]
     pub const fn spans_communities(self) -> bool {
-        matches!(self, Self::UsersWrite)
+        matches!(self, Self::UsersWrite | Self::Telegram)
     }
 }
 

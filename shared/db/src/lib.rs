@@ -39,6 +39,7 @@ mod ranking_position;
 pub mod registry;
 pub mod scratch;
 mod statements;
+mod telegram_notices;
 mod token_profiles;
 mod verification_sessions;
 
@@ -67,6 +68,7 @@ pub use presence::{GatewayPosition, Presence};
 pub use profiles::{JoinOutcome, Profile, Profiles, WALLET_UNIQUE_CONSTRAINT};
 pub use published_eligibility::{PublishedSnapshot, PublishedStanding, PublishedWallets};
 pub use ranking_position::RankingPosition;
+pub use telegram_notices::{NewTelegramNotice, StoredTelegramNotice, TelegramNotices};
 pub use token_profiles::{ProfileStandard, TokenProfile, TokenProfileId, TokenProfileIdError};
 pub use verification_sessions::{
     MAX_ATTEMPTS, MAX_STARTS, NewVerificationSession, START_WINDOW, SessionAccount, SessionKey, SessionNetwork,

@@ -1,5 +1,6 @@
 //! Accounts as the message names them and as the session stores them.
 
+use arrakis_db::registry::TelegramUserId;
 use arrakis_db::{SessionAccount, SessionNetwork};
 use arrakis_wallet::{Account, AccountNetwork};
 
@@ -21,5 +22,13 @@ pub(crate) const fn read(account: SessionAccount) -> Account {
             SessionNetwork::Telegram => AccountNetwork::Telegram,
         },
         id: account.id.unsigned_abs(),
+    }
+}
+
+/// The id of a Telegram account; `None` for another network's, and for an id that Telegram does not give.
+pub(crate) fn telegram_user(account: Account) -> Option<TelegramUserId> {
+    match account.network {
+        AccountNetwork::Telegram => TelegramUserId::new(i64::try_from(account.id).ok()?).ok(),
+        AccountNetwork::Discord => None,
     }
 }

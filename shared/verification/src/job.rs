@@ -24,6 +24,9 @@ pub enum VerificationJob {
         /// The account that gave the wallet up: it loses the roles that depended on it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         moved_from: Option<Account>,
+        /// The Discord account whose identity `account` has joined: send it a message with a button that undoes it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        joined: Option<Account>,
     },
     /// A member requests a wallet that another account holds: send the holder a message with two buttons. Their custom ids name
     /// the session; the press is passed to [`crate::Verification::answer_move`].
@@ -41,6 +44,14 @@ pub enum VerificationJob {
         /// Until when an answer counts.
         #[serde(with = "time::serde::rfc3339")]
         expires_at: OffsetDateTime,
+    },
+    /// The two accounts of an identity were separated: evaluate the Discord account in its communities, since it has lost the
+    /// identity, or wallets that the other account had verified.
+    Separated {
+        /// Id of the separation.
+        separation: Uuid,
+        /// The Discord account.
+        account: Account,
     },
     /// A member unlinked a wallet: evaluate the account in its communities and remove the roles that depended on it.
     Unlinked {
@@ -71,6 +82,7 @@ impl VerificationJob {
             Self::Recorded { session, .. } => recorded_id(*session),
             Self::RequestConsent { session, .. } => consent_id(*session),
             Self::Unlinked { removal, .. } => format!("verification:unlinked:{removal}"),
+            Self::Separated { separation, .. } => format!("verification:separated:{separation}"),
         }
     }
 }
@@ -110,6 +122,7 @@ mod tests {
             account,
             address: "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed".parse().unwrap(),
             moved_from: None,
+            joined: None,
         };
         assert_eq!(serde_json::to_value(&job).unwrap(), payload);
         assert_eq!(serde_json::from_value::<VerificationJob>(payload).unwrap(), job);

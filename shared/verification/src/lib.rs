@@ -11,6 +11,7 @@
 mod account;
 mod job;
 mod moving;
+mod notice;
 pub mod page;
 mod record;
 mod refusal;
@@ -18,6 +19,7 @@ mod registry_record;
 mod start;
 mod submit;
 mod token;
+mod unlink;
 mod verification;
 mod view;
 
@@ -30,5 +32,6 @@ pub use registry_record::RegistryRecord;
 pub use start::{Interaction, NewSession, SESSION_LIFETIME, Started};
 pub use submit::{Progress, ProgressState, Submission};
 pub use token::SessionToken;
+pub use unlink::Unlinking;
 pub use verification::Verification;
 pub use view::{AccountView, MessageView, SessionView};

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::job::{StoredJob, consent_id, recorded_id};
 use crate::record::{MoveRequest, Recorded, SessionTx};
 use crate::submit::proven_wallet;
-use crate::{Progress, ProgressState, Refusal, SessionToken, Verification, VerificationError, account};
+use crate::{Progress, ProgressState, Refusal, SessionToken, Verification, VerificationError, account, notice};
 
 /// What the holder's button did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +90,7 @@ impl Verification {
         }
         if !consents {
             tx.sessions().refuse(session_id, now).await?;
+            notice::refused(&mut tx, &session, now).await?;
             tx.commit().await?;
             return Ok(MoveAnswer::Kept);
         }

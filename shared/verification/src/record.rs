@@ -1,7 +1,7 @@
 //! [`RecordVerification`]: what follows a proof, in the transaction that uses the session's signature.
 
 use arrakis_db::registry::Registry;
-use arrakis_db::{CommunityId, Database, DbError, GlobalTx, Jobs, TenantTx, VerificationSessions};
+use arrakis_db::{CommunityId, Database, DbError, GlobalTx, Jobs, TelegramNotices, TenantTx, VerificationSessions};
 use arrakis_domain::Address;
 use arrakis_wallet::{Account, ProvenSignature};
 use async_trait::async_trait;
@@ -45,6 +45,13 @@ impl SessionTx {
         match self {
             Self::Community(tx) => tx.jobs(),
             Self::Platform(tx) => tx.jobs(),
+        }
+    }
+
+    pub(crate) fn telegram_notices(&mut self) -> TelegramNotices<'_> {
+        match self {
+            Self::Community(tx) => tx.telegram_notices(),
+            Self::Platform(tx) => tx.telegram_notices(),
         }
     }
 

@@ -2,8 +2,8 @@
 
 use arrakis_contracts::JobKind;
 use arrakis_db::registry::{
-    Account as RegistryAccount, Cause, EventSource, IdentityRecord, Refusal as RegistryRefusal, Registry,
-    RegistryError, SignatureKind, SignatureRecord, TelegramUserId, VerifiedWallet,
+    Account as RegistryAccount, Cause, EventSource, IdentityRecord, Proved, Refusal as RegistryRefusal, Registry,
+    RegistryError, SignatureKind, SignatureRecord, VerifiedWallet,
 };
 use arrakis_db::{NewJob, UserId};
 use arrakis_wallet::{Account, AccountNetwork, Method};
@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use time::{Duration, OffsetDateTime};
 
 use crate::record::{MoveRequest, ProvenWallet, RecordRefusal, RecordVerification, Recorded, SessionTx};
-use crate::{Refusal, VerificationError, VerificationJob};
+use crate::{Refusal, VerificationError, VerificationJob, account, notice};
 
 /// Reason of the event that removes a moved wallet.
 const MOVED: &str = "moved to another account with the consent of its holder";
@@ -27,12 +27,16 @@ pub struct RegistryRecord;
 #[async_trait]
 impl RecordVerification for RegistryRecord {
     async fn record(&self, tx: &mut SessionTx, wallet: &ProvenWallet) -> Result<Recorded, VerificationError> {
-        let result = verify(&mut tx.registry(), wallet).await;
-        let recorded = recorded(result, tx, wallet).await?;
-        if recorded == Recorded::Written {
-            enqueue(tx, &done(wallet, None), wallet.verified_at).await?;
-        }
-        Ok(recorded)
+        let proved = prove(&mut tx.registry(), wallet).await;
+        let joined = match proved {
+            Ok(Proved::Joined { with }) => Some(shown_account(with)),
+            Ok(Proved::Added | Proved::AlreadyHeld) => None,
+            Err(error) => return refused(error, tx, wallet).await,
+        };
+        let told = joined.filter(|account| account.network == AccountNetwork::Discord);
+        enqueue(tx, &done(wallet, None, told), wallet.verified_at).await?;
+        notice::verified(tx, wallet, joined).await?;
+        Ok(Recorded::Written)
     }
 
     async fn record_move(
@@ -41,12 +45,12 @@ impl RecordVerification for RegistryRecord {
         wallet: &ProvenWallet,
         from: Account,
     ) -> Result<Recorded, VerificationError> {
-        let result = move_from(&mut tx.registry(), wallet, from).await;
-        let recorded = recorded(result, tx, wallet).await?;
-        if recorded == Recorded::Written {
-            enqueue(tx, &done(wallet, Some(from)), wallet.verified_at).await?;
+        if let Err(error) = move_from(&mut tx.registry(), wallet, from).await {
+            return refused(error, tx, wallet).await;
         }
-        Ok(recorded)
+        enqueue(tx, &done(wallet, Some(from), None), wallet.verified_at).await?;
+        notice::verified(tx, wallet, None).await?;
+        Ok(Recorded::Written)
     }
 
     async fn request_consent(&self, tx: &mut SessionTx, request: &MoveRequest) -> Result<(), VerificationError> {
@@ -58,20 +62,27 @@ impl RecordVerification for RegistryRecord {
             address: request.address,
             expires_at: request.expires_at,
         };
-        enqueue(tx, &job, OffsetDateTime::now_utc()).await
+        let now = OffsetDateTime::now_utc();
+        enqueue(tx, &job, now).await?;
+        notice::consent(tx, request, now).await
     }
 }
 
-const fn done(wallet: &ProvenWallet, moved_from: Option<Account>) -> VerificationJob {
+const fn done(wallet: &ProvenWallet, moved_from: Option<Account>, joined: Option<Account>) -> VerificationJob {
     VerificationJob::Recorded {
         session: wallet.session,
         account: wallet.account,
         address: wallet.address,
         moved_from,
+        joined,
     }
 }
 
-async fn enqueue(tx: &mut SessionTx, job: &VerificationJob, due_at: OffsetDateTime) -> Result<(), VerificationError> {
+pub(crate) async fn enqueue(
+    tx: &mut SessionTx,
+    job: &VerificationJob,
+    due_at: OffsetDateTime,
+) -> Result<(), VerificationError> {
     let id = job.id();
     let new = NewJob {
         id: &id,
@@ -83,58 +94,37 @@ async fn enqueue(tx: &mut SessionTx, job: &VerificationJob, due_at: OffsetDateTi
     Ok(())
 }
 
-/// Adds the wallet to the account's identity. An account without an identity joins the one that holds the wallet, when that one
-/// lacks an account of its network: the same person has proven both.
-async fn verify(registry: &mut Registry<'_>, wallet: &ProvenWallet) -> Result<(), RegistryError> {
+async fn prove(registry: &mut Registry<'_>, wallet: &ProvenWallet) -> Result<Proved, RegistryError> {
     let account = registry_account(wallet.account)?;
-    let cause = cause(wallet);
-    let own = registry.by_account(account).await?;
-    if let Some(holder) = registry.by_wallet(wallet.address).await? {
-        match own {
-            Some(own) if own.identity.id == holder.identity.id => return Ok(()),
-            None if lacks_account(&holder, wallet.account.network) => {
-                return registry
-                    .link(holder.identity.id, account, &wallet.account_name, cause)
-                    .await;
-            }
-            _ => return Err(RegistryRefusal::WalletHeld.into()),
-        }
-    }
-    let identity = registry.create(account, &wallet.account_name, cause).await?;
-    registry.verify_wallet(identity.id, &verified(wallet), cause).await?;
-    Ok(())
-}
-
-async fn move_from(registry: &mut Registry<'_>, wallet: &ProvenWallet, from: Account) -> Result<(), RegistryError> {
-    let holder = registry.by_account(registry_account(from)?).await?;
-    let Some(holder) = holder.filter(|holder| holder.holds(wallet.address)) else {
-        return Err(RegistryRefusal::WalletHeld.into());
-    };
-    let account = registry_account(wallet.account)?;
-    let cause = cause(wallet);
-    let identity = registry.create(account, &wallet.account_name, cause).await?;
+    let proof = verified(wallet);
     registry
-        .move_wallet(holder.identity.id, identity.id, &verified(wallet), MOVED, cause)
+        .prove(account, &wallet.account_name, &proof, cause(wallet))
         .await
 }
 
-/// What the member is shown of the registry's result.
-async fn recorded(
-    result: Result<(), RegistryError>,
+async fn move_from(registry: &mut Registry<'_>, wallet: &ProvenWallet, from: Account) -> Result<(), RegistryError> {
+    let from = registry_account(from)?;
+    let to = (registry_account(wallet.account)?, wallet.account_name.as_str());
+    let proof = verified(wallet);
+    registry.prove_moved(from, to, &proof, MOVED, cause(wallet)).await
+}
+
+/// What the member is shown of an error of the registry.
+async fn refused(
+    error: RegistryError,
     tx: &mut SessionTx,
     wallet: &ProvenWallet,
 ) -> Result<Recorded, VerificationError> {
-    let refusal = match result {
-        Ok(()) => return Ok(Recorded::Written),
-        Err(RegistryError::Db(error)) => return Err(error.into()),
-        Err(RegistryError::Refused(refusal)) => refusal,
+    let refusal = match error {
+        RegistryError::Db(error) => return Err(error.into()),
+        RegistryError::Refused(refusal) => refusal,
     };
     Ok(match refusal {
         RegistryRefusal::WalletHeld | RegistryRefusal::WalletNotHeld => {
-            let holder = tx.registry().by_wallet(wallet.address).await?;
+            let holder = tx.registry().holder_of(&verified(wallet)).await?;
             match holder.as_ref().and_then(account_of) {
                 Some(holder) => Recorded::HeldBy(holder),
-                // Removed in the meantime.
+                // Removed before a move.
                 None => return Err(Refusal::TryLater.into()),
             }
         }
@@ -144,34 +134,30 @@ async fn recorded(
     })
 }
 
-fn lacks_account(holder: &IdentityRecord, network: AccountNetwork) -> bool {
-    match network {
-        AccountNetwork::Discord => holder.identity.discord_user.is_none(),
-        AccountNetwork::Telegram => holder.identity.telegram_user.is_none(),
+/// The account of an identity that can be sent a question: Discord's, else Telegram's.
+fn account_of(holder: &IdentityRecord) -> Option<Account> {
+    let (discord, telegram) = (holder.identity.discord_user, holder.identity.telegram_user);
+    let account = discord.map(RegistryAccount::Discord);
+    account.or(telegram.map(RegistryAccount::Telegram)).map(shown_account)
+}
+
+const fn shown_account(account: RegistryAccount) -> Account {
+    match account {
+        RegistryAccount::Discord(user) => Account {
+            network: AccountNetwork::Discord,
+            id: user.get(),
+        },
+        RegistryAccount::Telegram(user) => Account {
+            network: AccountNetwork::Telegram,
+            id: user.get().unsigned_abs(),
+        },
     }
 }
 
-/// The account of an identity that can be sent a question: Discord's, else Telegram's.
-fn account_of(holder: &IdentityRecord) -> Option<Account> {
-    let discord = holder.identity.discord_user.map(|user| Account {
-        network: AccountNetwork::Discord,
-        id: user.get(),
-    });
-    discord.or_else(|| {
-        holder.identity.telegram_user.map(|user| Account {
-            network: AccountNetwork::Telegram,
-            id: user.get().unsigned_abs(),
-        })
-    })
-}
-
-fn registry_account(account: Account) -> Result<RegistryAccount, RegistryRefusal> {
+pub(crate) fn registry_account(account: Account) -> Result<RegistryAccount, RegistryRefusal> {
     match account.network {
         AccountNetwork::Discord => UserId::new(account.id).map(RegistryAccount::Discord).ok(),
-        AccountNetwork::Telegram => i64::try_from(account.id)
-            .ok()
-            .and_then(|id| TelegramUserId::new(id).ok())
-            .map(RegistryAccount::Telegram),
+        AccountNetwork::Telegram => account::telegram_user(account).map(RegistryAccount::Telegram),
     }
     .ok_or(RegistryRefusal::NoAccount)
 }

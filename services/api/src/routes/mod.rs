@@ -3,6 +3,7 @@
 mod admin;
 mod eligibility;
 mod openapi;
+mod telegram;
 mod verify;
 
 use axum::Router;
@@ -41,15 +42,27 @@ fn admin() -> OpenApiRouter<ApiState> {
         .routes(routes!(admin::users::restore))
 }
 
+/// Routes of `arrakis-telegram`, which need a key.
+fn internal() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::default()
+        .routes(routes!(telegram::start_session))
+        .routes(routes!(telegram::answer_request))
+        .routes(routes!(telegram::account))
+        .routes(routes!(telegram::unlink_wallet))
+        .routes(routes!(telegram::separate_accounts))
+        .routes(routes!(telegram::take_notices))
+        .routes(routes!(telegram::delete_notice))
+}
+
 /// The description of all routes.
 pub(crate) fn document() -> OpenApi {
-    public().merge(admin()).into_openapi()
+    public().merge(admin()).merge(internal()).into_openapi()
 }
 
 /// The router with its layers, the outermost last.
 pub(crate) fn router(services: ApiState) -> Router {
     let layer = from_fn_with_state(services.clone(), authenticate);
-    let (admin, _) = admin().split_for_parts();
+    let (admin, _) = admin().merge(internal()).split_for_parts();
     let (public, _) = public().split_for_parts();
     public
         .merge(admin.route_layer(layer))

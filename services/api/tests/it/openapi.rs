@@ -34,6 +34,13 @@ async fn document_describes_every_route_and_its_key() {
         "/assets/verify/{file}",
         "/eligibility",
         "/eligibility/{address}",
+        "/internal/telegram/accounts/{id}",
+        "/internal/telegram/accounts/{id}/separate",
+        "/internal/telegram/accounts/{id}/wallets/{address}",
+        "/internal/telegram/notices/take",
+        "/internal/telegram/notices/{id}",
+        "/internal/telegram/sessions",
+        "/internal/telegram/sessions/{id}/answer",
         "/openapi.json",
         "/verify/{token}",
         "/verify/{token}/message",
@@ -44,7 +51,7 @@ async fn document_describes_every_route_and_its_key() {
     assert_eq!(paths, expected);
     for (path, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
-            let needs_key = path.starts_with("/admin");
+            let needs_key = path.starts_with("/admin") || path.starts_with("/internal");
             assert_eq!(
                 operation["security"] == json!([{"api_key": []}]),
                 needs_key,
@@ -116,6 +123,56 @@ async fn call_every_route(api: &TestApi) {
         let request = || api.request(Method::POST, &path);
         api.send(request().bearer_auth(&key)).await;
         api.send(request()).await;
+    }
+    call_routes_of_telegram(api, &key, &none).await;
+}
+
+async fn call_routes_of_telegram(api: &TestApi, key: &str, none: &str) {
+    let id = Uuid::now_v7();
+    let answer = format!("/internal/telegram/sessions/{id}/answer");
+    for (path, body) in [
+        (
+            "/internal/telegram/sessions",
+            json!({"telegram_user_id": 42, "name": "Chani"}),
+        ),
+        (&answer, json!({"telegram_user_id": 42, "consents": true})),
+        ("/internal/telegram/notices/take", json!({"wait_seconds": 0})),
+    ] {
+        api.post_as(key, path, &body).await.ok();
+        api.post_as(none, path, &body)
+            .await
+            .assert_problem(403, "missing-scope");
+        api.post_as(key, path, &json!({})).await;
+        api.post_as(key, path, &json!({"x": "x".repeat(20_000)})).await;
+        let request = || api.request(Method::POST, path);
+        api.send(request().bearer_auth(key)).await;
+        api.send(request()).await;
+    }
+    let account = "/internal/telegram/accounts";
+    let wallet = format!("wallets/{}", address(1));
+    for (method, path, malformed) in [
+        (Method::GET, format!("{account}/42"), format!("{account}/x")),
+        (
+            Method::DELETE,
+            format!("{account}/42/{wallet}"),
+            format!("{account}/42/wallets/0x12"),
+        ),
+        (
+            Method::POST,
+            format!("{account}/42/separate"),
+            format!("{account}/0/separate"),
+        ),
+        (
+            Method::DELETE,
+            format!("/internal/telegram/notices/{id}"),
+            "/internal/telegram/notices/1".to_owned(),
+        ),
+    ] {
+        let request = |path: &str| api.request(method.clone(), path);
+        assert!(api.send(request(&path).bearer_auth(key)).await.status < 300);
+        assert_eq!(api.send(request(&malformed).bearer_auth(key)).await.status, 400);
+        assert_eq!(api.send(request(&path).bearer_auth(none)).await.status, 403);
+        assert_eq!(api.send(request(&path)).await.status, 401);
     }
 }
 

@@ -65,7 +65,8 @@ pub(super) struct Create {
     name: String,
     #[command(flatten)]
     owner: Owner,
-    /// What the key permits: `users:read`, `users:write` (all communities only), `users:export`; may be given several times
+    /// What the key permits: `users:read`, `users:write` (all communities only), `users:export`, `telegram` (all communities only); may be given
+    /// several times
     #[arg(long = "scope", value_name = "SCOPE", required = true, value_delimiter = ',')]
     scopes: Vec<ApiKeyScope>,
     /// Days until the key expires
@@ -145,7 +146,7 @@ impl Create {
             .find(|scope| scope.spans_communities() && !self.owner.all_communities)
         {
             bail!(
-                "the scope {scope} needs --all-communities: a suspension acts on an identity, which is the same in every community"
+                "the scope {scope} needs --all-communities: it acts on identities, which are the same in every community"
             );
         }
         let secret = ApiKeySecret::generate();

@@ -9,6 +9,7 @@ mod buttons;
 pub mod check_eligibility;
 pub mod consent;
 pub mod help;
+pub mod joined;
 pub mod leaderboard;
 pub mod position;
 pub mod profile;

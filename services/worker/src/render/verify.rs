@@ -4,6 +4,7 @@ use arrakis_domain::{Address, EntryThreshold, Standing};
 use time::OffsetDateTime;
 use twilight_model::channel::message::component::ButtonStyle;
 use twilight_model::channel::message::{Component, Embed};
+use twilight_util::builder::embed::EmbedBuilder;
 
 use super::{RenderContext, buttons, full_field, next_step, standing, text};
 
@@ -17,6 +18,8 @@ pub const UNLINK: &str = "unlink";
 pub const KEEP: &str = "keep";
 /// Argument of the button that puts the member on the waitlist.
 pub const WAITLIST: &str = "waitlist";
+/// Argument of the button that unlinks the Telegram account.
+pub const SEPARATE: &str = "separate";
 /// Argument of the buttons by which a holder answers; the next arguments are the session and the answer.
 pub const CONSENT: &str = "consent";
 
@@ -69,6 +72,11 @@ pub(super) fn start_button() -> Component {
     buttons::button("Verify wallet", format!("{NAME}:{START}"), ButtonStyle::Primary)
 }
 
+/// The button that unlinks the Telegram account.
+pub(super) fn separate_button() -> Component {
+    buttons::button("Unlink Telegram", format!("{NAME}:{SEPARATE}"), ButtonStyle::Danger)
+}
+
 /// A wallet that is linked to a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WalletView {
@@ -104,6 +112,8 @@ pub struct StatusView<'a> {
     pub entry: EntryThreshold,
     /// The open session with its end.
     pub session: Option<(SessionStage, OffsetDateTime)>,
+    /// The Telegram account of the member's identity.
+    pub telegram: Option<i64>,
 }
 
 /// Renders the state of the verification.
@@ -118,8 +128,12 @@ pub fn status(context: &RenderContext<'_>, view: &StatusView<'_>) -> (Embed, Vec
         if let Some(session) = session {
             embed = embed.field(session);
         }
+        let (embed, unlink) = with_telegram(embed, view.telegram);
         let embed = embed.field(next_step(text::LINK_A_WALLET)).build();
-        return (embed, buttons::rows(vec![start_button()]));
+        return (
+            embed,
+            buttons::rows([start_button()].into_iter().chain(unlink).collect()),
+        );
     }
     let tier = context.ladder.tier_of(view.standing);
     let lead = if view.suspended {
@@ -138,7 +152,20 @@ pub fn status(context: &RenderContext<'_>, view: &StatusView<'_>) -> (Embed, Vec
     }
     let next =
         "`/position` shows your neighbours, `/verify start` links a further wallet, `/verify unlink` removes one.";
-    (embed.field(next_step(next)).build(), Vec::new())
+    let (embed, unlink) = with_telegram(embed, view.telegram);
+    let buttons = buttons::rows(unlink.into_iter().collect());
+    (embed.field(next_step(next)).build(), buttons)
+}
+
+/// Adds the linked Telegram account, and returns the button that unlinks it.
+fn with_telegram(embed: EmbedBuilder, telegram: Option<i64>) -> (EmbedBuilder, Option<Component>) {
+    match telegram {
+        Some(id) => {
+            let field = full_field("Telegram", &format!("The Telegram account {id} is linked to you."));
+            (embed.field(field), Some(separate_button()))
+        }
+        None => (embed, None),
+    }
 }
 
 fn wallet_lines(wallets: &[WalletView]) -> String {
@@ -288,10 +315,24 @@ mod tests {
             standing: standing(42, "2500.75"),
             entry: entry(),
             session: Some((SessionStage::Open, SYNCED)),
+            telegram: None,
         };
         for id in ["sietch", "basic"] {
             insta::assert_json_snapshot!(format!("status_in_{id}"), status_of(id, &view));
         }
+    }
+
+    #[test]
+    fn status_of_a_member_with_a_telegram_account() {
+        let view = StatusView {
+            wallets: &wallets(),
+            suspended: false,
+            standing: standing(42, "2500.75"),
+            entry: entry(),
+            session: None,
+            telegram: Some(5_000_000_000),
+        };
+        insta::assert_json_snapshot!(status_of("sietch", &view));
     }
 
     #[test]
@@ -302,6 +343,7 @@ mod tests {
             standing: standing(0, "0"),
             entry: entry(),
             session: Some((SessionStage::AwaitingConsent, SYNCED)),
+            telegram: None,
         };
         for id in ["sietch", "basic"] {
             insta::assert_json_snapshot!(format!("status_without_a_wallet_in_{id}"), status_of(id, &view));

@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use arrakis_cache::{CacheKey, PROFILE_TTL};
+use arrakis_cache::{CacheKey, MarkerClaim, PROFILE_TTL};
 use arrakis_test_support::TestRedis;
 use deadpool_redis::redis::cmd;
 
@@ -88,4 +88,15 @@ async fn marker_is_set_again_immediately_after_it_was_cleared() {
         assert!(cache.clear_marker(&key).await);
         assert!(!cache.has_marker(&key).await);
     }
+}
+
+#[tokio::test]
+async fn marker_is_claimed_once() {
+    let redis = TestRedis::create();
+    let cache = cache(&redis);
+    let key = CacheKey::new("telegram-update", &[&7]);
+    assert_eq!(cache.claim_marker(&key, PROFILE_TTL).await, MarkerClaim::Claimed);
+    assert_eq!(cache.claim_marker(&key, PROFILE_TTL).await, MarkerClaim::Taken);
+    assert!(cache.has_marker(&key).await);
+    assert_every_key_has_a_ttl(&redis);
 }

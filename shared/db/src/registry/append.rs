@@ -58,9 +58,9 @@ impl Appending<'_, '_> {
         self.cause.source
     }
 
-    /// The identity.
+    /// The identity with the wallets that it holds.
     pub(super) async fn record(&mut self, id: IdentityId) -> Result<IdentityRecord, RegistryError> {
-        let found = self.registry.by_id(id).await?;
+        let found = self.registry.holding_by_id(id).await?;
         found.ok_or(RegistryError::Refused(Refusal::UnknownIdentity))
     }
 
@@ -98,10 +98,25 @@ impl Appending<'_, '_> {
     /// Appends the first event of an identity.
     pub(super) async fn append_created(&mut self, payload: &EventPayload) -> Result<IdentityRecord, RegistryError> {
         let id = IdentityId::new();
-        let change = self.change(payload, self.at());
+        let at = self.after_separations().await?;
+        let change = self.change(payload, at);
         let record = IdentityRecord::created(id, change)?;
         self.insert(id, change).await?;
         Ok(record)
+    }
+
+    /// The time of an event that gives an account to an identity: not before the last separation, so that at every moment an
+    /// account has at most one identity. They are rare, and their times recent, so it is the time of the operation but for clocks
+    /// that differ.
+    pub(super) async fn after_separations(&mut self) -> Result<OffsetDateTime, DbError> {
+        let last = named!(
+            "identity_event.last_separation",
+            sqlx::query_scalar!(
+                "select max(occurred_at) from identity_events where event_type in ('DISCORD_UNLINKED', 'TELEGRAM_UNLINKED')"
+            )
+            .fetch_one(&mut *self.registry.connection)
+        )?;
+        Ok(last.map_or(self.at(), |last| last.max(self.at())))
     }
 
     fn change<'p>(&self, payload: &'p EventPayload, occurred_at: OffsetDateTime) -> Change<'p> {

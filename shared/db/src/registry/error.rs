@@ -21,6 +21,9 @@ pub enum Refusal {
     /// The identity has an account of this kind; it is never replaced.
     #[error("the identity has an account of this kind")]
     AccountLinked,
+    /// The identity has one account only, or not this one.
+    #[error("the identity does not have two accounts")]
+    NotJoined,
     /// Another identity holds the wallet.
     #[error("another identity holds the wallet")]
     WalletHeld,
@@ -63,6 +66,7 @@ impl Refusal {
             Self::NoAccount => "no_account",
             Self::AccountInUse => "account_in_use",
             Self::AccountLinked => "account_linked",
+            Self::NotJoined => "not_joined",
             Self::WalletHeld => "wallet_held",
             Self::WalletAlreadyHeld => "wallet_already_held",
             Self::WalletNotHeld => "wallet_not_held",

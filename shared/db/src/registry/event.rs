@@ -62,6 +62,10 @@ stored_as_text!(
     DiscordLinked = "DISCORD_LINKED",
     /// A Telegram account was added.
     TelegramLinked = "TELEGRAM_LINKED",
+    /// The Discord account was taken from the identity again, which has a Telegram account.
+    DiscordUnlinked = "DISCORD_UNLINKED",
+    /// The Telegram account was taken from the identity again, which has a Discord account.
+    TelegramUnlinked = "TELEGRAM_UNLINKED",
     /// The person proved a wallet.
     WalletVerified = "WALLET_VERIFIED",
     /// A wallet was removed.

@@ -193,7 +193,43 @@ pub struct IdentityWallet {
     pub removed_reason: Option<String>,
 }
 
-/// An identity with every wallet that it holds or held, in the order of their verification.
+/// For which chains a wallet is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WalletScope {
+    /// Proved by a key, which controls the address on every chain; so does one that was migrated or added by an operator.
+    EveryChain,
+    /// Proved by a contract: another person may control the same address on another chain.
+    Chain(u64),
+}
+
+impl WalletScope {
+    pub(super) fn of(chain_id: u64, signature: Option<SignatureRecord>) -> Self {
+        signature.map_or(Self::EveryChain, |signature| Self::of_kind(chain_id, signature.kind))
+    }
+
+    pub(super) const fn of_kind(chain_id: u64, kind: SignatureKind) -> Self {
+        match kind {
+            SignatureKind::Eip191 => Self::EveryChain,
+            SignatureKind::Erc1271 | SignatureKind::Erc6492 => Self::Chain(chain_id),
+        }
+    }
+
+    /// Whether two wallets of one address cannot both be held. `apply_identity_event` states the same in SQL.
+    pub(super) fn excludes(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Chain(one), Self::Chain(other)) => one == other,
+            _ => true,
+        }
+    }
+}
+
+impl IdentityWallet {
+    pub(super) fn scope(&self) -> WalletScope {
+        WalletScope::of(self.chain_id, self.signature)
+    }
+}
+
+/// An identity with the wallets that it holds or held, in the order of their verification.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct IdentityRecord {
     /// The identity.
@@ -214,10 +250,16 @@ impl IdentityRecord {
         self.held().find(|wallet| wallet.is_primary)
     }
 
-    /// Whether it holds this wallet.
+    /// Whether it holds this wallet, on whatever chain.
     #[must_use]
     pub fn holds(&self, address: Address) -> bool {
         self.held().any(|wallet| wallet.address == address)
+    }
+
+    /// Whether it holds a wallet that excludes this one.
+    pub(super) fn excludes(&self, address: Address, scope: WalletScope) -> bool {
+        self.held()
+            .any(|wallet| wallet.address == address && wallet.scope().excludes(scope))
     }
 }
 

@@ -16,7 +16,7 @@ use super::Registry;
 use super::append::{Appending, Cause};
 use super::error::RegistryError;
 use super::event::EventSource;
-use super::identity::{Account, IdentityRecord};
+use super::identity::{Account, IdentityRecord, WalletScope};
 use super::payload::EventPayload;
 use super::text::whole_microseconds;
 use super::wallets::{Verified, VerifiedWallet};
@@ -279,10 +279,11 @@ impl Appending<'_, '_> {
         name: &str,
     ) -> Result<Verified, RegistryError> {
         // A refused wallet leaves no identity behind.
-        if self.registry.by_wallet(verification.address).await?.is_some() {
+        let held = self.registry.excluding(verification.address, WalletScope::EveryChain);
+        if !held.await?.is_empty() {
             return Err(super::Refusal::WalletHeld.into());
         }
-        let mut record = match self.registry.by_account(account).await? {
+        let mut record = match self.registry.holding_by_account(account).await? {
             Some(record) => record,
             None => {
                 let payload = EventPayload::IdentityCreated {

@@ -23,6 +23,7 @@ mod identity;
 mod migrate_verifications;
 mod payload;
 mod profile_wallet;
+mod prove;
 mod read;
 mod replay;
 mod suspensions;
@@ -34,7 +35,7 @@ use sqlx::PgConnection;
 
 use crate::{CommunityId, GlobalTx, TenantTx};
 
-pub use self::accounts::MAX_DISPLAY_NAME;
+pub use self::accounts::{MAX_DISPLAY_NAME, Separated};
 pub use self::append::Cause;
 pub use self::directory::{IdentityPage, IdentitySearch};
 pub use self::error::{Refusal, RegistryError};
@@ -49,6 +50,7 @@ pub use self::migrate_verifications::{MigratedVerifications, migrate_verificatio
 pub use self::payload::{EventPayload, PayloadError};
 pub use self::profile_wallet::WalletCopy;
 pub use self::read::REMOVED_WALLETS;
+pub use self::prove::Proved;
 pub use self::replay::{Change, RegistryState, ReplayError};
 pub use self::suspensions::Suspension;
 pub use self::verify::{Problem, ProblemKind, VerifyReport};

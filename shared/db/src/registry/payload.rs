@@ -49,6 +49,22 @@ pub enum EventPayload {
         /// The account's name.
         display_name: String,
     },
+    /// The Discord account was taken from the identity.
+    DiscordUnlinked {
+        /// The account.
+        discord_user: UserId,
+        /// The name of the identity from now on.
+        display_name: String,
+        /// Why.
+        reason: String,
+    },
+    /// The Telegram account was taken from the identity.
+    TelegramUnlinked {
+        /// The account.
+        telegram_user: TelegramUserId,
+        /// Why.
+        reason: String,
+    },
     /// A wallet was proved.
     WalletVerified {
         /// The wallet.
@@ -62,7 +78,7 @@ pub enum EventPayload {
         /// When it was proved.
         verified_at: OffsetDateTime,
     },
-    /// A wallet was removed. A removed primary wallet leaves none.
+    /// A wallet was removed, from every chain for which it is held. A removed primary wallet leaves none.
     WalletRemoved {
         /// The wallet.
         address: Address,
@@ -117,6 +133,8 @@ impl EventPayload {
             Self::IdentityCreated { .. } => EventType::IdentityCreated,
             Self::DiscordLinked { .. } => EventType::DiscordLinked,
             Self::TelegramLinked { .. } => EventType::TelegramLinked,
+            Self::DiscordUnlinked { .. } => EventType::DiscordUnlinked,
+            Self::TelegramUnlinked { .. } => EventType::TelegramUnlinked,
             Self::WalletVerified { .. } => EventType::WalletVerified,
             Self::WalletRemoved { .. } => EventType::WalletRemoved,
             Self::WalletSetPrimary { .. } => EventType::WalletSetPrimary,
@@ -164,6 +182,19 @@ impl EventPayload {
             } => {
                 put("telegram_user_id", text(telegram_user));
                 put("display_name", text(display_name));
+            }
+            Self::DiscordUnlinked {
+                discord_user,
+                display_name,
+                reason,
+            } => {
+                put("discord_user_id", text(discord_user));
+                put("display_name", text(display_name));
+                put("reason", text(reason));
+            }
+            Self::TelegramUnlinked { telegram_user, reason } => {
+                put("telegram_user_id", text(telegram_user));
+                put("reason", text(reason));
             }
             Self::WalletVerified {
                 address,
@@ -223,6 +254,15 @@ impl EventPayload {
             EventType::TelegramLinked => Self::TelegramLinked {
                 telegram_user: fields.required("telegram_user_id")?,
                 display_name: fields.required("display_name")?,
+            },
+            EventType::DiscordUnlinked => Self::DiscordUnlinked {
+                discord_user: fields.required("discord_user_id")?,
+                display_name: fields.required("display_name")?,
+                reason: fields.required("reason")?,
+            },
+            EventType::TelegramUnlinked => Self::TelegramUnlinked {
+                telegram_user: fields.required("telegram_user_id")?,
+                reason: fields.required("reason")?,
             },
             EventType::WalletVerified => Self::WalletVerified {
                 address: fields.required("address")?,
@@ -326,7 +366,7 @@ mod tests {
     use super::super::identity::SignatureKind;
     use super::*;
 
-    fn payloads() -> [(EventPayload, &'static str); 9] {
+    fn payloads() -> [(EventPayload, &'static str); 11] {
         let address: Address = "0xD2f19a79b026Fb636A7c300bF5947df113940761".parse().unwrap();
         let discord_user = UserId::new(80_351_110_224_678_912).unwrap();
         let telegram_user = TelegramUserId::new(5_000_000_000).unwrap();
@@ -357,6 +397,21 @@ mod tests {
                     display_name: "Chani".to_owned(),
                 },
                 r#"{"display_name":"Chani","telegram_user_id":"5000000000","v":1}"#,
+            ),
+            (
+                EventPayload::DiscordUnlinked {
+                    discord_user,
+                    display_name: "Chani".to_owned(),
+                    reason: "separated".to_owned(),
+                },
+                r#"{"discord_user_id":"80351110224678912","display_name":"Chani","reason":"separated","v":1}"#,
+            ),
+            (
+                EventPayload::TelegramUnlinked {
+                    telegram_user,
+                    reason: "separated".to_owned(),
+                },
+                r#"{"reason":"separated","telegram_user_id":"5000000000","v":1}"#,
             ),
             (
                 EventPayload::WalletVerified {

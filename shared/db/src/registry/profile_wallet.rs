@@ -18,8 +18,8 @@ impl Profiles<'_> {
     /// Sets the wallet of a member's profile to the primary wallet of the member's identity, or to none. Another profile of
     /// the community that still has the wallet loses it. Safe to repeat. Changes nothing without a profile.
     ///
-    /// A wallet whose signature a contract checked counts only in communities whose token is on the chain of that contract: the
-    /// same address may have other owners on another chain.
+    /// A wallet whose signature a contract checked counts only in communities whose token is on a chain on which the identity has
+    /// proved it: the same address may have other owners on another chain.
     ///
     /// # Errors
     /// When the database is unavailable or a row is corrupt.
@@ -32,10 +32,15 @@ impl Profiles<'_> {
                     and exists (select from profiles me where me.community_id = $1 and me.user_id = $2)
                     and wallet = (select w.address from identity_wallets w join user_identities i using (identity_id)
                                    where i.discord_user_id = $2 and w.is_primary
-                                     and (coalesce(w.signature_kind, 'eip191') = 'eip191'
-                                          or w.chain_id = (select t.chain_id
-                                                             from communities c join token_profiles t using (token_profile_id)
-                                                            where c.community_id = $1)))
+                                     and exists (
+                                         select from identity_wallets held
+                                          where held.identity_id = w.identity_id and held.address = w.address
+                                            and held.removed_at is null
+                                            and (coalesce(held.signature_kind, 'eip191') = 'eip191'
+                                                 or held.chain_id = (select t.chain_id
+                                                                       from communities c
+                                                                       join token_profiles t using (token_profile_id)
+                                                                      where c.community_id = $1))))
                  returning user_id",
                 self.community.uuid(),
                 user.stored()
@@ -48,10 +53,15 @@ impl Profiles<'_> {
                 "update profiles p set wallet = registry.address, updated_at = now()
                    from (select (select w.address from identity_wallets w join user_identities i using (identity_id)
                                   where i.discord_user_id = $2 and w.is_primary
-                                    and (coalesce(w.signature_kind, 'eip191') = 'eip191'
-                                         or w.chain_id = (select t.chain_id
-                                                            from communities c join token_profiles t using (token_profile_id)
-                                                           where c.community_id = $1))) as address) registry
+                                    and exists (
+                                        select from identity_wallets held
+                                         where held.identity_id = w.identity_id and held.address = w.address
+                                           and held.removed_at is null
+                                           and (coalesce(held.signature_kind, 'eip191') = 'eip191'
+                                                or held.chain_id = (select t.chain_id
+                                                                      from communities c
+                                                                      join token_profiles t using (token_profile_id)
+                                                                     where c.community_id = $1)))) as address) registry
                   where p.community_id = $1 and p.user_id = $2 and p.wallet is distinct from registry.address",
                 self.community.uuid(),
                 user.stored()

@@ -9,11 +9,21 @@ use uuid::Uuid;
 use super::Registry;
 use super::identity::{
     Account, Identity, IdentityId, IdentityRecord, IdentityStatus, IdentityWallet, SignatureRecord, TelegramUserId,
+    WalletScope,
 };
 use crate::column::Column;
 use crate::{DbError, UserId, named_query::named};
 
 pub use self::overview::REMOVED_WALLETS;
+
+/// Which wallets are read with an identity.
+#[derive(Clone, Copy, Debug)]
+enum Wallets {
+    /// Those that it holds or held.
+    All,
+    /// Those that it holds.
+    Held,
+}
 
 /// A row of `user_identities`.
 pub(super) struct IdentityRow {
@@ -105,7 +115,19 @@ impl Registry<'_> {
     /// # Errors
     /// When the database is unavailable or a row is corrupt.
     pub async fn by_id(&mut self, id: IdentityId) -> Result<Option<IdentityRecord>, DbError> {
-        let row = named!(
+        let row = self.row_by_id(id).await?;
+        self.record_of(row, Wallets::All).await
+    }
+
+    /// As [`Registry::by_id`], with the wallets that it holds and without those that it held: for operations, whose reads
+    /// under the lock of the head are bounded.
+    pub(super) async fn holding_by_id(&mut self, id: IdentityId) -> Result<Option<IdentityRecord>, DbError> {
+        let row = self.row_by_id(id).await?;
+        self.record_of(row, Wallets::Held).await
+    }
+
+    async fn row_by_id(&mut self, id: IdentityId) -> Result<Option<IdentityRow>, DbError> {
+        named!(
             "identity.by_id",
             sqlx::query_as!(
                 IdentityRow,
@@ -115,8 +137,7 @@ impl Registry<'_> {
                 id.uuid()
             )
             .fetch_optional(&mut *self.connection)
-        )?;
-        self.record_of(row).await
+        )
     }
 
     /// The identities with these ids, in the order of their ids.
@@ -141,11 +162,22 @@ impl Registry<'_> {
     /// # Errors
     /// When the database is unavailable or a row is corrupt.
     pub async fn by_account(&mut self, account: Account) -> Result<Option<IdentityRecord>, DbError> {
+        let row = self.row_by_account(account).await?;
+        self.record_of(row, Wallets::All).await
+    }
+
+    /// As [`Registry::by_account`], without the wallets that the identity held.
+    pub(super) async fn holding_by_account(&mut self, account: Account) -> Result<Option<IdentityRecord>, DbError> {
+        let row = self.row_by_account(account).await?;
+        self.record_of(row, Wallets::Held).await
+    }
+
+    async fn row_by_account(&mut self, account: Account) -> Result<Option<IdentityRow>, DbError> {
         let (discord, telegram) = match account {
             Account::Discord(user) => (Some(user.stored()), None),
             Account::Telegram(user) => (None, Some(user.get())),
         };
-        let row = named!(
+        named!(
             "identity.by_account",
             sqlx::query_as!(
                 IdentityRow,
@@ -156,11 +188,10 @@ impl Registry<'_> {
                 telegram
             )
             .fetch_optional(&mut *self.connection)
-        )?;
-        self.record_of(row).await
+        )
     }
 
-    /// The identity that holds a wallet now.
+    /// The identity that holds a wallet now; of several, on several chains, the one that verified it first.
     ///
     /// # Errors
     /// When the database is unavailable or a row is corrupt.
@@ -172,12 +203,42 @@ impl Registry<'_> {
                 "select i.identity_id, i.discord_user_id, i.telegram_user_id, i.display_name, i.status, i.suspended_until,
                         i.created_at, i.updated_at
                    from identity_wallets w join user_identities i using (identity_id)
-                  where w.address = $1 and w.removed_at is null",
+                  where w.address = $1 and w.removed_at is null order by w.verified_event limit 1",
                 address.to_string()
             )
             .fetch_optional(&mut *self.connection)
         )?;
-        self.record_of(row).await
+        self.record_of(row, Wallets::All).await
+    }
+
+    /// The identities whose holding of a wallet excludes that of this one: of the same address, proved by a key, or by a contract on
+    /// the same chain. At most as many as chains.
+    pub(super) async fn excluding(&mut self, address: Address, scope: WalletScope) -> Result<Vec<IdentityId>, DbError> {
+        let rows = named!(
+            "identity.excluding",
+            sqlx::query!(
+                "select identity_id, chain_id, signature_kind from identity_wallets
+                  where address = $1 and removed_at is null order by verified_event",
+                address.to_string()
+            )
+            .fetch_all(&mut *self.connection)
+        )?;
+        let column = |name| Column("identity_wallets", name);
+        let mut holders = Vec::new();
+        for row in rows {
+            let held = match row.signature_kind {
+                None => WalletScope::EveryChain,
+                Some(kind) => {
+                    let kind = column("signature_kind").parse(&kind)?;
+                    WalletScope::of_kind(column("chain_id").count(row.chain_id)?, kind)
+                }
+            };
+            let id = IdentityId::from_uuid(row.identity_id);
+            if held.excludes(scope) && !holders.contains(&id) {
+                holders.push(id);
+            }
+        }
+        Ok(holders)
     }
 
     /// Every identity that holds a wallet or held it, in the order in which they verified it.
@@ -214,12 +275,20 @@ impl Registry<'_> {
         )
     }
 
-    async fn record_of(&mut self, row: Option<IdentityRow>) -> Result<Option<IdentityRecord>, DbError> {
-        Ok(self.records_of(row.into_iter().collect()).await?.pop())
+    async fn record_of(
+        &mut self,
+        row: Option<IdentityRow>,
+        wallets: Wallets,
+    ) -> Result<Option<IdentityRecord>, DbError> {
+        Ok(self.records_with(row.into_iter().collect(), wallets).await?.pop())
     }
 
-    /// These identities with their wallets, in the same order.
+    /// These identities with every wallet, in the same order.
     pub(super) async fn records_of(&mut self, rows: Vec<IdentityRow>) -> Result<Vec<IdentityRecord>, DbError> {
+        self.records_with(rows, Wallets::All).await
+    }
+
+    async fn records_with(&mut self, rows: Vec<IdentityRow>, wallets: Wallets) -> Result<Vec<IdentityRecord>, DbError> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -232,23 +301,39 @@ impl Registry<'_> {
                 Ok(IdentityRecord { identity, wallets })
             })
             .collect::<Result<Vec<_>, DbError>>()?;
-        let wallets = named!(
-            "identity.wallets",
-            sqlx::query_as!(
-                WalletRow,
-                "select verified_event, removed_event, identity_id, address, chain_id, is_primary, source, signature_kind,
-                        signature_digest, verified_at, removed_at, removed_reason
-                   from identity_wallets where identity_id = any($1) order by verified_event",
-                &ids
-            )
-            .fetch_all(&mut *self.connection)
-        )?;
-        for row in wallets {
+        for row in self.wallet_rows(&ids, wallets).await? {
             let owner = ids.iter().position(|id| *id == row.identity_id);
             if let Some(record) = owner.and_then(|place| records.get_mut(place)) {
                 record.wallets.push(row.try_into()?);
             }
         }
         Ok(records)
+    }
+
+    async fn wallet_rows(&mut self, ids: &[Uuid], wallets: Wallets) -> Result<Vec<WalletRow>, DbError> {
+        match wallets {
+            Wallets::All => named!(
+                "identity.wallets",
+                sqlx::query_as!(
+                    WalletRow,
+                    "select verified_event, removed_event, identity_id, address, chain_id, is_primary, source, signature_kind,
+                            signature_digest, verified_at, removed_at, removed_reason
+                       from identity_wallets where identity_id = any($1) order by verified_event",
+                    ids
+                )
+                .fetch_all(&mut *self.connection)
+            ),
+            Wallets::Held => named!(
+                "identity.held_wallets",
+                sqlx::query_as!(
+                    WalletRow,
+                    "select verified_event, removed_event, identity_id, address, chain_id, is_primary, source, signature_kind,
+                            signature_digest, verified_at, removed_at, removed_reason
+                       from identity_wallets where identity_id = any($1) and removed_at is null order by verified_event",
+                    ids
+                )
+                .fetch_all(&mut *self.connection)
+            ),
+        }
     }
 }

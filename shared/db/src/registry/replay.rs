@@ -11,7 +11,9 @@ use time::OffsetDateTime;
 
 use super::error::Refusal;
 use super::event::{EventSource, IdentityEvent};
-use super::identity::{Account, Identity, IdentityId, IdentityRecord, IdentityStatus, IdentityWallet, SignatureRecord};
+use super::identity::{
+    Account, Identity, IdentityId, IdentityRecord, IdentityStatus, IdentityWallet, SignatureRecord, WalletScope,
+};
 use super::payload::EventPayload;
 
 /// What an event changes: the event without its place in the chain of hashes.
@@ -89,6 +91,19 @@ impl IdentityRecord {
             EventPayload::TelegramLinked { telegram_user, .. } => {
                 link(&mut self.identity.telegram_user, *telegram_user)?;
             }
+            EventPayload::DiscordUnlinked {
+                discord_user,
+                display_name,
+                ..
+            } => {
+                let has_other = self.identity.telegram_user.is_some();
+                unlink(&mut self.identity.discord_user, *discord_user, has_other)?;
+                self.identity.display_name.clone_from(display_name);
+            }
+            EventPayload::TelegramUnlinked { telegram_user, .. } => {
+                let has_other = self.identity.discord_user.is_some();
+                unlink(&mut self.identity.telegram_user, *telegram_user, has_other)?;
+            }
             EventPayload::WalletVerified {
                 address,
                 chain_id,
@@ -96,19 +111,8 @@ impl IdentityRecord {
                 signature,
                 verified_at,
             } => self.add_wallet(change, *address, (*chain_id, *is_primary, *signature, *verified_at))?,
-            EventPayload::WalletRemoved { address, reason } => {
-                let wallet = self.held_mut(*address)?;
-                wallet.is_primary = false;
-                wallet.removed_at = Some(change.occurred_at);
-                wallet.removed_event = Some(change.sequence);
-                wallet.removed_reason = Some(reason.clone());
-            }
-            EventPayload::WalletSetPrimary { address } => {
-                self.held_mut(*address)?;
-                for wallet in self.wallets.iter_mut().filter(|wallet| wallet.removed_at.is_none()) {
-                    wallet.is_primary = wallet.address == *address;
-                }
-            }
+            EventPayload::WalletRemoved { address, reason } => self.remove_wallet(change, *address, reason)?,
+            EventPayload::WalletSetPrimary { address } => self.set_primary(*address)?,
             EventPayload::IdentitySuspended { expires_at, .. } => {
                 self.identity.status = IdentityStatus::Suspended { until: *expires_at };
             }
@@ -124,7 +128,7 @@ impl IdentityRecord {
         address: Address,
         (chain_id, is_primary, signature, verified_at): (u64, bool, Option<SignatureRecord>, OffsetDateTime),
     ) -> Result<(), Refusal> {
-        if self.holds(address) {
+        if self.excludes(address, WalletScope::of(chain_id, signature)) {
             return Err(Refusal::WalletAlreadyHeld);
         }
         if is_primary {
@@ -147,11 +151,29 @@ impl IdentityRecord {
         Ok(())
     }
 
-    fn held_mut(&mut self, address: Address) -> Result<&mut IdentityWallet, Refusal> {
-        self.wallets
-            .iter_mut()
-            .find(|wallet| wallet.address == address && wallet.removed_at.is_none())
-            .ok_or(Refusal::WalletNotHeld)
+    /// Removes the wallet from every chain for which it is held.
+    fn remove_wallet(&mut self, change: Change<'_>, address: Address, reason: &str) -> Result<(), Refusal> {
+        if !self.holds(address) {
+            return Err(Refusal::WalletNotHeld);
+        }
+        let is_removed = |wallet: &&mut IdentityWallet| wallet.address == address && wallet.removed_at.is_none();
+        for wallet in self.wallets.iter_mut().filter(is_removed) {
+            wallet.is_primary = false;
+            wallet.removed_at = Some(change.occurred_at);
+            wallet.removed_event = Some(change.sequence);
+            wallet.removed_reason = Some(reason.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Of a wallet that is held for several chains, the one that was verified first becomes the primary one.
+    fn set_primary(&mut self, address: Address) -> Result<(), Refusal> {
+        let first = self.held().find(|wallet| wallet.address == address);
+        let event = first.ok_or(Refusal::WalletNotHeld)?.verified_event;
+        for wallet in self.wallets.iter_mut().filter(|wallet| wallet.removed_at.is_none()) {
+            wallet.is_primary = wallet.verified_event == event;
+        }
+        Ok(())
     }
 
     fn restore(&mut self, change: Change<'_>) -> Result<(), Refusal> {
@@ -175,6 +197,14 @@ fn link<T>(account: &mut Option<T>, new: T) -> Result<(), Refusal> {
     Ok(())
 }
 
+fn unlink<T: PartialEq>(account: &mut Option<T>, left: T, has_other: bool) -> Result<(), Refusal> {
+    if !has_other || *account != Some(left) {
+        return Err(Refusal::NotJoined);
+    }
+    *account = None;
+    Ok(())
+}
+
 /// An event that does not follow from the events before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("event {sequence}: {refusal}")]
@@ -190,7 +220,14 @@ pub struct ReplayError {
 pub struct RegistryState {
     identities: BTreeMap<IdentityId, IdentityRecord>,
     accounts: HashMap<Account, IdentityId>,
-    holders: HashMap<Address, IdentityId>,
+    holders: HashMap<Address, Vec<Hold>>,
+}
+
+/// A wallet that an identity holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Hold {
+    identity: IdentityId,
+    scope: WalletScope,
 }
 
 impl RegistryState {
@@ -220,10 +257,18 @@ impl RegistryState {
         if accounts.iter().any(|account| self.accounts.contains_key(account)) {
             return Err(Refusal::AccountInUse);
         }
-        if let EventPayload::WalletVerified { address, .. } = change.payload
-            && self.holders.get(address).is_some_and(|holder| *holder != id)
+        if let EventPayload::WalletVerified {
+            address,
+            chain_id,
+            signature,
+            ..
+        } = change.payload
         {
-            return Err(Refusal::WalletHeld);
+            let scope = WalletScope::of(*chain_id, *signature);
+            let mut holds = self.holders.get(address).into_iter().flatten();
+            if holds.any(|hold| hold.identity != id && hold.scope.excludes(scope)) {
+                return Err(Refusal::WalletHeld);
+            }
         }
         match self.identities.get_mut(&id) {
             Some(record) => record.apply(change)?,
@@ -233,16 +278,38 @@ impl RegistryState {
             }
         }
         self.accounts.extend(accounts.into_iter().map(|account| (account, id)));
-        match change.payload {
-            EventPayload::WalletVerified { address, .. } => {
-                self.holders.insert(*address, id);
-            }
+        self.index(id, change.payload);
+        Ok(())
+    }
+
+    /// Keeps the indexes of accounts and wallets.
+    fn index(&mut self, id: IdentityId, payload: &EventPayload) {
+        match payload {
+            EventPayload::WalletVerified {
+                address,
+                chain_id,
+                signature,
+                ..
+            } => self.holders.entry(*address).or_default().push(Hold {
+                identity: id,
+                scope: WalletScope::of(*chain_id, *signature),
+            }),
             EventPayload::WalletRemoved { address, .. } => {
-                self.holders.remove(address);
+                if let Some(holds) = self.holders.get_mut(address) {
+                    holds.retain(|hold| hold.identity != id);
+                    if holds.is_empty() {
+                        self.holders.remove(address);
+                    }
+                }
+            }
+            EventPayload::DiscordUnlinked { discord_user, .. } => {
+                self.accounts.remove(&Account::Discord(*discord_user));
+            }
+            EventPayload::TelegramUnlinked { telegram_user, .. } => {
+                self.accounts.remove(&Account::Telegram(*telegram_user));
             }
             _ => {}
         }
-        Ok(())
     }
 
     /// The identities in the order of their ids.
@@ -262,10 +329,10 @@ impl RegistryState {
         self.get(*self.accounts.get(&account)?)
     }
 
-    /// The identity that holds a wallet.
+    /// The identity that holds a wallet; of several, on several chains, the one that verified it first.
     #[must_use]
     pub fn by_wallet(&self, address: Address) -> Option<&IdentityRecord> {
-        self.get(*self.holders.get(&address)?)
+        self.get(self.holders.get(&address)?.first()?.identity)
     }
 }
 

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use super::Registry;
 use super::append::{Appending, Cause};
 use super::error::{Refusal, RegistryError};
-use super::identity::{IdentityId, IdentityRecord, SignatureRecord};
+use super::identity::{IdentityId, IdentityRecord, SignatureRecord, WalletScope};
 use super::payload::EventPayload;
 use super::text::{one_line, whole_microseconds};
 use crate::{DbError, named_query::named};
@@ -27,6 +27,12 @@ pub struct VerifiedWallet {
     pub signature: Option<SignatureRecord>,
     /// When its owner proved it.
     pub verified_at: OffsetDateTime,
+}
+
+impl VerifiedWallet {
+    pub(super) fn scope(&self) -> WalletScope {
+        WalletScope::of(self.chain_id, self.signature)
+    }
 }
 
 /// Result of [`Registry::verify_wallet`].
@@ -105,13 +111,7 @@ impl Registry<'_> {
         let mut appending = self.appending(cause).await?;
         let mut holder = appending.changeable(from).await?;
         let mut receiver = appending.changeable(to).await?;
-        if !holder.holds(wallet.address) {
-            return Err(Refusal::WalletNotHeld.into());
-        }
-        if from == to {
-            return Err(Refusal::WalletAlreadyHeld.into());
-        }
-        check_addition(&receiver, wallet)?;
+        appending.check_move(&holder, Some(&receiver), wallet).await?;
         appending.remove(&mut holder, wallet.address, reason).await?;
         appending.verify(&mut receiver, wallet).await?;
         Ok(())
@@ -122,7 +122,7 @@ impl Registry<'_> {
         named!(
             "identity.last_removal",
             sqlx::query_scalar!(
-                "select max(removed_at) from identity_wallets where address = $1",
+                "select max(removed_at) from identity_wallets where address = $1 and removed_at is not null",
                 address.to_string()
             )
             .fetch_one(&mut *self.connection)
@@ -130,10 +130,15 @@ impl Registry<'_> {
     }
 }
 
-fn check_addition(record: &IdentityRecord, wallet: &VerifiedWallet) -> Result<(), Refusal> {
+pub(super) fn check_chain(wallet: &VerifiedWallet) -> Result<(), Refusal> {
     if i64::try_from(wallet.chain_id).map_or(true, |id| id == 0) {
         return Err(Refusal::ChainId);
     }
+    Ok(())
+}
+
+fn check_addition(record: &IdentityRecord, wallet: &VerifiedWallet) -> Result<(), Refusal> {
+    check_chain(wallet)?;
     if record.held().count() >= MAX_WALLETS {
         return Err(Refusal::TooManyWallets);
     }
@@ -141,15 +146,45 @@ fn check_addition(record: &IdentityRecord, wallet: &VerifiedWallet) -> Result<()
 }
 
 impl Appending<'_, '_> {
+    /// Whether a wallet can move from its holder to an identity; `None` for one that is created for it.
+    pub(super) async fn check_move(
+        &mut self,
+        holder: &IdentityRecord,
+        receiver: Option<&IdentityRecord>,
+        wallet: &VerifiedWallet,
+    ) -> Result<(), RegistryError> {
+        if !holder.excludes(wallet.address, wallet.scope()) {
+            return Err(Refusal::WalletNotHeld.into());
+        }
+        if receiver.is_some_and(|receiver| receiver.identity.id == holder.identity.id) {
+            return Err(Refusal::WalletAlreadyHeld.into());
+        }
+        // A key excludes the contracts of every chain: all of them would have to agree.
+        let holders = self.registry.excluding(wallet.address, wallet.scope()).await?;
+        if holders.iter().any(|id| *id != holder.identity.id) {
+            return Err(Refusal::WalletHeld.into());
+        }
+        match receiver {
+            Some(receiver) => Ok(check_addition(receiver, wallet)?),
+            None => Ok(check_chain(wallet)?),
+        }
+    }
+
     pub(super) async fn verify(
         &mut self,
         record: &mut IdentityRecord,
         wallet: &VerifiedWallet,
     ) -> Result<Verified, RegistryError> {
-        match self.registry.by_wallet(wallet.address).await? {
-            Some(holder) if holder.identity.id == record.identity.id => return Ok(Verified::AlreadyHeld),
-            Some(_) => return Err(Refusal::WalletHeld.into()),
-            None => {}
+        if record.excludes(wallet.address, wallet.scope()) {
+            return Ok(Verified::AlreadyHeld);
+        }
+        if !self
+            .registry
+            .excluding(wallet.address, wallet.scope())
+            .await?
+            .is_empty()
+        {
+            return Err(Refusal::WalletHeld.into());
         }
         check_addition(record, wallet)?;
         let payload = EventPayload::WalletVerified {

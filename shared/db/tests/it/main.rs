@@ -19,4 +19,5 @@ mod pool;
 mod registry;
 mod rights;
 mod shared_facts;
+mod telegram_notices;
 mod verification_sessions;

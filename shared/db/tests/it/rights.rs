@@ -170,6 +170,7 @@ const APP_RIGHTS: [(&str, &str); 35] = [
     ("profile_activity", "arwd"),
     ("profiles", "arw"),
     ("role_bindings", "arwd"),
+    ("telegram_notices", "arwd"),
     ("tiers_reached", "ar"),
     ("token_profiles", "arw"),
     ("user_identities", "r"),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use arrakis_db::UserId;
 use arrakis_db::registry::{Account as RegistryAccount, IdentityRecord, SignatureKind, TelegramUserId};
-use arrakis_verification::{Account, AccountNetwork, MoveAnswer, ProgressState, RegistryRecord, VerificationJob};
+use arrakis_verification::{
+    Account, AccountNetwork, MoveAnswer, ProgressState, RegistryRecord, Unlinking, VerificationJob,
+};
 
 use crate::support::{TestService, address_of, discord, key, now};
 
@@ -55,6 +57,7 @@ async fn proven_wallet_joins_the_accounts_identity() {
         account: discord(8),
         address: address_of(&key(1)),
         moved_from: None,
+        joined: None,
     };
     assert_eq!(job(&service, &expected.id()).await, expected);
     // A second wallet joins the same identity; the first one verified again changes nothing.
@@ -102,9 +105,16 @@ async fn telegram_account_joins_the_identity_that_holds_its_wallet() {
     let service = service().await;
     let (_, token) = service.begin(discord(8), "Chani").await;
     service.sign_and_submit(&token, &key(1)).await.unwrap();
-    let (_, token) = service.begin(telegram(42), "Chani").await;
+    let (id, token) = service.begin(telegram(42), "Chani").await;
     let progress = service.sign_and_submit(&token, &key(1)).await.unwrap();
     assert_eq!(progress.state, ProgressState::Completed);
+    // Both accounts are told.
+    let recorded = job(&service, &format!("verification:{id}")).await;
+    assert!(
+        matches!(recorded, VerificationJob::Recorded { joined, .. } if joined == Some(discord(8))),
+        "{recorded:?}"
+    );
+    assert_eq!(notices(&service, 42).await, ["verified"]);
     let record = holder(&service, 1).await.unwrap();
     assert_eq!(record.identity.discord_user.map(UserId::get), Some(8));
     assert_eq!(record.identity.telegram_user.map(TelegramUserId::get), Some(42));
@@ -114,6 +124,8 @@ async fn telegram_account_joins_the_identity_that_holds_its_wallet() {
     let (_, token) = service.begin(telegram(43), "Stilgar").await;
     let progress = service.sign_and_submit(&token, &key(1)).await.unwrap();
     assert_eq!(progress.state, ProgressState::Signed);
+    service.verification.request_move(&token, now()).await.unwrap();
+    assert_eq!(notices(&service, 43).await, ["asked", "verified"]);
     // A Discord account joins the identity that only has a Telegram account.
     let (_, token) = service.begin(discord(10), "Stilgar").await;
     service.sign_and_submit(&token, &key(2)).await.unwrap();
@@ -121,13 +133,70 @@ async fn telegram_account_joins_the_identity_that_holds_its_wallet() {
     let account = RegistryAccount::Telegram(TelegramUserId::new(43).unwrap());
     let record = tx.registry().by_account(account).await.unwrap().unwrap();
     assert_eq!(record.identity.discord_user.map(UserId::get), Some(10));
+    assert_eq!(notices(&service, 43).await, ["asked", "joined", "verified"]);
+}
+
+/// The kinds of the notices of a Telegram account.
+async fn notices(service: &TestService, user: u64) -> Vec<String> {
+    let sql = format!("select payload ->> 'kind' from telegram_notices where telegram_user_id = {user} order by 1");
+    service.app_rows(&sql).await
 }
 
 #[tokio::test]
-async fn concurrent_verifications_of_one_wallet_leave_one_holder() {
+async fn holder_in_telegram_is_asked_and_the_requester_is_told_of_the_refusal() {
+    let service = service().await;
+    for (user, number) in [(42, 1), (43, 2)] {
+        let (_, token) = service.begin(telegram(user), "Chani").await;
+        service.sign_and_submit(&token, &key(number)).await.unwrap();
+    }
+    let (id, token) = service.begin(telegram(43), "Stilgar").await;
+    service.sign_and_submit(&token, &key(1)).await.unwrap();
+    service.verification.request_move(&token, now()).await.unwrap();
+    assert_eq!(notices(&service, 42).await, ["consent", "verified"]);
+    let kept = service.verification.answer_move(id, telegram(42), false, now()).await;
+    assert_eq!(kept.unwrap(), MoveAnswer::Kept);
+    assert_eq!(notices(&service, 43).await, ["asked", "refused", "verified"]);
+}
+
+#[tokio::test]
+async fn either_account_separates_and_the_one_that_came_later_leaves() {
+    let service = service().await;
+    for (user, by) in [(8, discord(8)), (9, telegram(9))] {
+        let number = u8::try_from(user).unwrap();
+        for account in [discord(user), telegram(user)] {
+            let (_, token) = service.begin(account, "Chani").await;
+            service.sign_and_submit(&token, &key(number)).await.unwrap();
+        }
+        // In Telegram, no wallet of a Discord account is removed.
+        let unlinked = service
+            .verification
+            .unlink(telegram(user), address_of(&key(number)), now())
+            .await;
+        assert_eq!(unlinked.unwrap(), Unlinking::InDiscord);
+        let Unlinking::Done(stored) = service.verification.separate(by, now()).await.unwrap() else {
+            panic!("not separated");
+        };
+        let separated = job(&service, &stored.id).await;
+        assert!(
+            matches!(separated, VerificationJob::Separated { account, .. } if account == discord(user)),
+            "{separated:?}"
+        );
+        let record = holder(&service, number).await.unwrap();
+        assert_eq!(record.identity.discord_user.map(UserId::get), Some(user));
+        assert_eq!(record.identity.telegram_user, None);
+        let again = service.verification.separate(by, now()).await.unwrap();
+        assert_eq!(again, Unlinking::Nothing);
+    }
+    // The Telegram account is told what the Discord account did, and not what it did itself.
+    assert_eq!(notices(&service, 8).await, ["separated", "verified"]);
+    assert_eq!(notices(&service, 9).await, ["verified"]);
+}
+
+#[tokio::test]
+async fn concurrent_verifications_of_one_wallet_leave_one_holder_and_one_identity() {
     let service = service().await;
     let mut attempts = Vec::new();
-    for account in 1..=4 {
+    for account in 1..=8 {
         let (_, token) = service.begin(discord(account), "Fremen").await;
         let address = address_of(&key(1));
         let message = service.message(&token, address).await;
@@ -146,12 +215,8 @@ async fn concurrent_verifications_of_one_wallet_leave_one_holder() {
         .filter(|state| **state == ProgressState::Completed)
         .count();
     let held = states.iter().filter(|state| **state == ProgressState::Signed).count();
-    assert_eq!((completed, held), (1, 3), "{states:?}");
-    assert_eq!(
-        service
-            .rows("select address from identity_wallets where removed_at is null")
-            .await
-            .len(),
-        1
-    );
+    assert_eq!((completed, held), (1, 7), "{states:?}");
+    let held = "select address from identity_wallets where removed_at is null";
+    assert_eq!(service.rows(held).await.len(), 1);
+    assert_eq!(service.rows("select display_name from user_identities").await.len(), 1);
 }

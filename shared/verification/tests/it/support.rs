@@ -247,6 +247,15 @@ impl TestService {
         sqlx::query_scalar(sql).fetch_one(&mut app).await.unwrap()
     }
 
+    /// As [`TestService::rows`], with the application's login.
+    pub(crate) async fn app_rows(&self, sql: &str) -> Vec<String> {
+        let mut app = PgConnection::connect(&self.test.app_url()).await.unwrap();
+        sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
+            .fetch_all(&mut app)
+            .await
+            .unwrap()
+    }
+
     pub(crate) async fn rows(&self, sql: &str) -> Vec<String> {
         let mut admin = PgConnection::connect(&self.test.admin_url()).await.unwrap();
         sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))

@@ -6,12 +6,14 @@
 //! | `status.rs` | `/verify status` |
 //! | `unlink.rs` | `/verify unlink` and its buttons |
 //! | `consent.rs` | the buttons by which the holder of a wallet answers |
+//! | `separate.rs` | the button that unlinks the Telegram account |
 //! | `waitlist.rs` | the button that puts a member on the waitlist |
 //!
 //! No process keeps a state: a session is a row, and the custom id of each button has what its press needs. What follows a signature
 //! is the job `verification`.
 
 mod consent;
+mod separate;
 mod start;
 mod status;
 mod unlink;
@@ -30,7 +32,7 @@ use crate::failure::Failure;
 use crate::interaction::invocation::InvocationData;
 use crate::interaction::refusal::Refusal;
 use crate::interaction::reply::{CommandError, CommandResult};
-use crate::render::verify::{CONSENT, KEEP, NAME, START, UNLINK, WAITLIST, WalletView};
+use crate::render::verify::{CONSENT, KEEP, NAME, SEPARATE, START, UNLINK, WAITLIST, WalletView};
 use crate::services::Services;
 
 /// Shortest time between two uses by one member. The number of sessions has its own limit.
@@ -64,6 +66,12 @@ impl Command for Verify {
                     response: ResponseMode::DeferredUpdate,
                     scope: CommandScope::Anywhere,
                 },
+                // Pressed in a direct message, and in a server below `/verify status`.
+                ComponentRule {
+                    argument: SEPARATE,
+                    response: ResponseMode::DeferredUpdate,
+                    scope: CommandScope::Anywhere,
+                },
             ])
     }
 
@@ -90,6 +98,7 @@ impl Command for Verify {
             [UNLINK, address] => unlink::unlink(context, address).await,
             [KEEP] => unlink::keep(context),
             [CONSENT, session, answer] => consent::answer(context, session, answer).await,
+            [SEPARATE] => separate::run(context).await,
             [WAITLIST] => waitlist::join(context).await,
             _ => Err(outdated_component().into()),
         }

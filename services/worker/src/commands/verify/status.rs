@@ -1,5 +1,6 @@
 //! `/verify status`: the member's wallets, place and open session; and the question of an account that requests one of the wallets.
 
+use arrakis_db::registry::TelegramUserId;
 use arrakis_db::{SessionState, VerificationSession};
 use arrakis_domain::Zones;
 use time::OffsetDateTime;
@@ -24,12 +25,17 @@ pub(super) async fn run(context: &CommandContext<'_>) -> CommandResult {
         (ranking, session, sessions.awaiting_consent_of(account, now).await?)
     };
     let wallets = wallets(record.as_ref());
+    let telegram = record
+        .as_ref()
+        .and_then(|record| record.identity.telegram_user)
+        .map(TelegramUserId::get);
     let view = StatusView {
         wallets: &wallets,
         suspended: record.is_some_and(|record| record.identity.is_suspended(now)),
         standing: ranking.standing,
         entry: ranking.entry,
         session: session.as_ref().and_then(stage),
+        telegram,
     };
     let (embed, buttons) = status(&context.render_context()?, &view);
     let mut reply = message(embed, buttons);

@@ -2,12 +2,13 @@
 //!
 //! Running it twice, or two at once, is safe. Each attempt reads the present state of the registry and copies it, which changes nothing
 //! the second time; jobs for other communities have ids that follow from this one; roles are assigned as in a tier sync; the edit of
-//! the reply is idempotent, and with the deletion of the interaction's token there is none any more; the message to a holder is sent
+//! the reply is idempotent, and with the deletion of the interaction's token there is none any more; the messages to a holder are sent
 //! once ([`NoncedMessage`](crate::nonced_message)).
 //!
 //! An attempt that was cancelled is repeated from the beginning.
 
 mod communities;
+mod joined;
 mod recorded;
 mod reply;
 mod request;
@@ -82,6 +83,7 @@ impl Run<'_> {
                 account,
                 address,
                 moved_from,
+                joined,
             } => {
                 if let Some(holder) = self.discord_user(moved_from).await? {
                     communities::sync(self, holder, None).await?;
@@ -90,16 +92,21 @@ impl Run<'_> {
                     return Ok(());
                 };
                 communities::sync(self, member, self.community.map(Community::id)).await?;
-                match self.community {
-                    Some(community) => recorded::finish(self, community, session, member, address).await,
+                if let Some(community) = self.community {
+                    recorded::finish(self, community, session, member, address).await?;
+                }
+                match joined {
+                    Some(told) => joined::tell(self, told, account, address).await,
                     None => Ok(()),
                 }
             }
             VerificationJob::RequestConsent { session, holder, .. } => request::ask(self, session, holder).await,
-            VerificationJob::Unlinked { account, .. } => match self.discord_user(Some(account)).await? {
-                Some(member) => communities::sync(self, member, None).await,
-                None => Ok(()),
-            },
+            VerificationJob::Separated { account, .. } | VerificationJob::Unlinked { account, .. } => {
+                match self.discord_user(Some(account)).await? {
+                    Some(member) => communities::sync(self, member, None).await,
+                    None => Ok(()),
+                }
+            }
         }
     }
 

@@ -5,5 +5,6 @@ mod consent;
 mod job;
 mod setup;
 mod start;
+mod telegram;
 mod unlink;
 mod welcome;

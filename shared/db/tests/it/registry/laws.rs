@@ -2,8 +2,8 @@
 //! accept the same events; concurrent operations keep the chain whole.
 
 use arrakis_db::registry::{
-    Account, Cause, Change, EventPayload, EventSource, IdentityId, RegistryError, RegistryState, Suspension,
-    TelegramUserId, Verified,
+    Account, Cause, Change, EventPayload, EventSource, IdentityId, Proved, Registry, RegistryError, RegistryState,
+    SignatureKind, SignatureRecord, Suspension, TelegramUserId, Verified, VerifiedWallet,
 };
 use arrakis_db::{Database, UserId};
 use arrakis_test_support::TestDatabase;
@@ -27,7 +27,10 @@ fn samples<S: Strategy>(strategy: &S, count: usize) -> Vec<S::Value> {
 enum Operation {
     Create(Account),
     Link(usize, Account),
-    Verify(usize, u8),
+    Verify(usize, u8, Option<SignatureKind>, u64),
+    Prove(Account, u8, Option<SignatureKind>, u64),
+    ProveMoved(Account, Account, u8),
+    Separate(usize),
     Remove(usize, u8),
     SetPrimary(usize, u8),
     Move(usize, usize, u8),
@@ -43,13 +46,42 @@ fn account() -> impl Strategy<Value = Account> {
     ]
 }
 
+/// How a wallet is proved: by no signature, by a key, or by a contract.
+fn kind() -> impl Strategy<Value = Option<SignatureKind>> {
+    prop_oneof![
+        2 => Just(None),
+        1 => Just(Some(SignatureKind::Eip191)),
+        2 => Just(Some(SignatureKind::Erc1271)),
+        1 => Just(Some(SignatureKind::Erc6492)),
+    ]
+}
+
+fn signature(kind: Option<SignatureKind>) -> Option<SignatureRecord> {
+    kind.map(|kind| SignatureRecord { kind, digest: [7; 32] })
+}
+
+fn proof(number: u8, kind: Option<SignatureKind>, chain_id: u64, at: OffsetDateTime) -> VerifiedWallet {
+    VerifiedWallet {
+        chain_id,
+        signature: signature(kind),
+        verified_at: at,
+        ..wallet(number, 0)
+    }
+}
+
 fn operation() -> impl Strategy<Value = Operation> {
     let who = 0_usize..6;
     let number = 1_u8..9;
     prop_oneof![
         2 => account().prop_map(Operation::Create),
         1 => (who.clone(), account()).prop_map(|(who, account)| Operation::Link(who, account)),
-        6 => (who.clone(), number.clone()).prop_map(|(who, number)| Operation::Verify(who, number)),
+        5 => (who.clone(), number.clone(), kind(), 1_u64..3)
+            .prop_map(|(who, number, kind, chain)| Operation::Verify(who, number, kind, chain)),
+        4 => (account(), number.clone(), kind(), 1_u64..3)
+            .prop_map(|(account, number, kind, chain)| Operation::Prove(account, number, kind, chain)),
+        1 => (account(), account(), number.clone())
+            .prop_map(|(from, to, number)| Operation::ProveMoved(from, to, number)),
+        2 => who.clone().prop_map(Operation::Separate),
         3 => (who.clone(), number.clone()).prop_map(|(who, number)| Operation::Remove(who, number)),
         2 => (who.clone(), number.clone()).prop_map(|(who, number)| Operation::SetPrimary(who, number)),
         2 => (who.clone(), who.clone(), number).prop_map(|(from, to, number)| Operation::Move(from, to, number)),
@@ -77,11 +109,24 @@ async fn run(database: &Database, known: &mut Vec<IdentityId>, operation: Operat
         }
         _ if before.is_empty() => Ok(()),
         Operation::Link(who, account) => registry.link(id(who), account, "Linked", cause).await,
-        Operation::Verify(who, number) => {
-            let mut verified = wallet(number, 0);
-            verified.verified_at = at;
+        Operation::Verify(who, number, kind, chain) => {
+            let verified = proof(number, kind, chain, at);
             registry.verify_wallet(id(who), &verified, cause).await.map(drop)
         }
+        Operation::Prove(account, number, kind, chain) => {
+            let proved = registry
+                .prove(account, "Prover", &proof(number, kind, chain, at), cause)
+                .await;
+            note_identity(&mut registry, known, account).await;
+            proved.map(drop)
+        }
+        Operation::ProveMoved(from, to, number) => {
+            let wallet = proof(number, None, 1, at);
+            let moved = registry.prove_moved(from, (to, "Mover"), &wallet, "moved", cause).await;
+            note_identity(&mut registry, known, to).await;
+            moved
+        }
+        Operation::Separate(who) => registry.separate(id(who), "separated", cause).await.map(drop),
         Operation::Remove(who, number) => {
             registry
                 .remove_wallet(id(who), address(number), "unlinked", cause)
@@ -108,6 +153,17 @@ async fn run(database: &Database, known: &mut Vec<IdentityId>, operation: Operat
         Ok(()) => tx.commit().await.unwrap(),
         Err(RegistryError::Refused(_)) => tx.commit().await.unwrap(),
         Err(RegistryError::Db(error)) => panic!("{operation:?}: {error}"),
+    }
+}
+
+async fn note_identity(registry: &mut Registry<'_>, known: &mut Vec<IdentityId>, account: Account) {
+    let found = registry
+        .by_account(account)
+        .await
+        .unwrap()
+        .map(|record| record.identity.id);
+    if let Some(id) = found.filter(|id| !known.contains(id)) {
+        known.push(id);
     }
 }
 
@@ -192,13 +248,24 @@ fn payload() -> impl Strategy<Value = EventPayload> {
             telegram_user,
             display_name
         }),
-        4 => (number(), prop::bool::ANY).prop_map(|(address, is_primary)| EventPayload::WalletVerified {
-            address,
-            chain_id: 1,
-            is_primary,
-            signature: None,
-            verified_at: minute(0)
+        1 => (user(), name(), name()).prop_map(|(discord_user, display_name, reason)| EventPayload::DiscordUnlinked {
+            discord_user,
+            display_name,
+            reason
         }),
+        1 => (telegram_user(), name()).prop_map(|(telegram_user, reason)| EventPayload::TelegramUnlinked {
+            telegram_user,
+            reason
+        }),
+        5 => (number(), prop::bool::ANY, kind(), 1_u64..3).prop_map(
+            |(address, is_primary, kind, chain_id)| EventPayload::WalletVerified {
+                address,
+                chain_id,
+                is_primary,
+                signature: signature(kind),
+                verified_at: minute(0)
+            }
+        ),
         2 => (number(), name()).prop_map(|(address, reason)| EventPayload::WalletRemoved { address, reason }),
         2 => number().prop_map(|address| EventPayload::WalletSetPrimary { address }),
         2 => (name(), name(), prop::option::of(0_i64..300)).prop_map(|(reason, by, until)| {
@@ -235,7 +302,7 @@ async fn trigger_and_replay_accept_the_same_events() {
     let ids: Vec<_> = (0..4).map(|_| IdentityId::new()).collect();
     let source = prop::sample::select(vec![EventSource::Admin, EventSource::Expiry]);
     let (mut state, mut accepted, mut now) = (RegistryState::default(), 0, 0);
-    for (who, payload, passed, source) in samples(&(0_usize..4, payload(), -1_i64..3, source), 600) {
+    for (who, payload, passed, source) in samples(&(0_usize..4, payload(), -1_i64..3, source), 900) {
         now += passed;
         let change = Change {
             sequence: accepted + 1,
@@ -377,4 +444,81 @@ async fn eight_writers_append_without_gaps() {
     }
     let report = pools[0].verify_registry().await.unwrap();
     assert_eq!((report.problem, report.events), (None, 8 * EACH * 4 / 5));
+}
+
+/// Many accounts without an identity prove one wallet at once: one gets it, and the others leave no identity behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_race_for_a_wallet_leaves_no_identity() {
+    let test = TestDatabase::create().await;
+    let pools = pools(&test, 8).await;
+    for number in 1..=5 {
+        let tasks: Vec<_> = (1_u64..)
+            .zip(&pools)
+            .map(|(id, database)| {
+                let database = database.clone();
+                let account = discord(u64::from(number) * 100 + id);
+                tokio::spawn(async move {
+                    let mut tx = database.global().await.unwrap();
+                    let result = tx
+                        .registry()
+                        .prove(account, "Fremen", &wallet(number, 1), member(1))
+                        .await;
+                    tx.commit().await.unwrap();
+                    result.map_err(|error| error.refusal())
+                })
+            })
+            .collect();
+        let mut added = 0;
+        for task in tasks {
+            match task.await.unwrap() {
+                Ok(Proved::Added) => added += 1,
+                other => assert_eq!(other, Err(Some(arrakis_db::registry::Refusal::WalletHeld))),
+            }
+        }
+        assert_eq!(added, 1, "wallet {number}");
+    }
+    let identities = all_identities(&pools[0]).await;
+    assert_eq!(identities.len(), 5);
+    assert!(identities.iter().all(|record| record.held().count() == 1));
+    assert_replay_equals_tables(&pools[0]).await;
+}
+
+/// A Discord and a Telegram account prove the wallet of one of them at once, many times: they join, or one of them joins; neither is
+/// without a wallet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn concurrent_proofs_of_two_networks_join_two_accounts() {
+    let test = TestDatabase::create().await;
+    let pools = pools(&test, 2).await;
+    for number in 1..=8 {
+        let tasks: Vec<_> = [discord(number.into()), telegram(number.into())]
+            .into_iter()
+            .zip(&pools)
+            .map(|(account, database)| {
+                let database = database.clone();
+                tokio::spawn(async move {
+                    let mut tx = database.global().await.unwrap();
+                    let proved = tx
+                        .registry()
+                        .prove(account, "Chani", &wallet(number, 1), member(1))
+                        .await
+                        .unwrap();
+                    tx.commit().await.unwrap();
+                    proved
+                })
+            })
+            .collect();
+        let mut joined = 0;
+        for task in tasks {
+            joined += usize::from(matches!(task.await.unwrap(), Proved::Joined { .. }));
+        }
+        assert_eq!(joined, 1, "wallet {number}");
+    }
+    let identities = all_identities(&pools[0]).await;
+    assert_eq!(identities.len(), 8);
+    assert!(
+        identities
+            .iter()
+            .all(|record| record.held().count() == 1 && record.identity.telegram_user.is_some())
+    );
+    assert_replay_equals_tables(&pools[0]).await;
 }

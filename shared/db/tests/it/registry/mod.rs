@@ -1,6 +1,7 @@
 //! The identity registry: operations, laws, rights, verification, and the migration of old verifications.
 
 mod chain;
+mod joining;
 mod laws;
 mod migration;
 mod operations;

@@ -1,0 +1,95 @@
+//! The data of buttons: at most 64 bytes, with everything that the press needs. No process has a state.
+
+use uuid::Uuid;
+
+/// What a press does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Press {
+    /// Unlinks a wallet.
+    Unlink(String),
+    /// Separates the accounts.
+    Separate,
+    /// Changes nothing.
+    Keep,
+    /// Answers the request of a session.
+    Answer {
+        /// The session.
+        session: Uuid,
+        /// Whether the wallet moves.
+        consents: bool,
+    },
+}
+
+impl Press {
+    /// The press as data of a button.
+    pub(crate) fn data(&self) -> String {
+        match self {
+            Self::Unlink(address) => format!("unlink:{address}"),
+            Self::Separate => "separate".to_owned(),
+            Self::Keep => "keep".to_owned(),
+            Self::Answer { session, consents } => format!("{}:{session}", if *consents { "agree" } else { "refuse" }),
+        }
+    }
+
+    /// The press of a button's data; `None` for data that no button has.
+    pub(crate) fn parse(data: &str) -> Option<Self> {
+        match data.split_once(':') {
+            None if data == "separate" => Some(Self::Separate),
+            None if data == "keep" => Some(Self::Keep),
+            Some(("unlink", address)) => is_address(address).then(|| Self::Unlink(address.to_owned())),
+            Some((answer @ ("agree" | "refuse"), session)) => Some(Self::Answer {
+                session: session.parse().ok()?,
+                consents: answer == "agree",
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// The address becomes a part of a path.
+fn is_address(text: &str) -> bool {
+    let digits = text.strip_prefix("0x").unwrap_or_default();
+    digits.len() == 40 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_round_trips_within_64_bytes() {
+        let session = Uuid::from_u128(u128::MAX);
+        for press in [
+            Press::Unlink(format!("0x{}", "ab".repeat(20))),
+            Press::Separate,
+            Press::Keep,
+            Press::Answer {
+                session,
+                consents: true,
+            },
+            Press::Answer {
+                session,
+                consents: false,
+            },
+        ] {
+            let data = press.data();
+            assert!(data.len() <= 64, "{data}");
+            assert_eq!(Press::parse(&data), Some(press));
+        }
+    }
+
+    #[test]
+    fn other_data_is_no_press() {
+        for data in [
+            "",
+            "unlink",
+            "unlink:../../x",
+            "agree:1",
+            "separate:1",
+            "unlink:0x12",
+            "keep ",
+        ] {
+            assert_eq!(Press::parse(data), None, "{data}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The buttons by which the holder of a wallet gives it to the account that has signed with it, or keeps it.
+
+use uuid::Uuid;
+
+use crate::api::ApiError;
+use crate::render;
+use crate::services::Services;
+
+pub(super) async fn answer(services: &Services, user: i64, session: Uuid, consents: bool) -> Result<String, ApiError> {
+    let outcome = services.api.answer(session, user, consents).await?;
+    Ok(render::answered(&outcome))
+}

@@ -1,0 +1,148 @@
+//! The commands and the buttons.
+//!
+//! | file | handles |
+//! |---|---|
+//! | `verify.rs` | `/verify`, and `/start verify` by a link to the bot |
+//! | `status.rs` | `/status` |
+//! | `unlink.rs` | `/unlink` and its buttons |
+//! | `consent.rs` | the buttons by which the holder of a wallet answers |
+
+mod consent;
+mod status;
+mod unlink;
+mod verify;
+
+use crate::api::ApiError;
+use crate::bot_api::{CallError, CallbackQuery, Keyboard, Message, User};
+use crate::buttons::Press;
+use crate::render;
+use crate::services::Services;
+
+/// Payload of a link to the bot that begins a verification: `https://t.me/BOT?start=verify`.
+const VERIFY: &str = "verify";
+
+/// A command in a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Command<'a> {
+    /// The command that is to be run: of `/start verify`, `verify`.
+    pub(crate) name: &'a str,
+    /// Whether it names this bot; `None` when it names none.
+    names_this_bot: Option<bool>,
+}
+
+impl<'a> Command<'a> {
+    /// The command with which a text begins.
+    pub(crate) fn parse(text: &'a str, username: &str) -> Option<Self> {
+        let mut words = text.strip_prefix('/')?.split_whitespace();
+        let first = words.next()?;
+        let (name, bot) = first
+            .split_once('@')
+            .map_or((first, None), |(name, bot)| (name, Some(bot)));
+        let name = if name == "start" && words.next() == Some(VERIFY) {
+            VERIFY
+        } else {
+            name
+        };
+        Some(Self {
+            name,
+            names_this_bot: bot.map(|bot| bot.eq_ignore_ascii_case(username)),
+        })
+    }
+
+    /// Whether a command in a group is for this bot: it names the bot, or it is the one that no other bot has.
+    pub(crate) fn is_for_this_bot(self) -> bool {
+        self.names_this_bot.unwrap_or(self.name == VERIFY)
+    }
+}
+
+/// Runs a command of a private chat. A text that is no command gets the help.
+pub(crate) async fn run(services: &Services, update: i64, message: &Message, user: &User, name: &str) {
+    let chat = message.chat.id;
+    let reply = match name {
+        VERIFY => return verify::run(services, update, chat, user).await,
+        "status" => status::run(services, user.id).await,
+        "unlink" => unlink::ask(services, user.id).await,
+        "start" => Ok((render::start(), Keyboard::default())),
+        _ => Ok((render::help(), Keyboard::default())),
+    };
+    let (text, keyboard) = reply.unwrap_or_else(|error| unavailable(&error));
+    services.answer(update, chat, &text, &keyboard).await;
+}
+
+/// Asks the members of a group to write in private. A link to the wallet page is a secret of one account.
+pub(crate) async fn in_group(services: &Services, update: i64, chat: i64) {
+    let url = format!("https://t.me/{}?start={VERIFY}", services.username);
+    let keyboard = Keyboard::default().link("Write in private", url);
+    services.answer(update, chat, &render::private_only(), &keyboard).await;
+}
+
+/// Handles the press of a button: the message with it states the result.
+pub(crate) async fn press(services: &Services, update: i64, query: &CallbackQuery, message: &Message) {
+    let user = query.from.id;
+    let result = match query.data.as_deref().and_then(Press::parse) {
+        Some(Press::Unlink(address)) => unlink::unlink(services, user, &address).await,
+        Some(Press::Separate) => unlink::separate(services, user).await,
+        Some(Press::Answer { session, consents }) => consent::answer(services, user, session, consents).await,
+        Some(Press::Keep) => Ok(render::kept()),
+        None => Ok(render::outdated()),
+    };
+    let (text, busy) = match result {
+        Ok(text) => (text, false),
+        Err(error) => (unavailable(&error).0, true),
+    };
+    // The buttons stay, so that the member may press again.
+    if !busy && let Err(error) = show(services, update, message, &text).await {
+        crate::services::log_unsent(&error, "the result of a button");
+    }
+    let hint = if busy { text.as_str() } else { "" };
+    if let Err(error) = services.bot.answer_callback(&query.id, hint).await {
+        tracing::debug!(%error, "the press of a button was not answered");
+    }
+}
+
+/// Replaces the message; one that cannot be edited is followed by another.
+async fn show(services: &Services, update: i64, message: &Message, text: &str) -> Result<(), CallError> {
+    let keyboard = Keyboard::default();
+    match services
+        .bot
+        .edit(message.chat.id, message.message_id, text, &keyboard)
+        .await
+    {
+        Err(CallError::Refused { .. }) => {
+            services.answer(update, message.chat.id, text, &keyboard).await;
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+/// The reply while the api does not work.
+fn unavailable(error: &ApiError) -> (String, Keyboard) {
+    tracing::warn!(%error, "a member's request was not handled");
+    (render::busy(), Keyboard::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_is_read_with_its_bot_and_its_payload() {
+        let parse = |text| Command::parse(text, "ArrakisBot").map(|command| (command.name, command.is_for_this_bot()));
+        for (text, expected) in [
+            ("/verify", Some(("verify", true))),
+            ("/verify@arrakisbot", Some(("verify", true))),
+            ("/verify@OtherBot", Some(("verify", false))),
+            ("/status", Some(("status", false))),
+            ("/status@ArrakisBot now", Some(("status", true))),
+            ("/start verify", Some(("verify", true))),
+            ("/start verify2", Some(("start", false))),
+            ("/start", Some(("start", false))),
+            ("/", None),
+            ("verify", None),
+            ("", None),
+        ] {
+            assert_eq!(parse(text), expected, "{text}");
+        }
+    }
+}

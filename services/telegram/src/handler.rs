@@ -1,0 +1,101 @@
+//! Handles one update, from a poll or from the webhook. Handling it again changes nothing and sends nothing: what the api changes may be
+//! repeated, an answer is claimed before it is sent (`once`), and an edit repeats itself.
+
+use arrakis_cache::{Bucket, RateLimit};
+use serde_json::value::RawValue;
+
+use crate::bot_api::{CallbackQuery, Message, Update, UpdateHead};
+use crate::commands::{self, Command};
+use crate::services::Services;
+
+/// Updates of one user: so many a minute, and at once.
+const PER_USER: (u32, u32) = (30, 15);
+
+/// Decodes an update. An update that Telegram's next version has changed is skipped.
+pub(crate) fn decode(services: &Services, raw: &RawValue) -> Option<Update> {
+    match serde_json::from_str(raw.get()) {
+        Ok(update) => Some(update),
+        Err(error) => {
+            let id = id(raw);
+            services.metrics.update("malformed");
+            tracing::warn!(update.id = id, %error, "an update cannot be decoded, and is skipped");
+            None
+        }
+    }
+}
+
+/// The id of an update.
+pub(crate) fn id(raw: &RawValue) -> Option<i64> {
+    let head: Option<UpdateHead> = serde_json::from_str(raw.get()).ok();
+    head.map(|head| head.update_id)
+}
+
+/// The chat of an update: the updates of one chat are handled in their order.
+pub(crate) fn chat(update: &Update) -> Option<i64> {
+    let pressed = update.callback_query.as_ref().map(|query| query.from.id);
+    pressed.or_else(|| update.message.as_ref().map(|message| message.chat.id))
+}
+
+/// Handles an update.
+pub(crate) async fn handle(services: &Services, update: &Update) {
+    if let Some(query) = &update.callback_query {
+        services.metrics.update("callback_query");
+        press(services, update.update_id, query).await;
+    } else if let Some(message) = &update.message {
+        services.metrics.update("message");
+        receive(services, update.update_id, message).await;
+    } else {
+        services.metrics.update("other");
+    }
+}
+
+async fn receive(services: &Services, update: i64, message: &Message) {
+    let Some(user) = message.from.as_ref().filter(|user| !user.is_bot && user.id > 0) else {
+        return;
+    };
+    let text = message.text.as_deref().unwrap_or_default();
+    let command = Command::parse(text, &services.username);
+    if message.chat.is_private() {
+        // Photos, stickers and the like need no answer.
+        if text.is_empty() || !is_allowed(services, user.id).await || services.once.is_answered(update).await {
+            return;
+        }
+        commands::run(
+            services,
+            update,
+            message,
+            user,
+            command.map_or("help", |command| command.name),
+        )
+        .await;
+    } else if message.chat.is_group()
+        && command.is_some_and(Command::is_for_this_bot)
+        && services.once.claim_group(message.chat.id).await
+    {
+        commands::in_group(services, update, message.chat.id).await;
+    }
+}
+
+async fn press(services: &Services, update: i64, query: &CallbackQuery) {
+    let own_chat = query
+        .message
+        .as_ref()
+        .filter(|message| message.chat.is_private() && message.chat.id == query.from.id);
+    if let Some(message) = own_chat
+        && is_allowed(services, query.from.id).await
+    {
+        commands::press(services, update, query, message).await;
+        return;
+    }
+    // A forwarded message, or too many presses: only the waiting state of the button ends.
+    if let Err(error) = services.bot.answer_callback(&query.id, "").await {
+        tracing::debug!(%error, "the press of a button was not answered");
+    }
+}
+
+/// Whether the user has sent few enough updates. What exceeds the limit is not answered.
+async fn is_allowed(services: &Services, user: i64) -> bool {
+    let bucket = Bucket::per_minute(PER_USER.0, PER_USER.1);
+    let result = services.cache.take_token("telegram-user", user, bucket).await;
+    !matches!(result, RateLimit::Exceeded { .. })
+}

@@ -1,0 +1,105 @@
+//! Metrics of the service. Labels are closed sets.
+
+use arrakis_telemetry::Metrics as Registry;
+use prometheus::{IntCounter, IntCounterVec};
+
+/// Methods of the Bot API.
+const METHODS: [&str; 8] = [
+    "getMe",
+    "getUpdates",
+    "setWebhook",
+    "deleteWebhook",
+    "setMyCommands",
+    "sendMessage",
+    "editMessageText",
+    "answerCallbackQuery",
+];
+
+/// Outcomes of calls.
+const OUTCOMES: [&str; 8] = [
+    "ok",
+    "not_sent",
+    "unknown",
+    "limited",
+    "conflict",
+    "token",
+    "forbidden",
+    "refused",
+];
+
+/// Kinds of updates.
+const UPDATES: [&str; 4] = ["message", "callback_query", "other", "malformed"];
+
+/// What became of a notice.
+const NOTICES: [&str; 5] = ["shown", "closed", "unknown", "kept", "unsupported"];
+
+/// All metrics.
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    calls: IntCounterVec,
+    updates: IntCounterVec,
+    notices: IntCounterVec,
+    /// Updates that were delivered again after they were answered.
+    pub(crate) repeated: IntCounter,
+    /// Deliveries to the webhook without its secret.
+    pub(crate) refused_deliveries: IntCounter,
+}
+
+impl Metrics {
+    /// Registers the metrics.
+    pub(crate) fn new(registry: &Registry) -> Self {
+        let metrics = Self {
+            calls: registry.counter_vec(
+                "arrakis_telegram_calls_total",
+                "Calls of the Bot API by method and outcome. Outcome unknown: no answer or a 5xx.",
+                &["method", "outcome"],
+            ),
+            updates: registry.counter_vec(
+                "arrakis_telegram_updates_total",
+                "Updates that were handled, by kind.",
+                &["kind"],
+            ),
+            notices: registry.counter_vec(
+                "arrakis_telegram_notices_total",
+                "Notices by result: shown, closed (the chat is closed or the message is refused), unknown (the message may not have been \
+                 sent), kept (it is taken again), unsupported (a kind of a newer build).",
+                &["result"],
+            ),
+            repeated: registry.counter(
+                "arrakis_telegram_repeated_updates_total",
+                "Updates that were delivered again after they were answered, and not answered again.",
+            ),
+            refused_deliveries: registry.counter(
+                "arrakis_telegram_refused_deliveries_total",
+                "Requests to the webhook without its secret, which were refused.",
+            ),
+        };
+        for method in METHODS {
+            for outcome in OUTCOMES {
+                metrics.calls.with_label_values(&[method, outcome]);
+            }
+        }
+        for kind in UPDATES {
+            metrics.updates.with_label_values(&[kind]);
+        }
+        for result in NOTICES {
+            metrics.notices.with_label_values(&[result]);
+        }
+        metrics
+    }
+
+    /// Counts a call.
+    pub(crate) fn called(&self, method: &'static str, outcome: &'static str) {
+        self.calls.with_label_values(&[method, outcome]).inc();
+    }
+
+    /// Counts an update.
+    pub(crate) fn update(&self, kind: &'static str) {
+        self.updates.with_label_values(&[kind]).inc();
+    }
+
+    /// Counts a notice.
+    pub(crate) fn notice(&self, result: &'static str) {
+        self.notices.with_label_values(&[result]).inc();
+    }
+}

@@ -1,0 +1,137 @@
+//! The service as a process: refused starts, SIGKILL, and what its log contains.
+
+use std::time::Duration;
+
+use arrakis_test_support::{Process, eventually};
+
+use crate::support::{Fault, Setup, TOKEN, free_address, key, program};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn missing_variables_are_named_with_exit_code_78() {
+    let nothing: [(&str, &str); 0] = [];
+    let (status, text) = Process::start_at(program(), &[], nothing).output(LIMIT).await;
+    assert_eq!(status.code(), Some(78), "{text}");
+    for variable in [
+        "TELEGRAM_BOT_TOKEN",
+        "API_URL",
+        "API_CREDENTIAL",
+        "REDIS_URL",
+        "VERIFY_BASE_URL",
+    ] {
+        assert!(text.contains(&format!("{variable} is not set")), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_token_and_used_port_are_exit_code_78() {
+    let setup = Setup::start().await;
+    let used = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let used_address = used.local_addr().unwrap().to_string();
+    for (changes, reason) in [
+        (
+            vec![("TELEGRAM_BOT_TOKEN", "123456:SEKRET-other".to_owned())],
+            "TELEGRAM_BOT_TOKEN is not accepted",
+        ),
+        (
+            vec![
+                ("TELEGRAM_WEBHOOK_URL", "https://bot.example.org/telegram".to_owned()),
+                ("TELEGRAM_WEBHOOK_ADDR", used_address),
+            ],
+            "TELEGRAM_WEBHOOK_ADDR",
+        ),
+    ] {
+        let mut variables = setup.environment();
+        variables.retain(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
+        variables.push(("HEALTH_ADDR", free_address().to_string()));
+        variables.extend(changes);
+        let pairs: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let (status, text) = Process::start_at(program(), &[], pairs).output(LIMIT).await;
+        assert_eq!(status.code(), Some(78), "{text}");
+        assert!(text.contains(reason) && !text.contains("SEKRET"), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn log_at_the_finest_level_has_no_token_and_no_link() {
+    let setup = Setup::start().await;
+    let mut process = setup.process(&[("RUST_LOG", "trace".to_owned())]).await;
+    setup.telegram.fail("sendMessage", Fault::Cut);
+    setup.telegram.write(42, "/help");
+    setup.telegram.write(42, "/verify");
+    let link = setup.telegram.until_text(42, "/verify/").await.session_token();
+    setup.sign(&link, &key(1)).await;
+    setup.telegram.until_text(42, "is linked to you").await;
+    process.terminate();
+    process.ended(LIMIT).await;
+    let log = process.lines().join("\n");
+    assert!(log.len() > 1000, "{log}");
+    assert!(
+        !log.contains("SEKRET") && !log.contains(TOKEN),
+        "the log contains the bot token"
+    );
+    assert!(!log.contains(&link), "the log contains the token of a session");
+}
+
+/// Killed while Telegram has the message and the answer of the call is not there yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn update_of_a_killed_process_is_not_answered_twice() {
+    let setup = Setup::start().await;
+    let telegram = &setup.telegram;
+    let mut process = setup.process(&[]).await;
+    telegram.fail("sendMessage", Fault::Hang);
+    telegram.write(42, "/help");
+    telegram.messages(42, 1).await;
+    process.kill().await;
+    assert_eq!(telegram.unconfirmed().len(), 1, "it was not confirmed");
+    let _process = setup.process(&[]).await;
+    telegram.until_confirmed().await;
+    assert_eq!(telegram.sent().len(), 1);
+}
+
+/// Killed before the message was claimed: while the api is asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn update_of_a_killed_process_is_not_lost() {
+    let setup = Setup::start().await;
+    let telegram = &setup.telegram;
+    // An address that accepts connections and never answers.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let mut process = setup.process(&[("API_URL", url)]).await;
+    telegram.write(42, "/status");
+    // The poll has delivered it, and its handling waits for the api.
+    eventually(|| async { telegram.calls("getUpdates").len() >= 1 }, "a poll").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    process.kill().await;
+    assert_eq!((telegram.unconfirmed().len(), telegram.sent().len()), (1, 0));
+    let _process = setup.process(&[]).await;
+    telegram.until_text(42, "No wallet is linked").await;
+    telegram.until_confirmed().await;
+    assert_eq!(telegram.sent().len(), 1);
+}
+
+/// Killed while Telegram has the edit: the next process repeats it, which changes nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn result_of_a_killed_process_is_shown_once() {
+    let setup = Setup::start().await;
+    let telegram = &setup.telegram;
+    let mut process = setup.process(&[]).await;
+    telegram.write(42, "/verify");
+    let link = telegram.until_text(42, "/verify/").await;
+    telegram.until_confirmed().await;
+    telegram.fail("editMessageText", Fault::Hang);
+    setup.sign(&link.session_token(), &key(1)).await;
+    telegram.until_text(42, "is linked to you").await;
+    process.kill().await;
+    // The lease of the notice ends.
+    setup.end_leases().await;
+    let _process = setup.process(&[]).await;
+    eventually(
+        || async { telegram.calls("editMessageText").len() == 2 },
+        "the edit to be repeated",
+    )
+    .await;
+    assert_eq!(telegram.sent().len(), 1);
+    assert_eq!(telegram.sent()[0].edits, 1);
+}

@@ -1,0 +1,43 @@
+//! The message to a Discord account whose identity a Telegram account has joined: a direct message with the button that undoes it.
+
+use arrakis_discord::Error;
+use arrakis_domain::Address;
+use arrakis_verification::{Account, AccountNetwork};
+use twilight_model::id::Id;
+
+use super::Run;
+use crate::failure::Failure;
+use crate::interaction::reply::message;
+use crate::nonced_message::{NoncedMessage, NoncedOutcome};
+use crate::render::joined::joined;
+
+/// Tells `told` that `account` has joined. A user who accepts no direct messages finds the account in `/verify status`.
+pub(super) async fn tell(run: Run<'_>, told: Account, account: Account, address: Address) -> Result<(), Failure> {
+    let services = run.services;
+    let (AccountNetwork::Discord, Some(user)) = (told.network, Id::new_checked(told.id)) else {
+        return Ok(());
+    };
+    let (embed, buttons) = joined(account.id, address);
+    let text = message(embed, buttons);
+    let calls = services.discord.interactive(None);
+    let key = format!("{}:joined", run.id);
+    let nonced = NoncedMessage {
+        services,
+        community: None,
+        guild: None,
+        key: &key,
+    };
+    let sent = nonced
+        .send(|nonce| async move { calls.send_dm(user, &text, nonce).await.map(drop) })
+        .await?;
+    match sent {
+        NoncedOutcome::Refused(error @ Error::Forbidden { .. }) => {
+            tracing::info!(%error, "a member accepts no direct message about a joined Telegram account");
+        }
+        NoncedOutcome::Refused(error) => {
+            tracing::warn!(%error, "the message about a joined Telegram account was not delivered");
+        }
+        NoncedOutcome::Sent | NoncedOutcome::Unknown => {}
+    }
+    Ok(())
+}

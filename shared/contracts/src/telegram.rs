@@ -1,0 +1,269 @@
+//! Bodies of the requests between `arrakis-telegram` and the api (`/internal/telegram`), and the notices in PostgreSQL.
+//!
+//! A notice is stored by one build and read by another: its kinds are added to, and a reader skips a kind that it does not have.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// `POST /internal/telegram/sessions`: begins a verification session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct StartSession {
+    /// Telegram's id of the user.
+    pub telegram_user_id: i64,
+    /// The user's name.
+    pub name: String,
+}
+
+/// What became of [`StartSession`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum SessionStarted {
+    /// The session exists.
+    Started {
+        /// Its id.
+        session: Uuid,
+        /// Link to the wallet page; a secret of the user.
+        link: String,
+        /// When it ends.
+        #[serde(with = "time::serde::rfc3339")]
+        expires_at: OffsetDateTime,
+        /// Whether an earlier link does not work any more.
+        replaced: bool,
+    },
+    /// The user began too many sessions.
+    TooMany {
+        /// When the user may begin the next one.
+        #[serde(with = "time::serde::rfc3339")]
+        next_at: OffsetDateTime,
+    },
+}
+
+/// `GET /internal/telegram/accounts/{id}`: what is linked to a Telegram account.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct AccountStatus {
+    /// The wallets, in the order of their verification.
+    pub wallets: Vec<LinkedWallet>,
+    /// Whether a Discord account belongs to the same identity.
+    pub discord: bool,
+    /// Whether the identity is suspended.
+    pub suspended: bool,
+    /// The session in progress.
+    pub session: Option<SessionProgress>,
+}
+
+/// A wallet of an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct LinkedWallet {
+    /// Its address.
+    pub address: String,
+    /// Whether it is the one that counts in communities.
+    pub primary: bool,
+    /// The chain of a contract wallet; `None` for a wallet with a key, which counts on every chain.
+    pub chain_id: Option<u64>,
+}
+
+/// A session in progress.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct SessionProgress {
+    /// `open`, `signed` or `awaiting_consent`.
+    pub state: String,
+    /// When it ends.
+    #[serde(with = "time::serde::rfc3339")]
+    pub expires_at: OffsetDateTime,
+}
+
+/// What became of a request to unlink a wallet, or to separate accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum UnlinkOutcome {
+    /// Done now.
+    Done,
+    /// It was so before; nothing was changed.
+    Already,
+    /// The identity is suspended; nothing was changed.
+    Suspended,
+    /// The identity has a Discord account, whose `/verify unlink` removes wallets; nothing was changed.
+    InDiscord,
+}
+
+/// Body of the answer to a request to unlink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Unlinked {
+    /// What became of it.
+    pub outcome: UnlinkOutcome,
+}
+
+/// `POST /internal/telegram/sessions/{id}/answer`: the answer of an account that holds a wallet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ConsentAnswer {
+    /// Who pressed the button.
+    pub telegram_user_id: i64,
+    /// Whether the wallet moves.
+    pub consents: bool,
+}
+
+/// What became of a [`ConsentAnswer`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum ConsentOutcome {
+    /// The wallet was moved.
+    Moved {
+        /// The wallet.
+        address: String,
+    },
+    /// The wallet stays.
+    Kept,
+    /// The request has ended, or was never for this account.
+    Ended,
+    /// The wallet cannot be moved.
+    Refused {
+        /// Why, for the member.
+        message: String,
+    },
+}
+
+/// `POST /internal/telegram/notices/take`: takes the notices that are to be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TakeNotices {
+    /// Seconds to wait while there is none, at most 10.
+    pub wait_seconds: u8,
+}
+
+/// The answer to [`TakeNotices`]. Each notice is the caller's for a minute, and is deleted by
+/// `DELETE /internal/telegram/notices/{id}` once it is shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct TakenNotices {
+    /// The oldest notices.
+    pub notices: Vec<TakenNotice>,
+}
+
+/// A notice that is to be shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct TakenNotice {
+    /// Its id.
+    pub id: Uuid,
+    /// To whom.
+    pub telegram_user_id: i64,
+    /// What happened; [`TelegramNotice`], or a kind that a newer build has added.
+    pub notice: serde_json::Value,
+}
+
+/// What happened outside of the chat of a Telegram account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum TelegramNotice {
+    /// A wallet is linked.
+    Verified {
+        /// The session.
+        session: Uuid,
+        /// The wallet.
+        address: String,
+        /// Whether the account joined the identity of a Discord account, which had the wallet.
+        joined: bool,
+    },
+    /// Another account holds the wallet, and was asked to give it up.
+    Asked {
+        /// The session.
+        session: Uuid,
+        /// The wallet.
+        address: String,
+    },
+    /// The account that holds the wallet refused.
+    Refused {
+        /// The session.
+        session: Uuid,
+        /// The wallet.
+        address: String,
+    },
+    /// Another account has signed with a wallet of this one, and requests it.
+    Consent {
+        /// The session of the account that requests it.
+        session: Uuid,
+        /// Its name, which its owner chose, and its network and id, which its owner cannot choose.
+        requester: Requester,
+        /// The wallet.
+        address: String,
+        /// Until when an answer counts.
+        #[serde(with = "time::serde::rfc3339")]
+        expires_at: OffsetDateTime,
+    },
+    /// A Discord account has signed with the wallet of this one, and belongs to its identity now.
+    Joined {
+        /// The wallet.
+        address: String,
+        /// The Discord account.
+        discord: Requester,
+    },
+    /// The two accounts of the identity were separated from the side of Discord.
+    Separated,
+}
+
+/// An account as another one is told of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Requester {
+    /// `discord` or `telegram`.
+    pub network: String,
+    /// Its id there.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn notice_of_an_earlier_build_still_decodes() {
+        let session = Uuid::from_u128(1);
+        let samples = [
+            (
+                TelegramNotice::Verified {
+                    session,
+                    address: "0x12".to_owned(),
+                    joined: true,
+                },
+                json!({"kind": "verified", "session": session, "address": "0x12", "joined": true}),
+            ),
+            (
+                TelegramNotice::Consent {
+                    session,
+                    requester: Requester {
+                        network: "discord".to_owned(),
+                        id: 8,
+                        name: "Chani".to_owned(),
+                    },
+                    address: "0x12".to_owned(),
+                    expires_at: OffsetDateTime::UNIX_EPOCH,
+                },
+                json!({"kind": "consent", "session": session, "address": "0x12", "expires_at": "1970-01-01T00:00:00Z",
+                       "requester": {"network": "discord", "id": 8, "name": "Chani"}}),
+            ),
+            (TelegramNotice::Separated, json!({"kind": "separated"})),
+        ];
+        for (notice, stored) in samples {
+            assert_eq!(serde_json::to_value(&notice).unwrap(), stored);
+            assert_eq!(serde_json::from_value::<TelegramNotice>(stored).unwrap(), notice);
+        }
+    }
+}
