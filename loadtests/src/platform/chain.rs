@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use arrakis_db::{ProfileStandard, TokenProfile, TokenProfileId};
 use arrakis_domain::{Address, Balance, U256};
 use arrakis_test_support::{Anvil, AnvilOptions, Erc20, tokens};
@@ -13,11 +13,8 @@ use serde_json::json;
 
 /// Chain id of Berachain, which the local chain has too.
 pub const CHAIN_ID: u64 = 80_094;
-/// Where the first contract of anvil's first account is: the token.
-const TOKEN: Address = Address::from_bytes([
-    0x5f, 0xbd, 0xb2, 0x31, 0x56, 0x78, 0xaf, 0xec, 0xb3, 0x67, 0xf0, 0x32, 0xd9, 0x3f, 0x64, 0x2f, 0x64, 0x18, 0x0a,
-    0xa3,
-]);
+/// An address whose code is the digest of the seeded history, so that a chain that was seeded before is recognised.
+const MARKER: Address = Address::from_bytes([0xad; 20]);
 /// One of so many wallets of the seeded history has burned a token.
 const BURNERS: usize = 40;
 
@@ -26,18 +23,16 @@ const BURNERS: usize = 40;
 pub struct Chain {
     anvil: Anvil,
     token: Erc20,
-}
-
-/// The token of a chain that is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Opened {
-    /// It was created now: the chain is new.
-    New,
-    /// It was there, with its history.
-    Known,
+    is_new: bool,
 }
 
 impl Chain {
+    /// Address of the token: that of the first contract of anvil's first account.
+    pub const TOKEN: Address = Address::from_bytes([
+        0x5f, 0xbd, 0xb2, 0x31, 0x56, 0x78, 0xaf, 0xec, 0xb3, 0x67, 0xf0, 0x32, 0xd9, 0x3f, 0x64, 0x2f, 0x64, 0x18,
+        0x0a, 0xa3,
+    ]);
+
     /// Whether anvil is installed: the variable `ANVIL` names it.
     pub fn is_installed() -> bool {
         std::env::var_os("ANVIL").is_some_and(|program| Path::new(&program).is_file())
@@ -59,35 +54,47 @@ impl Chain {
             chain_id: CHAIN_ID,
             ..AnvilOptions::default()
         };
-        Ok(Self::with_token(Anvil::start_with(options).await).await.0)
+        Ok(Self::with_token(Anvil::start_with(options).await).await)
     }
 
-    /// The chain of a running anvil, such as that of `./dev up`. Creates the token on a chain without one.
+    /// The chain of a running anvil, such as that of `./dev up`. Creates the token on an empty chain.
     ///
     /// # Errors
-    /// When no anvil responds at this URL, its chain has another id, or it has other contracts.
-    pub async fn open(url: &str) -> anyhow::Result<(Self, Opened)> {
+    /// When no anvil responds at this URL, its chain has another id, or it has blocks of another program.
+    pub async fn open(url: &str) -> anyhow::Result<Self> {
         let anvil = Anvil::connect(url).await.map_err(anyhow::Error::msg)?;
         let id = anvil.chain_id();
         ensure!(id == CHAIN_ID, "the chain at {url} has the id {id}, not {CHAIN_ID}");
-        let code = anvil.rpc("eth_getCode", json!([TOKEN, "latest"])).await;
-        if code.as_str().is_none_or(|code| code == "0x") && anvil.head().await > 0 {
-            bail!(
-                "the chain at {url} has blocks, but not the token of ./dev at {TOKEN}: it is another program's chain"
-            );
-        }
+        ensure!(
+            anvil.head().await == 0 || has_code(&anvil, Self::TOKEN).await,
+            "the chain at {url} has blocks, but not the token at {}: it is the chain of another program",
+            Self::TOKEN
+        );
         Ok(Self::with_token(anvil).await)
     }
 
-    async fn with_token(anvil: Anvil) -> (Self, Opened) {
-        let code = anvil.rpc("eth_getCode", json!([TOKEN, "latest"])).await;
-        if code.as_str().is_some_and(|code| code.len() > 2) {
-            let token = anvil.erc20_at(TOKEN);
-            return (Self { anvil, token }, Opened::Known);
+    async fn with_token(anvil: Anvil) -> Self {
+        if has_code(&anvil, Self::TOKEN).await {
+            let token = anvil.erc20_at(Self::TOKEN);
+            let is_new = false;
+            return Self { anvil, token, is_new };
         }
+        anvil.place_multicall().await;
         let token = anvil.deploy_erc20("Bera Governance Token", "BGT", 18).await;
         anvil.finalize().await;
-        (Self { anvil, token }, Opened::New)
+        let is_new = true;
+        Self { anvil, token, is_new }
+    }
+
+    /// Replaces the chain by a new one with the token and without holdings.
+    pub async fn restart(&self) -> Self {
+        self.anvil.restart().await;
+        Self::with_token(self.anvil.clone()).await
+    }
+
+    /// Whether the token was created by this value: nobody holds it yet, unless by what was done since.
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// The anvil: reorganisations, suspending, raw requests. Its ledger has what was done with this value.
@@ -153,7 +160,14 @@ impl Chain {
             .iter()
             .map(|(wallet, held)| (*wallet, held.units() - half(*held)));
         self.token.claim_many(&second.collect::<Vec<_>>()).await;
+        // Last of all: a history that was interrupted has no marker.
+        self.anvil.set_code(MARKER, &digest(holdings)).await;
         self.anvil.finalize().await;
+    }
+
+    /// Whether [`Chain::seed_history`] has seeded these holdings, completely. They may have changed since.
+    pub async fn has_history(&self, holdings: &[(Address, Balance)]) -> bool {
+        code(&self.anvil, MARKER).await.trim_start_matches("0x") == digest(holdings)
     }
 
     /// A wallet claims tokens.
@@ -192,6 +206,23 @@ impl Chain {
             block["hash"].as_str().context("a block without a hash")?.to_owned(),
         ))
     }
+}
+
+async fn code(anvil: &Anvil, address: Address) -> String {
+    let code = anvil.rpc("eth_getCode", json!([address, "latest"])).await;
+    code.as_str().unwrap_or_default().to_owned()
+}
+
+async fn has_code(anvil: &Anvil, address: Address) -> bool {
+    code(anvil, address).await.len() > "0x".len()
+}
+
+/// Digits of the hash of a list of holdings.
+fn digest(holdings: &[(Address, Balance)]) -> String {
+    let lines = holdings
+        .iter()
+        .map(|(wallet, held)| format!("{wallet} {}\n", held.units_text()));
+    alloy::hex::encode(alloy::primitives::keccak256(lines.collect::<String>()))
 }
 
 /// Value of `CHAIN_RPC_URLS` for the local chain's id with these endpoints, in the order of preference.

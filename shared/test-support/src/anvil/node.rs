@@ -87,7 +87,7 @@ impl Anvil {
         let accounts = request(&client, &url, "eth_accounts", &json!([])).await;
         let anvil = Self::new(Some(process), url, options.chain_id, client, text(&accounts[0]));
         if options.multicall {
-            anvil.set_code(MULTICALL3, &compiled("TestMulticall").runtime).await;
+            anvil.place_multicall().await;
         }
         anvil
     }
@@ -199,6 +199,17 @@ impl Anvil {
         let head = self.head().await;
         self.rpc("anvil_rollback", json!([depth])).await;
         self.forget_after(head.saturating_sub(depth));
+    }
+
+    /// Places Multicall3 at its address.
+    pub async fn place_multicall(&self) {
+        self.set_code(MULTICALL3, &compiled("TestMulticall").runtime).await;
+    }
+
+    /// Replaces the chain by an empty one.
+    pub async fn restart(&self) {
+        self.rpc("anvil_reset", json!([])).await;
+        self.inner.ledger.lock().0.clear();
     }
 
     /// Places code at an address, in hexadecimal digits.
