@@ -13,6 +13,8 @@ use serde_json::json;
 
 /// Chain id of Berachain, which the local chain has too.
 pub const CHAIN_ID: u64 = 80_094;
+/// Blocks after which a block is final.
+const FINAL_AFTER: u64 = 2;
 /// An address whose code is the digest of the seeded history, so that a chain that was seeded before is recognised.
 const MARKER: Address = Address::from_bytes([0xad; 20]);
 /// One of so many wallets of the seeded history has burned a token.
@@ -77,6 +79,8 @@ impl Chain {
         if has_code(&anvil, Self::TOKEN).await {
             let token = anvil.erc20_at(Self::TOKEN);
             let is_new = false;
+            // An anvil that was started with a stored state has no balances of earlier blocks: the final block must be a new one.
+            anvil.mine(FINAL_AFTER + 1).await;
             return Self { anvil, token, is_new };
         }
         anvil.place_multicall().await;

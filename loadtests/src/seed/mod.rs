@@ -86,6 +86,15 @@ async fn write_with(
     Ok(())
 }
 
+/// Writes the token profile and the holdings alone: what must be there before a sync.
+///
+/// # Errors
+/// When Postgres cannot be reached or refuses.
+pub async fn write_ranking(admin_url: &Secret, plan: &Plan, source: RankingSource<'_>) -> anyhow::Result<()> {
+    let admin = connect(admin_url).await?;
+    ranking::write(&admin, plan, source, OffsetDateTime::now_utc()).await
+}
+
 /// Connects with the admin login.
 pub(crate) async fn connect(admin_url: &Secret) -> anyhow::Result<Admin> {
     let options = DatabaseOptions {

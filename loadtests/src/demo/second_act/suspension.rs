@@ -132,19 +132,19 @@ async fn history<W: Write>(admin: &AdminApi<'_>, id: &str, transcript: &mut Tran
 
 impl<'a> AdminApi<'a> {
     async fn new(act: &'a Act<'a>) -> anyhow::Result<Self> {
+        let scopes = "users:read,users:write";
         let arguments = [
+            "api-key",
+            "create",
             "--name",
             "demo",
             "--by",
             "stilgar",
             "--all-communities",
             "--scope",
-            "users:read,users:write",
+            scopes,
         ];
-        let key = act
-            .platform
-            .worker_task(&[&["api-key", "create"], arguments.as_slice()].concat())
-            .await?;
+        let key = act.platform.worker_task(&arguments).await?;
         Ok(Self {
             act,
             key: key.trim().to_owned(),
