@@ -41,8 +41,8 @@ pub(super) async fn is_crossed<W: Write>(act: &Act<'_>, transcript: &mut Transcr
         &found,
         &vec!["Fedaykin".to_owned()],
     );
-    transcript.act(format!("{NAME}: /position"));
-    let answer = demo.run(&demo.tabr, STRANGER, "position", json!([])).await?;
+    transcript.act(format!("{NAME}: /check-eligibility"));
+    let answer = demo.run(&demo.tabr, STRANGER, "check-eligibility", json!([])).await?;
     show(transcript, &answer);
     let text = answer.text();
     transcript.expect(
@@ -55,6 +55,8 @@ pub(super) async fn is_crossed<W: Write>(act: &Act<'_>, transcript: &mut Transcr
         &answer.field("Holding").map(str::to_owned),
         &Some(format!("{} BGT", held.grouped())),
     );
+    let source = answer.field("Source").unwrap_or_default().to_owned();
+    transcript.expect("read from the chain", source.to_lowercase().contains("chain"), &source);
 
     transcript.act("liet had rank 69, the last place");
     let liet = demo.newcomer("liet")?;

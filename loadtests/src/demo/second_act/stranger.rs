@@ -25,7 +25,10 @@ pub(super) async fn arrives<W: Write>(act: &Act<'_>, transcript: &mut Transcript
     act.claim(held).await?;
     let rank = rank_of(demo.plan, held);
     let standing = act.standing(act.wallet.address()).await?;
-    transcript.see(&standing);
+    transcript.see(format!(
+        "rank {}, held {}, zone {}, block {}",
+        standing["rank"], standing["held"], standing["zone"], standing["block"]
+    ));
     transcript.same(
         format!("the api has it at rank {rank}, on the waitlist"),
         &(
@@ -73,7 +76,7 @@ pub(super) async fn proves_a_wallet<W: Write>(act: &Act<'_>, transcript: &mut Tr
 async fn opens<W: Write>(act: &Act<'_>, page: &WalletPage, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
     transcript.act("the page opens");
     let (answer, html) = page.html().await?;
-    transcript.same("with status 200", &answer.status.as_u16(), &200);
+    transcript.same("it has status 200", &answer.status.as_u16(), &200);
     let policy = answer.headers.get("content-security-policy");
     let policy = policy.and_then(|policy| policy.to_str().ok()).unwrap_or_default();
     transcript.expect(
@@ -82,7 +85,7 @@ async fn opens<W: Write>(act: &Act<'_>, page: &WalletPage, transcript: &mut Tran
         policy,
     );
     transcript.expect(
-        "and no text of the session",
+        "and its bytes name no member",
         !html.contains(NAME),
         "the name in the page",
     );

@@ -64,9 +64,9 @@ async fn suspend<W: Write>(admin: &AdminApi<'_>, id: &str, transcript: &mut Tran
     );
     let found = demo.roles_become(&demo.tabr, STRANGER, &[]).await?;
     transcript.same(format!("{NAME} has no role within seconds"), &found, &Vec::new());
-    transcript.act(format!("{NAME}: /verify status"));
+    transcript.act(format!("{NAME}: /verify status, once the cooldown of /verify is over"));
     let options = json!([{"name": "status", "type": 1, "options": []}]);
-    let answer = demo.run(&demo.tabr, STRANGER, "verify", options).await?;
+    let answer = demo.run_after_cooldown(&demo.tabr, STRANGER, "verify", options).await?;
     show(transcript, &answer);
     transcript.expect(
         "it states the suspension",
