@@ -130,7 +130,7 @@ prepare_data() {
         mapfile -t options < <(chain_options)
         run_logged seed "seeding the servers" "${only_with[@]}" "$binaries/loadtests" seed --emulator-control "$emulator_control" "${options[@]}"
         if grep -qs 'both begin anew' "$instance/logs/seed.log"; then
-            warn "the chain did not have the blocks that PostgreSQL has read: the chain and its part of PostgreSQL began anew"
+            warn "the chain is not the one that PostgreSQL has read: it began anew, and claims of ./dev faucet are gone"
         fi
         # As an operator does after an import: every wallet of a profile gets an identity.
         only_with DATABASE_OWNER_URL

@@ -1,6 +1,6 @@
 //! Writes the token profile, and the holdings of the plan: to a local chain, which a sync reads, or as rows of the ranking.
 
-use arrakis_db::{Admin, GlobalTx, ProfileStandard, TokenProfile};
+use arrakis_db::{Admin, ProfileStandard, TokenProfile};
 use arrakis_domain::{Address, Balance};
 use time::OffsetDateTime;
 
@@ -70,13 +70,20 @@ async fn write_chain(admin: &Admin, plan: &Plan, chain: &Chain) -> anyhow::Resul
     let profile = chain.token_profile(TOKEN_PROFILE)?;
     let mut tx = admin.database().global().await?;
     tx.eligibility().put_token_profile(&profile).await?;
+    let stored = tx
+        .eligibility()
+        .stored_block(&profile.id, u64::try_from(i64::MAX)?)
+        .await?;
+    let has_stored = match stored {
+        Some(stored) => chain.block_hash(stored.number).await? == Some(alloy::hex::encode_prefixed(stored.hash)),
+        None => true,
+    };
     let holdings = plan.holdings();
-    let is_seeded = chain.has_history(&holdings).await;
-    if is_seeded && has_stored_blocks(&mut tx, &profile, chain).await? {
+    if has_stored && chain.has_history(&holdings).await {
         return Ok(tx.commit().await?);
     }
-    if is_seeded {
-        note("the chain does not have the blocks that the database has read; both begin anew");
+    if stored.is_some() {
+        note("the chain is not the one that the database has read; both begin anew");
     }
     tx.reset_sync(&profile).await?;
     tx.commit().await?;
@@ -86,22 +93,7 @@ async fn write_chain(admin: &Admin, plan: &Plan, chain: &Chain) -> anyhow::Resul
         chain.restart().await
     };
     chain.seed_history(&holdings).await;
-    note(&format!(
-        "the chain is new: {} wallets, {} blocks",
-        holdings.len(),
-        chain.anvil().head().await
-    ));
     Ok(())
-}
-
-/// Whether the chain has the last block whose logs are stored; true when none are.
-async fn has_stored_blocks(tx: &mut GlobalTx, profile: &TokenProfile, chain: &Chain) -> anyhow::Result<bool> {
-    let highest = u64::try_from(i64::MAX)?;
-    let Some(stored) = tx.eligibility().stored_block(&profile.id, highest).await? else {
-        return Ok(true);
-    };
-    let hash = chain.block_hash(stored.number).await?;
-    Ok(hash.is_some_and(|hash| hash == alloy::hex::encode_prefixed(stored.hash)))
 }
 
 impl Plan {
