@@ -52,6 +52,7 @@ end_selftest() {
     if [[ -n ${up:-} ]] && kill -TERM "$up" 2>/dev/null; then wait "$up" || true; fi
     if [[ -n ${checkout:-} ]]; then in_checkout down --clean >/dev/null 2>&1 || true; fi
     if [[ -s $instance/folder ]]; then rm -rf "$(<"$instance/folder")"; fi
+    if [[ -n ${without_npm:-} ]]; then rm -rf "$without_npm"; fi
     rm -rf "$instance"
 }
 
@@ -282,9 +283,12 @@ holdings_are_kept_over_a_restart() {
 # npm is missing, and anvil with it.
 up_without_npm_uses_seeded_rows() {
     local path_before=$stub_path status=0
-    cp -rs /usr/bin "$folder/bin-without-npm"
-    rm -f "$folder"/bin-without-npm/{npm,node} "$checkout/target/tools"
-    stub_path=$folder/bin:$folder/bin-without-npm:/usr/sbin:/sbin
+    # Readable by the user as whom PostgreSQL runs.
+    without_npm=$(mktemp -d)
+    chmod 755 "$without_npm"
+    cp -rs /usr/bin "$without_npm/bin"
+    rm -f "$without_npm"/bin/{npm,node} "$checkout/target/tools"
+    stub_path=$folder/bin:$without_npm/bin:/usr/sbin:/sbin
     start_up
     expect 'without npm, up states what is missing' grep -q 'no local chain: npm is not installed' "$instance/up.log"
     expect 'and the ranking is seeded rows' test "$(eligible_wallets)" = 69
