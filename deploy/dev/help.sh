@@ -5,13 +5,29 @@ help_up() {
     cat <<HELP
 ${bold}./dev up${plain} [--release] [--workers N]
 
-Installs missing packages (as root), builds, and starts PostgreSQL, Redis, RabbitMQ, the emulator with a seeded server, the proxy, the
-workers, the api and the ingestor. Ctrl-C stops everything. Data of PostgreSQL, Redis and RabbitMQ are kept; the emulator keeps nothing.
+Installs missing packages (as root), builds, and starts PostgreSQL, Redis, RabbitMQ, a local chain, the emulator with a seeded server, the
+proxy, the workers, the api and the ingestor. Ctrl-C stops everything. Data of PostgreSQL, Redis, RabbitMQ and the chain are kept; the
+emulator keeps nothing.
 
   --release    optimised programs
   --workers N  number of workers, from 1 to 99 (default 1)
 
-With DISCORD_TOKEN, it connects to Discord instead of the emulator. The exit code is 1 when a process ended before Ctrl-C.
+With DISCORD_TOKEN, it connects to Discord instead of the emulator. With CHAIN_RPC_URLS, it starts no chain and reads that one. The local
+chain is anvil, which npm installs; without npm the ranking is seeded rows. The exit code is 1 when a process ended before Ctrl-C.
+HELP
+}
+
+help_faucet() {
+    cat <<HELP
+${bold}./dev faucet${plain} MEMBER|ADDRESS AMOUNT
+
+Claims tokens on the local chain of a running ./dev up, syncs the ranking, and prints the rank before and after. Roles follow within seconds.
+
+  MEMBER   name or Discord id of a member with a verified wallet, such as chani
+  ADDRESS  a wallet, such as one that you link by /verify start
+  AMOUNT   tokens, such as 500 or 0.5; a negative amount is burned
+
+The exit code is 1 when the claim or the sync failed.
 HELP
 }
 
@@ -19,7 +35,8 @@ help_demo() {
     cat <<HELP
 ${bold}./dev demo${plain} [--seed N]
 
-Plays a scripted demo of a community on services of its own, and checks every reply. The exit code is 0 when all checks hold.
+Plays a scripted demo of a community on services of its own, and checks every reply. The second act has a local chain, a wallet and an
+admin; it is left out where npm, which installs the chain, is missing. The exit code is 0 when all checks hold.
 
   --seed N  seed of the generated communities (default 1)
 HELP
@@ -35,7 +52,7 @@ cargo-nextest is not installed:
   ./dev test -p arrakis-worker       the tests of one package
   ./dev test name_of_a_test          the tests whose name contains this text
 
-Tests of chains start anvil, which is installed by npm once; ANVIL=/path/to/anvil names another one.
+Tests of chains start anvil, which npm installs once; ANVIL=/path/to/anvil names another one.
 
 For single tests without a new start of the services: ./dev services, see docs/dev.md.
 HELP

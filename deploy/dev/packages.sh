@@ -7,15 +7,20 @@ missing_packages() {
     if ! $postgres_is_named && [[ -z $(postgres_bin) ]]; then echo postgresql; fi
     if ! $redis_is_named && ! command -v redis-server >/dev/null; then echo redis-server; fi
     if ! $rabbitmq_is_named && ! { [[ -n $(rabbitmq_bin) ]] && command -v epmd >/dev/null; }; then echo rabbitmq-server; fi
+    case $instance_name in test | chaos) missing_npm ;; esac
     # Tests use the emulator's page in a real browser.
     if [[ $instance_name == test ]]; then
         command -v chromium >/dev/null || echo chromium
         command -v chromedriver >/dev/null || echo chromium-driver
-        # Tests run bots of other client libraries against the emulator, and anvil, which npm installs.
-        command -v node >/dev/null || echo nodejs
-        command -v npm >/dev/null || echo npm
+        # Tests run bots of other client libraries against the emulator.
         if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then echo python3-venv; fi
     fi
+}
+
+# npm installs anvil. Without it ./dev up and ./dev demo work with less.
+missing_npm() {
+    command -v node >/dev/null || echo nodejs
+    command -v npm >/dev/null || echo npm
 }
 
 # Missing packages of the tools that loadtests/ and the tests of this instance start by name. To add one: a line here.

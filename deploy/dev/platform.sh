@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # ./dev up: starts the services and Arrakis, and watches them until Ctrl-C.
 #
-# Start order: emulator, proxy, workers, api, ingestor; stop order is the reverse, so that every message has a receiver. Each process
+# Start order: chain, emulator, proxy, workers, api, ingestor; stop order is the reverse, so that every message has a receiver. Each process
 # gets only the credentials it needs: a worker has no bot token.
 # To add a service: one `start_service` line, one `wait_ready` line.
 
@@ -23,6 +23,7 @@ command_up() {
     done
 
     choose_discord
+    choose_chain
     use_instance up
     take_lock up
     clear_leftovers
@@ -30,11 +31,15 @@ command_up() {
     at_exit stop_everything
     rm -f "$instance"/logs/*.log
     start_services
+    start_chain
     build_binaries "$release"
     start_discord
     wait_for_services
+    wait_for_chain
     prepare_data
     start_platform "$workers"
+    sync_chain
+    printf '%s\n' "$binaries" "${emulator_control:-}" >"$instance/faucet"
     stopped_status=0
     print_addresses "$workers"
     watch_until_stopped
@@ -121,7 +126,15 @@ prepare_data() {
     run_logged migrate "applying migrations to the database" "${only_with[@]}" "$binaries/arrakis-worker" migrate
     if $discord_is_emulated; then
         only_with DATABASE_OWNER_URL DATABASE_URL DATABASE_ADMIN_URL REDIS_URL AMQP_URL DISCORD_APPLICATION_ID="$application_id"
-        run_logged seed "seeding the servers" "${only_with[@]}" "$binaries/loadtests" seed --emulator-control "$emulator_control"
+        local options
+        mapfile -t options < <(chain_options)
+        run_logged seed "seeding the servers" "${only_with[@]}" "$binaries/loadtests" seed --emulator-control "$emulator_control" "${options[@]}"
+        if grep -qs 'both begin anew' "$instance/logs/seed.log"; then
+            warn "the chain is not the one that PostgreSQL has read: it began anew, and claims of ./dev faucet are gone"
+        fi
+        # As an operator does after an import: every wallet of a profile gets an identity.
+        only_with DATABASE_OWNER_URL
+        run_logged registry "registering the members' wallets" "${only_with[@]}" "$binaries/arrakis-worker" registry migrate-verifications
     fi
 }
 
@@ -148,6 +161,7 @@ start_platform() { # WORKERS
     port_for api
     api_url=http://127.0.0.1:$port
     export VERIFY_BASE_URL=${VERIFY_BASE_URL:-$api_url}
+    if [[ $chain == local ]]; then export CHAIN_RPC_URLS=$chain_id=$chain_url; fi
     port=$(remembered_port discord_proxy)
 
     start_service discord-proxy arrakis-discord-proxy DISCORD_TOKEN PROXY_CREDENTIALS REDIS_URL PROXY_LISTEN_ADDR="127.0.0.1:$port"
@@ -248,6 +262,9 @@ print_examples() {
   ${bold}Ctrl+.${plain} shows every gateway frame and REST call as it happens.
 
 TRY
+    if [[ $chain == local ]]; then
+        printf '  In another terminal: %s claims 500 BGT on the chain for Chani; rank and roles follow.\n\n' "$bold./dev faucet chani 500$plain"
+    fi
 }
 
 addresses() { # WORKERS
@@ -255,6 +272,9 @@ addresses() { # WORKERS
     if $discord_is_emulated; then
         printf '  %-18s %s\n' 'the server' "$bold$emulator_page$plain" 'control API' "$emulator_control/control" \
             'for gaib, bots' "DISCORD_API_BASE=$api_base DISCORD_TOKEN=$DISCORD_TOKEN"
+    fi
+    if [[ $chain == local ]]; then
+        printf '  %-18s %s   (id %s)\n' 'the chain' "$chain_url" "$chain_id"
     fi
     if ! $rabbitmq_is_named; then
         printf '  %-18s %s   (arrakis, %s)\n' 'RabbitMQ' "http://127.0.0.1:$(remembered_port rabbitmq_management)/" "$(secret rabbitmq)"

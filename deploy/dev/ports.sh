@@ -37,6 +37,15 @@ http_status() { # HOST PORT PATH [HEADER]
     ) 2>/dev/null || true
 }
 
+# The body of a GET, without its headers.
+http_body() { # HOST PORT PATH
+    (
+        exec {probe}<>"/dev/tcp/$1/$2" || exit 0
+        printf 'GET %s HTTP/1.0\r\nHost: %s\r\n\r\n' "$3" "$1" >&"$probe"
+        timeout 10 sed '1,/^\r$/d' <&"$probe"
+    ) 2>/dev/null || true
+}
+
 # host and port of a URL, into `url_host` and `url_port`.
 split_url() { # URL DEFAULT_PORT
     local rest=${1#*://}

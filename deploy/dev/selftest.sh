@@ -36,7 +36,10 @@ command_selftest() {
     each_command_has_help
     names_of_scenarios_and_profiles_are_found
     printed_addresses_respond
+    holdings_come_from_the_chain
     up_stops_on INT
+    holdings_are_kept_over_a_restart
+    up_without_npm_uses_seeded_rows
     up_stops_on TERM
     leftovers_of_a_killed_up_are_removed
     second_up_is_refused_and_down_stops_the_first
@@ -49,6 +52,7 @@ end_selftest() {
     if [[ -n ${up:-} ]] && kill -TERM "$up" 2>/dev/null; then wait "$up" || true; fi
     if [[ -n ${checkout:-} ]]; then in_checkout down --clean >/dev/null 2>&1 || true; fi
     if [[ -s $instance/folder ]]; then rm -rf "$(<"$instance/folder")"; fi
+    if [[ -n ${without_npm:-} ]]; then rm -rf "$without_npm"; fi
     rm -rf "$instance"
 }
 
@@ -191,7 +195,7 @@ invalid_arguments_are_refused() {
     expect "an unknown command exits with 64 (it was $status)" test "$status" = 64
     expect 'and suggests the nearest command' contains "$output" './dev down'
     # A command that starts prints progress, with the seconds since its start.
-    for arguments in 'services --foo' 'env --foo' 'down --foo' 'check --foo' 'up --foo' 'up --workers' 'demo --foo' 'demo --seed' \
+    for arguments in 'services --foo' 'faucet' 'faucet chani' 'faucet chani many' 'env --foo' 'down --foo' 'check --foo' 'up --foo' 'up --workers' 'demo --foo' 'demo --seed' \
         'bench --profile nosuch' 'bench --seed' 'chaos' 'chaos nosuch' 'chaos --seed' 'chaos --seed 1' 'chaos --all op-7' \
         'chaos op-7 --minutes 2' 'chaos kill-anything --minutes 0' 'fuzz nosuch' 'fuzz --minutes' 'sqlx-prepare --foo' 'selftest --foo'; do
         status=0
@@ -208,7 +212,7 @@ invalid_arguments_are_refused() {
 
 each_command_has_help() {
     local command output
-    for command in up demo test bench chaos fuzz check down services env sqlx-prepare selftest; do
+    for command in up faucet demo test bench chaos fuzz check down services env sqlx-prepare selftest; do
         output=$(in_checkout "$command" --help 2>&1) || fail "./dev $command --help failed"
         expect "./dev $command --help prints its help and no more" contains "$output" "./dev $command"
         if contains "$output" ' s] '; then fail "./dev $command --help started the command: $output"; fi
@@ -238,7 +242,7 @@ start_up() {
     info "./dev up is ready after $((SECONDS - since)) s"
 }
 
-# The addresses that ./dev up prints are those of the running emulator.
+# The addresses that ./dev up prints are those of the running emulator. Leaves ./dev up running.
 printed_addresses_respond() {
     local line
     start_up
@@ -248,17 +252,64 @@ printed_addresses_respond() {
     [[ $line =~ =([^ ]+)\ .*=([^ ]+)$ ]] || fail 'up prints no address of REST with a token'
     expect 'the printed address of REST accepts the printed token' \
         test "$(status_of "${BASH_REMATCH[1]}/users/@me" "Authorization: Bot ${BASH_REMATCH[2]}")" = 200
-    kill -INT "$up"
-    wait "$up" || true
 }
 status_of() { # URL [HEADER]
     split_url "$1" 80
     http_status "$url_host" "$url_port" "/${1#*://*/}" "${2:-}"
 }
 
-up_stops_on() { # SIGNAL
-    local status=0
+# The chain of ./dev up decides the ranking: a claim by ./dev faucet changes the api's answer. Leaves ./dev up running.
+a_wallet=0x00000000000000000000000000000000000fa0ce
+holdings_come_from_the_chain() {
+    local output
+    contains "$(answer_of_api eligibility)" '"last_rank":69' || fail "the api has no ranking: $(answer_of_api eligibility)"
+    output=$(eligible_wallets)
+    expect "the ranking has 69 eligible wallets (it was $output)" test "$output" = 69
+    output=$(quietly_in_checkout faucet "$a_wallet" 100000.5) || fail './dev faucet failed in the copy'
+    expect 'the faucet prints rank and holding' contains "$output" 'no rank → rank 1, holding 0 → 100,000.5 BGT'
+    expect 'the api answers from the chain' contains "$(answer_of_api "eligibility/$a_wallet")" '"rank":1,"held":"100000.5"'
+    output=$(quietly_in_checkout faucet chani 100000) || fail './dev faucet chani failed in the copy'
+    expect 'the faucet finds a member by name' contains "$output" 'rank 9 → rank 1'
+    output=$(quietly_in_checkout faucet chani -100000) || fail './dev faucet with a negative amount failed in the copy'
+    expect 'and burns a negative amount' contains "$output" 'rank 1 → rank 9'
+}
+holdings_are_kept_over_a_restart() {
     start_up
+    expect 'the chain is kept over a restart' contains "$(answer_of_api "eligibility/$a_wallet")" '"rank":1,"held":"100000.5"'
+    if grep -q 'began anew' "$instance/up.log"; then fail 'the chain began anew after a restart'; fi
+    kill -INT "$up"
+    wait "$up" || true
+}
+# npm is missing, and anvil with it.
+up_without_npm_uses_seeded_rows() {
+    local path_before=$stub_path status=0
+    # Readable by the user as whom PostgreSQL runs.
+    without_npm=$(mktemp -d)
+    chmod 755 "$without_npm"
+    cp -rs /usr/bin "$without_npm/bin"
+    rm -f "$without_npm"/bin/{npm,node} "$checkout/target/tools"
+    stub_path=$folder/bin:$without_npm/bin:/usr/sbin:/sbin
+    start_up
+    expect 'without npm, up states what is missing' grep -q 'no local chain: npm is not installed' "$instance/up.log"
+    expect 'and the ranking is seeded rows' test "$(eligible_wallets)" = 69
+    expect 'without the wallets of the chain' contains "$(answer_of_api "eligibility/$a_wallet")" '"rank":null'
+    quietly_in_checkout faucet chani 5 || status=$?
+    expect "and the faucet is refused (its exit code was $status)" test "$status" = 1
+    stub_path=$path_before
+    ln -s "$root/target/tools" "$checkout/target/tools"
+}
+answer_of_api() { # PATH: the body
+    local url
+    url=$(sed -nE 's|^ *api +(http://[^ ]+)/eligibility$|\1|p' "$instance/up.log")
+    split_url "$url" 80
+    http_body "$url_host" "$url_port" "/$1"
+}
+eligible_wallets() { answer_of_api eligibility | grep -oE '0x[0-9a-f]{40}' | wc -l; }
+
+# up_stops_on SIGNAL: starts ./dev up, unless it runs already.
+up_stops_on() {
+    local status=0
+    if ! kill -0 "${up:-none}" 2>/dev/null; then start_up; fi
     # Twice: a second signal must not interrupt the clean-up.
     kill -s "$1" "$up"
     kill -s "$1" "$up"

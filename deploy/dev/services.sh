@@ -59,7 +59,13 @@ start_services() {
 }
 
 wait_for_services() {
-    ensure_anvil
+    case $instance_name in
+    up) ;;
+    *)
+        ensure_anvil
+        if [[ -n $anvil_is_missing ]]; then warn "$anvil_is_missing"; fi
+        ;;
+    esac
     if ! $redis_is_named; then wait_for_service Redis redis_responds redis 60; fi
     if ! $postgres_is_named; then
         wait_for_service PostgreSQL postgres_responds postgres 120
@@ -89,7 +95,7 @@ service_urls() {
     if $postgres_is_named; then named DATABASE_OWNER_URL DATABASE_URL DATABASE_ADMIN_URL; else postgres_urls; fi
     if $redis_is_named; then named REDIS_URL; else redis_urls; fi
     if $rabbitmq_is_named; then named AMQP_URL RABBITMQ_MANAGEMENT_URL; else rabbitmq_urls; fi
-    if [[ $instance_name == test ]]; then anvil_variable; fi
+    if [[ $instance_name != up ]]; then anvil_variable; fi
 }
 named() { # VARIABLE…: the ones that are set
     local name
@@ -135,12 +141,12 @@ stop_services() {
     stop_processes 5 epmd
     stop_docker_services
     sweep_marked
-    rm -f "$instance/env" "$instance/kept"
+    rm -f "$instance/env" "$instance/kept" "$instance/faucet"
     if $throwaway; then remove_data; fi
 }
 
 remove_data() {
-    rm -rf "$instance/postgres" "$instance/redis" "$instance/rabbitmq"
+    rm -rf "$instance/postgres" "$instance/redis" "$instance/rabbitmq" "$instance/chain"
     if [[ -s $instance/postgres-elsewhere ]]; then
         rm -rf "$(<"$instance/postgres-elsewhere")"
         rm -f "$instance/postgres-elsewhere"

@@ -7,9 +7,10 @@ use anyhow::Context as _;
 use arrakis_causes::causes;
 use arrakis_config::Secret;
 use clap::{Parser, Subcommand};
-use loadtests::platform::Emulator;
+use loadtests::platform::{Chain, Emulator};
 use loadtests::print::{self, note};
-use loadtests::{bench, chaos, demo, seed};
+use loadtests::seed::{self, RankingSource};
+use loadtests::{bench, chaos, demo, faucet};
 
 /// Load tests, fault injection, seed data and a scripted demo for the Arrakis platform.
 #[derive(Debug, Parser)]
@@ -29,6 +30,26 @@ enum Command {
         /// Seed of the generated communities; the same seed gives the same data.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// Address of an anvil to which the holdings are written, for a sync to read; without it they are rows in Postgres.
+        #[arg(long, value_name = "URL")]
+        local_chain: Option<String>,
+        /// Writes no holdings if a token profile is stored: its chain is the operator's own.
+        #[arg(long, conflicts_with = "local_chain")]
+        own_chain: bool,
+    },
+    /// Claims or burns tokens on the local chain of `./dev up`, and runs a sync.
+    Faucet {
+        /// An address, or name or Discord id of a member with a wallet.
+        target: String,
+        /// Tokens to claim, such as 100 or 0.5; a negative number is burned.
+        #[arg(allow_negative_numbers = true)]
+        amount: String,
+        /// Address of anvil.
+        #[arg(long, value_name = "URL")]
+        local_chain: String,
+        /// Address of the emulator's control API.
+        #[arg(long)]
+        emulator_control: String,
     },
     /// Measures performance against thresholds and against the ceiling: what a bare publisher achieves in the same run. Requires the
     /// services of `./dev bench`.
@@ -87,11 +108,22 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<bool> {
     match command {
-        Command::Seed { emulator_control, seed } => {
-            let url = std::env::var("DATABASE_ADMIN_URL").context(
-                "DATABASE_ADMIN_URL is not set; example: postgres://arrakis_admin:secret@127.0.0.1:5432/arrakis",
-            )?;
-            let plan = seed::run(&Emulator::new(&emulator_control), &Secret::new(url), seed).await?;
+        Command::Seed {
+            emulator_control,
+            seed,
+            local_chain,
+            own_chain,
+        } => {
+            let chain = match &local_chain {
+                Some(url) => Some(Chain::open(url).await?),
+                None => None,
+            };
+            let source = match &chain {
+                Some(chain) => RankingSource::LocalChain(chain),
+                None if own_chain => RankingSource::OwnChain,
+                None => RankingSource::Rows,
+            };
+            let plan = seed::run_with(&Emulator::new(&emulator_control), &admin_url()?, seed, source).await?;
             for server in &plan.servers {
                 let kind = server
                     .community
@@ -100,6 +132,21 @@ async fn run(command: Command) -> anyhow::Result<bool> {
                 note(&format!("{}: {} members, {kind}", server.name, server.members.len()));
             }
             Ok(true)
+        }
+        Command::Faucet {
+            target,
+            amount,
+            local_chain,
+            emulator_control,
+        } => {
+            let options = faucet::Options {
+                chain: &local_chain,
+                emulator: &Emulator::new(&emulator_control),
+                admin_url: &admin_url()?,
+                target: &target,
+                amount: &amount,
+            };
+            faucet::run(&options).await
         }
         Command::Bench {
             profile,
@@ -125,4 +172,10 @@ async fn run(command: Command) -> anyhow::Result<bool> {
         }
         Command::Chaos(arguments) => Box::pin(chaos::command(arguments)).await,
     }
+}
+
+fn admin_url() -> anyhow::Result<Secret> {
+    let url = std::env::var("DATABASE_ADMIN_URL")
+        .context("DATABASE_ADMIN_URL is not set; example: postgres://arrakis_admin:secret@127.0.0.1:5432/arrakis")?;
+    Ok(Secret::new(url))
 }

@@ -1,12 +1,16 @@
 //! The emulator, the seed's plan, and names for ids, as the demo's scenes use them.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::platform::{Answer, Emulator};
 use crate::seed::Plan;
+
+/// Longer than every cooldown of a command that the demo repeats.
+const COOLDOWN_SECONDS: u32 = 10;
 
 /// What every scene uses.
 pub(super) struct DemoContext<'a> {
@@ -67,6 +71,25 @@ impl<'a> DemoContext<'a> {
             .command((server.guild, server.channel), user, name, options)
             .await?;
         self.discord.answer(&id).await.with_context(|| format!("/{name}"))
+    }
+
+    /// As [`DemoContext::run`], repeated each second while the reply is the refusal of a cooldown.
+    pub(super) async fn run_after_cooldown(
+        &self,
+        server: &DemoServer,
+        user: u64,
+        name: &str,
+        options: Value,
+    ) -> anyhow::Result<Answer> {
+        let mut last = self.run(server, user, name, options.clone()).await?;
+        for _ in 0..COOLDOWN_SECONDS {
+            if !last.text().contains("You have just used") {
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            last = self.run(server, user, name, options.clone()).await?;
+        }
+        Ok(last)
     }
 
     /// Names of a member's roles, sorted; `None` for a user who is no member.

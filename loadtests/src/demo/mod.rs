@@ -1,4 +1,6 @@
-//! A scripted demo of a community, in under a minute, with checks.
+//! A scripted demo of a community in two acts, with checks: members and commands, then a wallet, a chain and an admin.
+//!
+//! The ranking comes from a local chain, which a worker's job reads. Without anvil it is seeded as rows, and the second act is left out.
 //!
 //! Each scene is a file with one function. It acts as members through the emulator's control API and checks what the emulator
 //! received against literal texts and the seed's plan, never against a service. To add a scene, add its file and its line in
@@ -9,6 +11,7 @@ mod commands;
 mod context;
 mod faults;
 mod refusals;
+mod second_act;
 mod tenants;
 mod transcript;
 
@@ -17,8 +20,8 @@ use std::io::Write;
 use anyhow::ensure;
 use arrakis_config::Secret;
 
-use crate::platform::Platform;
-use crate::seed;
+use crate::platform::{Chain, Platform};
+use crate::seed::{self, RankingSource, TOKEN_PROFILE};
 
 pub use transcript::Transcript;
 
@@ -45,38 +48,66 @@ pub async fn run(seed: u64) -> anyhow::Result<bool> {
         missing.join(", ")
     );
     let mut transcript = Transcript::to_stdout();
-    let mut platform = open(&mut transcript, seed).await?;
-    play(&mut platform.0, &platform.1, &mut transcript).await?;
-    platform.0.stop().await;
+    let mut stage = open(&mut transcript, seed).await?;
+    play(&mut stage, &mut transcript).await?;
+    stage.platform.stop().await;
     Ok(transcript.finish())
 }
 
-/// Starts and seeds a platform with all services.
+/// What the demo is played on.
+#[derive(Debug)]
+pub struct Stage {
+    /// The services.
+    pub platform: Platform,
+    /// The seeded communities.
+    pub plan: seed::Plan,
+    /// The chain that decides the ranking; `None` without anvil.
+    pub chain: Option<Chain>,
+}
+
+/// Starts and seeds a platform with all services but the api.
 ///
 /// # Errors
 /// When a process cannot be started.
-pub async fn open<W: Write>(transcript: &mut Transcript<W>, seed: u64) -> anyhow::Result<(Platform, seed::Plan)> {
+pub async fn open<W: Write>(transcript: &mut Transcript<W>, seed: u64) -> anyhow::Result<Stage> {
     transcript.scene("Start");
     let mut platform = Platform::prepare().await?;
     let admin = Secret::new(platform.database().admin_url());
-    let plan = seed::run(&platform.discord, &admin, seed).await?;
+    let chain = if Chain::is_installed() {
+        Some(Chain::start().await?)
+    } else {
+        None
+    };
+    let source = chain.as_ref().map_or(RankingSource::Rows, RankingSource::LocalChain);
+    let plan = seed::run_with(&platform.discord, &admin, seed, source).await?;
     for server in &plan.servers {
         transcript.see(format!("{}: {} members", server.name, server.members.len()));
     }
+    if let Some(chain) = &chain {
+        platform.read_chain(chain.rpc_urls());
+    }
     platform.start().await?;
     transcript.act("emulator, discord-proxy, worker and ingestor are running, each as a process of its own");
-    Ok((platform, plan))
+    match &chain {
+        Some(chain) => {
+            platform.sync(TOKEN_PROFILE).await?;
+            let wallets = plan.holders.len();
+            transcript.act(format!(
+                "a worker has read {} blocks of a local chain: the ranking of {wallets} wallets",
+                chain.anvil().finalized().await
+            ));
+        }
+        None => transcript.act("there is no local chain: the ranking is seeded as rows"),
+    }
+    Ok(Stage { platform, plan, chain })
 }
 
 /// Plays every scene.
 ///
 /// # Errors
 /// When a process ends early or a reply does not arrive; a wrong reply is counted in the transcript.
-pub async fn play<W: Write>(
-    platform: &mut Platform,
-    plan: &seed::Plan,
-    transcript: &mut Transcript<W>,
-) -> anyhow::Result<()> {
+pub async fn play<W: Write>(stage: &mut Stage, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
+    let Stage { platform, plan, chain } = stage;
     let demo = context::DemoContext::find(&platform.discord, plan).await?;
     arrivals::newcomers_get_their_tier(&demo, transcript).await?;
     commands::six_commands(&demo, transcript).await?;
@@ -86,5 +117,12 @@ pub async fn play<W: Write>(
     arrivals::role_changed_by_hand_is_corrected(&demo, transcript).await?;
     faults::a_worker_is_killed(platform, &demo, transcript).await?;
     faults::the_ingestor_restarts(platform, &demo, transcript).await?;
+    match chain {
+        Some(chain) => second_act::play(platform, &demo, chain, transcript).await?,
+        None => transcript.leave_out(
+            "the second act (wallet, chain, suspension)",
+            "anvil is not installed; ./dev installs it where npm is",
+        ),
+    }
     faults::limits_held(&demo, transcript).await
 }

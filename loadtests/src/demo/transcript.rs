@@ -11,6 +11,7 @@ pub struct Transcript<W> {
     started: Instant,
     passed: usize,
     failures: Vec<String>,
+    left_out: Vec<String>,
     scene: String,
 }
 
@@ -31,6 +32,7 @@ impl<W: Write> Transcript<W> {
             started: Instant::now(),
             passed: 0,
             failures: Vec::new(),
+            left_out: Vec::new(),
             scene: String::new(),
         }
     }
@@ -74,6 +76,13 @@ impl<W: Write> Transcript<W> {
         self.expect(what, found == wanted, format!("{found:?}, expected {wanted:?}"));
     }
 
+    /// Writes that a part of the demo is left out, and why. It is repeated in the summary.
+    pub fn leave_out(&mut self, what: &str, why: &str) {
+        self.scene("Left out");
+        self.line(&format!("  {} {what}: {why}", self.paint("33", "–")));
+        self.left_out.push(format!("{what}: {why}"));
+    }
+
     /// Writes the summary of all checks. Returns whether every check held.
     pub fn finish(mut self) -> bool {
         let seconds = self.started.elapsed().as_secs_f32();
@@ -84,6 +93,9 @@ impl<W: Write> Transcript<W> {
             self.paint("1;31", "The demo failed")
         };
         let mut text = format!("\n{verdict}: {passed} checks passed, {failed} failed, in {seconds:.1} s");
+        for part in &self.left_out {
+            text.push_str(&format!("\n  – left out: {part}"));
+        }
         for failure in &self.failures {
             text.push_str(&format!("\n  ✗ {failure}"));
         }
@@ -109,6 +121,19 @@ impl<W: Write> Transcript<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn part_that_is_left_out_is_named_in_the_summary() {
+        let mut written = Vec::new();
+        let mut transcript = Transcript::new(&mut written, false);
+        transcript.leave_out("the second act", "anvil is not installed");
+        assert!(transcript.finish());
+        let text = String::from_utf8(written).unwrap();
+        assert!(
+            text.ends_with("0 failed, in 0.0 s\n  – left out: the second act: anvil is not installed\n"),
+            "{text}"
+        );
+    }
 
     #[test]
     fn one_failed_check_fails_the_demo() {

@@ -80,12 +80,20 @@ impl Answer {
 
     /// Custom id of the button whose label holds `text`.
     pub fn button(&self, text: &str) -> Option<String> {
+        self.component(text)?["custom_id"].as_str().map(str::to_owned)
+    }
+
+    /// URL of the link button whose label holds `text`.
+    pub fn link(&self, text: &str) -> Option<String> {
+        self.component(text)?["url"].as_str().map(str::to_owned)
+    }
+
+    fn component(&self, label: &str) -> Option<&Value> {
         let rows = self.message["components"].as_array()?;
         let mut buttons = rows
             .iter()
             .flat_map(|row| row["components"].as_array().into_iter().flatten());
-        let wanted = |button: &&Value| button["label"].as_str().is_some_and(|label| label.contains(text));
-        buttons.find(wanted)?["custom_id"].as_str().map(str::to_owned)
+        buttons.find(|button| button["label"].as_str().is_some_and(|text| text.contains(label)))
     }
 }
 

@@ -41,7 +41,8 @@ pub(super) async fn write(
         let guild = match &server.community {
             Some(community) => {
                 let theme = themes.theme(community.theme)?;
-                let roles = roles_of_members(admin, server, CommunityId::from_uuid(community.id), theme, now).await?;
+                let id = CommunityId::from_uuid(community.id);
+                let roles = roles_of_members(admin, plan, (server, id), theme, now).await?;
                 let mut guild = themed(server, theme, &roles);
                 guild["messages"] = messages(server, community.theme);
                 guild
@@ -54,11 +55,12 @@ pub(super) async fn write(
     Ok(())
 }
 
-/// Names of the roles of each member, in the order of the members.
+/// Names of the roles of each member, in the order of the members. Before the first sync, by the plan's ranking: it is what the sync
+/// will read.
 async fn roles_of_members(
     admin: &Admin,
-    server: &Server,
-    community: CommunityId,
+    plan: &Plan,
+    (server, community): (&Server, CommunityId),
     theme: &Theme,
     now: OffsetDateTime,
 ) -> anyhow::Result<Vec<Vec<String>>> {
@@ -73,15 +75,21 @@ async fn roles_of_members(
     let ladder = theme
         .ladder(Some(&rules))
         .context("the theme does not have the community's rules")?;
+    let is_synced = tx.eligibility().holder_count(&token).await? > 0;
     let mut names = Vec::new();
-    for member in &server.members {
-        let user = UserId::new(member.user)?;
+    for planned in &server.members {
+        let user = UserId::new(planned.user)?;
         let EvaluationInput { member, facts, .. } = tx
             .profiles()
             .evaluation_input(&token, user, now, theme.early_member_limit())
             .await?
             .context("a member is not in the database")?;
-        let evaluation = theme.evaluate(ladder, member.standing, &facts);
+        let standing = if is_synced {
+            member.standing
+        } else {
+            plan.standing(planned.holder)
+        };
+        let evaluation = theme.evaluate(ladder, standing, &facts);
         let desired = theme.desired_roles(&evaluation, &facts);
         names.push(
             desired

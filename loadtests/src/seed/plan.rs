@@ -1,6 +1,6 @@
 //! The whole seed as data: servers, members and wallets. The same seed gives the same plan.
 
-use arrakis_domain::Rank;
+use arrakis_domain::{Rank, Standing};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt as _, SeedableRng as _};
 use uuid::Uuid;
@@ -128,6 +128,14 @@ impl Plan {
             servers,
             newcomers,
         }
+    }
+
+    /// Standing of a wallet by its index in the list of holders; the default without one.
+    pub fn standing(&self, holder: Option<usize>) -> Standing {
+        let found = holder.and_then(|index| Some((index, self.holders.get(index)?)));
+        found.map_or_else(Standing::default, |(index, holder)| {
+            Standing::new(Self::rank(index), holder.held)
+        })
     }
 
     /// Rank of an index in the list of holders.

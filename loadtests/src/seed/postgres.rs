@@ -1,17 +1,14 @@
-//! Writes the plan to Postgres with the operations that the services use.
+//! Writes the plan's communities and members to Postgres with the operations that the services use.
 
 use anyhow::Context as _;
-use arrakis_db::{Activity, Admin, BadgeSource, CommunityId, GuildId, NewCommunity, TenantTx, TokenProfile, UserId};
-use arrakis_domain::{Address, BadgeId, BadgeRule, Ladder, RoleId, RoleKey, RuleSetId, Standing, Theme, ThemeId};
+use arrakis_db::{Activity, Admin, BadgeSource, CommunityId, GuildId, NewCommunity, TenantTx, UserId};
+use arrakis_domain::{BadgeId, BadgeRule, Ladder, RoleId, RoleKey, RuleSetId, Standing, Theme, ThemeId};
 use arrakis_themes::Registry;
 use time::{Duration, OffsetDateTime};
 
 use super::discord::role_id;
 use super::plan::{Community, Member, Newcomer, Plan, Server, TOKEN_PROFILE};
 
-/// Addresses of BGT and of its Distributor on Berachain.
-const BGT: &str = "0x656b95e550c07a9ffe548bd4085c72418ceb1dba";
-const DISTRIBUTOR: &str = "0xd2f19a79b026fb636a7c300bf5947df113940761";
 /// Days since a newcomer left.
 const AWAY: Duration = Duration::days(30);
 
@@ -20,7 +17,6 @@ const AWAY: Duration = Duration::days(30);
 /// # Errors
 /// When the database cannot be reached, or its schema is not the one of this build.
 pub(super) async fn write(admin: &Admin, plan: &Plan, themes: &Registry, now: OffsetDateTime) -> anyhow::Result<()> {
-    write_holdings(admin, plan, now).await.context("the ranking")?;
     for server in &plan.servers {
         let Some(community) = &server.community else { continue };
         let is_known = admin.database().route(GuildId::new(server.guild)?).await?.is_some();
@@ -32,33 +28,6 @@ pub(super) async fn write(admin: &Admin, plan: &Plan, themes: &Registry, now: Of
         }
     }
     Ok(())
-}
-
-async fn write_holdings(admin: &Admin, plan: &Plan, now: OffsetDateTime) -> anyhow::Result<()> {
-    let token = TOKEN_PROFILE.parse()?;
-    let mut tx = admin.database().global().await?;
-    tx.eligibility()
-        .put_token_profile(&TokenProfile {
-            id: TOKEN_PROFILE.parse()?,
-            name: "Bera Governance Token".to_owned(),
-            symbol: "BGT".to_owned(),
-            standard: arrakis_db::ProfileStandard::Bgt,
-            chain_id: 80_094,
-            contract: BGT.parse()?,
-            decimals: 18,
-            claims_from: Some(DISTRIBUTOR.parse()?),
-            burns_to: Some(Address::from_bytes([0; 20])),
-            token_ids: Vec::new(),
-            start_block: 0,
-        })
-        .await?;
-    let holdings: Vec<_> = plan
-        .holders
-        .iter()
-        .map(|holder| (holder.address, holder.held))
-        .collect();
-    tx.replace_ranking(&token, &holdings, 4_200_000, now).await?;
-    Ok(tx.commit().await?)
 }
 
 async fn write_community(

@@ -10,10 +10,14 @@ use loadtests::platform::Platform;
 async fn demo_passes() {
     arrakis_runtime::install_crypto_provider();
     let mut transcript = Transcript::new(std::io::stdout(), false);
-    let (mut platform, plan) = demo::open(&mut transcript, 1).await.unwrap();
-    demo::play(&mut platform, &plan, &mut transcript).await.unwrap();
-    hold_to_discords_own_document(&platform).await;
-    platform.stop().await;
+    let mut stage = demo::open(&mut transcript, 1).await.unwrap();
+    assert!(
+        stage.chain.is_some(),
+        "ANVIL names no program: the second act would be left out"
+    );
+    demo::play(&mut stage, &mut transcript).await.unwrap();
+    hold_to_discords_own_document(&stage.platform).await;
+    stage.platform.stop().await;
     assert!(transcript.finish(), "the transcript above shows the failed checks");
 }
 
