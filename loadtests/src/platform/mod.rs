@@ -4,9 +4,12 @@
 //! Starts, kills and replaces the processes, as an operator or a fault would. It does not look inside of them: observations come
 //! from the emulator and from Postgres. A process is a [`Replica`]; servers that a scenario may kill are in [`servers`].
 
+pub mod chain;
 mod emulator;
 mod replica;
 pub mod servers;
+mod wallet;
+mod wallet_page;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -16,8 +19,11 @@ use anyhow::{Context as _, ensure};
 use arrakis_emulator_client::Addresses;
 use arrakis_test_support::{Process, TestDatabase, TestRedis, TestVhost};
 
+pub use chain::Chain;
 pub use emulator::{Answer, Emulator, Member};
 pub use replica::Replica;
+pub use wallet::Wallet;
+pub use wallet_page::{PageAnswer, WalletPage};
 
 /// The bot's application id.
 pub(crate) const APPLICATION: &str = "1100000000000000001";
@@ -36,6 +42,8 @@ pub struct Platform {
     pub workers: Vec<Replica>,
     /// The proxies. Workers that are started later use all of them.
     pub proxies: Vec<Replica>,
+    /// The api, once it is started. One at a time: the links to the wallet page name its address.
+    pub api: Option<Replica>,
     emulator: Process,
     environment: Environment,
 }
@@ -82,6 +90,10 @@ struct Environment {
     token: String,
     /// Addresses of the proxies, in the order of `proxies`.
     proxy_addrs: Vec<String>,
+    /// Address of the api, which workers name before it is started.
+    api_addr: String,
+    /// `CHAIN_RPC_URLS`; `None` without a chain.
+    chain_rpc_urls: Option<String>,
     /// Number of started processes, so that each has a name of its own.
     started: usize,
 }
@@ -118,6 +130,8 @@ impl Platform {
             api_base: addresses.rest,
             token,
             proxy_addrs: Vec::new(),
+            api_addr: free_address()?,
+            chain_rpc_urls: None,
             started: 0,
         };
         let discord = Emulator::new(&addresses.control);
@@ -126,6 +140,7 @@ impl Platform {
             ingestors: Vec::new(),
             workers: Vec::new(),
             proxies: Vec::new(),
+            api: None,
             emulator,
             environment,
         })
@@ -155,6 +170,16 @@ impl Platform {
     pub fn proxy_urls(&self) -> Vec<String> {
         let addrs = self.environment.proxy_addrs.iter();
         addrs.map(|addr| format!("http://{addr}")).collect()
+    }
+
+    /// URL of the api, at which members open the wallet page; [`Platform::start_api`] starts it.
+    pub fn api_url(&self) -> String {
+        format!("http://{}", self.environment.api_addr)
+    }
+
+    /// Sets `CHAIN_RPC_URLS` of the workers and the api that are started later; see [`chain::rpc_urls`].
+    pub fn read_chain(&mut self, rpc_urls: impl Into<String>) {
+        self.environment.chain_rpc_urls = Some(rpc_urls.into());
     }
 
     /// The worker's credential at the proxies, for a run that calls Discord as a worker does.
@@ -209,6 +234,15 @@ impl Platform {
         Ok(())
     }
 
+    /// Starts the api and waits until it is ready.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn start_api(&mut self) -> anyhow::Result<()> {
+        self.spawn_api(&[])?.ready().await;
+        Ok(())
+    }
+
     /// Starts another proxy with these variables in addition to the usual ones. Does not wait.
     ///
     /// # Errors
@@ -234,14 +268,16 @@ impl Platform {
     /// When no port is free.
     pub fn spawn_worker(&mut self, extra: &[(String, String)]) -> anyhow::Result<&mut Replica> {
         let services = &self.environment.services;
-        let usual = [
+        let mut usual = vec![
             ("DISCORD_APPLICATION_ID", APPLICATION.to_owned()),
             ("DISCORD_PROXY_URL", self.proxy_urls().join(",")),
             ("DISCORD_PROXY_CREDENTIAL", CREDENTIAL.to_owned()),
             ("AMQP_URL", services.vhost.url()),
             ("DATABASE_URL", services.database.app_url()),
             ("REDIS_URL", services.redis.url()),
+            ("VERIFY_BASE_URL", self.api_url()),
         ];
+        usual.extend(self.environment.chain_variable());
         let replica = self.spawn("arrakis-worker", &usual, extra)?;
         Ok(last(&mut self.workers, replica))
     }
@@ -259,6 +295,63 @@ impl Platform {
         ];
         let replica = self.spawn("arrakis-ingestor", &usual, extra)?;
         Ok(last(&mut self.ingestors, replica))
+    }
+
+    /// Starts the api with these variables in addition to the usual ones, in place of an earlier one, which must have ended. Does not
+    /// wait.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn spawn_api(&mut self, extra: &[(String, String)]) -> anyhow::Result<&mut Replica> {
+        let services = &self.environment.services;
+        let mut usual = vec![
+            ("AMQP_URL", services.vhost.url()),
+            ("DATABASE_URL", services.database.app_url()),
+            ("DATABASE_ADMIN_URL", services.database.admin_url()),
+            ("REDIS_URL", services.redis.url()),
+            ("API_ADDR", self.environment.api_addr.clone()),
+            ("VERIFY_BASE_URL", self.api_url()),
+        ];
+        usual.extend(self.environment.chain_variable());
+        let replica = self.spawn("arrakis-api", &usual, extra)?;
+        Ok(self.api.insert(replica))
+    }
+
+    /// Runs a task of `arrakis-worker` on this platform, such as `eligibility sync bgt --wait`, and returns its standard output.
+    ///
+    /// # Errors
+    /// When it cannot be started or fails; the error has its output.
+    pub async fn worker_task(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let services = &self.environment.services;
+        let mut command = tokio::process::Command::new(self.environment.binaries.join("arrakis-worker"));
+        command.args(arguments).kill_on_drop(true).env_clear().envs([
+            ("AMQP_URL", services.vhost.url()),
+            ("DATABASE_URL", services.database.app_url()),
+            ("DATABASE_ADMIN_URL", services.database.admin_url()),
+            ("DATABASE_OWNER_URL", services.database.owner_url()),
+        ]);
+        command.envs(self.environment.chain_variable());
+        let output = command.output().await.context("arrakis-worker")?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        ensure!(
+            output.status.success(),
+            "arrakis-worker {}: {}\n{}{}",
+            arguments.join(" "),
+            output.status,
+            text(&output.stdout),
+            text(&output.stderr)
+        );
+        Ok(text(&output.stdout))
+    }
+
+    /// Reads the chain into the ranking of a token profile by a worker's job, and waits for its end.
+    ///
+    /// # Errors
+    /// When the sync fails.
+    pub async fn sync(&self, token_profile: &str) -> anyhow::Result<()> {
+        self.worker_task(&["eligibility", "sync", token_profile, "--wait"])
+            .await
+            .map(drop)
     }
 
     fn spawn(&mut self, binary: &str, usual: &[(&str, String)], extra: &[(String, String)]) -> anyhow::Result<Replica> {
@@ -298,13 +391,13 @@ impl Platform {
         Ok(())
     }
 
-    /// Every service process: ingestors, workers, proxies.
+    /// Every service process: ingestors, the api, workers, proxies.
     pub fn replicas(&mut self) -> impl Iterator<Item = &mut Replica> {
-        let upper = self.ingestors.iter_mut().chain(self.workers.iter_mut());
-        upper.chain(self.proxies.iter_mut())
+        let upper = self.ingestors.iter_mut().chain(&mut self.api);
+        upper.chain(self.workers.iter_mut()).chain(self.proxies.iter_mut())
     }
 
-    /// Stops all processes: ingestors, workers, proxies.
+    /// Stops all processes: ingestors, the api, workers, proxies.
     pub async fn stop(mut self) {
         let grace = std::time::Duration::from_secs(25);
         for replica in self.replicas() {
@@ -312,6 +405,13 @@ impl Platform {
         }
         self.emulator.terminate();
         self.emulator.ended(grace).await;
+    }
+}
+
+impl Environment {
+    fn chain_variable(&self) -> Option<(&'static str, String)> {
+        let urls = self.chain_rpc_urls.clone()?;
+        Some(("CHAIN_RPC_URLS", urls))
     }
 }
 

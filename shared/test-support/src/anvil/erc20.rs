@@ -2,10 +2,11 @@
 
 use alloy::sol_types::{SolCall as _, SolValue as _};
 use arrakis_domain::{Address, U256};
+use serde_json::json;
 
 use super::contracts::{abi, address_of, compiled, wire};
 use super::ledger::{Amount, Movement};
-use super::node::Anvil;
+use super::node::{Anvil, hex};
 
 /// Claims of one transaction.
 const CLAIMS: usize = 250;
@@ -31,6 +32,15 @@ impl Anvil {
         Erc20 {
             anvil: self.clone(),
             address: self.deploy(&code).await,
+        }
+    }
+
+    /// A token that [`Anvil::deploy_erc20`] has created earlier, at this address.
+    #[must_use]
+    pub fn erc20_at(&self, address: Address) -> Erc20 {
+        Erc20 {
+            anvil: self.clone(),
+            address,
         }
     }
 }
@@ -105,6 +115,18 @@ impl Erc20 {
         };
         self.anvil.send(self.address, &call.abi_encode()).await;
         self.record([(from, to, amount)]).await;
+    }
+
+    /// The balance of a holder at the latest block, as the chain returns it.
+    ///
+    /// # Panics
+    /// When the chain's response is not a number.
+    pub async fn balance_of(&self, owner: Address) -> U256 {
+        let data = hex(&abi::balanceOfCall { owner: wire(owner) }.abi_encode());
+        let call = json!([{"to": self.address, "data": data}, "latest"]);
+        let balance = self.anvil.rpc("eth_call", call).await;
+        let parsed = balance.as_str().and_then(|digits| digits.parse().ok());
+        parsed.unwrap_or_else(|| panic!("balanceOf returned {balance}"))
     }
 
     async fn record(&self, moves: impl IntoIterator<Item = (Address, Address, U256)>) {

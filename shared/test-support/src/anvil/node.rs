@@ -40,8 +40,9 @@ impl Default for AnvilOptions {
     }
 }
 
-/// A chain of its own: an anvil process, killed when the last clone is dropped. Each transaction makes a block at once, unless in
-/// [`Anvil::in_one_block`]. The finalised block is two blocks behind the latest one.
+/// A chain of its own: an anvil process, killed when the last clone is dropped, or one that another program runs
+/// ([`Anvil::connect`]). Each transaction makes a block at once, unless in [`Anvil::in_one_block`]. The finalised block is two blocks
+/// behind the latest one.
 #[derive(Debug, Clone)]
 pub struct Anvil {
     inner: Arc<Inner>,
@@ -49,7 +50,8 @@ pub struct Anvil {
 
 #[derive(Debug)]
 struct Inner {
-    process: Process,
+    /// `None`: another program runs it.
+    process: Option<Process>,
     url: String,
     chain_id: u64,
     client: reqwest::Client,
@@ -80,23 +82,42 @@ impl Anvil {
         let process = Process::start_at(Path::new(&program()), &arguments, none);
         let line = process.line("Listening on ").await;
         let address = line.rsplit(' ').next().unwrap_or_default();
-        let client = reqwest::Client::builder().no_proxy().build().unwrap_or_default();
+        let client = client();
         let url = format!("http://{address}");
         let accounts = request(&client, &url, "eth_accounts", &json!([])).await;
-        let inner = Inner {
-            process,
-            url,
-            chain_id: options.chain_id,
-            client,
-            sender: text(&accounts[0]),
-            one_block: AtomicBool::new(false),
-            ledger: Mutex::default(),
-        };
-        let anvil = Self { inner: Arc::new(inner) };
+        let anvil = Self::new(Some(process), url, options.chain_id, client, text(&accounts[0]));
         if options.multicall {
             anvil.set_code(MULTICALL3, &compiled("TestMulticall").runtime).await;
         }
         anvil
+    }
+
+    /// The chain of an anvil that another program runs, with options as in [`Anvil::start`]. Its ledger has only what is done with this
+    /// value.
+    ///
+    /// # Errors
+    /// When nothing responds at this URL, or something else than an anvil.
+    pub async fn connect(url: &str) -> Result<Self, String> {
+        let client = client();
+        let chain_id = try_request(&client, url, "eth_chainId", &json!([])).await?;
+        let accounts = try_request(&client, url, "eth_accounts", &json!([])).await?;
+        // Only anvil has this method.
+        try_request(&client, url, "anvil_nodeInfo", &json!([])).await?;
+        let sender = text(&accounts[0]);
+        Ok(Self::new(None, url.to_owned(), number(&chain_id), client, sender))
+    }
+
+    fn new(process: Option<Process>, url: String, chain_id: u64, client: reqwest::Client, sender: String) -> Self {
+        let inner = Inner {
+            process,
+            url,
+            chain_id,
+            client,
+            sender,
+            one_block: AtomicBool::new(false),
+            ledger: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// URL of the JSON-RPC endpoint.
@@ -111,10 +132,14 @@ impl Anvil {
         self.inner.chain_id
     }
 
-    /// Process id of anvil, to suspend or kill it.
+    /// The process, to suspend or kill it.
+    ///
+    /// # Panics
+    /// When another program runs it.
     #[must_use]
     pub fn process(&self) -> &Process {
-        &self.inner.process
+        let process = self.inner.process.as_ref();
+        process.unwrap_or_else(|| panic!("the anvil at {} is not a process of this program", self.inner.url))
     }
 
     /// What the test did with its tokens. Movements in blocks that [`Anvil::reorg`] or [`Anvil::rollback`] removed are not in it.
@@ -256,7 +281,16 @@ fn program() -> String {
     }
 }
 
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().unwrap_or_default()
+}
+
 async fn request(client: &reqwest::Client, url: &str, method: &str, params: &Value) -> Value {
+    let result = try_request(client, url, method, params).await;
+    result.unwrap_or_else(|why| panic!("{why}"))
+}
+
+async fn try_request(client: &reqwest::Client, url: &str, method: &str, params: &Value) -> Result<Value, String> {
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
     let sent = client
         .post(url)
@@ -264,17 +298,13 @@ async fn request(client: &reqwest::Client, url: &str, method: &str, params: &Val
         .timeout(Duration::from_secs(60))
         .send()
         .await;
-    let response = sent.unwrap_or_else(|why| panic!("{method} to anvil: {why}"));
-    let mut response: Value = response
-        .json()
-        .await
-        .unwrap_or_else(|why| panic!("{method} to anvil: {why}"));
-    assert!(
-        response.get("error").is_none(),
-        "{method} to anvil: {}",
-        response["error"]
-    );
-    response["result"].take()
+    let failed = |why: &dyn std::fmt::Display| format!("{method} to anvil at {url}: {why}");
+    let response = sent.map_err(|why| failed(&why))?;
+    let mut response: Value = response.json().await.map_err(|why| failed(&why))?;
+    match response.get("error") {
+        Some(error) => Err(failed(error)),
+        None => Ok(response["result"].take()),
+    }
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {
