@@ -38,7 +38,9 @@ pub(super) async fn measure(
     play(anvil, token, steps.first_logs, &mut round).await?;
     put_profile(platform, token).await?;
     let endpoint = format!("{}={}", anvil.chain_id(), anvil.url());
-    platform.start_worker_with(&[("CHAIN_RPC_URLS", endpoint)], true).await?;
+    platform
+        .start_worker_with(&[("CHAIN_RPC_URLS", endpoint)], true)
+        .await?;
     let first = sync(platform, anvil, token).await?;
     bench.progress(&format!("playing {} logs", steps.logs));
     play(anvil, token, steps.logs, &mut round).await?;
@@ -46,7 +48,9 @@ pub(super) async fn measure(
     bench.progress(&name);
     let monitor = monitor(platform, anvil)?;
     let measured = sync(platform, anvil, token).await?;
-    bench.sections.push(section(&name, measured.seconds, measured.logs, monitor)?);
+    bench
+        .sections
+        .push(section(&name, measured.seconds, measured.logs, monitor)?);
     figures(bench, steps, &first, &measured);
     Ok(())
 }
@@ -102,11 +106,7 @@ async fn sync(platform: &BenchPlatform, anvil: &Anvil, token: &Erc20) -> anyhow:
     let seconds = began.elapsed().as_secs_f64();
     let read = platform.scrape("worker").await?.since(&before).sum(LOGS);
     compare(platform, anvil, token).await?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a count of logs"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of logs")]
     Ok(Measured {
         seconds,
         logs: read as u64,
