@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail};
 use arrakis_domain::{Address, U256};
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
@@ -109,46 +109,77 @@ pub(super) async fn check_notifications(testbed: &mut Testbed, before: &Ranks, a
     }
     for (community, user, wallet) in members {
         let wallet: Address = wallet.parse()?;
-        let rank = |ranks: &Ranks| {
-            ranks
-                .iter()
-                .position(|(address, _)| *address == wallet)
-                .map(|at| at + 1)
+        let place = |ranks: &Ranks| {
+            let at = ranks.iter().position(|(address, _)| *address == wallet)?;
+            Some((at + 1, ranks[at].1))
         };
-        let held = |ranks: &Ranks| {
-            ranks
-                .iter()
-                .find(|(address, _)| *address == wallet)
-                .map(|(_, held)| *held)
-        };
-        let chain = chains.remove(&(community, user)).unwrap_or_default();
-        let changed = rank(before) != rank(after) || held(before) != held(after);
-        ensure!(
-            !changed || !chain.is_empty(),
-            "member {user} has no event although the rank changed from {:?} to {:?}",
-            rank(before),
-            rank(after)
-        );
-        for pair in chain.windows(2) {
-            ensure!(
-                pair[0]["after"] == pair[1]["before"],
-                "member {user} has the events {} and {}, which do not follow each other",
-                pair[0],
-                pair[1]
-            );
-        }
-        let ends = [
-            ("before", chain.first(), rank(before)),
-            ("after", chain.last(), rank(after)),
-        ];
-        for (end, event, expected) in ends {
-            let Some(event) = event else { continue };
-            let found = event[end]["rank"].as_u64().and_then(|rank| usize::try_from(rank).ok());
-            ensure!(
-                found == expected,
-                "the events of member {user} have the rank {found:?} {end} the changes instead of {expected:?}"
-            );
+        let events = chains.remove(&(community, user)).unwrap_or_default();
+        if let Some(problem) = problem(&events, place(before), place(after)) {
+            bail!("member {user}: {problem}");
         }
     }
     Ok(count)
+}
+
+/// What is wrong with the events of a member whose wallet had the place `before` and has the place `after`: rank and holding.
+fn problem(events: &[Value], before: Option<(usize, U256)>, after: Option<(usize, U256)>) -> Option<String> {
+    let (Some(first), Some(last)) = (events.first(), events.last()) else {
+        return (before != after).then(|| format!("no event, although the place changed from {before:?} to {after:?}"));
+    };
+    let broken = events.windows(2).find(|pair| pair[0]["after"] != pair[1]["before"]);
+    if let Some(pair) = broken {
+        return Some(format!("{} is followed by {}", pair[0], pair[1]));
+    }
+    if let Some(event) = events.iter().find(|event| event["before"] == event["after"]) {
+        return Some(format!("{event} states no change"));
+    }
+    let ends = [("before", first, before), ("after", last, after)];
+    ends.into_iter().find_map(|(end, event, expected)| {
+        let found = event[end]["rank"].as_u64().and_then(|rank| usize::try_from(rank).ok());
+        let expected = expected.map(|(rank, _)| rank);
+        (found != expected).then(|| format!("the rank {end} the changes is {found:?} instead of {expected:?}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn event(before: u64, after: u64) -> Value {
+        json!({"before": {"rank": before, "held": "1"}, "after": {"rank": after, "held": "2"}})
+    }
+
+    #[test]
+    fn missing_doubled_and_wrong_events_are_found() {
+        let place = |rank: usize| Some((rank, U256::from(rank)));
+        let found = |events: &[Value]| problem(events, place(5), place(3));
+        assert_eq!(found(&[event(5, 3)]), None);
+        let first = event(5, 4);
+        let second = json!({"before": first["after"], "after": {"rank": 3, "held": "9"}});
+        assert_eq!(found(&[first.clone(), second.clone()]), None);
+        assert!(found(&[]).unwrap().contains("no event"));
+        assert!(
+            found(&[first.clone(), first.clone(), second])
+                .unwrap()
+                .contains("is followed by")
+        );
+        assert!(found(&[first]).unwrap().contains("after"));
+        assert!(found(&[event(6, 3)]).unwrap().contains("before"));
+        assert_eq!(problem(&[], place(5), place(5)), None);
+    }
+
+    #[test]
+    fn first_difference_of_two_rankings_is_named() {
+        let wallet = |number: u8| Address::from_bytes([number; 20]);
+        let ranks = vec![(wallet(1), U256::from(9)), (wallet(2), U256::from(8))];
+        assert_eq!(difference(&ranks, &ranks), None);
+        let shorter = ranks[..1].to_vec();
+        assert!(
+            difference(&shorter, &ranks)
+                .unwrap()
+                .starts_with("rank 2 has no wallet")
+        );
+    }
 }

@@ -70,7 +70,7 @@ fn figures(bench: &mut Bench, steps: &ChainSteps, first: &Measured, measured: &M
     let most = megabytes(measured.high_water);
     bench.figure("chain: worker, highest resident memory", most, "MB", Bound::Reported);
     let growth = number(measured.high_water) / number(first.high_water);
-    let name = format!("chain: that, to the one of a sync of {} logs", steps.first_logs);
+    let name = format!("chain: worker, that relative to a sync of {} logs", steps.first_logs);
     bench.figure(&name, growth, "×", steps.bound(Bound::Below(1.5)));
 }
 
