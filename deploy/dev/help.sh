@@ -68,6 +68,7 @@ ${bold}./dev bench${plain} [--profile PROFILE] [--seed N] [--keep] [--result FIL
   path      the whole path at fixed rates, and a rising rate until commands fail
   proxy     the discord-proxy: added latency, and a hundred tenants at the limit
   sync      role changes of 120 communities, and the latency of commands meanwhile
+  chain     an eligibility sync of 100,000 logs from a local chain, and the latency of reading balances and owners
 
 The result is a table, and target/bench/latest.json. After a missed threshold or a regression against loadtests/baselines the exit
 code is 1, and the last line names it. --keep makes this result the baseline of its profile. See docs/performance-measuring.md.

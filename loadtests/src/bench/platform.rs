@@ -168,7 +168,15 @@ impl BenchPlatform {
     /// # Errors
     /// When no port is free.
     pub async fn start_worker(&mut self, ready: bool) -> anyhow::Result<u64> {
-        let variables = [
+        self.start_worker_with(&[], ready).await
+    }
+
+    /// As [`BenchPlatform::start_worker`], with further variables.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn start_worker_with(&mut self, more: &[(&str, String)], ready: bool) -> anyhow::Result<u64> {
+        let usual = [
             ("DISCORD_APPLICATION_ID", APPLICATION.to_owned()),
             ("DISCORD_PROXY_URL", self.proxies.join(",")),
             ("DISCORD_PROXY_CREDENTIAL", CREDENTIAL.to_owned()),
@@ -176,7 +184,27 @@ impl BenchPlatform {
             ("DATABASE_URL", self.database.app_url()),
             ("REDIS_URL", self.redis.url()),
         ];
+        let variables: Vec<_> = usual.iter().chain(more).cloned().collect();
         self.start("worker", "arrakis-worker", &variables, ready).await
+    }
+
+    /// Runs a task of `arrakis-worker`, as an operator does, and waits until it has ended.
+    ///
+    /// # Errors
+    /// When it fails; the error has its output.
+    ///
+    /// # Panics
+    /// When it does not end within `limit`.
+    pub async fn worker_task(&self, arguments: &[&str], limit: Duration) -> anyhow::Result<()> {
+        let variables = [
+            ("AMQP_URL", self.vhost.url()),
+            ("DATABASE_URL", self.database.app_url()),
+        ];
+        let task = Process::start_at(&self.binaries.join("arrakis-worker"), arguments, variables);
+        let (status, output) = task.output(limit).await;
+        let name = arguments.join(" ");
+        ensure!(status.success(), "arrakis-worker {name} ended with {status}: {output}");
+        Ok(())
     }
 
     /// Starts an ingestor and waits until it is ready.

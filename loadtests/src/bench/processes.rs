@@ -218,6 +218,15 @@ pub(super) async fn busy_processes() -> Vec<(String, f64)> {
     found
 }
 
+/// Resident memory of a process now.
+///
+/// # Errors
+/// When the process has ended.
+pub(super) fn resident_bytes(pid: u32) -> anyhow::Result<u64> {
+    let now = memory(pid).with_context(|| format!("process {pid} has ended"))?;
+    Ok(now.private + now.shared)
+}
+
 /// The highest resident memory that a process has had, as the kernel records it.
 ///
 /// # Errors

@@ -6,23 +6,27 @@ pub struct Deployment {
     pub(super) proxies: usize,
     pub(super) workers: usize,
     pub(super) ingestors: usize,
+    pub(super) api: bool,
     pub(super) emulator: Vec<String>,
     pub(super) proxy_env: Vec<(String, String)>,
     pub(super) worker_env: Vec<(String, String)>,
     pub(super) ingestor_env: Vec<(String, String)>,
+    pub(super) api_env: Vec<(String, String)>,
 }
 
 impl Default for Deployment {
-    /// One process of each service.
+    /// One process of each service that every scenario needs: no api.
     fn default() -> Self {
         Self {
             proxies: 1,
             workers: 1,
             ingestors: 1,
+            api: false,
             emulator: Vec::new(),
             proxy_env: Vec::new(),
             worker_env: Vec::new(),
             ingestor_env: Vec::new(),
+            api_env: Vec::new(),
         }
     }
 }
@@ -46,6 +50,13 @@ impl Deployment {
     #[must_use]
     pub fn ingestors(mut self, count: usize) -> Self {
         self.ingestors = count;
+        self
+    }
+
+    /// Adds the api.
+    #[must_use]
+    pub fn api(mut self) -> Self {
+        self.api = true;
         self
     }
 
@@ -74,6 +85,13 @@ impl Deployment {
     #[must_use]
     pub fn ingestor_env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.ingestor_env.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Adds a variable of the api.
+    #[must_use]
+    pub fn api_env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.api_env.push((name.to_owned(), value.into()));
         self
     }
 

@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use parking_lot::Mutex;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt as _, SeedableRng as _};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -62,10 +62,21 @@ impl LoadGenerator {
 
     /// This member runs this command.
     pub(super) async fn command_by(&self, target: GuildChannel, user: u64, name: &str) -> anyhow::Result<MemberAction> {
+        self.command_with(target, user, name, json!([])).await
+    }
+
+    /// This member runs this command with options.
+    pub(super) async fn command_with(
+        &self,
+        target: GuildChannel,
+        user: u64,
+        name: &str,
+        options: Value,
+    ) -> anyhow::Result<MemberAction> {
         // Forced: Discord's client would hide the command until a worker has registered it.
         let id = self
             .discord
-            .forced_command((target.guild, target.channel), user, name, json!([]))
+            .forced_command((target.guild, target.channel), user, name, options)
             .await?;
         let action = MemberAction::Command {
             id: id.parse()?,

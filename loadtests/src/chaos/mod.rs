@@ -48,9 +48,12 @@ pub mod faults;
 mod load;
 mod member_pool;
 mod published;
+mod ranks;
 mod report;
+mod rpc_endpoint;
 mod run;
 mod scenario;
+mod score_service;
 mod testbed;
 
 use std::time::Duration;
@@ -68,4 +71,4 @@ pub const PROCESS_BACK: Duration = Duration::from_secs(5);
 /// Events are handled again within this time after a broker is back.
 pub const BROKER_BACK: Duration = Duration::from_secs(10);
 /// Fault numbers of the catalogue.
-pub const FAULTS: std::ops::RangeInclusive<u8> = 1..=52;
+pub const FAULTS: std::ops::RangeInclusive<u8> = 1..=57;

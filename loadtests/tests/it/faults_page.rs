@@ -24,6 +24,7 @@ const SECTIONS: &[(&str, &[u8])] = &[
         &[38, 39, 40, 41, 42, 43, 44, 45],
     ),
     ("PostgreSQL", &[46, 47, 48, 51]),
+    ("Chains, wallets and the score service", &[53, 54, 55, 56, 57]),
 ];
 
 /// The table of invariants.

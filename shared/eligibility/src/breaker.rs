@@ -18,6 +18,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use arrakis_fail_point as fail_point;
 use parking_lot::Mutex;
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -216,6 +217,9 @@ impl Inner {
     fn must_open(&self, settings: &BreakerSettings) -> bool {
         let failed = self.outcomes.iter().filter(|(_, failed)| *failed).count();
         let calls = self.outcomes.len();
+        if fail_point::skips("eligibility.guard.breaker") {
+            return false;
+        }
         failed > 0 && calls >= settings.min_calls && failed * 100 >= calls * settings.failure_percent
     }
 }

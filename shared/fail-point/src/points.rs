@@ -138,6 +138,30 @@ pub const POINTS: &[FailPoint] = &[
         "worker.eligibility.swapped",
         "a ranking is committed and its tier syncs are not published",
     ),
+    point(
+        "verification.proven",
+        "a presented signature is checked, and nothing is written",
+    ),
+    point(
+        "verification.recording",
+        "the session's signature is used and the wallet recorded, and nothing is committed",
+    ),
+    point(
+        "verification.recorded",
+        "the wallet is committed, the job's message is not published, and the page has no answer",
+    ),
+    point(
+        "verification.guard.transaction",
+        "the use of a session's signature is committed before its wallet is recorded",
+    ),
+    point(
+        "chain.guard.repeat",
+        "a request that every endpoint failed is not sent again",
+    ),
+    point(
+        "eligibility.guard.breaker",
+        "the circuit breaker of the score service never opens",
+    ),
     point("worker.guard.done", "the done marker of an event is never found"),
     point("worker.guard.expiry", "interactions do not expire after three seconds"),
     point("worker.guard.limit", "commands have no time limit"),

@@ -2,6 +2,7 @@
 
 use arrakis_db::{SessionKey, SessionProof, VerificationSession};
 use arrakis_domain::Address;
+use arrakis_fail_point as fail_point;
 use arrakis_wallet::{ProvenSignature, Signature, check_signature};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -99,6 +100,7 @@ impl Verification {
         signature: ProvenSignature,
         now: OffsetDateTime,
     ) -> Result<Progress, VerificationError> {
+        fail_point::hit("verification.proven").await;
         let mut tx = SessionTx::begin(&self.database, session.community).await?;
         let proof = SessionProof {
             address,
@@ -111,6 +113,10 @@ impl Verification {
             let current = tx.sessions().find(key, now).await?;
             let refusal = current.and_then(|session| Refusal::of_state(session.state));
             return Err(refusal.unwrap_or(Refusal::TryLater).into());
+        }
+        if fail_point::skips("verification.guard.transaction") {
+            tx.commit().await?;
+            tx = SessionTx::begin(&self.database, session.community).await?;
         }
         let wallet = proven_wallet(session, address, signature, now);
         let state = match self.record.record(&mut tx, &wallet).await? {
@@ -126,7 +132,9 @@ impl Verification {
             // The session stays open: the transaction is rolled back.
             Recorded::Refused(refusal) => return Err(Refusal::Registry(refusal).into()),
         };
+        fail_point::hit("verification.recording").await;
         tx.commit().await?;
+        fail_point::hit("verification.recorded").await;
         tracing::info!(session.id = %session.id, method = proof.method, ?state, "signature of a wallet accepted");
         let job = (state == ProgressState::Completed).then(|| StoredJob {
             id: recorded_id(session.id),

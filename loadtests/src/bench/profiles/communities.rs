@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::bench::BenchPlatform;
 
 /// Name of the token profile of all communities.
-const TOKEN: &str = "bgt";
+pub(super) const TOKEN: &str = "bgt";
 /// Days before today on which each member was active.
 const ACTIVE_DAYS: i64 = 3;
 /// Communities that are written at the same time.
@@ -121,7 +121,8 @@ async fn write_community(
     Ok(tx.commit().await?)
 }
 
-fn wallet(n: u32) -> Address {
+/// The wallet of the nth member of every community.
+pub(super) fn wallet(n: u32) -> Address {
     let mut bytes = [0x77; 20];
     bytes[..4].copy_from_slice(&n.to_be_bytes());
     Address::from_bytes(bytes)

@@ -1,5 +1,6 @@
 //! The profiles: each is a list of measurements, each measurement a file.
 
+mod chain;
 mod communities;
 mod errors;
 mod ingest;
@@ -30,6 +31,8 @@ pub enum Profile {
     Proxy,
     /// A backlog of role changes of many communities through the whole path.
     Sync,
+    /// An eligibility sync of 100,000 logs from a local chain, and the latency of reading balances and owners.
+    Chain,
     /// Every measurement for a few seconds, without thresholds: for tests of the bench itself.
     #[value(hide = true)]
     Smoke,
@@ -45,6 +48,7 @@ impl Profile {
             Self::Path => "path",
             Self::Proxy => "proxy",
             Self::Sync => "sync",
+            Self::Chain => "chain",
             Self::Smoke => "smoke",
         }
     }
@@ -60,11 +64,15 @@ impl Profile {
             Self::Short => Box::pin(path::measure(bench, &path::PathSteps::shape(120.0))).await,
             Self::Proxy => Box::pin(proxy::measure(bench, proxy::ProxySteps::all())).await,
             Self::Sync => Box::pin(sync::measure(bench)).await,
+            Self::Chain => Box::pin(chain::measure(bench, chain::ChainSteps::all())).await,
             Self::Mission => {
                 Box::pin(ingest::measure(bench)).await?;
                 Box::pin(path::measure(bench, &path::PathSteps::mission())).await
             }
-            Self::Smoke => Box::pin(path::measure(bench, &path::PathSteps::smoke())).await,
+            Self::Smoke => {
+                Box::pin(path::measure(bench, &path::PathSteps::smoke())).await?;
+                Box::pin(chain::measure(bench, chain::ChainSteps::smoke())).await
+            }
         }
     }
 }

@@ -15,6 +15,9 @@ mod poison;
 mod postgres;
 mod redis;
 mod rest;
+mod score;
+mod signatures;
+mod syncs;
 mod time;
 mod topology;
 mod wire;
@@ -42,6 +45,9 @@ pub fn all() -> Vec<Scenario> {
         postgres::SCENARIOS,
         redis::SCENARIOS,
         rest::SCENARIOS,
+        score::SCENARIOS,
+        signatures::SCENARIOS,
+        syncs::SCENARIOS,
         time::SCENARIOS,
         topology::SCENARIOS,
         wire::SCENARIOS,

@@ -1,5 +1,6 @@
 //! The environment of a scenario: a platform of its own, load, recovery times, and recorded checks.
 
+mod chain;
 mod observe;
 pub(super) mod timed_joins;
 mod verdict;
@@ -188,15 +189,16 @@ impl Testbed {
         Ok(())
     }
 
-    /// The second half of [`Testbed::start`]: proxies, workers, ingestors.
+    /// The second half of [`Testbed::start`]: proxies, workers, ingestors, the api.
     ///
     /// # Errors
     /// When a part cannot be started.
     pub async fn start_services(&mut self, deployment: Deployment) -> anyhow::Result<()> {
-        let (proxy, worker, ingestor) = (
+        let (proxy, worker, ingestor, api) = (
             self.with_guard_points(deployment.proxy_env),
             self.with_guard_points(deployment.worker_env),
             self.with_guard_points(deployment.ingestor_env),
+            self.with_guard_points(deployment.api_env),
         );
         self.was_set_up = false;
         let platform = self.platform();
@@ -208,6 +210,9 @@ impl Testbed {
         }
         for _ in 0..deployment.ingestors {
             platform.spawn_ingestor(&ingestor)?;
+        }
+        if deployment.api {
+            platform.spawn_api(&api)?;
         }
         for replica in platform.replicas() {
             replica.ready().await;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrakis_fail_point as fail_point;
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::Instant;
 
@@ -73,7 +74,8 @@ impl<'a> Attempts<'a> {
                 }
                 self.set_paused(endpoint);
             }
-            if self.rounds > 0 && !self.wait_for_round().await {
+            let repeats = !fail_point::skips("chain.guard.repeat");
+            if self.rounds > 0 && !(repeats && self.wait_for_round().await) {
                 return None;
             }
             self.rounds += 1;
