@@ -72,8 +72,9 @@ async fn write_chain(admin: &Admin, plan: &Plan, chain: &Chain) -> anyhow::Resul
     tx.eligibility().put_token_profile(&profile).await?;
     let stored = tx
         .eligibility()
-        .stored_block(&profile.id, u64::try_from(i64::MAX)?)
-        .await?;
+        .stored_blocks(&profile.id, u64::try_from(i64::MAX)?)
+        .await?
+        .pop();
     let has_stored = match stored {
         Some(stored) => chain.block_hash(stored.number).await? == Some(alloy::hex::encode_prefixed(stored.hash)),
         None => true,

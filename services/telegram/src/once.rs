@@ -63,9 +63,8 @@ impl Once {
 
     /// Whether an update was answered, or its answer was about to be sent.
     pub(crate) async fn is_answered(&self, update: i64) -> bool {
-        self.cache
-            .has_marker(&CacheKey::new("telegram-update", &[&update]))
-            .await
+        let key = CacheKey::new("telegram-update", &[&update.to_string()]);
+        self.cache.has_marker(&key).await
     }
 
     /// Claims the answer to an update. False when it was claimed before.
@@ -95,10 +94,8 @@ impl Once {
         if !self.own.lock().claim(format!("{kind}:{id}")) {
             return false;
         }
-        self.cache
-            .claim_marker(&CacheKey::new(kind, &[&id.to_string()]), ttl)
-            .await
-            != MarkerClaim::Taken
+        let key = CacheKey::new(kind, &[&id.to_string()]);
+        self.cache.claim_marker(&key, ttl).await != MarkerClaim::Taken
     }
 
     /// Remembers which message shows a session.

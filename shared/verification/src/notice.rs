@@ -3,7 +3,7 @@
 use arrakis_contracts::telegram::{Requester, TelegramNotice};
 use arrakis_db::registry::TelegramUserId;
 use arrakis_db::{NewTelegramNotice, VerificationSession};
-use arrakis_wallet::{Account, AccountNetwork};
+use arrakis_wallet::Account;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 

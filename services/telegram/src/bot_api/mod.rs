@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use url::Url;
 
 pub(crate) use self::error::CallError;
-pub(crate) use self::types::{CallbackQuery, Chat, Keyboard, Message, Update, UpdateHead, User};
+pub(crate) use self::types::{CallbackQuery, Keyboard, Message, Update, UpdateHead, User};
 use crate::config::Tuning;
 use crate::metrics::Metrics;
 

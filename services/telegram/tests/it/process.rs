@@ -101,7 +101,7 @@ async fn update_of_a_killed_process_is_not_lost() {
     let mut process = setup.process(&[("API_URL", url)]).await;
     telegram.write(42, "/status");
     // The poll has delivered it, and its handling waits for the api.
-    eventually(|| async { telegram.calls("getUpdates").len() >= 1 }, "a poll").await;
+    eventually(|| async { !telegram.calls("getUpdates").is_empty() }, "a poll").await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     process.kill().await;
     assert_eq!((telegram.unconfirmed().len(), telegram.sent().len()), (1, 0));

@@ -49,8 +49,8 @@ pub use self::identity::{
 pub use self::migrate_verifications::{MigratedVerifications, migrate_verifications};
 pub use self::payload::{EventPayload, PayloadError};
 pub use self::profile_wallet::WalletCopy;
-pub use self::read::REMOVED_WALLETS;
 pub use self::prove::Proved;
+pub use self::read::REMOVED_WALLETS;
 pub use self::replay::{Change, RegistryState, ReplayError};
 pub use self::suspensions::Suspension;
 pub use self::verify::{Problem, ProblemKind, VerifyReport};

@@ -165,7 +165,7 @@ impl Reads {
             Reading::HasBalance => {
                 // Alternately exactly what the wallet holds, and one unit more.
                 let least = held + U256::from(number % 2);
-                client.has_balance(&self.token, wallet, least).await? == (number % 2 == 0)
+                client.has_balance(&self.token, wallet, least).await? == number.is_multiple_of(2)
             }
             Reading::OwnsId => {
                 let id = U256::from(number % IDS);

@@ -25,7 +25,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-pub(crate) use self::telegram::{BOT, Fault, Sent, TOKEN, Telegram, message};
+pub(crate) use self::telegram::{BOT, Fault, TOKEN, Telegram, message};
 
 /// Times of tests.
 const TUNING: Tuning = Tuning {

@@ -107,7 +107,7 @@ impl ProfileSync<'_> {
             profile: &profile,
             ..*self
         };
-        sync.run_begun(&run, cursor).await
+        Box::pin(sync.run_begun(&run, cursor)).await
     }
 
     async fn run_begun(&self, run: &SyncRun, cursor: SyncCursor) -> Result<SyncEnd, SyncError> {
@@ -132,7 +132,7 @@ impl ProfileSync<'_> {
                 next_block: reading.next,
             }),
             ControlFlow::Continue(finalized) => {
-                let swap = self.swap_ranking(run, reading.next, reading.logs, finalized);
+                let swap = Box::pin(self.swap_ranking(run, reading.next, reading.logs, finalized));
                 let summary = self.with_progress(reading.next, swap).await?;
                 Ok(SyncEnd::Complete(summary))
             }

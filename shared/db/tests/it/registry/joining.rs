@@ -1,9 +1,10 @@
 //! Joining two accounts by a proof, separating them, and contract wallets on several chains.
 
 use arrakis_db::registry::{
-    Cause, EventSource, Proved, Refusal, Separated, SignatureKind, SignatureRecord, Suspension, VerifiedWallet,
+    Cause, EventSource, Proved, Refusal, Separated, SignatureKind, SignatureRecord, Suspension, TelegramUserId,
+    VerifiedWallet,
 };
-use arrakis_db::{Database, GlobalTx};
+use arrakis_db::{Database, GlobalTx, UserId};
 use arrakis_test_support::TestDatabase;
 
 use super::{
@@ -77,7 +78,7 @@ async fn proof_of_the_primary_wallet_joins_and_of_another_one_does_not() {
             .await
             .identity
             .telegram_user
-            .map(|user| user.get()),
+            .map(TelegramUserId::get),
         Some(9)
     );
     tx.commit().await.unwrap();
@@ -205,7 +206,7 @@ async fn contract_wallet_is_held_for_its_chain_and_a_key_for_all() {
     );
     assert!(registry.by_account(discord(3)).await.unwrap().is_none());
     let holder = registry.holder_of(&contract(1, 2)).await.unwrap().unwrap();
-    assert_eq!(holder.identity.discord_user.map(|user| user.get()), Some(2));
+    assert_eq!(holder.identity.discord_user.map(UserId::get), Some(2));
     // And a wallet with a key excludes contracts.
     registry.prove(discord(4), "D", &wallet(2, 1), member(1)).await.unwrap();
     assert_refused(
