@@ -3,6 +3,7 @@
 //! To add a command: a file with a type that implements [`Command`], and its line in `all`. The leader then registers it with
 //! Discord, `/help` lists it, and its components are dispatched by the first segment of their custom ids (`name:arguments`).
 
+mod badges;
 mod check_eligibility;
 mod context;
 mod definition;
@@ -12,6 +13,7 @@ mod position;
 mod profile;
 pub mod registration;
 mod stats;
+mod subject;
 mod threshold;
 mod verify;
 
@@ -30,6 +32,7 @@ fn all() -> Vec<Box<dyn Command>> {
     vec![
         Box::new(position::Position),
         Box::new(profile::Profile),
+        Box::new(badges::Badges::default()),
         Box::new(leaderboard::Leaderboard),
         Box::new(threshold::Threshold),
         Box::new(check_eligibility::CheckEligibility),

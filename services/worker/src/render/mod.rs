@@ -5,6 +5,7 @@
 //!
 //! To add a reply: a file with a view (the data that is shown) and a function from the view to an embed, with snapshots.
 
+pub mod badges;
 mod buttons;
 pub mod check_eligibility;
 pub mod consent;

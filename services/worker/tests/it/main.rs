@@ -9,6 +9,7 @@
 )]
 
 mod at_most_once;
+mod badges;
 mod commands;
 mod dead_letters;
 mod eligibility;
