@@ -276,9 +276,11 @@ async fn evaluation_input_holds_the_facts_of_the_rules() {
     let EvaluationInput {
         member,
         facts,
+        earned,
         suspended,
     } = evaluation_input(&mut tx, 7).await.unwrap();
     assert!(!suspended);
+    assert_eq!(earned, BTreeSet::from([badge("month")]));
     assert_eq!(Some(member), tx.profiles().standing(&token(), user(7)).await.unwrap());
     assert_eq!(
         (facts.tenure_days, facts.join_order, facts.active_days),
