@@ -3,6 +3,8 @@
 //! To add a command: a file with a type that implements [`Command`], and its line in `all`. The leader then registers it with
 //! Discord, `/help` lists it, and its components are dispatched by the first segment of their custom ids (`name:arguments`).
 
+mod admin_badge;
+mod admin_water_share;
 mod badges;
 mod check_eligibility;
 mod context;
@@ -16,6 +18,7 @@ mod stats;
 mod subject;
 mod threshold;
 mod verify;
+mod water_share;
 
 use async_trait::async_trait;
 use twilight_model::application::command::CommandOptionChoice;
@@ -38,6 +41,9 @@ fn all() -> Vec<Box<dyn Command>> {
         Box::new(check_eligibility::CheckEligibility),
         Box::new(stats::Stats),
         Box::new(verify::Verify),
+        Box::new(water_share::WaterShare),
+        Box::new(admin_badge::AdminBadge),
+        Box::new(admin_water_share::AdminWaterShare),
         Box::new(help::Help),
     ]
 }

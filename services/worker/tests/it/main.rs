@@ -8,6 +8,7 @@
     reason = "a test that cannot continue fails with the reason"
 )]
 
+mod admin_badge;
 mod at_most_once;
 mod badges;
 mod commands;
@@ -24,3 +25,4 @@ mod registry;
 mod replies;
 mod start;
 mod verification;
+mod water_share;

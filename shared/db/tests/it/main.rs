@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot have what it needs has failed")]
 
 mod api_keys;
+mod badge_shares;
 mod catalogue;
 mod commit;
 mod eligibility;
