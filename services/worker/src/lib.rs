@@ -6,6 +6,7 @@
 //! and [`jobs`]. Each keeps a list of its commands, event handlers or job handlers; to add one: a file, and its line in that list.
 
 pub mod at_most_once;
+pub mod badge_cards;
 mod cli;
 pub mod commands;
 pub mod community;

@@ -1,4 +1,6 @@
-//! Badges that members hold: their source, and the lineage of shared ones.
+//! Badges that members hold, and their source. Sharing and lineage are in `badges/shares.rs`.
+
+mod shares;
 
 use std::collections::BTreeSet;
 
@@ -7,11 +9,10 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+pub use shares::{BadgeLineageEntry, ShareOutcome};
+
 use crate::column::Column;
 use crate::{CommunityId, DbError, TenantTx, UserId, named_query::named};
-
-/// Name of the constraint that a member shares a badge at most once, for [`DbError::violates`].
-pub const SHARED_ONCE_CONSTRAINT: &str = "badges_shared_once";
 
 /// How a member came to hold a badge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,19 +36,6 @@ pub struct HeldBadge {
     pub awarded_at: OffsetDateTime,
     /// The reason, if one was given.
     pub reason: Option<String>,
-}
-
-/// One holder in the lineage of a shared badge.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadgeLineageEntry {
-    /// The holder.
-    pub user: UserId,
-    /// The member who shared it; `None` at the root.
-    pub from: Option<UserId>,
-    /// Number of shares between the root and this holder.
-    pub depth: u32,
-    /// When it was awarded.
-    pub awarded_at: OffsetDateTime,
 }
 
 /// Queries about the badges of a community.
@@ -95,11 +83,11 @@ impl Badges<'_> {
             .collect()
     }
 
-    /// Awards a badge to a member. False when the member holds it already.
+    /// Awards a badge to a member. False when the member holds it already, or the giver of a shared one does not hold it or has
+    /// shared it before; [`Badges::share`] tells these apart.
     ///
     /// # Errors
-    /// A conflict with [`SHARED_ONCE_CONSTRAINT`] when the giver has shared it before; a conflict when the member has no
-    /// profile.
+    /// A conflict when the member has no profile.
     pub async fn award(
         &mut self,
         user: UserId,
@@ -111,7 +99,7 @@ impl Badges<'_> {
         let (kind, by) = match source {
             BadgeSource::Rule => ("rule", None),
             BadgeSource::Admin(by) => ("admin", Some(by.stored())),
-            BadgeSource::Share(by) => ("share", Some(by.stored())),
+            BadgeSource::Share(giver) => return Ok(self.share(giver, user, badge, at).await? == ShareOutcome::Shared),
         };
         let done = named!(
             "badge.award",
@@ -186,46 +174,6 @@ impl Badges<'_> {
             changed += u32::from(self.revoke(user, &held.badge, None, "no longer earned").await?);
         }
         Ok(changed)
-    }
-
-    /// All members who hold a shared badge from this member, directly or by further shares; the member itself is first.
-    ///
-    /// # Errors
-    /// When the database is unavailable or a row is corrupt.
-    pub async fn lineage(&mut self, root: UserId, badge: &BadgeId) -> Result<Vec<BadgeLineageEntry>, DbError> {
-        let rows = named!(
-            "badge.lineage",
-            sqlx::query!(
-                r#"with recursive branch as (
-                       select user_id, null::bigint as came_from, 0 as depth, awarded_at, array[user_id] as path from badges
-                        where community_id = $1 and user_id = $2 and badge = $3 and revoked_at is null
-                       union all
-                       select next.user_id, next.awarded_by, branch.depth + 1, next.awarded_at, branch.path || next.user_id
-                         from branch
-                         join badges next on next.community_id = $1 and next.badge = $3 and next.revoked_at is null
-                                         and next.source = 'share' and next.awarded_by = branch.user_id
-                        where next.user_id <> all (branch.path))
-                   select user_id as "user_id!", came_from, depth as "depth!", awarded_at as "awarded_at!"
-                     from branch order by depth, awarded_at, user_id"#,
-                self.community.uuid(),
-                root.stored(),
-                badge.as_str()
-            )
-            .fetch_all(&mut *self.connection)
-        )?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(BadgeLineageEntry {
-                    user: Column("badges", "user_id").user(row.user_id)?,
-                    from: row
-                        .came_from
-                        .map(|by| Column("badges", "awarded_by").user(by))
-                        .transpose()?,
-                    depth: Column("badges", "depth").count(i64::from(row.depth))?,
-                    awarded_at: row.awarded_at,
-                })
-            })
-            .collect()
     }
 }
 

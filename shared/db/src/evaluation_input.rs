@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use arrakis_domain::{ACTIVITY_WINDOW_DAYS, MemberFacts};
+use arrakis_domain::{ACTIVITY_WINDOW_DAYS, BadgeId, MemberFacts};
 use time::{Duration, OffsetDateTime};
 
 use crate::column::Column;
@@ -16,6 +16,8 @@ pub struct EvaluationInput {
     pub member: MemberStanding,
     /// Facts for the rules: tenure, activity, tiers reached, badges given.
     pub facts: MemberFacts,
+    /// Badges that are stored as earned by a rule, as of the last evaluation.
+    pub earned: BTreeSet<BadgeId>,
     /// Whether the member's identity is suspended: the member has no tier and no role then.
     pub suspended: bool,
 }
@@ -55,6 +57,9 @@ impl Profiles<'_> {
                           array(select badge from badges b
                                  where b.community_id = me.community_id and b.user_id = me.user_id
                                    and b.revoked_at is null and b.source <> 'rule') as "given!",
+                          array(select badge from badges b
+                                 where b.community_id = me.community_id and b.user_id = me.user_id
+                                   and b.revoked_at is null and b.source = 'rule') as "earned!",
                           exists (select from user_identities i
                                    where i.discord_user_id = me.user_id and i.status = 'suspended'
                                      and (i.suspended_until is null or i.suspended_until > $7)) as "suspended!"
@@ -77,17 +82,16 @@ impl Profiles<'_> {
             .iter()
             .map(|tier| Column("tiers_reached", "tier").parse(tier))
             .collect();
-        let given: Result<BTreeSet<_>, _> = row
-            .given
-            .iter()
-            .map(|badge| Column("badges", "badge").parse(badge))
-            .collect();
+        let badges = |stored: &[String]| -> Result<BTreeSet<BadgeId>, DbError> {
+            let parsed = stored.iter().map(|badge| Column("badges", "badge").parse(badge));
+            parsed.collect()
+        };
         let facts = MemberFacts {
             tenure_days: u32::try_from((now - row.joined_at).whole_days()).unwrap_or(0),
             join_order: u32::try_from(row.join_order).ok().filter(|order| *order <= early),
             reached: reached?,
             active_days: u8::try_from(row.active_days).unwrap_or(u8::MAX),
-            given: given?,
+            given: badges(&row.given)?,
             waitlisted: row.waitlisted,
         };
         let member = MemberStanding::try_from(StandingRow {
@@ -104,6 +108,7 @@ impl Profiles<'_> {
         Ok(Some(EvaluationInput {
             member,
             facts,
+            earned: badges(&row.earned)?,
             suspended: row.suspended,
         }))
     }

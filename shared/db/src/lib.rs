@@ -47,7 +47,7 @@ pub use activity::Activity;
 pub use admin::{Admin, CommunitySummary};
 pub use api_keys::{ApiKey, ApiKeyScope, ApiKeyScopeError, NewApiKey};
 pub use audit::{Actor, AuditEntry, NewAuditEntry};
-pub use badges::{BadgeLineageEntry, BadgeSource, Badges, HeldBadge, SHARED_ONCE_CONSTRAINT};
+pub use badges::{BadgeLineageEntry, BadgeSource, Badges, HeldBadge, ShareOutcome};
 pub use circuit_breaker::with_connection_wait;
 pub use community::{Communities, Community, Frozen, NewCommunity};
 pub use database::{Database, DatabaseOptions, GlobalTx, PoolUsage, TenantTx};

@@ -4,6 +4,7 @@
 //! loader of themes.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::{BadgeId, Ladder, TierId};
 
@@ -23,6 +24,8 @@ pub struct Badge {
     pub description: String,
     /// The rule by which members earn it.
     pub earned_by: BadgeRule,
+    /// Its picture as an SVG document, checked by the loader of themes; `None` for a plain medal with the emoji.
+    pub art: Option<Arc<str>>,
 }
 
 /// A rule by which members earn a badge.
@@ -57,6 +60,14 @@ pub enum BadgeRule {
     Given,
     /// Shared by a member who holds it.
     Shared,
+}
+
+impl BadgeRule {
+    /// Whether members earn the badge by what they do, and are not given it by an admin or a member.
+    #[must_use]
+    pub const fn is_rule(&self) -> bool {
+        !matches!(self, Self::Given | Self::Shared)
+    }
 }
 
 /// Facts about a member that rules depend on.
@@ -110,6 +121,7 @@ mod tests {
             emoji: "🏅".into(),
             description: "For a test.".into(),
             earned_by: rule,
+            art: None,
         };
         let ladder = ladder(&[("naib", "1-7", ""), ("fedaykin", "8-69", ""), ("hajra", "", "6.9")]);
         badge.is_earned(facts, held.map(tier).as_ref(), &ladder)

@@ -362,6 +362,7 @@ pub(crate) mod tests {
                 emoji: String::new(),
                 description: String::new(),
                 earned_by: crate::BadgeRule::Tenure { days: 30 },
+                art: None,
             }],
             roles: vec![
                 role("gold", 9, RoleRule::Tier(tier("gold"))),

@@ -1,12 +1,13 @@
 //! Theme folders: the built-in ones, which are embedded in the binary, and an operator's own, which are read from a
 //! directory.
 //!
-//! A folder with a missing file is refused, and one with an unknown YAML file, which would be ignored.
+//! A folder with a missing file is refused, and one with an unknown YAML or SVG file, which would be ignored.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use crate::art::{self, ART_FOLDER, MAX_ART_BYTES};
 use crate::problem::{Problem, Problems};
 
 /// Files that a theme must have.
@@ -24,8 +25,12 @@ macro_rules! embedded {
 type Embedded = &'static [(&'static str, &'static [(&'static str, &'static str)])];
 
 const EMBEDDED: Embedded = embedded! {
-    "basic": "theme.yaml" "tiers.yaml" "badges.yaml" "roles.yaml" "channels.yaml" "server.yaml";
-    "sietch": "theme.yaml" "tiers.yaml" "badges.yaml" "roles.yaml" "channels.yaml" "server.yaml";
+    "basic": "theme.yaml" "tiers.yaml" "badges.yaml" "roles.yaml" "channels.yaml" "server.yaml"
+        "badges/active.svg" "badges/contributor.svg" "badges/early-adopter.svg" "badges/top-tier.svg" "badges/veteran.svg";
+    "sietch": "theme.yaml" "tiers.yaml" "badges.yaml" "roles.yaml" "channels.yaml" "server.yaml"
+        "badges/contributor.svg" "badges/crysknife.svg" "badges/desert-kin.svg" "badges/elder-of-the-rock.svg"
+        "badges/first-crossing.svg" "badges/former-naib.svg" "badges/maker-caller.svg" "badges/sand-walker.svg"
+        "badges/sandrider.svg" "badges/seat-of-the-seven.svg" "badges/thumper.svg" "badges/water-sharer.svg";
 };
 
 /// The files of a theme as texts.
@@ -35,7 +40,7 @@ pub struct ThemeFolder {
     pub id: String,
     /// Path of the folder in messages.
     pub label: String,
-    /// Texts by file name.
+    /// Texts by file name; art of a badge is `badges/id.svg`.
     pub files: BTreeMap<String, String>,
 }
 
@@ -67,34 +72,28 @@ impl ThemeFolder {
     ///
     /// # Errors
     ///
-    /// When the folder or a file in it cannot be read, or a file is not UTF-8.
+    /// When the folder or a file in it cannot be read, a file is not UTF-8, or art is too large or not a regular file.
     pub fn read(path: &Path) -> Result<Self, FolderError> {
-        let failed = |operation, path: &Path| {
-            let path = path.to_owned();
-            move |source| FolderError {
-                operation,
-                path,
-                source,
-            }
-        };
         let mut files = BTreeMap::new();
-        for entry in fs::read_dir(path).map_err(failed("cannot list the theme folder", path))? {
-            let entry = entry.map_err(failed("cannot list the theme folder", path))?.path();
-            let name = entry
-                .file_name()
-                .map(|name| name.to_string_lossy().into_owned())
-                .unwrap_or_default();
+        for entry in list(path)? {
+            let name = name_of(&entry);
             if name.ends_with(".yaml") || name.ends_with(".yml") {
                 let text = fs::read_to_string(&entry).map_err(failed("cannot read the theme file", &entry))?;
                 files.insert(name, text);
             }
         }
-        let id = path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
+        let art = path.join(ART_FOLDER);
+        if art.is_dir() {
+            for entry in list(&art)? {
+                let name = name_of(&entry);
+                if name.ends_with(".svg") {
+                    let text = read_art(&entry).map_err(failed("cannot read the art of a badge", &entry))?;
+                    files.insert(format!("{ART_FOLDER}/{name}"), text);
+                }
+            }
+        }
         Ok(Self {
-            id,
+            id: name_of(path),
             label: path.display().to_string(),
             files,
         })
@@ -140,11 +139,9 @@ impl ThemeFolder {
             ));
         }
         let known = || REQUIRED.iter().chain(&OPTIONAL).copied();
-        for file in self
-            .files
-            .keys()
-            .filter(|file| !known().any(|known| known == file.as_str()))
-        {
+        // Art is compared with the badges of the theme once these are known.
+        let others = self.files.keys().filter(|file| art::badge_of(file).is_none());
+        for file in others.filter(|file| !known().any(|known| known == file.as_str())) {
             let reason = "no file of a theme has this name, so it would be ignored";
             problems
                 .0
@@ -152,6 +149,40 @@ impl ThemeFolder {
         }
         problems
     }
+}
+
+fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FolderError {
+    let path = path.to_owned();
+    move |source| FolderError {
+        operation,
+        path,
+        source,
+    }
+}
+
+/// The entries of a folder.
+fn list(path: &Path) -> Result<Vec<PathBuf>, FolderError> {
+    let entries = fs::read_dir(path).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+    entries.map_err(failed("cannot list the theme folder", path))
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+/// Reads art, which may come from anywhere: no link out of the folder, no pipe, no file that fills the memory.
+fn read_art(path: &Path) -> io::Result<String> {
+    let metadata = fs::symlink_metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a regular file; links are not followed"));
+    }
+    let bytes = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+    if bytes > MAX_ART_BYTES {
+        return Err(io::Error::other(art::too_large(bytes)));
+    }
+    fs::read_to_string(path)
 }
 
 #[cfg(test)]

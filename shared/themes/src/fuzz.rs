@@ -25,6 +25,14 @@ fn themes() {
         "balance:",
         "ranks:",
         "\"#ff0000\"",
+        "=== badges/active.svg\n",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 9 9\">",
+        "</svg>",
+        "<image href=\"",
+        "url(",
+        "<!DOCTYPE svg [<!ENTITY a \"b\">]>",
+        "&a;",
+        "<g>",
     ];
     // Values have their locations in the file, and problems hold an excerpt of it.
     let fuzz = Fuzz::target(env!("CARGO_MANIFEST_DIR"), "themes")

@@ -7,6 +7,7 @@
 //! To add a built-in theme, add its folder and a line in [`folder`]; operators put theirs into `THEMES_DIR`. To add a key,
 //! add a field in `document.rs` and its meaning in `resolve/`.
 
+mod art;
 mod document;
 pub mod folder;
 #[cfg(test)]

@@ -49,7 +49,9 @@ fn theme(template: &ThemeTemplate, settings: &Settings) -> Result<Theme, Problem
     };
     let head = files.read("theme.yaml", |reader| read_head(manifest, reader));
     let tiers = files.read("tiers.yaml", |reader| tiers::read(&template.tiers, reader));
-    let badges = files.read("badges.yaml", |reader| badges::read(&template.badges, &known, reader));
+    let mut badges = files.read("badges.yaml", |reader| badges::read(&template.badges, &known, reader));
+    let art = badges::add_art(&mut badges, &known, &template.folder);
+    files.problems.extend(art);
     let roles = files.read("roles.yaml", |reader| {
         roles::read(&template.roles, &known, &flags, reader)
     });

@@ -8,6 +8,7 @@ use crate::community::Community;
 use crate::failure::Failure;
 use crate::interaction::invocation::Invocation;
 use crate::interaction::reply::CommandError;
+use crate::jobs::{self, JobOwner, JobRequest};
 use crate::render::{Freshness, RenderContext};
 use crate::services::Services;
 
@@ -75,6 +76,17 @@ impl<'a> CommandContext<'a> {
             }
         }
         Ok(done)
+    }
+
+    /// Commits the transaction of the command and publishes the message of a job that it has stored. If the message is lost, the
+    /// leader publishes it again.
+    ///
+    /// # Errors
+    /// If the transaction cannot be committed.
+    pub(crate) async fn commit_and_publish(&self, job: &JobRequest) -> Result<(), CommandError> {
+        let owner = JobOwner::Community(self.community()?.id());
+        let publishing = jobs::publish(&self.services.publisher, owner, &job.id, job.kind);
+        self.without_tx(Box::pin(publishing)).await
     }
 
     /// Drops the transaction, which is then in an unknown state: a read of it was cancelled.

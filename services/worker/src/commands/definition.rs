@@ -101,6 +101,13 @@ impl Definition {
         self
     }
 
+    /// Requires permissions of the member in the channel, or Administrator.
+    #[must_use]
+    pub const fn permissions(mut self, permissions: Permissions) -> Self {
+        self.permissions = Some(permissions);
+        self
+    }
+
     /// The reply is visible to the channel.
     #[must_use]
     pub const fn public(mut self) -> Self {

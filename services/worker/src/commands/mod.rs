@@ -3,6 +3,9 @@
 //! To add a command: a file with a type that implements [`Command`], and its line in `all`. The leader then registers it with
 //! Discord, `/help` lists it, and its components are dispatched by the first segment of their custom ids (`name:arguments`).
 
+mod admin_badge;
+mod admin_water_share;
+mod badges;
 mod check_eligibility;
 mod context;
 mod definition;
@@ -12,8 +15,10 @@ mod position;
 mod profile;
 pub mod registration;
 mod stats;
+mod subject;
 mod threshold;
 mod verify;
+mod water_share;
 
 use async_trait::async_trait;
 use twilight_model::application::command::CommandOptionChoice;
@@ -30,11 +35,15 @@ fn all() -> Vec<Box<dyn Command>> {
     vec![
         Box::new(position::Position),
         Box::new(profile::Profile),
+        Box::new(badges::Badges::default()),
         Box::new(leaderboard::Leaderboard),
         Box::new(threshold::Threshold),
         Box::new(check_eligibility::CheckEligibility),
         Box::new(stats::Stats),
         Box::new(verify::Verify),
+        Box::new(water_share::WaterShare),
+        Box::new(admin_badge::AdminBadge),
+        Box::new(admin_water_share::AdminWaterShare),
         Box::new(help::Help),
     ]
 }

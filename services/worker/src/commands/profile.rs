@@ -1,27 +1,18 @@
 //! `/profile`: the profile of the member or of another member.
 
+use arrakis_db::EvaluationInput;
 use arrakis_db::registry::{Account, IdentityRecord};
-use arrakis_db::{EvaluationInput, UserId};
 use async_trait::async_trait;
 use twilight_util::builder::command::UserBuilder;
 
+use super::subject::Subject;
 use super::{Command, CommandContext, Definition};
-use crate::community::user_id;
-use crate::interaction::invocation::InvocationData;
-use crate::interaction::refusal::Refusal;
-use crate::interaction::reply::{CommandError, CommandResult, Reply, message};
+use crate::interaction::reply::{CommandResult, Reply, message};
 use crate::render::profile::{self, ProfileView};
 
 /// The command.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Profile;
-
-/// The member whose profile is shown.
-struct Subject {
-    user: UserId,
-    name: String,
-    own: bool,
-}
 
 #[async_trait]
 impl Command for Profile {
@@ -34,7 +25,7 @@ impl Command for Profile {
     }
 
     async fn run(&self, context: &CommandContext<'_>) -> CommandResult {
-        let subject = subject(context)?;
+        let subject = Subject::of(context)?;
         let community = context.community()?;
         let token = &community.record.token_profile;
         let now = context.services.now();
@@ -50,12 +41,13 @@ impl Command for Profile {
             None
         };
         let (Some(record), Some(input)) = (record, evaluation_input) else {
-            return Err(unknown_member(&subject).into());
+            return Err(subject.unknown().into());
         };
         let EvaluationInput {
             member,
             facts,
             suspended,
+            ..
         } = input;
         let render = context.render_context()?;
         let evaluation = community.theme.evaluate(render.ladder, member.standing, &facts);
@@ -82,23 +74,4 @@ impl Command for Profile {
         let embed = profile::embed(&render, &view);
         Ok(Reply::Message(message(embed, Vec::new())))
     }
-}
-
-fn subject(context: &CommandContext<'_>) -> Result<Subject, CommandError> {
-    let author = &context.invocation.author;
-    let selected = match &context.invocation.data {
-        InvocationData::Command { options, .. } => options.user("member"),
-        _ => None,
-    };
-    let (id, name) = selected.map_or((author.id, Some(author.name.as_str())), |(id, name)| (id, name));
-    Ok(Subject {
-        user: user_id(id)?,
-        name: name.unwrap_or("That user").to_owned(),
-        own: id == author.id,
-    })
-}
-
-fn unknown_member(subject: &Subject) -> Refusal {
-    let (what, next) = profile::unknown_member(&subject.name, subject.own);
-    Refusal::new(what, next)
 }

@@ -5,6 +5,9 @@
 //!
 //! To add a reply: a file with a view (the data that is shown) and a function from the view to an embed, with snapshots.
 
+pub mod admin_badge;
+pub mod admin_water_share;
+pub mod badges;
 mod buttons;
 pub mod check_eligibility;
 pub mod consent;
@@ -19,6 +22,7 @@ pub mod text;
 pub mod threshold;
 pub mod verified;
 pub mod verify;
+pub mod water_share;
 pub mod welcome;
 
 use arrakis_domain::{Color, Ladder, Theme};

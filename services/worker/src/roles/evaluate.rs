@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use arrakis_db::{EvaluationInput, NewNotification, NotificationKind, TenantTx, UserId};
-use arrakis_domain::{Ladder, RoleBindings, RoleDifference, RoleId, RoleKey, RoleProtection, TierId};
+use arrakis_domain::{BadgeId, Ladder, RoleBindings, RoleDifference, RoleId, RoleKey, RoleProtection, TierId};
 use serde_json::json;
 use time::OffsetDateTime;
 use twilight_model::id::Id;
@@ -29,8 +29,8 @@ pub struct MemberEvaluation {
     pub display_name: String,
 }
 
-/// Evaluates a member and stores the tier; `None` if the member has no profile. A member whose identity is suspended has no tier and
-/// no role. A repeated evaluation stores the same.
+/// Evaluates a member and stores the tier and the badges earned by rules; `None` if the member has no profile. A member whose identity
+/// is suspended has no tier and no role, and keeps the badges. A repeated evaluation stores the same.
 ///
 /// # Errors
 /// If Postgres is unavailable or a row is corrupt.
@@ -47,6 +47,7 @@ pub async fn evaluate_member(
     let Some(EvaluationInput {
         member,
         mut facts,
+        earned,
         suspended,
     }) = input
     else {
@@ -65,6 +66,9 @@ pub async fn evaluate_member(
     if tier_changed && member.tier != tier {
         notify_of_tier(tx, user, member.tier.as_ref(), tier.as_ref()).await?;
     }
+    if !suspended && member.left_at.is_none() {
+        store_badges(tx, community, user, &evaluation.badges, &earned, now).await?;
+    }
     // A suspension also takes the roles of badges, and those of a protected member.
     let desired = if suspended {
         BTreeSet::new()
@@ -82,6 +86,29 @@ pub async fn evaluate_member(
         left_at: member.left_at,
         display_name: member.display_name,
     }))
+}
+
+/// Stores the badges that the member has earned or lost by rules since the last evaluation.
+async fn store_badges(
+    tx: &mut TenantTx,
+    community: &Community,
+    user: UserId,
+    held: &BTreeSet<BadgeId>,
+    stored: &BTreeSet<BadgeId>,
+    now: OffsetDateTime,
+) -> Result<(), Failure> {
+    let by_rule = |badge: &&BadgeId| {
+        community
+            .theme
+            .badge(badge)
+            .is_some_and(|badge| badge.earned_by.is_rule())
+    };
+    let earned: BTreeSet<BadgeId> = held.iter().filter(by_rule).cloned().collect();
+    // Most evaluations change nothing.
+    if earned != *stored {
+        tx.badges().sync_earned(user, &earned, now).await?;
+    }
+    Ok(())
 }
 
 /// Adds a notification event. It commits with the change of the tier, which is stored once: so is the event.

@@ -8,7 +8,9 @@
     reason = "a test that cannot continue fails with the reason"
 )]
 
+mod admin_badge;
 mod at_most_once;
+mod badges;
 mod commands;
 mod dead_letters;
 mod eligibility;
@@ -23,3 +25,4 @@ mod registry;
 mod replies;
 mod start;
 mod verification;
+mod water_share;

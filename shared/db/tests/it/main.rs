@@ -4,6 +4,7 @@
 
 mod api_keys;
 mod backup;
+mod badge_shares;
 mod catalogue;
 mod commit;
 mod eligibility;

@@ -1,10 +1,15 @@
 //! `badges.yaml`: badges and their rules.
 
+use std::sync::Arc;
+
 use arrakis_domain::{ACTIVITY_WINDOW_DAYS, Badge, BadgeRule};
 
 use super::known::Known;
 use super::reader::Reader;
+use crate::art;
 use crate::document::{Badges, EarnedBy};
+use crate::folder::ThemeFolder;
+use crate::problem::Problem;
 
 /// Longest tenure: 100 years.
 pub(crate) const LONGEST_TENURE_DAYS: u32 = 36_500;
@@ -26,10 +31,30 @@ pub(crate) fn read(document: &Badges, known: &Known<'_>, reader: &mut Reader<'_>
                 emoji,
                 description,
                 earned_by,
+                art: None,
             });
         }
     }
     badges
+}
+
+/// Adds the art to the badges. Returns the problems of its files: art of an unknown badge, and art that is refused.
+pub(crate) fn add_art(badges: &mut [Badge], known: &Known<'_>, folder: &ThemeFolder) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (file, source) in &folder.files {
+        let Some(badge) = art::badge_of(file) else { continue };
+        let name = folder.name_of(file);
+        if !known.badges.contains(&badge) {
+            let reason = format!("badges.yaml has no badge `{badge}`, so the file would be ignored");
+            problems.push(Problem::about(&name, reason).suggesting(badge, known.badges.iter().copied()));
+        }
+        problems.extend(art::check(&name, source));
+    }
+    for badge in badges {
+        let source = folder.files.get(&art::art_file(badge.id.as_str()));
+        badge.art = source.map(|source| Arc::from(source.as_str()));
+    }
+    problems
 }
 
 fn read_rule(rule: &EarnedBy, known: &Known<'_>, reader: &mut Reader<'_>) -> Option<BadgeRule> {

@@ -15,7 +15,7 @@ fn embedded(id: &str) -> ThemeFolder {
 
 fn write_theme(directory: &Path, id: &str, folder: &ThemeFolder) {
     let path = directory.join(id);
-    fs::create_dir(&path).unwrap();
+    fs::create_dir_all(path.join("badges")).unwrap();
     for (file, text) in &folder.files {
         fs::write(path.join(file), text).unwrap();
     }
@@ -97,5 +97,73 @@ fn unknown_theme_is_refused_with_a_suggestion() {
     assert_eq!(
         registry.theme("harkonnen").unwrap_err().to_string(),
         "there is no theme `harkonnen`"
+    );
+}
+
+/// What is wrong with a theme `market` that has this art.
+fn refused_art(file: &str, art: &[u8]) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    write_theme(directory.path(), "market", &embedded("basic"));
+    fs::write(directory.path().join("market/badges").join(file), art).unwrap();
+    let error = Registry::load(Some(directory.path())).unwrap_err().to_string();
+    error.replace(&directory.path().display().to_string(), "THEMES")
+}
+
+#[test]
+fn art_of_badges_is_read_from_the_folder() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut folder = embedded("basic");
+    folder.files.remove("badges/veteran.svg");
+    write_theme(directory.path(), "market", &folder);
+    let mine = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 8 8\"/>";
+    fs::write(directory.path().join("market/badges/active.svg"), mine).unwrap();
+    fs::write(directory.path().join("market/badges/notes.txt"), "not art").unwrap();
+    let registry = Registry::load(Some(directory.path())).unwrap();
+    let badges = &registry.theme("market").unwrap().badges;
+    let art = |id: &str| badges.iter().find(|badge| badge.id.as_str() == id).unwrap().art.clone();
+    assert_eq!(art("active").as_deref(), Some(mine));
+    assert_eq!(art("veteran"), None, "art may be left out");
+    assert!(art("top-tier").is_some());
+}
+
+#[test]
+fn art_of_an_unknown_badge_is_refused_with_a_suggestion() {
+    let art = fs::read("basic/badges/veteran.svg").unwrap();
+    let refusal = refused_art("vetran.svg", &art);
+    assert!(
+        refusal.contains(
+            "THEMES/market/badges/vetran.svg: badges.yaml has no badge `vetran`, so the file would be ignored"
+        ) && refusal.contains("help: did you mean `veteran`?"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn dangerous_art_is_refused_with_file_line_and_reason() {
+    let art =
+        b"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 9 9'>\n  <image href='file:///etc/passwd'/>\n</svg>";
+    let refusal = refused_art("active.svg", art);
+    assert!(
+        refusal.contains("THEMES/market/badges/active.svg:2:3: art of a badge cannot have the element `image`"),
+        "{refusal}"
+    );
+    let refusal = refused_art("active.svg", "x".repeat(40_000).as_bytes());
+    assert!(
+        refusal.contains("cannot read the art of a badge THEMES/market/badges/active.svg: the file has 40000 bytes"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn art_that_is_a_link_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    write_theme(directory.path(), "market", &embedded("basic"));
+    let art = directory.path().join("market/badges/active.svg");
+    fs::remove_file(&art).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &art).unwrap();
+    let error = Registry::load(Some(directory.path())).unwrap_err().to_string();
+    assert!(
+        error.contains("it is not a regular file; links are not followed"),
+        "{error}"
     );
 }

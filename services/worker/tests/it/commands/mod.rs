@@ -2,6 +2,7 @@
 //!
 //! Broker, Redis and proxy have addresses without a listener: a command that required one of them would fail.
 
+mod badges;
 mod check_eligibility;
 mod leaderboard;
 mod position;

@@ -1,0 +1,193 @@
+//! Drawing primitives in pixels: shapes, gradients, text, images.
+
+use resvg::tiny_skia::{
+    FillRule, GradientStop, LineJoin, LinearGradient, Paint, Path, PathBuilder, Pixmap, PixmapPaint, PixmapRef, Point,
+    RadialGradient, Rect, Shader, SpreadMode, Stroke, Transform,
+};
+
+use crate::CardError;
+use crate::color::Rgb;
+use crate::line::Line;
+
+/// An image that is drawn on.
+#[derive(Debug)]
+pub(crate) struct Canvas {
+    pixmap: Pixmap,
+}
+
+impl Canvas {
+    /// A transparent canvas.
+    pub(crate) fn new(width: u32, height: u32) -> Result<Self, CardError> {
+        let pixmap = Pixmap::new(width, height).ok_or(CardError::Size)?;
+        Ok(Self { pixmap })
+    }
+
+    pub(crate) fn into_pixmap(self) -> Pixmap {
+        self.pixmap
+    }
+
+    /// Fills the whole image.
+    pub(crate) fn clear(&mut self, color: Rgb) {
+        self.pixmap.fill(color.with_opacity(1.0));
+    }
+
+    /// Fills a path with one colour.
+    pub(crate) fn fill(&mut self, path: &Path, color: Rgb, opacity: f32) {
+        self.paint(path, Shader::SolidColor(color.with_opacity(opacity)));
+    }
+
+    /// Fills a path with a gradient from its top to its bottom.
+    pub(crate) fn fill_vertical(&mut self, path: &Path, top: Rgb, bottom: Rgb) {
+        let bounds = path.bounds();
+        let ends = (bounds.top(), bounds.bottom());
+        let stops = stops(top, 1.0, bottom, 1.0);
+        self.paint_gradient(
+            path,
+            LinearGradient::new(
+                Point::from_xy(0.0, ends.0),
+                Point::from_xy(0.0, ends.1),
+                stops,
+                SpreadMode::Pad,
+                Transform::identity(),
+            ),
+        );
+    }
+
+    /// Fills a path with a gradient from its left to its right.
+    pub(crate) fn fill_horizontal(&mut self, path: &Path, left: Rgb, right: Rgb) {
+        let bounds = path.bounds();
+        let stops = stops(left, 1.0, right, 1.0);
+        self.paint_gradient(
+            path,
+            LinearGradient::new(
+                Point::from_xy(bounds.left(), 0.0),
+                Point::from_xy(bounds.right(), 0.0),
+                stops,
+                SpreadMode::Pad,
+                Transform::identity(),
+            ),
+        );
+    }
+
+    /// A glow around a point, which ends at the radius.
+    pub(crate) fn glow(&mut self, x: f32, y: f32, radius: f32, color: Rgb, opacity: f32) {
+        let Some(path) =
+            Rect::from_xywh(x - radius, y - radius, 2.0 * radius, 2.0 * radius).map(PathBuilder::from_rect)
+        else {
+            return;
+        };
+        let centre = Point::from_xy(x, y);
+        let stops = stops(color, opacity, color, 0.0);
+        let gradient = RadialGradient::new(
+            centre,
+            0.0,
+            centre,
+            radius,
+            stops,
+            SpreadMode::Pad,
+            Transform::identity(),
+        );
+        self.paint_gradient(&path, gradient);
+    }
+
+    /// A filled circle.
+    pub(crate) fn disc(&mut self, x: f32, y: f32, radius: f32, color: Rgb) {
+        if let Some(path) = PathBuilder::from_circle(x, y, radius) {
+            self.fill(&path, color, 1.0);
+        }
+    }
+
+    /// A line of text that begins at `x`, on this baseline.
+    pub(crate) fn text(&mut self, line: &Line, x: f32, baseline: f32, color: Rgb) {
+        let outlines = line.outlines(x, baseline);
+        if let Some(path) = &outlines.filled {
+            self.fill(path, color, 1.0);
+        }
+        if let Some((path, width)) = &outlines.emboldened {
+            self.fill(path, color, 1.0);
+            let mut paint = Paint::default();
+            paint.set_color(color.with_opacity(1.0));
+            let stroke = Stroke {
+                width: *width,
+                line_join: LineJoin::Round,
+                ..Stroke::default()
+            };
+            self.pixmap
+                .stroke_path(path, &paint, &stroke, Transform::identity(), None);
+        }
+    }
+
+    /// An image with its upper left corner at a point.
+    pub(crate) fn image(&mut self, image: PixmapRef<'_>, x: i32, y: i32) {
+        let paint = PixmapPaint::default();
+        self.pixmap
+            .draw_pixmap(x, y, image, &paint, Transform::identity(), None);
+    }
+
+    fn paint_gradient(&mut self, path: &Path, gradient: Option<Shader<'static>>) {
+        if let Some(shader) = gradient {
+            self.paint(path, shader);
+        }
+    }
+
+    fn paint(&mut self, path: &Path, shader: Shader<'_>) {
+        let paint = Paint {
+            shader,
+            anti_alias: true,
+            ..Paint::default()
+        };
+        self.pixmap
+            .fill_path(path, &paint, FillRule::Winding, Transform::identity(), None);
+    }
+}
+
+/// A rectangle with round corners.
+pub(crate) fn rounded(x: f32, y: f32, width: f32, height: f32, radius: f32) -> Option<Path> {
+    let radius = radius.min(width / 2.0).min(height / 2.0);
+    let (right, bottom) = (x + width, y + height);
+    let mut path = PathBuilder::new();
+    path.move_to(x + radius, y);
+    path.line_to(right - radius, y);
+    path.quad_to(right, y, right, y + radius);
+    path.line_to(right, bottom - radius);
+    path.quad_to(right, bottom, right - radius, bottom);
+    path.line_to(x + radius, bottom);
+    path.quad_to(x, bottom, x, bottom - radius);
+    path.line_to(x, y + radius);
+    path.quad_to(x, y, x + radius, y);
+    path.close();
+    path.finish()
+}
+
+/// A hexagon with a corner at its top and round corners.
+pub(crate) fn hexagon(x: f32, y: f32, radius: f32) -> Option<Path> {
+    /// Share of a side that its corners take.
+    const ROUND: f32 = 0.12;
+    let corner = |index: u8| {
+        let angle = (f32::from(index) * 60.0 - 90.0).to_radians();
+        Point::from_xy(x + radius * angle.cos(), y + radius * angle.sin())
+    };
+    let between = |from: Point, to: Point, share: f32| {
+        Point::from_xy(from.x + (to.x - from.x) * share, from.y + (to.y - from.y) * share)
+    };
+    let mut path = PathBuilder::new();
+    for index in 0..6 {
+        let (before, here, after) = (corner(index + 5), corner(index), corner(index + 1));
+        let (from, to) = (between(here, before, ROUND), between(here, after, ROUND));
+        if index == 0 {
+            path.move_to(from.x, from.y);
+        } else {
+            path.line_to(from.x, from.y);
+        }
+        path.quad_to(here.x, here.y, to.x, to.y);
+    }
+    path.close();
+    path.finish()
+}
+
+fn stops(from: Rgb, from_opacity: f32, to: Rgb, to_opacity: f32) -> Vec<GradientStop> {
+    vec![
+        GradientStop::new(0.0, from.with_opacity(from_opacity)),
+        GradientStop::new(1.0, to.with_opacity(to_opacity)),
+    ]
+}
