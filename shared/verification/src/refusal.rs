@@ -96,7 +96,7 @@ impl Refusal {
         }
     }
 
-    /// The body of the response.
+    /// The JSON body of the response: `code`, stable, and `message`, a text for the member.
     #[must_use]
     pub fn body(self) -> Value {
         json!({"code": self.code(), "message": self.to_string()})

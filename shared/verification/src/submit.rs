@@ -16,7 +16,7 @@ use crate::{Refusal, SessionToken, Verification, VerificationError, account};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Submission {
-    /// Address of the wallet.
+    /// Address of the wallet: `0x` and 40 hexadecimal digits; in mixed case, with the checksum of EIP-55.
     pub address: String,
     /// The text that was signed. Without it, the session's message is taken.
     #[serde(default)]
@@ -28,11 +28,11 @@ pub struct Submission {
 /// How far the session is after a request that was not refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Progress {
-    /// Its state.
+    /// State of the session.
     pub state: ProgressState,
-    /// The wallet.
+    /// Address of the wallet, in lower case.
     pub address: String,
-    /// The job that the request has stored; whoever made the request publishes its message. No part of the JSON.
+    /// The job that the request has stored; the caller publishes its message. Not part of the JSON.
     #[serde(skip)]
     pub job: Option<StoredJob>,
 }
@@ -148,6 +148,7 @@ impl Verification {
     }
 }
 
+/// The wallet of an accepted signature, as it is recorded.
 pub(crate) fn proven_wallet(
     session: &VerificationSession,
     address: Address,

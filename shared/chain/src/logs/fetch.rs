@@ -21,7 +21,7 @@ const MAX_TARGETS: usize = 4;
 pub(super) struct Fetched {
     /// Last block of the range: earlier than requested when there are many logs.
     pub(super) to: u64,
-    /// Logs in order.
+    /// Logs in the order of blocks and of log indices.
     pub(super) logs: Vec<MinedLog>,
     /// Blocks of the longest part whose response was complete, where responses were cut.
     pub(super) complete_part: Option<u64>,

@@ -30,10 +30,12 @@ mod multicall {
     }
 }
 
-/// One call of a batch.
+/// One `eth_call` of a batch.
 #[derive(Debug, Clone)]
 pub(crate) struct ContractCall {
+    /// The contract that is called.
     pub(crate) to: Address,
+    /// ABI-encoded call data: the function's selector and its arguments.
     pub(crate) data: Vec<u8>,
 }
 

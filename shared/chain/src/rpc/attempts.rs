@@ -39,6 +39,7 @@ pub(crate) struct Attempts<'a> {
 }
 
 impl<'a> Attempts<'a> {
+    /// Attempts at these endpoints, none of which begins after `patience`.
     pub(crate) fn new(endpoints: &'a [Arc<Endpoint>], patience: Duration) -> Self {
         let delays = ExponentialBuilder::default()
             .with_min_delay(MIN_DELAY)
