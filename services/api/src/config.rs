@@ -19,13 +19,13 @@ const MAX_STALE_HOURS: u32 = 366 * 24;
 /// Configuration from the environment.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Connection to RabbitMQ.
+    /// Connection to RabbitMQ (`AMQP_URL`, `AMQP_CA_FILE`, `AMQP_PRIORITIES`).
     pub broker: BrokerSettings,
     /// PostgreSQL URL with the application's login.
     pub database_url: Secret,
     /// PostgreSQL URL with the admin login.
     pub database_admin_url: Secret,
-    /// Redis URL.
+    /// URL of Redis (`REDIS_URL`).
     pub redis_url: Secret,
     /// Endpoints of the chains, on which signatures of contract wallets are checked.
     pub chains: ChainsConfig,
@@ -44,7 +44,7 @@ pub struct Config {
 /// Figures that operators have no reason to change; tests change some of them.
 #[derive(Debug, Clone, Copy)]
 pub struct Tuning {
-    /// Limits of the listener.
+    /// Limits of the HTTP listener at `API_ADDR`.
     pub http: HttpLimits,
     /// Longest time from a request's head to the head of its response.
     pub request_time: Duration,
