@@ -1,8 +1,8 @@
-//! The data of buttons: at most 64 bytes, with everything that the press needs. No process has a state.
+//! The data of buttons: at most 64 bytes, with everything that the press needs. The service keeps no state of a button.
 
 use uuid::Uuid;
 
-/// What a press does.
+/// What the press of a button does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Press {
     /// Unlinks a wallet.
