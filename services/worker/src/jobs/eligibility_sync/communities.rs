@@ -71,6 +71,7 @@ pub(super) struct Changes {
 }
 
 impl Changes {
+    /// The changes between two rankings, with the id of the new ranking's snapshot.
     pub(super) fn new(snapshot: Uuid, difference: RankingDifference, zones: Zones, is_first: bool) -> Self {
         Self {
             snapshot,
@@ -122,7 +123,11 @@ impl Changes {
         }
     }
 
-    /// The tier sync of a community with these wallets: of the members whose tier or zone may have changed. `None` if there are none.
+    /// The tier sync of a community whose members have these wallets: of those whose tier or zone may have changed. `None` if there are
+    /// none, and for a frozen community.
+    ///
+    /// # Errors
+    /// If the tier rules of the community are invalid.
     pub(super) fn tier_sync(
         &self,
         community: &Community,

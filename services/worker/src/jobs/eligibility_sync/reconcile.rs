@@ -22,8 +22,9 @@ const LAST: LogPosition = LogPosition {
     log_index: u64::MAX,
 };
 
-/// Holdings of which the best are those of the chain.
+/// The new ranking, in which the holdings of the best wallets are their balances on the chain.
 pub(super) struct Reconciled {
+    /// The ranking by these holdings, with overrides.
     pub(super) ranking: Ranking,
     /// Wallets whose holding differed.
     pub(super) mismatches: u32,

@@ -17,14 +17,14 @@ use crate::jobs::{self, JobOwner};
 /// How long snapshots are kept, and the changes with them.
 const SNAPSHOTS_KEPT: time::Duration = time::Duration::days(30);
 
-/// What a sync did.
+/// Figures of a completed sync, for the log and the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyncSummary {
-    /// The block of the ranking.
+    /// Number of the block up to which events are counted.
     pub block: u64,
-    /// Transfers that were read.
+    /// Number of transfers that this run read.
     pub logs: u64,
-    /// Wallets in the ranking.
+    /// Number of wallets in the ranking.
     pub holders: usize,
     /// Wallets whose rank or holding changed.
     pub changed: usize,
@@ -110,7 +110,7 @@ impl ProfileSync<'_> {
             tier_syncs: tier_syncs.len(),
         };
         self.services.metrics.eligibility.succeeded(token, summary.mismatches);
-        tracing::info!(token_profile = %token, ?summary, "the ranking is replaced");
+        tracing::info!(token_profile = %token, ?summary, "eligibility sync complete: the ranking is replaced");
         Ok(summary)
     }
 
