@@ -60,7 +60,7 @@ impl Verification {
         Ok(Progress {
             state: ProgressState::AwaitingConsent,
             address: address.to_string(),
-            job: asked.then(|| StoredJob {
+            job: is_new.then(|| StoredJob {
                 id: consent_id(session.id),
                 community: session.community,
             }),
