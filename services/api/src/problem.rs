@@ -15,7 +15,7 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Kinds of errors.
+/// Kinds of errors of the api, each with a stable code: the table in `docs/api.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProblemKind {
     /// A part of the path or of the query is malformed.

@@ -27,7 +27,7 @@ pub(crate) struct Services {
     pub(crate) username: String,
     /// Public address of the wallet page.
     pub(crate) wallet_page: Url,
-    /// The token, from which the webhook's secret follows.
+    /// The bot token, from which the webhook's secret is derived.
     pub(crate) bot_token: Secret,
     pub(crate) metrics: Metrics,
     pub(crate) tuning: Tuning,

@@ -192,7 +192,7 @@ pub struct VerificationSession {
     pub created_at: OffsetDateTime,
     /// When it ends.
     pub expires_at: OffsetDateTime,
-    /// Present once a signature was accepted.
+    /// The accepted signature; `None` before one was accepted.
     pub proof: Option<SessionProof>,
     /// The account that holds the wallet, when it is another one.
     pub holder: Option<SessionAccount>,

@@ -36,7 +36,7 @@ impl fmt::Debug for Verification {
 }
 
 impl Verification {
-    /// Verification by a page at `base` (`VERIFY_BASE_URL`: scheme, host, port and path prefix).
+    /// Verification by a page at `base`: scheme, host, port, and a path prefix if there is one. `VERIFY_BASE_URL` has none.
     ///
     /// # Errors
     /// When `base` is not the address of a web page.

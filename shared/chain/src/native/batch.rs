@@ -40,8 +40,12 @@ pub(crate) struct ContractCall {
 }
 
 impl ChainClient {
-    /// The results of several calls, in their order: `None` where a call fails, also on its own. Each call does the work of `weight`
-    /// simple ones.
+    /// The results of several calls, in their order: `None` where a call fails, also when it is repeated alone. `at` is the block, `None`
+    /// the latest one. A Multicall3 request has [`crate::ChainSettings::multicall_size`] calls divided by `weight`: the number of
+    /// balances that one of these calls reads.
+    ///
+    /// # Errors
+    /// When no endpoint gave a usable response.
     pub(super) async fn batch(
         &self,
         calls: Vec<ContractCall>,

@@ -59,7 +59,7 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// Visits this endpoint first.
+    /// Visits the endpoint with this index first in each round; `None` for the usual order.
     pub(crate) const fn prefer(mut self, index: Option<usize>) -> Self {
         self.preferred = index;
         self

@@ -148,7 +148,10 @@ fn check_addition(record: &IdentityRecord, wallet: &VerifiedWallet) -> Result<()
 }
 
 impl Appending<'_, '_> {
-    /// Whether a wallet can move from its holder to an identity; `None` for one that is created for it.
+    /// Checks that a wallet can move from `holder` to `receiver`, which is `None` when an identity will be created for the wallet.
+    ///
+    /// # Errors
+    /// The [`Refusal`] for which it cannot, or the database is unavailable.
     pub(super) async fn check_move(
         &mut self,
         holder: &IdentityRecord,

@@ -21,7 +21,7 @@ pub(super) struct Events {
     pub(super) burns: Vec<TokenEvent>,
 }
 
-/// The standard of the contract of a profile.
+/// The token standard whose logs a profile's contract emits: `bgt` is an ERC-20 token.
 pub(crate) fn token_standard(profile: &TokenProfile) -> TokenStandard {
     match profile.standard {
         ProfileStandard::Bgt | ProfileStandard::Erc20 => TokenStandard::Erc20,

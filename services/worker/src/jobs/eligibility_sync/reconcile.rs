@@ -134,7 +134,10 @@ impl ProfileSync<'_> {
     }
 }
 
-/// Runs a computation about all holders on a thread for such work: a million of them would delay every other task of this thread.
+/// Runs a computation about all holders on a blocking thread: with a million holders it would delay the other tasks of this thread.
+///
+/// # Errors
+/// If the worker stops before it began; the job is retried.
 pub(super) async fn compute<T: Send + 'static>(
     computation: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, SyncError> {

@@ -26,11 +26,11 @@ pub struct SyncSummary {
     pub logs: u64,
     /// Number of wallets in the ranking.
     pub holders: usize,
-    /// Wallets whose rank or holding changed.
+    /// Number of wallets whose rank or holding changed.
     pub changed: usize,
-    /// Wallets whose holding differed from the chain's balance.
+    /// Number of wallets whose holding differed from the chain's balance.
     pub mismatches: u32,
-    /// Communities for which a tier sync was enqueued.
+    /// Number of communities for which a tier sync was enqueued.
     pub tier_syncs: usize,
 }
 
@@ -46,7 +46,12 @@ struct Replacement {
 }
 
 impl ProfileSync<'_> {
-    /// Replaces the ranking by that of the stored events up to the block before `next`.
+    /// Replaces the ranking by that of the stored events of the blocks below `next`. `logs` is the number of transfers that the run read,
+    /// `finalized` the finalised block.
+    ///
+    /// # Errors
+    /// If another run has begun, the new ranking is empty without `accept_empty`, or the chain or Postgres is unavailable. The stored
+    /// ranking is then kept.
     pub(super) async fn swap_ranking(
         &self,
         run: &SyncRun,

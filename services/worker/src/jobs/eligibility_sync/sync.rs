@@ -309,7 +309,11 @@ impl ProfileSync<'_> {
         Ok(())
     }
 
-    /// Stores that a step of a long task is done, so that the job does not count as lost.
+    /// Stores `done` as the progress of a long task: number of finished items so far. A job without progress for five minutes counts as
+    /// lost.
+    ///
+    /// # Errors
+    /// If Postgres is unavailable.
     pub(super) async fn report_step(&self, done: u64) -> Result<(), SyncError> {
         match self.job {
             Some(job) => Ok(job.progress(count(done), None).await?),
