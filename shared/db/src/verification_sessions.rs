@@ -71,7 +71,7 @@ pub enum SessionState {
     Open,
     /// A signature was accepted, and another account holds the wallet.
     Signed,
-    /// The holder of the wallet was asked to give it up.
+    /// The consent of the account that holds the wallet was requested.
     AwaitingConsent,
     /// The wallet is recorded.
     Completed,

@@ -18,7 +18,7 @@ use crate::{Refusal, SessionToken, Verification, VerificationError, account};
 pub struct Submission {
     /// Address of the wallet: `0x` and 40 hexadecimal digits; in mixed case, with the checksum of EIP-55.
     pub address: String,
-    /// The text that was signed. Without it, the session's message is taken.
+    /// The text that was signed; `None`: the message that the session has for this address.
     #[serde(default)]
     pub message: Option<String>,
     /// The signature: `0x` and hexadecimal digits.
@@ -43,9 +43,9 @@ pub struct Progress {
 pub enum ProgressState {
     /// The wallet is linked.
     Completed,
-    /// Another account holds the wallet; the member may ask for it.
+    /// Another account holds the wallet; the member may request it.
     Signed,
-    /// The account that holds the wallet was asked.
+    /// The consent of the account that holds the wallet was requested.
     AwaitingConsent,
 }
 

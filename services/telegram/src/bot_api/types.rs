@@ -6,14 +6,18 @@ use serde_json::{Value, json};
 /// The id of an update: the one field that every kind of update has.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(crate) struct UpdateHead {
+    /// Id of the update; later updates have larger ones.
     pub(crate) update_id: i64,
 }
 
 /// An [update](https://core.telegram.org/bots/api#update). An update of any other kind has neither message nor callback query.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Update {
+    /// Id of the update; later updates have larger ones.
     pub(crate) update_id: i64,
+    /// A new message of a chat.
     pub(crate) message: Option<Message>,
+    /// The press of a button.
     pub(crate) callback_query: Option<CallbackQuery>,
 }
 

@@ -97,7 +97,10 @@ impl Appending<'_, '_> {
         Ok(())
     }
 
-    /// Appends the first event of an identity.
+    /// Creates an identity with a new id by appending its first event, whose payload is `IDENTITY_CREATED`.
+    ///
+    /// # Errors
+    /// The [`Refusal`] of the event, or the database is unavailable.
     pub(super) async fn append_created(&mut self, payload: &EventPayload) -> Result<IdentityRecord, RegistryError> {
         let id = IdentityId::new();
         let at = self.after_separations().await?;

@@ -61,7 +61,7 @@ pub(super) async fn communities_of(services: &Services, token: &TokenProfileId) 
     Ok(communities)
 }
 
-/// What a new ranking changed, by wallet.
+/// The differences between the stored ranking and a new one, by wallet.
 pub(super) struct Changes {
     snapshot: Uuid,
     difference: RankingDifference,
@@ -81,7 +81,7 @@ impl Changes {
         }
     }
 
-    /// The changes that are stored: within the ranks that rules look at. None for a first ranking.
+    /// The changes that are stored: of wallets within [`SNAPSHOT_RANKS`] before or after. Empty for a first ranking.
     pub(super) fn stored(&self) -> Vec<WalletChange> {
         let changes = self.difference.changes.iter().copied();
         changes.filter(|change| !self.is_first && is_near(change)).collect()

@@ -120,7 +120,11 @@ impl ProfileSync<'_> {
         })
     }
 
-    /// Deletes what is still to be deleted of a rollback, in steps.
+    /// Completes a rollback that this run or an earlier one began: deletes the rest of its events in steps. `next` is the next block to
+    /// read, for the log.
+    ///
+    /// # Errors
+    /// [`SyncError::Superseded`] if another run has begun, or if Postgres is unavailable.
     pub(super) async fn finish_roll_back(&self, run: &SyncRun, next: u64) -> Result<(), SyncError> {
         let mut deleted = 0;
         loop {

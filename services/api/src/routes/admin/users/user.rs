@@ -71,7 +71,7 @@ pub(crate) struct UserWallet {
     pub(crate) address: Address,
     /// The chain on which it was verified
     pub(crate) chain_id: u64,
-    /// Whether it is the one that counts
+    /// Whether it is the one that counts in communities
     pub(crate) primary: bool,
     /// Where the verification came from; null for a key of one community
     #[schema(required = true, example = "discord_verification")]
