@@ -56,7 +56,7 @@ pub(super) async fn send(run: Run<'_>, session: Uuid, holder: Account) -> Result
 fn log_refusal(error: &Error) {
     match error {
         Error::Forbidden { .. } => {
-            tracing::info!(%error, "the question to a holder was refused: the user accepts no direct messages of the bot")
+            tracing::info!(%error, "the question to a holder was refused: the user accepts no direct messages of the bot");
         }
         error => tracing::warn!(%error, "the question to a holder was not delivered"),
     }
