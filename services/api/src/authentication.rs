@@ -51,7 +51,7 @@ impl Caller {
         self.key.community
     }
 
-    /// What the caller sees of a user.
+    /// Which fields of a user the caller may see: `docs/api.md`, "What a key of one community sees".
     pub(crate) fn view(&self) -> View {
         match self.key.community {
             Some(_) => View::Community,
@@ -59,12 +59,15 @@ impl Caller {
         }
     }
 
-    /// The key.
+    /// The API key of the request.
     pub(crate) fn key(&self) -> &Arc<ApiKey> {
         &self.key
     }
 
-    /// Refuses a parameter that reaches what a key of one community does not see.
+    /// Refuses a parameter that needs a key for all communities, because it selects by data that a key of one community may not see.
+    ///
+    /// # Errors
+    /// [`ProblemKind::AllCommunitiesRequired`] for a key of one community.
     pub(crate) fn require_all_communities(&self, parameter: &str) -> Result<(), Problem> {
         if self.key.community.is_none() {
             return Ok(());
@@ -111,7 +114,7 @@ pub(crate) async fn authenticate(State(services): State<ApiState>, request: Requ
 
 async fn with_valid_key(services: &Services, key: &Arc<ApiKey>, mut request: Request, next: Next) -> Response {
     if let Err(error) = services.admin.record_api_key_use(key, OffsetDateTime::now_utc()).await {
-        tracing::warn!(%error, "the use of an API key was not recorded");
+        tracing::warn!(%error, "the time of last use of an API key was not stored");
     }
     let caller = Caller { key: Arc::clone(key) };
     tracing::Span::current().record("api_key", caller.name());
@@ -195,22 +198,22 @@ fn with_challenge(mut response: Response) -> Response {
     response
 }
 
-/// A scope as a type.
+/// A scope as a type: the parameter of [`Allowed`], so that a handler's signature states the scope that it requires.
 pub(crate) trait Scope {
     /// The scope.
     const SCOPE: ApiKeyScope;
 }
 
-/// [`ApiKeyScope::UsersRead`].
+/// The scope `users:read`, [`ApiKeyScope::UsersRead`].
 #[derive(Debug)]
 pub(crate) struct UsersRead;
-/// [`ApiKeyScope::UsersWrite`].
+/// The scope `users:write`, [`ApiKeyScope::UsersWrite`].
 #[derive(Debug)]
 pub(crate) struct UsersWrite;
-/// [`ApiKeyScope::UsersExport`].
+/// The scope `users:export`, [`ApiKeyScope::UsersExport`].
 #[derive(Debug)]
 pub(crate) struct UsersExport;
-/// [`ApiKeyScope::Telegram`].
+/// The scope `telegram`, [`ApiKeyScope::Telegram`].
 #[derive(Debug)]
 pub(crate) struct Telegram;
 

@@ -17,7 +17,7 @@ pub(crate) enum CallerTx {
     Platform(GlobalTx),
 }
 
-/// What a caller did.
+/// What a caller did, for the audit entry.
 #[derive(Debug)]
 pub(crate) struct Act<'a> {
     /// In dotted lower case: `users.list`.
@@ -31,6 +31,10 @@ pub(crate) struct Act<'a> {
 }
 
 impl CallerTx {
+    /// Begins a transaction with the rights of the caller's key.
+    ///
+    /// # Errors
+    /// When PostgreSQL is unavailable.
     pub(crate) async fn begin(services: &Services, caller: &Caller) -> Result<Self, DbError> {
         Ok(match caller.community() {
             Some(community) => Self::Community(services.database.tenant(community).await?),
@@ -61,6 +65,10 @@ impl CallerTx {
         }
     }
 
+    /// Commits. Dropped without it, the transaction is rolled back.
+    ///
+    /// # Errors
+    /// When PostgreSQL is unavailable.
     pub(crate) async fn commit(self) -> Result<(), DbError> {
         match self {
             Self::Community(tx) => tx.commit().await,

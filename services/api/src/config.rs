@@ -19,32 +19,32 @@ const MAX_STALE_HOURS: u32 = 366 * 24;
 /// Configuration from the environment.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Connection to RabbitMQ.
+    /// Connection to RabbitMQ (`AMQP_URL`, `AMQP_CA_FILE`, `AMQP_PRIORITIES`).
     pub broker: BrokerSettings,
     /// PostgreSQL URL with the application's login.
     pub database_url: Secret,
     /// PostgreSQL URL with the admin login.
     pub database_admin_url: Secret,
-    /// Redis URL.
+    /// URL of Redis (`REDIS_URL`).
     pub redis_url: Secret,
     /// Endpoints of the chains, on which signatures of contract wallets are checked.
     pub chains: ChainsConfig,
     /// Address on which the api listens.
     pub listen: SocketAddr,
-    /// Public address of the api.
+    /// Public address of the api (`VERIFY_BASE_URL`).
     pub public_address: PublicAddress,
     /// Reverse proxies whose `X-Forwarded-For` is read.
     pub trusted_proxies: TrustedProxies,
     /// Age from which the ranking is stale.
     pub stale_after: time::Duration,
-    /// Figures with one right value in production.
+    /// Limits and intervals that no environment variable sets.
     pub tuning: Tuning,
 }
 
-/// Figures that operators have no reason to change; tests change some of them.
+/// Limits and intervals that no environment variable sets; tests change some of them. [`Tuning::default`] has the values in use.
 #[derive(Debug, Clone, Copy)]
 pub struct Tuning {
-    /// Limits of the listener.
+    /// Limits of the HTTP listener at `API_ADDR`.
     pub http: HttpLimits,
     /// Longest time from a request's head to the head of its response.
     pub request_time: Duration,
@@ -56,7 +56,7 @@ pub struct Tuning {
     pub per_key: Bucket,
     /// Interval at which a streamed answer checks that its API key is still valid.
     pub key_check: Duration,
-    /// Time of which one audit entry has the refused requests of a key or an address.
+    /// Length of the time window whose refused requests are written as one audit entry for each key or address.
     pub refusal_window: Duration,
     /// Requests of a service of the platform, from its address and with its key: one for each message of a member.
     pub per_service: Bucket,

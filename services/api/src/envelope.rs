@@ -28,15 +28,15 @@ const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000
 /// Longest request id of a reverse proxy.
 const MAX_REQUEST_ID: usize = 64;
 
-/// Extension of an error response that has a body of its own, in place of a problem.
+/// Extension of an error response whose body is kept. The body of any other error response is replaced by a problem.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OwnBody;
 
-/// The client of a request.
+/// Extension of a request: the client address.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Client(pub(crate) IpAddr);
 
-/// The outermost layer.
+/// The outermost layer: gives each request an id, a span and a time limit, catches panics, and writes errors as problems.
 pub(crate) async fn envelope(State(services): State<ApiState>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();

@@ -25,6 +25,7 @@ pub(crate) struct Components {
 }
 
 impl Components {
+    /// Registers the components, before their first check.
     pub(crate) fn new(health: &Health) -> Self {
         let (broker, redis) = (health.component("broker"), health.component("redis"));
         // The api starts without either of them.

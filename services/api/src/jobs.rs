@@ -14,7 +14,9 @@ use crate::services::Services;
 /// A job whose row is stored.
 #[derive(Debug, Clone)]
 pub(crate) struct StoredJob {
+    /// Id of the job's row.
     pub(crate) id: String,
+    /// Kind of the job, which decides its queue.
     pub(crate) kind: JobKind,
     /// Its community; `None` for a job of the platform.
     pub(crate) community: Option<CommunityId>,
@@ -25,13 +27,14 @@ tokio::task_local! {
     static STORED: RefCell<Vec<StoredJob>>;
 }
 
-/// Notes that the request in progress has stored a job, in a transaction that is not committed yet.
+/// Adds a job that the request in progress has stored, in a transaction that is not committed yet, to those that [`publish_after`]
+/// publishes.
 pub(crate) fn note(job: StoredJob) {
     // Outside of `publish_after` nothing is published, and the workers' leader does it.
     let _ = STORED.try_with(|stored| stored.borrow_mut().push(job));
 }
 
-/// Runs an operation; if it succeeds, publishes the jobs that it has noted.
+/// Runs an operation; if it succeeds, publishes the jobs that were added by [`note`].
 pub(crate) async fn publish_after<T, E>(
     services: &Services,
     operation: impl Future<Output = Result<T, E>>,
@@ -47,7 +50,8 @@ pub(crate) async fn publish_after<T, E>(
     result
 }
 
-/// Publishes the messages of these jobs, all at once.
+/// Publishes the messages of these jobs concurrently. A failure is logged and counted, not returned: the workers' leader publishes the
+/// message within 30 s.
 pub(crate) async fn publish(services: &Services, jobs: &[StoredJob]) {
     join_all(jobs.iter().map(|job| publish_one(services, job))).await;
 }

@@ -29,7 +29,7 @@ impl KeyWatch {
         tokio::spawn(async move {
             tokio::select! {
                 () = watching => {
-                    tracing::warn!(api_key, "an answer in progress ends: its API key was revoked or has expired");
+                    tracing::warn!(api_key, "closed a response in progress: its API key was revoked or has expired");
                     ended.cancel();
                     if let Some(connection) = connection {
                         connection.close();
@@ -61,7 +61,7 @@ async fn watch(services: ApiState, key: Arc<ApiKey>) {
             Ok(true) => {}
             Ok(false) => return,
             // Without PostgreSQL the answer has no next page either.
-            Err(error) => tracing::warn!(%error, "an API key was not checked during an answer"),
+            Err(error) => tracing::warn!(%error, "cannot check the API key of a response in progress"),
         }
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct Metrics {
     requests: IntCounterVec,
     seconds: HistogramVec,
     rate_limited: IntCounterVec,
-    /// Uses of a rate limit that were counted by this process, because Redis is unavailable.
+    /// Requests that this replica counted in its own memory for a rate limit, because Redis was unavailable.
     pub(crate) counted_locally: IntCounter,
     /// Jobs that were stored and not published.
     pub(crate) unpublished_jobs: IntCounter,
@@ -29,7 +29,7 @@ impl Metrics {
         let metrics = Self {
             requests: registry.counter_vec(
                 "arrakis_api_requests_total",
-                "Responses by route, method and status. Route none: no route has the path.",
+                "Responses by route, method and status. Route none: the path matches no route.",
                 &["route", "method", "status"],
             ),
             seconds: registry.seconds_vec(
@@ -44,11 +44,11 @@ impl Metrics {
             ),
             counted_locally: registry.counter(
                 "arrakis_api_rate_limits_apart_total",
-                "Requests that this replica counted by itself for a rate limit, because Redis is unavailable.",
+                "Requests that this replica counted in its own memory for a rate limit, because Redis was unavailable.",
             ),
             unpublished_jobs: registry.counter(
                 "arrakis_api_unpublished_jobs_total",
-                "Jobs that were stored and not published; the leader of the workers publishes them within 30 s.",
+                "Jobs that were stored in PostgreSQL and whose message was not published; the leader of the workers publishes it within 30 s.",
             ),
             unaudited_refusals: registry.counter(
                 "arrakis_api_unaudited_refusals_total",
@@ -61,7 +61,7 @@ impl Metrics {
         metrics
     }
 
-    /// Counts a response.
+    /// Counts a response; `took` is the time from the head of the request to the head of the response.
     pub(crate) fn response(&self, route: &str, method: &Method, status: StatusCode, took: Duration) {
         // A client may send any text as a method.
         let method = match method.as_str() {

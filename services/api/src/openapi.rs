@@ -28,7 +28,7 @@ pub(crate) const API_KEY: &str = "api_key";
 )]
 struct Description;
 
-/// The OpenAPI document.
+/// The OpenAPI document, with `address` as its server.
 pub(crate) fn document(address: &PublicAddress) -> Document {
     let mut document = Description::openapi();
     document.merge(routes::document());
@@ -42,7 +42,7 @@ pub(crate) fn document(address: &PublicAddress) -> Document {
     document
 }
 
-/// Problems of every route.
+/// Problems that every route can return.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "it describes responses for the OpenAPI document")]
 pub(crate) enum EveryRoute {

@@ -15,7 +15,7 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Kinds of errors.
+/// Kinds of errors of the api, each with a stable code: the table in `docs/api.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProblemKind {
     /// A part of the path or of the query is malformed.
@@ -150,15 +150,17 @@ impl ProblemKind {
     }
 }
 
-/// An error as an answer.
+/// An error response: [`ProblemBody`], the header `Retry-After`, and the cause for the log.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
+    /// Kind: decides status, code and title.
     pub(crate) kind: ProblemKind,
     detail: String,
     profiles: Option<Vec<String>>,
     scope: Option<&'static str>,
+    /// Value of the header `Retry-After`, which is in whole seconds.
     pub(crate) retry_after: Option<Duration>,
-    /// For the log only.
+    /// What went wrong, for the log only: it is not sent to the client.
     pub(crate) cause: Option<String>,
 }
 
@@ -191,6 +193,7 @@ pub(crate) struct ProblemBody {
 }
 
 impl Problem {
+    /// A problem of this kind. `detail` is for people: what is wrong and how to correct it.
     pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         Self {
             kind,
@@ -217,7 +220,7 @@ impl Problem {
         problem.retry_after(Duration::from_secs(2)).caused_by(cause)
     }
 
-    /// A rate limit is exceeded.
+    /// A rate limit is exceeded; `limit` names what is limited, for the detail.
     pub(crate) fn rate_limited(limit: &str, retry_after: Duration) -> Self {
         let detail =
             format!("the rate limit of this {limit} is exceeded; send the next request after the time in Retry-After");
@@ -236,6 +239,7 @@ impl Problem {
         self
     }
 
+    /// Adds the header `Retry-After`.
     pub(crate) fn retry_after(mut self, time: Duration) -> Self {
         self.retry_after = Some(time);
         self

@@ -116,7 +116,7 @@ impl Refusals {
             if let Err(error) = write_one(services, &refused, began_at, &counts).await {
                 let requests: u64 = counts.values().sum();
                 services.metrics.unaudited_refusals.inc_by(requests);
-                tracing::error!(%error, requests, ?refused, "refused requests are in no audit entry");
+                tracing::error!(%error, requests, ?refused, "the audit entry of refused requests was not written");
             }
         }
     }

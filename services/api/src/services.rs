@@ -21,25 +21,27 @@ pub(crate) struct Services {
     pub(crate) database: Database,
     /// PostgreSQL with the admin login: API keys by hash, and requests with keys for all communities.
     pub(crate) admin: Admin,
-    /// Redis: rate limits.
+    /// Redis, which counts rate limits for all replicas.
     pub(crate) cache: Cache,
-    /// Rate limits while Redis is unavailable.
+    /// Token buckets in memory, which count rate limits while Redis is unavailable.
     pub(crate) local_buckets: LocalBuckets,
     /// Refused requests of admin routes, for the audit log.
     pub(crate) refusals: Refusals,
-    /// Exports in progress.
+    /// Exports in progress, of which a key may have two.
     pub(crate) exports: RunningExports,
     /// Publishes jobs to RabbitMQ.
     pub(crate) publisher: Publisher,
     /// Verification of wallets, for the wallet page.
     pub(crate) verification: Verification,
     pub(crate) metrics: Metrics,
+    /// `VERIFY_BASE_URL`: where members open the wallet page; also the server that the OpenAPI document names.
     pub(crate) public_address: PublicAddress,
+    /// `API_TRUSTED_PROXIES`: connections from these report the client address.
     pub(crate) trusted_proxies: TrustedProxies,
     /// Age of the ranking from which answers mark it as stale.
     pub(crate) stale_after: time::Duration,
     pub(crate) tuning: Tuning,
-    /// The OpenAPI document.
+    /// The OpenAPI document as JSON, made once at the start.
     pub(crate) openapi: Bytes,
 }
 

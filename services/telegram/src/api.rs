@@ -1,7 +1,7 @@
 //! The client of the api: `/internal/telegram`, with the service's API key.
 //!
-//! Every request may be repeated: a second session replaces the first one, whose link nobody has, and the others change nothing the second
-//! time. So a request without an answer is repeated a few times within seconds.
+//! Every request may be repeated: a second session replaces the first one, whose link was not shown, and the others change nothing the
+//! second time. So a request without an answer is repeated a few times within seconds.
 
 use std::fmt;
 use std::time::Duration;
@@ -27,7 +27,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(3);
 /// Time limit of a request, besides the wait for a notice.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// The client.
+/// The HTTP client of `arrakis-api`. Its requests return [`ApiError`].
 pub(crate) struct Api {
     client: Client,
     base: Url,
@@ -45,21 +45,25 @@ impl fmt::Debug for Api {
 /// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ApiError {
-    /// No answer, or a 5xx, or a rate limit: it may work later.
+    /// No response, a 5xx, or a rate limit: a later attempt may succeed.
     #[error("the api at API_URL is unavailable: {0}")]
     Unavailable(String),
-    /// The key is not accepted.
+    /// The api does not accept the API key (401, 403).
     #[error(
         "the api refuses API_CREDENTIAL: {0}; create a key: arrakis-worker api-key create --all-communities --scope telegram --name \
          telegram --by NAME"
     )]
     Credential(String),
-    /// A defect: the api and this service differ.
+    /// Any other refusal, or a response of another form: a defect, or builds that do not fit together.
     #[error("the api refuses a request of this service: {0}")]
     Refused(String),
 }
 
 impl Api {
+    /// A client of the api at `base` (`API_URL`) with an API key. Sends nothing.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be built.
     pub(crate) fn new(base: Url, credential: Secret) -> anyhow::Result<Self> {
         let client = Client::builder()
             .connect_timeout(Duration::from_secs(3))
@@ -74,7 +78,7 @@ impl Api {
         })
     }
 
-    /// Begins a session.
+    /// Begins a verification session of a Telegram user. `name` is the one that the sign-in message shows.
     pub(crate) async fn start_session(&self, user: i64, name: String) -> Result<SessionStarted, ApiError> {
         let body = StartSession {
             telegram_user_id: user,
@@ -83,27 +87,27 @@ impl Api {
         self.json(|| self.request(Method::POST, "sessions").json(&body)).await
     }
 
-    /// What is linked to an account.
+    /// Wallets, Discord account and session of a Telegram user.
     pub(crate) async fn account(&self, user: i64) -> Result<AccountStatus, ApiError> {
         self.json(|| self.request(Method::GET, &format!("accounts/{user}")))
             .await
     }
 
-    /// Unlinks a wallet.
+    /// Unlinks a wallet of a Telegram user.
     pub(crate) async fn unlink(&self, user: i64, address: &str) -> Result<UnlinkOutcome, ApiError> {
         let path = format!("accounts/{user}/wallets/{address}");
         let unlinked: Unlinked = self.json(|| self.request(Method::DELETE, &path)).await?;
         Ok(unlinked.outcome)
     }
 
-    /// Separates the accounts of an identity.
+    /// Separates the Discord and the Telegram account of a user's identity.
     pub(crate) async fn separate(&self, user: i64) -> Result<UnlinkOutcome, ApiError> {
         let path = format!("accounts/{user}/separate");
         let separated: Unlinked = self.json(|| self.request(Method::POST, &path)).await?;
         Ok(separated.outcome)
     }
 
-    /// Passes on the answer of an account that holds a wallet.
+    /// Sends the answer of a user who holds a wallet: whether the wallet moves to the account of `session`.
     pub(crate) async fn answer(&self, session: Uuid, user: i64, consents: bool) -> Result<ConsentOutcome, ApiError> {
         let path = format!("sessions/{session}/answer");
         let body = ConsentAnswer {
@@ -113,7 +117,7 @@ impl Api {
         self.json(|| self.request(Method::POST, &path).json(&body)).await
     }
 
-    /// Takes notices, and waits for the first one. One attempt: the caller repeats it in any case.
+    /// Takes notices; waits up to `wait` while there are none. Sent once: the caller repeats it in any case.
     pub(crate) async fn take_notices(&self, wait: Duration) -> Result<Vec<TakenNotice>, ApiError> {
         let wait_seconds = u8::try_from(wait.as_secs()).unwrap_or(u8::MAX);
         let request = self

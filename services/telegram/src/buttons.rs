@@ -1,8 +1,8 @@
-//! The data of buttons: at most 64 bytes, with everything that the press needs. No process has a state.
+//! The data of buttons: at most 64 bytes, with everything that the press needs. The service keeps no state of a button.
 
 use uuid::Uuid;
 
-/// What a press does.
+/// What the press of a button does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Press {
     /// Unlinks a wallet.
@@ -21,7 +21,7 @@ pub(crate) enum Press {
 }
 
 impl Press {
-    /// The press as data of a button.
+    /// The callback data of the button, at most 64 bytes.
     pub(crate) fn data(&self) -> String {
         match self {
             Self::Unlink(address) => format!("unlink:{address}"),
@@ -31,7 +31,7 @@ impl Press {
         }
     }
 
-    /// The press of a button's data; `None` for data that no button has.
+    /// Parses the callback data of a button; `None` for data that this build gives to no button.
     pub(crate) fn parse(data: &str) -> Option<Self> {
         match data.split_once(':') {
             None if data == "separate" => Some(Self::Separate),

@@ -6,42 +6,42 @@ use std::time::Duration;
 use arrakis_config::{Reader, Secret, is_loopback, parse_proxy_url, variables};
 use url::Url;
 
-/// The configuration.
+/// The configuration, read from the environment.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Token of the bot.
+    /// Token of the bot (`TELEGRAM_BOT_TOKEN`).
     pub bot_token: Secret,
-    /// Base URL of the Bot API.
+    /// Base URL of the Bot API (`TELEGRAM_API_BASE`).
     pub telegram_base: Url,
-    /// How updates arrive.
+    /// How updates arrive (`TELEGRAM_WEBHOOK_URL`, `TELEGRAM_WEBHOOK_ADDR`).
     pub delivery: Delivery,
-    /// Address of the api.
+    /// Address of the api (`API_URL`).
     pub api_url: Url,
-    /// Key at the api.
+    /// API key with the scope `telegram` (`API_CREDENTIAL`).
     pub api_credential: Secret,
-    /// Redis.
+    /// URL of Redis (`REDIS_URL`).
     pub redis_url: Secret,
-    /// Public address of the wallet page.
+    /// Public address of the wallet page (`VERIFY_BASE_URL`). A link to another website is not shown.
     pub wallet_page: Url,
-    /// Times that tests shorten.
+    /// Time limits, which tests shorten. No environment variable sets them.
     pub tuning: Tuning,
 }
 
 /// How updates arrive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
-    /// The service requests them.
+    /// Long polling: the service requests them (`getUpdates`).
     Polling,
-    /// Telegram delivers them.
+    /// Telegram delivers them by a POST (`setWebhook`).
     Webhook {
-        /// Public address.
+        /// Public address, `https://`.
         url: Url,
-        /// Address on which the service listens.
+        /// Address on which the service listens for the reverse proxy, without TLS.
         listen: SocketAddr,
     },
 }
 
-/// Times that tests shorten.
+/// Time limits, which tests shorten. [`Tuning::default`] has the values in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tuning {
     /// How long Telegram waits for an update before it answers a poll.
@@ -69,7 +69,7 @@ impl Default for Tuning {
 }
 
 impl Config {
-    /// Reads and checks the environment.
+    /// Reads and checks the environment; `None` if `reader` recorded an error.
     pub fn read(reader: &mut Reader) -> Option<Self> {
         let bot_token = read_token(reader);
         let telegram_base = read_telegram_base(reader);

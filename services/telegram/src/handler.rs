@@ -24,19 +24,19 @@ pub(crate) fn decode(services: &Services, raw: &RawValue) -> Option<Update> {
     }
 }
 
-/// The id of an update.
+/// The id of an undecoded update; `None` when it has none.
 pub(crate) fn id(raw: &RawValue) -> Option<i64> {
     let head: Option<UpdateHead> = serde_json::from_str(raw.get()).ok();
     head.map(|head| head.update_id)
 }
 
-/// The chat of an update: the updates of one chat are handled in their order.
+/// The chat of an update, `None` for a kind that is not handled. The updates of one chat are handled in their order.
 pub(crate) fn chat(update: &Update) -> Option<i64> {
     let pressed = update.callback_query.as_ref().map(|query| query.from.id);
     pressed.or_else(|| update.message.as_ref().map(|message| message.chat.id))
 }
 
-/// Handles an update.
+/// Handles an update and counts it. Errors are logged; the member gets a reply that states them.
 pub(crate) async fn handle(services: &Services, update: &Update) {
     if let Some(query) = &update.callback_query {
         services.metrics.update("callback_query");

@@ -12,16 +12,17 @@ use crate::services::Services;
 /// Interval of the checks.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The components.
+/// The health components of the service, as `/health` lists them.
 #[derive(Debug)]
 pub(crate) struct Components {
-    /// Whether updates are received.
+    /// Whether updates are received: the last poll succeeded, or the webhook is set.
     pub(crate) telegram: HealthComponent,
     api: HealthComponent,
     redis: HealthComponent,
 }
 
 impl Components {
+    /// Registers the components, before their first check.
     pub(crate) fn new(health: &Health) -> Self {
         let redis = health.component("redis");
         redis.degraded("not checked yet");

@@ -30,10 +30,10 @@ const OUTCOMES: [&str; 8] = [
 /// Kinds of updates.
 const UPDATES: [&str; 4] = ["message", "callback_query", "other", "malformed"];
 
-/// What became of a notice.
+/// Results of notices.
 const NOTICES: [&str; 5] = ["shown", "closed", "unknown", "kept", "unsupported"];
 
-/// All metrics.
+/// All metrics of the service.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     calls: IntCounterVec,
@@ -51,7 +51,7 @@ impl Metrics {
         let metrics = Self {
             calls: registry.counter_vec(
                 "arrakis_telegram_calls_total",
-                "Calls of the Bot API by method and outcome. Outcome unknown: no answer or a 5xx.",
+                "Calls of the Bot API by method and outcome. Outcome unknown: no response or a 5xx, and the call may have taken effect.",
                 &["method", "outcome"],
             ),
             updates: registry.counter_vec(
@@ -62,7 +62,7 @@ impl Metrics {
             notices: registry.counter_vec(
                 "arrakis_telegram_notices_total",
                 "Notices by result: shown, closed (the chat is closed or the message is refused), unknown (the message may not have been \
-                 sent), kept (it is taken again), unsupported (a kind of a newer build).",
+                 sent), kept (it is not shown yet, and taken again), unsupported (a kind of a newer build).",
                 &["result"],
             ),
             repeated: registry.counter(
@@ -88,7 +88,7 @@ impl Metrics {
         metrics
     }
 
-    /// Counts a call.
+    /// Counts a call of the Bot API.
     pub(crate) fn called(&self, method: &'static str, outcome: &'static str) {
         self.calls.with_label_values(&[method, outcome]).inc();
     }

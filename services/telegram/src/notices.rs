@@ -1,4 +1,4 @@
-//! Shows what happened outside of the chats. The api gives notices out for a minute; one is deleted after it was shown, so a process that
+//! Shows what happened outside of the chats. The api leases notices for a minute; one is deleted after it was shown, so a process that
 //! dies loses none.
 //!
 //! The result of a session replaces the message with its link, which may be repeated. Any other notice is a message of its own, claimed
@@ -34,7 +34,7 @@ pub(crate) async fn run(services: &Services, stop: CancellationToken) {
                     .await;
             }
             Err(error) => {
-                tracing::warn!(%error, "notices were not taken; retrying");
+                tracing::warn!(%error, "cannot take notices from the api; retrying");
                 pause(services.tuning.pause, &stop).await;
             }
         }
@@ -133,7 +133,7 @@ async fn result(services: &Services, id: Uuid, (chat, session): (i64, Uuid), tex
 
 async fn send(services: &Services, id: Uuid, chat: i64, text: &str, keyboard: &Keyboard) -> &'static str {
     if !services.once.claim_notice(id).await {
-        tracing::warn!(notice.id = %id, "an earlier process may have shown a notice; it is not shown again");
+        tracing::warn!(notice.id = %id, "a notice was claimed before, so it may have been sent; it is not sent again");
         return "unknown";
     }
     let error = match services.bot.send(chat, text, keyboard).await {

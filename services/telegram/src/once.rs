@@ -1,4 +1,4 @@
-//! What is remembered in Redis: which messages were sent, and which message shows a session.
+//! What Redis stores: claims of messages that are sent once, and which message shows the result of a session.
 //!
 //! Telegram delivers an update again when it was not confirmed, and `sendMessage` has no key that makes its repetition harmless. So a
 //! message is claimed immediately before it is sent: after a crash behind the claim it is not sent again. The time between claim and send
@@ -18,12 +18,12 @@ const UPDATE: Ttl = Ttl::seconds(25 * 3600);
 const NOTICE: Ttl = Ttl::seconds(30 * 24 * 3600);
 /// For how long the message of a session is edited: its time, and a day in which the service may be down.
 const MESSAGE: Ttl = Ttl::seconds(25 * 3600);
-/// Pause between two hints in one group.
+/// Time between two replies in one group.
 const GROUP: Ttl = Ttl::seconds(60);
 /// Claims of this process that are remembered.
 const REMEMBERED: usize = 4096;
 
-/// What is remembered.
+/// The claims of messages, and the message of each session. In Redis; the claims also in memory, for the time without Redis.
 #[derive(Debug)]
 pub(crate) struct Once {
     cache: Cache,
@@ -54,6 +54,7 @@ impl Own {
 }
 
 impl Once {
+    /// Claims in this cache; no claim of this process yet.
     pub(crate) fn new(cache: Cache) -> Self {
         Self {
             cache,
@@ -77,14 +78,14 @@ impl Once {
         self.claim("telegram-notice", &notice, NOTICE).await
     }
 
-    /// Gives a claim back: the message was certainly not sent.
+    /// Releases a claim, after a message that was certainly not sent.
     pub(crate) async fn release_notice(&self, notice: Uuid) {
         self.own.lock().claims.remove(&format!("telegram-notice:{notice}"));
         let key = CacheKey::new("telegram-notice", &[&notice.to_string()]);
         self.cache.clear_marker(&key).await;
     }
 
-    /// Claims the one hint of a minute in a group.
+    /// Claims the reply in a group that opens the private chat: one a minute. False when it was claimed before, and without Redis.
     pub(crate) async fn claim_group(&self, chat: i64) -> bool {
         let key = CacheKey::new("telegram-group", &[&chat]);
         self.cache.claim_marker(&key, GROUP).await == MarkerClaim::Claimed
@@ -98,14 +99,14 @@ impl Once {
         self.cache.claim_marker(&key, ttl).await != MarkerClaim::Taken
     }
 
-    /// Remembers which message shows a session.
+    /// Stores the id of the message with the link of a session, which is edited to show the result.
     pub(crate) async fn set_message(&self, session: Uuid, message: i64) {
         if !self.cache.store(&session_key(session), MESSAGE, &message).await {
-            tracing::info!(session.id = %session, "Redis is unavailable: the result of the session is a message of its own");
+            tracing::info!(session.id = %session, "Redis is unavailable: the session's result will be a new message, not an edit of the link");
         }
     }
 
-    /// The message that shows a session.
+    /// The id of the message with the link of a session; `None` when it is not stored, and without Redis.
     pub(crate) async fn message(&self, session: Uuid) -> Option<i64> {
         self.cache.stored(&session_key(session)).await
     }

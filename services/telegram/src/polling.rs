@@ -22,7 +22,7 @@ const CONFLICT_PAUSE: Duration = Duration::from_secs(5);
 /// Polls until `stop` is cancelled; then it completes and confirms the updates that it has.
 pub(crate) async fn run(services: &Services, health: &HealthComponent, stop: CancellationToken) {
     if let Err(error) = services.bot.delete_webhook().await {
-        tracing::warn!(%error, "a webhook of the bot, if there is one, was not ended; polls fail with 409 until it is");
+        tracing::warn!(%error, "cannot delete the webhook of the bot; if one is set, polls fail with 409 until it is deleted");
     }
     let mut offset = None;
     while !stop.is_cancelled() {
@@ -71,7 +71,7 @@ async fn failed(services: &Services, health: &HealthComponent, error: &CallError
     let (time, reason) = match error {
         CallError::Conflict(text) if text.contains("webhook") => {
             if let Err(error) = services.bot.delete_webhook().await {
-                tracing::warn!(%error, "the webhook of the bot was not ended");
+                tracing::warn!(%error, "cannot delete the webhook of the bot");
             }
             (services.tuning.pause, format!("a webhook is set for this bot: {text}"))
         }
@@ -89,6 +89,6 @@ async fn failed(services: &Services, health: &HealthComponent, error: &CallError
         CallError::Token(_) => health.down(reason.clone()),
         _ => health.degraded(reason.clone()),
     }
-    tracing::warn!(reason, "updates were not received; retrying");
+    tracing::warn!(reason, "cannot receive updates; retrying");
     pause(time, stop).await;
 }

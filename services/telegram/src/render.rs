@@ -1,4 +1,5 @@
-//! The texts. They are sent without a format, so that no name of a member becomes a link, a mention or a part of the text's form.
+//! The texts that members read. They are sent without `parse_mode`, so that no name of a member becomes a link,
+//! a mention or markup.
 
 use arrakis_contracts::telegram::{AccountStatus, ConsentOutcome, Requester, SessionProgress, UnlinkOutcome};
 use time::OffsetDateTime;
@@ -24,7 +25,7 @@ pub(crate) fn one_line(text: &str) -> String {
     name.trim().to_owned()
 }
 
-/// `0x1234…cdef`.
+/// An address in short form, `0x1234…cdef`.
 pub(crate) fn short(address: &str) -> String {
     match (address.get(..6), address.get(address.len().saturating_sub(4)..)) {
         (Some(first), Some(last)) if address.len() == 42 => format!("{first}…{last}"),
@@ -38,12 +39,14 @@ fn clock(at: OffsetDateTime) -> String {
     format!("{:02}:{:02} UTC", at.hour(), at.minute())
 }
 
+/// Reply to `/start`.
 pub(crate) fn start() -> String {
     "This bot links your wallet to you: you sign one message on the wallet page. It is no transaction, moves nothing and costs nothing.\n\n\
      /verify links a wallet, /status shows your wallets."
         .to_owned()
 }
 
+/// Reply to `/help` and to a text that is no command.
 pub(crate) fn help() -> String {
     let mut text = String::from("What you can do here:\n");
     for (name, description) in COMMANDS {
@@ -73,6 +76,7 @@ pub(crate) fn link(url: Option<&str>, expires_at: OffsetDateTime, replaced: bool
     text
 }
 
+/// Reply to `/verify` after too many sessions; the next one may begin at `next_at`.
 pub(crate) fn too_many(next_at: OffsetDateTime) -> String {
     format!(
         "You have requested many links in a short time. The next one is possible at {}.",
@@ -80,14 +84,17 @@ pub(crate) fn too_many(next_at: OffsetDateTime) -> String {
     )
 }
 
+/// Reply while the api does not respond or refuses a request.
 pub(crate) fn busy() -> String {
     "The service is busy. Nothing was changed: try again in a moment.".to_owned()
 }
 
+/// Reply to `/verify` in a group.
 pub(crate) fn private_only() -> String {
     "Wallets are linked in a private chat. Write to me there by the button below.".to_owned()
 }
 
+/// Reply to `/status`.
 pub(crate) fn status(status: &AccountStatus) -> String {
     let mut text = wallets(status);
     if status.suspended {
@@ -135,6 +142,7 @@ fn progress(session: &SessionProgress) -> String {
     }
 }
 
+/// Reply to `/unlink`, above its buttons.
 pub(crate) fn unlink_what(status: &AccountStatus) -> String {
     if status.discord {
         return "Your Discord and your Telegram account are linked. If you separate them, the account that was linked first keeps the \
@@ -147,6 +155,7 @@ pub(crate) fn unlink_what(status: &AccountStatus) -> String {
     "Which wallet do you want to unlink? To link it again, you sign again.".to_owned()
 }
 
+/// Result of unlinking a wallet.
 pub(crate) fn unlinked(address: &str, outcome: UnlinkOutcome) -> String {
     let wallet = short(address);
     match outcome {
@@ -158,6 +167,7 @@ pub(crate) fn unlinked(address: &str, outcome: UnlinkOutcome) -> String {
     }
 }
 
+/// Result of separating the accounts by the button of this chat.
 pub(crate) fn separated(outcome: UnlinkOutcome) -> String {
     match outcome {
         UnlinkOutcome::Done => {
@@ -172,14 +182,17 @@ fn suspended() -> String {
     "Your account is suspended, so its accounts and wallets stay as they are.".to_owned()
 }
 
+/// Result of the button that changes nothing.
 pub(crate) fn kept() -> String {
     "Nothing was changed. /status shows your wallets.".to_owned()
 }
 
+/// Result of a button that this build does not have.
 pub(crate) fn outdated() -> String {
     "This button is of no use any more. /help shows what you can do.".to_owned()
 }
 
+/// Result of a session: the wallet is linked. `joined`: the account has joined the identity of a Discord account.
 pub(crate) fn verified(address: &str, joined: bool) -> String {
     let mut text = format!("✅ {} is linked to you.", one_line(address));
     if joined {
@@ -192,6 +205,7 @@ pub(crate) fn verified(address: &str, joined: bool) -> String {
     text
 }
 
+/// State of a session: the consent of the account that holds the wallet was requested.
 pub(crate) fn asked(address: &str) -> String {
     let wallet = short(address);
     format!(
@@ -199,11 +213,13 @@ pub(crate) fn asked(address: &str) -> String {
     )
 }
 
+/// Result of a session: the account that holds the wallet did not consent.
 pub(crate) fn refused(address: &str) -> String {
     let wallet = short(address);
     format!("The account that holds {wallet} did not agree to move it. /verify links another wallet.")
 }
 
+/// The question to the account that holds a wallet, above its two buttons.
 pub(crate) fn consent(requester: &Requester, address: &str, expires_at: OffsetDateTime) -> String {
     let (who, wallet, end) = (account(requester), short(address), clock(expires_at));
     format!(
@@ -213,6 +229,7 @@ pub(crate) fn consent(requester: &Requester, address: &str, expires_at: OffsetDa
     )
 }
 
+/// Result of an answer to that question.
 pub(crate) fn answered(outcome: &ConsentOutcome) -> String {
     match outcome {
         ConsentOutcome::Moved { address } => format!("{} was moved. It is not linked to you any more.", short(address)),
@@ -226,6 +243,7 @@ pub(crate) fn answered(outcome: &ConsentOutcome) -> String {
     }
 }
 
+/// Notice that a Discord account has joined the identity, above the button that separates the two.
 pub(crate) fn joined(discord: &Requester, address: &str) -> String {
     let (who, wallet) = (account(discord), short(address));
     format!(
@@ -234,6 +252,7 @@ pub(crate) fn joined(discord: &Requester, address: &str) -> String {
     )
 }
 
+/// Notice that the accounts were separated in Discord.
 pub(crate) fn separated_in_discord() -> String {
     "Your Discord account was separated from this Telegram account. /status shows what is linked to you.".to_owned()
 }

@@ -25,7 +25,7 @@ const GRACE: Duration = Duration::from_secs(20);
 /// Listens for the webhook, if there is one, and serves until shutdown.
 ///
 /// # Errors
-/// A setting cannot be used.
+/// The service cannot listen on `TELEGRAM_WEBHOOK_ADDR`, or as [`serve_on`].
 pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     let listener = match &config.delivery {
         Delivery::Polling => None,

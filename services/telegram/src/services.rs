@@ -1,4 +1,4 @@
-//! What the tasks share.
+//! The clients and settings that the tasks share.
 
 use std::sync::Arc;
 
@@ -12,22 +12,22 @@ use crate::config::Tuning;
 use crate::metrics::Metrics;
 use crate::once::Once;
 
-/// What the tasks share.
+/// The clients and settings that the tasks share.
 #[derive(Debug)]
 pub(crate) struct Services {
-    /// Telegram.
+    /// Client of Telegram's Bot API.
     pub(crate) bot: BotApi,
-    /// The api.
+    /// Client of `arrakis-api`.
     pub(crate) api: Api,
-    /// What was sent.
+    /// Claims of messages, which prevent that one is sent twice.
     pub(crate) once: Once,
-    /// Redis.
+    /// Redis: rate limits of users; `once` uses it as well.
     pub(crate) cache: Cache,
     /// The bot's name, without `@`.
     pub(crate) username: String,
     /// Public address of the wallet page.
     pub(crate) wallet_page: Url,
-    /// The token, from which the webhook's secret follows.
+    /// The bot token, from which the webhook's secret is derived.
     pub(crate) bot_token: Secret,
     pub(crate) metrics: Metrics,
     pub(crate) tuning: Tuning,
@@ -37,7 +37,8 @@ pub(crate) struct Services {
 pub(crate) type Shared = Arc<Services>;
 
 impl Services {
-    /// Answers an update by a message, unless it was answered before. `None` when nothing was sent.
+    /// Sends a message in reply to an update, unless that was claimed before. `None` when no message is known to be sent. Errors are
+    /// logged.
     pub(crate) async fn answer(&self, update: i64, chat: i64, text: &str, keyboard: &Keyboard) -> Option<Message> {
         if !self.once.claim_answer(update).await {
             self.metrics.repeated.inc();
@@ -53,13 +54,13 @@ impl Services {
     }
 }
 
-/// Logs a message that was not sent.
+/// Logs that a message was not sent or has an unknown outcome; `what` names the message.
 pub(crate) fn log_unsent(error: &CallError, what: &'static str) {
     match error {
         // The user's choice.
         CallError::Forbidden(_) => tracing::info!(%error, what, "a message was not sent"),
         CallError::Unknown(_) => {
-            tracing::warn!(%error, what, "a message may not have been sent; it is not repeated, since Telegram may have it");
+            tracing::warn!(%error, what, "a message has an unknown outcome; it is not sent again, since Telegram may have sent it");
         }
         error => tracing::warn!(%error, what, "a message was not sent"),
     }

@@ -70,13 +70,13 @@ pub(crate) async fn register(services: &Services, url: &Url, health: &HealthComp
         let error = match services.bot.set_webhook(url, &secret(services)).await {
             Ok(()) => {
                 health.up();
-                tracing::info!(%url, "the webhook is set");
+                tracing::info!(%url, "webhook set");
                 return;
             }
             Err(error) => error,
         };
         let reason = format!("the webhook at TELEGRAM_WEBHOOK_URL={url} is not set: {error}");
-        tracing::warn!(reason, "retrying");
+        tracing::warn!(reason, "cannot set the webhook; retrying");
         health.degraded(reason);
         let time = match error {
             CallError::Limited(time) => time,

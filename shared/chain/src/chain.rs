@@ -23,8 +23,11 @@ const GET_BLOCK: &str = "eth_getBlockByNumber";
 /// State of one chain, shared by clones of its client.
 #[derive(Debug)]
 pub(crate) struct Chain {
+    /// EIP-155 chain id.
     pub(crate) id: ChainId,
+    /// Endpoints in the order of preference.
     pub(crate) endpoints: Vec<Arc<Endpoint>>,
+    /// Limits of the chain's clients.
     pub(crate) settings: ChainSettings,
     /// The highest finalised block that was returned.
     finalized: Mutex<Option<BlockRef>>,
@@ -43,6 +46,8 @@ struct WireBlock {
 }
 
 impl Chain {
+    /// The state of a chain whose endpoints were not used so far. Endpoints are labelled by host; a second endpoint of one host gets
+    /// the label `host (2)`. A URL that does not parse is left out: `CHAIN_RPC_URLS` is checked when it is read.
     pub(crate) fn new(config: &ChainEndpoints, settings: ChainSettings) -> Self {
         let id = ChainId(config.chain_id);
         let urls: Vec<Url> = config
@@ -75,11 +80,15 @@ impl Chain {
         }
     }
 
+    /// Attempts of one request at the endpoints of this chain, none of which begins after `patience`.
     pub(crate) fn attempts(&self, patience: Duration) -> Attempts<'_> {
         Attempts::new(&self.endpoints, patience)
     }
 
-    /// The finalised block, from the first endpoint that has one and is not behind.
+    /// The finalised block, from the first endpoint that has one and is not behind a finalised block that was returned before.
+    ///
+    /// # Errors
+    /// [`ChainError::Unavailable`] when no endpoint gives one within [`ChainSettings::call_patience`].
     pub(crate) async fn finalized(&self) -> Result<BlockRef, ChainError> {
         let mut attempts = self.attempts(self.settings.call_patience);
         while let Some(endpoint) = attempts.next().await {
@@ -242,7 +251,8 @@ impl Chain {
         futures_util::future::join_all(reports).await
     }
 
-    /// Counts this block as final, as if it had been returned by [`Chain::finalized`].
+    /// Counts this block as final, as if it had been returned by [`Chain::finalized`]: an endpoint whose finalised block is before it
+    /// is lagging. A block before the present one changes nothing.
     pub(crate) fn set_finalized(&self, block: BlockRef) {
         let mut highest = self.finalized.lock();
         if highest.is_none_or(|highest| highest.number < block.number) {

@@ -55,11 +55,12 @@ impl Chains {
 /// One chain, read by way of several endpoints. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ChainClient {
+    /// State of the chain, which clones of this client share.
     pub(crate) chain: Arc<Chain>,
 }
 
 impl ChainClient {
-    /// The chain.
+    /// EIP-155 id of the chain.
     #[must_use]
     pub fn chain_id(&self) -> ChainId {
         self.chain.id

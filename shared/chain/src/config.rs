@@ -9,7 +9,7 @@ use arrakis_config::{ChainEndpoints, Reader, variables};
 pub struct ChainsConfig {
     /// Endpoints of each chain (`CHAIN_RPC_URLS`); empty where none is configured.
     pub chains: Vec<ChainEndpoints>,
-    /// Limits.
+    /// Limits of the clients of all chains.
     pub settings: ChainSettings,
 }
 
@@ -38,7 +38,8 @@ impl ChainsConfig {
     }
 }
 
-/// Limits of the clients of all chains.
+/// Limits of the clients of all chains. `CHAIN_FINALIZED_DEPTH` sets the first one; the others are the constants of
+/// [`ChainSettings::default`].
 #[derive(Debug, Clone, Copy)]
 pub struct ChainSettings {
     /// Blocks behind the latest one from which a block counts as final, where no endpoint supports the tag `finalized`.
@@ -51,7 +52,7 @@ pub struct ChainSettings {
     pub logs_timeout: Duration,
     /// Time in which calls are repeated at endpoints before [`crate::ChainError::Unavailable`] is returned. No attempt begins later.
     pub call_patience: Duration,
-    /// [`ChainSettings::call_patience`] of reading logs.
+    /// Time in which a batch of logs is requested from endpoints before [`crate::ChainError::Unavailable`] is returned.
     pub logs_patience: Duration,
     /// Largest response in bytes.
     pub max_response: usize,

@@ -59,7 +59,7 @@ impl ChainError {
 pub struct EndpointFailure {
     /// Host of the endpoint, with a number where several endpoints share it.
     pub endpoint: String,
-    /// Kind.
+    /// Kind of the failure.
     pub kind: FailureKind,
     /// Description, at most 200 characters.
     pub detail: String,

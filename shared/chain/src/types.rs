@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use crate::error::EndpointFailure;
 
-/// EIP-155 chain id.
+/// Chain id of [EIP-155](https://eips.ethereum.org/EIPS/eip-155).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ChainId(pub u64);
@@ -22,9 +22,9 @@ impl fmt::Display for ChainId {
 /// A block of a chain. The hash detects a reorganisation: another hash at the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockRef {
-    /// Number.
+    /// Number of the block.
     pub number: u64,
-    /// Hash.
+    /// Hash of the block.
     pub hash: [u8; 32],
     /// Time at which the block was made, in whole seconds.
     pub timestamp: OffsetDateTime,
@@ -74,9 +74,9 @@ pub enum TokenStandard {
 /// A token whose balances are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
-    /// Contract.
+    /// Contract of the token.
     pub contract: Address,
-    /// Its standard.
+    /// Standard that the contract follows.
     pub standard: TokenStandard,
     /// Ids that count. ERC-721: empty means all. ERC-1155: at least one is needed, because the standard has no balance over all
     /// ids. ERC-20 has no ids.
@@ -86,7 +86,7 @@ pub struct Token {
 /// Transfers of one contract that [`crate::ChainClient::transfers`] reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransferFilter {
-    /// Contract.
+    /// Contract of the token.
     pub contract: Address,
     /// Its standard. Logs in the form of another standard are skipped.
     pub standard: TokenStandard,
@@ -135,6 +135,6 @@ pub struct TokenMetadata {
     pub name: Option<String>,
     /// Symbol, at most 64 characters without control characters.
     pub symbol: Option<String>,
-    /// Decimal places of an amount.
+    /// Number of decimal places by which an amount in the smallest unit is displayed, such as 18.
     pub decimals: Option<u8>,
 }

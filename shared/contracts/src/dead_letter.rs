@@ -64,7 +64,7 @@ impl DeadLetterReason {
     }
 }
 
-/// A dead letter.
+/// What is shown of a dead letter: its headers, without the body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// Event or job id.

@@ -6,9 +6,9 @@ pub const VERSION: &str = "v";
 pub const SHARD: &str = "shard";
 /// Total number of shards.
 pub const SHARDS: &str = "shards";
-/// Gateway session id.
+/// Id of the gateway session (`session_id` of READY).
 pub const SESSION: &str = "session";
-/// Sequence number in the session.
+/// Sequence number of the dispatch (`s`) in its gateway session.
 pub const SEQ: &str = "seq";
 /// Guild id, when the event has one.
 pub const GUILD: &str = "guild";
@@ -16,7 +16,7 @@ pub const GUILD: &str = "guild";
 pub const RECEIVED_US: &str = "received_us";
 /// Discord's clock minus the ingestor's, in milliseconds, from the `Date` header of `GET /gateway/bot`.
 pub const CLOCK_OFFSET_MS: &str = "clock_offset_ms";
-/// W3C trace context.
+/// [W3C trace context](https://www.w3.org/TR/trace-context/) of the event, `00-{trace}-{span}-{flags}`.
 pub const TRACEPARENT: &str = "traceparent";
 /// Number of failed attempts to handle the message. A header of Arrakis, because brokers count differently.
 pub const ATTEMPTS: &str = "attempts";

@@ -22,7 +22,7 @@ pub enum JobKind {
     Reconcile,
     /// Sends members the notifications that they subscribed to.
     Notify,
-    /// Makes bulk changes to a server.
+    /// Makes bulk changes to a Discord server.
     Synthesis,
     /// Reads the transfers of a token from its chain and ranks the wallets. A job of the platform, without a community.
     EligibilitySync,
@@ -53,7 +53,7 @@ impl JobKind {
         }
     }
 
-    /// Name of the kind's queue.
+    /// Name of the queue of jobs of this kind: `arrakis.jobs.` and the name of the kind, or `discord-synthesis`.
     pub fn queue(self) -> String {
         match self {
             Self::Synthesis => crate::names::SYNTHESIS.to_owned(),

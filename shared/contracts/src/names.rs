@@ -4,11 +4,11 @@
 pub const EVENTS: &str = "arrakis.events";
 /// Alternate exchange (fanout) and its queue, for events that no binding of another queue matches.
 pub const UNROUTED: &str = "arrakis.unrouted";
-/// Queue of interactions.
+/// Queue of interactions; with `AMQP_PRIORITIES=classes`, the prefix of one queue for each class.
 pub const INTERACTIONS: &str = "arrakis.interactions";
 /// Queue of member and server events.
 pub const EVENTS_GUILD: &str = "arrakis.events.guild";
-/// Queue of chat messages.
+/// Queue of chat messages of members (`MESSAGE_CREATE`).
 pub const EVENTS_MESSAGE: &str = "arrakis.events.message";
 /// Topic exchange of jobs. Each kind but `synthesis` has a queue `arrakis.jobs.{kind}`.
 pub const JOBS: &str = "arrakis.jobs";

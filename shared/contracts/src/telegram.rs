@@ -1,6 +1,7 @@
 //! Bodies of the requests between `arrakis-telegram` and the api (`/internal/telegram`), and the notices in PostgreSQL.
 //!
-//! A notice is stored by one build and read by another: its kinds are added to, and a reader skips a kind that it does not have.
+//! A notice is stored by one build and read by another: kinds are added over time, and a reader skips a kind that its build
+//! does not have.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -13,11 +14,11 @@ use uuid::Uuid;
 pub struct StartSession {
     /// Telegram's id of the user.
     pub telegram_user_id: i64,
-    /// The user's name.
+    /// The user's first and last name in Telegram, which the sign-in message shows.
     pub name: String,
 }
 
-/// What became of [`StartSession`].
+/// Response to [`StartSession`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(tag = "outcome", rename_all = "snake_case")]
@@ -52,7 +53,7 @@ pub struct AccountStatus {
     pub discord: bool,
     /// Whether the identity is suspended.
     pub suspended: bool,
-    /// The session in progress.
+    /// The session in progress, if there is one.
     pub session: Option<SessionProgress>,
 }
 
@@ -79,14 +80,14 @@ pub struct SessionProgress {
     pub expires_at: OffsetDateTime,
 }
 
-/// What became of a request to unlink a wallet, or to separate accounts.
+/// Result of a request to unlink a wallet or to separate two accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum UnlinkOutcome {
-    /// Done now.
+    /// The wallet is unlinked, or the accounts are separated.
     Done,
-    /// It was so before; nothing was changed.
+    /// The wallet was not linked, or the accounts were not joined; nothing was changed.
     Already,
     /// The identity is suspended; nothing was changed.
     Suspended,
@@ -94,11 +95,11 @@ pub enum UnlinkOutcome {
     InDiscord,
 }
 
-/// Body of the answer to a request to unlink.
+/// Response to `DELETE /internal/telegram/accounts/{id}/wallets/{address}` and `POST …/accounts/{id}/separate`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Unlinked {
-    /// What became of it.
+    /// Result of the request.
     pub outcome: UnlinkOutcome,
 }
 
@@ -107,13 +108,13 @@ pub struct Unlinked {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ConsentAnswer {
-    /// Who pressed the button.
+    /// Telegram's id of the user who pressed the button.
     pub telegram_user_id: i64,
-    /// Whether the wallet moves.
+    /// Whether the holder agrees that the wallet moves to the requester.
     pub consents: bool,
 }
 
-/// What became of a [`ConsentAnswer`].
+/// Response to [`ConsentAnswer`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(tag = "outcome", rename_all = "snake_case")]
@@ -143,22 +144,22 @@ pub struct TakeNotices {
     pub wait_seconds: u8,
 }
 
-/// The answer to [`TakeNotices`]. Each notice is the caller's for a minute, and is deleted by
-/// `DELETE /internal/telegram/notices/{id}` once it is shown.
+/// Response to [`TakeNotices`]. Each notice is leased to the caller for a minute: no other request returns it in that time. The
+/// caller shows it and deletes it by `DELETE /internal/telegram/notices/{id}`; otherwise it is returned again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TakenNotices {
-    /// The oldest notices.
+    /// The oldest notices that are not leased; empty when there were none within the wait.
     pub notices: Vec<TakenNotice>,
 }
 
-/// A notice that is to be shown.
+/// A notice leased to the caller, to be shown in the chat of its account.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TakenNotice {
-    /// Its id.
+    /// Id of the notice.
     pub id: Uuid,
-    /// To whom.
+    /// Telegram's id of the user to whom it is shown.
     pub telegram_user_id: i64,
     /// What happened; [`TelegramNotice`], or a kind that a newer build has added.
     pub notice: serde_json::Value,
@@ -178,7 +179,7 @@ pub enum TelegramNotice {
         /// Whether the account joined the identity of a Discord account, which had the wallet.
         joined: bool,
     },
-    /// Another account holds the wallet, and was asked to give it up.
+    /// Another account holds the wallet, and its consent was requested.
     Asked {
         /// The session.
         session: Uuid,
@@ -200,7 +201,7 @@ pub enum TelegramNotice {
         requester: Requester,
         /// The wallet.
         address: String,
-        /// Until when an answer counts.
+        /// End of the session: a button that is pressed later changes nothing.
         #[serde(with = "time::serde::rfc3339")]
         expires_at: OffsetDateTime,
     },
@@ -215,15 +216,15 @@ pub enum TelegramNotice {
     Separated,
 }
 
-/// An account as another one is told of it.
+/// An account, as it is shown to the owner of another account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Requester {
     /// `discord` or `telegram`.
     pub network: String,
-    /// Its id there.
+    /// Id of the account in its network.
     pub id: u64,
-    /// Its name.
+    /// Name of the account, which its owner chose.
     pub name: String,
 }
 

@@ -8,7 +8,7 @@
 set local lock_timeout = '2s';
 
 alter table identity_events drop constraint identity_events_event_type_check;
--- Validated in 0024: the check of the rows that exist does not need the lock of this statement.
+-- Validated in 0022: the check of the rows that exist does not need the lock of this statement.
 alter table identity_events add constraint identity_events_event_type_check check (event_type in (
     'IDENTITY_CREATED', 'DISCORD_LINKED', 'TELEGRAM_LINKED', 'DISCORD_UNLINKED', 'TELEGRAM_UNLINKED', 'WALLET_VERIFIED',
     'WALLET_REMOVED', 'WALLET_SET_PRIMARY', 'IDENTITY_SUSPENDED', 'IDENTITY_RESTORED')) not valid;

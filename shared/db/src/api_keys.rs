@@ -71,45 +71,45 @@ impl FromStr for ApiKeyScope {
     }
 }
 
-/// A key to store.
+/// An API key to store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewApiKey<'a> {
     /// Its id, which is not secret.
     pub id: Uuid,
-    /// Its name, for people.
+    /// Name that its creator chose, for lists.
     pub name: &'a str,
-    /// The part of the key that lists show.
+    /// The first characters of the key, which lists show: `arrakis_` and 8 characters.
     pub prefix: &'a str,
-    /// SHA-256 of the key.
+    /// SHA-256 of the whole text of the key.
     pub hash: [u8; 32],
-    /// What it permits.
+    /// Scopes: what the key permits.
     pub scopes: &'a [ApiKeyScope],
-    /// Who created it.
+    /// Name of the operator who created it (`--by`).
     pub created_by: &'a str,
-    /// When it ends.
+    /// When it expires: from then on it is refused.
     pub expires_at: OffsetDateTime,
 }
 
-/// A stored key.
+/// A stored API key, without its hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiKey {
     /// Its id, which is not secret.
     pub id: Uuid,
     /// The one community for which it is valid; `None` for all communities.
     pub community: Option<CommunityId>,
-    /// Its name, for people.
+    /// Name that its creator chose, for lists.
     pub name: String,
-    /// The part of the key that lists show.
+    /// The first characters of the key, which lists show: `arrakis_` and 8 characters.
     pub prefix: String,
-    /// What it permits.
+    /// Scopes: what the key permits.
     pub scopes: Vec<ApiKeyScope>,
-    /// Who created it.
+    /// Name of the operator who created it (`--by`).
     pub created_by: String,
     /// When it was created.
     pub created_at: OffsetDateTime,
-    /// When it ends.
+    /// When it expires: from then on it is refused.
     pub expires_at: OffsetDateTime,
-    /// When it was revoked.
+    /// When it was revoked; `None` while it is not.
     pub revoked_at: Option<OffsetDateTime>,
     /// When it was last used, accurate to an hour.
     pub last_used_at: Option<OffsetDateTime>,

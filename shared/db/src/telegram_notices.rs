@@ -1,8 +1,8 @@
-//! Notices for Telegram accounts: what happened outside of their chats. Written in the transaction of what they report, taken by the
-//! service for Telegram by way of the api, and deleted once they are shown.
+//! Notices for Telegram accounts: what happened outside of their chats. Written in the transaction of what they report, taken by
+//! `arrakis-telegram` by way of the api, and deleted once they are shown.
 //!
-//! A notice that was taken is nobody else's for the time of its lease. A process that dies loses none: the lease ends, and the notice is
-//! taken again.
+//! `take` leases a notice to its caller: no other call returns it until the lease ends. A notice of a process that dies is taken again
+//! after that.
 
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -18,9 +18,9 @@ use crate::{DbError, GlobalTx, TenantTx, named_query::named};
 pub struct NewTelegramNotice {
     /// Its id: a second notice with the same id is not stored.
     pub id: Uuid,
-    /// To whom.
+    /// The Telegram account to which it is shown.
     pub user: TelegramUserId,
-    /// What happened, as JSON.
+    /// What happened: JSON of `arrakis_contracts::telegram::TelegramNotice`.
     pub payload: Value,
     /// When it happened.
     pub created_at: OffsetDateTime,
@@ -28,14 +28,14 @@ pub struct NewTelegramNotice {
     pub expires_at: OffsetDateTime,
 }
 
-/// A notice that was taken.
+/// A notice that [`TelegramNotices::take`] has leased to the caller.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredTelegramNotice {
     /// Its id.
     pub id: Uuid,
-    /// To whom.
+    /// The Telegram account to which it is shown.
     pub user: TelegramUserId,
-    /// What happened, as JSON.
+    /// What happened: JSON of `arrakis_contracts::telegram::TelegramNotice`.
     pub payload: Value,
 }
 
@@ -85,7 +85,7 @@ impl TelegramNotices<'_> {
         Ok(added.rows_affected() == 1)
     }
 
-    /// Takes the oldest notices that no process has, at most `limit`, until `leased_until`. Deletes those that have expired.
+    /// Leases the oldest notices that are not leased, at most `limit`, until `leased_until`. Deletes those that have expired.
     ///
     /// # Errors
     /// When the database is unavailable or a row is corrupt.

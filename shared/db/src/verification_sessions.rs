@@ -58,9 +58,9 @@ impl SessionNetwork {
 /// An account of a session: its network, and its id there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionAccount {
-    /// Network.
+    /// Network whose id `id` is.
     pub network: SessionNetwork,
-    /// Id, greater than 0.
+    /// Id of the account in its network, greater than 0.
     pub id: i64,
 }
 
@@ -71,7 +71,7 @@ pub enum SessionState {
     Open,
     /// A signature was accepted, and another account holds the wallet.
     Signed,
-    /// The holder of the wallet was asked to give it up.
+    /// The consent of the account that holds the wallet was requested.
     AwaitingConsent,
     /// The wallet is recorded.
     Completed,
@@ -123,17 +123,17 @@ pub struct NewVerificationSession<'a> {
     pub id: Uuid,
     /// SHA-256 of its token.
     pub token_hash: [u8; 32],
-    /// The account.
+    /// The account for which a wallet is verified.
     pub account: SessionAccount,
     /// The account's name, 1 to 200 characters.
     pub account_name: &'a str,
     /// Community whose command began it; `None` for Telegram, and only there.
     pub community: Option<CommunityId>,
-    /// Discord's token of the interaction.
+    /// Token of the Discord interaction whose reply shows the result; `None` for Telegram.
     pub interaction_token: Option<&'a Secret>,
-    /// 8 to 64 letters and digits.
+    /// Nonce of the sign-in message (EIP-4361): 8 to 64 ASCII letters and digits.
     pub nonce: &'a str,
-    /// Chain of the community's token.
+    /// EIP-155 id of the chain on which a contract wallet is checked: that of the community's token.
     pub chain_id: u64,
     /// When it begins.
     pub created_at: OffsetDateTime,
@@ -161,28 +161,28 @@ pub enum SessionStart {
 pub struct SessionProof {
     /// The wallet.
     pub address: Address,
-    /// `eip191`, `erc1271` or `erc6492`.
+    /// Method by which the wallet signed: `eip191`, `erc1271` or `erc6492`.
     pub method: &'static str,
     /// SHA-256 of the signature.
     pub signature_digest: [u8; 32],
-    /// When it was accepted.
+    /// When the signature was accepted.
     pub signed_at: OffsetDateTime,
 }
 
-/// A session.
+/// A verification session as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerificationSession {
     /// Its id.
     pub id: Uuid,
-    /// The account.
+    /// The account for which a wallet is verified.
     pub account: SessionAccount,
     /// The account's name at the start.
     pub account_name: String,
     /// Community whose command began it; `None` for Telegram.
     pub community: Option<CommunityId>,
-    /// Its nonce.
+    /// Nonce of the sign-in message (EIP-4361).
     pub nonce: String,
-    /// Its chain.
+    /// EIP-155 id of the chain on which a contract wallet is checked.
     pub chain_id: u64,
     /// Its state at the time that the query was given.
     pub state: SessionState,
@@ -192,7 +192,7 @@ pub struct VerificationSession {
     pub created_at: OffsetDateTime,
     /// When it ends.
     pub expires_at: OffsetDateTime,
-    /// Present once a signature was accepted.
+    /// The accepted signature; `None` before one was accepted.
     pub proof: Option<SessionProof>,
     /// The account that holds the wallet, when it is another one.
     pub holder: Option<SessionAccount>,

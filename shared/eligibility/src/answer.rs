@@ -12,25 +12,25 @@ use time::OffsetDateTime;
 pub struct Question {
     /// EIP-155 chain id.
     pub chain_id: u64,
-    /// The token.
+    /// The token, with the ids that count.
     pub token: Token,
     /// The wallet.
     pub wallet: Address,
 }
 
 impl Question {
-    /// Whether the chain has such a balance: the standard ERC-1155 has none over all ids.
+    /// Whether the holding can be read from the chain: the standard ERC-1155 has no balance over all ids, so such a token needs ids.
     pub(crate) fn is_on_chain(&self) -> bool {
         self.token.standard != TokenStandard::Erc1155 || !self.token.ids.is_empty()
     }
 }
 
-/// An answer.
+/// An answer to a [`Question`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// Where it comes from.
+    /// Where the answer comes from.
     pub source: Source,
-    /// What the wallet holds.
+    /// What the wallet holds of the token.
     pub holding: Holding,
     /// The rating of the score service; `None` when only the chain was read.
     pub score: Option<Score>,
@@ -48,7 +48,7 @@ pub struct Holding {
     pub tier: Tier,
 }
 
-/// The two tiers.
+/// The two tiers of the provider. They are not the tiers of a theme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tier {
@@ -118,13 +118,13 @@ impl Source {
 /// Why the chain stands in for the score service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DegradedBecause {
-    /// It did not respond in time.
+    /// The score service did not respond within the time of an answer.
     Late,
-    /// Its response was an error, or malformed.
+    /// The response of the score service was an error, or malformed.
     Failed,
     /// The circuit breaker is open: no request was sent.
     BreakerOpen,
-    /// It has no data of this token.
+    /// The score service has no data of this token.
     NotCovered,
 }
 

@@ -58,7 +58,7 @@ impl BreakerState {
 /// State of a circuit breaker, with the failure that opened it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BreakerStatus {
-    /// The state.
+    /// Whether calls are sent.
     pub state: BreakerState,
     /// Since when it has not been closed; `None` while it is closed.
     pub since: Option<OffsetDateTime>,
@@ -68,7 +68,7 @@ pub struct BreakerStatus {
     pub cause: Option<String>,
 }
 
-/// A circuit breaker.
+/// A circuit breaker; the diagram above shows its states.
 #[derive(Debug)]
 pub(crate) struct CircuitBreaker {
     settings: BreakerSettings,
@@ -225,13 +225,13 @@ impl Inner {
 }
 
 impl Permit {
-    /// The call succeeded.
+    /// Records that the call succeeded. A successful probe closes the breaker.
     pub(crate) fn succeeded(mut self) {
         self.is_finished = true;
         self.breaker.record(self.phase_number, Some(Ok(())));
     }
 
-    /// The call failed. Returns when the next probe is due, if this has opened the breaker.
+    /// Records that the call failed, with a description for the status. Returns when the next probe is due, if this has opened the breaker.
     pub(crate) fn failed(mut self, cause: &str) -> Option<Instant> {
         self.is_finished = true;
         self.breaker.record(self.phase_number, Some(Err(cause)))

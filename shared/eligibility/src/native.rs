@@ -33,13 +33,13 @@ pub struct NativeReader {
 }
 
 impl NativeReader {
-    /// A reader with this time limit for each reading.
+    /// A reader in which each call ends after `limit`.
     #[must_use]
     pub const fn new(chains: Chains, limit: Duration) -> Self {
         Self { chains, limit }
     }
 
-    /// Whether the chain has an RPC endpoint.
+    /// Whether an RPC endpoint of the chain with this EIP-155 id is configured.
     #[must_use]
     pub fn has_chain(&self, chain_id: u64) -> bool {
         self.chains.get(chain_id).is_some()
@@ -48,7 +48,7 @@ impl NativeReader {
     /// Balance of a holder at the latest block, in the token's smallest unit.
     ///
     /// # Errors
-    /// The chain gave no answer.
+    /// [`NativeError`]: the chain is not configured, or its endpoints gave no usable response in time.
     pub async fn get_balance(&self, chain_id: u64, token: &Token, holder: Address) -> Result<U256, NativeError> {
         let client = self.client(chain_id)?;
         self.limited(chain_id, client.get_balance(token, holder)).await
@@ -57,7 +57,7 @@ impl NativeReader {
     /// Whether a holder has at least this balance at the latest block.
     ///
     /// # Errors
-    /// The chain gave no answer.
+    /// [`NativeError`]: the chain is not configured, or its endpoints gave no usable response in time.
     pub async fn has_balance(
         &self,
         chain_id: u64,
@@ -72,7 +72,7 @@ impl NativeReader {
     /// Whether a holder owns one of these ids at the latest block. Without ids: one of the token's ids, or any where it has none.
     ///
     /// # Errors
-    /// The chain gave no answer, or the token has no ids (ERC-20).
+    /// [`NativeError`]: the chain is not configured, its endpoints gave no usable response in time, or the token has no ids (ERC-20).
     pub async fn owns_nft(
         &self,
         chain_id: u64,

@@ -80,7 +80,7 @@ impl EligibilityProvider {
         })
     }
 
-    /// Tier 1 by itself.
+    /// The reader of the chains (tier 1), without score service and stored answers.
     #[must_use]
     pub fn native(&self) -> &NativeReader {
         &self.shared.native
@@ -171,7 +171,7 @@ impl EligibilityProvider {
                         Some(holding)
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "the chain gave no balance");
+                        tracing::warn!(%error, "cannot read the balance of a wallet from the chain");
                         None
                     }
                 }
@@ -207,7 +207,7 @@ impl EligibilityProvider {
                 observer.score_requested(outcome, began.elapsed());
                 match &result {
                     Ok(score) => stored.store_score(&question, score).await,
-                    Err(failure) => tracing::debug!(%failure, "the score service gave no rating"),
+                    Err(failure) => tracing::debug!(%failure, "request to the score service failed"),
                 }
                 result
             }

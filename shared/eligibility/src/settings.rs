@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Limits of the provider.
+/// Limits of the provider. No environment variable sets them; [`ProviderSettings::default`] has the values in use.
 #[derive(Debug, Clone, Copy)]
 pub struct ProviderSettings {
     /// Longest time for an answer of the tiers. Reading and writing Redis adds at most 0.5 s.

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use crate::answer::{Answer, Holding, Question, Score, Source};
 use crate::settings::ProviderSettings;
 
-/// Stored answers.
+/// The stored answers in Redis. Without Redis nothing is found and nothing is stored.
 #[derive(Debug, Clone)]
 pub(crate) struct StoredAnswers {
     cache: Cache,
@@ -34,6 +34,7 @@ impl<T> Stored<T> {
 }
 
 impl StoredAnswers {
+    /// Stored answers in this cache, used up to the ages of `settings`.
     pub(crate) const fn new(cache: Cache, settings: &ProviderSettings) -> Self {
         Self {
             cache,
@@ -83,10 +84,12 @@ impl StoredAnswers {
         (stored.age() <= limit).then_some(stored)
     }
 
+    /// Stores what the chain reported. A failure of Redis is ignored.
     pub(crate) async fn store_holding(&self, question: &Question, holding: Holding) {
         self.store("holding", question, holding).await;
     }
 
+    /// Stores the rating of the score service. A failure of Redis is ignored.
     pub(crate) async fn store_score(&self, question: &Question, score: &Score) {
         self.store("score", question, score).await;
     }

@@ -35,7 +35,7 @@ pub struct ApiKeySecret(String);
 #[error("an API key is {SCHEME}, {PREFIX_LENGTH} characters, an underscore and {SECRET_LENGTH} characters")]
 pub struct ApiKeyError;
 
-/// SHA-256 of an API key.
+/// SHA-256 of the whole text of an API key: what the database has, and by what a key is looked up.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ApiKeyHash([u8; 32]);
 
@@ -50,7 +50,7 @@ impl ApiKeySecret {
         Self(format!("{SCHEME}{}_{}", encode(&prefix), encode(&secret)))
     }
 
-    /// A key from a request. Only the form is checked, so that other texts need no lookup.
+    /// A key from a request. Only the form is checked, so that a malformed key needs no query; whether the key exists is not.
     ///
     /// # Errors
     /// When the text does not have the form of a key.
@@ -66,7 +66,7 @@ impl ApiKeySecret {
         }
     }
 
-    /// The key, to be shown once.
+    /// The whole key in clear, to be shown once.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

@@ -12,8 +12,8 @@ use uuid::Uuid;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case", deny_unknown_fields)]
 pub enum VerificationJob {
-    /// A wallet is recorded: evaluate the account in its communities, assign roles, edit the reply of the session with
-    /// `interaction_of`, then `forget_interaction`.
+    /// A wallet is recorded: evaluate the account in its communities, assign roles, edit the reply to `/verify start` with the
+    /// session's interaction token, then delete the token.
     Recorded {
         /// The session.
         session: Uuid,
@@ -41,7 +41,7 @@ pub enum VerificationJob {
         holder: Account,
         /// The wallet.
         address: Address,
-        /// Until when an answer counts.
+        /// End of the session: a button that is pressed later changes nothing.
         #[serde(with = "time::serde::rfc3339")]
         expires_at: OffsetDateTime,
     },
@@ -65,10 +65,10 @@ pub enum VerificationJob {
 }
 
 /// A job that a request has stored. After the request, its message is published to the queue of verifications, so that the job
-/// runs within a second; if the message is lost, the leader of the workers publishes it.
+/// runs within a second. If the message is lost, the leader of the workers publishes it within 30 s.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredJob {
-    /// Its id.
+    /// Id of the job, as [`VerificationJob::id`] forms it.
     pub id: String,
     /// Its community; `None` for a job of the platform.
     pub community: Option<CommunityId>,
@@ -92,7 +92,7 @@ pub(crate) fn recorded_id(session: Uuid) -> String {
     format!("verification:{session}")
 }
 
-/// Id of the job that asks the holder of a wallet.
+/// Id of the job that sends the question to the holder of a wallet.
 pub(crate) fn consent_id(session: Uuid) -> String {
     format!("verification:{session}:consent")
 }

@@ -1,5 +1,5 @@
 //! Moving a wallet that another account holds. Both sides consent: the wallet has signed in the session of the account that
-//! asks, and the account that holds it presses a button before the session ends.
+//! requests it, and the account that holds it presses a button before the session ends.
 //!
 //! `signed` → [`Verification::request_move`] → `awaiting_consent`, and a job sends the holder a message with two buttons →
 //! [`Verification::answer_move`] → `completed` or `refused`. A holder who does not answer keeps the wallet: the session
@@ -27,7 +27,8 @@ pub enum MoveAnswer {
 }
 
 impl Verification {
-    /// Asks the account that holds the wallet to give it up. Asking again changes nothing.
+    /// Requests the consent of the account that holds the wallet. A second request of the session changes nothing and sends no second
+    /// message.
     ///
     /// # Errors
     /// When the session has no such wallet or has ended, or the database is unavailable.
@@ -43,8 +44,8 @@ impl Verification {
         };
         let mut tx = SessionTx::begin(&self.database, session.community).await?;
         // False when it waits already; the message was sent then.
-        let asked = tx.sessions().await_consent(token.hash(), now).await?;
-        if asked {
+        let is_new = tx.sessions().await_consent(token.hash(), now).await?;
+        if is_new {
             let request = MoveRequest {
                 session: session.id,
                 requester: account::read(session.account),
@@ -59,7 +60,7 @@ impl Verification {
         Ok(Progress {
             state: ProgressState::AwaitingConsent,
             address: address.to_string(),
-            job: asked.then(|| StoredJob {
+            job: is_new.then(|| StoredJob {
                 id: consent_id(session.id),
                 community: session.community,
             }),

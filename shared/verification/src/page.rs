@@ -10,7 +10,7 @@ pub struct PageFile {
     pub name: &'static str,
     /// Value of `Content-Type`.
     pub media_type: &'static str,
-    /// Its content.
+    /// Content of the file.
     pub bytes: &'static [u8],
 }
 

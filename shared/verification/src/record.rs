@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::VerificationError;
 
-/// The transaction of a session.
+/// The transaction in which a session and what follows from it are written.
 #[derive(Debug)]
 pub enum SessionTx {
     /// Of the community whose command began the session.
@@ -20,6 +20,7 @@ pub enum SessionTx {
 }
 
 impl SessionTx {
+    /// Begins a transaction of this community; without one, a transaction of the platform.
     pub(crate) async fn begin(database: &Database, community: Option<CommunityId>) -> Result<Self, DbError> {
         Ok(match community {
             Some(community) => Self::Community(database.tenant(community).await?),
@@ -27,6 +28,7 @@ impl SessionTx {
         })
     }
 
+    /// Queries about verification sessions.
     pub(crate) fn sessions(&mut self) -> VerificationSessions<'_> {
         match self {
             Self::Community(tx) => tx.verification_sessions(),
@@ -34,6 +36,7 @@ impl SessionTx {
         }
     }
 
+    /// The identity registry.
     pub(crate) fn registry(&mut self) -> Registry<'_> {
         match self {
             Self::Community(tx) => tx.registry(),
@@ -41,6 +44,7 @@ impl SessionTx {
         }
     }
 
+    /// Queries about jobs, of the community or of the platform.
     pub(crate) fn jobs(&mut self) -> Jobs<'_> {
         match self {
             Self::Community(tx) => tx.jobs(),
@@ -48,6 +52,7 @@ impl SessionTx {
         }
     }
 
+    /// Queries about notices for Telegram accounts.
     pub(crate) fn telegram_notices(&mut self) -> TelegramNotices<'_> {
         match self {
             Self::Community(tx) => tx.telegram_notices(),
@@ -55,6 +60,7 @@ impl SessionTx {
         }
     }
 
+    /// Commits. Dropped without it, the transaction is rolled back.
     pub(crate) async fn commit(self) -> Result<(), DbError> {
         match self {
             Self::Community(tx) => tx.commit().await,
@@ -66,9 +72,9 @@ impl SessionTx {
 /// A wallet whose control an account has proven.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProvenWallet {
-    /// The session, which names the job that follows.
+    /// Id of the session. The id of the job that follows contains it.
     pub session: Uuid,
-    /// The account.
+    /// The account that has proven control of the wallet.
     pub account: Account,
     /// The account's name.
     pub account_name: String,
@@ -76,33 +82,33 @@ pub struct ProvenWallet {
     pub address: Address,
     /// Chain on which a contract wallet was checked.
     pub chain_id: u64,
-    /// How it signed.
+    /// Method and SHA-256 of the signature.
     pub signature: ProvenSignature,
     /// When the signature was accepted.
     pub verified_at: OffsetDateTime,
 }
 
-/// A member asks for a wallet that another account holds.
+/// A request to move a wallet from the account that holds it to one that has proven control of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MoveRequest {
-    /// The session, which the buttons name.
+    /// Id of the requester's session. The custom ids of the two buttons contain it.
     pub session: Uuid,
-    /// Who asks, and has proven control of the wallet.
+    /// The account that requests the wallet, and has proven control of it.
     pub requester: Account,
     /// The requester's name.
     pub requester_name: String,
     /// The wallet.
     pub address: Address,
-    /// Who holds it and is asked.
+    /// The account that holds the wallet, and gets the message with the two buttons.
     pub holder: Account,
-    /// Until when an answer counts.
+    /// End of the session: a button that is pressed later changes nothing.
     pub expires_at: OffsetDateTime,
 }
 
 /// Result of recording a wallet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {
-    /// The wallet is the account's, or was already, and the job is enqueued.
+    /// The account's identity holds the wallet, newly or from before, and the job is enqueued.
     Written,
     /// Another account holds the wallet. Nothing was written.
     HeldBy(Account),

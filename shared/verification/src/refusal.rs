@@ -42,7 +42,7 @@ pub enum Refusal {
     /// The registry refuses the wallet.
     #[error(transparent)]
     Registry(RecordRefusal),
-    /// There is no wallet whose holder could be asked.
+    /// The session has no wallet of another account whose consent could be requested.
     #[error("There is no wallet to move. Sign the message with the wallet first.")]
     NothingToMove,
     /// The holder changed in the meantime.
@@ -96,7 +96,7 @@ impl Refusal {
         }
     }
 
-    /// The body of the response.
+    /// The JSON body of the response: `code`, stable, and `message`, a text for the member.
     #[must_use]
     pub fn body(self) -> Value {
         json!({"code": self.code(), "message": self.to_string()})

@@ -78,6 +78,7 @@ const fn done(wallet: &ProvenWallet, moved_from: Option<Account>, joined: Option
     }
 }
 
+/// Stores the job in this transaction. A job with the same id is not stored again.
 pub(crate) async fn enqueue(
     tx: &mut SessionTx,
     job: &VerificationJob,
@@ -154,6 +155,10 @@ const fn shown_account(account: RegistryAccount) -> Account {
     }
 }
 
+/// The account as the registry has it.
+///
+/// # Errors
+/// When the network gives no account such an id.
 pub(crate) fn registry_account(account: Account) -> Result<RegistryAccount, RegistryRefusal> {
     match account.network {
         AccountNetwork::Discord => UserId::new(account.id).map(RegistryAccount::Discord).ok(),

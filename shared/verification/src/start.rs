@@ -17,25 +17,25 @@ pub const SESSION_LIFETIME: Duration = Duration::minutes(15);
 /// still be edited. The token is valid for 15 minutes.
 const EDIT_MARGIN: Duration = Duration::minutes(1);
 
-/// The interaction of Discord whose answer shows the result.
+/// The Discord interaction whose reply shows the result.
 #[derive(Clone, Debug)]
 pub struct Interaction {
-    /// Its token.
+    /// The interaction's token, with which the reply is edited; valid for 15 minutes.
     pub token: Secret,
     /// When Discord created it.
     pub created_at: OffsetDateTime,
 }
 
-/// A session to begin.
+/// What [`Verification::start`] needs.
 #[derive(Clone, Debug)]
 pub struct NewSession {
-    /// The account.
+    /// The account for which a wallet is to be verified.
     pub account: Account,
-    /// Its name.
+    /// The account's name, which the sign-in message shows.
     pub account_name: String,
     /// Community whose command begins the session; `None` for Telegram, and only there.
     pub community: Option<CommunityId>,
-    /// The interaction to be answered; none for Telegram.
+    /// The interaction whose reply is edited to show the result; `None` for Telegram.
     pub interaction: Option<Interaction>,
     /// Chain on which contract wallets are checked: the one of the community's token.
     pub chain_id: u64,
@@ -63,10 +63,10 @@ pub enum Started {
 }
 
 impl Verification {
-    /// Begins a session of an account, in place of its open one.
+    /// Begins a session of an account and replaces the one in progress, if there is one. `now` is the beginning of the session.
     ///
     /// # Errors
-    /// When the database is unavailable or the account has no valid id.
+    /// When the database is unavailable, the account's id is invalid, or the interaction is so old that its reply cannot be edited.
     pub async fn start(&self, new: &NewSession, now: OffsetDateTime) -> Result<Started, VerificationError> {
         let account = account::stored(new.account).ok_or(Refusal::Internal)?;
         let token = SessionToken::random();

@@ -16,9 +16,9 @@ use crate::{Refusal, SessionToken, Verification, VerificationError, account};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Submission {
-    /// Address of the wallet.
+    /// Address of the wallet: `0x` and 40 hexadecimal digits; in mixed case, with the checksum of EIP-55.
     pub address: String,
-    /// The text that was signed. Without it, the session's message is taken.
+    /// The text that was signed; `None`: the message that the session has for this address.
     #[serde(default)]
     pub message: Option<String>,
     /// The signature: `0x` and hexadecimal digits.
@@ -28,11 +28,11 @@ pub struct Submission {
 /// How far the session is after a request that was not refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Progress {
-    /// Its state.
+    /// State of the session.
     pub state: ProgressState,
-    /// The wallet.
+    /// Address of the wallet, in lower case.
     pub address: String,
-    /// The job that the request has stored; whoever made the request publishes its message. No part of the JSON.
+    /// The job that the request has stored; the caller publishes its message. Not part of the JSON.
     #[serde(skip)]
     pub job: Option<StoredJob>,
 }
@@ -43,9 +43,9 @@ pub struct Progress {
 pub enum ProgressState {
     /// The wallet is linked.
     Completed,
-    /// Another account holds the wallet; the member may ask for it.
+    /// Another account holds the wallet; the member may request it.
     Signed,
-    /// The account that holds the wallet was asked.
+    /// The consent of the account that holds the wallet was requested.
     AwaitingConsent,
 }
 
@@ -148,6 +148,7 @@ impl Verification {
     }
 }
 
+/// The wallet of an accepted signature, as it is recorded.
 pub(crate) fn proven_wallet(
     session: &VerificationSession,
     address: Address,

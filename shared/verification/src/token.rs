@@ -10,12 +10,13 @@ use sha2::{Digest as _, Sha256};
 
 use crate::Refusal;
 
-/// Who has the token acts for the session: 32 random bytes, 43 characters in a link. `Debug` prints none of it.
+/// The secret that authorises requests of one session: 32 random bytes, in a link 43 characters of URL-safe Base64. PostgreSQL has its
+/// SHA-256 only, and `Debug` prints `[redacted]`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SessionToken([u8; 32]);
 
 impl SessionToken {
-    /// A new token.
+    /// A new token from the thread's cryptographic random generator.
     pub(crate) fn random() -> Self {
         Self(rand::rng().random())
     }

@@ -18,16 +18,16 @@ const SEPARATED: &str = "the accounts were separated by their owner";
 /// Reason of the event that removes a wallet.
 const UNLINKED: &str = "unlinked by the member with /unlink";
 
-/// What became of a request to unlink a wallet, or to separate accounts.
+/// Result of a request to unlink a wallet or to separate two accounts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unlinking {
-    /// Done; the job assigns and removes roles.
+    /// The change is committed. The caller publishes the message of this job, which assigns and removes roles.
     Done(StoredJob),
     /// There is nothing to do: the wallet is not held, or the identity has one account.
     Nothing,
-    /// The identity is suspended.
+    /// The identity is suspended; nothing was changed.
     Suspended,
-    /// The identity has a Discord account, and only that one removes its wallets.
+    /// The identity has a Discord account, and only that account may remove wallets; nothing was changed.
     InDiscord,
 }
 
@@ -132,7 +132,7 @@ fn refused(result: Result<(), RegistryError>) -> Result<Option<Unlinking>, Verif
             Ok(Some(Unlinking::Nothing))
         }
         Err(RegistryError::Refused(refusal)) => {
-            tracing::error!(%refusal, "the registry refuses what a member may do");
+            tracing::error!(%refusal, "the registry refused an unlink or a separation for an unexpected reason");
             Err(Refusal::Internal.into())
         }
         Err(RegistryError::Db(error)) => Err(error.into()),

@@ -18,8 +18,11 @@ type FindChain = dyn Fn(u64) -> Option<Arc<dyn ContractCalls>> + Send + Sync;
 /// Verification of wallets. Cheap to clone.
 #[derive(Clone)]
 pub struct Verification {
+    /// PostgreSQL with the application's login.
     pub(crate) database: Database,
+    /// Writes what follows a proof.
     pub(crate) record: Arc<dyn RecordVerification>,
+    /// The website that sign-in messages name.
     pub(crate) origin: Origin,
     chains: Arc<FindChain>,
 }
@@ -33,7 +36,7 @@ impl fmt::Debug for Verification {
 }
 
 impl Verification {
-    /// Verification by a page at `base` (`VERIFY_BASE_URL`: scheme, host, port and path prefix).
+    /// Verification by a page at `base`: scheme, host, port, and a path prefix if there is one. `VERIFY_BASE_URL` has none.
     ///
     /// # Errors
     /// When `base` is not the address of a web page.
@@ -68,10 +71,10 @@ impl Verification {
         })
     }
 
-    /// The session of a token, as the page shows it.
+    /// The session of a token, as the page shows it. `token` is the path segment of the link.
     ///
     /// # Errors
-    /// When there is no such session, or the database is unavailable.
+    /// When the token is malformed or belongs to no session, or the database is unavailable.
     pub async fn session(&self, token: &str, now: OffsetDateTime) -> Result<SessionView, VerificationError> {
         let session = self.find(token.parse()?, now).await?;
         Ok(SessionView::of(&session, now))
@@ -97,6 +100,10 @@ impl Verification {
         Ok(MessageView { message })
     }
 
+    /// The session of a token, in any state.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownSession`], or the database is unavailable.
     pub(crate) async fn find(
         &self,
         token: SessionToken,
@@ -132,10 +139,15 @@ impl Verification {
     }
 }
 
+/// Refuses a session that accepts no signature.
 pub(crate) fn open(session: &VerificationSession) -> Result<(), Refusal> {
     Refusal::of_state(session.state).map_or(Ok(()), Err)
 }
 
+/// An address in hexadecimal; in mixed case, with the checksum of EIP-55.
+///
+/// # Errors
+/// [`Refusal::InvalidAddress`].
 pub(crate) fn parse_address(text: &str) -> Result<Address, Refusal> {
     text.parse().map_err(|_| Refusal::InvalidAddress)
 }

@@ -18,9 +18,9 @@ pub struct SessionView {
     /// When the session ends.
     #[serde(with = "time::serde::rfc3339")]
     pub expires_at: OffsetDateTime,
-    /// Seconds until then: the clock of a device may be wrong.
+    /// Seconds until the session ends, 0 afterwards. The page counts down from it, because the clock of a device may be wrong.
     pub seconds_left: i64,
-    /// The wallet, once it has signed.
+    /// Address of the wallet that has signed, in lower case; `None` before.
     pub address: Option<String>,
 }
 
@@ -29,20 +29,21 @@ pub struct SessionView {
 pub struct AccountView {
     /// `discord` or `telegram`.
     pub network: &'static str,
-    /// Its id, as text: JavaScript's numbers are too short for it.
+    /// The account's id in its network, as text: numbers of JavaScript are exact to 2^53 only.
     pub id: String,
-    /// Its name.
+    /// The account's name when the session began.
     pub name: String,
 }
 
-/// The text to sign.
+/// A sign-in message as the page gets it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MessageView {
-    /// The text.
+    /// The text to sign, an EIP-4361 message.
     pub message: String,
 }
 
 impl SessionView {
+    /// The view of a session at the time `now`.
     pub(crate) fn of(session: &VerificationSession, now: OffsetDateTime) -> Self {
         let account = account::read(session.account);
         Self {

@@ -18,7 +18,7 @@ impl AccountNetwork {
     /// Every network.
     pub const ALL: [Self; 2] = [Self::Discord, Self::Telegram];
 
-    /// The network as a column or a JSON value stores it.
+    /// The network as a column or a JSON value stores it: `discord` or `telegram`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -27,7 +27,7 @@ impl AccountNetwork {
         }
     }
 
-    /// The network's name.
+    /// The network's name as people read it: `Discord` or `Telegram`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -40,7 +40,7 @@ impl AccountNetwork {
 /// An account by its id. Names change and are not part of it. In JSON: `discord:1300000000000000001`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Account {
-    /// Its network.
+    /// Network whose id `id` is.
     pub network: AccountNetwork,
     /// Its id in the network, greater than 0.
     pub id: u64,
@@ -63,7 +63,7 @@ impl fmt::Display for Account {
     }
 }
 
-/// A text that names no account.
+/// A text is not of the form `discord:ID` or `telegram:ID`, with an id from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an account is written as discord:ID or telegram:ID")]
 pub struct AccountError;

@@ -27,7 +27,7 @@ impl ContractCalls for ChainClient {
 pub(crate) enum ContractAnswer {
     /// The signature is valid.
     Accepted,
-    /// It is not.
+    /// The contract returned another value, or the call reverted.
     Refused,
     /// There is no contract at the address.
     NoContract,
@@ -60,6 +60,11 @@ pub(crate) fn without_erc6492_suffix(signature: &[u8]) -> Option<&[u8]> {
     signature.strip_suffix(&ERC6492_SUFFIX)
 }
 
+/// Calls `isValidSignature` of a deployed contract ([ERC-1271](https://eips.ethereum.org/EIPS/eip-1271)). `hash` is the hash that
+/// EIP-191 gives the message.
+///
+/// # Errors
+/// When the chain gave no usable response.
 pub(crate) async fn validate_erc1271(
     chain: &dyn ContractCalls,
     address: Address,
@@ -77,7 +82,11 @@ pub(crate) async fn validate_erc1271(
     })
 }
 
+/// Runs the validator of [ERC-6492](https://eips.ethereum.org/EIPS/eip-6492), which deploys the contract first if it is not deployed.
 /// `wrapped` is the signature without its suffix: factory, call data of the deployment, and signature.
+///
+/// # Errors
+/// When the chain gave no usable response.
 pub(crate) async fn validate_erc6492(
     chain: &dyn ContractCalls,
     address: Address,

@@ -61,7 +61,7 @@ impl Origin {
         Ok(Self { domain, uri })
     }
 
-    /// Host and port.
+    /// The `domain` of EIP-4361: host, and port unless it is the default of the scheme.
     #[must_use]
     pub fn domain(&self) -> &str {
         &self.domain
@@ -74,12 +74,12 @@ impl Origin {
     }
 }
 
-/// A session's message for one address.
+/// The content of a session's sign-in message ([EIP-4361](https://eips.ethereum.org/EIPS/eip-4361)) for one address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignIn<'a> {
-    /// Where it is signed.
+    /// The website on which it is signed: `domain` and `URI` of the message.
     pub origin: &'a Origin,
-    /// The session, which the message names as its request.
+    /// Id of the session: `Request ID` of the message.
     pub session: Uuid,
     /// The account for which the wallet is verified.
     pub account: Account,
@@ -91,9 +91,9 @@ pub struct SignIn<'a> {
     pub chain_id: u64,
     /// The session's nonce: 8 or more letters and digits.
     pub nonce: &'a str,
-    /// When the session began.
+    /// When the session began, in whole seconds: `Issued At` of the message.
     pub issued_at: OffsetDateTime,
-    /// When the session ends.
+    /// When the session ends: `Expiration Time` of the message.
     pub expires_at: OffsetDateTime,
 }
 

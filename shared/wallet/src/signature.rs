@@ -23,7 +23,7 @@ pub const MAX_SIGNATURE_BYTES: usize = 24 * 1024;
 pub struct Signature(Vec<u8>);
 
 impl Signature {
-    /// The bytes.
+    /// The bytes of the signature, as they were decoded from hexadecimal.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -86,7 +86,7 @@ impl Method {
 pub struct ProvenSignature {
     /// How the wallet signed.
     pub method: Method,
-    /// SHA-256 of the signature.
+    /// SHA-256 of the signature's bytes.
     pub digest: [u8; 32],
 }
 

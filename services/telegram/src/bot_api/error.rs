@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// Why a call failed. No text contains the URL.
+/// Why a call of the [Bot API](https://core.telegram.org/bots/api#making-requests) failed. No text contains the URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CallError {
     /// There was no connection: Telegram has not received the call.
@@ -39,6 +39,7 @@ pub(crate) enum CallError {
 }
 
 impl CallError {
+    /// The meaning of an error of the HTTP client: without a connection the call was not sent, otherwise its outcome is unknown.
     pub(super) fn of_transport(error: reqwest::Error) -> Self {
         let not_sent = error.is_connect() || error.is_builder();
         let text = causes(&error.without_url());
@@ -49,7 +50,7 @@ impl CallError {
         }
     }
 
-    /// The outcome in metrics.
+    /// The label `outcome` of `arrakis_telegram_calls_total`.
     pub(crate) const fn outcome(&self) -> &'static str {
         match self {
             Self::NotSent(_) => "not_sent",
@@ -78,7 +79,10 @@ struct Parameters {
     retry_after: Option<u64>,
 }
 
-/// The result of an answer.
+/// The result in the response to a call.
+///
+/// # Errors
+/// What the status and `error_code` mean; [`CallError::Unknown`] for a success that cannot be decoded.
 pub(super) fn result<T: DeserializeOwned>(status: StatusCode, bytes: &[u8]) -> Result<T, CallError> {
     let envelope: Envelope<T> = match serde_json::from_slice(bytes) {
         Ok(envelope) => envelope,

@@ -58,6 +58,10 @@ enum Repeat {
 }
 
 impl BotApi {
+    /// A client of the Bot API at `base` (`TELEGRAM_API_BASE`). Sends nothing.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be built.
     pub(crate) fn new(base: &Url, token: &Secret, tuning: Tuning, metrics: Metrics) -> anyhow::Result<Self> {
         let client = Client::builder()
             .connect_timeout(Duration::from_secs(5))
@@ -75,12 +79,12 @@ impl BotApi {
         })
     }
 
-    /// The bot's user.
+    /// The bot's own user (`getMe`).
     pub(crate) async fn me(&self) -> Result<User, CallError> {
         self.call("getMe", &json!({}), self.tuning.call_limit).await
     }
 
-    /// Updates from this one on, undecoded. Confirms those before it.
+    /// Updates from the id `offset` on, undecoded (`getUpdates`). Confirms those before it. Telegram waits up to `wait` for the first one.
     pub(crate) async fn updates(&self, offset: Option<i64>, wait: Duration) -> Result<Vec<Box<RawValue>>, CallError> {
         let mut body = json!({"timeout": wait.as_secs(), "limit": 100, "allowed_updates": ALLOWED_UPDATES});
         if let Some(offset) = offset {

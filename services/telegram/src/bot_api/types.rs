@@ -3,21 +3,25 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// The id of an update, which every one has.
+/// The id of an update: the one field that every kind of update has.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(crate) struct UpdateHead {
+    /// Id of the update; later updates have larger ones.
     pub(crate) update_id: i64,
 }
 
-/// An update. One of another kind has none of the fields.
+/// An [update](https://core.telegram.org/bots/api#update). An update of any other kind has neither message nor callback query.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Update {
+    /// Id of the update; later updates have larger ones.
     pub(crate) update_id: i64,
+    /// A new message of a chat.
     pub(crate) message: Option<Message>,
+    /// The press of a button.
     pub(crate) callback_query: Option<CallbackQuery>,
 }
 
-/// A message.
+/// A [message](https://core.telegram.org/bots/api#message).
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Message {
     pub(crate) message_id: i64,
@@ -26,7 +30,7 @@ pub(crate) struct Message {
     pub(crate) text: Option<String>,
 }
 
-/// A chat.
+/// A [chat](https://core.telegram.org/bots/api#chat). The id of a private chat is that of its user.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Chat {
     pub(crate) id: i64,
@@ -35,16 +39,18 @@ pub(crate) struct Chat {
 }
 
 impl Chat {
+    /// Whether it is the chat of one user with the bot.
     pub(crate) fn is_private(&self) -> bool {
         self.kind == "private"
     }
 
+    /// Whether it is a group or a supergroup; a channel is neither.
     pub(crate) fn is_group(&self) -> bool {
         matches!(self.kind.as_str(), "group" | "supergroup")
     }
 }
 
-/// A user or a bot.
+/// A [user](https://core.telegram.org/bots/api#user) or a bot.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct User {
     pub(crate) id: i64,
@@ -68,13 +74,14 @@ impl User {
     }
 }
 
-/// The press of a button.
+/// The press of a button ([callback query](https://core.telegram.org/bots/api#callbackquery)).
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct CallbackQuery {
     pub(crate) id: String,
     pub(crate) from: User,
     /// The message with the button.
     pub(crate) message: Option<Message>,
+    /// The data of the button, as [`Keyboard::press`] set it.
     pub(crate) data: Option<String>,
 }
 

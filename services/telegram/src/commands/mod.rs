@@ -61,7 +61,7 @@ pub(crate) async fn run(services: &Services, update: i64, message: &Message, use
     let reply = match name {
         VERIFY => return verify::run(services, update, chat, user).await,
         "status" => status::run(services, user.id).await,
-        "unlink" => unlink::ask(services, user.id).await,
+        "unlink" => unlink::show_choices(services, user.id).await,
         "start" => Ok((render::start(), Keyboard::default())),
         _ => Ok((render::help(), Keyboard::default())),
     };
@@ -69,7 +69,7 @@ pub(crate) async fn run(services: &Services, update: i64, message: &Message, use
     services.answer(update, chat, &text, &keyboard).await;
 }
 
-/// Asks the members of a group to write in private. A link to the wallet page is a secret of one account.
+/// Replies in a group with a button that opens the private chat. A link to the wallet page is a secret of one account.
 pub(crate) async fn in_group(services: &Services, update: i64, chat: i64) {
     let url = format!("https://t.me/{}?start={VERIFY}", services.username);
     let keyboard = Keyboard::default().link("Write in private", url);
@@ -118,7 +118,7 @@ async fn show(services: &Services, update: i64, message: &Message, text: &str) -
 
 /// The reply while the api does not work.
 fn unavailable(error: &ApiError) -> (String, Keyboard) {
-    tracing::warn!(%error, "a member's request was not handled");
+    tracing::warn!(%error, "a request of a member failed; the reply states that the service is busy");
     (render::busy(), Keyboard::default())
 }
 

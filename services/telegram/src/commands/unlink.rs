@@ -1,4 +1,4 @@
-//! `/unlink`: asks what is to be unlinked, and unlinks it when its button is pressed.
+//! `/unlink`: replies with a button for each wallet, or one that separates the accounts, and unlinks what is pressed.
 
 use crate::api::ApiError;
 use crate::bot_api::Keyboard;
@@ -6,8 +6,8 @@ use crate::buttons::Press;
 use crate::render;
 use crate::services::Services;
 
-/// Asks which wallet, or whether the accounts are to be separated.
-pub(super) async fn ask(services: &Services, user: i64) -> Result<(String, Keyboard), ApiError> {
+/// The reply to `/unlink`: a button for each wallet; with a Discord account, the button that separates the two accounts.
+pub(super) async fn show_choices(services: &Services, user: i64) -> Result<(String, Keyboard), ApiError> {
     let status = services.api.account(user).await?;
     let mut keyboard = Keyboard::default();
     if status.discord {
@@ -24,13 +24,14 @@ pub(super) async fn ask(services: &Services, user: i64) -> Result<(String, Keybo
     Ok((render::unlink_what(&status), keyboard))
 }
 
-/// Unlinks a wallet.
+/// Unlinks a wallet of the user who pressed its button. Returns the text that replaces the buttons.
 pub(super) async fn unlink(services: &Services, user: i64, address: &str) -> Result<String, ApiError> {
     let outcome = services.api.unlink(user, address).await?;
     Ok(render::unlinked(address, outcome))
 }
 
-/// Separates the accounts. A second press finds them separated, and states the same.
+/// Separates the Telegram account of the user from the Discord account. Returns the text that replaces the button. A second press
+/// changes nothing.
 pub(super) async fn separate(services: &Services, user: i64) -> Result<String, ApiError> {
     let outcome = services.api.separate(user).await?;
     Ok(render::separated(outcome))

@@ -7,6 +7,7 @@ use crate::bot_api::{Keyboard, User};
 use crate::render;
 use crate::services::Services;
 
+/// Begins a session of this user and sends the link in reply to the update.
 pub(super) async fn run(services: &Services, update: i64, chat: i64, user: &User) {
     let started = services.api.start_session(user.id, user.name()).await;
     let (session, link, text) = match started.and_then(|started| check(services, started)) {

@@ -23,7 +23,8 @@ use crate::services::Services;
 /// Shortest time between two welcomes of one member.
 const PAUSE: Duration = Duration::from_secs(24 * 3600);
 
-/// Whether this event is to be followed by a welcome. Claims it.
+/// Whether a welcome is to be sent for this join. Claims it in the transaction of the event: a redelivery of the event gets the same
+/// answer, another join of the member within a day gets false.
 pub(super) async fn decide(
     services: &Services,
     tx: &mut TenantTx,
@@ -98,7 +99,7 @@ fn key(event: &Event) -> String {
 
 /// Records in the audit log that the channel takes no welcome, once a day.
 async fn record_refusal(services: &Services, community: &Community, reason: &str) -> Result<(), Failure> {
-    tracing::warn!(reason, "a welcome cannot be sent");
+    tracing::warn!(reason, "Discord refused a welcome");
     let mut tx = services.database.tenant(community.id()).await?;
     if tx.claim(&format!("welcome-broken:{}", services.now().date())).await? {
         tx.audit(&NewAuditEntry {

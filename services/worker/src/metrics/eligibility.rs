@@ -30,7 +30,7 @@ impl EligibilityMetrics {
             ),
             behind: metrics.gauge_vec(
                 "arrakis_worker_eligibility_blocks_behind",
-                "Blocks up to the finalised one, as the last sync read it, whose logs are not stored.",
+                "Blocks whose logs are not stored, up to the finalised block that the last sync read.",
                 LABELS,
             ),
             logs: counter(

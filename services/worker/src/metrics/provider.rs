@@ -24,7 +24,7 @@ impl ProviderMetrics {
         let provider = Self {
             answers: metrics.counter_vec(
                 "arrakis_worker_eligibility_answers_total",
-                "Answers about the eligibility of a wallet, by source; none: neither tier and no stored answer.",
+                "Answers about the eligibility of a wallet, by source; none: neither chain nor score service responded, and nothing was stored.",
                 &["source"],
             ),
             answer_seconds: metrics.seconds_vec(
@@ -34,7 +34,7 @@ impl ProviderMetrics {
             ),
             score_requests: metrics.counter_vec(
                 "arrakis_worker_score_requests_total",
-                "Requests to the score service, by outcome; breaker_open: not sent.",
+                "Requests to the score service, by outcome; breaker_open: not sent, because the circuit breaker is open.",
                 &["outcome"],
             ),
             score_seconds: metrics.seconds(

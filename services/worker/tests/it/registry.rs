@@ -136,7 +136,9 @@ async fn state_at_a_moment_is_printed() {
     let wallet = address(2).to_string();
     let (code, lines) = run(&test, &[&later[..], &["--wallet", &wallet, "--json"]].concat()).await;
     assert_eq!(code, 0);
-    let record: Value = serde_json::from_str(&lines[0]).unwrap();
+    // The count is on stderr, and the order of two streams is not certain.
+    let json = lines.iter().find(|line| line.starts_with('{')).unwrap();
+    let record: Value = serde_json::from_str(json).unwrap();
     assert_eq!(record["identity"]["discord_user"], "7");
     assert_eq!(record["wallets"][0]["removed_reason"], "unlinked");
     assert_eq!(record["wallets"][1]["is_primary"], true);

@@ -25,7 +25,7 @@ pub(super) mod events {
     }
 }
 
-/// A log that cannot be expanded within the limit.
+/// An ERC-2309 event covers this many ids, more than [`MAX_CONSECUTIVE`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooManyIds(pub(super) u64);
 

@@ -21,9 +21,10 @@ const MAX_TARGETS: usize = 4;
 pub(super) struct Fetched {
     /// Last block of the range: earlier than requested when there are many logs.
     pub(super) to: u64,
-    /// Logs in order.
+    /// Logs in the order of blocks and of log indices.
     pub(super) logs: Vec<MinedLog>,
-    /// Blocks of the longest part whose response was complete, where responses were cut.
+    /// Where a response was cut and its range requested again in halves: number of blocks of the longest half that was returned completely.
+    /// `None` where no response was cut.
     pub(super) complete_part: Option<u64>,
 }
 

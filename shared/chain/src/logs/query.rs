@@ -20,6 +20,7 @@ pub(super) struct LogQuery {
 }
 
 impl LogQuery {
+    /// The query for the transfers of a filter. ERC-721 parties are not part of it: its two events have them at different topics.
     pub(super) fn new(filter: &TransferFilter) -> Self {
         let party = |address: Option<arrakis_domain::Address>| -> Vec<B256> {
             address
@@ -65,6 +66,7 @@ impl LogQuery {
         }])
     }
 
+    /// Whether a log has the contract and the topics that were requested. Some endpoints ignore a part of a filter.
     pub(super) fn matches(&self, log: &WireLog) -> bool {
         let topic_matches = |(index, allowed): (usize, &Vec<B256>)| {
             allowed.is_empty() || log.topics.get(index).is_some_and(|topic| allowed.contains(topic))

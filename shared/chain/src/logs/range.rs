@@ -17,6 +17,7 @@ pub(crate) struct AdaptiveRange {
 }
 
 impl AdaptiveRange {
+    /// A range of `first` blocks at the beginning and at most `max` blocks later; both are at least 1.
     pub(crate) fn new(first: u64, max: u64) -> Self {
         let max = max.max(1);
         Self {
@@ -27,6 +28,7 @@ impl AdaptiveRange {
         }
     }
 
+    /// Number of blocks of the next request for logs.
     pub(crate) const fn blocks(&self) -> u64 {
         self.blocks
     }
@@ -60,7 +62,8 @@ impl AdaptiveRange {
         self.blocks = self.blocks.min((blocks / 2).max(1));
     }
 
-    /// Sets the range again to what it was before refusals that had another cause.
+    /// Restores the range `before` after refusals that did not depend on the number of blocks, because a range of one block was
+    /// refused as well.
     pub(crate) fn restore(&mut self, before: Self) {
         *self = before;
     }

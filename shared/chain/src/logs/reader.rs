@@ -43,6 +43,7 @@ impl From<Failure> for NoBatch {
 }
 
 impl TransferReader {
+    /// Reads the transfers of the blocks `from` to `to`, both included. Sends nothing; no blocks when `from` is above `to`.
     pub(crate) fn new(chain: Arc<Chain>, filter: TransferFilter, from: u64, to: u64) -> Self {
         Self {
             chain,
@@ -167,7 +168,7 @@ impl TransferReader {
         };
         if skipped > 0 {
             let contract = self.filter.contract;
-            tracing::debug!(%contract, from, to = to.number, skipped, "logs in no form of the token standard skipped");
+            tracing::debug!(%contract, from, to = to.number, skipped, "skipped logs that do not follow the token standard");
         }
         let mut range = endpoint.range.lock();
         match fetched.complete_part {

@@ -3,7 +3,8 @@
 use alloy::primitives::{Address, B256, Bytes, U64};
 use serde::Deserialize;
 
-/// A log. Fields of pending logs are `null`.
+/// A log in the response to `eth_getLogs` or `eth_getTransactionReceipt`, as the
+/// [execution API](https://ethereum.github.io/execution-apis/) defines it. Block, transaction and index of a pending log are `null`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct WireLog {
@@ -18,7 +19,7 @@ pub(crate) struct WireLog {
     pub(super) removed: bool,
 }
 
-/// A log of a block, with its position.
+/// A log that is part of a block, with its position in the chain.
 #[derive(Debug, Clone)]
 pub(super) struct MinedLog {
     pub(super) block_number: u64,

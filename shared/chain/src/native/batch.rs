@@ -30,16 +30,22 @@ mod multicall {
     }
 }
 
-/// One call of a batch.
+/// One `eth_call` of a batch.
 #[derive(Debug, Clone)]
 pub(crate) struct ContractCall {
+    /// The contract that is called.
     pub(crate) to: Address,
+    /// ABI-encoded call data: the function's selector and its arguments.
     pub(crate) data: Vec<u8>,
 }
 
 impl ChainClient {
-    /// The results of several calls, in their order: `None` where a call fails, also on its own. Each call does the work of `weight`
-    /// simple ones.
+    /// The results of several calls, in their order: `None` where a call fails, also when it is repeated alone. `at` is the block, `None`
+    /// the latest one. A Multicall3 request has [`crate::ChainSettings::multicall_size`] calls divided by `weight`: the number of
+    /// balances that one of these calls reads.
+    ///
+    /// # Errors
+    /// When no endpoint gave a usable response.
     pub(super) async fn batch(
         &self,
         calls: Vec<ContractCall>,

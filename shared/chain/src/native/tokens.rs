@@ -177,6 +177,7 @@ fn decode<C: SolCall>(contract: Address, bytes: &[u8]) -> Result<C::Return, Chai
     })
 }
 
+/// [`ChainError::Contract`] with this reason, which a later attempt does not change.
 pub(super) fn contract_error(contract: Address, reason: impl Into<String>) -> ChainError {
     ChainError::Contract {
         contract,

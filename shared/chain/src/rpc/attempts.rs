@@ -39,6 +39,7 @@ pub(crate) struct Attempts<'a> {
 }
 
 impl<'a> Attempts<'a> {
+    /// Attempts at these endpoints, none of which begins after `patience`.
     pub(crate) fn new(endpoints: &'a [Arc<Endpoint>], patience: Duration) -> Self {
         let delays = ExponentialBuilder::default()
             .with_min_delay(MIN_DELAY)
@@ -58,7 +59,7 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// Visits this endpoint first.
+    /// Visits the endpoint with this index first in each round; `None` for the usual order.
     pub(crate) const fn prefer(mut self, index: Option<usize>) -> Self {
         self.preferred = index;
         self

@@ -28,13 +28,13 @@ use crate::types::ChainId;
 pub struct EndpointHealth {
     /// Host, with a number where several endpoints share it.
     pub endpoint: String,
-    /// State.
+    /// Whether the endpoint is used.
     pub state: EndpointState,
     /// Failures since the last success that count towards a pause.
     pub consecutive_failures: u32,
-    /// Kind of the last failure.
+    /// Kind of the last failure; kept after later successes, `None` before the first failure.
     pub last_failure: Option<FailureKind>,
-    /// Description of the last failure.
+    /// Description of the last failure, without secrets of the URL.
     pub last_error: Option<String>,
     /// Latest block that the endpoint reported.
     pub head: Option<u64>,
@@ -70,6 +70,7 @@ impl std::fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
+    /// An endpoint that was not used so far. Sends nothing: its chain id is verified by the first request.
     pub(crate) fn new(index: usize, label: String, chain: ChainId, url: Url, settings: ChainSettings) -> Self {
         Self {
             index,
@@ -91,6 +92,7 @@ impl Endpoint {
         &self.label
     }
 
+    /// The present health, for health pages and metrics.
     pub(crate) fn health(&self) -> EndpointHealth {
         let health = self.health.lock();
         let last = health.last_failure.clone();
@@ -128,6 +130,7 @@ impl Endpoint {
         self.failure(&Failure::new(FailureKind::Paused, format!("paused after: {detail}")))
     }
 
+    /// This failure with the endpoint's label, as errors list it.
     pub(crate) fn failure(&self, failure: &Failure) -> EndpointFailure {
         EndpointFailure {
             endpoint: self.label.clone(),
@@ -183,6 +186,7 @@ impl Endpoint {
         self.health.lock().head.map(|(number, _)| number)
     }
 
+    /// Records that the endpoint has reported this head now.
     pub(crate) fn saw_head(&self, number: u64) {
         self.health.lock().head = Some((number, Instant::now()));
     }
@@ -275,11 +279,11 @@ impl Endpoint {
     }
 }
 
-/// What is known about a response besides its body.
+/// A response without its body, with the request that it belongs to.
 pub(crate) struct ResponseHead<'a> {
-    /// Method of the request.
+    /// JSON-RPC method of the request.
     pub(crate) method: &'a str,
-    /// Id of the request.
+    /// JSON-RPC id of the request, which the response must repeat.
     pub(crate) id: u64,
     /// HTTP status.
     pub(crate) status: StatusCode,
@@ -287,7 +291,11 @@ pub(crate) struct ResponseHead<'a> {
     pub(crate) headers: &'a HeaderMap,
 }
 
-/// The result in a response.
+/// Decodes the result in the body of a response.
+///
+/// # Errors
+/// The failure that the HTTP status or the JSON-RPC error stands for; [`FailureKind::Transport`] for a body that is not JSON-RPC;
+/// [`FailureKind::Inconsistent`] for another id or a result of another type.
 pub(crate) fn read_result<T: DeserializeOwned>(
     head: &ResponseHead<'_>,
     body: &[u8],

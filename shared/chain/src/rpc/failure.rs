@@ -13,17 +13,18 @@ const MAX_DETAIL: usize = 200;
 /// Failure of one request to one endpoint.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
-    /// Kind.
+    /// What the failure means for the endpoint and the request.
     pub(crate) kind: FailureKind,
     /// Description without secrets.
     pub(crate) detail: String,
-    /// Pause that the endpoint requests.
+    /// Pause that the endpoint requests by the header `Retry-After`.
     pub(crate) retry_after: Option<Duration>,
     /// The JSON-RPC error, for callers to whom it is a result.
     pub(crate) rpc: Option<RpcError>,
 }
 
 impl Failure {
+    /// A failure of this kind, without a requested pause and without a JSON-RPC error.
     pub(crate) fn new(kind: FailureKind, detail: impl Into<String>) -> Self {
         Self {
             kind,
@@ -33,14 +34,17 @@ impl Failure {
         }
     }
 
+    /// [`FailureKind::Inconsistent`]: the endpoint contradicts itself or the request.
     pub(crate) fn inconsistent(detail: impl Into<String>) -> Self {
         Self::new(FailureKind::Inconsistent, detail)
     }
 
+    /// [`FailureKind::Lagging`]: the endpoint is behind a block that is needed.
     pub(crate) fn lagging(detail: impl Into<String>) -> Self {
         Self::new(FailureKind::Lagging, detail)
     }
 
+    /// [`FailureKind::Transport`]: there was no complete JSON-RPC response.
     pub(super) fn transport(detail: impl Into<String>) -> Self {
         Self::new(FailureKind::Transport, detail)
     }
@@ -85,6 +89,7 @@ impl Failure {
         }
     }
 
+    /// Adds the pause that the header `Retry-After` requests, if there is one.
     pub(super) fn with_retry_after(mut self, headers: &HeaderMap) -> Self {
         self.retry_after = retry_after(headers);
         self
@@ -141,6 +146,7 @@ pub(crate) struct Secrets(Vec<String>);
 const MIN_SECRET: usize = 6;
 
 impl Secrets {
+    /// Path segments, query, user name and password of a URL, each of at least [`MIN_SECRET`] bytes.
     pub(crate) fn of(url: &url::Url) -> Self {
         let path = url.path_segments().into_iter().flatten().map(str::to_owned);
         let query = url

@@ -41,8 +41,11 @@ pub(super) enum Permission {
 /// Health of one endpoint.
 #[derive(Debug)]
 pub(super) struct Health {
+    /// Failures since the last success that count towards a pause.
     pub(super) consecutive_failures: u32,
+    /// Kind and description of the last failure.
     pub(super) last_failure: Option<(FailureKind, String)>,
+    /// Duration of the last successful request.
     pub(super) latency: Option<Duration>,
     /// Latest block that the endpoint reported, and when.
     pub(super) head: Option<(u64, Instant)>,
@@ -53,6 +56,7 @@ pub(super) struct Health {
 }
 
 impl Health {
+    /// An endpoint that was not used so far, and whose chain id is not verified.
     pub(super) const fn new() -> Self {
         Self {
             consecutive_failures: 0,
@@ -65,10 +69,12 @@ impl Health {
         }
     }
 
+    /// End of the present pause. It may be over: a pause lasts until a probe succeeds.
     pub(super) const fn pause_end(&self) -> Option<Instant> {
         self.paused_until
     }
 
+    /// The state, for health pages and metrics.
     pub(super) const fn state(&self) -> EndpointState {
         match self.paused_until {
             Some(_) => EndpointState::Paused,
@@ -91,6 +97,7 @@ impl Health {
         }
     }
 
+    /// Records a success, which ends a pause.
     pub(super) fn succeeded(&mut self, latency: Duration) {
         self.tried = true;
         self.consecutive_failures = 0;

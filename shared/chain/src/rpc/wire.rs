@@ -14,6 +14,7 @@ pub(super) struct RpcRequest<'a, P> {
 }
 
 impl<'a, P> RpcRequest<'a, P> {
+    /// A request of this id and method, in version 2.0 of JSON-RPC.
     pub(super) const fn new(id: u64, method: &'a str, params: &'a P) -> Self {
         Self {
             jsonrpc: "2.0",
@@ -29,6 +30,7 @@ impl<'a, P> RpcRequest<'a, P> {
 pub(super) struct RpcResponse<'a> {
     #[serde(default)]
     id: Option<Value>,
+    /// The result as JSON; see [`RpcResponse`] for `None`.
     #[serde(borrow, default)]
     pub(super) result: Option<&'a RawValue>,
     #[serde(default)]
@@ -44,7 +46,7 @@ enum WireError {
     Other(Value),
 }
 
-/// A JSON-RPC error.
+/// The error object of a JSON-RPC response (<https://www.jsonrpc.org/specification#error_object>).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct RpcError {
     /// Code; 0 where the provider sends none.
@@ -53,7 +55,7 @@ pub(crate) struct RpcError {
     /// Message as sent: it may contain an API key.
     #[serde(default)]
     pub(crate) message: String,
-    /// Data.
+    /// Further data: of a reverted `eth_call`, the revert data at a place that differs by provider.
     #[serde(default)]
     pub(crate) data: Option<Value>,
 }
@@ -68,6 +70,7 @@ impl RpcResponse<'_> {
         }
     }
 
+    /// Takes the error out of the response; `None` when there is none. An error that is no object becomes one with code 0.
     pub(super) fn take_error(&mut self) -> Option<RpcError> {
         let text = |message| RpcError {
             code: 0,

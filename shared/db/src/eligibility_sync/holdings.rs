@@ -26,12 +26,12 @@ pub struct SyncedHolding {
     pub since: LogPosition,
 }
 
-/// How far the holdings are counted.
+/// Progress of counting: how many stored events the holdings include.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HoldingsStep {
-    /// They are those of the events before this block.
+    /// The holdings include the events of all blocks below this number.
     pub held_block: u64,
-    /// Whether that is every stored event.
+    /// Whether the holdings include every stored event.
     pub is_done: bool,
 }
 

@@ -15,34 +15,34 @@ use crate::{DbError, TokenProfileId, named_query::named};
 pub struct NewOverride<'a> {
     /// The wallet.
     pub address: Address,
-    /// What it does.
+    /// Whether the wallet is added to the ranking or removed from it.
     pub effect: OverrideEffect,
-    /// Why.
+    /// Reason that the operator gave.
     pub reason: &'a str,
-    /// Who adds it.
+    /// Name of the operator (`--by`).
     pub created_by: &'a str,
-    /// When it ends; `None`: when it is revoked.
+    /// When it ends; `None`: it applies until it is revoked.
     pub expires_at: Option<OffsetDateTime>,
 }
 
-/// An override as it was read.
+/// A stored override, which may have ended or been revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredOverride {
-    /// Its id.
+    /// Id of the override.
     pub id: Uuid,
     /// The wallet.
     pub address: Address,
-    /// What it does.
+    /// Whether the wallet is added to the ranking or removed from it.
     pub effect: OverrideEffect,
-    /// Why.
+    /// Reason that the operator gave.
     pub reason: String,
-    /// Who added it.
+    /// Name of the operator (`--by`).
     pub created_by: String,
     /// When it was added.
     pub created_at: OffsetDateTime,
-    /// When it ends; `None`: when it is revoked.
+    /// When it ends; `None`: it applies until it is revoked.
     pub expires_at: Option<OffsetDateTime>,
-    /// When it was revoked.
+    /// When it was revoked; `None` while it is not.
     pub revoked_at: Option<OffsetDateTime>,
 }
 

@@ -67,7 +67,7 @@ impl Registry<'_> {
     }
 
     /// Undoes the join of an identity's two accounts: the one that was linked later leaves. The identity and its wallets stay with the
-    /// other, except for wallets that the leaving account has verified since. Either account may ask for it, and neither gains a
+    /// other, except for wallets that the leaving account has verified since. Either account may request it, and neither gains a
     /// wallet by it.
     ///
     /// # Errors

@@ -17,14 +17,15 @@ use crate::{DbError, named_query::named};
 /// Where an operation came from, and when it happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cause {
-    /// Where it came from.
+    /// Where the operation came from; it decides what the database login and suspensions permit.
     pub source: EventSource,
-    /// When. An event is never earlier than the identity's last one: with a clock that is behind, it gets the last one's time.
+    /// When the operation happens. An event is never earlier than the identity's last one: with a clock that is behind, it gets the last one's time.
     pub at: OffsetDateTime,
 }
 
 /// The registry while the head of the chain is locked: the state does not change until the transaction ends.
 pub(super) struct Appending<'r, 'c> {
+    /// The registry in the transaction that holds the lock.
     pub(super) registry: &'r mut Registry<'c>,
     cause: Cause,
     /// Sequence number of the next event.
@@ -54,6 +55,7 @@ impl Appending<'_, '_> {
         self.cause.at
     }
 
+    /// Where the operation came from.
     pub(super) const fn source(&self) -> EventSource {
         self.cause.source
     }
@@ -95,7 +97,10 @@ impl Appending<'_, '_> {
         Ok(())
     }
 
-    /// Appends the first event of an identity.
+    /// Creates an identity with a new id by appending its first event, whose payload is `IDENTITY_CREATED`.
+    ///
+    /// # Errors
+    /// The [`Refusal`] of the event, or the database is unavailable.
     pub(super) async fn append_created(&mut self, payload: &EventPayload) -> Result<IdentityRecord, RegistryError> {
         let id = IdentityId::new();
         let at = self.after_separations().await?;

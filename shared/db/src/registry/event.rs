@@ -105,13 +105,13 @@ impl EventSource {
 pub struct IdentityEvent {
     /// Its number in the chain: 1, 2, 3, … without gaps.
     pub sequence: u64,
-    /// Its id.
+    /// Id of the event.
     pub event_id: Uuid,
     /// The identity that it changed.
     pub identity: IdentityId,
-    /// Where it came from.
+    /// Where the event came from.
     pub source: EventSource,
-    /// When it happened; for a migrated event, when that happened which it records.
+    /// When it happened; for a migrated event, when the recorded verification happened.
     #[serde(with = "time::serde::rfc3339")]
     pub occurred_at: OffsetDateTime,
     /// When it was appended to the chain.
@@ -120,11 +120,11 @@ pub struct IdentityEvent {
     /// Its type and data.
     #[serde(flatten)]
     pub payload: EventPayload,
-    /// Its hash.
+    /// SHA-256 of the event and of the hash before it: `docs/registry.md`, "Payload and hash".
     pub hash: EventHash,
 }
 
-/// A row of `identity_events`.
+/// A row of `identity_events`, with the columns' names and values; [`IdentityEvent`] is its decoded form.
 pub(super) struct EventRow {
     pub(super) sequence: i64,
     pub(super) event_id: Uuid,

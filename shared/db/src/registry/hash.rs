@@ -39,7 +39,7 @@ impl EventHash {
     /// The previous hash of event 1.
     pub const NONE: Self = Self([0; 32]);
 
-    /// The bytes.
+    /// The 32 bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -20,11 +20,15 @@ const PAGE: i64 = 1_000;
 pub struct ChainHead {
     /// Sequence number of the last event; 0 for an empty chain.
     pub sequence: u64,
-    /// Its hash; zeros for an empty chain.
+    /// Hash of the last event; zeros for an empty chain.
     pub hash: EventHash,
 }
 
 impl ChainHead {
+    /// The head of these columns of `identity_chain_head`.
+    ///
+    /// # Errors
+    /// When the row is corrupt.
     pub(super) fn from_columns(sequence: i64, hash: &[u8]) -> Result<Self, DbError> {
         let column = |name| Column("identity_chain_head", name);
         Ok(Self {
@@ -86,6 +90,7 @@ impl Registry<'_> {
         rows.into_iter().map(IdentityEvent::try_from).collect()
     }
 
+    /// As [`Registry::events`], not decoded: a corrupt row is no error.
     pub(super) async fn events_after(&mut self, sequence: i64) -> Result<Vec<EventRow>, DbError> {
         named!(
             "identity_event.walk",

@@ -159,7 +159,7 @@ impl FromStr for SignatureKind {
 /// What is stored of a signature: enough to recognise it, not enough to present it elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct SignatureRecord {
-    /// How it was checked.
+    /// Method by which it was checked.
     pub kind: SignatureKind,
     /// SHA-256 of the signature's bytes.
     #[serde(serialize_with = "as_hex")]
@@ -181,7 +181,7 @@ pub struct IdentityWallet {
     pub source: EventSource,
     /// The signature; `None` for a wallet that was migrated or added by an operator.
     pub signature: Option<SignatureRecord>,
-    /// When its owner proved it.
+    /// When control of it was proven.
     #[serde(with = "time::serde::rfc3339")]
     pub verified_at: OffsetDateTime,
     /// When it was removed; `None` while it is held.
@@ -189,7 +189,7 @@ pub struct IdentityWallet {
     pub removed_at: Option<OffsetDateTime>,
     /// Sequence number of the event that removed it.
     pub removed_event: Option<u64>,
-    /// Why it was removed.
+    /// Reason of its removal; `None` while it is held.
     pub removed_reason: Option<String>,
 }
 
@@ -203,10 +203,12 @@ pub(super) enum WalletScope {
 }
 
 impl WalletScope {
+    /// The scope of a wallet by its signature; without one, every chain.
     pub(super) fn of(chain_id: u64, signature: Option<SignatureRecord>) -> Self {
         signature.map_or(Self::EveryChain, |signature| Self::of_kind(chain_id, signature.kind))
     }
 
+    /// The scope of a wallet that signed in this way on this chain.
     pub(super) const fn of_kind(chain_id: u64, kind: SignatureKind) -> Self {
         match kind {
             SignatureKind::Eip191 => Self::EveryChain,
@@ -224,6 +226,7 @@ impl WalletScope {
 }
 
 impl IdentityWallet {
+    /// The chains for which the wallet is held.
     pub(super) fn scope(&self) -> WalletScope {
         WalletScope::of(self.chain_id, self.signature)
     }
@@ -244,7 +247,7 @@ impl IdentityRecord {
         self.wallets.iter().filter(|wallet| wallet.removed_at.is_none())
     }
 
-    /// The primary wallet.
+    /// The primary wallet; `None` when no wallet is held.
     #[must_use]
     pub fn primary(&self) -> Option<&IdentityWallet> {
         self.held().find(|wallet| wallet.is_primary)

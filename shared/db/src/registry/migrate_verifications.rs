@@ -262,7 +262,7 @@ impl Registry<'_> {
                     user = %verification.user,
                     address = %verification.address,
                     conflict = refusal.name(),
-                    "a verification is not migrated"
+                    "a verification was not migrated: the registry refuses it"
                 );
             }
             Err(RegistryError::Db(error)) => return Err(error),

@@ -117,6 +117,7 @@ pub struct PayloadError {
 }
 
 impl PayloadError {
+    /// The error of one field of the payload.
     pub(super) fn new(field: &'static str, reason: &impl Display) -> Self {
         Self {
             field,
@@ -143,7 +144,7 @@ impl EventPayload {
         }
     }
 
-    /// The canonical bytes.
+    /// The stored bytes: canonical JSON, as `docs/registry.md` defines it.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         // Serialising a map of texts, numbers and booleans does not fail.

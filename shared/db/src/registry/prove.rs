@@ -17,7 +17,7 @@ pub enum Proved {
     AlreadyHeld,
     /// The account had no identity, and belongs now to the one whose primary wallet it is.
     Joined {
-        /// The account that had the identity before, which is to be told.
+        /// The account that had the identity before, to which a message about the join is sent.
         with: Account,
     },
 }

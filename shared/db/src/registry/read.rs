@@ -25,7 +25,7 @@ enum Wallets {
     Held,
 }
 
-/// A row of `user_identities`.
+/// A row of `user_identities`, with the columns' names and values; [`Identity`] is its decoded form.
 pub(super) struct IdentityRow {
     pub(super) identity_id: Uuid,
     pub(super) discord_user_id: Option<i64>,

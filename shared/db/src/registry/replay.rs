@@ -16,7 +16,7 @@ use super::identity::{
 };
 use super::payload::EventPayload;
 
-/// What an event changes: the event without its place in the chain of hashes.
+/// What an event changes: the event without its id and hashes.
 #[derive(Clone, Copy, Debug)]
 pub struct Change<'a> {
     /// Sequence number of the event.
@@ -211,7 +211,7 @@ fn unlink<T: PartialEq>(account: &mut Option<T>, left: T, has_other: bool) -> Re
 pub struct ReplayError {
     /// Sequence number of the event.
     pub sequence: u64,
-    /// Why.
+    /// Why the event is refused.
     pub refusal: Refusal,
 }
 

@@ -19,9 +19,9 @@ const MAX_BY: usize = 100;
 /// A suspension of an identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Suspension<'a> {
-    /// Why.
+    /// Reason that the operator gave.
     pub reason: &'a str,
-    /// The operator.
+    /// Name of the operator.
     pub by: &'a str,
     /// When it ends by itself; `None`: when it is restored.
     pub until: Option<OffsetDateTime>,

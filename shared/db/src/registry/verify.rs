@@ -41,13 +41,13 @@ pub struct VerifyReport {
 pub struct Problem {
     /// Sequence number of the first bad event; of a table that differs, the last event of the identity.
     pub sequence: u64,
-    /// What is wrong.
+    /// Kind of the problem.
     pub kind: ProblemKind,
     /// The identity concerned, if there is one.
     pub identity: Option<IdentityId>,
-    /// What was expected.
+    /// The expected value, as text for people.
     pub expected: String,
-    /// What was found.
+    /// The value that was found, as text for people.
     pub found: String,
 }
 

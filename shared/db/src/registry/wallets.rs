@@ -16,20 +16,21 @@ pub const MAX_WALLETS: usize = 20;
 /// Most characters of a reason; a longer one is cut off.
 pub(super) const MAX_REASON: usize = 500;
 
-/// A wallet that its owner has proved.
+/// A wallet whose owner has proven control of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifiedWallet {
     /// Its address.
     pub address: Address,
     /// The chain on which it was verified (EIP-155).
     pub chain_id: u64,
-    /// The signature, if there was one.
+    /// Method and SHA-256 of the signature; `None` for a wallet that was migrated or added by an operator.
     pub signature: Option<SignatureRecord>,
-    /// When its owner proved it.
+    /// When control of it was proven.
     pub verified_at: OffsetDateTime,
 }
 
 impl VerifiedWallet {
+    /// The chains for which the wallet is to be held.
     pub(super) fn scope(&self) -> WalletScope {
         WalletScope::of(self.chain_id, self.signature)
     }
@@ -130,6 +131,7 @@ impl Registry<'_> {
     }
 }
 
+/// Refuses a chain id that is 0 or does not fit a column of type `bigint`.
 pub(super) fn check_chain(wallet: &VerifiedWallet) -> Result<(), Refusal> {
     if i64::try_from(wallet.chain_id).map_or(true, |id| id == 0) {
         return Err(Refusal::ChainId);
@@ -146,7 +148,10 @@ fn check_addition(record: &IdentityRecord, wallet: &VerifiedWallet) -> Result<()
 }
 
 impl Appending<'_, '_> {
-    /// Whether a wallet can move from its holder to an identity; `None` for one that is created for it.
+    /// Checks that a wallet can move from `holder` to `receiver`, which is `None` when an identity will be created for the wallet.
+    ///
+    /// # Errors
+    /// The [`Refusal`] for which it cannot, or the database is unavailable.
     pub(super) async fn check_move(
         &mut self,
         holder: &IdentityRecord,
@@ -170,6 +175,10 @@ impl Appending<'_, '_> {
         }
     }
 
+    /// Adds a verified wallet to an identity, as its primary one if it has none.
+    ///
+    /// # Errors
+    /// [`Refusal::WalletHeld`], [`Refusal::TooManyWallets`], [`Refusal::ChainId`], or the database is unavailable.
     pub(super) async fn verify(
         &mut self,
         record: &mut IdentityRecord,
@@ -201,6 +210,10 @@ impl Appending<'_, '_> {
         Ok(Verified::Added)
     }
 
+    /// Removes a wallet of an identity. A removed primary wallet is followed by a new primary one, if another is held.
+    ///
+    /// # Errors
+    /// When the event is refused or the database is unavailable.
     pub(super) async fn remove(
         &mut self,
         record: &mut IdentityRecord,

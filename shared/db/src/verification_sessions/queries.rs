@@ -349,7 +349,7 @@ impl VerificationSessions<'_> {
         Ok(locked.is_some())
     }
 
-    /// Ends a session whose holder refuses to give the wallet up.
+    /// Ends a session in state `refused`, because the holder keeps the wallet. False, and nothing changed, when it does not await consent.
     ///
     /// # Errors
     /// When the database is unavailable.

@@ -44,7 +44,7 @@ impl ScoreClient {
     /// The rating of a wallet.
     ///
     /// # Errors
-    /// Why there is none.
+    /// [`ScoreFailure`]: no response within [`ProviderSettings::score_timeout`], or one that contains no rating.
     pub(crate) async fn score(&self, question: &Question) -> Result<Score, ScoreFailure> {
         let exchanged = timeout(self.timeout, self.exchange(question)).await;
         exchanged.unwrap_or(Err(ScoreFailure::TimedOut(self.timeout)))

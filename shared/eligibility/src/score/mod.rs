@@ -39,7 +39,7 @@ pub enum ScoreFailure {
 }
 
 impl ScoreFailure {
-    /// Its name, for metrics.
+    /// The failure's name: the label `outcome` of `arrakis_worker_score_requests_total`.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {

@@ -39,10 +39,10 @@ struct ErrorCode {
     code: String,
 }
 
-/// Decodes a body of status 200.
+/// Decodes a body of status 200. `now` is compared with the time of its data.
 ///
 /// # Errors
-/// What is wrong with it, without its text.
+/// What is wrong with the body, without quoting it.
 pub(super) fn decode(body: &[u8], question: &Question, now: OffsetDateTime) -> Result<Score, String> {
     let body: ScoreBody<'_> = serde_json::from_slice(body).map_err(|error| syntax(&error))?;
     if body.chain_id != question.chain_id || body.contract != question.token.contract {

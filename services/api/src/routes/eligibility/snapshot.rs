@@ -41,6 +41,7 @@ pub(crate) struct Provenance {
 }
 
 impl Provenance {
+    /// The origin of this snapshot. It is stale when its sync is longer ago than `stale_after`, or there was none.
     pub(crate) fn new(profile: &TokenProfileId, snapshot: &PublishedSnapshot, stale_after: time::Duration) -> Self {
         let now = OffsetDateTime::now_utc();
         Self {

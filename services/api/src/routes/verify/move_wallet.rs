@@ -19,9 +19,9 @@ use crate::services::ApiState;
 #[serde(deny_unknown_fields)]
 pub(crate) struct MoveRequest {}
 
-/// Ask for a wallet
+/// Request a wallet
 ///
-/// The member who holds the wallet is asked for consent. Possible after a signature of the wallet.
+/// The consent of the member who holds the wallet is requested. Possible after a signature of the wallet.
 #[utoipa::path(
     post,
     path = "/verify/{token}/move",
@@ -29,7 +29,7 @@ pub(crate) struct MoveRequest {}
     params(("token" = String, Path, description = "Token of a session; a secret")),
     request_body = MoveRequest,
     responses(
-        (status = 200, description = "The holder is asked", body = VerificationProgress), PageBody, NoSession, Refusals,
+        (status = 200, description = "The consent of the holder is requested", body = VerificationProgress), PageBody, NoSession, Refusals,
         EveryRoute,
         (status = 429, description = "Too many requests, or attempts of the session", content((ProblemBody = "application/problem+json"), (RefusalBody = "application/json"))),
         (status = 503, description = "A dependency or the chain is unavailable", content((ProblemBody = "application/problem+json"), (RefusalBody = "application/json")))

@@ -60,7 +60,7 @@ pub(crate) enum PageBody {
     NotJson(ProblemBody),
 }
 
-/// The answer of a request: its JSON, or the refusal with the text for the member.
+/// The response to a request of the wallet page: its result as JSON, or the refusal's status with `code` and `message`.
 pub(crate) fn answer<T: Serialize>(result: Result<T, VerificationError>) -> Response {
     let error = match result {
         Ok(body) => return Json(body).into_response(),

@@ -22,7 +22,7 @@ const MAX_BODY: usize = 128 << 10;
 pub(crate) struct SignatureRequest {
     /// Address of the wallet
     address: String,
-    /// The text that was signed
+    /// The text that was signed; without it, the message that the session has for this address
     message: Option<String>,
     /// The signature: `0x` and hexadecimal digits
     signature: String,
@@ -32,7 +32,7 @@ pub(crate) struct SignatureRequest {
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "it describes `Progress` for the OpenAPI document")]
 pub(crate) struct VerificationProgress {
-    /// `completed`; `signed`: another member holds the wallet; `awaiting_consent`: that member was asked
+    /// `completed`; `signed`: another member holds the wallet; `awaiting_consent`: the consent of that member was requested
     state: String,
     /// The wallet
     address: String,

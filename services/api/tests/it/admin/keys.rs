@@ -84,7 +84,7 @@ async fn key_of_one_community_cannot_write() {
     let api = TestApi::start().await;
     let community = api.community(100).await;
     let member = api.member(7, "Chani", crate::support::address(1), &[community]).await;
-    let key = api.key(Some(community), &ApiKeyScope::ALL).await;
+    let key = api.key(Some(community), &[UsersRead, UsersWrite, UsersExport]).await;
     for change in ["suspend", "restore"] {
         let path = format!("/admin/users/{}/{change}", member.identity);
         let answer = api.post_as(&key, &path, &json!({"reason": "x"})).await;

@@ -17,7 +17,8 @@ use crate::jobs::{self, JobOwner, verification::show_refusal};
 use crate::render::consent::{AGREE, REFUSE, kept, moved};
 use crate::services::Services;
 
-/// Passes the answer of the member who pressed the button to the verification.
+/// Records the answer of the holder who pressed a button of the question. `session` and `answer` are parts of the button's custom id: the
+/// requester's session, and `AGREE` or `REFUSE`.
 pub(super) async fn answer(context: &CommandContext<'_>, session: &str, answer: &str) -> CommandResult {
     let consents = match answer {
         AGREE => true,

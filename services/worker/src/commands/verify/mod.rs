@@ -38,7 +38,7 @@ use crate::services::Services;
 /// Shortest time between two uses by one member. The number of sessions has its own limit.
 const COOLDOWN: Duration = Duration::from_secs(5);
 
-/// The command.
+/// The command `/verify`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Verify;
 
@@ -83,7 +83,7 @@ impl Command for Verify {
         match subcommand {
             Some("start") => start::run(context).await,
             Some("status") => status::run(context).await,
-            Some("unlink") => unlink::ask(context).await,
+            Some("unlink") => unlink::show_choices(context).await,
             _ => Err(Refusal::new(
                 "`/verify` alone does nothing.",
                 "Run `/verify start`, `/verify status` or `/verify unlink`.",

@@ -13,7 +13,7 @@ use crate::interaction::reply::{CommandError, CommandResult, Reply, message};
 use crate::jobs::{self, JobOwner};
 use crate::render::joined::{not_joined, separated};
 
-/// Separates the accounts of the member who pressed the button.
+/// Separates the Discord and the Telegram account of the member who pressed the button, and replies with the result.
 pub(super) async fn run(context: &CommandContext<'_>) -> CommandResult {
     let embed = context.without_tx(Box::pin(separate(context))).await??;
     Ok(Reply::Message(message(embed, Vec::new())))

@@ -16,6 +16,7 @@ use crate::interaction::reply::{CommandError, CommandResult, Reply, message};
 use crate::render::text;
 use crate::render::verify::{StartView, start};
 
+/// Replies with the link of a new session of the member, or refuses after too many sessions.
 pub(super) async fn run(context: &CommandContext<'_>) -> CommandResult {
     let verification = verification(context.services)?;
     let community = context.community()?;

@@ -1,4 +1,4 @@
-//! `/verify status`: the member's wallets, place and open session; and the question of an account that requests one of the wallets.
+//! `/verify status`: the member's wallets, rank and session in progress; and the question of an account that requests one of the wallets.
 
 use arrakis_db::registry::TelegramUserId;
 use arrakis_db::{SessionState, VerificationSession};
@@ -11,6 +11,7 @@ use crate::consent;
 use crate::interaction::reply::{CommandResult, Reply, message};
 use crate::render::verify::{SessionStage, StatusView, status};
 
+/// Replies with the member's wallets, rank and session; with a request for one of the wallets, also the question and its buttons.
 pub(super) async fn run(context: &CommandContext<'_>) -> CommandResult {
     let token = &context.community()?.record.token_profile;
     let user = user_id(context.invocation.author.id)?;

@@ -1,4 +1,4 @@
-//! `/verify unlink`: asks which wallet, and removes it when its button is pressed.
+//! `/verify unlink`: replies with a button for each wallet, and removes the wallet whose button is pressed.
 //!
 //! The removal and the job that follows it commit together. A second run finds that the wallet is not held any more and replies with
 //! the same text.
@@ -25,8 +25,8 @@ use crate::services::Services;
 /// Reason of the event in the registry.
 const REASON: &str = "unlinked by the member with /verify unlink";
 
-/// Asks which wallet is to be unlinked.
-pub(super) async fn ask(context: &CommandContext<'_>) -> CommandResult {
+/// Replies with a button for each wallet of the member.
+pub(super) async fn show_choices(context: &CommandContext<'_>) -> CommandResult {
     let user = user_id(context.invocation.author.id)?;
     let wallets = wallets(identity(context, user).await?.as_ref());
     if wallets.is_empty() {

@@ -11,6 +11,7 @@ use crate::interaction::reply::{CommandResult, Reply, message};
 use crate::jobs::{self, tier_sync};
 use crate::render::verify::waitlisted;
 
+/// Puts the member who pressed the button on the waitlist and enqueues their tier sync. Refused outside of the waitlist zone.
 pub(super) async fn join(context: &CommandContext<'_>) -> CommandResult {
     let services = context.services;
     let community = context.community()?;

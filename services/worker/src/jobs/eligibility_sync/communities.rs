@@ -61,7 +61,7 @@ pub(super) async fn communities_of(services: &Services, token: &TokenProfileId) 
     Ok(communities)
 }
 
-/// What a new ranking changed, by wallet.
+/// The differences between the stored ranking and a new one, by wallet.
 pub(super) struct Changes {
     snapshot: Uuid,
     difference: RankingDifference,
@@ -71,6 +71,7 @@ pub(super) struct Changes {
 }
 
 impl Changes {
+    /// The changes between two rankings, with the id of the new ranking's snapshot.
     pub(super) fn new(snapshot: Uuid, difference: RankingDifference, zones: Zones, is_first: bool) -> Self {
         Self {
             snapshot,
@@ -80,7 +81,7 @@ impl Changes {
         }
     }
 
-    /// The changes that are stored: within the ranks that rules look at. None for a first ranking.
+    /// The changes that are stored: of wallets within [`SNAPSHOT_RANKS`] before or after. Empty for a first ranking.
     pub(super) fn stored(&self) -> Vec<WalletChange> {
         let changes = self.difference.changes.iter().copied();
         changes.filter(|change| !self.is_first && is_near(change)).collect()
@@ -122,7 +123,11 @@ impl Changes {
         }
     }
 
-    /// The tier sync of a community with these wallets: of the members whose tier or zone may have changed. `None` if there are none.
+    /// The tier sync of a community whose members have these wallets: of those whose tier or zone may have changed. `None` if there are
+    /// none, and for a frozen community.
+    ///
+    /// # Errors
+    /// If the tier rules of the community are invalid.
     pub(super) fn tier_sync(
         &self,
         community: &Community,

@@ -12,14 +12,16 @@ use arrakis_domain::{Address, U256};
 /// Sender of mints and receiver of burns.
 const ZERO: Address = Address::from_bytes([0; 20]);
 
-/// Claims and burns.
+/// The counted transfers of a batch, in the order of the logs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Events {
+    /// Logs that add to the holding of their receiver.
     pub(super) claims: Vec<TokenEvent>,
+    /// Logs that subtract from the holding of their sender.
     pub(super) burns: Vec<TokenEvent>,
 }
 
-/// The standard of the contract of a profile.
+/// The token standard whose logs a profile's contract emits: `bgt` is an ERC-20 token.
 pub(crate) fn token_standard(profile: &TokenProfile) -> TokenStandard {
     match profile.standard {
         ProfileStandard::Bgt | ProfileStandard::Erc20 => TokenStandard::Erc20,
@@ -28,7 +30,8 @@ pub(crate) fn token_standard(profile: &TokenProfile) -> TokenStandard {
     }
 }
 
-/// The token whose balances a profile counts; `None` if the chain has no such balance: of an ERC-1155 contract over all its ids.
+/// The token whose balances a profile counts; `None` for an ERC-1155 contract of which all ids count: that
+/// standard has no balance over all ids.
 pub(super) fn token(profile: &TokenProfile) -> Option<Token> {
     let has_balance = profile.standard != ProfileStandard::Erc1155 || !profile.token_ids.is_empty();
     has_balance.then(|| Token {

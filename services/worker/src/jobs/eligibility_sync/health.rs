@@ -25,8 +25,8 @@ struct ProfileState {
     is_degraded: bool,
 }
 
-/// Updates the component and the gauges for as long as the future is polled. What other workers have read is in the gauges, too: they
-/// are computed from what the syncs store.
+/// Updates the health component `eligibility` and the gauges each 15 s; never returns. Both are computed from what the syncs store in
+/// PostgreSQL, so each worker reports the syncs of all workers.
 pub(crate) async fn watch(component: &HealthComponent, services: &Services) {
     let mut in_use: BTreeSet<TokenProfileId> = BTreeSet::new();
     let mut read_at: Option<Instant> = None;

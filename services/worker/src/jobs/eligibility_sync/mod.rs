@@ -75,7 +75,8 @@ pub fn retry_id(token: &TokenProfileId, now: OffsetDateTime) -> String {
     )
 }
 
-/// A sync of a profile with this id, to enqueue.
+/// The request to enqueue a sync of a profile as a job with this id. `accept_empty`: a ranking without wallets may replace the stored
+/// one.
 pub fn request(id: String, token: &TokenProfileId, accept_empty: bool) -> JobRequest {
     JobRequest {
         id,

@@ -22,8 +22,9 @@ const LAST: LogPosition = LogPosition {
     log_index: u64::MAX,
 };
 
-/// Holdings of which the best are those of the chain.
+/// The new ranking, in which the holdings of the best wallets are their balances on the chain.
 pub(super) struct Reconciled {
+    /// The ranking by these holdings, with overrides.
     pub(super) ranking: Ranking,
     /// Wallets whose holding differed.
     pub(super) mismatches: u32,
@@ -133,7 +134,10 @@ impl ProfileSync<'_> {
     }
 }
 
-/// Runs a computation about all holders on a thread for such work: a million of them would delay every other task of this thread.
+/// Runs a computation about all holders on a blocking thread: with a million holders it would delay the other tasks of this thread.
+///
+/// # Errors
+/// If the worker stops before it began; the job is retried.
 pub(super) async fn compute<T: Send + 'static>(
     computation: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, SyncError> {

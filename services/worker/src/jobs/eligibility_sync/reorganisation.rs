@@ -11,10 +11,11 @@ use super::sync::ProfileSync;
 const DEEP: u64 = 64;
 
 impl ProfileSync<'_> {
-    /// Whether the last stored block is part of the chain. To be called after a batch was read and before it is stored: a comparison
-    /// before the reading would miss a reorganisation between the two.
+    /// Whether the last stored block is still part of the chain; true without one. Called after a batch was read and before it is stored:
+    /// a comparison before the reading would miss a reorganisation between the two.
     ///
-    /// A block that no endpoint has is an error: they may lag, and a reorganisation replaces a final block by another one.
+    /// # Errors
+    /// If no endpoint responds, or none has the block: they may lag, and a reorganisation replaces a final block by another one.
     pub(super) async fn is_on_chain(&self, stored: Option<StoredBlock>) -> Result<bool, SyncError> {
         let Some(stored) = stored else { return Ok(true) };
         match self.chain.block(stored.number).await? {
@@ -119,7 +120,11 @@ impl ProfileSync<'_> {
         })
     }
 
-    /// Deletes what is still to be deleted of a rollback, in steps.
+    /// Completes a rollback that this run or an earlier one began: deletes the rest of its events in steps. `next` is the next block to
+    /// read, for the log.
+    ///
+    /// # Errors
+    /// [`SyncError::Superseded`] if another run has begun, or if Postgres is unavailable.
     pub(super) async fn finish_roll_back(&self, run: &SyncRun, next: u64) -> Result<(), SyncError> {
         let mut deleted = 0;
         loop {
@@ -137,6 +142,7 @@ impl ProfileSync<'_> {
         }
     }
 
+    /// The blocks below `end` whose hashes are stored, which are compared with the chain.
     pub(super) async fn stored_blocks(&self, end: u64) -> Result<Vec<StoredBlock>, SyncError> {
         let mut tx = self.services.database.global().await?;
         let blocks = tx.eligibility().stored_blocks(&self.profile.id, end).await?;

@@ -17,20 +17,20 @@ use crate::jobs::{self, JobOwner};
 /// How long snapshots are kept, and the changes with them.
 const SNAPSHOTS_KEPT: time::Duration = time::Duration::days(30);
 
-/// What a sync did.
+/// Figures of a completed sync, for the log and the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyncSummary {
-    /// The block of the ranking.
+    /// Number of the block up to which events are counted.
     pub block: u64,
-    /// Transfers that were read.
+    /// Number of transfers that this run read.
     pub logs: u64,
-    /// Wallets in the ranking.
+    /// Number of wallets in the ranking.
     pub holders: usize,
-    /// Wallets whose rank or holding changed.
+    /// Number of wallets whose rank or holding changed.
     pub changed: usize,
-    /// Wallets whose holding differed from the chain's balance.
+    /// Number of wallets whose holding differed from the chain's balance.
     pub mismatches: u32,
-    /// Communities for which a tier sync was enqueued.
+    /// Number of communities for which a tier sync was enqueued.
     pub tier_syncs: usize,
 }
 
@@ -46,7 +46,12 @@ struct Replacement {
 }
 
 impl ProfileSync<'_> {
-    /// Replaces the ranking by that of the stored events up to the block before `next`.
+    /// Replaces the ranking by that of the stored events of the blocks below `next`. `logs` is the number of transfers that the run read,
+    /// `finalized` the finalised block.
+    ///
+    /// # Errors
+    /// If another run has begun, the new ranking is empty without `accept_empty`, or the chain or Postgres is unavailable. The stored
+    /// ranking is then kept.
     pub(super) async fn swap_ranking(
         &self,
         run: &SyncRun,
@@ -110,7 +115,7 @@ impl ProfileSync<'_> {
             tier_syncs: tier_syncs.len(),
         };
         self.services.metrics.eligibility.succeeded(token, summary.mismatches);
-        tracing::info!(token_profile = %token, ?summary, "the ranking is replaced");
+        tracing::info!(token_profile = %token, ?summary, "eligibility sync complete: the ranking is replaced");
         Ok(summary)
     }
 

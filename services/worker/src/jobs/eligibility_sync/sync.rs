@@ -35,13 +35,13 @@ const ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 pub struct ProfileSync<'a> {
     /// Clients of Postgres and the broker, and the themes.
     pub services: &'a Services,
-    /// The chain of the profile.
+    /// Reads the chain of the profile.
     pub chain: &'a dyn TokenChain,
     /// The profile whose chain `chain` is. What is counted is read again when the run has begun: the profile may have changed since.
     pub profile: &'a TokenProfile,
-    /// The job that runs it, which stores its progress; `None` without one.
+    /// The job that runs the sync and whose row stores its progress; `None` where no job runs it.
     pub job: Option<&'a PlatformJobRun<'a>>,
-    /// Time after which it ends, to be continued by another part; `None`: it reads to the end.
+    /// Time after which it ends with [`SyncEnd::PartOver`], to be continued by another job; `None`: it reads up to the finalised block.
     pub part: Option<Duration>,
     /// Whether a ranking without wallets may replace one with wallets.
     pub accept_empty: bool,
@@ -309,7 +309,11 @@ impl ProfileSync<'_> {
         Ok(())
     }
 
-    /// Stores that a step of a long task is done, so that the job does not count as lost.
+    /// Stores `done` as the progress of a long task: number of finished items so far. A job without progress for five minutes counts as
+    /// lost.
+    ///
+    /// # Errors
+    /// If Postgres is unavailable.
     pub(super) async fn report_step(&self, done: u64) -> Result<(), SyncError> {
         match self.job {
             Some(job) => Ok(job.progress(count(done), None).await?),

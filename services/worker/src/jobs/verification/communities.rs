@@ -50,7 +50,7 @@ pub(super) async fn enqueue(run: Run<'_>, tx: &mut TenantTx, users: &[UserId]) -
     Ok(stored)
 }
 
-/// Publishes the messages of stored tier syncs.
+/// Publishes the messages of stored tier syncs. A failure is logged: the leader publishes the message again.
 pub(super) async fn publish_all(services: &Services, community: CommunityId, stored: &[JobRequest]) {
     for request in stored {
         publish(

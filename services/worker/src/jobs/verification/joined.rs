@@ -11,10 +11,11 @@ use crate::interaction::reply::message;
 use crate::nonced_message::{NoncedMessage, NoncedOutcome};
 use crate::render::joined::joined;
 
-/// Tells `told` that `account` has joined. A user who accepts no direct messages finds the account in `/verify status`.
-pub(super) async fn tell(run: Run<'_>, told: Account, account: Account, address: Address) -> Result<(), Failure> {
+/// Sends the Discord account `recipient` a direct message that the Telegram account `account` has joined its identity by a signature of
+/// the wallet `address`. A user who accepts no direct messages finds the account in `/verify status`.
+pub(super) async fn send(run: Run<'_>, recipient: Account, account: Account, address: Address) -> Result<(), Failure> {
     let services = run.services;
-    let (AccountNetwork::Discord, Some(user)) = (told.network, Id::new_checked(told.id)) else {
+    let (AccountNetwork::Discord, Some(user)) = (recipient.network, Id::new_checked(recipient.id)) else {
         return Ok(());
     };
     let (embed, buttons) = joined(account.id, address);
@@ -32,7 +33,7 @@ pub(super) async fn tell(run: Run<'_>, told: Account, account: Account, address:
         .await?;
     match sent {
         NoncedOutcome::Refused(error @ Error::Forbidden { .. }) => {
-            tracing::info!(%error, "a member accepts no direct message about a joined Telegram account");
+            tracing::info!(%error, "the direct message about a joined Telegram account was refused: the member accepts none from the bot");
         }
         NoncedOutcome::Refused(error) => {
             tracing::warn!(%error, "the message about a joined Telegram account was not delivered");

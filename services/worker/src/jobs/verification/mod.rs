@@ -96,11 +96,11 @@ impl Run<'_> {
                     recorded::finish(self, community, session, member, address).await?;
                 }
                 match joined {
-                    Some(told) => joined::tell(self, told, account, address).await,
+                    Some(recipient) => joined::send(self, recipient, account, address).await,
                     None => Ok(()),
                 }
             }
-            VerificationJob::RequestConsent { session, holder, .. } => request::ask(self, session, holder).await,
+            VerificationJob::RequestConsent { session, holder, .. } => request::send(self, session, holder).await,
             VerificationJob::Separated { account, .. } | VerificationJob::Unlinked { account, .. } => {
                 match self.discord_user(Some(account)).await? {
                     Some(member) => communities::sync(self, member, None).await,

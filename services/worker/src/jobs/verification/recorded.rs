@@ -24,7 +24,11 @@ struct Evaluated {
     waitlisted: bool,
 }
 
-/// Copies the wallet, assigns and removes roles, and edits the reply.
+/// Completes a verification in the community of its session: copies the wallet to the profile, assigns and removes roles, and edits the
+/// reply to state the result. Of a member who has left, only the profile is updated.
+///
+/// # Errors
+/// If Discord or PostgreSQL is unavailable; repeating it is safe.
 pub(super) async fn finish(
     run: Run<'_>,
     community: &Community,

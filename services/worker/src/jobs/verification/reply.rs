@@ -40,7 +40,7 @@ pub(super) async fn show_result(
     forget(services, session).await
 }
 
-/// Edits the reply to state that the holder of the wallet was asked. The token is kept for the result.
+/// Edits the reply to state that the consent of the wallet's holder was requested. The interaction token is kept for the result.
 pub(super) async fn show_request(
     services: &Services,
     community: &Community,
@@ -66,11 +66,11 @@ pub(crate) async fn show_refusal(services: &Services, session: &VerificationSess
         forget(services, session.id).await
     };
     if let Err(failure) = shown.await {
-        tracing::warn!(%failure, session.id = %session.id, "the refusal was not shown in the reply to /verify start");
+        tracing::warn!(%failure, session.id = %session.id, "cannot edit the reply to /verify start to show the refusal");
     }
 }
 
-/// Deletes the token of the interaction.
+/// Deletes the session's interaction token from PostgreSQL: the reply is not edited any more.
 pub(super) async fn forget(services: &Services, session: Uuid) -> Result<(), Failure> {
     let mut tx = services.database.global().await?;
     tx.verification_sessions().forget_interaction(session).await?;

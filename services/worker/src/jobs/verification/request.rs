@@ -12,8 +12,9 @@ use crate::consent;
 use crate::failure::Failure;
 use crate::nonced_message::{NoncedMessage, NoncedOutcome};
 
-/// Sends the question, while the session waits for it. A holder who accepts no direct messages is shown it after the next command.
-pub(super) async fn ask(run: Run<'_>, session: Uuid, holder: Account) -> Result<(), Failure> {
+/// Sends the question to `holder`, while the session waits for an answer, and edits the requester's reply. A holder who accepts no direct
+/// messages gets the question as a reminder after the next command.
+pub(super) async fn send(run: Run<'_>, session: Uuid, holder: Account) -> Result<(), Failure> {
     let services = run.services;
     let now = services.now();
     let mut tx = services.database.global().await?;
@@ -28,7 +29,7 @@ pub(super) async fn ask(run: Run<'_>, session: Uuid, holder: Account) -> Result<
     if let Some(community) = run.community {
         reply::show_request(services, community, &found, proof.address).await?;
     }
-    // An account of Telegram is asked by the service for Telegram.
+    // A Telegram account gets the question by `arrakis-telegram`.
     let (AccountNetwork::Discord, Some(user)) = (holder.network, Id::new_checked(holder.id)) else {
         return Ok(());
     };
@@ -54,7 +55,9 @@ pub(super) async fn ask(run: Run<'_>, session: Uuid, holder: Account) -> Result<
 
 fn log_refusal(error: &Error) {
     match error {
-        Error::Forbidden { .. } => tracing::info!(%error, "a holder accepts no direct message"),
+        Error::Forbidden { .. } => {
+            tracing::info!(%error, "the question to a holder was refused: the user accepts no direct messages of the bot");
+        }
         error => tracing::warn!(%error, "the question to a holder was not delivered"),
     }
 }

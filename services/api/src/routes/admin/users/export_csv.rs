@@ -31,7 +31,7 @@ pub(crate) const COLUMNS: [&str; 10] = [
 /// First cell of the last row. Every other row begins with a UUID.
 const END: &str = "end";
 
-/// What separates cells.
+/// The separator of cells.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Delimiter {
@@ -56,7 +56,7 @@ pub(crate) fn header(delimiter: Delimiter) -> Vec<u8> {
     rows(std::iter::once(COLUMNS.map(str::to_owned)), delimiter)
 }
 
-/// The rows of these users.
+/// The rows of these users, each with its CRLF.
 pub(crate) fn users(users: &[User], delimiter: Delimiter) -> Vec<u8> {
     rows(users.iter().map(cells), delimiter)
 }

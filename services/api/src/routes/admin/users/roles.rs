@@ -23,7 +23,8 @@ pub(crate) struct ChangedUser {
     pub(crate) communities: usize,
 }
 
-/// Stores a tier sync of the user in each community.
+/// Stores a tier sync of the user in each community that the Discord account is in; none without one. `cause` is a part of the jobs' ids.
+/// The caller publishes the jobs after the commit.
 pub(crate) async fn store_jobs(
     tx: &mut GlobalTx,
     record: &IdentityRecord,

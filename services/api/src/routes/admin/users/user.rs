@@ -54,6 +54,7 @@ pub(crate) enum UserStatus {
 }
 
 impl UserStatus {
+    /// The status as JSON and CSV have it.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -70,7 +71,7 @@ pub(crate) struct UserWallet {
     pub(crate) address: Address,
     /// The chain on which it was verified
     pub(crate) chain_id: u64,
-    /// Whether it is the one that counts
+    /// Whether it is the one that counts in communities
     pub(crate) primary: bool,
     /// Where the verification came from; null for a key of one community
     #[schema(required = true, example = "discord_verification")]
@@ -202,13 +203,16 @@ pub(crate) fn unknown_user() -> Problem {
     )
 }
 
-/// The id in a path.
+/// Parses the id of a user in a path.
 pub(crate) fn parse_id(text: &str) -> Result<IdentityId, Problem> {
     text.parse()
         .map_err(|_| Problem::new(ProblemKind::InvalidParameter, "the id of a user is a UUID"))
 }
 
-/// The user with this id that the caller may see.
+/// The user with this id.
+///
+/// # Errors
+/// [`ProblemKind::UnknownUser`] when there is none, or none that the caller may see.
 pub(crate) async fn find(tx: &mut CallerTx, id: IdentityId) -> Result<IdentityRecord, Problem> {
     let record = tx.registry().overview(id).await?.ok_or_else(unknown_user)?;
     if let CallerTx::Community(tx) = tx {
