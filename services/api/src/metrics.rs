@@ -43,7 +43,7 @@ impl Metrics {
                 &["limit"],
             ),
             counted_locally: registry.counter(
-                "arrakis_api_rate_limits_apart_total",
+                "arrakis_api_rate_limits_local_total",
                 "Requests that this replica counted in its own memory for a rate limit, because Redis was unavailable.",
             ),
             unpublished_jobs: registry.counter(

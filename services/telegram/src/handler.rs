@@ -1,5 +1,5 @@
 //! Handles one update, from a poll or from the webhook. Handling it again changes nothing and sends nothing: what the api changes may be
-//! repeated, an answer is claimed before it is sent (`once`), and an edit repeats itself.
+//! repeated, an answer is claimed before it is sent (`message_claims`), and an edit repeats itself.
 
 use arrakis_cache::{Bucket, RateLimit};
 use serde_json::value::RawValue;
@@ -57,7 +57,8 @@ async fn receive(services: &Services, update: i64, message: &Message) {
     let command = Command::parse(text, &services.username);
     if message.chat.is_private() {
         // Photos, stickers and the like need no answer.
-        if text.is_empty() || !is_allowed(services, user.id).await || services.once.is_answered(update).await {
+        if text.is_empty() || !is_allowed(services, user.id).await || services.message_claims.is_answered(update).await
+        {
             return;
         }
         commands::run(
@@ -70,7 +71,7 @@ async fn receive(services: &Services, update: i64, message: &Message) {
         .await;
     } else if message.chat.is_group()
         && command.is_some_and(Command::is_for_this_bot)
-        && services.once.claim_group(message.chat.id).await
+        && services.message_claims.claim_group(message.chat.id).await
     {
         commands::in_group(services, update, message.chat.id).await;
     }

@@ -5,7 +5,7 @@
 //! on the wallet page, comes as notices of the api (`notices`). `bot_api` is the client of Telegram's Bot API, `render` the texts.
 //!
 //! No process has a state that must outlive it. An update is confirmed at Telegram after it was handled, and a notice is deleted after
-//! it was shown; a message that Telegram would send twice is claimed in Redis before it is sent (`once`).
+//! it was shown; a message that Telegram would send twice is claimed in Redis before it is sent (`message_claims`).
 //!
 //! Refuses: to send a link to a wallet page anywhere but in the private chat of the account that it is for.
 //!
@@ -18,9 +18,9 @@ mod commands;
 mod config;
 mod handler;
 mod health;
+mod message_claims;
 mod metrics;
 mod notices;
-mod once;
 mod polling;
 mod render;
 mod serve;

@@ -2,7 +2,7 @@
 //! dies loses none.
 //!
 //! The result of a session replaces the message with its link, which may be repeated. Any other notice is a message of its own, claimed
-//! before it is sent (`once`): after a crash behind the claim it is not sent again.
+//! before it is sent (`message_claims`): after a crash behind the claim it is not sent again.
 
 use std::time::Duration;
 
@@ -77,8 +77,8 @@ async fn show(services: &Services, taken: &TakenNotice, notice: TelegramNotice) 
             address,
             joined,
         } => result(services, id, (chat, session), &render::verified(&address, joined)).await,
-        TelegramNotice::Asked { session, address } => {
-            result(services, id, (chat, session), &render::asked(&address)).await
+        TelegramNotice::ConsentRequested { session, address } => {
+            result(services, id, (chat, session), &render::consent_requested(&address)).await
         }
         TelegramNotice::Refused { session, address } => {
             result(services, id, (chat, session), &render::refused(&address)).await
@@ -113,7 +113,7 @@ async fn show(services: &Services, taken: &TakenNotice, notice: TelegramNotice) 
 /// Replaces the message of a session; without one, or when it cannot be edited, the result is a message of its own.
 async fn result(services: &Services, id: Uuid, (chat, session): (i64, Uuid), text: &str) -> &'static str {
     let none = Keyboard::default();
-    let Some(message) = services.once.message(session).await else {
+    let Some(message) = services.message_claims.message(session).await else {
         return send(services, id, chat, text, &none).await;
     };
     match services.bot.edit(chat, message, text, &none).await {
@@ -132,7 +132,7 @@ async fn result(services: &Services, id: Uuid, (chat, session): (i64, Uuid), tex
 }
 
 async fn send(services: &Services, id: Uuid, chat: i64, text: &str, keyboard: &Keyboard) -> &'static str {
-    if !services.once.claim_notice(id).await {
+    if !services.message_claims.claim_notice(id).await {
         tracing::warn!(notice.id = %id, "a notice was claimed before, so it may have been sent; it is not sent again");
         return "unknown";
     }
@@ -145,7 +145,7 @@ async fn send(services: &Services, id: Uuid, chat: i64, text: &str, keyboard: &K
         CallError::Forbidden(_) | CallError::Refused { .. } => "closed",
         CallError::Unknown(_) => "unknown",
         CallError::NotSent(_) | CallError::Limited(_) | CallError::Conflict(_) | CallError::Token(_) => {
-            services.once.release_notice(id).await;
+            services.message_claims.release_notice(id).await;
             "kept"
         }
     }

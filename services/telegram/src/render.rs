@@ -206,7 +206,7 @@ pub(crate) fn verified(address: &str, joined: bool) -> String {
 }
 
 /// State of a session: the consent of the account that holds the wallet was requested.
-pub(crate) fn asked(address: &str) -> String {
+pub(crate) fn consent_requested(address: &str) -> String {
     let wallet = short(address);
     format!(
         "You have signed with {wallet}, which is linked to another account. That account was asked to give it up; this message changes when it answers."

@@ -13,9 +13,9 @@ use crate::api::Api;
 use crate::bot_api::{BotApi, CallError, User};
 use crate::config::{Config, Delivery};
 use crate::health::Components;
+use crate::message_claims::MessageClaims;
 use crate::metrics::Metrics;
 use crate::notices::pause;
-use crate::once::Once;
 use crate::services::{Services, Shared};
 use crate::{notices, polling, render, webhook};
 
@@ -100,7 +100,7 @@ async fn connect(config: &Config, runtime: &Runtime, components: &Components) ->
     Ok(Some(Arc::new(Services {
         bot,
         api: Api::new(config.api_url.clone(), config.api_credential.clone())?,
-        once: Once::new(cache.clone()),
+        message_claims: MessageClaims::new(cache.clone()),
         cache,
         username,
         wallet_page: config.wallet_page.clone(),

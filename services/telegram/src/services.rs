@@ -9,8 +9,8 @@ use url::Url;
 use crate::api::Api;
 use crate::bot_api::{BotApi, CallError, Keyboard, Message};
 use crate::config::Tuning;
+use crate::message_claims::MessageClaims;
 use crate::metrics::Metrics;
-use crate::once::Once;
 
 /// The clients and settings that the tasks share.
 #[derive(Debug)]
@@ -20,8 +20,8 @@ pub(crate) struct Services {
     /// Client of `arrakis-api`.
     pub(crate) api: Api,
     /// Claims of messages, which prevent that one is sent twice.
-    pub(crate) once: Once,
-    /// Redis: rate limits of users; `once` uses it as well.
+    pub(crate) message_claims: MessageClaims,
+    /// Redis: rate limits of users; `message_claims` uses it as well.
     pub(crate) cache: Cache,
     /// The bot's name, without `@`.
     pub(crate) username: String,
@@ -40,7 +40,7 @@ impl Services {
     /// Sends a message in reply to an update, unless that was claimed before. `None` when no message is known to be sent. Errors are
     /// logged.
     pub(crate) async fn answer(&self, update: i64, chat: i64, text: &str, keyboard: &Keyboard) -> Option<Message> {
-        if !self.once.claim_answer(update).await {
+        if !self.message_claims.claim_answer(update).await {
             self.metrics.repeated.inc();
             return None;
         }

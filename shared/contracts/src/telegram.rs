@@ -180,7 +180,7 @@ pub enum TelegramNotice {
         joined: bool,
     },
     /// Another account holds the wallet, and its consent was requested.
-    Asked {
+    ConsentRequested {
         /// The session.
         session: Uuid,
         /// The wallet.

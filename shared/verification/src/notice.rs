@@ -65,8 +65,15 @@ pub(crate) async fn consent(
     let address = request.address.to_string();
     if let Some(user) = account::telegram_user(request.requester) {
         let address = address.clone();
-        let notice = TelegramNotice::Asked { session, address };
-        add(tx, (session, "asked"), user, &notice, (now, request.expires_at)).await?;
+        let notice = TelegramNotice::ConsentRequested { session, address };
+        add(
+            tx,
+            (session, "consent_requested"),
+            user,
+            &notice,
+            (now, request.expires_at),
+        )
+        .await?;
     }
     if let Some(user) = account::telegram_user(request.holder) {
         let notice = TelegramNotice::Consent {

@@ -133,7 +133,7 @@ async fn requests_are_limited_by_this_replica_without_redis() {
         api.get("/eligibility").await.ok();
     }
     api.get("/eligibility").await.assert_problem(429, "rate-limited");
-    assert_eq!(api.metric("arrakis_api_rate_limits_apart_total"), 4.0);
+    assert_eq!(api.metric("arrakis_api_rate_limits_local_total"), 4.0);
     let health = api.runtime.health.document("test", "test");
     assert_eq!(health["status"], "degraded", "{health}");
 }

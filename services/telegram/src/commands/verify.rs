@@ -30,7 +30,7 @@ pub(super) async fn run(services: &Services, update: i64, chat: i64, user: &User
     });
     let sent = services.answer(update, chat, &text, &keyboard).await;
     if let (Some(session), Some(sent)) = (session, sent) {
-        services.once.set_message(session, sent.message_id).await;
+        services.message_claims.set_message(session, sent.message_id).await;
     }
 }
 

@@ -25,7 +25,7 @@ const REMEMBERED: usize = 4096;
 
 /// The claims of messages, and the message of each session. In Redis; the claims also in memory, for the time without Redis.
 #[derive(Debug)]
-pub(crate) struct Once {
+pub(crate) struct MessageClaims {
     cache: Cache,
     own: Mutex<Own>,
 }
@@ -53,7 +53,7 @@ impl Own {
     }
 }
 
-impl Once {
+impl MessageClaims {
     /// Claims in this cache; no claim of this process yet.
     pub(crate) fn new(cache: Cache) -> Self {
         Self {
