@@ -125,7 +125,7 @@ async fn telegram_account_joins_the_identity_that_holds_its_wallet() {
     let progress = service.sign_and_submit(&token, &key(1)).await.unwrap();
     assert_eq!(progress.state, ProgressState::Signed);
     service.verification.request_move(&token, now()).await.unwrap();
-    assert_eq!(notices(&service, 43).await, ["asked", "verified"]);
+    assert_eq!(notices(&service, 43).await, ["consent_requested", "verified"]);
     // A Discord account joins the identity that only has a Telegram account.
     let (_, token) = service.begin(discord(10), "Stilgar").await;
     service.sign_and_submit(&token, &key(2)).await.unwrap();
@@ -133,7 +133,7 @@ async fn telegram_account_joins_the_identity_that_holds_its_wallet() {
     let account = RegistryAccount::Telegram(TelegramUserId::new(43).unwrap());
     let record = tx.registry().by_account(account).await.unwrap().unwrap();
     assert_eq!(record.identity.discord_user.map(UserId::get), Some(10));
-    assert_eq!(notices(&service, 43).await, ["asked", "joined", "verified"]);
+    assert_eq!(notices(&service, 43).await, ["consent_requested", "joined", "verified"]);
 }
 
 /// The kinds of the notices of a Telegram account.
@@ -155,7 +155,7 @@ async fn holder_in_telegram_is_asked_and_the_requester_is_told_of_the_refusal() 
     assert_eq!(notices(&service, 42).await, ["consent", "verified"]);
     let kept = service.verification.answer_move(id, telegram(42), false, now()).await;
     assert_eq!(kept.unwrap(), MoveAnswer::Kept);
-    assert_eq!(notices(&service, 43).await, ["asked", "refused", "verified"]);
+    assert_eq!(notices(&service, 43).await, ["consent_requested", "refused", "verified"]);
 }
 
 #[tokio::test]
