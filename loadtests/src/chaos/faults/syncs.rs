@@ -32,7 +32,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "killed-in-mid-sync",
         what: "SIGKILL of the worker at each seam of an eligibility sync, and at random moments of further ones, under load",
         proves: &[I1, I2, I5],
-        expected: "the next worker continues within 10 s; ranks equal the ledger, each notification and tier sync exists once",
+        expected: "the next worker continues within 20 s; ranks equal the ledger, each notification and tier sync exists once",
         guard: Guard::FailPoint("broker.guard.ack=skip"),
         without_guard: "not run yet",
         run: |testbed| Box::pin(killed(testbed)),
@@ -54,7 +54,7 @@ const MOVING: usize = 60;
 /// Blocks that are played before a sync: several batches of the endpoint's eight blocks.
 const PLAYED: usize = 24;
 /// Time limit for the next worker to reach its fail point: start, delivery, and reading the batches.
-const CONTINUED_WITHIN: Duration = Duration::from_secs(10);
+const CONTINUED_WITHIN: Duration = Duration::from_secs(20);
 /// A job whose message is lost is published by the leader after this time.
 const LOST_AFTER: Duration = Duration::from_secs(31);
 /// Signal that ends a worker at its fail point.
