@@ -29,7 +29,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         proves: &[I1, I2],
         expected: "the member's repetition links the wallet: one owner, one event, each role once; `registry verify` finds no problem",
         guard: GUARD,
-        without_guard: "not run yet",
+        without_guard: "a session completed without its wallet",
         run: |testbed| Box::pin(killed_around_commit(testbed)),
     },
     Scenario {
@@ -39,7 +39,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         proves: &[I1, I2, I5],
         expected: "ready again within 5 s; every session completes by repetition, none twice",
         guard: GUARD,
-        without_guard: "not run yet",
+        without_guard: "a session completed without its wallet",
         run: |testbed| Box::pin(killed_while_signing(testbed)),
     },
 ];

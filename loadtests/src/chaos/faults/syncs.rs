@@ -34,7 +34,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         proves: &[I1, I2, I5],
         expected: "the next worker continues within 20 s; ranks equal the ledger, each notification and tier sync exists once",
         guard: Guard::FailPoint("broker.guard.ack=skip"),
-        without_guard: "not run yet",
+        without_guard: "an event lost, the sync not continued",
         run: |testbed| Box::pin(killed(testbed)),
     },
     Scenario {
@@ -44,7 +44,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         proves: &[I1, I2, I5, I6],
         expected: "replies state the ranking's age; /health names the failure and clears; the sync continues by itself within 10 s",
         guard: Guard::FailPoint("chain.guard.repeat=skip"),
-        without_guard: "not run yet",
+        without_guard: "the sync does not continue, wrong ranks",
         run: |testbed| Box::pin(endpoints_down(testbed)),
     },
 ];
