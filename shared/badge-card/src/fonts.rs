@@ -43,7 +43,7 @@ const FILES: [(&[u8], f32); 9] = [
 const FIRST_FALLBACK: FaceIndex = 3;
 const EMOJI: FaceIndex = 7;
 
-static FACES: LazyLock<Vec<Face>> = LazyLock::new(|| FILES.iter().filter_map(|file| Face::open(file)).collect());
+static FACES: LazyLock<Vec<Face>> = LazyLock::new(|| FILES.iter().filter_map(Face::open).collect());
 
 impl Face {
     fn open((bytes, embolden): &(&'static [u8], f32)) -> Option<Self> {

@@ -60,7 +60,7 @@ impl Line {
         };
         let (levels, visual) = bidi.visual_runs(paragraph, paragraph.range.clone());
         for range in visual {
-            let is_rtl = levels.get(range.start).is_some_and(|level| level.is_rtl());
+            let is_rtl = levels.get(range.start).is_some_and(unicode_bidi::Level::is_rtl);
             let mut runs = split(text.get(range).unwrap_or_default(), weight);
             if is_rtl {
                 runs.reverse();
@@ -93,9 +93,9 @@ impl Line {
             if whole.width <= width {
                 break;
             }
-            let breaks = rest.match_indices(' ').map(|(at, _)| at);
+            let mut breaks = rest.rmatch_indices(' ').map(|(at, _)| at);
             let fits = |at: &usize| Self::new(&rest[..*at], weight, size).width <= width;
-            let Some(at) = breaks.filter(fits).last() else { break };
+            let Some(at) = breaks.find(fits) else { break };
             lines.push(Self::new(&rest[..at], weight, size));
             rest = rest[at..].trim_start();
         }

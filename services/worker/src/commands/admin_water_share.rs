@@ -4,7 +4,6 @@
 //! claim, changes nothing and shows the tree as it is.
 
 use arrakis_db::{Actor, NewAuditEntry, UserId};
-use arrakis_domain::Badge;
 use async_trait::async_trait;
 use serde_json::json;
 use twilight_model::guild::Permissions;
@@ -12,6 +11,7 @@ use twilight_model::id::Id;
 use twilight_model::id::marker::UserMarker;
 use twilight_util::builder::command::UserBuilder;
 
+use super::water_share::badge;
 use super::{Command, CommandContext, CommandScope, ComponentRule, Definition, ResponseMode, outdated_component};
 use crate::community::user_id;
 use crate::interaction::invocation::InvocationData;
@@ -20,7 +20,6 @@ use crate::interaction::reply::{CommandError, CommandResult, Reply, message};
 use crate::jobs::{JobRequest, tier_sync};
 use crate::render::admin_water_share::{self, ASK, LineageView, NAME, REASON, REVOKE};
 use crate::render::profile;
-use crate::render::water_share::{NotShared, shared_badge};
 
 /// The command.
 #[derive(Debug, Clone, Copy)]

@@ -137,8 +137,8 @@ async fn share(
     Ok(profile.display_name)
 }
 
-/// The badge that is shared here.
-fn badge<'a>(context: &'a CommandContext<'_>) -> Result<&'a Badge, CommandError> {
+/// The badge that members of the community share, by its theme.
+pub(super) fn badge<'a>(context: &'a CommandContext<'_>) -> Result<&'a Badge, CommandError> {
     let found = shared_badge(&context.community()?.theme);
     found.ok_or_else(|| {
         let (what, next) = NotShared::NoSuchBadge.sentences(None);

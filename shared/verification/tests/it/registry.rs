@@ -155,7 +155,10 @@ async fn holder_in_telegram_is_asked_and_the_requester_is_told_of_the_refusal() 
     assert_eq!(notices(&service, 42).await, ["consent", "verified"]);
     let kept = service.verification.answer_move(id, telegram(42), false, now()).await;
     assert_eq!(kept.unwrap(), MoveAnswer::Kept);
-    assert_eq!(notices(&service, 43).await, ["consent_requested", "refused", "verified"]);
+    assert_eq!(
+        notices(&service, 43).await,
+        ["consent_requested", "refused", "verified"]
+    );
 }
 
 #[tokio::test]
