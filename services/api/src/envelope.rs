@@ -30,7 +30,10 @@ const MAX_REQUEST_ID: usize = 64;
 
 /// Extension of an error response whose body is kept. The body of any other error response is replaced by a problem.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct OwnBody;
+pub(crate) struct OwnBody {
+    /// The `code` of the body, for the log.
+    pub(crate) code: &'static str,
+}
 
 /// Extension of a request: the client address.
 #[derive(Debug, Clone, Copy)]
@@ -149,12 +152,21 @@ fn log(span: &tracing::Span, response: &Response, took: Duration) {
         u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
     );
     let problem = response.extensions().get::<Problem>();
-    let code = problem.map_or("", |problem| problem.kind.code());
+    let code = code_of(response);
     match problem.and_then(|problem| problem.cause.as_deref()) {
         Some(error) => tracing::error!(parent: span, status, duration_ms, code, error, "request failed"),
         None if status >= 400 => tracing::info!(parent: span, status, duration_ms, code, "request refused"),
         None => tracing::debug!(parent: span, status, duration_ms, "request handled"),
     }
+}
+
+/// The `code` of the body of an error response; empty for other responses.
+fn code_of(response: &Response) -> &'static str {
+    let extensions = response.extensions();
+    if let Some(problem) = extensions.get::<Problem>() {
+        return problem.kind.code();
+    }
+    extensions.get::<OwnBody>().map_or("", |body| body.code)
 }
 
 fn set_headers(headers: &mut HeaderMap, route: &str, is_https: bool) {
@@ -196,5 +208,20 @@ pub(crate) fn add_rate_limit(headers: &mut HeaderMap, limit: &str, bucket: arrak
         if let Ok(value) = HeaderValue::from_str(&text) {
             headers.append(HeaderName::from_static(name), value);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_in_the_log_is_that_of_the_body() {
+        let mut refused = StatusCode::GONE.into_response();
+        assert_eq!(code_of(&refused), "");
+        refused.extensions_mut().insert(OwnBody { code: "expired" });
+        assert_eq!(code_of(&refused), "expired");
+        let unknown = with_problem_body(StatusCode::NOT_FOUND.into_response(), "request-1");
+        assert_eq!(code_of(&unknown), ProblemKind::UnknownRoute.code());
     }
 }

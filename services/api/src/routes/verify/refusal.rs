@@ -72,6 +72,6 @@ pub(crate) fn answer<T: Serialize>(result: Result<T, VerificationError>) -> Resp
     let refusal: Refusal = error.shown();
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, Json(refusal.body())).into_response();
-    response.extensions_mut().insert(OwnBody);
+    response.extensions_mut().insert(OwnBody { code: refusal.code() });
     response
 }
