@@ -86,7 +86,7 @@ fn amount(text: &str) -> anyhow::Result<(bool, Balance)> {
 async fn wallet(options: &Options<'_>, admin: &Admin) -> anyhow::Result<Address> {
     let target = options.target.trim_start_matches('@');
     if target.starts_with("0x") {
-        return Address::parse_checked(target).with_context(|| format!("`{target}` is not an address"));
+        return Ok(Address::parse_checked(target)?);
     }
     let user = match target.parse::<u64>() {
         Ok(id) => id,

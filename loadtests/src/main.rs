@@ -100,7 +100,7 @@ async fn main() -> ExitCode {
         Ok(true) => ExitCode::FAILURE,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            note(&format!("loadtests: {}", causes(error.as_ref())));
+            note(&causes(error.as_ref()).to_string());
             ExitCode::FAILURE
         }
     }
