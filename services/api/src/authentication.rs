@@ -73,7 +73,7 @@ impl Caller {
             return Ok(());
         }
         let detail = format!(
-            "{parameter}: this parameter needs a key for all communities: arrakis-worker api-key create --all-communities"
+            "{parameter}: this parameter needs a key for all communities: arrakis-worker api-key create --name NAME --by NAME --all-communities --scope SCOPE"
         );
         Err(Problem::new(ProblemKind::AllCommunitiesRequired, detail))
     }
@@ -86,12 +86,17 @@ impl Caller {
             return Ok(());
         }
         let detail = if spans {
+            let owner = if self.key.community.is_some() && !scope.spans_communities() {
+                "--guild ID"
+            } else {
+                "--all-communities"
+            };
             format!(
-                "this route needs the scope {scope}; create a key that has it: arrakis-worker api-key create --scope {scope}"
+                "this route needs the scope {scope}; create a key that has it: arrakis-worker api-key create --name NAME --by NAME {owner} --scope {scope}"
             )
         } else {
             format!(
-                "the scope {scope} needs a key for all communities: arrakis-worker api-key create --all-communities"
+                "the scope {scope} needs a key for all communities: arrakis-worker api-key create --name NAME --by NAME --all-communities --scope {scope}"
             )
         };
         Err(Problem::new(ProblemKind::MissingScope, detail).with_scope(scope))
@@ -149,7 +154,7 @@ fn check_validity(key: &ApiKey) -> Result<(), Problem> {
     }
     if !key.is_valid(OffsetDateTime::now_utc()) {
         return Err(invalid_key(
-            "the API key has expired; create another one: arrakis-worker api-key create",
+            "the API key has expired; create another one: arrakis-worker api-key create, whose options --help shows",
         ));
     }
     Ok(())
