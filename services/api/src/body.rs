@@ -7,7 +7,8 @@ use bytes::BytesMut;
 use futures_util::StreamExt as _;
 use http::request::Parts;
 use http::{HeaderMap, header};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize as _, Deserializer};
 
 use crate::problem::{Problem, ProblemKind};
 use crate::services::ApiState;
@@ -42,9 +43,31 @@ impl<T: DeserializeOwned> FromRequestParts<ApiState> for Params<T> {
     async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Self, Problem> {
         match Query::<T>::try_from_uri(&parts.uri) {
             Ok(Query(value)) => Ok(Self(value)),
-            Err(rejection) => Err(Problem::new(ProblemKind::InvalidParameter, rejection.body_text())),
+            Err(rejection) => {
+                let detail = rejection.body_text();
+                let detail = detail
+                    .strip_prefix("Failed to deserialize query string: ")
+                    .unwrap_or(&detail);
+                Err(Problem::new(ProblemKind::InvalidParameter, detail))
+            }
         }
     }
+}
+
+/// Deserializes a parameter that is a whole number from `MIN` to `MAX`.
+///
+/// # Errors
+/// Any other text; the error states the range.
+pub(crate) fn number<'de, D, T, const MIN: u64, const MAX: u64>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<u64>,
+{
+    let text = String::deserialize(deserializer)?;
+    let number = text.parse::<u64>().ok().filter(|number| (MIN..=MAX).contains(number));
+    let number = number.and_then(|number| T::try_from(number).ok());
+    let refused = || D::Error::custom(format_args!("write a number from {MIN} to {MAX}"));
+    number.map(Some).ok_or_else(refused)
 }
 
 /// A body of JSON of at most `MAX` bytes.

@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::user::{User, UserEvent, find, parse_id};
 use crate::authentication::{Allowed, UsersRead, View};
-use crate::body::Params;
+use crate::body::{Params, number};
 use crate::caller_tx::{Act, CallerTx};
 use crate::openapi::{AdminRoute, EveryRoute};
 use crate::problem::{Problem, ProblemBody};
@@ -17,6 +17,8 @@ use crate::services::ApiState;
 
 /// Events of one answer.
 const HISTORY: u32 = 100;
+/// Largest sequence number of an event.
+const MAX_SEQUENCE: u64 = i64::MAX.unsigned_abs();
 
 /// The query.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -24,6 +26,7 @@ const HISTORY: u32 = 100;
 #[into_params(parameter_in = Query)]
 pub(crate) struct DetailQuery {
     /// Only events with a smaller sequence number: `history_before` of an earlier answer. Needs a key for all communities.
+    #[serde(default, deserialize_with = "number::<_, _, 0, MAX_SEQUENCE>")]
     before: Option<u64>,
 }
 

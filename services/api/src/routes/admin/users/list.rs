@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::user::User;
 use crate::authentication::{Allowed, UsersRead};
-use crate::body::{Params, invalid_parameter};
+use crate::body::{Params, invalid_parameter, number};
 use crate::caller_tx::{Act, CallerTx};
 use crate::openapi::{AdminRoute, EveryRoute};
 use crate::problem::{Problem, ProblemBody};
@@ -20,9 +20,9 @@ use crate::services::ApiState;
 /// Users of a page unless the request has another number.
 const DEFAULT_LIMIT: u32 = 50;
 /// Most users of a page.
-const MAX_LIMIT: u32 = 200;
+const MAX_LIMIT: u64 = 200;
 /// Largest number of a page.
-const MAX_PAGE: u32 = 100_000;
+const MAX_PAGE: u64 = 100_000;
 /// Longest name that is searched, in characters.
 const MAX_NAME: usize = 100;
 
@@ -33,9 +33,11 @@ const MAX_NAME: usize = 100;
 pub(crate) struct UsersQuery {
     /// Number of the page, from 1
     #[param(minimum = 1, maximum = 100_000)]
+    #[serde(default, deserialize_with = "number::<_, _, 1, MAX_PAGE>")]
     page: Option<u32>,
     /// Users of a page; 50 by default
     #[param(minimum = 1, maximum = 200)]
+    #[serde(default, deserialize_with = "number::<_, _, 1, MAX_LIMIT>")]
     limit: Option<u32>,
     /// With this Discord account
     discord_id: Option<String>,
@@ -85,15 +87,6 @@ fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(name: &str, text: Option<
         .transpose()
 }
 
-fn within(name: &str, value: Option<u32>, default: u32, max: u32) -> Result<u32, Problem> {
-    let value = value.unwrap_or(default);
-    if (1..=max).contains(&value) {
-        Ok(value)
-    } else {
-        Err(invalid_parameter(name, format_args!("it must be from 1 to {max}")))
-    }
-}
-
 /// List users
 ///
 /// Scope `users:read`.
@@ -115,8 +108,8 @@ pub(crate) async fn list(
     State(services): State<ApiState>,
     Params(query): Params<UsersQuery>,
 ) -> Result<Json<UserPage>, Problem> {
-    let page = within("page", query.page, 1, MAX_PAGE)?;
-    let limit = within("limit", query.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
+    let page = query.page.unwrap_or(1);
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     let search = query.search()?;
     if search.telegram_user.is_some() {
         caller.require_all_communities("telegram_id")?;
