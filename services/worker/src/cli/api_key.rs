@@ -1,11 +1,13 @@
 //! `arrakis-worker api-key create|list|revoke`: keys of callers of the admin API.
 
+use std::cmp::Reverse;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use arrakis_config::{Reader, Secret, variables};
 use arrakis_db::{
     Actor, Admin, ApiKey, ApiKeyScope, CommunityId, Database, DatabaseOptions, GuildId, NewApiKey, NewAuditEntry,
+    TenantTx,
 };
 use arrakis_security::ApiKeySecret;
 use clap::{Args, Subcommand};
@@ -25,10 +27,10 @@ const SCHEMES: [&str; 2] = ["postgres", "postgresql"];
 pub(super) enum ApiKeyTask {
     /// Creates a key and prints it; it is shown once
     Create(Create),
-    /// Lists keys, the newest first
+    /// Lists keys, the newest first; without an option those for all communities and those of each community
     List {
         #[command(flatten)]
-        owner: Owner,
+        selection: Selection,
         /// Print one JSON object a line
         #[arg(long)]
         json: bool,
@@ -36,6 +38,7 @@ pub(super) enum ApiKeyTask {
     /// Revokes a key; it is refused from the next request on
     Revoke {
         /// Id of the key, as printed by `list`
+        #[arg(value_parser = parse_id)]
         id: Uuid,
         #[command(flatten)]
         owner: Owner,
@@ -53,6 +56,18 @@ pub(super) struct Owner {
     #[arg(long, value_name = "ID")]
     guild: Option<GuildId>,
     /// Keys that are valid for all communities (requires `DATABASE_ADMIN_URL`)
+    #[arg(long)]
+    all_communities: bool,
+}
+
+/// The keys that are listed; all without an option, which requires `DATABASE_ADMIN_URL`.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(super) struct Selection {
+    /// Only keys of the community of this Discord server (requires `DATABASE_URL`)
+    #[arg(long, value_name = "ID")]
+    guild: Option<GuildId>,
+    /// Only keys that are valid for all communities (requires `DATABASE_ADMIN_URL`)
     #[arg(long)]
     all_communities: bool,
 }
@@ -89,11 +104,17 @@ fn parse_name(text: &str) -> Result<String, String> {
     }
 }
 
+fn parse_id(text: &str) -> Result<Uuid, String> {
+    text.parse()
+        .map_err(|_| format!("{text} is not a key id (a UUID, see `arrakis-worker api-key list`)"))
+}
+
 impl ApiKeyTask {
     pub(super) fn run(self) -> ExitCode {
         let is_platform = match &self {
             Self::Create(create) => create.owner.all_communities,
-            Self::List { owner, .. } | Self::Revoke { owner, .. } => owner.all_communities,
+            Self::Revoke { owner, .. } => owner.all_communities,
+            Self::List { selection, .. } => selection.guild.is_none(),
         };
         let read = move |reader: &mut Reader| {
             let variable = if is_platform {
@@ -106,7 +127,7 @@ impl ApiKeyTask {
         with_config(read, |url| async move {
             match self {
                 Self::Create(create) => create.run(&url).await,
-                Self::List { owner, json } => list(&url, &owner, json).await,
+                Self::List { selection, json } => list(&url, &selection, json).await,
                 Self::Revoke { id, owner, by } => revoke(&url, &owner, id, &by).await,
             }
         })
@@ -121,19 +142,24 @@ enum Keys {
 
 impl Owner {
     async fn open(&self, url: &Secret) -> anyhow::Result<Keys> {
-        let options = DatabaseOptions {
-            application_name: "arrakis-worker api-key",
-            max_connections: 1,
-            ..DatabaseOptions::default()
-        };
-        let Some(guild) = self.guild else {
-            return Ok(Keys::Platform(Admin::connect(url, options).await?));
-        };
-        let database = Database::connect(url, options).await?;
-        let community = database.route(guild).await?;
-        let community = community.with_context(|| format!("the Discord server {guild} has no community"))?;
-        Ok(Keys::Community(database, community))
+        open(url, self.guild).await
     }
+}
+
+/// Connects for the keys of a server's community, or with the admin login.
+async fn open(url: &Secret, guild: Option<GuildId>) -> anyhow::Result<Keys> {
+    let options = DatabaseOptions {
+        application_name: "arrakis-worker api-key",
+        max_connections: 1,
+        ..DatabaseOptions::default()
+    };
+    let Some(guild) = guild else {
+        return Ok(Keys::Platform(Admin::connect(url, options).await?));
+    };
+    let database = Database::connect(url, options).await?;
+    let community = database.route(guild).await?;
+    let community = community.with_context(|| format!("the Discord server {guild} has no community"))?;
+    Ok(Keys::Community(database, community))
 }
 
 impl Create {
@@ -202,18 +228,20 @@ fn entry<'a>(action: &'a str, by: &str, subject: &'a str, detail: Value) -> NewA
     }
 }
 
-async fn list(url: &Secret, owner: &Owner, json: bool) -> anyhow::Result<ExitCode> {
-    let keys = match owner.open(url).await? {
-        Keys::Community(database, community) => {
-            let mut tx = database.tenant(community).await?;
-            let keys = tx.api_keys().await?;
-            tx.commit().await?;
-            keys
-        }
+async fn list(url: &Secret, selection: &Selection, json: bool) -> anyhow::Result<ExitCode> {
+    let keys = match open(url, selection.guild).await? {
+        Keys::Community(database, community) => keys_of(database.tenant(community).await?).await?,
         Keys::Platform(admin) => {
             let mut tx = admin.database().global().await?;
-            let keys = tx.platform_api_keys().await?;
+            let mut keys = tx.platform_api_keys().await?;
             tx.commit().await?;
+            if !selection.all_communities {
+                for (_, community) in admin.database().routes().await? {
+                    keys.extend(keys_of(admin.tenant(community).await?).await?);
+                }
+                // Version 7 UUIDs are in the order of creation.
+                keys.sort_unstable_by_key(|key| Reverse(key.id));
+            }
             keys
         }
     };
@@ -229,6 +257,12 @@ async fn list(url: &Secret, owner: &Owner, json: bool) -> anyhow::Result<ExitCod
         report("no keys");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn keys_of(mut tx: TenantTx) -> anyhow::Result<Vec<ApiKey>> {
+    let keys = tx.api_keys().await?;
+    tx.commit().await?;
+    Ok(keys)
 }
 
 fn state(key: &ApiKey, now: OffsetDateTime) -> &'static str {
@@ -261,12 +295,16 @@ fn as_json(key: &ApiKey, now: OffsetDateTime) -> Value {
 
 fn summary(key: &ApiKey, now: OffsetDateTime) -> String {
     format!(
-        "{}  {}  {}  {}  {}  until {}  last used {}  created by {}",
+        "{}  {}  {}  {}  {}  for {}  until {}  last used {}  created by {}",
         key.id,
         key.prefix,
         state(key, now),
         printable(&key.name),
         scopes(key).join(","),
+        key.community.map_or_else(
+            || "all communities".to_owned(),
+            |community| format!("the community {community}")
+        ),
         timestamp(key.expires_at),
         key.last_used_at.map_or_else(|| "never".to_owned(), timestamp),
         printable(&key.created_by)
@@ -307,7 +345,7 @@ async fn revoke(url: &Secret, owner: &Owner, id: Uuid, by: &str) -> anyhow::Resu
         return Ok(ExitCode::SUCCESS);
     }
     report(format_args!(
-        "there is no key {id} that is not revoked; `arrakis-worker api-key list` prints all"
+        "there is no key {id} of this owner that is not revoked; `arrakis-worker api-key list` prints all"
     ));
     Ok(ExitCode::FAILURE)
 }

@@ -4,6 +4,7 @@
 //! check, 64 invalid command line, 78 invalid configuration.
 
 mod api_key;
+mod audit;
 mod commands;
 mod database;
 mod dead_letters;
@@ -54,6 +55,8 @@ enum Task {
     /// Creates, lists or revokes keys of callers of the admin API
     #[command(subcommand)]
     ApiKey(api_key::ApiKeyTask),
+    /// Prints audit entries of a community or of the platform, newest first (requires `DATABASE_URL`)
+    Audit(audit::AuditTask),
     /// Verifies or replays the registry of identities, or migrates old verifications to it
     #[command(subcommand)]
     Registry(registry::RegistryTask),
@@ -76,6 +79,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Some(Task::DeadLetters(task)) => task.run(),
         Some(Task::Commands(task)) => task.run(),
         Some(Task::ApiKey(task)) => task.run(),
+        Some(Task::Audit(task)) => task.run(),
         Some(Task::Registry(task)) => task.run(),
         Some(Task::Eligibility(task)) => task.run(),
         Some(Task::TokenProfiles(task)) => task.run(),

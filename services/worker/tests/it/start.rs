@@ -283,7 +283,10 @@ async fn api_keys_are_created_listed_and_revoked() {
         .0,
         64
     );
-    assert_eq!(run(&["list"]).await.0, 64);
+    let (code, text) = run(&["list", "--json"]).await;
+    assert_eq!((code, text.lines().count()), (0, 2), "the keys of both owners: {text}");
+    let (code, text) = run(&["revoke", "abc", "--all-communities", "--by", "y"]).await;
+    assert!(code == 64 && text.contains("abc is not a key id (a UUID"), "{text}");
     let mut tx = platform.tenant().await;
     let actions: Vec<_> = tx
         .audit_entries(10)
@@ -293,4 +296,23 @@ async fn api_keys_are_created_listed_and_revoked() {
         .map(|entry| entry.action)
         .collect();
     assert_eq!(actions, ["api_key.revoke", "api_key.create"]);
+    for log in [vec!["--guild", guild.as_str()], vec!["--platform"]] {
+        let audit = async |options: &[&str]| {
+            let mut task = vec!["audit"];
+            task.extend(&log);
+            task.extend_from_slice(options);
+            let (status, text) = Process::start_at(program(), &task, variables.clone())
+                .output(LIMIT)
+                .await;
+            (status.code().unwrap(), text)
+        };
+        let (code, text) = audit(&[]).await;
+        assert!(code == 0 && text.contains("operator stilgar  api_key.create"), "{text}");
+        let (_, text) = audit(&["--json", "--limit", "1"]).await;
+        let newest = text.lines().find(|line| line.starts_with('{')).unwrap();
+        let newest: serde_json::Value = serde_json::from_str(newest).unwrap();
+        assert_eq!(newest["action"], "api_key.revoke");
+        let (code, text) = audit(&["--since", "2100-01-01T00:00:00Z"]).await;
+        assert!(code == 0 && text.contains("no entries"), "{text}");
+    }
 }
