@@ -47,6 +47,8 @@ struct PoolEntry {
     prepared: Prepared,
     idle_since: Instant,
     used: bool,
+    /// Whether a transaction may be open: it was begun since the pool lent the connection.
+    in_transaction: bool,
 }
 
 /// Whether a connection has the statements that are executed by name.
@@ -78,6 +80,7 @@ impl managed::Manager for ConnectionManager {
             prepared: Prepared::No,
             idle_since: Instant::now(),
             used: false,
+            in_transaction: false,
         })
     }
 
@@ -138,6 +141,7 @@ impl Pool {
         loop {
             let mut connection = self.acquire(limit).await?;
             let used = connection.was_used();
+            connection.mark_in_transaction();
             match connection.run(statements).await {
                 Ok(last) => return Ok((connection, last)),
                 Err(error) if used && is_unavailable(&error) => connection.discard(),
@@ -170,7 +174,8 @@ fn is_unavailable(error: &sqlx::Error) -> bool {
 
 const ALREADY_RELEASED: &str = "a connection was used after its release";
 
-/// A connection lent by the pool. Dropped without [`PooledConnection::release`], it is rolled back before it is lent again.
+/// A connection lent by the pool. Dropped without [`PooledConnection::release`], its transaction, if [`Pool::begin`] began one, is rolled
+/// back before it is lent again.
 #[derive(Debug)]
 pub(crate) struct PooledConnection(Option<Object<ConnectionManager>>);
 
@@ -205,6 +210,13 @@ impl PooledConnection {
             object.prepared = Prepared::Yes;
         }
         Ok(rows.pop())
+    }
+
+    /// Notes that a transaction begins, which a drop rolls back.
+    fn mark_in_transaction(&mut self) {
+        if let Some(object) = self.0.as_mut() {
+            object.in_transaction = true;
+        }
     }
 
     /// Whether the connection was used before: the server may have closed it while it was idle.
@@ -249,13 +261,11 @@ impl Drop for PooledConnection {
             drop(Object::take(object));
             return;
         };
+        // PostgreSQL logs a warning for a rollback outside of a transaction. After a single statement, the response is read and that is all.
+        let last = if object.in_transaction { "rollback" } else { "select" };
         runtime.spawn(async move {
-            let rolled_back = timeout(
-                RECYCLE_TIMEOUT,
-                sqlx::raw_sql("rollback").execute(&mut object.connection),
-            )
-            .await;
-            if matches!(rolled_back, Ok(Ok(_))) {
+            let ended = timeout(RECYCLE_TIMEOUT, sqlx::raw_sql(last).execute(&mut object.connection)).await;
+            if matches!(ended, Ok(Ok(_))) {
                 return_to_pool(object);
             } else {
                 drop(Object::take(object));
@@ -267,4 +277,5 @@ impl Drop for PooledConnection {
 fn return_to_pool(mut object: Object<ConnectionManager>) {
     object.idle_since = Instant::now();
     object.used = true;
+    object.in_transaction = false;
 }
