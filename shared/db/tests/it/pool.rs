@@ -286,6 +286,32 @@ impl io::Write for Log {
 }
 
 #[tokio::test]
+async fn statement_dropped_outside_of_a_transaction_is_not_rolled_back() {
+    let two = TwoTenants::create().await;
+    let database = one_connection(&two).await;
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .with_ansi(false)
+        .finish();
+    let _logging = tracing::subscriber::set_default(subscriber);
+
+    let mut owner = connect(&two.database.owner_url()).await;
+    run(&mut owner, "begin; lock table guild_routes in access exclusive mode")
+        .await
+        .unwrap();
+    let dropped = tokio::time::timeout(Duration::from_millis(200), database.routes()).await;
+    assert!(dropped.is_err());
+    run(&mut owner, "rollback").await.unwrap();
+    assert_eq!(routes_seen(&database).await, 2);
+    assert_eq!(database.pool_usage().open, 1);
+    // PostgreSQL warns "there is no transaction in progress".
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(!text.contains("no transaction in progress"), "{text}");
+}
+
+#[tokio::test]
 async fn slow_query_is_logged_with_its_name() {
     let two = TwoTenants::create().await;
     let database = one_connection(&two).await;
