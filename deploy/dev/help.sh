@@ -136,9 +136,12 @@ HELP
 
 help_env() {
     cat <<HELP
-${bold}./dev env${plain}
+${bold}./dev env${plain} [up]
 
 Prints the addresses of the services that ./dev services started, as export commands of a shell:  eval "\$(./dev env)"
+
+  up  those of a running ./dev up instead, with the chain, the proxy, and PATH with the built programs, for arrakis-worker's
+      commands:  eval "\$(./dev env up)"
 HELP
 }
 

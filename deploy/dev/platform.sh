@@ -39,6 +39,7 @@ command_up() {
     prepare_data
     start_platform "$workers"
     sync_chain
+    (umask 077 && named CHAIN_RPC_URLS DISCORD_APPLICATION_ID DISCORD_PROXY_URL DISCORD_PROXY_CREDENTIAL VERIFY_BASE_URL >"$instance/platform")
     printf '%s\n' "$binaries" "${emulator_control:-}" >"$instance/faucet"
     stopped_status=0
     print_addresses "$workers"

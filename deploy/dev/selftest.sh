@@ -195,7 +195,7 @@ invalid_arguments_are_refused() {
     expect "an unknown command exits with 64 (it was $status)" test "$status" = 64
     expect 'and suggests the nearest command' contains "$output" './dev down'
     # A command that starts prints progress, with the seconds since its start.
-    for arguments in 'services --foo' 'faucet' 'faucet chani' 'faucet chani many' 'env --foo' 'down --foo' 'check --foo' 'up --foo' 'up --workers' 'demo --foo' 'demo --seed' \
+    for arguments in 'services --foo' 'faucet' 'faucet chani' 'faucet chani many' 'env --foo' 'env up --foo' 'down --foo' 'check --foo' 'up --foo' 'up --workers' 'demo --foo' 'demo --seed' \
         'bench --profile nosuch' 'bench --seed' 'chaos' 'chaos nosuch' 'chaos --seed' 'chaos --seed 1' 'chaos --all op-7' \
         'chaos op-7 --minutes 2' 'chaos kill-anything --minutes 0' 'fuzz nosuch' 'fuzz --minutes' 'sqlx-prepare --foo' 'selftest --foo'; do
         status=0
@@ -252,6 +252,9 @@ printed_addresses_respond() {
     [[ $line =~ =([^ ]+)\ .*=([^ ]+)$ ]] || fail 'up prints no address of REST with a token'
     expect 'the printed address of REST accepts the printed token' \
         test "$(status_of "${BASH_REMATCH[1]}/users/@me" "Authorization: Bot ${BASH_REMATCH[2]}")" = 200
+    line=$(in_checkout env up) || fail './dev env up failed in the copy'
+    expect 'env up has what commands of arrakis-worker need' contains "$(eval "$line" && arrakis-worker token-profiles list 2>&1)" bgt
+    if contains "$line" 'DISCORD_TOKEN'; then fail 'env up prints the bot token'; fi
 }
 status_of() { # URL [HEADER]
     split_url "$1" 80

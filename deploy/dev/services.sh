@@ -141,7 +141,7 @@ stop_services() {
     stop_processes 5 epmd
     stop_docker_services
     sweep_marked
-    rm -f "$instance/env" "$instance/kept" "$instance/faucet"
+    rm -f "$instance/env" "$instance/kept" "$instance/faucet" "$instance/platform"
     if $throwaway; then remove_data; fi
 }
 
@@ -178,15 +178,32 @@ command_services() {
 }
 
 command_env() {
-    (($# == 0)) || usage_error "env takes no arguments, not \"$*\"" "./dev env"
+    if [[ $* == up ]]; then
+        print_env_of_up
+        return
+    fi
+    (($# == 0)) || usage_error "env takes up or no argument, not \"$*\"" "./dev env [up]"
     use_instance test
     services_are_running || die "no services of \"$instance_name\" are running" "./dev services starts them"
     print_env
 }
 
-print_env() {
+print_env() { exports <"$instance/env"; }
+exports() {
     local line
-    while IFS= read -r line; do printf "export %s='%s'\n" "${line%%=*}" "${line#*=}"; done <"$instance/env"
+    while IFS= read -r line; do printf "export %s='%s'\n" "${line%%=*}" "${line#*=}"; done
+}
+
+# ./dev env up: what an operator's commands of arrakis-worker need. It has no bot token, with which ./dev up would connect to Discord.
+print_env_of_up() {
+    use_instance up
+    services_are_running || die "./dev up is not running" "./dev up starts it"
+    [[ -s $instance/platform && -s $instance/faucet ]] || die "./dev up is still starting" "wait until it prints its addresses"
+    local binaries
+    read -r binaries <"$instance/faucet"
+    print_env
+    exports <"$instance/platform"
+    printf 'export PATH=%q:"$PATH"\n' "$binaries"
 }
 
 command_down() {
