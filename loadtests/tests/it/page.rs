@@ -79,6 +79,21 @@ async fn every_command_of_the_demo_works_by_keyboard_alone() {
     browser.press(Key::Enter).await;
     browser.sees(LAST, &other.display).await;
 
+    // Options as text: by name, and without one after the command was chosen.
+    let third = &plan.servers[0].members[6];
+    browser.type_text(&format!("/profile member:{}", third.display)).await;
+    browser.press(Key::Enter).await;
+    browser.sees(LAST, &third.display).await;
+    choose(&browser, "check-eligibility").await;
+    browser.type_text("0x12").await;
+    browser.press(Key::Enter).await;
+    browser.sees(LAST, "That is not the address of a wallet.").await;
+    choose(&browser, "help").await;
+    browser.type_text("me").await;
+    browser.press(Key::Enter).await;
+    browser.sees("#hint", "has no options").await;
+    browser.press(Key::Escape).await;
+
     // An invalid option is refused before it is sent, with the reason.
     choose(&browser, "leaderboard").await;
     browser.back_to("page").await;
@@ -104,6 +119,11 @@ async fn every_command_of_the_demo_works_by_keyboard_alone() {
     browser.sees("#traffic-list", "/callback").await;
     browser.ctrl('.').await;
 
+    browser.ctrl('k').await;
+    browser.type_text("@newbie").await;
+    browser.sees("#switcher-empty", "No such person").await;
+    browser.press(Key::Escape).await;
+
     // A server that is not onboarded.
     switch(&browser, "*Polar", "Polar Outpost").await;
     browser.sees("#guild-name", "Polar Outpost").await;
@@ -113,6 +133,44 @@ async fn every_command_of_the_demo_works_by_keyboard_alone() {
 
     browser.close().await;
     platform.stop().await;
+}
+
+#[tokio::test]
+async fn lists_of_a_narrow_window_open_and_close_by_keyboard() {
+    arrakis_runtime::install_crypto_provider();
+    let emulator = discord_emulator::Emulator::start(discord_emulator::Options::default())
+        .await
+        .unwrap();
+    let seed = format!("{}/control/seed", emulator.addresses().control);
+    let seeded = reqwest::Client::new()
+        .post(seed)
+        .body(r#"{"kind":"lively"}"#)
+        .send()
+        .await
+        .unwrap();
+    assert!(seeded.status().is_success(), "{seeded:?}");
+    // Chromium's windows are at least 500 pixels wide.
+    let browser = Browser::open(&emulator.addresses().page, (500, 800)).await;
+    browser.sees("#guild-name", "Sietch Tabr").await;
+    let is = async |script: &str| browser.script(&format!("return {script}")).await == true;
+    assert!(is("document.querySelector('main').offsetWidth === innerWidth").await);
+
+    for (label, list) in [("Members", "members"), ("Channels", "channels")] {
+        let shown = format!("document.getElementById('{list}').getClientRects().length > 0");
+        let focused = format!("document.getElementById('{list}').contains(document.activeElement)");
+        assert!(!is(&shown).await, "{list}");
+        browser.back_to(label).await;
+        browser.press(Key::Enter).await;
+        eventually(|| is(&focused), format!("the focus in {list}")).await;
+        assert!(is(&shown).await, "{list}");
+        browser.press(Key::Escape).await;
+        eventually(|| async { !is(&shown).await }, format!("{list} to close")).await;
+        let back = format!("document.activeElement.dataset.drawer === '{list}'");
+        assert!(is(&back).await, "the focus returns to the button");
+    }
+
+    browser.close().await;
+    emulator.shutdown().await;
 }
 
 /// Checks the README's screenshot and writes it with `UPDATE_SCREENSHOT=1`.

@@ -21,6 +21,10 @@ const context = {
   hidden: new Set(),
 
   go(change) {
+    if (byId("app").dataset.drawer) {
+      toggleDrawer(null);
+      byId("composer").focus();
+    }
     const next = { ...place(), ...change };
     if ("guild" in change && !("channel" in change)) delete next.channel;
     location.hash = new URLSearchParams(Object.entries(next).filter(([, value]) => value)).toString();
@@ -165,6 +169,8 @@ function drawHeader(view) {
   reconcile(header, [{ id: view.channel?.id ?? "none", title: view.channel?.title ?? "", topic: view.channel?.topic ?? "" }], (item) => item.id, (item) =>
     h("div", { class: "bar" }, h("h1", {}, item.title), item.topic && h("p", {}, item.topic),
       h("div", { class: "tools" },
+        drawerButton("channels", "Channels"),
+        drawerButton("members", "Members"),
         tool("Switch", "Ctrl+K", () => switcher.open()),
         tool("Traffic", "Ctrl+.", () => panel.toggle()),
         tool("Light or dark", "", flipTheme))));
@@ -172,6 +178,30 @@ function drawHeader(view) {
 
 const tool = (label, key, onclick) =>
   h("button", { type: "button", class: "tool", title: key || label, onclick, dataset: { focus: label } }, label, key && h("kbd", {}, key));
+
+/** A button that opens a list which a narrow window does not show. */
+const drawerButton = (name, label) =>
+  h("button", { type: "button", class: `tool open-${name}`, "aria-expanded": String(byId("app").dataset.drawer === name), "aria-controls": name,
+    dataset: { focus: label, drawer: name }, onclick: () => toggleDrawer(name) }, label);
+
+/** Opens this list over the messages, or closes it when it is open; `null` closes any. */
+function toggleDrawer(name) {
+  const app = byId("app");
+  const open = name !== null && app.dataset.drawer !== name;
+  if (open) app.dataset.drawer = name;
+  else delete app.dataset.drawer;
+  for (const button of document.querySelectorAll("button[data-drawer]")) {
+    button.setAttribute("aria-expanded", String(open && button.dataset.drawer === name));
+  }
+  if (open) byId(name).querySelector("button[tabindex='0'], button")?.focus();
+}
+
+function closeDrawer() {
+  const name = byId("app").dataset.drawer;
+  if (!name) return;
+  toggleDrawer(null);
+  document.querySelector(`button[data-drawer="${name}"]`)?.focus();
+}
 
 function drawMembers(view) {
   const groups = [];
@@ -213,6 +243,7 @@ if (remembered) document.documentElement.dataset.theme = remembered;
 addEventListener("hashchange", update);
 addEventListener("keydown", (event) => {
   if (event.ctrlKey && event.key === "k") { event.preventDefault(); switcher.open(); }
+  if (event.key === "Escape" && !document.querySelector("dialog[open]")) closeDrawer();
   if (event.ctrlKey && event.key === ".") { event.preventDefault(); panel.toggle(); }
   const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement?.tagName) || document.querySelector("dialog[open]");
   if (event.key === "/" && !typing && !event.ctrlKey) {
@@ -222,6 +253,9 @@ addEventListener("keydown", (event) => {
     input.value = "/";
     composer.suggestCommands();
   }
+});
+document.querySelector("main").addEventListener("pointerdown", (event) => {
+  if (!event.target.closest("button[data-drawer]") && byId("app").dataset.drawer) toggleDrawer(null);
 });
 api.onChange(update);
 update().then(() => document.querySelector("dialog[open]") || byId("composer").focus());

@@ -17,6 +17,31 @@ function entries(commands) {
   return list.sort((a, b) => a.label.localeCompare(b.label));
 }
 
+/**
+ * Options in typed text, as Discord's client accepts them: `name:value`, the value in quotes or up to the next option. `values` has the text
+ * of each option, `rest` the text that belongs to none.
+ */
+function typedOptions(options, text) {
+  const heads = /(?:^|\s)([-_'\p{L}\p{N}]+):/gu;
+  const found = [];
+  for (let match = heads.exec(text); match; match = heads.exec(text)) {
+    const option = options.find((option) => option.name === match[1].toLowerCase());
+    if (!option) continue;
+    const quoted = /^\s*"([^"]*)"/.exec(text.slice(heads.lastIndex));
+    found.push({ option, head: match.index, start: heads.lastIndex, quoted: quoted?.[1] });
+    if (quoted) heads.lastIndex += quoted[0].length;
+    found.at(-1).end = heads.lastIndex;
+  }
+  const values = new Map();
+  const rest = [text.slice(0, found[0]?.head)];
+  found.forEach(({ option, start, end, quoted }, i) => {
+    const next = found[i + 1]?.head;
+    values.set(option, quoted ?? text.slice(start, next).trim());
+    if (quoted !== undefined) rest.push(text.slice(end, next));
+  });
+  return { values, rest: rest.map((part) => part.trim()).filter(Boolean).join(" ") };
+}
+
 export class Composer {
   constructor(context) {
     this.context = context;
@@ -45,11 +70,27 @@ export class Composer {
     if (this.entry) return;
     const text = this.input.value;
     if (!text.startsWith("/")) return this.list.hide();
-    const wanted = text.slice(1).toLowerCase();
+    const typed = this.typedCommand(text);
+    if (typed?.text) {
+      this.list.hide();
+      const { entry } = typed;
+      const names = entry.options.map((option) => `${option.name}:`).join(" ");
+      this.hint.textContent = `${entry.description}. Enter runs it; its options: ${names || "none"}.`;
+      return;
+    }
+    const wanted = text.slice(1).toLowerCase().trimEnd();
     const found = entries(this.context.view.commands).filter((entry) => entry.label.slice(1).includes(wanted));
     found.sort((a, b) => b.label.slice(1).startsWith(wanted) - a.label.slice(1).startsWith(wanted));
     this.list.show(this.input, found.map((entry) => ({ value: entry, label: entry.label, note: entry.description, mark: "/" })));
     this.hint.textContent = found.length ? "" : "No such command here. The bot registers its commands when it starts.";
+  }
+
+  /** The command that a text begins with, and the text after it; undefined when there is none. */
+  typedCommand(text) {
+    const lower = text.toLowerCase();
+    const begun = entries(this.context.view.commands).filter(({ label }) => lower === label || lower.startsWith(`${label} `));
+    const entry = begun.sort((a, b) => b.label.length - a.label.length)[0];
+    return entry && { entry, text: text.slice(entry.label.length).trim() };
   }
 
   keys(event) {
@@ -70,7 +111,7 @@ export class Composer {
     this.enterCommand(choice.value);
   }
 
-  enterCommand(entry) {
+  enterCommand(entry, focuses = true) {
     this.entry = entry;
     this.list.hide();
     this.input.value = "";
@@ -82,6 +123,7 @@ export class Composer {
     this.fields.replaceChildren(...entry.options.map((option) => this.optionField(option)));
     this.fields.hidden = entry.options.length === 0;
     this.refresh();
+    if (!focuses) return;
     const first = this.fields.querySelector("[data-required] input, [data-required] select");
     (first ?? this.input).focus();
   }
@@ -113,6 +155,7 @@ export class Composer {
       if (!option.autocomplete) return this.list.show(box, this.localChoices(option, box.value));
       clearTimeout(pause);
       pause = setTimeout(async () => {
+        if (document.activeElement !== box) return;
         const choices = await this.askForChoices(option, box.value);
         if (document.activeElement === box) this.list.show(box, choices);
       }, 150);
@@ -186,7 +229,11 @@ export class Composer {
   convert(option, text) {
     if (option.type === KIND.BOOLEAN) return text === "true";
     if (option.type === KIND.INTEGER || option.type === KIND.NUMBER) return text !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
-    const exact = this.localChoices(option, text).find((choice) => choice.label.toLowerCase() === text.toLowerCase().replace(/^[@#]/, ""));
+    const mention = /^<(?:@[!&]?|#)(\d+)>$/.exec(text);
+    if (mention && [KIND.USER, KIND.CHANNEL, KIND.ROLE, KIND.MENTIONABLE].includes(option.type)) return mention[1];
+    const wanted = text.toLowerCase().replace(/^[@#]/, "");
+    const choices = this.localChoices(option, text);
+    const exact = choices.find((choice) => choice.label.toLowerCase() === wanted) ?? choices.find((choice) => choice.note === `@${wanted}`);
     return exact ? exact.value : text;
   }
 
@@ -204,6 +251,12 @@ export class Composer {
     const { view } = this.context;
     if (!text || !view.channel) return;
     if (text.startsWith("/")) {
+      const typed = this.typedCommand(text);
+      if (typed) {
+        this.enterCommand(typed.entry, false);
+        this.input.value = typed.text;
+        return this.run();
+      }
       this.hint.textContent = "Choose a command from the list with Tab or Enter.";
       return;
     }
@@ -215,7 +268,39 @@ export class Composer {
     }
   }
 
+  /** Moves text of the input box into the options; false when a part of it belongs to none, which the hint then explains. */
+  moveTypedText() {
+    const { entry } = this;
+    const text = this.input.value.trim();
+    if (!text) return true;
+    const { values, rest } = typedOptions(entry.options, text);
+    const box = (option) => document.getElementById(`option-${option.name}`);
+    if (rest) {
+      const empty = entry.options.find((option) => !values.has(option) && !box(option).value.trim());
+      if (!empty) {
+        this.hint.textContent = entry.options.length ? `"${rest}" belongs to no option. Options go into their fields: Shift+Tab.`
+          : `${entry.label} has no options; delete "${rest}", then Enter runs it.`;
+        this.input.focus();
+        return false;
+      }
+      values.set(empty, rest);
+    }
+    for (const [option, value] of values) {
+      const shown = option.type === KIND.BOOLEAN ? value.toLowerCase() : value;
+      this.values.delete(option.name);
+      box(option).value = shown;
+      if (box(option).value !== shown) {
+        this.hint.textContent = `${option.name} is True or False, not "${value}".`;
+        this.input.focus();
+        return false;
+      }
+    }
+    this.input.value = "";
+    return true;
+  }
+
   async run() {
+    if (!this.moveTypedText()) return;
     const missing = this.entry.options.find((option) => option.required && !document.getElementById(`option-${option.name}`).value.trim());
     if (missing) {
       this.hint.textContent = `${missing.name} is needed: ${missing.description}`;

@@ -3,11 +3,16 @@ import * as api from "./api.js";
 import { toast } from "./dom.js";
 import { Listbox } from "./listbox.js";
 
+/** What is shown when nothing matches, by the sign before the name. */
+const NOTHING = { "@": "No such person. A new one joins by POST /control/guilds/{id}/members.", "#": "No such channel in this server.",
+  "*": "No such server.", "": "No such person, channel or server." };
+
 export class Switcher {
   constructor(context) {
     this.context = context;
     this.dialog = document.getElementById("switcher");
     this.input = document.getElementById("switcher-input");
+    this.empty = document.getElementById("switcher-empty");
     this.list = new Listbox(document.getElementById("switcher-list"), (choice) => this.go(choice));
     this.input.addEventListener("input", () => this.filter());
     this.input.addEventListener("keydown", (event) => {
@@ -19,12 +24,14 @@ export class Switcher {
   async open(start = "") {
     // Opened first, so that fast input does not go into the message box.
     this.everyone = { users: [], guilds: [] };
+    this.loaded = false;
     this.input.value = start;
     this.dialog.showModal();
     this.input.focus();
     this.filter();
     try {
       this.everyone = await api.everyone();
+      this.loaded = true;
       this.filter();
     } catch (error) {
       toast(error.message);
@@ -45,6 +52,7 @@ export class Switcher {
     const found = [...servers, ...channels, ...people]
       .filter((choice) => (!sign || choice.kind === sign) && `${choice.label} ${choice.note}`.toLowerCase().includes(wanted))
       .map((choice) => ({ ...choice, mark: choice.kind === "*" ? "◆" : choice.kind }));
+    this.empty.textContent = this.loaded && found.length === 0 ? NOTHING[sign] : "";
     const rank = (choice) => (choice.label.toLowerCase().startsWith(wanted) ? 0 : 1);
     this.list.show(this.input, found.sort((a, b) => rank(a) - rank(b)).slice(0, 40));
   }
