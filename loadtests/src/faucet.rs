@@ -86,7 +86,7 @@ fn amount(text: &str) -> anyhow::Result<(bool, Balance)> {
 async fn wallet(options: &Options<'_>, admin: &Admin) -> anyhow::Result<Address> {
     let target = options.target.trim_start_matches('@');
     if target.starts_with("0x") {
-        return Ok(Address::parse_checked(target)?);
+        return address(target);
     }
     let user = match target.parse::<u64>() {
         Ok(id) => id,
@@ -102,6 +102,11 @@ async fn wallet(options: &Options<'_>, admin: &Admin) -> anyhow::Result<Address>
         }
     }
     bail!("{target} has no verified wallet; give an address instead, or run /verify start as {target} first")
+}
+
+fn address(text: &str) -> anyhow::Result<Address> {
+    // The error names the text.
+    Ok(Address::parse_checked(text)?)
 }
 
 /// The Discord id of a member of any server by user name or display name, or of a newcomer of the seed.
@@ -179,6 +184,13 @@ mod tests {
         for text in ["", "-", "0", "ten", "1000000000001", "--1"] {
             assert!(amount(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn invalid_address_is_named_once() {
+        let error = address("0x12").unwrap_err();
+        let text = arrakis_causes::causes(error.as_ref());
+        assert_eq!(text.matches("0x12").count(), 1, "{text}");
     }
 
     #[test]

@@ -70,6 +70,10 @@ async fn key_without_the_scope_is_403() {
         let answer = api.send(api.request(method, &path).bearer_auth(&key)).await;
         let problem = answer.assert_problem(403, "missing-scope");
         assert_eq!(problem["scope"], scope.as_str());
+        let detail = problem["detail"].as_str().unwrap();
+        for option in ["--name NAME", "--by NAME", "--all-communities", "--scope"] {
+            assert!(detail.contains(option), "{detail}");
+        }
         assert!(
             answer
                 .header("www-authenticate")
