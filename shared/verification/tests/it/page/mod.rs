@@ -244,6 +244,14 @@ async fn expired_replaced_and_unknown_links_show_what_to_do() {
     let unknown = server.url(&"A".repeat(43));
     let browser = Browser::open(&unknown, DESKTOP, &script(Mode::Announced)).await;
     browser.sees("#panel h2", "This link is not valid").await;
+    let text = browser
+        .script("return document.querySelector('#panel').textContent")
+        .await;
+    let text = text.as_str().unwrap();
+    assert_eq!(text.matches("tart the verification again").count(), 1, "{text}");
+    // The clock is the sign of an expired link alone.
+    let clocks = "return document.querySelectorAll('#panel path[d=\"M24 14v11l7 5\"]').length";
+    assert_eq!(browser.script(clocks).await, json!(0));
     browser.close().await;
 }
 
@@ -311,6 +319,9 @@ async fn phone_without_a_wallet_gets_steps_and_no_link_of_others() {
     let (server, token, browser) = open(Mode::Missing, PHONE).await;
     browser.sees("#panel h2", "Open this page in your wallet").await;
     browser.sees("#panel ol", "Paste the link").await;
+    browser
+        .sees("#panel", "Copy the link and open it in your wallet app's browser.")
+        .await;
     browser.check("phone-none").await;
     // Nothing on the page leads anywhere with the token.
     let targets =
