@@ -24,10 +24,12 @@ export function render(state, found, handlers) {
   showChoice(state, found, handlers);
 }
 
-function showEnded({ ended, session }) {
+function showEnded({ ended, endedText, session }) {
   const [title, text] = ENDED[ended];
+  // A suspended member can begin again, and is refused again.
+  const next = ended === "account_suspended" ? null : el("p", {}, beginAgain(session?.account.network));
   showStep(null);
-  show("ended", title, mark(ended === "expired" ? "expired" : "ended"), el("p", {}, text), el("p", {}, beginAgain(session?.account.network)));
+  show("ended", title, mark(ended === "expired" ? "expired" : "ended"), el("p", {}, text ?? endedText), next);
 }
 
 function showFailure(failure, { retryLoad }) {

@@ -44,7 +44,7 @@ export function walletError(error) {
   }
 }
 
-/** What a session that accepts no signature shows: title, text. */
+/** What a session that accepts no signature shows: title, text; without a text, that of the service. */
 export const ENDED = {
   unknown_session: ["This link is not valid", "It may be incomplete. Open the newest link that you got."],
   expired: ["This link has expired", "Links work for 15 minutes."],
@@ -54,6 +54,7 @@ export const ENDED = {
     "The member who holds this wallet did not agree to move it. You can link another wallet.",
   ],
   already_used: ["This link was used", "A link accepts one signature. For another wallet you need a new link."],
+  account_suspended: ["Your account is suspended", null],
   too_many_attempts: ["Too many attempts", "This link accepts no further signature."],
 };
 ENDED.holder_refused = ENDED.refused;

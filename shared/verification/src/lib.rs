@@ -26,7 +26,7 @@ mod view;
 pub use arrakis_wallet::{Account, AccountNetwork, Origin, OriginError};
 pub use job::{StoredJob, VerificationJob};
 pub use moving::MoveAnswer;
-pub use record::{MoveRequest, ProvenWallet, RecordRefusal, RecordVerification, Recorded, SessionTx};
+pub use record::{MoveRequest, ProvenWallet, RecordRefusal, RecordVerification, Recorded, SessionTx, suspended_text};
 pub use refusal::{Refusal, VerificationError};
 pub use registry_record::RegistryRecord;
 pub use start::{Interaction, NewSession, SESSION_LIFETIME, Started};

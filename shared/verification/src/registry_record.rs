@@ -10,7 +10,7 @@ use arrakis_wallet::{Account, AccountNetwork, Method};
 use async_trait::async_trait;
 use time::{Duration, OffsetDateTime};
 
-use crate::record::{MoveRequest, ProvenWallet, RecordRefusal, RecordVerification, Recorded, SessionTx};
+use crate::record::{MoveRequest, ProvenWallet, RecordRefusal, RecordVerification, Recorded, SessionTx, suspension};
 use crate::{Refusal, VerificationError, VerificationJob, account, notice};
 
 /// Reason of the event that removes a moved wallet.
@@ -129,7 +129,11 @@ async fn refused(
                 None => return Err(Refusal::TryLater.into()),
             }
         }
-        RegistryRefusal::Suspended => Recorded::Refused(RecordRefusal::Suspended),
+        RegistryRefusal::Suspended => {
+            let own = suspension(&mut tx.registry(), wallet.account, wallet.verified_at).await?;
+            // Without one, it is the holder who is suspended: the wallet does not move.
+            Recorded::Refused(own.unwrap_or(RecordRefusal::CannotJoin))
+        }
         RegistryRefusal::TooManyWallets => Recorded::Refused(RecordRefusal::TooManyWallets),
         _ => Recorded::Refused(RecordRefusal::CannotJoin),
     })

@@ -315,6 +315,23 @@ async fn contract_wallet_waits_for_its_owners_and_for_the_chain() {
 }
 
 #[tokio::test]
+async fn suspended_member_is_refused_without_a_button_to_sign() {
+    let (server, _, browser) = open(Mode::Announced, DESKTOP).await;
+    server.service.suspend(1_300_000_000_000_000_001, None).await;
+    browser.reload().await;
+    browser.sees("#panel h2", "Your account is suspended").await;
+    browser
+        .sees(
+            "#panel",
+            "no tier, no roles, and wallets cannot change. Contact the admins of the server.",
+        )
+        .await;
+    let buttons = "return document.querySelectorAll('#panel button').length";
+    assert_eq!(browser.script(buttons).await, json!(0));
+    browser.close().await;
+}
+
+#[tokio::test]
 async fn phone_without_a_wallet_gets_steps_and_no_link_of_others() {
     let (server, token, browser) = open(Mode::Missing, PHONE).await;
     browser.sees("#panel h2", "Open this page in your wallet").await;
