@@ -18,6 +18,7 @@ mod refusal;
 mod registry_record;
 mod start;
 mod submit;
+mod suspension;
 mod token;
 mod unlink;
 mod verification;

@@ -1,6 +1,6 @@
 //! [`RecordVerification`]: what follows a proof, in the transaction that uses the session's signature.
 
-use arrakis_db::registry::{IdentityStatus, Registry};
+use arrakis_db::registry::Registry;
 use arrakis_db::{CommunityId, Database, DbError, GlobalTx, Jobs, TelegramNotices, TenantTx, VerificationSessions};
 use arrakis_domain::Address;
 use arrakis_wallet::{Account, ProvenSignature};
@@ -8,8 +8,7 @@ use async_trait::async_trait;
 use time::{OffsetDateTime, UtcOffset};
 use uuid::Uuid;
 
-use crate::registry_record::registry_account;
-use crate::{Refusal, VerificationError};
+use crate::VerificationError;
 
 /// The transaction in which a session and what follows from it are written.
 #[derive(Debug)]
@@ -162,39 +161,6 @@ pub fn suspended_text(until: Option<&str>) -> String {
 fn shown(at: OffsetDateTime) -> String {
     let at = at.to_offset(UtcOffset::UTC);
     format!("{} {:02}:{:02} UTC", at.date(), at.hour(), at.minute())
-}
-
-/// Refuses an account whose identity is suspended.
-///
-/// # Errors
-/// [`RecordRefusal::Suspended`], or the database is unavailable.
-pub(crate) async fn refuse_suspended(
-    registry: &mut Registry<'_>,
-    account: Account,
-    now: OffsetDateTime,
-) -> Result<(), VerificationError> {
-    match suspension(registry, account, now).await? {
-        Some(refusal) => Err(Refusal::Registry(refusal).into()),
-        None => Ok(()),
-    }
-}
-
-/// The refusal of an account whose identity is suspended; `None` of any other.
-pub(crate) async fn suspension(
-    registry: &mut Registry<'_>,
-    account: Account,
-    now: OffsetDateTime,
-) -> Result<Option<RecordRefusal>, DbError> {
-    let Ok(account) = registry_account(account) else {
-        return Ok(None);
-    };
-    let record = registry.by_account(account).await?;
-    Ok(record.and_then(|record| match record.identity.status {
-        IdentityStatus::Suspended { until } if record.identity.is_suspended(now) => {
-            Some(RecordRefusal::Suspended { until })
-        }
-        _ => None,
-    }))
 }
 
 /// Writes what follows a proof: the identity registry, and a job of kind `verification` that assigns roles and edits the Discord

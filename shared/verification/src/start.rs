@@ -6,7 +6,8 @@ use arrakis_wallet::Account;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::record::{SessionTx, refuse_suspended};
+use crate::record::SessionTx;
+use crate::suspension::refuse_suspended;
 use crate::token::{SessionToken, random_nonce};
 use crate::{Refusal, Verification, VerificationError, account};
 

@@ -10,7 +10,7 @@ use arrakis_wallet::{ContractCalls, Origin, OriginError, SignIn};
 use time::OffsetDateTime;
 use url::Url;
 
-use crate::record::refuse_suspended;
+use crate::suspension::refuse_suspended;
 use crate::{MessageView, RecordVerification, Refusal, SessionToken, SessionView, VerificationError, account};
 
 /// Finds the chain on which contract wallets are checked.
