@@ -94,7 +94,9 @@ impl Plan {
             next_user: USERS + 1_000,
         };
         let tabr = factory.members(&mut (0..holders.len()).filter(|index| !taken.contains(index)), 3, 40);
-        let market = factory.members(&mut (0..150).filter(|index| index % 4 == 1), 1, 25);
+        // A wallet is one user's on the whole platform: the registry refuses a second one.
+        let free = |index: &usize| !taken.contains(index) && tabr.iter().all(|member| member.holder != Some(*index));
+        let market = factory.members(&mut (0..150).filter(free), 1, 25);
         let outpost = factory.members(&mut std::iter::empty(), 1, 8);
         let community = |n: u128, theme, rule_set| {
             Some(Community {
@@ -228,14 +230,26 @@ mod tests {
     }
 
     #[test]
-    fn each_wallet_has_one_member_in_a_server() {
-        for server in Plan::new(1).servers {
-            let mut indexes: Vec<_> = server.members.iter().filter_map(|member| member.holder).collect();
-            let count = indexes.len();
-            indexes.sort_unstable();
-            indexes.dedup();
-            assert_eq!(indexes.len(), count, "{}", server.name);
-            assert!(server.members.len() >= 8);
+    fn each_wallet_has_one_user_on_the_platform() {
+        let plan = Plan::new(1);
+        let members = plan.servers.iter().flat_map(|server| &server.members);
+        let mut indexes: Vec<_> = members
+            .filter_map(|member| member.holder)
+            .chain(plan.newcomers.iter().filter_map(|newcomer| newcomer.holder))
+            .collect();
+        let count = indexes.len();
+        indexes.sort_unstable();
+        indexes.dedup();
+        assert_eq!(indexes.len(), count);
+        assert!(plan.servers.iter().all(|server| server.members.len() >= 8));
+    }
+
+    #[test]
+    fn each_community_has_members_with_wallets() {
+        let plan = Plan::new(1);
+        for server in plan.servers.iter().filter(|server| server.community.is_some()) {
+            let holders = server.members.iter().filter(|member| member.holder.is_some()).count();
+            assert!(holders >= 20, "{}: {holders}", server.name);
         }
     }
 }

@@ -29,8 +29,8 @@ impl Components {
     pub(crate) fn new(health: &Health) -> Self {
         let (broker, redis) = (health.component("broker"), health.component("redis"));
         // The api starts without either of them.
-        broker.degraded("not checked yet");
-        redis.degraded("not checked yet");
+        broker.not_checked();
+        redis.not_checked();
         Self {
             postgres: health.component("postgres"),
             postgres_admin: health.component("postgres-admin"),
@@ -95,7 +95,7 @@ async fn watch_redis(component: &HealthComponent, services: &Services) {
             CacheState::Unavailable(why) => {
                 component.degraded(format!("unavailable, this replica counts rate limits by itself: {why}"));
             }
-            CacheState::Unknown => component.degraded("not checked yet"),
+            CacheState::Unknown => component.not_checked(),
         }
         if state.changed().await.is_err() {
             return;

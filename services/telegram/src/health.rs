@@ -25,7 +25,7 @@ impl Components {
     /// Registers the components, before their first check.
     pub(crate) fn new(health: &Health) -> Self {
         let redis = health.component("redis");
-        redis.degraded("not checked yet");
+        redis.not_checked();
         Self {
             telegram: health.component("telegram"),
             api: health.component("api"),
@@ -68,7 +68,7 @@ impl Components {
                     self.redis
                         .degraded(format!("unavailable, a crash may double a message: {why}"));
                 }
-                CacheState::Unknown => self.redis.degraded("not checked yet"),
+                CacheState::Unknown => self.redis.not_checked(),
             }
             if state.changed().await.is_err() {
                 return;

@@ -98,18 +98,23 @@ pub(crate) fn private_only() -> String {
 pub(crate) fn status(status: &AccountStatus) -> String {
     let mut text = wallets(status);
     if status.suspended {
-        text.push_str("\n\nYour account is suspended: its wallets give no roles, and they do not change.");
+        text.push_str("\n\n");
+        text.push_str(&suspended(status.suspended_until));
     }
-    text.push_str(if status.discord {
-        "\n\nYour Discord account is linked to this Telegram account: the wallets count for both."
-    } else {
-        "\n\nNo Discord account is linked. Verify the same wallet with /verify start in Discord to link it."
-    });
-    if let Some(session) = &status.session {
+    if status.discord {
+        text.push_str("\n\nYour Discord account is linked to this Telegram account: the wallets count for both.");
+    } else if !status.suspended {
+        text.push_str(
+            "\n\nNo Discord account is linked. Verify the same wallet with /verify start in Discord to link it.",
+        );
+    }
+    if let Some(session) = status.session.as_ref().filter(|_| !status.suspended) {
         text.push_str("\n\n");
         text.push_str(&progress(session));
     }
-    text.push_str("\n\n/verify links a wallet.");
+    if !status.suspended {
+        text.push_str("\n\n/verify links a wallet.");
+    }
     text
 }
 
@@ -144,6 +149,9 @@ fn progress(session: &SessionProgress) -> String {
 
 /// Reply to `/unlink`, above its buttons.
 pub(crate) fn unlink_what(status: &AccountStatus) -> String {
+    if status.suspended {
+        return suspended(status.suspended_until);
+    }
     if status.discord {
         return "Your Discord and your Telegram account are linked. If you separate them, the account that was linked first keeps the \
                 wallets; the other one keeps none. Single wallets are unlinked in Discord, with /verify unlink."
@@ -160,7 +168,7 @@ pub(crate) fn unlinked(address: &str, outcome: UnlinkOutcome) -> String {
     let wallet = short(address);
     match outcome {
         UnlinkOutcome::Done | UnlinkOutcome::Already => format!("{wallet} is not linked to you any more."),
-        UnlinkOutcome::Suspended => suspended(),
+        UnlinkOutcome::Suspended => suspended(None),
         UnlinkOutcome::InDiscord => {
             "A Discord account is linked to you. Unlink the wallet there, with /verify unlink.".to_owned()
         }
@@ -174,12 +182,23 @@ pub(crate) fn separated(outcome: UnlinkOutcome) -> String {
             "Your Discord and your Telegram account are separated. /status shows what is linked to you.".to_owned()
         }
         UnlinkOutcome::Already | UnlinkOutcome::InDiscord => "No Discord account is linked to you.".to_owned(),
-        UnlinkOutcome::Suspended => suspended(),
+        UnlinkOutcome::Suspended => suspended(None),
     }
 }
 
-fn suspended() -> String {
-    "Your account is suspended, so its accounts and wallets stay as they are.".to_owned()
+/// What a suspended member is told, with the end of the suspension if it has one.
+pub(crate) fn suspended(until: Option<OffsetDateTime>) -> String {
+    let until = until.map(|until| {
+        format!(
+            " until {} {}",
+            until.to_offset(time::UtcOffset::UTC).date(),
+            clock(until)
+        )
+    });
+    format!(
+        "Your account is suspended here{}: no tier, no roles, and wallets cannot change. Contact the admins of the server.",
+        until.unwrap_or_default()
+    )
 }
 
 /// Result of the button that changes nothing.
@@ -305,6 +324,7 @@ mod tests {
             wallets: (0..20).map(wallet).collect(),
             discord: true,
             suspended: true,
+            suspended_until: Some(OffsetDateTime::UNIX_EPOCH),
             session: Some(SessionProgress {
                 state: "open".to_owned(),
                 expires_at: OffsetDateTime::UNIX_EPOCH,
@@ -313,5 +333,20 @@ mod tests {
         let text = status(&full);
         assert!(text.encode_utf16().count() < 4096, "{}", text.len());
         assert_eq!(text.matches("primary").count(), 1);
+    }
+
+    #[test]
+    fn suspended_member_gets_the_end_and_no_advice_to_verify() {
+        let suspended = AccountStatus {
+            suspended: true,
+            suspended_until: Some(OffsetDateTime::UNIX_EPOCH),
+            ..AccountStatus::default()
+        };
+        let text = status(&suspended);
+        assert!(
+            text.contains("Your account is suspended here until 1970-01-01 00:00 UTC: no tier, no roles, and wallets cannot change."),
+            "{text}"
+        );
+        assert!(!text.contains("/verify"), "{text}");
     }
 }

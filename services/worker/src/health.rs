@@ -56,8 +56,8 @@ impl Components {
         let score = health.component("score-service");
         score.up_with("not checked yet");
         // A worker starts without either of these.
-        redis.degraded("not checked yet");
-        proxy.degraded("not checked yet");
+        redis.not_checked();
+        proxy.not_checked();
         Self {
             broker: health.component("broker"),
             postgres: health.component("postgres"),
@@ -153,7 +153,7 @@ async fn watch_redis(component: &HealthComponent, services: &Services) {
             CacheState::Unavailable(why) => {
                 component.degraded(format!("unavailable, cooldowns and caches are off: {why}"));
             }
-            CacheState::Unknown => component.degraded("not checked yet"),
+            CacheState::Unknown => component.not_checked(),
         }
         if state.changed().await.is_err() {
             return;

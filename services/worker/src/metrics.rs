@@ -40,6 +40,8 @@ pub struct WorkerMetrics {
     pub token_expired: IntCounter,
     /// Discord calls with an unknown outcome, by call.
     pub unknown_outcomes: IntCounterVec,
+    /// Welcomes that Discord refused permanently.
+    pub refused_welcomes: IntCounter,
     calls: IntCounterVec,
     call_seconds: HistogramVec,
     /// Attempts to handle events, by event name and outcome.
@@ -130,6 +132,10 @@ impl WorkerMetrics {
                 "arrakis_worker_unknown_outcomes_total",
                 "Discord calls with an unknown outcome: no response was received, and the call may or may not have taken effect. Each is recorded.",
                 &["what"],
+            ),
+            refused_welcomes: metrics.counter(
+                "arrakis_worker_welcomes_refused_total",
+                "Welcomes that Discord refused permanently; the log names the channel.",
             ),
             calls: counter(
                 "arrakis_worker_discord_calls_total",

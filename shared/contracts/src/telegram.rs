@@ -41,6 +41,12 @@ pub enum SessionStarted {
         #[serde(with = "time::serde::rfc3339")]
         next_at: OffsetDateTime,
     },
+    /// The identity of the user is suspended; nothing was changed.
+    Suspended {
+        /// When the suspension ends by itself; `None`: when an admin ends it.
+        #[serde(default, with = "time::serde::rfc3339::option")]
+        until: Option<OffsetDateTime>,
+    },
 }
 
 /// `GET /internal/telegram/accounts/{id}`: what is linked to a Telegram account.
@@ -53,6 +59,9 @@ pub struct AccountStatus {
     pub discord: bool,
     /// Whether the identity is suspended.
     pub suspended: bool,
+    /// When the suspension ends by itself; `None`: when an admin ends it, or without a suspension.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub suspended_until: Option<OffsetDateTime>,
     /// The session in progress, if there is one.
     pub session: Option<SessionProgress>,
 }

@@ -1,33 +1,35 @@
 //! [`DbError`]: errors of the database, classified by what a caller does about them.
 
+use sqlx::postgres::PgConnectOptions;
+
 /// An error of the database. `query` is the query's name, `<entity>.<verb>`.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
     /// PostgreSQL is unreachable, or no connection became free in time. Try again later.
-    #[error("{query}: PostgreSQL is unavailable: {source}")]
+    #[error("{query}: PostgreSQL is unavailable: {}", text(.error))]
     Unavailable {
         /// Name of the query.
         query: &'static str,
         /// The driver's error.
-        source: sqlx::Error,
+        error: sqlx::Error,
     },
     /// The transaction conflicted with another one or exceeded a time limit. Try the transaction again.
-    #[error("{query}: transaction failed and can be retried: {source}")]
+    #[error("{query}: transaction failed and can be retried: {}", text(.error))]
     Contended {
         /// Name of the query.
         query: &'static str,
         /// PostgreSQL's error.
-        source: sqlx::Error,
+        error: sqlx::Error,
     },
     /// A constraint is violated: the row exists already, or the row that it refers to does not.
-    #[error("{query}: violates the constraint `{constraint}`: {source}")]
+    #[error("{query}: violates the constraint `{constraint}`: {}", text(.error))]
     Conflict {
         /// Name of the query.
         query: &'static str,
         /// Name of the constraint.
         constraint: String,
         /// PostgreSQL's error.
-        source: sqlx::Error,
+        error: sqlx::Error,
     },
     /// A stored value is not valid in the domain.
     #[error("{table}.{column} holds `{value}`: {reason}")]
@@ -48,12 +50,12 @@ pub enum DbError {
     #[error("{0}")]
     Login(String),
     /// A permanent error: a right is missing, or the query is wrong.
-    #[error("{query}: {source}")]
+    #[error("{query}: {}", text(.error))]
     Refused {
         /// Name of the query.
         query: &'static str,
         /// PostgreSQL's error.
-        source: sqlx::Error,
+        error: sqlx::Error,
     },
 }
 
@@ -76,27 +78,27 @@ impl DbError {
         matches!(self, Self::Conflict { constraint, .. } if constraint == name)
     }
 
-    pub(crate) fn new(query: &'static str, source: sqlx::Error) -> Self {
+    pub(crate) fn new(query: &'static str, error: sqlx::Error) -> Self {
         use sqlx::Error as E;
-        let class = match &source {
+        let class = match &error {
             E::Io(_) | E::Tls(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed | E::Protocol(_) => {
                 Class::Unavailable
             }
-            E::Database(error) => match error.constraint() {
+            E::Database(response) => match response.constraint() {
                 Some(constraint) => Class::Conflict(constraint.to_owned()),
-                None => classify(error.code().as_deref().unwrap_or_default()),
+                None => classify(response.code().as_deref().unwrap_or_default()),
             },
             _ => Class::Refused,
         };
         match class {
-            Class::Unavailable => Self::Unavailable { query, source },
-            Class::Contended => Self::Contended { query, source },
+            Class::Unavailable => Self::Unavailable { query, error },
+            Class::Contended => Self::Contended { query, error },
             Class::Conflict(constraint) => Self::Conflict {
                 query,
                 constraint,
-                source,
+                error,
             },
-            Class::Refused => Self::Refused { query, source },
+            Class::Refused => Self::Refused { query, error },
         }
     }
 
@@ -113,6 +115,30 @@ impl DbError {
             value,
             reason: reason.to_string(),
         }
+    }
+}
+
+/// The text of the driver's error. Of PostgreSQL's errors without the line, which is one of PostgreSQL's source code.
+fn text(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(response) => format!("error returned from database: {}", response.message()),
+        other => other.to_string(),
+    }
+}
+
+/// Adds the address of the server, without login and database, to an error of connecting.
+pub(crate) fn with_address(options: &PgConnectOptions, error: sqlx::Error) -> sqlx::Error {
+    match error {
+        sqlx::Error::Io(error) => {
+            let (host, port) = (options.get_host(), options.get_port());
+            let text = match options.get_socket() {
+                Some(socket) => format!("{}: {error}", socket.display()),
+                None if host.contains(':') => format!("[{host}]:{port}: {error}"),
+                None => format!("{host}:{port}: {error}"),
+            };
+            sqlx::Error::Io(std::io::Error::new(error.kind(), text))
+        }
+        other => other,
     }
 }
 
@@ -147,6 +173,20 @@ mod tests {
         assert!(matches!(classify("57014"), Class::Contended));
         assert!(matches!(classify("42501"), Class::Refused));
         assert!(matches!(classify("08006"), Class::Unavailable));
+    }
+
+    #[test]
+    fn error_of_connecting_has_the_address_and_no_password() {
+        let options: PgConnectOptions = "postgres://arrakis_app:spice@db.example.org:5433/arrakis"
+            .parse()
+            .unwrap();
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let error = DbError::new("database.connect", with_address(&options, sqlx::Error::Io(refused)));
+        assert!(error.is_unavailable());
+        assert_eq!(
+            error.to_string(),
+            "database.connect: PostgreSQL is unavailable: error communicating with database: db.example.org:5433: connection refused"
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use arrakis_config::Secret;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
+use crate::error::with_address;
 use crate::{DatabaseOptions, DbError, database::connect_options, named_query::named};
 
 /// Time limit of each query on the lock's connection. A response normally takes 1 ms.
@@ -63,7 +64,7 @@ impl LeaderElection {
         let connected = tokio::time::timeout(RESPONSE_TIMEOUT, options.connect()).await;
         let connection = connected
             .unwrap_or(Err(sqlx::Error::PoolTimedOut))
-            .map_err(|e| DbError::new("leader.connect", e))?;
+            .map_err(|e| DbError::new("leader.connect", with_address(&options, e)))?;
         Ok(Self {
             connection,
             leadership,

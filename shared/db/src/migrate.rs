@@ -4,6 +4,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
+use crate::error::with_address;
 use crate::login::{self, Purpose};
 use crate::pool::{Pool, STARTUP_CHECK_TIMEOUT};
 use crate::{DbError, catalogue, named_query::named};
@@ -33,7 +34,8 @@ pub async fn migrate(owner_url: &str) -> Result<MigrationSummary, DbError> {
 }
 
 pub(crate) async fn migrate_with(options: &PgConnectOptions) -> Result<MigrationSummary, DbError> {
-    let mut owner = named!("schema.connect", options.connect())?;
+    let connect = async { options.connect().await.map_err(|error| with_address(options, error)) };
+    let mut owner = named!("schema.connect", connect)?;
     check_logins(&mut owner).await?;
     login::check(&mut owner, Purpose::Owner).await?;
     // Held until this connection is closed. sqlx's own lock covers the migrations alone, and two concurrent grants on one

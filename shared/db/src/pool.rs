@@ -13,6 +13,7 @@ use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 use tokio::time::timeout;
 
+use crate::error::with_address;
 use crate::statements;
 
 /// How long a check at the start of a service may wait for a connection.
@@ -76,7 +77,9 @@ impl managed::Manager for ConnectionManager {
     async fn create(&self) -> Result<PoolEntry, sqlx::Error> {
         Ok(PoolEntry {
             // Boxed: connecting is rare, and its future is larger than everything else here together.
-            connection: Box::pin(self.options.connect()).await?,
+            connection: Box::pin(self.options.connect())
+                .await
+                .map_err(|error| with_address(&self.options, error))?,
             prepared: Prepared::No,
             idle_since: Instant::now(),
             used: false,

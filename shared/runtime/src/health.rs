@@ -29,6 +29,9 @@ struct State {
     detail: Option<String>,
     #[serde(skip)]
     since: Instant,
+    /// False until the state of the component is known.
+    #[serde(skip)]
+    is_checked: bool,
 }
 
 type Details = Box<dyn Fn() -> Value + Send + Sync>;
@@ -67,6 +70,7 @@ impl Health {
             status: HealthStatus::Down,
             detail: Some("starting".to_owned()),
             since: Instant::now(),
+            is_checked: false,
         };
         self.0.lock().components.insert(name, state);
         HealthComponent {
@@ -168,6 +172,22 @@ impl HealthComponent {
         self.set(HealthStatus::Degraded, Some(reason.into()));
     }
 
+    /// Reports that it was not checked yet, of a component without which the service starts: degraded until the first check. It is
+    /// no fault, and is not logged as one.
+    pub fn not_checked(&self) {
+        let mut inner = self.health.0.lock();
+        let Some(state) = inner.components.get_mut(self.name) else {
+            return;
+        };
+        if state.status != HealthStatus::Degraded || state.is_checked {
+            state.since = Instant::now();
+            tracing::info!(component = self.name, "component is not checked yet");
+        }
+        state.status = HealthStatus::Degraded;
+        state.detail = Some("not checked yet".to_owned());
+        state.is_checked = false;
+    }
+
     /// Reports that the service cannot serve.
     pub fn down(&self, reason: impl Into<String>) {
         self.set(HealthStatus::Down, Some(reason.into()));
@@ -178,7 +198,8 @@ impl HealthComponent {
         let Some(state) = inner.components.get_mut(self.name) else {
             return;
         };
-        if state.status != status {
+        let is_first_fault = !state.is_checked && status == HealthStatus::Degraded;
+        if state.status != status || is_first_fault {
             state.since = Instant::now();
             let detail = detail.as_deref().unwrap_or_default();
             match status {
@@ -189,6 +210,7 @@ impl HealthComponent {
         }
         state.status = status;
         state.detail = detail;
+        state.is_checked = true;
     }
 }
 
@@ -207,6 +229,43 @@ mod tests {
         redis.degraded("connection refused");
         assert_eq!(health.status(), HealthStatus::Degraded);
         assert_eq!(health.unhealthy_components(), ["redis: connection refused"]);
+    }
+
+    /// The levels of the logged messages while `run` runs.
+    fn levels_of(run: impl FnOnce()) -> Vec<tracing::Level> {
+        #[derive(Default)]
+        struct Levels(Mutex<Vec<tracing::Level>>);
+        impl tracing::Subscriber for Levels {
+            fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+                *metadata.level() <= tracing::Level::INFO
+            }
+            fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+                tracing::span::Id::from_u64(1)
+            }
+            fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+            fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+            fn event(&self, event: &tracing::Event<'_>) {
+                self.0.lock().push(*event.metadata().level());
+            }
+            fn enter(&self, _: &tracing::span::Id) {}
+            fn exit(&self, _: &tracing::span::Id) {}
+        }
+        let levels = Arc::new(Levels::default());
+        tracing::subscriber::with_default(Arc::clone(&levels), run);
+        levels.0.lock().clone()
+    }
+
+    #[test]
+    fn component_that_is_not_checked_yet_is_degraded_without_a_warning() {
+        use tracing::Level;
+        let health = Health::default();
+        let redis = health.component("redis");
+        assert_eq!(levels_of(|| redis.not_checked()), [Level::INFO]);
+        assert!(levels_of(|| redis.not_checked()).is_empty());
+        assert_eq!(health.unhealthy_components(), ["redis: not checked yet"]);
+        assert_eq!(levels_of(|| redis.degraded("connection refused")), [Level::WARN]);
+        assert!(levels_of(|| redis.degraded("connection refused")).is_empty());
+        assert_eq!(levels_of(|| redis.up()), [Level::INFO]);
     }
 
     #[test]

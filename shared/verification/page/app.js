@@ -18,6 +18,8 @@ const state = {
   session: null,
   /** Why there is no session to sign in: a key of ENDED. */
   ended: null,
+  /** The service's text for it. */
+  endedText: null,
   /** The service could not be reached at load. */
   failure: null,
   wallet: null,
@@ -42,10 +44,10 @@ function set(changes) {
   panels.render(state, wallets.found, handlers);
 }
 
-function end(reason) {
+function end(reason, endedText = null) {
   if (state.ended !== null || state.session?.state === "completed") return;
   clock.stop();
-  set({ ended: reason, busy: null, notice: null });
+  set({ ended: reason, endedText, busy: null, notice: null });
   announce(ENDED[reason][0]);
 }
 
@@ -60,7 +62,7 @@ function refused(error, changes = {}) {
   if (!(error instanceof RequestError)) throw error;
   // The signature may have been accepted although its answer was lost.
   if (error.code === "already_used") return void load();
-  if (error.code in ENDED) return void end(error.code);
+  if (error.code in ENDED) return void end(error.code, error.message);
   report(error.message, changes);
 }
 
@@ -77,7 +79,7 @@ async function load() {
     if (session.state === "completed") clock.stop();
   } catch (error) {
     if (!(error instanceof RequestError)) throw error;
-    if (error.code in ENDED) return end(error.code);
+    if (error.code in ENDED) return end(error.code, error.message);
     if (state.session === null) set({ failure: error.message });
   }
 }

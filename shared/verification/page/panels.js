@@ -3,7 +3,11 @@
 import { beginAgain, chainName, ENDED, networkName } from "./texts.js";
 import { actions, address, button, el, facts, mark, notice, show, showStep, steps, waiting, wallet } from "./view.js";
 
-const PHONE = navigator.userAgentData?.mobile ?? /Android|iPhone|iPad|iPod/.test(navigator.userAgent);
+// Some browsers of phones and tablets report a desktop: those are recognised by their touch screen.
+const PHONE =
+  navigator.userAgentData?.mobile === true ||
+  /Android|iPhone|iPad|iPod/.test(navigator.userAgent) ||
+  matchMedia("(hover: none) and (pointer: coarse)").matches;
 
 /** Shows the panel of a state. */
 export function render(state, found, handlers) {
@@ -20,10 +24,12 @@ export function render(state, found, handlers) {
   showChoice(state, found, handlers);
 }
 
-function showEnded({ ended, session }) {
+function showEnded({ ended, endedText, session }) {
   const [title, text] = ENDED[ended];
+  // A suspended member can begin again, and is refused again.
+  const next = ended === "account_suspended" ? null : el("p", {}, beginAgain(session?.account.network));
   showStep(null);
-  show("ended", title, mark("ended"), el("p", {}, text), el("p", {}, beginAgain(session?.account.network)));
+  show("ended", title, mark(ended === "expired" ? "expired" : "ended"), el("p", {}, text ?? endedText), next);
 }
 
 function showFailure(failure, { retryLoad }) {
@@ -77,7 +83,7 @@ function showNoWallet({ notice: text }, { search, copyLink }) {
     return show(
       "none",
       "No wallet found in this browser",
-      el("p", {}, "Install or unlock your wallet's extension and search again. Or open this link in the browser of the wallet app on your phone."),
+      el("p", {}, "Install or unlock your wallet's extension and search again. Or copy the link and open it in the browser of your wallet app on a phone."),
       notice(text, true),
       actions(button("Search again", search, "primary"), button("Copy the link", copyLink)),
     );
@@ -86,7 +92,7 @@ function showNoWallet({ notice: text }, { search, copyLink }) {
   show(
     "none",
     "Open this page in your wallet",
-    el("p", {}, "On a phone, a wallet app shows its wallet only to its own browser:"),
+    el("p", {}, "A wallet app shows its wallet only to its own browser. Copy the link and open it in your wallet app's browser."),
     steps(
       "Copy the link.",
       "Open your wallet app, and its browser there. It is often called Browser, Explore or Discover.",

@@ -44,17 +44,18 @@ export function walletError(error) {
   }
 }
 
-/** What a session that accepts no signature shows: title, text. */
+/** What a session that accepts no signature shows: title, text; without a text, that of the service. */
 export const ENDED = {
-  unknown_session: ["This link is not valid", "It may be incomplete. Open the newest link, or start the verification again."],
-  expired: ["This link has expired", "Links work for 15 minutes. Start the verification again to get a new one."],
-  replaced: ["There is a newer link", "You started the verification again, so this link no longer works. Use the newest one."],
+  unknown_session: ["This link is not valid", "It may be incomplete. Open the newest link that you got."],
+  expired: ["This link has expired", "Links work for 15 minutes."],
+  replaced: ["There is a newer link", "A newer link replaced this one. Use the newest one."],
   refused: [
     "The wallet stays where it is",
-    "The member who holds this wallet did not agree to move it. To link another wallet, start the verification again.",
+    "The member who holds this wallet did not agree to move it. You can link another wallet.",
   ],
-  already_used: ["This link was used", "A link accepts one signature. Start the verification again to link another wallet."],
-  too_many_attempts: ["Too many attempts", "Start the verification again to get a new link."],
+  already_used: ["This link was used", "A link accepts one signature. For another wallet you need a new link."],
+  account_suspended: ["Your account is suspended", null],
+  too_many_attempts: ["Too many attempts", "This link accepts no further signature."],
 };
 ENDED.holder_refused = ENDED.refused;
 

@@ -23,14 +23,15 @@ export const waiting = (text) => el("p", { className: "waiting" }, el("span", {}
 
 export const notice = (text, calm = false) => (text ? el("p", { className: calm ? "notice calm" : "notice" }, text) : null);
 
-/** A sign above the title: a check or a clock, drawn in the colour of the text. */
+/** A sign above the title: a check, a clock, or an exclamation mark, drawn in the colour of the text. */
+const SIGNS = { good: "M14 25l7 7 14-15", expired: "M24 14v11l7 5", ended: "M24 13v14M24 33v1" };
+
 export function mark(kind) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 48 48");
   svg.setAttribute("class", kind === "good" ? "mark" : "mark ended");
   svg.setAttribute("aria-hidden", "true");
-  const shapes = kind === "good" ? ["M14 25l7 7 14-15"] : ["M24 14v11l7 5"];
-  shapes.push("M24 3a21 21 0 1 1 0 42 21 21 0 0 1 0-42z");
+  const shapes = [SIGNS[kind], "M24 3a21 21 0 1 1 0 42 21 21 0 0 1 0-42z"];
   for (const d of shapes) {
     const path = document.createElementNS(SVG, "path");
     const attributes = { d, fill: "none", stroke: "currentColor", "stroke-width": "3.5", "stroke-linecap": "round", "stroke-linejoin": "round" };

@@ -1,7 +1,7 @@
 //! Accounts as the message names them and as the session stores them.
 
-use arrakis_db::registry::TelegramUserId;
-use arrakis_db::{SessionAccount, SessionNetwork};
+use arrakis_db::registry::{Account as RegistryAccount, Refusal as RegistryRefusal, TelegramUserId};
+use arrakis_db::{SessionAccount, SessionNetwork, UserId};
 use arrakis_wallet::{Account, AccountNetwork};
 
 /// The account as a session stores it; `None` for an id that no network gives.
@@ -31,4 +31,16 @@ pub(crate) fn telegram_user(account: Account) -> Option<TelegramUserId> {
         AccountNetwork::Telegram => TelegramUserId::new(i64::try_from(account.id).ok()?).ok(),
         AccountNetwork::Discord => None,
     }
+}
+
+/// The account as the registry has it.
+///
+/// # Errors
+/// When the network gives no account such an id.
+pub(crate) fn registry_account(account: Account) -> Result<RegistryAccount, RegistryRefusal> {
+    match account.network {
+        AccountNetwork::Discord => UserId::new(account.id).map(RegistryAccount::Discord).ok(),
+        AccountNetwork::Telegram => telegram_user(account).map(RegistryAccount::Telegram),
+    }
+    .ok_or(RegistryRefusal::NoAccount)
 }

@@ -5,7 +5,7 @@ use arrakis_db::{CommunityId, Database, DbError, GlobalTx, Jobs, TelegramNotices
 use arrakis_domain::Address;
 use arrakis_wallet::{Account, ProvenSignature};
 use async_trait::async_trait;
-use time::OffsetDateTime;
+use time::{OffsetDateTime, UtcOffset};
 use uuid::Uuid;
 
 use crate::VerificationError;
@@ -120,8 +120,11 @@ pub enum Recorded {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum RecordRefusal {
     /// The account's identity is suspended.
-    #[error("Your account is suspended here, so no wallet can be linked. Contact the admins of the server.")]
-    Suspended,
+    #[error("{} Contact the admins of the server.", suspended_text(.until.map(shown).as_deref()))]
+    Suspended {
+        /// When the suspension ends by itself; `None`: when an admin ends it.
+        until: Option<OffsetDateTime>,
+    },
     /// The account has as many wallets as are allowed.
     #[error("Your account has the maximum number of wallets. Unlink one first, with /verify unlink.")]
     TooManyWallets,
@@ -134,17 +137,30 @@ pub enum RecordRefusal {
 
 impl RecordRefusal {
     /// Every refusal.
-    pub const ALL: [Self; 3] = [Self::Suspended, Self::TooManyWallets, Self::CannotJoin];
+    pub const ALL: [Self; 3] = [Self::Suspended { until: None }, Self::TooManyWallets, Self::CannotJoin];
 
     /// The refusal's name in JSON and metrics.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
-            Self::Suspended => "account_suspended",
+            Self::Suspended { .. } => "account_suspended",
             Self::TooManyWallets => "too_many_wallets",
             Self::CannotJoin => "cannot_join",
         }
     }
+}
+
+/// What a suspended member is told everywhere: the consequences, and the end if the suspension has one.
+#[must_use]
+pub fn suspended_text(until: Option<&str>) -> String {
+    let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
+    format!("Your account is suspended here{until}: no tier, no roles, and wallets cannot change.")
+}
+
+/// `2026-12-01 09:30 UTC`.
+fn shown(at: OffsetDateTime) -> String {
+    let at = at.to_offset(UtcOffset::UTC);
+    format!("{} {:02}:{:02} UTC", at.date(), at.hour(), at.minute())
 }
 
 /// Writes what follows a proof: the identity registry, and a job of kind `verification` that assigns roles and edits the Discord
@@ -175,4 +191,25 @@ pub trait RecordVerification: Send + Sync {
     /// # Errors
     /// When the database fails; the transaction is rolled back.
     async fn request_consent(&self, tx: &mut SessionTx, request: &MoveRequest) -> Result<(), VerificationError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn refusal_of_a_suspended_account_names_the_end() {
+        let until = Some(datetime!(2026-12-01 09:30 UTC));
+        assert_eq!(
+            RecordRefusal::Suspended { until }.to_string(),
+            "Your account is suspended here until 2026-12-01 09:30 UTC: no tier, no roles, and wallets cannot change. \
+             Contact the admins of the server."
+        );
+        assert_eq!(
+            RecordRefusal::Suspended { until: None }.to_string(),
+            "Your account is suspended here: no tier, no roles, and wallets cannot change. Contact the admins of the server."
+        );
+    }
 }

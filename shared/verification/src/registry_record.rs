@@ -1,17 +1,19 @@
 //! [`RegistryRecord`]: records proven wallets in the identity registry and enqueues the jobs.
 
 use arrakis_contracts::JobKind;
+use arrakis_db::NewJob;
 use arrakis_db::registry::{
     Account as RegistryAccount, Cause, EventSource, IdentityRecord, Proved, Refusal as RegistryRefusal, Registry,
     RegistryError, SignatureKind, SignatureRecord, VerifiedWallet,
 };
-use arrakis_db::{NewJob, UserId};
 use arrakis_wallet::{Account, AccountNetwork, Method};
 use async_trait::async_trait;
 use time::{Duration, OffsetDateTime};
 
+use crate::account::registry_account;
 use crate::record::{MoveRequest, ProvenWallet, RecordRefusal, RecordVerification, Recorded, SessionTx};
-use crate::{Refusal, VerificationError, VerificationJob, account, notice};
+use crate::suspension::suspension;
+use crate::{Refusal, VerificationError, VerificationJob, notice};
 
 /// Reason of the event that removes a moved wallet.
 const MOVED: &str = "moved to another account with the consent of its holder";
@@ -129,7 +131,11 @@ async fn refused(
                 None => return Err(Refusal::TryLater.into()),
             }
         }
-        RegistryRefusal::Suspended => Recorded::Refused(RecordRefusal::Suspended),
+        RegistryRefusal::Suspended => {
+            let own = suspension(&mut tx.registry(), wallet.account, wallet.verified_at).await?;
+            // Without one, it is the holder who is suspended: the wallet does not move.
+            Recorded::Refused(own.unwrap_or(RecordRefusal::CannotJoin))
+        }
         RegistryRefusal::TooManyWallets => Recorded::Refused(RecordRefusal::TooManyWallets),
         _ => Recorded::Refused(RecordRefusal::CannotJoin),
     })
@@ -153,18 +159,6 @@ const fn shown_account(account: RegistryAccount) -> Account {
             id: user.get().unsigned_abs(),
         },
     }
-}
-
-/// The account as the registry has it.
-///
-/// # Errors
-/// When the network gives no account such an id.
-pub(crate) fn registry_account(account: Account) -> Result<RegistryAccount, RegistryRefusal> {
-    match account.network {
-        AccountNetwork::Discord => UserId::new(account.id).map(RegistryAccount::Discord).ok(),
-        AccountNetwork::Telegram => account::telegram_user(account).map(RegistryAccount::Telegram),
-    }
-    .ok_or(RegistryRefusal::NoAccount)
 }
 
 const fn cause(wallet: &ProvenWallet) -> Cause {

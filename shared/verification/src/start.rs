@@ -7,6 +7,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::record::SessionTx;
+use crate::suspension::refuse_suspended;
 use crate::token::{SessionToken, random_nonce};
 use crate::{Refusal, Verification, VerificationError, account};
 
@@ -66,7 +67,7 @@ impl Verification {
     /// Begins a session of an account and replaces the one in progress, if there is one. `now` is the beginning of the session.
     ///
     /// # Errors
-    /// When the database is unavailable, the account's id is invalid, or the interaction is so old that its reply cannot be edited.
+    /// When the database is unavailable, the account is suspended or its id is invalid, or the interaction is so old that its reply cannot be edited.
     pub async fn start(&self, new: &NewSession, now: OffsetDateTime) -> Result<Started, VerificationError> {
         let account = account::stored(new.account).ok_or(Refusal::Internal)?;
         let token = SessionToken::random();
@@ -78,6 +79,7 @@ impl Verification {
         let name = stored_name(&new.account_name, new.account);
         let nonce = random_nonce();
         let mut tx = SessionTx::begin(&self.database, new.community).await?;
+        refuse_suspended(&mut tx.registry(), new.account, now).await?;
         let started = tx
             .sessions()
             .start(&NewVerificationSession {

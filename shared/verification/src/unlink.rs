@@ -9,8 +9,9 @@ use arrakis_wallet::{Account, AccountNetwork};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::account::registry_account;
 use crate::record::SessionTx;
-use crate::registry_record::{enqueue, registry_account};
+use crate::registry_record::enqueue;
 use crate::{Refusal, StoredJob, Verification, VerificationError, VerificationJob, notice};
 
 /// Reason of the events that undo a join.

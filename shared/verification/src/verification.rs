@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrakis_chain::Chains;
-use arrakis_db::{Database, SessionKey, VerificationSession};
+use arrakis_db::{Database, SessionKey, SessionState, VerificationSession};
 use arrakis_domain::Address;
 use arrakis_wallet::{ContractCalls, Origin, OriginError, SignIn};
 use time::OffsetDateTime;
 use url::Url;
 
+use crate::suspension::refuse_suspended;
 use crate::{MessageView, RecordVerification, Refusal, SessionToken, SessionView, VerificationError, account};
 
 /// Finds the chain on which contract wallets are checked.
@@ -74,16 +75,20 @@ impl Verification {
     /// The session of a token, as the page shows it. `token` is the path segment of the link.
     ///
     /// # Errors
-    /// When the token is malformed or belongs to no session, or the database is unavailable.
+    /// When the token is malformed or belongs to no session, the session is not completed and its account is suspended, or the database is
+    /// unavailable.
     pub async fn session(&self, token: &str, now: OffsetDateTime) -> Result<SessionView, VerificationError> {
         let session = self.find(token.parse()?, now).await?;
+        if session.state != SessionState::Completed {
+            self.refuse_suspended(&session, now).await?;
+        }
         Ok(SessionView::of(&session, now))
     }
 
     /// The text that the wallet at `address` is to sign. Changes nothing.
     ///
     /// # Errors
-    /// When the session accepts no signature, the address is malformed, or the chain is not the session's.
+    /// When the session accepts no signature, its account is suspended, the address is malformed, or the chain is not the session's.
     pub async fn message(
         &self,
         token: &str,
@@ -93,6 +98,7 @@ impl Verification {
     ) -> Result<MessageView, VerificationError> {
         let session = self.find(token.parse()?, now).await?;
         open(&session)?;
+        self.refuse_suspended(&session, now).await?;
         if chain_id != session.chain_id {
             return Err(arrakis_wallet::MessageRefusal::WrongChain.into());
         }
@@ -116,6 +122,18 @@ impl Verification {
             .await?;
         tx.commit().await?;
         Ok(found.ok_or(Refusal::UnknownSession)?)
+    }
+
+    /// Refuses a session whose account is suspended: nothing that its member signs would be accepted.
+    async fn refuse_suspended(
+        &self,
+        session: &VerificationSession,
+        now: OffsetDateTime,
+    ) -> Result<(), VerificationError> {
+        let mut tx = self.database.global().await?;
+        refuse_suspended(&mut tx.registry(), account::read(session.account), now).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// The message of a session for one wallet.

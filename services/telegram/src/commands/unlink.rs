@@ -10,6 +10,9 @@ use crate::services::Services;
 pub(super) async fn show_choices(services: &Services, user: i64) -> Result<(String, Keyboard), ApiError> {
     let status = services.api.account(user).await?;
     let mut keyboard = Keyboard::default();
+    if status.suspended {
+        return Ok((render::unlink_what(&status), keyboard));
+    }
     if status.discord {
         keyboard = keyboard.press("Separate the accounts", Press::Separate.data());
     } else {

@@ -23,6 +23,7 @@ pub(super) async fn run(services: &Services, update: i64, chat: i64, user: &User
             (Some(session), has_button.then_some(link), text)
         }
         Ok(SessionStarted::TooMany { next_at }) => (None, None, render::too_many(next_at)),
+        Ok(SessionStarted::Suspended { until }) => (None, None, render::suspended(until)),
         Err(error) => (None, None, super::unavailable(&error).0),
     };
     let keyboard = link.map_or_else(Keyboard::default, |link| {

@@ -266,7 +266,7 @@ fn print_status(
     }
     if !has_endpoints {
         print(format_args!(
-            "    not synced: CHAIN_RPC_URLS has no endpoint of chain {}",
+            "    note: CHAIN_RPC_URLS of this shell names no endpoint of chain {}; the workers' own may",
             profile.chain_id
         ))?;
     }

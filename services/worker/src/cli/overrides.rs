@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use arrakis_config::Secret;
-use arrakis_db::{Actor, GlobalTx, NewAuditEntry, NewOverride, TokenProfileId};
+use arrakis_db::{Actor, AuditEntry, GlobalTx, NewAuditEntry, NewOverride, StoredOverride, TokenProfileId};
 use arrakis_domain::{Address, OverrideEffect};
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -14,6 +14,13 @@ use super::database::{connect, database_url};
 use super::eligibility::{profile, timestamp};
 use super::output::{print, print_json, printable, report};
 use super::with_config;
+
+/// Action of the audit entry of a revocation.
+const REVOKE: &str = "eligibility.override.revoke";
+/// Latest audit entries in which revocations are looked up.
+const AUDIT_ENTRIES: u32 = 10_000;
+/// Longest time between a revocation by the operator's clock and its audit entry by the database's.
+const SAME_TRANSACTION: time::Duration = time::Duration::minutes(5);
 
 /// The subcommands of `override`. Each change takes effect with the next sync.
 #[derive(Debug, Subcommand)]
@@ -95,7 +102,11 @@ async fn add(url: Secret, change: &Change, effect: OverrideEffect) -> anyhow::Re
     };
     let mut tx = database.global().await?;
     if tx.eligibility().add_override(&profile.id, &new, now).await?.is_none() {
-        bail!("the wallet has an override; end it by `arrakis-worker eligibility override revoke` first");
+        bail!(
+            "the wallet {0} has an override; end it first: arrakis-worker eligibility override revoke {1} {0} --reason WHY --by NAME",
+            subject.address,
+            profile.id
+        );
     }
     let action = match effect {
         OverrideEffect::Add => "eligibility.override.add",
@@ -117,9 +128,9 @@ async fn revoke(url: Secret, subject: &Subject) -> anyhow::Result<ExitCode> {
         .revoke_override(&profile.id, subject.address, now)
         .await?
     {
-        bail!("the wallet has no override");
+        bail!("the wallet {} has no override", subject.address);
     }
-    audit(&mut tx, subject, "eligibility.override.revoke", None).await?;
+    audit(&mut tx, subject, REVOKE, None).await?;
     tx.commit().await?;
     report_next_step(&profile.id);
     Ok(ExitCode::SUCCESS)
@@ -152,27 +163,26 @@ async fn list(url: Secret, token: &TokenProfileId, json: bool) -> anyhow::Result
     let profile = profile(&database, token).await?;
     let mut tx = database.global().await?;
     let overrides = tx.eligibility().overrides(&profile.id).await?;
+    let audit = tx.platform_audit_entries(AUDIT_ENTRIES).await?;
     tx.commit().await?;
     let now = OffsetDateTime::now_utc();
     for found in &overrides {
         let applies = found.applies_at(now);
+        let revocation = revocation(&audit, &profile.id, found);
         if json {
             print_json(&json!({
                 "address": found.address, "effect": found.effect.as_str(), "reason": found.reason, "by": found.created_by,
                 "created_at": timestamp(found.created_at), "expires_at": found.expires_at.map(timestamp),
                 "revoked_at": found.revoked_at.map(timestamp), "applies": applies,
+                "revoked_by": revocation.map(operator), "revoke_reason": revocation.and_then(|entry| entry.reason.as_deref()),
             }))?;
             continue;
         }
-        let end = match (applies, found.expires_at) {
-            (false, _) => "ended".to_owned(),
-            (true, Some(end)) => format!("until {}", timestamp(end)),
-            (true, None) => "until it is revoked".to_owned(),
-        };
         print(format_args!(
-            "{}  {}  {end}  by {}: {}",
+            "{}  {}  {}  added by {}: {}",
             found.address,
             found.effect.as_str(),
+            end_text(found, applies, revocation),
             printable(&found.created_by),
             printable(&found.reason)
         ))?;
@@ -181,4 +191,46 @@ async fn list(url: Secret, token: &TokenProfileId, json: bool) -> anyhow::Result
         report("no overrides");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The audit entry of the revocation of an override: of the same wallet and token profile, at the time of the revocation. `None` when
+/// it was not revoked, or the entry is older than the entries that were read.
+fn revocation<'a>(audit: &'a [AuditEntry], token: &TokenProfileId, found: &StoredOverride) -> Option<&'a AuditEntry> {
+    let revoked_at = found.revoked_at?;
+    let address = found.address.to_string();
+    audit.iter().find(|entry| {
+        entry.action == REVOKE
+            && entry.subject == address
+            && entry.detail["token_profile"] == json!(token)
+            && (entry.at - revoked_at).abs() < SAME_TRANSACTION
+    })
+}
+
+/// The operator of an audit entry.
+fn operator(entry: &AuditEntry) -> String {
+    match &entry.actor {
+        Actor::Operator(name) | Actor::System(name) => name.clone(),
+        Actor::Member(user) => user.to_string(),
+    }
+}
+
+/// When an override ends, or when, by whom and why it has ended.
+fn end_text(found: &StoredOverride, applies: bool, revocation: Option<&AuditEntry>) -> String {
+    match (applies, found.revoked_at, found.expires_at) {
+        (true, _, Some(end)) => format!("until {}", timestamp(end)),
+        (true, _, None) => "until it is revoked".to_owned(),
+        // The next override of a wallet sets `revoked_at` of an expired one to its end.
+        (false, Some(at), Some(end)) if at == end => format!("expired {}", timestamp(end)),
+        (false, Some(at), _) => match revocation {
+            Some(entry) => format!(
+                "revoked {} by {}: {};",
+                timestamp(at),
+                printable(&operator(entry)),
+                printable(entry.reason.as_deref().unwrap_or_default())
+            ),
+            None => format!("revoked {}", timestamp(at)),
+        },
+        (false, None, Some(end)) => format!("expired {}", timestamp(end)),
+        (false, None, None) => "ended".to_owned(),
+    }
 }

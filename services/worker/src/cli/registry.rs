@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::bail;
 use arrakis_config::Secret;
 use arrakis_config::variables::{DATABASE_OWNER_URL, DATABASE_URL};
 use arrakis_db::registry::{
@@ -159,14 +160,35 @@ pub(super) fn report_migrated(counts: &MigratedVerifications) {
         counts.migrated, counts.removed, counts.already_there
     ));
     for (conflict, count) in &counts.conflicts {
+        report(format_args!("not migrated: {count} with the conflict {conflict}"));
+    }
+    for refused in &counts.refused {
+        let holder = refused.holder.as_deref().map(|holder| format!("; {holder} holds it"));
         report(format_args!(
-            "not migrated: {count} with the conflict {conflict}; see the log"
+            "    {} of Discord user {}: {}{}",
+            refused.address,
+            refused.user,
+            refused.conflict,
+            holder.unwrap_or_default()
         ));
+    }
+    let total: u64 = counts.conflicts.values().sum();
+    let named = u64::try_from(counts.refused.len()).unwrap_or(u64::MAX);
+    if total > named {
+        report(format_args!("    and {} more", total - named));
     }
 }
 
 impl Replay {
     async fn run(self, url: &Secret) -> anyhow::Result<ExitCode> {
+        let now = OffsetDateTime::now_utc();
+        if self.at > now {
+            bail!(
+                "--at is in the future ({}): the registry has events up to now ({}) only",
+                shown(self.at),
+                shown(now)
+            );
+        }
         let database = connect(url).await?;
         let printed = match self.selected(&database).await? {
             Some(ids) => self.print_selected(&database, &ids).await?,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use arrakis_chain::{Chains, ChainsConfig};
 use arrakis_config::{Reader, Secret};
 use arrakis_db::{ProfileStandard, TokenProfile, TokenProfileId};
@@ -154,7 +154,8 @@ impl Put {
             None => self.fields,
             Some(path) => {
                 let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-                serde_saphyr::from_str(&text).with_context(|| path.display().to_string())?
+                // Without its sources, which have the same text in another layout.
+                serde_saphyr::from_str(&text).map_err(|error| anyhow!("{}: {error}", path.display()))?
             }
         };
         let profile = complete(self.profile, fields, &Chains::new(&chains)).await?;
@@ -170,9 +171,9 @@ impl Put {
 
 /// The profile of these fields; what they lack is read from the contract.
 async fn complete(id: TokenProfileId, fields: Fields, chains: &Chains) -> anyhow::Result<TokenProfile> {
-    let standard = fields.standard.context("--standard is missing")?;
-    let chain_id = fields.chain_id.context("--chain-id is missing")?;
-    let contract = fields.contract.context("--contract is missing")?;
+    let (Some(standard), Some(chain_id), Some(contract)) = (fields.standard, fields.chain_id, fields.contract) else {
+        bail!("missing: {}", missing_fields(&fields).join(", "));
+    };
     let default_decimals = standard.has_ids().then_some(0);
     let mut decimals = fields.decimals.or(default_decimals);
     let (mut name, mut symbol) = (fields.name, fields.symbol);
@@ -206,6 +207,18 @@ async fn complete(id: TokenProfileId, fields: Fields, chains: &Chains) -> anyhow
         Some(problem) => bail!("{problem}"),
         None => Ok(profile),
     }
+}
+
+/// The options without which there is no profile, of those that `fields` lacks.
+fn missing_fields(fields: &Fields) -> Vec<&'static str> {
+    [
+        ("--standard", fields.standard.is_none()),
+        ("--chain-id", fields.chain_id.is_none()),
+        ("--contract", fields.contract.is_none()),
+    ]
+    .into_iter()
+    .filter_map(|(option, is_missing)| is_missing.then_some(option))
+    .collect()
 }
 
 #[cfg(test)]
@@ -249,5 +262,17 @@ mod tests {
             let error = of(&format!("{CONTRACT}{yaml}")).await.unwrap_err();
             assert!(error.contains(reason), "{yaml}: {error}");
         }
+    }
+
+    #[tokio::test]
+    async fn every_missing_option_is_named() {
+        assert_eq!(
+            of("name: T\n").await.unwrap_err(),
+            "missing: --standard, --chain-id, --contract"
+        );
+        assert_eq!(
+            of("standard: erc20\nchain_id: 1\n").await.unwrap_err(),
+            "missing: --contract"
+        );
     }
 }

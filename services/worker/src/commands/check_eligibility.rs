@@ -9,7 +9,7 @@ use arrakis_eligibility::Question;
 use async_trait::async_trait;
 use twilight_util::builder::command::StringBuilder;
 
-use super::{Command, CommandContext, Definition};
+use super::{Command, CommandContext, Definition, suspension};
 use crate::community::user_id;
 use crate::failure::Failure;
 use crate::interaction::invocation::InvocationData;
@@ -97,8 +97,12 @@ fn named_wallet(context: &CommandContext<'_>) -> Result<Option<Address>, Refusal
 async fn read_stored(context: &CommandContext<'_>, named: Option<Address>) -> Result<Stored, CommandError> {
     let token = &context.community()?.record.token_profile;
     let user = user_id(context.invocation.author.id)?;
+    let suspended = suspension::of_member(context, user).await?;
     let mut tx = context.tx().await?;
     let member = tx.profiles().ranking_position(token, user, Zones::STANDARD).await?;
+    if let Some(suspended) = suspended.filter(|_| named.is_none_or(|named| member.wallet == Some(named))) {
+        return Err(suspension::refusal(suspended).into());
+    }
     let wallet = named.or(member.wallet).ok_or_else(no_wallet)?;
     let own = member.wallet == Some(wallet);
     let ranking = if own {

@@ -16,6 +16,7 @@ mod profile;
 pub mod registration;
 mod stats;
 mod subject;
+mod suspension;
 mod threshold;
 mod verify;
 mod water_share;

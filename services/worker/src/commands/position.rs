@@ -3,6 +3,7 @@
 use arrakis_domain::{Balance, Rank, Zones};
 use async_trait::async_trait;
 
+use super::suspension::refuse_suspended;
 use super::{Command, CommandContext, Definition};
 use crate::community::user_id;
 use crate::interaction::reply::{CommandResult, Reply, message};
@@ -25,6 +26,7 @@ impl Command for Position {
         let community = context.community()?;
         let token = &community.record.token_profile;
         let user = user_id(context.invocation.author.id)?;
+        refuse_suspended(context, user).await?;
         let ranking = context
             .tx()
             .await?

@@ -9,6 +9,7 @@ use super::subject::Subject;
 use super::{Command, CommandContext, Definition};
 use crate::interaction::reply::{CommandResult, Reply, message};
 use crate::render::profile::{self, ProfileView};
+use crate::render::suspended::Suspended;
 
 /// The command.
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +67,9 @@ impl Command for Profile {
                 .map(|primary| primary.verified_at),
             evaluation: &evaluation,
             roles: &roles,
+            suspended: identity
+                .as_ref()
+                .and_then(|record| Suspended::of(&record.identity, now)),
             joined_at: record.joined_at,
             tenure_days: facts.tenure_days,
             // The stored time belongs to the stored tier, which may differ from the present one.

@@ -99,13 +99,19 @@ fn key(event: &Event) -> String {
 
 /// Records in the audit log that the channel takes no welcome, once a day.
 async fn record_refusal(services: &Services, community: &Community, reason: &str) -> Result<(), Failure> {
-    tracing::warn!(reason, "Discord refused a welcome");
+    let channel = community.record.welcome_channel.unwrap_or_default();
+    let guild = community.guild();
+    services.metrics.refused_welcomes.inc();
+    tracing::warn!(
+        guild.id = %guild,
+        "Discord refused the welcome in channel {channel} ({reason}); set another: arrakis-worker welcome {guild} --channel ID --by NAME"
+    );
     let mut tx = services.database.tenant(community.id()).await?;
     if tx.claim(&format!("welcome-broken:{}", services.now().date())).await? {
         tx.audit(&NewAuditEntry {
             actor: Actor::System("events".to_owned()),
             action: "welcome.broken",
-            subject: &community.record.welcome_channel.unwrap_or_default().to_string(),
+            subject: &channel.to_string(),
             reason: Some(reason),
             detail: json!({}),
         })

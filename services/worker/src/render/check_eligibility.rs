@@ -87,7 +87,7 @@ fn entry_text(context: &RenderContext<'_>, entry: EntryThreshold, standing: Stan
                 return "Level with the last place; any more takes it.".to_owned();
             }
             format!(
-                "More than {} more takes a place.",
+                "Gain more than {} to take a place.",
                 text::needed(missing, context.symbol)
             )
         }

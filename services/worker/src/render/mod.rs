@@ -18,6 +18,7 @@ pub mod position;
 pub mod profile;
 mod standing;
 pub mod stats;
+pub mod suspended;
 pub mod text;
 pub mod threshold;
 pub mod verified;

@@ -115,12 +115,12 @@ fn above_text(context: &RenderContext<'_>, mine: Standing, above: Neighbour) -> 
     let held = text::held(above.held, context.symbol);
     if gap.is_zero() {
         return format!(
-            "Rank {} holds {held} as you do and came first; any more overtakes it.",
+            "Rank {} holds {held} as you do and came first; gain any more to overtake it.",
             above.rank
         );
     }
     format!(
-        "Rank {} holds {held}. More than {} more overtakes it.",
+        "Rank {} holds {held}. Gain more than {} to overtake it.",
         text::grouped(above.rank.get()),
         text::needed(gap, context.symbol)
     )

@@ -4,6 +4,7 @@ use arrakis_domain::{Address, Evaluation, RoleKey, RoleRule, Standing};
 use time::OffsetDateTime;
 use twilight_model::channel::message::Embed;
 
+use super::suspended::{self, Suspended};
 use super::{RenderContext, full_field, inline_field, next_step, position, text};
 
 /// The data that `/profile` shows.
@@ -21,6 +22,8 @@ pub struct ProfileView<'a> {
     pub evaluation: &'a Evaluation,
     /// Roles that the member should have by the theme's rules.
     pub roles: &'a [RoleKey],
+    /// The suspension of the own profile's member; `None` without one.
+    pub suspended: Option<Suspended>,
     /// When the member joined the server.
     pub joined_at: OffsetDateTime,
     /// Full days since then.
@@ -43,10 +46,17 @@ pub fn embed(context: &RenderContext<'_>, profile: &ProfileView<'_>) -> Embed {
         .and_then(|id| context.theme.tier(id))
         .map(|tier| format!("*{}*", tier.description));
     let lead = [lead].into_iter().chain(meaning).collect::<Vec<_>>().join("\n");
-    let mut embed = context
-        .embed(&text::name(profile.name), context.theme.color_of(tier), &[lead])
-        .field(inline_field("Rank", &rank(standing)))
-        .field(inline_field("Holding", &text::held(standing.balance, context.symbol)))
+    let mut embed = match profile.suspended {
+        // A suspended member is evaluated without rank and holding: they would contradict the ranking.
+        Some(suspended) => {
+            context.embed_without_ranking(&text::name(profile.name), context.theme.accent, &[suspended.text()])
+        }
+        None => context
+            .embed(&text::name(profile.name), context.theme.color_of(tier), &[lead])
+            .field(inline_field("Rank", &rank(standing)))
+            .field(inline_field("Holding", &text::held(standing.balance, context.symbol))),
+    };
+    embed = embed
         .field(inline_field("Wallet", &wallet(profile)))
         .field(full_field("Member", &tenure(profile)))
         .field(full_field(&badge_title(context, profile), &badges(context, profile)));
@@ -54,6 +64,7 @@ pub fn embed(context: &RenderContext<'_>, profile: &ProfileView<'_>) -> Embed {
         embed = embed.field(full_field("Honours", &honours));
     }
     if profile.own
+        && profile.suspended.is_none()
         && let Some(progress) = context.ladder.progress(standing)
     {
         let title = format!("Next: {}", text::tier(context.theme, &progress.tier));
@@ -147,6 +158,9 @@ fn honours(context: &RenderContext<'_>, profile: &ProfileView<'_>) -> Option<Str
 }
 
 fn next_step_text(profile: &ProfileView<'_>) -> &'static str {
+    if profile.suspended.is_some() {
+        return suspended::NEXT;
+    }
     match (profile.own, profile.wallet) {
         (true, None) => text::LINK_A_WALLET,
         (true, Some(_)) => "`/position` shows who is next above and below you.",
@@ -163,6 +177,16 @@ mod tests {
     use super::*;
 
     fn card(theme_id: &str, standing: Standing, facts: &MemberFacts, own: bool, wallet: bool) -> Embed {
+        card_of(theme_id, standing, facts, (own, wallet), None)
+    }
+
+    fn card_of(
+        theme_id: &str,
+        standing: Standing,
+        facts: &MemberFacts,
+        (own, wallet): (bool, bool),
+        suspended: Option<Suspended>,
+    ) -> Embed {
         let theme = theme(theme_id);
         let context = context(&theme);
         let evaluation = theme.evaluate(context.ladder, standing, facts);
@@ -174,6 +198,7 @@ mod tests {
             verified_at: (wallet && own).then_some(datetime!(2026-02-02 08:00:00 UTC)),
             evaluation: &evaluation,
             roles: &roles,
+            suspended,
             joined_at: datetime!(2026-02-01 08:00:00 UTC),
             tenure_days: facts.tenure_days,
             tier_since: Some(datetime!(2026-03-01 08:00:00 UTC)),
@@ -202,6 +227,30 @@ mod tests {
         let text = serde_json::to_string(&card).unwrap();
         assert!(!text.contains("0x"), "{text}");
         insta::assert_json_snapshot!(card);
+    }
+
+    #[test]
+    fn own_profile_of_a_suspended_member_has_no_rank_and_no_next_tier() {
+        let suspended = Some(Suspended { until: None });
+        let card = card_of(
+            "sietch",
+            standing(0, "0"),
+            &MemberFacts::default(),
+            (true, true),
+            suspended,
+        );
+        assert_eq!(
+            card.description.unwrap(),
+            "Your account is suspended here: no tier, no roles, and wallets cannot change."
+        );
+        let names: Vec<&str> = card.fields.iter().map(|field| field.name.as_str()).collect();
+        assert!(
+            !names
+                .iter()
+                .any(|name| *name == "Rank" || *name == "Holding" || name.starts_with("Next:")),
+            "{names:?}"
+        );
+        assert_eq!(card.fields.last().unwrap().value, "Contact the admins of the server.");
     }
 
     #[test]

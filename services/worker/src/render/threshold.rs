@@ -77,7 +77,7 @@ pub(super) fn distance_text(context: &RenderContext<'_>, entry: EntryThreshold, 
                 );
             }
             format!(
-                "You hold {held}. More than {} more takes you in.",
+                "You hold {held}. Gain more than {} to get a place.",
                 text::needed(missing, context.symbol)
             )
         }
@@ -160,11 +160,11 @@ mod tests {
         );
         assert_eq!(
             text(holding("100"), 70, "99.99999"),
-            "You hold 99.9999 BGT. More than 0.0001 BGT more takes you in."
+            "You hold 99.9999 BGT. Gain more than 0.0001 BGT to get a place."
         );
         assert_eq!(
             text(holding("100"), 0, "0"),
-            "You hold 0 BGT. More than 100 BGT more takes you in."
+            "You hold 0 BGT. Gain more than 100 BGT to get a place."
         );
         let free = EntryThreshold::PlacesFree { free: 5 };
         assert_eq!(text(free, 3, "1"), "You hold 1 BGT and are inside.");

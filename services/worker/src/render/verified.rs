@@ -5,6 +5,7 @@ use arrakis_domain::{Address, EntryThreshold, Standing, Zone, Zones};
 use twilight_model::channel::message::component::ButtonStyle;
 use twilight_model::channel::message::{Component, Embed};
 
+use super::suspended::{self, Suspended};
 use super::{RenderContext, buttons, full_field, next_step, standing, text, verify};
 
 /// What happened to the member's roles.
@@ -31,8 +32,8 @@ pub struct VerifiedView {
     pub entry: EntryThreshold,
     /// Whether the member is on the waitlist.
     pub waitlisted: bool,
-    /// Whether the member's identity is suspended.
-    pub suspended: bool,
+    /// The suspension of the member's identity; `None` without one.
+    pub suspended: Option<Suspended>,
     /// What happened to the roles.
     pub roles: RoleChanges,
 }
@@ -47,11 +48,10 @@ pub fn embed(context: &RenderContext<'_>, view: &VerifiedView) -> (Embed, Vec<Co
             primary.short()
         ));
     }
-    if view.suspended {
-        lead.push("Your account is suspended here: no tier and no role follow from it.".to_owned());
+    if let Some(suspended) = view.suspended {
+        lead.push(suspended.text());
         let embed = context.embed(title, context.theme.accent, &lead);
-        let next = "Ask the admins of this server about the suspension.";
-        return (embed.field(next_step(next)).build(), Vec::new());
+        return (embed.field(next_step(suspended::NEXT)).build(), Vec::new());
     }
     lead.push(standing::lead(context, view.standing));
     let tier = context.ladder.tier_of(view.standing);
@@ -146,7 +146,7 @@ mod tests {
                 balance: balance("1234.5"),
             },
             waitlisted: false,
-            suspended: false,
+            suspended: None,
             roles: RoleChanges::Made,
         }
     }
@@ -188,7 +188,7 @@ mod tests {
     fn further_wallet_of_a_suspended_member() {
         let suspended = VerifiedView {
             primary: Some(address(2)),
-            suspended: true,
+            suspended: Some(Suspended { until: None }),
             roles: RoleChanges::Frozen,
             ..view(standing(0, "0"))
         };

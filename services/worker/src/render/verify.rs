@@ -6,6 +6,7 @@ use twilight_model::channel::message::component::ButtonStyle;
 use twilight_model::channel::message::{Component, Embed};
 use twilight_util::builder::embed::EmbedBuilder;
 
+use super::suspended::{self, Suspended};
 use super::{RenderContext, buttons, full_field, next_step, standing, text};
 
 /// The command's name, the first segment of the custom ids of its buttons.
@@ -104,8 +105,8 @@ pub enum SessionStage {
 pub struct StatusView<'a> {
     /// The wallets, in the order of their verification.
     pub wallets: &'a [WalletView],
-    /// Whether the member's identity is suspended.
-    pub suspended: bool,
+    /// The suspension of the member's identity; `None` without one.
+    pub suspended: Option<Suspended>,
     /// Rank and holding of the primary wallet.
     pub standing: Standing,
     /// The holding that entry requires.
@@ -122,6 +123,13 @@ pub fn status(context: &RenderContext<'_>, view: &StatusView<'_>) -> (Embed, Vec
     let session = view
         .session
         .map(|(stage, end)| full_field("In progress", &session_text(stage, end)));
+    if let Some(suspended) = view.suspended {
+        let mut embed = context.embed_without_ranking(title, context.theme.accent, &[suspended.text()]);
+        if !view.wallets.is_empty() {
+            embed = embed.field(full_field("Wallets", &wallet_lines(view.wallets)));
+        }
+        return (embed.field(next_step(suspended::NEXT)).build(), Vec::new());
+    }
     if view.wallets.is_empty() {
         let lead = "No wallet is linked to you yet.".to_owned();
         let mut embed = context.embed_without_ranking(title, context.theme.accent, &[lead]);
@@ -136,22 +144,22 @@ pub fn status(context: &RenderContext<'_>, view: &StatusView<'_>) -> (Embed, Vec
         );
     }
     let tier = context.ladder.tier_of(view.standing);
-    let lead = if view.suspended {
-        "Your account is suspended here: no tier and no role.".to_owned()
-    } else {
-        standing::lead(context, view.standing)
-    };
+    let lead = standing::lead(context, view.standing);
     let mut embed = context
         .embed(title, context.theme.color_of(tier), &[lead])
-        .field(full_field("Wallets", &wallet_lines(view.wallets)));
-    if !view.suspended {
-        embed = embed.field(standing::missing_field(context, view.standing, view.entry));
-    }
+        .field(full_field("Wallets", &wallet_lines(view.wallets)))
+        .field(standing::missing_field(context, view.standing, view.entry));
     if let Some(session) = session {
         embed = embed.field(session);
     }
-    let next =
-        "`/position` shows your neighbours, `/verify start` links a further wallet, `/verify unlink` removes one.";
+    let next = match view.standing.rank {
+        Some(_) => {
+            "`/position` shows your neighbours, `/verify start` links a further wallet, `/verify unlink` removes one."
+        }
+        None => {
+            "`/threshold` shows what entry takes now, `/verify start` links a further wallet, `/verify unlink` removes one."
+        }
+    };
     let (embed, unlink) = with_telegram(embed, view.telegram);
     let buttons = buttons::rows(unlink.into_iter().collect());
     (embed.field(next_step(next)).build(), buttons)
@@ -311,7 +319,7 @@ mod tests {
     fn status_of_a_verified_member() {
         let view = StatusView {
             wallets: &wallets(),
-            suspended: false,
+            suspended: None,
             standing: standing(42, "2500.75"),
             entry: entry(),
             session: Some((SessionStage::Open, SYNCED)),
@@ -326,7 +334,7 @@ mod tests {
     fn status_of_a_member_with_a_telegram_account() {
         let view = StatusView {
             wallets: &wallets(),
-            suspended: false,
+            suspended: None,
             standing: standing(42, "2500.75"),
             entry: entry(),
             session: None,
@@ -336,10 +344,50 @@ mod tests {
     }
 
     #[test]
+    fn status_of_a_suspended_member_offers_nothing_that_is_refused() {
+        for wallets in [&wallets()[..], &[]] {
+            let view = StatusView {
+                wallets,
+                suspended: Some(Suspended { until: None }),
+                standing: standing(42, "2500.75"),
+                entry: entry(),
+                session: Some((SessionStage::Open, SYNCED)),
+                telegram: Some(5_000_000_000),
+            };
+            let (embed, buttons) = status_of("sietch", &view);
+            assert_eq!(
+                embed.description.unwrap(),
+                "Your account is suspended here: no tier, no roles, and wallets cannot change."
+            );
+            assert_eq!(embed.fields.last().unwrap().value, "Contact the admins of the server.");
+            assert!(embed.fields.iter().all(|field| !field.value.contains("/verify")));
+            assert!(buttons.is_empty());
+        }
+    }
+
+    #[test]
+    fn unranked_member_is_not_sent_to_neighbours() {
+        let view = StatusView {
+            wallets: &wallets(),
+            suspended: None,
+            standing: standing(0, "0"),
+            entry: entry(),
+            session: None,
+            telegram: None,
+        };
+        let (embed, _) = status_of("sietch", &view);
+        let next = &embed.fields.last().unwrap().value;
+        assert!(
+            next.starts_with("`/threshold`") && !next.contains("neighbours"),
+            "{next}"
+        );
+    }
+
+    #[test]
     fn status_without_a_wallet() {
         let view = StatusView {
             wallets: &[],
-            suspended: false,
+            suspended: None,
             standing: standing(0, "0"),
             entry: entry(),
             session: Some((SessionStage::AwaitingConsent, SYNCED)),

@@ -150,6 +150,12 @@ async fn state_at_a_moment_is_printed() {
     assert_eq!((code, lines.len()), (0, 5), "{lines:?}");
     let (code, _) = run(&test, &at("2025-01-01T00:00:00Z")).await;
     assert_eq!(code, 0, "no identities is a state");
+    let (code, lines) = run(&test, &at("2999-01-01T00:00:00Z")).await;
+    assert_eq!(code, 1);
+    assert!(
+        lines.iter().any(|line| line.contains("--at is in the future")),
+        "{lines:?}"
+    );
     for odd in [
         &["registry", "replay"][..],
         &at("yesterday"),

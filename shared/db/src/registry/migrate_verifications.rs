@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use arrakis_config::Secret;
 use arrakis_domain::Address;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 
 use super::Registry;
 use super::append::{Appending, Cause};
-use super::error::RegistryError;
+use super::error::{Refusal, RegistryError};
 use super::event::EventSource;
 use super::identity::{Account, IdentityRecord, WalletScope};
 use super::payload::EventPayload;
@@ -27,6 +27,23 @@ use crate::{CommunityId, Database, DatabaseOptions, DbError, UserId, named_query
 /// Rows of one transaction. Appends of others wait meanwhile.
 const PAGE: i64 = 100;
 
+/// Refused wallets that a migration names; further ones are only counted.
+const NAMED_REFUSALS: usize = 50;
+
+/// A wallet that a migration left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RefusedVerification {
+    /// The wallet.
+    pub address: Address,
+    /// The Discord user whose verification is refused.
+    #[serde(serialize_with = "as_text")]
+    pub user: UserId,
+    /// The account that holds the wallet, such as `Discord user 7`; `None` when no other one does.
+    pub holder: Option<String>,
+    /// Name of the refusal.
+    pub conflict: &'static str,
+}
+
 /// Counts of a migration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct MigratedVerifications {
@@ -38,6 +55,8 @@ pub struct MigratedVerifications {
     pub already_there: u64,
     /// Wallets that were refused, by the name of the refusal.
     pub conflicts: BTreeMap<&'static str, u64>,
+    /// The first 50 of the refused wallets.
+    pub refused: Vec<RefusedVerification>,
 }
 
 /// A verification to migrate.
@@ -253,20 +272,43 @@ impl Registry<'_> {
             return Ok(());
         }
         let mut appending = self.appending(migration(verification.verified_at)).await?;
-        match appending.migrate(verification, account, name).await {
+        let migrated = appending.migrate(verification, account, name).await;
+        match migrated {
             Ok(Verified::Added) => counts.migrated += 1,
             Ok(Verified::AlreadyHeld) => counts.already_there += 1,
             Err(RegistryError::Refused(refusal)) => {
-                *counts.conflicts.entry(refusal.name()).or_default() += 1;
-                tracing::warn!(
-                    user = %verification.user,
-                    address = %verification.address,
-                    conflict = refusal.name(),
-                    "a verification was not migrated: the registry refuses it"
-                );
+                self.count_refused(verification, refusal, counts).await?;
             }
             Err(RegistryError::Db(error)) => return Err(error),
         }
+        Ok(())
+    }
+
+    async fn count_refused(
+        &mut self,
+        verification: &Verification,
+        refusal: Refusal,
+        counts: &mut MigratedVerifications,
+    ) -> Result<(), DbError> {
+        *counts.conflicts.entry(refusal.name()).or_default() += 1;
+        if counts.refused.len() >= NAMED_REFUSALS {
+            return Ok(());
+        }
+        let holders = self.excluding(verification.address, WalletScope::EveryChain).await?;
+        let holder = self.by_ids(&holders).await?.first().and_then(account_text);
+        tracing::warn!(
+            user = %verification.user,
+            holder = holder.as_deref(),
+            address = %verification.address,
+            conflict = refusal.name(),
+            "a verification was not migrated: the registry refuses it"
+        );
+        counts.refused.push(RefusedVerification {
+            address: verification.address,
+            user: verification.user,
+            holder,
+            conflict: refusal.name(),
+        });
         Ok(())
     }
 }
@@ -281,7 +323,7 @@ impl Appending<'_, '_> {
         // A refused wallet leaves no identity behind.
         let held = self.registry.excluding(verification.address, WalletScope::EveryChain);
         if !held.await?.is_empty() {
-            return Err(super::Refusal::WalletHeld.into());
+            return Err(Refusal::WalletHeld.into());
         }
         let mut record = match self.registry.holding_by_account(account).await? {
             Some(record) => record,
@@ -302,6 +344,19 @@ impl Appending<'_, '_> {
         };
         self.verify(&mut record, &wallet).await
     }
+}
+
+/// An account of an identity: Discord's, else Telegram's.
+fn account_text(holder: &IdentityRecord) -> Option<String> {
+    let (discord, telegram) = (holder.identity.discord_user, holder.identity.telegram_user);
+    discord
+        .map(|user| format!("Discord user {user}"))
+        .or_else(|| telegram.map(|user| format!("Telegram user {user}")))
+}
+
+/// An id as text: JSON's numbers have 53 bits.
+fn as_text<S: Serializer>(user: &UserId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(user)
 }
 
 /// Whether the registry has this verification, or has had the wallet by another way: then the registry is right.

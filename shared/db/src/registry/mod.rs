@@ -46,7 +46,7 @@ pub use self::identity::{
     Account, Identity, IdentityId, IdentityRecord, IdentityStatus, IdentityWallet, SignatureKind, SignatureRecord,
     TelegramUserId,
 };
-pub use self::migrate_verifications::{MigratedVerifications, migrate_verifications};
+pub use self::migrate_verifications::{MigratedVerifications, RefusedVerification, migrate_verifications};
 pub use self::payload::{EventPayload, PayloadError};
 pub use self::profile_wallet::WalletCopy;
 pub use self::prove::Proved;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use arrakis_db::UserId;
 use arrakis_db::registry::{Account as RegistryAccount, IdentityRecord, SignatureKind, TelegramUserId};
 use arrakis_verification::{
-    Account, AccountNetwork, MoveAnswer, ProgressState, RegistryRecord, Unlinking, VerificationJob,
+    Account, AccountNetwork, MoveAnswer, ProgressState, RegistryRecord, Submission, Unlinking, VerificationJob,
 };
 
-use crate::support::{TestService, address_of, discord, key, now};
+use crate::support::{CHAIN, TestService, address_of, discord, key, now, sign};
 
 async fn service() -> TestService {
     let base = "https://verify.arrakis.example";
@@ -222,4 +222,37 @@ async fn concurrent_verifications_of_one_wallet_leave_one_holder_and_one_identit
     let held = "select address from identity_wallets where removed_at is null";
     assert_eq!(service.rows(held).await.len(), 1);
     assert_eq!(service.rows("select display_name from user_identities").await.len(), 1);
+}
+
+#[tokio::test]
+async fn suspended_account_begins_no_session_and_opens_no_link() {
+    let service = service().await;
+    let (_, token) = service.begin(discord(8), "Chani").await;
+    let message = service.message(&token, address_of(&key(1))).await;
+    let until = now() + time::Duration::days(3);
+    service.suspend(8, Some(until)).await;
+    let verification = &service.verification;
+    let started = verification
+        .start(&service.new_session(discord(8), "Chani"), now())
+        .await;
+    let opened = verification.session(&token, now()).await;
+    let address = address_of(&key(1)).to_string();
+    let asked = verification.message(&token, &address, CHAIN, now()).await;
+    let submission = Submission {
+        signature: sign(&key(1), &message),
+        address,
+        message: Some(message),
+    };
+    let submitted = verification.submit(&token, &submission, now()).await;
+    for refused in [started.err(), opened.err(), asked.err(), submitted.err()] {
+        let refusal = refused.unwrap().shown();
+        assert_eq!(refusal.code(), "account_suspended");
+        let text = refusal.to_string();
+        assert!(
+            text.starts_with(&format!("Your account is suspended here until {}", until.date())),
+            "{text}"
+        );
+    }
+    // Another account is not affected.
+    service.begin(discord(9), "Stilgar").await;
 }

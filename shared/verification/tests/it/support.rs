@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use alloy::primitives::eip191_hash_message;
 use arrakis_chain::{CallResult, ChainError, ChainId};
 use arrakis_config::Secret;
-use arrakis_db::{CommunityId, Database, DbError, NewJob};
+use arrakis_db::registry::{Account as RegistryAccount, Cause, EventSource, Suspension};
+use arrakis_db::{Admin, CommunityId, Database, DatabaseOptions, DbError, NewJob, UserId};
 use arrakis_domain::Address;
 use arrakis_test_support::TestDatabase;
 use arrakis_verification::{
@@ -175,6 +176,30 @@ impl TestService {
             database,
             test,
         }
+    }
+
+    /// Suspends the identity of a Discord user, which is created if there is none.
+    pub(crate) async fn suspend(&self, user: u64, until: Option<OffsetDateTime>) {
+        let url = Secret::new(self.test.admin_url());
+        let admin = Admin::connect(&url, DatabaseOptions::default()).await.unwrap();
+        let mut tx = admin.database().global().await.unwrap();
+        let mut registry = tx.registry();
+        let by = Cause {
+            source: EventSource::Admin,
+            at: now(),
+        };
+        let account = RegistryAccount::Discord(UserId::new(user).unwrap());
+        let identity = match registry.by_account(account).await.unwrap() {
+            Some(record) => record.identity.id,
+            None => registry.create(account, "Chani", by).await.unwrap().id,
+        };
+        let suspension = Suspension {
+            reason: "two accounts",
+            by: "stilgar",
+            until,
+        };
+        registry.suspend(identity, &suspension, by).await.unwrap();
+        tx.commit().await.unwrap();
     }
 
     /// Records in the registry instead of in memory.

@@ -1,7 +1,7 @@
 //! `GET /internal/telegram/accounts/{id}`, `DELETE …/wallets/{address}` and `POST …/separate`.
 
 use arrakis_contracts::telegram::{AccountStatus, LinkedWallet, SessionProgress, UnlinkOutcome, Unlinked};
-use arrakis_db::registry::{Account, IdentityWallet, SignatureKind};
+use arrakis_db::registry::{Account, IdentityStatus, IdentityWallet, SignatureKind};
 use arrakis_db::{SessionAccount, SessionNetwork};
 use arrakis_domain::Address;
 use arrakis_verification::{Unlinking, VerificationError};
@@ -58,6 +58,10 @@ pub(crate) async fn account(
         status.wallets = record.held().map(wallet).collect();
         status.discord = record.identity.discord_user.is_some();
         status.suspended = record.identity.is_suspended(now);
+        status.suspended_until = match record.identity.status {
+            IdentityStatus::Suspended { until } if status.suspended => until,
+            _ => None,
+        };
     }
     Ok(Json(status))
 }

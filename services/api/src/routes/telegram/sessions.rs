@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use arrakis_contracts::JobKind;
 use arrakis_contracts::telegram::{ConsentAnswer, ConsentOutcome, SessionStarted, StartSession};
-use arrakis_verification::{MoveAnswer, NewSession, Started, VerificationError};
+use arrakis_verification::{MoveAnswer, NewSession, RecordRefusal, Refusal, Started, VerificationError};
 use axum::Json;
 use axum::extract::{Path, State};
 use time::OffsetDateTime;
@@ -30,7 +30,7 @@ const DEFAULT_CHAIN: u64 = 1;
     tag = "telegram",
     request_body = StartSession,
     responses(
-        (status = 200, description = "The session, or that there were too many", body = SessionStarted),
+        (status = 200, description = "The session, or that there were too many or the account is suspended", body = SessionStarted),
         WithBody,
         AdminRoute,
         EveryRoute
@@ -51,6 +51,9 @@ pub(crate) async fn start_session(
         chain_id: chain(&services).await?,
     };
     let started = services.verification.start(&new, OffsetDateTime::now_utc()).await;
+    if let Err(VerificationError::Refused(Refusal::Registry(RecordRefusal::Suspended { until }))) = started {
+        return Ok(Json(SessionStarted::Suspended { until }));
+    }
     Ok(Json(match started.map_err(problem)? {
         Started::Session {
             id,

@@ -30,6 +30,15 @@ pub(crate) enum NoSession {
     Unknown(RefusalBody),
 }
 
+/// The refusal of a session whose account is suspended.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it describes responses for the OpenAPI document")]
+pub(crate) enum SuspendedAccount {
+    /// The account is suspended
+    #[response(status = 422)]
+    Suspended(RefusalBody),
+}
+
 /// Refusals of requests that need an open session.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "it describes responses for the OpenAPI document")]
@@ -40,7 +49,7 @@ pub(crate) enum Refusals {
     /// The session has expired
     #[response(status = 410)]
     Expired(RefusalBody),
-    /// The address, the message or the signature is refused
+    /// The account is suspended, or the address, the message or the signature is refused
     #[response(status = 422)]
     Refused(RefusalBody),
 }

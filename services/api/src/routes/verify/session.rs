@@ -5,7 +5,7 @@ use axum::response::Response;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::refusal::{NoSession, RefusalBody, answer};
+use super::refusal::{NoSession, RefusalBody, SuspendedAccount, answer};
 use crate::openapi::EveryRoute;
 use crate::problem::ProblemBody;
 use crate::services::ApiState;
@@ -49,7 +49,7 @@ pub(crate) struct SessionAccount {
     tag = "verification",
     params(("token" = String, Path, description = "Token of a session; a secret")),
     responses(
-        (status = 200, description = "The session", body = Session), NoSession,
+        (status = 200, description = "The session", body = Session), NoSession, SuspendedAccount,
         EveryRoute,
         (status = 429, description = "Too many requests, or attempts of the session", content((ProblemBody = "application/problem+json"), (RefusalBody = "application/json"))),
         (status = 503, description = "A dependency or the chain is unavailable", content((ProblemBody = "application/problem+json"), (RefusalBody = "application/json")))

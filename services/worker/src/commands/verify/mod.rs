@@ -23,15 +23,18 @@ use std::time::Duration;
 
 use arrakis_db::UserId;
 use arrakis_db::registry::{Account, IdentityRecord};
-use arrakis_verification::{Verification, VerificationError};
+use arrakis_verification::{RecordRefusal, Refusal as VerificationRefusal, Verification, VerificationError};
 use async_trait::async_trait;
 use twilight_util::builder::command::SubCommandBuilder;
 
-use super::{Command, CommandContext, CommandScope, ComponentRule, Definition, ResponseMode, outdated_component};
+use super::{
+    Command, CommandContext, CommandScope, ComponentRule, Definition, ResponseMode, outdated_component, suspension,
+};
 use crate::failure::Failure;
 use crate::interaction::invocation::InvocationData;
 use crate::interaction::refusal::Refusal;
 use crate::interaction::reply::{CommandError, CommandResult};
+use crate::render::suspended::Suspended;
 use crate::render::verify::{CONSENT, KEEP, NAME, SEPARATE, START, UNLINK, WAITLIST, WalletView};
 use crate::services::Services;
 
@@ -118,6 +121,9 @@ fn verification(services: &Services) -> Result<&Verification, Refusal> {
 /// What follows an error of the verification: a refusal for the member, or a retry.
 fn failed(error: VerificationError) -> CommandError {
     match error {
+        VerificationError::Refused(VerificationRefusal::Registry(RecordRefusal::Suspended { until })) => {
+            suspension::refusal(Suspended { until }).into()
+        }
         VerificationError::Refused(refusal) => {
             Refusal::new(refusal.to_string(), "`/verify status` shows where you are.").into()
         }

@@ -9,6 +9,7 @@ use super::{CommandContext, identity, wallets};
 use crate::community::user_id;
 use crate::consent;
 use crate::interaction::reply::{CommandResult, Reply, message};
+use crate::render::suspended::Suspended;
 use crate::render::verify::{SessionStage, StatusView, status};
 
 /// Replies with the member's wallets, rank and session; with a request for one of the wallets, also the question and its buttons.
@@ -32,7 +33,7 @@ pub(super) async fn run(context: &CommandContext<'_>) -> CommandResult {
         .map(TelegramUserId::get);
     let view = StatusView {
         wallets: &wallets,
-        suspended: record.is_some_and(|record| record.identity.is_suspended(now)),
+        suspended: record.and_then(|record| Suspended::of(&record.identity, now)),
         standing: ranking.standing,
         entry: ranking.entry,
         session: session.as_ref().and_then(stage),

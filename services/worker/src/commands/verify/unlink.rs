@@ -5,13 +5,15 @@
 
 use arrakis_contracts::JobKind;
 use arrakis_db::registry::{
-    Account as RegistryAccount, Cause, EventSource, IdentityRecord, Refusal as RegistryRefusal, RegistryError,
+    Account as RegistryAccount, Cause, EventSource, Identity, IdentityRecord, Refusal as RegistryRefusal, RegistryError,
 };
 use arrakis_db::{CommunityId, NewJob, UserId};
 use arrakis_domain::Address;
 use arrakis_verification::{Account, VerificationJob};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::super::suspension::{self, refuse_suspended};
 use super::{CommandContext, identity, outdated_component, wallets};
 use crate::community::user_id;
 use crate::consent;
@@ -19,6 +21,7 @@ use crate::failure::Failure;
 use crate::interaction::refusal::Refusal;
 use crate::interaction::reply::{CommandError, CommandResult, Reply, message};
 use crate::jobs::{self, JobOwner};
+use crate::render::suspended::Suspended;
 use crate::render::verify;
 use crate::services::Services;
 
@@ -28,6 +31,7 @@ const REASON: &str = "unlinked by the member with /verify unlink";
 /// Replies with a button for each wallet of the member.
 pub(super) async fn show_choices(context: &CommandContext<'_>) -> CommandResult {
     let user = user_id(context.invocation.author.id)?;
+    refuse_suspended(context, user).await?;
     let wallets = wallets(identity(context, user).await?.as_ref());
     if wallets.is_empty() {
         return Err(Refusal::new("No wallet is linked to you.", "`/verify start` links one.").into());
@@ -82,7 +86,7 @@ async fn remove(
     {
         Ok(()) => {}
         Err(RegistryError::Refused(RegistryRefusal::WalletNotHeld)) => return Ok(()),
-        Err(error) => return Err(refused(error)),
+        Err(error) => return Err(refused(error, &record.identity, now)),
     }
     let job = VerificationJob::Unlinked {
         removal: Uuid::now_v7(),
@@ -108,13 +112,13 @@ async fn remove(
     Ok(())
 }
 
-fn refused(error: RegistryError) -> CommandError {
+fn refused(error: RegistryError, identity: &Identity, now: OffsetDateTime) -> CommandError {
     match error {
-        RegistryError::Refused(RegistryRefusal::Suspended) => Refusal::new(
-            "Your account is suspended, so its wallets stay as they are.",
-            "Ask the admins of this server about the suspension.",
-        )
-        .into(),
+        RegistryError::Refused(RegistryRefusal::Suspended) => {
+            // Without one here, the suspension began after the identity was read.
+            let suspended = Suspended::of(identity, now).unwrap_or(Suspended { until: None });
+            suspension::refusal(suspended).into()
+        }
         RegistryError::Refused(refusal) => Failure::permanent(refusal).into(),
         RegistryError::Db(error) => Failure::from(error).into(),
     }

@@ -4,6 +4,7 @@
 
 use arrakis_domain::{Zone, Zones};
 
+use super::super::suspension::refuse_suspended;
 use super::CommandContext;
 use crate::community::user_id;
 use crate::interaction::refusal::Refusal;
@@ -17,6 +18,7 @@ pub(super) async fn join(context: &CommandContext<'_>) -> CommandResult {
     let community = context.community()?;
     let member = context.invocation.author.id;
     let user = user_id(member)?;
+    refuse_suspended(context, user).await?;
     {
         let mut tx = context.tx().await?;
         let token = &community.record.token_profile;

@@ -134,7 +134,10 @@ impl ProfileSync<'_> {
             let RollBackStep { deleted: more, is_done } = step.ok_or(SyncError::Superseded)?;
             deleted += more;
             if is_done {
-                tracing::info!(token_profile = %self.profile.id, next, deleted, "events of replaced blocks are deleted");
+                // Also the end of a first sync and of one without replaced blocks.
+                if deleted > 0 {
+                    tracing::info!(token_profile = %self.profile.id, next, deleted, "events of replaced blocks are deleted");
+                }
                 return Ok(());
             }
             tracing::info!(token_profile = %self.profile.id, next, deleted, "deleting events of replaced blocks");

@@ -12,6 +12,7 @@ use super::{Run, communities, reply};
 use crate::community::Community;
 use crate::failure::Failure;
 use crate::jobs::reconcile::{joined_at, name};
+use crate::render::suspended::Suspended;
 use crate::render::verified::{RoleChanges, VerifiedView};
 use crate::roles::{self, MemberEvaluation, evaluate_member, role_difference};
 
@@ -62,7 +63,7 @@ pub(super) async fn finish(
         suspended: evaluated
             .record
             .as_ref()
-            .is_some_and(|record| record.identity.is_suspended(now)),
+            .and_then(|record| Suspended::of(&record.identity, now)),
         roles: changes,
     };
     reply::show_result(services, community, session, &view).await

@@ -20,7 +20,7 @@ async fn ranked_member_sees_both_neighbours() {
     assert_eq!(middle.field("Holding"), "200.5 BGT");
     assert_eq!(
         middle.field("Above you"),
-        "Rank 2 holds 200.5 BGT as you do and came first; any more overtakes it."
+        "Rank 2 holds 200.5 BGT as you do and came first; gain any more to overtake it."
     );
     assert_eq!(
         middle.field("Below you"),

@@ -25,7 +25,7 @@ async fn entry_threshold_is_the_balance_of_rank_69() {
     );
     assert_eq!(
         waiting.field("You"),
-        "You hold 930 BGT. More than 1 BGT more takes you in."
+        "You hold 930 BGT. Gain more than 1 BGT to get a place."
     );
 
     let inside = harness.run("threshold", 12, json!([])).await.unwrap();

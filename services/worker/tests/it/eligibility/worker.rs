@@ -270,6 +270,10 @@ async fn profiles_and_overrides_are_written_by_the_command_line() {
     ];
     let stored = run(&platform, &put).await;
     assert!(stored.status.success(), "{}", String::from_utf8_lossy(&stored.stderr));
+    let status = run(&platform, &["eligibility", "status"]).await;
+    let status = String::from_utf8(status.stdout).unwrap();
+    let note = "note: CHAIN_RPC_URLS of this shell names no endpoint of chain 80094; the workers' own may";
+    assert!(status.contains(note) && !status.contains("not synced"), "{status}");
     let listed = run(&platform, &["token-profiles", "list"]).await;
     let listed = String::from_utf8(listed.stdout).unwrap();
     assert!(
@@ -293,11 +297,12 @@ async fn profiles_and_overrides_are_written_by_the_command_line() {
     assert!(run(&platform, &add).await.status.success());
     let again = run(&platform, &add).await;
     assert!(!again.status.success());
-    assert!(String::from_utf8_lossy(&again.stderr).contains("revoke"), "{again:?}");
+    let stderr = String::from_utf8_lossy(&again.stderr);
+    assert!(stderr.contains("revoke") && stderr.contains(wallet), "{again:?}");
     let listed = run(&platform, &["eligibility", "override", "list", "bgt"]).await;
     let listed = String::from_utf8(listed.stdout).unwrap();
     assert!(
-        listed.starts_with(&format!("{wallet}  add  until 20")) && listed.contains("by liet: a founder"),
+        listed.starts_with(&format!("{wallet}  add  until 20")) && listed.contains("added by liet: a founder"),
         "{listed}"
     );
     let revoke = [
@@ -312,6 +317,14 @@ async fn profiles_and_overrides_are_written_by_the_command_line() {
         "liet",
     ];
     assert!(run(&platform, &revoke).await.status.success());
+    let listed = run(&platform, &["eligibility", "override", "list", "bgt"]).await;
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(
+        listed.starts_with(&format!("{wallet}  add  revoked 20"))
+            && listed.contains("by liet: left;")
+            && listed.contains("added by liet: a founder"),
+        "{listed}"
+    );
     let unknown = run(&platform, &["eligibility", "sync", "spice"]).await;
     assert!(
         String::from_utf8_lossy(&unknown.stderr).contains("no token profile spice"),

@@ -5,6 +5,7 @@ mod consent;
 mod job;
 mod setup;
 mod start;
+mod suspended;
 mod telegram;
 mod unlink;
 mod welcome;

@@ -27,7 +27,7 @@ pub(super) struct Setup {
     pub(super) platform: Platform,
     pub(super) verification: Verification,
     pub(super) key: SigningKey,
-    _worker: Worker,
+    pub(super) worker: Worker,
 }
 
 pub(super) fn now() -> OffsetDateTime {
@@ -78,7 +78,7 @@ impl Setup {
             platform,
             verification: verification.unwrap(),
             key,
-            _worker: worker,
+            worker,
         }
     }
 

@@ -140,3 +140,24 @@ async fn welcome_is_off_by_default() {
     assert!(welcomes(&setup).await.is_empty());
     assert_eq!(setup.platform.control.count("POST", "/messages", 200).await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn welcome_in_a_channel_that_does_not_exist_is_counted() {
+    let setup = Setup::ranked_behind(9, "1600").await;
+    let mut tx = setup.platform.tenant().await;
+    tx.communities().set_welcome_channel(Some(2)).await.unwrap();
+    tx.commit().await.unwrap();
+    let (_, event) = join(&setup, "paul").await;
+    until_handled(&setup, &event).await;
+    let metrics = setup.worker.runtime.metrics.render();
+    assert!(
+        metrics
+            .lines()
+            .any(|line| line == "arrakis_worker_welcomes_refused_total 1"),
+        "{metrics}"
+    );
+    let mut tx = setup.platform.tenant().await;
+    let entries = tx.audit_entries(50).await.unwrap();
+    let broken = entries.iter().find(|entry| entry.action == "welcome.broken").unwrap();
+    assert_eq!(broken.subject, "2");
+}

@@ -1,7 +1,7 @@
 //! Verifications from before the registry are migrated.
 
 use arrakis_config::Secret;
-use arrakis_db::registry::{Account, EventSource, MigratedVerifications, migrate_verifications};
+use arrakis_db::registry::{Account, EventSource, MigratedVerifications, RefusedVerification, migrate_verifications};
 use arrakis_db::{Database, UserId};
 use arrakis_test_support::TestDatabase;
 use time::OffsetDateTime;
@@ -44,6 +44,17 @@ fn counts(migrated: u64, removed: u64, already_there: u64, conflicts: &[(&'stati
         removed,
         already_there,
         conflicts: conflicts.iter().copied().collect(),
+        refused: Vec::new(),
+    }
+}
+
+/// The wallet of this number, verified by `id` and held by Discord user `holder`.
+fn wallet_held(number: u8, id: u64, holder: u64) -> RefusedVerification {
+    RefusedVerification {
+        address: address(number),
+        user: user(id),
+        holder: Some(format!("Discord user {holder}")),
+        conflict: "wallet_held",
     }
 }
 
@@ -72,7 +83,8 @@ async fn verifications_are_migrated_once_with_their_times() {
     verification(&test, "bgt", 4, 5, 40, Some(41)).await;
     verification(&test, "bgt", 4, 5, 42, None).await;
 
-    let expected = counts(7, 2, 0, &[("wallet_held", 1)]);
+    let mut expected = counts(7, 2, 0, &[("wallet_held", 1)]);
+    expected.refused = vec![wallet_held(4, 5, 4)];
     assert_eq!(migrate(&test).await, expected);
     assert_eq!(holdings(&database, 1).await, [address(1)]);
     assert_eq!(holdings(&database, 2).await, [address(2)]);
@@ -112,7 +124,9 @@ async fn verifications_are_migrated_once_with_their_times() {
     tx.commit().await.unwrap();
 
     let again = migrate(&test).await;
-    assert_eq!(again, counts(0, 0, 7, &[("wallet_held", 1)]));
+    let mut expected = counts(0, 0, 7, &[("wallet_held", 1)]);
+    expected.refused = vec![wallet_held(4, 5, 4)];
+    assert_eq!(again, expected);
     assert_eq!(all_events(&database).await, events);
     assert_eq!(database.verify_registry().await.unwrap().problem, None);
 }

@@ -244,6 +244,14 @@ async fn expired_replaced_and_unknown_links_show_what_to_do() {
     let unknown = server.url(&"A".repeat(43));
     let browser = Browser::open(&unknown, DESKTOP, &script(Mode::Announced)).await;
     browser.sees("#panel h2", "This link is not valid").await;
+    let text = browser
+        .script("return document.querySelector('#panel').textContent")
+        .await;
+    let text = text.as_str().unwrap();
+    assert_eq!(text.matches("tart the verification again").count(), 1, "{text}");
+    // The clock is the sign of an expired link alone.
+    let clocks = "return document.querySelectorAll('#panel path[d=\"M24 14v11l7 5\"]').length";
+    assert_eq!(browser.script(clocks).await, json!(0));
     browser.close().await;
 }
 
@@ -307,10 +315,30 @@ async fn contract_wallet_waits_for_its_owners_and_for_the_chain() {
 }
 
 #[tokio::test]
+async fn suspended_member_is_refused_without_a_button_to_sign() {
+    let (server, _, browser) = open(Mode::Announced, DESKTOP).await;
+    server.service.suspend(1_300_000_000_000_000_001, None).await;
+    browser.reload().await;
+    browser.sees("#panel h2", "Your account is suspended").await;
+    browser
+        .sees(
+            "#panel",
+            "no tier, no roles, and wallets cannot change. Contact the admins of the server.",
+        )
+        .await;
+    let buttons = "return document.querySelectorAll('#panel button').length";
+    assert_eq!(browser.script(buttons).await, json!(0));
+    browser.close().await;
+}
+
+#[tokio::test]
 async fn phone_without_a_wallet_gets_steps_and_no_link_of_others() {
     let (server, token, browser) = open(Mode::Missing, PHONE).await;
     browser.sees("#panel h2", "Open this page in your wallet").await;
     browser.sees("#panel ol", "Paste the link").await;
+    browser
+        .sees("#panel", "Copy the link and open it in your wallet app's browser.")
+        .await;
     browser.check("phone-none").await;
     // Nothing on the page leads anywhere with the token.
     let targets =
