@@ -86,7 +86,7 @@ fn amount(text: &str) -> anyhow::Result<(bool, Balance)> {
 async fn wallet(options: &Options<'_>, admin: &Admin) -> anyhow::Result<Address> {
     let target = options.target.trim_start_matches('@');
     if target.starts_with("0x") {
-        return Address::parse_checked(target).with_context(|| format!("`{target}` is not an address"));
+        return holder(target);
     }
     let user = match target.parse::<u64>() {
         Ok(id) => id,
@@ -102,6 +102,16 @@ async fn wallet(options: &Options<'_>, admin: &Admin) -> anyhow::Result<Address>
         }
     }
     bail!("{target} has no verified wallet; give an address instead, or run /verify start as {target} first")
+}
+
+/// The address in a text, which may hold tokens.
+fn holder(text: &str) -> anyhow::Result<Address> {
+    let address = Address::parse_checked(text).with_context(|| format!("`{text}` is not an address"))?;
+    ensure!(
+        *address.as_bytes() != [0; 20],
+        "the zero address holds no tokens: a transfer to it is a burn; give the address of a wallet"
+    );
+    Ok(address)
 }
 
 /// The Discord id of a member of any server by user name or display name, or of a newcomer of the seed.
@@ -179,6 +189,15 @@ mod tests {
         for text in ["", "-", "0", "ten", "1000000000001", "--1"] {
             assert!(amount(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn zero_address_is_refused_with_the_reason() {
+        let zero = format!("0x{}", "0".repeat(40));
+        assert!(holder(&zero).unwrap_err().to_string().contains("zero address"));
+        let wallet = format!("0x{}1", "0".repeat(39));
+        assert_eq!(holder(&wallet).unwrap().to_string(), wallet);
+        assert!(holder("0x12").unwrap_err().to_string().contains("not an address"));
     }
 
     #[test]
