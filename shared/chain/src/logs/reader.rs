@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::decode::{MAX_CONSECUTIVE, TooManyIds, append_transfers};
+use super::decode::{MAX_CONSECUTIVE, Unreadable, append_transfers};
 use super::fetch::{Fetched, fetch};
 use super::query::LogQuery;
 use crate::chain::Chain;
 use crate::error::{ChainError, FailureKind};
 use crate::rpc::{Attempts, Endpoint, Failure};
-use crate::types::{BlockRef, TransferBatch, TransferFilter};
+use crate::types::{BlockRef, TokenStandard, Transfer, TransferBatch, TransferFilter};
 
 /// Most transfers of one batch, after the expansion of logs that hold several.
 const MAX_TRANSFERS: usize = 100_000;
@@ -32,8 +32,25 @@ enum NoBatch {
     Failed(Failure),
     /// The endpoint refused the logs of this single block.
     BlockRefused(Failure),
+    /// A log is not in the form of the token standard. Other endpoints show whether this one is wrong, or the contract.
+    Malformed(MalformedLog),
     /// The contract's logs cannot be read from any endpoint.
     Contract(String),
+}
+
+/// A log that is not in the form of the token standard.
+struct MalformedLog {
+    /// Number of its block.
+    block: u64,
+    /// Names the log, its transaction and its block.
+    detail: String,
+}
+
+/// Why logs were not decoded.
+enum Undecoded {
+    Malformed(MalformedLog),
+    /// Too many transfers. Fewer blocks may have few enough.
+    TooMany(String),
 }
 
 impl From<Failure> for NoBatch {
@@ -61,8 +78,8 @@ impl TransferReader {
     /// every endpoint is read as far as possible; the next call waits for [`crate::ChainSettings::logs_patience`] at most.
     ///
     /// # Errors
-    /// No endpoint gave a usable response, or every one refuses a single block, or the contract's events cannot be expanded. The reader
-    /// continues at the same block when it is called again.
+    /// No endpoint gave a usable response, or every one refuses a single block, or the contract's events cannot be expanded or are not in
+    /// the form of the standard. The reader continues at the same block when it is called again.
     pub async fn next(&mut self) -> Result<Option<TransferBatch>, ChainError> {
         let Some(cursor) = self.cursor else {
             return Ok(None);
@@ -71,15 +88,27 @@ impl TransferReader {
         let preferred = self.endpoint.map(|(index, _)| index);
         let mut attempts = Attempts::new(&chain.endpoints, chain.settings.logs_patience).prefer(preferred);
         let (mut refused, mut failed) = (false, false);
+        let mut malformed: Vec<(Arc<Endpoint>, MalformedLog)> = Vec::new();
         while let Some(endpoint) = attempts.next().await {
             match self.read(&endpoint, cursor).await {
                 Ok(batch) => {
+                    // The same blocks have only logs in the form of the standard, so the contract is not the cause.
+                    for (endpoint, log) in malformed.iter().filter(|(_, log)| log.block <= batch.to.number) {
+                        endpoint.record(&Failure::inconsistent(&*log.detail));
+                    }
                     self.cursor = batch.to.number.checked_add(1).filter(|next| *next <= self.to);
                     return Ok(Some(batch));
                 }
                 Err(NoBatch::Contract(reason)) => {
                     let contract = self.filter.contract;
                     return Err(ChainError::Contract { contract, reason });
+                }
+                Err(NoBatch::Malformed(log)) => {
+                    attempts.failed(&endpoint, &Failure::new(FailureKind::Malformed, &*log.detail));
+                    malformed.push((endpoint, log));
+                    if attempts.is_first_round_over() && !refused && !failed {
+                        return Err(self.malformed(&malformed));
+                    }
                 }
                 Err(NoBatch::BlockRefused(failure)) => {
                     refused = true;
@@ -92,7 +121,7 @@ impl TransferReader {
             }
             self.endpoint = None;
         }
-        if refused && !failed {
+        if refused && !failed && malformed.is_empty() {
             return Err(ChainError::BlockRefused {
                 chain: chain.id,
                 block: cursor,
@@ -100,6 +129,21 @@ impl TransferReader {
             });
         }
         Err(attempts.unavailable(chain.id, "eth_getLogs"))
+    }
+
+    /// The error when each endpoint returned a malformed log. It names the last one.
+    fn malformed(&self, logs: &[(Arc<Endpoint>, MalformedLog)]) -> ChainError {
+        let mut endpoints: Vec<&str> = logs.iter().map(|(endpoint, _)| endpoint.label()).collect();
+        endpoints.sort_unstable();
+        endpoints.dedup();
+        let detail = logs.last().map_or("", |(_, log)| &*log.detail);
+        ChainError::Contract {
+            contract: self.filter.contract,
+            reason: format!(
+                "{detail} (from {}): the contract does not follow the standard, or the endpoint returns malformed logs",
+                endpoints.join(", ")
+            ),
+        }
     }
 
     /// Reads a batch from one endpoint. Halves the range until the endpoint accepts it.
@@ -158,18 +202,14 @@ impl TransferReader {
         let settings = &self.chain.settings;
         let fetched = fetch(endpoint, settings, &self.query, from, end).await?;
         let to = self.last_block(endpoint, &fetched).await?;
-        let (transfers, skipped) = match self.decode(&fetched) {
-            Ok(decoded) => decoded,
-            // Fewer blocks may hold few enough.
-            Err(_) if to.number > from => {
+        let transfers = match self.decode(&fetched) {
+            Ok(transfers) => transfers,
+            Err(Undecoded::Malformed(log)) => return Err(NoBatch::Malformed(log)),
+            Err(Undecoded::TooMany(_)) if to.number > from => {
                 return Err(Failure::new(FailureKind::TooLarge, "too many transfers in one range").into());
             }
-            Err(reason) => return Err(NoBatch::Contract(reason)),
+            Err(Undecoded::TooMany(reason)) => return Err(NoBatch::Contract(reason)),
         };
-        if skipped > 0 {
-            let contract = self.filter.contract;
-            tracing::debug!(%contract, from, to = to.number, skipped, "skipped logs that do not follow the token standard");
-        }
         let mut range = endpoint.range.lock();
         match fetched.complete_part {
             Some(blocks) => range.refused(blocks.saturating_mul(2)),
@@ -198,27 +238,36 @@ impl TransferReader {
         }
     }
 
-    /// The transfers and the number of skipped logs.
-    fn decode(&self, fetched: &Fetched) -> Result<(Vec<crate::types::Transfer>, usize), String> {
+    fn decode(&self, fetched: &Fetched) -> Result<Vec<Transfer>, Undecoded> {
         let mut transfers = Vec::with_capacity(fetched.logs.len());
-        let mut skipped = 0;
         for log in &fetched.logs {
+            let block = log.block_number;
             match append_transfers(&self.filter, log, &mut transfers) {
-                Ok(true) => {}
-                Ok(false) => skipped += 1,
-                Err(TooManyIds(block)) => {
-                    return Err(format!(
+                Ok(()) => {}
+                Err(Unreadable::Malformed) => {
+                    let standard = match self.filter.standard {
+                        TokenStandard::Erc20 => "ERC-20",
+                        TokenStandard::Erc721 => "ERC-721",
+                        TokenStandard::Erc1155 => "ERC-1155",
+                    };
+                    let detail = format!(
+                        "log {} of block {block}, transaction {}, is not in the form of {standard}",
+                        log.log_index, log.transaction_hash
+                    );
+                    return Err(Undecoded::Malformed(MalformedLog { block, detail }));
+                }
+                Err(Unreadable::TooManyIds) => {
+                    return Err(Undecoded::TooMany(format!(
                         "an event in block {block} moves more than {MAX_CONSECUTIVE} ids at once (ERC-2309)"
-                    ));
+                    )));
                 }
             }
             if transfers.len() > MAX_TRANSFERS {
-                return Err(format!(
-                    "block {} has more than {MAX_TRANSFERS} transfers of it",
-                    log.block_number
-                ));
+                return Err(Undecoded::TooMany(format!(
+                    "block {block} has more than {MAX_TRANSFERS} transfers of it"
+                )));
             }
         }
-        Ok((transfers, skipped))
+        Ok(transfers)
     }
 }
