@@ -2,16 +2,24 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::decode::{MAX_CONSECUTIVE, Unreadable, append_transfers};
 use super::fetch::{Fetched, fetch};
 use super::query::LogQuery;
 use crate::chain::Chain;
+use crate::config::ChainSettings;
 use crate::error::{ChainError, FailureKind};
 use crate::rpc::{Attempts, Endpoint, Failure};
 use crate::types::{BlockRef, TokenStandard, Transfer, TransferBatch, TransferFilter};
 
 /// Most transfers of one batch, after the expansion of logs that hold several.
 const MAX_TRANSFERS: usize = 100_000;
+/// Blocks before the end of the range in which a response without logs is compared with that of a second endpoint: a day, with a block
+/// each 2 s. In all blocks, it would double the requests of a first sync.
+const COMPARED_BLOCKS: u64 = 43_200;
+/// Most requests for logs to the second endpoint for one comparison.
+const MAX_COMPARISONS: u32 = 16;
 
 /// Reads transfers in batches. Each batch is from one endpoint; the next one may be from another.
 #[derive(Debug)]
@@ -73,6 +81,8 @@ impl TransferReader {
     }
 
     /// The next batch; `None` when the range is read completely. Batches follow each other without gaps.
+    ///
+    /// A batch without logs near the end of the range is compared with a second endpoint, if the chain has one that responds.
     ///
     /// The range of a batch ends at the finalised block of its endpoint at the latest. A range that ends behind the finalised block of
     /// every endpoint is read as far as possible; the next call waits for [`crate::ChainSettings::logs_patience`] at most.
@@ -202,6 +212,9 @@ impl TransferReader {
         let settings = &self.chain.settings;
         let fetched = fetch(endpoint, settings, &self.query, from, end).await?;
         let to = self.last_block(endpoint, &fetched).await?;
+        if fetched.logs.is_empty() && self.to.saturating_sub(to.number) < COMPARED_BLOCKS {
+            self.compare_empty(endpoint, from, to).await?;
+        }
         let transfers = match self.decode(&fetched) {
             Ok(transfers) => transfers,
             Err(Undecoded::Malformed(log)) => return Err(NoBatch::Malformed(log)),
@@ -236,6 +249,80 @@ impl TransferReader {
             )),
             _ => Ok(block),
         }
+    }
+
+    /// Compares a response without logs with that of the first other endpoint that gives one. Without such an endpoint nothing is compared.
+    ///
+    /// # Errors
+    /// The other endpoint has logs of these blocks.
+    async fn compare_empty(&self, endpoint: &Endpoint, from: u64, to: BlockRef) -> Result<(), Failure> {
+        for other in &self.chain.endpoints {
+            let is_paused = other.pause_end().is_some_and(|end| end > Instant::now());
+            if is_paused || other.index == endpoint.index {
+                continue;
+            }
+            match self.first_log(other, from, to).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(block)) => {
+                    return Err(Failure::inconsistent(format!(
+                        "eth_getLogs returned no logs for blocks {from} to {}, and {} has logs of block {block}",
+                        to.number,
+                        other.label()
+                    )));
+                }
+                Err(failure) => other.record(&failure),
+            }
+        }
+        Ok(())
+    }
+
+    /// The block of an endpoint's first log in the blocks `from` to `to`; `None` when it has no logs of them.
+    async fn first_log(&self, endpoint: &Endpoint, from: u64, to: BlockRef) -> Result<Option<u64>, Failure> {
+        let block = self.chain.block_at(endpoint, to.number).await?;
+        if block.is_none_or(|block| block.hash != to.hash) {
+            let detail = format!(
+                "block {} is missing, or has another hash than at the compared endpoint",
+                to.number
+            );
+            return Err(Failure::lagging(detail));
+        }
+        // A slow second endpoint must not delay the sync for long.
+        let settings = ChainSettings {
+            logs_timeout: self.chain.settings.call_timeout,
+            ..self.chain.settings
+        };
+        let before = endpoint.range.lock().clone();
+        let mut next = from;
+        for _ in 0..MAX_COMPARISONS {
+            let blocks = endpoint.range.lock().blocks();
+            let end = to.number.min(next.saturating_add(blocks - 1));
+            match fetch(endpoint, &settings, &self.query, next, end).await {
+                Ok(fetched) => {
+                    if let Some(log) = fetched.logs.first() {
+                        return Ok(Some(log.block_number));
+                    }
+                    if fetched.to >= to.number {
+                        return Ok(None);
+                    }
+                    next = fetched.to + 1;
+                }
+                Err(failure) if failure.may_depend_on_range() && end > next => {
+                    endpoint.range.lock().refused(end - next + 1);
+                }
+                Err(failure) => {
+                    if failure.may_depend_on_range() {
+                        // The cause is not the range.
+                        endpoint.range.lock().restore(before);
+                    }
+                    return Err(failure);
+                }
+            }
+        }
+        let detail = format!(
+            "more than {MAX_COMPARISONS} requests for blocks {from} to {}",
+            to.number
+        );
+        Err(Failure::new(FailureKind::TooLarge, detail))
     }
 
     fn decode(&self, fetched: &Fetched) -> Result<Vec<Transfer>, Undecoded> {

@@ -127,6 +127,45 @@ async fn blocks_of_a_faulty_response_are_read_again() {
 }
 
 #[tokio::test]
+async fn empty_response_is_compared_with_a_second_endpoint() {
+    let anvil = Anvil::start().await;
+    let token = played_token(&anvil, 10, 2).await;
+    let filter = of(token.address(), TokenStandard::Erc20);
+    let last = anvil.ledger().of(token.address()).last().unwrap().block.unwrap();
+    let empty = Faults {
+        tamper: Some(Tamper::Empty),
+        ..Faults::default()
+    };
+    let liar = RpcProxy::start(anvil.url(), empty).await;
+    for (max_range, is_compared) in [
+        (None, true),
+        (Some((3, -32000, "too wide")), true),
+        (Some((0, -32000, "no")), false),
+    ] {
+        let limited = Faults {
+            max_range,
+            ..Faults::default()
+        };
+        let honest = RpcProxy::start(anvil.url(), limited).await;
+        let client = client(&[&liar.url(), &honest.url()]);
+        let read = transfers(&client, filter, 1, last).await.unwrap();
+        if is_compared {
+            assert_equals_ledger(&read, &anvil.ledger(), token.address());
+            assert_eq!(client.endpoints()[0].last_failure, Some(FailureKind::Inconsistent));
+        } else {
+            // Without a second endpoint that returns logs, the first one's response counts.
+            assert_eq!(read, []);
+            assert_eq!(client.endpoints()[1].last_failure, Some(FailureKind::Rejected));
+        }
+    }
+    // Blocks without logs are read although an endpoint is down.
+    let client = client(&[anvil.url(), "http://127.0.0.1:1/"]);
+    let nothing = of(arrakis_test_support::address_of(77), TokenStandard::Erc20);
+    assert_eq!(transfers(&client, nothing, 1, last).await.unwrap(), []);
+    assert_eq!(client.endpoints()[0].last_failure, None);
+}
+
+#[tokio::test]
 async fn parts_with_fewer_logs_than_the_whole_are_a_contradiction() {
     let anvil = Anvil::start().await;
     let token = anvil.deploy_erc20("Bera Governance Token", "BGT", 18).await;

@@ -52,6 +52,8 @@ pub(crate) enum Tamper {
     Removed,
     /// The last log is missing.
     Missing,
+    /// All logs are missing.
+    Empty,
     /// The result is null.
     Null,
     /// The last log has no data.
@@ -286,6 +288,7 @@ fn tamper_with(tamper: Tamper, logs: &mut Vec<Value>) {
         Tamper::Missing => {
             logs.pop();
         }
+        Tamper::Empty => logs.clear(),
         // The whole result is replaced.
         Tamper::Null => {}
         Tamper::NoData => last["data"] = json!("0x"),
