@@ -86,7 +86,7 @@ fn amount(text: &str) -> anyhow::Result<(bool, Balance)> {
 async fn wallet(options: &Options<'_>, admin: &Admin) -> anyhow::Result<Address> {
     let target = options.target.trim_start_matches('@');
     if target.starts_with("0x") {
-        return address(target);
+        return holder(target);
     }
     let user = match target.parse::<u64>() {
         Ok(id) => id,
@@ -104,9 +104,14 @@ async fn wallet(options: &Options<'_>, admin: &Admin) -> anyhow::Result<Address>
     bail!("{target} has no verified wallet; give an address instead, or run /verify start as {target} first")
 }
 
-fn address(text: &str) -> anyhow::Result<Address> {
-    // The error names the text.
-    Ok(Address::parse_checked(text)?)
+/// The address in a text, which may hold tokens.
+fn holder(text: &str) -> anyhow::Result<Address> {
+    let address = Address::parse_checked(text)?;
+    ensure!(
+        *address.as_bytes() != [0; 20],
+        "the zero address holds no tokens: a transfer to it is a burn; give the address of a wallet"
+    );
+    Ok(address)
 }
 
 /// The Discord id of a member of any server by user name or display name, or of a newcomer of the seed.
@@ -188,9 +193,17 @@ mod tests {
 
     #[test]
     fn invalid_address_is_named_once() {
-        let error = address("0x12").unwrap_err();
+        let error = holder("0x12").unwrap_err();
         let text = arrakis_causes::causes(error.as_ref());
         assert_eq!(text.matches("0x12").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn zero_address_is_refused_with_the_reason() {
+        let zero = format!("0x{}", "0".repeat(40));
+        assert!(holder(&zero).unwrap_err().to_string().contains("zero address"));
+        let wallet = format!("0x{}1", "0".repeat(39));
+        assert_eq!(holder(&wallet).unwrap().to_string(), wallet);
     }
 
     #[test]

@@ -93,6 +93,8 @@ pub enum FailureKind {
     Rejected,
     /// The response contradicts the request or another response of the same endpoint.
     Inconsistent,
+    /// A log is not in the form of the token standard. The endpoint is wrong, or the contract.
+    Malformed,
     /// The endpoint is not used at present, because of earlier failures.
     Paused,
 }

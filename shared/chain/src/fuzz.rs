@@ -42,8 +42,7 @@ fn rpc_responses() {
         .max_memory(4_000, 16 << 20)
         .cases(4_000)
         .run(|input| {
-            let logs =
-                read::<Option<Vec<WireLog>>>("eth_getLogs", input).map(|logs| read_logs(&logs.unwrap_or_default()));
+            let logs = read::<Vec<WireLog>>("eth_getLogs", input).map(|logs| read_logs(&logs));
             let number = read::<U64>("eth_blockNumber", input).is_ok();
             let bytes = read::<Bytes>("eth_call", input);
             let revert = bytes.as_ref().err().and_then(|failure| failure.rpc.as_ref());

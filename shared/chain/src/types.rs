@@ -88,7 +88,7 @@ pub struct Token {
 pub struct TransferFilter {
     /// Contract of the token.
     pub contract: Address,
-    /// Its standard. Logs in the form of another standard are skipped.
+    /// Its standard. A log of its events in the form of another standard is an error.
     pub standard: TokenStandard,
     /// Only transfers from this address.
     pub from: Option<Address>,

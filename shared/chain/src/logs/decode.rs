@@ -1,8 +1,8 @@
 //! Transfers from logs: ERC-20, ERC-721 with ERC-2309, ERC-1155.
 //!
 //! ERC-20 and ERC-721 share the event `Transfer(address,address,uint256)`: with three topics it is ERC-20, with four ERC-721. Old
-//! contracts index no parameter, so that all three are in the data; these count as the standard that the filter states. Logs in any other
-//! form are skipped: they are no transfers of the standard.
+//! contracts index no parameter, so that all three are in the data; these count as the standard that the filter states. A log in any other
+//! form is an error: what it moves is unknown, so holdings without it would be wrong.
 
 use alloy::primitives::{Address as WireAddress, B256, U256};
 use alloy::sol_types::SolEvent as _;
@@ -25,22 +25,25 @@ pub(super) mod events {
     }
 }
 
-/// An ERC-2309 event covers this many ids, more than [`MAX_CONSECUTIVE`].
+/// Why the transfers of a log are unknown.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct TooManyIds(pub(super) u64);
+pub(super) enum Unreadable {
+    /// The log is in no form of the standard.
+    Malformed,
+    /// It is an ERC-2309 event with more than [`MAX_CONSECUTIVE`] ids.
+    TooManyIds,
+}
 
-/// Appends the transfers of a log that match the filter. Returns false when the log is in no form of the standard.
+/// Appends the transfers of a log that match the filter.
 ///
 /// # Errors
-/// An ERC-2309 event with more than [`MAX_CONSECUTIVE`] ids.
+/// The log is in no form of the standard, or covers too many ids. Nothing is appended.
 pub(super) fn append_transfers(
     filter: &TransferFilter,
     log: &MinedLog,
     into: &mut Vec<Transfer>,
-) -> Result<bool, TooManyIds> {
-    let Some(event) = log.topics.first() else {
-        return Ok(false);
-    };
+) -> Result<(), Unreadable> {
+    let event = log.topics.first().ok_or(Unreadable::Malformed)?;
     let consecutive = filter.standard == TokenStandard::Erc721 && *event == ConsecutiveTransfer::SIGNATURE_HASH;
     let moved = if consecutive {
         consecutive_ids(log)?
@@ -50,9 +53,7 @@ pub(super) fn append_transfers(
             standard => single(standard, log),
         }
     };
-    let Some(moved) = moved else {
-        return Ok(false);
-    };
+    let moved = moved.ok_or(Unreadable::Malformed)?;
     let (from, to) = (domain(moved.from), domain(moved.to));
     let wanted = |wanted: Option<Address>, party: Address| wanted.is_none_or(|wanted| wanted == party);
     if wanted(filter.from, from) && wanted(filter.to, to) {
@@ -67,7 +68,7 @@ pub(super) fn append_transfers(
             amount,
         }));
     }
-    Ok(true)
+    Ok(())
 }
 
 /// What a log moves.
@@ -118,7 +119,7 @@ fn multi_token(log: &MinedLog) -> Option<Moved> {
     })
 }
 
-fn consecutive_ids(log: &MinedLog) -> Result<Option<Moved>, TooManyIds> {
+fn consecutive_ids(log: &MinedLog) -> Result<Option<Moved>, Unreadable> {
     let topics = log.topics.iter().copied();
     let Ok(event) = ConsecutiveTransfer::decode_raw_log_validate(topics, &log.data) else {
         return Ok(None);
@@ -127,7 +128,7 @@ fn consecutive_ids(log: &MinedLog) -> Result<Option<Moved>, TooManyIds> {
         return Ok(None);
     };
     if further >= U256::from(MAX_CONSECUTIVE) {
-        return Err(TooManyIds(log.block_number));
+        return Err(Unreadable::TooManyIds);
     }
     let id = |offset: u64| (Some(event.fromTokenId + U256::from(offset)), U256::ONE);
     Ok(Some(Moved {

@@ -109,11 +109,20 @@ async fn get_logs(
     to: u64,
 ) -> Result<Vec<MinedLog>, Failure> {
     let parameters = query.parameters(from, to);
-    // Some nodes return null instead of an empty list.
     let logs: Option<Vec<WireLog>> = endpoint
         .request("eth_getLogs", &parameters, settings.logs_timeout)
         .await?;
-    query.check(logs.unwrap_or_default(), from, to)
+    query.check(listed(logs, from, to)?, from, to)
+}
+
+/// The logs of a response. The specification demands a list, which is empty where there are no logs. `null` is no list: a node may return
+/// it for blocks that it does not have, and these blocks would never be read again.
+fn listed(logs: Option<Vec<WireLog>>, from: u64, to: u64) -> Result<Vec<WireLog>, Failure> {
+    logs.ok_or_else(|| {
+        Failure::inconsistent(format!(
+            "eth_getLogs returned null instead of a list for blocks {from} to {to}"
+        ))
+    })
 }
 
 /// The logs of a single block from the receipts of its transactions, where the endpoint supports this; otherwise the given ones.
@@ -167,6 +176,14 @@ async fn compare_with_receipts(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn null_is_not_an_empty_list() {
+        assert!(listed(Some(Vec::new()), 1, 9).unwrap().is_empty());
+        let failure = listed(None, 1, 9).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Inconsistent);
+        assert!(failure.detail.contains("null"), "{}", failure.detail);
+    }
 
     #[test]
     fn round_numbers_may_be_cut() {

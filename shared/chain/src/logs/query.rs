@@ -74,21 +74,29 @@ impl LogQuery {
         log.address == self.address && self.topics.iter().enumerate().all(topic_matches)
     }
 
-    /// The logs of a response in order, without removed ones.
+    /// The logs of a response in order.
     ///
     /// # Errors
-    /// A log that the request did not select, that is listed twice, or whose block hash differs from another log's of the block.
+    /// A log that the request did not select, that is listed twice, or whose block hash differs from another log's of the block. A log that
+    /// is marked as removed: the blocks of a request are final, so none of their logs was removed.
     pub(super) fn check(&self, logs: Vec<WireLog>, from: u64, to: u64) -> Result<Vec<MinedLog>, Failure> {
         let mut checked = Vec::with_capacity(logs.len());
-        for log in logs.into_iter().filter(|log| !log.removed) {
+        for log in logs {
             if !self.matches(&log) {
                 return Err(Failure::inconsistent(
                     "eth_getLogs returned a log of another contract or event",
                 ));
             }
+            let is_removed = log.removed;
             let Some(log) = log.mined() else {
                 return Err(Failure::inconsistent("eth_getLogs returned a log without a block"));
             };
+            if is_removed {
+                return Err(Failure::inconsistent(format!(
+                    "eth_getLogs returned a log of block {} as removed, although the block is final",
+                    log.block_number
+                )));
+            }
             if !(from..=to).contains(&log.block_number) {
                 let detail = format!(
                     "eth_getLogs returned a log of block {} for blocks {from} to {to}",

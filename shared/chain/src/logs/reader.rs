@@ -2,16 +2,24 @@
 
 use std::sync::Arc;
 
-use super::decode::{MAX_CONSECUTIVE, TooManyIds, append_transfers};
+use tokio::time::Instant;
+
+use super::decode::{MAX_CONSECUTIVE, Unreadable, append_transfers};
 use super::fetch::{Fetched, fetch};
 use super::query::LogQuery;
 use crate::chain::Chain;
+use crate::config::ChainSettings;
 use crate::error::{ChainError, FailureKind};
 use crate::rpc::{Attempts, Endpoint, Failure};
-use crate::types::{BlockRef, TransferBatch, TransferFilter};
+use crate::types::{BlockRef, TokenStandard, Transfer, TransferBatch, TransferFilter};
 
 /// Most transfers of one batch, after the expansion of logs that hold several.
 const MAX_TRANSFERS: usize = 100_000;
+/// Blocks before the end of the range in which a response without logs is compared with that of a second endpoint: a day, with a block
+/// each 2 s. In all blocks, it would double the requests of a first sync.
+const COMPARED_BLOCKS: u64 = 43_200;
+/// Most requests for logs to the second endpoint for one comparison.
+const MAX_COMPARISONS: u32 = 16;
 
 /// Reads transfers in batches. Each batch is from one endpoint; the next one may be from another.
 #[derive(Debug)]
@@ -32,8 +40,25 @@ enum NoBatch {
     Failed(Failure),
     /// The endpoint refused the logs of this single block.
     BlockRefused(Failure),
+    /// A log is not in the form of the token standard. Other endpoints show whether this one is wrong, or the contract.
+    Malformed(MalformedLog),
     /// The contract's logs cannot be read from any endpoint.
     Contract(String),
+}
+
+/// A log that is not in the form of the token standard.
+struct MalformedLog {
+    /// Number of its block.
+    block: u64,
+    /// Names the log, its transaction and its block.
+    detail: String,
+}
+
+/// Why logs were not decoded.
+enum Undecoded {
+    Malformed(MalformedLog),
+    /// Too many transfers. Fewer blocks may have few enough.
+    TooMany(String),
 }
 
 impl From<Failure> for NoBatch {
@@ -57,12 +82,14 @@ impl TransferReader {
 
     /// The next batch; `None` when the range is read completely. Batches follow each other without gaps.
     ///
+    /// A batch without logs near the end of the range is compared with a second endpoint, if the chain has one that responds.
+    ///
     /// The range of a batch ends at the finalised block of its endpoint at the latest. A range that ends behind the finalised block of
     /// every endpoint is read as far as possible; the next call waits for [`crate::ChainSettings::logs_patience`] at most.
     ///
     /// # Errors
-    /// No endpoint gave a usable response, or every one refuses a single block, or the contract's events cannot be expanded. The reader
-    /// continues at the same block when it is called again.
+    /// No endpoint gave a usable response, or every one refuses a single block, or the contract's events cannot be expanded or are not in
+    /// the form of the standard. The reader continues at the same block when it is called again.
     pub async fn next(&mut self) -> Result<Option<TransferBatch>, ChainError> {
         let Some(cursor) = self.cursor else {
             return Ok(None);
@@ -71,15 +98,27 @@ impl TransferReader {
         let preferred = self.endpoint.map(|(index, _)| index);
         let mut attempts = Attempts::new(&chain.endpoints, chain.settings.logs_patience).prefer(preferred);
         let (mut refused, mut failed) = (false, false);
+        let mut malformed: Vec<(Arc<Endpoint>, MalformedLog)> = Vec::new();
         while let Some(endpoint) = attempts.next().await {
             match self.read(&endpoint, cursor).await {
                 Ok(batch) => {
+                    // The same blocks have only logs in the form of the standard, so the contract is not the cause.
+                    for (endpoint, log) in malformed.iter().filter(|(_, log)| log.block <= batch.to.number) {
+                        endpoint.record(&Failure::inconsistent(&*log.detail));
+                    }
                     self.cursor = batch.to.number.checked_add(1).filter(|next| *next <= self.to);
                     return Ok(Some(batch));
                 }
                 Err(NoBatch::Contract(reason)) => {
                     let contract = self.filter.contract;
                     return Err(ChainError::Contract { contract, reason });
+                }
+                Err(NoBatch::Malformed(log)) => {
+                    attempts.failed(&endpoint, &Failure::new(FailureKind::Malformed, &*log.detail));
+                    malformed.push((endpoint, log));
+                    if attempts.is_first_round_over() && !refused && !failed {
+                        return Err(self.malformed(&malformed));
+                    }
                 }
                 Err(NoBatch::BlockRefused(failure)) => {
                     refused = true;
@@ -92,7 +131,7 @@ impl TransferReader {
             }
             self.endpoint = None;
         }
-        if refused && !failed {
+        if refused && !failed && malformed.is_empty() {
             return Err(ChainError::BlockRefused {
                 chain: chain.id,
                 block: cursor,
@@ -100,6 +139,21 @@ impl TransferReader {
             });
         }
         Err(attempts.unavailable(chain.id, "eth_getLogs"))
+    }
+
+    /// The error when each endpoint returned a malformed log. It names the last one.
+    fn malformed(&self, logs: &[(Arc<Endpoint>, MalformedLog)]) -> ChainError {
+        let mut endpoints: Vec<&str> = logs.iter().map(|(endpoint, _)| endpoint.label()).collect();
+        endpoints.sort_unstable();
+        endpoints.dedup();
+        let detail = logs.last().map_or("", |(_, log)| &*log.detail);
+        ChainError::Contract {
+            contract: self.filter.contract,
+            reason: format!(
+                "{detail} (from {}): the contract does not follow the standard, or the endpoint returns malformed logs",
+                endpoints.join(", ")
+            ),
+        }
     }
 
     /// Reads a batch from one endpoint. Halves the range until the endpoint accepts it.
@@ -158,18 +212,17 @@ impl TransferReader {
         let settings = &self.chain.settings;
         let fetched = fetch(endpoint, settings, &self.query, from, end).await?;
         let to = self.last_block(endpoint, &fetched).await?;
-        let (transfers, skipped) = match self.decode(&fetched) {
-            Ok(decoded) => decoded,
-            // Fewer blocks may hold few enough.
-            Err(_) if to.number > from => {
+        if fetched.logs.is_empty() && self.to.saturating_sub(to.number) < COMPARED_BLOCKS {
+            self.compare_empty(endpoint, from, to).await?;
+        }
+        let transfers = match self.decode(&fetched) {
+            Ok(transfers) => transfers,
+            Err(Undecoded::Malformed(log)) => return Err(NoBatch::Malformed(log)),
+            Err(Undecoded::TooMany(_)) if to.number > from => {
                 return Err(Failure::new(FailureKind::TooLarge, "too many transfers in one range").into());
             }
-            Err(reason) => return Err(NoBatch::Contract(reason)),
+            Err(Undecoded::TooMany(reason)) => return Err(NoBatch::Contract(reason)),
         };
-        if skipped > 0 {
-            let contract = self.filter.contract;
-            tracing::debug!(%contract, from, to = to.number, skipped, "skipped logs that do not follow the token standard");
-        }
         let mut range = endpoint.range.lock();
         match fetched.complete_part {
             Some(blocks) => range.refused(blocks.saturating_mul(2)),
@@ -198,27 +251,110 @@ impl TransferReader {
         }
     }
 
-    /// The transfers and the number of skipped logs.
-    fn decode(&self, fetched: &Fetched) -> Result<(Vec<crate::types::Transfer>, usize), String> {
+    /// Compares a response without logs with that of the first other endpoint that gives one. Without such an endpoint nothing is compared.
+    ///
+    /// # Errors
+    /// The other endpoint has logs of these blocks.
+    async fn compare_empty(&self, endpoint: &Endpoint, from: u64, to: BlockRef) -> Result<(), Failure> {
+        for other in &self.chain.endpoints {
+            let is_paused = other.pause_end().is_some_and(|end| end > Instant::now());
+            if is_paused || other.index == endpoint.index {
+                continue;
+            }
+            match self.first_log(other, from, to).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(block)) => {
+                    return Err(Failure::inconsistent(format!(
+                        "eth_getLogs returned no logs for blocks {from} to {}, and {} has logs of block {block}",
+                        to.number,
+                        other.label()
+                    )));
+                }
+                Err(failure) => other.record(&failure),
+            }
+        }
+        Ok(())
+    }
+
+    /// The block of an endpoint's first log in the blocks `from` to `to`; `None` when it has no logs of them.
+    async fn first_log(&self, endpoint: &Endpoint, from: u64, to: BlockRef) -> Result<Option<u64>, Failure> {
+        let block = self.chain.block_at(endpoint, to.number).await?;
+        if block.is_none_or(|block| block.hash != to.hash) {
+            let detail = format!(
+                "block {} is missing, or has another hash than at the compared endpoint",
+                to.number
+            );
+            return Err(Failure::lagging(detail));
+        }
+        // A slow second endpoint must not delay the sync for long.
+        let settings = ChainSettings {
+            logs_timeout: self.chain.settings.call_timeout,
+            ..self.chain.settings
+        };
+        let before = endpoint.range.lock().clone();
+        let mut next = from;
+        for _ in 0..MAX_COMPARISONS {
+            let blocks = endpoint.range.lock().blocks();
+            let end = to.number.min(next.saturating_add(blocks - 1));
+            match fetch(endpoint, &settings, &self.query, next, end).await {
+                Ok(fetched) => {
+                    if let Some(log) = fetched.logs.first() {
+                        return Ok(Some(log.block_number));
+                    }
+                    if fetched.to >= to.number {
+                        return Ok(None);
+                    }
+                    next = fetched.to + 1;
+                }
+                Err(failure) if failure.may_depend_on_range() && end > next => {
+                    endpoint.range.lock().refused(end - next + 1);
+                }
+                Err(failure) => {
+                    if failure.may_depend_on_range() {
+                        // The cause is not the range.
+                        endpoint.range.lock().restore(before);
+                    }
+                    return Err(failure);
+                }
+            }
+        }
+        let detail = format!(
+            "more than {MAX_COMPARISONS} requests for blocks {from} to {}",
+            to.number
+        );
+        Err(Failure::new(FailureKind::TooLarge, detail))
+    }
+
+    fn decode(&self, fetched: &Fetched) -> Result<Vec<Transfer>, Undecoded> {
         let mut transfers = Vec::with_capacity(fetched.logs.len());
-        let mut skipped = 0;
         for log in &fetched.logs {
+            let block = log.block_number;
             match append_transfers(&self.filter, log, &mut transfers) {
-                Ok(true) => {}
-                Ok(false) => skipped += 1,
-                Err(TooManyIds(block)) => {
-                    return Err(format!(
+                Ok(()) => {}
+                Err(Unreadable::Malformed) => {
+                    let standard = match self.filter.standard {
+                        TokenStandard::Erc20 => "ERC-20",
+                        TokenStandard::Erc721 => "ERC-721",
+                        TokenStandard::Erc1155 => "ERC-1155",
+                    };
+                    let detail = format!(
+                        "log {} of block {block}, transaction {}, is not in the form of {standard}",
+                        log.log_index, log.transaction_hash
+                    );
+                    return Err(Undecoded::Malformed(MalformedLog { block, detail }));
+                }
+                Err(Unreadable::TooManyIds) => {
+                    return Err(Undecoded::TooMany(format!(
                         "an event in block {block} moves more than {MAX_CONSECUTIVE} ids at once (ERC-2309)"
-                    ));
+                    )));
                 }
             }
             if transfers.len() > MAX_TRANSFERS {
-                return Err(format!(
-                    "block {} has more than {MAX_TRANSFERS} transfers of it",
-                    log.block_number
-                ));
+                return Err(Undecoded::TooMany(format!(
+                    "block {block} has more than {MAX_TRANSFERS} transfers of it"
+                )));
             }
         }
-        Ok((transfers, skipped))
+        Ok(transfers)
     }
 }

@@ -6,7 +6,7 @@ use arrakis_domain::Address;
 use proptest::prelude::*;
 
 use super::decode::events::{ConsecutiveTransfer, Transfer as TransferEvent, TransferBatch, TransferSingle};
-use super::decode::{MAX_CONSECUTIVE, append_transfers};
+use super::decode::{MAX_CONSECUTIVE, Unreadable, append_transfers};
 use super::query::LogQuery;
 use super::wire::{MinedLog, WireLog};
 use crate::types::{TokenStandard, Transfer, TransferFilter};
@@ -18,8 +18,9 @@ pub(crate) fn read_logs(logs: &[WireLog]) -> [Option<usize>; 3] {
     STANDARDS.map(|standard| {
         let filter = filter(standard);
         let checked = LogQuery::new(&filter).check(logs.to_vec(), 0, 1_000).ok()?;
+        assert!(checked.len() == logs.len() && logs.iter().all(|log| !log.removed));
         let mut transfers = Vec::new();
-        // As in the reader, the first log with too many ids ends the batch.
+        // As in the reader, the first log that cannot be read ends the batch.
         let read = checked
             .iter()
             .take_while(|log| append_transfers(&filter, log, &mut transfers).is_ok());
@@ -53,9 +54,11 @@ fn word(number: u64) -> B256 {
 
 fn decoded(standard: TokenStandard, log: &MinedLog) -> Option<Vec<Transfer>> {
     let mut transfers = Vec::new();
-    append_transfers(&filter(standard), log, &mut transfers)
-        .unwrap()
-        .then_some(transfers)
+    match append_transfers(&filter(standard), log, &mut transfers) {
+        Ok(()) => Some(transfers),
+        Err(Unreadable::Malformed) => None,
+        Err(Unreadable::TooManyIds) => panic!("too many ids"),
+    }
 }
 
 #[test]
@@ -70,7 +73,7 @@ fn event_without_indexed_parameters_counts_as_the_standard_of_the_filter() {
 }
 
 #[test]
-fn malformed_logs_are_skipped() {
+fn malformed_logs_are_errors() {
     let transfer = TransferEvent::SIGNATURE_HASH;
     let no_address = B256::repeat_byte(0xff);
     let batch = TransferBatch {
@@ -89,6 +92,11 @@ fn malformed_logs_are_skipped() {
     };
     for (standard, log) in [
         (TokenStandard::Erc20, log(vec![], vec![])),
+        (TokenStandard::Erc20, log(vec![transfer, word(1), word(2)], vec![])),
+        (
+            TokenStandard::Erc20,
+            log(vec![transfer, word(1), word(2), word(3)], vec![]),
+        ),
         (TokenStandard::Erc20, log(vec![transfer, word(1), word(2)], vec![0; 31])),
         (TokenStandard::Erc20, log(vec![transfer, word(1), word(2)], vec![0; 64])),
         (
@@ -120,12 +128,15 @@ fn malformed_logs_are_skipped() {
         MAX_CONSECUTIVE
     );
     let too_many = consecutive(0, MAX_CONSECUTIVE);
-    assert!(append_transfers(&filter(TokenStandard::Erc721), &too_many, &mut Vec::new()).is_err());
+    assert_eq!(
+        append_transfers(&filter(TokenStandard::Erc721), &too_many, &mut Vec::new()),
+        Err(Unreadable::TooManyIds)
+    );
 }
 
 proptest! {
     #[test]
-    fn arbitrary_logs_are_decoded_or_skipped(
+    fn arbitrary_logs_are_decoded_or_refused(
         event in prop::sample::select(vec![
             TransferEvent::SIGNATURE_HASH, TransferSingle::SIGNATURE_HASH, TransferBatch::SIGNATURE_HASH, ConsecutiveTransfer::SIGNATURE_HASH,
         ]),
@@ -141,7 +152,7 @@ proptest! {
             let mut transfers = Vec::new();
             let result = append_transfers(&filter(standard), &log, &mut transfers);
             prop_assert!(transfers.len() as u64 <= MAX_CONSECUTIVE);
-            if result != Ok(true) {
+            if result.is_err() {
                 prop_assert!(transfers.is_empty());
             }
         }
@@ -176,6 +187,20 @@ fn logs_of_one_block_with_two_hashes_are_a_contradiction() {
     assert_eq!(check(vec![log(1, 2, 1), log(0, 2, 1), log(0, 1, 0)]).unwrap(), 3);
     assert!(check(vec![log(1, 2, 1), log(0, 2, 2)]).is_err());
     assert!(check(vec![log(1, 2, 1), log(0, 3, 1)]).is_err());
+}
+
+#[test]
+fn removed_log_of_a_final_block_is_a_contradiction() {
+    let query = LogQuery::new(&filter(TokenStandard::Erc20));
+    for removed in [false, true] {
+        let log: WireLog = serde_json::from_value(serde_json::json!({
+            "address": WireAddress::repeat_byte(7), "topics": [TransferEvent::SIGNATURE_HASH], "data": "0x",
+            "blockNumber": "0x2", "logIndex": "0x0", "blockHash": B256::repeat_byte(1), "transactionHash": B256::ZERO,
+            "removed": removed,
+        }))
+        .unwrap();
+        assert_eq!(query.check(vec![log], 0, 9).is_err(), removed);
+    }
 }
 
 #[test]

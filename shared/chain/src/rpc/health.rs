@@ -112,7 +112,11 @@ impl Health {
         // These are caused by the request as well: a contract or a range that fails everywhere must not pause every endpoint.
         if matches!(
             failure.kind,
-            FailureKind::Rejected | FailureKind::TooLarge | FailureKind::Lagging | FailureKind::Paused
+            FailureKind::Rejected
+                | FailureKind::TooLarge
+                | FailureKind::Lagging
+                | FailureKind::Malformed
+                | FailureKind::Paused
         ) {
             // The endpoint did respond.
             if self.paused_until.is_some() {
@@ -189,7 +193,12 @@ mod tests {
     fn rejections_pause_nothing() {
         let (mut health, now) = (Health::new(), Instant::now());
         for _ in 0..50 {
-            for kind in [FailureKind::Rejected, FailureKind::TooLarge, FailureKind::Lagging] {
+            for kind in [
+                FailureKind::Rejected,
+                FailureKind::TooLarge,
+                FailureKind::Lagging,
+                FailureKind::Malformed,
+            ] {
                 assert_eq!(health.failed(&failure(kind), &ChainSettings::default(), now), None);
             }
         }

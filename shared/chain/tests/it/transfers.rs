@@ -136,14 +136,26 @@ async fn erc1155_single_and_batch_transfers_are_read() {
 }
 
 #[tokio::test]
-async fn logs_of_the_other_standard_are_skipped() {
+async fn log_of_the_other_standard_is_an_error_that_names_the_transaction() {
     let anvil = Anvil::start().await;
     let nft = anvil.deploy_erc721("Fremkit", "FK").await;
     nft.mint(address_of(1), 7).await;
     let token = played_token(&anvil, 2, 2).await;
     let client = client(&[anvil.url()]);
-    assert_eq!(all(&client, of(nft.address(), TokenStandard::Erc20)).await, []);
-    assert_eq!(all(&client, of(token.address(), TokenStandard::Erc721)).await, []);
+    let to = client.finalized().await.unwrap().number;
+    for (contract, standard, name) in [
+        (nft.address(), TokenStandard::Erc20, "ERC-20"),
+        (token.address(), TokenStandard::Erc721, "ERC-721"),
+    ] {
+        let first = anvil.ledger().of(contract).next().unwrap().block.unwrap();
+        let error = transfers(&client, of(contract, standard), 0, to).await.unwrap_err();
+        assert!(!error.is_temporary(), "{error}");
+        let text = error.to_string();
+        for part in ["transaction 0x", name, &contract.to_string(), &format!("block {first}")] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+    // Another event: the endpoint does not return it.
     assert_eq!(all(&client, of(token.address(), TokenStandard::Erc1155)).await, []);
 }
 

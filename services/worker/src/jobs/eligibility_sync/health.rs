@@ -129,6 +129,14 @@ fn state(profile: &TokenProfile, stored: &Stored, now: OffsetDateTime, stale_aft
             profile.chain_id
         ));
     }
+    // Not degraded: a token that changes balances without transfers has mismatches in each sync.
+    if health.mismatches > 0 {
+        text.push_str(&format!(
+            ", {} wallets have another balance on the chain than by their logs; if transfers are missing: `arrakis-worker eligibility sync {} \
+             --from-start`",
+            health.mismatches, profile.id
+        ));
+    }
     let is_failing = health.consecutive_failures > 0;
     if is_failing {
         let error = health.last_error.as_deref().unwrap_or("unknown error");
@@ -236,6 +244,21 @@ mod tests {
         };
         let found = state(&profile(), &stored, NOW, time::Duration::hours(7));
         assert_eq!(found.text, "bgt: ranking of 3 h ago, 12000 blocks to read");
+    }
+
+    #[test]
+    fn mismatches_are_named_with_the_command_that_reads_all_logs_again() {
+        let mismatched = SyncHealth {
+            mismatches: 2,
+            ..synced(3)
+        };
+        let found = of(&mismatched, true);
+        assert!(!found.is_degraded, "{found:?}");
+        assert_eq!(
+            found.text,
+            "bgt: ranking of 3 h ago, 2 wallets have another balance on the chain than by their logs; if transfers are missing: \
+             `arrakis-worker eligibility sync bgt --from-start`"
+        );
     }
 
     #[test]

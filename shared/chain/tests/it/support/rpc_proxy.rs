@@ -52,6 +52,16 @@ pub(crate) enum Tamper {
     Removed,
     /// The last log is missing.
     Missing,
+    /// All logs are missing.
+    Empty,
+    /// The result is null.
+    Null,
+    /// The last log has no data.
+    NoData,
+    /// The last log has a part of its data.
+    ShortData,
+    /// The last log has one more topic.
+    MoreTopics,
 }
 
 /// Faults of a proxy.
@@ -248,6 +258,9 @@ fn falsify(faults: &Faults, method: &str, request: &Value, response: &mut Value)
             if let Some(tamper) = faults.tamper {
                 tamper_with(tamper, logs);
             }
+            if matches!(faults.tamper, Some(Tamper::Null)) {
+                response["result"] = Value::Null;
+            }
         }
         _ => {}
     }
@@ -275,6 +288,12 @@ fn tamper_with(tamper: Tamper, logs: &mut Vec<Value>) {
         Tamper::Missing => {
             logs.pop();
         }
+        Tamper::Empty => logs.clear(),
+        // The whole result is replaced.
+        Tamper::Null => {}
+        Tamper::NoData => last["data"] = json!("0x"),
+        Tamper::ShortData => last["data"] = json!("0x01"),
+        Tamper::MoreTopics => last["topics"].as_array_mut().unwrap().push(word),
     }
 }
 
