@@ -64,7 +64,12 @@ impl Drop for StopOnDrop {
 impl Platform {
     /// All parts but a worker, with one onboarded server and one that is not onboarded.
     pub async fn start() -> Self {
-        Self::start_with(Options::default(), |_| {}).await
+        // Whole bodies: tests read them.
+        let options = Options {
+            ledger_bodies: 65_536,
+            ..Options::default()
+        };
+        Self::start_with(options, |_| {}).await
     }
 
     /// The same with these options of the emulator, and with the proxy's tuning changed.
