@@ -29,6 +29,8 @@ pub enum Unlinking {
     Suspended,
     /// The identity has a Discord account, and only that account may remove wallets; nothing was changed.
     InDiscord,
+    /// The wallet is held by another event than the request names; nothing was changed.
+    VerifiedAgain,
 }
 
 impl Verification {
@@ -37,12 +39,16 @@ impl Verification {
     /// A Telegram account can join an identity by a signature of its primary wallet. It may not remove the other wallets: they were
     /// linked by the Discord account.
     ///
+    /// With `verified_event`, only the wallet that this event verified is removed: a repetition of the request does not remove one that
+    /// was verified again meanwhile.
+    ///
     /// # Errors
     /// When the database is unavailable.
     pub async fn unlink(
         &self,
         account: Account,
         address: Address,
+        verified_event: Option<u64>,
         now: OffsetDateTime,
     ) -> Result<Unlinking, VerificationError> {
         let mut tx = SessionTx::begin(&self.database, None).await?;
@@ -59,6 +65,14 @@ impl Verification {
             .await;
         if let Some(refused) = refused(removed)? {
             return Ok(refused);
+        }
+        // The chain is locked by now: the condition holds until the commit. Without a commit, nothing is removed.
+        if let Some(event) = verified_event
+            && !identity(&mut tx, account)
+                .await?
+                .is_some_and(|record| was_removed_last(&record, address, event))
+        {
+            return Ok(Unlinking::VerifiedAgain);
         }
         let removal = Uuid::now_v7();
         let job = VerificationJob::Unlinked {
@@ -113,6 +127,14 @@ async fn identity(tx: &mut SessionTx, account: Account) -> Result<Option<Identit
         return Ok(None);
     };
     Ok(tx.registry().by_account(account).await?)
+}
+
+/// Whether the last removal of a wallet with this address ended the verification by this event.
+fn was_removed_last(record: &IdentityRecord, address: Address, event: u64) -> bool {
+    let removed = || record.wallets.iter().filter(|wallet| wallet.address == address);
+    let last = removed().filter_map(|wallet| wallet.removed_event).max();
+    removed()
+        .any(|wallet| wallet.verified_event == event && wallet.removed_event.is_some() && wallet.removed_event == last)
 }
 
 const fn cause(account: Account, at: OffsetDateTime) -> Cause {

@@ -173,7 +173,7 @@ async fn either_account_separates_and_the_one_that_came_later_leaves() {
         // In Telegram, no wallet of a Discord account is removed.
         let unlinked = service
             .verification
-            .unlink(telegram(user), address_of(&key(number)), now())
+            .unlink(telegram(user), address_of(&key(number)), None, now())
             .await;
         assert_eq!(unlinked.unwrap(), Unlinking::InDiscord);
         let Unlinking::Done(stored) = service.verification.separate(by, now()).await.unwrap() else {

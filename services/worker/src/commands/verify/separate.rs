@@ -28,7 +28,7 @@ async fn separate(context: &CommandContext<'_>) -> Result<Embed, CommandError> {
             jobs::publish(&services.publisher, JobOwner::Platform, &job.id, JobKind::Verification).await;
             Ok(separated())
         }
-        Unlinking::Nothing | Unlinking::InDiscord => Ok(not_joined()),
+        Unlinking::Nothing | Unlinking::InDiscord | Unlinking::VerifiedAgain => Ok(not_joined()),
         Unlinking::Suspended => Err(Refusal::new(
             "Your account is suspended, so its accounts and wallets stay as they are.",
             "Ask the admins of the server about the suspension.",
