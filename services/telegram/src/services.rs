@@ -119,7 +119,7 @@ impl Services {
                 return Some(Handled::Done);
             }
             if !self.bot.wait(HANDLING_INTERVAL, until).await {
-                return Some(Handled::Stopped);
+                return self.bot.is_stopping().then_some(Handled::Stopped);
             }
         }
         if self.message_claims.is_answered(update).await {

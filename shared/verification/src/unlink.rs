@@ -1,8 +1,8 @@
 //! Taking back what was linked: a wallet of a Telegram account, and the join of a Discord and a Telegram account.
 
 use arrakis_db::registry::{
-    Account as RegistryAccount, Cause, EventSource, IdentityRecord, Refusal as RegistryRefusal, RegistryError,
-    Separated,
+    Account as RegistryAccount, Cause, EventSource, IdentityRecord, IdentityWallet, Refusal as RegistryRefusal,
+    RegistryError, Separated,
 };
 use arrakis_domain::Address;
 use arrakis_wallet::{Account, AccountNetwork};
@@ -131,10 +131,19 @@ async fn identity(tx: &mut SessionTx, account: Account) -> Result<Option<Identit
 
 /// Whether the last removal of a wallet with this address ended the verification by this event.
 fn was_removed_last(record: &IdentityRecord, address: Address, event: u64) -> bool {
-    let removed = || record.wallets.iter().filter(|wallet| wallet.address == address);
-    let last = removed().filter_map(|wallet| wallet.removed_event).max();
-    removed()
-        .any(|wallet| wallet.verified_event == event && wallet.removed_event.is_some() && wallet.removed_event == last)
+    let of_address = |wallet: &&IdentityWallet| wallet.address == address;
+    let last = record
+        .wallets
+        .iter()
+        .filter(of_address)
+        .max_by_key(|wallet| wallet.removed_event);
+    let last = last.and_then(|wallet| wallet.removed_event);
+    let named = record
+        .wallets
+        .iter()
+        .filter(of_address)
+        .find(|wallet| wallet.verified_event == event);
+    last.is_some() && named.is_some_and(|wallet| wallet.removed_event == last)
 }
 
 const fn cause(account: Account, at: OffsetDateTime) -> Cause {
