@@ -55,7 +55,7 @@ mod tests {
         assert_eq!(pauses.of(1, now), Some(seconds(7)));
         assert_eq!(pauses.of(2, now), None);
         assert_eq!(pauses.of(1, now + seconds(7)), None);
-        for chat in 1..=5 {
+        for chat in 1..=5_i64 {
             pauses.add(chat, seconds(chat.unsigned_abs()), now);
         }
         assert_eq!(pauses.of(9, now), Some(seconds(1)));
