@@ -26,7 +26,7 @@ const ATTEMPTS: u8 = 3;
 
 /// Takes and shows notices until `stop` is cancelled. Those that it has then are shown, or left for the next process.
 pub(crate) async fn run(services: &Shared, stop: CancellationToken) {
-    let mut tasks = JoinSet::new();
+    let mut tasks = JoinSet::<()>::new();
     while !stop.is_cancelled() {
         while tasks.try_join_next().is_some() {}
         if tasks.len() >= MAX_IN_PROGRESS {
