@@ -1,7 +1,7 @@
 //! The client of the api: `/internal/telegram`, with the service's API key.
 //!
-//! Every request may be repeated: a second session replaces the first one, whose link was not shown, and the others change nothing the
-//! second time. So a request without an answer is repeated a few times within seconds.
+//! A request that certainly had no effect is repeated a few times within seconds. So is one with an unknown outcome (no response, or a
+//! 5xx) whose repetition changes nothing. A session is not begun again: each one counts towards the limit of its account.
 
 use std::fmt;
 use std::time::Duration;
@@ -45,9 +45,12 @@ impl fmt::Debug for Api {
 /// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ApiError {
-    /// No response, a 5xx, or a rate limit: a later attempt may succeed.
+    /// No connection, or a rate limit: the request had no effect, and a later attempt may succeed.
     #[error("the api at API_URL is unavailable: {0}")]
     Unavailable(String),
+    /// No response, or a 5xx: whether the request took effect is unknown.
+    #[error("the api at API_URL is unavailable, and the outcome of a request is unknown: {0}")]
+    Unknown(String),
     /// The api does not accept the API key (401, 403).
     #[error(
         "the api refuses API_CREDENTIAL: {0}; create a key: arrakis-worker api-key create --all-communities --scope telegram --name \
@@ -84,27 +87,34 @@ impl Api {
             telegram_user_id: user,
             name,
         };
-        self.json(|| self.request(Method::POST, "sessions").json(&body)).await
+        let request = || self.request(Method::POST, "sessions").json(&body);
+        decode(self.send(request, Repeat::UnlessUnknown).await?.response).await
     }
 
     /// Wallets, Discord account and session of a Telegram user.
     pub(crate) async fn account(&self, user: i64) -> Result<AccountStatus, ApiError> {
-        self.json(|| self.request(Method::GET, &format!("accounts/{user}")))
-            .await
+        let status = self.json(|| self.request(Method::GET, &format!("accounts/{user}")));
+        status.await.map_err(|error| match error {
+            // It changes nothing.
+            ApiError::Unknown(why) => ApiError::Unavailable(why),
+            other => other,
+        })
     }
 
-    /// Unlinks a wallet of a Telegram user.
-    pub(crate) async fn unlink(&self, user: i64, address: &str) -> Result<UnlinkOutcome, ApiError> {
-        let path = format!("accounts/{user}/wallets/{address}");
+    /// Unlinks a wallet of a Telegram user, if it is still the one that this event verified.
+    pub(crate) async fn unlink(&self, user: i64, address: &str, event: u64) -> Result<UnlinkOutcome, ApiError> {
+        let path = format!("accounts/{user}/wallets/{address}?verified_event={event}");
         let unlinked: Unlinked = self.json(|| self.request(Method::DELETE, &path)).await?;
         Ok(unlinked.outcome)
     }
 
-    /// Separates the Discord and the Telegram account of a user's identity.
-    pub(crate) async fn separate(&self, user: i64) -> Result<UnlinkOutcome, ApiError> {
+    /// Separates the Discord and the Telegram account of a user's identity. True when an earlier attempt of this request has an unknown
+    /// outcome, so that it may have separated them.
+    pub(crate) async fn separate(&self, user: i64) -> Result<(UnlinkOutcome, bool), ApiError> {
         let path = format!("accounts/{user}/separate");
-        let separated: Unlinked = self.json(|| self.request(Method::POST, &path)).await?;
-        Ok(separated.outcome)
+        let sent = self.send(|| self.request(Method::POST, &path), Repeat::Always).await?;
+        let separated: Unlinked = decode(sent.response).await?;
+        Ok((separated.outcome, sent.after_unknown))
     }
 
     /// Sends the answer of a user who holds a wallet: whether the wallet moves to the account of `session`.
@@ -131,7 +141,8 @@ impl Api {
     /// Deletes a notice that was shown.
     pub(crate) async fn delete_notice(&self, notice: Uuid) -> Result<(), ApiError> {
         let path = format!("notices/{notice}");
-        self.send(|| self.request(Method::DELETE, &path)).await.map(drop)
+        let request = || self.request(Method::DELETE, &path);
+        self.send(request, Repeat::Always).await.map(drop)
     }
 
     /// Why the last request failed; `None` when it succeeded.
@@ -148,19 +159,36 @@ impl Api {
     }
 
     async fn json<T: DeserializeOwned>(&self, request: impl Fn() -> RequestBuilder) -> Result<T, ApiError> {
-        decode(self.send(request).await?).await
+        decode(self.send(request, Repeat::Always).await?.response).await
     }
 
-    /// Sends a request, a few times while the api is unavailable.
-    async fn send(&self, request: impl Fn() -> RequestBuilder) -> Result<Response, ApiError> {
-        let mut attempt = 1;
+    /// Sends a request, a few times while the api is unavailable. After an attempt with an unknown outcome, the error is
+    /// [`ApiError::Unknown`].
+    async fn send(&self, request: impl Fn() -> RequestBuilder, repeat: Repeat) -> Result<Sent, ApiError> {
+        let (mut attempt, mut after_unknown) = (1, false);
         loop {
             let failed = match self.attempt(request()).await {
-                Ok(response) => return Ok(response),
+                Ok(response) => {
+                    return Ok(Sent {
+                        response,
+                        after_unknown,
+                    });
+                }
                 Err(failed) => failed,
             };
-            if attempt == ATTEMPTS || !matches!(failed.error, ApiError::Unavailable(_)) {
-                return Err(failed.error);
+            let is_repeated = match &failed.error {
+                ApiError::Unavailable(_) => true,
+                ApiError::Unknown(_) => {
+                    after_unknown = true;
+                    repeat == Repeat::Always
+                }
+                ApiError::Credential(_) | ApiError::Refused(_) => false,
+            };
+            if attempt == ATTEMPTS || !is_repeated {
+                return Err(match failed.error {
+                    ApiError::Unavailable(why) if after_unknown => ApiError::Unknown(why),
+                    error => error,
+                });
             }
             attempt += 1;
             tokio::time::sleep(failed.pause.min(MAX_PAUSE)).await;
@@ -171,14 +199,27 @@ impl Api {
         let result = match request.send().await {
             Ok(response) if response.status().is_success() => Ok(response),
             Ok(response) => Err(Failed::of_response(response).await),
-            Err(error) => Err(Failed {
-                error: ApiError::Unavailable(causes(&error.without_url())),
-                pause: Duration::from_millis(500),
-            }),
+            Err(error) => Err(Failed::of_transport(error)),
         };
         *self.problem.lock() = result.as_ref().err().map(|failed| failed.error.to_string());
         result
     }
+}
+
+/// Whether a request with an unknown outcome is repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Repeat {
+    /// Its repetition changes nothing.
+    Always,
+    /// Only when it certainly had no effect.
+    UnlessUnknown,
+}
+
+/// The response to a request.
+struct Sent {
+    response: Response,
+    /// Whether an earlier attempt has an unknown outcome.
+    after_unknown: bool,
 }
 
 /// A failed attempt.
@@ -189,6 +230,19 @@ struct Failed {
 }
 
 impl Failed {
+    fn of_transport(error: reqwest::Error) -> Self {
+        let not_sent = error.is_connect() || error.is_builder();
+        let text = causes(&error.without_url());
+        Self {
+            error: if not_sent {
+                ApiError::Unavailable(text)
+            } else {
+                ApiError::Unknown(text)
+            },
+            pause: Duration::from_millis(500),
+        }
+    }
+
     async fn of_response(response: Response) -> Self {
         let status = response.status();
         let seconds = response.headers().get(header::RETRY_AFTER);
@@ -200,7 +254,7 @@ impl Failed {
         let error = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ApiError::Credential(text),
             StatusCode::TOO_MANY_REQUESTS => ApiError::Unavailable(text),
-            status if status.is_server_error() => ApiError::Unavailable(text),
+            status if status.is_server_error() => ApiError::Unknown(text),
             _ => ApiError::Refused(text),
         };
         Self { error, pause }
@@ -211,6 +265,6 @@ async fn decode<T: DeserializeOwned>(response: Response) -> Result<T, ApiError> 
     let bytes = response
         .bytes()
         .await
-        .map_err(|error| ApiError::Unavailable(causes(&error.without_url())))?;
+        .map_err(|error| ApiError::Unknown(causes(&error.without_url())))?;
     serde_json::from_slice(&bytes).map_err(|why| ApiError::Refused(format!("the answer has another form: {why}")))
 }

@@ -6,7 +6,12 @@ use uuid::Uuid;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Press {
     /// Unlinks a wallet.
-    Unlink(String),
+    Unlink {
+        /// Its address, `0x` and 40 hexadecimal digits.
+        address: String,
+        /// The event that verified it. A wallet that was verified again has another one, and stays.
+        event: u64,
+    },
     /// Separates the accounts.
     Separate,
     /// Changes nothing.
@@ -24,7 +29,10 @@ impl Press {
     /// The callback data of the button, at most 64 bytes.
     pub(crate) fn data(&self) -> String {
         match self {
-            Self::Unlink(address) => format!("unlink:{address}"),
+            // Without `0x`: with the largest event it is 64 bytes.
+            Self::Unlink { address, event } => {
+                format!("unlink:{}:{event:x}", address.strip_prefix("0x").unwrap_or(address))
+            }
             Self::Separate => "separate".to_owned(),
             Self::Keep => "keep".to_owned(),
             Self::Answer { session, consents } => format!("{}:{session}", if *consents { "agree" } else { "refuse" }),
@@ -36,7 +44,12 @@ impl Press {
         match data.split_once(':') {
             None if data == "separate" => Some(Self::Separate),
             None if data == "keep" => Some(Self::Keep),
-            Some(("unlink", address)) => is_address(address).then(|| Self::Unlink(address.to_owned())),
+            Some(("unlink", wallet)) => {
+                let (digits, event) = wallet.split_once(':')?;
+                let address = format!("0x{digits}");
+                let event = u64::from_str_radix(event, 16).ok()?;
+                is_address(&address).then_some(Self::Unlink { address, event })
+            }
             Some((answer @ ("agree" | "refuse"), session)) => Some(Self::Answer {
                 session: session.parse().ok()?,
                 consents: answer == "agree",
@@ -60,7 +73,10 @@ mod tests {
     fn data_round_trips_within_64_bytes() {
         let session = Uuid::from_u128(u128::MAX);
         for press in [
-            Press::Unlink(format!("0x{}", "ab".repeat(20))),
+            Press::Unlink {
+                address: format!("0x{}", "ab".repeat(20)),
+                event: u64::MAX,
+            },
             Press::Separate,
             Press::Keep,
             Press::Answer {
@@ -84,6 +100,9 @@ mod tests {
             "",
             "unlink",
             "unlink:../../x",
+            "unlink:../../x:1",
+            "unlink:0xabababababababababababababababababababab",
+            "unlink:abababababababababababababababababababab:x",
             "agree:1",
             "separate:1",
             "unlink:0x12",

@@ -1,12 +1,12 @@
-//! Handles one update, from a poll or from the webhook. Handling it again changes nothing and sends nothing: what the api changes may be
-//! repeated, an answer is claimed before it is sent (`message_claims`), and an edit repeats itself.
+//! Handles one update, from a poll or from the webhook. Handling it again changes nothing and sends nothing: a change has a condition or a
+//! claim, an answer is claimed before it is sent (`message_claims`), and an edit repeats itself.
 
 use arrakis_cache::{Bucket, RateLimit};
 use serde_json::value::RawValue;
 
 use crate::bot_api::{CallbackQuery, Message, Update, UpdateHead};
 use crate::commands::{self, Command};
-use crate::services::Services;
+use crate::services::{Handled, Services};
 
 /// Updates of one user: so many a minute, and at once.
 const PER_USER: (u32, u32) = (30, 15);
@@ -24,10 +24,10 @@ pub(crate) fn decode(services: &Services, raw: &RawValue) -> Option<Update> {
     }
 }
 
-/// The id of an undecoded update; `None` when it has none.
+/// The id of an undecoded update; `None` when it has none by which it could be confirmed.
 pub(crate) fn id(raw: &RawValue) -> Option<i64> {
     let head: Option<UpdateHead> = serde_json::from_str(raw.get()).ok();
-    head.map(|head| head.update_id)
+    head.map(|head| head.update_id).filter(|id| (0..i64::MAX).contains(id))
 }
 
 /// The chat of an update, `None` for a kind that is not handled. The updates of one chat are handled in their order.
@@ -37,21 +37,22 @@ pub(crate) fn chat(update: &Update) -> Option<i64> {
 }
 
 /// Handles an update and counts it. Errors are logged; the member gets a reply that states them.
-pub(crate) async fn handle(services: &Services, update: &Update) {
+pub(crate) async fn handle(services: &Services, update: &Update) -> Handled {
     if let Some(query) = &update.callback_query {
         services.metrics.update("callback_query");
-        press(services, update.update_id, query).await;
+        press(services, update.update_id, query).await
     } else if let Some(message) = &update.message {
         services.metrics.update("message");
-        receive(services, update.update_id, message).await;
+        receive(services, update.update_id, message).await
     } else {
         services.metrics.update("other");
+        Handled::Done
     }
 }
 
-async fn receive(services: &Services, update: i64, message: &Message) {
+async fn receive(services: &Services, update: i64, message: &Message) -> Handled {
     let Some(user) = message.from.as_ref().filter(|user| !user.is_bot && user.id > 0) else {
-        return;
+        return Handled::Done;
     };
     let text = message.text.as_deref().unwrap_or_default();
     let command = Command::parse(text, &services.username);
@@ -59,7 +60,7 @@ async fn receive(services: &Services, update: i64, message: &Message) {
         // Photos, stickers and the like need no answer.
         if text.is_empty() || !is_allowed(services, user.id).await || services.message_claims.is_answered(update).await
         {
-            return;
+            return Handled::Done;
         }
         commands::run(
             services,
@@ -68,16 +69,18 @@ async fn receive(services: &Services, update: i64, message: &Message) {
             user,
             command.map_or("help", |command| command.name),
         )
-        .await;
+        .await
     } else if message.chat.is_group()
         && command.is_some_and(Command::is_for_this_bot)
         && services.message_claims.claim_group(message.chat.id).await
     {
-        commands::in_group(services, update, message.chat.id).await;
+        commands::in_group(services, update, message.chat.id).await
+    } else {
+        Handled::Done
     }
 }
 
-async fn press(services: &Services, update: i64, query: &CallbackQuery) {
+async fn press(services: &Services, update: i64, query: &CallbackQuery) -> Handled {
     let own_chat = query
         .message
         .as_ref()
@@ -85,13 +88,13 @@ async fn press(services: &Services, update: i64, query: &CallbackQuery) {
     if let Some(message) = own_chat
         && is_allowed(services, query.from.id).await
     {
-        commands::press(services, update, query, message).await;
-        return;
+        return commands::press(services, update, query, message).await;
     }
     // A forwarded message, or too many presses: only the waiting state of the button ends.
     if let Err(error) = services.bot.answer_callback(&query.id, "").await {
         tracing::debug!(%error, "the press of a button was not answered");
     }
+    Handled::Done
 }
 
 /// Whether the user has sent few enough updates. What exceeds the limit is not answered.

@@ -28,7 +28,7 @@ const OUTCOMES: [&str; 8] = [
 ];
 
 /// Kinds of updates.
-const UPDATES: [&str; 4] = ["message", "callback_query", "other", "malformed"];
+const UPDATES: [&str; 5] = ["message", "callback_query", "other", "malformed", "skipped"];
 
 /// Results of notices.
 const NOTICES: [&str; 5] = ["shown", "closed", "unknown", "kept", "unsupported"];
@@ -56,7 +56,7 @@ impl Metrics {
             ),
             updates: registry.counter_vec(
                 "arrakis_telegram_updates_total",
-                "Updates that were handled, by kind.",
+                "Updates that were received, by kind: message, callback_query, other, malformed, skipped (too many of one chat wait).",
                 &["kind"],
             ),
             notices: registry.counter_vec(

@@ -1,37 +1,51 @@
 //! Shows what happened outside of the chats. The api leases notices for a minute; one is deleted after it was shown, so a process that
-//! dies loses none.
+//! dies loses none. Notices are shown independently of each other: a chat that Telegram pauses delays no other chat.
 //!
 //! The result of a session replaces the message with its link, which may be repeated. Any other notice is a message of its own, claimed
-//! before it is sent (`message_claims`): after a crash behind the claim it is not sent again.
+//! for each attempt (`message_claims`). An attempt that outlives its process may have sent the message: it is not sent again, unless the
+//! notice protects an account (`Joined`, `Consent`), which is then sent again.
 
 use std::time::Duration;
 
 use arrakis_contracts::telegram::{TakenNotice, TelegramNotice};
-use futures_util::StreamExt as _;
 use serde::Deserialize as _;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::bot_api::{CallError, Keyboard};
 use crate::buttons::Press;
+use crate::message_claims::MessageClaim;
 use crate::render;
-use crate::services::{Services, log_unsent};
+use crate::services::{Delivery, Services, Shared, log_unsent};
 
-/// Notices that are shown at a time. One chat's pause delays no other chat.
-const CONCURRENT: usize = 8;
+/// Notices in progress; above that, no more are taken.
+const MAX_IN_PROGRESS: usize = 200;
+/// Attempts to send a notice that protects an account, each with an unknown outcome.
+const ATTEMPTS: u8 = 3;
 
-/// Takes and shows notices until `stop` is cancelled; then it completes those that it has.
-pub(crate) async fn run(services: &Services, stop: CancellationToken) {
+/// Takes and shows notices until `stop` is cancelled. Those that it has then are shown, or left for the next process.
+pub(crate) async fn run(services: &Shared, stop: CancellationToken) {
+    let mut tasks = JoinSet::<()>::new();
     while !stop.is_cancelled() {
+        while tasks.try_join_next().is_some() {}
+        if tasks.len() >= MAX_IN_PROGRESS {
+            tokio::select! {
+                _ = tasks.join_next() => {}
+                () = stop.cancelled() => {}
+            }
+            continue;
+        }
         let taken = tokio::select! {
             taken = services.api.take_notices(services.tuning.notice_wait) => taken,
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
         };
         match taken {
             Ok(notices) => {
-                futures_util::stream::iter(notices)
-                    .for_each_concurrent(CONCURRENT, |notice| async move { handle(services, &notice).await })
-                    .await;
+                for notice in notices {
+                    let services = services.clone();
+                    tasks.spawn(async move { handle(&services, &notice).await });
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot take notices from the api; retrying");
@@ -39,6 +53,7 @@ pub(crate) async fn run(services: &Services, stop: CancellationToken) {
             }
         }
     }
+    while tasks.join_next().await.is_some() {}
 }
 
 /// Waits, unless the service stops.
@@ -93,18 +108,12 @@ async fn show(services: &Services, taken: &TakenNotice, notice: TelegramNotice) 
             let keyboard = none
                 .press("Move the wallet", answer(true))
                 .press("Keep it", answer(false));
-            send(
-                services,
-                id,
-                chat,
-                &render::consent(&requester, &address, expires_at),
-                &keyboard,
-            )
-            .await
+            let text = render::consent(&requester, &address, expires_at);
+            send_again(services, id, chat, &text, &keyboard).await
         }
         TelegramNotice::Joined { address, discord } => {
             let keyboard = none.press("Separate the accounts", Press::Separate.data());
-            send(services, id, chat, &render::joined(&discord, &address), &keyboard).await
+            send_again(services, id, chat, &render::joined(&discord, &address), &keyboard).await
         }
         TelegramNotice::Separated => send(services, id, chat, &render::separated_in_discord(), &none).await,
     }
@@ -131,22 +140,60 @@ async fn result(services: &Services, id: Uuid, (chat, session): (i64, Uuid), tex
     }
 }
 
+/// Sends a notice at most once.
 async fn send(services: &Services, id: Uuid, chat: i64, text: &str, keyboard: &Keyboard) -> &'static str {
-    if !services.message_claims.claim_notice(id).await {
-        tracing::warn!(notice.id = %id, "a notice was claimed before, so it may have been sent; it is not sent again");
-        return "unknown";
+    match services
+        .deliver(MessageClaim::Notice(id, 1), chat, text, keyboard)
+        .await
+    {
+        Delivery::Sent(_) => "shown",
+        Delivery::Claimed => {
+            tracing::warn!(notice.id = %id, "a notice was claimed before, so it may have been sent; it is not sent again");
+            "unknown"
+        }
+        Delivery::Failed(error) => {
+            log_unsent(&error, "a notice");
+            unsent(&error)
+        }
+        Delivery::Stopped => "kept",
     }
-    let error = match services.bot.send(chat, text, keyboard).await {
-        Ok(_) => return "shown",
-        Err(error) => error,
-    };
-    log_unsent(&error, "a notice");
+}
+
+/// Sends a notice that protects an account: after an attempt with an unknown outcome, it is sent again, a few times.
+async fn send_again(services: &Services, id: Uuid, chat: i64, text: &str, keyboard: &Keyboard) -> &'static str {
+    if services.message_claims.is_sent(id).await {
+        return "shown";
+    }
+    for attempt in 1..=ATTEMPTS {
+        let claim = MessageClaim::Notice(id, attempt);
+        match services.deliver(claim, chat, text, keyboard).await {
+            Delivery::Sent(_) => {
+                services.message_claims.set_sent(id).await;
+                return "shown";
+            }
+            // An earlier attempt, whose outcome is unknown.
+            Delivery::Claimed => {}
+            // The next attempt follows when the notice is taken again.
+            Delivery::Failed(CallError::Unknown(why)) if attempt < ATTEMPTS => {
+                tracing::warn!(notice.id = %id, why, "a notice has an unknown outcome; it is sent again, since it protects an account");
+                return "kept";
+            }
+            Delivery::Failed(error) => {
+                log_unsent(&error, "a notice");
+                return unsent(&error);
+            }
+            Delivery::Stopped => return "kept",
+        }
+    }
+    tracing::warn!(notice.id = %id, "all attempts to send a notice have an unknown outcome; it is not sent again");
+    "unknown"
+}
+
+/// The result of a notice that is not known to be sent.
+const fn unsent(error: &CallError) -> &'static str {
     match error {
         CallError::Forbidden(_) | CallError::Refused { .. } => "closed",
         CallError::Unknown(_) => "unknown",
-        CallError::NotSent(_) | CallError::Limited(_) | CallError::Conflict(_) | CallError::Token(_) => {
-            services.message_claims.release_notice(id).await;
-            "kept"
-        }
+        CallError::NotSent(_) | CallError::Limited(_) | CallError::Conflict(_) | CallError::Token(_) => "kept",
     }
 }

@@ -1,45 +1,70 @@
 //! Long polling: requests updates, handles them, and confirms them by the next request. The updates that a killed process had not
 //! confirmed are delivered again.
+//!
+//! Chats are handled independently of each other and of the polls: a chat that Telegram pauses delays no other chat. Telegram confirms
+//! all updates before an id, so the offset of a poll is the oldest update that is not handled. Telegram delivers the later ones again,
+//! and they are not handled again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_runtime::HealthComponent;
-use futures_util::StreamExt as _;
+use futures_util::FutureExt as _;
+use parking_lot::Mutex;
 use serde_json::value::RawValue;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::bot_api::{CallError, Update};
 use crate::handler;
 use crate::notices::pause;
-use crate::services::Services;
+use crate::services::{Handled, Shared};
 
 /// Chats whose updates are handled at a time.
-const CONCURRENT: usize = 16;
+const CONCURRENT: usize = 256;
+/// Updates that are received and not handled; above that, no more are requested.
+const MAX_IN_PROGRESS: usize = 2000;
+/// Updates of one chat that are received and not handled; further ones are skipped.
+const MAX_OF_CHAT: usize = 50;
+/// Most updates in the answer to a poll.
+const MAX_POLLED: usize = 100;
+/// How long the updates in progress are waited for before the next poll, which otherwise delivers them again at once.
+const SETTLE: Duration = Duration::from_millis(500);
 /// Pause after another process has taken the updates over: it would be interrupted at once.
 const CONFLICT_PAUSE: Duration = Duration::from_secs(5);
 
 /// Polls until `stop` is cancelled; then it completes and confirms the updates that it has.
-pub(crate) async fn run(services: &Services, health: &HealthComponent, stop: CancellationToken) {
+pub(crate) async fn run(services: &Shared, health: &HealthComponent, stop: CancellationToken) {
     if let Err(error) = services.bot.delete_webhook().await {
         tracing::warn!(%error, "cannot delete the webhook of the bot; if one is set, polls fail with 409 until it is deleted");
     }
-    let mut offset = None;
+    let mut receiver = Receiver::new(services.clone());
     while !stop.is_cancelled() {
+        receiver.settle(&stop).await;
+        let offset = receiver.queue.window.lock().offset();
         let polled = tokio::select! {
             polled = services.bot.updates(offset, services.tuning.poll_wait) => polled,
             () = stop.cancelled() => break,
         };
         match polled {
-            Ok(updates) => {
-                health.up();
-                handle_all(services, &updates).await;
-                offset = next_offset(&updates).or(offset);
-            }
+            Ok(updates) => match receiver.receive(offset, &updates) {
+                Received::All => health.up(),
+                Received::Unidentified(count) => {
+                    health.degraded(format!(
+                        "Telegram delivers {count} updates without a valid update_id, which cannot be confirmed"
+                    ));
+                    pause(services.tuning.pause, &stop).await;
+                }
+            },
             Err(error) => failed(services, health, &error, &stop).await,
         }
     }
+    while receiver.tasks.join_next().await.is_some() {}
     // Confirms what was handled; the answer's updates stay unconfirmed.
+    let offset = receiver.queue.window.lock().offset();
     if offset.is_some()
         && let Err(error) = services.bot.updates(offset, Duration::ZERO).await
     {
@@ -47,27 +72,242 @@ pub(crate) async fn run(services: &Services, health: &HealthComponent, stop: Can
     }
 }
 
-fn next_offset(updates: &[Box<RawValue>]) -> Option<i64> {
-    let newest = updates.iter().filter_map(|update| handler::id(update)).max();
-    newest.map(|newest| newest + 1)
+/// Whether the updates in the answer to a poll can be confirmed.
+#[derive(Debug, PartialEq, Eq)]
+enum Received {
+    /// All of them.
+    All,
+    /// So many have no id, and Telegram delivers them again until a later update is confirmed.
+    Unidentified(usize),
 }
 
-/// Handles updates: those of one chat in their order, chats concurrently.
-async fn handle_all(services: &Services, updates: &[Box<RawValue>]) {
-    let mut chats: BTreeMap<Option<i64>, Vec<Update>> = BTreeMap::new();
-    for update in updates.iter().filter_map(|raw| handler::decode(services, raw)) {
-        chats.entry(handler::chat(&update)).or_default().push(update);
-    }
-    futures_util::stream::iter(chats.into_values())
-        .for_each_concurrent(CONCURRENT, |updates| async move {
-            for update in updates {
-                handler::handle(services, &update).await;
+/// Starts the handling of updates, and holds its tasks.
+struct Receiver {
+    services: Shared,
+    queue: Arc<Queue>,
+    chats: Arc<Semaphore>,
+    tasks: JoinSet<()>,
+}
+
+/// The updates, which the tasks of chats take from it.
+#[derive(Debug, Default)]
+struct Queue {
+    window: Mutex<Window>,
+    /// Notified after each update.
+    handled: Notify,
+}
+
+impl Queue {
+    async fn until(&self, is_reached: impl Fn(&Window) -> bool) {
+        loop {
+            let handled = self.handled.notified();
+            if is_reached(&self.window.lock()) {
+                return;
             }
-        })
-        .await;
+            handled.await;
+        }
+    }
 }
 
-async fn failed(services: &Services, health: &HealthComponent, error: &CallError, stop: &CancellationToken) {
+impl Receiver {
+    fn new(services: Shared) -> Self {
+        Self {
+            services,
+            queue: Arc::default(),
+            chats: Arc::new(Semaphore::new(CONCURRENT)),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Waits for a moment until the updates in progress are handled, and as long as there are too many.
+    async fn settle(&mut self, stop: &CancellationToken) {
+        while self.tasks.try_join_next().is_some() {}
+        let settled = async {
+            let all = self.queue.until(|window| window.in_progress == 0);
+            let in_time = tokio::time::timeout(SETTLE, all).await;
+            if in_time.is_err() {
+                self.queue.until(|window| window.in_progress < MAX_IN_PROGRESS).await;
+            }
+        };
+        tokio::select! {
+            () = settled => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    /// Starts the handling of the updates of a poll from `offset` on that are new.
+    fn receive(&mut self, offset: Option<i64>, updates: &[Box<RawValue>]) -> Received {
+        let queue = self.queue.clone();
+        let mut window = queue.window.lock();
+        window.confirm(offset);
+        let (mut unidentified, mut new) = (0, 0);
+        for raw in updates {
+            let Some(id) = handler::id(raw) else {
+                unidentified += 1;
+                self.services.metrics.update("malformed");
+                continue;
+            };
+            if !window.add(id) {
+                continue;
+            }
+            new += 1;
+            let Some(update) = handler::decode(&self.services, raw) else {
+                window.set_handled(id);
+                continue;
+            };
+            let chat = handler::chat(&update);
+            match window.enqueue(chat, update) {
+                Enqueued::First => self.start(chat),
+                Enqueued::Behind => {}
+                Enqueued::TooMany => {
+                    self.services.metrics.update("skipped");
+                    window.set_handled(id);
+                }
+            }
+        }
+        if unidentified > 0 {
+            tracing::warn!(count = unidentified, "updates have no valid update_id, and are skipped");
+        }
+        if updates.len() >= MAX_POLLED && new == 0 && unidentified == 0 {
+            tracing::warn!(
+                "a chat is paused while {MAX_POLLED} later updates came; all are confirmed, and a crash now loses those in progress"
+            );
+            window.confirm_all();
+        }
+        if unidentified == 0 {
+            Received::All
+        } else {
+            Received::Unidentified(unidentified)
+        }
+    }
+
+    /// Starts the task of a chat, which handles the updates of the chat in their order.
+    fn start(&mut self, chat: Option<i64>) {
+        let (services, queue, chats) = (self.services.clone(), self.queue.clone(), self.chats.clone());
+        self.tasks.spawn(async move {
+            // The semaphore is never closed.
+            let _permit = chats.acquire_owned().await;
+            while let Some(update) = queue.next(chat) {
+                let id = update.update_id;
+                let handling = AssertUnwindSafe(handler::handle(&services, &update)).catch_unwind();
+                let handled = handling.await.unwrap_or_else(|_| {
+                    tracing::error!(
+                        update.id = id,
+                        "the handling of an update panicked; the update is skipped"
+                    );
+                    Handled::Done
+                });
+                queue.finish(id, handled);
+                if handled == Handled::Stopped {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+impl Queue {
+    /// The next update of a chat. Without one, the task of the chat ends.
+    fn next(&self, chat: Option<i64>) -> Option<Update> {
+        let mut window = self.window.lock();
+        let next = window.chats.get_mut(&chat).and_then(VecDeque::pop_front);
+        if next.is_none() {
+            window.chats.remove(&chat);
+        }
+        next
+    }
+
+    fn finish(&self, id: i64, handled: Handled) {
+        let mut window = self.window.lock();
+        window.in_progress = window.in_progress.saturating_sub(1);
+        if handled == Handled::Done {
+            window.set_handled(id);
+        }
+        drop(window);
+        self.handled.notify_waiters();
+    }
+}
+
+/// What becomes of an update.
+#[derive(Debug, PartialEq, Eq)]
+enum Enqueued {
+    /// Its chat has no task yet.
+    First,
+    /// The task of its chat handles it after earlier ones.
+    Behind,
+    /// Too many updates of its chat wait.
+    TooMany,
+}
+
+/// The updates that are received and not confirmed.
+#[derive(Debug, Default)]
+struct Window {
+    /// Id from which the last poll requested updates.
+    offset: Option<i64>,
+    /// Whether the updates from it on are handled.
+    received: BTreeMap<i64, bool>,
+    /// The updates that wait, by chat. A chat with a task has an entry.
+    chats: HashMap<Option<i64>, VecDeque<Update>>,
+    /// Updates that wait or are being handled.
+    in_progress: usize,
+}
+
+impl Window {
+    /// The id from which updates are to be requested: everything before it is handled.
+    fn offset(&self) -> Option<i64> {
+        let open = self.received.iter().find(|(_, is_handled)| !**is_handled);
+        let last = || self.received.last_key_value().and_then(|(id, _)| id.checked_add(1));
+        open.map(|(id, _)| *id).or_else(last).or(self.offset)
+    }
+
+    /// Adds an update. False when it was received before.
+    fn add(&mut self, id: i64) -> bool {
+        let is_new = !self.received.contains_key(&id);
+        if is_new {
+            self.received.insert(id, false);
+        }
+        is_new
+    }
+
+    fn set_handled(&mut self, id: i64) {
+        if let Some(is_handled) = self.received.get_mut(&id) {
+            *is_handled = true;
+        }
+    }
+
+    fn enqueue(&mut self, chat: Option<i64>, update: Update) -> Enqueued {
+        let enqueued = match self.chats.get_mut(&chat) {
+            Some(waiting) if waiting.len() >= MAX_OF_CHAT => return Enqueued::TooMany,
+            Some(waiting) => {
+                waiting.push_back(update);
+                Enqueued::Behind
+            }
+            None => {
+                self.chats.insert(chat, VecDeque::from([update]));
+                Enqueued::First
+            }
+        };
+        self.in_progress += 1;
+        enqueued
+    }
+
+    /// After a poll from this id on: Telegram does not deliver the updates before it again.
+    fn confirm(&mut self, offset: Option<i64>) {
+        if let Some(offset) = offset {
+            self.received = self.received.split_off(&offset);
+            self.offset = Some(offset);
+        }
+    }
+
+    /// Confirms also the updates in progress with the next poll.
+    fn confirm_all(&mut self) {
+        let next = self.received.last_key_value().and_then(|(id, _)| id.checked_add(1));
+        self.offset = next.or(self.offset);
+        self.received.clear();
+    }
+}
+
+async fn failed(services: &Shared, health: &HealthComponent, error: &CallError, stop: &CancellationToken) {
     let (time, reason) = match error {
         CallError::Conflict(text) if text.contains("webhook") => {
             if let Err(error) = services.bot.delete_webhook().await {
@@ -91,4 +331,55 @@ async fn failed(services: &Services, health: &HealthComponent, error: &CallError
     }
     tracing::warn!(reason, "cannot receive updates; retrying");
     pause(time, stop).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn update(id: i64) -> Update {
+        serde_json::from_str(&format!("{{\"update_id\":{id}}}")).unwrap()
+    }
+
+    #[test]
+    fn offset_is_the_oldest_update_that_is_not_handled() {
+        let mut window = Window::default();
+        assert_eq!(window.offset(), None);
+        for id in [7, 8, 9] {
+            assert!(window.add(id));
+        }
+        assert!(!window.add(8), "it was received before");
+        window.set_handled(8);
+        assert_eq!(window.offset(), Some(7));
+        window.set_handled(7);
+        assert_eq!(window.offset(), Some(9));
+        window.confirm(Some(9));
+        window.set_handled(9);
+        assert_eq!(window.offset(), Some(10));
+        window.confirm(Some(10));
+        assert_eq!(window.offset(), Some(10), "nothing is received, and the offset stays");
+        assert!(window.received.is_empty());
+    }
+
+    #[test]
+    fn largest_id_is_no_overflow() {
+        let mut window = Window::default();
+        window.add(i64::MAX);
+        window.set_handled(i64::MAX);
+        assert_eq!(window.offset(), None);
+        window.confirm_all();
+        assert_eq!(window.offset(), None);
+    }
+
+    #[test]
+    fn updates_of_one_chat_are_bounded_and_those_of_others_are_not_skipped() {
+        let mut window = Window::default();
+        assert_eq!(window.enqueue(Some(1), update(1)), Enqueued::First);
+        for id in 2..=50 {
+            assert_eq!(window.enqueue(Some(1), update(id)), Enqueued::Behind);
+        }
+        assert_eq!(window.enqueue(Some(1), update(51)), Enqueued::TooMany);
+        assert_eq!(window.enqueue(Some(2), update(52)), Enqueued::First);
+        assert_eq!(window.in_progress, 51);
+    }
 }

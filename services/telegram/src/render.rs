@@ -1,5 +1,5 @@
-//! The texts that members read. They are sent without `parse_mode`, so that no name of a member becomes a link,
-//! a mention or markup.
+//! The texts that members read. They are sent without `parse_mode`, so that no name of a member becomes markup. Telegram still turns
+//! addresses, mentions, commands and hashtags of a plain text into links: `name_without_links` prevents it in names.
 
 use arrakis_contracts::telegram::{AccountStatus, ConsentOutcome, Requester, SessionProgress, UnlinkOutcome};
 use time::OffsetDateTime;
@@ -89,6 +89,11 @@ pub(crate) fn busy() -> String {
     "The service is busy. Nothing was changed: try again in a moment.".to_owned()
 }
 
+/// Reply after a request whose outcome is unknown.
+pub(crate) fn uncertain() -> String {
+    "It is not certain whether that was done; /status shows the state. You can try again in a moment.".to_owned()
+}
+
 /// Reply to `/verify` in a group.
 pub(crate) fn private_only() -> String {
     "Wallets are linked in a private chat. Write to me there by the button below.".to_owned()
@@ -168,6 +173,9 @@ pub(crate) fn unlinked(address: &str, outcome: UnlinkOutcome) -> String {
     let wallet = short(address);
     match outcome {
         UnlinkOutcome::Done | UnlinkOutcome::Already => format!("{wallet} is not linked to you any more."),
+        UnlinkOutcome::VerifiedAgain => {
+            format!("{wallet} was verified again after this question, and stays linked to you. /unlink unlinks it.")
+        }
         UnlinkOutcome::Suspended => suspended(None),
         UnlinkOutcome::InDiscord => {
             "A Discord account is linked to you. Unlink the wallet there, with /verify unlink.".to_owned()
@@ -181,7 +189,9 @@ pub(crate) fn separated(outcome: UnlinkOutcome) -> String {
         UnlinkOutcome::Done => {
             "Your Discord and your Telegram account are separated. /status shows what is linked to you.".to_owned()
         }
-        UnlinkOutcome::Already | UnlinkOutcome::InDiscord => "No Discord account is linked to you.".to_owned(),
+        UnlinkOutcome::Already | UnlinkOutcome::InDiscord | UnlinkOutcome::VerifiedAgain => {
+            "No Discord account is linked to you.".to_owned()
+        }
         UnlinkOutcome::Suspended => suspended(None),
     }
 }
@@ -283,7 +293,28 @@ fn account(account: &Requester) -> String {
     } else {
         "Telegram"
     };
-    format!("The {network} account “{}” ({})", one_line(&account.name), account.id)
+    format!(
+        "The {network} account “{}” ({})",
+        name_without_links(&account.name),
+        account.id
+    )
+}
+
+/// A name within quotes, on one line, of which Telegram makes no link: a space without width follows each character that begins an
+/// address, a mention, a command or a hashtag. Quotes within it do not end the quoted name.
+fn name_without_links(name: &str) -> String {
+    let mut shown = String::new();
+    for letter in one_line(name).chars() {
+        match letter {
+            '“' | '”' | '„' | '"' => shown.push('\''),
+            '.' | '@' | '/' | '#' | '$' => {
+                shown.push(letter);
+                shown.push('\u{200b}');
+            }
+            _ => shown.push(letter),
+        }
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -314,10 +345,34 @@ mod tests {
     }
 
     #[test]
+    fn name_with_an_address_and_a_mention_has_no_link() {
+        let requester = Requester {
+            network: "telegram".to_owned(),
+            id: 8,
+            name: "Requester” https://evil.example @admin /start".to_owned(),
+        };
+        let address = format!("0x{}", "ab".repeat(20));
+        for text in [
+            consent(&requester, &address, OffsetDateTime::UNIX_EPOCH),
+            joined(&requester, &address),
+        ] {
+            for linked in ["://e", "evil.example", "@admin", "/start", "Requester”"] {
+                assert!(!text.contains(linked), "{linked} in {text}");
+            }
+            let plain = text.replace('\u{200b}', "");
+            assert!(
+                plain.contains("“Requester' https://evil.example @admin /start” (8)"),
+                "{plain}"
+            );
+        }
+    }
+
+    #[test]
     fn status_of_twenty_wallets_fits_in_a_message() {
         let wallet = |number: u8| LinkedWallet {
             address: format!("0x{}", format!("{number:02x}").repeat(20)),
             primary: number == 0,
+            verified_event: number.into(),
             chain_id: Some(u64::MAX),
         };
         let full = AccountStatus {

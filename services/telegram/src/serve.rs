@@ -88,8 +88,14 @@ async fn receive(
 
 async fn connect(config: &Config, runtime: &Runtime, components: &Components) -> anyhow::Result<Option<Shared>> {
     let metrics = Metrics::new(&runtime.metrics);
-    let bot = BotApi::new(&config.telegram_base, &config.bot_token, config.tuning, metrics.clone())
-        .context("the client of Telegram cannot be created")?;
+    let bot = BotApi::new(
+        &config.telegram_base,
+        &config.bot_token,
+        config.tuning,
+        metrics.clone(),
+        runtime.shutdown.soft.clone(),
+    )
+    .context("the client of Telegram cannot be created")?;
     let cache = Cache::new(&config.redis_url, CacheOptions::default())
         .map_err(|error| Fatal::configuration(error.to_string()))?;
     let Some(me) = introduce(&bot, config, components, &runtime.shutdown.soft).await? else {

@@ -1,16 +1,23 @@
 //! The clients and settings that the tasks share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrakis_cache::Cache;
 use arrakis_config::Secret;
+use tokio::time::Instant;
 use url::Url;
 
 use crate::api::Api;
-use crate::bot_api::{BotApi, CallError, Keyboard, Message};
+use crate::bot_api::{BotApi, CallError, Keyboard, Message, PAUSE};
 use crate::config::Tuning;
-use crate::message_claims::MessageClaims;
+use crate::message_claims::{MessageClaim, MessageClaims};
 use crate::metrics::Metrics;
+
+/// Interval at which the end of another handling of an update is looked up.
+const HANDLING_INTERVAL: Duration = Duration::from_millis(250);
+/// For how long the end of another handling is waited for: longer than its claim is valid.
+const MAX_HANDLING: Duration = Duration::from_secs(60);
 
 /// The clients and settings that the tasks share.
 #[derive(Debug)]
@@ -36,20 +43,113 @@ pub(crate) struct Services {
 /// The tasks share them in an [`Arc`].
 pub(crate) type Shared = Arc<Services>;
 
+/// What became of a message.
+#[derive(Debug)]
+pub(crate) enum Delivery {
+    /// It was sent.
+    Sent(Message),
+    /// It was claimed before, so it may have been sent.
+    Claimed,
+    /// It was not sent, or its outcome is unknown.
+    Failed(CallError),
+    /// The service stops before the message was sent. It is not claimed.
+    Stopped,
+}
+
+/// Whether an update was handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handled {
+    /// It may be confirmed at Telegram.
+    Done,
+    /// The service stops before the answer was sent. Telegram delivers the update again.
+    Stopped,
+}
+
 impl Services {
-    /// Sends a message in reply to an update, unless that was claimed before. `None` when no message is known to be sent. Errors are
-    /// logged.
-    pub(crate) async fn answer(&self, update: i64, chat: i64, text: &str, keyboard: &Keyboard) -> Option<Message> {
-        if !self.message_claims.claim_answer(update).await {
-            self.metrics.repeated.inc();
-            return None;
-        }
-        match self.bot.send(chat, text, keyboard).await {
-            Ok(message) => Some(message),
-            Err(error) => {
-                log_unsent(&error, "an answer");
-                None
+    /// Sends a message. Only an attempt in progress, or one that may have sent the message, holds the claim. Attempts that certainly did
+    /// not send it are repeated for `retry_limit`, until the service stops.
+    pub(crate) async fn deliver(&self, claim: MessageClaim, chat: i64, text: &str, keyboard: &Keyboard) -> Delivery {
+        let until = Instant::now() + self.tuning.retry_limit;
+        loop {
+            // Other messages of the chat have shown that Telegram demands a pause.
+            if let Some(pause) = self.bot.pause_of(chat)
+                && !self.bot.wait(pause, until).await
+            {
+                return self.ended(CallError::Limited(pause));
             }
+            if !self.message_claims.claim(claim).await {
+                return Delivery::Claimed;
+            }
+            let error = match self.bot.send(chat, text, keyboard).await {
+                Ok(message) => return Delivery::Sent(message),
+                Err(error) => error,
+            };
+            if !error.is_not_executed() {
+                return Delivery::Failed(error);
+            }
+            self.message_claims.release(claim).await;
+            let pause = match &error {
+                CallError::NotSent(_) => PAUSE,
+                CallError::Limited(pause) => *pause,
+                _ => return Delivery::Failed(error),
+            };
+            if !self.bot.wait(pause, until).await {
+                return self.ended(error);
+            }
+        }
+    }
+
+    /// The end of the attempts after this error, which certainly sent nothing.
+    fn ended(&self, error: CallError) -> Delivery {
+        if self.bot.is_stopping() {
+            Delivery::Stopped
+        } else {
+            Delivery::Failed(error)
+        }
+    }
+
+    /// Claims the handling of an update, so that of several deliveries at once one takes effect. `None` when this delivery handles it;
+    /// otherwise another delivery has answered it, or the service stops.
+    pub(crate) async fn claim_handling(&self, update: i64) -> Option<Handled> {
+        let claim = MessageClaim::Handling(update);
+        let until = Instant::now() + MAX_HANDLING;
+        while !self.message_claims.claim(claim).await {
+            if self.message_claims.is_answered(update).await {
+                self.metrics.repeated.inc();
+                return Some(Handled::Done);
+            }
+            if !self.bot.wait(HANDLING_INTERVAL, until).await {
+                return self.bot.is_stopping().then_some(Handled::Stopped);
+            }
+        }
+        if self.message_claims.is_answered(update).await {
+            self.message_claims.release(claim).await;
+            self.metrics.repeated.inc();
+            return Some(Handled::Done);
+        }
+        None
+    }
+
+    /// Sends a message in reply to an update, unless that was claimed before. The message is `None` when none is known to be sent.
+    /// Errors are logged.
+    pub(crate) async fn answer(
+        &self,
+        update: i64,
+        chat: i64,
+        text: &str,
+        keyboard: &Keyboard,
+    ) -> (Handled, Option<Message>) {
+        match self.deliver(MessageClaim::Answer(update), chat, text, keyboard).await {
+            Delivery::Sent(message) => (Handled::Done, Some(message)),
+            Delivery::Claimed => {
+                self.metrics.repeated.inc();
+                (Handled::Done, None)
+            }
+            Delivery::Failed(error) => {
+                log_unsent(&error, "an answer");
+                (Handled::Done, None)
+            }
+            Delivery::Stopped => (Handled::Stopped, None),
         }
     }
 }

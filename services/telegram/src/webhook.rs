@@ -19,7 +19,7 @@ use url::Url;
 use crate::bot_api::CallError;
 use crate::handler;
 use crate::notices::pause;
-use crate::services::{Services, Shared};
+use crate::services::{Handled, Services, Shared};
 
 /// Largest update in bytes: a message has at most 4,096 characters, and its entities.
 const MAX_BODY: usize = 1 << 20;
@@ -57,8 +57,10 @@ async fn deliver(State(services): State<Shared>, headers: HeaderMap, body: Bytes
     if let Some(update) = handler::decode(&services, &raw) {
         // It is completed although Telegram may close the connection.
         let handling = tokio::spawn(async move { handler::handle(&services, &update).await });
-        if handling.await.is_err() {
-            return StatusCode::INTERNAL_SERVER_ERROR;
+        match handling.await {
+            Ok(Handled::Done) => {}
+            Ok(Handled::Stopped) => return StatusCode::SERVICE_UNAVAILABLE,
+            Err(_) => return StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
     StatusCode::OK

@@ -76,6 +76,9 @@ pub struct LinkedWallet {
     pub primary: bool,
     /// The chain of a contract wallet; `None` for a wallet with a key, which counts on every chain.
     pub chain_id: Option<u64>,
+    /// Sequence number of the event that verified it; 0 from an api of an earlier build.
+    #[serde(default)]
+    pub verified_event: u64,
 }
 
 /// A session in progress.
@@ -102,6 +105,8 @@ pub enum UnlinkOutcome {
     Suspended,
     /// The identity has a Discord account, whose `/verify unlink` removes wallets; nothing was changed.
     InDiscord,
+    /// The wallet was unlinked and verified again by another event than the request names; nothing was changed.
+    VerifiedAgain,
 }
 
 /// Response to `DELETE /internal/telegram/accounts/{id}/wallets/{address}` and `POST …/accounts/{id}/separate`.

@@ -117,6 +117,33 @@ impl Verification {
         }))
     }
 
+    /// The result of an answer that the holder gave before, so that a repetition of it has the same one.
+    /// [`MoveAnswer::NotRequested`] when the session did not end by this answer of this account.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn earlier_answer(
+        &self,
+        session_id: Uuid,
+        holder: Account,
+        consents: bool,
+        now: OffsetDateTime,
+    ) -> Result<MoveAnswer, VerificationError> {
+        let session = self.find_by_id(session_id, now).await?;
+        let Some(session) = session.filter(|session| session.holder.map(account::read) == Some(holder)) else {
+            return Ok(MoveAnswer::NotRequested);
+        };
+        Ok(match (session.state, session.proof) {
+            (SessionState::Completed, Some(proof)) if consents => MoveAnswer::Moved(Progress {
+                state: ProgressState::Completed,
+                address: proof.address.to_string(),
+                job: None,
+            }),
+            (SessionState::Refused, _) if !consents => MoveAnswer::Kept,
+            _ => MoveAnswer::NotRequested,
+        })
+    }
+
     async fn find_by_id(
         &self,
         session: Uuid,

@@ -1,8 +1,8 @@
 //! Taking back what was linked: a wallet of a Telegram account, and the join of a Discord and a Telegram account.
 
 use arrakis_db::registry::{
-    Account as RegistryAccount, Cause, EventSource, IdentityRecord, Refusal as RegistryRefusal, RegistryError,
-    Separated,
+    Account as RegistryAccount, Cause, EventSource, IdentityRecord, IdentityWallet, Refusal as RegistryRefusal,
+    RegistryError, Separated,
 };
 use arrakis_domain::Address;
 use arrakis_wallet::{Account, AccountNetwork};
@@ -30,6 +30,8 @@ pub enum Unlinking {
     Suspended,
     /// The identity has a Discord account, and only that account may remove wallets; nothing was changed.
     InDiscord,
+    /// The wallet is held by another event than the request names; nothing was changed.
+    VerifiedAgain,
 }
 
 impl Verification {
@@ -38,12 +40,16 @@ impl Verification {
     /// A Telegram account can join an identity by a signature of its primary wallet. It may not remove the other wallets: they were
     /// linked by the Discord account.
     ///
+    /// With `verified_event`, only the wallet that this event verified is removed: a repetition of the request does not remove one that
+    /// was verified again meanwhile.
+    ///
     /// # Errors
     /// When the database is unavailable.
     pub async fn unlink(
         &self,
         account: Account,
         address: Address,
+        verified_event: Option<u64>,
         now: OffsetDateTime,
     ) -> Result<Unlinking, VerificationError> {
         let mut tx = SessionTx::begin(&self.database, None).await?;
@@ -60,6 +66,14 @@ impl Verification {
             .await;
         if let Some(refused) = refused(removed)? {
             return Ok(refused);
+        }
+        // The chain is locked by now: the condition holds until the commit. Without a commit, nothing is removed.
+        if let Some(event) = verified_event
+            && !identity(&mut tx, account)
+                .await?
+                .is_some_and(|record| was_removed_last(&record, address, event))
+        {
+            return Ok(Unlinking::VerifiedAgain);
         }
         let removal = Uuid::now_v7();
         let job = VerificationJob::Unlinked {
@@ -114,6 +128,23 @@ async fn identity(tx: &mut SessionTx, account: Account) -> Result<Option<Identit
         return Ok(None);
     };
     Ok(tx.registry().by_account(account).await?)
+}
+
+/// Whether the last removal of a wallet with this address ended the verification by this event.
+fn was_removed_last(record: &IdentityRecord, address: Address, event: u64) -> bool {
+    let of_address = |wallet: &&IdentityWallet| wallet.address == address;
+    let last = record
+        .wallets
+        .iter()
+        .filter(of_address)
+        .max_by_key(|wallet| wallet.removed_event);
+    let last = last.and_then(|wallet| wallet.removed_event);
+    let named = record
+        .wallets
+        .iter()
+        .filter(of_address)
+        .find(|wallet| wallet.verified_event == event);
+    last.is_some() && named.is_some_and(|wallet| wallet.removed_event == last)
 }
 
 const fn cause(account: Account, at: OffsetDateTime) -> Cause {

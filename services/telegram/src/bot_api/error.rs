@@ -50,6 +50,14 @@ impl CallError {
         }
     }
 
+    /// Whether Telegram certainly did not execute the call, and a later attempt may succeed.
+    pub(crate) const fn is_not_executed(&self) -> bool {
+        matches!(
+            self,
+            Self::NotSent(_) | Self::Limited(_) | Self::Conflict(_) | Self::Token(_)
+        )
+    }
+
     /// The label `outcome` of `arrakis_telegram_calls_total`.
     pub(crate) const fn outcome(&self) -> &'static str {
         match self {

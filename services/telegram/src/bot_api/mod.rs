@@ -2,31 +2,36 @@
 //!
 //! The token is a part of each URL. No error, log or `Debug` of this module contains a URL.
 //!
-//! A call is repeated when Telegram certainly did not execute it (no connection, 429). A call with an unknown outcome (a cut connection,
-//! a timeout, a 5xx) is repeated only when its repetition changes nothing: a message that was sent is not sent again.
+//! A call whose repetition changes nothing is repeated for a while, unless it is refused. A message is sent once: the caller claims each
+//! attempt (`Services::deliver`).
 
 mod error;
+mod pauses;
 mod types;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_config::Secret;
+use parking_lot::Mutex;
 use reqwest::Client;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 pub(crate) use self::error::CallError;
+use self::pauses::Pauses;
 pub(crate) use self::types::{CallbackQuery, Keyboard, Message, Update, UpdateHead, User};
 use crate::config::Tuning;
 use crate::metrics::Metrics;
 
 /// Pause before a call without a connection or with an unknown outcome is repeated.
-const PAUSE: Duration = Duration::from_millis(500);
+pub(crate) const PAUSE: Duration = Duration::from_millis(500);
 /// Longest text in UTF-16 units (<https://core.telegram.org/bots/api#sendmessage>).
 const MAX_TEXT: usize = 4096;
 /// Which updates Telegram delivers.
@@ -40,6 +45,10 @@ pub(crate) struct BotApi {
     methods: Secret,
     tuning: Tuning,
     metrics: Metrics,
+    /// The pauses of chats.
+    pauses: Arc<Mutex<Pauses>>,
+    /// Cancelled when the service stops: no pause is waited for any more.
+    stop: CancellationToken,
 }
 
 impl fmt::Debug for BotApi {
@@ -48,21 +57,18 @@ impl fmt::Debug for BotApi {
     }
 }
 
-/// Whether a call with an unknown outcome is repeated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Repeat {
-    /// Its repetition changes nothing.
-    Always,
-    /// Only when Telegram certainly did not execute it.
-    UnlessUnknown,
-}
-
 impl BotApi {
-    /// A client of the Bot API at `base` (`TELEGRAM_API_BASE`). Sends nothing.
+    /// A client of the Bot API at `base` (`TELEGRAM_API_BASE`). Sends nothing. Once `stop` is cancelled, no call is repeated.
     ///
     /// # Errors
     /// When the HTTP client cannot be built.
-    pub(crate) fn new(base: &Url, token: &Secret, tuning: Tuning, metrics: Metrics) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        base: &Url,
+        token: &Secret,
+        tuning: Tuning,
+        metrics: Metrics,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Self> {
         let client = Client::builder()
             .connect_timeout(Duration::from_secs(5))
             // A redirect would send the token to another host.
@@ -76,6 +82,8 @@ impl BotApi {
             methods: Secret::new(format!("{base}/bot{}/", token.expose())),
             tuning,
             metrics,
+            pauses: Arc::default(),
+            stop,
         })
     }
 
@@ -96,15 +104,15 @@ impl BotApi {
     /// Makes Telegram deliver updates to a webhook.
     pub(crate) async fn set_webhook(&self, url: &Url, secret: &str) -> Result<(), CallError> {
         let body = json!({
-            "url": url, "secret_token": secret, "allowed_updates": ALLOWED_UPDATES, "max_connections": 20,
+            "url": url, "secret_token": secret, "allowed_updates": ALLOWED_UPDATES, "max_connections": 100,
         });
-        self.ignoring("setWebhook", &body, Repeat::Always).await
+        self.repeating("setWebhook", &body, None).await
     }
 
     /// Ends the delivery to a webhook; the updates that wait are kept.
     pub(crate) async fn delete_webhook(&self) -> Result<(), CallError> {
         let body = json!({"drop_pending_updates": false});
-        self.ignoring("deleteWebhook", &body, Repeat::Always).await
+        self.repeating("deleteWebhook", &body, None).await
     }
 
     /// Sets the menu of commands in private chats.
@@ -114,15 +122,19 @@ impl BotApi {
             .map(|(name, description)| json!({"command": name, "description": description}))
             .collect();
         let body = json!({"commands": commands, "scope": {"type": "all_private_chats"}});
-        self.ignoring("setMyCommands", &body, Repeat::Always).await
+        self.repeating("setMyCommands", &body, None).await
     }
 
-    /// Sends a message. An unknown outcome is an error, and the message may have been sent.
+    /// Sends a message: one attempt. An unknown outcome is an error, and the message may have been sent.
     pub(crate) async fn send(&self, chat: i64, text: &str, keyboard: &Keyboard) -> Result<Message, CallError> {
         let body = json!({
             "chat_id": chat, "text": shortened(text), "link_preview_options": {"is_disabled": true}, "reply_markup": keyboard,
         });
-        self.repeating("sendMessage", &body, Repeat::UnlessUnknown).await
+        let result = self.call("sendMessage", &body, self.tuning.call_limit).await;
+        if let Err(CallError::Limited(pause)) = &result {
+            self.pauses.lock().add(chat, *pause, Instant::now());
+        }
+        result
     }
 
     /// Replaces text and buttons of a message of the bot. Repeating it changes nothing.
@@ -131,7 +143,7 @@ impl BotApi {
             "chat_id": chat, "message_id": message, "text": shortened(text),
             "link_preview_options": {"is_disabled": true}, "reply_markup": keyboard,
         });
-        match self.ignoring("editMessageText", &body, Repeat::Always).await {
+        match self.repeating("editMessageText", &body, Some(chat)).await {
             // An earlier attempt did it.
             Err(CallError::Refused { description, .. }) if description.contains("message is not modified") => Ok(()),
             other => other,
@@ -141,40 +153,60 @@ impl BotApi {
     /// Ends the waiting state of a button, with a text that is shown for a moment.
     pub(crate) async fn answer_callback(&self, id: &str, text: &str) -> Result<(), CallError> {
         let body = json!({"callback_query_id": id, "text": text});
-        self.ignoring("answerCallbackQuery", &body, Repeat::Always).await
+        self.repeating("answerCallbackQuery", &body, None).await
     }
 
-    async fn ignoring<B: Serialize + Sync>(
+    /// For how long Telegram demands that no message is sent to this chat.
+    pub(crate) fn pause_of(&self, chat: i64) -> Option<Duration> {
+        self.pauses.lock().of(chat, Instant::now())
+    }
+
+    /// Waits before another attempt. False when the service stops, or when the wait would exceed `until`: there is no other attempt.
+    pub(crate) async fn wait(&self, pause: Duration, until: Instant) -> bool {
+        let has_time = Instant::now().checked_add(pause).is_some_and(|end| end <= until);
+        if !has_time || self.stop.is_cancelled() {
+            return false;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => true,
+            () = self.stop.cancelled() => false,
+        }
+    }
+
+    /// Whether the service stops.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// A call whose repetition changes nothing, repeated until it is executed or refused, or the time is over.
+    async fn repeating<B: Serialize + Sync>(
         &self,
         method: &'static str,
         body: &B,
-        repeat: Repeat,
+        chat: Option<i64>,
     ) -> Result<(), CallError> {
-        self.repeating::<IgnoredAny, B>(method, body, repeat).await.map(drop)
-    }
-
-    async fn repeating<T: DeserializeOwned, B: Serialize + Sync>(
-        &self,
-        method: &'static str,
-        body: &B,
-        repeat: Repeat,
-    ) -> Result<T, CallError> {
         let until = Instant::now() + self.tuning.retry_limit;
         loop {
-            let error = match self.call(method, body, self.tuning.call_limit).await {
-                Ok(result) => return Ok(result),
+            if let Some(pause) = chat.and_then(|chat| self.pause_of(chat))
+                && !self.wait(pause, until).await
+            {
+                return Err(CallError::Limited(pause));
+            }
+            let error = match self.call::<IgnoredAny, B>(method, body, self.tuning.call_limit).await {
+                Ok(IgnoredAny) => return Ok(()),
                 Err(error) => error,
             };
+            if let (CallError::Limited(pause), Some(chat)) = (&error, chat) {
+                self.pauses.lock().add(chat, *pause, Instant::now());
+            }
             let pause = match &error {
-                CallError::NotSent(_) => PAUSE,
+                CallError::NotSent(_) | CallError::Unknown(_) => PAUSE,
                 CallError::Limited(pause) => *pause,
-                CallError::Unknown(_) if repeat == Repeat::Always => PAUSE,
                 _ => return Err(error),
             };
-            if Instant::now() + pause > until {
+            if !self.wait(pause, until).await {
                 return Err(error);
             }
-            tokio::time::sleep(pause).await;
         }
     }
 

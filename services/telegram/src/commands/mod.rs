@@ -16,7 +16,7 @@ use crate::api::ApiError;
 use crate::bot_api::{CallError, CallbackQuery, Keyboard, Message, User};
 use crate::buttons::Press;
 use crate::render;
-use crate::services::Services;
+use crate::services::{Handled, Services};
 
 /// Payload of a link to the bot that begins a verification: `https://t.me/BOT?start=verify`.
 const VERIFY: &str = "verify";
@@ -56,7 +56,7 @@ impl<'a> Command<'a> {
 }
 
 /// Runs a command of a private chat. A text that is no command gets the help.
-pub(crate) async fn run(services: &Services, update: i64, message: &Message, user: &User, name: &str) {
+pub(crate) async fn run(services: &Services, update: i64, message: &Message, user: &User, name: &str) -> Handled {
     let chat = message.chat.id;
     let reply = match name {
         VERIFY => return verify::run(services, update, chat, user).await,
@@ -66,22 +66,26 @@ pub(crate) async fn run(services: &Services, update: i64, message: &Message, use
         _ => Ok((render::help(), Keyboard::default())),
     };
     let (text, keyboard) = reply.unwrap_or_else(|error| unavailable(&error));
-    services.answer(update, chat, &text, &keyboard).await;
+    services.answer(update, chat, &text, &keyboard).await.0
 }
 
 /// Replies in a group with a button that opens the private chat. A link to the wallet page is a secret of one account.
-pub(crate) async fn in_group(services: &Services, update: i64, chat: i64) {
+pub(crate) async fn in_group(services: &Services, update: i64, chat: i64) -> Handled {
     let url = format!("https://t.me/{}?start={VERIFY}", services.username);
     let keyboard = Keyboard::default().link("Write in private", url);
-    services.answer(update, chat, &render::private_only(), &keyboard).await;
+    services
+        .answer(update, chat, &render::private_only(), &keyboard)
+        .await
+        .0
 }
 
-/// Handles the press of a button: the message with it states the result.
-pub(crate) async fn press(services: &Services, update: i64, query: &CallbackQuery, message: &Message) {
+/// Handles the press of a button: the message with it states the result. A press that is delivered again changes nothing: `unlink` names
+/// the verification that it ends, an answer its session, and separating is claimed by the id of the update.
+pub(crate) async fn press(services: &Services, update: i64, query: &CallbackQuery, message: &Message) -> Handled {
     let user = query.from.id;
     let result = match query.data.as_deref().and_then(Press::parse) {
-        Some(Press::Unlink(address)) => unlink::unlink(services, user, &address).await,
-        Some(Press::Separate) => unlink::separate(services, user).await,
+        Some(Press::Unlink { address, event }) => unlink::unlink(services, user, &address, event).await,
+        Some(Press::Separate) => unlink::separate(services, update, user).await,
         Some(Press::Answer { session, consents }) => consent::answer(services, user, session, consents).await,
         Some(Press::Keep) => Ok(render::kept()),
         None => Ok(render::outdated()),
@@ -91,35 +95,42 @@ pub(crate) async fn press(services: &Services, update: i64, query: &CallbackQuer
         Err(error) => (unavailable(&error).0, true),
     };
     // The buttons stay, so that the member may press again.
-    if !busy && let Err(error) = show(services, update, message, &text).await {
-        crate::services::log_unsent(&error, "the result of a button");
-    }
+    let handled = if busy {
+        Handled::Done
+    } else {
+        show(services, update, message, &text).await
+    };
     let hint = if busy { text.as_str() } else { "" };
     if let Err(error) = services.bot.answer_callback(&query.id, hint).await {
         tracing::debug!(%error, "the press of a button was not answered");
     }
+    handled
 }
 
 /// Replaces the message; one that cannot be edited is followed by another.
-async fn show(services: &Services, update: i64, message: &Message, text: &str) -> Result<(), CallError> {
+async fn show(services: &Services, update: i64, message: &Message, text: &str) -> Handled {
     let keyboard = Keyboard::default();
-    match services
-        .bot
-        .edit(message.chat.id, message.message_id, text, &keyboard)
-        .await
-    {
-        Err(CallError::Refused { .. }) => {
-            services.answer(update, message.chat.id, text, &keyboard).await;
-            Ok(())
+    let edited = services.bot.edit(message.chat.id, message.message_id, text, &keyboard);
+    match edited.await {
+        Ok(()) => Handled::Done,
+        Err(CallError::Refused { .. }) => services.answer(update, message.chat.id, text, &keyboard).await.0,
+        Err(CallError::Forbidden(_)) => Handled::Done,
+        Err(_) if services.bot.is_stopping() => Handled::Stopped,
+        Err(error) => {
+            crate::services::log_unsent(&error, "the result of a button");
+            Handled::Done
         }
-        other => other,
     }
 }
 
 /// The reply while the api does not work.
 fn unavailable(error: &ApiError) -> (String, Keyboard) {
-    tracing::warn!(%error, "a request of a member failed; the reply states that the service is busy");
-    (render::busy(), Keyboard::default())
+    tracing::warn!(%error, "a request of a member failed; the reply states it");
+    let text = match error {
+        ApiError::Unknown(_) => render::uncertain(),
+        _ => render::busy(),
+    };
+    (text, Keyboard::default())
 }
 
 #[cfg(test)]

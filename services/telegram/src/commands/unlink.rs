@@ -1,8 +1,11 @@
 //! `/unlink`: replies with a button for each wallet, or one that separates the accounts, and unlinks what is pressed.
 
+use arrakis_contracts::telegram::UnlinkOutcome;
+
 use crate::api::ApiError;
 use crate::bot_api::Keyboard;
 use crate::buttons::Press;
+use crate::message_claims::MessageClaim;
 use crate::render;
 use crate::services::Services;
 
@@ -18,7 +21,11 @@ pub(super) async fn show_choices(services: &Services, user: i64) -> Result<(Stri
     } else {
         for wallet in &status.wallets {
             let label = format!("Unlink {}", render::short(&wallet.address));
-            keyboard = keyboard.press(label, Press::Unlink(wallet.address.clone()).data());
+            let unlink = Press::Unlink {
+                address: wallet.address.clone(),
+                event: wallet.verified_event,
+            };
+            keyboard = keyboard.press(label, unlink.data());
         }
     }
     if status.discord || !status.wallets.is_empty() {
@@ -27,15 +34,39 @@ pub(super) async fn show_choices(services: &Services, user: i64) -> Result<(Stri
     Ok((render::unlink_what(&status), keyboard))
 }
 
-/// Unlinks a wallet of the user who pressed its button. Returns the text that replaces the buttons.
-pub(super) async fn unlink(services: &Services, user: i64, address: &str) -> Result<String, ApiError> {
-    let outcome = services.api.unlink(user, address).await?;
+/// Unlinks a wallet of the user who pressed its button, unless it was unlinked and verified again since the button was shown. Returns the
+/// text that replaces the buttons.
+pub(super) async fn unlink(services: &Services, user: i64, address: &str, event: u64) -> Result<String, ApiError> {
+    let outcome = services.api.unlink(user, address, event).await?;
     Ok(render::unlinked(address, outcome))
 }
 
-/// Separates the Telegram account of the user from the Discord account. Returns the text that replaces the button. A second press
-/// changes nothing.
-pub(super) async fn separate(services: &Services, user: i64) -> Result<String, ApiError> {
-    let outcome = services.api.separate(user).await?;
-    Ok(render::separated(outcome))
+/// Separates the Telegram account of the user from the Discord account. Returns the text that replaces the button. The press is claimed
+/// before the request: one that is delivered again only states what is linked.
+pub(super) async fn separate(services: &Services, update: i64, user: i64) -> Result<String, ApiError> {
+    let claim = MessageClaim::Effect(update);
+    if !services.message_claims.claim(claim).await {
+        services.metrics.repeated.inc();
+        return state(services, user).await;
+    }
+    match services.api.separate(user).await {
+        // An earlier attempt of this request may have done it.
+        Ok((UnlinkOutcome::Already, true)) => Ok(render::separated(UnlinkOutcome::Done)),
+        Ok((outcome, _)) => Ok(render::separated(outcome)),
+        Err(error @ ApiError::Unknown(_)) => Err(error),
+        Err(error) => {
+            services.message_claims.release(claim).await;
+            Err(error)
+        }
+    }
+}
+
+/// States whether the accounts are separated, after a press whose effect is unknown.
+async fn state(services: &Services, user: i64) -> Result<String, ApiError> {
+    let status = services.api.account(user).await?;
+    Ok(if status.discord {
+        render::uncertain()
+    } else {
+        render::separated(UnlinkOutcome::Done)
+    })
 }

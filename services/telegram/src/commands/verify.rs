@@ -4,11 +4,22 @@ use arrakis_contracts::telegram::SessionStarted;
 
 use crate::api::ApiError;
 use crate::bot_api::{Keyboard, User};
+use crate::message_claims::MessageClaim;
 use crate::render;
-use crate::services::Services;
+use crate::services::{Handled, Services};
 
-/// Begins a session of this user and sends the link in reply to the update.
-pub(super) async fn run(services: &Services, update: i64, chat: i64, user: &User) {
+/// Begins a session of this user and sends the link in reply to the update. Of several deliveries of the update at once, one begins a
+/// session: another one would end the link that is shown.
+pub(super) async fn run(services: &Services, update: i64, chat: i64, user: &User) -> Handled {
+    if let Some(handled) = services.claim_handling(update).await {
+        return handled;
+    }
+    let handled = begin(services, update, chat, user).await;
+    services.message_claims.release(MessageClaim::Handling(update)).await;
+    handled
+}
+
+async fn begin(services: &Services, update: i64, chat: i64, user: &User) -> Handled {
     let started = services.api.start_session(user.id, user.name()).await;
     let (session, link, text) = match started.and_then(|started| check(services, started)) {
         Ok(SessionStarted::Started {
@@ -29,10 +40,11 @@ pub(super) async fn run(services: &Services, update: i64, chat: i64, user: &User
     let keyboard = link.map_or_else(Keyboard::default, |link| {
         Keyboard::default().link("Open the wallet page", link)
     });
-    let sent = services.answer(update, chat, &text, &keyboard).await;
+    let (handled, sent) = services.answer(update, chat, &text, &keyboard).await;
     if let (Some(session), Some(sent)) = (session, sent) {
         services.message_claims.set_message(session, sent.message_id).await;
     }
+    handled
 }
 
 /// A link to another website would be a request to sign there.

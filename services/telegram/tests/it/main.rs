@@ -11,6 +11,7 @@
 mod notices;
 mod polling;
 mod process;
+mod repetition;
 mod support;
 mod verification;
 mod webhook;

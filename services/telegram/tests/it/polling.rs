@@ -208,3 +208,57 @@ async fn too_many_sessions_are_refused_with_a_time() {
         .count();
     assert_eq!(replaced, 4);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chat_that_telegram_pauses_delays_no_other_chat() {
+    let setup = Setup::start().await;
+    let _bot = setup.bot().await;
+    let telegram = &setup.telegram;
+    telegram.limit(50, 4);
+    let paused = telegram.write(50, "/help");
+    arrakis_test_support::eventually(
+        || async { !telegram.calls("sendMessage").is_empty() },
+        "the message to be refused with 429",
+    )
+    .await;
+    for user in 51..=54 {
+        telegram.write(user, "/help");
+        tokio::time::timeout(Duration::from_secs(3), telegram.messages(user, 1))
+            .await
+            .unwrap();
+    }
+    // It is not handled, so it is not confirmed.
+    assert_eq!(telegram.unconfirmed()[0]["update_id"], paused);
+    telegram.unlimit(50);
+    telegram.messages(50, 1).await;
+    settle(telegram).await;
+    assert_eq!(telegram.sent().len(), 5, "none is answered twice");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn updates_without_a_valid_id_do_not_end_or_hasten_the_polls() {
+    let setup = Setup::start().await;
+    let bot = setup.bot().await;
+    let telegram = &setup.telegram;
+    for update in [
+        json!({"message": {"a": 1}}),
+        json!({"update_id": "abc"}),
+        json!({"update_id": -1}),
+        json!({"update_id": i64::MAX}),
+        json!(5),
+        Value::Null,
+    ] {
+        telegram.raw_update(update);
+    }
+    bot.until_health("telegram", "without a valid update_id").await;
+    let before = telegram.calls("getUpdates").len();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let polls = telegram.calls("getUpdates").len() - before;
+    assert!(polls <= 15, "{polls} polls in a second");
+    assert!(bot.metric("arrakis_telegram_updates_total{kind=\"malformed\"}") >= 6.0);
+    telegram.write(42, "/help");
+    telegram.messages(42, 1).await;
+    telegram.write(42, "/status");
+    telegram.messages(42, 2).await;
+    bot.stop().await;
+}

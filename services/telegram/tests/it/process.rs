@@ -135,3 +135,99 @@ async fn result_of_a_killed_process_is_shown_once() {
     assert_eq!(telegram.sent().len(), 1);
     assert_eq!(telegram.sent()[0].edits, 1);
 }
+
+/// A session of user 42 whose message was deleted, so that its result is a message of its own; returns the session's token.
+async fn session_without_a_message(setup: &Setup) -> String {
+    let telegram = &setup.telegram;
+    telegram.write(42, "/verify");
+    let link = telegram.until_text(42, "/verify/").await;
+    telegram.until_confirmed().await;
+    telegram.delete(link.id);
+    link.session_token()
+}
+
+/// Ended while Telegram demands a pause: the notice was certainly not sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn notice_of_an_ended_process_is_not_lost_while_telegram_limits() {
+    for is_killed in [true, false] {
+        let setup = Setup::start().await;
+        let telegram = &setup.telegram;
+        let mut process = setup.process(&[]).await;
+        let token = session_without_a_message(&setup).await;
+        telegram.limit(42, 5);
+        setup.sign(&token, &key(1)).await;
+        eventually(
+            || async { telegram.calls("sendMessage").len() == 2 },
+            "the notice to be refused with 429",
+        )
+        .await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        if is_killed {
+            process.kill().await;
+        } else {
+            process.terminate();
+            process.ended(Duration::from_secs(10)).await;
+        }
+        telegram.unlimit(42);
+        setup.end_leases().await;
+        let _process = setup.process(&[]).await;
+        telegram.until_text(42, "is linked to you").await;
+        setup.until_no_notice().await;
+        assert_eq!(telegram.sent().len(), 1, "killed: {is_killed}");
+    }
+}
+
+/// Killed while the outcome of the question is unknown: a question that the holder never sees would be an answer by silence.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn question_of_a_killed_process_is_sent_again() {
+    let setup = Setup::start().await;
+    let telegram = &setup.telegram;
+    let mut process = setup.process(&[]).await;
+    telegram.write(42, "/verify");
+    let link = telegram.until_text(42, "/verify/").await;
+    setup.sign(&link.session_token(), &key(1)).await;
+    telegram.until_text(42, "is linked to you").await;
+    telegram.write(43, "/verify");
+    let link = telegram.until_text(43, "/verify/").await;
+    assert_eq!(setup.sign(&link.session_token(), &key(1)).await, "signed");
+    telegram.until_confirmed().await;
+    telegram.fail("sendMessage", Fault::Hang);
+    setup.request_move(&link.session_token()).await;
+    telegram.until_text(42, "requests it").await;
+    telegram.until_text(43, "was asked").await;
+    // The notice to the requester is deleted.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    process.kill().await;
+    setup.end_leases().await;
+    let _process = setup.process(&[]).await;
+    telegram.messages(42, 3).await;
+    setup.until_no_notice().await;
+    assert_eq!(telegram.messages(42, 3).await.len(), 3);
+}
+
+/// Killed after a wallet was unlinked; the member verifies it again before the press is delivered again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn press_that_is_delivered_again_does_not_unlink_a_wallet_that_was_verified_again() {
+    let setup = Setup::start().await;
+    let telegram = &setup.telegram;
+    let mut process = setup.process(&[]).await;
+    telegram.write(42, "/verify");
+    let link = telegram.until_text(42, "/verify/").await;
+    setup.sign(&link.session_token(), &key(1)).await;
+    telegram.until_text(42, "is linked to you").await;
+    telegram.write(42, "/verify");
+    let second_link = telegram.until_text(42, "/verify/").await;
+    telegram.write(42, "/unlink");
+    let question = telegram.until_text(42, "Which wallet").await;
+    telegram.until_confirmed().await;
+    telegram.fail("editMessageText", Fault::Hang);
+    telegram.press(42, &question, &question.button("Unlink"));
+    telegram.until_text(42, "is not linked to you any more").await;
+    assert_eq!(setup.sign(&second_link.session_token(), &key(1)).await, "completed");
+    process.kill().await;
+    assert_eq!(telegram.unconfirmed().len(), 1, "the press was not confirmed");
+    let _process = setup.process(&[]).await;
+    telegram.until_text(42, "was verified again").await;
+    telegram.until_confirmed().await;
+    assert_eq!(setup.identity(42).await.unwrap().held().count(), 1);
+}

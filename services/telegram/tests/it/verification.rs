@@ -90,8 +90,12 @@ async fn holder_in_telegram_is_asked_and_answers_by_a_button() {
         telegram.press(42, &question, &data);
         telegram.until_text(42, answer).await;
         telegram.until_text(43, result).await;
-        // A second press states that it has ended.
+        // A second press states the same, and the other button that the request has ended.
         telegram.press(42, &question, &data);
+        telegram.until_confirmed().await;
+        telegram.until_text(42, answer).await;
+        let other = question.button(if label == "Keep" { "Move" } else { "Keep" });
+        telegram.press(42, &question, &other);
         telegram.until_text(42, "has ended").await;
     }
     assert!(setup.identity(43).await.unwrap().holds(address_of(&key(1))));

@@ -93,3 +93,40 @@ async fn delivery_without_the_secret_is_refused() {
         StatusCode::PAYLOAD_TOO_LARGE
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn link_of_an_update_that_is_delivered_to_two_replicas_at_once_is_valid() {
+    let hook = Hook::start().await;
+    let listen = free_address();
+    let url = format!("http://{listen}/telegram");
+    let changes = [
+        ("TELEGRAM_WEBHOOK_URL", url.clone()),
+        ("TELEGRAM_WEBHOOK_ADDR", listen.to_string()),
+    ];
+    let _second = hook.setup.bot_with(&changes).await;
+    let telegram = &hook.setup.telegram;
+    arrakis_test_support::eventually(
+        || async { telegram.webhook().is_some_and(|webhook| webhook["url"] == url) },
+        "the second replica",
+    )
+    .await;
+    let deliveries = (0..8).map(|number| {
+        let address = if number % 2 == 0 { &hook.url } else { &url };
+        let request = Client::new()
+            .post(address)
+            .header("x-telegram-bot-api-secret-token", &hook.secret)
+            .body(update(7, "/verify"));
+        async move { request.send().await.unwrap().status() }
+    });
+    for status in futures_util::future::join_all(deliveries).await {
+        assert_eq!(status, StatusCode::OK);
+    }
+    let sent = telegram.sent();
+    assert_eq!(sent.len(), 1, "{sent:?}");
+    let token = sent[0].session_token();
+    assert_eq!(
+        hook.setup.sign(&token, &crate::support::key(1)).await,
+        "completed",
+        "no other delivery has replaced the session"
+    );
+}

@@ -173,7 +173,7 @@ async fn either_account_separates_and_the_one_that_came_later_leaves() {
         // In Telegram, no wallet of a Discord account is removed.
         let unlinked = service
             .verification
-            .unlink(telegram(user), address_of(&key(number)), now())
+            .unlink(telegram(user), address_of(&key(number)), None, now())
             .await;
         assert_eq!(unlinked.unwrap(), Unlinking::InDiscord);
         let Unlinking::Done(stored) = service.verification.separate(by, now()).await.unwrap() else {
@@ -193,6 +193,32 @@ async fn either_account_separates_and_the_one_that_came_later_leaves() {
     // The Telegram account is told what the Discord account did, and not what it did itself.
     assert_eq!(notices(&service, 8).await, ["separated", "verified"]);
     assert_eq!(notices(&service, 9).await, ["verified"]);
+}
+
+#[tokio::test]
+async fn repeated_unlink_does_not_remove_a_wallet_that_was_verified_again() {
+    let service = service().await;
+    let unlink = async |event| {
+        let unlinked = service
+            .verification
+            .unlink(telegram(42), address_of(&key(1)), Some(event), now())
+            .await;
+        unlinked.unwrap()
+    };
+    let mut events = Vec::new();
+    for _ in 0..2 {
+        let (_, token) = service.begin(telegram(42), "Chani").await;
+        service.sign_and_submit(&token, &key(1)).await.unwrap();
+        let record = holder(&service, 1).await.unwrap();
+        events.push(record.held().next().unwrap().verified_event);
+        if let [first, _] = events[..] {
+            assert_eq!(unlink(first).await, Unlinking::VerifiedAgain);
+            assert!(holder(&service, 1).await.is_some());
+        }
+        let newest = *events.last().unwrap();
+        assert!(matches!(unlink(newest).await, Unlinking::Done(_)));
+        assert_eq!(unlink(newest).await, Unlinking::Nothing);
+    }
 }
 
 #[tokio::test]

@@ -7,11 +7,14 @@ use arrakis_domain::Address;
 use arrakis_verification::{Unlinking, VerificationError};
 use axum::Json;
 use axum::extract::{Path, State};
+use serde::Deserialize;
 use time::OffsetDateTime;
+use utoipa::IntoParams;
 
 use super::sessions::publish_all;
 use super::{parse_telegram_user, problem, verification_account};
 use crate::authentication::{Allowed, Telegram};
+use crate::body::Params;
 use crate::openapi::{AdminRoute, EveryRoute, InPath};
 use crate::problem::Problem;
 use crate::services::{ApiState, Services};
@@ -74,19 +77,30 @@ fn wallet(wallet: &IdentityWallet) -> LinkedWallet {
         address: wallet.address.to_string(),
         primary: wallet.is_primary,
         chain_id: (!by_key).then_some(wallet.chain_id),
+        verified_event: wallet.verified_event,
     }
+}
+
+/// The query of the route.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct UnlinkQuery {
+    /// Sequence number of the event that verified the wallet. A wallet that was verified again by a later event stays.
+    pub(crate) verified_event: Option<u64>,
 }
 
 /// Unlink a wallet of a Telegram account
 ///
-/// Refused when a Discord account belongs to the same identity: then that one removes wallets. Scope `telegram`.
+/// With `verified_event`, a repetition changes nothing, also when the wallet was verified again meanwhile. Refused when a Discord account belongs to the same identity: then that one removes wallets. Scope `telegram`.
 #[utoipa::path(
     delete,
     path = "/internal/telegram/accounts/{id}/wallets/{address}",
     tag = "telegram",
     params(
         ("id" = i64, Path, description = "Telegram's id of the user"),
-        ("address" = String, Path, description = "Address of the wallet")
+        ("address" = String, Path, description = "Address of the wallet"),
+        UnlinkQuery
     ),
     responses(
         (status = 200, description = "What became of it", body = Unlinked),
@@ -100,11 +114,16 @@ pub(crate) async fn unlink_wallet(
     Allowed(..): Allowed<Telegram>,
     State(services): State<ApiState>,
     Path((id, address)): Path<(String, String)>,
+    Params(query): Params<UnlinkQuery>,
 ) -> Result<Json<Unlinked>, Problem> {
     let account = verification_account(parse_telegram_user(&id)?);
     let address = Address::parse_checked(&address)?;
     let now = OffsetDateTime::now_utc();
-    let unlinked = services.verification.unlink(account, address, now).await;
+    let verified_event = query.verified_event;
+    let unlinked = services
+        .verification
+        .unlink(account, address, verified_event, now)
+        .await;
     finished(&services, unlinked).await
 }
 
@@ -146,6 +165,7 @@ async fn finished(
         Unlinking::Nothing => UnlinkOutcome::Already,
         Unlinking::Suspended => UnlinkOutcome::Suspended,
         Unlinking::InDiscord => UnlinkOutcome::InDiscord,
+        Unlinking::VerifiedAgain => UnlinkOutcome::VerifiedAgain,
     };
     Ok(Json(Unlinked { outcome }))
 }

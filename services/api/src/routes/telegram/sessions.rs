@@ -86,7 +86,8 @@ async fn chain(services: &Services) -> Result<u64, Problem> {
 
 /// Answer a request for a wallet
 ///
-/// The account that holds a wallet gives it to the account that has signed with it, or keeps it. Scope `telegram`.
+/// The account that holds a wallet gives it to the account that has signed with it, or keeps it. Repeating an answer gives the same
+/// response. Scope `telegram`.
 #[utoipa::path(
     post,
     path = "/internal/telegram/sessions/{id}/answer",
@@ -112,10 +113,11 @@ pub(crate) async fn answer_request(
         .map_err(|_| invalid_parameter("id", "the id of a session is a UUID"))?;
     let holder = verification_account(telegram_user(request.telegram_user_id)?);
     let now = OffsetDateTime::now_utc();
-    let answer = services
-        .verification
-        .answer_move(session, holder, request.consents, now)
-        .await;
+    let (verification, consents) = (&services.verification, request.consents);
+    let answer = match verification.answer_move(session, holder, consents, now).await {
+        Ok(MoveAnswer::NotRequested) => verification.earlier_answer(session, holder, consents, now).await,
+        other => other,
+    };
     Ok(Json(match answer {
         Ok(MoveAnswer::Moved(progress)) => {
             publish_all(&services, progress.job).await;

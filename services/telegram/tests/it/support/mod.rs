@@ -1,5 +1,6 @@
 //! The set-up of one test: a double of the Bot API, a running api, and the service.
 
+mod api_proxy;
 mod telegram;
 
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+pub(crate) use self::api_proxy::ApiProxy;
 pub(crate) use self::telegram::{BOT, Fault, TOKEN, Telegram, message};
 
 /// Times of tests.

@@ -75,6 +75,8 @@ struct Inner {
     pending: Vec<Value>,
     sent: Vec<Sent>,
     faults: HashMap<String, VecDeque<Fault>>,
+    /// Chats to which messages are refused with 429, and the pause in seconds.
+    limited: HashMap<i64, u64>,
     webhook: Option<Value>,
     calls: Vec<(String, Value)>,
 }
@@ -117,6 +119,20 @@ impl Telegram {
             .entry(method.to_owned())
             .or_default()
             .push_back(fault);
+    }
+
+    /// Messages to this chat are refused with 429, until `unlimit`.
+    pub(crate) fn limit(&self, chat: i64, retry_after: u64) {
+        self.inner.lock().limited.insert(chat, retry_after);
+    }
+
+    pub(crate) fn unlimit(&self, chat: i64) {
+        self.inner.lock().limited.remove(&chat);
+    }
+
+    /// An update as it is given, also without an id.
+    pub(crate) fn raw_update(&self, update: Value) {
+        self.inner.lock().pending.push(update);
     }
 
     /// An update with these fields; returns its id.
@@ -322,6 +338,14 @@ async fn call(
         .and_then(VecDeque::pop_front);
     if let Some(Fault::Refuse(status, body)) = &fault {
         return refusal(*status, body);
+    }
+    let chat = body["chat_id"].as_i64().filter(|_| method == "sendMessage");
+    let limited = chat.and_then(|chat| telegram.inner.lock().limited.get(&chat).copied());
+    if let Some(pause) = limited {
+        return refusal(
+            429,
+            &json!({"ok": false, "error_code": 429, "description": "Too Many Requests", "parameters": {"retry_after": pause}}),
+        );
     }
     let result = if method == "getUpdates" {
         telegram.updates(&body.0).await

@@ -42,7 +42,7 @@ async fn separate(context: &CommandContext<'_>) -> Result<Embed, CommandError> {
             jobs::publish(&services.publisher, JobOwner::Platform, &job.id, JobKind::Verification).await;
             Ok(separated())
         }
-        Unlinking::Nothing | Unlinking::InDiscord => Ok(not_joined()),
+        Unlinking::Nothing | Unlinking::InDiscord | Unlinking::VerifiedAgain => Ok(not_joined()),
         Unlinking::Suspended => Err(suspension::refusal(suspended(context).await?).into()),
     }
 }
