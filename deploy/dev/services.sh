@@ -203,7 +203,7 @@ print_env_of_up() {
     read -r binaries <"$instance/faucet"
     print_env
     exports <"$instance/platform"
-    printf 'export PATH=%q:"$PATH"\n' "$binaries"
+    printf 'export PATH=%q:"%s"\n' "$binaries" "\$PATH"
 }
 
 command_down() {
