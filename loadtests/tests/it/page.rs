@@ -1,5 +1,7 @@
 //! Every command of the demo, typed into the emulator's page by keyboard only, through every real service.
 
+use std::time::Duration;
+
 use arrakis_config::Secret;
 use arrakis_test_support::eventually;
 use fantoccini::key::Key;
@@ -81,6 +83,8 @@ async fn every_command_of_the_demo_works_by_keyboard_alone() {
 
     // Options as text: by name, and without one after the command was chosen.
     let third = &plan.servers[0].members[6];
+    // The cooldown of /profile.
+    tokio::time::sleep(Duration::from_millis(3_200)).await;
     browser.type_text(&format!("/profile member:{}", third.display)).await;
     browser.press(Key::Enter).await;
     browser.sees(LAST, &third.display).await;
