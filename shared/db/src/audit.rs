@@ -69,6 +69,32 @@ pub struct AuditEntry {
     pub detail: Value,
 }
 
+/// A row of `audit_log` or `platform_audit_log`.
+struct AuditRow {
+    at: OffsetDateTime,
+    actor_kind: String,
+    actor: String,
+    action: String,
+    subject: String,
+    reason: Option<String>,
+    detail: Value,
+}
+
+impl TryFrom<AuditRow> for AuditEntry {
+    type Error = DbError;
+
+    fn try_from(row: AuditRow) -> Result<Self, DbError> {
+        Ok(Self {
+            at: row.at,
+            actor: Actor::parse(&row.actor_kind, row.actor)?,
+            action: row.action,
+            subject: row.subject,
+            reason: row.reason,
+            detail: row.detail,
+        })
+    }
+}
+
 impl TenantTx {
     /// Writes an audit entry, in the transaction of the change.
     ///
@@ -102,7 +128,8 @@ impl TenantTx {
     pub async fn audit_entries(&mut self, limit: u32) -> Result<Vec<AuditEntry>, DbError> {
         let rows = named!(
             "audit.list",
-            sqlx::query!(
+            sqlx::query_as!(
+                AuditRow,
                 "select at, actor_kind, actor, action, subject, reason, detail from audit_log
                   where community_id = $1 order by at desc, entry_id desc limit $2",
                 self.community.uuid(),
@@ -110,18 +137,7 @@ impl TenantTx {
             )
             .fetch_all(&mut *self.transaction)
         )?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(AuditEntry {
-                    at: row.at,
-                    actor: Actor::parse(&row.actor_kind, row.actor)?,
-                    action: row.action,
-                    subject: row.subject,
-                    reason: row.reason,
-                    detail: row.detail,
-                })
-            })
-            .collect()
+        rows.into_iter().map(AuditEntry::try_from).collect()
     }
 }
 
@@ -133,25 +149,15 @@ impl GlobalTx {
     pub async fn platform_audit_entries(&mut self, limit: u32) -> Result<Vec<AuditEntry>, DbError> {
         let rows = named!(
             "platform_audit.list",
-            sqlx::query!(
+            sqlx::query_as!(
+                AuditRow,
                 "select at, actor_kind, actor, action, subject, reason, detail from platform_audit_log
                   order by at desc, entry_id desc limit $1",
                 i64::from(limit)
             )
             .fetch_all(&mut *self.transaction)
         )?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(AuditEntry {
-                    at: row.at,
-                    actor: Actor::parse(&row.actor_kind, row.actor)?,
-                    action: row.action,
-                    subject: row.subject,
-                    reason: row.reason,
-                    detail: row.detail,
-                })
-            })
-            .collect()
+        rows.into_iter().map(AuditEntry::try_from).collect()
     }
 
     /// Writes an audit entry about a change without a community.

@@ -17,17 +17,7 @@ impl Registry<'_> {
     /// # Errors
     /// When the database is unavailable or a row is corrupt.
     pub async fn overview(&mut self, id: IdentityId) -> Result<Option<IdentityRecord>, DbError> {
-        let row = named!(
-            "identity.overview",
-            sqlx::query_as!(
-                IdentityRow,
-                "select identity_id, discord_user_id, telegram_user_id, display_name, status, suspended_until, created_at,
-                        updated_at
-                   from user_identities where identity_id = $1",
-                id.uuid()
-            )
-            .fetch_optional(&mut *self.connection)
-        )?;
+        let row = self.row_by_id(id).await?;
         Ok(self.overviews_of(row.into_iter().collect()).await?.pop())
     }
 
