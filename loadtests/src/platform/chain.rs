@@ -96,7 +96,7 @@ impl Chain {
         Self::with_token(self.anvil.clone()).await
     }
 
-    /// Whether the token was created by this value: nobody holds it yet, unless by what was done since.
+    /// Whether the token was created by this value: it has no holders but those of what was done since.
     pub fn is_new(&self) -> bool {
         self.is_new
     }

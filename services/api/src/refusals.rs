@@ -2,7 +2,7 @@
 //! communities (403), a user that a key of one community does not see (404), a rate limit (429).
 //!
 //! Counted in memory, so that no answer waits for PostgreSQL. Of each minute there is one entry for each key, and one for each address
-//! without a known key; further addresses share one, so that nobody fills the log. A refusal of a key of one community is in that
+//! without a known key; further addresses share one, so that the log cannot be filled. A refusal of a key of one community is in that
 //! community's log, every other one in the platform's. A process that is killed loses at most the last minute.
 
 use std::collections::{BTreeMap, HashMap};

@@ -1,5 +1,5 @@
 //! Shows what happened outside of the chats. The api leases notices for a minute; one is deleted after it was shown, so a process that
-//! dies loses none. Notices are shown independently of each other: a chat that Telegram pauses delays no other chat.
+//! ends loses none. Notices are shown independently of each other: a chat that Telegram pauses delays no other chat.
 //!
 //! The result of a session replaces the message with its link, which may be repeated. Any other notice is a message of its own, claimed
 //! for each attempt (`message_claims`). An attempt that outlives its process may have sent the message: it is not sent again, unless the

@@ -196,7 +196,7 @@ pub(crate) fn separated(outcome: UnlinkOutcome) -> String {
     }
 }
 
-/// What a suspended member is told, with the end of the suspension if it has one.
+/// What a suspended member reads, with the end of the suspension if it has one.
 pub(crate) fn suspended(until: Option<OffsetDateTime>) -> String {
     let until = until.map(|until| {
         format!(

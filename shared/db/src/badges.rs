@@ -84,7 +84,7 @@ impl Badges<'_> {
     }
 
     /// Awards a badge to a member. False when the member holds it already, or the giver of a shared one does not hold it or has
-    /// shared it before; [`Badges::share`] tells these apart.
+    /// shared it before; [`Badges::share`] distinguishes them.
     ///
     /// # Errors
     /// A conflict when the member has no profile.

@@ -1,7 +1,7 @@
 //! Notices for Telegram accounts: what happened outside of their chats. Written in the transaction of what they report, taken by
 //! `arrakis-telegram` by way of the api, and deleted once they are shown.
 //!
-//! `take` leases a notice to its caller: no other call returns it until the lease ends. A notice of a process that dies is taken again
+//! `take` leases a notice to its caller: no other call returns it until the lease ends. A notice of a process that ends is taken again
 //! after that.
 
 use serde_json::Value;

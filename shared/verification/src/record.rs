@@ -150,7 +150,7 @@ impl RecordRefusal {
     }
 }
 
-/// What a suspended member is told everywhere: the consequences, and the end if the suspension has one.
+/// What every reply to a suspended member states: the consequences, and the end if the suspension has one.
 #[must_use]
 pub fn suspended_text(until: Option<&str>) -> String {
     let until = until.map(|until| format!(" until {until}")).unwrap_or_default();

@@ -35,8 +35,8 @@ impl RecordVerification for RegistryRecord {
             Ok(Proved::Added | Proved::AlreadyHeld) => None,
             Err(error) => return refused(error, tx, wallet).await,
         };
-        let told = joined.filter(|account| account.network == AccountNetwork::Discord);
-        enqueue(tx, &done(wallet, None, told), wallet.verified_at).await?;
+        let notified = joined.filter(|account| account.network == AccountNetwork::Discord);
+        enqueue(tx, &done(wallet, None, notified), wallet.verified_at).await?;
         notice::verified(tx, wallet, joined).await?;
         Ok(Recorded::Written)
     }

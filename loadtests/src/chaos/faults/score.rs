@@ -184,7 +184,7 @@ async fn is_impaired(testbed: &mut Testbed, behaviour: Behaviour) -> anyhow::Res
     Ok(())
 }
 
-/// Asks until the breaker opens. Returns whether it has.
+/// Sends commands until the breaker opens. Returns whether it has.
 async fn opens(testbed: &mut Testbed, questions: &mut Questions) -> anyhow::Result<bool> {
     let begun = Instant::now();
     let mut open = false;
@@ -231,7 +231,7 @@ async fn stands_in(testbed: &mut Testbed, questions: &mut Questions, service: &S
     Ok(())
 }
 
-/// The service is well again: asks until an answer has its rating.
+/// The service is well again: sends commands until an answer has its rating.
 async fn closes(testbed: &mut Testbed, questions: &mut Questions, service: &ScoreService) -> anyhow::Result<()> {
     service.behave(Behaviour::Healthy);
     let well = Instant::now();

@@ -23,7 +23,7 @@ pub(super) async fn refuse_suspended(context: &CommandContext<'_>, user: UserId)
     }
 }
 
-/// What a suspended member is told.
+/// What a suspended member reads.
 pub(super) fn refusal(suspended: Suspended) -> Refusal {
     Refusal::new(suspended.text(), NEXT)
 }

@@ -31,7 +31,10 @@ impl Command for WaterShare {
             NAME,
             "Share the badge that is passed on with one member; you can do it once",
         )
-        .option(UserBuilder::new("member", "Who receives it; a menu asks when left out"))
+        .option(UserBuilder::new(
+            "member",
+            "Who receives it; chosen from a menu when left out",
+        ))
     }
 
     async fn run(&self, context: &CommandContext<'_>) -> CommandResult {
@@ -73,7 +76,7 @@ async fn choose(context: &CommandContext<'_>) -> CommandResult {
     Ok(Reply::Message(message(embed, menu)))
 }
 
-/// Asks whether to share with this member.
+/// The question whether to share with this member.
 async fn confirm(context: &CommandContext<'_>, receiver: Id<UserMarker>) -> CommandResult {
     let badge = badge(context)?;
     let giver = user_id(context.invocation.author.id)?;

@@ -1,4 +1,4 @@
-//! `/admin-badge`: what an admin is told about a badge that was given or taken, and the refusals.
+//! `/admin-badge`: the replies to an admin about a badge that was given or taken, and the refusals.
 
 use arrakis_domain::Badge;
 use twilight_model::channel::message::Embed;

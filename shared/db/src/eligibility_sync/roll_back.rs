@@ -1,6 +1,6 @@
 //! Rolling back: events that are no longer part of the chain, or that a profile no longer counts, are deleted in steps, the latest first.
 //!
-//! The cursor is moved back at once, and `roll_back_to` states what is still to be deleted: a process that dies leaves a rollback that
+//! The cursor is moved back at once, and `roll_back_to` states what is still to be deleted: a process that ends leaves a rollback that
 //! the next run continues, whatever the endpoints show by then.
 
 use super::{EVENTS_OF_A_STEP, SyncRun};

@@ -236,7 +236,7 @@ async fn roll_back_deletes_events_and_blocks_and_moves_the_cursor() {
     let mut tx = database.global().await.unwrap();
     assert!(tx.begin_roll_back(&run, 10, 4).await.unwrap());
     tx.commit().await.unwrap();
-    // A process that dies here leaves a cursor that states what is to be deleted, and no logs are stored before that.
+    // A process that ends here leaves a cursor that states what is to be deleted, and no logs are stored before that.
     assert_eq!(
         (cursor(&database).await.next_block, cursor(&database).await.roll_back_to),
         (4, Some(4))

@@ -108,7 +108,7 @@ async fn telegram_account_joins_the_identity_that_holds_its_wallet() {
     let (id, token) = service.begin(telegram(42), "Chani").await;
     let progress = service.sign_and_submit(&token, &key(1)).await.unwrap();
     assert_eq!(progress.state, ProgressState::Completed);
-    // Both accounts are told.
+    // Both accounts are notified.
     let recorded = job(&service, &format!("verification:{id}")).await;
     assert!(
         matches!(recorded, VerificationJob::Recorded { joined, .. } if joined == Some(discord(8))),
@@ -190,7 +190,7 @@ async fn either_account_separates_and_the_one_that_came_later_leaves() {
         let again = service.verification.separate(by, now()).await.unwrap();
         assert_eq!(again, Unlinking::Nothing);
     }
-    // The Telegram account is told what the Discord account did, and not what it did itself.
+    // The Telegram account is notified of what the Discord account did, and not what it did itself.
     assert_eq!(notices(&service, 8).await, ["separated", "verified"]);
     assert_eq!(notices(&service, 9).await, ["verified"]);
 }
