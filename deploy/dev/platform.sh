@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # ./dev up: starts the services and Arrakis, and watches them until Ctrl-C.
 #
-# Start order: chain, emulator, proxy, workers, api, ingestor; stop order is the reverse, so that every message has a receiver. Each process
+# Start order: chain, emulator, proxy, workers, api, Telegram bot, ingestor; stop order is the reverse, so that every message has a receiver. Each process
 # gets only the credentials it needs: a worker has no bot token.
 # To add a service: one `start_service` line, one `wait_ready` line.
 

@@ -49,11 +49,6 @@ impl WalletPage {
         Ok(Self { client, link })
     }
 
-    /// The link.
-    pub fn link(&self) -> &Url {
-        &self.link
-    }
-
     /// `GET` of the page itself: status, headers and HTML.
     ///
     /// # Errors

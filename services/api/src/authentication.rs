@@ -51,7 +51,7 @@ impl Caller {
         self.key.community
     }
 
-    /// Which fields of a user the caller may see: `docs/api.md`, "What a key of one community sees".
+    /// Which fields of a user the caller may see: `docs/api.md`, "What a key of one community may read".
     pub(crate) fn view(&self) -> View {
         match self.key.community {
             Some(_) => View::Community,

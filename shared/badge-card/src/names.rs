@@ -105,7 +105,7 @@ mod tests {
     fn decorative_letters_become_plain() {
         assert_eq!(drawable("𝔐𝔲𝔞𝔡'𝔇𝔦𝔟"), "Muad'Dib");
         assert_eq!(drawable("Ｃｈａｎｉ"), "Ｃｈａｎｉ", "there is a font for wide letters");
-        assert_eq!(drawable("🅲🅷🅰🅽🅸 ①"), drawable(&drawable("🅲🅷🅰🅽🅸 ①")));
+        assert_eq!(drawable("🅲🅷🅰🅽🅸 ①"), "PLACEHOLDER");
     }
 
     #[test]

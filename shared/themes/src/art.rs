@@ -148,6 +148,11 @@ fn attribute_refusals(element: Node<'_, '_>) -> Vec<(usize, String)> {
             format!("art of a badge cannot refer to anything outside of the file, as `{name}` does")
         } else if name == "stroke-dasharray" || (name == "style" && value.contains("stroke-dasharray")) {
             "dashed lines are not allowed, because their cost is not bounded; draw the dashes as a path".to_owned()
+        } else if (name == "clip-path" || (name == "style" && value.contains("clip-path")))
+            && element.ancestors().any(|outer| outer.tag_name().name() == "clipPath")
+        {
+            // A hundred clip paths whose two children are each clipped by the next one cost 2^100 drawings.
+            "a clip path and what is in it cannot be clipped, because the cost is not bounded".to_owned()
         } else if !matches!(name, "id" | "class") && has_large_number(value) {
             format!("`{name}` has a number of 100,000 or more; the picture needs a smaller scale")
         } else {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use arrakis_domain::Balance;
+use arrakis_themes::Registry;
 use futures_util::future::join_all;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -17,6 +18,7 @@ use super::workers::{POINTS, start_armed, start_unarmed, wait_for_kill};
 use crate::chaos::Invariant::{I1, I2, I5};
 use crate::chaos::{Deployment, Guard, PROCESS_BACK, Scenario, Testbed, ranks};
 use crate::platform::{PageAnswer, Wallet, WalletPage};
+use crate::seed::role_of_tier;
 
 /// In one transaction, the session's signature is used, the wallet recorded, and the job stored.
 const GUARD: Guard = Guard::FailPoint("verification.guard.transaction=skip");
@@ -50,6 +52,9 @@ const FIRST_USER: u64 = 1_240_000_000_000_000_000;
 const FIRST_KEY: u64 = 9_000;
 /// What each of them holds: enough for a tier, and below the ranks of the first hundred.
 const HELD: u64 = 700;
+/// Theme of the first server, and the tier of that holding behind the ranks of the council.
+const THEME: &str = "sietch";
+const TIER: &str = "mushtamal";
 /// Members of `api-killed-while-signing`.
 const SIGNING: usize = 12;
 /// Signal that ends a process at its fail point.
@@ -201,13 +206,15 @@ impl Signer {
             format!("{recorded:?}"),
         );
         let guild = testbed.channel(0)?.guild;
+        let themes = Registry::load(None)?;
+        let role = role_of_tier(themes.theme(THEME)?, guild, TIER).context("the theme has no such role")?;
         let member = testbed.discord().member(guild, self.user).await?;
         let roles = member.context("the member is absent")?.roles;
         testbed.expect(
             I1,
             format!("{what}: the member has the role of the tier"),
-            !roles.is_empty(),
-            "no role",
+            roles.contains(&role.to_string()),
+            format!("{roles:?}"),
         );
         let calls = testbed.discord().rest_calls().await?;
         let of_member = format!("/members/{}/roles/", self.user);

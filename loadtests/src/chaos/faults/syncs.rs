@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use arrakis_domain::{Balance, Rank, RuleSetId, Standing};
+use arrakis_domain::{Balance, Rank, RoleRule, RuleSetId, Standing};
 use arrakis_test_support::{FaultProxy, tokens};
 use arrakis_themes::Registry;
 use rand::rngs::ChaCha8Rng;
@@ -276,7 +276,12 @@ async fn wrong_roles(testbed: &mut Testbed, ranks: &Ranks) -> anyhow::Result<Vec
             };
             let tier = ladder.tier_of(Standing::new(Rank::new(*rank), Balance::from_units(*held)));
             let role = tier.and_then(|tier| role_of_tier(theme, server.guild, tier.as_str()));
-            if role.is_some_and(|role| !roles.contains(&role.to_string())) {
+            let of_tiers = theme.roles.iter().filter_map(|role| match &role.given_to {
+                RoleRule::Tier(tier) => role_of_tier(theme, server.guild, tier.as_str()),
+                _ => None,
+            });
+            let held_of_tiers = of_tiers.filter(|role| roles.contains(&role.to_string()));
+            if held_of_tiers.ne(role) {
                 wrong.push(format!(
                     "{} of rank {rank} has {roles:?} instead of {role:?}",
                     member.user

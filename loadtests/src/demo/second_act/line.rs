@@ -56,7 +56,11 @@ pub(super) async fn is_crossed<W: Write>(act: &Act<'_>, transcript: &mut Transcr
         &Some(format!("{} BGT", held.grouped())),
     );
     let source = answer.field("Source").unwrap_or_default().to_owned();
-    transcript.expect("read from the chain", source.to_lowercase().contains("chain"), &source);
+    transcript.expect(
+        "read from the chain",
+        source.starts_with("Read from the chain"),
+        &source,
+    );
 
     transcript.act("liet had rank 69, the last place");
     let liet = demo.newcomer("liet")?;

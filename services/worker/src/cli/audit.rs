@@ -39,6 +39,7 @@ struct Log {
     guild: Option<GuildId>,
     /// The log of changes without a community
     #[arg(long)]
+    #[expect(dead_code, reason = "clap demands it where --guild is absent")]
     platform: bool,
 }
 
@@ -53,7 +54,6 @@ impl AuditTask {
 
     async fn list(self, url: Secret) -> anyhow::Result<ExitCode> {
         let mut entries = self.read(&url).await?;
-        let has_limit = |count: usize| u32::try_from(count) == Ok(self.limit);
         if let Some(since) = self.since {
             entries.retain(|entry| entry.at >= since);
         }
@@ -66,7 +66,7 @@ impl AuditTask {
         }
         if entries.is_empty() {
             report("no entries");
-        } else if has_limit(entries.len()) {
+        } else if u32::try_from(entries.len()) == Ok(self.limit) {
             report(format_args!(
                 "these are the newest {}; --limit N prints more",
                 self.limit
@@ -78,7 +78,7 @@ impl AuditTask {
     /// The newest entries of the log, newest first.
     async fn read(&self, url: &Secret) -> anyhow::Result<Vec<AuditEntry>> {
         let database = connect(url).await?;
-        let Some(guild) = self.log.guild.filter(|_| !self.log.platform) else {
+        let Some(guild) = self.log.guild else {
             let mut tx = database.global().await?;
             let entries = tx.platform_audit_entries(self.limit).await?;
             tx.commit().await?;

@@ -212,7 +212,9 @@ impl TransferReader {
         let settings = &self.chain.settings;
         let fetched = fetch(endpoint, settings, &self.query, from, end).await?;
         let to = self.last_block(endpoint, &fetched).await?;
-        if fetched.logs.is_empty() && self.to.saturating_sub(to.number) < COMPARED_BLOCKS {
+        // Not `self.to`: a reader may be opened for a few old blocks.
+        let finalized = self.endpoint.map_or(self.to, |(_, finalized)| finalized);
+        if fetched.logs.is_empty() && finalized.saturating_sub(to.number) < COMPARED_BLOCKS {
             self.compare_empty(endpoint, from, to).await?;
         }
         let transfers = match self.decode(&fetched) {

@@ -132,7 +132,8 @@ impl Badges<'_> {
                        union all
                        select next.badge_id, next.user_id, next.awarded_by, branch.depth + 1, next.awarded_at,
                               next.revoked_at, branch.path || next.badge_id
-                         from branch join badges next on next.community_id = $1 and next.shared_from = branch.badge_id)
+                         from branch join badges next on next.community_id = $1 and next.shared_from = branch.badge_id
+                        where branch.depth < $4::bigint)
                    select branch.user_id as "user_id!", came_from, depth as "depth!", branch.awarded_at as "awarded_at!",
                           revoked_at is not null as "revoked!", coalesce(display_name, branch.user_id::text) as "name!"
                      from branch left join profiles on profiles.community_id = $1 and profiles.user_id = branch.user_id
@@ -171,6 +172,17 @@ impl Badges<'_> {
         by: UserId,
         reason: &str,
     ) -> Result<Vec<UserId>, DbError> {
+        // A share locks the badge that it comes from: the next statement sees the badges of every share before this one.
+        named!(
+            "badge.lock_held",
+            sqlx::query!(
+                "select badge_id from badges where community_id = $1 and badge = $2 and revoked_at is null
+                  order by badge_id for update",
+                self.community.uuid(),
+                badge.as_str()
+            )
+            .fetch_all(&mut *self.connection)
+        )?;
         let users = named!(
             "badge.revoke_branch",
             sqlx::query_scalar!(

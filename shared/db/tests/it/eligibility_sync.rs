@@ -383,6 +383,38 @@ async fn writes_of_the_previous_build_are_counted_anew() {
     assert_eq!(holdings(&database).await, counted(&claims[..3], &[]));
 }
 
+/// Events of the contract that was counted before: the previous build deletes from its first block on, and a second reset may begin
+/// later than the first.
+#[tokio::test]
+async fn events_before_a_reset_are_not_counted_after_it() {
+    for is_reset_twice in [true, false] {
+        let (test, database, _) = one_community().await;
+        let (run, _) = begin(&database).await;
+        let claims: Vec<_> = (1..=9).map(|block| event(block, 0, 1, amount(block))).collect();
+        assert!(store(&database, &run, &batch(1..=9, claims, vec![])).await);
+        let mut owner = crate::fixtures::connect(&test.owner_url()).await;
+        let first = "update eligibility_sync_cursors set run_id = gen_random_uuid(), roll_back_to = 0, next_block = 6";
+        crate::fixtures::run(&mut owner, first).await.unwrap();
+        let second = if is_reset_twice {
+            "update eligibility_sync_cursors set run_id = gen_random_uuid(), roll_back_to = 0, next_block = 8"
+        } else {
+            // A batch of the previous build.
+            "with deleted as (delete from eligibility_claim_events where block_number >= 6)
+             update eligibility_sync_cursors set next_block = 8"
+        };
+        crate::fixtures::run(&mut owner, second).await.unwrap();
+        let left = cursor(&database).await;
+        if is_reset_twice {
+            assert_eq!(left.roll_back_to, Some(0), "the old events are still to be deleted");
+        } else {
+            assert_eq!((left.roll_back_to, left.held_block), (None, None));
+            let (run, _) = begin(&database).await;
+            count_holdings(&database, &run).await;
+            assert_eq!(holdings(&database).await, counted(&[], &[]));
+        }
+    }
+}
+
 #[tokio::test]
 async fn change_of_a_profile_ends_a_run_that_has_begun_also_the_first() {
     let (test, database, _) = one_community().await;

@@ -154,6 +154,27 @@ fn dangerous_art_is_refused_with_file_line_and_reason() {
     );
 }
 
+/// Clip paths that are clipped by each other cost a multiple for each one.
+#[test]
+fn clip_paths_that_are_clipped_are_refused() {
+    let clipped = [
+        "<clipPath id='a'><path d='M0 0h9v9z' clip-path='url(#b)'/></clipPath>",
+        "<clipPath id='a' clip-path='url(#b)'><path d='M0 0h9v9z'/></clipPath>",
+        "<clipPath id='a'><path d='M0 0h9v9z' style='clip-path:url(#b)'/></clipPath>",
+    ];
+    for clipped in clipped {
+        let art = format!(
+            "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 9 9'>\n{clipped}<clipPath id='b'><path d='M0 0h9v9z'/></clipPath></svg>"
+        );
+        let refusal = refused_art("active.svg", art.as_bytes());
+        assert!(refusal.contains("THEMES/market/badges/active.svg:2:"), "{refusal}");
+        assert!(
+            refusal.contains("a clip path and what is in it cannot be clipped"),
+            "{refusal}"
+        );
+    }
+}
+
 #[test]
 fn art_that_is_a_link_is_refused() {
     let directory = tempfile::tempdir().unwrap();

@@ -8,12 +8,14 @@ mod sync;
 
 use std::time::Duration;
 
+use anyhow::ensure;
 use arrakis_domain::{Address, U256};
 use arrakis_test_support::{Anvil, Erc20};
 
 use super::communities::wallet;
 use super::{commands, communities, measure_ceiling};
 use crate::bench::{Bench, BenchPlatform, BenchPlatformOptions, Bound, ProcessMonitor, Section};
+use crate::platform::Chain;
 
 /// Wallets that hold the token.
 const HOLDERS: u64 = 5_000;
@@ -61,6 +63,10 @@ impl ChainSteps {
 }
 
 pub(super) async fn measure(bench: &mut Bench, steps: ChainSteps) -> anyhow::Result<()> {
+    ensure!(
+        Chain::is_installed(),
+        "ANVIL names no program: install nodejs and npm, then ./dev installs anvil"
+    );
     bench.progress("the chain: onboarding communities, starting anvil");
     let mut platform = BenchPlatform::open(BenchPlatformOptions {
         guilds: 4,
