@@ -48,7 +48,7 @@ pub(crate) enum ApiError {
     /// No connection, or a rate limit: the request had no effect, and a later attempt may succeed.
     #[error("the api at API_URL is unavailable: {0}")]
     Unavailable(String),
-    /// No response, or a 5xx: whether the request took effect is unknown.
+    /// No complete response, a 5xx, or a success of another form: whether the request took effect is unknown.
     #[error("the api at API_URL is unavailable, and the outcome of a request is unknown: {0}")]
     Unknown(String),
     /// The api does not accept the API key (401, 403).
@@ -57,9 +57,22 @@ pub(crate) enum ApiError {
          telegram --by NAME"
     )]
     Credential(String),
-    /// Any other refusal, or a response of another form: a defect, or builds that do not fit together.
+    /// Any other refusal: a defect, or builds that do not fit together.
     #[error("the api refuses a request of this service: {0}")]
     Refused(String),
+}
+
+impl ApiError {
+    /// This error after an earlier attempt with an unknown outcome: the request may have taken effect.
+    fn into_unknown(self) -> Self {
+        match self {
+            Self::Unknown(why) => Self::Unknown(why),
+            Self::Unavailable(why) | Self::Refused(why) => {
+                Self::Unknown(format!("{why}, after an attempt with an unknown outcome"))
+            }
+            error @ Self::Credential(_) => Self::Unknown(format!("{error}, after an attempt with an unknown outcome")),
+        }
+    }
 }
 
 impl Api {
@@ -88,7 +101,7 @@ impl Api {
             name,
         };
         let request = || self.request(Method::POST, "sessions").json(&body);
-        decode(self.send(request, Repeat::UnlessUnknown).await?.response).await
+        decode(&self.send(request, Repeat::UnlessUnknown).await?.body)
     }
 
     /// Wallets, Discord account and session of a Telegram user.
@@ -113,7 +126,7 @@ impl Api {
     pub(crate) async fn separate(&self, user: i64) -> Result<(UnlinkOutcome, bool), ApiError> {
         let path = format!("accounts/{user}/separate");
         let sent = self.send(|| self.request(Method::POST, &path), Repeat::Always).await?;
-        let separated: Unlinked = decode(sent.response).await?;
+        let separated: Unlinked = decode(&sent.body)?;
         Ok((separated.outcome, sent.after_unknown))
     }
 
@@ -134,7 +147,7 @@ impl Api {
             .request(Method::POST, "notices/take")
             .json(&TakeNotices { wait_seconds })
             .timeout(LIMIT + wait);
-        let taken: TakenNotices = decode(self.attempt(request).await.map_err(|failed| failed.error)?).await?;
+        let taken: TakenNotices = decode(&self.attempt(request).await.map_err(|failed| failed.error)?)?;
         Ok(taken.notices)
     }
 
@@ -159,21 +172,16 @@ impl Api {
     }
 
     async fn json<T: DeserializeOwned>(&self, request: impl Fn() -> RequestBuilder) -> Result<T, ApiError> {
-        decode(self.send(request, Repeat::Always).await?.response).await
+        decode(&self.send(request, Repeat::Always).await?.body)
     }
 
-    /// Sends a request, a few times while the api is unavailable. After an attempt with an unknown outcome, the error is
+    /// Sends a request, a few times while the api is unavailable. After an attempt with an unknown outcome, every error is
     /// [`ApiError::Unknown`].
     async fn send(&self, request: impl Fn() -> RequestBuilder, repeat: Repeat) -> Result<Sent, ApiError> {
         let (mut attempt, mut after_unknown) = (1, false);
         loop {
             let failed = match self.attempt(request()).await {
-                Ok(response) => {
-                    return Ok(Sent {
-                        response,
-                        after_unknown,
-                    });
-                }
+                Ok(body) => return Ok(Sent { body, after_unknown }),
                 Err(failed) => failed,
             };
             let is_repeated = match &failed.error {
@@ -185,9 +193,10 @@ impl Api {
                 ApiError::Credential(_) | ApiError::Refused(_) => false,
             };
             if attempt == ATTEMPTS || !is_repeated {
-                return Err(match failed.error {
-                    ApiError::Unavailable(why) if after_unknown => ApiError::Unknown(why),
-                    error => error,
+                return Err(if after_unknown {
+                    failed.error.into_unknown()
+                } else {
+                    failed.error
                 });
             }
             attempt += 1;
@@ -195,9 +204,13 @@ impl Api {
         }
     }
 
-    async fn attempt(&self, request: RequestBuilder) -> Result<Response, Failed> {
+    /// Sends a request once; returns the body of a success.
+    async fn attempt(&self, request: RequestBuilder) -> Result<Vec<u8>, Failed> {
         let result = match request.send().await {
-            Ok(response) if response.status().is_success() => Ok(response),
+            Ok(response) if response.status().is_success() => {
+                let bytes = response.bytes().await;
+                bytes.map(Vec::from).map_err(Failed::of_transport)
+            }
             Ok(response) => Err(Failed::of_response(response).await),
             Err(error) => Err(Failed::of_transport(error)),
         };
@@ -215,9 +228,9 @@ enum Repeat {
     UnlessUnknown,
 }
 
-/// The response to a request.
+/// The successful response to a request.
 struct Sent {
-    response: Response,
+    body: Vec<u8>,
     /// Whether an earlier attempt has an unknown outcome.
     after_unknown: bool,
 }
@@ -261,10 +274,52 @@ impl Failed {
     }
 }
 
-async fn decode<T: DeserializeOwned>(response: Response) -> Result<T, ApiError> {
-    let bytes = response
-        .bytes()
-        .await
-        .map_err(|error| ApiError::Unknown(causes(&error.without_url())))?;
-    serde_json::from_slice(&bytes).map_err(|why| ApiError::Refused(format!("the answer has another form: {why}")))
+fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body)
+        .map_err(|why| ApiError::Unknown(format!("a success has a body of another form: {why}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::post;
+    use axum::{Json, Router};
+    use serde_json::json;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A client of an api that answers the requests for `separate` in this order.
+    async fn api(answers: Vec<(u16, Value)>) -> Api {
+        arrakis_runtime::install_crypto_provider();
+        let answers = std::sync::Arc::new(Mutex::new(answers.into_iter()));
+        let answer = move || {
+            let (status, body) = answers.lock().next().unwrap();
+            async move { (StatusCode::from_u16(status).unwrap(), Json(body)) }
+        };
+        let router = Router::new().route("/internal/telegram/accounts/42/separate", post(answer));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Api::new(url.parse().unwrap(), Secret::new("key".to_owned())).unwrap()
+    }
+
+    #[tokio::test]
+    async fn every_error_after_an_attempt_with_an_unknown_outcome_is_unknown() {
+        for status in [401, 403, 404, 422] {
+            let api = api(vec![(502, Value::Null), (status, Value::Null)]).await;
+            let error = api.separate(42).await.unwrap_err();
+            assert!(matches!(error, ApiError::Unknown(_)), "{status}: {error}");
+        }
+        let error = api(vec![(401, Value::Null)]).await.separate(42).await.unwrap_err();
+        assert!(matches!(error, ApiError::Credential(_)), "{error}");
+        let error = api(vec![(404, Value::Null)]).await.separate(42).await.unwrap_err();
+        assert!(matches!(error, ApiError::Refused(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn outcome_of_a_success_of_another_form_is_unknown() {
+        let api = api(vec![(200, json!({"outcome": "of a newer build"}))]).await;
+        let error = api.separate(42).await.unwrap_err();
+        assert!(matches!(error, ApiError::Unknown(_)), "{error}");
+    }
 }

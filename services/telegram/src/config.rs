@@ -52,6 +52,8 @@ pub struct Tuning {
     pub pause: Duration,
     /// Time limit of one call of Telegram, besides the wait of a poll.
     pub call_limit: Duration,
+    /// How long the oldest update is waited for while a poll returns only updates that were received before. After that, all are confirmed.
+    pub stalled: Duration,
     /// Time within which a call is repeated; a longer pause that Telegram demands ends the attempts.
     pub retry_limit: Duration,
 }
@@ -63,6 +65,7 @@ impl Default for Tuning {
             notice_wait: Duration::from_secs(10),
             pause: Duration::from_secs(2),
             call_limit: Duration::from_secs(10),
+            stalled: Duration::from_secs(5),
             retry_limit: Duration::from_secs(15),
         }
     }

@@ -91,9 +91,7 @@ async fn press(services: &Services, update: i64, query: &CallbackQuery) -> Handl
         return commands::press(services, update, query, message).await;
     }
     // A forwarded message, or too many presses: only the waiting state of the button ends.
-    if let Err(error) = services.bot.answer_callback(&query.id, "").await {
-        tracing::debug!(%error, "the press of a button was not answered");
-    }
+    commands::answer_press(services, &query.id, "").await;
     Handled::Done
 }
 

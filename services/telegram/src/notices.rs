@@ -1,5 +1,6 @@
 //! Shows what happened outside of the chats. The api leases notices for a minute; one is deleted after it was shown, so a process that
-//! ends loses none. Notices are shown independently of each other: a chat that Telegram pauses delays no other chat.
+//! ends loses none. Notices are shown independently of each other: a chat that Telegram pauses delays no other chat. Of the notices about
+//! one session, the api returns a later one only after the earlier one was deleted, since they edit the same message.
 //!
 //! The result of a session replaces the message with its link, which may be repeated. Any other notice is a message of its own, claimed
 //! for each attempt (`message_claims`). An attempt that outlives its process may have sent the message: it is not sent again, unless the
@@ -23,6 +24,34 @@ use crate::services::{Delivery, Services, Shared, log_unsent};
 const MAX_IN_PROGRESS: usize = 200;
 /// Attempts to send a notice that protects an account, each with an unknown outcome.
 const ATTEMPTS: u8 = 3;
+
+/// What became of a notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NoticeResult {
+    /// It was shown.
+    Shown,
+    /// The chat is closed, or the message was refused.
+    Closed,
+    /// It may not have been sent, and is not sent again.
+    Unknown,
+    /// It was not shown, and is taken again.
+    Kept,
+    /// It is of a kind that a newer build has added.
+    Unsupported,
+}
+
+impl NoticeResult {
+    /// The label `result` of `arrakis_telegram_notices_total`.
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Shown => "shown",
+            Self::Closed => "closed",
+            Self::Unknown => "unknown",
+            Self::Kept => "kept",
+            Self::Unsupported => "unsupported",
+        }
+    }
+}
 
 /// Takes and shows notices until `stop` is cancelled. Those that it has then are shown, or left for the next process.
 pub(crate) async fn run(services: &Shared, stop: CancellationToken) {
@@ -69,11 +98,11 @@ async fn handle(services: &Services, taken: &TakenNotice) {
         Ok(notice) => show(services, taken, notice).await,
         Err(error) => {
             tracing::warn!(%error, notice.id = %taken.id, "a notice of a newer build is not shown; update arrakis-telegram");
-            "unsupported"
+            NoticeResult::Unsupported
         }
     };
-    services.metrics.notice(result);
-    if result == "kept" {
+    services.metrics.notice(result.label());
+    if result == NoticeResult::Kept {
         return;
     }
     if let Err(error) = services.api.delete_notice(taken.id).await {
@@ -82,8 +111,8 @@ async fn handle(services: &Services, taken: &TakenNotice) {
     }
 }
 
-/// Shows a notice; returns the result for the metric.
-async fn show(services: &Services, taken: &TakenNotice, notice: TelegramNotice) -> &'static str {
+/// Shows a notice.
+async fn show(services: &Services, taken: &TakenNotice, notice: TelegramNotice) -> NoticeResult {
     let (id, chat) = (taken.id, taken.telegram_user_id);
     let none = Keyboard::default();
     match notice {
@@ -120,80 +149,82 @@ async fn show(services: &Services, taken: &TakenNotice, notice: TelegramNotice) 
 }
 
 /// Replaces the message of a session; without one, or when it cannot be edited, the result is a message of its own.
-async fn result(services: &Services, id: Uuid, (chat, session): (i64, Uuid), text: &str) -> &'static str {
+async fn result(services: &Services, id: Uuid, (chat, session): (i64, Uuid), text: &str) -> NoticeResult {
     let none = Keyboard::default();
     let Some(message) = services.message_claims.message(session).await else {
         return send(services, id, chat, text, &none).await;
     };
     match services.bot.edit(chat, message, text, &none).await {
-        Ok(()) => "shown",
+        Ok(()) => NoticeResult::Shown,
         // The user deleted the message.
         Err(CallError::Refused { .. }) => send(services, id, chat, text, &none).await,
         Err(error @ CallError::Forbidden(_)) => {
             log_unsent(&error, "the result of a session");
-            "closed"
+            NoticeResult::Closed
         }
         Err(error) => {
             log_unsent(&error, "the result of a session");
-            "kept"
+            NoticeResult::Kept
         }
     }
 }
 
 /// Sends a notice at most once.
-async fn send(services: &Services, id: Uuid, chat: i64, text: &str, keyboard: &Keyboard) -> &'static str {
+async fn send(services: &Services, id: Uuid, chat: i64, text: &str, keyboard: &Keyboard) -> NoticeResult {
     match services
         .deliver(MessageClaim::Notice(id, 1), chat, text, keyboard)
         .await
     {
-        Delivery::Sent(_) => "shown",
+        Delivery::Sent(_) => NoticeResult::Shown,
         Delivery::Claimed => {
             tracing::warn!(notice.id = %id, "a notice was claimed before, so it may have been sent; it is not sent again");
-            "unknown"
+            NoticeResult::Unknown
         }
         Delivery::Failed(error) => {
             log_unsent(&error, "a notice");
             unsent(&error)
         }
-        Delivery::Stopped => "kept",
+        Delivery::Stopped => NoticeResult::Kept,
     }
 }
 
 /// Sends a notice that protects an account: after an attempt with an unknown outcome, it is sent again, a few times.
-async fn send_again(services: &Services, id: Uuid, chat: i64, text: &str, keyboard: &Keyboard) -> &'static str {
+async fn send_again(services: &Services, id: Uuid, chat: i64, text: &str, keyboard: &Keyboard) -> NoticeResult {
     if services.message_claims.is_sent(id).await {
-        return "shown";
+        return NoticeResult::Shown;
     }
     for attempt in 1..=ATTEMPTS {
         let claim = MessageClaim::Notice(id, attempt);
         match services.deliver(claim, chat, text, keyboard).await {
             Delivery::Sent(_) => {
                 services.message_claims.set_sent(id).await;
-                return "shown";
+                return NoticeResult::Shown;
             }
             // An earlier attempt, whose outcome is unknown.
             Delivery::Claimed => {}
             // The next attempt follows when the notice is taken again.
             Delivery::Failed(CallError::Unknown(why)) if attempt < ATTEMPTS => {
                 tracing::warn!(notice.id = %id, why, "a notice has an unknown outcome; it is sent again, since it protects an account");
-                return "kept";
+                return NoticeResult::Kept;
             }
             Delivery::Failed(error) => {
                 log_unsent(&error, "a notice");
                 return unsent(&error);
             }
-            Delivery::Stopped => return "kept",
+            Delivery::Stopped => return NoticeResult::Kept,
         }
     }
     tracing::warn!(notice.id = %id, "all attempts to send a notice have an unknown outcome; it is not sent again");
-    "unknown"
+    NoticeResult::Unknown
 }
 
 /// The result of a notice that is not known to be sent.
-const fn unsent(error: &CallError) -> &'static str {
+const fn unsent(error: &CallError) -> NoticeResult {
     match error {
-        CallError::Forbidden(_) | CallError::Refused { .. } => "closed",
-        CallError::Unknown(_) => "unknown",
-        CallError::NotSent(_) | CallError::Limited(_) | CallError::Conflict(_) | CallError::Token(_) => "kept",
+        CallError::Forbidden(_) | CallError::Refused { .. } => NoticeResult::Closed,
+        CallError::Unknown(_) => NoticeResult::Unknown,
+        CallError::NotSent(_) | CallError::Limited(_) | CallError::Conflict(_) | CallError::Token(_) => {
+            NoticeResult::Kept
+        }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Chats are handled independently of each other and of the polls: a chat that Telegram pauses delays no other chat. Telegram confirms
 //! all updates before an id, so the offset of a poll is the oldest update that is not handled. Telegram delivers the later ones again,
-//! and they are not handled again.
+//! and they are not handled again. When the oldest one stays in progress while a whole poll of later ones came, all are confirmed.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::bot_api::{CallError, Update};
+use crate::commands;
 use crate::handler;
 use crate::notices::pause;
 use crate::services::{Handled, Shared};
@@ -52,6 +53,10 @@ pub(crate) async fn run(services: &Shared, health: &HealthComponent, stop: Cance
         match polled {
             Ok(updates) => match receiver.receive(offset, &updates) {
                 Received::All => health.up(),
+                Received::Known => {
+                    health.up();
+                    receiver.unblock(offset, &stop).await;
+                }
                 Received::Unidentified(count) => {
                     health.degraded(format!(
                         "Telegram delivers {count} updates without a valid update_id, which cannot be confirmed"
@@ -77,6 +82,8 @@ pub(crate) async fn run(services: &Shared, health: &HealthComponent, stop: Cance
 enum Received {
     /// All of them.
     All,
+    /// All were received before, and the poll returned as many as it can: later updates are returned only after the oldest is confirmed.
+    Known,
     /// So many have no id, and Telegram delivers them again until a later update is confirmed.
     Unidentified(usize),
 }
@@ -156,28 +163,56 @@ impl Receiver {
                 continue;
             };
             let chat = handler::chat(&update);
+            let pressed = update.callback_query.as_ref().map(|query| query.id.clone());
             match window.enqueue(chat, update) {
                 Enqueued::First => self.start(chat),
                 Enqueued::Behind => {}
                 Enqueued::TooMany => {
                     self.services.metrics.update("skipped");
                     window.set_handled(id);
+                    self.answer_skipped(pressed);
                 }
             }
         }
         if unidentified > 0 {
             tracing::warn!(count = unidentified, "updates have no valid update_id, and are skipped");
-        }
-        if updates.len() >= MAX_POLLED && new == 0 && unidentified == 0 {
-            tracing::warn!(
-                "a chat is paused while {MAX_POLLED} later updates came; all are confirmed, and a crash now loses those in progress"
-            );
-            window.confirm_all();
-        }
-        if unidentified == 0 {
-            Received::All
-        } else {
             Received::Unidentified(unidentified)
+        } else if updates.len() >= MAX_POLLED && new == 0 {
+            Received::Known
+        } else {
+            Received::All
+        }
+    }
+
+    /// Waits until the updates from `offset` on can be confirmed; after a while (`Tuning::stalled`), confirms them with the next poll
+    /// although some are in progress.
+    async fn unblock(&self, offset: Option<i64>, stop: &CancellationToken) {
+        let stalled = self.services.tuning.stalled;
+        let moved = self.queue.until(|window| window.offset() != offset);
+        tokio::select! {
+            () = moved => return,
+            () = tokio::time::sleep(stalled) => {}
+            () = stop.cancelled() => return,
+        }
+        let mut window = self.queue.window.lock();
+        tracing::warn!(
+            update.id = offset,
+            in_progress = window.in_progress,
+            "the oldest update is still in progress after {} s and {MAX_POLLED} later updates; all are confirmed, and the end of this \
+             process loses those in progress",
+            stalled.as_secs()
+        );
+        window.confirm_all();
+    }
+
+    /// Ends the waiting state of the button of a skipped press.
+    fn answer_skipped(&mut self, pressed: Option<String>) {
+        if let Some(query) = pressed
+            && self.tasks.len() < MAX_IN_PROGRESS
+        {
+            let services = self.services.clone();
+            self.tasks
+                .spawn(async move { commands::answer_press(&services, &query, "").await });
         }
     }
 
@@ -362,13 +397,16 @@ mod tests {
     }
 
     #[test]
-    fn largest_id_is_no_overflow() {
+    fn all_updates_are_confirmed_together() {
         let mut window = Window::default();
-        window.add(i64::MAX);
-        window.set_handled(i64::MAX);
-        assert_eq!(window.offset(), None);
+        for id in [7, 8] {
+            window.add(id);
+        }
+        window.set_handled(8);
         window.confirm_all();
-        assert_eq!(window.offset(), None);
+        assert_eq!(window.offset(), Some(9));
+        window.set_handled(7);
+        assert_eq!(window.offset(), Some(9), "an update in progress does not move it back");
     }
 
     #[test]

@@ -183,6 +183,13 @@ pub(crate) fn unlinked(address: &str, outcome: UnlinkOutcome) -> String {
     }
 }
 
+/// Result of the button that separates the accounts, after a press whose effect is unknown and while they are linked.
+pub(crate) fn separation_uncertain() -> String {
+    "Your Discord and your Telegram account are linked. It is not certain whether an earlier press of this button still separates them. \
+     /status shows the state, and /unlink separates them."
+        .to_owned()
+}
+
 /// Result of separating the accounts by the button of this chat.
 pub(crate) fn separated(outcome: UnlinkOutcome) -> String {
     match outcome {

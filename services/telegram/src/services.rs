@@ -11,13 +11,13 @@ use url::Url;
 use crate::api::Api;
 use crate::bot_api::{BotApi, CallError, Keyboard, Message, PAUSE};
 use crate::config::Tuning;
-use crate::message_claims::{MessageClaim, MessageClaims};
+use crate::message_claims::{HeldClaim, MessageClaim, MessageClaims};
 use crate::metrics::Metrics;
 
 /// Interval at which the end of another handling of an update is looked up.
 const HANDLING_INTERVAL: Duration = Duration::from_millis(250);
 /// For how long the end of another handling is waited for: longer than its claim is valid.
-const MAX_HANDLING: Duration = Duration::from_secs(60);
+const MAX_HANDLING: Duration = Duration::from_secs(90);
 
 /// The clients and settings that the tasks share.
 #[derive(Debug)]
@@ -77,9 +77,9 @@ impl Services {
             {
                 return self.ended(CallError::Limited(pause));
             }
-            if !self.message_claims.claim(claim).await {
+            let Some(held) = self.message_claims.claim(claim).await else {
                 return Delivery::Claimed;
-            }
+            };
             let error = match self.bot.send(chat, text, keyboard).await {
                 Ok(message) => return Delivery::Sent(message),
                 Err(error) => error,
@@ -87,7 +87,7 @@ impl Services {
             if !error.is_not_executed() {
                 return Delivery::Failed(error);
             }
-            self.message_claims.release(claim).await;
+            self.message_claims.release(held).await;
             let pause = match &error {
                 CallError::NotSent(_) => PAUSE,
                 CallError::Limited(pause) => *pause,
@@ -108,26 +108,33 @@ impl Services {
         }
     }
 
-    /// Claims the handling of an update, so that of several deliveries at once one takes effect. `None` when this delivery handles it;
-    /// otherwise another delivery has answered it, or the service stops.
-    pub(crate) async fn claim_handling(&self, update: i64) -> Option<Handled> {
-        let claim = MessageClaim::Handling(update);
+    /// Claims the handling of an update, so that of several deliveries at once one takes effect. The caller handles the update and
+    /// releases the claim; `None` when the claim of another delivery was waited for too long.
+    ///
+    /// # Errors
+    /// The update is not to be handled: another delivery has answered it, or the service stops.
+    pub(crate) async fn claim_handling(&self, update: i64) -> Result<Option<HeldClaim>, Handled> {
         let until = Instant::now() + MAX_HANDLING;
-        while !self.message_claims.claim(claim).await {
+        loop {
+            let held = self.message_claims.claim(MessageClaim::Handling(update)).await;
             if self.message_claims.is_answered(update).await {
+                if let Some(held) = held {
+                    self.message_claims.release(held).await;
+                }
                 self.metrics.repeated.inc();
-                return Some(Handled::Done);
+                return Err(Handled::Done);
+            }
+            if held.is_some() {
+                return Ok(held);
             }
             if !self.bot.wait(HANDLING_INTERVAL, until).await {
-                return self.bot.is_stopping().then_some(Handled::Stopped);
+                return if self.bot.is_stopping() {
+                    Err(Handled::Stopped)
+                } else {
+                    Ok(None)
+                };
             }
         }
-        if self.message_claims.is_answered(update).await {
-            self.message_claims.release(claim).await;
-            self.metrics.repeated.inc();
-            return Some(Handled::Done);
-        }
-        None
     }
 
     /// Sends a message in reply to an update, unless that was claimed before. The message is `None` when none is known to be sent.

@@ -85,7 +85,8 @@ impl TelegramNotices<'_> {
         Ok(added.rows_affected() == 1)
     }
 
-    /// Leases the oldest notices that are not leased, at most `limit`, until `leased_until`. Deletes those that have expired.
+    /// Leases the oldest notices that are not leased, at most `limit`, until `leased_until`. Deletes those that have expired. Of the
+    /// notices about one session for one account, a later one is leased only after the earlier one was deleted or has expired.
     ///
     /// # Errors
     /// When the database is unavailable or a row is corrupt.
@@ -103,9 +104,14 @@ impl TelegramNotices<'_> {
             "telegram_notice.take",
             sqlx::query!(
                 r#"with next as (
-                       select notice_id from telegram_notices
-                        where expires_at > $1 and (taken_until is null or taken_until <= $1)
-                        order by created_at, notice_id limit $2 for update skip locked),
+                       select n.notice_id from telegram_notices n
+                        where n.expires_at > $1 and (n.taken_until is null or n.taken_until <= $1)
+                          and not exists (
+                              select from telegram_notices e
+                               where e.telegram_user_id = n.telegram_user_id
+                                 and e.payload->>'session' = n.payload->>'session'
+                                 and e.created_at < n.created_at and e.expires_at > $1)
+                        order by n.created_at, n.notice_id limit $2 for update of n skip locked),
                    taken as (
                        update telegram_notices n set taken_until = $3 from next where n.notice_id = next.notice_id
                        returning n.notice_id, n.telegram_user_id, n.payload, n.created_at)

@@ -94,17 +94,22 @@ pub(crate) async fn press(services: &Services, update: i64, query: &CallbackQuer
         Ok(text) => (text, false),
         Err(error) => (unavailable(&error).0, true),
     };
-    // The buttons stay, so that the member may press again.
-    let handled = if busy {
-        Handled::Done
-    } else {
+    let hint = if busy { text.as_str() } else { "" };
+    let shown = async {
+        if busy {
+            // The buttons stay, so that the member may press again.
+            return Handled::Done;
+        }
         show(services, update, message, &text).await
     };
-    let hint = if busy { text.as_str() } else { "" };
-    if let Err(error) = services.bot.answer_callback(&query.id, hint).await {
+    tokio::join!(shown, answer_press(services, &query.id, hint)).0
+}
+
+/// Ends the waiting state of a button, with a text that is shown for a moment.
+pub(crate) async fn answer_press(services: &Services, query: &str, text: &str) {
+    if let Err(error) = services.bot.answer_callback(query, text).await {
         tracing::debug!(%error, "the press of a button was not answered");
     }
-    handled
 }
 
 /// Replaces the message; one that cannot be edited is followed by another.

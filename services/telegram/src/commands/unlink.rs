@@ -45,17 +45,17 @@ pub(super) async fn unlink(services: &Services, user: i64, address: &str, event:
 /// before the request: one that is delivered again only states what is linked.
 pub(super) async fn separate(services: &Services, update: i64, user: i64) -> Result<String, ApiError> {
     let claim = MessageClaim::Effect(update);
-    if !services.message_claims.claim(claim).await {
+    let Some(held) = services.message_claims.claim(claim).await else {
         services.metrics.repeated.inc();
         return state(services, user).await;
-    }
+    };
     match services.api.separate(user).await {
         // An earlier attempt of this request may have done it.
         Ok((UnlinkOutcome::Already, true)) => Ok(render::separated(UnlinkOutcome::Done)),
         Ok((outcome, _)) => Ok(render::separated(outcome)),
         Err(error @ ApiError::Unknown(_)) => Err(error),
         Err(error) => {
-            services.message_claims.release(claim).await;
+            services.message_claims.release(held).await;
             Err(error)
         }
     }
@@ -65,7 +65,7 @@ pub(super) async fn separate(services: &Services, update: i64, user: i64) -> Res
 async fn state(services: &Services, user: i64) -> Result<String, ApiError> {
     let status = services.api.account(user).await?;
     Ok(if status.discord {
-        render::uncertain()
+        render::separation_uncertain()
     } else {
         render::separated(UnlinkOutcome::Done)
     })

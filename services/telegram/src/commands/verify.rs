@@ -4,18 +4,20 @@ use arrakis_contracts::telegram::SessionStarted;
 
 use crate::api::ApiError;
 use crate::bot_api::{Keyboard, User};
-use crate::message_claims::MessageClaim;
 use crate::render;
 use crate::services::{Handled, Services};
 
 /// Begins a session of this user and sends the link in reply to the update. Of several deliveries of the update at once, one begins a
 /// session: another one would end the link that is shown.
 pub(super) async fn run(services: &Services, update: i64, chat: i64, user: &User) -> Handled {
-    if let Some(handled) = services.claim_handling(update).await {
-        return handled;
-    }
+    let held = match services.claim_handling(update).await {
+        Ok(held) => held,
+        Err(handled) => return handled,
+    };
     let handled = begin(services, update, chat, user).await;
-    services.message_claims.release(MessageClaim::Handling(update)).await;
+    if let Some(held) = held {
+        services.message_claims.release(held).await;
+    }
     handled
 }
 

@@ -13,7 +13,7 @@ async fn link(telegram: &Telegram) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn member_who_signs_while_the_service_is_down_is_told_after_its_start() {
+async fn result_of_a_session_that_ended_while_the_service_was_down_is_shown_after_its_start() {
     let setup = Setup::start().await;
     let bot = setup.bot().await;
     let token = link(&setup.telegram).await;
@@ -53,6 +53,31 @@ async fn edit_is_repeated_after_any_fault_and_shows_once() {
     let edited = setup.telegram.until_text(42, "is linked to you").await;
     setup.until_no_notice().await;
     assert_eq!((edited.edits, setup.telegram.sent().len()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn notices_about_one_session_after_a_downtime_are_shown_in_their_order() {
+    let setup = Setup::start().await;
+    let telegram = &setup.telegram;
+    let bot = setup.bot().await;
+    let token = link(telegram).await;
+    setup.sign(&token, &key(1)).await;
+    telegram.until_text(42, "is linked to you").await;
+    telegram.write(43, "/verify");
+    let link = telegram.until_text(43, "/verify/").await;
+    telegram.until_confirmed().await;
+    setup.until_no_notice().await;
+    bot.stop().await;
+    assert_eq!(setup.sign(&link.session_token(), &key(1)).await, "signed");
+    setup.request_move(&link.session_token()).await;
+    setup.consent(42).await;
+    // The first edit is repeated, and the other one waits for it.
+    telegram.fail("editMessageText", Fault::Refuse(500, json!("<html>")));
+    let _bot = setup.bot().await;
+    telegram.until_text(43, "is linked to you").await;
+    setup.until_no_notice().await;
+    let result = telegram.until_text(43, "is linked to you").await;
+    assert_eq!((result.id, result.edits), (link.id, 2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

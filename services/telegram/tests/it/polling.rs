@@ -172,7 +172,7 @@ async fn poll_continues_after_every_fault() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn member_is_told_when_the_api_is_unavailable() {
+async fn reply_states_that_the_api_is_unavailable() {
     let setup = Setup::start().await;
     let nowhere = format!("http://{}", crate::support::free_address());
     let bot = setup.bot_with(&[("API_URL", nowhere)]).await;
@@ -233,6 +233,51 @@ async fn chat_that_telegram_pauses_delays_no_other_chat() {
     telegram.messages(50, 1).await;
     settle(telegram).await;
     assert_eq!(telegram.sent().len(), 5, "none is answered twice");
+}
+
+/// Writes of a chat that is paused for 4 s and of 99 others, so that a poll returns no further update until the first one is confirmed.
+/// Returns once the others are answered.
+async fn fill_a_poll(telegram: &Telegram) {
+    telegram.limit(50, 4);
+    telegram.write(50, "/help");
+    for user in 1001..=1099 {
+        telegram.write(user, "/help");
+    }
+    arrakis_test_support::eventually(
+        || async { telegram.sent().len() == 99 },
+        "the updates of the other chats to be answered",
+    )
+    .await;
+    telegram.unlimit(50);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn update_in_progress_is_not_confirmed_because_99_later_ones_were_handled() {
+    let setup = Setup::start().await;
+    let telegram = &setup.telegram;
+    let _bot = setup.bot().await;
+    fill_a_poll(telegram).await;
+    // Longer than the time after which the next poll follows.
+    tokio::time::sleep(Duration::from_millis(1000)).await;
+    let unconfirmed = telegram.unconfirmed();
+    assert_eq!(unconfirmed[0]["message"]["chat"]["id"], 50);
+    telegram.messages(50, 1).await;
+    settle(telegram).await;
+    assert_eq!(telegram.sent().len(), 100, "each is answered once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn polling_continues_while_the_oldest_of_100_updates_stays_in_progress() {
+    let setup = Setup::start().await;
+    let telegram = &setup.telegram;
+    let _bot = setup.bot().await;
+    fill_a_poll(telegram).await;
+    telegram.write(2000, "/help");
+    telegram.messages(2000, 1).await;
+    assert!(telegram.sent().iter().all(|sent| sent.chat != 50), "it is still paused");
+    settle(telegram).await;
+    telegram.messages(50, 1).await;
+    assert_eq!(telegram.sent().len(), 101, "each is answered once");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -90,7 +90,7 @@ async fn update_of_a_killed_process_is_not_answered_twice() {
     assert_eq!(telegram.sent().len(), 1);
 }
 
-/// Killed before the message was claimed: while the api is asked.
+/// Killed before the message was claimed: while a request to the api is in progress.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn update_of_a_killed_process_is_not_lost() {
     let setup = Setup::start().await;
@@ -177,7 +177,7 @@ async fn notice_of_an_ended_process_is_not_lost_while_telegram_limits() {
     }
 }
 
-/// Killed while the outcome of the question is unknown: a question that the holder never sees would be an answer by silence.
+/// Killed while the outcome of the question is unknown: without the question, the session would end without an answer of the holder.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn question_of_a_killed_process_is_sent_again() {
     let setup = Setup::start().await;

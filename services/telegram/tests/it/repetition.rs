@@ -22,7 +22,7 @@ async fn answer_of_a_holder_is_stated_after_a_lost_response() {
     let (setup, proxy, _bot) = start().await;
     let telegram = &setup.telegram;
     verify(&setup, 42, 1).await;
-    for (label, answer) in [("Keep", "stays linked"), ("Move", "was moved")] {
+    for (label, answer, requests) in [("Keep", "stays linked", 2), ("Move", "was moved", 4)] {
         telegram.write(43, "/verify");
         let link = telegram.until_text(43, "/verify/").await;
         assert_eq!(setup.sign(&link.session_token(), &key(1)).await, "signed");
@@ -31,6 +31,7 @@ async fn answer_of_a_holder_is_stated_after_a_lost_response() {
         proxy.fail("/answer", 1);
         telegram.press(42, &question, &question.button(label));
         telegram.until_text(42, answer).await;
+        assert_eq!(proxy.count("/answer"), requests, "the request was repeated");
     }
     assert!(setup.identity(43).await.unwrap().holds(address_of(&key(1))));
 }
@@ -65,6 +66,25 @@ async fn unlink_without_a_response_is_stated_as_uncertain() {
     // The button stays, and states the result.
     telegram.press(42, &question, &data);
     telegram.until_text(42, "is not linked to you any more").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn separation_without_a_response_is_stated_as_uncertain() {
+    let (setup, proxy, _bot) = start().await;
+    let telegram = &setup.telegram;
+    setup.discord_holds(8, &key(1)).await;
+    verify(&setup, 42, 1).await;
+    telegram.write(42, "/unlink");
+    let question = telegram.until_text(42, "are linked").await;
+    proxy.fail("/separate", 3);
+    telegram.press(42, &question, &question.button("Separate"));
+    telegram.until_confirmed().await;
+    let hint = telegram.calls("answerCallbackQuery").pop().unwrap();
+    assert!(hint["text"].as_str().unwrap().contains("not certain"), "{hint}");
+    assert_eq!(proxy.count("/separate"), 3);
+    // The button stays, and states the result.
+    telegram.press(42, &question, &question.button("Separate"));
+    telegram.until_text(42, "No Discord account is linked").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,7 @@
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{Bot, Setup, free_address, message};
+use crate::support::{Bot, Fault, Setup, free_address, message};
 
 struct Hook {
     setup: Setup,
@@ -58,12 +58,52 @@ async fn delivery_is_answered_once_however_often_it_is_repeated() {
         assert_eq!(hook.deliver(&hook.secret, update(7, "/status")).await, StatusCode::OK);
     }
     assert_eq!(hook.setup.telegram.sent().len(), 1, "the 200 follows the answer");
-    let (one, other) = tokio::join!(
-        hook.deliver(&hook.secret, update(8, "/help")),
-        hook.deliver(&hook.secret, update(8, "/help"))
-    );
-    assert_eq!((one, other), (StatusCode::OK, StatusCode::OK));
-    assert_eq!(hook.setup.telegram.sent().len(), 2);
+}
+
+/// Waits until the service has called `sendMessage` so often.
+async fn until_send_calls(hook: &Hook, count: usize) {
+    let telegram = &hook.setup.telegram;
+    arrakis_test_support::eventually(
+        || async { telegram.calls("sendMessage").len() == count },
+        format!("{count} calls of sendMessage"),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn delivery_of_an_update_in_progress_is_answered_with_503() {
+    let hook = Hook::start().await;
+    let limited =
+        json!({"ok": false, "error_code": 429, "description": "Too Many Requests", "parameters": {"retry_after": 2}});
+    hook.setup.telegram.fail("sendMessage", Fault::Refuse(429, limited));
+    let (first, second) = tokio::join!(hook.deliver(&hook.secret, update(8, "/help")), async {
+        until_send_calls(&hook, 1).await;
+        hook.deliver(&hook.secret, update(8, "/help")).await
+    });
+    assert_eq!((first, second), (StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE));
+    assert_eq!(hook.deliver(&hook.secret, update(8, "/help")).await, StatusCode::OK);
+    assert_eq!(hook.setup.telegram.sent().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn updates_of_one_chat_in_progress_are_limited() {
+    let hook = Hook::start().await;
+    for _ in 0..8 {
+        hook.setup.telegram.fail("sendMessage", Fault::Hang);
+    }
+    let first = (1..=8).map(|id| hook.deliver(&hook.secret, update(id, "/help")));
+    let (first, (ninth, other_chat)) = tokio::join!(futures_util::future::join_all(first), async {
+        until_send_calls(&hook, 8).await;
+        let mut other: Value = message(43, json!({"id": 43, "type": "private"}), "/help");
+        other["update_id"] = json!(10);
+        (
+            hook.deliver(&hook.secret, update(9, "/help")).await,
+            hook.deliver(&hook.secret, other.to_string()).await,
+        )
+    });
+    assert_eq!(first, [StatusCode::OK; 8]);
+    assert_eq!((ninth, other_chat), (StatusCode::SERVICE_UNAVAILABLE, StatusCode::OK));
+    assert_eq!(hook.deliver(&hook.secret, update(9, "/help")).await, StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -118,9 +158,16 @@ async fn link_of_an_update_that_is_delivered_to_two_replicas_at_once_is_valid() 
             .body(update(7, "/verify"));
         async move { request.send().await.unwrap().status() }
     });
-    for status in futures_util::future::join_all(deliveries).await {
-        assert_eq!(status, StatusCode::OK);
+    let statuses = futures_util::future::join_all(deliveries).await;
+    assert!(statuses.contains(&StatusCode::OK), "{statuses:?}");
+    for status in statuses {
+        // The other deliveries came during or after the handling.
+        assert!(
+            matches!(status, StatusCode::OK | StatusCode::SERVICE_UNAVAILABLE),
+            "{status}"
+        );
     }
+    assert_eq!(hook.deliver(&hook.secret, update(7, "/verify")).await, StatusCode::OK);
     let sent = telegram.sent();
     assert_eq!(sent.len(), 1, "{sent:?}");
     let token = sent[0].session_token();

@@ -35,6 +35,7 @@ const TUNING: Tuning = Tuning {
     notice_wait: Duration::from_secs(1),
     pause: Duration::from_millis(100),
     call_limit: Duration::from_secs(3),
+    stalled: Duration::from_millis(1500),
     retry_limit: Duration::from_secs(5),
 };
 
@@ -268,6 +269,24 @@ impl Setup {
             .await
             .unwrap();
         assert_eq!(ended.rows_affected(), 1);
+    }
+
+    /// The holder of a wallet agrees to the request that its notice names, while the service is down.
+    pub(crate) async fn consent(&self, holder: i64) {
+        let mut app = PgConnection::connect(&self.test_database.app_url()).await.unwrap();
+        let session: String = sqlx::query_scalar(
+            "select payload->>'session' from telegram_notices where payload->>'kind' = 'consent' and telegram_user_id = $1",
+        )
+        .bind(holder)
+        .fetch_one(&mut app)
+        .await
+        .unwrap();
+        let request = Client::new()
+            .post(format!("{}/internal/telegram/sessions/{session}/answer", self.api_url))
+            .bearer_auth(&self.credential)
+            .json(&json!({"telegram_user_id": holder, "consents": true}));
+        let body: Value = request.send().await.unwrap().json().await.unwrap();
+        assert_eq!(body["outcome"], "moved", "{body}");
     }
 
     /// The member requests the wallet that it has signed with from its holder.

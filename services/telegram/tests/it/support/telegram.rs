@@ -288,7 +288,8 @@ impl Telegram {
                         .retain(|update| update["update_id"].as_i64() >= Some(offset));
                 }
                 if !inner.pending.is_empty() || Instant::now() >= until {
-                    return Ok(json!(inner.pending));
+                    let limit = usize::try_from(body["limit"].as_u64().unwrap()).unwrap();
+                    return Ok(json!(inner.pending[..limit.min(inner.pending.len())]));
                 }
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
