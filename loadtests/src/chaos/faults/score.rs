@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::chaos::Invariant::{I1, I3, I5, I6};
 use crate::chaos::score_service::{Behaviour, KEY, ScoreService};

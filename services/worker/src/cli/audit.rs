@@ -39,7 +39,6 @@ struct Log {
     guild: Option<GuildId>,
     /// The log of changes without a community
     #[arg(long)]
-    #[expect(dead_code, reason = "clap demands it where --guild is absent")]
     platform: bool,
 }
 
