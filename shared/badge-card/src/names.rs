@@ -38,7 +38,7 @@ fn drawable_cluster(cluster: &str) -> Option<String> {
         marks += usize::from(is_mark(*character));
         !is_removed(*character) && (!is_mark(*character) || marks <= MAX_MARKS)
     });
-    let kept: String = kept.take(MAX_CLUSTER_CHARACTERS).collect();
+    let kept: String = kept.take(MAX_CLUSTER_CHARACTERS).map(plain_letter).collect();
     let plain = || kept.nfkc().collect::<String>();
     let base = || kept.nfkd().take(1).collect::<String>();
     let has_glyphs = |text: &String| !text.trim().is_empty() && face_of(text, Weight::ExtraBold).is_some();
@@ -46,6 +46,16 @@ fn drawable_cluster(cluster: &str) -> Option<String> {
         .filter(|text| has_glyphs(text) && text.chars().any(|character| !crate::fonts::is_invisible(character)))
         .or_else(|| Some(plain()).filter(|text| !kept.is_empty() && !is_only_invisible(text) && has_glyphs(text)))
         .or_else(|| Some(base()).filter(|text| !is_only_invisible(text) && has_glyphs(text)))
+}
+
+/// The letter in a filled circle or square: Unicode has no decomposition of these, and the emoji font has four of them.
+fn plain_letter(character: char) -> char {
+    let alphabet = match character {
+        '\u{1f150}'..='\u{1f169}' => 0x1f150,
+        '\u{1f170}'..='\u{1f189}' => 0x1f170,
+        _ => return character,
+    };
+    char::from_u32(u32::from('A') + (u32::from(character) - alphabet)).unwrap_or(character)
 }
 
 fn is_only_invisible(text: &str) -> bool {
@@ -105,7 +115,7 @@ mod tests {
     fn decorative_letters_become_plain() {
         assert_eq!(drawable("𝔐𝔲𝔞𝔡'𝔇𝔦𝔟"), "Muad'Dib");
         assert_eq!(drawable("Ｃｈａｎｉ"), "Ｃｈａｎｉ", "there is a font for wide letters");
-        assert_eq!(drawable("🅲🅷🅰🅽🅸 ①"), "PLACEHOLDER");
+        assert_eq!(drawable("🅲🅷🅰🅽🅸 ①"), "CHANI 1");
     }
 
     #[test]
