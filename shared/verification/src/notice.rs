@@ -21,7 +21,8 @@ pub(crate) async fn verified(
     wallet: &ProvenWallet,
     joined: Option<Account>,
 ) -> Result<(), VerificationError> {
-    let at = wallet.verified_at;
+    // Not the moment of the signature: of a wallet that was moved, that lies before the request of which a notice was shown.
+    let at = OffsetDateTime::now_utc();
     let address = wallet.address.to_string();
     if let Some(user) = account::telegram_user(wallet.account) {
         let notice = TelegramNotice::Verified {
