@@ -1,15 +1,13 @@
 //! Configuration of the api: the environment, checked, and figures that only tests change.
 
 use std::net::SocketAddr;
-use std::str::FromStr;
 use std::time::Duration;
 
 use arrakis_broker::BrokerSettings;
 use arrakis_cache::Bucket;
 use arrakis_chain::ChainsConfig;
-use arrakis_config::{Reader, Secret, is_loopback, variables};
+use arrakis_config::{PublicAddress, Reader, Secret, variables};
 use arrakis_runtime::HttpLimits;
-use url::Url;
 
 use crate::client_address::TrustedProxies;
 
@@ -79,68 +77,6 @@ impl Default for Tuning {
             refusal_window: Duration::from_secs(60),
             per_service: Bucket::per_minute(6_000, 600),
         }
-    }
-}
-
-/// Public address of the api: scheme, host and port, without a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublicAddress(Url);
-
-/// Why a text is not a public address.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PublicAddressError {
-    /// Not a URL.
-    #[error("not a URL: {0}")]
-    Malformed(String),
-    /// The scheme is neither `https` nor `http`.
-    #[error("the URL must begin with https://, or with http:// for an address of this machine")]
-    Scheme,
-    /// `http` to another machine.
-    #[error(
-        "http:// is accepted for this machine only (127.0.0.1, [::1], localhost): wallets refuse to sign on a page without TLS"
-    )]
-    ClearText,
-    /// A path, a query or a login.
-    #[error("the URL must have a host and no path, query or login; did you mean {0} ?")]
-    NotAnOrigin(String),
-}
-
-impl FromStr for PublicAddress {
-    type Err = PublicAddressError;
-
-    fn from_str(text: &str) -> Result<Self, PublicAddressError> {
-        let url = Url::parse(text).map_err(|why| PublicAddressError::Malformed(why.to_string()))?;
-        if !matches!(url.scheme(), "https" | "http") {
-            return Err(PublicAddressError::Scheme);
-        }
-        if url.scheme() == "http" && !is_loopback(&url) {
-            return Err(PublicAddressError::ClearText);
-        }
-        let has_login = !url.username().is_empty() || url.password().is_some();
-        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || has_login {
-            return Err(PublicAddressError::NotAnOrigin(url.origin().ascii_serialization()));
-        }
-        Ok(Self(url))
-    }
-}
-
-impl PublicAddress {
-    /// The address as a URL.
-    #[must_use]
-    pub fn url(&self) -> &Url {
-        &self.0
-    }
-
-    /// `https://host` or `https://host:port`, without a slash at the end.
-    #[must_use]
-    pub fn origin(&self) -> String {
-        self.0.origin().ascii_serialization()
-    }
-
-    /// Whether browsers reach the api with TLS.
-    #[must_use]
-    pub fn is_https(&self) -> bool {
-        self.0.scheme() == "https"
     }
 }
 

@@ -31,7 +31,7 @@ use arrakis_runtime::{Fatal, Runtime};
 use tokio::net::TcpListener;
 
 pub use crate::client_address::{TrustedProxies, TrustedProxiesError};
-pub use crate::config::{Config, PublicAddress, PublicAddressError, Tuning};
+pub use crate::config::{Config, Tuning};
 pub use crate::problem::{PROBLEMS, ProblemKind};
 pub use crate::startup::serve_on;
 

@@ -1,10 +1,10 @@
 //! The OpenAPI document, collected from the handlers. A test compares real answers of every route with it.
 
+use arrakis_config::PublicAddress;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{OpenApi as Document, Server};
 use utoipa::{IntoResponses, OpenApi};
 
-use crate::config::PublicAddress;
 use crate::problem::ProblemBody;
 use crate::routes;
 use crate::routes::RefusalBody;

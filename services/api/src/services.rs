@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use arrakis_broker::Publisher;
 use arrakis_cache::{Cache, LocalBuckets};
+use arrakis_config::PublicAddress;
 use arrakis_db::{Admin, Database};
 use arrakis_verification::Verification;
 use bytes::Bytes;
 
 use crate::client_address::TrustedProxies;
-use crate::config::{PublicAddress, Tuning};
+use crate::config::Tuning;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
 use crate::running_exports::RunningExports;

@@ -20,10 +20,16 @@ use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
+use crate::response_body;
+
 /// Attempts of a request that a member waits for.
 const ATTEMPTS: u32 = 3;
 /// Longest pause before another attempt.
 const MAX_PAUSE: Duration = Duration::from_secs(3);
+/// Pause before another attempt, unless the api demands another one.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Longest response that is read, in bytes.
+const MAX_RESPONSE: usize = 8 << 20;
 /// Time limit of a request, besides the wait for a notice.
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -207,10 +213,14 @@ impl Api {
     /// Sends a request once; returns the body of a success.
     async fn attempt(&self, request: RequestBuilder) -> Result<Vec<u8>, Failed> {
         let result = match request.send().await {
-            Ok(response) if response.status().is_success() => {
-                let bytes = response.bytes().await;
-                bytes.map(Vec::from).map_err(Failed::of_transport)
-            }
+            Ok(response) if response.status().is_success() => match response_body::read(response, MAX_RESPONSE).await {
+                Ok(Some(body)) => Ok(body),
+                Ok(None) => Err(Failed {
+                    error: ApiError::Unknown(format!("a response has more than {MAX_RESPONSE} bytes")),
+                    pause: PAUSE,
+                }),
+                Err(error) => Err(Failed::of_transport(error)),
+            },
             Ok(response) => Err(Failed::of_response(response).await),
             Err(error) => Err(Failed::of_transport(error)),
         };
@@ -252,7 +262,7 @@ impl Failed {
             } else {
                 ApiError::Unknown(text)
             },
-            pause: Duration::from_millis(500),
+            pause: PAUSE,
         }
     }
 
@@ -260,8 +270,9 @@ impl Failed {
         let status = response.status();
         let seconds = response.headers().get(header::RETRY_AFTER);
         let seconds = seconds.and_then(|value| value.to_str().ok()?.parse().ok());
-        let pause = seconds.map_or(Duration::from_millis(500), Duration::from_secs);
-        let body: Value = response.json().await.unwrap_or_default();
+        let pause = seconds.map_or(PAUSE, Duration::from_secs);
+        let body = response_body::read(response, MAX_RESPONSE).await.ok().flatten();
+        let body: Value = serde_json::from_slice(&body.unwrap_or_default()).unwrap_or_default();
         let detail = body["detail"].as_str().unwrap_or_default();
         let text = format!("{} {detail}", status.as_u16());
         let error = match status {

@@ -3,8 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use arrakis_config::{Reader, Secret, is_loopback, parse_proxy_url, variables};
+use arrakis_config::{PublicAddress, Reader, Secret, is_loopback, parse_proxy_url, variables};
 use url::Url;
+
+/// Ports to which Telegram delivers updates (<https://core.telegram.org/bots/api#setwebhook>).
+const WEBHOOK_PORTS: [u16; 4] = [443, 80, 88, 8443];
 
 /// The configuration, read from the environment.
 #[derive(Debug, Clone)]
@@ -56,6 +59,8 @@ pub struct Tuning {
     pub stalled: Duration,
     /// Time within which a call is repeated; a longer pause that Telegram demands ends the attempts.
     pub retry_limit: Duration,
+    /// Longest pause before another poll or another attempt to set the webhook, also when Telegram demands a longer one.
+    pub max_pause: Duration,
 }
 
 impl Default for Tuning {
@@ -67,6 +72,7 @@ impl Default for Tuning {
             call_limit: Duration::from_secs(10),
             stalled: Duration::from_secs(5),
             retry_limit: Duration::from_secs(15),
+            max_pause: Duration::from_secs(600),
         }
     }
 }
@@ -80,7 +86,7 @@ impl Config {
         let api_url = read_api_url(reader);
         let api_credential = reader.secret(&variables::API_CREDENTIAL);
         let redis_url = reader.secret_url(&variables::REDIS_URL, &["redis", "rediss"]);
-        let wallet_page = reader.url(&variables::VERIFY_BASE_URL, &["https", "http"]);
+        let wallet_page = reader.required::<PublicAddress>(&variables::VERIFY_BASE_URL);
         Some(Self {
             bot_token: bot_token?,
             telegram_base: telegram_base?,
@@ -88,9 +94,15 @@ impl Config {
             api_url: api_url?,
             api_credential: api_credential?,
             redis_url: redis_url?,
-            wallet_page: wallet_page?,
+            wallet_page: wallet_page?.url().clone(),
             tuning: Tuning::default(),
         })
+    }
+
+    /// The id of the bot: the part of its token before the colon. It is no secret.
+    pub(crate) fn bot_id(&self) -> &str {
+        let token = self.bot_token.expose();
+        token.split_once(':').map_or("", |(id, _)| id)
     }
 }
 
@@ -148,9 +160,15 @@ fn read_delivery(reader: &mut Reader) -> Option<Delivery> {
     let Some(url) = reader.optional::<Url>(variable)? else {
         return listen.map(|_| Delivery::Polling);
     };
-    // Of a Bot API server on this machine, http is possible.
-    if url.scheme() != "https" && !is_loopback(&url) {
-        return reader.refuse(variable, "Telegram delivers updates to https:// only");
+    // A Bot API server on this machine delivers to any port, and by http.
+    if !is_loopback(&url) {
+        if url.scheme() != "https" {
+            return reader.refuse(variable, "Telegram delivers updates to https:// only");
+        }
+        let port = url.port_or_known_default();
+        if port.is_none_or(|port| !WEBHOOK_PORTS.contains(&port)) {
+            return reader.refuse(variable, "Telegram delivers updates to port 443, 80, 88 or 8443 only");
+        }
     }
     if has_more_than_a_path(&url) {
         return reader.refuse(variable, "the URL must have only a host, a port and a path");
@@ -182,6 +200,7 @@ mod tests {
         let config = load(&[]).unwrap();
         assert_eq!(config.delivery, Delivery::Polling);
         assert_eq!(config.telegram_base.as_str(), "https://api.telegram.org/");
+        assert_eq!(config.bot_id(), "123");
         assert!(!format!("{config:?}").contains("SEKRET"));
     }
 
@@ -203,6 +222,22 @@ mod tests {
     }
 
     #[test]
+    fn port_of_the_webhook_is_one_to_which_telegram_delivers() {
+        for url in [
+            "https://bot.example.org:8443/telegram",
+            "https://bot.example.org:88",
+            "https://bot.example.org:80/*hook/:bot",
+            "http://127.0.0.1:8060/telegram",
+        ] {
+            assert!(load(&[("TELEGRAM_WEBHOOK_URL", url)]).is_ok(), "{url}");
+        }
+        for url in ["https://bot.example.org:8080/telegram", "https://bot.example.org:1"] {
+            let error = load(&[("TELEGRAM_WEBHOOK_URL", url)]).unwrap_err();
+            assert!(error.contains("port 443, 80, 88 or 8443"), "{url}: {error}");
+        }
+    }
+
+    #[test]
     fn invalid_value_is_refused_with_a_reason() {
         for (name, value, reason) in [
             ("TELEGRAM_BOT_TOKEN", "SEKRET", "a number, a colon"),
@@ -212,6 +247,12 @@ mod tests {
             ("TELEGRAM_WEBHOOK_URL", "http://bot.example.org", "https:// only"),
             ("TELEGRAM_WEBHOOK_ADDR", "8060", "TELEGRAM_WEBHOOK_ADDR"),
             ("API_URL", "http://u:SEKRET@api:8070", "without login"),
+            ("VERIFY_BASE_URL", "http://verify.example.org", "this machine only"),
+            (
+                "VERIFY_BASE_URL",
+                "https://verify.example.org/page",
+                "did you mean https://verify.example.org ?",
+            ),
             ("TELEGRAM_TOKEN", "x", "no variable of this name"),
         ] {
             let error = load(&[(name, value)]).unwrap_err();

@@ -1,15 +1,11 @@
 //! Handles one update, from a poll or from the webhook. Handling it again changes nothing and sends nothing: a change has a condition or a
 //! claim, an answer is claimed before it is sent (`message_claims`), and an edit repeats itself.
 
-use arrakis_cache::{Bucket, RateLimit};
 use serde_json::value::RawValue;
 
 use crate::bot_api::{CallbackQuery, Message, Update, UpdateHead};
 use crate::commands::{self, Command};
 use crate::services::{Handled, Services};
-
-/// Updates of one user: so many a minute, and at once.
-const PER_USER: (u32, u32) = (30, 15);
 
 /// Decodes an update. An update that Telegram's next version has changed is skipped.
 pub(crate) fn decode(services: &Services, raw: &RawValue) -> Option<Update> {
@@ -54,39 +50,41 @@ async fn receive(services: &Services, update: i64, message: &Message) -> Handled
     let Some(user) = message.from.as_ref().filter(|user| !user.is_bot && user.id > 0) else {
         return Handled::Done;
     };
-    let text = message.text.as_deref().unwrap_or_default();
+    let (chat, text) = (&message.chat, message.text.as_deref().unwrap_or_default());
     let command = Command::parse(text, &services.username);
-    if message.chat.is_private() {
+    if chat.is_private_with(user.id) {
         // Photos, stickers and the like need no answer.
-        if text.is_empty() || !is_allowed(services, user.id).await || services.message_claims.is_answered(update).await
-        {
+        if text.is_empty() || services.is_answered(update).await || !is_allowed(services, update, user.id).await {
             return Handled::Done;
         }
-        commands::run(
-            services,
-            update,
-            message,
-            user,
-            command.map_or("help", |command| command.name),
-        )
-        .await
-    } else if message.chat.is_group()
+        let name = command.map_or("help", |command| command.name);
+        commands::run(services, update, message, user, name).await
+    } else if chat.is_private() {
+        // An answer would be the one for the user's account, in the chat of another one.
+        tracing::warn!(
+            update.id = update,
+            "a message in a private chat is not of the user of the chat; it is not answered"
+        );
+        Handled::Done
+    } else if chat.is_group()
         && command.is_some_and(Command::is_for_this_bot)
-        && services.message_claims.claim_group(message.chat.id).await
+        && !services.is_answered(update).await
+        && services.rate_limits.begin_group(chat.id, update).await
     {
-        commands::in_group(services, update, message.chat.id).await
+        commands::in_group(services, update, chat.id).await
     } else {
         Handled::Done
     }
 }
 
 async fn press(services: &Services, update: i64, query: &CallbackQuery) -> Handled {
+    let user = query.from.id;
     let own_chat = query
         .message
         .as_ref()
-        .filter(|message| message.chat.is_private() && message.chat.id == query.from.id);
+        .filter(|message| message.chat.is_private_with(user));
     if let Some(message) = own_chat
-        && is_allowed(services, query.from.id).await
+        && is_allowed(services, update, user).await
     {
         return commands::press(services, update, query, message).await;
     }
@@ -95,9 +93,11 @@ async fn press(services: &Services, update: i64, query: &CallbackQuery) -> Handl
     Handled::Done
 }
 
-/// Whether the user has sent few enough updates. What exceeds the limit is not answered.
-async fn is_allowed(services: &Services, user: i64) -> bool {
-    let bucket = Bucket::per_minute(PER_USER.0, PER_USER.1);
-    let result = services.cache.take_token("telegram-user", user, bucket).await;
-    !matches!(result, RateLimit::Exceeded { .. })
+/// Whether the user has sent few enough updates. What exceeds the limit is counted, and not answered.
+async fn is_allowed(services: &Services, update: i64, user: i64) -> bool {
+    let is_allowed = services.rate_limits.take(user, update).await;
+    if !is_allowed {
+        services.metrics.limited.inc();
+    }
+    is_allowed
 }

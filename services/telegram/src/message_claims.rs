@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 /// For how long Telegram delivers an update (<https://core.telegram.org/bots/api#getting-updates>): 24 hours.
-const UPDATE: Ttl = Ttl::seconds(25 * 3600);
+pub(crate) const UPDATE: Ttl = Ttl::seconds(25 * 3600);
 /// For how long the handling of an update is claimed: longer than the attempts at the api (at most 36 s) and at Telegram (at most 25 s)
 /// take together. After a SIGKILL, the update is handled again after this time.
 const HANDLING: Ttl = Ttl::seconds(75);
@@ -22,8 +22,6 @@ const HANDLING: Ttl = Ttl::seconds(75);
 const NOTICE: Ttl = Ttl::seconds(30 * 24 * 3600);
 /// For how long the message of a session is edited: its time, and a day in which the service may be down.
 const MESSAGE: Ttl = Ttl::seconds(25 * 3600);
-/// Time between two replies in one group.
-const GROUP: Ttl = Ttl::seconds(60);
 /// Claims of this process that are remembered.
 const REMEMBERED: usize = 4096;
 
@@ -75,10 +73,6 @@ impl MessageClaim {
     fn name(self) -> String {
         format!("{}:{}", self.kind(), self.id())
     }
-
-    fn key(self) -> CacheKey {
-        CacheKey::new(self.kind(), &[&self.id()])
-    }
 }
 
 /// A claim that this process holds. Without a release, it stays claimed.
@@ -93,6 +87,8 @@ pub(crate) struct HeldClaim {
 #[derive(Debug)]
 pub(crate) struct MessageClaims {
     cache: Cache,
+    /// Id of the bot. Ids of updates and messages are those of one bot, and several bots may use one Redis.
+    bot: String,
     own: Mutex<Own>,
 }
 
@@ -136,10 +132,11 @@ impl Claims {
 }
 
 impl MessageClaims {
-    /// Claims in this cache; no claim of this process yet.
-    pub(crate) fn new(cache: Cache) -> Self {
+    /// Claims of the bot with this id in this cache; no claim of this process yet.
+    pub(crate) fn new(cache: Cache, bot: &str) -> Self {
         Self {
             cache,
+            bot: bot.to_owned(),
             own: Mutex::default(),
         }
     }
@@ -150,7 +147,7 @@ impl MessageClaims {
         if self.own.lock().claims.since.contains_key(&claim.name()) {
             return true;
         }
-        self.cache.has_marker(&claim.key()).await && !self.is_uncleared(claim)
+        self.cache.has_marker(&self.key(claim)).await && !self.is_uncleared(claim)
     }
 
     /// Claims a message or an effect. `None` when it was claimed before.
@@ -159,14 +156,15 @@ impl MessageClaims {
         if !self.own.lock().claims.add(name.clone(), since) {
             return None;
         }
-        if self.cache.claim_marker(&claim.key(), claim.ttl()).await == MarkerClaim::Taken {
+        let key = self.key(claim);
+        if self.cache.claim_marker(&key, claim.ttl()).await == MarkerClaim::Taken {
             if !self.is_uncleared(claim) {
                 // It is another process's, which may release it.
                 self.own.lock().claims.remove(&name);
                 return None;
             }
             // The marker of this process's earlier claim: from now on it is the one of this claim.
-            self.cache.set_marker(&claim.key(), claim.ttl()).await;
+            self.cache.set_marker(&key, claim.ttl()).await;
         }
         self.own.lock().uncleared.remove(&name);
         Some(HeldClaim { claim, since })
@@ -177,7 +175,7 @@ impl MessageClaims {
     pub(crate) async fn release(&self, held: HeldClaim) {
         let (claim, name) = (held.claim, held.claim.name());
         let is_held = held.since.elapsed() < claim.ttl().length();
-        let is_uncleared = is_held && !self.cache.clear_marker(&claim.key()).await;
+        let is_uncleared = is_held && !self.cache.clear_marker(&self.key(claim)).await;
         let mut own = self.own.lock();
         own.claims.remove(&name);
         if is_uncleared {
@@ -194,39 +192,37 @@ impl MessageClaims {
 
     /// Marks that a notice was sent, so that it is not sent again although its deletion fails.
     pub(crate) async fn set_sent(&self, notice: Uuid) {
-        self.cache.set_marker(&sent_key(notice), NOTICE).await;
+        self.cache.set_marker(&self.sent_key(notice), NOTICE).await;
     }
 
     /// Whether a notice was certainly sent.
     pub(crate) async fn is_sent(&self, notice: Uuid) -> bool {
-        self.cache.has_marker(&sent_key(notice)).await
-    }
-
-    /// Claims the reply in a group that opens the private chat: one a minute. False when it was claimed before, and without Redis.
-    pub(crate) async fn claim_group(&self, chat: i64) -> bool {
-        let key = CacheKey::new("telegram-group", &[&chat]);
-        self.cache.claim_marker(&key, GROUP).await == MarkerClaim::Claimed
+        self.cache.has_marker(&self.sent_key(notice)).await
     }
 
     /// Stores the id of the message with the link of a session, which is edited to show the result.
     pub(crate) async fn set_message(&self, session: Uuid, message: i64) {
-        if !self.cache.store(&session_key(session), MESSAGE, &message).await {
+        if !self.cache.store(&self.session_key(session), MESSAGE, &message).await {
             tracing::info!(session.id = %session, "Redis is unavailable: the session's result will be a new message, not an edit of the link");
         }
     }
 
     /// The id of the message with the link of a session; `None` when it is not stored, and without Redis.
     pub(crate) async fn message(&self, session: Uuid) -> Option<i64> {
-        self.cache.stored(&session_key(session)).await
+        self.cache.stored(&self.session_key(session)).await
     }
-}
 
-fn sent_key(notice: Uuid) -> CacheKey {
-    CacheKey::new("telegram-notice-sent", &[&notice])
-}
+    fn key(&self, claim: MessageClaim) -> CacheKey {
+        CacheKey::new(claim.kind(), &[&self.bot, &claim.id()])
+    }
 
-fn session_key(session: Uuid) -> CacheKey {
-    CacheKey::new("telegram-message", &[&session])
+    fn sent_key(&self, notice: Uuid) -> CacheKey {
+        CacheKey::new("telegram-notice-sent", &[&self.bot, &notice])
+    }
+
+    fn session_key(&self, session: Uuid) -> CacheKey {
+        CacheKey::new("telegram-message", &[&self.bot, &session])
+    }
 }
 
 #[cfg(test)]
@@ -253,7 +249,7 @@ mod tests {
     #[tokio::test]
     async fn released_claim_whose_marker_was_not_cleared_is_that_of_this_process_until_it_expires() {
         let unreachable = Secret::new("redis://127.0.0.1:1".to_owned());
-        let claims = MessageClaims::new(Cache::new(&unreachable, CacheOptions::default()).unwrap());
+        let claims = MessageClaims::new(Cache::new(&unreachable, CacheOptions::default()).unwrap(), "123");
         let (answer, delivery) = (MessageClaim::Answer(1), MessageClaim::Delivery(2));
         let held = claims.claim(answer).await.unwrap();
         assert_eq!(claims.claim(answer).await, None);

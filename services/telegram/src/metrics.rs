@@ -41,6 +41,8 @@ pub(crate) struct Metrics {
     notices: IntCounterVec,
     /// Updates that were delivered again after they were answered.
     pub(crate) repeated: IntCounter,
+    /// Updates that exceed the rate limit of their user.
+    pub(crate) limited: IntCounter,
     /// Deliveries to the webhook without its secret.
     pub(crate) refused_deliveries: IntCounter,
 }
@@ -68,6 +70,10 @@ impl Metrics {
             repeated: registry.counter(
                 "arrakis_telegram_repeated_updates_total",
                 "Updates that were delivered again after they were answered, and not answered again.",
+            ),
+            limited: registry.counter(
+                "arrakis_telegram_limited_updates_total",
+                "Updates that exceed the rate limit of their user, and are not answered.",
             ),
             refused_deliveries: registry.counter(
                 "arrakis_telegram_refused_deliveries_total",

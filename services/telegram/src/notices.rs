@@ -203,8 +203,8 @@ async fn send_again(services: &Services, id: Uuid, chat: i64, text: &str, keyboa
             // An earlier attempt, whose outcome is unknown.
             Delivery::Claimed => {}
             // The next attempt follows when the notice is taken again.
-            Delivery::Failed(CallError::Unknown(why)) if attempt < ATTEMPTS => {
-                tracing::warn!(notice.id = %id, why, "a notice has an unknown outcome; it is sent again, since it protects an account");
+            Delivery::Failed(error) if error.is_unknown() && attempt < ATTEMPTS => {
+                tracing::warn!(notice.id = %id, %error, "a notice has an unknown outcome; it is sent again, since it protects an account");
                 return NoticeResult::Kept;
             }
             Delivery::Failed(error) => {
@@ -222,7 +222,7 @@ async fn send_again(services: &Services, id: Uuid, chat: i64, text: &str, keyboa
 const fn unsent(error: &CallError) -> NoticeResult {
     match error {
         CallError::Forbidden(_) | CallError::Refused { .. } => NoticeResult::Closed,
-        CallError::Unknown(_) => NoticeResult::Unknown,
+        CallError::Unknown(_) | CallError::Oversized(_) => NoticeResult::Unknown,
         CallError::NotSent(_) | CallError::Limited(_) | CallError::Conflict(_) | CallError::Token(_) => {
             NoticeResult::Kept
         }

@@ -43,13 +43,15 @@ pub(crate) async fn run(services: &Shared, health: &HealthComponent, stop: Cance
         tracing::warn!(%error, "cannot delete the webhook of the bot; if one is set, polls fail with 409 until it is deleted");
     }
     let mut receiver = Receiver::new(services.clone());
+    let mut limit = MAX_POLLED;
     while !stop.is_cancelled() {
         receiver.settle(&stop).await;
         let offset = receiver.queue.window.lock().offset();
         let polled = tokio::select! {
-            polled = services.bot.updates(offset, services.tuning.poll_wait) => polled,
+            polled = services.bot.updates(offset, limit, services.tuning.poll_wait) => polled,
             () = stop.cancelled() => break,
         };
+        limit = next_limit(limit, polled.as_ref().err());
         match polled {
             Ok(updates) => match receiver.receive(offset, &updates) {
                 Received::All => health.up(),
@@ -71,9 +73,18 @@ pub(crate) async fn run(services: &Shared, health: &HealthComponent, stop: Cance
     // Confirms what was handled; the answer's updates stay unconfirmed.
     let offset = receiver.queue.window.lock().offset();
     if offset.is_some()
-        && let Err(error) = services.bot.updates(offset, Duration::ZERO).await
+        && let Err(error) = services.bot.updates(offset, 1, Duration::ZERO).await
     {
         tracing::info!(%error, "the last updates were not confirmed; they are delivered again and not answered again");
+    }
+}
+
+/// How many updates the next poll requests: fewer after a response that is too long, so that those of ordinary length are received.
+fn next_limit(limit: usize, error: Option<&CallError>) -> usize {
+    match error {
+        None => (limit * 2).min(MAX_POLLED),
+        Some(CallError::Oversized(_)) => (limit / 2).max(1),
+        Some(_) => limit,
     }
 }
 
@@ -356,7 +367,14 @@ async fn failed(services: &Shared, health: &HealthComponent, error: &CallError, 
                 "another process requests the updates of this bot; stop one of them, or set TELEGRAM_WEBHOOK_URL: {text}"
             ),
         ),
-        CallError::Limited(time) => (*time, error.to_string()),
+        CallError::Limited(_) => {
+            let time = error.pause(&services.tuning);
+            (time, format!("{error}; the next poll follows in {} s", time.as_secs()))
+        }
+        CallError::Oversized(_) => (
+            services.tuning.pause,
+            format!("{error}; the next poll requests fewer updates, at least one"),
+        ),
         CallError::Token(_) => (CONFLICT_PAUSE, format!("{error}; check TELEGRAM_BOT_TOKEN")),
         _ => (services.tuning.pause, error.to_string()),
     };
@@ -394,6 +412,19 @@ mod tests {
         window.confirm(Some(10));
         assert_eq!(window.offset(), Some(10), "nothing is received, and the offset stays");
         assert!(window.received.is_empty());
+    }
+
+    #[test]
+    fn polls_request_fewer_updates_while_responses_are_too_long() {
+        let too_long = CallError::Oversized("getUpdates");
+        let limits = |start, error| {
+            let next = move |limit: &usize| Some(next_limit(*limit, error));
+            std::iter::successors(Some(start), next).take(9).collect::<Vec<_>>()
+        };
+        assert_eq!(limits(100, Some(&too_long)), [100, 50, 25, 12, 6, 3, 1, 1, 1]);
+        assert_eq!(limits(1, None), [1, 2, 4, 8, 16, 32, 64, 100, 100]);
+        let unavailable = CallError::Unknown("502".to_owned());
+        assert_eq!(next_limit(25, Some(&unavailable)), 25);
     }
 
     #[test]

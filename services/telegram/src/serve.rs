@@ -16,6 +16,7 @@ use crate::health::Components;
 use crate::message_claims::MessageClaims;
 use crate::metrics::Metrics;
 use crate::notices::pause;
+use crate::rate_limits::RateLimits;
 use crate::services::{Services, Shared};
 use crate::{notices, polling, render, webhook};
 
@@ -106,7 +107,8 @@ async fn connect(config: &Config, runtime: &Runtime, components: &Components) ->
     Ok(Some(Arc::new(Services {
         bot,
         api: Api::new(config.api_url.clone(), config.api_credential.clone())?,
-        message_claims: MessageClaims::new(cache.clone()),
+        message_claims: MessageClaims::new(cache.clone(), config.bot_id()),
+        rate_limits: RateLimits::new(cache.clone(), config.bot_id()),
         cache,
         username,
         wallet_page: config.wallet_page.clone(),
@@ -141,7 +143,7 @@ async fn introduce(
         }
         tracing::warn!(%error, "Telegram is unavailable; retrying");
         components.telegram.down(error.to_string());
-        pause(config.tuning.pause, soft).await;
+        pause(error.pause(&config.tuning), soft).await;
     }
 }
 

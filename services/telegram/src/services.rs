@@ -13,6 +13,7 @@ use crate::bot_api::{BotApi, CallError, Keyboard, Message, PAUSE};
 use crate::config::Tuning;
 use crate::message_claims::{HeldClaim, MessageClaim, MessageClaims};
 use crate::metrics::Metrics;
+use crate::rate_limits::RateLimits;
 
 /// Interval at which the end of another handling of an update is looked up.
 const HANDLING_INTERVAL: Duration = Duration::from_millis(250);
@@ -28,7 +29,9 @@ pub(crate) struct Services {
     pub(crate) api: Api,
     /// Claims of messages, which prevent that one is sent twice.
     pub(crate) message_claims: MessageClaims,
-    /// Redis: rate limits of users; `message_claims` uses it as well.
+    /// The limits of users and groups.
+    pub(crate) rate_limits: RateLimits,
+    /// Redis, which `message_claims` and `rate_limits` use as well.
     pub(crate) cache: Cache,
     /// The bot's name, without `@`.
     pub(crate) username: String,
@@ -117,11 +120,10 @@ impl Services {
         let until = Instant::now() + MAX_HANDLING;
         loop {
             let held = self.message_claims.claim(MessageClaim::Handling(update)).await;
-            if self.message_claims.is_answered(update).await {
+            if self.is_answered(update).await {
                 if let Some(held) = held {
                     self.message_claims.release(held).await;
                 }
-                self.metrics.repeated.inc();
                 return Err(Handled::Done);
             }
             if held.is_some() {
@@ -137,6 +139,15 @@ impl Services {
         }
     }
 
+    /// Whether an update was answered, or its answer was about to be sent. It is then counted as repeated.
+    pub(crate) async fn is_answered(&self, update: i64) -> bool {
+        let is_answered = self.message_claims.is_answered(update).await;
+        if is_answered {
+            self.metrics.repeated.inc();
+        }
+        is_answered
+    }
+
     /// Sends a message in reply to an update, unless that was claimed before. The message is `None` when none is known to be sent.
     /// Errors are logged.
     pub(crate) async fn answer(
@@ -146,7 +157,13 @@ impl Services {
         text: &str,
         keyboard: &Keyboard,
     ) -> (Handled, Option<Message>) {
-        match self.deliver(MessageClaim::Answer(update), chat, text, keyboard).await {
+        let delivery = self.deliver(MessageClaim::Answer(update), chat, text, keyboard).await;
+        self.answered(delivery)
+    }
+
+    /// What the delivery of an answer means for its update, and the message that was sent. Errors are logged.
+    pub(crate) fn answered(&self, delivery: Delivery) -> (Handled, Option<Message>) {
+        match delivery {
             Delivery::Sent(message) => (Handled::Done, Some(message)),
             Delivery::Claimed => {
                 self.metrics.repeated.inc();
@@ -166,7 +183,7 @@ pub(crate) fn log_unsent(error: &CallError, what: &'static str) {
     match error {
         // The user's choice.
         CallError::Forbidden(_) => tracing::info!(%error, what, "a message was not sent"),
-        CallError::Unknown(_) => {
+        error if error.is_unknown() => {
             tracing::warn!(%error, what, "a message has an unknown outcome; it is not sent again, since Telegram may have sent it");
         }
         error => tracing::warn!(%error, what, "a message was not sent"),

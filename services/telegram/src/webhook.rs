@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 use arrakis_runtime::HealthComponent;
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::body::Body;
+use axum::extract::State;
 use axum::routing::post;
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
@@ -25,7 +25,7 @@ use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::bot_api::{CallError, Update};
+use crate::bot_api::Update;
 use crate::handler;
 use crate::message_claims::MessageClaim;
 use crate::notices::pause;
@@ -33,6 +33,8 @@ use crate::services::{Handled, Services, Shared};
 
 /// Largest update in bytes: a message has at most 4,096 characters, and its entities.
 const MAX_BODY: usize = 1 << 20;
+/// Bytes of a longer body that are received, so that Telegram has sent the body before it receives the response.
+const MAX_RECEIVED: usize = 32 << 20;
 /// Updates of one chat that this process handles at a time; further ones are answered with 503.
 const MAX_OF_CHAT: usize = 8;
 /// The header with the secret.
@@ -116,26 +118,58 @@ impl Drop for InProgress {
 /// The route of the webhook, whose path is that of its public address.
 pub(crate) fn router(services: Shared, url: &Url) -> Router {
     Router::new()
+        // A segment may begin with `:` or `*`. A brace, which would begin a parameter, is encoded in a URL.
+        .without_v07_checks()
         .route(url.path(), post(deliver))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(Arc::new(Webhook {
             services,
             chats: Mutex::default(),
         }))
 }
 
-/// Handles a delivery. Anything but a 200 makes Telegram deliver the update again.
-async fn deliver(State(webhook): State<Arc<Webhook>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+/// The body of a delivery; `None` when it has more than [`MAX_BODY`] bytes.
+async fn receive(body: Body) -> Result<Option<Vec<u8>>, axum::Error> {
+    let mut chunks = body.into_data_stream();
+    let (mut received, mut length) = (Vec::new(), 0_usize);
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk?;
+        length += chunk.len();
+        if length <= MAX_BODY {
+            received.extend_from_slice(&chunk);
+        } else if length > MAX_RECEIVED {
+            break;
+        }
+    }
+    Ok((length <= MAX_BODY).then_some(received))
+}
+
+/// Handles a delivery. Anything but a 200 makes Telegram deliver the update again, for a day: one that can never be handled is skipped.
+async fn deliver(State(webhook): State<Arc<Webhook>>, headers: HeaderMap, body: Body) -> StatusCode {
     let services = &webhook.services;
     let given = headers.get(SECRET_HEADER).map_or(&b""[..], |value| value.as_bytes());
     if !bool::from(given.ct_eq(secret(services).as_bytes())) {
         services.metrics.refused_deliveries.inc();
         return StatusCode::UNAUTHORIZED;
     }
-    let Ok(raw) = serde_json::from_slice::<Box<RawValue>>(&body) else {
-        // Telegram would deliver it again for a day.
-        services.metrics.update("malformed");
-        return StatusCode::OK;
+    let body = match receive(body).await {
+        Ok(Some(body)) => body,
+        Ok(None) => {
+            services.metrics.update("malformed");
+            tracing::warn!("a delivery to the webhook has more than {MAX_BODY} bytes, and is skipped");
+            return StatusCode::OK;
+        }
+        Err(error) => {
+            tracing::info!(%error, "a delivery to the webhook was cut off");
+            return StatusCode::BAD_REQUEST;
+        }
+    };
+    let raw = match serde_json::from_slice::<Box<RawValue>>(&body) {
+        Ok(raw) => raw,
+        Err(error) => {
+            services.metrics.update("malformed");
+            tracing::warn!(%error, bytes = body.len(), "a delivery to the webhook is not JSON, and is skipped");
+            return StatusCode::OK;
+        }
     };
     let Some(update) = handler::decode(services, &raw) else {
         return StatusCode::OK;
@@ -159,10 +193,6 @@ pub(crate) async fn register(services: &Services, url: &Url, health: &HealthComp
         let reason = format!("the webhook at TELEGRAM_WEBHOOK_URL={url} is not set: {error}");
         tracing::warn!(reason, "cannot set the webhook; retrying");
         health.degraded(reason);
-        let time = match error {
-            CallError::Limited(time) => time,
-            _ => services.tuning.pause,
-        };
-        pause(time, &stop).await;
+        pause(error.pause(&services.tuning), &stop).await;
     }
 }

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use arrakis_broker::BrokerSettings;
 use arrakis_chain::ChainsConfig;
-use arrakis_config::{Reader, ScoreApi, Secret, Variable, variables};
+use arrakis_config::{PublicAddress, Reader, ScoreApi, Secret, Variable, variables};
 use arrakis_discord::DiscordConfig;
-use arrakis_verification::Origin;
 use twilight_model::id::Id;
 use url::Url;
 
@@ -76,7 +75,7 @@ impl Config {
         let grace = within(reader, &variables::WORKER_GRACE_SECONDS, 0..=CONSUMER_TIMEOUT_SECONDS);
         let stale_hours = within(reader, &variables::WORKER_STALE_SYNC_HOURS, 1..=MAX_STALE_HOURS);
         let themes_dir = reader.optional(&variables::THEMES_DIR);
-        let verify_base_url = verify_base_url(reader);
+        let verify_base_url = reader.optional::<PublicAddress>(&variables::VERIFY_BASE_URL);
         Some(Self {
             broker: broker?,
             database_url: database_url?,
@@ -90,7 +89,7 @@ impl Config {
             grace: Duration::from_secs(grace?.into()),
             stale_after: time::Duration::hours(stale_hours?.into()),
             themes_dir: themes_dir?,
-            verify_base_url: verify_base_url?,
+            verify_base_url: verify_base_url?.map(|address| address.url().clone()),
         })
     }
 }
@@ -109,18 +108,6 @@ impl Prefetch {
             events: events?,
             jobs: jobs?,
         })
-    }
-}
-
-/// Reads the address of the wallet page; `Some(None)` without one.
-#[expect(clippy::option_option, reason = "None is an error that the reader has recorded")]
-fn verify_base_url(reader: &mut Reader) -> Option<Option<Url>> {
-    let Some(url) = reader.optional::<Url>(&variables::VERIFY_BASE_URL)? else {
-        return Some(None);
-    };
-    match Origin::of(&url) {
-        Ok(_) => Some(Some(url)),
-        Err(error) => reader.refuse(&variables::VERIFY_BASE_URL, error.to_string()),
     }
 }
 
@@ -198,7 +185,12 @@ mod tests {
         assert_eq!(load(&[]).unwrap().verify_base_url, None);
         let config = load(&[("VERIFY_BASE_URL", "https://verify.example.org")]).unwrap();
         assert_eq!(config.verify_base_url.unwrap().as_str(), "https://verify.example.org/");
-        for invalid in ["verify.example.org", "ftp://verify.example.org"] {
+        for invalid in [
+            "verify.example.org",
+            "ftp://verify.example.org",
+            "http://verify.example.org",
+            "https://verify.example.org/page",
+        ] {
             let error = load(&[("VERIFY_BASE_URL", invalid)]).unwrap_err();
             assert!(error.contains("VERIFY_BASE_URL"), "{error}");
         }

@@ -1,6 +1,6 @@
 //! Headers of every response.
 
-use arrakis_api::PublicAddress;
+use arrakis_config::PublicAddress;
 use reqwest::Method;
 
 use crate::support::TestApi;

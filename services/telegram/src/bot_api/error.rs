@@ -7,6 +7,9 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::MAX_RESPONSE;
+use crate::config::Tuning;
+
 /// Why a call of the [Bot API](https://core.telegram.org/bots/api#making-requests) failed. No text contains the URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CallError {
@@ -16,6 +19,9 @@ pub(crate) enum CallError {
     /// There was no answer, or a 5xx: whether the call was executed is unknown.
     #[error("the outcome is unknown: {0}")]
     Unknown(String),
+    /// The response to this method is a success with a body that is not read to its end: whether the call was executed is unknown.
+    #[error("the outcome is unknown: the response to {0} has more than {max} bytes", max = MAX_RESPONSE)]
+    Oversized(&'static str),
     /// Too many calls (429).
     #[error("Telegram demands a pause of {} s", .0.as_secs())]
     Limited(Duration),
@@ -58,11 +64,24 @@ impl CallError {
         )
     }
 
+    /// Whether Telegram may have executed the call.
+    pub(crate) const fn is_unknown(&self) -> bool {
+        matches!(self, Self::Unknown(_) | Self::Oversized(_))
+    }
+
+    /// The pause before the next attempt of a call that is repeated until it succeeds: the one that Telegram demands, within bounds.
+    pub(crate) fn pause(&self, tuning: &Tuning) -> Duration {
+        match self {
+            Self::Limited(pause) => (*pause).min(tuning.max_pause),
+            _ => tuning.pause,
+        }
+    }
+
     /// The label `outcome` of `arrakis_telegram_calls_total`.
     pub(crate) const fn outcome(&self) -> &'static str {
         match self {
             Self::NotSent(_) => "not_sent",
-            Self::Unknown(_) => "unknown",
+            Self::Unknown(_) | Self::Oversized(_) => "unknown",
             Self::Limited(_) => "limited",
             Self::Conflict(_) => "conflict",
             Self::Token(_) => "token",
@@ -127,6 +146,15 @@ mod tests {
 
     fn error(status: u16, body: &str) -> CallError {
         result::<u32>(StatusCode::from_u16(status).unwrap(), body.as_bytes()).unwrap_err()
+    }
+
+    #[test]
+    fn demanded_pause_is_bounded() {
+        let tuning = Tuning::default();
+        assert_eq!(CallError::Limited(Duration::MAX).pause(&tuning), tuning.max_pause);
+        let seven = Duration::from_secs(7);
+        assert_eq!(CallError::Limited(seven).pause(&tuning), seven);
+        assert_eq!(CallError::Oversized("getUpdates").pause(&tuning), tuning.pause);
     }
 
     #[test]

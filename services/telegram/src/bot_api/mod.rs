@@ -29,11 +29,14 @@ use self::pauses::Pauses;
 pub(crate) use self::types::{CallbackQuery, Keyboard, Message, Update, UpdateHead, User};
 use crate::config::Tuning;
 use crate::metrics::Metrics;
+use crate::response_body;
 
 /// Pause before a call without a connection or with an unknown outcome is repeated.
 pub(crate) const PAUSE: Duration = Duration::from_millis(500);
 /// Longest text in UTF-16 units (<https://core.telegram.org/bots/api#sendmessage>).
 const MAX_TEXT: usize = 4096;
+/// Longest response that is read, in bytes. 100 messages with the longest text, each in reply to such a message, are about 5 MiB.
+const MAX_RESPONSE: usize = 8 << 20;
 /// Which updates Telegram delivers.
 const ALLOWED_UPDATES: [&str; 2] = ["message", "callback_query"];
 
@@ -92,9 +95,15 @@ impl BotApi {
         self.call("getMe", &json!({}), self.tuning.call_limit).await
     }
 
-    /// Updates from the id `offset` on, undecoded (`getUpdates`). Confirms those before it. Telegram waits up to `wait` for the first one.
-    pub(crate) async fn updates(&self, offset: Option<i64>, wait: Duration) -> Result<Vec<Box<RawValue>>, CallError> {
-        let mut body = json!({"timeout": wait.as_secs(), "limit": 100, "allowed_updates": ALLOWED_UPDATES});
+    /// At most `limit` updates from the id `offset` on, undecoded (`getUpdates`). Confirms those before it. Telegram waits up to `wait`
+    /// for the first one.
+    pub(crate) async fn updates(
+        &self,
+        offset: Option<i64>,
+        limit: usize,
+        wait: Duration,
+    ) -> Result<Vec<Box<RawValue>>, CallError> {
+        let mut body = json!({"timeout": wait.as_secs(), "limit": limit, "allowed_updates": ALLOWED_UPDATES});
         if let Some(offset) = offset {
             body["offset"] = offset.into();
         }
@@ -130,9 +139,12 @@ impl BotApi {
         let body = json!({
             "chat_id": chat, "text": shortened(text), "link_preview_options": {"is_disabled": true}, "reply_markup": keyboard,
         });
+        let started = Instant::now();
         let result = self.call("sendMessage", &body, self.tuning.call_limit).await;
-        if let Err(CallError::Limited(pause)) = &result {
-            self.pauses.lock().add(chat, *pause, Instant::now());
+        match &result {
+            Ok(_) => self.pauses.lock().executed(started),
+            Err(CallError::Limited(pause)) => self.pauses.lock().add(chat, *pause, Instant::now()),
+            Err(_) => {}
         }
         result
     }
@@ -192,15 +204,21 @@ impl BotApi {
             {
                 return Err(CallError::Limited(pause));
             }
+            let started = Instant::now();
             let error = match self.call::<IgnoredAny, B>(method, body, self.tuning.call_limit).await {
-                Ok(IgnoredAny) => return Ok(()),
+                Ok(IgnoredAny) => {
+                    if chat.is_some() {
+                        self.pauses.lock().executed(started);
+                    }
+                    return Ok(());
+                }
                 Err(error) => error,
             };
             if let (CallError::Limited(pause), Some(chat)) = (&error, chat) {
                 self.pauses.lock().add(chat, *pause, Instant::now());
             }
             let pause = match &error {
-                CallError::NotSent(_) | CallError::Unknown(_) => PAUSE,
+                CallError::NotSent(_) | CallError::Unknown(_) | CallError::Oversized(_) => PAUSE,
                 CallError::Limited(pause) => *pause,
                 _ => return Err(error),
             };
@@ -233,11 +251,15 @@ impl BotApi {
         let sent = self.client.post(url).json(body).timeout(limit).send().await;
         let response = sent.map_err(CallError::of_transport)?;
         let status = response.status();
-        let bytes = response
-            .bytes()
+        let body = response_body::read(response, MAX_RESPONSE)
             .await
             .map_err(|error| CallError::Unknown(arrakis_causes::causes(&error.without_url())))?;
-        error::result(status, &bytes)
+        match body {
+            Some(body) => error::result(status, &body),
+            None if status.is_success() => Err(CallError::Oversized(method)),
+            // The status is the error.
+            None => error::result(status, &[]),
+        }
     }
 }
 

@@ -39,9 +39,14 @@ pub(crate) struct Chat {
 }
 
 impl Chat {
-    /// Whether it is the chat of one user with the bot.
+    /// Whether it is the chat of a user with the bot.
     pub(crate) fn is_private(&self) -> bool {
         self.kind == "private"
+    }
+
+    /// Whether it is the chat of this user with the bot.
+    pub(crate) fn is_private_with(&self, user: i64) -> bool {
+        self.is_private() && self.id == user
     }
 
     /// Whether it is a group or a supergroup; a channel is neither.

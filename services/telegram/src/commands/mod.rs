@@ -15,8 +15,9 @@ mod verify;
 use crate::api::ApiError;
 use crate::bot_api::{CallError, CallbackQuery, Keyboard, Message, User};
 use crate::buttons::Press;
+use crate::message_claims::MessageClaim;
 use crate::render;
-use crate::services::{Handled, Services};
+use crate::services::{Delivery, Handled, Services};
 
 /// Payload of a link to the bot that begins a verification: `https://t.me/BOT?start=verify`.
 const VERIFY: &str = "verify";
@@ -69,14 +70,19 @@ pub(crate) async fn run(services: &Services, update: i64, message: &Message, use
     services.answer(update, chat, &text, &keyboard).await.0
 }
 
-/// Replies in a group with a button that opens the private chat. A link to the wallet page is a secret of one account.
+/// Replies in a group with a button that opens the private chat. A link to the wallet page is a secret of one account. When the reply
+/// was certainly not sent, another command of the group may get one.
 pub(crate) async fn in_group(services: &Services, update: i64, chat: i64) -> Handled {
     let url = format!("https://t.me/{}?start={VERIFY}", services.username);
     let keyboard = Keyboard::default().link("Write in private", url);
-    services
-        .answer(update, chat, &render::private_only(), &keyboard)
-        .await
-        .0
+    let claim = MessageClaim::Answer(update);
+    let delivery = services.deliver(claim, chat, &render::private_only(), &keyboard).await;
+    if let Delivery::Failed(error) = &delivery
+        && error.is_not_executed()
+    {
+        services.rate_limits.end_group(chat).await;
+    }
+    services.answered(delivery).0
 }
 
 /// Handles the press of a button: the message with it states the result. A press that is delivered again changes nothing: `unlink` names

@@ -68,6 +68,66 @@ async fn group_gets_a_hint_and_never_a_link() {
     assert!(!sent[0].text.contains("http") && setup.identity(42).await.is_none());
 }
 
+/// The group in which `/verify` is written.
+const GROUP: i64 = -100_500;
+
+fn verify_in_group() -> Value {
+    let group = json!({"id": GROUP, "type": "supergroup", "title": "Sietch"});
+    message(42, group, &format!("/verify@{BOT}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn group_gets_a_reply_after_one_that_was_not_sent() {
+    let setup = Setup::start().await;
+    let _bot = setup.bot().await;
+    let telegram = &setup.telegram;
+    // Not executed, and not repeated.
+    telegram.fail("sendMessage", Fault::Refuse(409, refusal(409, "Conflict")));
+    telegram.update(verify_in_group());
+    settle(telegram).await;
+    assert_eq!((telegram.calls("sendMessage").len(), telegram.sent().len()), (1, 0));
+    telegram.update(verify_in_group());
+    telegram.messages(GROUP, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn group_gets_one_reply_a_minute_without_redis() {
+    let setup = Setup::start().await;
+    let nowhere = format!("redis://{}", crate::support::free_address());
+    let _bot = setup.bot_with(&[("REDIS_URL", nowhere)]).await;
+    let telegram = &setup.telegram;
+    for _ in 0..3 {
+        telegram.update(verify_in_group());
+    }
+    telegram.messages(GROUP, 1).await;
+    settle(telegram).await;
+    assert_eq!(telegram.sent().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_bots_on_one_redis_answer_updates_with_the_same_ids() {
+    const OTHER: &str = "654321:SEKRET_token-of-another-bot";
+    let setup = Setup::start().await;
+    let other = Telegram::of_bot(OTHER).await;
+    let _bot = setup.bot().await;
+    let changes = [
+        ("TELEGRAM_BOT_TOKEN", OTHER.to_owned()),
+        ("TELEGRAM_API_BASE", other.base()),
+    ];
+    let _other_bot = setup.bot_with(&changes).await;
+    for telegram in [&setup.telegram, &other] {
+        assert_eq!(telegram.write(42, "/help"), 1000);
+        telegram.update(verify_in_group());
+        telegram.messages(42, 1).await;
+        telegram.messages(GROUP, 1).await;
+        settle(telegram).await;
+    }
+    for bot in ["123456", "654321"] {
+        let answer = format!("cache:telegram-update:{bot}:1000");
+        assert!(setup.redis.keys().contains(&answer), "{:?}", setup.redis.keys());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unknown_malformed_and_hostile_updates_are_skipped() {
     let setup = Setup::start().await;
@@ -81,6 +141,8 @@ async fn unknown_malformed_and_hostile_updates_are_skipped() {
                                        "from": {"id": 9, "is_bot": true, "first_name": "Other"}}}),
     );
     telegram.update(json!({"callback_query": {"id": "1", "from": {"id": 42}, "data": "unlink:../../admin/users"}}));
+    // The chat of another user.
+    telegram.update(message(42, json!({"id": 99, "type": "private"}), "/verify"));
     let mut hostile = message(43, json!({"id": 43, "type": "private"}), "/verify");
     hostile["message"]["from"]["first_name"] = json!(format!("\u{0}\u{202e}<b>{}", "🏜".repeat(5000)));
     telegram.update(hostile);
@@ -131,6 +193,7 @@ async fn call_is_repeated_only_when_it_was_not_executed() {
         // Telegram has the message, and the answer is lost.
         (54, Fault::Cut, 1),
         (55, Fault::Hang, 1),
+        (56, Fault::Endless, 1),
     ] {
         telegram.fail("sendMessage", fault.clone());
         telegram.write(user, "/help");
@@ -138,7 +201,7 @@ async fn call_is_repeated_only_when_it_was_not_executed() {
         let sent = telegram.sent().iter().filter(|sent| sent.chat == user).count();
         assert_eq!(sent, messages, "{fault:?}");
     }
-    for (outcome, count) in [("limited", 1.0), ("forbidden", 1.0), ("unknown", 3.0), ("refused", 1.0)] {
+    for (outcome, count) in [("limited", 1.0), ("forbidden", 1.0), ("unknown", 4.0), ("refused", 1.0)] {
         let line = format!("arrakis_telegram_calls_total{{method=\"sendMessage\",outcome=\"{outcome}\"}}");
         assert_eq!(bot.metric(&line), count, "{outcome}");
     }
@@ -154,8 +217,10 @@ async fn poll_continues_after_every_fault() {
     let bot = setup.bot().await;
     telegram.write(42, "/help");
     telegram.messages(42, 1).await;
+    let endless = json!({"ok": false, "error_code": 429, "description": "Too Many Requests", "parameters": {"retry_after": u64::MAX}});
     for fault in [
         Fault::Refuse(409, refusal(409, "Conflict: terminated by other getUpdates request")),
+        Fault::Refuse(429, endless),
         Fault::Refuse(500, json!("<html>")),
         Fault::Cut,
     ] {
@@ -169,6 +234,32 @@ async fn poll_continues_after_every_fault() {
         .unwrap();
     settle(telegram).await;
     assert_eq!(telegram.sent().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn poll_whose_response_is_too_long_requests_fewer_updates() {
+    let setup = Setup::start().await;
+    let telegram = &setup.telegram;
+    for _ in 0..10 {
+        telegram.fail("getUpdates", Fault::Endless);
+    }
+    telegram.write(42, "/help");
+    let bot = setup.bot().await;
+    bot.until_health("telegram", "the response to getUpdates has more than")
+        .await;
+    telegram.messages(42, 1).await;
+    settle(telegram).await;
+    let limits = || -> Vec<u64> {
+        let polls = telegram.calls("getUpdates");
+        polls.iter().map(|body| body["limit"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(limits()[..9], [100, 50, 25, 12, 6, 3, 1, 1, 1]);
+    for user in 1001..=1020 {
+        telegram.write(user, "/help");
+        telegram.messages(user, 1).await;
+        settle(telegram).await;
+    }
+    assert_eq!(limits().last(), Some(&100), "it requests as many as before");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

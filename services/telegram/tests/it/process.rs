@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use arrakis_test_support::{Process, eventually};
+use serde_json::json;
 
-use crate::support::{Fault, Setup, TOKEN, free_address, key, program};
+use crate::support::{BOT, Fault, Setup, TOKEN, free_address, key, message, program};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -25,7 +26,7 @@ async fn missing_variables_are_named_with_exit_code_78() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn wrong_token_and_used_port_are_exit_code_78() {
+async fn value_that_cannot_be_used_is_exit_code_78() {
     let setup = Setup::start().await;
     let used = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let used_address = used.local_addr().unwrap().to_string();
@@ -40,6 +41,21 @@ async fn wrong_token_and_used_port_are_exit_code_78() {
                 ("TELEGRAM_WEBHOOK_ADDR", used_address),
             ],
             "TELEGRAM_WEBHOOK_ADDR",
+        ),
+        (
+            vec![("VERIFY_BASE_URL", "https://verify.example.org/page".to_owned())],
+            "did you mean https://verify.example.org ?",
+        ),
+        (
+            vec![("VERIFY_BASE_URL", "http://verify.example.org".to_owned())],
+            "this machine only",
+        ),
+        (
+            vec![(
+                "TELEGRAM_WEBHOOK_URL",
+                "https://bot.example.org:8080/telegram".to_owned(),
+            )],
+            "port 443, 80, 88 or 8443",
         ),
     ] {
         let mut variables = setup.environment();
@@ -88,6 +104,73 @@ async fn update_of_a_killed_process_is_not_answered_twice() {
     let _process = setup.process(&[]).await;
     telegram.until_confirmed().await;
     assert_eq!(telegram.sent().len(), 1);
+}
+
+/// Killed while an earlier update is in progress, so that Telegram delivers 14 answered messages again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn updates_that_are_delivered_again_take_nothing_of_the_rate_limit() {
+    let setup = Setup::start().await;
+    let telegram = &setup.telegram;
+    let mut process = setup.process(&[]).await;
+    telegram.limit(41, 12);
+    telegram.write(41, "/help");
+    for _ in 0..14 {
+        telegram.write(42, "/help");
+    }
+    telegram.messages(42, 14).await;
+    process.kill().await;
+    telegram.unlimit(41);
+    telegram.write(42, "/status");
+    let _process = setup.process(&[]).await;
+    telegram.until_text(42, "No wallet is linked").await;
+    telegram.messages(41, 1).await;
+    telegram.until_confirmed().await;
+    assert_eq!(telegram.sent().len(), 16, "none is lost, and none is answered twice");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn exceeded_rate_limit_is_logged() {
+    let setup = Setup::start().await;
+    let process = setup.process(&[]).await;
+    for _ in 0..30 {
+        setup.telegram.write(42, "/help");
+    }
+    process.line("updates exceed the rate limit of their user").await;
+    setup.telegram.until_confirmed().await;
+    let sent = setup.telegram.sent().len();
+    assert!((15..30).contains(&sent), "{sent}");
+}
+
+/// Ended while Telegram demands a pause of the group: the reply was certainly not sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reply_in_a_group_of_an_ended_process_is_not_lost_while_telegram_limits() {
+    const GROUP: i64 = -100_500;
+    for is_killed in [true, false] {
+        let setup = Setup::start().await;
+        let telegram = &setup.telegram;
+        let mut process = setup.process(&[]).await;
+        telegram.limit(GROUP, 12);
+        let group = json!({"id": GROUP, "type": "supergroup", "title": "Sietch"});
+        telegram.update(message(42, group, &format!("/verify@{BOT}")));
+        eventually(
+            || async { !telegram.calls("sendMessage").is_empty() },
+            "the reply to be refused with 429",
+        )
+        .await;
+        let is_claimed = || setup.redis.keys().iter().any(|key| key.contains("telegram-update"));
+        eventually(|| async { !is_claimed() }, "the claim of the answer to be released").await;
+        if is_killed {
+            process.kill().await;
+        } else {
+            process.terminate();
+            process.ended(LIMIT).await;
+        }
+        telegram.unlimit(GROUP);
+        let _process = setup.process(&[]).await;
+        telegram.messages(GROUP, 1).await;
+        telegram.until_confirmed().await;
+        assert_eq!(telegram.sent().len(), 1, "killed: {is_killed}");
+    }
 }
 
 /// Killed before the message was claimed: while a request to the api is in progress.

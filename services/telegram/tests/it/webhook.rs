@@ -1,27 +1,53 @@
 //! Updates by a webhook.
 
-use reqwest::{Client, StatusCode};
+use arrakis_test_support::Process;
+use reqwest::{Body, Client, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::{Bot, Fault, Setup, free_address, message};
 
-struct Hook {
+/// The service with a webhook: a [`Bot`] or a [`Process`].
+struct Hook<S> {
     setup: Setup,
-    _bot: Bot,
+    service: S,
     url: String,
     secret: String,
 }
 
-impl Hook {
+/// A public address of this machine with this path, and the variables for it.
+fn address(path: &str) -> (String, [(&'static str, String); 2]) {
+    let listen = free_address();
+    let url = format!("http://{listen}{path}");
+    let changes = [
+        ("TELEGRAM_WEBHOOK_URL", url.clone()),
+        ("TELEGRAM_WEBHOOK_ADDR", listen.to_string()),
+    ];
+    (url, changes)
+}
+
+impl Hook<Bot> {
     async fn start() -> Self {
-        let setup = Setup::start().await;
-        let listen = free_address();
-        let url = format!("http://{listen}/telegram");
-        let changes = [
-            ("TELEGRAM_WEBHOOK_URL", url.clone()),
-            ("TELEGRAM_WEBHOOK_ADDR", listen.to_string()),
-        ];
+        Self::start_at("/telegram", Setup::start().await).await
+    }
+
+    async fn start_at(path: &str, setup: Setup) -> Self {
+        let (url, changes) = address(path);
         let bot = setup.bot_with(&changes).await;
+        Self::of(setup, bot, url).await
+    }
+}
+
+impl Hook<Process> {
+    async fn start_process() -> Self {
+        let setup = Setup::start().await;
+        let (url, changes) = address("/telegram");
+        let process = setup.process(&changes).await;
+        Self::of(setup, process, url).await
+    }
+}
+
+impl<S> Hook<S> {
+    async fn of(setup: Setup, service: S, url: String) -> Self {
         arrakis_test_support::eventually(|| async { setup.telegram.webhook().is_some() }, "the webhook to be set")
             .await;
         let webhook = setup.telegram.webhook().unwrap();
@@ -30,13 +56,13 @@ impl Hook {
         assert!(secret.len() == 64 && !secret.contains("SEKRET"), "{secret}");
         Self {
             setup,
-            _bot: bot,
+            service,
             url,
             secret,
         }
     }
 
-    async fn deliver(&self, secret: &str, body: String) -> StatusCode {
+    async fn deliver(&self, secret: &str, body: impl Into<Body>) -> StatusCode {
         let request = Client::new()
             .post(&self.url)
             .header("x-telegram-bot-api-secret-token", secret)
@@ -61,7 +87,7 @@ async fn delivery_is_answered_once_however_often_it_is_repeated() {
 }
 
 /// Waits until the service has called `sendMessage` so often.
-async fn until_send_calls(hook: &Hook, count: usize) {
+async fn until_send_calls(hook: &Hook<Bot>, count: usize) {
     let telegram = &hook.setup.telegram;
     arrakis_test_support::eventually(
         || async { telegram.calls("sendMessage").len() == count },
@@ -124,25 +150,92 @@ async fn delivery_without_the_secret_is_refused() {
         );
     }
     assert!(hook.setup.telegram.sent().is_empty());
-    // What Telegram would deliver for a day is accepted.
-    for body in ["not JSON".to_owned(), json!({"update_id": 9, "message": 1}).to_string()] {
+    assert_eq!(
+        hook.service
+            .metric("arrakis_telegram_updates_total{kind=\"malformed\"}"),
+        0.0
+    );
+}
+
+/// Telegram would deliver them again for a day.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn delivery_that_can_never_be_handled_is_accepted_counted_and_logged() {
+    let hook = Hook::start().await;
+    let too_long = || "x".repeat(2 << 20).into_bytes();
+    let undecodable = json!({"update_id": 9, "message": 1}).to_string();
+    for body in [b"{".to_vec(), vec![], vec![0xff], undecodable.into_bytes(), too_long()] {
         assert_eq!(hook.deliver(&hook.secret, body).await, StatusCode::OK);
     }
-    assert_eq!(
-        hook.deliver(&hook.secret, "x".repeat(2 << 20)).await,
-        StatusCode::PAYLOAD_TOO_LARGE
-    );
+    let malformed = hook
+        .service
+        .metric("arrakis_telegram_updates_total{kind=\"malformed\"}");
+    assert_eq!(malformed, 5.0);
+
+    let hook = Hook::start_process().await;
+    for (body, line) in [
+        (b"{".to_vec(), "a delivery to the webhook is not JSON"),
+        (too_long(), "a delivery to the webhook has more than 1048576 bytes"),
+    ] {
+        assert_eq!(hook.deliver(&hook.secret, body).await, StatusCode::OK);
+        hook.service.line(line).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn path_of_the_webhook_may_have_segments_that_begin_with_a_colon_or_an_asterisk() {
+    let hook = Hook::start_at("/*hook/:bot/%7Bid%7D", Setup::start().await).await;
+    assert_eq!(hook.deliver(&hook.secret, update(7, "/help")).await, StatusCode::OK);
+    assert_eq!(hook.setup.telegram.sent().len(), 1);
+    let other = hook.url.replace(":bot", "other");
+    let response = Client::new().post(other).body(update(8, "/help")).send().await;
+    assert_eq!(response.unwrap().status(), StatusCode::NOT_FOUND, "it is no parameter");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn webhook_is_set_although_telegram_demands_a_pause_without_end() {
+    let setup = Setup::start().await;
+    let limited = json!({"ok": false, "error_code": 429, "description": "x", "parameters": {"retry_after": u64::MAX}});
+    setup.telegram.fail("setWebhook", Fault::Refuse(429, limited));
+    let hook = Hook::start_at("/telegram", setup).await;
+    assert_eq!(hook.setup.telegram.calls("setWebhook").len(), 2);
+}
+
+/// The press of a button of this message by user 42.
+fn press(id: i64, message_id: i64) -> String {
+    let mut update: Value = message(42, json!({"id": 42, "type": "private"}), "");
+    let mut pressed = update["message"].take();
+    pressed["message_id"] = json!(message_id);
+    let query =
+        json!({"id": "77", "from": pressed["from"].clone(), "chat_instance": "1", "data": "keep", "message": pressed});
+    json!({"update_id": id, "callback_query": query}).to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn update_is_charged_once_and_those_above_the_rate_limit_are_not_answered() {
+    let hook = Hook::start().await;
+    let telegram = &hook.setup.telegram;
+    hook.deliver(&hook.secret, update(1, "/help")).await;
+    let sent = telegram.sent().pop().unwrap();
+    hook.deliver(&hook.secret, press(2, sent.id)).await;
+    assert_eq!(telegram.calls("editMessageText").len(), 1);
+    for id in 3..=40 {
+        assert_eq!(hook.deliver(&hook.secret, update(id, "/help")).await, StatusCode::OK);
+    }
+    let limited = hook.service.metric("arrakis_telegram_limited_updates_total");
+    let answers = telegram.sent().len();
+    assert!(answers >= 14 && limited > 0.0, "{answers} answers, {limited} limited");
+    // The press has no second effect, and is executed again: the first process may have ended during it.
+    hook.deliver(&hook.secret, press(2, sent.id)).await;
+    assert_eq!(telegram.calls("editMessageText").len(), 2);
+    hook.deliver(&hook.secret, update(1, "/help")).await;
+    assert_eq!(telegram.sent().len(), answers, "it is not answered again");
+    assert_eq!(hook.service.metric("arrakis_telegram_repeated_updates_total"), 1.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn link_of_an_update_that_is_delivered_to_two_replicas_at_once_is_valid() {
     let hook = Hook::start().await;
-    let listen = free_address();
-    let url = format!("http://{listen}/telegram");
-    let changes = [
-        ("TELEGRAM_WEBHOOK_URL", url.clone()),
-        ("TELEGRAM_WEBHOOK_ADDR", listen.to_string()),
-    ];
+    let (url, changes) = address("/telegram");
     let _second = hook.setup.bot_with(&changes).await;
     let telegram = &hook.setup.telegram;
     arrakis_test_support::eventually(

@@ -37,6 +37,7 @@ const TUNING: Tuning = Tuning {
     call_limit: Duration::from_secs(3),
     stalled: Duration::from_millis(1500),
     retry_limit: Duration::from_secs(5),
+    max_pause: Duration::from_millis(200),
 };
 
 /// The set-up of one test.

@@ -32,6 +32,8 @@ pub(crate) enum Fault {
     Cut,
     /// The call takes effect, and is never answered.
     Hang,
+    /// The call takes effect, and the body of the answer has no end.
+    Endless,
 }
 
 /// A message of the bot.
@@ -85,11 +87,17 @@ struct Inner {
 #[derive(Debug, Clone)]
 pub(crate) struct Telegram {
     pub(crate) address: SocketAddr,
+    token: &'static str,
     inner: Arc<Mutex<Inner>>,
 }
 
 impl Telegram {
     pub(crate) async fn start() -> Self {
+        Self::of_bot(TOKEN).await
+    }
+
+    /// The Bot API of the bot with this token.
+    pub(crate) async fn of_bot(token: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let inner = Inner {
             next_update: 1000,
@@ -98,6 +106,7 @@ impl Telegram {
         };
         let telegram = Self {
             address: listener.local_addr().unwrap(),
+            token,
             inner: Arc::new(Mutex::new(inner)),
         };
         let router = Router::new()
@@ -324,7 +333,7 @@ async fn call(
     Path((bot, method)): Path<(String, String)>,
     body: Json<Value>,
 ) -> Response {
-    if bot != format!("bot{TOKEN}") {
+    if bot != format!("bot{}", telegram.token) {
         return refusal(
             401,
             &json!({"ok": false, "error_code": 401, "description": "Unauthorized"}),
@@ -358,6 +367,10 @@ async fn call(
         Some(Fault::Cut) => {
             let cut = futures_util::stream::iter([Ok::<_, io::Error>("{\"ok\":tr"), Err(io::Error::other("cut"))]);
             return Body::from_stream(cut).into_response();
+        }
+        Some(Fault::Endless) => {
+            let spaces = futures_util::stream::repeat_with(|| Ok::<_, io::Error>(vec![b' '; 1 << 16]));
+            return Body::from_stream(spaces).into_response();
         }
         _ => {}
     }
