@@ -161,7 +161,7 @@ async fn redis_unavailable(testbed: &mut Testbed, gone: bool) -> anyhow::Result<
     } else {
         redis.suspend();
     }
-    wait_for_health(testbed, if gone { "unreachable" } else { "no answer" }).await?;
+    wait_for_health(testbed, if gone { "unreachable" } else { "no response" }).await?;
     let detail = redis_detail(testbed, 0).await?.unwrap_or_default();
     testbed.expect(
         I6,
