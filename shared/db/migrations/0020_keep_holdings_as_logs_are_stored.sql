@@ -25,26 +25,17 @@ alter table eligibility_sync_cursors
     add column finalized_block bigint;
 
 -- The previous build moves next_block and leaves the new columns as they are. When it has rolled back, the holdings include events that
--- were deleted. When it has stored a batch in the middle of a rollback, it has deleted the events from its first block on, and not those
--- before. Both are counted anew. A reset gives the cursor a new run_id, a batch does not: a reset may move the cursor forward as well.
+-- were deleted; when it has stored logs in the middle of a rollback, it has deleted the events itself. Both are counted anew.
 create function eligibility_holdings_follow_the_cursor() returns trigger
     language plpgsql
     set search_path = pg_catalog
 as $$
 begin
-    if old.roll_back_to is not null and new.roll_back_to is not null and new.next_block > old.next_block
-       and new.run_id is not distinct from old.run_id
-    then
-        delete from public.eligibility_claim_events
-         where token_profile_id = new.token_profile_id
-           and block_number >= old.roll_back_to and block_number < old.next_block;
-        delete from public.eligibility_burn_events
-         where token_profile_id = new.token_profile_id
-           and block_number >= old.roll_back_to and block_number < old.next_block;
+    if old.roll_back_to is not null and new.roll_back_to is not null and new.next_block > old.next_block then
         new.roll_back_to := null;
         new.held_block := null;
     end if;
-    if new.held_block > new.next_block and (new.roll_back_to is null or new.roll_back_to > new.next_block) then
+    if new.held_block > new.next_block and new.roll_back_to is null then
         new.held_block := null;
     end if;
     return new;

@@ -1,6 +1,9 @@
+use std::path::Path;
+
 use arrakis_config::Secret;
 use arrakis_db::{Database, DatabaseOptions, DbError, migrate, newest_schema_version};
 use arrakis_test_support::TestDatabase;
+use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 
 use crate::fixtures::{TwoTenants, connect, run, set_tenant};
@@ -78,6 +81,39 @@ async fn older_schema_is_refused_and_newer_schema_is_accepted() {
     assert!(
         error.contains("migration 999999 was applied to this database and is not in this build"),
         "{error}"
+    );
+}
+
+/// A database that has applied a migration refuses another text of it. The file keeps the SHA-256 of each; it only grows.
+#[test]
+fn migrations_are_not_edited() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
+        .collect();
+    files.sort();
+    let present: Vec<_> = files
+        .iter()
+        .map(|path| {
+            let number = path.file_name().unwrap().to_str().unwrap().get(..4).unwrap();
+            format!("{number} {}", hex::encode(Sha256::digest(std::fs::read(path).unwrap())))
+        })
+        .collect();
+    let kept = std::fs::read_to_string(folder.join("checksums.txt")).unwrap();
+    let kept: Vec<_> = kept.lines().collect();
+    for (present, kept) in present.iter().zip(&kept) {
+        assert_eq!(
+            present, kept,
+            "an edited migration stops every deployment that has applied it: put the change into a new one"
+        );
+    }
+    let missing = present.get(kept.len()..).unwrap_or_default();
+    assert!(
+        missing.is_empty() && kept.len() == present.len(),
+        "add to migrations/checksums.txt:\n{}",
+        missing.join("\n")
     );
 }
 
