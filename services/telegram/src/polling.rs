@@ -51,9 +51,10 @@ pub(crate) async fn run(services: &Shared, health: &HealthComponent, stop: Cance
             polled = services.bot.updates(offset, limit, services.tuning.poll_wait) => polled,
             () = stop.cancelled() => break,
         };
-        limit = next_limit(limit, polled.as_ref().err());
+        let requested = limit;
+        limit = next_limit(requested, polled.as_ref().err());
         match polled {
-            Ok(updates) => match receiver.receive(offset, &updates) {
+            Ok(updates) => match receiver.receive(offset, requested, &updates) {
                 Received::All => health.up(),
                 Received::Known => {
                     health.up();
@@ -153,8 +154,8 @@ impl Receiver {
         }
     }
 
-    /// Starts the handling of the updates of a poll from `offset` on that are new.
-    fn receive(&mut self, offset: Option<i64>, updates: &[Box<RawValue>]) -> Received {
+    /// Starts the handling of the updates that are new in a poll of at most `limit` from `offset` on.
+    fn receive(&mut self, offset: Option<i64>, limit: usize, updates: &[Box<RawValue>]) -> Received {
         let queue = self.queue.clone();
         let mut window = queue.window.lock();
         window.confirm(offset);
@@ -188,7 +189,7 @@ impl Receiver {
         if unidentified > 0 {
             tracing::warn!(count = unidentified, "updates have no valid update_id, and are skipped");
             Received::Unidentified(unidentified)
-        } else if updates.len() >= MAX_POLLED && new == 0 {
+        } else if updates.len() >= limit && new == 0 {
             Received::Known
         } else {
             Received::All
@@ -209,7 +210,7 @@ impl Receiver {
         tracing::warn!(
             update.id = offset,
             in_progress = window.in_progress,
-            "the oldest update is still in progress after {} s and {MAX_POLLED} later updates; all are confirmed, and the end of this \
+            "the oldest update is still in progress after {} s, and a poll returns no later ones; all are confirmed, and the end of this \
              process loses those in progress",
             stalled.as_secs()
         );

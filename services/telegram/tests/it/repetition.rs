@@ -1,6 +1,6 @@
 //! Requests to the api whose response is lost after they took effect.
 
-use crate::support::{ApiProxy, Bot, Setup, address_of, key};
+use crate::support::{ApiProxy, Bot, Sent, Setup, address_of, key};
 
 async fn start() -> (Setup, ApiProxy, Bot) {
     let setup = Setup::start().await;
@@ -15,6 +15,14 @@ async fn verify(setup: &Setup, user: i64, number: u8) {
     let link = setup.telegram.until_text(user, "/verify/").await;
     setup.sign(&link.session_token(), &key(number)).await;
     setup.telegram.until_text(user, "linked to you").await;
+}
+
+/// The user and a Discord account share an identity; returns the message that offers to separate them.
+async fn separation_question(setup: &Setup) -> Sent {
+    setup.discord_holds(8, &key(1)).await;
+    verify(setup, 42, 1).await;
+    setup.telegram.write(42, "/unlink");
+    setup.telegram.until_text(42, "are linked").await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -40,10 +48,7 @@ async fn answer_of_a_holder_is_stated_after_a_lost_response() {
 async fn separation_is_stated_after_a_lost_response() {
     let (setup, proxy, _bot) = start().await;
     let telegram = &setup.telegram;
-    setup.discord_holds(8, &key(1)).await;
-    verify(&setup, 42, 1).await;
-    telegram.write(42, "/unlink");
-    let question = telegram.until_text(42, "are linked").await;
+    let question = separation_question(&setup).await;
     proxy.fail("/separate", 1);
     telegram.press(42, &question, &question.button("Separate"));
     telegram.until_text(42, "are separated").await;
@@ -72,10 +77,7 @@ async fn unlink_without_a_response_is_stated_as_uncertain() {
 async fn separation_without_a_response_is_stated_as_uncertain() {
     let (setup, proxy, _bot) = start().await;
     let telegram = &setup.telegram;
-    setup.discord_holds(8, &key(1)).await;
-    verify(&setup, 42, 1).await;
-    telegram.write(42, "/unlink");
-    let question = telegram.until_text(42, "are linked").await;
+    let question = separation_question(&setup).await;
     proxy.fail("/separate", 3);
     telegram.press(42, &question, &question.button("Separate"));
     telegram.until_confirmed().await;

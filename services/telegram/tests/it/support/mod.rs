@@ -27,7 +27,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 pub(crate) use self::api_proxy::ApiProxy;
-pub(crate) use self::telegram::{BOT, Fault, TOKEN, Telegram, message};
+pub(crate) use self::telegram::{BOT, Fault, Sent, TOKEN, Telegram, message};
 
 /// Times of tests.
 const TUNING: Tuning = Tuning {
