@@ -1,8 +1,8 @@
 //! Drawing primitives in pixels: shapes, gradients, text, images.
 
 use resvg::tiny_skia::{
-    FillRule, GradientStop, LineJoin, LinearGradient, Paint, Path, PathBuilder, Pixmap, PixmapPaint, PixmapRef, Point,
-    RadialGradient, Rect, Shader, SpreadMode, Stroke, Transform,
+    FillRule, GradientStop, LineJoin, LinearGradient, Paint, Path, PathBuilder, Pixmap, Point, PremultipliedColorU8,
+    Shader, SpreadMode, Stroke, Transform,
 };
 
 use crate::CardError;
@@ -24,11 +24,6 @@ impl Canvas {
 
     pub(crate) fn into_pixmap(self) -> Pixmap {
         self.pixmap
-    }
-
-    /// Fills the whole image.
-    pub(crate) fn clear(&mut self, color: Rgb) {
-        self.pixmap.fill(color.with_opacity(1.0));
     }
 
     /// Fills a path with one colour.
@@ -69,27 +64,6 @@ impl Canvas {
         );
     }
 
-    /// A glow around a point, which ends at the radius.
-    pub(crate) fn glow(&mut self, x: f32, y: f32, radius: f32, color: Rgb, opacity: f32) {
-        let Some(path) =
-            Rect::from_xywh(x - radius, y - radius, 2.0 * radius, 2.0 * radius).map(PathBuilder::from_rect)
-        else {
-            return;
-        };
-        let centre = Point::from_xy(x, y);
-        let stops = stops(color, opacity, color, 0.0);
-        let gradient = RadialGradient::new(
-            centre,
-            0.0,
-            centre,
-            radius,
-            stops,
-            SpreadMode::Pad,
-            Transform::identity(),
-        );
-        self.paint_gradient(&path, gradient);
-    }
-
     /// A filled circle.
     pub(crate) fn disc(&mut self, x: f32, y: f32, radius: f32, color: Rgb) {
         if let Some(path) = PathBuilder::from_circle(x, y, radius) {
@@ -117,11 +91,15 @@ impl Canvas {
         }
     }
 
-    /// An image with its upper left corner at a point.
-    pub(crate) fn image(&mut self, image: PixmapRef<'_>, x: i32, y: i32) {
-        let paint = PixmapPaint::default();
-        self.pixmap
-            .draw_pixmap(x, y, image, &paint, Transform::identity(), None);
+    /// An image with its upper left corner at a point of the canvas. What is beyond the right or lower edge is left out.
+    pub(crate) fn image(&mut self, image: &Pixmap, (left, top): (usize, usize)) {
+        let rows = self.pixmap.width() as usize;
+        let rows = self.pixmap.pixels_mut().chunks_exact_mut(rows).skip(top);
+        for (row, line) in rows.zip(image.pixels().chunks_exact(image.width() as usize)) {
+            for (below, above) in row.iter_mut().skip(left).zip(line) {
+                *below = blended(*above, *below);
+            }
+        }
     }
 
     fn paint_gradient(&mut self, path: &Path, gradient: Option<Shader<'static>>) {
@@ -139,6 +117,34 @@ impl Canvas {
         self.pixmap
             .fill_path(path, &paint, FillRule::Winding, Transform::identity(), None);
     }
+}
+
+impl From<Pixmap> for Canvas {
+    fn from(pixmap: Pixmap) -> Self {
+        Self { pixmap }
+    }
+}
+
+/// A pixel over another one. Most pixels of a badge are either opaque or transparent, so that this is faster than tiny-skia's general
+/// pipeline.
+fn blended(above: PremultipliedColorU8, below: PremultipliedColorU8) -> PremultipliedColorU8 {
+    let rest = match above.alpha() {
+        0 => return below,
+        u8::MAX => return above,
+        alpha => u16::from(u8::MAX - alpha),
+    };
+    let channel = |above: u8, below: u8| {
+        // Rounded division by 255; the result is at most 255.
+        let product = u16::from(below) * rest + 128;
+        above.saturating_add(((product + (product >> 8)) >> 8) as u8)
+    };
+    PremultipliedColorU8::from_rgba(
+        channel(above.red(), below.red()),
+        channel(above.green(), below.green()),
+        channel(above.blue(), below.blue()),
+        channel(above.alpha(), below.alpha()),
+    )
+    .unwrap_or(above)
 }
 
 /// A rectangle with round corners.
@@ -190,4 +196,38 @@ fn stops(from: Rgb, from_opacity: f32, to: Rgb, to_opacity: f32) -> Vec<Gradient
         GradientStop::new(0.0, from.with_opacity(from_opacity)),
         GradientStop::new(1.0, to.with_opacity(to_opacity)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use resvg::tiny_skia::{ColorU8, PixmapPaint};
+
+    use super::*;
+
+    #[test]
+    fn image_is_drawn_as_tiny_skia_draws_it() {
+        let mut image = Pixmap::new(64, 4).unwrap();
+        for (n, pixel) in image.pixels_mut().iter_mut().enumerate() {
+            *pixel = ColorU8::from_rgba(200, 90, n as u8, n as u8).premultiply();
+        }
+        let ground = resvg::tiny_skia::Color::from_rgba8(15, 160, 210, 255);
+        let mut wanted = Pixmap::new(80, 6).unwrap();
+        wanted.fill(ground);
+        let mut canvas = Canvas::from(wanted.clone());
+        let paint = PixmapPaint::default();
+        wanted.draw_pixmap(20, 3, image.as_ref(), &paint, Transform::identity(), None);
+        canvas.image(&image, (20, 3));
+        let drawn = canvas.into_pixmap();
+        let differences = drawn.data().iter().zip(wanted.data()).map(|(a, b)| a.abs_diff(*b));
+        assert_eq!(
+            differences.max().map(|most| most <= 1),
+            Some(true),
+            "only rounding differs"
+        );
+        assert_ne!(
+            drawn.pixels()[20 + 3 * 80 + 59],
+            drawn.pixels()[0],
+            "and something is drawn"
+        );
+    }
 }

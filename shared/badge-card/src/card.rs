@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use arrakis_domain::{BadgeId, Balance, Color, Rank, Theme};
-use resvg::tiny_skia::{Path, PathBuilder};
+use resvg::tiny_skia::Pixmap;
 
 use crate::CardError;
 use crate::art::{Medallion, pixels};
+use crate::backdrop::Backdrop;
 use crate::canvas::{Canvas, hexagon, rounded};
 use crate::color::{BACKGROUND, FAINT, MUTED, Rgb, TEXT};
 use crate::fonts::Weight;
-use crate::layout::{CAPTION_LINE, CAPTION_LINES, CAPTION_SIZE, Cell, Grid, MARGIN, WIDTH};
+use crate::layout::{CAPTION_LINE, CAPTION_LINES, CAPTION_SIZE, Cell, EMBLEM, Grid, MARGIN, WIDTH};
 use crate::line::Line;
 use crate::names::drawable;
 use crate::png::encoded;
@@ -21,8 +22,8 @@ const NAME_LEFT: f32 = 266.0;
 const COUNT_WIDTH: f32 = 176.0;
 /// Sizes of the name: the largest that fits.
 const NAME_SIZES: [f32; 4] = [66.0, 58.0, 50.0, 42.0];
-/// Centre of the emblem with the rank.
-const EMBLEM: (f32, f32) = (148.0, 146.0);
+/// Space at the left and right of a badge's picture and caption: letters may reach beyond their line.
+const CELL_PADDING: f32 = 6.0;
 
 /// What a card shows.
 #[derive(Debug, Clone, Copy)]
@@ -41,19 +42,21 @@ pub struct Card<'a> {
     pub community: &'a str,
 }
 
-/// What the cards of all members of a theme have in common: the pictures and captions of its badges.
+/// What the cards of all members of a theme have in common: the background, and the pictures and captions of its badges.
 #[derive(Debug)]
 pub struct CardTemplate {
     badges: Vec<TemplateBadge>,
+    backdrop: Backdrop,
     accent: Color,
     footer: String,
 }
 
+/// A badge with its caption, drawn in both states.
 #[derive(Debug)]
 struct TemplateBadge {
     id: BadgeId,
-    medallion: Medallion,
-    caption: Vec<Line>,
+    earned: Pixmap,
+    open: Pixmap,
 }
 
 impl CardTemplate {
@@ -65,16 +68,19 @@ impl CardTemplate {
         let grid = Grid::new(theme.badges.len());
         let mut badges = Vec::with_capacity(theme.badges.len());
         for badge in &theme.badges {
-            let caption = drawable(&badge.name);
+            let name = drawable(&badge.name);
             let width = grid.cell(0).width;
+            let caption = Line::wrapped(&name, Weight::Bold, CAPTION_SIZE, width, CAPTION_LINES);
+            let medallion = Medallion::new(badge, theme.accent, grid.side)?;
             badges.push(TemplateBadge {
                 id: badge.id.clone(),
-                medallion: Medallion::new(badge, theme.accent, grid.side)?,
-                caption: Line::wrapped(&caption, Weight::Bold, CAPTION_SIZE, width, CAPTION_LINES),
+                earned: captioned(&medallion.earned, &caption, TEXT, &grid)?,
+                open: captioned(&medallion.dimmed, &caption, FAINT, &grid)?,
             });
         }
         Ok(Self {
             badges,
+            backdrop: Backdrop::new(grid.height())?,
             accent: theme.accent,
             footer: drawable(&theme.words.footer),
         })
@@ -86,13 +92,12 @@ impl CardTemplate {
     /// When the image cannot be encoded.
     pub fn draw(&self, card: &Card<'_>) -> Result<Vec<u8>, CardError> {
         let grid = Grid::new(self.badges.len());
-        let mut canvas = Canvas::new(WIDTH, grid.height())?;
         let color = card.tier.map_or(self.accent, |(_, color)| color);
         let look = Look {
             color: Rgb::from(color),
             height: pixels(grid.height()),
         };
-        look.background(&mut canvas);
+        let mut canvas = self.backdrop.painted(look.color)?;
         look.emblem(&mut canvas, card.rank);
         look.member(&mut canvas, card);
         look.count(&mut canvas, card.badges, &self.badges);
@@ -104,7 +109,7 @@ impl CardTemplate {
     fn grid(&self, canvas: &mut Canvas, grid: &Grid, held: &BTreeSet<BadgeId>) {
         for (index, badge) in self.shown(grid, held).into_iter().enumerate() {
             let is_earned = held.contains(&badge.id);
-            badge.draw(canvas, grid.cell(index), grid.side, is_earned);
+            badge.draw(canvas, grid.cell(index), is_earned);
         }
         if grid.hidden > 0 {
             let cell = grid.cell(grid.shown);
@@ -126,21 +131,28 @@ impl CardTemplate {
 }
 
 impl TemplateBadge {
-    fn draw(&self, canvas: &mut Canvas, cell: Cell, side: u32, is_earned: bool) {
-        let image = if is_earned {
-            &self.medallion.earned
-        } else {
-            &self.medallion.dimmed
-        };
-        let left = cell.x - pixels(side) / 2.0;
-        canvas.image(image.as_ref(), whole(left), whole(cell.y));
-        let mut baseline = cell.y + pixels(side) + 34.0;
-        for line in &self.caption {
-            let color = if is_earned { TEXT } else { FAINT };
-            canvas.text(line, cell.x - line.width / 2.0, baseline, color);
-            baseline += CAPTION_LINE;
-        }
+    fn draw(&self, canvas: &mut Canvas, cell: Cell, is_earned: bool) {
+        let image = if is_earned { &self.earned } else { &self.open };
+        let left = cell.x - pixels(image.width()) / 2.0;
+        canvas.image(image, (whole(left), whole(cell.y)));
     }
+}
+
+/// A badge's picture with its caption below, as large as both.
+fn captioned(picture: &Pixmap, caption: &[Line], color: Rgb, grid: &Grid) -> Result<Pixmap, CardError> {
+    let widest = caption
+        .iter()
+        .fold(pixels(picture.width()), |widest, line| widest.max(line.width));
+    let width = (widest + 2.0 * CELL_PADDING).ceil() as u32;
+    let mut canvas = Canvas::new(width, grid.row_height())?;
+    let middle = pixels(width) / 2.0;
+    canvas.image(picture, (whole(middle - pixels(picture.width()) / 2.0), 0));
+    let mut baseline = pixels(picture.height()) + 34.0;
+    for line in caption {
+        canvas.text(line, middle - line.width / 2.0, baseline, color);
+        baseline += CAPTION_LINE;
+    }
+    Ok(canvas.into_pixmap())
 }
 
 /// Colour and height of one card.
@@ -151,20 +163,6 @@ struct Look {
 }
 
 impl Look {
-    /// A dark ground with a glow in the tier's colour behind the emblem, and waves at the foot.
-    fn background(self, canvas: &mut Canvas) {
-        canvas.clear(BACKGROUND);
-        // A bright colour needs less of it; gold would turn the ground olive.
-        let strength = 1.0 - 0.6 * self.color.luminance();
-        canvas.glow(EMBLEM.0, EMBLEM.1, 760.0, self.color, 0.3 * strength);
-        canvas.glow(pixels(WIDTH), self.height, 620.0, self.color, 0.1 * strength);
-        for (rise, phase, opacity) in [(190.0, 0.0, 0.06), (128.0, 1.9, 0.07), (74.0, 3.6, 0.09)] {
-            if let Some(path) = wave(self.height - rise, phase, self.height) {
-                canvas.fill(&path, self.color, opacity * strength);
-            }
-        }
-    }
-
     /// A hexagon in the tier's colour with the rank.
     fn emblem(self, canvas: &mut Canvas, rank: Option<Rank>) {
         let (x, y) = EMBLEM;
@@ -264,34 +262,7 @@ fn grouped(number: u32) -> String {
     Balance::from_tokens(u64::from(number)).grouped().to_string()
 }
 
-/// The area below a wave from the left to the right edge.
-fn wave(top: f32, phase: f32, bottom: f32) -> Option<Path> {
-    const STEP: f32 = 180.0;
-    let height = |x: f32| top + 26.0 * (x / 210.0 + phase).sin() + 14.0 * (x / 97.0 + phase * 2.0).sin();
-    let mut path = PathBuilder::new();
-    path.move_to(0.0, height(0.0));
-    let mut x = 0.0;
-    while x < pixels(WIDTH) {
-        // Each piece has the wave's height at its ends and nearly its slope.
-        let slope = |x: f32| height(x + 1.0) - height(x);
-        let (third, next) = (STEP / 3.0, x + STEP);
-        path.cubic_to(
-            x + third,
-            height(x) + slope(x) * third,
-            next - third,
-            height(next) - slope(next) * third,
-            next,
-            height(next),
-        );
-        x = next;
-    }
-    path.line_to(x, bottom);
-    path.line_to(0.0, bottom);
-    path.close();
-    path.finish()
-}
-
-/// The nearest pixel. Positions are below 2^16.
-fn whole(position: f32) -> i32 {
-    position.round() as i32
+/// The nearest pixel. Positions are on the card, from 0 to below 2^16.
+fn whole(position: f32) -> usize {
+    position.round() as usize
 }

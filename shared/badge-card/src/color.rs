@@ -47,6 +47,11 @@ impl Rgb {
         tiny_skia::Color::from_rgba8(self.0, self.1, self.2, to_byte(opacity * 255.0))
     }
 
+    /// The colour as an opaque pixel.
+    pub(crate) fn opaque(self) -> tiny_skia::PremultipliedColorU8 {
+        tiny_skia::ColorU8::from_rgba(self.0, self.1, self.2, u8::MAX).premultiply()
+    }
+
     /// Contrast ratio by WCAG, 1 to 21: <https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio>.
     pub(crate) fn contrast(self, other: Self) -> f32 {
         let (a, b) = (self.luminance(), other.luminance());

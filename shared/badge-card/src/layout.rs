@@ -5,6 +5,8 @@
 pub(crate) const WIDTH: u32 = 1080;
 /// Space at the left and right.
 pub(crate) const MARGIN: f32 = 56.0;
+/// Centre of the emblem with the rank.
+pub(crate) const EMBLEM: (f32, f32) = (148.0, 146.0);
 /// Upper end of the badges.
 const GRID_TOP: u32 = 288;
 /// Space below the badges, with the footer.
@@ -84,7 +86,8 @@ impl Grid {
         }
     }
 
-    const fn row_height(&self) -> u32 {
+    /// Height of a row of cells.
+    pub(crate) const fn row_height(&self) -> u32 {
         self.side + 92
     }
 }

@@ -1,12 +1,13 @@
 //! Draws a member's badges as a PNG image: name, tier, rank, tenure, and every badge of the theme, dimmed where it is not earned.
 //!
-//! [`CardTemplate::new`] draws the badges of a theme once, from the SVG files of its folder; [`CardTemplate::draw`] composes one
-//! member's card. Nothing is read from the machine: fonts are bundled (`fonts/`), and SVG art cannot refer to other files. Names are
+//! [`CardTemplate::new`] draws the badges of a theme with their captions once, from the SVG files of its folder, and computes the
+//! background; [`CardTemplate::draw`] composes one member's card. Nothing is read from the machine: fonts are bundled (`fonts/`), and SVG art cannot refer to other files. Names are
 //! untrusted: whatever they contain, they are one line of known width.
 //!
 //! The example `card` writes sample cards and prints the time of each.
 
 mod art;
+mod backdrop;
 mod canvas;
 mod card;
 mod color;
