@@ -85,6 +85,8 @@ pub struct MemberFacts {
     pub given: BTreeSet<BadgeId>,
     /// Whether the member is on the waitlist.
     pub waitlisted: bool,
+    /// A tier that was imported from another tool, while it counts.
+    pub imported_tier: Option<TierId>,
 }
 
 impl Badge {

@@ -109,6 +109,10 @@ key!(
     RuleSetId
 );
 key!(
+    /// Key of a feature gate: the name of a command, or of a part of one.
+    GateKey
+);
+key!(
     /// Key of a category within its theme: `inner-sanctum`.
     CategoryKey
 );

@@ -172,6 +172,17 @@ impl Ladder {
         self.position_of(standing).map(|index| &self.rungs[index].tier)
     }
 
+    /// The tier of a member: [`Ladder::tier_of`], or the tier that was imported for the member, whichever is higher.
+    #[must_use]
+    pub fn tier_with_imported<'a>(&'a self, standing: Standing, imported: Option<&'a TierId>) -> Option<&'a TierId> {
+        let own = self.tier_of(standing);
+        if self.compare(own, imported) == Ordering::Less {
+            imported
+        } else {
+            own
+        }
+    }
+
     /// Index of the highest rung whose rule is met, 0 for the highest; `None` when none is.
     pub(crate) fn position_of(&self, standing: Standing) -> Option<usize> {
         self.rungs.iter().position(|rung| rung.rule.holds(standing))

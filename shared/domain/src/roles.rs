@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -65,17 +66,54 @@ impl RoleRule {
         !matches!(self, Self::Bot | Self::ByHand)
     }
 
+    /// Whether a member has the role by a rule that does not depend on the theme's role policy.
     fn holds(&self, evaluation: &Evaluation, facts: &MemberFacts) -> bool {
         let tier = evaluation.tier.as_ref();
         match self {
-            Self::Bot | Self::ByHand => false,
-            Self::Tier(wanted) => tier == Some(wanted),
+            Self::Bot | Self::ByHand | Self::Tier(_) => false,
             Self::FormerHolder(once) => facts.reached.contains(once) && tier != Some(once),
             Self::Waitlist => facts.waitlisted,
             Self::Badge(badge) => evaluation.badges.contains(badge),
             Self::Badges { at_least } => evaluation.badges.len() >= usize::from(*at_least),
             Self::Tenure { days } => facts.tenure_days >= *days,
         }
+    }
+}
+
+/// The role policy of a theme: which of the tiers' roles a member has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TierRoles {
+    /// The role of the member's own tier.
+    #[default]
+    Exclusive,
+    /// The role of the member's own tier, and those of all tiers below it.
+    Cumulative,
+}
+
+/// A text that is not the name of a role policy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a role policy; use `exclusive` or `cumulative`")]
+pub struct UnknownTierRoles(String);
+
+impl TierRoles {
+    /// The name in theme files and in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exclusive => "exclusive",
+            Self::Cumulative => "cumulative",
+        }
+    }
+}
+
+impl FromStr for TierRoles {
+    type Err = UnknownTierRoles;
+
+    fn from_str(text: &str) -> Result<Self, UnknownTierRoles> {
+        [Self::Exclusive, Self::Cumulative]
+            .into_iter()
+            .find(|policy| policy.as_str() == text)
+            .ok_or_else(|| UnknownTierRoles(text.to_owned()))
     }
 }
 
@@ -127,8 +165,38 @@ impl Theme {
     /// The theme's roles that a member should have.
     #[must_use]
     pub fn desired_roles(&self, evaluation: &Evaluation, facts: &MemberFacts) -> BTreeSet<RoleKey> {
-        let held = self.roles.iter().filter(|role| role.given_to.holds(evaluation, facts));
+        let held = self.roles.iter().filter(|role| match &role.given_to {
+            RoleRule::Tier(tier) => self.assigns_tier_role(tier, evaluation.tier.as_ref()),
+            rule => rule.holds(evaluation, facts),
+        });
         held.map(|role| role.key.clone()).collect()
+    }
+
+    /// Whether a member with the tier `held` has the role of this tier, by the theme's role policy.
+    fn assigns_tier_role(&self, tier: &TierId, held: Option<&TierId>) -> bool {
+        let position = |id: &TierId| self.tiers.iter().position(|tier| &tier.id == id);
+        match (self.tier_roles, held) {
+            (_, None) => false,
+            (TierRoles::Exclusive, Some(held)) => held == tier,
+            // The first tier is the highest.
+            (TierRoles::Cumulative, Some(held)) => {
+                matches!((position(tier), position(held)), (Some(tier), Some(held)) if tier >= held)
+            }
+        }
+    }
+
+    /// The removal of all tier roles that a member has, whatever the rules assign. Roles of other rules stay.
+    #[must_use]
+    pub fn tier_role_removal(&self, actual: &BTreeSet<RoleId>, bindings: &RoleBindings) -> RoleDifference {
+        let of_tiers = self
+            .roles
+            .iter()
+            .filter(|role| matches!(role.given_to, RoleRule::Tier(_)));
+        let bound = of_tiers.filter_map(|role| Some((*bindings.get(&role.key)?, role.key.clone())));
+        RoleDifference {
+            remove: bound.filter(|(id, _)| actual.contains(id)).collect(),
+            ..RoleDifference::default()
+        }
     }
 
     /// The changes from the roles `actual` to the roles `desired`. Considers only the theme's automatic roles.
@@ -221,6 +289,69 @@ mod tests {
         facts.tenure_days = 90;
         assert!(names(&desired(51, &facts)).contains(&"veteran"));
         assert_eq!(names(&desired(51, &MemberFacts::default())), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn cumulative_policy_adds_the_roles_of_all_tiers_below() {
+        let mut theme = small_theme();
+        let facts = MemberFacts::default();
+        let mut desired = |rank: u32, policy: TierRoles| {
+            theme.tier_roles = policy;
+            let standing = Standing::new(Rank::new(rank), Balance::ZERO);
+            let evaluation = theme.evaluate(theme.ladder(None).unwrap(), standing, &facts);
+            theme.desired_roles(&evaluation, &facts)
+        };
+        for (rank, exclusive, cumulative) in [
+            (1, vec!["gold"], vec!["gold", "silver"]),
+            (11, vec!["silver"], vec!["silver"]),
+            (51, vec![], vec![]),
+        ] {
+            assert_eq!(names(&desired(rank, TierRoles::Exclusive)), exclusive, "{rank}");
+            assert_eq!(names(&desired(rank, TierRoles::Cumulative)), cumulative, "{rank}");
+        }
+    }
+
+    #[test]
+    fn change_of_the_policy_is_a_difference_of_tier_roles() {
+        let mut theme = small_theme();
+        let bindings = bindings(&theme);
+        let id = |key: &str| bindings[&RoleKey::new(key).unwrap()];
+        let facts = MemberFacts::default();
+        let exclusive = desired(1, &facts);
+        theme.tier_roles = TierRoles::Cumulative;
+        let standing = Standing::new(Rank::new(1), Balance::ZERO);
+        let evaluation = theme.evaluate(theme.ladder(None).unwrap(), standing, &facts);
+        let cumulative = theme.desired_roles(&evaluation, &facts);
+        let both: BTreeSet<RoleId> = [id("gold"), id("silver")].into();
+        let gained = theme.role_difference(&cumulative, &[id("gold")].into(), &bindings, RoleProtection::None);
+        assert_eq!(gained.add.into_keys().collect::<Vec<_>>(), [id("silver")]);
+        let lost = theme.role_difference(&exclusive, &both, &bindings, RoleProtection::None);
+        assert_eq!(lost.remove.into_keys().collect::<Vec<_>>(), [id("silver")]);
+    }
+
+    #[test]
+    fn removal_of_tier_roles_leaves_all_other_roles() {
+        let theme = small_theme();
+        let bindings = bindings(&theme);
+        let id = |key: &str| bindings[&RoleKey::new(key).unwrap()];
+        let actual = [RoleId(5), id("gold"), id("silver"), id("month"), id("bot"), id("guest")].into();
+        let removal = theme.tier_role_removal(&actual, &bindings);
+        assert!(removal.add.is_empty() && removal.unbound.is_empty());
+        let removed: BTreeSet<RoleId> = removal.remove.into_keys().collect();
+        assert_eq!(removed, [id("gold"), id("silver")].into());
+        assert!(theme.tier_role_removal(&BTreeSet::new(), &bindings).is_empty());
+    }
+
+    #[test]
+    fn role_policies_are_read_by_their_names() {
+        for policy in [TierRoles::Exclusive, TierRoles::Cumulative] {
+            assert_eq!(policy.as_str().parse(), Ok(policy));
+        }
+        let error = "both".parse::<TierRoles>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`both` is not a role policy; use `exclusive` or `cumulative`"
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::fmt;
 use crate::rule::Standing;
 use crate::{
     Badge, BadgeId, Category, ChannelKey, Color, Evaluation, Ladder, MemberFacts, Role, RoleKey, RoleRule, RuleSetId,
-    ServerSettings, ThemeId, TierId,
+    ServerSettings, ThemeId, TierId, TierRoles,
 };
 
 /// Subscription plan of a community. A greater plan includes the lesser one.
@@ -29,6 +29,12 @@ impl Plan {
             Self::Free => "free",
             Self::Premium => "premium",
         }
+    }
+
+    /// Whether a community with this plan may use a theme.
+    #[must_use]
+    pub fn includes(self, theme: &Theme) -> bool {
+        self >= theme.plan
     }
 }
 
@@ -206,6 +212,8 @@ pub struct Theme {
     pub badges: Vec<Badge>,
     /// Roles, highest first.
     pub roles: Vec<Role>,
+    /// Which tier roles a member has.
+    pub tier_roles: TierRoles,
     /// Categories and channels, from the top.
     pub categories: Vec<Category>,
     /// Channels in which the bot posts on its own.
@@ -267,11 +275,12 @@ impl Theme {
         firsts.max().unwrap_or(0)
     }
 
-    /// Evaluates a member: first the tier, then the badges, which may depend on it.
+    /// Evaluates a member: first the tier, then the badges, which may depend on it. An imported tier earns no badge.
     #[must_use]
     pub fn evaluate(&self, ladder: &Ladder, standing: Standing, facts: &MemberFacts) -> Evaluation {
-        let tier = ladder.tier_of(standing);
-        let earned = self.badges.iter().filter(|badge| badge.is_earned(facts, tier, ladder));
+        let tier = ladder.tier_with_imported(standing, facts.imported_tier.as_ref());
+        let own = ladder.tier_of(standing);
+        let earned = self.badges.iter().filter(|badge| badge.is_earned(facts, own, ladder));
         let badges: BTreeSet<BadgeId> = earned.map(|badge| badge.id.clone()).collect();
         Evaluation {
             standing,
@@ -375,6 +384,7 @@ pub(crate) mod tests {
                 role("veteran", 2, RoleRule::Tenure { days: 90 }),
                 role("guest", 1, RoleRule::ByHand),
             ],
+            tier_roles: TierRoles::Exclusive,
             categories: Vec::new(),
             posts: PostChannels::default(),
             settings: ServerSettings::default(),
@@ -399,6 +409,46 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn imported_tier_counts_where_it_is_higher() {
+        let theme = small_theme();
+        let ladder = theme.ladder(None).unwrap();
+        let tier = |rank: u32, imported: &str| {
+            let facts = MemberFacts {
+                imported_tier: TierId::new(imported).ok(),
+                ..MemberFacts::default()
+            };
+            let standing = Standing::new(Rank::new(rank), Balance::ZERO);
+            theme.evaluate(ladder, standing, &facts).tier
+        };
+        let id = |id: &str| TierId::new(id).ok();
+        assert_eq!(tier(0, "silver"), id("silver"));
+        assert_eq!(tier(11, "gold"), id("gold"));
+        assert_eq!(tier(1, "silver"), id("gold"));
+        // A tier of another theme does not count.
+        assert_eq!(tier(0, "naib"), None);
+        assert_eq!(tier(0, ""), None);
+    }
+
+    #[test]
+    fn imported_tier_earns_no_badge() {
+        let mut theme = small_theme();
+        let gold = TierId::new("gold").unwrap();
+        theme.badges[0].earned_by = crate::BadgeRule::Reached { tier: gold.clone() };
+        let facts = MemberFacts {
+            imported_tier: Some(gold),
+            ..MemberFacts::default()
+        };
+        let badges = |rank: u32| {
+            let standing = Standing::new(Rank::new(rank), Balance::ZERO);
+            theme
+                .evaluate(theme.ladder(None).unwrap(), standing, &facts)
+                .badges
+                .len()
+        };
+        assert_eq!((badges(0), badges(1)), (0, 1));
+    }
+
+    #[test]
     fn color_is_the_tiers_or_the_accent() {
         let theme = small_theme();
         assert_eq!(theme.color_of(TierId::new("gold").ok().as_ref()).rgb(), 0xff_d7_00);
@@ -409,5 +459,9 @@ pub(crate) mod tests {
     #[test]
     fn premium_plan_includes_the_free_plan() {
         assert!(Plan::Premium > Plan::Free);
+        let mut theme = small_theme();
+        assert!(Plan::Free.includes(&theme) && Plan::Premium.includes(&theme));
+        theme.plan = Plan::Premium;
+        assert!(!Plan::Free.includes(&theme) && Plan::Premium.includes(&theme));
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Manifest {
     pub(crate) tags: Vec<Text>,
     pub(crate) accent: Text,
     #[serde(default)]
+    pub(crate) tier_roles: TierRolesName,
+    #[serde(default)]
     pub(crate) variables: BTreeMap<String, Spanned<VariableEntry>>,
     #[serde(default)]
     pub(crate) flags: BTreeMap<String, Spanned<FlagEntry>>,
@@ -34,6 +36,14 @@ pub(crate) struct Manifest {
 pub(crate) enum PlanName {
     Free,
     Premium,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum TierRolesName {
+    #[default]
+    Exclusive,
+    Cumulative,
 }
 
 #[derive(Clone, Debug, Deserialize)]

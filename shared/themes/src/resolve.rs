@@ -14,9 +14,9 @@ mod variables;
 
 use std::collections::BTreeMap;
 
-use arrakis_domain::{Plan, Theme, ThemeWords, Variable};
+use arrakis_domain::{Plan, Theme, ThemeWords, TierRoles, Variable};
 
-use crate::document::{Manifest, PlanName, Text};
+use crate::document::{Manifest, PlanName, Text, TierRolesName};
 use crate::problem::{Problem, Problems};
 use crate::settings::Settings;
 use crate::template::ThemeTemplate;
@@ -80,6 +80,10 @@ fn theme(template: &ThemeTemplate, settings: &Settings) -> Result<Theme, Problem
         default_rules: tiers.default_rules,
         badges,
         roles,
+        tier_roles: match manifest.tier_roles {
+            TierRolesName::Exclusive => TierRoles::Exclusive,
+            TierRolesName::Cumulative => TierRoles::Cumulative,
+        },
         categories: channels.categories,
         posts: channels.posts,
         settings,

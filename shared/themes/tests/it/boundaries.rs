@@ -1,6 +1,6 @@
 //! Every boundary of every built-in rule set, one raw unit and one rank to each side.
 
-use arrakis_domain::{Balance, Rank, RuleSetId, Standing, Theme, TierId};
+use arrakis_domain::{Balance, MemberFacts, Rank, RoleRule, RuleSetId, Standing, Theme, TierId, TierRoles};
 use arrakis_themes::Registry;
 use proptest::prelude::*;
 
@@ -146,4 +146,42 @@ fn tiers_are_monotone() {
             prop_assert_ne!(order, std::cmp::Ordering::Less, "{:?} {:?}", richer, poorer);
         }
     });
+}
+
+/// For each tier of a theme from the highest: the tiers whose roles a member of it has, by the policy.
+fn tier_roles(theme: &Theme, policy: TierRoles) -> Vec<Vec<TierId>> {
+    let theme = Theme {
+        tier_roles: policy,
+        ..theme.clone()
+    };
+    let facts = MemberFacts::default();
+    let roles_of = |tier: &TierId| {
+        let evaluation = arrakis_domain::Evaluation {
+            standing: Standing::new(None, Balance::ZERO),
+            tier: Some(tier.clone()),
+            badges: std::collections::BTreeSet::new(),
+        };
+        let desired = theme.desired_roles(&evaluation, &facts);
+        let of_tiers = theme.roles.iter().filter(|role| desired.contains(&role.key));
+        of_tiers
+            .filter_map(|role| match &role.given_to {
+                RoleRule::Tier(tier) => Some(tier.clone()),
+                _ => None,
+            })
+            .collect()
+    };
+    theme.tiers.iter().map(|tier| roles_of(&tier.id)).collect()
+}
+
+#[test]
+fn tier_roles_of_every_tier_by_both_policies() {
+    let registry = Registry::load(None).unwrap();
+    for theme in registry.all() {
+        let tiers: Vec<TierId> = theme.tiers.iter().map(|tier| tier.id.clone()).collect();
+        let exclusive: Vec<Vec<TierId>> = tiers.iter().map(|tier| vec![tier.clone()]).collect();
+        assert_eq!(tier_roles(theme, TierRoles::Exclusive), exclusive, "{}", theme.id);
+        // Of Naib all nine, of Hajra its own.
+        let cumulative: Vec<Vec<TierId>> = (0..tiers.len()).map(|index| tiers[index..].to_vec()).collect();
+        assert_eq!(tier_roles(theme, TierRoles::Cumulative), cumulative, "{}", theme.id);
+    }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use arrakis_domain::Plan;
+use arrakis_domain::{Plan, TierRoles};
 use arrakis_themes::{Registry, RegistryError, ThemeFolder};
 
 fn embedded(id: &str) -> ThemeFolder {
@@ -38,6 +38,20 @@ fn operators_folder_adds_a_theme() {
         None,
         "server.yaml may be left out"
     );
+}
+
+#[test]
+fn role_policy_is_exclusive_unless_the_theme_has_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut folder = embedded("basic");
+    let manifest = folder.files.get_mut("theme.yaml").unwrap();
+    manifest.push_str("\ntier_roles: cumulative\n");
+    write_theme(directory.path(), "ladder", &folder);
+    let registry = Registry::load(Some(directory.path())).unwrap();
+    let policy = |id: &str| registry.theme(id).unwrap().tier_roles;
+    assert_eq!(policy("basic"), TierRoles::Exclusive);
+    assert_eq!(policy("sietch"), TierRoles::Exclusive);
+    assert_eq!(policy("ladder"), TierRoles::Cumulative);
 }
 
 #[test]
