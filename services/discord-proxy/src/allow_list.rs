@@ -154,6 +154,13 @@ mod tests {
         assert!(may("worker", &Method::POST, "/channels/1/messages"));
         assert!(may("worker", &Method::PUT, "/applications/1/commands"));
         assert!(may("worker", &Method::GET, "/guilds/1/members"));
+        assert!(may("worker", &Method::PUT, "/channels/1/permissions/2"));
+    }
+
+    #[test]
+    fn worker_may_not_delete_roles_or_channels() {
+        assert!(!may("worker", &Method::DELETE, "/guilds/1/roles/2"));
+        assert!(!may("worker", &Method::DELETE, "/channels/1"));
     }
 
     #[test]

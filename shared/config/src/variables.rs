@@ -306,6 +306,9 @@ variables! {
         "address on which the service listens for the updates that Telegram delivers to TELEGRAM_WEBHOOK_URL; a reverse proxy ends TLS");
     /// An operator's own themes.
     THEMES_DIR = Variable::optional("THEMES_DIR", &[Service::Worker, Service::Gaib], "/etc/arrakis/themes", "folder with an operator's own themes, in addition to the built-in ones");
+    /// Permits admin commands that need MFA.
+    ADMIN_COMMANDS_WITHOUT_MFA = Variable::optional("ADMIN_COMMANDS_WITHOUT_MFA", WORKER, "yes",
+        "yes: /admin-migrate and /admin-takeover work without a second factor; for development: refused unless DATABASE_URL is on this machine");
     /// Health endpoints.
     HEALTH_ADDR = Variable::defaulted("HEALTH_ADDR", EVERY, "0.0.0.0:8080", "address on which /livez, /readyz, /health and /metrics are served");
     /// Log filter.

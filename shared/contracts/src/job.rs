@@ -20,7 +20,7 @@ pub enum JobKind {
     Backup,
     /// Compares a server with the platform's data, and repairs differences.
     Reconcile,
-    /// Sends members the notifications that they subscribed to.
+    /// Sends members the notifications that they subscribed to, and posts to channels.
     Notify,
     /// Makes bulk changes to a Discord server.
     Synthesis,

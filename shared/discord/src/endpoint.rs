@@ -40,6 +40,8 @@ endpoints! {
     OPEN_DM = "POST /users/@me/channels", Idempotent;
     // Always with a nonce that Discord enforces.
     CREATE_MESSAGE = "POST /channels/{channel}/messages", Idempotent;
+    EDIT_MESSAGE = "PATCH /channels/{channel}/messages/{message}", Idempotent;
+    MESSAGES = "GET /channels/{channel}/messages", Idempotent;
     CURRENT_USER = "GET /users/@me", Idempotent;
     GUILD = "GET /guilds/{guild}", Idempotent;
     ROLES = "GET /guilds/{guild}/roles", Idempotent;

@@ -28,6 +28,7 @@ pub use client::{Discord, DiscordConfig, FinishedCall, Observer};
 pub use endpoint::{ENDPOINTS, Endpoint};
 pub use error::{Error, FieldError};
 pub use interactions::{ORIGINAL_LIFETIME, RESPONSE_WINDOW};
+pub use messages::{LISTED_MESSAGES, ListedMessage};
 
 /// Result of a call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

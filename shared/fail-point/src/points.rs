@@ -139,6 +139,15 @@ pub const POINTS: &[FailPoint] = &[
         "a ranking is committed and its tier syncs are not published",
     ),
     point(
+        "worker.alerts.dispatched",
+        "notification events have their alerts, and none of these is sent",
+    ),
+    point("worker.alerts.sent", "Discord has an alert, and that is not recorded"),
+    point(
+        "worker.posts.created",
+        "Discord has the message of the live leaderboard, and its id is not stored",
+    ),
+    point(
         "verification.proven",
         "a presented signature is checked, and nothing is written",
     ),
@@ -161,6 +170,22 @@ pub const POINTS: &[FailPoint] = &[
     point(
         "eligibility.guard.breaker",
         "the circuit breaker of the score service never opens",
+    ),
+    point(
+        "worker.synthesis.calling",
+        "a call of a synthesis is about to be sent [method]",
+    ),
+    point(
+        "worker.synthesis.called",
+        "the response to a call of a synthesis is received, and the state is not written yet [method]",
+    ),
+    point(
+        "worker.onboard.storing",
+        "a wizard's deploy is written and not committed",
+    ),
+    point(
+        "worker.onboard.stored",
+        "a wizard's deploy is committed; its session is not updated, and its job is not published",
     ),
     point("worker.guard.done", "the done marker of an event is never found"),
     point("worker.guard.expiry", "interactions do not expire after three seconds"),
@@ -188,6 +213,14 @@ pub const POINTS: &[FailPoint] = &[
     point(
         "worker.guard.removed",
         "an original response that the worker itself deleted is not remembered",
+    ),
+    point(
+        "worker.guard.broken_role",
+        "a role that cannot be changed ends the job, with the roles behind it",
+    ),
+    point(
+        "worker.guard.synthesis",
+        "the state of a server is not written, and nothing that exists is adopted",
     ),
     point("db.committing", "a tenant transaction is about to be committed"),
     point("db.committed", "a tenant transaction is committed"),

@@ -71,7 +71,7 @@ fn validate(state: &world::State, request: api::Load) -> Result<Plan, ControlErr
     let kinds = request
         .kinds
         .iter()
-        .map(|kind| validate_kind(kind, state, first))
+        .map(|kind| validate_kind(kind, state, (first, guilds.len())))
         .collect::<Result<Vec<_>, _>>()?;
     if kinds.iter().map(|kind| u64::from(kind.weight)).sum::<u64>() == 0 {
         return Err(bad("no event has a weight", "list kinds with a weight above 0"));
@@ -88,7 +88,7 @@ fn validate(state: &world::State, request: api::Load) -> Result<Plan, ControlErr
 fn validate_kind(
     requested: &api::EventKind,
     state: &world::State,
-    first: &ActingMember,
+    first: (&ActingMember, usize),
 ) -> Result<EventKind, ControlError> {
     let kind = |name: String, weight: &u32, action: Action| EventKind {
         name,

@@ -79,6 +79,13 @@ impl Proxy {
         })
     }
 
+    /// Sets the urgency of all calls, instead of [`Urgency::Bulk`].
+    #[must_use]
+    pub fn with_urgency(mut self, urgency: Urgency) -> Self {
+        self.headers.insert(URGENCY, HeaderValue::from_static(urgency.name()));
+        self
+    }
+
     async fn try_replica(&self, replica: &str, request: &Request) -> Result<Response, SendError> {
         let built = request.build(&self.client, replica, self.headers.clone())?;
         // The proxy bounds the wait and the response of Discord itself.

@@ -18,6 +18,9 @@ pub enum StoreError {
         /// The cause.
         source: io::Error,
     },
+    /// A store that is no folder failed.
+    #[error("the state is not stored: {0}")]
+    Backend(String),
     /// The record of a lock is invalid.
     #[error("the record of the lock, {}, cannot be read: {reason}", path.display())]
     LockRecord {

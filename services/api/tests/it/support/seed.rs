@@ -67,6 +67,7 @@ impl TestApi {
             guild: GuildId::new(guild).unwrap(),
             name: format!("Community {guild}"),
             theme: ThemeId::new("sietch").unwrap(),
+            theme_plan: Plan::Premium,
             rule_set: RuleSetId::new("balance").unwrap(),
             plan: Plan::Premium,
             token_profile: TokenProfileId::new("bgt").unwrap(),

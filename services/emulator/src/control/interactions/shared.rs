@@ -9,13 +9,14 @@ use crate::{
     world,
 };
 
-/// Validates a command, or an autocomplete request, for the first member. Returns the action of all members.
+/// Validates a command, or an autocomplete request, for the first member. Returns the action of all members, who are in `servers`
+/// servers.
 ///
 /// # Errors
 /// When the command is unknown or an option does not fit; when `data` would differ from server to server.
 pub(in crate::control) fn validate(
     state: &world::State,
-    member: &ActingMember,
+    (member, servers): (&ActingMember, usize),
     name: &str,
     options: Option<&Value>,
     focused: Option<&str>,
@@ -36,10 +37,10 @@ pub(in crate::control) fn validate(
         force: true,
     };
     let new = command::run(&context, &request, focused.is_some(), &command::Files::new())?;
-    if new.data.get("resolved").is_some() || new.data.get("guild_id").is_some() {
+    if servers > 1 && (new.data.get("resolved").is_some() || new.data.get("guild_id").is_some()) {
         return Err(bad(
             format!("/{name} is not the same in every server"),
-            "a load needs a global command whose options refer to no users, roles or channels",
+            "a load of several servers needs a global command whose options refer to no users, roles or channels",
         ));
     }
     Ok(Action::Interact {

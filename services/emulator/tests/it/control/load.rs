@@ -157,6 +157,19 @@ async fn members_come_and_go_and_a_run_can_be_ended() {
 }
 
 #[tokio::test]
+async fn options_may_refer_to_a_user_in_a_load_of_one_server() {
+    let emu = Emu::with_commands().await;
+    let (mut client, _) = emu.identified(INTENTS).await;
+    let chani = "1000000000000000003";
+    let give = json!([{"kind": "command", "name": "give", "weight": 1, "options": {"to": chani}}]);
+    let load = json!({"stages": stages(20.0, 0.25), "kinds": give, "guilds": ["Sietch Tabr"]});
+    emu.post("load", load).await;
+    let event = client.event("INTERACTION_CREATE").await;
+    assert_eq!(event["data"]["resolved"]["users"][chani]["id"], chani, "{event}");
+    over(&emu).await;
+}
+
+#[tokio::test]
 async fn invalid_load_is_refused() {
     let emu = Emu::with_commands().await;
     let (_, error) = emu
