@@ -1,6 +1,6 @@
 //! Communities: their settings and role bindings.
 
-use arrakis_domain::{Plan, RoleBindings, RoleId, RoleKey, RuleSetId, ThemeId};
+use arrakis_domain::{FeatureGates, Plan, RoleBindings, RoleId, RoleKey, RuleSetId, ThemeId, TierRoles};
 use sqlx::FromRow as _;
 use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
@@ -8,7 +8,13 @@ use uuid::Uuid;
 
 use crate::column::Column;
 use crate::pool::{PooledConnection, Statements};
-use crate::{CommunityId, DbError, GuildId, TenantTx, TokenProfileId, TokenSummary, named_query::named, statements};
+use crate::{
+    CommunityId, DbError, GuildId, TenantTx, TokenProfileId, TokenSummary, UserId, feature_gates, named_query::named,
+    statements,
+};
+
+/// Name of the constraint that a community's plan includes its theme, for [`DbError::violates`].
+pub const PLAN_CONSTRAINT: &str = "communities_theme_is_in_the_plan";
 
 /// A community with its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +37,16 @@ pub struct Community {
     pub token: TokenSummary,
     /// Set while role changes are stopped for this community.
     pub frozen: Option<Frozen>,
+    /// The admin who alone controls the community after a takeover, until the freeze ends.
+    pub controlled_by: Option<UserId>,
     /// Channel in which members who join without a verified wallet are welcomed; `None`: none are.
     pub welcome_channel: Option<u64>,
+    /// The tiers from which commands and features can be used.
+    pub gates: FeatureGates,
+    /// The role policy that an admin chose; `None`: the theme's.
+    pub tier_roles: Option<TierRoles>,
+    /// Until when the community uses a theme that its plan does not include; `None`: the plan includes it.
+    pub theme_grace_until: Option<OffsetDateTime>,
     /// When it was created.
     pub onboarded_at: OffsetDateTime,
 }
@@ -59,7 +73,14 @@ impl Community {
             frozen: at("frozen_at", row.frozen_us)?
                 .zip(row.frozen_reason)
                 .map(|(at, reason)| Frozen { at, reason }),
+            controlled_by: row
+                .controlled_by
+                .map(|user| column("controlled_by").user(user))
+                .transpose()?,
             welcome_channel: row.welcome_channel_id.map(i64::unsigned_abs),
+            gates: feature_gates::parse(row.gates.as_deref())?,
+            tier_roles: column("tier_roles").parse_some(row.tier_roles.as_deref())?,
+            theme_grace_until: at("theme_grace_until", row.theme_grace_us)?,
             onboarded_at: column("onboarded_at").time(row.onboarded_us)?,
         })
     }
@@ -81,6 +102,10 @@ struct Row {
     welcome_channel_id: Option<i64>,
     symbol: String,
     last_success_us: Option<i64>,
+    tier_roles: Option<String>,
+    theme_grace_us: Option<i64>,
+    controlled_by: Option<i64>,
+    gates: Option<String>,
 }
 
 /// A freeze: role changes of a community are stopped.
@@ -101,6 +126,8 @@ pub struct NewCommunity {
     pub name: String,
     /// Its theme.
     pub theme: ThemeId,
+    /// The least plan that includes the theme.
+    pub theme_plan: Plan,
     /// Rule set of the theme.
     pub rule_set: RuleSetId,
     /// Its subscription plan.
@@ -144,17 +171,19 @@ impl Communities<'_> {
     /// ([`CommunityId::new`]).
     ///
     /// # Errors
-    /// A conflict with `guild_routes_pkey` when the server has a community already.
+    /// A conflict with `guild_routes_pkey` when the server has a community already; a violation of [`PLAN_CONSTRAINT`] when the plan
+    /// does not include the theme.
     pub async fn create(&mut self, new: &NewCommunity) -> Result<(), DbError> {
         named!(
             "community.create",
             sqlx::query!(
-                "insert into communities (community_id, guild_id, name, theme, rule_set, plan, token_profile_id)
-                 values ($1, $2, $3, $4, $5, $6, $7)",
+                "insert into communities (community_id, guild_id, name, theme, theme_plan, rule_set, plan, token_profile_id)
+                 values ($1, $2, $3, $4, $5, $6, $7, $8)",
                 self.community.uuid(),
                 new.guild.stored(),
                 new.name,
                 new.theme.as_str(),
+                new.theme_plan.as_str(),
                 new.rule_set.as_str(),
                 new.plan.as_str(),
                 new.token_profile.as_str()
@@ -173,17 +202,22 @@ impl Communities<'_> {
         Ok(())
     }
 
-    /// Changes the theme and the rule set. A tier sync must follow, which evaluates the members again.
+    /// Changes the theme and the rule set, and ends a grace period of the plan. `theme_plan` is the least plan that includes the
+    /// theme. A tier sync must follow, which evaluates the members again.
     ///
     /// # Errors
-    /// When the database is unavailable, or the community does not exist.
-    pub async fn set_theme(&mut self, theme: &ThemeId, rule_set: &RuleSetId) -> Result<(), DbError> {
+    /// When the database is unavailable, or the community does not exist; a violation of [`PLAN_CONSTRAINT`] when the plan does not
+    /// include the theme.
+    pub async fn set_theme(&mut self, theme: &ThemeId, theme_plan: Plan, rule_set: &RuleSetId) -> Result<(), DbError> {
         let done = named!(
             "community.set_theme",
             sqlx::query!(
-                "update communities set theme = $2, rule_set = $3, updated_at = now() where community_id = $1",
+                "update communities
+                    set theme = $2, theme_plan = $3, rule_set = $4, theme_grace_until = null, updated_at = now()
+                  where community_id = $1",
                 self.community.uuid(),
                 theme.as_str(),
+                theme_plan.as_str(),
                 rule_set.as_str()
             )
             .execute(&mut **self.connection)
@@ -191,8 +225,88 @@ impl Communities<'_> {
         changed_one("community.set_theme", done.rows_affected())
     }
 
-    /// Freezes the community with a reason, or ends the freeze with `None`. A second freeze changes the reason and keeps
-    /// the time.
+    /// Changes the rule set to another one of the theme. A tier sync must follow, which evaluates the members again.
+    ///
+    /// # Errors
+    /// When the database is unavailable, or the community does not exist.
+    pub async fn set_rule_set(&mut self, rule_set: &RuleSetId) -> Result<(), DbError> {
+        let done = named!(
+            "community.set_rule_set",
+            sqlx::query!(
+                "update communities set rule_set = $2, updated_at = now() where community_id = $1",
+                self.community.uuid(),
+                rule_set.as_str()
+            )
+            .execute(&mut **self.connection)
+        )?;
+        changed_one("community.set_rule_set", done.rows_affected())
+    }
+
+    /// Changes the plan. `theme_plan` is the least plan that includes the community's theme, `theme_grace_until` the time until which
+    /// a theme that the new plan does not include may be used.
+    ///
+    /// # Errors
+    /// When the database is unavailable, or the community does not exist; a violation of [`PLAN_CONSTRAINT`] when the plan does not
+    /// include the theme and there is no grace period.
+    pub async fn set_plan(
+        &mut self,
+        plan: Plan,
+        theme_plan: Plan,
+        theme_grace_until: Option<OffsetDateTime>,
+    ) -> Result<(), DbError> {
+        let done = named!(
+            "community.set_plan",
+            sqlx::query!(
+                "update communities
+                    set plan = $2, theme_plan = $3, theme_grace_until = $4, updated_at = now()
+                  where community_id = $1",
+                self.community.uuid(),
+                plan.as_str(),
+                theme_plan.as_str(),
+                theme_grace_until
+            )
+            .execute(&mut **self.connection)
+        )?;
+        changed_one("community.set_plan", done.rows_affected())
+    }
+
+    /// Sets the role policy in place of the theme's, or the theme's with `None`. A tier sync must follow, which changes the members'
+    /// roles.
+    ///
+    /// # Errors
+    /// When the database is unavailable, or the community does not exist.
+    pub async fn set_tier_roles(&mut self, policy: Option<TierRoles>) -> Result<(), DbError> {
+        let done = named!(
+            "community.set_tier_roles",
+            sqlx::query!(
+                "update communities set tier_roles = $2, updated_at = now() where community_id = $1",
+                self.community.uuid(),
+                policy.map(TierRoles::as_str)
+            )
+            .execute(&mut **self.connection)
+        )?;
+        changed_one("community.set_tier_roles", done.rows_affected())
+    }
+
+    /// Changes the token whose holding decides the ranking. A tier sync must follow, which evaluates the members again.
+    ///
+    /// # Errors
+    /// When the database is unavailable, the community does not exist, or the token profile does not.
+    pub async fn set_token_profile(&mut self, token: &TokenProfileId) -> Result<(), DbError> {
+        let done = named!(
+            "community.set_token_profile",
+            sqlx::query!(
+                "update communities set token_profile_id = $2, updated_at = now() where community_id = $1",
+                self.community.uuid(),
+                token.as_str()
+            )
+            .execute(&mut **self.connection)
+        )?;
+        changed_one("community.set_token_profile", done.rows_affected())
+    }
+
+    /// Freezes the community with a reason, or ends the freeze, and with it a takeover, with `None`. A second freeze changes the reason
+    /// and keeps the time.
     ///
     /// # Errors
     /// When the database is unavailable, or the community does not exist: nothing is frozen then.
@@ -202,7 +316,8 @@ impl Communities<'_> {
             sqlx::query!(
                 "update communities
                     set frozen_at = case when $2::text is null then null else coalesce(frozen_at, now()) end,
-                        frozen_reason = $2, updated_at = now()
+                        frozen_reason = $2, controlled_by = case when $2::text is null then null else controlled_by end,
+                        updated_at = now()
                   where community_id = $1",
                 self.community.uuid(),
                 reason
@@ -210,6 +325,27 @@ impl Communities<'_> {
             .execute(&mut **self.connection)
         )?;
         changed_one("community.freeze", done.rows_affected())
+    }
+
+    /// Freezes the community with a reason and gives the control of it to one admin, as [`Communities::set_frozen`]. The end of the
+    /// freeze ends it.
+    ///
+    /// # Errors
+    /// When the database is unavailable, or the community does not exist: nothing is changed then.
+    pub async fn take_over(&mut self, admin: UserId, reason: &str) -> Result<(), DbError> {
+        let done = named!(
+            "community.take_over",
+            sqlx::query!(
+                "update communities
+                    set frozen_at = coalesce(frozen_at, now()), frozen_reason = $3, controlled_by = $2, updated_at = now()
+                  where community_id = $1",
+                self.community.uuid(),
+                admin.stored(),
+                reason
+            )
+            .execute(&mut **self.connection)
+        )?;
+        changed_one("community.take_over", done.rows_affected())
     }
 
     /// Sets the channel in which members who join without a verified wallet are welcomed, or ends the welcomes with `None`.

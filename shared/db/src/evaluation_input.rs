@@ -62,7 +62,10 @@ impl Profiles<'_> {
                                    and b.revoked_at is null and b.source = 'rule') as "earned!",
                           exists (select from user_identities i
                                    where i.discord_user_id = me.user_id and i.status = 'suspended'
-                                     and (i.suspended_until is null or i.suspended_until > $7)) as "suspended!"
+                                     and (i.suspended_until is null or i.suspended_until > $7)) as "suspended!",
+                          (select t.tier from imported_tiers t
+                            where t.community_id = me.community_id and t.user_id = me.user_id
+                              and t.expires_at > $7) as "imported?"
                      from profiles me
                      left join eligibility_current e on e.token_profile_id = $6 and e.address = me.wallet
                     where me.community_id = $1 and me.user_id = $2"#,
@@ -93,6 +96,12 @@ impl Profiles<'_> {
             active_days: u8::try_from(row.active_days).unwrap_or(u8::MAX),
             given: badges(&row.given)?,
             waitlisted: row.waitlisted,
+            // Counts until the member has a wallet.
+            imported_tier: Column("imported_tiers", "tier").parse_some(
+                row.imported
+                    .as_deref()
+                    .filter(|_| row.wallet.is_none() && !row.suspended),
+            )?,
         };
         let member = MemberStanding::try_from(StandingRow {
             user_id: row.user_id,

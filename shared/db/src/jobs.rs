@@ -295,6 +295,22 @@ impl Jobs<'_> {
         rows.into_iter().map(JobRow::try_from).collect()
     }
 
+    /// Sets when a job that no attempt runs is due. False when there is no such job, or an attempt runs.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn postpone(&mut self, id: &str, due_at: OffsetDateTime) -> Result<bool, DbError> {
+        on_table!(self, postpone(id, due_at))
+    }
+
+    /// Whether a job of this kind with this payload waits or runs.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn is_pending(&mut self, kind: &str, payload: &Value) -> Result<bool, DbError> {
+        on_table!(self, is_pending(kind, payload))
+    }
+
     /// Deletes jobs that ended before `before`; returns how many.
     ///
     /// # Errors

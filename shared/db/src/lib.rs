@@ -9,6 +9,7 @@
 
 mod activity;
 mod admin;
+mod alerts;
 mod api_keys;
 mod audit;
 mod background_permits;
@@ -17,11 +18,15 @@ pub mod catalogue;
 mod circuit_breaker;
 mod column;
 mod community;
+mod community_health;
+mod council;
 mod database;
+mod directory;
 mod eligibility;
 mod eligibility_sync;
 mod error;
 mod evaluation_input;
+mod feature_gates;
 mod ids;
 mod inbox;
 mod jobs;
@@ -32,25 +37,33 @@ mod migrate;
 pub mod named_query;
 mod notifications;
 mod pool;
+mod posts;
 mod presence;
 mod profiles;
 mod published_eligibility;
 mod ranking_position;
+mod reconcile;
 pub mod registry;
 pub mod scratch;
 mod statements;
+mod synthesis;
 mod telegram_notices;
+mod tier_imports;
 mod token_profiles;
 mod verification_sessions;
 
 pub use activity::Activity;
 pub use admin::{Admin, CommunitySummary};
+pub use alerts::{AlertEvent, AlertMessage, AlertOutcome, Alerts, NewAlert, Subscription};
 pub use api_keys::{ApiKey, ApiKeyScope, ApiKeyScopeError, NewApiKey};
 pub use audit::{Actor, AuditEntry, NewAuditEntry};
 pub use badges::{BadgeLineageEntry, BadgeSource, Badges, HeldBadge, ShareOutcome};
 pub use circuit_breaker::with_connection_wait;
-pub use community::{Communities, Community, Frozen, NewCommunity};
+pub use community::{Communities, Community, Frozen, NewCommunity, PLAN_CONSTRAINT};
+pub use community_health::{FailedJobs, OpenJobs, RecordedProblem};
+pub use council::{FormerHolder, Seat, SeatHolder};
 pub use database::{Database, DatabaseOptions, GlobalTx, PoolUsage, TenantTx};
+pub use directory::{DirectoryEntry, DirectoryFilter, DirectoryPage};
 pub use eligibility::{Eligibility, Holder, SNAPSHOT_RANKS, SyncHealth, TokenSummary};
 pub use eligibility_sync::{
     EventBatch, HoldingsStep, NewOverride, RollBackStep, StoredBlock, StoredOverride, SyncCursor, SyncRun,
@@ -58,17 +71,22 @@ pub use eligibility_sync::{
 };
 pub use error::DbError;
 pub use evaluation_input::EvaluationInput;
+pub use feature_gates::FeatureGateChanges;
 pub use ids::{CommunityId, GuildId, SnowflakeError, UserId};
 pub use jobs::{JobOutcome, JobRow, JobStart, JobState, Jobs, NewJob};
 pub use leader::{LeaderElection, Leadership};
 pub use leaderboard::{CommunityCounts, LeaderboardEntry, LeaderboardPage, MemberStanding};
 pub use migrate::{MigrationSummary, migrate, newest_schema_version, schema_fingerprint};
 pub use notifications::{NewNotification, NotificationEvent, NotificationKind, Notifications};
+pub use posts::{Arrival, AwardedBadge, LEADERBOARD_CHECK, NewArrival, Post, PostKind, Posts, RankMove, UnknownPost};
 pub use presence::{GatewayPosition, Presence};
 pub use profiles::{JoinOutcome, Profile, Profiles, WALLET_UNIQUE_CONSTRAINT};
 pub use published_eligibility::{PublishedSnapshot, PublishedStanding, PublishedWallets};
 pub use ranking_position::RankingPosition;
+pub use reconcile::{ReconcileReports, RuleChange, RuleChangeEnd, RuleChanges, StoredReport};
+pub use synthesis::{Manifests, ServerStates, StateHold, StateHolder, StoredManifest, SynthesisSlots};
 pub use telegram_notices::{NewTelegramNotice, StoredTelegramNotice, TelegramNotices};
+pub use tier_imports::{ImportedTier, TierImport, TierImportCounts, TierImportState, TierImports};
 pub use token_profiles::{ProfileStandard, TokenProfile, TokenProfileId, TokenProfileIdError};
 pub use verification_sessions::{
     MAX_ATTEMPTS, MAX_STARTS, NewVerificationSession, START_WINDOW, SessionAccount, SessionKey, SessionNetwork,

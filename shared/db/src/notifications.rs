@@ -117,20 +117,8 @@ impl Notifications<'_> {
             )
             .fetch_all(&mut *self.connection)
         )?;
-        let column = |name| Column("notification_events", name);
         rows.into_iter()
-            .map(|row| {
-                let kind = NotificationKind::ALL.into_iter().find(|kind| kind.as_str() == row.kind);
-                Ok(NotificationEvent {
-                    event: NewNotification {
-                        id: row.event_id,
-                        kind: kind.ok_or_else(|| column("kind").corrupt(&row.kind, "unknown kind of notification"))?,
-                        user: row.user_id.map(|id| column("user_id").user(id)).transpose()?,
-                        payload: row.payload,
-                    },
-                    created_at: row.created_at,
-                })
-            })
+            .map(|row| read_event(row.event_id, &row.kind, row.user_id, row.payload, row.created_at))
             .collect()
     }
 
@@ -150,4 +138,25 @@ impl Notifications<'_> {
         )?;
         Ok(done.rows_affected())
     }
+}
+
+/// A row of `notification_events`.
+pub(crate) fn read_event(
+    id: String,
+    kind: &str,
+    user: Option<i64>,
+    payload: Value,
+    created_at: OffsetDateTime,
+) -> Result<NotificationEvent, DbError> {
+    let column = |name| Column("notification_events", name);
+    let found = NotificationKind::ALL.into_iter().find(|known| known.as_str() == kind);
+    Ok(NotificationEvent {
+        event: NewNotification {
+            id,
+            kind: found.ok_or_else(|| column("kind").corrupt(kind, "unknown kind of notification"))?,
+            user: user.map(|id| column("user_id").user(id)).transpose()?,
+            payload,
+        },
+        created_at,
+    })
 }

@@ -290,7 +290,7 @@ impl Profiles<'_> {
     }
 
     /// Records the result of an evaluation: the current tier and the highest one ever held. A tier that is held for the
-    /// first time is added to [`Profiles::tiers_reached`]. True when either tier changed.
+    /// first time is added to [`Profiles::tiers_reached`], unless it is that of an import. True when either tier changed.
     ///
     /// # Errors
     /// When the database is unavailable.
@@ -322,7 +322,13 @@ impl Profiles<'_> {
                 "tier.reach",
                 sqlx::query!(
                     "insert into tiers_reached (community_id, user_id, tier, reached_at)
-                     select community_id, user_id, $3, $4 from profiles where community_id = $1 and user_id = $2
+                     select p.community_id, p.user_id, $3, $4 from profiles p
+                      where p.community_id = $1 and p.user_id = $2
+                        -- The tier of an import is not reached: it counts only without a wallet.
+                        and (p.wallet is not null
+                             or not exists (select from imported_tiers i
+                                             where i.community_id = p.community_id and i.user_id = p.user_id
+                                               and i.expires_at > $4))
                      on conflict do nothing",
                     self.community.uuid(),
                     user.stored(),

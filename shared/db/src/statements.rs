@@ -19,7 +19,10 @@ pub(crate) const PREPARE: &str = concat!(
      select c.community_id, c.guild_id, c.name, c.theme, c.rule_set, c.plan, c.token_profile_id,
             (extract(epoch from c.frozen_at) * 1000000)::bigint as frozen_us, c.frozen_reason,
             (extract(epoch from c.onboarded_at) * 1000000)::bigint as onboarded_us, c.welcome_channel_id, t.symbol,
-            (extract(epoch from h.last_success_at) * 1000000)::bigint as last_success_us
+            (extract(epoch from h.last_success_at) * 1000000)::bigint as last_success_us, c.tier_roles, c.controlled_by,
+            (extract(epoch from c.theme_grace_until) * 1000000)::bigint as theme_grace_us,
+            (select json_object_agg(g.gate_key, g.tier)::text from feature_gates g
+              where g.community_id = c.community_id) as gates
        from communities c
        join token_profiles t using (token_profile_id)
        left join eligibility_health_status h using (token_profile_id)

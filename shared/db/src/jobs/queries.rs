@@ -158,6 +158,38 @@ macro_rules! queries_on {
             named!("job.due", query.fetch_all(connection))
         }
 
+        pub(in crate::jobs) async fn postpone(
+            connection: &mut PgConnection,
+            owner: Option<Uuid>,
+            id: &str,
+            due_at: OffsetDateTime,
+        ) -> Result<bool, DbError> {
+            let query = sqlx::query!(
+                "update " + $table + " set due_at = $3, updated_at = now()
+                  where " + $mine + " and job_id = $2 and state in ('queued', 'waiting')",
+                owner,
+                id,
+                due_at
+            );
+            Ok(named!("job.postpone", query.execute(connection))?.rows_affected() > 0)
+        }
+
+        pub(in crate::jobs) async fn is_pending(
+            connection: &mut PgConnection,
+            owner: Option<Uuid>,
+            kind: &str,
+            payload: &Value,
+        ) -> Result<bool, DbError> {
+            let query = sqlx::query_scalar!(
+                "select exists (select from " + $table + " where " + $mine + " and kind = $2 and payload = $3
+                                                             and state in ('queued', 'running', 'waiting')) as \"pending!\"",
+                owner,
+                kind,
+                payload
+            );
+            named!("job.is_pending", query.fetch_one(connection))
+        }
+
         pub(in crate::jobs) async fn prune(
             connection: &mut PgConnection,
             owner: Option<Uuid>,

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 /// For each tenant table the required columns after `community_id`, and their values. `{n}` is the tenant's number, for
 /// values that must differ between tenants. A tenant table without an entry fails the tests.
-const ROWS: [(&str, &str, &str); 12] = [
+const ROWS: [(&str, &str, &str); 23] = [
     (
         "communities",
         "guild_id, name, theme, rule_set, plan, token_profile_id",
@@ -15,7 +15,18 @@ const ROWS: [(&str, &str, &str); 12] = [
     ),
     ("guild_routes", "guild_id", "{n}"),
     ("role_bindings", "role_key, discord_role_id", "'naib', 5"),
+    ("feature_gates", "gate_key, tier, set_by", "'leaderboard', 'naib', 7"),
     ("profiles", "user_id, display_name, joined_at", "7, 'Chani', now()"),
+    (
+        "tier_imports",
+        "import_id, source, days, members, created_by",
+        "9, 'the role Holder', 14, '[]', 7",
+    ),
+    (
+        "imported_tiers",
+        "user_id, import_id, tier, expires_at",
+        "7, 9, 'usul', now()",
+    ),
     ("profile_activity", "user_id, day", "7, '2026-11-21'"),
     ("tiers_reached", "user_id, tier, reached_at", "7, 'naib', now()"),
     (
@@ -30,10 +41,38 @@ const ROWS: [(&str, &str, &str); 12] = [
         "'00000000-0000-0000-0000-000000000001', 'system', 'test', 'badge.give', '7'",
     ),
     ("inbox", "event_id", "'event'"),
+    ("manifests", "version, manifest, created_by", "1, '{}', '7'"),
+    (
+        "reconcile_reports",
+        "job_id, finished_at, report",
+        "'reconcile:1', now(), '{}'",
+    ),
+    (
+        "rule_changes",
+        "change_id, rule_set, requested_by, requested_at, effective_at",
+        "'00000000-0000-0000-0000-000000000001', 'ranked', 7, now(), now()",
+    ),
+    ("shadow_states", "state", "'{}'"),
     (
         "notification_events",
         "event_id, kind, user_id, payload",
         "'snapshot:rank:7', 'rank', 7, '{}'",
+    ),
+    (
+        "subscriptions",
+        "user_id, kinds, delivery, time_zone, digest_hour",
+        "7, '{rank}', 'at_once', 'UTC', 18",
+    ),
+    (
+        "alerts",
+        "user_id, event_id, kind, due_at",
+        "7, 'snapshot:rank:7', 'rank', now()",
+    ),
+    ("posts", "post", "'digest'"),
+    (
+        "arrivals",
+        "event_id, user_id, display_name, joined",
+        "'event', 7, 'Chani', true",
     ),
     (
         "api_keys",
@@ -205,6 +244,7 @@ pub(crate) async fn onboard(database: &Database, guild: u64) -> CommunityId {
         guild: GuildId::new(guild).unwrap(),
         name: format!("Community {guild}"),
         theme: ThemeId::new("sietch").unwrap(),
+        theme_plan: Plan::Premium,
         rule_set: RuleSetId::new("balance").unwrap(),
         plan: Plan::Premium,
         token_profile: token(),

@@ -103,7 +103,16 @@ async fn row_of_a_tenant_cannot_reference_another_tenants_row() {
     )
     .await
     .unwrap();
-    for table in ["profile_activity", "tiers_reached", "badges", "notification_events"] {
+    for table in [
+        "profile_activity",
+        "tiers_reached",
+        "badges",
+        "notification_events",
+        "subscriptions",
+        "alerts",
+        "arrivals",
+        "imported_tiers",
+    ] {
         let outcome = run(&mut admin, &insert(table, two.b, 2)).await;
         assert!(
             outcome.as_ref().is_err_and(|why| why.starts_with("23503")),

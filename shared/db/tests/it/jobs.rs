@@ -46,6 +46,10 @@ async fn job_is_created_once_and_ends_once() {
         assert_eq!(jobs.start(ID, NOON).await.unwrap(), JobStart::Unknown);
         assert!(jobs.enqueue(&job()).await.unwrap());
         assert!(!jobs.enqueue(&job()).await.unwrap(), "two leaders may overlap");
+        let payload = job().payload;
+        assert!(jobs.is_pending("reconcile", &payload).await.unwrap());
+        assert!(!jobs.is_pending("reconcile", &json!({})).await.unwrap());
+        assert!(!jobs.is_pending("notify", &payload).await.unwrap());
         assert_eq!(jobs.start(ID, NOON).await.unwrap(), run(1));
         assert!(jobs.progress(ID, 1, 3, Some(10)).await.unwrap());
         assert!(jobs.progress(ID, 1, 4, None).await.unwrap());
@@ -54,7 +58,9 @@ async fn job_is_created_once_and_ends_once() {
             (row.state, row.progress_done, row.progress_total),
             (JobState::Running, 4, Some(10))
         );
+        assert!(jobs.is_pending("reconcile", &payload).await.unwrap(), "it runs");
         assert!(jobs.end(ID, 1, &JobOutcome::Succeeded).await.unwrap());
+        assert!(!jobs.is_pending("reconcile", &payload).await.unwrap());
         assert!(
             !jobs
                 .end(ID, 1, &JobOutcome::Failed { error: "too late" })

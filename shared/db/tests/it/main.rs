@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot have what it needs has failed")]
 
+mod alerts;
 mod api_keys;
 mod backup;
 mod badge_shares;
 mod catalogue;
 mod commit;
+mod directory;
 mod eligibility;
 mod eligibility_sync;
 mod fixtures;
@@ -17,8 +19,12 @@ mod members;
 mod migrations;
 mod offline_data;
 mod pool;
+mod posts;
+mod reconcile;
 mod registry;
 mod rights;
 mod shared_facts;
+mod synthesis;
 mod telegram_notices;
+mod tier_imports;
 mod verification_sessions;

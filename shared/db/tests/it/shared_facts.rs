@@ -1,7 +1,7 @@
 //! Routes, settings, the inbox and the audit logs.
 
-use arrakis_db::{Actor, GuildId, NewAuditEntry};
-use arrakis_domain::{RoleId, RoleKey, RuleSetId, ThemeId};
+use arrakis_db::{Actor, CommunityId, GuildId, NewAuditEntry, NewCommunity, PLAN_CONSTRAINT};
+use arrakis_domain::{GateKey, Plan, RoleId, RoleKey, RuleSetId, ThemeId, TierId, TierRoles};
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
 
@@ -29,6 +29,7 @@ async fn guild_has_one_community() {
         guild,
         name: settings.name,
         theme: settings.theme,
+        theme_plan: Plan::Premium,
         rule_set: settings.rule_set,
         plan: settings.plan,
         token_profile: settings.token_profile,
@@ -46,7 +47,11 @@ async fn freeze_of_a_missing_community_is_an_error() {
     let mut settings = tx.communities();
     settings.set_frozen(Some("an incident")).await.unwrap_err();
     settings
-        .set_theme(&ThemeId::new("basic").unwrap(), &RuleSetId::new("ranked").unwrap())
+        .set_theme(
+            &ThemeId::new("basic").unwrap(),
+            Plan::Free,
+            &RuleSetId::new("ranked").unwrap(),
+        )
         .await
         .unwrap_err();
 }
@@ -57,7 +62,11 @@ async fn settings_and_role_bindings_are_stored() {
     let mut tx = database.tenant(community).await.unwrap();
     let mut settings = tx.communities();
     settings
-        .set_theme(&ThemeId::new("basic").unwrap(), &RuleSetId::new("ranked").unwrap())
+        .set_theme(
+            &ThemeId::new("basic").unwrap(),
+            Plan::Free,
+            &RuleSetId::new("ranked").unwrap(),
+        )
         .await
         .unwrap();
     settings.set_frozen(Some("an incident")).await.unwrap();
@@ -175,4 +184,118 @@ async fn audit_log_keeps_actor_action_and_reason() {
     let mut platform = database.global().await.unwrap();
     platform.audit(&later).await.unwrap();
     platform.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn free_plan_has_no_premium_theme_on_create_or_change() {
+    let (_test, database, _) = one_community().await;
+    let community = CommunityId::new();
+    let (sietch, balance) = (ThemeId::new("sietch").unwrap(), RuleSetId::new("balance").unwrap());
+    let mut new = NewCommunity {
+        guild: GuildId::new(300).unwrap(),
+        name: "A free community".to_owned(),
+        theme: sietch.clone(),
+        theme_plan: Plan::Premium,
+        rule_set: balance.clone(),
+        plan: Plan::Free,
+        token_profile: crate::fixtures::token(),
+    };
+    let mut tx = database.tenant(community).await.unwrap();
+    let refused = tx.communities().create(&new).await.unwrap_err();
+    assert!(refused.violates(PLAN_CONSTRAINT), "{refused}");
+    drop(tx);
+
+    new.theme = ThemeId::new("basic").unwrap();
+    new.theme_plan = Plan::Free;
+    let mut tx = database.tenant(community).await.unwrap();
+    tx.communities().create(&new).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut tx = database.tenant(community).await.unwrap();
+    let refused = tx
+        .communities()
+        .set_theme(&sietch, Plan::Premium, &balance)
+        .await
+        .unwrap_err();
+    assert!(refused.violates(PLAN_CONSTRAINT), "{refused}");
+}
+
+#[tokio::test]
+async fn downgrade_keeps_a_premium_theme_for_a_grace_period_alone() {
+    let (_test, database, community) = one_community().await;
+    let mut tx = database.tenant(community).await.unwrap();
+    let refused = tx
+        .communities()
+        .set_plan(Plan::Free, Plan::Premium, None)
+        .await
+        .unwrap_err();
+    assert!(refused.violates(PLAN_CONSTRAINT), "{refused}");
+    drop(tx);
+
+    let until = OffsetDateTime::UNIX_EPOCH + Duration::days(20_000);
+    let mut tx = database.tenant(community).await.unwrap();
+    let mut settings = tx.communities();
+    settings.set_plan(Plan::Free, Plan::Premium, Some(until)).await.unwrap();
+    let stored = settings.get().await.unwrap().unwrap();
+    assert_eq!((stored.plan, stored.theme_grace_until), (Plan::Free, Some(until)));
+    let (basic, ranked) = (ThemeId::new("basic").unwrap(), RuleSetId::new("ranked").unwrap());
+    settings.set_theme(&basic, Plan::Free, &ranked).await.unwrap();
+    assert_eq!(settings.get().await.unwrap().unwrap().theme_grace_until, None);
+}
+
+#[tokio::test]
+async fn gates_and_role_policy_are_read_with_the_community() {
+    let (_test, database, community) = one_community().await;
+    let mut tx = database.tenant(community).await.unwrap();
+    let settings = tx.communities().get().await.unwrap().unwrap();
+    assert!(settings.gates.is_empty());
+    assert_eq!(settings.tier_roles, None);
+
+    let (key, usul, naib) = (
+        GateKey::new("leaderboard").unwrap(),
+        TierId::new("usul").unwrap(),
+        TierId::new("naib").unwrap(),
+    );
+    let mut gates = tx.feature_gates();
+    assert!(gates.set(&key, &usul, user(7)).await.unwrap());
+    assert!(!gates.set(&key, &usul, user(8)).await.unwrap());
+    assert!(gates.set(&key, &naib, user(8)).await.unwrap());
+    assert!(
+        gates
+            .set(&GateKey::new("stats").unwrap(), &usul, user(7))
+            .await
+            .unwrap()
+    );
+    let mut settings = tx.communities();
+    settings.set_tier_roles(Some(TierRoles::Cumulative)).await.unwrap();
+    let stored = settings.get().await.unwrap().unwrap();
+    assert_eq!(stored.tier_roles, Some(TierRoles::Cumulative));
+    let read: Vec<(&str, &str)> = stored
+        .gates
+        .iter()
+        .map(|(key, tier)| (key.as_str(), tier.as_str()))
+        .collect();
+    assert_eq!(read, [("leaderboard", "naib"), ("stats", "usul")]);
+
+    assert!(tx.feature_gates().remove(&key).await.unwrap());
+    assert!(!tx.feature_gates().remove(&key).await.unwrap());
+    let mut settings = tx.communities();
+    settings.set_tier_roles(None).await.unwrap();
+    let stored = settings.get().await.unwrap().unwrap();
+    assert_eq!((stored.gates.iter().count(), stored.tier_roles), (1, None));
+}
+
+#[tokio::test]
+async fn takeover_ends_with_the_freeze() {
+    let (_test, database, community) = one_community().await;
+    let mut tx = database.tenant(community).await.unwrap();
+    let mut settings = tx.communities();
+    settings.take_over(user(7), "stolen account").await.unwrap();
+    let stored = settings.get().await.unwrap().unwrap();
+    assert_eq!(stored.controlled_by, Some(user(7)));
+    assert_eq!(stored.frozen.unwrap().reason, "stolen account");
+    settings.set_frozen(Some("another reason")).await.unwrap();
+    assert_eq!(settings.get().await.unwrap().unwrap().controlled_by, Some(user(7)));
+    settings.set_frozen(None).await.unwrap();
+    let stored = settings.get().await.unwrap().unwrap();
+    assert_eq!((stored.controlled_by, stored.frozen), (None, None));
 }
