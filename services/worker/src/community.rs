@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use arrakis_db::{Community as CommunityRow, CommunityId, GuildId, TenantTx, UserId};
-use arrakis_domain::{Ladder, Theme};
+use arrakis_domain::{Ladder, Theme, TierRoles};
 use twilight_model::id::Id;
 use twilight_model::id::marker::{GuildMarker, UserMarker};
 
 use crate::failure::Failure;
+use crate::render::{Freshness, RenderContext};
 use crate::services::Services;
 
 /// A community with its theme.
@@ -15,7 +16,7 @@ use crate::services::Services;
 pub struct Community {
     /// Settings as stored in Postgres.
     pub record: CommunityRow,
-    /// Its theme.
+    /// Its theme, with the role policy of the community.
     pub theme: Arc<Theme>,
 }
 
@@ -61,6 +62,7 @@ impl Community {
         let theme = theme
             .map_err(|error| Failure::permanent(format!("community {}: {error}", record.id)))?
             .clone();
+        let theme = with_policy(theme, record.tier_roles);
         let community = Self { record, theme };
         community.ladder()?;
         Ok(community)
@@ -85,9 +87,34 @@ impl Community {
         ladder.ok_or_else(|| Failure::permanent(format!("the theme {} has no rules", self.theme.id)))
     }
 
+    /// What replies of the community are rendered with, outside of a command.
+    ///
+    /// # Errors
+    /// As [`Community::ladder`].
+    pub(crate) fn render_context(&self, services: &Services) -> Result<RenderContext<'_>, Failure> {
+        let token = &self.record.token;
+        Ok(RenderContext {
+            theme: &self.theme,
+            ladder: self.ladder()?,
+            symbol: &token.symbol,
+            freshness: Freshness::new(token.last_success_at, services.now(), services.stale_after),
+        })
+    }
+
     /// Whether the community is frozen: no role is assigned or removed.
     pub fn is_frozen(&self) -> bool {
         self.record.frozen.is_some()
+    }
+}
+
+/// The theme with the role policy that an admin chose. Copied only where it differs from the theme's.
+fn with_policy(theme: Arc<Theme>, policy: Option<TierRoles>) -> Arc<Theme> {
+    match policy {
+        Some(tier_roles) if tier_roles != theme.tier_roles => Arc::new(Theme {
+            tier_roles,
+            ..Theme::clone(&theme)
+        }),
+        _ => theme,
     }
 }
 

@@ -47,6 +47,8 @@ pub struct Config {
     pub themes_dir: Option<PathBuf>,
     /// Address of the wallet page; `None`: wallets cannot be verified.
     pub verify_base_url: Option<Url>,
+    /// Whether admin commands that need MFA run without it.
+    pub admin_commands_without_mfa: bool,
 }
 
 /// Prefetch of the consumers: messages handled at once, by kind of queue.
@@ -76,6 +78,7 @@ impl Config {
         let stale_hours = within(reader, &variables::WORKER_STALE_SYNC_HOURS, 1..=MAX_STALE_HOURS);
         let themes_dir = reader.optional(&variables::THEMES_DIR);
         let verify_base_url = reader.optional::<PublicAddress>(&variables::VERIFY_BASE_URL);
+        let without_mfa = admin_commands_without_mfa(reader, database_url.as_ref());
         Some(Self {
             broker: broker?,
             database_url: database_url?,
@@ -90,6 +93,7 @@ impl Config {
             stale_after: time::Duration::hours(stale_hours?.into()),
             themes_dir: themes_dir?,
             verify_base_url: verify_base_url?.map(|address| address.url().clone()),
+            admin_commands_without_mfa: without_mfa?,
         })
     }
 }
@@ -108,6 +112,36 @@ impl Prefetch {
             events: events?,
             jobs: jobs?,
         })
+    }
+}
+
+/// Reads whether admin commands run without MFA: only in a development deployment, whose database is on this machine.
+fn admin_commands_without_mfa(reader: &mut Reader, database_url: Option<&Secret>) -> Option<bool> {
+    let variable = &variables::ADMIN_COMMANDS_WITHOUT_MFA;
+    match reader.optional::<String>(variable)?.as_deref() {
+        None | Some("no") => Some(false),
+        Some("yes") if database_url.is_none_or(is_on_this_machine) => Some(true),
+        Some("yes") => reader.refuse(
+            variable,
+            "it is for development, and DATABASE_URL is not on this machine",
+        ),
+        Some(_) => reader.refuse(variable, "it must be yes or no"),
+    }
+}
+
+/// Whether the URL of a database has a loopback address, or none (a socket).
+fn is_on_this_machine(url: &Secret) -> bool {
+    let Ok(url) = Url::parse(url.expose()) else {
+        return false;
+    };
+    match url.host_str() {
+        None | Some("" | "localhost") => true,
+        // The path of a socket.
+        Some(host) if host.to_ascii_lowercase().starts_with("%2f") => true,
+        Some(host) => host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback()),
     }
 }
 
@@ -194,6 +228,31 @@ mod tests {
             let error = load(&[("VERIFY_BASE_URL", invalid)]).unwrap_err();
             assert!(error.contains("VERIFY_BASE_URL"), "{error}");
         }
+    }
+
+    #[test]
+    fn admin_commands_run_without_mfa_only_with_a_database_on_this_machine() {
+        let without = |url: &str, value: &str| {
+            let pairs = [("DATABASE_URL", url), ("ADMIN_COMMANDS_WITHOUT_MFA", value)];
+            load(&pairs).map(|config| config.admin_commands_without_mfa)
+        };
+        assert!(!load(&[]).unwrap().admin_commands_without_mfa);
+        for local in [
+            "postgres://u:p@127.0.0.1:5432/d",
+            "postgres://u:p@[::1]/d",
+            "postgres://u:p@localhost/d",
+            "postgres://u:p@%2Fvar%2Frun%2Fpostgresql/d",
+        ] {
+            assert_eq!(without(local, "yes"), Ok(true), "{local}");
+            assert_eq!(without(local, "no"), Ok(false), "{local}");
+        }
+        let error = without("postgres://u:SEKRET@db.example.org/d", "yes").unwrap_err();
+        assert!(
+            error.contains("is not on this machine") && !error.contains("SEKRET"),
+            "{error}"
+        );
+        let error = without("postgres://u:p@localhost/d", "true").unwrap_err();
+        assert!(error.contains("it must be yes or no"), "{error}");
     }
 
     #[test]

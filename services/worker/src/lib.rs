@@ -6,7 +6,9 @@
 //! and [`jobs`]. Each keeps a list of its commands, event handlers or job handlers; to add one: a file, and its line in that list.
 
 pub mod at_most_once;
+mod attached_file;
 pub mod badge_cards;
+mod bot_access;
 mod cli;
 pub mod commands;
 pub mod community;
@@ -22,12 +24,15 @@ pub mod interactions;
 pub mod jobs;
 pub mod leader;
 pub mod load_shedding;
+mod member_list;
 pub mod metrics;
 mod nonced_message;
 pub mod render;
 pub mod roles;
 mod serve;
 pub mod services;
+pub mod synthesis;
+mod theme_change;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -48,8 +48,14 @@ pub struct WorkerMetrics {
     pub events: IntCounterVec,
     /// Attempts to run jobs, by kind and outcome.
     pub jobs: IntCounterVec,
+    /// Attempts to bring a server to its manifest, by purpose and outcome.
+    pub synthesis: IntCounterVec,
+    /// Steps of the wizard, by step and what the admin did.
+    pub onboarding: IntCounterVec,
     /// Roles assigned and removed, by direction and cause.
     pub roles: IntCounterVec,
+    /// Messages of alerts that have ended, by outcome.
+    pub alerts: IntCounterVec,
     /// Messages in a queue, by queue.
     pub queue_depth: IntGaugeVec,
     /// Consumers of a queue, by queue.
@@ -157,10 +163,25 @@ impl WorkerMetrics {
                 "Attempts to run jobs, by kind and outcome.",
                 &["kind", "outcome"],
             ),
+            synthesis: counter(
+                "arrakis_worker_synthesis_total",
+                "Attempts to bring a server to its manifest, by purpose and outcome.",
+                &["purpose", "outcome"],
+            ),
+            onboarding: counter(
+                "arrakis_worker_onboarding_steps_total",
+                "Steps of the wizard, by step and event: entered, left, back, failed, cancelled.",
+                &["step", "event"],
+            ),
             roles: counter(
                 "arrakis_worker_role_changes_total",
                 "Roles assigned to and removed from members, by direction and cause.",
                 &["direction", "cause"],
+            ),
+            alerts: counter(
+                "arrakis_worker_alerts_total",
+                "Messages of alerts that have ended, by outcome.",
+                &["outcome"],
             ),
             queue_depth: metrics.gauge_vec(
                 "arrakis_worker_queue_depth",

@@ -3,7 +3,7 @@
 //! A claim in the inbox is committed before the call, and a second one (`#sent`) after it. The call has a nonce that follows from the
 //! key: for some minutes Discord returns the message that exists instead of a second one. So an attempt that finds only the first
 //! claim repeats the call while Discord certainly remembers the nonce. Later, the outcome is recorded as unknown, and the message is
-//! not sent again.
+//! not sent again, unless the caller finds out whether it was ([`NoncedMessage::is_abandoned`]).
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -83,6 +83,46 @@ impl NoncedMessage<'_> {
         }
     }
 
+    /// Whether an attempt began so long ago that Discord may have forgotten the nonce, and no attempt recorded that the message was sent. A
+    /// caller who can find the message at Discord then records that it was sent, or releases it to send it again.
+    ///
+    /// # Errors
+    /// If Postgres is unavailable.
+    pub(crate) async fn is_abandoned(&self) -> Result<bool, DbError> {
+        let sent = format!("{}#{SENT}", self.key);
+        let keys = [self.key.to_owned(), sent.clone()];
+        let database = &self.services.database;
+        let ages = match self.community {
+            Some(community) => database.tenant(community).await?.claim_ages(&keys).await?,
+            None => database.global().await?.claim_ages(&keys).await?,
+        };
+        Ok(!ages.contains_key(&sent) && ages.get(self.key).is_some_and(|age| *age >= NONCE_LIFETIME))
+    }
+
+    /// Records that Discord has the message.
+    ///
+    /// # Errors
+    /// If Postgres is unavailable.
+    pub(crate) async fn record_sent(&self) -> Result<(), DbError> {
+        self.note(&format!("{}#{SENT}", self.key)).await
+    }
+
+    /// Forgets the attempts at a message that Discord certainly does not have.
+    ///
+    /// # Errors
+    /// If Postgres is unavailable.
+    pub(crate) async fn release(&self) -> Result<(), DbError> {
+        let database = &self.services.database;
+        if let Some(community) = self.community {
+            let mut tx = database.tenant(community).await?;
+            tx.release_claim(self.key).await?;
+            return tx.commit().await;
+        }
+        let mut tx = database.global().await?;
+        tx.release_claim(self.key).await?;
+        tx.commit().await
+    }
+
     /// Claims the message; returns the ages of its claims.
     async fn claim(&self, sent: &str) -> Result<HashMap<String, Duration>, DbError> {
         let keys = [self.key.to_owned(), sent.to_owned()];
@@ -115,7 +155,7 @@ impl NoncedMessage<'_> {
 }
 
 /// The nonce of a key: FNV-1a, of which 53 bits fit into a number of JSON. It is the same in every build.
-fn nonce(key: &str) -> u64 {
+pub(crate) fn nonce(key: &str) -> u64 {
     let hash = key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });

@@ -13,7 +13,7 @@ use arrakis_broker::{
 };
 use arrakis_cache::{Cache, CacheOptions};
 use arrakis_chain::Chains;
-use arrakis_contracts::names;
+use arrakis_contracts::{JobKind, names};
 use arrakis_db::{Database, DatabaseOptions, DbError};
 use arrakis_discord::{Discord, FinishedCall};
 use arrakis_eligibility::{EligibilityProvider, ProviderSettings};
@@ -34,6 +34,7 @@ use crate::jobs::Jobs;
 use crate::load_shedding::LoadShedding;
 use crate::metrics::WorkerMetrics;
 use crate::services::Services;
+use crate::synthesis::SynthesisClient;
 use crate::{jobs, leader};
 
 /// Time limit of the first call to a proxy, which measures the offset of Discord's clock. The start continues without it.
@@ -137,6 +138,7 @@ async fn connect(config: &Config, runtime: &Runtime, connections: &BrokerConnect
         cache,
         discord: Discord::observed(&config.discord, Some(observer))
             .map_err(|error| Fatal::configuration(format!("DISCORD_PROXY_CREDENTIAL: {error}")))?,
+        synthesis: SynthesisClient::new(&config.discord),
         chains,
         verification,
         eligibility: eligibility.map_err(|error| Fatal::configuration(format!("SCORE_API_URL: {error}")))?,
@@ -145,6 +147,7 @@ async fn connect(config: &Config, runtime: &Runtime, connections: &BrokerConnect
         metrics,
         command_limit: config.command_limit,
         stale_after: config.stale_after,
+        admin_commands_without_mfa: config.admin_commands_without_mfa,
     })
 }
 
@@ -251,7 +254,11 @@ impl Consumers<'_> {
         let handler = Jobs::new(self.services.clone(), self.stop.soft.clone());
         for kind in jobs::all().iter().map(jobs::KindHandler::kind) {
             queues.push(kind.queue());
-            self.consume(&mut running, &kind.queue(), prefetch.jobs, jobs::LIMIT, handler.clone());
+            let prefetch = match kind {
+                JobKind::Synthesis => prefetch.jobs.min(jobs::synthesis::AT_ONCE),
+                _ => prefetch.jobs,
+            };
+            self.consume(&mut running, &kind.queue(), prefetch, jobs::LIMIT, handler.clone());
         }
         // These have no consumer; operators are alerted when they grow.
         queues.extend([names::DEAD_LETTERS.to_owned(), names::UNROUTED.to_owned()]);

@@ -20,6 +20,7 @@ use twilight_model::id::Id;
 use twilight_model::id::marker::UserMarker;
 
 use crate::metrics::WorkerMetrics;
+use crate::synthesis::SynthesisClient;
 
 /// Time to live of done markers. Claims in the inbox are kept for nine days (`CLAIM_RETENTION`).
 const DONE_MARKER_TTL: Ttl = Ttl::seconds(24 * 3600);
@@ -35,6 +36,8 @@ pub struct Services {
     pub cache: Cache,
     /// Client of Discord's REST API, through the discord-proxies.
     pub discord: Discord,
+    /// Clients of the engine that sets up and changes servers, through the discord-proxies.
+    pub synthesis: SynthesisClient,
     /// Clients of the chains that `CHAIN_RPC_URLS` configures.
     pub chains: Chains,
     /// Live eligibility of wallets, from the chains and the score service.
@@ -51,6 +54,8 @@ pub struct Services {
     pub command_limit: Duration,
     /// Age of the ranking from which replies state that it is stale.
     pub stale_after: time::Duration,
+    /// Whether admin commands that need MFA run without it, in a development deployment.
+    pub admin_commands_without_mfa: bool,
 }
 
 impl Services {

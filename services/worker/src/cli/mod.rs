@@ -9,9 +9,12 @@ mod commands;
 mod database;
 mod dead_letters;
 mod eligibility;
+mod end_takeover;
 mod migrate;
 mod output;
 mod overrides;
+mod plan;
+mod posts;
 mod registry;
 mod token_profiles;
 mod topology;
@@ -68,6 +71,14 @@ enum Task {
     TokenProfiles(token_profiles::TokenProfilesTask),
     /// Sets the channel in which members of a server are welcomed who join without a verified wallet
     Welcome(welcome::WelcomeTask),
+    /// Switches posts of a server on or off: live leaderboard, joins and departures, weekly digest
+    Posts(posts::PostsTask),
+    /// Ends the takeover of a community, where the admin who controls it cannot
+    EndTakeover(end_takeover::EndTakeover),
+    /// Sets the plan of a community; a theme that it does not include stays in use for a grace period
+    Plan(plan::PlanTask),
+    /// Changes the theme of a community, and enqueues the change of its members' roles
+    Theme(plan::ThemeTask),
 }
 
 /// Runs the subcommand, or serves if there is none. Returns the exit code of the process.
@@ -84,6 +95,10 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Some(Task::Eligibility(task)) => task.run(),
         Some(Task::TokenProfiles(task)) => task.run(),
         Some(Task::Welcome(task)) => task.run(),
+        Some(Task::Posts(task)) => task.run(),
+        Some(Task::EndTakeover(task)) => task.run(),
+        Some(Task::Plan(task)) => task.run(),
+        Some(Task::Theme(task)) => task.run(),
     }
 }
 

@@ -1,19 +1,20 @@
-//! `/admin-badge`: an admin gives a badge to a member, or takes it, with a reason. Only badges that no rule awards.
+//! `/admin-badge`: an admin gives a badge to a member, or takes it, with a reason. Only badges that no rule awards. A badge that the member
+//! has shared on is refused: `/admin-water-share` revokes it with all that came from it.
 //!
 //! The change, its audit entry, the tier sync that follows and the claim commit together. A second run finds the claim, changes nothing
 //! and sends the same reply.
 
-use arrakis_db::{Actor, BadgeSource, NewAuditEntry, UserId};
-use arrakis_domain::Badge;
+use arrakis_db::{Actor, BadgeSource, NewAuditEntry, TenantTx, UserId};
+use arrakis_domain::{Badge, BadgeRule};
 use async_trait::async_trait;
 use serde_json::json;
-use twilight_model::application::command::{CommandOptionChoice, CommandOptionChoiceValue};
+use twilight_model::application::command::CommandOptionChoice;
 use twilight_model::guild::Permissions;
 use twilight_model::id::Id;
 use twilight_model::id::marker::UserMarker;
 use twilight_util::builder::command::{StringBuilder, UserBuilder};
 
-use super::{Command, CommandContext, Definition};
+use super::{Command, CommandContext, Definition, suggestions};
 use crate::community::user_id;
 use crate::failure::Failure;
 use crate::interaction::invocation::InvocationData;
@@ -29,8 +30,6 @@ const GIVE: &str = "give";
 const TAKE: &str = "take";
 /// Longest reason, in characters.
 const MAX_REASON: u16 = 200;
-/// Most suggestions of an autocomplete response.
-const MAX_SUGGESTIONS: usize = 25;
 
 /// The command.
 #[derive(Debug, Clone, Copy)]
@@ -85,10 +84,9 @@ impl Command for AdminBadge {
         let Some(community) = context.community.filter(|_| option == "badge") else {
             return Ok(Vec::new());
         };
-        let typed = typed.trim().to_lowercase();
         let badges = community.theme.badges.iter().filter(|badge| !badge.earned_by.is_rule());
-        let matching = badges.filter(|badge| badge.name.to_lowercase().contains(&typed));
-        Ok(matching.take(MAX_SUGGESTIONS).map(suggestion).collect())
+        let named = badges.map(|badge| (badge.id.as_str(), badge.name.clone()));
+        Ok(suggestions::matching(named, typed))
     }
 }
 
@@ -166,7 +164,13 @@ async fn change(
         let source = BadgeSource::Admin(admin);
         tx.badges().award(user, &badge.id, source, now, reason).await?
     } else {
-        tx.badges().revoke(user, &badge.id, Some(admin), request.reason).await?
+        let lost = take(&mut tx, badge, user, admin, request.reason).await?;
+        if lost > 1 {
+            // The transaction is rolled back.
+            let (what, next) = admin_badge::shared_on(&request.view(badge, &profile.display_name), lost - 1);
+            return Err(Refusal::new(what, next).into());
+        }
+        lost == 1
     };
     if !changed {
         let (what, next) = admin_badge::unchanged(&request.view(badge, &profile.display_name));
@@ -184,10 +188,18 @@ async fn change(
     Ok(profile.display_name)
 }
 
-fn suggestion(badge: &Badge) -> CommandOptionChoice {
-    CommandOptionChoice {
-        name: badge.name.clone(),
-        name_localizations: None,
-        value: CommandOptionChoiceValue::String(badge.id.as_str().to_owned()),
+/// Takes the badge; returns how many members lose it. A shared badge is taken with all that came from it, so that none is left without its
+/// origin.
+async fn take(
+    tx: &mut TenantTx,
+    badge: &Badge,
+    user: UserId,
+    admin: UserId,
+    reason: &str,
+) -> Result<usize, CommandError> {
+    if badge.earned_by == BadgeRule::Shared {
+        return Ok(tx.badges().revoke_branch(user, &badge.id, admin, reason).await?.len());
     }
+    let is_taken = tx.badges().revoke(user, &badge.id, Some(admin), reason).await?;
+    Ok(usize::from(is_taken))
 }

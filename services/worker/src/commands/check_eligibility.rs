@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use arrakis_chain::Token;
 use arrakis_db::TokenProfile;
+use arrakis_db::registry::{Account, IdentityRecord};
 use arrakis_domain::{Address, CheckedAddressError, EntryThreshold, Standing, Zones};
 use arrakis_eligibility::Question;
 use async_trait::async_trait;
+use twilight_model::application::command::CommandOptionChoice;
 use twilight_util::builder::command::StringBuilder;
 
-use super::{Command, CommandContext, Definition, suspension};
+use super::{Command, CommandContext, Definition, Feature, suggestions, suspension};
 use crate::community::user_id;
 use crate::failure::Failure;
 use crate::interaction::invocation::InvocationData;
@@ -43,7 +45,16 @@ impl Command for CheckEligibility {
             "check-eligibility",
             "What a wallet holds right now, and the place and tier this gives",
         )
-        .option(StringBuilder::new("wallet", "Address of a wallet, 0x…; yours when left out").max_length(MAX_LENGTH));
+        .option(
+            StringBuilder::new("wallet", "Address of a wallet, 0x…; yours when left out")
+                .max_length(MAX_LENGTH)
+                .autocomplete(true),
+        )
+        .features(&[Feature {
+            key: "check-other-wallets",
+            option: "wallet",
+            label: "`/check-eligibility` of a named wallet",
+        }]);
         definition.cooldown = COOLDOWN;
         definition
     }
@@ -72,6 +83,47 @@ impl Command for CheckEligibility {
         let embed = check_eligibility::embed(&context.render_context()?, &view);
         Ok(Reply::Message(message(embed, Vec::new())))
     }
+
+    async fn autocomplete(
+        &self,
+        context: &CommandContext<'_>,
+        _: &str,
+        typed: &str,
+    ) -> Result<Vec<CommandOptionChoice>, Failure> {
+        match own_wallets(context).await {
+            Ok(wallets) => {
+                let named = wallets.iter().map(|(address, name)| (address.as_str(), name.clone()));
+                Ok(suggestions::matching(named, typed))
+            }
+            Err(CommandError::Failed(failure)) => Err(failure),
+            Err(CommandError::Refused(_)) => Ok(Vec::new()),
+        }
+    }
+}
+
+/// The member's wallets, as addresses with names.
+async fn own_wallets(context: &CommandContext<'_>) -> Result<Vec<(String, String)>, CommandError> {
+    let user = user_id(context.invocation.author.id)?;
+    let record = context
+        .tx()
+        .await?
+        .registry()
+        .by_account(Account::Discord(user))
+        .await?;
+    let held = record.iter().flat_map(IdentityRecord::held);
+    Ok(held
+        .map(|wallet| {
+            let note = if wallet.is_primary {
+                "your primary wallet"
+            } else {
+                "yours"
+            };
+            (
+                wallet.address.to_string(),
+                format!("{} ({note})", wallet.address.short()),
+            )
+        })
+        .collect())
 }
 
 /// The wallet that the member named.

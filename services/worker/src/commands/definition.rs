@@ -8,6 +8,8 @@ use twilight_model::guild::Permissions;
 use twilight_model::oauth::ApplicationIntegrationType;
 use twilight_util::builder::command::CommandBuilder;
 
+use crate::interaction::invocation::InvocationData;
+
 /// The first response to an interaction. It decides whether the reply is ephemeral.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResponseMode {
@@ -55,6 +57,26 @@ pub struct ComponentRule {
     pub scope: CommandScope,
 }
 
+/// A part of a command that can have a feature gate of its own: it is used when its option is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Feature {
+    /// Key of its gate.
+    pub key: &'static str,
+    /// The option.
+    pub option: &'static str,
+    /// The name that members and admins see.
+    pub label: &'static str,
+}
+
+/// A command, or a part of one, that can have a feature gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GatedPart {
+    /// Key of its gate.
+    pub(crate) key: &'static str,
+    /// The name that members and admins see.
+    pub(crate) label: String,
+}
+
 /// A command's definition: [`Definition::new`], then the methods for whatever differs from its defaults.
 #[derive(Debug, Clone)]
 pub struct Definition {
@@ -72,10 +94,18 @@ pub struct Definition {
     pub component_response: ResponseMode,
     /// Components that are handled differently.
     pub component_rules: &'static [ComponentRule],
+    /// Components that do what another command does: the first argument of their custom ids, and the command's name.
+    pub acts_as: &'static [(&'static str, &'static str)],
     /// Shortest time between two uses by one member.
     pub cooldown: Duration,
     /// Where it can be used.
     pub scope: CommandScope,
+    /// Parts of it that can have a feature gate of their own.
+    pub features: &'static [Feature],
+    /// Whether it is open to every member, whatever gates an admin would set.
+    pub always_open: bool,
+    /// Whether the command, its components and its modals need a second factor.
+    pub requires_mfa: bool,
 }
 
 impl Definition {
@@ -89,8 +119,12 @@ impl Definition {
             response: ResponseMode::Deferred { ephemeral: true },
             component_response: ResponseMode::DeferredUpdate,
             component_rules: &[],
+            acts_as: &[],
             cooldown: Duration::from_secs(3),
             scope: CommandScope::Community,
+            features: &[],
+            always_open: false,
+            requires_mfa: false,
         }
     }
 
@@ -136,11 +170,80 @@ impl Definition {
         self
     }
 
+    /// Sets which components do what another command does, by the first argument of their custom ids. The feature gates of that command
+    /// apply to them.
+    #[must_use]
+    pub const fn acts_as(mut self, components: &'static [(&'static str, &'static str)]) -> Self {
+        self.acts_as = components;
+        self
+    }
+
     /// Sets the shortest time between two uses by one member.
     #[must_use]
     pub const fn cooldown(mut self, cooldown: Duration) -> Self {
         self.cooldown = cooldown;
         self
+    }
+
+    /// Sets the parts that can have a feature gate of their own.
+    #[must_use]
+    pub const fn features(mut self, features: &'static [Feature]) -> Self {
+        self.features = features;
+        self
+    }
+
+    /// The command cannot have a feature gate: members need it to reach a tier.
+    #[must_use]
+    pub const fn always_open(mut self) -> Self {
+        self.always_open = true;
+        self
+    }
+
+    /// Requires a second factor for the command, its components and its modals.
+    #[must_use]
+    pub const fn requires_mfa(mut self) -> Self {
+        self.requires_mfa = true;
+        self
+    }
+
+    /// The command and its parts that can have feature gates. Commands of admins and those outside of a community have none.
+    pub(crate) fn gated_parts(&self) -> Vec<GatedPart> {
+        if self.always_open || self.permissions.is_some() || self.scope == CommandScope::Anywhere {
+            return Vec::new();
+        }
+        let command = GatedPart {
+            key: self.name,
+            label: format!("`/{}`", self.name),
+        };
+        let features = self.features.iter().map(|feature| GatedPart {
+            key: feature.key,
+            label: feature.label.to_owned(),
+        });
+        std::iter::once(command).chain(features).collect()
+    }
+
+    /// Those of [`Definition::gated_parts`] that an interaction uses.
+    pub(crate) fn gated_parts_of(&self, data: &InvocationData) -> Vec<GatedPart> {
+        let mut parts = self.gated_parts();
+        parts.retain(|part| {
+            let feature = self.features.iter().find(|feature| feature.key == part.key);
+            match (feature, data) {
+                (None, _) => true,
+                (Some(feature), InvocationData::Command { options, .. }) => options.was_sent(feature.option),
+                (Some(_), _) => false,
+            }
+        });
+        parts
+    }
+
+    /// Name of the other command that does what the component of an interaction does.
+    pub(crate) fn command_of(&self, data: &InvocationData) -> Option<&'static str> {
+        let (InvocationData::Component { custom_id, .. } | InvocationData::ModalSubmit { custom_id, .. }) = data else {
+            return None;
+        };
+        let argument = custom_id.split(':').nth(1)?;
+        let found = self.acts_as.iter().find(|(component, _)| *component == argument);
+        found.map(|(_, command)| *command)
     }
 
     /// First response to a component or modal with this custom id.

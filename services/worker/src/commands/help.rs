@@ -1,5 +1,6 @@
 //! `/help`: the commands that the member can use, from their definitions. It replies also while Postgres is unavailable.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,6 +11,7 @@ use super::{Command, CommandContext, CommandScope, Definition, ResponseMode};
 use crate::community::user_id;
 use crate::interaction::reply::{CommandError, CommandResult, Reply, ephemeral, message};
 use crate::render::help::{HelpEntry, WalletState, embed};
+use crate::render::text;
 
 /// How long the reply waits for the member's wallet, which is usually in the cache.
 const WALLET_LIMIT: Duration = Duration::from_millis(300);
@@ -30,6 +32,7 @@ impl Command for Help {
         let is_permitted = |needed: Option<Permissions>| {
             needed.is_none_or(|needed| permissions.contains(needed) || permissions.contains(Permissions::ADMINISTRATOR))
         };
+        let gates = gates(context)?;
         let entries: Vec<_> = context
             .commands
             .definitions()
@@ -38,6 +41,7 @@ impl Command for Help {
                 description: definition.description,
                 usable: is_permitted(definition.permissions)
                     && (definition.scope == CommandScope::Anywhere || context.community.is_some()),
+                from: gates.get(definition.name).map(String::as_str),
             })
             .collect();
         let theme = context.community.map(|community| &*community.theme);
@@ -47,6 +51,20 @@ impl Command for Help {
             Vec::new(),
         ))))
     }
+}
+
+/// The tiers from which commands are open in the community, as shown, by the commands' names.
+fn gates(context: &CommandContext<'_>) -> Result<BTreeMap<&'static str, String>, CommandError> {
+    let Some(community) = context.community else {
+        return Ok(BTreeMap::new());
+    };
+    let ladder = community.ladder()?;
+    let parts = context.commands.definitions().flat_map(Definition::gated_parts);
+    let gated = parts.filter_map(|part| {
+        let tier = community.record.gates.tier_of(part.key, ladder)?;
+        Some((part.key, text::tier(&community.theme, tier)))
+    });
+    Ok(gated.collect())
 }
 
 /// State of the member's verification; unknown if it cannot be read in time.

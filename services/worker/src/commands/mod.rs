@@ -4,18 +4,32 @@
 //! Discord, `/help` lists it, and its components are dispatched by the first segment of their custom ids (`name:arguments`).
 
 mod admin_badge;
+mod admin_gates;
+mod admin_migrate;
+mod admin_roles;
+mod admin_stats;
+mod admin_takeover;
 mod admin_water_share;
+mod alerts;
 mod badges;
 mod check_eligibility;
 mod context;
 mod definition;
+mod directory;
 mod help;
+mod job_progress;
 mod leaderboard;
+mod naib;
+pub mod onboard;
 mod position;
 mod profile;
+mod reconcile;
+mod register_waitlist;
 pub mod registration;
+mod resume;
 mod stats;
 mod subject;
+mod suggestions;
 mod suspension;
 mod threshold;
 mod verify;
@@ -25,7 +39,7 @@ use async_trait::async_trait;
 use twilight_model::application::command::CommandOptionChoice;
 
 pub use context::CommandContext;
-pub use definition::{CommandScope, ComponentRule, Definition, ResponseMode};
+pub use definition::{CommandScope, ComponentRule, Definition, Feature, ResponseMode};
 
 use crate::failure::Failure;
 use crate::interaction::refusal::Refusal;
@@ -38,13 +52,25 @@ fn all() -> Vec<Box<dyn Command>> {
         Box::new(profile::Profile),
         Box::new(badges::Badges::default()),
         Box::new(leaderboard::Leaderboard),
+        Box::new(directory::Directory),
+        Box::new(naib::Naib),
         Box::new(threshold::Threshold),
         Box::new(check_eligibility::CheckEligibility),
         Box::new(stats::Stats),
         Box::new(verify::Verify),
+        Box::new(register_waitlist::RegisterWaitlist),
+        Box::new(alerts::Alerts),
         Box::new(water_share::WaterShare),
+        Box::new(admin_stats::AdminStats),
         Box::new(admin_badge::AdminBadge),
         Box::new(admin_water_share::AdminWaterShare),
+        Box::new(admin_gates::AdminGates),
+        Box::new(admin_roles::AdminRoles),
+        Box::new(admin_migrate::AdminMigrate),
+        Box::new(admin_takeover::AdminTakeover),
+        Box::new(reconcile::Reconcile),
+        Box::new(onboard::Onboard),
+        Box::new(resume::Resume),
         Box::new(help::Help),
     ]
 }
@@ -139,6 +165,8 @@ impl Commands {
 
 #[cfg(test)]
 mod tests {
+    use arrakis_domain::GateKey;
+
     use super::*;
 
     #[test]
@@ -147,6 +175,58 @@ mod tests {
         for definition in commands.definitions() {
             let checked = definition.builder().validate();
             assert!(checked.is_ok(), "{}: {:?}", definition.name, checked.err());
+        }
+    }
+
+    #[test]
+    fn keys_of_feature_gates_are_valid_and_unique() {
+        let commands = Commands::default();
+        let parts = commands.definitions().flat_map(Definition::gated_parts);
+        let mut keys: Vec<GateKey> = parts.map(|part| GateKey::new(part.key).unwrap()).collect();
+        let number = keys.len();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), number);
+        for open in ["verify", "position", "help", "admin-badge", "admin-gates"] {
+            assert!(keys.iter().all(|key| key.as_str() != open), "{open}");
+        }
+    }
+
+    #[test]
+    fn commands_that_components_stand_for_exist() {
+        let commands = Commands::default();
+        for definition in commands.definitions() {
+            for (component, command) in definition.acts_as {
+                let other = &commands.get(command).unwrap().definition;
+                // Only feature gates are checked for the component.
+                assert_eq!((other.permissions, other.requires_mfa), (None, false), "{component}");
+            }
+        }
+    }
+
+    #[test]
+    fn commands_that_need_mfa_need_a_permission_as_well() {
+        let commands = Commands::default();
+        let with_mfa: Vec<_> = commands
+            .definitions()
+            .filter(|definition| definition.requires_mfa)
+            .collect();
+        for name in ["admin-migrate", "admin-takeover"] {
+            assert!(with_mfa.iter().any(|definition| definition.name == name), "{name}");
+        }
+        assert!(with_mfa.iter().all(|definition| definition.permissions.is_some()));
+    }
+
+    #[test]
+    fn options_of_features_exist() {
+        for definition in Commands::default().definitions() {
+            for feature in definition.features {
+                let options = &definition.options;
+                assert!(
+                    options.iter().any(|option| option.name == feature.option),
+                    "{feature:?}"
+                );
+            }
         }
     }
 

@@ -20,6 +20,7 @@ impl Command for Position {
             "position",
             "Where you stand: rank, holding, tier, and how far it is up and down",
         )
+        .always_open()
     }
 
     async fn run(&self, context: &CommandContext<'_>) -> CommandResult {

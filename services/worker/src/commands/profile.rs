@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use twilight_util::builder::command::UserBuilder;
 
 use super::subject::Subject;
-use super::{Command, CommandContext, Definition};
+use super::{Command, CommandContext, Definition, Feature};
 use crate::interaction::reply::{CommandResult, Reply, message};
 use crate::render::profile::{self, ProfileView};
 use crate::render::suspended::Suspended;
@@ -23,6 +23,11 @@ impl Command for Profile {
             "Your card, or another member's: tier, badges, time here, wallet status",
         )
         .option(UserBuilder::new("member", "Whose card; yours when left out"))
+        .features(&[Feature {
+            key: "profile-of-others",
+            option: "member",
+            label: "`/profile` of another member",
+        }])
     }
 
     async fn run(&self, context: &CommandContext<'_>) -> CommandResult {
@@ -56,6 +61,9 @@ impl Command for Profile {
         if suspended {
             roles.clear();
         }
+        let of_identity = identity
+            .as_ref()
+            .and_then(|record| Suspended::of(&record.identity, now));
         let view = ProfileView {
             name: &record.display_name,
             own: subject.own,
@@ -67,9 +75,8 @@ impl Command for Profile {
                 .map(|primary| primary.verified_at),
             evaluation: &evaluation,
             roles: &roles,
-            suspended: identity
-                .as_ref()
-                .and_then(|record| Suspended::of(&record.identity, now)),
+            // Another member's identity is not read: the end of the suspension is not shown.
+            suspended: of_identity.or_else(|| suspended.then_some(Suspended { until: None })),
             joined_at: record.joined_at,
             tenure_days: facts.tenure_days,
             // The stored time belongs to the stored tier, which may differ from the present one.

@@ -13,7 +13,7 @@ use arrakis_db::{JoinOutcome, TenantTx, UserId};
 use async_trait::async_trait;
 
 use super::member::{Member, repair_roles};
-use super::{Event, EventHandler, EventOutcome, welcome};
+use super::{Event, EventHandler, EventOutcome, arrivals, welcome};
 use crate::community::{Community, user_id};
 use crate::failure::Failure;
 use crate::roles::{evaluate_member, role_difference};
@@ -66,6 +66,9 @@ impl EventHandler for MemberJoin {
             if stored == JoinOutcome::Stale && may_have_left {
                 // Discord has just returned the member.
                 profiles.confirm_present(user, name, joined_at, position).await?;
+            }
+            if stored != JoinOutcome::Stale || may_have_left {
+                arrivals::record(&mut tx, &community, event, user, name, true).await?;
             }
         }
         let identity = copy_wallet(&mut tx, user).await?;

@@ -16,7 +16,7 @@ use twilight_model::id::Id;
 use twilight_model::id::marker::GuildMarker;
 
 use super::member::User;
-use super::{Event, EventHandler, EventOutcome};
+use super::{Event, EventHandler, EventOutcome, arrivals};
 use crate::community::{Community, user_id};
 use crate::failure::Failure;
 use crate::services::Services;
@@ -84,6 +84,7 @@ impl EventHandler for MemberLeave {
                 detail: json!({}),
             })
             .await?;
+            arrivals::record(&mut tx, &community, event, user, name, false).await?;
         }
         tx.commit().await?;
         services.uncache_profile(community.id(), user).await;

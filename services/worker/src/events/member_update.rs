@@ -82,7 +82,7 @@ async fn update_profile(
     // A repeated update, from a redelivery or a dead letter, must not restore an older name.
     let has_new_name = is_first_delivery && evaluation.display_name != member.name();
     let renamed = has_new_name && tx.profiles().rename(user, member.name()).await?;
-    let changed = created || renamed || evaluation.tier_changed;
+    let changed = created || renamed || evaluation.profile_changed;
     let bindings = tx.communities().role_bindings().await?;
     tx.commit().await?;
     if changed {

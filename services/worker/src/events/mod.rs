@@ -7,6 +7,7 @@
 //! Bodies are decoded into structs with only the required fields, not into twilight's models: a change in another part of the JSON,
 //! which has up to a megabyte for a server, does not affect the event.
 
+mod arrivals;
 mod guild_join;
 mod guild_leave;
 mod member;

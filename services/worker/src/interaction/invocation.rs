@@ -10,7 +10,7 @@ use twilight_model::application::interaction::modal::{ModalInteractionComponent,
 use twilight_model::application::interaction::{Interaction, InteractionData, InteractionType};
 use twilight_model::guild::Permissions;
 use twilight_model::id::Id;
-use twilight_model::id::marker::{GuildMarker, InteractionMarker, UserMarker};
+use twilight_model::id::marker::{GuildMarker, InteractionMarker, RoleMarker, UserMarker};
 use twilight_model::user::User;
 
 use super::options::Options;
@@ -39,6 +39,8 @@ pub struct Author {
     pub name: String,
     /// The member's permissions in the channel, as Discord computed them.
     pub permissions: Permissions,
+    /// The member's roles when Discord sent the interaction; none in direct messages.
+    pub roles: Vec<Id<RoleMarker>>,
 }
 
 /// The data of an interaction, by its type.
@@ -147,6 +149,7 @@ fn author(interaction: &Interaction) -> Result<Author, InvocationError> {
         permissions: member
             .and_then(|member| member.permissions)
             .unwrap_or(Permissions::empty()),
+        roles: member.map(|member| member.roles.clone()).unwrap_or_default(),
     })
 }
 

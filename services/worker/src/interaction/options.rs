@@ -10,8 +10,9 @@ use twilight_model::application::command::{
 };
 use twilight_model::application::interaction::InteractionDataResolved;
 use twilight_model::application::interaction::application_command::{CommandDataOption, CommandOptionValue};
+use twilight_model::guild::Permissions;
 use twilight_model::id::Id;
-use twilight_model::id::marker::UserMarker;
+use twilight_model::id::marker::{AttachmentMarker, RoleMarker, UserMarker};
 
 use super::invocation::display_name;
 use super::refusal::Refusal;
@@ -21,11 +22,27 @@ use super::refusal::Refusal;
 pub struct Options {
     given: Vec<CommandDataOption>,
     names: BTreeMap<Id<UserMarker>, String>,
+    permissions: BTreeMap<Id<UserMarker>, Permissions>,
+    role_names: BTreeMap<Id<RoleMarker>, String>,
+    files: BTreeMap<Id<AttachmentMarker>, AttachedFile>,
+}
+
+/// A file that a member attached to an option.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttachedFile {
+    /// Its name.
+    pub name: String,
+    /// The address at which Discord serves it.
+    pub url: String,
+    /// Its size in bytes, as Discord states it.
+    pub size: u64,
 }
 
 impl Options {
     pub(crate) fn new(given: Vec<CommandDataOption>, resolved: Option<&InteractionDataResolved>) -> Self {
         let mut names = BTreeMap::new();
+        let mut permissions = BTreeMap::new();
+        let (mut role_names, mut files) = (BTreeMap::new(), BTreeMap::new());
         if let Some(resolved) = resolved {
             names.extend(resolved.users.iter().map(|(id, user)| (*id, display_name(user))));
             let nicks = resolved
@@ -33,8 +50,24 @@ impl Options {
                 .iter()
                 .filter_map(|(id, member)| Some((*id, member.nick.clone()?)));
             names.extend(nicks);
+            role_names.extend(resolved.roles.iter().map(|(id, role)| (*id, role.name.clone())));
+            files.extend(resolved.attachments.iter().map(|(id, file)| {
+                let file = AttachedFile {
+                    name: file.filename.clone(),
+                    url: file.url.clone(),
+                    size: file.size,
+                };
+                (*id, file)
+            }));
+            permissions.extend(resolved.members.iter().map(|(id, member)| (*id, member.permissions)));
         }
-        Self { given, names }
+        Self {
+            given,
+            names,
+            permissions,
+            role_names,
+            files,
+        }
     }
 
     fn get(&self, name: &str) -> Option<&CommandOptionValue> {
@@ -48,6 +81,11 @@ impl Options {
     pub fn subcommand(&self) -> Option<&str> {
         let is_subcommand = |option: &&CommandDataOption| matches!(option.value, CommandOptionValue::SubCommand(_));
         self.given.iter().find(is_subcommand).map(|option| option.name.as_str())
+    }
+
+    /// Whether the option was sent.
+    pub(crate) fn was_sent(&self, name: &str) -> bool {
+        self.get(name).is_some()
     }
 
     /// The value of an integer option; `None` if it was not sent.
@@ -72,6 +110,27 @@ impl Options {
             Some(CommandOptionValue::User(id)) => Some((*id, self.names.get(id).map(String::as_str))),
             _ => None,
         }
+    }
+
+    /// The value of a role option, with the role's name; `None` if it was not sent.
+    pub fn role(&self, name: &str) -> Option<(Id<RoleMarker>, Option<&str>)> {
+        match self.get(name) {
+            Some(CommandOptionValue::Role(id)) => Some((*id, self.role_names.get(id).map(String::as_str))),
+            _ => None,
+        }
+    }
+
+    /// The file of an attachment option; `None` if it was not sent.
+    pub fn file(&self, name: &str) -> Option<&AttachedFile> {
+        match self.get(name) {
+            Some(CommandOptionValue::Attachment(id)) => self.files.get(id),
+            _ => None,
+        }
+    }
+
+    /// The permissions of a selected member in the channel, as Discord computed them; none for a user who is no member.
+    pub fn permissions_of(&self, user: Id<UserMarker>) -> Permissions {
+        self.permissions.get(&user).copied().unwrap_or(Permissions::empty())
     }
 
     /// Checks the options against their definitions.
@@ -182,6 +241,8 @@ fn accepted_values(definition: &CommandOption) -> String {
             _ => "text".to_owned(),
         },
         (CommandOptionType::User, ..) => "a member".to_owned(),
+        (CommandOptionType::Role, ..) => "a role".to_owned(),
+        (CommandOptionType::Attachment, ..) => "a file".to_owned(),
         (CommandOptionType::Boolean, ..) => "true or false".to_owned(),
         _ => "another kind of value".to_owned(),
     }

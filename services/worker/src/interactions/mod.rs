@@ -6,7 +6,7 @@
 //! | decode | `received.rs`; if that fails, `undecodable.rs` |
 //! | route | `route` in this file: find the command, check options and permissions |
 //! | defer | `defer.rs` |
-//! | run | `run.rs`; `autocomplete.rs` for suggestions |
+//! | run | `run.rs`, which checks feature gates (`gate.rs`) first; `autocomplete.rs` for suggestions |
 //! | reply | `reply.rs`, with the calls in `deliver.rs`; `failures.rs` if the command failed |
 //! | remind | `reminder.rs`: a question that the member could not be sent as a direct message |
 //! | acknowledge | the [`Verdict`] that [`Interactions`] returns to the consumer |
@@ -19,6 +19,7 @@ pub mod deadline;
 mod defer;
 mod deliver;
 mod failures;
+mod gate;
 mod in_flight;
 mod received;
 mod reminder;
@@ -139,7 +140,8 @@ async fn route(in_flight: InFlight<'_>) -> Handled {
         let refusal = unknown_command(&received.invocation);
         return deliver::respond_with_refusal(in_flight, &refusal, "unknown_command").await;
     };
-    if let Err(refusal) = validate(entry, &received.invocation) {
+    let checked = validate(entry, &received.invocation).and_then(|()| check_mfa(in_flight.services, entry));
+    if let Err(refusal) = checked {
         return deliver::respond_with_refusal(in_flight, &refusal, "refused").await;
     }
     let handled = if deferred {
@@ -204,6 +206,20 @@ fn validate(entry: &CommandEntry, invocation: &Invocation) -> Result<(), Refusal
     Err(Refusal::new(
         "This command is for the server's admins.",
         "Ask one of them, or see /help for what you can do here.",
+    ))
+}
+
+/// Refuses a command that needs a second factor, which this build does not have. A development deployment may permit it.
+fn check_mfa(services: &Services, entry: &CommandEntry) -> Result<(), Refusal> {
+    if !entry.definition.requires_mfa || services.admin_commands_without_mfa {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        format!(
+            "`/{}` needs a second factor (MFA), which this version does not have yet.",
+            entry.definition.name
+        ),
+        "It works from the version with MFA on; nothing was changed.",
     ))
 }
 

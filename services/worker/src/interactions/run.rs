@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use twilight_model::id::Id;
 use twilight_model::id::marker::GuildMarker;
 
+use super::gate;
 use super::in_flight::InFlight;
 use crate::commands::{CommandContext, CommandEntry, CommandScope, ResponseMode};
 use crate::community::{Community, user_id};
@@ -32,7 +33,16 @@ pub(super) async fn run(in_flight: InFlight<'_>, entry: &CommandEntry) -> Comman
         ResponseMode::Deferred { .. } | ResponseMode::DeferredUpdate => services.command_limit,
         // Its three seconds are over: the reply takes the place of a notice.
         _ if received.is_replayed() => services.command_limit,
-        ResponseMode::Immediate | ResponseMode::Modal => received.deadline.response_left().saturating_sub(TRANSIT_TIME),
+        ResponseMode::Immediate | ResponseMode::Modal => {
+            let left = received.deadline.response_left().saturating_sub(TRANSIT_TIME);
+            // A redelivery after the three seconds: Discord states whether an earlier attempt has responded. Stopped at once, it would
+            // become a dead letter although the member has the reply.
+            if left.is_zero() && received.may_have_been_started() {
+                services.command_limit
+            } else {
+                left
+            }
+        }
     };
     let limit = if fail_point::skips("worker.guard.limit") {
         NO_LIMIT
@@ -58,6 +68,7 @@ async fn run_unguarded(in_flight: InFlight<'_>, entry: &CommandEntry) -> Command
     fail_point::hit_at("worker.running", &[invocation.command()]).await;
     let (community, tx) = open_community(in_flight, entry).await?.unzip();
     let context = CommandContext::new(services, in_flight.commands, invocation, community.as_ref(), tx);
+    gate::check(&context, &entry.definition).await?;
     start_cooldown(in_flight, entry, community.as_ref()).await?;
     let (result, is_command) = match &invocation.data {
         InvocationData::Command { .. } | InvocationData::Autocomplete { .. } => {
@@ -183,7 +194,7 @@ fn not_onboarded(in_server: bool) -> Refusal {
     if in_server {
         Refusal::new(
             "This server has not been set up for Arrakis yet.",
-            "An admin of the server can have it onboarded; until then only /help works here.",
+            "An admin of the server sets it up by /onboard; until then only /help works here.",
         )
     } else {
         Refusal::new(

@@ -5,9 +5,11 @@
 //! with a type that implements [`JobHandler`], or [`PlatformJobHandler`] for jobs without a community, and its line in `all`.
 
 pub mod eligibility_sync;
+pub mod notify;
 mod owner;
 mod queue;
 pub mod reconcile;
+pub mod synthesis;
 pub mod tier_sync;
 pub(crate) mod verification;
 
@@ -39,6 +41,8 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(15 * 60);
 pub(crate) const PART: Duration = Duration::from_secs(60);
 /// How long an attempt may continue after SIGTERM; then the job is returned to the queue.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(3);
+/// How long a job that waits for the end of a freeze is postponed each time.
+const FROZEN_WAIT: time::Duration = time::Duration::seconds(60);
 /// Most attempts of a job. A job that kills its worker each time reports no error, so it is failed after these.
 const MAX_STARTS: u32 = 12;
 
@@ -47,6 +51,8 @@ pub(crate) fn all() -> Vec<KindHandler> {
     vec![
         KindHandler::Community(Box::new(tier_sync::TierSync)),
         KindHandler::Community(Box::new(reconcile::Reconcile)),
+        KindHandler::Community(Box::new(notify::Notify)),
+        KindHandler::Community(Box::new(synthesis::Synthesis)),
         KindHandler::Platform(Box::new(eligibility_sync::EligibilitySync)),
         KindHandler::Either {
             community: Box::new(verification::Verification),
@@ -143,6 +149,12 @@ impl PlatformJobRun<'_> {
 pub trait JobHandler: Send + Sync {
     /// The kind of job.
     fn kind(&self) -> JobKind;
+
+    /// Whether a job of this kind with this payload is postponed while its community is frozen.
+    fn waits_while_frozen(&self, payload: &Value) -> bool {
+        let _ = payload;
+        false
+    }
 
     /// Runs an attempt. It may be called more than once for the same job, also at the same time.
     async fn run(&self, run: &JobRun<'_>) -> Result<(), Failure>;
@@ -244,6 +256,9 @@ impl Jobs {
             let why = "the community does not exist".to_owned();
             return Ok(Verdict::Drop { why });
         };
+        if community.is_frozen() && self.waits_while_frozen(job, handler, JobOwner::Community(id)).await? {
+            return self.postpone(job, JobOwner::Community(id)).await;
+        }
         let started = match self.start(delivery, job, JobOwner::Community(id)).await? {
             Start::Run(started) => started,
             Start::Skip(why) => return Ok(Verdict::Drop { why }),
@@ -256,6 +271,23 @@ impl Jobs {
             payload: &started.payload,
         };
         Ok(self.run(delivery, started.attempt, handler.run(&run)).await)
+    }
+
+    /// Whether a job of a frozen community waits for the end of the freeze.
+    async fn waits_while_frozen(&self, job: &Job, handler: &dyn JobHandler, owner: JobOwner) -> Result<bool, Failure> {
+        let mut tx = owner.begin(&self.services).await?;
+        let row = tx.jobs().get(&job.id).await?;
+        tx.commit().await?;
+        Ok(row.is_some_and(|row| handler.waits_while_frozen(&row.payload)))
+    }
+
+    /// Postpones a job of a frozen community. It does not count as an attempt, and the leader publishes it when it is due.
+    async fn postpone(&self, job: &Job, owner: JobOwner) -> Result<Verdict, Failure> {
+        let mut tx = owner.begin(&self.services).await?;
+        tx.jobs().postpone(&job.id, self.services.now() + FROZEN_WAIT).await?;
+        tx.commit().await?;
+        let why = "the community is frozen; the job is postponed".to_owned();
+        Ok(Verdict::Drop { why })
     }
 
     async fn handle_platform(

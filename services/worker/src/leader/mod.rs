@@ -4,8 +4,11 @@
 //! Two leaders at once do no harm, since the ids of jobs consist of kind and time slot. `tasks.rs` has the scheduled tasks; they
 //! publish jobs, which any worker runs.
 
+mod alerts;
+mod posts;
 mod suspensions;
 mod tasks;
+mod theme_grace;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The leader's scheduled tasks: register the commands, enqueue reconciles and eligibility syncs, publish lost jobs again, end
-//! suspensions whose end has passed, prune old rows.
+//! The leader's scheduled tasks: register the commands, enqueue reconciles, eligibility syncs, alerts and posts, publish lost jobs again, end
+//! suspensions whose end has passed, replace themes that a plan does not include, prune old rows.
 //!
 //! Each task may run twice: the ids of jobs consist of kind and time slot, and a job that is published again and has ended is
 //! dropped.
@@ -12,7 +12,7 @@ use arrakis_db::TokenProfileId;
 use backon::{ConstantBuilder, Retryable as _};
 use time::OffsetDateTime;
 
-use super::suspensions;
+use super::{alerts, posts, suspensions, theme_grace};
 use crate::commands::{Commands, registration};
 use crate::failure::Failure;
 use crate::jobs::{self, JobOwner, eligibility_sync, reconcile};
@@ -38,8 +38,20 @@ const CLAIM_RETENTION: time::Duration = time::Duration::seconds(dead_letter::CLA
 const JOBS_KEPT: time::Duration = time::Duration::days(30);
 /// Notification events are kept for longer than an alert is of use.
 const NOTIFICATIONS_KEPT: time::Duration = time::Duration::days(30);
+/// Migrations that were previewed or undone are kept for admins who come back to them.
+const PREVIEWS_KEPT: time::Duration = time::Duration::days(7);
 /// Interval at which the leader looks for profiles to sync: those of new communities, and those whose sync failed.
 const SYNC_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Interval at which the leader looks for communities with events or alerts that are due.
+const ALERTS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Interval at which the leader looks for posts that are due; joins and departures within it are one message.
+const POSTS_INTERVAL: Duration = Duration::from_secs(30);
+/// Joins and departures are kept for operators.
+const ARRIVALS_KEPT: time::Duration = time::Duration::days(2);
+/// Interval at which the leader compares the plans of communities with their themes.
+const PLAN_INTERVAL: Duration = Duration::from_secs(600);
 
 /// The scheduled tasks, with the slots for which they are done. A new leader starts without these and may repeat a task.
 #[derive(Debug, Default)]
@@ -57,6 +69,9 @@ impl LeaderTasks {
     async fn run_scheduled(&mut self, services: &Services, connection: &BrokerConnection) {
         let mut last_search: Option<tokio::time::Instant> = None;
         let mut last_sync: Option<tokio::time::Instant> = None;
+        let mut last_alerts: Option<tokio::time::Instant> = None;
+        let mut last_posts: Option<tokio::time::Instant> = None;
+        let mut last_plan_check: Option<tokio::time::Instant> = None;
         wait_for_discord_time(services).await;
         loop {
             let now = services.now();
@@ -72,24 +87,51 @@ impl LeaderTasks {
                 log_failure("enqueuing eligibility syncs", enqueue_syncs(services, now).await);
                 last_sync = Some(tokio::time::Instant::now());
             }
+            if last_alerts.is_none_or(|at| at.elapsed() >= ALERTS_INTERVAL) {
+                log_failure("enqueuing alerts", alerts::enqueue_due(services, now).await);
+                last_alerts = Some(tokio::time::Instant::now());
+            }
+            if last_posts.is_none_or(|at| at.elapsed() >= POSTS_INTERVAL) {
+                log_failure("enqueuing posts", posts::enqueue_due(services, now).await);
+                last_posts = Some(tokio::time::Instant::now());
+            }
+            if last_plan_check.is_none_or(|at| at.elapsed() >= PLAN_INTERVAL) {
+                log_failure("checking plans", theme_grace::check(services, now).await);
+                last_plan_check = Some(tokio::time::Instant::now());
+            }
             log_failure("ending suspensions", suspensions::end_expired(services, now).await);
             log_failure("pruning", self.prune(services, now).await);
             tokio::time::sleep(TASK_INTERVAL).await;
         }
     }
 
-    /// Enqueues a reconcile of each community for the present time slot, once. After an error the next call enqueues the rest.
+    /// Enqueues a reconcile of each community for the present time slot, once, so that slots that were missed are caught up by one. While another
+    /// full reconcile of a community waits or runs, and after an error, a later call enqueues the rest: reconciles do not overlap.
     async fn enqueue_reconciles(&mut self, services: &Services, now: OffsetDateTime) -> Result<(), Failure> {
         let slot = reconcile::scheduled_id(now);
         if self.reconciled_slot.as_ref() == Some(&slot) {
             return Ok(());
         }
+        let request = reconcile::request(&slot);
+        let mut is_complete = true;
         for (_, community) in services.database.routes().await? {
-            if jobs::enqueue(services, community, &reconcile::request(&slot)).await? {
-                services.metrics.published_jobs.with_label_values(&["reconcile"]).inc();
+            let mut tx = services.database.tenant(community).await?;
+            let exists = tx.jobs().get(&request.id).await?.is_some();
+            let is_pending = tx.jobs().is_pending(request.kind.name(), &request.payload).await?;
+            tx.commit().await?;
+            match (exists, is_pending) {
+                (true, _) => {}
+                (false, true) => is_complete = false,
+                (false, false) => {
+                    if jobs::enqueue(services, community, &request).await? {
+                        services.metrics.published_jobs.with_label_values(&["reconcile"]).inc();
+                    }
+                }
             }
         }
-        self.reconciled_slot = Some(slot);
+        if is_complete {
+            self.reconciled_slot = Some(slot);
+        }
         Ok(())
     }
 
@@ -102,8 +144,11 @@ impl LeaderTasks {
             let mut tx = services.database.tenant(community).await?;
             tx.prune_claims(now - CLAIM_RETENTION).await?;
             tx.jobs().prune(now - JOBS_KEPT).await?;
+            tx.reconcile_reports().prune(now - JOBS_KEPT).await?;
             tx.profiles().prune_activity(now).await?;
             tx.notifications().prune(now - NOTIFICATIONS_KEPT).await?;
+            tx.posts().prune_arrivals(now - ARRIVALS_KEPT).await?;
+            tx.tier_imports().prune(now - PREVIEWS_KEPT).await?;
             tx.commit().await?;
         }
         let mut tx = services.database.global().await?;

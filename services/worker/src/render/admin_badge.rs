@@ -69,6 +69,20 @@ pub fn unchanged(view: &AdminBadgeView<'_>) -> (String, String) {
     (what, "`/badges` with the member shows what they hold.".to_owned())
 }
 
+/// The sentences of the refusal to take a badge that others hold because the member shared it. `others` is their number.
+pub fn shared_on(view: &AdminBadgeView<'_>, others: usize) -> (String, String) {
+    let name = text::name(view.name);
+    let others = u32::try_from(others).unwrap_or(u32::MAX);
+    let holders = text::count(others, "member holds", "members hold");
+    (
+        format!(
+            "{name} has shared **{}**: {holders} it from that share.",
+            view.badge.name
+        ),
+        "`/admin-water-share` with the member shows the branch, and revokes all of it.".to_owned(),
+    )
+}
+
 /// The badges that an admin gives and takes, in the theme's order.
 pub fn givable<'a>(context: &RenderContext<'a>) -> impl Iterator<Item = &'a Badge> {
     let badges = context.theme.badges.iter();

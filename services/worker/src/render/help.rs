@@ -20,6 +20,8 @@ pub struct HelpEntry<'a> {
     pub description: &'a str,
     /// Whether the member can use it in this server; others are not listed.
     pub usable: bool,
+    /// The tier from which it is open in this community, as shown; `None`: open to every member.
+    pub from: Option<&'a str>,
 }
 
 /// State of a member's verification, as far as it was read in time.
@@ -41,7 +43,13 @@ pub fn embed(theme: Option<&Theme>, commands: &[HelpEntry<'_>], wallet: WalletSt
     let usable: Vec<String> = commands
         .iter()
         .filter(|command| command.usable)
-        .map(|command| format!("`/{}`\n{}", command.name, command.description))
+        .map(|command| {
+            let from = command
+                .from
+                .map(|tier| format!(" · from {tier} on"))
+                .unwrap_or_default();
+            format!("`/{}`{from}\n{}", command.name, command.description)
+        })
         .collect();
     let next = match (theme, wallet) {
         (Some(_), WalletState::NotVerified) => text::LINK_A_WALLET,
@@ -79,16 +87,19 @@ mod tests {
             name: "position",
             description: "Where you stand",
             usable: true,
+            from: None,
         },
         HelpEntry {
             name: "reconcile",
             description: "Repair roles",
             usable: false,
+            from: None,
         },
         HelpEntry {
             name: "help",
             description: "What you can do here",
             usable: true,
+            from: None,
         },
     ];
 
@@ -96,6 +107,20 @@ mod tests {
     fn in_a_community() {
         let verified = WalletState::Verified(address(1));
         insta::assert_json_snapshot!(embed(Some(&theme("sietch")), &COMMANDS, verified));
+    }
+
+    #[test]
+    fn gate_of_a_command_is_shown_with_its_tier() {
+        let gated = HelpEntry {
+            from: Some("🟠 Ichwan"),
+            ..COMMANDS[0]
+        };
+        let embed = embed(Some(&theme("sietch")), &[gated, COMMANDS[2]], WalletState::Unknown);
+        let description = embed.description.unwrap();
+        assert_eq!(
+            description,
+            "`/position` · from 🟠 Ichwan on\nWhere you stand\n\n`/help`\nWhat you can do here"
+        );
     }
 
     #[test]

@@ -4,10 +4,10 @@
 //! after a restart. The last segment makes the ids of one message unique, which Discord requires.
 
 use arrakis_domain::{Balance, Rank, TierId};
-use twilight_model::channel::message::component::{ActionRow, Button, ButtonStyle};
-use twilight_model::channel::message::{Component, Embed, EmojiReactionType};
+use twilight_model::channel::message::component::ButtonStyle;
+use twilight_model::channel::message::{Component, Embed};
 
-use super::{RenderContext, next_step, text};
+use super::{RenderContext, buttons, next_step, text};
 
 /// Name of the command, and first segment of its custom ids.
 pub const NAME: &str = "leaderboard";
@@ -108,7 +108,8 @@ pub fn embed(context: &RenderContext<'_>, page: &Page<'_>) -> Embed {
         .build()
 }
 
-fn row_text(context: &RenderContext<'_>, row: &Row<'_>) -> String {
+/// A row as one line.
+pub(super) fn row_text(context: &RenderContext<'_>, row: &Row<'_>) -> String {
     let emoji = row
         .tier
         .and_then(|id| context.theme.tier(id))
@@ -134,51 +135,15 @@ pub fn buttons(page: &Page<'_>) -> Vec<Component> {
         return Vec::new();
     }
     let last = page_count(page.total);
-    let (before, after) = (
-        page.number.saturating_sub(1).max(1),
-        page.number.saturating_add(1).min(last),
-    );
-    let buttons = vec![
-        page_button("⏮️", "First page", 1, "first", page.number == 1),
-        page_button("◀️", "Previous page", before, "previous", page.number == 1),
-        page_button("▶️", "Next page", after, "next", page.number >= last),
-        page_button("⏭️", "Last page", last, "last", page.number >= last),
-        button(
-            "🧭",
-            "Jump to me",
-            format!("{NAME}:me"),
-            ButtonStyle::Primary,
-            page.rows.iter().any(|row| row.own),
-        ),
-    ];
-    vec![Component::ActionRow(ActionRow {
-        id: None,
-        components: buttons,
-    })]
-}
-
-fn page_button(emoji: &str, label: &str, to: u32, what: &str, disabled: bool) -> Component {
-    button(
-        emoji,
-        label,
-        format!("{NAME}:page:{to}:{what}"),
-        ButtonStyle::Secondary,
-        disabled,
-    )
-}
-
-/// A button with an emoji and a label, which screen readers read.
-fn button(emoji: &str, label: &str, custom_id: String, style: ButtonStyle, disabled: bool) -> Component {
-    Component::Button(Button {
-        id: None,
-        custom_id: Some(custom_id),
-        disabled,
-        emoji: Some(EmojiReactionType::Unicode { name: emoji.to_owned() }),
-        label: Some(label.to_owned()),
-        style,
-        url: None,
-        sku_id: None,
-    })
+    let mut row = buttons::pages(page.number, last, |to, word| format!("{NAME}:page:{to}:{word}"));
+    row.push(buttons::with_emoji(
+        "🧭",
+        "Jump to me",
+        format!("{NAME}:me"),
+        ButtonStyle::Primary,
+        page.rows.iter().any(|row| row.own),
+    ));
+    buttons::rows(row)
 }
 
 #[cfg(test)]

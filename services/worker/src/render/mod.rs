@@ -6,19 +6,34 @@
 //! To add a reply: a file with a view (the data that is shown) and a function from the view to an embed, with snapshots.
 
 pub mod admin_badge;
+pub mod admin_migrate;
+pub mod admin_roles;
+pub mod admin_stats;
+pub mod admin_takeover;
 pub mod admin_water_share;
+pub mod alert;
+pub mod alert_settings;
 pub mod badges;
 mod buttons;
 pub mod check_eligibility;
 pub mod consent;
+pub mod directory;
+pub mod gates;
 pub mod help;
 pub mod joined;
 pub mod leaderboard;
+pub mod naib;
+pub mod onboard;
 pub mod position;
+pub mod posts;
 pub mod profile;
+pub mod reconcile;
+pub mod register_waitlist;
+pub mod rules;
 mod standing;
 pub mod stats;
 pub mod suspended;
+pub mod synthesis;
 pub mod text;
 pub mod threshold;
 pub mod verified;

@@ -22,7 +22,7 @@ pub struct ProfileView<'a> {
     pub evaluation: &'a Evaluation,
     /// Roles that the member should have by the theme's rules.
     pub roles: &'a [RoleKey],
-    /// The suspension of the own profile's member; `None` without one.
+    /// The suspension of the member; `None` without one. The evaluation is then one without rank and holding.
     pub suspended: Option<Suspended>,
     /// When the member joined the server.
     pub joined_at: OffsetDateTime,
@@ -49,7 +49,8 @@ pub fn embed(context: &RenderContext<'_>, profile: &ProfileView<'_>) -> Embed {
     let mut embed = match profile.suspended {
         // A suspended member is evaluated without rank and holding: they would contradict the ranking.
         Some(suspended) => {
-            context.embed_without_ranking(&text::name(profile.name), context.theme.accent, &[suspended.text()])
+            let lead = suspension(profile, suspended);
+            context.embed_without_ranking(&text::name(profile.name), context.theme.accent, &[lead])
         }
         None => context
             .embed(&text::name(profile.name), context.theme.color_of(tier), &[lead])
@@ -79,7 +80,8 @@ pub fn unknown_member(name: &str, own: bool) -> (String, String) {
         let what = "I do not know you in this server yet.".to_owned();
         return (
             what,
-            "Ask an admin to bring you in; `/leaderboard` and `/threshold` work meanwhile.".to_owned(),
+            "Ask an admin to run `/reconcile`, which brings you in; `/leaderboard` and `/threshold` work meanwhile."
+                .to_owned(),
         );
     }
     let what = format!("{} is not a member that I know here.", text::name(name));
@@ -87,6 +89,15 @@ pub fn unknown_member(name: &str, own: bool) -> (String, String) {
         what,
         "Choose somebody who is in this server; bots have no card.".to_owned(),
     )
+}
+
+/// The end is shown to the member only.
+fn suspension(profile: &ProfileView<'_>, suspended: Suspended) -> String {
+    if profile.own {
+        suspended.text()
+    } else {
+        "This account is suspended here: no tier and no roles.".to_owned()
+    }
 }
 
 fn rank(standing: Standing) -> String {
@@ -158,7 +169,7 @@ fn honours(context: &RenderContext<'_>, profile: &ProfileView<'_>) -> Option<Str
 }
 
 fn next_step_text(profile: &ProfileView<'_>) -> &'static str {
-    if profile.suspended.is_some() {
+    if profile.own && profile.suspended.is_some() {
         return suspended::NEXT;
     }
     match (profile.own, profile.wallet) {
@@ -251,6 +262,23 @@ mod tests {
             "{names:?}"
         );
         assert_eq!(card.fields.last().unwrap().value, "Contact the admins of the server.");
+    }
+
+    #[test]
+    fn end_of_a_suspension_is_shown_to_the_member_only() {
+        let suspended = Some(Suspended {
+            until: Some(datetime!(2026-09-01 08:00:00 UTC)),
+        });
+        let facts = MemberFacts::default();
+        let own = card_of("sietch", standing(0, "0"), &facts, (true, true), suspended);
+        let own = own.description.unwrap();
+        assert!(own.contains("<t:1788249600:D>"), "{own}");
+        let other = card_of("sietch", standing(0, "0"), &facts, (false, true), suspended);
+        assert_eq!(
+            other.description.as_deref(),
+            Some("This account is suspended here: no tier and no roles.")
+        );
+        assert!(other.fields.iter().all(|field| field.name != "Rank"));
     }
 
     #[test]

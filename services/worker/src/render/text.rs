@@ -69,6 +69,22 @@ pub fn date(at: OffsetDateTime) -> String {
     format!("<t:{}:D>", at.unix_timestamp())
 }
 
+/// A text with a capital first letter.
+pub fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    format!("{first}{}", letters.as_str())
+}
+
+/// The name of the waitlist from the theme's word for its zone: `waitlist`, `Taqwa list`.
+pub fn list_name(waitlist: &str) -> String {
+    if waitlist.ends_with("list") {
+        waitlist.to_owned()
+    } else {
+        format!("{waitlist} list")
+    }
+}
+
 /// A tier with its emoji: `⚔️ Fedaykin`. For a tier of an earlier theme, its id.
 pub fn tier(theme: &Theme, id: &TierId) -> String {
     match theme.tier(id) {
@@ -176,6 +192,14 @@ mod tests {
         assert_eq!(
             (name("# Jean-Luc"), name("- x"), name(" > x")),
             (r"\# Jean-Luc".into(), r"\- x".into(), r" \> x".into())
+        );
+    }
+
+    #[test]
+    fn first_letter_is_capitalized() {
+        assert_eq!(
+            (capitalized("council"), capitalized("Taqwa"), capitalized("")),
+            ("Council".into(), "Taqwa".into(), String::new())
         );
     }
 

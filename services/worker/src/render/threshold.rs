@@ -86,14 +86,9 @@ pub(super) fn distance_text(context: &RenderContext<'_>, entry: EntryThreshold, 
 }
 
 fn waitlist_title(context: &RenderContext<'_>) -> String {
-    let mut letters = context.theme.words.waitlist.chars();
-    let capital: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
     let first = Zones::STANDARD.entry.get() + 1;
-    format!(
-        "{capital}{}: ranks {first} to {}",
-        letters.as_str(),
-        Zones::STANDARD.waitlist
-    )
+    let waitlist = text::capitalized(&context.theme.words.waitlist);
+    format!("{waitlist}: ranks {first} to {}", Zones::STANDARD.waitlist)
 }
 
 fn waitlist(context: &RenderContext<'_>, threshold: &ThresholdView) -> String {

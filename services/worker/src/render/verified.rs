@@ -63,8 +63,8 @@ pub fn embed(context: &RenderContext<'_>, view: &VerifiedView) -> (Embed, Vec<Co
     }
     let offers_waitlist = offers_waitlist(view);
     if offers_waitlist {
-        let waitlist = &context.theme.words.waitlist;
-        let offer = format!("You are next in line for a place. The button below puts you on the {waitlist} list.");
+        let list = text::list_name(&context.theme.words.waitlist);
+        let offer = format!("You are next in line for a place. The button below puts you on the {list}.");
         embed = embed.field(full_field("Waitlist", &offer));
     }
     let embed = embed.field(next_step(next_text(view))).build();

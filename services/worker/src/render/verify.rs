@@ -259,18 +259,6 @@ pub fn kept(context: &RenderContext<'_>) -> Embed {
         .build()
 }
 
-/// Renders that the member is on the waitlist.
-pub fn waitlisted(context: &RenderContext<'_>) -> Embed {
-    let waitlist = &context.theme.words.waitlist;
-    let lead = format!("You are on the {waitlist} list now; its role follows within seconds.");
-    context
-        .embed(&context.theme.words.verify, context.theme.accent, &[lead])
-        .field(next_step(
-            "`/threshold` shows what entry takes now, `/position` your distance to it.",
-        ))
-        .build()
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::samples::{SYNCED, address, balance, context, standing, theme};
@@ -408,7 +396,6 @@ mod tests {
                 unlinked(&context, address(1), Some(address(2))),
                 unlinked(&context, address(2), None),
                 kept(&context),
-                waitlisted(&context),
             );
             insta::assert_json_snapshot!(format!("unlinking_in_{id}"), (question, results));
         }

@@ -5,6 +5,7 @@
 
 use arrakis_discord::{Calls, Error};
 use arrakis_domain::{RoleDifference, RoleId, RoleKey};
+use arrakis_runtime::fail_point;
 use twilight_model::id::Id;
 use twilight_model::id::marker::UserMarker;
 
@@ -110,6 +111,7 @@ fn outcome(sent: Result<(), Error>, role: RoleId, key: &RoleKey) -> Result<Chang
     match sent {
         Ok(()) => Ok(ChangeOutcome::Changed),
         Err(Error::Gone { code, .. }) if MEMBER_LEFT.contains(&code) => Ok(ChangeOutcome::MemberLeft),
+        Err(error) if fail_point::skips("worker.guard.broken_role") => Err(error.into()),
         Err(Error::Gone { code: UNKNOWN_ROLE, .. }) => broken("the role was deleted in the server".to_owned(), true),
         Err(Error::Forbidden { code, .. }) => broken(
             format!(

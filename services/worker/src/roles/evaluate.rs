@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use arrakis_db::{EvaluationInput, NewNotification, NotificationKind, TenantTx, UserId};
-use arrakis_domain::{BadgeId, Ladder, RoleBindings, RoleDifference, RoleId, RoleKey, RoleProtection, TierId};
+use arrakis_domain::{BadgeId, Ladder, RoleBindings, RoleDifference, RoleId, RoleKey, RoleProtection, TierId, Zones};
 use serde_json::json;
 use time::OffsetDateTime;
 use twilight_model::id::Id;
@@ -21,8 +21,8 @@ pub struct MemberEvaluation {
     pub desired: BTreeSet<RoleKey>,
     /// Whether roles that were assigned by hand are kept.
     pub protection: RoleProtection,
-    /// Whether the tier differs from the one that was stored.
-    pub tier_changed: bool,
+    /// Whether the stored profile changed: the tier, or the place on the waitlist.
+    pub profile_changed: bool,
     /// When the member left; `None` if the member is in the server.
     pub left_at: Option<OffsetDateTime>,
     /// The stored name.
@@ -30,7 +30,8 @@ pub struct MemberEvaluation {
 }
 
 /// Evaluates a member and stores the tier and the badges earned by rules; `None` if the member has no profile. A member whose identity
-/// is suspended has no tier and no role, and keeps the badges. A repeated evaluation stores the same.
+/// is suspended has no tier and no role, and keeps the badges. A member whose rank is eligible is removed from the waitlist. A repeated
+/// evaluation stores the same.
 ///
 /// # Errors
 /// If Postgres is unavailable or a row is corrupt.
@@ -53,12 +54,21 @@ pub async fn evaluate_member(
     else {
         return Ok(None);
     };
-    let tier = ladder.tier_of(member.standing).cloned();
-    let is_first = tier.as_ref().is_some_and(|tier| !facts.reached.contains(tier));
+    // Promoted: the place is there, and the role of the waitlist ends with it.
+    let is_promoted = facts.waitlisted && Zones::STANDARD.zone_of(member.standing.rank).is_eligible();
+    if is_promoted {
+        tx.profiles().set_waitlisted(user, None).await?;
+        facts.waitlisted = false;
+    }
+    let tier = ladder.tier_with_imported(member.standing, facts.imported_tier.as_ref());
+    let tier = tier.cloned();
+    // An imported tier is not reached.
+    let own = ladder.tier_of(member.standing).cloned();
+    let is_first = own.as_ref().is_some_and(|own| !facts.reached.contains(own));
     // A tier that is reached now counts in this evaluation.
-    facts.reached.extend(tier.clone());
+    facts.reached.extend(own.clone());
     let evaluation = community.theme.evaluate(ladder, member.standing, &facts);
-    let highest = highest_tier(ladder, member.highest_tier.as_ref(), tier.as_ref());
+    let highest = highest_tier(ladder, member.highest_tier.as_ref(), own.as_ref());
     // Most evaluations change nothing, and then two statements are saved.
     let changes = is_first || member.tier != tier || member.highest_tier.as_ref() != highest;
     let tier_changed = changes && tx.profiles().record_tier(user, tier.as_ref(), highest, now).await?;
@@ -82,7 +92,7 @@ pub async fn evaluate_member(
         } else {
             RoleProtection::None
         },
-        tier_changed,
+        profile_changed: tier_changed || is_promoted,
         left_at: member.left_at,
         display_name: member.display_name,
     }))

@@ -1,8 +1,10 @@
 //! `/admin-badge` from the queue to the row, the audit entry, and the roles.
 
-use arrakis_db::{Actor, BadgeSource, HeldBadge};
+use arrakis_db::{Actor, BadgeSource, HeldBadge, ShareOutcome};
+use arrakis_domain::BadgeId;
 use arrakis_test_support::eventually;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use crate::platform::{Dispatch, Platform, assert_description, assert_refusal, is_ephemeral};
 
@@ -90,6 +92,42 @@ async fn role_of_the_badge_follows() {
     has_role(true).await;
     run(&platform, MANAGE_GUILD, &options(&platform, "take", "water-sharer")).await;
     has_role(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn badge_that_was_shared_on_is_not_taken_and_its_branch_stays() {
+    let (platform, _worker) = Platform::with_worker().await;
+    run(&platform, MANAGE_GUILD, &options(&platform, "give", "water-sharer")).await;
+    let badge = BadgeId::new("water-sharer").unwrap();
+    let (stilgar, jamis) = (
+        platform.community.user_id("stilgar"),
+        platform.community.user_id("jamis"),
+    );
+    let mut tx = platform.tenant().await;
+    let shared = tx
+        .badges()
+        .share(stilgar, jamis, &badge, OffsetDateTime::now_utc())
+        .await;
+    assert_eq!(shared.unwrap(), ShareOutcome::Shared);
+    tx.commit().await.unwrap();
+    let reply = run(&platform, MANAGE_GUILD, &options(&platform, "take", "water-sharer")).await;
+    assert_refusal(
+        &reply["message"],
+        "stilgar has shared **Water Sharer**: 1 member holds it from that share.",
+    );
+    assert_refusal(&reply["message"], "`/admin-water-share` with the member");
+    let mut tx = platform.tenant().await;
+    assert_eq!(tx.badges().lineage(Some(stilgar), &badge).await.unwrap().len(), 2);
+    drop(tx);
+
+    // The last holder of a branch loses it, and the giver may share again.
+    let mut of_jamis = options(&platform, "take", "water-sharer");
+    of_jamis["member"] = json!(platform.community.user("jamis"));
+    let reply = run(&platform, MANAGE_GUILD, &of_jamis).await;
+    assert_description(&reply["message"], "jamis no longer holds");
+    let mut tx = platform.tenant().await;
+    assert_eq!(tx.badges().lineage(Some(stilgar), &badge).await.unwrap().len(), 1);
+    assert_eq!(audited(&platform).await.len(), 2);
 }
 
 /// Discord shows the command only to admins, but an admin of the server can have changed that.

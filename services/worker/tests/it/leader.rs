@@ -1,8 +1,13 @@
 //! Leader election among workers, and the registration of commands by the leader.
 
-use arrakis_test_support::eventually;
+use std::time::Duration;
+
+use arrakis_db::{NewJob, PostKind};
+use arrakis_test_support::{eventually, eventually_within};
 use arrakis_worker::commands::Commands;
+use arrakis_worker::jobs::reconcile;
 use serde_json::json;
+use time::OffsetDateTime;
 
 use crate::platform::Platform;
 
@@ -74,4 +79,41 @@ async fn commands_are_registered_again_only_if_they_differ() {
     let commands = platform.control.commands().await.unwrap();
     assert_eq!(commands.len(), Commands::default().definitions().count());
     drop(third);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scheduled_reconcile_waits_while_another_one_is_pending() {
+    const WAIT: Duration = Duration::from_secs(60);
+    let platform = Platform::start().await;
+    let now = OffsetDateTime::now_utc();
+    let earlier = NewJob {
+        id: "reconcile:earlier",
+        kind: "reconcile",
+        payload: json!({}),
+        due_at: now + time::Duration::hours(1),
+    };
+    let mut tx = platform.tenant().await;
+    assert!(tx.jobs().enqueue(&earlier).await.unwrap());
+    tx.commit().await.unwrap();
+    let _worker = platform.worker().await;
+    let is_scheduled = || async {
+        let mut tx = platform.tenant().await;
+        let id = reconcile::scheduled_id(OffsetDateTime::now_utc());
+        tx.jobs().get(&id).await.unwrap().is_some()
+    };
+    // The leader enqueues posts after reconciles.
+    let posted = || async {
+        let mut tx = platform.tenant().await;
+        let post = tx.posts().get(PostKind::Leaderboard).await.unwrap();
+        post.checked_at.is_some()
+    };
+    eventually_within(WAIT, posted, "the leader to enqueue the leaderboard").await;
+    assert!(!is_scheduled().await);
+    let ended = format!(
+        "set app.current_tenant = '{}'; \
+         update jobs set state = 'succeeded', finished_at = now() where job_id = 'reconcile:earlier'",
+        platform.community.id
+    );
+    platform.sql(&ended).await;
+    eventually_within(WAIT, is_scheduled, "the scheduled reconcile").await;
 }

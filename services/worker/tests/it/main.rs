@@ -9,20 +9,33 @@
 )]
 
 mod admin_badge;
+mod admin_gates;
+mod admin_migrate;
+mod admin_roles;
+mod admin_takeover;
+mod alerts;
 mod at_most_once;
 mod badges;
 mod commands;
+mod community_commands;
 mod dead_letters;
 mod eligibility;
 mod events;
+mod every_command;
 mod failures;
 mod jobs;
 mod leader;
 mod matrix;
+mod onboard;
+mod plans;
 mod platform;
 mod poison;
+mod posts;
+mod reconcile;
 mod registry;
 mod replies;
 mod start;
+mod synthesis;
+mod tier_changes;
 mod verification;
 mod water_share;

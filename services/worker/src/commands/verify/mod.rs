@@ -7,7 +7,8 @@
 //! | `unlink.rs` | `/verify unlink` and its buttons |
 //! | `consent.rs` | the buttons by which the holder of a wallet answers |
 //! | `separate.rs` | the button that unlinks the Telegram account |
-//! | `waitlist.rs` | the button that puts a member on the waitlist |
+//!
+//! The button that offers the waitlist does what `/register-waitlist` does.
 //!
 //! No process keeps a state: a session is a row, and the custom id of each button has what its press needs. What follows a signature
 //! is the job `verification`.
@@ -17,7 +18,6 @@ mod separate;
 mod start;
 mod status;
 mod unlink;
-mod waitlist;
 
 use std::time::Duration;
 
@@ -28,7 +28,8 @@ use async_trait::async_trait;
 use twilight_util::builder::command::SubCommandBuilder;
 
 use super::{
-    Command, CommandContext, CommandScope, ComponentRule, Definition, ResponseMode, outdated_component, suspension,
+    Command, CommandContext, CommandScope, ComponentRule, Definition, ResponseMode, outdated_component,
+    register_waitlist, suspension,
 };
 use crate::failure::Failure;
 use crate::interaction::invocation::InvocationData;
@@ -56,6 +57,8 @@ impl Command for Verify {
             ))
             .option(SubCommandBuilder::new("unlink", "Unlink a wallet; your roles follow"))
             .cooldown(COOLDOWN)
+            .always_open()
+            .acts_as(&[(WAITLIST, crate::render::register_waitlist::NAME)])
             .component_rules(&[
                 // Pressed on a public message, and answered for the member alone.
                 ComponentRule {
@@ -102,7 +105,7 @@ impl Command for Verify {
             [KEEP] => unlink::keep(context),
             [CONSENT, session, answer] => consent::answer(context, session, answer).await,
             [SEPARATE] => separate::run(context).await,
-            [WAITLIST] => waitlist::join(context).await,
+            [WAITLIST] => register_waitlist::join(context).await,
             _ => Err(outdated_component().into()),
         }
     }

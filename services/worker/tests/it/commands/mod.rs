@@ -2,9 +2,12 @@
 //!
 //! Broker, Redis and proxy have addresses without a listener: a command that required one of them would fail.
 
+mod admin_stats;
 mod badges;
 mod check_eligibility;
+mod directory;
 mod leaderboard;
+mod naib;
 mod position;
 mod profile;
 mod stats;
@@ -27,6 +30,7 @@ use arrakis_worker::interaction::refusal::Refusal;
 use arrakis_worker::interaction::reply::{CommandError, Reply};
 use arrakis_worker::metrics::WorkerMetrics;
 use arrakis_worker::services::Services;
+use arrakis_worker::synthesis::SynthesisClient;
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 use twilight_model::id::Id;
@@ -227,6 +231,7 @@ async fn create_community(database: &Database, token: &TokenProfileId, guild: u6
         guild: GuildId::new(guild).unwrap(),
         name: format!("Sietch {guild}"),
         theme: "sietch".parse().unwrap(),
+        theme_plan: Plan::Premium,
         rule_set: "balance".parse().unwrap(),
         plan: Plan::Premium,
         token_profile: token.clone(),
@@ -249,6 +254,7 @@ fn services(database: Database) -> Services {
         eligibility: eligibility_provider(chains.clone(), None, cache.clone()),
         cache,
         discord: Discord::new(&discord).unwrap(),
+        synthesis: SynthesisClient::new(&discord),
         chains,
         publisher: Publisher::new(BrokerConnection::open(
             &BrokerSettings::new(format!("amqp://{NO_LISTENER}")),
@@ -259,6 +265,7 @@ fn services(database: Database) -> Services {
         metrics: WorkerMetrics::new(&Metrics::new()),
         command_limit: std::time::Duration::from_secs(2),
         stale_after: Duration::hours(7),
+        admin_commands_without_mfa: false,
     }
 }
 

@@ -18,6 +18,7 @@ use arrakis_themes::Registry;
 use arrakis_worker::jobs::eligibility_sync::{ProfileSync, SyncEnd, SyncError, SyncSummary, TokenChain};
 use arrakis_worker::metrics::WorkerMetrics;
 use arrakis_worker::services::Services;
+use arrakis_worker::synthesis::SynthesisClient;
 use time::OffsetDateTime;
 use twilight_model::id::Id;
 
@@ -89,12 +90,14 @@ impl Setup {
             eligibility: crate::platform::eligibility_provider(chains.clone(), None, cache.clone()),
             cache,
             discord: Discord::new(&discord).unwrap(),
+            synthesis: SynthesisClient::new(&discord),
             chains,
             publisher: Publisher::new(connection.clone()),
             themes: Registry::load(None).unwrap(),
             metrics: WorkerMetrics::new(&metrics),
             command_limit: Duration::from_secs(2),
             stale_after: time::Duration::hours(7),
+            admin_commands_without_mfa: false,
             verification: None,
         };
         let mut tx = database.global().await.unwrap();
@@ -180,6 +183,7 @@ impl Setup {
             guild: GuildId::new(guild).unwrap(),
             name: format!("Community {guild}"),
             theme: theme.id.clone(),
+            theme_plan: theme.plan,
             rule_set: theme.default_rules.clone(),
             plan: Plan::Premium,
             token_profile: self.profile.id.clone(),

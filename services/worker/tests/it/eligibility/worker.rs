@@ -182,6 +182,7 @@ async fn corrupt_profile_is_named_and_stops_no_other() {
         guild: arrakis_db::GuildId::new(987_654).unwrap(),
         name: "Sietch Abbir".to_owned(),
         theme: "sietch".parse().unwrap(),
+        theme_plan: arrakis_domain::Plan::Premium,
         rule_set: "balance".parse().unwrap(),
         plan: arrakis_domain::Plan::Premium,
         token_profile: other.clone(),

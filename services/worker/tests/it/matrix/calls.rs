@@ -132,6 +132,17 @@ pub async fn case(platform: &Platform, endpoint: Endpoint) -> CallCase {
             &text("hello"),
             number
         )),
+        "PATCH /channels/{channel}/messages/{message}" => {
+            // In a channel of its own: faults of the other cases are injected into the messages of the shared one.
+            let channel = platform.create("channels", &name).await;
+            let channel = channel.as_str().unwrap().parse().unwrap();
+            let calls = platform.discord(platform.proxy).bulk(None);
+            let message = calls.send_message(channel, &text("first"), number).await.unwrap().id;
+            case!(message, |calls| calls.edit_message(channel, message, &text("edited")))
+        }
+        "GET /channels/{channel}/messages" => {
+            case!(channel.clone(), |calls| calls.latest_messages(channel.parse().unwrap()))
+        }
         "GET /users/@me" => case!("/users/@me", |calls| calls.probe()),
         "GET /guilds/{guild}" => case!("/guilds/", |calls| calls.guild(guild)),
         "GET /guilds/{guild}/roles" => case!("/roles", |calls| calls.roles(guild)),

@@ -207,6 +207,16 @@ impl Platform {
         );
     }
 
+    /// Publishes the next interaction as that of a member with these permissions.
+    pub async fn deliver_with_permissions(&self, permissions: &str) -> Dispatch {
+        let mut dispatch = self.gateway_client.next("INTERACTION_CREATE").await;
+        let mut body = dispatch.json();
+        body["member"]["permissions"] = serde_json::json!(permissions);
+        dispatch.body = serde_json::to_vec(&body).unwrap();
+        self.publish(&dispatch).await;
+        dispatch
+    }
+
     /// A member runs a command, and its dispatch is published. Returns the interaction's id.
     pub async fn run_command(&self, user: &str, command: &str, options: Value) -> String {
         let id = self.send_command(user, command, options).await;
@@ -298,12 +308,16 @@ impl Platform {
 
     /// A client of this proxy, as a worker has it.
     pub fn discord(&self, proxy: SocketAddr) -> Discord {
-        let config = DiscordConfig {
+        Discord::new(&self.discord_config(proxy)).unwrap()
+    }
+
+    /// The configuration of such a client.
+    pub fn discord_config(&self, proxy: SocketAddr) -> DiscordConfig {
+        DiscordConfig {
             proxies: vec![format!("http://{proxy}").parse().unwrap()],
             credential: Secret::new(CREDENTIAL),
             application: Id::new(self.emulator.app().options.application_id.0),
-        };
-        Discord::new(&config).unwrap()
+        }
     }
 }
 
@@ -367,6 +381,11 @@ impl Platform {
         self.delete_keys("cache:role-change:*");
     }
 
+    /// Deletes the cached profiles from Redis.
+    pub fn delete_cached_profiles(&self) {
+        self.delete_keys("cache:profile:*");
+    }
+
     /// Deletes the cooldowns from Redis.
     pub fn delete_cooldowns(&self) {
         self.delete_keys("cd:*");
@@ -378,6 +397,11 @@ impl Platform {
         let mut connection = self.redis.connection();
         let key = format!("done:{event}");
         redis::cmd("EXISTS").arg(key).query(&mut connection).unwrap()
+    }
+
+    /// Deletes the sessions of dialogs from Redis.
+    pub fn delete_sessions(&self) {
+        self.delete_keys("sess:*");
     }
 
     /// Deletes the done markers from Redis.

@@ -127,6 +127,7 @@ async fn rows(database: &Database, community: &Community, theme: &Theme) {
         guild: GuildId::new(community.guild.parse().unwrap()).unwrap(),
         name: "Sietch Tabr".to_owned(),
         theme: theme.id.clone(),
+        theme_plan: theme.plan,
         rule_set: theme.default_rules.clone(),
         plan: Plan::Premium,
         token_profile: token,

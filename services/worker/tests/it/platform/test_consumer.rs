@@ -21,6 +21,7 @@ use arrakis_worker::interaction::reply::{CommandResult, Reply};
 use arrakis_worker::interactions::Interactions;
 use arrakis_worker::metrics::WorkerMetrics;
 use arrakis_worker::services::Services;
+use arrakis_worker::synthesis::SynthesisClient;
 use async_trait::async_trait;
 use twilight_model::application::command::{CommandOptionChoice, CommandOptionChoiceValue};
 use twilight_model::channel::message::Component;
@@ -208,6 +209,7 @@ impl Platform {
             eligibility: eligibility_provider(chains.clone(), None, cache.clone()),
             cache,
             discord: self.discord(self.proxy),
+            synthesis: SynthesisClient::new(&self.discord_config(self.proxy)),
             chains,
             publisher: self.publisher.clone(),
             themes: Registry::load(None).unwrap(),
@@ -215,6 +217,7 @@ impl Platform {
             metrics: WorkerMetrics::new(metrics),
             command_limit: std::time::Duration::from_secs(2),
             stale_after: time::Duration::hours(7),
+            admin_commands_without_mfa: false,
         }
     }
 

@@ -111,6 +111,7 @@ async fn other_communities_of_the_member_get_a_tier_sync() {
         guild: GuildId::new(platform.community.other_guild.parse().unwrap()).unwrap(),
         name: "Carthag".to_owned(),
         theme: "basic".parse().unwrap(),
+        theme_plan: Plan::Free,
         rule_set: "ranked".parse().unwrap(),
         plan: Plan::Free,
         token_profile: TokenProfileId::new("bgt").unwrap(),

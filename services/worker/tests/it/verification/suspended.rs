@@ -44,6 +44,7 @@ async fn every_command_of_a_suspended_member_states_the_suspension() {
         "verify start",
         "verify status",
         "verify unlink",
+        "register-waitlist",
     ] {
         setup.platform.delete_cooldowns();
         let id = setup.platform.run_command("chani", command, json!({})).await;

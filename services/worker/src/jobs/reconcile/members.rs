@@ -1,29 +1,23 @@
-//! The job `reconcile`: compares Discord's members and roles with Postgres. It stores joins and leaves whose events were missed,
-//! enqueues tier syncs for members whose roles differ, and records roles that do not exist or that the bot cannot assign.
-//!
-//! Running it twice, or two at once, is safe: it stores what the missed events would have stored, and the ids of the tier syncs are
-//! made of its own id, so that a second run enqueues none. A broken role does not affect the others.
+//! Members: joins and leaves whose events were missed, and roles that differ from the evaluation.
 
 use std::collections::BTreeSet;
 
-use arrakis_contracts::JobKind;
 use arrakis_db::{Actor, NewAuditEntry, UserId};
 use arrakis_domain::RoleBindings;
-use async_trait::async_trait;
 use serde_json::json;
 use time::OffsetDateTime;
-use twilight_model::guild::{Member, Permissions, Role};
+use twilight_model::guild::Member;
 use twilight_model::id::Id;
-use twilight_model::id::marker::{RoleMarker, UserMarker};
+use twilight_model::id::marker::UserMarker;
 
-use super::{JobHandler, JobRequest, JobRun, enqueue, tier_sync};
+use super::super::{JobRun, enqueue, tier_sync};
+use super::report::ReconcileReport;
+use super::{Mode, bindings};
 use crate::community::user_id;
 use crate::failure::Failure;
 use crate::interaction::invocation::display_name;
-use crate::roles::{self, BrokenRole, evaluate_member, role_difference};
+use crate::roles::{evaluate_member, role_difference};
 
-/// Hours between two scheduled reconciles of a community.
-const SLOT_HOURS: u8 = 6;
 /// Members between two updates of the progress.
 const PROGRESS_INTERVAL: usize = 50;
 /// Members in one page of Discord's list.
@@ -38,107 +32,23 @@ const CLOCK_ERROR: time::Duration = time::Duration::seconds(2);
 /// Profiles in one page that is read from Postgres.
 const DATABASE_PAGE: u32 = 500;
 
-/// The handler of `reconcile`.
-#[derive(Debug)]
-pub struct Reconcile;
-
-/// Id of the scheduled reconcile of the present time slot: `reconcile:2026-11-21T06`.
-pub fn scheduled_id(now: OffsetDateTime) -> String {
-    let hour = now.hour() - now.hour() % SLOT_HOURS;
-    format!("reconcile:{}T{hour:02}", now.date())
-}
-
-/// Id of a reconcile after a possible session gap, which this event shows. A redelivered event has the same id.
-pub fn gap_id(event: &str) -> String {
-    format!("reconcile:gap:{event}")
-}
-
-/// A reconcile with this id, to enqueue.
-pub fn request(id: &str) -> JobRequest {
-    JobRequest {
-        id: id.to_owned(),
-        kind: JobKind::Reconcile,
-        payload: json!({}),
-    }
-}
-
-#[async_trait]
-impl JobHandler for Reconcile {
-    fn kind(&self) -> JobKind {
-        JobKind::Reconcile
-    }
-
-    async fn run(&self, run: &JobRun<'_>) -> Result<(), Failure> {
-        let calls = run.services.discord.bulk(Some(run.community.guild()));
-        let roles = calls.roles(run.community.guild()).await?;
-        let listed_at = run.services.now() - CLOCK_ERROR;
-        let members = calls.members(run.community.guild(), None).await?;
-        run.progress(0, Some(members.len())).await?;
-        let bindings = check_roles(run, &roles, &members).await?;
-        let members: Vec<Member> = members.into_iter().filter(|member| !member.user.bot).collect();
-        let left = store_missed_leaves(run, &members, listed_at).await?;
-        let (joined, differing) = compare(run, &members, &bindings).await?;
+/// Compares members and their roles.
+pub(super) async fn check(run: &JobRun<'_>, mode: Mode, report: &mut ReconcileReport) -> Result<(), Failure> {
+    let calls = run.services.discord.bulk(Some(run.community.guild()));
+    let roles = calls.roles(run.community.guild()).await?;
+    let listed_at = run.services.now() - CLOCK_ERROR;
+    let members = calls.members(run.community.guild(), None).await?;
+    run.progress(0, Some(members.len())).await?;
+    let bindings = bindings::check(run, &roles, &members, report).await?;
+    let members: Vec<Member> = members.into_iter().filter(|member| !member.user.bot).collect();
+    report.members = members.len();
+    report.left = store_missed_leaves(run, &members, listed_at).await?;
+    let (joined, differing) = compare(run, &members, &bindings).await?;
+    (report.joined, report.differing) = (joined, differing.len());
+    if mode == Mode::Repair {
         enqueue_tier_syncs(run, members.len(), &differing).await?;
-        if left + joined + differing.len() > 0 {
-            tracing::info!(left, joined, differing = differing.len(), "reconcile found differences");
-        }
-        run.progress(members.len(), Some(members.len())).await
     }
-}
-
-/// Records bound roles that do not exist or that the bot cannot assign; returns the bindings to existing roles.
-async fn check_roles(run: &JobRun<'_>, roles: &[Role], members: &[Member]) -> Result<RoleBindings, Failure> {
-    let mut tx = run.services.database.tenant(run.community.id()).await?;
-    let mut bindings = tx.communities().role_bindings().await?;
-    tx.commit().await?;
-    // The bot's user id equals the application id, except for applications older than 2016.
-    let bot = run.services.discord.application().get();
-    let bot = members.iter().find(|member| member.user.id.get() == bot);
-    let mut broken = Vec::new();
-    for (key, role) in &bindings {
-        let (reason, deleted) = match roles.iter().find(|candidate| candidate.id.get() == role.0) {
-            None => ("the role was deleted in the server".to_owned(), true),
-            Some(role) => match bot.and_then(|bot| obstacle(role, bot, roles, run.community.guild().cast())) {
-                Some(reason) => (reason, false),
-                None => continue,
-            },
-        };
-        broken.push(BrokenRole {
-            key: key.clone(),
-            role: Some(*role),
-            reason,
-            deleted,
-        });
-    }
-    roles::record_broken(run.services, run.community, &broken).await?;
-    for deleted in broken.iter().filter(|role| role.deleted) {
-        bindings.remove(&deleted.key);
-    }
-    Ok(bindings)
-}
-
-/// Why the bot cannot assign a role; `None` if it can. `everyone` is the id of @everyone, which equals the server's id.
-fn obstacle(role: &Role, bot: &Member, roles: &[Role], everyone: Id<RoleMarker>) -> Option<String> {
-    let has = |role: &&Role| role.id == everyone || bot.roles.contains(&role.id);
-    let permissions = roles
-        .iter()
-        .filter(has)
-        .fold(Permissions::empty(), |all, role| all | role.permissions);
-    if role.managed {
-        return Some("it is managed by an integration and cannot be assigned".to_owned());
-    }
-    if !permissions.intersects(Permissions::MANAGE_ROLES | Permissions::ADMINISTRATOR) {
-        return Some("the bot lacks the permission Manage Roles".to_owned());
-    }
-    // `Role` is ordered by position: the higher role is the greater.
-    let highest = roles.iter().filter(has).max();
-    if highest.is_some_and(|highest| highest > role) {
-        return None;
-    }
-    Some(format!(
-        "it is above the bot's highest role; move the bot's role above \"{}\"",
-        role.name
-    ))
+    run.progress(members.len(), Some(members.len())).await
 }
 
 /// Marks profiles as left that are not in the list; returns their number. `listed_at` is the time of the list: a member who joined
@@ -259,12 +169,12 @@ async fn compare(
 }
 
 /// The name that the server shows.
-pub(super) fn name(member: &Member) -> String {
+pub(in crate::jobs) fn name(member: &Member) -> String {
     member.nick.clone().unwrap_or_else(|| display_name(&member.user))
 }
 
 /// When the member joined, by Discord's clock.
-pub(super) fn joined_at(member: &Member) -> Option<OffsetDateTime> {
+pub(in crate::jobs) fn joined_at(member: &Member) -> Option<OffsetDateTime> {
     let micros = i128::from(member.joined_at?.as_micros());
     OffsetDateTime::from_unix_timestamp_nanos(micros * 1000).ok()
 }
@@ -293,19 +203,4 @@ async fn enqueue_tier_syncs(
         enqueue(run.services, community, &request).await?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use time::macros::datetime;
-
-    use super::*;
-
-    #[test]
-    fn scheduled_id_contains_the_slot_of_six_hours() {
-        assert_eq!(scheduled_id(datetime!(2026-11-21 05:59 UTC)), "reconcile:2026-11-21T00");
-        assert_eq!(scheduled_id(datetime!(2026-11-21 06:00 UTC)), "reconcile:2026-11-21T06");
-        assert_eq!(scheduled_id(datetime!(2026-11-21 23:10 UTC)), "reconcile:2026-11-21T18");
-        assert_eq!(gap_id("7f3a"), "reconcile:gap:7f3a");
-    }
 }

@@ -1,0 +1,189 @@
+//! The job `reconcile`: compares what a community should be with what it is, and repairs what differs.
+//!
+//! | file | check |
+//! |---|---|
+//! | `members.rs` | joins and leaves whose events were missed; members whose roles differ, who get tier syncs |
+//! | `bindings.rs` | bound roles that do not exist, or that the bot cannot assign |
+//! | `structure.rs` | roles and channels against the manifest; a job `synthesis` repairs them |
+//! | `rule_change.rs` | not a check: a change of the rule set that is due, and the messages about it |
+//! | `notice.rs` | the message to the owner about broken rules |
+//!
+//! Running it twice, or two at once, is safe: it stores what the missed events would have stored, and the ids of the jobs that it
+//! enqueues are made of its own id, so that a second run enqueues none. A check that fails permanently is reported by name and stops no
+//! other; a temporary failure retries the job after all checks have run.
+
+mod bindings;
+mod members;
+mod notice;
+mod report;
+pub mod rule_change;
+mod structure;
+
+use arrakis_contracts::JobKind;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{JobHandler, JobRequest, JobRun};
+use crate::failure::Failure;
+use crate::interaction::reply::message;
+use crate::render::reconcile as render;
+use crate::synthesis::ReplyHandle;
+
+pub(crate) use self::bindings::obstacle;
+pub(in crate::jobs) use self::members::{joined_at, name};
+pub use self::report::{BrokenRule, ReconcileReport, StructureReport};
+pub(crate) use self::structure::described;
+
+/// Hours between two scheduled reconciles of a community.
+const SLOT_HOURS: u8 = 6;
+
+/// What happens to differences.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// They are repaired.
+    #[default]
+    Repair,
+    /// They are reported. Missed joins and leaves are stored all the same.
+    Compare,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Payload {
+    #[serde(default)]
+    mode: Mode,
+    /// A change of the rule set to put into force, instead of a comparison.
+    rule_change: Option<Uuid>,
+    /// A change of the rule set about which those affected are told, instead of a comparison.
+    announce: Option<Uuid>,
+    /// The last member who was told by the part before.
+    after: Option<u64>,
+    /// Number of this part, counted from 0.
+    #[serde(default)]
+    part: u32,
+}
+
+/// The handler of `reconcile`.
+#[derive(Debug)]
+pub struct Reconcile;
+
+/// Id of the scheduled reconcile of the present time slot: `reconcile:2026-11-21T06`.
+pub fn scheduled_id(now: OffsetDateTime) -> String {
+    let hour = now.hour() - now.hour() % SLOT_HOURS;
+    format!("reconcile:{}T{hour:02}", now.date())
+}
+
+/// Id of a reconcile after a possible session gap, which this event shows. A redelivered event has the same id.
+pub fn gap_id(event: &str) -> String {
+    format!("reconcile:gap:{event}")
+}
+
+/// A reconcile with this id, to enqueue.
+pub fn request(id: &str) -> JobRequest {
+    JobRequest {
+        id: id.to_owned(),
+        kind: JobKind::Reconcile,
+        payload: json!({}),
+    }
+}
+
+/// A reconcile with this id that treats differences so, to enqueue.
+pub fn request_in_mode(id: String, mode: Mode) -> JobRequest {
+    JobRequest {
+        id,
+        kind: JobKind::Reconcile,
+        payload: json!({"mode": mode}),
+    }
+}
+
+#[async_trait]
+impl JobHandler for Reconcile {
+    fn kind(&self) -> JobKind {
+        JobKind::Reconcile
+    }
+
+    async fn run(&self, run: &JobRun<'_>) -> Result<(), Failure> {
+        let payload = Payload::deserialize(run.payload)
+            .map_err(|error| Failure::permanent(format!("invalid payload of a reconcile: {error}")))?;
+        match (payload.rule_change, payload.announce) {
+            (Some(change), _) => rule_change::put_into_force(run, change).await,
+            (None, Some(change)) => rule_change::tell_affected(run, change, payload.after, payload.part).await,
+            (None, None) => compare(run, payload.mode).await,
+        }
+    }
+}
+
+async fn compare(run: &JobRun<'_>, mode: Mode) -> Result<(), Failure> {
+    let mut report = ReconcileReport {
+        only_compared: mode == Mode::Compare,
+        ..ReconcileReport::default()
+    };
+    let members = members::check(run, mode, &mut report).await;
+    let members = report.absorb("members", members);
+    let structure = structure::check(run, mode, &mut report).await;
+    let structure = report.absorb("structure", structure);
+    // Another attempt runs every check again.
+    members.and(structure)?;
+    store(run, &report).await?;
+    if !report.is_clean() {
+        let (joined, left, differing) = (report.joined, report.left, report.differing);
+        let broken = report.broken.len();
+        tracing::info!(left, joined, differing, broken, "reconcile found differences");
+    }
+    show(run, &report).await;
+    notice::tell_owner(run, &report).await;
+    Ok(())
+}
+
+async fn store(run: &JobRun<'_>, report: &ReconcileReport) -> Result<(), Failure> {
+    let stored = serde_json::to_value(report).map_err(Failure::permanent)?;
+    let mut tx = run.services.database.tenant(run.community.id()).await?;
+    tx.reconcile_reports().put(run.id, run.services.now(), &stored).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Shows the report in the reply to `/reconcile`, if it requested this job.
+async fn show(run: &JobRun<'_>, report: &ReconcileReport) {
+    match run.community.render_context(run.services) {
+        Ok(context) => {
+            let embed = render::report(&context, report);
+            ReplyHandle::new(run.services, run.community.id(), run.id)
+                .edit(&message(embed, Vec::new()))
+                .await;
+        }
+        Err(failure) => tracing::warn!(%failure, "the report of a reconcile was not shown"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn payloads_of_every_kind_are_read() {
+        let read = |request: &JobRequest| Payload::deserialize(&request.payload).unwrap();
+        assert_eq!(read(&request("a")).mode, Mode::Repair);
+        assert_eq!(
+            read(&request_in_mode("a".to_owned(), Mode::Compare)).mode,
+            Mode::Compare
+        );
+        let change = Uuid::from_u128(7);
+        assert_eq!(read(&rule_change::due(change)).rule_change, Some(change));
+        assert_eq!(read(&rule_change::announcement(change)).announce, Some(change));
+    }
+
+    #[test]
+    fn scheduled_id_contains_the_slot_of_six_hours() {
+        assert_eq!(scheduled_id(datetime!(2026-11-21 05:59 UTC)), "reconcile:2026-11-21T00");
+        assert_eq!(scheduled_id(datetime!(2026-11-21 06:00 UTC)), "reconcile:2026-11-21T06");
+        assert_eq!(scheduled_id(datetime!(2026-11-21 23:10 UTC)), "reconcile:2026-11-21T18");
+        assert_eq!(gap_id("7f3a"), "reconcile:gap:7f3a");
+    }
+}

@@ -1,0 +1,235 @@
+//! Changes of the rule set: the preview, the grace period, the messages to those affected.
+//!
+//! A confirmed change is a row and a job that is due when it takes effect; until then the rules before it are in force. A change that was
+//! cancelled or replaced meanwhile does nothing. Both jobs may run twice: the row ends once, and each message is sent once.
+
+use std::cmp::Ordering;
+use std::time::{Duration, Instant};
+
+use arrakis_contracts::JobKind;
+use arrakis_db::{Actor, DbError, NewAuditEntry, RuleChange, RuleChangeEnd, UserId};
+use arrakis_domain::{Ladder, RuleSetId, TierId};
+use serde_json::json;
+use twilight_model::id::Id;
+use uuid::Uuid;
+
+use super::super::{JobOwner, JobRequest, JobRun, PART, enqueue, publish, tier_sync};
+use crate::community::Community;
+use crate::failure::Failure;
+use crate::interaction::reply::message;
+use crate::nonced_message::{NoncedMessage, NoncedOutcome};
+use crate::render::rules as render;
+use crate::services::Services;
+use crate::synthesis::Manifest;
+
+/// Profiles in one page.
+const PAGE: u32 = 500;
+/// Pause between two direct messages: Discord restricts bots that open many.
+const MESSAGE_PAUSE: Duration = Duration::from_secs(2);
+/// Most parts of the messages about one change.
+const MAX_PARTS: u32 = 500;
+
+/// A member whose tier changes with the rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TierMove {
+    /// The member.
+    pub user: UserId,
+    /// Name in the community.
+    pub name: String,
+    /// Tier by the rules in force.
+    pub before: Option<TierId>,
+    /// Tier by the other rules.
+    pub after: Option<TierId>,
+}
+
+/// What a change of the rule set would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RulePreview {
+    /// Members who lose a tier or get a lower one, in the order of their ids.
+    pub lose: Vec<TierMove>,
+    /// Number of members who get a higher tier.
+    pub gain: usize,
+    /// Number of members whose tier stays.
+    pub same: usize,
+}
+
+/// The job that puts a change into force.
+pub(crate) fn due(change: Uuid) -> JobRequest {
+    JobRequest {
+        id: format!("rule-change:{change}"),
+        kind: JobKind::Reconcile,
+        payload: json!({"rule_change": change}),
+    }
+}
+
+/// The job that tells those affected by a change.
+pub(crate) fn announcement(change: Uuid) -> JobRequest {
+    JobRequest {
+        id: format!("rule-change:{change}:tell"),
+        kind: JobKind::Reconcile,
+        payload: json!({"announce": change}),
+    }
+}
+
+/// What would change for the members if the rules were these. Protected members keep their roles under any rules and are left out.
+///
+/// # Errors
+/// If Postgres is unavailable, or the theme has no rules.
+pub(crate) async fn preview(
+    services: &Services,
+    community: &Community,
+    rules: &Ladder,
+) -> Result<RulePreview, Failure> {
+    let now = community.ladder()?;
+    let mut preview = RulePreview::default();
+    let mut after = None;
+    loop {
+        let page = page(services, community, after).await?;
+        let is_last = page.len() < PAGE as usize;
+        after = page.last().map(|member| member.user);
+        for member in page {
+            if member.protected || member.left_at.is_some() {
+                continue;
+            }
+            let (from, to) = (now.tier_of(member.standing), rules.tier_of(member.standing));
+            match rules.compare(from, to) {
+                Ordering::Greater => preview.lose.push(TierMove {
+                    user: member.user,
+                    name: member.display_name,
+                    before: from.cloned(),
+                    after: to.cloned(),
+                }),
+                Ordering::Less => preview.gain += 1,
+                Ordering::Equal => preview.same += 1,
+            }
+        }
+        if is_last {
+            return Ok(preview);
+        }
+    }
+}
+
+async fn page(
+    services: &Services,
+    community: &Community,
+    after: Option<UserId>,
+) -> Result<Vec<arrakis_db::MemberStanding>, DbError> {
+    let mut tx = services.database.tenant(community.id()).await?;
+    let page = tx
+        .profiles()
+        .standings(&community.record.token_profile, after, PAGE)
+        .await?;
+    tx.commit().await?;
+    Ok(page)
+}
+
+/// The rule set of this id and its tier rules; `None` if the theme has none of this id.
+pub(crate) fn ladder_of<'a>(community: &'a Community, rule_set: &RuleSetId) -> Option<&'a Ladder> {
+    community.theme.rule_sets.get(rule_set)
+}
+
+/// Puts a pending change into force, and enqueues a tier sync of all members.
+pub(super) async fn put_into_force(run: &JobRun<'_>, change: Uuid) -> Result<(), Failure> {
+    let sync = tier_sync::for_community(format!("tier-sync:{}", run.id));
+    let now = run.services.now();
+    let mut tx = run.services.database.tenant(run.community.id()).await?;
+    let Some(pending) = tx
+        .rule_changes()
+        .pending()
+        .await?
+        .filter(|pending| pending.id == change)
+    else {
+        tx.commit().await?;
+        tracing::info!(%change, "the change of the rule set is not pending any more");
+        return Ok(());
+    };
+    tx.communities().set_rule_set(&pending.rule_set).await?;
+    tx.rule_changes().end(change, RuleChangeEnd::Applied).await?;
+    if let Some(stored) = tx.manifests().latest().await? {
+        let mut manifest = Manifest::read(&stored.manifest)?;
+        pending.rule_set.as_str().clone_into(&mut manifest.rule_set);
+        tx.manifests()
+            .put(&manifest.to_value(), &pending.requested_by.to_string())
+            .await?;
+    }
+    tx.audit(&NewAuditEntry {
+        actor: Actor::System("reconcile".to_owned()),
+        action: "rules.changed",
+        subject: pending.rule_set.as_str(),
+        reason: None,
+        detail: json!({"before": run.community.record.rule_set.as_str(), "requested_by": pending.requested_by.to_string()}),
+    })
+    .await?;
+    tx.jobs().enqueue(&sync.row(now)).await?;
+    tx.commit().await?;
+    let owner = JobOwner::Community(run.community.id());
+    publish(&run.services.publisher, owner, &sync.id, sync.kind).await;
+    Ok(())
+}
+
+/// Tells those who lose a tier by a pending change, one by one, until the part is over.
+pub(super) async fn tell_affected(
+    run: &JobRun<'_>,
+    change: Uuid,
+    after: Option<u64>,
+    part: u32,
+) -> Result<(), Failure> {
+    let mut tx = run.services.database.tenant(run.community.id()).await?;
+    let pending = tx.rule_changes().pending().await?;
+    tx.commit().await?;
+    let Some(pending) = pending.filter(|pending| pending.id == change) else {
+        return Ok(());
+    };
+    let rules = ladder_of(run.community, &pending.rule_set)
+        .ok_or_else(|| Failure::permanent(format!("the theme has no rule set {}", pending.rule_set)))?;
+    let mut affected = preview(run.services, run.community, rules).await?.lose;
+    affected.retain(|member| after.is_none_or(|after| member.user.get() > after));
+    let started = Instant::now();
+    for (done, member) in affected.iter().enumerate() {
+        run.progress(done, Some(affected.len())).await?;
+        tell(run, &pending, member).await?;
+        let has_more = done + 1 < affected.len();
+        if has_more && started.elapsed() > PART {
+            return enqueue_next_part(run, change, member.user, part + 1).await;
+        }
+        tokio::time::sleep(MESSAGE_PAUSE).await;
+    }
+    run.progress(affected.len(), Some(affected.len())).await
+}
+
+async fn enqueue_next_part(run: &JobRun<'_>, change: Uuid, after: UserId, part: u32) -> Result<(), Failure> {
+    if part > MAX_PARTS {
+        return Err(Failure::permanent(format!("not complete after {MAX_PARTS} parts")));
+    }
+    let first = announcement(change);
+    let request = JobRequest {
+        id: format!("{}+{part}", first.id),
+        kind: first.kind,
+        payload: json!({"announce": change, "after": after.get(), "part": part}),
+    };
+    enqueue(run.services, run.community.id(), &request).await.map(drop)
+}
+
+async fn tell(run: &JobRun<'_>, change: &RuleChange, member: &TierMove) -> Result<(), Failure> {
+    let Some(user) = Id::new_checked(member.user.get()) else {
+        return Ok(());
+    };
+    let context = run.community.render_context(run.services)?;
+    let embed = render::notice(&context, &run.community.record.name, member, change.effective_at);
+    let text = message(embed, Vec::new());
+    let key = format!("rule-change:{}:{}", change.id, member.user);
+    let nonced = NoncedMessage {
+        services: run.services,
+        community: Some(run.community.id()),
+        guild: Some(run.community.guild()),
+        key: &key,
+    };
+    let calls = run.services.discord.bulk(Some(run.community.guild()));
+    let sent = nonced
+        .send(|nonce| async move { calls.send_dm(user, &text, nonce).await.map(drop) })
+        .await?;
+    if let NoncedOutcome::Refused(error) = sent {
+        tracing::info!(%error, "a member accepts no direct message about a change of the rules");
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! Structure: whether roles, categories and channels are as the manifest has them. Differences are repaired by a job `synthesis`.
+
+use std::sync::Arc;
+
+use arrakis_contracts::proxy::Urgency;
+use arrakis_iac::plan::{Action, Change};
+use arrakis_iac_apply::NoProgress;
+
+use super::super::synthesis::{self, Purpose};
+use super::super::{JobRun, enqueue};
+use super::Mode;
+use super::report::{ReconcileReport, StructureReport};
+use crate::failure::Failure;
+use crate::synthesis::{Manifest, PlannedServer, plan_server};
+
+/// Compares the server with the manifest in force.
+pub(super) async fn check(run: &JobRun<'_>, mode: Mode, report: &mut ReconcileReport) -> Result<(), Failure> {
+    let (services, community) = (run.services, run.community);
+    let mut tx = services.database.tenant(community.id()).await?;
+    let manifest = tx.manifests().latest().await?;
+    let state = tx.server_state().get().await?;
+    tx.commit().await?;
+    let Some(manifest) = manifest else {
+        report.structure = StructureReport::NotManaged;
+        return Ok(());
+    };
+    let manifest = Manifest::read(&manifest.manifest)?;
+    let theme = services.themes.theme(&manifest.theme).map_err(Failure::permanent)?;
+    let guild = community.guild();
+    let client = services.synthesis.connect(
+        services,
+        guild,
+        Some(community.id()),
+        Urgency::Bulk,
+        Arc::new(NoProgress),
+    )?;
+    let lineage = community.id().to_string();
+    let planned = plan_server(&client, guild.get(), &manifest, theme, state.as_ref(), &lineage).await?;
+    for finding in planned.left_out.findings.iter().chain(planned.blocking()) {
+        let names: Vec<String> = finding.addresses.iter().map(ToString::to_string).collect();
+        let name = if names.is_empty() {
+            finding.rule.clone()
+        } else {
+            names.join(", ")
+        };
+        report.add_broken(name, &format!("{}; {}", finding.what, finding.what_to_do));
+    }
+    report.structure = compared(&planned);
+    if let StructureReport::Differs { job, .. } = &mut report.structure
+        && mode == Mode::Repair
+        && !community.is_frozen()
+        && planned.check().is_ok()
+    {
+        let request = synthesis::request(format!("synthesis:{}", run.id), Purpose::Repair);
+        enqueue(services, community.id(), &request).await?;
+        *job = Some(request.id);
+    }
+    Ok(())
+}
+
+fn compared(planned: &PlannedServer) -> StructureReport {
+    if planned.is_empty() {
+        return StructureReport::Equal;
+    }
+    let mut changes: Vec<String> = planned.plan.changes.iter().map(described).collect();
+    changes.extend(
+        planned
+            .plan
+            .reorders
+            .iter()
+            .map(|reorder| format!("reorder {}", reorder.of)),
+    );
+    StructureReport::Differs {
+        changes: ReconcileReport::named(changes),
+        job: None,
+    }
+}
+
+/// One line about a change, with the name that Discord shows.
+pub(crate) fn described(change: &Change) -> String {
+    let verb = match change.action {
+        Action::Create => "create",
+        Action::Update => "change",
+        Action::Replace => "replace",
+        Action::Delete => "delete",
+        Action::Adopt => "adopt",
+        Action::Forget => "forget",
+    };
+    let kind = change.address.kind().noun();
+    let name = change.name.clone().unwrap_or_else(|| change.address.to_string());
+    match change.fields.as_slice() {
+        [] => format!("{verb} {kind} {name}"),
+        fields => format!("{verb} {kind} {name} ({})", fields.join(", ")),
+    }
+}

@@ -1,0 +1,99 @@
+//! Themes that a community's plan does not include: begins a grace period where there is none, and replaces the theme when it is over.
+//!
+//! Safe to repeat: a claim, which commits with the change, names the grace period. A frozen community keeps its theme until the freeze
+//! ends, since roles would not follow.
+
+use arrakis_db::{Actor, Community, CommunityId, NewAuditEntry, TenantTx};
+use arrakis_domain::Theme;
+use serde_json::json;
+use time::OffsetDateTime;
+
+use crate::failure::Failure;
+use crate::jobs::{self, JobOwner, JobRequest};
+use crate::services::Services;
+use crate::theme_change::{GRACE, ThemeChange, fallback};
+
+/// Checks the plan of each community. A community whose settings are corrupt is logged and left out.
+///
+/// # Errors
+/// If Postgres is unavailable; the next run repeats it.
+pub(super) async fn check(services: &Services, now: OffsetDateTime) -> Result<(), Failure> {
+    for (_, community) in services.database.routes().await? {
+        match check_one(services, community, now).await {
+            Ok(()) => {}
+            Err(Failure::Permanent(error)) => {
+                tracing::error!(%community, %error, "the plan of a community is not checked");
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(())
+}
+
+async fn check_one(services: &Services, community: CommunityId, now: OffsetDateTime) -> Result<(), Failure> {
+    let mut tx = services.database.tenant(community).await?;
+    let Some(record) = tx.communities().get().await? else {
+        return Ok(());
+    };
+    let Ok(theme) = services.themes.theme(record.theme.as_str()) else {
+        return Ok(());
+    };
+    if record.plan.includes(theme) || record.frozen.is_some() {
+        return Ok(());
+    }
+    match record.theme_grace_until {
+        None => begin(&mut tx, &record, theme, now).await?,
+        Some(until) if until > now => return Ok(()),
+        Some(until) => {
+            let Some(job) = end(services, &mut tx, &record, theme, (until, now)).await? else {
+                return Ok(());
+            };
+            tx.commit().await?;
+            tracing::info!(%community, theme = %theme.id, "the grace period of a theme is over; it is replaced");
+            jobs::publish(&services.publisher, JobOwner::Community(community), &job.id, job.kind).await;
+            return Ok(());
+        }
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Begins the grace period of a theme that came into use without one.
+async fn begin(tx: &mut TenantTx, record: &Community, theme: &Theme, now: OffsetDateTime) -> Result<(), Failure> {
+    let until = now + GRACE;
+    tx.communities().set_plan(record.plan, theme.plan, Some(until)).await?;
+    tx.audit(&NewAuditEntry {
+        actor: Actor::System("plans".to_owned()),
+        action: "community.theme_grace",
+        subject: theme.id.as_str(),
+        reason: Some("the plan does not include the theme"),
+        detail: json!({"plan": record.plan.as_str(), "until": until.unix_timestamp()}),
+    })
+    .await?;
+    Ok(())
+}
+
+/// Replaces the theme, once for each grace period.
+async fn end(
+    services: &Services,
+    tx: &mut TenantTx,
+    record: &Community,
+    theme: &Theme,
+    (until, now): (OffsetDateTime, OffsetDateTime),
+) -> Result<Option<JobRequest>, Failure> {
+    let slot = until.unix_timestamp();
+    if !tx.claim(&format!("theme-grace:{slot}")).await? {
+        return Ok(None);
+    }
+    let to = fallback(&services.themes, record.plan)
+        .ok_or_else(|| Failure::permanent(format!("no theme is in the plan {}", record.plan)))?;
+    let change = ThemeChange {
+        from: Some(theme),
+        to,
+        rule_set: &to.default_rules,
+        actor: Actor::System("plans".to_owned()),
+        reason: Some("the grace period after a change of the plan is over"),
+        now,
+    };
+    Ok(Some(change.store(tx, &format!("theme:{slot}")).await?))
+}

@@ -1,0 +1,110 @@
+//! Servers as the platform wants them: from a community's manifest to a plan of `arrakis-iac`, and the client that carries it out.
+//!
+//! | file | what |
+//! |---|---|
+//! | `manifest.rs` | [`Manifest`]: theme, structure and existing roles, as a configuration of the engine |
+//! | `left_out.rs` | what Discord would refuse, so that the rest is planned |
+//! | `planning.rs` | the plan for a server: read, adopt what exists, compare, check |
+//! | `transport.rs` | calls through the discord-proxy: ten a second, none that changes a frozen community |
+//! | `state_store.rs` | the state in PostgreSQL, written by the attempt that holds it |
+//! | `progress.rs` | the steps of an apply, and the reply in which a member sees them |
+//!
+//! `jobs/synthesis.rs` applies plans; the wizard and `/reconcile` show them. Nothing here deletes a role or a channel: that needs a
+//! second factor, which the platform does not have yet.
+
+mod left_out;
+mod manifest;
+mod planning;
+mod progress;
+mod state_store;
+mod transport;
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrakis_cache::LocalBuckets;
+use arrakis_config::Secret;
+use arrakis_contracts::proxy::Urgency;
+use arrakis_db::CommunityId;
+use arrakis_discord::DiscordConfig;
+use arrakis_iac_apply::Progress;
+use arrakis_iac_apply::http::{Discord, Proxy};
+use tokio_util::sync::CancellationToken;
+use twilight_model::id::Id;
+use twilight_model::id::marker::GuildMarker;
+use url::Url;
+
+pub use self::manifest::{Manifest, Structure};
+pub(crate) use self::planning::{PlannedServer, apply_failure, plan_server};
+pub(crate) use self::progress::{ReplyHandle, StepCounter};
+pub(crate) use self::state_store::{HOLD, StoredState};
+pub use self::transport::ENDPOINTS;
+use self::transport::GuardedTransport;
+use crate::failure::Failure;
+use crate::services::Services;
+
+/// What a client of the engine needs: the discord-proxies and the worker's credential.
+#[derive(Clone)]
+pub struct SynthesisClient {
+    proxies: Vec<Url>,
+    credential: Secret,
+    /// The rate of calls while Redis is unavailable, for all clients of this process.
+    local: Arc<LocalBuckets>,
+}
+
+impl fmt::Debug for SynthesisClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SynthesisClient")
+            .field("proxies", &self.proxies)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A client of the engine for one server.
+pub(crate) struct ServerClient {
+    /// The client.
+    pub(crate) discord: Discord,
+    transport: Arc<GuardedTransport>,
+}
+
+impl ServerClient {
+    /// Whether a change was refused because the community is frozen.
+    pub(crate) fn met_freeze(&self) -> bool {
+        self.transport.met_freeze()
+    }
+}
+
+impl SynthesisClient {
+    /// A client with the same proxies and credential as the worker's other calls.
+    pub fn new(config: &DiscordConfig) -> Self {
+        Self {
+            proxies: config.proxies.clone(),
+            credential: config.credential.clone(),
+            local: Arc::default(),
+        }
+    }
+
+    /// Connects to a server. With a community, its freeze stops every change; without one, the client is for reading.
+    ///
+    /// # Errors
+    /// If the credential cannot be sent in a header.
+    pub(crate) fn connect(
+        &self,
+        services: &Services,
+        guild: Id<GuildMarker>,
+        community: Option<CommunityId>,
+        urgency: Urgency,
+        progress: Arc<dyn Progress>,
+    ) -> Result<ServerClient, Failure> {
+        let proxy = Proxy::new(&self.proxies, self.credential.expose(), guild.get()).map_err(Failure::permanent)?;
+        let transport = Arc::new(GuardedTransport::new(
+            proxy.with_urgency(urgency),
+            services.cache.clone(),
+            self.local.clone(),
+            services.database.clone(),
+            community,
+        ));
+        let discord = Discord::new(transport.clone(), progress, CancellationToken::new());
+        Ok(ServerClient { discord, transport })
+    }
+}

@@ -1,0 +1,240 @@
+//! `/reconcile`: comparisons with a report, repairs of the server, and changes of the rule set.
+
+use std::collections::BTreeMap;
+
+use arrakis_db::{JobState, RuleChange};
+use arrakis_domain::RoleKey;
+use arrakis_test_support::eventually;
+use arrakis_worker::jobs::reconcile::{ReconcileReport, StructureReport, scheduled_id};
+use arrakis_worker::synthesis::{Manifest, Structure};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use crate::platform::{Dispatch, Platform, Worker, assert_description, assert_refusal};
+
+async fn until_reconciled(platform: &Platform) {
+    until_ended(platform, &scheduled_id(OffsetDateTime::now_utc())).await;
+}
+
+async fn until_ended(platform: &Platform, id: &str) -> JobState {
+    eventually(
+        || async {
+            let job = platform.tenant().await.jobs().get(id).await.unwrap();
+            job.map(|job| job.state).filter(|state| state.is_final())
+        },
+        format!("job {id} to end"),
+    )
+    .await
+}
+
+/// Manage Server.
+const MANAGE_GUILD: &str = "32";
+
+/// An admin runs `/reconcile` with these options.
+async fn run(platform: &Platform, options: Value) -> String {
+    platform.delete_cooldowns();
+    let id = platform.send_command("harah", "reconcile", options).await;
+    platform.deliver_with_permissions(MANAGE_GUILD).await;
+    id
+}
+
+/// The admin presses a button of a message; returns the interaction and its dispatch.
+async fn press(platform: &Platform, message: &Value, custom_id: &str) -> (String, Dispatch) {
+    let message = message["id"].as_str().unwrap();
+    let id = platform
+        .control
+        .press(&platform.community, "harah", message, custom_id)
+        .await;
+    let dispatch = platform.deliver_with_permissions(MANAGE_GUILD).await;
+    platform.control.answered(&id).await;
+    (id, dispatch)
+}
+
+async fn report(platform: &Platform, interaction: &str) -> ReconcileReport {
+    let id = format!("reconcile:command:{interaction}");
+    let stored = eventually(
+        || async { platform.tenant().await.reconcile_reports().get(&id).await.unwrap() },
+        "the report",
+    )
+    .await;
+    ReconcileReport::read(&stored.report).unwrap()
+}
+
+/// The community's server is managed: its roles, without channels.
+async fn manage(platform: &Platform) {
+    let manifest = Manifest {
+        theme: "sietch".to_owned(),
+        rule_set: "balance".to_owned(),
+        structure: Structure::RolesOnly,
+        roles: BTreeMap::new(),
+    };
+    let mut tx = platform.tenant().await;
+    tx.manifests().put(&manifest.to_value(), "a test").await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+async fn admin_platform() -> (Platform, Worker) {
+    let (platform, worker) = Platform::with_worker().await;
+    until_reconciled(&platform).await;
+    (platform, worker)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn role_deleted_by_hand_is_reported_and_repaired() {
+    let (platform, _worker) = admin_platform().await;
+    manage(&platform).await;
+    let first = run(&platform, json!({})).await;
+    let found = report(&platform, &first).await;
+    let StructureReport::Differs { job: Some(job), .. } = &found.structure else {
+        panic!("the bot's role is missing: {found:?}")
+    };
+    assert_eq!(until_ended(&platform, job).await, JobState::Succeeded);
+    let usul = &platform.community.roles["usul"];
+    platform
+        .control
+        .delete_role(&platform.community.guild, usul)
+        .await
+        .unwrap();
+    let second = run(&platform, json!({})).await;
+    let found = report(&platform, &second).await;
+    assert!(
+        found.broken.iter().any(|broken| broken.name == "role Usul"),
+        "{found:?}"
+    );
+    let StructureReport::Differs {
+        changes,
+        job: Some(job),
+    } = &found.structure
+    else {
+        panic!("no difference: {found:?}")
+    };
+    assert!(changes.iter().any(|change| change == "create role Usul"), "{changes:?}");
+    assert_eq!(until_ended(&platform, job).await, JobState::Succeeded);
+    let bindings = platform.tenant().await.communities().role_bindings().await.unwrap();
+    assert_ne!(bindings[&"usul".parse::<RoleKey>().unwrap()].to_string(), *usul);
+    platform.vhost.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn comparison_alone_changes_nothing() {
+    let (platform, _worker) = admin_platform().await;
+    manage(&platform).await;
+    let id = run(&platform, json!({"action": "compare"})).await;
+    let found = report(&platform, &id).await;
+    assert!(found.only_compared);
+    let StructureReport::Differs { job, changes } = &found.structure else {
+        panic!("no difference: {found:?}")
+    };
+    assert_eq!(*job, None);
+    assert!(
+        changes.iter().any(|change| change == "create role Shai-Hulud"),
+        "{changes:?}"
+    );
+    let created = platform.control.count("POST", "/roles", 200).await;
+    assert_eq!(created, 0);
+    platform.vhost.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn member_without_the_permission_is_refused() {
+    let (platform, _worker) = admin_platform().await;
+    let id = platform.run_command("chani", "reconcile", json!({})).await;
+    let reply = platform.control.answered(&id).await;
+    assert_refusal(&reply["message"], "This command is for the server's admins.");
+    platform.vhost.finish().await;
+}
+
+async fn use_ranked_rules(platform: &Platform) {
+    let mut tx = platform.tenant().await;
+    let rules = "ranked".parse().unwrap();
+    tx.communities().set_rule_set(&rules).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn change_of_the_rules_is_previewed_and_takes_effect_after_its_grace_period() {
+    let (platform, _worker) = admin_platform().await;
+    use_ranked_rules(&platform).await;
+    let options = json!({"action": "rules", "rule_set": "balance", "grace_days": 7});
+    let id = run(&platform, options).await;
+    let reply = platform.control.answered(&id).await;
+    // Jamis and Liet hold little and rank well.
+    assert_description(&reply["message"], "2 members get a lower tier");
+    let pending = platform.tenant().await.rule_changes().pending().await.unwrap();
+    assert_eq!(pending, None, "a preview changes nothing");
+    press(&platform, &reply["message"], "reconcile:apply:balance:7").await;
+    let pending: RuleChange = platform.tenant().await.rule_changes().pending().await.unwrap().unwrap();
+    assert_eq!(pending.rule_set.as_str(), "balance");
+    assert_eq!((pending.effective_at - pending.requested_at).whole_days(), 7);
+    // Those affected are told, and the rules stay.
+    let told = format!("rule-change:{}:tell", pending.id);
+    assert_eq!(until_ended(&platform, &told).await, JobState::Succeeded);
+    let record = platform.tenant().await.communities().get().await.unwrap().unwrap();
+    assert_eq!(record.rule_set.as_str(), "ranked");
+    let due = platform
+        .tenant()
+        .await
+        .jobs()
+        .get(&format!("rule-change:{}", pending.id))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((due.state, due.due_at), (JobState::Queued, pending.effective_at));
+    platform.vhost.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn change_without_grace_is_in_force_at_once() {
+    let (platform, _worker) = admin_platform().await;
+    use_ranked_rules(&platform).await;
+    let id = run(&platform, json!({"action": "rules", "rule_set": "balance"})).await;
+    let reply = platform.control.answered(&id).await;
+    let (_, dispatch) = press(&platform, &reply["message"], "reconcile:apply:balance:0").await;
+    // Delivered twice: the change is stored once.
+    platform.delete_done_markers();
+    platform.publish(&dispatch).await;
+    eventually(
+        || async {
+            let record = platform.tenant().await.communities().get().await.unwrap().unwrap();
+            record.rule_set.as_str() == "balance"
+        },
+        "the rules to be in force",
+    )
+    .await;
+    let entries = platform.tenant().await.audit_entries(100).await.unwrap();
+    let count = |action: &str| entries.iter().filter(|entry| entry.action == action).count();
+    assert_eq!((count("rules.announce"), count("rules.changed")), (1, 1));
+    platform.vhost.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pending_change_of_the_rules_is_shown_and_cancelled() {
+    let (platform, _worker) = admin_platform().await;
+    use_ranked_rules(&platform).await;
+    let options = json!({"action": "rules", "rule_set": "balance", "grace_days": 7});
+    let id = run(&platform, options).await;
+    let reply = platform.control.answered(&id).await;
+    press(&platform, &reply["message"], "reconcile:apply:balance:7").await;
+    let pending: RuleChange = platform.tenant().await.rule_changes().pending().await.unwrap().unwrap();
+    let shown = run(&platform, json!({"action": "rules"})).await;
+    let reply = platform.control.answered(&shown).await;
+    assert_description(&reply["message"], "The rules **balance** are in force from");
+    let cancel = format!("reconcile:cancel:{}", pending.id);
+    let (_, dispatch) = press(&platform, &reply["message"], &cancel).await;
+    // Delivered twice: it is cancelled once.
+    platform.delete_done_markers();
+    platform.publish(&dispatch).await;
+    let event = dispatch.labels().event_id;
+    eventually(
+        || async { platform.has_done_marker(event.as_str()) },
+        "the second run of the press to end",
+    )
+    .await;
+    assert_eq!(platform.tenant().await.rule_changes().pending().await.unwrap(), None);
+    let entries = platform.tenant().await.audit_entries(100).await.unwrap();
+    let cancelled = entries.iter().filter(|entry| entry.action == "rules.cancel").count();
+    assert_eq!(cancelled, 1);
+    let again = run(&platform, json!({"action": "rules"})).await;
+    let reply = platform.control.answered(&again).await;
+    assert_refusal(&reply["message"], "No change of the rules is pending.");
+}
