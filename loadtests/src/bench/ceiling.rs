@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use arrakis_contracts::{Job, names};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use lapin::options::{
@@ -112,6 +113,27 @@ impl BenchConnection {
         self.channel
             .queue_purge(queue.into(), QueuePurgeOptions::default())
             .await?;
+        Ok(())
+    }
+
+    /// Publishes the message of a stored job.
+    pub(super) async fn publish_job(&self, job: &Job) -> anyhow::Result<()> {
+        let properties = BasicProperties::default()
+            .with_message_id(job.id.as_str().into())
+            .with_type("job".into())
+            .with_content_type("application/json".into());
+        let (exchange, options) = (names::JOBS, BasicPublishOptions::default());
+        let published = self
+            .channel
+            .basic_publish(
+                exchange.into(),
+                job.kind.name().into(),
+                options,
+                &job.encode(),
+                properties,
+            )
+            .await?;
+        let _ = published.await?;
         Ok(())
     }
 

@@ -114,7 +114,18 @@ impl BenchPlatform {
 
     /// Registers the commands of a load, as the leader among the workers does.
     async fn register_commands(&self) -> anyhow::Result<()> {
-        let names = ["position", "profile", "leaderboard", "threshold", "stats", "help"];
+        let names = [
+            "position",
+            "profile",
+            "leaderboard",
+            "threshold",
+            "stats",
+            "help",
+            "directory",
+            "naib",
+            "register-waitlist",
+            "badges",
+        ];
         let commands: Vec<Value> = names
             .iter()
             .map(|name| json!({"name": name, "description": "For the bench", "type": 1}))

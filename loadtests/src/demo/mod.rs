@@ -1,4 +1,5 @@
-//! A scripted demo of a community in two acts, with checks: members and commands, then a wallet, a chain and an admin.
+//! A scripted demo in three acts, with checks: members and commands; a wallet, a chain and an admin; a server that is set up, badges, a
+//! repair.
 //!
 //! The ranking comes from a local chain, which a worker's job reads. Without anvil it is seeded as rows, and the second act is left out.
 //!
@@ -13,6 +14,7 @@ mod faults;
 mod refusals;
 mod second_act;
 mod tenants;
+mod third_act;
 mod transcript;
 
 use std::io::Write;
@@ -120,9 +122,10 @@ pub async fn play<W: Write>(stage: &mut Stage, transcript: &mut Transcript<W>) -
     match chain {
         Some(chain) => second_act::play(platform, &demo, chain, transcript).await?,
         None => transcript.leave_out(
-            "the second act (wallet, chain, suspension)",
+            "the second act (wallet, chain, alert, suspension)",
             "anvil is not installed; ./dev installs it where npm is",
         ),
     }
+    third_act::play(&demo, transcript).await?;
     faults::limits_held(&demo, transcript).await
 }

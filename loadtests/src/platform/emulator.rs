@@ -176,6 +176,27 @@ impl Emulator {
         Ok(self.interact(&request).await?.id.to_string())
     }
 
+    /// A member chooses a value of a menu. Returns the interaction's id.
+    ///
+    /// # Errors
+    /// When the request fails.
+    pub async fn select(
+        &self,
+        place: (u64, u64),
+        user: u64,
+        message: &str,
+        custom_id: &str,
+        value: String,
+    ) -> anyhow::Result<String> {
+        let request = InteractionRequest {
+            message_id: Some(message.parse()?),
+            custom_id: Some(custom_id.to_owned()),
+            values: Some(vec![value]),
+            ..request("component", place, user)
+        };
+        Ok(self.interact(&request).await?.id.to_string())
+    }
+
     /// The present record of an interaction.
     ///
     /// # Errors

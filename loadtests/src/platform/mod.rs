@@ -10,6 +10,7 @@ mod replica;
 pub mod servers;
 mod wallet;
 mod wallet_page;
+mod wizard;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub use emulator::{Answer, Emulator, Member};
 pub use replica::Replica;
 pub use wallet::Wallet;
 pub use wallet_page::{PageAnswer, WalletPage};
+pub use wizard::WizardDialog;
 
 /// The bot's application id.
 pub(crate) const APPLICATION: &str = "1100000000000000001";

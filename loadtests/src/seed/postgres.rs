@@ -44,6 +44,7 @@ async fn write_community(
         guild: GuildId::new(server.guild)?,
         name: server.name.to_owned(),
         theme: ThemeId::new(community.theme)?,
+        theme_plan: theme.plan,
         rule_set: rule_set.clone(),
         plan: theme.plan,
         token_profile: TOKEN_PROFILE.parse()?,

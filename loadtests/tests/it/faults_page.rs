@@ -17,7 +17,7 @@ const SECTIONS: &[(&str, &[u8])] = &[
     ("Gateway and ingestors", &[29, 30, 31, 32, 33, 34, 35, 37]),
     (
         "Workers, messages and clocks",
-        &[19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 49, 50, 52],
+        &[19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 49, 50, 52, 58],
     ),
     (
         "Discord's REST API, discord-proxy and Redis",

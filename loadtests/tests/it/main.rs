@@ -15,4 +15,5 @@ mod documents;
 mod faults_page;
 mod page;
 mod pipes;
+mod screenshots;
 mod seed;

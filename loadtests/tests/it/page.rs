@@ -11,7 +11,7 @@ use loadtests::seed;
 use crate::browser::Browser;
 
 /// Ctrl+K, a few letters, Enter: switches to another member or server.
-async fn switch(browser: &Browser, to: &str, shown: &str) {
+pub(crate) async fn switch(browser: &Browser, to: &str, shown: &str) {
     browser.ctrl('k').await;
     browser.type_text(to).await;
     browser.sees("#switcher-list [aria-selected=true]", shown).await;
@@ -39,7 +39,7 @@ async fn choose(browser: &Browser, command: &str) {
 }
 
 /// The newest message.
-const LAST: &str = "#log > :last-child";
+pub(crate) const LAST: &str = "#log > :last-child";
 
 #[tokio::test]
 async fn every_command_of_the_demo_works_by_keyboard_alone() {
@@ -115,7 +115,7 @@ async fn every_command_of_the_demo_works_by_keyboard_alone() {
     browser.back_to("Jump to me").await;
     browser.press(Key::Enter).await;
     browser.sees(LAST, "(you)").await;
-    keep_screenshot(&browser).await;
+    keep_screenshot(&browser, "page").await;
 
     // The panel with gateway frames and REST calls.
     browser.ctrl('.').await;
@@ -177,13 +177,13 @@ async fn lists_of_a_narrow_window_open_and_close_by_keyboard() {
     emulator.shutdown().await;
 }
 
-/// Checks the README's screenshot and writes it with `UPDATE_SCREENSHOT=1`.
-async fn keep_screenshot(browser: &Browser) {
+/// Checks a screenshot of the documentation and writes it with `UPDATE_SCREENSHOT=1`.
+pub(crate) async fn keep_screenshot(browser: &Browser, name: &str) {
     let picture = browser.screenshot().await;
     assert!(picture.len() > 10_000, "an empty page");
     if std::env::var_os("UPDATE_SCREENSHOT").is_some() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/images/page.png");
-        std::fs::create_dir_all(std::path::Path::new(path).parent().unwrap()).unwrap();
-        std::fs::write(path, picture).unwrap();
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/images");
+        std::fs::create_dir_all(folder).unwrap();
+        std::fs::write(format!("{folder}/{name}.png"), picture).unwrap();
     }
 }

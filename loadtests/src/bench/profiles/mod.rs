@@ -1,12 +1,15 @@
 //! The profiles: each is a list of measurements, each measurement a file.
 
+mod card;
 mod chain;
 mod communities;
+mod each_command;
 mod errors;
 mod ingest;
 mod mission;
 mod path;
 mod proxy;
+mod role_sync;
 mod sync;
 
 use clap::ValueEnum;
@@ -29,10 +32,12 @@ pub enum Profile {
     Path,
     /// The discord-proxy: added latency, and a hundred tenants at the limit.
     Proxy,
-    /// A backlog of role changes of many communities through the whole path.
+    /// A role sync of 10,000 members with commands meanwhile, and a backlog of role changes of many communities.
     Sync,
     /// An eligibility sync of 100,000 logs from a local chain, and the latency of reading balances and owners.
     Chain,
+    /// Each command of members and admins alone at a fixed rate, with a threshold for its full answer, and the badge card.
+    Commands,
     /// Every measurement for a few seconds, without thresholds: for tests of the bench itself.
     #[value(hide = true)]
     Smoke,
@@ -49,6 +54,7 @@ impl Profile {
             Self::Proxy => "proxy",
             Self::Sync => "sync",
             Self::Chain => "chain",
+            Self::Commands => "commands",
             Self::Smoke => "smoke",
         }
     }
@@ -63,8 +69,12 @@ impl Profile {
             Self::Path => Box::pin(path::measure(bench, &path::PathSteps::all())).await,
             Self::Short => Box::pin(path::measure(bench, &path::PathSteps::shape(120.0))).await,
             Self::Proxy => Box::pin(proxy::measure(bench, proxy::ProxySteps::all())).await,
-            Self::Sync => Box::pin(sync::measure(bench)).await,
+            Self::Sync => {
+                Box::pin(role_sync::measure(bench)).await?;
+                Box::pin(sync::measure(bench)).await
+            }
             Self::Chain => Box::pin(chain::measure(bench, chain::ChainSteps::all())).await,
+            Self::Commands => Box::pin(each_command::measure(bench)).await,
             Self::Mission => {
                 Box::pin(ingest::measure(bench)).await?;
                 Box::pin(path::measure(bench, &path::PathSteps::mission())).await

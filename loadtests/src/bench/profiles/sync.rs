@@ -7,12 +7,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use arrakis_domain::RoleId;
 use arrakis_emulator_client::load::{Load, LoadStage};
-use arrakis_themes::Registry;
-use serde_json::json;
 
-use super::communities::{self, community_id};
+use super::communities;
 use super::path::loaded;
 use super::{commands, measure_ceiling};
 use crate::bench::{Bench, BenchPlatform, BenchPlatformOptions, Bound, Section};
@@ -39,7 +36,7 @@ pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     };
     let mut platform = BenchPlatform::open(options).await?;
     communities::onboard(&platform).await?;
-    bind_roles(&platform).await?;
+    communities::bind_roles(&platform).await?;
     platform.start_ingestor().await?;
     measure_ceiling(bench, &platform, commands(), 3.0).await?;
     for _ in 0..2 {
@@ -119,38 +116,19 @@ pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     platform.close().await
 }
 
-/// Creates a role for each tier in each server and binds it.
-async fn bind_roles(platform: &BenchPlatform) -> anyhow::Result<()> {
-    let admin = platform.database.admin().await;
-    let themes = Registry::load(None)?;
-    let roles = &themes.theme("basic")?.roles;
-    let guilds = platform.discord.guilds().await?;
-    for (n, guild) in (0_u128..).zip(guilds) {
-        let mut tx = admin.tenant(community_id(n)).await?;
-        for role in roles.iter().filter(|role| role.given_to.is_automatic()) {
-            let made = json!({"name": role.key.to_string()});
-            let made = platform.discord.create_role(guild.id, &made).await?;
-            let made = made["id"].as_str().with_context(|| format!("no id in {made}"))?;
-            tx.communities().bind_role(&role.key, RoleId(made.parse()?)).await?;
-        }
-        tx.commit().await?;
-    }
-    Ok(())
-}
-
 /// Call counts of the emulator.
-#[derive(Debug)]
-struct CallCounts {
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CallCounts {
     /// Roles assigned and removed.
-    role_changes: u64,
+    pub(super) role_changes: u64,
     /// Calls that the global limit counts.
     bound: u64,
     /// Answers with status 429.
-    limited: u64,
+    pub(super) limited: u64,
 }
 
 impl CallCounts {
-    async fn of(platform: &BenchPlatform) -> anyhow::Result<Self> {
+    pub(super) async fn of(platform: &BenchPlatform) -> anyhow::Result<Self> {
         let stats = platform.discord.stats().await?;
         let mut calls = Self {
             role_changes: 0,

@@ -38,12 +38,25 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         without_guard: "the job stays `running`, roles missing",
         run: |testbed| Box::pin(killed(testbed)),
     },
+    Scenario {
+        fault: 58,
+        name: "role-deleted-in-mid-sync",
+        what: "a role is deleted by hand while a tier sync assigns it",
+        proves: &[I1, I5],
+        expected: "the sync assigns every other role, the deleted one is recorded by name, and every job succeeds",
+        guard: Guard::FailPoint("worker.guard.broken_role=skip"),
+        without_guard: "not run yet",
+        run: |testbed| Box::pin(role_deleted(testbed)),
+    },
 ];
 
 /// Role changes that the sync has to make. Discord allows ten in ten seconds for each server.
 const MISSING: usize = 8;
 /// Time limit for a worker to take over a job and reach its fail point: start, delivery, and reading the members from Discord.
 const TAKEOVER_LIMIT: Duration = Duration::from_secs(10);
+
+/// Time limit of a sync whose calls take 1.5 s each.
+const SLOW_SYNC_LIMIT: Duration = Duration::from_secs(30);
 
 const AFTER_LAST_ROLE: &str = "after the last role and before the row's end";
 
@@ -103,7 +116,7 @@ async fn killed(testbed: &mut Testbed) -> anyhow::Result<()> {
         } else {
             points
         };
-        let died = killed_by(testbed, &points).await?;
+        let died = killed_by(testbed, &points, TAKEOVER_LIMIT).await?;
         testbed.expect(
             I1,
             format!("a worker continues the job and is killed {when}"),
@@ -118,7 +131,7 @@ async fn killed(testbed: &mut Testbed) -> anyhow::Result<()> {
     }
     let unarmed = testbed.with_guard_points(Vec::new());
     testbed.platform().spawn_worker(&unarmed)?.ready().await;
-    ends(testbed).await?;
+    ends(testbed, TAKEOVER_LIMIT, PROCESS_BACK).await?;
     missing.expect_restored(testbed, kills).await?;
     // The ledger checks actions on the platform as it is now.
     testbed.platform().spawn_ingestor(&[])?.ready().await;
@@ -128,13 +141,7 @@ async fn killed(testbed: &mut Testbed) -> anyhow::Result<()> {
 async fn handed_over(testbed: &mut Testbed) -> anyhow::Result<()> {
     let missing = begin(testbed).await?;
     // The remaining calls take longer than the stopping worker may continue.
-    let slow = testbed.with_guard_points(vec![(
-        POINTS.to_owned(),
-        format!("discord.called[{ASSIGN_ROLE}]=sleep(1500)"),
-    )]);
-    testbed.platform().spawn_worker(&slow)?.ready().await;
-    let under_way = async |testbed: &mut Testbed| Ok(assignments(testbed).await?.len() >= 2);
-    testbed.wait_until("the sync to be in progress", under_way).await?;
+    start_slow_sync(testbed).await?;
     let unarmed = testbed.with_guard_points(Vec::new());
     testbed.platform().spawn_worker(&unarmed)?.ready().await;
     let begun = Instant::now();
@@ -149,22 +156,75 @@ async fn handed_over(testbed: &mut Testbed) -> anyhow::Result<()> {
         rest,
         format!("{before} roles assigned"),
     );
-    ends(testbed).await?;
+    ends(testbed, TAKEOVER_LIMIT, PROCESS_BACK).await?;
     missing.expect_restored(testbed, 1).await?;
     // The ledger checks actions on the platform as it is now.
     testbed.platform().spawn_ingestor(&[])?.ready().await;
     Ok(())
 }
 
-/// Waits until every job has ended and checks that all of them succeeded.
-async fn ends(testbed: &mut Testbed) -> anyhow::Result<()> {
+/// Starts a worker whose role changes take 1.5 s each, and waits until it has made two.
+async fn start_slow_sync(testbed: &mut Testbed) -> anyhow::Result<()> {
+    let slow = testbed.with_guard_points(vec![(
+        POINTS.to_owned(),
+        format!("discord.called[{ASSIGN_ROLE}]=sleep(1500)"),
+    )]);
+    testbed.platform().spawn_worker(&slow)?.ready().await;
+    let under_way = async |testbed: &mut Testbed| Ok(assignments(testbed).await?.len() >= 2);
+    testbed.wait_until("the sync to be in progress", under_way).await
+}
+
+async fn role_deleted(testbed: &mut Testbed) -> anyhow::Result<()> {
+    let mut missing = begin(testbed).await?;
+    // The members are synced in the order of their ids.
+    missing.members.sort_by_key(|member| member.user);
+    let last = missing.members.last().and_then(|member| member.roles.first());
+    let role = last.context("no member lacks a role")?.clone();
+    start_slow_sync(testbed).await?;
+    let assigned = assignments(testbed).await?;
+    let in_time = assigned.len() < missing.roles();
+    testbed.expect(I1, "the sync is in progress", in_time, assigned.len());
+    testbed.discord().delete_role(missing.guild, role.as_str()).await?;
+    for member in &mut missing.members {
+        member.roles.retain(|other| *other != role);
+    }
+    ends(testbed, SLOW_SYNC_LIMIT, SLOW_SYNC_LIMIT).await?;
+    let wrong = missing.wrong(testbed).await?;
+    testbed.expect(
+        I1,
+        "every member has the other roles",
+        wrong.is_empty(),
+        wrong.join("; "),
+    );
+    let recorded = recorded_as_broken(testbed, &role).await?;
+    testbed.expect(I1, "the audit log names the deleted role once", recorded == 1, recorded);
+    // The ledger checks actions on the platform as it is now.
+    testbed.platform().spawn_ingestor(&[])?.ready().await;
+    Ok(())
+}
+
+/// Number of audit entries that this role of the server cannot be changed.
+async fn recorded_as_broken(testbed: &mut Testbed, role: &str) -> anyhow::Result<i64> {
+    let mut admin = PgConnection::connect(&testbed.platform().database().admin_url()).await?;
+    let found = sqlx::query_scalar(
+        "select count(*) from audit_log where action = 'role.broken' and detail ->> 'discord_role' = $1",
+    )
+    .bind(role)
+    .fetch_one(&mut admin)
+    .await?;
+    admin.close().await?;
+    Ok(found)
+}
+
+/// Waits until every job has ended, within `limit`, and checks that all of them succeeded. `bound` is the bound of the recovery.
+pub(super) async fn ends(testbed: &mut Testbed, limit: Duration, bound: Duration) -> anyhow::Result<()> {
     let begun = Instant::now();
     let mut open = unfinished(testbed).await?;
-    while !open.is_empty() && begun.elapsed() < TAKEOVER_LIMIT {
+    while !open.is_empty() && begun.elapsed() < limit {
         sleep(Duration::from_millis(40)).await;
         open = unfinished(testbed).await?;
     }
-    testbed.record_recovery(begun.elapsed(), PROCESS_BACK);
+    testbed.record_recovery(begun.elapsed(), bound);
     testbed.expect(I1, "every job succeeded", open.is_empty(), format!("{open:?}"));
     let letters = BrokerClient::new(&testbed.platform().vhost().url())
         .dead_letters()
@@ -184,8 +244,8 @@ impl MissingRoles {
         self.members.iter().map(|member| member.roles.len()).sum()
     }
 
-    /// Checks that every member has the right roles again, and how often they were assigned while this many workers were lost.
-    async fn expect_restored(&self, testbed: &mut Testbed, workers_lost: usize) -> anyhow::Result<()> {
+    /// The members who have other roles, with those that they have.
+    async fn wrong(&self, testbed: &mut Testbed) -> anyhow::Result<Vec<String>> {
         let mut wrong = Vec::new();
         for MemberWithoutRoles { user, roles } in &self.members {
             let found = testbed.discord().member(self.guild, *user).await?;
@@ -195,6 +255,12 @@ impl MissingRoles {
                 wrong.push(format!("{user} has {found:?} instead of {roles:?}"));
             }
         }
+        Ok(wrong)
+    }
+
+    /// Checks that every member has the right roles again, and how often they were assigned while this many workers were lost.
+    async fn expect_restored(&self, testbed: &mut Testbed, workers_lost: usize) -> anyhow::Result<()> {
+        let wrong = self.wrong(testbed).await?;
         testbed.expect(
             I1,
             "every member has the right roles",
@@ -252,12 +318,16 @@ async fn remove_roles(testbed: &mut Testbed, guild: u64) -> anyhow::Result<Vec<M
     Ok(without_roles)
 }
 
-/// Starts a worker with these fail points. Returns the time until it was killed by them; `None` when it was not.
-async fn killed_by(testbed: &mut Testbed, points: &str) -> anyhow::Result<Option<Duration>> {
+/// Starts a worker with these fail points. Returns the time until it was killed by them; `None` when it was not, within `limit`.
+pub(super) async fn killed_by(
+    testbed: &mut Testbed,
+    points: &str,
+    limit: Duration,
+) -> anyhow::Result<Option<Duration>> {
     let variables = testbed.with_guard_points(vec![(POINTS.to_owned(), points.to_owned())]);
     let worker = testbed.platform().spawn_worker(&variables)?;
     let begun = Instant::now();
-    while begun.elapsed() < TAKEOVER_LIMIT {
+    while begun.elapsed() < limit {
         if let Some(status) = worker.exit_status() {
             ensure!(status.signal() == Some(SIGKILL), "the worker ended by itself: {status}");
             return Ok(Some(begun.elapsed()));
@@ -268,7 +338,7 @@ async fn killed_by(testbed: &mut Testbed, points: &str) -> anyhow::Result<Option
 }
 
 /// Jobs that have not succeeded, with their state.
-async fn unfinished(testbed: &mut Testbed) -> anyhow::Result<Vec<(String, String)>> {
+pub(super) async fn unfinished(testbed: &mut Testbed) -> anyhow::Result<Vec<(String, String)>> {
     let mut connection = PgConnection::connect(&testbed.platform().database().admin_url()).await?;
     let found = sqlx::query_as("select job_id, state from jobs where state <> 'succeeded' order by job_id")
         .fetch_all(&mut connection)

@@ -18,9 +18,11 @@ mod rest;
 mod score;
 mod signatures;
 mod syncs;
+mod synthesis;
 mod time;
 mod topology;
 mod wire;
+mod wizard;
 mod workers;
 
 use super::Scenario;
@@ -48,9 +50,11 @@ pub fn all() -> Vec<Scenario> {
         score::SCENARIOS,
         signatures::SCENARIOS,
         syncs::SCENARIOS,
+        synthesis::SCENARIOS,
         time::SCENARIOS,
         topology::SCENARIOS,
         wire::SCENARIOS,
+        wizard::SCENARIOS,
         workers::SCENARIOS,
     ]
     .concat();

@@ -1,8 +1,9 @@
-//! The second act: a stranger joins, proves a wallet on the wallet page, crosses the line of the waitlist by a claim on the chain, and
-//! is suspended and restored by an admin.
+//! The second act: a stranger joins, proves a wallet on the wallet page, subscribes to the waitlist, crosses its line by a claim on the
+//! chain, receives one alert, and is suspended and restored by an admin.
 //!
 //! Expected ranks are counted from the seed's plan, never read from a service.
 
+mod alert;
 mod line;
 mod stranger;
 mod suspension;
@@ -53,8 +54,11 @@ pub(super) async fn play<W: Write>(
     };
     stranger::arrives(&act, transcript).await?;
     stranger::proves_a_wallet(&act, transcript).await?;
+    alert::is_subscribed_to(&act, transcript).await?;
     line::is_crossed(&act, transcript).await?;
-    suspension::and_restoring(&act, transcript).await
+    alert::arrives(&act, transcript).await?;
+    suspension::and_restoring(&act, transcript).await?;
+    alert::arrived_once(&act, transcript).await
 }
 
 impl Act<'_> {
