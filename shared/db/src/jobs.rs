@@ -303,6 +303,14 @@ impl Jobs<'_> {
         on_table!(self, postpone(id, due_at))
     }
 
+    /// Replaces the parameters of a job of which no attempt has begun. False when there is no such job, or an attempt has begun.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn set_payload(&mut self, id: &str, payload: &Value) -> Result<bool, DbError> {
+        on_table!(self, set_payload(id, payload))
+    }
+
     /// Whether a job of this kind with this payload waits or runs.
     ///
     /// # Errors

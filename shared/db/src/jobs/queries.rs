@@ -174,6 +174,22 @@ macro_rules! queries_on {
             Ok(named!("job.postpone", query.execute(connection))?.rows_affected() > 0)
         }
 
+        pub(in crate::jobs) async fn set_payload(
+            connection: &mut PgConnection,
+            owner: Option<Uuid>,
+            id: &str,
+            payload: &Value,
+        ) -> Result<bool, DbError> {
+            let query = sqlx::query!(
+                "update " + $table + " set payload = $3, updated_at = now()
+                  where " + $mine + " and job_id = $2 and state = 'queued'",
+                owner,
+                id,
+                payload
+            );
+            Ok(named!("job.set_payload", query.execute(connection))?.rows_affected() > 0)
+        }
+
         pub(in crate::jobs) async fn is_pending(
             connection: &mut PgConnection,
             owner: Option<Uuid>,

@@ -224,3 +224,22 @@ async fn limit_of_due_jobs_counts_the_listed_kinds_alone() {
         assert_eq!(jobs.due(later, NOON, 10).await.unwrap().len(), 6);
     });
 }
+
+#[tokio::test]
+async fn parameters_are_replaced_until_an_attempt_begins() {
+    let (_test, database, community) = one_community().await;
+    on_both!(database, community, |jobs| {
+        let payload = json!({"guild": "2"});
+        assert!(!jobs.set_payload(ID, &payload).await.unwrap(), "there is no such job");
+        jobs.enqueue(&job()).await.unwrap();
+        assert!(jobs.set_payload(ID, &payload).await.unwrap());
+        let started = JobStart::Run {
+            attempt: 1,
+            kind: "reconcile".to_owned(),
+            payload: payload.clone(),
+        };
+        assert_eq!(jobs.start(ID, NOON).await.unwrap(), started);
+        assert!(!jobs.set_payload(ID, &json!({})).await.unwrap(), "an attempt has begun");
+        assert_eq!(jobs.get(ID).await.unwrap().unwrap().payload, payload);
+    });
+}

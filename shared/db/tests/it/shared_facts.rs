@@ -299,3 +299,24 @@ async fn takeover_ends_with_the_freeze() {
     let stored = settings.get().await.unwrap().unwrap();
     assert_eq!((stored.controlled_by, stored.frozen), (None, None));
 }
+
+#[tokio::test]
+async fn change_of_a_locked_community_waits_for_the_end_of_the_lock() {
+    let (_test, database, community) = one_community().await;
+    let mut first = database.tenant(community).await.unwrap();
+    first.communities().lock().await.unwrap();
+    let mut second = std::pin::pin!(async {
+        let mut tx = database.tenant(community).await.unwrap();
+        tx.communities().set_frozen(Some("later")).await.unwrap();
+        tx.commit().await.unwrap();
+    });
+    let limit = std::time::Duration::from_millis(300);
+    assert!(tokio::time::timeout(limit, &mut second).await.is_err(), "it is locked");
+    first.commit().await.unwrap();
+    second.await;
+    let mut tx = database.tenant(community).await.unwrap();
+    assert!(tx.communities().get().await.unwrap().unwrap().frozen.is_some());
+
+    let mut unknown = database.tenant(arrakis_db::CommunityId::new()).await.unwrap();
+    unknown.communities().lock().await.unwrap_err();
+}
