@@ -90,6 +90,12 @@ impl Error {
         )
     }
 
+    /// Whether the same call may succeed later: it failed for a transient reason, or the proxy refuses it until an operator has changed its
+    /// configuration.
+    pub const fn may_succeed_later(&self) -> bool {
+        self.is_transient() || matches!(self, Self::Refused(_))
+    }
+
     /// A refusal by a check before sending.
     pub(crate) fn unsendable(reason: impl fmt::Display) -> Self {
         Self::Invalid {

@@ -113,6 +113,20 @@ impl Calls {
         self.fetch(Request::built(endpoint::MESSAGES, built.try_into_request())?)
             .await
     }
+
+    /// The messages of a channel before this one, as [`Calls::latest_messages`].
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn messages_before(
+        &self,
+        channel: Id<ChannelMarker>,
+        before: Id<MessageMarker>,
+    ) -> Result<Vec<ListedMessage>, Error> {
+        let built = self.builder().channel_messages(channel).before(before);
+        let built = built.limit(LISTED_MESSAGES).try_into_request();
+        self.fetch(Request::built(endpoint::MESSAGES, built)?).await
+    }
 }
 
 /// Sets `enforce_nonce`, which twilight's builder lacks: without it Discord does not compare nonces.
