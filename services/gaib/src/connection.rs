@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::{Kind, Snowflake};
-use arrakis_iac_apply::http::{CallError, Discord, Https, Proxy, Token, Transport};
+use arrakis_iac_apply::http::{CallError, Discord, Https, Proxy, ProxyCaller, Token, Transport};
 use arrakis_iac_apply::{NoProgress, Progress, ReadError, read};
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +29,7 @@ pub fn connect(
             Arc::new(Https::new(&api_base, token).map_err(Failure::new)?)
         }
         Connection::Proxy { replicas, credential } => {
-            let proxy = Proxy::new(&replicas, credential.expose(), guild.get());
+            let proxy = Proxy::new(&replicas, ProxyCaller::Gaib, credential.expose(), guild.get());
             Arc::new(proxy.map_err(|error| {
                 Failure::new(error)
                     .help("correct DISCORD_PROXY_CREDENTIAL, or unset DISCORD_PROXY_URL to use DISCORD_TOKEN")

@@ -28,7 +28,7 @@ use arrakis_contracts::proxy::Urgency;
 use arrakis_db::CommunityId;
 use arrakis_discord::DiscordConfig;
 use arrakis_iac_apply::Progress;
-use arrakis_iac_apply::http::{Discord, Proxy};
+use arrakis_iac_apply::http::{Discord, Proxy, ProxyCaller};
 use tokio_util::sync::CancellationToken;
 use twilight_model::id::Id;
 use twilight_model::id::marker::GuildMarker;
@@ -96,7 +96,9 @@ impl SynthesisClient {
         urgency: Urgency,
         progress: Arc<dyn Progress>,
     ) -> Result<ServerClient, Failure> {
-        let proxy = Proxy::new(&self.proxies, self.credential.expose(), guild.get()).map_err(Failure::permanent)?;
+        let credential = self.credential.expose();
+        let proxy = Proxy::new(&self.proxies, ProxyCaller::Worker, credential, guild.get());
+        let proxy = proxy.map_err(Failure::permanent)?;
         let transport = Arc::new(GuardedTransport::new(
             proxy.with_urgency(urgency),
             services.cache.clone(),

@@ -28,7 +28,7 @@ pub use error::CallError;
 use http::{HeaderMap, HeaderValue, Method};
 pub use https::{Https, HttpsError, Token};
 pub use pace::{PACE, Pace};
-pub use proxy::{Proxy, ProxySetupError};
+pub use proxy::{Proxy, ProxyCaller, ProxySetupError};
 pub use reason::{REASON_LENGTH, Reason};
 
 /// A request, without what a transport adds (address, authorization, user agent).

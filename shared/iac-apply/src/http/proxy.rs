@@ -19,6 +19,38 @@ use super::{CONNECT_TIMEOUT, MAX_BODY, RESPONSE_TIMEOUT, Request, Response, Send
 /// How long a call may wait in the proxy. Afterwards the proxy returns 429, which is handled like Discord's.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
+/// Who sends calls through the proxy, as its `PROXY_CREDENTIALS` and allow-lists name it. Decides what an error tells to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyCaller {
+    /// gaib, which can do without the proxy.
+    Gaib,
+    /// A worker, which has no token of its own.
+    Worker,
+}
+
+impl ProxyCaller {
+    /// What to do when the proxy does not know the credential.
+    const fn correct_the_credential(self) -> &'static str {
+        match self {
+            Self::Gaib => "set it to gaib's entry in the proxy's PROXY_CREDENTIALS",
+            Self::Worker => {
+                "set it, in the environment of the worker, to the worker's entry in the proxy's PROXY_CREDENTIALS, and restart the worker"
+            }
+        }
+    }
+
+    /// What to do when the caller may not send a call.
+    const fn get_the_right(self) -> &'static str {
+        match self {
+            Self::Gaib => "use the credential of the caller gaib, or unset DISCORD_PROXY_URL to use DISCORD_TOKEN",
+            Self::Worker => {
+                "set DISCORD_PROXY_CREDENTIAL of the worker to the worker's entry in the proxy's PROXY_CREDENTIALS; if it is, deploy the \
+                 discord-proxy of the worker's version, whose allow-list has the call"
+            }
+        }
+    }
+}
+
 /// The transport through a proxy cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxySetupError {
@@ -36,6 +68,7 @@ pub struct Proxy {
     /// `http://host:port/api/v10`.
     replicas: Vec<String>,
     headers: HeaderMap,
+    caller: ProxyCaller,
 }
 
 impl fmt::Debug for Proxy {
@@ -47,12 +80,12 @@ impl fmt::Debug for Proxy {
 }
 
 impl Proxy {
-    /// Sends calls to `replicas`, as in `http://127.0.0.1:8090`, for the server `guild`, which is the tenant by which the proxy shares
-    /// its limits.
+    /// Sends calls of `caller` to `replicas`, as in `http://127.0.0.1:8090`, for the server `guild`, which is the tenant by which the proxy
+    /// shares its limits.
     ///
     /// # Errors
     /// The credential cannot be sent, or TLS cannot be set up.
-    pub fn new(replicas: &[Url], credential: &str, guild: u64) -> Result<Self, ProxySetupError> {
+    pub fn new(replicas: &[Url], caller: ProxyCaller, credential: &str, guild: u64) -> Result<Self, ProxySetupError> {
         if credential.is_empty() || !credential.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(ProxySetupError::Credential);
         }
@@ -76,6 +109,7 @@ impl Proxy {
             client,
             replicas: replicas.iter().map(base).collect(),
             headers,
+            caller,
         })
     }
 
@@ -98,13 +132,13 @@ impl Proxy {
         let name = response.headers.get(PROXY_ERROR).and_then(|name| name.to_str().ok());
         match name.map(str::to_owned) {
             None => Ok(response),
-            Some(name) => proxy_error(response, &name, request),
+            Some(name) => proxy_error(self.caller, response, &name, request),
         }
     }
 }
 
 /// The meaning of a response that the proxy made itself, with the error `name`.
-fn proxy_error(response: Response, name: &str, request: &Request) -> Result<Response, SendError> {
+fn proxy_error(caller: ProxyCaller, response: Response, name: &str, request: &Request) -> Result<Response, SendError> {
     let message = ErrorBody::read(&response.body).message;
     let message = message.unwrap_or_else(|| name.to_owned());
     match ProxyError::from_name(name) {
@@ -113,14 +147,15 @@ fn proxy_error(response: Response, name: &str, request: &Request) -> Result<Resp
         Some(ProxyError::ShuttingDown | ProxyError::Unreachable | ProxyError::InvalidRequestBudget) => Err(
             SendError::NotSent(format!("the discord-proxy reports {name}: {message}")),
         ),
-        Some(ProxyError::UnknownCaller) => Err(SendError::Denied(
-            "the proxy refuses DISCORD_PROXY_CREDENTIAL; set it to gaib's entry in the proxy's PROXY_CREDENTIALS"
-                .to_owned(),
-        )),
+        Some(ProxyError::UnknownCaller) => Err(SendError::Denied(format!(
+            "the proxy refuses DISCORD_PROXY_CREDENTIAL; {}",
+            caller.correct_the_credential()
+        ))),
         Some(ProxyError::NotAllowed) => Err(SendError::Denied(format!(
-            "this caller may not use {} {}: {message}; use the credential of the caller gaib, or unset DISCORD_PROXY_URL to \
-             use DISCORD_TOKEN",
-            request.method, request.path
+            "this caller may not use {} {}: {message}; {}",
+            request.method,
+            request.path,
+            caller.get_the_right()
         ))),
         Some(ProxyError::TokenDead) => Err(SendError::Denied(format!(
             "Discord refuses the proxy's bot token: {message}"
@@ -148,5 +183,51 @@ impl Transport for Proxy {
 
     fn has_shared_limits(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::{Method, StatusCode};
+
+    use super::*;
+
+    /// The reason of a call that the proxy has refused with this error.
+    fn reason(caller: ProxyCaller, error: ProxyError) -> String {
+        let response = Response {
+            status: StatusCode::FORBIDDEN,
+            headers: HeaderMap::new(),
+            body: Bytes::from_static(b"{\"message\": \"no entry\"}"),
+        };
+        let request = Request {
+            method: Method::POST,
+            path: "/guilds/1/roles".to_owned(),
+            body: None,
+            reason: None,
+        };
+        match proxy_error(caller, response, error.name(), &request) {
+            Err(SendError::Denied(reason)) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn operator_is_told_about_the_credential_of_the_caller() {
+        let gaib = reason(ProxyCaller::Gaib, ProxyError::UnknownCaller);
+        assert!(gaib.contains("gaib's entry"), "{gaib}");
+        for error in [ProxyError::UnknownCaller, ProxyError::NotAllowed] {
+            let worker = reason(ProxyCaller::Worker, error);
+            assert!(
+                worker.contains("the worker's entry in the proxy's PROXY_CREDENTIALS"),
+                "{worker}"
+            );
+            assert!(
+                !worker.contains("gaib") && !worker.contains("DISCORD_TOKEN"),
+                "{worker}"
+            );
+        }
+        let allowed = reason(ProxyCaller::Gaib, ProxyError::NotAllowed);
+        assert!(allowed.contains("POST /guilds/1/roles: no entry"), "{allowed}");
     }
 }
