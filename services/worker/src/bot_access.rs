@@ -15,11 +15,13 @@ use crate::render::admin_stats::BotAccess;
 use crate::services::Services;
 
 /// Permissions that the bot needs on the server, with the names that Discord shows.
-const NEEDED: [(Permissions, &str); 4] = [
+const NEEDED: [(Permissions, &str); 5] = [
     (Permissions::MANAGE_ROLES, "Manage Roles"),
     (Permissions::VIEW_CHANNEL, "View Channels"),
     (Permissions::SEND_MESSAGES, "Send Messages"),
     (Permissions::EMBED_LINKS, "Embed Links"),
+    // Shows whether a post was sent before an outage.
+    (Permissions::READ_MESSAGE_HISTORY, "Read Message History"),
 ];
 /// Longest time for both calls: a member waits.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -89,7 +91,7 @@ mod tests {
     #[test]
     fn missing_permissions_are_named_and_administrator_has_all() {
         let some = Permissions::VIEW_CHANNEL | Permissions::SEND_MESSAGES;
-        assert_eq!(missing(some), ["Manage Roles", "Embed Links"]);
+        assert_eq!(missing(some), ["Manage Roles", "Embed Links", "Read Message History"]);
         assert_eq!(missing(Permissions::ADMINISTRATOR), Vec::<String>::new());
         assert_eq!(missing(Permissions::empty()).len(), NEEDED.len());
     }

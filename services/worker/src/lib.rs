@@ -14,6 +14,7 @@ pub mod commands;
 pub mod community;
 pub mod config;
 mod consent;
+mod direct_message;
 pub mod events;
 pub mod failure;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub mod metrics;
 mod nonced_message;
 pub mod render;
 pub mod roles;
+mod sent_messages;
 mod serve;
 pub mod services;
 pub mod synthesis;

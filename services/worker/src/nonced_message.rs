@@ -3,18 +3,20 @@
 //! A claim in the inbox is committed before the call, and a second one (`#sent`) after it. The call has a nonce that follows from the
 //! key: for some minutes Discord returns the message that exists instead of a second one. So an attempt that finds only the first
 //! claim repeats the call while Discord certainly remembers the nonce. Later, the outcome is recorded as unknown, and the message is
-//! not sent again, unless the caller finds out whether it was ([`NoncedMessage::is_abandoned`]).
+//! not sent again, unless a search of its channel shows whether it was ([`NoncedMessage::send_unless_found`], `sent_messages.rs`).
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use arrakis_db::{CommunityId, DbError};
 use arrakis_discord::Error;
+use time::OffsetDateTime;
 use twilight_model::id::Id;
 use twilight_model::id::marker::GuildMarker;
 
 use crate::at_most_once::AtMostOnce;
 use crate::failure::Failure;
+use crate::sent_messages::SearchResult;
 use crate::services::Services;
 
 /// Suffix of the claim that the message was sent.
@@ -83,12 +85,40 @@ impl NoncedMessage<'_> {
         }
     }
 
-    /// Whether an attempt began so long ago that Discord may have forgotten the nonce, and no attempt recorded that the message was sent. A
-    /// caller who can find the message at Discord then records that it was sent, or releases it to send it again.
+    /// As [`NoncedMessage::send`]. If Discord may have forgotten the nonce of an earlier attempt, `search` finds out whether that attempt had
+    /// an effect; it receives the time at which the attempt began. A message that is missing is sent again.
+    ///
+    /// # Errors
+    /// As [`NoncedMessage::send`], and the failure of the search.
+    pub(crate) async fn send_unless_found<S, F>(
+        self,
+        search: impl FnOnce(OffsetDateTime) -> S,
+        call: impl FnOnce(u64) -> F,
+    ) -> Result<NoncedOutcome, Failure>
+    where
+        S: Future<Output = Result<SearchResult, Failure>>,
+        F: Future<Output = Result<(), Error>>,
+    {
+        if let Some(began) = self.abandoned_since().await? {
+            match Box::pin(search(began)).await? {
+                SearchResult::Found(_) => {
+                    self.record_sent().await?;
+                    return Ok(NoncedOutcome::Sent);
+                }
+                SearchResult::Missing => self.release().await?,
+                // `send` records the outcome as unknown.
+                SearchResult::Unknown => {}
+            }
+        }
+        self.send(call).await
+    }
+
+    /// When an attempt began after which Discord may have forgotten the nonce by now, by Discord's clock; `None` if there is none, or one
+    /// recorded that the message was sent. A caller who searches for the message records that it was sent, or releases it to send it again.
     ///
     /// # Errors
     /// If Postgres is unavailable.
-    pub(crate) async fn is_abandoned(&self) -> Result<bool, DbError> {
+    pub(crate) async fn abandoned_since(&self) -> Result<Option<OffsetDateTime>, DbError> {
         let sent = format!("{}#{SENT}", self.key);
         let keys = [self.key.to_owned(), sent.clone()];
         let database = &self.services.database;
@@ -96,7 +126,10 @@ impl NoncedMessage<'_> {
             Some(community) => database.tenant(community).await?.claim_ages(&keys).await?,
             None => database.global().await?.claim_ages(&keys).await?,
         };
-        Ok(!ages.contains_key(&sent) && ages.get(self.key).is_some_and(|age| *age >= NONCE_LIFETIME))
+        let age = ages.get(self.key).filter(|age| **age >= NONCE_LIFETIME);
+        Ok(age
+            .filter(|_| !ages.contains_key(&sent))
+            .map(|age| self.services.now() - *age))
     }
 
     /// Records that Discord has the message.

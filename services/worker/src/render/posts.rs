@@ -4,10 +4,15 @@ use arrakis_db::{Arrival, AwardedBadge, CommunityCounts, RankMove};
 use arrakis_domain::EntryThreshold;
 use time::OffsetDateTime;
 use twilight_model::channel::message::Embed;
+use twilight_model::util::Timestamp;
 
 use super::leaderboard::{Row, row_text};
 use super::{RenderContext, full_field, inline_field, next_step, text, threshold};
 
+/// Title of joins and departures.
+pub const ARRIVALS: &str = "Arrivals and departures";
+/// Title of the weekly digest.
+pub const DIGEST: &str = "The week in review";
 /// Most names in a line.
 const MAX_NAMES: usize = 20;
 /// Most members of a list of the digest.
@@ -36,8 +41,8 @@ pub fn leaderboard(context: &RenderContext<'_>, rows: &[Row<'_>], total: u32) ->
         .build()
 }
 
-/// Renders joins and departures. Members who hide are counted and not named.
-pub fn arrivals(context: &RenderContext<'_>, arrivals: &[Arrival]) -> Embed {
+/// Renders joins and departures, with the time at which they were composed. Members who hide are counted and not named.
+pub fn arrivals(context: &RenderContext<'_>, arrivals: &[Arrival], composed: Option<Timestamp>) -> Embed {
     let those =
         |joined: bool| -> Vec<&Arrival> { arrivals.iter().filter(|arrival| arrival.joined == joined).collect() };
     let lines = [("➡️", "arrived", those(true)), ("⬅️", "left", those(false))];
@@ -59,9 +64,11 @@ pub fn arrivals(context: &RenderContext<'_>, arrivals: &[Arrival]) -> Embed {
             }
         })
         .collect();
-    context
-        .embed_without_ranking("Arrivals and departures", context.theme.accent, &lines)
-        .build()
+    let embed = context.embed_without_ranking(ARRIVALS, context.theme.accent, &lines);
+    match composed {
+        Some(composed) => embed.timestamp(composed).build(),
+        None => embed.build(),
+    }
 }
 
 /// The first names, and how many more of `count` there are.
@@ -109,7 +116,7 @@ pub fn digest(context: &RenderContext<'_>, view: &DigestView<'_>) -> Embed {
         text::grouped(view.counts.verified)
     );
     let (rose, fell) = ranked_moves(view.moves);
-    let mut embed = context.embed("The week in review", context.theme.accent, &[lead]);
+    let mut embed = context.embed(DIGEST, context.theme.accent, &[lead]);
     embed = embed.field(full_field("Rose", &moves_text("📈", &rose)));
     embed = embed.field(full_field("Fell", &moves_text("📉", &fell)));
     embed = embed.field(full_field("New badges", &badges_text(context, view.badges)));
@@ -232,19 +239,19 @@ mod tests {
         let theme = theme("basic");
         let mut many: Vec<Arrival> = (0..1_234).map(|number| arrival(&format!("m{number}"), true)).collect();
         many.push(arrival("@everyone", false));
-        let text = arrivals(&context(&theme), &many).description.unwrap();
+        let text = arrivals(&context(&theme), &many, None).description.unwrap();
         assert!(text.starts_with("➡️ **1,234 arrived**: m0, m1"), "{text}");
         assert!(
             text.contains("m19 and 1,214 more\n\n⬅️ **1 left**: \\@everyone"),
             "{text}"
         );
-        let one = arrivals(&context(&theme), &[arrival("Chani", true)])
-            .description
-            .unwrap();
-        assert_eq!(one, "➡️ **1 arrived**: Chani");
+        let at = Timestamp::from_secs(SYNCED.unix_timestamp()).ok();
+        let one = arrivals(&context(&theme), &[arrival("Chani", true)], at);
+        assert_eq!(one.description.unwrap(), "➡️ **1 arrived**: Chani");
+        assert_eq!(one.timestamp, at);
         let mut liet = arrival("Liet", true);
         liet.hidden = true;
-        let hidden = |arrivals: &[Arrival]| super::arrivals(&context(&theme), arrivals).description.unwrap();
+        let hidden = |arrivals: &[Arrival]| super::arrivals(&context(&theme), arrivals, None).description.unwrap();
         assert_eq!(hidden(&[liet.clone()]), "➡️ **1 arrived**");
         assert_eq!(
             hidden(&[arrival("Chani", true), liet]),

@@ -9,6 +9,7 @@ use arrakis_test_support::{Process, eventually_within};
 use arrakis_worker::jobs::{self, notify};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
+use twilight_model::http::interaction::InteractionResponseData;
 
 use crate::platform::{Platform, assert_description, embed};
 
@@ -361,4 +362,88 @@ async fn deleted_message_of_the_leaderboard_is_created_anew() {
     let found = messages(&platform, &census).await;
     assert_eq!(found.len(), 1);
     assert_ne!(found[0]["id"], first["id"]);
+}
+
+/// When an attempt began whose nonce Discord may have forgotten, in SQL.
+const LONG_AGO: &str = "now() - interval '4 minutes'";
+
+/// Number of messages that were sent to a channel.
+async fn sent(platform: &Platform, channel: &str) -> usize {
+    let path = format!("/channels/{channel}/messages");
+    platform.control.count("POST", &path, 200).await
+}
+
+async fn assert_no_unknown_outcome(platform: &Platform) {
+    let entries = platform.tenant().await.audit_entries(100).await.unwrap();
+    assert!(entries.iter().all(|entry| entry.action != "discord.outcome_unknown"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn digest_is_published_exactly_once_after_a_long_outage() {
+    let platform = Platform::start().await;
+    let announcements = channel(&platform, "announcements").await;
+    let key = format!("digest:{}", notify::posts::week_of(OffsetDateTime::now_utc()).period);
+    let community = platform.community.id;
+    let attempt = format!(
+        "delete from inbox where event_id like '{key}%'; update posts set period = null where post = 'digest'; \
+         insert into inbox (community_id, event_id, claimed_at) values ('{community}', '{key}', {LONG_AGO})"
+    );
+    // A worker has claimed the digest, and Discord has not received it.
+    sql(
+        &platform,
+        &format!("update communities set onboarded_at = now() - interval '30 days'; {attempt}"),
+    )
+    .await;
+    let _worker = platform.worker().await;
+    until_message(&platform, &announcements).await;
+    write(&platform, PostKind::Digest, "stored").await;
+    assert_eq!(sent(&platform, &announcements).await, 1);
+
+    // A worker has sent it, and died before it recorded that.
+    sql(&platform, &attempt).await;
+    write(&platform, PostKind::Digest, "found").await;
+    assert_eq!(sent(&platform, &announcements).await, 1, "found, and not sent again");
+    assert_eq!(messages(&platform, &announcements).await.len(), 1);
+    assert_no_unknown_outcome(&platform).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn joins_of_a_long_dead_worker_are_found_or_posted() {
+    let platform = Platform::start().await;
+    let door = channel(&platform, "the-door").await;
+    let _worker = platform.worker().await;
+    let user = NewUser {
+        name: Some("paul".to_owned()),
+        ..NewUser::default()
+    };
+    platform.control.join(&platform.community.guild, &user).await.unwrap();
+    platform.deliver("GUILD_MEMBER_ADD").await;
+    let first = until_message(&platform, &door).await;
+    write(&platform, PostKind::Arrivals, "stored").await;
+    let attempt = format!(
+        "delete from inbox where event_id like 'arrivals:%'; update arrivals set posted_at = null; \
+         insert into inbox (community_id, event_id, claimed_at) \
+         select distinct community_id, 'arrivals:' || message_id, {LONG_AGO} from arrivals where message_id is not null"
+    );
+    sql(&platform, &attempt).await;
+    write(&platform, PostKind::Arrivals, "found").await;
+    assert_eq!(sent(&platform, &door).await, 1, "found, and not sent again");
+
+    // The same, and the channel does not have it but another one: an empty list would not show whether the bot may read the history.
+    let id = first["id"].as_str().unwrap();
+    delete(&platform, &format!("channels/{door}/messages/{id}")).await;
+    let calls = platform.services(&Metrics::new()).discord.bulk(None);
+    let other = InteractionResponseData {
+        content: Some("others".to_owned()),
+        ..InteractionResponseData::default()
+    };
+    calls.send_message(door.parse().unwrap(), &other, 7).await.unwrap();
+    sql(&platform, &attempt).await;
+    write(&platform, PostKind::Arrivals, "missing").await;
+    let again = || async {
+        let found = messages(&platform, &door).await;
+        found.iter().any(|message| message.to_string().contains("paul"))
+    };
+    eventually_within(WAIT, again, "the join to be posted again").await;
+    assert_no_unknown_outcome(&platform).await;
 }

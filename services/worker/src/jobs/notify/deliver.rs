@@ -3,21 +3,23 @@
 use std::time::Duration;
 
 use arrakis_db::{AlertEvent, AlertMessage, AlertOutcome};
-use arrakis_discord::{Error, LISTED_MESSAGES, ListedMessage};
+use arrakis_discord::{Error, ListedMessage};
 use arrakis_runtime::fail_point;
+use time::OffsetDateTime;
 use tokio::time::sleep;
 use twilight_model::http::interaction::InteractionResponseData;
 use twilight_model::id::Id;
 use twilight_model::id::marker::ChannelMarker;
-use twilight_util::snowflake::Snowflake as _;
 use uuid::Uuid;
 
 use super::changes::changes;
+use crate::direct_message::{code_of, is_of_bot};
 use crate::failure::Failure;
 use crate::interaction::reply::message as message_of;
 use crate::jobs::JobRun;
 use crate::nonced_message::{NoncedMessage, NoncedOutcome};
 use crate::render::{Freshness, RenderContext, alert};
+use crate::sent_messages::{SearchedChannel, search};
 
 /// Time limit of the call: far below the time for which Discord remembers a nonce.
 const SEND_LIMIT: Duration = Duration::from_secs(5);
@@ -26,14 +28,10 @@ const SEND_LIMIT: Duration = Duration::from_secs(5);
 const OPENING_PAUSE: Duration = Duration::from_secs(5);
 /// Codes of a member who accepts no direct messages of this bot: 50007, and 50278 without a common server.
 const CLOSED: [u64; 2] = [50_007, 50_278];
-/// Codes of a bot that opens channels too fast (40003) or is flagged as spam (20026): the member is not the reason.
-const BOT_LIMITED: [u64; 2] = [40_003, 20_026];
-/// Pause of all alerts of the community after such a code: a bot that goes on is flagged as spam.
+/// Pause of all alerts of the community after a refusal of the bot ([`is_of_bot`]): a bot that goes on is flagged as spam.
 const LIMITED_PAUSE: time::Duration = time::Duration::minutes(10);
 /// Pause of all alerts of the community after the proxy refused a call, until an operator has changed its configuration.
 const REFUSED_PAUSE: time::Duration = time::Duration::minutes(1);
-/// Most that the clock of the worker that composed a message and Discord's clock may differ, in milliseconds.
-const CLOCK_TOLERANCE_MS: i64 = 60_000;
 
 /// What became of a message.
 #[derive(Debug)]
@@ -120,41 +118,16 @@ impl Alert<'_> {
             guild: Some(community.guild()),
             key: &key,
         };
-        if nonced.is_abandoned().await? {
-            match self.is_in(channel).await? {
-                Some(true) => {
-                    nonced.record_sent().await?;
-                    return Ok(NoncedOutcome::Sent);
-                }
-                Some(false) => nonced.release().await?,
-                // The outcome of the earlier attempt is recorded as unknown.
-                None => {}
-            }
-        }
-        nonced
-            .send(|nonce| async move { calls.send_message(channel, &text, nonce).await.map(drop) })
-            .await
-    }
-
-    /// Whether the channel contains the message; `None` if Discord does not show that.
-    async fn is_in(&self, channel: Id<ChannelMarker>) -> Result<Option<bool>, Failure> {
-        let (services, community) = (self.run.services, self.run.community);
-        let calls = services.discord.bulk(Some(community.guild())).within(SEND_LIMIT);
-        let listed = match calls.latest_messages(channel).await {
-            Ok(listed) => listed,
-            Err(error) if error.is_transient() || matches!(error, Error::Refused(_)) => {
-                return Err(Failure::retry(error));
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the direct messages of a subscriber cannot be read");
-                return Ok(None);
-            }
-        };
         let id = self.message.id.to_string();
-        if listed.iter().any(|found| found.components.to_string().contains(&id)) {
-            return Ok(Some(true));
-        }
-        Ok(reaches_back_to(&listed, self.message.id).then_some(false))
+        let is_it = |message: &ListedMessage| message.components.to_string().contains(&id);
+        let composed = composed_at(self.message.id);
+        let (calls, text, direct) = (&calls, &text, SearchedChannel::Direct(channel));
+        nonced
+            .send_unless_found(
+                |began| search(calls, direct, composed.unwrap_or(began), &is_it),
+                |nonce| async move { calls.send_message(channel, text, nonce).await.map(drop) },
+            )
+            .await
     }
 
     fn render(&self) -> Result<InteractionResponseData, Failure> {
@@ -172,16 +145,10 @@ impl Alert<'_> {
     }
 }
 
-/// Whether a list of the latest messages of a channel, newest first, contains all that were sent since a message was composed.
-fn reaches_back_to(listed: &[ListedMessage], composed: Uuid) -> bool {
-    let composed_ms = composed.get_timestamp().map(|at| {
-        let (seconds, nanoseconds) = at.to_unix();
-        seconds.cast_signed() * 1000 + i64::from(nanoseconds / 1_000_000)
-    });
-    let is_older = |oldest: &ListedMessage| {
-        composed_ms.is_some_and(|composed| oldest.id.timestamp() + CLOCK_TOLERANCE_MS < composed)
-    };
-    listed.len() < usize::from(LISTED_MESSAGES) || listed.last().is_some_and(is_older)
+/// When a message was composed, before the first attempt to send it.
+fn composed_at(message: Uuid) -> Option<OffsetDateTime> {
+    let (seconds, _) = message.get_timestamp()?.to_unix();
+    OffsetDateTime::from_unix_timestamp(seconds.cast_signed()).ok()
 }
 
 fn key(message: AlertMessage) -> String {
@@ -190,9 +157,8 @@ fn key(message: AlertMessage) -> String {
 
 /// What follows a refusal: a member who accepts no messages is not written to again, and a limited bot tries again later.
 async fn refused(run: &JobRun<'_>, message: AlertMessage, error: &Error) -> Result<Delivered, Failure> {
-    let code = code_of(error);
     let mut tx = run.services.database.tenant(run.community.id()).await?;
-    if CLOSED.contains(&code) {
+    if CLOSED.contains(&code_of(error)) {
         tracing::info!(%error, "a subscriber accepts no direct messages; no alert is sent until the next use of /alerts");
         tx.alerts().close(message.user).await?;
         tx.commit().await?;
@@ -200,7 +166,7 @@ async fn refused(run: &JobRun<'_>, message: AlertMessage, error: &Error) -> Resu
         return Ok(Delivered::Not);
     }
     let pause = match error {
-        _ if BOT_LIMITED.contains(&code) => Some(LIMITED_PAUSE),
+        error if is_of_bot(error) => Some(LIMITED_PAUSE),
         Error::Refused(_) => Some(REFUSED_PAUSE),
         _ => None,
     };
@@ -216,14 +182,6 @@ async fn refused(run: &JobRun<'_>, message: AlertMessage, error: &Error) -> Resu
     tx.commit().await?;
     count(run, AlertOutcome::Refused);
     Ok(Delivered::Not)
-}
-
-/// Discord's code of a refusal; 0 without one.
-fn code_of(error: &Error) -> u64 {
-    match error {
-        Error::Gone { code, .. } | Error::Forbidden { code, .. } | Error::Invalid { code, .. } => *code,
-        _ => 0,
-    }
 }
 
 /// Records how a message ended.
@@ -249,31 +207,13 @@ fn count(run: &JobRun<'_>, outcome: AlertOutcome) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
 
     #[test]
-    fn list_reaches_back_unless_it_is_full_of_later_messages() {
-        let composed = Uuid::now_v7();
-        let (seconds, _) = composed.get_timestamp().unwrap().to_unix();
-        // A snowflake of this many seconds after the message was composed.
-        let sent = |after: i64| {
-            let ms = (seconds.cast_signed() + after) * 1000 - 1_420_070_400_000;
-            ListedMessage {
-                id: Id::new(ms.cast_unsigned() << 22),
-                components: Value::Null,
-                embeds: Value::Null,
-            }
-        };
-        assert!(reaches_back_to(&[], composed));
-        assert!(reaches_back_to(&[sent(5)], composed));
-        let full = |oldest| {
-            let mut listed = vec![sent(5); usize::from(LISTED_MESSAGES) - 1];
-            listed.push(sent(oldest));
-            listed
-        };
-        assert!(reaches_back_to(&full(-120), composed));
-        assert!(!reaches_back_to(&full(-30), composed), "the clocks may differ");
+    fn time_of_composition_follows_from_the_id() {
+        let before = OffsetDateTime::now_utc() - time::Duration::seconds(2);
+        let composed = composed_at(Uuid::now_v7()).unwrap();
+        assert!(composed > before && composed <= OffsetDateTime::now_utc());
+        assert_eq!(composed_at(Uuid::nil()), None);
     }
 }

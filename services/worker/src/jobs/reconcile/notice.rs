@@ -1,14 +1,15 @@
 //! The direct message to the server's owner about broken rules: once for each set of them, until the claim is pruned after days. What it
-//! says is also in the audit log and in `/reconcile`, so a failure to send it fails nothing.
+//! says is also in the audit log and in `/reconcile`, so a failure to send it fails nothing: the next reconcile sends it.
 
 use arrakis_db::{Actor, NewAuditEntry};
 use serde_json::json;
 
 use super::super::JobRun;
 use super::report::ReconcileReport;
+use crate::direct_message::{DirectMessage, DirectOutcome};
 use crate::failure::Failure;
 use crate::interaction::reply::message;
-use crate::nonced_message::{NoncedMessage, NoncedOutcome, nonce};
+use crate::nonced_message::nonce;
 use crate::render::reconcile as render;
 
 /// Sends the message, if a rule is broken.
@@ -45,17 +46,18 @@ async fn tell(run: &JobRun<'_>, report: &ReconcileReport) -> Result<(), Failure>
         ),
         Vec::new(),
     );
-    let nonced = NoncedMessage {
+    let message = DirectMessage {
         services: run.services,
-        community: Some(run.community.id()),
-        guild: Some(run.community.guild()),
+        community: run.community,
         key: &key,
+        user: owner,
+        text: &text,
     };
-    let sent = nonced
-        .send(|nonce| async move { calls.send_dm(owner, &text, nonce).await.map(drop) })
-        .await?;
-    if let NoncedOutcome::Refused(error) = sent {
-        tracing::info!(%error, "the owner accepts no direct message about broken rules");
+    if let DirectOutcome::Later(why) = message.send().await? {
+        tracing::warn!(
+            why,
+            "the owner was not told about broken rules; the next reconcile does"
+        );
     }
     Ok(())
 }

@@ -1,17 +1,19 @@
 //! The weekly digest: once for each week, on Monday at 09:00 UTC or as soon after it as a worker runs.
 
 use arrakis_db::PostKind;
+use arrakis_discord::ListedMessage;
 use arrakis_domain::{EntryThreshold, Zones};
 use time::{Date, Duration, OffsetDateTime, Time};
 use twilight_model::http::interaction::InteractionResponseData;
 
 use super::super::changes::changes;
-use super::{channel, record_broken, render_context, send, store};
+use super::{channel, has_title, record_broken, render_context, send, store};
 use crate::failure::Failure;
 use crate::interaction::reply::message;
 use crate::jobs::JobRun;
 use crate::nonced_message::NoncedOutcome;
-use crate::render::posts::{self, DigestView};
+use crate::render::posts::{self, DIGEST, DigestView};
+use crate::render::text;
 
 const KIND: PostKind = PostKind::Digest;
 /// Hour of Monday at which the digest is due, in UTC.
@@ -52,8 +54,10 @@ pub(super) async fn write(run: &JobRun<'_>) -> Result<(), Failure> {
         return Ok(());
     }
     if let Some(channel) = channel(run, KIND, &mut post).await? {
-        let text = render(run, &week).await?;
-        let sent = send(run, &format!("digest:{}", week.period), channel, &text).await?;
+        let message = render(run, &week).await?;
+        let key = format!("digest:{}", week.period);
+        let is_it = |message: &ListedMessage| is_of_week(message, &week);
+        let sent = send(run, &key, channel, &message, &is_it).await?;
         if let NoncedOutcome::Refused(error) = sent {
             record_broken(run, KIND, &error.to_string()).await?;
         }
@@ -61,6 +65,12 @@ pub(super) async fn write(run: &JobRun<'_>) -> Result<(), Failure> {
     post.period = Some(week.period);
     post.checked_at = Some(run.services.now());
     store(run, KIND, &post).await
+}
+
+/// Whether a message is the digest of this week: its text names the end of the week.
+fn is_of_week(message: &ListedMessage, week: &Week) -> bool {
+    let text = message.embeds[0]["description"].as_str().unwrap_or_default();
+    has_title(message, DIGEST) && text.contains(&text::date(week.to))
 }
 
 async fn render(run: &JobRun<'_>, week: &Week) -> Result<InteractionResponseData, Failure> {
@@ -90,9 +100,25 @@ async fn render(run: &JobRun<'_>, week: &Week) -> Result<InteractionResponseData
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
     use time::macros::datetime;
+    use twilight_model::id::Id;
 
     use super::*;
+
+    #[test]
+    fn digest_is_recognised_by_the_end_of_its_week() {
+        let week = week_of(datetime!(2026-11-23 09:00 UTC));
+        let before = week_of(datetime!(2026-11-22 09:00 UTC));
+        let sent = |title: &str| ListedMessage {
+            id: Id::new(7),
+            components: Value::Null,
+            embeds: json!([{"title": title, "description": format!("to {}: 40 members", text::date(week.to))}]),
+        };
+        assert!(is_of_week(&sent(DIGEST), &week));
+        assert!(!is_of_week(&sent(DIGEST), &before));
+        assert!(!is_of_week(&sent("Census of the sietch"), &week));
+    }
 
     #[test]
     fn week_begins_on_monday_at_nine() {

@@ -2,21 +2,21 @@
 //! well when it was not compared for an hour: that shows whether the message still exists.
 
 use arrakis_db::{LEADERBOARD_CHECK, LeaderboardPage, Post, PostKind};
-use arrakis_discord::Error;
+use arrakis_discord::{Error, ListedMessage};
 use arrakis_domain::{Standing, TierId};
 use arrakis_runtime::fail_point;
 use twilight_model::http::interaction::InteractionResponseData;
 use twilight_model::id::Id;
-use twilight_model::id::marker::{ChannelMarker, MessageMarker};
 use uuid::Uuid;
 
-use super::{SEND_LIMIT, channel, forget_message, record_broken, render_context, store};
+use super::{SEND_LIMIT, channel, forget_message, has_title, record_broken, render_context, store};
 use crate::failure::Failure;
 use crate::interaction::reply::message;
 use crate::jobs::JobRun;
 use crate::nonced_message::{NoncedMessage, NoncedOutcome, nonce};
 use crate::render::leaderboard::Row;
 use crate::render::posts;
+use crate::sent_messages::{SearchResult, SearchedChannel, search};
 
 const KIND: PostKind = PostKind::Leaderboard;
 /// Rows of the message.
@@ -45,10 +45,10 @@ pub(super) async fn write(run: &JobRun<'_>) -> Result<(), Failure> {
     };
     if let Some(existing) = post.message.and_then(Id::new_checked) {
         let calls = run.services.discord.bulk(Some(run.community.guild()));
-        match calls.edit_message(channel, existing, &text).await {
+        match calls.edit_message(channel.id(), existing, &text).await {
             Ok(_) => post.content_hash = Some(hash),
             Err(Error::Gone { .. }) => forget_message(run, KIND, &mut post).await?,
-            Err(error) if error.is_transient() => return Err(error.into()),
+            Err(error) if error.may_succeed_later() => return Err(Failure::retry(error)),
             Err(error) => record_broken(run, KIND, &error.to_string()).await?,
         }
         store(run, KIND, &post).await?;
@@ -63,7 +63,7 @@ pub(super) async fn write(run: &JobRun<'_>) -> Result<(), Failure> {
 async fn create(
     run: &JobRun<'_>,
     mut post: Post,
-    channel: Id<ChannelMarker>,
+    channel: SearchedChannel,
     text: InteractionResponseData,
     hash: i64,
 ) -> Result<(), Failure> {
@@ -80,18 +80,22 @@ async fn create(
         guild: Some(community.guild()),
         key: &key,
     };
-    if nonced.is_abandoned().await?
-        && let Some(existing) = existing(run, channel, &text).await?
-    {
-        // Its content is unknown: the next job, which is due at once, edits it.
-        (post.message, post.content_hash, post.checked_at) = (Some(existing.get()), None, None);
-        store(run, KIND, &post).await?;
-        nonced.record_sent().await?;
-        return Ok(());
+    if let Some(began) = nonced.abandoned_since().await? {
+        match search(&calls, channel, began, &|message| is_leaderboard(message, &text)).await? {
+            SearchResult::Found(existing) => {
+                // Its content is unknown: the next job, which is due at once, edits it.
+                (post.message, post.content_hash, post.checked_at) = (Some(existing.get()), None, None);
+                store(run, KIND, &post).await?;
+                nonced.record_sent().await?;
+                return Ok(());
+            }
+            SearchResult::Missing => nonced.release().await?,
+            SearchResult::Unknown => {}
+        }
     }
     let mut stored = post.clone();
     let create = |nonce| async move {
-        let created = calls.send_message(channel, &text, nonce).await?;
+        let created = calls.send_message(channel.id(), &text, nonce).await?;
         fail_point::hit("worker.posts.created").await;
         stored.message = Some(created.id.get());
         stored.content_hash = Some(hash);
@@ -100,6 +104,7 @@ async fn create(
     };
     match nonced.send(create).await? {
         NoncedOutcome::Sent => return Ok(()),
+        NoncedOutcome::Refused(error) if error.may_succeed_later() => return Err(Failure::retry(error)),
         NoncedOutcome::Unknown => {}
         NoncedOutcome::Refused(error) => record_broken(run, KIND, &error.to_string()).await?,
     }
@@ -108,27 +113,12 @@ async fn create(
     store(run, KIND, &post).await
 }
 
-/// The latest message of the channel with the title of this one: Discord may have forgotten the nonce of an attempt that created it.
-async fn existing(
-    run: &JobRun<'_>,
-    channel: Id<ChannelMarker>,
-    text: &InteractionResponseData,
-) -> Result<Option<Id<MessageMarker>>, Failure> {
+/// Whether a message is a live leaderboard with the title of this one. A reply to `/leaderboard` has the same title, and buttons.
+fn is_leaderboard(message: &ListedMessage, text: &InteractionResponseData) -> bool {
     let embed = text.embeds.as_deref().and_then(<[_]>::first);
-    let Some(title) = embed.and_then(|embed| embed.title.as_deref()) else {
-        return Ok(None);
-    };
-    let calls = run.services.discord.bulk(Some(run.community.guild()));
-    let listed = match calls.within(SEND_LIMIT).latest_messages(channel).await {
-        Ok(listed) => listed,
-        Err(error) if error.is_transient() => return Err(error.into()),
-        Err(error) => {
-            tracing::warn!(%error, "the channel of the leaderboard cannot be read");
-            return Ok(None);
-        }
-    };
-    let found = listed.iter().find(|message| message.embeds[0]["title"] == title);
-    Ok(found.map(|message| message.id))
+    let title = embed.and_then(|embed| embed.title.as_deref());
+    let has_buttons = message.components.as_array().is_some_and(|rows| !rows.is_empty());
+    title.is_some_and(|title| has_title(message, title)) && !has_buttons
 }
 
 fn render(run: &JobRun<'_>, page: &LeaderboardPage) -> Result<InteractionResponseData, Failure> {

@@ -2,8 +2,8 @@
 //!
 //! The theme names the channel; the server's channel is found by its name once, and by its id from then on. A post whose channel was
 //! deleted, or in which Discord refuses messages, is recorded in the audit log once a day (`post.broken`) and stops no other. A new
-//! message is created once: its nonce follows from an id that is stored before the first attempt. An edit of the same content twice
-//! changes nothing.
+//! message is created once: its nonce follows from an id that is stored before the first attempt, and the channel is searched for the
+//! message of an attempt whose nonce Discord may have forgotten. An edit of the same content twice changes nothing.
 
 mod arrivals;
 mod digest;
@@ -12,18 +12,18 @@ mod leaderboard;
 use std::time::Duration;
 
 use arrakis_db::{Actor, NewAuditEntry, Post, PostKind};
+use arrakis_discord::ListedMessage;
 use arrakis_domain::{ChannelKey, Theme};
 use serde_json::json;
 use twilight_model::channel::Channel;
 use twilight_model::http::interaction::InteractionResponseData;
-use twilight_model::id::Id;
-use twilight_model::id::marker::ChannelMarker;
 
 pub use self::digest::{Week, week_of};
 use crate::failure::Failure;
 use crate::jobs::JobRun;
 use crate::nonced_message::{NoncedMessage, NoncedOutcome};
 use crate::render::{Freshness, RenderContext};
+use crate::sent_messages::{Recognise, SearchedChannel, search};
 
 /// Time limit of a call that sends a message, as for alerts.
 const SEND_LIMIT: Duration = Duration::from_secs(5);
@@ -41,8 +41,8 @@ pub(crate) fn channel_key(theme: &Theme, kind: PostKind) -> Option<&ChannelKey> 
 pub(super) async fn write(run: &JobRun<'_>, kind: PostKind) -> Result<(), Failure> {
     let written = match kind {
         PostKind::Leaderboard => Box::pin(leaderboard::write(run)).await,
-        PostKind::Arrivals => arrivals::write(run).await,
-        PostKind::Digest => digest::write(run).await,
+        PostKind::Arrivals => Box::pin(arrivals::write(run)).await,
+        PostKind::Digest => Box::pin(digest::write(run)).await,
     };
     match written {
         Err(failure @ Failure::Retry(_)) => {
@@ -55,14 +55,14 @@ pub(super) async fn write(run: &JobRun<'_>, kind: PostKind) -> Result<(), Failur
 
 /// The channel of a post, read from Discord, which also shows before a message is begun that Discord responds. `None` where there is none;
 /// that is recorded. A message of another channel is forgotten.
-async fn channel(run: &JobRun<'_>, kind: PostKind, post: &mut Post) -> Result<Option<Id<ChannelMarker>>, Failure> {
+async fn channel(run: &JobRun<'_>, kind: PostKind, post: &mut Post) -> Result<Option<SearchedChannel>, Failure> {
     let Some(name) = channel_name(&run.community.theme, kind) else {
         return Ok(None);
     };
     let calls = run.services.discord.bulk(Some(run.community.guild()));
     let channels = match calls.channels(run.community.guild()).await {
         Ok(channels) => channels,
-        Err(error) if error.is_transient() => return Err(error.into()),
+        Err(error) if error.may_succeed_later() => return Err(Failure::retry(error)),
         Err(error) => {
             record_broken(run, kind, &error.to_string()).await?;
             return Ok(None);
@@ -85,7 +85,10 @@ async fn channel(run: &JobRun<'_>, kind: PostKind, post: &mut Post) -> Result<Op
         post.channel = Some(found.id.get());
         store(run, kind, post).await?;
     }
-    Ok(Some(found.id))
+    Ok(Some(SearchedChannel::OfServer {
+        id: found.id,
+        latest: found.last_message_id,
+    }))
 }
 
 /// Forgets the message of a post, which does not exist any more or is in another channel: the next one is created.
@@ -97,32 +100,45 @@ async fn forget_message(run: &JobRun<'_>, kind: PostKind, post: &mut Post) -> Re
     Ok(())
 }
 
-/// The name at Discord of the channel of a post.
-fn channel_name(theme: &Theme, kind: PostKind) -> Option<&str> {
+/// The name at Discord of the channel of a post; `None` where the theme wants none.
+pub(crate) fn channel_name(theme: &Theme, kind: PostKind) -> Option<&str> {
     let key = channel_key(theme, kind)?;
     let mut channels = theme.categories.iter().flat_map(|category| &category.channels);
     let found = channels.find(|channel| &channel.key == key)?;
     Some(&found.name)
 }
 
-/// Sends a message once for each key.
+/// Sends a message once for each key; `is_it` recognises the message of an earlier attempt.
 async fn send(
     run: &JobRun<'_>,
     key: &str,
-    channel: Id<ChannelMarker>,
+    channel: SearchedChannel,
     text: &InteractionResponseData,
+    is_it: Recognise<'_>,
 ) -> Result<NoncedOutcome, Failure> {
     let community = run.community;
-    let calls = run.services.discord.bulk(Some(community.guild())).within(SEND_LIMIT);
+    let calls = &run.services.discord.bulk(Some(community.guild())).within(SEND_LIMIT);
     let message = NoncedMessage {
         services: run.services,
         community: Some(community.id()),
         guild: Some(community.guild()),
         key,
     };
-    message
-        .send(|nonce| async move { calls.send_message(channel, text, nonce).await.map(drop) })
-        .await
+    let sent = message
+        .send_unless_found(
+            |began| search(calls, channel, began, is_it),
+            |nonce| async move { calls.send_message(channel.id(), text, nonce).await.map(drop) },
+        )
+        .await?;
+    match sent {
+        NoncedOutcome::Refused(error) if error.may_succeed_later() => Err(Failure::retry(error)),
+        sent => Ok(sent),
+    }
+}
+
+/// Whether the first embed of a message has this title.
+fn has_title(message: &ListedMessage, title: &str) -> bool {
+    message.embeds[0]["title"] == title
 }
 
 async fn store(run: &JobRun<'_>, kind: PostKind, post: &Post) -> Result<(), Failure> {
