@@ -5,6 +5,7 @@
 //! with a type that implements [`JobHandler`], or [`PlatformJobHandler`] for jobs without a community, and its line in `all`.
 
 pub mod eligibility_sync;
+mod handler;
 pub mod notify;
 mod owner;
 mod queue;
@@ -20,11 +21,12 @@ use arrakis_broker::{Delivery, Handler, MAX_ATTEMPTS, Verdict};
 use arrakis_contracts::dead_letter::DeadLetterReason;
 use arrakis_contracts::{Job, JobKind, headers, names};
 use arrakis_db::{CommunityId, JobOutcome, JobStart, JobState, with_connection_wait};
-use async_trait::async_trait;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, field, info_span};
 
+pub(crate) use self::handler::KindHandler;
+pub use self::handler::{JobHandler, JobRun, PlatformJobHandler, PlatformJobRun};
 pub use self::owner::JobOwner;
 use self::owner::{Attempt, JobTx};
 pub use self::queue::{JobRequest, enqueue, enqueue_for_platform};
@@ -59,115 +61,6 @@ pub(crate) fn all() -> Vec<KindHandler> {
             platform: Box::new(verification::Verification),
         },
     ]
-}
-
-/// The handler of one kind of job, by whose jobs they are.
-pub(crate) enum KindHandler {
-    /// Of a community.
-    Community(Box<dyn JobHandler>),
-    /// Of the platform.
-    Platform(Box<dyn PlatformJobHandler>),
-    /// Of a community or of the platform.
-    Either {
-        /// For those of a community.
-        community: Box<dyn JobHandler>,
-        /// For those of the platform.
-        platform: Box<dyn PlatformJobHandler>,
-    },
-}
-
-impl KindHandler {
-    /// The kind of job.
-    pub(crate) fn kind(&self) -> JobKind {
-        match self {
-            Self::Community(handler) | Self::Either { community: handler, .. } => handler.kind(),
-            Self::Platform(handler) => handler.kind(),
-        }
-    }
-}
-
-/// One attempt at a job.
-#[derive(Debug)]
-pub struct JobRun<'a> {
-    /// Clients of Postgres, Redis and Discord.
-    pub services: &'a Services,
-    /// The community that the job belongs to.
-    pub community: &'a Community,
-    /// The job's id.
-    pub id: &'a str,
-    /// Number of this attempt, counted from 1.
-    pub attempt: u32,
-    /// The payload that the job was enqueued with.
-    pub payload: &'a Value,
-}
-
-impl JobRun<'_> {
-    /// Stores the progress. To be called at least every 30 s: a job without progress for 5 minutes is started again.
-    ///
-    /// # Errors
-    /// [`Failure::Drop`] if another worker has started the job since; this attempt must end.
-    pub async fn progress(&self, done: usize, total: Option<usize>) -> Result<(), Failure> {
-        let attempt = Attempt {
-            owner: JobOwner::Community(self.community.id()),
-            id: self.id,
-            number: self.attempt,
-        };
-        attempt.progress(self.services, done, total).await
-    }
-}
-
-/// One attempt at a job of the platform.
-#[derive(Debug)]
-pub struct PlatformJobRun<'a> {
-    /// Clients of Postgres, Redis, Discord and the chains.
-    pub services: &'a Services,
-    /// The job's id.
-    pub id: &'a str,
-    /// Number of this attempt, counted from 1.
-    pub attempt: u32,
-    /// The payload that the job was enqueued with.
-    pub payload: &'a Value,
-}
-
-impl PlatformJobRun<'_> {
-    /// As [`JobRun::progress`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn progress(&self, done: usize, total: Option<usize>) -> Result<(), Failure> {
-        let attempt = Attempt {
-            owner: JobOwner::Platform,
-            id: self.id,
-            number: self.attempt,
-        };
-        attempt.progress(self.services, done, total).await
-    }
-}
-
-/// The handler of one kind of job.
-#[async_trait]
-pub trait JobHandler: Send + Sync {
-    /// The kind of job.
-    fn kind(&self) -> JobKind;
-
-    /// Whether a job of this kind with this payload is postponed while its community is frozen.
-    fn waits_while_frozen(&self, payload: &Value) -> bool {
-        let _ = payload;
-        false
-    }
-
-    /// Runs an attempt. It may be called more than once for the same job, also at the same time.
-    async fn run(&self, run: &JobRun<'_>) -> Result<(), Failure>;
-}
-
-/// The handler of one kind of job of the platform.
-#[async_trait]
-pub trait PlatformJobHandler: Send + Sync {
-    /// The kind of job.
-    fn kind(&self) -> JobKind;
-
-    /// As [`JobHandler::run`].
-    async fn run(&self, run: &PlatformJobRun<'_>) -> Result<(), Failure>;
 }
 
 /// The handler of the queues of jobs.
@@ -259,8 +152,9 @@ impl Jobs {
         if community.is_frozen() && self.waits_while_frozen(job, handler, JobOwner::Community(id)).await? {
             return self.postpone(job, JobOwner::Community(id)).await;
         }
-        let started = match self.start(delivery, job, JobOwner::Community(id)).await? {
-            Start::Run(started) => started,
+        let (started, failed) = match self.start(delivery, job, JobOwner::Community(id)).await? {
+            Start::Run(started) => (started, None),
+            Start::Failed { job, ended } => (job, Some(ended)),
             Start::Skip(why) => return Ok(Verdict::Drop { why }),
         };
         let run = JobRun {
@@ -270,7 +164,16 @@ impl Jobs {
             attempt: started.attempt.number,
             payload: &started.payload,
         };
-        Ok(self.run(delivery, started.attempt, handler.run(&run)).await)
+        let ended = match failed {
+            Some(ended) => ended,
+            None => self.run(delivery, started.attempt, handler.run(&run)).await,
+        };
+        if let Some(error) = &ended.failed
+            && let Err(failure) = handler.failed(&run, error).await
+        {
+            tracing::warn!(%failure, "what follows from the failure of a job was not done completely");
+        }
+        Ok(ended.verdict)
     }
 
     /// Whether a job of a frozen community waits for the end of the freeze.
@@ -298,6 +201,7 @@ impl Jobs {
     ) -> Result<Verdict, Failure> {
         let started = match self.start(delivery, job, JobOwner::Platform).await? {
             Start::Run(started) => started,
+            Start::Failed { ended, .. } => return Ok(ended.verdict),
             Start::Skip(why) => return Ok(Verdict::Drop { why }),
         };
         let run = PlatformJobRun {
@@ -306,7 +210,7 @@ impl Jobs {
             attempt: started.attempt.number,
             payload: &started.payload,
         };
-        Ok(self.run(delivery, started.attempt, handler.run(&run)).await)
+        Ok(self.run(delivery, started.attempt, handler.run(&run)).await.verdict)
     }
 
     /// Runs an attempt and stores its outcome; a worker that shuts down returns the job to the queue.
@@ -315,47 +219,55 @@ impl Jobs {
         delivery: &Delivery,
         attempt: Attempt<'_>,
         running: impl Future<Output = Result<(), Failure>>,
-    ) -> Verdict {
+    ) -> Ended {
         tokio::select! {
             result = running => self.end(delivery, attempt, result).await,
-            () = shutdown_limit(&self.stop) => Verdict::Requeue,
+            () = shutdown_limit(&self.stop) => Ended::without_failure(Verdict::Requeue),
         }
     }
 
     async fn start<'a>(&self, delivery: &Delivery, job: &'a Job, owner: JobOwner) -> Result<Start<'a>, Failure> {
         let mut tx = owner.begin(&self.services).await?;
         let start = tx.jobs().start(&job.id, self.services.now()).await?;
-        if let JobStart::Run { attempt, .. } = start
-            && attempt > MAX_STARTS
+        if let JobStart::Run { attempt, payload, .. } = &start
+            && *attempt > MAX_STARTS
         {
-            return Err(self.fail_after_too_many_starts(tx, job, attempt).await?);
+            let started = StartedJob::new(owner, &job.id, *attempt, payload.clone());
+            return fail_after_too_many_starts(tx, started).await;
         }
         tx.commit().await?;
         Ok(match start {
             JobStart::Run { attempt, payload, .. } => {
                 tracing::Span::current().record("attempt", attempt);
-                let attempt = Attempt {
-                    owner,
-                    id: &job.id,
-                    number: attempt,
-                };
-                Start::Run(StartedJob { attempt, payload })
+                Start::Run(StartedJob::new(owner, &job.id, attempt, payload))
             }
             // The leader publishes it when it is due.
             JobStart::NotDue(at) => Start::Skip(format!("not due before {at}")),
             JobStart::Finished(JobState::Failed) if was_replayed(delivery) => self.enqueue_copy(owner, &job.id).await?,
+            JobStart::Finished(JobState::Failed) if delivery.redelivered() => {
+                self.continue_failure(owner, &job.id).await?
+            }
             JobStart::Finished(state) => Start::Skip(format!("the job has ended: {}", state.as_str())),
             JobStart::Unknown => Start::Skip("the job does not exist".to_owned()),
         })
     }
 
-    async fn fail_after_too_many_starts(&self, mut tx: JobTx, job: &Job, attempt: u32) -> Result<Failure, Failure> {
-        let error = format!("started {attempt} times without an end: it kills its worker");
-        tx.jobs()
-            .end(&job.id, attempt, &JobOutcome::Failed { error: &error })
-            .await?;
+    /// A failed job whose message was delivered before: the worker may have ended before it made what follows from the failure.
+    async fn continue_failure<'a>(&self, owner: JobOwner, id: &'a str) -> Result<Start<'a>, Failure> {
+        let mut tx = owner.begin(&self.services).await?;
+        let failed = tx.jobs().get(id).await?;
         tx.commit().await?;
-        Ok(Failure::permanent(error))
+        let Some(failed) = failed else {
+            return Ok(Start::Skip("the job does not exist".to_owned()));
+        };
+        let why = format!("the job has ended: {}", failed.state.as_str());
+        Ok(Start::Failed {
+            job: StartedJob::new(owner, id, failed.attempts, failed.payload),
+            ended: Ended {
+                verdict: Verdict::Drop { why },
+                failed: failed.error,
+            },
+        })
     }
 
     /// Enqueues a copy of a failed job that an operator replayed. The failed job keeps its row with the reason.
@@ -379,8 +291,8 @@ impl Jobs {
         )))
     }
 
-    /// Stores the outcome of the attempt; returns the verdict on the message.
-    async fn end(&self, delivery: &Delivery, attempt: Attempt<'_>, result: Result<(), Failure>) -> Verdict {
+    /// Stores the outcome of the attempt; returns the verdict on the message, and whether the job has failed for good.
+    async fn end(&self, delivery: &Delivery, attempt: Attempt<'_>, result: Result<(), Failure>) -> Ended {
         let text = result.as_ref().err().map(ToString::to_string).unwrap_or_default();
         let wait = names::RETRY_SECONDS.get(delivery.attempts() as usize).copied();
         let is_last = delivery.attempts() + 1 >= MAX_ATTEMPTS;
@@ -406,13 +318,34 @@ impl Jobs {
             }
         };
         match attempt.end(&self.services, &outcome).await {
-            Ok(()) => verdict,
-            // The row is still `running`, so the message is retried whatever the outcome was.
-            Err(failure) => Verdict::Retry {
-                error: format!("storing the outcome of the job: {failure}"),
+            // An attempt that another one has replaced changes nothing.
+            Ok(is_latest) => Ended {
+                verdict,
+                failed: (is_latest && matches!(outcome, JobOutcome::Failed { .. })).then(|| text.clone()),
             },
+            // The row is still `running`, so the message is retried whatever the outcome was.
+            Err(failure) => Ended::without_failure(Verdict::Retry {
+                error: format!("storing the outcome of the job: {failure}"),
+            }),
         }
     }
+}
+
+/// Fails a job that kills its worker each time.
+async fn fail_after_too_many_starts(mut tx: JobTx, job: StartedJob<'_>) -> Result<Start<'_>, Failure> {
+    let attempts = job.attempt.number;
+    let error = format!("started {attempts} times without an end: it kills its worker");
+    tx.jobs()
+        .end(job.attempt.id, attempts, &JobOutcome::Failed { error: &error })
+        .await?;
+    tx.commit().await?;
+    Ok(Start::Failed {
+        job,
+        ended: Ended {
+            failed: Some(error.clone()),
+            verdict: Failure::permanent(error).into(),
+        },
+    })
 }
 
 /// Returns when an attempt must end because the worker shuts down. An attempt may be cancelled anywhere: the next one continues.
@@ -440,6 +373,11 @@ pub(crate) fn copy_id(id: &str) -> String {
 /// Whether a delivery starts an attempt.
 enum Start<'a> {
     Run(StartedJob<'a>),
+    /// No attempt: the job has failed for good.
+    Failed {
+        job: StartedJob<'a>,
+        ended: Ended,
+    },
     /// No attempt, for this reason.
     Skip(String),
 }
@@ -447,6 +385,28 @@ enum Start<'a> {
 struct StartedJob<'a> {
     attempt: Attempt<'a>,
     payload: Value,
+}
+
+impl<'a> StartedJob<'a> {
+    fn new(owner: JobOwner, id: &'a str, number: u32, payload: Value) -> Self {
+        Self {
+            attempt: Attempt { owner, id, number },
+            payload,
+        }
+    }
+}
+
+/// How a delivery of a job ended.
+struct Ended {
+    verdict: Verdict,
+    /// The error of a job that has failed for good.
+    failed: Option<String>,
+}
+
+impl Ended {
+    const fn without_failure(verdict: Verdict) -> Self {
+        Self { verdict, failed: None }
+    }
 }
 
 #[cfg(test)]

@@ -78,11 +78,11 @@ impl Attempt<'_> {
         }
     }
 
-    /// Stores how the attempt ended.
-    pub(super) async fn end(self, services: &Services, outcome: &JobOutcome<'_>) -> Result<(), Failure> {
+    /// Stores how the attempt ended; false if another worker has started the job since, and then nothing changes.
+    pub(super) async fn end(self, services: &Services, outcome: &JobOutcome<'_>) -> Result<bool, Failure> {
         let mut tx = self.owner.begin(services).await?;
-        tx.jobs().end(self.id, self.number, outcome).await?;
+        let is_latest = tx.jobs().end(self.id, self.number, outcome).await?;
         tx.commit().await?;
-        Ok(())
+        Ok(is_latest)
     }
 }
