@@ -1,11 +1,12 @@
 //! Changes the theme of a community, and decides which theme a plan includes.
 //!
 //! A change stores the theme with a rule set of it, also in the manifest of a managed server, cancels a pending change of the rule set, ends
-//! the bindings of roles that the new theme does not have, and enqueues the tier sync that takes these roles from all members and evaluates
-//! the members by the new rules. All of it commits together.
+//! the bindings of roles that the new theme does not give by rules, and enqueues the tier sync that takes these roles from all members and
+//! evaluates the members by the new rules. All of it commits together.
 //!
 //! On a managed server, a synthesis creates and binds the roles of the new theme first, and makes the tier sync due at its end. So members get
-//! the new roles when they lose the old ones. A tier sync whose synthesis does not end runs after [`SYNTHESIS_WAIT`].
+//! the new roles when they lose the old ones. A role of both themes that the synthesis binds to another role of the server is added to those
+//! that the tier sync takes (`jobs/synthesis/bindings.rs`). A tier sync whose synthesis does not end runs after [`SYNTHESIS_WAIT`].
 
 use std::sync::Arc;
 
@@ -100,7 +101,7 @@ impl ThemeChange<'_> {
         };
         tx.audit(&entry).await?;
         Ok((
-            tier_sync::after_theme_change(format!("tier-sync:{name}"), &retired),
+            tier_sync::after_role_change(format!("tier-sync:{name}"), &retired),
             is_managed,
         ))
     }
@@ -128,14 +129,15 @@ async fn change_manifest(tx: &mut TenantTx, to: &Theme, rule_set: &RuleSetId) ->
     Ok(true)
 }
 
-/// The bound roles that members had by rules of the theme `from` and that `to` does not have.
+/// The bound roles that members had by rules of the theme `from` and that no rule of `to` gives.
 fn retired(from: Option<&Theme>, to: &Theme, bindings: &RoleBindings) -> RoleBindings {
     let Some(from) = from else {
         return RoleBindings::new();
     };
     let automatic = from.roles.iter().filter(|role| role.given_to.is_automatic());
+    let is_given = |key: &RoleKey| to.role(key).is_some_and(|role| role.given_to.is_automatic());
     automatic
-        .filter(|role| to.role(&role.key).is_none())
+        .filter(|role| !is_given(&role.key))
         .filter_map(|role| Some((role.key.clone(), *bindings.get(&role.key)?)))
         .collect()
 }

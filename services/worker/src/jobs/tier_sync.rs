@@ -51,7 +51,7 @@ struct Payload {
     /// Removes all tier roles of a protected member, whatever the rules assign. A member whom rules apply to again gets what they assign.
     #[serde(default)]
     remove_tier_roles: bool,
-    /// Roles of an earlier theme, by their keys, which members lose.
+    /// Roles that were bound before, by the keys of that time, which members lose.
     #[serde(default)]
     retired: BTreeMap<RoleKey, Id<RoleMarker>>,
     /// Number of this part of a long sync, counted from 0.
@@ -100,15 +100,23 @@ pub fn removal_of_tier_roles(id: String, user: Id<UserMarker>) -> JobRequest {
     }
 }
 
-/// A tier sync of all members after a change of the theme, to enqueue. Members lose the roles `retired`, which the new theme does not have.
-pub fn after_theme_change(id: String, retired: &RoleBindings) -> JobRequest {
-    // As text, as Discord writes ids.
-    let retired: BTreeMap<&RoleKey, String> = retired.iter().map(|(key, role)| (key, role.to_string())).collect();
+/// A tier sync of all members after roles of the theme were bound to other roles of the server, or another theme took the place of the one
+/// before, to enqueue. Members lose the roles `retired`, which are not bound any more.
+pub fn after_role_change(id: String, retired: &RoleBindings) -> JobRequest {
     JobRequest {
         id,
         kind: JobKind::TierSync,
-        payload: json!({"retired": retired}),
+        payload: with_retired(json!({"retired": {}}), retired),
     }
+}
+
+/// The payload of a tier sync with further roles that members lose.
+pub(crate) fn with_retired(mut payload: Value, retired: &RoleBindings) -> Value {
+    for (key, role) in retired {
+        // As text, as Discord writes ids.
+        payload["retired"][key.as_str()] = json!(role.to_string());
+    }
+    payload
 }
 
 #[async_trait]
@@ -324,12 +332,18 @@ mod tests {
     }
 
     #[test]
-    fn payload_after_a_theme_change_has_the_retired_roles() {
+    fn payload_after_a_change_of_roles_has_those_that_members_lose() {
         let retired: RoleBindings = [(RoleKey::new("naib").unwrap(), RoleId(7))].into();
-        let request = after_theme_change("id".to_owned(), &retired);
+        let request = after_role_change("id".to_owned(), &retired);
         assert_eq!(request.payload, json!({"retired": {"naib": "7"}}));
-        let payload = Payload::deserialize(request.payload).unwrap();
-        assert_eq!(payload.retired.into_values().collect::<Vec<_>>(), [Id::new(7)]);
+        let replaced = RoleBindings::from([(RoleKey::new("veteran").unwrap(), RoleId(9))]);
+        let payload = with_retired(request.payload, &replaced);
+        assert_eq!(with_retired(json!({}), &replaced), json!({"retired": {"veteran": "9"}}));
+        let payload = Payload::deserialize(payload).unwrap();
+        assert_eq!(
+            payload.retired.into_values().collect::<Vec<_>>(),
+            [Id::new(7), Id::new(9)]
+        );
         assert_eq!(payload.user, None);
     }
 

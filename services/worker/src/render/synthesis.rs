@@ -65,13 +65,13 @@ pub fn done(context: &RenderContext<'_>, purpose: Purpose, steps: usize, left_ou
         .build()
 }
 
-/// Renders the end of a job that failed permanently.
+/// Renders the end of a job that has failed for good.
 pub fn failed(context: &RenderContext<'_>, purpose: Purpose, reason: &str) -> Embed {
     let title = match purpose {
         Purpose::Deploy => "The server is not set up completely",
         Purpose::Repair => "The server is not repaired completely",
     };
-    let lead = "Discord would refuse a part of it. What was done stays; nothing was deleted.".to_owned();
+    let lead = "It ended before everything was done. What was done stays; nothing was deleted.".to_owned();
     context
         .embed_without_ranking(title, context.theme.accent, &[lead])
         .field(full_field("Reason", &text::name(reason)))

@@ -9,7 +9,7 @@
 //! | `state_store.rs` | the state in PostgreSQL, written by the attempt that holds it |
 //! | `progress.rs` | the steps of an apply, and the reply in which a member sees them |
 //!
-//! `jobs/synthesis.rs` applies plans; the wizard and `/reconcile` show them. Nothing here deletes a role or a channel: that needs a
+//! `jobs/synthesis/` applies plans; the wizard and `/reconcile` show them. Nothing here deletes a role or a channel: that needs a
 //! second factor, which the platform does not have yet.
 
 mod left_out;
@@ -36,7 +36,7 @@ use url::Url;
 
 pub use self::manifest::{Manifest, Structure};
 pub(crate) use self::planning::{PlannedServer, apply_failure, plan_server};
-pub(crate) use self::progress::{ReplyHandle, StepCounter};
+pub(crate) use self::progress::{ReplyEdit, ReplyHandle, StepCounter};
 pub(crate) use self::state_store::{HOLD, StoredState};
 pub use self::transport::ENDPOINTS;
 use self::transport::GuardedTransport;

@@ -55,6 +55,17 @@ impl Progress for StepCounter {
     }
 }
 
+/// What became of an edit of a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReplyEdit {
+    /// The reply shows it.
+    Shown,
+    /// Discord did not accept it; a later edit may succeed.
+    NotShown,
+    /// There is no reply, or it cannot be edited any more.
+    NoReply,
+}
+
 /// The reply of the interaction that requested a job. Its token is in Redis for as long as Discord accepts it, and nowhere else: when
 /// Redis loses it, the reply stays as it is, and the command shows the job's row.
 #[derive(Debug, Clone, Copy)]
@@ -83,10 +94,10 @@ impl<'a> ReplyHandle<'a> {
         self.services.cache.store(&self.key(), TOKEN_TTL, &token).await;
     }
 
-    /// Edits the reply; false if there is none any more. A failure is only logged: the command shows the same.
-    pub(crate) async fn edit(self, message: &InteractionResponseData) -> bool {
+    /// Edits the reply, if there is one. A failure is only logged: the command shows the same.
+    pub(crate) async fn edit(self, message: &InteractionResponseData) -> ReplyEdit {
         let Some(token) = self.services.cache.stored::<String>(&self.key()).await else {
-            return false;
+            return ReplyEdit::NoReply;
         };
         match self
             .services
@@ -95,15 +106,15 @@ impl<'a> ReplyHandle<'a> {
             .edit_original(&token, message)
             .await
         {
-            Ok(()) => true,
+            Ok(()) => ReplyEdit::Shown,
             Err(error @ (Error::Gone { .. } | Error::TokenExpired)) => {
                 tracing::info!(%error, job = self.job, "the reply cannot be edited any more");
                 self.services.cache.invalidate(&self.key()).await;
-                false
+                ReplyEdit::NoReply
             }
             Err(error) => {
                 tracing::warn!(%error, job = self.job, "the progress was not shown");
-                true
+                ReplyEdit::NotShown
             }
         }
     }

@@ -1,37 +1,38 @@
 //! The state of a server in PostgreSQL, as the executor writes it: before each creation and after each step.
 
-use arrakis_db::{CommunityId, Database, DbError, StateHolder};
+use arrakis_db::{CommunityId, DbError, StateHolder};
 use arrakis_iac_apply::store::{LockRecord, StateLock, StoreError};
 use arrakis_runtime::fail_point;
 use async_trait::async_trait;
 use serde_json::Value;
-use time::OffsetDateTime;
+
+use crate::services::Services;
 
 /// How long an attempt holds a state without a sign of life. It is renewed with each write and by the job's heartbeat.
 pub(crate) const HOLD: time::Duration = time::Duration::seconds(60);
 
 /// The state that an attempt of a job holds.
 #[derive(Debug)]
-pub(crate) struct StoredState {
-    database: Database,
+pub(crate) struct StoredState<'a> {
+    services: &'a Services,
     community: CommunityId,
     attempt: u32,
     record: LockRecord,
 }
 
-impl StoredState {
+impl<'a> StoredState<'a> {
     /// The state of this community, which the attempt holds already.
-    pub(crate) fn new(database: Database, community: CommunityId, job: &str, attempt: u32) -> Self {
+    pub(crate) fn new(services: &'a Services, community: CommunityId, job: &str, attempt: u32) -> Self {
         let record = LockRecord {
             id: job.to_owned(),
             who: "arrakis-worker".to_owned(),
             host: String::new(),
             operation: "synthesis".to_owned(),
-            since: OffsetDateTime::now_utc(),
+            since: services.now(),
             process: None,
         };
         Self {
-            database,
+            services,
             community,
             attempt,
             record,
@@ -46,22 +47,22 @@ impl StoredState {
     }
 
     async fn store(&self, state: &Value) -> Result<bool, DbError> {
-        let mut tx = self.database.tenant(self.community).await?;
-        let until = OffsetDateTime::now_utc() + HOLD;
+        let mut tx = self.services.database.tenant(self.community).await?;
+        let until = self.services.now() + HOLD;
         let is_holder = tx.server_state().write(self.holder(), state, until).await?;
         tx.commit().await?;
         Ok(is_holder)
     }
 
     async fn end(&self) -> Result<(), DbError> {
-        let mut tx = self.database.tenant(self.community).await?;
+        let mut tx = self.services.database.tenant(self.community).await?;
         tx.server_state().release(self.holder()).await?;
         tx.commit().await
     }
 }
 
 #[async_trait]
-impl StateLock for StoredState {
+impl StateLock for StoredState<'_> {
     fn record(&self) -> &LockRecord {
         &self.record
     }

@@ -22,6 +22,7 @@ mod dead_letters;
 mod eligibility;
 mod events;
 mod every_command;
+mod failed_deploys;
 mod failures;
 mod jobs;
 mod leader;

@@ -12,14 +12,14 @@ use crate::platform::{Dispatch, Platform, Worker, assert_description, assert_ref
 const MANAGE_GUILD: &str = "32";
 
 /// A wizard in the server that is not onboarded.
-struct Admin<'a> {
+pub(crate) struct Admin<'a> {
     platform: &'a Platform,
     /// The message with the wizard.
     message: Value,
 }
 
 impl<'a> Admin<'a> {
-    async fn command(platform: &'a Platform, name: &str, options: Value) -> (String, Value) {
+    pub(crate) async fn command(platform: &'a Platform, name: &str, options: Value) -> (String, Value) {
         let community = &platform.community;
         let id = platform
             .control
@@ -33,7 +33,7 @@ impl<'a> Admin<'a> {
         (id, reply["message"].clone())
     }
 
-    async fn onboard(platform: &'a Platform) -> Self {
+    pub(crate) async fn onboard(platform: &'a Platform) -> Self {
         let (_, message) = Self::command(platform, "onboard", json!({})).await;
         Self { platform, message }
     }
@@ -49,7 +49,7 @@ impl<'a> Admin<'a> {
             .to_owned()
     }
 
-    fn session(&self) -> String {
+    pub(crate) fn session(&self) -> String {
         self.custom_id("cancel").split(':').nth(2).unwrap().to_owned()
     }
 
@@ -70,7 +70,7 @@ impl<'a> Admin<'a> {
         dispatch
     }
 
-    async fn press(&mut self, action: &str) -> Dispatch {
+    pub(crate) async fn press(&mut self, action: &str) -> Dispatch {
         let custom_id = self.custom_id(action);
         self.use_component(&custom_id, &[]).await
     }
@@ -110,7 +110,7 @@ impl<'a> Admin<'a> {
     }
 
     /// From the first step to the review, with the stored token and the free theme.
-    async fn go_to_review(&mut self) {
+    pub(crate) async fn go_to_review(&mut self) {
         self.press("next").await;
         assert_eq!(self.title(), "The chain");
         self.choose("chain", "80094").await;
@@ -151,7 +151,7 @@ fn counted(worker: &Worker, step: Step, event: &str) -> f64 {
 }
 
 /// The funnel's metric of this event of a step.
-fn line(step: Step, event: &str) -> String {
+pub(crate) fn line(step: Step, event: &str) -> String {
     let step = step.name();
     format!("arrakis_worker_onboarding_steps_total{{event=\"{event}\",step=\"{step}\"}}")
 }

@@ -133,6 +133,36 @@ async fn deleted_role_is_created_again_and_bound() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_lose_the_role_in_whose_place_another_is_bound() {
+    let (platform, _worker) = Platform::with_worker().await;
+    until_reconciled(&platform).await;
+    let roles_of_stilgar = || async {
+        let user = platform.community.user("stilgar");
+        let member = platform.control.member(&platform.community, user).await;
+        member["roles"].as_array().unwrap().clone()
+    };
+    let usul = json!(platform.community.roles["usul"]);
+    let has_usul = || async { roles_of_stilgar().await.contains(&usul) };
+    eventually(has_usul, "Stilgar to have the role of Usul").await;
+    let (guild, role) = (&platform.community.guild, json!({"name": "Water Guard"}));
+    let other = platform.control.create_role(guild, &role).await.unwrap()["id"].clone();
+    let mapped = Manifest {
+        roles: BTreeMap::from([("usul".to_owned(), other.as_str().unwrap().parse().unwrap())]),
+        ..manifest(Structure::RolesOnly)
+    };
+    put(&platform, &mapped).await;
+    enqueue(&platform, "synthesis:a").await;
+    let ended = until_ended(&platform, "synthesis:a").await;
+    assert_eq!(ended.state, JobState::Succeeded, "{ended:?}");
+    let is_replaced = || async {
+        let roles = roles_of_stilgar().await;
+        roles.contains(&other) && !roles.contains(&usul)
+    };
+    eventually(is_replaced, "Stilgar to have the other role in place of Usul's").await;
+    platform.vhost.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_response_of_a_creation_leads_to_no_second_role() {
     let (platform, _worker) = Platform::with_worker().await;
     until_reconciled(&platform).await;

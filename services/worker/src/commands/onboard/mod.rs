@@ -17,7 +17,8 @@
 //! changes before the deploy, which is safe to repeat (`deploy.rs`).
 //!
 //! The metric `arrakis_worker_onboarding_steps_total` counts each step: `entered`; `left` for the next one; `back`; `failed` for an input
-//! that is refused, a plan that cannot be made, or a deploy that fails; `cancelled`. The job of the deploy counts the end of the last step.
+//! that is refused, a plan that cannot be made, or a deploy that fails, whatever the reason; `cancelled`. The job of the deploy counts the end
+//! of the last step, shows it in the reply, and ends the session then.
 
 mod deploy;
 mod input;
@@ -38,6 +39,7 @@ use crate::interaction::invocation::InvocationData;
 use crate::interaction::refusal::Refusal;
 use crate::interaction::reply::{CommandError, CommandResult, Reply, message};
 use crate::render::onboard::{self as render, Action, NAME};
+use crate::services::Services;
 
 /// How long a session lasts after its last step.
 const SESSION_TTL: Ttl = Ttl::seconds(15 * 60);
@@ -72,7 +74,10 @@ impl Command for Onboard {
         if action == Action::Contract {
             return Ok(Reply::Modal(render::contract_modal(id)));
         }
-        let session = session(context, id).await?;
+        let Some(session) = find(context, id).await? else {
+            // The end of a deploy ends its session.
+            return deployed(context, id).await?.ok_or_else(|| ended().into());
+        };
         let values = match &context.invocation.data {
             InvocationData::Component { values, .. } => values.as_slice(),
             _ => &[],
@@ -211,6 +216,18 @@ pub(super) async fn find(context: &CommandContext<'_>, id: Uuid) -> Result<Optio
     let guild = guild(context)?;
     let found = sessions(context.services.cache.session_by_id::<Wizard>(id).await)?;
     Ok(found.filter(|session| session.data.guild == guild.get()))
+}
+
+/// Ends the session of a deploy whose end its admin was shown. Without Redis the session ends when its time is over.
+pub(crate) async fn end_deployed(services: &Services, id: Uuid) {
+    let ended = match services.cache.session_by_id::<Wizard>(id).await {
+        Ok(Some(session)) if session.data.step == Step::Deploy => services.cache.end_session(&session).await.map(drop),
+        Ok(_) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = ended {
+        tracing::info!(%error, "the session of a deploy was not ended");
+    }
 }
 
 /// The server in which the command is used.

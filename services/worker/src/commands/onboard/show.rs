@@ -18,6 +18,7 @@ use crate::community::Community;
 use crate::failure::Failure;
 use crate::interaction::refusal::Refusal;
 use crate::interaction::reply::{CommandError, CommandResult, Reply, message};
+use crate::jobs::copy_id;
 use crate::jobs::reconcile::{described, rule_change};
 use crate::jobs::synthesis::{Purpose, deploy_id};
 use crate::render::onboard::{self as render, Choice, ReviewView, RoleLine};
@@ -266,12 +267,7 @@ pub(in crate::commands) async fn deployed(
         _ => job_render::waiting(&render, Purpose::Deploy),
     };
     if job.state.is_final() {
-        // Without Redis the deploy is shown all the same.
-        if let Ok(Some(session)) = super::find(context, session).await
-            && let Err(error) = context.services.cache.end_session(&session).await
-        {
-            tracing::info!(%error, "the session of a deploy was not ended");
-        }
+        super::end_deployed(context.services, session).await;
         return Ok(Some(Reply::Message(message(embed, Vec::new()))));
     }
     // The newest token can be used for the longest time.
@@ -290,7 +286,14 @@ async fn deploy_of(
         return Ok(None);
     };
     let mut tx = context.services.database.tenant(community.id()).await?;
-    let job = tx.jobs().get(&deploy_id(session)).await?;
+    let mut found = tx.jobs().get(&deploy_id(session)).await?;
+    // A failed deploy that an operator replayed is continued by its copy.
+    while let Some(failed) = found.as_ref().filter(|job| job.state == JobState::Failed) {
+        let Some(copy) = tx.jobs().get(&copy_id(&failed.id)).await? else {
+            break;
+        };
+        found = Some(copy);
+    }
     tx.commit().await?;
-    Ok(job.map(|job| (community, job)))
+    Ok(found.map(|job| (community, job)))
 }

@@ -1,5 +1,10 @@
 //! The job `synthesis`: brings a server to the manifest of its community: roles, categories, channels, by the engine of `gaib`.
 //!
+//! | file | what |
+//! |---|---|
+//! | `bindings.rs` | the bindings of roles behind an apply, and the jobs that follow |
+//! | `end.rs` | what an admin sees of the end, and the end of the wizard |
+//!
 //! Running it twice, or two at once, is safe. One attempt holds the state of the server; a further one takes it over, and the earlier one
 //! ends before its next creation, since each creation and each step is written to the state first. A creation without a response is in
 //! the state: the next attempt searches the server for its result before it creates anything. Updates, overwrites and moves are
@@ -8,13 +13,15 @@
 //! At most five run at once, in all workers; the others wait with progress. A frozen community's job is postponed before it starts. A
 //! freeze in the middle refuses the next change: the attempt fails, and the retry is postponed.
 
+mod bindings;
+mod end;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_contracts::JobKind;
 use arrakis_contracts::proxy::Urgency;
-use arrakis_db::{Actor, JobState, NewAuditEntry, StateHold, StateHolder};
-use arrakis_domain::{RoleBindings, RoleId, RoleKey};
+use arrakis_db::{StateHold, StateHolder};
 use arrakis_iac::live::LiveServer;
 use arrakis_iac::state::State;
 use arrakis_iac_apply::store::StateLock as _;
@@ -22,16 +29,15 @@ use arrakis_iac_apply::{Executor, ImageFolder};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use super::{JobHandler, JobOwner, JobRequest, JobRun, publish, reconcile, tier_sync};
-use crate::commands::onboard::Step;
+use super::{JobHandler, JobRequest, JobRun};
 use crate::failure::Failure;
 use crate::interaction::reply::message;
 use crate::render::synthesis as render;
 use crate::synthesis::{
-    HOLD, Manifest, PlannedServer, ReplyHandle, ServerClient, StepCounter, StoredState, apply_failure, plan_server,
+    HOLD, Manifest, PlannedServer, ReplyEdit, ReplyHandle, ServerClient, StepCounter, StoredState, apply_failure,
+    plan_server,
 };
 
 /// Jobs of this kind that one worker runs at once. All workers together run as many as there are slots (migration 0031).
@@ -107,6 +113,12 @@ pub fn deploy_id(session: uuid::Uuid) -> String {
     format!("synthesis:deploy:{session}")
 }
 
+/// The wizard's session of a deploy, or of a copy of one that an operator replayed.
+fn session_of(job: &str) -> Option<uuid::Uuid> {
+    let session = job.strip_prefix("synthesis:deploy:")?;
+    session.split('~').next()?.parse().ok()
+}
+
 #[async_trait]
 impl JobHandler for Synthesis {
     fn kind(&self) -> JobKind {
@@ -118,84 +130,54 @@ impl JobHandler for Synthesis {
     }
 
     async fn run(&self, run: &JobRun<'_>) -> Result<(), Failure> {
-        let payload = Payload::deserialize(run.payload)
-            .map_err(|error| Failure::permanent(format!("invalid payload of a synthesis: {error}")))?;
+        let payload = Payload::read(run.payload)?;
         let reply = ReplyHandle::new(run.services, run.community.id(), run.id);
         let result = Box::pin(run_admitted(run, &payload, reply)).await;
-        // Also after a failure that no retry follows: members lose the roles of the theme before. While attempts follow, the tier sync waits.
-        if let (Some(id), Ok(_) | Err(Failure::Permanent(_))) = (&payload.tier_sync, &result) {
-            release(run, id).await?;
-        }
-        let context = run.community.render_context(run.services)?;
-        match &result {
-            Ok(applied) => {
-                let embed = render::done(&context, payload.purpose, applied.steps, &applied.left_out);
-                reply.edit(&message(embed, Vec::new())).await;
-            }
-            Err(Failure::Permanent(_)) => {
-                let reason = result.as_ref().err().map(ToString::to_string).unwrap_or_default();
-                let embed = render::failed(&context, payload.purpose, &reason);
-                reply.edit(&message(embed, Vec::new())).await;
-            }
-            // Another attempt follows, or runs.
-            Err(_) => {}
-        }
         run.services
             .metrics
             .synthesis
             .with_label_values(&[payload.purpose.name(), outcome(&result)])
             .inc();
-        if payload.purpose == Purpose::Deploy {
-            count_end_of_wizard(run, &result);
-        }
-        result.map(drop)
+        end::succeeded(run, &payload, &result?).await
+    }
+
+    async fn failed(&self, run: &JobRun<'_>, error: &str) -> Result<(), Failure> {
+        end::failed(run, &Payload::read(run.payload)?, error).await
     }
 }
 
-/// Counts the end of the wizard's last step. An attempt that is retried ends nothing.
-fn count_end_of_wizard(run: &JobRun<'_>, result: &Result<AppliedServer, Failure>) {
-    let event = match result {
-        Ok(_) => "left",
-        Err(Failure::Permanent(_)) => "failed",
-        Err(_) => return,
-    };
-    let labels = [Step::Deploy.name(), event];
-    run.services.metrics.onboarding.with_label_values(&labels).inc();
+impl Payload {
+    fn read(payload: &Value) -> Result<Self, Failure> {
+        Self::deserialize(payload)
+            .map_err(|error| Failure::permanent(format!("invalid payload of a synthesis: {error}")))
+    }
 }
 
 fn outcome(result: &Result<AppliedServer, Failure>) -> &'static str {
     result.as_ref().map_or_else(Failure::class, |_| "ok")
 }
 
-/// Makes the tier sync due that waits for this job. One that has started already is not changed.
-async fn release(run: &JobRun<'_>, tier_sync: &str) -> Result<(), Failure> {
-    let mut tx = run.services.database.tenant(run.community.id()).await?;
-    let is_waiting = tx.jobs().postpone(tier_sync, run.services.now()).await?;
-    tx.commit().await?;
-    if is_waiting {
-        let owner = JobOwner::Community(run.community.id());
-        publish(&run.services.publisher, owner, tier_sync, JobKind::TierSync).await;
-    }
-    Ok(())
-}
-
 /// Waits for the state and a slot, applies, and gives both back.
 async fn run_admitted(run: &JobRun<'_>, payload: &Payload, reply: ReplyHandle<'_>) -> Result<AppliedServer, Failure> {
-    let mut tx = run.services.database.tenant(run.community.id()).await?;
-    let manifest = tx.manifests().latest().await?;
-    tx.commit().await?;
-    let Some(manifest) = manifest else {
-        return Err(Failure::drop(
-            "the community has no manifest: its server is not managed",
-        ));
-    };
-    let manifest = Manifest::read(&manifest.manifest)?;
     let state = wait_for_admission(run).await?;
-    let result = Box::pin(apply(run, &manifest, payload, state.as_ref(), reply)).await;
+    let result = match manifest_in_force(run).await {
+        Ok(manifest) => Box::pin(apply(run, &manifest, payload, state.as_ref(), reply)).await,
+        Err(failure) => Err(failure),
+    };
     if let Err(error) = leave(run).await {
         tracing::warn!(%error, "the slot and the state are free when their time has passed");
     }
     result
+}
+
+/// The manifest to apply. It is read while this attempt holds the state: one that was read before the wait may have been replaced, and another
+/// job may have applied its successor.
+async fn manifest_in_force(run: &JobRun<'_>) -> Result<Manifest, Failure> {
+    let mut tx = run.services.database.tenant(run.community.id()).await?;
+    let manifest = tx.manifests().latest().await?;
+    tx.commit().await?;
+    let missing = || Failure::drop("the community has no manifest: its server is not managed");
+    Manifest::read(&manifest.ok_or_else(missing)?.manifest)
 }
 
 fn holder<'a>(run: &'a JobRun<'_>) -> StateHolder<'a> {
@@ -213,7 +195,8 @@ fn slot_holder(run: &JobRun<'_>) -> String {
 /// Waits until this attempt holds the state of the server and a slot; returns the state.
 async fn wait_for_admission(run: &JobRun<'_>) -> Result<Option<Value>, Failure> {
     loop {
-        let now = OffsetDateTime::now_utc();
+        // By the clock that all workers share: one whose own clock is ahead would take what others hold.
+        let now = run.services.now();
         let mut tx = run.services.database.tenant(run.community.id()).await?;
         let held = tx.server_state().hold(holder(run), now, now + HOLD).await?;
         tx.commit().await?;
@@ -277,9 +260,9 @@ async fn apply(
         Err(_) if client.met_freeze() => return Err(Failure::retry("the community was frozen meanwhile")),
         applied => applied?,
     };
-    let bindings = manifest.bindings(theme, &state, &live);
+    let wanted = manifest.bindings(theme, &state, &live);
     let outcome = AppliedServer { steps, left_out };
-    bind_roles(run, &bindings, payload, &outcome).await?;
+    bindings::store(run, &wanted, &live, payload, &outcome).await?;
     run.progress(steps, Some(steps)).await?;
     Ok(outcome)
 }
@@ -298,7 +281,7 @@ async fn execute(
         left_out,
         ..
     } = planned;
-    let mut store = StoredState::new(run.services.database.clone(), run.community.id(), run.id, run.attempt);
+    let mut store = StoredState::new(run.services, run.community.id(), run.id, run.attempt);
     if state_changed {
         let bytes = state.advance();
         store.write(&bytes).await.map_err(Failure::retry)?;
@@ -335,7 +318,7 @@ async fn heartbeat(run: &JobRun<'_>, counter: &StepCounter, purpose: Purpose, re
             && let Ok(context) = run.community.render_context(run.services)
         {
             let embed = render::progress(&context, purpose, done, total);
-            has_reply = reply.edit(&message(embed, Vec::new())).await;
+            has_reply = reply.edit(&message(embed, Vec::new())).await != ReplyEdit::NoReply;
             (edited, shown) = (Some(Instant::now()), done);
         }
     }
@@ -350,9 +333,7 @@ async fn beat(run: &JobRun<'_>, done: usize, total: Option<usize>) -> Result<(),
         }
         stored => stored?,
     }
-    let until = OffsetDateTime::now_utc() + HOLD;
-    let extended = extend(run, until).await;
-    match extended {
+    match extend(run).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(Failure::drop("another attempt holds the state of the server")),
         Err(failure) => {
@@ -362,74 +343,15 @@ async fn beat(run: &JobRun<'_>, done: usize, total: Option<usize>) -> Result<(),
     }
 }
 
-async fn extend(run: &JobRun<'_>, until: OffsetDateTime) -> Result<bool, Failure> {
+async fn extend(run: &JobRun<'_>) -> Result<bool, Failure> {
+    let now = run.services.now();
     let mut tx = run.services.database.tenant(run.community.id()).await?;
-    let is_holder = tx.server_state().renew(holder(run), until).await?;
+    let is_holder = tx.server_state().renew(holder(run), now + HOLD).await?;
     tx.commit().await?;
     let mut tx = run.services.database.global().await?;
-    tx.synthesis_slots()
-        .take(&slot_holder(run), OffsetDateTime::now_utc(), until)
-        .await?;
+    tx.synthesis_slots().take(&slot_holder(run), now, now + HOLD).await?;
     tx.commit().await?;
     Ok(is_holder)
-}
-
-/// Stores the bindings, with an audit entry, and enqueues a tier sync if one changed and none waits; after a deploy, a reconcile.
-async fn bind_roles(
-    run: &JobRun<'_>,
-    wanted: &RoleBindings,
-    payload: &Payload,
-    applied: &AppliedServer,
-) -> Result<(), Failure> {
-    let purpose = payload.purpose;
-    let mut tx = run.services.database.tenant(run.community.id()).await?;
-    let bound = tx.communities().role_bindings().await?;
-    let changed = changed_bindings(wanted, &bound);
-    // A role of the server stands for one role of the theme: the other's binding goes first.
-    for (_, role) in &changed {
-        tx.communities().unbind_role(*role).await?;
-    }
-    for (key, role) in &changed {
-        tx.communities().bind_role(key, *role).await?;
-    }
-    // The members of a new community have no profiles yet: its reconcile stores them, and enqueues tier syncs.
-    let follows = match purpose {
-        Purpose::Deploy => reconcile::request(&format!("reconcile:{}", run.id)),
-        Purpose::Repair => tier_sync::for_community(format!("tier-sync:{}", run.id)),
-    };
-    let waiting = match &payload.tier_sync {
-        Some(id) => tx.jobs().get(id).await?.filter(|job| job.state == JobState::Queued),
-        None => None,
-    };
-    let is_due = purpose == Purpose::Deploy || (waiting.is_none() && !changed.is_empty());
-    if is_due {
-        tx.jobs().enqueue(&follows.row(run.services.now())).await?;
-    }
-    if (applied.steps > 0 || !changed.is_empty()) && tx.claim(&format!("{}#applied", run.id)).await? {
-        tx.audit(&NewAuditEntry {
-            actor: Actor::System("synthesis".to_owned()),
-            action: "server.applied",
-            subject: run.id,
-            reason: Some(purpose.name()),
-            detail: json!({"steps": applied.steps, "bound_roles": changed.len(), "left_out": applied.left_out}),
-        })
-        .await?;
-    }
-    tx.commit().await?;
-    if is_due {
-        let owner = JobOwner::Community(run.community.id());
-        publish(&run.services.publisher, owner, &follows.id, follows.kind).await;
-    }
-    Ok(())
-}
-
-/// The wanted bindings that are not there.
-fn changed_bindings(wanted: &RoleBindings, bound: &RoleBindings) -> Vec<(RoleKey, RoleId)> {
-    wanted
-        .iter()
-        .filter(|(key, role)| bound.get(*key) != Some(*role))
-        .map(|(key, role)| (key.clone(), *role))
-        .collect()
 }
 
 #[cfg(test)]
@@ -437,23 +359,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn payload_is_read_as_it_is_enqueued() {
-        for purpose in [Purpose::Deploy, Purpose::Repair] {
-            let request = request("synthesis:x".to_owned(), purpose);
-            let payload = Payload::deserialize(&request.payload).unwrap();
-            assert_eq!((payload.purpose, payload.tier_sync), (purpose, None));
-            assert_eq!(request.payload, json!({"purpose": purpose.name()}));
-            let before = request_before("synthesis:x".to_owned(), purpose, "tier-sync:y");
-            let payload = Payload::deserialize(&before.payload).unwrap();
-            assert_eq!(payload.tier_sync.as_deref(), Some("tier-sync:y"));
-        }
+    fn session_follows_from_the_id_of_its_deploy_and_of_a_copy() {
+        let session = uuid::Uuid::from_u128(7);
+        let id = deploy_id(session);
+        assert_eq!(session_of(&id), Some(session));
+        assert_eq!(session_of(&super::super::copy_id(&id)), Some(session));
+        assert_eq!(session_of("synthesis:reconcile:x"), None);
     }
 
     #[test]
-    fn only_different_bindings_are_stored() {
-        let key = |key: &str| RoleKey::new(key).unwrap();
-        let wanted = RoleBindings::from([(key("naib"), RoleId(1)), (key("usul"), RoleId(2))]);
-        let bound = RoleBindings::from([(key("naib"), RoleId(1)), (key("usul"), RoleId(3))]);
-        assert_eq!(changed_bindings(&wanted, &bound), [(key("usul"), RoleId(2))]);
+    fn payload_is_read_as_it_is_enqueued() {
+        for purpose in [Purpose::Deploy, Purpose::Repair] {
+            let request = request("synthesis:x".to_owned(), purpose);
+            let payload = Payload::read(&request.payload).unwrap();
+            assert_eq!((payload.purpose, payload.tier_sync), (purpose, None));
+            assert_eq!(request.payload, json!({"purpose": purpose.name()}));
+            let before = request_before("synthesis:x".to_owned(), purpose, "tier-sync:y");
+            let payload = Payload::read(&before.payload).unwrap();
+            assert_eq!(payload.tier_sync.as_deref(), Some("tier-sync:y"));
+        }
     }
 }
