@@ -25,6 +25,7 @@ pub mod leaderboard;
 pub mod naib;
 pub mod onboard;
 pub mod position;
+pub mod post_switches;
 pub mod posts;
 pub mod profile;
 pub mod reconcile;

@@ -1,19 +1,20 @@
 //! `/admin-stats`: the health of a community, with each problem and what an admin can do about it.
 
+mod attention;
+
 use arrakis_db::{CommunityCounts, FailedJobs, Frozen, OpenJobs, RecordedProblem, SyncHealth};
 use arrakis_domain::{Color, Plan, RoleKey, RuleSetId};
 use serde::{Deserialize, Serialize};
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use twilight_model::channel::message::Embed;
 
+use super::post_switches::{self, PostLine};
 use super::{Freshness, RenderContext, full_field, inline_field, next_step, text};
 
 /// Colour when nothing needs attention.
 const HEALTHY: Color = Color::from_rgb(0x28_a7_45);
 /// Colour when something does.
 const ATTENTION: Color = Color::from_rgb(0xe6_9f_00);
-/// A job that is due for longer than this is late.
-const LATE_AFTER: Duration = Duration::minutes(5);
 /// Longest error of a failure, in characters.
 const MAX_ERROR: usize = 120;
 
@@ -55,18 +56,25 @@ pub struct AdminStatsView<'a> {
     pub unbound: &'a [RoleKey],
     /// What the bot lacks in the server; `None` if Discord did not respond.
     pub access: Option<&'a BotAccess>,
+    /// Until when the theme is used that the plan does not include.
+    pub theme_until: Option<OffsetDateTime>,
+    /// The posts that the theme has.
+    pub posts: &'a [PostLine<'a>],
+    /// The sentence about the post that was switched, if one was.
+    pub done: Option<&'a str>,
 }
 
 /// Renders the health.
 pub fn embed(context: &RenderContext<'_>, view: &AdminStatsView<'_>) -> Embed {
-    let problems = attention(context, view);
+    let problems = attention::lines(context, view);
     let (color, lead) = if problems.is_empty() {
         (HEALTHY, "✅ Nothing needs attention.".to_owned())
     } else {
         let count = text::count(count_of(problems.len()), "thing needs", "things need");
         (ATTENTION, format!("⚠️ **{count} attention**"))
     };
-    let mut paragraphs = vec![format!("**{}**\n{lead}", text::name(view.community))];
+    let mut paragraphs: Vec<String> = view.done.map(str::to_owned).into_iter().collect();
+    paragraphs.push(format!("**{}**\n{lead}", text::name(view.community)));
     if !problems.is_empty() {
         let lines: Vec<String> = problems.iter().map(|problem| format!("• {problem}")).collect();
         paragraphs.push(text::lines(&lines, text::DESCRIPTION / 2));
@@ -84,113 +92,9 @@ pub fn embed(context: &RenderContext<'_>, view: &AdminStatsView<'_>) -> Embed {
         .field(inline_field("Settings", &settings(context, view)))
         .field(full_field("Failed jobs in 7 days", &failed(view.failed)))
         .field(full_field("Permissions and roles", &access(context, view)))
+        .field(full_field("Posts", &post_switches::lines(view.posts)))
         .field(next_step(next))
         .build()
-}
-
-/// What needs attention, each with what to do; the gravest first.
-fn attention(context: &RenderContext<'_>, view: &AdminStatsView<'_>) -> Vec<String> {
-    let mut lines = Vec::new();
-    if let Some(frozen) = view.frozen {
-        lines.push(format!(
-            "Frozen {}: {}. No role changes until the freeze ends.",
-            text::ago(frozen.at),
-            text::name(&frozen.reason)
-        ));
-    }
-    lines.extend(ranking_problem(context, view.sync));
-    if let Some(access) = view.access {
-        lines.extend(permission_problem(access));
-        lines.extend(access.broken_roles.iter().map(|(key, reason)| {
-            format!(
-                "The role **{}** cannot be assigned: {}.",
-                role(context, key),
-                text::name(reason)
-            )
-        }));
-    }
-    lines.extend(view.unbound.iter().map(|key| {
-        let role = role(context, key);
-        format!("The role **{role}** of the theme has no role in this server; it is created or chosen by the setup.")
-    }));
-    if let Some(due) = view.open.due_since.filter(|due| view.now - *due > LATE_AFTER) {
-        lines.push(format!(
-            "A job is due {} and has not begun: the workers may be overloaded.",
-            text::ago(due)
-        ));
-    }
-    lines.extend(view.failed.iter().map(|failed| {
-        let count = text::count(failed.count, "job", "jobs");
-        format!(
-            "{count} `{}` failed, the last one {}.",
-            failed.kind,
-            text::ago(failed.last_at)
-        )
-    }));
-    lines.extend(view.problems.iter().map(problem));
-    lines
-}
-
-fn ranking_problem(context: &RenderContext<'_>, sync: &SyncHealth) -> Option<String> {
-    let failing = || {
-        let failures = text::count(sync.consecutive_failures, "sync has", "syncs have");
-        let error = sync.last_error.as_deref().unwrap_or("no error was recorded");
-        format!(
-            "{failures} failed in a row: {}.",
-            text::name(&text::truncate(error, MAX_ERROR))
-        )
-    };
-    match context.freshness {
-        Freshness::Never if sync.consecutive_failures == 0 => {
-            Some("The ranking has not been read yet: no member has a tier before the first sync.".to_owned())
-        }
-        Freshness::Stale(at) => Some(format!(
-            "The ranking is old, it was read {}: nobody gains or loses a tier meanwhile.{}",
-            text::ago(at),
-            if sync.consecutive_failures > 0 {
-                format!(" {}", failing())
-            } else {
-                String::new()
-            }
-        )),
-        Freshness::Never | Freshness::Fresh(_) if sync.consecutive_failures > 0 => Some(failing()),
-        Freshness::Never | Freshness::Fresh(_) => (sync.mismatches > 0).then(|| {
-            format!(
-                "{} from the chain's balance; the operator of the platform finds them in the log of the sync.",
-                text::count(
-                    sync.mismatches,
-                    "wallet of the ranking differs",
-                    "wallets of the ranking differ"
-                )
-            )
-        }),
-    }
-}
-
-fn permission_problem(access: &BotAccess) -> Option<String> {
-    if access.missing_permissions.is_empty() {
-        return None;
-    }
-    Some(format!(
-        "The bot lacks {}. Allow it for the bot's role in the server settings, under Roles.",
-        access.missing_permissions.join(", ")
-    ))
-}
-
-fn problem(problem: &RecordedProblem) -> String {
-    let what = match problem.action.as_str() {
-        "role.broken" => "A role could not be changed",
-        "welcome.broken" => "A welcome could not be sent",
-        "post.broken" => "A post could not be written",
-        "discord.outcome_unknown" => "A call to Discord may or may not have taken effect",
-        "reconcile.list_not_believed" => "Discord's list of members was implausibly short",
-        other => other,
-    };
-    let times = text::count(problem.count, "time", "times");
-    let at = text::ago(problem.last_at);
-    let reason = problem.last_reason.as_deref();
-    let reason = reason.map(|reason| format!(": {}", text::name(&text::truncate(reason, MAX_ERROR))));
-    format!("{what}, {times} in 7 days, last {at}{}.", reason.unwrap_or_default())
 }
 
 fn ranking(context: &RenderContext<'_>, sync: &SyncHealth) -> String {
@@ -292,6 +196,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use arrakis_domain::TierId;
+    use time::Duration;
 
     use super::super::samples::{SYNCED, context, theme};
     use super::*;
@@ -323,6 +228,9 @@ mod tests {
             problems: &[],
             unbound: &[],
             access: Some(&access),
+            theme_until: None,
+            posts: &[],
+            done: None,
         };
         change(&mut view);
         embed(&context, &view)
@@ -401,12 +309,20 @@ mod tests {
             problems: &problems,
             unbound: &unbound,
             access: Some(&access),
+            theme_until: Some(SYNCED),
+            posts: &[],
+            done: Some("Weekly digest: off."),
         };
         let embed = embed(&context, &view);
         let description = embed.description.as_ref().unwrap();
-        assert!(description.contains("**8 things need attention**"), "{description}");
+        assert!(
+            description.starts_with("Weekly digest: off.\n\n**Sietch Tabr**"),
+            "{description}"
+        );
+        assert!(description.contains("**9 things need attention**"), "{description}");
         for text in [
             "Frozen <t:1785585600:R>: an incident.",
+            "does not include the theme: another one takes its place on <t:1785585600:D>.",
             "The ranking is old",
             "3 syncs have failed in a row: no endpoint of the chain responds.",
             "The bot lacks Embed Links.",
