@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use arrakis_config::{Reader, Secret, variables};
 use arrakis_contracts::JobKind;
-use arrakis_db::{Actor, Community, CommunityId, Database, GuildId, NewAuditEntry};
+use arrakis_db::{Actor, Community, Database, GuildId, NewAuditEntry, TenantTx};
 use arrakis_domain::{Plan, Theme};
 use arrakis_themes::Registry;
 use clap::Args;
@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::database::{connect, database_url};
 use super::output::report;
 use super::with_config;
+use crate::jobs::reconcile::theme_grace;
 use crate::theme_change::{GRACE, ThemeChange};
 
 /// What both tasks read from the environment.
@@ -65,11 +66,10 @@ impl PlanTask {
     async fn store(self, config: TaskConfig) -> anyhow::Result<ExitCode> {
         let themes = Registry::load(config.themes_dir.as_deref())?;
         let database = connect(&config.database_url).await?;
-        let (id, record) = community(&database, self.guild).await?;
+        let (mut tx, record) = community(&database, self.guild).await?;
         let theme = themes.theme(record.theme.as_str())?;
         let until = OffsetDateTime::now_utc() + Duration::days(self.grace_days);
         let grace = (!self.plan.includes(theme)).then_some(until);
-        let mut tx = database.tenant(id).await?;
         tx.communities().set_plan(self.plan, theme.plan, grace).await?;
         tx.audit(&NewAuditEntry {
             actor: Actor::Operator(self.by),
@@ -83,11 +83,16 @@ impl PlanTask {
             }),
         })
         .await?;
+        if let Some(until) = grace {
+            // The leader publishes it.
+            let messages = theme_grace::begun(&theme.id, until);
+            tx.jobs().enqueue(&messages.row(OffsetDateTime::now_utc())).await?;
+        }
         tx.commit().await?;
         report(match grace {
             None => format!("the plan is {}; it includes the theme {}", self.plan, theme.id),
             Some(until) => format!(
-                "the plan is {}; the theme {} is of the plan {} and stays in use until {until}, then another one takes its place",
+                "the plan is {}; the theme {} is of the plan {} and stays in use until {until}, then another one takes its place; the admins are told",
                 self.plan, theme.id, theme.plan
             ),
         });
@@ -116,7 +121,7 @@ impl ThemeTask {
         let themes = Registry::load(config.themes_dir.as_deref())?;
         let to = themes.theme(&self.theme)?;
         let database = connect(&config.database_url).await?;
-        let (id, record) = community(&database, self.guild).await?;
+        let (mut tx, record) = community(&database, self.guild).await?;
         check(&record, to)?;
         let change = ThemeChange {
             from: themes.theme(record.theme.as_str()).ok().map(|theme| &**theme),
@@ -126,7 +131,6 @@ impl ThemeTask {
             reason: None,
             now: OffsetDateTime::now_utc(),
         };
-        let mut tx = database.tenant(id).await?;
         let job = change.store(&mut tx, &format!("theme:{}", Uuid::now_v7())).await?;
         tx.commit().await?;
         let follows = match job.kind {
@@ -163,15 +167,14 @@ fn check(record: &Community, to: &Theme) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The community of a server.
-async fn community(database: &Database, guild: u64) -> anyhow::Result<(CommunityId, Community)> {
+/// The community of a server, locked against changes by others, with the transaction.
+async fn community(database: &Database, guild: u64) -> anyhow::Result<(TenantTx, Community)> {
     let guild = GuildId::new(guild).context("the id of the server")?;
     let id = database.route(guild).await?;
     let id = id.with_context(|| format!("the server {guild} has no community"))?;
     let mut tx = database.tenant(id).await?;
+    tx.communities().lock().await?;
     let record = tx.communities().get().await?;
-    Ok((
-        id,
-        record.with_context(|| format!("the server {guild} has no community"))?,
-    ))
+    let record = record.with_context(|| format!("the server {guild} has no community"))?;
+    Ok((tx, record))
 }

@@ -3,7 +3,7 @@
 //! The comparison is a job, whose id is that of the interaction: a second run of one interaction enqueues no second job. A change of the
 //! rule set is previewed; the press of the button that confirms it has a claim in the inbox and commits with its jobs.
 
-use arrakis_db::{Actor, NewAuditEntry, RuleChange, RuleChangeEnd};
+use arrakis_db::{Actor, JobState, NewAuditEntry, RuleChange, RuleChangeEnd};
 use arrakis_domain::RuleSetId;
 use async_trait::async_trait;
 use serde_json::json;
@@ -129,26 +129,28 @@ async fn start(context: &CommandContext<'_>, mode: Mode) -> CommandResult {
     Ok(Reply::Message(message(embed, buttons)))
 }
 
-/// Shows the report of a comparison, or that it still runs.
+/// Shows the report of a comparison, that it still runs, or why it has failed.
 async fn show(context: &CommandContext<'_>, interaction: u64) -> CommandResult {
-    let stored = context
-        .tx()
-        .await?
-        .reconcile_reports()
-        .get(&job_id(interaction))
-        .await?;
+    let id = job_id(interaction);
+    let (stored, job) = {
+        let mut tx = context.tx().await?;
+        let stored = tx.reconcile_reports().get(&id).await?;
+        (stored, tx.jobs().get(&id).await?)
+    };
     let render = context.render_context()?;
-    match stored.and_then(|stored| ReconcileReport::read(&stored.report)) {
-        Some(report) => Ok(Reply::Message(message(render::report(&render, &report), Vec::new()))),
-        None => {
-            // The newest token can be used for the longest time.
-            ReplyHandle::new(context.services, context.community()?.id(), &job_id(interaction))
-                .remember(&context.invocation.token)
-                .await;
-            let (embed, buttons) = render::started(&render, interaction);
-            Ok(Reply::Message(message(embed, buttons)))
-        }
+    if let Some(report) = stored.and_then(|stored| ReconcileReport::read(&stored.report)) {
+        return Ok(Reply::Message(message(render::report(&render, &report), Vec::new())));
     }
+    if let Some(failed) = job.filter(|job| job.state == JobState::Failed) {
+        let reason = failed.error.as_deref().unwrap_or("no reason was recorded");
+        return Ok(Reply::Message(message(render::failed(&render, reason), Vec::new())));
+    }
+    // The newest token can be used for the longest time.
+    ReplyHandle::new(context.services, context.community()?.id(), &id)
+        .remember(&context.invocation.token)
+        .await;
+    let (embed, buttons) = render::started(&render, interaction);
+    Ok(Reply::Message(message(embed, buttons)))
 }
 
 /// Shows what a change of the rule set would do, or the pending change if none is named.

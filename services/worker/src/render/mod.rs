@@ -36,6 +36,7 @@ pub mod stats;
 pub mod suspended;
 pub mod synthesis;
 pub mod text;
+pub mod theme_grace;
 pub mod threshold;
 pub mod verified;
 pub mod verify;

@@ -59,6 +59,18 @@ pub fn report(context: &RenderContext<'_>, report: &ReconcileReport) -> Embed {
     embed.field(next_step(next)).build()
 }
 
+/// Renders that a comparison has failed for good.
+pub fn failed(context: &RenderContext<'_>, reason: &str) -> Embed {
+    let lead = "The comparison ended before everything was compared. Jobs that repair what it found until then go on.";
+    context
+        .embed_without_ranking("Reconcile", context.theme.accent, &[lead.to_owned()])
+        .field(full_field("Reason", &text::name(reason)))
+        .field(next_step(
+            "Run `/reconcile` again in some minutes; tell the operator of this bot the reason if it fails, too.",
+        ))
+        .build()
+}
+
 /// Renders the direct message to the owner about broken rules.
 pub fn broken_rules(context: &RenderContext<'_>, community: &str, report: &ReconcileReport) -> Embed {
     let lead = format!(
@@ -145,6 +157,14 @@ mod tests {
         );
         assert_eq!(field("Roles and channels"), "Being repaired:\n• create role Usul");
         assert_eq!(field("Members"), "1,234");
+    }
+
+    #[test]
+    fn failure_names_its_reason_and_what_to_do() {
+        let theme = theme("basic");
+        let embed = failed(&context(&theme), "Discord is *unavailable*");
+        assert_eq!(embed.fields[0].value, r"Discord is \*unavailable\*");
+        assert!(embed.fields[1].value.contains("/reconcile"));
     }
 
     #[test]

@@ -1,16 +1,20 @@
 //! Plans: a theme that the plan does not include stays in use for a grace period, then another one takes its place and the roles of the
-//! theme before are removed. Also the subcommands of operators: `plan`, `theme` and `end-takeover`.
+//! theme before are removed. The admins are told of both. Also the subcommands of operators: `plan`, `theme` and `end-takeover`.
 
 use std::collections::BTreeMap;
+use std::net::TcpListener;
 use std::path::Path;
 
 use arrakis_db::{Actor, Community, JobState};
 use arrakis_domain::{Plan, RoleBindings, RoleId, RoleKey};
+use arrakis_emulator_client::MemberEdit;
 use arrakis_telemetry::Metrics;
 use arrakis_test_support::{Process, eventually};
 use arrakis_worker::jobs::{self, tier_sync};
 use arrakis_worker::leader::publish_lost_jobs;
 use arrakis_worker::synthesis::{Manifest, Structure};
+use reqwest::Method;
+use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
 use crate::platform::Platform;
@@ -86,17 +90,20 @@ async fn theme_stays_within_its_grace_period() {
     assert_eq!(theme(&platform).await, "sietch");
 }
 
+/// Leaves the community without the plan of its theme, as a build before grace periods did.
+async fn downgrade_without_grace(platform: &Platform) {
+    let community = platform.community.id;
+    let statement = format!(
+        "begin; select set_config('app.current_tenant', '{community}', true);
+         update communities set plan = 'free', theme_plan = 'free'; commit;"
+    );
+    platform.sql(&statement).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn theme_outside_of_the_plan_gets_a_grace_period() {
     let platform = Platform::start().await;
-    // As a build before grace periods left it.
-    platform
-        .sql(&format!(
-            "begin; select set_config('app.current_tenant', '{}', true);
-             update communities set plan = 'free', theme_plan = 'free'; commit;",
-            platform.community.id
-        ))
-        .await;
+    downgrade_without_grace(&platform).await;
     let _worker = platform.worker().await;
     let has_grace = async || {
         let mut tx = platform.tenant().await;
@@ -109,13 +116,104 @@ async fn theme_outside_of_the_plan_gets_a_grace_period() {
     assert_eq!(theme(&platform).await, "sietch");
 }
 
+/// The owner of the server and Harah, who gets a role that manages it.
+async fn admins(platform: &Platform) -> [String; 2] {
+    let guild = platform.community.guild.as_str();
+    let role = json!({"name": "Steward", "permissions": "32"});
+    platform.control.create_role(guild, &role).await.unwrap();
+    let edit = MemberEdit {
+        add_roles: vec!["Steward".to_owned()],
+        ..MemberEdit::default()
+    };
+    let harah = platform.community.user("harah").to_owned();
+    platform.control.edit_member(guild, &harah, &edit).await.unwrap();
+    let calls = platform.services(&Metrics::new()).discord.bulk(None);
+    let owner = calls.guild(guild.parse().unwrap()).await.unwrap().owner_id;
+    [owner.to_string(), harah]
+}
+
+/// Titles of the direct messages to a user about the theme, oldest first.
+async fn told(platform: &Platform, user: &str) -> Vec<String> {
+    let path = format!("/dms/{user}/messages");
+    let listed: Result<Vec<Value>, _> = platform.control.request(Method::GET, &path, None::<&()>).await;
+    let listed = listed.unwrap_or_default();
+    let titles = listed
+        .iter()
+        .filter_map(|message| message["embeds"][0]["title"].as_str());
+    let about = titles.filter(|title| title.starts_with("The theme "));
+    about.map(str::to_owned).collect()
+}
+
+async fn until_told(platform: &Platform, user: &str, titles: &[&str]) {
+    let is_so = || async { told(platform, user).await == titles };
+    eventually(is_so, format!("{user} to be told {titles:?}")).await;
+}
+
+/// Waits until the job has ended that tells the admins of the beginning of the present grace period.
+async fn until_all_are_told(platform: &Platform) {
+    let until = stored(platform).await.theme_grace_until.unwrap().unix_timestamp();
+    let id = format!("theme-grace:{until}:begun");
+    let has_ended = || async {
+        let job = platform.tenant().await.jobs().get(&id).await.unwrap();
+        job.is_some_and(|job| job.state == JobState::Succeeded)
+    };
+    eventually(has_ended, "the admins to be told").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn admins_are_told_once_that_a_grace_period_begins_and_that_the_theme_was_replaced() {
+    let platform = Platform::start().await;
+    let admins = admins(&platform).await;
+    downgrade_without_grace(&platform).await;
+    let worker = platform.worker().await;
+    for admin in &admins {
+        until_told(&platform, admin, &["The theme will change"]).await;
+    }
+    until_all_are_told(&platform).await;
+    worker.stop().await.unwrap();
+    downgrade(&platform, OffsetDateTime::now_utc() - Duration::MINUTE).await;
+    let _second = platform.worker().await;
+    for admin in &admins {
+        until_told(&platform, admin, &["The theme will change", "The theme has changed"]).await;
+    }
+    assert_eq!(told(&platform, platform.community.user("chani")).await, [""; 0]);
+}
+
+/// Killed behind Discord's response to the first message.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_worker_leaves_one_message_to_each_admin() {
+    let platform = Platform::start().await;
+    let admins = admins(&platform).await;
+    let (code, text) = run(&platform, "plan", &["free", "--grace-days", "3"]).await;
+    assert_eq!(code, 0, "{text}");
+    let mut environment = platform.environment();
+    let health = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    environment.push(("HEALTH_ADDR", health.to_string()));
+    let point = "discord.called[POST /channels/{channel}/messages]=kill";
+    environment.push(("ARRAKIS_FAIL_POINTS", point.to_owned()));
+    let program = Path::new(env!("CARGO_BIN_EXE_arrakis-worker"));
+    let mut killed = Process::start_at(program, &[], environment);
+    // The leader publishes what a subcommand stored once it is due for half a minute.
+    killed.ended(2 * LIMIT).await;
+    let _second = platform.worker().await;
+    until_all_are_told(&platform).await;
+    for admin in &admins {
+        assert_eq!(told(&platform, admin).await, ["The theme will change"]);
+    }
+}
+
 /// Stores a manifest of the present theme: the platform then manages the roles of the server.
 async fn manage(platform: &Platform) {
+    manage_with(platform, BTreeMap::new()).await;
+}
+
+/// The same with roles of the server that stand for roles of the theme.
+async fn manage_with(platform: &Platform, roles: BTreeMap<String, u64>) {
     let manifest = Manifest {
         theme: "sietch".to_owned(),
         rule_set: "balance".to_owned(),
         structure: Structure::RolesOnly,
-        roles: BTreeMap::new(),
+        roles,
     };
     let mut tx = platform.tenant().await;
     tx.manifests().put(&manifest.to_value(), "a test").await.unwrap();
@@ -161,6 +259,35 @@ async fn new_roles_are_bound_before_members_lose_the_old_ones() {
     assert_eq!(audited(&platform, "role.broken").await, 0);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_lose_the_role_of_both_themes_in_whose_place_another_is_bound() {
+    let platform = Platform::start().await;
+    let community = platform.community.id;
+    let statement =
+        format!("set app.current_tenant = '{community}'; update profiles set joined_at = now() - interval '200 days'");
+    platform.sql(&statement).await;
+    let worker = platform.worker().await;
+    until_role(&platform, "chani", "veteran", true).await;
+    worker.stop().await.unwrap();
+    let guild = platform.community.guild.as_str();
+    let role = json!({"name": "Old Guard"});
+    let guard = platform.control.create_role(guild, &role).await.unwrap()["id"].clone();
+    let id: u64 = guard.as_str().unwrap().parse().unwrap();
+    manage_with(&platform, BTreeMap::from([("veteran".to_owned(), id)])).await;
+    downgrade(&platform, OffsetDateTime::now_utc() - Duration::MINUTE).await;
+
+    let _worker = platform.worker().await;
+    eventually(async || theme(&platform).await == "basic", "the theme to be replaced").await;
+    until_role(&platform, "chani", "veteran", false).await;
+    let has_guard = async || {
+        let member = platform.control.member(&platform.community, "chani").await;
+        member["roles"].as_array().unwrap().contains(&guard)
+    };
+    eventually(has_guard, "Chani to have the other role").await;
+    let bindings = platform.tenant().await.communities().role_bindings().await.unwrap();
+    assert_eq!(bindings[&RoleKey::new("veteran").unwrap()], RoleId(id));
+}
+
 /// A reconcile after the freeze would not remove these roles: the present theme does not have them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn removal_of_retired_roles_waits_for_the_end_of_a_freeze() {
@@ -174,7 +301,7 @@ async fn removal_of_retired_roles_waits_for_the_end_of_a_freeze() {
     let services = platform.services(&Metrics::new());
     let retired = RoleBindings::from([(RoleKey::new("naib").unwrap(), naib)]);
     let (id, community) = ("tier-sync:theme:test", platform.community.id);
-    let request = tier_sync::after_theme_change(id.to_owned(), &retired);
+    let request = tier_sync::after_role_change(id.to_owned(), &retired);
     assert!(jobs::enqueue(&services, community, &request).await.unwrap());
     let is_postponed = async || {
         let job = platform.tenant().await.jobs().get(id).await.unwrap().unwrap();

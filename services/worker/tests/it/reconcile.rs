@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use arrakis_db::{JobState, RuleChange};
 use arrakis_domain::RoleKey;
-use arrakis_test_support::eventually;
+use arrakis_emulator_client::Fault;
+use arrakis_test_support::{eventually, eventually_within};
 use arrakis_worker::jobs::reconcile::{ReconcileReport, StructureReport, scheduled_id};
 use arrakis_worker::synthesis::{Manifest, Structure};
 use serde_json::{Value, json};
@@ -237,4 +238,59 @@ async fn pending_change_of_the_rules_is_shown_and_cancelled() {
     let again = run(&platform, json!({"action": "rules"})).await;
     let reply = platform.control.answered(&again).await;
     assert_refusal(&reply["message"], "No change of the rules is pending.");
+}
+
+/// The job of the change has failed, and its row is still pending.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn change_of_the_rules_whose_job_has_failed_is_put_into_force() {
+    let (platform, _worker) = admin_platform().await;
+    use_ranked_rules(&platform).await;
+    let now = OffsetDateTime::now_utc();
+    let change = RuleChange {
+        id: uuid::Uuid::from_u128(7),
+        rule_set: "balance".parse().unwrap(),
+        requested_by: platform.community.user_id("harah"),
+        requested_at: now - time::Duration::DAY,
+        effective_at: now - time::Duration::hours(2),
+    };
+    let mut tx = platform.tenant().await;
+    tx.rule_changes().announce(&change).await.unwrap();
+    tx.commit().await.unwrap();
+    run(&platform, json!({})).await;
+    eventually(
+        || async {
+            let record = platform.tenant().await.communities().get().await.unwrap().unwrap();
+            record.rule_set.as_str() == "balance"
+        },
+        "the rules to be in force",
+    )
+    .await;
+    assert_eq!(platform.tenant().await.rule_changes().pending().await.unwrap(), None);
+    let entries = platform.tenant().await.audit_entries(100).await.unwrap();
+    let changed = entries.iter().filter(|entry| entry.action == "rules.changed").count();
+    assert_eq!(changed, 1);
+    platform.vhost.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_about_a_change_wait_while_discord_accepts_none() {
+    let (platform, _worker) = admin_platform().await;
+    use_ranked_rules(&platform).await;
+    let outage = Fault::rest_status(503).method("POST").path("/users/@me/channels");
+    platform.control.fault(&outage).await.unwrap();
+    let options = json!({"action": "rules", "rule_set": "balance", "grace_days": 7});
+    let id = run(&platform, options).await;
+    let reply = platform.control.answered(&id).await;
+    press(&platform, &reply["message"], "reconcile:apply:balance:7").await;
+    let pending: RuleChange = platform.tenant().await.rule_changes().pending().await.unwrap().unwrap();
+    let next = format!("rule-change:{}:tell+1", pending.id);
+    let next = eventually_within(
+        std::time::Duration::from_secs(60),
+        || async { platform.tenant().await.jobs().get(&next).await.unwrap() },
+        "the next part to be stored",
+    )
+    .await;
+    assert_eq!(next.state, JobState::Queued);
+    assert!(next.due_at > OffsetDateTime::now_utc() + time::Duration::minutes(8));
+    assert_eq!(next.payload["after"], Value::Null, "nobody was told");
 }

@@ -6,6 +6,7 @@
 //! | `bindings.rs` | bound roles that do not exist, or that the bot cannot assign |
 //! | `structure.rs` | roles and channels against the manifest; a job `synthesis` repairs them |
 //! | `rule_change.rs` | not a check: a change of the rule set that is due, and the messages about it |
+//! | `theme_grace.rs` | not a check: the messages to the admins about the grace period of a theme |
 //! | `notice.rs` | the message to the owner about broken rules |
 //!
 //! Running it twice, or two at once, is safe: it stores what the missed events would have stored, and the ids of the jobs that it
@@ -18,6 +19,7 @@ mod notice;
 mod report;
 pub mod rule_change;
 mod structure;
+pub(crate) mod theme_grace;
 
 use arrakis_contracts::JobKind;
 use async_trait::async_trait;
@@ -26,7 +28,8 @@ use serde_json::json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{JobHandler, JobRequest, JobRun};
+use self::theme_grace::ThemeGrace;
+use super::{JobHandler, JobOwner, JobRequest, JobRun, publish};
 use crate::failure::Failure;
 use crate::interaction::reply::message;
 use crate::render::reconcile as render;
@@ -39,6 +42,8 @@ pub(crate) use self::structure::described;
 
 /// Hours between two scheduled reconciles of a community.
 const SLOT_HOURS: u8 = 6;
+/// Pause before the next part of messages that Discord does not accept at the moment.
+const MESSAGES_LATER: time::Duration = time::Duration::minutes(10);
 
 /// What happens to differences.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +65,8 @@ struct Payload {
     rule_change: Option<Uuid>,
     /// A change of the rule set about which those affected are told, instead of a comparison.
     announce: Option<Uuid>,
+    /// A grace period of a theme about which the admins are told, instead of a comparison.
+    theme_grace: Option<ThemeGrace>,
     /// The last member who was told by the part before.
     after: Option<u64>,
     /// Number of this part, counted from 0.
@@ -109,12 +116,35 @@ impl JobHandler for Reconcile {
     async fn run(&self, run: &JobRun<'_>) -> Result<(), Failure> {
         let payload = Payload::deserialize(run.payload)
             .map_err(|error| Failure::permanent(format!("invalid payload of a reconcile: {error}")))?;
-        match (payload.rule_change, payload.announce) {
-            (Some(change), _) => rule_change::put_into_force(run, change).await,
-            (None, Some(change)) => rule_change::tell_affected(run, change, payload.after, payload.part).await,
-            (None, None) => compare(run, payload.mode).await,
+        match (payload.rule_change, payload.announce, &payload.theme_grace) {
+            (Some(change), ..) => rule_change::put_into_force(run, change).await,
+            (None, Some(change), _) => rule_change::tell_affected(run, change, payload.after, payload.part).await,
+            (None, None, Some(grace)) => theme_grace::tell_admins(run, grace, payload.part).await,
+            (None, None, None) => Box::pin(compare(run, payload.mode)).await,
         }
     }
+
+    /// The reply to `/reconcile` states the reason, if it requested this job.
+    async fn failed(&self, run: &JobRun<'_>, error: &str) -> Result<(), Failure> {
+        let embed = render::failed(&run.community.render_context(run.services)?, error);
+        ReplyHandle::new(run.services, run.community.id(), run.id)
+            .edit(&message(embed, Vec::new()))
+            .await;
+        Ok(())
+    }
+}
+
+/// Stores a job that is due at this time, and publishes its message if that is now; otherwise the leader does.
+async fn enqueue_at(run: &JobRun<'_>, request: &JobRequest, due_at: OffsetDateTime) -> Result<(), Failure> {
+    let community = run.community.id();
+    let mut tx = run.services.database.tenant(community).await?;
+    let is_new = tx.jobs().enqueue(&request.row(due_at)).await?;
+    tx.commit().await?;
+    if is_new && due_at <= run.services.now() {
+        let owner = JobOwner::Community(community);
+        publish(&run.services.publisher, owner, &request.id, request.kind).await;
+    }
+    Ok(())
 }
 
 async fn compare(run: &JobRun<'_>, mode: Mode) -> Result<(), Failure> {
@@ -122,12 +152,17 @@ async fn compare(run: &JobRun<'_>, mode: Mode) -> Result<(), Failure> {
         only_compared: mode == Mode::Compare,
         ..ReconcileReport::default()
     };
+    let rules = match mode {
+        Mode::Repair => rule_change::put_overdue_into_force(run).await,
+        Mode::Compare => Ok(()),
+    };
+    let rules = report.absorb("change of the rules", rules);
     let members = members::check(run, mode, &mut report).await;
     let members = report.absorb("members", members);
     let structure = structure::check(run, mode, &mut report).await;
     let structure = report.absorb("structure", structure);
     // Another attempt runs every check again.
-    members.and(structure)?;
+    rules.and(members).and(structure)?;
     store(run, &report).await?;
     if !report.is_clean() {
         let (joined, left, differing) = (report.joined, report.left, report.differing);
@@ -177,6 +212,14 @@ mod tests {
         let change = Uuid::from_u128(7);
         assert_eq!(read(&rule_change::due(change)).rule_change, Some(change));
         assert_eq!(read(&rule_change::announcement(change)).announce, Some(change));
+        let (sietch, basic) = ("sietch".parse().unwrap(), "basic".parse().unwrap());
+        let until = datetime!(2026-11-21 06:00 UTC);
+        let begun = theme_grace::begun(&sietch, until);
+        let ended = theme_grace::ended(&sietch, &basic, until);
+        assert_ne!(begun.id, ended.id);
+        for request in [begun, ended] {
+            assert!(read(&request).theme_grace.is_some());
+        }
     }
 
     #[test]

@@ -1,23 +1,26 @@
 //! Changes of the rule set: the preview, the grace period, the messages to those affected.
 //!
 //! A confirmed change is a row and a job that is due when it takes effect; until then the rules before it are in force. A change that was
-//! cancelled or replaced meanwhile does nothing. Both jobs may run twice: the row ends once, and each message is sent once.
+//! cancelled or replaced meanwhile does nothing. Both jobs may run twice: the row ends once, and each message is sent once. A change whose
+//! job has failed is put into force by the next reconcile. While Discord accepts no messages, the next part of the messages waits.
 
 use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 
 use arrakis_contracts::JobKind;
-use arrakis_db::{Actor, DbError, NewAuditEntry, RuleChange, RuleChangeEnd, UserId};
+use arrakis_db::{Actor, DbError, NewAuditEntry, RuleChange, RuleChangeEnd, TenantTx, UserId};
 use arrakis_domain::{Ladder, RuleSetId, TierId};
 use serde_json::json;
+use time::OffsetDateTime;
 use twilight_model::id::Id;
 use uuid::Uuid;
 
-use super::super::{JobOwner, JobRequest, JobRun, PART, enqueue, publish, tier_sync};
+use super::super::{JobOwner, JobRequest, JobRun, PART, publish, tier_sync};
+use super::{MESSAGES_LATER, enqueue_at};
 use crate::community::Community;
+use crate::direct_message::{DirectMessage, DirectOutcome};
 use crate::failure::Failure;
 use crate::interaction::reply::message;
-use crate::nonced_message::{NoncedMessage, NoncedOutcome};
 use crate::render::rules as render;
 use crate::services::Services;
 use crate::synthesis::Manifest;
@@ -28,6 +31,8 @@ const PAGE: u32 = 500;
 const MESSAGE_PAUSE: Duration = Duration::from_secs(2);
 /// Most parts of the messages about one change.
 const MAX_PARTS: u32 = 500;
+/// A change that is not in force this long after its time has a job that has failed.
+const OVERDUE: time::Duration = time::Duration::hours(1);
 
 /// A member whose tier changes with the rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,15 +148,12 @@ pub(super) async fn put_into_force(run: &JobRun<'_>, change: Uuid) -> Result<(),
         tracing::info!(%change, "the change of the rule set is not pending any more");
         return Ok(());
     };
-    tx.communities().set_rule_set(&pending.rule_set).await?;
-    tx.rule_changes().end(change, RuleChangeEnd::Applied).await?;
-    if let Some(stored) = tx.manifests().latest().await? {
-        let mut manifest = Manifest::read(&stored.manifest)?;
-        pending.rule_set.as_str().clone_into(&mut manifest.rule_set);
-        tx.manifests()
-            .put(&manifest.to_value(), &pending.requested_by.to_string())
-            .await?;
+    // Another run, or an admin who cancels it, may end it at this moment.
+    if !tx.rule_changes().end(change, RuleChangeEnd::Applied).await? {
+        return Ok(());
     }
+    tx.communities().set_rule_set(&pending.rule_set).await?;
+    change_manifest(&mut tx, &pending).await?;
     tx.audit(&NewAuditEntry {
         actor: Actor::System("reconcile".to_owned()),
         action: "rules.changed",
@@ -167,7 +169,37 @@ pub(super) async fn put_into_force(run: &JobRun<'_>, change: Uuid) -> Result<(),
     Ok(())
 }
 
-/// Tells those who lose a tier by a pending change, one by one, until the part is over.
+/// Changes the rule set in the manifest of a managed server. A manifest of a later build, which cannot be read, stays as it is: the members
+/// are evaluated by the settings of the community.
+async fn change_manifest(tx: &mut TenantTx, change: &RuleChange) -> Result<(), DbError> {
+    let Some(stored) = tx.manifests().latest().await? else {
+        return Ok(());
+    };
+    match Manifest::read(&stored.manifest) {
+        Ok(mut manifest) => {
+            change.rule_set.as_str().clone_into(&mut manifest.rule_set);
+            let by = change.requested_by.to_string();
+            tx.manifests().put(&manifest.to_value(), &by).await.map(drop)
+        }
+        Err(failure) => {
+            tracing::error!(%failure, "the manifest keeps the rule set before");
+            Ok(())
+        }
+    }
+}
+
+/// Puts a change into force whose job has failed: it is pending long after its time.
+pub(super) async fn put_overdue_into_force(run: &JobRun<'_>) -> Result<(), Failure> {
+    let mut tx = run.services.database.tenant(run.community.id()).await?;
+    let pending = tx.rule_changes().pending().await?;
+    tx.commit().await?;
+    match pending.filter(|pending| pending.effective_at + OVERDUE < run.services.now()) {
+        Some(overdue) => put_into_force(run, overdue.id).await,
+        None => Ok(()),
+    }
+}
+
+/// Tells those who lose a tier by a pending change, one by one, until the part is over or Discord accepts no more messages.
 pub(super) async fn tell_affected(
     run: &JobRun<'_>,
     change: Uuid,
@@ -185,19 +217,34 @@ pub(super) async fn tell_affected(
     let mut affected = preview(run.services, run.community, rules).await?.lose;
     affected.retain(|member| after.is_none_or(|after| member.user.get() > after));
     let started = Instant::now();
+    let (now, mut last) = (run.services.now(), after);
     for (done, member) in affected.iter().enumerate() {
         run.progress(done, Some(affected.len())).await?;
-        tell(run, &pending, member).await?;
+        if let DirectOutcome::Later(why) = tell(run, &pending, member).await? {
+            tracing::warn!(
+                why,
+                "Discord accepts no messages at the moment; the next part continues"
+            );
+            return enqueue_next_part(run, change, last, part + 1, now + MESSAGES_LATER).await;
+        }
+        last = Some(member.user.get());
         let has_more = done + 1 < affected.len();
         if has_more && started.elapsed() > PART {
-            return enqueue_next_part(run, change, member.user, part + 1).await;
+            return enqueue_next_part(run, change, last, part + 1, now).await;
         }
         tokio::time::sleep(MESSAGE_PAUSE).await;
     }
     run.progress(affected.len(), Some(affected.len())).await
 }
 
-async fn enqueue_next_part(run: &JobRun<'_>, change: Uuid, after: UserId, part: u32) -> Result<(), Failure> {
+/// Enqueues the part that tells those behind `after`, due at this time.
+async fn enqueue_next_part(
+    run: &JobRun<'_>,
+    change: Uuid,
+    after: Option<u64>,
+    part: u32,
+    due_at: OffsetDateTime,
+) -> Result<(), Failure> {
     if part > MAX_PARTS {
         return Err(Failure::permanent(format!("not complete after {MAX_PARTS} parts")));
     }
@@ -205,31 +252,23 @@ async fn enqueue_next_part(run: &JobRun<'_>, change: Uuid, after: UserId, part: 
     let request = JobRequest {
         id: format!("{}+{part}", first.id),
         kind: first.kind,
-        payload: json!({"announce": change, "after": after.get(), "part": part}),
+        payload: json!({"announce": change, "after": after, "part": part}),
     };
-    enqueue(run.services, run.community.id(), &request).await.map(drop)
+    enqueue_at(run, &request, due_at).await
 }
 
-async fn tell(run: &JobRun<'_>, change: &RuleChange, member: &TierMove) -> Result<(), Failure> {
+async fn tell(run: &JobRun<'_>, change: &RuleChange, member: &TierMove) -> Result<DirectOutcome, Failure> {
     let Some(user) = Id::new_checked(member.user.get()) else {
-        return Ok(());
+        return Ok(DirectOutcome::Ended);
     };
     let context = run.community.render_context(run.services)?;
     let embed = render::notice(&context, &run.community.record.name, member, change.effective_at);
-    let text = message(embed, Vec::new());
-    let key = format!("rule-change:{}:{}", change.id, member.user);
-    let nonced = NoncedMessage {
+    let message = DirectMessage {
         services: run.services,
-        community: Some(run.community.id()),
-        guild: Some(run.community.guild()),
-        key: &key,
+        community: run.community,
+        key: &format!("rule-change:{}:{}", change.id, member.user),
+        user,
+        text: &message(embed, Vec::new()),
     };
-    let calls = run.services.discord.bulk(Some(run.community.guild()));
-    let sent = nonced
-        .send(|nonce| async move { calls.send_dm(user, &text, nonce).await.map(drop) })
-        .await?;
-    if let NoncedOutcome::Refused(error) = sent {
-        tracing::info!(%error, "a member accepts no direct message about a change of the rules");
-    }
-    Ok(())
+    message.send().await
 }
