@@ -85,7 +85,7 @@ async fn use_command<'a>(platform: &Platform, usage: &'a CommandUse) -> Used<'a>
 }
 
 async fn use_step(platform: &Platform, used: &Used<'_>, step: &Step) {
-    if step.input.opening_button().is_some() {
+    if step.input.opener().is_some() {
         let opener = worker(platform).await;
         used.open_modal(platform, step).await;
         opener.stop().await.unwrap();

@@ -6,14 +6,15 @@ mod killed;
 mod refused;
 mod uses;
 
-use arrakis_db::BadgeSource;
+use arrakis_db::registry::{Account, Cause, EventSource, VerifiedWallet};
+use arrakis_db::{BadgeSource, TenantTx};
 use arrakis_domain::BadgeId;
 use arrakis_emulator_client::MemberEdit;
 use arrakis_worker::commands::Commands;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use self::uses::{CommandUse, Effect, FirstResponse, Input, Step, uses};
+use self::uses::{CommandUse, Effect, FirstResponse, Input, Opener, Step, uses};
 use crate::platform::{Dispatch, Platform, Worker, follow_ups};
 
 /// The commands of the specification. There may be more.
@@ -42,6 +43,9 @@ const SPECIFIED: [&str; 22] = [
     "reconcile",
 ];
 
+/// Liet's wallet, as the seed has it.
+const WALLET: &str = "0x00000000000000000000000000000000000003eb";
+
 /// The environment of a worker that permits admin commands without MFA.
 fn environment(platform: &Platform) -> Vec<(&'static str, String)> {
     let mut environment = platform.environment();
@@ -53,7 +57,8 @@ async fn worker(platform: &Platform) -> Worker {
     Worker::start(&environment(platform)).await
 }
 
-/// A platform with what the rows need, and a worker: Harah has the role of another tool, and Chani a badge that she may share.
+/// A platform with what the rows need, and a worker: Harah has the role of another tool, Chani a badge that she may share, and Liet a
+/// wallet that he has verified.
 async fn prepared() -> (Platform, Worker) {
     let platform = Platform::start().await;
     let guild = platform.community.guild.as_str();
@@ -70,10 +75,29 @@ async fn prepared() -> (Platform, Worker) {
     let (chani, now) = (platform.community.user_id("chani"), OffsetDateTime::now_utc());
     let mut tx = platform.tenant().await;
     assert!(tx.badges().award(chani, &water, by, now, None).await.unwrap());
+    verify_wallet(&mut tx, Account::Discord(platform.community.user_id("liet"))).await;
     tx.commit().await.unwrap();
     let worker = worker(&platform).await;
     platform.commands_registered().await;
     (platform, worker)
+}
+
+/// Stores the wallet of the seed in the identity registry, as a verification does.
+async fn verify_wallet(tx: &mut TenantTx, account: Account) {
+    let now = OffsetDateTime::now_utc();
+    let cause = Cause {
+        source: EventSource::DiscordVerification,
+        at: now,
+    };
+    let wallet = VerifiedWallet {
+        address: WALLET.parse().unwrap(),
+        chain_id: 80_094,
+        signature: None,
+        verified_at: now,
+    };
+    let mut registry = tx.registry();
+    let identity = registry.create(account, "liet", cause).await.unwrap();
+    registry.verify_wallet(identity.id, &wallet, cause).await.unwrap();
 }
 
 /// The dispatch of an interaction as that of a member with these permissions, which the members of its options have as well.
@@ -111,6 +135,8 @@ impl Used<'_> {
         template
             .replace("{stilgar}", platform.community.user("stilgar"))
             .replace("{chani}", platform.community.user("chani"))
+            .replace("{jamis}", platform.community.user("jamis"))
+            .replace("{wallet}", WALLET)
             .replace("{use}", &self.id)
     }
 
@@ -134,14 +160,21 @@ impl Used<'_> {
         self.interact(platform, request).await
     }
 
-    /// Opens the modal of a step by its button, if one opens it. A worker must be running.
+    /// Opens the modal of a step, if the use of the command has not. A worker must be running.
     async fn open_modal(&self, platform: &Platform, step: &Step) {
-        if let Some(button) = step.input.opening_button() {
-            let (id, dispatch) = self.press(platform, button, &[]).await;
-            platform.publish(&dispatch).await;
-            let opened = platform.until(&id, is_complete).await;
-            assert!(!opened["modal"].is_null(), "{button}: {opened:#}");
-        }
+        let (id, dispatch) = match step.input.opener() {
+            None | Some(Opener::Use) => return,
+            Some(Opener::Button(button)) => self.press(platform, button, &[]).await,
+            Some(Opener::SecondUse) => {
+                platform.delete_cooldowns();
+                let id = platform.send_command(self.usage.user, self.usage.run, json!({})).await;
+                let dispatch = dispatch_as(platform, &id, self.usage.access.sufficient()).await;
+                (id, dispatch)
+            }
+        };
+        platform.publish(&dispatch).await;
+        let opened = platform.until(&id, is_complete).await;
+        assert!(!opened["modal"].is_null(), "{}: {opened:#}", step.custom_id);
     }
 
     /// Sends a step; returns the interaction's id and its dispatch, unpublished.
@@ -177,6 +210,7 @@ struct Expected<'a> {
     effect: Effect,
     counted: bool,
     audited_before: usize,
+    removed_before: usize,
     commands_before: u64,
 }
 
@@ -189,6 +223,7 @@ impl<'a> Expected<'a> {
             effect: usage.effect,
             counted: usage.counted,
             audited_before: audited(platform, usage.effect).await,
+            removed_before: removed_wallets(platform).await,
             commands_before: commands_of(platform, usage.user).await,
         }
     }
@@ -224,6 +259,11 @@ impl<'a> Expected<'a> {
             self.audited_before + entries,
             "{what}"
         );
+        assert_eq!(
+            removed_wallets(platform).await,
+            self.removed_before + self.effect.removed_wallets,
+            "{what}"
+        );
         if let Some(beginning) = self.effect.job {
             let job = format!("{beginning}{id}");
             assert!(
@@ -246,6 +286,15 @@ async fn audited(platform: &Platform, effect: Effect) -> usize {
         .iter()
         .filter(|entry| Some(entry.action.as_str()) == effect.audited);
     of_effect.count()
+}
+
+/// Number of wallets that were removed from Liet's identity.
+async fn removed_wallets(platform: &Platform) -> usize {
+    let liet = Account::Discord(platform.community.user_id("liet"));
+    let mut tx = platform.database.global().await.unwrap();
+    let record = tx.registry().by_account(liet).await.unwrap().unwrap();
+    let wallets = record.wallets.iter();
+    wallets.filter(|wallet| wallet.removed_at.is_some()).count()
 }
 
 /// Number of uses that are counted for a member.

@@ -96,12 +96,14 @@ pub(super) struct Effect {
     pub(super) audited: Option<&'static str>,
     /// Beginning of a job's id, which ends with the interaction's id.
     pub(super) job: Option<&'static str>,
+    /// Number of wallets that are removed from identities.
+    pub(super) removed_wallets: usize,
 }
 
 /// A component or modal that is used after the command, on its reply.
 #[derive(Debug, Clone)]
 pub(super) struct Step {
-    /// `{stilgar}` and `{chani}` stand for their ids, `{use}` for that of the command's interaction.
+    /// `{stilgar}`, `{chani}` and `{jamis}` stand for their ids, `{wallet}` for Liet's wallet, `{use}` for the id of the command's interaction.
     pub(super) custom_id: &'static str,
     pub(super) input: Input,
     /// A part of the reply.
@@ -116,17 +118,27 @@ pub(super) enum Input {
     /// Values of a menu.
     Menu(&'static [&'static str]),
     Modal {
-        /// The button that opens it; `None`: the command does.
-        opened_by: Option<&'static str>,
+        opened_by: Opener,
         fields: Value,
     },
 }
 
+/// What opens the modal of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Opener {
+    /// The use of the command before the step.
+    Use,
+    /// Another use of the command, without options.
+    SecondUse,
+    /// A button of the reply.
+    Button(&'static str),
+}
+
 impl Input {
-    /// The button that opens the modal, if one does.
-    pub(super) fn opening_button(&self) -> Option<&'static str> {
+    /// What is to be done before the step to open its modal.
+    pub(super) fn opener(&self) -> Option<Opener> {
         match self {
-            Self::Modal { opened_by, .. } => *opened_by,
+            Self::Modal { opened_by, .. } => Some(*opened_by).filter(|opener| *opener != Opener::Use),
             Self::Button | Self::Menu(_) => None,
         }
     }
@@ -161,6 +173,11 @@ impl Step {
 
     fn job(mut self, beginning: &'static str) -> Self {
         self.effect.job = Some(beginning);
+        self
+    }
+
+    fn removes_a_wallet(mut self) -> Self {
+        self.effect.removed_wallets = 1;
         self
     }
 }
@@ -281,6 +298,11 @@ pub(super) fn uses() -> Vec<CommandUse> {
         CommandUse::member("verify", "Open the wallet page")
             .run("verify start")
             .cooldown(5),
+        CommandUse::member("verify", "cannot be undone")
+            .run("verify unlink")
+            .by("liet")
+            .cooldown(5)
+            .then(Step::button("verify:unlink:{wallet}", "is not linked to you any more.").removes_a_wallet()),
         CommandUse::member("register-waitlist", "You are on the Taqwa list since")
             .by("stilgar")
             .audited("waitlist.join")
@@ -299,7 +321,10 @@ pub(super) fn uses() -> Vec<CommandUse> {
                     .audited("badge.share")
                     .job("tier-sync:badge:"),
             ),
-        CommandUse::admin("admin-stats", "Health of the community").cooldown(5),
+        CommandUse::admin("admin-stats", "Health of the community")
+            .cooldown(5)
+            .then(Step::button("admin-stats:post:digest:off", "Weekly digest: off.").audited("community.post"))
+            .then(Step::button("admin-stats:post:digest:on", "Weekly digest: on.").audited("community.post")),
         CommandUse::admin("admin-badge", "jamis now holds")
             .options(json!({"action": "give", "member": "jamis", "badge": "contributor", "reason": "for the maps"}))
             .audited("badge.give")
@@ -307,7 +332,7 @@ pub(super) fn uses() -> Vec<CommandUse> {
         CommandUse::admin("admin-water-share", "Lineage of Water Sharer").then(
             Step::button("admin-water-share:revoke:{chani}", "Branch of Water Sharer")
                 .input(Input::Modal {
-                    opened_by: Some("admin-water-share:ask:{chani}"),
+                    opened_by: Opener::Button("admin-water-share:ask:{chani}"),
                     fields: json!({"reason": "sold it"}),
                 })
                 .audited("badge.revoke_branch")
@@ -323,10 +348,25 @@ pub(super) fn uses() -> Vec<CommandUse> {
                     .audited("community.tier_roles")
                     .job("tier-sync:policy:"),
             ),
+        // By another admin: the cooldown is of one member.
+        CommandUse::admin("admin-roles", "Remove all tier roles of jamis?")
+            .by("harah")
+            .options(json!({"member": "jamis"}))
+            .then(
+                Step::button("admin-roles:remove:{jamis}", "All tier roles of jamis are removed")
+                    .audited("roles.remove_of_tiers")
+                    .job("tier-sync:removal:"),
+            )
+            .then(
+                Step::button("admin-roles:return:{jamis}", "Rules apply to jamis again")
+                    .audited("roles.return_to_rules")
+                    .job("tier-sync:return:"),
+            ),
         CommandUse::admin("admin-migrate", "Migrate these members?")
             .mfa()
             .options(json!({"role": "Holder", "tier": "ichwan"}))
-            .then(Step::button("admin-migrate:apply:{use}", "Members migrated").audited("tiers.import")),
+            .then(Step::button("admin-migrate:apply:{use}", "Members migrated").audited("tiers.import"))
+            .then(Step::button("admin-migrate:undo:{use}", "taken back").audited("tiers.import_undo")),
         CommandUse::admin("reconcile", "Reconcile")
             .options(json!({"action": "compare"}))
             .job("reconcile:command:"),
@@ -343,21 +383,30 @@ pub(super) fn uses() -> Vec<CommandUse> {
         CommandUse::member("help", "/position")
             .response(FirstResponse::Immediate)
             .not_counted(),
-        // The last one: it freezes the community.
+        // The last one: it freezes the community, until Chani, who gets the control, ends that.
         CommandUse {
             access: Access::Administrator,
             ..CommandUse::admin("admin-takeover", "admin-takeover:begin:")
         }
         .mfa()
         .response(FirstResponse::Modal)
-        .options(json!({"admin": "stilgar"}))
+        .options(json!({"admin": "chani"}))
         .then(
-            Step::button("admin-takeover:begin:{stilgar}", "alone controls it")
+            Step::button("admin-takeover:begin:{chani}", "alone controls it")
                 .input(Input::Modal {
-                    opened_by: None,
+                    opened_by: Opener::Use,
                     fields: json!({"name": "Sietch Tabr", "reason": "a stolen account"}),
                 })
                 .audited("community.takeover"),
+        )
+        .then(
+            Step::button("admin-takeover:end", "The freeze has ended")
+                .input(Input::Modal {
+                    opened_by: Opener::SecondUse,
+                    fields: json!({"name": "Sietch Tabr"}),
+                })
+                .audited("community.takeover_end")
+                .job("reconcile:takeover:"),
         ),
     ]
 }
