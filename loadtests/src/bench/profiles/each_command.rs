@@ -82,7 +82,8 @@ pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     platform.start_ingestor().await?;
     measure_ceiling(bench, &platform, commands(), 3.0).await?;
     platform.start_proxy().await?;
-    // What needs a second factor runs without one, as in a development deployment.
+    // What needs a second factor runs without one, as in a development deployment: the refusal would be measured otherwise. The page about
+    // measuring states this exception.
     let variables = [("ADMIN_COMMANDS_WITHOUT_MFA", "yes".to_owned())];
     platform.start_worker_with(&variables, true).await?;
     until_registered(&platform).await?;
