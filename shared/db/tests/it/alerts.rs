@@ -119,7 +119,8 @@ async fn events_are_locked_while_their_alerts_are_created() {
         .await
         .unwrap();
     one.commit().await.unwrap();
-    drop(other);
+    // A dropped transaction would release its locks later.
+    other.commit().await.unwrap();
     let mut tx = database.tenant(community).await.unwrap();
     assert_eq!(tx.alerts().undispatched(10).await.unwrap(), left);
 }
