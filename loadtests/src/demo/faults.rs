@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use arrakis_emulator_client::{Fault, InteractionRecord, InteractionState, StatsReport};
+use arrakis_emulator_client::{Fault, InteractionRecord, InteractionState, RestCall, StatsReport};
 use serde_json::json;
 
 use super::Transcript;
@@ -96,7 +96,13 @@ pub(super) async fn limits_held<W: Write>(
     transcript.scene("Rate limits and expired interactions");
     let stats = demo.discord.stats().await?;
     let limited = limited_routes(&stats);
-    transcript.expect("no 429 for the proxy", limited.is_empty(), limited);
+    let is_none = limited.is_empty();
+    let found = if is_none {
+        limited
+    } else {
+        format!("{limited}; {}", calls_before_a_429(demo).await?)
+    };
+    transcript.expect("no 429 for the proxy", is_none, found);
     let most = stats.most_requests_in_1100_ms;
     transcript.expect(
         format!("at most {most} calls in any 1.1 s, of 50 allowed"),
@@ -114,6 +120,27 @@ fn limited_routes(stats: &StatsReport) -> String {
     let routes = stats.rest.iter().filter(|(route, _)| *route != "GET /gateway/bot");
     let limited = routes.filter_map(|(route, statuses)| Some(format!("{route}: {}", statuses.get(&429)?)));
     limited.collect::<Vec<_>>().join(", ")
+}
+
+/// The calls of the route of the first 429, in the 20 s before it and until 1 s after it: when each arrived, before the 429.
+async fn calls_before_a_429(demo: &DemoContext<'_>) -> anyhow::Result<String> {
+    let calls = demo.discord.rest_calls().await?;
+    let is_limited = |call: &&RestCall| call.status == 429 && call.path != "/gateway/bot";
+    let Some(limited) = calls.iter().find(is_limited) else {
+        return Ok("the 429 is not in the ledger".to_owned());
+    };
+    let near = limited.at_ms.saturating_sub(20_000)..limited.at_ms + 1_000;
+    let same = calls
+        .iter()
+        .filter(|call| call.route == limited.route && near.contains(&call.at_ms));
+    let lines = same.map(|call| {
+        let before = i128::from(limited.at_ms) - i128::from(call.at_ms);
+        format!(
+            "{before} ms before: {} {} {} in {} µs",
+            call.method, call.path, call.status, call.duration_us
+        )
+    });
+    Ok(lines.collect::<Vec<_>>().join("; "))
 }
 
 async fn identifies(demo: &DemoContext<'_>) -> anyhow::Result<u64> {
