@@ -20,6 +20,8 @@ pub struct EvaluationInput {
     pub earned: BTreeSet<BadgeId>,
     /// Whether the member's identity is suspended: the member has no tier and no role then.
     pub suspended: bool,
+    /// Whether the ranking has been read: without it, a member with a wallet may hold any number of tokens.
+    pub ranking_known: bool,
 }
 
 impl Profiles<'_> {
@@ -65,7 +67,10 @@ impl Profiles<'_> {
                                      and (i.suspended_until is null or i.suspended_until > $7)) as "suspended!",
                           (select t.tier from imported_tiers t
                             where t.community_id = me.community_id and t.user_id = me.user_id
-                              and t.expires_at > $7) as "imported?"
+                              and t.expires_at > $7) as "imported?",
+                          (exists (select from eligibility_current c where c.token_profile_id = $6)
+                           or exists (select from eligibility_health_status h
+                                       where h.token_profile_id = $6 and h.last_success_at is not null)) as "ranking_known!"
                      from profiles me
                      left join eligibility_current e on e.token_profile_id = $6 and e.address = me.wallet
                     where me.community_id = $1 and me.user_id = $2"#,
@@ -119,6 +124,7 @@ impl Profiles<'_> {
             facts,
             earned: badges(&row.earned)?,
             suspended: row.suspended,
+            ranking_known: row.ranking_known,
         }))
     }
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use arrakis_broker::{Delivery, Handler, MAX_ATTEMPTS, Verdict};
 use arrakis_contracts::dead_letter::DeadLetterReason;
-use arrakis_contracts::{Job, JobKind, headers, names};
+use arrakis_contracts::{Job, headers, names};
 use arrakis_db::{CommunityId, JobOutcome, JobStart, JobState, with_connection_wait};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;

@@ -33,6 +33,8 @@ pub struct MemberEvaluation {
 /// is suspended has no tier and no role, and keeps the badges. A member whose rank is eligible is removed from the waitlist. A repeated
 /// evaluation stores the same.
 ///
+/// Until the first sync has read the ranking, nobody's holding is known: a member with a wallet keeps the tier and the roles.
+///
 /// # Errors
 /// If Postgres is unavailable or a row is corrupt.
 pub async fn evaluate_member(
@@ -50,6 +52,7 @@ pub async fn evaluate_member(
         mut facts,
         earned,
         suspended,
+        ranking_known,
     }) = input
     else {
         return Ok(None);
@@ -60,8 +63,14 @@ pub async fn evaluate_member(
         tx.profiles().set_waitlisted(user, None).await?;
         facts.waitlisted = false;
     }
-    let tier = ladder.tier_with_imported(member.standing, facts.imported_tier.as_ref());
-    let tier = tier.cloned();
+    let keeps = !ranking_known && !suspended && member.wallet.is_some();
+    let tier = if keeps {
+        member.tier.clone()
+    } else {
+        ladder
+            .tier_with_imported(member.standing, facts.imported_tier.as_ref())
+            .cloned()
+    };
     // An imported tier is not reached.
     let own = ladder.tier_of(member.standing).cloned();
     let is_first = own.as_ref().is_some_and(|own| !facts.reached.contains(own));
@@ -87,7 +96,7 @@ pub async fn evaluate_member(
     };
     Ok(Some(MemberEvaluation {
         desired,
-        protection: if member.protected && !suspended {
+        protection: if (member.protected || keeps) && !suspended {
             RoleProtection::Protected
         } else {
             RoleProtection::None
