@@ -278,8 +278,9 @@ async fn evaluation_input_holds_the_facts_of_the_rules() {
         facts,
         earned,
         suspended,
+        ranking_known,
     } = evaluation_input(&mut tx, 7).await.unwrap();
-    assert!(!suspended);
+    assert!(!suspended && !ranking_known);
     assert_eq!(earned, BTreeSet::from([badge("month")]));
     assert_eq!(Some(member), tx.profiles().standing(&token(), user(7)).await.unwrap());
     assert_eq!(
