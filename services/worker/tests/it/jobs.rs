@@ -78,7 +78,10 @@ async fn roles_are_kept_until_a_sync_has_read_the_ranking() {
         .sql("delete from eligibility_current; update eligibility_health_status set last_success_at = null")
         .await;
     assert!(enqueue(&platform, &tier_sync::for_community("tier-sync:unread".to_owned())).await);
-    assert_eq!(until_ended(&platform, "tier-sync:unread").await.state, JobState::Succeeded);
+    assert_eq!(
+        until_ended(&platform, "tier-sync:unread").await.state,
+        JobState::Succeeded
+    );
     let taken = || platform.control.count("DELETE", "/roles/", 204);
     assert_eq!(taken().await, 0, "nobody's holding is known");
     // A sync has found that nobody holds the token.
@@ -86,7 +89,10 @@ async fn roles_are_kept_until_a_sync_has_read_the_ranking() {
         .sql("update eligibility_health_status set last_success_at = now()")
         .await;
     assert!(enqueue(&platform, &tier_sync::for_community("tier-sync:read".to_owned())).await);
-    assert_eq!(until_ended(&platform, "tier-sync:read").await.state, JobState::Succeeded);
+    assert_eq!(
+        until_ended(&platform, "tier-sync:read").await.state,
+        JobState::Succeeded
+    );
     assert_eq!(taken().await, 3);
     platform.vhost.finish().await;
 }
