@@ -50,6 +50,7 @@ impl EventHandler for MemberLeave {
         };
         let user = user_id(body.user.id)?;
         let presence = tx.profiles().presence(user).await?;
+        let has_profile = presence.is_some();
         match presence.map_or(Some(true), |presence| is_newer(event, &presence)) {
             Some(true) => {}
             Some(false) => {
@@ -69,22 +70,23 @@ impl EventHandler for MemberLeave {
             }
         }
         let (name, at) = (body.user.name(), event.at());
-        if tx.claim(event.id()).await?
-            && tx
-                .profiles()
-                .leave_by_event(user, name, at, event.gateway_position())
-                .await?
-        {
-            let subject = user.to_string();
-            tx.audit(&NewAuditEntry {
-                actor: Actor::System("events".to_owned()),
-                action: "member.left",
-                subject: &subject,
-                reason: None,
-                detail: json!({}),
-            })
-            .await?;
-            arrivals::record(&mut tx, &community, event, user, name, false).await?;
+        if tx.claim(event.id()).await? {
+            let position = event.gateway_position();
+            if tx.profiles().leave_by_event(user, name, at, position).await? {
+                let subject = user.to_string();
+                tx.audit(&NewAuditEntry {
+                    actor: Actor::System("events".to_owned()),
+                    action: "member.left",
+                    subject: &subject,
+                    reason: None,
+                    detail: json!({}),
+                })
+                .await?;
+            }
+            // Also where a reconcile has stored the departure before its event: only events are posted.
+            if has_profile {
+                arrivals::record(&mut tx, &community, event, user, name, false).await?;
+            }
         }
         tx.commit().await?;
         services.uncache_profile(community.id(), user).await;
