@@ -259,7 +259,9 @@ async fn joins_and_departures_are_one_message() {
     let message = until_message(&platform, &door).await;
     let whole = || async {
         let text: String = messages(&platform, &door).await.iter().map(Value::to_string).collect();
-        ["paul", "jessica", "liet", "jamis"].iter().all(|name| text.contains(name))
+        ["paul", "jessica", "liet", "jamis"]
+            .iter()
+            .all(|name| text.contains(name))
     };
     eventually_within(WAIT, whole, "all four to be posted").await;
     assert_eq!(embed(&message)["title"], "Arrivals and departures");
