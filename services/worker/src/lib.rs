@@ -28,13 +28,17 @@ pub mod load_shedding;
 mod member_list;
 pub mod metrics;
 mod nonced_message;
+pub mod reconcile_report;
 pub mod render;
 pub mod roles;
+pub mod rule_preview;
 mod sent_messages;
 mod serve;
 pub mod services;
 pub mod synthesis;
+pub mod synthesis_client;
 mod theme_change;
+pub mod wizard;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

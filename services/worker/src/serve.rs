@@ -34,7 +34,7 @@ use crate::jobs::Jobs;
 use crate::load_shedding::LoadShedding;
 use crate::metrics::WorkerMetrics;
 use crate::services::Services;
-use crate::synthesis::SynthesisClient;
+use crate::synthesis_client::SynthesisClient;
 use crate::{jobs, leader};
 
 /// Time limit of the first call to a proxy, which measures the offset of Discord's clock. The start continues without it.

@@ -20,7 +20,7 @@ use twilight_model::id::Id;
 use twilight_model::id::marker::UserMarker;
 
 use crate::metrics::WorkerMetrics;
-use crate::synthesis::SynthesisClient;
+use crate::synthesis_client::SynthesisClient;
 
 /// Time to live of done markers. Claims in the inbox are kept for nine days (`CLAIM_RETENTION`).
 const DONE_MARKER_TTL: Ttl = Ttl::seconds(24 * 3600);

@@ -1,4 +1,4 @@
-//! Changes the theme of a community, and decides which theme a plan includes.
+//! Changes the theme of a community.
 //!
 //! A change stores the theme with a rule set of it, also in the manifest of a managed server, cancels a pending change of the rule set, ends
 //! the bindings of roles that the new theme does not give by rules, and enqueues the tier sync that takes these roles from all members and
@@ -8,24 +8,18 @@
 //! the new roles when they lose the old ones. A role of both themes that the synthesis binds to another role of the server is added to those
 //! that the tier sync takes (`jobs/synthesis/bindings.rs`). A tier sync whose synthesis does not end runs after [`SYNTHESIS_WAIT`].
 
-use std::sync::Arc;
-
 use arrakis_db::{Actor, DbError, NewAuditEntry, RuleChangeEnd, TenantTx};
-use arrakis_domain::{Plan, RoleBindings, RoleKey, RuleSetId, Theme};
-use arrakis_themes::Registry;
+use arrakis_domain::{RoleBindings, RoleKey, RuleSetId, Theme};
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
 
-use crate::jobs::synthesis::{self, Purpose};
-use crate::jobs::{JobRequest, tier_sync};
-use crate::synthesis::Manifest;
+use crate::jobs::{JobRequest, synthesis, tier_sync};
+use crate::synthesis::{Manifest, Purpose};
 
 /// How long a theme stays in use that the community's plan does not include, unless an operator sets another time.
 pub(crate) const GRACE: Duration = Duration::days(14);
 /// How long a tier sync waits for the synthesis that binds the new roles.
 const SYNTHESIS_WAIT: Duration = Duration::minutes(15);
-/// The theme that takes the place of one that the plan does not include.
-const FALLBACK: &str = "basic";
 
 /// A change of a community's theme.
 #[derive(Debug)]
@@ -142,15 +136,10 @@ fn retired(from: Option<&Theme>, to: &Theme, bindings: &RoleBindings) -> RoleBin
         .collect()
 }
 
-/// The theme that takes the place of one that the plan does not include; `None` if the plan includes no theme.
-pub(crate) fn fallback(themes: &Registry, plan: Plan) -> Option<&Arc<Theme>> {
-    let basic = themes.allowed(plan).find(|theme| theme.id.as_str() == FALLBACK);
-    basic.or_else(|| themes.allowed(plan).next())
-}
-
 #[cfg(test)]
 mod tests {
     use arrakis_domain::RoleId;
+    use arrakis_themes::Registry;
 
     use super::*;
 
@@ -170,11 +159,5 @@ mod tests {
         assert!(!has("veteran"), "both have it");
         assert!(!has("shai-hulud"), "no member has the bot's role by rule");
         assert!(super::retired(None, basic, &bindings).is_empty());
-    }
-
-    #[test]
-    fn fallback_is_the_basic_theme() {
-        let themes = Registry::load(None).unwrap();
-        assert_eq!(fallback(&themes, Plan::Free).unwrap().id.as_str(), "basic");
     }
 }

@@ -11,6 +11,9 @@ use crate::problem::{Problem, Problems, nearest};
 use crate::settings::Settings;
 use crate::template::ThemeTemplate;
 
+/// The theme that takes the place of one that a plan does not include.
+const FALLBACK: &str = "basic";
+
 /// Themes by id. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Registry {
@@ -111,6 +114,13 @@ impl Registry {
     /// The themes that a plan includes, ordered by id.
     pub fn allowed(&self, plan: Plan) -> impl Iterator<Item = &Arc<Theme>> {
         self.all().filter(move |theme| theme.plan <= plan)
+    }
+
+    /// The theme that takes the place of one that the plan does not include; `None` if the plan includes no theme.
+    #[must_use]
+    pub fn fallback(&self, plan: Plan) -> Option<&Arc<Theme>> {
+        let basic = self.allowed(plan).find(|theme| theme.id.as_str() == FALLBACK);
+        basic.or_else(|| self.allowed(plan).next())
     }
 
     /// All themes, ordered by id.

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::jobs::reconcile::theme_grace;
 use crate::jobs::{self, JobOwner, JobRequest};
 use crate::services::Services;
-use crate::theme_change::{GRACE, ThemeChange, fallback};
+use crate::theme_change::{GRACE, ThemeChange};
 
 /// Checks the plan of each community. A community whose settings are corrupt is logged and left out.
 ///
@@ -100,7 +100,9 @@ async fn end(
     if !tx.claim(&format!("theme-grace:{slot}")).await? {
         return Ok(Vec::new());
     }
-    let to = fallback(&services.themes, record.plan)
+    let to = services
+        .themes
+        .fallback(record.plan)
         .ok_or_else(|| Failure::permanent(format!("no theme is in the plan {}", record.plan)))?;
     let change = ThemeChange {
         from: Some(theme),

@@ -4,7 +4,7 @@ use twilight_model::channel::message::component::ButtonStyle;
 use twilight_model::channel::message::{Component, Embed};
 
 use super::{RenderContext, buttons, full_field, inline_field, next_step, text};
-use crate::jobs::reconcile::{ReconcileReport, StructureReport};
+use crate::reconcile_report::{ReconcileReport, StructureReport};
 
 /// The command's name, the first segment of the custom ids of its components.
 pub const NAME: &str = "reconcile";
@@ -120,7 +120,7 @@ fn number(count: usize) -> String {
 mod tests {
     use super::super::samples::{context, theme};
     use super::*;
-    use crate::jobs::reconcile::BrokenRule;
+    use crate::reconcile_report::BrokenRule;
 
     fn sample() -> ReconcileReport {
         ReconcileReport {

@@ -7,7 +7,7 @@ use twilight_model::channel::message::{Component, Embed};
 
 use super::reconcile::NAME;
 use super::{RenderContext, buttons, full_field, inline_field, next_step, text};
-use crate::jobs::reconcile::rule_change::{RulePreview, TierMove};
+use crate::rule_preview::{RulePreview, TierMove};
 
 /// Argument of the button that confirms a change; the next ones are the rule set and the days of grace.
 pub const APPLY: &str = "apply";

@@ -3,7 +3,7 @@
 use twilight_model::channel::message::Embed;
 
 use super::{RenderContext, full_field, next_step, text};
-use crate::jobs::synthesis::Purpose;
+use crate::synthesis::Purpose;
 
 fn title(purpose: Purpose) -> &'static str {
     match purpose {

@@ -19,20 +19,16 @@ mod progress;
 mod state_store;
 mod transport;
 
-use std::fmt;
 use std::sync::Arc;
 
-use arrakis_cache::LocalBuckets;
-use arrakis_config::Secret;
 use arrakis_contracts::proxy::Urgency;
 use arrakis_db::CommunityId;
-use arrakis_discord::DiscordConfig;
 use arrakis_iac_apply::Progress;
 use arrakis_iac_apply::http::{Discord, Proxy, ProxyCaller};
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use twilight_model::id::Id;
 use twilight_model::id::marker::GuildMarker;
-use url::Url;
 
 pub use self::manifest::{Manifest, Structure};
 pub(crate) use self::planning::{PlannedServer, apply_failure, plan_server};
@@ -43,20 +39,23 @@ use self::transport::GuardedTransport;
 use crate::failure::Failure;
 use crate::services::Services;
 
-/// What a client of the engine needs: the discord-proxies and the worker's credential.
-#[derive(Clone)]
-pub struct SynthesisClient {
-    proxies: Vec<Url>,
-    credential: Secret,
-    /// The rate of calls while Redis is unavailable, for all clients of this process.
-    local: Arc<LocalBuckets>,
+/// Why a server is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// The wizard's deploy.
+    Deploy,
+    /// A reconcile found differences.
+    Repair,
 }
 
-impl fmt::Debug for SynthesisClient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SynthesisClient")
-            .field("proxies", &self.proxies)
-            .finish_non_exhaustive()
+impl Purpose {
+    /// The name in payloads and audit entries.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Deploy => "deploy",
+            Self::Repair => "repair",
+        }
     }
 }
 
@@ -74,39 +73,32 @@ impl ServerClient {
     }
 }
 
-impl SynthesisClient {
-    /// A client with the same proxies and credential as the worker's other calls.
-    pub fn new(config: &DiscordConfig) -> Self {
-        Self {
-            proxies: config.proxies.clone(),
-            credential: config.credential.clone(),
-            local: Arc::default(),
-        }
-    }
-
-    /// Connects to a server. With a community, its freeze stops every change; without one, the client is for reading.
-    ///
-    /// # Errors
-    /// If the credential cannot be sent in a header.
-    pub(crate) fn connect(
-        &self,
-        services: &Services,
-        guild: Id<GuildMarker>,
-        community: Option<CommunityId>,
-        urgency: Urgency,
-        progress: Arc<dyn Progress>,
-    ) -> Result<ServerClient, Failure> {
-        let credential = self.credential.expose();
-        let proxy = Proxy::new(&self.proxies, ProxyCaller::Worker, credential, guild.get());
-        let proxy = proxy.map_err(Failure::permanent)?;
-        let transport = Arc::new(GuardedTransport::new(
-            proxy.with_urgency(urgency),
-            services.cache.clone(),
-            self.local.clone(),
-            services.database.clone(),
-            community,
-        ));
-        let discord = Discord::new(transport.clone(), progress, CancellationToken::new());
-        Ok(ServerClient { discord, transport })
-    }
+/// Connects to a server. With a community, its freeze stops every change; without one, the client is for reading.
+///
+/// # Errors
+/// If the credential cannot be sent in a header.
+pub(crate) fn connect(
+    services: &Services,
+    guild: Id<GuildMarker>,
+    community: Option<CommunityId>,
+    urgency: Urgency,
+    progress: Arc<dyn Progress>,
+) -> Result<ServerClient, Failure> {
+    let credential = services.synthesis.credential.expose();
+    let proxy = Proxy::new(
+        &services.synthesis.proxies,
+        ProxyCaller::Worker,
+        credential,
+        guild.get(),
+    );
+    let proxy = proxy.map_err(Failure::permanent)?;
+    let transport = Arc::new(GuardedTransport::new(
+        proxy.with_urgency(urgency),
+        services.cache.clone(),
+        services.synthesis.local.clone(),
+        services.database.clone(),
+        community,
+    ));
+    let discord = Discord::new(transport.clone(), progress, CancellationToken::new());
+    Ok(ServerClient { discord, transport })
 }

@@ -5,7 +5,7 @@ use arrakis_contracts::labels::HeaderValue;
 use arrakis_contracts::{Job, JobKind, headers, names};
 use arrakis_db::{CommunityId, JobRow, JobState};
 use arrakis_test_support::eventually;
-use arrakis_worker::commands::onboard::Step;
+use arrakis_worker::wizard::Step;
 use serde_json::json;
 
 use crate::onboard::{Admin, line};

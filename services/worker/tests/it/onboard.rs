@@ -3,7 +3,7 @@
 use arrakis_db::{JobState, ProfileStandard, TokenProfile};
 use arrakis_domain::{Address, RoleKey};
 use arrakis_test_support::{Anvil, eventually};
-use arrakis_worker::commands::onboard::{Asset, Step};
+use arrakis_worker::wizard::{Asset, Step};
 use serde_json::{Value, json};
 
 use crate::platform::{Dispatch, Platform, Worker, assert_description, assert_refusal, embed};

@@ -294,6 +294,7 @@ fn plan_includes_its_themes() {
             .collect::<Vec<_>>()
     };
     assert_eq!(allowed(Plan::Free), ["basic"]);
+    assert_eq!(registry.fallback(Plan::Free).unwrap().id.as_str(), "basic");
     assert_eq!(allowed(Plan::Premium), ["basic", "sietch"]);
 }
 

@@ -14,18 +14,19 @@ use arrakis_runtime::fail_point;
 use serde_json::json;
 
 use super::input::plan_of;
-use super::{Asset, SESSION_TTL, Step, Wizard, count, guild, show};
+use super::{SESSION_TTL, count, guild, show};
 use crate::commands::{CommandContext, outdated_component};
 use crate::community::{guild_id, user_id};
 use crate::failure::Failure;
 use crate::interaction::refusal::Refusal;
 use crate::interaction::reply::{CommandError, CommandResult};
-use crate::jobs::synthesis::{self, Purpose, deploy_id};
+use crate::jobs::synthesis::{self, deploy_id};
 use crate::jobs::{JobOwner, publish};
 use crate::render::admin_takeover;
 use crate::render::onboard::NAME;
-use crate::synthesis::{Manifest, ReplyHandle};
+use crate::synthesis::{Manifest, Purpose, ReplyHandle};
 use crate::theme_change::ThemeChange;
+use crate::wizard::{Asset, Step, Wizard};
 
 /// Constraint of two communities for one server.
 const ROUTE_UNIQUE: &str = "guild_routes_pkey";

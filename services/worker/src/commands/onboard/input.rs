@@ -6,12 +6,13 @@ use arrakis_db::{ProfileStandard, TokenProfile};
 use arrakis_domain::{Address, Plan};
 use twilight_model::guild::Role;
 
-use super::{Asset, Wizard, guild};
+use super::guild;
 use crate::commands::{CommandContext, outdated_component};
 use crate::interaction::refusal::Refusal;
 use crate::interaction::reply::CommandError;
 use crate::render::onboard::{Action, CONTRACT, STANDARD, START_BLOCK};
 use crate::synthesis::Structure;
+use crate::wizard::{Asset, Wizard};
 
 /// Most decimals of a token that holdings can be scaled from.
 const MAX_DECIMALS: u8 = 36;

@@ -7,7 +7,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `session.rs` | the state and its transitions |
+//! | `../../wizard.rs` | the state and its transitions |
 //! | `input.rs` | checks what an admin chose or typed |
 //! | `show.rs` | shows a step, with what it needs to read |
 //! | `deploy.rs` | stores the community and requests the deploy |
@@ -22,7 +22,6 @@
 
 mod deploy;
 mod input;
-mod session;
 mod show;
 
 use arrakis_cache::{Session, SessionError, SessionName, Ttl};
@@ -32,14 +31,13 @@ use twilight_model::id::Id;
 use twilight_model::id::marker::GuildMarker;
 use uuid::Uuid;
 
-pub use self::session::{Asset, Step, Wizard};
 pub(super) use self::show::{deployed, show_step};
 use super::{Command, CommandContext, CommandScope, ComponentRule, Definition, ResponseMode, outdated_component};
 use crate::interaction::invocation::InvocationData;
 use crate::interaction::refusal::Refusal;
 use crate::interaction::reply::{CommandError, CommandResult, Reply, message};
 use crate::render::onboard::{self as render, Action, NAME};
-use crate::services::Services;
+use crate::wizard::{Step, Wizard};
 
 /// How long a session lasts after its last step.
 const SESSION_TTL: Ttl = Ttl::seconds(15 * 60);
@@ -216,18 +214,6 @@ pub(super) async fn find(context: &CommandContext<'_>, id: Uuid) -> Result<Optio
     let guild = guild(context)?;
     let found = sessions(context.services.cache.session_by_id::<Wizard>(id).await)?;
     Ok(found.filter(|session| session.data.guild == guild.get()))
-}
-
-/// Ends the session of a deploy whose end its admin was shown. Without Redis the session ends when its time is over.
-pub(crate) async fn end_deployed(services: &Services, id: Uuid) {
-    let ended = match services.cache.session_by_id::<Wizard>(id).await {
-        Ok(Some(session)) if session.data.step == Step::Deploy => services.cache.end_session(&session).await.map(drop),
-        Ok(_) => Ok(()),
-        Err(error) => Err(error),
-    };
-    if let Err(error) = ended {
-        tracing::info!(%error, "the session of a deploy was not ended");
-    }
 }
 
 /// The server in which the command is used.

@@ -11,8 +11,8 @@ use arrakis_iac_apply::NoProgress;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::guild;
 use super::input::{offered_tokens, plan_of};
-use super::{Step, Wizard, guild};
 use crate::commands::{CommandContext, outdated_component};
 use crate::community::Community;
 use crate::failure::Failure;
@@ -20,10 +20,11 @@ use crate::interaction::refusal::Refusal;
 use crate::interaction::reply::{CommandError, CommandResult, Reply, message};
 use crate::jobs::copy_id;
 use crate::jobs::reconcile::{described, rule_change};
-use crate::jobs::synthesis::{Purpose, deploy_id};
+use crate::jobs::synthesis::deploy_id;
 use crate::render::onboard::{self as render, Choice, ReviewView, RoleLine};
 use crate::render::synthesis as job_render;
-use crate::synthesis::{Manifest, PlannedServer, ReplyHandle, plan_server};
+use crate::synthesis::{self, Manifest, PlannedServer, Purpose, ReplyHandle, plan_server};
+use crate::wizard::{Step, Wizard, end_deployed};
 
 /// How a change of the rules takes nothing from members at once.
 const GRACE: &str = "The action \"Change of the rules\" of /reconcile names them, and can give them time.";
@@ -235,9 +236,7 @@ async fn plan(context: &CommandContext<'_>, manifest: &Manifest) -> Result<Plann
         None => None,
     };
     let theme = services.themes.theme(&manifest.theme).map_err(Failure::permanent)?;
-    let client = services
-        .synthesis
-        .connect(services, guild, None, Urgency::Interactive, Arc::new(NoProgress))?;
+    let client = synthesis::connect(services, guild, None, Urgency::Interactive, Arc::new(NoProgress))?;
     plan_server(&client, guild.get(), manifest, theme, state.as_ref(), "review").await
 }
 
@@ -267,7 +266,7 @@ pub(in crate::commands) async fn deployed(
         _ => job_render::waiting(&render, Purpose::Deploy),
     };
     if job.state.is_final() {
-        super::end_deployed(context.services, session).await;
+        end_deployed(context.services, session).await;
         return Ok(Some(Reply::Message(message(embed, Vec::new()))));
     }
     // The newest token can be used for the longest time.

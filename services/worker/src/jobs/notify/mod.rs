@@ -9,7 +9,7 @@
 //! | `posts/` | live leaderboard, joins and departures, weekly digest |
 //!
 //! Running it twice, or two at once, is safe: an event is locked while its alerts are created, an alert is in one message, and a message
-//! is sent once ([`NoncedMessage`](crate::nonced_message)). An attempt that was cancelled continues with the messages that have not ended.
+//! is sent once (`nonced_message`). An attempt that was cancelled continues with the messages that have not ended.
 //! Where an attempt ended so long ago that Discord may have forgotten the nonce, the member's channel shows whether the message was sent.
 //!
 //! A message that Discord does not accept at the moment is postponed and ends the attempt, not the job: the leader enqueues the next one

@@ -6,8 +6,8 @@ use twilight_model::id::Id;
 use twilight_model::id::marker::RoleMarker;
 
 use super::super::JobRun;
-use super::report::ReconcileReport;
 use crate::failure::Failure;
+use crate::reconcile_report::ReconcileReport;
 use crate::roles::{self, BrokenRole};
 
 /// Records bound roles that do not exist or that the bot cannot assign; returns the bindings to existing roles.

@@ -11,11 +11,11 @@ use twilight_model::id::Id;
 use twilight_model::id::marker::UserMarker;
 
 use super::super::{JobRun, enqueue, tier_sync};
-use super::report::ReconcileReport;
 use super::{Mode, bindings};
 use crate::community::user_id;
 use crate::failure::Failure;
 use crate::interaction::invocation::display_name;
+use crate::reconcile_report::ReconcileReport;
 use crate::roles::{evaluate_member, role_difference};
 
 /// Members between two updates of the progress.

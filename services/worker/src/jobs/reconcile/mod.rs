@@ -16,7 +16,6 @@
 mod bindings;
 mod members;
 mod notice;
-mod report;
 pub mod rule_change;
 mod structure;
 pub(crate) mod theme_grace;
@@ -37,8 +36,8 @@ use crate::synthesis::ReplyHandle;
 
 pub(crate) use self::bindings::obstacle;
 pub(in crate::jobs) use self::members::{joined_at, name};
-pub use self::report::{BrokenRule, ReconcileReport, StructureReport};
 pub(crate) use self::structure::described;
+use crate::reconcile_report::ReconcileReport;
 
 /// Hours between two scheduled reconciles of a community.
 const SLOT_HOURS: u8 = 6;

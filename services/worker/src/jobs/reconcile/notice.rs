@@ -5,11 +5,11 @@ use arrakis_db::{Actor, NewAuditEntry};
 use serde_json::json;
 
 use super::super::JobRun;
-use super::report::ReconcileReport;
 use crate::direct_message::{DirectMessage, DirectOutcome};
 use crate::failure::Failure;
 use crate::interaction::reply::message;
 use crate::nonced_message::nonce;
+use crate::reconcile_report::ReconcileReport;
 use crate::render::reconcile as render;
 
 /// Sends the message, if a rule is broken.
@@ -18,7 +18,7 @@ pub(super) async fn tell_owner(run: &JobRun<'_>, report: &ReconcileReport) {
         return;
     }
     if let Err(failure) = tell(run, report).await {
-        tracing::warn!(%failure, "the owner was not told about broken rules");
+        tracing::warn!(%failure, "the owner was not notified of broken rules");
     }
 }
 
@@ -56,7 +56,7 @@ async fn tell(run: &JobRun<'_>, report: &ReconcileReport) -> Result<(), Failure>
     if let DirectOutcome::Later(why) = message.send().await? {
         tracing::warn!(
             why,
-            "the owner was not told about broken rules; the next reconcile does"
+            "the owner was not notified of broken rules; the next reconcile does"
         );
     }
     Ok(())
@@ -71,8 +71,8 @@ fn key(report: &ReconcileReport) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::BrokenRule;
     use super::*;
+    use crate::reconcile_report::BrokenRule;
 
     fn report(names: &[&str]) -> ReconcileReport {
         let broken = names.iter().map(|name| BrokenRule {

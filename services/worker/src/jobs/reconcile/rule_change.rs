@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use arrakis_contracts::JobKind;
 use arrakis_db::{Actor, DbError, NewAuditEntry, RuleChange, RuleChangeEnd, TenantTx, UserId};
-use arrakis_domain::{Ladder, RuleSetId, TierId};
+use arrakis_domain::{Ladder, RuleSetId};
 use serde_json::json;
 use time::OffsetDateTime;
 use twilight_model::id::Id;
@@ -22,6 +22,7 @@ use crate::direct_message::{DirectMessage, DirectOutcome};
 use crate::failure::Failure;
 use crate::interaction::reply::message;
 use crate::render::rules as render;
+use crate::rule_preview::{RulePreview, TierMove};
 use crate::services::Services;
 use crate::synthesis::Manifest;
 
@@ -33,30 +34,6 @@ const MESSAGE_PAUSE: Duration = Duration::from_secs(2);
 const MAX_PARTS: u32 = 500;
 /// A change that is not in force this long after its time has a job that has failed.
 const OVERDUE: time::Duration = time::Duration::hours(1);
-
-/// A member whose tier changes with the rules.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TierMove {
-    /// The member.
-    pub user: UserId,
-    /// Name in the community.
-    pub name: String,
-    /// Tier by the rules in force.
-    pub before: Option<TierId>,
-    /// Tier by the other rules.
-    pub after: Option<TierId>,
-}
-
-/// What a change of the rule set would do.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RulePreview {
-    /// Members who lose a tier or get a lower one, in the order of their ids.
-    pub lose: Vec<TierMove>,
-    /// Number of members who get a higher tier.
-    pub gain: usize,
-    /// Number of members whose tier stays.
-    pub same: usize,
-}
 
 /// The job that puts a change into force.
 pub(crate) fn due(change: Uuid) -> JobRequest {

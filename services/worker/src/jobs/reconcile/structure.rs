@@ -6,12 +6,11 @@ use arrakis_contracts::proxy::Urgency;
 use arrakis_iac::plan::{Action, Change};
 use arrakis_iac_apply::NoProgress;
 
-use super::super::synthesis::{self, Purpose};
-use super::super::{JobRun, enqueue};
+use super::super::{JobRun, enqueue, synthesis as job};
 use super::Mode;
-use super::report::{ReconcileReport, StructureReport};
 use crate::failure::Failure;
-use crate::synthesis::{Manifest, PlannedServer, plan_server};
+use crate::reconcile_report::{ReconcileReport, StructureReport};
+use crate::synthesis::{self, Manifest, PlannedServer, Purpose, plan_server};
 
 /// Compares the server with the manifest in force.
 pub(super) async fn check(run: &JobRun<'_>, mode: Mode, report: &mut ReconcileReport) -> Result<(), Failure> {
@@ -27,7 +26,7 @@ pub(super) async fn check(run: &JobRun<'_>, mode: Mode, report: &mut ReconcileRe
     let manifest = Manifest::read(&manifest.manifest)?;
     let theme = services.themes.theme(&manifest.theme).map_err(Failure::permanent)?;
     let guild = community.guild();
-    let client = services.synthesis.connect(
+    let client = synthesis::connect(
         services,
         guild,
         Some(community.id()),
@@ -51,7 +50,7 @@ pub(super) async fn check(run: &JobRun<'_>, mode: Mode, report: &mut ReconcileRe
         && !community.is_frozen()
         && planned.check().is_ok()
     {
-        let request = synthesis::request(format!("synthesis:{}", run.id), Purpose::Repair);
+        let request = job::request(format!("synthesis:{}", run.id), Purpose::Repair);
         enqueue(services, community.id(), &request).await?;
         *job = Some(request.id);
     }

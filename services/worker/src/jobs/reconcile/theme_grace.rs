@@ -24,7 +24,6 @@ use crate::failure::Failure;
 use crate::interaction::reply::message;
 use crate::render::theme_grace as render;
 use crate::services::Services;
-use crate::theme_change::fallback;
 
 /// Most admins who get a message.
 const MAX_ADMINS: usize = 10;
@@ -181,7 +180,7 @@ impl ThemeGrace {
             let replacement = name(services, replacement);
             return Ok(render::ended(&context, &record.name, &theme, &replacement));
         }
-        let replacement = fallback(&services.themes, record.plan).map(|theme| theme.name.as_str());
+        let replacement = services.themes.fallback(record.plan).map(|theme| theme.name.as_str());
         let until = OffsetDateTime::from_unix_timestamp(self.until).map_err(Failure::permanent)?;
         let view = render::GraceView {
             community: &record.name,

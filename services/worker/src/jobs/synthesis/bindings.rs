@@ -9,8 +9,9 @@ use arrakis_iac::model::Snowflake;
 use serde_json::json;
 
 use super::super::{JobOwner, JobRequest, JobRun, publish, reconcile, tier_sync};
-use super::{AppliedServer, Payload, Purpose};
+use super::{AppliedServer, Payload};
 use crate::failure::Failure;
+use crate::synthesis::Purpose;
 
 /// Stores the bindings, with an audit entry, and enqueues what follows: a tier sync if a binding changed and none waits, and a reconcile
 /// after a deploy. Members lose the roles that were bound before and are bound no more. `live` is the server before the apply.

@@ -6,12 +6,12 @@
 use arrakis_contracts::JobKind;
 
 use super::super::{JobOwner, JobRun, publish};
-use super::{AppliedServer, Payload, Purpose, session_of};
-use crate::commands::onboard::{self, Step};
+use super::{AppliedServer, Payload, session_of};
 use crate::failure::Failure;
 use crate::interaction::reply::message;
 use crate::render::synthesis as render;
-use crate::synthesis::{ReplyEdit, ReplyHandle};
+use crate::synthesis::{Purpose, ReplyEdit, ReplyHandle};
+use crate::wizard::{self, Step};
 
 /// Makes what follows from an apply.
 pub(super) async fn succeeded(run: &JobRun<'_>, payload: &Payload, applied: &AppliedServer) -> Result<(), Failure> {
@@ -78,6 +78,6 @@ async fn end_session(run: &JobRun<'_>, shown: ReplyEdit) {
     if shown == ReplyEdit::Shown
         && let Some(session) = session_of(run.id)
     {
-        onboard::end_deployed(run.services, session).await;
+        wizard::end_deployed(run.services, session).await;
     }
 }

@@ -27,7 +27,7 @@ use arrakis_iac::state::State;
 use arrakis_iac_apply::store::StateLock as _;
 use arrakis_iac_apply::{Executor, ImageFolder};
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -36,8 +36,8 @@ use crate::failure::Failure;
 use crate::interaction::reply::message;
 use crate::render::synthesis as render;
 use crate::synthesis::{
-    HOLD, Manifest, PlannedServer, ReplyEdit, ReplyHandle, ServerClient, StepCounter, StoredState, apply_failure,
-    plan_server,
+    HOLD, Manifest, PlannedServer, Purpose, ReplyEdit, ReplyHandle, ServerClient, StepCounter, StoredState,
+    apply_failure, connect, plan_server,
 };
 
 /// Jobs of this kind that one worker runs at once. All workers together run as many as there are slots (migration 0031).
@@ -48,26 +48,6 @@ const ADMISSION_INTERVAL: Duration = Duration::from_millis(500);
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Least time between two edits of the reply that shows the progress.
 const EDIT_INTERVAL: Duration = Duration::from_secs(3);
-
-/// Why a server is changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Purpose {
-    /// The wizard's deploy.
-    Deploy,
-    /// A reconcile found differences.
-    Repair,
-}
-
-impl Purpose {
-    /// The name in payloads and audit entries.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Deploy => "deploy",
-            Self::Repair => "repair",
-        }
-    }
-}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -238,10 +218,7 @@ async fn apply(
     let theme = run.services.themes.theme(&manifest.theme).map_err(Failure::permanent)?;
     let counter = Arc::new(StepCounter::default());
     let (guild, community) = (run.community.guild(), run.community.id());
-    let client =
-        run.services
-            .synthesis
-            .connect(run.services, guild, Some(community), Urgency::Bulk, counter.clone())?;
+    let client = connect(run.services, guild, Some(community), Urgency::Bulk, counter.clone())?;
     let lineage = community.to_string();
     let planned = plan_server(&client, guild.get(), manifest, theme, state, &lineage).await?;
     planned.check()?;

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::commands::onboard::Step;
+use crate::wizard::Step;
 
 /// The command's name, the first segment of the custom ids of its components.
 pub const NAME: &str = "onboard";

@@ -12,8 +12,8 @@ use uuid::Uuid;
 pub use self::action::{Action, NAME, custom_id};
 pub use self::modal::{CONTRACT, STANDARD, START_BLOCK, contract_modal};
 use super::{buttons, full_field, inline_field, next_step, text};
-use crate::commands::onboard::{Step, Wizard};
 use crate::synthesis::Structure;
+use crate::wizard::{Step, Wizard};
 
 /// Colour of the steps.
 const COLOR: u32 = 0x002F_80ED;

@@ -30,7 +30,7 @@ use arrakis_worker::interaction::refusal::Refusal;
 use arrakis_worker::interaction::reply::{CommandError, Reply};
 use arrakis_worker::metrics::WorkerMetrics;
 use arrakis_worker::services::Services;
-use arrakis_worker::synthesis::SynthesisClient;
+use arrakis_worker::synthesis_client::SynthesisClient;
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 use twilight_model::id::Id;

@@ -18,7 +18,7 @@ use arrakis_themes::Registry;
 use arrakis_worker::jobs::eligibility_sync::{ProfileSync, SyncEnd, SyncError, SyncSummary, TokenChain};
 use arrakis_worker::metrics::WorkerMetrics;
 use arrakis_worker::services::Services;
-use arrakis_worker::synthesis::SynthesisClient;
+use arrakis_worker::synthesis_client::SynthesisClient;
 use time::OffsetDateTime;
 use twilight_model::id::Id;
 

@@ -21,7 +21,7 @@ use arrakis_worker::interaction::reply::{CommandResult, Reply};
 use arrakis_worker::interactions::Interactions;
 use arrakis_worker::metrics::WorkerMetrics;
 use arrakis_worker::services::Services;
-use arrakis_worker::synthesis::SynthesisClient;
+use arrakis_worker::synthesis_client::SynthesisClient;
 use async_trait::async_trait;
 use twilight_model::application::command::{CommandOptionChoice, CommandOptionChoiceValue};
 use twilight_model::channel::message::Component;

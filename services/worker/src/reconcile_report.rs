@@ -64,7 +64,7 @@ impl ReconcileReport {
     }
 
     /// Adds a broken rule, once for each name.
-    pub(super) fn add_broken(&mut self, name: impl Into<String>, reason: &str) {
+    pub(crate) fn add_broken(&mut self, name: impl Into<String>, reason: &str) {
         let name = name.into();
         let is_new = self.broken.iter().all(|broken| broken.name != name);
         if is_new && self.broken.len() < MAX_NAMED {
@@ -76,7 +76,7 @@ impl ReconcileReport {
     }
 
     /// Records a check that failed permanently as a broken rule, so that the other checks run. Other failures stay.
-    pub(super) fn absorb(&mut self, check: &str, result: Result<(), Failure>) -> Result<(), Failure> {
+    pub(crate) fn absorb(&mut self, check: &str, result: Result<(), Failure>) -> Result<(), Failure> {
         match result {
             Err(failure @ Failure::Permanent(_)) => {
                 tracing::warn!(%failure, check, "a check of the reconcile failed; the others run");
@@ -94,7 +94,7 @@ impl ReconcileReport {
     }
 
     /// The changes that a report names.
-    pub(super) fn named(changes: Vec<String>) -> Vec<String> {
+    pub(crate) fn named(changes: Vec<String>) -> Vec<String> {
         changes.into_iter().take(MAX_NAMED).collect()
     }
 }

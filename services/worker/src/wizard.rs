@@ -1,4 +1,4 @@
-//! The wizard's state, and its transitions. No input or output.
+//! The wizard's state, its transitions, and the end of its session.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,7 @@ use arrakis_domain::Address;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::services::Services;
 use crate::synthesis::{Manifest, Structure};
 
 /// A step of the wizard. The job of the deploy ends it: COMPLETE when the job has succeeded, FAILED when it has failed.
@@ -205,6 +206,18 @@ impl Wizard {
             structure: self.structure?,
             roles: self.roles.clone(),
         })
+    }
+}
+
+/// Ends the session of a deploy whose end its admin was shown. Without Redis the session ends when its time is over.
+pub(crate) async fn end_deployed(services: &Services, id: Uuid) {
+    let ended = match services.cache.session_by_id::<Wizard>(id).await {
+        Ok(Some(session)) if session.data.step == Step::Deploy => services.cache.end_session(&session).await.map(drop),
+        Ok(_) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = ended {
+        tracing::info!(%error, "the session of a deploy was not ended");
     }
 }
 
