@@ -22,7 +22,7 @@ pub(crate) enum MemberListError {
     #[error("the file has more than {MAX_LINES} lines")]
     TooLong,
     /// A user id is none.
-    #[error("line {line}: `{text}` is not the id of a user, which is a number of 17 to 20 digits")]
+    #[error("line {line}: `{text}` is not the id of a user, which is a number such as 80351110224678912")]
     User {
         /// The line, counted from 1.
         line: usize,

@@ -18,6 +18,7 @@ use crate::interaction::invocation::InvocationData;
 use crate::interaction::refusal::Refusal;
 use crate::interaction::reply::{CommandError, CommandResult, Reply, message};
 use crate::render::gates::{self, GateLine, GatesView};
+use crate::render::text;
 
 const NAME: &str = "admin-gates";
 /// The value of the option `tier` that removes a gate.
@@ -97,7 +98,7 @@ fn part(context: &CommandContext<'_>, typed: &str) -> Result<GatedPart, Refusal>
     let found = parts(context).into_iter().find(|part| part.key == lower);
     found.ok_or_else(|| {
         Refusal::new(
-            format!("\"{}\" cannot have a gate.", typed.replace('`', "'")),
+            format!("\"{}\" cannot have a gate.", text::name(typed)),
             "Choose one of the suggestions; commands of admins, `/verify`, `/position` and `/help` are always open.",
         )
     })
@@ -116,7 +117,7 @@ fn tier(context: &CommandContext<'_>, typed: &str) -> Result<Option<TierId>, Com
     match found.filter(|tier| ladder.rule(&tier.id).is_some()) {
         Some(tier) => Ok(Some(tier.id.clone())),
         None => Err(Refusal::new(
-            format!("There is no tier \"{}\" here.", typed.replace('`', "'")),
+            format!("There is no tier \"{}\" here.", text::name(typed)),
             "Choose one of the suggestions, or `Everyone`.",
         )
         .into()),

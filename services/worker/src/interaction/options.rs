@@ -16,6 +16,7 @@ use twilight_model::id::marker::{AttachmentMarker, RoleMarker, UserMarker};
 
 use super::invocation::display_name;
 use super::refusal::Refusal;
+use crate::render::text;
 
 /// The options that a member sent.
 #[derive(Debug, Clone, Default)]
@@ -218,7 +219,7 @@ fn display_value(given: &CommandOptionValue) -> String {
         CommandOptionValue::Boolean(flag) => format!("{flag}"),
         // A long text would fill the reply.
         CommandOptionValue::String(text) => {
-            format!("\"{}\"", text.chars().take(50).collect::<String>().replace('`', "'"))
+            format!("\"{}\"", text::name(&text.chars().take(50).collect::<String>()))
         }
         _ => "that".to_owned(),
     }

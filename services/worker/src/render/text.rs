@@ -19,12 +19,17 @@ const BAR_CELLS: usize = 10;
 
 /// A balance, such as `1,111.5 BGT`. It is rounded down, so that it never seems to reach a threshold that it does not.
 pub fn held(balance: Balance, symbol: &str) -> String {
-    format!("{} {symbol}", balance.grouped_to(DECIMALS, Rounding::Down))
+    amount(balance, Rounding::Down, symbol)
 }
 
 /// An amount that is missing. It is rounded up, so that it suffices.
 pub fn needed(balance: Balance, symbol: &str) -> String {
-    format!("{} {symbol}", balance.grouped_to(DECIMALS, Rounding::Up))
+    amount(balance, Rounding::Up, symbol)
+}
+
+/// An amount with the symbol of its token, which is untrusted: whoever deployed the contract chose it.
+fn amount(balance: Balance, rounding: Rounding, symbol: &str) -> String {
+    format!("{} {}", balance.grouped_to(DECIMALS, rounding), name(symbol))
 }
 
 /// A number with its unit: `1 rank`, `1,234 ranks`.
@@ -108,7 +113,7 @@ pub fn name(name: &str) -> String {
                 safe.push(character);
             }
             // Direction overrides and other invisible characters would change the display of the rest of the line.
-            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => {}
+            character if is_invisible(character) => {}
             character if character.is_control() => safe.push(' '),
             character => safe.push(character),
         }
@@ -118,6 +123,17 @@ pub fn name(name: &str) -> String {
     } else {
         safe
     }
+}
+
+/// Whether a character changes the direction of text, or has no width or no glyph: a name of such characters alone would be invisible. The
+/// joiners of emoji are among them.
+const fn is_invisible(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 /// Joins lines in at most `max` characters. The lines that do not fit are counted in the last line.
@@ -165,6 +181,13 @@ mod tests {
     }
 
     #[test]
+    fn symbol_of_a_token_is_escaped() {
+        let (one, symbol) = (Balance::from_tokens(1), "**X** <@1>");
+        assert_eq!(held(one, symbol), r"1 \*\*X\*\* \<\@1>");
+        assert_eq!(needed(one, symbol), r"1 \*\*X\*\* \<\@1>");
+    }
+
+    #[test]
     fn unit_is_singular_for_one_only() {
         assert_eq!(count(0, "rank", "ranks"), "0 ranks");
         assert_eq!(count(1, "rank", "ranks"), "1 rank");
@@ -187,7 +210,16 @@ mod tests {
             r"\*\*bold\*\* \[x\]\(http\://x\) \@everyone"
         );
         assert_eq!(name("a\u{202e}b\nc"), "ab c");
-        assert_eq!(name("\u{200b} "), "(no name)");
+        for invisible in [
+            "\u{200b} ",
+            "\u{3164}",
+            "\u{61c}",
+            "\u{115f}\u{1160}",
+            "\u{2800}",
+            "\u{ffa0}",
+        ] {
+            assert_eq!(name(invisible), "(no name)", "{invisible:?}");
+        }
         assert_eq!(name("Chani 🌙"), "Chani 🌙");
         assert_eq!(
             (name("# Jean-Luc"), name("- x"), name(" > x")),

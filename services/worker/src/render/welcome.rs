@@ -10,8 +10,9 @@ use super::{buttons, full_field, next_step, text, verify};
 pub fn embed(theme: &Theme, community: &str, symbol: &str) -> (Embed, Vec<Component>) {
     let words = &theme.words;
     let lead = format!(
-        "**{}** is a place for holders of {symbol}. Your place among the {} follows from what your wallet holds.",
+        "**{}** is a place for holders of {}. Your place among the {} follows from what your wallet holds.",
         text::name(community),
+        text::name(symbol),
         words.members
     );
     let embed = EmbedBuilder::new()
@@ -38,5 +39,15 @@ mod tests {
         for id in ["sietch", "basic"] {
             insta::assert_json_snapshot!(format!("welcome_in_{id}"), embed(&theme(id), "Sietch Tabr", "BGT"));
         }
+    }
+
+    #[test]
+    fn symbol_of_the_token_is_escaped() {
+        let (embed, _) = embed(&theme("basic"), "Sietch Tabr", "[X](https://x)");
+        let description = embed.description.unwrap();
+        assert!(
+            description.contains(r"holders of \[X\]\(https\://x\)."),
+            "{description}"
+        );
     }
 }

@@ -245,3 +245,10 @@ async fn second_run_of_one_interaction_changes_nothing_and_replies_the_same() {
     assert_eq!(stored(&platform).await, []);
     assert_eq!(audited(&platform).await.len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn typed_text_in_a_refusal_is_escaped() {
+    let (platform, _worker) = Platform::with_worker().await;
+    let refused = set(&platform, "**x**", "naib").await;
+    assert_refusal(&refused, r#""\*\*x\*\*" cannot have a gate."#);
+}

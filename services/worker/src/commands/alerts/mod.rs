@@ -26,7 +26,7 @@ use crate::interaction::refusal::Refusal;
 use crate::interaction::reply::{CommandError, CommandResult, Reply, message};
 use crate::render::alert::{MUTE, NAME, UNDO};
 use crate::render::alert_settings::{self, AlertSettingsView, DELIVERY, KINDS, NO_QUIET, RETRY, time_zone};
-use crate::render::profile;
+use crate::render::{profile, text};
 
 /// Most suggestions of an autocomplete response.
 const MAX_SUGGESTIONS: usize = 25;
@@ -209,7 +209,7 @@ fn apply(settings: &mut AlertSettings, options: &Options) -> Result<bool, Refusa
     if let Some(zone) = options.string("time-zone") {
         settings.zone = zone.parse().map_err(|_| {
             Refusal::new(
-                format!("`time-zone` cannot be \"{}\".", zone.replace('`', "'")),
+                format!("`time-zone` cannot be \"{}\".", text::name(zone)),
                 "It is a place such as `Europe/Berlin`, or an offset from UTC such as `+5:30`. Type your city and choose one of the \
                  suggestions; they show the time there.",
             )
