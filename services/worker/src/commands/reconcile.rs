@@ -142,8 +142,9 @@ async fn show(context: &CommandContext<'_>, interaction: u64) -> CommandResult {
     if let Some(report) = stored.and_then(|stored| ReconcileReport::read(&stored.report)) {
         return Ok(Reply::Message(message(render::report(&render, &report), Vec::new())));
     }
-    if let Some(failed) = job.filter(|job| job.state == JobState::Failed) {
-        let reason = failed.error.as_deref().unwrap_or("no reason was recorded");
+    let job = job.ok_or_else(outdated_component)?;
+    if job.state == JobState::Failed {
+        let reason = job.error.as_deref().unwrap_or("no reason was recorded");
         return Ok(Reply::Message(message(render::failed(&render, reason), Vec::new())));
     }
     // The newest token can be used for the longest time.
@@ -159,8 +160,8 @@ async fn preview(context: &CommandContext<'_>, rule_set: Option<&str>, days: u16
     let Some(typed) = rule_set else {
         return show_pending(context).await;
     };
-    let rule_set = rule_set_of(context, typed)?;
     let community = context.community()?;
+    let rule_set = rule_set_of(context, typed, &community.record.rule_set)?;
     let rules = rule_change::ladder_of(community, &rule_set).ok_or_else(outdated_component)?;
     let counting = rule_change::preview(context.services, community, rules);
     let counted = context.without_tx(Box::pin(counting)).await??;
@@ -182,12 +183,12 @@ async fn show_pending(context: &CommandContext<'_>) -> CommandResult {
 }
 
 /// The rule set of this id, or the refusal of one that the theme does not have or that is in force.
-fn rule_set_of(context: &CommandContext<'_>, typed: &str) -> Result<RuleSetId, CommandError> {
+fn rule_set_of(context: &CommandContext<'_>, typed: &str, in_force: &RuleSetId) -> Result<RuleSetId, CommandError> {
     let community = context.community()?;
     let typed = typed.trim().to_lowercase();
     let found = community.theme.rule_sets.keys().find(|id| id.as_str() == typed);
     match found {
-        Some(id) if *id == community.record.rule_set => Err(Refusal::new(
+        Some(id) if id == in_force => Err(Refusal::new(
             format!("The rules **{id}** are in force already."),
             format!("The option `rule_set` takes {}.", names(context)?),
         )
@@ -214,29 +215,30 @@ fn names(context: &CommandContext<'_>) -> Result<String, CommandError> {
     })
 }
 
-/// Stores a confirmed change with its jobs, once for each press. A second run sends the same reply, also when the rules are in force by
-/// then.
+/// Stores a confirmed change with its jobs. A second run and a second press find the change and send the same reply, a second run also when
+/// the rules are in force by then.
 async fn confirm(context: &CommandContext<'_>, typed: &str, days: u16) -> CommandResult {
     let claim = format!("{NAME}:{}", context.invocation.id);
     let is_first = context.tx().await?.claim(&claim).await?;
-    let rule_set = if is_first {
-        rule_set_of(context, typed)?
-    } else {
-        typed.parse::<RuleSetId>().map_err(|_| outdated_component())?
-    };
     let days = days.min(MAX_GRACE_DAYS);
     let now = context.services.now();
-    let admin = user_id(context.invocation.author.id)?;
-    let change = RuleChange {
+    let mut change = RuleChange {
         // The same in a second run of the press.
         id: Uuid::from_u128(u128::from(context.invocation.id.get())),
-        rule_set: rule_set.clone(),
-        requested_by: admin,
+        rule_set: typed.parse::<RuleSetId>().map_err(|_| outdated_component())?,
+        requested_by: user_id(context.invocation.author.id)?,
         requested_at: now,
         effective_at: now + Duration::days(i64::from(days)),
     };
-    if is_first {
-        store(context, &change, days).await?;
+    // Another press may confirm the same at this moment.
+    let (in_force, pending) = locked_rules(context).await?;
+    match pending.filter(|pending| is_same(pending, &change)) {
+        Some(pending) => change = pending,
+        None if is_first => {
+            change.rule_set = rule_set_of(context, typed, &in_force)?;
+            store(context, &change, days).await?;
+        }
+        None => {}
     }
     let first = if days > 0 {
         rule_change::announcement(change.id)
@@ -244,8 +246,25 @@ async fn confirm(context: &CommandContext<'_>, typed: &str, days: u16) -> Comman
         rule_change::due(change.id)
     };
     context.commit_and_publish(&first).await?;
-    let embed = rules::confirmed(&context.render_context()?, &rule_set, change.effective_at, days);
+    let embed = rules::confirmed(&context.render_context()?, &change.rule_set, change.effective_at, days);
     Ok(Reply::Message(message(embed, Vec::new())))
+}
+
+/// The rules in force and the pending change. No other press changes either until the transaction ends.
+async fn locked_rules(context: &CommandContext<'_>) -> Result<(RuleSetId, Option<RuleChange>), CommandError> {
+    let mut tx = context.tx().await?;
+    tx.communities().lock().await?;
+    let record = tx.communities().get().await?;
+    let record = record.ok_or_else(|| Failure::permanent("the community does not exist"))?;
+    Ok((record.rule_set, tx.rule_changes().pending().await?))
+}
+
+/// Whether two changes put the same rules into force on the same day: the second one is another press, not another decision.
+fn is_same(pending: &RuleChange, change: &RuleChange) -> bool {
+    let grace = |of: &RuleChange| of.effective_at - of.requested_at;
+    pending.rule_set == change.rule_set
+        && grace(pending) == grace(change)
+        && (change.effective_at - pending.effective_at).abs() < Duration::DAY
 }
 
 /// Stores the change with its jobs and its audit entry.

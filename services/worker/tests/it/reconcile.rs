@@ -295,3 +295,72 @@ async fn messages_about_a_change_wait_while_discord_accepts_none() {
     assert!(next.due_at > OffsetDateTime::now_utc() + time::Duration::minutes(8));
     assert_eq!(next.payload["after"], Value::Null, "nobody was told");
 }
+
+/// The direct messages of a member about a change of the rules.
+async fn rule_messages(platform: &Platform, name: &str) -> usize {
+    let path = format!("/dms/{}/messages", platform.community.user(name));
+    let listed: Result<Vec<Value>, _> = platform.control.request(reqwest::Method::GET, &path, None::<&()>).await;
+    listed.unwrap_or_default().len()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn change_that_is_confirmed_again_is_one_change_with_one_message() {
+    let (platform, _worker) = admin_platform().await;
+    use_ranked_rules(&platform).await;
+    let before = rule_messages(&platform, "jamis").await;
+    let options = json!({"action": "rules", "rule_set": "balance", "grace_days": 7});
+    let id = run(&platform, options).await;
+    let reply = platform.control.answered(&id).await["message"].clone();
+    // Both presses wait for the lock, as two at once.
+    let mut tx = platform.tenant().await;
+    tx.communities().lock().await.unwrap();
+    let mut presses = Vec::new();
+    for _ in 0..2 {
+        let message = reply["id"].as_str().unwrap();
+        let press = platform
+            .control
+            .press(&platform.community, "harah", message, "reconcile:apply:balance:7");
+        presses.push(press.await);
+        platform.deliver_with_permissions(MANAGE_GUILD).await;
+    }
+    for press in &presses {
+        platform.until(press, |view| view["callback_type"] == 6).await;
+    }
+    tx.commit().await.unwrap();
+    for press in &presses {
+        let view = platform.control.answered(press).await;
+        assert_description(&view["message"], "The rules **balance** are in force from");
+        assert_eq!(view["followups"], json!([]));
+    }
+    let pending: RuleChange = platform.tenant().await.rule_changes().pending().await.unwrap().unwrap();
+    let told = format!("rule-change:{}:tell", pending.id);
+    assert_eq!(until_ended(&platform, &told).await, JobState::Succeeded);
+    // Cancelled and confirmed again: another change, and no news.
+    press(&platform, &reply, &format!("reconcile:cancel:{}", pending.id)).await;
+    press(&platform, &reply, "reconcile:apply:balance:7").await;
+    let again: RuleChange = platform.tenant().await.rule_changes().pending().await.unwrap().unwrap();
+    assert_ne!(again.id, pending.id);
+    let told = format!("rule-change:{}:tell", again.id);
+    assert_eq!(until_ended(&platform, &told).await, JobState::Succeeded);
+    assert_eq!(rule_messages(&platform, "jamis").await, before + 1);
+    let entries = platform.tenant().await.audit_entries(100).await.unwrap();
+    let announced = entries.iter().filter(|entry| entry.action == "rules.announce").count();
+    assert_eq!(announced, 2);
+    platform.vhost.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unknown_comparison_is_refused() {
+    let (platform, _worker) = admin_platform().await;
+    let id = run(&platform, json!({"action": "compare"})).await;
+    report(&platform, &id).await;
+    let reply = platform.control.answered(&id).await;
+    let message = reply["message"]["id"].as_str().unwrap();
+    let press = platform
+        .control
+        .press(&platform.community, "harah", message, "reconcile:show:1")
+        .await;
+    platform.deliver_with_permissions(MANAGE_GUILD).await;
+    let view = platform.control.answered(&press).await;
+    assert_refusal(&view["followups"][0], "This button belongs to an older version of me.");
+}

@@ -1,7 +1,8 @@
 //! Changes of the rule set: the preview, the grace period, the messages to those affected.
 //!
 //! A confirmed change is a row and a job that is due when it takes effect; until then the rules before it are in force. A change that was
-//! cancelled or replaced meanwhile does nothing. Both jobs may run twice: the row ends once, and each message is sent once. A change whose
+//! cancelled or replaced meanwhile does nothing. Both jobs may run twice: the row ends once, and a member gets one message about the
+//! same rules on the same day. A change whose
 //! job has failed is put into force by the next reconcile. While Discord accepts no messages, the next part of the messages waits.
 
 use std::cmp::Ordering;
@@ -115,6 +116,8 @@ pub(super) async fn put_into_force(run: &JobRun<'_>, change: Uuid) -> Result<(),
     let sync = tier_sync::for_community(format!("tier-sync:{}", run.id));
     let now = run.services.now();
     let mut tx = run.services.database.tenant(run.community.id()).await?;
+    // In the order of a press that replaces the change.
+    tx.communities().lock().await?;
     let Some(pending) = tx
         .rule_changes()
         .pending()
@@ -183,10 +186,7 @@ pub(super) async fn tell_affected(
     after: Option<u64>,
     part: u32,
 ) -> Result<(), Failure> {
-    let mut tx = run.services.database.tenant(run.community.id()).await?;
-    let pending = tx.rule_changes().pending().await?;
-    tx.commit().await?;
-    let Some(pending) = pending.filter(|pending| pending.id == change) else {
+    let Some(pending) = pending(run, change).await? else {
         return Ok(());
     };
     let rules = ladder_of(run.community, &pending.rule_set)
@@ -197,6 +197,10 @@ pub(super) async fn tell_affected(
     let (now, mut last) = (run.services.now(), after);
     for (done, member) in affected.iter().enumerate() {
         run.progress(done, Some(affected.len())).await?;
+        if self::pending(run, change).await?.is_none() {
+            tracing::info!(%change, "the change of the rule set is not pending any more");
+            return Ok(());
+        }
         if let DirectOutcome::Later(why) = tell(run, &pending, member).await? {
             tracing::warn!(
                 why,
@@ -212,6 +216,14 @@ pub(super) async fn tell_affected(
         tokio::time::sleep(MESSAGE_PAUSE).await;
     }
     run.progress(affected.len(), Some(affected.len())).await
+}
+
+/// The change, if it is still pending: an admin may cancel or replace it at any time.
+async fn pending(run: &JobRun<'_>, change: Uuid) -> Result<Option<RuleChange>, DbError> {
+    let mut tx = run.services.database.tenant(run.community.id()).await?;
+    let pending = tx.rule_changes().pending().await?;
+    tx.commit().await?;
+    Ok(pending.filter(|pending| pending.id == change))
 }
 
 /// Enqueues the part that tells those behind `after`, due at this time.
@@ -243,7 +255,13 @@ async fn tell(run: &JobRun<'_>, change: &RuleChange, member: &TierMove) -> Resul
     let message = DirectMessage {
         services: run.services,
         community: run.community,
-        key: &format!("rule-change:{}:{}", change.id, member.user),
+        // A change that an admin cancels and confirms again is no news.
+        key: &format!(
+            "rule-change:{}:{}:{}",
+            change.rule_set,
+            change.effective_at.date(),
+            member.user
+        ),
         user,
         text: &message(embed, Vec::new()),
     };
