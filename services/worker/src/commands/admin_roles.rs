@@ -13,7 +13,7 @@ use twilight_model::id::marker::UserMarker;
 use twilight_util::builder::command::{StringBuilder, UserBuilder};
 
 use super::job_progress::latest_part;
-use super::{Command, CommandContext, Definition, outdated_component};
+use super::{Command, CommandContext, Definition, component_user, outdated_component};
 use crate::community::user_id;
 use crate::failure::Failure;
 use crate::interaction::invocation::InvocationData;
@@ -194,9 +194,8 @@ async fn ask(context: &CommandContext<'_>, member: Id<UserMarker>, name: Option<
 /// Removes the tier roles of a member and protects the member, or lets rules apply again; once for each press.
 async fn change_member(context: &CommandContext<'_>, member: &str, remove: bool) -> CommandResult {
     check_frozen(context)?;
-    let member: Id<UserMarker> = member.parse().map_err(|_| outdated_component())?;
+    let (member, user) = component_user(member)?;
     let interaction = context.invocation.id;
-    let user = user_id(member)?;
     let profile = profile_of(context, user, None).await?;
     let job: JobRequest = if remove {
         tier_sync::removal_of_tier_roles(format!("tier-sync:removal:{interaction}"), member)

@@ -3,16 +3,16 @@
 //!
 //! The change, its audit entry and the claim commit together. A second run finds the claim, changes nothing and sends the same reply.
 
-use arrakis_db::{Actor, NewAuditEntry};
+use arrakis_db::{Actor, Community, NewAuditEntry, TenantTx, UserId};
 use async_trait::async_trait;
 use serde_json::json;
 use twilight_model::guild::Permissions;
-use twilight_model::id::Id;
-use twilight_model::id::marker::UserMarker;
 use twilight_util::builder::command::UserBuilder;
 
-use super::{Command, CommandContext, CommandScope, ComponentRule, Definition, ResponseMode, outdated_component};
-use crate::community::{Community, user_id};
+use super::{
+    Command, CommandContext, CommandScope, ComponentRule, Definition, ResponseMode, component_user, outdated_component,
+};
+use crate::community::user_id;
 use crate::failure::Failure;
 use crate::interaction::invocation::InvocationData;
 use crate::interaction::refusal::Refusal;
@@ -65,16 +65,16 @@ impl Command for AdminTakeover {
         let community = context.community()?;
         let name = &community.record.name;
         let Some((admin, shown)) = options.user("admin") else {
-            check_taken_over(community)?;
+            check_taken_over(&community.record)?;
             return Ok(Reply::Modal(admin_takeover::end_modal(name)));
         };
-        check_no_other_freeze(community)?;
+        check_no_other_freeze(&community.record)?;
         let manages = Permissions::ADMINISTRATOR | Permissions::MANAGE_GUILD;
         if !options.permissions_of(admin).intersects(manages) {
             return Err(Refusal::new(
                 format!(
                     "{} does not manage this server.",
-                    shown.unwrap_or("That user").replace('`', "'")
+                    shown.map_or_else(|| "That user".to_owned(), text::name)
                 ),
                 "Name a member with the permission Manage Server or Administrator.",
             )
@@ -91,7 +91,7 @@ impl Command for AdminTakeover {
         check_name(context, typed(TYPED_NAME))?;
         match arguments {
             [BEGIN, admin] => {
-                let admin = admin.parse().map_err(|_| outdated_component())?;
+                let (_, admin) = component_user(admin)?;
                 begin(context, admin, typed(REASON)).await
             }
             [END] => end(context).await,
@@ -115,7 +115,7 @@ fn check_name(context: &CommandContext<'_>, typed: &str) -> Result<(), CommandEr
 
 /// Refuses the end of a takeover where there is none: the end of the freeze would end another freeze.
 fn check_taken_over(community: &Community) -> Result<(), Refusal> {
-    if community.record.controlled_by.is_some() {
+    if community.controlled_by.is_some() {
         return Ok(());
     }
     Err(Refusal::new(
@@ -126,8 +126,8 @@ fn check_taken_over(community: &Community) -> Result<(), Refusal> {
 
 /// Refuses a takeover of a community that is frozen without one: the end of the takeover would end that freeze.
 fn check_no_other_freeze(community: &Community) -> Result<(), Refusal> {
-    match &community.record.frozen {
-        Some(frozen) if community.record.controlled_by.is_none() => Err(Refusal::new(
+    match &community.frozen {
+        Some(frozen) if community.controlled_by.is_none() => Err(Refusal::new(
             format!("This community is frozen already: {}.", text::name(&frozen.reason)),
             "Ask the operator of this bot, who froze it; nothing was changed.",
         )),
@@ -135,23 +135,36 @@ fn check_no_other_freeze(community: &Community) -> Result<(), Refusal> {
     }
 }
 
+/// Locks the community and reads it again: another takeover may have begun or ended since the command began. Refuses an admin while another
+/// one controls the community.
+async fn locked(tx: &mut TenantTx, author: UserId) -> Result<Community, CommandError> {
+    tx.communities().lock().await?;
+    let record = tx.communities().get().await?;
+    let record = record.ok_or_else(|| Failure::permanent("the community does not exist"))?;
+    if let Some(controller) = record.controlled_by.filter(|controller| *controller != author) {
+        let since = record.frozen.as_ref().map(|frozen| frozen.at);
+        let (what, next) = admin_takeover::controlled(controller.get(), since);
+        return Err(Refusal::new(what, next).into());
+    }
+    Ok(record)
+}
+
 /// Freezes the community and gives its control to the admin, once for each submission.
-async fn begin(context: &CommandContext<'_>, admin: Id<UserMarker>, reason: &str) -> CommandResult {
+async fn begin(context: &CommandContext<'_>, admin: UserId, reason: &str) -> CommandResult {
     if reason.is_empty() {
         return Err(Refusal::new("The reason is empty.", "Run `/admin-takeover` again, and write why.").into());
     }
-    let user = user_id(admin)?;
     let author = user_id(context.invocation.author.id)?;
-    let community = context.community()?;
     {
         let mut tx = context.tx().await?;
         if tx.claim(&format!("{NAME}:{}", context.invocation.id)).await? {
-            check_no_other_freeze(community)?;
-            tx.communities().take_over(user, reason).await?;
+            let record = locked(&mut tx, author).await?;
+            check_no_other_freeze(&record)?;
+            tx.communities().take_over(admin, reason).await?;
             tx.audit(&NewAuditEntry {
                 actor: Actor::Member(author),
                 action: "community.takeover",
-                subject: &user.to_string(),
+                subject: &admin.to_string(),
                 reason: Some(reason),
                 detail: json!({"mfa": false}),
             })
@@ -167,13 +180,12 @@ async fn begin(context: &CommandContext<'_>, admin: Id<UserMarker>, reason: &str
 /// Ends the takeover and enqueues a reconcile, once for each submission. Only the admin who has the control reaches it.
 async fn end(context: &CommandContext<'_>) -> CommandResult {
     let interaction = context.invocation.id;
-    let community = context.community()?;
     let author = user_id(context.invocation.author.id)?;
     let job = reconcile::request(&format!("reconcile:takeover:{interaction}"));
     {
         let mut tx = context.tx().await?;
         if tx.claim(&format!("{NAME}:{interaction}")).await? {
-            check_taken_over(community)?;
+            check_taken_over(&locked(&mut tx, author).await?)?;
             tx.communities().set_frozen(None).await?;
             tx.audit(&NewAuditEntry {
                 actor: Actor::Member(author),

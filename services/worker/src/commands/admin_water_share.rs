@@ -12,7 +12,9 @@ use twilight_model::id::marker::UserMarker;
 use twilight_util::builder::command::UserBuilder;
 
 use super::water_share::badge;
-use super::{Command, CommandContext, CommandScope, ComponentRule, Definition, ResponseMode, outdated_component};
+use super::{
+    Command, CommandContext, CommandScope, ComponentRule, Definition, ResponseMode, component_user, outdated_component,
+};
 use crate::community::user_id;
 use crate::interaction::invocation::InvocationData;
 use crate::interaction::refusal::Refusal;
@@ -56,7 +58,7 @@ impl Command for AdminWaterShare {
     async fn component(&self, _: &CommandContext<'_>, arguments: &[&str]) -> CommandResult {
         match arguments {
             [ASK, member] => {
-                let member: Id<UserMarker> = member.parse().map_err(|_| outdated_component())?;
+                let (member, _) = component_user(member)?;
                 Ok(Reply::Modal(admin_water_share::reason_modal(member.get())))
             }
             _ => Err(outdated_component().into()),
@@ -68,7 +70,7 @@ impl Command for AdminWaterShare {
         else {
             return Err(outdated_component().into());
         };
-        let member = user_id(member.parse().map_err(|_| outdated_component())?)?;
+        let (_, member) = component_user(member)?;
         let reason = fields.get(REASON).map_or("", |reason| reason.trim());
         if reason.is_empty() {
             return Err(Refusal::new(

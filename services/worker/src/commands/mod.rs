@@ -27,6 +27,7 @@ mod reconcile;
 mod register_waitlist;
 pub mod registration;
 mod resume;
+mod role_grant;
 mod stats;
 mod subject;
 mod suggestions;
@@ -35,8 +36,11 @@ mod threshold;
 mod verify;
 mod water_share;
 
+use arrakis_db::UserId;
 use async_trait::async_trait;
 use twilight_model::application::command::CommandOptionChoice;
+use twilight_model::id::Id;
+use twilight_model::id::marker::UserMarker;
 
 pub use context::CommandContext;
 pub use definition::{CommandScope, ComponentRule, Definition, Feature, ResponseMode};
@@ -115,6 +119,16 @@ pub(crate) fn outdated_component() -> Refusal {
         "This button belongs to an older version of me.",
         "Run the command again for a fresh one.",
     )
+}
+
+/// The user of a segment or a value of a component.
+///
+/// # Errors
+/// The refusal of a text that is no id of a user: Discord sends the custom ids that members' clients send.
+fn component_user(text: &str) -> Result<(Id<UserMarker>, UserId), Refusal> {
+    let user: UserId = text.parse().map_err(|_| outdated_component())?;
+    let id = Id::new_checked(user.get()).ok_or_else(outdated_component)?;
+    Ok((id, user))
 }
 
 /// Every command with its definition, found by name.

@@ -12,7 +12,7 @@ use twilight_model::id::Id;
 use twilight_model::id::marker::UserMarker;
 use twilight_util::builder::command::UserBuilder;
 
-use super::{Command, CommandContext, Definition, outdated_component};
+use super::{Command, CommandContext, Definition, component_user, outdated_component};
 use crate::community::user_id;
 use crate::interaction::invocation::InvocationData;
 use crate::interaction::refusal::Refusal;
@@ -43,7 +43,7 @@ impl Command for WaterShare {
             _ => None,
         };
         match selected {
-            Some((receiver, _)) => confirm(context, receiver).await,
+            Some((receiver, _)) => confirm(context, user_id(receiver)?).await,
             None => choose(context).await,
         }
     }
@@ -51,13 +51,10 @@ impl Command for WaterShare {
     async fn component(&self, context: &CommandContext<'_>, arguments: &[&str]) -> CommandResult {
         match (arguments, &context.invocation.data) {
             ([CHOOSE], InvocationData::Component { values, .. }) => {
-                let receiver = values
-                    .first()
-                    .and_then(|id| id.parse().ok())
-                    .ok_or_else(outdated_component)?;
-                confirm(context, receiver).await
+                let receiver = values.first().ok_or_else(outdated_component)?;
+                confirm(context, component_user(receiver)?.1).await
             }
-            ([GIVE, receiver], _) => give(context, receiver.parse().map_err(|_| outdated_component())?).await,
+            ([GIVE, receiver], _) => give(context, component_user(receiver)?).await,
             ([KEEP], _) => {
                 let embed = water_share::kept(&context.render_context()?, badge(context)?);
                 Ok(Reply::Message(message(embed, Vec::new())))
@@ -77,10 +74,9 @@ async fn choose(context: &CommandContext<'_>) -> CommandResult {
 }
 
 /// The question whether to share with this member.
-async fn confirm(context: &CommandContext<'_>, receiver: Id<UserMarker>) -> CommandResult {
+async fn confirm(context: &CommandContext<'_>, receiver: UserId) -> CommandResult {
     let badge = badge(context)?;
     let giver = user_id(context.invocation.author.id)?;
-    let receiver = user_id(receiver)?;
     let profile = {
         let mut tx = context.tx().await?;
         check_giver(&mut tx, badge, giver).await?;
@@ -97,11 +93,11 @@ async fn confirm(context: &CommandContext<'_>, receiver: Id<UserMarker>) -> Comm
 }
 
 /// Shares with this member, once for each press.
-async fn give(context: &CommandContext<'_>, receiver: Id<UserMarker>) -> CommandResult {
+async fn give(context: &CommandContext<'_>, (receiver, user): (Id<UserMarker>, UserId)) -> CommandResult {
     let badge = badge(context)?;
     let giver = user_id(context.invocation.author.id)?;
     let job = tier_sync::for_member(format!("tier-sync:badge:{}", context.invocation.id), receiver);
-    let name = share(context, badge, (giver, user_id(receiver)?), &job).await?;
+    let name = share(context, badge, (giver, user), &job).await?;
     context.commit_and_publish(&job).await?;
     let embed = water_share::shared(&context.render_context()?, badge, &name);
     Ok(Reply::Message(message(embed, Vec::new())))

@@ -211,3 +211,21 @@ async fn second_run_of_one_press_changes_nothing_and_replies_the_same() {
     assert_description(&reply["message"], "**cumulative**");
     assert_eq!(audited(&platform, "community.tier_roles").await.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn button_with_an_id_beyond_a_bigint_is_refused() {
+    let (platform, _worker) = with_roles().await;
+    let shown = command(&platform, json!({})).await;
+    for custom_id in [
+        "admin-roles:remove:9223372036854775808",
+        "water-share:give:18446744073709551615",
+        "water-share:give:0",
+    ] {
+        platform.delete_cooldowns();
+        let (id, dispatch) = pressed(&platform, &shown, custom_id).await;
+        platform.publish(&dispatch).await;
+        let view = platform.control.answered(&id).await;
+        assert_refusal(&view["followups"][0], "This button belongs to an older version of me.");
+    }
+    assert_eq!(platform.messages("arrakis.dlq").await, 0);
+}

@@ -231,3 +231,38 @@ async fn second_run_of_one_submission_changes_nothing() {
     assert_eq!(stored(&platform).await.frozen, None);
     assert_eq!(audited(&platform).await.len(), 1);
 }
+
+/// Two admins submit before either takeover is committed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn second_of_two_takeovers_at_once_is_refused() {
+    let (platform, _worker) = without_mfa().await;
+    let stilgar = platform.community.user("stilgar").to_owned();
+    let jamis = platform.community.user("jamis").to_owned();
+    let fields = json!({"name": "Sietch Tabr", "reason": "a drill"});
+    let mut submissions = Vec::new();
+    for (user, admin) in [("chani", &stilgar), ("harah", &jamis)] {
+        let modal = format!("admin-takeover:begin:{admin}");
+        let options = json!({"admin": admin});
+        let opened = command(&platform, user, "admin-takeover", options).await;
+        assert_eq!(opened["callback_type"], 9, "{opened:#}");
+        submissions.push(submitted(&platform, user, &modal, fields.clone()).await);
+    }
+    let mut tx = platform.tenant().await;
+    tx.communities().lock().await.unwrap();
+    for (_, dispatch) in &submissions {
+        platform.publish(dispatch).await;
+    }
+    for (id, _) in &submissions {
+        platform.until(id, |view| view["callback_type"] == 5).await;
+    }
+    tx.commit().await.unwrap();
+    let mut refused = 0;
+    for (id, _) in &submissions {
+        let message = platform.control.answered(id).await["message"].clone();
+        if message.to_string().contains("This community is frozen since") {
+            refused += 1;
+        }
+    }
+    assert_eq!(refused, 1);
+    assert_eq!(audited(&platform).await.len(), 1);
+}
