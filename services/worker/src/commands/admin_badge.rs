@@ -5,7 +5,7 @@
 //! and sends the same reply.
 
 use arrakis_db::{Actor, BadgeSource, NewAuditEntry, TenantTx, UserId};
-use arrakis_domain::{Badge, BadgeRule};
+use arrakis_domain::{Badge, BadgeRule, Role, RoleRule};
 use async_trait::async_trait;
 use serde_json::json;
 use twilight_model::application::command::CommandOptionChoice;
@@ -14,6 +14,7 @@ use twilight_model::id::Id;
 use twilight_model::id::marker::UserMarker;
 use twilight_util::builder::command::{StringBuilder, UserBuilder};
 
+use super::role_grant::RoleGranter;
 use super::{Command, CommandContext, Definition, suggestions};
 use crate::community::user_id;
 use crate::failure::Failure;
@@ -68,6 +69,9 @@ impl Command for AdminBadge {
         let request = Request::read(options)?;
         let badge = badge(context, request.badge)?;
         let user = user_id(request.member)?;
+        if request.give {
+            check_roles(context, badge).await?;
+        }
         let job = tier_sync::for_member(format!("tier-sync:badge:{}", context.invocation.id), request.member);
         let name = change(context, &request, badge, user, &job).await?;
         context.commit_and_publish(&job).await?;
@@ -138,6 +142,26 @@ fn badge<'a>(context: &'a CommandContext<'_>, typed: &str) -> Result<&'a Badge, 
             Err(Refusal::new(what, next).into())
         }
     }
+}
+
+/// Refuses a badge by which a member may get a role with permissions that the admin lacks.
+async fn check_roles(context: &CommandContext<'_>, badge: &Badge) -> Result<(), CommandError> {
+    let community = context.community()?;
+    let depends = |role: &&Role| match &role.given_to {
+        RoleRule::Badge(id) => *id == badge.id,
+        RoleRule::Badges { .. } => true,
+        _ => false,
+    };
+    let roles: Vec<&Role> = community.theme.roles.iter().filter(depends).collect();
+    if roles.is_empty() {
+        return Ok(());
+    }
+    let bindings = context.tx().await?.communities().role_bindings().await?;
+    let granter = RoleGranter::read(context, community.guild()).await?;
+    for role in roles {
+        granter.check_bound(role, &bindings)?;
+    }
+    Ok(())
 }
 
 /// Gives or takes the badge, once for each interaction. Returns the member's name.

@@ -3,8 +3,10 @@
 //! The preview stores what it shows, so that exactly this is applied. A press commits the tiers, the audit entry, the job and the claim
 //! together; a second run finds the claim, changes nothing and sends the same reply.
 
+use std::collections::BTreeSet;
+
 use arrakis_db::{Actor, NewAuditEntry, TierImport, TierImportState, UserId};
-use arrakis_domain::{RoleId, TierId};
+use arrakis_domain::{RoleId, RoleRule, TierId, TierRoles};
 use async_trait::async_trait;
 use serde_json::json;
 use twilight_model::application::command::CommandOptionChoice;
@@ -15,6 +17,7 @@ use twilight_model::id::marker::{RoleMarker, UserMarker};
 use twilight_util::builder::command::{AttachmentBuilder, IntegerBuilder, RoleBuilder, StringBuilder};
 
 use super::job_progress::latest_part;
+use super::role_grant::RoleGranter;
 use super::{Command, CommandContext, Definition, outdated_component, suggestions};
 use crate::attached_file;
 use crate::community::user_id;
@@ -26,7 +29,7 @@ use crate::interaction::reply::{CommandError, CommandResult, Reply, message};
 use crate::jobs::{JobRequest, tier_sync};
 use crate::member_list;
 use crate::render::admin_migrate::{self, APPLY, KEEP, NAME, PROGRESS, UNDO};
-use crate::render::admin_roles;
+use crate::render::{admin_roles, text};
 
 /// Days for which an imported tier counts, unless the admin sets another number.
 const DAYS: i64 = 14;
@@ -63,6 +66,7 @@ impl Command for AdminMigrate {
             return undo(context, id.trim()).await;
         }
         let (source, members) = read_source(context, options).await?;
+        check_roles(context, &members).await?;
         let days = options.integer("days").unwrap_or(DAYS);
         let import = TierImport {
             id: context.invocation.id.get(),
@@ -144,7 +148,7 @@ async fn holders(
     let community = context.community()?;
     let Some(tier) = member_list::find_tier(tier, &community.theme, community.ladder()?) else {
         return Err(Refusal::new(
-            format!("There is no tier \"{}\" here.", tier.replace('`', "'")),
+            format!("There is no tier \"{}\" here.", text::name(tier)),
             "Choose one of the suggestions.",
         )
         .into());
@@ -187,6 +191,25 @@ async fn listed(context: &CommandContext<'_>, file: &AttachedFile) -> Result<Vec
     })
 }
 
+/// Refuses tiers by which members would get roles with permissions that the admin lacks.
+async fn check_roles(context: &CommandContext<'_>, members: &[(UserId, TierId)]) -> Result<(), CommandError> {
+    let community = context.community()?;
+    let ladder = community.ladder()?;
+    let tiers: BTreeSet<&TierId> = members.iter().map(|(_, tier)| tier).collect();
+    let is_given = |of: &TierId| match community.theme.tier_roles {
+        TierRoles::Exclusive => tiers.contains(of),
+        TierRoles::Cumulative => tiers.iter().any(|tier| ladder.compare(Some(tier), Some(of)).is_ge()),
+    };
+    let bindings = context.tx().await?.communities().role_bindings().await?;
+    let granter = RoleGranter::read(context, community.guild()).await?;
+    for role in &community.theme.roles {
+        if matches!(&role.given_to, RoleRule::Tier(of) if is_given(of)) {
+            granter.check_bound(role, &bindings)?;
+        }
+    }
+    Ok(())
+}
+
 async fn preview(context: &CommandContext<'_>, import: &TierImport) -> CommandResult {
     let now = context.services.now();
     let users: Vec<UserId> = import.members.iter().map(|(user, _)| *user).collect();
@@ -222,7 +245,7 @@ async fn import_of(context: &CommandContext<'_>, id: &str) -> Result<TierImport,
     };
     import.ok_or_else(|| {
         Refusal::new(
-            format!("There is no migration \"{}\" here.", id.replace('`', "'")),
+            format!("There is no migration \"{}\" here.", text::name(id)),
             "The reply to a migration and its undo file name the id.",
         )
         .into()
@@ -240,6 +263,8 @@ async fn apply(context: &CommandContext<'_>, id: &str) -> CommandResult {
         )
         .into());
     }
+    // Another admin may have made the preview.
+    check_roles(context, &import.members).await?;
     let now = context.services.now();
     let admin = user_id(context.invocation.author.id)?;
     let tiers = {

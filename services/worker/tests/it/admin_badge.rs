@@ -1,7 +1,7 @@
 //! `/admin-badge` from the queue to the row, the audit entry, and the roles.
 
 use arrakis_db::{Actor, BadgeSource, HeldBadge, ShareOutcome};
-use arrakis_domain::BadgeId;
+use arrakis_domain::{BadgeId, RoleId};
 use arrakis_test_support::eventually;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -199,4 +199,26 @@ async fn badges_that_are_given_are_suggested() {
     let reply = platform.control.answered(&id).await;
     assert_eq!(reply["choices"].as_array().unwrap().len(), 1, "{reply:#}");
     assert_eq!(reply["choices"][0]["value"], "water-sharer");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn badge_whose_role_has_permissions_that_the_admin_lacks_is_refused() {
+    let (platform, _worker) = Platform::with_worker().await;
+    let role = json!({"name": "Boss", "permissions": "8"});
+    let role = platform
+        .control
+        .create_role(&platform.community.guild, &role)
+        .await
+        .unwrap();
+    let role = RoleId(role["id"].as_str().unwrap().parse().unwrap());
+    let mut tx = platform.tenant().await;
+    let key = "water-sharer".parse().unwrap();
+    tx.communities().bind_role(&key, role).await.unwrap();
+    tx.commit().await.unwrap();
+    let reply = run(&platform, MANAGE_GUILD, &options(&platform, "give", "water-sharer")).await;
+    let refusal = "The role Boss has permissions that you lack: ADMINISTRATOR.";
+    assert_refusal(&reply["message"], refusal);
+    assert_eq!(given(&platform).await, []);
+    let reply = run(&platform, MANAGE_GUILD, &options(&platform, "give", "contributor")).await;
+    assert_description(&reply["message"], "stilgar now holds");
 }

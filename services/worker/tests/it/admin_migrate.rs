@@ -1,6 +1,6 @@
 //! `/admin-migrate` from the queue to rows, audit entries and roles: from a role of another tool, and from a CSV file.
 
-use arrakis_domain::TierId;
+use arrakis_domain::{RoleId, TierId};
 use arrakis_test_support::eventually;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -256,4 +256,40 @@ async fn second_run_of_one_press_changes_nothing_and_replies_the_same() {
     let reply = platform.control.interaction(&id).await;
     assert_description(&reply["message"], "1 member has a tier of this migration");
     assert_eq!(audited(&platform).await, [("tiers.import".to_owned(), json!(1))]);
+}
+
+/// Binds a role of the theme to a role with the permission Administrator.
+async fn bind_to_administrator(platform: &Platform, key: &str) {
+    let role = json!({"name": "Boss", "permissions": "8"});
+    let role = platform
+        .control
+        .create_role(&platform.community.guild, &role)
+        .await
+        .unwrap();
+    let role = RoleId(role["id"].as_str().unwrap().parse().unwrap());
+    let mut tx = platform.tenant().await;
+    tx.communities().bind_role(&key.parse().unwrap(), role).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tier_whose_role_has_permissions_that_the_admin_lacks_is_refused() {
+    let (platform, _worker) = without_mfa().await;
+    let role = foreign_role(&platform, &["harah"]).await;
+    let options = json!({"role": role, "tier": "naib"});
+    let preview = command(&platform, options.clone()).await;
+    bind_to_administrator(&platform, "naib").await;
+    let refusal = "The role Boss has permissions that you lack: ADMINISTRATOR.";
+    assert_refusal(&command(&platform, options).await, refusal);
+    let harah = platform.community.user("harah");
+    assert_refusal(&with_file(&platform, format!("{harah},naib\n")).await, refusal);
+    // The preview was made before.
+    let (id, dispatch) = pressed(&platform, &preview, &button(&preview, "admin-migrate:apply:")).await;
+    platform.publish(&dispatch).await;
+    let view = platform.control.answered(&id).await;
+    assert_refusal(&view["followups"][0], refusal);
+    assert_eq!(audited(&platform).await, []);
+    // Other tiers stay possible.
+    let preview = command(&platform, json!({"role": role, "tier": "ichwan"})).await;
+    assert_description(&preview, "1 member would have the tier");
 }

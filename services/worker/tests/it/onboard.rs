@@ -2,6 +2,7 @@
 
 use arrakis_db::{JobState, ProfileStandard, TokenProfile};
 use arrakis_domain::{Address, RoleKey};
+use arrakis_emulator_client::MemberEdit;
 use arrakis_test_support::{Anvil, eventually};
 use arrakis_worker::wizard::{Asset, Step};
 use serde_json::{Value, json};
@@ -401,4 +402,92 @@ async fn token_of_another_servers_wizard_is_not_offered() {
     platform.deliver_with_permissions(MANAGE_GUILD).await;
     let view = platform.control.answered(&id).await;
     assert_refusal(&view["followups"][0], "This button belongs to an older version of me.");
+}
+
+/// A wizard at the choice of roles, for the theme with the free plan.
+async fn at_roles(platform: &Platform) -> Admin<'_> {
+    let mut admin = Admin::onboard(platform).await;
+    admin.press("next").await;
+    admin.choose("chain", "80094").await;
+    admin.choose("token", "bgt").await;
+    admin.press("next").await;
+    admin.choose("rules", "basic/ranked").await;
+    admin.press("next").await;
+    assert_eq!(admin.title(), "The roles");
+    admin
+}
+
+impl Admin<'_> {
+    /// Uses a component with these permissions; returns the record of the interaction.
+    async fn use_as(&self, permissions: &str, custom_id: &str, values: &[&str]) -> Value {
+        let community = &self.platform.community;
+        let request = json!({
+            "kind": "component", "guild_id": community.other_guild, "channel_id": community.other_channel,
+            "user_id": community.user("stranger"), "message_id": self.message["id"], "custom_id": custom_id,
+            "values": values, "force": true,
+        });
+        let id = self.platform.control.interact(request).await;
+        self.platform.deliver_with_permissions(permissions).await;
+        self.platform.control.answered(&id).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn key_that_is_none_of_the_theme_is_not_picked() {
+    let (platform, _worker) = Platform::with_worker().await;
+    let admin = at_roles(&platform).await;
+    let pick = admin.custom_id("pick");
+    for key in ["nope", "everyone", "bot"] {
+        let view = admin.use_as(MANAGE_GUILD, &pick, &[key]).await;
+        assert_refusal(&view["followups"][0], "This button belongs to an older version of me.");
+    }
+}
+
+/// Administrator.
+const ADMINISTRATOR: &str = "8";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn role_that_the_admin_may_not_grant_is_neither_chosen_nor_deployed() {
+    let (platform, _worker) = Platform::with_worker().await;
+    let community = &platform.community;
+    let create = async |role: Value| {
+        let role = platform
+            .control
+            .create_role(&community.other_guild, &role)
+            .await
+            .unwrap();
+        role["id"].as_str().unwrap().to_owned()
+    };
+    let boss = create(json!({"name": "Boss", "permissions": ADMINISTRATOR, "position": 1})).await;
+    let top = create(json!({"name": "Top", "position": 2})).await;
+    let mut admin = at_roles(&platform).await;
+    let pick = admin.custom_id("pick");
+    admin.use_component(&pick, &["gold"]).await;
+    let choose = format!("onboard:role:{}:gold", admin.session());
+    // Manage Roles of the channel counts no more than none.
+    for permissions in [MANAGE_GUILD, "268435488"] {
+        let view = admin.use_as(permissions, &choose, &[&boss]).await;
+        assert_refusal(&view["followups"][0], "you lack the permission Manage Roles");
+    }
+    // An administrator with a higher role chooses it, and leaves the rest to another admin.
+    let edit = MemberEdit {
+        add_roles: vec![top],
+        ..MemberEdit::default()
+    };
+    let (guild, stranger) = (&community.other_guild, community.user("stranger"));
+    platform.control.edit_member(guild, stranger, &edit).await.unwrap();
+    let chosen = admin.use_as(ADMINISTRATOR, &choose, &[&boss]).await;
+    admin.message = chosen["message"].clone();
+    admin.press("next").await;
+    let roles_only = format!("onboard:structure:{}:roles-only", admin.session());
+    admin.use_component(&roles_only, &[]).await;
+    assert_eq!(admin.title(), "The plan");
+    let shown = admin.message.to_string();
+    assert!(shown.contains("You cannot deploy this"), "{shown}");
+    assert!(!shown.contains("onboard:deploy:"), "{shown}");
+    let deploy = format!("onboard:deploy:{}", admin.session());
+    let view = admin.use_as(MANAGE_GUILD, &deploy, &[]).await;
+    assert_refusal(&view["followups"][0], "you lack the permission Manage Roles");
+    let guild = guild.parse().unwrap();
+    assert_eq!(platform.database.route(guild).await.unwrap(), None);
 }

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::input::plan_of;
 use super::{SESSION_TTL, count, guild, show};
+use crate::commands::role_grant::RoleGranter;
 use crate::commands::{CommandContext, outdated_component};
 use crate::community::{guild_id, user_id};
 use crate::failure::Failure;
@@ -79,6 +80,9 @@ pub(super) async fn deploy(context: &CommandContext<'_>, mut session: Session<Wi
 /// Stores the deploy of a session; returns its community.
 async fn store(context: &CommandContext<'_>, session: &Session<Wizard>) -> Result<CommunityId, CommandError> {
     let deploy = Deploy::new(context, session)?;
+    // Another admin may have chosen the roles.
+    let granter = RoleGranter::read(context, guild(context)?).await?;
+    granter.check_setup(deploy.theme, &deploy.manifest.roles)?;
     context.without_tx(Box::pin(deploy.store(context))).await?
 }
 

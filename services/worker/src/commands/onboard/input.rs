@@ -1,12 +1,13 @@
 //! Checks what an admin chose or typed, and stores it in the wizard. Symbol and decimals of a contract are read from its chain.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrakis_db::{ProfileStandard, TokenProfile};
-use arrakis_domain::{Address, Plan};
-use twilight_model::guild::Role;
+use arrakis_domain::{Address, Plan, Theme};
 
 use super::guild;
+use crate::commands::role_grant::RoleGranter;
 use crate::commands::{CommandContext, outdated_component};
 use crate::interaction::refusal::Refusal;
 use crate::interaction::reply::CommandError;
@@ -31,7 +32,9 @@ pub(super) async fn choose(
     let value = values.first().map(String::as_str);
     match (action, value, argument) {
         (Action::Chain, Some(chain), _) => {
-            wizard.choose_chain(chain.parse().map_err(|_| outdated_component())?);
+            // PostgreSQL stores it as a `bigint`.
+            let chain = chain.parse::<u64>().ok().filter(|id| i64::try_from(*id).is_ok());
+            wizard.choose_chain(chain.ok_or_else(outdated_component)?);
             wizard.advance();
         }
         (Action::Token, Some(profile), _) => wizard.asset = Some(stored_token(context, wizard, profile).await?),
@@ -40,7 +43,10 @@ pub(super) async fn choose(
             check_rules(context, theme, rule_set)?;
             wizard.choose_rules(theme, rule_set);
         }
-        (Action::Pick, Some(key), _) => wizard.picked = Some(key.to_owned()),
+        (Action::Pick, Some(key), _) => {
+            check_key(context, wizard, key)?;
+            wizard.picked = Some(key.to_owned());
+        }
         (Action::Role, Some(role), Some(key)) => {
             let role = role.parse().map_err(|_| outdated_component())?;
             check_role(context, wizard, key, role).await?;
@@ -204,6 +210,12 @@ pub(super) fn plan_of(context: &CommandContext<'_>) -> Plan {
     context.community.map_or(Plan::Free, |community| community.record.plan)
 }
 
+/// The theme that the admin chose.
+pub(super) fn chosen_theme(context: &CommandContext<'_>, wizard: &Wizard) -> Option<Arc<Theme>> {
+    let (theme, _) = wizard.rules.as_ref()?;
+    context.services.themes.theme(theme).ok().cloned()
+}
+
 fn check_rules(context: &CommandContext<'_>, theme: &str, rule_set: &str) -> Result<(), Refusal> {
     let mut allowed = context.services.themes.allowed(plan_of(context));
     let theme = allowed.find(|allowed| allowed.id.as_str() == theme);
@@ -217,7 +229,17 @@ fn check_rules(context: &CommandContext<'_>, theme: &str, rule_set: &str) -> Res
     ))
 }
 
-/// Refuses a role of the server that cannot stand for a role of the theme.
+/// Refuses a key that is none of the theme's roles that members get by rules.
+fn check_key(context: &CommandContext<'_>, wizard: &Wizard, key: &str) -> Result<(), Refusal> {
+    let theme = chosen_theme(context, wizard).ok_or_else(outdated_component)?;
+    let mut automatic = theme.roles.iter().filter(|role| role.given_to.is_automatic());
+    if automatic.any(|role| role.key.as_str() == key) {
+        return Ok(());
+    }
+    Err(outdated_component())
+}
+
+/// Refuses a role of the server that cannot stand for a role of the theme, or that the admin may not grant.
 async fn check_role(context: &CommandContext<'_>, wizard: &Wizard, key: &str, role: u64) -> Result<(), CommandError> {
     // The second run of a press finds its own choice.
     if wizard.picked.as_deref() != Some(key) && wizard.roles.get(key) != Some(&role) {
@@ -229,13 +251,11 @@ async fn check_role(context: &CommandContext<'_>, wizard: &Wizard, key: &str, ro
         return refuse("That role stands for another one of the theme already.");
     }
     let guild = guild(context)?;
-    let calls = context.services.discord.interactive(Some(guild));
-    let reading = async move { calls.roles(guild).await };
-    let roles: Vec<Role> = context.without_tx(Box::pin(reading)).await??;
-    match roles.iter().find(|found| found.id.get() == role) {
+    let granter = RoleGranter::read(context, guild).await?;
+    match granter.role(role) {
         None => refuse("That role is not there any more."),
         Some(_) if role == guild.get() => refuse("Every member has the role @everyone."),
         Some(found) if found.managed => refuse("That role belongs to an integration, and nobody can be given it."),
-        Some(_) => Ok(()),
+        Some(found) => Ok(granter.check(found)?),
     }
 }

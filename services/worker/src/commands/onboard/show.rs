@@ -12,7 +12,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::guild;
-use super::input::{offered_tokens, plan_of};
+use super::input::{chosen_theme, offered_tokens, plan_of};
+use crate::commands::role_grant::RoleGranter;
 use crate::commands::{CommandContext, outdated_component};
 use crate::community::Community;
 use crate::failure::Failure;
@@ -111,11 +112,6 @@ fn rule_choices(context: &CommandContext<'_>) -> Vec<Choice> {
         .collect()
 }
 
-fn chosen_theme(context: &CommandContext<'_>, wizard: &Wizard) -> Option<Arc<Theme>> {
-    let (theme, _) = wizard.rules.as_ref()?;
-    context.services.themes.theme(theme).ok().cloned()
-}
-
 /// The tiers with their rules, highest first.
 fn tiers(theme: &Theme, wizard: &Wizard) -> Vec<String> {
     let rule_set = wizard
@@ -174,6 +170,13 @@ async fn review(context: &CommandContext<'_>, wizard: &Wizard) -> Result<ReviewV
         }
         Err(failure) => return Err(failure.into()),
     };
+    let granter = RoleGranter::read(context, guild(context)?).await?;
+    let theme = context
+        .services
+        .themes
+        .theme(&manifest.theme)
+        .map_err(Failure::permanent)?;
+    let refusal = granter.check_setup(theme, &manifest.roles).err();
     let left_out = planned.left_out.findings.iter().chain(planned.blocking());
     let mut warnings = lost_tiers(context, &manifest).await?;
     let found = planned.findings.iter().filter(|finding| !finding.blocking);
@@ -188,7 +191,8 @@ async fn review(context: &CommandContext<'_>, wizard: &Wizard) -> Result<ReviewV
             .map(|finding| format!("{}; {}", finding.what, finding.what_to_do))
             .collect(),
         warnings,
-        can_deploy: planned.check().is_ok(),
+        can_deploy: refusal.is_none() && planned.check().is_ok(),
+        refusal: refusal.map(|refusal| format!("{} {}", refusal.what, refusal.next)),
     })
 }
 

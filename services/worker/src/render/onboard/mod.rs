@@ -67,6 +67,8 @@ pub struct ReviewView {
     pub left_out: Vec<String>,
     /// Warnings.
     pub warnings: Vec<String>,
+    /// Why this admin may not deploy it, already escaped.
+    pub refusal: Option<String>,
     /// Whether the rest can be deployed.
     pub can_deploy: bool,
 }
@@ -349,6 +351,9 @@ pub fn review(session: Uuid, wizard: &Wizard, view: &ReviewView) -> (Embed, Vec<
             let lines: Vec<String> = lines.iter().map(|line| format!("• {}", text::name(line))).collect();
             embed = embed.field(full_field(name, &text::lines(&lines, text::FIELD)));
         }
+    }
+    if let Some(refusal) = &view.refusal {
+        embed = embed.field(full_field("You cannot deploy this", refusal));
     }
     let next = match (view.can_deploy, view.left_out.is_empty()) {
         (false, _) => "Correct what is listed above; then press Check again.",
