@@ -153,15 +153,7 @@ async fn check_roles(context: &CommandContext<'_>, badge: &Badge) -> Result<(), 
         _ => false,
     };
     let roles: Vec<&Role> = community.theme.roles.iter().filter(depends).collect();
-    if roles.is_empty() {
-        return Ok(());
-    }
-    let bindings = context.tx().await?.communities().role_bindings().await?;
-    let granter = RoleGranter::read(context, community.guild()).await?;
-    for role in roles {
-        granter.check_bound(role, &bindings)?;
-    }
-    Ok(())
+    RoleGranter::check_roles(context, &roles).await
 }
 
 /// Gives or takes the badge, once for each interaction. Returns the member's name.

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use arrakis_db::{Actor, NewAuditEntry, TierImport, TierImportState, UserId};
-use arrakis_domain::{RoleId, RoleRule, TierId, TierRoles};
+use arrakis_domain::{Role, RoleId, RoleRule, TierId, TierRoles};
 use async_trait::async_trait;
 use serde_json::json;
 use twilight_model::application::command::CommandOptionChoice;
@@ -198,16 +198,13 @@ async fn check_roles(context: &CommandContext<'_>, members: &[(UserId, TierId)])
     let tiers: BTreeSet<&TierId> = members.iter().map(|(_, tier)| tier).collect();
     let is_given = |of: &TierId| match community.theme.tier_roles {
         TierRoles::Exclusive => tiers.contains(of),
-        TierRoles::Cumulative => tiers.iter().any(|tier| ladder.compare(Some(tier), Some(of)).is_ge()),
+        TierRoles::Cumulative => tiers.iter().any(|tier| ladder.compare(Some(*tier), Some(of)).is_ge()),
     };
-    let bindings = context.tx().await?.communities().role_bindings().await?;
-    let granter = RoleGranter::read(context, community.guild()).await?;
-    for role in &community.theme.roles {
-        if matches!(&role.given_to, RoleRule::Tier(of) if is_given(of)) {
-            granter.check_bound(role, &bindings)?;
-        }
-    }
-    Ok(())
+    let roles = community.theme.roles.iter();
+    let roles: Vec<&Role> = roles
+        .filter(|role| matches!(&role.given_to, RoleRule::Tier(of) if is_given(of)))
+        .collect();
+    RoleGranter::check_roles(context, &roles).await
 }
 
 async fn preview(context: &CommandContext<'_>, import: &TierImport) -> CommandResult {

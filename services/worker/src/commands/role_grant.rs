@@ -68,6 +68,25 @@ impl RoleGranter {
         }
     }
 
+    /// Refuses roles of the theme by which members would get permissions that the admin lacks ([`RoleGranter::check_bound`]). Discord is read
+    /// only for an admin who may lack one.
+    ///
+    /// # Errors
+    /// Also if Discord or Postgres is unavailable.
+    pub(super) async fn check_roles(context: &CommandContext<'_>, roles: &[&domain::Role]) -> Result<(), CommandError> {
+        let permissions = context.invocation.author.permissions;
+        if roles.is_empty() || permissions.contains(Permissions::ADMINISTRATOR) {
+            return Ok(());
+        }
+        let guild = context.community()?.guild();
+        let bindings = context.tx().await?.communities().role_bindings().await?;
+        let granter = Self::read(context, guild).await?;
+        for role in roles {
+            granter.check_bound(role, &bindings)?;
+        }
+        Ok(())
+    }
+
     /// The server's role with this id.
     pub(super) fn role(&self, id: u64) -> Option<&Role> {
         self.roles.iter().find(|role| role.id.get() == id)
@@ -112,7 +131,7 @@ impl RoleGranter {
 
     /// Refuses a role of the theme by which members would get permissions that the admin lacks: those of the server's role that it is
     /// bound to, else those with which the theme creates it.
-    pub(super) fn check_bound(&self, role: &domain::Role, bindings: &RoleBindings) -> Result<(), Refusal> {
+    fn check_bound(&self, role: &domain::Role, bindings: &RoleBindings) -> Result<(), Refusal> {
         match bindings.get(&role.key).and_then(|id| self.role(id.0)) {
             Some(bound) => self.check_permissions(&bound.name, bound.permissions),
             None => self.check_permissions(&role.name, of_theme(role.permissions)),
