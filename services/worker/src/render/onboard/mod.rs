@@ -3,7 +3,7 @@
 mod action;
 mod modal;
 
-use arrakis_db::TokenProfileId;
+use arrakis_db::{ProfileStandard, TokenProfileId};
 use twilight_model::channel::message::component::{ButtonStyle, SelectMenu, SelectMenuOption, SelectMenuType};
 use twilight_model::channel::message::{Component, Embed};
 use twilight_util::builder::embed::{EmbedBuilder, EmbedFooterBuilder};
@@ -61,8 +61,8 @@ pub struct ReviewView {
     pub changed: usize,
     /// Those that exist and are adopted.
     pub adopted: usize,
-    /// One line for each change.
-    pub changes: Vec<String>,
+    /// One line for each step, which the progress counts.
+    pub steps: Vec<String>,
     /// What Discord would refuse, with what to do.
     pub left_out: Vec<String>,
     /// Warnings.
@@ -206,7 +206,8 @@ pub fn chain(session: Uuid, wizard: &Wizard, chains: &[Choice]) -> (Embed, Vec<C
 /// Renders the choice of the token, and what was read of its contract.
 pub fn asset(session: Uuid, wizard: &Wizard, tokens: &[Choice], can_read: bool) -> (Embed, Vec<Component>) {
     let lead = match &wizard.asset {
-        Some(_) => "This is what the chain says about the token. Is it the right one?",
+        Some(asset) if asset.profile.is_some() => "This token is stored on the platform. Is it the right one?",
+        Some(_) => "Symbol, name and decimals were read from the contract. Is it the right token?",
         None => "Which token counts?",
     };
     let mut embed = step(session, Step::AssetConfig, "The token", &[lead.to_owned()]);
@@ -215,7 +216,7 @@ pub fn asset(session: Uuid, wizard: &Wizard, tokens: &[Choice], can_read: bool) 
             .field(inline_field("Symbol", &text::name(&asset.symbol)))
             .field(inline_field("Name", &text::name(&asset.name)))
             .field(inline_field("Decimals", &asset.decimals.to_string()))
-            .field(inline_field("Standard", asset.standard.as_str()))
+            .field(inline_field("Standard", standard_text(asset.standard)))
             .field(full_field("Contract", &format!("`{}`", asset.contract)));
     }
     let next = match (&wizard.asset, can_read) {
@@ -243,6 +244,16 @@ pub fn asset(session: Uuid, wizard: &Wizard, tokens: &[Choice], can_read: bool) 
         all.insert(0, buttons::button("Enter a contract", enter, ButtonStyle::Secondary));
     }
     (embed, rows(menus, all))
+}
+
+/// A standard in words, with its name in token profiles.
+const fn standard_text(standard: ProfileStandard) -> &'static str {
+    match standard {
+        ProfileStandard::Bgt => "claims and burns (bgt)",
+        ProfileStandard::Erc20 => "fungible token (erc20)",
+        ProfileStandard::Erc721 => "NFTs (erc721)",
+        ProfileStandard::Erc1155 => "several kinds of NFTs (erc1155)",
+    }
 }
 
 /// Renders the choice of theme and rule set, with the tiers of the chosen ones.
@@ -328,9 +339,12 @@ pub fn structure(session: Uuid, wizard: &Wizard, categories: usize, channels: us
 
 /// Renders the plan of the deploy.
 pub fn review(session: Uuid, wizard: &Wizard, view: &ReviewView) -> (Embed, Vec<Component>) {
-    let lead = match view.changes.is_empty() {
-        true => "The server has everything already. The deploy binds its roles to the tiers.".to_owned(),
-        false => "This is what the deploy does, and nothing else. Nothing is deleted.".to_owned(),
+    let lead = match u32::try_from(view.steps.len()).unwrap_or(u32::MAX) {
+        0 => "The server has everything already. The deploy binds its roles to the tiers.".to_owned(),
+        steps => format!(
+            "The deploy makes {}, and binds the roles to the tiers. Nothing is deleted.",
+            text::count(steps, "step", "steps")
+        ),
     };
     let mut embed = step(session, Step::Review, "The plan", &[lead])
         .field(inline_field("Created", &view.created.to_string()))
@@ -341,7 +355,7 @@ pub fn review(session: Uuid, wizard: &Wizard, view: &ReviewView) -> (Embed, Vec<
         embed = embed.field(full_field("Setup", &setup));
     }
     for (name, lines) in [
-        ("Steps", &view.changes),
+        ("Steps", &view.steps),
         ("Left out, since Discord would refuse it", &view.left_out),
         ("Warnings", &view.warnings),
     ] {
@@ -386,6 +400,7 @@ pub fn cancelled() -> Embed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wizard::Asset;
 
     const ID: Uuid = Uuid::from_u128(7);
 
@@ -436,6 +451,53 @@ mod tests {
             ids.dedup();
             assert_eq!(ids.len(), count, "{ids:?}");
         }
+    }
+
+    #[test]
+    fn token_is_introduced_by_where_it_comes_from() {
+        let shown = |profile: Option<&str>| {
+            let mut wizard = wizard(Step::AssetConfig);
+            wizard.asset = Some(Asset {
+                profile: profile.map(|id| id.parse().unwrap()),
+                contract: arrakis_domain::Address::from_bytes([1; 20]),
+                standard: ProfileStandard::Bgt,
+                symbol: "BGT".to_owned(),
+                name: "Bera Governance Token".to_owned(),
+                decimals: 18,
+                start_block: 0,
+            });
+            asset(ID, &wizard, &[], true).0
+        };
+        let stored = shown(Some("bgt"));
+        assert!(
+            stored
+                .description
+                .unwrap()
+                .starts_with("This token is stored on the platform.")
+        );
+        assert!(
+            stored
+                .fields
+                .iter()
+                .any(|field| field.value == "claims and burns (bgt)")
+        );
+        let entered = shown(None).description.unwrap();
+        assert!(
+            entered.ends_with("were read from the contract. Is it the right token?"),
+            "{entered}"
+        );
+    }
+
+    #[test]
+    fn review_counts_the_steps_that_it_lists() {
+        let view = ReviewView {
+            steps: vec!["create role Gold".to_owned(), "order the roles".to_owned()],
+            ..ReviewView::default()
+        };
+        let (embed, _) = review(ID, &wizard(Step::Review), &view);
+        assert!(embed.description.unwrap().starts_with("The deploy makes 2 steps,"));
+        let steps = embed.fields.iter().find(|field| field.name == "Steps").unwrap();
+        assert_eq!(steps.value, "• create role Gold\n• order the roles");
     }
 
     #[test]
