@@ -180,7 +180,9 @@ async fn review(context: &CommandContext<'_>, wizard: &Wizard) -> Result<ReviewV
     warnings.extend(found.map(|finding| finding.what.clone()));
     warnings.extend(planned.duplicate_channels());
     let counts = planned.plan.counts();
+    let theme = chosen_theme(context, wizard).ok_or_else(outdated_component)?;
     Ok(ReviewView {
+        theme: theme.name.clone(),
         created: counts.add,
         changed: counts.change + counts.reorder,
         adopted: planned.state.resources.len(),

@@ -55,6 +55,8 @@ pub struct RoleLine {
 /// The plan of a deploy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReviewView {
+    /// Name of the theme.
+    pub theme: String,
     /// Roles and channels that are created.
     pub created: usize,
     /// Those that are changed, and orders that change.
@@ -350,8 +352,9 @@ pub fn review(session: Uuid, wizard: &Wizard, view: &ReviewView) -> (Embed, Vec<
         .field(inline_field("Created", &view.created.to_string()))
         .field(inline_field("Changed", &view.changed.to_string()))
         .field(inline_field("Adopted", &view.adopted.to_string()));
-    if let (Some(asset), Some((theme, rules))) = (&wizard.asset, &wizard.rules) {
-        let setup = format!("{} · {theme} · rules {rules}", text::name(&asset.symbol));
+    if let (Some(asset), Some((_, rules))) = (&wizard.asset, &wizard.rules) {
+        let (token, theme) = (text::name(&asset.symbol), text::name(&view.theme));
+        let setup = format!("{token} · {theme} · rules {rules}");
         embed = embed.field(full_field("Setup", &setup));
     }
     for (name, lines) in [
