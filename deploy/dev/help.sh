@@ -35,8 +35,9 @@ help_demo() {
     cat <<HELP
 ${bold}./dev demo${plain} [--seed N]
 
-Plays a scripted demo of a community on services of its own, and checks every reply. The second act has a local chain, a wallet and an
-admin; it is left out where npm, which installs the chain, is missing. The exit code is 0 when all checks hold.
+Plays a scripted demo of a community in three acts on services of its own, and checks every reply: members and their commands; a local
+chain, a wallet and an admin; a server that the wizard sets up, badges, and a repair. The second act is left out where npm, which installs
+the chain, is missing. The exit code is 0 when all checks hold.
 
   --seed N  seed of the generated communities (default 1)
 HELP
@@ -67,8 +68,9 @@ ${bold}./dev bench${plain} [--profile PROFILE] [--seed N] [--keep] [--result FIL
   ingest    the ingestor alone, against the ceiling
   path      the whole path at fixed rates, and a rising rate until commands fail
   proxy     the discord-proxy: added latency, and a hundred tenants at the limit
-  sync      role changes of 120 communities, and the latency of commands meanwhile
+  sync      a role sync of 10,000 members, then role changes of 120 communities, with the latency of commands meanwhile
   chain     an eligibility sync of 100,000 logs from a local chain, and the latency of reading balances and owners
+  commands  each command of members and admins at 100 a second, and the CPU of a badge card
 
 The result is a table, and target/bench/latest.json. After a missed threshold or a regression against loadtests/baselines the exit
 code is 1, and the last line names it. --keep makes this result the baseline of its profile. See docs/performance-measuring.md.

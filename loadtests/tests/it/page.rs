@@ -135,6 +135,15 @@ async fn every_command_of_the_demo_works_by_keyboard_alone() {
     run(&browser, "position").await;
     browser.sees(LAST, "set up").await;
 
+    // A command that is not in the list: Enter keeps the reason.
+    browser.type_text("/nosuch").await;
+    browser.sees("#hint", "No such command here").await;
+    browser.press(Key::Enter).await;
+    browser.sees("#hint", "No such command here").await;
+    let unescaped =
+        "return import('/assets/markdown.js').then(({ inline }) => inline('snake\\\\_case \\\\*', {}).join(''))";
+    assert_eq!(browser.script(unescaped).await, "snake_case *");
+
     browser.close().await;
     platform.stop().await;
 }

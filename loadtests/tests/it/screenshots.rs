@@ -74,6 +74,16 @@ async fn badges(platform: &Platform, plan: &Plan, browser: &Browser) {
         "the card to be loaded",
     )
     .await;
+    let in_view =
+        "const log = document.getElementById('log'); return log.scrollHeight - log.scrollTop - log.clientHeight < 2";
+    eventually(
+        || async { browser.script(in_view).await == true },
+        "the end of the newest message to be in view",
+    )
+    .await;
+    let described =
+        "return [...document.querySelectorAll('#log > :last-child img')].every((image) => image.alt !== '')";
+    assert_eq!(browser.script(described).await, true);
     keep_screenshot(browser, "badges-page").await;
 }
 

@@ -23,7 +23,7 @@ const NEEDED: [(Permissions, &str); 5] = [
     // Shows whether a post was sent before an outage.
     (Permissions::READ_MESSAGE_HISTORY, "Read Message History"),
 ];
-/// Longest time for both calls: a member waits.
+/// Longest time for the calls: a member waits.
 const LIMIT: Duration = Duration::from_secs(1);
 /// Time to live of the cached result.
 const ACCESS_TTL: Ttl = Ttl::seconds(20);
@@ -42,10 +42,16 @@ pub(crate) async fn read(
         let calls = services.discord.interactive(Some(guild)).within(LIMIT);
         // The bot's user id equals the application id, except for applications older than 2016.
         let bot = services.discord.application().cast();
-        let (roles, bot) = tokio::join!(calls.roles(guild), calls.member(guild, bot));
+        let (roles, bot, channels) = tokio::join!(calls.roles(guild), calls.member(guild, bot), calls.channels(guild));
         let not_found = || Error::Unavailable("the bot is not in the list of members".to_owned());
         let bot = bot?.ok_or_else(not_found)?;
-        Ok::<_, Error>(check(community, &roles?, &bot, bindings))
+        let channels = channels?.into_iter();
+        Ok::<_, Error>(BotAccess {
+            channels: channels
+                .filter_map(|channel| Some((channel.id.get(), channel.name?)))
+                .collect(),
+            ..check(community, &roles?, &bot, bindings)
+        })
     };
     let key = CacheKey::new("bot-access", &[&community.id()]);
     services.cache.get_or_load(&key, ACCESS_TTL, load).await
@@ -72,6 +78,7 @@ fn check(community: &Community, roles: &[Role], bot: &Member, bindings: &RoleBin
     BotAccess {
         missing_permissions,
         broken_roles: broken.collect(),
+        channels: Vec::new(),
     }
 }
 

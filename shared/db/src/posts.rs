@@ -57,22 +57,24 @@ impl std::str::FromStr for PostKind {
     }
 }
 
-/// State of a post.
+/// What is stored about one kind of post of a community: whether it is on, and what was posted last. A community without a row has the
+/// default: on, and never written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Post {
     /// Whether it is switched on.
     pub enabled: bool,
-    /// Its channel, once it was found.
+    /// Id of its channel at Discord; `None` until the channel was found by the name that the theme has for it.
     pub channel: Option<u64>,
-    /// Of the leaderboard: the message that is edited.
+    /// Of the live leaderboard: id of its message at Discord, which is edited; `None` until it was created. Other posts have none.
     pub message: Option<u64>,
-    /// Names the message that is being created.
+    /// Id of the creation of a message that has begun, from which the nonce of the message follows; `None` when the next message is a new
+    /// one. It is stored before the first call, so that a repeated creation has the same nonce.
     pub attempt: Option<Uuid>,
-    /// Hash of what the message shows.
+    /// Of the live leaderboard: hash of the content that its message shows; an equal content is not sent again.
     pub content_hash: Option<i64>,
-    /// Of the digest: the last week that is done.
+    /// Of the weekly digest: the last week whose digest is done, as `2026-W48`.
     pub period: Option<String>,
-    /// When it was last compared or written.
+    /// When the post was last compared with what it should show, or written; `None` before the first time.
     pub checked_at: Option<OffsetDateTime>,
 }
 
@@ -248,7 +250,8 @@ impl Posts<'_> {
         )
     }
 
-    /// Whether the leaderboard is to be compared: the ranking was replaced since, or an hour has passed.
+    /// Whether the live leaderboard is to be compared with the ranking now. It is when the post is on, and it was never compared, the
+    /// ranking of `token` was replaced since the last comparison, or [`LEADERBOARD_CHECK`] has passed since then.
     ///
     /// # Errors
     /// When the database is unavailable.

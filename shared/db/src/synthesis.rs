@@ -23,12 +23,15 @@ pub struct StoredManifest {
     pub created_at: OffsetDateTime,
 }
 
-/// The attempt of a job that holds a state.
+/// One attempt of a job `synthesis`, as the holder of a server's state.
+///
+/// The state of a server (which address of the configuration has which Discord id) has one writer at a time: [`ServerStates::hold`] gives
+/// it to an attempt until a time, and each write names the attempt. So an attempt that hung while a later one took over writes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StateHolder<'a> {
-    /// Id of the job.
+    /// Id of the job, as in `jobs`.
     pub job: &'a str,
-    /// Number of the attempt, from 1.
+    /// Number of the attempt of this job, from 1; a later attempt takes the state from an earlier one of the same job.
     pub attempt: u32,
 }
 

@@ -192,8 +192,12 @@ impl TierImports<'_> {
         })
     }
 
-    /// Gives the members of a previewed import their tiers. Returns who got one; nobody for an import in another state. Members with a
-    /// verified wallet, protected members and those with a tier of another import are left out.
+    /// Applies a previewed import: stores a tier for each listed member of the community, valid for [`TierImport::days`] days from `now` on.
+    /// Left out are users who are no members, members with a verified wallet, protected members, and those with a tier of another import
+    /// that has not expired.
+    ///
+    /// Returns the members whose tier was stored; the list is empty, and nothing is changed, for an import that was applied or undone
+    /// before. Roles follow by a tier sync, which the caller enqueues.
     ///
     /// # Errors
     /// When the database is unavailable.
@@ -286,7 +290,8 @@ impl TierImports<'_> {
             .collect()
     }
 
-    /// Deletes imports from before `before` of which no member has a tier: those that were only previewed, and those that were undone.
+    /// Deletes the imports of this community that were previewed before `before` and never applied, or that were undone. Applied ones stay,
+    /// since members have tiers of them. Returns the number of deleted imports.
     ///
     /// # Errors
     /// When the database is unavailable.

@@ -105,13 +105,13 @@ impl QuietHours {
         Some(Self { from, to })
     }
 
-    /// The first quiet hour.
+    /// The first quiet hour, from 0 to 23, in the time zone of the member: with 22, no message is sent from 22:00 on.
     #[must_use]
     pub const fn from(self) -> u8 {
         self.from
     }
 
-    /// The first hour after them.
+    /// The first hour after the quiet hours, from 0 to 23: with 7, messages are sent again from 07:00 on.
     #[must_use]
     pub const fn to(self) -> u8 {
         self.to
@@ -155,7 +155,7 @@ impl Default for AlertSettings {
 }
 
 impl AlertSettings {
-    /// When a message about an event of this time is due: never in quiet hours, and never before the event.
+    /// When a message about an event at `unix` is due, both in seconds since 1970 (UTC): never in quiet hours, and never before the event.
     #[must_use]
     pub fn due_at(&self, unix: i64) -> i64 {
         let due = match self.delivery {
@@ -165,7 +165,8 @@ impl AlertSettings {
         self.after_quiet_hours(due)
     }
 
-    /// The end of the quiet hours in which this time is; the time itself outside of them.
+    /// The earliest time from `unix` on that is outside of the member's quiet hours: `unix` itself, or the end of the quiet hours that it is
+    /// in. Both times are in seconds since 1970 (UTC); the quiet hours are hours of the member's time zone.
     #[must_use]
     pub fn after_quiet_hours(&self, unix: i64) -> i64 {
         let Some(quiet) = self.quiet else {

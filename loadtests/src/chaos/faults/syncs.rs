@@ -482,7 +482,7 @@ fn wallet_of(testbed: &mut Testbed, user: u64) -> anyhow::Result<String> {
 fn has_age(answer: &Answer) -> bool {
     let embed = answer.embed();
     let footer = embed["footer"]["text"].as_str().unwrap_or_default();
-    footer.contains("ranking as of") && embed["timestamp"].is_string()
+    footer.contains("time of the ranking") && embed["timestamp"].is_string()
 }
 
 /// The health component of the eligibility syncs.

@@ -221,6 +221,9 @@ pub struct EmbedFooter {
 #[expect(missing_docs, reason = "the fields are Discord's own")]
 pub struct EmbedMedia {
     pub url: String,
+    /// The alternative text of the attachment that is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub width: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -393,6 +393,7 @@ async fn files_travel_with_the_callback() {
     // The one that an embed shows is not listed on its own.
     assert_eq!(original["attachments"].as_array().unwrap().len(), 1);
     assert_eq!(original["attachments"][0]["filename"], "notes.txt");
+    assert_eq!(original["embeds"][0]["image"]["description"], "a chart");
     for (url, bytes) in [
         (&original["attachments"][0]["url"], &b"spice"[..]),
         (&original["embeds"][0]["image"]["url"], &b"\x89PNG\r\n\x1a\n"[..]),

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use arrakis_config::{Reader, Secret, variables};
 use arrakis_db::{
     Actor, Admin, ApiKey, ApiKeyScope, CommunityId, Database, DatabaseOptions, GuildId, NewApiKey, NewAuditEntry,
@@ -16,6 +16,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
+use super::database::community_of;
 use super::output::{print, print_json, printable, report};
 use super::with_config;
 
@@ -53,7 +54,7 @@ pub(super) enum ApiKeyTask {
 #[group(required = true, multiple = false)]
 pub(super) struct Owner {
     /// Discord server of the one community for which the key is valid (requires `DATABASE_URL`)
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "SERVER_ID")]
     guild: Option<GuildId>,
     /// Keys that are valid for all communities (requires `DATABASE_ADMIN_URL`)
     #[arg(long)]
@@ -65,7 +66,7 @@ pub(super) struct Owner {
 #[group(multiple = false)]
 pub(super) struct Selection {
     /// Only keys of the community of this Discord server (requires `DATABASE_URL`)
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "SERVER_ID")]
     guild: Option<GuildId>,
     /// Only keys that are valid for all communities (requires `DATABASE_ADMIN_URL`)
     #[arg(long)]
@@ -85,7 +86,7 @@ pub(super) struct Create {
     #[arg(long = "scope", value_name = "SCOPE", required = true, value_delimiter = ',')]
     scopes: Vec<ApiKeyScope>,
     /// Days until the key expires
-    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=730))]
+    #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=730))]
     days: u16,
     /// Who creates it, for the audit log
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
@@ -157,8 +158,7 @@ async fn open(url: &Secret, guild: Option<GuildId>) -> anyhow::Result<Keys> {
         return Ok(Keys::Platform(Admin::connect(url, options).await?));
     };
     let database = Database::connect(url, options).await?;
-    let community = database.route(guild).await?;
-    let community = community.with_context(|| format!("the Discord server {guild} has no community"))?;
+    let community = community_of(&database, guild).await?;
     Ok(Keys::Community(database, community))
 }
 

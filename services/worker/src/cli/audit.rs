@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use arrakis_config::Secret;
 use arrakis_db::{Actor, AuditEntry, GuildId};
 use clap::Args;
@@ -10,7 +9,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::database::{connect, database_url};
+use super::database::{community_of, connect, database_url};
 use super::output::{print, print_json, printable, report};
 use super::with_config;
 
@@ -35,7 +34,7 @@ pub(super) struct AuditTask {
 #[group(required = true, multiple = false)]
 struct Log {
     /// The log of the community of this Discord server
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "SERVER_ID")]
     guild: Option<GuildId>,
     /// The log of changes without a community
     #[arg(long)]
@@ -83,9 +82,7 @@ impl AuditTask {
             tx.commit().await?;
             return Ok(entries);
         };
-        let community = database.route(guild).await?;
-        let community = community.with_context(|| format!("the Discord server {guild} has no community"))?;
-        let mut tx = database.tenant(community).await?;
+        let mut tx = database.tenant(community_of(&database, guild).await?).await?;
         let entries = tx.audit_entries(self.limit).await?;
         tx.commit().await?;
         Ok(entries)

@@ -1,7 +1,8 @@
 //! The database with the application's login, for operators' tasks.
 
+use anyhow::Context as _;
 use arrakis_config::{Reader, Secret, variables};
-use arrakis_db::{Database, DatabaseOptions, DbError};
+use arrakis_db::{CommunityId, Database, DatabaseOptions, DbError, GuildId};
 
 /// Connections of a task: it makes one query at a time.
 const MAX_CONNECTIONS: u32 = 2;
@@ -19,4 +20,14 @@ pub(super) async fn connect(url: &Secret) -> Result<Database, DbError> {
         ..DatabaseOptions::default()
     };
     Database::connect(url, options).await
+}
+
+/// The community of a Discord server.
+///
+/// # Errors
+/// If the server has none, or the database is unavailable.
+pub(super) async fn community_of(database: &Database, guild: GuildId) -> anyhow::Result<CommunityId> {
+    let community = database.route(guild).await?;
+    community
+        .with_context(|| format!("the server {guild} has no community; an admin of the server sets it up by /onboard"))
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::database::{connect, database_url};
+use super::database::{community_of, connect, database_url};
 use super::output::report;
 use super::with_config;
 use crate::jobs::reconcile;
@@ -19,12 +19,13 @@ use crate::jobs::reconcile;
 #[derive(Debug, Args)]
 pub(super) struct EndTakeover {
     /// Id of the Discord server
+    #[arg(value_name = "SERVER_ID")]
     guild: u64,
     /// Why
-    #[arg(long)]
+    #[arg(long, value_name = "WHY")]
     reason: String,
     /// Who you are, for the audit log
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     by: String,
 }
 
@@ -36,8 +37,7 @@ impl EndTakeover {
     async fn store(self, url: Secret) -> anyhow::Result<ExitCode> {
         let database = connect(&url).await?;
         let guild = GuildId::new(self.guild).context("the id of the server")?;
-        let community = database.route(guild).await?;
-        let community = community.with_context(|| format!("the server {guild} has no community"))?;
+        let community = community_of(&database, guild).await?;
         let mut tx = database.tenant(community).await?;
         let record = tx.communities().get().await?;
         let Some(controller) = record.and_then(|record| record.controlled_by) else {

@@ -52,10 +52,10 @@ pub(super) struct Subject {
     /// Address of the wallet
     address: Address,
     /// Why
-    #[arg(long)]
+    #[arg(long, value_name = "WHY")]
     reason: String,
     /// Who you are, for the audit log
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     by: String,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct Change {
     #[command(flatten)]
     subject: Subject,
     /// End it after this many days; without this option it ends when it is revoked
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
     days: Option<u32>,
 }
 

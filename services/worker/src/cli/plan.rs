@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use arrakis_config::{Reader, Secret, variables};
 use arrakis_contracts::JobKind;
 use arrakis_db::{Actor, Community, Database, GuildId, NewAuditEntry, TenantTx};
@@ -14,7 +14,7 @@ use serde_json::json;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::database::{connect, database_url};
+use super::database::{community_of, connect, database_url};
 use super::output::report;
 use super::with_config;
 use crate::jobs::reconcile::theme_grace;
@@ -39,15 +39,16 @@ fn read_config(reader: &mut Reader) -> Option<TaskConfig> {
 #[derive(Debug, Args)]
 pub(super) struct PlanTask {
     /// Id of the Discord server
+    #[arg(value_name = "SERVER_ID")]
     guild: u64,
     /// The plan: `free` or `premium`
     #[arg(value_parser = parse_plan)]
     plan: Plan,
     /// Days for which a theme stays in use that the plan does not include
-    #[arg(long, default_value_t = GRACE.whole_days(), value_parser = clap::value_parser!(i64).range(0..=366))]
+    #[arg(long, value_name = "DAYS", default_value_t = GRACE.whole_days(), value_parser = clap::value_parser!(i64).range(0..=366))]
     grace_days: i64,
     /// Who you are, for the audit log
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     by: String,
 }
 
@@ -104,11 +105,12 @@ impl PlanTask {
 #[derive(Debug, Args)]
 pub(super) struct ThemeTask {
     /// Id of the Discord server
+    #[arg(value_name = "SERVER_ID")]
     guild: u64,
     /// Id of the theme; its default rule set is used
     theme: String,
     /// Who you are, for the audit log
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     by: String,
 }
 
@@ -119,7 +121,10 @@ impl ThemeTask {
 
     async fn store(self, config: TaskConfig) -> anyhow::Result<ExitCode> {
         let themes = Registry::load(config.themes_dir.as_deref())?;
-        let to = themes.theme(&self.theme)?;
+        let to = themes.theme(&self.theme).map_err(|error| {
+            let ids: Vec<&str> = themes.all().map(|theme| theme.id.as_str()).collect();
+            anyhow!("{error}; the themes are {}", ids.join(", "))
+        })?;
         let database = connect(&config.database_url).await?;
         let (mut tx, record) = community(&database, self.guild).await?;
         check(&record, to)?;
@@ -170,8 +175,7 @@ fn check(record: &Community, to: &Theme) -> anyhow::Result<()> {
 /// The community of a server, locked against changes by others, with the transaction.
 async fn community(database: &Database, guild: u64) -> anyhow::Result<(TenantTx, Community)> {
     let guild = GuildId::new(guild).context("the id of the server")?;
-    let id = database.route(guild).await?;
-    let id = id.with_context(|| format!("the server {guild} has no community"))?;
+    let id = community_of(database, guild).await?;
     let mut tx = database.tenant(id).await?;
     tx.communities().lock().await?;
     let record = tx.communities().get().await?;

@@ -8,7 +8,7 @@ use arrakis_db::{Actor, GuildId, NewAuditEntry, PostKind};
 use clap::{ArgAction, Args};
 use serde_json::json;
 
-use super::database::{connect, database_url};
+use super::database::{community_of, connect, database_url};
 use super::output::report;
 use super::with_config;
 
@@ -16,16 +16,25 @@ use super::with_config;
 #[derive(Debug, Args)]
 pub(super) struct PostsTask {
     /// Id of the Discord server
+    #[arg(value_name = "SERVER_ID")]
     guild: u64,
+    #[command(flatten)]
+    switches: Switches,
+    /// Who you are, for the audit log
+    #[arg(long, value_name = "NAME")]
+    by: String,
+}
+
+/// The posts that are switched.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+struct Switches {
     /// A post to switch on: leaderboard, arrivals or digest; may be given several times
-    #[arg(long, action = ArgAction::Append, required_unless_present = "off")]
+    #[arg(long, value_name = "POST", action = ArgAction::Append)]
     on: Vec<PostKind>,
     /// A post to switch off; may be given several times
-    #[arg(long, action = ArgAction::Append)]
+    #[arg(long, value_name = "POST", action = ArgAction::Append)]
     off: Vec<PostKind>,
-    /// Who you are, for the audit log
-    #[arg(long)]
-    by: String,
 }
 
 impl PostsTask {
@@ -36,10 +45,10 @@ impl PostsTask {
     async fn store(self, url: Secret) -> anyhow::Result<ExitCode> {
         let database = connect(&url).await?;
         let guild = GuildId::new(self.guild).context("the id of the server")?;
-        let community = database.route(guild).await?;
-        let community = community.with_context(|| format!("the server {guild} has no community"))?;
-        let on = self.on.iter().map(|post| (*post, true));
-        let changes: Vec<(PostKind, bool)> = on.chain(self.off.iter().map(|post| (*post, false))).collect();
+        let community = community_of(&database, guild).await?;
+        let Switches { on, off } = &self.switches;
+        let on = on.iter().map(|post| (*post, true));
+        let changes: Vec<(PostKind, bool)> = on.chain(off.iter().map(|post| (*post, false))).collect();
         let mut tx = database.tenant(community).await?;
         for (post, enabled) in &changes {
             tx.posts().set_enabled(*post, *enabled).await?;

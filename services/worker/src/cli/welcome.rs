@@ -8,7 +8,7 @@ use arrakis_db::{Actor, GuildId, NewAuditEntry};
 use clap::Args;
 use serde_json::json;
 
-use super::database::{connect, database_url};
+use super::database::{community_of, connect, database_url};
 use super::output::report;
 use super::with_config;
 
@@ -16,16 +16,25 @@ use super::with_config;
 #[derive(Debug, Args)]
 pub(super) struct WelcomeTask {
     /// Id of the Discord server
+    #[arg(value_name = "SERVER_ID")]
     guild: u64,
-    /// Id of the channel in which members without a verified wallet are welcomed
-    #[arg(long, required_unless_present = "off", value_parser = clap::value_parser!(u64).range(1..=i64::MAX.unsigned_abs()))]
+    #[command(flatten)]
+    welcome: Welcome,
+    /// Who you are, for the audit log
+    #[arg(long, value_name = "NAME")]
+    by: String,
+}
+
+/// The channel, or none.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Welcome {
+    /// Id of the channel in which members without a verified wallet are welcomed; it is not checked
+    #[arg(long, value_name = "CHANNEL_ID", value_parser = clap::value_parser!(u64).range(1..=i64::MAX.unsigned_abs()))]
     channel: Option<u64>,
     /// Welcome no members
-    #[arg(long, conflicts_with = "channel")]
-    off: bool,
-    /// Who you are, for the audit log
     #[arg(long)]
-    by: String,
+    off: bool,
 }
 
 impl WelcomeTask {
@@ -36,23 +45,26 @@ impl WelcomeTask {
     async fn store(self, url: Secret) -> anyhow::Result<ExitCode> {
         let database = connect(&url).await?;
         let guild = GuildId::new(self.guild).context("the id of the server")?;
-        let community = database.route(guild).await?;
-        let community = community.with_context(|| format!("the server {guild} has no community"))?;
+        let community = community_of(&database, guild).await?;
+        let channel = self.welcome.channel;
         let mut tx = database.tenant(community).await?;
-        tx.communities().set_welcome_channel(self.channel).await?;
+        tx.communities().set_welcome_channel(channel).await?;
         tx.audit(&NewAuditEntry {
             actor: Actor::Operator(self.by),
             action: "community.welcome",
             subject: &guild.to_string(),
             reason: None,
-            detail: json!({"channel": self.channel.map(|channel| channel.to_string())}),
+            detail: json!({"channel": channel.map(|channel| channel.to_string())}),
         })
         .await?;
         tx.commit().await?;
-        report(match self.channel {
-            Some(_) => "members who join without a verified wallet are welcomed from now on",
-            None => "no members are welcomed from now on",
-        });
+        match channel {
+            Some(channel) => report(format_args!(
+                "members who join without a verified wallet are welcomed from now on; the channel {channel} was not checked: \
+                 /admin-stats and `arrakis-worker audit --guild {guild}` (welcome.broken) show a welcome that Discord refuses"
+            )),
+            None => report("no members are welcomed from now on"),
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -19,10 +19,10 @@ use crate::bot_access;
 use crate::community::user_id;
 use crate::interaction::reply::{CommandError, CommandResult, Reply, message};
 use crate::jobs::notify::posts::channel_name;
-use crate::render::admin_stats::{self, AdminStatsView};
-use crate::render::post_switches::{self, NAME, OFF, ON, POST, PostLine};
+use crate::render::admin_stats::{self, AdminStatsView, BotAccess};
+use crate::render::post_switches::{self, NAME, OFF, ON, POST, PostChannel, PostLine};
 
-/// Each use may be two calls to Discord.
+/// Each use may be three calls to Discord.
 const COOLDOWN: Duration = Duration::from_secs(5);
 /// Failures and recorded problems of this time are shown.
 const WINDOW: time::Duration = time::Duration::days(7);
@@ -104,7 +104,7 @@ async fn show(context: &CommandContext<'_>, done: Option<&str>) -> CommandResult
         tracing::warn!(%error, "the bot's permissions could not be read for /admin-stats");
     }
     let unbound = unbound_roles(context, &stored.bindings)?;
-    let posts = lines_of(&community.theme, &stored.posts);
+    let posts = lines_of(&community.theme, &stored.posts, access.as_ref().ok());
     let view = AdminStatsView {
         community: &community.record.name,
         frozen: community.record.frozen.as_ref(),
@@ -127,17 +127,30 @@ async fn show(context: &CommandContext<'_>, done: Option<&str>) -> CommandResult
     Ok(Reply::Message(message(embed, post_switches::buttons(&posts))))
 }
 
-/// The posts that the theme has.
-fn lines_of<'a>(theme: &'a Theme, posts: &[(PostKind, Post)]) -> Vec<PostLine<'a>> {
+/// The posts that the theme has. `access` has the channels of the server; `None` if Discord did not respond.
+fn lines_of<'a>(theme: &'a Theme, posts: &[(PostKind, Post)], access: Option<&BotAccess>) -> Vec<PostLine<'a>> {
     let line = |(kind, post): &(PostKind, Post)| {
+        let name = channel_name(theme, *kind)?;
         Some(PostLine {
             kind: *kind,
             enabled: post.enabled,
-            channel: channel_name(theme, *kind)?,
-            found: post.channel,
+            name,
+            channel: channel_of(post, name, access),
+            awaits_first_digest: *kind == PostKind::Digest && post.period.is_none(),
         })
     };
     posts.iter().filter_map(line).collect()
+}
+
+/// The channel of a post as the next message finds it: by its stored id, else by its name in the theme.
+fn channel_of(post: &Post, name: &str, access: Option<&BotAccess>) -> PostChannel {
+    let Some(access) = access else {
+        return post.channel.map_or(PostChannel::NotRead, PostChannel::Found);
+    };
+    let channels = &access.channels;
+    let stored = channels.iter().find(|(id, _)| Some(*id) == post.channel);
+    let found = stored.or_else(|| channels.iter().find(|(_, of)| of == name));
+    found.map_or(PostChannel::Missing, |(id, _)| PostChannel::Found(*id))
 }
 
 async fn read(context: &CommandContext<'_>) -> Result<Stored, CommandError> {

@@ -11,7 +11,7 @@ use super::{Command, CommandContext, CommandScope, Definition, ResponseMode};
 use crate::community::user_id;
 use crate::interaction::reply::{CommandError, CommandResult, Reply, ephemeral, message};
 use crate::render::help::{HelpEntry, WalletState, embed};
-use crate::render::text;
+use crate::render::{onboard, text};
 
 /// How long the reply waits for the member's wallet, which is usually in the cache.
 const WALLET_LIMIT: Duration = Duration::from_millis(300);
@@ -44,10 +44,11 @@ impl Command for Help {
                 from: gates.get(definition.name).map(String::as_str),
             })
             .collect();
+        let can_set_up = entries.iter().any(|entry| entry.name == onboard::NAME && entry.usable);
         let theme = context.community.map(|community| &*community.theme);
         let wallet = wallet_state(context).await;
         Ok(Reply::Message(ephemeral(message(
-            embed(theme, &entries, wallet),
+            embed(theme, &entries, wallet, can_set_up),
             Vec::new(),
         ))))
     }

@@ -43,8 +43,8 @@ impl Command for Reconcile {
             ("Compare only", COMPARE),
             ("Change of the rules", RULES),
         ]);
-        let rule_set = StringBuilder::new("rule_set", "For a change of the rules: the rules to put into force");
-        let grace = IntegerBuilder::new("grace_days", "For a change of the rules: days until it takes effect")
+        let rule_set = StringBuilder::new("rule-set", "For a change of the rules: the rules to put into force");
+        let grace = IntegerBuilder::new("grace-days", "For a change of the rules: days until it takes effect")
             .min_value(0)
             .max_value(i64::from(MAX_GRACE_DAYS));
         Definition::new(
@@ -63,9 +63,9 @@ impl Command for Reconcile {
         };
         match options.string("action") {
             Some(RULES) => {
-                let days = options.integer("grace_days").unwrap_or(0);
+                let days = options.integer("grace-days").unwrap_or(0);
                 let days = u16::try_from(days).unwrap_or(MAX_GRACE_DAYS).min(MAX_GRACE_DAYS);
-                preview(context, options.string("rule_set"), days).await
+                preview(context, options.string("rule-set"), days).await
             }
             Some(COMPARE) => start(context, Mode::Compare).await,
             _ => start(context, Mode::Repair).await,
@@ -94,7 +94,7 @@ impl Command for Reconcile {
         option: &str,
         typed: &str,
     ) -> Result<Vec<CommandOptionChoice>, Failure> {
-        let Some(community) = context.community.filter(|_| option == "rule_set") else {
+        let Some(community) = context.community.filter(|_| option == "rule-set") else {
             return Ok(Vec::new());
         };
         let typed = typed.trim().to_lowercase();
@@ -173,7 +173,7 @@ async fn show_pending(context: &CommandContext<'_>) -> CommandResult {
     let Some(pending) = context.tx().await?.rule_changes().pending().await? else {
         return Err(Refusal::new(
             "No change of the rules is pending.",
-            format!("The option `rule_set` takes {}.", names(context)?),
+            format!("The option `rule-set` takes {}.", names(context)?),
         )
         .into());
     };
@@ -190,13 +190,13 @@ fn rule_set_of(context: &CommandContext<'_>, typed: &str, in_force: &RuleSetId) 
     match found {
         Some(id) if id == in_force => Err(Refusal::new(
             format!("The rules **{id}** are in force already."),
-            format!("The option `rule_set` takes {}.", names(context)?),
+            format!("The option `rule-set` takes {}.", names(context)?),
         )
         .into()),
         Some(id) => Ok(id.clone()),
         None => Err(Refusal::new(
             "This theme has no such rules.",
-            format!("The option `rule_set` takes {}.", names(context)?),
+            format!("The option `rule-set` takes {}.", names(context)?),
         )
         .into()),
     }

@@ -58,7 +58,7 @@ pub(super) async fn check(context: &CommandContext<'_>, definition: &Definition)
         .iter()
         .find_map(|part| Some((part, all.missing_tier(part.key, held.as_ref(), ladder)?)));
     missing.map_or(Ok(()), |(part, from)| {
-        let (what, next) = gates::not_open(&community.theme, &part.label, from, held.as_ref());
-        Err(Refusal::new(what, next).into())
+        let refusal = gates::not_open(&community.theme, &part.label, from, held.as_ref());
+        Err(Refusal::new(refusal.reason, refusal.next_step).into())
     })
 }

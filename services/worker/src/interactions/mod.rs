@@ -219,7 +219,7 @@ fn check_mfa(services: &Services, entry: &CommandEntry) -> Result<(), Refusal> {
             "`/{}` needs a second factor (MFA), which this version does not have yet.",
             entry.definition.name
         ),
-        "It works from the version with MFA on; nothing was changed.",
+        "Nothing was changed. A later version adds the second factor; until then, the operator can permit this command in a development deployment.",
     ))
 }
 

@@ -194,7 +194,7 @@ fn not_onboarded(in_server: bool) -> Refusal {
     if in_server {
         Refusal::new(
             "This server has not been set up for Arrakis yet.",
-            "An admin of the server sets it up by /onboard; until then only /help works here.",
+            "An admin of the server sets it up by `/onboard`; until then only `/help` works here.",
         )
     } else {
         Refusal::new(

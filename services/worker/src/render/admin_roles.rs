@@ -43,17 +43,17 @@ pub struct RolesView {
 /// The name of a policy with its meaning.
 const fn meaning(policy: TierRoles) -> &'static str {
     match policy {
-        TierRoles::Exclusive => "**exclusive**: a member has the role of the own tier",
-        TierRoles::Cumulative => "**cumulative**: a member has the role of the own tier and of all tiers below",
+        TierRoles::Exclusive => "**exclusive**: a member has the role of their own tier only",
+        TierRoles::Cumulative => "**cumulative**: a member has the role of their own tier and of all tiers below",
     }
 }
 
 /// Renders the settings.
 pub fn settings(context: &RenderContext<'_>, view: &RolesView) -> Embed {
     let source = if view.chosen {
-        "An admin chose it in place of the theme's."
+        "An admin chose it in place of the theme's default."
     } else {
-        "It is the theme's."
+        "This is the theme's default."
     };
     let lead = format!("The role policy is {}. {source}", meaning(view.policy));
     let theme = match view.theme_until {

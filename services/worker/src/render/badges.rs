@@ -49,7 +49,7 @@ pub fn embed(context: &RenderContext<'_>, view: &BadgesView<'_>) -> Embed {
         embed = embed.field(full_field("Within reach", &within_reach.join("\n")));
     }
     let next = if view.own {
-        "`/profile` says for what you hold each of them, `/position` how far the next tier is."
+        "`/profile` shows for what you hold each of them, `/position` how far the next tier is."
     } else {
         "`/badges` without a member shows your own, `/profile` with one shows what each of these stands for."
     };

@@ -70,7 +70,7 @@ pub fn embed(context: &RenderContext<'_>, view: &EligibilityView) -> Embed {
 fn entry_text(context: &RenderContext<'_>, entry: EntryThreshold, standing: Standing) -> String {
     let zone = Zones::STANDARD.zone_of(standing.rank);
     match entry {
-        _ if zone.is_eligible() => "Has a place.".to_owned(),
+        _ if zone.is_eligible() => "This wallet has a place.".to_owned(),
         EntryThreshold::PlacesFree { free } if standing.balance.is_zero() => {
             format!(
                 "{}; any holding takes one.",

@@ -70,10 +70,20 @@ pub fn changed(theme: &Theme, label: &str, from: Option<&TierId>) -> String {
     }
 }
 
-/// The sentences of the refusal of a member with the tier `held`, who lacks the tier `from`.
-pub fn not_open(theme: &Theme, label: &str, from: &TierId, held: Option<&TierId>) -> (String, String) {
-    let what = format!("{label} is open from **{}** on.", text::tier(theme, from));
-    let next = match held {
+/// The texts of the refusal of a member whose tier is below a gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GateRefusal {
+    /// What is not open, and from which tier on it is.
+    pub reason: String,
+    /// The member's own tier, and what the member can do.
+    pub next_step: String,
+}
+
+/// Renders the refusal of a member. `label` is the command or part that the member used, as shown; `from` is the tier of its gate, and
+/// `held` the member's tier, which is lower; `None`: no tier.
+pub fn not_open(theme: &Theme, label: &str, from: &TierId, held: Option<&TierId>) -> GateRefusal {
+    let reason = format!("{label} is open from **{}** on.", text::tier(theme, from));
+    let next_step = match held {
         Some(held) => format!(
             "You are {}; `/position` shows what is missing.",
             text::tier(theme, held)
@@ -82,7 +92,7 @@ pub fn not_open(theme: &Theme, label: &str, from: &TierId, held: Option<&TierId>
             "You have no tier yet: `/verify start` links your wallet, and `/position` shows what is missing.".to_owned()
         }
     };
-    (what, next)
+    GateRefusal { reason, next_step }
 }
 
 #[cfg(test)]
@@ -135,13 +145,17 @@ mod tests {
     #[test]
     fn refusal_names_the_tier_and_the_next_step() {
         let theme = theme("sietch");
-        let (what, next) = not_open(&theme, "`/leaderboard`", &tier("ichwan"), Some(&tier("hajra")));
+        let GateRefusal { reason, next_step } =
+            not_open(&theme, "`/leaderboard`", &tier("ichwan"), Some(&tier("hajra")));
         assert!(
-            what.starts_with("`/leaderboard` is open from **") && what.ends_with("Ichwan** on."),
-            "{what}"
+            reason.starts_with("`/leaderboard` is open from **") && reason.ends_with("Ichwan** on."),
+            "{reason}"
         );
-        assert!(next.contains("Hajra") && next.contains("/position"), "{next}");
-        let (_, next) = not_open(&theme, "`/leaderboard`", &tier("ichwan"), None);
-        assert!(next.contains("/verify start"), "{next}");
+        assert!(
+            next_step.contains("Hajra") && next_step.contains("/position"),
+            "{next_step}"
+        );
+        let refusal = not_open(&theme, "`/leaderboard`", &tier("ichwan"), None);
+        assert!(refusal.next_step.contains("/verify start"), "{refusal:?}");
     }
 }

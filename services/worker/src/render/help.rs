@@ -35,8 +35,8 @@ pub enum WalletState {
     Unknown,
 }
 
-/// Renders the list. `theme` is `None` without a community.
-pub fn embed(theme: Option<&Theme>, commands: &[HelpEntry<'_>], wallet: WalletState) -> Embed {
+/// Renders the list. `theme` is `None` without a community; `can_set_up`: the member can use `/onboard`.
+pub fn embed(theme: Option<&Theme>, commands: &[HelpEntry<'_>], wallet: WalletState, can_set_up: bool) -> Embed {
     let title = theme.map_or(PLAIN_TITLE, |theme| theme.words.help.as_str());
     let footer = theme.map_or(PLAIN_FOOTER, |theme| theme.words.footer.as_str());
     let color = theme.map_or(PLAIN_COLOR, |theme| theme.accent);
@@ -54,6 +54,7 @@ pub fn embed(theme: Option<&Theme>, commands: &[HelpEntry<'_>], wallet: WalletSt
     let next = match (theme, wallet) {
         (Some(_), WalletState::NotVerified) => text::LINK_A_WALLET,
         (Some(_), _) => "Start with `/position`: it shows where you stand.",
+        (None, _) if can_set_up => "Run `/onboard` to set this server up.",
         (None, _) => "Ask an admin of your server to set the community up; then there is more to see here.",
     };
     let mut embed = EmbedBuilder::new()
@@ -106,7 +107,7 @@ mod tests {
     #[test]
     fn in_a_community() {
         let verified = WalletState::Verified(address(1));
-        insta::assert_json_snapshot!(embed(Some(&theme("sietch")), &COMMANDS, verified));
+        insta::assert_json_snapshot!(embed(Some(&theme("sietch")), &COMMANDS, verified, false));
     }
 
     #[test]
@@ -115,7 +116,12 @@ mod tests {
             from: Some("🟠 Ichwan"),
             ..COMMANDS[0]
         };
-        let embed = embed(Some(&theme("sietch")), &[gated, COMMANDS[2]], WalletState::Unknown);
+        let embed = embed(
+            Some(&theme("sietch")),
+            &[gated, COMMANDS[2]],
+            WalletState::Unknown,
+            false,
+        );
         let description = embed.description.unwrap();
         assert_eq!(
             description,
@@ -127,12 +133,20 @@ mod tests {
     fn without_a_verified_wallet() {
         for id in ["sietch", "basic"] {
             let name = format!("without_a_verified_wallet_in_{id}");
-            insta::assert_json_snapshot!(name, embed(Some(&theme(id)), &COMMANDS, WalletState::NotVerified));
+            let embed = embed(Some(&theme(id)), &COMMANDS, WalletState::NotVerified, false);
+            insta::assert_json_snapshot!(name, embed);
         }
     }
 
     #[test]
     fn without_a_community() {
-        insta::assert_json_snapshot!(embed(None, &COMMANDS[2..], WalletState::Unknown));
+        insta::assert_json_snapshot!(embed(None, &COMMANDS[2..], WalletState::Unknown, false));
+    }
+
+    #[test]
+    fn who_can_set_the_server_up_is_referred_to_the_wizard() {
+        let embed = embed(None, &COMMANDS[2..], WalletState::Unknown, true);
+        let next = embed.fields.last().unwrap();
+        assert_eq!(next.value, "Run `/onboard` to set this server up.");
     }
 }

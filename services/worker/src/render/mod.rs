@@ -111,7 +111,7 @@ impl RenderContext<'_> {
         let footer = &self.theme.words.footer;
         let (footer, at) = match self.freshness {
             Freshness::Never => (footer.clone(), None),
-            Freshness::Fresh(at) | Freshness::Stale(at) => (format!("{footer} · ranking as of"), Some(at)),
+            Freshness::Fresh(at) | Freshness::Stale(at) => (format!("{footer} · time of the ranking"), Some(at)),
         };
         let embed = EmbedBuilder::new()
             .color(color.rgb())
@@ -223,7 +223,7 @@ mod tests {
         };
         assert_eq!(
             render(Freshness::Fresh(SYNCED)),
-            ("Numbers.".into(), "Water is life · ranking as of".into(), true)
+            ("Numbers.".into(), "Water is life · time of the ranking".into(), true)
         );
         let (description, _, dated) = render(Freshness::Stale(SYNCED));
         assert_eq!(

@@ -23,9 +23,22 @@ pub struct PostLine<'a> {
     /// Whether it is on.
     pub enabled: bool,
     /// Name of its channel in the theme.
-    pub channel: &'a str,
-    /// Its channel, once it was found in the server.
-    pub found: Option<u64>,
+    pub name: &'a str,
+    /// Its channel in the server.
+    pub channel: PostChannel,
+    /// A weekly digest of which none was published yet.
+    pub awaits_first_digest: bool,
+}
+
+/// The channel of a post in the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PostChannel {
+    /// Its id.
+    Found(u64),
+    /// The server has no channel of this name: nothing is posted.
+    Missing,
+    /// No channel was found before, and Discord did not respond now.
+    NotRead,
 }
 
 /// The name that admins see.
@@ -47,9 +60,18 @@ pub(super) fn lines(posts: &[PostLine<'_>]) -> String {
         if !post.enabled {
             return format!("⛔ {name}: off");
         }
-        match post.found {
-            Some(channel) => format!("✅ {name}: in <#{channel}>"),
-            None => format!("✅ {name}: in `#{}`, where the server has it", post.channel),
+        let channel = post.name;
+        match post.channel {
+            PostChannel::Found(id) if post.awaits_first_digest => {
+                format!("✅ {name}: in <#{id}>; the first one is posted after a week, on Monday at 09:00 UTC")
+            }
+            PostChannel::Found(id) => format!("✅ {name}: in <#{id}>"),
+            PostChannel::Missing => format!(
+                "⚠️ {name}: not posted, since this server has no channel `#{channel}`. Create one of this name, or switch the post off."
+            ),
+            PostChannel::NotRead => {
+                format!("✅ {name}: in `#{channel}`, if this server has it; Discord did not respond")
+            }
         }
     };
     text::lines(&posts.iter().map(line).collect::<Vec<_>>(), text::FIELD)
@@ -89,29 +111,50 @@ mod tests {
         PostLine {
             kind: PostKind::Leaderboard,
             enabled: true,
-            channel: "census",
-            found: Some(7),
+            name: "census",
+            channel: PostChannel::Found(7),
+            awaits_first_digest: false,
         },
         PostLine {
             kind: PostKind::Digest,
             enabled: false,
-            channel: "announcements",
-            found: None,
+            name: "announcements",
+            channel: PostChannel::Missing,
+            awaits_first_digest: true,
         },
     ];
 
     #[test]
     fn posts_are_listed_with_their_channels() {
         assert_eq!(lines(&POSTS), "✅ Live leaderboard: in <#7>\n⛔ Weekly digest: off");
-        let not_found = PostLine {
-            found: None,
+        assert_eq!(lines(&[]), "The theme has none.");
+    }
+
+    #[test]
+    fn missing_channel_is_a_warning_with_what_to_do() {
+        let missing = PostLine {
+            channel: PostChannel::Missing,
             ..POSTS[0]
         };
         assert_eq!(
-            lines(&[not_found]),
-            "✅ Live leaderboard: in `#census`, where the server has it"
+            lines(&[missing]),
+            "⚠️ Live leaderboard: not posted, since this server has no channel `#census`. Create one of this name, or switch the post off."
         );
-        assert_eq!(lines(&[]), "The theme has none.");
+        let not_read = PostLine {
+            channel: PostChannel::NotRead,
+            ..POSTS[0]
+        };
+        assert!(lines(&[not_read]).starts_with("✅ Live leaderboard: in `#census`, if"));
+    }
+
+    #[test]
+    fn first_digest_is_announced() {
+        let digest = PostLine {
+            enabled: true,
+            channel: PostChannel::Found(8),
+            ..POSTS[1]
+        };
+        assert!(lines(&[digest]).contains("the first one is posted after a week"));
     }
 
     #[test]

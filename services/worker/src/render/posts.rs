@@ -10,7 +10,7 @@ use super::leaderboard::{Row, row_text};
 use super::{RenderContext, full_field, inline_field, next_step, text, threshold};
 
 /// Title of joins and departures.
-pub const ARRIVALS: &str = "Arrivals and departures";
+pub const ARRIVALS: &str = "Joins and departures";
 /// Title of the weekly digest.
 pub const DIGEST: &str = "The week in review";
 /// Most names in a line.

@@ -97,7 +97,9 @@ fn broken_lines(report: &ReconcileReport) -> String {
 fn structure(structure: &StructureReport) -> String {
     match structure {
         StructureReport::Unknown => "Not compared.".to_owned(),
-        StructureReport::NotManaged => "Not managed here: the server was not set up by `/onboard`.".to_owned(),
+        StructureReport::NotManaged => {
+            "Not managed here: the server was not set up by `/onboard`. `/onboard` makes it managed.".to_owned()
+        }
         StructureReport::Equal => "As they should be.".to_owned(),
         StructureReport::Differs { changes, job } => {
             let mut lines: Vec<String> = changes

@@ -45,21 +45,19 @@ pub fn preview(
 }
 
 fn when(days: u16) -> (String, String) {
-    match days {
-        0 => (
-            "Change them now".to_owned(),
-            "Roles follow within minutes of the first button. The option `grace_days` gives members time and tells those affected."
-                .to_owned(),
-        ),
-        1 => (
-            "Change them tomorrow".to_owned(),
-            "Those affected get a direct message at once; the rules change in one day.".to_owned(),
-        ),
-        days => (
-            format!("Change them in {days} days"),
-            format!("Those affected get a direct message at once; the rules change in {days} days."),
-        ),
-    }
+    let label = match days {
+        0 => "Change them now".to_owned(),
+        1 => "Change them tomorrow".to_owned(),
+        days => format!("Change them in {days} days"),
+    };
+    let after = match days {
+        0 => {
+            "roles follow within minutes. The option `grace-days` gives members time, and a direct message to those affected."
+        }
+        _ => "those affected get a direct message at once.",
+    };
+    let next = format!("Nothing changes before you press a button. After **{label}**, {after}");
+    (label, next)
 }
 
 /// Renders that a change is confirmed.
@@ -181,6 +179,11 @@ mod tests {
         assert!(
             text.contains("reconcile:apply:ranked:7") && text.contains("in 7 days"),
             "{text}"
+        );
+        let next = &embed.fields.last().unwrap().value;
+        assert_eq!(
+            next,
+            "Nothing changes before you press a button. After **Change them in 7 days**, those affected get a direct message at once."
         );
     }
 

@@ -9,12 +9,16 @@ use arrakis_iac::model::{Address, Attributes, Clearable, Configuration, Referenc
 use arrakis_iac::plan::Finding;
 use arrakis_iac::state::{State, StateEntry};
 
-/// What is not part of a plan.
+/// The resources of a manifest that are left out of a plan because Discord would refuse their steps, such as a role above the bot's. The
+/// rest is planned and applied without them; an admin sees the findings, and a later reconcile tries again.
+///
+/// [`LeftOut::of`] takes the resources out before the plan is made, [`LeftOut::restore`] puts their entries back into the state after it was
+/// applied.
 #[derive(Debug, Default)]
 pub(crate) struct LeftOut {
-    /// Why Discord would refuse it.
+    /// Why Discord would refuse them, one finding for each reason, with what an admin can do.
     pub(crate) findings: Vec<Finding>,
-    /// The entries of blocked resources that exist. They are not in the state while the plan is applied, so that it neither changes nor
+    /// The state's entries of left-out resources that exist on the server. They are not in the state while the plan is applied, so that it neither changes nor
     /// deletes them.
     entries: Vec<(Address, StateEntry)>,
 }

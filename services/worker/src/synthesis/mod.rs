@@ -5,6 +5,7 @@
 //! | `manifest.rs` | [`Manifest`]: theme, structure and existing roles, as a configuration of the engine |
 //! | `left_out.rs` | what Discord would refuse, so that the rest is planned |
 //! | `planning.rs` | the plan for a server: read, adopt what exists, compare, check |
+//! | `step_texts.rs` | the steps of a plan, and the channels that it doubles, as the wizard shows them |
 //! | `transport.rs` | calls through the discord-proxy: ten a second, none that changes a frozen community |
 //! | `state_store.rs` | the state in PostgreSQL, written by the attempt that holds it |
 //! | `progress.rs` | the steps of an apply, and the reply in which a member sees them |
@@ -17,6 +18,7 @@ mod manifest;
 mod planning;
 mod progress;
 mod state_store;
+mod step_texts;
 mod transport;
 
 use std::sync::Arc;

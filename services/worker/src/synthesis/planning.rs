@@ -14,6 +14,7 @@ use arrakis_runtime::fail_point;
 use serde_json::Value;
 
 use super::left_out::LeftOut;
+use super::step_texts::{duplicate_channels, step_texts};
 use super::{Manifest, ServerClient};
 use crate::failure::Failure;
 
@@ -41,6 +42,16 @@ impl PlannedServer {
     /// Whether the server is as the manifest has it.
     pub(crate) fn is_empty(&self) -> bool {
         self.plan.steps.iter().all(|step| !step.is_request())
+    }
+
+    /// The steps, one line each: as many as the apply counts.
+    pub(crate) fn step_texts(&self) -> Vec<String> {
+        step_texts(&self.plan.steps, &self.plan.changes)
+    }
+
+    /// A warning for each channel that is created although the server has one of its name.
+    pub(crate) fn duplicate_channels(&self) -> Vec<String> {
+        duplicate_channels(&self.plan.steps, &self.plan.changes, &self.state, &self.live)
     }
 
     /// The findings that prevent the plan.

@@ -163,6 +163,11 @@ async fn server_is_set_up_once_however_often_deploy_is_pressed() {
     let mut admin = Admin::onboard(&platform).await;
     let session = admin.session();
     admin.go_to_review().await;
+    let fields = embed(&admin.message)["fields"].as_array().unwrap().clone();
+    let steps = fields.iter().find(|field| field["name"] == "Steps").unwrap();
+    let steps = steps["value"].as_str().unwrap();
+    assert!(steps.contains("order the roles"), "{steps}");
+    let steps = steps.lines().count();
     // Nothing exists before the deploy.
     let guild = platform.community.other_guild.parse().unwrap();
     assert_eq!(platform.database.route(guild).await.unwrap(), None);
@@ -181,6 +186,13 @@ async fn server_is_set_up_once_however_often_deploy_is_pressed() {
     let record = tx.communities().get().await.unwrap().unwrap();
     assert_eq!((record.theme.as_str(), record.rule_set.as_str()), ("basic", "ranked"));
     assert_eq!(record.token_profile.as_str(), "bgt");
+    let job = tx
+        .jobs()
+        .get(&format!("synthesis:deploy:{session}"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(job.progress_total, Some(steps.try_into().unwrap()));
     let bindings = tx.communities().role_bindings().await.unwrap();
     assert!(
         bindings.contains_key(&"gold".parse::<RoleKey>().unwrap()),

@@ -352,7 +352,7 @@ async fn operator_changes_the_plan_and_the_theme() {
 
     for (theme, error) in [
         ("sietch", "the theme sietch is of the plan premium"),
-        ("dunes", "there is no theme `dunes`"),
+        ("dunes", "there is no theme `dunes`; the themes are basic, sietch"),
     ] {
         let (code, text) = run(&platform, "theme", &[theme]).await;
         assert_eq!(code, 1, "{text}");
@@ -374,6 +374,22 @@ async fn operator_changes_the_plan_and_the_theme() {
         .map(|entry| entry.action)
         .collect();
     assert_eq!(actions, ["community.plan", "community.theme", "community.plan"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn usage_error_names_both_options_and_a_channel_is_stated_as_unchecked() {
+    let platform = Platform::start().await;
+    for (task, option) in [("posts", "--on <POST>"), ("welcome", "--channel <CHANNEL_ID>")] {
+        let (code, text) = run(&platform, task, &[]).await;
+        assert_eq!(code, 64, "{text}");
+        assert!(text.contains(&format!("{option}|--off")), "{text}");
+    }
+    let (code, text) = run(&platform, "welcome", &["--channel", "5"]).await;
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        text.contains("the channel 5 was not checked") && text.contains("welcome.broken"),
+        "{text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -264,7 +264,7 @@ async fn joins_and_departures_are_one_message() {
             .all(|name| text.contains(name))
     };
     eventually_within(WAIT, whole, "all four to be posted").await;
-    assert_eq!(embed(&message)["title"], "Arrivals and departures");
+    assert_eq!(embed(&message)["title"], "Joins and departures");
     // Redelivered events are not posted again.
     let count = messages(&platform, &door).await.len();
     platform.delete_done_markers();

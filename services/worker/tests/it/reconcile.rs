@@ -157,7 +157,7 @@ async fn use_ranked_rules(platform: &Platform) {
 async fn change_of_the_rules_is_previewed_and_takes_effect_after_its_grace_period() {
     let (platform, _worker) = admin_platform().await;
     use_ranked_rules(&platform).await;
-    let options = json!({"action": "rules", "rule_set": "balance", "grace_days": 7});
+    let options = json!({"action": "rules", "rule-set": "balance", "grace-days": 7});
     let id = run(&platform, options).await;
     let reply = platform.control.answered(&id).await;
     // Jamis and Liet hold little and rank well.
@@ -189,7 +189,7 @@ async fn change_of_the_rules_is_previewed_and_takes_effect_after_its_grace_perio
 async fn change_without_grace_is_in_force_at_once() {
     let (platform, _worker) = admin_platform().await;
     use_ranked_rules(&platform).await;
-    let id = run(&platform, json!({"action": "rules", "rule_set": "balance"})).await;
+    let id = run(&platform, json!({"action": "rules", "rule-set": "balance"})).await;
     let reply = platform.control.answered(&id).await;
     let (_, dispatch) = press(&platform, &reply["message"], "reconcile:apply:balance:0").await;
     // Delivered twice: the change is stored once.
@@ -213,7 +213,7 @@ async fn change_without_grace_is_in_force_at_once() {
 async fn pending_change_of_the_rules_is_shown_and_cancelled() {
     let (platform, _worker) = admin_platform().await;
     use_ranked_rules(&platform).await;
-    let options = json!({"action": "rules", "rule_set": "balance", "grace_days": 7});
+    let options = json!({"action": "rules", "rule-set": "balance", "grace-days": 7});
     let id = run(&platform, options).await;
     let reply = platform.control.answered(&id).await;
     press(&platform, &reply["message"], "reconcile:apply:balance:7").await;
@@ -279,7 +279,7 @@ async fn messages_about_a_change_wait_while_discord_accepts_none() {
     use_ranked_rules(&platform).await;
     let outage = Fault::rest_status(503).method("POST").path("/users/@me/channels");
     platform.control.fault(&outage).await.unwrap();
-    let options = json!({"action": "rules", "rule_set": "balance", "grace_days": 7});
+    let options = json!({"action": "rules", "rule-set": "balance", "grace-days": 7});
     let id = run(&platform, options).await;
     let reply = platform.control.answered(&id).await;
     press(&platform, &reply["message"], "reconcile:apply:balance:7").await;

@@ -7,29 +7,29 @@ use super::{Posts, count};
 use crate::column::Column;
 use crate::{DbError, UserId, named_query::named};
 
-/// A join or a departure to post.
+/// A member who joined or left the server, to be stored for the next message of joins and departures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewArrival<'a> {
-    /// Id of the gateway event.
+    /// Id of the gateway event; a redelivery has the same id and is not stored again.
     pub event: &'a str,
     /// The member.
     pub user: UserId,
-    /// The member's name at that time.
+    /// The name that Discord showed for the member at the event.
     pub display_name: &'a str,
-    /// A join; else a departure.
+    /// True: the member joined; false: the member left.
     pub joined: bool,
 }
 
-/// A join or a departure of a message.
+/// A stored join or departure, as one entry of the message that posts it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrival {
     /// The member.
     pub user: UserId,
-    /// The member's name at that time.
+    /// The name that Discord showed for the member at the event.
     pub display_name: String,
-    /// A join; else a departure.
+    /// True: the member joined; false: the member left.
     pub joined: bool,
-    /// Whether the member hides now, and is counted without a name.
+    /// Whether the member hides from the directory now: the message counts the member and does not name them.
     pub hidden: bool,
 }
 

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{InteractionContext, InteractionRequest, resolve::Resolved};
+use super::{InteractionContext, InteractionRequest, describe::describe, resolve::Resolved};
 use crate::{
     control::{
         names,
@@ -453,33 +453,4 @@ fn range_fits(known: &CommandOption, value: &Value) -> bool {
     let bound = |number: &Option<serde_json::Number>| number.as_ref().and_then(serde_json::Number::as_f64);
     bound(&known.min_value).is_none_or(|least| value >= least)
         && bound(&known.max_value).is_none_or(|most| value <= most)
-}
-
-/// Describes the values that an option accepts.
-fn describe(known: &CommandOption) -> String {
-    let kind = match known.kind {
-        3 => "a string",
-        4 => "an integer",
-        5 => "true or false",
-        10 => "a number",
-        _ => "a value",
-    };
-    let mut text = format!("it takes {kind}");
-    let limits = [
-        ("at least", known.min_value.as_ref().map(ToString::to_string)),
-        ("at most", known.max_value.as_ref().map(ToString::to_string)),
-        (
-            "characters, at least",
-            known.min_length.map(|length| length.to_string()),
-        ),
-        ("characters, at most", known.max_length.map(|length| length.to_string())),
-    ];
-    for (word, limit) in limits.into_iter().filter_map(|(word, limit)| Some((word, limit?))) {
-        text.push_str(&format!(", {word} {limit}"));
-    }
-    if !known.choices.is_empty() {
-        let values: Vec<String> = known.choices.iter().map(|choice| choice.value.to_string()).collect();
-        text.push_str(&format!(", one of {}", values.join(", ")));
-    }
-    text
 }

@@ -5,6 +5,7 @@
 
 mod command;
 mod component;
+mod describe;
 mod modal;
 mod resolve;
 mod shared;

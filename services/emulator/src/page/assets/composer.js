@@ -3,6 +3,7 @@ import * as api from "./api.js";
 import { h, toast } from "./dom.js";
 import { Listbox } from "./listbox.js";
 
+const NO_SUCH_COMMAND = "No such command here. The bot registers its commands when it starts.";
 const KIND = { STRING: 3, INTEGER: 4, BOOLEAN: 5, USER: 6, CHANNEL: 7, ROLE: 8, MENTIONABLE: 9, NUMBER: 10, ATTACHMENT: 11 };
 
 /** Commands with their subcommands, as entries of one list: `/verify start` is one. */
@@ -82,7 +83,7 @@ export class Composer {
     const found = entries(this.context.view.commands).filter((entry) => entry.label.slice(1).includes(wanted));
     found.sort((a, b) => b.label.slice(1).startsWith(wanted) - a.label.slice(1).startsWith(wanted));
     this.list.show(this.input, found.map((entry) => ({ value: entry, label: entry.label, note: entry.description, mark: "/" })));
-    this.hint.textContent = found.length ? "" : "No such command here. The bot registers its commands when it starts.";
+    this.hint.textContent = found.length ? "" : NO_SUCH_COMMAND;
   }
 
   /** The command that a text begins with, and the text after it; undefined when there is none. */
@@ -257,7 +258,7 @@ export class Composer {
         this.input.value = typed.text;
         return this.run();
       }
-      this.hint.textContent = "Choose a command from the list with Tab or Enter.";
+      if (this.hint.textContent !== NO_SUCH_COMMAND) this.hint.textContent = "Choose a command from the list with Tab or Enter.";
       return;
     }
     try {

@@ -19,7 +19,7 @@ const INLINE = [
   [/^<\/([\w -]+):\d+>/, (m) => mention(`/${m[1]}`)],
   [/^<t:(-?\d+)(?::([tTdDfFR]))?>/, (m) => time(Number(m[1]), m[2] ?? "f")],
   [/^<a?:(\w+):\d+>/, (m) => h("span", { class: "emoji" }, `:${m[1]}:`)],
-  [/^\\([^\w\s])/, (m) => m[1]],
+  [/^\\([^A-Za-z0-9\s])/, (m) => m[1]],
 ];
 
 const link = (url, text) => h("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, text);

@@ -5,11 +5,14 @@ import { component } from "./components.js";
 
 const clock = (text) => new Date(text).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 
-/** Keeps the newest message in sight for as long as the reader has not scrolled up, also when the log changes its size. */
+/** Keeps the newest message in sight for as long as the reader has not scrolled up, also when the log changes its size or an image loads. */
 export function stayAtBottom(log) {
   log.stuck = true;
   log.addEventListener("scroll", () => { log.stuck = log.scrollHeight - log.scrollTop - log.clientHeight < 80; });
-  new ResizeObserver(() => { if (log.stuck) log.scrollTop = log.scrollHeight; }).observe(log);
+  const follow = () => { if (log.stuck) log.scrollTop = log.scrollHeight; };
+  new ResizeObserver(follow).observe(log);
+  // The events of images do not bubble.
+  for (const event of ["load", "error"]) log.addEventListener(event, follow, true);
 }
 
 /** Shows the messages of a channel. */
@@ -68,7 +71,7 @@ function attachment(file) {
 
 /** An embed, as a figure with its colour on the left. */
 export function showEmbed(embed, names) {
-  const image = (media, kind) => media && h("img", { class: kind, src: media.url, alt: "", loading: "lazy" });
+  const image = (media, kind) => media && h("img", { class: kind, src: media.url, alt: media.description ?? "", loading: "lazy" });
   return h("section", { class: "embed", style: embed.color ? `--bar:${hex(embed.color)}` : undefined, "aria-label": embed.title ?? "Embed" },
     image(embed.thumbnail, "thumbnail"),
     embed.author && h("p", { class: "embed-author" }, embed.author.name),

@@ -162,34 +162,33 @@ pub(super) fn safe_name(name: &str) -> String {
     if safe.is_empty() { "unknown".to_owned() } else { safe }
 }
 
-/// Replaces `attachment://name` by the URL of the file. Files shown by embeds are removed from the list of attachments.
+/// Replaces `attachment://name` by the URL of the file; an image of an embed gets the file's alternative text. Files shown by embeds are removed from the list of attachments.
 fn resolve_attachment_urls(message: &mut Message) {
-    let address = |attachments: &[Attachment], url: &str| {
+    let attachments = message.attachments.clone();
+    let file = |url: &str| {
         let name = url.strip_prefix("attachment://")?;
-        attachments
-            .iter()
-            .find(|file| file.filename == safe_name(name))
-            .map(|file| (file.id, file.url.clone()))
+        attachments.iter().find(|file| file.filename == safe_name(name))
     };
     let mut shown: Vec<Id> = Vec::new();
-    let attachments = message.attachments.clone();
     for embed in &mut message.embeds {
-        let media = embed
-            .image
-            .iter_mut()
-            .chain(embed.thumbnail.iter_mut())
-            .map(|media| &mut media.url);
+        for media in embed.image.iter_mut().chain(embed.thumbnail.iter_mut()) {
+            if let Some(found) = file(&media.url) {
+                shown.push(found.id);
+                media.url.clone_from(&found.url);
+                media.description.clone_from(&found.description);
+            }
+        }
         let icons = embed.author.iter_mut().filter_map(|author| author.icon_url.as_mut());
         let foot = embed.footer.iter_mut().filter_map(|footer| footer.icon_url.as_mut());
-        for url in media.chain(icons).chain(foot) {
-            if let Some((id, found)) = address(&attachments, url) {
-                shown.push(id);
-                *url = found;
+        for url in icons.chain(foot) {
+            if let Some(found) = file(url) {
+                shown.push(found.id);
+                url.clone_from(&found.url);
             }
         }
     }
     for component in &mut message.components {
-        resolve_in(component, &|url| address(&attachments, url).map(|(_, found)| found));
+        resolve_in(component, &|url| file(url).map(|found| found.url.clone()));
     }
     message.attachments.retain(|file| !shown.contains(&file.id));
 }

@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::interaction::refusal::Refusal;
 use crate::interaction::reply::{CommandError, CommandResult, Reply, message};
 use crate::jobs::copy_id;
-use crate::jobs::reconcile::{described, rule_change};
+use crate::jobs::reconcile::rule_change;
 use crate::jobs::synthesis::deploy_id;
 use crate::render::onboard::{self as render, Choice, ReviewView, RoleLine};
 use crate::render::synthesis as job_render;
@@ -181,12 +181,15 @@ async fn review(context: &CommandContext<'_>, wizard: &Wizard) -> Result<ReviewV
     let mut warnings = lost_tiers(context, &manifest).await?;
     let found = planned.findings.iter().filter(|finding| !finding.blocking);
     warnings.extend(found.map(|finding| finding.what.clone()));
+    warnings.extend(planned.duplicate_channels());
     let counts = planned.plan.counts();
+    let theme = chosen_theme(context, wizard).ok_or_else(outdated_component)?;
     Ok(ReviewView {
+        theme: theme.name.clone(),
         created: counts.add,
         changed: counts.change + counts.reorder,
         adopted: planned.state.resources.len(),
-        changes: planned.plan.changes.iter().map(described).collect(),
+        steps: planned.step_texts(),
         left_out: left_out
             .map(|finding| format!("{}; {}", finding.what, finding.what_to_do))
             .collect(),

@@ -65,7 +65,8 @@ pub fn scheduled_id(now: OffsetDateTime) -> String {
     )
 }
 
-/// A job with this id, to enqueue.
+/// The job `notify` that creates and sends the alerts of a community that are due, to be enqueued with this id; see [`scheduled_id`]. For a post
+/// see [`post_request`].
 pub fn request(id: String) -> JobRequest {
     JobRequest {
         id,

@@ -32,7 +32,13 @@ const CLOCK_ERROR: time::Duration = time::Duration::seconds(2);
 /// Profiles in one page that is read from Postgres.
 const DATABASE_PAGE: u32 = 500;
 
-/// Compares members and their roles.
+/// Compares the members that Discord lists with the stored profiles, and each member's roles with those of the evaluation.
+///
+/// Joins and leaves whose events were missed are stored in every mode. In [`Mode::Repair`], tier syncs are enqueued for the members whose
+/// roles differ; roles themselves are never changed here. The counts, and the roles that the bot cannot assign, are added to `report`.
+///
+/// # Errors
+/// If Discord or Postgres is unavailable.
 pub(super) async fn check(run: &JobRun<'_>, mode: Mode, report: &mut ReconcileReport) -> Result<(), Failure> {
     let calls = run.services.discord.bulk(Some(run.community.guild()));
     let roles = calls.roles(run.community.guild()).await?;

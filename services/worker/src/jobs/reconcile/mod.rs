@@ -36,7 +36,6 @@ use crate::synthesis::ReplyHandle;
 
 pub(crate) use self::bindings::obstacle;
 pub(in crate::jobs) use self::members::{joined_at, name};
-pub(crate) use self::structure::described;
 use crate::reconcile_report::ReconcileReport;
 
 /// Hours between two scheduled reconciles of a community.

@@ -76,7 +76,7 @@ fn compared(planned: &PlannedServer) -> StructureReport {
 }
 
 /// One line about a change, with the name that Discord shows.
-pub(crate) fn described(change: &Change) -> String {
+fn described(change: &Change) -> String {
     let verb = match change.action {
         Action::Create => "create",
         Action::Update => "change",

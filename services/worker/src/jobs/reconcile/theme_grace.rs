@@ -32,7 +32,9 @@ const MESSAGE_PAUSE: Duration = Duration::from_secs(2);
 /// Most parts of the messages: they are given up after two days without Discord.
 const MAX_PARTS: u32 = 288;
 
-/// What the messages are about.
+/// The payload of the job `reconcile` that sends the admins of a community a direct message about the grace period of its theme: that a plan
+/// does not include the theme any more, or, at the end, which theme has taken its place. Stored as JSON in the job's row under
+/// `theme_grace`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ThemeGrace {
@@ -40,7 +42,7 @@ pub(crate) struct ThemeGrace {
     theme: ThemeId,
     /// End of the grace period, in seconds since 1970.
     until: i64,
-    /// The theme that has taken its place; `None` when the grace period begins.
+    /// The theme that has taken its place; `None`: the message is about the begin of the grace period.
     replaced_by: Option<ThemeId>,
 }
 

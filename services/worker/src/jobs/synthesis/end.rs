@@ -13,7 +13,11 @@ use crate::render::synthesis as render;
 use crate::synthesis::{Purpose, ReplyEdit, ReplyHandle};
 use crate::wizard::{self, Step};
 
-/// Makes what follows from an apply.
+/// Ends a job whose plan was applied completely: makes the tier sync due that waits for the new roles, replaces the reply of the admin by the
+/// result, and, for a deploy, counts the wizard's last step and ends its session. `applied` has the number of steps and what was left out.
+///
+/// # Errors
+/// If Postgres is unavailable. A reply that cannot be edited is no error: the command shows the job's row.
 pub(super) async fn succeeded(run: &JobRun<'_>, payload: &Payload, applied: &AppliedServer) -> Result<(), Failure> {
     release(run, payload).await?;
     let context = run.community.render_context(run.services)?;

@@ -25,6 +25,9 @@ pub struct BotAccess {
     pub missing_permissions: Vec<String>,
     /// Bound roles that cannot be assigned, with the reason.
     pub broken_roles: Vec<(RoleKey, String)>,
+    /// The channels of the server: id and name.
+    #[serde(default)]
+    pub channels: Vec<(u64, String)>,
 }
 
 /// The data that `/admin-stats` shows.
@@ -260,6 +263,7 @@ mod tests {
         let access = BotAccess {
             missing_permissions: vec!["Embed Links".to_owned()],
             broken_roles: vec![(naib, "it is above the bot's highest role".to_owned())],
+            ..BotAccess::default()
         };
         let sync = SyncHealth {
             consecutive_failures: 3,

@@ -1,9 +1,10 @@
-//! The steps of `/onboard`. `action.rs` has the custom ids of their components, `modal.rs` the modal for a contract.
+//! The steps of `/onboard`. `action.rs` has the custom ids of their components, `modal.rs` the modal for a contract, `review.rs` the plan.
 
 mod action;
 mod modal;
+mod review;
 
-use arrakis_db::TokenProfileId;
+use arrakis_db::{ProfileStandard, TokenProfileId};
 use twilight_model::channel::message::component::{ButtonStyle, SelectMenu, SelectMenuOption, SelectMenuType};
 use twilight_model::channel::message::{Component, Embed};
 use twilight_util::builder::embed::{EmbedBuilder, EmbedFooterBuilder};
@@ -11,6 +12,7 @@ use uuid::Uuid;
 
 pub use self::action::{Action, NAME, custom_id};
 pub use self::modal::{CONTRACT, STANDARD, START_BLOCK, contract_modal};
+pub use self::review::{ReviewView, review};
 use super::{buttons, full_field, inline_field, next_step, text};
 use crate::synthesis::Structure;
 use crate::wizard::{Step, Wizard};
@@ -50,27 +52,6 @@ pub struct RoleLine {
     pub chosen: Option<u64>,
     /// The role of the server that has the theme's name.
     pub found: Option<u64>,
-}
-
-/// The plan of a deploy.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ReviewView {
-    /// Roles and channels that are created.
-    pub created: usize,
-    /// Those that are changed, and orders that change.
-    pub changed: usize,
-    /// Those that exist and are adopted.
-    pub adopted: usize,
-    /// One line for each change.
-    pub changes: Vec<String>,
-    /// What Discord would refuse, with what to do.
-    pub left_out: Vec<String>,
-    /// Warnings.
-    pub warnings: Vec<String>,
-    /// Why this admin may not deploy it, already escaped.
-    pub refusal: Option<String>,
-    /// Whether the rest can be deployed.
-    pub can_deploy: bool,
 }
 
 /// The name of a chain.
@@ -208,7 +189,8 @@ pub fn chain(session: Uuid, wizard: &Wizard, chains: &[Choice]) -> (Embed, Vec<C
 /// Renders the choice of the token, and what was read of its contract.
 pub fn asset(session: Uuid, wizard: &Wizard, tokens: &[Choice], can_read: bool) -> (Embed, Vec<Component>) {
     let lead = match &wizard.asset {
-        Some(_) => "This is what the chain says about the token. Is it the right one?",
+        Some(asset) if asset.profile.is_some() => "This token is stored on the platform. Is it the right one?",
+        Some(_) => "Symbol, name and decimals were read from the contract. Is it the right token?",
         None => "Which token counts?",
     };
     let mut embed = step(session, Step::AssetConfig, "The token", &[lead.to_owned()]);
@@ -217,7 +199,7 @@ pub fn asset(session: Uuid, wizard: &Wizard, tokens: &[Choice], can_read: bool) 
             .field(inline_field("Symbol", &text::name(&asset.symbol)))
             .field(inline_field("Name", &text::name(&asset.name)))
             .field(inline_field("Decimals", &asset.decimals.to_string()))
-            .field(inline_field("Standard", asset.standard.as_str()))
+            .field(inline_field("Standard", standard_text(asset.standard)))
             .field(full_field("Contract", &format!("`{}`", asset.contract)));
     }
     let next = match (&wizard.asset, can_read) {
@@ -245,6 +227,16 @@ pub fn asset(session: Uuid, wizard: &Wizard, tokens: &[Choice], can_read: bool) 
         all.insert(0, buttons::button("Enter a contract", enter, ButtonStyle::Secondary));
     }
     (embed, rows(menus, all))
+}
+
+/// A standard in words, with its name in token profiles.
+const fn standard_text(standard: ProfileStandard) -> &'static str {
+    match standard {
+        ProfileStandard::Bgt => "claims and burns (bgt)",
+        ProfileStandard::Erc20 => "fungible token (erc20)",
+        ProfileStandard::Erc721 => "NFTs (erc721)",
+        ProfileStandard::Erc1155 => "several kinds of NFTs (erc1155)",
+    }
 }
 
 /// Renders the choice of theme and rule set, with the tiers of the chosen ones.
@@ -328,50 +320,6 @@ pub fn structure(session: Uuid, wizard: &Wizard, categories: usize, channels: us
     (embed, rows)
 }
 
-/// Renders the plan of the deploy.
-pub fn review(session: Uuid, wizard: &Wizard, view: &ReviewView) -> (Embed, Vec<Component>) {
-    let lead = match view.changes.is_empty() {
-        true => "The server has everything already. The deploy binds its roles to the tiers.".to_owned(),
-        false => "This is what the deploy does, and nothing else. Nothing is deleted.".to_owned(),
-    };
-    let mut embed = step(session, Step::Review, "The plan", &[lead])
-        .field(inline_field("Created", &view.created.to_string()))
-        .field(inline_field("Changed", &view.changed.to_string()))
-        .field(inline_field("Adopted", &view.adopted.to_string()));
-    if let (Some(asset), Some((theme, rules))) = (&wizard.asset, &wizard.rules) {
-        let setup = format!("{} · {theme} · rules {rules}", text::name(&asset.symbol));
-        embed = embed.field(full_field("Setup", &setup));
-    }
-    for (name, lines) in [
-        ("Steps", &view.changes),
-        ("Left out, since Discord would refuse it", &view.left_out),
-        ("Warnings", &view.warnings),
-    ] {
-        if !lines.is_empty() {
-            let lines: Vec<String> = lines.iter().map(|line| format!("• {}", text::name(line))).collect();
-            embed = embed.field(full_field(name, &text::lines(&lines, text::FIELD)));
-        }
-    }
-    if let Some(refusal) = &view.refusal {
-        embed = embed.field(full_field("You cannot deploy this", refusal));
-    }
-    let next = match (view.can_deploy, view.left_out.is_empty()) {
-        (false, _) => "Correct what is listed above; then press Check again.",
-        (true, false) => {
-            "Correct what is left out and press Check again, or deploy the rest: `/reconcile` adds it later."
-        }
-        (true, true) => "Press Deploy. It takes a minute or two, and this message shows the progress.",
-    };
-    let mut all = navigation(session, wizard);
-    let again = custom_id(Action::Progress, session, None);
-    all.insert(0, buttons::button("Check again", again, ButtonStyle::Secondary));
-    if view.can_deploy {
-        let deploy = custom_id(Action::Deploy, session, None);
-        all.insert(0, buttons::button("Deploy", deploy, ButtonStyle::Success));
-    }
-    (embed.field(next_step(next)).build(), rows(Vec::new(), all))
-}
-
 /// The button that shows the progress of a deploy.
 pub fn progress_button(session: Uuid) -> Vec<Component> {
     let again = custom_id(Action::Progress, session, None);
@@ -391,17 +339,18 @@ pub fn cancelled() -> Embed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wizard::Asset;
 
-    const ID: Uuid = Uuid::from_u128(7);
+    pub(super) const ID: Uuid = Uuid::from_u128(7);
 
-    fn wizard(at: Step) -> Wizard {
+    pub(super) fn wizard(at: Step) -> Wizard {
         Wizard {
             step: at,
             ..Wizard::new(1, "Arrakeen".to_owned())
         }
     }
 
-    fn custom_ids(rows: &[Component]) -> Vec<String> {
+    pub(super) fn custom_ids(rows: &[Component]) -> Vec<String> {
         let text = serde_json::to_value(rows).unwrap();
         let rows = text.as_array().unwrap().iter();
         let all = rows.flat_map(|row| row["components"].as_array().unwrap());
@@ -444,15 +393,37 @@ mod tests {
     }
 
     #[test]
-    fn deploy_is_offered_only_for_a_plan_that_can_succeed() {
-        let offered = |can_deploy| {
-            let view = ReviewView {
-                can_deploy,
-                ..ReviewView::default()
-            };
-            let (_, rows) = review(ID, &wizard(Step::Review), &view);
-            custom_ids(&rows).contains(&custom_id(Action::Deploy, ID, None))
+    fn token_is_introduced_by_where_it_comes_from() {
+        let shown = |profile: Option<&str>| {
+            let mut wizard = wizard(Step::AssetConfig);
+            wizard.asset = Some(Asset {
+                profile: profile.map(|id| id.parse().unwrap()),
+                contract: arrakis_domain::Address::from_bytes([1; 20]),
+                standard: ProfileStandard::Bgt,
+                symbol: "BGT".to_owned(),
+                name: "Bera Governance Token".to_owned(),
+                decimals: 18,
+                start_block: 0,
+            });
+            asset(ID, &wizard, &[], true).0
         };
-        assert!(offered(true) && !offered(false));
+        let stored = shown(Some("bgt"));
+        assert!(
+            stored
+                .description
+                .unwrap()
+                .starts_with("This token is stored on the platform.")
+        );
+        assert!(
+            stored
+                .fields
+                .iter()
+                .any(|field| field.value == "claims and burns (bgt)")
+        );
+        let entered = shown(None).description.unwrap();
+        assert!(
+            entered.ends_with("were read from the contract. Is it the right token?"),
+            "{entered}"
+        );
     }
 }

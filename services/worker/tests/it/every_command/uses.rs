@@ -373,7 +373,7 @@ pub(super) fn uses() -> Vec<CommandUse> {
         // By another admin: the cooldown is of one member.
         CommandUse::admin("reconcile", "With the rules **ranked**")
             .by("harah")
-            .options(json!({"action": "rules", "rule_set": "ranked"}))
+            .options(json!({"action": "rules", "rule-set": "ranked"}))
             .then(Step::button("reconcile:apply:ranked:0", "are being put into force").audited("rules.announce")),
         CommandUse::admin("onboard", "Set this server up").not_counted(),
         // Harah has no session.
