@@ -33,7 +33,10 @@ pub(super) struct AdminRoles;
 impl Command for AdminRoles {
     fn definition(&self) -> Definition {
         let policy = StringBuilder::new("policy", "Which tier roles a member has; a preview is shown first").choices([
-            ("Exclusive: the role of their own tier only", TierRoles::Exclusive.as_str()),
+            (
+                "Exclusive: the role of their own tier only",
+                TierRoles::Exclusive.as_str(),
+            ),
             (
                 "Cumulative: also those of all tiers below",
                 TierRoles::Cumulative.as_str(),
