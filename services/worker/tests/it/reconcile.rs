@@ -308,7 +308,7 @@ async fn change_that_is_confirmed_again_is_one_change_with_one_message() {
     let (platform, _worker) = admin_platform().await;
     use_ranked_rules(&platform).await;
     let before = rule_messages(&platform, "jamis").await;
-    let options = json!({"action": "rules", "rule_set": "balance", "grace_days": 7});
+    let options = json!({"action": "rules", "rule-set": "balance", "grace-days": 7});
     let id = run(&platform, options).await;
     let reply = platform.control.answered(&id).await["message"].clone();
     // Both presses wait for the lock, as two at once.
