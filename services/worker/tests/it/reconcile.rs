@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use arrakis_db::{JobState, RuleChange};
-use arrakis_domain::RoleKey;
+use arrakis_domain::{RoleId, RoleKey};
 use arrakis_emulator_client::Fault;
 use arrakis_test_support::{eventually, eventually_within};
 use arrakis_worker::jobs::reconcile::scheduled_id;
@@ -12,7 +12,7 @@ use arrakis_worker::synthesis::{Manifest, Structure};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::platform::{Dispatch, Platform, Worker, assert_description, assert_refusal};
+use crate::platform::{Dispatch, MANAGE_GUILD, Platform, Worker, assert_description, assert_refusal};
 
 async fn until_reconciled(platform: &Platform) {
     until_ended(platform, &scheduled_id(OffsetDateTime::now_utc())).await;
@@ -28,9 +28,6 @@ async fn until_ended(platform: &Platform, id: &str) -> JobState {
     )
     .await
 }
-
-/// Manage Server.
-const MANAGE_GUILD: &str = "32";
 
 /// An admin runs `/reconcile` with these options.
 async fn run(platform: &Platform, options: Value) -> String {
@@ -114,6 +111,31 @@ async fn role_deleted_by_hand_is_reported_and_repaired() {
     assert_eq!(until_ended(&platform, job).await, JobState::Succeeded);
     let bindings = platform.tenant().await.communities().role_bindings().await.unwrap();
     assert_ne!(bindings[&"usul".parse::<RoleKey>().unwrap()].to_string(), *usul);
+    platform.vhost.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn role_that_is_bound_while_members_are_read_stays_bound() {
+    let (platform, _worker) = admin_platform().await;
+    let roles_read = || platform.control.count("GET", "/roles", 200);
+    let before = roles_read().await;
+    let slow = Fault::rest_latency(2_000).method("GET").path("/members").count(1);
+    platform.control.fault(&slow).await.unwrap();
+    let id = run(&platform, json!({"action": "compare"})).await;
+    eventually(|| async { roles_read().await > before }, "the roles to be read").await;
+    let made = platform
+        .control
+        .create_role(&platform.community.guild, &json!({"name": "New"}))
+        .await
+        .unwrap();
+    let role = RoleId(made["id"].as_str().unwrap().parse().unwrap());
+    let key: RoleKey = "water-sharer".parse().unwrap();
+    let mut tx = platform.tenant().await;
+    tx.communities().bind_role(&key, role).await.unwrap();
+    tx.commit().await.unwrap();
+    report(&platform, &id).await;
+    let bindings = platform.tenant().await.communities().role_bindings().await.unwrap();
+    assert_eq!(bindings.get(&key), Some(&role));
     platform.vhost.finish().await;
 }
 

@@ -10,16 +10,23 @@ use crate::failure::Failure;
 use crate::reconcile_report::ReconcileReport;
 use crate::roles::{self, BrokenRole};
 
-/// Records bound roles that do not exist or that the bot cannot assign; returns the bindings to existing roles.
+/// The stored bindings.
+pub(super) async fn stored(run: &JobRun<'_>) -> Result<RoleBindings, Failure> {
+    let mut tx = run.services.database.tenant(run.community.id()).await?;
+    let bindings = tx.communities().role_bindings().await?;
+    tx.commit().await?;
+    Ok(bindings)
+}
+
+/// Records bound roles that do not exist or that the bot cannot assign; returns the bindings to existing roles. `bindings` were read before
+/// `roles` and `members`.
 pub(super) async fn check(
     run: &JobRun<'_>,
+    mut bindings: RoleBindings,
     roles: &[Role],
     members: &[Member],
     report: &mut ReconcileReport,
 ) -> Result<RoleBindings, Failure> {
-    let mut tx = run.services.database.tenant(run.community.id()).await?;
-    let mut bindings = tx.communities().role_bindings().await?;
-    tx.commit().await?;
     // The bot's user id equals the application id, except for applications older than 2016.
     let bot = run.services.discord.application().get();
     let bot = members.iter().find(|member| member.user.id.get() == bot);

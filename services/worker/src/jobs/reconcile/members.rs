@@ -40,12 +40,14 @@ const DATABASE_PAGE: u32 = 500;
 /// # Errors
 /// If Discord or Postgres is unavailable.
 pub(super) async fn check(run: &JobRun<'_>, mode: Mode, report: &mut ReconcileReport) -> Result<(), Failure> {
+    // Before Discord's lists: a role that is created and bound meanwhile is missing there and would count as deleted.
+    let bindings = bindings::stored(run).await?;
     let calls = run.services.discord.bulk(Some(run.community.guild()));
     let roles = calls.roles(run.community.guild()).await?;
     let listed_at = run.services.now() - CLOCK_ERROR;
     let members = calls.members(run.community.guild(), None).await?;
     run.progress(0, Some(members.len())).await?;
-    let bindings = bindings::check(run, &roles, &members, report).await?;
+    let bindings = bindings::check(run, bindings, &roles, &members, report).await?;
     let members: Vec<Member> = members.into_iter().filter(|member| !member.user.bot).collect();
     report.members = members.len();
     report.left = store_missed_leaves(run, &members, listed_at).await?;
