@@ -6,10 +6,7 @@ use arrakis_test_support::eventually;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::platform::{Dispatch, Platform, assert_description, assert_refusal, is_ephemeral};
-
-/// Manage Server.
-const MANAGE_GUILD: &str = "32";
+use crate::platform::{Dispatch, MANAGE_GUILD, Platform, assert_description, assert_refusal, is_ephemeral};
 
 /// Sends the command as a member with these permissions; returns the interaction's id and its dispatch, unpublished.
 async fn sent(platform: &Platform, permissions: &str, options: &Value) -> (String, Dispatch) {

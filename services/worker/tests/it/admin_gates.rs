@@ -5,10 +5,10 @@ use arrakis_domain::TierId;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::platform::{Dispatch, Platform, assert_description, assert_refusal, embed, follow_ups, is_ephemeral};
+use crate::platform::{
+    Dispatch, MANAGE_GUILD, Platform, assert_description, assert_refusal, embed, follow_ups, is_ephemeral,
+};
 
-/// Manage Server.
-const MANAGE_GUILD: &str = "32";
 /// Send Messages.
 const MEMBER: &str = "2048";
 

@@ -1,15 +1,11 @@
 //! `/admin-migrate` from the queue to rows, audit entries and roles: from a role of another tool, and from a CSV file.
 
 use arrakis_domain::{RoleId, TierId};
-use arrakis_test_support::eventually;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use crate::platform::{Dispatch, Platform, Worker, assert_description, assert_refusal, embed};
-
-/// Manage Server.
-const MANAGE_GUILD: &str = "32";
+use crate::platform::{MANAGE_GUILD, Platform, Worker, assert_description, assert_refusal, embed};
 
 /// A platform whose worker permits admin commands without MFA.
 async fn without_mfa() -> (Platform, Worker) {
@@ -18,7 +14,7 @@ async fn without_mfa() -> (Platform, Worker) {
     environment.push(("ADMIN_COMMANDS_WITHOUT_MFA", "yes".to_owned()));
     let worker = Worker::start(&environment).await;
     platform.commands_registered().await;
-    until_keys(&platform, "stilgar", |keys| keys.contains(&"usul")).await;
+    platform.until_keys("stilgar", |keys| keys.contains(&"usul")).await;
     (platform, worker)
 }
 
@@ -52,22 +48,6 @@ async fn foreign_role(platform: &Platform, members: &[&str]) -> String {
     role
 }
 
-async fn dispatch_of(platform: &Platform, id: &str) -> Dispatch {
-    let mut dispatch = platform.dispatch_of(id).await;
-    let mut body = dispatch.json();
-    body["member"]["permissions"] = json!(MANAGE_GUILD);
-    dispatch.body = serde_json::to_vec(&body).unwrap();
-    dispatch
-}
-
-/// Runs the command as an admin; returns its message.
-async fn command(platform: &Platform, options: Value) -> Value {
-    platform.delete_cooldowns();
-    let id = platform.send_command("chani", "admin-migrate", options).await;
-    platform.publish(&dispatch_of(platform, &id).await).await;
-    platform.control.answered(&id).await["message"].clone()
-}
-
 /// The custom id of a message's button with this beginning.
 fn button(message: &Value, beginning: &str) -> String {
     let buttons = message["components"][0]["components"].as_array().unwrap();
@@ -77,31 +57,6 @@ fn button(message: &Value, beginning: &str) -> String {
         .next()
         .unwrap_or_else(|| panic!("no {beginning} in {buttons:?}"))
         .to_owned()
-}
-
-/// A pressed button; returns the interaction's id and its dispatch, unpublished.
-async fn pressed(platform: &Platform, message: &Value, custom_id: &str) -> (String, Dispatch) {
-    let message = message["id"].as_str().unwrap();
-    let id = platform
-        .control
-        .press(&platform.community, "chani", message, custom_id)
-        .await;
-    let dispatch = dispatch_of(platform, &id).await;
-    (id, dispatch)
-}
-
-async fn press(platform: &Platform, message: &Value, custom_id: &str) -> Value {
-    let (id, dispatch) = pressed(platform, message, custom_id).await;
-    platform.publish(&dispatch).await;
-    platform.control.answered(&id).await["message"].clone()
-}
-
-async fn until_keys(platform: &Platform, user: &str, is: impl Fn(&[&str]) -> bool) {
-    let is_so = async || {
-        let member = platform.control.member(&platform.community, user).await;
-        is(&platform.community.keys(&member["roles"]))
-    };
-    eventually(is_so, format!("the roles of {user}")).await;
 }
 
 async fn audited(platform: &Platform) -> Vec<(String, Value)> {
@@ -118,7 +73,9 @@ async fn holders_of_a_role_are_previewed_migrated_and_taken_back() {
     let (platform, _worker) = without_mfa().await;
     // Harah has no wallet; the rules decide about Stilgar, who has one.
     let role = foreign_role(&platform, &["harah", "stilgar"]).await;
-    let preview = command(&platform, json!({"role": role, "tier": "ichwan"})).await;
+    let preview = platform
+        .run_as_admin("admin-migrate", json!({"role": role, "tier": "ichwan"}))
+        .await;
     assert_description(&preview, "The role Holder: 2 users listed.");
     assert_description(&preview, "1 member would have the tier");
     assert_eq!(
@@ -127,15 +84,16 @@ async fn holders_of_a_role_are_previewed_migrated_and_taken_back() {
     );
     assert_eq!(audited(&platform).await, []);
 
-    let applied = press(&platform, &preview, &button(&preview, "admin-migrate:apply:")).await;
+    let applied = platform
+        .press_as_admin(&preview, &button(&preview, "admin-migrate:apply:"))
+        .await;
     assert_description(&applied, "1 member has a tier of this migration");
     let file = applied["attachments"][0]["filename"].as_str().unwrap().to_owned();
     assert!(file.starts_with("migration-") && file.ends_with(".csv"), "{file}");
-    until_keys(&platform, "harah", |keys| keys.contains(&"ichwan")).await;
-    until_keys(&platform, "stilgar", |keys| {
-        keys.contains(&"usul") && !keys.contains(&"ichwan")
-    })
-    .await;
+    platform.until_keys("harah", |keys| keys.contains(&"ichwan")).await;
+    platform
+        .until_keys("stilgar", |keys| keys.contains(&"usul") && !keys.contains(&"ichwan"))
+        .await;
     let mut tx = platform.tenant().await;
     let harah = tx
         .profiles()
@@ -145,9 +103,11 @@ async fn holders_of_a_role_are_previewed_migrated_and_taken_back() {
     assert_eq!(harah.unwrap().tier, TierId::new("ichwan").ok());
     drop(tx);
 
-    let undone = press(&platform, &applied, &button(&applied, "admin-migrate:undo:")).await;
+    let undone = platform
+        .press_as_admin(&applied, &button(&applied, "admin-migrate:undo:"))
+        .await;
     assert_description(&undone, "taken back");
-    until_keys(&platform, "harah", |keys| !keys.contains(&"ichwan")).await;
+    platform.until_keys("harah", |keys| !keys.contains(&"ichwan")).await;
     assert_eq!(
         audited(&platform).await,
         [
@@ -178,7 +138,7 @@ async fn with_file(platform: &Platform, text: String) -> Value {
     platform.delete_cooldowns();
     let file = json!({"file": {"filename": "members.csv", "content_type": "text/csv", "data_base64": ""}});
     let id = platform.send_command("chani", "admin-migrate", file).await;
-    let mut dispatch = dispatch_of(platform, &id).await;
+    let mut dispatch = platform.dispatch_as(&id, MANAGE_GUILD).await;
     let mut body = dispatch.json();
     let url = serve_file(text).await;
     let files = body.pointer_mut("/data/resolved/attachments").unwrap();
@@ -198,8 +158,10 @@ async fn members_of_a_file_are_migrated() {
     let preview = with_file(&platform, text).await;
     assert_description(&preview, r"The file members.csv: 2 users listed.");
     assert_eq!(embed(&preview)["fields"][1]["value"], "1 not known as members here");
-    press(&platform, &preview, &button(&preview, "admin-migrate:apply:")).await;
-    until_keys(&platform, "harah", |keys| keys.contains(&"qanat")).await;
+    platform
+        .press_as_admin(&preview, &button(&preview, "admin-migrate:apply:"))
+        .await;
+    platform.until_keys("harah", |keys| keys.contains(&"qanat")).await;
 
     let refused = with_file(&platform, format!("{harah},gold\n")).await;
     assert_refusal(&refused, "The file cannot be used: line 1: there is no tier");
@@ -228,7 +190,7 @@ async fn what_cannot_be_migrated_is_refused() {
         (json!({"undo": "12"}), "There is no migration \"12\" here."),
         (json!({"undo": "spice"}), "There is no migration \"spice\" here."),
     ] {
-        assert_refusal(&command(&platform, options).await, refusal);
+        assert_refusal(&platform.run_as_admin("admin-migrate", options).await, refusal);
     }
     assert_eq!(audited(&platform).await, []);
 }
@@ -236,7 +198,7 @@ async fn what_cannot_be_migrated_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn command_is_refused_without_mfa() {
     let (platform, _worker) = Platform::with_worker().await;
-    let refused = command(&platform, json!({})).await;
+    let refused = platform.run_as_admin("admin-migrate", json!({})).await;
     assert_refusal(&refused, "`/admin-migrate` needs a second factor");
 }
 
@@ -245,8 +207,12 @@ async fn command_is_refused_without_mfa() {
 async fn second_run_of_one_press_changes_nothing_and_replies_the_same() {
     let (platform, _worker) = without_mfa().await;
     let role = foreign_role(&platform, &["harah"]).await;
-    let preview = command(&platform, json!({"role": role, "tier": "ichwan"})).await;
-    let (id, dispatch) = pressed(&platform, &preview, &button(&preview, "admin-migrate:apply:")).await;
+    let preview = platform
+        .run_as_admin("admin-migrate", json!({"role": role, "tier": "ichwan"}))
+        .await;
+    let (id, dispatch) = platform
+        .pressed_by_admin(&preview, &button(&preview, "admin-migrate:apply:"))
+        .await;
     platform.publish(&dispatch).await;
     platform.control.answered(&id).await;
     platform.until_messages("arrakis.interactions", 0).await;
@@ -277,19 +243,23 @@ async fn tier_whose_role_has_permissions_that_the_admin_lacks_is_refused() {
     let (platform, _worker) = without_mfa().await;
     let role = foreign_role(&platform, &["harah"]).await;
     let options = json!({"role": role, "tier": "naib"});
-    let preview = command(&platform, options.clone()).await;
+    let preview = platform.run_as_admin("admin-migrate", options.clone()).await;
     bind_to_administrator(&platform, "naib").await;
     let refusal = "The role Boss has permissions that you lack: ADMINISTRATOR.";
-    assert_refusal(&command(&platform, options).await, refusal);
+    assert_refusal(&platform.run_as_admin("admin-migrate", options).await, refusal);
     let harah = platform.community.user("harah");
     assert_refusal(&with_file(&platform, format!("{harah},naib\n")).await, refusal);
     // The preview was made before.
-    let (id, dispatch) = pressed(&platform, &preview, &button(&preview, "admin-migrate:apply:")).await;
+    let (id, dispatch) = platform
+        .pressed_by_admin(&preview, &button(&preview, "admin-migrate:apply:"))
+        .await;
     platform.publish(&dispatch).await;
     let view = platform.control.answered(&id).await;
     assert_refusal(&view["followups"][0], refusal);
     assert_eq!(audited(&platform).await, []);
     // Other tiers stay possible.
-    let preview = command(&platform, json!({"role": role, "tier": "ichwan"})).await;
+    let preview = platform
+        .run_as_admin("admin-migrate", json!({"role": role, "tier": "ichwan"}))
+        .await;
     assert_description(&preview, "1 member would have the tier");
 }

@@ -203,44 +203,45 @@ async fn killed_worker_leaves_one_message_for_each_event() {
 }
 
 /// Discord failed behind the effect, before it, and limited the call. The nonce and the retries make it one message.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn failure_of_discord_delays_a_message_and_doubles_none() {
+/// A message to stilgar meets the fault, is postponed, and is sent once after the fault is gone.
+async fn is_delayed_and_sent_once(fault: Fault) {
     let (platform, _worker) = Platform::with_worker().await;
     subscribe(&platform, "stilgar", &[AlertKind::Rank]).await;
+    let fault = fault.method("POST").route("/channels/*");
+    platform.control.fault(&fault).await.unwrap();
+    rank_event(&platform, "stilgar", "event", (82, 81)).await;
+    let postponed = || async {
+        let mut tx = platform.tenant().await;
+        let (now, later) = (OffsetDateTime::now_utc(), time::Duration::minutes(1));
+        let ends = tx.alerts().unfinished(now + later).await.unwrap();
+        ends.is_some() && tx.alerts().unfinished(now).await.unwrap().is_none()
+    };
+    eventually_within(WAIT, postponed, "the message to be postponed").await;
+    platform.control.clear_faults().await.unwrap();
+    sql(&platform, "update alerts set due_at = now() where outcome is null").await;
+    let sent = || async { outcomes(&platform, "stilgar").await == [Some(AlertOutcome::Sent)] };
+    eventually_within(WAIT, sent, "the outcome to be recorded").await;
+    assert_eq!(direct_messages(&platform, "stilgar").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn message_whose_effect_is_followed_by_an_error_is_delayed_and_not_doubled() {
+    is_delayed_and_sent_once(Fault::rest_status(502).after_effect(true)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn message_that_an_error_precedes_is_delayed() {
+    is_delayed_and_sent_once(Fault::rest_status(503)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn message_at_a_rate_limit_beyond_the_call_is_delayed() {
     let limit = Fault {
         // Longer than the time limit of the call.
         retry_after: Some(8.0),
         ..Fault::of_kind("rest_rate_limit")
     };
-    let faults = [
-        Fault::rest_status(502).after_effect(true),
-        Fault::rest_status(503),
-        limit,
-    ];
-    for (number, fault) in faults.into_iter().enumerate() {
-        let fault = fault.method("POST").route("/channels/*");
-        platform.control.fault(&fault).await.unwrap();
-        let rank = 82 - u32::try_from(number).unwrap();
-        rank_event(&platform, "stilgar", &format!("event-{number}"), (rank, rank - 1)).await;
-        let postponed = || async {
-            let mut tx = platform.tenant().await;
-            let (now, later) = (OffsetDateTime::now_utc(), time::Duration::minutes(1));
-            let ends = tx.alerts().unfinished(now + later).await.unwrap();
-            ends.is_some() && tx.alerts().unfinished(now).await.unwrap().is_none()
-        };
-        eventually_within(WAIT * 2, postponed, "the message to be postponed").await;
-        platform.control.clear_faults().await.unwrap();
-        let sent = || async {
-            sql(&platform, "update alerts set due_at = now() where outcome is null").await;
-            outcomes(&platform, "stilgar").await.last() == Some(&Some(AlertOutcome::Sent))
-        };
-        eventually_within(WAIT * 2, sent, "the outcome to be recorded").await;
-        assert_eq!(
-            direct_messages(&platform, "stilgar").await.len(),
-            number + 1,
-            "{fault:?}"
-        );
-    }
+    is_delayed_and_sent_once(limit).await;
 }
 
 /// The claim of a message of stilgar's whose attempt began four minutes ago, when Discord may have forgotten its nonce.

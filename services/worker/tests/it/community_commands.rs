@@ -11,10 +11,9 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use twilight_model::id::Id;
 
-use crate::platform::{Dispatch, Platform, assert_description, assert_refusal, description, embed, is_ephemeral};
-
-/// Manage Server.
-const MANAGE_GUILD: &str = "32";
+use crate::platform::{
+    Dispatch, MANAGE_GUILD, Platform, assert_description, assert_refusal, description, embed, is_ephemeral,
+};
 
 /// Runs a command of a member.
 async fn command(platform: &Platform, user: &str, name: &str, options: Value) -> Value {

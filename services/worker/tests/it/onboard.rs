@@ -7,10 +7,7 @@ use arrakis_test_support::{Anvil, eventually};
 use arrakis_worker::wizard::{Asset, Step};
 use serde_json::{Value, json};
 
-use crate::platform::{Dispatch, Platform, Worker, assert_description, assert_refusal, embed};
-
-/// Manage Server.
-const MANAGE_GUILD: &str = "32";
+use crate::platform::{Dispatch, MANAGE_GUILD, Platform, Worker, assert_description, assert_refusal, embed};
 
 /// A wizard in the server that is not onboarded.
 pub(crate) struct Admin<'a> {

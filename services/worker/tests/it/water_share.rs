@@ -6,10 +6,7 @@ use arrakis_test_support::eventually;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::platform::{Dispatch, Platform, assert_description, assert_refusal, description, embed};
-
-/// Manage Server.
-const MANAGE_GUILD: &str = "32";
+use crate::platform::{Dispatch, MANAGE_GUILD, Platform, assert_description, assert_refusal, description, embed};
 
 fn water() -> BadgeId {
     BadgeId::new("water-sharer").unwrap()

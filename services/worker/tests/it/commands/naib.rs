@@ -32,7 +32,7 @@ async fn seats_and_former_holders_are_listed() {
     assert!(description.starts_with("**2 of 7 seats** are held by"), "{description}");
     for line in [
         "`1.` **member-11** · 900 BGT",
-        "`2.` a wallet of nobody here · 800 BGT",
+        "`2.` a wallet of no member here · 800 BGT",
         "`3.` **member-13** · 700 BGT",
     ] {
         assert!(description.contains(line), "{line}: {description}");

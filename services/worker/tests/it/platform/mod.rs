@@ -1,6 +1,7 @@
 //! The parts of one test: its own database, broker and Redis, an emulator, a proxy, a gateway client in place of the ingestor, and
 //! workers.
 
+mod admin;
 mod assertions;
 mod control;
 mod gateway_client;
@@ -24,6 +25,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use twilight_model::id::Id;
 
+pub use self::admin::MANAGE_GUILD;
 pub use self::assertions::{assert_description, assert_refusal, description, embed, follow_ups, is_ephemeral};
 pub use self::control::Control;
 pub use self::gateway_client::{Dispatch, GatewayClient};
