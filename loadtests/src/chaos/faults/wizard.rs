@@ -29,7 +29,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "redis-lost-in-mid-wizard",
         what: "SIGKILL of Redis in mid-wizard, a new one without data, and the same after Deploy",
         proves: &[I1, I2, I5],
-        expected: "nothing is set up before Deploy; the admin is told to begin again, and can within 10 s; the deploy completes \
+        expected: "nothing is set up before Deploy; the admin is asked to begin again, and can within 10 s; the deploy completes \
                    without Redis",
         guard: Guard::Harness("Redis stays away"),
         without_guard: "not run yet",
@@ -188,7 +188,7 @@ async fn redis_lost(testbed: &mut Testbed) -> anyhow::Result<()> {
     let refusal = refusal_of(testbed, &wizard, "Back").await?;
     testbed.expect(
         I1,
-        "without Redis, a press is refused and says why",
+        "without Redis, a press is refused with the reason",
         refusal.contains("cannot remember your steps"),
         refusal,
     );

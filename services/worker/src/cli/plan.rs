@@ -93,7 +93,7 @@ impl PlanTask {
         report(match grace {
             None => format!("the plan is {}; it includes the theme {}", self.plan, theme.id),
             Some(until) => format!(
-                "the plan is {}; the theme {} is of the plan {} and stays in use until {until}, then another one takes its place; the admins are told",
+                "the plan is {}; the theme {} is of the plan {} and stays in use until {until}, then another one takes its place; the admins get a direct message",
                 self.plan, theme.id, theme.plan
             ),
         });

@@ -200,7 +200,7 @@ pub fn progress(
         JobState::Failed => (
             "The change of roles has failed",
             text::truncate(&text::name(job.error.as_deref().unwrap_or("no reason")), text::FIELD),
-            "`/reconcile` compares all members again; tell the operator the reason if it fails, too.".to_owned(),
+            "`/reconcile` compares all members again; report the reason to the operator if it fails, too.".to_owned(),
         ),
         JobState::Queued | JobState::Running | JobState::Waiting => (
             "Roles are being changed",

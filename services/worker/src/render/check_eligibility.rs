@@ -164,8 +164,8 @@ fn next_step_text(view: &EligibilityView) -> &'static str {
     }
     match (view.own, Zones::STANDARD.zone_of(view.standing().rank)) {
         (true, Zone::Council | Zone::Eligible) => "`/position` shows who is next above and below you.",
-        (true, _) => "`/threshold` says what entry takes now, `/position` how far it is.",
-        (false, _) => "`/threshold` says what entry takes now. Without a wallet, this command checks your own.",
+        (true, _) => "`/threshold` shows what entry takes now, `/position` how far it is.",
+        (false, _) => "`/threshold` shows what entry takes now. Without a wallet, this command checks your own.",
     }
 }
 

@@ -142,7 +142,7 @@ fn line(context: &RenderContext<'_>, view: &DirectoryView<'_>, entry: &Directory
 
 const fn own_text(hidden: bool) -> &'static str {
     if hidden {
-        "You hide: nobody finds you here, and `/naib` and posts of arrivals and of the week do not name you. The leaderboard still shows ranked members."
+        "You hide: other members do not find you here, and `/naib` and posts of arrivals and of the week do not name you. The leaderboard still shows ranked members."
     } else {
         "You are listed for the members of this server, with name and tier, and never with your wallet."
     }

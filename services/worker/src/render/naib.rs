@@ -121,7 +121,7 @@ fn seat_text(context: &RenderContext<'_>, view: &CouncilView<'_>, rank: u32) -> 
     };
     let held = text::held(seat.held, context.symbol);
     let holder = match &seat.holder {
-        None => "a wallet of nobody here".to_owned(),
+        None => "a wallet of no member here".to_owned(),
         Some(holder) if holder.user == view.author => format!("➤ **{}** (you)", text::name(&holder.display_name)),
         Some(holder) if holder.hidden => format!("a {} who hides", context.theme.words.member),
         Some(holder) => format!("**{}**", text::name(&holder.display_name)),
@@ -234,7 +234,7 @@ mod tests {
         assert!(description.starts_with("**3 of 7 seats** are held by sietch dwellers of this server."));
         for line in [
             "`1.` **stil\\_gar** · 9,000 BGT",
-            "`2.` a wallet of nobody here · 9,000 BGT",
+            "`2.` a wallet of no member here · 9,000 BGT",
             "`3.` a sietch dweller who hides · 9,000 BGT",
             "`4.` ➤ **chani** (you) · 9,000 BGT",
             "`5.` free: no wallet holds this rank",

@@ -144,8 +144,8 @@ fn below_text(context: &RenderContext<'_>, mine: Standing, below: Neighbour) -> 
 fn next_step_text(standing: Standing) -> &'static str {
     match Zones::STANDARD.zone_of(standing.rank) {
         Zone::Council | Zone::Eligible => "`/leaderboard` shows your neighbours, `/profile` your badges.",
-        Zone::Waitlist => "`/register-waitlist` puts you on the list, `/threshold` says what entry takes now.",
-        Zone::Outside => "`/threshold` says what entry takes now, `/leaderboard` who is ahead.",
+        Zone::Waitlist => "`/register-waitlist` puts you on the list, `/threshold` shows what entry takes now.",
+        Zone::Outside => "`/threshold` shows what entry takes now, `/leaderboard` who is ahead.",
     }
 }
 

@@ -66,7 +66,7 @@ pub fn failed(context: &RenderContext<'_>, reason: &str) -> Embed {
         .embed_without_ranking("Reconcile", context.theme.accent, &[lead.to_owned()])
         .field(full_field("Reason", &text::name(reason)))
         .field(next_step(
-            "Run `/reconcile` again in some minutes; tell the operator of this bot the reason if it fails, too.",
+            "Run `/reconcile` again in some minutes; report the reason to the operator of this bot if it fails, too.",
         ))
         .build()
 }

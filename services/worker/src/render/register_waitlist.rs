@@ -89,7 +89,7 @@ pub fn not_in_zone(context: &RenderContext<'_>, is_linked: bool, standing: Stand
     }
     (
         format!("Your wallet is at rank {rank}, and {ranks}."),
-        "`/position` shows how far it is, `/alerts` tells you when you get there.".to_owned(),
+        "`/position` shows how far it is, `/alerts` notifies you when you get there.".to_owned(),
     )
 }
 

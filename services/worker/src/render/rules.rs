@@ -24,7 +24,7 @@ pub fn preview(
     days: u16,
 ) -> (Embed, Vec<Component>) {
     let lead = match preview.lose.len() {
-        0 => format!("With the rules **{rule_set}**, nobody loses a tier."),
+        0 => format!("With the rules **{rule_set}**, no member loses a tier."),
         1 => format!("With the rules **{rule_set}**, one member gets a lower tier or none."),
         count => format!("With the rules **{rule_set}**, {count} members get a lower tier or none."),
     };

@@ -255,7 +255,7 @@ async fn check_role(context: &CommandContext<'_>, wizard: &Wizard, key: &str, ro
     match granter.role(role) {
         None => refuse("That role is not there any more."),
         Some(_) if role == guild.get() => refuse("Every member has the role @everyone."),
-        Some(found) if found.managed => refuse("That role belongs to an integration, and nobody can be given it."),
+        Some(found) if found.managed => refuse("That role belongs to an integration, and no member can be given it."),
         Some(found) => Ok(granter.check(found)?),
     }
 }

@@ -70,7 +70,7 @@ fn ranking_problem(context: &RenderContext<'_>, sync: &SyncHealth) -> Option<Str
             Some("The ranking has not been read yet: no member has a tier before the first sync.".to_owned())
         }
         Freshness::Stale(at) => Some(format!(
-            "The ranking is old, it was read {}: nobody gains or loses a tier meanwhile.{}",
+            "The ranking is old, it was read {}: no member gains or loses a tier meanwhile.{}",
             text::ago(at),
             if sync.consecutive_failures > 0 {
                 format!(" {}", failing())
