@@ -186,7 +186,7 @@ impl ProblemKind {
 pub(crate) struct Problem {
     /// Kind: decides status, code and title.
     pub(crate) kind: ProblemKind,
-    detail: String,
+    detail: Box<str>,
     profiles: Option<Vec<String>>,
     scope: Option<&'static str>,
     frees_at: Option<OffsetDateTime>,
@@ -229,7 +229,7 @@ pub(crate) struct ProblemBody {
 
 impl Problem {
     /// A problem of this kind. `detail` is for people: what is wrong and how to correct it.
-    pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: ProblemKind, detail: impl Into<Box<str>>) -> Self {
         Self {
             kind,
             detail: detail.into(),
@@ -306,7 +306,7 @@ impl Problem {
             title: self.kind.title(),
             status: self.kind.status().as_u16(),
             code: self.kind.code(),
-            detail: self.detail.clone(),
+            detail: self.detail.clone().into_string(),
             request_id: request_id.to_owned(),
             profiles: self.profiles.clone(),
             scope: self.scope,

@@ -93,7 +93,11 @@ pub async fn give_roles(
             Err(error) if matches!(error.code(), Some(10_007 | 10_013)) => {
                 result.absent.insert(*user);
             }
-            Err(CallError::Refused { message, code, .. }) if matches!(code, 10_011 | 50_001 | 50_013 | 50_028) => {
+            Err(CallError::Refused {
+                message,
+                code: 10_011 | 50_001 | 50_013 | 50_028,
+                ..
+            }) => {
                 result.refused.insert(*role, message);
             }
             Err(error) => return Err(error),

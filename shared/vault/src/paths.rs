@@ -140,7 +140,7 @@ pub fn snapshot_file(server: ServerId, id: Uuid, file: &str) -> Result<ObjectKey
 
 /// Id and path below its folder of an object of a snapshot; `None` for another key.
 #[must_use]
-pub fn parse_snapshot<'a>(server: ServerId, key: &'a ObjectKey) -> Option<(Uuid, &'a str)> {
+pub fn parse_snapshot(server: ServerId, key: &ObjectKey) -> Option<(Uuid, &str)> {
     let rest = key.as_str().strip_prefix(&snapshots(server))?;
     let (id, path) = rest.split_once('/')?;
     Some((id.parse().ok()?, path))

@@ -159,8 +159,8 @@ async fn begin(context: &CommandContext<'_>, admin: UserId, reason: &str) -> Com
     {
         let mut tx = context.tx().await?;
         if tx.claim(&format!("{NAME}:{}", context.invocation.id)).await? {
-            let record = locked(&mut tx, author).await?;
-            check_no_other_freeze(&record)?;
+            let community = locked(&mut tx, author).await?;
+            check_no_other_freeze(&community)?;
             tx.communities().take_over(admin, reason).await?;
             tx.audit(&NewAuditEntry {
                 actor: Actor::Member(author),

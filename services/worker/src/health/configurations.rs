@@ -28,7 +28,7 @@ pub(super) async fn watch(component: &HealthComponent, services: &Services) {
                     .metrics
                     .shadows
                     .with_label_values(&[state])
-                    .set(i64::from(count))
+                    .set(i64::from(count));
             };
             let counts = health
                 .as_ref()

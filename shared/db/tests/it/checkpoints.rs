@@ -105,7 +105,7 @@ async fn checkpoint_is_stored_once_for_a_request_and_expires() {
 
     let at_end = NOON + CHECKPOINT_KEPT;
     assert_eq!(tx.checkpoints().get(first.id, at_end).await.unwrap(), None);
-    assert_eq!(tx.checkpoints().list(at_end).await.unwrap(), [second.clone()]);
+    assert_eq!(tx.checkpoints().list(at_end).await.unwrap(), *std::slice::from_ref(&second));
     let restore = StoredRestore {
         checkpoint: first.id,
         restored_at: NOON,

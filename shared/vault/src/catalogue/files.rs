@@ -180,7 +180,7 @@ impl Folder {
                 }
                 Ok(Some(record)) => page.records.push(record),
                 Err(CatalogueError::Damaged { item, reason }) => {
-                    page.damaged.push(DamagedRecord { object: item, reason })
+                    page.damaged.push(DamagedRecord { object: item, reason });
                 }
                 Err(error) => return Err(error),
             }

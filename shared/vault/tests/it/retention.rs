@@ -55,7 +55,7 @@ async fn days_of_retention(vault: &Vault, deletes: bool) {
     let again = vault.apply_retention(SERVER, now).await.unwrap();
     assert!(again.expired.is_empty() && again.exports.is_empty());
     let last = records.last().unwrap();
-    assert_eq!(listed(vault, RecordKind::Backup, now).await, [last.clone()]);
+    assert_eq!(listed(vault, RecordKind::Backup, now).await, *std::slice::from_ref(last));
     vault.verify(last).await.unwrap();
     assert_eq!(vault.latest_export(SERVER).await.unwrap().unwrap(), b"version: '1.0'");
     for record in &records[..9] {

@@ -48,7 +48,7 @@ pub(super) async fn run(context: &Context, arguments: &server::Apply) -> Result<
                 Some(theme) => configuration::of_theme(context, theme, &arguments_of_configuration.variables)?,
                 None => configuration::for_mode(context, &workspace, arguments_of_configuration, options.mode)?,
             };
-            (workspace, Input::Configuration(loaded))
+            (workspace, Input::Configuration(Box::new(loaded)))
         }
     };
     Job::new(arguments, workspace, guild, input, options).run(context).await
@@ -75,7 +75,7 @@ pub(super) async fn file(context: &Context, arguments: &ApplyFile) -> Result<Exi
         &arguments,
         workspace.clone(),
         Some(guild),
-        Input::Configuration(loaded),
+        Input::Configuration(Box::new(loaded)),
         options,
     );
     let result = job.run(context).await;
@@ -89,7 +89,7 @@ pub(super) async fn file(context: &Context, arguments: &ApplyFile) -> Result<Exi
 /// What is applied.
 enum Input {
     /// A plan that is created from this configuration, and applied after a confirmation.
-    Configuration(LoadedConfiguration),
+    Configuration(Box<LoadedConfiguration>),
     /// A plan from a file, which is applied unchanged and without a confirmation.
     SavedPlan(Box<SavedPlan>),
 }

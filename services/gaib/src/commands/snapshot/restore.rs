@@ -205,14 +205,16 @@ impl RestoreJob {
             .apply(context, guard, ownership, &mut journal, &execution, &prepared)
             .await?;
         let members = &prepared.members;
-        let given = members.give(
-            context,
-            &execution.discord,
-            &prepared.restoration,
-            &working,
-            &self.reason(),
-        );
-        let given = given.await?;
+        let reason = self.reason();
+        let given = members
+            .give(
+                context,
+                &execution.discord,
+                &prepared.restoration,
+                &working,
+                &reason,
+            )
+            .await?;
         self.record(context, working.serial).await?;
         journal.remove()?;
         report::after(

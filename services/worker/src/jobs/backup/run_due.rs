@@ -1,4 +1,4 @@
-//! Runs all due backups once in this process, for a container that a timer starts (EventBridge and Fargate). Also what a killed process
+//! Runs all due backups once in this process, for a container that a timer starts (`EventBridge` and Fargate). Also what a killed process
 //! has left, and what is enqueued and no worker runs.
 //!
 //! The rows of jobs are the same as those of the leader, so that workers and such a container do not run a task twice.

@@ -9,7 +9,7 @@ use arrakis_db::BackupRun;
 use arrakis_domain::Plan;
 use arrakis_iac::model::Snowflake;
 use arrakis_iac::state::State;
-use arrakis_iac_apply::store::{Backend as _, LockHolder, RemoteStore, ServerMarker, StateLock as _, WorkspaceName};
+use arrakis_iac_apply::store::{Backend as _, LockHolder, RemoteStore, ServerMarker, WorkspaceName};
 use arrakis_telemetry::Metrics;
 use arrakis_test_support::eventually;
 use arrakis_vault::{FolderStore, ObjectStore, RecordKind, ServerId, Task, Vault};
