@@ -53,7 +53,8 @@ cargo-nextest is not installed:
   ./dev test -p arrakis-worker       the tests of one package
   ./dev test name_of_a_test          the tests whose name contains this text
 
-Tests of chains start anvil, which npm installs once; ANVIL=/path/to/anvil names another one.
+Tests of chains start anvil, which npm installs once; ANVIL=/path/to/anvil names another one. Tests of backups start moto, a local
+S3 and DynamoDB, which pip installs once; MOTO=/path/to/moto_server names another one.
 
 For single tests without a new start of the services: ./dev services, see docs/dev.md.
 HELP

@@ -6,6 +6,7 @@
 
 pub mod chain;
 mod emulator;
+mod gaib;
 mod replica;
 pub mod servers;
 mod wallet;

@@ -15,5 +15,6 @@ mod documents;
 mod faults_page;
 mod page;
 mod pipes;
+mod recovery;
 mod screenshots;
 mod seed;

@@ -221,6 +221,15 @@ pub(crate) struct UsersExport;
 /// The scope `telegram`, [`ApiKeyScope::Telegram`].
 #[derive(Debug)]
 pub(crate) struct Telegram;
+/// The scope `servers:read`, [`ApiKeyScope::ServersRead`].
+#[derive(Debug)]
+pub(crate) struct ServersRead;
+/// The scope `servers:write`, [`ApiKeyScope::ServersWrite`].
+#[derive(Debug)]
+pub(crate) struct ServersWrite;
+/// The scope `plans:write`, [`ApiKeyScope::PlansWrite`].
+#[derive(Debug)]
+pub(crate) struct PlansWrite;
 
 impl Scope for UsersRead {
     const SCOPE: ApiKeyScope = ApiKeyScope::UsersRead;
@@ -233,6 +242,15 @@ impl Scope for UsersExport {
 }
 impl Scope for Telegram {
     const SCOPE: ApiKeyScope = ApiKeyScope::Telegram;
+}
+impl Scope for ServersRead {
+    const SCOPE: ApiKeyScope = ApiKeyScope::ServersRead;
+}
+impl Scope for ServersWrite {
+    const SCOPE: ApiKeyScope = ApiKeyScope::ServersWrite;
+}
+impl Scope for PlansWrite {
+    const SCOPE: ApiKeyScope = ApiKeyScope::PlansWrite;
 }
 
 /// The caller, whose key has this scope. Must be the first argument of a handler, so that nothing is read before.

@@ -1,6 +1,7 @@
 //! Configuration of the api: the environment, checked, and figures that only tests change.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use arrakis_broker::BrokerSettings;
@@ -35,6 +36,8 @@ pub struct Config {
     pub trusted_proxies: TrustedProxies,
     /// Age from which the ranking is stale.
     pub stale_after: time::Duration,
+    /// Folder with an operator's own themes (`THEMES_DIR`).
+    pub themes_dir: Option<PathBuf>,
     /// Limits and intervals that no environment variable sets.
     pub tuning: Tuning,
 }
@@ -92,6 +95,7 @@ impl Config {
         let public_address = reader.required::<PublicAddress>(&variables::VERIFY_BASE_URL);
         let trusted_proxies = reader.optional::<TrustedProxies>(&variables::API_TRUSTED_PROXIES);
         let stale_hours = read_stale_hours(reader);
+        let themes_dir = reader.optional::<PathBuf>(&variables::THEMES_DIR);
         Some(Self {
             broker: broker?,
             database_url: database_url?,
@@ -102,6 +106,7 @@ impl Config {
             public_address: public_address?,
             trusted_proxies: trusted_proxies?.unwrap_or_default(),
             stale_after: time::Duration::hours(stale_hours?.into()),
+            themes_dir: themes_dir?,
             tuning: Tuning::default(),
         })
     }

@@ -1,9 +1,9 @@
-//! The api: public eligibility, users for admins with API keys, and the wallet page, over HTTP.
+//! The api: public eligibility, users and servers for admins with API keys, and the wallet page, over HTTP.
 //!
 //! A request passes `envelope` (request id, metrics, security headers, the body of an error), `limits` (rate limit of the client's
 //! address), for admin routes `authentication` (API key, its rate limit), and its handler in `routes`. Every error is a `problem`,
-//! whose table has the status of each. `openapi` collects the description of the routes from the handlers. Business rules are in
-//! `arrakis-domain`, SQL is in `arrakis-db`.
+//! whose table has the status of each. `openapi` collects the description of the routes from the handlers. `restore` decides what the restore
+//! of a checkpoint changes. Business rules are in `arrakis-domain`, SQL is in `arrakis-db`.
 //!
 //! To add a route: a file below `routes`, a line in its `mod.rs`, and a test on the mirrored path below `tests/it`.
 
@@ -22,6 +22,7 @@ mod openapi;
 mod problem;
 mod record;
 mod refusals;
+mod restore;
 mod routes;
 mod running_exports;
 mod services;

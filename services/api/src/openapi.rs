@@ -16,13 +16,14 @@ pub(crate) const API_KEY: &str = "api_key";
 #[openapi(
     info(
         title = "Arrakis",
-        description = "Eligibility of wallets, and users for admins. Errors are problem details (RFC 9457) with a stable `code`."
+        description = "Eligibility of wallets, users and servers for admins. Errors are problem details (RFC 9457) with a stable `code`."
     ),
     components(schemas(ProblemBody, RefusalBody)),
     tags(
         (name = "eligibility", description = "Which wallets are eligible. Public."),
         (name = "verification", description = "The wallet page and its requests. For members with a link from /verify."),
         (name = "users", description = "Identities with their wallets and history. For admins with an API key."),
+        (name = "servers", description = "Plans, limits and checkpoints of servers. For gaib and admins, with an API key."),
         (name = "telegram", description = "What `arrakis-telegram` requests for Telegram accounts. For its API key.")
     )
 )]
@@ -76,6 +77,30 @@ pub(crate) enum InPath {
     /// A part of the path is invalid
     #[response(status = 400, content_type = "application/problem+json")]
     Invalid(ProblemBody),
+}
+
+/// Problems of every route of a server.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it describes responses for the OpenAPI document")]
+pub(crate) enum OfServer {
+    /// A part of the path, or the body, is invalid
+    #[response(status = 400, content_type = "application/problem+json")]
+    Invalid(ProblemBody),
+    /// The server has no community, or none that the key may see; or there is no such checkpoint
+    #[response(status = 404, content_type = "application/problem+json")]
+    Unknown(ProblemBody),
+}
+
+/// Problems of every route that takes the lists of a server as its body.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it describes responses for the OpenAPI document")]
+pub(crate) enum WithLists {
+    /// The body is larger than 256 KiB
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(ProblemBody),
+    /// The body is not JSON
+    #[response(status = 415, content_type = "application/problem+json")]
+    NotJson(ProblemBody),
 }
 
 /// Problems of every route that takes a body.

@@ -4,6 +4,7 @@
 //! logs its cause. `type` is a stable URN and `code` its last part; `detail` is for people and may change. To add a kind: a variant, its
 //! row, its name in [`PROBLEMS`], and its line in `docs/api.md`, which a test compares.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use arrakis_cache::RateLimit;
@@ -13,6 +14,8 @@ use arrakis_domain::CheckedAddressError;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
 
 /// Kinds of errors of the api, each with a stable code: the table in `docs/api.md`.
@@ -42,18 +45,32 @@ pub enum ProblemKind {
     UnknownProfile,
     /// There is no such user, or none that the API key may see.
     UnknownUser,
+    /// The Discord server has no community, or none that the API key may see.
+    UnknownServer,
+    /// There is no such checkpoint.
+    UnknownCheckpoint,
     /// The route does not have this method.
     MethodNotAllowed,
     /// None of the accepted media types is available.
     NotAcceptable,
     /// The user is not suspended.
     NotSuspended,
+    /// The content of a checkpoint cannot be read.
+    DamagedCheckpoint,
+    /// A checkpoint cannot be restored as things are.
+    RestoreRefused,
+    /// A job changes the server at the moment.
+    ServerBusy,
+    /// The id of the request was used for another one.
+    RequestConflict,
     /// The body is too large.
     BodyTooLarge,
     /// The body is not JSON.
     UnsupportedMediaType,
     /// A rate limit is exceeded.
     RateLimited,
+    /// A limit of the plan is reached.
+    UsageLimit,
     /// A defect.
     Internal,
     /// A dependency is unavailable.
@@ -78,12 +95,19 @@ pub const PROBLEMS: &[ProblemKind] = {
         UnknownRoute,
         UnknownProfile,
         UnknownUser,
+        UnknownServer,
+        UnknownCheckpoint,
         MethodNotAllowed,
         NotAcceptable,
         NotSuspended,
+        DamagedCheckpoint,
+        RestoreRefused,
+        ServerBusy,
+        RequestConflict,
         BodyTooLarge,
         UnsupportedMediaType,
         RateLimited,
+        UsageLimit,
         Internal,
         Unavailable,
         TimedOut,
@@ -115,9 +139,15 @@ impl ProblemKind {
             Self::UnknownRoute => (S::NOT_FOUND, "unknown-route", "No such route"),
             Self::UnknownProfile => (S::NOT_FOUND, "unknown-profile", "No such token profile"),
             Self::UnknownUser => (S::NOT_FOUND, "unknown-user", "No such user"),
+            Self::UnknownServer => (S::NOT_FOUND, "unknown-server", "No such server"),
+            Self::UnknownCheckpoint => (S::NOT_FOUND, "unknown-checkpoint", "No such checkpoint"),
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed"),
             Self::NotAcceptable => (S::NOT_ACCEPTABLE, "not-acceptable", "No accepted format is available"),
             Self::NotSuspended => (S::CONFLICT, "not-suspended", "The user is not suspended"),
+            Self::DamagedCheckpoint => (S::CONFLICT, "damaged-checkpoint", "The checkpoint cannot be read"),
+            Self::RestoreRefused => (S::CONFLICT, "restore-refused", "The checkpoint cannot be restored"),
+            Self::ServerBusy => (S::CONFLICT, "server-busy", "A job changes the server"),
+            Self::RequestConflict => (S::CONFLICT, "request-conflict", "The id of the request is used already"),
             Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large"),
             Self::UnsupportedMediaType => (
                 S::UNSUPPORTED_MEDIA_TYPE,
@@ -125,6 +155,7 @@ impl ProblemKind {
                 "The body must be JSON",
             ),
             Self::RateLimited => (S::TOO_MANY_REQUESTS, "rate-limited", "Too many requests"),
+            Self::UsageLimit => (S::TOO_MANY_REQUESTS, "usage-limit", "A limit is reached"),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
             Self::Unavailable => (S::SERVICE_UNAVAILABLE, "unavailable", "Temporarily unavailable"),
             Self::TimedOut => (S::SERVICE_UNAVAILABLE, "timed-out", "The request took too long"),
@@ -155,9 +186,10 @@ impl ProblemKind {
 pub(crate) struct Problem {
     /// Kind: decides status, code and title.
     pub(crate) kind: ProblemKind,
-    detail: String,
+    detail: Box<str>,
     profiles: Option<Vec<String>>,
     scope: Option<&'static str>,
+    frees_at: Option<OffsetDateTime>,
     /// Value of the header `Retry-After`, which is in whole seconds.
     pub(crate) retry_after: Option<Duration>,
     /// What went wrong, for the log only: it is not sent to the client.
@@ -190,16 +222,20 @@ pub(crate) struct ProblemBody {
     /// The scope that the API key lacks.
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<&'static str>,
+    /// When what was refused by a limit works again.
+    #[serde(skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    frees_at: Option<OffsetDateTime>,
 }
 
 impl Problem {
     /// A problem of this kind. `detail` is for people: what is wrong and how to correct it.
-    pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: ProblemKind, detail: impl Into<Box<str>>) -> Self {
         Self {
             kind,
             detail: detail.into(),
             profiles: None,
             scope: None,
+            frees_at: None,
             retry_after: None,
             cause: None,
         }
@@ -225,6 +261,19 @@ impl Problem {
         let detail =
             format!("the rate limit of this {limit} is exceeded; send the next request after the time in Retry-After");
         Self::new(ProblemKind::RateLimited, detail).retry_after(retry_after)
+    }
+
+    /// A limit is reached; `what` names it, for the detail. It works again at `frees_at`.
+    pub(crate) fn usage_limit(what: impl Display, frees_at: OffsetDateTime, now: OffsetDateTime) -> Self {
+        // To the second, and not before it is free.
+        let frees_at = (frees_at + time::Duration::SECOND - time::Duration::NANOSECOND)
+            .replace_nanosecond(0)
+            .unwrap_or(frees_at);
+        let until = frees_at.format(&Rfc3339).unwrap_or_else(|_| frees_at.to_string());
+        let wait = Duration::try_from(frees_at - now).unwrap_or_default();
+        let mut problem = Self::new(ProblemKind::UsageLimit, format!("{what}; it works again at {until}"));
+        problem.frees_at = Some(frees_at);
+        problem.retry_after(wait)
     }
 
     /// Adds the names of all token profiles.
@@ -257,10 +306,11 @@ impl Problem {
             title: self.kind.title(),
             status: self.kind.status().as_u16(),
             code: self.kind.code(),
-            detail: self.detail.clone(),
+            detail: self.detail.clone().into_string(),
             request_id: request_id.to_owned(),
             profiles: self.profiles.clone(),
             scope: self.scope,
+            frees_at: self.frees_at,
         };
         // Texts and numbers always serialise.
         serde_json::to_vec(&body).unwrap_or_default()

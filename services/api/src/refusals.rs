@@ -1,5 +1,5 @@
 //! Audit entries of refused requests of admin routes: no key or an invalid one (401), a missing scope or a parameter that needs a key for all
-//! communities (403), a user that a key of one community does not see (404), a rate limit (429).
+//! communities (403), a user or a server that a key of one community does not see (404), a rate limit or a limit of the plan (429).
 //!
 //! Counted in memory, so that no answer waits for PostgreSQL. Of each minute there is one entry for each key, and one for each address
 //! without a known key; further addresses share one, so that the log cannot be filled. A refusal of a key of one community is in that
@@ -127,11 +127,12 @@ fn is_refusal(kind: ProblemKind, route: &str, key: Option<&Arc<ApiKey>>) -> bool
         ProblemKind::KeyRequired
         | ProblemKind::InvalidKey
         | ProblemKind::MissingScope
-        | ProblemKind::AllCommunitiesRequired => true,
+        | ProblemKind::AllCommunitiesRequired
+        | ProblemKind::UsageLimit => true,
         // The limit of addresses comes before the key.
         ProblemKind::RateLimited => key.is_some() || route.starts_with("/admin/"),
-        // With a key for all communities there is no such user at all.
-        ProblemKind::UnknownUser => key.is_some_and(|key| key.community.is_some()),
+        // With a key for all communities there is no such user or server at all.
+        ProblemKind::UnknownUser | ProblemKind::UnknownServer => key.is_some_and(|key| key.community.is_some()),
         _ => false,
     }
 }

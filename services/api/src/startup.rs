@@ -9,6 +9,7 @@ use arrakis_cache::{Cache, CacheOptions, LocalBuckets};
 use arrakis_chain::Chains;
 use arrakis_db::{Admin, Database, DatabaseOptions, DbError};
 use arrakis_runtime::{Fatal, Runtime};
+use arrakis_themes::Registry;
 use arrakis_verification::Verification;
 use backon::{ConstantBuilder, Retryable as _};
 use tokio::net::TcpListener;
@@ -89,6 +90,8 @@ async fn connect(config: &Config, runtime: &Runtime, connection: &BrokerConnecti
         Arc::new(NotingRecord::default()),
     )
     .map_err(|error| Fatal::configuration(format!("VERIFY_BASE_URL cannot be used: {error}")))?;
+    let themes = Registry::load(config.themes_dir.as_deref())
+        .map_err(|error| Fatal::configuration(format!("THEMES_DIR cannot be used: {error}")))?;
     let topology = Arc::new(Topology::new(config.broker.priorities));
     let document = openapi::document(&config.public_address).to_json();
     Ok(Arc::new(Services {
@@ -103,6 +106,7 @@ async fn connect(config: &Config, runtime: &Runtime, connection: &BrokerConnecti
             .with_limit(PUBLISH_LIMIT)
             .with_topology(topology),
         verification,
+        themes,
         metrics: Metrics::new(&runtime.metrics),
         public_address: config.public_address.clone(),
         trusted_proxies: config.trusted_proxies.clone(),

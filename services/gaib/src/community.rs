@@ -10,14 +10,17 @@ use std::collections::BTreeSet;
 use arrakis_domain::Permission;
 use arrakis_iac::config::from_theme;
 use arrakis_iac::live::LiveServer;
-use arrakis_iac::model::{Address, Attributes, Channel, ChannelKind, Configuration, Kind, Server, Target};
+use arrakis_iac::model::{
+    Address, Attributes, Channel, ChannelKind, Clearable, Configuration, ContentFilter, Kind, Resource, Server, Target,
+    Verification,
+};
 use arrakis_iac::plan::{Action, Change, Finding, Plan};
 use arrakis_themes::Registry;
 
 use crate::printer::Printer;
 
-const ENABLE_COMMUNITY: &str = "enable Community in Discord (Server Settings, Enable Community), or with the lines that \
-                                `gaib server init --theme NAME --community` writes in an empty folder";
+const ENABLE_COMMUNITY: &str = "enable Community in Discord (Server Settings, Enable Community), or with the section \
+                                `server` that `gaib server init --theme NAME --community` writes in an empty folder";
 
 /// The announcement channels of the theme that a configuration uses.
 #[must_use]
@@ -100,26 +103,63 @@ pub fn print_advice(plan: &Plan, configuration: &Configuration, live: &LiveServe
 }
 
 /// The lines of a configuration that enable Community; `None` when the configuration has no text channel.
+#[must_use]
+pub fn configuration_lines(configuration: &Configuration) -> Option<String> {
+    let settings = settings(configuration)?;
+    let (rules, updates) = (settings.rules_channel?, settings.public_updates_channel?);
+    let mut text =
+        format!("server:\n  community: true\n  rules_channel: {rules}\n  public_updates_channel: {updates}\n");
+    if let Some(level) = settings.verification_level {
+        text.push_str(&format!("  verification_level: {level}\n"));
+    }
+    if let Some(filter) = settings.explicit_content_filter {
+        text.push_str(&format!("  explicit_content_filter: {filter}\n"));
+    }
+    Some(text)
+}
+
+/// Enables Community in a configuration; `false` when it has no text channel.
+pub fn enable(configuration: &mut Configuration) -> bool {
+    let Some(settings) = settings(configuration) else {
+        return false;
+    };
+    let server = configuration
+        .resources
+        .entry(Address::SERVER)
+        .or_insert_with(|| Resource {
+            attributes: Attributes::Server(Server::default()),
+            origin: None,
+        });
+    if let Attributes::Server(server) = &mut server.attributes {
+        server.override_with(settings);
+    }
+    configuration
+        .resources
+        .sort_by(|one, _, other, _| one.kind().cmp(&other.kind()));
+    true
+}
+
+/// The settings that enable Community, without those that the configuration has; `None` when it has no text channel.
 ///
 /// Discord requires a rules channel, a channel for its notices to moderators, verified e-mail addresses and a content filter
 /// for all members: <https://support.discord.com/hc/en-us/articles/360047132851>
-#[must_use]
-pub fn configuration_lines(configuration: &Configuration) -> Option<String> {
-    let rules = rules_channel(configuration)?;
-    let updates = updates_channel(configuration)?;
-    let server = match configuration.get(&Address::SERVER) {
+fn settings(configuration: &Configuration) -> Option<Server> {
+    let rules = rules_channel(configuration)?.clone();
+    let updates = updates_channel(configuration)?.clone();
+    let configured = match configuration.get(&Address::SERVER) {
         Some(Attributes::Server(server)) => server.clone(),
         _ => Server::default(),
     };
-    let mut text =
-        format!("server:\n  community: true\n  rules_channel: {rules}\n  public_updates_channel: {updates}\n");
-    if server.verification_level.is_none() {
-        text.push_str("  verification_level: low\n");
-    }
-    if server.explicit_content_filter.is_none() {
-        text.push_str("  explicit_content_filter: all_members\n");
-    }
-    Some(text)
+    let needs_level = configured.verification_level.is_none();
+    let needs_filter = configured.explicit_content_filter.is_none();
+    Some(Server {
+        community: Some(true),
+        rules_channel: Some(Clearable::Set(rules.into())),
+        public_updates_channel: Some(Clearable::Set(updates.into())),
+        verification_level: needs_level.then_some(Verification::Low),
+        explicit_content_filter: needs_filter.then_some(ContentFilter::AllMembers),
+        ..Server::default()
+    })
 }
 
 fn text_channels(configuration: &Configuration) -> impl Iterator<Item = (&Address, &Channel)> {

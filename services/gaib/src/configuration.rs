@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use arrakis_iac::config::{self, Loaded, VariableFile, VariableInputs};
 use arrakis_iac::grammar::counted;
-use arrakis_iac::model::{Address, Configuration};
+use arrakis_iac::model::{Address, Configuration, ThemeUse};
 use arrakis_iac::plan::Mode;
 use arrakis_themes::{Problems, Registry};
 use serde_json::json;
@@ -74,7 +74,7 @@ pub fn for_mode(
     })
 }
 
-/// Loads a configuration file. Prints its warnings.
+/// Loads a configuration file. Prints its warnings, and a note when the theme that it was written from has changed.
 ///
 /// # Errors
 /// All problems of the file, with line and column.
@@ -94,7 +94,28 @@ pub fn read(context: &Context, path: &Path, variables: &VariableArguments) -> Re
         }
     })?;
     let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-    load(context, &name, &bytes, folder, &themes, &values)
+    let loaded = load(context, &name, &bytes, folder, &themes, &values)?;
+    if let (Some(theme), Some(current)) = (
+        &loaded.configuration.theme,
+        config::changed_theme(&loaded.configuration, &themes),
+    ) {
+        note_changed_theme(context.printer, &name, theme, &current);
+    }
+    Ok(loaded)
+}
+
+/// Prints that the theme that a file was written from has changed. The file stays valid.
+fn note_changed_theme(printer: Printer, file: &str, theme: &ThemeUse, current: &ThemeUse) {
+    let (id, from, to) = (&theme.id, &theme.version, &current.version);
+    printer.message(&json!({"type": "theme_changed", "file": file, "theme": id, "from": from, "to": to}));
+    let change = match from == to {
+        true => "which has changed since".to_owned(),
+        false => format!("and the theme is at version {to} now"),
+    };
+    printer.note(&format!(
+        "{file} was written from the theme {id} {from}, {change}. The file does not change with it; `gaib server init --theme {id} \
+         --force` writes it again and keeps the former one."
+    ));
 }
 
 /// Loads the configuration that consists of a theme.

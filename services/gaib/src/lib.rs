@@ -4,12 +4,15 @@
 //! through three layers, each of which uses only those before it: [`arguments`] (the grammar), [`settings`] (arguments and
 //! environment combined), [`commands`].
 //!
-//! Between settings and commands: [`workspace`] (files of a workspace), [`ownership`] (one workspace for a server),
-//! [`workspace_state`] (reading of a state), [`configuration`], [`community`], [`images`], [`connection`].
+//! Between settings and commands: [`backend`] (where states are), [`workspace`] (files of a workspace), [`ownership`] (one
+//! workspace for a server), [`workspace_state`] (reading of a state), [`backups`] (the vault, with the counts of [`uses`]),
+//! [`configuration`], [`community`], [`images`], [`connection`] (Discord), [`platform`] (the platform's api).
 //!
 //! To add a command: its arguments in `arguments/`, its file in `commands/`, one line in `commands/mod.rs`.
 
 pub mod arguments;
+pub mod backend;
+pub mod backups;
 pub mod commands;
 pub mod community;
 pub mod configuration;
@@ -20,12 +23,14 @@ pub mod exit;
 pub mod files;
 pub mod images;
 pub mod ownership;
+pub mod platform;
 pub mod printer;
 pub mod progress;
 pub mod project;
 pub mod prompt;
 pub mod settings;
 pub mod table;
+pub mod uses;
 pub mod workspace;
 pub mod workspace_state;
 

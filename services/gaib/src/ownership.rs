@@ -1,117 +1,177 @@
 //! Ownership: one Discord server is managed by one workspace.
 //!
-//! Refuses a second workspace: one of the same folder (its state names the server), or one of another folder on this machine
-//! (the marker that `store::ServerRecords` keeps for each server). A marker counts only while the state that it names manages the
-//! server, so `destroy`, `state rm` and the deletion of a folder end the ownership. Workspaces of other machines and users are
-//! not detected; see docs/decisions/0034.
+//! Refuses a second workspace: one of the same store of states (its state names the server), or one of another folder on this
+//! machine (the marker that `store::ServerRecords` keeps for each server). A store that several machines share has markers and
+//! locks of its own (`store::RemoteServers`), so it is the same on all of them. A marker counts only while the state that it names
+//! manages the server, so `destroy`, `state rm` and the deletion of a folder end the ownership. Workspaces of other machines and
+//! users with a local state are not detected; see docs/decisions/0034.
 
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+mod advice;
+mod owner;
+
+use std::path::Path;
 
 use arrakis_iac::grammar::counted;
 use arrakis_iac::model::Snowflake;
 use arrakis_iac::state::State;
-use arrakis_iac_apply::store::{Backend as _, ServerLock, ServerMarker, ServerRecords, StoreError, WorkspaceName};
+use arrakis_iac_apply::store::{
+    LockRecord, RemoteServerLock, RemoteServers, ServerLock, ServerMarker, ServerRecords, StoreError,
+};
 
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::printer::Severity;
-use crate::workspace::{Workspace, lock_holder, shell_quoted};
+use crate::workspace::Workspace;
 
-/// The lock of a server, until it is dropped, and the right to write and remove its marker (the record of the workspace that
-/// manages it). There is no lock where the folder for markers cannot be written.
+pub use owner::read_state as read_state_of;
+
+/// The locks of a server, and the right to write and remove its markers (the records of the workspace that manages it). The local
+/// lock ends with the value; [`Ownership::unlock`] releases that of a shared store. There is no local lock where the folder for
+/// markers cannot be written.
 #[derive(Debug)]
+#[must_use]
 pub struct Ownership {
-    lock: Option<ServerLock>,
+    local: Option<ServerLock>,
+    remote: Option<RemoteServerLock>,
 }
 
-/// Another workspace that manages the server.
-#[derive(Debug)]
-struct OtherWorkspace {
-    name: String,
-    /// The folder that contains its `.gaib/`; `None` for the current folder.
-    folder: Option<PathBuf>,
-    state: OtherState,
-}
-
-/// The state of another workspace.
-#[derive(Debug)]
-enum OtherState {
-    /// It manages the server, with so many resources.
-    Manages(usize),
-    /// It is a newer copy of the state of this workspace.
-    Newer { serial: u64, own_serial: u64 },
-    /// It cannot be read or is missing, for this reason, so it may manage the server.
-    Unreadable(String),
-}
-
-/// Takes the lock of a server for an operation that changes the server or adds it to the state. Where the state on disk manages
-/// the server, also writes the marker.
+/// Takes the locks of a server for an operation that changes the server or adds it to the state, and that holds the lock `record`
+/// of its workspace. Where the stored state manages the server, also writes the markers.
 ///
 /// # Errors
-/// When another operation holds the lock, or another workspace manages the server.
-pub fn acquire(
+/// When another operation holds a lock, or another workspace manages the server.
+pub async fn acquire(
     context: &Context,
     workspace: &Workspace,
     guild: Snowflake,
     state: &State,
-    operation: &str,
+    record: &LockRecord,
 ) -> Result<Ownership> {
-    let ownership = lock(context, workspace, guild, state, operation)?;
-    if state.manages(guild) {
-        ownership.write_marker(context, workspace, state);
+    let ownership = lock(context, workspace, guild, state, record).await?;
+    if !state.manages(guild) {
+        return Ok(ownership);
     }
-    Ok(ownership)
+    match ownership.write_marker(context, workspace, state).await {
+        Ok(()) => Ok(ownership),
+        Err(failure) => Err(ownership.give_up(failure).await),
+    }
 }
 
-/// Takes the lock of a server. The caller calls [`Ownership::write_marker`] once `state` is on disk.
+/// Takes the locks of a server. The caller calls [`Ownership::write_marker`] once `state` is stored.
 ///
 /// # Errors
 /// As [`acquire`].
-pub fn lock(
+pub async fn lock(
     context: &Context,
     workspace: &Workspace,
     guild: Snowflake,
     state: &State,
-    operation: &str,
+    record: &LockRecord,
 ) -> Result<Ownership> {
-    let Some(servers) = servers(context)? else {
-        refuse_other_workspace(workspace, guild, state, None)?;
-        return Ok(Ownership { lock: None });
+    let local = lock_locally(context, workspace, guild, state, record).await?;
+    let Some(servers) = remote_servers(context, workspace)? else {
+        return Ok(Ownership { local, remote: None });
     };
-    let lock = match servers.lock(guild.get(), &lock_holder(operation)) {
+    let remote = servers.lock(guild.get(), record).await?;
+    let marker = remote.marker().await;
+    let ownership = Ownership {
+        local,
+        remote: Some(remote),
+    };
+    let checked = match marker {
+        Ok(Some(marker)) => owner::refuse(workspace, guild, state, &marker).await,
+        Ok(None) => Ok(()),
+        Err(error) => Err(error.into()),
+    };
+    match checked {
+        Ok(()) => Ok(ownership),
+        Err(failure) => Err(ownership.give_up(failure).await),
+    }
+}
+
+/// The lock on this machine. `None` where the folder for markers cannot be written.
+async fn lock_locally(
+    context: &Context,
+    workspace: &Workspace,
+    guild: Snowflake,
+    state: &State,
+    record: &LockRecord,
+) -> Result<Option<ServerLock>> {
+    let Some(servers) = servers(context)? else {
+        refuse_other_workspace(workspace, guild, state, None).await?;
+        return Ok(None);
+    };
+    let lock = match servers.lock(guild.get(), record) {
         Ok(lock) => lock,
         Err(error @ StoreError::ServerLocked { .. }) => return Err(error.into()),
         Err(error) => {
             // A folder that cannot be written may be readable.
-            refuse_other_workspace(workspace, guild, state, servers.marker(guild.get()).unwrap_or_default())?;
+            let marker = servers.marker(guild.get()).unwrap_or_default();
+            refuse_other_workspace(workspace, guild, state, marker).await?;
             warn_unrecorded(context, &error);
-            return Ok(Ownership { lock: None });
+            return Ok(None);
         }
     };
-    refuse_other_workspace(workspace, guild, state, lock.marker()?)?;
-    Ok(Ownership { lock: Some(lock) })
+    refuse_other_workspace(workspace, guild, state, lock.marker()?).await?;
+    Ok(Some(lock))
 }
 
 impl Ownership {
-    /// Writes the marker of the server. The state must be on disk before, because a marker without its state file means that
-    /// the state is missing. Prints a warning when the marker cannot be written.
-    pub fn write_marker(&self, context: &Context, workspace: &Workspace, state: &State) {
-        let Some(lock) = &self.lock else { return };
-        let own = ServerMarker::new(workspace.name.as_str(), workspace.state_file(), state.lineage.as_str());
-        if let Err(error) = lock.claim(&own) {
+    /// Writes the markers of the server. The state must be stored before, because a marker without its state means that the state
+    /// is missing. Prints a warning when the marker on this machine cannot be written.
+    ///
+    /// # Errors
+    /// When the marker in a shared store cannot be written: other machines would not see the owner.
+    pub async fn write_marker(&self, context: &Context, workspace: &Workspace, state: &State) -> Result<()> {
+        let own = workspace.marker(state);
+        if let Some(Err(error)) = self.local.as_ref().map(|lock| lock.claim(&own)) {
             warn_unrecorded(context, &error);
+        }
+        match &self.remote {
+            Some(lock) => Ok(lock.claim(&own).await?),
+            None => Ok(()),
         }
     }
 
-    /// Removes the marker of the server when `state` is empty, so that its state file may be deleted.
-    pub fn remove_marker_if_empty(&self, context: &Context, state: &State) {
-        let Some(lock) = self.lock.as_ref().filter(|_| state.is_empty()) else {
-            return;
-        };
-        if let Err(error) = lock.release() {
+    /// Removes the markers of the server when `state` is empty, so that it may be deleted.
+    ///
+    /// # Errors
+    /// When the marker in a shared store cannot be removed.
+    pub async fn remove_marker_if_empty(&self, context: &Context, state: &State) -> Result<()> {
+        if !state.is_empty() {
+            return Ok(());
+        }
+        if let Some(Err(error)) = self.local.as_ref().map(ServerLock::release) {
             warn_unrecorded(context, &error);
         }
+        match &self.remote {
+            Some(lock) => Ok(lock.release().await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Releases the locks after an operation, also after a failed one. Returns the result of the operation, else the error of the
+    /// release.
+    ///
+    /// # Errors
+    /// The error of the operation; the lock in a shared store cannot be released.
+    pub async fn unlock<T>(self, result: Result<T>) -> Result<T> {
+        let released = match self.remote {
+            Some(lock) => lock.unlock().await,
+            None => Ok(()),
+        };
+        let value = result?;
+        released?;
+        Ok(value)
+    }
+
+    /// Releases the locks after `failure`, and returns it.
+    async fn give_up(self, failure: Failure) -> Failure {
+        if let Some(lock) = self.remote {
+            // The failure is reported. A lock that stays is reported by the next operation, with its id.
+            let _ = lock.unlock().await;
+        }
+        failure
     }
 }
 
@@ -120,16 +180,23 @@ impl Ownership {
 ///
 /// # Errors
 /// When another workspace manages the server, or its marker cannot be read.
-pub fn check(context: &Context, workspace: &Workspace, guild: Snowflake, state: &State) -> Result<()> {
+pub async fn check(context: &Context, workspace: &Workspace, guild: Snowflake, state: &State) -> Result<()> {
     let owner = match servers(context)?.map(|servers| servers.marker(guild.get())) {
         Some(Err(error @ StoreError::Owner { .. })) => return Err(error.into()),
         // The operation that writes markers warns of a folder that cannot be read.
         owner => owner.and_then(std::result::Result::ok).flatten(),
     };
-    refuse_other_workspace(workspace, guild, state, owner)
+    refuse_other_workspace(workspace, guild, state, owner).await?;
+    let Some(servers) = remote_servers(context, workspace)? else {
+        return Ok(());
+    };
+    match servers.marker(guild.get()).await? {
+        Some(marker) => owner::refuse(workspace, guild, state, &marker).await,
+        None => Ok(()),
+    }
 }
 
-/// The store of markers, which record the workspace that manages each server; `None` where the user has no home folder.
+/// The markers on this machine, which record the workspace that manages each server; `None` where the user has no home folder.
 ///
 /// # Errors
 /// When an environment variable is invalid.
@@ -139,24 +206,56 @@ pub fn servers(context: &Context) -> Result<Option<ServerRecords>> {
     Ok(folder.map(|folder| ServerRecords::new(folder.join("gaib/servers"), &discord)))
 }
 
-/// The servers whose markers name the state file of this workspace.
-#[must_use]
-pub fn servers_of(context: &Context, workspace: &Workspace) -> Vec<u64> {
-    let servers = servers(context).ok().flatten();
-    servers.map_or_else(Vec::new, |servers| servers.servers_of(&workspace.state_file()))
+/// The markers in the store of the workspace; `None` for a local one.
+///
+/// # Errors
+/// When an environment variable is invalid.
+pub fn remote_servers(context: &Context, workspace: &Workspace) -> Result<Option<RemoteServers>> {
+    let discord = context.environment.discord()?;
+    Ok(workspace.backend.remote().map(|store| store.servers(&discord)))
 }
 
-/// Removes those markers of these servers that name this state file, each under the lock of its server.
+/// The servers whose markers name the state of this workspace.
+pub async fn servers_of(context: &Context, workspace: &Workspace) -> Vec<u64> {
+    let state = workspace.state_file();
+    let local = servers(context).ok().flatten();
+    let mut found = local.map_or_else(Vec::new, |servers| servers.servers_of(&state));
+    if let Ok(Some(remote)) = remote_servers(context, workspace) {
+        found.extend(remote.servers_of(&state).await.unwrap_or_default());
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// Removes those markers of these servers that name `state` ([`Workspace::state_file`]), each under the lock of its server. `record`
+/// is the lock of the operation.
 ///
 /// # Errors
 /// When an operation holds the lock of a server, or a marker cannot be removed.
-pub fn release(context: &Context, guilds: &[u64], state_file: &Path) -> Result<()> {
-    let Some(servers) = servers(context)? else {
-        return Ok(());
-    };
-    let is_own = |guild: &&u64| matches!(servers.marker(**guild), Ok(Some(owner)) if owner.state == state_file);
-    for guild in guilds.iter().filter(is_own) {
-        servers.lock(*guild, &lock_holder("release"))?.release()?;
+pub async fn release(
+    context: &Context,
+    workspace: &Workspace,
+    guilds: &[u64],
+    state: &Path,
+    record: &LockRecord,
+) -> Result<()> {
+    let is_own = |marker: &ServerMarker| marker.state == state;
+    let (local, remote) = (servers(context)?, remote_servers(context, workspace)?);
+    for guild in guilds {
+        if let Some(servers) = &local
+            && matches!(servers.marker(*guild), Ok(Some(marker)) if is_own(&marker))
+        {
+            servers.lock(*guild, record)?.release()?;
+        }
+        if let Some(servers) = &remote
+            && servers.marker(*guild).await?.is_some_and(|marker| is_own(&marker))
+        {
+            let lock = servers.lock(*guild, record).await?;
+            let released = lock.release().await;
+            lock.unlock().await?;
+            released?;
+        }
     }
     Ok(())
 }
@@ -176,7 +275,7 @@ pub async fn required_guild(
     }
     let name = &workspace.name;
     let failure = Failure::new(format!("workspace {name} has no server yet"));
-    if let Some(others) = other_workspaces(workspace, None) {
+    if let Some(others) = other_workspaces(workspace, None).await {
         return Err(failure.help(format!("{others}; for another server add --guild ID")));
     }
     // `init` records the server of the selected workspace.
@@ -189,11 +288,10 @@ pub async fn required_guild(
     )))
 }
 
-/// A sentence that names the other workspaces of this folder that manage `guild` (any server for `None`), with the options
-/// that select them. `None` where there is no such workspace.
-#[must_use]
-pub fn other_workspaces(workspace: &Workspace, guild: Option<Snowflake>) -> Option<String> {
-    let others = workspace.readable_states().into_iter();
+/// A sentence that names the other workspaces of this store that manage `guild` (any server for `None`), with the options that
+/// select them. `None` where there is no such workspace.
+pub async fn other_workspaces(workspace: &Workspace, guild: Option<Snowflake>) -> Option<String> {
+    let others = workspace.readable_states().await.into_iter();
     let others = others.filter(|(name, state)| *name != workspace.name && !state.is_empty());
     let mut sentences = others.filter_map(|(name, state)| {
         let managed = state.guild_id.filter(|managed| guild.is_none_or(|guild| guild == *managed))?;
@@ -215,141 +313,18 @@ fn warn_unrecorded(context: &Context, error: &StoreError) {
     );
 }
 
-fn refuse_other_workspace(
+/// Refuses the owner that a marker names, else another workspace of the same store whose state manages the server.
+async fn refuse_other_workspace(
     workspace: &Workspace,
     guild: Snowflake,
     state: &State,
-    owner: Option<ServerMarker>,
+    marker: Option<ServerMarker>,
 ) -> Result<()> {
-    let other = match owner.and_then(|owner| owner_by_marker(workspace, guild, state, &owner)) {
-        Some(other) => Some(other),
-        None if state.manages(guild) => None,
-        None => owner_in_this_folder(workspace, guild),
-    };
-    other.map_or(Ok(()), |other| Err(refusal(workspace, guild, &other)))
-}
-
-/// The owner that the marker names. `None` when it is this workspace, no longer manages the server, has an older copy of this
-/// state, or its folder is deleted. A workspace whose state is damaged or missing is an owner.
-fn owner_by_marker(
-    workspace: &Workspace,
-    guild: Snowflake,
-    own: &State,
-    owner: &ServerMarker,
-) -> Option<OtherWorkspace> {
-    if owner.state == workspace.state_file() {
-        return None;
+    if let Some(marker) = &marker {
+        owner::refuse(workspace, guild, state, marker).await?;
     }
-    let state = match std::fs::read(&owner.state) {
-        Ok(bytes) => match State::from_bytes(&bytes) {
-            Ok(theirs) if !theirs.manages(guild) => return None,
-            Ok(theirs) if theirs.lineage != own.lineage => OtherState::Manages(theirs.resources.len()),
-            Ok(theirs) if own.serial >= theirs.serial => return None,
-            Ok(theirs) => OtherState::Newer {
-                serial: theirs.serial,
-                own_serial: own.serial,
-            },
-            Err(error) => OtherState::Unreadable(format!("cannot be read ({}: {error})", owner.state.display())),
-        },
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let has_folder = owner.state.parent().is_some_and(Path::is_dir);
-            has_folder.then(|| {
-                OtherState::Unreadable(format!(
-                    "is missing (the file {} does not exist)",
-                    owner.state.display()
-                ))
-            })?
-        }
-        // A file has replaced the folder of the workspace.
-        Err(error) if error.kind() == ErrorKind::NotADirectory => return None,
-        Err(error) => OtherState::Unreadable(format!("cannot be read ({}: {error})", owner.state.display())),
-    };
-    let folder = owner.folder().unwrap_or(Path::new("")).to_owned();
-    Some(OtherWorkspace {
-        name: owner.workspace.clone(),
-        folder: (folder != workspace.folder()).then_some(folder),
-        state,
-    })
-}
-
-/// Another workspace of the same folder whose state manages the server.
-fn owner_in_this_folder(workspace: &Workspace, guild: Snowflake) -> Option<OtherWorkspace> {
-    let of_this_folder = |name: &WorkspaceName, state| OtherWorkspace {
-        name: name.as_str().to_owned(),
-        folder: None,
-        state,
-    };
-    let mut others = workspace.readable_states().into_iter();
-    if let Some((name, state)) = others.find(|(name, state)| *name != workspace.name && state.manages(guild)) {
-        return Some(of_this_folder(&name, OtherState::Manages(state.resources.len())));
+    if state.manages(guild) {
+        return Ok(());
     }
-    // A state that cannot be read may manage the server for which its workspace was created.
-    let names = workspace.backend.names().unwrap_or_default().into_iter();
-    let mut for_guild = names.filter(|name| *name != workspace.name && workspace.is_for_guild(name, guild));
-    for_guild.find_map(|name| {
-        let path = workspace.backend.state_path(&name);
-        let reason = match std::fs::read(&path) {
-            Ok(bytes) => State::from_bytes(&bytes).err()?.to_string(),
-            Err(error) if error.kind() == ErrorKind::NotFound => return None,
-            Err(error) => error.to_string(),
-        };
-        let reason = format!("cannot be read ({}: {reason})", path.display());
-        Some(of_this_folder(&name, OtherState::Unreadable(reason)))
-    })
-}
-
-fn refusal(workspace: &Workspace, guild: Snowflake, other: &OtherWorkspace) -> Failure {
-    let (folder, command) = match &other.folder {
-        Some(folder) => (
-            format!(" in {}", folder.display()),
-            format!("gaib -C {} server", shell_quoted(folder)),
-        ),
-        None => (String::new(), workspace.server_command()),
-    };
-    let (name, own) = (&other.name, &workspace.name);
-    let here = workspace.server_command();
-    match &other.state {
-        OtherState::Newer { serial, own_serial } => Failure::new(format!(
-            "the state of workspace {own} is an old copy (serial {own_serial}): workspace {name}{folder} has the same state with \
-             serial {serial}"
-        ))
-        .help(format!(
-            "use that workspace, or copy its state: `{command} state pull --workspace {name} > newer.json`, then `{here} state push \
-             newer.json --workspace {own}`"
-        )),
-        OtherState::Unreadable(reason) => Failure::new(format!(
-            "server {guild} is managed by workspace {name}{folder}, whose state {reason}"
-        ))
-        .help(format!(
-            "restore a copy of that state: `{command} state push FILE --workspace {name}`; or end the ownership: `{here} state \
-             release --guild {guild}`"
-        )),
-        OtherState::Manages(resources) => Failure::new(format!(
-            "server {guild} is managed by workspace {name}{folder} ({}), not by workspace {own}; a second workspace would create \
-             every resource again",
-            counted(*resources, "resource")
-        ))
-        .help(alternatives(workspace, other, &command)),
-    }
-}
-
-/// Advice after a refusal: use the other workspace, move the server into this one, or end the other's ownership.
-fn alternatives(workspace: &Workspace, other: &OtherWorkspace, command: &str) -> String {
-    let (name, own, here) = (&other.name, &workspace.name, workspace.server_command());
-    let file = match &workspace.configuration_file {
-        Some(file) => format!(" --file {}", shell_quoted(file)),
-        None => String::new(),
-    };
-    let use_other = match &other.folder {
-        Some(_) => format!("use that workspace: `{command} apply --workspace {name}{file}`"),
-        None => format!(
-            "use that workspace: add `--workspace {name}` to this command (`{command} apply --workspace {name}{file}`), or select \
-             it: `{command} workspace select {name}`"
-        ),
-    };
-    format!(
-        "{use_other}; or move the server into this workspace: `{command} state pull --workspace {name} > moved.json`, then `{here} \
-         state push moved.json --workspace {own}`; or end the ownership, without a change of the server: `{command} state rm --all \
-         --workspace {name}`"
-    )
+    owner::refuse_of_same_store(workspace, guild).await
 }

@@ -1,6 +1,6 @@
-//! `.gaib/config.yaml`: the configuration file of a folder, and the server of each workspace.
+//! `.gaib/config.yaml`: the configuration file of a folder, the server of each workspace, and where the states are.
 //!
-//! The states beside it, in `.gaib/workspaces/`, belong to [`crate::workspace`].
+//! The states belong to [`crate::workspace`].
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use arrakis_iac::model::Snowflake;
 use arrakis_iac_apply::store::WorkspaceName;
 use serde::{Deserialize, Serialize};
 
+use crate::backend::{BackendEntry, BackendSettings};
 use crate::error::{Failure, OrFail as _, Result};
 use crate::files;
 
@@ -28,6 +29,9 @@ pub struct ProjectFile {
     /// Server id of each workspace.
     #[serde(default)]
     pub guilds: BTreeMap<String, String>,
+    /// Where the states are.
+    #[serde(default)]
+    pub backend: Option<BackendEntry>,
 }
 
 /// A folder with `.gaib/config.yaml`.
@@ -35,6 +39,7 @@ pub struct ProjectFile {
 pub struct Project {
     root: PathBuf,
     file: ProjectFile,
+    backend: BackendSettings,
 }
 
 impl Project {
@@ -63,7 +68,16 @@ impl Project {
             ))
             .help("use a newer gaib"));
         }
-        Ok(Some(Self { root, file }))
+        let backend = match &file.backend {
+            Some(entry) => BackendSettings::try_from(entry).map_err(|reason| {
+                Failure::new(format!("{}: backend: {reason}", path.display())).help(
+                    "correct `backend`, for example `backend: { type: s3, bucket: NAME, prefix: gaib }`; without it, the states are in \
+                     .gaib/workspaces/",
+                )
+            })?,
+            None => BackendSettings::default(),
+        };
+        Ok(Some(Self { root, file, backend }))
     }
 
     /// Reads the project of the current folder.
@@ -84,10 +98,12 @@ impl Project {
             version: 1,
             configuration: PathBuf::from(CONFIGURATION),
             guilds: BTreeMap::new(),
+            backend: None,
         };
         Self {
             root: root.into(),
             file,
+            backend: BackendSettings::default(),
         }
     }
 
@@ -109,7 +125,25 @@ impl Project {
                 text.push_str(&format!("  {}: {}\n", quoted(workspace), quoted(guild)));
             }
         }
+        let backend = self.backend.entries();
+        if !backend.is_empty() {
+            text.push_str("# Where the states are; `gaib server state migrate` changes it.\nbackend:\n");
+            for (key, value) in backend {
+                text.push_str(&format!("  {key}: {}\n", quoted(&value)));
+            }
+        }
         files::write(&self.root.join(FILE), text.as_bytes())
+    }
+
+    /// Where the states are, without the environment.
+    #[must_use]
+    pub const fn backend(&self) -> &BackendSettings {
+        &self.backend
+    }
+
+    /// Sets where the states are.
+    pub fn set_backend(&mut self, backend: BackendSettings) {
+        self.backend = backend;
     }
 
     /// The path of the configuration.

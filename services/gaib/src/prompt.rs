@@ -26,6 +26,17 @@ impl Prompt {
     /// # Errors
     /// When prompts are disabled or no answer can be read: then `alternative` is the advice. When the answer is not `yes`.
     pub fn confirm(self, question: &str, alternative: &str) -> Result<()> {
+        match self.accepts(question, "yes", alternative)? {
+            true => Ok(()),
+            false => Err(Failure::new("Cancelled: nothing was changed.")),
+        }
+    }
+
+    /// Prints `question` and waits for the answer `expected`. False for any other answer.
+    ///
+    /// # Errors
+    /// When prompts are disabled or no answer can be read: then `alternative` is the advice.
+    pub fn accepts(self, question: &str, expected: &str, alternative: &str) -> Result<bool> {
         let refused = |reason: &str| Failure::new(format!("{question} {reason}")).help(alternative);
         if !self.input {
             return Err(refused("Prompts are disabled (--input=false)."));
@@ -33,7 +44,8 @@ impl Prompt {
         if self.printer.is_json() {
             return Err(refused("Prompts are disabled with --json."));
         }
-        self.printer.prompt(&format!("{question}\n  Only `yes` is accepted: "));
+        self.printer
+            .prompt(&format!("{question}\n  Only `{expected}` is accepted: "));
         let mut answer = String::new();
         let read = std::io::stdin().lock().read_line(&mut answer);
         if !std::io::stdin().is_terminal() {
@@ -42,8 +54,7 @@ impl Prompt {
         }
         match read {
             Ok(0) => Err(refused("No answer was read: stdin is closed.")),
-            Ok(_) if answer.trim() == "yes" => Ok(()),
-            Ok(_) => Err(Failure::new("Cancelled: nothing was changed.")),
+            Ok(_) => Ok(answer.trim() == expected),
             Err(error) => Err(refused(&format!("The answer could not be read: {error}."))),
         }
     }

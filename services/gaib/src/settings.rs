@@ -3,6 +3,9 @@
 //! An option overrides an environment variable, which overrides `.gaib/config.yaml`. Only this module reads the environment,
 //! through `arrakis-config`, where every variable is declared.
 
+mod backups;
+mod platform;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -11,7 +14,10 @@ use arrakis_iac::model::Snowflake;
 use url::Url;
 
 use crate::arguments::{GlobalArguments, GuildArgument, VariableArguments};
+use crate::backend::{AwsEnvironment, BackendSettings};
 use crate::error::{Failure, Result};
+
+pub use self::platform::{API_KEY_HELP, PlatformAddress};
 
 /// The environment variables of gaib.
 #[derive(Clone, Debug)]
@@ -128,6 +134,41 @@ impl Environment {
         // A relative path is ignored: <https://specifications.freedesktop.org/basedir-spec/latest/>.
         let named = named.filter(|path| path.is_absolute());
         Ok(named.or_else(|| std::env::home_dir().map(|home| home.join(".local/state"))))
+    }
+
+    /// The backend of a folder: `GAIB_BACKEND`, else `configured` (that of `.gaib/config.yaml`). `GAIB_LOCK_TABLE` replaces the
+    /// table of a bucket.
+    ///
+    /// # Errors
+    /// When a value is invalid.
+    pub fn backend(&self, configured: BackendSettings) -> Result<BackendSettings> {
+        self.read(|reader| {
+            let named = reader.optional::<BackendSettings>(&variables::GAIB_BACKEND)?;
+            let table = reader.optional::<String>(&variables::GAIB_LOCK_TABLE)?;
+            let mut backend = named.unwrap_or(configured);
+            if let BackendSettings::S3(s3) = &mut backend {
+                s3.lock_table = table.or_else(|| s3.lock_table.take());
+            }
+            Some(backend)
+        })
+    }
+
+    /// Endpoint, region and profile for a backend in S3.
+    ///
+    /// # Errors
+    /// When a value is invalid.
+    pub fn aws(&self) -> Result<AwsEnvironment> {
+        self.read(|reader| {
+            let endpoint = reader.optional::<String>(&variables::AWS_ENDPOINT_URL)?;
+            if endpoint.is_some() {
+                reader.url(&variables::AWS_ENDPOINT_URL, &["https", "http"])?;
+            }
+            Some(AwsEnvironment {
+                endpoint,
+                region: reader.optional(&variables::AWS_REGION)?,
+                profile: reader.optional(&variables::AWS_PROFILE)?,
+            })
+        })
     }
 
     /// `DISCORD_GUILD_ID`.
@@ -351,6 +392,23 @@ mod tests {
                 .summary()
                 .contains("not NAME=VALUE")
         );
+    }
+
+    #[test]
+    fn backend_of_the_environment_replaces_the_configured_one() {
+        let configured: BackendSettings = "s3://states/gaib".parse().unwrap();
+        let of = |pairs: &[(&str, &str)]| environment(pairs).backend(configured.clone());
+        assert_eq!(of(&[]).unwrap(), configured);
+        assert_eq!(of(&[("GAIB_BACKEND", "local")]).unwrap(), BackendSettings::Local);
+        let Ok(BackendSettings::S3(s3)) = of(&[("GAIB_LOCK_TABLE", "locks")]) else {
+            panic!("the backend is a bucket");
+        };
+        assert_eq!(
+            (s3.bucket.as_str(), s3.lock_table.as_deref()),
+            ("states", Some("locks"))
+        );
+        let refused = of(&[("GAIB_BACKEND", "https://states")]).unwrap_err();
+        assert!(refused.summary().contains("s3://BUCKET/PREFIX"), "{refused:?}");
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use arrakis_iac::model::Snowflake;
 use arrakis_iac::state::State;
-use arrakis_iac_apply::store::{Backend, LocalStore, LockHolder, StateLock, StoreError, WorkspaceName};
+use arrakis_iac_apply::store::{Backend as _, LockHolder, ServerMarker, StateLock, StoreError, WorkspaceName};
 
+use crate::backend::{AwsEnvironment, StateStore};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::project::{CONFIGURATION, Project, store_folder};
@@ -17,7 +18,9 @@ pub struct Workspace {
     /// The name.
     pub name: WorkspaceName,
     /// The store of all states of the folder.
-    pub backend: LocalStore,
+    pub backend: StateStore,
+    /// What the environment sets for stores in S3.
+    pub aws: AwsEnvironment,
     /// The project of the folder, where it has one.
     pub project: Option<Project>,
     /// The absolute path of the configuration file that the command line names.
@@ -36,21 +39,21 @@ impl Workspace {
     /// # Errors
     /// When the workspace does not exist; with `requires_project`, when the folder has neither `.gaib/config.yaml` nor a
     /// configuration nor a state.
-    pub async fn open(name: Option<&str>, requires_project: bool) -> Result<Self> {
-        let backend = LocalStore::new(store_folder(Path::new("")), host());
+    pub async fn open(context: &Context, name: Option<&str>, requires_project: bool) -> Result<Self> {
+        let found = Project::open("")?;
+        let backend = open_store(context, Path::new(""), found.as_ref()).await?;
         // `gaib apply FILE` leaves states in a folder without `.gaib/config.yaml`.
-        let project = match Project::open("")? {
-            None if requires_project && readable_states(&backend).is_empty() && !Path::new(CONFIGURATION).exists() => {
-                Some(Project::required()?)
-            }
-            other => other,
+        let is_empty = found.is_none() && !Path::new(CONFIGURATION).exists();
+        let project = match requires_project && is_empty && readable_states(&backend).await.is_empty() {
+            true => Some(Project::required()?),
+            false => found,
         };
         let is_named = name.is_some();
         let name = match name {
             Some(name) => name.parse()?,
             None => backend.selected().await?,
         };
-        if !backend.workspaces().await?.contains(&name) {
+        if name != WorkspaceName::default() && !backend.workspaces().await?.contains(&name) {
             return Err(match is_named {
                 true => Failure::new(format!("there is no workspace {name}")).help(format!(
                     "`gaib server workspace ls` lists the workspaces; `gaib server workspace new {name}` creates this one"
@@ -66,6 +69,7 @@ impl Workspace {
         Ok(Self {
             name,
             backend,
+            aws: context.environment.aws()?,
             project,
             configuration_file: None,
             is_beside_file: false,
@@ -87,7 +91,7 @@ impl Workspace {
         requires_project: bool,
         guild: Option<Snowflake>,
     ) -> Result<Self> {
-        let mut workspace = Self::open(name, requires_project).await?;
+        let mut workspace = Self::open(context, name, requires_project).await?;
         let (None, Some(guild)) = (name, guild) else {
             return Ok(workspace);
         };
@@ -100,7 +104,7 @@ impl Workspace {
         }
         let name: WorkspaceName = format!("guild-{guild}").parse()?;
         let manages = |(other, state): &(WorkspaceName, State)| *other == name && state.manages(guild);
-        if workspace.readable_states().iter().any(manages) {
+        if workspace.readable_states().await.iter().any(manages) {
             context
                 .printer
                 .note(&format!("Using workspace {name}, which manages server {guild}."));
@@ -113,9 +117,9 @@ impl Workspace {
     ///
     /// # Errors
     /// When its folder cannot be created.
-    pub async fn beside_file(root: &Path, guild: Snowflake) -> Result<Self> {
+    pub async fn beside_file(context: &Context, root: &Path, guild: Snowflake) -> Result<Self> {
         let name: WorkspaceName = format!("guild-{guild}").parse()?;
-        let backend = LocalStore::new(store_folder(root), host());
+        let backend = open_store(context, root, Project::open(root)?.as_ref()).await?;
         let is_new = match backend.create_workspace(&name).await {
             Ok(()) => true,
             Err(StoreError::WorkspaceExists(_)) => false,
@@ -124,6 +128,7 @@ impl Workspace {
         Ok(Self {
             name,
             backend,
+            aws: context.environment.aws()?,
             project: None,
             configuration_file: None,
             is_beside_file: true,
@@ -145,6 +150,23 @@ impl Workspace {
         self
     }
 
+    /// The same workspace in another store.
+    #[must_use]
+    pub fn with_backend(&self, backend: StateStore) -> Self {
+        Self {
+            backend,
+            ..self.clone()
+        }
+    }
+
+    /// Removes a workspace that [`Workspace::beside_file`] created and that nothing was written to.
+    pub async fn remove_unused(&self) {
+        match &self.backend {
+            StateStore::Local(store) => store.remove_unused(&self.name),
+            StateStore::Remote(store) => store.remove_unused(&self.name).await,
+        }
+    }
+
     /// Selects this workspace, after `gaib apply FILE`, in a folder without a project, without a selection and without a state
     /// in `default`, so that the other commands use its state. In any other folder, prints the option that selects it.
     ///
@@ -157,7 +179,11 @@ impl Workspace {
         }
         let name = &self.name;
         let default = WorkspaceName::default();
-        let is_unused = chosen.is_none() && !self.backend.state_path(&default).exists();
+        let is_unused = match &self.backend {
+            _ if chosen.is_some() => false,
+            StateStore::Local(store) => !store.state_path(&default).exists(),
+            StateStore::Remote(store) => store.read(&default).await?.is_none(),
+        };
         if is_unused && Project::open(self.root.as_path())?.is_none() {
             self.backend.select(name).await?;
             context
@@ -173,19 +199,37 @@ impl Workspace {
         Ok(())
     }
 
-    /// The path of the state file, absolute and without symbolic links, as the marker of a server contains it.
+    /// The state as the marker of a server contains it: the path of its file, absolute and without symbolic links, or its name
+    /// in a store.
     #[must_use]
     pub fn state_file(&self) -> PathBuf {
-        let path = self.backend.state_path(&self.name);
+        let Some(local) = self.backend.local() else {
+            return PathBuf::from(self.backend.describe(&self.name));
+        };
+        let path = local.state_path(&self.name);
         let folder = path.parent().unwrap_or(Path::new(""));
-        let folder = std::fs::canonicalize(folder).or_else(|_| std::path::absolute(folder));
-        folder.map_or(path.clone(), |folder| folder.join("state.json"))
+        resolved(folder).map_or(path.clone(), |folder| folder.join("state.json"))
     }
 
     /// The absolute path of the folder that contains `.gaib/`.
     #[must_use]
     pub fn folder(&self) -> PathBuf {
-        self.state_file().ancestors().nth(4).unwrap_or(Path::new("")).to_owned()
+        if self.backend.local().is_some() {
+            return self.state_file().ancestors().nth(4).unwrap_or(Path::new("")).to_owned();
+        }
+        let folder = store_folder(&self.root);
+        let folder = resolved(&folder).unwrap_or(folder);
+        folder.parent().unwrap_or(Path::new("")).to_owned()
+    }
+
+    /// The marker of a server for this workspace and its state.
+    #[must_use]
+    pub fn marker(&self, state: &State) -> ServerMarker {
+        let marker = ServerMarker::new(self.name.as_str(), self.state_file(), state.lineage.as_str());
+        match &self.backend {
+            StateStore::Local(_) => marker,
+            StateStore::Remote(_) => marker.in_store_of(self.folder()),
+        }
     }
 
     /// A path below `.gaib/`.
@@ -228,10 +272,9 @@ impl Workspace {
         recorded == Some(guild.to_string().as_str()) || name.as_str() == format!("guild-{guild}")
     }
 
-    /// All workspaces of this folder with a state that can be read, and those states.
-    #[must_use]
-    pub fn readable_states(&self) -> Vec<(WorkspaceName, State)> {
-        readable_states(&self.backend)
+    /// All workspaces of the store of this folder with a state that can be read, and those states.
+    pub async fn readable_states(&self) -> Vec<(WorkspaceName, State)> {
+        readable_states(&self.backend).await
     }
 
     /// Reads the state; `None` where none was written yet. [`crate::workspace_state::read`] adds advice to the error.
@@ -241,8 +284,12 @@ impl Workspace {
     pub async fn read_state(&self) -> Result<Option<State>, String> {
         let bytes = self.backend.read(&self.name).await.map_err(|error| error.to_string())?;
         let state = bytes.map(|bytes| State::from_bytes(&bytes)).transpose();
-        let path = self.backend.state_path(&self.name);
-        state.map_err(|error| format!("could not read the state {}: {error}", path.display()))
+        state.map_err(|error| {
+            format!(
+                "could not read the state {}: {error}",
+                self.backend.describe(&self.name)
+            )
+        })
     }
 
     /// Takes the lock of the state. `operation` is shown to commands that are refused meanwhile.
@@ -299,13 +346,43 @@ impl Workspace {
     }
 }
 
-fn readable_states(backend: &LocalStore) -> Vec<(WorkspaceName, State)> {
-    let names = backend.names().unwrap_or_default().into_iter();
-    let read = names.filter_map(|name| {
-        let bytes = std::fs::read(backend.state_path(&name)).ok()?;
-        Some((name, State::from_bytes(&bytes).ok()?))
-    });
-    read.collect()
+async fn readable_states(backend: &StateStore) -> Vec<(WorkspaceName, State)> {
+    let mut states = Vec::new();
+    for name in backend.workspaces().await.unwrap_or_default() {
+        let Ok(Some(bytes)) = backend.read(&name).await else {
+            continue;
+        };
+        states.extend(State::from_bytes(&bytes).ok().map(|state| (name, state)));
+    }
+    states
+}
+
+/// The store of the states of the folder `root`, by the environment or by its project.
+///
+/// # Errors
+/// When the environment or the settings are invalid.
+pub async fn open_store(context: &Context, root: &Path, project: Option<&Project>) -> Result<StateStore> {
+    let configured = project.map(Project::backend).cloned().unwrap_or_default();
+    let settings = context.environment.backend(configured)?;
+    let aws = context.environment.aws()?;
+    StateStore::open(&settings, &aws, root, store_folder(root), &host()).await
+}
+
+/// Releases a lock after an operation, also after a failed one. Returns the result of the operation, else the error of the release.
+///
+/// # Errors
+/// The error of the operation; the lock cannot be released.
+pub async fn release_after<T>(guard: Box<dyn StateLock>, result: Result<T>) -> Result<T> {
+    let released = guard.release().await;
+    let value = result?;
+    released?;
+    Ok(value)
+}
+
+/// An absolute path without symbolic links, as far as the folder exists.
+fn resolved(folder: &Path) -> Option<PathBuf> {
+    let resolved = std::fs::canonicalize(folder).or_else(|_| std::path::absolute(folder));
+    resolved.ok()
 }
 
 /// This user and host as the holder of a lock for `operation`.
@@ -319,7 +396,9 @@ pub fn lock_holder(operation: &str) -> LockHolder {
     }
 }
 
-fn host() -> String {
+/// The name of this machine in the records of locks.
+#[must_use]
+pub fn host() -> String {
     let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     name.unwrap_or_else(|| "this machine".to_owned())
 }

@@ -11,6 +11,8 @@ use arrakis_discord::DiscordConfig;
 use twilight_model::id::Id;
 use url::Url;
 
+use crate::scheduled_backup::BackupConfig;
+
 /// Lifetime of an interaction token: a command that takes longer cannot be replied to.
 const TOKEN_SECONDS: u32 = 15 * 60;
 /// RabbitMQ requeues a message that is unacknowledged for this long (`consumer_timeout`).
@@ -49,6 +51,8 @@ pub struct Config {
     pub verify_base_url: Option<Url>,
     /// Whether admin commands that need MFA run without it.
     pub admin_commands_without_mfa: bool,
+    /// Scheduled backups, whose store also has the shadows of configurations; `None`: there are neither.
+    pub backups: Option<BackupConfig>,
 }
 
 /// Prefetch of the consumers: messages handled at once, by kind of queue.
@@ -79,6 +83,7 @@ impl Config {
         let themes_dir = reader.optional(&variables::THEMES_DIR);
         let verify_base_url = reader.optional::<PublicAddress>(&variables::VERIFY_BASE_URL);
         let without_mfa = admin_commands_without_mfa(reader, database_url.as_ref());
+        let backups = BackupConfig::read(reader);
         Some(Self {
             broker: broker?,
             database_url: database_url?,
@@ -94,6 +99,7 @@ impl Config {
             themes_dir: themes_dir?,
             verify_base_url: verify_base_url?.map(|address| address.url().clone()),
             admin_commands_without_mfa: without_mfa?,
+            backups: backups?,
         })
     }
 }

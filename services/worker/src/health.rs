@@ -1,8 +1,10 @@
 //! The worker's health components, and the gauges that are polled.
 //!
 //! The broker and Postgres are required. Without Redis commands still reply, and without a discord-proxy messages wait in retry
-//! queues, so these two are reported as degraded, as are a late eligibility sync and a score service
-//! whose circuit breaker is open.
+//! queues, so these two are reported as degraded, as are a late eligibility sync, a score service whose circuit breaker is open,
+//! scheduled backups that are overdue or fail, and shadows of configurations that are damaged or cannot be written.
+
+mod configurations;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +17,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio_util::sync::CancellationToken;
 
-use crate::jobs::eligibility_sync;
+use crate::jobs::{backup, eligibility_sync};
 use crate::services::Services;
 
 /// Interval of the checks of Postgres and Redis.
@@ -36,6 +38,8 @@ pub(crate) struct Components {
     proxy: HealthComponent,
     eligibility: HealthComponent,
     score: HealthComponent,
+    backups: HealthComponent,
+    configurations: HealthComponent,
 }
 
 /// The two connections to the broker.
@@ -55,6 +59,10 @@ impl Components {
         eligibility.up_with("not checked yet");
         let score = health.component("score-service");
         score.up_with("not checked yet");
+        let backups = health.component("backups");
+        backups.up_with("not checked yet");
+        let configurations = health.component("configurations");
+        configurations.up_with("not checked yet");
         // A worker starts without either of these.
         redis.not_checked();
         proxy.not_checked();
@@ -65,6 +73,8 @@ impl Components {
             proxy,
             eligibility,
             score,
+            backups,
+            configurations,
         }
     }
 
@@ -85,6 +95,8 @@ impl Components {
                 watch_proxies(&self.proxy, &services),
                 eligibility_sync::health::watch(&self.eligibility, &services),
                 watch_score_service(&self.score, &services),
+                backup::health::watch(&self.backups, &services),
+                configurations::watch(&self.configurations, &services),
                 count_queues(&services, &connections.consume, &queues),
             )
         };

@@ -1,6 +1,7 @@
 //! The worker's Prometheus metrics. Label values are names from the code (queues, commands, routes) or from the configuration (token
 //! profiles), never ids.
 
+mod backups;
 mod eligibility;
 mod provider;
 
@@ -13,6 +14,7 @@ use arrakis_discord::FinishedCall;
 use arrakis_telemetry::Metrics;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
+pub use self::backups::BackupMetrics;
 pub use self::eligibility::EligibilityMetrics;
 pub use self::provider::ProviderMetrics;
 
@@ -70,6 +72,12 @@ pub struct WorkerMetrics {
     pub breaker: IntCounter,
     /// Reads from Redis, by kind and outcome.
     pub cache: IntCounterVec,
+    /// Scheduled backups.
+    pub backups: BackupMetrics,
+    /// Versions of configurations that the object store lacks, and shadows that are damaged or differ, by state.
+    pub shadows: IntGaugeVec,
+    /// Versions of configurations written to the object store, by outcome.
+    pub shadow_writes: IntCounterVec,
     /// Eligibility syncs.
     pub eligibility: EligibilityMetrics,
     /// Answers about the eligibility of wallets, and the score service.
@@ -208,6 +216,17 @@ impl WorkerMetrics {
                 "arrakis_worker_cache_total",
                 "Reads from Redis, by kind and outcome.",
                 &["what", "outcome"],
+            ),
+            backups: BackupMetrics::new(metrics),
+            shadows: metrics.gauge_vec(
+                "arrakis_worker_configuration_shadows",
+                "Versions of configurations that the object store lacks (pending), and shadows that are damaged or differ (mismatched).",
+                &["state"],
+            ),
+            shadow_writes: counter(
+                "arrakis_worker_shadow_writes_total",
+                "Versions of configurations written to the object store, by outcome: ok, mismatched, failed.",
+                &["outcome"],
             ),
             eligibility: EligibilityMetrics::new(metrics),
             provider: ProviderMetrics::new(metrics),

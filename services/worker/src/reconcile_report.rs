@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::configuration::ConfigurationDrift;
 use crate::failure::Failure;
 
 /// Most broken rules and changes that a report names.
@@ -53,6 +54,9 @@ pub struct ReconcileReport {
     pub differing: usize,
     /// Roles and channels.
     pub structure: StructureReport,
+    /// The configuration, its shadow and the server.
+    #[serde(default)]
+    pub drift: ConfigurationDrift,
     /// Rules that cannot hold.
     pub broken: Vec<BrokenRule>,
 }

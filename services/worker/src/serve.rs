@@ -27,12 +27,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commands::Commands;
 use crate::config::Config;
+use crate::configuration::ShadowStore;
 use crate::events::Events;
 use crate::health::{BrokerConnections, Components, probe};
 use crate::interactions::Interactions;
 use crate::jobs::Jobs;
 use crate::load_shedding::LoadShedding;
 use crate::metrics::WorkerMetrics;
+use crate::scheduled_backup::{BackupConfig, Backups};
 use crate::services::Services;
 use crate::synthesis_client::SynthesisClient;
 use crate::{jobs, leader};
@@ -113,7 +115,15 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     result
 }
 
-async fn connect(config: &Config, runtime: &Runtime, connections: &BrokerConnections) -> anyhow::Result<Services> {
+/// The clients of a worker with this configuration.
+///
+/// # Errors
+/// If the configuration or the themes do not fit this build, or Postgres refuses the login.
+pub(crate) async fn connect(
+    config: &Config,
+    runtime: &Runtime,
+    connections: &BrokerConnections,
+) -> anyhow::Result<Services> {
     let themes =
         Registry::load(config.themes_dir.as_deref()).map_err(|error| Fatal::configuration(error.to_string()))?;
     let metrics = WorkerMetrics::new(&runtime.metrics);
@@ -122,6 +132,10 @@ async fn connect(config: &Config, runtime: &Runtime, connections: &BrokerConnect
         .context("connecting to Postgres")?;
     let chains = Chains::new(&config.chains);
     let verification = verification(config, &database, &chains)?;
+    let backups = match &config.backups {
+        Some(config) => Some(open_backups(config).await?),
+        None => None,
+    };
     let call_metrics = metrics.clone();
     let observer = Arc::new(move |finished: &FinishedCall<'_>| call_metrics.count_call(finished));
     let cache = Cache::new(&config.redis_url, CacheOptions::default())
@@ -148,7 +162,17 @@ async fn connect(config: &Config, runtime: &Runtime, connections: &BrokerConnect
         command_limit: config.command_limit,
         stale_after: config.stale_after,
         admin_commands_without_mfa: config.admin_commands_without_mfa,
+        shadows: backups
+            .as_ref()
+            .map(|backups| ShadowStore::new(backups.vault().store().clone())),
+        backups,
     })
+}
+
+/// Opens the stores of scheduled backups. No request is sent: a store that is unavailable is retried by the jobs.
+async fn open_backups(config: &BackupConfig) -> anyhow::Result<Backups> {
+    let opened = Box::pin(Backups::open(config)).await;
+    opened.map_err(|error| Fatal::configuration(format!("{error:#}")).into())
 }
 
 fn verification(config: &Config, database: &Database, chains: &Chains) -> anyhow::Result<Option<Verification>> {
@@ -256,6 +280,7 @@ impl Consumers<'_> {
             queues.push(kind.queue());
             let prefetch = match kind {
                 JobKind::Synthesis => prefetch.jobs.min(jobs::synthesis::AT_ONCE),
+                JobKind::Backup => prefetch.jobs.min(jobs::backup::AT_ONCE),
                 _ => prefetch.jobs,
             };
             self.consume(&mut running, &kind.queue(), prefetch, jobs::LIMIT, handler.clone());

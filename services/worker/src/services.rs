@@ -1,5 +1,5 @@
-//! The clients that commands, events and jobs use: Postgres, Redis, Discord, chains, the publisher; with themes, metrics, and reads through
-//! the cache.
+//! The clients that commands, events and jobs use: Postgres, Redis, Discord, chains, the publisher, the store of backups; with themes, metrics,
+//! and reads through the cache.
 //!
 //! While Redis is unavailable no event is marked done and no cooldown is active; the inbox and Discord prevent repeated effects.
 
@@ -19,7 +19,9 @@ use time::OffsetDateTime;
 use twilight_model::id::Id;
 use twilight_model::id::marker::UserMarker;
 
+use crate::configuration::ShadowStore;
 use crate::metrics::WorkerMetrics;
+use crate::scheduled_backup::Backups;
 use crate::synthesis_client::SynthesisClient;
 
 /// Time to live of done markers. Claims in the inbox are kept for nine days (`CLAIM_RETENTION`).
@@ -44,6 +46,8 @@ pub struct Services {
     pub eligibility: EligibilityProvider,
     /// Publishes jobs to RabbitMQ.
     pub publisher: Publisher,
+    /// The shadows of configurations; `None`: no object store is configured.
+    pub shadows: Option<ShadowStore>,
     /// The loaded themes.
     pub themes: Registry,
     /// Verification of wallets; `None` without `VERIFY_BASE_URL`.
@@ -56,6 +60,8 @@ pub struct Services {
     pub stale_after: time::Duration,
     /// Whether admin commands that need MFA run without it, in a development deployment.
     pub admin_commands_without_mfa: bool,
+    /// Scheduled backups; `None` without `BACKUP_STORE`.
+    pub backups: Option<Backups>,
 }
 
 impl Services {

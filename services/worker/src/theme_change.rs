@@ -8,16 +8,15 @@
 //! the new roles when they lose the old ones. A role of both themes that the synthesis binds to another role of the server is added to those
 //! that the tier sync takes (`jobs/synthesis/bindings.rs`). A tier sync whose synthesis does not end runs after [`SYNTHESIS_WAIT`].
 
-use arrakis_db::{Actor, DbError, NewAuditEntry, RuleChangeEnd, TenantTx};
+use arrakis_db::{Actor, DbError, NewAuditEntry, RuleChangeEnd, TenantTx, VersionCause};
 use arrakis_domain::{RoleBindings, RoleKey, RuleSetId, Theme};
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
 
+use crate::configuration;
 use crate::jobs::{JobRequest, synthesis, tier_sync};
 use crate::synthesis::{Manifest, Purpose};
 
-/// How long a theme stays in use that the community's plan does not include, unless an operator sets another time.
-pub(crate) const GRACE: Duration = Duration::days(14);
 /// How long a tier sync waits for the synthesis that binds the new roles.
 const SYNTHESIS_WAIT: Duration = Duration::minutes(15);
 
@@ -45,8 +44,14 @@ impl ThemeChange<'_> {
     /// # Errors
     /// If Postgres is unavailable; a violation of [`arrakis_db::PLAN_CONSTRAINT`] if the community's plan does not include the theme.
     pub(crate) async fn store(self, tx: &mut TenantTx, name: &str) -> Result<JobRequest, DbError> {
-        let now = self.now;
+        let (now, to, by) = (self.now, self.to, configuration::name_of(&self.actor));
         let (sync, is_managed) = self.store_settings(tx, name).await?;
+        let cause = VersionCause {
+            cause: "theme",
+            by: &by,
+            at: now,
+        };
+        configuration::record_with_theme(tx, to, cause).await?;
         if !is_managed {
             tx.jobs().enqueue(&sync.row(now)).await?;
             return Ok(sync);
@@ -57,8 +62,8 @@ impl ThemeChange<'_> {
         Ok(synthesis)
     }
 
-    /// The same for a caller that enqueues a synthesis of its own. Returns the id of the tier sync, which that synthesis makes due
-    /// ([`synthesis::request_before`]).
+    /// The same for a caller that enqueues a synthesis of its own and records the configuration. Returns the id of the tier sync, which that
+    /// synthesis makes due ([`synthesis::request_before`]).
     ///
     /// # Errors
     /// As [`ThemeChange::store`].

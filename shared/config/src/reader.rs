@@ -1,18 +1,22 @@
 //! [`Reader`]: reads a service's environment variables and reports all problems together.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use url::Url;
 
 use crate::api_base::parse_discord_api_base;
+use crate::backups::{BackupSettings, CatalogueLocation, StoreLocation};
 use crate::chain_urls::{ChainEndpoints, parse_chain_rpc_urls};
 use crate::error::{ConfigErrors, ConfigProblem, printable};
 use crate::proxy_url::parse_proxy_url;
 use crate::score_api::{ScoreApi, check_score_api_key, parse_score_api_url};
 use crate::secret::Secret;
 use crate::variables::{
-    CHAIN_RPC_URLS, DISCORD_API_BASE, DISCORD_PROXY_URL, SCORE_API_KEY, SCORE_API_URL, Service, VARIABLES, Variable,
+    AWS_ENDPOINT_URL, AWS_PROFILE, AWS_REGION, BACKUP_CATALOGUE, BACKUP_KMS_KEY, BACKUP_SIGNING_KEY, BACKUP_STORE,
+    BACKUP_TRUSTED_KEYS, CHAIN_RPC_URLS, DISCORD_API_BASE, DISCORD_PROXY_URL, SCORE_API_KEY, SCORE_API_URL, Service,
+    VARIABLES, Variable,
 };
 
 /// Values by name: the process's environment, or pairs given by a test.
@@ -205,6 +209,55 @@ impl Reader {
         Some(Some(ScoreApi { base, key }))
     }
 
+    /// Where backups are stored, from `BACKUP_STORE`, `BACKUP_CATALOGUE` and the variables of AWS; `default` where `BACKUP_STORE` is not
+    /// set. `Some(None)` without either.
+    pub fn backups(&mut self, default: Option<StoreLocation>) -> Option<Option<BackupSettings>> {
+        let store = self.optional::<StoreLocation>(&BACKUP_STORE)?.or(default);
+        let catalogue = self.optional::<CatalogueLocation>(&BACKUP_CATALOGUE)?;
+        let kms_key = self.optional::<String>(&BACKUP_KMS_KEY)?;
+        let signing_key = self.optional::<PathBuf>(&BACKUP_SIGNING_KEY)?;
+        let trusted_keys = self.trusted_backup_keys()?;
+        let aws_endpoint = self.optional::<String>(&AWS_ENDPOINT_URL)?;
+        if aws_endpoint.is_some() {
+            self.url(&AWS_ENDPOINT_URL, &["https", "http"])?;
+        }
+        let aws_region = self.optional::<String>(&AWS_REGION)?;
+        let aws_profile = self.optional::<String>(&AWS_PROFILE)?;
+        let Some(store) = store else {
+            return match catalogue {
+                Some(_) => self.refuse(
+                    &BACKUP_CATALOGUE,
+                    "BACKUP_STORE is not set: a catalogue lists the backups of a store",
+                ),
+                None => Some(None),
+            };
+        };
+        let settings = BackupSettings::new(store);
+        Some(Some(BackupSettings {
+            catalogue: catalogue.unwrap_or_else(|| settings.catalogue.clone()),
+            kms_key,
+            signing_key,
+            trusted_keys,
+            aws_endpoint,
+            aws_region,
+            aws_profile,
+            ..settings
+        }))
+    }
+
+    fn trusted_backup_keys(&mut self) -> Option<Vec<String>> {
+        let variable = &BACKUP_TRUSTED_KEYS;
+        if self.optional::<String>(variable)?.is_none() {
+            return Some(Vec::new());
+        }
+        let keys = self.list::<String>(variable)?;
+        let is_key = |key: &String| key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match keys.iter().position(|key| !is_key(key)) {
+            Some(at) => self.refuse(variable, format!("key {} has not 64 hexadecimal digits", at + 1)),
+            None => Some(keys),
+        }
+    }
+
     /// A comma-separated list that must have at least one item.
     pub fn list<T: FromStr>(&mut self, variable: &Variable) -> Option<Vec<T>>
     where
@@ -373,6 +426,48 @@ mod tests {
         })
         .unwrap();
         assert_eq!(addr.to_string(), "0.0.0.0:8080");
+    }
+
+    #[test]
+    fn backups_are_optional_and_the_catalogue_follows_from_the_store() {
+        let read = |pairs: &[(&str, &str)]| load(pairs, |r| r.backups(None));
+        assert_eq!(read(&[]).unwrap(), None);
+        let settings = read(&[("BACKUP_STORE", "s3://bucket/a"), ("AWS_REGION", "eu-central-1")]).unwrap();
+        let settings = settings.unwrap();
+        assert_eq!(settings.store.to_string(), "s3://bucket/a");
+        assert_eq!(
+            settings.catalogue.to_string(),
+            "dynamodb://gaib-backup-metadata/gaib-server-tiers"
+        );
+        assert_eq!(settings.aws_region.as_deref(), Some("eu-central-1"));
+        let folder = Some(StoreLocation::Folder("/project/.gaib/backups".into()));
+        let settings = load(&[], |r| r.backups(folder)).unwrap().unwrap();
+        assert_eq!(
+            settings.catalogue.to_string(),
+            "file:///project/.gaib/backups/.catalogue"
+        );
+    }
+
+    #[test]
+    fn invalid_setting_of_backups_is_named_with_a_valid_one() {
+        for (pairs, wanted) in [
+            (vec![("BACKUP_STORE", "/backups")], "BACKUP_STORE=/backups"),
+            (
+                vec![("BACKUP_CATALOGUE", "dynamodb://table")],
+                "BACKUP_STORE is not set",
+            ),
+            (
+                vec![("BACKUP_STORE", "s3://abc"), ("BACKUP_TRUSTED_KEYS", "00,")],
+                "key 1 has not 64",
+            ),
+            (
+                vec![("BACKUP_STORE", "s3://abc"), ("AWS_ENDPOINT_URL", "127.0.0.1:9")],
+                "AWS_ENDPOINT_URL",
+            ),
+        ] {
+            let error = load(&pairs, |r| r.backups(None)).unwrap_err().to_string();
+            assert!(error.contains(wanted) && error.contains("example: "), "{error}");
+        }
     }
 
     #[test]

@@ -148,6 +148,7 @@ const GAIB: &[Service] = &[Service::Gaib];
 const WORKER_AND_API: &[Service] = &[Service::Worker, Service::Api];
 const WORKER_AND_GAIB: &[Service] = &[Service::Worker, Service::Gaib];
 const TO_DISCORD: &[Service] = &[Service::Ingestor, Service::DiscordProxy, Service::Gaib];
+const WITH_API_BASE: &[Service] = &[Service::Ingestor, Service::Worker, Service::DiscordProxy, Service::Gaib];
 /// Prefix of the variables that set a variable of a gaib configuration; the rest of the name is that variable's name.
 pub const GAIB_VAR_PREFIX: &str = "GAIB_VAR_";
 
@@ -174,8 +175,9 @@ variables! {
     DISCORD_TOKEN = Variable::required("DISCORD_TOKEN", TO_DISCORD, "MTIzNDU2Nzg5MDEyMzQ1Njc4.GaBcDe.example",
         "bot token of the Discord application").secret().older("DISCORD_BOT_TOKEN");
     /// Base URL of Discord's REST API.
-    DISCORD_API_BASE = Variable::defaulted("DISCORD_API_BASE", TO_DISCORD, "https://discord.com/api/v10",
-        "base URL of Discord's REST API, ending in /api/v10; https://, or http:// to this machine; GET /gateway/bot there returns the gateway's URL");
+    DISCORD_API_BASE = Variable::defaulted("DISCORD_API_BASE", WITH_API_BASE, "https://discord.com/api/v10",
+        "base URL of Discord's REST API, ending in /api/v10; https://, or http:// to this machine; GET /gateway/bot there returns the gateway's URL; \
+         the worker sends no request there: it reads images for snapshots from the content network of this API");
     /// Application id.
     DISCORD_APPLICATION_ID = Variable::required("DISCORD_APPLICATION_ID", &[Service::Worker, Service::DiscordProxy], "123456789012345678",
         "id of the Discord application: the worker registers and answers its commands, the proxy permits calls with its webhooks; the \
@@ -186,6 +188,19 @@ variables! {
     /// Values of the variables of a configuration.
     GAIB_VAR = Variable::optional("GAIB_VAR_community_name", GAIB, "Sietch Tabr",
         "value of ${community_name} in a configuration, and likewise for any other name after GAIB_VAR_; --var overrides it");
+    /// Where gaib keeps its states.
+    GAIB_BACKEND = Variable::optional("GAIB_BACKEND", GAIB, "s3://example-states/gaib",
+        "where gaib keeps its states: local, s3://BUCKET/PREFIX or file:///FOLDER; overrides backend in .gaib/config.yaml");
+    /// Table of the locks of gaib's states.
+    GAIB_LOCK_TABLE = Variable::optional("GAIB_LOCK_TABLE", GAIB, "gaib-locks",
+        "DynamoDB table with the locks of states in S3, with the partition key LockID; without it, locks are objects in the bucket");
+    /// Address of the platform, for gaib.
+    ARRAKIS_API_URL = Variable::optional("ARRAKIS_API_URL", GAIB, "https://api.example.org",
+        "address of the api of the platform, https://, or http:// to this machine; the default of --api-url");
+    /// Key at the platform, for gaib.
+    ARRAKIS_API_KEY = Variable::optional("ARRAKIS_API_KEY", GAIB, "arrakis_aBcDeFgH_a-long-random-string",
+        "API key of the platform with the scopes `servers:read` and `servers:write`: arrakis-worker api-key create --guild ID --scope \
+         servers:read,servers:write --name gaib --by NAME; the default of --api-key").secret();
     /// Folder of a user's records.
     XDG_STATE_HOME = Variable::optional("XDG_STATE_HOME", GAIB, "/home/stilgar/.local/state",
         "folder in which gaib/servers/ records which workspace manages which Discord server; default: .local/state in the home folder");
@@ -305,7 +320,63 @@ variables! {
     TELEGRAM_WEBHOOK_ADDR = Variable::defaulted("TELEGRAM_WEBHOOK_ADDR", TELEGRAM, "0.0.0.0:8060",
         "address on which the service listens for the updates that Telegram delivers to TELEGRAM_WEBHOOK_URL; a reverse proxy ends TLS");
     /// An operator's own themes.
-    THEMES_DIR = Variable::optional("THEMES_DIR", &[Service::Worker, Service::Gaib], "/etc/arrakis/themes", "folder with an operator's own themes, in addition to the built-in ones");
+    THEMES_DIR = Variable::optional("THEMES_DIR", &[Service::Worker, Service::Api, Service::Gaib], "/etc/arrakis/themes", "folder with an operator's own themes, in addition to the built-in ones");
+    /// Store of backups.
+    BACKUP_STORE = Variable::optional("BACKUP_STORE", WORKER_AND_GAIB, "s3://gaib-backups-123456789012/production",
+        "where backups and snapshots are stored: file:///folder, or s3://bucket with a prefix; default: for gaib the folder .gaib/backups of \
+         the project, for the worker none; the worker also stores versions of configurations there");
+    /// Catalogue of backups.
+    BACKUP_CATALOGUE = Variable::optional("BACKUP_CATALOGUE", WORKER_AND_GAIB, "dynamodb://gaib-backup-metadata/gaib-server-tiers",
+        "where the records of backups are: file:///folder, or dynamodb:// with the tables of records and of plans; default: the folder \
+         .catalogue of a folder store, for a bucket the tables of the example");
+    /// KMS key of backups.
+    BACKUP_KMS_KEY = Variable::optional("BACKUP_KMS_KEY", WORKER_AND_GAIB, "alias/gaib-backups",
+        "KMS key that encrypts the objects in the bucket: id, ARN or alias; default: the encryption of the bucket");
+    /// Key that signs manifests.
+    BACKUP_SIGNING_KEY = Variable::optional("BACKUP_SIGNING_KEY", WORKER_AND_GAIB, "/etc/arrakis/backup-signing-key.pem",
+        "file with the Ed25519 key that signs manifests of snapshots, PEM, readable by its owner only; created where there is none; default: \
+         backup-signing-key.pem in the state folder of gaib");
+    /// Public keys of other machines.
+    BACKUP_TRUSTED_KEYS = Variable::optional("BACKUP_TRUSTED_KEYS", WORKER_AND_GAIB,
+        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+        "public keys of other machines whose snapshots are accepted, each of 64 hexadecimal digits, separated by commas");
+    /// Store of gaib's states.
+    BACKUP_STATE_STORE = Variable::optional("BACKUP_STATE_STORE", WORKER, "s3://gaib-states-123456789012/production",
+        "where gaib keeps the states of servers, as its setting `backend`; scheduled backups contain these states; default: BACKUP_STORE");
+    /// Second store of backups.
+    BACKUP_SECOND_STORE = Variable::optional("BACKUP_SECOND_STORE", WORKER, "s3://gaib-backups-123456789012-us-west-2/production",
+        "where scheduled backups of servers with the premium plan are copied to, such as a bucket in another region; default: nowhere");
+    /// Region of the second store.
+    BACKUP_SECOND_REGION = Variable::optional("BACKUP_SECOND_REGION", WORKER, "us-west-2",
+        "AWS region of BACKUP_SECOND_STORE; default: AWS_REGION");
+    /// KMS key of the second store.
+    BACKUP_SECOND_KMS_KEY = Variable::optional("BACKUP_SECOND_KMS_KEY", WORKER, "alias/gaib-backups",
+        "KMS key that encrypts the objects in BACKUP_SECOND_STORE, of its region; default: the encryption of the bucket");
+    /// Switches notices on.
+    GAIB_NOTIFICATIONS_ENABLED = Variable::optional("GAIB_NOTIFICATIONS_ENABLED", WORKER, "yes",
+        "yes: operators are notified of completed and failed scheduled backups, at NOTIFY_WEBHOOK_URL and BACKUP_NOTIFICATION_TOPIC; default: no");
+    /// Webhook for notices.
+    NOTIFY_WEBHOOK_URL = Variable::optional("NOTIFY_WEBHOOK_URL", WORKER, "https://discord.com/api/webhooks/123456789012345678/example",
+        "URL of a webhook of Discord, in a channel of the operators, for notices").secret();
+    /// Topic for notices.
+    BACKUP_NOTIFICATION_TOPIC = Variable::optional("BACKUP_NOTIFICATION_TOPIC", WORKER,
+        "arn:aws:sns:us-east-1:123456789012:gaib-backup-notifications",
+        "ARN of the SNS topic for notices about scheduled backups, with the attributes outcome, task, plan and server");
+    /// Another store than AWS's.
+    AWS_ENDPOINT_URL = Variable::optional("AWS_ENDPOINT_URL", WORKER_AND_GAIB, "http://127.0.0.1:9000",
+        "URL of a store and a catalogue with the protocols of S3 and DynamoDB that are not those of AWS; buckets are in the path then");
+    /// AWS region.
+    AWS_REGION = Variable::optional("AWS_REGION", WORKER_AND_GAIB, "eu-central-1",
+        "AWS region; default: that of the profile or of the machine");
+    /// AWS profile.
+    AWS_PROFILE = Variable::optional("AWS_PROFILE", WORKER_AND_GAIB, "gaib",
+        "profile of ~/.aws/config and ~/.aws/credentials; single sign-on by credential_process = aws configure export-credentials --format process");
+    /// Id of an access key.
+    AWS_ACCESS_KEY_ID = Variable::optional("AWS_ACCESS_KEY_ID", WORKER_AND_GAIB, "AKIAIOSFODNN7EXAMPLE",
+        "id of the access key; default: the profile, the role of the container or of the machine");
+    /// Secret access key.
+    AWS_SECRET_ACCESS_KEY = Variable::optional("AWS_SECRET_ACCESS_KEY", WORKER_AND_GAIB, "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        "the secret access key; with AWS_SESSION_TOKEN for temporary credentials").secret();
     /// Permits admin commands that need MFA.
     ADMIN_COMMANDS_WITHOUT_MFA = Variable::optional("ADMIN_COMMANDS_WITHOUT_MFA", WORKER, "yes",
         "yes: /admin-migrate and /admin-takeover work without a second factor; for development: refused unless DATABASE_URL is on this machine");

@@ -86,6 +86,30 @@ pub fn tier_sync_of_member(user: u64) -> serde_json::Value {
     serde_json::json!({"user": user.to_string()})
 }
 
+/// Payload of a [`JobKind::TierSync`] of all members of a community. Members lose the roles `retired`: Discord ids by the role's key.
+#[must_use]
+pub fn tier_sync_of_community<K: fmt::Display>(retired: impl IntoIterator<Item = (K, u64)>) -> serde_json::Value {
+    let retired: serde_json::Map<String, serde_json::Value> = retired
+        .into_iter()
+        .map(|(key, role)| (key.to_string(), role.to_string().into()))
+        .collect();
+    serde_json::json!({"retired": retired})
+}
+
+/// Payload of a [`JobKind::Synthesis`] that repairs a server. At its end it makes this tier sync due, which needs the roles.
+#[must_use]
+pub fn repair_before_tier_sync(tier_sync: &str) -> serde_json::Value {
+    serde_json::json!({"purpose": "repair", "tier_sync": tier_sync})
+}
+
+/// Id and payload of a [`JobKind::Reconcile`] that tells the admins of a community that the grace period of a theme begins. It ends at `until`,
+/// in seconds since 1970.
+#[must_use]
+pub fn theme_grace_begins(theme: &str, until: i64) -> (String, serde_json::Value) {
+    let payload = serde_json::json!({"theme_grace": {"theme": theme, "until": until, "replaced_by": null}});
+    (format!("theme-grace:{until}:begun"), payload)
+}
+
 /// The body of the message that causes a worker to run a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -170,6 +194,12 @@ mod tests {
             Job::decode(br#"{"v":1,"id":"x","kind":"dance","community":null}"#),
             Err(JobError::Malformed(_))
         ));
+    }
+
+    #[test]
+    fn ids_of_retired_roles_are_text() {
+        let payload = tier_sync_of_community([("naib", 1_200_000_000_000_100_000)]);
+        assert_eq!(payload.to_string(), r#"{"retired":{"naib":"1200000000000100000"}}"#);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The formats of messages in queues and of requests between services.
 //!
 //! Owns names (exchanges, queues, routing keys), the labels of an event, the job envelope, the fields of a dead letter, the
-//! headers between callers and the discord-proxy, and the bodies between the service for Telegram and the api. It has no input or output. A payload is versioned: to change one, add a version
-//! and a committed sample; samples of old versions must still decode.
+//! headers between callers and the discord-proxy, and the bodies between the api and its callers: the service for Telegram, and gaib. It has
+//! no input or output. A payload is versioned: to change one, add a version and a committed sample; samples of old versions must still
+//! decode.
 
 pub mod dead_letter;
 pub mod event;
@@ -13,6 +14,7 @@ pub mod names;
 pub mod proxy;
 pub mod redact;
 pub mod routing;
+pub mod servers;
 pub mod telegram;
 
 pub use dead_letter::DeadLetter;

@@ -3,7 +3,7 @@
 use arrakis_config::Secret;
 
 use crate::login::Purpose;
-use crate::{CommunityId, Database, DatabaseOptions, DbError, GuildId, TenantTx, named_query::named};
+use crate::{CommunityId, Database, DatabaseOptions, DbError, GuildId, TenantTx, UserId, named_query::named};
 
 /// The database with the admin login.
 #[derive(Clone, Debug)]
@@ -67,6 +67,25 @@ impl Admin {
                 })
             })
             .collect()
+    }
+
+    /// The communities in which one of these users has a profile.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn communities_of(&self, users: &[UserId]) -> Result<Vec<CommunityId>, DbError> {
+        let users: Vec<i64> = users.iter().map(|user| user.stored()).collect();
+        let mut connection = self.database.connection("admin.communities_of").await?;
+        let communities = named!(
+            "admin.communities_of",
+            sqlx::query_scalar!(
+                "select distinct community_id from profiles where user_id = any($1) order by community_id",
+                &users
+            )
+            .fetch_all(&mut *connection)
+        )?;
+        connection.release();
+        Ok(communities.into_iter().map(CommunityId::from_uuid).collect())
     }
 
     /// A transaction for one community. Row-level security does not apply to this login; each query's own condition selects

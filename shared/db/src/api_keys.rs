@@ -26,16 +26,32 @@ pub enum ApiKeyScope {
     UsersExport,
     /// Everything that `arrakis-telegram` requests for Telegram accounts.
     Telegram,
+    /// Read the plan, the usage and the checkpoints of servers.
+    ServersRead,
+    /// Store and restore checkpoints, and count backups on request.
+    ServersWrite,
+    /// Set the plan of servers.
+    PlansWrite,
 }
 
 /// A text that is not a scope.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a scope; the scopes are users:read, users:write, users:export, telegram")]
+#[error(
+    "`{0}` is not a scope; the scopes are users:read, users:write, users:export, telegram, servers:read, servers:write, plans:write"
+)]
 pub struct ApiKeyScopeError(String);
 
 impl ApiKeyScope {
     /// Every scope.
-    pub const ALL: [Self; 4] = [Self::UsersRead, Self::UsersWrite, Self::UsersExport, Self::Telegram];
+    pub const ALL: [Self; 7] = [
+        Self::UsersRead,
+        Self::UsersWrite,
+        Self::UsersExport,
+        Self::Telegram,
+        Self::ServersRead,
+        Self::ServersWrite,
+        Self::PlansWrite,
+    ];
 
     /// The scope as it is written.
     #[must_use]
@@ -45,14 +61,18 @@ impl ApiKeyScope {
             Self::UsersWrite => "users:write",
             Self::UsersExport => "users:export",
             Self::Telegram => "telegram",
+            Self::ServersRead => "servers:read",
+            Self::ServersWrite => "servers:write",
+            Self::PlansWrite => "plans:write",
         }
     }
 
     /// Whether only a key for all communities may have it. A suspension acts on an identity, which is the same in every community: a
-    /// key of one community would change the others. A Telegram account belongs to no community.
+    /// key of one community would change the others. A Telegram account belongs to no community. The plan of a community is set by the
+    /// platform, not by the community.
     #[must_use]
     pub const fn spans_communities(self) -> bool {
-        matches!(self, Self::UsersWrite | Self::Telegram)
+        matches!(self, Self::UsersWrite | Self::Telegram | Self::PlansWrite)
     }
 }
 

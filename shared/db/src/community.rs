@@ -66,7 +66,7 @@ impl Community {
             name: row.name,
             theme: column("theme").parse(&row.theme)?,
             rule_set: column("rule_set").parse(&row.rule_set)?,
-            plan: parse_plan(&row.plan)?,
+            plan: column("plan").parse(&row.plan)?,
             token_profile: column("token_profile_id").parse(&row.token_profile_id)?,
             token: TokenSummary {
                 symbol: row.symbol,
@@ -169,20 +169,21 @@ impl Communities<'_> {
         row.as_ref().map(Community::read).transpose()
     }
 
-    /// Locks the community against changes by others until this transaction ends. What was read of it before may have changed since.
+    /// Locks the community against changes by others until this transaction ends. What was read of it before may have changed since. False
+    /// when it does not exist.
     ///
     /// # Errors
-    /// When the database is unavailable, the wait exceeds the lock timeout, or the community does not exist.
-    pub async fn lock(&mut self) -> Result<(), DbError> {
-        named!(
+    /// When the database is unavailable, or the wait exceeds the lock timeout.
+    pub async fn lock(&mut self) -> Result<bool, DbError> {
+        let found = named!(
             "community.lock",
             sqlx::query_scalar!(
                 "select community_id from communities where community_id = $1 for no key update",
                 self.community.uuid()
             )
-            .fetch_one(&mut **self.connection)
+            .fetch_optional(&mut **self.connection)
         )?;
-        Ok(())
+        Ok(found.is_some())
     }
 
     /// Creates the community of this transaction and the route from its server. The transaction must be one for a new id
@@ -392,11 +393,4 @@ fn changed_one(query: &'static str, rows: u64) -> Result<(), DbError> {
     } else {
         Err(DbError::new(query, sqlx::Error::RowNotFound))
     }
-}
-
-fn parse_plan(text: &str) -> Result<Plan, DbError> {
-    [Plan::Free, Plan::Premium]
-        .into_iter()
-        .find(|plan| plan.as_str() == text)
-        .ok_or_else(|| Column("communities", "plan").corrupt(text, "unknown plan"))
 }

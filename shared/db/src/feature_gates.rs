@@ -7,6 +7,17 @@ use sqlx::PgConnection;
 use crate::column::Column;
 use crate::{CommunityId, DbError, TenantTx, UserId, named_query::named};
 
+/// A feature gate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeatureGate {
+    /// The command or feature.
+    pub key: GateKey,
+    /// The tier from which it can be used.
+    pub tier: TierId,
+    /// The admin who set it.
+    pub set_by: UserId,
+}
+
 /// Changes to the feature gates of a community.
 #[derive(Debug)]
 pub struct FeatureGateChanges<'a> {
@@ -25,6 +36,31 @@ impl TenantTx {
 }
 
 impl FeatureGateChanges<'_> {
+    /// The gates with who set them, ordered by key.
+    ///
+    /// # Errors
+    /// When the database is unavailable or a row is corrupt.
+    pub async fn list(&mut self) -> Result<Vec<FeatureGate>, DbError> {
+        let rows = named!(
+            "feature_gate.list",
+            sqlx::query!(
+                "select gate_key, tier, set_by from feature_gates where community_id = $1 order by gate_key",
+                self.community.uuid()
+            )
+            .fetch_all(&mut *self.connection)
+        )?;
+        let column = |name| Column("feature_gates", name);
+        rows.into_iter()
+            .map(|row| {
+                Ok(FeatureGate {
+                    key: column("gate_key").parse(&row.gate_key)?,
+                    tier: column("tier").parse(&row.tier)?,
+                    set_by: column("set_by").user(row.set_by)?,
+                })
+            })
+            .collect()
+    }
+
     /// Opens a command or feature from this tier on, in place of an earlier gate. False when it has this gate already.
     ///
     /// # Errors

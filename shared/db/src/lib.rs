@@ -13,12 +13,18 @@ mod alerts;
 mod api_keys;
 mod audit;
 mod background_permits;
+mod backup_runs;
+mod backup_usage;
 mod badges;
 pub mod catalogue;
+mod checkpoints;
+mod checksum;
 mod circuit_breaker;
 mod column;
 mod community;
 mod community_health;
+mod configuration;
+mod configuration_versions;
 mod council;
 mod database;
 mod directory;
@@ -36,9 +42,11 @@ mod login;
 mod migrate;
 pub mod named_query;
 mod notifications;
+mod plan_change;
 mod pool;
 mod posts;
 mod presence;
+mod profile_imports;
 mod profiles;
 mod published_eligibility;
 mod ranking_position;
@@ -57,10 +65,25 @@ pub use admin::{Admin, CommunitySummary};
 pub use alerts::{AlertEvent, AlertMessage, AlertOutcome, Alerts, NewAlert, Subscription};
 pub use api_keys::{ApiKey, ApiKeyScope, ApiKeyScopeError, NewApiKey};
 pub use audit::{Actor, AuditEntry, NewAuditEntry};
+pub use backup_runs::{BackupRun, BackupRuns};
+pub use backup_usage::{BackupUsage, BackupUsageState, BackupUseOutcome, NewBackupUse};
 pub use badges::{BadgeLineageEntry, BadgeSource, Badges, HeldBadge, ShareOutcome};
+pub use checkpoints::{
+    CHECKPOINT_KEPT, CheckpointPurpose, CheckpointSummary, Checkpoints, MAX_CHECKPOINTS, NewCheckpoint,
+    StoredCheckpoint, StoredRestore, TEARDOWN_FREEZE,
+};
+pub use checksum::{Checksum, ChecksumError};
 pub use circuit_breaker::with_connection_wait;
 pub use community::{Communities, Community, Frozen, NewCommunity, PLAN_CONSTRAINT};
 pub use community_health::{FailedJobs, OpenJobs, RecordedProblem};
+pub use configuration::{
+    BoundRole, CONFIGURATION_VERSION, CommunityConfiguration, ConfigurationError, GateSetting, NamedChannel,
+    PostSetting, ServerNames, TierThreshold,
+};
+pub use configuration_versions::{
+    ConfigurationVersion, ConfigurationVersions, FrozenConfiguration, PROBLEMS_NAMED, RunningConfiguration,
+    ShadowHealth, ShadowProblem, VERSIONS_KEPT, VersionCause,
+};
 pub use council::{FormerHolder, Seat, SeatHolder};
 pub use database::{Database, DatabaseOptions, GlobalTx, PoolUsage, TenantTx};
 pub use directory::{DirectoryEntry, DirectoryFilter, DirectoryPage};
@@ -71,15 +94,20 @@ pub use eligibility_sync::{
 };
 pub use error::DbError;
 pub use evaluation_input::EvaluationInput;
-pub use feature_gates::FeatureGateChanges;
+pub use feature_gates::{FeatureGate, FeatureGateChanges};
 pub use ids::{CommunityId, GuildId, SnowflakeError, UserId};
 pub use jobs::{JobOutcome, JobRow, JobStart, JobState, Jobs, NewJob};
 pub use leader::{LeaderElection, Leadership};
 pub use leaderboard::{CommunityCounts, LeaderboardEntry, LeaderboardPage, MemberStanding};
 pub use migrate::{MigrationSummary, migrate, newest_schema_version, schema_fingerprint};
 pub use notifications::{NewNotification, NotificationEvent, NotificationKind, Notifications};
+pub use plan_change::{PlanChange, PlanChanged, THEME_GRACE};
 pub use posts::{Arrival, AwardedBadge, LEADERBOARD_CHECK, NewArrival, Post, PostKind, Posts, RankMove, UnknownPost};
 pub use presence::{GatewayPosition, Presence};
+pub use profile_imports::{
+    ActivityRow, BadgeRow, ChangedMember, MemberRows, MemberToUndo, MemberWrite, NewProfileImport, ProfileImport,
+    ProfileImportState, ProfileImports, ProfileRow, SharedBadge, TierReachedRow, WrittenMember,
+};
 pub use profiles::{JoinOutcome, Profile, Profiles, WALLET_UNIQUE_CONSTRAINT};
 pub use published_eligibility::{PublishedSnapshot, PublishedStanding, PublishedWallets};
 pub use ranking_position::RankingPosition;

@@ -167,6 +167,39 @@ impl ServerStates<'_> {
         Ok(found.flatten())
     }
 
+    /// Whether an attempt of a job holds the state at `now`: it changes.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn is_held(&mut self, now: OffsetDateTime) -> Result<bool, DbError> {
+        named!(
+            "server_state.is_held",
+            sqlx::query_scalar!(
+                r#"select exists (select from shadow_states where community_id = $1 and held_until > $2) as "held!""#,
+                self.community.uuid(),
+                now
+            )
+            .fetch_one(&mut *self.connection)
+        )
+    }
+
+    /// Stores the state of a server that has none.
+    ///
+    /// # Errors
+    /// A conflict when it has one.
+    pub async fn restore(&mut self, state: &Value) -> Result<(), DbError> {
+        named!(
+            "server_state.restore",
+            sqlx::query!(
+                "insert into shadow_states (community_id, state) values ($1, $2)",
+                self.community.uuid(),
+                state
+            )
+            .execute(&mut *self.connection)
+        )?;
+        Ok(())
+    }
+
     /// Takes the state for an attempt, until `until`.
     ///
     /// # Errors

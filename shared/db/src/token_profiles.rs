@@ -124,7 +124,8 @@ impl fmt::Display for ProfileStandard {
 }
 
 /// A token profile: the token whose holdings decide the ranking, and how its transfers are counted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TokenProfile {
     /// Its name in configuration and in the database.
     pub id: TokenProfileId,

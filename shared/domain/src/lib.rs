@@ -9,6 +9,7 @@
 
 mod address;
 mod alert;
+mod backup_use;
 mod badge;
 mod balance;
 mod color;
@@ -30,6 +31,7 @@ mod time_zone;
 
 pub use address::{Address, AddressError, CheckedAddressError};
 pub use alert::{AlertDelivery, AlertKind, AlertSettings, QuietHours, UnknownAlertValue};
+pub use backup_use::{BackupUse, UnknownBackupUse, UseLimit};
 pub use badge::{ACTIVITY_WINDOW_DAYS, Badge, BadgeRule, MemberFacts};
 pub use balance::{Balance, BalanceError};
 pub use color::{Color, ColorError};
@@ -53,5 +55,5 @@ pub use server::{
     Access, Audience, Category, Channel, ChannelKind, DefaultNotifications, ExplicitContentFilter, Overwrite,
     ServerSettings, VerificationLevel,
 };
-pub use theme::{FeatureFlag, Plan, PostChannels, Theme, ThemeWords, Tier, Value, Variable, VariableType};
+pub use theme::{FeatureFlag, Plan, PostChannels, Theme, ThemeWords, Tier, UnknownPlan, Value, Variable, VariableType};
 pub use time_zone::{TimeZone, TimeZoneError};

@@ -187,6 +187,34 @@ pub const POINTS: &[FailPoint] = &[
         "worker.onboard.stored",
         "a wizard's deploy is committed; its session is not updated, and its job is not published",
     ),
+    point(
+        "worker.backup.read",
+        "a scheduled backup has read its server, and what it is to store is not written [task]",
+    ),
+    point(
+        "worker.backup.listed",
+        "a scheduled backup is stored and listed, and its run is not completed [task]",
+    ),
+    point(
+        "worker.backup.exported",
+        "a live export is stored, and its run is not completed",
+    ),
+    point(
+        "worker.backup.recovered",
+        "the retention has completed what killed processes left, and has expired nothing",
+    ),
+    point(
+        "worker.backup.completed",
+        "a scheduled run is in the store's schedule, and not in PostgreSQL [task]",
+    ),
+    point(
+        "worker.shadow.written",
+        "the object store has a version of a configuration, and the pointer does not name it",
+    ),
+    point(
+        "worker.shadow.pointed",
+        "version and pointer are in the object store, and that is not recorded",
+    ),
     point("worker.guard.done", "the done marker of an event is never found"),
     point("worker.guard.expiry", "interactions do not expire after three seconds"),
     point("worker.guard.limit", "commands have no time limit"),

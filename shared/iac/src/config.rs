@@ -8,6 +8,7 @@
 //! kind are declared in `kinds`.
 
 mod document;
+mod merged;
 mod resolve;
 mod schema;
 mod theme;
@@ -24,6 +25,7 @@ use crate::yaml::tree::{self, Source};
 use document::{FlagEntry, ServerFile, VariableEntry};
 use variables::ThemeEntry;
 
+pub use merged::changed_theme;
 pub use schema::schema;
 pub use theme::from_theme;
 pub use variables::{VariableFile, VariableInputs};
@@ -60,6 +62,8 @@ pub fn load(file: &str, bytes: &[u8], themes: &Registry, inputs: &VariableInputs
     let mut flags = variables::declare_flags(&declared.unwrap_or_default(), &given, &mut reader);
     let theme = part("theme").and_then(|node| ThemeEntry::read(node, &mut reader));
     let theme = theme.and_then(|entry| theme::used(&entry.0, themes, &given, &mut flags, &mut reader));
+    let merged = merged::base(&root, &mut reader);
+    let of_theme = merged.as_ref().map(|base| merged::names_of_theme(base, themes));
     reader.scope.flags = flags.keys().cloned().collect();
     let scope = &reader.scope;
     let known: BTreeSet<String> = scope
@@ -69,10 +73,11 @@ pub fn load(file: &str, bytes: &[u8], themes: &Registry, inputs: &VariableInputs
         .chain(flags.keys())
         .cloned()
         .collect();
-    variables::refuse_unknown(&given, &known, &mut reader);
+    variables::refuse_unknown(&given, &known, &of_theme.unwrap_or_default(), &mut reader);
 
     let document = ServerFile::read(&root, &mut reader);
-    let outcome = document.map(|document| resolve::resolve(&document, theme, &flags, &mut reader));
+    let base = theme.or(merged);
+    let outcome = document.map(|document| resolve::resolve(&document, base, &flags, &mut reader));
     let problems = reader.finish();
     match outcome {
         Some((configuration, warnings)) if problems.is_empty() => Ok(Loaded {

@@ -5,8 +5,10 @@
 
 mod document;
 mod live;
+mod merged;
 mod slug;
 
 pub use document::to_yaml;
 pub use live::{ExportDetail, assign, from_live};
+pub use merged::merged;
 pub use slug::slug;

@@ -55,6 +55,7 @@ fn server_files() {
         "<<: *a",
         "!!binary",
         "theme: sietch",
+        "from_theme: { name: a, version: b }",
     ];
     let themes = Registry::load(None).unwrap();
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));

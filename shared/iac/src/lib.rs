@@ -1,7 +1,7 @@
 //! Discord servers as code: the engine of `gaib`, of the worker's wizard and of the backups.
 //!
-//! Owns the model of a server, its configuration in YAML, the state, the plan and its rendering, and the export of a live
-//! server. All functions are pure: the caller performs input and output.
+//! Owns the model of a server, its configuration in YAML, the state, the plan and its rendering, the export of a live server, and
+//! the snapshots of a whole one. All functions are pure: the caller performs input and output.
 //!
 //! To add a kind of resource: see `kinds`.
 
@@ -22,5 +22,6 @@ pub mod model;
 pub mod plan;
 pub mod render;
 mod rules;
+pub mod snapshot;
 pub mod state;
 mod wire;

@@ -1,8 +1,11 @@
 //! Generates the reference of a theme as Markdown, for its README.
 
-use arrakis_domain::{Access, Audience, Channel, ChannelKind, Permission, Role, RoleKey, RoleRule, Theme, Value};
+use arrakis_domain::{
+    Access, Audience, Channel, ChannelKind, Permission, Role, RoleKey, RoleRule, Theme, Value, VariableType,
+};
 
-/// A description of a theme as Markdown tables: version, counts, variables, flags, roles, channels and the permission matrix.
+/// A description of a theme as Markdown: version, counts, use with gaib, and tables of variables, flags, roles, channels and
+/// permissions.
 #[must_use]
 pub fn reference(theme: &Theme) -> String {
     let mut out = String::new();
@@ -15,6 +18,7 @@ pub fn reference(theme: &Theme) -> String {
             theme.version, theme.plan
         ),
     );
+    usage(theme, &mut out);
     settings_table(theme, &mut out);
     roles_table(theme, &mut out);
     channels_table(theme, &mut out);
@@ -43,6 +47,51 @@ fn table(out: &mut String, head: &[&str], rows: impl IntoIterator<Item = Vec<Str
     for cells in rows {
         line(out, &row(&cells));
     }
+}
+
+/// How a server is made from the theme, with two examples that change it.
+fn usage(theme: &Theme, out: &mut String) {
+    let id = &theme.id;
+    line(out, "\n## Use it\n");
+    line(
+        out,
+        &format!(
+            "`gaib server init --theme {id} --guild ID` writes all roles, categories and channels to `discord-server.yaml`; with `--link`, a \
+             short file that refers to the theme. `gaib server apply` creates them. With other values:"
+        ),
+    );
+    let variable = theme.variables.iter();
+    let variable = variable.filter(|(_, variable)| variable.default.kind() == VariableType::Text);
+    let variable = variable
+        .map(|(name, _)| format!(" --var {name}=\"Another name\""))
+        .next();
+    let flag = theme.flags.iter().next();
+    let flag = flag.map(|(name, flag)| format!(" --flag {name}={}", !flag.default));
+    line(
+        out,
+        &format!(
+            "\n```sh\ngaib server init --theme {id} --guild ID{}{}\n```\n",
+            variable.unwrap_or_default(),
+            flag.unwrap_or_default()
+        ),
+    );
+    if let (Some(category), Some(role)) = (theme.categories.last(), theme.roles.iter().find(|role| role.hoist)) {
+        line(
+            out,
+            "A file that refers to the theme, without a category of it and with another colour:\n",
+        );
+        let (category, role) = (&category.key, &role.key);
+        line(
+            out,
+            &format!(
+                "```yaml\ntheme:\n  name: {id}\n  without: [category.{category}]\nroles:\n  {role}: {{ color: \"#1ABC9C\" }}\n```\n"
+            ),
+        );
+    }
+    line(
+        out,
+        "Members get tiers by wallets that they verify: `/verify` needs the platform (worker, api, PostgreSQL) with `VERIFY_BASE_URL` set.",
+    );
 }
 
 fn settings_table(theme: &Theme, out: &mut String) {

@@ -40,6 +40,15 @@ fn admin() -> OpenApiRouter<ApiState> {
         .routes(routes!(admin::users::detail))
         .routes(routes!(admin::users::suspend))
         .routes(routes!(admin::users::restore))
+        .routes(routes!(admin::servers::read_plan, admin::servers::set_plan))
+        .routes(routes!(admin::servers::read_usage, admin::servers::count_use))
+        .routes(routes!(
+            admin::servers::checkpoints::list_checkpoints,
+            admin::servers::checkpoints::create_checkpoint
+        ))
+        .routes(routes!(admin::servers::checkpoints::read_checkpoint))
+        .routes(routes!(admin::servers::checkpoints::preview_restore))
+        .routes(routes!(admin::servers::checkpoints::restore_checkpoint))
 }
 
 /// Routes of `arrakis-telegram`, which need a key.

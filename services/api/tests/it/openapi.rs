@@ -1,12 +1,13 @@
 //! The OpenAPI document: it is complete, and every documented answer is given and has the documented form. The other tests compare each of
 //! their answers with it, too.
 
-use arrakis_db::ApiKeyScope;
+use arrakis_db::{ApiKeyScope, CommunityId};
 use reqwest::Method;
 use serde_json::{Value, json};
 use time::Duration;
 use uuid::Uuid;
 
+use crate::admin::servers::{alter_checkpoints, lists};
 use crate::support::{TestApi, address, holder};
 
 #[tokio::test]
@@ -26,6 +27,12 @@ async fn document_describes_every_route_and_its_key() {
         .map(String::as_str)
         .collect();
     let expected = [
+        "/admin/servers/{guild}/backup-usage",
+        "/admin/servers/{guild}/checkpoints",
+        "/admin/servers/{guild}/checkpoints/{id}",
+        "/admin/servers/{guild}/checkpoints/{id}/preview",
+        "/admin/servers/{guild}/checkpoints/{id}/restore",
+        "/admin/servers/{guild}/plan",
         "/admin/users",
         "/admin/users/export",
         "/admin/users/{id}",
@@ -125,6 +132,75 @@ async fn call_every_route(api: &TestApi) {
         api.send(request()).await;
     }
     call_routes_of_telegram(api, &key, &none).await;
+    call_routes_of_servers(api, community, &key, &none).await;
+}
+
+async fn call_routes_of_servers(api: &TestApi, community: CommunityId, key: &str, none: &str) {
+    let created = json!({"request_id": Uuid::now_v7(), "purpose": "manual", "server": lists(&[])});
+    let created = api.post_as(key, "/admin/servers/100/checkpoints", &created).await.ok();
+    let checkpoint = format!("checkpoints/{}", created["checkpoint"]["id"].as_str().unwrap());
+    let restore = json!({"request_id": Uuid::now_v7(), "server": lists(&[])});
+    let calls = [
+        (Method::GET, "plan".to_owned(), Value::Null),
+        (Method::PUT, "plan".to_owned(), json!({"plan": "premium"})),
+        (Method::GET, "backup-usage".to_owned(), Value::Null),
+        (
+            Method::POST,
+            "backup-usage".to_owned(),
+            json!({"kind": "backup", "request_id": Uuid::now_v7()}),
+        ),
+        (Method::GET, "checkpoints".to_owned(), Value::Null),
+        (
+            Method::POST,
+            "checkpoints".to_owned(),
+            json!({"request_id": Uuid::now_v7(), "purpose": "manual"}),
+        ),
+        (Method::GET, checkpoint.clone(), Value::Null),
+        (
+            Method::POST,
+            format!("{checkpoint}/preview"),
+            json!({"server": lists(&[])}),
+        ),
+        (Method::POST, format!("{checkpoint}/restore"), restore.clone()),
+    ];
+    for (method, path, body) in &calls {
+        let request = |guild: &str| api.request(method.clone(), &format!("/admin/servers/{guild}/{path}"));
+        let with_body = |guild: &str| match body {
+            Value::Null => request(guild).bearer_auth(key),
+            body => request(guild).bearer_auth(key).json(body),
+        };
+        for (guild, status) in [("100", 200), ("101", 404), ("x", 400)] {
+            assert_eq!(
+                api.send(with_body(guild)).await.status,
+                status,
+                "{method} {path} {guild}"
+            );
+        }
+        assert_eq!(api.send(request("100")).await.status, 401, "{method} {path}");
+        let refused = api.send(request("100").bearer_auth(none)).await;
+        assert_eq!(refused.status, 403, "{method} {path}");
+        if !body.is_null() {
+            let large = json!({"x": "x".repeat(300_000)});
+            let large = request("100").bearer_auth(key).json(&large);
+            assert_eq!(api.send(large).await.status, 413, "{method} {path}");
+            assert_eq!(
+                api.send(request("100").bearer_auth(key)).await.status,
+                415,
+                "{method} {path}"
+            );
+        }
+    }
+    // An altered checkpoint.
+    alter_checkpoints(api, community).await;
+    for (method, path, body) in &calls[6..] {
+        let request = api.request(method.clone(), &format!("/admin/servers/100/{path}"));
+        let mut body = body.clone();
+        if !body["request_id"].is_null() {
+            body["request_id"] = json!(Uuid::now_v7());
+        }
+        let answer = api.send(request.bearer_auth(key).json(&body)).await;
+        answer.assert_problem(409, "damaged-checkpoint");
+    }
 }
 
 async fn call_routes_of_telegram(api: &TestApi, key: &str, none: &str) {
@@ -178,7 +254,7 @@ async fn call_routes_of_telegram(api: &TestApi, key: &str, none: &str) {
 
 #[tokio::test]
 async fn every_documented_answer_is_given_in_the_documented_form() {
-    let api = TestApi::start().await;
+    let api = TestApi::start_with(|config| config.tuning.per_address.burst = 1_000).await;
     call_every_route(&api).await;
     // The requests of the wallet page have tests of their own.
     let is_page = |answer: &String| answer.contains("/verify/");

@@ -3,9 +3,15 @@
 //! Only declares arguments. [`crate::settings`] combines them with the environment. To add a command: a variant here or in
 //! [`server`], and its file in `commands/`.
 
+pub mod backup;
+pub mod config;
+pub mod platform;
+pub mod restore;
 pub mod server;
+pub mod snapshot;
 pub mod state;
 pub mod theme;
+pub mod tier;
 pub mod workspace;
 
 use std::path::PathBuf;
@@ -13,6 +19,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use self::restore::RestoreCommand;
 use self::server::ServerCommand;
 
 const LONG_ABOUT: &str = "\
@@ -42,9 +49,27 @@ Undo manual changes of the server:
   gaib server diff                                     show the differences by attribute
   gaib server apply                                    restore the configured values
 
+Go back in time:
+
+  gaib server apply --snapshot                         apply with a snapshot of the server before and after
+  gaib server snapshot create -m 'before the event'    keep the whole server: resources, images, roles of members
+  gaib server snapshot restore ID --apply              create what is gone, change what differs; nothing is deleted
+  gaib server theme rollback                           the same, to the snapshot of the previous deployment
+  gaib server backup create                            keep the state only
+
+Empty a server, and recover it:
+
+  gaib server teardown --dry-run                       show what would be deleted and what stays
+  gaib server teardown --confirm-teardown              export, checkpoint, deletion; four confirmations
+  gaib server apply -f FILE                            FILE: the export that the teardown made
+  gaib restore exec --checkpoint ID                    ID: the checkpoint that the teardown stored
+
 Environment: DISCORD_TOKEN, DISCORD_GUILD_ID (default of --guild), DISCORD_API_BASE, DISCORD_PROXY_URL and
 DISCORD_PROXY_CREDENTIAL (requests through a discord-proxy, without a token), GAIB_VAR_name (value of ${name}), THEMES_DIR
-(folder with additional themes), XDG_STATE_HOME (folder for the record of which workspace manages which server), NO_COLOR.
+(folder with additional themes), GAIB_BACKEND and GAIB_LOCK_TABLE (where the states and their locks are), BACKUP_STORE and
+BACKUP_CATALOGUE (where backups and snapshots are), ARRAKIS_API_URL and ARRAKIS_API_KEY (the platform, for `gaib restore`,
+`tier`, `teardown` and the limits of backups), XDG_STATE_HOME (folder for the record of which workspace manages which server,
+and for the key that signs snapshots), NO_COLOR.
 Exit codes: 0 success; 1 error or refusal; 2 changes (--detailed-exitcode).";
 
 /// The command line of gaib.
@@ -101,6 +126,9 @@ Apply one configuration file to a server in one step, without `gaib server init`
 The file may be an export (`gaib server export`). The state is stored beside the file, in .gaib/workspaces/guild-ID, so \
 that a second run applies only the differences.")]
     Apply(ApplyFile),
+    /// List, preview and restore checkpoints of the server's community at the platform
+    #[command(subcommand, arg_required_else_help = true)]
+    Restore(Box<RestoreCommand>),
     /// Write a shell completion script to stdout
     Completions {
         /// Shell

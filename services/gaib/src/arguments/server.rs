@@ -4,8 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::backup::BackupCommand;
+use super::config::ConfigCommand;
+use super::platform::CommunityArguments;
+use super::snapshot::SnapshotCommand;
 use super::state::StateCommand;
 use super::theme::ThemeCommand;
+use super::tier::TierCommand;
 use super::workspace::WorkspaceCommand;
 use super::{ApplyFile, ApprovalArguments, GuildArgument, VariableArguments};
 
@@ -16,6 +21,9 @@ pub enum ServerCommand {
     Init(Init),
     /// Check the configuration without network access; exit code 0: valid, 1: invalid
     Validate(Validate),
+    /// Show what the configuration resolves to
+    #[command(subcommand, arg_required_else_help = true)]
+    Config(ConfigCommand),
     /// Show the changes that an apply would make
     Plan(Plan),
     /// Show the differences between the configuration and the live server by attribute
@@ -24,19 +32,37 @@ pub enum ServerCommand {
     Apply(Apply),
     /// Delete the managed resources from the server; unmanaged resources stay
     Destroy(Destroy),
+    /// Empty the server: delete everything that Discord permits to delete, managed or not
+    #[command(long_about = "\
+Empty the server: delete everything that Discord permits to delete, managed or not.
+
+Four stages, each after a confirmation of its own: the server is exported to .gaib/teardown/, and a snapshot of it is stored; \
+the platform stores a checkpoint of the community and freezes it; the channels are deleted with their messages; roles, emoji and everything else \
+are deleted. An interrupted teardown continues with the same command. Recovery: apply the export, then restore the \
+checkpoint; the output ends with the commands.")]
+    Teardown(Teardown),
     /// Add existing resources of the server to the state, so that gaib manages them
     Import(Import),
     /// Write the live server as a configuration whose plan has no changes
     Export(Export),
+    /// Store copies of the state, and go back to one
+    #[command(subcommand, arg_required_else_help = true)]
+    Backup(BackupCommand),
+    /// Store snapshots of the whole server, compare them, and go back to one
+    #[command(subcommand, arg_required_else_help = true)]
+    Snapshot(SnapshotCommand),
     /// Inspect and edit the state
     #[command(subcommand, arg_required_else_help = true)]
     State(StateCommand),
     /// Manage workspaces: several servers from one configuration (production, staging, …)
     #[command(subcommand, arg_required_else_help = true)]
     Workspace(WorkspaceCommand),
-    /// List, show and validate themes
+    /// List, show and validate themes; show the themes of a server, and go back to an earlier one
     #[command(subcommand, arg_required_else_help = true)]
     Theme(ThemeCommand),
+    /// Show and set the plan of the server's community at the platform
+    #[command(subcommand, arg_required_else_help = true)]
+    Tier(TierCommand),
     /// Lock the state, so that every apply is refused until `unlock`
     Lock(Lock),
     /// Release a lock that `gaib server lock` took
@@ -90,13 +116,17 @@ pub struct PlanningArguments {
 /// Arguments of `gaib server init`.
 #[derive(Debug, Args)]
 pub struct Init {
-    /// Theme of the new configuration (`gaib server theme ls`); without a theme the file is a commented template
+    /// Write all roles, categories and channels of this theme (`gaib server theme ls`); without a theme the file is a commented
+    /// template
     #[arg(long, value_name = "THEME")]
     pub theme: Option<String>,
+    /// Write a short file that refers to the theme, in place of its resources
+    #[arg(long, requires = "theme")]
+    pub link: bool,
     /// The server.
     #[command(flatten)]
     pub guild: GuildArgument,
-    /// Values of the theme's variables, which are written to the file.
+    /// Values of the theme's variables, with which the file is written.
     #[command(flatten)]
     pub variables: VariableArguments,
     /// Enable Community on the server, which announcement channels require; the bot needs ADMINISTRATOR
@@ -161,9 +191,12 @@ pub struct Apply {
     /// Apply this theme without a configuration file
     #[arg(long, value_name = "THEME", conflicts_with = "file")]
     pub theme: Option<String>,
-    /// Save an export of the server to .gaib/snapshots/ before the first change
+    /// Store a snapshot of the server before the first change, and one after the last; a rollback restores them
     #[arg(long)]
     pub snapshot: bool,
+    /// Message that the theme registry shows
+    #[arg(long, short = 'm', value_name = "TEXT")]
+    pub message: Option<String>,
     /// The configuration and the server.
     #[command(flatten)]
     pub configuration: ConfigurationArguments,
@@ -233,6 +266,23 @@ pub struct Destroy {
     pub auto_approve: bool,
 }
 
+/// Arguments of `gaib server teardown`.
+#[derive(Debug, Args)]
+pub struct Teardown {
+    /// Confirm that the server is to be emptied; the four confirmations follow nevertheless
+    #[arg(long)]
+    pub confirm_teardown: bool,
+    /// Show what would be deleted and what stays, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Continue without a checkpoint, for this reason; only for a server without a community at the platform
+    #[arg(long, value_name = "REASON")]
+    pub no_checkpoint: Option<String>,
+    /// The community.
+    #[command(flatten)]
+    pub community: CommunityArguments,
+}
+
 /// Arguments of `gaib server import`.
 #[derive(Debug, Args)]
 pub struct Import {
@@ -260,7 +310,7 @@ pub struct Export {
     /// Include unmanaged resources; without a state they are always included
     #[arg(long)]
     pub include_unmanaged: bool,
-    /// Also save a dated copy in .gaib/exports/
+    /// Also store a dated copy with the backups of the server
     #[arg(long)]
     pub backup: bool,
     /// Replace FILE if it exists

@@ -19,9 +19,17 @@ pub enum StateCommand {
     /// Rename an address in the state; the server does not change
     Mv(Mv),
     /// Write the whole state to stdout
-    Pull(WorkspaceArgument),
+    Pull(Pull),
     /// Replace the state with a file; refused for another lineage or an older state. A damaged state is renamed, not deleted
     Push(Push),
+    /// Move all states to another backend: a bucket, a shared folder, or .gaib/ of this folder
+    #[command(long_about = "\
+Move all states to another backend: a bucket, a shared folder, or .gaib/ of this folder.
+
+Every state is copied under the locks of both backends, and read back and compared. Then .gaib/config.yaml names the new \
+backend, and each former state is renamed to state.json.migrated-TIME. The command is refused where the target has another \
+state (another lineage) or a newer one. After an interruption, run it again. The server does not change.")]
+    Migrate(Migrate),
     /// End a workspace's ownership of a server when its state is missing or damaged
     #[command(long_about = "\
 End a workspace's ownership of a server when its state is missing or damaged.
@@ -76,6 +84,34 @@ pub struct Mv {
     /// The workspace.
     #[command(flatten)]
     pub workspace: WorkspaceArgument,
+}
+
+/// Arguments of `gaib server state pull`.
+#[derive(Debug, Args)]
+pub struct Pull {
+    /// Write the state before the last operation that changed it
+    #[arg(long)]
+    pub previous: bool,
+    /// The workspace.
+    #[command(flatten)]
+    pub workspace: WorkspaceArgument,
+}
+
+/// Arguments of `gaib server state migrate`.
+#[derive(Debug, Args)]
+pub struct Migrate {
+    /// `s3://BUCKET/PREFIX`, `file:///FOLDER` or `local`
+    #[arg(long, value_name = "BACKEND")]
+    pub to: String,
+    /// Region of the bucket and of the table of locks [default: that of the environment]
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// `DynamoDB` table for the locks, with the partition key `LockID` (a string); without it, locks are objects in the bucket
+    #[arg(long, value_name = "TABLE")]
+    pub lock_table: Option<String>,
+    /// Skip the confirmation
+    #[arg(long)]
+    pub auto_approve: bool,
 }
 
 /// Arguments of `gaib server state push`.

@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use uuid::Uuid;
 
-/// The commands that read themes.
+use super::backup::{ConfirmedArguments, OfServer};
+
+/// The commands that read themes, and those about the themes of a server.
 #[derive(Debug, Subcommand)]
 pub enum ThemeCommand {
     /// List the themes
@@ -13,6 +16,18 @@ pub enum ThemeCommand {
     Info(Info),
     /// Check the files of a theme and list all problems
     Validate(Validate),
+    /// Show the theme of the server and its last five deployments
+    Registry(Registry),
+    /// List the deployments of themes to the server, newest first
+    History(History),
+    /// Take the server back to an earlier deployment of a theme
+    #[command(long_about = "\
+Take the server back to an earlier deployment of a theme.
+
+The deployment needs a snapshot (`gaib server apply --snapshot`). Its restore is that of `gaib server snapshot restore --apply`: \
+nothing is deleted, and after an interruption the same command continues. The rollback is a deployment of its own in the \
+registry. The configuration file does not change.")]
+    Rollback(Rollback),
 }
 
 /// Arguments of `gaib server theme info`.
@@ -27,4 +42,49 @@ pub struct Info {
 pub struct Validate {
     /// Theme id, or the path of a theme's folder
     pub theme: PathBuf,
+}
+
+/// Arguments of `gaib server theme registry`.
+#[derive(Debug, Args)]
+pub struct Registry {
+    /// Make the registry again from the audit objects of its deployments, where it is damaged
+    #[arg(long)]
+    pub rebuild: bool,
+    /// The server.
+    #[command(flatten)]
+    pub server: OfServer,
+}
+
+/// Arguments of `gaib server theme history`.
+#[derive(Debug, Args)]
+pub struct History {
+    /// Largest number of deployments
+    #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+    pub limit: u16,
+    /// The server.
+    #[command(flatten)]
+    pub server: OfServer,
+}
+
+/// Arguments of `gaib server theme rollback`.
+#[derive(Debug, Args)]
+pub struct Rollback {
+    /// Number of deployments to go back [default: 1]
+    #[arg(long, value_name = "NUMBER", conflicts_with = "to")]
+    pub steps: Option<u16>,
+    /// Id of the deployment, as `history` prints it
+    #[arg(long, value_name = "ID")]
+    pub to: Option<Uuid>,
+    /// Message that the registry shows
+    #[arg(long, short = 'm', value_name = "TEXT")]
+    pub message: Option<String>,
+    /// Leave the roles of members as they are
+    #[arg(long)]
+    pub no_members: bool,
+    /// Dry run and confirmation.
+    #[command(flatten)]
+    pub confirmed: ConfirmedArguments,
+    /// The server.
+    #[command(flatten)]
+    pub server: OfServer,
 }

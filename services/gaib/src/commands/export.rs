@@ -1,5 +1,7 @@
 //! `gaib server export`: writes the live server as a configuration.
 
+mod stored;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -43,7 +45,7 @@ pub(super) async fn run(context: &Context, arguments: &server::Export) -> Result
     let state = state.unwrap_or_else(workspace_state::empty);
     let guild = ownership::required_guild(context, &workspace, option, &state).await?;
     if !state.manages(guild)
-        && let Some(others) = ownership::other_workspaces(&workspace, Some(guild))
+        && let Some(others) = ownership::other_workspaces(&workspace, Some(guild)).await
     {
         printer.note(&format!(
             "Exported in workspace {}, which does not manage this server; {others}.",
@@ -71,12 +73,7 @@ pub(super) async fn run(context: &Context, arguments: &server::Export) -> Result
         ));
     }
     if arguments.backup {
-        let folder = workspace.store_path(format!("exports/{guild}"));
-        let dated = folder.join(format!("config.{}.yaml", timestamp()));
-        save(context, &workspace, &live, &state, &dated).await?;
-        save(context, &workspace, &live, &state, &folder.join("config.latest.yaml")).await?;
-        printer.message(&json!({"type": "export_kept", "file": dated.display().to_string()}));
-        printer.note(&format!("Saved a copy to {}.", dated.display()));
+        stored::store(context, &workspace, &live, &state).await?;
     }
     match &arguments.output {
         Some(path) => {
@@ -162,14 +159,15 @@ impl ServerExport {
         export::to_yaml(&self.configuration, &self.comment)
     }
 
-    /// Downloads the images to a folder beside the file. Warns of missing images, and lists them in a comment.
+    /// Downloads the images to a folder beside the file. Warns of missing images, and lists them in a comment. Returns how many are
+    /// missing.
     pub(super) async fn with_images(
         &mut self,
         context: &Context,
         images: &ImageExport<'_>,
         live: &LiveServer,
         state: &State,
-    ) -> Result<()> {
+    ) -> Result<usize> {
         let missing = images
             .run(live, &self.addresses, state, &mut self.configuration)
             .await?;
@@ -188,7 +186,7 @@ impl ServerExport {
                 .map(|MissingImage { address, reason }| format!("  {address}: {reason}"));
             self.add_comment("These images could not be exported:", lines);
         }
-        Ok(())
+        Ok(missing.len())
     }
 
     /// Lists the images in a comment, for an export to stdout.
@@ -234,18 +232,19 @@ pub(super) fn images<'a>(
     })
 }
 
-/// Saves an export of the whole server with every attribute.
+/// Saves an export of the whole server with every attribute. Returns how many images are missing.
 pub(super) async fn save(
     context: &Context,
     workspace: &Workspace,
     live: &LiveServer,
     state: &State,
     path: &Path,
-) -> Result<()> {
+) -> Result<usize> {
     let mut export = ServerExport::new(live, state, true, ExportDetail::Complete);
     let images = images(context, workspace, path, ImageNames::ByImage, true)?;
-    export.with_images(context, &images, live, state).await?;
-    files::write(path, export.text().as_bytes())
+    let missing = export.with_images(context, &images, live, state).await?;
+    files::write(path, export.text().as_bytes())?;
+    Ok(missing)
 }
 
 /// The current time for a file name: `20261121T141500Z`.

@@ -7,6 +7,7 @@ use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::{Configuration, Snowflake};
 use arrakis_iac::plan::Mode;
 use arrakis_iac::state::State;
+use arrakis_iac_apply::store::StateLock;
 use serde_json::json;
 
 use crate::arguments::server;
@@ -22,32 +23,61 @@ use crate::images::ImageNames;
 use crate::ownership;
 use crate::printer::Severity;
 use crate::settings::guild_option;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, release_after};
 use crate::workspace_state;
 
 pub(super) async fn run(context: &Context, arguments: &server::Import) -> Result<ExitStatus> {
     let workspace = planning::open_workspace(context, &arguments.configuration).await?;
     let mut guard = workspace.lock(context, "import").await?;
+    let result = under_lock(context, arguments, &workspace, &mut *guard).await;
+    release_after(guard, result).await?;
+    Ok(ExitStatus::Success)
+}
+
+async fn under_lock(
+    context: &Context,
+    arguments: &server::Import,
+    workspace: &Workspace,
+    guard: &mut dyn StateLock,
+) -> Result<()> {
     // `--all` replaces a missing state; the import of one resource does not.
-    let mut state = match (workspace_state::read(&workspace).await?, arguments.all) {
+    let state = match (workspace_state::read(workspace).await?, arguments.all) {
         (None, true) => workspace_state::empty(),
-        _ => workspace_state::read_or_empty(context, &workspace).await?,
+        _ => workspace_state::read_or_empty(context, workspace).await?,
     };
     planning::check_ids(&state)?;
     let option = guild_option(&arguments.configuration.guild)?;
-    let guild = ownership::required_guild(context, &workspace, option, &state).await?;
+    let guild = ownership::required_guild(context, workspace, option, &state).await?;
     if let Some(of) = state.guild_id.filter(|of| *of != guild) {
         return Err(
             Failure::new(format!("the state belongs to server {of}, not to {guild}"))
                 .help("use another workspace for this server"),
         );
     }
-    let ownership = ownership::acquire(context, &workspace, guild, &state, "import")?;
+    let ownership = ownership::acquire(context, workspace, guild, &state, guard.record()).await?;
+    let mut result = as_owner(context, arguments, workspace, guard, guild, state).await;
+    if let Ok(Some(state)) = &result
+        && let Err(failure) = ownership.write_marker(context, workspace, state).await
+    {
+        result = Err(failure);
+    }
+    ownership.unlock(result.map(drop)).await
+}
+
+/// Imports, while no other operation changes the server. Returns the state where it has changed.
+async fn as_owner(
+    context: &Context,
+    arguments: &server::Import,
+    workspace: &Workspace,
+    guard: &mut dyn StateLock,
+    guild: Snowflake,
+    mut state: State,
+) -> Result<Option<State>> {
     let discord = connect_silently(context, guild)?;
     let live = export::read_everything(context, &discord, guild).await?;
     let import = Import {
         context,
-        workspace: &workspace,
+        workspace,
         arguments: &arguments.configuration,
         live: &live,
     };
@@ -55,12 +85,11 @@ pub(super) async fn run(context: &Context, arguments: &server::Import) -> Result
         (Some(address), Some(id)) => import.one(address, id, &mut state)?,
         _ => import.all(&mut state).await?,
     };
-    if changed {
-        guard.write(&state.advance()).await?;
-        ownership.write_marker(context, &workspace, &state);
+    if !changed {
+        return Ok(None);
     }
-    guard.release().await?;
-    Ok(ExitStatus::Success)
+    guard.write(&state.advance()).await?;
+    Ok(Some(state))
 }
 
 /// An import, without the state that it changes.

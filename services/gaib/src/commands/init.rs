@@ -3,8 +3,11 @@
 use std::path::Path;
 
 use arrakis_domain::Theme;
-use arrakis_iac::model::Snowflake;
-use arrakis_iac_apply::store::{Backend as _, LocalStore, WorkspaceName};
+use arrakis_iac::config::{self, VariableInputs};
+use arrakis_iac::export;
+use arrakis_iac::model::{Configuration, Snowflake, ThemeUse};
+use arrakis_iac_apply::store::WorkspaceName;
+use arrakis_themes::Registry;
 use serde_json::json;
 
 use crate::arguments::server;
@@ -17,9 +20,9 @@ use crate::exit::ExitStatus;
 use crate::files;
 use crate::ownership;
 use crate::printer::Severity;
-use crate::project::{Project, store_folder};
+use crate::project::{CONFIGURATION, Project, store_folder};
 use crate::settings::guild_option;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, open_store};
 use crate::workspace_state;
 
 const TEMPLATE: &str = "\
@@ -61,9 +64,9 @@ pub(super) async fn run(context: &Context, arguments: &server::Init) -> Result<E
     };
     back_up(context, &path, text.as_bytes())?;
     files::write(&path, text.as_bytes())?;
-    let store = LocalStore::new(store_folder(Path::new("")), "");
+    let store = open_store(context, Path::new(""), Some(&project)).await?;
     let workspace = store.selected().await?;
-    save(&mut project, &workspace, guild)?;
+    save(&mut project, &workspace, guild, store.local().is_some())?;
     store.select(&workspace).await?;
     warn_of_other_workspace(context, &workspace, guild).await?;
     let path = path.display().to_string();
@@ -82,8 +85,9 @@ pub(super) async fn run(context: &Context, arguments: &server::Init) -> Result<E
 
 /// Records the server of the selected workspace. The configuration does not change.
 async fn record_server(context: &Context, mut project: Project, guild: Snowflake) -> Result<ExitStatus> {
-    let workspace = LocalStore::new(store_folder(Path::new("")), "").selected().await?;
-    save(&mut project, &workspace, Some(guild))?;
+    let store = open_store(context, Path::new(""), Some(&project)).await?;
+    let workspace = store.selected().await?;
+    save(&mut project, &workspace, Some(guild), store.local().is_some())?;
     warn_of_other_workspace(context, &workspace, Some(guild)).await?;
     let path = project.configuration().display().to_string();
     context
@@ -96,12 +100,15 @@ async fn record_server(context: &Context, mut project: Project, guild: Snowflake
     Ok(ExitStatus::Success)
 }
 
-/// Saves the project, with the server of the workspace, and creates the folder of the workspace's state.
-fn save(project: &mut Project, workspace: &WorkspaceName, guild: Option<Snowflake>) -> Result<()> {
+/// Saves the project, with the server of the workspace, and creates the folder of the workspace's state where it is local.
+fn save(project: &mut Project, workspace: &WorkspaceName, guild: Option<Snowflake>, is_local: bool) -> Result<()> {
     if guild.is_some() {
         project.set_guild(workspace, guild);
     }
     project.save()?;
+    if !is_local {
+        return Ok(());
+    }
     let states = store_folder(Path::new("")).join("workspaces").join(workspace.as_str());
     std::fs::create_dir_all(&states).or_fail(format_args!("create {}", states.display()))
 }
@@ -132,12 +139,12 @@ fn back_up(context: &Context, path: &Path, text: &[u8]) -> Result<()> {
 /// Warns when another workspace manages the server, because an apply would be refused. It is no error: the server may be moved
 /// into this folder.
 async fn warn_of_other_workspace(context: &Context, name: &WorkspaceName, guild: Option<Snowflake>) -> Result<()> {
-    let workspace = Workspace::open(Some(name.as_str()), true).await?;
+    let workspace = Workspace::open(context, Some(name.as_str()), true).await?;
     // The commands that use the state report that it cannot be read.
     let Some(guild) = guild else { return Ok(()) };
     let state = workspace.read_state().await.ok().flatten();
     let state = state.unwrap_or_else(workspace_state::empty);
-    if let Err(refused) = ownership::check(context, &workspace, guild, &state) {
+    if let Err(refused) = ownership::check(context, &workspace, guild, &state).await {
         context
             .printer
             .diagnostic(Severity::Warning, refused.summary(), refused.what_to_do());
@@ -145,12 +152,56 @@ async fn warn_of_other_workspace(context: &Context, name: &WorkspaceName, guild:
     Ok(())
 }
 
-/// The text of a configuration that uses a theme with the given values. The values are checked.
+/// The text of a configuration from a theme with the given values, which are checked: with all resources of the theme, or with a
+/// reference to it.
 fn of_theme(context: &Context, name: &str, arguments: &server::Init) -> Result<String> {
     let themes = configuration::themes(context)?;
     let theme = themes.theme(name).map_err(theme::unknown_theme)?;
-    let values = context.environment.values(&arguments.variables)?;
     let loaded = configuration::of_theme(context, name, &arguments.variables)?;
+    match arguments.link {
+        true => linked(context, theme, &loaded.configuration, arguments),
+        false => merged(&themes, theme, loaded.configuration, arguments),
+    }
+}
+
+/// The text of a configuration with all resources of the theme. A text that is not read as the same configuration is refused.
+fn merged(
+    themes: &Registry,
+    theme: &Theme,
+    mut configuration: Configuration,
+    arguments: &server::Init,
+) -> Result<String> {
+    let id = theme.id.as_str();
+    let settings = configuration.theme.as_ref().map(ThemeUse::settings);
+    let theme = themes
+        .with_settings(id, &settings.unwrap_or_default())
+        .map_err(Failure::new)?;
+    if arguments.community && !community::enable(&mut configuration) {
+        return Err(no_rules_channel(id));
+    }
+    let text = export::merged(&configuration, &theme);
+    let problems = match config::load(CONFIGURATION, text.as_bytes(), themes, &VariableInputs::default()) {
+        Ok(read) if read.configuration.digest() == configuration.digest() => return Ok(text),
+        Ok(_) => "it would be read as another configuration".to_owned(),
+        Err(problems) => format!("\n\n{problems}\n"),
+    };
+    Err(Failure::new(format!(
+        "could not write the resources of the theme {id} to a file: {problems}"
+    ))
+    .help("correct the theme, or add --link: the file then refers to the theme"))
+}
+
+fn no_rules_channel(theme: &str) -> Failure {
+    Failure::new(format!(
+        "the theme {theme} has no text channel that could be the rules channel of a Community server"
+    ))
+    .help("remove --community, and enable Community in Discord (Server Settings, Enable Community)")
+}
+
+/// The text of a configuration that refers to the theme.
+fn linked(context: &Context, theme: &Theme, configuration: &Configuration, arguments: &server::Init) -> Result<String> {
+    let name = theme.id.as_str();
+    let values = context.environment.values(&arguments.variables)?;
     let mut text = format!(
         "# {} {}: {}\n# `gaib server theme info {name}` lists its variables and flags; values in this file override those of the theme.\n",
         theme.name, theme.version, theme.description
@@ -182,12 +233,7 @@ fn of_theme(context: &Context, name: &str, arguments: &server::Init) -> Result<S
         }
     }
     if arguments.community {
-        let lines = community::configuration_lines(&loaded.configuration).ok_or_else(|| {
-            Failure::new(format!(
-                "the theme {name} has no text channel that could be the rules channel of a Community server"
-            ))
-            .help("remove --community, and enable Community in Discord (Server Settings, Enable Community)")
-        })?;
+        let lines = community::configuration_lines(configuration).ok_or_else(|| no_rules_channel(name))?;
         text.push_str(&format!(
             "\n# Enables Community, which announcement channels require. Discord requires these channels.\n{lines}"
         ));

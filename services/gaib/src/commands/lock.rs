@@ -1,6 +1,5 @@
 //! `gaib server lock / unlock / force-unlock`.
 
-use arrakis_iac_apply::store::Backend as _;
 use serde_json::json;
 
 use crate::arguments::server::{ForceUnlock, Lock, Unlock};
@@ -10,7 +9,7 @@ use crate::exit::ExitStatus;
 use crate::workspace::{Workspace, lock_holder};
 
 pub(super) async fn lock(context: &Context, arguments: &Lock) -> Result<ExitStatus> {
-    let workspace = Workspace::open(arguments.workspace.workspace.as_deref(), true).await?;
+    let workspace = Workspace::open(context, arguments.workspace.workspace.as_deref(), true).await?;
     let operation = arguments.reason.as_deref().unwrap_or("manual lock");
     let record = workspace
         .backend
@@ -29,7 +28,7 @@ pub(super) async fn lock(context: &Context, arguments: &Lock) -> Result<ExitStat
 }
 
 pub(super) async fn unlock(context: &Context, arguments: &Unlock) -> Result<ExitStatus> {
-    let workspace = Workspace::open(arguments.workspace.workspace.as_deref(), true).await?;
+    let workspace = Workspace::open(context, arguments.workspace.workspace.as_deref(), true).await?;
     let id = match &arguments.id {
         Some(id) => id.clone(),
         None => {
@@ -53,7 +52,7 @@ pub(super) async fn unlock(context: &Context, arguments: &Unlock) -> Result<Exit
 }
 
 pub(super) async fn force(context: &Context, arguments: &ForceUnlock) -> Result<ExitStatus> {
-    let workspace = Workspace::open(arguments.workspace.workspace.as_deref(), true).await?;
+    let workspace = Workspace::open(context, arguments.workspace.workspace.as_deref(), true).await?;
     if !arguments.force {
         let question = format!(
             "Has the holder of lock {} certainly ended? Two applies at the same time undo each other's changes.",

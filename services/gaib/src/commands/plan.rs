@@ -3,7 +3,7 @@
 use arrakis_iac::grammar::counted;
 use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::{Address, Kind};
-use arrakis_iac::plan::{self, Finding, Mode, Options, Plan};
+use arrakis_iac::plan::{self, Finding, Mode, Options, Plan, PlanError};
 use arrakis_iac::render::{self, Style};
 use arrakis_iac::state::{State, StateError};
 use arrakis_iac_apply::http::Discord;
@@ -134,9 +134,9 @@ async fn make(
     let mut state = workspace_state::read_or_empty(context, &workspace).await?;
     let guild = ownership::required_guild(context, &workspace, guild_option(&arguments.guild)?, &state).await?;
     if purpose != Purpose::Diff {
-        ownership::check(context, &workspace, guild, &state)?;
+        ownership::check(context, &workspace, guild, &state).await?;
     } else if !state.manages(guild)
-        && let Some(others) = ownership::other_workspaces(&workspace, Some(guild))
+        && let Some(others) = ownership::other_workspaces(&workspace, Some(guild)).await
     {
         context.printer.note(&format!(
             "Compared in workspace {}, which does not manage this server; {others}.",
@@ -197,20 +197,8 @@ pub(super) async fn plan_with_findings(
     let configuration = &mut loaded.configuration;
     let converted = community::convert_announcements(configuration, &loaded.theme_announcements, live);
     check_ids(state)?;
-    let mut plan = plan::plan(configuration, state, live, options).map_err(|error| {
-        Failure::new(&error).help(match error {
-            plan::PlanError::OtherServer { .. } => {
-                "set --guild to the server of the state, or use another workspace for this server"
-            }
-            plan::PlanError::Unread(_) => {
-                "Discord has no such resources for this server, or the bot may not read them; `gaib server state rm ADDRESS` \
-                 stops managing a resource"
-            }
-            plan::PlanError::UnknownTarget { .. } => {
-                "`gaib server state ls` lists the managed addresses; the configuration contains the others"
-            }
-        })
-    })?;
+    let plan = plan::plan(configuration, state, live, options);
+    let mut plan = plan.map_err(|error| plan_failure(&error))?;
     plan.made_from.workspace = workspace.name.as_str().to_owned();
     let folder = loaded.folder.to_string_lossy();
     plan.made_from.folder = (!folder.is_empty()).then(|| folder.into_owned());
@@ -221,8 +209,24 @@ pub(super) async fn plan_with_findings(
     Ok((plan, findings))
 }
 
+/// The error of a plan that cannot be made.
+pub(super) fn plan_failure(error: &PlanError) -> Failure {
+    Failure::new(error).help(match error {
+        PlanError::OtherServer { .. } => {
+            "set --guild to the server of the state, or use another workspace for this server"
+        }
+        PlanError::Unread(_) => {
+            "Discord has no such resources for this server, or the bot may not read them; `gaib server state rm ADDRESS` stops \
+             managing a resource"
+        }
+        PlanError::UnknownTarget { .. } => {
+            "`gaib server state ls` lists the managed addresses; the configuration contains the others"
+        }
+    })
+}
+
 /// The warning about users in overwrites who are not members of the server.
-async fn absent_members(context: &Context, discord: &Discord, plan: &Plan) -> Result<Option<Finding>> {
+pub(super) async fn absent_members(context: &Context, discord: &Discord, plan: &Plan) -> Result<Option<Finding>> {
     let absent = arrakis_iac_apply::absent_members(discord, plan.made_from.guild_id, &plan::members(plan)).await;
     let absent = absent.map_err(|error| read_failure(context, "members", &error.into()))?;
     Ok(plan::absent_members(plan, &absent))

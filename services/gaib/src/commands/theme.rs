@@ -1,4 +1,7 @@
-//! `gaib server theme ls / info / validate`.
+//! `gaib server theme ls / info / validate / registry / history / rollback`.
+
+mod registry;
+mod rollback;
 
 use std::path::Path;
 
@@ -14,7 +17,7 @@ use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
 use crate::table::table;
 
-pub(super) fn run(context: &Context, command: &ThemeCommand) -> Result<ExitStatus> {
+pub(super) async fn run(context: &Context, command: &ThemeCommand) -> Result<ExitStatus> {
     match command {
         ThemeCommand::Ls => list(context, &configuration::themes(context)?),
         ThemeCommand::Info(info) => {
@@ -22,6 +25,9 @@ pub(super) fn run(context: &Context, command: &ThemeCommand) -> Result<ExitStatu
             show(context, registry.theme(&info.theme).map_err(unknown_theme)?);
         }
         ThemeCommand::Validate(validate) => check(context, &validate.theme)?,
+        ThemeCommand::Registry(arguments) => registry::show(context, arguments).await?,
+        ThemeCommand::History(arguments) => registry::history(context, arguments).await?,
+        ThemeCommand::Rollback(arguments) => rollback::run(context, arguments).await?,
     }
     Ok(ExitStatus::Success)
 }

@@ -2,7 +2,7 @@
 
 use arrakis_iac::grammar::counted;
 use arrakis_iac::model::Snowflake;
-use arrakis_iac_apply::store::{Backend as _, StoreError, WorkspaceName};
+use arrakis_iac_apply::store::{LockRecord, StoreError, WorkspaceName};
 use serde_json::json;
 
 use crate::arguments::workspace::{Delete, New, WorkspaceCommand};
@@ -11,11 +11,11 @@ use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
 use crate::ownership;
 use crate::settings::guild_option;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, lock_holder};
 use crate::workspace_state;
 
 pub(super) async fn run(context: &Context, command: &WorkspaceCommand) -> Result<ExitStatus> {
-    let mut selected = Workspace::open(Some(WorkspaceName::default().as_str()), true).await?;
+    let mut selected = Workspace::open(context, Some(WorkspaceName::default().as_str()), true).await?;
     match command {
         WorkspaceCommand::Ls => list(context, &selected).await?,
         WorkspaceCommand::New(arguments) => new(context, &mut selected, arguments).await?,
@@ -56,11 +56,11 @@ async fn list(context: &Context, workspace: &Workspace) -> Result<()> {
 async fn new(context: &Context, workspace: &mut Workspace, arguments: &New) -> Result<()> {
     let name: WorkspaceName = arguments.name.parse()?;
     let guild = guild_option(&arguments.guild)?;
-    if workspace.backend.names()?.contains(&name) {
+    if workspace.backend.workspaces().await?.contains(&name) {
         return Err(StoreError::WorkspaceExists(name).into());
     }
     if let Some(guild) = guild {
-        refuse_managed(context, workspace, &name, guild)?;
+        refuse_managed(context, workspace, &name, guild).await?;
     }
     workspace.backend.create_workspace(&name).await?;
     if let (Some(project), Some(_)) = (&mut workspace.project, guild) {
@@ -78,9 +78,15 @@ async fn new(context: &Context, workspace: &mut Workspace, arguments: &New) -> R
 }
 
 /// Refuses a workspace for a server that another workspace manages, because every apply in it would be refused.
-fn refuse_managed(context: &Context, workspace: &Workspace, name: &WorkspaceName, guild: Snowflake) -> Result<()> {
+async fn refuse_managed(
+    context: &Context,
+    workspace: &Workspace,
+    name: &WorkspaceName,
+    guild: Snowflake,
+) -> Result<()> {
     let new = workspace.with_name(name.clone());
-    ownership::check(context, &new, guild, &workspace_state::empty()).map_err(|refused| {
+    let checked = ownership::check(context, &new, guild, &workspace_state::empty()).await;
+    checked.map_err(|refused| {
         let help = format!(
             "no workspace was created. To move the server into a new workspace, create it without --guild (`gaib server workspace new \
              {name}`) and push the state to it. {}",
@@ -101,14 +107,15 @@ async fn delete(context: &Context, workspace: &mut Workspace, arguments: &Delete
         return Err(Failure::new(format!("workspace {name} is selected"))
             .help("select another workspace first: `gaib server workspace select default`"));
     }
-    let deleted = Workspace::open(Some(name.as_str()), true).await?;
+    let deleted = Workspace::open(context, Some(name.as_str()), true).await?;
     if !arguments.force {
         refuse_managing(context, &deleted).await?;
     }
-    let (servers, state_file) = (ownership::servers_of(context, &deleted), deleted.state_file());
+    let (servers, state) = (ownership::servers_of(context, &deleted).await, deleted.state_file());
     workspace.backend.delete_workspace(&name).await?;
     // A later workspace of the same name does not own the server.
-    ownership::release(context, &servers, &state_file)?;
+    let record = LockRecord::of_this_process(&lock_holder("workspace delete"));
+    ownership::release(context, &deleted, &servers, &state, &record).await?;
     if let Some(project) = &mut workspace.project {
         project.set_guild(&name, None);
         project.save()?;
@@ -132,7 +139,9 @@ async fn refuse_managing(context: &Context, workspace: &Workspace) -> Result<()>
         ))
     };
     let Some(state) = workspace_state::read(workspace).await.map_err(or_force)? else {
-        return workspace_state::refuse_missing(context, workspace).map_err(or_force);
+        return workspace_state::refuse_missing(context, workspace)
+            .await
+            .map_err(or_force);
     };
     if state.is_empty() {
         return Ok(());

@@ -355,7 +355,7 @@ async fn backup_contains_images() {
     let mut session = two_servers().await;
     session.gaib(&format!("server init --guild {GUILD}")).await;
     assert_eq!(session.gaib("server export --backup -o copy.yaml").await.code, 0);
-    let folder = format!(".gaib/exports/{GUILD}");
+    let folder = format!(".gaib/backups/exports/{GUILD}");
     assert!(
         session
             .read(&format!("{folder}/config.latest.yaml"))

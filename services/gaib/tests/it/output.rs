@@ -215,24 +215,18 @@ async fn theme_announcement_channel_becomes_text_without_community() {
         applied.stderr
     );
     assert_eq!(session.gaib("server plan --detailed-exitcode").await.code, 0);
-    // The lines that the warning refers to enable Community.
+    // The section that the warning refers to enables Community.
     let empty = session.folder.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
     let written = session.gaib_in(&empty, "server init --theme sietch --community").await;
     assert_eq!(written.code, 0, "{}", written.stderr);
-    let lines: String = session
-        .read("empty/discord-server.yaml")
-        .lines()
-        .skip_while(|line| *line != "server:")
-        .take_while(|line| !line.is_empty())
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let section = section_server(&session.read("empty/discord-server.yaml"));
     assert!(
-        lines.contains("  community: true") && lines.contains("  rules_channel: channel.water-discipline"),
-        "{lines}"
+        section.contains("  community: true") && section.contains("  rules_channel: water-discipline"),
+        "{section}"
     );
     let own = session.read("discord-server.yaml");
-    session.write("discord-server.yaml", &format!("{own}\n{lines}"));
+    session.write("discord-server.yaml", &own.replace(&section_server(&own), &section));
     let applied = session.gaib("server apply --auto-approve").await;
     assert_eq!(applied.code, 0, "{}", applied.stderr);
     let export = session.gaib("server export").await.stdout;
@@ -241,6 +235,13 @@ async fn theme_announcement_channel_becomes_text_without_community() {
         "{export}"
     );
     assert_eq!(session.gaib("server plan --detailed-exitcode").await.code, 0);
+}
+
+/// The lines of the section `server`.
+fn section_server(configuration: &str) -> String {
+    let lines = configuration.lines().skip_while(|line| *line != "server:");
+    let lines = lines.take_while(|line| !line.is_empty());
+    lines.map(|line| format!("{line}\n")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -263,21 +264,25 @@ async fn configured_announcement_channel_is_refused_without_community() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn init_with_community_enables_community() {
-    let mut session = Session::with(json!({ "name": "Sietch Tabr", "community": false })).await;
-    let alone = session.gaib("server init --community").await;
-    assert_eq!(alone.code, 1);
-    session
-        .gaib(&format!("server init --theme sietch --community --guild {GUILD}"))
-        .await;
-    let applied = session.gaib("server apply --auto-approve").await;
-    assert_eq!(applied.code, 0, "{}", applied.stderr);
-    assert!(!applied.stderr.contains("warning"), "{}", applied.stderr);
-    let export = session.gaib("server export").await.stdout;
-    assert!(
-        export.contains("kind: announcement") && export.contains("community: true"),
-        "{export}"
-    );
-    assert_eq!(session.gaib("server plan --detailed-exitcode").await.code, 0);
+    for option in ["", " --link"] {
+        let mut session = Session::with(json!({ "name": "Sietch Tabr", "community": false })).await;
+        let alone = session.gaib("server init --community").await;
+        assert_eq!(alone.code, 1);
+        session
+            .gaib(&format!(
+                "server init --theme sietch --community --guild {GUILD}{option}"
+            ))
+            .await;
+        let applied = session.gaib("server apply --auto-approve").await;
+        assert_eq!(applied.code, 0, "{}", applied.stderr);
+        assert!(!applied.stderr.contains("warning"), "{}", applied.stderr);
+        let export = session.gaib("server export").await.stdout;
+        assert!(
+            export.contains("kind: announcement") && export.contains("community: true"),
+            "{export}"
+        );
+        assert_eq!(session.gaib("server plan --detailed-exitcode").await.code, 0);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -40,7 +40,10 @@ async fn server_from_theme_to_destroy() {
     session.gaib("server apply --auto-approve").await;
     assert!(session.gaib("server diff").await.stdout.starts_with("No changes."));
     session.gaib("server export -o out.yaml --backup").await;
-    assert!(exists(&session, &format!(".gaib/exports/{GUILD}/config.latest.yaml")));
+    assert!(exists(
+        &session,
+        &format!(".gaib/backups/exports/{GUILD}/config.latest.yaml")
+    ));
     let again = session.gaib("server plan --file out.yaml --detailed-exitcode").await;
     assert_eq!(
         (again.stdout.as_str(), again.code),

@@ -81,8 +81,8 @@ pub(super) struct Create {
     name: String,
     #[command(flatten)]
     owner: Owner,
-    /// What the key permits: `users:read`, `users:write` (all communities only), `users:export`, `telegram` (all communities only); may be given
-    /// several times
+    /// What the key permits: `users:read`, `users:write` (all communities only), `users:export`, `telegram` (all communities only),
+    /// `servers:read`, `servers:write`, `plans:write` (all communities only); may be given several times
     #[arg(long = "scope", value_name = "SCOPE", required = true, value_delimiter = ',')]
     scopes: Vec<ApiKeyScope>,
     /// Days until the key expires
@@ -171,9 +171,7 @@ impl Create {
             .iter()
             .find(|scope| scope.spans_communities() && !self.owner.all_communities)
         {
-            bail!(
-                "the scope {scope} needs --all-communities: it acts on identities, which are the same in every community"
-            );
+            bail!("the scope {scope} needs --all-communities: it is not limited to one community");
         }
         let secret = ApiKeySecret::generate();
         let key = NewApiKey {

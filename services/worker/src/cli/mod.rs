@@ -5,11 +5,14 @@
 
 mod api_key;
 mod audit;
+mod backup;
 mod commands;
+mod configurations;
 mod database;
 mod dead_letters;
 mod eligibility;
 mod end_takeover;
+mod import_profiles;
 mod migrate;
 mod output;
 mod overrides;
@@ -71,6 +74,9 @@ enum Task {
     TokenProfiles(token_profiles::TokenProfilesTask),
     /// Sets the channel in which members of a server are welcomed who join without a verified wallet
     Welcome(welcome::WelcomeTask),
+    /// Runs scheduled backups, or shows their last runs
+    #[command(subcommand)]
+    Backup(backup::BackupTask),
     /// Switches posts of a server on or off: live leaderboard, joins and departures, weekly digest
     Posts(posts::PostsTask),
     /// Ends the takeover of a community, where the admin who controls it cannot
@@ -79,6 +85,16 @@ enum Task {
     Plan(plan::PlanTask),
     /// Changes the theme of a community, and enqueues the change of its members' roles
     Theme(plan::ThemeTask),
+    /// Lists, verifies, compares or records versions of configurations in the object store, or rebuilds communities from them
+    #[command(subcommand)]
+    Configurations(configurations::ConfigurationsTask),
+    /// Imports profiles with wallets, badges and times from a SQLite file (requires `DATABASE_ADMIN_URL`)
+    ///
+    /// The whole file is checked before anything is written; each problem is printed with its row and reason. A run that was killed
+    /// continues with the next run. Exit code 1 means that there are problems, and nothing was written.
+    ImportProfiles(import_profiles::ImportProfiles),
+    /// Undoes the last import of profiles of a community (requires `DATABASE_ADMIN_URL`)
+    UndoProfileImport(import_profiles::UndoProfileImport),
 }
 
 /// Runs the subcommand, or serves if there is none. Returns the exit code of the process.
@@ -95,10 +111,14 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Some(Task::Eligibility(task)) => task.run(),
         Some(Task::TokenProfiles(task)) => task.run(),
         Some(Task::Welcome(task)) => task.run(),
+        Some(Task::Backup(task)) => task.run(),
         Some(Task::Posts(task)) => task.run(),
         Some(Task::EndTakeover(task)) => task.run(),
         Some(Task::Plan(task)) => task.run(),
         Some(Task::Theme(task)) => task.run(),
+        Some(Task::Configurations(task)) => task.run(),
+        Some(Task::ImportProfiles(task)) => task.run(),
+        Some(Task::UndoProfileImport(task)) => task.run(),
     }
 }
 

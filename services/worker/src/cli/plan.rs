@@ -6,11 +6,10 @@ use std::process::ExitCode;
 use anyhow::{Context as _, anyhow, bail};
 use arrakis_config::{Reader, Secret, variables};
 use arrakis_contracts::JobKind;
-use arrakis_db::{Actor, Community, Database, GuildId, NewAuditEntry, TenantTx};
+use arrakis_db::{Actor, Community, Database, GuildId, PlanChange, THEME_GRACE, TenantTx};
 use arrakis_domain::{Plan, Theme};
 use arrakis_themes::Registry;
 use clap::Args;
-use serde_json::json;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
@@ -18,7 +17,7 @@ use super::database::{community_of, connect, database_url};
 use super::output::report;
 use super::with_config;
 use crate::jobs::reconcile::theme_grace;
-use crate::theme_change::{GRACE, ThemeChange};
+use crate::theme_change::ThemeChange;
 
 /// What both tasks read from the environment.
 struct TaskConfig {
@@ -42,21 +41,13 @@ pub(super) struct PlanTask {
     #[arg(value_name = "SERVER_ID")]
     guild: u64,
     /// The plan: `free` or `premium`
-    #[arg(value_parser = parse_plan)]
     plan: Plan,
     /// Days for which a theme stays in use that the plan does not include
-    #[arg(long, value_name = "DAYS", default_value_t = GRACE.whole_days(), value_parser = clap::value_parser!(i64).range(0..=366))]
+    #[arg(long, value_name = "DAYS", default_value_t = THEME_GRACE.whole_days(), value_parser = clap::value_parser!(i64).range(0..=366))]
     grace_days: i64,
     /// Who you are, for the audit log
     #[arg(long, value_name = "NAME")]
     by: String,
-}
-
-fn parse_plan(text: &str) -> Result<Plan, String> {
-    [Plan::Free, Plan::Premium]
-        .into_iter()
-        .find(|plan| plan.as_str() == text)
-        .ok_or_else(|| "the plans are `free` and `premium`".to_owned())
 }
 
 impl PlanTask {
@@ -69,28 +60,22 @@ impl PlanTask {
         let database = connect(&config.database_url).await?;
         let (mut tx, record) = community(&database, self.guild).await?;
         let theme = themes.theme(record.theme.as_str())?;
-        let until = OffsetDateTime::now_utc() + Duration::days(self.grace_days);
-        let grace = (!self.plan.includes(theme)).then_some(until);
-        tx.communities().set_plan(self.plan, theme.plan, grace).await?;
-        tx.audit(&NewAuditEntry {
+        let change = PlanChange {
+            plan: self.plan,
+            theme,
+            grace: Some(Duration::days(self.grace_days)),
             actor: Actor::Operator(self.by),
-            action: "community.plan",
-            subject: self.plan.as_str(),
             reason: None,
-            detail: json!({
-                "before": record.plan.as_str(),
-                "theme": theme.id.as_str(),
-                "theme_until": grace.map(OffsetDateTime::unix_timestamp),
-            }),
-        })
-        .await?;
-        if let Some(until) = grace {
+            now: OffsetDateTime::now_utc(),
+        };
+        let changed = tx.change_plan(change).await?;
+        if let Some(until) = changed.theme_until {
             // The leader publishes it.
             let messages = theme_grace::begun(&theme.id, until);
             tx.jobs().enqueue(&messages.row(OffsetDateTime::now_utc())).await?;
         }
         tx.commit().await?;
-        report(match grace {
+        report(match changed.theme_until {
             None => format!("the plan is {}; it includes the theme {}", self.plan, theme.id),
             Some(until) => format!(
                 "the plan is {}; the theme {} is of the plan {} and stays in use until {until}, then another one takes its place; the admins get a direct message",

@@ -2,7 +2,7 @@
 //!
 //! The change, its audit entry and the claim commit together. A second run finds the claim, changes nothing and sends the same reply.
 
-use arrakis_db::{Actor, NewAuditEntry};
+use arrakis_db::{Actor, NewAuditEntry, VersionCause};
 use arrakis_domain::{GateKey, TierId};
 use async_trait::async_trait;
 use serde_json::json;
@@ -13,6 +13,7 @@ use twilight_util::builder::command::StringBuilder;
 use super::definition::GatedPart;
 use super::{Command, CommandContext, Definition, suggestions};
 use crate::community::user_id;
+use crate::configuration;
 use crate::failure::Failure;
 use crate::interaction::invocation::InvocationData;
 use crate::interaction::refusal::Refusal;
@@ -147,6 +148,12 @@ async fn change(context: &CommandContext<'_>, what: &str, typed_tier: &str) -> R
                     detail: json!({"tier": tier.as_ref().map(TierId::as_str)}),
                 };
                 tx.audit(&entry).await?;
+                let cause = VersionCause {
+                    cause: "gates",
+                    by: &admin.to_string(),
+                    at: context.services.now(),
+                };
+                configuration::record(&mut tx, &context.services.themes, cause).await?;
             }
         }
     }

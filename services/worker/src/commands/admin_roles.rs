@@ -3,7 +3,7 @@
 //! A press commits the change, its audit entry, the job and the claim together. A second run finds the claim, changes nothing and sends
 //! the same reply.
 
-use arrakis_db::{Actor, NewAuditEntry, Profile, UserId};
+use arrakis_db::{Actor, NewAuditEntry, Profile, UserId, VersionCause};
 use arrakis_domain::TierRoles;
 use async_trait::async_trait;
 use serde_json::json;
@@ -15,6 +15,7 @@ use twilight_util::builder::command::{StringBuilder, UserBuilder};
 use super::job_progress::latest_part;
 use super::{Command, CommandContext, Definition, component_user, outdated_component};
 use crate::community::user_id;
+use crate::configuration;
 use crate::failure::Failure;
 use crate::interaction::invocation::InvocationData;
 use crate::interaction::refusal::Refusal;
@@ -159,6 +160,12 @@ async fn apply(context: &CommandContext<'_>, argument: &str) -> CommandResult {
                 detail: json!({"before": context.community()?.theme.tier_roles.as_str(), "chosen": stored.is_some()}),
             })
             .await?;
+            let cause = VersionCause {
+                cause: "role-policy",
+                by: &admin.to_string(),
+                at: context.services.now(),
+            };
+            configuration::record(&mut tx, &context.services.themes, cause).await?;
             tx.jobs().enqueue(&job.row(context.services.now())).await?;
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arrakis_db::{
     Actor, CommunityCounts, FailedJobs, NewAuditEntry, OpenJobs, Post, PostKind, RecordedProblem, SyncHealth,
+    VersionCause,
 };
 use arrakis_domain::{RoleBindings, RoleKey, Theme};
 use async_trait::async_trait;
@@ -17,6 +18,7 @@ use twilight_model::guild::Permissions;
 use super::{Command, CommandContext, Definition, outdated_component};
 use crate::bot_access;
 use crate::community::user_id;
+use crate::configuration;
 use crate::interaction::reply::{CommandError, CommandResult, Reply, message};
 use crate::jobs::notify::posts::channel_name;
 use crate::render::admin_stats::{self, AdminStatsView, BotAccess};
@@ -88,6 +90,12 @@ async fn switch(context: &CommandContext<'_>, kind: PostKind, enabled: bool) -> 
                 detail: json!({"enabled": enabled}),
             })
             .await?;
+            let cause = VersionCause {
+                cause: "posts",
+                by: &admin.to_string(),
+                at: context.services.now(),
+            };
+            configuration::record(&mut tx, &context.services.themes, cause).await?;
         }
     }
     // The reply states the change, so it is committed before.

@@ -3,7 +3,7 @@
 //!
 //! The change, its audit entry and the claim commit together. A second run finds the claim, changes nothing and sends the same reply.
 
-use arrakis_db::{Actor, Community, NewAuditEntry, TenantTx, UserId};
+use arrakis_db::{Actor, Community, NewAuditEntry, TenantTx, UserId, VersionCause};
 use async_trait::async_trait;
 use serde_json::json;
 use twilight_model::guild::Permissions;
@@ -13,6 +13,7 @@ use super::{
     Command, CommandContext, CommandScope, ComponentRule, Definition, ResponseMode, component_user, outdated_component,
 };
 use crate::community::user_id;
+use crate::configuration;
 use crate::failure::Failure;
 use crate::interaction::invocation::InvocationData;
 use crate::interaction::refusal::Refusal;
@@ -158,8 +159,8 @@ async fn begin(context: &CommandContext<'_>, admin: UserId, reason: &str) -> Com
     {
         let mut tx = context.tx().await?;
         if tx.claim(&format!("{NAME}:{}", context.invocation.id)).await? {
-            let record = locked(&mut tx, author).await?;
-            check_no_other_freeze(&record)?;
+            let community = locked(&mut tx, author).await?;
+            check_no_other_freeze(&community)?;
             tx.communities().take_over(admin, reason).await?;
             tx.audit(&NewAuditEntry {
                 actor: Actor::Member(author),
@@ -169,12 +170,24 @@ async fn begin(context: &CommandContext<'_>, admin: UserId, reason: &str) -> Com
                 detail: json!({"mfa": false}),
             })
             .await?;
+            record(context, &mut tx, author).await?;
         }
     }
     // The reply states the change, so it is committed before.
     context.without_tx(std::future::ready(())).await?;
     let embed = admin_takeover::begun(&context.render_context()?, admin.get(), reason);
     Ok(Reply::Message(message(embed, Vec::new())))
+}
+
+/// Records the configuration, of which the freeze is a part: a community that is rebuilt is frozen, too.
+async fn record(context: &CommandContext<'_>, tx: &mut TenantTx, author: UserId) -> Result<(), CommandError> {
+    let cause = VersionCause {
+        cause: "takeover",
+        by: &author.to_string(),
+        at: context.services.now(),
+    };
+    configuration::record(tx, &context.services.themes, cause).await?;
+    Ok(())
 }
 
 /// Ends the takeover and enqueues a reconcile, once for each submission. Only the admin who has the control reaches it.
@@ -195,6 +208,7 @@ async fn end(context: &CommandContext<'_>) -> CommandResult {
                 detail: json!({"mfa": false}),
             })
             .await?;
+            record(context, &mut tx, author).await?;
             tx.jobs().enqueue(&job.row(context.services.now())).await?;
         }
     }

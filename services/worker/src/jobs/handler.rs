@@ -109,7 +109,8 @@ pub trait JobHandler: Send + Sync {
     async fn run(&self, run: &JobRun<'_>) -> Result<(), Failure>;
 
     /// Makes what follows from a failure of the job that no further attempt follows, whose row states it already: an attempt failed
-    /// permanently, all retries failed, or each attempt killed its worker. It may be called more than once for the same job.
+    /// permanently or found no use for the job, all retries failed, or each attempt killed its worker. It may be called more than once for the
+    /// same job.
     ///
     /// # Errors
     /// Are logged.

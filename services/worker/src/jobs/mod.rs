@@ -4,6 +4,7 @@
 //! A job may be started twice, also by two workers at the same time. Each file states why that is safe. To add a kind of job: a file
 //! with a type that implements [`JobHandler`], or [`PlatformJobHandler`] for jobs without a community, and its line in `all`.
 
+pub mod backup;
 pub mod eligibility_sync;
 mod handler;
 pub mod notify;
@@ -55,6 +56,7 @@ pub(crate) fn all() -> Vec<KindHandler> {
         KindHandler::Community(Box::new(reconcile::Reconcile)),
         KindHandler::Community(Box::new(notify::Notify)),
         KindHandler::Community(Box::new(synthesis::Synthesis)),
+        KindHandler::Community(Box::new(backup::Backup)),
         KindHandler::Platform(Box::new(eligibility_sync::EligibilitySync)),
         KindHandler::Either {
             community: Box::new(verification::Verification),

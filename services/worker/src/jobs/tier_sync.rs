@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use arrakis_contracts::JobKind;
-use arrakis_contracts::job::tier_sync_of_member;
+use arrakis_contracts::job::{tier_sync_of_community, tier_sync_of_member};
 use arrakis_domain::{RoleBindings, RoleDifference, RoleId, RoleKey, RoleProtection};
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -106,7 +106,7 @@ pub fn after_role_change(id: String, retired: &RoleBindings) -> JobRequest {
     JobRequest {
         id,
         kind: JobKind::TierSync,
-        payload: with_retired(json!({"retired": {}}), retired),
+        payload: tier_sync_of_community(retired.iter().map(|(key, role)| (key, role.0))),
     }
 }
 
@@ -345,6 +345,12 @@ mod tests {
             [Id::new(7), Id::new(9)]
         );
         assert_eq!(payload.user, None);
+    }
+
+    #[test]
+    fn payload_after_a_restore_is_that_of_all_members() {
+        let payload = Payload::deserialize(tier_sync_of_community::<&str>([])).unwrap();
+        assert!(payload.user.is_none() && payload.users.is_none() && payload.retired.is_empty());
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! publish jobs, which any worker runs.
 
 mod alerts;
+mod backups;
+mod configurations;
 mod posts;
 mod suspensions;
 mod tasks;
@@ -18,6 +20,8 @@ use arrakis_config::Secret;
 use arrakis_db::{LeaderElection, Leadership};
 use tokio_util::sync::CancellationToken;
 
+pub use backups::enqueue_backups;
+pub use configurations::ConfigurationTasks;
 pub use tasks::{enqueue_syncs, publish_lost_jobs};
 
 use self::tasks::LeaderTasks;

@@ -1,5 +1,5 @@
-//! The leader's scheduled tasks: register the commands, enqueue reconciles, eligibility syncs, alerts and posts, publish lost jobs again, end
-//! suspensions whose end has passed, replace themes that a plan does not include, prune old rows.
+//! The leader's scheduled tasks: register the commands, enqueue reconciles, eligibility syncs, alerts, posts and backups, publish lost jobs again,
+//! end suspensions whose end has passed, replace themes that a plan does not include, shadow configurations, prune old rows.
 //!
 //! Each task may run twice: the ids of jobs consist of kind and time slot, and a job that is published again and has ended is
 //! dropped.
@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use arrakis_broker::BrokerConnection;
 use arrakis_contracts::{JobKind, dead_letter};
-use arrakis_db::TokenProfileId;
+use arrakis_db::{Actor, NewAuditEntry, TenantTx, TokenProfileId};
 use backon::{ConstantBuilder, Retryable as _};
+use serde_json::json;
 use time::OffsetDateTime;
 
-use super::{alerts, posts, suspensions, theme_grace};
+use super::configurations::ConfigurationTasks;
+use super::{alerts, backups, posts, suspensions, theme_grace};
 use crate::commands::{Commands, registration};
 use crate::failure::Failure;
 use crate::jobs::{self, JobOwner, eligibility_sync, reconcile};
@@ -40,6 +42,8 @@ const JOBS_KEPT: time::Duration = time::Duration::days(30);
 const NOTIFICATIONS_KEPT: time::Duration = time::Duration::days(30);
 /// Migrations that were previewed or undone are kept for admins who come back to them.
 const PREVIEWS_KEPT: time::Duration = time::Duration::days(7);
+/// Backups on request are kept for longer than the longest time of a limit, a week.
+const BACKUP_USES_KEPT: time::Duration = time::Duration::days(30);
 /// Interval at which the leader looks for profiles to sync: those of new communities, and those whose sync failed.
 const SYNC_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -50,6 +54,8 @@ const ALERTS_INTERVAL: Duration = Duration::from_secs(10);
 const POSTS_INTERVAL: Duration = Duration::from_secs(30);
 /// Joins and departures are kept for operators.
 const ARRIVALS_KEPT: time::Duration = time::Duration::days(2);
+/// Interval at which the leader looks for backups that are due.
+const BACKUPS_INTERVAL: Duration = Duration::from_secs(60);
 /// Interval at which the leader compares the plans of communities with their themes.
 const PLAN_INTERVAL: Duration = Duration::from_secs(600);
 
@@ -58,6 +64,7 @@ const PLAN_INTERVAL: Duration = Duration::from_secs(600);
 pub(super) struct LeaderTasks {
     reconciled_slot: Option<String>,
     pruned_day: Option<time::Date>,
+    configurations: ConfigurationTasks,
 }
 
 impl LeaderTasks {
@@ -72,6 +79,7 @@ impl LeaderTasks {
         let mut last_alerts: Option<tokio::time::Instant> = None;
         let mut last_posts: Option<tokio::time::Instant> = None;
         let mut last_plan_check: Option<tokio::time::Instant> = None;
+        let mut last_backups: Option<tokio::time::Instant> = None;
         wait_for_discord_time(services).await;
         loop {
             let now = services.now();
@@ -95,10 +103,15 @@ impl LeaderTasks {
                 log_failure("enqueuing posts", posts::enqueue_due(services, now).await);
                 last_posts = Some(tokio::time::Instant::now());
             }
+            if last_backups.is_none_or(|at| at.elapsed() >= BACKUPS_INTERVAL) {
+                log_failure("enqueuing backups", backups::enqueue_backups(services, now).await);
+                last_backups = Some(tokio::time::Instant::now());
+            }
             if last_plan_check.is_none_or(|at| at.elapsed() >= PLAN_INTERVAL) {
                 log_failure("checking plans", theme_grace::check(services, now).await);
                 last_plan_check = Some(tokio::time::Instant::now());
             }
+            log_failure("shadowing configurations", self.configurations.run(services, now).await);
             log_failure("ending suspensions", suspensions::end_expired(services, now).await);
             log_failure("pruning", self.prune(services, now).await);
             tokio::time::sleep(TASK_INTERVAL).await;
@@ -135,7 +148,7 @@ impl LeaderTasks {
         Ok(())
     }
 
-    /// Deletes old claims, ended jobs and activity counts, once a day.
+    /// Deletes old claims, ended jobs, activity counts and expired checkpoints, once a day.
     async fn prune(&mut self, services: &Services, now: OffsetDateTime) -> Result<(), Failure> {
         if self.pruned_day == Some(now.date()) {
             return Ok(());
@@ -149,6 +162,8 @@ impl LeaderTasks {
             tx.notifications().prune(now - NOTIFICATIONS_KEPT).await?;
             tx.posts().prune_arrivals(now - ARRIVALS_KEPT).await?;
             tx.tier_imports().prune(now - PREVIEWS_KEPT).await?;
+            tx.backup_usage().prune(now - BACKUP_USES_KEPT).await?;
+            prune_checkpoints(&mut tx, now).await?;
             tx.commit().await?;
         }
         let mut tx = services.database.global().await?;
@@ -159,6 +174,23 @@ impl LeaderTasks {
         self.pruned_day = Some(now.date());
         Ok(())
     }
+}
+
+/// Deletes the checkpoints of a community that have expired, with an audit entry.
+async fn prune_checkpoints(tx: &mut TenantTx, now: OffsetDateTime) -> Result<(), Failure> {
+    let expired = tx.checkpoints().prune(now).await?;
+    if expired.is_empty() {
+        return Ok(());
+    }
+    tx.audit(&NewAuditEntry {
+        actor: Actor::System("checkpoints".to_owned()),
+        action: "checkpoint.expired",
+        subject: "checkpoints",
+        reason: Some("they are kept for 30 days"),
+        detail: json!({"checkpoints": expired}),
+    })
+    .await?;
+    Ok(())
 }
 
 /// Enqueues a sync of each profile that a community uses, for the present time slot, and another one while syncs fail. Profiles of a

@@ -5,7 +5,7 @@
 //! change of the plan by an operator at the same moment is not overwritten. A frozen community keeps its theme until the freeze ends, since
 //! roles would not follow.
 
-use arrakis_db::{Actor, Community, CommunityId, NewAuditEntry, TenantTx};
+use arrakis_db::{Actor, Community, CommunityId, NewAuditEntry, THEME_GRACE, TenantTx};
 use arrakis_domain::Theme;
 use serde_json::json;
 use time::OffsetDateTime;
@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::jobs::reconcile::theme_grace;
 use crate::jobs::{self, JobOwner, JobRequest};
 use crate::services::Services;
-use crate::theme_change::{GRACE, ThemeChange};
+use crate::theme_change::ThemeChange;
 
 /// Checks the plan of each community. A community whose settings are corrupt is logged and left out.
 ///
@@ -73,7 +73,7 @@ async fn begin(
     theme: &Theme,
     now: OffsetDateTime,
 ) -> Result<Vec<JobRequest>, Failure> {
-    let until = now + GRACE;
+    let until = now + THEME_GRACE;
     tx.communities().set_plan(record.plan, theme.plan, Some(until)).await?;
     tx.audit(&NewAuditEntry {
         actor: Actor::System("plans".to_owned()),

@@ -4,6 +4,7 @@ use twilight_model::channel::message::component::ButtonStyle;
 use twilight_model::channel::message::{Component, Embed};
 
 use super::{RenderContext, buttons, full_field, inline_field, next_step, text};
+use crate::configuration::ConfigurationDrift;
 use crate::reconcile_report::{ReconcileReport, StructureReport};
 
 /// The command's name, the first segment of the custom ids of its components.
@@ -46,6 +47,9 @@ pub fn report(context: &RenderContext<'_>, report: &ReconcileReport) -> Embed {
         .field(inline_field("Missed leaves", &number(report.left)))
         .field(inline_field("Members with other roles", &number(report.differing)))
         .field(full_field("Roles and channels", &structure(&report.structure)));
+    if let Some(drift) = drift(&report.drift) {
+        embed = embed.field(full_field("Configuration and its shadow", &drift));
+    }
     if !report.broken.is_empty() {
         embed = embed.field(full_field("Broken, and yours to correct", &broken_lines(report)));
     }
@@ -114,6 +118,36 @@ fn structure(structure: &StructureReport) -> String {
     }
 }
 
+/// What differs between the configuration, its shadow and the server; `None` when nothing does.
+fn drift(drift: &ConfigurationDrift) -> Option<String> {
+    let ConfigurationDrift::Compared {
+        shadow,
+        settings,
+        server,
+        unapplied,
+        shadow_behind,
+    } = drift
+    else {
+        return None;
+    };
+    let mut lines = Vec::new();
+    for (what, changes) in [
+        ("Settings that are not in version", settings),
+        (
+            "Changed in the server by hand, against the configuration and version",
+            server,
+        ),
+        ("Not applied to the server, which is as version", unapplied),
+        ("Applied, and newer than version", shadow_behind),
+    ] {
+        if !changes.is_empty() {
+            lines.push(format!("{what} {shadow} of the store:"));
+            lines.extend(changes.iter().map(|change| format!("• {}", text::name(change))));
+        }
+    }
+    (!lines.is_empty()).then(|| text::lines(&lines, text::FIELD))
+}
+
 fn number(count: usize) -> String {
     text::grouped(u32::try_from(count).unwrap_or(u32::MAX))
 }
@@ -167,6 +201,36 @@ mod tests {
         let embed = failed(&context(&theme), "Discord is *unavailable*");
         assert_eq!(embed.fields[0].value, r"Discord is \*unavailable\*");
         assert!(embed.fields[1].value.contains("/reconcile"));
+    }
+
+    #[test]
+    fn drift_is_shown_by_what_differs() {
+        let theme = theme("sietch");
+        let mut drifted = sample();
+        let embed = report(&context(&theme), &drifted);
+        assert!(
+            embed
+                .fields
+                .iter()
+                .all(|field| field.name != "Configuration and its shadow")
+        );
+        drifted.drift = ConfigurationDrift::Compared {
+            shadow: 7,
+            settings: vec!["gates".to_owned()],
+            server: vec!["change role Naib".to_owned()],
+            unapplied: Vec::new(),
+            shadow_behind: Vec::new(),
+        };
+        let embed = report(&context(&theme), &drifted);
+        let field = embed
+            .fields
+            .iter()
+            .find(|field| field.name == "Configuration and its shadow");
+        assert_eq!(
+            field.unwrap().value,
+            "Settings that are not in version 7 of the store:\n• gates\n\
+             Changed in the server by hand, against the configuration and version 7 of the store:\n• change role Naib"
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! | `left_out.rs` | what Discord would refuse, so that the rest is planned |
 //! | `planning.rs` | the plan for a server: read, adopt what exists, compare, check |
 //! | `step_texts.rs` | the steps of a plan, and the channels that it doubles, as the wizard shows them |
-//! | `transport.rs` | calls through the discord-proxy: ten a second, none that changes a frozen community |
+//! | `transport.rs` | calls through the discord-proxy: ten a second for each purpose, none that changes a frozen community |
 //! | `state_store.rs` | the state in PostgreSQL, written by the attempt that holds it |
 //! | `progress.rs` | the steps of an apply, and the reply in which a member sees them |
 //!
@@ -25,19 +25,19 @@ use std::sync::Arc;
 
 use arrakis_contracts::proxy::Urgency;
 use arrakis_db::CommunityId;
-use arrakis_iac_apply::Progress;
 use arrakis_iac_apply::http::{Discord, Proxy, ProxyCaller};
+use arrakis_iac_apply::{NoProgress, Progress};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use twilight_model::id::Id;
 use twilight_model::id::marker::GuildMarker;
 
 pub use self::manifest::{Manifest, Structure};
-pub(crate) use self::planning::{PlannedServer, apply_failure, plan_server};
+pub(crate) use self::planning::{PlannedServer, apply_failure, call_failure, plan_live, plan_server, read_failure};
 pub(crate) use self::progress::{ReplyEdit, ReplyHandle, StepCounter};
 pub(crate) use self::state_store::{HOLD, StoredState};
 pub use self::transport::ENDPOINTS;
-use self::transport::GuardedTransport;
+use self::transport::{CallPurpose, GuardedTransport};
 use crate::failure::Failure;
 use crate::services::Services;
 
@@ -86,18 +86,38 @@ pub(crate) fn connect(
     urgency: Urgency,
     progress: Arc<dyn Progress>,
 ) -> Result<ServerClient, Failure> {
-    let credential = services.synthesis.credential.expose();
+    client(services, guild, community, CallPurpose::Synthesis, (urgency, progress))
+}
+
+/// Connects to a server to export it.
+///
+/// # Errors
+/// As [`connect`].
+pub(crate) fn connect_for_export(services: &Services, guild: Id<GuildMarker>) -> Result<ServerClient, Failure> {
+    let reading = (Urgency::Bulk, Arc::new(NoProgress) as Arc<dyn Progress>);
+    client(services, guild, None, CallPurpose::Export, reading)
+}
+
+fn client(
+    services: &Services,
+    guild: Id<GuildMarker>,
+    community: Option<CommunityId>,
+    purpose: CallPurpose,
+    (urgency, progress): (Urgency, Arc<dyn Progress>),
+) -> Result<ServerClient, Failure> {
+    let shared = &services.synthesis;
     let proxy = Proxy::new(
-        &services.synthesis.proxies,
+        &shared.proxies,
         ProxyCaller::Worker,
-        credential,
+        shared.credential.expose(),
         guild.get(),
     );
     let proxy = proxy.map_err(Failure::permanent)?;
     let transport = Arc::new(GuardedTransport::new(
+        purpose,
         proxy.with_urgency(urgency),
         services.cache.clone(),
-        services.synthesis.local.clone(),
+        shared.local.clone(),
         services.database.clone(),
         community,
     ));

@@ -100,11 +100,7 @@ pub(crate) async fn plan_server(
     state: Option<&Value>,
     lineage: &str,
 ) -> Result<PlannedServer, Failure> {
-    let mut state = match state {
-        Some(stored) => State::from_bytes(stored.to_string().as_bytes())
-            .map_err(|error| Failure::permanent(format!("the state of the server is invalid: {error}")))?,
-        None => State::new(lineage),
-    };
+    let state = read_state(state, lineage)?;
     let guild = Snowflake::new(guild).ok_or_else(|| Failure::permanent("the server's id is 0"))?;
     // Roles, categories and channels are always read.
     let kinds: BTreeSet<Kind> = state
@@ -114,6 +110,32 @@ pub(crate) async fn plan_server(
         .map(Address::kind)
         .collect();
     let live = read(&client.discord, guild, &kinds).await.map_err(read_failure)?;
+    plan_for(live, manifest, theme, state)
+}
+
+/// Makes the plan that brings a server, as it was read, to a manifest.
+///
+/// # Errors
+/// If the stored state is invalid.
+pub(crate) fn plan_live(
+    live: LiveServer,
+    manifest: &Manifest,
+    theme: &Theme,
+    state: Option<&Value>,
+    lineage: &str,
+) -> Result<PlannedServer, Failure> {
+    plan_for(live, manifest, theme, read_state(state, lineage)?)
+}
+
+fn read_state(state: Option<&Value>, lineage: &str) -> Result<State, Failure> {
+    match state {
+        Some(stored) => State::from_bytes(stored.to_string().as_bytes())
+            .map_err(|error| Failure::permanent(format!("the state of the server is invalid: {error}"))),
+        None => Ok(State::new(lineage)),
+    }
+}
+
+fn plan_for(live: LiveServer, manifest: &Manifest, theme: &Theme, mut state: State) -> Result<PlannedServer, Failure> {
     let mut configuration = manifest.configuration(theme, &live);
     let forgotten = forget_unconfigured(&mut state, &configuration);
     let adopted = adopt(&mut state, &configuration, &live);
@@ -180,7 +202,7 @@ fn adopt(state: &mut State, configuration: &Configuration, live: &LiveServer) ->
 }
 
 /// The failure of reading a server.
-fn read_failure(error: ReadError) -> Failure {
+pub(crate) fn read_failure(error: ReadError) -> Failure {
     match &error {
         ReadError::NoServer(_) | ReadError::Forbidden { .. } | ReadError::Unreadable(_) => Failure::permanent(error),
         ReadError::Call(call) => call_failure(call, &error),
@@ -199,7 +221,8 @@ pub(crate) fn apply_failure(error: &ApplyError) -> Failure {
     }
 }
 
-fn call_failure(call: &CallError, error: &dyn std::fmt::Display) -> Failure {
+/// The failure of a call.
+pub(crate) fn call_failure(call: &CallError, error: &dyn std::fmt::Display) -> Failure {
     match call {
         // Something was deleted by hand since the server was read: the next attempt plans again.
         CallError::Refused { .. } if call.is_gone() => Failure::retry(error),

@@ -1,7 +1,7 @@
 //! The state of a server in PostgreSQL, as the executor writes it: before each creation and after each step.
 
 use arrakis_db::{CommunityId, DbError, StateHolder};
-use arrakis_iac_apply::store::{LockRecord, StateLock, StoreError};
+use arrakis_iac_apply::store::{LockRecord, SetAside, StateLock, StoreError};
 use arrakis_runtime::fail_point;
 use async_trait::async_trait;
 use serde_json::Value;
@@ -71,7 +71,7 @@ impl StateLock for StoredState<'_> {
         None
     }
 
-    async fn set_aside(&mut self) -> Result<Option<String>, StoreError> {
+    async fn set_aside(&mut self, _: SetAside) -> Result<Option<String>, StoreError> {
         Ok(None)
     }
 

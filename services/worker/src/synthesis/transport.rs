@@ -1,7 +1,7 @@
 //! The transport of the engine: the discord-proxy, with two guards before each call.
 //!
-//! All workers together send ten calls a second, by a token bucket in Redis; without Redis each process keeps that rate itself. A call
-//! that changes the server of a frozen community is refused before it is sent.
+//! All workers together send ten calls a second for syntheses and ten for exports, by token buckets in Redis; without Redis each process
+//! keeps these rates itself. A call that changes the server of a frozen community is refused before it is sent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,9 +39,27 @@ const RATE: Bucket = Bucket {
     refill: Duration::from_millis(100),
 };
 
+/// For what calls are made. Each purpose has a rate of its own, so that an export of every server does not delay a synthesis.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum CallPurpose {
+    Synthesis,
+    Export,
+}
+
+impl CallPurpose {
+    /// Name of the token bucket.
+    const fn bucket(self) -> &'static str {
+        match self {
+            Self::Synthesis => "synthesis",
+            Self::Export => "export",
+        }
+    }
+}
+
 /// Calls through the discord-proxy for one community.
 #[derive(Debug)]
 pub(super) struct GuardedTransport {
+    purpose: CallPurpose,
     proxy: Proxy,
     cache: Cache,
     local: Arc<LocalBuckets>,
@@ -52,6 +70,7 @@ pub(super) struct GuardedTransport {
 
 impl GuardedTransport {
     pub(super) fn new(
+        purpose: CallPurpose,
         proxy: Proxy,
         cache: Cache,
         local: Arc<LocalBuckets>,
@@ -59,6 +78,7 @@ impl GuardedTransport {
         community: Option<CommunityId>,
     ) -> Self {
         Self {
+            purpose,
             proxy,
             cache,
             local,
@@ -74,9 +94,10 @@ impl GuardedTransport {
     }
 
     async fn wait_for_rate(&self) {
+        let bucket = self.purpose.bucket();
         loop {
-            let taken = match self.cache.take_token("synthesis", "calls", RATE).await {
-                RateLimit::Uncounted => self.local.take_token("synthesis", "calls", RATE),
+            let taken = match self.cache.take_token(bucket, "calls", RATE).await {
+                RateLimit::Uncounted => self.local.take_token(bucket, "calls", RATE),
                 counted => counted,
             };
             match taken {

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use arrakis_db::{NewJob, PostKind};
+use arrakis_db::{CHECKPOINT_KEPT, CheckpointPurpose, NewCheckpoint, NewJob, PostKind, ServerNames};
 use arrakis_test_support::{eventually, eventually_within};
 use arrakis_worker::commands::Commands;
 use arrakis_worker::jobs::reconcile;
 use serde_json::json;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::platform::Platform;
 
@@ -44,6 +45,40 @@ async fn another_worker_is_leader_after_the_connection_is_lost() {
         "exactly one leader",
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn expired_checkpoint_is_deleted_with_an_audit_entry() {
+    let platform = Platform::start().await;
+    let now = OffsetDateTime::now_utc();
+    let mut tx = platform.tenant().await;
+    let record = tx.communities().get().await.unwrap().unwrap();
+    let content = tx.configuration(&record, None, &ServerNames::default()).await.unwrap();
+    for (id, at) in [(1, now - CHECKPOINT_KEPT), (2, now)] {
+        let new = NewCheckpoint {
+            id: Uuid::from_u128(id),
+            request: Uuid::from_u128(id),
+            purpose: CheckpointPurpose::Manual,
+            reason: None,
+            by: "stilgar",
+            at,
+            content: &content,
+        };
+        tx.checkpoints().create(&new).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let _worker = platform.worker().await;
+    let expired = async || {
+        let entries = platform.tenant().await.audit_entries(100).await.unwrap();
+        entries.into_iter().find(|entry| entry.action == "checkpoint.expired")
+    };
+    let entry = eventually(expired, "the expired checkpoint to be deleted").await;
+    assert_eq!(entry.detail["checkpoints"], json!([Uuid::from_u128(1)]));
+    let left = platform.tenant().await.checkpoints().list(now).await.unwrap();
+    assert_eq!(
+        left.into_iter().map(|left| left.id).collect::<Vec<_>>(),
+        [Uuid::from_u128(2)]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

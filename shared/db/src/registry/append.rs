@@ -27,9 +27,9 @@ pub struct Cause {
 pub(super) struct Appending<'r, 'c> {
     /// The registry in the transaction that holds the lock.
     pub(super) registry: &'r mut Registry<'c>,
-    cause: Cause,
+    pub(super) cause: Cause,
     /// Sequence number of the next event.
-    next: u64,
+    pub(super) next: u64,
 }
 
 impl<'c> Registry<'c> {
@@ -114,17 +114,23 @@ impl Appending<'_, '_> {
     /// account has at most one identity. They are rare, and their times recent, so it is the time of the operation but for clocks
     /// that differ.
     pub(super) async fn after_separations(&mut self) -> Result<OffsetDateTime, DbError> {
-        let last = named!(
+        let last = self.last_separation().await?;
+        Ok(last.map_or(self.at(), |last| last.max(self.at())))
+    }
+
+    /// When accounts of an identity were separated last, of all identities.
+    pub(super) async fn last_separation(&mut self) -> Result<Option<OffsetDateTime>, DbError> {
+        named!(
             "identity_event.last_separation",
             sqlx::query_scalar!(
                 "select max(occurred_at) from identity_events where event_type in ('DISCORD_UNLINKED', 'TELEGRAM_UNLINKED')"
             )
             .fetch_one(&mut *self.registry.connection)
-        )?;
-        Ok(last.map_or(self.at(), |last| last.max(self.at())))
+        )
     }
 
-    fn change<'p>(&self, payload: &'p EventPayload, occurred_at: OffsetDateTime) -> Change<'p> {
+    /// The change of the next event.
+    pub(super) fn change<'p>(&self, payload: &'p EventPayload, occurred_at: OffsetDateTime) -> Change<'p> {
         Change {
             sequence: self.next,
             source: self.source(),

@@ -13,6 +13,7 @@
 
 mod accounts;
 mod append;
+mod bulk;
 mod directory;
 mod error;
 mod event;
@@ -37,6 +38,7 @@ use crate::{CommunityId, GlobalTx, TenantTx};
 
 pub use self::accounts::{MAX_DISPLAY_NAME, Separated};
 pub use self::append::Cause;
+pub use self::bulk::{ImportedWallet, MemberWallet, UNDONE_IMPORT, WalletConflict, WalletImport, WalletToUndo};
 pub use self::directory::{IdentityPage, IdentitySearch};
 pub use self::error::{Refusal, RegistryError};
 pub use self::event::{EventSource, EventType, IdentityEvent};

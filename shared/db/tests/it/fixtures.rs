@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 /// For each tenant table the required columns after `community_id`, and their values. `{n}` is the tenant's number, for
 /// values that must differ between tenants. A tenant table without an entry fails the tests.
-const ROWS: [(&str, &str, &str); 23] = [
+const ROWS: [(&str, &str, &str); 30] = [
     (
         "communities",
         "guild_id, name, theme, rule_set, plan, token_profile_id",
@@ -28,6 +28,16 @@ const ROWS: [(&str, &str, &str); 23] = [
         "7, 9, 'usul', now()",
     ),
     ("profile_activity", "user_id, day", "7, '2026-11-21'"),
+    (
+        "profile_imports",
+        "import_id, content, file_name, members, started_by, started_at",
+        "'00000000-0000-0000-0000-000000000001', sha256('{n}'), 'members.sqlite', 1, 'stilgar', now()",
+    ),
+    (
+        "profile_import_members",
+        "import_id, user_id, imported, checksum, badge_ids, tiers, days",
+        "'00000000-0000-0000-0000-000000000001', 7, '{}', sha256('{n}'), '{}', '{}', '{}'",
+    ),
     ("tiers_reached", "user_id, tier, reached_at", "7, 'naib', now()"),
     (
         "badges",
@@ -42,6 +52,11 @@ const ROWS: [(&str, &str, &str); 23] = [
     ),
     ("inbox", "event_id", "'event'"),
     ("manifests", "version, manifest, created_by", "1, '{}', '7'"),
+    (
+        "configuration_versions",
+        "version, cause, recorded_by, recorded_at, content, checksum",
+        "1, 'theme', 'stilgar', now(), '{}', sha256('{n}')",
+    ),
     (
         "reconcile_reports",
         "job_id, finished_at, report",
@@ -69,6 +84,7 @@ const ROWS: [(&str, &str, &str); 23] = [
         "7, 'snapshot:rank:7', 'rank', now()",
     ),
     ("posts", "post", "'digest'"),
+    ("backup_runs", "task, last_attempt_at", "'backup', now()"),
     (
         "arrivals",
         "event_id, user_id, display_name, joined",
@@ -78,6 +94,22 @@ const ROWS: [(&str, &str, &str); 23] = [
         "api_keys",
         "key_id, name, prefix, secret_hash, scopes, created_by, expires_at",
         "'00000000-0000-0000-0000-000000000001', 'CI', 'arrakis_abcdefgh', sha256('{n}'), '{users:read}', 'stilgar', now()",
+    ),
+    (
+        "checkpoints",
+        "checkpoint_id, request_id, purpose, created_by, created_at, expires_at, content, checksum",
+        "'00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-000000000002', 'manual', 'stilgar', now(), \
+         now() + interval '30 days', '{}', sha256('{}')",
+    ),
+    (
+        "checkpoint_restores",
+        "request_id, checkpoint_id, restored_by, restored_at, result",
+        "'00000000-0000-0000-0000-000000000003', '00000000-0000-0000-0000-000000000001', 'stilgar', now(), '{}'",
+    ),
+    (
+        "backup_uses",
+        "kind, use_id, used_by, used_at",
+        "'backup', '00000000-0000-0000-0000-000000000001', 'stilgar', now()",
     ),
 ];
 

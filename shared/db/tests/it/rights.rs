@@ -139,14 +139,20 @@ async fn admin_login_spans_tenants_and_app_login_is_refused_as_admin() {
 
 /// Rights of the application's login, relation by relation: one letter for each right, as `\\dp` prints them. A new table
 /// is added here with what its queries need.
-const APP_RIGHTS: [(&str, &str); 48] = [
+const APP_RIGHTS: [(&str, &str); 56] = [
     ("_sqlx_migrations", "r"),
     ("alerts", "arw"),
     ("api_keys", "arw"),
     ("arrivals", "arwd"),
     ("audit_log", "ar"),
+    ("backup_runs", "arw"),
+    ("backup_uses", "ard"),
     ("badges", "arw"),
+    ("checkpoint_restores", "ar"),
+    ("checkpoints", "ard"),
     ("communities", "arw"),
+    ("configuration_shadow_health", "arw"),
+    ("configuration_versions", "arwd"),
     ("eligibility_admin_overrides", "arw"),
     ("eligibility_burn_events", "arwd"),
     ("eligibility_changes", "ar"),
@@ -174,6 +180,8 @@ const APP_RIGHTS: [(&str, &str); 48] = [
     ("platform_jobs", "arwd"),
     ("posts", "arw"),
     ("profile_activity", "arwd"),
+    ("profile_import_members", "r"),
+    ("profile_imports", "r"),
     ("profiles", "arw"),
     ("reconcile_reports", "arwd"),
     ("role_bindings", "arwd"),

@@ -8,6 +8,7 @@ pub const ENDPOINTS: &[&str] = &[
     "GET /users/@me",
     "GET /guilds/{guild}",
     "PATCH /guilds/{guild}",
+    "GET /guilds/{guild}/members",
     "GET /guilds/{guild}/members/{user}",
     "PUT /guilds/{guild}/members/{user}/roles/{role}",
     "DELETE /guilds/{guild}/members/{user}/roles/{role}",

@@ -21,6 +21,51 @@ pub enum StoreError {
     /// A store that is no folder failed.
     #[error("the state is not stored: {0}")]
     Backend(String),
+    /// An operation on an object of a store failed.
+    #[error(transparent)]
+    Object(Box<arrakis_vault::StoreError>),
+    /// The bucket of a store does not exist.
+    #[error(
+        "the bucket of {object} does not exist: {reason}; create it, or correct `backend` in .gaib/config.yaml, GAIB_BACKEND or the region"
+    )]
+    NoBucket {
+        /// The object.
+        object: String,
+        /// The store's reason.
+        reason: String,
+    },
+    /// An operation on a table of locks failed.
+    #[error(
+        "cannot {operation} the lock {lock}: {reason}; check the table, its key `LockID` (a string), and the permissions on it"
+    )]
+    LockTable {
+        /// The operation, as in "read".
+        operation: &'static str,
+        /// The lock.
+        lock: String,
+        /// The cause.
+        reason: String,
+    },
+    /// Another operation has written the state under a lock of its own.
+    #[error(
+        "{state} was changed by another operation while this one held the lock, so nothing was written; the lock was removed by \
+         force-unlock, or the state was written without a lock"
+    )]
+    StateChanged {
+        /// The state.
+        state: String,
+    },
+    /// The lock of an operation was removed before it ended.
+    #[error(
+        "the lock {id} of workspace {workspace} was removed while this operation held it; another operation may have used the state \
+         meanwhile"
+    )]
+    LockLost {
+        /// The workspace.
+        workspace: WorkspaceName,
+        /// Id of the lock.
+        id: String,
+    },
     /// The record of a lock is invalid.
     #[error("the record of the lock, {}, cannot be read: {reason}", path.display())]
     LockRecord {
@@ -58,12 +103,14 @@ pub enum StoreError {
         alive: bool,
     },
     /// Another operation is changing the server, from any workspace.
-    #[error("server {guild} is being changed by {}; wait until it has ended, or stop it", holder_of(record.as_deref()))]
+    #[error("server {guild} is being changed by {}; wait until it has ended, or stop it{}", holder_of(record.as_deref()), if_ended(record.as_deref(), *ends_with_process))]
     ServerLocked {
         /// Id of the server.
         guild: u64,
         /// The record of the lock; `None` if the holder has not written it yet.
         record: Option<Box<LockRecord>>,
+        /// Whether the lock ends with the process of its holder, so that the holder is running.
+        ends_with_process: bool,
     },
     /// Unlocking a workspace that is not locked.
     #[error("workspace {0} is not locked; there is nothing to do")]
@@ -103,6 +150,26 @@ pub enum StoreError {
 
 fn holder_of(record: Option<&LockRecord>) -> String {
     record.map_or_else(|| "another operation".to_owned(), ToString::to_string)
+}
+
+fn if_ended(record: Option<&LockRecord>, ends_with_process: bool) -> String {
+    match record.filter(|_| !ends_with_process) {
+        Some(record) => format!(
+            "; if it is certain that it has ended, `gaib server force-unlock {}` removes its locks",
+            record.id
+        ),
+        None => String::new(),
+    }
+}
+
+impl From<arrakis_vault::StoreError> for StoreError {
+    fn from(error: arrakis_vault::StoreError) -> Self {
+        match error {
+            // The vault's own text names the variable of backups.
+            arrakis_vault::StoreError::NoBucket { object, reason } => Self::NoBucket { object, reason },
+            other => Self::Object(Box::new(other)),
+        }
+    }
 }
 
 fn what_to_do(record: &LockRecord, alive: bool) -> String {

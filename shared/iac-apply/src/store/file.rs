@@ -1,6 +1,6 @@
-//! Atomic replacement of files.
+//! Atomic replacement of files, and locks of the operating system on files.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::Path;
 
@@ -37,6 +37,18 @@ pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(source) => Err(failed("remove", path, source)),
+    }
+}
+
+/// Takes the lock of the operating system on a file, which is created where it does not exist. The lock ends with the process.
+/// `None` while another process, or another lock of this process, holds it.
+pub(super) fn try_lock(path: &Path) -> Result<Option<File>, StoreError> {
+    let open = OpenOptions::new().create(true).truncate(false).write(true).open(path);
+    let file = open.map_err(|source| failed("open", path, source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(source)) => Err(failed("lock", path, source)),
     }
 }
 

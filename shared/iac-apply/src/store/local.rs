@@ -3,7 +3,7 @@
 //!
 //! Files are small, so calls block and do not use a thread of their own.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 
 use super::file::{self, failed};
-use super::{Backend, HeldLock, LockHolder, LockRecord, StateLock, StoreError, WorkspaceName};
+use super::lock::time_stamp;
+use super::{Backend, HeldLock, LockHolder, LockRecord, SetAside, StateLock, StoreError, WorkspaceName, selection};
 
 /// The store in a local folder.
 #[derive(Clone, Debug)]
@@ -167,17 +168,7 @@ struct Files {
 impl Files {
     /// The lock of the operating system; `None` while another process, or another guard of this process, holds it.
     fn try_system_lock(&self) -> Result<Option<File>, StoreError> {
-        let open = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&self.lock);
-        let file = open.map_err(|source| failed("open", &self.lock, source))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(source)) => Err(failed("lock", &self.lock, source)),
-        }
+        file::try_lock(&self.lock)
     }
 
     fn record(&self) -> Result<Option<LockRecord>, StoreError> {
@@ -247,20 +238,9 @@ impl StateLock for LocalGuard {
         self.left_behind.as_ref()
     }
 
-    async fn set_aside(&mut self) -> Result<Option<String>, StoreError> {
-        let now = OffsetDateTime::now_utc();
-        let (date, time) = (now.date(), now.time());
-        let stamp = format!(
-            "{}{:02}{:02}T{:02}{:02}{:02}.{:03}Z",
-            date.year(),
-            u8::from(date.month()),
-            date.day(),
-            time.hour(),
-            time.minute(),
-            time.second(),
-            time.millisecond()
-        );
-        let aside = self.files.folder.join(format!("state.json.damaged-{stamp}"));
+    async fn set_aside(&mut self, reason: SetAside) -> Result<Option<String>, StoreError> {
+        let stamp = time_stamp(OffsetDateTime::now_utc());
+        let aside = self.files.folder.join(format!("state.json.{reason}-{stamp}"));
         match fs::rename(&self.files.state, &aside) {
             Ok(()) => Ok(Some(aside.display().to_string())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -280,6 +260,10 @@ impl StateLock for LocalGuard {
 
 #[async_trait]
 impl Backend for LocalStore {
+    fn describe(&self, workspace: &WorkspaceName) -> String {
+        self.state_path(workspace).display().to_string()
+    }
+
     async fn read(&self, workspace: &WorkspaceName) -> Result<Option<Vec<u8>>, StoreError> {
         file::read(&self.files(workspace).state)
     }
@@ -364,23 +348,11 @@ impl Backend for LocalStore {
     }
 
     async fn chosen(&self) -> Result<Option<WorkspaceName>, StoreError> {
-        let path = self.root.join("workspace");
-        let Some(bytes) = file::read(&path)? else {
-            return Ok(None);
-        };
-        let name = String::from_utf8_lossy(&bytes);
-        name.trim()
-            .parse()
-            .map(Some)
-            .map_err(|error: StoreError| StoreError::Selection {
-                path,
-                reason: error.to_string(),
-            })
+        selection::chosen(&self.root)
     }
 
     async fn select(&self, workspace: &WorkspaceName) -> Result<(), StoreError> {
         self.require(workspace)?;
-        fs::create_dir_all(&self.root).map_err(|source| failed("make", &self.root, source))?;
-        file::replace(&self.root.join("workspace"), format!("{workspace}\n").as_bytes())
+        selection::select(&self.root, workspace)
     }
 }

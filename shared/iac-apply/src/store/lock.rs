@@ -1,8 +1,9 @@
 //! Records of locks.
 //!
-//! The lock of an operation is a record for readers and a lock of the operating system on a file, which ends with the process.
-//! A record without the lock was left by a process that ended. On the same machine the lock is taken over. A record of another
-//! machine (in a shared folder) is not, since this machine cannot check the process.
+//! In a local store, the lock of an operation is a record for readers and a lock of the operating system on a file, which ends
+//! with the process. A record without the lock was left by a process that ended. On the same machine the lock is taken over. A
+//! record of another machine (in a shared folder) is not, since this machine cannot check the process. In an object store, the
+//! record is the lock: it is created only where there is none, and nothing but `force-unlock` removes one that was left.
 
 use std::fmt;
 
@@ -41,6 +42,12 @@ pub struct LockRecord {
 }
 
 impl LockRecord {
+    /// The record of an operation of this process, with the current time.
+    #[must_use]
+    pub fn of_this_process(holder: &LockHolder) -> Self {
+        Self::new(holder, Some(std::process::id()), OffsetDateTime::now_utc())
+    }
+
     pub(super) fn new(holder: &LockHolder, process: Option<u32>, now: OffsetDateTime) -> Self {
         Self {
             id: Uuid::new_v4().to_string(),
@@ -71,4 +78,19 @@ pub struct HeldLock {
     pub record: LockRecord,
     /// Whether the holder is running on this machine.
     pub alive: bool,
+}
+
+/// A time in the name of a file: `20261121T141500.123Z`.
+pub(super) fn time_stamp(now: OffsetDateTime) -> String {
+    let (date, time) = (now.date(), now.time());
+    format!(
+        "{}{:02}{:02}T{:02}{:02}{:02}.{:03}Z",
+        date.year(),
+        u8::from(date.month()),
+        date.day(),
+        time.hour(),
+        time.minute(),
+        time.second(),
+        time.millisecond()
+    )
 }

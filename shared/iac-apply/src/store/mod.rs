@@ -1,16 +1,19 @@
 //! Storage and locks of states.
 //!
-//! A [`Backend`] stores a state and a lock for each workspace; [`LocalStore`] uses files in `.gaib/`. The content of a state is
-//! opaque here: `arrakis-iac` parses it. A new backend implements the trait and runs the same tests.
+//! A [`Backend`] stores a state and a lock for each workspace; [`LocalStore`] uses files in `.gaib/`, [`RemoteStore`] an object
+//! store that several machines share. The content of a state is opaque here: `arrakis-iac` parses it. A new backend implements
+//! the trait and runs the same tests (`tests/it/store/common.rs`).
 
 mod error;
 mod file;
 mod local;
 mod lock;
 mod name;
+mod remote;
+mod selection;
 mod servers;
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 
 use async_trait::async_trait;
 
@@ -18,11 +21,17 @@ pub use error::StoreError;
 pub use local::LocalStore;
 pub use lock::{HeldLock, LockHolder, LockRecord};
 pub use name::WorkspaceName;
+#[cfg(feature = "aws")]
+pub use remote::DynamoLocks;
+pub use remote::{LockTable, ObjectLocks, RemoteServerLock, RemoteServers, RemoteStore};
 pub use servers::{ServerLock, ServerMarker, ServerRecords};
 
 /// A store of states, by workspace.
 #[async_trait]
 pub trait Backend: Debug + Send + Sync {
+    /// The name of a state in messages: its path, or a URL such as `s3://bucket/prefix/workspaces/default/state.json`.
+    fn describe(&self, workspace: &WorkspaceName) -> String;
+
     /// The state; `None` if there is none.
     ///
     /// # Errors
@@ -53,8 +62,8 @@ pub trait Backend: Debug + Send + Sync {
     /// A file cannot be read.
     async fn held(&self, workspace: &WorkspaceName) -> Result<Option<HeldLock>, StoreError>;
 
-    /// Removes the lock with this id. `force` also removes the lock of an operation that has ended; the lock of an operation
-    /// that is running on this machine is never removed.
+    /// Removes the lock with this id. `force` also removes the lock of an operation that has ended, and its locks of servers; the
+    /// lock of an operation that is running in this folder is never removed.
     ///
     /// # Errors
     /// [`StoreError::NotLocked`], [`StoreError::OtherLock`], [`StoreError::Alive`].
@@ -99,7 +108,26 @@ pub trait Backend: Debug + Send + Sync {
     async fn select(&self, workspace: &WorkspaceName) -> Result<(), StoreError>;
 }
 
-/// A held lock of a workspace, which permits writes. Released when dropped.
+/// Why a state is set aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetAside {
+    /// It cannot be read.
+    Damaged,
+    /// Another backend has it now.
+    Migrated,
+}
+
+impl fmt::Display for SetAside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Damaged => "damaged",
+            Self::Migrated => "migrated",
+        })
+    }
+}
+
+/// A held lock of a workspace, which permits writes. Call [`StateLock::release`] in the end: only a local lock is released for
+/// certain when it is dropped.
 #[async_trait]
 pub trait StateLock: Debug + Send + Sync {
     /// The record of the lock.
@@ -108,17 +136,18 @@ pub trait StateLock: Debug + Send + Sync {
     /// The record of an abandoned lock that was taken over.
     fn left_behind(&self) -> Option<&LockRecord>;
 
-    /// Renames an invalid state, so that the next write replaces neither it nor the backup. Returns the new path; `None` if
-    /// there is no state.
+    /// Renames the state, so that the next write replaces neither it nor the backup. Returns the new name; `None` if there is no
+    /// state.
     ///
     /// # Errors
     /// The file cannot be renamed.
-    async fn set_aside(&mut self) -> Result<Option<String>, StoreError>;
+    async fn set_aside(&mut self, reason: SetAside) -> Result<Option<String>, StoreError>;
 
     /// Replaces the state atomically. The first write of a guard saves the earlier state as the backup.
     ///
     /// # Errors
-    /// The file cannot be written; the old state is unchanged.
+    /// The file cannot be written; the old state is unchanged. [`StoreError::StateChanged`] where another operation has written
+    /// the state since the lock was taken.
     async fn write(&mut self, state: &[u8]) -> Result<(), StoreError>;
 
     /// Releases the lock.

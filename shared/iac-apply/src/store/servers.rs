@@ -5,16 +5,17 @@
 //! (`lock`, with `lock.json` for readers) and a marker (`owner.json`). The record contains the path of a state
 //! file. The caller checks whether that state still manages the server, so a deleted folder or an empty state owns nothing.
 //!
-//! Not covered: workspaces of other users and machines.
+//! Not covered: workspaces of other users and machines. For those that share a store, [`super::RemoteServers`] keeps the same
+//! records in it.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::file::{self, failed};
-use super::{LockHolder, LockRecord, StoreError};
+use super::{LockRecord, StoreError};
 
 /// The version of `owner.json` that this gaib writes.
 const VERSION: u32 = 1;
@@ -32,8 +33,11 @@ pub struct ServerMarker {
     pub version: u32,
     /// Name of the workspace.
     pub workspace: String,
-    /// Absolute path of the state file.
+    /// Absolute path of the state file; for a state in an object store, its name there: `s3://bucket/…/state.json`.
     pub state: PathBuf,
+    /// For a state in an object store, the folder that contains `.gaib/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
     /// Lineage of the state.
     pub lineage: String,
     /// Time of the record.
@@ -49,31 +53,60 @@ impl ServerMarker {
             version: VERSION,
             workspace: workspace.into(),
             state: state.into(),
+            folder: None,
             lineage: lineage.into(),
             since: OffsetDateTime::now_utc(),
         }
+    }
+
+    /// The same marker for a state in an object store, which a workspace of this folder uses.
+    #[must_use]
+    pub fn in_store_of(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = Some(folder.into());
+        self
     }
 
     /// The folder that contains `.gaib/`; `None` if the state file has another path.
     #[must_use]
     pub fn folder(&self) -> Option<&Path> {
         // {folder}/.gaib/workspaces/{name}/state.json
-        self.state.ancestors().nth(4)
+        self.folder.as_deref().or_else(|| self.state.ancestors().nth(4))
     }
+
+    /// Reads a marker; `path` is its name in errors.
+    pub(super) fn from_bytes(guild: u64, path: &Path, bytes: &[u8]) -> Result<Self, StoreError> {
+        let unreadable = |reason: String| StoreError::Owner {
+            guild,
+            path: path.to_owned(),
+            reason,
+        };
+        let owner: Self = serde_json::from_slice(bytes).map_err(|error| unreadable(error.to_string()))?;
+        match owner.version {
+            VERSION => Ok(owner),
+            version => Err(unreadable(format!(
+                "it has version {version}, and this gaib reads version {VERSION}; use a newer gaib"
+            ))),
+        }
+    }
+}
+
+/// The name of a folder for the servers of the Discord API at `discord` (host and port).
+pub(super) fn folder_name(discord: &str) -> String {
+    let plain = |sign: char| match sign {
+        sign if sign.is_ascii_alphanumeric() => sign,
+        '.' | '-' => sign,
+        _ => '-',
+    };
+    let name: String = discord.trim_start_matches('.').chars().map(plain).collect();
+    if name.is_empty() { "discord".to_owned() } else { name }
 }
 
 impl ServerRecords {
     /// Records in `root` for the servers of the Discord API at `discord` (host and port): an emulator has its own ids.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>, discord: &str) -> Self {
-        let plain = |sign: char| match sign {
-            sign if sign.is_ascii_alphanumeric() => sign,
-            '.' | '-' => sign,
-            _ => '-',
-        };
-        let name: String = discord.trim_start_matches('.').chars().map(plain).collect();
         Self {
-            root: root.into().join(if name.is_empty() { "discord" } else { &name }),
+            root: root.into().join(folder_name(discord)),
         }
     }
 
@@ -113,30 +146,24 @@ impl ServerRecords {
         owned.collect()
     }
 
-    /// Takes the lock of a server for an operation, until the returned value is dropped or the process ends.
+    /// Takes the lock of a server for an operation with this record, until the returned value is dropped or the process ends.
     ///
     /// # Errors
     /// [`StoreError::ServerLocked`], with the record of the holder.
-    pub fn lock(&self, guild: u64, holder: &LockHolder) -> Result<ServerLock, StoreError> {
+    pub fn lock(&self, guild: u64, own: &LockRecord) -> Result<ServerLock, StoreError> {
         let folder = self.folder(guild);
         fs::create_dir_all(&folder).map_err(|source| failed("make", &folder, source))?;
-        let (path, record) = (folder.join("lock"), folder.join("lock.json"));
-        let open = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        let system = open.map_err(|source| failed("open", &path, source))?;
-        match system.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                // The holder writes its record after it takes the lock, so there may be none for a moment.
-                let held = file::read(&record)?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-                return Err(StoreError::ServerLocked {
-                    guild,
-                    record: held.map(Box::new),
-                });
-            }
-            Err(TryLockError::Error(source)) => return Err(failed("lock", &path, source)),
-        }
-        let own = LockRecord::new(holder, Some(std::process::id()), OffsetDateTime::now_utc());
-        let text = serde_json::to_vec_pretty(&own).map_err(|error| failed("write", &record, error.into()))?;
+        let record = folder.join("lock.json");
+        let Some(system) = file::try_lock(&folder.join("lock"))? else {
+            // The holder writes its record after it takes the lock, so there may be none for a moment.
+            let held = file::read(&record)?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            return Err(StoreError::ServerLocked {
+                guild,
+                record: held.map(Box::new),
+                ends_with_process: true,
+            });
+        };
+        let text = serde_json::to_vec_pretty(own).map_err(|error| failed("write", &record, error.into()))?;
         file::replace(&record, &text)?;
         Ok(ServerLock {
             guild,
@@ -194,19 +221,8 @@ impl Drop for ServerLock {
 }
 
 fn read_marker(guild: u64, path: &Path) -> Result<Option<ServerMarker>, StoreError> {
-    let Some(bytes) = file::read(path)? else {
-        return Ok(None);
-    };
-    let unreadable = |reason: String| StoreError::Owner {
-        guild,
-        path: path.to_owned(),
-        reason,
-    };
-    let owner: ServerMarker = serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
-    match owner.version {
-        VERSION => Ok(Some(owner)),
-        version => Err(unreadable(format!(
-            "it has version {version}, and this gaib reads version {VERSION}; use a newer gaib"
-        ))),
-    }
+    let bytes = file::read(path)?;
+    bytes
+        .map(|bytes| ServerMarker::from_bytes(guild, path, &bytes))
+        .transpose()
 }

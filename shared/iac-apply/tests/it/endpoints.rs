@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use arrakis_iac::model::Configuration;
-use arrakis_iac_apply::all_kinds;
 use arrakis_iac_apply::http::ENDPOINTS;
+use arrakis_iac_apply::{all_kinds, member_roles};
 use discord_emulator::traffic::Record;
 use serde_json::{Value, json};
 
@@ -129,6 +129,8 @@ async fn every_listed_endpoint_is_called_and_no_other() {
             .unwrap_or_else(|error| panic!("{error}"));
     }
     bench.destroy().await.unwrap_or_else(|error| panic!("{error}"));
+    let (discord, _) = bench.server.client();
+    member_roles(&discord, bench.guild()).await.unwrap();
     let traffic = bench.server.emulator.app().traffic.since(0);
     let called: BTreeSet<String> = traffic
         .iter()

@@ -22,6 +22,7 @@ mod pace;
 mod pending;
 mod preflight;
 mod private;
+mod restore;
 mod store;
 mod support;
 mod unreadable;

@@ -11,6 +11,7 @@ use crate::yaml::KnownAddresses;
 use crate::yaml::reader::{At, Reader};
 use crate::yaml::scalar::{Early, FormatVersion, Named, Pick, Text, Truth};
 
+use super::merged::FromThemeEntry;
 use super::variables::{DefaultEntry, ThemeEntry, TypeName};
 
 macro_rules! server_file {
@@ -25,6 +26,8 @@ macro_rules! server_file {
                 version: FormatVersion,
                 /// The theme of this file: its id, or a map with `name`, `variables`, `flags` and `without`.
                 theme: Early<ThemeEntry>,
+                /// The theme that this file was written from; it adds no resources.
+                from_theme: Early<FromThemeEntry>,
                 /// Variables, used as `${name}` and set by `--var name=value`, `--var-file` or `GAIB_VAR_name`.
                 variables: Early<Named<VariableEntry>>,
                 /// Flags, set like variables. A resource with `flag: name` is removed from the configuration while the flag

@@ -20,13 +20,7 @@ use crate::yaml::tree::shortened;
 /// The resources of a theme: roles, categories, channels with overwrites, and settings.
 #[must_use]
 pub fn from_theme(theme: &Theme) -> Configuration {
-    let mut configuration = Configuration {
-        theme: Some(ThemeUse {
-            id: theme.id.to_string(),
-            version: theme.version.clone(),
-        }),
-        ..Configuration::default()
-    };
+    let mut configuration = Configuration::default();
     let mut add = |address, attributes| {
         configuration.resources.insert(
             address,
@@ -63,7 +57,24 @@ pub fn from_theme(theme: &Theme) -> Configuration {
             }
         }
     }
+    configuration.theme = Some(theme_use(theme, configuration.digest()));
     configuration
+}
+
+/// The id and version of the theme, with the values that differ from its defaults.
+fn theme_use(theme: &Theme, digest: String) -> ThemeUse {
+    let variables = theme.variables.iter();
+    let variables = variables.filter(|(_, variable)| variable.value != variable.default);
+    let flags = theme.flags.iter().filter(|(_, flag)| flag.enabled != flag.default);
+    ThemeUse {
+        id: theme.id.to_string(),
+        version: theme.version.clone(),
+        digest,
+        variables: variables
+            .map(|(name, variable)| (name.clone(), written(&variable.value)))
+            .collect(),
+        flags: flags.map(|(name, flag)| (name.clone(), flag.enabled)).collect(),
+    }
 }
 
 /// Keys of themes follow the rules of logical names, so this is never `None`.

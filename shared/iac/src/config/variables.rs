@@ -265,12 +265,25 @@ fn read_file(file: &VariableFile, all: &mut BTreeMap<String, Given>, reader: &mu
     own.finish().into_iter().for_each(|problem| reader.push(problem));
 }
 
-/// Reports given names that are not declared.
-pub(crate) fn refuse_unknown(given: &BTreeMap<String, Given>, known: &BTreeSet<String>, reader: &mut Reader<'_>) {
+/// Reports given names that are not declared. `merged` are those of the theme that the file was written from.
+pub(crate) fn refuse_unknown(
+    given: &BTreeMap<String, Given>,
+    known: &BTreeSet<String>,
+    merged: &BTreeSet<String>,
+    reader: &mut Reader<'_>,
+) {
     for (name, value) in given
         .iter()
         .filter(|(name, value)| !value.used && !known.contains(*name))
     {
+        if merged.contains(name) {
+            let reason = format!(
+                "the file contains the values of the theme, in which `{name}` is replaced already; change them there, or refer to \
+                 the theme with `theme` in place of `from_theme`"
+            );
+            reader.push(value.problem(name, &reason));
+            continue;
+        }
         let problem = value.problem(name, &format!("there is no variable or flag `{}`", shortened(name)));
         reader.push(problem.suggesting(&shortened(name), known.iter().map(String::as_str)));
     }
@@ -415,7 +428,8 @@ fn shortened_reason(reason: &str) -> String {
     }
 }
 
-fn check_name(name: &At<String>, reader: &mut Reader<'_>) -> bool {
+/// Whether a text can name a variable or a flag; reports one that cannot.
+pub(super) fn check_name(name: &At<String>, reader: &mut Reader<'_>) -> bool {
     let fits = is_name(&name.value) && name.value.len() <= 50;
     if !fits {
         let reason = format!(

@@ -1,47 +1,83 @@
 //! A configuration as `discord-server.yaml`.
 
-use indexmap::IndexMap;
+use std::collections::BTreeMap;
 
-use crate::model::{Address, Attributes, Clearable, Configuration, Kind, Overwrites};
-use crate::yaml::{Yaml, strip, texts};
+use crate::model::{Address, Attributes, Clearable, Configuration, Kind, Overwrites, ThemeUse};
+use crate::yaml::{Yaml, strip, texts, write_comment};
+
+/// Comments of a file, above the section of a kind and above a category or a channel in one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Comments {
+    pub(super) sections: BTreeMap<Kind, String>,
+    pub(super) channels: BTreeMap<Address, String>,
+}
 
 /// The configuration as YAML that [`crate::config::load`] reads to the same configuration. `comment` becomes the first lines.
 ///
-/// Themes, variables and flags are replaced by the resulting resources.
+/// Themes, variables and flags are replaced by the resulting resources; `from_theme` records the theme.
 #[must_use]
 pub fn to_yaml(configuration: &Configuration, comment: &str) -> String {
+    with_comments(configuration, comment, &Comments::default())
+}
+
+/// As [`to_yaml`], with further comments.
+pub(super) fn with_comments(configuration: &Configuration, comment: &str, comments: &Comments) -> String {
     let mut out = String::new();
-    for line in comment.lines() {
-        out.push_str(format!("# {line}").trim_end());
-        out.push('\n');
+    write_comment(comment, 0, &mut out);
+    if let Some(theme) = &configuration.theme {
+        out.push_str("\n# The theme that the resources below come from. This record adds none.\n");
+        Yaml::Map(vec![("from_theme".to_owned(), record(theme))]).write_block(0, &mut out);
     }
     if configuration.managed_defaults {
         out.push_str(
             "\n# What is not written below has Discord's default, and a change of it is noticed.\ndefaults: managed\n",
         );
     }
-    for (section, value) in sections(configuration) {
+    for (kind, value) in sections(configuration, comments) {
         out.push('\n');
-        Yaml::Map(vec![(section.to_owned(), value)]).write_block(0, &mut out);
+        let value = value.under(comments.sections.get(&kind));
+        Yaml::Map(vec![(kind.section().to_owned(), value)]).write_block(0, &mut out);
     }
-    if configuration.resources.is_empty() && !configuration.managed_defaults {
+    if configuration.resources.is_empty() && !configuration.managed_defaults && configuration.theme.is_none() {
         out.push_str("{}\n");
     }
     out
 }
 
-fn sections(configuration: &Configuration) -> IndexMap<&'static str, Yaml> {
-    let mut sections = IndexMap::new();
+/// The value of `from_theme`.
+fn record(theme: &ThemeUse) -> Yaml {
+    let mut fields = vec![
+        ("name".to_owned(), Yaml::text(&theme.id)),
+        ("version".to_owned(), Yaml::text(&theme.version)),
+    ];
+    if !theme.digest.is_empty() {
+        fields.push(("digest".to_owned(), Yaml::text(&theme.digest)));
+    }
+    if !theme.variables.is_empty() {
+        let values = theme.variables.iter();
+        let values = values.map(|(name, value)| (name.clone(), Yaml::text(value)));
+        fields.push(("variables".to_owned(), Yaml::Map(values.collect())));
+    }
+    if !theme.flags.is_empty() {
+        let states = theme.flags.iter();
+        let states = states.map(|(name, is_on)| (name.clone(), Yaml::Plain(is_on.to_string())));
+        fields.push(("flags".to_owned(), Yaml::Map(states.collect())));
+    }
+    Yaml::Map(fields)
+}
+
+fn sections(configuration: &Configuration, comments: &Comments) -> Vec<(Kind, Yaml)> {
+    let mut sections = Vec::new();
     for kind in Kind::ALL {
         let value = match kind {
-            Kind::Category => categories(configuration),
+            Kind::Category => categories(configuration, comments),
             Kind::Channel => channels_without_category(configuration),
             kind if kind.is_single() => single(configuration, *kind),
             kind => entries(configuration, *kind),
         };
         let there = configuration.of_kind(*kind).next().is_some();
         if there && (kind.is_single() || !matches!(&value, Yaml::Map(entries) if entries.is_empty())) {
-            sections.insert(kind.section(), value);
+            sections.push((*kind, value));
         }
     }
     sections
@@ -69,7 +105,7 @@ fn key(address: &Address) -> String {
 }
 
 /// The section of categories, with their channels.
-fn categories(configuration: &Configuration) -> Yaml {
+fn categories(configuration: &Configuration, comments: &Comments) -> Yaml {
     let category = |(address, attributes): (&Address, &Attributes)| {
         let mut fields = attributes_of(configuration, address, attributes, None);
         let own = attributes.channel().and_then(|category| category.overwrites.as_ref());
@@ -80,13 +116,13 @@ fn categories(configuration: &Configuration) -> Yaml {
                 let mut fields = attributes_of(configuration, channel, attributes, own);
                 // The position in the file determines the category.
                 fields.retain(|(name, _)| name != "category");
-                (key(channel), Yaml::Map(fields))
+                (key(channel), Yaml::Map(fields).under(comments.channels.get(channel)))
             })
             .collect();
         if !channels.is_empty() {
             fields.push(("channels".to_owned(), Yaml::Map(channels)));
         }
-        (key(address), Yaml::Map(fields))
+        (key(address), Yaml::Map(fields).under(comments.channels.get(address)))
     };
     Yaml::Map(configuration.of_kind(Kind::Category).map(category).collect())
 }

@@ -1,5 +1,8 @@
 //! The configuration: ordered resources with their positions in the file.
 
+use std::collections::BTreeMap;
+
+use arrakis_themes::Settings;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -25,13 +28,33 @@ pub struct Resource {
     pub origin: Option<Origin>,
 }
 
-/// The theme that a configuration builds on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The theme that a configuration builds on: it refers to the theme, or was written from it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThemeUse {
     /// Its id, `sietch`.
     pub id: String,
     /// Its version, `3.0.0`.
     pub version: String,
+    /// [`Configuration::digest`] of the resources that the theme has with these values; empty when it is unknown.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub digest: String,
+    /// Values of variables that differ from their defaults, as [`Settings::variables`] has them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, String>,
+    /// States of flags that differ from their defaults.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub flags: BTreeMap<String, bool>,
+}
+
+impl ThemeUse {
+    /// The values of variables and flags as settings of the theme.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        Settings {
+            variables: self.variables.clone(),
+            flags: self.flags.clone(),
+        }
+    }
 }
 
 /// The configuration of a server.

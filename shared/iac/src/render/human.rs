@@ -292,7 +292,7 @@ fn change_text(change: &Change, style: Style) -> String {
     text
 }
 
-fn block(sign: char, title: &str, lines: &[String], style: Style) -> String {
+pub(super) fn block(sign: char, title: &str, lines: &[String], style: Style) -> String {
     let sign = match sign {
         '±' => format!("{}/{}", style.paint(Color::Red, "-"), style.paint(Color::Green, "+")),
         '<' => format!(" {}", style.paint(Color::Cyan, "<=")),
@@ -324,7 +324,12 @@ fn kind(address: &Address, attributes: &Attributes) -> String {
     }
 }
 
-fn title(address: &Address, attributes: Option<&Attributes>, name: Option<&str>, id: Option<Snowflake>) -> String {
+pub(super) fn title(
+    address: &Address,
+    attributes: Option<&Attributes>,
+    name: Option<&str>,
+    id: Option<Snowflake>,
+) -> String {
     let mut text = attributes.map_or_else(
         || address.kind().noun().to_owned(),
         |attributes| kind(address, attributes),
@@ -354,12 +359,16 @@ fn quoted(name: &str) -> String {
 }
 
 fn order(reorder: &Reorder, style: Style) -> String {
-    let mut text = format!(
-        "  # the order of {} will change\n  {} {}\n",
+    format!(
+        "  # the order of {} will change\n{}",
         style.paint(Color::Bold, &reorder.of),
-        mark('~', style),
-        reorder.of
-    );
+        places(reorder, style)
+    )
+}
+
+/// The resources of a group in their new order, with their places in the present one.
+pub(super) fn places(reorder: &Reorder, style: Style) -> String {
+    let mut text = format!("  {} {}\n", mark('~', style), reorder.of);
     for (place, name) in reorder.after.iter().enumerate() {
         let was = reorder.before.iter().position(|other| other == name);
         let moved = match was {

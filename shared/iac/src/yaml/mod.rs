@@ -13,4 +13,4 @@ pub(crate) mod tree;
 mod write;
 
 pub(crate) use names::{KnownAddresses, address, entries};
-pub(crate) use write::{Yaml, emoji, link, strip, texts};
+pub(crate) use write::{Yaml, emoji, link, strip, texts, write_comment};

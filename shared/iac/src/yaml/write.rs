@@ -15,6 +15,8 @@ pub(crate) enum Yaml {
     List(Vec<Self>),
     /// A map in this order.
     Map(Vec<(String, Self)>),
+    /// A value of a map, with a comment above its key.
+    Commented(String, Box<Self>),
 }
 
 /// Maximum line length, in characters, of a list or a map in flow style. A single longer text still gets a line of its own.
@@ -23,6 +25,14 @@ const MAX_WIDTH: usize = 110;
 impl Yaml {
     pub(crate) fn text(text: impl Into<String>) -> Self {
         Self::Text(text.into())
+    }
+
+    /// The value, with a comment above its key; unchanged without a comment.
+    pub(crate) fn under(self, comment: Option<&String>) -> Self {
+        match comment {
+            Some(comment) => Self::Commented(comment.clone(), Box::new(self)),
+            None => self,
+        }
     }
 
     /// Converts a JSON value. Maps are sorted by key.
@@ -46,6 +56,7 @@ impl Yaml {
             Self::Map(entries) => entries
                 .iter()
                 .all(|(_, value)| !matches!(value, Self::Map(_)) && value.is_short()),
+            Self::Commented(..) => false,
         }
     }
 
@@ -81,6 +92,7 @@ impl Yaml {
                 }
                 out.push_str(" }");
             }
+            Self::Commented(_, value) => value.write_flow(out),
         }
     }
 
@@ -121,6 +133,13 @@ impl Yaml {
             }
             Self::Map(entries) => {
                 for (key, value) in entries {
+                    let value = match value {
+                        Self::Commented(comment, value) => {
+                            write_comment(comment, indent, out);
+                            value.as_ref()
+                        }
+                        value => value,
+                    };
                     let _ = write!(out, "{:indent$}{}:", "", quoted(key));
                     value.write_value(indent, key.len(), out);
                 }
@@ -131,6 +150,7 @@ impl Yaml {
                     item.write_item(indent, out);
                 }
             }
+            Self::Commented(_, value) => value.write_block(indent, out),
         }
     }
 
@@ -161,6 +181,15 @@ impl Yaml {
         self.write_block(indent + 2, &mut block);
         out.push(' ');
         out.push_str(block.trim_start_matches(' '));
+    }
+}
+
+/// The lines of a comment. Characters that YAML does not allow there become spaces.
+pub(crate) fn write_comment(comment: &str, indent: usize, out: &mut String) {
+    for line in comment.lines() {
+        let line = line.replace(must_be_escaped, " ");
+        out.push_str(format!("{:indent$}# {line}", "").trim_end());
+        out.push('\n');
     }
 }
 
@@ -268,6 +297,17 @@ mod tests {
         assert!((5..=8).contains(&lines.len()), "{text}");
         assert!(lines.iter().all(|line| line.chars().count() <= MAX_WIDTH), "{text}");
         assert!(lines.iter().all(|line| line.trim_end() == *line), "{text}");
+    }
+
+    #[test]
+    fn comment_is_above_its_key_and_has_no_line_break_of_its_own() {
+        let channel = Yaml::Map(vec![("topic".to_owned(), Yaml::text("News"))]);
+        let comment = "Read: everyone.\nWrite:\u{2028}Naib".to_owned();
+        let channels = Yaml::Map(vec![("news".to_owned(), channel.under(Some(&comment)))]);
+        let mut text = String::new();
+        Yaml::Map(vec![("channels".to_owned(), channels.under(None))]).write_block(0, &mut text);
+        let expected = "channels:\n  # Read: everyone.\n  # Write: Naib\n  news: { topic: News }\n";
+        assert_eq!(text, expected);
     }
 
     #[test]

@@ -94,6 +94,7 @@ refused! {
     rules_of_settings: "server: { name: x, community: true, rules_channel: none }\nroles: { a: { tertiary_color: \"#000001\" } }";
     attributes_that_are_not_managed: "defaults: all\nroles: { a: { hoist: true, unmanaged: [hoist, colour] } }\nchannels: { b: { unmanaged: [kind, topic] } }\nevents: { c: { location: x, unmanaged: [place] } }";
     an_unknown_theme: "theme: { name: sietsch }";
+    records_of_themes: "theme: basic\nfrom_theme:\n  name: basic\n  version: 1.0.0\n  digest: abc\n  variables: { Big: x, small: [a] }\n  flags: { enable_voice: perhaps }";
     settings_of_themes: "theme:\n  name: sietch\n  variables: { color_niab: \"#FFFFFF\", color_usul: purple }\n  flags: { enable_voise: true }\n  without: [channel.spicy, spice]\nvariables: { color_hajra: { default: x } }";
 }
 

@@ -6,6 +6,7 @@ mod every_attribute;
 mod examples;
 mod export;
 mod hostile;
+mod merged;
 mod odd;
 mod plan;
 mod preflight_docs;

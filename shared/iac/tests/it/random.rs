@@ -7,7 +7,7 @@ use arrakis_iac::model::{
     Address, Attributes, AutoArchive, AutomodAction, AutomodPreset, AutomodRule, AutomodTrigger, Channel, ChannelKind,
     Clearable, Configuration, Emoji, EmojiReference, Event, EventLocation, ForumLayout, Image, Kind, LogicalName,
     Onboarding, OnboardingMode, OnboardingOption, OnboardingPrompt, Overwrite, Overwrites, PromptKind, Reference,
-    Resource, Role, Server, Snowflake, SortOrder, Sticker, SystemMessage, Tag, TagMatch, Target, Timestamp,
+    Resource, Role, Server, Snowflake, SortOrder, Sticker, SystemMessage, Tag, TagMatch, Target, ThemeUse, Timestamp,
     Verification, VideoQuality, Webhook, WelcomeChannel, WelcomeScreen, normalised_name,
 };
 use proptest::collection::{btree_set, vec};
@@ -404,6 +404,21 @@ fn small(world: &World, kind: Kind) -> BoxedStrategy<Attributes> {
     }
 }
 
+/// The theme that a file was written from.
+fn theme_use() -> impl Strategy<Value = ThemeUse> {
+    let name = || "[a-z][a-z0-9_]{0,8}";
+    let variables = proptest::collection::btree_map(name(), prop_oneof![Just(String::new()), text(60)], 0..3);
+    let flags = proptest::collection::btree_map(name(), any::<bool>(), 0..3);
+    let digest = prop_oneof![Just(String::new()), "[0-9a-f]{64}"];
+    (text(50), text(50), digest, variables, flags).prop_map(|(id, version, digest, variables, flags)| ThemeUse {
+        id,
+        version,
+        digest,
+        variables,
+        flags,
+    })
+}
+
 /// Any configuration that [`arrakis_iac::config::load`] could have come to.
 pub(crate) fn configurations() -> impl Strategy<Value = Configuration> {
     let addresses = (
@@ -437,11 +452,12 @@ pub(crate) fn configurations() -> impl Strategy<Value = Configuration> {
             extra(&world, Kind::Event),
             vec(rule(&world), 0..2),
         );
-        (main, single, extras).prop_map(
+        (main, single, extras, option::of(theme_use())).prop_map(
             move |(
                 (of_roles, of_categories, of_channels),
                 (server, greeting, everyone),
                 (of_emoji, stickers, webhooks, events, rules),
+                theme,
             )| {
                 let mut all: Vec<(Address, Attributes)> = Vec::new();
                 all.extend(server.map(|server| (Address::SERVER, Attributes::Server(server))));
@@ -511,6 +527,7 @@ pub(crate) fn configurations() -> impl Strategy<Value = Configuration> {
                     })
                     .collect();
                 Configuration {
+                    theme,
                     resources,
                     ..Configuration::default()
                 }

@@ -1,3 +1,4 @@
 //! Routes for admins, which need an API key.
 
+pub(crate) mod servers;
 pub(crate) mod users;

@@ -1,6 +1,6 @@
 //! API keys at every admin route.
 
-use arrakis_db::ApiKeyScope::{self, UsersExport, UsersRead, UsersWrite};
+use arrakis_db::ApiKeyScope::{self, PlansWrite, ServersRead, ServersWrite, UsersExport, UsersRead, UsersWrite};
 use arrakis_security::ApiKeySecret;
 use arrakis_test_support::eventually;
 use reqwest::Method;
@@ -11,20 +11,31 @@ use uuid::Uuid;
 use crate::support::TestApi;
 
 /// Each route with its scope.
-fn routes() -> [(Method, String, ApiKeyScope); 5] {
+fn routes() -> [(Method, String, ApiKeyScope); 14] {
     let user = format!("/admin/users/{}", Uuid::now_v7());
+    let server = "/admin/servers/100";
+    let checkpoint = format!("{server}/checkpoints/{}", Uuid::now_v7());
     [
         (Method::GET, "/admin/users".to_owned(), UsersRead),
         (Method::GET, user.clone(), UsersRead),
         (Method::POST, format!("{user}/suspend"), UsersWrite),
         (Method::POST, format!("{user}/restore"), UsersWrite),
         (Method::GET, "/admin/users/export".to_owned(), UsersExport),
+        (Method::GET, format!("{server}/plan"), ServersRead),
+        (Method::PUT, format!("{server}/plan"), PlansWrite),
+        (Method::GET, format!("{server}/backup-usage"), ServersRead),
+        (Method::POST, format!("{server}/backup-usage"), ServersWrite),
+        (Method::GET, format!("{server}/checkpoints"), ServersRead),
+        (Method::POST, format!("{server}/checkpoints"), ServersWrite),
+        (Method::GET, checkpoint.clone(), ServersRead),
+        (Method::POST, format!("{checkpoint}/preview"), ServersRead),
+        (Method::POST, format!("{checkpoint}/restore"), ServersWrite),
     ]
 }
 
 #[tokio::test]
 async fn request_without_a_valid_key_is_401_with_a_challenge() {
-    let api = TestApi::start().await;
+    let api = TestApi::start_with(|config| config.tuning.per_address.burst = 1_000).await;
     let (_, expired) = api.key_until(None, &ApiKeyScope::ALL, Duration::seconds(-1)).await;
     let (id, revoked) = api.key_until(None, &ApiKeyScope::ALL, Duration::days(1)).await;
     let mut tx = api.admin.database().global().await.unwrap();

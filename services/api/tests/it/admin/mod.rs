@@ -1,3 +1,4 @@
 mod keys;
 mod refusals;
+pub(crate) mod servers;
 mod users;

@@ -121,6 +121,12 @@ impl TestApi {
             .await
     }
 
+    /// The answer to a PUT of JSON with an API key.
+    pub(crate) async fn put_as(&self, key: &str, path: &str, body: &Value) -> Answer {
+        self.send(self.request(Method::PUT, path).bearer_auth(key).json(body))
+            .await
+    }
+
     /// Sends a request, and compares the answer with the document.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {
         let request = request.build().unwrap();

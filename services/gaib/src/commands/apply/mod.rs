@@ -3,7 +3,6 @@
 //! Each command becomes one [`Job`], from a configuration or from a saved plan. [`Job::run`] then takes the lock, makes or checks
 //! the plan, requests a confirmation and executes it.
 
-mod execution;
 mod saved_plan;
 
 use arrakis_iac::grammar::counted;
@@ -13,21 +12,21 @@ use arrakis_iac::plan::{self, Finding, Mode, Options, Plan, Step};
 use arrakis_iac::state::State;
 use arrakis_iac_apply::ImageFolder;
 use arrakis_iac_apply::store::StateLock;
-use serde_json::json;
 
-use self::execution::Execution;
 use self::saved_plan::SavedPlan;
 use crate::arguments::{ApplyFile, server};
-use crate::commands::{export, plan as planning};
+use crate::commands::deployment::{Deployed, DeploymentInProgress, DeploymentOptions};
+use crate::commands::execution::Execution;
+use crate::commands::plan as planning;
 use crate::community;
 use crate::configuration::{self, LoadedConfiguration};
 use crate::connection::read_live;
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
-use crate::ownership;
+use crate::ownership::{self, Ownership};
 use crate::settings::guild_option;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, release_after};
 use crate::workspace_state;
 
 pub(super) async fn run(context: &Context, arguments: &server::Apply) -> Result<ExitStatus> {
@@ -38,7 +37,7 @@ pub(super) async fn run(context: &Context, arguments: &server::Apply) -> Result<
     let (workspace, input) = match (&arguments.plan, &arguments.theme) {
         (Some(path), _) => {
             let saved = Box::new(SavedPlan::read(path)?);
-            (Workspace::open(name, true).await?, Input::SavedPlan(saved))
+            (Workspace::open(context, name, true).await?, Input::SavedPlan(saved))
         }
         (None, theme) => {
             let has_configuration = theme.is_some() || arguments_of_configuration.file.is_some();
@@ -49,7 +48,7 @@ pub(super) async fn run(context: &Context, arguments: &server::Apply) -> Result<
                 Some(theme) => configuration::of_theme(context, theme, &arguments_of_configuration.variables)?,
                 None => configuration::for_mode(context, &workspace, arguments_of_configuration, options.mode)?,
             };
-            (workspace, Input::Configuration(loaded))
+            (workspace, Input::Configuration(Box::new(loaded)))
         }
     };
     Job::new(arguments, workspace, guild, input, options).run(context).await
@@ -68,7 +67,7 @@ pub(super) async fn file(context: &Context, arguments: &ApplyFile) -> Result<Exi
     let guild = guild.ok_or_else(|| {
         Failure::new("no server is given to which the file is applied").help("add --guild ID, or set DISCORD_GUILD_ID")
     })?;
-    let workspace = Workspace::beside_file(&loaded.folder, guild).await?;
+    let workspace = Workspace::beside_file(context, &loaded.folder, guild).await?;
     let workspace = workspace.with_configuration_file(Some(&arguments.file));
     let arguments = server::Apply::from(arguments);
     let options = planning::options(&arguments.planning, arguments.approval.allow_replace)?;
@@ -76,13 +75,13 @@ pub(super) async fn file(context: &Context, arguments: &ApplyFile) -> Result<Exi
         &arguments,
         workspace.clone(),
         Some(guild),
-        Input::Configuration(loaded),
+        Input::Configuration(Box::new(loaded)),
         options,
     );
     let result = job.run(context).await;
     if workspace.is_new {
         // A refusal leaves no workspace behind.
-        workspace.backend.remove_unused(&workspace.name);
+        workspace.remove_unused().await;
     }
     result
 }
@@ -90,7 +89,7 @@ pub(super) async fn file(context: &Context, arguments: &ApplyFile) -> Result<Exi
 /// What is applied.
 enum Input {
     /// A plan that is created from this configuration, and applied after a confirmation.
-    Configuration(LoadedConfiguration),
+    Configuration(Box<LoadedConfiguration>),
     /// A plan from a file, which is applied unchanged and without a confirmation.
     SavedPlan(Box<SavedPlan>),
 }
@@ -103,7 +102,7 @@ struct Job {
     input: Input,
     options: Options,
     auto_approve: bool,
-    snapshot: bool,
+    deployment: DeploymentOptions,
 }
 
 /// A plan that is ready to be shown.
@@ -127,7 +126,10 @@ impl Job {
             input,
             options,
             auto_approve: arguments.approval.auto_approve,
-            snapshot: arguments.snapshot,
+            deployment: DeploymentOptions {
+                snapshot: arguments.snapshot,
+                message: arguments.message.clone(),
+            },
         }
     }
 
@@ -143,38 +145,56 @@ impl Job {
     async fn run(mut self, context: &Context) -> Result<ExitStatus> {
         let mut guard = self.workspace.lock(context, self.operation()).await?;
         let result = self.under_lock(context, &mut *guard).await;
-        let released = guard.release().await;
-        result?;
-        released?;
+        release_after(guard, result).await?;
         Ok(ExitStatus::Success)
     }
 
     async fn under_lock(&mut self, context: &Context, guard: &mut dyn StateLock) -> Result<()> {
-        let (mut state, guild) = self.state_and_guild(context).await?;
-        let ownership = ownership::acquire(context, &self.workspace, guild, &state, self.operation())?;
+        let (state, guild) = self.state_and_guild(context).await?;
+        let ownership = ownership::acquire(context, &self.workspace, guild, &state, guard.record()).await?;
+        let result = Box::pin(self.as_owner(context, guard, &ownership, guild, state)).await;
+        ownership.unlock(result).await
+    }
+
+    /// Plans and executes, while no other operation changes the server.
+    async fn as_owner(
+        &mut self,
+        context: &Context,
+        guard: &mut dyn StateLock,
+        ownership: &Ownership,
+        guild: Snowflake,
+        mut state: State,
+    ) -> Result<()> {
         let execution = Execution::new(context, guild)?;
         let Planned { plan, findings, live } = self.plan(context, &execution, guild, &state).await?;
         planning::show(context, &plan, &findings);
+        let deployed = Deployed {
+            workspace: &self.workspace,
+            guild,
+            discord: &execution.discord,
+        };
         if let Input::Configuration(loaded) = &self.input {
             community::print_advice(&plan, &loaded.configuration, &live, context.printer);
             if plan.steps.is_empty() {
-                return Ok(());
+                return Box::pin(complete_interrupted(context, deployed, &state)).await;
             }
         }
         refuse_blocked(&plan, &findings, self.options.allow_replace || plan.allow_replace)?;
         self.confirm(context, &plan, guild)?;
-        if self.snapshot {
-            save_snapshot(context, &self.workspace, &live, &state).await?;
-        }
+        let begun = DeploymentInProgress::begin(context, deployed, &plan, &state, &self.deployment);
+        let deployment = Box::pin(begun).await?;
         workspace_state::write_first(&self.workspace, guard, &state).await?;
-        ownership.write_marker(context, &self.workspace, &state);
+        ownership.write_marker(context, &self.workspace, &state).await?;
         if self.workspace.is_beside_file {
             self.workspace.select_if_first(context).await?;
         }
         let images = self.images();
         execution.run(context, &plan, &live, &mut state, guard, &images).await?;
-        ownership.remove_marker_if_empty(context, &state);
-        Ok(())
+        ownership.remove_marker_if_empty(context, &state).await?;
+        match deployment {
+            Some(deployment) => Box::pin(deployment.complete(context, &state)).await,
+            None => Ok(()),
+        }
     }
 
     async fn state_and_guild(&self, context: &Context) -> Result<(State, Snowflake)> {
@@ -255,7 +275,7 @@ fn question(plan: &Plan, guild: Snowflake) -> (String, &'static str) {
 }
 
 /// Refuses a plan with a blocking finding, and a plan that deletes messages without `--allow-replace`.
-fn refuse_blocked(plan: &Plan, findings: &[Finding], allow_replace: bool) -> Result<()> {
+pub(super) fn refuse_blocked(plan: &Plan, findings: &[Finding], allow_replace: bool) -> Result<()> {
     let blocking = findings.iter().filter(|finding| finding.blocking).count();
     if blocking > 0 {
         return Err(Failure::new(format!(
@@ -278,14 +298,10 @@ fn refuse_blocked(plan: &Plan, findings: &[Finding], allow_replace: bool) -> Res
     Ok(())
 }
 
-async fn save_snapshot(context: &Context, workspace: &Workspace, live: &LiveServer, state: &State) -> Result<()> {
-    let path = workspace.store_path(format!("snapshots/{}.yaml", export::timestamp()));
-    export::save(context, workspace, live, state, &path).await?;
-    context
-        .printer
-        .message(&json!({"type": "snapshot_kept", "file": path.display().to_string()}));
-    context
-        .printer
-        .note(&format!("Saved an export of the server to {}.", path.display()));
-    Ok(())
+/// Completes a deployment that was interrupted after its last change.
+async fn complete_interrupted(context: &Context, deployed: Deployed<'_>, state: &State) -> Result<()> {
+    match DeploymentInProgress::interrupted(deployed)? {
+        Some(deployment) => deployment.complete(context, state).await,
+        None => Ok(()),
+    }
 }

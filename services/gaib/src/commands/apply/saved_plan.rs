@@ -54,18 +54,19 @@ impl SavedPlan {
             return Err(Failure::new(summary).help("remove --guild"));
         }
         if let Some(recorded) = workspace.recorded_guild()?.filter(|guild| *guild != from.guild_id) {
-            return Err(self.of_another_workspace(workspace, &format!(", which belongs to server {recorded}")));
+            let detail = format!(", which belongs to server {recorded}");
+            return Err(self.of_another_workspace(workspace, &detail).await);
         }
         if workspace.name.as_str() != from.workspace {
-            return Err(self.of_another_workspace(workspace, ""));
+            return Err(self.of_another_workspace(workspace, "").await);
         }
         let Some(state) = workspace_state::read(workspace).await? else {
-            workspace_state::refuse_missing(context, workspace)?;
-            return Err(self.of_another_workspace(workspace, ", which has no state"));
+            workspace_state::refuse_missing(context, workspace).await?;
+            return Err(self.of_another_workspace(workspace, ", which has no state").await);
         };
         if state.lineage != from.lineage {
             let lineage = format!(", whose state has lineage {}", state.lineage);
-            return Err(self.of_another_workspace(workspace, &lineage));
+            return Err(self.of_another_workspace(workspace, &lineage).await);
         }
         if state.serial != from.serial {
             return Err(stale(&format!(
@@ -93,12 +94,12 @@ impl SavedPlan {
         ImageFolder(PathBuf::from(folder))
     }
 
-    fn of_another_workspace(&self, workspace: &Workspace, detail: &str) -> Failure {
+    async fn of_another_workspace(&self, workspace: &Workspace, detail: &str) -> Failure {
         let from = &self.plan.made_from;
         let is_its_own = |(name, state): &(WorkspaceName, State)| {
             name.as_str() == from.workspace && state.lineage == from.lineage && *name != workspace.name
         };
-        let help = match workspace.readable_states().iter().any(is_its_own) {
+        let help = match workspace.readable_states().await.iter().any(is_its_own) {
             true => format!(
                 "apply it in its own workspace: `gaib server apply {} --workspace {}`; for this workspace create another plan with \
                  `gaib server plan --out FILE`",

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use arrakis_iac::state::{PushError, State, StateError, check_push};
-use arrakis_iac_apply::store::StateLock;
+use arrakis_iac_apply::store::{SetAside, StateLock};
 use serde_json::json;
 
 use crate::arguments::state::Push;
@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::{Failure, OrFail as _, Result};
 use crate::files;
 use crate::ownership;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, release_after};
 use crate::workspace_state;
 
 pub(super) async fn run(context: &Context, workspace: &Workspace, arguments: &Push) -> Result<()> {
@@ -20,9 +20,7 @@ pub(super) async fn run(context: &Context, workspace: &Workspace, arguments: &Pu
     let mut pushed = read(&arguments.file, &name)?;
     let mut guard = workspace.lock(context, "state push").await?;
     let result = under_lock(context, workspace, arguments, &mut pushed, &mut *guard).await;
-    let released = guard.release().await;
-    result?;
-    released?;
+    release_after(guard, result).await?;
     context
         .printer
         .message(&json!({"type": "pushed", "serial": pushed.serial, "lineage": pushed.lineage}));
@@ -98,20 +96,24 @@ async fn under_lock(
             Failure::new(summary).help("use the workspace of that server with --workspace, or create one for it")
         );
     }
-    let ownership = match pushed.guild_id.filter(|_| !pushed.is_empty()) {
-        Some(guild) => Some(ownership::lock(context, workspace, guild, pushed, "state push")?),
-        None => None,
+    let Some(guild) = pushed.guild_id.filter(|_| !pushed.is_empty()) else {
+        return write(context, guard, is_damaged, pushed).await;
     };
-    if is_damaged && let Some(file) = guard.set_aside().await? {
+    let ownership = ownership::lock(context, workspace, guild, pushed, guard.record()).await?;
+    let mut result = write(context, guard, is_damaged, pushed).await;
+    if result.is_ok() {
+        // From now on a copy of this state in another folder is the older one.
+        result = ownership.write_marker(context, workspace, pushed).await;
+    }
+    ownership.unlock(result).await
+}
+
+async fn write(context: &Context, guard: &mut dyn StateLock, is_damaged: bool, pushed: &mut State) -> Result<()> {
+    if is_damaged && let Some(file) = guard.set_aside(SetAside::Damaged).await? {
         context.printer.message(&json!({"type": "set_aside", "file": file}));
         context.printer.note(&format!("Renamed the damaged state to {file}."));
     }
-    guard.write(&pushed.advance()).await?;
-    // From now on a copy of this state in another folder is the older one.
-    if let Some(ownership) = ownership {
-        ownership.write_marker(context, workspace, pushed);
-    }
-    Ok(())
+    Ok(guard.write(&pushed.advance()).await?)
 }
 
 fn refused(workspace: &Workspace, name: &str, error: &PushError) -> Failure {

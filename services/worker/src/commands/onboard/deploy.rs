@@ -7,7 +7,7 @@
 use arrakis_cache::Session;
 use arrakis_db::{
     Actor, Community, CommunityId, DbError, GuildId, NewAuditEntry, NewCommunity, PLAN_CONSTRAINT, RuleChangeEnd,
-    TenantTx, TokenProfile, TokenProfileId, UserId,
+    TenantTx, TokenProfile, TokenProfileId, UserId, VersionCause,
 };
 use arrakis_domain::{RuleSetId, Theme};
 use arrakis_runtime::fail_point;
@@ -18,6 +18,7 @@ use super::{SESSION_TTL, count, guild, show};
 use crate::commands::role_grant::RoleGranter;
 use crate::commands::{CommandContext, outdated_component};
 use crate::community::{guild_id, user_id};
+use crate::configuration;
 use crate::failure::Failure;
 use crate::interaction::refusal::Refusal;
 use crate::interaction::reply::{CommandError, CommandResult};
@@ -159,6 +160,12 @@ impl<'a> Deploy<'a> {
                 detail: json!({"manifest": version, "theme": self.theme.id.as_str(), "rule_set": self.rule_set.as_str()}),
             })
             .await?;
+            let cause = VersionCause {
+                cause: "wizard",
+                by: &admin,
+                at: services.now(),
+            };
+            configuration::record_with_theme(&mut tx, self.theme, cause).await?;
         }
         fail_point::hit("worker.onboard.storing").await;
         tx.commit().await?;

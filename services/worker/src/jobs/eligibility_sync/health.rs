@@ -152,7 +152,7 @@ fn state(profile: &TokenProfile, stored: &Stored, now: OffsetDateTime, stale_aft
 }
 
 /// Days, hours or minutes.
-fn duration(duration: time::Duration) -> String {
+pub(crate) fn duration(duration: time::Duration) -> String {
     let minutes = duration.whole_minutes().max(0);
     match (minutes / 1_440, minutes / 60) {
         (days, _) if days > 1 => format!("{days} days"),

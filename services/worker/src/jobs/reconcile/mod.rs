@@ -5,6 +5,7 @@
 //! | `members.rs` | joins and leaves whose events were missed; members whose roles differ, who get tier syncs |
 //! | `bindings.rs` | bound roles that do not exist, or that the bot cannot assign |
 //! | `structure.rs` | roles and channels against the manifest; a job `synthesis` repairs them |
+//! | `drift.rs` | the configuration against its shadow in the object store, and both against the server |
 //! | `rule_change.rs` | not a check: a change of the rule set that is due, and the messages about it |
 //! | `theme_grace.rs` | not a check: the messages to the admins about the grace period of a theme |
 //! | `notice.rs` | the message to the owner about broken rules |
@@ -14,6 +15,7 @@
 //! other; a temporary failure retries the job after all checks have run.
 
 mod bindings;
+mod drift;
 mod members;
 mod notice;
 pub mod rule_change;

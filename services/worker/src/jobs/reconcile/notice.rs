@@ -56,7 +56,7 @@ async fn tell(run: &JobRun<'_>, report: &ReconcileReport) -> Result<(), Failure>
     if let DirectOutcome::Later(why) = message.send().await? {
         tracing::warn!(
             why,
-            "the owner was not notified of broken rules; the next reconcile does"
+            "the owner was not notified of broken rules; the next reconcile repeats it"
         );
     }
     Ok(())

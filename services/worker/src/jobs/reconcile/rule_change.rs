@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 
 use arrakis_contracts::JobKind;
-use arrakis_db::{Actor, DbError, NewAuditEntry, RuleChange, RuleChangeEnd, TenantTx, UserId};
+use arrakis_db::{Actor, DbError, NewAuditEntry, RuleChange, RuleChangeEnd, TenantTx, UserId, VersionCause};
 use arrakis_domain::{Ladder, RuleSetId};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::super::{JobOwner, JobRequest, JobRun, PART, publish, tier_sync};
 use super::{MESSAGES_LATER, enqueue_at};
 use crate::community::Community;
+use crate::configuration;
 use crate::direct_message::{DirectMessage, DirectOutcome};
 use crate::failure::Failure;
 use crate::interaction::reply::message;
@@ -143,6 +144,12 @@ pub(super) async fn put_into_force(run: &JobRun<'_>, change: Uuid) -> Result<(),
     })
     .await?;
     tx.jobs().enqueue(&sync.row(now)).await?;
+    let cause = VersionCause {
+        cause: "rules",
+        by: &pending.requested_by.to_string(),
+        at: now,
+    };
+    configuration::record(&mut tx, &run.services.themes, cause).await?;
     tx.commit().await?;
     let owner = JobOwner::Community(run.community.id());
     publish(&run.services.publisher, owner, &sync.id, sync.kind).await;

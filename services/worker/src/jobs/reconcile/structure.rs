@@ -7,7 +7,7 @@ use arrakis_iac::plan::{Action, Change};
 use arrakis_iac_apply::NoProgress;
 
 use super::super::{JobRun, enqueue, synthesis as job};
-use super::Mode;
+use super::{Mode, drift};
 use crate::failure::Failure;
 use crate::reconcile_report::{ReconcileReport, StructureReport};
 use crate::synthesis::{self, Manifest, PlannedServer, Purpose, plan_server};
@@ -21,6 +21,7 @@ pub(super) async fn check(run: &JobRun<'_>, mode: Mode, report: &mut ReconcileRe
     tx.commit().await?;
     let Some(manifest) = manifest else {
         report.structure = StructureReport::NotManaged;
+        report.drift = drift::of_settings(run).await?;
         return Ok(());
     };
     let manifest = Manifest::read(&manifest.manifest)?;
@@ -45,6 +46,7 @@ pub(super) async fn check(run: &JobRun<'_>, mode: Mode, report: &mut ReconcileRe
         report.add_broken(name, &format!("{}; {}", finding.what, finding.what_to_do));
     }
     report.structure = compared(&planned);
+    report.drift = drift::of_server(run, &planned, state.as_ref()).await?;
     if let StructureReport::Differs { job, .. } = &mut report.structure
         && mode == Mode::Repair
         && !community.is_frozen()
@@ -61,18 +63,22 @@ fn compared(planned: &PlannedServer) -> StructureReport {
     if planned.is_empty() {
         return StructureReport::Equal;
     }
-    let mut changes: Vec<String> = planned.plan.changes.iter().map(described).collect();
-    changes.extend(
-        planned
-            .plan
-            .reorders
-            .iter()
-            .map(|reorder| format!("reorder {}", reorder.of)),
-    );
     StructureReport::Differs {
-        changes: ReconcileReport::named(changes),
+        changes: ReconcileReport::named(changes(planned)),
         job: None,
     }
+}
+
+/// What a server lacks, one line for each change; empty when nothing is to be sent.
+pub(super) fn changes(planned: &PlannedServer) -> Vec<String> {
+    if planned.is_empty() {
+        return Vec::new();
+    }
+    let changes = planned.plan.changes.iter().map(described);
+    let reorders = planned.plan.reorders.iter();
+    changes
+        .chain(reorders.map(|reorder| format!("reorder {}", reorder.of)))
+        .collect()
 }
 
 /// One line about a change, with the name that Discord shows.

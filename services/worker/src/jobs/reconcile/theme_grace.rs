@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use arrakis_contracts::JobKind;
+use arrakis_contracts::job::theme_grace_begins;
 use arrakis_discord::Error;
 use arrakis_domain::{RoleBindings, ThemeId};
 use serde::{Deserialize, Serialize};
@@ -48,23 +49,21 @@ pub(crate) struct ThemeGrace {
 
 /// The job that tells the admins that a grace period begins.
 pub(crate) fn begun(theme: &ThemeId, until: OffsetDateTime) -> JobRequest {
-    request(&ThemeGrace {
-        theme: theme.clone(),
-        until: until.unix_timestamp(),
-        replaced_by: None,
-    })
+    let (id, payload) = theme_grace_begins(theme.as_str(), until.unix_timestamp());
+    JobRequest {
+        id,
+        kind: JobKind::Reconcile,
+        payload,
+    }
 }
 
 /// The job that tells the admins that another theme has taken the place of one whose grace period is over.
 pub(crate) fn ended(theme: &ThemeId, replaced_by: &ThemeId, until: OffsetDateTime) -> JobRequest {
-    request(&ThemeGrace {
+    let grace = ThemeGrace {
         theme: theme.clone(),
         until: until.unix_timestamp(),
         replaced_by: Some(replaced_by.clone()),
-    })
-}
-
-fn request(grace: &ThemeGrace) -> JobRequest {
+    };
     JobRequest {
         id: grace.id(),
         kind: JobKind::Reconcile,
@@ -223,6 +222,16 @@ mod tests {
             "roles": roles, "joined_at": "2026-01-01T00:00:00.000000+00:00", "deaf": false, "mute": false, "flags": 0,
         });
         serde_json::from_value(member).unwrap()
+    }
+
+    #[test]
+    fn every_part_about_a_grace_period_has_the_id_of_the_first() {
+        let (sietch, basic) = ("sietch".parse().unwrap(), "basic".parse().unwrap());
+        let until = OffsetDateTime::UNIX_EPOCH + time::Duration::DAY;
+        for request in [begun(&sietch, until), ended(&sietch, &basic, until)] {
+            let grace = ThemeGrace::deserialize(&request.payload["theme_grace"]).unwrap();
+            assert_eq!(grace.id(), request.id);
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Safe to repeat: a second run finds the bindings, and the ids of the jobs follow from the job's own.
 
-use arrakis_db::{Actor, JobRow, JobState, NewAuditEntry, TenantTx};
+use arrakis_db::{Actor, JobRow, JobState, NewAuditEntry, TenantTx, VersionCause};
 use arrakis_domain::{RoleBindings, RoleId, RoleKey};
 use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::Snowflake;
@@ -10,11 +10,12 @@ use serde_json::json;
 
 use super::super::{JobOwner, JobRequest, JobRun, publish, reconcile, tier_sync};
 use super::{AppliedServer, Payload};
+use crate::configuration;
 use crate::failure::Failure;
 use crate::synthesis::Purpose;
 
-/// Stores the bindings, with an audit entry, and enqueues what follows: a tier sync if a binding changed and none waits, and a reconcile
-/// after a deploy. Members lose the roles that were bound before and are bound no more. `live` is the server before the apply.
+/// Stores the bindings, with an audit entry and a version of the configuration, and enqueues what follows: a tier sync if a binding changed
+/// and none waits, and a reconcile after a deploy. Members lose the roles that were bound before and are bound no more. `live` is the server before the apply.
 pub(super) async fn store(
     run: &JobRun<'_>,
     wanted: &RoleBindings,
@@ -53,6 +54,12 @@ pub(super) async fn store(
         })
         .await?;
     }
+    let cause = VersionCause {
+        cause: payload.purpose.name(),
+        by: "synthesis",
+        at: run.services.now(),
+    };
+    configuration::record(&mut tx, &run.services.themes, cause).await?;
     tx.commit().await?;
     for job in &follows {
         let owner = JobOwner::Community(run.community.id());

@@ -333,6 +333,8 @@ async fn extend(run: &JobRun<'_>) -> Result<bool, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use arrakis_contracts::job::repair_before_tier_sync;
+
     use super::*;
 
     #[test]
@@ -355,5 +357,9 @@ mod tests {
             let payload = Payload::read(&before.payload).unwrap();
             assert_eq!(payload.tier_sync.as_deref(), Some("tier-sync:y"));
         }
+        // As the api enqueues it after a restore.
+        let payload = Payload::deserialize(repair_before_tier_sync("tier-sync:y")).unwrap();
+        assert_eq!(payload.purpose, Purpose::Repair);
+        assert_eq!(payload.tier_sync.as_deref(), Some("tier-sync:y"));
     }
 }

@@ -241,7 +241,8 @@ async fn create_community(database: &Database, token: &TokenProfileId, guild: u6
     community
 }
 
-fn services(database: Database) -> Services {
+/// Services with this database alone.
+pub fn services(database: Database) -> Services {
     let discord = DiscordConfig {
         proxies: vec![format!("http://{NO_LISTENER}").parse().unwrap()],
         credential: Secret::new("unused"),
@@ -254,6 +255,7 @@ fn services(database: Database) -> Services {
         eligibility: eligibility_provider(chains.clone(), None, cache.clone()),
         cache,
         discord: Discord::new(&discord).unwrap(),
+        shadows: None,
         synthesis: SynthesisClient::new(&discord),
         chains,
         publisher: Publisher::new(BrokerConnection::open(
@@ -266,6 +268,7 @@ fn services(database: Database) -> Services {
         command_limit: std::time::Duration::from_secs(2),
         stale_after: Duration::hours(7),
         admin_commands_without_mfa: false,
+        backups: None,
     }
 }
 

@@ -90,6 +90,7 @@ impl Setup {
             eligibility: crate::platform::eligibility_provider(chains.clone(), None, cache.clone()),
             cache,
             discord: Discord::new(&discord).unwrap(),
+            shadows: None,
             synthesis: SynthesisClient::new(&discord),
             chains,
             publisher: Publisher::new(connection.clone()),
@@ -98,6 +99,7 @@ impl Setup {
             command_limit: Duration::from_secs(2),
             stale_after: time::Duration::hours(7),
             admin_commands_without_mfa: false,
+            backups: None,
             verification: None,
         };
         let mut tx = database.global().await.unwrap();

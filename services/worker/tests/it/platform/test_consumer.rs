@@ -209,6 +209,7 @@ impl Platform {
             eligibility: eligibility_provider(chains.clone(), None, cache.clone()),
             cache,
             discord: self.discord(self.proxy),
+            shadows: None,
             synthesis: SynthesisClient::new(&self.discord_config(self.proxy)),
             chains,
             publisher: self.publisher.clone(),
@@ -218,6 +219,7 @@ impl Platform {
             command_limit: std::time::Duration::from_secs(2),
             stale_after: time::Duration::hours(7),
             admin_commands_without_mfa: false,
+            backups: None,
         }
     }
 

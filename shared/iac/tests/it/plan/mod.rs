@@ -6,5 +6,6 @@ mod held;
 mod laws;
 mod limits;
 mod lost;
+mod restore;
 mod size;
 pub(crate) mod world;

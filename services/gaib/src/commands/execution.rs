@@ -9,8 +9,8 @@ use arrakis_iac::plan::{Mode, Plan};
 use arrakis_iac::render;
 use arrakis_iac::state::State;
 use arrakis_iac_apply::http::Discord;
-use arrakis_iac_apply::store::StateLock;
-use arrakis_iac_apply::{ApplyError, Executor, ImageFolder};
+use arrakis_iac_apply::store::{StateLock, StoreError};
+use arrakis_iac_apply::{ApplyError, Executor, ImageSource};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -49,7 +49,7 @@ impl Execution {
         live: &LiveServer,
         state: &mut State,
         guard: &mut dyn StateLock,
-        images: &ImageFolder,
+        images: &dyn ImageSource,
     ) -> Result<()> {
         let printer = context.printer;
         let signals = tokio::spawn(cancel_on_signal(self.cancelled.clone(), printer));
@@ -71,12 +71,17 @@ impl Execution {
 
     fn failure(&self, plan: &Plan, error: &ApplyError) -> Failure {
         let progress = format!("{} of {}", self.reporter.completed(), counted(plan.steps.len(), "step"));
-        if matches!(error, ApplyError::Store(_)) {
+        if let ApplyError::Store(store) = error {
+            let cause = match store {
+                StoreError::Io { .. } => CHECK_PATH_AND_DISK,
+                StoreError::StateChanged { .. } => "let the other operation end",
+                _ => "check that the store of the states responds",
+            };
             return Failure::new(format!(
                 "failed after {progress}, and the last step is not in the state: {error}"
             ))
             .help(format!(
-                "{CHECK_PATH_AND_DISK}; then run the same command again: it searches the server for the result of the last step"
+                "{cause}; then run the same command again: it searches the server for the result of the last step"
             ));
         }
         let again = match plan.mode {

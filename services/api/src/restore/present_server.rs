@@ -1,0 +1,195 @@
+//! The roles and channels of a server, as the caller has read them from Discord.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrakis_contracts::servers::ServerLists;
+use arrakis_db::{GuildId, ServerNames};
+
+use crate::problem::{Problem, ProblemKind};
+
+/// Most roles and channels of a request. Discord's limits are 250 and 500.
+const MAX_LISTED: usize = 1_000;
+
+/// The roles and channels of a server.
+#[derive(Debug, Default)]
+pub(crate) struct PresentServer {
+    names: ServerNames,
+    /// Roles that no member can be assigned: @everyone, and those of applications.
+    unassignable: BTreeSet<u64>,
+}
+
+impl PresentServer {
+    /// Checks the lists of a request.
+    ///
+    /// # Errors
+    /// [`ProblemKind::InvalidBody`] for an id that is not one, and for lists that are not those of the server.
+    pub(crate) fn read(lists: &ServerLists, guild: GuildId) -> Result<Self, Problem> {
+        if lists.roles.len() > MAX_LISTED || lists.channels.len() > MAX_LISTED {
+            return Err(invalid(format!("server: each list has at most {MAX_LISTED} entries")));
+        }
+        let mut present = Self::default();
+        for role in &lists.roles {
+            let id = id("server.roles", &role.id)?;
+            if role.managed || id == guild.get() {
+                present.unassignable.insert(id);
+            }
+            present.names.roles.insert(id, role.name.clone());
+        }
+        for channel in &lists.channels {
+            let id = id("server.channels", &channel.id)?;
+            present.names.channels.insert(id, channel.name.clone());
+        }
+        // An incomplete list would look like deleted roles.
+        if !present.names.roles.contains_key(&guild.get()) {
+            let detail = "server.roles: the list must have every role of the server, also @everyone";
+            return Err(invalid(detail.to_owned()));
+        }
+        Ok(present)
+    }
+
+    /// The names by id.
+    pub(crate) fn names(&self) -> ServerNames {
+        self.names.clone()
+    }
+
+    /// Whether the server has this role.
+    pub(crate) fn has_role(&self, id: u64) -> bool {
+        self.names.roles.contains_key(&id)
+    }
+
+    /// Whether the server has this channel or category.
+    pub(crate) fn has_channel(&self, id: u64) -> bool {
+        self.names.channels.contains_key(&id)
+    }
+
+    /// Name of a role.
+    pub(crate) fn role_name(&self, id: u64) -> Option<&str> {
+        self.names.roles.get(&id).map(String::as_str)
+    }
+
+    /// The role that stands for one of a checkpoint: the same one while it exists, else the only one of its name.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn role(&self, id: u64, name: Option<&str>) -> Result<u64, String> {
+        let assignable = self
+            .names
+            .roles
+            .iter()
+            .filter(|(id, _)| !self.unassignable.contains(*id));
+        find("role", &self.names.roles, assignable, id, name)
+    }
+
+    /// The channel that stands for one of a checkpoint.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn channel(&self, id: u64, name: Option<&str>) -> Result<u64, String> {
+        find("channel", &self.names.channels, self.names.channels.iter(), id, name)
+    }
+}
+
+fn find<'a>(
+    what: &str,
+    all: &BTreeMap<u64, String>,
+    candidates: impl Iterator<Item = (&'a u64, &'a String)>,
+    id: u64,
+    name: Option<&str>,
+) -> Result<u64, String> {
+    if all.contains_key(&id) {
+        return Ok(id);
+    }
+    let name = name.ok_or_else(|| format!("the {what} does not exist, and its name is not in the checkpoint"))?;
+    let found: Vec<u64> = candidates
+        .filter(|(_, candidate)| *candidate == name)
+        .map(|(id, _)| *id)
+        .collect();
+    match found.as_slice() {
+        [one] => Ok(*one),
+        [] => Err(format!("the server has no {what} \"{name}\"")),
+        several => Err(format!(
+            "the server has {} of the name \"{name}\"",
+            plural(several.len(), what)
+        )),
+    }
+}
+
+fn plural(count: usize, what: &str) -> String {
+    format!("{count} {what}s")
+}
+
+fn id(field: &str, text: &str) -> Result<u64, Problem> {
+    let id = text.parse::<u64>().ok().filter(|id| *id > 0);
+    id.ok_or_else(|| {
+        let text: String = text.chars().take(40).collect();
+        invalid(format!("{field}: `{text}` is not an id of Discord"))
+    })
+}
+
+fn invalid(detail: String) -> Problem {
+    Problem::new(ProblemKind::InvalidBody, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrakis_contracts::servers::{ServerChannel, ServerRole};
+
+    use super::*;
+
+    fn role(id: &str, name: &str, managed: bool) -> ServerRole {
+        ServerRole {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            managed,
+        }
+    }
+
+    fn lists(roles: Vec<ServerRole>) -> ServerLists {
+        let channels = vec![ServerChannel {
+            id: "20".to_owned(),
+            name: "census".to_owned(),
+        }];
+        ServerLists { roles, channels }
+    }
+
+    fn present(roles: Vec<ServerRole>) -> PresentServer {
+        PresentServer::read(&lists(roles), GuildId::new(1).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn id_that_exists_stays_and_another_one_is_found_by_its_only_name() {
+        let present = present(vec![role("1", "@everyone", false), role("7", "Naib", false)]);
+        assert_eq!(present.role(7, Some("another name")), Ok(7));
+        assert_eq!(present.role(5, Some("Naib")), Ok(7));
+        assert_eq!(present.channel(6, Some("census")), Ok(20));
+        assert!(present.role(5, Some("naib")).unwrap_err().contains("no role \"naib\""));
+        assert!(present.role(5, None).unwrap_err().contains("not in the checkpoint"));
+    }
+
+    #[test]
+    fn role_that_no_member_can_have_and_ambiguous_names_are_not_taken() {
+        let present = present(vec![
+            role("1", "@everyone", false),
+            role("7", "Naib", true),
+            role("8", "Usul", false),
+            role("9", "Usul", false),
+        ]);
+        assert!(present.role(5, Some("Naib")).is_err());
+        assert!(present.role(5, Some("@everyone")).is_err());
+        assert_eq!(
+            present.role(5, Some("Usul")).unwrap_err(),
+            "the server has 2 roles of the name \"Usul\""
+        );
+    }
+
+    #[test]
+    fn list_without_everyone_and_invalid_ids_are_refused() {
+        for roles in [
+            Vec::new(),
+            vec![role("1", "@everyone", false), role("x", "Naib", false)],
+        ] {
+            let refused = PresentServer::read(&lists(roles), GuildId::new(1).unwrap()).unwrap_err();
+            assert_eq!(refused.kind, ProblemKind::InvalidBody);
+        }
+    }
+}

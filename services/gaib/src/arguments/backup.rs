@@ -1,0 +1,124 @@
+//! Arguments of `gaib server backup …`.
+
+use clap::{Args, Subcommand};
+use uuid::Uuid;
+
+use super::GuildArgument;
+use super::server::WorkspaceArgument;
+
+/// The commands that back up the state of a workspace.
+#[derive(Debug, Subcommand)]
+pub enum BackupCommand {
+    /// Store a copy of the state
+    Create(Create),
+    /// List the backups of the server, newest first
+    List(List),
+    /// Show what is recorded about a backup
+    Show(Show),
+    /// Replace the state with a backup; the server does not change
+    #[command(long_about = "\
+Replace the state with a backup; the server does not change.
+
+The backup is read and checked first: size, checksum, server, lineage. Then the difference is shown and a confirmation \
+requested. The present state is backed up before it is replaced, and the serial grows. `gaib server plan` shows afterwards \
+what an apply would change.")]
+    Restore(Restore),
+    /// Delete a backup
+    Delete(Delete),
+    /// Check that backups can be restored; exit code 0: all can, 1: one is damaged
+    Verify(Verify),
+}
+
+/// The options that select a server and a workspace.
+#[derive(Clone, Debug, Default, Args)]
+pub struct OfServer {
+    /// The server.
+    #[command(flatten)]
+    pub guild: GuildArgument,
+    /// The workspace.
+    #[command(flatten)]
+    pub workspace: WorkspaceArgument,
+}
+
+/// The options of a command that requests a confirmation before it changes something.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ConfirmedArguments {
+    /// Show what would happen, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Skip the confirmation
+    #[arg(long, short = 'f')]
+    pub auto_approve: bool,
+}
+
+/// Arguments of `gaib server backup create`.
+#[derive(Debug, Args)]
+pub struct Create {
+    /// Message that lists show
+    #[arg(long, short = 'm', value_name = "TEXT")]
+    pub message: Option<String>,
+    /// The server.
+    #[command(flatten)]
+    pub server: OfServer,
+}
+
+/// Arguments of `gaib server backup list` and `gaib server snapshot list`.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Largest number of entries
+    #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+    pub limit: u16,
+    /// The server.
+    #[command(flatten)]
+    pub server: OfServer,
+}
+
+/// Arguments of `gaib server backup show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Id, as `list` prints it
+    pub id: Uuid,
+    /// The server.
+    #[command(flatten)]
+    pub server: OfServer,
+}
+
+/// Arguments of `gaib server backup restore`.
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// Id, as `list` prints it
+    pub id: Uuid,
+    /// Dry run and confirmation.
+    #[command(flatten)]
+    pub confirmed: ConfirmedArguments,
+    /// The server.
+    #[command(flatten)]
+    pub server: OfServer,
+}
+
+/// Arguments of `gaib server backup delete` and `gaib server snapshot delete`.
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// Id, as `list` prints it
+    pub id: Uuid,
+    /// Skip the confirmation
+    #[arg(long, short = 'f', visible_alias = "auto-approve")]
+    pub force: bool,
+    /// The server.
+    #[command(flatten)]
+    pub server: OfServer,
+}
+
+/// Arguments of `gaib server backup verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Id, as `list` prints it
+    #[arg(required_unless_present = "all")]
+    pub id: Option<Uuid>,
+    /// Check every backup and snapshot of the server, and its theme registry
+    #[arg(long, conflicts_with = "id")]
+    pub all: bool,
+    /// The server.
+    #[command(flatten)]
+    pub server: OfServer,
+}

@@ -1,0 +1,274 @@
+//! The backups of a server: the vault of the settings, and the count of operations that a plan limits.
+//!
+//! `BACKUP_STORE` names the store; without it, it is the folder `.gaib/backups`. What is stored, checked and listed is decided in
+//! `arrakis-vault`.
+
+use std::sync::Arc;
+
+use arrakis_config::StoreLocation;
+use arrakis_iac::model::Snowflake;
+use arrakis_iac::state::State;
+use arrakis_vault::catalogue::CatalogueError;
+use arrakis_vault::{
+    BackupRecord, NewBackup, OpenOptions, Operation, RecordKind, ServerId, StoreError, Trigger, Vault, VaultError, open,
+};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
+
+use crate::arguments::backup::OfServer;
+use crate::arguments::platform::PlatformArguments;
+use crate::context::Context;
+use crate::error::{CHECK_PATH_AND_DISK, Failure, Result};
+use crate::ownership;
+use crate::platform::Platform;
+use crate::printer::Severity;
+use crate::settings::guild_option;
+use crate::uses::{CatalogueUses, PlatformUses, Unlimited, UseCounter};
+use crate::workspace::Workspace;
+use crate::workspace_state;
+
+/// Name of the key that signs manifests, in the folder of the user's records.
+const KEY_FILE: &str = "gaib/backup-signing-key.pem";
+
+/// A server, its workspace, and where its backups are.
+#[derive(Clone, Debug)]
+pub struct Backups {
+    /// The workspace.
+    pub workspace: Workspace,
+    /// The server.
+    pub guild: Snowflake,
+    /// Store and catalogue.
+    pub vault: Vault,
+    /// Whether the store is a folder.
+    pub is_local: bool,
+    uses: Arc<dyn UseCounter>,
+}
+
+impl Backups {
+    /// Opens the backups of the server that the command line names. Sends no request.
+    ///
+    /// # Errors
+    /// When the workspace does not exist, no server is given, or the settings are invalid.
+    pub async fn open(context: &Context, arguments: &OfServer) -> Result<Self> {
+        let option = guild_option(&arguments.guild)?;
+        let name = arguments.workspace.workspace.as_deref();
+        let workspace = Workspace::open_for_guild(context, name, false, option).await?;
+        let guild = server_of(context, &workspace, option).await?;
+        Self::of(context, &workspace, guild).await
+    }
+
+    /// Opens the backups of a server.
+    ///
+    /// # Errors
+    /// When the settings are invalid.
+    pub async fn of(context: &Context, workspace: &Workspace, guild: Snowflake) -> Result<Self> {
+        let settings = context.environment.backups(workspace.store_path("backups"))?;
+        let records = context.environment.state_home()?;
+        let options = OpenOptions {
+            default_key: records.map_or_else(
+                || workspace.store_path("backup-signing-key.pem"),
+                |folder| folder.join(KEY_FILE),
+            ),
+            limits: None,
+        };
+        let vault = Box::pin(open(&settings, &options)).await.map_err(|error| {
+            Failure::new(format!("the backups cannot be used: {error}"))
+                .help("correct the variable, or unset BACKUP_STORE to use the folder .gaib/backups")
+        })?;
+        let is_local = matches!(settings.store, StoreLocation::Folder(_));
+        let platform = match is_local {
+            true => None,
+            false => context.environment.platform(&PlatformArguments::default())?,
+        };
+        let uses: Arc<dyn UseCounter> = match (is_local, platform) {
+            (true, _) => Arc::new(Unlimited),
+            (false, Some(address)) => Arc::new(PlatformUses {
+                platform: Platform::new(address, guild)?,
+            }),
+            (false, None) => Arc::new(CatalogueUses { vault: vault.clone() }),
+        };
+        Ok(Self {
+            workspace: workspace.clone(),
+            guild,
+            vault,
+            is_local,
+            uses,
+        })
+    }
+
+    /// The server, as the vault identifies it.
+    #[must_use]
+    pub const fn server(&self) -> ServerId {
+        ServerId::new(self.guild.get())
+    }
+
+    /// The record of a backup or snapshot of the server.
+    ///
+    /// # Errors
+    /// When there is none, it expired, or it is of another server.
+    pub async fn find(&self, kind: RecordKind, id: Uuid) -> Result<BackupRecord> {
+        let found = self.vault.find(kind, id, self.server(), OffsetDateTime::now_utc());
+        Ok(found.await?)
+    }
+
+    /// Counts a use of an operation: see [`UseCounter::take`].
+    ///
+    /// # Errors
+    /// When the limit of the plan is reached, or the use cannot be counted.
+    pub async fn take_use(&self, operation: Operation, id: Uuid) -> Result<()> {
+        self.uses.take(self.server(), operation, id).await
+    }
+
+    /// Returns the result of an operation. Where it failed, its use is given back.
+    ///
+    /// # Errors
+    /// The error of the operation.
+    pub async fn counted<T>(&self, operation: Operation, id: Uuid, result: Result<T>) -> Result<T> {
+        if result.is_err() {
+            self.uses.give_back(self.server(), operation, id).await;
+        }
+        result
+    }
+
+    /// Backs the present state up before it is replaced. `None` where it never had a resource.
+    ///
+    /// # Errors
+    /// When the backup cannot be stored.
+    pub async fn keep_present(&self, context: &Context, state: &State, message: &str) -> Result<Option<BackupRecord>> {
+        if state.serial == 0 && state.is_empty() {
+            return Ok(None);
+        }
+        let bytes = state.to_bytes();
+        let new = NewBackup {
+            server: self.server(),
+            workspace: self.workspace.name.as_str(),
+            state: &bytes,
+            message: Some(message),
+            trigger: Trigger::Automatic,
+        };
+        let record = self.vault.create_backup(new, OffsetDateTime::now_utc()).await?;
+        context.printer.message(&record_message(&record));
+        context.printer.note(&format!(
+            "Backed up the present state (serial {}) as {}.",
+            state.serial, record.id
+        ));
+        Ok(Some(record))
+    }
+
+    /// Completes what interrupted commands left in a folder, before the next one. In a bucket, the jobs of the platform do that.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn recover(&self, context: &Context) -> Result<()> {
+        if !self.is_local {
+            return Ok(());
+        }
+        let report = self.vault.recover(self.server(), OffsetDateTime::now_utc()).await?;
+        for record in &report.recovered {
+            context.printer.note(&format!(
+                "Listed the {} {} of an interrupted command, which is whole.",
+                record.kind, record.id
+            ));
+        }
+        for damaged in &report.damaged {
+            let failure = Failure::of_vault(damaged);
+            context
+                .printer
+                .diagnostic(Severity::Warning, failure.summary(), failure.what_to_do());
+        }
+        Ok(())
+    }
+}
+
+/// The server of a command. Where the state cannot be read, it is the one that the workspace is recorded to manage.
+async fn server_of(context: &Context, workspace: &Workspace, option: Option<Snowflake>) -> Result<Snowflake> {
+    let state = workspace.read_state().await.ok().flatten();
+    if let Some(guild) = workspace.guild(context, option, state.as_ref())? {
+        return Ok(guild);
+    }
+    if let [guild] = ownership::servers_of(context, workspace).await.as_slice()
+        && let Some(guild) = Snowflake::new(*guild)
+    {
+        return Ok(guild);
+    }
+    ownership::required_guild(
+        context,
+        workspace,
+        option,
+        &state.unwrap_or_else(workspace_state::empty),
+    )
+    .await
+}
+
+impl Failure {
+    /// The error of an operation on backups, with advice where its text has none.
+    #[must_use]
+    pub fn of_vault(error: &VaultError) -> Self {
+        let failure = Self::new(error);
+        match error {
+            VaultError::Damaged { .. } => failure.help(
+                "use another one: `gaib server backup list` and `gaib server snapshot list` list them, `gaib server backup verify --all` \
+                 checks all",
+            ),
+            VaultError::OtherServer { .. } => failure.help("check the id and --guild"),
+            VaultError::OtherLineage { .. } => failure.help(
+                "use the workspace of that state with --workspace; where its state is lost, restore into a workspace that has no state \
+                 (`gaib server workspace new NAME`)",
+            ),
+            VaultError::NotAState { .. } => failure.help("`gaib server state ls` shows whether the state can be read"),
+            VaultError::Store(StoreError::Io { .. }) | VaultError::Catalogue(CatalogueError::Io { .. }) => {
+                failure.help(CHECK_PATH_AND_DISK)
+            }
+            _ => failure,
+        }
+    }
+}
+
+impl From<VaultError> for Failure {
+    fn from(error: VaultError) -> Self {
+        Self::of_vault(&error)
+    }
+}
+
+/// A record as a message of `--json`.
+#[must_use]
+pub fn record_message(record: &BackupRecord) -> Value {
+    let mut message = json!(record);
+    message["type"] = record.kind.as_str().into();
+    message["large"] = record.is_large().into();
+    message
+}
+
+/// A time for tables and messages: `2026-12-01T02:50:00Z`.
+#[must_use]
+pub fn time_text(time: OffsetDateTime) -> String {
+    let second = time.replace_nanosecond(0).unwrap_or(time);
+    second.format(&Rfc3339).unwrap_or_else(|_| second.to_string())
+}
+
+/// A size in bytes, kilobytes or megabytes.
+#[must_use]
+pub fn size_text(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{}.{} kB", bytes / 1_000, bytes % 1_000 / 100),
+        _ => format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_are_short() {
+        let sizes = [0, 999, 1_000, 12_345, 10_000_001].map(size_text);
+        assert_eq!(sizes, ["0 B", "999 B", "1.0 kB", "12.3 kB", "10.0 MB"]);
+        let time = datetime!(2026-12-01 02:50:00.123 UTC);
+        assert_eq!(time_text(time), "2026-12-01T02:50:00Z");
+    }
+}

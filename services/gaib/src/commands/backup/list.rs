@@ -1,0 +1,94 @@
+//! Lists of backups and snapshots.
+
+use arrakis_vault::{BackupRecord, Page, RecordKind};
+use serde_json::json;
+use time::OffsetDateTime;
+
+use crate::arguments::backup::List;
+use crate::backups::{Backups, record_message, size_text, time_text};
+use crate::context::Context;
+use crate::error::Result;
+use crate::printer::Severity;
+use crate::table::table;
+
+/// Longest message in a table, in characters.
+const MESSAGE: usize = 60;
+
+/// Prints the newest backups or snapshots of a server.
+pub(in crate::commands) async fn list(context: &Context, kind: RecordKind, arguments: &List) -> Result<()> {
+    let backups = Backups::open(context, &arguments.server).await?;
+    let (limit, now) = (usize::from(arguments.limit), OffsetDateTime::now_utc());
+    let page = backups.vault.list(backups.server(), kind, limit, None, now).await?;
+    print(context, kind, &backups, &page);
+    Ok(())
+}
+
+fn print(context: &Context, kind: RecordKind, backups: &Backups, page: &Page) {
+    let printer = context.printer;
+    for record in &page.records {
+        printer.message(&record_message(record));
+    }
+    if page.records.is_empty() {
+        printer.note(&format!(
+            "Server {} has no {kind}s in {}; `gaib server {kind} create` creates one.",
+            backups.guild,
+            backups.vault.catalogue().describe()
+        ));
+    } else {
+        let rows: Vec<[String; 6]> = page.records.iter().map(row).collect();
+        let heading = ["ID", "CREATED", "WORKSPACE", "SERIAL", "SIZE", "MESSAGE"];
+        printer.text(&table(heading, &rows));
+    }
+    for damaged in &page.damaged {
+        let summary = format!("{} cannot be read: {}", damaged.object, damaged.reason);
+        let help = "`gaib server backup verify --all` checks every backup";
+        printer.diagnostic(Severity::Warning, &summary, Some(help));
+    }
+    let has_more = page.next.is_some();
+    printer.message(&json!({
+        "type": "list_summary", "kind": kind.as_str(), "listed": page.records.len(), "damaged": page.damaged.len(),
+        "more": has_more,
+    }));
+    if has_more {
+        printer.note(&format!(
+            "There are more than {}; --limit NUMBER lists more.",
+            page.records.len()
+        ));
+    }
+}
+
+fn row(record: &BackupRecord) -> [String; 6] {
+    let serial = record.state.as_ref().map(|state| state.serial.to_string());
+    [
+        record.id.to_string(),
+        time_text(record.created),
+        record.workspace.clone(),
+        serial.unwrap_or_else(|| "-".to_owned()),
+        size_text(record.size),
+        one_line(record.message.as_deref().unwrap_or_default()),
+    ]
+}
+
+/// The start of a message on one line, without control characters, which a terminal would execute.
+pub(in crate::commands) fn one_line(message: &str) -> String {
+    let mut line: String = message
+        .chars()
+        .take(MESSAGE)
+        .map(|sign| if sign.is_control() { ' ' } else { sign })
+        .collect();
+    if message.chars().count() > MESSAGE {
+        line.push('…');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_is_one_short_line() {
+        assert_eq!(one_line("before\nthe \u{1b}[31mstorm"), "before the  [31mstorm");
+        assert_eq!(one_line(&"ä".repeat(70)).chars().count(), MESSAGE + 1);
+    }
+}

@@ -1,0 +1,141 @@
+//! `gaib server backup create / list / show / restore / delete / verify`, and what snapshots share with them.
+
+mod checks;
+mod list;
+mod restore;
+
+use arrakis_vault::{BackupRecord, LARGE_BACKUP_BYTES, NewBackup, Operation, RecordKind, Trigger};
+use serde_json::json;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::arguments::backup::{BackupCommand, Create, Delete, Show};
+use crate::backups::{Backups, record_message, size_text, time_text};
+use crate::context::Context;
+use crate::error::{Failure, Result};
+use crate::exit::ExitStatus;
+use crate::printer::Severity;
+use crate::workspace_state;
+
+pub(super) use checks::one as verify;
+pub(super) use list::{list, one_line};
+pub(super) use restore::{PresentState, StateRestore, require_whole};
+
+pub(super) async fn run(context: &Context, command: &BackupCommand) -> Result<ExitStatus> {
+    match command {
+        BackupCommand::Create(arguments) => create(context, arguments).await?,
+        BackupCommand::List(arguments) => list(context, RecordKind::Backup, arguments).await?,
+        BackupCommand::Show(arguments) => show(context, arguments).await?,
+        BackupCommand::Restore(arguments) => restore::run(context, arguments).await?,
+        BackupCommand::Delete(arguments) => delete(context, RecordKind::Backup, arguments).await?,
+        BackupCommand::Verify(arguments) => return checks::run(context, arguments).await,
+    }
+    Ok(ExitStatus::Success)
+}
+
+async fn create(context: &Context, arguments: &Create) -> Result<()> {
+    let backups = Backups::open(context, &arguments.server).await?;
+    let workspace = &backups.workspace;
+    let Some(state) = workspace_state::read(workspace).await? else {
+        workspace_state::refuse_missing(context, workspace).await?;
+        return Err(
+            Failure::new(format!("workspace {} has no state to back up", workspace.name)).help(
+                "`gaib server apply` or `gaib server import` creates one; `gaib server export --backup` keeps the live server as a \
+                 configuration, `gaib server snapshot create` the whole server",
+            ),
+        );
+    };
+    backups.recover(context).await?;
+    let use_id = Uuid::new_v4();
+    backups.take_use(Operation::Backup, use_id).await?;
+    let bytes = state.to_bytes();
+    let new = NewBackup {
+        server: backups.server(),
+        workspace: workspace.name.as_str(),
+        state: &bytes,
+        message: arguments.message.as_deref(),
+        trigger: Trigger::Automatic,
+    };
+    let created = backups.vault.create_backup(new, OffsetDateTime::now_utc()).await;
+    let created = created.map_err(Failure::from);
+    let record = backups.counted(Operation::Backup, use_id, created).await?;
+    report_created(context, &record);
+    Ok(())
+}
+
+/// Reports a new backup or snapshot, with a warning for a large one.
+pub(super) fn report_created(context: &Context, record: &BackupRecord) {
+    let (printer, kind) = (context.printer, record.kind);
+    printer.message(&record_message(record));
+    let state = record.state.as_ref().map_or_else(
+        || "without a state".to_owned(),
+        |state| format!("state with serial {}", state.serial),
+    );
+    printer.text(&format!(
+        "Created {kind} {} ({state}, {}).\n",
+        record.id,
+        size_text(record.size)
+    ));
+    if record.is_large() {
+        let summary = format!(
+            "the {kind} {} has {}, more than {}",
+            record.id,
+            size_text(record.size),
+            size_text(LARGE_BACKUP_BYTES)
+        );
+        let help = "remove what is not needed: large emoji and stickers, resources that are not managed any more";
+        printer.diagnostic(Severity::Warning, &summary, Some(help));
+    }
+}
+
+async fn show(context: &Context, arguments: &Show) -> Result<()> {
+    let backups = Backups::open(context, &arguments.server).await?;
+    let record = backups.find(RecordKind::Backup, arguments.id).await?;
+    let object = record.object().map_err(Failure::new)?;
+    let object = backups.vault.store().describe(object.as_str());
+    let mut message = record_message(&record);
+    message["object"] = object.clone().into();
+    context.printer.message(&message);
+    let none = || "-".to_owned();
+    let (lineage, serial) = record.state.as_ref().map_or_else(
+        || (none(), none()),
+        |state| (state.lineage.clone(), state.serial.to_string()),
+    );
+    let rows = [
+        ("Id", record.id.to_string()),
+        ("Server", record.server.to_string()),
+        ("Workspace", record.workspace.clone()),
+        ("Created", time_text(record.created)),
+        ("Message", record.message.clone().unwrap_or_else(none)),
+        ("Serial", serial),
+        ("Lineage", lineage),
+        ("Plan", record.plan.as_str().to_owned()),
+        ("Size", format!("{} ({} bytes)", size_text(record.size), record.size)),
+        ("SHA-256", record.checksum.clone()),
+        ("Object", object),
+    ];
+    let lines = rows.map(|(name, value)| format!("{name:<10} {value}\n"));
+    context.printer.text(&lines.concat());
+    Ok(())
+}
+
+/// Deletes a backup or a snapshot, after a confirmation.
+pub(super) async fn delete(context: &Context, kind: RecordKind, arguments: &Delete) -> Result<()> {
+    let backups = Backups::open(context, &arguments.server).await?;
+    let record = backups.find(kind, arguments.id).await?;
+    if !arguments.force {
+        let question = format!(
+            "Do you really want to delete the {kind} {} of {}? This cannot be undone.",
+            record.id,
+            time_text(record.created)
+        );
+        context
+            .prompt
+            .confirm(&question, "add --force (-f) to skip the confirmation")?;
+    }
+    backups.vault.delete(&record, OffsetDateTime::now_utc()).await?;
+    let message = json!({"type": "deleted", "kind": kind.as_str(), "id": record.id});
+    context.printer.message(&message);
+    context.printer.text(&format!("Deleted {kind} {}.\n", record.id));
+    Ok(())
+}

@@ -1,0 +1,301 @@
+//! Deployments of themes: what an apply and a destroy record in the theme registry, with their snapshots.
+//!
+//! A deployment that has begun is a file of the workspace until it is recorded. So the next apply completes the record of an
+//! interrupted one, and keeps the snapshot from before its first change.
+
+use std::path::PathBuf;
+
+use arrakis_iac::model::Snowflake;
+use arrakis_iac::plan::{Mode, Plan};
+use arrakis_iac::state::State;
+use arrakis_iac_apply::http::Discord;
+use arrakis_vault::{Action, BackupRecord, Deployment, Operation, ThemeVersion};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::snapshot::{Capture, NewCapture};
+use crate::backups::{Backups, record_message};
+use crate::context::Context;
+use crate::error::{Failure, OrFail as _, Result};
+use crate::files;
+use crate::printer::Severity;
+use crate::workspace::Workspace;
+
+const VERSION: u32 = 1;
+
+/// A deployment that has begun and is not recorded.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Begun {
+    version: u32,
+    id: Uuid,
+    /// Whether the server is destroyed.
+    destroys: bool,
+    /// `None` without a theme: then only the snapshots are kept.
+    theme: Option<ThemeVersion>,
+    /// The snapshot before the first change.
+    snapshot_before: Option<Uuid>,
+    /// Whether a snapshot is kept after the last change.
+    keeps_snapshot: bool,
+    message: Option<String>,
+}
+
+impl Begun {
+    /// A deployment that continues an interrupted one, where there is one: with its id and its first snapshot.
+    fn new(destroys: bool, theme: Option<ThemeVersion>, options: &DeploymentOptions, earlier: Option<&Self>) -> Self {
+        let message = earlier.and_then(|earlier| earlier.message.clone());
+        Self {
+            version: VERSION,
+            id: earlier.map_or_else(Uuid::new_v4, |earlier| earlier.id),
+            destroys,
+            theme,
+            snapshot_before: earlier.and_then(|earlier| earlier.snapshot_before),
+            keeps_snapshot: options.snapshot || earlier.is_some_and(|earlier| earlier.keeps_snapshot),
+            message: options.message.clone().or(message),
+        }
+    }
+}
+
+/// What the command line requests.
+#[derive(Clone, Debug, Default)]
+pub(super) struct DeploymentOptions {
+    /// Whether snapshots are kept.
+    pub(super) snapshot: bool,
+    /// The author's message.
+    pub(super) message: Option<String>,
+}
+
+/// The workspace and the server of a deployment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deployed<'a> {
+    pub(super) workspace: &'a Workspace,
+    pub(super) guild: Snowflake,
+    pub(super) discord: &'a Discord,
+}
+
+impl Deployed<'_> {
+    async fn backups(&self, context: &Context) -> Result<Backups> {
+        Backups::of(context, self.workspace, self.guild).await
+    }
+}
+
+/// A deployment in progress.
+#[derive(Debug)]
+pub(super) struct DeploymentInProgress<'a> {
+    deployed: Deployed<'a>,
+    path: PathBuf,
+    begun: Begun,
+}
+
+impl<'a> DeploymentInProgress<'a> {
+    /// Begins a deployment before the first change: keeps a snapshot, where it is requested. `None` for a plan without a theme of
+    /// which no snapshot is requested.
+    pub(super) async fn begin(
+        context: &Context,
+        deployed: Deployed<'a>,
+        plan: &Plan,
+        state: &State,
+        options: &DeploymentOptions,
+    ) -> Result<Option<Self>> {
+        if plan.mode == Mode::RefreshOnly {
+            return Ok(None);
+        }
+        let path = path(deployed.workspace);
+        let earlier = read(&path)?;
+        let destroys = plan.mode == Mode::Destroy;
+        let theme = match &plan.theme {
+            Some(theme) => Some(ThemeVersion {
+                name: theme.id.clone(),
+                version: theme.version.clone(),
+            }),
+            None if destroys => current_theme(context, deployed).await,
+            None => None,
+        };
+        if theme.is_none() && !options.snapshot && earlier.is_none() {
+            return Ok(None);
+        }
+        let mut begun = Begun::new(destroys, theme, options, earlier.as_ref());
+        if options.snapshot && begun.snapshot_before.is_none() {
+            begun.snapshot_before = Some(keep_before(context, deployed, &begun, state).await?.id);
+        }
+        let deployment = Self { deployed, path, begun };
+        deployment.write()?;
+        Ok(Some(deployment))
+    }
+
+    /// Continues a deployment that was interrupted after its last change; `None` where there is none.
+    pub(super) fn interrupted(deployed: Deployed<'a>) -> Result<Option<Self>> {
+        let path = path(deployed.workspace);
+        let begun = read(&path)?;
+        Ok(begun.map(|begun| Self { deployed, path, begun }))
+    }
+
+    /// Keeps the snapshot after the last change, and records the deployment. `state` is the one that was written.
+    ///
+    /// # Errors
+    /// When a requested snapshot cannot be kept. A deployment that cannot be recorded is a warning: the next apply records it.
+    pub(super) async fn complete(self, context: &Context, state: &State) -> Result<()> {
+        let recorded = self.record(context, state).await;
+        let Err(failure) = recorded else {
+            return remove(&self.path);
+        };
+        let summary = format!(
+            "the server is changed, and its deployment is not recorded yet: {}",
+            failure.summary()
+        );
+        let help = failure.what_to_do().map(|help| format!("{help}; ")).unwrap_or_default();
+        let help = format!("{help}the next apply records it");
+        if self.begun.keeps_snapshot {
+            return Err(Failure::new(summary).help(help));
+        }
+        context.printer.diagnostic(Severity::Warning, &summary, Some(&help));
+        Ok(())
+    }
+
+    async fn record(&self, context: &Context, state: &State) -> Result<()> {
+        let (deployed, begun) = (self.deployed, &self.begun);
+        let backups = deployed.backups(context).await?;
+        let snapshot = match begun.keeps_snapshot {
+            true => Some(keep(context, &backups, deployed, begun, state, "after").await?.id),
+            false => None,
+        };
+        let Some(theme) = begun.theme.clone() else {
+            return Ok(());
+        };
+        let deployment = Deployment {
+            id: begun.id,
+            time: OffsetDateTime::now_utc(),
+            workspace: deployed.workspace.name.as_str().to_owned(),
+            theme,
+            serial: state.serial,
+            // A destroy of some targets leaves the theme deployed.
+            action: match begun.destroys && state.is_empty() {
+                true => Action::Destroy,
+                false => Action::Apply,
+            },
+            snapshot_before: begun.snapshot_before,
+            snapshot,
+            restored: None,
+            message: begun.message.clone(),
+        };
+        backups.vault.record_deployment(backups.server(), &deployment).await?;
+        report(context, &deployment);
+        Ok(())
+    }
+
+    fn write(&self) -> Result<()> {
+        let bytes = serde_json::to_vec(&self.begun).or_fail("write the record of the deployment")?;
+        files::write(&self.path, &bytes)
+    }
+}
+
+/// The theme that a destroy removes: that of the newest deployment.
+async fn current_theme(context: &Context, deployed: Deployed<'_>) -> Option<ThemeVersion> {
+    match read_current_theme(context, deployed).await {
+        Ok(theme) => theme,
+        Err(failure) => {
+            let summary = format!(
+                "the theme registry cannot be read, so the destroy is not recorded: {}",
+                failure.summary()
+            );
+            context
+                .printer
+                .diagnostic(Severity::Warning, &summary, failure.what_to_do());
+            None
+        }
+    }
+}
+
+async fn read_current_theme(context: &Context, deployed: Deployed<'_>) -> Result<Option<ThemeVersion>> {
+    let backups = deployed.backups(context).await?;
+    let registry = backups.vault.theme_registry(backups.server()).await?;
+    Ok(registry.current().map(|current| current.theme.clone()))
+}
+
+/// Keeps the snapshot before the first change, which is counted with the one after the last.
+async fn keep_before(context: &Context, deployed: Deployed<'_>, begun: &Begun, state: &State) -> Result<BackupRecord> {
+    let backups = deployed.backups(context).await?;
+    backups.recover(context).await?;
+    backups.take_use(Operation::Snapshot, begun.id).await?;
+    let kept = keep(context, &backups, deployed, begun, state, "before").await;
+    backups.counted(Operation::Snapshot, begun.id, kept).await
+}
+
+/// Keeps a snapshot before or after a deployment.
+async fn keep(
+    context: &Context,
+    backups: &Backups,
+    deployed: Deployed<'_>,
+    begun: &Begun,
+    state: &State,
+    when: &str,
+) -> Result<BackupRecord> {
+    let what = match &begun.theme {
+        Some(theme) => format!("{when} the deployment of {} {}", theme.name, theme.version),
+        None => format!("{when} an apply"),
+    };
+    let state = Some(state).filter(|state| state.serial > 0 || !state.is_empty());
+    let new = NewCapture {
+        state,
+        theme: begun.theme.as_ref(),
+        message: Some(&what),
+    };
+    let capture = Capture::read(context, deployed.discord, backups.guild, state).await?;
+    let record = capture.store(context, backups, new).await?;
+    let mut message = record_message(&record);
+    message["when"] = when.into();
+    context.printer.message(&message);
+    context.printer.note(&format!("Created snapshot {} {what}.", record.id));
+    Ok(record)
+}
+
+/// Reports a recorded deployment.
+pub(super) fn report(context: &Context, deployment: &Deployment) {
+    context.printer.message(&deployment_message(deployment, true));
+}
+
+/// A deployment as a message of `--json`.
+pub(super) fn deployment_message(deployment: &Deployment, is_current: bool) -> serde_json::Value {
+    let mut message = json!(deployment);
+    message["type"] = "deployment".into();
+    message["current"] = is_current.into();
+    message
+}
+
+fn path(workspace: &Workspace) -> PathBuf {
+    workspace.store_path(format!("workspaces/{}/deployment.json", workspace.name))
+}
+
+/// The deployment that was interrupted; `None` where there is none.
+fn read(path: &std::path::Path) -> Result<Option<Begun>> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).or_fail(format_args!("read {}", path.display())),
+    };
+    let begun: Result<Begun, String> = serde_json::from_slice(&bytes).map_err(|error| error.to_string());
+    let begun = begun.and_then(|begun: Begun| match begun.version {
+        VERSION => Ok(begun),
+        version => Err(format!(
+            "it has version {version}, and this gaib reads version {VERSION}"
+        )),
+    });
+    let begun = begun.map_err(|reason| {
+        Failure::new(format!(
+            "the record of an interrupted deployment, {}, cannot be read: {reason}",
+            path.display()
+        ))
+        .help("use a newer gaib; or delete the file: the interrupted deployment is then not recorded")
+    })?;
+    Ok(Some(begun))
+}
+
+fn remove(path: &std::path::Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).or_fail(format_args!("remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}

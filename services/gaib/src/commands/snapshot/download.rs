@@ -1,0 +1,65 @@
+//! `gaib server snapshot download`: the files of a snapshot in a directory.
+
+use std::path::Path;
+
+use arrakis_vault::Expected;
+use serde_json::json;
+
+use super::stored;
+use crate::arguments::snapshot::Download;
+use crate::backups::Backups;
+use crate::context::Context;
+use crate::error::{Failure, OrFail as _, Result};
+use crate::files;
+use crate::workspace::shell_quoted;
+
+/// Name of the manifest.
+const MANIFEST: &str = "manifest.json";
+
+pub(super) async fn run(context: &Context, arguments: &Download) -> Result<()> {
+    let folder = arguments.output.as_path();
+    refuse_existing(folder, arguments.force)?;
+    let backups = Backups::open(context, &arguments.server).await?;
+    let expected = Expected {
+        server: backups.server(),
+        lineage: None,
+    };
+    let (record, snapshot) = stored::read(&backups, arguments.id, &expected).await?;
+    for (name, bytes) in &snapshot.files {
+        files::write(&folder.join(name), bytes)?;
+    }
+    // The manifest comes last: a directory with one has all files.
+    files::write(&folder.join(MANIFEST), &snapshot.manifest_bytes)?;
+    let mut names: Vec<&str> = snapshot.files.keys().map(String::as_str).collect();
+    names.push(MANIFEST);
+    let directory = folder.display().to_string();
+    context.printer.message(&json!({
+        "type": "downloaded", "kind": "snapshot", "id": record.id, "directory": directory, "files": names,
+    }));
+    context.printer.text(&format!(
+        "Wrote the {} files of snapshot {} to {directory}.\n",
+        names.len(),
+        record.id
+    ));
+    context.printer.note(&format!(
+        "`gaib apply {} --guild ID --drop-missing` applies its configuration to another server.",
+        shell_quoted(&folder.join("config.yaml"))
+    ));
+    Ok(())
+}
+
+/// Refuses a directory that has files, and a path that is not a directory.
+fn refuse_existing(folder: &Path, force: bool) -> Result<()> {
+    if folder.exists() && !folder.is_dir() {
+        return Err(Failure::new(format!("{} is not a directory", folder.display())).help("name another one"));
+    }
+    if force || !folder.exists() {
+        return Ok(());
+    }
+    let mut entries = std::fs::read_dir(folder).or_fail(format_args!("read {}", folder.display()))?;
+    match entries.next() {
+        None => Ok(()),
+        Some(_) => Err(Failure::new(format!("{} is not empty", folder.display()))
+            .help("name another directory, or add --force to replace files in it")),
+    }
+}

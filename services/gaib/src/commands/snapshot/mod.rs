@@ -1,0 +1,75 @@
+//! `gaib server snapshot create / list / restore / download / compare / verify / delete`.
+
+mod capture;
+mod compare;
+mod download;
+mod restore;
+mod stored;
+
+use arrakis_vault::{Operation, RecordKind};
+use uuid::Uuid;
+
+use super::backup;
+use crate::arguments::snapshot::{Create, SnapshotCommand};
+use crate::backups::Backups;
+use crate::context::Context;
+use crate::error::{Failure, Result};
+use crate::exit::ExitStatus;
+use crate::workspace_state;
+
+pub(super) use capture::{Capture, NewCapture};
+pub(super) use restore::{Journal, RestoreJob, Rollback};
+
+pub(super) async fn run(context: &Context, command: &SnapshotCommand) -> Result<ExitStatus> {
+    match command {
+        SnapshotCommand::Create(arguments) => create(context, arguments).await?,
+        SnapshotCommand::List(arguments) => backup::list(context, RecordKind::Snapshot, arguments).await?,
+        SnapshotCommand::Restore(arguments) => restore::run(context, arguments).await?,
+        SnapshotCommand::Download(arguments) => download::run(context, arguments).await?,
+        SnapshotCommand::Compare(arguments) => return compare::run(context, arguments).await,
+        SnapshotCommand::Verify(arguments) => {
+            let backups = Backups::open(context, &arguments.server).await?;
+            return backup::verify(context, &backups, RecordKind::Snapshot, arguments.id).await;
+        }
+        SnapshotCommand::Delete(arguments) => backup::delete(context, RecordKind::Snapshot, arguments).await?,
+    }
+    Ok(ExitStatus::Success)
+}
+
+async fn create(context: &Context, arguments: &Create) -> Result<()> {
+    let backups = Backups::open(context, &arguments.server).await?;
+    backups.recover(context).await?;
+    let state = workspace_state::read(&backups.workspace).await?;
+    if let Some(of) = state.as_ref().and_then(|state| state.guild_id)
+        && of != backups.guild
+    {
+        return Err(Failure::new(format!(
+            "the state of workspace {} belongs to server {of}, not to {}",
+            backups.workspace.name, backups.guild
+        ))
+        .help("use another workspace for this server"));
+    }
+    let use_id = Uuid::new_v4();
+    backups.take_use(Operation::Snapshot, use_id).await?;
+    let new = NewCapture {
+        state: state.as_ref(),
+        theme: None,
+        message: arguments.message.as_deref(),
+    };
+    let created = create_counted(context, &backups, new).await;
+    let record = backups.counted(Operation::Snapshot, use_id, created).await?;
+    backup::report_created(context, &record);
+    Ok(())
+}
+
+async fn create_counted(
+    context: &Context,
+    backups: &Backups,
+    new: NewCapture<'_>,
+) -> Result<arrakis_vault::BackupRecord> {
+    let discord = capture::connect(context, backups.guild)?;
+    Capture::read(context, &discord, backups.guild, new.state)
+        .await?
+        .store(context, backups, new)
+        .await
+}

@@ -1,0 +1,422 @@
+//! `gaib server teardown`: empties a server in four stages, each after a confirmation.
+//!
+//! | stage | what | file |
+//! |---|---|---|
+//! | 1 | an export of the whole server, then a snapshot of it in the store of backups | `record.rs` has its path and its digest; `copy.rs` |
+//! | 2 | a checkpoint of the community at the platform, which is frozen meanwhile | `checkpoint.rs` |
+//! | 3 | deletion of channels, with what belongs to them | `removal.rs` |
+//! | 4 | deletion of everything else | `removal.rs` |
+//!
+//! The deletions are plans of the engine: everything that the server has is added to the state of the workspace first, so a teardown that was
+//! killed continues with the same command, and what stays is managed afterwards: an apply of the export in this workspace does not create it a
+//! second time.
+
+mod checkpoint;
+mod copy;
+mod record;
+mod removal;
+
+use std::path::{Path, PathBuf};
+
+use arrakis_iac::live::LiveServer;
+use arrakis_iac::model::{Kind, Snowflake};
+use arrakis_iac::state::State;
+use arrakis_iac_apply::store::StateLock;
+use arrakis_iac_apply::{ImageFolder, all_kinds};
+use serde_json::json;
+
+use self::checkpoint::Checkpointing;
+use self::record::Record;
+use self::removal::{Kept, Part, Removal};
+use crate::arguments::server;
+use crate::backups::Backups;
+use crate::commands::execution::Execution;
+use crate::commands::{export, plan as planning, platform};
+use crate::connection::{connect_silently, read_live};
+use crate::context::Context;
+use crate::error::{Failure, Result};
+use crate::exit::ExitStatus;
+use crate::ownership::{self, Ownership};
+use crate::printer::Severity;
+use crate::settings::guild_option;
+use crate::workspace::{Workspace, release_after, shell_quoted};
+use crate::workspace_state;
+
+/// Advice where no answer can be read: nothing replaces the confirmations.
+const BY_A_PERSON: &str = "a teardown is confirmed by a person: run it without --json and --input=false; `gaib server teardown --dry-run` \
+                           needs no confirmation";
+
+pub(super) async fn run(context: &Context, arguments: &server::Teardown) -> Result<ExitStatus> {
+    if !arguments.confirm_teardown && !arguments.dry_run {
+        return Err(
+            Failure::new("a teardown deletes everything from the server, and --confirm-teardown is not given").help(
+                "`gaib server teardown --dry-run` shows what would be deleted; `gaib server teardown --confirm-teardown` deletes it, \
+                 after four confirmations",
+            ),
+        );
+    }
+    let option = guild_option(&arguments.community.guild)?;
+    let name = arguments.community.workspace.workspace.as_deref();
+    let workspace = Workspace::open_for_guild(context, name, false, option).await?;
+    let state = workspace_state::read_or_empty(context, &workspace).await?;
+    let guild = ownership::required_guild(context, &workspace, option, &state).await?;
+    let teardown = Teardown {
+        context,
+        arguments,
+        workspace: &workspace,
+        guild,
+    };
+    if arguments.dry_run {
+        teardown.preview(state).await?;
+        return Ok(ExitStatus::Success);
+    }
+    let mut guard = workspace.lock(context, "teardown").await?;
+    let result = Box::pin(teardown.under_lock(&mut *guard)).await;
+    release_after(guard, result).await?;
+    Ok(ExitStatus::Success)
+}
+
+/// A teardown, without what it changes.
+struct Teardown<'a> {
+    context: &'a Context,
+    arguments: &'a server::Teardown,
+    workspace: &'a Workspace,
+    guild: Snowflake,
+}
+
+/// What changes during a teardown.
+struct Progress<'a> {
+    guard: &'a mut dyn StateLock,
+    ownership: &'a Ownership,
+    execution: &'a Execution,
+    state: State,
+    record: Record,
+    /// What stays, so far.
+    kept: Vec<Kept>,
+    deleted: usize,
+}
+
+impl Teardown<'_> {
+    async fn under_lock(&self, guard: &mut dyn StateLock) -> Result<()> {
+        let context = self.context;
+        let state = workspace_state::read_or_empty(context, self.workspace).await?;
+        self.check(&state)?;
+        let ownership = ownership::acquire(context, self.workspace, self.guild, &state, guard.record()).await?;
+        let result = Box::pin(self.as_owner(guard, &ownership, state)).await;
+        ownership.unlock(result).await
+    }
+
+    /// All stages, while no other operation changes the server.
+    async fn as_owner(&self, guard: &mut dyn StateLock, ownership: &Ownership, mut state: State) -> Result<()> {
+        let context = self.context;
+        let execution = Execution::new(context, self.guild)?;
+        let live = read_live(context, &execution.discord, self.guild, &all_kinds()).await?;
+        let record = Record::open(self.folder(), self.guild)?;
+        record.check_export()?;
+        removal::adopt_everything(&mut state, &live, &record.addresses());
+        // Both deletions are checked before the first stage.
+        let removals = removals(&state, &live)?;
+        if !record.is_deleting() && removals.iter().all(|removal| removal.count() == 0) {
+            context
+                .printer
+                .note("The server is empty already, but for what Discord keeps; nothing was changed.");
+            return Ok(());
+        }
+        self.introduce(&live, &removals, &record);
+        let mut progress = Progress {
+            guard,
+            ownership,
+            execution: &execution,
+            state,
+            record,
+            kept: Vec::new(),
+            deleted: 0,
+        };
+        self.secure(&mut progress, &live).await?;
+        for part in Part::ALL {
+            self.delete(part, &mut progress).await?;
+        }
+        self.finish(&progress).await
+    }
+
+    fn check(&self, state: &State) -> Result<()> {
+        planning::check_ids(state)?;
+        match state.guild_id.filter(|of| *of != self.guild) {
+            Some(of) => Err(
+                Failure::new(format!("the state belongs to server {of}, not to {}", self.guild))
+                    .help("use another workspace for this server"),
+            ),
+            None => Ok(()),
+        }
+    }
+
+    /// The folder of exports and records of this server.
+    fn folder(&self) -> PathBuf {
+        self.workspace.store_path(format!("teardown/{}", self.guild))
+    }
+
+    fn introduce(&self, live: &LiveServer, removals: &[Removal], record: &Record) {
+        let printer = self.context.printer;
+        let (name, guild) = (server_name(live), self.guild);
+        if record.is_deleting() {
+            printer.note(&format!("Continuing the interrupted teardown of server {guild}."));
+        }
+        let deleted: Vec<String> = removals.iter().map(Removal::described).collect();
+        let deleted: Vec<String> = deleted.into_iter().filter(|counts| !counts.is_empty()).collect();
+        let deleted = match deleted.is_empty() {
+            true => "nothing".to_owned(),
+            false => deleted.join(", "),
+        };
+        printer.note(&format!(
+            "Teardown of server \"{name}\" ({guild}), in four stages: export, checkpoint, channels, everything else. To be deleted: {deleted}."
+        ));
+    }
+
+    /// The first two stages: what the server is recovered from. An interrupted teardown that was deleting has them already.
+    async fn secure(&self, progress: &mut Progress<'_>, live: &LiveServer) -> Result<()> {
+        let record = &mut progress.record;
+        let has_export = record.is_deleting() && record.export().is_some();
+        let has_checkpoint = record.checkpoint().is_some() || record.without_checkpoint().is_some();
+        let checkpointing = match record.is_deleting() && has_checkpoint {
+            true => None,
+            // Before the first question: without it the teardown is refused.
+            false => Some(Checkpointing::find(self.context, self.arguments, self.guild).await?),
+        };
+        if !has_export {
+            let backups = Backups::of(self.context, self.workspace, self.guild).await?;
+            let path = record.new_export(&export::timestamp());
+            let question = format!("export the server to {}, and store a snapshot of it?", path.display());
+            self.confirm(1, &question, "yes", record)?;
+            self.export(record, &progress.state, live, &path).await?;
+            let discord = &progress.execution.discord;
+            let stored = Box::pin(copy::store(self.context, &backups, discord, &progress.state)).await?;
+            record.set_snapshot(stored)?;
+        }
+        if let Some(checkpointing) = checkpointing {
+            self.confirm(2, &checkpointing.question(), "yes", record)?;
+            checkpointing.carry_out(self.context, record, live).await?;
+        }
+        Ok(())
+    }
+
+    async fn export(&self, record: &mut Record, state: &State, live: &LiveServer, path: &Path) -> Result<()> {
+        let context = self.context;
+        export::warn_of_unknown(context, live);
+        let missing = export::save(context, self.workspace, live, state, path).await?;
+        let managed = state.resources.iter();
+        let managed = managed.map(|(address, entry)| (address.clone(), entry.id));
+        record.set_export(path, arrakis_iac::export::assign(live, &managed.collect()))?;
+        context
+            .printer
+            .note(&format!("Wrote server {} to {}.", self.guild, path.display()));
+        if missing > 0 {
+            context.printer.diagnostic(
+                Severity::Warning,
+                "images that could not be exported (above) are lost with their emoji and stickers",
+                Some("put the files beside the export and write `image: FILE` under the resources, before stage 4"),
+            );
+        }
+        Ok(())
+    }
+
+    /// The third and the fourth stage.
+    async fn delete(&self, part: Part, progress: &mut Progress<'_>) -> Result<()> {
+        let context = self.context;
+        let live = read_live(context, &progress.execution.discord, self.guild, &all_kinds()).await?;
+        removal::adopt_everything(&mut progress.state, &live, &progress.record.addresses());
+        let removal = removal::plan(part, &progress.state, &live)?;
+        show(context, &removal);
+        let (stage, question, expected) = self.question(part, &removal, &live);
+        if removal.count() == 0 {
+            context
+                .printer
+                .note(&format!("Stage {stage} of 4: there is nothing to delete."));
+        } else {
+            self.confirm(stage, &question, &expected, &progress.record)?;
+        }
+        progress.record.set_deleting()?;
+        let bytes = progress.state.advance();
+        progress.guard.write(&bytes).await?;
+        progress
+            .ownership
+            .write_marker(context, self.workspace, &progress.state)
+            .await?;
+        if !removal.plan.steps.is_empty() {
+            let images = ImageFolder(PathBuf::new());
+            let (state, guard) = (&mut progress.state, &mut *progress.guard);
+            let execution = progress.execution;
+            execution
+                .run(context, &removal.plan, &live, state, guard, &images)
+                .await?;
+        }
+        progress.deleted += removal.count();
+        progress.kept.extend(removal.kept);
+        Ok(())
+    }
+
+    /// The number of a stage, its question and the answer that confirms it.
+    fn question(&self, part: Part, removal: &Removal, live: &LiveServer) -> (u8, String, String) {
+        let (what, guild) = (removal.described(), self.guild);
+        match part {
+            Part::Channels => {
+                let name = server_name(live);
+                let question = format!(
+                    "delete {what} from server \"{name}\"? All messages and threads are lost; no export and no checkpoint has them."
+                );
+                (3, question, name)
+            }
+            Part::Others => (
+                4,
+                format!("delete {what} from server {guild}? Members lose these roles."),
+                guild.to_string(),
+            ),
+        }
+    }
+
+    fn confirm(&self, stage: u8, question: &str, expected: &str, record: &Record) -> Result<()> {
+        let question = format!("Stage {stage} of 4: {question}");
+        if self.context.prompt.accepts(&question, expected, BY_A_PERSON)? {
+            return Ok(());
+        }
+        let checkpoint = record.checkpoint().filter(|_| stage > 2);
+        let done = match (stage, checkpoint) {
+            (1, _) => "nothing was changed",
+            (2, _) => "the server was exported, and nothing was changed",
+            (3, Some(_)) => "nothing was deleted, and the community is frozen",
+            (3, None) => "nothing was deleted",
+            _ => "the channels are deleted, and everything else is not",
+        };
+        let ends_freeze = checkpoint.map(|checkpoint| {
+            format!(
+                "; `gaib restore exec --checkpoint {}` ends the freeze of the community",
+                checkpoint.id
+            )
+        });
+        Err(
+            Failure::new(format!("Cancelled before stage {stage} of 4: {done}.")).help(format!(
+                "the same command continues there{}",
+                ends_freeze.unwrap_or_default()
+            )),
+        )
+    }
+
+    /// Reports what stays, and how the server is recovered.
+    async fn finish(&self, progress: &Progress<'_>) -> Result<()> {
+        let (context, guild) = (self.context, self.guild);
+        let live = read_live(context, &progress.execution.discord, guild, &all_kinds()).await?;
+        let left = removal::left(&live, &progress.kept);
+        let state = &progress.state;
+        progress.ownership.remove_marker_if_empty(context, state).await?;
+        let (kept, new): (Vec<_>, Vec<_>) = left.into_iter().partition(|(_, stays)| *stays);
+        if !new.is_empty() {
+            let new: Vec<String> = new.iter().map(|(resource, _)| resource.to_string()).collect();
+            return Err(Failure::new(format!("the server is not empty: {}", new.join("; ")))
+                .help("the same command deletes it, too"));
+        }
+        let kept: Vec<Kept> = kept.into_iter().map(|(kept, _)| kept).collect();
+        self.show_result(progress, &live, &kept);
+        progress.record.finish()
+    }
+
+    fn show_result(&self, progress: &Progress<'_>, live: &LiveServer, kept: &[Kept]) {
+        let printer = self.context.printer;
+        let (record, guild) = (&progress.record, self.guild);
+        let checkpoint = record.checkpoint();
+        let export = record.export().unwrap_or_default();
+        printer.message(&json!({
+            "type": "teardown_complete", "guild": guild, "deleted": progress.deleted, "kept": kept,
+            "export": export.display().to_string(), "snapshot": record.snapshot(),
+            "checkpoint": checkpoint.map(|checkpoint| checkpoint.id),
+        }));
+        let mut text = format!(
+            "\nServer \"{}\" ({guild}) is empty but for what Discord keeps:\n",
+            server_name(live)
+        );
+        for kept in kept {
+            text.push_str(&format!("  {kept}\n"));
+        }
+        if live.foreign_channels > 0 {
+            text.push_str("  channels of kinds that this version of gaib does not support\n");
+        }
+        let (command, option) = (self.workspace.server_command(), self.workspace.workspace_option());
+        text.push_str(&format!(
+            "\nTo recover it, in this order:\n  {command} apply -f {} --guild {guild}{option}\n",
+            shell_quoted(&export)
+        ));
+        if let Some(checkpoint) = checkpoint {
+            text.push_str(&format!(
+                "  gaib restore exec --checkpoint {} --guild {guild}   (until {}, at {})\n",
+                checkpoint.id,
+                platform::time(checkpoint.expires_at),
+                checkpoint.platform
+            ));
+        }
+        if let Some(snapshot) = record.snapshot() {
+            text.push_str(&format!(
+                "\nThe snapshot {snapshot} has the roles of the members, too. Instead of the apply:\n  {command} snapshot restore \
+                 {snapshot} --apply --guild {guild}{option}\n"
+            ));
+        }
+        printer.text(&text);
+    }
+
+    /// `--dry-run`.
+    async fn preview(&self, mut state: State) -> Result<()> {
+        let (context, guild) = (self.context, self.guild);
+        self.check(&state)?;
+        ownership::check(context, self.workspace, guild, &state).await?;
+        let discord = connect_silently(context, guild)?;
+        let live = read_live(context, &discord, guild, &all_kinds()).await?;
+        let record = Record::open(self.folder(), guild)?;
+        removal::adopt_everything(&mut state, &live, &record.addresses());
+        let removals = removals(&state, &live)?;
+        self.introduce(&live, &removals, &record);
+        for removal in &removals {
+            show(context, removal);
+        }
+        let kept: Vec<Kept> = removals.into_iter().flat_map(|removal| removal.kept).collect();
+        match Checkpointing::find(context, self.arguments, guild).await {
+            Ok(checkpointing) => context
+                .printer
+                .note(&format!("Stage 2 of 4 would be: {}", checkpointing.question())),
+            Err(refused) => context
+                .printer
+                .diagnostic(Severity::Warning, refused.summary(), refused.what_to_do()),
+        }
+        context
+            .printer
+            .message(&json!({"type": "teardown_preview", "guild": guild, "kept": kept}));
+        context.printer.note("Nothing was changed (--dry-run).");
+        Ok(())
+    }
+}
+
+/// Prints what is deleted and what stays.
+fn show(context: &Context, removal: &Removal) {
+    if removal.count() > 0 {
+        planning::show(context, &removal.plan, &[]);
+    }
+    for kept in &removal.kept {
+        context.printer.note(&format!("Stays: {kept}."));
+    }
+}
+
+/// The deletions of both parts.
+fn removals(state: &State, live: &LiveServer) -> Result<Vec<Removal>> {
+    Part::ALL
+        .into_iter()
+        .map(|part| removal::plan(part, state, live))
+        .collect()
+}
+
+/// The name of a server; its id where it has none that could be typed.
+fn server_name(live: &LiveServer) -> String {
+    let settings = live.get(Kind::Server, live.guild_id);
+    let name = settings
+        .and_then(|settings| settings.attributes.name())
+        .unwrap_or_default();
+    match name.trim() {
+        "" => live.guild_id.to_string(),
+        name => name.to_owned(),
+    }
+}

@@ -1,0 +1,198 @@
+//! Damaged objects: each is named, and nothing changes.
+
+use super::*;
+use crate::session::exists;
+
+/// What happens to an object.
+#[derive(Clone, Copy, Debug)]
+enum Damage {
+    Flipped,
+    Truncated,
+    Emptied,
+    Missing,
+}
+
+const DAMAGES: [Damage; 4] = [Damage::Flipped, Damage::Truncated, Damage::Emptied, Damage::Missing];
+
+impl Damage {
+    fn strike(self, path: &Path) {
+        let mut bytes = std::fs::read(path).unwrap();
+        match self {
+            Self::Flipped => {
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+            }
+            Self::Truncated => bytes.truncate(bytes.len() / 2),
+            Self::Emptied => bytes.clear(),
+            Self::Missing => return std::fs::remove_file(path).unwrap(),
+        }
+        std::fs::write(path, bytes).unwrap();
+    }
+}
+
+fn path_of(session: &Session, object: &str) -> PathBuf {
+    session.folder.path().join(".gaib/backups").join(object)
+}
+
+/// Runs commands that read `object`, which is damaged, and asserts that nothing changes.
+async fn assert_named(session: &mut Session, lines: &[String], object: &str) {
+    let (sent, before) = (writes(session), session.read(STATE));
+    let all = objects(session);
+    for line in lines {
+        let outcome = session.gaib(line).await;
+        refused(&outcome, &[object]);
+        assert_eq!((writes(session), &session.read(STATE)), (sent, &before), "{line}");
+        assert_eq!(objects(session), all, "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_backup_is_named_and_replaces_nothing() {
+    let mut session = managed().await;
+    let id = created(&session.gaib("server backup create").await);
+    session.write("discord-server.yaml", CHANGED);
+    done(&session.gaib("server apply --auto-approve").await);
+    let object = objects(&session).remove(0);
+    let path = path_of(&session, &object);
+    let whole = std::fs::read(&path).unwrap();
+    for damage in DAMAGES {
+        damage.strike(&path);
+        let lines = [
+            format!("server backup restore {id} -f"),
+            format!("server backup verify {id}"),
+            "server backup verify --all".to_owned(),
+        ];
+        assert_named(&mut session, &lines, &object).await;
+        std::fs::write(&path, &whole).unwrap();
+    }
+    done(&session.gaib("server backup verify --all").await);
+    done(&session.gaib(&format!("server backup restore {id} -f")).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backup_in_place_of_another_is_named() {
+    let mut session = managed().await;
+    let first = created(&session.gaib("server backup create").await);
+    session.write("discord-server.yaml", CHANGED);
+    done(&session.gaib("server apply --auto-approve").await);
+    created(&session.gaib("server backup create").await);
+    // Sorted by time.
+    let all = objects(&session);
+    let [older, newer] = all.as_slice() else {
+        panic!("{all:?}");
+    };
+    std::fs::copy(path_of(&session, newer), path_of(&session, older)).unwrap();
+    let lines = [
+        format!("server backup restore {first} -f"),
+        format!("server backup verify {first}"),
+    ];
+    assert_named(&mut session, &lines, older).await;
+    let checked = session.gaib("server backup verify --all").await;
+    refused(&checked, &[older]);
+    assert!(
+        checked.stdout.contains("Whole: 1 (backups and snapshots). Damaged: 1."),
+        "{}",
+        checked.stdout
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_damaged_file_of_a_snapshot_is_named_and_restores_nothing() {
+    let mut session = managed().await;
+    let id = created(&session.gaib("server snapshot create").await);
+    wreck(&session).await;
+    let of_snapshot: Vec<String> = objects(&session)
+        .into_iter()
+        .filter(|object| object.contains(&id))
+        .collect();
+    // State, configuration, theme registry, members, server, image, manifest.
+    assert_eq!(of_snapshot.len(), 7, "{of_snapshot:?}");
+    for (at, object) in of_snapshot.iter().enumerate() {
+        let path = path_of(&session, object);
+        let whole = std::fs::read(&path).unwrap();
+        DAMAGES[at % DAMAGES.len()].strike(&path);
+        let lines = [
+            format!("server snapshot restore {id} --apply -f"),
+            format!("server snapshot restore {id} -f"),
+            format!("server snapshot verify {id}"),
+            format!("server snapshot compare {id} {id}"),
+            format!("server snapshot download {id} -o copy"),
+        ];
+        assert_named(&mut session, &lines, object).await;
+        assert!(visible(&session.folder.path().join("copy")).is_empty());
+        std::fs::write(&path, &whole).unwrap();
+    }
+    done(&session.gaib(&format!("server snapshot restore {id} --apply -f")).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn snapshot_that_another_key_signed_is_refused_until_the_key_is_trusted() {
+    let mut session = managed().await;
+    let id = created(&session.gaib("server snapshot create").await);
+    let key = session.state_home().join("gaib/backup-signing-key.pem");
+    std::fs::rename(&key, key.with_extension("old")).unwrap();
+    refused(
+        &session.gaib(&format!("server snapshot restore {id} --apply -f")).await,
+        &["manifest", "BACKUP_TRUSTED_KEYS"],
+    );
+    std::fs::rename(key.with_extension("old"), &key).unwrap();
+    done(&session.gaib(&format!("server snapshot verify {id}")).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_record_is_listed_with_a_warning_and_hides_no_other() {
+    let mut session = managed().await;
+    let first = created(&session.gaib("server backup create").await);
+    let second = created(&session.gaib("server backup create").await);
+    let catalogue = session.folder.path().join(".gaib/backups/.catalogue");
+    let mut folders = vec![catalogue];
+    let mut records = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for path in visible(&folder) {
+            match path.is_dir() {
+                true => folders.push(path),
+                false => records.push(path),
+            }
+        }
+    }
+    let text = |path: &PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+    let record = records.iter().find(|path| text(path).contains(&first)).unwrap();
+    std::fs::write(record, "{").unwrap();
+    let listed = session.gaib("server backup list").await;
+    printed(&listed, &["warning", &second]);
+    refused(&session.gaib("server backup verify --all").await, &["damaged"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_theme_registry_is_named_and_made_again() {
+    let mut session = unmanaged().await;
+    session.write("discord-server.yaml", "theme: basic\n");
+    done(&session.gaib("server apply --auto-approve -m first").await);
+    printed(&session.gaib("server theme registry").await, &["basic", "first"]);
+    let registry = objects(&session);
+    let registry = registry
+        .iter()
+        .find(|object| object.ends_with("registry.json"))
+        .unwrap();
+    std::fs::write(path_of(&session, registry), "{").unwrap();
+    for line in [
+        "server theme registry",
+        "server theme history",
+        "server theme rollback -f",
+    ] {
+        refused(&session.gaib(line).await, &[registry]);
+    }
+    // An apply does not fail for it, and the next one records what this one could not.
+    session.write("discord-server.yaml", "theme: basic\nroles:\n  usul: { name: Usul }\n");
+    let applied = session.gaib("server apply --auto-approve -m second").await;
+    printed(&applied, &["warning", "its deployment is not recorded yet", registry]);
+    // The audit object of the second deployment is written already.
+    printed(
+        &session.gaib("server theme registry --rebuild").await,
+        &["2 deployments", "first", "second"],
+    );
+    done(&session.gaib("server apply --auto-approve").await);
+    let shown = session.gaib("server theme registry --json").await;
+    assert_eq!(of_type(&shown, "deployment").len(), 2);
+    assert!(!exists(&session, DEPLOYMENT));
+}

@@ -1,0 +1,145 @@
+//! Limits of the free plan: counted by the catalogue of a shared store, or by the platform.
+
+use arrakis_db::ApiKeyScope::{PlansWrite, ServersRead, ServersWrite};
+use arrakis_test_support::Moto;
+
+use super::*;
+use crate::platform::Platform;
+
+const BUCKET: &str = "gaib-backups-123456789012";
+
+/// Sets the variables of a session to a bucket and its tables, which are created.
+async fn share(session: &mut Session, moto: &Moto) {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let created = client.put(format!("{}/{BUCKET}", moto.url())).send().await.unwrap();
+    assert!(created.status().is_success(), "{created:?}");
+    create_table(moto, "gaib-backup-metadata", true).await;
+    create_table(moto, "gaib-server-tiers", false).await;
+    for (name, value) in [
+        ("BACKUP_STORE", format!("s3://{BUCKET}/production").as_str()),
+        ("AWS_ENDPOINT_URL", moto.url()),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+    ] {
+        session.environment(name, Some(value));
+    }
+}
+
+async fn create_table(moto: &Moto, name: &str, with_index: bool) {
+    let text = |name: &str| json!({"AttributeName": name, "AttributeType": "S"});
+    let key = |name: &str, kind: &str| json!({"AttributeName": name, "KeyType": kind});
+    let mut attributes = vec![text("PK"), text("SK")];
+    let mut table = json!({
+        "TableName": name,
+        "KeySchema": [key("PK", "HASH"), key("SK", "RANGE")],
+        "BillingMode": "PAY_PER_REQUEST",
+    });
+    if with_index {
+        attributes.push(text("GSI1PK"));
+        table["GlobalSecondaryIndexes"] = json!([{
+            "IndexName": "GSI1",
+            "KeySchema": [key("GSI1PK", "HASH")],
+            "Projection": {"ProjectionType": "ALL"},
+        }]);
+    }
+    table["AttributeDefinitions"] = json!(attributes);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let sent = client
+        .post(moto.url())
+        .header("x-amz-target", "DynamoDB_20120810.CreateTable")
+        .header("content-type", "application/x-amz-json-1.0")
+        .header(
+            "authorization",
+            "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20261201/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0",
+        )
+        .body(table.to_string());
+    let response = sent.send().await.unwrap();
+    assert!(response.status().is_success(), "{}", response.text().await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shared_store_limits_the_free_plan_and_states_when_it_ends() {
+    let moto = Moto::start(1_000).await;
+    let mut session = managed().await;
+    share(&mut session, &moto).await;
+    let backup = created(&session.gaib("server backup create").await);
+    let refusal = session.gaib("server backup create").await;
+    refused(
+        &refusal,
+        &[
+            "the limit of the free plan is reached",
+            "a day",
+            "permitted again from",
+            "UTC",
+        ],
+    );
+    assert_eq!(session.gaib("server backup list").await.stdout.lines().count(), 2);
+    printed(
+        &session.gaib(&format!("server backup show {backup}")).await,
+        &["s3://", "free"],
+    );
+    done(&session.gaib("server backup verify --all").await);
+
+    let mut snapshots = Vec::new();
+    for _ in 0..3 {
+        snapshots.push(created(&session.gaib("server snapshot create").await));
+    }
+    refused(
+        &session.gaib("server snapshot create").await,
+        &["a week", "permitted again from"],
+    );
+    session.write("discord-server.yaml", CHANGED);
+    let sent = writes(&session);
+    let apply = session.gaib("server apply --snapshot --auto-approve").await;
+    refused(&apply, &["a week"]);
+    assert_eq!(writes(&session), sent, "refused before the first change");
+
+    // A dry run and a cancelled restore are no uses. A restore that is refused for another reason is given back.
+    let restore = format!("server snapshot restore {} --apply", snapshots[0]);
+    wreck(&session).await;
+    done(&session.gaib(&format!("{restore} --dry-run")).await);
+    refused(&session.answering(&restore, Some("no\n")).await, &["Cancelled"]);
+    done(&session.gaib(&format!("{restore} -f")).await);
+    wreck(&session).await;
+    refused(
+        &session.gaib(&format!("{restore} -f")).await,
+        &["a day", "permitted again from"],
+    );
+    assert!(!crate::session::exists(&session, JOURNAL));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn platform_counts_for_a_shared_store_and_not_for_a_folder() {
+    let platform = Platform::start().await;
+    let moto = Moto::start(1_000).await;
+    let mut session = managed().await;
+    platform
+        .connect(&mut session, &[ServersRead, ServersWrite, PlansWrite])
+        .await;
+    done(
+        &session
+            .gaib(&format!("server tier set free --guild {GUILD} --auto-approve"))
+            .await,
+    );
+    for _ in 0..3 {
+        created(&session.gaib("server backup create").await);
+    }
+    share(&mut session, &moto).await;
+    let catalogue = session.folder.path().canonicalize().unwrap().join("catalogue");
+    session.environment("BACKUP_CATALOGUE", Some(&format!("file://{}", catalogue.display())));
+    created(&session.gaib("server backup create").await);
+    let refusal = session.gaib("server backup create").await;
+    refused(
+        &refusal,
+        &["count the backup", "works again at", "gaib server tier show"],
+    );
+    assert_eq!(session.gaib("server backup list").await.stdout.lines().count(), 2);
+    // Without the platform nothing is stored.
+    session.environment("ARRAKIS_API_URL", Some("http://127.0.0.1:9"));
+    refused(
+        &session.gaib("server snapshot create").await,
+        &["count the snapshot", "nothing was changed"],
+    );
+    printed(&session.gaib("server snapshot list").await, &["has no snapshots"]);
+}

@@ -1,0 +1,209 @@
+//! `gaib server backup`: copies of the state.
+
+use super::*;
+use crate::session::exists;
+
+const UNKNOWN: &str = "00000000-0000-4000-8000-000000000000";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_is_backed_up_shown_and_restored() {
+    let mut session = managed().await;
+    let before = state(&session);
+    let made = session.gaib("server backup create -m \"before the storm\"").await;
+    let id = created(&made);
+    printed(&made, &["Created backup", "state with serial"]);
+    printed(
+        &session.gaib("server backup list").await,
+        &[&id, "before the storm", "default"],
+    );
+    let shown = session.gaib(&format!("server backup show {id}")).await;
+    printed(&shown, &[&id, "before the storm", ".gaib/backups/", "Lineage"]);
+
+    session.write("discord-server.yaml", CHANGED);
+    done(&session.gaib("server apply --auto-approve").await);
+    let after = state(&session);
+    let (restore, sent) = (format!("server backup restore {id}"), writes(&session));
+    let dry = session.gaib(&format!("{restore} --dry-run")).await;
+    printed(&dry, &["role.naib", "color", "#FFD700", "Dry run"]);
+    refused(&session.answering(&restore, Some("no\n")).await, &["Cancelled"]);
+    refused(
+        &session.gaib(&format!("{restore} --input=false")).await,
+        &["Replace the state of workspace default", "--auto-approve"],
+    );
+    assert_eq!(state(&session), after);
+    let restored = session.answering(&restore, Some("yes\n")).await;
+    printed(
+        &restored,
+        &[
+            "Restored the state of workspace default",
+            "Backed up the present state",
+            "was not changed",
+        ],
+    );
+    let now = state(&session);
+    assert_eq!(
+        (&now["lineage"], &now["resources"]),
+        (&before["lineage"], &before["resources"])
+    );
+    assert!(now["serial"].as_u64() > after["serial"].as_u64(), "{now}");
+    assert_eq!(writes(&session), sent, "a restore of the state sends nothing");
+    printed(&session.gaib(&format!("{restore} -f")).await, &["nothing was changed"]);
+    // The configuration is what an apply makes.
+    done(&session.gaib("server apply --auto-approve").await);
+    done(&session.gaib("server plan --detailed-exitcode").await);
+
+    assert_eq!(session.gaib("server backup list").await.stdout.lines().count(), 3);
+    let delete = format!("server backup delete {id}");
+    refused(&session.gaib(&format!("{delete} --input=false")).await, &["--force"]);
+    printed(&session.gaib(&format!("{delete} -f")).await, &["Deleted backup"]);
+    refused(
+        &session.gaib(&format!("server backup show {id}")).await,
+        &["there is no backup"],
+    );
+    assert!(!session.gaib("server backup list").await.stdout.contains(&id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restore_replaces_a_missing_and_a_damaged_state() {
+    let mut session = managed().await;
+    let id = created(&session.gaib("server backup create").await);
+    let (restore, whole) = (format!("server backup restore {id} -f"), state(&session));
+    let path = session.folder.path().join(STATE);
+    std::fs::remove_file(&path).unwrap();
+    printed(&session.gaib(&restore).await, &["Restored the state"]);
+    assert_eq!(state(&session)["resources"], whole["resources"]);
+    done(&session.gaib("server plan --detailed-exitcode").await);
+
+    std::fs::write(&path, "{").unwrap();
+    refused(&session.gaib("server backup create").await, &["state"]);
+    printed(
+        &session.gaib(&restore).await,
+        &["Renamed the damaged state", "Restored the state"],
+    );
+    assert_eq!(state(&session)["resources"], whole["resources"]);
+    done(&session.gaib("server plan --detailed-exitcode").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backup_of_another_state_or_server_is_refused() {
+    let mut session = managed().await;
+    let id = created(&session.gaib("server backup create").await);
+    let mut other = state(&session);
+    other["lineage"] = "6a8c9c1e-0000-4000-8000-000000000001".into();
+    let text = serde_json::to_string(&other).unwrap();
+    std::fs::write(session.folder.path().join(STATE), text).unwrap();
+    let restored = session.gaib(&format!("server backup restore {id} -f")).await;
+    refused(&restored, &["lineage", "nothing was restored"]);
+    assert_eq!(state(&session), other);
+
+    for line in ["show", "restore -f", "delete -f", "verify"] {
+        let (command, option) = line.split_once(' ').unwrap_or((line, ""));
+        let unknown = session
+            .gaib(&format!("server backup {command} {UNKNOWN} {option}"))
+            .await;
+        refused(&unknown, &["there is no backup", "gaib server backup list"]);
+    }
+    refused(&session.gaib("server backup show 7").await, &["invalid value"]);
+    let line = format!("server backup show {id} --guild 1200000000000000999");
+    assert_eq!(session.gaib(&line).await.code, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_is_nothing_to_back_up_before_the_first_apply() {
+    let mut session = unmanaged().await;
+    refused(
+        &session.gaib("server backup create").await,
+        &["has no state to back up", "gaib server apply"],
+    );
+    printed(&session.gaib("server backup list").await, &["has no backups"]);
+    assert!(objects(&session).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn list_has_twenty_entries_unless_another_number_is_given() {
+    let mut session = managed().await;
+    for _ in 0..21 {
+        created(&session.gaib("server backup create").await);
+    }
+    let listed = session.gaib("server backup list").await;
+    printed(&listed, &["There are more than 20", "--limit NUMBER"]);
+    assert_eq!(listed.stdout.lines().count(), 21);
+    let all = session.gaib("server backup list --limit 30").await;
+    assert_eq!((all.stdout.lines().count(), all.stderr.as_str()), (22, ""));
+    let json = session.gaib("server backup list --json").await;
+    let summary = of_type(&json, "list_summary").remove(0);
+    assert_eq!((&summary["listed"], &summary["more"]), (&json!(20), &json!(true)));
+    assert_eq!(of_type(&json, "backup").len(), 20);
+    refused(&session.gaib("server backup list --limit 0").await, &["--limit"]);
+}
+
+/// Text that cannot be compressed to less than half.
+fn incompressible(length: usize) -> String {
+    let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut text = String::with_capacity(length + 16);
+    while text.len() < length {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        text.push_str(&format!("{seed:016x}"));
+    }
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backup_of_more_than_ten_megabytes_is_stored_with_a_warning() {
+    let mut session = managed().await;
+    let small = session.gaib("server backup create").await;
+    assert!(!small.stderr.contains("warning"), "{}", small.stderr);
+    let text = session.read(STATE).replace("The harvest", &incompressible(24_000_000));
+    std::fs::write(session.folder.path().join(STATE), text).unwrap();
+    let large = session.gaib("server backup create").await;
+    printed(&large, &["warning", "more than 10.0 MB", "MB)"]);
+    let json = session.gaib("server backup list --json").await;
+    let is_large: Vec<Value> = of_type(&json, "backup")
+        .iter()
+        .map(|one| one["large"].clone())
+        .collect();
+    assert_eq!(is_large, [json!(true), json!(false)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_writes_messages_with_json() {
+    let mut session = managed().await;
+    let made = session.gaib("server backup create -m one --json").await;
+    let backup = of_type(&made, "backup").remove(0);
+    assert_eq!((&backup["message"], &backup["kind"]), (&"one".into(), &"backup".into()));
+    let id = backup["id"].as_str().unwrap().to_owned();
+    let shown = session.gaib(&format!("server backup show {id} --json")).await;
+    assert!(of_type(&shown, "backup")[0]["object"].is_string());
+    let verified = session.gaib("server backup verify --all --json").await;
+    assert_eq!(of_type(&verified, "verify_summary")[0]["whole"], 1);
+    session.write("discord-server.yaml", CHANGED);
+    done(&session.gaib("server apply --auto-approve").await);
+    let asked = session.gaib(&format!("server backup restore {id} --json")).await;
+    assert_eq!(asked.code, 1);
+    assert_eq!(of_type(&asked, "diagnostic").len(), 1);
+    let restored = session.gaib(&format!("server backup restore {id} --json -f")).await;
+    done(&restored);
+    assert!(!of_type(&restored, "difference").is_empty());
+    assert_eq!(of_type(&restored, "restored")[0]["changed"], true);
+    let deleted = session.gaib(&format!("server backup delete {id} --json -f")).await;
+    assert_eq!(of_type(&deleted, "deleted")[0]["id"], id.as_str());
+    assert!(exists(&session, STATE));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn store_of_the_environment_is_used_and_an_invalid_one_is_named() {
+    let mut session = managed().await;
+    let folder = session.folder.path().canonicalize().unwrap().join("elsewhere");
+    session.environment("BACKUP_STORE", Some(&format!("file://{}", folder.display())));
+    let id = created(&session.gaib("server backup create").await);
+    assert!(folder.join(".catalogue").is_dir() && !exists(&session, ".gaib/backups"));
+    done(&session.gaib(&format!("server backup verify {id}")).await);
+    session.environment("BACKUP_STORE", Some("elsewhere"));
+    refused(&session.gaib("server backup list").await, &["BACKUP_STORE", "file://"]);
+    session.environment("BACKUP_STORE", Some("s3://gaib-backups-123456789012"));
+    session.environment("AWS_EC2_METADATA_DISABLED", Some("true"));
+    let without_region = session.gaib("server backup list").await;
+    refused(&without_region, &["the backups cannot be used"]);
+}

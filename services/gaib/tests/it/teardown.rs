@@ -1,0 +1,420 @@
+//! `gaib server teardown`, and the recovery with `gaib server apply` and `gaib restore`.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use arrakis_db::ApiKeyScope::{ServersRead, ServersWrite};
+use arrakis_db::{JobState, UserId};
+use arrakis_domain::{RoleId, RoleKey};
+use discord_emulator::faults::{Condition, DeadHost, FaultKind};
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::platform::Platform;
+use crate::session::{GUILD, Outcome, Session, exists};
+
+/// A community server with what Discord keeps: a role above the bot's, a managed one, the channels that a community server must have.
+async fn start() -> Session {
+    let session = Session::with(json!({
+        "name": "Sietch Tabr", "community": true, "bot": {"below": "Founders"},
+        "roles": [
+            {"name": "Founders"}, {"name": "Naib", "color": "#123456", "hoist": true}, {"name": "Booster", "managed": true},
+            {"name": "Usul", "permissions": ["VIEW_CHANNEL"]},
+        ],
+        "channels": [
+            {"name": "rules"}, {"name": "moderators", "visible_to": []},
+            {"name": "Commons", "kind": "category", "channels": [
+                {"name": "general", "topic": "Everything"}, {"name": "voices", "kind": "voice"},
+                {"name": "naibs", "visible_to": ["Naib"]},
+            ]},
+        ],
+    }))
+    .await;
+    let guild = session.control().guild(GUILD).await.unwrap();
+    let body = json!({"rules_channel_id": id(&guild, "channels", "rules"), "public_updates_channel_id": id(&guild, "channels", "moderators")});
+    let url = format!("{}/guilds/{GUILD}", session.emulator.addresses().rest);
+    let request = reqwest::Client::builder().no_proxy().build().unwrap().patch(url);
+    let token = format!("Bot {}", session.emulator.token().trim_start_matches("Bot "));
+    let answer = request.header("authorization", token).json(&body).send().await.unwrap();
+    assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+    session
+}
+
+/// The id of a role or channel.
+fn id(guild: &Value, kind: &str, name: &str) -> String {
+    let list = guild[kind].as_array().unwrap();
+    let found = list.iter().find(|one| one["name"] == name);
+    let found = found.unwrap_or_else(|| panic!("no {name} in {list:?}"));
+    found["id"].as_str().unwrap().to_owned()
+}
+
+/// The sorted names of all roles and channels.
+async fn names(session: &Session) -> Vec<String> {
+    let guild = session.control().guild(GUILD).await.unwrap();
+    let of = |kind: &str| guild[kind].as_array().unwrap().clone().into_iter();
+    let mut names: Vec<String> = of("roles")
+        .chain(of("channels"))
+        .map(|one| one["name"].as_str().unwrap().to_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+/// The names that stay: those of the session without what Discord permits to delete.
+fn kept(names: &[String]) -> Vec<String> {
+    let gone = ["Naib", "Usul", "Commons", "general", "voices", "naibs"];
+    names
+        .iter()
+        .filter(|name| !gone.contains(&name.as_str()))
+        .cloned()
+        .collect()
+}
+
+/// Roles and channels without their ids and positions, for a comparison.
+async fn without_ids(session: &Session) -> Vec<String> {
+    let guild = session.control().guild(GUILD).await.unwrap();
+    let names: Vec<(String, String)> = ["roles", "channels"]
+        .into_iter()
+        .flat_map(|kind| guild[kind].as_array().unwrap())
+        .map(|one| {
+            (
+                one["id"].as_str().unwrap().to_owned(),
+                one["name"].as_str().unwrap().to_owned(),
+            )
+        })
+        .collect();
+    let mut lines: Vec<String> = ["roles", "channels"]
+        .into_iter()
+        .flat_map(|kind| guild[kind].as_array().unwrap())
+        .map(|one| {
+            let mut one = one.clone();
+            for field in ["id", "position", "last_message_id", "version"] {
+                one.as_object_mut().unwrap().remove(field);
+            }
+            if let Some(overwrites) = one["permission_overwrites"].as_array_mut() {
+                overwrites.sort_by_key(Value::to_string);
+            }
+            // Ids within it become names.
+            names
+                .iter()
+                .fold(one.to_string(), |line, (id, name)| line.replace(id.as_str(), name))
+        })
+        .collect();
+    lines.sort();
+    lines
+}
+
+const WITHOUT: &str = "--no-checkpoint \"a test server\"";
+
+fn line() -> String {
+    format!("server teardown --confirm-teardown {WITHOUT} --guild {GUILD}")
+}
+
+/// The answers to the four questions.
+fn answers() -> String {
+    format!("yes\nyes\nSietch Tabr\n{GUILD}\n")
+}
+
+/// The export that the output names, after `apply -f`.
+fn export(outcome: &Outcome) -> String {
+    let (_, rest) = outcome.stdout.split_once("apply -f ").unwrap();
+    rest.split_whitespace().next().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn teardown_needs_its_option_a_checkpoint_or_a_reason_and_each_confirmation() {
+    let mut session = start().await;
+    let before = names(&session).await;
+    let without_reason = format!("server teardown --confirm-teardown --guild {GUILD}");
+    for (line, answer, expected) in [
+        (
+            format!("server teardown --guild {GUILD}"),
+            None,
+            "--confirm-teardown is not given",
+        ),
+        (without_reason.clone(), None, "no checkpoint can be stored"),
+        (format!("{without_reason} --no-checkpoint \"\""), None, "has no reason"),
+        (line(), None, "No answer was read"),
+        (format!("{} --input=false", line()), None, "confirmed by a person"),
+        (format!("--json {}", line()), None, "confirmed by a person"),
+        (line(), Some("no\n"), "Cancelled before stage 1 of 4"),
+        (line(), Some("yes\nYES\n"), "Cancelled before stage 2 of 4"),
+        (
+            line(),
+            Some("yes\nyes\nyes\n"),
+            "Cancelled before stage 3 of 4: nothing was deleted.",
+        ),
+    ] {
+        let refused = session.answering(&line, answer).await;
+        assert_eq!(refused.code, 1, "{line}: {}", refused.stdout);
+        assert!(refused.stderr.contains(expected), "{line}: {}", refused.stderr);
+        assert_eq!(names(&session).await, before, "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dry_run_shows_what_is_deleted_and_what_stays() {
+    let mut session = start().await;
+    let before = names(&session).await;
+    let dry = session
+        .gaib(&format!("server teardown --dry-run --guild {GUILD}"))
+        .await;
+    assert_eq!(dry.code, 0, "{}", dry.stderr);
+    for expected in [
+        "2 roles",
+        "1 category, 3 channels",
+        "role `Founders`",
+        "it is not below the bot's highest role",
+        "a community server must have it",
+        // A teardown would be refused.
+        "no checkpoint can be stored",
+    ] {
+        assert!(dry.stderr.contains(expected), "{expected}: {}", dry.stderr);
+    }
+    assert!(
+        dry.stdout.contains("role.naib") && dry.stdout.contains("channel.general"),
+        "{}",
+        dry.stdout
+    );
+    assert_eq!(names(&session).await, before);
+    assert!(!exists(&session, ".gaib"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn server_is_emptied_but_for_what_discord_keeps_and_recovered_from_the_export() {
+    let mut session = start().await;
+    let (before, compared) = (names(&session).await, without_ids(&session).await);
+    let done = session.answering(&line(), Some(&answers())).await;
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert_eq!(names(&session).await, kept(&before));
+    for expected in [
+        "`@everyone`",
+        "every server has it",
+        "it is the bot's own role",
+        "it belongs to an application",
+        "role `Founders`",
+        "channel `rules`",
+    ] {
+        assert!(done.stdout.contains(expected), "{expected}: {}", done.stdout);
+    }
+    let again = session.gaib(&line()).await;
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    assert!(again.stderr.contains("empty already"), "{}", again.stderr);
+    let listed = session.gaib(&format!("server snapshot list --guild {GUILD}")).await;
+    assert!(listed.stdout.contains("before the teardown"), "{}", listed.stdout);
+    let file = export(&done);
+    let applied = session
+        .gaib(&format!("server apply -f {file} --guild {GUILD} --auto-approve"))
+        .await;
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    assert_eq!(without_ids(&session).await, compared);
+    let plan = session
+        .gaib(&format!("server plan -f {file} --guild {GUILD} --detailed-exitcode"))
+        .await;
+    assert_eq!(plan.code, 0, "{}", plan.stdout);
+}
+
+/// Begins a teardown with all answers, and kills it when the fault has taken effect.
+async fn kill_during(session: &Session, fault: FaultKind, method: &str, route: &str) {
+    let once = Condition {
+        count: Some(1),
+        method: Some(method.to_owned()),
+        route: Some(route.to_owned()),
+        ..Condition::default()
+    };
+    session.emulator.app().faults.arm(fault, once);
+    let mut command = session.command(&line());
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(answers().as_bytes()).await.unwrap();
+    let has_struck = || {
+        let faults = session.emulator.app().faults.list();
+        faults.iter().any(|fault| fault.struck > 0)
+    };
+    while !has_struck() {
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "{method} {route} was never requested"
+        );
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    child.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn teardown_after_sigkill_continues_without_a_second_export() {
+    let lost = || FaultKind::RestLostAnswer { mode: DeadHost::Hang };
+    let no_effect = || FaultKind::RestLatency {
+        ms: 600_000,
+        jitter_ms: 0,
+    };
+    let channel_first = format!("Sietch Tabr\n{GUILD}\n");
+    let roles_only = format!("{GUILD}\n");
+    for (fault, route, answers) in [
+        (lost(), "/channels/{channel_id}", &channel_first),
+        (no_effect(), "/channels/{channel_id}", &channel_first),
+        (lost(), "/guilds/{guild_id}/roles/{role_id}", &roles_only),
+        (no_effect(), "/guilds/{guild_id}/roles/{role_id}", &roles_only),
+    ] {
+        let mut session = start().await;
+        let (before, compared) = (names(&session).await, without_ids(&session).await);
+        kill_during(&session, fault, "DELETE", route).await;
+        let second = session.answering(&line(), Some(answers)).await;
+        assert_eq!(second.code, 0, "{route}: {}", second.stderr);
+        assert!(
+            second.stderr.contains("Continuing the interrupted teardown") && !second.stderr.contains("Wrote server"),
+            "{route}: {}",
+            second.stderr
+        );
+        assert_eq!(names(&session).await, kept(&before), "{route}");
+        let applied = session
+            .gaib(&format!(
+                "server apply -f {} --guild {GUILD} --auto-approve",
+                export(&second)
+            ))
+            .await;
+        assert_eq!(applied.code, 0, "{route}: {}", applied.stderr);
+        assert_eq!(without_ids(&session).await, compared, "{route}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn export_that_was_changed_ends_an_interrupted_teardown() {
+    let mut session = start().await;
+    let fault = FaultKind::RestLostAnswer { mode: DeadHost::Hang };
+    kill_during(&session, fault, "DELETE", "/channels/{channel_id}").await;
+    let record = format!(".gaib/teardown/{GUILD}/record.json");
+    let recorded: Value = serde_json::from_str(&session.read(&record)).unwrap();
+    let file = format!(
+        ".gaib/teardown/{GUILD}/{}",
+        recorded["export"]["file"].as_str().unwrap()
+    );
+    session.write(&file, "roles: {}\n");
+    let refused = session.answering(&line(), Some(&answers())).await;
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("it was changed since"), "{}", refused.stderr);
+    std::fs::remove_file(session.folder.path().join(&record)).unwrap();
+    let anew = session.answering(&line(), Some(&answers())).await;
+    assert_eq!(anew.code, 0, "{}", anew.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bot_without_the_permissions_is_refused_before_the_first_stage() {
+    let mut session = Session::with(json!({
+        "name": "Sietch Tabr", "bot": {"permissions": ["VIEW_CHANNEL", "MANAGE_ROLES", "MANAGE_GUILD", "MANAGE_WEBHOOKS"]},
+        "roles": [{"name": "Naib"}], "channels": [{"name": "general"}],
+    }))
+    .await;
+    let refused = session.answering(&line(), Some(&answers())).await;
+    assert_eq!(refused.code, 1, "{}", refused.stdout);
+    assert!(refused.stderr.contains("MANAGE_CHANNELS"), "{}", refused.stderr);
+    assert!(!exists(&session, ".gaib/teardown"));
+}
+
+/// Binds the roles and sets what a checkpoint has.
+async fn configure(platform: &Platform, guild: &Value) {
+    let mut tx = platform.database.tenant(platform.community).await.unwrap();
+    for (key, name) in [("naib", "Naib"), ("usul", "Usul")] {
+        let role = RoleId(id(guild, "roles", name).parse().unwrap());
+        let key = RoleKey::new(key).unwrap();
+        tx.communities().bind_role(&key, role).await.unwrap();
+    }
+    let channel = id(guild, "channels", "general").parse().unwrap();
+    tx.communities().set_welcome_channel(Some(channel)).await.unwrap();
+    let (gate, tier) = ("leaderboard".parse().unwrap(), "naib".parse().unwrap());
+    tx.feature_gates()
+        .set(&gate, &tier, UserId::new(7).unwrap())
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// The id that `gaib restore exec --checkpoint` has in an output.
+fn checkpoint(text: &str) -> String {
+    let (_, rest) = text.split_once("gaib restore exec --checkpoint ").unwrap();
+    rest.chars().take(36).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn community_is_frozen_and_restored_with_the_new_ids() {
+    let platform = Platform::start().await;
+    let mut session = start().await;
+    let before = session.control().guild(GUILD).await.unwrap();
+    configure(&platform, &before).await;
+    platform.connect(&mut session, &[ServersRead, ServersWrite]).await;
+    let refused = session.answering(&line(), Some(&answers())).await;
+    assert!(
+        refused.code == 1 && refused.stderr.contains("--no-checkpoint is refused"),
+        "{}",
+        refused.stderr
+    );
+    let line = format!("server teardown --confirm-teardown --guild {GUILD}");
+    // Cancelled after the checkpoint: the help names what ends the freeze.
+    let cancelled = session.answering(&line, Some("yes\nyes\nno\n")).await;
+    assert!(
+        cancelled.code == 1 && cancelled.stderr.contains("the community is frozen"),
+        "{}",
+        cancelled.stderr
+    );
+    checkpoint(&cancelled.stderr);
+    assert!(platform.record().await.frozen.is_some());
+    let done = session.answering(&line, Some(&answers())).await;
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let stored = checkpoint(&done.stdout);
+    // What the platform does when roles are deleted.
+    let mut tx = platform.database.tenant(platform.community).await.unwrap();
+    for role in platform.bindings().await.values() {
+        tx.communities().unbind_role(*role).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let applied = session
+        .gaib(&format!(
+            "server apply -f {} --guild {GUILD} --auto-approve",
+            export(&done)
+        ))
+        .await;
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    let listed = session.gaib(&format!("restore list --guild {GUILD}")).await;
+    assert!(
+        listed.stdout.contains(&stored) && listed.stdout.contains("teardown"),
+        "{}",
+        listed.stdout
+    );
+    let preview = session
+        .gaib(&format!("restore preview --checkpoint {stored} --guild {GUILD}"))
+        .await;
+    assert_eq!(preview.code, 0, "{}", preview.stderr);
+    for expected in ["roles.naib", "Found on the server by name", "welcome_channel"] {
+        assert!(preview.stdout.contains(expected), "{expected}: {}", preview.stdout);
+    }
+    let exec = format!("restore exec --checkpoint {stored} --guild {GUILD}");
+    let dry = session.gaib(&format!("{exec} --dry-run")).await;
+    assert_eq!(dry.code, 0, "{}", dry.stderr);
+    assert!(platform.record().await.frozen.is_some());
+    let cancelled = session.answering(&exec, Some("no\n")).await;
+    assert_eq!(cancelled.code, 1);
+    let restored = session.answering(&exec, Some("yes\n")).await;
+    assert_eq!(restored.code, 0, "{}", restored.stderr);
+    assert!(restored.stdout.contains("tier-sync:restore:"), "{}", restored.stdout);
+    assert_restored(&platform, &session, &before).await;
+}
+
+/// The community has its configuration again, with the ids of the new roles and channels.
+async fn assert_restored(platform: &Platform, session: &Session, before: &Value) {
+    let after = session.control().guild(GUILD).await.unwrap();
+    let bindings = platform.bindings().await;
+    for (key, name) in [("naib", "Naib"), ("usul", "Usul")] {
+        let (old, new) = (id(before, "roles", name), id(&after, "roles", name));
+        assert_ne!(old, new);
+        assert_eq!(bindings[&RoleKey::new(key).unwrap()].0.to_string(), new);
+    }
+    let record = platform.record().await;
+    assert_eq!(record.frozen, None);
+    let channel = record.welcome_channel.unwrap().to_string();
+    assert_eq!(channel, id(&after, "channels", "general"));
+    let mut tx = platform.database.tenant(platform.community).await.unwrap();
+    let due = time::OffsetDateTime::now_utc() + time::Duration::MINUTE;
+    let jobs = tx.jobs().due(due, due, 10).await.unwrap();
+    let sync = jobs.iter().find(|job| job.kind == "tier-sync");
+    assert!(sync.is_some_and(|job| job.state == JobState::Queued), "{jobs:?}");
+}

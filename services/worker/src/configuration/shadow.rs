@@ -1,0 +1,255 @@
+//! The objects of shadows: a version, and the pointer to the newest one.
+//!
+//! An object is JSON: `{"checksum":"…","content":{…}}`. The checksum is the SHA-256 of the bytes of `content`, so every field is covered, and a
+//! build that does not know a field can check it. A version is compressed by gzip; its bytes follow from the version alone.
+
+use std::io::{self, Read as _};
+
+use arrakis_db::{Checksum, ConfigurationVersion, GuildId};
+use flate2::Compression;
+use flate2::read::{GzDecoder, GzEncoder};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+
+/// Format of the objects that this build writes.
+const FORMAT: u32 = 1;
+/// Largest version that is decompressed, in bytes.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// A version of a configuration, as the store has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shadow {
+    /// Number of the version.
+    pub(crate) version: u32,
+    /// What changed the configuration.
+    pub(crate) cause: String,
+    /// Who changed it.
+    pub(crate) recorded_by: String,
+    /// When.
+    pub(crate) recorded_at: OffsetDateTime,
+    /// The configuration, as the row of the version has it.
+    pub(crate) content: String,
+}
+
+#[derive(Serialize)]
+struct Sealed<'a> {
+    checksum: String,
+    content: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Opened<'a> {
+    checksum: String,
+    #[serde(borrow)]
+    content: &'a RawValue,
+}
+
+/// A version in its object.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VersionObject {
+    format: u32,
+    server: String,
+    version: u32,
+    cause: String,
+    recorded_by: String,
+    #[serde(with = "time::serde::rfc3339")]
+    recorded_at: OffsetDateTime,
+    configuration: Box<RawValue>,
+}
+
+/// The pointer to the newest version, in its object.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PointerObject {
+    format: u32,
+    server: String,
+    version: u32,
+    /// Checksum of the configuration.
+    configuration: String,
+}
+
+impl Shadow {
+    /// The shadow of a version.
+    pub(super) fn of(version: &ConfigurationVersion) -> Self {
+        Self {
+            version: version.version,
+            cause: version.cause.clone(),
+            recorded_by: version.recorded_by.clone(),
+            recorded_at: version.recorded_at,
+            content: version.content.clone(),
+        }
+    }
+
+    /// Checksum of the configuration.
+    pub(crate) fn checksum(&self) -> Checksum {
+        Checksum::of_text(&self.content)
+    }
+
+    /// The bytes of the object.
+    pub(super) fn to_bytes(&self, server: GuildId) -> io::Result<Vec<u8>> {
+        let object = VersionObject {
+            format: FORMAT,
+            server: server.to_string(),
+            version: self.version,
+            cause: self.cause.clone(),
+            recorded_by: self.recorded_by.clone(),
+            recorded_at: self.recorded_at,
+            configuration: RawValue::from_string(self.content.clone())?,
+        };
+        let text = seal(&object)?;
+        let mut bytes = Vec::new();
+        GzEncoder::new(text.as_bytes(), Compression::default()).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Reads the bytes of an object.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub(super) fn from_bytes(bytes: &[u8], server: GuildId, version: u32) -> Result<Self, String> {
+        let mut text = String::new();
+        let mut limited = GzDecoder::new(bytes).take(MAX_BYTES + 1);
+        limited
+            .read_to_string(&mut text)
+            .map_err(|error| format!("it is not valid gzip of a text: {error}"))?;
+        if text.len() as u64 > MAX_BYTES {
+            return Err(format!("it has more than {MAX_BYTES} bytes when decompressed"));
+        }
+        let object: VersionObject = open(&text)?;
+        check(object.format, &object.server, server)?;
+        if object.version != version {
+            return Err(format!("it is version {}, not version {version}", object.version));
+        }
+        Ok(Self {
+            version,
+            cause: object.cause,
+            recorded_by: object.recorded_by,
+            recorded_at: object.recorded_at,
+            content: object.configuration.get().to_owned(),
+        })
+    }
+}
+
+/// The bytes of the pointer to a version.
+pub(super) fn pointer_bytes(server: GuildId, version: u32, configuration: Checksum) -> io::Result<Vec<u8>> {
+    let object = PointerObject {
+        format: FORMAT,
+        server: server.to_string(),
+        version,
+        configuration: configuration.to_string(),
+    };
+    Ok(seal(&object)?.into_bytes())
+}
+
+/// Reads a pointer: number and checksum of the newest version.
+pub(super) fn read_pointer(bytes: &[u8], server: GuildId) -> Result<(u32, Checksum), String> {
+    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+    let object: PointerObject = open(text)?;
+    check(object.format, &object.server, server)?;
+    let checksum = object.configuration.parse();
+    Ok((
+        object.version,
+        checksum.map_err(|error: arrakis_db::ChecksumError| error.to_string())?,
+    ))
+}
+
+fn check(format: u32, server: &str, wanted: GuildId) -> Result<(), String> {
+    if format != FORMAT {
+        return Err(format!("it has the format {format}, and this build reads {FORMAT}"));
+    }
+    if server != wanted.to_string() {
+        return Err(format!("it is of server {server}, not of server {wanted}"));
+    }
+    Ok(())
+}
+
+fn seal(content: &impl Serialize) -> io::Result<String> {
+    let content = serde_json::value::to_raw_value(content)?;
+    let sealed = Sealed {
+        checksum: Checksum::of_text(content.get()).to_string(),
+        content: &content,
+    };
+    Ok(serde_json::to_string(&sealed)?)
+}
+
+fn open<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    let opened: Opened<'_> = serde_json::from_str(text).map_err(|error| format!("its content is invalid: {error}"))?;
+    let found = Checksum::of_text(opened.content.get()).to_string();
+    if found != opened.checksum {
+        return Err(format!("its SHA-256 is {found}, and {} is recorded", opened.checksum));
+    }
+    serde_json::from_str(opened.content.get()).map_err(|error| format!("its content is invalid: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    fn server() -> GuildId {
+        GuildId::new(1_200_000_000_000_000_007).unwrap()
+    }
+
+    fn shadow() -> Shadow {
+        Shadow {
+            version: 7,
+            cause: "theme".to_owned(),
+            recorded_by: "liet".to_owned(),
+            recorded_at: datetime!(2026-12-01 12:00:00.123456 UTC),
+            content: "{\"name\":\"Sietch 沙\",\"b\":1.50,\"a\":[1, 2]}".to_owned(),
+        }
+    }
+
+    #[test]
+    fn shadow_round_trips_with_the_same_bytes_of_the_configuration() {
+        let bytes = shadow().to_bytes(server()).unwrap();
+        assert_eq!(bytes, shadow().to_bytes(server()).unwrap());
+        assert_eq!(Shadow::from_bytes(&bytes, server(), 7), Ok(shadow()));
+    }
+
+    #[test]
+    fn each_changed_byte_is_detected_and_so_is_each_truncation() {
+        let bytes = shadow().to_bytes(server()).unwrap();
+        for at in 0..bytes.len() {
+            for changed in [bytes[at] ^ 1, bytes[at].wrapping_add(7)] {
+                let mut damaged = bytes.clone();
+                damaged[at] = changed;
+                // The header of gzip has bytes without a meaning for the content: time, system, level.
+                let read = Shadow::from_bytes(&damaged, server(), 7);
+                assert!(read.is_err() || read == Ok(shadow()), "byte {at} is {changed}");
+            }
+        }
+        for length in 0..bytes.len() {
+            assert!(Shadow::from_bytes(&bytes[..length], server(), 7).is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn shadow_of_another_server_or_version_is_refused() {
+        let bytes = shadow().to_bytes(server()).unwrap();
+        let other = GuildId::new(8).unwrap();
+        let error = Shadow::from_bytes(&bytes, other, 7).unwrap_err();
+        assert!(error.contains("not of server 8"), "{error}");
+        assert_eq!(
+            Shadow::from_bytes(&bytes, server(), 8).unwrap_err(),
+            "it is version 7, not version 8"
+        );
+    }
+
+    #[test]
+    fn pointer_round_trips_and_each_changed_byte_is_detected() {
+        let checksum = shadow().checksum();
+        let bytes = pointer_bytes(server(), 7, checksum).unwrap();
+        assert_eq!(read_pointer(&bytes, server()), Ok((7, checksum)));
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1;
+            assert!(read_pointer(&damaged, server()).is_err(), "byte {at}");
+        }
+    }
+}

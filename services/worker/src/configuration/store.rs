@@ -1,0 +1,323 @@
+//! [`ShadowStore`]: `manifests/{server}/{version}.json.gz` for each version, and `manifests/{server}/latest.json`, which names the newest one.
+//!
+//! A version is written once and never changed. The pointer moves forwards only, after the version that it names. So a write that was
+//! interrupted is repeated, and what is read is whole.
+
+use std::sync::Arc;
+
+use arrakis_db::{Checksum, ConfigurationVersion, GuildId};
+use arrakis_runtime::fail_point;
+use arrakis_vault::{Condition, NewObject, ObjectKey, ObjectKeyError, ObjectStore, ServerId, StoreError, paths};
+
+use super::shadow::{self, Shadow};
+
+const LATEST: &str = "latest.json";
+const SUFFIX: &str = ".json.gz";
+/// How often the write of a pointer is repeated when another process wrote it meanwhile.
+const MAX_WRITES: u32 = 5;
+
+/// Why an operation on a shadow failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ShadowError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A shadow is damaged.
+    #[error("{object} is damaged: {reason}")]
+    Damaged {
+        /// The object.
+        object: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The store has another configuration under the number of this version.
+    #[error("{object} has another configuration than version {version} of the database")]
+    Differs {
+        /// The object.
+        object: String,
+        /// The version.
+        version: u32,
+    },
+    /// A version cannot be written as an object.
+    #[error("version {version} of the configuration cannot be written: {reason}")]
+    Encode {
+        /// The version.
+        version: u32,
+        /// The reason.
+        reason: String,
+    },
+}
+
+impl ShadowError {
+    /// Whether the store failed, as opposed to a shadow that is damaged or differs.
+    pub(crate) const fn is_of_store(&self) -> bool {
+        matches!(self, Self::Store(_))
+    }
+}
+
+/// The newest version, as its pointer names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pointer {
+    /// Number of the version.
+    pub(crate) version: u32,
+    /// Checksum of its configuration.
+    pub(crate) checksum: Checksum,
+}
+
+/// The shadows of all servers, in an object store.
+#[derive(Clone, Debug)]
+pub struct ShadowStore {
+    store: Arc<dyn ObjectStore>,
+}
+
+impl ShadowStore {
+    /// The shadows in this store.
+    #[must_use]
+    pub fn new(store: Arc<dyn ObjectStore>) -> Self {
+        Self { store }
+    }
+
+    /// Writes a version, and the pointer if it is the newest one. Safe to repeat.
+    ///
+    /// # Errors
+    /// [`ShadowError::Differs`] when the store has another configuration under this number, [`ShadowError::Damaged`].
+    pub(crate) async fn write(&self, server: GuildId, version: &ConfigurationVersion) -> Result<(), ShadowError> {
+        let shadow = Shadow::of(version);
+        let bytes = shadow
+            .to_bytes(server)
+            .map_err(|error| encode(version.version, &error))?;
+        let key = key(server, version.version)?;
+        match self.store.put(&key, NewObject::new(bytes), &Condition::Absent).await {
+            Ok(_) => {}
+            Err(error) if error.is_condition_failed() => {
+                if self.read(server, version.version).await?.content != version.content {
+                    return Err(ShadowError::Differs {
+                        object: self.store.describe(key.as_str()),
+                        version: version.version,
+                    });
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        fail_point::hit("worker.shadow.written").await;
+        self.point(server, &shadow).await?;
+        fail_point::hit("worker.shadow.pointed").await;
+        Ok(())
+    }
+
+    /// Lets the pointer name a version, unless it names a later one. A damaged pointer is replaced: it follows from the versions.
+    async fn point(&self, server: GuildId, shadow: &Shadow) -> Result<(), ShadowError> {
+        let key = pointer_key(server)?;
+        let bytes = shadow::pointer_bytes(server, shadow.version, shadow.checksum())
+            .map_err(|error| encode(shadow.version, &error))?;
+        let mut writes = 0;
+        loop {
+            let condition = match self.store.get(&key).await {
+                Ok(object) => {
+                    let named = shadow::read_pointer(&object.bytes, server);
+                    if named.is_ok_and(|(version, _)| version >= shadow.version) {
+                        return Ok(());
+                    }
+                    Condition::Version(object.head.version)
+                }
+                Err(error) if error.is_not_found() => Condition::Absent,
+                Err(error) => return Err(error.into()),
+            };
+            writes += 1;
+            match self.store.put(&key, NewObject::new(bytes.clone()), &condition).await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.is_condition_failed() && writes < MAX_WRITES => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Reads a version.
+    ///
+    /// # Errors
+    /// [`ShadowError::Damaged`], also when there is none.
+    pub(crate) async fn read(&self, server: GuildId, version: u32) -> Result<Shadow, ShadowError> {
+        let key = key(server, version)?;
+        let object = match self.store.get(&key).await {
+            Ok(object) => object,
+            Err(error) if error.is_not_found() => return Err(self.damaged(&key, "it does not exist")),
+            Err(error) => return Err(error.into()),
+        };
+        Shadow::from_bytes(&object.bytes, server, version).map_err(|reason| self.damaged(&key, reason))
+    }
+
+    /// The pointer to the newest version; `None` for a server without shadows.
+    ///
+    /// # Errors
+    /// [`ShadowError::Damaged`].
+    pub(crate) async fn pointer(&self, server: GuildId) -> Result<Option<Pointer>, ShadowError> {
+        let key = pointer_key(server)?;
+        let object = match self.store.get(&key).await {
+            Ok(object) => object,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let (version, checksum) =
+            shadow::read_pointer(&object.bytes, server).map_err(|reason| self.damaged(&key, reason))?;
+        Ok(Some(Pointer { version, checksum }))
+    }
+
+    /// The newest version; `None` for a server without shadows.
+    ///
+    /// # Errors
+    /// [`ShadowError::Damaged`], also when pointer and version differ.
+    pub(crate) async fn latest(&self, server: GuildId) -> Result<Option<Shadow>, ShadowError> {
+        let Some(pointer) = self.pointer(server).await? else {
+            return Ok(None);
+        };
+        let shadow = self.read(server, pointer.version).await?;
+        if shadow.checksum() != pointer.checksum {
+            let reason = "its configuration has another checksum than latest.json names";
+            return Err(self.damaged(&key(server, pointer.version)?, reason));
+        }
+        Ok(Some(shadow))
+    }
+
+    /// The numbers of a server's versions, the newest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(crate) async fn versions(&self, server: GuildId) -> Result<Vec<u32>, ShadowError> {
+        let folder = folder(server);
+        let objects = self.store.list(&folder).await?;
+        let names = objects
+            .iter()
+            .filter_map(|object| object.key.as_str().strip_prefix(&folder));
+        let mut versions: Vec<u32> = names
+            .filter_map(|name| name.strip_suffix(SUFFIX)?.parse().ok())
+            .collect();
+        versions.sort_unstable_by(|one, other| other.cmp(one));
+        Ok(versions)
+    }
+
+    /// The servers that have shadows.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(crate) async fn servers(&self) -> Result<Vec<GuildId>, ShadowError> {
+        let objects = self.store.list(paths::ALL_SHADOWS).await?;
+        let mut servers: Vec<GuildId> = objects
+            .iter()
+            .filter_map(|object| {
+                object
+                    .key
+                    .as_str()
+                    .strip_prefix(paths::ALL_SHADOWS)?
+                    .split('/')
+                    .next()?
+                    .parse()
+                    .ok()
+            })
+            .collect();
+        servers.sort_unstable();
+        servers.dedup();
+        Ok(servers)
+    }
+
+    fn damaged(&self, key: &ObjectKey, reason: impl Into<String>) -> ShadowError {
+        ShadowError::Damaged {
+            object: self.store.describe(key.as_str()),
+            reason: reason.into(),
+        }
+    }
+}
+
+fn folder(server: GuildId) -> String {
+    paths::shadows(ServerId::new(server.get()))
+}
+
+fn key(server: GuildId, version: u32) -> Result<ObjectKey, ShadowError> {
+    ObjectKey::new(format!("{}{version}{SUFFIX}", folder(server))).map_err(|error| invalid(version, &error))
+}
+
+fn pointer_key(server: GuildId) -> Result<ObjectKey, ShadowError> {
+    ObjectKey::new(format!("{}{LATEST}", folder(server))).map_err(|error| invalid(0, &error))
+}
+
+/// Never in practice: numbers are valid in keys.
+fn invalid(version: u32, error: &ObjectKeyError) -> ShadowError {
+    ShadowError::Encode {
+        version,
+        reason: error.to_string(),
+    }
+}
+
+fn encode(version: u32, error: &std::io::Error) -> ShadowError {
+    ShadowError::Encode {
+        version,
+        reason: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrakis_vault::FolderStore;
+    use tempfile::TempDir;
+    use time::macros::datetime;
+
+    use super::*;
+
+    fn server() -> GuildId {
+        GuildId::new(7).unwrap()
+    }
+
+    fn version(number: u32, content: &str) -> ConfigurationVersion {
+        ConfigurationVersion {
+            version: number,
+            cause: "theme".to_owned(),
+            recorded_by: "liet".to_owned(),
+            recorded_at: datetime!(2026-12-01 12:00 UTC),
+            content: content.to_owned(),
+            checksum: Checksum::of_text(content),
+            shadowed_at: None,
+        }
+    }
+
+    fn shadows(folder: &TempDir) -> ShadowStore {
+        ShadowStore::new(Arc::new(FolderStore::new(folder.path())))
+    }
+
+    #[tokio::test]
+    async fn versions_are_written_once_and_the_pointer_moves_forwards() {
+        let folder = TempDir::new().unwrap();
+        let shadows = shadows(&folder);
+        assert_eq!(shadows.latest(server()).await.unwrap(), None);
+        for number in [2, 10, 1, 10] {
+            shadows.write(server(), &version(number, "{\"a\":1}")).await.unwrap();
+        }
+        assert_eq!(shadows.versions(server()).await.unwrap(), [10, 2, 1]);
+        assert_eq!(shadows.latest(server()).await.unwrap().unwrap().version, 10);
+        assert_eq!(shadows.servers().await.unwrap(), [server()]);
+        let other = shadows.write(server(), &version(2, "{\"a\":2}")).await.unwrap_err();
+        assert!(matches!(other, ShadowError::Differs { version: 2, .. }), "{other}");
+    }
+
+    #[tokio::test]
+    async fn damaged_objects_are_named() {
+        let folder = TempDir::new().unwrap();
+        let shadows = shadows(&folder);
+        shadows.write(server(), &version(1, "{\"a\":1}")).await.unwrap();
+        shadows.write(server(), &version(2, "{\"a\":2}")).await.unwrap();
+        let at = |name: &str| folder.path().join("manifests/7").join(name);
+        // Another version's bytes under this name.
+        std::fs::copy(at("1.json.gz"), at("2.json.gz")).unwrap();
+        let error = shadows.latest(server()).await.unwrap_err().to_string();
+        assert!(
+            error.contains("manifests/7/2.json.gz is damaged: it is version 1"),
+            "{error}"
+        );
+        std::fs::remove_file(at("2.json.gz")).unwrap();
+        let error = shadows.latest(server()).await.unwrap_err().to_string();
+        assert!(error.contains("2.json.gz is damaged: it does not exist"), "{error}");
+        std::fs::write(at(LATEST), "{}").unwrap();
+        assert!(shadows.pointer(server()).await.is_err());
+        // A pointer follows from the versions.
+        shadows.write(server(), &version(2, "{\"a\":2}")).await.unwrap();
+        assert_eq!(shadows.latest(server()).await.unwrap().unwrap().version, 2);
+    }
+}

@@ -1,0 +1,96 @@
+//! Scheduled backups of every server that the platform knows: where they write, which states they read, whom they notify.
+//!
+//! | file | what |
+//! |---|---|
+//! | `settings.rs` | the variables |
+//! | `states.rs` | the state of a server, where gaib keeps it in an object store |
+//! | `second_store.rs` | copies in a second store, for the premium plan |
+//! | `notices/` | notices of success and failure to operators |
+//!
+//! `jobs/backup/` reads the servers and runs the tasks; the vault (`arrakis-vault`) has the format of what is stored, the schedule and the retention.
+
+mod notices;
+mod second_store;
+mod settings;
+mod states;
+
+use anyhow::Context as _;
+use arrakis_iac_apply::Cdn;
+use arrakis_vault::{LimitPolicy, OpenOptions, Vault, open, open_store};
+use tokio::sync::Notify;
+
+pub use self::notices::NotificationSettings;
+pub(crate) use self::notices::{Notice, NoticeTask, Notifier, RunOutcome};
+use self::second_store::SecondStore;
+pub use self::settings::BackupConfig;
+pub(crate) use self::states::{RemoteState, RemoteStates};
+
+/// What the jobs of scheduled backups work with.
+#[derive(Debug)]
+pub struct Backups {
+    /// Backups, snapshots, exports and schedules.
+    pub(crate) vault: Vault,
+    /// The states that gaib keeps in an object store.
+    pub(crate) states: RemoteStates,
+    /// The second store, if there is one.
+    pub(crate) second: Option<SecondStore>,
+    /// Discord's content network.
+    pub(crate) cdn: Cdn,
+    /// Sends notices.
+    pub(crate) notifier: Notifier,
+    /// Notified when a run has ended.
+    pub(crate) changed: Notify,
+}
+
+impl Backups {
+    /// Opens the stores of a configuration. No request is sent.
+    ///
+    /// # Errors
+    /// The signing key cannot be used, AWS is not configured, or TLS cannot be set up.
+    pub async fn open(config: &BackupConfig) -> anyhow::Result<Self> {
+        let vault = open_vault(config).await?;
+        let states = match config.state_store() {
+            Some(settings) => open_store(&settings).await.context("BACKUP_STATE_STORE")?,
+            None => vault.store().clone(),
+        };
+        let second = match config.second_store() {
+            Some(settings) => Some(open_store(&settings).await.context("BACKUP_SECOND_STORE")?),
+            None => None,
+        };
+        let notifier = match &config.notifications {
+            Some(settings) => Notifier::new(settings).await.context("NOTIFY_WEBHOOK_URL")?,
+            None => Notifier::default(),
+        };
+        Ok(Self {
+            vault,
+            states: RemoteStates::new(states, config.discord()),
+            second: second.map(SecondStore::new),
+            cdn: Cdn::for_api(&config.api_base).context("DISCORD_API_BASE")?,
+            notifier,
+            changed: Notify::new(),
+        })
+    }
+
+    /// The vault.
+    #[must_use]
+    pub fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    /// The same with another vault, for tests of interruptions.
+    #[must_use]
+    pub fn with_vault(mut self, vault: Vault) -> Self {
+        self.vault = vault;
+        self
+    }
+}
+
+/// The vault of a configuration. Plans limit the retention whatever the store is: the platform's store is not its servers' own.
+async fn open_vault(config: &BackupConfig) -> anyhow::Result<Vault> {
+    let options = OpenOptions {
+        default_key: config.signing_key.clone(),
+        limits: Some(LimitPolicy::ByPlan),
+    };
+    let opened = Box::pin(open(&config.settings, &options)).await;
+    opened.context("BACKUP_STORE")
+}

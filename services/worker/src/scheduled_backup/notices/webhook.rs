@@ -1,0 +1,182 @@
+//! A webhook of Discord, in a channel of the operators: <https://discord.com/developers/docs/resources/webhook#execute-webhook>.
+//!
+//! Its URL is its own credential, so that the call needs neither the bot's token nor the discord-proxy. After a 404 the webhook is
+//! deleted, and nothing more is sent to it.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arrakis_causes::causes_below;
+use arrakis_config::{Secret, is_loopback};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::{Notice, RunOutcome};
+
+/// Time limit of an attempt.
+const LIMIT: Duration = Duration::from_secs(10);
+/// Pauses before the second and the third attempt; a 429 states its own.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
+/// Longest pause that a response may request.
+const MAX_PAUSE: Duration = Duration::from_secs(10);
+/// Colours of an embed: green, red.
+const COLORS: (u32, u32) = (0x002e_8b57, 0x00b2_2222);
+
+/// The webhook.
+pub(super) struct Webhook {
+    client: reqwest::Client,
+    url: Secret,
+    is_deleted: AtomicBool,
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook")
+            .field("is_deleted", &self.is_deleted)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why an attempt failed.
+enum AttemptError {
+    /// A further attempt may succeed, after this pause if one was stated.
+    Transient(String, Option<Duration>),
+    Permanent(String),
+}
+
+impl Webhook {
+    /// A client of the webhook with this URL.
+    pub(super) fn new(url: &Secret) -> Result<Self, reqwest::Error> {
+        let is_local = Url::parse(url.expose()).is_ok_and(|url| is_loopback(&url));
+        let mut builder = reqwest::Client::builder();
+        if is_local {
+            builder = builder.no_proxy();
+        }
+        let client = builder
+            .user_agent(concat!(
+                "DiscordBot (https://github.com/arrakis-community/arrakis, ",
+                env!("CARGO_PKG_VERSION"),
+                ")"
+            ))
+            .timeout(LIMIT)
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .build()?;
+        Ok(Self {
+            client,
+            url: url.clone(),
+            is_deleted: AtomicBool::new(false),
+        })
+    }
+
+    /// Sends a notice, in three attempts. The error contains no part of the URL.
+    pub(super) async fn send(&self, notice: &Notice) -> Result<(), String> {
+        if self.is_deleted.load(Ordering::Relaxed) {
+            return Err("the webhook was deleted; set NOTIFY_WEBHOOK_URL to another one".to_owned());
+        }
+        let body = body(notice);
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            match self.attempt(&body).await {
+                Ok(()) => return Ok(()),
+                Err(AttemptError::Permanent(error)) => return Err(error),
+                Err(AttemptError::Transient(error, stated)) => match pauses.next() {
+                    Some(pause) => tokio::time::sleep(stated.unwrap_or(pause).min(MAX_PAUSE)).await,
+                    None => return Err(error),
+                },
+            }
+        }
+    }
+
+    async fn attempt(&self, body: &Value) -> Result<(), AttemptError> {
+        let sent = self.client.post(self.url.expose()).json(body).send().await;
+        let response = sent.map_err(|error| {
+            let reason = causes_below(&error).unwrap_or_else(|| "the request failed".to_owned());
+            AttemptError::Transient(reason, None)
+        })?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        let error = format!("the webhook responded with status {}", status.as_u16());
+        if status == StatusCode::NOT_FOUND {
+            self.is_deleted.store(true, Ordering::Relaxed);
+        }
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            let header = response.headers().get(reqwest::header::RETRY_AFTER);
+            let seconds = header.and_then(|value| value.to_str().ok()?.parse::<f64>().ok());
+            let stated = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            return Err(AttemptError::Transient(error, stated));
+        }
+        if status.is_server_error() {
+            return Err(AttemptError::Transient(error, None));
+        }
+        Err(AttemptError::Permanent(error))
+    }
+}
+
+/// The message: an embed without mentions, whatever the name of the community is.
+fn body(notice: &Notice) -> Value {
+    let color = match notice.outcome {
+        RunOutcome::Success => COLORS.0,
+        RunOutcome::Failure => COLORS.1,
+    };
+    let field = |name: &str, value: &str| json!({"name": name, "value": value, "inline": true});
+    json!({
+        "allowed_mentions": {"parse": []},
+        "embeds": [{
+            "title": notice.subject(),
+            "description": notice.detail(),
+            "color": color,
+            "timestamp": notice.time(),
+            "fields": [
+                field("Community", &plain(&notice.community)),
+                field("Plan", notice.plan.as_str()),
+                field("Outcome", notice.outcome.name()),
+            ],
+        }],
+    })
+}
+
+/// A name of others without effect on the form of a message.
+fn plain(text: &str) -> String {
+    let plain: String = text
+        .chars()
+        .filter(|c| !c.is_control() && *c != '`')
+        .take(100)
+        .collect();
+    if plain.trim().is_empty() {
+        return "–".to_owned();
+    }
+    format!("`{plain}`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::example;
+    use super::*;
+
+    #[test]
+    fn message_has_no_mentions_and_names_the_outcome() {
+        let notice = Notice {
+            community: "@everyone `x`\n".to_owned(),
+            ..example()
+        };
+        let body = body(&notice);
+        assert_eq!(body["allowed_mentions"], json!({"parse": []}));
+        let embed = &body["embeds"][0];
+        assert_eq!(embed["title"], "Arrakis: backup of server 7 failed");
+        assert_eq!(embed["description"], "the bot is not on server 7");
+        assert_eq!(embed["color"], COLORS.1);
+        assert_eq!(embed["fields"][0]["value"], "`@everyone x`");
+        assert_eq!(embed["fields"][2]["value"], "failure");
+    }
+
+    #[test]
+    fn url_is_not_printed() {
+        let webhook = Webhook::new(&Secret::new("http://127.0.0.1:1/SEKRET")).unwrap();
+        assert!(!format!("{webhook:?}").contains("SEKRET"));
+    }
+}

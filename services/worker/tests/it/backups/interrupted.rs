@@ -1,0 +1,194 @@
+//! Runs that are interrupted: a worker is killed, or a process ends between an object and its record.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrakis_contracts::names;
+use arrakis_domain::Plan;
+use arrakis_iac::state::State;
+use arrakis_test_support::{Process, eventually_within};
+use arrakis_vault::catalogue::CatalogueError;
+use arrakis_vault::{
+    BackupRecord, Catalogue, LimitPolicy, ListRequest, LocalSigner, Page, RecordKind, ServerId, Task, Use, Vault,
+    VaultParts,
+};
+use async_trait::async_trait;
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use super::setup::{BackupFolder, advance, exports, last_run, listed, run, server, vault, write_state};
+use crate::platform::{Platform, Worker};
+
+/// How long a worker process may take until its fail point kills it.
+const KILL_LIMIT: Duration = Duration::from_secs(30);
+/// How long all tasks may take. The leader looks for what is due each minute.
+const RUN_LIMIT: Duration = Duration::from_secs(100);
+
+/// Starts a worker process with this fail point.
+fn start(platform: &Platform, folder: &BackupFolder, point: &str) -> Process {
+    let health = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut environment = folder.environment(platform);
+    environment.push(("HEALTH_ADDR", health.to_string()));
+    environment.push(("ARRAKIS_FAIL_POINTS", format!("{point}=kill")));
+    let program = Path::new(env!("CARGO_BIN_EXE_arrakis-worker"));
+    Process::start_at(program, &[], environment)
+}
+
+/// A worker that is killed at this point; another one completes every task, and nothing is listed twice.
+async fn killed_at(point: &str) {
+    let (platform, folder) = (Platform::start().await, BackupFolder::create());
+    let mut state = State::new("a-lineage");
+    write_state(&platform, &folder, &mut state).await;
+    let began = OffsetDateTime::now_utc();
+    let mut killed = start(&platform, &folder, point);
+    let status = killed.ended(KILL_LIMIT).await;
+    assert_eq!(status.code(), None, "{point}: {:#?}", killed.lines());
+    let _second = Worker::start(&folder.environment(&platform)).await;
+    let is_completed = || async {
+        for task in Task::ALL {
+            let run = last_run(&platform, task).await;
+            if run.is_none_or(|run| run.completed_slot.is_none()) {
+                return false;
+            }
+        }
+        true
+    };
+    eventually_within(
+        RUN_LIMIT,
+        is_completed,
+        format!("all tasks to be completed after {point}"),
+    )
+    .await;
+    let services = folder.services(&platform, &[]).await;
+    // The backup of the next hour may have followed.
+    let most = 1 + usize::from(OffsetDateTime::now_utc().hour() != began.hour());
+    let backups = listed(&platform, &services, RecordKind::Backup).await;
+    assert!((1..=most).contains(&backups), "{point}: {backups} backups");
+    assert_eq!(listed(&platform, &services, RecordKind::Snapshot).await, 1, "{point}");
+    let exports = exports(&platform, &services).await;
+    assert!((1..=1 + most).contains(&exports), "{point}: {exports} exports");
+    assert_eq!(platform.messages(names::DEAD_LETTERS).await, 0, "{point}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn worker_killed_before_an_export_is_continued_by_another() {
+    killed_at("worker.backup.read[backup]").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn worker_killed_after_a_backup_is_listed_makes_no_second_one() {
+    killed_at("worker.backup.listed[backup]").await;
+    killed_at("worker.backup.exported").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn worker_killed_around_a_snapshot_makes_no_second_one() {
+    killed_at("worker.backup.read[snapshot]").await;
+    killed_at("worker.backup.listed[snapshot]").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn worker_killed_after_the_schedule_is_stored_does_not_repeat_the_run() {
+    killed_at("worker.backup.completed[backup]").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn worker_killed_during_the_retention_is_continued_by_another() {
+    killed_at("worker.backup.recovered").await;
+}
+
+/// A catalogue that never completes the insertion of a record.
+#[derive(Debug)]
+struct StoppingCatalogue {
+    catalogue: Arc<dyn Catalogue>,
+    reached: Arc<Notify>,
+}
+
+#[async_trait]
+impl Catalogue for StoppingCatalogue {
+    fn describe(&self) -> String {
+        self.catalogue.describe()
+    }
+
+    async fn insert(&self, _: &BackupRecord) -> Result<(), CatalogueError> {
+        self.reached.notify_one();
+        std::future::pending().await
+    }
+
+    async fn get(&self, id: Uuid, server: Option<ServerId>) -> Result<Option<BackupRecord>, CatalogueError> {
+        self.catalogue.get(id, server).await
+    }
+
+    async fn list(&self, request: &ListRequest) -> Result<Page, CatalogueError> {
+        self.catalogue.list(request).await
+    }
+
+    async fn delete(&self, record: &BackupRecord) -> Result<(), CatalogueError> {
+        self.catalogue.delete(record).await
+    }
+
+    async fn set_expiry(&self, record: &BackupRecord, expires: Option<OffsetDateTime>) -> Result<(), CatalogueError> {
+        self.catalogue.set_expiry(record, expires).await
+    }
+
+    async fn take(&self, wanted: &Use) -> Result<bool, CatalogueError> {
+        self.catalogue.take(wanted).await
+    }
+
+    async fn give_back(&self, taken: &Use) -> Result<(), CatalogueError> {
+        self.catalogue.give_back(taken).await
+    }
+
+    async fn plan(&self, server: ServerId) -> Result<Plan, CatalogueError> {
+        self.catalogue.plan(server).await
+    }
+
+    async fn set_plan(&self, server: ServerId, plan: Plan) -> Result<(), CatalogueError> {
+        self.catalogue.set_plan(server, plan).await
+    }
+
+    async fn servers(&self) -> Result<Vec<ServerId>, CatalogueError> {
+        self.catalogue.servers().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backup_without_a_record_is_not_listed_until_the_retention_finds_it_whole() {
+    let (platform, folder) = (Platform::start().await, BackupFolder::create());
+    let mut state = State::new("a-lineage");
+    write_state(&platform, &folder, &mut state).await;
+    let reached = Arc::new(Notify::new());
+    let mut stopping = folder.services(&platform, &[]).await;
+    let backups = stopping.backups.take().unwrap();
+    let parts = VaultParts {
+        store: backups.vault().store().clone(),
+        catalogue: Arc::new(StoppingCatalogue {
+            catalogue: backups.vault().catalogue().clone(),
+            reached: reached.clone(),
+        }),
+        signer: Arc::new(LocalSigner::open(&folder.signing_key()).unwrap()),
+        limits: LimitPolicy::ByPlan,
+    };
+    stopping.backups = Some(backups.with_vault(Vault::new(parts)));
+    // The run ends where a process would be killed: the object is written, its record is not.
+    tokio::select! {
+        summary = run(&stopping) => panic!("{summary:?}"),
+        () = reached.notified() => {}
+    }
+    let services = folder.services(&platform, &[]).await;
+    assert_eq!(listed(&platform, &services, RecordKind::Backup).await, 0);
+    let objects = vault(&services)
+        .store()
+        .list(&format!("state/{}/", server(&platform)))
+        .await
+        .unwrap();
+    assert_eq!(objects.len(), 1);
+    // Later, another process takes the job over, and the retention finds the object.
+    advance(&platform, &services, Duration::from_secs(2 * 3_600)).await;
+    assert_eq!(run(&services).await.failed, 0);
+    assert_eq!(listed(&platform, &services, RecordKind::Backup).await, 2);
+    assert_eq!(listed(&platform, &services, RecordKind::Snapshot).await, 1);
+}

@@ -1,0 +1,253 @@
+//! Notices at a webhook and a topic: a local HTTP server in place of Discord's, and a local SNS.
+
+use std::net;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrakis_test_support::{Moto, Process, eventually};
+use arrakis_worker::configuration::ShadowStore;
+use arrakis_worker::leader::ConfigurationTasks;
+use parking_lot::Mutex;
+use serde_json::Value;
+use time::OffsetDateTime;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::setup::{BackupFolder, advance, run, vault};
+use crate::platform::Platform;
+
+/// A server that accepts messages, and refuses the first ones.
+struct WebhookServer {
+    url: String,
+    received: Arc<Mutex<Vec<Value>>>,
+}
+
+impl WebhookServer {
+    /// A server whose first responses have these statuses; all further ones are 204.
+    async fn start(first: &[u16]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/api/webhooks/1/a-token", listener.local_addr().unwrap());
+        let received: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let statuses = Arc::new(Mutex::new(first.to_vec()));
+        let all = received.clone();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(respond(stream, all.clone(), statuses.clone()));
+            }
+        });
+        Self { url, received }
+    }
+
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("GAIB_NOTIFICATIONS_ENABLED", "yes".to_owned()),
+            ("NOTIFY_WEBHOOK_URL", self.url.clone()),
+        ]
+    }
+
+    /// Titles of the accepted messages.
+    fn titles(&self) -> Vec<String> {
+        let received = self.received.lock();
+        let title = |message: &Value| message["embeds"][0]["title"].as_str().unwrap().to_owned();
+        received.iter().map(title).collect()
+    }
+}
+
+async fn respond(stream: TcpStream, received: Arc<Mutex<Vec<Value>>>, statuses: Arc<Mutex<Vec<u16>>>) {
+    let mut stream = BufReader::new(stream);
+    loop {
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
+                return;
+            }
+            let line = line.trim().to_ascii_lowercase();
+            if line.is_empty() {
+                break;
+            }
+            if let Some(value) = line.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await.unwrap();
+        let status = {
+            let mut statuses = statuses.lock();
+            if statuses.is_empty() { 204 } else { statuses.remove(0) }
+        };
+        if status == 204 {
+            received.lock().push(serde_json::from_slice(&body).unwrap());
+        }
+        let response = format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\n\r\n");
+        if stream.write_all(response.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn completed_and_failed_runs_are_notified() {
+    let (platform, folder) = (Platform::start().await, BackupFolder::create());
+    let webhook = WebhookServer::start(&[]).await;
+    let services = folder.services(&platform, &webhook.variables()).await;
+    assert_eq!(run(&services).await.completed, 3);
+    let guild = platform.community.guild.clone();
+    let expected: Vec<String> = ["backup", "snapshot", "retention"]
+        .iter()
+        .map(|task| format!("Arrakis: {task} of server {guild} completed"))
+        .collect();
+    assert_eq!(webhook.titles(), expected);
+    // The bot is removed from the server.
+    platform.control.remove_guild(guild.as_str()).await.unwrap();
+    advance(&platform, &services, Duration::from_secs(3_600)).await;
+    let failed = run(&services).await.failed;
+    assert!(failed >= 1);
+    let title = format!("Arrakis: backup of server {guild} failed");
+    assert!(webhook.titles().contains(&title), "{:?}", webhook.titles());
+    let received = webhook.received.lock().clone();
+    let notice = received
+        .iter()
+        .find(|notice| notice["embeds"][0]["title"] == title.as_str())
+        .unwrap();
+    let embed = &notice["embeds"][0];
+    assert!(
+        embed["description"]
+            .as_str()
+            .unwrap()
+            .contains("the bot is not on server"),
+        "{embed}"
+    );
+    assert_eq!(embed["fields"][1]["value"], "premium");
+    assert_eq!(notice["allowed_mentions"]["parse"], serde_json::json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_notice_is_sent_again_and_a_deleted_webhook_fails_no_backup() {
+    let (platform, folder) = (Platform::start().await, BackupFolder::create());
+    let webhook = WebhookServer::start(&[503]).await;
+    let services = folder.services(&platform, &webhook.variables()).await;
+    assert_eq!(run(&services).await.completed, 3);
+    assert_eq!(webhook.titles().len(), 3);
+    let deleted = WebhookServer::start(&[404, 404, 404]).await;
+    let services = folder.services(&platform, &deleted.variables()).await;
+    advance(&platform, &services, Duration::from_secs(3_600)).await;
+    assert!(run(&services).await.completed >= 1);
+    assert_eq!(deleted.titles(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn notices_are_off_unless_they_are_switched_on() {
+    let (platform, folder) = (Platform::start().await, BackupFolder::create());
+    let webhook = WebhookServer::start(&[]).await;
+    let url = ("NOTIFY_WEBHOOK_URL", webhook.url.clone());
+    let services = folder.services(&platform, &[url]).await;
+    assert_eq!(run(&services).await.completed, 3);
+    assert_eq!(webhook.titles(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damaged_shadow_of_a_configuration_is_notified_once() {
+    let (platform, folder) = (Platform::start().await, BackupFolder::create());
+    let webhook = WebhookServer::start(&[]).await;
+    let mut services = folder.services(&platform, &webhook.variables()).await;
+    let store = vault(&services).store().clone();
+    services.shadows = Some(ShadowStore::new(store));
+    let lead = async || {
+        let mut tasks = ConfigurationTasks::default();
+        tasks.run(&services, OffsetDateTime::now_utc()).await.unwrap();
+    };
+    lead().await;
+    assert_eq!(webhook.titles(), Vec::<String>::new());
+    let guild = &platform.community.guild;
+    let shadow = folder.store().join("manifests").join(guild).join("1.json.gz");
+    std::fs::write(shadow, "nothing").unwrap();
+    lead().await;
+    lead().await;
+    let expected = format!("Arrakis: shadow of the configuration of server {guild} is damaged or differs");
+    assert_eq!(webhook.titles(), [expected]);
+}
+
+/// Sends a request to the local SNS, which does not check signatures; returns the response.
+async fn sns(moto: &Moto, action: &str, parameters: &[(&str, &str)]) -> String {
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    form.append_pair("Action", action).append_pair("Version", "2010-03-31");
+    for (name, value) in parameters {
+        form.append_pair(name, value);
+    }
+    let authorization =
+        "AWS4-HMAC-SHA256 Credential=test/20261201/us-east-1/sns/aws4_request, SignedHeaders=host, Signature=0";
+    let response = reqwest::Client::new()
+        .post(moto.url())
+        .header("authorization", authorization)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(form.finish())
+        .send()
+        .await
+        .unwrap();
+    assert!(response.status().is_success(), "{action}: {response:?}");
+    response.text().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn topic_has_attributes_by_which_a_subscription_filters() {
+    let (platform, folder) = (Platform::start().await, BackupFolder::create());
+    let moto = Moto::start(1_000).await;
+    let created = sns(&moto, "CreateTopic", &[("Name", "gaib-backup-notifications")]).await;
+    let arn = created
+        .split("<TopicArn>")
+        .nth(1)
+        .unwrap()
+        .split('<')
+        .next()
+        .unwrap()
+        .to_owned();
+    let (all, failures) = (WebhookServer::start(&[]).await, WebhookServer::start(&[]).await);
+    let filter = [
+        ("Attributes.entry.1.key", "FilterPolicy"),
+        ("Attributes.entry.1.value", r#"{"outcome": ["failure"]}"#),
+    ];
+    for (server, attributes) in [(&all, &filter[..0]), (&failures, &filter[..])] {
+        let mut subscription = vec![
+            ("TopicArn", arn.as_str()),
+            ("Protocol", "http"),
+            ("Endpoint", server.url.as_str()),
+        ];
+        subscription.extend_from_slice(attributes);
+        sns(&moto, "Subscribe", &subscription).await;
+    }
+    let health = net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut environment = folder.environment(&platform);
+    environment.extend([
+        ("HEALTH_ADDR", health.to_string()),
+        ("GAIB_NOTIFICATIONS_ENABLED", "yes".to_owned()),
+        ("BACKUP_NOTIFICATION_TOPIC", arn.clone()),
+        ("AWS_ENDPOINT_URL", moto.url().to_owned()),
+        ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+    ]);
+    let program = Path::new(env!("CARGO_BIN_EXE_arrakis-worker"));
+    let process = Process::start_at(program, &["backup", "run-due"], environment);
+    let (status, text) = process.output(Duration::from_secs(60)).await;
+    assert_eq!(status.code(), Some(0), "{text}");
+    let is_received = || async { all.received.lock().len() == 3 };
+    eventually(is_received, "three notifications").await;
+    let received = all.received.lock().clone();
+    let guild = &platform.community.guild;
+    assert_eq!(
+        received[0]["Subject"],
+        format!("Arrakis: backup of server {guild} completed")
+    );
+    let attributes = &received[0]["MessageAttributes"];
+    for (name, value) in [
+        ("outcome", "success"),
+        ("task", "backup"),
+        ("plan", "premium"),
+        ("server", guild.as_str()),
+    ] {
+        assert_eq!(attributes[name]["Value"], value, "{attributes}");
+    }
+    assert_eq!(failures.received.lock().len(), 0, "the filter policy");
+}

@@ -1,0 +1,393 @@
+//! Versions of configurations and their shadows in an object store: recorded, written, compared, listed, and a lost database rebuilt.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrakis_db::{PostKind, RunningConfiguration, TenantTx};
+use arrakis_domain::{GateKey, RoleId, RoleKey, TierId};
+use arrakis_telemetry::Metrics;
+use arrakis_test_support::{Process, eventually, eventually_within};
+use arrakis_themes::Registry;
+use arrakis_vault::FolderStore;
+use arrakis_worker::configuration::{ConfigurationDrift, ShadowStore};
+use arrakis_worker::jobs::{self, reconcile};
+use arrakis_worker::leader::ConfigurationTasks;
+use arrakis_worker::reconcile_report::ReconcileReport;
+use arrakis_worker::services::Services;
+use arrakis_worker::synthesis::{Manifest, Structure};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use crate::backups::setup::BackupFolder;
+use crate::commands::services;
+use crate::platform::{Platform, Worker};
+use crate::profile_import::setup::{Setup, user};
+
+/// How long a job or a process may take.
+const WAIT: Duration = Duration::from_secs(60);
+
+/// A database with a community, and a folder as the object store.
+struct Shadowed {
+    setup: Setup,
+    services: Services,
+}
+
+impl Shadowed {
+    async fn create() -> Self {
+        let setup = Setup::create().await;
+        let mut services = services(setup.database.clone());
+        let store = FolderStore::new(setup.path("store"));
+        services.shadows = Some(ShadowStore::new(Arc::new(store)));
+        Self { setup, services }
+    }
+
+    /// What the leader does as soon as it leads.
+    async fn lead(&self) {
+        let mut tasks = ConfigurationTasks::default();
+        tasks.run(&self.services, OffsetDateTime::now_utc()).await.unwrap();
+    }
+
+    /// Path of an object of the server.
+    fn object(&self, name: &str) -> PathBuf {
+        self.setup.path("store").join("manifests/100").join(name)
+    }
+
+    /// Runs a subcommand of `configurations`.
+    async fn run(&self, arguments: &[&str]) -> (i32, String) {
+        self.run_on(&self.setup, arguments).await
+    }
+
+    /// The same with the database of another setup.
+    async fn run_on(&self, setup: &Setup, arguments: &[&str]) -> (i32, String) {
+        let arguments = [&["configurations"][..], arguments].concat();
+        let store = format!("file://{}", self.setup.path("store").display());
+        setup.command(&arguments, vec![("BACKUP_STORE", store)]).await
+    }
+
+    /// The first line of the output that is JSON.
+    async fn json(&self, arguments: &[&str]) -> Value {
+        let (code, text) = self.run(arguments).await;
+        assert_eq!(code, 0, "{text}");
+        let line = text.lines().find(|line| line.starts_with('{')).unwrap();
+        serde_json::from_str(line).unwrap()
+    }
+}
+
+async fn running(tx: &mut TenantTx) -> RunningConfiguration {
+    let themes = Registry::load(None).unwrap();
+    let record = tx.communities().get().await.unwrap().unwrap();
+    let theme = themes.theme(record.theme.as_str()).unwrap();
+    tx.running_configuration(&record, Some(theme)).await.unwrap()
+}
+
+/// Gives the community one of everything that its configuration has.
+async fn configure(setup: &Setup) {
+    let mut tx = setup.tenant().await;
+    let gate = GateKey::new("leaderboard").unwrap();
+    tx.feature_gates()
+        .set(&gate, &TierId::new("usul").unwrap(), user(9))
+        .await
+        .unwrap();
+    tx.communities()
+        .bind_role(&RoleKey::new("naib").unwrap(), RoleId(77))
+        .await
+        .unwrap();
+    tx.communities().set_welcome_channel(Some(88)).await.unwrap();
+    tx.communities().take_over(user(9), "a stolen account").await.unwrap();
+    tx.posts().set_enabled(PostKind::Digest, false).await.unwrap();
+    let manifest = Manifest {
+        theme: "sietch".to_owned(),
+        rule_set: "balance".to_owned(),
+        structure: Structure::Whole,
+        roles: [("naib".to_owned(), 77)].into(),
+    };
+    tx.manifests().put(&manifest.to_value(), "liet").await.unwrap();
+    tx.server_state()
+        .restore(&json!({"lineage": "x", "serial": 7}))
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_are_versions_in_the_store() {
+    let shadowed = Shadowed::create().await;
+    let setup = &shadowed.setup;
+    shadowed.lead().await;
+    // Nothing has changed since.
+    shadowed.lead().await;
+    let (code, text) = setup
+        .command(&["plan", "100", "premium", "--by", "liet"], Vec::new())
+        .await;
+    assert_eq!(code, 0, "{text}");
+    let (code, text) = setup
+        .command(&["theme", "100", "basic", "--by", "liet"], Vec::new())
+        .await;
+    assert_eq!(code, 0, "{text}");
+    let to_shadow = setup
+        .rows("select version from configuration_versions where shadowed_at is null")
+        .await;
+    assert_eq!(
+        to_shadow,
+        ["2"],
+        "recorded with the change, and not written by the command"
+    );
+    shadowed.lead().await;
+    assert!(
+        setup
+            .rows("select version from configuration_versions where shadowed_at is null")
+            .await
+            .is_empty()
+    );
+
+    let (code, text) = shadowed.run(&["history", "100"]).await;
+    assert_eq!(code, 0, "{text}");
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("2  ") && line.contains("  theme by liet  ")),
+        "{text}"
+    );
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("1  ") && line.contains("  found by arrakis-worker  ")),
+        "{text}"
+    );
+    assert_eq!(shadowed.json(&["show", "100"]).await["configuration"]["theme"], "basic");
+    assert_eq!(
+        shadowed.json(&["show", "100", "--version", "1"]).await["configuration"]["theme"],
+        "sietch"
+    );
+    let (code, text) = shadowed.run(&["verify"]).await;
+    assert_eq!(code, 0, "{text}");
+    let drift = shadowed.json(&["drift", "100", "--json"]).await;
+    assert_eq!((&drift["version"], &drift["settings"]), (&json!(2), &json!([])));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damaged_shadow_is_reported_everywhere_and_restored_by_a_new_version() {
+    let shadowed = Shadowed::create().await;
+    shadowed.lead().await;
+    let path = shadowed.object("1.json.gz");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    shadowed.lead().await;
+    let mut tx = shadowed.setup.database.global().await.unwrap();
+    let health = tx.shadow_health().await.unwrap().unwrap();
+    assert_eq!((health.problem_count, health.pending), (1, 0));
+    let problem = &health.problems[0];
+    assert_eq!(problem.server, "100");
+    assert!(problem.problem.contains("1.json.gz is damaged"), "{problem:?}");
+    let entries = tx.platform_audit_entries(10).await.unwrap();
+    let mismatches: Vec<_> = entries
+        .iter()
+        .filter(|entry| entry.action == "configuration.mismatch")
+        .collect();
+    assert_eq!((mismatches.len(), mismatches[0].subject.as_str()), (1, "100"));
+    drop(tx);
+    for arguments in [&["verify"][..], &["show", "100"], &["history", "100"]] {
+        let (code, text) = shadowed.run(arguments).await;
+        assert_eq!(code, 1, "{arguments:?}: {text}");
+        assert!(text.contains("1.json.gz is damaged"), "{arguments:?}: {text}");
+    }
+    let (code, text) = shadowed.run(&["record", "100", "--by", "liet"]).await;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("version 2 is the newest"), "{text}");
+    let (code, text) = shadowed.run(&["verify"]).await;
+    assert_eq!(code, 0, "{text}");
+    shadowed.lead().await;
+    let mut tx = shadowed.setup.database.global().await.unwrap();
+    assert_eq!(tx.shadow_health().await.unwrap().unwrap().problem_count, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn store_that_fails_loses_no_version() {
+    let shadowed = Shadowed::create().await;
+    // A file where the folder should be.
+    std::fs::write(shadowed.setup.path("store"), "").unwrap();
+    shadowed.lead().await;
+    let mut tx = shadowed.setup.database.global().await.unwrap();
+    let health = tx.shadow_health().await.unwrap().unwrap();
+    assert_eq!((health.pending, health.problem_count), (1, 0));
+    assert!(health.error.is_some());
+    drop(tx);
+    std::fs::remove_file(shadowed.setup.path("store")).unwrap();
+    shadowed.lead().await;
+    assert!(shadowed.object("1.json.gz").exists() && shadowed.object("latest.json").exists());
+}
+
+/// A database that was restored from an older backup: the store has versions that it does not know.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn database_older_than_the_store_is_a_problem_until_an_operator_decides() {
+    let shadowed = Shadowed::create().await;
+    let setup = &shadowed.setup;
+    shadowed.lead().await;
+    let (code, text) = setup
+        .command(&["theme", "100", "basic", "--by", "liet"], Vec::new())
+        .await;
+    assert_eq!(code, 0, "{text}");
+    shadowed.lead().await;
+    setup
+        .rows(&format!(
+            "delete from configuration_versions where version = 2;
+         update communities set theme = 'sietch', name = 'Restored' where community_id = '{}'",
+            setup.community
+        ))
+        .await;
+    shadowed.lead().await;
+    let (code, text) = shadowed.run(&["verify"]).await;
+    assert_eq!(code, 1, "{text}");
+    let mut tx = setup.database.global().await.unwrap();
+    assert_eq!(tx.shadow_health().await.unwrap().unwrap().problem_count, 1);
+    drop(tx);
+    let (code, text) = shadowed.run(&["record", "100", "--by", "liet"]).await;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("version 3 is the newest"), "{text}");
+    assert_eq!(
+        shadowed.json(&["show", "100"]).await["configuration"]["name"],
+        "Restored"
+    );
+    assert_eq!(shadowed.run(&["verify"]).await.0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_database_is_rebuilt_from_the_store() {
+    let shadowed = Shadowed::create().await;
+    configure(&shadowed.setup).await;
+    shadowed.lead().await;
+    let before = running(&mut shadowed.setup.tenant().await).await;
+    let lost = Setup::empty().await;
+
+    let (code, text) = shadowed.run_on(&lost, &["rebuild", "--dry-run", "--by", "liet"]).await;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("server 100: from version 1"), "{text}");
+    assert_eq!(lost.count("guild_routes").await, 0);
+    let (code, text) = shadowed.run_on(&lost, &["rebuild", "--by", "liet"]).await;
+    assert_eq!(code, 0, "{text}");
+    let mut tx = lost.database.tenant(shadowed.setup.community).await.unwrap();
+    assert_eq!(running(&mut tx).await, before);
+    let record = tx.communities().get().await.unwrap().unwrap();
+    assert_eq!(record.controlled_by, Some(user(9)));
+    let job = format!("reconcile:rebuild:{}", shadowed.setup.community);
+    assert!(tx.jobs().get(&job).await.unwrap().is_some());
+    drop(tx);
+    // The version is known to be in the store, and no other one follows.
+    let mut services = services(lost.database.clone());
+    services.shadows = shadowed.services.shadows.clone();
+    let mut tasks = ConfigurationTasks::default();
+    tasks.run(&services, OffsetDateTime::now_utc()).await.unwrap();
+    let versions = format!(
+        "select version, shadowed_at is not null from configuration_versions where community_id = '{}'",
+        shadowed.setup.community
+    );
+    assert_eq!(lost.rows(&versions).await, ["1|t"]);
+    let (code, text) = shadowed.run_on(&lost, &["rebuild", "--by", "liet"]).await;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("server 100: its community exists"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damaged_newest_version_is_named_and_the_one_before_is_used() {
+    let shadowed = Shadowed::create().await;
+    let setup = &shadowed.setup;
+    shadowed.lead().await;
+    assert_eq!(
+        setup
+            .command(&["theme", "100", "basic", "--by", "liet"], Vec::new())
+            .await
+            .0,
+        0
+    );
+    shadowed.lead().await;
+    std::fs::write(shadowed.object("2.json.gz"), "nothing").unwrap();
+    let lost = Setup::empty().await;
+    let (code, text) = shadowed.run_on(&lost, &["rebuild", "100", "--by", "liet"]).await;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("server 100: from version 1"), "{text}");
+    assert!(text.contains("server 100: not used: version 2: "), "{text}");
+    std::fs::write(shadowed.object("1.json.gz"), "nothing").unwrap();
+    let lost = Setup::empty().await;
+    let (code, text) = shadowed.run_on(&lost, &["rebuild", "--by", "liet"]).await;
+    assert_eq!(code, 1, "{text}");
+    assert!(
+        text.contains("server 100: failed: no version in the store is intact"),
+        "{text}"
+    );
+    assert_eq!(lost.count("guild_routes").await, 0);
+}
+
+/// A SIGKILL between the object, the pointer and the row: the next leader completes the write.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_leader_loses_no_shadow() {
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_arrakis-worker"));
+    for point in ["worker.shadow.written", "worker.shadow.pointed"] {
+        let platform = Platform::start().await;
+        let folder = BackupFolder::create();
+        let environment = folder.environment(&platform);
+        let mut killed = environment.clone();
+        let health = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        killed.push(("HEALTH_ADDR", health.to_string()));
+        killed.push(("ARRAKIS_FAIL_POINTS", format!("{point}=kill")));
+        Process::start_at(program, &[], killed).ended(WAIT).await;
+
+        let _second = Worker::start(&environment).await;
+        let is_shadowed = || async {
+            let mut tx = platform.tenant().await;
+            let latest = tx.configuration_versions().latest().await.unwrap();
+            latest.is_some_and(|latest| latest.shadowed_at.is_some())
+        };
+        eventually_within(WAIT, is_shadowed, "the version to be in the store").await;
+        let server = folder.store().join("manifests").join(&platform.community.guild);
+        assert!(
+            server.join("1.json.gz").exists() && server.join("latest.json").exists(),
+            "{point}"
+        );
+        assert!(!server.join("2.json.gz").exists(), "{point}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reconcile_compares_configuration_shadow_and_server() {
+    let platform = Platform::start().await;
+    let folder = BackupFolder::create();
+    let environment = folder.environment(&platform);
+    let _worker = Worker::start(&environment).await;
+    let server = folder.store().join("manifests").join(&platform.community.guild);
+    eventually(
+        async || server.join("latest.json").exists(),
+        "the first version in the store",
+    )
+    .await;
+    // A setting that nothing records: the leader finds it within minutes.
+    let mut tx = platform.tenant().await;
+    tx.communities().set_welcome_channel(Some(88)).await.unwrap();
+    tx.commit().await.unwrap();
+    let services = platform.services(&Metrics::new());
+    let request = reconcile::request("reconcile:drift");
+    jobs::enqueue(&services, platform.community.id, &request).await.unwrap();
+    let report = || async {
+        let stored = platform
+            .tenant()
+            .await
+            .reconcile_reports()
+            .get("reconcile:drift")
+            .await
+            .unwrap();
+        stored.map(|stored| ReconcileReport::read(&stored.report).unwrap())
+    };
+    let report = eventually_within(WAIT, report, "the report").await;
+    match report.drift {
+        ConfigurationDrift::Compared { shadow, settings, .. } => {
+            assert_eq!((shadow, settings), (1, vec!["welcome_channel".to_owned()]));
+        }
+        other => panic!("{other:?}"),
+    }
+}

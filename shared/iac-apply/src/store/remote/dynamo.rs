@@ -1,0 +1,168 @@
+//! Locks in a DynamoDB table, for states whose other tools keep their locks there.
+//!
+//! The table has the partition key `LockID`, a string, as that of Terraform's S3 backend. An item has the record of a lock as JSON
+//! (`Info`) and its id (`Id`).
+
+use std::fmt::{self, Debug};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use arrakis_vault::aws::AwsOptions;
+use async_trait::async_trait;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Credentials;
+use aws_sdk_dynamodb::error::DisplayErrorContext;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::LockTable;
+use crate::store::{LockRecord, StoreError};
+
+const KEY: &str = "LockID";
+const ID: &str = "Id";
+const INFO: &str = "Info";
+
+/// Time to connect. The times of an attempt and of a call are options.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Locks as items of a DynamoDB table.
+#[derive(Clone)]
+pub struct DynamoLocks {
+    client: Client,
+    table: String,
+    /// Begins the key of every item, so that stores in several buckets can share a table.
+    scope: String,
+}
+
+impl Debug for DynamoLocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DynamoLocks")
+            .field("table", &self.table)
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
+    }
+}
+
+impl DynamoLocks {
+    /// Locks in `table`. `scope` is the bucket and the prefix of the states. Reads the usual variables and profiles of AWS, and sends
+    /// no request.
+    pub async fn open(table: impl Into<String>, scope: impl Into<String>, options: &AwsOptions) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT.min(options.attempt_timeout))
+            .read_timeout(options.attempt_timeout)
+            .operation_attempt_timeout(options.attempt_timeout)
+            .operation_timeout(options.call_timeout)
+            .build();
+        let retries = RetryConfig::standard().with_max_attempts(options.attempts.max(1));
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .timeout_config(timeouts)
+            .retry_config(retries);
+        if let Some(endpoint) = &options.endpoint {
+            loader = loader.endpoint_url(endpoint);
+        }
+        if let Some(region) = &options.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(profile) = &options.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(given) = &options.credentials {
+            let secret = given.secret_access_key.expose();
+            let credentials = Credentials::new(given.access_key_id.clone(), secret, None, None, "arrakis-iac-apply");
+            loader = loader.credentials_provider(credentials);
+        }
+        Self {
+            client: Client::new(&Box::pin(loader.load()).await),
+            table: table.into(),
+            scope: scope.into(),
+        }
+    }
+
+    fn key(&self, name: &str) -> AttributeValue {
+        AttributeValue::S(format!("{}/{name}", self.scope))
+    }
+
+    fn failed(&self, operation: &'static str, name: &str, reason: String) -> StoreError {
+        StoreError::LockTable {
+            operation,
+            lock: format!("{}/{name} in the DynamoDB table {}", self.scope, self.table),
+            reason,
+        }
+    }
+}
+
+#[async_trait]
+impl LockTable for DynamoLocks {
+    async fn create(&self, name: &str, record: &LockRecord) -> Result<bool, StoreError> {
+        let info = serde_json::to_string(record).map_err(|error| self.failed("write", name, error.to_string()))?;
+        let request = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .item(KEY, self.key(name))
+            .item(ID, AttributeValue::S(record.id.clone()))
+            .item(INFO, AttributeValue::S(info))
+            .condition_expression("attribute_not_exists(LockID)");
+        match Box::pin(request.send()).await {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
+            {
+                // A request of ours whose response was lost, and which the SDK has repeated, finds its own record.
+                let held = self.read(name).await?;
+                Ok(held.is_some_and(|held| held.id == record.id))
+            }
+            Err(error) => Err(self.failed("write", name, DisplayErrorContext(&error).to_string())),
+        }
+    }
+
+    async fn read(&self, name: &str) -> Result<Option<LockRecord>, StoreError> {
+        let request = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key(KEY, self.key(name))
+            .consistent_read(true);
+        let found = Box::pin(request.send()).await;
+        let found = found.map_err(|error| self.failed("read", name, DisplayErrorContext(&error).to_string()))?;
+        let Some(item) = found.item() else { return Ok(None) };
+        let invalid = |reason: String| StoreError::LockRecord {
+            path: PathBuf::from(format!("{}/{name} in the DynamoDB table {}", self.scope, self.table)),
+            reason,
+        };
+        let info = item.get(INFO).and_then(|info| info.as_s().ok());
+        let info = info.ok_or_else(|| invalid("it has no `Info`".to_owned()))?;
+        serde_json::from_str(info)
+            .map(Some)
+            .map_err(|error| invalid(error.to_string()))
+    }
+
+    async fn remove(&self, name: &str, id: &str) -> Result<bool, StoreError> {
+        let request = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .key(KEY, self.key(name))
+            .condition_expression("#id = :id")
+            .expression_attribute_names("#id", ID)
+            .expression_attribute_values(":id", AttributeValue::S(id.to_owned()));
+        match Box::pin(request.send()).await {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
+            {
+                // Likewise, a repeated request finds no record.
+                Ok(self.read(name).await?.is_none())
+            }
+            Err(error) => Err(self.failed("delete", name, DisplayErrorContext(&error).to_string())),
+        }
+    }
+}

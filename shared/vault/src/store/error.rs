@@ -1,0 +1,154 @@
+//! Errors of an object store. Each names the object, the operation, the reason, and what to do.
+
+use std::io;
+use std::time::Duration;
+
+/// Why an operation on an object failed. `object` is the store's full name of it, as [`super::ObjectStore::describe`] returns.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such object.
+    #[error("{object} does not exist")]
+    NotFound {
+        /// The object.
+        object: String,
+    },
+    /// The bucket does not exist.
+    #[error("the bucket of {object} does not exist: {reason}; create it, or correct BACKUP_STORE and AWS_REGION")]
+    NoBucket {
+        /// The object.
+        object: String,
+        /// The store's reason.
+        reason: String,
+    },
+    /// The condition of a write or a deletion does not hold: another process was first. Nothing was changed.
+    #[error(
+        "cannot {operation} {object}: another process created or changed it meanwhile; read it again and repeat the command"
+    )]
+    ConditionFailed {
+        /// The operation, as in "write".
+        operation: &'static str,
+        /// The object.
+        object: String,
+    },
+    /// The store refuses the credentials or the operation.
+    #[error("cannot {operation} {object}: access denied: {reason}; {hint}")]
+    Denied {
+        /// The operation.
+        operation: &'static str,
+        /// The object.
+        object: String,
+        /// The store's reason.
+        reason: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The store limits requests, and the retries are used up. Nothing is known to have changed.
+    #[error(
+        "cannot {operation} {object}: the store limits requests and refused {attempts} attempts: {reason}; repeat the command later"
+    )]
+    Throttled {
+        /// The operation.
+        operation: &'static str,
+        /// The object.
+        object: String,
+        /// Number of attempts.
+        attempts: u32,
+        /// The store's reason.
+        reason: String,
+    },
+    /// The store is unreachable or fails, and the retries are used up. Nothing was changed.
+    #[error(
+        "cannot {operation} {object}: the store is unavailable after {attempts} attempts: {reason}; check the network and the store, then repeat the command"
+    )]
+    Unavailable {
+        /// The operation.
+        operation: &'static str,
+        /// The object.
+        object: String,
+        /// Number of attempts.
+        attempts: u32,
+        /// The reason of the last one.
+        reason: String,
+    },
+    /// A read got no response within the time limit.
+    #[error("cannot {operation} {object}: no response within {} s; check the network and the store, then repeat the command", limit.as_secs())]
+    TimedOut {
+        /// The operation.
+        operation: &'static str,
+        /// The object.
+        object: String,
+        /// The time limit.
+        limit: Duration,
+    },
+    /// A write got no response, and the store could not be read afterwards: it may or may not have taken effect.
+    #[error(
+        "outcome unknown: no response to the request to {operation} {object} ({reason}), which may have taken effect; repeat the command when the store responds"
+    )]
+    UnknownOutcome {
+        /// The operation.
+        operation: &'static str,
+        /// The object.
+        object: String,
+        /// Why there is no response.
+        reason: String,
+    },
+    /// The object is larger than [`super::MAX_OBJECT_BYTES`].
+    #[error("{object} has {size} bytes, and at most {max} are read", max = super::MAX_OBJECT_BYTES)]
+    TooLarge {
+        /// The object.
+        object: String,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// The store wrote although the condition did not hold.
+    #[error(
+        "{store} ignores conditions of writes, so two processes would overwrite each other's objects there; use a store that supports If-None-Match and If-Match"
+    )]
+    IgnoresConditions {
+        /// The store.
+        store: String,
+    },
+    /// The store answers in a way that is not understood, or refuses the request itself.
+    #[error("cannot {operation} {object}: {reason}")]
+    Refused {
+        /// The operation.
+        operation: &'static str,
+        /// The object.
+        object: String,
+        /// The reason.
+        reason: String,
+    },
+    /// A file operation failed.
+    #[error("cannot {operation} {object}: {source}")]
+    Io {
+        /// The operation.
+        operation: &'static str,
+        /// The path.
+        object: String,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+impl StoreError {
+    /// Whether there is no such object.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotFound { .. })
+    }
+
+    /// Whether another process was first.
+    #[must_use]
+    pub fn is_condition_failed(&self) -> bool {
+        matches!(self, Self::ConditionFailed { .. })
+    }
+
+    /// Whether the same call may succeed later, so that a job is retried.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Throttled { .. } | Self::Unavailable { .. } | Self::TimedOut { .. } | Self::UnknownOutcome { .. }
+        )
+    }
+}

@@ -1,0 +1,436 @@
+//! [`FolderStore`]: objects as files of a folder.
+//!
+//! An object is the file of its key. `.objects/{key}.json` has its metadata and tags (`description.rs`), `.lock` serialises writes of all
+//! processes. A write makes a temporary file, syncs it and renames it, so an object is whole or absent. Names that begin with a dot are no
+//! keys, so none of these files is listed.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use time::OffsetDateTime;
+
+use super::description::{Description, Descriptions};
+use super::error::StoreError;
+use super::{Condition, ListedObject, MAX_OBJECT_BYTES, NewObject, Object, ObjectHead, ObjectStore, Tags, Version};
+use crate::checksum::checksum;
+use crate::files;
+use crate::key::ObjectKey;
+
+/// A store in a folder, also of several processes of one machine.
+#[derive(Clone, Debug)]
+pub struct FolderStore {
+    root: PathBuf,
+}
+
+impl FolderStore {
+    /// A store in this folder, which the first write creates.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Runs file operations in a thread of their own: a sync of a file may take long.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Folder) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let folder = Folder {
+            root: self.root.clone(),
+        };
+        let root = self.root.clone();
+        let done = tokio::task::spawn_blocking(move || work(folder)).await;
+        done.unwrap_or_else(|error| Err(failed("use", &root, io::Error::other(error))))
+    }
+}
+
+#[async_trait]
+impl ObjectStore for FolderStore {
+    fn describe(&self, key: &str) -> String {
+        self.root.join(key).display().to_string()
+    }
+
+    fn deletes_tagged(&self) -> bool {
+        false
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.blocking(|folder| folder.lock().map(drop)).await
+    }
+
+    async fn put(&self, key: &ObjectKey, object: NewObject, condition: &Condition) -> Result<Version, StoreError> {
+        let (key, condition) = (key.clone(), condition.clone());
+        self.blocking(move |folder| folder.put(&key, &object, &condition)).await
+    }
+
+    async fn get(&self, key: &ObjectKey) -> Result<Object, StoreError> {
+        let key = key.clone();
+        self.blocking(move |folder| folder.get(&key)).await
+    }
+
+    async fn head(&self, key: &ObjectKey) -> Result<ObjectHead, StoreError> {
+        Ok(self.get(key).await?.head)
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<ListedObject>, StoreError> {
+        let prefix = prefix.to_owned();
+        self.blocking(move |folder| folder.list(&prefix)).await
+    }
+
+    async fn delete(&self, key: &ObjectKey, only: Option<&Version>) -> Result<(), StoreError> {
+        let (key, only) = (key.clone(), only.cloned());
+        self.blocking(move |folder| folder.delete(&key, only.as_ref())).await
+    }
+
+    async fn tags(&self, key: &ObjectKey) -> Result<Tags, StoreError> {
+        let key = key.clone();
+        self.blocking(move |folder| Ok(folder.description(&key)?.tags)).await
+    }
+
+    async fn set_tags(&self, key: &ObjectKey, tags: &Tags) -> Result<(), StoreError> {
+        let (key, tags) = (key.clone(), tags.clone());
+        self.blocking(move |folder| folder.set_tags(&key, tags)).await
+    }
+}
+
+/// The file operations, which block.
+struct Folder {
+    root: PathBuf,
+}
+
+impl Folder {
+    fn path(&self, key: &ObjectKey) -> PathBuf {
+        self.root.join(key.as_str())
+    }
+
+    fn descriptions_path(&self, key: &ObjectKey) -> PathBuf {
+        self.root.join(".objects").join(format!("{key}.json"))
+    }
+
+    /// Waits for the lock of writes, which is held until the file is closed.
+    fn lock(&self) -> Result<File, StoreError> {
+        files::lock(&self.root).map_err(|error| failed("lock", &self.root, error))
+    }
+
+    fn put(&self, key: &ObjectKey, object: &NewObject, condition: &Condition) -> Result<Version, StoreError> {
+        let path = self.path(key);
+        check_size(&path, object.bytes.len() as u64)?;
+        let _lock = self.lock()?;
+        let present = self.version(&path)?;
+        let holds = match condition {
+            Condition::Any => true,
+            Condition::Absent => present.is_none(),
+            Condition::Version(wanted) => present.as_ref() == Some(wanted),
+        };
+        if !holds {
+            return Err(condition_failed("write", &path));
+        }
+        let version = checksum(&object.bytes);
+        let described = self.descriptions_path(key);
+        let description = Description::new(&version, object);
+        // Before the object: a process that dies in between leaves both descriptions, and each object has its own.
+        let mut descriptions = Descriptions::read(&described).unwrap_or_default();
+        let is_first = descriptions.add(description.clone());
+        replace(&described, &descriptions.to_bytes(&described)?)?;
+        replace(&path, &object.bytes)?;
+        if !is_first {
+            let only = Descriptions::of(description);
+            replace(&described, &only.to_bytes(&described)?)?;
+        }
+        Ok(Version::new(version))
+    }
+
+    fn get(&self, key: &ObjectKey) -> Result<Object, StoreError> {
+        let path = self.path(key);
+        let (bytes, modified) = read(&path)?;
+        let version = checksum(&bytes);
+        let description = self.descriptions(key)?.of_content(&version);
+        Ok(Object {
+            head: ObjectHead {
+                size: bytes.len() as u64,
+                modified: modified.into(),
+                metadata: description.metadata,
+                version: Version::new(version),
+            },
+            bytes,
+        })
+    }
+
+    /// The description of an object that exists.
+    fn description(&self, key: &ObjectKey) -> Result<Description, StoreError> {
+        let (bytes, _) = read(&self.path(key))?;
+        Ok(self.descriptions(key)?.of_content(&checksum(&bytes)))
+    }
+
+    /// What is recorded about an object. Unreadable records count as missing: they only repeat what the catalogue has.
+    fn descriptions(&self, key: &ObjectKey) -> Result<Descriptions, StoreError> {
+        match Descriptions::read(&self.descriptions_path(key)) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Err(failed("read", &self.descriptions_path(key), error))
+            }
+            read => Ok(read.unwrap_or_default()),
+        }
+    }
+
+    fn set_tags(&self, key: &ObjectKey, tags: Tags) -> Result<(), StoreError> {
+        let _lock = self.lock()?;
+        let mut description = self.description(key)?;
+        description.tags = tags;
+        let path = self.descriptions_path(key);
+        replace(&path, &Descriptions::of(description).to_bytes(&path)?)
+    }
+
+    fn delete(&self, key: &ObjectKey, only: Option<&Version>) -> Result<(), StoreError> {
+        let path = self.path(key);
+        let _lock = self.lock()?;
+        let present = self.version(&path)?;
+        if let (Some(present), Some(only)) = (present, only)
+            && present != *only
+        {
+            return Err(condition_failed("delete", &path));
+        }
+        // The object first: without its description it is still an object.
+        for path in [path, self.descriptions_path(key)] {
+            remove(&path)?;
+            self.remove_empty_folders(&path);
+        }
+        Ok(())
+    }
+
+    fn version(&self, path: &Path) -> Result<Option<Version>, StoreError> {
+        match read(path) {
+            Ok((bytes, _)) => Ok(Some(Version::new(checksum(&bytes)))),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes the folders above a file as far as they are empty. The lock of writes is held, so no write needs them.
+    fn remove_empty_folders(&self, path: &Path) {
+        let above = path.ancestors().skip(1);
+        for folder in above.take_while(|folder| folder.starts_with(&self.root) && *folder != self.root) {
+            if fs::remove_dir(folder).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<ListedObject>, StoreError> {
+        let begin = prefix.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let mut listed = Vec::new();
+        // A prefix that is no key's begin has no objects, and must not leave the folder.
+        if begin.is_empty() || ObjectKey::new(begin).is_ok() {
+            self.walk(begin, &mut listed)?;
+        }
+        listed.retain(|object| object.key.as_str().starts_with(prefix));
+        listed.sort_by(|one, other| one.key.cmp(&other.key));
+        Ok(listed)
+    }
+
+    /// Adds the objects below a folder, given relative to the root.
+    fn walk(&self, folder: &str, listed: &mut Vec<ListedObject>) -> Result<(), StoreError> {
+        let path = self.root.join(folder);
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error) if files::is_absent(&error) => return Ok(()),
+            Err(error) => return Err(failed("list", &path, error)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(|error| failed("list", &path, error))?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let relative = if folder.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{folder}/{name}")
+            };
+            let Ok(key) = ObjectKey::new(relative) else { continue };
+            let about = match fs::metadata(entry.path()) {
+                Ok(about) => about,
+                // Deleted meanwhile.
+                Err(error) if files::is_absent(&error) => continue,
+                Err(error) => return Err(failed("list", &entry.path(), error)),
+            };
+            if about.is_dir() {
+                self.walk(key.as_str(), listed)?;
+            } else {
+                listed.push(ListedObject {
+                    key,
+                    size: about.len(),
+                    modified: modified(&about),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn modified(about: &fs::Metadata) -> OffsetDateTime {
+    about.modified().unwrap_or(SystemTime::UNIX_EPOCH).into()
+}
+
+/// The content of a file and the time of its last change.
+fn read(path: &Path) -> Result<(Vec<u8>, SystemTime), StoreError> {
+    let content = || -> io::Result<(u64, SystemTime, Option<Vec<u8>>)> {
+        let about = fs::metadata(path)?;
+        if about.is_dir() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let bytes = (about.len() <= MAX_OBJECT_BYTES).then(|| fs::read(path)).transpose()?;
+        Ok((about.len(), about.modified()?, bytes))
+    };
+    match content() {
+        Ok((_, modified, Some(bytes))) => Ok((bytes, modified)),
+        Ok((size, _, None)) => Err(too_large(path, size)),
+        Err(error) if files::is_absent(&error) => Err(StoreError::NotFound {
+            object: path.display().to_string(),
+        }),
+        Err(error) => Err(failed("read", path, error)),
+    }
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    files::replace(path, bytes).map_err(|error| failed("write", path, error))
+}
+
+fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if !files::is_absent(&error) => Err(failed("delete", path, error)),
+        _ => Ok(()),
+    }
+}
+
+fn check_size(path: &Path, size: u64) -> Result<(), StoreError> {
+    if size <= MAX_OBJECT_BYTES {
+        Ok(())
+    } else {
+        Err(too_large(path, size))
+    }
+}
+
+fn too_large(path: &Path, size: u64) -> StoreError {
+    StoreError::TooLarge {
+        object: path.display().to_string(),
+        size,
+    }
+}
+
+fn condition_failed(operation: &'static str, path: &Path) -> StoreError {
+    StoreError::ConditionFailed {
+        operation,
+        object: path.display().to_string(),
+    }
+}
+
+pub(super) fn failed(operation: &'static str, path: &Path, source: io::Error) -> StoreError {
+    StoreError::Io {
+        operation,
+        object: path.display().to_string(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(text: &str) -> ObjectKey {
+        ObjectKey::new(text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn files_of_the_store_and_of_others_are_not_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FolderStore::new(folder.path());
+        let object = NewObject::new("x").tagged("Tier", "free");
+        store.put(&key("a/b"), object, &Condition::Any).await.unwrap();
+        for foreign in [".write-abc", "a/.write-abc", "a/has space"] {
+            fs::write(folder.path().join(foreign), "partial").unwrap();
+        }
+        let keys: Vec<_> = store
+            .list("")
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|object| object.key)
+            .collect();
+        assert_eq!(keys, [key("a/b")]);
+        for outside in ["../", "/", "a/../", ".objects/"] {
+            assert_eq!(store.list(outside).await.unwrap(), [], "{outside}");
+        }
+    }
+
+    #[tokio::test]
+    async fn deletion_leaves_no_empty_folder_and_no_description() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FolderStore::new(folder.path());
+        store
+            .put(&key("a/b/c"), NewObject::new("x"), &Condition::Any)
+            .await
+            .unwrap();
+        store
+            .put(&key("a/d"), NewObject::new("x"), &Condition::Any)
+            .await
+            .unwrap();
+        store.delete(&key("a/b/c"), None).await.unwrap();
+        assert!(!folder.path().join("a/b").exists() && folder.path().join("a/d").exists());
+        store.delete(&key("a/d"), None).await.unwrap();
+        let left: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(left, [".lock"]);
+    }
+
+    #[tokio::test]
+    async fn damaged_object_keeps_the_description_that_names_its_checksum() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FolderStore::new(folder.path());
+        let object = NewObject::new("x").described("checksum", "of x");
+        store.put(&key("a"), object, &Condition::Any).await.unwrap();
+        fs::write(folder.path().join("a"), "y").unwrap();
+        let read = store.get(&key("a")).await.unwrap();
+        assert_eq!(read.head.metadata.get("checksum").map(String::as_str), Some("of x"));
+    }
+
+    #[tokio::test]
+    async fn interrupted_replacement_leaves_each_content_with_its_own_description() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FolderStore::new(folder.path());
+        let old = NewObject::new("old").tagged("Tier", "free");
+        store.put(&key("a"), old, &Condition::Any).await.unwrap();
+        // The process dies after it wrote both descriptions and before it replaced the object.
+        let path = folder.path().join(".objects/a.json");
+        let mut descriptions = Descriptions::read(&path).unwrap();
+        let new = NewObject::new("new").tagged("Tier", "premium");
+        descriptions.add(Description::new(&checksum(b"new"), &new));
+        fs::write(&path, descriptions.to_bytes(&path).unwrap()).unwrap();
+        assert_eq!(store.tags(&key("a")).await.unwrap()["Tier"], "free");
+        fs::write(folder.path().join("a"), "new").unwrap();
+        assert_eq!(store.tags(&key("a")).await.unwrap()["Tier"], "premium");
+    }
+
+    #[tokio::test]
+    async fn file_operation_that_fails_names_path_and_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), "").unwrap();
+        let store = FolderStore::new(folder.path().join("file"));
+        let error = store
+            .put(&key("a"), NewObject::new("x"), &Condition::Any)
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, StoreError::Io { .. }) && error.to_string().contains("file"),
+            "{error}"
+        );
+        assert!(store.get(&key("a")).await.unwrap_err().is_not_found());
+    }
+}

@@ -1,0 +1,259 @@
+//! Backups: the compressed state of a workspace.
+
+use std::collections::BTreeMap;
+
+use arrakis_domain::Plan;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::Vault;
+use super::read::StateHeader;
+use super::write::to_millisecond;
+use crate::checksum::checksum;
+use crate::damage::Damage;
+use crate::error::VaultError;
+use crate::gzip;
+use crate::key::ObjectKey;
+use crate::limits::Operation;
+use crate::paths;
+use crate::record::{BackupRecord, RecordKind, StateVersion, plan_name};
+use crate::server::ServerId;
+use crate::store::{NewObject, Object};
+
+/// Longest message in the metadata of an object, in bytes. S3 permits 2,048 bytes of metadata.
+const MAX_METADATA_MESSAGE: usize = 700;
+
+/// Why a backup or a snapshot is created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// At a user's request: the plan's limit applies.
+    OnDemand,
+    /// By the schedule, or before an operation that changes the state.
+    Automatic,
+}
+
+/// A backup to be created.
+#[derive(Clone, Copy, Debug)]
+pub struct NewBackup<'a> {
+    /// The Discord server.
+    pub server: ServerId,
+    /// Workspace of the state.
+    pub workspace: &'a str,
+    /// The state: JSON with `lineage`, `serial` and `guild_id`.
+    pub state: &'a [u8],
+    /// The author's message.
+    pub message: Option<&'a str>,
+    /// Why it is created.
+    pub trigger: Trigger,
+}
+
+/// What a backup or a snapshot that is read must belong to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// The present server.
+    pub server: ServerId,
+    /// Lineage of the present state; `None` where there is no state, or for a check without a restore.
+    pub lineage: Option<String>,
+}
+
+impl Vault {
+    /// Creates a backup: the object, then its record.
+    ///
+    /// A process that dies between the two leaves an object that is in no list; [`Vault::recover`] makes its record.
+    ///
+    /// # Errors
+    /// [`VaultError::NotAState`], [`VaultError::Limit`], or an error of store or catalogue.
+    pub async fn create_backup(&self, new: NewBackup<'_>, now: OffsetDateTime) -> Result<BackupRecord, VaultError> {
+        let version = state_version(new.server, new.state)?;
+        let taken = match new.trigger {
+            Trigger::OnDemand => self.take_use(new.server, Operation::Backup, now).await?,
+            Trigger::Automatic => None,
+        };
+        let created = self.write_backup(new, version, now).await;
+        if created.is_err() {
+            self.give_back(taken).await;
+        }
+        created
+    }
+
+    async fn write_backup(
+        &self,
+        new: NewBackup<'_>,
+        version: StateVersion,
+        now: OffsetDateTime,
+    ) -> Result<BackupRecord, VaultError> {
+        let plan = self.plan(new.server).await?;
+        let bytes = gzip::compress(new.state).map_err(|error| VaultError::encode("the backup", &error))?;
+        let mut record = BackupRecord {
+            id: Uuid::new_v4(),
+            kind: RecordKind::Backup,
+            server: new.server,
+            workspace: new.workspace.to_owned(),
+            created: to_millisecond(now),
+            state: Some(version),
+            message: new.message.map(str::to_owned),
+            plan,
+            size: bytes.len() as u64,
+            checksum: checksum(&bytes),
+            expires: None,
+        };
+        let object = describe(&record, NewObject::new(bytes));
+        let key_at = |time| paths::backup(new.server, new.workspace, time);
+        (_, record.created) = self.put_at(record.created, object, key_at).await?;
+        self.parts.catalogue.insert(&record).await?;
+        Ok(record)
+    }
+
+    /// The state of a backup, after all checks. Nothing is written.
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`] with the object, [`VaultError::OtherServer`], [`VaultError::OtherLineage`].
+    pub async fn read_backup(&self, record: &BackupRecord, expected: &Expected) -> Result<Vec<u8>, VaultError> {
+        let key = record.object()?;
+        if record.kind != RecordKind::Backup {
+            return Err(self.differs(&key, "kind", record.kind.as_str(), "backup"));
+        }
+        if record.server != expected.server {
+            return Err(self.other_server(&key, record.server, expected.server));
+        }
+        let bytes = self.checked_bytes(&key, Some(record.size), &record.checksum).await?;
+        let state = self.content(&key, &bytes)?;
+        self.check_state(&key, &state, record, expected)?;
+        Ok(state)
+    }
+
+    /// The record of a backup that is in no list, made from its object.
+    pub(super) async fn record_of_backup(&self, server: ServerId, key: &ObjectKey) -> Result<BackupRecord, VaultError> {
+        let Object { bytes, head } = self.parts.store.get(key).await?;
+        let invalid = |reason: &str| self.damaged(key, Damage::Content(reason.to_owned()));
+        let (workspace, created) = paths::parse_backup(server, key).ok_or_else(|| invalid("its name has no time"))?;
+        let found = checksum(&bytes);
+        if let Some(wanted) = head.metadata.get(CHECKSUM)
+            && *wanted != found
+        {
+            let wanted = wanted.clone();
+            return Err(self.damaged(key, Damage::Checksum { found, wanted }));
+        }
+        let state = self.content(key, &bytes)?;
+        let header = StateHeader::parse(&state).map_err(|error| invalid(&error.to_string()))?;
+        if let Some(found) = header.server()
+            && found != server
+        {
+            return Err(self.other_server(key, found, server));
+        }
+        let (id, plan, message) = described(key, &head.metadata);
+        Ok(BackupRecord {
+            id,
+            kind: RecordKind::Backup,
+            server,
+            workspace,
+            created,
+            state: Some(header.version()),
+            message,
+            plan,
+            size: bytes.len() as u64,
+            checksum: found,
+            expires: None,
+        })
+    }
+}
+
+/// The version of a state that is about to be stored for a server.
+pub(super) fn state_version(server: ServerId, state: &[u8]) -> Result<StateVersion, VaultError> {
+    let header = StateHeader::parse(state).map_err(|error| VaultError::NotAState {
+        reason: error.to_string(),
+    })?;
+    match header.server() {
+        Some(found) if found != server => Err(VaultError::NotAState {
+            reason: format!("it is the state of server {found}, not of server {server}"),
+        }),
+        _ => Ok(header.version()),
+    }
+}
+
+const ID: &str = "id";
+const CHECKSUM: &str = "checksum";
+const PLAN: &str = "plan";
+const MESSAGE: &str = "message";
+
+/// Tag of the plan, by which lifecycle rules choose the storage class.
+pub(super) const TIER: &str = "Tier";
+
+/// An object with what its record has beside its content, so that a lost record can be made again.
+fn describe(record: &BackupRecord, object: NewObject) -> NewObject {
+    let object = object
+        .tagged(TIER, record.plan.as_str())
+        .described(ID, record.id.to_string())
+        .described(CHECKSUM, record.checksum.clone())
+        .described(PLAN, record.plan.as_str());
+    match &record.message {
+        Some(message) => {
+            let end = (0..=message.len().min(MAX_METADATA_MESSAGE))
+                .rev()
+                .find(|at| message.is_char_boundary(*at));
+            let kept = &message[..end.unwrap_or_default()];
+            object.described(MESSAGE, URL_SAFE_NO_PAD.encode(kept))
+        }
+        None => object,
+    }
+}
+
+/// Id, plan and message of an object. Where the metadata are lost, the id follows from the name, and the plan is free.
+fn described(key: &ObjectKey, metadata: &BTreeMap<String, String>) -> (Uuid, Plan, Option<String>) {
+    let id = metadata.get(ID).and_then(|id| id.parse().ok());
+    let plan = metadata.get(PLAN).and_then(|plan| plan_name::parse(plan));
+    let message = metadata.get(MESSAGE).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+    (
+        id.unwrap_or_else(|| Uuid::new_v5(&Uuid::NAMESPACE_URL, key.as_str().as_bytes())),
+        plan.unwrap_or(Plan::Free),
+        message.and_then(|bytes| String::from_utf8(bytes).ok()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn description_of_an_object_is_the_same_after_a_round_trip() {
+        let key = ObjectKey::new("state/1/default/backup.20261201T025000.123Z.json.gz").unwrap();
+        let long = "ä".repeat(1_000);
+        for message in [None, Some("before the ◌ sandstorm"), Some(long.as_str())] {
+            let record = BackupRecord {
+                id: Uuid::from_u128(7),
+                kind: RecordKind::Backup,
+                server: ServerId::new(1),
+                workspace: "default".to_owned(),
+                created: datetime!(2026-12-01 02:50:00.123 UTC),
+                state: None,
+                message: message.map(str::to_owned),
+                plan: Plan::Premium,
+                size: 1,
+                checksum: "00".to_owned(),
+                expires: None,
+            };
+            let object = describe(&record, NewObject::new("x"));
+            assert!(
+                object
+                    .metadata
+                    .values()
+                    .all(|value| value.bytes().all(|byte| byte.is_ascii_graphic()))
+            );
+            assert!(
+                object
+                    .metadata
+                    .iter()
+                    .map(|(name, value)| name.len() + value.len())
+                    .sum::<usize>()
+                    < 1_500
+            );
+            let (id, plan, kept) = described(&key, &object.metadata);
+            assert_eq!((id, plan), (record.id, Plan::Premium));
+            assert!(message.unwrap_or_default().starts_with(&kept.unwrap_or_default()));
+        }
+    }
+}

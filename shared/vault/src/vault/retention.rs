@@ -1,0 +1,261 @@
+//! Retention: what is older than the plan keeps expires. The newest good backup never does.
+
+use std::collections::BTreeMap;
+
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use super::{LimitPolicy, Vault, kept_for};
+use crate::catalogue::ListRequest;
+use crate::error::VaultError;
+use crate::key::ObjectKey;
+use crate::paths;
+use crate::record::{BackupRecord, RecordKind};
+use crate::server::ServerId;
+use crate::store::StoreError;
+
+/// Tag of objects that the store may delete, by its lifecycle rules.
+const RETAIN: (&str, &str) = ("Retain", "expired");
+/// Records that one request of a list returns.
+const PAGE: usize = 100;
+
+/// What a run of the retention did.
+#[derive(Debug, Default)]
+pub struct RetentionReport {
+    /// Backups and snapshots that expired in this run.
+    pub expired: Vec<BackupRecord>,
+    /// Backups and snapshots that are older than the plan keeps and stay, each as the newest good one of its workspace.
+    pub kept: Vec<BackupRecord>,
+    /// Exports and images of exports that expired in this run.
+    pub exports: Vec<ObjectKey>,
+    /// Objects that were found to be damaged. They do not count as the newest good one.
+    pub damaged: Vec<VaultError>,
+}
+
+impl Vault {
+    /// Expires the backups, snapshots and exports of a server that are older than the plan keeps: the record gets its expiry, each object
+    /// the tag `Retain=expired`. Where the store does not delete tagged objects by itself, objects and record are deleted. Does nothing
+    /// without limits. Completes an interrupted run.
+    ///
+    /// Of each workspace, the newest backup and the newest snapshot that pass all checks stay, whatever their age. Where none passes, all
+    /// of them stay. So does the newest export, with its images.
+    ///
+    /// # Errors
+    /// Store or catalogue fail. What was expired until then stays expired.
+    pub async fn apply_retention(&self, server: ServerId, now: OffsetDateTime) -> Result<RetentionReport, VaultError> {
+        let mut report = RetentionReport::default();
+        if self.parts.limits == LimitPolicy::Unlimited {
+            return Ok(report);
+        }
+        for kind in [RecordKind::Backup, RecordKind::Snapshot] {
+            let mut workspaces: BTreeMap<String, Vec<BackupRecord>> = BTreeMap::new();
+            for record in self.all_records(server, kind).await? {
+                workspaces.entry(record.workspace.clone()).or_default().push(record);
+            }
+            for records in workspaces.into_values() {
+                self.retain(records, now, &mut report).await?;
+            }
+        }
+        self.retain_exports(server, now, &mut report).await?;
+        Ok(report)
+    }
+
+    /// Every record of a server, also expired ones, newest first. Records that cannot be read are left out.
+    pub(super) async fn all_records(
+        &self,
+        server: ServerId,
+        kind: RecordKind,
+    ) -> Result<Vec<BackupRecord>, VaultError> {
+        let mut request = ListRequest {
+            server,
+            kind,
+            limit: PAGE,
+            after: None,
+            now: None,
+        };
+        let mut records = Vec::new();
+        loop {
+            let page = self.parts.catalogue.list(&request).await?;
+            records.extend(page.records);
+            match page.next {
+                Some(next) => request.after = Some(next),
+                None => return Ok(records),
+            }
+        }
+    }
+
+    /// Applies the retention to the records of one kind and workspace, newest first.
+    async fn retain(
+        &self,
+        records: Vec<BackupRecord>,
+        now: OffsetDateTime,
+        report: &mut RetentionReport,
+    ) -> Result<(), VaultError> {
+        let is_old = |record: &BackupRecord| record.created + kept_for(record.plan) <= now;
+        if !records.iter().any(is_old) {
+            return Ok(());
+        }
+        let Some(good) = self.newest_good(&records, report).await? else {
+            return Ok(());
+        };
+        for record in records {
+            if record.id == good {
+                if record.expires.is_some() {
+                    // Newer ones have become damaged since it expired.
+                    self.unexpire(&record).await?;
+                }
+                if is_old(&record) {
+                    report.kept.push(record);
+                }
+            } else if is_old(&record) {
+                let is_new = record.expires.is_none();
+                self.expire(&record, now).await?;
+                if !self.parts.store.deletes_tagged() {
+                    self.delete(&record, now).await?;
+                }
+                if is_new {
+                    report.expired.push(record);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Id of the newest record that passes all checks. Expired ones are considered last.
+    async fn newest_good(
+        &self,
+        records: &[BackupRecord],
+        report: &mut RetentionReport,
+    ) -> Result<Option<Uuid>, VaultError> {
+        let (listed, expired): (Vec<_>, Vec<_>) = records.iter().partition(|record| record.expires.is_none());
+        for record in listed.into_iter().chain(expired) {
+            match self.verify(record).await {
+                Ok(()) => return Ok(Some(record.id)),
+                // The objects of an expired record may be deleted already.
+                Err(error) if error.is_damage() && record.expires.is_some() => {}
+                Err(error) if error.is_damage() => report.damaged.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn retain_exports(
+        &self,
+        server: ServerId,
+        now: OffsetDateTime,
+        report: &mut RetentionReport,
+    ) -> Result<(), VaultError> {
+        let kept = kept_for(self.plan(server).await?);
+        // The newest one stays.
+        for export in self.exports(server).await?.into_iter().skip(1) {
+            let is_old = paths::parse_export(server, &export.key).is_some_and(|time| time + kept <= now);
+            if is_old && self.retire(&export.key).await? {
+                report.exports.push(export.key);
+            }
+        }
+        self.retain_images(server, kept, now, report).await
+    }
+
+    /// Retires the images of exports that are older than the plan keeps, but for those of the newest export.
+    async fn retain_images(
+        &self,
+        server: ServerId,
+        kept: Duration,
+        now: OffsetDateTime,
+        report: &mut RetentionReport,
+    ) -> Result<(), VaultError> {
+        let mut images = self.parts.store.list(&paths::export_images(server)).await?;
+        images.retain(|image| image.modified + kept <= now);
+        if images.is_empty() {
+            return Ok(());
+        }
+        let newest = match self.latest_export(server).await {
+            Ok(newest) => newest.unwrap_or_default(),
+            Err(error) if error.is_damage() => {
+                report.damaged.push(error);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let newest = String::from_utf8_lossy(&newest);
+        for image in images {
+            let name = image.key.as_str().rsplit('/').next().unwrap_or_default();
+            if !newest.contains(name) && self.retire(&image.key).await? {
+                report.exports.push(image.key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a record from lists and tags its objects. Can be repeated.
+    pub(super) async fn expire(&self, record: &BackupRecord, now: OffsetDateTime) -> Result<(), VaultError> {
+        if !record.is_expired(now) {
+            self.parts.catalogue.set_expiry(record, Some(now)).await?;
+        }
+        for key in self.objects_of(record).await? {
+            self.tag_expired(&key).await?;
+        }
+        Ok(())
+    }
+
+    async fn unexpire(&self, record: &BackupRecord) -> Result<(), VaultError> {
+        for key in self.objects_of(record).await? {
+            let mut tags = self.parts.store.tags(&key).await?;
+            if tags.remove(RETAIN.0).is_some() {
+                self.parts.store.set_tags(&key, &tags).await?;
+            }
+        }
+        Ok(self.parts.catalogue.set_expiry(record, None).await?)
+    }
+
+    /// Tags an object for the store to delete, or deletes it where the store does not. Returns whether that is new.
+    pub(super) async fn retire(&self, key: &ObjectKey) -> Result<bool, VaultError> {
+        if self.parts.store.deletes_tagged() {
+            return self.tag_expired(key).await;
+        }
+        self.parts.store.delete(key, None).await?;
+        Ok(true)
+    }
+
+    /// Whether an object has the tag of expired ones; also where it does not exist any more.
+    pub(super) async fn is_retired(&self, key: &ObjectKey) -> Result<bool, VaultError> {
+        match self.parts.store.tags(key).await {
+            Ok(tags) => Ok(tags.get(RETAIN.0).is_some_and(|value| value == RETAIN.1)),
+            Err(StoreError::NotFound { .. }) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Adds the tag. Returns whether it is new: not where the object does not exist any more.
+    async fn tag_expired(&self, key: &ObjectKey) -> Result<bool, VaultError> {
+        let tagged = async {
+            let mut tags = self.parts.store.tags(key).await?;
+            if tags.insert(RETAIN.0.to_owned(), RETAIN.1.to_owned()).as_deref() == Some(RETAIN.1) {
+                return Ok(false);
+            }
+            self.parts.store.set_tags(key, &tags).await?;
+            Ok::<bool, StoreError>(true)
+        };
+        match tagged.await {
+            Err(StoreError::NotFound { .. }) => Ok(false),
+            tagged => Ok(tagged?),
+        }
+    }
+
+    /// The objects of a record: the compressed state, or everything in the folder of a snapshot, its manifest last.
+    pub(super) async fn objects_of(&self, record: &BackupRecord) -> Result<Vec<ObjectKey>, VaultError> {
+        let main = record.object()?;
+        let mut keys = Vec::new();
+        if record.kind == RecordKind::Snapshot {
+            let listed = self
+                .parts
+                .store
+                .list(&paths::snapshot(record.server, record.id))
+                .await?;
+            keys.extend(listed.into_iter().map(|object| object.key).filter(|key| *key != main));
+        }
+        keys.push(main);
+        Ok(keys)
+    }
+}

@@ -1,0 +1,120 @@
+//! The theme registry of a server: deployments of themes.
+
+use time::Duration;
+
+use super::Vault;
+use super::write::{MAX_SHIFT_MS, MAX_WRITES, to_millisecond};
+use crate::damage::Damage;
+use crate::error::VaultError;
+use crate::key::ObjectKey;
+use crate::paths;
+use crate::sealed;
+use crate::server::ServerId;
+use crate::store::{Condition, NewObject};
+use crate::theme_registry::{Deployment, DeploymentAudit, ThemeRegistry};
+
+impl Vault {
+    /// The theme registry of a server; empty before the first deployment.
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`], [`VaultError::OtherServer`], or the store cannot be read.
+    pub async fn theme_registry(&self, server: ServerId) -> Result<ThemeRegistry, VaultError> {
+        Ok(self.registry_and_condition(server).await?.0)
+    }
+
+    /// Records a deployment: its audit object, then the registry. Recording the same deployment again changes nothing.
+    ///
+    /// # Errors
+    /// The registry is damaged, or the store cannot be written.
+    pub async fn record_deployment(&self, server: ServerId, deployment: &Deployment) -> Result<(), VaultError> {
+        self.write_audit(server, deployment).await?;
+        let key = paths::theme_registry(server)?;
+        let mut attempt = 1;
+        loop {
+            let (mut registry, condition) = self.registry_and_condition(server).await?;
+            if !registry.add(deployment.clone()) {
+                return Ok(());
+            }
+            let bytes = self.seal(&key, &registry)?;
+            match self.parts.store.put(&key, NewObject::new(bytes), &condition).await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.is_condition_failed() && attempt < MAX_WRITES => attempt += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Makes the theme registry again from the audit objects, for a registry that is damaged. Returns it.
+    ///
+    /// # Errors
+    /// An audit object is damaged, or the store cannot be written.
+    pub async fn rebuild_theme_registry(&self, server: ServerId) -> Result<ThemeRegistry, VaultError> {
+        let mut registry = ThemeRegistry::new(server);
+        // Sorted by time, since their names are.
+        for listed in self.parts.store.list(&paths::theme_audits(server)).await? {
+            registry.add(self.read_audit(server, &listed.key).await?);
+        }
+        let key = paths::theme_registry(server)?;
+        let bytes = self.seal(&key, &registry)?;
+        self.parts
+            .store
+            .put(&key, NewObject::new(bytes), &Condition::Any)
+            .await?;
+        Ok(registry)
+    }
+
+    /// The registry as it is stored, for a snapshot; that of a server without deployments is empty.
+    pub(super) async fn theme_registry_bytes(&self, server: ServerId) -> Result<Vec<u8>, VaultError> {
+        let key = paths::theme_registry(server)?;
+        let registry = self.theme_registry(server).await?;
+        self.seal(&key, &registry)
+    }
+
+    /// The registry, and the condition under which it may be replaced.
+    async fn registry_and_condition(&self, server: ServerId) -> Result<(ThemeRegistry, Condition), VaultError> {
+        let key = paths::theme_registry(server)?;
+        let (registry, condition) = self.read_document::<ThemeRegistry>(&key).await?;
+        let registry = registry.unwrap_or_else(|| ThemeRegistry::new(server));
+        if registry.server != server {
+            return Err(self.other_server(&key, registry.server, server));
+        }
+        Ok((registry, condition))
+    }
+
+    async fn write_audit(&self, server: ServerId, deployment: &Deployment) -> Result<(), VaultError> {
+        let first = to_millisecond(deployment.time);
+        let audit = DeploymentAudit {
+            server,
+            deployment: deployment.clone(),
+        };
+        for shift in 0..=MAX_SHIFT_MS {
+            let key = paths::theme_audit(server, first + Duration::milliseconds(shift))?;
+            let bytes = self.seal(&key, &audit)?;
+            match self
+                .parts
+                .store
+                .put(&key, NewObject::new(bytes), &Condition::Absent)
+                .await
+            {
+                Err(error) if error.is_condition_failed() && shift < MAX_SHIFT_MS => {
+                    if self.read_audit(server, &key).await?.id == deployment.id {
+                        return Ok(());
+                    }
+                }
+                Err(error) => return Err(error.into()),
+                Ok(_) => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_audit(&self, server: ServerId, key: &ObjectKey) -> Result<Deployment, VaultError> {
+        let bytes = self.bytes_of(key).await?;
+        let opened: Result<DeploymentAudit, Damage> = sealed::open(&bytes);
+        let audit = opened.map_err(|damage| self.damaged(key, damage))?;
+        if audit.server != server {
+            return Err(self.other_server(key, audit.server, server));
+        }
+        Ok(audit.deployment)
+    }
+}

@@ -1,0 +1,102 @@
+//! Verification: reads a backup or a snapshot with all checks, and writes nothing.
+
+use time::OffsetDateTime;
+
+use super::{Expected, Vault};
+use crate::catalogue::{CatalogueError, ListRequest};
+use crate::error::VaultError;
+use crate::record::{BackupRecord, RecordKind};
+use crate::server::ServerId;
+
+/// Records that one request of a list returns.
+const PAGE: usize = 100;
+
+/// Result of [`Vault::verify_all`].
+#[derive(Debug, Default)]
+pub struct VerifyReport {
+    /// Number of backups and snapshots that passed all checks.
+    pub whole: usize,
+    /// Damaged backups and snapshots, damaged records, and a damaged theme registry. Each error names its object.
+    pub damaged: Vec<VaultError>,
+}
+
+impl Vault {
+    /// Checks a backup or a snapshot: every object with checksum and signature, and that its state is the recorded one.
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`] with the object, or the store cannot be read.
+    pub async fn verify(&self, record: &BackupRecord) -> Result<(), VaultError> {
+        let expected = Expected {
+            server: record.server,
+            lineage: None,
+        };
+        match record.kind {
+            RecordKind::Backup => self.read_backup(record, &expected).await.map(drop),
+            RecordKind::Snapshot => self.read_snapshot(record, &expected).await.map(drop),
+        }
+    }
+
+    /// Checks every backup and snapshot of a server, and its theme registry. `progress` is called after each with its result.
+    ///
+    /// # Errors
+    /// Store or catalogue fail. Damage is no error: it is in the report.
+    pub async fn verify_all(
+        &self,
+        server: ServerId,
+        now: OffsetDateTime,
+        progress: &mut (dyn FnMut(&BackupRecord, Result<(), &VaultError>) + Send),
+    ) -> Result<VerifyReport, VaultError> {
+        let mut report = VerifyReport::default();
+        for kind in [RecordKind::Backup, RecordKind::Snapshot] {
+            let mut request = ListRequest {
+                server,
+                kind,
+                limit: PAGE,
+                after: None,
+                now: Some(now),
+            };
+            loop {
+                let page = self.parts.catalogue.list(&request).await?;
+                report.damaged.extend(page.damaged.into_iter().map(|damaged| {
+                    VaultError::Catalogue(CatalogueError::Damaged {
+                        item: damaged.object,
+                        reason: damaged.reason,
+                    })
+                }));
+                for record in &page.records {
+                    self.verify_one(record, &mut report, progress).await?;
+                }
+                match page.next {
+                    Some(next) => request.after = Some(next),
+                    None => break,
+                }
+            }
+        }
+        match self.theme_registry(server).await {
+            Err(error) if error.is_damage() => report.damaged.push(error),
+            Err(error) => return Err(error),
+            Ok(_) => {}
+        }
+        Ok(report)
+    }
+
+    async fn verify_one(
+        &self,
+        record: &BackupRecord,
+        report: &mut VerifyReport,
+        progress: &mut (dyn FnMut(&BackupRecord, Result<(), &VaultError>) + Send),
+    ) -> Result<(), VaultError> {
+        match self.verify(record).await {
+            Ok(()) => {
+                progress(record, Ok(()));
+                report.whole += 1;
+            }
+            Err(error) if error.is_damage() => {
+                progress(record, Err(&error));
+                report.damaged.push(error);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,213 @@
+//! Every object is damaged at random: one byte changed, truncated, removed, and replaced by that of another server. Nothing is returned
+//! that is not whole, the object is named, and nothing is written.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use arrakis_vault::{LimitPolicy, ObjectKey, RecordKind, ServerId, Task, Vault, VaultError};
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt as _, SeedableRng as _};
+use uuid::Uuid;
+
+use crate::support::{
+    LocalVault, NOW, OTHER_SERVER, SERVER, deployment, expected, files, new_backup, new_snapshot, state,
+};
+
+/// Mutations of each file.
+const MUTATIONS: usize = 12;
+
+struct Content {
+    backup: Uuid,
+    snapshot: Uuid,
+    export: ObjectKey,
+}
+
+async fn fill(vault: &Vault, server: ServerId) -> Content {
+    let state = state(server, 1);
+    let deployment = deployment(0);
+    vault.record_deployment(server, &deployment).await.unwrap();
+    vault.complete_run(server, Task::Backup, NOW).await.unwrap();
+    let backup = vault.create_backup(new_backup(server, &state), NOW).await.unwrap();
+    let snapshot = vault.create_snapshot(new_snapshot(server, &state), NOW).await.unwrap();
+    let yaml = format!("# {server}\n");
+    Content {
+        backup: backup.id,
+        snapshot: snapshot.id,
+        export: vault.write_export(server, yaml.as_bytes(), NOW).await.unwrap(),
+    }
+}
+
+/// Reads everything of the server; returns what failed.
+async fn read_all(vault: &Vault, content: &Content) -> Vec<VaultError> {
+    let backup = async {
+        let record = vault.find(RecordKind::Backup, content.backup, SERVER, NOW).await?;
+        vault.read_backup(&record, &expected(SERVER)).await.map(drop)
+    };
+    let snapshot = async {
+        let record = vault.find(RecordKind::Snapshot, content.snapshot, SERVER, NOW).await?;
+        vault.read_snapshot(&record, &expected(SERVER)).await.map(drop)
+    };
+    let mut failed: Vec<VaultError> = [
+        backup.await.err(),
+        snapshot.await.err(),
+        vault.read_export(SERVER, &content.export).await.err(),
+        vault.latest_export(SERVER).await.err(),
+        vault.theme_registry(SERVER).await.err(),
+        vault.schedule(SERVER).await.err(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let report = vault.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
+    failed.extend(report.damaged);
+    failed
+}
+
+/// The damaged forms of a file.
+fn mutations(bytes: &[u8], of_other: &[u8], random: &mut ChaCha8Rng) -> Vec<(&'static str, Option<Vec<u8>>)> {
+    let mut mutated = vec![
+        ("removed", None),
+        ("emptied", Some(Vec::new())),
+        ("of another server", Some(of_other.to_vec())),
+    ];
+    for _ in 0..MUTATIONS {
+        let at = random.random_range(0..bytes.len());
+        let mut changed = bytes.to_vec();
+        let bit: u32 = random.random_range(0..8);
+        changed[at] ^= 1_u8 << bit;
+        mutated.push(("a changed bit", Some(changed)));
+        mutated.push(("truncated", Some(bytes[..at].to_vec())));
+        let more: u8 = random.random_range(0..=255);
+        let longer = [bytes, &[more]].concat();
+        mutated.push(("longer", Some(longer)));
+    }
+    mutated
+}
+
+/// The same object of the other server.
+fn counterpart(name: &str, content: &Content, other: &Content) -> String {
+    name.replace(&SERVER.to_string(), &OTHER_SERVER.to_string())
+        .replace(&content.backup.to_string(), &other.backup.to_string())
+        .replace(&content.snapshot.to_string(), &other.snapshot.to_string())
+}
+
+/// Files of the server that are read without the audit objects.
+fn is_tested(name: &str) -> bool {
+    let is_of_server = name.contains(&format!("/{SERVER}/"));
+    // Descriptions of objects only repeat what the catalogue has; plans and uses are not this server's yet.
+    is_of_server && !name.starts_with(".objects") && !name.contains("/audit/") && !name.contains("/uses/")
+}
+
+#[tokio::test]
+async fn damaged_objects_are_named_and_nothing_is_written() {
+    let local = LocalVault::new(LimitPolicy::Unlimited);
+    let (vault, root) = (&local.vault, local.path());
+    let content = fill(vault, SERVER).await;
+    let other = fill(vault, OTHER_SERVER).await;
+    assert!(read_all(vault, &content).await.is_empty());
+    let all = files(root);
+    let tested: Vec<&String> = all.keys().filter(|name| is_tested(name)).collect();
+    // Backup, five files of the snapshot, two exports, registry, schedule, two records.
+    assert_eq!(tested.len(), 12, "{tested:?}");
+    let mut random = ChaCha8Rng::seed_from_u64(20_261_201);
+    for name in tested {
+        let of_other = &all[&counterpart(name, &content, &other)];
+        for (what, damaged) in mutations(&all[name], of_other, &mut random) {
+            check(vault, root, &content, &all, name, what, damaged).await;
+        }
+    }
+}
+
+async fn check(
+    vault: &Vault,
+    root: &Path,
+    content: &Content,
+    all: &BTreeMap<String, Vec<u8>>,
+    name: &str,
+    what: &str,
+    damaged: Option<Vec<u8>>,
+) {
+    let path = root.join(name);
+    match &damaged {
+        Some(bytes) => fs::write(&path, bytes).unwrap(),
+        None => fs::remove_file(&path).unwrap(),
+    }
+    let before = files(root);
+    let failed = read_all(vault, content).await;
+    assert_eq!(files(root), before, "{name}, {what}: something was written");
+    fs::write(&path, &all[name]).unwrap();
+    // A removed record, registry, schedule or second name is one that was never there.
+    let is_absent = damaged.is_none() && (is_document(name) || name.ends_with("config.latest.yaml"));
+    if is_absent {
+        return;
+    }
+    assert!(!failed.is_empty(), "{name}, {what}: not detected");
+    let named = path.to_str().unwrap();
+    let texts: Vec<String> = failed.iter().map(ToString::to_string).collect();
+    assert!(
+        texts.iter().any(|text| text.contains(named)),
+        "{name}, {what}: {texts:?}"
+    );
+}
+
+fn is_document(name: &str) -> bool {
+    name.starts_with(".catalogue") || name.starts_with("themes") || name.starts_with("metadata")
+}
+
+#[tokio::test]
+async fn damaged_registry_is_rebuilt_unless_an_audit_object_is_damaged_too() {
+    let local = LocalVault::new(LimitPolicy::Unlimited);
+    let vault = &local.vault;
+    for number in 0..3 {
+        vault.record_deployment(SERVER, &deployment(number)).await.unwrap();
+    }
+    let registry = vault.theme_registry(SERVER).await.unwrap();
+    let path = local.path().join(format!("themes/{SERVER}/registry.json"));
+    fs::write(&path, "{}").unwrap();
+    assert!(
+        vault
+            .record_deployment(SERVER, &deployment(3))
+            .await
+            .unwrap_err()
+            .is_damage()
+    );
+    let rebuilt = vault.rebuild_theme_registry(SERVER).await.unwrap();
+    assert_eq!(rebuilt.deployments[..3], registry.deployments[..]);
+    assert_eq!(rebuilt.deployments.len(), 4);
+    let audits = format!("themes/{SERVER}/audit/");
+    let audit = files(local.path()).into_keys().find(|name| name.starts_with(&audits));
+    let audit = local.path().join(audit.unwrap());
+    fs::write(&audit, "{}").unwrap();
+    let error = vault.rebuild_theme_registry(SERVER).await.unwrap_err();
+    assert!(error.is_damage() && error.to_string().contains("/audit/"), "{error}");
+    assert_eq!(vault.theme_registry(SERVER).await.unwrap(), rebuilt);
+}
+
+#[tokio::test]
+async fn damaged_record_does_not_hide_the_others() {
+    let local = LocalVault::new(LimitPolicy::Unlimited);
+    let vault = &local.vault;
+    let state = state(SERVER, 1);
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(vault.create_backup(new_backup(SERVER, &state), NOW).await.unwrap().id);
+    }
+    let damaged = files(local.path())
+        .into_keys()
+        .find(|name| name.ends_with(&format!("{}.json", ids[1])));
+    let damaged = local.path().join(damaged.unwrap());
+    fs::write(&damaged, "{}").unwrap();
+    let page = vault.list(SERVER, RecordKind::Backup, 20, None, NOW).await.unwrap();
+    assert_eq!(
+        page.records.iter().map(|record| record.id).collect::<Vec<_>>(),
+        [ids[2], ids[0]]
+    );
+    assert_eq!(page.damaged.len(), 1);
+    assert_eq!(page.damaged[0].object, damaged.to_str().unwrap());
+    let error = vault.find(RecordKind::Backup, ids[1], SERVER, NOW).await.unwrap_err();
+    assert!(
+        error.is_damage() && error.to_string().contains("nothing was changed"),
+        "{error}"
+    );
+}

@@ -1,0 +1,371 @@
+//! A process that dies at any request. The next one lists only what is whole, and recovers the rest.
+
+use std::sync::Arc;
+
+use arrakis_domain::Plan;
+use arrakis_vault::catalogue::CatalogueError;
+use arrakis_vault::store::{ListedObject, ObjectHead, Tags, Version};
+use arrakis_vault::{
+    BackupRecord, Catalogue, Condition, LimitPolicy, ListRequest, NewObject, Object, ObjectKey, ObjectStore, Page,
+    RecordKind, ServerId, Signer, StoreError, Use, Vault, VaultError, VaultParts,
+};
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use crate::support::{LocalVault, NOW, SERVER, deployment, new_backup, new_snapshot, state};
+
+/// The requests that are executed before the process dies. Later ones are not; the one at the end is executed without a response.
+#[derive(Debug)]
+struct Lifetime(Mutex<usize>);
+
+/// What happens to a request.
+enum Fate {
+    Answered,
+    Unanswered,
+    NotSent,
+}
+
+impl Lifetime {
+    /// A request takes two steps, so that the last one is sent without an answer at an odd number of them.
+    fn next(&self) -> Fate {
+        let mut left = self.0.lock();
+        let fate = match *left {
+            0 => Fate::NotSent,
+            1 => Fate::Unanswered,
+            _ => Fate::Answered,
+        };
+        *left = left.saturating_sub(2);
+        fate
+    }
+}
+
+#[derive(Debug)]
+struct DyingStore {
+    store: Arc<dyn ObjectStore>,
+    lifetime: Arc<Lifetime>,
+}
+
+impl DyingStore {
+    async fn run<T: Send>(&self, request: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, StoreError> {
+        let dead = || StoreError::UnknownOutcome {
+            operation: "write",
+            object: "an object".to_owned(),
+            reason: "the process died".to_owned(),
+        };
+        match self.lifetime.next() {
+            Fate::Answered => request.await,
+            Fate::Unanswered => {
+                let _ = request.await;
+                Err(dead())
+            }
+            Fate::NotSent => Err(dead()),
+        }
+    }
+}
+
+#[async_trait]
+impl ObjectStore for DyingStore {
+    fn describe(&self, key: &str) -> String {
+        self.store.describe(key)
+    }
+
+    fn deletes_tagged(&self) -> bool {
+        self.store.deletes_tagged()
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.run(self.store.check()).await
+    }
+
+    async fn put(&self, key: &ObjectKey, object: NewObject, condition: &Condition) -> Result<Version, StoreError> {
+        self.run(self.store.put(key, object, condition)).await
+    }
+
+    async fn get(&self, key: &ObjectKey) -> Result<Object, StoreError> {
+        self.run(self.store.get(key)).await
+    }
+
+    async fn head(&self, key: &ObjectKey) -> Result<ObjectHead, StoreError> {
+        self.run(self.store.head(key)).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<ListedObject>, StoreError> {
+        self.run(self.store.list(prefix)).await
+    }
+
+    async fn delete(&self, key: &ObjectKey, only: Option<&Version>) -> Result<(), StoreError> {
+        self.run(self.store.delete(key, only)).await
+    }
+
+    async fn tags(&self, key: &ObjectKey) -> Result<Tags, StoreError> {
+        self.run(self.store.tags(key)).await
+    }
+
+    async fn set_tags(&self, key: &ObjectKey, tags: &Tags) -> Result<(), StoreError> {
+        self.run(self.store.set_tags(key, tags)).await
+    }
+}
+
+#[derive(Debug)]
+struct DyingCatalogue {
+    catalogue: Arc<dyn Catalogue>,
+    lifetime: Arc<Lifetime>,
+}
+
+impl DyingCatalogue {
+    async fn run<T: Send>(
+        &self,
+        request: impl Future<Output = Result<T, CatalogueError>> + Send,
+    ) -> Result<T, CatalogueError> {
+        let dead = || CatalogueError::Unavailable {
+            operation: "write",
+            item: "a record".to_owned(),
+            attempts: 1,
+            reason: "the process died".to_owned(),
+        };
+        match self.lifetime.next() {
+            Fate::Answered => request.await,
+            Fate::Unanswered => {
+                let _ = request.await;
+                Err(dead())
+            }
+            Fate::NotSent => Err(dead()),
+        }
+    }
+}
+
+#[async_trait]
+impl Catalogue for DyingCatalogue {
+    fn describe(&self) -> String {
+        self.catalogue.describe()
+    }
+
+    async fn insert(&self, record: &BackupRecord) -> Result<(), CatalogueError> {
+        self.run(self.catalogue.insert(record)).await
+    }
+
+    async fn get(&self, id: Uuid, server: Option<ServerId>) -> Result<Option<BackupRecord>, CatalogueError> {
+        self.run(self.catalogue.get(id, server)).await
+    }
+
+    async fn list(&self, request: &ListRequest) -> Result<Page, CatalogueError> {
+        self.run(self.catalogue.list(request)).await
+    }
+
+    async fn delete(&self, record: &BackupRecord) -> Result<(), CatalogueError> {
+        self.run(self.catalogue.delete(record)).await
+    }
+
+    async fn set_expiry(&self, record: &BackupRecord, expires: Option<OffsetDateTime>) -> Result<(), CatalogueError> {
+        self.run(self.catalogue.set_expiry(record, expires)).await
+    }
+
+    async fn take(&self, wanted: &Use) -> Result<bool, CatalogueError> {
+        self.run(self.catalogue.take(wanted)).await
+    }
+
+    async fn give_back(&self, taken: &Use) -> Result<(), CatalogueError> {
+        self.run(self.catalogue.give_back(taken)).await
+    }
+
+    async fn plan(&self, server: ServerId) -> Result<Plan, CatalogueError> {
+        self.run(self.catalogue.plan(server)).await
+    }
+
+    async fn set_plan(&self, server: ServerId, plan: Plan) -> Result<(), CatalogueError> {
+        self.run(self.catalogue.set_plan(server, plan)).await
+    }
+
+    async fn servers(&self) -> Result<Vec<ServerId>, CatalogueError> {
+        self.run(self.catalogue.servers()).await
+    }
+}
+
+/// The same vault in a process that dies.
+fn dying(local: &LocalVault, steps: usize) -> Vault {
+    let lifetime = Arc::new(Lifetime(Mutex::new(steps)));
+    Vault::new(VaultParts {
+        store: Arc::new(DyingStore {
+            store: Arc::clone(local.vault.store()),
+            lifetime: Arc::clone(&lifetime),
+        }),
+        catalogue: Arc::new(DyingCatalogue {
+            catalogue: Arc::clone(local.vault.catalogue()),
+            lifetime,
+        }),
+        signer: local.signer.clone() as Arc<dyn Signer>,
+        limits: LimitPolicy::ByPlan,
+    })
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Work {
+    CreateBackup,
+    CreateSnapshot,
+    DeleteBackup,
+    DeleteSnapshot,
+    Retain,
+}
+
+async fn work(vault: &Vault, work: Work, records: &[BackupRecord]) -> Result<(), VaultError> {
+    let state = state(SERVER, 9);
+    match work {
+        Work::CreateBackup => vault.create_backup(new_backup(SERVER, &state), NOW).await.map(drop),
+        Work::CreateSnapshot => vault.create_snapshot(new_snapshot(SERVER, &state), NOW).await.map(drop),
+        Work::DeleteBackup => vault.delete(&records[0], NOW).await,
+        Work::DeleteSnapshot => vault.delete(&records[1], NOW).await,
+        Work::Retain => vault.apply_retention(SERVER, NOW + Duration::days(30)).await.map(drop),
+    }
+}
+
+/// A vault with two backups and two snapshots; the older ones are returned.
+async fn filled() -> (LocalVault, Vec<BackupRecord>) {
+    let local = LocalVault::new(LimitPolicy::ByPlan);
+    let mut records = Vec::new();
+    for day in 0..2 {
+        let (state, now) = (state(SERVER, 1), NOW + Duration::days(day));
+        records.push(
+            local
+                .vault
+                .create_backup(new_backup(SERVER, &state), now)
+                .await
+                .unwrap(),
+        );
+        records.push(
+            local
+                .vault
+                .create_snapshot(new_snapshot(SERVER, &state), now)
+                .await
+                .unwrap(),
+        );
+    }
+    records.truncate(2);
+    (local, records)
+}
+
+/// Everything that is listed is whole. Returns how many records there are.
+async fn check_listed(vault: &Vault, now: OffsetDateTime, context: &str) -> usize {
+    let report = vault.verify_all(SERVER, now, &mut |_, _| {}).await.unwrap();
+    assert!(report.damaged.is_empty(), "{context}: {:?}", report.damaged);
+    report.whole
+}
+
+#[tokio::test]
+async fn interrupted_creation_of_a_backup_is_completed_or_removed() {
+    interrupt(Work::CreateBackup).await;
+}
+
+#[tokio::test]
+async fn interrupted_creation_of_a_snapshot_is_completed_or_removed() {
+    interrupt(Work::CreateSnapshot).await;
+}
+
+#[tokio::test]
+async fn interrupted_deletion_of_a_backup_is_completed() {
+    interrupt(Work::DeleteBackup).await;
+}
+
+#[tokio::test]
+async fn interrupted_deletion_of_a_snapshot_is_completed() {
+    interrupt(Work::DeleteSnapshot).await;
+}
+
+#[tokio::test]
+async fn interrupted_retention_is_completed() {
+    interrupt(Work::Retain).await;
+}
+
+/// Interrupts the work at each request, before and after its effect.
+async fn interrupt(kind: Work) {
+    for steps in 0.. {
+        let (local, records) = filled().await;
+        let context = format!("{kind:?} after {steps} steps");
+        let done = work(&dying(&local, steps), kind, &records).await;
+        let now = match kind {
+            Work::Retain => NOW + Duration::days(30),
+            _ => NOW + Duration::days(2),
+        };
+        check_listed(&local.vault, now, &context).await;
+        // Objects have the time of the test's machine.
+        let later = OffsetDateTime::now_utc().max(now) + Duration::hours(2);
+        let report = local.vault.recover(SERVER, later).await.unwrap();
+        assert!(report.damaged.is_empty(), "{context}: {report:?}");
+        let whole = check_listed(&local.vault, now, &context).await;
+        let (before, after) = match kind {
+            Work::CreateBackup | Work::CreateSnapshot => (4, 5),
+            Work::DeleteBackup | Work::DeleteSnapshot => (4, 3),
+            Work::Retain => (4, 2),
+        };
+        if done.is_ok() {
+            assert_eq!(whole, after, "{context}");
+        } else {
+            assert!(
+                (before.min(after)..=before.max(after)).contains(&whole),
+                "{context}: {whole}"
+            );
+        }
+        every_object_has_a_record(&local.vault, now, &context).await;
+        if done.is_ok() {
+            // It took several requests, or the test interrupts nothing.
+            assert!(steps >= 6, "{context}");
+            break;
+        }
+    }
+}
+
+async fn every_object_has_a_record(vault: &Vault, now: OffsetDateTime, context: &str) {
+    let mut known = Vec::new();
+    for kind in [RecordKind::Backup, RecordKind::Snapshot] {
+        let page = vault.list(SERVER, kind, 100, None, now).await.unwrap();
+        known.extend(page.records.iter().map(|record| match kind {
+            RecordKind::Backup => record.object().unwrap().to_string(),
+            RecordKind::Snapshot => format!("snapshots/{SERVER}/{}/", record.id),
+        }));
+    }
+    for prefix in ["state/", "snapshots/"] {
+        for object in vault.store().list(prefix).await.unwrap() {
+            let has_record = known.iter().any(|known| object.key.as_str().starts_with(known));
+            assert!(has_record, "{context}: {} is left behind", object.key);
+        }
+    }
+}
+
+#[tokio::test]
+async fn interrupted_deployment_is_recorded_once_when_it_is_repeated() {
+    for steps in 0.. {
+        let local = LocalVault::new(LimitPolicy::ByPlan);
+        local.vault.record_deployment(SERVER, &deployment(0)).await.unwrap();
+        let recorded = deployment(1);
+        let done = dying(&local, steps).record_deployment(SERVER, &recorded).await;
+        local.vault.record_deployment(SERVER, &recorded).await.unwrap();
+        let registry = local.vault.theme_registry(SERVER).await.unwrap();
+        assert_eq!(registry.deployments.len(), 2, "after {steps} steps");
+        let rebuilt = local.vault.rebuild_theme_registry(SERVER).await.unwrap();
+        assert_eq!(rebuilt, registry, "after {steps} steps");
+        if done.is_ok() {
+            assert!(steps >= 6);
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn interrupted_export_leaves_the_earlier_one() {
+    for steps in 0.. {
+        let local = LocalVault::new(LimitPolicy::ByPlan);
+        local.vault.write_export(SERVER, b"first", NOW).await.unwrap();
+        let later = NOW + Duration::days(1);
+        let done = dying(&local, steps).write_export(SERVER, b"second", later).await;
+        let latest = local.vault.latest_export(SERVER).await.unwrap().unwrap();
+        assert!(
+            latest == b"second" || (done.is_err() && latest == b"first"),
+            "after {steps} steps"
+        );
+        if done.is_ok() {
+            assert!(steps >= 6);
+            break;
+        }
+    }
+}

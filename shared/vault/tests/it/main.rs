@@ -1,0 +1,14 @@
+//! The vault on a folder, and on S3 and DynamoDB as moto speaks them, with a proxy in front that fails.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot have what it needs has failed")]
+
+mod conformance;
+mod damage;
+mod flows;
+mod interruptions;
+mod recovery;
+mod retention;
+mod support;
+
+#[cfg(feature = "aws")]
+mod aws_faults;

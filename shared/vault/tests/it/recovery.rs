@@ -1,0 +1,161 @@
+//! A lost catalogue, and what a process that died left behind.
+
+use std::sync::Arc;
+
+use arrakis_domain::Plan;
+use arrakis_vault::{BackupRecord, FileCatalogue, LimitPolicy, ObjectKey, RecordKind, Vault, VaultParts};
+use time::{Duration, OffsetDateTime};
+
+use crate::support::{LocalVault, NOW, OTHER_SERVER, SERVER, new_backup, new_snapshot, state};
+
+/// Objects have the time of the test's machine.
+fn hours_from_now(hours: i64) -> OffsetDateTime {
+    OffsetDateTime::now_utc() + Duration::hours(hours)
+}
+
+async fn all(vault: &Vault) -> Vec<BackupRecord> {
+    let mut records = Vec::new();
+    for kind in [RecordKind::Backup, RecordKind::Snapshot] {
+        records.extend(vault.list(SERVER, kind, 100, None, NOW).await.unwrap().records);
+    }
+    records
+}
+
+/// The same store and key with an empty catalogue.
+fn without_catalogue(vault: &Vault, signer: Arc<dyn arrakis_vault::Signer>) -> (tempfile::TempDir, Vault) {
+    let folder = tempfile::tempdir().unwrap();
+    let emptied = Vault::new(VaultParts {
+        store: Arc::clone(vault.store()),
+        catalogue: Arc::new(FileCatalogue::new(folder.path())),
+        signer,
+        limits: LimitPolicy::ByPlan,
+    });
+    (folder, emptied)
+}
+
+async fn fill(vault: &Vault) {
+    vault.set_plan(SERVER, Plan::Premium).await.unwrap();
+    for number in 0..3 {
+        let state = state(SERVER, number);
+        let mut new = new_backup(SERVER, &state);
+        new.message = (number > 0).then_some("vor dem Sandsturm ◌");
+        vault.create_backup(new, NOW).await.unwrap();
+        vault.create_snapshot(new_snapshot(SERVER, &state), NOW).await.unwrap();
+    }
+    let other = state(OTHER_SERVER, 1);
+    vault
+        .create_backup(new_backup(OTHER_SERVER, &other), NOW)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn lost_catalogue_is_made_again_from_a_folder() {
+    let local = LocalVault::new(LimitPolicy::ByPlan);
+    fill(&local.vault).await;
+    let before = all(&local.vault).await;
+    let (_folder, emptied) = without_catalogue(&local.vault, local.signer.clone());
+    let recovered = emptied.recover(SERVER, hours_from_now(2)).await.unwrap();
+    assert_eq!((recovered.recovered.len(), recovered.damaged.len()), (6, 0));
+    assert_eq!(all(&emptied).await, before);
+    let again = emptied.recover(SERVER, hours_from_now(2)).await.unwrap();
+    assert!(again.recovered.is_empty() && again.removed.is_empty());
+}
+
+#[cfg(feature = "aws")]
+#[tokio::test]
+async fn lost_catalogue_is_made_again_from_s3() {
+    let aws = crate::support::aws::Aws::start().await;
+    let signer = Arc::new(arrakis_vault::LocalSigner::generate().unwrap());
+    let vault = Vault::new(VaultParts {
+        store: Arc::new(aws.store()),
+        catalogue: Arc::new(aws.catalogue()),
+        signer: Arc::clone(&signer) as Arc<dyn arrakis_vault::Signer>,
+        limits: LimitPolicy::ByPlan,
+    });
+    fill(&vault).await;
+    let before = all(&vault).await;
+    let (_folder, emptied) = without_catalogue(&vault, signer);
+    emptied.recover(SERVER, hours_from_now(2)).await.unwrap();
+    assert_eq!(all(&emptied).await, before);
+}
+
+#[tokio::test]
+async fn young_objects_and_expired_ones_are_not_recovered() {
+    let local = LocalVault::new(LimitPolicy::ByPlan);
+    fill(&local.vault).await;
+    let (_folder, emptied) = without_catalogue(&local.vault, local.signer.clone());
+    let young = emptied.recover(SERVER, hours_from_now(0)).await.unwrap();
+    assert!(young.recovered.is_empty());
+    for record in all(&local.vault).await {
+        let key = record.object().unwrap();
+        let mut tags = local.vault.store().tags(&key).await.unwrap();
+        tags.insert("Retain".to_owned(), "expired".to_owned());
+        local.vault.store().set_tags(&key, &tags).await.unwrap();
+    }
+    let expired = emptied.recover(SERVER, hours_from_now(2)).await.unwrap();
+    assert!(
+        expired.recovered.is_empty() && expired.removed.is_empty(),
+        "{expired:?}"
+    );
+}
+
+#[tokio::test]
+async fn damaged_and_incomplete_objects_are_not_recovered() {
+    let local = LocalVault::new(LimitPolicy::ByPlan);
+    fill(&local.vault).await;
+    let records = all(&local.vault).await;
+    let (backup, snapshot, incomplete) = (&records[0], &records[3], &records[4]);
+    std::fs::write(local.path().join(backup.object().unwrap().as_str()), "x").unwrap();
+    let file: ObjectKey = format!("snapshots/{SERVER}/{}/state.json.gz", snapshot.id)
+        .parse()
+        .unwrap();
+    std::fs::write(local.path().join(file.as_str()), "x").unwrap();
+    local
+        .vault
+        .store()
+        .delete(&incomplete.object().unwrap(), None)
+        .await
+        .unwrap();
+    let (_folder, emptied) = without_catalogue(&local.vault, local.signer.clone());
+    let report = emptied.recover(SERVER, hours_from_now(2)).await.unwrap();
+    assert_eq!(report.recovered.len(), 3);
+    let damaged: Vec<_> = report.damaged.iter().map(ToString::to_string).collect();
+    assert_eq!(damaged.len(), 2, "{damaged:?}");
+    assert!(damaged[0].contains(backup.object().unwrap().as_str()), "{damaged:?}");
+    assert!(damaged[1].contains(file.as_str()), "{damaged:?}");
+    // Only the snapshot without a manifest is removed.
+    assert_eq!(report.removed.len(), 4);
+    assert!(
+        report
+            .removed
+            .iter()
+            .all(|key| key.as_str().contains(&incomplete.id.to_string()))
+    );
+    assert!(local.vault.store().head(&file).await.is_ok());
+}
+
+#[tokio::test]
+async fn id_follows_from_the_name_where_the_metadata_are_lost() {
+    let local = LocalVault::new(LimitPolicy::ByPlan);
+    fill(&local.vault).await;
+    std::fs::remove_dir_all(local.path().join(".objects")).unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let (_folder, emptied) = without_catalogue(&local.vault, local.signer.clone());
+        emptied.recover(SERVER, hours_from_now(2)).await.unwrap();
+        let backups = emptied
+            .list(SERVER, RecordKind::Backup, 100, None, NOW)
+            .await
+            .unwrap()
+            .records;
+        assert!(
+            backups
+                .iter()
+                .all(|record| record.plan == Plan::Free && record.message.is_none())
+        );
+        ids.push(backups.into_iter().map(|record| record.id).collect::<Vec<_>>());
+    }
+    assert_eq!(ids[0].len(), 3);
+    assert_eq!(ids[0], ids[1]);
+}

@@ -1,0 +1,128 @@
+//! S3 and DynamoDB of a test: moto behind a [`Middleman`], with a bucket and two tables.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrakis_config::Secret;
+use arrakis_test_support::Moto;
+use arrakis_vault::aws::{AwsConnection, AwsCredentials, AwsOptions};
+use arrakis_vault::catalogue::DynamoCatalogue;
+use arrakis_vault::store::{S3Options, S3Store};
+use arrakis_vault::{LimitPolicy, Vault};
+use serde_json::{Value, json};
+
+use super::middleman::Middleman;
+
+const BUCKET: &str = "gaib-backups-123456789012";
+const RECORDS: &str = "gaib-backup-metadata";
+const TIERS: &str = "gaib-server-tiers";
+/// Small, so that lists have several pages.
+const PAGE: u32 = 3;
+
+pub(crate) struct Aws {
+    pub(crate) middleman: Middleman,
+    pub(crate) connection: AwsConnection,
+    moto: Moto,
+}
+
+impl Aws {
+    pub(crate) async fn start() -> Self {
+        let moto = Moto::start(PAGE).await;
+        let middleman = Middleman::start(moto.url()).await;
+        let options = AwsOptions {
+            endpoint: Some(middleman.url()),
+            region: Some("us-east-1".to_owned()),
+            profile: None,
+            credentials: Some(AwsCredentials {
+                access_key_id: "AKIAIOSFODNN7EXAMPLE".to_owned(),
+                secret_access_key: Secret::new("secret"),
+            }),
+            attempts: 3,
+            attempt_timeout: Duration::from_secs(3),
+            call_timeout: Duration::from_secs(8),
+        };
+        let aws = Self {
+            connection: AwsConnection::load(&options).await.unwrap(),
+            middleman,
+            moto,
+        };
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let created = client.put(format!("{}/{BUCKET}", aws.moto.url())).send().await.unwrap();
+        assert!(created.status().is_success(), "{created:?}");
+        aws.create_table(RECORDS, true).await;
+        aws.create_table(TIERS, false).await;
+        aws
+    }
+
+    pub(crate) fn store(&self) -> S3Store {
+        self.store_in(BUCKET)
+    }
+
+    pub(crate) fn store_in(&self, bucket: &str) -> S3Store {
+        let options = S3Options {
+            bucket: bucket.to_owned(),
+            prefix: "production/one".to_owned(),
+            kms_key: Some("alias/gaib-backups".to_owned()),
+        };
+        S3Store::new(&self.connection, options)
+    }
+
+    pub(crate) fn catalogue(&self) -> DynamoCatalogue {
+        DynamoCatalogue::new(&self.connection, RECORDS, TIERS)
+    }
+
+    pub(crate) fn vault(&self, limits: LimitPolicy) -> Vault {
+        super::vault(Arc::new(self.store()), Arc::new(self.catalogue()), limits)
+    }
+
+    async fn create_table(&self, name: &str, with_index: bool) {
+        let text = |name: &str| json!({"AttributeName": name, "AttributeType": "S"});
+        let key = |name: &str, kind: &str| json!({"AttributeName": name, "KeyType": kind});
+        let mut attributes = vec![text("PK"), text("SK")];
+        let mut table = json!({
+            "TableName": name,
+            "KeySchema": [key("PK", "HASH"), key("SK", "RANGE")],
+            "BillingMode": "PAY_PER_REQUEST",
+        });
+        if with_index {
+            attributes.push(text("GSI1PK"));
+            table["GlobalSecondaryIndexes"] = json!([{
+                "IndexName": "GSI1",
+                "KeySchema": [key("GSI1PK", "HASH")],
+                "Projection": {"ProjectionType": "ALL"},
+            }]);
+        }
+        table["AttributeDefinitions"] = json!(attributes);
+        self.dynamo("CreateTable", &table).await;
+        let ttl = json!({
+            "TableName": name,
+            "TimeToLiveSpecification": {"AttributeName": "TTL", "Enabled": true},
+        });
+        self.dynamo("UpdateTimeToLive", &ttl).await;
+    }
+
+    /// A request to DynamoDB that is not the catalogue's.
+    pub(crate) async fn dynamo(&self, operation: &str, body: &Value) -> Value {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let sent = client
+            .post(self.moto.url())
+            .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
+            .header("content-type", "application/x-amz-json-1.0")
+            .header(
+                "authorization",
+                "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20261201/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0",
+            )
+            .body(body.to_string());
+        let response = sent.send().await.unwrap();
+        let (status, text) = (response.status(), response.text().await.unwrap());
+        assert!(status.is_success(), "{operation}: {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// The headers of an object as moto has them.
+    pub(crate) async fn head(&self, key: &str) -> reqwest::header::HeaderMap {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let url = format!("{}/{BUCKET}/production/one/{key}", self.moto.url());
+        client.head(url).send().await.unwrap().headers().clone()
+    }
+}
