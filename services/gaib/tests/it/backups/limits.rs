@@ -11,7 +11,8 @@ const BUCKET: &str = "gaib-backups-123456789012";
 /// Sets the variables of a session to a bucket and its tables, which are created.
 async fn share(session: &mut Session, moto: &Moto) {
     moto.create_bucket(BUCKET).await;
-    moto.create_backup_tables("gaib-backup-metadata", "gaib-server-tiers").await;
+    moto.create_backup_tables("gaib-backup-metadata", "gaib-server-tiers")
+        .await;
     for (name, value) in [
         ("BACKUP_STORE", format!("s3://{BUCKET}/production").as_str()),
         ("AWS_ENDPOINT_URL", moto.url()),
