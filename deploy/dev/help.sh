@@ -72,6 +72,7 @@ ${bold}./dev bench${plain} [--profile PROFILE] [--seed N] [--keep] [--result FIL
   sync      a role sync of 10,000 members, then role changes of 120 communities, with the latency of commands meanwhile
   chain     an eligibility sync of 100,000 logs from a local chain, and the latency of reading balances and owners
   commands  each command of members and admins at 100 a second, and the CPU of a badge card
+  vault     backups and snapshots of a server at Discord's limits in a local S3, and the recovery of a server after a teardown
 
 The result is a table, and target/bench/latest.json. After a missed threshold or a regression against loadtests/baselines the exit
 code is 1, and the last line names it. --keep makes this result the baseline of its profile. See docs/performance-measuring.md.

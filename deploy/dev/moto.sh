@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# moto, a local S3 and DynamoDB: tests of shared/vault start their own. pip installs it once, below target/tools. MOTO in the
-# environment names another one.
+# moto, a local S3 and DynamoDB: tests of shared/vault and the profile vault of ./dev bench start their own. pip installs it once, below
+# target/tools. MOTO in the environment names another one.
 
 moto_version=5.2.5
 moto_is_missing=''

@@ -17,8 +17,16 @@ impl Scrape {
     /// # Errors
     /// When the service does not answer.
     pub async fn of(health: &str) -> anyhow::Result<Self> {
+        Self::by(&reqwest::Client::new(), health).await
+    }
+
+    /// As [`Scrape::of`], with a client: for many reads of one service.
+    ///
+    /// # Errors
+    /// When the service does not answer.
+    pub async fn by(client: &reqwest::Client, health: &str) -> anyhow::Result<Self> {
         let url = format!("http://{health}/metrics");
-        let answer = reqwest::get(&url).await.with_context(|| url.clone())?;
+        let answer = client.get(&url).send().await.with_context(|| url.clone())?;
         Ok(Self::read(&answer.error_for_status()?.text().await?))
     }
 

@@ -129,6 +129,19 @@ impl Section {
         self
     }
 
+    /// A section without a load of the emulator: other work, in which no interaction can expire.
+    pub fn without_load(name: String, seconds: f64, events: u64, processes: BTreeMap<String, Usage>) -> Self {
+        Self {
+            name,
+            seconds,
+            events,
+            expired: 0,
+            processes,
+            load: Vec::new(),
+            timeline: Vec::new(),
+        }
+    }
+
     /// A section in which a load was run.
     ///
     /// # Errors

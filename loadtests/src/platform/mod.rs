@@ -8,6 +8,7 @@ pub mod chain;
 mod emulator;
 mod gaib;
 mod replica;
+mod server_view;
 pub mod servers;
 mod wallet;
 mod wallet_page;
@@ -21,9 +22,13 @@ use anyhow::{Context as _, ensure};
 use arrakis_emulator_client::Addresses;
 use arrakis_test_support::{Process, TestDatabase, TestRedis, TestVhost};
 
+use gaib::GAIB_CREDENTIAL;
+
 pub use chain::Chain;
 pub use emulator::{Answer, Emulator, Member};
+pub use gaib::{Gaib, TornDownServer};
 pub use replica::Replica;
+pub use server_view::ServerView;
 pub use wallet::Wallet;
 pub use wallet_page::{PageAnswer, WalletPage};
 pub use wizard::WizardDialog;
@@ -256,7 +261,10 @@ impl Platform {
         let usual = [
             ("DISCORD_TOKEN", environment.token.clone()),
             ("DISCORD_API_BASE", environment.api_base.clone()),
-            ("PROXY_CREDENTIALS", format!("worker={CREDENTIAL}")),
+            (
+                "PROXY_CREDENTIALS",
+                format!("worker={CREDENTIAL},gaib={GAIB_CREDENTIAL}"),
+            ),
             ("PROXY_LISTEN_ADDR", address.clone()),
             ("REDIS_URL", environment.services.redis.url()),
         ];

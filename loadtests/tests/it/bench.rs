@@ -57,6 +57,56 @@ async fn run_reports_ceiling_cpu_of_each_process_and_expired_interactions() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn time_machine_is_measured_by_backups_snapshots_and_a_recovery() {
+    arrakis_runtime::install_crypto_provider();
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options {
+        profile: Profile::SmokeVault,
+        keep: false,
+        ..options(folder.path())
+    };
+    let passed = bench::run(options).await.unwrap();
+    assert!(passed, "a run without thresholds failed");
+    let text = std::fs::read_to_string(folder.path().join("latest.json")).unwrap();
+    let report: Value = serde_json::from_str(&text).unwrap();
+    let figures = report["figures"].as_array().unwrap();
+    let figure = |name: &str| {
+        let found = figures.iter().find(|figure| figure["name"] == name);
+        let found = found.unwrap_or_else(|| panic!("no figure {name} in {report}"));
+        found["value"].as_f64().unwrap()
+    };
+    for name in [
+        "vault: backup create",
+        "vault: backup restore",
+        "vault: backup, object in the store",
+        "vault: snapshot create",
+        "vault: snapshot, all objects in the store",
+        "vault: recovery, teardown → members have their roles",
+    ] {
+        assert!(figure(name) > 0.0, "{name}: {report}");
+    }
+    let share = figure("vault: recovery, share of Discord's limits");
+    assert!((0.0..=100.0).contains(&share), "{share}");
+    let sections = report["sections"].as_array().unwrap();
+    assert_eq!(sections.len(), 2, "{report}");
+    for section in sections {
+        assert!(section["events"].as_u64().unwrap() > 0, "{section}");
+        for process in ["emulator", "proxy", "moto"] {
+            assert!(
+                section["processes"][process]["cpu_s"].is_number(),
+                "{process}: {section}"
+            );
+        }
+    }
+    for process in ["ingestor", "worker", "api"] {
+        assert!(
+            sections[1]["processes"][process]["cpu_s"].is_number(),
+            "{process}: {report}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn report_without_ceiling_is_refused() {
     let folder = tempfile::tempdir().unwrap();

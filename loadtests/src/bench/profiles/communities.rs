@@ -4,6 +4,7 @@
 use anyhow::Context as _;
 use arrakis_db::{Activity, Admin, BadgeSource, CommunityId, GuildId, NewCommunity, TokenProfile, UserId};
 use arrakis_domain::{Address, BadgeId, BadgeRule, RoleId, RuleSetId};
+use arrakis_test_support::TestDatabase;
 use arrakis_themes::Registry;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
@@ -101,9 +102,14 @@ pub(super) async fn bind_roles(platform: &BenchPlatform) -> anyhow::Result<()> {
 
 /// Waits until no job compares or changes roles any more: those of a first start would distort the figures. There must have been one.
 pub(super) async fn until_jobs_ended(platform: &BenchPlatform) -> anyhow::Result<()> {
+    until_jobs_ended_in(&platform.database).await
+}
+
+/// As [`until_jobs_ended`], of the platform with this database.
+pub(super) async fn until_jobs_ended_in(database: &TestDatabase) -> anyhow::Result<()> {
     let counts = "select count(*), count(*) filter (where state not in ('succeeded', 'failed')) from jobs \
                   where kind in ('reconcile', 'tier-sync')";
-    let mut connection = PgConnection::connect(&platform.database.admin_url()).await?;
+    let mut connection = PgConnection::connect(&database.admin_url()).await?;
     let deadline = std::time::Instant::now() + JOBS_LIMIT;
     loop {
         let (all, left): (i64, i64) = sqlx::query_as(counts).fetch_one(&mut connection).await?;

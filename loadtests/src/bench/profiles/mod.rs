@@ -11,6 +11,7 @@ mod path;
 mod proxy;
 mod role_sync;
 mod sync;
+mod vault;
 
 use clap::ValueEnum;
 
@@ -38,9 +39,14 @@ pub enum Profile {
     Chain,
     /// Each command of members and admins alone at a fixed rate, with a threshold for its full answer, and the badge card.
     Commands,
-    /// Every measurement for a few seconds, without thresholds: for tests of the bench itself.
+    /// Backups and snapshots of a server at Discord's limits in a local S3, and the recovery of a server after a teardown.
+    Vault,
+    /// The path and the chain for a few seconds, without thresholds: for tests of the bench itself.
     #[value(hide = true)]
     Smoke,
+    /// The profile `vault` for a few seconds, without thresholds: for tests of the bench itself.
+    #[value(hide = true)]
+    SmokeVault,
 }
 
 impl Profile {
@@ -55,7 +61,9 @@ impl Profile {
             Self::Sync => "sync",
             Self::Chain => "chain",
             Self::Commands => "commands",
+            Self::Vault => "vault",
             Self::Smoke => "smoke",
+            Self::SmokeVault => "smoke-vault",
         }
     }
 
@@ -75,6 +83,7 @@ impl Profile {
             }
             Self::Chain => Box::pin(chain::measure(bench, chain::ChainSteps::all())).await,
             Self::Commands => Box::pin(each_command::measure(bench)).await,
+            Self::Vault => Box::pin(vault::measure(bench, vault::VaultSteps::all())).await,
             Self::Mission => {
                 Box::pin(ingest::measure(bench)).await?;
                 Box::pin(path::measure(bench, &path::PathSteps::mission())).await
@@ -83,6 +92,7 @@ impl Profile {
                 Box::pin(path::measure(bench, &path::PathSteps::smoke())).await?;
                 Box::pin(chain::measure(bench, chain::ChainSteps::smoke())).await
             }
+            Self::SmokeVault => Box::pin(vault::measure(bench, vault::VaultSteps::smoke())).await,
         }
     }
 }

@@ -349,24 +349,12 @@ async fn states_in_a_bucket_are_shared_with_locks_in_the_bucket_and_in_a_table()
 }
 
 async fn create_bucket_and_table(moto: &Moto) {
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let created = client.put(format!("{}/gaib-states", moto.url())).send().await.unwrap();
-    assert!(created.status().is_success(), "{created:?}");
+    moto.create_bucket("gaib-states").await;
     let table = serde_json::json!({
         "TableName": "gaib-locks",
         "AttributeDefinitions": [{"AttributeName": "LockID", "AttributeType": "S"}],
         "KeySchema": [{"AttributeName": "LockID", "KeyType": "HASH"}],
         "BillingMode": "PAY_PER_REQUEST",
     });
-    let sent = client
-        .post(moto.url())
-        .header("x-amz-target", "DynamoDB_20120810.CreateTable")
-        .header("content-type", "application/x-amz-json-1.0")
-        .header(
-            "authorization",
-            "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20261201/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0",
-        )
-        .body(table.to_string());
-    let response = sent.send().await.unwrap();
-    assert!(response.status().is_success(), "{}", response.text().await.unwrap());
+    moto.dynamo("CreateTable", &table).await;
 }

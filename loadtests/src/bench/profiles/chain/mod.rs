@@ -113,13 +113,5 @@ fn monitor(platform: &BenchPlatform, anvil: &Anvil) -> anyhow::Result<ProcessMon
 }
 
 fn section(name: &str, seconds: f64, events: u64, monitor: ProcessMonitor) -> anyhow::Result<Section> {
-    Ok(Section {
-        name: name.to_owned(),
-        seconds,
-        events,
-        expired: 0,
-        processes: monitor.end()?,
-        load: Vec::new(),
-        timeline: Vec::new(),
-    })
+    Ok(Section::without_load(name.to_owned(), seconds, events, monitor.end()?))
 }

@@ -128,31 +128,19 @@ impl Aws {
             options,
             turn: Arc::default(),
         };
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let created = client.put(format!("{}/{BUCKET}", aws.moto.url())).send().await.unwrap();
-        assert!(created.status().is_success(), "{created:?}");
-        aws.create_table(&client).await;
+        aws.moto.create_bucket(BUCKET).await;
+        aws.create_table().await;
         aws
     }
 
-    async fn create_table(&self, client: &reqwest::Client) {
+    async fn create_table(&self) {
         let table = json!({
             "TableName": TABLE,
             "AttributeDefinitions": [{"AttributeName": "LockID", "AttributeType": "S"}],
             "KeySchema": [{"AttributeName": "LockID", "KeyType": "HASH"}],
             "BillingMode": "PAY_PER_REQUEST",
         });
-        let sent = client
-            .post(self.moto.url())
-            .header("x-amz-target", "DynamoDB_20120810.CreateTable")
-            .header("content-type", "application/x-amz-json-1.0")
-            .header(
-                "authorization",
-                "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20261201/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0",
-            )
-            .body(table.to_string());
-        let response = sent.send().await.unwrap();
-        assert!(response.status().is_success(), "{}", response.text().await.unwrap());
+        self.moto.dynamo("CreateTable", &table).await;
     }
 
     async fn store(&self, host: &str) -> RemoteStore {

@@ -9,7 +9,7 @@ use arrakis_vault::aws::{AwsConnection, AwsCredentials, AwsOptions};
 use arrakis_vault::catalogue::DynamoCatalogue;
 use arrakis_vault::store::{S3Options, S3Store};
 use arrakis_vault::{LimitPolicy, Vault};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::middleman::Middleman;
 
@@ -46,11 +46,8 @@ impl Aws {
             middleman,
             moto,
         };
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let created = client.put(format!("{}/{BUCKET}", aws.moto.url())).send().await.unwrap();
-        assert!(created.status().is_success(), "{created:?}");
-        aws.create_table(RECORDS, true).await;
-        aws.create_table(TIERS, false).await;
+        aws.moto.create_bucket(BUCKET).await;
+        aws.moto.create_backup_tables(RECORDS, TIERS).await;
         aws
     }
 
@@ -75,48 +72,9 @@ impl Aws {
         super::vault(Arc::new(self.store()), Arc::new(self.catalogue()), limits)
     }
 
-    async fn create_table(&self, name: &str, with_index: bool) {
-        let text = |name: &str| json!({"AttributeName": name, "AttributeType": "S"});
-        let key = |name: &str, kind: &str| json!({"AttributeName": name, "KeyType": kind});
-        let mut attributes = vec![text("PK"), text("SK")];
-        let mut table = json!({
-            "TableName": name,
-            "KeySchema": [key("PK", "HASH"), key("SK", "RANGE")],
-            "BillingMode": "PAY_PER_REQUEST",
-        });
-        if with_index {
-            attributes.push(text("GSI1PK"));
-            table["GlobalSecondaryIndexes"] = json!([{
-                "IndexName": "GSI1",
-                "KeySchema": [key("GSI1PK", "HASH")],
-                "Projection": {"ProjectionType": "ALL"},
-            }]);
-        }
-        table["AttributeDefinitions"] = json!(attributes);
-        self.dynamo("CreateTable", &table).await;
-        let ttl = json!({
-            "TableName": name,
-            "TimeToLiveSpecification": {"AttributeName": "TTL", "Enabled": true},
-        });
-        self.dynamo("UpdateTimeToLive", &ttl).await;
-    }
-
     /// A request to DynamoDB that is not the catalogue's.
     pub(crate) async fn dynamo(&self, operation: &str, body: &Value) -> Value {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let sent = client
-            .post(self.moto.url())
-            .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
-            .header("content-type", "application/x-amz-json-1.0")
-            .header(
-                "authorization",
-                "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20261201/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0",
-            )
-            .body(body.to_string());
-        let response = sent.send().await.unwrap();
-        let (status, text) = (response.status(), response.text().await.unwrap());
-        assert!(status.is_success(), "{operation}: {text}");
-        serde_json::from_str(&text).unwrap()
+        self.moto.dynamo(operation, body).await
     }
 
     /// The headers of an object as moto has them.
