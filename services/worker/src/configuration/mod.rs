@@ -6,7 +6,7 @@
 //! | `store.rs` | [`ShadowStore`]: writes and reads shadows, with all checks |
 //! | `drift.rs` | the comparison of three: the version, its shadow, the server |
 //!
-//! [`record`] adds a version in the transaction of a change; `leader/configurations.rs` writes what the store lacks, and compares. A change that
+//! `record` adds a version in the transaction of a change; `leader/configurations.rs` writes what the store lacks, and compares. A change that
 //! calls it nowhere is recorded by the leader within minutes.
 
 mod drift;
