@@ -9,7 +9,6 @@ use arrakis_vault::aws::{AwsConnection, AwsCredentials, AwsOptions};
 use arrakis_vault::catalogue::DynamoCatalogue;
 use arrakis_vault::store::{S3Options, S3Store};
 use arrakis_vault::{LimitPolicy, Vault};
-use serde_json::Value;
 
 use super::middleman::Middleman;
 
@@ -70,11 +69,6 @@ impl Aws {
 
     pub(crate) fn vault(&self, limits: LimitPolicy) -> Vault {
         super::vault(Arc::new(self.store()), Arc::new(self.catalogue()), limits)
-    }
-
-    /// A request to DynamoDB that is not the catalogue's.
-    pub(crate) async fn dynamo(&self, operation: &str, body: &Value) -> Value {
-        self.moto.dynamo(operation, body).await
     }
 
     /// The headers of an object as moto has them.
