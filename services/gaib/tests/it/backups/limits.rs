@@ -3,60 +3,9 @@
 use arrakis_db::ApiKeyScope::{PlansWrite, ServersRead, ServersWrite};
 use arrakis_test_support::Moto;
 
+use super::bucket::share;
 use super::*;
 use crate::platform::Platform;
-
-const BUCKET: &str = "gaib-backups-123456789012";
-
-/// Sets the variables of a session to a bucket and its tables, which are created.
-async fn share(session: &mut Session, moto: &Moto) {
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let created = client.put(format!("{}/{BUCKET}", moto.url())).send().await.unwrap();
-    assert!(created.status().is_success(), "{created:?}");
-    create_table(moto, "gaib-backup-metadata", true).await;
-    create_table(moto, "gaib-server-tiers", false).await;
-    for (name, value) in [
-        ("BACKUP_STORE", format!("s3://{BUCKET}/production").as_str()),
-        ("AWS_ENDPOINT_URL", moto.url()),
-        ("AWS_REGION", "us-east-1"),
-        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
-        ("AWS_SECRET_ACCESS_KEY", "secret"),
-    ] {
-        session.environment(name, Some(value));
-    }
-}
-
-async fn create_table(moto: &Moto, name: &str, with_index: bool) {
-    let text = |name: &str| json!({"AttributeName": name, "AttributeType": "S"});
-    let key = |name: &str, kind: &str| json!({"AttributeName": name, "KeyType": kind});
-    let mut attributes = vec![text("PK"), text("SK")];
-    let mut table = json!({
-        "TableName": name,
-        "KeySchema": [key("PK", "HASH"), key("SK", "RANGE")],
-        "BillingMode": "PAY_PER_REQUEST",
-    });
-    if with_index {
-        attributes.push(text("GSI1PK"));
-        table["GlobalSecondaryIndexes"] = json!([{
-            "IndexName": "GSI1",
-            "KeySchema": [key("GSI1PK", "HASH")],
-            "Projection": {"ProjectionType": "ALL"},
-        }]);
-    }
-    table["AttributeDefinitions"] = json!(attributes);
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let sent = client
-        .post(moto.url())
-        .header("x-amz-target", "DynamoDB_20120810.CreateTable")
-        .header("content-type", "application/x-amz-json-1.0")
-        .header(
-            "authorization",
-            "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20261201/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0",
-        )
-        .body(table.to_string());
-    let response = sent.send().await.unwrap();
-    assert!(response.status().is_success(), "{}", response.text().await.unwrap());
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shared_store_limits_the_free_plan_and_states_when_it_ends() {
