@@ -62,6 +62,26 @@ pub(crate) fn places(strike: Strike, run: &[Seen]) -> impl Iterator<Item = Place
     all.map(move |at| Place { at, strike })
 }
 
+/// The places of one of several tests, which share the time of a long run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Part {
+    All,
+    /// Those with odd numbers.
+    Odd,
+    /// Those with even numbers.
+    Even,
+}
+
+impl Part {
+    pub(crate) const fn has(self, place: &Place) -> bool {
+        match self {
+            Self::All => true,
+            Self::Odd => place.at % 2 == 1,
+            Self::Even => place.at % 2 == 0,
+        }
+    }
+}
+
 /// A request that arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use discord_emulator::faults::{Condition, DeadHost, FaultKind};
 
 use super::*;
-use crate::gate::{Gate, Place, Strike, places};
+use crate::gate::{Gate, Part, Place, Strike, places};
 use crate::session::exists;
 
 /// Runs a command and kills it at its request number `at` of a route, from 1, which has no effect (even numbers) or takes effect without a
@@ -42,7 +42,7 @@ async fn killed_at(session: &Session, line: &str, at: u64, route: &str) {
 
 /// Restores the same snapshot again and again, each time after [`wreck`]. Each run is killed one place further, and the same command completes
 /// it.
-async fn restores_killed(strike: Strike) {
+async fn restores_killed(strike: Strike, part: Part) {
     let mut session = managed().await;
     let (expected, addresses) = (names(&session).await, session.gaib("server state ls").await.stdout);
     let id = created(&session.gaib("server snapshot create").await);
@@ -53,7 +53,7 @@ async fn restores_killed(strike: Strike) {
     let run = gate.seen();
     let effects = run.iter().filter(|seen| seen.may_have_effect()).count();
     assert!(run.len() > 15 && effects > 5, "{run:?}");
-    for place in places(strike, &run) {
+    for place in places(strike, &run).filter(|place| part.has(place)) {
         wreck(&session).await;
         let killed = gate.kill(&session, &restore, "", place).await;
         if let Some(seen) = &killed {
@@ -82,13 +82,18 @@ pub(super) fn assert_reached(place: Place, requests: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn restore_killed_before_any_request_is_completed_by_the_same_command() {
-    restores_killed(Strike::Before).await;
+async fn restore_killed_before_any_odd_request_is_completed_by_the_same_command() {
+    restores_killed(Strike::Before, Part::Odd).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restore_killed_before_any_even_request_is_completed_by_the_same_command() {
+    restores_killed(Strike::Before, Part::Even).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn restore_killed_after_any_effect_is_completed_by_the_same_command() {
-    restores_killed(Strike::After).await;
+    restores_killed(Strike::After, Part::All).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,9 +169,8 @@ async fn apply_killed_before_its_record_is_recorded_by_the_next_with_both_snapsh
     done(&session.gaib("server plan --detailed-exitcode").await);
 }
 
-/// Rolls back to the first of two deployments, each time after a change by hand, and is killed at each place of a part: those with numbers
-/// that are `part` modulo 2.
-async fn rollbacks_killed(strike: Strike, part: Option<usize>) {
+/// Rolls back to the first of two deployments, each time after a change by hand, and is killed at each place of a part.
+async fn rollbacks_killed(strike: Strike, part: Part) {
     let mut session = unmanaged().await;
     for colour in ["#111111", "#222222"] {
         let text = format!("theme: basic\nroles:\n  usul: {{ name: Usul, color: \"{colour}\" }}\n");
@@ -179,7 +183,7 @@ async fn rollbacks_killed(strike: Strike, part: Option<usize>) {
     let gate = Gate::before_discord(&mut session).await;
     done(&session.gaib(&rollback).await);
     let (run, mut recorded) = (gate.seen(), 3);
-    for place in places(strike, &run).filter(|place| part.is_none_or(|part| place.at % 2 == part)) {
+    for place in places(strike, &run).filter(|place| part.has(place)) {
         session
             .by_hand(Method::PATCH, "roles/Usul", json!({ "color": "#333333" }))
             .await;
@@ -208,15 +212,15 @@ async fn rollbacks_killed(strike: Strike, part: Option<usize>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rollback_killed_before_any_odd_request_is_recorded_once() {
-    rollbacks_killed(Strike::Before, Some(1)).await;
+    rollbacks_killed(Strike::Before, Part::Odd).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rollback_killed_before_any_even_request_is_recorded_once() {
-    rollbacks_killed(Strike::Before, Some(0)).await;
+    rollbacks_killed(Strike::Before, Part::Even).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rollback_killed_after_any_effect_is_recorded_once() {
-    rollbacks_killed(Strike::After, None).await;
+    rollbacks_killed(Strike::After, Part::All).await;
 }

@@ -9,7 +9,7 @@ use arrakis_test_support::Moto;
 use super::bucket::{create_bucket, dynamo, forget_uses, share_as, uses};
 use super::killed::assert_reached;
 use super::*;
-use crate::gate::{Gate, Place, Seen, Strike, places};
+use crate::gate::{Gate, Part, Place, Seen, Strike, places};
 use crate::platform::Platform;
 use crate::session::exists;
 
@@ -98,13 +98,13 @@ fn assert_created(created: usize, strike: Strike, killed: Option<&Seen>, place: 
     assert!((1..=most).contains(&created), "{place}: {created} are listed");
 }
 
-async fn creations_killed(kind: &'static str, strike: Strike) {
+async fn creations_killed(kind: &'static str, strike: Strike, part: Part) {
     let mut stored = Stored::new(kind, managed().await).await;
     let create = format!("server {kind} create");
     let run = stored.run(&create).await;
     assert!(run.len() > 8, "{run:?}");
     stored.check_listed("the first").await;
-    for place in places(strike, &run) {
+    for place in places(strike, &run).filter(|place| part.has(place)) {
         stored.forget_uses().await;
         let killed = stored.kill(&create, place).await;
         let context = place.to_string();
@@ -119,22 +119,27 @@ async fn creations_killed(kind: &'static str, strike: Strike) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn backup_killed_before_any_request_to_the_store_is_created_by_the_next_run() {
-    creations_killed("backup", Strike::Before).await;
+    creations_killed("backup", Strike::Before, Part::All).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn backup_killed_after_any_effect_on_the_store_is_created_by_the_next_run() {
-    creations_killed("backup", Strike::After).await;
+    creations_killed("backup", Strike::After, Part::All).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn snapshot_killed_before_any_request_to_the_store_is_created_by_the_next_run() {
-    creations_killed("snapshot", Strike::Before).await;
+async fn snapshot_killed_before_any_odd_request_to_the_store_is_created_by_the_next_run() {
+    creations_killed("snapshot", Strike::Before, Part::Odd).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn snapshot_killed_before_any_even_request_to_the_store_is_created_by_the_next_run() {
+    creations_killed("snapshot", Strike::Before, Part::Even).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn snapshot_killed_after_any_effect_on_the_store_is_created_by_the_next_run() {
-    creations_killed("snapshot", Strike::After).await;
+    creations_killed("snapshot", Strike::After, Part::All).await;
 }
 
 /// Restores of a state that an address was removed from.
@@ -189,7 +194,7 @@ async fn delete_spice(session: &Session) {
 }
 
 /// Restores of a server whose channel was deleted.
-async fn restores_of_a_server_killed(strike: Strike) {
+async fn restores_of_a_server_killed(strike: Strike, part: Part) {
     let mut stored = Stored::new("backup", managed().await).await;
     let id = created(&stored.session.gaib("server snapshot create").await);
     let restore = format!("server snapshot restore {id} --apply -f");
@@ -198,7 +203,7 @@ async fn restores_of_a_server_killed(strike: Strike) {
     let run = stored.run(&restore).await;
     assert!(run.len() > 15, "{run:?}");
     stored.check_listed("the first").await;
-    for place in places(strike, &run) {
+    for place in places(strike, &run).filter(|place| part.has(place)) {
         delete_spice(&stored.session).await;
         stored.forget_uses().await;
         let killed = stored.kill(&restore, place).await;
@@ -217,17 +222,22 @@ async fn restores_of_a_server_killed(strike: Strike) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn restore_of_a_server_killed_before_any_request_to_the_store_is_completed() {
-    restores_of_a_server_killed(Strike::Before).await;
+async fn restore_of_a_server_killed_before_any_odd_request_to_the_store_is_completed() {
+    restores_of_a_server_killed(Strike::Before, Part::Odd).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restore_of_a_server_killed_before_any_even_request_to_the_store_is_completed() {
+    restores_of_a_server_killed(Strike::Before, Part::Even).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn restore_of_a_server_killed_after_any_effect_on_the_store_is_completed() {
-    restores_of_a_server_killed(Strike::After).await;
+    restores_of_a_server_killed(Strike::After, Part::All).await;
 }
 
-/// Rollbacks to the first of two deployments, after a change by hand. `part` are the places with numbers that are `part` modulo 2.
-async fn rollbacks_killed(strike: Strike, part: Option<usize>) {
+/// Rollbacks to the first of two deployments, after a change by hand.
+async fn rollbacks_killed(strike: Strike, part: Part) {
     let mut stored = Stored::new("backup", unmanaged().await).await;
     for colour in ["#111111", "#222222"] {
         let text = format!("theme: basic\nroles:\n  usul: {{ name: Usul, color: \"{colour}\" }}\n");
@@ -244,7 +254,7 @@ async fn rollbacks_killed(strike: Strike, part: Option<usize>) {
     assert!(run.len() > 20, "{run:?}");
     stored.check_listed("the first").await;
     let mut recorded = 3;
-    for place in places(strike, &run).filter(|place| part.is_none_or(|part| place.at % 2 == part)) {
+    for place in places(strike, &run).filter(|place| part.has(place)) {
         let grey = json!({ "color": "#333333" });
         stored.session.by_hand(Method::PATCH, "roles/Usul", grey).await;
         let killed = stored.kill(&rollback, place).await;
@@ -272,17 +282,17 @@ async fn rollbacks_killed(strike: Strike, part: Option<usize>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rollback_killed_before_any_odd_request_to_the_store_is_recorded_once() {
-    rollbacks_killed(Strike::Before, Some(1)).await;
+    rollbacks_killed(Strike::Before, Part::Odd).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rollback_killed_before_any_even_request_to_the_store_is_recorded_once() {
-    rollbacks_killed(Strike::Before, Some(0)).await;
+    rollbacks_killed(Strike::Before, Part::Even).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rollback_killed_after_any_effect_on_the_store_is_recorded_once() {
-    rollbacks_killed(Strike::After, None).await;
+    rollbacks_killed(Strike::After, Part::All).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
