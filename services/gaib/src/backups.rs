@@ -25,7 +25,7 @@ use crate::ownership;
 use crate::platform::Platform;
 use crate::printer::Severity;
 use crate::settings::guild_option;
-use crate::uses::{CatalogueUses, PlatformUses, Unlimited, UseCounter};
+use crate::uses::{CatalogueUses, PlatformUses, Unlimited, UseCounter, UseId};
 use crate::workspace::Workspace;
 use crate::workspace_state;
 
@@ -44,6 +44,27 @@ pub struct Backups {
     /// Whether the store is a folder.
     pub is_local: bool,
     uses: Arc<dyn UseCounter>,
+}
+
+/// A use that was counted for an operation.
+#[derive(Debug)]
+#[must_use]
+pub struct CountedUse {
+    operation: Operation,
+    id: UseId,
+}
+
+impl CountedUse {
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> Uuid {
+        self.id.id()
+    }
+
+    /// The operation cannot be lost any more: its next run is another use.
+    pub fn end(self) {
+        self.id.end();
+    }
 }
 
 impl Backups {
@@ -113,23 +134,54 @@ impl Backups {
         Ok(found.await?)
     }
 
-    /// Counts a use of an operation: see [`UseCounter::take`].
+    /// Counts a use of an operation before it begins. Where an earlier run of the operation was killed, this is its use, which is counted
+    /// already.
     ///
     /// # Errors
     /// When the limit of the plan is reached, or the use cannot be counted.
-    pub async fn take_use(&self, operation: Operation, id: Uuid) -> Result<()> {
-        self.uses.take(self.server(), operation, id).await
+    pub async fn take_use(&self, operation: Operation) -> Result<CountedUse> {
+        self.take(operation, None).await
     }
 
-    /// Returns the result of an operation. Where it failed, its use is given back.
+    /// Counts the use of an operation that continues, which has this id.
+    ///
+    /// # Errors
+    /// As [`Backups::take_use`].
+    pub async fn continue_use(&self, operation: Operation, id: Uuid) -> Result<CountedUse> {
+        self.take(operation, Some(id)).await
+    }
+
+    async fn take(&self, operation: Operation, known: Option<Uuid>) -> Result<CountedUse> {
+        let name = &self.workspace.name;
+        let path = format!("workspaces/{name}/use-{}", operation.as_str());
+        let id = match self.is_local {
+            true => UseId::unkept(),
+            false => UseId::keep(self.workspace.store_path(path), known),
+        };
+        self.uses.take(self.server(), operation, id.id()).await?;
+        Ok(CountedUse { operation, id })
+    }
+
+    /// Returns the result of a part of an operation that has not ended. Where it failed, the use is given back.
+    ///
+    /// # Errors
+    /// The error of the part.
+    pub async fn checked<T>(&self, counted: &CountedUse, result: Result<T>) -> Result<T> {
+        if result.is_err() {
+            let CountedUse { operation, id } = counted;
+            self.uses.give_back(self.server(), *operation, id.id()).await;
+        }
+        result
+    }
+
+    /// Returns the result of an operation. Where it failed, its use is given back; else the use has ended.
     ///
     /// # Errors
     /// The error of the operation.
-    pub async fn counted<T>(&self, operation: Operation, id: Uuid, result: Result<T>) -> Result<T> {
-        if result.is_err() {
-            self.uses.give_back(self.server(), operation, id).await;
-        }
-        result
+    pub async fn counted<T>(&self, counted: CountedUse, result: Result<T>) -> Result<T> {
+        let value = self.checked(&counted, result).await?;
+        counted.end();
+        Ok(value)
     }
 
     /// Backs the present state up before it is replaced. `None` where it never had a resource.

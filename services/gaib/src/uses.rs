@@ -1,7 +1,10 @@
 //! Counts of operations on demand, which the free plan limits.
 //!
 //! A folder belongs to its owner and has no limits. Where the platform has the plans, its api counts ([`crate::platform`]); else the
-//! catalogue of the store does. To add another place: implement [`UseCounter`].
+//! catalogue of the store does. To add another place: implement [`UseCounter`]. An operation that is killed and runs again is counted once:
+//! see [`UseId`].
+
+mod file;
 
 use std::fmt::Debug;
 
@@ -13,6 +16,8 @@ use uuid::Uuid;
 
 use crate::error::Result;
 use crate::platform::Platform;
+
+pub use file::UseId;
 
 /// Counts operations of a server.
 #[async_trait]

@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::snapshot::{Capture, NewCapture};
-use crate::backups::{Backups, record_message};
+use crate::backups::{Backups, CountedUse, record_message};
 use crate::context::Context;
 use crate::error::{Failure, OrFail as _, Result};
 use crate::files;
@@ -116,11 +116,18 @@ impl<'a> DeploymentInProgress<'a> {
             return Ok(None);
         }
         let mut begun = Begun::new(destroys, theme, options, earlier.as_ref());
+        let mut counted_use = None;
         if options.snapshot && begun.snapshot_before.is_none() {
-            begun.snapshot_before = Some(keep_before(context, deployed, &begun, state).await?.id);
+            let (record, counted) = keep_before(context, deployed, &begun, state).await?;
+            begun.snapshot_before = Some(record.id);
+            counted_use = Some(counted);
         }
         let deployment = Self { deployed, path, begun };
         deployment.write()?;
+        // The file of the deployment has the snapshot, which is kept once.
+        if let Some(counted_use) = counted_use {
+            counted_use.end();
+        }
         Ok(Some(deployment))
     }
 
@@ -213,13 +220,19 @@ async fn read_current_theme(context: &Context, deployed: Deployed<'_>) -> Result
     Ok(registry.current().map(|current| current.theme.clone()))
 }
 
-/// Keeps the snapshot before the first change, which is counted with the one after the last.
-async fn keep_before(context: &Context, deployed: Deployed<'_>, begun: &Begun, state: &State) -> Result<BackupRecord> {
+/// Keeps the snapshot before the first change, which is counted with the one after the last. Returns it with its use.
+async fn keep_before(
+    context: &Context,
+    deployed: Deployed<'_>,
+    begun: &Begun,
+    state: &State,
+) -> Result<(BackupRecord, CountedUse)> {
     let backups = deployed.backups(context).await?;
     backups.recover(context).await?;
-    backups.take_use(Operation::Snapshot, begun.id).await?;
+    let counted_use = backups.take_use(Operation::Snapshot).await?;
     let kept = keep(context, &backups, deployed, begun, state, "before").await;
-    backups.counted(Operation::Snapshot, begun.id, kept).await
+    let record = backups.checked(&counted_use, kept).await?;
+    Ok((record, counted_use))
 }
 
 /// Keeps a snapshot before or after a deployment.

@@ -3,6 +3,8 @@
 //! The api has no access to Discord, so gaib reads the roles and channels of the server and sends them: the platform maps old ids to them by
 //! name.
 
+mod pending;
+
 use std::collections::BTreeSet;
 
 use arrakis_contracts::servers::{
@@ -13,6 +15,7 @@ use arrakis_iac::model::{Kind, Snowflake};
 use serde_json::json;
 use uuid::Uuid;
 
+use self::pending::PendingRestore;
 use crate::arguments::restore::{Exec, List, Preview, RestoreCommand};
 use crate::commands::platform::{self, time};
 use crate::connection::{connect_silently, read_live};
@@ -96,8 +99,9 @@ async fn exec(context: &Context, arguments: &Exec) -> Result<ExitStatus> {
             .prompt
             .confirm(&question, "add --auto-approve to skip the confirmation")?;
     }
+    let pending = PendingRestore::begin(context, guild, checkpoint)?;
     let request = RestoreCheckpoint {
-        request_id: Uuid::now_v7(),
+        request_id: pending.request_id(),
         reason: arguments.reason.clone(),
         server,
     };
@@ -105,6 +109,7 @@ async fn exec(context: &Context, arguments: &Exec) -> Result<ExitStatus> {
     let restored = platform.restore(checkpoint, &request).await;
     let restored = restored.map_err(|error| platform.failure(&what, &error))?;
     show_result(context, &restored);
+    pending.end()?;
     Ok(ExitStatus::Success)
 }
 
@@ -197,7 +202,14 @@ fn show_result(context: &Context, restored: &Restored) {
     let mut message = json!(restored);
     message["type"] = "restored".into();
     printer.message(&message);
-    let mut text = format!("\nRestored checkpoint {}.\n", restored.checkpoint.id);
+    let id = restored.checkpoint.id;
+    let mut text = match restored.repeated {
+        true => format!(
+            "\nThe restore of checkpoint {id} that was interrupted is complete. This command changed nothing; run it again to restore the \
+             checkpoint once more.\n"
+        ),
+        false => format!("\nRestored checkpoint {id}.\n"),
+    };
     if restored.unfrozen {
         text.push_str("The freeze that the teardown began has ended.\n");
     }

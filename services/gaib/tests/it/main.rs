@@ -7,6 +7,7 @@ mod error_messages;
 mod errors;
 mod examples;
 mod existing_server;
+mod gate;
 mod help;
 mod images;
 mod imported_attributes;

@@ -7,7 +7,6 @@ mod restore;
 use arrakis_vault::{BackupRecord, LARGE_BACKUP_BYTES, NewBackup, Operation, RecordKind, Trigger};
 use serde_json::json;
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use crate::arguments::backup::{BackupCommand, Create, Delete, Show};
 use crate::backups::{Backups, record_message, size_text, time_text};
@@ -46,8 +45,7 @@ async fn create(context: &Context, arguments: &Create) -> Result<()> {
         );
     };
     backups.recover(context).await?;
-    let use_id = Uuid::new_v4();
-    backups.take_use(Operation::Backup, use_id).await?;
+    let counted_use = backups.take_use(Operation::Backup).await?;
     let bytes = state.to_bytes();
     let new = NewBackup {
         server: backups.server(),
@@ -58,7 +56,7 @@ async fn create(context: &Context, arguments: &Create) -> Result<()> {
     };
     let created = backups.vault.create_backup(new, OffsetDateTime::now_utc()).await;
     let created = created.map_err(Failure::from);
-    let record = backups.counted(Operation::Backup, use_id, created).await?;
+    let record = backups.counted(counted_use, created).await?;
     report_created(context, &record);
     Ok(())
 }

@@ -10,7 +10,6 @@ use arrakis_iac::state::State;
 use arrakis_iac_apply::store::{SetAside, StateLock};
 use arrakis_vault::{BackupRecord, Expected, Operation, RecordKind};
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::arguments::backup::{ConfirmedArguments, Restore};
 use crate::backups::{Backups, time_text};
@@ -132,8 +131,7 @@ impl<'a> StateRestore<'a> {
                 .prompt
                 .confirm(&question, "add --auto-approve (-f) to skip the confirmation")?;
         }
-        let use_id = Uuid::new_v4();
-        self.backups.take_use(self.operation, use_id).await?;
+        let counted_use = self.backups.take_use(self.operation).await?;
         let workspace = &self.backups.workspace;
         let result = match workspace.lock(context, "restore").await {
             Ok(mut guard) => {
@@ -142,7 +140,7 @@ impl<'a> StateRestore<'a> {
             }
             Err(failure) => Err(failure),
         };
-        self.backups.counted(self.operation, use_id, result).await?;
+        self.backups.counted(counted_use, result).await?;
         self.report(context);
         Ok(())
     }

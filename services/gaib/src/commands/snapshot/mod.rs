@@ -7,7 +7,6 @@ mod restore;
 mod stored;
 
 use arrakis_vault::{Operation, RecordKind};
-use uuid::Uuid;
 
 use super::backup;
 use crate::arguments::snapshot::{Create, SnapshotCommand};
@@ -49,15 +48,14 @@ async fn create(context: &Context, arguments: &Create) -> Result<()> {
         ))
         .help("use another workspace for this server"));
     }
-    let use_id = Uuid::new_v4();
-    backups.take_use(Operation::Snapshot, use_id).await?;
+    let counted_use = backups.take_use(Operation::Snapshot).await?;
     let new = NewCapture {
         state: state.as_ref(),
         theme: None,
         message: arguments.message.as_deref(),
     };
     let created = create_counted(context, &backups, new).await;
-    let record = backups.counted(Operation::Snapshot, use_id, created).await?;
+    let record = backups.counted(counted_use, created).await?;
     backup::report_created(context, &record);
     Ok(())
 }

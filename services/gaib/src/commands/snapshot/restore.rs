@@ -25,7 +25,7 @@ use self::split::SplitLock;
 use super::stored::{self, StoredSnapshot};
 use crate::arguments::backup::ConfirmedArguments;
 use crate::arguments::snapshot::Restore;
-use crate::backups::Backups;
+use crate::backups::{Backups, CountedUse};
 use crate::commands::apply::refuse_blocked;
 use crate::commands::backup::{PresentState, StateRestore, require_whole};
 use crate::commands::execution::Execution;
@@ -194,16 +194,17 @@ impl RestoreJob {
         }
         refuse_blocked(&prepared.plan, &prepared.findings, false)?;
         self.confirm(context, &prepared)?;
-        let use_id = journal.use_id();
-        self.backups.take_use(Operation::SnapshotRestore, use_id).await?;
+        let counted_use = self.take_use(&mut journal).await?;
         if !journal.is_resumed() {
             let message = format!("before the restore of {}", prepared.stored.name());
             let kept = self.backups.keep_present(context, &state, &message).await;
-            self.backups.counted(Operation::SnapshotRestore, use_id, kept).await?;
+            self.backups.checked(&counted_use, kept).await?;
         }
         let working = self
             .apply(context, guard, ownership, &mut journal, &execution, &prepared)
             .await?;
+        // The journal has the id of the use until the restore is complete.
+        counted_use.end();
         let members = &prepared.members;
         let reason = self.reason();
         let given = members
@@ -220,6 +221,17 @@ impl RestoreJob {
             &given,
         );
         Ok(())
+    }
+
+    /// Counts the restore, before its first change. An interrupted one that continues has been counted.
+    async fn take_use(&self, journal: &mut Journal) -> Result<CountedUse> {
+        let operation = Operation::SnapshotRestore;
+        if journal.is_resumed() {
+            return self.backups.continue_use(operation, journal.use_id()).await;
+        }
+        let counted_use = self.backups.take_use(operation).await?;
+        journal.set_use_id(counted_use.id());
+        Ok(counted_use)
     }
 
     async fn prepare(&self, context: &Context, discord: &Discord, inputs: Inputs) -> Result<Prepared> {

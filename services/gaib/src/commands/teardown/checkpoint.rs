@@ -3,7 +3,6 @@
 use arrakis_contracts::servers::{CreateCheckpoint, NewCheckpointPurpose};
 use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::Snowflake;
-use uuid::Uuid;
 
 use super::record::{CheckpointRecord, Record};
 use crate::arguments::server;
@@ -91,7 +90,7 @@ impl Checkpointing {
         match self {
             Self::Stored { platform, .. } => {
                 let request = CreateCheckpoint {
-                    request_id: Uuid::new_v4(),
+                    request_id: record.checkpoint_request()?,
                     purpose: NewCheckpointPurpose::Teardown,
                     reason: Some("gaib server teardown".to_owned()),
                     server: Some(lists(live)),

@@ -9,7 +9,7 @@
 //!
 //! The deletions are plans of the engine: everything that the server has is added to the state of the workspace first, so a teardown that was
 //! killed continues with the same command, and what stays is managed afterwards: an apply of the export in this workspace does not create it a
-//! second time.
+//! second time. Nothing is deleted that the export does not have.
 
 mod checkpoint;
 mod copy;
@@ -19,7 +19,7 @@ mod removal;
 use std::path::{Path, PathBuf};
 
 use arrakis_iac::live::LiveServer;
-use arrakis_iac::model::{Kind, Snowflake};
+use arrakis_iac::model::{Address, Kind, Snowflake};
 use arrakis_iac::state::State;
 use arrakis_iac_apply::store::StateLock;
 use arrakis_iac_apply::{ImageFolder, all_kinds};
@@ -116,6 +116,7 @@ impl Teardown<'_> {
         removal::adopt_everything(&mut state, &live, &record.addresses());
         // Both deletions are checked before the first stage.
         let removals = removals(&state, &live)?;
+        require_exported(&record, &removals)?;
         if !record.is_deleting() && removals.iter().all(|removal| removal.count() == 0) {
             context
                 .printer
@@ -213,7 +214,10 @@ impl Teardown<'_> {
             context.printer.diagnostic(
                 Severity::Warning,
                 "images that could not be exported (above) are lost with their emoji and stickers",
-                Some("put the files beside the export and write `image: FILE` under the resources, before stage 4"),
+                Some(
+                    "keep the files elsewhere before stage 4; after the teardown, put them beside the export and write `image: FILE` under \
+                     the resources",
+                ),
             );
         }
         Ok(())
@@ -226,6 +230,8 @@ impl Teardown<'_> {
         removal::adopt_everything(&mut progress.state, &live, &progress.record.addresses());
         let removal = removal::plan(part, &progress.state, &live)?;
         show(context, &removal);
+        let created = removal.without(&progress.record.exported());
+        progress.record.refuse_created(&created)?;
         let (stage, question, expected) = self.question(part, &removal, &live);
         if removal.count() == 0 {
             context
@@ -278,13 +284,19 @@ impl Teardown<'_> {
         if self.context.prompt.accepts(&question, expected, BY_A_PERSON)? {
             return Ok(());
         }
-        let checkpoint = record.checkpoint().filter(|_| stage > 2);
-        let done = match (stage, checkpoint) {
+        let checkpoint = record.checkpoint();
+        let done = match (stage, record.is_deleting()) {
             (1, _) => "nothing was changed",
-            (2, _) => "the server was exported, and nothing was changed",
-            (3, Some(_)) => "nothing was deleted, and the community is frozen",
-            (3, None) => "nothing was deleted",
+            (2, false) => "the server was exported, and nothing was changed",
+            (3, false) => "nothing was deleted",
+            (2 | 3, true) => "nothing further was deleted",
             _ => "the channels are deleted, and everything else is not",
+        };
+        let frozen = match checkpoint {
+            Some(_) if stage > 2 => ", and the community is frozen",
+            // An earlier run froze it, unless a checkpoint was restored since.
+            Some(_) => ", and the freeze of an earlier run stays",
+            None => "",
         };
         let ends_freeze = checkpoint.map(|checkpoint| {
             format!(
@@ -293,7 +305,7 @@ impl Teardown<'_> {
             )
         });
         Err(
-            Failure::new(format!("Cancelled before stage {stage} of 4: {done}.")).help(format!(
+            Failure::new(format!("Cancelled before stage {stage} of 4: {done}{frozen}.")).help(format!(
                 "the same command continues there{}",
                 ends_freeze.unwrap_or_default()
             )),
@@ -311,7 +323,7 @@ impl Teardown<'_> {
         if !new.is_empty() {
             let new: Vec<String> = new.iter().map(|(resource, _)| resource.to_string()).collect();
             return Err(Failure::new(format!("the server is not empty: {}", new.join("; ")))
-                .help("the same command deletes it, too"));
+                .help("delete it by hand, since the export does not have it; then run the same command again"));
         }
         let kept: Vec<Kept> = kept.into_iter().map(|(kept, _)| kept).collect();
         self.show_result(progress, &live, &kept);
@@ -374,6 +386,10 @@ impl Teardown<'_> {
         for removal in &removals {
             show(context, removal);
         }
+        if let Err(refused) = require_exported(&record, &removals) {
+            let (summary, help) = (refused.summary(), refused.what_to_do());
+            context.printer.diagnostic(Severity::Warning, summary, help);
+        }
         let kept: Vec<Kept> = removals.into_iter().flat_map(|removal| removal.kept).collect();
         match Checkpointing::find(context, self.arguments, guild).await {
             Ok(checkpointing) => context
@@ -389,6 +405,16 @@ impl Teardown<'_> {
         context.printer.note("Nothing was changed (--dry-run).");
         Ok(())
     }
+}
+
+/// Refuses to continue an interrupted teardown where the server has what the export does not have.
+fn require_exported(record: &Record, removals: &[Removal]) -> Result<()> {
+    if !record.is_deleting() {
+        return Ok(());
+    }
+    let exported = record.exported();
+    let created = removals.iter().flat_map(|removal| removal.without(&exported));
+    record.refuse_created(&created.collect::<Vec<Address>>())
 }
 
 /// Prints what is deleted and what stays.

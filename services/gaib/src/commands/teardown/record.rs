@@ -2,14 +2,14 @@
 //!
 //! It is written before each stage that follows from it. The state of the workspace has the resources that are still to be deleted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use arrakis_iac::model::{Address, Snowflake};
 use arrakis_iac_apply::digest;
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::error::{CHECK_PATH_AND_DISK, Failure, Result};
@@ -19,6 +19,11 @@ use crate::files;
 const VERSION: u32 = 1;
 /// Name of the file of a teardown that is not finished.
 const FILE: &str = "record.json";
+/// How long a request for a checkpoint whose response is missing is repeated with its id. Later the settings of the community may differ, and
+/// another checkpoint is stored.
+const REPEATED_WITHIN: Duration = Duration::HOUR;
+/// Resources that a refusal names.
+const NAMED: usize = 10;
 
 /// What the stages of a teardown have done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,11 +36,22 @@ struct Stages {
     export: Option<ExportRecord>,
     /// The snapshot in the store of backups.
     snapshot: Option<Uuid>,
+    /// The request for the checkpoint, from before it is sent until its response is recorded.
+    checkpoint_request: Option<CheckpointRequest>,
     checkpoint: Option<CheckpointRecord>,
     /// The reason why there is no checkpoint.
     without_checkpoint: Option<String>,
     /// Whether the deletion has begun.
     deleting: bool,
+}
+
+/// A request for a checkpoint: repeated with its id, it stores no second one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CheckpointRequest {
+    id: Uuid,
+    #[serde(with = "time::serde::rfc3339")]
+    sent_at: OffsetDateTime,
 }
 
 /// The export of the server.
@@ -98,6 +114,7 @@ impl Record {
                 begun_at: OffsetDateTime::now_utc(),
                 export: None,
                 snapshot: None,
+                checkpoint_request: None,
                 checkpoint: None,
                 without_checkpoint: None,
                 deleting: false,
@@ -129,9 +146,15 @@ impl Record {
         self.stages.without_checkpoint.as_deref()
     }
 
-    /// A path for a new export; `name` is the time.
+    /// A path for a new export, in a folder that does not exist yet: earlier exports stay. `name` is the time.
     pub(super) fn new_export(&self, name: &str) -> PathBuf {
-        self.folder.join(name).join("server.yaml")
+        let mut folder = self.folder.join(name);
+        let mut number = 2;
+        while folder.exists() {
+            folder = self.folder.join(format!("{name}-{number}"));
+            number += 1;
+        }
+        folder.join("server.yaml")
     }
 
     /// The path of the export; `None` before the first stage.
@@ -144,12 +167,13 @@ impl Record {
         self.stages.snapshot
     }
 
-    /// Refuses an export that is missing or was changed once the deletion has begun: the server could not be recovered from it.
+    /// Refuses an export that is missing or was changed once the deletion has begun: the server could not be recovered from it. Before, the
+    /// server is exported again.
     ///
     /// # Errors
     /// The reason.
     pub(super) fn check_export(&self) -> Result<()> {
-        let Some(export) = &self.stages.export else {
+        let Some(export) = self.stages.export.as_ref().filter(|_| self.is_deleting()) else {
             return Ok(());
         };
         let path = self.folder.join(&export.file);
@@ -164,8 +188,47 @@ impl Record {
         ))
         .help(format!(
             "restore the file; or delete {} to begin the teardown again, with an export of what the server still has",
-            self.folder.join(FILE).display()
+            self.path().display()
         )))
+    }
+
+    /// Refuses the deletion of resources that the export does not have: `created`, by their addresses. They were created after it, for
+    /// example by a recovery of the server that the teardown had emptied when it was killed.
+    ///
+    /// # Errors
+    /// When there are such resources.
+    pub(super) fn refuse_created(&self, created: &[Address]) -> Result<()> {
+        if created.is_empty() {
+            return Ok(());
+        }
+        let named: Vec<String> = created.iter().take(NAMED).map(Address::to_string).collect();
+        let others = match created.len() - named.len() {
+            0 => String::new(),
+            count => format!(", and {count} more"),
+        };
+        let failure = Failure::new(format!(
+            "the server has resources that the export of this teardown does not have, since they were created after it: {}{others}",
+            named.join(", ")
+        ));
+        Err(match self.is_deleting() {
+            false => failure.help("run the same command again: it exports the server again"),
+            true => failure.help(format!(
+                "delete {} to begin another teardown, which exports them first (the earlier export stays beside it); or delete these \
+                 resources by hand, and run the same command again",
+                self.path().display()
+            )),
+        })
+    }
+
+    /// Ids of the resources that the export has.
+    pub(super) fn exported(&self) -> BTreeSet<Snowflake> {
+        let export = self.stages.export.iter();
+        export.flat_map(|export| export.addresses.values().copied()).collect()
+    }
+
+    /// The path of the record.
+    fn path(&self) -> PathBuf {
+        self.folder.join(FILE)
     }
 
     /// Records the first stage.
@@ -194,11 +257,28 @@ impl Record {
         self.save()
     }
 
+    /// The id of the request for a checkpoint, which is recorded before it is sent: that of an interrupted run, or a new one.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub(super) fn checkpoint_request(&mut self) -> Result<Uuid> {
+        let now = OffsetDateTime::now_utc();
+        let sent = self.stages.checkpoint_request.as_ref();
+        if let Some(sent) = sent.filter(|sent| sent.sent_at + REPEATED_WITHIN > now) {
+            return Ok(sent.id);
+        }
+        let id = Uuid::new_v4();
+        self.stages.checkpoint_request = Some(CheckpointRequest { id, sent_at: now });
+        self.save()?;
+        Ok(id)
+    }
+
     /// Records the second stage with a checkpoint.
     ///
     /// # Errors
     /// When the record cannot be written.
     pub(super) fn set_checkpoint(&mut self, checkpoint: CheckpointRecord) -> Result<()> {
+        self.stages.checkpoint_request = None;
         self.stages.checkpoint = Some(checkpoint);
         self.stages.without_checkpoint = None;
         self.save()
@@ -209,6 +289,7 @@ impl Record {
     /// # Errors
     /// When the record cannot be written.
     pub(super) fn set_without_checkpoint(&mut self, reason: &str) -> Result<()> {
+        self.stages.checkpoint_request = None;
         self.stages.checkpoint = None;
         self.stages.without_checkpoint = Some(reason.to_owned());
         self.save()
@@ -231,7 +312,7 @@ impl Record {
     /// # Errors
     /// When a file cannot be written or removed.
     pub(super) fn finish(&self) -> Result<()> {
-        let open = self.folder.join(FILE);
+        let open = self.path();
         if let Some(export) = self.export() {
             files::write(&export.with_file_name("teardown.json"), &self.bytes())?;
         }
@@ -244,7 +325,7 @@ impl Record {
     }
 
     fn save(&self) -> Result<()> {
-        files::write(&self.folder.join(FILE), &self.bytes())
+        files::write(&self.path(), &self.bytes())
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -271,8 +352,15 @@ mod tests {
         assert_eq!((record.export(), record.is_deleting()), (None, false));
         let export = record.new_export("20261121T120000Z");
         files::write(&export, b"roles: {}\n").unwrap();
+        let other = record.new_export("20261121T120000Z");
+        assert_eq!(other, folder.path().join("20261121T120000Z-2/server.yaml"));
         let addresses = BTreeMap::from([("role.naib".parse().unwrap(), guild())]);
         record.set_export(&export, addresses.clone()).unwrap();
+        assert_eq!(record.exported(), BTreeSet::from([guild()]));
+        // Before the deletion, the server is exported again.
+        files::write(&export, b"roles: {} # changed\n").unwrap();
+        record.check_export().unwrap();
+        files::write(&export, b"roles: {}\n").unwrap();
         record.set_snapshot(Uuid::from_u128(7)).unwrap();
         record.set_without_checkpoint("a test").unwrap();
         record.set_deleting().unwrap();
@@ -310,17 +398,52 @@ mod tests {
     }
 
     #[test]
+    fn request_for_a_checkpoint_has_the_same_id_until_its_response_is_recorded() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Record::open(folder.path().to_owned(), guild()).unwrap();
+        let id = open().checkpoint_request().unwrap();
+        let mut killed = open();
+        assert_eq!(killed.checkpoint_request().unwrap(), id);
+        let sent = killed.stages.checkpoint_request.as_mut().unwrap();
+        sent.sent_at -= Duration::HOUR;
+        assert_ne!(killed.checkpoint_request().unwrap(), id);
+        killed.set_without_checkpoint("a test").unwrap();
+        assert_eq!(open().stages.checkpoint_request, None);
+    }
+
+    #[test]
+    fn what_was_created_after_the_export_is_refused_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut record = Record::open(folder.path().to_owned(), guild()).unwrap();
+        record.refuse_created(&[]).unwrap();
+        let created: [Address; 1] = ["channel.late".parse().unwrap()];
+        let before = record.refuse_created(&created).unwrap_err();
+        assert!(before.summary().ends_with("channel.late"), "{before:?}");
+        assert!(
+            before
+                .what_to_do()
+                .is_some_and(|help| help.contains("exports the server again"))
+        );
+        record.set_deleting().unwrap();
+        let during = record.refuse_created(&created).unwrap_err();
+        assert!(
+            during.what_to_do().is_some_and(|help| help.contains(FILE)),
+            "{during:?}"
+        );
+    }
+
+    #[test]
     fn expired_checkpoint_does_not_count() {
         let folder = tempfile::tempdir().unwrap();
         let mut record = Record::open(folder.path().to_owned(), guild()).unwrap();
         let mut checkpoint = CheckpointRecord {
             id: Uuid::from_u128(1),
-            expires_at: OffsetDateTime::now_utc() + time::Duration::DAY,
+            expires_at: OffsetDateTime::now_utc() + Duration::DAY,
             platform: "https://api.example.org/".to_owned(),
         };
         record.set_checkpoint(checkpoint.clone()).unwrap();
         assert!(record.checkpoint().is_some());
-        checkpoint.expires_at -= time::Duration::days(2);
+        checkpoint.expires_at -= Duration::days(2);
         record.set_checkpoint(checkpoint).unwrap();
         assert!(record.checkpoint().is_none());
     }

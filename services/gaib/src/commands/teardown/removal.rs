@@ -1,6 +1,6 @@
 //! What a teardown deletes, and what stays because Discord keeps it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use arrakis_iac::export;
@@ -66,6 +66,14 @@ impl Removal {
     /// Number of resources that are deleted.
     pub(super) fn count(&self) -> usize {
         self.plan.counts().destroy
+    }
+
+    /// The addresses of deleted resources that are not among these.
+    pub(super) fn without(&self, ids: &BTreeSet<Snowflake>) -> Vec<Address> {
+        let deleted = self.plan.changes.iter();
+        let deleted = deleted.filter(|change| change.action == Action::Delete);
+        let others = deleted.filter(|change| change.id.is_some_and(|id| !ids.contains(&id)));
+        others.map(|change| change.address.clone()).collect()
     }
 
     /// The numbers of deleted resources by kind, for people: `12 channels, 3 categories`.

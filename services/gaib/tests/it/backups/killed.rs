@@ -1,19 +1,21 @@
-//! SIGKILL at each request of a restore, a snapshot and an apply with snapshots: the same command completes it, and nothing is doubled.
-//! The tests of `arrakis-iac-apply` interrupt a restore in process, before and after each request.
+//! SIGKILL at each request to Discord of a restore, a snapshot, a rollback and an apply with snapshots: the same command completes it, and
+//! nothing is doubled. `killed_store.rs` has the requests to the store. The tests of `arrakis-iac-apply` interrupt a restore in process, before
+//! and after each request.
 
 use std::time::Duration;
 
 use discord_emulator::faults::{Condition, DeadHost, FaultKind};
 
 use super::*;
+use crate::gate::{Gate, Part, Place, Strike, places};
 use crate::session::exists;
 
-/// Runs a command and kills it at its request number `at`, from 1, which has no effect (even numbers) or takes effect without a
-/// response. `route` limits the requests that are counted. False when there are fewer requests: then the command succeeded.
-async fn killed_at(session: &Session, line: &str, at: u64, route: Option<&str>) -> bool {
+/// Runs a command and kills it at its request number `at` of a route, from 1, which has no effect (even numbers) or takes effect without a
+/// response.
+async fn killed_at(session: &Session, line: &str, at: u64, route: &str) {
     let condition = |count| Condition {
         count: Some(count),
-        route: route.map(str::to_owned),
+        route: Some(route.to_owned()),
         ..Condition::default()
     };
     let faults = &session.emulator.app().faults;
@@ -28,48 +30,70 @@ async fn killed_at(session: &Session, line: &str, at: u64, route: Option<&str>) 
     let id = faults.arm(strike, condition(1));
     let has_struck = || faults.list().iter().any(|fault| fault.id == id && fault.struck > 0);
     let mut child = session.command(line).spawn().unwrap();
-    loop {
-        if has_struck() {
-            child.kill().await.unwrap();
-            faults.clear();
-            return true;
-        }
+    while !has_struck() {
         if let Some(status) = child.try_wait().unwrap() {
-            faults.clear();
-            assert!(status.success(), "{line}: {status}");
-            return false;
+            panic!("{line}: request {at} of {route} was never made: {status}");
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
+    child.kill().await.unwrap();
+    faults.clear();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn restore_killed_at_any_request_is_completed_by_the_same_command() {
+/// Restores the same snapshot again and again, each time after [`wreck`]. Each run is killed one place further, and the same command completes
+/// it.
+async fn restores_killed(strike: Strike, part: Part) {
     let mut session = managed().await;
     let (expected, addresses) = (names(&session).await, session.gaib("server state ls").await.stdout);
     let id = created(&session.gaib("server snapshot create").await);
     let restore = format!("server snapshot restore {id} --apply -f");
-    let mut requests = 0;
-    for at in 1.. {
+    let gate = Gate::before_discord(&mut session).await;
+    wreck(&session).await;
+    done(&session.gaib(&restore).await);
+    let run = gate.seen();
+    let effects = run.iter().filter(|seen| seen.may_have_effect()).count();
+    assert!(run.len() > 15 && effects > 5, "{run:?}");
+    for place in places(strike, &run).filter(|place| part.has(place)) {
         wreck(&session).await;
-        let is_killed = killed_at(&session, &restore, at, None).await;
-        if is_killed {
+        let killed = gate.kill(&session, &restore, "", place).await;
+        if let Some(seen) = &killed {
             let second = session.gaib(&restore).await;
-            assert_eq!(second.code, 0, "request {at}: {}{}", second.stdout, second.stderr);
+            assert_eq!(second.code, 0, "{place} ({seen}): {}{}", second.stdout, second.stderr);
         }
-        assert_eq!(names(&session).await, expected, "request {at}");
-        assert_eq!(roles_of(&session, STILGAR).await, ["Old Guard"], "request {at}");
-        assert_eq!(session.gaib("server state ls").await.stdout, addresses, "request {at}");
-        assert!(!exists(&session, JOURNAL), "request {at}");
-        if !is_killed {
-            requests = at;
+        assert_eq!(names(&session).await, expected, "{place}");
+        assert_eq!(roles_of(&session, STILGAR).await, ["Old Guard"], "{place}");
+        assert_eq!(session.gaib("server state ls").await.stdout, addresses, "{place}");
+        assert!(!exists(&session, JOURNAL), "{place}");
+        if killed.is_none() {
+            assert_reached(place, run.len());
             break;
         }
     }
-    assert!(requests > 15, "{requests}");
     done(&session.gaib("server plan --detailed-exitcode").await);
     printed(&session.gaib(&restore).await, &["nothing was changed"]);
     done(&session.gaib("server backup verify --all").await);
+}
+
+/// The place that was not reached is behind the last request: the runs before were killed at each.
+#[track_caller]
+pub(super) fn assert_reached(place: Place, requests: usize) {
+    // A later run has fewer requests where less is to be sorted.
+    assert!(place.at + 3 > requests, "{place} was not reached, of {requests}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restore_killed_before_any_odd_request_is_completed_by_the_same_command() {
+    restores_killed(Strike::Before, Part::Odd).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restore_killed_before_any_even_request_is_completed_by_the_same_command() {
+    restores_killed(Strike::Before, Part::Even).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restore_killed_after_any_effect_is_completed_by_the_same_command() {
+    restores_killed(Strike::After, Part::All).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,10 +103,10 @@ async fn restore_of_another_snapshot_is_refused_until_the_interrupted_one_is_com
     let second = created(&session.gaib("server snapshot create").await);
     let restore = format!("server snapshot restore {first} --apply -f");
     wreck(&session).await;
-    assert!(killed_at(&session, &restore, 1, Some("/guilds/{guild_id}/channels")).await);
+    killed_at(&session, &restore, 1, "/guilds/{guild_id}/channels").await;
     // The first request of this route is the read: the journal is written before the first creation.
     assert!(!exists(&session, JOURNAL));
-    assert!(killed_at(&session, &restore, 2, Some("/guilds/{guild_id}/channels")).await);
+    killed_at(&session, &restore, 2, "/guilds/{guild_id}/channels").await;
     assert!(exists(&session, JOURNAL));
     let other = session
         .gaib(&format!("server snapshot restore {second} --apply -f"))
@@ -103,13 +127,18 @@ async fn restore_of_another_snapshot_is_refused_until_the_interrupted_one_is_com
 #[tokio::test(flavor = "multi_thread")]
 async fn snapshot_killed_at_any_request_is_in_no_list() {
     let mut session = managed().await;
-    for at in (1..).step_by(3) {
-        if !killed_at(&session, "server snapshot create", at, None).await {
+    let gate = Gate::before_discord(&mut session).await;
+    let mut requests = 0;
+    // None of them has an effect.
+    for place in places(Strike::Before, &[]) {
+        if gate.kill(&session, "server snapshot create", "", place).await.is_none() {
             break;
         }
+        requests = place.at;
         let listed = session.gaib("server snapshot list --json").await;
-        assert!(of_type(&listed, "snapshot").is_empty(), "request {at}");
+        assert!(of_type(&listed, "snapshot").is_empty(), "{place}");
     }
+    assert!(requests > 10, "{requests}");
     let listed = session.gaib("server snapshot list --json").await;
     assert_eq!(of_type(&listed, "snapshot").len(), 1);
     done(&session.gaib("server backup verify --all").await);
@@ -121,11 +150,11 @@ async fn apply_killed_before_its_record_is_recorded_by_the_next_with_both_snapsh
     session.write("discord-server.yaml", "theme: basic\n");
     let apply = "server apply --snapshot -m first --auto-approve";
     // In the snapshot before the first change, at a creation, and in the snapshot after the last change.
-    assert!(killed_at(&session, apply, 1, Some("/guilds/{guild_id}/members")).await);
+    killed_at(&session, apply, 1, "/guilds/{guild_id}/members").await;
     assert!(!exists(&session, STATE) && !exists(&session, DEPLOYMENT));
-    assert!(killed_at(&session, apply, 2, Some("/guilds/{guild_id}/roles")).await);
+    killed_at(&session, apply, 2, "/guilds/{guild_id}/roles").await;
     assert!(exists(&session, DEPLOYMENT));
-    assert!(killed_at(&session, apply, 1, Some("/guilds/{guild_id}/members")).await);
+    killed_at(&session, apply, 1, "/guilds/{guild_id}/members").await;
     let next = session.gaib("server apply --auto-approve").await;
     printed(&next, &["after the deployment of basic"]);
     assert!(!exists(&session, DEPLOYMENT));
@@ -140,8 +169,8 @@ async fn apply_killed_before_its_record_is_recorded_by_the_next_with_both_snapsh
     done(&session.gaib("server plan --detailed-exitcode").await);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rollback_killed_at_any_request_is_recorded_once() {
+/// Rolls back to the first of two deployments, each time after a change by hand, and is killed at each place of a part.
+async fn rollbacks_killed(strike: Strike, part: Part) {
     let mut session = unmanaged().await;
     for colour in ["#111111", "#222222"] {
         let text = format!("theme: basic\nroles:\n  usul: {{ name: Usul, color: \"{colour}\" }}\n");
@@ -151,28 +180,47 @@ async fn rollback_killed_at_any_request_is_recorded_once() {
     let shown = session.gaib("server theme registry --json").await;
     let target = of_type(&shown, "deployment").remove(1);
     let rollback = format!("server theme rollback --to {} -f", target["id"].as_str().unwrap());
-    let mut recorded = 2;
-    for at in (1..).step_by(4) {
+    let gate = Gate::before_discord(&mut session).await;
+    done(&session.gaib(&rollback).await);
+    let (run, mut recorded) = (gate.seen(), 3);
+    for place in places(strike, &run).filter(|place| part.has(place)) {
         session
             .by_hand(Method::PATCH, "roles/Usul", json!({ "color": "#333333" }))
             .await;
-        let is_killed = killed_at(&session, &rollback, at, None).await;
-        if is_killed {
+        let killed = gate.kill(&session, &rollback, "", place).await;
+        if let Some(seen) = &killed {
             let second = session.gaib(&rollback).await;
-            assert_eq!(second.code, 0, "request {at}: {}{}", second.stdout, second.stderr);
+            assert_eq!(second.code, 0, "{place} ({seen}): {}{}", second.stdout, second.stderr);
         }
         recorded += 1;
-        assert_eq!(
-            one(&session, "roles", "Usul").await["color"],
-            0x0011_1111,
-            "request {at}"
-        );
+        assert_eq!(one(&session, "roles", "Usul").await["color"], 0x0011_1111, "{place}");
         let history = session.gaib("server theme history --json --limit 1000").await;
-        assert_eq!(of_type(&history, "deployment").len(), recorded, "request {at}");
-        assert!(!exists(&session, JOURNAL), "request {at}");
-        if !is_killed {
+        assert_eq!(of_type(&history, "deployment").len(), recorded, "{place}");
+        assert!(!exists(&session, JOURNAL), "{place}");
+        if killed.is_none() {
+            assert_reached(place, run.len());
             break;
         }
     }
-    assert!(recorded > 5, "{recorded}");
+    assert!(recorded > 3, "{recorded}");
+    done(&session.gaib("server backup verify --all").await);
+    printed(
+        &session.gaib("server theme registry --rebuild").await,
+        &[&format!("{recorded} deployments")],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rollback_killed_before_any_odd_request_is_recorded_once() {
+    rollbacks_killed(Strike::Before, Part::Odd).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rollback_killed_before_any_even_request_is_recorded_once() {
+    rollbacks_killed(Strike::Before, Part::Even).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rollback_killed_after_any_effect_is_recorded_once() {
+    rollbacks_killed(Strike::After, Part::All).await;
 }

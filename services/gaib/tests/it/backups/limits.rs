@@ -3,26 +3,9 @@
 use arrakis_db::ApiKeyScope::{PlansWrite, ServersRead, ServersWrite};
 use arrakis_test_support::Moto;
 
+use super::bucket::share;
 use super::*;
 use crate::platform::Platform;
-
-const BUCKET: &str = "gaib-backups-123456789012";
-
-/// Sets the variables of a session to a bucket and its tables, which are created.
-async fn share(session: &mut Session, moto: &Moto) {
-    moto.create_bucket(BUCKET).await;
-    moto.create_backup_tables("gaib-backup-metadata", "gaib-server-tiers")
-        .await;
-    for (name, value) in [
-        ("BACKUP_STORE", format!("s3://{BUCKET}/production").as_str()),
-        ("AWS_ENDPOINT_URL", moto.url()),
-        ("AWS_REGION", "us-east-1"),
-        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
-        ("AWS_SECRET_ACCESS_KEY", "secret"),
-    ] {
-        session.environment(name, Some(value));
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shared_store_limits_the_free_plan_and_states_when_it_ends() {

@@ -1,7 +1,9 @@
 //! Backups, snapshots and the theme registry, with the real binary against the emulator.
 
+pub(crate) mod bucket;
 mod damage;
 mod killed;
+mod killed_store;
 mod limits;
 mod servers;
 mod states;

@@ -42,14 +42,14 @@ pub(in crate::commands) struct Journal {
 }
 
 impl Journal {
-    /// The journal of a restore that begins. It is not written yet.
+    /// The journal of a restore that begins. It is not written yet; its use is set before ([`Journal::set_use_id`]).
     pub(super) fn new(workspace: &Workspace, snapshot: Uuid, rollback: Option<InterruptedRollback>) -> Self {
         Self {
             path: path(workspace),
             content: Content {
                 version: VERSION,
                 snapshot,
-                use_id: Uuid::new_v4(),
+                use_id: Uuid::nil(),
                 rollback,
                 borrowed: None,
             },
@@ -101,6 +101,11 @@ impl Journal {
     /// Id of the counted use.
     pub(super) const fn use_id(&self) -> Uuid {
         self.content.use_id
+    }
+
+    /// Sets the id of the counted use.
+    pub(super) const fn set_use_id(&mut self, id: Uuid) {
+        self.content.use_id = id;
     }
 
     /// Whether an interrupted restore wrote it.

@@ -1,5 +1,7 @@
 //! `gaib server teardown`, and the recovery with `gaib server apply` and `gaib restore`.
 
+mod killed;
+
 use std::process::Stdio;
 use std::time::Duration;
 
