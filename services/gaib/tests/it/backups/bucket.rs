@@ -54,7 +54,8 @@ pub(super) async fn uses(moto: &Moto, tiers: &str) -> usize {
 pub(super) async fn forget_uses(moto: &Moto, tiers: &str) {
     for item in counted(moto, tiers).await {
         let key = json!({"PK": item["PK"], "SK": item["SK"]});
-        moto.dynamo("DeleteItem", &json!({"TableName": tiers, "Key": key})).await;
+        moto.dynamo("DeleteItem", &json!({"TableName": tiers, "Key": key}))
+            .await;
     }
 }
 

@@ -246,7 +246,10 @@ async fn rollbacks_killed(strike: Strike, part: Part) {
     }
     // A rollback of the free plan reaches the last five deployments.
     let plan = json!({"PK": {"S": format!("SERVER#{GUILD}")}, "SK": {"S": "PLAN"}, "plan": {"S": "premium"}});
-    stored.moto.dynamo("PutItem", &json!({"TableName": TIERS, "Item": plan})).await;
+    stored
+        .moto
+        .dynamo("PutItem", &json!({"TableName": TIERS, "Item": plan}))
+        .await;
     let shown = stored.session.gaib("server theme registry --json").await;
     let target = of_type(&shown, "deployment").remove(1);
     let rollback = format!("server theme rollback --to {} -f", target["id"].as_str().unwrap());
