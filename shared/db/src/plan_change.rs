@@ -50,6 +50,8 @@ impl TenantTx {
             (None, Some(begun)) => begun,
             (None, None) => change.now + THEME_GRACE,
         };
+        // In whole seconds, which the column, the audit log and a message keep alike.
+        let until = until.replace_nanosecond(0).unwrap_or(until);
         let theme_until = (!change.plan.includes(change.theme)).then_some(until);
         self.communities()
             .set_plan(change.plan, change.theme.plan, theme_until)
