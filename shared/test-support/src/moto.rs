@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::process::Process;
@@ -75,6 +76,23 @@ impl Moto {
         }
     }
 
+    /// The headers of an object, such as those of its encryption.
+    ///
+    /// # Panics
+    /// When moto does not respond or does not have the object.
+    pub async fn object_headers(&self, bucket: &str, key: &str) -> HeaderMap {
+        let url = format!("{}/{bucket}/{key}", self.url);
+        match client()
+            .head(url)
+            .header("authorization", authorization("s3"))
+            .send()
+            .await
+        {
+            Ok(response) if response.status().is_success() => response.headers().clone(),
+            other => panic!("the object {key} of the bucket {bucket} cannot be read: {other:?}"),
+        }
+    }
+
     /// Sends a request to DynamoDB, such as `PutItem`, and returns the response.
     ///
     /// # Panics
@@ -84,10 +102,7 @@ impl Moto {
             .post(&self.url)
             .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
             .header("content-type", "application/x-amz-json-1.0")
-            .header(
-                "authorization",
-                "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20261201/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0",
-            )
+            .header("authorization", authorization("dynamodb"))
             .body(body.to_string());
         let response = match sent.send().await {
             Ok(response) => response,
@@ -98,6 +113,13 @@ impl Moto {
         assert!(status.is_success(), "{operation}: {status}: {text}");
         serde_json::from_str(&text).unwrap_or_else(|why| panic!("{operation}: {why}: {text}"))
     }
+}
+
+/// The header of a request to a service. moto requires one and does not check its signature.
+fn authorization(service: &str) -> String {
+    format!(
+        "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20261201/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0"
+    )
 }
 
 /// moto is on this machine; a proxy named by the environment is not for it.

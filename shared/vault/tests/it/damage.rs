@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use arrakis_vault::{LimitPolicy, ObjectKey, RecordKind, ServerId, Task, Vault, VaultError};
+use arrakis_vault::{LimitPolicy, NewSnapshot, ObjectKey, RecordKind, ServerId, Task, Vault, VaultError};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt as _, SeedableRng as _};
 use uuid::Uuid;
@@ -29,8 +29,14 @@ async fn fill(vault: &Vault, server: ServerId) -> Content {
     vault.record_deployment(server, &deployment).await.unwrap();
     vault.complete_run(server, Task::Backup, NOW).await.unwrap();
     let backup = vault.create_backup(new_backup(server, &state), NOW).await.unwrap();
-    let snapshot = vault.create_snapshot(new_snapshot(server, &state), NOW).await.unwrap();
+    // What the servers' files have in common could be exchanged without damage.
     let yaml = format!("# {server}\n");
+    let snapshot = NewSnapshot {
+        config: yaml.as_bytes(),
+        files: BTreeMap::from([("members.json".to_owned(), format!("{{\"{server}\":[]}}").into_bytes())]),
+        ..new_snapshot(server, &state)
+    };
+    let snapshot = vault.create_snapshot(snapshot, NOW).await.unwrap();
     Content {
         backup: backup.id,
         snapshot: snapshot.id,

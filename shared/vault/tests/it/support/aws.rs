@@ -73,8 +73,6 @@ impl Aws {
 
     /// The headers of an object as moto has them.
     pub(crate) async fn head(&self, key: &str) -> reqwest::header::HeaderMap {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let url = format!("{}/{BUCKET}/production/one/{key}", self.moto.url());
-        client.head(url).send().await.unwrap().headers().clone()
+        self.moto.object_headers(BUCKET, &format!("production/one/{key}")).await
     }
 }
