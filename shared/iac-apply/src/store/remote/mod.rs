@@ -122,16 +122,21 @@ impl RemoteStore {
     /// The error for a lock that another operation holds.
     async fn locked(&self, workspace: &WorkspaceName) -> Result<StoreError, StoreError> {
         let held = self.locks.read(&lock_name(workspace)).await?;
-        // The holder may have released it meanwhile.
-        let record = held.unwrap_or_else(|| {
-            let holder = LockHolder {
-                who: "another user".to_owned(),
-                host: "another machine".to_owned(),
-                operation: "an operation that has just ended".to_owned(),
-            };
-            LockRecord::new(&holder, None, OffsetDateTime::now_utc())
-        });
-        let alive = self.is_running(workspace, &record);
+        let (record, alive) = match held {
+            Some(record) => {
+                let alive = self.is_running(workspace, &record);
+                (record, alive)
+            }
+            // The holder has released it meanwhile. There is no lock that a command could remove.
+            None => {
+                let holder = LockHolder {
+                    who: "another user".to_owned(),
+                    host: "another machine".to_owned(),
+                    operation: "an operation".to_owned(),
+                };
+                (LockRecord::new(&holder, None, OffsetDateTime::now_utc()), true)
+            }
+        };
         Ok(StoreError::Locked {
             workspace: workspace.clone(),
             record: Box::new(record),
