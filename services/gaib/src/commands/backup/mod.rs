@@ -104,7 +104,7 @@ async fn show(context: &Context, arguments: &Show) -> Result<()> {
         ("Server", record.server.to_string()),
         ("Workspace", record.workspace.clone()),
         ("Created", time_text(record.created)),
-        ("Message", record.message.clone().unwrap_or_else(none)),
+        ("Message", record.message.as_deref().map_or_else(none, list::printable)),
         ("Serial", serial),
         ("Lineage", lineage),
         ("Plan", record.plan.as_str().to_owned()),
