@@ -122,21 +122,16 @@ impl RemoteStore {
     /// The error for a lock that another operation holds.
     async fn locked(&self, workspace: &WorkspaceName) -> Result<StoreError, StoreError> {
         let held = self.locks.read(&lock_name(workspace)).await?;
-        let (record, alive) = match held {
-            Some(record) => {
-                let alive = self.is_running(workspace, &record);
-                (record, alive)
-            }
-            // The holder has released it meanwhile. There is no lock that a command could remove.
-            None => {
-                let holder = LockHolder {
-                    who: "another user".to_owned(),
-                    host: "another machine".to_owned(),
-                    operation: "an operation".to_owned(),
-                };
-                (LockRecord::new(&holder, None, OffsetDateTime::now_utc()), true)
-            }
-        };
+        // The holder may have released it meanwhile: then there is no lock that a command could remove.
+        let alive = held.as_ref().is_none_or(|record| self.is_running(workspace, record));
+        let record = held.unwrap_or_else(|| {
+            let holder = LockHolder {
+                who: "another user".to_owned(),
+                host: "another machine".to_owned(),
+                operation: "an operation".to_owned(),
+            };
+            LockRecord::new(&holder, None, OffsetDateTime::now_utc())
+        });
         Ok(StoreError::Locked {
             workspace: workspace.clone(),
             record: Box::new(record),
