@@ -260,6 +260,8 @@ impl Failure {
     pub fn of_vault(error: &VaultError) -> Self {
         let failure = Self::new(error);
         match error {
+            VaultError::Damaged { object, .. } if object.ends_with("/registry.json") => failure
+                .help("`gaib server theme registry --rebuild` makes it again from the audit objects of its deployments"),
             VaultError::Damaged { .. } => failure.help(
                 "use another one: `gaib server backup list` and `gaib server snapshot list` list them, `gaib server backup verify --all` \
                  checks all",
@@ -312,9 +314,24 @@ pub fn size_text(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use arrakis_vault::Damage;
     use time::macros::datetime;
 
     use super::*;
+
+    #[test]
+    fn damaged_registry_is_made_again_and_a_damaged_backup_is_not() {
+        let help_of = |object: &str| {
+            let error = VaultError::Damaged {
+                object: object.to_owned(),
+                damage: Damage::Missing,
+            };
+            let failure = Failure::of_vault(&error);
+            failure.what_to_do().unwrap_or_default().to_owned()
+        };
+        assert!(help_of("s3://gaib/themes/7/registry.json").contains("--rebuild"));
+        assert!(help_of("s3://gaib/state/7/default/backup.1.json.gz").contains("verify --all"));
+    }
 
     #[test]
     fn sizes_and_times_are_short() {

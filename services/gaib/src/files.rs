@@ -37,7 +37,7 @@ pub fn require_folder(path: &Path) -> Result<()> {
     }
 }
 
-/// Replaces a file atomically, by a rename, and creates the folders above it. A symbolic link is followed. A path that is not a
+/// Replaces a file atomically and durably, by a sync and a rename, and creates the folders above it. A symbolic link is followed. A path that is not a
 /// regular file (`/dev/null`, `/dev/stdout`) is written to in place, because a rename would replace it.
 ///
 /// # Errors
@@ -60,6 +60,8 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         .tempfile_in(parent)
         .or_fail(&operation)?;
     file.write_all(bytes).or_fail(&operation)?;
+    // A teardown deletes what an export has: after a loss of power the file is whole.
+    file.as_file().sync_all().or_fail(&operation)?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;

@@ -112,6 +112,8 @@ impl VaultError {
             Self::Damaged { .. }
                 | Self::OtherServer { .. }
                 | Self::Key(_)
+                // Nothing of this size is written.
+                | Self::Store(StoreError::TooLarge { .. })
                 | Self::Catalogue(CatalogueError::Damaged { .. })
         )
     }

@@ -1,6 +1,6 @@
 //! Execution of a plan: progress, signals and the result.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use arrakis_iac::grammar::counted;
 use arrakis_iac::live::LiveServer;
@@ -27,6 +27,7 @@ pub(super) struct Execution {
     pub(super) discord: Discord,
     reporter: Arc<Reporter>,
     cancelled: CancellationToken,
+    listening: Once,
 }
 
 impl Execution {
@@ -38,6 +39,7 @@ impl Execution {
             discord,
             reporter,
             cancelled,
+            listening: Once::new(),
         })
     }
 
@@ -52,9 +54,8 @@ impl Execution {
         images: &dyn ImageSource,
     ) -> Result<()> {
         let printer = context.printer;
-        let signals = tokio::spawn(cancel_on_signal(self.cancelled.clone(), printer));
+        self.listen(printer);
         let outcome = Executor::new(&self.discord, guard, images).run(plan, live, state).await;
-        signals.abort();
         outcome.map_err(|error| self.failure(plan, &error))?;
         let counts = plan.counts();
         printer.message(&json!({
@@ -67,6 +68,22 @@ impl Execution {
             false => format!("\n{}\n", render::outcome(operation, &counts)),
         });
         Ok(())
+    }
+
+    /// Listens for signals from the first plan to the end of the process: once a process listens, these signals do not end it any more. A
+    /// thread of its own receives them, since that of the command waits for answers on stdin.
+    fn listen(&self, printer: Printer) {
+        self.listening.call_once(|| {
+            let cancelled = self.cancelled.clone();
+            let signals = move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                if let Ok(runtime) = runtime {
+                    runtime.block_on(cancel_on_signal(cancelled, printer));
+                }
+            };
+            // Without the thread, the first signal ends the process.
+            let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(signals);
+        });
     }
 
     fn failure(&self, plan: &Plan, error: &ApplyError) -> Failure {

@@ -133,10 +133,15 @@ impl Failure {
         )
     }
 
-    /// What to do about refused or missing credentials.
+    /// What to do about refused or missing credentials. A permission does not help against a wrong clock or an expired token, whose codes are
+    /// in the reason.
     pub(crate) fn hint(&self) -> &'static str {
         if self.kind == FailureKind::NoCredentials {
             "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+        } else if self.reason.contains("RequestTimeTooSkewed") {
+            "set the clock of this machine"
+        } else if self.reason.contains("ExpiredToken") {
+            "renew the credentials, for example by a new login of AWS_PROFILE"
         } else {
             "permit it in the policy of the credentials, of the bucket or table, and of the key, or select other credentials by AWS_PROFILE"
         }
@@ -146,6 +151,25 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hint_fits_the_refusal() {
+        for (reason, expected) in [
+            (
+                "The difference between the request time and the current time is too large. (RequestTimeTooSkewed)",
+                "clock",
+            ),
+            ("The provided token has expired. (ExpiredToken)", "renew"),
+            ("The security token is expired (ExpiredTokenException)", "renew"),
+            ("Access Denied (AccessDenied)", "policy"),
+        ] {
+            let failure = Failure {
+                kind: FailureKind::Denied,
+                reason: reason.to_owned(),
+            };
+            assert!(failure.hint().contains(expected), "{reason}: {}", failure.hint());
+        }
+    }
 
     #[test]
     fn code_counts_before_status() {

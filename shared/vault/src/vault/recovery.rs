@@ -6,6 +6,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::Vault;
+use crate::catalogue::CatalogueError;
 use crate::error::VaultError;
 use crate::key::ObjectKey;
 use crate::paths;
@@ -31,7 +32,8 @@ pub struct RecoveryReport {
 impl Vault {
     /// Completes what processes that died left behind for a server, from an hour ago on:
     ///
-    /// - a whole backup or snapshot without a record gets its record again. With an empty catalogue that is all of them;
+    /// - a whole backup or snapshot without a record, or with one that cannot be read, gets its record again. With an empty catalogue that
+    ///   is all of them;
     /// - the files of a snapshot without a manifest are removed;
     /// - the deletion of an expired backup or snapshot is completed: its objects are deleted, or tagged where the store deletes them.
     ///
@@ -99,7 +101,13 @@ impl Vault {
                 continue;
             }
             // The manifest may have been written after the objects were listed.
-            if self.parts.store.head(&manifest).await.is_ok() {
+            let has_manifest = match self.parts.store.head(&manifest).await {
+                Ok(_) => true,
+                Err(error) if error.is_not_found() => false,
+                // A store that fails does not make a snapshot incomplete.
+                Err(error) => return Err(error.into()),
+            };
+            if has_manifest {
                 continue;
             }
             for object in files {
@@ -133,12 +141,26 @@ impl Vault {
     ) -> Result<(), VaultError> {
         match made {
             Ok(record) => {
-                self.parts.catalogue.insert(&record).await?;
+                self.insert_whole(&record).await?;
                 report.recovered.push(record);
             }
             Err(error) if error.is_damage() => report.damaged.push(error),
             Err(error) => return Err(error),
         }
         Ok(())
+    }
+
+    /// Inserts the record of an object that is whole. A record of it that cannot be read is replaced: lists leave it out, and no command
+    /// could delete it.
+    async fn insert_whole(&self, record: &BackupRecord) -> Result<(), VaultError> {
+        let catalogue = &self.parts.catalogue;
+        match catalogue.insert(record).await {
+            Err(CatalogueError::Damaged { item, reason }) => {
+                tracing::warn!(%item, %reason, "the damaged record of a whole object is replaced");
+                catalogue.delete(record).await?;
+                Ok(catalogue.insert(record).await?)
+            }
+            inserted => Ok(inserted?),
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use arrakis_vault::store::MAX_OBJECT_BYTES;
 use arrakis_vault::{LimitPolicy, NewSnapshot, ObjectKey, RecordKind, ServerId, Task, Vault, VaultError};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -216,4 +217,20 @@ async fn damaged_record_does_not_hide_the_others() {
         error.is_damage() && error.to_string().contains("nothing was changed"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn object_beyond_the_largest_size_is_damaged_and_does_not_end_the_verification() {
+    let local = LocalVault::new(LimitPolicy::Unlimited);
+    let content = fill(&local.vault, SERVER).await;
+    let record = local.vault.find(RecordKind::Backup, content.backup, SERVER, NOW).await;
+    let object = record.unwrap().object().unwrap();
+    let file = fs::File::options()
+        .write(true)
+        .open(local.path().join(object.as_str()))
+        .unwrap();
+    file.set_len(MAX_OBJECT_BYTES + 1).unwrap();
+    let report = local.vault.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
+    assert_eq!((report.whole, report.damaged.len()), (1, 1));
+    assert!(report.damaged[0].to_string().contains(object.as_str()));
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use arrakis_domain::Plan;
+use arrakis_vault::store::MAX_OBJECT_BYTES;
 use arrakis_vault::{BackupRecord, FileCatalogue, LimitPolicy, ObjectKey, RecordKind, Vault, VaultParts};
 use time::{Duration, OffsetDateTime};
 
-use crate::support::{LocalVault, NOW, OTHER_SERVER, SERVER, new_backup, new_snapshot, state};
+use crate::support::{LocalVault, NOW, OTHER_SERVER, SERVER, files, new_backup, new_snapshot, state};
 
 /// Objects have the time of the test's machine.
 fn hours_from_now(hours: i64) -> OffsetDateTime {
@@ -158,4 +159,37 @@ async fn id_follows_from_the_name_where_the_metadata_are_lost() {
     }
     assert_eq!(ids[0].len(), 3);
     assert_eq!(ids[0], ids[1]);
+}
+
+#[tokio::test]
+async fn damaged_records_of_whole_objects_are_made_again() {
+    let local = LocalVault::new(LimitPolicy::Unlimited);
+    fill(&local.vault).await;
+    let before = all(&local.vault).await;
+    let records = local.path().join(format!(".catalogue/records/{SERVER}"));
+    for name in files(&records).into_keys() {
+        std::fs::write(records.join(name), "{}").unwrap();
+    }
+    assert!(all(&local.vault).await.is_empty());
+    let report = local.vault.recover(SERVER, hours_from_now(2)).await.unwrap();
+    assert_eq!((report.recovered.len(), report.damaged.len()), (6, 0));
+    assert_eq!(all(&local.vault).await, before);
+}
+
+#[tokio::test]
+async fn snapshot_whose_manifest_the_store_does_not_return_stays() {
+    let local = LocalVault::new(LimitPolicy::Unlimited);
+    let state = state(SERVER, 1);
+    let new = new_snapshot(SERVER, &state);
+    let record = local.vault.create_snapshot(new, NOW).await.unwrap();
+    // The manifest is younger than the files, so it is not among the old objects, and the store refuses to return it.
+    let manifest = local.path().join(record.object().unwrap().as_str());
+    let file = std::fs::File::options().write(true).open(&manifest).unwrap();
+    file.set_len(MAX_OBJECT_BYTES + 1).unwrap();
+    file.set_modified(hours_from_now(3).into()).unwrap();
+    let before = local.vault.store().list("snapshots/").await.unwrap();
+    let (_folder, emptied) = without_catalogue(&local.vault, local.signer.clone());
+    let refused = emptied.recover(SERVER, hours_from_now(2)).await.unwrap_err();
+    assert!(refused.to_string().contains("manifest.json"), "{refused}");
+    assert_eq!(local.vault.store().list("snapshots/").await.unwrap(), before);
 }

@@ -69,13 +69,15 @@ fn row(record: &BackupRecord) -> [String; 6] {
     ]
 }
 
-/// The start of a message on one line, without control characters, which a terminal would execute.
+/// A message on one line, without control characters, which a terminal would execute.
+pub(super) fn printable(message: &str) -> String {
+    let signs = message.chars();
+    signs.map(|sign| if sign.is_control() { ' ' } else { sign }).collect()
+}
+
+/// The start of a message as [`printable`] returns it.
 pub(in crate::commands) fn one_line(message: &str) -> String {
-    let mut line: String = message
-        .chars()
-        .take(MESSAGE)
-        .map(|sign| if sign.is_control() { ' ' } else { sign })
-        .collect();
+    let mut line: String = printable(message).chars().take(MESSAGE).collect();
     if message.chars().count() > MESSAGE {
         line.push('…');
     }
@@ -87,7 +89,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn message_is_one_short_line() {
+    fn message_is_one_line_and_short_in_a_list() {
+        let long = format!("{}\u{1b}[2J\nend", "ä".repeat(70));
+        assert_eq!(printable(&long), format!("{} [2J end", "ä".repeat(70)));
         assert_eq!(one_line("before\nthe \u{1b}[31mstorm"), "before the  [31mstorm");
         assert_eq!(one_line(&"ä".repeat(70)).chars().count(), MESSAGE + 1);
     }

@@ -34,6 +34,8 @@ pub(super) async fn run(context: &Context, command: &BackupCommand) -> Result<Ex
 
 async fn create(context: &Context, arguments: &Create) -> Result<()> {
     let backups = Backups::open(context, &arguments.server).await?;
+    // First: where the state is lost too, it is restored from a backup that is listed again.
+    backups.recover(context).await?;
     let workspace = &backups.workspace;
     let Some(state) = workspace_state::read(workspace).await? else {
         workspace_state::refuse_missing(context, workspace).await?;
@@ -44,7 +46,6 @@ async fn create(context: &Context, arguments: &Create) -> Result<()> {
             ),
         );
     };
-    backups.recover(context).await?;
     let counted_use = backups.take_use(Operation::Backup).await?;
     let bytes = state.to_bytes();
     let new = NewBackup {
@@ -104,7 +105,7 @@ async fn show(context: &Context, arguments: &Show) -> Result<()> {
         ("Server", record.server.to_string()),
         ("Workspace", record.workspace.clone()),
         ("Created", time_text(record.created)),
-        ("Message", record.message.clone().unwrap_or_else(none)),
+        ("Message", record.message.as_deref().map_or_else(none, list::printable)),
         ("Serial", serial),
         ("Lineage", lineage),
         ("Plan", record.plan.as_str().to_owned()),

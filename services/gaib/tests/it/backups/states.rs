@@ -1,5 +1,7 @@
 //! `gaib server backup`: copies of the state.
 
+use std::time::{Duration, SystemTime};
+
 use super::*;
 use crate::session::exists;
 
@@ -82,6 +84,26 @@ async fn restore_replaces_a_missing_and_a_damaged_state() {
     );
     assert_eq!(state(&session)["resources"], whole["resources"]);
     done(&session.gaib("server plan --detailed-exitcode").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_catalogue_is_made_again_also_without_a_state() {
+    let mut session = managed().await;
+    let id = created(&session.gaib("server backup create").await);
+    let whole = state(&session);
+    let folder = session.folder.path().to_owned();
+    let long_ago = SystemTime::now() - Duration::from_secs(2 * 3_600);
+    for object in objects(&session) {
+        let path = folder.join(".gaib/backups").join(object);
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(long_ago).unwrap();
+    }
+    std::fs::remove_dir_all(folder.join(".gaib/backups/.catalogue")).unwrap();
+    std::fs::remove_file(folder.join(STATE)).unwrap();
+    let create = session.gaib("server backup create").await;
+    refused(&create, &["Listed the backup", &id, "is missing"]);
+    done(&session.gaib(&format!("server backup restore {id} -f")).await);
+    assert_eq!(state(&session)["resources"], whole["resources"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

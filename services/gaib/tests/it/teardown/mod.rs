@@ -9,8 +9,11 @@ use arrakis_db::ApiKeyScope::{ServersRead, ServersWrite};
 use arrakis_db::{JobState, UserId};
 use arrakis_domain::{RoleId, RoleKey};
 use discord_emulator::faults::{Condition, DeadHost, FaultKind};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::ChildStderr;
 
 use crate::platform::Platform;
 use crate::session::{GUILD, Outcome, Session, exists};
@@ -278,6 +281,42 @@ async fn teardown_after_sigkill_continues_without_a_second_export() {
         assert_eq!(applied.code, 0, "{route}: {}", applied.stderr);
         assert_eq!(without_ids(&session).await, compared, "{route}");
     }
+}
+
+/// Reads lines until one has this text.
+async fn wait_for(lines: &mut Lines<BufReader<ChildStderr>>, text: &str) {
+    loop {
+        let line = tokio::time::timeout(Duration::from_secs(40), lines.next_line()).await;
+        let line = line.unwrap_or_else(|_| panic!("no {text}")).unwrap();
+        if line.unwrap_or_else(|| panic!("no {text}")).contains(text) {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signals_end_a_teardown_that_waits_for_an_answer_after_a_deletion() {
+    let mut session = start().await;
+    let before = names(&session).await;
+    let mut child = session.command(&line()).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"yes\nyes\nSietch Tabr\n").await.unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    wait_for(&mut lines, "Stage 4 of 4").await;
+    let process = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
+    kill(process, Signal::SIGINT).unwrap();
+    wait_for(&mut lines, "Press Ctrl-C again to stop at once").await;
+    kill(process, Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().await.unwrap().code(), Some(1));
+    let left = names(&session).await;
+    assert!(
+        left.contains(&"Naib".to_owned()) && !left.contains(&"general".to_owned()),
+        "{left:?}"
+    );
+    drop(stdin);
+    let second = session.answering(&line(), Some(&format!("{GUILD}\n"))).await;
+    assert_eq!(second.code, 0, "{}", second.stderr);
+    assert_eq!(names(&session).await, kept(&before));
 }
 
 #[tokio::test(flavor = "multi_thread")]

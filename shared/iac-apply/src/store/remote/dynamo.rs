@@ -7,6 +7,7 @@ use std::fmt::{self, Debug};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use arrakis_causes::causes;
 use arrakis_vault::aws::AwsOptions;
 use async_trait::async_trait;
 use aws_config::retry::RetryConfig;
@@ -14,7 +15,6 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Credentials;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -118,7 +118,7 @@ impl LockTable for DynamoLocks {
                 let held = self.read(name).await?;
                 Ok(held.is_some_and(|held| held.id == record.id))
             }
-            Err(error) => Err(self.failed("write", name, DisplayErrorContext(&error).to_string())),
+            Err(error) => Err(self.failed("write", name, causes(&error))),
         }
     }
 
@@ -130,7 +130,7 @@ impl LockTable for DynamoLocks {
             .key(KEY, self.key(name))
             .consistent_read(true);
         let found = Box::pin(request.send()).await;
-        let found = found.map_err(|error| self.failed("read", name, DisplayErrorContext(&error).to_string()))?;
+        let found = found.map_err(|error| self.failed("read", name, causes(&error)))?;
         let Some(item) = found.item() else { return Ok(None) };
         let invalid = |reason: String| StoreError::LockRecord {
             path: PathBuf::from(format!("{}/{name} in the DynamoDB table {}", self.scope, self.table)),
@@ -162,7 +162,7 @@ impl LockTable for DynamoLocks {
                 // Likewise, a repeated request finds no record.
                 Ok(self.read(name).await?.is_none())
             }
-            Err(error) => Err(self.failed("delete", name, DisplayErrorContext(&error).to_string())),
+            Err(error) => Err(self.failed("delete", name, causes(&error))),
         }
     }
 }

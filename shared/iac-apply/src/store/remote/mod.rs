@@ -122,16 +122,16 @@ impl RemoteStore {
     /// The error for a lock that another operation holds.
     async fn locked(&self, workspace: &WorkspaceName) -> Result<StoreError, StoreError> {
         let held = self.locks.read(&lock_name(workspace)).await?;
-        // The holder may have released it meanwhile.
+        // The holder may have released it meanwhile: then there is no lock that a command could remove.
+        let alive = held.as_ref().is_none_or(|record| self.is_running(workspace, record));
         let record = held.unwrap_or_else(|| {
             let holder = LockHolder {
                 who: "another user".to_owned(),
                 host: "another machine".to_owned(),
-                operation: "an operation that has just ended".to_owned(),
+                operation: "an operation".to_owned(),
             };
             LockRecord::new(&holder, None, OffsetDateTime::now_utc())
         });
-        let alive = self.is_running(workspace, &record);
         Ok(StoreError::Locked {
             workspace: workspace.clone(),
             record: Box::new(record),

@@ -131,6 +131,36 @@ async fn abandoned_lock_is_removed_by_force_unlock_and_by_nothing_else() {
     guard.release().await.unwrap();
 }
 
+/// The holder releases its lock between the attempt to take it and the read of its record.
+#[derive(Debug)]
+struct ReleasedMeanwhile;
+
+#[async_trait]
+impl LockTable for ReleasedMeanwhile {
+    async fn create(&self, _name: &str, _record: &LockRecord) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn read(&self, _name: &str) -> Result<Option<LockRecord>, StoreError> {
+        Ok(None)
+    }
+
+    async fn remove(&self, _name: &str, _id: &str) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+}
+
+#[tokio::test]
+async fn lock_that_was_released_meanwhile_is_not_to_be_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = machine(&folder, "arrakeen").with_locks(Arc::new(ReleasedMeanwhile));
+    let refused = store.lock(&default(), &on("arrakeen")).await.unwrap_err().to_string();
+    assert!(
+        refused.contains("wait until it has ended") && !refused.contains("unlock"),
+        "{refused}"
+    );
+}
+
 #[tokio::test]
 async fn operation_whose_lock_was_removed_cannot_write_after_the_next_one() {
     let folder = tempfile::tempdir().unwrap();

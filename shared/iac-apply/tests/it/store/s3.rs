@@ -91,6 +91,11 @@ async fn absent_bucket_and_table_are_errors_with_advice() {
         .unwrap_err()
         .to_string();
     assert!(refused.contains("nowhere") && refused.contains("`LockID`"), "{refused}");
+    // The cause, and not the response with its headers.
+    assert!(
+        refused.contains("ResourceNotFoundException") && !refused.contains("Headers"),
+        "{refused}"
+    );
     let store = aws.store_in("no-such-bucket", "arrakeen").await;
     let refused = store.read(&default()).await.unwrap_err();
     assert!(
