@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrakis_contracts::servers::{FieldChange, IdKind, MappedId, RestoreChanges, UnmappedId};
-use arrakis_db::{GateSetting, PostKind, TEARDOWN_FREEZE};
+use arrakis_db::{GateSetting, PostKind};
 use arrakis_domain::{RoleBindings, RoleId, RoleKey, RuleSetId, Theme, TierRoles, TierRule};
 use serde_json::Value;
 
@@ -241,7 +241,10 @@ impl Planner<'_> {
         let inputs = self.inputs;
         let mut bindings = RoleBindings::new();
         let mut taken: BTreeMap<u64, RoleKey> = BTreeMap::new();
-        for role in &inputs.wanted.roles {
+        // Roles that exist come first: a name that one of them got since does not give it to another key.
+        let roles = inputs.wanted.roles.iter();
+        let (same, others): (Vec<_>, Vec<_>) = roles.partition(|role| inputs.server.has_role(role.id));
+        for role in same.into_iter().chain(others) {
             let field = format!("roles.{}", role.key);
             let Some(id) = self.map(IdKind::Role, &field, role.id, role.name.as_deref()) else {
                 continue;
@@ -401,8 +404,9 @@ impl Planner<'_> {
     }
 
     fn note_freeze(&mut self) {
-        if let Some(frozen) = &self.inputs.record.frozen
-            && !frozen.reason.starts_with(TEARDOWN_FREEZE)
+        let record = self.inputs.record;
+        if let Some(frozen) = &record.frozen
+            && !record.is_frozen_by_teardown()
         {
             self.note(format!(
                 "the community stays frozen ({}): the members' roles follow when the freeze ends",
