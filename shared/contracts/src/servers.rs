@@ -143,7 +143,7 @@ impl BackupKind {
 pub struct CountBackupUse {
     /// The operation.
     pub kind: BackupKind,
-    /// Chosen by the caller: a request that is repeated with the same id counts once.
+    /// Chosen by the caller: a request that is repeated with the same id counts once within the hours of the limit.
     pub request_id: Uuid,
     /// Returns the use that was counted with this id within the last hour, after an operation that failed and changed nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
