@@ -37,6 +37,9 @@ pub struct ServerRole {
     /// Whether it belongs to an application, to boosting or to a subscription: no member can be assigned it.
     #[serde(default)]
     pub managed: bool,
+    /// Its permissions on the server, the bits as a decimal number, as Discord writes them. Without them the role is taken to have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<String>,
 }
 
 /// A channel or category of a server.
