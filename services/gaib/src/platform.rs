@@ -13,7 +13,7 @@ use arrakis_contracts::servers::{
     RestoreCheckpoint, RestorePreview, Restored, ServerChannel, ServerLists, ServerPlan, ServerRole, SetPlan,
 };
 use arrakis_iac::live::LiveServer;
-use arrakis_iac::model::{Kind, Snowflake};
+use arrakis_iac::model::{Attributes, Kind, Snowflake};
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
@@ -347,6 +347,10 @@ pub fn lists(live: &LiveServer) -> ServerLists {
                     false => name(role.attributes.name()),
                 },
                 managed: role.managed,
+                permissions: match &role.attributes {
+                    Attributes::Role(role) => role.permissions.map(|permissions| permissions.to_string()),
+                    _ => None,
+                },
             })
             .collect(),
         channels: channels

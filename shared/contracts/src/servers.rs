@@ -37,6 +37,9 @@ pub struct ServerRole {
     /// Whether it belongs to an application, to boosting or to a subscription: no member can be assigned it.
     #[serde(default)]
     pub managed: bool,
+    /// Its permissions on the server, the bits as a decimal number, as Discord writes them. Without them the role is taken to have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<String>,
 }
 
 /// A channel or category of a server.
@@ -143,7 +146,7 @@ impl BackupKind {
 pub struct CountBackupUse {
     /// The operation.
     pub kind: BackupKind,
-    /// Chosen by the caller: a request that is repeated with the same id counts once.
+    /// Chosen by the caller: a request that is repeated with the same id counts once within the hours of the limit.
     pub request_id: Uuid,
     /// Returns the use that was counted with this id within the last hour, after an operation that failed and changed nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

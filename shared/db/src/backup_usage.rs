@@ -1,7 +1,7 @@
 //! Uses of backups, restores and snapshots on request, which the free plan limits.
 //!
 //! A use is counted under the lock of the community's row, so that two requests at the same time do not both take the last one, and a
-//! change of the plan is before or after. The caller chooses its id: a repeated request counts once.
+//! change of the plan is before or after. The caller chooses its id: a repeated request counts once within the time of the limit.
 
 use arrakis_domain::{BackupUse, Plan, UseLimit};
 use sqlx::PgConnection;
@@ -84,6 +84,7 @@ impl BackupUsage<'_> {
         let Some(limit) = new.kind.limit(plan) else {
             return Ok(Some(BackupUseOutcome::Counted { left: None }));
         };
+        self.forget(new.kind, new.id, now - duration(limit)).await?;
         let uses = self.within(new.kind, limit, now).await?;
         if let Some(frees_at) = frees_at(&uses, limit) {
             let is_counted = self.is_counted(new.kind, new.id).await?;
@@ -186,6 +187,22 @@ impl BackupUsage<'_> {
             )
             .fetch_all(&mut *self.connection)
         )
+    }
+
+    /// Deletes a use of this id that counts no more. Left in place, it would permit every further request with its id without a count.
+    async fn forget(&mut self, kind: BackupUse, id: Uuid, until: OffsetDateTime) -> Result<(), DbError> {
+        named!(
+            "backup_use.forget",
+            sqlx::query!(
+                "delete from backup_uses where community_id = $1 and kind = $2 and use_id = $3 and used_at <= $4",
+                self.community.uuid(),
+                kind.as_str(),
+                id,
+                until
+            )
+            .execute(&mut *self.connection)
+        )?;
+        Ok(())
     }
 
     async fn is_counted(&mut self, kind: BackupUse, id: Uuid) -> Result<bool, DbError> {

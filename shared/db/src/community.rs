@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::column::Column;
 use crate::pool::{PooledConnection, Statements};
 use crate::{
-    CommunityId, DbError, GuildId, TenantTx, TokenProfileId, TokenSummary, UserId, feature_gates, named_query::named,
-    statements,
+    CommunityId, DbError, GuildId, TEARDOWN_FREEZE, TenantTx, TokenProfileId, TokenSummary, UserId, feature_gates,
+    named_query::named, statements,
 };
 
 /// Name of the constraint that a community's plan includes its theme, for [`DbError::violates`].
@@ -54,6 +54,14 @@ pub struct Community {
 }
 
 impl Community {
+    /// Whether it is frozen by a teardown of its server, whose freeze the restore of a checkpoint ends. A takeover never is: an admin chooses its
+    /// reason.
+    #[must_use]
+    pub fn is_frozen_by_teardown(&self) -> bool {
+        let frozen = self.frozen.as_ref();
+        self.controlled_by.is_none() && frozen.is_some_and(|frozen| frozen.reason.starts_with(TEARDOWN_FREEZE))
+    }
+
     /// Decodes a row of [`statements::CURRENT_COMMUNITY`].
     pub(crate) fn read(row: &PgRow) -> Result<Self, DbError> {
         let column = |name| Column("communities", name);

@@ -232,7 +232,7 @@ impl TenantTx {
 }
 
 impl ProfileImports<'_> {
-    /// The import that began last; `None` without one.
+    /// Of the imports that are not undone, the one that began last; where all are undone, the last of them. `None` without one.
     ///
     /// # Errors
     /// When the database is unavailable or the row is corrupt.
@@ -241,7 +241,8 @@ impl ProfileImports<'_> {
             "profile_import.latest",
             sqlx::query!(
                 "select import_id, state, content, file_name, members, started_by, started_at, finished_at
-                   from profile_imports where community_id = $1 order by started_at desc, import_id desc limit 1",
+                   from profile_imports where community_id = $1
+                  order by state = 'undone', started_at desc, import_id desc limit 1",
                 self.community.uuid()
             )
             .fetch_optional(&mut *self.connection)

@@ -2,7 +2,7 @@
 
 use arrakis_contracts::JobKind;
 use arrakis_contracts::job::{repair_before_tier_sync, tier_sync_of_community};
-use arrakis_db::{NewJob, RuleChangeEnd, StateHold, StateHolder, TEARDOWN_FREEZE, TenantTx, UserId};
+use arrakis_db::{NewJob, RuleChangeEnd, StateHold, StateHolder, TenantTx, UserId};
 use arrakis_iac::model::{Address, Kind};
 use arrakis_iac::state::{State, StateEntry};
 use serde_json::Value;
@@ -62,8 +62,7 @@ pub(crate) async fn carry_out(
         tx.manifests().put(manifest, request.by).await?;
     }
     forget_deleted(tx, inputs.server, request).await?;
-    let frozen = inputs.record.frozen.as_ref();
-    let unfrozen = frozen.is_some_and(|frozen| frozen.reason.starts_with(TEARDOWN_FREEZE));
+    let unfrozen = inputs.record.is_frozen_by_teardown();
     if unfrozen {
         tx.communities().set_frozen(None).await?;
     }

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrakis_contracts::servers::{FieldChange, IdKind, MappedId, RestoreChanges, UnmappedId};
-use arrakis_db::{GateSetting, PostKind, TEARDOWN_FREEZE};
-use arrakis_domain::{RoleBindings, RoleId, RoleKey, RuleSetId, Theme, TierRoles, TierRule};
+use arrakis_db::{GateSetting, PostKind};
+use arrakis_domain::{Permission, RoleBindings, RoleId, RoleKey, RuleSetId, Theme, TierRoles, TierRule};
 use serde_json::Value;
 
 use super::RestoreInputs;
@@ -241,11 +241,18 @@ impl Planner<'_> {
         let inputs = self.inputs;
         let mut bindings = RoleBindings::new();
         let mut taken: BTreeMap<u64, RoleKey> = BTreeMap::new();
-        for role in &inputs.wanted.roles {
+        // Roles that exist come first: a name that one of them got since does not give it to another key.
+        let roles = inputs.wanted.roles.iter();
+        let (same, others): (Vec<_>, Vec<_>) = roles.partition(|role| inputs.server.has_role(role.id));
+        for role in same.into_iter().chain(others) {
             let field = format!("roles.{}", role.key);
             let Some(id) = self.map(IdKind::Role, &field, role.id, role.name.as_deref()) else {
                 continue;
             };
+            if let Some(reason) = self.excess(&role.key, role.id, id) {
+                self.unmap(&field, role.id, role.name.as_deref(), reason);
+                continue;
+            }
             if let Some(other) = taken.get(&id) {
                 let reason = format!("the role is bound to {other} already");
                 self.unmap(&field, role.id, role.name.as_deref(), reason);
@@ -267,6 +274,23 @@ impl Planner<'_> {
         }
         self.show_bindings(&bindings);
         bindings
+    }
+
+    /// Why the role that was found by its name must not be given to members by a rule: whoever may name a role could otherwise choose which
+    /// permissions they get.
+    fn excess(&self, key: &RoleKey, before: u64, found: u64) -> Option<String> {
+        let inputs = self.inputs;
+        let of_theme = inputs.wanted_theme.as_ref()?.role(key)?;
+        let of_theme = of_theme.given_to.is_automatic().then_some(of_theme.permissions)?;
+        if before == found || of_theme.contains(Permission::Administrator) {
+            return None;
+        }
+        let excess = inputs.server.powers(found).without(of_theme);
+        let names: Vec<&str> = excess.iter().map(Permission::name).collect();
+        (!names.is_empty()).then(|| {
+            let names = names.join(", ");
+            format!("the role {found} of this name has permissions that the theme does not give its members: {names}")
+        })
     }
 
     fn unmap(&mut self, field: &str, id: u64, name: Option<&str>, reason: String) {
@@ -388,8 +412,14 @@ impl Planner<'_> {
         let mut roles = serde_json::Map::new();
         for role in &inputs.wanted.manifest_roles {
             let field = format!("manifest.roles.{}", role.key);
-            if let Some(id) = self.map(IdKind::Role, &field, role.id, role.name.as_deref()) {
-                roles.insert(role.key.to_string(), id.into());
+            let Some(id) = self.map(IdKind::Role, &field, role.id, role.name.as_deref()) else {
+                continue;
+            };
+            match self.excess(&role.key, role.id, id) {
+                Some(reason) => self.unmap(&field, role.id, role.name.as_deref(), reason),
+                None => {
+                    roles.insert(role.key.to_string(), id.into());
+                }
             }
         }
         if manifest.get("roles").is_some() {
@@ -401,8 +431,9 @@ impl Planner<'_> {
     }
 
     fn note_freeze(&mut self) {
-        if let Some(frozen) = &self.inputs.record.frozen
-            && !frozen.reason.starts_with(TEARDOWN_FREEZE)
+        let record = self.inputs.record;
+        if let Some(frozen) = &record.frozen
+            && !record.is_frozen_by_teardown()
         {
             self.note(format!(
                 "the community stays frozen ({}): the members' roles follow when the freeze ends",

@@ -4,11 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrakis_contracts::servers::ServerLists;
 use arrakis_db::{GuildId, ServerNames};
+use arrakis_domain::{Permission, Permissions};
 
 use crate::problem::{Problem, ProblemKind};
 
 /// Most roles and channels of a request. Discord's limits are 250 and 500.
 const MAX_LISTED: usize = 1_000;
+/// Permissions with which a member could take over a server, or remove its members and channels.
+const POWERS: Permissions = Permissions::of(&[
+    Permission::Administrator,
+    Permission::ManageGuild,
+    Permission::ManageRoles,
+    Permission::ManageChannels,
+    Permission::ManageWebhooks,
+    Permission::KickMembers,
+    Permission::BanMembers,
+]);
 
 /// The roles and channels of a server.
 #[derive(Debug, Default)]
@@ -16,6 +27,8 @@ pub(crate) struct PresentServer {
     names: ServerNames,
     /// Roles that no member can be assigned: @everyone, and those of applications.
     unassignable: BTreeSet<u64>,
+    /// The [`POWERS`] that each role has.
+    powers: BTreeMap<u64, Permissions>,
 }
 
 impl PresentServer {
@@ -33,6 +46,9 @@ impl PresentServer {
             if role.managed || id == guild.get() {
                 present.unassignable.insert(id);
             }
+            let permissions = role.permissions.as_deref().unwrap_or("0").parse::<Permissions>();
+            let permissions = permissions.map_err(|why| invalid(format!("server.roles: {id}: {why}")))?;
+            present.powers.insert(id, permissions.intersection(POWERS));
             present.names.roles.insert(id, role.name.clone());
         }
         for channel in &lists.channels {
@@ -65,6 +81,11 @@ impl PresentServer {
     /// Name of a role.
     pub(crate) fn role_name(&self, id: u64) -> Option<&str> {
         self.names.roles.get(&id).map(String::as_str)
+    }
+
+    /// The permissions of a role with which a member could take over the server.
+    pub(crate) fn powers(&self, id: u64) -> Permissions {
+        self.powers.get(&id).copied().unwrap_or_default()
     }
 
     /// The role that stands for one of a checkpoint: the same one while it exists, else the only one of its name.
@@ -141,6 +162,7 @@ mod tests {
             id: id.to_owned(),
             name: name.to_owned(),
             managed,
+            permissions: None,
         }
     }
 
@@ -187,6 +209,10 @@ mod tests {
         for roles in [
             Vec::new(),
             vec![role("1", "@everyone", false), role("x", "Naib", false)],
+            vec![ServerRole {
+                permissions: Some("-8".to_owned()),
+                ..role("1", "@everyone", false)
+            }],
         ] {
             let refused = PresentServer::read(&lists(roles), GuildId::new(1).unwrap()).unwrap_err();
             assert_eq!(refused.kind, ProblemKind::InvalidBody);

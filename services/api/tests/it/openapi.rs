@@ -180,7 +180,7 @@ async fn call_routes_of_servers(api: &TestApi, community: CommunityId, key: &str
         let refused = api.send(request("100").bearer_auth(none)).await;
         assert_eq!(refused.status, 403, "{method} {path}");
         if !body.is_null() {
-            let large = json!({"x": "x".repeat(300_000)});
+            let large = json!({"x": "x".repeat(600_000)});
             let large = request("100").bearer_auth(key).json(&large);
             assert_eq!(api.send(large).await.status, 413, "{method} {path}");
             assert_eq!(
@@ -190,6 +190,12 @@ async fn call_routes_of_servers(api: &TestApi, community: CommunityId, key: &str
             );
         }
     }
+    // An id that has stored a checkpoint for another purpose.
+    let mut other = calls[5].2.clone();
+    other["purpose"] = json!("teardown");
+    api.post_as(key, "/admin/servers/100/checkpoints", &other)
+        .await
+        .assert_problem(409, "request-conflict");
     // An altered checkpoint.
     alter_checkpoints(api, community).await;
     for (method, path, body) in &calls[6..] {

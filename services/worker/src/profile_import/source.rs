@@ -11,6 +11,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use arrakis_db::{ActivityRow, BadgeRow, Checksum, MemberRows, ProfileRow, SharedBadge, TierReachedRow, UserId};
 use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -21,6 +22,8 @@ use super::tables::{ACTIVITY, BADGES, PROFILES, TIERS_REACHED, Table};
 
 /// Most rows of a table. A view may return rows without an end.
 const MAX_ROWS: u64 = 5_000_000;
+/// Most bytes of a value or a row, in place of SQLite's 10^9: a view may compute values of any size.
+const MAX_VALUE: i32 = 16 << 20;
 /// Most characters of a name.
 const MAX_NAME: usize = 100;
 /// Most characters of a reason.
@@ -129,6 +132,8 @@ fn open(path: &Path) -> anyhow::Result<Connection> {
     if damage != "ok" {
         bail!("the file is damaged: {damage}");
     }
+    // After the check, which reads the tables that are not imported, too.
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE)?;
     Ok(connection)
 }
 

@@ -26,7 +26,7 @@ pub(crate) enum Undone {
     Changed(ProfileImport, Vec<ChangedMember>),
 }
 
-/// Undoes the last import of a community. Profiles that it created are deleted, with what was stored of them since, if `discard_changes`.
+/// Undoes the last import of a community that is not undone. Profiles that it created are deleted, with what was stored of them since, if `discard_changes`.
 ///
 /// # Errors
 /// When there is nothing to undo, or the database is unavailable. What is restored stays, and a further run continues.

@@ -82,6 +82,20 @@ async fn free_plan_is_refused_beyond_its_limit_until_the_oldest_use_is_over() {
 }
 
 #[tokio::test]
+async fn repeated_id_counts_again_after_the_time_of_the_limit() {
+    let (_test, database, community) = one_community().await;
+    set_plan(&database, community, Plan::Free).await;
+    let at = |hours| NOON + Duration::hours(hours);
+    let backup = async |id, hours| use_once(&database, community, BackupUse::Backup, id, at(hours)).await;
+    assert_eq!(backup(1, 0).await, left(0));
+    assert_eq!(backup(1, 24).await, left(0));
+    assert_eq!(backup(2, 25).await, until(at(48)));
+    // The same, while another use has reached the limit.
+    assert_eq!(backup(2, 48).await, left(0));
+    assert_eq!(backup(1, 49).await, until(at(72)));
+}
+
+#[tokio::test]
 async fn premium_plan_has_no_limit_and_a_missing_community_no_use() {
     let (_test, database, community) = one_community().await;
     for id in 0..20 {

@@ -252,6 +252,19 @@ async fn file_that_is_no_sound_database_is_refused() {
     assert_eq!(setup.count("profile_imports").await, 0);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn view_that_computes_a_huge_value_is_refused() {
+    let setup = Setup::create().await;
+    let view = "drop table profiles;
+        create view profiles as
+            select '7' as user_id, hex(zeroblob(400000000)) as display_name, '2026-01-01T12:00:00Z' as joined_at;";
+    let file = setup.file("view.sqlite", view);
+    let (code, text) = setup.import(&file, &[]).await;
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("too big"), "{text}");
+    assert_eq!(setup.count("profile_imports").await, 0);
+}
+
 /// The rows of the write-ahead log belong to the file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn file_that_another_program_has_open_is_read() {

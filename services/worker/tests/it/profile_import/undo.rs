@@ -69,6 +69,28 @@ async fn undo_restores_what_was_before_and_a_further_import_is_possible() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn imports_are_undone_one_after_the_other() {
+    let setup = Setup::create().await;
+    let before = setup.everything().await;
+    let first = setup.file("first.sqlite", THREE_MEMBERS);
+    let liet = "insert into profiles (user_id, display_name, joined_at) values ('7', 'Liet', '2026-01-01T12:00:00Z')";
+    let second = setup.file("second.sqlite", liet);
+    for file in [&first, &second] {
+        let (code, text) = setup.import(file, &[]).await;
+        assert_eq!(code, 0, "{text}");
+    }
+    for name in ["second.sqlite", "first.sqlite"] {
+        let (code, text) = setup.undo(&[]).await;
+        assert_eq!(code, 0, "{text}");
+        assert!(text.contains(&format!("the import of {name} is undone")), "{text}");
+    }
+    assert_eq!(setup.everything().await, before);
+    let (code, text) = setup.undo(&[]).await;
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("the import of second.sqlite is undone already"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn undo_without_an_import_is_refused() {
     let setup = Setup::create().await;
     let (code, text) = setup.undo(&[]).await;

@@ -54,7 +54,8 @@ pub(crate) async fn read_plan(
 /// Set the plan of a server
 ///
 /// A theme that the plan does not include stays in use for a grace period, about which the admins get a message; then another one takes its
-/// place. Repeating the request changes nothing. Scope `plans:write`, which needs a key for all communities.
+/// place. Repeating the request changes nothing, but with `grace_days` the grace period begins again. Scope `plans:write`, which needs a key for
+/// all communities.
 #[utoipa::path(
     put,
     path = "/admin/servers/{guild}/plan",

@@ -1,7 +1,9 @@
 use arrakis_db::ApiKeyScope::{ServersRead, ServersWrite};
 use arrakis_db::{CommunityId, UserId};
 use arrakis_domain::{RoleId, RoleKey};
+use arrakis_test_support::eventually;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
@@ -85,6 +87,56 @@ async fn checkpoint_of_a_teardown_freezes_the_community() {
 }
 
 #[tokio::test]
+async fn id_of_a_manual_checkpoint_is_refused_for_a_teardown() {
+    let (api, community, key) = start().await;
+    let mut body = new("manual");
+    api.post_as(&key, PATH, &body).await.ok();
+    body["purpose"] = json!("teardown");
+    api.post_as(&key, PATH, &body)
+        .await
+        .assert_problem(409, "request-conflict");
+    let mut tx = api.database.tenant(community).await.unwrap();
+    assert_eq!(tx.communities().get().await.unwrap().unwrap().frozen, None);
+}
+
+#[tokio::test]
+async fn takeover_that_begins_before_the_teardown_has_the_lock_is_not_replaced() {
+    let (api, community, key) = start().await;
+    let admin = UserId::new(7).unwrap();
+    let mut tx = api.database.tenant(community).await.unwrap();
+    tx.communities().lock().await.unwrap();
+    tx.communities()
+        .take_over(admin, "a compromised account")
+        .await
+        .unwrap();
+    let body = new("teardown");
+    let begun = async {
+        request_waits_for_a_lock(&api).await;
+        tx.commit().await.unwrap();
+    };
+    let (created, ()) = tokio::join!(api.post_as(&key, PATH, &body), begun);
+    assert_eq!(created.ok()["frozen"], true);
+    let mut tx = api.database.tenant(community).await.unwrap();
+    let record = tx.communities().get().await.unwrap().unwrap();
+    assert_eq!(record.frozen.unwrap().reason, "a compromised account");
+    assert_eq!(record.controlled_by, Some(admin));
+}
+
+async fn request_waits_for_a_lock(api: &TestApi) {
+    let url = api.test_database.owner_url();
+    let waits = async || {
+        let mut owner = PgConnection::connect(&url).await.unwrap();
+        let waiting = "select exists (select from pg_locks l join pg_stat_activity a using (pid)
+                                       where not l.granted and a.datname = current_database())";
+        sqlx::query_scalar::<_, bool>(waiting)
+            .fetch_one(&mut owner)
+            .await
+            .unwrap()
+    };
+    eventually(waits, "the request to wait for the lock of the community").await;
+}
+
+#[tokio::test]
 async fn other_communities_see_no_checkpoint() {
     let (api, _, key) = start().await;
     let created = api.post_as(&key, PATH, &new("manual")).await.ok();
@@ -113,6 +165,22 @@ async fn altered_checkpoint_is_listed_and_not_read() {
     let path = format!("{PATH}/{}", created["checkpoint"]["id"].as_str().unwrap());
     let problem = api.get_as(&key, &path).await.assert_problem(409, "damaged-checkpoint");
     assert!(problem["detail"].as_str().unwrap().contains("checksum"), "{problem}");
+}
+
+#[tokio::test]
+async fn full_server_with_names_of_four_byte_characters_is_accepted() {
+    let (api, _, key) = start().await;
+    let name = "\u{1F3DC}".repeat(100);
+    let listed = |first: u64, count: u64| -> Vec<Value> {
+        let ids = first..first + count;
+        ids.map(|id| json!({"id": (1_200_000_000_000_000_000 + id).to_string(), "name": name}))
+            .collect()
+    };
+    let mut roles = listed(0, 249);
+    roles.push(json!({"id": "100", "name": "@everyone"}));
+    let mut body = new("manual");
+    body["server"] = json!({"roles": roles, "channels": listed(1_000, 500)});
+    api.post_as(&key, PATH, &body).await.ok();
 }
 
 #[tokio::test]

@@ -172,6 +172,65 @@ async fn what_cannot_be_mapped_is_named_and_the_rest_is_restored() {
 }
 
 #[tokio::test]
+async fn takeover_with_a_reason_like_that_of_a_teardown_stays() {
+    let torn = Torn::down().await;
+    let admin = UserId::new(7).unwrap();
+    let reason = format!("{} without consent", arrakis_db::TEARDOWN_FREEZE);
+    let mut tx = torn.tx().await;
+    tx.communities().take_over(admin, &reason).await.unwrap();
+    tx.commit().await.unwrap();
+    let restored = torn.restore(&torn.checkpoint, &lists(&AFTER)).await;
+    assert!(!restored.unfrozen);
+    let notes = &restored.changes.notes;
+    assert!(notes.iter().any(|note| note.contains("stays frozen")), "{notes:?}");
+    let record = torn.tx().await.communities().get().await.unwrap().unwrap();
+    assert_eq!(
+        (record.frozen.map(|frozen| frozen.reason), record.controlled_by),
+        (Some(reason), Some(admin))
+    );
+}
+
+#[tokio::test]
+async fn role_that_exists_keeps_its_key_when_it_has_the_name_of_a_deleted_one() {
+    let torn = Torn::down().await;
+    let server = lists(&[(8, "The Naib"), (9, "OG")]);
+    let restored = torn.restore(&torn.checkpoint, &server).await;
+    assert_eq!(torn.bindings().await, bound(&[("usul", 8)]));
+    let unmapped: Vec<_> = restored
+        .changes
+        .unmapped
+        .iter()
+        .map(|unmapped| (unmapped.field.as_str(), unmapped.reason.as_str()))
+        .collect();
+    assert_eq!(unmapped, [("roles.naib", "the role is bound to usul already")]);
+}
+
+#[tokio::test]
+async fn role_with_powers_that_the_theme_does_not_give_is_not_taken_by_its_name() {
+    let torn = Torn::down().await;
+    let mut server = lists(&AFTER);
+    // The theme makes a Naib an administrator, and gives the others nothing. MANAGE_ROLES for Usul, BAN_MEMBERS for OG.
+    for (place, permissions) in [(1, "8"), (2, "268435456"), (3, "4")] {
+        server["roles"][place]["permissions"] = json!(permissions);
+    }
+    let restored = torn.restore(&torn.checkpoint, &server).await;
+    assert_eq!(torn.bindings().await, bound(&[("naib", 17)]));
+    let unmapped: Vec<_> = restored
+        .changes
+        .unmapped
+        .iter()
+        .map(|unmapped| (unmapped.field.as_str(), unmapped.reason.rsplit(' ').next().unwrap()))
+        .collect();
+    let expected = [
+        ("roles.usul", "MANAGE_ROLES"),
+        ("manifest.roles.engaged", "BAN_MEMBERS"),
+    ];
+    assert_eq!(unmapped, expected);
+    let manifest = torn.tx().await.manifests().latest().await.unwrap().unwrap();
+    assert_eq!(manifest.manifest["roles"], json!({}));
+}
+
+#[tokio::test]
 async fn repeated_request_restores_nothing_a_second_time() {
     let torn = Torn::down().await;
     let body = json!({"request_id": Uuid::now_v7(), "server": lists(&AFTER)});

@@ -14,7 +14,7 @@ use crate::authentication::{Allowed, Caller, ServersWrite};
 use crate::body::{JsonBody, check_reason};
 use crate::caller_tx::Act;
 use crate::openapi::{AdminRoute, EveryRoute, OfServer, WithLists};
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemBody, ProblemKind};
 use crate::restore::PresentServer;
 use crate::services::{ApiState, Services};
 
@@ -32,6 +32,8 @@ use crate::services::{ApiState, Services};
     request_body = CreateCheckpoint,
     responses(
         (status = 200, description = "The checkpoint is stored", body = CheckpointCreated),
+        (status = 409, description = "The id of the request is used for another purpose", body = ProblemBody,
+         content_type = "application/problem+json"),
         OfServer,
         WithLists,
         AdminRoute,
@@ -54,8 +56,13 @@ pub(crate) async fn create_checkpoint(
         None => PresentServer::default(),
     };
     server.tx.communities().lock().await?;
+    // Read again under the lock: the theme may have changed, or a takeover may have begun.
+    if let Some(record) = server.tx.communities().get().await? {
+        server.record = record;
+    }
     let stored = server.tx.checkpoints().of_request(request.request_id).await?;
     let stored = match stored {
+        Some(stored) if stored.purpose != purpose_of(&request) => return Err(used_otherwise(&stored)),
         Some(stored) => stored,
         None => store(&services, &caller, &mut server, &request, &present).await?,
     };
@@ -70,6 +77,20 @@ pub(crate) async fn create_checkpoint(
         checkpoint: as_json(stored),
         frozen,
     }))
+}
+
+const fn purpose_of(request: &CreateCheckpoint) -> CheckpointPurpose {
+    match request.purpose {
+        NewCheckpointPurpose::Manual => CheckpointPurpose::Manual,
+        NewCheckpointPurpose::Teardown => CheckpointPurpose::Teardown,
+    }
+}
+
+/// The id of a request for another purpose: a teardown must not continue with a checkpoint that has frozen nothing.
+fn used_otherwise(stored: &CheckpointSummary) -> Problem {
+    let purpose = stored.purpose.as_str();
+    let detail = format!("request_id: it stored a checkpoint with the purpose {purpose}; use another id");
+    Problem::new(ProblemKind::RequestConflict, detail)
 }
 
 async fn store(
@@ -88,10 +109,7 @@ async fn store(
         .configuration(&server.record, theme.map(|theme| &**theme), &names)
         .await?;
     let by = caller.name();
-    let purpose = match request.purpose {
-        NewCheckpointPurpose::Manual => CheckpointPurpose::Manual,
-        NewCheckpointPurpose::Teardown => CheckpointPurpose::Teardown,
-    };
+    let purpose = purpose_of(request);
     let new = NewCheckpoint {
         id: Uuid::now_v7(),
         request: request.request_id,
@@ -117,8 +135,7 @@ async fn store(
 
 /// Freezes the community for a teardown. A freeze for another reason stays.
 async fn freeze(server: &mut Server, checkpoint: Uuid) -> Result<(), Problem> {
-    let frozen = server.record.frozen.as_ref();
-    if frozen.is_none_or(|frozen| frozen.reason.starts_with(TEARDOWN_FREEZE)) {
+    if server.record.frozen.is_none() || server.record.is_frozen_by_teardown() {
         let reason = format!("{TEARDOWN_FREEZE}; the restore of the checkpoint {checkpoint} ends the freeze");
         server.tx.communities().set_frozen(Some(&reason)).await?;
     }

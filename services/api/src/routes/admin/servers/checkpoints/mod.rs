@@ -23,8 +23,9 @@ use super::server::Server;
 use crate::body::invalid_parameter;
 use crate::problem::{Problem, ProblemKind};
 
-/// Largest body with the lists of a server: 250 roles and 500 channels, each with a name of up to 100 characters.
-const MAX_BODY: usize = 256 << 10;
+/// Largest body with the lists of a server: 250 roles and 500 channels, each with a name of up to 100 characters of 4 bytes, and about 80 bytes
+/// of JSON beside it.
+const MAX_BODY: usize = 512 << 10;
 
 /// A checkpoint as JSON has it.
 fn as_json(stored: CheckpointSummary) -> Checkpoint {
