@@ -89,14 +89,19 @@ impl Checkpointing {
     pub(super) async fn carry_out(&self, context: &Context, record: &mut Record, live: &LiveServer) -> Result<()> {
         match self {
             Self::Stored { platform, .. } => {
-                let request = CreateCheckpoint {
+                let mut request = CreateCheckpoint {
                     request_id: record.checkpoint_request()?,
                     purpose: NewCheckpointPurpose::Teardown,
                     reason: Some("gaib server teardown".to_owned()),
                     server: Some(lists(live)),
                 };
-                let stored = platform.create_checkpoint(&request).await;
-                let stored = stored.map_err(|error| platform.failure("store a checkpoint", &error))?;
+                let failure = |error| platform.failure("store a checkpoint", &error);
+                let mut stored = platform.create_checkpoint(&request).await.map_err(failure)?;
+                if !stored.frozen {
+                    // The request of an earlier run, whose freeze has ended since: a new request freezes the community again.
+                    request.request_id = record.new_checkpoint_request()?;
+                    stored = platform.create_checkpoint(&request).await.map_err(failure)?;
+                }
                 let checkpoint = stored.checkpoint;
                 context.printer.note(&format!(
                     "Stored checkpoint {}, which is kept until {}; the community is frozen.",

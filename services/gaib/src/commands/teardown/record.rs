@@ -267,8 +267,16 @@ impl Record {
         if let Some(sent) = sent.filter(|sent| sent.sent_at + REPEATED_WITHIN > now) {
             return Ok(sent.id);
         }
-        let id = Uuid::new_v4();
-        self.stages.checkpoint_request = Some(CheckpointRequest { id, sent_at: now });
+        self.new_checkpoint_request()
+    }
+
+    /// Id of another request for a checkpoint, recorded before it is sent.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub(super) fn new_checkpoint_request(&mut self) -> Result<Uuid> {
+        let (id, sent_at) = (Uuid::new_v4(), OffsetDateTime::now_utc());
+        self.stages.checkpoint_request = Some(CheckpointRequest { id, sent_at });
         self.save()?;
         Ok(id)
     }
