@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrakis_db::{PostKind, RunningConfiguration, TenantTx};
+use arrakis_db::{
+    CHECKPOINT_KEPT, CheckpointPurpose, NewCheckpoint, PostKind, RunningConfiguration, ServerNames, TenantTx,
+};
 use arrakis_domain::{GateKey, RoleId, RoleKey, TierId};
 use arrakis_telemetry::Metrics;
 use arrakis_test_support::{Process, eventually, eventually_within};
@@ -18,6 +20,7 @@ use arrakis_worker::services::Services;
 use arrakis_worker::synthesis::{Manifest, Structure};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::backups::setup::BackupFolder;
 use crate::commands::services;
@@ -219,6 +222,51 @@ async fn store_that_fails_loses_no_version() {
     std::fs::remove_file(shadowed.setup.path("store")).unwrap();
     shadowed.lead().await;
     assert!(shadowed.object("1.json.gz").exists() && shadowed.object("latest.json").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn store_that_does_not_respond_delays_no_other_task_of_the_leader() {
+    let platform = Platform::start().await;
+    let mut tx = platform.tenant().await;
+    let record = tx.communities().get().await.unwrap().unwrap();
+    let content = tx.configuration(&record, None, &ServerNames::default()).await.unwrap();
+    let expired = NewCheckpoint {
+        id: Uuid::from_u128(1),
+        request: Uuid::from_u128(1),
+        purpose: CheckpointPurpose::Manual,
+        reason: None,
+        by: "stilgar",
+        at: OffsetDateTime::now_utc() - CHECKPOINT_KEPT,
+        content: &content,
+    };
+    tx.checkpoints().create(&expired).await.unwrap();
+    tx.commit().await.unwrap();
+    // Connections are established, and no request has a response.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let health = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let folder = BackupFolder::create();
+    let mut environment = folder.environment(&platform);
+    environment.retain(|(name, _)| *name != "BACKUP_STORE");
+    environment.extend([
+        ("BACKUP_STORE", "s3://gaib-backups-1".to_owned()),
+        ("AWS_ENDPOINT_URL", format!("http://{}", silent.local_addr().unwrap())),
+        ("AWS_REGION", "us-east-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+        ("HEALTH_ADDR", health.to_string()),
+    ]);
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_arrakis-worker"));
+    let _worker = Process::start_at(program, &[], environment);
+    let is_deleted = || async {
+        let entries = platform.tenant().await.audit_entries(100).await.unwrap();
+        entries.iter().any(|entry| entry.action == "checkpoint.expired")
+    };
+    // A call of the store ends after 60 s.
+    let limit = Duration::from_secs(40);
+    eventually_within(limit, is_deleted, "the expired checkpoint to be deleted").await;
 }
 
 /// A database that was restored from an older backup: the store has versions that it does not know.
