@@ -324,7 +324,7 @@ async fn lost_database_is_rebuilt_from_the_store() {
     let job = format!("reconcile:rebuild:{}", shadowed.setup.community);
     assert!(tx.jobs().get(&job).await.unwrap().is_some());
     drop(tx);
-    // The version is known to be in the store, and no other one follows.
+    // The leader finds the version in the store, and no other one follows.
     let mut services = services(lost.database.clone());
     services.shadows = shadowed.services.shadows.clone();
     let mut tasks = ConfigurationTasks::default();
@@ -337,6 +337,32 @@ async fn lost_database_is_rebuilt_from_the_store() {
     let (code, text) = shadowed.run_on(&lost, &["rebuild", "--by", "liet"]).await;
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("server 100: its community exists"), "{text}");
+}
+
+/// A leader that was killed between a version and the pointer, in a database that is then lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rebuild_from_a_version_that_the_pointer_does_not_name_is_no_mismatch() {
+    let shadowed = Shadowed::create().await;
+    shadowed.lead().await;
+    let pointer = std::fs::read(shadowed.object("latest.json")).unwrap();
+    let change = ["theme", "100", "basic", "--by", "liet"];
+    let (code, text) = shadowed.setup.command(&change, Vec::new()).await;
+    assert_eq!(code, 0, "{text}");
+    shadowed.lead().await;
+    std::fs::write(shadowed.object("latest.json"), pointer).unwrap();
+    let lost = Setup::empty().await;
+    let (code, text) = shadowed.run_on(&lost, &["rebuild", "--by", "liet"]).await;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("server 100: from version 2"), "{text}");
+    let mut services = services(lost.database.clone());
+    services.shadows = shadowed.services.shadows.clone();
+    let mut tasks = ConfigurationTasks::default();
+    tasks.run(&services, OffsetDateTime::now_utc()).await.unwrap();
+    let mut tx = lost.database.global().await.unwrap();
+    let health = tx.shadow_health().await.unwrap().unwrap();
+    assert_eq!((health.problems, health.pending), (Vec::new(), 0));
+    drop(tx);
+    assert_eq!(shadowed.json(&["show", "100"]).await["configuration"]["theme"], "basic");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
