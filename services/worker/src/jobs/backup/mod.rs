@@ -36,6 +36,7 @@ pub use self::server::ENDPOINTS;
 use self::tasks::{TaskResult, TaskRun};
 use super::{JobHandler, JobRequest, JobRun};
 use crate::failure::Failure;
+use crate::health::probe;
 use crate::scheduled_backup::Backups;
 
 /// Jobs of this kind that one worker runs at once: a snapshot has the images of a server in memory.
@@ -172,6 +173,10 @@ async fn attempt(run: &JobRun<'_>, is_last: bool) -> Result<(), Failure> {
 async fn complete(run: &JobRun<'_>, backups: &Backups, payload: &Payload) -> Result<Completed, Failure> {
     let started = Instant::now();
     let (task, plan) = (payload.task, run.community.record.plan);
+    // By a wrong clock of this machine, the retention would expire what the plan keeps.
+    if task == Task::Retention && run.services.discord.clock_offset_ms().is_none() {
+        probe(run.services).await?;
+    }
     let now = not_before_slot(run.services.now(), run.id, task);
     let server = ServerId::new(run.community.guild().get());
     let slot = payload.slot(plan, now)?;
