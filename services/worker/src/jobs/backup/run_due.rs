@@ -167,12 +167,12 @@ async fn run_attempt(
     let mut tx = services.database.tenant(community.id()).await?;
     let is_latest = tx.jobs().end(id, number, &outcome).await?;
     tx.commit().await?;
-    match error {
-        _ if !is_latest => Ok(Ended::Overtaken),
-        None => Ok(Ended::Completed),
-        Some(error) => {
-            Backup.failed(&run, &error).await?;
-            Ok(Ended::Failed)
-        }
+    if !is_latest {
+        return Ok(Ended::Overtaken);
     }
+    let Some(error) = error else {
+        return Ok(Ended::Completed);
+    };
+    Backup.failed(&run, &error).await?;
+    Ok(Ended::Failed)
 }
