@@ -210,6 +210,25 @@ async fn damaged_shadow_is_reported_everywhere_and_restored_by_a_new_version() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damaged_row_is_replaced_by_the_next_version_and_fails_no_change() {
+    let shadowed = Shadowed::create().await;
+    let setup = &shadowed.setup;
+    let damage = "update configuration_versions set content = content || ' '";
+    shadowed.lead().await;
+    setup.rows(damage).await;
+    let change = ["theme", "100", "basic", "--by", "liet"];
+    let (code, text) = setup.command(&change, Vec::new()).await;
+    assert_eq!(code, 0, "{text}");
+    shadowed.lead().await;
+    assert_eq!(shadowed.run(&["verify"]).await.0, 0);
+    setup.rows(damage).await;
+    let (code, text) = shadowed.run(&["record", "100", "--by", "liet"]).await;
+    assert_eq!(code, 0, "{text}");
+    let (code, text) = shadowed.run(&["verify"]).await;
+    assert_eq!(code, 0, "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn store_that_fails_loses_no_version() {
     let shadowed = Shadowed::create().await;
     // A file where the folder should be.
