@@ -1,6 +1,6 @@
 //! A community that a lost database had, from the newest intact shadow of its server.
 //!
-//! One transaction creates it with the id, settings, gates, bindings, manifest and state that it had, records the version as shadowed, and
+//! One transaction creates it with the id, settings, gates, bindings, manifest and state that it had, records the version, and
 //! enqueues a reconcile, which creates the profiles of the members who are in the server. So a run that was killed is repeated: servers whose
 //! community exists are left as they are. Identities, wallets, badges and histories are not in the store: they come from a backup of PostgreSQL.
 
@@ -118,7 +118,8 @@ impl Rebuild<'_> {
                 recorded_at: shadow.recorded_at,
                 content: shadow.content.clone(),
                 checksum: shadow.checksum(),
-                shadowed_at: Some(self.now),
+                // The leader writes what the store may lack: a process that was killed has written the version, and not the pointer.
+                shadowed_at: None,
             })
             .await?;
         self.finish(tx, shadow, running.community).await

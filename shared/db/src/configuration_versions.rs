@@ -217,7 +217,12 @@ impl ConfigurationVersions<'_> {
     /// # Errors
     /// When the database is unavailable, or the content does not have its checksum.
     pub async fn latest(&mut self) -> Result<Option<ConfigurationVersion>, DbError> {
-        let row = named!(
+        let row = self.latest_row().await?;
+        row.map(ConfigurationVersion::try_from).transpose()
+    }
+
+    async fn latest_row(&mut self) -> Result<Option<Row>, DbError> {
+        named!(
             "configuration_version.latest",
             sqlx::query_as!(
                 Row,
@@ -226,8 +231,7 @@ impl ConfigurationVersions<'_> {
                 self.community.uuid()
             )
             .fetch_optional(&mut *self.connection)
-        )?;
-        row.map(ConfigurationVersion::try_from).transpose()
+        )
     }
 
     /// Records a configuration as the next version, unless it equals the newest one. With `above` it is always recorded, with a number
@@ -243,8 +247,13 @@ impl ConfigurationVersions<'_> {
         above: Option<u32>,
     ) -> Result<Option<u32>, DbError> {
         let content = configuration.to_json();
-        let latest = self.latest().await?;
-        let newest = latest.as_ref().map_or(0, |latest| latest.version);
+        let latest = self.latest_row().await?;
+        let newest: u32 = match &latest {
+            Some(row) => Column("configuration_versions", "version").count(i64::from(row.version))?,
+            None => 0,
+        };
+        // A damaged row equals no configuration: the next version replaces it, and the change that records one does not fail.
+        let latest = latest.and_then(|row| ConfigurationVersion::try_from(row).ok());
         if above.is_none() && latest.is_some_and(|latest| latest.content == content) {
             return Ok(None);
         }

@@ -191,7 +191,7 @@ async fn wait(database: &Database, community: CommunityId, id: &str) -> anyhow::
 
 async fn status(url: Secret, json: bool) -> anyhow::Result<ExitCode> {
     let database = connect(&url).await?;
-    let mut is_failing = false;
+    let (mut is_failing, now) = (false, OffsetDateTime::now_utc());
     for (_, community) in database.routes().await? {
         let mut tx = database.tenant(community).await?;
         let Some(record) = tx.communities().get().await? else {
@@ -199,7 +199,12 @@ async fn status(url: Secret, json: bool) -> anyhow::Result<ExitCode> {
         };
         let runs = tx.backup_runs().all().await?;
         tx.commit().await?;
-        is_failing |= runs.iter().any(|run| run.consecutive_failures > 0);
+        // A failure of a task that the plan has no more is history.
+        let is_run = |run: &BackupRun| {
+            let mut tasks = Task::ALL.into_iter().filter(|task| task.as_str() == run.task);
+            tasks.any(|task| task.newest_slot(record.plan, now).is_some())
+        };
+        is_failing |= runs.iter().any(|run| run.consecutive_failures > 0 && is_run(run));
         if !json {
             print(format_args!(
                 "{}  {}  {}",

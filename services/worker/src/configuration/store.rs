@@ -49,9 +49,13 @@ pub(crate) enum ShadowError {
 }
 
 impl ShadowError {
-    /// Whether the store failed, as opposed to a shadow that is damaged or differs.
+    /// Whether the store failed, as opposed to a shadow that is damaged or differs. An object that is too large is damaged: it must not
+    /// stop the shadows of other servers.
     pub(crate) const fn is_of_store(&self) -> bool {
-        matches!(self, Self::Store(_))
+        match self {
+            Self::Store(error) => !matches!(error, StoreError::TooLarge { .. }),
+            _ => false,
+        }
     }
 }
 
@@ -314,6 +318,11 @@ mod tests {
         std::fs::remove_file(at("2.json.gz")).unwrap();
         let error = shadows.latest(server()).await.unwrap_err().to_string();
         assert!(error.contains("2.json.gz is damaged: it does not exist"), "{error}");
+        let large = std::fs::File::create(at("2.json.gz")).unwrap();
+        large.set_len(arrakis_vault::store::MAX_OBJECT_BYTES + 1).unwrap();
+        let error = shadows.latest(server()).await.unwrap_err();
+        assert!(!error.is_of_store(), "{error}");
+        std::fs::remove_file(at("2.json.gz")).unwrap();
         std::fs::write(at(LATEST), "{}").unwrap();
         assert!(shadows.pointer(server()).await.is_err());
         // A pointer follows from the versions.

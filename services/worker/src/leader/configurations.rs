@@ -31,7 +31,7 @@ const RECORD_INTERVAL: Duration = Duration::from_secs(600);
 const WRITTEN_AT_ONCE: u32 = 20;
 /// Most notices of one run: in an emptied store, all shadows are missing.
 const MAX_NOTICES: usize = 10;
-/// Time limit of the notices of one run, since the other tasks of the leader wait.
+/// Time limit of the notices of one run, since the writes of shadows wait.
 const NOTICES_LIMIT: Duration = Duration::from_secs(20);
 
 /// The scheduled work on configurations, with what it has found.

@@ -64,13 +64,16 @@ const PLAN_INTERVAL: Duration = Duration::from_secs(600);
 pub(super) struct LeaderTasks {
     reconciled_slot: Option<String>,
     pruned_day: Option<time::Date>,
-    configurations: ConfigurationTasks,
 }
 
 impl LeaderTasks {
     /// Runs the tasks for as long as the future is polled.
     pub(super) async fn run(mut self, services: &Services, commands: &Commands, connection: &BrokerConnection) {
-        tokio::join!(register(services, commands), self.run_scheduled(services, connection));
+        tokio::join!(
+            register(services, commands),
+            self.run_scheduled(services, connection),
+            Box::pin(shadow_configurations(services))
+        );
     }
 
     async fn run_scheduled(&mut self, services: &Services, connection: &BrokerConnection) {
@@ -111,7 +114,6 @@ impl LeaderTasks {
                 log_failure("checking plans", theme_grace::check(services, now).await);
                 last_plan_check = Some(tokio::time::Instant::now());
             }
-            log_failure("shadowing configurations", self.configurations.run(services, now).await);
             log_failure("ending suspensions", suspensions::end_expired(services, now).await);
             log_failure("pruning", self.prune(services, now).await);
             tokio::time::sleep(TASK_INTERVAL).await;
@@ -249,6 +251,17 @@ async fn wait_for_discord_time(services: &Services) {
 fn log_failure(task: &'static str, result: Result<(), Failure>) {
     if let Err(failure) = result {
         tracing::warn!(%failure, task, "a scheduled task failed; it will be retried");
+    }
+}
+
+/// Records and shadows configurations. Apart from the other tasks: a store that does not respond holds one of its calls for minutes, and a
+/// comparison of all shadows takes as long as two reads of each.
+async fn shadow_configurations(services: &Services) {
+    let mut tasks = ConfigurationTasks::default();
+    wait_for_discord_time(services).await;
+    loop {
+        log_failure("shadowing configurations", tasks.run(services, services.now()).await);
+        tokio::time::sleep(TASK_INTERVAL).await;
     }
 }
 

@@ -2,8 +2,9 @@
 //! snapshots, the theme registry, and the shadows of configurations.
 //!
 //! What is in the first store and not in the second is copied, so that a later run completes what an earlier one could not. A deletion in the
-//! first store is not repeated here: objects that are older than the plan keeps are removed only where the first store has no such
-//! object that is to be kept, and the newest of each kind stays. There is no second catalogue: `Vault::recover` makes the records again.
+//! first store is not repeated here, and neither is the damage of an object that is written once. Objects that are older than the plan keeps are
+//! removed only where the first store has no such object that is to be kept, and the newest of each kind stays. There is no second catalogue:
+//! `Vault::recover` makes the records again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -51,7 +52,7 @@ impl SecondStore {
             let present: HashMap<ObjectKey, ListedObject> =
                 present.into_iter().map(|object| (object.key.clone(), object)).collect();
             let mut missing = from.list(&prefix).await?;
-            missing.retain(|object| !is_same(present.get(&object.key), object));
+            missing.retain(|object| !is_same(server, present.get(&object.key), object));
             // Files before manifests, so that a snapshot with a manifest is whole.
             missing.sort_by_key(|object| REFERRING.contains(&name(&object.key)));
             for object in missing {
@@ -165,14 +166,27 @@ fn name(key: &ObjectKey) -> &str {
     key.as_str().rsplit('/').next().unwrap_or_default()
 }
 
-/// Whether the second store has the present content of an object.
-fn is_same(present: Option<&ListedObject>, object: &ListedObject) -> bool {
+/// Whether an object is written again under its key: one that is replaced in place, or an image of exports, which each export with it makes
+/// new. All others are written once.
+fn is_rewritten(server: ServerId, key: &ObjectKey) -> bool {
+    REPLACED.contains(&name(key)) || key.as_str().starts_with(&paths::export_images(server))
+}
+
+/// Whether the second store has the present content of an object. A copy of what is written once stays as it is: if the object has changed
+/// since, it was damaged, and the copy is the good one.
+fn is_same(server: ServerId, present: Option<&ListedObject>, object: &ListedObject) -> bool {
+    let Some(present) = present else {
+        return false;
+    };
+    if !is_rewritten(server, &object.key) {
+        return true;
+    }
     let margin = if REPLACED.contains(&name(&object.key)) {
         COPY_LIMIT
     } else {
         Duration::ZERO
     };
-    present.is_some_and(|present| present.size == object.size && present.modified >= object.modified + margin)
+    present.size == object.size && present.modified >= object.modified + margin
 }
 
 /// Whether the first store has the object, and it is not expired there.
@@ -213,12 +227,40 @@ mod tests {
         };
         let is_same = |key: &str, after: Duration| {
             let (object, copy) = (listed(key, written), listed(key, written + after));
-            super::is_same(Some(&copy), &object)
+            super::is_same(ServerId::new(7), Some(&copy), &object)
         };
         assert!(is_same("manifests/7/12.json.gz", Duration::SECOND));
         assert!(!is_same("manifests/7/latest.json", Duration::SECOND));
         assert!(is_same("manifests/7/latest.json", COPY_LIMIT));
         assert!(!is_same("themes/7/registry.json", -Duration::SECOND));
-        assert!(!super::is_same(None, &listed("manifests/7/12.json.gz", written)));
+        assert!(!super::is_same(
+            ServerId::new(7),
+            None,
+            &listed("manifests/7/12.json.gz", written)
+        ));
+    }
+
+    #[test]
+    fn good_copy_is_not_replaced_by_an_object_that_was_damaged_since() {
+        let server = ServerId::new(7);
+        let copied = datetime!(2026-12-01 03:00 UTC);
+        let is_same = |key: ObjectKey| {
+            let copy = ListedObject {
+                key: key.clone(),
+                size: 700,
+                modified: copied,
+            };
+            let damaged = ListedObject {
+                key,
+                size: 7,
+                modified: copied + Duration::DAY,
+            };
+            super::is_same(server, Some(&copy), &damaged)
+        };
+        assert!(is_same(paths::backup(server, "default", copied).unwrap()));
+        assert!(is_same(paths::export(server, copied).unwrap()));
+        assert!(is_same(paths::manifest(server, Uuid::from_u128(1)).unwrap()));
+        assert!(!is_same(paths::latest_export(server).unwrap()));
+        assert!(!is_same(paths::export_image(server, "ab.png").unwrap()));
     }
 }

@@ -1,10 +1,13 @@
 //! Versions of configurations and their shadows in an object store: recorded, written, compared, listed, and a lost database rebuilt.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrakis_db::{PostKind, RunningConfiguration, TenantTx};
+use arrakis_db::{
+    CHECKPOINT_KEPT, CheckpointPurpose, NewCheckpoint, PostKind, RunningConfiguration, ServerNames, TenantTx,
+};
 use arrakis_domain::{GateKey, RoleId, RoleKey, TierId};
 use arrakis_telemetry::Metrics;
 use arrakis_test_support::{Process, eventually, eventually_within};
@@ -18,6 +21,7 @@ use arrakis_worker::services::Services;
 use arrakis_worker::synthesis::{Manifest, Structure};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::backups::setup::BackupFolder;
 use crate::commands::services;
@@ -206,6 +210,25 @@ async fn damaged_shadow_is_reported_everywhere_and_restored_by_a_new_version() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damaged_row_is_replaced_by_the_next_version_and_fails_no_change() {
+    let shadowed = Shadowed::create().await;
+    let setup = &shadowed.setup;
+    let damage = "update configuration_versions set content = content || ' '";
+    shadowed.lead().await;
+    setup.rows(damage).await;
+    let change = ["theme", "100", "basic", "--by", "liet"];
+    let (code, text) = setup.command(&change, Vec::new()).await;
+    assert_eq!(code, 0, "{text}");
+    shadowed.lead().await;
+    assert_eq!(shadowed.run(&["verify"]).await.0, 0);
+    setup.rows(damage).await;
+    let (code, text) = shadowed.run(&["record", "100", "--by", "liet"]).await;
+    assert_eq!(code, 0, "{text}");
+    let (code, text) = shadowed.run(&["verify"]).await;
+    assert_eq!(code, 0, "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn store_that_fails_loses_no_version() {
     let shadowed = Shadowed::create().await;
     // A file where the folder should be.
@@ -219,6 +242,51 @@ async fn store_that_fails_loses_no_version() {
     std::fs::remove_file(shadowed.setup.path("store")).unwrap();
     shadowed.lead().await;
     assert!(shadowed.object("1.json.gz").exists() && shadowed.object("latest.json").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn store_that_does_not_respond_delays_no_other_task_of_the_leader() {
+    let platform = Platform::start().await;
+    let mut tx = platform.tenant().await;
+    let record = tx.communities().get().await.unwrap().unwrap();
+    let content = tx.configuration(&record, None, &ServerNames::default()).await.unwrap();
+    let expired = NewCheckpoint {
+        id: Uuid::from_u128(1),
+        request: Uuid::from_u128(1),
+        purpose: CheckpointPurpose::Manual,
+        reason: None,
+        by: "stilgar",
+        at: OffsetDateTime::now_utc() - CHECKPOINT_KEPT,
+        content: &content,
+    };
+    tx.checkpoints().create(&expired).await.unwrap();
+    tx.commit().await.unwrap();
+    // Connections are established, and no request has a response.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let health = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let folder = BackupFolder::create();
+    let mut environment = folder.environment(&platform);
+    environment.retain(|(name, _)| *name != "BACKUP_STORE");
+    environment.extend([
+        ("BACKUP_STORE", "s3://gaib-backups-1".to_owned()),
+        ("AWS_ENDPOINT_URL", format!("http://{}", silent.local_addr().unwrap())),
+        ("AWS_REGION", "us-east-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+        ("HEALTH_ADDR", health.to_string()),
+    ]);
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_arrakis-worker"));
+    let _worker = Process::start_at(program, &[], environment);
+    let is_deleted = || async {
+        let entries = platform.tenant().await.audit_entries(100).await.unwrap();
+        entries.iter().any(|entry| entry.action == "checkpoint.expired")
+    };
+    // A call of the store ends after 60 s.
+    let limit = Duration::from_secs(40);
+    eventually_within(limit, is_deleted, "the expired checkpoint to be deleted").await;
 }
 
 /// A database that was restored from an older backup: the store has versions that it does not know.
@@ -276,7 +344,7 @@ async fn lost_database_is_rebuilt_from_the_store() {
     let job = format!("reconcile:rebuild:{}", shadowed.setup.community);
     assert!(tx.jobs().get(&job).await.unwrap().is_some());
     drop(tx);
-    // The version is known to be in the store, and no other one follows.
+    // The leader finds the version in the store, and no other one follows.
     let mut services = services(lost.database.clone());
     services.shadows = shadowed.services.shadows.clone();
     let mut tasks = ConfigurationTasks::default();
@@ -289,6 +357,32 @@ async fn lost_database_is_rebuilt_from_the_store() {
     let (code, text) = shadowed.run_on(&lost, &["rebuild", "--by", "liet"]).await;
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("server 100: its community exists"), "{text}");
+}
+
+/// A leader that was killed between a version and the pointer, in a database that is then lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rebuild_from_a_version_that_the_pointer_does_not_name_is_no_mismatch() {
+    let shadowed = Shadowed::create().await;
+    shadowed.lead().await;
+    let pointer = std::fs::read(shadowed.object("latest.json")).unwrap();
+    let change = ["theme", "100", "basic", "--by", "liet"];
+    let (code, text) = shadowed.setup.command(&change, Vec::new()).await;
+    assert_eq!(code, 0, "{text}");
+    shadowed.lead().await;
+    std::fs::write(shadowed.object("latest.json"), pointer).unwrap();
+    let lost = Setup::empty().await;
+    let (code, text) = shadowed.run_on(&lost, &["rebuild", "--by", "liet"]).await;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("server 100: from version 2"), "{text}");
+    let mut services = services(lost.database.clone());
+    services.shadows = shadowed.services.shadows.clone();
+    let mut tasks = ConfigurationTasks::default();
+    tasks.run(&services, OffsetDateTime::now_utc()).await.unwrap();
+    let mut tx = lost.database.global().await.unwrap();
+    let health = tx.shadow_health().await.unwrap().unwrap();
+    assert_eq!((health.problems, health.pending), (Vec::new(), 0));
+    drop(tx);
+    assert_eq!(shadowed.json(&["show", "100"]).await["configuration"]["theme"], "basic");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -388,6 +482,61 @@ async fn reconcile_compares_configuration_shadow_and_server() {
         ConfigurationDrift::Compared { shadow, settings, .. } => {
             assert_eq!((shadow, settings), (1, vec!["welcome_channel".to_owned()]));
         }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shadow_with_a_theme_that_does_not_exist_fails_no_reconcile() {
+    let platform = Platform::start().await;
+    let folder = BackupFolder::create();
+    let manifest = |theme: &str| Manifest {
+        theme: theme.to_owned(),
+        rule_set: "balance".to_owned(),
+        structure: Structure::Whole,
+        roles: BTreeMap::new(),
+    };
+    let put = async |theme: &str| {
+        let mut tx = platform.tenant().await;
+        tx.manifests().put(&manifest(theme).to_value(), "liet").await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    put("forgotten").await;
+    let _worker = Worker::start(&folder.environment(&platform)).await;
+    let server = folder.store().join("manifests").join(&platform.community.guild);
+    eventually(
+        async || server.join("latest.json").exists(),
+        "the first version in the store",
+    )
+    .await;
+    // The reconcile of the leader would repair the server, and the repair record another version.
+    let has_ended = || async {
+        let mut tx = platform.tenant().await;
+        let id = reconcile::scheduled_id(OffsetDateTime::now_utc());
+        tx.jobs()
+            .get(&id)
+            .await
+            .unwrap()
+            .is_some_and(|job| job.state.is_final())
+    };
+    eventually_within(WAIT, has_ended, "the reconcile of the leader to end").await;
+    put("sietch").await;
+    let services = platform.services(&Metrics::new());
+    let request = reconcile::request_in_mode("reconcile:compare:drift".to_owned(), reconcile::Mode::Compare);
+    jobs::enqueue(&services, platform.community.id, &request).await.unwrap();
+    let report = || async {
+        let stored = platform
+            .tenant()
+            .await
+            .reconcile_reports()
+            .get(&request.id)
+            .await
+            .unwrap();
+        stored.map(|stored| ReconcileReport::read(&stored.report).unwrap())
+    };
+    let report = eventually_within(WAIT, report, "the report").await;
+    match report.drift {
+        ConfigurationDrift::NoShadow { reason } => assert!(reason.contains("forgotten"), "{reason}"),
         other => panic!("{other:?}"),
     }
 }

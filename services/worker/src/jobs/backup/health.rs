@@ -55,6 +55,13 @@ struct ServerRuns {
     runs: Vec<BackupRun>,
 }
 
+impl ServerRuns {
+    /// The last run of a task.
+    fn run(&self, task: Task) -> Option<&BackupRun> {
+        self.runs.iter().find(|run| run.task == task.as_str())
+    }
+}
+
 /// The runs of each server. A community whose rows are corrupt is left out.
 async fn read(services: &Services) -> Result<Vec<ServerRuns>, DbError> {
     let mut servers = Vec::new();
@@ -116,11 +123,13 @@ impl BackupState {
             (task, state)
         });
         let errors = servers.iter().flat_map(|server| {
-            let failed = server
-                .runs
-                .iter()
-                .filter_map(|run| Some((run, run.last_error.as_deref()?)));
-            failed.map(move |(run, error)| format!("{} of server {}: {error}", run.task, server.guild))
+            let tasks = Task::ALL
+                .into_iter()
+                .filter(move |task| task.newest_slot(server.plan, now).is_some());
+            tasks.filter_map(move |task| {
+                let error = server.run(task)?.last_error.as_deref()?;
+                Some(format!("{task} of server {}: {error}", server.guild))
+            })
         });
         Self {
             tasks: tasks.collect(),
@@ -164,17 +173,23 @@ impl BackupState {
 }
 
 impl TaskState {
+    /// Adds a server, if its plan has the task: what remains of another plan is not run any more.
     fn add(&mut self, task: Task, server: &ServerRuns, now: OffsetDateTime) {
-        let run = server.runs.iter().find(|run| run.task == task.as_str());
+        if task.newest_slot(server.plan, now).is_none() {
+            return;
+        }
+        let run = server.run(task);
         self.failing += usize::from(run.is_some_and(|run| run.consecutive_failures > 0));
         if let Some(age) = run.and_then(|run| run.last_success_at).map(|at| now - at) {
             self.latest = Some(self.latest.map_or(age, |latest| latest.min(age)));
             self.oldest = Some(self.oldest.map_or(age, |oldest| oldest.max(age)));
         }
-        let due = task.due(server.plan, run.and_then(|run| run.completed_slot), now);
+        // Not the newest slot: that of an hourly task is never two hours old.
+        let completed = run.and_then(|run| run.completed_slot);
+        let missed = task.due(server.plan, completed, now - OVERDUE_AFTER);
         // A new community is due at once, for a slot before it was there.
-        let since = due.map(|slot| slot.max(server.onboarded_at));
-        self.overdue += usize::from(since.is_some_and(|since| since + OVERDUE_AFTER <= now));
+        let is_new = completed.is_none() && server.onboarded_at + OVERDUE_AFTER > now;
+        self.overdue += usize::from(missed.is_some() && !is_new);
     }
 }
 
@@ -245,6 +260,41 @@ mod tests {
             "backup overdue for 1 servers; last backup of 1 servers failed; backup of server 7: the bot is not on server 7; \
              `arrakis-worker backup status` lists all"
         );
+    }
+
+    #[test]
+    fn hourly_run_is_overdue_two_hours_after_the_slot_that_was_missed() {
+        let mut premium = server(completed());
+        premium.plan = Plan::Premium;
+        premium.runs.push(run(
+            Task::Snapshot,
+            datetime!(2026-11-29 04:00 UTC),
+            datetime!(2026-11-29 04:01 UTC),
+        ));
+        premium.runs[0].completed_slot = Some(datetime!(2026-12-02 10:00 UTC));
+        // The missed slot is 11:00.
+        assert_eq!(BackupState::of(&[premium], NOW).problem(), None);
+        let mut premium = server(completed());
+        premium.plan = Plan::Premium;
+        premium.runs[0].completed_slot = Some(datetime!(2026-12-02 09:00 UTC));
+        let problem = BackupState::of(&[premium], NOW).problem().unwrap();
+        assert!(problem.contains("backup overdue for 1 servers"), "{problem}");
+    }
+
+    #[test]
+    fn failed_run_of_a_task_that_the_plan_has_no_more_is_no_problem() {
+        let mut downgraded = server(completed());
+        let mut snapshot = run(
+            Task::Snapshot,
+            datetime!(2026-11-22 04:00 UTC),
+            datetime!(2026-11-22 04:01 UTC),
+        );
+        snapshot.consecutive_failures = 2;
+        snapshot.last_error = Some("HTTP 500".to_owned());
+        downgraded.runs.push(snapshot);
+        let state = BackupState::of(&[downgraded], NOW);
+        assert_eq!(state.problem(), None);
+        assert!(state.errors.is_empty(), "{:?}", state.errors);
     }
 
     #[test]

@@ -28,6 +28,7 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 pub(crate) use self::due::due_requests;
 pub use self::run_due::{RunSummary, run_due};
@@ -35,12 +36,15 @@ pub use self::server::ENDPOINTS;
 use self::tasks::{TaskResult, TaskRun};
 use super::{JobHandler, JobRequest, JobRun};
 use crate::failure::Failure;
+use crate::health::probe;
 use crate::scheduled_backup::Backups;
 
 /// Jobs of this kind that one worker runs at once: a snapshot has the images of a server in memory.
 pub(crate) const AT_ONCE: u16 = 4;
 /// Interval of the heartbeat, which stores the progress.
 const HEARTBEAT: Duration = Duration::from_secs(20);
+/// By how much the clock of the worker that runs a job may be behind that of the leader that enqueued it.
+const MAX_CLOCK_SKEW: time::Duration = time::Duration::minutes(5);
 
 /// The handler of `backup`.
 #[derive(Debug)]
@@ -62,6 +66,22 @@ pub fn scheduled_id(task: Task, slot: OffsetDateTime, failures: u32) -> String {
     match failures {
         0 => id,
         failures => format!("{id}:retry{failures}"),
+    }
+}
+
+/// The slot in the id of a job; `None` in that of a requested one.
+fn slot_of(id: &str, task: Task) -> Option<OffsetDateTime> {
+    let rest = id.strip_prefix("backup:")?.strip_prefix(task.as_str())?;
+    let hour = rest.strip_prefix(':')?.get(..13)?;
+    OffsetDateTime::parse(&format!("{hour}:00:00Z"), &Rfc3339).ok()
+}
+
+/// The present time, and not before the slot of the job. A job starts up to a second before it is due, and by a clock that is behind the leader's, one
+/// of the beginning of a slot would find the slot before completed and end without a run; its id would not be enqueued again.
+fn not_before_slot(now: OffsetDateTime, id: &str, task: Task) -> OffsetDateTime {
+    match slot_of(id, task) {
+        Some(slot) if slot > now && slot - now <= MAX_CLOCK_SKEW => slot,
+        _ => now,
     }
 }
 
@@ -151,8 +171,13 @@ async fn attempt(run: &JobRun<'_>, is_last: bool) -> Result<(), Failure> {
 
 /// Completes the task: its work, then the schedule in the store.
 async fn complete(run: &JobRun<'_>, backups: &Backups, payload: &Payload) -> Result<Completed, Failure> {
-    let (started, now) = (Instant::now(), run.services.now());
+    let started = Instant::now();
     let (task, plan) = (payload.task, run.community.record.plan);
+    // By a wrong clock of this machine, the retention would expire what the plan keeps.
+    if task == Task::Retention && run.services.discord.clock_offset_ms().is_none() {
+        probe(run.services).await?;
+    }
+    let now = not_before_slot(run.services.now(), run.id, task);
     let server = ServerId::new(run.community.guild().get());
     let slot = payload.slot(plan, now)?;
     run.progress(0, None).await?;
@@ -244,6 +269,26 @@ mod tests {
             scheduled_id(Task::Backup, slot, 2),
             "backup:backup:2026-11-29T04:retry2"
         );
+    }
+
+    #[test]
+    fn clock_behind_the_leaders_runs_the_slot_of_the_job() {
+        let slot = datetime!(2026-11-29 04:00 UTC);
+        let at = |now, id: &str| not_before_slot(now, id, Task::Backup);
+        for id in [
+            scheduled_id(Task::Backup, slot, 0),
+            scheduled_id(Task::Backup, slot, 2),
+            format!("{}~1", scheduled_id(Task::Backup, slot, 0)),
+        ] {
+            assert_eq!(at(slot - time::Duration::SECOND, &id), slot, "{id}");
+            let later = slot + time::Duration::HOUR;
+            assert_eq!(at(later, &id), later, "{id}");
+            // A leader with a wrong clock completes no slots of the future.
+            let day_before = slot - time::Duration::DAY;
+            assert_eq!(at(day_before, &id), day_before, "{id}");
+        }
+        let id = "backup:backup:request:019ab3c2-0000-7000-8000-000000000000";
+        assert_eq!(at(slot, id), slot);
     }
 
     #[test]

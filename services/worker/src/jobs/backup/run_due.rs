@@ -128,20 +128,29 @@ async fn run_row(services: &Services, community: &Community, id: &str) -> Result
         return Ok(summary);
     };
     match run_attempt(services, community, id, attempt, &payload).await? {
-        true => summary.completed = 1,
-        false => summary.failed = 1,
+        Ended::Completed => summary.completed = 1,
+        Ended::Failed => summary.failed = 1,
+        Ended::Overtaken => summary.skipped = 1,
     }
     Ok(summary)
 }
 
-/// Runs an attempt and stores its outcome; false if it failed.
+/// How an attempt ended.
+enum Ended {
+    Completed,
+    Failed,
+    /// Another process has started the job since, as a worker to which its message was delivered: the outcome is that one's.
+    Overtaken,
+}
+
+/// Runs an attempt and stores its outcome.
 async fn run_attempt(
     services: &Services,
     community: &Community,
     id: &str,
     number: u32,
     payload: &Value,
-) -> Result<bool, Failure> {
+) -> Result<Ended, Failure> {
     let run = JobRun {
         services,
         community,
@@ -158,8 +167,12 @@ async fn run_attempt(
     let mut tx = services.database.tenant(community.id()).await?;
     let is_latest = tx.jobs().end(id, number, &outcome).await?;
     tx.commit().await?;
-    if is_latest && let Some(error) = &error {
-        Backup.failed(&run, error).await?;
+    if !is_latest {
+        return Ok(Ended::Overtaken);
     }
-    Ok(error.is_none())
+    let Some(error) = error else {
+        return Ok(Ended::Completed);
+    };
+    Backup.failed(&run, &error).await?;
+    Ok(Ended::Failed)
 }

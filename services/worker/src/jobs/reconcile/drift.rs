@@ -1,6 +1,8 @@
 //! Drift: the configuration in PostgreSQL, its shadow in the object store, and the server. Reported, and not repaired here: a server that differs
 //! is repaired by the check of its structure, a shadow that is behind by the leader.
 
+use std::time::Duration;
+
 use arrakis_db::RunningConfiguration;
 use serde_json::Value;
 
@@ -9,6 +11,9 @@ use super::structure;
 use crate::configuration::{self, ConfigurationDrift, Shadow};
 use crate::failure::Failure;
 use crate::synthesis::{Manifest, PlannedServer, plan_live};
+
+/// Time limit of reading the shadow: a store that does not respond must not hold each reconcile for minutes.
+const READ_LIMIT: Duration = Duration::from_secs(10);
 
 /// A shadow with its configuration, or why there is none to compare with.
 type ReadShadow = Result<(Shadow, RunningConfiguration), String>;
@@ -43,12 +48,18 @@ async fn compare(
             let lacks = structure::changes(planned);
             let is_same =
                 stored.configuration.manifest == desired.configuration.manifest && stored.state.as_ref() == state;
-            let shadow_lacks = if is_same {
-                lacks.clone()
+            if is_same {
+                (lacks.clone(), lacks)
             } else {
-                shadow_changes(run, planned, &stored)?
-            };
-            (lacks, shadow_lacks)
+                match shadow_changes(run, planned, &stored) {
+                    Ok(shadow_lacks) => (lacks, shadow_lacks),
+                    // The shadow is of another time, and the reconcile does not depend on it.
+                    Err(failure) => {
+                        let reason = format!("version {} cannot be planned: {failure}", shadow.version);
+                        return Ok(ConfigurationDrift::NoShadow { reason });
+                    }
+                }
+            }
         }
     };
     Ok(configuration::three_way(
@@ -73,9 +84,10 @@ async fn read_shadow(run: &JobRun<'_>) -> ReadShadow {
     let Some(shadows) = &run.services.shadows else {
         return Err("no object store is configured (BACKUP_STORE)".to_owned());
     };
-    let shadow = shadows
-        .latest(run.community.record.guild)
+    let read = shadows.latest(run.community.record.guild);
+    let shadow = tokio::time::timeout(READ_LIMIT, read)
         .await
+        .map_err(|_| format!("the object store has not responded within {} s", READ_LIMIT.as_secs()))?
         .map_err(|error| error.to_string())?;
     let shadow = shadow.ok_or("no version is in the object store yet")?;
     let running = RunningConfiguration::from_json(&shadow.content)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_contracts::names;
+use arrakis_db::JobStart;
 use arrakis_domain::Plan;
 use arrakis_iac::state::State;
 use arrakis_test_support::{Process, eventually_within};
@@ -14,9 +15,11 @@ use arrakis_vault::{
     BackupRecord, Catalogue, LimitPolicy, ListRequest, LocalSigner, Page, RecordKind, ServerId, Task, Use, Vault,
     VaultParts,
 };
+use arrakis_worker::services::Services;
 use async_trait::async_trait;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::setup::{BackupFolder, advance, exports, last_run, listed, run, server, vault, write_state};
@@ -100,11 +103,12 @@ async fn worker_killed_during_the_retention_is_continued_by_another() {
     killed_at("worker.backup.recovered").await;
 }
 
-/// A catalogue that never completes the insertion of a record.
+/// A catalogue that completes the insertion of a record only when it may.
 #[derive(Debug)]
 struct StoppingCatalogue {
     catalogue: Arc<dyn Catalogue>,
     reached: Arc<Notify>,
+    may_continue: CancellationToken,
 }
 
 #[async_trait]
@@ -113,9 +117,10 @@ impl Catalogue for StoppingCatalogue {
         self.catalogue.describe()
     }
 
-    async fn insert(&self, _: &BackupRecord) -> Result<(), CatalogueError> {
+    async fn insert(&self, record: &BackupRecord) -> Result<(), CatalogueError> {
         self.reached.notify_one();
-        std::future::pending().await
+        self.may_continue.cancelled().await;
+        self.catalogue.insert(record).await
     }
 
     async fn get(&self, id: Uuid, server: Option<ServerId>) -> Result<Option<BackupRecord>, CatalogueError> {
@@ -155,24 +160,56 @@ impl Catalogue for StoppingCatalogue {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn backup_without_a_record_is_not_listed_until_the_retention_finds_it_whole() {
-    let (platform, folder) = (Platform::start().await, BackupFolder::create());
-    let mut state = State::new("a-lineage");
-    write_state(&platform, &folder, &mut state).await;
-    let reached = Arc::new(Notify::new());
-    let mut stopping = folder.services(&platform, &[]).await;
+/// The services of a worker that waits before it inserts a record; where it has come to that, and what lets it continue.
+async fn stopping(platform: &Platform, folder: &BackupFolder) -> (Services, Arc<Notify>, CancellationToken) {
+    let (reached, may_continue) = (Arc::new(Notify::new()), CancellationToken::new());
+    let mut stopping = folder.services(platform, &[]).await;
     let backups = stopping.backups.take().unwrap();
     let parts = VaultParts {
         store: backups.vault().store().clone(),
         catalogue: Arc::new(StoppingCatalogue {
             catalogue: backups.vault().catalogue().clone(),
             reached: reached.clone(),
+            may_continue: may_continue.clone(),
         }),
         signer: Arc::new(LocalSigner::open(&folder.signing_key()).unwrap()),
         limits: LimitPolicy::ByPlan,
     };
     stopping.backups = Some(backups.with_vault(Vault::new(parts)));
+    (stopping, reached, may_continue)
+}
+
+/// A worker receives the message of a job that this process has taken over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn run_that_another_process_has_started_since_is_skipped_and_not_failed() {
+    let (platform, folder) = (Platform::start().await, BackupFolder::create());
+    let mut state = State::new("a-lineage");
+    write_state(&platform, &folder, &mut state).await;
+    let (stopping, reached, may_continue) = stopping(&platform, &folder).await;
+    let (summary, ()) = tokio::join!(run(&stopping), async {
+        reached.notified().await;
+        let later = OffsetDateTime::now_utc() + time::Duration::DAY;
+        let mut tx = platform.tenant().await;
+        let running = tx.jobs().due_of_kinds(&["backup"], later, later, 10).await.unwrap();
+        let [job] = &running[..] else { panic!("{running:?}") };
+        assert!(matches!(
+            tx.jobs().start(&job.id, later).await.unwrap(),
+            JobStart::Run { attempt: 2, .. }
+        ));
+        tx.commit().await.unwrap();
+        may_continue.cancel();
+    });
+    // The snapshot and the retention follow.
+    assert_eq!((summary.completed, summary.failed, summary.skipped), (2, 0, 1));
+    assert_eq!(last_run(&platform, Task::Backup).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backup_without_a_record_is_not_listed_until_the_retention_finds_it_whole() {
+    let (platform, folder) = (Platform::start().await, BackupFolder::create());
+    let mut state = State::new("a-lineage");
+    write_state(&platform, &folder, &mut state).await;
+    let (stopping, reached, _) = stopping(&platform, &folder).await;
     // The run ends where a process would be killed: the object is written, its record is not.
     tokio::select! {
         summary = run(&stopping) => panic!("{summary:?}"),

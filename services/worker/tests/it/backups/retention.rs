@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use arrakis_domain::Plan;
 use arrakis_iac::state::State;
-use arrakis_vault::{FolderStore, ObjectStore, RecordKind};
+use arrakis_vault::{FolderStore, ObjectStore, RecordKind, Task};
 use arrakis_worker::configuration::ShadowStore;
 use arrakis_worker::leader::ConfigurationTasks;
+use time::OffsetDateTime;
 
 use super::setup::{
-    BackupFolder, advance, advance_to, exports, listed, now, remove_state, run, server, set_plan, vault, write_state,
+    BackupFolder, advance, advance_to, exports, last_run, listed, now, remove_state, run, server, set_plan, vault,
+    write_state,
 };
 use crate::platform::Platform;
 
@@ -61,6 +63,22 @@ async fn free_plan_keeps_seven_days_and_the_newest_good_backup() {
         1,
         "expired objects are deleted from a folder"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retention_measures_the_clock_of_discord_before_it_expires_anything() {
+    let (platform, folder) = (Platform::start().await, BackupFolder::create());
+    let services = folder.services(&platform, &[]).await;
+    platform.control.advance(10 * DAY).await.unwrap();
+    assert_eq!(services.discord.clock_offset_ms(), None);
+    assert_eq!(run(&services).await.failed, 0);
+    let slot = last_run(&platform, Task::Retention)
+        .await
+        .unwrap()
+        .completed_slot
+        .unwrap();
+    let local = OffsetDateTime::now_utc();
+    assert!(slot > local + 8 * DAY, "{slot}, and the local clock is {local}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
