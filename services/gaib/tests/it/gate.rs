@@ -77,7 +77,7 @@ impl Part {
         match self {
             Self::All => true,
             Self::Odd => place.at % 2 == 1,
-            Self::Even => place.at % 2 == 0,
+            Self::Even => place.at.is_multiple_of(2),
         }
     }
 }
