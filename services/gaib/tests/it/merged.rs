@@ -26,7 +26,7 @@ async fn merged_configuration_plans_as_the_linked_one() {
                 assert!(valid.code == 0 && valid.stderr.is_empty(), "{valid:?}");
                 let plan = session.gaib("server plan").await;
                 assert_eq!(plan.code, 0, "{}", plan.stderr);
-                plans.push((plan.stdout, plan.stderr));
+                plans.push((without_places(&plan.stdout), plan.stderr));
                 shown.push(session.gaib("server config show").await.stdout);
             }
             assert_eq!(plans[0], plans[1]);
@@ -34,9 +34,15 @@ async fn merged_configuration_plans_as_the_linked_one() {
             // What `config show` prints is a configuration that plans to the same.
             session.write("shown.yaml", &shown[1]);
             let plan = session.gaib("server plan --file shown.yaml").await;
-            assert_eq!((plan.stdout, plan.stderr), plans[0]);
+            assert_eq!((without_places(&plan.stdout), plan.stderr), plans[0]);
         }
     }
+}
+
+/// A plan without the lines that name the place of a change in its file, which a resource of a theme does not have.
+fn without_places(plan: &str) -> String {
+    let lines = plan.lines().filter(|line| !line.starts_with("  # ("));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,9 +27,9 @@ use std::future::Future;
 use std::process::ExitCode;
 
 use arrakis_causes::causes;
-use arrakis_config::{EXIT_CODE, Reader, Service, Source};
+use arrakis_config::{EXIT_CODE, Reader, Service, Source, variables};
 use arrakis_db::DbError;
-use arrakis_runtime::{Threads, install_crypto_provider};
+use arrakis_runtime::{Threads, fail_point, install_crypto_provider};
 use clap::{Parser, Subcommand};
 
 use self::output::report;
@@ -127,13 +127,21 @@ fn with_config<C, F>(read: impl FnOnce(&mut Reader) -> Option<C>, task: impl FnO
 where
     F: Future<Output = anyhow::Result<ExitCode>>,
 {
-    let config = match Reader::load(Service::Worker, Source::environment(), read) {
+    let read = |reader: &mut Reader| {
+        let fail_points = reader.optional(&variables::ARRAKIS_FAIL_POINTS);
+        Some((read(reader)?, fail_points?))
+    };
+    let (config, fail_points) = match Reader::load(Service::Worker, Source::environment(), read) {
         Ok(config) => config,
         Err(errors) => {
             report(&errors);
             return ExitCode::from(EXIT_CODE);
         }
     };
+    if let Err(error) = fail_point::arm(fail_points.unwrap_or_default()) {
+        report(format_args!("arrakis-worker: {}: {error}", variables::ARRAKIS_FAIL_POINTS.name));
+        return ExitCode::from(EXIT_CODE);
+    }
     install_crypto_provider();
     let result = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -96,13 +96,21 @@ async fn without_ids(session: &Session) -> Vec<String> {
             for field in ["id", "position", "last_message_id", "version"] {
                 one.as_object_mut().unwrap().remove(field);
             }
+            // Omitted, they have these values.
+            for (field, default) in [("default_thread_rate_limit_per_user", 0), ("video_quality_mode", 1)] {
+                if one[field] == default {
+                    one.as_object_mut().unwrap().remove(field);
+                }
+            }
+            // Ids within it become names.
+            let named = names
+                .iter()
+                .fold(one.to_string(), |line, (id, name)| line.replace(id.as_str(), name));
+            let mut one: Value = serde_json::from_str(&named).unwrap();
             if let Some(overwrites) = one["permission_overwrites"].as_array_mut() {
                 overwrites.sort_by_key(Value::to_string);
             }
-            // Ids within it become names.
-            names
-                .iter()
-                .fold(one.to_string(), |line, (id, name)| line.replace(id.as_str(), name))
+            one.to_string()
         })
         .collect();
     lines.sort();
