@@ -1,8 +1,8 @@
 //! Simulation of a plan on a snapshot of a server.
 //!
-//! Behaves like Discord by its documentation: new roles at the bottom, new channels after those of their group, channels that
-//! follow their category, dependent deletions. Used by tests of the planner, by preflight and for the order of steps.
-//! [`simulate`] checks Discord's limits and no permissions.
+//! Behaves like Discord by its documentation: values for attributes that a new resource is not configured with, new roles at the
+//! bottom, new channels after those of their group, channels that follow their category, dependent deletions. Used by tests of
+//! the planner, by preflight and for the order of steps. [`simulate`] checks Discord's limits and no permissions.
 
 use std::collections::BTreeMap;
 
@@ -168,6 +168,9 @@ impl Simulation {
 
     fn create(&mut self, address: &Address, attributes: &Attributes) -> Outcome {
         let mut stored = self.stored(attributes)?;
+        // No reading of a server lacks an attribute that Discord gives a value.
+        let defaults = stored.defaults();
+        stored.complete_with(&defaults, &[]);
         let id = Snowflake::new(self.next).ok_or("there are no more ids")?;
         self.next += 1;
         let mut position = 0;

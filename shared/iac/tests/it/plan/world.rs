@@ -3,8 +3,8 @@
 use arrakis_domain::{Color, Permission, Permissions};
 use arrakis_iac::live::{LiveBot, LiveResource, LiveServer};
 use arrakis_iac::model::{
-    Address, Attributes, Channel, ChannelKind, Clearable, Configuration, Overwrite, Overwrites, Resource, Role, Server,
-    Snowflake,
+    Address, Attributes, Channel, ChannelKind, Clearable, Configuration, Emoji, Kind, Overwrite, Overwrites, Resource,
+    Role, Server, Snowflake,
 };
 use arrakis_iac::plan::{Options, Plan, plan, simulate};
 use arrakis_iac::state::State;
@@ -71,9 +71,12 @@ pub(crate) fn live_channel(number: u64, name: &str, position: i64) -> LiveResour
         overwrites: Some(Overwrites::new()),
         ..Channel::default()
     };
+    let mut attributes = Attributes::Channel(channel);
+    let defaults = attributes.defaults();
+    attributes.complete_with(&defaults, &[]);
     LiveResource {
         id: id(number),
-        attributes: Attributes::Channel(channel),
+        attributes,
         position,
         managed: false,
     }
@@ -144,6 +147,8 @@ pub(crate) fn configuration(resources: impl IntoIterator<Item = (&'static str, A
 pub(crate) struct World {
     pub(crate) live: LiveServer,
     pub(crate) state: State,
+    /// The highest id that a resource has, or had.
+    highest: Snowflake,
 }
 
 impl World {
@@ -151,6 +156,7 @@ impl World {
         Self {
             live: empty_server(),
             state: State::new("lineage"),
+            highest: id(BOT_ROLE),
         }
     }
 
@@ -164,10 +170,27 @@ impl World {
 
     /// Carries a plan out.
     pub(crate) fn apply(&mut self, plan: &Plan) {
-        let (live, state) =
-            simulate(&self.live, &self.state, plan).unwrap_or_else(|error| panic!("{error}\n{plan:#?}"));
-        (self.live, self.state) = (live, state);
+        let before = self.state.clone();
+        self.state = self.simulate(&before, plan);
         self.state.advance();
+    }
+
+    /// Carries a plan out with this state, and returns the state after it. Discord never gives an id a second time, and a simulation
+    /// numbers from the highest id on the server: an emoji has the highest that there was.
+    pub(crate) fn simulate(&mut self, state: &State, plan: &Plan) -> State {
+        self.count_ids();
+        let mut live = self.live.clone();
+        live.insert(LiveResource::new(self.highest, Attributes::Emoji(Emoji::default())));
+        let (mut live, state) = simulate(&live, state, plan).unwrap_or_else(|error| panic!("{error}\n{plan:#?}"));
+        live.remove(Kind::Emoji, self.highest);
+        self.live = live;
+        self.count_ids();
+        state
+    }
+
+    fn count_ids(&mut self) {
+        let present = self.live.resources().map(|resource| resource.id);
+        self.highest = present.chain([self.highest]).max().unwrap();
     }
 
     /// Plans and applies.
