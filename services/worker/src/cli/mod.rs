@@ -139,7 +139,10 @@ where
         }
     };
     if let Err(error) = fail_point::arm(fail_points.unwrap_or_default()) {
-        report(format_args!("arrakis-worker: {}: {error}", variables::ARRAKIS_FAIL_POINTS.name));
+        report(format_args!(
+            "arrakis-worker: {}: {error}",
+            variables::ARRAKIS_FAIL_POINTS.name
+        ));
         return ExitCode::from(EXIT_CODE);
     }
     install_crypto_provider();
