@@ -24,8 +24,6 @@ use crate::services::Services;
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// Interval of the checks of the proxies: each one is a call to Discord, too.
 const PROXY_CHECK_INTERVAL: Duration = Duration::from_secs(30);
-/// Time limit of a check of the proxies.
-const PROXY_CHECK_LIMIT: Duration = Duration::from_secs(5);
 /// Interval at which the messages and consumers of each queue are counted.
 const QUEUE_COUNT_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -212,7 +210,7 @@ fn moment(at: Option<OffsetDateTime>) -> String {
 
 async fn watch_proxies(component: &HealthComponent, services: &Services) {
     loop {
-        match probe(services).await {
+        match services.probe_discord().await {
             Ok(()) => report_refusing_proxies(component, &services.discord.refusing_proxies()),
             Err(error) => component.degraded(error.to_string()),
         }
@@ -230,11 +228,6 @@ fn report_refusing_proxies(component: &HealthComponent, refusing: &[String]) {
          that replica",
         refusing.join(", ")
     ));
-}
-
-/// Makes one cheap call. It shows whether a proxy and Discord respond, and measures the offset of Discord's clock.
-pub(crate) async fn probe(services: &Services) -> arrakis_discord::Result<()> {
-    services.discord.bulk(None).within(PROXY_CHECK_LIMIT).probe().await
 }
 
 /// Messages and consumers of each queue, for autoscaling by the backlog.

@@ -26,6 +26,8 @@ use crate::synthesis_client::SynthesisClient;
 
 /// Time to live of done markers. Claims in the inbox are kept for nine days (`CLAIM_RETENTION`).
 const DONE_MARKER_TTL: Ttl = Ttl::seconds(24 * 3600);
+/// Time limit of [`Services::probe_discord`].
+const PROBE_LIMIT: Duration = Duration::from_secs(5);
 /// How long an event or a job waits for a Postgres connection before its message is retried.
 pub(crate) const POSTGRES_WAIT: Duration = Duration::from_secs(60);
 
@@ -74,6 +76,11 @@ impl Services {
             return now;
         }
         now + time::Duration::milliseconds(offset)
+    }
+
+    /// Makes one cheap call. It shows whether a proxy and Discord respond, and measures the offset of Discord's clock.
+    pub(crate) async fn probe_discord(&self) -> arrakis_discord::Result<()> {
+        self.discord.bulk(None).within(PROBE_LIMIT).probe().await
     }
 
     /// Whether the event has a done marker: a shortcut; the inbox decides.

@@ -36,7 +36,6 @@ pub use self::server::ENDPOINTS;
 use self::tasks::{TaskResult, TaskRun};
 use super::{JobHandler, JobRequest, JobRun};
 use crate::failure::Failure;
-use crate::health::probe;
 use crate::scheduled_backup::Backups;
 
 /// Jobs of this kind that one worker runs at once: a snapshot has the images of a server in memory.
@@ -175,7 +174,7 @@ async fn complete(run: &JobRun<'_>, backups: &Backups, payload: &Payload) -> Res
     let (task, plan) = (payload.task, run.community.record.plan);
     // By a wrong clock of this machine, the retention would expire what the plan keeps.
     if task == Task::Retention && run.services.discord.clock_offset_ms().is_none() {
-        probe(run.services).await?;
+        run.services.probe_discord().await?;
     }
     let now = not_before_slot(run.services.now(), run.id, task);
     let server = ServerId::new(run.community.guild().get());
