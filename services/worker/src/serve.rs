@@ -29,7 +29,7 @@ use crate::commands::Commands;
 use crate::config::Config;
 use crate::configuration::ShadowStore;
 use crate::events::Events;
-use crate::health::{BrokerConnections, Components, probe};
+use crate::health::{BrokerConnections, Components};
 use crate::interactions::Interactions;
 use crate::jobs::Jobs;
 use crate::load_shedding::LoadShedding;
@@ -70,7 +70,7 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     let services = Arc::new(services);
     let commands = Arc::new(Commands::default());
     // The result is reported by the health component.
-    let _ = tokio::time::timeout(FIRST_PROBE_LIMIT, probe(&services)).await;
+    let _ = tokio::time::timeout(FIRST_PROBE_LIMIT, services.probe_discord()).await;
     let consumers = Consumers {
         config: &config,
         services: &services,

@@ -19,7 +19,7 @@ use super::eligibility::timestamp;
 use super::output::{print, print_json, printable, report};
 use super::{topology, with_config};
 use crate::config::Config;
-use crate::health::{BrokerConnections, probe};
+use crate::health::BrokerConnections;
 use crate::jobs::{JobOwner, backup, publish};
 use crate::serve;
 
@@ -108,7 +108,7 @@ async fn run_due(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     };
     let services = Box::pin(serve::connect(&config, &runtime, &connections)).await?;
     // Without it the local clock is used.
-    let _ = tokio::time::timeout(CLOCK_LIMIT, probe(&services)).await;
+    let _ = tokio::time::timeout(CLOCK_LIMIT, services.probe_discord()).await;
     let summary = Box::pin(backup::run_due(&services, &runtime.shutdown.soft)).await;
     connections.consume.close().await;
     connections.publish.close().await;
