@@ -1,7 +1,7 @@
 //! What cannot be imported is reported with row and reason, before anything is written.
 
 use arrakis_db::BadgeSource;
-use arrakis_db::registry::{Account, Cause, EventSource, VerifiedWallet};
+use arrakis_db::registry::{Account, Cause, EventSource, Suspension, VerifiedWallet};
 use arrakis_domain::BadgeId;
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -217,6 +217,45 @@ async fn conflicts_with_the_platform_are_problems() {
         text.contains("badges (member 1): the member holds the badge water-sharer already"),
         "{text}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wallet_of_a_suspended_identity_is_a_problem_until_the_suspension_ends() {
+    let setup = Setup::create().await;
+    let operators = setup.test.admin().await;
+    let cause = |source| Cause { source, at: VERIFIED };
+    let mut tx = operators.database().global().await.unwrap();
+    let chani = tx
+        .registry()
+        .create(
+            Account::Discord(user(1)),
+            "Chani",
+            cause(EventSource::DiscordVerification),
+        )
+        .await
+        .unwrap();
+    let suspension = Suspension {
+        reason: "two accounts",
+        by: "liet",
+        until: None,
+    };
+    let admin = cause(EventSource::Admin);
+    tx.registry().suspend(chani.id, &suspension, admin).await.unwrap();
+    tx.commit().await.unwrap();
+    let text = refused(&setup, THREE_MEMBERS).await;
+    let suspended =
+        "profiles row 1 (member 1): wallet 0x00000000000000000000000000000000000000a1: the identity is suspended";
+    assert!(text.contains(suspended), "{text}");
+    let mut tx = operators.database().global().await.unwrap();
+    tx.registry()
+        .restore(chani.id, "a mistake", "liet", admin)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let file = setup.path("refused.sqlite");
+    let (code, text) = setup.import(&file, &[]).await;
+    assert_eq!(code, 0, "{text}");
+    setup.verify_registry().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
