@@ -334,8 +334,8 @@ variables! {
         "KMS key that encrypts the objects in the bucket: id, ARN or alias; default: the encryption of the bucket");
     /// Key that signs manifests.
     BACKUP_SIGNING_KEY = Variable::optional("BACKUP_SIGNING_KEY", WORKER_AND_GAIB, "/etc/arrakis/backup-signing-key.pem",
-        "file with the Ed25519 key that signs snapshots and shadows of configurations, PEM, readable by its owner only; created where there is none; default: \
-         backup-signing-key.pem in the state folder of gaib");
+        "file with the Ed25519 key that signs snapshots and shadows of configurations, PEM, readable by its owner only; created where there \
+         is none; default: backup-signing-key.pem in the state folder of gaib");
     /// Public keys of other machines.
     BACKUP_TRUSTED_KEYS = Variable::optional("BACKUP_TRUSTED_KEYS", WORKER_AND_GAIB,
         "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",

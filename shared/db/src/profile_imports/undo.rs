@@ -28,8 +28,8 @@ pub struct MemberToUndo {
 }
 
 impl ProfileImports<'_> {
-    /// Members whose profile an import created and who have used commands, written messages, or got a badge or a setting since, in the
-    /// order of their ids; at most `limit`.
+    /// Members whose profile an import created and who have used commands, written messages, chosen alerts, or got a badge, a setting or a
+    /// tier by `/admin-migrate` since, in the order of their ids; at most `limit`.
     ///
     /// # Errors
     /// When the database is unavailable or a row is corrupt.
@@ -50,7 +50,10 @@ impl ProfileImports<'_> {
                          -- A rule badge is earned again.
                          or exists (select from badges b
                                      where b.community_id = $1 and b.user_id = p.user_id and b.source <> 'rule'
-                                       and b.awarded_at >= i.started_at and not b.badge_id = any(m.badge_ids)))
+                                       and b.awarded_at >= i.started_at and not b.badge_id = any(m.badge_ids))
+                         -- Deleted with the profile.
+                         or exists (select from subscriptions s where s.community_id = $1 and s.user_id = p.user_id)
+                         or exists (select from imported_tiers t where t.community_id = $1 and t.user_id = p.user_id))
                   order by p.user_id limit $3",
                 self.community.uuid(),
                 import,

@@ -324,6 +324,14 @@ async fn file_that_is_no_sound_database_is_refused() {
     std::fs::write(&half, &bytes[..bytes.len() / 2]).unwrap();
     let (code, text) = setup.import(&half, &[]).await;
     assert_eq!(code, 1, "{text}");
+    // A later format: the version of reading, <https://www.sqlite.org/fileformat.html#file_format_version_numbers>.
+    let mut bytes = bytes;
+    bytes[19] = 3;
+    let newer = setup.path("newer.sqlite");
+    std::fs::write(&newer, bytes).unwrap();
+    let (code, text) = setup.import(&newer, &[]).await;
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("cannot be read as a SQLite database"), "{text}");
     assert_eq!(setup.count("profile_imports").await, 0);
 }
 

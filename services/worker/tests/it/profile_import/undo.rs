@@ -2,7 +2,7 @@
 
 use arrakis_db::registry::{Account, Cause, EventSource, VerifiedWallet};
 use arrakis_db::{Activity, Actor, BadgeSource};
-use arrakis_domain::BadgeId;
+use arrakis_domain::{AlertSettings, BadgeId};
 use time::OffsetDateTime;
 
 use super::setup::{Setup, many, user};
@@ -180,6 +180,26 @@ async fn data_from_after_the_import_is_not_deleted_without_consent() {
     // The day and the last activity of today are Chani's own.
     let after = setup.everything().await;
     assert_eq!(after.len(), before.len() + 1, "{after:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alerts_that_a_member_has_chosen_are_not_deleted_without_consent() {
+    let setup = Setup::create().await;
+    let file = setup.file("members.sqlite", THREE_MEMBERS);
+    assert_eq!(setup.import(&file, &[]).await.0, 0);
+    let mut tx = setup.tenant().await;
+    tx.alerts().subscribe(user(2), &AlertSettings::default()).await.unwrap();
+    tx.commit().await.unwrap();
+    let (code, text) = setup.undo(&[]).await;
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("2  Stilgar 沙") && !text.contains("1  Chani"), "{text}");
+    assert_eq!(setup.count("profiles").await, 3);
+    let (code, text) = setup.undo(&["--discard-changes"]).await;
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(
+        (setup.count("profiles").await, setup.count("subscriptions").await),
+        (0, 0)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
