@@ -357,6 +357,10 @@ pub fn lists(live: &LiveServer) -> ServerLists {
             .map(|channel| ServerChannel {
                 id: channel.id.to_string(),
                 name: name(channel.attributes.name()),
+                channel_type: match &channel.attributes {
+                    Attributes::Category(channel) | Attributes::Channel(channel) => Some(channel.kind.discord_number()),
+                    _ => None,
+                },
             })
             .collect(),
     }

@@ -51,6 +51,10 @@ pub struct ServerChannel {
     pub id: String,
     /// Its name.
     pub name: String,
+    /// Its type, Discord's number: <https://discord.com/developers/docs/resources/channel#channel-object-channel-types>. Without it the
+    /// channel is taken to be a text channel.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub channel_type: Option<u64>,
 }
 
 /// A plan.

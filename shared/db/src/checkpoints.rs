@@ -15,7 +15,7 @@ use crate::{CommunityConfiguration, CommunityId, DbError, TenantTx, named_query:
 
 /// How long a checkpoint is kept.
 pub const CHECKPOINT_KEPT: Duration = Duration::days(30);
-/// Most checkpoints of a community at one time.
+/// Most checkpoints of one purpose of a community at one time.
 pub const MAX_CHECKPOINTS: u32 = 200;
 /// Beginning of the reason of a freeze that a teardown begins and a restore ends.
 pub const TEARDOWN_FREEZE: &str = "teardown of the server";
@@ -283,6 +283,36 @@ impl Checkpoints<'_> {
             Ok(content) => StoredCheckpoint::Intact(summary, Box::new(content)),
             Err(error) => StoredCheckpoint::Unusable(summary, error.to_string()),
         }))
+    }
+
+    /// Deletes the oldest checkpoints of what restores replaced, with their restores, so that a further one is within [`MAX_CHECKPOINTS`].
+    /// `except` stays: the checkpoint that is restored. Returns the deleted ids.
+    ///
+    /// # Errors
+    /// When the database is unavailable or a row is corrupt.
+    pub async fn make_room_for_undo(&mut self, except: Uuid, now: OffsetDateTime) -> Result<Vec<Uuid>, DbError> {
+        let kept = usize::try_from(MAX_CHECKPOINTS).unwrap_or(usize::MAX).saturating_sub(1);
+        let stored = self.list(now).await?;
+        let excess: Vec<Uuid> = stored
+            .iter()
+            .filter(|stored| stored.purpose == CheckpointPurpose::Restore)
+            .skip(kept)
+            .map(|stored| stored.id)
+            .filter(|id| *id != except)
+            .collect();
+        if excess.is_empty() {
+            return Ok(excess);
+        }
+        named!(
+            "checkpoint.delete",
+            sqlx::query!(
+                "delete from checkpoints where community_id = $1 and checkpoint_id = any($2)",
+                self.community.uuid(),
+                &excess
+            )
+            .execute(&mut *self.connection)
+        )?;
+        Ok(excess)
     }
 
     /// Deletes the checkpoints that have expired, with their restores; returns their ids.

@@ -44,7 +44,7 @@ pub use manifest::{
     CONFIG_FILE, MANIFEST_VERSION, MEMBERS_FILE, Manifest, ManifestFile, ResourceCounts, STATE_FILE,
     THEME_REGISTRY_FILE, ThemeVersion,
 };
-pub use open::{OpenError, OpenOptions, open, open_store};
+pub use open::{OpenError, OpenOptions, open, open_signing_key, open_store};
 pub use record::{BackupRecord, LARGE_BACKUP_BYTES, RecordKind, StateVersion};
 pub use schedule::{BackupSchedule, Slot, Task};
 pub use server::ServerId;

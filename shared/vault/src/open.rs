@@ -45,7 +45,8 @@ pub struct OpenOptions {
 /// # Errors
 /// The key file cannot be used, or AWS is not configured.
 pub async fn open(settings: &BackupSettings, options: &OpenOptions) -> Result<Vault, OpenError> {
-    let signer = open_signer(settings, &options.default_key)?;
+    let key = settings.signing_key.as_deref().unwrap_or(&options.default_key);
+    let signer = open_signer(settings, key)?;
     let connections = Connections::load(settings).await?;
     let (catalogue, limits): (Arc<dyn Catalogue>, _) = match &settings.catalogue {
         CatalogueLocation::Folder(folder) => (Arc::new(FileCatalogue::new(folder)), LimitPolicy::Unlimited),
@@ -67,13 +68,22 @@ pub async fn open_store(settings: &BackupSettings) -> Result<Arc<dyn ObjectStore
     Connections::load(settings).await?.store(settings)
 }
 
-/// The key that signs manifests. Where the file does not exist, it is created.
+/// The key of `BACKUP_SIGNING_KEY` with the trusted keys, for objects outside of the vault; `None` where the variable is not set. Where the
+/// file does not exist, it is created.
 ///
 /// # Errors
 /// The file cannot be used, or a trusted key is invalid.
-fn open_signer(settings: &BackupSettings, default_key: &Path) -> Result<LocalSigner, OpenError> {
-    let path = settings.signing_key.as_deref().unwrap_or(default_key);
-    let signer = LocalSigner::open(path).map_err(OpenError::Key)?;
+pub fn open_signing_key(settings: &BackupSettings) -> Result<Option<LocalSigner>, OpenError> {
+    let key = settings.signing_key.as_deref();
+    key.map(|key| open_signer(settings, key)).transpose()
+}
+
+/// The key that signs manifests, and the trusted keys. Where the file does not exist, it is created.
+///
+/// # Errors
+/// The file cannot be used, or a trusted key is invalid.
+fn open_signer(settings: &BackupSettings, key: &Path) -> Result<LocalSigner, OpenError> {
+    let signer = LocalSigner::open(key).map_err(OpenError::Key)?;
     let trusted: Result<Vec<PublicKey>, PublicKeyError> = settings.trusted_keys.iter().map(|key| key.parse()).collect();
     Ok(signer.trusting(trusted?))
 }

@@ -10,6 +10,9 @@ use crate::problem::{Problem, ProblemKind};
 
 /// Most roles and channels of a request. Discord's limits are 250 and 500.
 const MAX_LISTED: usize = 1_000;
+/// Discord's types of channels in which the bot can welcome members and post: text and announcement channels
+/// (<https://discord.com/developers/docs/resources/channel#channel-object-channel-types>).
+const MESSAGE_CHANNELS: [u64; 2] = [0, 5];
 /// Permissions with which a member could take over a server, or remove its members and channels.
 const POWERS: Permissions = Permissions::of(&[
     Permission::Administrator,
@@ -29,6 +32,8 @@ pub(crate) struct PresentServer {
     unassignable: BTreeSet<u64>,
     /// The [`POWERS`] that each role has.
     powers: BTreeMap<u64, Permissions>,
+    /// Categories, and channels of other types than [`MESSAGE_CHANNELS`].
+    without_messages: BTreeSet<u64>,
 }
 
 impl PresentServer {
@@ -53,6 +58,12 @@ impl PresentServer {
         }
         for channel in &lists.channels {
             let id = id("server.channels", &channel.id)?;
+            if channel
+                .channel_type
+                .is_some_and(|found| !MESSAGE_CHANNELS.contains(&found))
+            {
+                present.without_messages.insert(id);
+            }
             present.names.channels.insert(id, channel.name.clone());
         }
         // An incomplete list would look like deleted roles.
@@ -101,12 +112,17 @@ impl PresentServer {
         find("role", &self.names.roles, assignable, id, name)
     }
 
-    /// The channel that stands for one of a checkpoint.
+    /// The channel that stands for one of a checkpoint, in which the bot posts: a category of the same name is no candidate.
     ///
     /// # Errors
     /// Why there is none.
     pub(crate) fn channel(&self, id: u64, name: Option<&str>) -> Result<u64, String> {
-        find("channel", &self.names.channels, self.names.channels.iter(), id, name)
+        let with_messages = self
+            .names
+            .channels
+            .iter()
+            .filter(|(id, _)| !self.without_messages.contains(*id));
+        find("channel", &self.names.channels, with_messages, id, name)
     }
 }
 
@@ -170,6 +186,7 @@ mod tests {
         let channels = vec![ServerChannel {
             id: "20".to_owned(),
             name: "census".to_owned(),
+            channel_type: None,
         }];
         ServerLists { roles, channels }
     }
@@ -202,6 +219,30 @@ mod tests {
             present.role(5, Some("Usul")).unwrap_err(),
             "the server has 2 roles of the name \"Usul\""
         );
+    }
+
+    #[test]
+    fn category_and_voice_channel_of_the_same_name_are_not_taken() {
+        let mut lists = lists(vec![role("1", "@everyone", false)]);
+        for (id, channel_type) in [("21", 4), ("22", 2), ("23", 15)] {
+            lists.channels.push(ServerChannel {
+                id: id.to_owned(),
+                name: "welcome".to_owned(),
+                channel_type: Some(channel_type),
+            });
+        }
+        let read = |lists: &ServerLists| PresentServer::read(lists, GuildId::new(1).unwrap()).unwrap();
+        let refused = read(&lists).channel(6, Some("welcome")).unwrap_err();
+        assert_eq!(refused, "the server has no channel \"welcome\"");
+        // An announcement channel.
+        lists.channels.push(ServerChannel {
+            id: "24".to_owned(),
+            name: "welcome".to_owned(),
+            channel_type: Some(5),
+        });
+        let present = read(&lists);
+        assert_eq!(present.channel(6, Some("welcome")), Ok(24));
+        assert!(present.has_channel(21));
     }
 
     #[test]

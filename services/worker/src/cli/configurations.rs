@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use arrakis_config::{BackupSettings, Reader, Secret, variables};
 use arrakis_db::{CommunityId, ConfigurationVersion, Database, GuildId, RunningConfiguration, TenantTx, VersionCause};
 use arrakis_themes::Registry;
-use arrakis_vault::open_store;
+use arrakis_vault::{open_signing_key, open_store};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -63,6 +64,8 @@ pub(super) enum ConfigurationsTask {
         by: String,
     },
     /// Creates the communities that a lost database had, from the object store; communities that exist are not changed
+    ///
+    /// With `BACKUP_SIGNING_KEY`, only versions are used that this key or one of `BACKUP_TRUSTED_KEYS` has signed.
     Rebuild {
         #[command(flatten)]
         servers: Servers,
@@ -111,7 +114,10 @@ impl ConfigurationsTask {
 
     async fn run_with(self, config: TaskConfig) -> anyhow::Result<ExitCode> {
         let settings = config.backups.as_ref().context("BACKUP_STORE is not set")?;
-        let shadows = ShadowStore::new(open_store(settings).await.context("BACKUP_STORE")?);
+        let mut shadows = ShadowStore::new(open_store(settings).await.context("BACKUP_STORE")?);
+        if let Some(signer) = open_signing_key(settings)? {
+            shadows = shadows.signed_by(Arc::new(signer));
+        }
         let themes = Registry::load(config.themes_dir.as_deref())?;
         match self {
             Self::History { guild, limit, json } => history(&shadows, guild, limit, json).await,
@@ -244,6 +250,7 @@ async fn verify(database: &Database, shadows: &ShadowStore, guilds: &[GuildId]) 
         "{} servers compared, {problems} problems",
         communities.len()
     ));
+    report_unverified(shadows);
     Ok(if problems == 0 {
         ExitCode::SUCCESS
     } else {
@@ -325,7 +332,22 @@ async fn record(
         "version {} is the newest, in the database and in the store",
         latest.version
     ));
+    if !shadows.verifies_signatures() {
+        report(
+            "BACKUP_SIGNING_KEY is not set: the version has no signature, and workers that have a key report it as damaged",
+        );
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// States that checksums alone were verified, where no key is configured.
+fn report_unverified(shadows: &ShadowStore) {
+    if !shadows.verifies_signatures() {
+        report(
+            "BACKUP_SIGNING_KEY is not set: the signatures of versions were not verified, only their checksums, which anyone who can write to \
+             the store can make",
+        );
+    }
 }
 
 async fn write(
@@ -367,6 +389,7 @@ async fn rebuild_all(rebuild: &Rebuild<'_>, guilds: &[GuildId]) -> anyhow::Resul
             }
         }
     }
+    report_unverified(rebuild.shadows);
     let verb = if rebuild.dry_run { "would be created" } else { "created" };
     report(format_args!(
         "{} servers in the store: {created} {verb}, {failed} failed",

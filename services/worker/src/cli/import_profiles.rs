@@ -192,8 +192,8 @@ impl UndoProfileImport {
                     print(format_args!("{}  {}", member.user, printable(&member.name)))?;
                 }
                 report(format_args!(
-                    "these members (at most 20 are named) have used commands, written messages, or got badges or settings since the import \
-                     of {}; nothing was written; --discard-changes deletes that",
+                    "these members (at most 20 are named) have used commands, written messages, chosen alerts, or got badges, settings or a \
+                     tier by /admin-migrate since the import of {}; nothing was written; --discard-changes deletes that",
                     printable(&import.file_name)
                 ));
                 Ok(ExitCode::FAILURE)

@@ -21,6 +21,7 @@ mod posts;
 mod registry;
 mod token_profiles;
 mod topology;
+mod unfreeze;
 mod welcome;
 
 use std::future::Future;
@@ -81,6 +82,8 @@ enum Task {
     Posts(posts::PostsTask),
     /// Ends the takeover of a community, where the admin who controls it cannot
     EndTakeover(end_takeover::EndTakeover),
+    /// Ends the freeze of a community that nothing else ends, such as that of a teardown whose checkpoints have expired
+    Unfreeze(unfreeze::Unfreeze),
     /// Sets the plan of a community; a theme that it does not include stays in use for a grace period
     Plan(plan::PlanTask),
     /// Changes the theme of a community, and enqueues the change of its members' roles
@@ -114,6 +117,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Some(Task::Backup(task)) => task.run(),
         Some(Task::Posts(task)) => task.run(),
         Some(Task::EndTakeover(task)) => task.run(),
+        Some(Task::Unfreeze(task)) => task.run(),
         Some(Task::Plan(task)) => task.run(),
         Some(Task::Theme(task)) => task.run(),
         Some(Task::Configurations(task)) => task.run(),

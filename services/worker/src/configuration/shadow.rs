@@ -1,20 +1,25 @@
 //! The objects of shadows: a version, and the pointer to the newest one.
 //!
-//! An object is JSON: `{"checksum":"…","content":{…}}`. The checksum is the SHA-256 of the bytes of `content`, so every field is covered, and a
-//! build that does not know a field can check it. A version is compressed by gzip; its bytes follow from the version alone.
+//! An object is JSON: `{"checksum":"…","signature":{…},"content":{…}}`. The checksum is the SHA-256 of the bytes of `content`, so every field is
+//! covered, and a build that does not know a field can check it. The signature is of [`CONTEXT`] and these bytes: who can write to the store
+//! can make a checksum, and no signature. It is absent where no key is configured. A version is compressed by gzip; its bytes follow from the
+//! version and the key.
 
 use std::io::{self, Read as _};
 
 use arrakis_db::{Checksum, ConfigurationVersion, GuildId};
+use arrakis_vault::sign::{Signature, Signer};
 use flate2::Compression;
 use flate2::read::{GzDecoder, GzEncoder};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use time::OffsetDateTime;
 
 /// Format of the objects that this build writes.
 const FORMAT: u32 = 1;
+/// Begin of every signed message, so that a signature of another document of the same key is not accepted.
+const CONTEXT: &[u8] = b"arrakis-worker shadow of a configuration 1\n";
 /// Largest version that is decompressed, in bytes.
 const MAX_BYTES: u64 = 64 << 20;
 
@@ -36,6 +41,8 @@ pub(crate) struct Shadow {
 #[derive(Serialize)]
 struct Sealed<'a> {
     checksum: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature: Option<Signature>,
     content: &'a RawValue,
 }
 
@@ -43,6 +50,8 @@ struct Sealed<'a> {
 #[serde(deny_unknown_fields)]
 struct Opened<'a> {
     checksum: String,
+    #[serde(default)]
+    signature: Option<Signature>,
     #[serde(borrow)]
     content: &'a RawValue,
 }
@@ -89,8 +98,8 @@ impl Shadow {
         Checksum::of_text(&self.content)
     }
 
-    /// The bytes of the object.
-    pub(super) fn to_bytes(&self, server: GuildId) -> io::Result<Vec<u8>> {
+    /// The bytes of the object, signed where there is a key.
+    pub(super) async fn to_bytes(&self, server: GuildId, signer: Option<&dyn Signer>) -> io::Result<Vec<u8>> {
         let object = VersionObject {
             format: FORMAT,
             server: server.to_string(),
@@ -100,26 +109,23 @@ impl Shadow {
             recorded_at: self.recorded_at,
             configuration: RawValue::from_string(self.content.clone())?,
         };
-        let text = seal(&object)?;
+        let text = seal(to_raw_value(&object)?, signer).await?;
         let mut bytes = Vec::new();
         GzEncoder::new(text.as_bytes(), Compression::default()).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
-    /// Reads the bytes of an object.
+    /// Reads the bytes of an object, which must be signed where there is a key.
     ///
     /// # Errors
     /// What is wrong with them.
-    pub(super) fn from_bytes(bytes: &[u8], server: GuildId, version: u32) -> Result<Self, String> {
-        let mut text = String::new();
-        let mut limited = GzDecoder::new(bytes).take(MAX_BYTES + 1);
-        limited
-            .read_to_string(&mut text)
-            .map_err(|error| format!("it is not valid gzip of a text: {error}"))?;
-        if text.len() as u64 > MAX_BYTES {
-            return Err(format!("it has more than {MAX_BYTES} bytes when decompressed"));
-        }
-        let object: VersionObject = open(&text)?;
+    pub(super) async fn from_bytes(
+        bytes: &[u8],
+        (server, version): (GuildId, u32),
+        signer: Option<&dyn Signer>,
+    ) -> Result<Self, String> {
+        let text = decompressed(bytes)?;
+        let object: VersionObject = open(&text, signer).await?;
         check(object.format, &object.server, server)?;
         if object.version != version {
             return Err(format!("it is version {}, not version {version}", object.version));
@@ -134,21 +140,42 @@ impl Shadow {
     }
 }
 
-/// The bytes of the pointer to a version.
-pub(super) fn pointer_bytes(server: GuildId, version: u32, configuration: Checksum) -> io::Result<Vec<u8>> {
+fn decompressed(bytes: &[u8]) -> Result<String, String> {
+    let mut text = String::new();
+    let mut limited = GzDecoder::new(bytes).take(MAX_BYTES + 1);
+    limited
+        .read_to_string(&mut text)
+        .map_err(|error| format!("it is not valid gzip of a text: {error}"))?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(format!("it has more than {MAX_BYTES} bytes when decompressed"));
+    }
+    Ok(text)
+}
+
+/// The bytes of the pointer to a version, signed where there is a key.
+pub(super) async fn pointer_bytes(
+    server: GuildId,
+    version: u32,
+    configuration: Checksum,
+    signer: Option<&dyn Signer>,
+) -> io::Result<Vec<u8>> {
     let object = PointerObject {
         format: FORMAT,
         server: server.to_string(),
         version,
         configuration: configuration.to_string(),
     };
-    Ok(seal(&object)?.into_bytes())
+    Ok(seal(to_raw_value(&object)?, signer).await?.into_bytes())
 }
 
-/// Reads a pointer: number and checksum of the newest version.
-pub(super) fn read_pointer(bytes: &[u8], server: GuildId) -> Result<(u32, Checksum), String> {
+/// Reads a pointer, which must be signed where there is a key: number and checksum of the newest version.
+pub(super) async fn read_pointer(
+    bytes: &[u8],
+    server: GuildId,
+    signer: Option<&dyn Signer>,
+) -> Result<(u32, Checksum), String> {
     let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
-    let object: PointerObject = open(text)?;
+    let object: PointerObject = open(text, signer).await?;
     check(object.format, &object.server, server)?;
     let checksum = object.configuration.parse();
     Ok((
@@ -167,26 +194,40 @@ fn check(format: u32, server: &str, wanted: GuildId) -> Result<(), String> {
     Ok(())
 }
 
-fn seal(content: &impl Serialize) -> io::Result<String> {
-    let content = serde_json::value::to_raw_value(content)?;
+fn message(content: &RawValue) -> Vec<u8> {
+    [CONTEXT, content.get().as_bytes()].concat()
+}
+
+async fn seal(content: Box<RawValue>, signer: Option<&dyn Signer>) -> io::Result<String> {
+    let signature = match signer {
+        Some(signer) => Some(signer.sign(&message(&content)).await.map_err(io::Error::other)?),
+        None => None,
+    };
     let sealed = Sealed {
         checksum: Checksum::of_text(content.get()).to_string(),
+        signature,
         content: &content,
     };
     Ok(serde_json::to_string(&sealed)?)
 }
 
-fn open<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+async fn open<T: DeserializeOwned>(text: &str, signer: Option<&dyn Signer>) -> Result<T, String> {
     let opened: Opened<'_> = serde_json::from_str(text).map_err(|error| format!("its content is invalid: {error}"))?;
     let found = Checksum::of_text(opened.content.get()).to_string();
     if found != opened.checksum {
         return Err(format!("its SHA-256 is {found}, and {} is recorded", opened.checksum));
+    }
+    if let Some(signer) = signer {
+        let signature = opened.signature.ok_or("it has no signature")?;
+        let verified = signer.verify(&message(opened.content), &signature).await;
+        verified.map_err(|error| error.to_string())?;
     }
     serde_json::from_str(opened.content.get()).map_err(|error| format!("its content is invalid: {error}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use arrakis_vault::LocalSigner;
     use time::macros::datetime;
 
     use super::*;
@@ -205,51 +246,90 @@ mod tests {
         }
     }
 
-    #[test]
-    fn shadow_round_trips_with_the_same_bytes_of_the_configuration() {
-        let bytes = shadow().to_bytes(server()).unwrap();
-        assert_eq!(bytes, shadow().to_bytes(server()).unwrap());
-        assert_eq!(Shadow::from_bytes(&bytes, server(), 7), Ok(shadow()));
+    #[tokio::test]
+    async fn shadow_round_trips_with_the_same_bytes_of_the_configuration() {
+        let bytes = shadow().to_bytes(server(), None).await.unwrap();
+        assert_eq!(bytes, shadow().to_bytes(server(), None).await.unwrap());
+        assert_eq!(Shadow::from_bytes(&bytes, (server(), 7), None).await, Ok(shadow()));
     }
 
-    #[test]
-    fn each_changed_byte_is_detected_and_so_is_each_truncation() {
-        let bytes = shadow().to_bytes(server()).unwrap();
+    #[tokio::test]
+    async fn each_changed_byte_is_detected_and_so_is_each_truncation() {
+        let bytes = shadow().to_bytes(server(), None).await.unwrap();
         for at in 0..bytes.len() {
             for changed in [bytes[at] ^ 1, bytes[at].wrapping_add(7)] {
                 let mut damaged = bytes.clone();
                 damaged[at] = changed;
                 // The header of gzip has bytes without a meaning for the content: time, system, level.
-                let read = Shadow::from_bytes(&damaged, server(), 7);
+                let read = Shadow::from_bytes(&damaged, (server(), 7), None).await;
                 assert!(read.is_err() || read == Ok(shadow()), "byte {at} is {changed}");
             }
         }
         for length in 0..bytes.len() {
-            assert!(Shadow::from_bytes(&bytes[..length], server(), 7).is_err(), "{length}");
+            assert!(
+                Shadow::from_bytes(&bytes[..length], (server(), 7), None).await.is_err(),
+                "{length}"
+            );
         }
     }
 
-    #[test]
-    fn shadow_of_another_server_or_version_is_refused() {
-        let bytes = shadow().to_bytes(server()).unwrap();
+    #[tokio::test]
+    async fn shadow_of_another_server_or_version_is_refused() {
+        let bytes = shadow().to_bytes(server(), None).await.unwrap();
         let other = GuildId::new(8).unwrap();
-        let error = Shadow::from_bytes(&bytes, other, 7).unwrap_err();
+        let error = Shadow::from_bytes(&bytes, (other, 7), None).await.unwrap_err();
         assert!(error.contains("not of server 8"), "{error}");
         assert_eq!(
-            Shadow::from_bytes(&bytes, server(), 8).unwrap_err(),
+            Shadow::from_bytes(&bytes, (server(), 8), None).await.unwrap_err(),
             "it is version 7, not version 8"
         );
     }
 
-    #[test]
-    fn pointer_round_trips_and_each_changed_byte_is_detected() {
+    #[tokio::test]
+    async fn pointer_round_trips_and_each_changed_byte_is_detected() {
         let checksum = shadow().checksum();
-        let bytes = pointer_bytes(server(), 7, checksum).unwrap();
-        assert_eq!(read_pointer(&bytes, server()), Ok((7, checksum)));
+        let bytes = pointer_bytes(server(), 7, checksum, None).await.unwrap();
+        assert_eq!(read_pointer(&bytes, server(), None).await, Ok((7, checksum)));
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 1;
-            assert!(read_pointer(&damaged, server()).is_err(), "byte {at}");
+            assert!(read_pointer(&damaged, server(), None).await.is_err(), "byte {at}");
         }
+    }
+
+    #[tokio::test]
+    async fn signature_by_another_key_and_none_are_refused_where_there_is_a_key() {
+        let (own, other) = (LocalSigner::generate().unwrap(), LocalSigner::generate().unwrap());
+        let signed = shadow().to_bytes(server(), Some(&own)).await.unwrap();
+        let version = (server(), 7);
+        assert_eq!(Shadow::from_bytes(&signed, version, Some(&own)).await, Ok(shadow()));
+        // Without a key, the checksum alone is verified.
+        assert_eq!(Shadow::from_bytes(&signed, version, None).await, Ok(shadow()));
+        let refused = Shadow::from_bytes(&signed, version, Some(&other)).await.unwrap_err();
+        assert!(refused.contains("not trusted"), "{refused}");
+        let trusting = LocalSigner::generate().unwrap().trusting([own.public_key()]);
+        assert_eq!(
+            Shadow::from_bytes(&signed, version, Some(&trusting)).await,
+            Ok(shadow())
+        );
+        let unsigned = shadow().to_bytes(server(), None).await.unwrap();
+        let refused = Shadow::from_bytes(&unsigned, version, Some(&own)).await.unwrap_err();
+        assert_eq!(refused, "it has no signature");
+
+        let checksum = shadow().checksum();
+        let pointer = pointer_bytes(server(), 7, checksum, Some(&own)).await.unwrap();
+        assert_eq!(read_pointer(&pointer, server(), Some(&own)).await, Ok((7, checksum)));
+        assert!(read_pointer(&pointer, server(), Some(&other)).await.is_err());
+        // The signature of a pointer under another content.
+        let text = String::from_utf8(pointer).unwrap();
+        let content = text.split_once("\"content\":").unwrap().1.strip_suffix('}').unwrap();
+        let forged = content.replace("\"version\":7", "\"version\":8");
+        let checksum_of = |content: &str| Checksum::of_text(content).to_string();
+        let text = text
+            .replace(content, &forged)
+            .replace(&checksum_of(content), &checksum_of(&forged));
+        assert!(read_pointer(text.as_bytes(), server(), None).await.is_ok());
+        let refused = read_pointer(text.as_bytes(), server(), Some(&own)).await.unwrap_err();
+        assert!(refused.contains("is invalid"), "{refused}");
     }
 }

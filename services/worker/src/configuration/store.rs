@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use arrakis_db::{Checksum, ConfigurationVersion, GuildId};
 use arrakis_runtime::fail_point;
-use arrakis_vault::{Condition, NewObject, ObjectKey, ObjectKeyError, ObjectStore, ServerId, StoreError, paths};
+use arrakis_vault::{
+    Condition, NewObject, ObjectKey, ObjectKeyError, ObjectStore, ServerId, Signer, StoreError, paths,
+};
 
 use super::shadow::{self, Shadow};
 
@@ -72,13 +74,30 @@ pub(crate) struct Pointer {
 #[derive(Clone, Debug)]
 pub struct ShadowStore {
     store: Arc<dyn ObjectStore>,
+    signer: Option<Arc<dyn Signer>>,
 }
 
 impl ShadowStore {
-    /// The shadows in this store.
+    /// The shadows in this store, without signatures: what is read has the right checksums, and may come from whoever can write to the store.
     #[must_use]
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store }
+        Self { store, signer: None }
+    }
+
+    /// The same with signatures: what is written is signed, and what is read must be signed by this key or one that it trusts.
+    #[must_use]
+    pub fn signed_by(mut self, signer: Arc<dyn Signer>) -> Self {
+        self.signer = Some(signer);
+        self
+    }
+
+    /// Whether signatures are verified.
+    pub(crate) fn verifies_signatures(&self) -> bool {
+        self.signer.is_some()
+    }
+
+    fn signer(&self) -> Option<&dyn Signer> {
+        self.signer.as_deref()
     }
 
     /// Writes a version, and the pointer if it is the newest one. Safe to repeat.
@@ -88,7 +107,8 @@ impl ShadowStore {
     pub(crate) async fn write(&self, server: GuildId, version: &ConfigurationVersion) -> Result<(), ShadowError> {
         let shadow = Shadow::of(version);
         let bytes = shadow
-            .to_bytes(server)
+            .to_bytes(server, self.signer())
+            .await
             .map_err(|error| encode(version.version, &error))?;
         let key = key(server, version.version)?;
         match self.store.put(&key, NewObject::new(bytes), &Condition::Absent).await {
@@ -112,13 +132,14 @@ impl ShadowStore {
     /// Lets the pointer name a version, unless it names a later one. A damaged pointer is replaced: it follows from the versions.
     async fn point(&self, server: GuildId, shadow: &Shadow) -> Result<(), ShadowError> {
         let key = pointer_key(server)?;
-        let bytes = shadow::pointer_bytes(server, shadow.version, shadow.checksum())
+        let bytes = shadow::pointer_bytes(server, shadow.version, shadow.checksum(), self.signer())
+            .await
             .map_err(|error| encode(shadow.version, &error))?;
         let mut writes = 0;
         loop {
             let condition = match self.store.get(&key).await {
                 Ok(object) => {
-                    let named = shadow::read_pointer(&object.bytes, server);
+                    let named = shadow::read_pointer(&object.bytes, server, self.signer()).await;
                     if named.is_ok_and(|(version, _)| version >= shadow.version) {
                         return Ok(());
                     }
@@ -147,7 +168,8 @@ impl ShadowStore {
             Err(error) if error.is_not_found() => return Err(self.damaged(&key, "it does not exist")),
             Err(error) => return Err(error.into()),
         };
-        Shadow::from_bytes(&object.bytes, server, version).map_err(|reason| self.damaged(&key, reason))
+        let read = Shadow::from_bytes(&object.bytes, (server, version), self.signer()).await;
+        read.map_err(|reason| self.damaged(&key, reason))
     }
 
     /// The pointer to the newest version; `None` for a server without shadows.
@@ -161,8 +183,8 @@ impl ShadowStore {
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let (version, checksum) =
-            shadow::read_pointer(&object.bytes, server).map_err(|reason| self.damaged(&key, reason))?;
+        let read = shadow::read_pointer(&object.bytes, server, self.signer()).await;
+        let (version, checksum) = read.map_err(|reason| self.damaged(&key, reason))?;
         Ok(Some(Pointer { version, checksum }))
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arrakis_broker::BrokerConnection;
 use arrakis_contracts::{JobKind, dead_letter};
-use arrakis_db::{Actor, NewAuditEntry, TenantTx, TokenProfileId};
+use arrakis_db::{Actor, CheckpointPurpose, Community, GuildId, NewAuditEntry, TenantTx, TokenProfileId};
 use backon::{ConstantBuilder, Retryable as _};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -178,21 +178,47 @@ impl LeaderTasks {
     }
 }
 
-/// Deletes the checkpoints of a community that have expired, with an audit entry.
+/// Deletes the checkpoints of a community that have expired, with an audit entry. Where the community is still frozen by a teardown and has no
+/// checkpoint of one any more, the entry and the log name the command that ends the freeze.
 async fn prune_checkpoints(tx: &mut TenantTx, now: OffsetDateTime) -> Result<(), Failure> {
     let expired = tx.checkpoints().prune(now).await?;
     if expired.is_empty() {
         return Ok(());
     }
+    let left_frozen = guild_left_frozen(tx, now).await?;
+    let reason = match left_frozen {
+        None => "they are kept for 30 days".to_owned(),
+        Some(guild) => format!(
+            "they are kept for 30 days; the community is still frozen by a teardown, and no checkpoint of one is left: \
+             `arrakis-worker unfreeze {guild}` ends the freeze"
+        ),
+    };
     tx.audit(&NewAuditEntry {
         actor: Actor::System("checkpoints".to_owned()),
         action: "checkpoint.expired",
         subject: "checkpoints",
-        reason: Some("they are kept for 30 days"),
-        detail: json!({"checkpoints": expired}),
+        reason: Some(&reason),
+        detail: json!({"checkpoints": expired, "left_frozen": left_frozen.is_some()}),
     })
     .await?;
+    if let Some(guild) = left_frozen {
+        tracing::warn!(
+            guild.id = %guild,
+            "the community is frozen by a teardown whose checkpoints have expired: `arrakis-worker unfreeze` ends the freeze"
+        );
+    }
     Ok(())
+}
+
+/// The server, if its community is frozen by a teardown and has no checkpoint of a teardown to restore.
+async fn guild_left_frozen(tx: &mut TenantTx, now: OffsetDateTime) -> Result<Option<GuildId>, Failure> {
+    let record = tx.communities().get().await?;
+    let Some(record) = record.filter(Community::is_frozen_by_teardown) else {
+        return Ok(None);
+    };
+    let left = tx.checkpoints().list(now).await?;
+    let is_left = left.iter().any(|left| left.purpose == CheckpointPurpose::Teardown);
+    Ok((!is_left).then_some(record.guild))
 }
 
 /// Enqueues a sync of each profile that a community uses, for the present time slot, and another one while syncs fail. Profiles of a

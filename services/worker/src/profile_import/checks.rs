@@ -190,7 +190,7 @@ pub(crate) async fn check_database(
         .collect();
     for page in left.chunks(PAGE) {
         let mut tx = target.admin.tenant(target.community).await?;
-        check_registry(&mut tx, target, page, problems).await?;
+        check_registry(&mut tx, target, page, now, problems).await?;
         let users: Vec<UserId> = page.iter().map(|member| member.user()).collect();
         let others = tx.profile_imports().written_by_others(import, &users).await?;
         for member in page.iter().filter(|member| others.contains(&member.user())) {
@@ -220,9 +220,13 @@ async fn check_registry(
     tx: &mut TenantTx,
     target: &Target,
     page: &[&SourceMember],
+    now: OffsetDateTime,
     problems: &mut Problems,
 ) -> anyhow::Result<()> {
-    let conflicts = tx.registry().wallet_conflicts(&wallets(page), target.chain_id).await?;
+    let conflicts = tx
+        .registry()
+        .wallet_conflicts(&wallets(page), target.chain_id, now)
+        .await?;
     for conflict in conflicts {
         let row = page.iter().find(|member| member.user() == conflict.user);
         let reason = format!("wallet {}: {}", conflict.address, conflict.refusal);

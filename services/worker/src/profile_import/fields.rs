@@ -147,8 +147,8 @@ impl<'a> Fields<'a> {
         self.optional(column, |value| time(value, now))
     }
 
-    /// A day, as the database writes it.
-    pub(super) fn day(&mut self, column: &'static str) -> Option<String> {
+    /// A UTC day.
+    pub(super) fn day(&mut self, column: &'static str) -> Option<Date> {
         let now = self.now;
         self.required(column, |value| day(value, now))
     }
@@ -163,11 +163,15 @@ impl<'a> Fields<'a> {
         self.optional(column, read).unwrap_or(false)
     }
 
-    /// A number that is not negative; an empty field is 0.
-    pub(super) fn count<T: TryFrom<i64> + Default>(&mut self, column: &'static str) -> T {
+    /// A number from 0 to `most`; an empty field is 0.
+    pub(super) fn count<T>(&mut self, column: &'static str, most: T) -> T
+    where
+        T: TryFrom<i64> + Default + PartialOrd + Display,
+    {
         let read = |value: ValueRef<'_>| match value {
             ValueRef::Integer(number) if number >= 0 => {
-                T::try_from(number).map_err(|_| format!("{number} is too large"))
+                let count = T::try_from(number).ok().filter(|count| *count <= most);
+                count.ok_or_else(|| format!("{number} is more than {most}"))
             }
             other => Err(format!("{} is not a whole number from 0", shown(other))),
         };
@@ -243,14 +247,14 @@ fn time(value: ValueRef<'_>, now: OffsetDateTime) -> Result<OffsetDateTime, Stri
     Ok(whole.to_offset(UtcOffset::UTC))
 }
 
-fn day(value: ValueRef<'_>, now: OffsetDateTime) -> Result<String, String> {
+fn day(value: ValueRef<'_>, now: OffsetDateTime) -> Result<Date, String> {
     let text = text(value, 10)?;
     let day = Date::parse(&text, format_description!("[year]-[month]-[day]"))
         .map_err(|_| format!("`{text}` is not a day; write 2026-01-31"))?;
     if day < EARLIEST.date() || day > now.date() {
         return Err(format!("{text} is before 2015, or in the future"));
     }
-    Ok(text)
+    Ok(day)
 }
 
 #[cfg(test)]
@@ -327,7 +331,8 @@ mod tests {
 
     #[test]
     fn days_exist_and_are_past() {
-        assert_eq!(day(written("2026-02-28"), NOW).unwrap(), "2026-02-28");
+        // The text is as the database writes it.
+        assert_eq!(day(written("2026-02-08"), NOW).unwrap().to_string(), "2026-02-08");
         for text in ["2026-02-29", "2026-12-01", "28.02.2026", "2026-2-28"] {
             assert!(day(written(text), NOW).is_err(), "{text}");
         }

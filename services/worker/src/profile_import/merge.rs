@@ -1,6 +1,8 @@
 //! What is written of a member who may have a profile already. Pure.
 
-use arrakis_db::{MemberRows, MemberWrite, ProfileRow};
+use std::collections::HashSet;
+
+use arrakis_db::{BadgeRow, MemberRows, MemberWrite, ProfileRow};
 use arrakis_domain::{Address, TierId};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -39,8 +41,8 @@ pub(super) fn merged(
     // What the platform has recorded itself stays.
     rows.tiers
         .retain(|reached| existing.tiers.iter().all(|known| known.tier != reached.tier));
-    rows.days
-        .retain(|activity| existing.days.iter().all(|known| known.day != activity.day));
+    let days: HashSet<&str> = existing.days.iter().map(|known| known.day.as_str()).collect();
+    rows.days.retain(|activity| !days.contains(activity.day.as_str()));
     Ok(MemberWrite {
         rows,
         previous: Some(existing.profile.clone()),
@@ -86,8 +88,8 @@ fn higher(one: Option<&TierId>, other: Option<&TierId>, place: &dyn Fn(&TierId) 
     tiers.min_by_key(|tier| place(tier).unwrap_or(usize::MAX)).cloned()
 }
 
-/// The badges that make room for those of the file: earned by a rule, and earned again if the file's is taken back.
-fn replaced_badges(source: &MemberRows, existing: &MemberRows, shared_on: &[Uuid]) -> Result<Vec<Uuid>, String> {
+/// The badges that make room for those of the file: earned by a rule, and written again by an undo.
+fn replaced_badges(source: &MemberRows, existing: &MemberRows, shared_on: &[Uuid]) -> Result<Vec<BadgeRow>, String> {
     let mut replaced = Vec::new();
     let held = source.badges.iter().filter(|badge| badge.revoked_at.is_none());
     for badge in held {
@@ -102,14 +104,14 @@ fn replaced_badges(source: &MemberRows, existing: &MemberRows, shared_on: &[Uuid
                 badge.badge
             ));
         }
-        replaced.push(known.badge_id);
+        replaced.push(known.clone());
     }
     Ok(replaced)
 }
 
 #[cfg(test)]
 mod tests {
-    use arrakis_db::{ActivityRow, BadgeRow, TierReachedRow, UserId};
+    use arrakis_db::{ActivityRow, TierReachedRow, UserId};
     use time::macros::datetime;
 
     use super::*;
@@ -242,7 +244,7 @@ mod tests {
         source.badges = vec![badge(1, "rule")];
         existing.badges = vec![badge(2, "rule")];
         let write = merge(&source, Some(&existing), &[]).unwrap();
-        assert_eq!((write.replaced, write.rows.badges.len()), (vec![Uuid::from_u128(2)], 1));
+        assert_eq!((write.replaced, write.rows.badges.len()), (vec![badge(2, "rule")], 1));
         assert!(merge(&source, Some(&existing), &[Uuid::from_u128(2)]).is_err());
         existing.badges = vec![badge(2, "admin")];
         assert!(merge(&source, Some(&existing), &[]).is_err());

@@ -3,8 +3,8 @@
 //! The file is opened for reading only and read in one transaction, so that another program may still write it. What it contains is not
 //! trusted: its views cannot call functions with effects, and a damaged file is refused.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use arrakis_db::{ActivityRow, BadgeRow, Checksum, MemberRows, ProfileRow, Shared
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
-use time::OffsetDateTime;
+use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
 use super::fields::Fields;
@@ -28,6 +28,10 @@ const MAX_VALUE: i32 = 16 << 20;
 const MAX_NAME: usize = 100;
 /// Most characters of a reason.
 const MAX_REASON: usize = 500;
+/// Largest count of a member. The platform adds to it, and to that of a profile which exists, in 64 bits.
+const MAX_COUNT: i64 = 1_000_000_000_000;
+/// Largest count of a member on one day. The platform adds to it in 32 bits.
+const MAX_COUNT_OF_DAY: i32 = 1_000_000_000;
 
 /// A member of the file.
 #[derive(Debug)]
@@ -183,31 +187,31 @@ impl Reader<'_> {
                 member.rows.badges.push(badge);
             }
         })?;
+        let mut tiers = HashSet::new();
         self.read_table(&TIERS_REACHED, |members, fields| {
             if let Some((user, reached)) = tier_reached(fields)
                 && let Some(member) = owner(members, fields, user)
             {
-                if member.rows.tiers.iter().any(|other| other.tier == reached.tier) {
+                if tiers.insert((user, reached.tier.clone())) {
+                    member.rows.tiers.push(reached);
+                } else {
                     fields.refuse(format!(
                         "the member has reached {} in a row before this one",
                         reached.tier
                     ));
-                } else {
-                    member.rows.tiers.push(reached);
                 }
             }
         })?;
+        drop(tiers);
+        let mut days = HashSet::new();
         self.read_table(&ACTIVITY, |members, fields| {
-            if let Some((user, activity)) = activity(fields)
+            if let Some((user, day, activity)) = activity(fields)
                 && let Some(member) = owner(members, fields, user)
             {
-                if member.rows.days.iter().any(|other| other.day == activity.day) {
-                    fields.refuse(format!(
-                        "the member has the day {} in a row before this one",
-                        activity.day
-                    ));
-                } else {
+                if days.insert((user, day)) {
                     member.rows.days.push(activity);
+                } else {
+                    fields.refuse(format!("the member has the day {day} in a row before this one"));
                 }
             }
         })
@@ -217,7 +221,7 @@ impl Reader<'_> {
     fn read_table(
         &mut self,
         table: &Table,
-        take: impl Fn(&mut BTreeMap<UserId, SourceMember>, &mut Fields<'_>),
+        mut take: impl FnMut(&mut BTreeMap<UserId, SourceMember>, &mut Fields<'_>),
     ) -> anyhow::Result<()> {
         if !self.tables.iter().any(|name| name == table.name) {
             if table.required {
@@ -278,8 +282,8 @@ fn profile(fields: &mut Fields<'_>) -> Option<(UserId, SourceMember)> {
         protected: fields.flag("protected"),
         hidden: fields.flag("hidden"),
         waitlisted_at: fields.time_or_none("waitlisted_at"),
-        commands: fields.count("commands"),
-        messages: fields.count("messages"),
+        commands: fields.count("commands", MAX_COUNT),
+        messages: fields.count("messages", MAX_COUNT),
         last_active_at: fields.time_or_none("last_active_at"),
         created_at: created_at?,
         updated_at: updated_at?,
@@ -372,14 +376,14 @@ fn tier_reached(fields: &mut Fields<'_>) -> Option<(UserId, TierReachedRow)> {
     ))
 }
 
-fn activity(fields: &mut Fields<'_>) -> Option<(UserId, ActivityRow)> {
+fn activity(fields: &mut Fields<'_>) -> Option<(UserId, Date, ActivityRow)> {
     let user = fields.member();
-    let day = fields.day("day");
+    let day = fields.day("day")?;
     let row = ActivityRow {
-        day: day?,
-        commands: fields.count("commands"),
-        messages: fields.count("messages"),
+        day: day.to_string(),
+        commands: fields.count("commands", MAX_COUNT_OF_DAY),
+        messages: fields.count("messages", MAX_COUNT_OF_DAY),
     };
     let user = user?;
-    (!fields.refused()).then_some((user, row))
+    (!fields.refused()).then_some((user, day, row))
 }

@@ -3,7 +3,7 @@
 //! Running it twice is safe: a page is one transaction, which also records its members; a further run writes the others. The state of the
 //! import changes to completed in the transaction that links the shared badges and enqueues the reconcile.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use anyhow::{Context as _, bail};
 use arrakis_db::registry::{ImportedWallet, WalletImport};
@@ -244,9 +244,8 @@ fn stored_of(written: &MemberRows, read: &MemberRows) -> MemberRows {
     stored
         .tiers
         .retain(|reached| written.tiers.iter().any(|other| other.tier == reached.tier));
-    stored
-        .days
-        .retain(|activity| written.days.iter().any(|other| other.day == activity.day));
+    let days: HashSet<&str> = written.days.iter().map(|other| other.day.as_str()).collect();
+    stored.days.retain(|activity| days.contains(activity.day.as_str()));
     stored
         .badges
         .retain(|badge| written.badges.iter().any(|other| other.badge_id == badge.badge_id));

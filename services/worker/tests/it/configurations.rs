@@ -12,7 +12,7 @@ use arrakis_domain::{GateKey, RoleId, RoleKey, TierId};
 use arrakis_telemetry::Metrics;
 use arrakis_test_support::{Process, eventually, eventually_within};
 use arrakis_themes::Registry;
-use arrakis_vault::FolderStore;
+use arrakis_vault::{FolderStore, LocalSigner};
 use arrakis_worker::configuration::{ConfigurationDrift, ShadowStore};
 use arrakis_worker::jobs::{self, reconcile};
 use arrakis_worker::leader::ConfigurationTasks;
@@ -44,6 +44,28 @@ impl Shadowed {
         let store = FolderStore::new(setup.path("store"));
         services.shadows = Some(ShadowStore::new(Arc::new(store)));
         Self { setup, services }
+    }
+
+    /// The same with a key that signs the shadows.
+    async fn signed() -> Self {
+        let mut shadowed = Self::create().await;
+        let signer = LocalSigner::open(&shadowed.key()).unwrap();
+        let shadows = shadowed.services.shadows.take().unwrap();
+        shadowed.services.shadows = Some(shadows.signed_by(Arc::new(signer)));
+        shadowed
+    }
+
+    fn key(&self) -> PathBuf {
+        self.setup.path("backup-signing-key.pem")
+    }
+
+    /// Runs a subcommand of `configurations` with the database of a setup and the key.
+    async fn run_signed_on(&self, setup: &Setup, arguments: &[&str]) -> (i32, String) {
+        let arguments = [&["configurations"][..], arguments].concat();
+        let store = format!("file://{}", self.setup.path("store").display());
+        let key = self.key().display().to_string();
+        let variables = vec![("BACKUP_STORE", store), ("BACKUP_SIGNING_KEY", key)];
+        setup.command(&arguments, variables).await
     }
 
     /// What the leader does as soon as it leads.
@@ -413,6 +435,66 @@ async fn damaged_newest_version_is_named_and_the_one_before_is_used() {
         "{text}"
     );
     assert_eq!(lost.count("guild_routes").await, 0);
+}
+
+/// Two versions of the server 100, the second with the theme `basic`.
+async fn two_versions(shadowed: &Shadowed) {
+    shadowed.lead().await;
+    let change = ["theme", "100", "basic", "--by", "liet"];
+    let (code, text) = shadowed.setup.command(&change, Vec::new()).await;
+    assert_eq!(code, 0, "{text}");
+    shadowed.lead().await;
+}
+
+/// Whoever can write to the store can make a version with the right checksums.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn version_without_a_trusted_signature_is_reported_and_not_rebuilt() {
+    let (shadowed, forger) = (Shadowed::signed().await, Shadowed::create().await);
+    two_versions(&shadowed).await;
+    two_versions(&forger).await;
+    let (code, text) = shadowed.run_signed_on(&shadowed.setup, &["verify"]).await;
+    assert_eq!(code, 0, "{text}");
+    assert!(!text.contains("were not verified"), "{text}");
+    let (code, text) = shadowed.run(&["verify"]).await;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("BACKUP_SIGNING_KEY is not set: the signatures"), "{text}");
+
+    std::fs::copy(forger.object("2.json.gz"), shadowed.object("2.json.gz")).unwrap();
+    shadowed.lead().await;
+    let mut tx = shadowed.setup.database.global().await.unwrap();
+    let health = tx.shadow_health().await.unwrap().unwrap();
+    assert_eq!(health.problem_count, 1);
+    let problem = &health.problems[0].problem;
+    assert!(
+        problem.contains("2.json.gz is damaged: it has no signature"),
+        "{problem}"
+    );
+    drop(tx);
+    let (code, text) = shadowed.run_signed_on(&shadowed.setup, &["verify"]).await;
+    assert_eq!(code, 1, "{text}");
+
+    let lost = Setup::empty().await;
+    let (code, text) = shadowed.run_on(&lost, &["rebuild", "--dry-run", "--by", "liet"]).await;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("server 100: from version 2"), "{text}");
+    assert!(text.contains("BACKUP_SIGNING_KEY is not set: the signatures"), "{text}");
+    let (code, text) = shadowed.run_signed_on(&lost, &["rebuild", "--by", "liet"]).await;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("server 100: from version 1"), "{text}");
+    assert!(
+        text.contains("not used: version 2: ") && text.contains("it has no signature"),
+        "{text}"
+    );
+    assert!(!text.contains("BACKUP_SIGNING_KEY"), "{text}");
+
+    // An operator decides for the database's configuration.
+    let (code, text) = shadowed
+        .run_signed_on(&shadowed.setup, &["record", "100", "--by", "liet"])
+        .await;
+    assert_eq!(code, 0, "{text}");
+    shadowed.lead().await;
+    let mut tx = shadowed.setup.database.global().await.unwrap();
+    assert_eq!(tx.shadow_health().await.unwrap().unwrap().problem_count, 0);
 }
 
 /// A SIGKILL between the object, the pointer and the row: the next leader completes the write.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use arrakis_db::{CHECKPOINT_KEPT, CheckpointPurpose, NewCheckpoint, NewJob, PostKind, ServerNames};
+use arrakis_db::{CHECKPOINT_KEPT, CheckpointPurpose, NewCheckpoint, NewJob, PostKind, ServerNames, TEARDOWN_FREEZE};
 use arrakis_test_support::{eventually, eventually_within};
 use arrakis_worker::commands::Commands;
 use arrakis_worker::jobs::reconcile;
@@ -75,11 +75,53 @@ async fn expired_checkpoint_is_deleted_with_an_audit_entry() {
     };
     let entry = eventually(expired, "the expired checkpoint to be deleted").await;
     assert_eq!(entry.detail["checkpoints"], json!([Uuid::from_u128(1)]));
+    assert_eq!(entry.detail["left_frozen"], false);
     let left = platform.tenant().await.checkpoints().list(now).await.unwrap();
     assert_eq!(
         left.into_iter().map(|left| left.id).collect::<Vec<_>>(),
         [Uuid::from_u128(2)]
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn end_of_the_last_checkpoint_of_a_teardown_names_the_command_that_ends_the_freeze() {
+    let platform = Platform::start().await;
+    let now = OffsetDateTime::now_utc();
+    let mut tx = platform.tenant().await;
+    tx.communities().set_frozen(Some(TEARDOWN_FREEZE)).await.unwrap();
+    let record = tx.communities().get().await.unwrap().unwrap();
+    let content = tx.configuration(&record, None, &ServerNames::default()).await.unwrap();
+    // A manual checkpoint that is left does not return the server that was torn down.
+    for (id, at, purpose) in [
+        (
+            1,
+            now - CHECKPOINT_KEPT - time::Duration::HOUR,
+            CheckpointPurpose::Teardown,
+        ),
+        (2, now, CheckpointPurpose::Manual),
+    ] {
+        let new = NewCheckpoint {
+            id: Uuid::from_u128(id),
+            request: Uuid::from_u128(id),
+            purpose,
+            reason: None,
+            by: "stilgar",
+            at,
+            content: &content,
+        };
+        tx.checkpoints().create(&new).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let _worker = platform.worker().await;
+    let expired = async || {
+        let entries = platform.tenant().await.audit_entries(100).await.unwrap();
+        entries.into_iter().find(|entry| entry.action == "checkpoint.expired")
+    };
+    let entry = eventually(expired, "the expired checkpoint to be deleted").await;
+    assert_eq!(entry.detail["left_frozen"], true);
+    let command = format!("`arrakis-worker unfreeze {}`", platform.community.guild);
+    let reason = entry.reason.unwrap();
+    assert!(reason.contains(&command), "{reason}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

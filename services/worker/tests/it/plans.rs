@@ -1,11 +1,12 @@
 //! Plans: a theme that the plan does not include stays in use for a grace period, then another one takes its place and the roles of the
-//! theme before are removed. The admins are told of both. Also the subcommands of operators: `plan`, `theme` and `end-takeover`.
+//! theme before are removed. The admins are told of both. Also the subcommands of operators: `plan`, `theme`, `end-takeover` and
+//! `unfreeze`.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::Path;
 
-use arrakis_db::{Actor, Community, JobState};
+use arrakis_db::{Actor, Community, JobState, TEARDOWN_FREEZE};
 use arrakis_domain::{Plan, RoleBindings, RoleId, RoleKey};
 use arrakis_emulator_client::MemberEdit;
 use arrakis_telemetry::Metrics;
@@ -407,4 +408,36 @@ async fn operator_ends_a_takeover() {
     let record = stored(&platform).await;
     assert_eq!((record.frozen, record.controlled_by), (None, None));
     assert_eq!(audited(&platform, "community.takeover_end").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operator_ends_a_freeze_that_is_no_takeover() {
+    let platform = Platform::start().await;
+    let arguments = ["--reason", "the checkpoints have expired"];
+    let (code, text) = run(&platform, "unfreeze", &arguments).await;
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("is not frozen"), "{text}");
+    let mut tx = platform.tenant().await;
+    tx.communities().set_frozen(Some(TEARDOWN_FREEZE)).await.unwrap();
+    tx.commit().await.unwrap();
+    let (code, text) = run(&platform, "unfreeze", &arguments).await;
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(stored(&platform).await.frozen, None);
+    let mut tx = platform.tenant().await;
+    let entries = tx.audit_entries(100).await.unwrap();
+    let entry = entries
+        .iter()
+        .find(|entry| entry.action == "community.unfreeze")
+        .unwrap();
+    assert_eq!(entry.actor, Actor::Operator("liet".to_owned()));
+    assert_eq!(entry.reason.as_deref(), Some("the checkpoints have expired"));
+    assert_eq!(entry.detail["frozen_for"], TEARDOWN_FREEZE);
+
+    let stilgar = platform.community.user_id("stilgar");
+    tx.communities().take_over(stilgar, "a stolen account").await.unwrap();
+    tx.commit().await.unwrap();
+    let (code, text) = run(&platform, "unfreeze", &arguments).await;
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("arrakis-worker end-takeover"), "{text}");
+    assert_eq!(stored(&platform).await.controlled_by, Some(stilgar));
 }

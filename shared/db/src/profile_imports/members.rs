@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{MemberRows, ProfileImports, ProfileRow, json, stored};
+use super::{BadgeRow, MemberRows, ProfileImports, ProfileRow, json, stored};
 use crate::checksum::Checksum;
 use crate::column::Column;
 use crate::{DbError, UserId, named_query::named};
@@ -20,8 +20,8 @@ pub struct MemberWrite {
     pub rows: MemberRows,
     /// The profile before; `None`: the member has none.
     pub previous: Option<ProfileRow>,
-    /// Badges that make room for those of the import.
-    pub replaced: Vec<Uuid>,
+    /// Badges that make room for those of the import, and that its undo writes again.
+    pub replaced: Vec<BadgeRow>,
 }
 
 /// What an import has written of one member.
@@ -56,6 +56,7 @@ struct ImportMemberJson<'a> {
     days: Vec<&'a str>,
     wallet: Option<Address>,
     verified_event: Option<u64>,
+    replaced_badges: &'a [BadgeRow],
 }
 
 /// A row that belongs to a member, as JSON.
@@ -124,7 +125,7 @@ impl ProfileImports<'_> {
     pub async fn write(&mut self, members: &[MemberWrite]) -> Result<(), DbError> {
         let replaced: Vec<Uuid> = members
             .iter()
-            .flat_map(|member| member.replaced.iter().copied())
+            .flat_map(|member| member.replaced.iter().map(|badge| badge.badge_id))
             .collect();
         if !replaced.is_empty() {
             self.delete_badges(&replaced).await?;
@@ -241,12 +242,12 @@ impl ProfileImports<'_> {
             "profile_import.record",
             sqlx::query!(
                 "insert into profile_import_members (community_id, import_id, user_id, previous, imported, checksum, badge_ids,
-                                                     tiers, days, wallet, verified_event)
+                                                     tiers, days, wallet, verified_event, replaced_badges)
                  select $1, $2, r.user_id, r.previous, r.imported, decode(r.checksum, 'hex'), r.badge_ids, r.tiers, r.days,
-                        r.wallet, r.verified_event
+                        r.wallet, r.verified_event, r.replaced_badges
                    from jsonb_to_recordset($3) as r (
                         user_id bigint, previous jsonb, imported jsonb, checksum text, badge_ids uuid[], tiers text[],
-                        days date[], wallet text, verified_event bigint)",
+                        days date[], wallet text, verified_event bigint, replaced_badges jsonb)",
                 self.community.uuid(),
                 import,
                 json(&rows)?
@@ -363,7 +364,11 @@ impl ProfileImports<'_> {
 
 impl<'a> ImportMemberJson<'a> {
     fn of(member: &WrittenMember<'a>) -> Self {
-        let MemberWrite { rows, previous, .. } = member.write;
+        let MemberWrite {
+            rows,
+            previous,
+            replaced,
+        } = member.write;
         Self {
             user_id: rows.profile.user_id,
             previous: previous.as_ref(),
@@ -374,6 +379,7 @@ impl<'a> ImportMemberJson<'a> {
             days: rows.days.iter().map(|activity| activity.day.as_str()).collect(),
             wallet: member.verified.map(|(wallet, _)| wallet),
             verified_event: member.verified.map(|(_, event)| event),
+            replaced_badges: replaced,
         }
     }
 }

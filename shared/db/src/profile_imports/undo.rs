@@ -28,8 +28,8 @@ pub struct MemberToUndo {
 }
 
 impl ProfileImports<'_> {
-    /// Members whose profile an import created and who have used commands, written messages, or got a badge or a setting since, in the
-    /// order of their ids; at most `limit`.
+    /// Members whose profile an import created and who have used commands, written messages, chosen alerts, or got a badge, a setting or a
+    /// tier by `/admin-migrate` since, in the order of their ids; at most `limit`.
     ///
     /// # Errors
     /// When the database is unavailable or a row is corrupt.
@@ -50,7 +50,10 @@ impl ProfileImports<'_> {
                          -- A rule badge is earned again.
                          or exists (select from badges b
                                      where b.community_id = $1 and b.user_id = p.user_id and b.source <> 'rule'
-                                       and b.awarded_at >= i.started_at and not b.badge_id = any(m.badge_ids)))
+                                       and b.awarded_at >= i.started_at and not b.badge_id = any(m.badge_ids))
+                         -- Deleted with the profile.
+                         or exists (select from subscriptions s where s.community_id = $1 and s.user_id = p.user_id)
+                         or exists (select from imported_tiers t where t.community_id = $1 and t.user_id = p.user_id))
                   order by p.user_id limit $3",
                 self.community.uuid(),
                 import,
@@ -110,6 +113,7 @@ impl ProfileImports<'_> {
         self.detach_shares(import, &users).await?;
         self.delete_added(import, &users).await?;
         self.restore_profiles(import, &users).await?;
+        self.restore_badges(import, &users).await?;
         named!(
             "profile_import.forget",
             sqlx::query!(
@@ -228,6 +232,31 @@ impl ProfileImports<'_> {
                             last_active_at timestamptz)
                   where p.community_id = $1 and m.community_id = $1 and m.import_id = $2 and m.user_id = any($3)
                     and p.user_id = m.user_id and m.previous is not null",
+                self.community.uuid(),
+                import,
+                users
+            )
+            .execute(&mut *self.connection)
+        )?;
+        Ok(())
+    }
+
+    /// Writes the badges again that made room for those of the import. One that the member has earned again since stays in their place.
+    async fn restore_badges(&mut self, import: Uuid, users: &[i64]) -> Result<(), DbError> {
+        named!(
+            "profile_import.restore_badges",
+            sqlx::query!(
+                "insert into badges (community_id, badge_id, user_id, badge, source, awarded_by, awarded_at, reason, revoked_at,
+                                     revoked_by, revoke_reason)
+                 select $1, r.badge_id, p.user_id, r.badge, r.source, r.awarded_by, r.awarded_at, r.reason, r.revoked_at,
+                        r.revoked_by, r.revoke_reason
+                   from profile_import_members m
+                   join profiles p on p.community_id = m.community_id and p.user_id = m.user_id,
+                        jsonb_to_recordset(m.replaced_badges) as r (
+                            badge_id uuid, badge text, source text, awarded_by bigint, awarded_at timestamptz, reason text,
+                            revoked_at timestamptz, revoked_by bigint, revoke_reason text)
+                  where m.community_id = $1 and m.import_id = $2 and m.user_id = any($3)
+                 on conflict do nothing",
                 self.community.uuid(),
                 import,
                 users

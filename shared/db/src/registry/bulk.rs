@@ -104,7 +104,7 @@ struct PlannedEvent {
 }
 
 impl Registry<'_> {
-    /// Which wallets [`Registry::import_wallets`] would refuse. Writes nothing and locks nothing.
+    /// Which wallets [`Registry::import_wallets`] would refuse at `now`. Writes nothing and locks nothing.
     ///
     /// # Errors
     /// When the database is unavailable or a row is corrupt.
@@ -112,11 +112,12 @@ impl Registry<'_> {
         &mut self,
         members: &[MemberWallet<'_>],
         chain_id: u64,
+        now: OffsetDateTime,
     ) -> Result<Vec<WalletConflict>, DbError> {
         let known = self.known(members).await?;
         let refused = members.iter().filter_map(|member| {
             let (address, _) = member.wallet?;
-            let refusal = known.decide(member, chain_id).err()?;
+            let refusal = known.decide(member, chain_id, now).err()?;
             Some(WalletConflict {
                 user: member.user,
                 address,
@@ -127,7 +128,7 @@ impl Registry<'_> {
     }
 
     /// Verifies the wallets of members, by events with the source `migration` and the times of the wallets. Creates identities where they
-    /// are missing. `chain_id` is that of the community's token.
+    /// are missing. `chain_id` is that of the community's token. An identity that is suspended at `now` gets no wallet.
     ///
     /// # Errors
     /// The first [`Refusal`]; the transaction must be rolled back then.
@@ -143,7 +144,7 @@ impl Registry<'_> {
         let mut events = Vec::new();
         let mut imported = Vec::with_capacity(members.len());
         for member in members {
-            let import = match known.decide(member, chain_id)? {
+            let import = match known.decide(member, chain_id, now)? {
                 Decision::Verify(address, verified_at) => {
                     let mut at = whole_microseconds(verified_at);
                     let record = match known.records.get_mut(&member.user) {
@@ -290,7 +291,7 @@ enum Decision {
 }
 
 impl Known {
-    fn decide(&self, member: &MemberWallet<'_>, chain_id: u64) -> Result<Decision, Refusal> {
+    fn decide(&self, member: &MemberWallet<'_>, chain_id: u64, now: OffsetDateTime) -> Result<Decision, Refusal> {
         let Some((address, verified_at)) = member.wallet else {
             return Ok(Decision::Nothing(WalletImport::None));
         };
@@ -304,6 +305,10 @@ impl Known {
         let removed = record.and_then(|record| record.wallets.iter().rfind(|wallet| wallet.address == address));
         if removed.is_some_and(|wallet| wallet.removed_reason.as_deref() != Some(UNDONE_IMPORT)) {
             return Ok(Decision::Nothing(WalletImport::KeptRemoved));
+        }
+        // The file has what the member verified elsewhere: that must not give a suspended identity a further wallet.
+        if record.is_some_and(|record| record.identity.is_suspended(now)) {
+            return Err(Refusal::Suspended);
         }
         // A wallet without a signature is held on every chain: every holder excludes it.
         if self.holders.contains_key(&address) {

@@ -66,6 +66,12 @@ impl Vault {
         &self.parts.store
     }
 
+    /// The key that signs manifests, for objects of others in the store.
+    #[must_use]
+    pub fn signer(&self) -> &Arc<dyn Signer> {
+        &self.parts.signer
+    }
+
     /// The catalogue.
     #[must_use]
     pub fn catalogue(&self) -> &Arc<dyn Catalogue> {

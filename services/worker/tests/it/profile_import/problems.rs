@@ -1,10 +1,11 @@
 //! What cannot be imported is reported with row and reason, before anything is written.
 
-use arrakis_db::BadgeSource;
-use arrakis_db::registry::{Account, Cause, EventSource, VerifiedWallet};
+use arrakis_db::registry::{Account, Cause, EventSource, Suspension, VerifiedWallet};
+use arrakis_db::{Activity, BadgeSource};
 use arrakis_domain::BadgeId;
 use rusqlite::Connection;
 use serde_json::{Value, json};
+use time::macros::datetime;
 
 use super::setup::{SCHEMA, Setup, user};
 use super::{JOINED, THREE_MEMBERS, VERIFIED};
@@ -46,7 +47,7 @@ fn profile(values: &[(&str, &str)]) -> String {
 async fn bad_values_are_problems() {
     let setup = Setup::create().await;
     let (time, wallet) = ("'2026-01-01T00:00:00Z'", "'0x00000000000000000000000000000000000000a1'");
-    let cases: [(&[(&str, &str)], &str); 15] = [
+    let cases: [(&[(&str, &str)], &str); 16] = [
         (&[("user_id", "'chani'")], "profiles row 1: user_id: a Discord id is"),
         (&[("user_id", "null")], "profiles row 1: user_id is empty"),
         (
@@ -61,6 +62,10 @@ async fn bad_values_are_problems() {
         (&[("joined_at", "'2999-01-01T00:00:00Z'")], "is in the future"),
         (&[("left_at", "'2025-12-31T00:00:00Z'")], "left_at is before joined_at"),
         (&[("commands", "-1")], "commands: -1 is not a whole number from 0"),
+        (
+            &[("messages", "9223372036854775807")],
+            "profiles row 1 (member 7): messages: 9223372036854775807 is more than 1000000000000",
+        ),
         (&[("protected", "'yes'")], "protected: `yes` is neither 0 nor 1"),
         (&[("tier", "'usul'")], "tier and tier_since are set together"),
         (
@@ -88,6 +93,37 @@ async fn bad_values_are_problems() {
         let text = refused(&setup, &profile(values)).await;
         assert!(text.contains(reason), "{values:?}: {text}");
     }
+    let day = format!(
+        "{} insert into activity values ('7', '2026-01-05', 2147483647, 0);",
+        profile(&[])
+    );
+    let text = refused(&setup, &day).await;
+    let reason = "activity row 1 (member 7): commands: 2147483647 is more than 1000000000";
+    assert!(text.contains(reason), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn platform_adds_to_the_largest_counts_that_are_imported() {
+    let setup = Setup::create().await;
+    let rows = format!(
+        "{} insert into activity values ('7', '2026-01-05', 1000000000, 0);",
+        profile(&[("commands", "1000000000000")])
+    );
+    let file = setup.file("members.sqlite", &rows);
+    let (code, text) = setup.import(&file, &[]).await;
+    assert_eq!(code, 0, "{text}");
+    let mut tx = setup.tenant().await;
+    let at = datetime!(2026-01-05 12:00 UTC);
+    tx.profiles()
+        .count_activity(user(7), Activity::Command, at)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(setup.rows("select commands from profiles").await, ["1000000000001"]);
+    assert_eq!(
+        setup.rows("select commands from profile_activity").await,
+        ["1000000001"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -220,6 +256,45 @@ async fn conflicts_with_the_platform_are_problems() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wallet_of_a_suspended_identity_is_a_problem_until_the_suspension_ends() {
+    let setup = Setup::create().await;
+    let operators = setup.test.admin().await;
+    let cause = |source| Cause { source, at: VERIFIED };
+    let mut tx = operators.database().global().await.unwrap();
+    let chani = tx
+        .registry()
+        .create(
+            Account::Discord(user(1)),
+            "Chani",
+            cause(EventSource::DiscordVerification),
+        )
+        .await
+        .unwrap();
+    let suspension = Suspension {
+        reason: "two accounts",
+        by: "liet",
+        until: None,
+    };
+    let admin = cause(EventSource::Admin);
+    tx.registry().suspend(chani.id, &suspension, admin).await.unwrap();
+    tx.commit().await.unwrap();
+    let text = refused(&setup, THREE_MEMBERS).await;
+    let suspended =
+        "profiles row 1 (member 1): wallet 0x00000000000000000000000000000000000000a1: the identity is suspended";
+    assert!(text.contains(suspended), "{text}");
+    let mut tx = operators.database().global().await.unwrap();
+    tx.registry()
+        .restore(chani.id, "a mistake", "liet", admin)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let file = setup.path("refused.sqlite");
+    let (code, text) = setup.import(&file, &[]).await;
+    assert_eq!(code, 0, "{text}");
+    setup.verify_registry().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn problems_are_printed_as_json() {
     let setup = Setup::create().await;
     let file = setup.file("members.sqlite", &profile(&[("commands", "'many'")]));
@@ -249,6 +324,14 @@ async fn file_that_is_no_sound_database_is_refused() {
     std::fs::write(&half, &bytes[..bytes.len() / 2]).unwrap();
     let (code, text) = setup.import(&half, &[]).await;
     assert_eq!(code, 1, "{text}");
+    // A later format: the version of reading, <https://www.sqlite.org/fileformat.html#file_format_version_numbers>.
+    let mut bytes = bytes;
+    bytes[19] = 3;
+    let newer = setup.path("newer.sqlite");
+    std::fs::write(&newer, bytes).unwrap();
+    let (code, text) = setup.import(&newer, &[]).await;
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("cannot be read as a SQLite database"), "{text}");
     assert_eq!(setup.count("profile_imports").await, 0);
 }
 

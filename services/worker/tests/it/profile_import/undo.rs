@@ -2,7 +2,7 @@
 
 use arrakis_db::registry::{Account, Cause, EventSource, VerifiedWallet};
 use arrakis_db::{Activity, Actor, BadgeSource};
-use arrakis_domain::BadgeId;
+use arrakis_domain::{AlertSettings, BadgeId};
 use time::OffsetDateTime;
 
 use super::setup::{Setup, many, user};
@@ -66,6 +66,52 @@ async fn undo_restores_what_was_before_and_a_further_import_is_possible() {
     assert!(text.contains("2 wallets, 3 badges"), "{text}");
     assert_eq!(setup.everything().await, imported);
     setup.verify_registry().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rule_badge_that_an_import_replaced_is_held_again_after_the_undo() {
+    let setup = Setup::create().await;
+    let first_crossing = BadgeId::new("first-crossing").unwrap();
+    let member = user(1_000_001);
+    let mut tx = setup.tenant().await;
+    tx.profiles().join(member, "Member 1", JOINED).await.unwrap();
+    tx.badges()
+        .award(
+            member,
+            &first_crossing,
+            BadgeSource::Rule,
+            JOINED,
+            Some("a first trade"),
+        )
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let before = setup.everything().await;
+    let file = setup.file("members.sqlite", &many(1));
+    let (code, text) = setup.import(&file, &[]).await;
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(
+        setup.rows("select badge_id from badges").await,
+        ["01890a5d-ac96-774b-bcce-000000000001"]
+    );
+    let (code, text) = setup.undo(&[]).await;
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(setup.everything().await, before);
+
+    // Where the imported badge was revoked and the member has earned another one since, that one stays.
+    assert_eq!(setup.import(&file, &[]).await.0, 0);
+    let mut tx = setup.tenant().await;
+    tx.badges()
+        .revoke(member, &first_crossing, Some(user(9)), "a drill")
+        .await
+        .unwrap();
+    tx.badges()
+        .award(member, &first_crossing, BadgeSource::Rule, JOINED, Some("once more"))
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(setup.undo(&[]).await.0, 0);
+    assert_eq!(setup.rows("select reason from badges").await, ["once more"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -134,6 +180,26 @@ async fn data_from_after_the_import_is_not_deleted_without_consent() {
     // The day and the last activity of today are Chani's own.
     let after = setup.everything().await;
     assert_eq!(after.len(), before.len() + 1, "{after:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alerts_that_a_member_has_chosen_are_not_deleted_without_consent() {
+    let setup = Setup::create().await;
+    let file = setup.file("members.sqlite", THREE_MEMBERS);
+    assert_eq!(setup.import(&file, &[]).await.0, 0);
+    let mut tx = setup.tenant().await;
+    tx.alerts().subscribe(user(2), &AlertSettings::default()).await.unwrap();
+    tx.commit().await.unwrap();
+    let (code, text) = setup.undo(&[]).await;
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("2  Stilgar 沙") && !text.contains("1  Chani"), "{text}");
+    assert_eq!(setup.count("profiles").await, 3);
+    let (code, text) = setup.undo(&["--discard-changes"]).await;
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(
+        (setup.count("profiles").await, setup.count("subscriptions").await),
+        (0, 0)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

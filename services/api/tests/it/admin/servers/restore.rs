@@ -1,6 +1,8 @@
 use arrakis_contracts::servers::{IdKind, RestorePreview, Restored};
 use arrakis_db::ApiKeyScope::{self, ServersRead, ServersWrite};
-use arrakis_db::{CommunityId, JobState, PostKind, TenantTx, UserId};
+use arrakis_db::{
+    CheckpointPurpose, CommunityId, JobState, MAX_CHECKPOINTS, NewCheckpoint, PostKind, ServerNames, TenantTx, UserId,
+};
 use arrakis_domain::{Plan, RoleId, RoleKey, RuleSetId, ThemeId};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -334,4 +336,57 @@ async fn deleted_roles_leave_the_state_of_the_server_unless_a_job_holds_it() {
     let addresses: Vec<_> = stored["resources"].as_object().unwrap().keys().collect();
     assert_eq!(addresses, ["channel.census"]);
     assert_eq!(stored["serial"], 5);
+}
+
+#[tokio::test]
+async fn restore_makes_room_for_its_undo_checkpoint_and_a_teardown_is_not_blocked_by_such_checkpoints() {
+    let torn = Torn::down().await;
+    let now = OffsetDateTime::now_utc();
+    let mut tx = torn.tx().await;
+    let record = tx.communities().get().await.unwrap().unwrap();
+    let content = tx.configuration(&record, None, &ServerNames::default()).await.unwrap();
+    for (purpose, first) in [(CheckpointPurpose::Restore, 1_000), (CheckpointPurpose::Manual, 2_000)] {
+        for place in 0..MAX_CHECKPOINTS {
+            let id = Uuid::from_u128(u128::from(first + place));
+            let new = NewCheckpoint {
+                id,
+                request: id,
+                purpose,
+                reason: None,
+                by: "stilgar",
+                at: now - time::Duration::HOUR + time::Duration::seconds(place.into()),
+                content: &content,
+            };
+            tx.checkpoints().create(&new).await.unwrap();
+        }
+    }
+    tx.commit().await.unwrap();
+    let new = |purpose: &str| json!({"request_id": Uuid::now_v7(), "purpose": purpose, "server": lists(&AFTER)});
+    let refused = torn.api.post_as(&torn.key, PATH, &new("manual")).await;
+    refused.assert_problem(429, "usage-limit");
+    torn.api.post_as(&torn.key, PATH, &new("teardown")).await.ok();
+
+    let restored = torn.restore(&torn.checkpoint, &lists(&AFTER)).await;
+    // The oldest one is the one to restore, and stays.
+    let oldest = Uuid::from_u128(1_001);
+    torn.restore(&oldest.to_string(), &lists(&AFTER)).await;
+    let left = torn.tx().await.checkpoints().list(now).await.unwrap();
+    let undo: Vec<Uuid> = left
+        .iter()
+        .filter(|left| left.purpose == CheckpointPurpose::Restore)
+        .map(|left| left.id)
+        .collect();
+    assert!(undo.contains(&restored.undo_checkpoint), "{undo:?}");
+    assert!(
+        undo.contains(&oldest) && !undo.contains(&Uuid::from_u128(1_000)),
+        "{undo:?}"
+    );
+    let limit = usize::try_from(MAX_CHECKPOINTS).unwrap();
+    assert!((limit..=limit + 1).contains(&undo.len()), "{}", undo.len());
+    let entries = audit(&torn.api, torn.community).await;
+    let mut discarded = entries
+        .iter()
+        .filter(|entry| entry.action == "checkpoints.restore")
+        .map(|entry| &entry.detail["discarded_checkpoints"]);
+    assert_eq!(discarded.next_back(), Some(&json!([Uuid::from_u128(1_000)])));
 }

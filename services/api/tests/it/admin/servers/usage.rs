@@ -59,7 +59,9 @@ async fn use_beyond_the_limit_is_refused_with_the_time_at_which_it_works_again()
     );
     let entries = audit(&api, community).await;
     let counted = entries.iter().filter(|entry| entry.action == "servers.backup_use");
-    assert_eq!(counted.count(), 5);
+    // A repeated id is an entry of its own: the platform cannot detect whether it is the same operation.
+    let of_first = counted.clone().filter(|entry| entry.detail["id"] == body["request_id"]);
+    assert_eq!((counted.count(), of_first.count()), (5, 2));
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use crate::services::{ApiState, Services};
 ///
 /// Of the configuration of its community: theme with rules, role bindings, feature gates, token profile, posts, manifest. It is kept for 30
 /// days. With the purpose `teardown` the community is frozen, until a checkpoint is restored: no role is assigned or removed, and no role and
-/// no channel is created. Repeating the request with its id stores no second one. Beyond 200 checkpoints it is 429 `usage-limit`.
+/// no channel is created. Repeating the request with its id stores no second one. Beyond 200 checkpoints of the purpose it is 429 `usage-limit`.
 /// Scope `servers:write`.
 #[utoipa::path(
     post,
@@ -101,7 +101,8 @@ async fn store(
     present: &PresentServer,
 ) -> Result<CheckpointSummary, Problem> {
     let now = OffsetDateTime::now_utc();
-    refuse_too_many(server, now).await?;
+    let purpose = purpose_of(request);
+    refuse_too_many(server, purpose, now).await?;
     let theme = services.themes.theme(server.record.theme.as_str()).ok();
     let names = present.names();
     let content = server
@@ -109,7 +110,6 @@ async fn store(
         .configuration(&server.record, theme.map(|theme| &**theme), &names)
         .await?;
     let by = caller.name();
-    let purpose = purpose_of(request);
     let new = NewCheckpoint {
         id: Uuid::now_v7(),
         request: request.request_id,
@@ -142,12 +142,15 @@ async fn freeze(server: &mut Server, checkpoint: Uuid) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn refuse_too_many(server: &mut Server, now: OffsetDateTime) -> Result<(), Problem> {
-    let stored = server.tx.checkpoints().list(now).await?;
+/// Checkpoints of other purposes do not count: those on request and those of restores must not prevent a teardown's.
+async fn refuse_too_many(server: &mut Server, purpose: CheckpointPurpose, now: OffsetDateTime) -> Result<(), Problem> {
+    let mut stored = server.tx.checkpoints().list(now).await?;
+    stored.retain(|stored| stored.purpose == purpose);
     let is_full = u32::try_from(stored.len()).unwrap_or(u32::MAX) >= MAX_CHECKPOINTS;
     match stored.last() {
         Some(oldest) if is_full => {
-            let what = format!("a community has at most {MAX_CHECKPOINTS} checkpoints");
+            let purpose = purpose.as_str();
+            let what = format!("a community has at most {MAX_CHECKPOINTS} checkpoints of the purpose {purpose}");
             Err(Problem::usage_limit(what, oldest.expires_at, now))
         }
         _ => Ok(()),

@@ -115,6 +115,7 @@ async fn restore_new(
         at: now,
         content: inputs.present(),
     };
+    let discarded = server.tx.checkpoints().make_room_for_undo(id, now).await?;
     server.tx.checkpoints().create(&undo).await?;
     let restore = RestoreRequest {
         id: request.request_id,
@@ -148,7 +149,7 @@ async fn restore_new(
         detail: json!({
             "undo_checkpoint": undo.id, "changes": restored.changes.changes.len(),
             "mapped": restored.changes.mapped.len(), "unmapped": restored.changes.unmapped,
-            "unfrozen": restored.unfrozen, "jobs": restored.jobs,
+            "unfrozen": restored.unfrozen, "jobs": restored.jobs, "discarded_checkpoints": discarded,
         }),
     };
     server.audit(caller, act).await?;
