@@ -404,6 +404,16 @@ async fn damaged_newest_version_is_named_and_the_one_before_is_used() {
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("server 100: from version 1"), "{text}");
     assert!(text.contains("server 100: not used: version 2: "), "{text}");
+    // The configuration is recorded above the damaged version: the database is not older than the store.
+    let mut services = services(lost.database.clone());
+    services.shadows = shadowed.services.shadows.clone();
+    let mut tasks = ConfigurationTasks::default();
+    tasks.run(&services, OffsetDateTime::now_utc()).await.unwrap();
+    let (code, text) = shadowed.run_on(&lost, &["verify"]).await;
+    assert_eq!(code, 0, "{text}");
+    let versions = lost.rows("select version, cause from configuration_versions").await;
+    assert_eq!(versions, ["3|rebuild"]);
+    std::fs::write(shadowed.object("3.json.gz"), "nothing").unwrap();
     std::fs::write(shadowed.object("1.json.gz"), "nothing").unwrap();
     let lost = Setup::empty().await;
     let (code, text) = shadowed.run_on(&lost, &["rebuild", "--by", "liet"]).await;

@@ -74,7 +74,7 @@ where
 {
     let SdkError::ServiceError(service) = error else {
         let reason = causes_below(error).unwrap_or_else(|| causes(error));
-        return format!("SNS did not respond: {reason}");
+        return format!("no response from SNS: {reason}");
     };
     let (code, message) = (service.err().code(), service.err().message());
     let status = service.raw().status().as_u16();
@@ -119,6 +119,7 @@ mod tests {
         // SNS refuses longer subjects and those with other characters.
         assert!(notice.subject().len() < 100 && notice.subject().is_ascii());
     }
+
     fn refusal(metadata: ErrorMetadata) -> String {
         let response = HttpResponse::new(403_u16.try_into().unwrap(), "<Error>\n a whole response".into());
         describe(&SdkError::service_error(PublishError::generic(metadata), response))
@@ -146,7 +147,7 @@ mod tests {
         let error: SdkError<PublishError> = SdkError::timeout_error("no response within 15 s");
         let text = describe(&error);
         assert!(
-            text.starts_with("SNS did not respond: ") && text.contains("no response within 15 s"),
+            text.starts_with("no response from SNS: ") && text.contains("no response within 15 s"),
             "{text}"
         );
     }
