@@ -23,8 +23,6 @@ pub struct TakenNotice {
 pub struct LostNotice {
     /// Its id.
     pub id: String,
-    /// Its destination.
-    pub destination: String,
     /// Whether a process had taken it, and may have sent it.
     pub was_taken: bool,
 }
@@ -147,21 +145,24 @@ impl OperatorNotices<'_> {
         Ok(())
     }
 
-    /// Deletes notices that were stored before `stored_before`, or taken before `taken_before`; returns them.
+    /// Deletes notices to a destination that were stored before `stored_before`, or taken before `taken_before`; returns them.
     ///
     /// # Errors
     /// When the database is unavailable.
     pub async fn prune(
         &mut self,
+        destination: &str,
         stored_before: OffsetDateTime,
         taken_before: OffsetDateTime,
     ) -> Result<Vec<LostNotice>, DbError> {
         let rows = named!(
             "operator_notice.prune",
             sqlx::query!(
-                r#"delete from operator_notices where community_id = $1 and (created_at < $2 or taken_at < $3)
-                   returning notice_id, destination, taken_at is not null as "was_taken!""#,
+                r#"delete from operator_notices
+                    where community_id = $1 and destination = $2 and (created_at < $3 or taken_at < $4)
+                   returning notice_id, taken_at is not null as "was_taken!""#,
                 self.community.uuid(),
+                destination,
                 stored_before,
                 taken_before
             )
@@ -171,7 +172,6 @@ impl OperatorNotices<'_> {
             .into_iter()
             .map(|row| LostNotice {
                 id: row.notice_id,
-                destination: row.destination,
                 was_taken: row.was_taken,
             })
             .collect())

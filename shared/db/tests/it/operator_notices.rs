@@ -49,8 +49,8 @@ async fn old_and_abandoned_notices_are_deleted() {
     assert_eq!(notices.take("webhook", 10, later).await.unwrap().len(), 1);
     notices.put("old", "webhook", &json!({}), NOW).await.unwrap();
     notices.put("new", "webhook", &json!({}), later).await.unwrap();
-    assert_eq!(notices.prune(NOW, later).await.unwrap(), []);
-    let mut lost = notices.prune(later, later + Duration::SECOND).await.unwrap();
+    assert_eq!(notices.prune("webhook", NOW, later).await.unwrap(), []);
+    let mut lost = notices.prune("webhook", later, later + Duration::SECOND).await.unwrap();
     lost.sort_by(|one, other| one.id.cmp(&other.id));
     let lost: Vec<_> = lost
         .iter()
