@@ -2,7 +2,8 @@
 //!
 //! One transaction creates it with the id, settings, gates, bindings, manifest and state that it had, records the version, and
 //! enqueues a reconcile, which creates the profiles of the members who are in the server. So a run that was killed is repeated: servers whose
-//! community exists are left as they are. Identities, wallets, badges and histories are not in the store: they come from a backup of PostgreSQL.
+//! community exists are left as they are. Where newer versions are damaged, the configuration is recorded again above all numbers of the store,
+//! so that the database is not older than the store. Identities, wallets, badges and histories are not in the store: they come from a backup of PostgreSQL.
 
 use anyhow::{Context as _, anyhow};
 use arrakis_db::{
@@ -58,13 +59,15 @@ impl Rebuild<'_> {
             return Ok(Rebuilt::Exists);
         }
         let (shadow, running, damaged) = self.newest_intact(server).await?;
+        let newest = self.newest_number(server, shadow.version).await?;
         let theme = &running.configuration.theme;
         let theme = self
             .themes
             .theme(theme.as_str())
             .context("the theme of the community")?;
         if !self.dry_run {
-            self.create(&shadow, &running, theme).await?;
+            let version = self.version(&shadow, newest);
+            self.create(&version, &running, theme).await?;
         }
         Ok(Rebuilt::Created {
             version: shadow.version,
@@ -91,7 +94,45 @@ impl Rebuild<'_> {
         Err(anyhow!("no version in the store is intact: {}", damaged.join("; ")))
     }
 
-    async fn create(&self, shadow: &Shadow, running: &RunningConfiguration, theme: &Theme) -> anyhow::Result<()> {
+    /// The newest number that the store has, of a version or in the pointer: at least `intact`.
+    async fn newest_number(&self, server: GuildId, intact: u32) -> anyhow::Result<u32> {
+        let listed = self.shadows.versions(server).await?.first().copied();
+        let named = match self.shadows.pointer(server).await {
+            Ok(pointer) => pointer.map(|pointer| pointer.version),
+            Err(error) if error.is_of_store() => return Err(error.into()),
+            // The write of the next version replaces a damaged pointer.
+            Err(_) => None,
+        };
+        Ok(intact.max(listed.unwrap_or(0)).max(named.unwrap_or(0)))
+    }
+
+    /// The version that the database gets: the intact one, or a new one of the same configuration above damaged ones.
+    fn version(&self, intact: &Shadow, newest: u32) -> ConfigurationVersion {
+        let mut version = ConfigurationVersion {
+            version: intact.version,
+            cause: intact.cause.clone(),
+            recorded_by: intact.recorded_by.clone(),
+            recorded_at: intact.recorded_at,
+            content: intact.content.clone(),
+            checksum: intact.checksum(),
+            // The leader writes what the store may lack: a process that was killed has written the version, and not the pointer.
+            shadowed_at: None,
+        };
+        if newest > intact.version {
+            version.version = newest + 1;
+            version.cause = "rebuild".to_owned();
+            version.recorded_by = self.by.chars().take(200).collect();
+            version.recorded_at = self.now;
+        }
+        version
+    }
+
+    async fn create(
+        &self,
+        version: &ConfigurationVersion,
+        running: &RunningConfiguration,
+        theme: &Theme,
+    ) -> anyhow::Result<()> {
         let configuration = &running.configuration;
         let mut global = self.database.global().await?;
         let token = &configuration.token_profile;
@@ -110,28 +151,22 @@ impl Rebuild<'_> {
         if let Some(state) = &running.state {
             tx.server_state().restore(state).await?;
         }
-        tx.configuration_versions()
-            .put(&ConfigurationVersion {
-                version: shadow.version,
-                cause: shadow.cause.clone(),
-                recorded_by: shadow.recorded_by.clone(),
-                recorded_at: shadow.recorded_at,
-                content: shadow.content.clone(),
-                checksum: shadow.checksum(),
-                // The leader writes what the store may lack: a process that was killed has written the version, and not the pointer.
-                shadowed_at: None,
-            })
-            .await?;
-        self.finish(tx, shadow, running.community).await
+        tx.configuration_versions().put(version).await?;
+        self.finish(tx, version, running.community).await
     }
 
-    async fn finish(&self, mut tx: TenantTx, shadow: &Shadow, community: CommunityId) -> anyhow::Result<()> {
+    async fn finish(
+        &self,
+        mut tx: TenantTx,
+        version: &ConfigurationVersion,
+        community: CommunityId,
+    ) -> anyhow::Result<()> {
         tx.audit(&NewAuditEntry {
             actor: Actor::Operator(self.by.to_owned()),
             action: "configuration.rebuild",
-            subject: &shadow.version.to_string(),
+            subject: &version.version.to_string(),
             reason: None,
-            detail: json!({"cause": shadow.cause, "checksum": shadow.checksum().to_string()}),
+            detail: json!({"cause": version.cause, "checksum": version.checksum.to_string()}),
         })
         .await?;
         let job = reconcile::request(&format!("reconcile:rebuild:{community}"));

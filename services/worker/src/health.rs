@@ -203,7 +203,7 @@ fn report_score_service(component: &HealthComponent, status: &BreakerStatus) {
 }
 
 /// A time to the second, in UTC.
-fn moment(at: Option<OffsetDateTime>) -> String {
+pub(crate) fn moment(at: Option<OffsetDateTime>) -> String {
     let at = at.and_then(|at| at.replace_nanosecond(0).ok()?.format(&Rfc3339).ok());
     at.unwrap_or_else(|| "an unknown time".to_owned())
 }

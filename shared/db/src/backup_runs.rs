@@ -26,6 +26,15 @@ pub struct BackupRun {
     pub last_error: Option<String>,
 }
 
+/// A task that is due without a completed run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueTask {
+    /// Name of the task.
+    pub task: String,
+    /// Since when it is due for this community.
+    pub since: OffsetDateTime,
+}
+
 /// Queries about the scheduled backups of a community.
 #[derive(Debug)]
 pub struct BackupRuns<'a> {
@@ -73,6 +82,57 @@ impl BackupRuns<'_> {
             .collect()
     }
 
+    /// The tasks that are due without a completed run, by task, as [`BackupRuns::mark_due`] has recorded them.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn due(&mut self) -> Result<Vec<DueTask>, DbError> {
+        named!(
+            "backup_due.list",
+            sqlx::query_as!(
+                DueTask,
+                "select task, due_since as since from backup_due where community_id = $1 order by task",
+                self.community.uuid()
+            )
+            .fetch_all(&mut *self.connection)
+        )
+    }
+
+    /// Records that the task is due, unless that is recorded.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn mark_due(&mut self, task: &str, now: OffsetDateTime) -> Result<(), DbError> {
+        named!(
+            "backup_due.mark",
+            sqlx::query!(
+                "insert into backup_due (community_id, task, due_since) values ($1, $2, $3) on conflict do nothing",
+                self.community.uuid(),
+                task,
+                now
+            )
+            .execute(&mut *self.connection)
+        )?;
+        Ok(())
+    }
+
+    /// Records that the task is not due.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn clear_due(&mut self, task: &str) -> Result<(), DbError> {
+        named!(
+            "backup_due.clear",
+            sqlx::query!(
+                "delete from backup_due where community_id = $1 and task = $2",
+                self.community.uuid(),
+                task
+            )
+            .execute(&mut *self.connection)
+        )?;
+        Ok(())
+    }
+
     /// Records a completed run of the task that was due at `slot`. A slot before the recorded one does not replace it.
     ///
     /// # Errors
@@ -99,7 +159,7 @@ impl BackupRuns<'_> {
             )
             .execute(&mut *self.connection)
         )?;
-        Ok(())
+        self.clear_due(task).await
     }
 
     /// Records a run of the task that failed; returns the number of failures since the last completed run.

@@ -16,6 +16,7 @@ mod background_permits;
 mod backup_runs;
 mod backup_usage;
 mod badges;
+mod bot_presence;
 pub mod catalogue;
 mod checkpoints;
 mod checksum;
@@ -42,6 +43,7 @@ mod login;
 mod migrate;
 pub mod named_query;
 mod notifications;
+mod operator_notices;
 mod plan_change;
 mod pool;
 mod posts;
@@ -65,9 +67,10 @@ pub use admin::{Admin, CommunitySummary};
 pub use alerts::{AlertEvent, AlertMessage, AlertOutcome, Alerts, NewAlert, Subscription};
 pub use api_keys::{ApiKey, ApiKeyScope, ApiKeyScopeError, NewApiKey};
 pub use audit::{Actor, AuditEntry, NewAuditEntry};
-pub use backup_runs::{BackupRun, BackupRuns};
+pub use backup_runs::{BackupRun, BackupRuns, DueTask};
 pub use backup_usage::{BackupUsage, BackupUsageState, BackupUseOutcome, NewBackupUse};
 pub use badges::{BadgeLineageEntry, BadgeSource, Badges, HeldBadge, ShareOutcome};
+pub use bot_presence::{BotAbsence, BotPresence};
 pub use checkpoints::{
     CHECKPOINT_KEPT, CheckpointPurpose, CheckpointSummary, Checkpoints, MAX_CHECKPOINTS, NewCheckpoint,
     StoredCheckpoint, StoredRestore, TEARDOWN_FREEZE,
@@ -101,6 +104,7 @@ pub use leader::{LeaderElection, Leadership};
 pub use leaderboard::{CommunityCounts, LeaderboardEntry, LeaderboardPage, MemberStanding};
 pub use migrate::{MigrationSummary, migrate, newest_schema_version, schema_fingerprint};
 pub use notifications::{NewNotification, NotificationEvent, NotificationKind, Notifications};
+pub use operator_notices::{LostNotice, OperatorNotices, TakenNotice};
 pub use plan_change::{PlanChange, PlanChanged, THEME_GRACE};
 pub use posts::{Arrival, AwardedBadge, LEADERBOARD_CHECK, NewArrival, Post, PostKind, Posts, RankMove, UnknownPost};
 pub use presence::{GatewayPosition, Presence};

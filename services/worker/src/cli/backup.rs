@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use arrakis_broker::{BrokerConnection, BrokerSettings, Publisher};
 use arrakis_config::{Reader, Secret, Service};
-use arrakis_db::{BackupRun, Community, CommunityId, Database, GuildId, JobState};
+use arrakis_db::{BackupRun, BotAbsence, Community, CommunityId, Database, GuildId, JobState};
 use arrakis_runtime::{Fatal, Runtime, Threads};
 use arrakis_vault::Task;
 use clap::{Args, Subcommand, ValueEnum};
@@ -38,7 +38,7 @@ pub(super) enum BackupTask {
     RunDue,
     /// Enqueues a task for one server, which a worker runs, although it is not due
     Run(RunOptions),
-    /// Shows the last run of each task of each server; exit code 1 if one has failed since its last success
+    /// Shows the last run of each task of each server, and which servers the bot has left; exit code 1 if a run has failed since its last success
     Status {
         /// Print one JSON object a line
         #[arg(long)]
@@ -198,11 +198,12 @@ async fn status(url: Secret, json: bool) -> anyhow::Result<ExitCode> {
             continue;
         };
         let runs = tx.backup_runs().all().await?;
+        let absence = tx.bot_presence().absence().await?;
         tx.commit().await?;
-        // A failure of a task that the plan has no more is history.
+        // A failure of a task that the plan has no more, or that pauses, is history.
         let is_run = |run: &BackupRun| {
             let mut tasks = Task::ALL.into_iter().filter(|task| task.as_str() == run.task);
-            tasks.any(|task| task.newest_slot(record.plan, now).is_some())
+            tasks.any(|task| backup::is_scheduled(task, record.plan, absence.as_ref(), now))
         };
         is_failing |= runs.iter().any(|run| run.consecutive_failures > 0 && is_run(run));
         if !json {
@@ -212,11 +213,14 @@ async fn status(url: Secret, json: bool) -> anyhow::Result<ExitCode> {
                 record.plan,
                 printable(&record.name)
             ))?;
+            if let Some(absence) = &absence {
+                print(format_args!("    {}", without_bot(absence)))?;
+            }
         }
         for task in Task::ALL {
             let run = runs.iter().find(|run| run.task == task.as_str());
             if json {
-                print_json(&as_json(&record, task, run))?;
+                print_json(&as_json(&record, absence.as_ref(), task, run))?;
             } else {
                 print(format_args!("    {task}: {}", summary(run)))?;
             }
@@ -229,9 +233,15 @@ async fn status(url: Secret, json: bool) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn as_json(record: &Community, task: Task, run: Option<&BackupRun>) -> Value {
+fn without_bot(absence: &BotAbsence) -> String {
+    let since = timestamp(absence.since);
+    format!("the bot is not in the server since {since}: backups and snapshots pause until it is back")
+}
+
+fn as_json(record: &Community, absence: Option<&BotAbsence>, task: Task, run: Option<&BackupRun>) -> Value {
     json!({
         "guild": record.guild.to_string(), "community": record.id, "plan": record.plan.as_str(), "task": task,
+        "bot_absent_since": absence.map(|absence| timestamp(absence.since)),
         "completed_slot": run.and_then(|run| run.completed_slot).map(timestamp),
         "last_success_at": run.and_then(|run| run.last_success_at).map(timestamp),
         "last_attempt_at": run.map(|run| timestamp(run.last_attempt_at)),

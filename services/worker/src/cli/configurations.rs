@@ -238,10 +238,7 @@ async fn verify(database: &Database, shadows: &ShadowStore, guilds: &[GuildId]) 
     let communities = communities(database, guilds).await?;
     let mut problems = 0;
     for (guild, community) in &communities {
-        let mut tx = database.tenant(*community).await?;
-        let latest = tx.configuration_versions().latest().await?;
-        tx.commit().await?;
-        if let Some(problem) = configuration::compare(shadows, *guild, latest.as_ref()).await? {
+        if let Some(problem) = configuration::compare(database, shadows, *guild, *community).await? {
             problems += 1;
             print(format_args!("server {guild}: {problem}"))?;
         }

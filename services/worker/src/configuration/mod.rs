@@ -13,7 +13,9 @@ mod drift;
 mod shadow;
 mod store;
 
-use arrakis_db::{Actor, Community, ConfigurationVersion, DbError, GuildId, TenantTx, VersionCause};
+use arrakis_db::{
+    Actor, Community, CommunityId, ConfigurationVersion, Database, DbError, GuildId, TenantTx, VersionCause,
+};
 use arrakis_domain::Theme;
 use arrakis_themes::Registry;
 
@@ -95,20 +97,56 @@ pub(crate) fn name_of(actor: &Actor) -> String {
     }
 }
 
+/// Why a version and its shadow could not be compared.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CompareError {
+    /// The row could not be read, or is corrupt.
+    #[error(transparent)]
+    Database(#[from] DbError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] ShadowError),
+}
+
+/// How often the row is read again because it has changed during the comparison.
+const MAX_READS: u32 = 5;
+
 /// Compares the newest version of a community with its shadow. `Ok(Some)` is what differs; a version that is to be written is no difference.
 ///
+/// Row and store are not read at once: another process may record and write a version between them. A difference counts only if the row is
+/// the same after it was found.
+///
 /// # Errors
-/// If the store cannot be used.
+/// If database or store cannot be used, or the row is corrupt.
 pub(crate) async fn compare(
+    database: &Database,
     store: &ShadowStore,
     server: GuildId,
-    latest: Option<&ConfigurationVersion>,
-) -> Result<Option<String>, ShadowError> {
-    let compared = compare_shadow(store, server, latest).await;
-    match compared {
-        Err(error) if !error.is_of_store() => Ok(Some(error.to_string())),
-        compared => compared,
+    community: CommunityId,
+) -> Result<Option<String>, CompareError> {
+    let mut latest = latest_version(database, community).await?;
+    for _ in 0..MAX_READS {
+        let problem = match compare_shadow(store, server, latest.as_ref()).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(problem)) => problem,
+            Err(error) if error.is_of_store() => return Err(error.into()),
+            Err(error) => error.to_string(),
+        };
+        let present = latest_version(database, community).await?;
+        if present == latest {
+            return Ok(Some(problem));
+        }
+        latest = present;
     }
+    // It changes all the time; the next comparison follows.
+    Ok(None)
+}
+
+async fn latest_version(database: &Database, community: CommunityId) -> Result<Option<ConfigurationVersion>, DbError> {
+    let mut tx = database.tenant(community).await?;
+    let latest = tx.configuration_versions().latest().await?;
+    tx.commit().await?;
+    Ok(latest)
 }
 
 async fn compare_shadow(

@@ -2,7 +2,9 @@
 //! before it, and a reconcile is enqueued. Each event gets its own: a change in a second session gap would otherwise stay unnoticed
 //! for hours. Discord limits the number of identifies a day.
 //!
-//! Safe to repeat: the job's id consists of kind and event id.
+//! It ends an absence of the bot that was recorded before.
+//!
+//! Safe to repeat: the job's id consists of kind and event id, and the bot's presence is recorded with the time of the event.
 
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -36,9 +38,11 @@ impl EventHandler for GuildJoin {
         if body.unavailable {
             return Ok(EventOutcome::Ignored("an outage"));
         }
-        let Some(community) = Community::of_guild(services, body.id).await? else {
+        let Some((community, mut tx)) = Community::open(services, body.id).await? else {
             return Ok(EventOutcome::Ignored("the server is not onboarded"));
         };
+        tx.bot_presence().record_present(event.at()).await?;
+        tx.commit().await?;
         let id = reconcile::gap_id(event.id());
         let enqueued = jobs::enqueue(services, community.id(), &reconcile::request(&id)).await?;
         Ok(if enqueued {

@@ -1,7 +1,8 @@
 //! `GUILD_DELETE`: a server became unavailable, or the bot was removed from it. `unavailable` marks an outage of Discord, in which
-//! nothing has changed. A removal is recorded in the audit log; the community is kept for when the bot is added again.
+//! nothing has changed. A removal is recorded in the audit log, and as the absence of the bot, which pauses scheduled backups; the community is
+//! kept for when the bot is added again.
 //!
-//! Safe to repeat: the audit entry is written with a claim in the inbox.
+//! Safe to repeat: the audit entry is written with a claim in the inbox, and the absence with the time of the event.
 
 use arrakis_db::{Actor, NewAuditEntry};
 use async_trait::async_trait;
@@ -13,6 +14,7 @@ use twilight_model::id::marker::GuildMarker;
 use super::{Event, EventHandler, EventOutcome};
 use crate::community::Community;
 use crate::failure::Failure;
+use crate::scheduled_backup::record_absence;
 use crate::services::Services;
 
 /// `GUILD_DELETE`.
@@ -50,8 +52,12 @@ impl EventHandler for GuildLeave {
                 detail: json!({}),
             })
             .await?;
+            record_absence(services, &mut tx, &community.record, event.at()).await?;
         }
         tx.commit().await?;
+        if let Some(backups) = &services.backups {
+            backups.changed.notify_one();
+        }
         Ok(EventOutcome::Done)
     }
 }

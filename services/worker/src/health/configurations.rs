@@ -52,21 +52,26 @@ fn report(component: &HealthComponent, health: Option<&ShadowHealth>) {
     let Some(health) = health else {
         return component.up_with("not compared yet");
     };
+    let mut degraded = Vec::new();
     if let Some(error) = &health.error {
-        return component.degraded(format!("{} versions are not in the store: {error}", health.pending));
+        degraded.push(format!("{} versions are not in the store: {error}", health.pending));
     }
     if health.problem_count > 0 {
         let named = health.problems.iter().take(MAX_NAMED);
         let named: Vec<String> = named
             .map(|of| format!("server {}: {}", of.server, of.problem))
             .collect();
-        return component.degraded(format!(
+        degraded.push(format!(
             "{} shadows are damaged or differ from the database: {}; `arrakis-worker configurations verify` names all",
             health.problem_count,
             named.join("; ")
         ));
     }
-    component.up_with(format!("{} versions to be written", health.pending));
+    if degraded.is_empty() {
+        component.up_with(format!("{} versions to be written", health.pending));
+    } else {
+        component.degraded(degraded.join("; "));
+    }
 }
 
 #[cfg(test)]
@@ -110,7 +115,8 @@ mod tests {
         found.error = Some("access denied".to_owned());
         let failed = text(&found);
         assert!(
-            failed.contains("2 versions are not in the store: access denied"),
+            failed.contains("2 versions are not in the store: access denied")
+                && failed.contains("server 7: 1.json.gz is damaged"),
             "{failed}"
         );
     }

@@ -7,6 +7,7 @@
 mod alerts;
 mod backups;
 mod configurations;
+mod notices;
 mod posts;
 mod suspensions;
 mod tasks;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use backups::enqueue_backups;
 pub use configurations::ConfigurationTasks;
+pub use notices::send_notices;
 pub use tasks::{enqueue_syncs, publish_lost_jobs};
 
 use self::tasks::LeaderTasks;

@@ -1,5 +1,5 @@
 //! The leader's scheduled tasks: register the commands, enqueue reconciles, eligibility syncs, alerts, posts and backups, publish lost jobs again,
-//! end suspensions whose end has passed, replace themes that a plan does not include, shadow configurations, prune old rows.
+//! end suspensions whose end has passed, replace themes that a plan does not include, shadow configurations, send notices to operators, prune old rows.
 //!
 //! Each task may run twice: the ids of jobs consist of kind and time slot, and a job that is published again and has ended is
 //! dropped.
@@ -14,7 +14,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::configurations::ConfigurationTasks;
-use super::{alerts, backups, posts, suspensions, theme_grace};
+use super::{alerts, backups, notices, posts, suspensions, theme_grace};
 use crate::commands::{Commands, registration};
 use crate::failure::Failure;
 use crate::jobs::{self, JobOwner, eligibility_sync, reconcile};
@@ -72,7 +72,8 @@ impl LeaderTasks {
         tokio::join!(
             register(services, commands),
             self.run_scheduled(services, connection),
-            Box::pin(shadow_configurations(services))
+            Box::pin(shadow_configurations(services)),
+            Box::pin(send_notices(services))
         );
     }
 
@@ -281,7 +282,7 @@ fn log_failure(task: &'static str, result: Result<(), Failure>) {
 }
 
 /// Records and shadows configurations. Apart from the other tasks: a store that does not respond holds one of its calls for minutes, and a
-/// comparison of all shadows takes as long as two reads of each.
+/// comparison of a shadow takes as long as two reads.
 async fn shadow_configurations(services: &Services) {
     let mut tasks = ConfigurationTasks::default();
     wait_for_discord_time(services).await;
@@ -289,6 +290,12 @@ async fn shadow_configurations(services: &Services) {
         log_failure("shadowing configurations", tasks.run(services, services.now()).await);
         tokio::time::sleep(TASK_INTERVAL).await;
     }
+}
+
+/// Sends notices to operators, by Discord's time.
+async fn send_notices(services: &Services) {
+    wait_for_discord_time(services).await;
+    notices::run(services).await;
 }
 
 async fn register(services: &Services, commands: &Commands) {

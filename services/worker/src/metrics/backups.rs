@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use arrakis_telemetry::Metrics;
 use arrakis_vault::Task;
-use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGaugeVec};
+use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 /// Metrics of scheduled backups. Cloning shares them.
 #[derive(Debug, Clone)]
@@ -15,6 +15,7 @@ pub struct BackupMetrics {
     age: IntGaugeVec,
     overdue: IntGaugeVec,
     failing: IntGaugeVec,
+    absent: IntGauge,
     expired: IntCounter,
     recovered: IntCounter,
     damaged: IntCounter,
@@ -47,13 +48,17 @@ impl BackupMetrics {
             ),
             overdue: metrics.gauge_vec(
                 "arrakis_worker_backup_overdue",
-                "Servers whose task has been due for more than two hours without a completed run.",
+                "Servers whose task has been due for two hours without a completed run.",
                 &["task"],
             ),
             failing: metrics.gauge_vec(
                 "arrakis_worker_backup_failing",
                 "Servers whose last run of a task failed.",
                 &["task"],
+            ),
+            absent: metrics.gauge(
+                "arrakis_worker_backup_absent",
+                "Servers that the bot has left: their backups and snapshots pause.",
             ),
             expired: metrics.counter(
                 "arrakis_worker_backup_expired_total",
@@ -69,7 +74,7 @@ impl BackupMetrics {
             ),
             notices: metrics.counter_vec(
                 "arrakis_worker_backup_notices_total",
-                "Notices about scheduled backups and shadows of configurations, by destination and outcome.",
+                "Notices to operators that were sent, or that were not and never will be, by destination and outcome.",
                 &["destination", "outcome"],
             ),
         };
@@ -103,6 +108,10 @@ impl BackupMetrics {
     pub(crate) fn count_notice(&self, destination: &'static str, is_sent: bool) {
         let outcome = if is_sent { "sent" } else { "failed" };
         self.notices.with_label_values(&[destination, outcome]).inc();
+    }
+
+    pub(crate) fn set_absent(&self, servers: usize) {
+        self.absent.set(i64::try_from(servers).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn set_state(&self, task: Task, oldest: Option<time::Duration>, overdue: usize, failing: usize) {

@@ -5,10 +5,12 @@
 //! | `settings.rs` | the variables |
 //! | `states.rs` | the state of a server, where gaib keeps it in an object store |
 //! | `second_store.rs` | copies in a second store, for the premium plan |
+//! | `absence.rs` | servers that the bot has left |
 //! | `notices/` | notices of success and failure to operators |
 //!
 //! `jobs/backup/` reads the servers and runs the tasks; the vault (`arrakis-vault`) has the format of what is stored, the schedule and the retention.
 
+mod absence;
 mod notices;
 mod second_store;
 mod settings;
@@ -19,8 +21,9 @@ use arrakis_iac_apply::Cdn;
 use arrakis_vault::{LimitPolicy, OpenOptions, Vault, open, open_store};
 use tokio::sync::Notify;
 
+pub(crate) use self::absence::record_absence;
 pub use self::notices::NotificationSettings;
-pub(crate) use self::notices::{Notice, NoticeTask, Notifier, RunOutcome};
+pub(crate) use self::notices::{Notice, NoticeTask, Notifier, RunOutcome, send_stored};
 use self::second_store::SecondStore;
 pub use self::settings::BackupConfig;
 pub(crate) use self::states::{RemoteState, RemoteStates};
@@ -36,9 +39,9 @@ pub struct Backups {
     pub(crate) second: Option<SecondStore>,
     /// Discord's content network.
     pub(crate) cdn: Cdn,
-    /// Sends notices.
+    /// Stores notices, and sends them.
     pub(crate) notifier: Notifier,
-    /// Notified when a run has ended.
+    /// Notified when a run has ended, or the bot has left a server.
     pub(crate) changed: Notify,
 }
 

@@ -204,7 +204,9 @@ fn adopt(state: &mut State, configuration: &Configuration, live: &LiveServer) ->
 /// The failure of reading a server.
 pub(crate) fn read_failure(error: ReadError) -> Failure {
     match &error {
-        ReadError::NoServer(_) | ReadError::Forbidden { .. } | ReadError::Unreadable(_) => Failure::permanent(error),
+        // With its type, by which a backup notices that the bot has left.
+        ReadError::NoServer(_) => Failure::Permanent(error.into()),
+        ReadError::Forbidden { .. } | ReadError::Unreadable(_) => Failure::permanent(error),
         ReadError::Call(call) => call_failure(call, &error),
     }
 }

@@ -12,13 +12,16 @@ use arrakis_domain::{GateKey, RoleId, RoleKey, TierId};
 use arrakis_telemetry::Metrics;
 use arrakis_test_support::{Process, eventually, eventually_within};
 use arrakis_themes::Registry;
-use arrakis_vault::{FolderStore, LocalSigner};
+use arrakis_vault::store::{ListedObject, ObjectHead, Tags, Version as ObjectVersion};
+use arrakis_vault::{Condition, FolderStore, LocalSigner, NewObject, Object, ObjectKey, ObjectStore, StoreError};
 use arrakis_worker::configuration::{ConfigurationDrift, ShadowStore};
 use arrakis_worker::jobs::{self, reconcile};
 use arrakis_worker::leader::ConfigurationTasks;
 use arrakis_worker::reconcile_report::ReconcileReport;
 use arrakis_worker::services::Services;
 use arrakis_worker::synthesis::{Manifest, Structure};
+use async_trait::async_trait;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -26,7 +29,7 @@ use uuid::Uuid;
 use crate::backups::setup::BackupFolder;
 use crate::commands::services;
 use crate::platform::{Platform, Worker};
-use crate::profile_import::setup::{Setup, user};
+use crate::profile_import::setup::{Setup, onboard, user};
 
 /// How long a job or a process may take.
 const WAIT: Duration = Duration::from_secs(60);
@@ -266,6 +269,146 @@ async fn store_that_fails_loses_no_version() {
     assert!(shadowed.object("1.json.gz").exists() && shadowed.object("latest.json").exists());
 }
 
+/// A key that the store refuses, as one whose encryption key is disabled.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn store_that_fails_for_one_server_delays_no_other_one() {
+    let shadowed = Shadowed::create().await;
+    onboard(&shadowed.setup.database, 200).await;
+    // A file where the folder of the first server should be.
+    let manifests = shadowed.setup.path("store").join("manifests");
+    std::fs::create_dir_all(&manifests).unwrap();
+    std::fs::write(manifests.join("100"), "").unwrap();
+    shadowed.lead().await;
+    assert!(manifests.join("200/1.json.gz").exists() && manifests.join("200/latest.json").exists());
+    let mut tx = shadowed.setup.database.global().await.unwrap();
+    let health = tx.shadow_health().await.unwrap().unwrap();
+    assert_eq!((health.pending, health.problem_count), (1, 0));
+    assert!(health.error.as_ref().unwrap().starts_with("server 100: "), "{health:?}");
+    drop(tx);
+    // A problem of the other one is found, too.
+    std::fs::write(manifests.join("200/1.json.gz"), "nothing").unwrap();
+    shadowed.lead().await;
+    let mut tx = shadowed.setup.database.global().await.unwrap();
+    let health = tx.shadow_health().await.unwrap().unwrap();
+    assert_eq!((health.problem_count, health.problems[0].server.as_str()), (1, "200"));
+    assert!(health.error.is_some());
+    drop(tx);
+    std::fs::remove_file(manifests.join("100")).unwrap();
+    shadowed.lead().await;
+    assert!(shadowed.object("latest.json").exists());
+    let mut tx = shadowed.setup.database.global().await.unwrap();
+    let health = tx.shadow_health().await.unwrap().unwrap();
+    assert_eq!((health.pending, health.error), (0, None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failing_store_is_logged_by_the_leader() {
+    let platform = Platform::start().await;
+    let folder = BackupFolder::create();
+    std::fs::write(folder.store(), "").unwrap();
+    let health = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let mut environment = folder.environment(&platform);
+    environment.push(("HEALTH_ADDR", health.to_string()));
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_arrakis-worker"));
+    let worker = Process::start_at(program, &[], environment);
+    let is_logged = || async {
+        let lines = worker.lines();
+        lines
+            .iter()
+            .any(|line| line.contains("a shadow of a configuration cannot be written or read"))
+    };
+    eventually_within(WAIT, is_logged, "the failure of the store to be logged").await;
+}
+
+/// A store that runs `configurations record` between the read of the row and the response to the first read of the pointer.
+#[derive(Debug)]
+struct RecordingStore {
+    store: FolderStore,
+    environment: Mutex<Option<Vec<(&'static str, String)>>>,
+}
+
+#[async_trait]
+impl ObjectStore for RecordingStore {
+    fn describe(&self, key: &str) -> String {
+        self.store.describe(key)
+    }
+
+    fn deletes_tagged(&self) -> bool {
+        self.store.deletes_tagged()
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.store.check().await
+    }
+
+    async fn put(
+        &self,
+        key: &ObjectKey,
+        object: NewObject,
+        condition: &Condition,
+    ) -> Result<ObjectVersion, StoreError> {
+        self.store.put(key, object, condition).await
+    }
+
+    async fn get(&self, key: &ObjectKey) -> Result<Object, StoreError> {
+        let environment = match key.as_str().ends_with("latest.json") {
+            true => self.environment.lock().take(),
+            false => None,
+        };
+        if let Some(environment) = environment {
+            let program = std::path::Path::new(env!("CARGO_BIN_EXE_arrakis-worker"));
+            let arguments = ["configurations", "record", "100", "--by", "liet"];
+            let process = Process::start_at(program, &arguments, environment);
+            let (status, text) = process.output(WAIT).await;
+            assert!(status.success(), "{text}");
+        }
+        self.store.get(key).await
+    }
+
+    async fn head(&self, key: &ObjectKey) -> Result<ObjectHead, StoreError> {
+        self.store.head(key).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<ListedObject>, StoreError> {
+        self.store.list(prefix).await
+    }
+
+    async fn delete(&self, key: &ObjectKey, only: Option<&ObjectVersion>) -> Result<(), StoreError> {
+        self.store.delete(key, only).await
+    }
+
+    async fn tags(&self, key: &ObjectKey) -> Result<Tags, StoreError> {
+        self.store.tags(key).await
+    }
+
+    async fn set_tags(&self, key: &ObjectKey, tags: &Tags) -> Result<(), StoreError> {
+        self.store.set_tags(key, tags).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn version_that_is_recorded_during_a_comparison_is_no_mismatch() {
+    let mut shadowed = Shadowed::create().await;
+    shadowed.lead().await;
+    let folder = shadowed.setup.path("store");
+    let environment = vec![
+        ("DATABASE_URL", shadowed.setup.test.app_url()),
+        ("BACKUP_STORE", format!("file://{}", folder.display())),
+    ];
+    shadowed.services.shadows = Some(ShadowStore::new(Arc::new(RecordingStore {
+        store: FolderStore::new(folder),
+        environment: Mutex::new(Some(environment)),
+    })));
+    shadowed.lead().await;
+    assert!(shadowed.object("2.json.gz").exists(), "recorded during the comparison");
+    let mut tx = shadowed.setup.database.global().await.unwrap();
+    let health = tx.shadow_health().await.unwrap().unwrap();
+    assert_eq!((health.problems, health.error), (Vec::new(), None));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn store_that_does_not_respond_delays_no_other_task_of_the_leader() {
     let platform = Platform::start().await;
@@ -426,6 +569,16 @@ async fn damaged_newest_version_is_named_and_the_one_before_is_used() {
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("server 100: from version 1"), "{text}");
     assert!(text.contains("server 100: not used: version 2: "), "{text}");
+    // The configuration is recorded above the damaged version: the database is not older than the store.
+    let mut services = services(lost.database.clone());
+    services.shadows = shadowed.services.shadows.clone();
+    let mut tasks = ConfigurationTasks::default();
+    tasks.run(&services, OffsetDateTime::now_utc()).await.unwrap();
+    let (code, text) = shadowed.run_on(&lost, &["verify"]).await;
+    assert_eq!(code, 0, "{text}");
+    let versions = lost.rows("select version, cause from configuration_versions").await;
+    assert_eq!(versions, ["3|rebuild"]);
+    std::fs::write(shadowed.object("3.json.gz"), "nothing").unwrap();
     std::fs::write(shadowed.object("1.json.gz"), "nothing").unwrap();
     let lost = Setup::empty().await;
     let (code, text) = shadowed.run_on(&lost, &["rebuild", "--by", "liet"]).await;

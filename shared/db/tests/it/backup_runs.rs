@@ -1,6 +1,6 @@
 //! The last runs of scheduled backups.
 
-use arrakis_db::BackupRun;
+use arrakis_db::{BackupRun, DueTask};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
@@ -60,6 +60,29 @@ async fn earlier_slot_does_not_replace_a_later_one() {
         slots,
         [("backup", Some(SLOT - Duration::DAY)), ("retention", Some(SLOT))]
     );
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn task_is_due_since_it_was_first_found_due_until_a_run_completes() {
+    let (_test, database, community) = one_community().await;
+    let mut tx = database.tenant(community).await.unwrap();
+    let mut runs = tx.backup_runs();
+    assert_eq!(runs.due().await.unwrap(), []);
+    runs.mark_due("backup", SLOT).await.unwrap();
+    runs.mark_due("backup", SLOT + Duration::HOUR).await.unwrap();
+    runs.mark_due("snapshot", SLOT).await.unwrap();
+    let due = |task: &str| DueTask {
+        task: task.to_owned(),
+        since: SLOT,
+    };
+    assert_eq!(runs.due().await.unwrap(), [due("backup"), due("snapshot")]);
+    runs.record_failure("backup", "no store", SLOT).await.unwrap();
+    assert_eq!(runs.due().await.unwrap().len(), 2);
+    runs.record_success("backup", SLOT, SLOT).await.unwrap();
+    assert_eq!(runs.due().await.unwrap(), [due("snapshot")]);
+    runs.clear_due("snapshot").await.unwrap();
+    assert_eq!(runs.due().await.unwrap(), []);
     tx.commit().await.unwrap();
 }
 

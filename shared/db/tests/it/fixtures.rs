@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 /// For each tenant table the required columns after `community_id`, and their values. `{n}` is the tenant's number, for
 /// values that must differ between tenants. A tenant table without an entry fails the tests.
-const ROWS: [(&str, &str, &str); 30] = [
+const ROWS: [(&str, &str, &str); 33] = [
     (
         "communities",
         "guild_id, name, theme, rule_set, plan, token_profile_id",
@@ -85,6 +85,13 @@ const ROWS: [(&str, &str, &str); 30] = [
     ),
     ("posts", "post", "'digest'"),
     ("backup_runs", "task, last_attempt_at", "'backup', now()"),
+    ("backup_due", "task, due_since", "'backup', now()"),
+    ("bot_presence", "seen_at", "now()"),
+    (
+        "operator_notices",
+        "notice_id, destination, notice, created_at",
+        "'backup:backup:1#failed', 'webhook', '{}', now()",
+    ),
     (
         "arrivals",
         "event_id, user_id, display_name, joined",

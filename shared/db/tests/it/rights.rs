@@ -139,15 +139,17 @@ async fn admin_login_spans_tenants_and_app_login_is_refused_as_admin() {
 
 /// Rights of the application's login, relation by relation: one letter for each right, as `\\dp` prints them. A new table
 /// is added here with what its queries need.
-const APP_RIGHTS: [(&str, &str); 56] = [
+const APP_RIGHTS: [(&str, &str); 59] = [
     ("_sqlx_migrations", "r"),
     ("alerts", "arw"),
     ("api_keys", "arw"),
     ("arrivals", "arwd"),
     ("audit_log", "ar"),
+    ("backup_due", "ard"),
     ("backup_runs", "arw"),
     ("backup_uses", "ard"),
     ("badges", "arw"),
+    ("bot_presence", "arw"),
     ("checkpoint_restores", "ar"),
     ("checkpoints", "ard"),
     ("communities", "arw"),
@@ -174,6 +176,7 @@ const APP_RIGHTS: [(&str, &str); 56] = [
     ("jobs", "arwd"),
     ("manifests", "ar"),
     ("notification_events", "arwd"),
+    ("operator_notices", "arwd"),
     ("platform_api_keys", ""),
     ("platform_audit_log", "ar"),
     ("platform_inbox", "ard"),

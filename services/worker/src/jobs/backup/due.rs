@@ -1,19 +1,23 @@
 //! Which runs of a community are due.
 
-use arrakis_db::{BackupRun, CommunityId};
+use arrakis_db::{BackupRun, BotAbsence, CommunityId, DbError, TenantTx};
 use arrakis_domain::Plan;
 use arrakis_vault::Task;
 use time::{Duration, OffsetDateTime};
 
 use super::{request, scheduled_id};
 use crate::failure::Failure;
-use crate::jobs::JobRequest;
+use crate::jobs::{JobRequest, copy_id};
 use crate::services::Services;
 
 /// Pause after the first failed run; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::minutes(10);
 /// Longest pause after a failed run.
 const MAX_PAUSE: Duration = Duration::hours(6);
+/// Interval at which a backup checks whether the bot is back in the server.
+const ABSENCE_CHECK: Duration = Duration::DAY;
+/// Most runs of a task for one slot that ended neither completed nor failed.
+const MAX_COPIES: usize = 10;
 
 /// A run that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,25 +42,61 @@ pub(crate) async fn due_requests(
     let Some(record) = tx.communities().get().await? else {
         return Ok(Vec::new());
     };
-    let runs = tx.backup_runs().all().await?;
     let mut requests = Vec::new();
-    for due in due_runs(record.plan, &runs, now) {
-        let request = request(scheduled_id(due.task, due.slot, due.failures), due.task);
+    for due in read_due(&mut tx, record.plan, now).await? {
+        let id = scheduled_id(due.task, due.slot, due.failures);
+        let mut request = request(id, due.task);
         let on_request = super::on_request(String::new(), due.task);
         let kind = request.kind.name();
         let is_pending = tx.jobs().is_pending(kind, &request.payload).await?
             || tx.jobs().is_pending(kind, &on_request.payload).await?;
-        if !is_pending && tx.jobs().get(&request.id).await?.is_none() {
-            requests.push(request);
+        if is_pending {
+            continue;
+        }
+        if let Some(id) = unused_id(&mut tx, &request.id).await? {
+            // The job of the first id may have ended since the runs were read.
+            let is_still_due = id == request.id || read_due(&mut tx, record.plan, now).await?.contains(&due);
+            request.id = id;
+            if is_still_due {
+                requests.push(request);
+            }
         }
     }
     tx.commit().await?;
     Ok(requests)
 }
 
+async fn read_due(tx: &mut TenantTx, plan: Plan, now: OffsetDateTime) -> Result<Vec<DueRun>, DbError> {
+    let runs = tx.backup_runs().all().await?;
+    let absence = tx.bot_presence().absence().await?;
+    Ok(due_runs(plan, &runs, absence.as_ref(), now))
+}
+
+/// This id, or that of a copy where its job has ended although the slot is due: the plan did not have the task when the job ran. `None` while one
+/// waits or runs, and after many copies.
+async fn unused_id(tx: &mut TenantTx, id: &str) -> Result<Option<String>, DbError> {
+    let mut id = id.to_owned();
+    for _ in 0..=MAX_COPIES {
+        match tx.jobs().get(&id).await? {
+            None => return Ok(Some(id)),
+            Some(job) if job.state.is_final() => id = copy_id(&id),
+            Some(_) => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
 /// The due runs of a community with this plan. Runs that were missed are one run, that of the newest slot.
-pub(super) fn due_runs(plan: Plan, runs: &[BackupRun], now: OffsetDateTime) -> Vec<DueRun> {
+pub(super) fn due_runs(
+    plan: Plan,
+    runs: &[BackupRun],
+    absence: Option<&BotAbsence>,
+    now: OffsetDateTime,
+) -> Vec<DueRun> {
     let due = |task: Task| {
+        if absence.is_some_and(|absence| is_paused(task) && !checks_absence(task, absence, now)) {
+            return None;
+        }
         let run = runs.iter().find(|run| run.task == task.as_str());
         let slot = task.due(plan, run.and_then(|run| run.completed_slot), now)?;
         let failures = run.map_or(0, |run| run.consecutive_failures);
@@ -64,6 +104,24 @@ pub(super) fn due_runs(plan: Plan, runs: &[BackupRun], now: OffsetDateTime) -> V
         (!waits).then_some(DueRun { task, slot, failures })
     };
     Task::ALL.into_iter().filter_map(due).collect()
+}
+
+/// Whether runs of a task are scheduled: the plan has it, and the bot is in the server where the task reads it.
+pub(crate) fn is_scheduled(task: Task, plan: Plan, absence: Option<&BotAbsence>, now: OffsetDateTime) -> bool {
+    task.newest_slot(plan, now).is_some() && !(absence.is_some() && is_paused(task))
+}
+
+/// Whether a task pauses while the bot is not in the server. The retention does not read the server: what is stored expires as before.
+const fn is_paused(task: Task) -> bool {
+    match task {
+        Task::Backup | Task::Snapshot => true,
+        Task::Retention => false,
+    }
+}
+
+/// Whether a run checks that the bot is still absent.
+fn checks_absence(task: Task, absence: &BotAbsence, now: OffsetDateTime) -> bool {
+    task == Task::Backup && absence.seen_at + ABSENCE_CHECK <= now
 }
 
 /// The pause after this many failed runs.
@@ -93,7 +151,7 @@ mod tests {
     }
 
     fn slots(plan: Plan, runs: &[BackupRun], now: OffsetDateTime) -> Vec<(Task, OffsetDateTime)> {
-        let due = due_runs(plan, runs, now).into_iter();
+        let due = due_runs(plan, runs, None, now).into_iter();
         due.map(|due| (due.task, due.slot)).collect()
     }
 
@@ -129,11 +187,25 @@ mod tests {
     }
 
     #[test]
+    fn without_the_bot_only_the_retention_and_a_daily_check_are_due() {
+        let tasks = |seen: Duration| {
+            let absence = BotAbsence {
+                since: datetime!(2026-11-01 00:00 UTC),
+                seen_at: NOW - seen,
+            };
+            let due = due_runs(Plan::Premium, &[], Some(&absence), NOW).into_iter();
+            due.map(|due| due.task).collect::<Vec<_>>()
+        };
+        assert_eq!(tasks(Duration::DAY - Duration::SECOND), [Task::Retention]);
+        assert_eq!(tasks(Duration::DAY), [Task::Backup, Task::Retention]);
+    }
+
+    #[test]
     fn failed_run_is_due_again_after_a_pause_that_grows() {
         let mut run = completed(Task::Backup, datetime!(2026-12-01 03:00 UTC));
         run.last_attempt_at = NOW;
         let is_due = |run: &BackupRun, after: Duration| {
-            let due = due_runs(Plan::Free, std::slice::from_ref(run), NOW + after);
+            let due = due_runs(Plan::Free, std::slice::from_ref(run), None, NOW + after);
             due.iter()
                 .any(|due| due.task == Task::Backup && due.failures == run.consecutive_failures)
         };

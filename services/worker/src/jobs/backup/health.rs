@@ -1,16 +1,21 @@
 //! The health component of scheduled backups, and the gauges of their ages.
 //!
 //! Degraded, never down: a late backup stops nothing else. Both are computed from what the jobs store in PostgreSQL, so each worker
-//! reports the runs of all workers.
+//! reports the runs of all workers. Each check also records since when a task is due, so that no leader has to: a run is overdue by the time for
+//! which it is due for this server, not by its slot, which may be before its plan had the task or `BACKUP_STORE` was set.
+//!
+//! A server that the bot has left is named, and is no problem: its backups and snapshots pause.
 
 use std::time::Duration;
 
-use arrakis_db::{BackupRun, CommunityId, DbError, GuildId};
+use arrakis_db::{BackupRun, BotAbsence, CommunityId, DbError, DueTask, GuildId, TenantTx};
 use arrakis_domain::Plan;
 use arrakis_runtime::HealthComponent;
 use arrakis_vault::Task;
 use time::OffsetDateTime;
 
+use super::is_scheduled;
+use crate::health::moment;
 use crate::jobs::eligibility_sync::health::duration;
 use crate::metrics::BackupMetrics;
 use crate::services::Services;
@@ -19,9 +24,9 @@ use crate::services::Services;
 const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 /// Shortest time between two checks: each reads a row of every community.
 const MIN_INTERVAL: Duration = Duration::from_secs(5);
-/// How long after its slot a run is overdue. A run takes seconds, and thousands of servers are due at the same time.
+/// How long a task is due before its run is overdue. A run takes seconds, and thousands of servers are due at the same time.
 const OVERDUE_AFTER: time::Duration = time::Duration::hours(2);
-/// Servers whose error is named.
+/// Servers whose error, or whose absence of the bot, is named.
 const MAX_NAMED: usize = 3;
 
 /// Updates the health component `backups` and the gauges; never returns.
@@ -51,11 +56,30 @@ pub(crate) async fn watch(component: &HealthComponent, services: &Services) {
 struct ServerRuns {
     guild: GuildId,
     plan: Plan,
-    onboarded_at: OffsetDateTime,
     runs: Vec<BackupRun>,
+    /// The tasks that are due without a completed run.
+    due: Vec<DueTask>,
+    /// Set while the bot is not in the server.
+    absence: Option<BotAbsence>,
 }
 
 impl ServerRuns {
+    fn is_scheduled(&self, task: Task, now: OffsetDateTime) -> bool {
+        is_scheduled(task, self.plan, self.absence.as_ref(), now)
+    }
+
+    /// Whether a task is due without a completed run.
+    fn is_due(&self, task: Task, now: OffsetDateTime) -> bool {
+        let completed = self.run(task).and_then(|run| run.completed_slot);
+        self.is_scheduled(task, now) && task.due(self.plan, completed, now).is_some()
+    }
+
+    /// Since when a task is due, as it is recorded.
+    fn due_since(&self, task: Task) -> Option<OffsetDateTime> {
+        let due = self.due.iter().find(|due| due.task == task.as_str());
+        due.map(|due| due.since)
+    }
+
     /// The last run of a task.
     fn run(&self, task: Task) -> Option<&BackupRun> {
         self.runs.iter().find(|run| run.task == task.as_str())
@@ -83,13 +107,39 @@ async fn read_one(services: &Services, guild: GuildId, community: CommunityId) -
         return Ok(None);
     };
     let runs = tx.backup_runs().all().await?;
-    tx.commit().await?;
-    Ok(Some(ServerRuns {
+    let due = tx.backup_runs().due().await?;
+    let absence = tx.bot_presence().absence().await?;
+    let mut server = ServerRuns {
         guild,
         plan: record.plan,
-        onboarded_at: record.onboarded_at,
         runs,
-    }))
+        due,
+        absence,
+    };
+    record_due(&mut tx, &mut server, services.now()).await?;
+    tx.commit().await?;
+    Ok(Some(server))
+}
+
+/// Records which tasks are due since now, and which are not due any more. Several workers at once record the first one's time.
+async fn record_due(tx: &mut TenantTx, server: &mut ServerRuns, now: OffsetDateTime) -> Result<(), DbError> {
+    for task in Task::ALL {
+        match (server.is_due(task, now), server.due_since(task)) {
+            (true, None) => {
+                tx.backup_runs().mark_due(task.as_str(), now).await?;
+                server.due.push(DueTask {
+                    task: task.as_str().to_owned(),
+                    since: now,
+                });
+            }
+            (false, Some(_)) => {
+                tx.backup_runs().clear_due(task.as_str()).await?;
+                server.due.retain(|due| due.task != task.as_str());
+            }
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+    Ok(())
 }
 
 /// State of one task on all servers.
@@ -111,6 +161,8 @@ struct BackupState {
     tasks: Vec<(Task, TaskState)>,
     /// The first errors, each with its server and task.
     errors: Vec<String>,
+    /// Servers that the bot has left, and since when.
+    absent: Vec<(GuildId, OffsetDateTime)>,
 }
 
 impl BackupState {
@@ -125,7 +177,7 @@ impl BackupState {
         let errors = servers.iter().flat_map(|server| {
             let tasks = Task::ALL
                 .into_iter()
-                .filter(move |task| task.newest_slot(server.plan, now).is_some());
+                .filter(move |task| server.is_scheduled(*task, now));
             tasks.filter_map(move |task| {
                 let error = server.run(task)?.last_error.as_deref()?;
                 Some(format!("{task} of server {}: {error}", server.guild))
@@ -134,6 +186,10 @@ impl BackupState {
         Self {
             tasks: tasks.collect(),
             errors: errors.take(MAX_NAMED).collect(),
+            absent: servers
+                .iter()
+                .filter_map(|server| Some((server.guild, server.absence?.since)))
+                .collect(),
         }
     }
 
@@ -141,15 +197,28 @@ impl BackupState {
         for (task, state) in &self.tasks {
             metrics.set_state(*task, state.oldest, state.overdue, state.failing);
         }
+        metrics.set_absent(self.absent.len());
     }
 
-    /// The age of the last run of each task.
+    /// The age of the last run of each task, and the servers that the bot has left.
     fn text(&self) -> String {
         let texts = self.tasks.iter().map(|(task, state)| match state.latest {
             Some(age) => format!("last {task} {} ago", duration(age)),
             None => format!("no {task} yet"),
         });
-        texts.collect::<Vec<_>>().join(", ")
+        let mut text = texts.collect::<Vec<_>>().join(", ");
+        if !self.absent.is_empty() {
+            let named = self.absent.iter().take(MAX_NAMED);
+            let named: Vec<String> = named
+                .map(|(guild, since)| format!("server {guild} since {}", moment(Some(*since))))
+                .collect();
+            text.push_str(&format!(
+                "; the bot is not in {} servers, whose backups pause: {}",
+                self.absent.len(),
+                named.join(", ")
+            ));
+        }
+        text
     }
 
     /// What an operator has to look at.
@@ -173,9 +242,9 @@ impl BackupState {
 }
 
 impl TaskState {
-    /// Adds a server, if its plan has the task: what remains of another plan is not run any more.
+    /// Adds a server, if runs of the task are scheduled: what remains of another plan is not run any more.
     fn add(&mut self, task: Task, server: &ServerRuns, now: OffsetDateTime) {
-        if task.newest_slot(server.plan, now).is_none() {
+        if !server.is_scheduled(task, now) {
             return;
         }
         let run = server.run(task);
@@ -184,12 +253,8 @@ impl TaskState {
             self.latest = Some(self.latest.map_or(age, |latest| latest.min(age)));
             self.oldest = Some(self.oldest.map_or(age, |oldest| oldest.max(age)));
         }
-        // Not the newest slot: that of an hourly task is never two hours old.
-        let completed = run.and_then(|run| run.completed_slot);
-        let missed = task.due(server.plan, completed, now - OVERDUE_AFTER);
-        // A new community is due at once, for a slot before it was there.
-        let is_new = completed.is_none() && server.onboarded_at + OVERDUE_AFTER > now;
-        self.overdue += usize::from(missed.is_some() && !is_new);
+        let since = server.due_since(task);
+        self.overdue += usize::from(since.is_some_and(|since| since + OVERDUE_AFTER <= now));
     }
 }
 
@@ -217,8 +282,16 @@ mod tests {
         ServerRuns {
             guild: GuildId::new(7).unwrap(),
             plan: Plan::Free,
-            onboarded_at: datetime!(2026-11-01 00:00 UTC),
             runs,
+            due: Vec::new(),
+            absence: None,
+        }
+    }
+
+    fn due(task: Task, since: OffsetDateTime) -> DueTask {
+        DueTask {
+            task: task.as_str().to_owned(),
+            since,
         }
     }
 
@@ -253,7 +326,9 @@ mod tests {
         failing[0].completed_slot = Some(datetime!(2026-12-01 03:00 UTC));
         failing[0].consecutive_failures = 3;
         failing[0].last_error = Some("the bot is not on server 7".to_owned());
-        let state = BackupState::of(&[server(completed()), server(failing)], NOW);
+        let mut failing = server(failing);
+        failing.due = vec![due(Task::Backup, datetime!(2026-12-02 03:00 UTC))];
+        let state = BackupState::of(&[server(completed()), failing], NOW);
         let problem = state.problem().unwrap();
         assert_eq!(
             problem,
@@ -263,22 +338,42 @@ mod tests {
     }
 
     #[test]
-    fn hourly_run_is_overdue_two_hours_after_the_slot_that_was_missed() {
-        let mut premium = server(completed());
-        premium.plan = Plan::Premium;
-        premium.runs.push(run(
-            Task::Snapshot,
-            datetime!(2026-11-29 04:00 UTC),
-            datetime!(2026-11-29 04:01 UTC),
-        ));
-        premium.runs[0].completed_slot = Some(datetime!(2026-12-02 10:00 UTC));
-        // The missed slot is 11:00.
-        assert_eq!(BackupState::of(&[premium], NOW).problem(), None);
-        let mut premium = server(completed());
-        premium.plan = Plan::Premium;
-        premium.runs[0].completed_slot = Some(datetime!(2026-12-02 09:00 UTC));
-        let problem = BackupState::of(&[premium], NOW).problem().unwrap();
-        assert!(problem.contains("backup overdue for 1 servers"), "{problem}");
+    fn task_is_overdue_two_hours_after_it_became_due_for_the_server() {
+        for (since, is_overdue) in [
+            (datetime!(2026-12-02 10:30:01 UTC), false),
+            (datetime!(2026-12-02 10:30 UTC), true),
+        ] {
+            // The plan is premium since then: the slot of the snapshot is days before.
+            let mut premium = server(completed());
+            premium.plan = Plan::Premium;
+            premium.due = vec![due(Task::Snapshot, since)];
+            assert!(premium.is_due(Task::Snapshot, NOW));
+            let problem = BackupState::of(&[premium], NOW).problem();
+            assert_eq!(problem.is_some(), is_overdue, "{problem:?}");
+        }
+    }
+
+    #[test]
+    fn server_without_the_bot_is_named_and_no_problem() {
+        let mut runs = completed();
+        runs[0].completed_slot = Some(datetime!(2026-11-01 03:00 UTC));
+        runs[0].consecutive_failures = 3;
+        runs[0].last_error = Some("HTTP 500".to_owned());
+        let mut left = server(runs);
+        left.due = vec![due(Task::Backup, datetime!(2026-11-02 03:00 UTC))];
+        assert!(left.is_due(Task::Backup, NOW));
+        left.absence = Some(BotAbsence {
+            since: datetime!(2026-11-02 12:00:00.5 UTC),
+            seen_at: NOW,
+        });
+        assert!(!left.is_due(Task::Backup, NOW));
+        let state = BackupState::of(&[left], NOW);
+        assert_eq!(state.problem(), None);
+        assert_eq!(
+            state.text(),
+            "no backup yet, no snapshot yet, last retention 30 min ago; the bot is not in 1 servers, whose backups pause: server 7 since \
+             2026-11-02T12:00:00Z"
+        );
     }
 
     #[test]
@@ -295,15 +390,5 @@ mod tests {
         let state = BackupState::of(&[downgraded], NOW);
         assert_eq!(state.problem(), None);
         assert!(state.errors.is_empty(), "{:?}", state.errors);
-    }
-
-    #[test]
-    fn new_community_is_not_overdue_at_once() {
-        let mut new = server(Vec::new());
-        new.onboarded_at = NOW - time::Duration::MINUTE;
-        assert_eq!(BackupState::of(&[new], NOW).problem(), None);
-        let mut older = server(Vec::new());
-        older.onboarded_at = NOW - time::Duration::hours(3);
-        assert!(BackupState::of(&[older], NOW).problem().is_some());
     }
 }

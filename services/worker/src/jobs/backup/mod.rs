@@ -8,6 +8,9 @@
 //!
 //! Nothing here changes a server, so that backups of a frozen community run. A failed run is recorded, operators are notified, and the leader
 //! enqueues another one after a pause that grows. It is a dead letter only where no attempt could record it, and is recorded then, too.
+//!
+//! While the bot is not in the server, backups and snapshots pause: no run of them has failed. Once a day a backup checks whether it is back, should
+//! no event have reported it.
 
 mod due;
 mod end;
@@ -30,7 +33,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-pub(crate) use self::due::due_requests;
+pub(crate) use self::due::{due_requests, is_scheduled};
 pub use self::run_due::{RunSummary, run_due};
 pub use self::server::ENDPOINTS;
 use self::tasks::{TaskResult, TaskRun};
@@ -120,9 +123,20 @@ impl Payload {
     }
 }
 
+/// How an attempt ended that has not failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AttemptEnd {
+    /// The task is completed.
+    Completed,
+    /// The bot is not in the server: there was nothing to read, and that is recorded.
+    WithoutBot,
+}
+
 /// How an attempt has completed its task.
 #[derive(Debug)]
 struct Completed {
+    /// When the attempt began.
+    began: OffsetDateTime,
     /// The time at which the task was due; `None` for one that the plan does not have.
     slot: Option<OffsetDateTime>,
     /// What it has done; `None` if an earlier attempt has completed the task.
@@ -141,7 +155,8 @@ impl JobHandler for Backup {
     }
 
     async fn run(&self, run: &JobRun<'_>) -> Result<(), Failure> {
-        attempt(run, run.attempt >= MAX_ATTEMPTS).await
+        attempt(run, run.attempt >= MAX_ATTEMPTS).await?;
+        Ok(())
     }
 
     /// Records the failure where no attempt has.
@@ -157,19 +172,32 @@ impl JobHandler for Backup {
 }
 
 /// Runs an attempt and records its outcome. `is_last`: no retry follows, so that a transient failure is recorded, too.
-async fn attempt(run: &JobRun<'_>, is_last: bool) -> Result<(), Failure> {
+async fn attempt(run: &JobRun<'_>, is_last: bool) -> Result<AttemptEnd, Failure> {
     let payload = Payload::read(run.payload)?;
     let Some(backups) = &run.services.backups else {
         return Err(Failure::retry(
             "BACKUP_STORE of this worker is not set, and another worker has enqueued a backup: set it for all workers",
         ));
     };
-    let result = Box::pin(complete(run, backups, &payload)).await;
-    end::record(run, backups, payload.task, result, is_last).await
+    let began = run.services.now();
+    match Box::pin(complete(run, backups, &payload, began)).await {
+        Err(failure) if end::is_absence(&failure) => {
+            end::end_without_bot(run, backups, &payload, began, &failure).await
+        }
+        result => {
+            end::record(run, backups, payload.task, result, is_last).await?;
+            Ok(AttemptEnd::Completed)
+        }
+    }
 }
 
 /// Completes the task: its work, then the schedule in the store.
-async fn complete(run: &JobRun<'_>, backups: &Backups, payload: &Payload) -> Result<Completed, Failure> {
+async fn complete(
+    run: &JobRun<'_>,
+    backups: &Backups,
+    payload: &Payload,
+    began: OffsetDateTime,
+) -> Result<Completed, Failure> {
     let started = Instant::now();
     let (task, plan) = (payload.task, run.community.record.plan);
     // By a wrong clock of this machine, the retention would expire what the plan keeps.
@@ -187,6 +215,7 @@ async fn complete(run: &JobRun<'_>, backups: &Backups, payload: &Payload) -> Res
     if is_completed {
         let took = started.elapsed();
         return Ok(Completed {
+            began,
             slot,
             result: None,
             took,
@@ -214,6 +243,7 @@ async fn complete(run: &JobRun<'_>, backups: &Backups, payload: &Payload) -> Res
     }
     fail_point::hit_at("worker.backup.completed", &[task.as_str()]).await;
     Ok(Completed {
+        began,
         slot,
         result: Some(result),
         took: started.elapsed(),

@@ -10,10 +10,11 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
-use super::{AT_ONCE, Backup, attempt, due_requests};
+use super::{AT_ONCE, AttemptEnd, Backup, attempt, due_requests};
 use crate::community::Community;
 use crate::failure::Failure;
 use crate::jobs::{JobHandler as _, JobOwner, JobRequest, JobRun, due};
+use crate::scheduled_backup::send_stored;
 use crate::services::Services;
 
 /// A due row counts as left behind after this time: until then its message may be in transit.
@@ -30,7 +31,7 @@ pub struct RunSummary {
     pub completed: usize,
     /// Runs that failed, and communities that could not be read. They are due again after a pause.
     pub failed: usize,
-    /// Runs that another process has begun meanwhile.
+    /// Runs that another process has begun meanwhile, and runs for servers that the bot has left.
     pub skipped: usize,
 }
 
@@ -42,7 +43,8 @@ impl RunSummary {
     }
 }
 
-/// Runs everything that is due, each task of each community once. Ends early when `stop` is cancelled; the rest is due then.
+/// Runs everything that is due, each task of each community once, and sends the notices. Ends early when `stop` is cancelled; the rest is due
+/// then.
 ///
 /// # Errors
 /// If the communities cannot be listed. A run that fails is recorded, and stops no other.
@@ -72,6 +74,10 @@ pub async fn run_due(services: &Services, stop: &CancellationToken) -> Result<Ru
                 }
             }
         }
+    }
+    // Without workers, nothing else sends them. What is not sent is sent by the next call.
+    if let Err(failure) = Box::pin(send_stored(services, services.now())).await {
+        tracing::warn!(%failure, "the notices were not sent");
     }
     Ok(summary)
 }
@@ -130,7 +136,7 @@ async fn run_row(services: &Services, community: &Community, id: &str) -> Result
     match run_attempt(services, community, id, attempt, &payload).await? {
         Ended::Completed => summary.completed = 1,
         Ended::Failed => summary.failed = 1,
-        Ended::Overtaken => summary.skipped = 1,
+        Ended::Overtaken | Ended::WithoutBot => summary.skipped = 1,
     }
     Ok(summary)
 }
@@ -141,6 +147,8 @@ enum Ended {
     Failed,
     /// Another process has started the job since, as a worker to which its message was delivered: the outcome is that one's.
     Overtaken,
+    /// The bot is not in the server.
+    WithoutBot,
 }
 
 /// Runs an attempt and stores its outcome.
@@ -170,9 +178,12 @@ async fn run_attempt(
     if !is_latest {
         return Ok(Ended::Overtaken);
     }
-    let Some(error) = error else {
-        return Ok(Ended::Completed);
-    };
-    Backup.failed(&run, &error).await?;
-    Ok(Ended::Failed)
+    match result {
+        Ok(AttemptEnd::Completed) => Ok(Ended::Completed),
+        Ok(AttemptEnd::WithoutBot) => Ok(Ended::WithoutBot),
+        Err(failure) => {
+            Backup.failed(&run, &failure.to_string()).await?;
+            Ok(Ended::Failed)
+        }
+    }
 }

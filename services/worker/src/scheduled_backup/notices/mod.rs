@@ -1,10 +1,19 @@
-//! Notices to operators about runs of scheduled backups, and about damaged shadows of configurations: to a webhook of Discord and to a topic of
-//! SNS. Opt-in.
+//! Notices to operators about runs of scheduled backups, servers that the bot has left, and damaged shadows of configurations: to a webhook of
+//! Discord and to a topic of SNS. Opt-in.
 //!
-//! A notice is sent after the outcome is stored, and best effort: one that cannot be sent is logged and counted, and a worker that dies
-//! in between sends none. Each run is in the log in any case.
+//! | file | what |
+//! |---|---|
+//! | `settings.rs` | the variables |
+//! | `stored.rs` | a notice as a row: stored in the transaction of what it is about, sent later by the leader |
+//! | `embeds.rs` | the one message of a webhook for all notices that wait |
+//! | `webhook.rs`, `topic.rs` | the destinations |
+//!
+//! A job does not wait for a destination. A notice is sent at most once: a process that is killed while it sends one leaves it as taken, and the
+//! leader deletes and logs it later. Each run is in the log in any case.
 
+mod embeds;
 mod settings;
+mod stored;
 mod topic;
 mod webhook;
 
@@ -14,9 +23,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 pub use self::settings::NotificationSettings;
+pub(crate) use self::stored::send_stored;
 use self::topic::Topic;
 use self::webhook::Webhook;
-use crate::metrics::BackupMetrics;
 
 /// Longest detail of a notice, in characters: Discord permits 4,096 in an embed.
 const MAX_DETAIL: usize = 1_500;
@@ -47,6 +56,8 @@ pub(crate) enum NoticeTask {
     Backup(Task),
     /// The shadow of a configuration.
     Shadow,
+    /// Whether the bot is in the server.
+    Presence,
 }
 
 impl NoticeTask {
@@ -55,12 +66,21 @@ impl NoticeTask {
         match self {
             Self::Backup(task) => task.as_str(),
             Self::Shadow => "shadow",
+            Self::Presence => "presence",
         }
+    }
+
+    /// The task of a name; `None` for one of a later build.
+    fn from_name(name: &str) -> Option<Self> {
+        let tasks = Task::ALL.into_iter().map(Self::Backup);
+        tasks
+            .chain([Self::Shadow, Self::Presence])
+            .find(|task| task.name() == name)
     }
 }
 
 /// What operators are notified of.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Notice {
     /// How the run ended.
     pub(crate) outcome: RunOutcome,
@@ -72,7 +92,7 @@ pub(crate) struct Notice {
     pub(crate) community: String,
     /// Plan of the community.
     pub(crate) plan: Plan,
-    /// What was stored, or the error.
+    /// What was stored, or what is wrong.
     pub(crate) detail: String,
     /// When the run ended.
     pub(crate) at: OffsetDateTime,
@@ -81,21 +101,24 @@ pub(crate) struct Notice {
 impl Notice {
     /// One line: task, outcome and server.
     fn subject(&self) -> String {
-        let outcome = match (self.task, self.outcome) {
-            (NoticeTask::Shadow, RunOutcome::Failure) => "is damaged or differs",
-            (_, RunOutcome::Success) => "completed",
-            (_, RunOutcome::Failure) => "failed",
-        };
-        let task = match self.task {
-            NoticeTask::Shadow => "shadow of the configuration",
-            NoticeTask::Backup(task) => task.as_str(),
-        };
-        format!("Arrakis: {task} of server {} {outcome}", self.server)
+        let server = self.server;
+        match (self.task, self.outcome) {
+            (NoticeTask::Presence, RunOutcome::Failure) => format!("Arrakis: the bot is not in server {server}"),
+            (NoticeTask::Presence, RunOutcome::Success) => format!("Arrakis: the bot is in server {server}"),
+            (NoticeTask::Shadow, RunOutcome::Failure) => {
+                format!("Arrakis: shadow of the configuration of server {server} is damaged or differs")
+            }
+            (NoticeTask::Shadow, RunOutcome::Success) => {
+                format!("Arrakis: shadow of the configuration of server {server} is intact")
+            }
+            (NoticeTask::Backup(task), RunOutcome::Success) => format!("Arrakis: {task} of server {server} completed"),
+            (NoticeTask::Backup(task), RunOutcome::Failure) => format!("Arrakis: {task} of server {server} failed"),
+        }
     }
 
-    /// The detail, shortened.
-    fn detail(&self) -> String {
-        let mut detail: String = self.detail.chars().take(MAX_DETAIL).collect();
+    /// The detail, at most this many characters of it.
+    fn detail(&self, limit: usize) -> String {
+        let mut detail: String = self.detail.chars().take(limit).collect();
         if detail.len() < self.detail.len() {
             detail.push('…');
         }
@@ -119,6 +142,32 @@ impl Notice {
     }
 }
 
+/// A destination of notices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Destination {
+    Webhook,
+    Topic,
+}
+
+impl Destination {
+    /// The name in rows and metrics.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Topic => "sns",
+        }
+    }
+}
+
+/// Why notices were not sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum SendError {
+    /// A later attempt may succeed.
+    Transient(String),
+    /// No attempt will.
+    Permanent(String),
+}
+
 /// Sends notices.
 #[derive(Debug, Default)]
 pub(crate) struct Notifier {
@@ -140,28 +189,34 @@ impl Notifier {
         Ok(Self { webhook, topic })
     }
 
-    /// Sends a notice to each destination. A failure is logged and counted.
-    pub(crate) async fn send(&self, notice: &Notice, metrics: &BackupMetrics) {
-        if let Some(webhook) = &self.webhook {
-            report("webhook", webhook.send(notice).await, notice, metrics);
-        }
-        if let Some(topic) = &self.topic {
-            report("sns", topic.send(notice).await, notice, metrics);
-        }
+    fn destinations(&self) -> Vec<Destination> {
+        let webhook = self.webhook.as_ref().map(|_| Destination::Webhook);
+        let topic = self.topic.as_ref().map(|_| Destination::Topic);
+        webhook.into_iter().chain(topic).collect()
     }
-}
 
-fn report(destination: &'static str, sent: Result<(), String>, notice: &Notice, metrics: &BackupMetrics) {
-    metrics.count_notice(destination, sent.is_ok());
-    if let Err(error) = sent {
-        tracing::warn!(
-            destination,
-            error,
-            server = %notice.server,
-            task = notice.task.name(),
-            outcome = notice.outcome.name(),
-            "a notice was not sent"
-        );
+    /// Sends notices to a destination. Returns how many of them, from the first one on, were sent, and why the next one was not.
+    async fn send(&self, destination: Destination, notices: &[&Notice]) -> (usize, Option<SendError>) {
+        match (destination, &self.webhook, &self.topic) {
+            // One message for all: a channel accepts about 30 a minute.
+            (Destination::Webhook, Some(webhook), _) => match webhook.send(&embeds::message(notices)).await {
+                Ok(()) => (notices.len(), None),
+                Err(error) => (0, Some(error)),
+            },
+            // One message each, by whose attributes subscriptions filter.
+            (Destination::Topic, _, Some(topic)) => {
+                for (sent, notice) in notices.iter().enumerate() {
+                    if let Err(error) = topic.send(notice).await {
+                        return (sent, Some(error));
+                    }
+                }
+                (notices.len(), None)
+            }
+            _ => (
+                0,
+                Some(SendError::Transient("the destination is not configured".to_owned())),
+            ),
+        }
     }
 }
 
@@ -201,12 +256,33 @@ mod tests {
     }
 
     #[test]
+    fn subject_of_each_task_is_ascii_and_short() {
+        for name in ["backup", "snapshot", "retention", "shadow", "presence"] {
+            let task = NoticeTask::from_name(name).unwrap();
+            assert_eq!(task.name(), name);
+            for outcome in [RunOutcome::Success, RunOutcome::Failure] {
+                let server = ServerId::new(u64::MAX);
+                let subject = Notice {
+                    task,
+                    outcome,
+                    server,
+                    ..example()
+                }
+                .subject();
+                // SNS refuses longer subjects and those with other characters.
+                assert!(subject.len() < 100 && subject.is_ascii(), "{subject}");
+            }
+        }
+        assert_eq!(NoticeTask::from_name("dance"), None);
+    }
+
+    #[test]
     fn long_detail_is_shortened() {
         let notice = Notice {
             detail: "ä".repeat(5_000),
             ..example()
         };
-        assert_eq!(notice.detail().chars().count(), MAX_DETAIL + 1);
-        assert_eq!(example().detail(), example().detail);
+        assert_eq!(notice.detail(MAX_DETAIL).chars().count(), MAX_DETAIL + 1);
+        assert_eq!(example().detail(MAX_DETAIL), example().detail);
     }
 }

@@ -10,10 +10,10 @@ use std::time::Duration;
 use arrakis_causes::causes_below;
 use arrakis_config::{Secret, is_loopback};
 use reqwest::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 use url::Url;
 
-use super::{Notice, RunOutcome};
+use super::SendError;
 
 /// Time limit of an attempt.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -21,8 +21,6 @@ const LIMIT: Duration = Duration::from_secs(10);
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 /// Longest pause that a response may request.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
-/// Colours of an embed: green, red.
-const COLORS: (u32, u32) = (0x002e_8b57, 0x00b2_2222);
 
 /// The webhook.
 pub(super) struct Webhook {
@@ -71,27 +69,27 @@ impl Webhook {
         })
     }
 
-    /// Sends a notice, in three attempts. The error contains no part of the URL.
-    pub(super) async fn send(&self, notice: &Notice) -> Result<(), String> {
+    /// Sends a message, in three attempts. The error contains no part of the URL.
+    pub(super) async fn send(&self, message: &Value) -> Result<(), SendError> {
         if self.is_deleted.load(Ordering::Relaxed) {
-            return Err("the webhook was deleted; set NOTIFY_WEBHOOK_URL to another one".to_owned());
+            let error = "the webhook was deleted; set NOTIFY_WEBHOOK_URL to another one";
+            return Err(SendError::Permanent(error.to_owned()));
         }
-        let body = body(notice);
         let mut pauses = PAUSES.into_iter();
         loop {
-            match self.attempt(&body).await {
+            match self.attempt(message).await {
                 Ok(()) => return Ok(()),
-                Err(AttemptError::Permanent(error)) => return Err(error),
+                Err(AttemptError::Permanent(error)) => return Err(SendError::Permanent(error)),
                 Err(AttemptError::Transient(error, stated)) => match pauses.next() {
                     Some(pause) => tokio::time::sleep(stated.unwrap_or(pause).min(MAX_PAUSE)).await,
-                    None => return Err(error),
+                    None => return Err(SendError::Transient(error)),
                 },
             }
         }
     }
 
-    async fn attempt(&self, body: &Value) -> Result<(), AttemptError> {
-        let sent = self.client.post(self.url.expose()).json(body).send().await;
+    async fn attempt(&self, message: &Value) -> Result<(), AttemptError> {
+        let sent = self.client.post(self.url.expose()).json(message).send().await;
         let response = sent.map_err(|error| {
             let reason = causes_below(&error).unwrap_or_else(|| "the request failed".to_owned());
             AttemptError::Transient(reason, None)
@@ -117,62 +115,9 @@ impl Webhook {
     }
 }
 
-/// The message: an embed without mentions, whatever the name of the community is.
-fn body(notice: &Notice) -> Value {
-    let color = match notice.outcome {
-        RunOutcome::Success => COLORS.0,
-        RunOutcome::Failure => COLORS.1,
-    };
-    let field = |name: &str, value: &str| json!({"name": name, "value": value, "inline": true});
-    json!({
-        "allowed_mentions": {"parse": []},
-        "embeds": [{
-            "title": notice.subject(),
-            "description": notice.detail(),
-            "color": color,
-            "timestamp": notice.time(),
-            "fields": [
-                field("Community", &plain(&notice.community)),
-                field("Plan", notice.plan.as_str()),
-                field("Outcome", notice.outcome.name()),
-            ],
-        }],
-    })
-}
-
-/// A name of others without effect on the form of a message.
-fn plain(text: &str) -> String {
-    let plain: String = text
-        .chars()
-        .filter(|c| !c.is_control() && *c != '`')
-        .take(100)
-        .collect();
-    if plain.trim().is_empty() {
-        return "–".to_owned();
-    }
-    format!("`{plain}`")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::example;
     use super::*;
-
-    #[test]
-    fn message_has_no_mentions_and_names_the_outcome() {
-        let notice = Notice {
-            community: "@everyone `x`\n".to_owned(),
-            ..example()
-        };
-        let body = body(&notice);
-        assert_eq!(body["allowed_mentions"], json!({"parse": []}));
-        let embed = &body["embeds"][0];
-        assert_eq!(embed["title"], "Arrakis: backup of server 7 failed");
-        assert_eq!(embed["description"], "the bot is not on server 7");
-        assert_eq!(embed["color"], COLORS.1);
-        assert_eq!(embed["fields"][0]["value"], "`@everyone x`");
-        assert_eq!(embed["fields"][2]["value"], "failure");
-    }
 
     #[test]
     fn url_is_not_printed() {

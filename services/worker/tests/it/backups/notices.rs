@@ -7,25 +7,25 @@ use std::time::Duration;
 
 use arrakis_test_support::{Moto, Process, eventually};
 use arrakis_worker::configuration::ShadowStore;
-use arrakis_worker::leader::ConfigurationTasks;
+use arrakis_worker::leader::{ConfigurationTasks, send_notices};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::setup::{BackupFolder, advance, run, vault};
+use super::setup::{BackupFolder, advance, now, run, vault};
 use crate::platform::Platform;
 
 /// A server that accepts messages, and refuses the first ones.
-struct WebhookServer {
+pub struct WebhookServer {
     url: String,
     received: Arc<Mutex<Vec<Value>>>,
 }
 
 impl WebhookServer {
     /// A server whose first responses have these statuses; all further ones are 204.
-    async fn start(first: &[u16]) -> Self {
+    pub async fn start(first: &[u16]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/api/webhooks/1/a-token", listener.local_addr().unwrap());
         let received: Arc<Mutex<Vec<Value>>> = Arc::default();
@@ -40,18 +40,27 @@ impl WebhookServer {
         Self { url, received }
     }
 
-    fn variables(&self) -> Vec<(&'static str, String)> {
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
         vec![
             ("GAIB_NOTIFICATIONS_ENABLED", "yes".to_owned()),
             ("NOTIFY_WEBHOOK_URL", self.url.clone()),
         ]
     }
 
-    /// Titles of the accepted messages.
-    fn titles(&self) -> Vec<String> {
+    /// Titles of the embeds of the accepted messages.
+    pub fn titles(&self) -> Vec<String> {
         let received = self.received.lock();
-        let title = |message: &Value| message["embeds"][0]["title"].as_str().unwrap().to_owned();
-        received.iter().map(title).collect()
+        let embeds = received
+            .iter()
+            .flat_map(|message| message["embeds"].as_array().unwrap());
+        embeds
+            .map(|embed| embed["title"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Number of the accepted messages.
+    fn messages(&self) -> usize {
+        self.received.lock().len()
     }
 }
 
@@ -99,29 +108,66 @@ async fn completed_and_failed_runs_are_notified() {
         .iter()
         .map(|task| format!("Arrakis: {task} of server {guild} completed"))
         .collect();
-    assert_eq!(webhook.titles(), expected);
-    // The bot is removed from the server.
-    platform.control.remove_guild(guild.as_str()).await.unwrap();
+    assert_eq!((webhook.titles(), webhook.messages()), (expected, 1));
+    // A file is where the store is to be.
+    std::fs::remove_dir_all(folder.store()).unwrap();
+    std::fs::write(folder.store(), "").unwrap();
     advance(&platform, &services, Duration::from_secs(3_600)).await;
     let failed = run(&services).await.failed;
     assert!(failed >= 1);
     let title = format!("Arrakis: backup of server {guild} failed");
     assert!(webhook.titles().contains(&title), "{:?}", webhook.titles());
     let received = webhook.received.lock().clone();
-    let notice = received
-        .iter()
-        .find(|notice| notice["embeds"][0]["title"] == title.as_str())
-        .unwrap();
-    let embed = &notice["embeds"][0];
-    assert!(
-        embed["description"]
-            .as_str()
-            .unwrap()
-            .contains("the bot is not on server"),
-        "{embed}"
-    );
+    assert_eq!(received.len(), 2);
+    let embeds = received[1]["embeds"].as_array().unwrap();
+    let embed = embeds.iter().find(|embed| embed["title"] == title.as_str()).unwrap();
+    assert!(!embed["description"].as_str().unwrap().is_empty(), "{embed}");
     assert_eq!(embed["fields"][1]["value"], "premium");
-    assert_eq!(notice["allowed_mentions"]["parse"], serde_json::json!([]));
+    assert_eq!(received[1]["allowed_mentions"]["parse"], json!([]));
+}
+
+/// The number of stored notices.
+async fn stored(platform: &Platform) -> usize {
+    let later = OffsetDateTime::now_utc() + time::Duration::weeks(52);
+    let mut tx = platform.tenant().await;
+    // Not committed.
+    tx.operator_notices()
+        .prune("webhook", later, later)
+        .await
+        .unwrap()
+        .len()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn notices_that_are_refused_for_a_while_are_sent_later_in_one_message() {
+    let (platform, folder) = (Platform::start().await, BackupFolder::create());
+    let webhook = WebhookServer::start(&[429, 503, 429]).await;
+    let services = folder.services(&platform, &webhook.variables()).await;
+    assert_eq!(run(&services).await.completed, 3);
+    assert_eq!((webhook.messages(), stored(&platform).await), (0, 3));
+    send_notices(&services, now(&services)).await.unwrap();
+    assert_eq!((webhook.titles().len(), webhook.messages()), (3, 1));
+    send_notices(&services, now(&services)).await.unwrap();
+    assert_eq!((webhook.messages(), stored(&platform).await), (1, 0));
+}
+
+/// A process that was killed after it has taken notices, and before or after it has sent them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn notice_of_a_killed_process_is_not_sent_a_second_time() {
+    let (platform, folder) = (Platform::start().await, BackupFolder::create());
+    let webhook = WebhookServer::start(&[]).await;
+    let services = folder.services(&platform, &webhook.variables()).await;
+    let began = now(&services);
+    let mut tx = platform.tenant().await;
+    let mut notices = tx.operator_notices();
+    notices.put("a", "webhook", &json!({}), began).await.unwrap();
+    assert_eq!(notices.take("webhook", 10, began).await.unwrap().len(), 1);
+    tx.commit().await.unwrap();
+    send_notices(&services, now(&services)).await.unwrap();
+    assert_eq!((webhook.messages(), stored(&platform).await), (0, 1));
+    advance(&platform, &services, Duration::from_secs(3_700)).await;
+    send_notices(&services, now(&services)).await.unwrap();
+    assert_eq!((webhook.messages(), stored(&platform).await), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -158,6 +204,7 @@ async fn damaged_shadow_of_a_configuration_is_notified_once() {
     let lead = async || {
         let mut tasks = ConfigurationTasks::default();
         tasks.run(&services, OffsetDateTime::now_utc()).await.unwrap();
+        send_notices(&services, OffsetDateTime::now_utc()).await.unwrap();
     };
     lead().await;
     assert_eq!(webhook.titles(), Vec::<String>::new());

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use arrakis_db::NewJob;
 use arrakis_domain::Plan;
 use arrakis_iac::snapshot::{MembersRecord, ServerRecord};
 use arrakis_iac::state::State;
 use arrakis_vault::{Expected, MEMBERS_FILE, RecordKind, Task};
+use arrakis_worker::jobs::backup;
 use serde_json::{Value, json};
 use time::Weekday;
 
@@ -109,6 +111,37 @@ async fn failed_run_is_recorded_and_repeated_after_a_pause() {
     let recorded = last_run(&platform, Task::Backup).await.unwrap();
     assert_eq!((recorded.consecutive_failures, recorded.last_error), (0, None));
     assert_eq!(exports(&platform, &services).await, 1);
+}
+
+/// The plan was free for the time in which the run of a snapshot was dropped: its id has ended, and the snapshot is due all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn run_that_was_dropped_under_another_plan_is_due_again_in_the_same_slot() {
+    let (platform, folder) = (Platform::start().await, BackupFolder::create());
+    let services = folder.services(&platform, &[]).await;
+    advance(&platform, &services, Duration::ZERO).await;
+    let slot = Task::Snapshot.newest_slot(Plan::Premium, now(&services)).unwrap();
+    let request = backup::request(backup::scheduled_id(Task::Snapshot, slot, 0), Task::Snapshot);
+    let enqueued = NewJob {
+        id: &request.id,
+        kind: request.kind.name(),
+        payload: request.payload.clone(),
+        due_at: now(&services) - time::Duration::MINUTE,
+    };
+    let mut tx = platform.tenant().await;
+    assert!(tx.jobs().enqueue(&enqueued).await.unwrap());
+    tx.commit().await.unwrap();
+    set_plan(&platform, Plan::Free).await;
+    assert_eq!(run(&services).await.failed, 1);
+    set_plan(&platform, Plan::Premium).await;
+    run(&services).await;
+    assert_eq!(listed(&platform, &services, RecordKind::Snapshot).await, 1);
+    assert!(
+        last_run(&platform, Task::Snapshot)
+            .await
+            .unwrap()
+            .completed_slot
+            .is_some()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -15,7 +15,7 @@ use crate::platform::{Platform, Worker};
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs `arrakis-worker` with these arguments; returns its exit code and output.
-async fn tool(platform: &Platform, folder: &BackupFolder, arguments: &[&str]) -> (Option<i32>, String) {
+pub async fn tool(platform: &Platform, folder: &BackupFolder, arguments: &[&str]) -> (Option<i32>, String) {
     let health = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut environment = folder.environment(platform);
     environment.push(("HEALTH_ADDR", health.to_string()));
