@@ -1,8 +1,12 @@
 //! States in a store that several folders or machines share.
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use arrakis_test_support::Moto;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::io::AsyncReadExt as _;
 
 use crate::session::{GUILD, Outcome, Session, exists};
 
@@ -136,6 +140,60 @@ fn locks_below(folder: &Path) -> usize {
         }
     };
     entries.map(count).sum()
+}
+
+/// Starts a command and sends it a signal at its prompt. Its stdin stays open, so that only the signal ends the prompt.
+async fn stopped_at_prompt(session: &Session, line: &str, signal: Signal) -> Outcome {
+    let mut command = session.command(line);
+    command.stdin(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let stdin = child.stdin.take();
+    let mut stderr = child.stderr.take().unwrap();
+    let mut text = Vec::new();
+    while !String::from_utf8_lossy(&text).contains("is accepted: ") {
+        let read = stderr.read_buf(&mut text).await.unwrap();
+        assert!(read > 0, "no prompt: {}", String::from_utf8_lossy(&text));
+    }
+    kill(Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()), signal).unwrap();
+    stderr.read_to_end(&mut text).await.unwrap();
+    let output = child.wait_with_output().await.unwrap();
+    drop(stdin);
+    Outcome {
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(text).unwrap(),
+        code: output.status.code().unwrap_or_else(|| panic!("{:?}", output.status)),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signal_at_a_confirmation_releases_all_locks() {
+    let mut session = applied().await;
+    let snapshot = session.gaib("server snapshot create --json").await;
+    assert_done(&snapshot);
+    let messages = snapshot.stdout.lines().map(serde_json::from_str::<serde_json::Value>);
+    let mut snapshots = messages
+        .map(Result::unwrap)
+        .filter(|message| message["type"] == "snapshot");
+    let id = snapshots.next().unwrap()["id"].as_str().unwrap().to_owned();
+    session.write("discord-server.yaml", TWO_ROLES.replace("Guard", "Warden").as_str());
+    assert_done(&session.gaib("server apply --auto-approve").await);
+    session.write("discord-server.yaml", ONE_ROLE);
+    let restore = format!("server snapshot restore {id} --apply");
+    for (line, signal) in [
+        ("server apply", Signal::SIGINT),
+        ("server apply", Signal::SIGTERM),
+        ("server destroy", Signal::SIGHUP),
+        (restore.as_str(), Signal::SIGINT),
+    ] {
+        let stopped = stopped_at_prompt(&session, line, signal).await;
+        assert_refused(
+            &stopped,
+            &["Stopping after the request", "Cancelled: nothing was changed"],
+        );
+        assert_eq!(locks_below(&store(&session)), 0, "{line}: {stopped:?}");
+    }
+    assert_eq!(session.gaib("server state ls").await.stdout, "role.guard\nrole.judge\n");
+    assert_done(&session.gaib("server apply --auto-approve").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

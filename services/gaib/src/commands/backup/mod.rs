@@ -130,7 +130,8 @@ pub(super) async fn delete(context: &Context, kind: RecordKind, arguments: &Dele
         );
         context
             .prompt
-            .confirm(&question, "add --force (-f) to skip the confirmation")?;
+            .confirm(&question, "add --force (-f) to skip the confirmation")
+            .await?;
     }
     backups.vault.delete(&record, OffsetDateTime::now_utc()).await?;
     let message = json!({"type": "deleted", "kind": kind.as_str(), "id": record.id});

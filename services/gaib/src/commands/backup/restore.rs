@@ -129,7 +129,8 @@ impl<'a> StateRestore<'a> {
             let question = self.question(present);
             context
                 .prompt
-                .confirm(&question, "add --auto-approve (-f) to skip the confirmation")?;
+                .confirm(&question, "add --auto-approve (-f) to skip the confirmation")
+                .await?;
         }
         let counted_use = self.backups.take_use(self.operation).await?;
         let workspace = &self.backups.workspace;

@@ -193,7 +193,7 @@ impl RestoreJob {
             return Ok(());
         }
         refuse_blocked(&prepared.plan, &prepared.findings, false)?;
-        self.confirm(context, &prepared)?;
+        self.confirm(context, &prepared).await?;
         let counted_use = self.take_use(&mut journal).await?;
         if !journal.is_resumed() {
             let message = format!("before the restore of {}", prepared.stored.name());
@@ -313,7 +313,7 @@ impl RestoreJob {
         .help("complete an interrupted apply first (`gaib server apply`), then restore again"))
     }
 
-    fn confirm(&self, context: &Context, prepared: &Prepared) -> Result<()> {
+    async fn confirm(&self, context: &Context, prepared: &Prepared) -> Result<()> {
         if self.confirmed.auto_approve || prepared.is_empty() {
             return Ok(());
         }
@@ -324,10 +324,9 @@ impl RestoreJob {
             ),
             None => format!("restore server {} to {}", self.backups.guild, prepared.stored.name()),
         };
-        context.prompt.confirm(
-            &format!("Do you want to {what}? Nothing is deleted."),
-            "add --auto-approve (-f) to skip the confirmation",
-        )
+        let question = format!("Do you want to {what}? Nothing is deleted.");
+        let alternative = "add --auto-approve (-f) to skip the confirmation";
+        context.prompt.confirm(&question, alternative).await
     }
 
     /// Executes the plan. Returns the working state after it.

@@ -41,7 +41,8 @@ pub(super) async fn run(context: &Context, arguments: &Migrate) -> Result<()> {
         );
         context
             .prompt
-            .confirm(&question, "add --auto-approve to skip the confirmation")?;
+            .confirm(&question, "add --auto-approve to skip the confirmation")
+            .await?;
     }
     let mut moves = Vec::new();
     let mut result = Migration {

@@ -187,14 +187,15 @@ impl Teardown<'_> {
             let backups = Backups::of(self.context, self.workspace, self.guild).await?;
             let path = record.new_export(&export::timestamp());
             let question = format!("export the server to {}, and store a snapshot of it?", path.display());
-            self.confirm(1, &question, "yes", record)?;
+            self.confirm(1, &question, "yes", record).await?;
             self.export(record, &progress.state, live, &path).await?;
             let discord = &progress.execution.discord;
             let stored = Box::pin(copy::store(self.context, &backups, discord, &progress.state)).await?;
             record.set_snapshot(stored)?;
         }
         if let Some(checkpointing) = checkpointing {
-            self.confirm(2, &checkpointing.question(), "yes", record)?;
+            let question = checkpointing.question();
+            self.confirm(2, &question, "yes", record).await?;
             checkpointing.carry_out(self.context, record, live).await?;
         }
         Ok(())
@@ -238,7 +239,7 @@ impl Teardown<'_> {
                 .printer
                 .note(&format!("Stage {stage} of 4: there is nothing to delete."));
         } else {
-            self.confirm(stage, &question, &expected, &progress.record)?;
+            self.confirm(stage, &question, &expected, &progress.record).await?;
         }
         progress.record.set_deleting()?;
         let bytes = progress.state.advance();
@@ -279,9 +280,9 @@ impl Teardown<'_> {
         }
     }
 
-    fn confirm(&self, stage: u8, question: &str, expected: &str, record: &Record) -> Result<()> {
+    async fn confirm(&self, stage: u8, question: &str, expected: &str, record: &Record) -> Result<()> {
         let question = format!("Stage {stage} of 4: {question}");
-        if self.context.prompt.accepts(&question, expected, BY_A_PERSON)? {
+        if self.context.prompt.accepts(&question, expected, BY_A_PERSON).await? {
             return Ok(());
         }
         let checkpoint = record.checkpoint();
