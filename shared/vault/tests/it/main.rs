@@ -7,6 +7,7 @@ mod damage;
 mod flows;
 mod interruptions;
 mod recovery;
+mod registry;
 mod retention;
 mod support;
 
