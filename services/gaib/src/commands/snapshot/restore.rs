@@ -27,7 +27,7 @@ use crate::arguments::backup::ConfirmedArguments;
 use crate::arguments::snapshot::Restore;
 use crate::backups::{Backups, CountedUse};
 use crate::commands::apply::refuse_blocked;
-use crate::commands::backup::{PresentState, StateRestore, require_whole};
+use crate::commands::backup::{PresentState, StateRestore, require_whole, serial_after_loss};
 use crate::commands::execution::Execution;
 use crate::commands::{deployment, export, plan as planning};
 use crate::context::Context;
@@ -341,6 +341,9 @@ impl RestoreJob {
     ) -> Result<State> {
         let workspace = &self.backups.workspace;
         let mut working = prepared.restoration.state.clone();
+        if let (false, Some(recorded)) = (prepared.has_state, &prepared.stored.state) {
+            working.serial = serial_after_loss(&self.backups, &prepared.stored.record, recorded).await?;
+        }
         let mut lock = SplitLock::new(guard, &prepared.restoration, journal, prepared.has_state);
         lock.write(&working.advance()).await?;
         let managed = prepared.restoration.split(&working).managed;
