@@ -8,6 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::AsyncReadExt as _;
 
+use crate::gate::{Gate, Place, Strike};
 use crate::session::{GUILD, Outcome, Session, exists};
 
 const ONE_ROLE: &str = "roles:\n  guard: { name: Guard }\n";
@@ -291,6 +292,56 @@ async fn states_are_migrated_and_verified() {
     assert_eq!(session.gaib("server state pull").await.stdout, before);
     assert_done(&session.gaib("server apply --auto-approve").await);
     assert_eq!(locks_below(&store(&session)), 0);
+}
+
+/// The requests at the end of a migration: the renaming of the former state, and the release of the locks.
+const LAST_REQUESTS: usize = 10;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migration_that_is_killed_at_its_end_is_completed_by_the_next_one() {
+    let moto = Moto::start(1_000).await;
+    moto.create_bucket("gaib-states").await;
+    let gate = Gate::in_front_of(moto.url()).await;
+    let mut session = Session::start().await;
+    for (name, value) in [
+        ("AWS_ENDPOINT_URL", gate.url()),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+    ] {
+        session.environment(name, Some(value));
+    }
+    session.gaib(&format!("server init --guild {GUILD}")).await;
+    session.write("discord-server.yaml", ONE_ROLE);
+    assert_done(&session.gaib("server apply --auto-approve").await);
+    let migrate = |name: &str| format!("server state migrate --to s3://gaib-states/{name} --auto-approve");
+    for name in ["one", "two"] {
+        assert_done(&session.gaib(&migrate(name)).await);
+    }
+    gate.watch(None);
+    assert_done(&session.gaib(&migrate("one")).await);
+    let count = gate.seen().len();
+    let (mut former, mut name) = ("one", "two");
+    let mut killed = 0;
+    for at in count - LAST_REQUESTS..=count {
+        let strike = Strike::After;
+        let seen = gate.kill(&session, &migrate(name), "", Place { at, strike }).await;
+        killed += usize::from(seen.is_some());
+        let context = format!("{at} of {count} to {name}: {seen:?}");
+        let again = session.gaib(&migrate(name)).await;
+        assert_eq!(again.code, 0, "{context}: {again:?}");
+        assert!(!exists(&session, ".gaib/migration.json"), "{context}");
+        // The former backend has no state. The next round takes the locks of both.
+        for (backend, managed) in [(name, true), (former, false)] {
+            session.environment("GAIB_BACKEND", Some(&format!("s3://gaib-states/{backend}")));
+            let listed = session.gaib("server state ls").await.stdout;
+            assert_eq!(listed.contains("role.guard"), managed, "{context}: {listed}");
+        }
+        session.environment("GAIB_BACKEND", None);
+        (former, name) = (name, former);
+    }
+    assert!(killed + 2 >= LAST_REQUESTS, "{killed} of {count}");
+    assert_done(&session.gaib("server apply --auto-approve").await);
 }
 
 fn former_states(session: &Session) -> usize {
