@@ -106,6 +106,11 @@ impl Capture {
         })
     }
 
+    /// Whether it has the roles of the members.
+    pub(in crate::commands) const fn has_members(&self) -> bool {
+        self.members.is_some()
+    }
+
     /// Stores the snapshot.
     ///
     /// # Errors

@@ -299,6 +299,10 @@ impl Teardown<'_> {
             Some(_) => ", and the freeze of an earlier run stays",
             None => "",
         };
+        let again = match record.is_deleting() {
+            true => "the same command continues there",
+            false => "the same command begins with stage 1 again",
+        };
         let ends_freeze = checkpoint.map(|checkpoint| {
             format!(
                 "; `gaib restore exec --checkpoint {}` ends the freeze of the community",
@@ -306,10 +310,8 @@ impl Teardown<'_> {
             )
         });
         Err(
-            Failure::new(format!("Cancelled before stage {stage} of 4: {done}{frozen}.")).help(format!(
-                "the same command continues there{}",
-                ends_freeze.unwrap_or_default()
-            )),
+            Failure::new(format!("Cancelled before stage {stage} of 4: {done}{frozen}."))
+                .help(format!("{again}{}", ends_freeze.unwrap_or_default())),
         )
     }
 
@@ -338,7 +340,7 @@ impl Teardown<'_> {
         let export = record.export().unwrap_or_default();
         printer.message(&json!({
             "type": "teardown_complete", "guild": guild, "deleted": progress.deleted, "kept": kept,
-            "export": export.display().to_string(), "snapshot": record.snapshot(),
+            "export": export.display().to_string(), "snapshot": record.snapshot().map(|snapshot| snapshot.id),
             "checkpoint": checkpoint.map(|checkpoint| checkpoint.id),
         }));
         let mut text = format!(
@@ -365,9 +367,13 @@ impl Teardown<'_> {
             ));
         }
         if let Some(snapshot) = record.snapshot() {
+            let id = snapshot.id;
+            let what = match snapshot.has_members {
+                true => "has the roles of the members, too",
+                false => "has no roles of members, which Discord did not list",
+            };
             text.push_str(&format!(
-                "\nThe snapshot {snapshot} has the roles of the members, too. Instead of the apply:\n  {command} snapshot restore \
-                 {snapshot} --apply --guild {guild}{option}\n"
+                "\nThe snapshot {id} {what}. Instead of the apply:\n  {command} snapshot restore {id} --apply --guild {guild}{option}\n"
             ));
         }
         printer.text(&text);
