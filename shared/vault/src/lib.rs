@@ -44,6 +44,8 @@ pub use manifest::{
     CONFIG_FILE, MANIFEST_VERSION, MEMBERS_FILE, Manifest, ManifestFile, ResourceCounts, STATE_FILE,
     THEME_REGISTRY_FILE, ThemeVersion,
 };
+#[cfg(feature = "encryption")]
+pub use open::open_encrypted;
 pub use open::{OpenError, OpenOptions, open, open_store};
 pub use record::{BackupRecord, LARGE_BACKUP_BYTES, RecordKind, StateVersion};
 pub use schedule::{BackupSchedule, Slot, Task};

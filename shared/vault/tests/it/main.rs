@@ -4,6 +4,8 @@
 
 mod conformance;
 mod damage;
+#[cfg(feature = "encryption")]
+mod encryption;
 mod flows;
 mod interruptions;
 mod recovery;
