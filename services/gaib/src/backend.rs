@@ -83,6 +83,30 @@ const ALLOWED_LOCAL: &[&str] = &[];
 const ALLOWED_FOLDER: &[&str] = &["path"];
 const ALLOWED_S3: &[&str] = &["bucket", "prefix", "region", "lock_table"];
 
+impl From<&BackendSettings> for BackendEntry {
+    fn from(settings: &BackendSettings) -> Self {
+        match settings {
+            BackendSettings::Local => Self {
+                r#type: "local".to_owned(),
+                ..Self::default()
+            },
+            BackendSettings::Folder(path) => Self {
+                r#type: "folder".to_owned(),
+                path: Some(path.clone()),
+                ..Self::default()
+            },
+            BackendSettings::S3(s3) => Self {
+                r#type: "s3".to_owned(),
+                bucket: Some(s3.bucket.clone()),
+                prefix: Some(s3.prefix.clone()).filter(|prefix| !prefix.is_empty()),
+                region: s3.region.clone(),
+                lock_table: s3.lock_table.clone(),
+                ..Self::default()
+            },
+        }
+    }
+}
+
 impl TryFrom<&BackendEntry> for BackendSettings {
     type Error = String;
 
@@ -317,6 +341,13 @@ mod tests {
             "s3://states/".parse::<BackendSettings>().unwrap().to_string(),
             "s3://states"
         );
+        for settings in [
+            BackendSettings::S3(settings),
+            BackendSettings::Folder(PathBuf::from("/srv/states")),
+            BackendSettings::Local,
+        ] {
+            assert_eq!(BackendSettings::try_from(&BackendEntry::from(&settings)), Ok(settings));
+        }
         assert_eq!(read("{ type: local }"), Ok(BackendSettings::Local));
         assert_eq!(
             "file:///srv/states".parse::<BackendSettings>(),

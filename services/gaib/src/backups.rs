@@ -9,8 +9,10 @@ use arrakis_config::StoreLocation;
 use arrakis_iac::model::Snowflake;
 use arrakis_iac::state::State;
 use arrakis_vault::catalogue::CatalogueError;
+use arrakis_vault::store::Encryption;
 use arrakis_vault::{
-    BackupRecord, NewBackup, OpenOptions, Operation, RecordKind, ServerId, StoreError, Trigger, Vault, VaultError, open,
+    BackupRecord, NewBackup, OpenOptions, Operation, RecordKind, ServerId, StoreError, Trigger, Vault, VaultError,
+    open_encrypted,
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -94,7 +96,9 @@ impl Backups {
             ),
             limits: None,
         };
-        let vault = Box::pin(open(&settings, &options)).await.map_err(|error| {
+        let encryption = open_encryption(context)?;
+        let opened = Box::pin(open_encrypted(&settings, &options, encryption)).await;
+        let vault = opened.map_err(|error| {
             Failure::new(format!("the backups cannot be used: {error}"))
                 .help("correct the variable, or unset BACKUP_STORE to use the folder .gaib/backups")
         })?;
@@ -234,6 +238,17 @@ impl Backups {
     }
 }
 
+/// The keys of the encryption of backups; none where they are not encrypted.
+fn open_encryption(context: &Context) -> Result<Encryption> {
+    let Some(settings) = context.environment.backup_encryption()? else {
+        return Ok(Encryption::default());
+    };
+    Encryption::open(&settings.identity, &settings.recipients).map_err(|error| {
+        Failure::new(format!("the backups cannot be used: {error}"))
+            .help("correct BACKUP_AGE_IDENTITY and BACKUP_AGE_RECIPIENTS, or unset both")
+    })
+}
+
 /// The server of a command. Where the state cannot be read, it is the one that the workspace is recorded to manage.
 async fn server_of(context: &Context, workspace: &Workspace, option: Option<Snowflake>) -> Result<Snowflake> {
     let state = workspace.read_state().await.ok().flatten();
@@ -260,9 +275,13 @@ impl Failure {
     pub fn of_vault(error: &VaultError) -> Self {
         let failure = Self::new(error);
         match error {
-            VaultError::Damaged { object, .. } if object.ends_with("/registry.json") => failure
-                .help("`gaib server theme registry --rebuild` makes it again from the audit objects of its deployments"),
-            VaultError::Damaged { .. } => failure.help(
+            VaultError::Damaged { object, .. } | VaultError::Store(StoreError::Damaged { object, .. })
+                if object.ends_with("/registry.json") =>
+            {
+                failure
+                    .help("`gaib server theme registry --rebuild` makes it again from the audit objects of its deployments")
+            }
+            VaultError::Damaged { .. } | VaultError::Store(StoreError::Damaged { .. }) => failure.help(
                 "use another one: `gaib server backup list` and `gaib server snapshot list` list them, `gaib server backup verify --all` \
                  checks all",
             ),

@@ -7,22 +7,16 @@ use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::{Kind, Snowflake};
 use arrakis_iac_apply::http::{CallError, Discord, Https, Proxy, ProxyCaller, Token, Transport};
 use arrakis_iac_apply::{NoProgress, Progress, ReadError, read};
-use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::settings::Connection;
 
-/// A client for one server. It reports waits and retries to `progress`, and stops between two requests when `cancelled` is.
+/// A client for one server. It reports waits and retries to `progress`, and stops between two requests after a signal.
 ///
 /// # Errors
 /// When the environment has neither a token nor a proxy, or an invalid value.
-pub fn connect(
-    context: &Context,
-    guild: Snowflake,
-    progress: Arc<dyn Progress>,
-    cancelled: CancellationToken,
-) -> Result<Discord> {
+pub fn connect(context: &Context, guild: Snowflake, progress: Arc<dyn Progress>) -> Result<Discord> {
     let transport: Arc<dyn Transport> = match context.environment.connection()? {
         Connection::Token { token, api_base } => {
             let token = Token::new(token.expose()).map_err(Failure::new)?;
@@ -36,15 +30,15 @@ pub fn connect(
             })?)
         }
     };
-    Ok(Discord::new(transport, progress, cancelled))
+    Ok(Discord::new(transport, progress, context.interruption.token()))
 }
 
-/// A client for one server that reports no progress and is not cancelled, for commands that only read.
+/// A client for one server that reports no progress, for commands that only read.
 ///
 /// # Errors
 /// As [`connect`].
 pub fn connect_silently(context: &Context, guild: Snowflake) -> Result<Discord> {
-    connect(context, guild, Arc::new(NoProgress), CancellationToken::new())
+    connect(context, guild, Arc::new(NoProgress))
 }
 
 /// Reads the resources of these kinds from the live server.

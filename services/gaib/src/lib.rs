@@ -6,7 +6,7 @@
 //!
 //! Between settings and commands: [`backend`] (where states are), [`workspace`] (files of a workspace), [`ownership`] (one
 //! workspace for a server), [`workspace_state`] (reading of a state), [`backups`] (the vault, with the counts of [`uses`]),
-//! [`configuration`], [`community`], [`images`], [`connection`] (Discord), [`platform`] (the platform's api).
+//! [`configuration`], [`community`], [`images`], [`connection`] (Discord), [`platform`] (the platform's api), [`interruption`] (signals).
 //!
 //! To add a command: its arguments in `arguments/`, its file in `commands/`, one line in `commands/mod.rs`.
 
@@ -22,6 +22,7 @@ pub mod error;
 pub mod exit;
 pub mod files;
 pub mod images;
+pub mod interruption;
 pub mod ownership;
 pub mod platform;
 pub mod printer;

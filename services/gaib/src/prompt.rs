@@ -1,42 +1,51 @@
 //! Confirmations.
 //!
 //! A pipeline must never wait for an answer: with `--input=false`, with `--json` and with a closed stdin, a confirmation fails
-//! with an error that names the option which replaces it. A script may write the answer to a pipe.
+//! with an error that names the option which replaces it. A script may write the answer to a pipe. A signal that stops the command
+//! counts as an answer other than the expected one, so that the command releases its locks.
 
 use std::io::{BufRead as _, IsTerminal as _};
 
+use tokio::sync::oneshot;
+
 use crate::error::{Failure, Result};
+use crate::interruption::Interruption;
 use crate::printer::Printer;
 
 /// Reads confirmations from stdin.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Prompt {
     printer: Printer,
     input: bool,
+    interruption: Interruption,
 }
 
 impl Prompt {
-    /// Prompts on stderr through `printer`; `input` is the value of `--input`.
-    pub const fn new(printer: Printer, input: bool) -> Self {
-        Self { printer, input }
+    /// Prompts on stderr through `printer`; `input` is the value of `--input`. `interruption` ends a prompt.
+    pub const fn new(printer: Printer, input: bool, interruption: Interruption) -> Self {
+        Self {
+            printer,
+            input,
+            interruption,
+        }
     }
 
     /// Prints `question` and waits for the answer `yes`.
     ///
     /// # Errors
     /// When prompts are disabled or no answer can be read: then `alternative` is the advice. When the answer is not `yes`.
-    pub fn confirm(self, question: &str, alternative: &str) -> Result<()> {
-        match self.accepts(question, "yes", alternative)? {
+    pub async fn confirm(&self, question: &str, alternative: &str) -> Result<()> {
+        match self.accepts(question, "yes", alternative).await? {
             true => Ok(()),
             false => Err(Failure::new("Cancelled: nothing was changed.")),
         }
     }
 
-    /// Prints `question` and waits for the answer `expected`. False for any other answer.
+    /// Prints `question` and waits for the answer `expected`. False for any other answer, and after a signal that stops the command.
     ///
     /// # Errors
     /// When prompts are disabled or no answer can be read: then `alternative` is the advice.
-    pub fn accepts(self, question: &str, expected: &str, alternative: &str) -> Result<bool> {
+    pub async fn accepts(&self, question: &str, expected: &str, alternative: &str) -> Result<bool> {
         let refused = |reason: &str| Failure::new(format!("{question} {reason}")).help(alternative);
         if !self.input {
             return Err(refused("Prompts are disabled (--input=false)."));
@@ -44,18 +53,39 @@ impl Prompt {
         if self.printer.is_json() {
             return Err(refused("Prompts are disabled with --json."));
         }
+        if self.interruption.is_cancelled() {
+            return Ok(false);
+        }
         self.printer
             .prompt(&format!("{question}\n  Only `{expected}` is accepted: "));
-        let mut answer = String::new();
-        let read = std::io::stdin().lock().read_line(&mut answer);
+        let read = tokio::select! {
+            biased;
+            () = self.interruption.cancelled() => return Ok(false),
+            read = read_line() => read,
+        };
         if !std::io::stdin().is_terminal() {
             // A terminal echoes the newline of the answer; a pipe does not.
             self.printer.prompt("\n");
         }
         match read {
-            Ok(0) => Err(refused("No answer was read: stdin is closed.")),
-            Ok(_) => Ok(answer.trim() == expected),
+            Ok(None) => Err(refused("No answer was read: stdin is closed.")),
+            Ok(Some(answer)) => Ok(answer.trim() == expected),
             Err(error) => Err(refused(&format!("The answer could not be read: {error}."))),
         }
     }
+}
+
+/// A line of stdin; `None` at its end. A thread of its own reads it, which no signal ends: after one it stays until the process ends, and
+/// a thread of the runtime would keep the process from ending.
+async fn read_line() -> std::io::Result<Option<String>> {
+    let (sender, receiver) = oneshot::channel();
+    let read = move || {
+        let mut answer = String::new();
+        let read = std::io::stdin().lock().read_line(&mut answer);
+        // After a signal, no receiver is left.
+        let _ = sender.send(read.map(|bytes| (bytes > 0).then_some(answer)));
+    };
+    std::thread::Builder::new().name("stdin".to_owned()).spawn(read)?;
+    let ended = |_| Err(std::io::Error::other("the thread that reads stdin has ended"));
+    receiver.await.unwrap_or_else(ended)
 }

@@ -292,11 +292,13 @@ impl Workspace {
         })
     }
 
-    /// Takes the lock of the state. `operation` is shown to commands that are refused meanwhile.
+    /// Takes the lock of the state. `operation` is shown to commands that are refused meanwhile. From then on a signal does not end the
+    /// process, so that the lock is released.
     ///
     /// # Errors
     /// When another operation holds the lock.
     pub async fn lock(&self, context: &Context, operation: &str) -> Result<Box<dyn StateLock>> {
+        context.interruption.listen(context.printer);
         let guard = self.backend.lock(&self.name, &lock_holder(operation)).await?;
         if let Some(previous) = guard.left_behind() {
             context

@@ -87,6 +87,15 @@ impl BackupSettings {
     }
 }
 
+/// Keys by which backups are encrypted on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupEncryption {
+    /// File with the age identity.
+    pub identity: PathBuf,
+    /// Further recipients.
+    pub recipients: Vec<String>,
+}
+
 /// Why a location of backups is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BackupLocationError {

@@ -19,7 +19,7 @@ mod secret;
 pub mod variables;
 
 pub use api_base::{ApiBaseError, is_loopback, parse_discord_api_base};
-pub use backups::{BackupLocationError, BackupSettings, CatalogueLocation, StoreLocation};
+pub use backups::{BackupEncryption, BackupLocationError, BackupSettings, CatalogueLocation, StoreLocation};
 pub use chain_urls::{ChainEndpoints, ChainUrlsError, parse_chain_rpc_urls};
 pub use error::{ConfigErrors, ConfigProblem, EXIT_CODE};
 pub use proxy_url::{ProxyUrlError, parse_proxy_url};

@@ -7,16 +7,16 @@ use std::str::FromStr;
 use url::Url;
 
 use crate::api_base::parse_discord_api_base;
-use crate::backups::{BackupSettings, CatalogueLocation, StoreLocation};
+use crate::backups::{BackupEncryption, BackupSettings, CatalogueLocation, StoreLocation};
 use crate::chain_urls::{ChainEndpoints, parse_chain_rpc_urls};
 use crate::error::{ConfigErrors, ConfigProblem, printable};
 use crate::proxy_url::parse_proxy_url;
 use crate::score_api::{ScoreApi, check_score_api_key, parse_score_api_url};
 use crate::secret::Secret;
 use crate::variables::{
-    AWS_ENDPOINT_URL, AWS_PROFILE, AWS_REGION, BACKUP_CATALOGUE, BACKUP_KMS_KEY, BACKUP_SIGNING_KEY, BACKUP_STORE,
-    BACKUP_TRUSTED_KEYS, CHAIN_RPC_URLS, DISCORD_API_BASE, DISCORD_PROXY_URL, SCORE_API_KEY, SCORE_API_URL, Service,
-    VARIABLES, Variable,
+    AWS_ENDPOINT_URL, AWS_PROFILE, AWS_REGION, BACKUP_AGE_IDENTITY, BACKUP_AGE_RECIPIENTS, BACKUP_CATALOGUE,
+    BACKUP_KMS_KEY, BACKUP_SIGNING_KEY, BACKUP_STORE, BACKUP_TRUSTED_KEYS, CHAIN_RPC_URLS, DISCORD_API_BASE,
+    DISCORD_PROXY_URL, SCORE_API_KEY, SCORE_API_URL, Service, VARIABLES, Variable,
 };
 
 /// Values by name: the process's environment, or pairs given by a test.
@@ -245,6 +245,26 @@ impl Reader {
         }))
     }
 
+    /// How backups are encrypted on this machine, from `BACKUP_AGE_IDENTITY` and `BACKUP_AGE_RECIPIENTS`. `Some(None)` where they are not.
+    pub fn backup_encryption(&mut self) -> Option<Option<BackupEncryption>> {
+        let identity = self.optional::<PathBuf>(&BACKUP_AGE_IDENTITY)?;
+        let has_recipients = self.optional::<String>(&BACKUP_AGE_RECIPIENTS)?.is_some();
+        let Some(identity) = identity else {
+            return match has_recipients {
+                true => self.refuse(
+                    &BACKUP_AGE_RECIPIENTS,
+                    "BACKUP_AGE_IDENTITY is not set: without an identity, gaib cannot read what it stores",
+                ),
+                false => Some(None),
+            };
+        };
+        let recipients = match has_recipients {
+            true => self.list::<String>(&BACKUP_AGE_RECIPIENTS)?,
+            false => Vec::new(),
+        };
+        Some(Some(BackupEncryption { identity, recipients }))
+    }
+
     fn trusted_backup_keys(&mut self) -> Option<Vec<String>> {
         let variable = &BACKUP_TRUSTED_KEYS;
         if self.optional::<String>(variable)?.is_none() {
@@ -446,6 +466,23 @@ mod tests {
             settings.catalogue.to_string(),
             "file:///project/.gaib/backups/.catalogue"
         );
+    }
+
+    #[test]
+    fn encryption_of_backups_has_an_identity_and_may_have_further_recipients() {
+        let read = |pairs: &[(&str, &str)]| load(pairs, Reader::backup_encryption);
+        assert_eq!(read(&[]).unwrap(), None);
+        let identity = ("BACKUP_AGE_IDENTITY", "/keys/identity.txt");
+        let recipients = ("BACKUP_AGE_RECIPIENTS", "age1a, age1b");
+        let alone = read(&[identity]).unwrap().unwrap();
+        assert_eq!(
+            (alone.identity, alone.recipients),
+            ("/keys/identity.txt".into(), Vec::new())
+        );
+        let both = read(&[identity, recipients]).unwrap().unwrap();
+        assert_eq!(both.recipients, ["age1a", "age1b"]);
+        let refused = read(&[recipients]).unwrap_err().to_string();
+        assert!(refused.contains("BACKUP_AGE_IDENTITY is not set"), "{refused}");
     }
 
     #[test]

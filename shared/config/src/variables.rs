@@ -340,6 +340,14 @@ variables! {
     BACKUP_TRUSTED_KEYS = Variable::optional("BACKUP_TRUSTED_KEYS", WORKER_AND_GAIB,
         "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
         "public keys of other machines whose snapshots and shadows are accepted, each of 64 hexadecimal digits, separated by commas");
+    /// Identity of the encryption of backups.
+    BACKUP_AGE_IDENTITY = Variable::optional("BACKUP_AGE_IDENTITY", GAIB, "/home/stilgar/backup-identity.txt",
+        "file with an age identity, as age-keygen writes it, readable by its owner only: backups are encrypted on this machine and decrypted \
+         with it; default: not encrypted");
+    /// Further recipients of the encryption of backups.
+    BACKUP_AGE_RECIPIENTS = Variable::optional("BACKUP_AGE_RECIPIENTS", GAIB,
+        "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa",
+        "age recipients that can decrypt backups beside BACKUP_AGE_IDENTITY, separated by commas");
     /// Store of gaib's states.
     BACKUP_STATE_STORE = Variable::optional("BACKUP_STATE_STORE", WORKER, "s3://gaib-states-123456789012/production",
         "where gaib keeps the states of servers, as its setting `backend`; scheduled backups contain these states; default: BACKUP_STORE");

@@ -113,7 +113,7 @@ impl VaultError {
                 | Self::OtherServer { .. }
                 | Self::Key(_)
                 // Nothing of this size is written.
-                | Self::Store(StoreError::TooLarge { .. })
+                | Self::Store(StoreError::TooLarge { .. } | StoreError::Damaged { .. })
                 | Self::Catalogue(CatalogueError::Damaged { .. })
         )
     }

@@ -44,6 +44,8 @@ pub use manifest::{
     CONFIG_FILE, MANIFEST_VERSION, MEMBERS_FILE, Manifest, ManifestFile, ResourceCounts, STATE_FILE,
     THEME_REGISTRY_FILE, ThemeVersion,
 };
+#[cfg(feature = "encryption")]
+pub use open::open_encrypted;
 pub use open::{OpenError, OpenOptions, open, open_signing_key, open_store};
 pub use record::{BackupRecord, LARGE_BACKUP_BYTES, RecordKind, StateVersion};
 pub use schedule::{BackupSchedule, Slot, Task};
@@ -52,6 +54,6 @@ pub use sign::{LocalSigner, Signer};
 pub use store::{Condition, FolderStore, NewObject, Object, ObjectStore, StoreError};
 pub use theme_registry::{Action, Deployment, DeploymentAudit, RollbackError, RollbackTo, ThemeRegistry};
 pub use vault::{
-    Expected, LimitPolicy, NewBackup, NewSnapshot, RecoveryReport, RetentionReport, Snapshot, Trigger, Vault,
-    VaultParts, VerifyReport, kept_for, theme_history,
+    Expected, LimitPolicy, NewBackup, NewSnapshot, RebuiltRegistry, RecoveryReport, RetentionReport, Snapshot, Trigger,
+    Vault, VaultParts, VerifyReport, kept_for, theme_history,
 };

@@ -45,6 +45,26 @@ pub struct OpenOptions {
 /// # Errors
 /// The key file cannot be used, or AWS is not configured.
 pub async fn open(settings: &BackupSettings, options: &OpenOptions) -> Result<Vault, OpenError> {
+    Ok(Vault::new(parts(settings, options).await?))
+}
+
+/// The same with objects that are encrypted on this machine. Without an identity, none is encrypted, and one that is encrypted is refused
+/// with what is missing.
+///
+/// # Errors
+/// As [`open`].
+#[cfg(feature = "encryption")]
+pub async fn open_encrypted(
+    settings: &BackupSettings,
+    options: &OpenOptions,
+    encryption: crate::store::Encryption,
+) -> Result<Vault, OpenError> {
+    let mut parts = parts(settings, options).await?;
+    parts.store = Arc::new(crate::store::EncryptedStore::new(parts.store, encryption));
+    Ok(Vault::new(parts))
+}
+
+async fn parts(settings: &BackupSettings, options: &OpenOptions) -> Result<VaultParts, OpenError> {
     let key = settings.signing_key.as_deref().unwrap_or(&options.default_key);
     let signer = open_signer(settings, key)?;
     let connections = Connections::load(settings).await?;
@@ -52,12 +72,12 @@ pub async fn open(settings: &BackupSettings, options: &OpenOptions) -> Result<Va
         CatalogueLocation::Folder(folder) => (Arc::new(FileCatalogue::new(folder)), LimitPolicy::Unlimited),
         CatalogueLocation::DynamoDb { table, tiers } => (connections.catalogue(table, tiers)?, LimitPolicy::ByPlan),
     };
-    Ok(Vault::new(VaultParts {
+    Ok(VaultParts {
         store: connections.store(settings)?,
         catalogue,
         signer: Arc::new(signer),
         limits: options.limits.unwrap_or(limits),
-    }))
+    })
 }
 
 /// The store of these settings alone, for objects without a catalogue. Sends no request.

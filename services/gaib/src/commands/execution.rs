@@ -1,6 +1,6 @@
-//! Execution of a plan: progress, signals and the result.
+//! Execution of a plan: progress and the result.
 
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 
 use arrakis_iac::grammar::counted;
 use arrakis_iac::live::LiveServer;
@@ -12,35 +12,23 @@ use arrakis_iac_apply::http::Discord;
 use arrakis_iac_apply::store::{StateLock, StoreError};
 use arrakis_iac_apply::{ApplyError, Executor, ImageSource};
 use serde_json::json;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
 use crate::connection::connect;
 use crate::context::Context;
 use crate::error::{CHECK_PATH_AND_DISK, Failure, Result};
-use crate::exit::ExitStatus;
-use crate::printer::Printer;
 use crate::progress::Reporter;
 
-/// A client that reports its progress and can be cancelled by a signal.
+/// A client that reports its progress.
 pub(super) struct Execution {
     pub(super) discord: Discord,
     reporter: Arc<Reporter>,
-    cancelled: CancellationToken,
-    listening: Once,
 }
 
 impl Execution {
     pub(super) fn new(context: &Context, guild: Snowflake) -> Result<Self> {
         let reporter = Arc::new(Reporter::new(context.printer));
-        let cancelled = CancellationToken::new();
-        let discord = connect(context, guild, reporter.clone(), cancelled.clone())?;
-        Ok(Self {
-            discord,
-            reporter,
-            cancelled,
-            listening: Once::new(),
-        })
+        let discord = connect(context, guild, reporter.clone())?;
+        Ok(Self { discord, reporter })
     }
 
     /// Executes the plan and prints the result. Writes the state through `guard` after each step.
@@ -54,7 +42,6 @@ impl Execution {
         images: &dyn ImageSource,
     ) -> Result<()> {
         let printer = context.printer;
-        self.listen(printer);
         let outcome = Executor::new(&self.discord, guard, images).run(plan, live, state).await;
         outcome.map_err(|error| self.failure(plan, &error))?;
         let counts = plan.counts();
@@ -68,22 +55,6 @@ impl Execution {
             false => format!("\n{}\n", render::outcome(operation, &counts)),
         });
         Ok(())
-    }
-
-    /// Listens for signals from the first plan to the end of the process: once a process listens, these signals do not end it any more. A
-    /// thread of its own receives them, since that of the command waits for answers on stdin.
-    fn listen(&self, printer: Printer) {
-        self.listening.call_once(|| {
-            let cancelled = self.cancelled.clone();
-            let signals = move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                if let Ok(runtime) = runtime {
-                    runtime.block_on(cancel_on_signal(cancelled, printer));
-                }
-            };
-            // Without the thread, the first signal ends the process.
-            let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(signals);
-        });
     }
 
     fn failure(&self, plan: &Plan, error: &ApplyError) -> Failure {
@@ -115,41 +86,4 @@ impl Execution {
             false => Failure::new(format!("failed after {progress}: {error}")).help(again),
         }
     }
-}
-
-/// The signals that stop an apply: Ctrl-C, a cancelled job (SIGTERM), a closed terminal (SIGHUP).
-struct StopSignals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-}
-
-impl StopSignals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
-        }
-    }
-}
-
-/// The first signal cancels after the request in flight. The second one ends the process; a pending creation in the state then
-/// records the request.
-async fn cancel_on_signal(cancelled: CancellationToken, printer: Printer) {
-    let Ok(mut signals) = StopSignals::listen() else { return };
-    signals.next().await;
-    printer.note("Stopping after the request in flight. Press Ctrl-C again to stop at once.");
-    cancelled.cancel();
-    signals.next().await;
-    printer.note("Stopped at once. The request in flight may have taken effect; the next apply checks it.");
-    std::process::exit(i32::from(ExitStatus::Error.code()));
 }

@@ -60,7 +60,8 @@ pub(super) async fn force(context: &Context, arguments: &ForceUnlock) -> Result<
         );
         context
             .prompt
-            .confirm(&question, "add --force to skip the confirmation")?;
+            .confirm(&question, "add --force to skip the confirmation")
+            .await?;
     }
     let record = workspace.backend.unlock(&workspace.name, &arguments.id, true).await?;
     context

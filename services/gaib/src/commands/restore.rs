@@ -97,7 +97,8 @@ async fn exec(context: &Context, arguments: &Exec) -> Result<ExitStatus> {
         let question = format!("Do you want to restore this checkpoint to the community of server {guild}?");
         context
             .prompt
-            .confirm(&question, "add --auto-approve to skip the confirmation")?;
+            .confirm(&question, "add --auto-approve to skip the confirmation")
+            .await?;
     }
     let pending = PendingRestore::begin(context, guild, checkpoint)?;
     let request = RestoreCheckpoint {

@@ -66,7 +66,8 @@ async fn set(context: &Context, arguments: &Set) -> Result<ExitStatus> {
         );
         context
             .prompt
-            .confirm(&question, "add --auto-approve to skip the confirmation")?;
+            .confirm(&question, "add --auto-approve to skip the confirmation")
+            .await?;
     }
     let change = SetPlan {
         plan: wanted,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use arrakis_config::{BackupSettings, StoreLocation};
+use arrakis_config::{BackupEncryption, BackupSettings, Reader, StoreLocation};
 
 use super::Environment;
 use crate::error::Result;
@@ -16,6 +16,14 @@ impl Environment {
         let folder = StoreLocation::Folder(default.clone());
         let settings = self.read(|reader| reader.backups(Some(folder)))?;
         Ok(settings.unwrap_or_else(|| BackupSettings::in_folder(default)))
+    }
+
+    /// How backups are encrypted on this machine; `None` where they are not.
+    ///
+    /// # Errors
+    /// When a value is invalid.
+    pub fn backup_encryption(&self) -> Result<Option<BackupEncryption>> {
+        self.read(Reader::backup_encryption)
     }
 }
 

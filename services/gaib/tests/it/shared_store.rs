@@ -1,9 +1,14 @@
 //! States in a store that several folders or machines share.
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use arrakis_test_support::Moto;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::io::AsyncReadExt as _;
 
+use crate::gate::{Gate, Place, Strike};
 use crate::session::{GUILD, Outcome, Session, exists};
 
 const ONE_ROLE: &str = "roles:\n  guard: { name: Guard }\n";
@@ -138,6 +143,60 @@ fn locks_below(folder: &Path) -> usize {
     entries.map(count).sum()
 }
 
+/// Starts a command and sends it a signal at its prompt. Its stdin stays open, so that only the signal ends the prompt.
+async fn stopped_at_prompt(session: &Session, line: &str, signal: Signal) -> Outcome {
+    let mut command = session.command(line);
+    command.stdin(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let stdin = child.stdin.take();
+    let mut stderr = child.stderr.take().unwrap();
+    let mut text = Vec::new();
+    while !String::from_utf8_lossy(&text).contains("is accepted: ") {
+        let read = stderr.read_buf(&mut text).await.unwrap();
+        assert!(read > 0, "no prompt: {}", String::from_utf8_lossy(&text));
+    }
+    kill(Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()), signal).unwrap();
+    stderr.read_to_end(&mut text).await.unwrap();
+    let output = child.wait_with_output().await.unwrap();
+    drop(stdin);
+    Outcome {
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(text).unwrap(),
+        code: output.status.code().unwrap_or_else(|| panic!("{:?}", output.status)),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signal_at_a_confirmation_releases_all_locks() {
+    let mut session = applied().await;
+    let snapshot = session.gaib("server snapshot create --json").await;
+    assert_done(&snapshot);
+    let messages = snapshot.stdout.lines().map(serde_json::from_str::<serde_json::Value>);
+    let mut snapshots = messages
+        .map(Result::unwrap)
+        .filter(|message| message["type"] == "snapshot");
+    let id = snapshots.next().unwrap()["id"].as_str().unwrap().to_owned();
+    session.write("discord-server.yaml", TWO_ROLES.replace("Guard", "Warden").as_str());
+    assert_done(&session.gaib("server apply --auto-approve").await);
+    session.write("discord-server.yaml", ONE_ROLE);
+    let restore = format!("server snapshot restore {id} --apply");
+    for (line, signal) in [
+        ("server apply", Signal::SIGINT),
+        ("server apply", Signal::SIGTERM),
+        ("server destroy", Signal::SIGHUP),
+        (restore.as_str(), Signal::SIGINT),
+    ] {
+        let stopped = stopped_at_prompt(&session, line, signal).await;
+        assert_refused(
+            &stopped,
+            &["Stopping after the request", "Cancelled: nothing was changed"],
+        );
+        assert_eq!(locks_below(&store(&session)), 0, "{line}: {stopped:?}");
+    }
+    assert_eq!(session.gaib("server state ls").await.stdout, "role.guard\nrole.judge\n");
+    assert_done(&session.gaib("server apply --auto-approve").await);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn only_one_of_two_applies_at_once_changes_the_server() {
     let mut session = applied().await;
@@ -233,6 +292,56 @@ async fn states_are_migrated_and_verified() {
     assert_eq!(session.gaib("server state pull").await.stdout, before);
     assert_done(&session.gaib("server apply --auto-approve").await);
     assert_eq!(locks_below(&store(&session)), 0);
+}
+
+/// The requests at the end of a migration: the renaming of the former state, and the release of the locks.
+const LAST_REQUESTS: usize = 10;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migration_that_is_killed_at_its_end_is_completed_by_the_next_one() {
+    let moto = Moto::start(1_000).await;
+    moto.create_bucket("gaib-states").await;
+    let gate = Gate::in_front_of(moto.url()).await;
+    let mut session = Session::start().await;
+    for (name, value) in [
+        ("AWS_ENDPOINT_URL", gate.url()),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+    ] {
+        session.environment(name, Some(value));
+    }
+    session.gaib(&format!("server init --guild {GUILD}")).await;
+    session.write("discord-server.yaml", ONE_ROLE);
+    assert_done(&session.gaib("server apply --auto-approve").await);
+    let migrate = |name: &str| format!("server state migrate --to s3://gaib-states/{name} --auto-approve");
+    for name in ["one", "two"] {
+        assert_done(&session.gaib(&migrate(name)).await);
+    }
+    gate.watch(None);
+    assert_done(&session.gaib(&migrate("one")).await);
+    let count = gate.seen().len();
+    let (mut former, mut name) = ("one", "two");
+    let mut killed = 0;
+    for at in count - LAST_REQUESTS..=count {
+        let strike = Strike::After;
+        let seen = gate.kill(&session, &migrate(name), "", Place { at, strike }).await;
+        killed += usize::from(seen.is_some());
+        let context = format!("{at} of {count} to {name}: {seen:?}");
+        let again = session.gaib(&migrate(name)).await;
+        assert_eq!(again.code, 0, "{context}: {again:?}");
+        assert!(!exists(&session, ".gaib/migration.json"), "{context}");
+        // The former backend has no state. The next round takes the locks of both.
+        for (backend, managed) in [(name, true), (former, false)] {
+            session.environment("GAIB_BACKEND", Some(&format!("s3://gaib-states/{backend}")));
+            let listed = session.gaib("server state ls").await.stdout;
+            assert_eq!(listed.contains("role.guard"), managed, "{context}: {listed}");
+        }
+        session.environment("GAIB_BACKEND", None);
+        (former, name) = (name, former);
+    }
+    assert!(killed + 2 >= LAST_REQUESTS, "{killed} of {count}");
+    assert_done(&session.gaib("server apply --auto-approve").await);
 }
 
 fn former_states(session: &Session) -> usize {

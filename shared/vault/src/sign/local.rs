@@ -207,8 +207,9 @@ fn parse(text: &str) -> Result<LocalSigner, &'static str> {
     LocalSigner::new(pair.map_err(|_| "it is not an Ed25519 key")?)
 }
 
+/// Refuses the file of a key that other users can read or write.
 #[cfg(unix)]
-fn check_permissions(path: &Path) -> Result<(), String> {
+pub(crate) fn check_permissions(path: &Path) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = fs::metadata(path)
         .map_err(|error| error.to_string())?
@@ -225,7 +226,7 @@ fn check_permissions(path: &Path) -> Result<(), String> {
 }
 
 #[cfg(not(unix))]
-fn check_permissions(_path: &Path) -> Result<(), String> {
+pub(crate) fn check_permissions(_path: &Path) -> Result<(), String> {
     Ok(())
 }
 

@@ -7,6 +7,8 @@ use std::fmt::{self, Debug};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "encryption")]
+pub(crate) use local::check_permissions;
 pub use local::{LocalSigner, PublicKey, PublicKeyError};
 
 /// A signature, as manifests contain it.

@@ -100,6 +100,14 @@ pub enum StoreError {
         /// Its size in bytes.
         size: u64,
     },
+    /// The bytes of an encrypted object are not those that were stored.
+    #[error("{object} is damaged: {reason}")]
+    Damaged {
+        /// The object.
+        object: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The store wrote although the condition did not hold.
     #[error(
         "{store} ignores conditions of writes, so two processes would overwrite each other's objects there; use a store that supports If-None-Match and If-Match"

@@ -1,9 +1,11 @@
 //! Object stores: [`ObjectStore`] and its implementations.
 //!
-//! [`FolderStore`] keeps objects as files of a folder, `S3Store` in a bucket. Objects are small, so their bytes are in memory. A
+//! [`FolderStore`] keeps objects as files of a folder, `S3Store` in a bucket, `EncryptedStore` encrypts those of another store. Objects are small, so their bytes are in memory. A
 //! new store implements the trait and runs the conformance suite in `tests/it/conformance/store.rs`.
 
 mod description;
+#[cfg(feature = "encryption")]
+mod encrypted;
 mod error;
 mod folder;
 #[cfg(feature = "aws")]
@@ -17,6 +19,8 @@ use time::OffsetDateTime;
 
 use crate::key::ObjectKey;
 
+#[cfg(feature = "encryption")]
+pub use encrypted::{EncryptedStore, Encryption, EncryptionError};
 pub use error::StoreError;
 pub use folder::FolderStore;
 #[cfg(feature = "aws")]

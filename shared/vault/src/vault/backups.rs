@@ -124,6 +124,24 @@ impl Vault {
         Ok(state)
     }
 
+    /// The highest serial of this lineage that a backup or a snapshot of a server has, also an expired one; `None` where none has the
+    /// lineage.
+    ///
+    /// # Errors
+    /// The catalogue cannot be read.
+    pub async fn highest_serial(&self, server: ServerId, lineage: &str) -> Result<Option<u64>, VaultError> {
+        let mut highest = None;
+        for kind in [RecordKind::Backup, RecordKind::Snapshot] {
+            let records = self.all_records(server, kind).await?;
+            let states = records.iter().filter_map(|record| record.state.as_ref());
+            let serials = states
+                .filter(|state| state.lineage == lineage)
+                .map(|state| state.serial);
+            highest = highest.max(serials.max());
+        }
+        Ok(highest)
+    }
+
     /// The record of a backup that is in no list, made from its object.
     pub(super) async fn record_of_backup(&self, server: ServerId, key: &ObjectKey) -> Result<BackupRecord, VaultError> {
         let Object { bytes, head } = self.parts.store.get(key).await?;

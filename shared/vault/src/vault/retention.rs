@@ -1,6 +1,6 @@
 //! Retention: what is older than the plan keeps expires. The newest good backup never does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use crate::key::ObjectKey;
 use crate::paths;
 use crate::record::{BackupRecord, RecordKind};
 use crate::server::ServerId;
-use crate::store::StoreError;
+use crate::store::{ListedObject, StoreError};
 
 /// Tag of objects that the store may delete, by its lifecycle rules.
 const RETAIN: (&str, &str) = ("Retain", "expired");
@@ -28,7 +28,7 @@ pub struct RetentionReport {
     pub kept: Vec<BackupRecord>,
     /// Exports and images of exports that expired in this run.
     pub exports: Vec<ObjectKey>,
-    /// Objects that were found to be damaged. They do not count as the newest good one.
+    /// Objects that were found to be damaged. They do not count as the newest good one, and stay.
     pub damaged: Vec<VaultError>,
 }
 
@@ -38,7 +38,8 @@ impl Vault {
     /// without limits. Completes an interrupted run.
     ///
     /// Of each workspace, the newest backup and the newest snapshot that pass all checks stay, whatever their age. Where none passes, all
-    /// of them stay. So does the newest export, with its images.
+    /// of them stay. So does the newest export that passes its checks, with its images. What would expire is read before: what is damaged
+    /// stays, until someone deletes it.
     ///
     /// # Errors
     /// Store or catalogue fail. What was expired until then stays expired.
@@ -95,7 +96,8 @@ impl Vault {
         if !records.iter().any(is_old) {
             return Ok(());
         }
-        let Some(good) = self.newest_good(&records, report).await? else {
+        let mut damaged = BTreeSet::new();
+        let Some(good) = self.newest_good(&records, &mut damaged, report).await? else {
             return Ok(());
         };
         for record in records {
@@ -107,7 +109,7 @@ impl Vault {
                 if is_old(&record) {
                     report.kept.push(record);
                 }
-            } else if is_old(&record) {
+            } else if is_old(&record) && !self.is_damaged(&record, &damaged, report).await? {
                 let is_new = record.expires.is_none();
                 self.expire(&record, now).await?;
                 if !self.parts.store.deletes_tagged() {
@@ -121,10 +123,11 @@ impl Vault {
         Ok(())
     }
 
-    /// Id of the newest record that passes all checks. Expired ones are considered last.
+    /// Id of the newest record that passes all checks. Expired ones are considered last. The ids of damaged ones are added to `damaged`.
     async fn newest_good(
         &self,
         records: &[BackupRecord],
+        damaged: &mut BTreeSet<Uuid>,
         report: &mut RetentionReport,
     ) -> Result<Option<Uuid>, VaultError> {
         let (listed, expired): (Vec<_>, Vec<_>) = records.iter().partition(|record| record.expires.is_none());
@@ -133,11 +136,35 @@ impl Vault {
                 Ok(()) => return Ok(Some(record.id)),
                 // The objects of an expired record may be deleted already.
                 Err(error) if error.is_damage() && record.expires.is_some() => {}
-                Err(error) if error.is_damage() => report.damaged.push(error),
+                Err(error) if error.is_damage() => {
+                    damaged.insert(record.id);
+                    report.damaged.push(error);
+                }
                 Err(error) => return Err(error),
             }
         }
         Ok(None)
+    }
+
+    /// Whether a record that would expire is damaged; `damaged` has the ids of those that were found. One that has expired is not read:
+    /// its objects may be deleted already.
+    async fn is_damaged(
+        &self,
+        record: &BackupRecord,
+        damaged: &BTreeSet<Uuid>,
+        report: &mut RetentionReport,
+    ) -> Result<bool, VaultError> {
+        if record.expires.is_some() || damaged.contains(&record.id) {
+            return Ok(record.expires.is_none());
+        }
+        match self.verify(record).await {
+            Ok(()) => Ok(false),
+            Err(error) if error.is_damage() => {
+                report.damaged.push(error);
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn retain_exports(
@@ -147,22 +174,50 @@ impl Vault {
         report: &mut RetentionReport,
     ) -> Result<(), VaultError> {
         let kept = kept_for(self.plan(server).await?);
-        // The newest one stays.
-        for export in self.exports(server).await?.into_iter().skip(1) {
-            let is_old = paths::parse_export(server, &export.key).is_some_and(|time| time + kept <= now);
-            if is_old && self.retire(&export.key).await? {
-                report.exports.push(export.key);
+        let is_old = |export: &ListedObject| {
+            let time = paths::parse_export(server, &export.key);
+            time.is_some_and(|time| time + kept <= now)
+        };
+        let exports = self.exports(server).await?;
+        if !exports.iter().any(is_old) {
+            return self.retain_images(server, kept, now, None, report).await;
+        }
+        let mut newest = None;
+        let mut expired = Vec::new();
+        for export in exports {
+            let key = export.key.clone();
+            if newest.is_some() && (!is_old(&export) || self.is_retired(&key).await?) {
+                continue;
+            }
+            match self.read_export(server, &key).await {
+                Ok(_) if newest.is_some() => expired.push(key),
+                Ok(content) => {
+                    // Newer ones may have become damaged since it expired.
+                    self.untag(&key).await?;
+                    newest = Some(content);
+                }
+                // Deleted meanwhile.
+                Err(VaultError::Store(StoreError::NotFound { .. })) => {}
+                Err(error) if error.is_damage() => report.damaged.push(error),
+                Err(error) => return Err(error),
             }
         }
-        self.retain_images(server, kept, now, report).await
+        for key in expired {
+            if self.retire(&key).await? {
+                report.exports.push(key);
+            }
+        }
+        self.retain_images(server, kept, now, newest, report).await
     }
 
-    /// Retires the images of exports that are older than the plan keeps, but for those of the newest export.
+    /// Retires the images of exports that are older than the plan keeps, but for those of the newest export, and of `good`, the newest one
+    /// that passes its checks.
     async fn retain_images(
         &self,
         server: ServerId,
         kept: Duration,
         now: OffsetDateTime,
+        good: Option<Vec<u8>>,
         report: &mut RetentionReport,
     ) -> Result<(), VaultError> {
         let mut images = self.parts.store.list(&paths::export_images(server)).await?;
@@ -178,10 +233,11 @@ impl Vault {
             }
             Err(error) => return Err(error),
         };
-        let newest = String::from_utf8_lossy(&newest);
+        let good = good.unwrap_or_default();
+        let (newest, good) = (String::from_utf8_lossy(&newest), String::from_utf8_lossy(&good));
         for image in images {
             let name = image.key.as_str().rsplit('/').next().unwrap_or_default();
-            if !newest.contains(name) && self.retire(&image.key).await? {
+            if !newest.contains(name) && !good.contains(name) && self.retire(&image.key).await? {
                 report.exports.push(image.key);
             }
         }
@@ -201,12 +257,18 @@ impl Vault {
 
     async fn unexpire(&self, record: &BackupRecord) -> Result<(), VaultError> {
         for key in self.objects_of(record).await? {
-            let mut tags = self.parts.store.tags(&key).await?;
-            if tags.remove(RETAIN.0).is_some() {
-                self.parts.store.set_tags(&key, &tags).await?;
-            }
+            self.untag(&key).await?;
         }
         Ok(self.parts.catalogue.set_expiry(record, None).await?)
+    }
+
+    /// Removes the tag of expired ones.
+    async fn untag(&self, key: &ObjectKey) -> Result<(), VaultError> {
+        let mut tags = self.parts.store.tags(key).await?;
+        if tags.remove(RETAIN.0).is_some() {
+            self.parts.store.set_tags(key, &tags).await?;
+        }
+        Ok(())
     }
 
     /// Tags an object for the store to delete, or deletes it where the store does not. Returns whether that is new.

@@ -13,6 +13,16 @@ use crate::server::ServerId;
 use crate::store::{Condition, NewObject};
 use crate::theme_registry::{Deployment, DeploymentAudit, ThemeRegistry};
 
+/// A theme registry that was made again.
+#[derive(Debug)]
+pub struct RebuiltRegistry {
+    /// The registry, as it is stored now.
+    pub registry: ThemeRegistry,
+    /// Audit objects that were found to be damaged. They stay as they are, and their deployments are in the registry only where the former
+    /// one could be read and had them.
+    pub damaged: Vec<VaultError>,
+}
+
 impl Vault {
     /// The theme registry of a server; empty before the first deployment.
     ///
@@ -44,23 +54,58 @@ impl Vault {
         }
     }
 
-    /// Makes the theme registry again from the audit objects, for a registry that is damaged. Returns it.
+    /// Makes the theme registry again from the audit objects, for a registry that is damaged. Deployments of a registry that can be read
+    /// stay, also without an audit object.
     ///
     /// # Errors
-    /// An audit object is damaged, or the store cannot be written.
-    pub async fn rebuild_theme_registry(&self, server: ServerId) -> Result<ThemeRegistry, VaultError> {
+    /// The store cannot be read or written.
+    pub async fn rebuild_theme_registry(&self, server: ServerId) -> Result<RebuiltRegistry, VaultError> {
+        let key = paths::theme_registry(server)?;
+        let mut attempt = 1;
+        loop {
+            // Before the audit objects: a deployment that is recorded meanwhile either has its audit object when they are listed, or
+            // changes the registry after this.
+            let (former, condition) = self.former_registry(server).await?;
+            let rebuilt = self.from_audits(server, former).await?;
+            let bytes = self.seal(&key, &rebuilt.registry)?;
+            match self.parts.store.put(&key, NewObject::new(bytes), &condition).await {
+                Ok(_) => return Ok(rebuilt),
+                Err(error) if error.is_condition_failed() && attempt < MAX_WRITES => attempt += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The registry that is to be replaced, without deployments where it is damaged, and the condition under which it may be.
+    async fn former_registry(&self, server: ServerId) -> Result<(ThemeRegistry, Condition), VaultError> {
+        match self.registry_and_condition(server).await {
+            Err(error) if error.is_damage() => {
+                let head = self.parts.store.head(&paths::theme_registry(server)?).await?;
+                Ok((ThemeRegistry::new(server), Condition::Version(head.version)))
+            }
+            read => read,
+        }
+    }
+
+    /// The deployments of the audit objects and of the former registry.
+    async fn from_audits(&self, server: ServerId, former: ThemeRegistry) -> Result<RebuiltRegistry, VaultError> {
         let mut registry = ThemeRegistry::new(server);
+        let mut damaged = Vec::new();
         // Sorted by time, since their names are.
         for listed in self.parts.store.list(&paths::theme_audits(server)).await? {
-            registry.add(self.read_audit(server, &listed.key).await?);
+            match self.read_audit(server, &listed.key).await {
+                Ok(deployment) => {
+                    registry.add(deployment);
+                }
+                Err(error) if error.is_damage() => damaged.push(error),
+                Err(error) => return Err(error),
+            }
         }
-        let key = paths::theme_registry(server)?;
-        let bytes = self.seal(&key, &registry)?;
-        self.parts
-            .store
-            .put(&key, NewObject::new(bytes), &Condition::Any)
-            .await?;
-        Ok(registry)
+        for deployment in former.deployments {
+            registry.add(deployment);
+        }
+        registry.deployments.sort_by_key(|deployment| deployment.time);
+        Ok(RebuiltRegistry { registry, damaged })
     }
 
     /// The registry as it is stored, for a snapshot; that of a server without deployments is empty.
@@ -97,8 +142,11 @@ impl Vault {
                 .await
             {
                 Err(error) if error.is_condition_failed() && shift < MAX_SHIFT_MS => {
-                    if self.read_audit(server, &key).await?.id == deployment.id {
-                        return Ok(());
+                    match self.read_audit(server, &key).await {
+                        Ok(other) if other.id == deployment.id => return Ok(()),
+                        Err(error) if !error.is_damage() => return Err(error),
+                        // Another deployment, or a damaged object, which stays as it is.
+                        _ => {}
                     }
                 }
                 Err(error) => return Err(error.into()),

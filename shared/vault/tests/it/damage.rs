@@ -163,7 +163,7 @@ fn is_document(name: &str) -> bool {
 }
 
 #[tokio::test]
-async fn damaged_registry_is_rebuilt_unless_an_audit_object_is_damaged_too() {
+async fn damaged_registry_is_rebuilt_from_the_audit_objects_that_are_whole() {
     let local = LocalVault::new(LimitPolicy::Unlimited);
     let vault = &local.vault;
     for number in 0..3 {
@@ -179,15 +179,26 @@ async fn damaged_registry_is_rebuilt_unless_an_audit_object_is_damaged_too() {
             .unwrap_err()
             .is_damage()
     );
-    let rebuilt = vault.rebuild_theme_registry(SERVER).await.unwrap();
+    let rebuilt = vault.rebuild_theme_registry(SERVER).await.unwrap().registry;
     assert_eq!(rebuilt.deployments[..3], registry.deployments[..]);
     assert_eq!(rebuilt.deployments.len(), 4);
     let audits = format!("themes/{SERVER}/audit/");
     let audit = files(local.path()).into_keys().find(|name| name.starts_with(&audits));
     let audit = local.path().join(audit.unwrap());
     fs::write(&audit, "{}").unwrap();
-    let error = vault.rebuild_theme_registry(SERVER).await.unwrap_err();
+    // The registry still has the deployment of the damaged object.
+    let again = vault.rebuild_theme_registry(SERVER).await.unwrap();
+    assert_eq!(again.registry, rebuilt);
+    let [error] = again.damaged.as_slice() else {
+        panic!("{:?}", again.damaged);
+    };
     assert!(error.is_damage() && error.to_string().contains("/audit/"), "{error}");
+    // Recording it again leaves the damaged object as it is.
+    vault.record_deployment(SERVER, &rebuilt.deployments[0]).await.unwrap();
+    assert_eq!(fs::read(&audit).unwrap(), b"{}");
+    fs::remove_file(&path).unwrap();
+    let without = vault.rebuild_theme_registry(SERVER).await.unwrap();
+    assert_eq!(without.registry, rebuilt);
     assert_eq!(vault.theme_registry(SERVER).await.unwrap(), rebuilt);
 }
 

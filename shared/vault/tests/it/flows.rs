@@ -161,7 +161,7 @@ async fn deployments_are_recorded(vault: &Vault) {
     rollback.restored = Some(target.id);
     rollback.theme = ThemeVersion::clone(&target.theme);
     vault.record_deployment(SERVER, &rollback).await.unwrap();
-    let rebuilt = vault.rebuild_theme_registry(SERVER).await.unwrap();
+    let rebuilt = vault.rebuild_theme_registry(SERVER).await.unwrap().registry;
     assert_eq!(rebuilt.deployments.len(), 8);
     assert_eq!(rebuilt, vault.theme_registry(SERVER).await.unwrap());
 }

@@ -4,9 +4,12 @@
 
 mod conformance;
 mod damage;
+#[cfg(feature = "encryption")]
+mod encryption;
 mod flows;
 mod interruptions;
 mod recovery;
+mod registry;
 mod retention;
 mod support;
 

@@ -139,13 +139,58 @@ async fn damaged_backup_does_not_count_as_the_newest_good_one() {
     let report = vault.apply_retention(SERVER, now).await.unwrap();
     assert_eq!(report.kept, [records[1].clone()]);
     assert_eq!(report.damaged.len(), 2);
-    assert_eq!(report.expired.len(), 3);
+    // The damaged ones stay.
+    assert_eq!(report.expired, [records[0].clone()]);
     vault.verify(&records[1]).await.unwrap();
     // Where none is good, all stay.
     std::fs::write(local.path().join(records[1].object().unwrap().as_str()), "x").unwrap();
     let report = vault.apply_retention(SERVER, now).await.unwrap();
-    assert_eq!((report.expired.len(), report.damaged.len()), (0, 1));
-    assert_eq!(listed(vault, RecordKind::Backup, now).await.len(), 1);
+    assert_eq!((report.expired.len(), report.damaged.len()), (0, 3));
+    assert_eq!(listed(vault, RecordKind::Backup, now).await.len(), 3);
+}
+
+#[tokio::test]
+async fn damaged_backup_that_is_older_than_the_newest_good_one_stays_and_is_reported() {
+    let local = LocalVault::new(LimitPolicy::ByPlan);
+    let vault = &local.vault;
+    let mut records = Vec::new();
+    for day in 0..3 {
+        records.push(back_up(vault, NOW + Duration::days(day)).await);
+    }
+    let damaged = records[0].object().unwrap();
+    std::fs::write(local.path().join(damaged.as_str()), "x").unwrap();
+    let now = NOW + Duration::days(50);
+    for run in 0..2 {
+        let report = vault.apply_retention(SERVER, now).await.unwrap();
+        assert_eq!(report.damaged.len(), 1, "run {run}");
+        assert!(report.damaged[0].to_string().contains(damaged.as_str()), "run {run}");
+    }
+    let left: Vec<_> = listed(vault, RecordKind::Backup, now).await;
+    assert_eq!(left, [records[2].clone(), records[0].clone()]);
+}
+
+#[tokio::test]
+async fn newest_export_that_is_whole_stays_and_damaged_ones_stay_too() {
+    let local = LocalVault::new(LimitPolicy::ByPlan);
+    let vault = &local.vault;
+    let mut keys = Vec::new();
+    for day in 0..3 {
+        let written = vault.write_export(SERVER, b"version: '1.0'", NOW + Duration::days(day));
+        keys.push(written.await.unwrap());
+    }
+    std::fs::write(local.path().join(keys[2].as_str()), "x").unwrap();
+    let now = NOW + Duration::days(50);
+    let report = vault.apply_retention(SERVER, now).await.unwrap();
+    assert_eq!((report.exports, report.damaged.len()), (vec![keys[0].clone()], 1));
+    let left = vault.exports(SERVER).await.unwrap();
+    let left: Vec<_> = left.into_iter().map(|export| export.key).collect();
+    assert_eq!(left, [keys[2].clone(), keys[1].clone()]);
+    vault.read_export(SERVER, &keys[1]).await.unwrap();
+    // Where none is whole, all stay.
+    std::fs::write(local.path().join(keys[1].as_str()), "x").unwrap();
+    let report = vault.apply_retention(SERVER, now).await.unwrap();
+    assert_eq!((report.exports.len(), report.damaged.len()), (0, 2));
+    assert_eq!(vault.exports(SERVER).await.unwrap().len(), 2);
 }
 
 #[tokio::test]

@@ -180,7 +180,7 @@ impl Job {
             }
         }
         refuse_blocked(&plan, &findings, self.options.allow_replace || plan.allow_replace)?;
-        self.confirm(context, &plan, guild)?;
+        self.confirm(context, &plan, guild).await?;
         let begun = DeploymentInProgress::begin(context, deployed, &plan, &state, &self.deployment);
         let deployment = Box::pin(begun).await?;
         workspace_state::write_first(&self.workspace, guard, &state).await?;
@@ -246,14 +246,14 @@ impl Job {
     }
 
     /// Requests a confirmation, except for a saved plan, with `--auto-approve`, and when only the state changes.
-    fn confirm(&self, context: &Context, plan: &Plan, guild: Snowflake) -> Result<()> {
+    async fn confirm(&self, context: &Context, plan: &Plan, guild: Snowflake) -> Result<()> {
         let is_approved = self.auto_approve || matches!(self.input, Input::SavedPlan(_));
         let has_changes = plan.steps.iter().any(Step::is_request) || !plan.changes.is_empty();
         if is_approved || !has_changes {
             return Ok(());
         }
         let (question, alternative) = question(plan, guild);
-        context.prompt.confirm(&question, alternative)
+        context.prompt.confirm(&question, alternative).await
     }
 }
 

@@ -18,7 +18,7 @@ use crate::workspace_state;
 
 pub(super) use checks::one as verify;
 pub(super) use list::{list, one_line};
-pub(super) use restore::{PresentState, StateRestore, require_whole};
+pub(super) use restore::{PresentState, StateRestore, require_whole, serial_after_loss};
 
 pub(super) async fn run(context: &Context, command: &BackupCommand) -> Result<ExitStatus> {
     match command {
@@ -130,7 +130,8 @@ pub(super) async fn delete(context: &Context, kind: RecordKind, arguments: &Dele
         );
         context
             .prompt
-            .confirm(&question, "add --force (-f) to skip the confirmation")?;
+            .confirm(&question, "add --force (-f) to skip the confirmation")
+            .await?;
     }
     backups.vault.delete(&record, OffsetDateTime::now_utc()).await?;
     let message = json!({"type": "deleted", "kind": kind.as_str(), "id": record.id});

@@ -10,6 +10,7 @@ use arrakis_iac::state::State;
 use arrakis_iac_apply::store::{SetAside, StateLock};
 use arrakis_vault::{BackupRecord, Expected, Operation, RecordKind};
 use serde_json::json;
+use time::OffsetDateTime;
 
 use crate::arguments::backup::{ConfirmedArguments, Restore};
 use crate::backups::{Backups, time_text};
@@ -129,7 +130,8 @@ impl<'a> StateRestore<'a> {
             let question = self.question(present);
             context
                 .prompt
-                .confirm(&question, "add --auto-approve (-f) to skip the confirmation")?;
+                .confirm(&question, "add --auto-approve (-f) to skip the confirmation")
+                .await?;
         }
         let counted_use = self.backups.take_use(self.operation).await?;
         let workspace = &self.backups.workspace;
@@ -207,12 +209,15 @@ impl<'a> StateRestore<'a> {
                 self.state.serial = self.state.serial.max(state.serial);
             }
             PresentState::Damaged(_) => {
+                self.state.serial = serial_after_loss(self.backups, self.record, &self.state).await?;
                 if let Some(file) = guard.set_aside(SetAside::Damaged).await? {
                     context.printer.message(&json!({"type": "set_aside", "file": file}));
                     context.printer.note(&format!("Renamed the damaged state to {file}."));
                 }
             }
-            PresentState::None => {}
+            PresentState::None => {
+                self.state.serial = serial_after_loss(self.backups, self.record, &self.state).await?;
+            }
         }
         Ok(guard.write(&self.state.advance()).await?)
     }
@@ -235,6 +240,30 @@ impl<'a> StateRestore<'a> {
             workspace.workspace_option()
         ));
     }
+}
+
+/// A serial that the lost state of a workspace did not exceed, so that plans and copies of that state are stale after the next write.
+/// `state` is the one of `record`, which replaces it.
+///
+/// The state before the last operation and other backups may have a higher serial, and writes may have followed that none of them has. A
+/// state is written less often than once in a millisecond, so the time since the backup exceeds their number.
+///
+/// # Errors
+/// When the catalogue cannot be read.
+pub(in crate::commands) async fn serial_after_loss(
+    backups: &Backups,
+    record: &BackupRecord,
+    state: &State,
+) -> Result<u64> {
+    let workspace = &backups.workspace;
+    let previous = workspace.backend.read_previous(&workspace.name).await.ok().flatten();
+    let previous = previous.and_then(|bytes| State::from_bytes(&bytes).ok());
+    let previous = previous.filter(|previous| previous.lineage == state.lineage);
+    let recorded = backups.vault.highest_serial(backups.server(), &state.lineage).await?;
+    let known = [Some(state.serial), recorded, previous.map(|previous| previous.serial)];
+    let known = known.into_iter().flatten().max().unwrap_or_default();
+    let since = (OffsetDateTime::now_utc() - record.created).whole_milliseconds();
+    Ok(known.saturating_add(u64::try_from(since).unwrap_or_default()))
 }
 
 /// Whether two states are equal but for their serial.

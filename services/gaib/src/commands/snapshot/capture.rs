@@ -13,7 +13,6 @@ use arrakis_iac_apply::{CapturedImages, Cdn, capture_images, member_roles};
 use arrakis_vault::{BackupRecord, MEMBERS_FILE, NewSnapshot, ResourceCounts, ThemeVersion, Trigger};
 use serde_json::json;
 use time::OffsetDateTime;
-use tokio_util::sync::CancellationToken;
 
 use crate::backups::{Backups, time_text};
 use crate::commands::export as exporting;
@@ -26,7 +25,7 @@ use crate::progress::Reporter;
 /// A client that reports waits and retries: reading a large server takes a while.
 pub(super) fn connect(context: &Context, guild: Snowflake) -> Result<Discord> {
     let reporter = Arc::new(Reporter::new(context.printer));
-    connection::connect(context, guild, reporter, CancellationToken::new())
+    connection::connect(context, guild, reporter)
 }
 
 /// What a snapshot contains beside the server.
@@ -105,6 +104,11 @@ impl Capture {
             images: files,
             members: members.map(MembersRecord::new),
         })
+    }
+
+    /// Whether it has the roles of the members.
+    pub(in crate::commands) const fn has_members(&self) -> bool {
+        self.members.is_some()
     }
 
     /// Stores the snapshot.

@@ -25,6 +25,7 @@ pub(super) async fn run(context: &Context, arguments: &Download) -> Result<()> {
         lineage: None,
     };
     let (record, snapshot) = stored::read(&backups, arguments.id, &expected).await?;
+    remove_manifest(folder)?;
     for (name, bytes) in &snapshot.files {
         files::write(&folder.join(name), bytes)?;
     }
@@ -46,6 +47,17 @@ pub(super) async fn run(context: &Context, arguments: &Download) -> Result<()> {
         shell_quoted(&folder.join("config.yaml"))
     ));
     Ok(())
+}
+
+/// Removes the manifest of an earlier download, before its files are replaced.
+fn remove_manifest(folder: &Path) -> Result<()> {
+    let path = folder.join(MANIFEST);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).or_fail(format_args!("remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a directory that has files, and a path that is not a directory.

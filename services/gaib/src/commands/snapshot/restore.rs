@@ -27,7 +27,7 @@ use crate::arguments::backup::ConfirmedArguments;
 use crate::arguments::snapshot::Restore;
 use crate::backups::{Backups, CountedUse};
 use crate::commands::apply::refuse_blocked;
-use crate::commands::backup::{PresentState, StateRestore, require_whole};
+use crate::commands::backup::{PresentState, StateRestore, require_whole, serial_after_loss};
 use crate::commands::execution::Execution;
 use crate::commands::{deployment, export, plan as planning};
 use crate::context::Context;
@@ -193,7 +193,7 @@ impl RestoreJob {
             return Ok(());
         }
         refuse_blocked(&prepared.plan, &prepared.findings, false)?;
-        self.confirm(context, &prepared)?;
+        self.confirm(context, &prepared).await?;
         let counted_use = self.take_use(&mut journal).await?;
         if !journal.is_resumed() {
             let message = format!("before the restore of {}", prepared.stored.name());
@@ -313,7 +313,7 @@ impl RestoreJob {
         .help("complete an interrupted apply first (`gaib server apply`), then restore again"))
     }
 
-    fn confirm(&self, context: &Context, prepared: &Prepared) -> Result<()> {
+    async fn confirm(&self, context: &Context, prepared: &Prepared) -> Result<()> {
         if self.confirmed.auto_approve || prepared.is_empty() {
             return Ok(());
         }
@@ -324,10 +324,9 @@ impl RestoreJob {
             ),
             None => format!("restore server {} to {}", self.backups.guild, prepared.stored.name()),
         };
-        context.prompt.confirm(
-            &format!("Do you want to {what}? Nothing is deleted."),
-            "add --auto-approve (-f) to skip the confirmation",
-        )
+        let question = format!("Do you want to {what}? Nothing is deleted.");
+        let alternative = "add --auto-approve (-f) to skip the confirmation";
+        context.prompt.confirm(&question, alternative).await
     }
 
     /// Executes the plan. Returns the working state after it.
@@ -342,6 +341,9 @@ impl RestoreJob {
     ) -> Result<State> {
         let workspace = &self.backups.workspace;
         let mut working = prepared.restoration.state.clone();
+        if let (false, Some(recorded)) = (prepared.has_state, &prepared.stored.state) {
+            working.serial = serial_after_loss(&self.backups, &prepared.stored.record, recorded).await?;
+        }
         let mut lock = SplitLock::new(guard, &prepared.restoration, journal, prepared.has_state);
         lock.write(&working.advance()).await?;
         let managed = prepared.restoration.split(&working).managed;

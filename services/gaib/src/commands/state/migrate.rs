@@ -1,7 +1,10 @@
 //! `gaib server state migrate`: moves the states of all workspaces to another backend.
 //!
 //! Running it twice is safe: a state that the target has already is not written again, and nothing of the source is renamed before
-//! every state was read back from the target and `.gaib/config.yaml` names it.
+//! every state was read back from the target and `.gaib/config.yaml` names it. A journal has what an interrupted migration left: the next
+//! one releases its locks, and renames the former states where `.gaib/config.yaml` names the target already.
+
+mod journal;
 
 use std::path::Path;
 
@@ -10,6 +13,7 @@ use arrakis_iac::state::{PushError, State, check_push};
 use arrakis_iac_apply::store::{SetAside, StateLock, StoreError, WorkspaceName};
 use serde_json::json;
 
+use self::journal::Journal;
 use crate::arguments::state::Migrate;
 use crate::backend::{BackendSettings, StateStore};
 use crate::context::Context;
@@ -25,6 +29,10 @@ pub(super) async fn run(context: &Context, arguments: &Migrate) -> Result<()> {
     let mut project = Project::required()?;
     let settings = target(arguments)?;
     refuse_environment(context, &project)?;
+    if let Some(journal) = Journal::read()? {
+        Box::pin(complete(context, &project, &journal)).await?;
+        Journal::remove()?;
+    }
     if settings == *project.backend() {
         context.printer.note(&format!("The states are in {settings} already."));
         return Ok(());
@@ -41,7 +49,8 @@ pub(super) async fn run(context: &Context, arguments: &Migrate) -> Result<()> {
         );
         context
             .prompt
-            .confirm(&question, "add --auto-approve to skip the confirmation")?;
+            .confirm(&question, "add --auto-approve to skip the confirmation")
+            .await?;
     }
     let mut moves = Vec::new();
     let mut result = Migration {
@@ -49,7 +58,7 @@ pub(super) async fn run(context: &Context, arguments: &Migrate) -> Result<()> {
         source: &source,
         target: &source.with_backend(store),
     }
-    .run(&mut moves, &mut project, settings)
+    .run(&mut moves, &mut project, settings.clone())
     .await;
     for one in moves {
         result = release_after(one.from, result).await;
@@ -57,7 +66,47 @@ pub(super) async fn run(context: &Context, arguments: &Migrate) -> Result<()> {
             result = release_after(to, result).await;
         }
     }
-    result
+    match result {
+        // The former states are still to be renamed.
+        Err(failure) if *project.backend() == settings => Err(failure),
+        result => result.and(Journal::remove()),
+    }
+}
+
+/// Releases the locks of an interrupted migration. Where `.gaib/config.yaml` names the new backend, also renames the former states.
+async fn complete(context: &Context, project: &Project, journal: &Journal) -> Result<()> {
+    let (from, to) = (journal.from()?, journal.to()?);
+    let workspace = Workspace::open(context, Some(WorkspaceName::default().as_str()), true).await?;
+    let here = Path::new("");
+    let aws = context.environment.aws()?;
+    let former = StateStore::open(&from, &aws, here, store_folder(here), &host()).await?;
+    let new = StateStore::open(&to, &aws, here, store_folder(here), &host()).await?;
+    journal.release_locks(&former, &new).await?;
+    if *project.backend() != to {
+        return Ok(());
+    }
+    context.printer.note(&format!(
+        "Completing the migration from {from} to {to} that was interrupted."
+    ));
+    let migration = Migration {
+        context,
+        source: &workspace.with_backend(former),
+        target: &workspace.with_backend(new),
+    };
+    for name in migration.source.backend.workspaces().await? {
+        let source = migration.source.with_name(name.clone());
+        let mut one = Move {
+            from: source.lock(context, OPERATION).await?,
+            source,
+            target: migration.target.with_name(name),
+            to: None,
+            state: None,
+        };
+        let result = migration.set_aside_former(&mut one).await;
+        release_after(one.from, result).await?;
+    }
+    migration.report(&from.to_string(), &to.to_string());
+    Ok(())
 }
 
 /// The backend that the arguments name.
@@ -110,11 +159,15 @@ struct Migration<'a> {
 impl Migration<'_> {
     /// Takes the locks, which stay in `moves`, copies every state, and switches the backend.
     async fn run(self, moves: &mut Vec<Move>, project: &mut Project, settings: BackendSettings) -> Result<()> {
+        let mut journal = Journal::new(project.backend(), &settings);
         for name in self.source.backend.workspaces().await? {
-            self.lock(moves, name).await?;
+            self.lock(moves, &mut journal, name).await?;
         }
-        for one in moves.iter_mut() {
-            self.copy(one).await?;
+        for index in 0..moves.len() {
+            self.copy_previous(&mut moves[index]).await?;
+            // Its lock may be another one now.
+            journal.write(moves)?;
+            self.copy(&mut moves[index]).await?;
         }
         for one in moves.iter() {
             self.own(one).await?;
@@ -125,16 +178,17 @@ impl Migration<'_> {
         for one in moves.iter_mut() {
             self.set_aside(one).await?;
         }
-        self.context
-            .printer
-            .message(&json!({"type": "backend_changed", "from": from, "to": to}));
-        self.context
-            .printer
-            .text(&format!("The states are in {to} now, as .gaib/config.yaml records.\n"));
+        self.report(&from, &to);
         Ok(())
     }
 
-    async fn lock(&self, moves: &mut Vec<Move>, name: WorkspaceName) -> Result<()> {
+    fn report(&self, from: &str, to: &str) {
+        let printer = self.context.printer;
+        printer.message(&json!({"type": "backend_changed", "from": from, "to": to}));
+        printer.text(&format!("The states are in {to} now, as .gaib/config.yaml records.\n"));
+    }
+
+    async fn lock(&self, moves: &mut Vec<Move>, journal: &mut Journal, name: WorkspaceName) -> Result<()> {
         let source = self.source.with_name(name.clone());
         let target = self.target.with_name(name.clone());
         let from = source.lock(self.context, OPERATION).await?;
@@ -145,6 +199,7 @@ impl Migration<'_> {
             to: None,
             state: None,
         });
+        journal.write(moves)?;
         if name != WorkspaceName::default() {
             match target.backend.create_workspace(&name).await {
                 Ok(()) | Err(StoreError::WorkspaceExists(_)) => {}
@@ -155,25 +210,35 @@ impl Migration<'_> {
         if let Some(one) = moves.last_mut() {
             one.to = Some(to);
         }
-        Ok(())
+        journal.write(moves)
     }
 
-    /// Copies the state with its backup, and compares what the target returns.
-    async fn copy(&self, one: &mut Move) -> Result<()> {
+    /// Reads the state, and copies its backup where the target has no state.
+    async fn copy_previous(&self, one: &mut Move) -> Result<()> {
         let name = one.source.name.clone();
         let Some(state) = workspace_state::read(&one.source).await? else {
             return workspace_state::refuse_missing(self.context, &one.source).await;
         };
         let present = workspace_state::read(&one.target).await?;
         check_push(present.as_ref(), &state).map_err(|error| refused(&one.target, &error))?;
-        if present.as_ref() != Some(&state) {
-            if present.is_none()
-                && let Some(previous) = one.source.backend.read_previous(&name).await?
-            {
-                // The first write of the next lock keeps it as the backup.
-                self.write(one, &previous).await?;
-                self.renew_lock(one).await?;
-            }
+        one.state = Some(state);
+        if present.is_none()
+            && let Some(previous) = one.source.backend.read_previous(&name).await?
+        {
+            // The first write of the next lock keeps it as the backup.
+            self.write(one, &previous).await?;
+            self.renew_lock(one).await?;
+        }
+        Ok(())
+    }
+
+    /// Copies the state, and compares what the target returns.
+    async fn copy(&self, one: &mut Move) -> Result<()> {
+        let name = one.source.name.clone();
+        let Some(state) = one.state.clone() else {
+            return Ok(());
+        };
+        if workspace_state::read(&one.target).await?.as_ref() != Some(&state) {
             self.write(one, &state.to_bytes()).await?;
         }
         if workspace_state::read(&one.target).await?.as_ref() != Some(&state) {
@@ -183,7 +248,6 @@ impl Migration<'_> {
             ))
             .help("check the store; the states stay where they are, and .gaib/config.yaml did not change"));
         }
-        one.state = Some(state);
         Ok(())
     }
 
@@ -215,6 +279,28 @@ impl Migration<'_> {
         ownership.unlock(written).await?;
         let former = one.source.state_file();
         ownership::release(self.context, &one.source, &[guild.get()], &former, record).await
+    }
+
+    /// Renames the former state of a migration that was interrupted, unless it is newer than the one that was copied.
+    async fn set_aside_former(&self, one: &mut Move) -> Result<()> {
+        let Some(former) = workspace_state::read(&one.source).await? else {
+            return Ok(());
+        };
+        let present = workspace_state::read(&one.target).await?;
+        let is_copied = |present: &State| present.lineage == former.lineage && present.serial >= former.serial;
+        if !present.as_ref().is_some_and(is_copied) {
+            let name = &one.source.name;
+            return Err(Failure::new(format!(
+                "the migration is not complete: {} is not a newer state than the former one, {}",
+                one.target.backend.describe(name),
+                one.source.backend.describe(name)
+            ))
+            .help(
+                "compare both; deleting .gaib/migration.json ends the migration, and leaves the former state where it is",
+            ));
+        }
+        one.state = Some(former);
+        self.set_aside(one).await
     }
 
     /// Renames the former state.

@@ -79,7 +79,8 @@ async fn under_lock(
             if !arguments.force {
                 context
                     .prompt
-                    .confirm(&question, "add --force to skip the confirmation")?;
+                    .confirm(&question, "add --force to skip the confirmation")
+                    .await?;
             }
             true
         }

@@ -45,6 +45,7 @@ pub(super) async fn run(context: &Context, arguments: &Release) -> Result<()> {
 /// Ends the ownership of one server, on this machine and in the store of the workspace.
 async fn one(context: &Context, arguments: &Release, workspace: &Workspace, guild: u64) -> Result<()> {
     let record = LockRecord::of_this_process(&lock_holder("state release"));
+    context.interruption.listen(context.printer);
     let local = match ownership::servers(context)? {
         Some(servers) => Some(servers.lock(guild, &record)?),
         None => None,
@@ -109,7 +110,8 @@ async fn confirmed(
         );
         context
             .prompt
-            .confirm(&question, "add --force to skip the confirmation")?;
+            .confirm(&question, "add --force to skip the confirmation")
+            .await?;
     }
     Ok(true)
 }

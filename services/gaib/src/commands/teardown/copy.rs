@@ -2,8 +2,8 @@
 
 use arrakis_iac::state::State;
 use arrakis_iac_apply::http::Discord;
-use uuid::Uuid;
 
+use super::record::SnapshotRecord;
 use crate::backups::{Backups, record_message};
 use crate::commands::snapshot::{Capture, NewCapture};
 use crate::context::Context;
@@ -16,9 +16,15 @@ const MESSAGE: &str = "before the teardown";
 ///
 /// # Errors
 /// When the server cannot be read, or the store fails.
-pub(super) async fn store(context: &Context, backups: &Backups, discord: &Discord, state: &State) -> Result<Uuid> {
+pub(super) async fn store(
+    context: &Context,
+    backups: &Backups,
+    discord: &Discord,
+    state: &State,
+) -> Result<SnapshotRecord> {
     backups.recover(context).await?;
     let capture = Capture::read(context, discord, backups.guild, Some(state)).await?;
+    let has_members = capture.has_members();
     let new = NewCapture {
         state: Some(state),
         theme: None,
@@ -27,5 +33,8 @@ pub(super) async fn store(context: &Context, backups: &Backups, discord: &Discor
     let record = capture.store(context, backups, new).await?;
     context.printer.message(&record_message(&record));
     context.printer.note(&format!("Stored snapshot {}.", record.id));
-    Ok(record.id)
+    Ok(SnapshotRecord {
+        id: record.id,
+        has_members,
+    })
 }

@@ -187,14 +187,15 @@ impl Teardown<'_> {
             let backups = Backups::of(self.context, self.workspace, self.guild).await?;
             let path = record.new_export(&export::timestamp());
             let question = format!("export the server to {}, and store a snapshot of it?", path.display());
-            self.confirm(1, &question, "yes", record)?;
+            self.confirm(1, &question, "yes", record).await?;
             self.export(record, &progress.state, live, &path).await?;
             let discord = &progress.execution.discord;
             let stored = Box::pin(copy::store(self.context, &backups, discord, &progress.state)).await?;
             record.set_snapshot(stored)?;
         }
         if let Some(checkpointing) = checkpointing {
-            self.confirm(2, &checkpointing.question(), "yes", record)?;
+            let question = checkpointing.question();
+            self.confirm(2, &question, "yes", record).await?;
             checkpointing.carry_out(self.context, record, live).await?;
         }
         Ok(())
@@ -238,7 +239,7 @@ impl Teardown<'_> {
                 .printer
                 .note(&format!("Stage {stage} of 4: there is nothing to delete."));
         } else {
-            self.confirm(stage, &question, &expected, &progress.record)?;
+            self.confirm(stage, &question, &expected, &progress.record).await?;
         }
         progress.record.set_deleting()?;
         let bytes = progress.state.advance();
@@ -279,9 +280,9 @@ impl Teardown<'_> {
         }
     }
 
-    fn confirm(&self, stage: u8, question: &str, expected: &str, record: &Record) -> Result<()> {
+    async fn confirm(&self, stage: u8, question: &str, expected: &str, record: &Record) -> Result<()> {
         let question = format!("Stage {stage} of 4: {question}");
-        if self.context.prompt.accepts(&question, expected, BY_A_PERSON)? {
+        if self.context.prompt.accepts(&question, expected, BY_A_PERSON).await? {
             return Ok(());
         }
         let checkpoint = record.checkpoint();
@@ -298,6 +299,10 @@ impl Teardown<'_> {
             Some(_) => ", and the freeze of an earlier run stays",
             None => "",
         };
+        let again = match record.is_deleting() {
+            true => "the same command continues there",
+            false => "the same command begins with stage 1 again",
+        };
         let ends_freeze = checkpoint.map(|checkpoint| {
             format!(
                 "; `gaib restore exec --checkpoint {}` ends the freeze of the community",
@@ -305,10 +310,8 @@ impl Teardown<'_> {
             )
         });
         Err(
-            Failure::new(format!("Cancelled before stage {stage} of 4: {done}{frozen}.")).help(format!(
-                "the same command continues there{}",
-                ends_freeze.unwrap_or_default()
-            )),
+            Failure::new(format!("Cancelled before stage {stage} of 4: {done}{frozen}."))
+                .help(format!("{again}{}", ends_freeze.unwrap_or_default())),
         )
     }
 
@@ -337,7 +340,7 @@ impl Teardown<'_> {
         let export = record.export().unwrap_or_default();
         printer.message(&json!({
             "type": "teardown_complete", "guild": guild, "deleted": progress.deleted, "kept": kept,
-            "export": export.display().to_string(), "snapshot": record.snapshot(),
+            "export": export.display().to_string(), "snapshot": record.snapshot().map(|snapshot| snapshot.id),
             "checkpoint": checkpoint.map(|checkpoint| checkpoint.id),
         }));
         let mut text = format!(
@@ -364,9 +367,13 @@ impl Teardown<'_> {
             ));
         }
         if let Some(snapshot) = record.snapshot() {
+            let id = snapshot.id;
+            let what = match snapshot.has_members {
+                true => "has the roles of the members, too",
+                false => "has no roles of members, which Discord did not list",
+            };
             text.push_str(&format!(
-                "\nThe snapshot {snapshot} has the roles of the members, too. Instead of the apply:\n  {command} snapshot restore \
-                 {snapshot} --apply --guild {guild}{option}\n"
+                "\nThe snapshot {id} {what}. Instead of the apply:\n  {command} snapshot restore {id} --apply --guild {guild}{option}\n"
             ));
         }
         printer.text(&text);

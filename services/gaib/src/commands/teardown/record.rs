@@ -36,6 +36,9 @@ struct Stages {
     export: Option<ExportRecord>,
     /// The snapshot in the store of backups.
     snapshot: Option<Uuid>,
+    /// Whether the snapshot has the roles of the members.
+    #[serde(default)]
+    snapshot_has_members: bool,
     /// The request for the checkpoint, from before it is sent until its response is recorded.
     checkpoint_request: Option<CheckpointRequest>,
     checkpoint: Option<CheckpointRecord>,
@@ -63,6 +66,14 @@ pub(super) struct ExportRecord {
     sha256: String,
     /// The addresses of the export, with the ids before the teardown.
     addresses: BTreeMap<Address, Snowflake>,
+}
+
+/// The snapshot in the store of backups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SnapshotRecord {
+    pub(super) id: Uuid,
+    /// Whether it has the roles of the members. Discord lists them only to some applications.
+    pub(super) has_members: bool,
 }
 
 /// The checkpoint at the platform.
@@ -114,6 +125,7 @@ impl Record {
                 begun_at: OffsetDateTime::now_utc(),
                 export: None,
                 snapshot: None,
+                snapshot_has_members: false,
                 checkpoint_request: None,
                 checkpoint: None,
                 without_checkpoint: None,
@@ -163,8 +175,10 @@ impl Record {
     }
 
     /// The snapshot in the store of backups.
-    pub(super) const fn snapshot(&self) -> Option<Uuid> {
-        self.stages.snapshot
+    pub(super) fn snapshot(&self) -> Option<SnapshotRecord> {
+        let id = self.stages.snapshot?;
+        let has_members = self.stages.snapshot_has_members;
+        Some(SnapshotRecord { id, has_members })
     }
 
     /// Refuses an export that is missing or was changed once the deletion has begun: the server could not be recovered from it. Before, the
@@ -252,8 +266,9 @@ impl Record {
     ///
     /// # Errors
     /// When the record cannot be written.
-    pub(super) fn set_snapshot(&mut self, id: Uuid) -> Result<()> {
-        self.stages.snapshot = Some(id);
+    pub(super) fn set_snapshot(&mut self, snapshot: SnapshotRecord) -> Result<()> {
+        self.stages.snapshot = Some(snapshot.id);
+        self.stages.snapshot_has_members = snapshot.has_members;
         self.save()
     }
 
@@ -369,13 +384,17 @@ mod tests {
         files::write(&export, b"roles: {} # changed\n").unwrap();
         record.check_export().unwrap();
         files::write(&export, b"roles: {}\n").unwrap();
-        record.set_snapshot(Uuid::from_u128(7)).unwrap();
+        let snapshot = SnapshotRecord {
+            id: Uuid::from_u128(7),
+            has_members: true,
+        };
+        record.set_snapshot(snapshot).unwrap();
         record.set_without_checkpoint("a test").unwrap();
         record.set_deleting().unwrap();
         let again = open();
         assert_eq!((again.addresses(), again.export()), (addresses, Some(export.clone())));
         assert_eq!(again.without_checkpoint(), Some("a test"));
-        assert_eq!(again.snapshot(), Some(Uuid::from_u128(7)));
+        assert_eq!(again.snapshot(), Some(snapshot));
         assert!(again.is_deleting());
         again.check_export().unwrap();
         files::write(&export, b"roles: {} # changed\n").unwrap();

@@ -1,7 +1,7 @@
 //! `gaib server theme registry / history`: the deployments of themes to a server.
 
 use arrakis_iac::grammar::counted;
-use arrakis_vault::{Deployment, ThemeRegistry};
+use arrakis_vault::{Deployment, ThemeRegistry, VaultError};
 use serde_json::json;
 
 use crate::arguments::theme::{History, Registry};
@@ -10,6 +10,7 @@ use crate::commands::backup::one_line;
 use crate::commands::deployment::deployment_message;
 use crate::context::Context;
 use crate::error::Result;
+use crate::printer::Severity;
 use crate::table::table;
 
 /// Number of deployments that `registry` shows.
@@ -20,7 +21,11 @@ pub(super) async fn show(context: &Context, arguments: &Registry) -> Result<()> 
     let backups = Backups::open(context, &arguments.server).await?;
     let (vault, server) = (&backups.vault, backups.server());
     let registry = match arguments.rebuild {
-        true => vault.rebuild_theme_registry(server).await?,
+        true => {
+            let rebuilt = vault.rebuild_theme_registry(server).await?;
+            warn_of_damaged(context, &rebuilt.damaged);
+            rebuilt.registry
+        }
         false => vault.theme_registry(server).await?,
     };
     let count = counted(registry.deployments.len(), "deployment");
@@ -43,6 +48,24 @@ pub(super) async fn show(context: &Context, arguments: &Registry) -> Result<()> 
     let listed = list(context, &backups, &registry, RECENT);
     summarize(context, &registry, listed);
     Ok(())
+}
+
+/// Warns of the audit objects that the registry was made without.
+fn warn_of_damaged(context: &Context, damaged: &[VaultError]) {
+    for error in damaged {
+        let reason = match error {
+            VaultError::Damaged { object, damage } => format!("{object} is damaged: {damage}"),
+            other => other.to_string(),
+        };
+        context.printer.diagnostic(
+            Severity::Warning,
+            &format!("an audit object cannot be read: {reason}"),
+            Some(
+                "check whether the deployment of that time is listed: it is, where the former registry could be read; the object stays as it is, \
+                 and can be moved away",
+            ),
+        );
+    }
 }
 
 /// All deployments that the plan of the server shows.

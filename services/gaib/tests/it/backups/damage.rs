@@ -191,6 +191,13 @@ async fn damaged_theme_registry_is_named_and_made_again() {
         &session.gaib("server theme registry --rebuild").await,
         &["2 deployments", "first", "second"],
     );
+    // A damaged audit object does not hinder the others.
+    let audit = objects(&session).into_iter().find(|object| object.contains("/audit/"));
+    std::fs::write(path_of(&session, &audit.clone().unwrap()), "{").unwrap();
+    printed(
+        &session.gaib("server theme registry --rebuild").await,
+        &["warning", &audit.unwrap(), "2 deployments", "first", "second"],
+    );
     done(&session.gaib("server apply --auto-approve").await);
     let shown = session.gaib("server theme registry --json").await;
     assert_eq!(of_type(&shown, "deployment").len(), 2);

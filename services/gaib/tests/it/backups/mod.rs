@@ -2,6 +2,7 @@
 
 pub(crate) mod bucket;
 mod damage;
+mod encryption;
 mod killed;
 mod killed_store;
 mod limits;

@@ -281,7 +281,17 @@ async fn downloaded_snapshot_is_applied_to_another_server() {
     }
     assert_eq!(visible(&session.folder.path().join("copy/images")).len(), 1);
     refused(&session.gaib(&download).await, &["is not empty", "--force"]);
-    done(&session.gaib(&format!("{download} --force")).await);
+    let force = format!("{download} --force");
+    done(&session.gaib(&force).await);
+    // A manifest states that the directory has all files: it does not stay where one cannot be replaced.
+    let config = session.folder.path().join("copy/config.yaml");
+    std::fs::remove_file(&config).unwrap();
+    std::fs::create_dir(&config).unwrap();
+    refused(&session.gaib(&force).await, &["config.yaml"]);
+    assert!(!exists(&session, "copy/manifest.json"));
+    std::fs::remove_dir(&config).unwrap();
+    done(&session.gaib(&force).await);
+    assert!(exists(&session, "copy/manifest.json"));
     refused(
         &session
             .gaib(&format!("server snapshot download {id} -o discord-server.yaml"))

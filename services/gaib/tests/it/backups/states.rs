@@ -87,6 +87,41 @@ async fn restore_replaces_a_missing_and_a_damaged_state() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn plan_of_a_lost_state_is_stale_after_its_restore() {
+    let mut session = managed().await;
+    let backup = created(&session.gaib("server backup create").await);
+    let snapshot = created(&session.gaib("server snapshot create").await);
+    // One write that no backup has, and a plan of it. The server does not change.
+    done(&session.gaib("server state mv role.fedaykin role.sardaukar").await);
+    done(&session.gaib("server plan --out moved.plan").await);
+    let path = session.folder.path().join(STATE);
+    for (restore, is_damaged) in [
+        (format!("server backup restore {backup} -f"), false),
+        (format!("server backup restore {backup} -f"), true),
+        (format!("server snapshot restore {snapshot} -f"), false),
+    ] {
+        match is_damaged {
+            true => std::fs::write(&path, "{").unwrap(),
+            false => std::fs::remove_file(&path).unwrap(),
+        }
+        done(&session.gaib(&restore).await);
+        let sent = writes(&session);
+        refused(&session.gaib("server apply moved.plan").await, &["the plan is stale"]);
+        assert_eq!(writes(&session), sent, "{restore}");
+    }
+    // A restore of the whole server after the loss of its state, too.
+    let lost = state(&session);
+    std::fs::remove_file(&path).unwrap();
+    wreck(&session).await;
+    done(
+        &session
+            .gaib(&format!("server snapshot restore {snapshot} --apply -f"))
+            .await,
+    );
+    assert!(state(&session)["serial"].as_u64() > lost["serial"].as_u64(), "{lost}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lost_catalogue_is_made_again_also_without_a_state() {
     let mut session = managed().await;
     let id = created(&session.gaib("server backup create").await);

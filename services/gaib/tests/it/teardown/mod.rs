@@ -8,6 +8,7 @@ use std::time::Duration;
 use arrakis_db::ApiKeyScope::{ServersRead, ServersWrite};
 use arrakis_db::{JobState, UserId};
 use arrakis_domain::{RoleId, RoleKey};
+use arrakis_emulator_client::GatewayChange;
 use discord_emulator::faults::{Condition, DeadHost, FaultKind};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -161,8 +162,30 @@ async fn teardown_needs_its_option_a_checkpoint_or_a_reason_and_each_confirmatio
         let refused = session.answering(&line, answer).await;
         assert_eq!(refused.code, 1, "{line}: {}", refused.stdout);
         assert!(refused.stderr.contains(expected), "{line}: {}", refused.stderr);
+        // Nothing was deleted, so that the server is exported anew.
+        let is_cancelled = expected.starts_with("Cancelled");
+        let begins_again = refused.stderr.contains("begins with stage 1 again");
+        assert_eq!(begins_again, is_cancelled, "{line}: {}", refused.stderr);
         assert_eq!(names(&session).await, before, "{line}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelled_deletion_continues_and_a_snapshot_without_roles_of_members_is_named() {
+    let mut session = start().await;
+    let change = GatewayChange {
+        privileged_intents: Some(Vec::new()),
+        ..GatewayChange::default()
+    };
+    session.control().change_gateway(&change).await.unwrap();
+    let cancelled = session.answering(&line(), Some("yes\nyes\nSietch Tabr\nno\n")).await;
+    assert_eq!(cancelled.code, 1, "{}", cancelled.stdout);
+    for expected in ["Cancelled before stage 4 of 4", "the same command continues there"] {
+        assert!(cancelled.stderr.contains(expected), "{expected}: {}", cancelled.stderr);
+    }
+    let done = session.answering(&line(), Some(&format!("{GUILD}\n"))).await;
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(done.stdout.contains("has no roles of members"), "{}", done.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -303,7 +326,7 @@ async fn wait_for(lines: &mut Lines<BufReader<ChildStderr>>, text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn signals_end_a_teardown_that_waits_for_an_answer_after_a_deletion() {
+async fn signal_cancels_a_teardown_that_waits_for_an_answer_after_a_deletion() {
     let mut session = start().await;
     let before = names(&session).await;
     let mut child = session.command(&line()).stdin(Stdio::piped()).spawn().unwrap();
@@ -313,8 +336,7 @@ async fn signals_end_a_teardown_that_waits_for_an_answer_after_a_deletion() {
     wait_for(&mut lines, "Stage 4 of 4").await;
     let process = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
     kill(process, Signal::SIGINT).unwrap();
-    wait_for(&mut lines, "Press Ctrl-C again to stop at once").await;
-    kill(process, Signal::SIGINT).unwrap();
+    wait_for(&mut lines, "Cancelled before stage 4 of 4").await;
     assert_eq!(child.wait().await.unwrap().code(), Some(1));
     let left = names(&session).await;
     assert!(

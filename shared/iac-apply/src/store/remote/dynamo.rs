@@ -144,6 +144,9 @@ impl LockTable for DynamoLocks {
     }
 
     async fn remove(&self, name: &str, id: &str) -> Result<bool, StoreError> {
+        if self.read(name).await?.is_none_or(|held| held.id != id) {
+            return Ok(false);
+        }
         let request = self
             .client
             .delete_item()
@@ -159,8 +162,8 @@ impl LockTable for DynamoLocks {
                     .as_service_error()
                     .is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
             {
-                // Likewise, a repeated request finds no record.
-                Ok(self.read(name).await?.is_none())
+                // Likewise, a repeated request finds no record, or that of the next operation. The record was there until now.
+                Ok(true)
             }
             Err(error) => Err(self.failed("delete", name, causes(&error))),
         }

@@ -25,7 +25,8 @@ pub trait LockTable: Debug + Send + Sync {
     /// The table or the record cannot be read.
     async fn read(&self, name: &str) -> Result<Option<LockRecord>, StoreError>;
 
-    /// Removes the record of this name if it has this id. Returns whether it did.
+    /// Removes the record of this name if it has this id. Returns whether it had. A request whose response is lost is repeated, and meets
+    /// its own effect then, so the record is read first: it was there until the removal, whatever the request finds.
     ///
     /// # Errors
     /// The table or the record cannot be read or written.
@@ -81,8 +82,8 @@ impl LockTable for ObjectLocks {
         }
         match self.objects.delete(&key, Some(&object.head.version)).await {
             Ok(()) => Ok(true),
-            // Another operation has removed it and taken the lock meanwhile.
-            Err(error) if error.is_condition_failed() => Ok(false),
+            // A repeated request finds the record of the next operation.
+            Err(error) if error.is_condition_failed() => Ok(true),
             Err(error) => Err(error.into()),
         }
     }

@@ -21,6 +21,8 @@ pub(super) struct FaultyStore {
     inner: FolderStore,
     ignores_conditions: bool,
     faults: Arc<Mutex<Vec<(&'static str, Fault)>>>,
+    /// What another process creates before the next deletion is repeated.
+    created: Arc<Mutex<Option<NewObject>>>,
 }
 
 impl FaultyStore {
@@ -29,6 +31,7 @@ impl FaultyStore {
             inner,
             ignores_conditions: false,
             faults: Arc::default(),
+            created: Arc::default(),
         }
     }
 
@@ -43,6 +46,11 @@ impl FaultyStore {
     /// Lets the next write of an object whose key ends in `key` fail.
     pub(super) fn arm(&self, key: &'static str, fault: Fault) {
         self.faults.lock().unwrap().push((key, fault));
+    }
+
+    /// The next deletion takes effect, and its response is lost. Another process creates the object again, and the request is repeated.
+    pub(super) fn overtake_deletion(&self, created: NewObject) {
+        *self.created.lock().unwrap() = Some(created);
     }
 
     fn fault(&self, key: &ObjectKey) -> Option<Fault> {
@@ -101,6 +109,11 @@ impl ObjectStore for FaultyStore {
     }
 
     async fn delete(&self, key: &ObjectKey, only: Option<&Version>) -> Result<(), StoreError> {
+        let created = self.created.lock().unwrap().take();
+        if let Some(created) = created {
+            self.inner.delete(key, only).await?;
+            self.inner.put(key, created, &Condition::Absent).await?;
+        }
         self.inner.delete(key, only).await
     }
 

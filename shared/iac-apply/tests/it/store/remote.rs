@@ -8,7 +8,7 @@ use std::time::Duration;
 use arrakis_iac_apply::store::{
     Backend, LockHolder, LockRecord, LockTable, RemoteStore, ServerMarker, StateLock, StoreError,
 };
-use arrakis_vault::{FolderStore, ObjectStore};
+use arrakis_vault::{FolderStore, NewObject, ObjectStore};
 use async_trait::async_trait;
 use tempfile::TempDir;
 
@@ -288,6 +288,20 @@ async fn unknown_outcome_of_a_lock_leaves_no_lock() {
         let guard = store.lock(&default(), &on("arrakeen")).await.unwrap();
         guard.release().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn lock_that_the_next_operation_takes_before_its_repeated_release_is_not_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let faulty = FaultyStore::new(objects(&folder));
+    let store = over(Arc::new(faulty.clone()), &folder, "arrakeen");
+    let mut guard = store.lock(&default(), &on("arrakeen")).await.unwrap();
+    guard.write(b"one").await.unwrap();
+    let next = LockRecord::of_this_process(&on("carthag"));
+    faulty.overtake_deletion(NewObject::new(serde_json::to_vec(&next).unwrap()));
+    guard.release().await.unwrap();
+    let held = machine(&folder, "carthag").held(&default()).await.unwrap().unwrap();
+    assert_eq!(held.record, next);
 }
 
 #[tokio::test]

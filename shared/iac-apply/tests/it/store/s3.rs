@@ -82,6 +82,26 @@ async fn states_and_locks_are_the_same_on_two_machines() {
 }
 
 #[tokio::test]
+async fn lock_that_was_removed_is_reported_at_the_release_also_where_no_other_operation_has_it() {
+    let aws = Aws::start().await;
+    for locks in [None, Some(aws.locks(TABLE).await)] {
+        let (one, other) = (aws.store("arrakeen").await, aws.store("carthag").await);
+        let (one, other) = match locks {
+            Some(locks) => (one.with_locks(Arc::clone(&locks)), other.with_locks(locks)),
+            None => (one, other),
+        };
+        let guard = one.lock(&default(), &holder("stilgar")).await.unwrap();
+        let id = guard.record().id.clone();
+        other.unlock(&default(), &id, true).await.unwrap();
+        let lost = guard.release().await.unwrap_err();
+        assert!(matches!(lost, StoreError::LockLost { .. }), "{lost}");
+        let guard = one.lock(&default(), &holder("stilgar")).await.unwrap();
+        guard.release().await.unwrap();
+        assert_eq!(other.held(&default()).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
 async fn absent_bucket_and_table_are_errors_with_advice() {
     let aws = Aws::start().await;
     let store = aws.store("arrakeen").await.with_locks(aws.locks("nowhere").await);

@@ -1,0 +1,96 @@
+//! The signals that stop a command: Ctrl-C, a cancelled job (SIGTERM), a closed terminal (SIGHUP).
+//!
+//! Until [`Interruption::listen`], which precedes the first lock, they end the process. From then on the first one cancels: a request to
+//! Discord that has not begun and a confirmation end, and the command releases its locks. A thread of its own receives them until the process
+//! ends, so that the second one ends the process whatever the command does.
+
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, OnceLock};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::exit::ExitStatus;
+use crate::printer::Printer;
+
+/// Whether a signal has stopped this run of gaib.
+#[derive(Clone, Debug, Default)]
+pub struct Interruption {
+    token: CancellationToken,
+    listening: Arc<OnceLock<()>>,
+}
+
+impl Interruption {
+    /// The token that the first signal cancels.
+    #[must_use]
+    pub fn token(&self) -> CancellationToken {
+        self.token.clone()
+    }
+
+    /// Whether a signal was received.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
+    /// Waits for the first signal.
+    pub async fn cancelled(&self) {
+        self.token.cancelled().await;
+    }
+
+    /// Listens for signals to the end of the process; does nothing the second time. When it returns, a signal does not end the process
+    /// any more.
+    pub fn listen(&self, printer: Printer) {
+        self.listening.get_or_init(|| {
+            let token = self.token.clone();
+            let (registered, wait) = channel();
+            let signals = move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                if let Ok(runtime) = runtime {
+                    runtime.block_on(cancel_on_signal(token, printer, registered));
+                }
+            };
+            // Without the thread, the first signal ends the process.
+            let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(signals);
+            // Nothing is sent: the sender is dropped after the registration, also one that failed.
+            let _ = wait.recv();
+        });
+    }
+}
+
+struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+}
+
+/// The first signal cancels after the request in flight. The second one ends the process; a pending creation in the state then
+/// records the request.
+async fn cancel_on_signal(token: CancellationToken, printer: Printer, registered: Sender<()>) {
+    let Ok(mut signals) = StopSignals::listen() else { return };
+    drop(registered);
+    signals.next().await;
+    printer.note("Stopping after the request in flight. Press Ctrl-C again to stop at once.");
+    token.cancel();
+    signals.next().await;
+    printer.note("Stopped at once. The request in flight may have taken effect; the next apply checks it.");
+    std::process::exit(i32::from(ExitStatus::Error.code()));
+}
