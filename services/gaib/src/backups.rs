@@ -32,6 +32,11 @@ use crate::workspace_state;
 /// Name of the key that signs manifests, in the folder of the user's records.
 const KEY_FILE: &str = "gaib/backup-signing-key.pem";
 
+/// What to do about a snapshot that is signed by a key of another machine.
+const TRUST: &str = "set BACKUP_TRUSTED_KEYS to the public key, if you trust its owner; where the key is (by default \
+                     ~/.local/state/gaib/backup-signing-key.pem), this prints it: `openssl pkey -in backup-signing-key.pem -pubout \
+                     -outform DER | tail -c 32 | od -An -v -tx1 | tr -d ' \\n'`; several keys are separated by commas";
+
 /// A server, its workspace, and where its backups are.
 #[derive(Clone, Debug)]
 pub struct Backups {
@@ -266,6 +271,7 @@ impl Failure {
                 "use another one: `gaib server backup list` and `gaib server snapshot list` list them, `gaib server backup verify --all` \
                  checks all",
             ),
+            VaultError::NotTrusted { .. } => failure.help(TRUST),
             VaultError::OtherServer { .. } => failure.help("check the id and --guild"),
             VaultError::OtherLineage { .. } => failure.help(
                 "use the workspace of that state with --workspace; where its state is lost, restore into a workspace that has no state \

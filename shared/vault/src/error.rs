@@ -55,6 +55,16 @@ pub enum VaultError {
         /// What is wrong with it.
         damage: Damage,
     },
+    /// A snapshot is signed by a key that is not trusted on this machine. It may be whole.
+    #[error("{object} is signed by the key {key} in version {version}, which is not trusted here")]
+    NotTrusted {
+        /// The manifest.
+        object: String,
+        /// Id of the key.
+        key: String,
+        /// Version of the key.
+        version: u32,
+    },
     /// A backup or a snapshot is of another server.
     #[error("{object} is of server {found}, not of server {wanted}; nothing was restored")]
     OtherServer {
@@ -102,6 +112,13 @@ impl VaultError {
             object: object.to_owned(),
             reason: error.to_string(),
         }
+    }
+
+    /// Whether a backup or a snapshot cannot be restored as it is: damaged, missing, or signed by a key that is not trusted; as opposed
+    /// to a store that fails.
+    #[must_use]
+    pub fn is_unusable(&self) -> bool {
+        self.is_damage() || matches!(self, Self::NotTrusted { .. })
     }
 
     /// Whether an object or a record is damaged or missing, as opposed to a store that fails.

@@ -25,7 +25,7 @@ what an apply would change.")]
     Restore(Restore),
     /// Delete a backup
     Delete(Delete),
-    /// Check that backups can be restored; exit code 0: all can, 1: one is damaged
+    /// Check that backups can be restored; exit code 0: all can, 1: one is damaged or not trusted
     Verify(Verify),
 }
 

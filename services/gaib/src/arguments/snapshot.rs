@@ -34,7 +34,7 @@ After an interruption, the same command continues.")]
     Download(Download),
     /// Show the differences between two snapshots by attribute
     Compare(Compare),
-    /// Check that a snapshot can be restored; exit code 0: it can, 1: it is damaged
+    /// Check that a snapshot can be restored; exit code 0: it can, 1: it is damaged or not trusted
     Verify(Verify),
     /// Delete a snapshot
     Delete(Delete),

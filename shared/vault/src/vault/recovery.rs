@@ -25,7 +25,7 @@ pub struct RecoveryReport {
     pub deleted: Vec<BackupRecord>,
     /// Objects of snapshots without a manifest, which were removed, or tagged for the store to remove.
     pub removed: Vec<ObjectKey>,
-    /// Objects without a record that are damaged. They stay as they are.
+    /// Objects without a record that are damaged, or signed by a key that is not trusted. They stay as they are.
     pub damaged: Vec<VaultError>,
 }
 
@@ -144,7 +144,7 @@ impl Vault {
                 self.insert_whole(&record).await?;
                 report.recovered.push(record);
             }
-            Err(error) if error.is_damage() => report.damaged.push(error),
+            Err(error) if error.is_unusable() => report.damaged.push(error),
             Err(error) => return Err(error),
         }
         Ok(())

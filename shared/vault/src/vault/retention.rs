@@ -132,8 +132,8 @@ impl Vault {
             match self.verify(record).await {
                 Ok(()) => return Ok(Some(record.id)),
                 // The objects of an expired record may be deleted already.
-                Err(error) if error.is_damage() && record.expires.is_some() => {}
-                Err(error) if error.is_damage() => report.damaged.push(error),
+                Err(error) if error.is_unusable() && record.expires.is_some() => {}
+                Err(error) if error.is_unusable() => report.damaged.push(error),
                 Err(error) => return Err(error),
             }
         }

@@ -18,13 +18,15 @@ pub struct VerifyReport {
     pub whole: usize,
     /// Damaged backups and snapshots, damaged records, and a damaged theme registry. Each error names its object.
     pub damaged: Vec<VaultError>,
+    /// Snapshots that are signed by a key that is not trusted here. They may be whole.
+    pub not_trusted: Vec<VaultError>,
 }
 
 impl Vault {
     /// Checks a backup or a snapshot: every object with checksum and signature, and that its state is the recorded one.
     ///
     /// # Errors
-    /// [`VaultError::Damaged`] with the object, or the store cannot be read.
+    /// [`VaultError::Damaged`] with the object, [`VaultError::NotTrusted`], or the store cannot be read.
     pub async fn verify(&self, record: &BackupRecord) -> Result<(), VaultError> {
         let expected = Expected {
             server: record.server,
@@ -94,6 +96,10 @@ impl Vault {
             Err(error) if error.is_damage() => {
                 progress(record, Err(&error));
                 report.damaged.push(error);
+            }
+            Err(error) if error.is_unusable() => {
+                progress(record, Err(&error));
+                report.not_trusted.push(error);
             }
             Err(error) => return Err(error),
         }

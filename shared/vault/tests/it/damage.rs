@@ -4,9 +4,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrakis_vault::store::MAX_OBJECT_BYTES;
-use arrakis_vault::{LimitPolicy, NewSnapshot, ObjectKey, RecordKind, ServerId, Task, Vault, VaultError};
+use arrakis_vault::{
+    LimitPolicy, LocalSigner, NewSnapshot, ObjectKey, RecordKind, ServerId, Task, Vault, VaultError, VaultParts,
+};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt as _, SeedableRng as _};
 use uuid::Uuid;
@@ -217,6 +220,34 @@ async fn damaged_record_does_not_hide_the_others() {
         error.is_damage() && error.to_string().contains("nothing was changed"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn snapshot_of_a_key_that_is_not_trusted_is_not_damaged() {
+    let local = LocalVault::new(LimitPolicy::Unlimited);
+    let content = fill(&local.vault, SERVER).await;
+    let other = Vault::new(VaultParts {
+        store: Arc::clone(local.vault.store()),
+        catalogue: Arc::clone(local.vault.catalogue()),
+        signer: Arc::new(LocalSigner::generate().unwrap()),
+        limits: LimitPolicy::Unlimited,
+    });
+    let report = other.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
+    assert_eq!(
+        (report.whole, report.damaged.len(), report.not_trusted.len()),
+        (1, 0, 1)
+    );
+    let record = other
+        .find(RecordKind::Snapshot, content.snapshot, SERVER, NOW)
+        .await
+        .unwrap();
+    let error = other.verify(&record).await.unwrap_err();
+    let own = local.signer.public_key().id();
+    assert!(
+        matches!(&error, VaultError::NotTrusted { key, .. } if *key == own),
+        "{error:?}"
+    );
+    assert!(error.is_unusable() && !error.is_damage());
 }
 
 #[tokio::test]

@@ -131,10 +131,33 @@ async fn snapshot_that_another_key_signed_is_refused_until_the_key_is_trusted() 
     let id = created(&session.gaib("server snapshot create").await);
     let key = session.state_home().join("gaib/backup-signing-key.pem");
     std::fs::rename(&key, key.with_extension("old")).unwrap();
-    refused(
-        &session.gaib(&format!("server snapshot restore {id} --apply -f")).await,
-        &["manifest", "BACKUP_TRUSTED_KEYS"],
+    created(&session.gaib("server backup create").await);
+    for line in [
+        format!("server snapshot restore {id} --apply -f"),
+        format!("server snapshot verify {id}"),
+        "server backup verify --all".to_owned(),
+    ] {
+        let outcome = session.gaib(&line).await;
+        refused(
+            &outcome,
+            &[
+                "manifest",
+                "which is not trusted here",
+                "BACKUP_TRUSTED_KEYS",
+                "openssl pkey",
+            ],
+        );
+        assert!(!outcome.stderr.contains("damaged"), "{line}: {}", outcome.stderr);
+        assert!(!outcome.stderr.contains("delete"), "{line}: {}", outcome.stderr);
+    }
+    let checked = session.gaib("server backup verify --all").await.stdout;
+    assert!(checked.contains(&format!("snapshot {id}: not trusted")), "{checked}");
+    assert!(
+        checked.contains("Whole: 1 (backups and snapshots). Damaged: 0. Not trusted: 1."),
+        "{checked}"
     );
+    let verified = session.gaib(&format!("server snapshot verify {id} --json")).await;
+    assert_eq!(of_type(&verified, "verified")[0]["verdict"], "not_trusted");
     std::fs::rename(key.with_extension("old"), &key).unwrap();
     done(&session.gaib(&format!("server snapshot verify {id}")).await);
 }
