@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use arrakis_iac::model::Snowflake;
-use arrakis_iac::plan::{Mode, Plan};
+use arrakis_iac::plan::{Mode, Plan, Step};
 use arrakis_iac::state::State;
 use arrakis_iac_apply::http::Discord;
 use arrakis_vault::{Action, BackupRecord, Deployment, Operation, ThemeVersion};
@@ -89,8 +89,8 @@ pub(super) struct DeploymentInProgress<'a> {
 }
 
 impl<'a> DeploymentInProgress<'a> {
-    /// Begins a deployment before the first change: keeps a snapshot, where it is requested. `None` for a plan without a theme of
-    /// which no snapshot is requested.
+    /// Begins a deployment before the first change: keeps a snapshot, where it is requested. `None` for a plan that does not change the
+    /// server, and for one without a theme of which no snapshot is requested.
     pub(super) async fn begin(
         context: &Context,
         deployed: Deployed<'a>,
@@ -100,6 +100,12 @@ impl<'a> DeploymentInProgress<'a> {
     ) -> Result<Option<Self>> {
         if plan.mode == Mode::RefreshOnly {
             return Ok(None);
+        }
+        if !changes_server(plan) {
+            // One that was interrupted after its last change is completed.
+            let interrupted = Self::interrupted(deployed)?;
+            note_without_snapshot(context, options, interrupted.as_ref());
+            return Ok(interrupted);
         }
         let path = path(deployed.workspace);
         let earlier = read(&path)?;
@@ -194,6 +200,25 @@ impl<'a> DeploymentInProgress<'a> {
     fn write(&self) -> Result<()> {
         let bytes = serde_json::to_vec(&self.begun).or_fail("write the record of the deployment")?;
         files::write(&self.path, &bytes)
+    }
+}
+
+/// Whether a plan is a deployment: it sends a request that changes the server, or ends the management of what is gone already. A step that
+/// only updates the state, such as a refresh, is none.
+fn changes_server(plan: &Plan) -> bool {
+    plan.mode == Mode::Destroy || plan.steps.iter().any(Step::is_request)
+}
+
+/// Reports that a requested snapshot is not stored, because nothing on the server changes.
+pub(super) fn note_without_snapshot(
+    context: &Context,
+    options: &DeploymentOptions,
+    interrupted: Option<&DeploymentInProgress<'_>>,
+) {
+    if options.snapshot && interrupted.is_none() {
+        context.printer.note(
+            "No snapshot was stored, since nothing on the server changes; `gaib server snapshot create` stores one.",
+        );
     }
 }
 

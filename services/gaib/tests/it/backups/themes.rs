@@ -6,6 +6,9 @@ use crate::session::exists;
 const FIRST: &str = "theme: basic\nroles:\n  usul: { name: Usul, color: \"#111111\" }\n";
 const SECOND: &str = "theme: basic\nroles:\n  usul: { name: Usul, color: \"#222222\" }\n  jamis: { name: Jamis }\n";
 
+/// The second one without a role, and with an attribute that a new role has without it.
+const SECOND_REFRESHED: &str = "theme: basic\nroles:\n  usul: { name: Usul, color: \"#222222\", mentionable: false }\n";
+
 /// Two deployments, each with snapshots. The second one changes a role and adds another one.
 async fn deployed_twice() -> Session {
     let mut session = unmanaged().await;
@@ -71,8 +74,22 @@ async fn deployments_are_recorded_with_their_snapshots() {
     );
 
     // An apply without changes is no deployment, and neither is one without a theme.
-    done(&session.gaib("server apply --snapshot --auto-approve").await);
+    let unchanged = session.gaib("server apply --snapshot --auto-approve").await;
+    printed(&unchanged, &["No changes", "No snapshot was stored"]);
     assert_eq!(deployments(&mut session).await.len(), 2);
+    // Neither is one that only updates the state: it refreshes a role, whose new attribute is the server's already, and forgets another
+    // one, which was deleted by hand.
+    session.control().delete_role(GUILD, "Jamis").await.unwrap();
+    session.write("discord-server.yaml", SECOND_REFRESHED);
+    let serial = state(&session)["serial"].clone();
+    let refreshed = session
+        .gaib("server apply --snapshot -m refreshed --auto-approve")
+        .await;
+    printed(&refreshed, &["No snapshot was stored"]);
+    assert_ne!(state(&session)["serial"], serial, "the state was not refreshed");
+    assert_eq!(deployments(&mut session).await.len(), 2);
+    let listed = session.gaib("server snapshot list --json").await;
+    assert_eq!(of_type(&listed, "snapshot").len(), kept.len());
     let destroyed = session.gaib("server destroy --auto-approve").await;
     done(&destroyed);
     let recorded = deployments(&mut session).await;
