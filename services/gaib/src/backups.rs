@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrakis_config::StoreLocation;
 use arrakis_iac::model::Snowflake;
 use arrakis_iac::state::State;
-use arrakis_vault::catalogue::CatalogueError;
+use arrakis_vault::catalogue::{CatalogueError, DamagedRecord};
 use arrakis_vault::{
     BackupRecord, NewBackup, OpenOptions, Operation, RecordKind, ServerId, StoreError, Trigger, Vault, VaultError, open,
 };
@@ -23,7 +23,7 @@ use crate::context::Context;
 use crate::error::{CHECK_PATH_AND_DISK, Failure, Result};
 use crate::ownership;
 use crate::platform::Platform;
-use crate::printer::Severity;
+use crate::printer::{Printer, Severity};
 use crate::settings::guild_option;
 use crate::uses::{CatalogueUses, PlatformUses, Unlimited, UseCounter, UseId};
 use crate::workspace::Workspace;
@@ -48,6 +48,7 @@ pub struct Backups {
     pub vault: Vault,
     /// Whether the store is a folder.
     pub is_local: bool,
+    printer: Printer,
     uses: Arc<dyn UseCounter>,
 }
 
@@ -120,6 +121,7 @@ impl Backups {
             guild,
             vault,
             is_local,
+            printer: context.printer,
             uses,
         })
     }
@@ -130,13 +132,49 @@ impl Backups {
         ServerId::new(self.guild.get())
     }
 
-    /// The record of a backup or snapshot of the server.
+    /// The record of a backup or snapshot of the server. One that cannot be read is made again from its object.
     ///
     /// # Errors
-    /// When there is none, it expired, or it is of another server.
+    /// When there is none, it expired, it is of another server, or record and object are damaged.
     pub async fn find(&self, kind: RecordKind, id: Uuid) -> Result<BackupRecord> {
         let found = self.vault.find(kind, id, self.server(), OffsetDateTime::now_utc());
-        Ok(found.await?)
+        match found.await {
+            Err(VaultError::Catalogue(CatalogueError::Damaged { item, reason })) => {
+                Box::pin(self.make_record_again(id, &item, &reason)).await?;
+                // It may be the record of the other kind.
+                let found = self.vault.find(kind, id, self.server(), OffsetDateTime::now_utc());
+                Ok(found.await?)
+            }
+            found => Ok(found?),
+        }
+    }
+
+    /// Makes a record again that cannot be read.
+    async fn make_record_again(&self, id: Uuid, item: &str, reason: &str) -> Result<()> {
+        for kind in [RecordKind::Backup, RecordKind::Snapshot] {
+            match self.vault.recover_record(kind, id, self.server()).await {
+                Ok(Some(_)) => {
+                    self.printer.note(&format!(
+                        "The record of the {kind} {id}, {item}, was damaged ({reason}), and was made again from its object, which is whole."
+                    ));
+                    return Ok(());
+                }
+                Ok(None) => {}
+                Err(error) if error.is_damage() => {
+                    return Err(Failure::new(format!(
+                        "the record of the {kind} {id}, {item}, is damaged ({reason}), and so is its object: {error}"
+                    ))
+                    .help(format!(
+                        "use another {kind}, and delete both by hand: no command can read them"
+                    )));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Failure::new(format!(
+            "the record {item} is damaged ({reason}), and the store has no object of it"
+        ))
+        .help("use another one, and delete this record by hand"))
     }
 
     /// Counts a use of an operation before it begins. Where an earlier run of the operation was killed, this is its use, which is counted
@@ -299,6 +337,20 @@ pub fn record_message(record: &BackupRecord) -> Value {
     message["type"] = record.kind.as_str().into();
     message["large"] = record.is_large().into();
     message
+}
+
+/// What to do about a record that cannot be read.
+#[must_use]
+pub fn help_for_record(record: &DamagedRecord) -> String {
+    let kind = record.kind;
+    record.id.map_or_else(
+        || format!("its name has no id: delete it by hand; `gaib server {kind} list` shows what is listed"),
+        |id| {
+            format!(
+                "`gaib server {kind} verify {id}`, or any other command with this id, makes the record again from its object"
+            )
+        },
+    )
 }
 
 /// A time for tables and messages: `2026-12-01T02:50:00Z`.

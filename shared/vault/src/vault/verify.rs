@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 
 use super::{Expected, Vault};
-use crate::catalogue::{CatalogueError, ListRequest};
+use crate::catalogue::{DamagedRecord, ListRequest};
 use crate::error::VaultError;
 use crate::record::{BackupRecord, RecordKind};
 use crate::server::ServerId;
@@ -16,8 +16,10 @@ const PAGE: usize = 100;
 pub struct VerifyReport {
     /// Number of backups and snapshots that passed all checks.
     pub whole: usize,
-    /// Damaged backups and snapshots, damaged records, and a damaged theme registry. Each error names its object.
+    /// Damaged backups and snapshots, and a damaged theme registry. Each error names its object.
     pub damaged: Vec<VaultError>,
+    /// Records that cannot be read. [`Vault::recover_record`] makes one again where its object is whole.
+    pub records: Vec<DamagedRecord>,
     /// Snapshots that are signed by a key that is not trusted here. They may be whole.
     pub not_trusted: Vec<VaultError>,
 }
@@ -59,12 +61,7 @@ impl Vault {
             };
             loop {
                 let page = self.parts.catalogue.list(&request).await?;
-                report.damaged.extend(page.damaged.into_iter().map(|damaged| {
-                    VaultError::Catalogue(CatalogueError::Damaged {
-                        item: damaged.object,
-                        reason: damaged.reason,
-                    })
-                }));
+                report.records.extend(page.damaged);
                 for record in &page.records {
                     self.verify_one(record, &mut report, progress).await?;
                 }

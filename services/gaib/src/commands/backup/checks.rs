@@ -1,4 +1,4 @@
-//! Checks of backups and snapshots. Nothing is written.
+//! Checks of backups and snapshots. Nothing is written, but a record that cannot be read and whose id is given.
 
 use arrakis_iac::grammar::counted;
 use arrakis_vault::{BackupRecord, RecordKind, VaultError};
@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::arguments::backup::Verify;
-use crate::backups::Backups;
+use crate::backups::{Backups, help_for_record};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
@@ -48,7 +48,13 @@ async fn all(context: &Context, backups: &Backups) -> Result<ExitStatus> {
     for error in checked.damaged.iter().chain(&checked.not_trusted) {
         report_unusable(context, error);
     }
-    let (whole, damaged, not_trusted) = (checked.whole, checked.damaged.len(), checked.not_trusted.len());
+    for record in &checked.records {
+        let summary = format!("the record {} is damaged: {}", record.object, record.reason);
+        let help = help_for_record(record);
+        context.printer.diagnostic(Severity::Error, &summary, Some(&help));
+    }
+    let damaged = checked.damaged.len() + checked.records.len();
+    let (whole, not_trusted) = (checked.whole, checked.not_trusted.len());
     context.printer.message(&json!({
         "type": "verify_summary", "whole": whole, "damaged": damaged, "not_trusted": not_trusted,
     }));

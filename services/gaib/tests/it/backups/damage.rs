@@ -167,23 +167,83 @@ async fn damaged_record_is_listed_with_a_warning_and_hides_no_other() {
     let mut session = managed().await;
     let first = created(&session.gaib("server backup create").await);
     let second = created(&session.gaib("server backup create").await);
-    let catalogue = session.folder.path().join(".gaib/backups/.catalogue");
-    let mut folders = vec![catalogue];
-    let mut records = Vec::new();
+    let (record, whole) = record_of(&session, &first);
+    std::fs::write(&record, "{").unwrap();
+    let listed = session.gaib("server backup list").await;
+    let cure = format!("gaib server backup verify {first}");
+    printed(&listed, &["warning", &second, &cure]);
+    refused(&session.gaib("server backup verify --all").await, &["damaged", &cure]);
+    printed(
+        &session.gaib(&cure["gaib ".len()..]).await,
+        &["made again from its object", "whole"],
+    );
+    assert_eq!(std::fs::read_to_string(&record).unwrap(), whole);
+    let listed = session.gaib("server backup list").await;
+    printed(&listed, &[&first, &second]);
+    assert!(!listed.stderr.contains("warning"), "{}", listed.stderr);
+    done(&session.gaib("server backup verify --all").await);
+}
+
+/// The record of a backup or a snapshot in the catalogue: its path and its text.
+fn record_of(session: &Session, id: &str) -> (PathBuf, String) {
+    let mut folders = vec![session.folder.path().join(".gaib/backups/.catalogue")];
     while let Some(folder) = folders.pop() {
         for path in visible(&folder) {
-            match path.is_dir() {
-                true => folders.push(path),
-                false => records.push(path),
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.to_str().unwrap().contains(id) {
+                let text = std::fs::read_to_string(&path).unwrap();
+                return (path, text);
             }
         }
     }
-    let text = |path: &PathBuf| std::fs::read_to_string(path).unwrap_or_default();
-    let record = records.iter().find(|path| text(path).contains(&first)).unwrap();
-    std::fs::write(record, "{").unwrap();
-    let listed = session.gaib("server backup list").await;
-    printed(&listed, &["warning", &second]);
-    refused(&session.gaib("server backup verify --all").await, &["damaged"]);
+    panic!("no record of {id}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_make_a_damaged_record_again_unless_its_object_is_damaged_too() {
+    let mut session = managed().await;
+    let backup = created(&session.gaib("server backup create").await);
+    let snapshot = created(&session.gaib("server snapshot create").await);
+    for (line, id) in [
+        (format!("server backup show {backup}"), &backup),
+        (format!("server backup restore {backup} --dry-run"), &backup),
+        (format!("server snapshot verify {snapshot}"), &snapshot),
+        (format!("server snapshot compare {snapshot} {snapshot}"), &snapshot),
+        (
+            format!("server snapshot restore {snapshot} --apply --dry-run"),
+            &snapshot,
+        ),
+        (format!("server snapshot download {snapshot} -o copy"), &snapshot),
+    ] {
+        let (record, whole) = record_of(&session, id);
+        std::fs::write(&record, "{").unwrap();
+        printed(&session.gaib(&line).await, &["made again from its object"]);
+        assert_eq!(std::fs::read_to_string(&record).unwrap(), whole, "{line}");
+    }
+    // The id of the other kind.
+    let (record, _) = record_of(&session, &snapshot);
+    std::fs::write(&record, "{").unwrap();
+    refused(
+        &session.gaib(&format!("server backup show {snapshot}")).await,
+        &["made again from its object", "there is no backup"],
+    );
+    // A deletion needs the record.
+    std::fs::write(&record, "{").unwrap();
+    done(&session.gaib(&format!("server snapshot delete {snapshot} -f")).await);
+    assert!(objects(&session).iter().all(|object| !object.contains(&snapshot)));
+
+    let (record, _) = record_of(&session, &backup);
+    std::fs::write(&record, "{").unwrap();
+    let object = objects(&session)
+        .into_iter()
+        .find(|object| object.starts_with("state/"))
+        .unwrap();
+    Damage::Flipped.strike(&path_of(&session, &object));
+    let both = session.gaib(&format!("server backup show {backup}")).await;
+    let name = record.file_name().unwrap().to_str().unwrap();
+    refused(&both, &[name, &object, "delete both by hand"]);
+    assert_eq!(std::fs::read_to_string(&record).unwrap(), "{");
 }
 
 #[tokio::test(flavor = "multi_thread")]
