@@ -306,8 +306,8 @@ impl Failure {
             VaultError::Damaged { object, .. } if object.ends_with("/registry.json") => failure
                 .help("`gaib server theme registry --rebuild` makes it again from the audit objects of its deployments"),
             VaultError::Damaged { .. } => failure.help(
-                "use another one: `gaib server backup list` and `gaib server snapshot list` list them, `gaib server backup verify --all` \
-                 checks all",
+                "use another one: `gaib server backup list` and `gaib server snapshot list` list them; `gaib server backup verify --all` \
+                 names all that are damaged",
             ),
             VaultError::NotTrusted { .. } => failure.help(TRUST),
             VaultError::OtherServer { .. } => failure.help("check the id and --guild"),
@@ -319,6 +319,21 @@ impl Failure {
             VaultError::Store(StoreError::Io { .. }) | VaultError::Catalogue(CatalogueError::Io { .. }) => {
                 failure.help(CHECK_PATH_AND_DISK)
             }
+            _ => failure,
+        }
+    }
+}
+
+impl Failure {
+    /// The error of reading a backup or a snapshot, with the command that deletes a damaged one.
+    #[must_use]
+    pub fn of_record(error: &VaultError, kind: RecordKind, id: Uuid) -> Self {
+        let failure = Self::of_vault(error);
+        match error {
+            VaultError::OtherServer { .. } => failure,
+            error if error.is_damage() => failure.help(format!(
+                "use another one (`gaib server {kind} list` lists them), and delete this one: `gaib server {kind} delete {id}`"
+            )),
             _ => failure,
         }
     }
@@ -388,7 +403,19 @@ mod tests {
             failure.what_to_do().unwrap_or_default().to_owned()
         };
         assert!(help_of("s3://gaib/themes/7/registry.json").contains("--rebuild"));
-        assert!(help_of("s3://gaib/state/7/default/backup.1.json.gz").contains("verify --all"));
+        let object = "s3://gaib/state/7/default/backup.1.json.gz";
+        assert!(help_of(object).contains("verify --all"));
+        let error = VaultError::Damaged {
+            object: object.to_owned(),
+            damage: Damage::Missing,
+        };
+        let failure = Failure::of_record(&error, RecordKind::Backup, Uuid::from_u128(7));
+        let delete = "`gaib server backup delete 00000000-0000-0000-0000-000000000007`";
+        assert!(
+            failure.what_to_do().is_some_and(|help| help.contains(delete)),
+            "{failure:?}"
+        );
+        assert!(!failure.summary().contains("restored"), "{failure:?}");
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub enum VaultError {
         expired: OffsetDateTime,
     },
     /// An object is damaged or missing.
-    #[error("{object} is damaged: {damage}; nothing was restored")]
+    #[error("{object} is damaged: {damage}")]
     Damaged {
         /// The object.
         object: String,
@@ -66,7 +66,7 @@ pub enum VaultError {
         version: u32,
     },
     /// A backup or a snapshot is of another server.
-    #[error("{object} is of server {found}, not of server {wanted}; nothing was restored")]
+    #[error("{object} is of server {found}, not of server {wanted}")]
     OtherServer {
         /// The object.
         object: String,
@@ -77,7 +77,7 @@ pub enum VaultError {
     },
     /// A backup or a snapshot is of another lineage.
     #[error(
-        "{object} has the lineage {found}, and the state of the workspace has {wanted}: it is a backup of another state; nothing was restored"
+        "{object} has the lineage {found}, and the state of the workspace has {wanted}: it is a backup of another state"
     )]
     OtherLineage {
         /// The object.

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::GuildArgument;
 use super::server::WorkspaceArgument;
+use crate::error::Failure;
 
 /// The commands that back up the state of a workspace.
 #[derive(Debug, Subcommand)]
@@ -49,6 +50,17 @@ pub struct ConfirmedArguments {
     /// Skip the confirmation
     #[arg(long, short = 'f')]
     pub auto_approve: bool,
+}
+
+impl ConfirmedArguments {
+    /// The failure of a restore that has not begun. A dry run restores nothing in any case.
+    #[must_use]
+    pub fn without_restore(&self, failure: Failure) -> Failure {
+        match self.dry_run {
+            true => failure,
+            false => failure.and("nothing was restored"),
+        }
+    }
 }
 
 /// Arguments of `gaib server backup create`.

@@ -16,12 +16,14 @@ const PAGE: usize = 100;
 pub struct VerifyReport {
     /// Number of backups and snapshots that passed all checks.
     pub whole: usize,
-    /// Damaged backups and snapshots, and a damaged theme registry. Each error names its object.
+    /// Damaged backups and snapshots. Each error names its object.
     pub damaged: Vec<VaultError>,
     /// Records that cannot be read. [`Vault::recover_record`] makes one again where its object is whole.
     pub records: Vec<DamagedRecord>,
     /// Snapshots that are signed by a key that is not trusted here. They may be whole.
     pub not_trusted: Vec<VaultError>,
+    /// What is wrong with the theme registry; `None` where it is whole, or there is none.
+    pub registry: Option<VaultError>,
 }
 
 impl Vault {
@@ -72,7 +74,7 @@ impl Vault {
             }
         }
         match self.theme_registry(server).await {
-            Err(error) if error.is_damage() => report.damaged.push(error),
+            Err(error) if error.is_damage() => report.registry = Some(error),
             Err(error) => return Err(error),
             Ok(_) => {}
         }

@@ -71,6 +71,7 @@ async fn read_all(vault: &Vault, content: &Content) -> Vec<VaultError> {
     .collect();
     let report = vault.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
     failed.extend(report.damaged);
+    failed.extend(report.registry);
     failed
 }
 
@@ -175,6 +176,8 @@ async fn damaged_registry_is_rebuilt_unless_an_audit_object_is_damaged_too() {
     let registry = vault.theme_registry(SERVER).await.unwrap();
     let path = local.path().join(format!("themes/{SERVER}/registry.json"));
     fs::write(&path, "{}").unwrap();
+    let report = vault.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
+    assert!(report.damaged.is_empty() && report.registry.is_some_and(|error| error.is_damage()));
     assert!(
         vault
             .record_deployment(SERVER, &deployment(3))

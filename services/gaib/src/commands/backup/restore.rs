@@ -23,7 +23,11 @@ pub(super) async fn run(context: &Context, arguments: &Restore) -> Result<()> {
     let backups = Backups::open(context, &arguments.server).await?;
     let record = backups.find(RecordKind::Backup, arguments.id).await?;
     let present = PresentState::read(&backups.workspace).await;
-    let bytes = backups.vault.read_backup(&record, &present.expected(&backups)).await?;
+    let read = backups.vault.read_backup(&record, &present.expected(&backups)).await;
+    let bytes = read.map_err(|error| {
+        let failure = Failure::of_record(&error, record.kind, record.id);
+        arguments.confirmed.without_restore(failure)
+    })?;
     let restore = StateRestore::new(&backups, &record, &bytes, Operation::Restore)?;
     restore.run(context, &present, &arguments.confirmed).await
 }

@@ -63,6 +63,14 @@ async fn damaged_backup_is_named_and_replaces_nothing() {
             "server backup verify --all".to_owned(),
         ];
         assert_named(&mut session, &lines, &object).await;
+        for line in &lines[1..] {
+            let outcome = session.gaib(line).await;
+            refused(&outcome, &[&format!("gaib server backup delete {id}")]);
+            assert!(!outcome.stderr.contains("restored"), "{line}: {}", outcome.stderr);
+        }
+        refused(&session.gaib(&lines[0]).await, &["nothing was restored"]);
+        let dry = session.gaib(&format!("server backup restore {id} --dry-run")).await;
+        assert!(!dry.stderr.contains("nothing was restored"), "{}", dry.stderr);
         std::fs::write(&path, &whole).unwrap();
     }
     done(&session.gaib("server backup verify --all").await);
@@ -90,7 +98,9 @@ async fn backup_in_place_of_another_is_named() {
     let checked = session.gaib("server backup verify --all").await;
     refused(&checked, &[older]);
     assert!(
-        checked.stdout.contains("Whole: 1 (backups and snapshots). Damaged: 1."),
+        checked
+            .stdout
+            .contains("Whole: 1 (backups and snapshots). Damaged: 1. Not trusted: 0. Theme registry: whole."),
         "{}",
         checked.stdout
     );
@@ -265,6 +275,14 @@ async fn damaged_theme_registry_is_named_and_made_again() {
     ] {
         refused(&session.gaib(line).await, &[registry]);
     }
+    let checked = session.gaib("server backup verify --all").await;
+    refused(&checked, &[registry, "--rebuild"]);
+    assert!(!checked.stderr.contains("backup create"), "{}", checked.stderr);
+    assert!(
+        checked.stdout.ends_with("Theme registry: damaged.\n"),
+        "{}",
+        checked.stdout
+    );
     // An apply does not fail for it, and the next one records what this one could not.
     session.write("discord-server.yaml", "theme: basic\nroles:\n  usul: { name: Usul }\n");
     let applied = session.gaib("server apply --auto-approve -m second").await;
