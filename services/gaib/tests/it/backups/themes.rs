@@ -208,10 +208,14 @@ async fn rollback_without_a_target_or_its_snapshot_is_refused_with_the_reason() 
     refused(&session.gaib(unknown).await, &["no deployment has the id", "history"]);
     session.write("discord-server.yaml", SECOND);
     done(&session.gaib("server apply --snapshot --auto-approve").await);
-    refused(
-        &session.gaib("server theme rollback -f").await,
-        &["has no snapshot", "--snapshot"],
-    );
+    // The first deployment has no snapshot, and the second one has one from before it.
+    let second = deployments(&mut session).await.remove(0);
+    let before = second["snapshot_before"].as_str().unwrap();
+    let way_back = format!("server snapshot restore {before} --apply");
+    let rolled = session.gaib("server theme rollback -f").await;
+    refused(&rolled, &["has no snapshot", &format!("`gaib {way_back}`")]);
+    assert!(!rolled.stderr.contains("rollback --to"), "{}", rolled.stderr);
+    printed(&session.gaib(&format!("{way_back} --dry-run")).await, &["role.usul"]);
     let steps_and_id = format!("{unknown} --steps 1");
     refused(&session.gaib(&steps_and_id).await, &["cannot be used with"]);
     // The snapshot of the target was deleted.
@@ -225,7 +229,33 @@ async fn rollback_without_a_target_or_its_snapshot_is_refused_with_the_reason() 
     done(&session.gaib("server destroy --auto-approve").await);
     let destroyed = deployments(&mut session).await.remove(0);
     let line = format!("server theme rollback --to {} -f", destroyed["id"].as_str().unwrap());
-    refused(&session.gaib(&line).await, &["is a destroy"]);
+    refused(
+        &session.gaib(&line).await,
+        &["is a destroy", "gaib server theme history"],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_rollback_names_the_newest_deployment_that_can_be_restored() {
+    let mut session = deployed_twice().await;
+    let recorded = deployments(&mut session).await;
+    let (second, first) = (recorded[0]["id"].as_str().unwrap(), recorded[1]["id"].as_str().unwrap());
+    for color in ["#333333", "#444444"] {
+        session.write("discord-server.yaml", &SECOND.replace("#222222", color));
+        done(&session.gaib("server apply --auto-approve").await);
+    }
+    let way_back = format!("server theme rollback --to {second}");
+    let rolled = session.gaib("server theme rollback -f").await;
+    refused(&rolled, &["has no snapshot", &format!("`gaib {way_back}`"), "of basic"]);
+    // A deployment whose snapshot was deleted is not named.
+    let snapshot = recorded[0]["snapshot"].as_str().unwrap();
+    done(&session.gaib(&format!("server snapshot delete {snapshot} -f")).await);
+    let way_back = format!("server theme rollback --to {first}");
+    let rolled = session.gaib("server theme rollback -f").await;
+    refused(&rolled, &[&format!("`gaib {way_back}`")]);
+    assert!(!rolled.stderr.contains(second), "{}", rolled.stderr);
+    done(&session.gaib(&format!("{way_back} -f")).await);
+    assert_eq!(one(&session, "roles", "Usul").await["color"], 0x0011_1111);
 }
 
 #[tokio::test(flavor = "multi_thread")]
