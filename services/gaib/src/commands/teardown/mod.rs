@@ -177,8 +177,7 @@ impl Teardown<'_> {
     async fn secure(&self, progress: &mut Progress<'_>, live: &LiveServer) -> Result<()> {
         let record = &mut progress.record;
         let has_export = record.is_deleting() && record.export().is_some();
-        let has_checkpoint = record.checkpoint().is_some() || record.without_checkpoint().is_some();
-        let checkpointing = match record.is_deleting() && has_checkpoint {
+        let checkpointing = match has_checkpoint(record) {
             true => None,
             // Before the first question: without it the teardown is refused.
             false => Some(Checkpointing::find(self.context, self.arguments, self.guild).await?),
@@ -304,12 +303,13 @@ impl Teardown<'_> {
                 checkpoint.id
             )
         });
-        Err(
-            Failure::new(format!("Cancelled before stage {stage} of 4: {done}{frozen}.")).help(format!(
-                "the same command continues there{}",
-                ends_freeze.unwrap_or_default()
-            )),
-        )
+        let again = match record.is_deleting() {
+            true => "the same command continues there",
+            // The export would be older than the server.
+            false => "the same command begins again with stage 1, and exports the server as it is then",
+        };
+        let help = format!("{again}{}", ends_freeze.unwrap_or_default());
+        Err(Failure::new(format!("Cancelled before stage {stage} of 4: {done}{frozen}.")).help(help))
     }
 
     /// Reports what stays, and how the server is recovered.
@@ -390,21 +390,32 @@ impl Teardown<'_> {
             let (summary, help) = (refused.summary(), refused.what_to_do());
             context.printer.diagnostic(Severity::Warning, summary, help);
         }
+        self.preview_checkpoint(&record).await;
         let kept: Vec<Kept> = removals.into_iter().flat_map(|removal| removal.kept).collect();
-        match Checkpointing::find(context, self.arguments, guild).await {
-            Ok(checkpointing) => context
-                .printer
-                .note(&format!("Stage 2 of 4 would be: {}", checkpointing.question())),
-            Err(refused) => context
-                .printer
-                .diagnostic(Severity::Warning, refused.summary(), refused.what_to_do()),
-        }
         context
             .printer
             .message(&json!({"type": "teardown_preview", "guild": guild, "kept": kept}));
         context.printer.note("Nothing was changed (--dry-run).");
         Ok(())
     }
+
+    /// What the second stage would be.
+    async fn preview_checkpoint(&self, record: &Record) {
+        let printer = self.context.printer;
+        if has_checkpoint(record) {
+            printer.note("Stages 1 and 2 of 4 are done: the teardown would continue with stage 3.");
+            return;
+        }
+        match Checkpointing::find(self.context, self.arguments, self.guild).await {
+            Ok(checkpointing) => printer.note(&format!("Stage 2 of 4 would be: {}", checkpointing.question())),
+            Err(refused) => printer.diagnostic(Severity::Warning, refused.summary(), refused.what_to_do()),
+        }
+    }
+}
+
+/// Whether an interrupted teardown that was deleting has its checkpoint, or the reason why there is none.
+fn has_checkpoint(record: &Record) -> bool {
+    record.is_deleting() && (record.checkpoint().is_some() || record.without_checkpoint().is_some())
 }
 
 /// Refuses to continue an interrupted teardown where the server has what the export does not have.

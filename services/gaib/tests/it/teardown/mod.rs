@@ -161,6 +161,9 @@ async fn teardown_needs_its_option_a_checkpoint_or_a_reason_and_each_confirmatio
         let refused = session.answering(&line, answer).await;
         assert_eq!(refused.code, 1, "{line}: {}", refused.stdout);
         assert!(refused.stderr.contains(expected), "{line}: {}", refused.stderr);
+        let is_cancelled = expected.starts_with("Cancelled");
+        let begins_again = refused.stderr.contains("begins again with stage 1");
+        assert_eq!(begins_again, is_cancelled, "{line}: {}", refused.stderr);
         assert_eq!(names(&session).await, before, "{line}");
     }
 }
@@ -322,6 +325,23 @@ async fn signals_end_a_teardown_that_waits_for_an_answer_after_a_deletion() {
         "{left:?}"
     );
     drop(stdin);
+    // What has been done is not announced again, and a cancelled stage is the next one.
+    let dry = session
+        .gaib(&format!("server teardown --dry-run --guild {GUILD}"))
+        .await;
+    assert_eq!(dry.code, 0, "{}", dry.stderr);
+    assert!(
+        dry.stderr.contains("Stages 1 and 2 of 4 are done") && !dry.stderr.contains("Stage 2 of 4 would be"),
+        "{}",
+        dry.stderr
+    );
+    let cancelled = session.answering(&line(), Some("no\n")).await;
+    assert!(
+        cancelled.stderr.contains("Cancelled before stage 4 of 4")
+            && cancelled.stderr.contains("the same command continues there"),
+        "{}",
+        cancelled.stderr
+    );
     let second = session.answering(&line(), Some(&format!("{GUILD}\n"))).await;
     assert_eq!(second.code, 0, "{}", second.stderr);
     assert_eq!(names(&session).await, kept(&before));
