@@ -175,6 +175,7 @@ impl Job {
         };
         if let Input::Configuration(loaded) = &self.input {
             community::print_advice(&plan, &loaded.configuration, &live, context.printer);
+            planning::warn_of_lost_configuration(context, &plan, &state);
             if plan.steps.is_empty() {
                 return Box::pin(complete_interrupted(context, deployed, &state, &self.deployment)).await;
             }

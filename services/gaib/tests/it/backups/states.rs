@@ -229,3 +229,47 @@ async fn store_of_the_environment_is_used_and_an_invalid_one_is_named() {
     let without_region = session.gaib("server backup list").await;
     refused(&without_region, &["the backups cannot be used"]);
 }
+
+/// Empties the folder of the session, also of the records of this user about it, but not of the signing key.
+fn lose_folder(session: &Session) {
+    let folder = session.folder.path();
+    std::fs::remove_dir_all(folder.join(".gaib")).unwrap();
+    std::fs::remove_file(folder.join("discord-server.yaml")).unwrap();
+    std::fs::remove_dir_all(session.state_home().join("gaib/servers")).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_folder_gets_back_with_its_configuration() {
+    let mut session = managed().await;
+    let folder = session.folder.path().canonicalize().unwrap();
+    session.environment("BACKUP_STORE", Some(&format!("file://{}/elsewhere", folder.display())));
+    let id = created(&session.gaib("server snapshot create").await);
+    let addresses = session.gaib("server state ls").await.stdout;
+    let sent = writes(&session);
+    lose_folder(&session);
+    done(&session.gaib(&format!("server init --guild {GUILD}")).await);
+    done(&session.gaib(&format!("server snapshot restore {id} -f")).await);
+    assert_eq!(session.gaib("server state ls").await.stdout, addresses);
+    let warning = "the configuration does not have 5 of the 5 resources";
+    for line in ["server plan", "server apply --input=false"] {
+        let planned = session.gaib(line).await;
+        assert!(planned.stderr.contains(warning), "{line}: {}", planned.stderr);
+        assert!(
+            planned.stderr.contains("snapshot download"),
+            "{line}: {}",
+            planned.stderr
+        );
+    }
+    done(&session.gaib(&format!("server snapshot download {id} -o copy")).await);
+    std::fs::copy(folder.join("copy/config.yaml"), folder.join("discord-server.yaml")).unwrap();
+    std::fs::rename(folder.join("copy/images"), folder.join("images")).unwrap();
+    done(&session.gaib("server import --all").await);
+    let planned = session.gaib("server plan --detailed-exitcode").await;
+    assert_eq!(planned.code, 0, "{}{}", planned.stdout, planned.stderr);
+    assert!(
+        !planned.stderr.contains("the configuration does not have"),
+        "{}",
+        planned.stderr
+    );
+    assert_eq!(writes(&session), sent);
+}
