@@ -245,6 +245,55 @@ async fn read_current_theme(context: &Context, deployed: Deployed<'_>) -> Result
     Ok(registry.current().map(|current| current.theme.clone()))
 }
 
+/// Message of the deployment of a teardown.
+const TEARDOWN: &str = "teardown";
+
+/// Records a teardown as a destroy of the theme that the server has, if any. `before` is the snapshot from before the deletions. A teardown
+/// that is continued after its record has no theme left to destroy. One that cannot be recorded is a warning: the server is empty.
+pub(super) async fn record_teardown(context: &Context, deployed: Deployed<'_>, serial: u64, before: Option<Uuid>) {
+    if let Err(failure) = try_record_teardown(context, deployed, serial, before).await {
+        let summary = format!(
+            "the server is empty, and the theme registry does not have it: {}",
+            failure.summary()
+        );
+        context
+            .printer
+            .diagnostic(Severity::Warning, &summary, failure.what_to_do());
+    }
+}
+
+async fn try_record_teardown(
+    context: &Context,
+    deployed: Deployed<'_>,
+    serial: u64,
+    before: Option<Uuid>,
+) -> Result<()> {
+    let backups = deployed.backups(context).await?;
+    let registry = backups.vault.theme_registry(backups.server()).await?;
+    let Some(current) = registry.current() else {
+        return Ok(());
+    };
+    let deployment = Deployment {
+        id: Uuid::new_v4(),
+        time: OffsetDateTime::now_utc(),
+        workspace: deployed.workspace.name.as_str().to_owned(),
+        theme: current.theme.clone(),
+        serial,
+        action: Action::Destroy,
+        snapshot_before: before,
+        snapshot: None,
+        restored: None,
+        message: Some(TEARDOWN.to_owned()),
+    };
+    backups.vault.record_deployment(backups.server(), &deployment).await?;
+    report(context, &deployment);
+    context.printer.note(&format!(
+        "Recorded the teardown in the theme registry, as {}: the server has no theme.",
+        deployment.id
+    ));
+    Ok(())
+}
+
 /// Keeps the snapshot before the first change, which is counted with the one after the last. Returns it with its use.
 async fn keep_before(
     context: &Context,

@@ -30,6 +30,7 @@ use self::record::Record;
 use self::removal::{Kept, Part, Removal};
 use crate::arguments::server;
 use crate::backups::Backups;
+use crate::commands::deployment::{self, Deployed};
 use crate::commands::execution::Execution;
 use crate::commands::{export, plan as planning, platform};
 use crate::connection::{connect_silently, read_live};
@@ -326,6 +327,13 @@ impl Teardown<'_> {
                 .help("delete it by hand, since the export does not have it; then run the same command again"));
         }
         let kept: Vec<Kept> = kept.into_iter().map(|(kept, _)| kept).collect();
+        let deployed = Deployed {
+            workspace: self.workspace,
+            guild,
+            discord: &progress.execution.discord,
+        };
+        let recorded = deployment::record_teardown(context, deployed, state.serial, progress.record.snapshot());
+        Box::pin(recorded).await;
         self.show_result(progress, &live, &kept);
         progress.record.finish()
     }

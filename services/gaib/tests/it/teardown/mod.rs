@@ -230,6 +230,39 @@ async fn server_is_emptied_but_for_what_discord_keeps_and_recovered_from_the_exp
     assert_eq!(plan.code, 0, "{}", plan.stdout);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn teardown_of_a_server_with_a_theme_is_a_destroy_in_the_registry() {
+    let mut session = start().await;
+    let init = session.gaib(&format!("server init --guild {GUILD}")).await;
+    assert_eq!(init.code, 0, "{}", init.stderr);
+    session.write("discord-server.yaml", "theme: basic\n");
+    let applied = session.gaib("server apply --auto-approve").await;
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    // The theme names the server.
+    let guild = session.control().guild(GUILD).await.unwrap();
+    let answers = format!("yes\nyes\n{}\n{GUILD}\n", guild["name"].as_str().unwrap());
+    let done = session.answering(&line(), Some(&answers)).await;
+    assert_eq!(done.code, 0, "{}{}", done.stdout, done.stderr);
+    assert!(
+        done.stderr.contains("Recorded the teardown in the theme registry"),
+        "{}",
+        done.stderr
+    );
+    let shown = session.gaib("server theme registry").await;
+    for expected in ["has no theme", "destroy", "teardown", "(2 deployments)"] {
+        assert!(shown.stdout.contains(expected), "{expected}: {}", shown.stdout);
+    }
+    // Its snapshot is the way back.
+    let listed = session.gaib("server theme history --json --limit 1").await;
+    let messages = listed
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let recorded: Vec<Value> = messages.filter(|message| message["type"] == "deployment").collect();
+    let before = recorded[0]["snapshot_before"].as_str().unwrap().to_owned();
+    assert!(done.stdout.contains(&before), "{}", done.stdout);
+}
+
 /// Begins a teardown with all answers, and kills it when the fault has taken effect.
 async fn kill_during(session: &Session, fault: FaultKind, method: &str, route: &str) {
     let once = Condition {
