@@ -413,6 +413,28 @@ async fn bot_without_the_permissions_is_refused_before_the_first_stage() {
     assert!(!exists(&session, ".gaib/teardown"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn bot_that_may_not_read_the_server_is_refused_with_the_permission() {
+    let mut session = Session::with(json!({
+        "name": "Sietch Tabr", "community": true,
+        "bot": {"permissions": ["VIEW_CHANNEL", "MANAGE_ROLES", "MANAGE_CHANNELS", "MANAGE_WEBHOOKS"]},
+        "roles": [{"name": "Naib"}], "channels": [{"name": "general"}],
+    }))
+    .await;
+    for line in [line(), format!("server teardown --dry-run --guild {GUILD}")] {
+        let refused = session.answering(&line, Some(&answers())).await;
+        assert_eq!(refused.code, 1, "{line}: {}", refused.stdout);
+        for expected in [
+            "rules of auto moderation",
+            "grant Manage Server (MANAGE_GUILD)",
+            "the same command again",
+        ] {
+            assert!(refused.stderr.contains(expected), "{line}: {}", refused.stderr);
+        }
+    }
+    assert!(!exists(&session, ".gaib/teardown"));
+}
+
 /// Binds the roles and sets what a checkpoint has.
 async fn configure(platform: &Platform, guild: &Value) {
     let mut tx = platform.database.tenant(platform.community).await.unwrap();
