@@ -3,6 +3,7 @@
 //! `BACKUP_STORE` names the store; without it, it is the folder `.gaib/backups`. What is stored, checked and listed is decided in
 //! `arrakis-vault`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrakis_config::StoreLocation;
@@ -10,7 +11,8 @@ use arrakis_iac::model::Snowflake;
 use arrakis_iac::state::State;
 use arrakis_vault::catalogue::{CatalogueError, DamagedRecord};
 use arrakis_vault::{
-    BackupRecord, NewBackup, OpenOptions, Operation, RecordKind, ServerId, StoreError, Trigger, Vault, VaultError, open,
+    BackupRecord, NewBackup, OpenError, OpenOptions, Operation, RecordKind, ServerId, StoreError, Trigger, Vault,
+    VaultError, open,
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -48,6 +50,8 @@ pub struct Backups {
     pub vault: Vault,
     /// Whether the store is a folder.
     pub is_local: bool,
+    /// The folder that `BACKUP_STORE` names, where it does not exist yet.
+    new_folder: Option<PathBuf>,
     printer: Printer,
     uses: Arc<dyn UseCounter>,
 }
@@ -91,7 +95,8 @@ impl Backups {
     /// # Errors
     /// When the settings are invalid.
     pub async fn of(context: &Context, workspace: &Workspace, guild: Snowflake) -> Result<Self> {
-        let settings = context.environment.backups(workspace.store_path("backups"))?;
+        let default = workspace.store_path("backups");
+        let settings = context.environment.backups(default.clone())?;
         let records = context.environment.state_home()?;
         let options = OpenOptions {
             default_key: records.map_or_else(
@@ -100,10 +105,21 @@ impl Backups {
             ),
             limits: None,
         };
-        let vault = Box::pin(open(&settings, &options)).await.map_err(|error| {
-            Failure::new(format!("the backups cannot be used: {error}"))
-                .help("correct the variable, or unset BACKUP_STORE to use the folder .gaib/backups")
+        let vault = Box::pin(open(&settings, &options)).await;
+        let vault = vault.map_err(|error| {
+            let help = match &error {
+                OpenError::Key(_) => {
+                    "correct the key file and its permissions, or set BACKUP_SIGNING_KEY to another one"
+                }
+                OpenError::TrustedKey(_) => "correct BACKUP_TRUSTED_KEYS",
+                _ => "correct the variable, or unset BACKUP_STORE to use the folder .gaib/backups",
+            };
+            Failure::new(format!("the backups cannot be used: {error}")).help(help)
         })?;
+        let new_folder = match &settings.store {
+            StoreLocation::Folder(folder) if *folder != default && !folder.exists() => Some(folder.clone()),
+            _ => None,
+        };
         let is_local = matches!(settings.store, StoreLocation::Folder(_));
         let platform = match is_local {
             true => None,
@@ -121,6 +137,7 @@ impl Backups {
             guild,
             vault,
             is_local,
+            new_folder,
             printer: context.printer,
             uses,
         })
@@ -130,6 +147,22 @@ impl Backups {
     #[must_use]
     pub const fn server(&self) -> ServerId {
         ServerId::new(self.guild.get())
+    }
+
+    /// Checks that the store can be written, before a command reads or changes a server for something that it is to store there.
+    ///
+    /// # Errors
+    /// When the store does not respond, or refuses a write.
+    pub async fn require_writable(&self) -> Result<()> {
+        let checked = self.vault.store().check().await;
+        checked.map_err(|error| Failure::from(VaultError::from(error)).and("nothing was changed"))?;
+        if let Some(folder) = &self.new_folder {
+            self.printer.note(&format!(
+                "The folder of BACKUP_STORE, {}, did not exist, and was created.",
+                folder.display()
+            ));
+        }
+        Ok(())
     }
 
     /// The record of a backup or snapshot of the server. One that cannot be read is made again from its object.

@@ -203,6 +203,14 @@ impl<'a> DeploymentInProgress<'a> {
     }
 }
 
+/// Checks that the store of a requested snapshot or export can be written, before the server is read.
+///
+/// # Errors
+/// When it cannot.
+pub(super) async fn require_writable(context: &Context, workspace: &Workspace, guild: Snowflake) -> Result<()> {
+    Backups::of(context, workspace, guild).await?.require_writable().await
+}
+
 /// Whether a plan is a deployment: it sends a request that changes the server, or ends the management of what is gone already. A step that
 /// only updates the state, such as a refresh, is none.
 fn changes_server(plan: &Plan) -> bool {

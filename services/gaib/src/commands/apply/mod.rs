@@ -15,7 +15,7 @@ use arrakis_iac_apply::store::StateLock;
 
 use self::saved_plan::SavedPlan;
 use crate::arguments::{ApplyFile, server};
-use crate::commands::deployment::{Deployed, DeploymentInProgress, DeploymentOptions, note_without_snapshot};
+use crate::commands::deployment::{self, Deployed, DeploymentInProgress, DeploymentOptions, note_without_snapshot};
 use crate::commands::execution::Execution;
 use crate::commands::plan as planning;
 use crate::community;
@@ -165,6 +165,9 @@ impl Job {
         guild: Snowflake,
         mut state: State,
     ) -> Result<()> {
+        if self.deployment.snapshot {
+            Box::pin(deployment::require_writable(context, &self.workspace, guild)).await?;
+        }
         let execution = Execution::new(context, guild)?;
         let Planned { plan, findings, live } = self.plan(context, &execution, guild, &state).await?;
         planning::show(context, &plan, &findings);

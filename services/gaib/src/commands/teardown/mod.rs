@@ -185,6 +185,7 @@ impl Teardown<'_> {
         };
         if !has_export {
             let backups = Backups::of(self.context, self.workspace, self.guild).await?;
+            backups.require_writable().await?;
             let path = record.new_export(&export::timestamp());
             let question = format!("export the server to {}, and store a snapshot of it?", path.display());
             self.confirm(1, &question, "yes", record)?;

@@ -219,7 +219,13 @@ async fn store_of_the_environment_is_used_and_an_invalid_one_is_named() {
     let mut session = managed().await;
     let folder = session.folder.path().canonicalize().unwrap().join("elsewhere");
     session.environment("BACKUP_STORE", Some(&format!("file://{}", folder.display())));
-    let id = created(&session.gaib("server backup create").await);
+    let made = session.gaib("server backup create").await;
+    let id = created(&made);
+    // A mistyped path would be a new folder, too.
+    let note = format!("The folder of BACKUP_STORE, {}, did not exist", folder.display());
+    assert!(made.stderr.contains(&note), "{}", made.stderr);
+    let again = session.gaib("server backup create").await;
+    assert!(!again.stderr.contains("did not exist"), "{}", again.stderr);
     assert!(folder.join(".catalogue").is_dir() && !exists(&session, ".gaib/backups"));
     done(&session.gaib(&format!("server backup verify {id}")).await);
     session.environment("BACKUP_STORE", Some("elsewhere"));
@@ -228,6 +234,18 @@ async fn store_of_the_environment_is_used_and_an_invalid_one_is_named() {
     session.environment("AWS_EC2_METADATA_DISABLED", Some("true"));
     let without_region = session.gaib("server backup list").await;
     refused(&without_region, &["the backups cannot be used"]);
+    session.environment("BACKUP_STORE", None);
+    std::fs::write(session.state_home().join("gaib/backup-signing-key.pem"), "not a key").unwrap();
+    let unusable = session.gaib("server backup list").await;
+    refused(
+        &unusable,
+        &[
+            "the backups cannot be used",
+            "backup-signing-key.pem",
+            "set BACKUP_SIGNING_KEY",
+        ],
+    );
+    assert!(!unusable.stderr.contains("BACKUP_STORE"), "{}", unusable.stderr);
 }
 
 /// Empties the folder of the session, also of the records of this user about it, but not of the signing key.

@@ -279,9 +279,25 @@ async fn snapshot_that_cannot_be_stored_stops_the_apply_before_its_first_change(
     let file = session.folder.path().canonicalize().unwrap().join("file");
     std::fs::write(&file, "").unwrap();
     session.environment("BACKUP_STORE", Some(&format!("file://{}", file.display())));
-    let sent = writes(&session);
-    assert_eq!(session.gaib("server apply --snapshot --auto-approve").await.code, 1);
-    assert_eq!(writes(&session), sent);
+    let requests = session.emulator.app().traffic.since(0).len();
+    for line in [
+        "server apply --snapshot --auto-approve",
+        "server snapshot create",
+        "server export --backup",
+    ] {
+        let outcome = session.gaib(line).await;
+        refused(
+            &outcome,
+            &[file.to_str().unwrap(), "nothing was changed", "check the path"],
+        );
+    }
+    let sent = session.emulator.app().traffic.since(0).len();
+    assert_eq!(sent, requests, "the server was read");
+    // A teardown does not ask for its first stage.
+    let teardown = "server teardown --confirm-teardown --no-checkpoint \"a test\"";
+    let torn = session.answering(teardown, Some("yes\n")).await;
+    refused(&torn, &["nothing was changed"]);
+    assert!(!torn.stderr.contains("Stage 1 of 4"), "{}", torn.stderr);
     // Without snapshots the deployment is recorded later.
     let applied = session.gaib("server apply --auto-approve").await;
     printed(&applied, &["warning", "its deployment is not recorded yet"]);
