@@ -178,8 +178,27 @@ impl Backups {
                 let found = self.vault.find(kind, id, self.server(), OffsetDateTime::now_utc());
                 Ok(found.await?)
             }
+            Err(error @ VaultError::UnknownId { .. }) => {
+                let failure = Failure::of_vault(&error);
+                Err(match self.other_kind(kind, id).await {
+                    Some(other) => failure.help(format!(
+                        "the id is that of a {other}: `gaib server {other} restore {id}`, or another command of `gaib server {other}`"
+                    )),
+                    None => failure,
+                })
+            }
             found => Ok(found?),
         }
+    }
+
+    /// The other kind, where the id is one of it.
+    async fn other_kind(&self, kind: RecordKind, id: Uuid) -> Option<RecordKind> {
+        let other = match kind {
+            RecordKind::Backup => RecordKind::Snapshot,
+            RecordKind::Snapshot => RecordKind::Backup,
+        };
+        let found = self.vault.find(other, id, self.server(), OffsetDateTime::now_utc());
+        found.await.is_ok().then_some(other)
     }
 
     /// Makes a record again that cannot be read.

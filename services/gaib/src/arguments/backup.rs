@@ -30,6 +30,18 @@ what an apply would change.")]
     Verify(Verify),
 }
 
+/// The id of a backup, a snapshot or a deployment.
+///
+/// # Errors
+/// The text is not an id. The message says what one looks like, and where it is listed.
+pub fn record_id(text: &str) -> Result<Uuid, String> {
+    Uuid::try_parse(text).map_err(|_| {
+        "an id is whole and looks like 4ebe60b0-8c1e-4f5a-9a57-3d0c3f0a6b1e; `gaib server backup list`, `gaib server snapshot list` and \
+         `gaib server theme history` print them"
+            .to_owned()
+    })
+}
+
 /// The options that select a server and a workspace.
 #[derive(Clone, Debug, Default, Args)]
 pub struct OfServer {
@@ -89,6 +101,7 @@ pub struct List {
 #[derive(Debug, Args)]
 pub struct Show {
     /// Id, as `list` prints it
+    #[arg(value_parser = record_id)]
     pub id: Uuid,
     /// The server.
     #[command(flatten)]
@@ -99,6 +112,7 @@ pub struct Show {
 #[derive(Debug, Args)]
 pub struct Restore {
     /// Id, as `list` prints it
+    #[arg(value_parser = record_id)]
     pub id: Uuid,
     /// Dry run and confirmation.
     #[command(flatten)]
@@ -112,6 +126,7 @@ pub struct Restore {
 #[derive(Debug, Args)]
 pub struct Delete {
     /// Id, as `list` prints it
+    #[arg(value_parser = record_id)]
     pub id: Uuid,
     /// Skip the confirmation
     #[arg(long, short = 'f', visible_alias = "auto-approve")]
@@ -125,7 +140,7 @@ pub struct Delete {
 #[derive(Debug, Args)]
 pub struct Verify {
     /// Id, as `list` prints it
-    #[arg(required_unless_present = "all")]
+    #[arg(required_unless_present = "all", value_parser = record_id)]
     pub id: Option<Uuid>,
     /// Check every backup and snapshot of the server, and its theme registry
     #[arg(long, conflicts_with = "id")]

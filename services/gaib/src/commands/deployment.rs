@@ -15,8 +15,9 @@ use serde_json::json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::backup::one_line;
 use super::snapshot::{Capture, NewCapture};
-use crate::backups::{Backups, CountedUse, record_message};
+use crate::backups::{Backups, CountedUse, record_message, time_text};
 use crate::context::Context;
 use crate::error::{Failure, OrFail as _, Result};
 use crate::files;
@@ -348,6 +349,18 @@ async fn keep(
 /// Reports a recorded deployment.
 pub(super) fn report(context: &Context, deployment: &Deployment) {
     context.printer.message(&deployment_message(deployment, true));
+}
+
+/// A deployment in questions and advice: its theme, its time and its message.
+pub(super) fn described(deployment: &Deployment) -> String {
+    let message = deployment.message.as_deref().map(one_line);
+    format!(
+        "of {} {} ({}{})",
+        deployment.theme.name,
+        deployment.theme.version,
+        time_text(deployment.time),
+        message.map(|message| format!(", \"{message}\"")).unwrap_or_default()
+    )
 }
 
 /// A deployment as a message of `--json`.

@@ -321,8 +321,10 @@ impl RestoreJob {
         }
         let what = match &self.rollback {
             Some(rollback) => format!(
-                "roll server {} back to the deployment {} of {} {}",
-                self.backups.guild, rollback.target.id, rollback.target.theme.name, rollback.target.theme.version
+                "roll server {} back to the deployment {} {}",
+                self.backups.guild,
+                rollback.target.id,
+                deployment::described(&rollback.target)
             ),
             None => format!("restore server {} to {}", self.backups.guild, prepared.stored.name()),
         };

@@ -7,7 +7,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::arguments::theme::Rollback;
-use crate::backups::{Backups, time_text};
+use crate::backups::Backups;
+use crate::commands::deployment::described;
 use crate::commands::snapshot::{self, Journal, RestoreJob};
 use crate::context::Context;
 use crate::error::{Failure, Result};
@@ -85,10 +86,9 @@ async fn roll_back(
         .rev()
         .position(|other| other.id == target.id);
     context.printer.note(&format!(
-        "Rollback to the deployment {} of {} {}, {} before the last one.",
+        "Rollback to the deployment {} {}, {} before the last one.",
         target.id,
-        target.theme.name,
-        target.theme.version,
+        described(target),
         counted(steps.unwrap_or_default(), "deployment")
     ));
     let job = RestoreJob {
@@ -144,14 +144,4 @@ async fn is_kept(backups: &Backups, snapshot: Uuid) -> bool {
     let (server, now) = (backups.server(), OffsetDateTime::now_utc());
     let found = backups.vault.find(RecordKind::Snapshot, snapshot, server, now);
     found.await.is_ok()
-}
-
-/// A deployment in advice: its theme and its time.
-fn described(deployment: &Deployment) -> String {
-    format!(
-        "of {} {} ({})",
-        deployment.theme.name,
-        deployment.theme.version,
-        time_text(deployment.time)
-    )
 }

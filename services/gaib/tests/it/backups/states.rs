@@ -125,7 +125,25 @@ async fn backup_of_another_state_or_server_is_refused() {
             .await;
         refused(&unknown, &["there is no backup", "gaib server backup list"]);
     }
-    refused(&session.gaib("server backup show 7").await, &["invalid value"]);
+    for wrong in ["7", "4ebe60b0"] {
+        refused(
+            &session.gaib(&format!("server backup show {wrong}")).await,
+            &["invalid value", "looks like", "gaib server backup list"],
+        );
+    }
+    let snapshot = created(&session.gaib("server snapshot create").await);
+    for (line, way) in [
+        (
+            format!("server backup restore {snapshot} -f"),
+            format!("`gaib server snapshot restore {snapshot}`"),
+        ),
+        (
+            format!("server snapshot restore {id} -f"),
+            format!("`gaib server backup restore {id}`"),
+        ),
+    ] {
+        refused(&session.gaib(&line).await, &["there is no", &way]);
+    }
     let line = format!("server backup show {id} --guild 1200000000000000999");
     assert_eq!(session.gaib(&line).await.code, 1);
 }

@@ -154,7 +154,7 @@ async fn rollback_restores_the_earlier_deployment_and_is_a_deployment() {
     );
     refused(
         &session.gaib("server theme rollback --input=false").await,
-        &["roll server", "--auto-approve"],
+        &["roll server", "of basic", "\"first\")", "--auto-approve"],
     );
     assert_eq!(writes(&session), sent);
     let done_back = session.gaib("server theme rollback -m \"too loud\" -f").await;
