@@ -3,16 +3,17 @@
 //! `BACKUP_STORE` names the store; without it, it is the folder `.gaib/backups`. What is stored, checked and listed is decided in
 //! `arrakis-vault`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrakis_config::StoreLocation;
 use arrakis_iac::model::Snowflake;
 use arrakis_iac::state::State;
-use arrakis_vault::catalogue::CatalogueError;
+use arrakis_vault::catalogue::{CatalogueError, DamagedRecord};
 use arrakis_vault::store::Encryption;
 use arrakis_vault::{
-    BackupRecord, NewBackup, OpenOptions, Operation, RecordKind, ServerId, StoreError, Trigger, Vault, VaultError,
-    open_encrypted,
+    BackupRecord, NewBackup, OpenError, OpenOptions, Operation, RecordKind, ServerId, StoreError, Trigger, Vault,
+    VaultError, open_encrypted,
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -25,7 +26,7 @@ use crate::context::Context;
 use crate::error::{CHECK_PATH_AND_DISK, Failure, Result};
 use crate::ownership;
 use crate::platform::Platform;
-use crate::printer::Severity;
+use crate::printer::{Printer, Severity};
 use crate::settings::guild_option;
 use crate::uses::{CatalogueUses, PlatformUses, Unlimited, UseCounter, UseId};
 use crate::workspace::Workspace;
@@ -33,6 +34,11 @@ use crate::workspace_state;
 
 /// Name of the key that signs manifests, in the folder of the user's records.
 const KEY_FILE: &str = "gaib/backup-signing-key.pem";
+
+/// What to do about a snapshot that is signed by a key of another machine.
+const TRUST: &str = "set BACKUP_TRUSTED_KEYS to the public key, if you trust its owner; where the key is (by default \
+                     ~/.local/state/gaib/backup-signing-key.pem), this prints it: `openssl pkey -in backup-signing-key.pem -pubout \
+                     -outform DER | tail -c 32 | od -An -v -tx1 | tr -d ' \\n'`; several keys are separated by commas";
 
 /// A server, its workspace, and where its backups are.
 #[derive(Clone, Debug)]
@@ -45,6 +51,9 @@ pub struct Backups {
     pub vault: Vault,
     /// Whether the store is a folder.
     pub is_local: bool,
+    /// The folder that `BACKUP_STORE` names, where it does not exist yet.
+    new_folder: Option<PathBuf>,
+    printer: Printer,
     uses: Arc<dyn UseCounter>,
 }
 
@@ -87,7 +96,8 @@ impl Backups {
     /// # Errors
     /// When the settings are invalid.
     pub async fn of(context: &Context, workspace: &Workspace, guild: Snowflake) -> Result<Self> {
-        let settings = context.environment.backups(workspace.store_path("backups"))?;
+        let default = workspace.store_path("backups");
+        let settings = context.environment.backups(default.clone())?;
         let records = context.environment.state_home()?;
         let options = OpenOptions {
             default_key: records.map_or_else(
@@ -99,9 +109,19 @@ impl Backups {
         let encryption = open_encryption(context)?;
         let opened = Box::pin(open_encrypted(&settings, &options, encryption)).await;
         let vault = opened.map_err(|error| {
-            Failure::new(format!("the backups cannot be used: {error}"))
-                .help("correct the variable, or unset BACKUP_STORE to use the folder .gaib/backups")
+            let help = match &error {
+                OpenError::Key(_) => {
+                    "correct the key file and its permissions, or set BACKUP_SIGNING_KEY to another one"
+                }
+                OpenError::TrustedKey(_) => "correct BACKUP_TRUSTED_KEYS",
+                _ => "correct the variable, or unset BACKUP_STORE to use the folder .gaib/backups",
+            };
+            Failure::new(format!("the backups cannot be used: {error}")).help(help)
         })?;
+        let new_folder = match &settings.store {
+            StoreLocation::Folder(folder) if *folder != default && !folder.exists() => Some(folder.clone()),
+            _ => None,
+        };
         let is_local = matches!(settings.store, StoreLocation::Folder(_));
         let platform = match is_local {
             true => None,
@@ -119,6 +139,8 @@ impl Backups {
             guild,
             vault,
             is_local,
+            new_folder,
+            printer: context.printer,
             uses,
         })
     }
@@ -129,13 +151,84 @@ impl Backups {
         ServerId::new(self.guild.get())
     }
 
-    /// The record of a backup or snapshot of the server.
+    /// Checks that the store can be written, before a command reads or changes a server for something that it is to store there.
     ///
     /// # Errors
-    /// When there is none, it expired, or it is of another server.
+    /// When the store does not respond, or refuses a write.
+    pub async fn require_writable(&self) -> Result<()> {
+        let checked = self.vault.store().check().await;
+        checked.map_err(|error| Failure::from(VaultError::from(error)).and("nothing was changed"))?;
+        if let Some(folder) = &self.new_folder {
+            self.printer.note(&format!(
+                "The folder of BACKUP_STORE, {}, did not exist, and was created.",
+                folder.display()
+            ));
+        }
+        Ok(())
+    }
+
+    /// The record of a backup or snapshot of the server. One that cannot be read is made again from its object.
+    ///
+    /// # Errors
+    /// When there is none, it expired, it is of another server, or record and object are damaged.
     pub async fn find(&self, kind: RecordKind, id: Uuid) -> Result<BackupRecord> {
         let found = self.vault.find(kind, id, self.server(), OffsetDateTime::now_utc());
-        Ok(found.await?)
+        match found.await {
+            Err(VaultError::Catalogue(CatalogueError::Damaged { item, reason })) => {
+                Box::pin(self.make_record_again(id, &item, &reason)).await?;
+                // It may be the record of the other kind.
+                let found = self.vault.find(kind, id, self.server(), OffsetDateTime::now_utc());
+                Ok(found.await?)
+            }
+            Err(error @ VaultError::UnknownId { .. }) => {
+                let failure = Failure::of_vault(&error);
+                Err(match self.other_kind(kind, id).await {
+                    Some(other) => failure.help(format!(
+                        "the id is that of a {other}: `gaib server {other} restore {id}`, or another command of `gaib server {other}`"
+                    )),
+                    None => failure,
+                })
+            }
+            found => Ok(found?),
+        }
+    }
+
+    /// The other kind, where the id is one of it.
+    async fn other_kind(&self, kind: RecordKind, id: Uuid) -> Option<RecordKind> {
+        let other = match kind {
+            RecordKind::Backup => RecordKind::Snapshot,
+            RecordKind::Snapshot => RecordKind::Backup,
+        };
+        let found = self.vault.find(other, id, self.server(), OffsetDateTime::now_utc());
+        found.await.is_ok().then_some(other)
+    }
+
+    /// Makes a record again that cannot be read.
+    async fn make_record_again(&self, id: Uuid, item: &str, reason: &str) -> Result<()> {
+        for kind in [RecordKind::Backup, RecordKind::Snapshot] {
+            match self.vault.recover_record(kind, id, self.server()).await {
+                Ok(Some(_)) => {
+                    self.printer.note(&format!(
+                        "The record of the {kind} {id}, {item}, was damaged ({reason}), and was made again from its object, which is whole."
+                    ));
+                    return Ok(());
+                }
+                Ok(None) => {}
+                Err(error) if error.is_damage() => {
+                    return Err(Failure::new(format!(
+                        "the record of the {kind} {id}, {item}, is damaged ({reason}), and so is its object: {error}"
+                    ))
+                    .help(format!(
+                        "use another {kind}, and delete both by hand: no command can read them"
+                    )));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Failure::new(format!(
+            "the record {item} is damaged ({reason}), and the store has no object of it"
+        ))
+        .help("use another one, and delete this record by hand"))
     }
 
     /// Counts a use of an operation before it begins. Where an earlier run of the operation was killed, this is its use, which is counted
@@ -282,9 +375,10 @@ impl Failure {
                     .help("`gaib server theme registry --rebuild` makes it again from the audit objects of its deployments")
             }
             VaultError::Damaged { .. } | VaultError::Store(StoreError::Damaged { .. }) => failure.help(
-                "use another one: `gaib server backup list` and `gaib server snapshot list` list them, `gaib server backup verify --all` \
-                 checks all",
+                "use another one: `gaib server backup list` and `gaib server snapshot list` list them; `gaib server backup verify --all` \
+                 names all that are damaged",
             ),
+            VaultError::NotTrusted { .. } => failure.help(TRUST),
             VaultError::OtherServer { .. } => failure.help("check the id and --guild"),
             VaultError::OtherLineage { .. } => failure.help(
                 "use the workspace of that state with --workspace; where its state is lost, restore into a workspace that has no state \
@@ -294,6 +388,21 @@ impl Failure {
             VaultError::Store(StoreError::Io { .. }) | VaultError::Catalogue(CatalogueError::Io { .. }) => {
                 failure.help(CHECK_PATH_AND_DISK)
             }
+            _ => failure,
+        }
+    }
+}
+
+impl Failure {
+    /// The error of reading a backup or a snapshot, with the command that deletes a damaged one.
+    #[must_use]
+    pub fn of_record(error: &VaultError, kind: RecordKind, id: Uuid) -> Self {
+        let failure = Self::of_vault(error);
+        match error {
+            VaultError::OtherServer { .. } => failure,
+            error if error.is_damage() => failure.help(format!(
+                "use another one (`gaib server {kind} list` lists them), and delete this one: `gaib server {kind} delete {id}`"
+            )),
             _ => failure,
         }
     }
@@ -312,6 +421,20 @@ pub fn record_message(record: &BackupRecord) -> Value {
     message["type"] = record.kind.as_str().into();
     message["large"] = record.is_large().into();
     message
+}
+
+/// What to do about a record that cannot be read.
+#[must_use]
+pub fn help_for_record(record: &DamagedRecord) -> String {
+    let kind = record.kind;
+    record.id.map_or_else(
+        || format!("its name has no id: delete it by hand; `gaib server {kind} list` shows what is listed"),
+        |id| {
+            format!(
+                "`gaib server {kind} verify {id}`, or any other command with this id, makes the record again from its object"
+            )
+        },
+    )
 }
 
 /// A time for tables and messages: `2026-12-01T02:50:00Z`.
@@ -349,7 +472,19 @@ mod tests {
             failure.what_to_do().unwrap_or_default().to_owned()
         };
         assert!(help_of("s3://gaib/themes/7/registry.json").contains("--rebuild"));
-        assert!(help_of("s3://gaib/state/7/default/backup.1.json.gz").contains("verify --all"));
+        let object = "s3://gaib/state/7/default/backup.1.json.gz";
+        assert!(help_of(object).contains("verify --all"));
+        let error = VaultError::Damaged {
+            object: object.to_owned(),
+            damage: Damage::Missing,
+        };
+        let failure = Failure::of_record(&error, RecordKind::Backup, Uuid::from_u128(7));
+        let delete = "`gaib server backup delete 00000000-0000-0000-0000-000000000007`";
+        assert!(
+            failure.what_to_do().is_some_and(|help| help.contains(delete)),
+            "{failure:?}"
+        );
+        assert!(!failure.summary().contains("restored"), "{failure:?}");
     }
 
     #[test]

@@ -59,6 +59,16 @@ pub async fn read_live(
 /// The error of a read before the first change. `what` completes the sentence "could not read …".
 pub fn read_failure(context: &Context, what: &str, error: &ReadError) -> Failure {
     let failure = Failure::new(format!("could not read {what}: {error}"));
+    if let ReadError::Forbidden { permissions, .. } = error {
+        let names: Vec<String> = permissions
+            .iter()
+            .map(|permission| permission_name(permission))
+            .collect();
+        return failure.help(format!(
+            "grant {} to the bot's role in Discord (Server Settings, Roles), and run the same command again",
+            names.join(", ")
+        ));
+    }
     let is_unavailable = matches!(error, ReadError::Call(CallError::Unavailable { .. }));
     let is_not_found = matches!(error, ReadError::Call(CallError::Refused { status: 404, .. }));
     match context.environment.other_api_base() {
@@ -68,5 +78,28 @@ pub fn read_failure(context: &Context, what: &str, error: &ReadError) -> Failure
         )),
         None if is_unavailable => failure.help("nothing was changed: run the same command again later"),
         _ => failure,
+    }
+}
+
+/// A permission as Discord's settings name it, with the name that a configuration has.
+fn permission_name(permission: &str) -> String {
+    if permission == "MANAGE_GUILD" {
+        return format!("Manage Server ({permission})");
+    }
+    let words = permission.split('_').map(|word| match word.split_at_checked(1) {
+        Some((first, rest)) => format!("{first}{}", rest.to_ascii_lowercase()),
+        None => String::new(),
+    });
+    format!("{} ({permission})", words.collect::<Vec<_>>().join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::permission_name;
+
+    #[test]
+    fn permissions_have_the_names_of_discords_settings() {
+        assert_eq!(permission_name("MANAGE_GUILD"), "Manage Server (MANAGE_GUILD)");
+        assert_eq!(permission_name("MANAGE_WEBHOOKS"), "Manage Webhooks (MANAGE_WEBHOOKS)");
     }
 }

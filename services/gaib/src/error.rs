@@ -34,6 +34,14 @@ impl Failure {
         self
     }
 
+    /// Adds what the failure means for the command, for example that nothing was changed.
+    #[must_use]
+    pub fn and(mut self, meaning: &str) -> Self {
+        self.summary.push_str("; ");
+        self.summary.push_str(meaning);
+        self
+    }
+
     /// What failed, where and why.
     pub fn summary(&self) -> &str {
         &self.summary

@@ -48,15 +48,25 @@ pub enum VaultError {
         expired: OffsetDateTime,
     },
     /// An object is damaged or missing.
-    #[error("{object} is damaged: {damage}; nothing was restored")]
+    #[error("{object} is damaged: {damage}")]
     Damaged {
         /// The object.
         object: String,
         /// What is wrong with it.
         damage: Damage,
     },
+    /// A snapshot is signed by a key that is not trusted on this machine. It may be whole.
+    #[error("{object} is signed by the key {key} in version {version}, which is not trusted here")]
+    NotTrusted {
+        /// The manifest.
+        object: String,
+        /// Id of the key.
+        key: String,
+        /// Version of the key.
+        version: u32,
+    },
     /// A backup or a snapshot is of another server.
-    #[error("{object} is of server {found}, not of server {wanted}; nothing was restored")]
+    #[error("{object} is of server {found}, not of server {wanted}")]
     OtherServer {
         /// The object.
         object: String,
@@ -67,7 +77,7 @@ pub enum VaultError {
     },
     /// A backup or a snapshot is of another lineage.
     #[error(
-        "{object} has the lineage {found}, and the state of the workspace has {wanted}: it is a backup of another state; nothing was restored"
+        "{object} has the lineage {found}, and the state of the workspace has {wanted}: it is a backup of another state"
     )]
     OtherLineage {
         /// The object.
@@ -102,6 +112,13 @@ impl VaultError {
             object: object.to_owned(),
             reason: error.to_string(),
         }
+    }
+
+    /// Whether a backup or a snapshot cannot be restored as it is: damaged, missing, or signed by a key that is not trusted; as opposed
+    /// to a store that fails.
+    #[must_use]
+    pub fn is_unusable(&self) -> bool {
+        self.is_damage() || matches!(self, Self::NotTrusted { .. })
     }
 
     /// Whether an object or a record is damaged or missing, as opposed to a store that fails.

@@ -116,12 +116,10 @@ pub enum RollbackError {
     #[error("no deployment has the id {0}; `gaib server theme history` lists them")]
     UnknownId(Uuid),
     /// The deployment has no snapshot.
-    #[error(
-        "the deployment {0} has no snapshot, and only a snapshot can be restored; `gaib server apply --snapshot` makes one"
-    )]
+    #[error("the deployment {0} has no snapshot, and only a snapshot can be restored")]
     NoSnapshot(Uuid),
     /// The deployment is a destroy.
-    #[error("the deployment {0} is a destroy, which leaves nothing to restore; choose another one with --to")]
+    #[error("the deployment {0} is a destroy, which leaves nothing to restore")]
     Destroyed(Uuid),
 }
 
@@ -162,6 +160,23 @@ impl ThemeRegistry {
         }
         self.deployments.push(deployment);
         true
+    }
+
+    /// The deployments before the last one that a rollback can restore, newest first, of the newest `limit`: those with a snapshot. The store
+    /// may have deleted it since.
+    pub fn restorable(&self, limit: usize) -> impl Iterator<Item = &Deployment> {
+        let earlier = self.history(limit).skip(1);
+        earlier.filter(|deployment| deployment.action != Action::Destroy && deployment.snapshot.is_some())
+    }
+
+    /// The first deployment that a rollback undoes, of the newest `limit`: the one after its target.
+    #[must_use]
+    pub fn first_undone(&self, to: RollbackTo, limit: usize) -> Option<&Deployment> {
+        let after = match to {
+            RollbackTo::Steps(steps) => steps.checked_sub(1)?,
+            RollbackTo::Id(id) => self.history(limit).position(|other| other.id == id)?.checked_sub(1)?,
+        };
+        self.history(limit).nth(after)
     }
 
     /// The deployment that a rollback restores, of the newest `limit` ([`crate::theme_history`] of the plan), with the id of its
@@ -247,6 +262,16 @@ mod tests {
         let (second, third) = (Uuid::from_u128(2), Uuid::from_u128(3));
         assert_eq!(target(RollbackTo::Steps(2)), Err(RollbackError::Destroyed(second)));
         assert_eq!(target(RollbackTo::Steps(1)), Err(RollbackError::NoSnapshot(third)));
+        let restorable = registry.restorable(usize::MAX).map(|found| found.id.as_u128());
+        assert_eq!(restorable.collect::<Vec<_>>(), [1]);
+        let undone = |to| registry.first_undone(to, usize::MAX).map(|found| found.id.as_u128());
+        assert_eq!(undone(RollbackTo::Steps(1)), Some(4));
+        assert_eq!(undone(RollbackTo::Id(second)), Some(3));
+        assert_eq!(undone(RollbackTo::Id(Uuid::from_u128(4))), None);
+        assert_eq!(
+            (undone(RollbackTo::Steps(0)), undone(RollbackTo::Steps(5))),
+            (None, None)
+        );
         let unknown = Uuid::from_u128(9);
         assert_eq!(target(RollbackTo::Id(unknown)), Err(RollbackError::UnknownId(unknown)));
         assert_eq!(registry.current().map(|current| current.id.as_u128()), Some(4));

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::GuildArgument;
 use super::server::WorkspaceArgument;
+use crate::error::Failure;
 
 /// The commands that back up the state of a workspace.
 #[derive(Debug, Subcommand)]
@@ -25,8 +26,20 @@ what an apply would change.")]
     Restore(Restore),
     /// Delete a backup
     Delete(Delete),
-    /// Check that backups can be restored; exit code 0: all can, 1: one is damaged
+    /// Check that backups can be restored; exit code 0: all can, 1: one is damaged or not trusted
     Verify(Verify),
+}
+
+/// The id of a backup, a snapshot or a deployment.
+///
+/// # Errors
+/// The text is not an id. The message says what one looks like, and where it is listed.
+pub fn record_id(text: &str) -> Result<Uuid, String> {
+    Uuid::try_parse(text).map_err(|_| {
+        "an id is whole and looks like 4ebe60b0-8c1e-4f5a-9a57-3d0c3f0a6b1e; `gaib server backup list`, `gaib server snapshot list` and \
+         `gaib server theme history` print them"
+            .to_owned()
+    })
 }
 
 /// The options that select a server and a workspace.
@@ -49,6 +62,17 @@ pub struct ConfirmedArguments {
     /// Skip the confirmation
     #[arg(long, short = 'f')]
     pub auto_approve: bool,
+}
+
+impl ConfirmedArguments {
+    /// The failure of a restore that has not begun. A dry run restores nothing in any case.
+    #[must_use]
+    pub fn without_restore(&self, failure: Failure) -> Failure {
+        match self.dry_run {
+            true => failure,
+            false => failure.and("nothing was restored"),
+        }
+    }
 }
 
 /// Arguments of `gaib server backup create`.
@@ -77,6 +101,7 @@ pub struct List {
 #[derive(Debug, Args)]
 pub struct Show {
     /// Id, as `list` prints it
+    #[arg(value_parser = record_id)]
     pub id: Uuid,
     /// The server.
     #[command(flatten)]
@@ -87,6 +112,7 @@ pub struct Show {
 #[derive(Debug, Args)]
 pub struct Restore {
     /// Id, as `list` prints it
+    #[arg(value_parser = record_id)]
     pub id: Uuid,
     /// Dry run and confirmation.
     #[command(flatten)]
@@ -100,6 +126,7 @@ pub struct Restore {
 #[derive(Debug, Args)]
 pub struct Delete {
     /// Id, as `list` prints it
+    #[arg(value_parser = record_id)]
     pub id: Uuid,
     /// Skip the confirmation
     #[arg(long, short = 'f', visible_alias = "auto-approve")]
@@ -113,7 +140,7 @@ pub struct Delete {
 #[derive(Debug, Args)]
 pub struct Verify {
     /// Id, as `list` prints it
-    #[arg(required_unless_present = "all")]
+    #[arg(required_unless_present = "all", value_parser = record_id)]
     pub id: Option<Uuid>,
     /// Check every backup and snapshot of the server, and its theme registry
     #[arg(long, conflicts_with = "id")]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
-use super::backup::{ConfirmedArguments, Delete, List, OfServer};
+use super::backup::{ConfirmedArguments, Delete, List, OfServer, record_id};
 
 /// The commands that keep the whole server: state, configuration, images, roles of members.
 #[derive(Debug, Subcommand)]
@@ -34,7 +34,7 @@ After an interruption, the same command continues.")]
     Download(Download),
     /// Show the differences between two snapshots by attribute
     Compare(Compare),
-    /// Check that a snapshot can be restored; exit code 0: it can, 1: it is damaged
+    /// Check that a snapshot can be restored; exit code 0: it can, 1: it is damaged or not trusted
     Verify(Verify),
     /// Delete a snapshot
     Delete(Delete),
@@ -55,6 +55,7 @@ pub struct Create {
 #[derive(Debug, Args)]
 pub struct Restore {
     /// Id, as `list` prints it
+    #[arg(value_parser = record_id)]
     pub id: Uuid,
     /// Take the live server back, too
     #[arg(long)]
@@ -74,6 +75,7 @@ pub struct Restore {
 #[derive(Debug, Args)]
 pub struct Download {
     /// Id, as `list` prints it
+    #[arg(value_parser = record_id)]
     pub id: Uuid,
     /// Directory to which the files are written; it is created
     #[arg(long, short = 'o', value_name = "DIRECTORY")]
@@ -90,8 +92,10 @@ pub struct Download {
 #[derive(Debug, Args)]
 pub struct Compare {
     /// Id of the earlier snapshot
+    #[arg(value_parser = record_id)]
     pub before: Uuid,
     /// Id of the later snapshot
+    #[arg(value_parser = record_id)]
     pub after: Uuid,
     /// Exit code 0: no differences, 1: error, 2: differences
     #[arg(long)]
@@ -105,6 +109,7 @@ pub struct Compare {
 #[derive(Debug, Args)]
 pub struct Verify {
     /// Id, as `list` prints it
+    #[arg(value_parser = record_id)]
     pub id: Uuid,
     /// The server.
     #[command(flatten)]

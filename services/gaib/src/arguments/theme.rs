@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
-use super::backup::{ConfirmedArguments, OfServer};
+use super::backup::{ConfirmedArguments, OfServer, record_id};
 
 /// The commands that read themes, and those about the themes of a server.
 #[derive(Debug, Subcommand)]
@@ -73,7 +73,7 @@ pub struct Rollback {
     #[arg(long, value_name = "NUMBER", conflicts_with = "to")]
     pub steps: Option<u16>,
     /// Id of the deployment, as `history` prints it
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = record_id)]
     pub to: Option<Uuid>,
     /// Message that the registry shows
     #[arg(long, short = 'm', value_name = "TEXT")]

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use arrakis_iac::model::Snowflake;
-use arrakis_iac::plan::{Mode, Plan};
+use arrakis_iac::plan::{Mode, Plan, Step};
 use arrakis_iac::state::State;
 use arrakis_iac_apply::http::Discord;
 use arrakis_vault::{Action, BackupRecord, Deployment, Operation, ThemeVersion};
@@ -15,8 +15,9 @@ use serde_json::json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::backup::one_line;
 use super::snapshot::{Capture, NewCapture};
-use crate::backups::{Backups, CountedUse, record_message};
+use crate::backups::{Backups, CountedUse, record_message, time_text};
 use crate::context::Context;
 use crate::error::{Failure, OrFail as _, Result};
 use crate::files;
@@ -89,8 +90,8 @@ pub(super) struct DeploymentInProgress<'a> {
 }
 
 impl<'a> DeploymentInProgress<'a> {
-    /// Begins a deployment before the first change: keeps a snapshot, where it is requested. `None` for a plan without a theme of
-    /// which no snapshot is requested.
+    /// Begins a deployment before the first change: keeps a snapshot, where it is requested. `None` for a plan that does not change the
+    /// server, and for one without a theme of which no snapshot is requested.
     pub(super) async fn begin(
         context: &Context,
         deployed: Deployed<'a>,
@@ -100,6 +101,12 @@ impl<'a> DeploymentInProgress<'a> {
     ) -> Result<Option<Self>> {
         if plan.mode == Mode::RefreshOnly {
             return Ok(None);
+        }
+        if !changes_server(plan) {
+            // One that was interrupted after its last change is completed.
+            let interrupted = Self::interrupted(deployed)?;
+            note_without_snapshot(context, options, interrupted.as_ref());
+            return Ok(interrupted);
         }
         let path = path(deployed.workspace);
         let earlier = read(&path)?;
@@ -197,6 +204,33 @@ impl<'a> DeploymentInProgress<'a> {
     }
 }
 
+/// Checks that the store of a requested snapshot or export can be written, before the server is read.
+///
+/// # Errors
+/// When it cannot.
+pub(super) async fn require_writable(context: &Context, workspace: &Workspace, guild: Snowflake) -> Result<()> {
+    Backups::of(context, workspace, guild).await?.require_writable().await
+}
+
+/// Whether a plan is a deployment: it sends a request that changes the server, or ends the management of what is gone already. A step that
+/// only updates the state, such as a refresh, is none.
+fn changes_server(plan: &Plan) -> bool {
+    plan.mode == Mode::Destroy || plan.steps.iter().any(Step::is_request)
+}
+
+/// Reports that a requested snapshot is not stored, because nothing on the server changes.
+pub(super) fn note_without_snapshot(
+    context: &Context,
+    options: &DeploymentOptions,
+    interrupted: Option<&DeploymentInProgress<'_>>,
+) {
+    if options.snapshot && interrupted.is_none() {
+        context.printer.note(
+            "No snapshot was stored, since nothing on the server changes; `gaib server snapshot create` stores one.",
+        );
+    }
+}
+
 /// The theme that a destroy removes: that of the newest deployment.
 async fn current_theme(context: &Context, deployed: Deployed<'_>) -> Option<ThemeVersion> {
     match read_current_theme(context, deployed).await {
@@ -218,6 +252,55 @@ async fn read_current_theme(context: &Context, deployed: Deployed<'_>) -> Result
     let backups = deployed.backups(context).await?;
     let registry = backups.vault.theme_registry(backups.server()).await?;
     Ok(registry.current().map(|current| current.theme.clone()))
+}
+
+/// Message of the deployment of a teardown.
+const TEARDOWN: &str = "teardown";
+
+/// Records a teardown as a destroy of the theme that the server has, if any. `before` is the snapshot from before the deletions. A teardown
+/// that is continued after its record has no theme left to destroy. One that cannot be recorded is a warning: the server is empty.
+pub(super) async fn record_teardown(context: &Context, deployed: Deployed<'_>, serial: u64, before: Option<Uuid>) {
+    if let Err(failure) = try_record_teardown(context, deployed, serial, before).await {
+        let summary = format!(
+            "the server is empty, and the theme registry does not have it: {}",
+            failure.summary()
+        );
+        context
+            .printer
+            .diagnostic(Severity::Warning, &summary, failure.what_to_do());
+    }
+}
+
+async fn try_record_teardown(
+    context: &Context,
+    deployed: Deployed<'_>,
+    serial: u64,
+    before: Option<Uuid>,
+) -> Result<()> {
+    let backups = deployed.backups(context).await?;
+    let registry = backups.vault.theme_registry(backups.server()).await?;
+    let Some(current) = registry.current() else {
+        return Ok(());
+    };
+    let deployment = Deployment {
+        id: Uuid::new_v4(),
+        time: OffsetDateTime::now_utc(),
+        workspace: deployed.workspace.name.as_str().to_owned(),
+        theme: current.theme.clone(),
+        serial,
+        action: Action::Destroy,
+        snapshot_before: before,
+        snapshot: None,
+        restored: None,
+        message: Some(TEARDOWN.to_owned()),
+    };
+    backups.vault.record_deployment(backups.server(), &deployment).await?;
+    report(context, &deployment);
+    context.printer.note(&format!(
+        "Recorded the teardown in the theme registry, as {}: the server has no theme.",
+        deployment.id
+    ));
+    Ok(())
 }
 
 /// Keeps the snapshot before the first change, which is counted with the one after the last. Returns it with its use.
@@ -266,6 +349,18 @@ async fn keep(
 /// Reports a recorded deployment.
 pub(super) fn report(context: &Context, deployment: &Deployment) {
     context.printer.message(&deployment_message(deployment, true));
+}
+
+/// A deployment in questions and advice: its theme, its time and its message.
+pub(super) fn described(deployment: &Deployment) -> String {
+    let message = deployment.message.as_deref().map(one_line);
+    format!(
+        "of {} {} ({}{})",
+        deployment.theme.name,
+        deployment.theme.version,
+        time_text(deployment.time),
+        message.map(|message| format!(", \"{message}\"")).unwrap_or_default()
+    )
 }
 
 /// A deployment as a message of `--json`.

@@ -17,6 +17,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::arguments::server;
+use crate::commands::deployment;
 use crate::connection::{connect_silently, read_failure};
 use crate::context::Context;
 use crate::error::{Failure, Result};
@@ -51,6 +52,9 @@ pub(super) async fn run(context: &Context, arguments: &server::Export) -> Result
             "Exported in workspace {}, which does not manage this server; {others}.",
             workspace.name
         ));
+    }
+    if arguments.backup {
+        Box::pin(deployment::require_writable(context, &workspace, guild)).await?;
     }
     let discord = connect_silently(context, guild)?;
     let live = read_everything(context, &discord, guild).await?;

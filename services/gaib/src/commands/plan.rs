@@ -3,7 +3,7 @@
 use arrakis_iac::grammar::counted;
 use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::{Address, Kind};
-use arrakis_iac::plan::{self, Finding, Mode, Options, Plan, PlanError};
+use arrakis_iac::plan::{self, Action, Finding, Mode, Options, Plan, PlanError};
 use arrakis_iac::render::{self, Style};
 use arrakis_iac::state::{State, StateError};
 use arrakis_iac_apply::http::Discord;
@@ -23,6 +23,9 @@ use crate::printer::Severity;
 use crate::settings::guild_option;
 use crate::workspace::{Workspace, shell_quoted};
 use crate::workspace_state;
+
+/// Fewer resources than these are removed without a warning.
+const FEW_RESOURCES: usize = 5;
 
 pub(super) async fn run(context: &Context, arguments: &server::Plan) -> Result<ExitStatus> {
     let options = options(&arguments.planning, arguments.allow_replace)?;
@@ -154,8 +157,28 @@ async fn make(
     let made = plan_with_findings(context, &workspace, &mut loaded, &discord, &state, &live, options).await?;
     if purpose != Purpose::Diff {
         community::print_advice(&made.0, &loaded.configuration, &live, context.printer);
+        warn_of_lost_configuration(context, &made.0, &state);
     }
     Ok(made)
+}
+
+/// Warns of a plan that ends the management of nearly everything, for the configuration may be lost, or another one.
+pub(super) fn warn_of_lost_configuration(context: &Context, plan: &Plan, state: &State) {
+    let removed = plan.changes.iter();
+    let removed = removed.filter(|change| matches!(change.action, Action::Delete | Action::Forget));
+    let (removed, total) = (removed.count(), state.resources.len());
+    let is_nearly_all = removed >= FEW_RESOURCES && removed * 10 >= total * 9;
+    if plan.mode != Mode::Apply || !plan.targets.is_empty() || !is_nearly_all {
+        return;
+    }
+    let summary = format!(
+        "the configuration does not have {removed} of the {} that this workspace manages: an apply deletes those that exist, and manages \
+         none of them any more",
+        counted(total, "resource")
+    );
+    let help = "where the configuration was lost, get it back before an apply: from version control, or `gaib server snapshot download ID \
+                -o DIRECTORY`, which writes that of a snapshot to DIRECTORY/config.yaml";
+    context.printer.diagnostic(Severity::Warning, &summary, Some(help));
 }
 
 /// Proposes the import of a server with roles or channels of which the workspace manages none.

@@ -204,7 +204,7 @@ impl Pass<'_> {
     async fn write_all(&mut self, routes: &BTreeMap<GuildId, CommunityId>) -> Result<(), Failure> {
         let stopped_at = self.tasks.stopped_at.take();
         let is_behind = |server: &GuildId| stopped_at.is_none_or(|at| *server > at);
-        let (behind, before): (Vec<_>, Vec<_>) = routes.iter().partition(|(server, _)| is_behind(*server));
+        let (behind, before): (Vec<_>, Vec<_>) = routes.iter().partition(|(server, _)| is_behind(server));
         for (server, community) in behind.into_iter().chain(before) {
             self.write(*server, *community).await?;
         }

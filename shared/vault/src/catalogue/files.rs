@@ -180,7 +180,12 @@ impl Folder {
                 }
                 Ok(Some(record)) => page.records.push(record),
                 Err(CatalogueError::Damaged { item, reason }) => {
-                    page.damaged.push(DamagedRecord { object: item, reason });
+                    page.damaged.push(DamagedRecord {
+                        kind: request.kind,
+                        id: position.rsplit_once('.').and_then(|(_, id)| id.parse().ok()),
+                        object: item,
+                        reason,
+                    });
                 }
                 Err(error) => return Err(error),
             }

@@ -99,6 +99,10 @@ pub struct ListRequest {
 /// A record that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DamagedRecord {
+    /// Backup or snapshot.
+    pub kind: RecordKind,
+    /// The id, as its name has it; `None` where the name has none.
+    pub id: Option<Uuid>,
     /// Where it is: a path, or table and key.
     pub object: String,
     /// Why it cannot be read.

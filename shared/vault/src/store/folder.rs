@@ -63,7 +63,7 @@ impl ObjectStore for FolderStore {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        self.blocking(|folder| folder.lock().map(drop)).await
+        self.blocking(|folder| folder.check()).await
     }
 
     async fn put(&self, key: &ObjectKey, object: NewObject, condition: &Condition) -> Result<Version, StoreError> {
@@ -118,6 +118,13 @@ impl Folder {
     /// Waits for the lock of writes, which is held until the file is closed.
     fn lock(&self) -> Result<File, StoreError> {
         files::lock(&self.root).map_err(|error| failed("lock", &self.root, error))
+    }
+
+    /// Writes a temporary file and removes it: the lock can be taken in a folder that permits no new files.
+    fn check(&self) -> Result<(), StoreError> {
+        let _lock = self.lock()?;
+        let written = tempfile::Builder::new().prefix(".check-").tempfile_in(&self.root);
+        written.map(drop).map_err(|error| failed("write", &self.root, error))
     }
 
     fn put(&self, key: &ObjectKey, object: &NewObject, condition: &Condition) -> Result<Version, StoreError> {

@@ -218,6 +218,11 @@ fn describe(record: &BackupRecord, object: NewObject) -> NewObject {
     }
 }
 
+/// The id of a backup with this metadata.
+pub(super) fn id_of(key: &ObjectKey, metadata: &BTreeMap<String, String>) -> Uuid {
+    described(key, metadata).0
+}
+
 /// Id, plan and message of an object. Where the metadata are lost, the id follows from the name, and the plan is free.
 fn described(key: &ObjectKey, metadata: &BTreeMap<String, String>) -> (Uuid, Plan, Option<String>) {
     let id = metadata.get(ID).and_then(|id| id.parse().ok());

@@ -6,6 +6,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::Vault;
+use super::backups::id_of;
 use crate::catalogue::CatalogueError;
 use crate::error::VaultError;
 use crate::key::ObjectKey;
@@ -25,7 +26,7 @@ pub struct RecoveryReport {
     pub deleted: Vec<BackupRecord>,
     /// Objects of snapshots without a manifest, which were removed, or tagged for the store to remove.
     pub removed: Vec<ObjectKey>,
-    /// Objects without a record that are damaged. They stay as they are.
+    /// Objects without a record that are damaged, or signed by a key that is not trusted. They stay as they are.
     pub damaged: Vec<VaultError>,
 }
 
@@ -51,6 +52,57 @@ impl Vault {
             }
         }
         Ok(report)
+    }
+
+    /// Makes the record of a backup or a snapshot again, where it cannot be read, from the object after all checks. The object may be young:
+    /// with a record, its creation is complete. `None` where the server has no such object, or it is expired.
+    ///
+    /// # Errors
+    /// The object is damaged or not trusted; store or catalogue fail.
+    pub async fn recover_record(
+        &self,
+        kind: RecordKind,
+        id: Uuid,
+        server: ServerId,
+    ) -> Result<Option<BackupRecord>, VaultError> {
+        let record = match kind {
+            RecordKind::Backup => self.backup_without_record(server, id).await?,
+            RecordKind::Snapshot => self.snapshot_without_record(server, id).await?,
+        };
+        if let Some(record) = &record {
+            self.insert_whole(record).await?;
+        }
+        Ok(record)
+    }
+
+    /// The backup with this id among those without a record that can be read.
+    async fn backup_without_record(&self, server: ServerId, id: Uuid) -> Result<Option<BackupRecord>, VaultError> {
+        let objects = self.parts.store.list(&paths::backups(server)).await?;
+        let records = self.all_records(server, RecordKind::Backup).await?;
+        let listed: BTreeSet<ObjectKey> = records.iter().filter_map(|record| record.object().ok()).collect();
+        for object in objects {
+            let key = object.key;
+            if paths::parse_backup(server, &key).is_none() || listed.contains(&key) || self.is_retired(&key).await? {
+                continue;
+            }
+            let head = match self.parts.store.head(&key).await {
+                Ok(head) => head,
+                Err(error) if error.is_not_found() => continue,
+                Err(error) => return Err(error.into()),
+            };
+            if id_of(&key, &head.metadata) == id {
+                return Ok(Some(self.record_of_backup(server, &key).await?));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn snapshot_without_record(&self, server: ServerId, id: Uuid) -> Result<Option<BackupRecord>, VaultError> {
+        // An object that does not exist counts as retired.
+        if self.is_retired(&paths::manifest(server, id)?).await? {
+            return Ok(None);
+        }
+        Ok(Some(self.record_of_snapshot(server, id).await?))
     }
 
     async fn recover_backups(
@@ -144,7 +196,7 @@ impl Vault {
                 self.insert_whole(&record).await?;
                 report.recovered.push(record);
             }
-            Err(error) if error.is_damage() => report.damaged.push(error),
+            Err(error) if error.is_unusable() => report.damaged.push(error),
             Err(error) => return Err(error),
         }
         Ok(())

@@ -135,8 +135,8 @@ impl Vault {
             match self.verify(record).await {
                 Ok(()) => return Ok(Some(record.id)),
                 // The objects of an expired record may be deleted already.
-                Err(error) if error.is_damage() && record.expires.is_some() => {}
-                Err(error) if error.is_damage() => {
+                Err(error) if error.is_unusable() && record.expires.is_some() => {}
+                Err(error) if error.is_unusable() => {
                     damaged.insert(record.id);
                     report.damaged.push(error);
                 }
@@ -159,7 +159,7 @@ impl Vault {
         }
         match self.verify(record).await {
             Ok(()) => Ok(false),
-            Err(error) if error.is_damage() => {
+            Err(error) if error.is_unusable() => {
                 report.damaged.push(error);
                 Ok(true)
             }
@@ -198,7 +198,7 @@ impl Vault {
                 }
                 // Deleted meanwhile.
                 Err(VaultError::Store(StoreError::NotFound { .. })) => {}
-                Err(error) if error.is_damage() => report.damaged.push(error),
+                Err(error) if error.is_unusable() => report.damaged.push(error),
                 Err(error) => return Err(error),
             }
         }
@@ -227,7 +227,7 @@ impl Vault {
         }
         let newest = match self.latest_export(server).await {
             Ok(newest) => newest.unwrap_or_default(),
-            Err(error) if error.is_damage() => {
+            Err(error) if error.is_unusable() => {
                 report.damaged.push(error);
                 return Ok(());
             }

@@ -156,7 +156,7 @@ impl Vault {
     /// lineage. Nothing is written.
     ///
     /// # Errors
-    /// [`VaultError::Damaged`] with the object, [`VaultError::OtherServer`], [`VaultError::OtherLineage`].
+    /// [`VaultError::Damaged`] with the object, [`VaultError::NotTrusted`], [`VaultError::OtherServer`], [`VaultError::OtherLineage`].
     pub async fn read_snapshot(&self, record: &BackupRecord, expected: &Expected) -> Result<Snapshot, VaultError> {
         let key = record.object()?;
         if record.kind != RecordKind::Snapshot {

@@ -66,7 +66,7 @@ impl Vault {
             // Before the audit objects: a deployment that is recorded meanwhile either has its audit object when they are listed, or
             // changes the registry after this.
             let (former, condition) = self.former_registry(server).await?;
-            let rebuilt = self.from_audits(server, former).await?;
+            let rebuilt = self.of_audits(server, former).await?;
             let bytes = self.seal(&key, &rebuilt.registry)?;
             match self.parts.store.put(&key, NewObject::new(bytes), &condition).await {
                 Ok(_) => return Ok(rebuilt),
@@ -88,7 +88,7 @@ impl Vault {
     }
 
     /// The deployments of the audit objects and of the former registry.
-    async fn from_audits(&self, server: ServerId, former: ThemeRegistry) -> Result<RebuiltRegistry, VaultError> {
+    async fn of_audits(&self, server: ServerId, former: ThemeRegistry) -> Result<RebuiltRegistry, VaultError> {
         let mut registry = ThemeRegistry::new(server);
         let mut damaged = Vec::new();
         // Sorted by time, since their names are.

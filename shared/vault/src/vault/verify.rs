@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 
 use super::{Expected, Vault};
-use crate::catalogue::{CatalogueError, ListRequest};
+use crate::catalogue::{DamagedRecord, ListRequest};
 use crate::error::VaultError;
 use crate::record::{BackupRecord, RecordKind};
 use crate::server::ServerId;
@@ -16,15 +16,21 @@ const PAGE: usize = 100;
 pub struct VerifyReport {
     /// Number of backups and snapshots that passed all checks.
     pub whole: usize,
-    /// Damaged backups and snapshots, damaged records, and a damaged theme registry. Each error names its object.
+    /// Damaged backups and snapshots. Each error names its object.
     pub damaged: Vec<VaultError>,
+    /// Records that cannot be read. [`Vault::recover_record`] makes one again where its object is whole.
+    pub records: Vec<DamagedRecord>,
+    /// Snapshots that are signed by a key that is not trusted here. They may be whole.
+    pub not_trusted: Vec<VaultError>,
+    /// What is wrong with the theme registry; `None` where it is whole, or there is none.
+    pub registry: Option<VaultError>,
 }
 
 impl Vault {
     /// Checks a backup or a snapshot: every object with checksum and signature, and that its state is the recorded one.
     ///
     /// # Errors
-    /// [`VaultError::Damaged`] with the object, or the store cannot be read.
+    /// [`VaultError::Damaged`] with the object, [`VaultError::NotTrusted`], or the store cannot be read.
     pub async fn verify(&self, record: &BackupRecord) -> Result<(), VaultError> {
         let expected = Expected {
             server: record.server,
@@ -57,12 +63,7 @@ impl Vault {
             };
             loop {
                 let page = self.parts.catalogue.list(&request).await?;
-                report.damaged.extend(page.damaged.into_iter().map(|damaged| {
-                    VaultError::Catalogue(CatalogueError::Damaged {
-                        item: damaged.object,
-                        reason: damaged.reason,
-                    })
-                }));
+                report.records.extend(page.damaged);
                 for record in &page.records {
                     self.verify_one(record, &mut report, progress).await?;
                 }
@@ -73,7 +74,7 @@ impl Vault {
             }
         }
         match self.theme_registry(server).await {
-            Err(error) if error.is_damage() => report.damaged.push(error),
+            Err(error) if error.is_damage() => report.registry = Some(error),
             Err(error) => return Err(error),
             Ok(_) => {}
         }
@@ -94,6 +95,10 @@ impl Vault {
             Err(error) if error.is_damage() => {
                 progress(record, Err(&error));
                 report.damaged.push(error);
+            }
+            Err(error) if error.is_unusable() => {
+                progress(record, Err(&error));
+                report.not_trusted.push(error);
             }
             Err(error) => return Err(error),
         }

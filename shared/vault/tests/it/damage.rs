@@ -4,9 +4,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrakis_vault::store::MAX_OBJECT_BYTES;
-use arrakis_vault::{LimitPolicy, NewSnapshot, ObjectKey, RecordKind, ServerId, Task, Vault, VaultError};
+use arrakis_vault::{
+    LimitPolicy, LocalSigner, NewSnapshot, ObjectKey, RecordKind, ServerId, Task, Vault, VaultError, VaultParts,
+};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt as _, SeedableRng as _};
 use uuid::Uuid;
@@ -68,6 +71,7 @@ async fn read_all(vault: &Vault, content: &Content) -> Vec<VaultError> {
     .collect();
     let report = vault.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
     failed.extend(report.damaged);
+    failed.extend(report.registry);
     failed
 }
 
@@ -172,6 +176,8 @@ async fn damaged_registry_is_rebuilt_from_the_audit_objects_that_are_whole() {
     let registry = vault.theme_registry(SERVER).await.unwrap();
     let path = local.path().join(format!("themes/{SERVER}/registry.json"));
     fs::write(&path, "{}").unwrap();
+    let report = vault.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
+    assert!(report.damaged.is_empty() && report.registry.is_some_and(|error| error.is_damage()));
     assert!(
         vault
             .record_deployment(SERVER, &deployment(3))
@@ -228,6 +234,34 @@ async fn damaged_record_does_not_hide_the_others() {
         error.is_damage() && error.to_string().contains("nothing was changed"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn snapshot_of_a_key_that_is_not_trusted_is_not_damaged() {
+    let local = LocalVault::new(LimitPolicy::Unlimited);
+    let content = fill(&local.vault, SERVER).await;
+    let other = Vault::new(VaultParts {
+        store: Arc::clone(local.vault.store()),
+        catalogue: Arc::clone(local.vault.catalogue()),
+        signer: Arc::new(LocalSigner::generate().unwrap()),
+        limits: LimitPolicy::Unlimited,
+    });
+    let report = other.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
+    assert_eq!(
+        (report.whole, report.damaged.len(), report.not_trusted.len()),
+        (1, 0, 1)
+    );
+    let record = other
+        .find(RecordKind::Snapshot, content.snapshot, SERVER, NOW)
+        .await
+        .unwrap();
+    let error = other.verify(&record).await.unwrap_err();
+    let own = local.signer.public_key().id();
+    assert!(
+        matches!(&error, VaultError::NotTrusted { key, .. } if *key == own),
+        "{error:?}"
+    );
+    assert!(error.is_unusable() && !error.is_damage());
 }
 
 #[tokio::test]

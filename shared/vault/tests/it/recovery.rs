@@ -177,6 +177,53 @@ async fn damaged_records_of_whole_objects_are_made_again() {
 }
 
 #[tokio::test]
+async fn damaged_record_of_a_young_object_is_made_again_by_its_id() {
+    let local = LocalVault::new(LimitPolicy::Unlimited);
+    fill(&local.vault).await;
+    let before = all(&local.vault).await;
+    for record in &before {
+        let name = format!("{}.json", record.id);
+        let records = local.path().join(format!(".catalogue/records/{SERVER}"));
+        let path = files(&records).into_keys().find(|path| path.ends_with(&name)).unwrap();
+        std::fs::write(records.join(path), "{}").unwrap();
+        let other = match record.kind {
+            RecordKind::Backup => RecordKind::Snapshot,
+            RecordKind::Snapshot => RecordKind::Backup,
+        };
+        assert_eq!(
+            local.vault.recover_record(other, record.id, SERVER).await.unwrap(),
+            None
+        );
+        let report = local.vault.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
+        assert_eq!((report.whole, report.damaged.len(), report.records.len()), (5, 0, 1));
+        assert_eq!(
+            (report.records[0].kind, report.records[0].id),
+            (record.kind, Some(record.id))
+        );
+        let made = local
+            .vault
+            .recover_record(record.kind, record.id, SERVER)
+            .await
+            .unwrap();
+        assert_eq!(made.as_ref(), Some(record));
+        assert_eq!(
+            local.vault.find(record.kind, record.id, SERVER, NOW).await.unwrap(),
+            *record
+        );
+    }
+    // Where the object is damaged too, there is no record to make.
+    let backup = &before[0];
+    std::fs::write(local.path().join(backup.object().unwrap().as_str()), "x").unwrap();
+    local.vault.catalogue().delete(backup).await.unwrap();
+    let refused = local
+        .vault
+        .recover_record(backup.kind, backup.id, SERVER)
+        .await
+        .unwrap_err();
+    assert!(refused.is_damage(), "{refused:?}");
+}
+
+#[tokio::test]
 async fn snapshot_whose_manifest_the_store_does_not_return_stays() {
     let local = LocalVault::new(LimitPolicy::Unlimited);
     let state = state(SERVER, 1);

@@ -15,7 +15,7 @@ use arrakis_iac_apply::store::StateLock;
 
 use self::saved_plan::SavedPlan;
 use crate::arguments::{ApplyFile, server};
-use crate::commands::deployment::{Deployed, DeploymentInProgress, DeploymentOptions};
+use crate::commands::deployment::{self, Deployed, DeploymentInProgress, DeploymentOptions, note_without_snapshot};
 use crate::commands::execution::Execution;
 use crate::commands::plan as planning;
 use crate::community;
@@ -165,6 +165,9 @@ impl Job {
         guild: Snowflake,
         mut state: State,
     ) -> Result<()> {
+        if self.deployment.snapshot {
+            Box::pin(deployment::require_writable(context, &self.workspace, guild)).await?;
+        }
         let execution = Execution::new(context, guild)?;
         let Planned { plan, findings, live } = self.plan(context, &execution, guild, &state).await?;
         planning::show(context, &plan, &findings);
@@ -175,8 +178,9 @@ impl Job {
         };
         if let Input::Configuration(loaded) = &self.input {
             community::print_advice(&plan, &loaded.configuration, &live, context.printer);
+            planning::warn_of_lost_configuration(context, &plan, &state);
             if plan.steps.is_empty() {
-                return Box::pin(complete_interrupted(context, deployed, &state)).await;
+                return Box::pin(complete_interrupted(context, deployed, &state, &self.deployment)).await;
             }
         }
         refuse_blocked(&plan, &findings, self.options.allow_replace || plan.allow_replace)?;
@@ -299,8 +303,15 @@ pub(super) fn refuse_blocked(plan: &Plan, findings: &[Finding], allow_replace: b
 }
 
 /// Completes a deployment that was interrupted after its last change.
-async fn complete_interrupted(context: &Context, deployed: Deployed<'_>, state: &State) -> Result<()> {
-    match DeploymentInProgress::interrupted(deployed)? {
+async fn complete_interrupted(
+    context: &Context,
+    deployed: Deployed<'_>,
+    state: &State,
+    options: &DeploymentOptions,
+) -> Result<()> {
+    let interrupted = DeploymentInProgress::interrupted(deployed)?;
+    note_without_snapshot(context, options, interrupted.as_ref());
+    match interrupted {
         Some(deployment) => deployment.complete(context, state).await,
         None => Ok(()),
     }

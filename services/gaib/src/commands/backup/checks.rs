@@ -1,13 +1,13 @@
-//! Checks of backups and snapshots. Nothing is written.
+//! Checks of backups and snapshots. Nothing is written, except that a damaged record is made again where its id is given.
 
 use arrakis_iac::grammar::counted;
-use arrakis_vault::{BackupRecord, RecordKind, VaultError};
-use serde_json::json;
+use arrakis_vault::{BackupRecord, RecordKind, VaultError, VerifyReport};
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::arguments::backup::Verify;
-use crate::backups::Backups;
+use crate::backups::{Backups, help_for_record};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
@@ -30,14 +30,16 @@ pub(in crate::commands) async fn one(
 ) -> Result<ExitStatus> {
     let record = backups.find(kind, id).await?;
     let checked = backups.vault.verify(&record).await;
-    report(context, &record, checked.as_ref().copied());
     match checked {
-        Ok(()) => Ok(ExitStatus::Success),
-        Err(error) if error.is_damage() => {
-            report_damage(context, &error);
-            Ok(ExitStatus::Error)
+        // The store fails: there is no verdict.
+        Err(error) if !error.is_unusable() => Err(error.into()),
+        checked => {
+            report(context, &record, checked.as_ref().copied());
+            Ok(match checked {
+                Ok(()) => ExitStatus::Success,
+                Err(_) => ExitStatus::Error,
+            })
         }
-        Err(error) => Err(error.into()),
     }
 }
 
@@ -45,40 +47,126 @@ async fn all(context: &Context, backups: &Backups) -> Result<ExitStatus> {
     let mut progress = |record: &BackupRecord, checked: Result<(), &VaultError>| report(context, record, checked);
     let now = OffsetDateTime::now_utc();
     let checked = backups.vault.verify_all(backups.server(), now, &mut progress).await?;
-    for error in &checked.damaged {
-        report_damage(context, error);
+    for record in &checked.records {
+        let summary = format!("the record {} is damaged: {}", record.object, record.reason);
+        let help = help_for_record(record);
+        context.printer.diagnostic(Severity::Error, &summary, Some(&help));
     }
-    let (whole, damaged) = (checked.whole, checked.damaged.len());
-    context
-        .printer
-        .message(&json!({"type": "verify_summary", "whole": whole, "damaged": damaged}));
-    context.printer.text(&format!(
-        "Whole: {whole} (backups and snapshots). Damaged: {damaged}.\n"
-    ));
-    match damaged {
-        0 => Ok(ExitStatus::Success),
-        _ => Err(Failure::new(format!("{} damaged (above)", counted(damaged, "object"))).help(
-            "create a new backup (`gaib server backup create`), and delete the damaged one; the objects themselves were not changed",
-        )),
+    if let Some(error) = &checked.registry {
+        report_failure(context, &Failure::of_vault(error));
+    }
+    let counts = Counts::of(&checked);
+    context.printer.message(&counts.message());
+    context.printer.text(&counts.text());
+    counts.outcome()
+}
+
+/// The numbers of a verification of all.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    whole: usize,
+    /// Backups and snapshots.
+    damaged: usize,
+    records: usize,
+    not_trusted: usize,
+    is_registry_damaged: bool,
+}
+
+impl Counts {
+    fn of(report: &VerifyReport) -> Self {
+        Self {
+            whole: report.whole,
+            damaged: report.damaged.len(),
+            records: report.records.len(),
+            not_trusted: report.not_trusted.len(),
+            is_registry_damaged: report.registry.is_some(),
+        }
+    }
+
+    const fn registry(self) -> &'static str {
+        match self.is_registry_damaged {
+            true => "damaged",
+            false => "whole",
+        }
+    }
+
+    fn message(self) -> Value {
+        json!({
+            "type": "verify_summary", "whole": self.whole, "damaged": self.damaged, "damaged_records": self.records,
+            "not_trusted": self.not_trusted, "registry": self.registry(),
+        })
+    }
+
+    fn text(self) -> String {
+        let records = match self.records {
+            0 => String::new(),
+            count => format!(" Damaged records: {count}."),
+        };
+        format!(
+            "Whole: {} (backups and snapshots). Damaged: {}. Not trusted: {}.{records} Theme registry: {}.\n",
+            self.whole,
+            self.damaged,
+            self.not_trusted,
+            self.registry()
+        )
+    }
+
+    /// Fails unless all is whole. What is not trusted may be whole, so it is not to be deleted.
+    fn outcome(self) -> Result<ExitStatus> {
+        let parts = [
+            (
+                self.damaged > 0,
+                format!("backups and snapshots: {} damaged", self.damaged),
+                "`gaib server backup create` and `gaib server snapshot create` store new ones; the commands above delete those that are \
+                 damaged",
+            ),
+            (
+                self.records > 0,
+                format!("{} damaged", counted(self.records, "record")),
+                "the commands above make damaged records again",
+            ),
+            (
+                self.not_trusted > 0,
+                format!("{} not trusted", counted(self.not_trusted, "snapshot")),
+                "what is not trusted may be whole: keep it, and set BACKUP_TRUSTED_KEYS",
+            ),
+            (
+                self.is_registry_damaged,
+                "the theme registry damaged".to_owned(),
+                "`gaib server theme registry --rebuild` makes the theme registry again",
+            ),
+        ];
+        let found: Vec<_> = parts.into_iter().filter(|(is_found, ..)| *is_found).collect();
+        if found.is_empty() {
+            return Ok(ExitStatus::Success);
+        }
+        let summaries: Vec<&str> = found.iter().map(|(_, summary, _)| summary.as_str()).collect();
+        let helps: Vec<&str> = found.iter().map(|(.., help)| *help).collect();
+        Err(Failure::new(format!("{} (above)", summaries.join(", "))).help(helps.join("; ")))
     }
 }
 
+/// Reports a verdict, with what to do where it is not `whole`.
 fn report(context: &Context, record: &BackupRecord, checked: Result<(), &VaultError>) {
     let (kind, id) = (record.kind, record.id);
-    let (verdict, error) = match checked {
-        Ok(()) => ("whole", None),
-        Err(error) => ("damaged", Some(error.to_string())),
+    let verdict = match checked {
+        Ok(()) => "whole",
+        Err(VaultError::NotTrusted { .. }) => "not_trusted",
+        Err(_) => "damaged",
     };
+    let error = checked.err();
+    context.printer.message(&json!({
+        "type": "verified", "kind": kind.as_str(), "id": id, "verdict": verdict, "error": error.map(VaultError::to_string),
+    }));
     context
         .printer
-        .message(&json!({"type": "verified", "kind": kind.as_str(), "id": id, "verdict": verdict, "error": error}));
-    context.printer.text(&format!("{kind} {id}: {verdict}\n"));
+        .text(&format!("{kind} {id}: {}\n", verdict.replace('_', " ")));
+    if let Some(error) = error {
+        report_failure(context, &Failure::of_record(error, kind, id));
+    }
 }
 
-/// Reports a damaged object.
-fn report_damage(context: &Context, error: &VaultError) {
-    let failure = Failure::of_vault(error);
-    context
-        .printer
-        .diagnostic(Severity::Error, failure.summary(), failure.what_to_do());
+fn report_failure(context: &Context, failure: &Failure) {
+    let (summary, help) = (failure.summary(), failure.what_to_do());
+    context.printer.diagnostic(Severity::Error, summary, help);
 }

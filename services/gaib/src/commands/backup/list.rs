@@ -5,7 +5,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::arguments::backup::List;
-use crate::backups::{Backups, record_message, size_text, time_text};
+use crate::backups::{Backups, help_for_record, record_message, size_text, time_text};
 use crate::context::Context;
 use crate::error::Result;
 use crate::printer::Severity;
@@ -41,8 +41,8 @@ fn print(context: &Context, kind: RecordKind, backups: &Backups, page: &Page) {
     }
     for damaged in &page.damaged {
         let summary = format!("{} cannot be read: {}", damaged.object, damaged.reason);
-        let help = "`gaib server backup verify --all` checks every backup";
-        printer.diagnostic(Severity::Warning, &summary, Some(help));
+        let help = help_for_record(damaged);
+        printer.diagnostic(Severity::Warning, &summary, Some(&help));
     }
     let has_more = page.next.is_some();
     printer.message(&json!({

@@ -46,6 +46,7 @@ async fn create(context: &Context, arguments: &Create) -> Result<()> {
             ),
         );
     };
+    backups.require_writable().await?;
     let counted_use = backups.take_use(Operation::Backup).await?;
     let bytes = state.to_bytes();
     let new = NewBackup {

@@ -17,6 +17,7 @@ use crate::backups::{Backups, time_text};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::ownership;
+use crate::printer::Severity;
 use crate::workspace::{Workspace, release_after};
 use crate::workspace_state;
 
@@ -24,7 +25,11 @@ pub(super) async fn run(context: &Context, arguments: &Restore) -> Result<()> {
     let backups = Backups::open(context, &arguments.server).await?;
     let record = backups.find(RecordKind::Backup, arguments.id).await?;
     let present = PresentState::read(&backups.workspace).await;
-    let bytes = backups.vault.read_backup(&record, &present.expected(&backups)).await?;
+    let read = backups.vault.read_backup(&record, &present.expected(&backups)).await;
+    let bytes = read.map_err(|error| {
+        let failure = Failure::of_record(&error, record.kind, record.id);
+        arguments.confirmed.without_restore(failure)
+    })?;
     let restore = StateRestore::new(&backups, &record, &bytes, Operation::Restore)?;
     restore.run(context, &present, &arguments.confirmed).await
 }
@@ -113,6 +118,7 @@ impl<'a> StateRestore<'a> {
         confirmed: &ConfirmedArguments,
     ) -> Result<()> {
         self.show(context, present);
+        self.warn_of_ids(context, present);
         if present.state().is_some_and(|present| is_same(present, &self.state)) {
             let message = json!({"type": "restored", "id": self.record.id, "changed": false});
             context.printer.message(&message);
@@ -120,10 +126,12 @@ impl<'a> StateRestore<'a> {
                 "The state is that of {}; nothing was changed.\n",
                 self.source()
             ));
+            self.note_server(context);
             return Ok(());
         }
         if confirmed.dry_run {
             context.printer.note("Dry run: nothing was changed.");
+            self.note_server(context);
             return Ok(());
         }
         if !confirmed.auto_approve {
@@ -239,6 +247,59 @@ impl<'a> StateRestore<'a> {
             workspace.server_command(),
             workspace.workspace_option()
         ));
+        self.note_server(context);
+    }
+
+    /// Warns of addresses that have another id now: their resources were created again.
+    fn warn_of_ids(&self, context: &Context, present: &PresentState) {
+        let Some(present) = present.state() else { return };
+        let mut count = 0;
+        let mut example = String::new();
+        for (address, restored) in &self.state.resources {
+            let Some(now) = present.resources.get(address).filter(|now| now.id != restored.id) else {
+                continue;
+            };
+            count += 1;
+            if example.is_empty() {
+                example = format!("{address} is {} now, and {} there", now.id, restored.id);
+            }
+        }
+        if count == 0 {
+            return;
+        }
+        let summary = format!(
+            "the present state has other ids than {} for {}, for example: {example}",
+            self.source(),
+            counted(count, "resource")
+        );
+        let mut help = "resources that were created again have new ids. After this restore, the state would have their former ids, which do not \
+                        exist any more, and the next apply would create them once more: keep the present state"
+            .to_owned();
+        if self.record.kind == RecordKind::Snapshot {
+            help.push_str(&format!("; `{}` takes the server back", self.apply_command()));
+        }
+        context.printer.diagnostic(Severity::Warning, &summary, Some(&help));
+    }
+
+    /// The command that takes the server back to the snapshot.
+    fn apply_command(&self) -> String {
+        let workspace = &self.backups.workspace;
+        format!(
+            "{} snapshot restore {} --apply{}",
+            workspace.server_command(),
+            self.record.id,
+            workspace.workspace_option()
+        )
+    }
+
+    /// Reports that the state of a snapshot is not its server.
+    fn note_server(&self, context: &Context) {
+        if self.record.kind == RecordKind::Snapshot {
+            context.printer.note(&format!(
+                "Only the state was compared, not the server. To take the server back to the snapshot: `{}`.",
+                self.apply_command()
+            ));
+        }
     }
 }
 

@@ -37,6 +37,7 @@ pub(super) async fn run(context: &Context, command: &SnapshotCommand) -> Result<
 
 async fn create(context: &Context, arguments: &Create) -> Result<()> {
     let backups = Backups::open(context, &arguments.server).await?;
+    backups.require_writable().await?;
     backups.recover(context).await?;
     let state = workspace_state::read(&backups.workspace).await?;
     if let Some(of) = state.as_ref().and_then(|state| state.guild_id)

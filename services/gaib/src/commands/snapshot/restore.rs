@@ -57,7 +57,8 @@ pub(super) async fn run(context: &Context, arguments: &Restore) -> Result<()> {
 
 async fn state_only(context: &Context, backups: &Backups, arguments: &Restore) -> Result<()> {
     let present = PresentState::read(&backups.workspace).await;
-    let (record, snapshot) = stored::read(backups, arguments.id, &present.expected(backups)).await?;
+    let read = stored::read(backups, arguments.id, &present.expected(backups)).await;
+    let (record, snapshot) = read.map_err(|failure| arguments.confirmed.without_restore(failure))?;
     let Some(bytes) = snapshot.state() else {
         return Err(Failure::new(format!(
             "the snapshot {} has no state: the server was not managed",
@@ -136,7 +137,8 @@ impl RestoreJob {
         let journal = self.journal()?;
         let present = PresentState::read(workspace).await;
         let has_state = present.state().is_some();
-        let stored = StoredSnapshot::for_restore(&self.backups, self.snapshot, &present).await?;
+        let stored = StoredSnapshot::for_restore(&self.backups, self.snapshot, &present).await;
+        let stored = stored.map_err(|failure| self.confirmed.without_restore(failure))?;
         let lineage = stored.state.as_ref().map(|state| state.lineage.as_str());
         let state = require_whole(present, lineage)?;
         if let Some(of) = state.guild_id.filter(|of| *of != guild) {
@@ -319,8 +321,10 @@ impl RestoreJob {
         }
         let what = match &self.rollback {
             Some(rollback) => format!(
-                "roll server {} back to the deployment {} of {} {}",
-                self.backups.guild, rollback.target.id, rollback.target.theme.name, rollback.target.theme.version
+                "roll server {} back to the deployment {} {}",
+                self.backups.guild,
+                rollback.target.id,
+                deployment::described(&rollback.target)
             ),
             None => format!("restore server {} to {}", self.backups.guild, prepared.stored.name()),
         };

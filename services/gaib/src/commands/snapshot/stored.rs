@@ -40,7 +40,8 @@ impl ImageSource for SnapshotFiles {
 /// Reads a snapshot with all checks. `expected` is what it must belong to.
 pub(super) async fn read(backups: &Backups, id: Uuid, expected: &Expected) -> Result<(BackupRecord, Snapshot)> {
     let record = backups.find(RecordKind::Snapshot, id).await?;
-    let snapshot = backups.vault.read_snapshot(&record, expected).await?;
+    let snapshot = backups.vault.read_snapshot(&record, expected).await;
+    let snapshot = snapshot.map_err(|error| Failure::of_record(&error, record.kind, record.id))?;
     Ok((record, snapshot))
 }
 

@@ -30,6 +30,7 @@ use self::record::Record;
 use self::removal::{Kept, Part, Removal};
 use crate::arguments::server;
 use crate::backups::Backups;
+use crate::commands::deployment::{self, Deployed};
 use crate::commands::execution::Execution;
 use crate::commands::{export, plan as planning, platform};
 use crate::connection::{connect_silently, read_live};
@@ -177,14 +178,14 @@ impl Teardown<'_> {
     async fn secure(&self, progress: &mut Progress<'_>, live: &LiveServer) -> Result<()> {
         let record = &mut progress.record;
         let has_export = record.is_deleting() && record.export().is_some();
-        let has_checkpoint = record.checkpoint().is_some() || record.without_checkpoint().is_some();
-        let checkpointing = match record.is_deleting() && has_checkpoint {
+        let checkpointing = match has_checkpoint(record) {
             true => None,
             // Before the first question: without it the teardown is refused.
             false => Some(Checkpointing::find(self.context, self.arguments, self.guild).await?),
         };
         if !has_export {
             let backups = Backups::of(self.context, self.workspace, self.guild).await?;
+            backups.require_writable().await?;
             let path = record.new_export(&export::timestamp());
             let question = format!("export the server to {}, and store a snapshot of it?", path.display());
             self.confirm(1, &question, "yes", record).await?;
@@ -299,20 +300,19 @@ impl Teardown<'_> {
             Some(_) => ", and the freeze of an earlier run stays",
             None => "",
         };
-        let again = match record.is_deleting() {
-            true => "the same command continues there",
-            false => "the same command begins with stage 1 again",
-        };
         let ends_freeze = checkpoint.map(|checkpoint| {
             format!(
                 "; `gaib restore exec --checkpoint {}` ends the freeze of the community",
                 checkpoint.id
             )
         });
-        Err(
-            Failure::new(format!("Cancelled before stage {stage} of 4: {done}{frozen}."))
-                .help(format!("{again}{}", ends_freeze.unwrap_or_default())),
-        )
+        let again = match record.is_deleting() {
+            true => "the same command continues there",
+            // The export would be older than the server.
+            false => "the same command begins again with stage 1, and exports the server as it is then",
+        };
+        let help = format!("{again}{}", ends_freeze.unwrap_or_default());
+        Err(Failure::new(format!("Cancelled before stage {stage} of 4: {done}{frozen}.")).help(help))
     }
 
     /// Reports what stays, and how the server is recovered.
@@ -329,6 +329,13 @@ impl Teardown<'_> {
                 .help("delete it by hand, since the export does not have it; then run the same command again"));
         }
         let kept: Vec<Kept> = kept.into_iter().map(|(kept, _)| kept).collect();
+        let deployed = Deployed {
+            workspace: self.workspace,
+            guild,
+            discord: &progress.execution.discord,
+        };
+        let recorded = deployment::record_teardown(context, deployed, state.serial, progress.record.snapshot());
+        Box::pin(recorded).await;
         self.show_result(progress, &live, &kept);
         progress.record.finish()
     }
@@ -397,21 +404,32 @@ impl Teardown<'_> {
             let (summary, help) = (refused.summary(), refused.what_to_do());
             context.printer.diagnostic(Severity::Warning, summary, help);
         }
+        self.preview_checkpoint(&record).await;
         let kept: Vec<Kept> = removals.into_iter().flat_map(|removal| removal.kept).collect();
-        match Checkpointing::find(context, self.arguments, guild).await {
-            Ok(checkpointing) => context
-                .printer
-                .note(&format!("Stage 2 of 4 would be: {}", checkpointing.question())),
-            Err(refused) => context
-                .printer
-                .diagnostic(Severity::Warning, refused.summary(), refused.what_to_do()),
-        }
         context
             .printer
             .message(&json!({"type": "teardown_preview", "guild": guild, "kept": kept}));
         context.printer.note("Nothing was changed (--dry-run).");
         Ok(())
     }
+
+    /// What the second stage would be.
+    async fn preview_checkpoint(&self, record: &Record) {
+        let printer = self.context.printer;
+        if has_checkpoint(record) {
+            printer.note("Stages 1 and 2 of 4 are done: the teardown would continue with stage 3.");
+            return;
+        }
+        match Checkpointing::find(self.context, self.arguments, self.guild).await {
+            Ok(checkpointing) => printer.note(&format!("Stage 2 of 4 would be: {}", checkpointing.question())),
+            Err(refused) => printer.diagnostic(Severity::Warning, refused.summary(), refused.what_to_do()),
+        }
+    }
+}
+
+/// Whether an interrupted teardown that was deleting has its checkpoint, or the reason why there is none.
+fn has_checkpoint(record: &Record) -> bool {
+    record.is_deleting() && (record.checkpoint().is_some() || record.without_checkpoint().is_some())
 }
 
 /// Refuses to continue an interrupted teardown where the server has what the export does not have.

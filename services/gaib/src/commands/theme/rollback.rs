@@ -3,10 +3,12 @@
 use arrakis_iac::grammar::counted;
 use arrakis_vault::{Deployment, RecordKind, RollbackTo, ThemeRegistry};
 use serde_json::json;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::arguments::theme::Rollback;
 use crate::backups::Backups;
+use crate::commands::deployment::described;
 use crate::commands::snapshot::{self, Journal, RestoreJob};
 use crate::context::Context;
 use crate::error::{Failure, Result};
@@ -60,8 +62,22 @@ async fn roll_back(
         None => RollbackTo::Steps(usize::from(arguments.steps.unwrap_or(1))),
     };
     let limit = backups.vault.theme_history(backups.server()).await?;
-    let (target, snapshot) = registry.target(to, limit).map_err(Failure::new)?;
-    require_snapshot(&backups, target, snapshot).await?;
+    let found = match registry.target(to, limit) {
+        Ok((target, snapshot)) => match backups.find(RecordKind::Snapshot, snapshot).await {
+            Ok(_) => Ok((target, snapshot)),
+            // It expired or was deleted.
+            Err(failure) => Err(format!(
+                "the deployment {} cannot be restored: {}",
+                target.id,
+                failure.summary()
+            )),
+        },
+        Err(error) => Err(error.to_string()),
+    };
+    let (target, snapshot) = match found {
+        Ok(found) => found,
+        Err(reason) => return Err(Failure::new(reason).help(ways_back(&backups, registry, to, limit).await)),
+    };
     let continued = interrupted.and_then(Journal::rollback);
     let continued = continued.filter(|rollback| rollback.target == target.id);
     let steps = registry
@@ -70,10 +86,9 @@ async fn roll_back(
         .rev()
         .position(|other| other.id == target.id);
     context.printer.note(&format!(
-        "Rollback to the deployment {} of {} {}, {} before the last one.",
+        "Rollback to the deployment {} {}, {} before the last one.",
         target.id,
-        target.theme.name,
-        target.theme.version,
+        described(target),
         counted(steps.unwrap_or_default(), "deployment")
     ));
     let job = RestoreJob {
@@ -90,18 +105,43 @@ async fn roll_back(
     Box::pin(job.run(context)).await
 }
 
-/// Refuses a target whose snapshot expired or was deleted.
-async fn require_snapshot(backups: &Backups, target: &Deployment, snapshot: Uuid) -> Result<()> {
-    let found = backups.find(RecordKind::Snapshot, snapshot).await;
-    found.map(drop).map_err(|failure| {
-        Failure::new(format!(
-            "the deployment {} cannot be restored: {}",
-            target.id,
-            failure.summary()
-        ))
-        .help(
-            "`gaib server theme history` lists the deployments with their snapshots, and `gaib server snapshot list` the snapshots that \
-             are kept",
-        )
-    })
+/// How to go back where the target of a rollback cannot be restored: the snapshot from before the deployments that it would undo, and the
+/// newest deployment that can be restored.
+async fn ways_back(backups: &Backups, registry: &ThemeRegistry, to: RollbackTo, limit: usize) -> String {
+    let mut ways = Vec::new();
+    let undone = registry.first_undone(to, limit);
+    if let Some((undone, before)) = undone.and_then(|undone| Some((undone, undone.snapshot_before?)))
+        && is_kept(backups, before).await
+    {
+        ways.push(format!(
+            "`gaib server snapshot restore {before} --apply` takes the server back to before the deployment {}",
+            described(undone)
+        ));
+    }
+    for deployment in registry.restorable(limit) {
+        let Some(snapshot) = deployment.snapshot else { continue };
+        if is_kept(backups, snapshot).await {
+            ways.push(format!(
+                "`gaib server theme rollback --to {}` goes back to the newest earlier deployment with a snapshot, {}",
+                deployment.id,
+                described(deployment)
+            ));
+            break;
+        }
+    }
+    if ways.is_empty() {
+        ways.push(
+            "`gaib server theme history` lists the deployments, and `gaib server snapshot list` the snapshots; from now on, `gaib server apply \
+             --snapshot` stores them"
+                .to_owned(),
+        );
+    }
+    ways.join("; ")
+}
+
+/// Whether a snapshot is still listed.
+async fn is_kept(backups: &Backups, snapshot: Uuid) -> bool {
+    let (server, now) = (backups.server(), OffsetDateTime::now_utc());
+    let found = backups.vault.find(RecordKind::Snapshot, snapshot, server, now);
+    found.await.is_ok()
 }

@@ -63,6 +63,14 @@ async fn damaged_backup_is_named_and_replaces_nothing() {
             "server backup verify --all".to_owned(),
         ];
         assert_named(&mut session, &lines, &object).await;
+        for line in &lines[1..] {
+            let outcome = session.gaib(line).await;
+            refused(&outcome, &[&format!("gaib server backup delete {id}")]);
+            assert!(!outcome.stderr.contains("restored"), "{line}: {}", outcome.stderr);
+        }
+        refused(&session.gaib(&lines[0]).await, &["nothing was restored"]);
+        let dry = session.gaib(&format!("server backup restore {id} --dry-run")).await;
+        assert!(!dry.stderr.contains("nothing was restored"), "{}", dry.stderr);
         std::fs::write(&path, &whole).unwrap();
     }
     done(&session.gaib("server backup verify --all").await);
@@ -90,7 +98,9 @@ async fn backup_in_place_of_another_is_named() {
     let checked = session.gaib("server backup verify --all").await;
     refused(&checked, &[older]);
     assert!(
-        checked.stdout.contains("Whole: 1 (backups and snapshots). Damaged: 1."),
+        checked
+            .stdout
+            .contains("Whole: 1 (backups and snapshots). Damaged: 1. Not trusted: 0. Theme registry: whole."),
         "{}",
         checked.stdout
     );
@@ -131,10 +141,33 @@ async fn snapshot_that_another_key_signed_is_refused_until_the_key_is_trusted() 
     let id = created(&session.gaib("server snapshot create").await);
     let key = session.state_home().join("gaib/backup-signing-key.pem");
     std::fs::rename(&key, key.with_extension("old")).unwrap();
-    refused(
-        &session.gaib(&format!("server snapshot restore {id} --apply -f")).await,
-        &["manifest", "BACKUP_TRUSTED_KEYS"],
+    created(&session.gaib("server backup create").await);
+    for line in [
+        format!("server snapshot restore {id} --apply -f"),
+        format!("server snapshot verify {id}"),
+        "server backup verify --all".to_owned(),
+    ] {
+        let outcome = session.gaib(&line).await;
+        refused(
+            &outcome,
+            &[
+                "manifest",
+                "which is not trusted here",
+                "BACKUP_TRUSTED_KEYS",
+                "openssl pkey",
+            ],
+        );
+        assert!(!outcome.stderr.contains("damaged"), "{line}: {}", outcome.stderr);
+        assert!(!outcome.stderr.contains("delete"), "{line}: {}", outcome.stderr);
+    }
+    let checked = session.gaib("server backup verify --all").await.stdout;
+    assert!(checked.contains(&format!("snapshot {id}: not trusted")), "{checked}");
+    assert!(
+        checked.contains("Whole: 1 (backups and snapshots). Damaged: 0. Not trusted: 1."),
+        "{checked}"
     );
+    let verified = session.gaib(&format!("server snapshot verify {id} --json")).await;
+    assert_eq!(of_type(&verified, "verified")[0]["verdict"], "not_trusted");
     std::fs::rename(key.with_extension("old"), &key).unwrap();
     done(&session.gaib(&format!("server snapshot verify {id}")).await);
 }
@@ -144,23 +177,83 @@ async fn damaged_record_is_listed_with_a_warning_and_hides_no_other() {
     let mut session = managed().await;
     let first = created(&session.gaib("server backup create").await);
     let second = created(&session.gaib("server backup create").await);
-    let catalogue = session.folder.path().join(".gaib/backups/.catalogue");
-    let mut folders = vec![catalogue];
-    let mut records = Vec::new();
+    let (record, whole) = record_of(&session, &first);
+    std::fs::write(&record, "{").unwrap();
+    let listed = session.gaib("server backup list").await;
+    let cure = format!("gaib server backup verify {first}");
+    printed(&listed, &["warning", &second, &cure]);
+    refused(&session.gaib("server backup verify --all").await, &["damaged", &cure]);
+    printed(
+        &session.gaib(&cure["gaib ".len()..]).await,
+        &["made again from its object", "whole"],
+    );
+    assert_eq!(std::fs::read_to_string(&record).unwrap(), whole);
+    let listed = session.gaib("server backup list").await;
+    printed(&listed, &[&first, &second]);
+    assert!(!listed.stderr.contains("warning"), "{}", listed.stderr);
+    done(&session.gaib("server backup verify --all").await);
+}
+
+/// The record of a backup or a snapshot in the catalogue: its path and its text.
+fn record_of(session: &Session, id: &str) -> (PathBuf, String) {
+    let mut folders = vec![session.folder.path().join(".gaib/backups/.catalogue")];
     while let Some(folder) = folders.pop() {
         for path in visible(&folder) {
-            match path.is_dir() {
-                true => folders.push(path),
-                false => records.push(path),
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.to_str().unwrap().contains(id) {
+                let text = std::fs::read_to_string(&path).unwrap();
+                return (path, text);
             }
         }
     }
-    let text = |path: &PathBuf| std::fs::read_to_string(path).unwrap_or_default();
-    let record = records.iter().find(|path| text(path).contains(&first)).unwrap();
-    std::fs::write(record, "{").unwrap();
-    let listed = session.gaib("server backup list").await;
-    printed(&listed, &["warning", &second]);
-    refused(&session.gaib("server backup verify --all").await, &["damaged"]);
+    panic!("no record of {id}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_make_a_damaged_record_again_unless_its_object_is_damaged_too() {
+    let mut session = managed().await;
+    let backup = created(&session.gaib("server backup create").await);
+    let snapshot = created(&session.gaib("server snapshot create").await);
+    for (line, id) in [
+        (format!("server backup show {backup}"), &backup),
+        (format!("server backup restore {backup} --dry-run"), &backup),
+        (format!("server snapshot verify {snapshot}"), &snapshot),
+        (format!("server snapshot compare {snapshot} {snapshot}"), &snapshot),
+        (
+            format!("server snapshot restore {snapshot} --apply --dry-run"),
+            &snapshot,
+        ),
+        (format!("server snapshot download {snapshot} -o copy"), &snapshot),
+    ] {
+        let (record, whole) = record_of(&session, id);
+        std::fs::write(&record, "{").unwrap();
+        printed(&session.gaib(&line).await, &["made again from its object"]);
+        assert_eq!(std::fs::read_to_string(&record).unwrap(), whole, "{line}");
+    }
+    // The id of the other kind.
+    let (record, _) = record_of(&session, &snapshot);
+    std::fs::write(&record, "{").unwrap();
+    refused(
+        &session.gaib(&format!("server backup show {snapshot}")).await,
+        &["made again from its object", "there is no backup"],
+    );
+    // A deletion needs the record.
+    std::fs::write(&record, "{").unwrap();
+    done(&session.gaib(&format!("server snapshot delete {snapshot} -f")).await);
+    assert!(objects(&session).iter().all(|object| !object.contains(&snapshot)));
+
+    let (record, _) = record_of(&session, &backup);
+    std::fs::write(&record, "{").unwrap();
+    let object = objects(&session)
+        .into_iter()
+        .find(|object| object.starts_with("state/"))
+        .unwrap();
+    Damage::Flipped.strike(&path_of(&session, &object));
+    let both = session.gaib(&format!("server backup show {backup}")).await;
+    let name = record.file_name().unwrap().to_str().unwrap();
+    refused(&both, &[name, &object, "delete both by hand"]);
+    assert_eq!(std::fs::read_to_string(&record).unwrap(), "{");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -182,6 +275,14 @@ async fn damaged_theme_registry_is_named_and_made_again() {
     ] {
         refused(&session.gaib(line).await, &[registry]);
     }
+    let checked = session.gaib("server backup verify --all").await;
+    refused(&checked, &[registry, "--rebuild"]);
+    assert!(!checked.stderr.contains("backup create"), "{}", checked.stderr);
+    assert!(
+        checked.stdout.ends_with("Theme registry: damaged.\n"),
+        "{}",
+        checked.stdout
+    );
     // An apply does not fail for it, and the next one records what this one could not.
     session.write("discord-server.yaml", "theme: basic\nroles:\n  usul: { name: Usul }\n");
     let applied = session.gaib("server apply --auto-approve -m second").await;

@@ -141,6 +141,38 @@ async fn state_of_a_snapshot_is_restored_without_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn restore_of_the_state_alone_names_the_command_for_the_server_and_warns_of_former_ids() {
+    let mut session = managed().await;
+    let id = created(&session.gaib("server snapshot create").await);
+    wreck(&session).await;
+    let restore = format!("server snapshot restore {id}");
+    let command = format!("`gaib server snapshot restore {id} --apply`");
+    // The state does not know yet what was deleted.
+    for line in [format!("{restore} --dry-run"), format!("{restore} -f")] {
+        let outcome = session.gaib(&line).await;
+        printed(&outcome, &["No differences", "Only the state was compared", &command]);
+        assert!(!outcome.stderr.contains("other ids"), "{line}: {}", outcome.stderr);
+    }
+    done(&session.gaib(&format!("{restore} --apply -f")).await);
+    let (sent, after) = (writes(&session), state(&session));
+    let question = session.answering(&restore, Some("no\n")).await;
+    refused(
+        &question,
+        &[
+            "the present state has other ids",
+            "role.naib is",
+            "keep the present state",
+            &command,
+        ],
+    );
+    printed(
+        &session.gaib(&format!("{restore} --dry-run")).await,
+        &["the present state has other ids", "Only the state was compared"],
+    );
+    assert_eq!((writes(&session), state(&session)), (sent, after));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn restore_changes_managed_resources_back_and_keeps_later_ones() {
     let mut session = managed().await;
     let id = created(&session.gaib("server snapshot create").await);

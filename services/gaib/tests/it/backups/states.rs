@@ -160,7 +160,25 @@ async fn backup_of_another_state_or_server_is_refused() {
             .await;
         refused(&unknown, &["there is no backup", "gaib server backup list"]);
     }
-    refused(&session.gaib("server backup show 7").await, &["invalid value"]);
+    for wrong in ["7", "4ebe60b0"] {
+        refused(
+            &session.gaib(&format!("server backup show {wrong}")).await,
+            &["invalid value", "looks like", "gaib server backup list"],
+        );
+    }
+    let snapshot = created(&session.gaib("server snapshot create").await);
+    for (line, way) in [
+        (
+            format!("server backup restore {snapshot} -f"),
+            format!("`gaib server snapshot restore {snapshot}`"),
+        ),
+        (
+            format!("server snapshot restore {id} -f"),
+            format!("`gaib server backup restore {id}`"),
+        ),
+    ] {
+        refused(&session.gaib(&line).await, &["there is no", &way]);
+    }
     let line = format!("server backup show {id} --guild 1200000000000000999");
     assert_eq!(session.gaib(&line).await.code, 1);
 }
@@ -254,7 +272,13 @@ async fn store_of_the_environment_is_used_and_an_invalid_one_is_named() {
     let mut session = managed().await;
     let folder = session.folder.path().canonicalize().unwrap().join("elsewhere");
     session.environment("BACKUP_STORE", Some(&format!("file://{}", folder.display())));
-    let id = created(&session.gaib("server backup create").await);
+    let made = session.gaib("server backup create").await;
+    let id = created(&made);
+    // A mistyped path would be a new folder, too.
+    let note = format!("The folder of BACKUP_STORE, {}, did not exist", folder.display());
+    assert!(made.stderr.contains(&note), "{}", made.stderr);
+    let again = session.gaib("server backup create").await;
+    assert!(!again.stderr.contains("did not exist"), "{}", again.stderr);
     assert!(folder.join(".catalogue").is_dir() && !exists(&session, ".gaib/backups"));
     done(&session.gaib(&format!("server backup verify {id}")).await);
     session.environment("BACKUP_STORE", Some("elsewhere"));
@@ -263,4 +287,60 @@ async fn store_of_the_environment_is_used_and_an_invalid_one_is_named() {
     session.environment("AWS_EC2_METADATA_DISABLED", Some("true"));
     let without_region = session.gaib("server backup list").await;
     refused(&without_region, &["the backups cannot be used"]);
+    session.environment("BACKUP_STORE", None);
+    std::fs::write(session.state_home().join("gaib/backup-signing-key.pem"), "not a key").unwrap();
+    let unusable = session.gaib("server backup list").await;
+    refused(
+        &unusable,
+        &[
+            "the backups cannot be used",
+            "backup-signing-key.pem",
+            "set BACKUP_SIGNING_KEY",
+        ],
+    );
+    assert!(!unusable.stderr.contains("BACKUP_STORE"), "{}", unusable.stderr);
+}
+
+/// Empties the folder of the session, also of the records of this user about it, but not of the signing key.
+fn lose_folder(session: &Session) {
+    let folder = session.folder.path();
+    std::fs::remove_dir_all(folder.join(".gaib")).unwrap();
+    std::fs::remove_file(folder.join("discord-server.yaml")).unwrap();
+    std::fs::remove_dir_all(session.state_home().join("gaib/servers")).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_folder_gets_back_with_its_configuration() {
+    let mut session = managed().await;
+    let folder = session.folder.path().canonicalize().unwrap();
+    session.environment("BACKUP_STORE", Some(&format!("file://{}/elsewhere", folder.display())));
+    let id = created(&session.gaib("server snapshot create").await);
+    let addresses = session.gaib("server state ls").await.stdout;
+    let sent = writes(&session);
+    lose_folder(&session);
+    done(&session.gaib(&format!("server init --guild {GUILD}")).await);
+    done(&session.gaib(&format!("server snapshot restore {id} -f")).await);
+    assert_eq!(session.gaib("server state ls").await.stdout, addresses);
+    let warning = "the configuration does not have 5 of the 5 resources";
+    for line in ["server plan", "server apply --input=false"] {
+        let planned = session.gaib(line).await;
+        assert!(planned.stderr.contains(warning), "{line}: {}", planned.stderr);
+        assert!(
+            planned.stderr.contains("snapshot download"),
+            "{line}: {}",
+            planned.stderr
+        );
+    }
+    done(&session.gaib(&format!("server snapshot download {id} -o copy")).await);
+    std::fs::copy(folder.join("copy/config.yaml"), folder.join("discord-server.yaml")).unwrap();
+    std::fs::rename(folder.join("copy/images"), folder.join("images")).unwrap();
+    done(&session.gaib("server import --all").await);
+    let planned = session.gaib("server plan --detailed-exitcode").await;
+    assert_eq!(planned.code, 0, "{}{}", planned.stdout, planned.stderr);
+    assert!(
+        !planned.stderr.contains("the configuration does not have"),
+        "{}",
+        planned.stderr
+    );
+    assert_eq!(writes(&session), sent);
 }

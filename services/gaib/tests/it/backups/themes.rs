@@ -6,6 +6,9 @@ use crate::session::exists;
 const FIRST: &str = "theme: basic\nroles:\n  usul: { name: Usul, color: \"#111111\" }\n";
 const SECOND: &str = "theme: basic\nroles:\n  usul: { name: Usul, color: \"#222222\" }\n  jamis: { name: Jamis }\n";
 
+/// The second one without a role, and with an attribute that a new role has without it.
+const SECOND_REFRESHED: &str = "theme: basic\nroles:\n  usul: { name: Usul, color: \"#222222\", mentionable: false }\n";
+
 /// Two deployments, each with snapshots. The second one changes a role and adds another one.
 async fn deployed_twice() -> Session {
     let mut session = unmanaged().await;
@@ -71,8 +74,22 @@ async fn deployments_are_recorded_with_their_snapshots() {
     );
 
     // An apply without changes is no deployment, and neither is one without a theme.
-    done(&session.gaib("server apply --snapshot --auto-approve").await);
+    let unchanged = session.gaib("server apply --snapshot --auto-approve").await;
+    printed(&unchanged, &["No changes", "No snapshot was stored"]);
     assert_eq!(deployments(&mut session).await.len(), 2);
+    // Neither is one that only updates the state: it refreshes a role, whose new attribute is the server's already, and forgets another
+    // one, which was deleted by hand.
+    session.control().delete_role(GUILD, "Jamis").await.unwrap();
+    session.write("discord-server.yaml", SECOND_REFRESHED);
+    let serial = state(&session)["serial"].clone();
+    let refreshed = session
+        .gaib("server apply --snapshot -m refreshed --auto-approve")
+        .await;
+    printed(&refreshed, &["No snapshot was stored"]);
+    assert_ne!(state(&session)["serial"], serial, "the state was not refreshed");
+    assert_eq!(deployments(&mut session).await.len(), 2);
+    let listed = session.gaib("server snapshot list --json").await;
+    assert_eq!(of_type(&listed, "snapshot").len(), kept.len());
     let destroyed = session.gaib("server destroy --auto-approve").await;
     done(&destroyed);
     let recorded = deployments(&mut session).await;
@@ -137,7 +154,7 @@ async fn rollback_restores_the_earlier_deployment_and_is_a_deployment() {
     );
     refused(
         &session.gaib("server theme rollback --input=false").await,
-        &["roll server", "--auto-approve"],
+        &["roll server", "of basic", "\"first\")", "--auto-approve"],
     );
     assert_eq!(writes(&session), sent);
     let done_back = session.gaib("server theme rollback -m \"too loud\" -f").await;
@@ -191,10 +208,14 @@ async fn rollback_without_a_target_or_its_snapshot_is_refused_with_the_reason() 
     refused(&session.gaib(unknown).await, &["no deployment has the id", "history"]);
     session.write("discord-server.yaml", SECOND);
     done(&session.gaib("server apply --snapshot --auto-approve").await);
-    refused(
-        &session.gaib("server theme rollback -f").await,
-        &["has no snapshot", "--snapshot"],
-    );
+    // The first deployment has no snapshot, and the second one has one from before it.
+    let second = deployments(&mut session).await.remove(0);
+    let before = second["snapshot_before"].as_str().unwrap();
+    let way_back = format!("server snapshot restore {before} --apply");
+    let rolled = session.gaib("server theme rollback -f").await;
+    refused(&rolled, &["has no snapshot", &format!("`gaib {way_back}`")]);
+    assert!(!rolled.stderr.contains("rollback --to"), "{}", rolled.stderr);
+    printed(&session.gaib(&format!("{way_back} --dry-run")).await, &["role.usul"]);
     let steps_and_id = format!("{unknown} --steps 1");
     refused(&session.gaib(&steps_and_id).await, &["cannot be used with"]);
     // The snapshot of the target was deleted.
@@ -208,7 +229,33 @@ async fn rollback_without_a_target_or_its_snapshot_is_refused_with_the_reason() 
     done(&session.gaib("server destroy --auto-approve").await);
     let destroyed = deployments(&mut session).await.remove(0);
     let line = format!("server theme rollback --to {} -f", destroyed["id"].as_str().unwrap());
-    refused(&session.gaib(&line).await, &["is a destroy"]);
+    refused(
+        &session.gaib(&line).await,
+        &["is a destroy", "gaib server theme history"],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_rollback_names_the_newest_deployment_that_can_be_restored() {
+    let mut session = deployed_twice().await;
+    let recorded = deployments(&mut session).await;
+    let (second, first) = (recorded[0]["id"].as_str().unwrap(), recorded[1]["id"].as_str().unwrap());
+    for color in ["#333333", "#444444"] {
+        session.write("discord-server.yaml", &SECOND.replace("#222222", color));
+        done(&session.gaib("server apply --auto-approve").await);
+    }
+    let way_back = format!("server theme rollback --to {second}");
+    let rolled = session.gaib("server theme rollback -f").await;
+    refused(&rolled, &["has no snapshot", &format!("`gaib {way_back}`"), "of basic"]);
+    // A deployment whose snapshot was deleted is not named.
+    let snapshot = recorded[0]["snapshot"].as_str().unwrap();
+    done(&session.gaib(&format!("server snapshot delete {snapshot} -f")).await);
+    let way_back = format!("server theme rollback --to {first}");
+    let rolled = session.gaib("server theme rollback -f").await;
+    refused(&rolled, &[&format!("`gaib {way_back}`")]);
+    assert!(!rolled.stderr.contains(second), "{}", rolled.stderr);
+    done(&session.gaib(&format!("{way_back} -f")).await);
+    assert_eq!(one(&session, "roles", "Usul").await["color"], 0x0011_1111);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -232,9 +279,25 @@ async fn snapshot_that_cannot_be_stored_stops_the_apply_before_its_first_change(
     let file = session.folder.path().canonicalize().unwrap().join("file");
     std::fs::write(&file, "").unwrap();
     session.environment("BACKUP_STORE", Some(&format!("file://{}", file.display())));
-    let sent = writes(&session);
-    assert_eq!(session.gaib("server apply --snapshot --auto-approve").await.code, 1);
-    assert_eq!(writes(&session), sent);
+    let requests = session.emulator.app().traffic.since(0).len();
+    for line in [
+        "server apply --snapshot --auto-approve",
+        "server snapshot create",
+        "server export --backup",
+    ] {
+        let outcome = session.gaib(line).await;
+        refused(
+            &outcome,
+            &[file.to_str().unwrap(), "nothing was changed", "check the path"],
+        );
+    }
+    let sent = session.emulator.app().traffic.since(0).len();
+    assert_eq!(sent, requests, "the server was read");
+    // A teardown does not ask for its first stage.
+    let teardown = "server teardown --confirm-teardown --no-checkpoint \"a test\"";
+    let torn = session.answering(teardown, Some("yes\n")).await;
+    refused(&torn, &["nothing was changed"]);
+    assert!(!torn.stderr.contains("Stage 1 of 4"), "{}", torn.stderr);
     // Without snapshots the deployment is recorded later.
     let applied = session.gaib("server apply --auto-approve").await;
     printed(&applied, &["warning", "its deployment is not recorded yet"]);

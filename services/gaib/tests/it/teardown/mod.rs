@@ -164,7 +164,7 @@ async fn teardown_needs_its_option_a_checkpoint_or_a_reason_and_each_confirmatio
         assert!(refused.stderr.contains(expected), "{line}: {}", refused.stderr);
         // Nothing was deleted, so that the server is exported anew.
         let is_cancelled = expected.starts_with("Cancelled");
-        let begins_again = refused.stderr.contains("begins with stage 1 again");
+        let begins_again = refused.stderr.contains("begins again with stage 1");
         assert_eq!(begins_again, is_cancelled, "{line}: {}", refused.stderr);
         assert_eq!(names(&session).await, before, "{line}");
     }
@@ -248,6 +248,39 @@ async fn server_is_emptied_but_for_what_discord_keeps_and_recovered_from_the_exp
         .gaib(&format!("server plan -f {file} --guild {GUILD} --detailed-exitcode"))
         .await;
     assert_eq!(plan.code, 0, "{}", plan.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn teardown_of_a_server_with_a_theme_is_a_destroy_in_the_registry() {
+    let mut session = start().await;
+    let init = session.gaib(&format!("server init --guild {GUILD}")).await;
+    assert_eq!(init.code, 0, "{}", init.stderr);
+    session.write("discord-server.yaml", "theme: basic\n");
+    let applied = session.gaib("server apply --auto-approve").await;
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    // The theme names the server.
+    let guild = session.control().guild(GUILD).await.unwrap();
+    let answers = format!("yes\nyes\n{}\n{GUILD}\n", guild["name"].as_str().unwrap());
+    let done = session.answering(&line(), Some(&answers)).await;
+    assert_eq!(done.code, 0, "{}{}", done.stdout, done.stderr);
+    assert!(
+        done.stderr.contains("Recorded the teardown in the theme registry"),
+        "{}",
+        done.stderr
+    );
+    let shown = session.gaib("server theme registry").await;
+    for expected in ["has no theme", "destroy", "teardown", "(2 deployments)"] {
+        assert!(shown.stdout.contains(expected), "{expected}: {}", shown.stdout);
+    }
+    // Its snapshot is the way back.
+    let listed = session.gaib("server theme history --json --limit 1").await;
+    let messages = listed
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let recorded: Vec<Value> = messages.filter(|message| message["type"] == "deployment").collect();
+    let before = recorded[0]["snapshot_before"].as_str().unwrap().to_owned();
+    assert!(done.stdout.contains(&before), "{}", done.stdout);
 }
 
 /// Begins a teardown with all answers, and kills it when the fault has taken effect.
@@ -344,6 +377,23 @@ async fn signal_cancels_a_teardown_that_waits_for_an_answer_after_a_deletion() {
         "{left:?}"
     );
     drop(stdin);
+    // What has been done is not announced again, and a cancelled stage is the next one.
+    let dry = session
+        .gaib(&format!("server teardown --dry-run --guild {GUILD}"))
+        .await;
+    assert_eq!(dry.code, 0, "{}", dry.stderr);
+    assert!(
+        dry.stderr.contains("Stages 1 and 2 of 4 are done") && !dry.stderr.contains("Stage 2 of 4 would be"),
+        "{}",
+        dry.stderr
+    );
+    let cancelled = session.answering(&line(), Some("no\n")).await;
+    assert!(
+        cancelled.stderr.contains("Cancelled before stage 4 of 4")
+            && cancelled.stderr.contains("the same command continues there"),
+        "{}",
+        cancelled.stderr
+    );
     let second = session.answering(&line(), Some(&format!("{GUILD}\n"))).await;
     assert_eq!(second.code, 0, "{}", second.stderr);
     assert_eq!(names(&session).await, kept(&before));
@@ -379,6 +429,28 @@ async fn bot_without_the_permissions_is_refused_before_the_first_stage() {
     let refused = session.answering(&line(), Some(&answers())).await;
     assert_eq!(refused.code, 1, "{}", refused.stdout);
     assert!(refused.stderr.contains("MANAGE_CHANNELS"), "{}", refused.stderr);
+    assert!(!exists(&session, ".gaib/teardown"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bot_that_may_not_read_the_server_is_refused_with_the_permission() {
+    let mut session = Session::with(json!({
+        "name": "Sietch Tabr", "community": true,
+        "bot": {"permissions": ["VIEW_CHANNEL", "MANAGE_ROLES", "MANAGE_CHANNELS", "MANAGE_WEBHOOKS"]},
+        "roles": [{"name": "Naib"}], "channels": [{"name": "general"}],
+    }))
+    .await;
+    for line in [line(), format!("server teardown --dry-run --guild {GUILD}")] {
+        let refused = session.answering(&line, Some(&answers())).await;
+        assert_eq!(refused.code, 1, "{line}: {}", refused.stdout);
+        for expected in [
+            "rules of auto moderation",
+            "grant Manage Server (MANAGE_GUILD)",
+            "the same command again",
+        ] {
+            assert!(refused.stderr.contains(expected), "{line}: {}", refused.stderr);
+        }
+    }
     assert!(!exists(&session, ".gaib/teardown"));
 }
 

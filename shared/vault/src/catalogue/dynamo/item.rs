@@ -6,6 +6,7 @@ use std::fmt::Display;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Map, Number, Value};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::catalogue::Cursor;
 use crate::paths::time_text;
@@ -56,6 +57,12 @@ pub(super) fn sort_key_of_cursor(kind: RecordKind, cursor: &Cursor) -> String {
     let position = cursor.as_str();
     let (time, id) = position.rsplit_once('.').unwrap_or((position, ""));
     format!("{}{time}#{id}", sort_prefix(kind))
+}
+
+/// The id in the key of a record; `None` where the key has none.
+pub(super) fn id_of_key(item: &Item) -> Option<Uuid> {
+    let text = item.get(SORT)?.as_s().ok()?;
+    text.rsplit_once('#')?.1.parse().ok()
 }
 
 /// The server of an item.
@@ -142,7 +149,6 @@ fn from_attribute(value: &AttributeValue) -> Option<Value> {
 mod tests {
     use arrakis_domain::Plan;
     use time::macros::datetime;
-    use uuid::Uuid;
 
     use super::*;
     use crate::record::StateVersion;
@@ -179,6 +185,7 @@ mod tests {
             sort_key(&record())
         );
         assert_eq!(server_of(&item), Some(record().server));
+        assert_eq!(id_of_key(&item), Some(record().id));
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::limits::Use;
 use crate::paths::time_text;
 use crate::record::{BackupRecord, plan_name};
 use crate::server::ServerId;
-use item::{Item, PARTITION, SORT, from_item, number, server_of, sort_key, string, to_item};
+use item::{Item, PARTITION, SORT, from_item, id_of_key, number, server_of, sort_key, string, to_item};
 
 /// Sort key of the plan of a server.
 const PLAN: &str = "PLAN";
@@ -189,6 +189,8 @@ impl Catalogue for DynamoCatalogue {
                     }
                     Ok(record) => page.records.push(record),
                     Err(reason) => page.damaged.push(DamagedRecord {
+                        kind: request.kind,
+                        id: id_of_key(&item),
                         object: Self::name(&self.records, &item),
                         reason,
                     }),
