@@ -350,26 +350,34 @@ impl Teardown<'_> {
         if live.foreign_channels > 0 {
             text.push_str("  channels of kinds that this version of gaib does not support\n");
         }
+        text.push_str(&recovery_text(&self.recovery(record, &export)));
+        printer.text(&text);
+    }
+
+    /// The commands that recover the server, in their order. The apply creates what the snapshot then finds by name, so that members get back
+    /// their roles; the checkpoint comes last, because it refers to roles and channels.
+    fn recovery(&self, record: &Record, export: &Path) -> Vec<String> {
+        let guild = self.guild;
         let (command, option) = (self.workspace.server_command(), self.workspace.workspace_option());
-        text.push_str(&format!(
-            "\nTo recover it, in this order:\n  {command} apply -f {} --guild {guild}{option}\n",
-            shell_quoted(&export)
-        ));
-        if let Some(checkpoint) = checkpoint {
-            text.push_str(&format!(
-                "  gaib restore exec --checkpoint {} --guild {guild}   (until {}, at {})\n",
+        let mut commands = vec![format!(
+            "{command} apply -f {} --guild {guild}{option}",
+            shell_quoted(export)
+        )];
+        commands.extend(record.snapshot().map(|snapshot| {
+            format!(
+                "{command} snapshot restore {snapshot} --apply --guild {guild}{option}   (members get back the roles that the \
+                 snapshot has)"
+            )
+        }));
+        commands.extend(record.checkpoint().map(|checkpoint| {
+            format!(
+                "gaib restore exec --checkpoint {} --guild {guild}   (until {}, at {})",
                 checkpoint.id,
                 platform::time(checkpoint.expires_at),
                 checkpoint.platform
-            ));
-        }
-        if let Some(snapshot) = record.snapshot() {
-            text.push_str(&format!(
-                "\nThe snapshot {snapshot} has the roles of the members, too. Instead of the apply:\n  {command} snapshot restore \
-                 {snapshot} --apply --guild {guild}{option}\n"
-            ));
-        }
-        printer.text(&text);
+            )
+        }));
+        commands
     }
 
     /// `--dry-run`.
@@ -405,6 +413,16 @@ impl Teardown<'_> {
         context.printer.note("Nothing was changed (--dry-run).");
         Ok(())
     }
+}
+
+/// The commands of a recovery, one a line.
+fn recovery_text(commands: &[String]) -> String {
+    let order = match commands.len() {
+        1 => "",
+        _ => ", in this order",
+    };
+    let lines: Vec<String> = commands.iter().map(|command| format!("  {command}\n")).collect();
+    format!("\nTo recover it{order}:\n{}", lines.concat())
 }
 
 /// Refuses to continue an interrupted teardown where the server has what the export does not have.
