@@ -20,6 +20,8 @@ async fn state_is_backed_up_shown_and_restored() {
     );
     let shown = session.gaib(&format!("server backup show {id}")).await;
     printed(&shown, &[&id, "before the storm", ".gaib/backups/", "Lineage"]);
+    // No plan applies to a folder.
+    assert!(!shown.stdout.contains("Plan"), "{}", shown.stdout);
 
     session.write("discord-server.yaml", CHANGED);
     done(&session.gaib("server apply --auto-approve").await);
