@@ -286,6 +286,32 @@ async fn init_with_community_enables_community() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn init_of_a_theme_names_what_changes_of_the_server_itself() {
+    for (option, source) in [("", "The section `server`"), (" --link", "The theme")] {
+        let mut session = Session::with(json!({ "name": "Carthag", "community": true })).await;
+        let init = format!("server init --theme basic --guild {GUILD}{option}");
+        let written = session.gaib(&format!("{init} --var community_name=Carthag")).await;
+        let expected = format!(
+            "{source} names the server \"Carthag\" and sets verification_level, default_notifications, explicit_content_filter:"
+        );
+        assert!(written.stderr.contains(&expected), "{}", written.stderr);
+        let plan = session.gaib("server plan").await;
+        assert!(!plan.stdout.contains("~ name"), "{}", plan.stdout);
+        let renamed = session.gaib(&format!("{init} --force")).await;
+        assert!(
+            renamed.stderr.contains("names the server \"Community\""),
+            "{}",
+            renamed.stderr
+        );
+        let plan = session.gaib("server plan").await;
+        assert!(plan.stdout.contains("\"Carthag\" -> \"Community\""), "{}", plan.stdout);
+    }
+    let mut session = Session::start().await;
+    let written = session.gaib(&format!("server init --guild {GUILD}")).await;
+    assert!(!written.stderr.contains("names the server"), "{}", written.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn missing_read_permissions_are_reported_together() {
     let mut session = Session::with(json!({
         "name": "Carthag", "community": true, "bot": { "permissions": ["VIEW_CHANNEL", "MANAGE_ROLES"] },
