@@ -55,6 +55,7 @@ impl Execution {
     ) -> Result<()> {
         let printer = context.printer;
         self.listen(printer);
+        self.reporter.expect(plan);
         let outcome = Executor::new(&self.discord, guard, images).run(plan, live, state).await;
         outcome.map_err(|error| self.failure(plan, &error))?;
         let counts = plan.counts();

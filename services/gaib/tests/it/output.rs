@@ -312,6 +312,31 @@ async fn init_of_a_theme_names_what_changes_of_the_server_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn refreshes_of_the_state_are_one_line() {
+    let mut session = Session::with(json!({ "name": "Sietch Tabr", "community": true })).await;
+    session.gaib(&format!("server init --guild {GUILD}")).await;
+    let roles = |own: &str, color: &str| {
+        format!(
+            "roles:\n  naib: {{ name: Naib{own} }}\n  usul: {{ name: Usul{own} }}\n  hajra: {{ name: Hajra{own} }}\n  \
+             qanat: {{ name: Qanat, color: \"{color}\" }}\n"
+        )
+    };
+    session.write("discord-server.yaml", &roles("", "#111111"));
+    assert_eq!(session.gaib("server apply --auto-approve").await.code, 0);
+    // The values that Discord has already: the state gets them without a request.
+    session.write("discord-server.yaml", &roles(", hoist: false", "#222222"));
+    let applied = session.gaib("server apply --auto-approve").await;
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    for expected in [
+        "refresh 3 resources in the state: done",
+        "change role.qanat (color): done",
+    ] {
+        assert!(applied.stderr.contains(expected), "{expected}: {}", applied.stderr);
+    }
+    assert!(!applied.stderr.contains("refresh role."), "{}", applied.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn missing_read_permissions_are_reported_together() {
     let mut session = Session::with(json!({
         "name": "Carthag", "community": true, "bot": { "permissions": ["VIEW_CHANNEL", "MANAGE_ROLES"] },

@@ -117,6 +117,18 @@ impl Prepared {
     fn is_empty(&self) -> bool {
         self.plan.steps.is_empty() && self.members.counts(&self.restoration).0 == 0
     }
+
+    /// The numbers of changes, for the question: the plan above it may be long.
+    fn extent(&self) -> String {
+        let counts = self.plan.counts();
+        let (grants, _) = self.members.counts(&self.restoration);
+        format!(
+            "{} to add, {} to change, {} to give back to members",
+            counts.add,
+            counts.change,
+            counted(grants, "role assignment")
+        )
+    }
 }
 
 impl RestoreJob {
@@ -325,7 +337,7 @@ impl RestoreJob {
             None => format!("restore server {} to {}", self.backups.guild, prepared.stored.name()),
         };
         context.prompt.confirm(
-            &format!("Do you want to {what}? Nothing is deleted."),
+            &format!("Do you want to {what}: {}? Nothing is deleted.", prepared.extent()),
             "add --auto-approve (-f) to skip the confirmation",
         )
     }

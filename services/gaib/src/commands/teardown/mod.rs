@@ -229,7 +229,7 @@ impl Teardown<'_> {
         let live = read_live(context, &progress.execution.discord, self.guild, &all_kinds()).await?;
         removal::adopt_everything(&mut progress.state, &live, &progress.record.addresses());
         let removal = removal::plan(part, &progress.state, &live)?;
-        show(context, &removal);
+        list(context, &removal);
         let created = removal.without(&progress.record.exported());
         progress.record.refuse_created(&created)?;
         let (stage, question, expected) = self.question(part, &removal, &live);
@@ -435,11 +435,24 @@ fn require_exported(record: &Record, removals: &[Removal]) -> Result<()> {
     record.refuse_created(&created.collect::<Vec<Address>>())
 }
 
-/// Prints what is deleted and what stays.
+/// Prints what is deleted and what stays, with all attributes.
 fn show(context: &Context, removal: &Removal) {
     if removal.count() > 0 {
         planning::show(context, &removal.plan, &[]);
     }
+    show_kept(context, removal);
+}
+
+/// Prints what is deleted and what stays, one resource a line: the question is to stand below them on one page.
+fn list(context: &Context, removal: &Removal) {
+    if removal.count() > 0 {
+        let note = "To be deleted (`gaib server teardown --dry-run` shows the attributes):";
+        context.printer.text(&format!("{note}\n{}", removal.listed()));
+    }
+    show_kept(context, removal);
+}
+
+fn show_kept(context: &Context, removal: &Removal) {
     for kept in &removal.kept {
         context.printer.note(&format!("Stays: {kept}."));
     }

@@ -137,7 +137,11 @@ async fn rollback_restores_the_earlier_deployment_and_is_a_deployment() {
     );
     refused(
         &session.gaib("server theme rollback --input=false").await,
-        &["roll server", "--auto-approve"],
+        &[
+            "roll server",
+            "0 to add, 1 to change, 0 role assignments to give back to members?",
+            "--auto-approve",
+        ],
     );
     assert_eq!(writes(&session), sent);
     let done_back = session.gaib("server theme rollback -m \"too loud\" -f").await;

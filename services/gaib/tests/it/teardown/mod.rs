@@ -204,6 +204,11 @@ async fn server_is_emptied_but_for_what_discord_keeps_and_recovered_from_the_exp
     let done = session.answering(&line(), Some(&answers())).await;
     assert_eq!(done.code, 0, "{}", done.stderr);
     assert_eq!(names(&session).await, kept(&before));
+    // The questions have the resources above them, and not their attributes.
+    for expected in ["  - channel.general \"general\" (id ", "  - role.usul \"Usul\" (id "] {
+        assert!(done.stdout.contains(expected), "{expected}: {}", done.stdout);
+    }
+    assert!(!done.stdout.contains("VIEW_CHANNEL"), "{}", done.stdout);
     for expected in [
         "`@everyone`",
         "every server has it",
