@@ -18,7 +18,7 @@ use crate::workspace_state;
 
 pub(super) use checks::one as verify;
 pub(super) use list::{list, one_line};
-pub(super) use restore::{PresentState, StateRestore, require_whole};
+pub(super) use restore::{PresentState, StateRestore, require_whole, restore_message};
 
 pub(super) async fn run(context: &Context, command: &BackupCommand) -> Result<ExitStatus> {
     match command {

@@ -202,7 +202,7 @@ impl<'a> StateRestore<'a> {
     async fn replace(&mut self, context: &Context, present: &PresentState, guard: &mut dyn StateLock) -> Result<()> {
         match present {
             PresentState::Whole(state) => {
-                let message = format!("before the restore of {}", self.source());
+                let message = restore_message(self.record);
                 self.backups.keep_present(context, state, &message).await?;
                 self.state.serial = self.state.serial.max(state.serial);
             }
@@ -235,6 +235,11 @@ impl<'a> StateRestore<'a> {
             workspace.workspace_option()
         ));
     }
+}
+
+/// Message of the backup before a restore. The time names what was restored as the list does, and is shorter than its id.
+pub(in crate::commands) fn restore_message(restored: &BackupRecord) -> String {
+    format!("before the restore of {}", time_text(restored.created))
 }
 
 /// Whether two states are equal but for their serial.

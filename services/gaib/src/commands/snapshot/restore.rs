@@ -27,7 +27,7 @@ use crate::arguments::backup::ConfirmedArguments;
 use crate::arguments::snapshot::Restore;
 use crate::backups::{Backups, CountedUse};
 use crate::commands::apply::refuse_blocked;
-use crate::commands::backup::{PresentState, StateRestore, require_whole};
+use crate::commands::backup::{PresentState, StateRestore, require_whole, restore_message};
 use crate::commands::execution::Execution;
 use crate::commands::{deployment, export, plan as planning};
 use crate::context::Context;
@@ -208,7 +208,7 @@ impl RestoreJob {
         self.confirm(context, &prepared)?;
         let counted_use = self.take_use(&mut journal).await?;
         if !journal.is_resumed() {
-            let message = format!("before the restore of {}", prepared.stored.name());
+            let message = restore_message(&prepared.stored.record);
             let kept = self.backups.keep_present(context, &state, &message).await;
             self.backups.checked(&counted_use, kept).await?;
         }

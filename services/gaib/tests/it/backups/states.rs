@@ -16,7 +16,7 @@ async fn state_is_backed_up_shown_and_restored() {
     printed(&made, &["Created backup", "state with serial"]);
     printed(
         &session.gaib("server backup list").await,
-        &[&id, "before the storm", "default"],
+        &[&id, "before the storm", "ID ", "CREATED"],
     );
     let shown = session.gaib(&format!("server backup show {id}")).await;
     printed(&shown, &[&id, "before the storm", ".gaib/backups/", "Lineage"]);
@@ -44,6 +44,13 @@ async fn state_is_backed_up_shown_and_restored() {
             "was not changed",
         ],
     );
+    let listed = session.gaib("server backup list --json").await;
+    let listed = of_type(&listed, "backup");
+    let (backup, present) = (&listed[1], &listed[0]);
+    assert_eq!(backup["id"], id.as_str());
+    // The message names the backup by its time, as the list does.
+    let second = &backup["created"].as_str().unwrap()[..19];
+    assert_eq!(present["message"], format!("before the restore of {second}Z"));
     let now = state(&session);
     assert_eq!(
         (&now["lineage"], &now["resources"]),
