@@ -238,3 +238,23 @@ async fn store_of_the_environment_is_used_and_an_invalid_one_is_named() {
     let without_region = session.gaib("server backup list").await;
     refused(&without_region, &["the backups cannot be used"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exports_of_a_server_are_stored_listed_and_validated() {
+    let mut session = managed().await;
+    let none = session.gaib("server export --list").await;
+    printed(&none, &["has no exports", ".gaib/backups/", "--backup"]);
+    let stored = session.gaib("server export --backup").await;
+    printed(&stored, &["Saved a complete copy to", "Keep this file"]);
+    assert_eq!(stored.stdout, "", "the copy is the only result");
+    let listed = session.gaib("server export --list").await;
+    printed(&listed, &["CREATED", "config."]);
+    assert_eq!(listed.stdout.lines().count(), 2, "{}", listed.stdout);
+    let json = session.gaib("server export --list --json").await;
+    let export = of_type(&json, "export").remove(0);
+    let file = export["file"].as_str().unwrap();
+    assert!(listed.stdout.contains(file), "{}", listed.stdout);
+    let text = session.read(file);
+    assert!(text.contains("Old Guard") && text.contains("images/"), "{text}");
+    done(&session.gaib(&format!("server validate --file {file}")).await);
+}
