@@ -337,6 +337,26 @@ async fn refreshes_of_the_state_are_one_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn plan_states_why_everyone_is_not_managed_any_more() {
+    let mut session = Session::with(json!({ "name": "Sietch Tabr", "community": true })).await;
+    session.gaib(&format!("server init --guild {GUILD}")).await;
+    session.write(
+        "discord-server.yaml",
+        "roles:\n  everyone: { permissions: [VIEW_CHANNEL] }\n  naib: { name: Naib }\n",
+    );
+    let applied = session.gaib("server apply --auto-approve").await;
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    session.write("discord-server.yaml", "roles:\n  naib: { name: Naib }\n");
+    let plan = session.gaib("server plan").await;
+    for expected in [
+        "role.everyone is not in the configuration and will no longer be managed; Discord does not delete it",
+        "0 to destroy, 1 to forget",
+    ] {
+        assert!(plan.stdout.contains(expected), "{expected}: {}", plan.stdout);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn missing_read_permissions_are_reported_together() {
     let mut session = Session::with(json!({
         "name": "Carthag", "community": true, "bot": { "permissions": ["VIEW_CHANNEL", "MANAGE_ROLES"] },
