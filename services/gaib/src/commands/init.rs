@@ -80,6 +80,10 @@ pub(super) async fn run(context: &Context, arguments: &server::Init) -> Result<E
         context.printer.note(&settings);
     }
     context.printer.note(match guild {
+        Some(_) if arguments.theme.is_none() => {
+            "Next: gaib server import --all, for a server that has roles or channels already; else write the configuration, then gaib \
+             server plan"
+        }
         Some(_) => "Next: gaib server plan",
         None => "Next: gaib server plan --guild ID (or record the server with `gaib server init --guild ID`)",
     });
