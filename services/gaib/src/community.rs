@@ -15,6 +15,7 @@ use arrakis_iac::model::{
     Verification,
 };
 use arrakis_iac::plan::{Action, Change, Finding, Plan};
+use arrakis_iac::state::State;
 use arrakis_themes::Registry;
 
 use crate::printer::Printer;
@@ -37,10 +38,12 @@ pub fn announcements_of_theme(configuration: &Configuration, themes: &Registry) 
 }
 
 /// Converts the theme's announcement channels to text channels when Community is neither enabled on the server nor by the
-/// configuration. Returns a warning for them.
+/// configuration. Returns a warning for those that the state does not have as text channels: each is reported once, and not by every later
+/// command.
 pub fn convert_announcements(
     configuration: &mut Configuration,
     theme_announcements: &BTreeSet<Address>,
+    state: &State,
     live: &LiveServer,
 ) -> Option<Finding> {
     let configured = match configuration.get(&Address::SERVER) {
@@ -57,7 +60,9 @@ pub fn convert_announcements(
             && theme_announcements.contains(address)
         {
             channel.kind = ChannelKind::Text;
-            converted.push(address.clone());
+            if !is_text(state, address) {
+                converted.push(address.clone());
+            }
         }
     }
     let what = match converted.len() {
@@ -77,6 +82,14 @@ pub fn convert_announcements(
         what_to_do: ENABLE_COMMUNITY.to_owned(),
         addresses: converted,
     })
+}
+
+/// Whether the state has a channel as a text channel.
+fn is_text(state: &State, address: &Address) -> bool {
+    let entry = state.resources.get(address);
+    entry.is_some_and(
+        |entry| matches!(&entry.attributes, Attributes::Channel(channel) if channel.kind == ChannelKind::Text),
+    )
 }
 
 /// Prints the configuration that enables Community, for a plan that preflight refuses because of channels that require it.

@@ -310,9 +310,9 @@ pub struct Export {
     /// Include unmanaged resources; without a state they are always included
     #[arg(long)]
     pub include_unmanaged: bool,
-    /// Also store a dated copy with the backups of the server
-    #[arg(long)]
-    pub backup: bool,
+    /// The copies with the backups.
+    #[command(flatten)]
+    pub copies: ExportCopies,
     /// Replace FILE if it exists
     #[arg(long)]
     pub force: bool,
@@ -322,6 +322,17 @@ pub struct Export {
     /// The workspace.
     #[command(flatten)]
     pub workspace: WorkspaceArgument,
+}
+
+/// The options of `gaib server export` for copies with the backups of the server.
+#[derive(Debug, Args)]
+pub struct ExportCopies {
+    /// Store a dated, complete copy with the backups of the server; without --output, nothing else is written
+    #[arg(long)]
+    pub backup: bool,
+    /// List the newest copies with the backups of the server, and export nothing
+    #[arg(long, conflicts_with_all = ["output", "include_unmanaged", "backup", "force"])]
+    pub list: bool,
 }
 
 /// Arguments of `gaib server lock`.

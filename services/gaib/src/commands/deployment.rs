@@ -331,11 +331,17 @@ async fn keep(
         Some(theme) => format!("{when} the deployment of {} {}", theme.name, theme.version),
         None => format!("{when} an apply"),
     };
+    // The message of the author names the deployment in the list of snapshots, too.
+    let message = match (&begun.message, &begun.theme) {
+        (Some(message), Some(theme)) => format!("{when} {} {}: {message}", theme.name, theme.version),
+        (Some(message), None) => format!("{what}: {message}"),
+        (None, _) => what.clone(),
+    };
     let state = Some(state).filter(|state| state.serial > 0 || !state.is_empty());
     let new = NewCapture {
         state,
         theme: begun.theme.as_ref(),
-        message: Some(&what),
+        message: Some(&message),
     };
     let capture = Capture::read(context, deployed.discord, backups.guild, state).await?;
     let record = capture.store(context, backups, new).await?;

@@ -42,6 +42,7 @@ impl Execution {
         images: &dyn ImageSource,
     ) -> Result<()> {
         let printer = context.printer;
+        self.reporter.expect(plan);
         let outcome = Executor::new(&self.discord, guard, images).run(plan, live, state).await;
         outcome.map_err(|error| self.failure(plan, &error))?;
         let counts = plan.counts();

@@ -16,6 +16,7 @@ use arrakis_iac_apply::{Cdn, ReadError, all_kinds, read};
 use serde_json::json;
 use time::OffsetDateTime;
 
+use crate::arguments::backup::OfServer;
 use crate::arguments::server;
 use crate::commands::deployment;
 use crate::connection::{connect_silently, read_failure};
@@ -32,6 +33,14 @@ use crate::workspace_state;
 
 pub(super) async fn run(context: &Context, arguments: &server::Export) -> Result<ExitStatus> {
     let printer = context.printer;
+    if arguments.copies.list {
+        let server = OfServer {
+            guild: arguments.guild.clone(),
+            workspace: arguments.workspace.clone(),
+        };
+        Box::pin(stored::list(context, &server)).await?;
+        return Ok(ExitStatus::Success);
+    }
     if let Some(path) = arguments
         .output
         .as_deref()
@@ -58,6 +67,13 @@ pub(super) async fn run(context: &Context, arguments: &server::Export) -> Result
     }
     let discord = connect_silently(context, guild)?;
     let live = read_everything(context, &discord, guild).await?;
+    if arguments.copies.backup && arguments.output.is_none() {
+        // The copy is the result: the configuration on stdout would be another export, without images.
+        warn_of_unknown(context, &live);
+        warn_of_unreadable(context, &live, &state);
+        Box::pin(stored::store(context, &workspace, &live, &state)).await?;
+        return Ok(ExitStatus::Success);
+    }
     let everything = arguments.include_unmanaged || state.resources.is_empty();
     let mut export = ServerExport::new(&live, &state, everything, ExportDetail::Readable);
     match &arguments.output {
@@ -76,7 +92,7 @@ pub(super) async fn run(context: &Context, arguments: &server::Export) -> Result
             counted(export.omitted, "unmanaged resource")
         ));
     }
-    if arguments.backup {
+    if arguments.copies.backup {
         stored::store(context, &workspace, &live, &state).await?;
     }
     match &arguments.output {

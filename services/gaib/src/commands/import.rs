@@ -23,7 +23,7 @@ use crate::images::ImageNames;
 use crate::ownership;
 use crate::printer::Severity;
 use crate::settings::guild_option;
-use crate::workspace::{Workspace, release_after};
+use crate::workspace::{Workspace, release_after, shell_quoted};
 use crate::workspace_state;
 
 pub(super) async fn run(context: &Context, arguments: &server::Import) -> Result<ExitStatus> {
@@ -31,6 +31,16 @@ pub(super) async fn run(context: &Context, arguments: &server::Import) -> Result
     let mut guard = workspace.lock(context, "import").await?;
     let result = under_lock(context, arguments, &workspace, &mut *guard).await;
     release_after(guard, result).await?;
+    if arguments.all {
+        let file = arguments.configuration.file.as_deref();
+        let file = file.map(|file| format!(" --file {}", shell_quoted(file)));
+        context.printer.note(&format!(
+            "Next: {} plan{}{}",
+            workspace.server_command(),
+            file.unwrap_or_default(),
+            workspace.workspace_option()
+        ));
+    }
     Ok(ExitStatus::Success)
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use arrakis_domain::Theme;
 use arrakis_iac::config::{self, VariableInputs};
 use arrakis_iac::export;
-use arrakis_iac::model::{Configuration, Snowflake, ThemeUse};
+use arrakis_iac::model::{Address, Configuration, Snowflake, ThemeUse};
 use arrakis_iac_apply::store::WorkspaceName;
 use arrakis_themes::Registry;
 use serde_json::json;
@@ -58,9 +58,9 @@ pub(super) async fn run(context: &Context, arguments: &server::Init) -> Result<E
         Some(guild) => Some(guild),
         None => context.environment.guild()?,
     };
-    let text = match &arguments.theme {
+    let (text, settings) = match &arguments.theme {
         Some(name) => of_theme(context, name, arguments)?,
-        None => TEMPLATE.to_owned(),
+        None => (TEMPLATE.to_owned(), None),
     };
     back_up(context, &path, text.as_bytes())?;
     files::write(&path, text.as_bytes())?;
@@ -76,7 +76,14 @@ pub(super) async fn run(context: &Context, arguments: &server::Init) -> Result<E
     context
         .printer
         .text(&format!("Wrote {path} and .gaib/ (workspace {workspace}).\n"));
+    if let Some(settings) = settings {
+        context.printer.note(&settings);
+    }
     context.printer.note(match guild {
+        Some(_) if arguments.theme.is_none() => {
+            "Next: gaib server import --all, for a server that has roles or channels already; else write the configuration, then gaib \
+             server plan"
+        }
         Some(_) => "Next: gaib server plan",
         None => "Next: gaib server plan --guild ID (or record the server with `gaib server init --guild ID`)",
     });
@@ -153,15 +160,44 @@ async fn warn_of_other_workspace(context: &Context, name: &WorkspaceName, guild:
 }
 
 /// The text of a configuration from a theme with the given values, which are checked: with all resources of the theme, or with a
-/// reference to it.
-fn of_theme(context: &Context, name: &str, arguments: &server::Init) -> Result<String> {
+/// reference to it. With it, what it changes of the server itself.
+fn of_theme(context: &Context, name: &str, arguments: &server::Init) -> Result<(String, Option<String>)> {
     let themes = configuration::themes(context)?;
     let theme = themes.theme(name).map_err(theme::unknown_theme)?;
     let loaded = configuration::of_theme(context, name, &arguments.variables)?;
-    match arguments.link {
-        true => linked(context, theme, &loaded.configuration, arguments),
-        false => merged(&themes, theme, loaded.configuration, arguments),
+    let settings = settings_of(&loaded.configuration, arguments.link);
+    let text = match arguments.link {
+        true => linked(context, theme, &loaded.configuration, arguments)?,
+        false => merged(&themes, theme, loaded.configuration, arguments)?,
+    };
+    Ok((text, settings))
+}
+
+/// What the theme changes of the server itself, for people: an existing server gets another name. `None` where it changes nothing.
+fn settings_of(configuration: &Configuration, is_linked: bool) -> Option<String> {
+    let server = configuration.get(&Address::SERVER)?;
+    let configured = server.to_map();
+    let others: Vec<&str> = server
+        .fields()
+        .iter()
+        .copied()
+        .filter(|field| *field != "name" && configured.contains_key(*field))
+        .collect();
+    let name = server.name().map(|name| format!("names the server \"{name}\""));
+    let settings = (!others.is_empty()).then(|| format!("sets {}", others.join(", ")));
+    let changes: Vec<String> = name.into_iter().chain(settings).collect();
+    if changes.is_empty() {
+        return None;
     }
+    let changes = changes.join(" and ");
+    Some(match is_linked {
+        true => format!(
+            "The theme {changes}: an apply replaces the present values. A section `server` in the file overrides those of the theme."
+        ),
+        false => format!(
+            "The section `server` {changes}: an apply replaces the present values. Without this section, the server keeps them."
+        ),
+    })
 }
 
 /// The text of a configuration with all resources of the theme. A text that is not read as the same configuration is refused.

@@ -218,7 +218,7 @@ pub(super) async fn plan_with_findings(
     options: &Options,
 ) -> Result<(Plan, Vec<Finding>)> {
     let configuration = &mut loaded.configuration;
-    let converted = community::convert_announcements(configuration, &loaded.theme_announcements, live);
+    let converted = community::convert_announcements(configuration, &loaded.theme_announcements, state, live);
     check_ids(state)?;
     let plan = plan::plan(configuration, state, live, options);
     let mut plan = plan.map_err(|error| plan_failure(&error))?;

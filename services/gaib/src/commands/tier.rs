@@ -6,8 +6,9 @@ use serde_json::json;
 use crate::arguments::tier::{PlanArgument, Set, Show, TierCommand};
 use crate::commands::platform;
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
+use crate::settings::API_KEY_HELP;
 use crate::table::table;
 
 pub(super) async fn run(context: &Context, command: &TierCommand) -> Result<ExitStatus> {
@@ -18,6 +19,14 @@ pub(super) async fn run(context: &Context, command: &TierCommand) -> Result<Exit
 }
 
 async fn show(context: &Context, arguments: &Show) -> Result<ExitStatus> {
+    if context.environment.platform(&arguments.community.platform)?.is_none() {
+        return Err(Failure::new(
+            "no api of the platform is given, which has the plans: ARRAKIS_API_URL and ARRAKIS_API_KEY are not set",
+        )
+        .help(format!(
+            "without a platform there is no plan to show, and a folder of backups has no limits. For a server of a platform: {API_KEY_HELP}"
+        )));
+    }
     let (platform, guild) = platform::required(context, &arguments.community).await?;
     let what = format!("read the plan of server {guild}");
     let failed = |error| platform.failure(&what, &error);

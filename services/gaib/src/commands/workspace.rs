@@ -74,6 +74,10 @@ async fn new(context: &Context, workspace: &mut Workspace, arguments: &New) -> R
         &name,
         &format!("Created workspace {name} and selected it.\n"),
     );
+    context.printer.note(match guild {
+        Some(_) => "Next: gaib server plan",
+        None => "Next: gaib server plan --guild ID",
+    });
     Ok(())
 }
 

@@ -214,7 +214,19 @@ async fn theme_announcement_channel_becomes_text_without_community() {
         "{}",
         applied.stderr
     );
-    assert_eq!(session.gaib("server plan --detailed-exitcode").await.code, 0);
+    // The warning is not repeated for the channel that exists.
+    for line in [
+        "server plan --detailed-exitcode",
+        "server diff",
+        "server apply --auto-approve",
+    ] {
+        let later = session.gaib(line).await;
+        assert!(
+            later.code == 0 && !later.stderr.contains("warning"),
+            "{line}: {}",
+            later.stderr
+        );
+    }
     // The section that the warning refers to enables Community.
     let empty = session.folder.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
@@ -282,6 +294,77 @@ async fn init_with_community_enables_community() {
             "{export}"
         );
         assert_eq!(session.gaib("server plan --detailed-exitcode").await.code, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn init_of_a_theme_names_what_changes_of_the_server_itself() {
+    for (option, source) in [("", "The section `server`"), (" --link", "The theme")] {
+        let mut session = Session::with(json!({ "name": "Carthag", "community": true })).await;
+        let init = format!("server init --theme basic --guild {GUILD}{option}");
+        let written = session.gaib(&format!("{init} --var community_name=Carthag")).await;
+        let expected = format!(
+            "{source} names the server \"Carthag\" and sets verification_level, default_notifications, explicit_content_filter:"
+        );
+        assert!(written.stderr.contains(&expected), "{}", written.stderr);
+        let plan = session.gaib("server plan").await;
+        assert!(!plan.stdout.contains("~ name"), "{}", plan.stdout);
+        let renamed = session.gaib(&format!("{init} --force")).await;
+        assert!(
+            renamed.stderr.contains("names the server \"Community\""),
+            "{}",
+            renamed.stderr
+        );
+        let plan = session.gaib("server plan").await;
+        assert!(plan.stdout.contains("\"Carthag\" -> \"Community\""), "{}", plan.stdout);
+    }
+    let mut session = Session::start().await;
+    let written = session.gaib(&format!("server init --guild {GUILD}")).await;
+    assert!(!written.stderr.contains("names the server"), "{}", written.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refreshes_of_the_state_are_one_line() {
+    let mut session = Session::with(json!({ "name": "Sietch Tabr", "community": true })).await;
+    session.gaib(&format!("server init --guild {GUILD}")).await;
+    let roles = |own: &str, color: &str| {
+        format!(
+            "roles:\n  naib: {{ name: Naib{own} }}\n  usul: {{ name: Usul{own} }}\n  hajra: {{ name: Hajra{own} }}\n  \
+             qanat: {{ name: Qanat, color: \"{color}\" }}\n"
+        )
+    };
+    session.write("discord-server.yaml", &roles("", "#111111"));
+    assert_eq!(session.gaib("server apply --auto-approve").await.code, 0);
+    // The values that Discord has already: the state gets them without a request.
+    session.write("discord-server.yaml", &roles(", hoist: false", "#222222"));
+    let applied = session.gaib("server apply --auto-approve").await;
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    for expected in [
+        "refresh 3 resources in the state: done",
+        "change role.qanat (color): done",
+    ] {
+        assert!(applied.stderr.contains(expected), "{expected}: {}", applied.stderr);
+    }
+    assert!(!applied.stderr.contains("refresh role."), "{}", applied.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plan_states_why_everyone_is_not_managed_any_more() {
+    let mut session = Session::with(json!({ "name": "Sietch Tabr", "community": true })).await;
+    session.gaib(&format!("server init --guild {GUILD}")).await;
+    session.write(
+        "discord-server.yaml",
+        "roles:\n  everyone: { permissions: [VIEW_CHANNEL] }\n  naib: { name: Naib }\n",
+    );
+    let applied = session.gaib("server apply --auto-approve").await;
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    session.write("discord-server.yaml", "roles:\n  naib: { name: Naib }\n");
+    let plan = session.gaib("server plan").await;
+    for expected in [
+        "role.everyone is not in the configuration and will no longer be managed; Discord does not delete it",
+        "0 to destroy, 1 to forget",
+    ] {
+        assert!(plan.stdout.contains(expected), "{expected}: {}", plan.stdout);
     }
 }
 

@@ -50,6 +50,11 @@ async fn every_error_of_the_platform_names_what_to_do() {
     let missing = session.gaib(&line).await;
     assert_eq!(missing.code, 1);
     assert!(missing.stderr.contains("ARRAKIS_API_URL") && missing.stderr.contains("api-key create"));
+    let shown = session.gaib(&format!("server tier show --guild {GUILD}")).await;
+    assert_eq!(shown.code, 1);
+    for expected in ["ARRAKIS_API_URL", "a folder of backups has no limits", "api-key create"] {
+        assert!(shown.stderr.contains(expected), "{expected}: {}", shown.stderr);
+    }
     platform.connect(&mut session, &[ServersRead]).await;
     let scope = session.gaib(&line).await;
     assert!(

@@ -260,6 +260,10 @@ fn change_text(change: &Change, style: Style) -> String {
             '.',
             "no longer exists on the server and will be removed from the state".to_owned(),
         ),
+        Action::Forget if change.reason == ChangeReason::NotConfigured => (
+            '.',
+            "is not in the configuration and will no longer be managed; Discord does not delete it".to_owned(),
+        ),
         Action::Forget => ('.', "will no longer be managed; it stays on the server".to_owned()),
     };
     let lost = match change.loses_messages {

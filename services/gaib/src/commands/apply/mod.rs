@@ -5,6 +5,8 @@
 
 mod saved_plan;
 
+use std::path::Path;
+
 use arrakis_iac::grammar::counted;
 use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::Snowflake;
@@ -26,7 +28,7 @@ use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
 use crate::ownership::{self, Ownership};
 use crate::settings::guild_option;
-use crate::workspace::{Workspace, release_after};
+use crate::workspace::{Workspace, release_after, shell_quoted};
 use crate::workspace_state;
 
 pub(super) async fn run(context: &Context, arguments: &server::Apply) -> Result<ExitStatus> {
@@ -83,7 +85,28 @@ pub(super) async fn file(context: &Context, arguments: &ApplyFile) -> Result<Exi
         // A refusal leaves no workspace behind.
         workspace.remove_unused().await;
     }
+    if result.is_ok() {
+        name_other_folder(context, &workspace, &arguments);
+    }
     result
+}
+
+/// Names the command that goes on after `gaib apply FILE`, where the file and therefore the state are in another folder.
+fn name_other_folder(context: &Context, workspace: &Workspace, arguments: &server::Apply) {
+    let command = workspace.server_command();
+    let file = arguments.configuration.file.as_deref().and_then(Path::file_name);
+    let (true, Some(file)) = (command != "gaib server", file) else {
+        return;
+    };
+    let missing = match arguments.planning.drop_missing {
+        true => " --drop-missing",
+        false => "",
+    };
+    context.printer.note(&format!(
+        "The state of the server is beside the file. Next: {command} plan --file {}{missing}{}",
+        shell_quoted(Path::new(file)),
+        workspace.workspace_option()
+    ));
 }
 
 /// What is applied.

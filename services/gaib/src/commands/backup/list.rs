@@ -11,8 +11,8 @@ use crate::error::Result;
 use crate::printer::Severity;
 use crate::table::table;
 
-/// Longest message in a table, in characters.
-const MESSAGE: usize = 60;
+/// Longest message in a list of backups, in characters: with the other columns, a line has at most 120.
+const MESSAGE: usize = 42;
 
 /// Prints the newest backups or snapshots of a server.
 pub(in crate::commands) async fn list(context: &Context, kind: RecordKind, arguments: &List) -> Result<()> {
@@ -35,9 +35,7 @@ fn print(context: &Context, kind: RecordKind, backups: &Backups, page: &Page) {
             backups.vault.catalogue().describe()
         ));
     } else {
-        let rows: Vec<[String; 6]> = page.records.iter().map(row).collect();
-        let heading = ["ID", "CREATED", "WORKSPACE", "SERIAL", "SIZE", "MESSAGE"];
-        printer.text(&table(heading, &rows));
+        printer.text(&listed(backups.workspace.name.as_str(), &page.records));
     }
     for damaged in &page.damaged {
         let summary = format!("{} cannot be read: {}", damaged.object, damaged.reason);
@@ -57,15 +55,30 @@ fn print(context: &Context, kind: RecordKind, backups: &Backups, page: &Page) {
     }
 }
 
-fn row(record: &BackupRecord) -> [String; 6] {
+/// The table. Workspaces are a column where one of them is not that of the command.
+fn listed(workspace: &str, records: &[BackupRecord]) -> String {
+    if records.iter().all(|record| record.workspace == workspace) {
+        let rows: Vec<[String; 5]> = records.iter().map(row).collect();
+        return table(["ID", "CREATED", "SERIAL", "SIZE", "MESSAGE"], &rows);
+    }
+    let rows: Vec<[String; 6]> = records
+        .iter()
+        .map(|record| {
+            let [id, created, serial, size, message] = row(record);
+            [id, created, record.workspace.clone(), serial, size, message]
+        })
+        .collect();
+    table(["ID", "CREATED", "WORKSPACE", "SERIAL", "SIZE", "MESSAGE"], &rows)
+}
+
+fn row(record: &BackupRecord) -> [String; 5] {
     let serial = record.state.as_ref().map(|state| state.serial.to_string());
     [
         record.id.to_string(),
         time_text(record.created),
-        record.workspace.clone(),
         serial.unwrap_or_else(|| "-".to_owned()),
         size_text(record.size),
-        one_line(record.message.as_deref().unwrap_or_default()),
+        one_line(record.message.as_deref().unwrap_or_default(), MESSAGE),
     ]
 }
 
@@ -75,13 +88,21 @@ pub(super) fn printable(message: &str) -> String {
     signs.map(|sign| if sign.is_control() { ' ' } else { sign }).collect()
 }
 
-/// The start of a message as [`printable`] returns it.
-pub(in crate::commands) fn one_line(message: &str) -> String {
-    let mut line: String = printable(message).chars().take(MESSAGE).collect();
-    if message.chars().count() > MESSAGE {
-        line.push('…');
+/// A message as [`printable`] returns it, of at most `longest` characters: it ends with `…` after a whole word, so that no id and no number
+/// is cut.
+pub(in crate::commands) fn one_line(message: &str, longest: usize) -> String {
+    let message = printable(message);
+    if message.chars().count() <= longest {
+        return message;
     }
-    line
+    // Without the last character, which is the `…`.
+    let start: String = message.chars().take(longest.saturating_sub(1)).collect();
+    let follows = message.chars().nth(longest.saturating_sub(1));
+    let whole = match start.rfind(' ') {
+        Some(end) if end > 0 && follows != Some(' ') => &start[..end],
+        _ => start.as_str(),
+    };
+    format!("{}…", whole.trim_end())
 }
 
 #[cfg(test)]
@@ -92,7 +113,37 @@ mod tests {
     fn message_is_one_line_and_short_in_a_list() {
         let long = format!("{}\u{1b}[2J\nend", "ä".repeat(70));
         assert_eq!(printable(&long), format!("{} [2J end", "ä".repeat(70)));
-        assert_eq!(one_line("before\nthe \u{1b}[31mstorm"), "before the  [31mstorm");
-        assert_eq!(one_line(&"ä".repeat(70)).chars().count(), MESSAGE + 1);
+        assert_eq!(one_line("before\nthe \u{1b}[31mstorm", 42), "before the  [31mstorm");
+        assert_eq!(one_line(&"ä".repeat(70), 42).chars().count(), 42);
+    }
+
+    #[test]
+    fn long_message_ends_after_a_whole_word() {
+        assert_eq!(one_line("before the storm", 16), "before the storm");
+        assert_eq!(one_line("before the storm", 15), "before the…");
+        assert_eq!(one_line("before the storm", 11), "before the…");
+        assert_eq!(one_line("before the storm", 10), "before…");
+    }
+
+    #[test]
+    fn line_of_a_list_has_at_most_120_characters() {
+        let record = |workspace: &str| BackupRecord {
+            id: uuid::Uuid::nil(),
+            kind: RecordKind::Snapshot,
+            server: arrakis_vault::ServerId::new(7),
+            workspace: workspace.to_owned(),
+            created: OffsetDateTime::UNIX_EPOCH,
+            state: None,
+            message: Some("after sietch 3.0.0: spring colours and a hall for the event of the year".to_owned()),
+            plan: arrakis_domain::Plan::Free,
+            size: 123_456,
+            checksum: String::new(),
+            expires: None,
+        };
+        let one = listed("default", &[record("default")]);
+        assert!(!one.contains("WORKSPACE"), "{one}");
+        assert!(one.lines().all(|line| line.chars().count() <= 120), "{one}");
+        let two = listed("default", &[record("default"), record("staging")]);
+        assert!(two.contains("WORKSPACE") && two.contains("staging"), "{two}");
     }
 }

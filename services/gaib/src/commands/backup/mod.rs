@@ -18,7 +18,7 @@ use crate::workspace_state;
 
 pub(super) use checks::one as verify;
 pub(super) use list::{list, one_line};
-pub(super) use restore::{PresentState, StateRestore, require_whole, serial_after_loss};
+pub(super) use restore::{PresentState, StateRestore, require_whole, restore_message, serial_after_loss};
 
 pub(super) async fn run(context: &Context, command: &BackupCommand) -> Result<ExitStatus> {
     match command {
@@ -101,6 +101,11 @@ async fn show(context: &Context, arguments: &Show) -> Result<()> {
         || (none(), none()),
         |state| (state.lineage.clone(), state.serial.to_string()),
     );
+    // A local store belongs to its owner: no plan applies to it.
+    let plan = match backups.is_local {
+        true => String::new(),
+        false => record.plan.as_str().to_owned(),
+    };
     let rows = [
         ("Id", record.id.to_string()),
         ("Server", record.server.to_string()),
@@ -109,12 +114,13 @@ async fn show(context: &Context, arguments: &Show) -> Result<()> {
         ("Message", record.message.as_deref().map_or_else(none, list::printable)),
         ("Serial", serial),
         ("Lineage", lineage),
-        ("Plan", record.plan.as_str().to_owned()),
+        ("Plan", plan),
         ("Size", format!("{} ({} bytes)", size_text(record.size), record.size)),
         ("SHA-256", record.checksum.clone()),
         ("Object", object),
     ];
-    let lines = rows.map(|(name, value)| format!("{name:<10} {value}\n"));
+    let rows = rows.iter().filter(|(_, value)| !value.is_empty());
+    let lines: Vec<String> = rows.map(|(name, value)| format!("{name:<10} {value}\n")).collect();
     context.printer.text(&lines.concat());
     Ok(())
 }

@@ -212,7 +212,7 @@ impl<'a> StateRestore<'a> {
     async fn replace(&mut self, context: &Context, present: &PresentState, guard: &mut dyn StateLock) -> Result<()> {
         match present {
             PresentState::Whole(state) => {
-                let message = format!("before the restore of {}", self.source());
+                let message = restore_message(self.record);
                 self.backups.keep_present(context, state, &message).await?;
                 self.state.serial = self.state.serial.max(state.serial);
             }
@@ -325,6 +325,11 @@ pub(in crate::commands) async fn serial_after_loss(
     let known = known.into_iter().flatten().max().unwrap_or_default();
     let since = (OffsetDateTime::now_utc() - record.created).whole_milliseconds();
     Ok(known.saturating_add(u64::try_from(since).unwrap_or_default()))
+}
+
+/// Message of the backup before a restore. The time names what was restored as the list does, and is shorter than its id.
+pub(in crate::commands) fn restore_message(restored: &BackupRecord) -> String {
+    format!("before the restore of {}", time_text(restored.created))
 }
 
 /// Whether two states are equal but for their serial.

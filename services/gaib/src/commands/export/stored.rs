@@ -1,20 +1,25 @@
-//! `gaib server export --backup`: a dated copy with every attribute, in the store of backups.
+//! `gaib server export --backup` and `--list`: dated copies with every attribute, in the store of backups.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use arrakis_iac::live::LiveServer;
 use arrakis_iac::state::State;
+use arrakis_vault::paths;
 use serde_json::json;
 use time::OffsetDateTime;
 
-use crate::backups::Backups;
+use crate::arguments::backup::OfServer;
+use crate::backups::{Backups, size_text, time_text};
 use crate::context::Context;
 use crate::error::{OrFail as _, Result};
+use crate::table::table;
 use crate::workspace::Workspace;
 
 /// Folder of the images, beside the configuration.
 const IMAGES: &str = "images";
+/// Largest number of copies that `--list` prints.
+const LISTED: usize = 20;
 
 /// Stores a copy of the live server, with its images.
 pub(super) async fn store(context: &Context, workspace: &Workspace, live: &LiveServer, state: &State) -> Result<()> {
@@ -32,7 +37,41 @@ pub(super) async fn store(context: &Context, workspace: &Workspace, live: &LiveS
     context
         .printer
         .message(&json!({"type": "export_kept", "file": object.as_str()}));
-    context.printer.note(&format!("Saved a copy to {object}."));
+    context.printer.note(&format!(
+        "Saved a complete copy to {object}: every resource and attribute, with the images beside it. Keep this file to recover the \
+         server."
+    ));
+    Ok(())
+}
+
+/// Lists the newest copies.
+pub(super) async fn list(context: &Context, server: &OfServer) -> Result<()> {
+    let backups = Backups::open(context, server).await?;
+    let (printer, vault, server) = (context.printer, &backups.vault, backups.server());
+    let exports = vault.exports(server).await?;
+    let mut rows = Vec::new();
+    for export in exports.iter().take(LISTED) {
+        let object = vault.store().describe(export.key.as_str());
+        let created = paths::parse_export(server, &export.key).unwrap_or(export.modified);
+        printer.message(&json!({
+            "type": "export", "file": object.as_str(), "created": time_text(created), "size": export.size,
+        }));
+        rows.push([time_text(created), size_text(export.size), object]);
+    }
+    match rows.is_empty() {
+        true => printer.note(&format!(
+            "Server {} has no exports in {}; `gaib server export --backup` stores one.",
+            backups.guild,
+            vault.store().describe(&paths::exports(server))
+        )),
+        false => printer.text(&table(["CREATED", "SIZE", "FILE"], &rows)),
+    }
+    printer.message(&json!({
+        "type": "list_summary", "kind": "export", "listed": rows.len(), "damaged": 0, "more": exports.len() > rows.len(),
+    }));
+    if exports.len() > rows.len() {
+        printer.note(&format!("There are {}; the newest are listed.", exports.len()));
+    }
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use arrakis_vault::Expected;
+use arrakis_vault::{Expected, MEMBERS_FILE};
 use serde_json::json;
 
 use super::stored;
@@ -46,6 +46,13 @@ pub(super) async fn run(context: &Context, arguments: &Download) -> Result<()> {
         "`gaib apply {} --guild ID --drop-missing` applies its configuration to another server.",
         shell_quoted(&folder.join("config.yaml"))
     ));
+    if snapshot.files.contains_key(MEMBERS_FILE) {
+        context.printer.note(&format!(
+            "The roles of members are in {}, by ids of server {}; another server has other ids, and its members do not get them by this apply.",
+            folder.join(MEMBERS_FILE).display(),
+            backups.guild
+        ));
+    }
     Ok(())
 }
 

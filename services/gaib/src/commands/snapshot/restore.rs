@@ -27,7 +27,7 @@ use crate::arguments::backup::ConfirmedArguments;
 use crate::arguments::snapshot::Restore;
 use crate::backups::{Backups, CountedUse};
 use crate::commands::apply::refuse_blocked;
-use crate::commands::backup::{PresentState, StateRestore, require_whole, serial_after_loss};
+use crate::commands::backup::{PresentState, StateRestore, require_whole, restore_message, serial_after_loss};
 use crate::commands::execution::Execution;
 use crate::commands::{deployment, export, plan as planning};
 use crate::context::Context;
@@ -118,6 +118,18 @@ impl Prepared {
     fn is_empty(&self) -> bool {
         self.plan.steps.is_empty() && self.members.counts(&self.restoration).0 == 0
     }
+
+    /// The numbers of changes, for the question: the plan above it may be long.
+    fn extent(&self) -> String {
+        let counts = self.plan.counts();
+        let (grants, _) = self.members.counts(&self.restoration);
+        format!(
+            "{} to add, {} to change, {} to give back to members",
+            counts.add,
+            counts.change,
+            counted(grants, "role assignment")
+        )
+    }
 }
 
 impl RestoreJob {
@@ -198,7 +210,7 @@ impl RestoreJob {
         self.confirm(context, &prepared).await?;
         let counted_use = self.take_use(&mut journal).await?;
         if !journal.is_resumed() {
-            let message = format!("before the restore of {}", prepared.stored.name());
+            let message = restore_message(&prepared.stored.record);
             let kept = self.backups.keep_present(context, &state, &message).await;
             self.backups.checked(&counted_use, kept).await?;
         }
@@ -328,7 +340,7 @@ impl RestoreJob {
             ),
             None => format!("restore server {} to {}", self.backups.guild, prepared.stored.name()),
         };
-        let question = format!("Do you want to {what}? Nothing is deleted.");
+        let question = format!("Do you want to {what}: {}? Nothing is deleted.", prepared.extent());
         let alternative = "add --auto-approve (-f) to skip the confirmation";
         context.prompt.confirm(&question, alternative).await
     }

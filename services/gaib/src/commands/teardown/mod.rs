@@ -231,7 +231,7 @@ impl Teardown<'_> {
         let live = read_live(context, &progress.execution.discord, self.guild, &all_kinds()).await?;
         removal::adopt_everything(&mut progress.state, &live, &progress.record.addresses());
         let removal = removal::plan(part, &progress.state, &live)?;
-        show(context, &removal);
+        list(context, &removal);
         let created = removal.without(&progress.record.exported());
         progress.record.refuse_created(&created)?;
         let (stage, question, expected) = self.question(part, &removal, &live);
@@ -334,7 +334,8 @@ impl Teardown<'_> {
             guild,
             discord: &progress.execution.discord,
         };
-        let recorded = deployment::record_teardown(context, deployed, state.serial, progress.record.snapshot());
+        let snapshot = progress.record.snapshot().map(|snapshot| snapshot.id);
+        let recorded = deployment::record_teardown(context, deployed, state.serial, snapshot);
         Box::pin(recorded).await;
         self.show_result(progress, &live, &kept);
         progress.record.finish()
@@ -360,30 +361,37 @@ impl Teardown<'_> {
         if live.foreign_channels > 0 {
             text.push_str("  channels of kinds that this version of gaib does not support\n");
         }
+        text.push_str(&recovery_text(&self.recovery(record, &export)));
+        printer.text(&text);
+    }
+
+    /// The commands that recover the server, in their order. The apply creates what the snapshot then finds by name, so that members get back
+    /// their roles; the checkpoint comes last, because it refers to roles and channels.
+    fn recovery(&self, record: &Record, export: &Path) -> Vec<String> {
+        let guild = self.guild;
         let (command, option) = (self.workspace.server_command(), self.workspace.workspace_option());
-        text.push_str(&format!(
-            "\nTo recover it, in this order:\n  {command} apply -f {} --guild {guild}{option}\n",
-            shell_quoted(&export)
-        ));
-        if let Some(checkpoint) = checkpoint {
-            text.push_str(&format!(
-                "  gaib restore exec --checkpoint {} --guild {guild}   (until {}, at {})\n",
+        let mut commands = vec![format!(
+            "{command} apply -f {} --guild {guild}{option}",
+            shell_quoted(export)
+        )];
+        // Without the roles of members, which Discord may have refused, the snapshot adds nothing to the export.
+        let with_members = record.snapshot().filter(|snapshot| snapshot.has_members);
+        commands.extend(with_members.map(|snapshot| {
+            let id = snapshot.id;
+            format!(
+                "{command} snapshot restore {id} --apply --guild {guild}{option}   (members get back the roles that the \
+                 snapshot has)"
+            )
+        }));
+        commands.extend(record.checkpoint().map(|checkpoint| {
+            format!(
+                "gaib restore exec --checkpoint {} --guild {guild}   (until {}, at {})",
                 checkpoint.id,
                 platform::time(checkpoint.expires_at),
                 checkpoint.platform
-            ));
-        }
-        if let Some(snapshot) = record.snapshot() {
-            let id = snapshot.id;
-            let what = match snapshot.has_members {
-                true => "has the roles of the members, too",
-                false => "has no roles of members, which Discord did not list",
-            };
-            text.push_str(&format!(
-                "\nThe snapshot {id} {what}. Instead of the apply:\n  {command} snapshot restore {id} --apply --guild {guild}{option}\n"
-            ));
-        }
-        printer.text(&text);
+            )
+        }));
+        commands
     }
 
     /// `--dry-run`.
@@ -432,6 +440,16 @@ fn has_checkpoint(record: &Record) -> bool {
     record.is_deleting() && (record.checkpoint().is_some() || record.without_checkpoint().is_some())
 }
 
+/// The commands of a recovery, one a line.
+fn recovery_text(commands: &[String]) -> String {
+    let order = match commands.len() {
+        1 => "",
+        _ => ", in this order",
+    };
+    let lines: Vec<String> = commands.iter().map(|command| format!("  {command}\n")).collect();
+    format!("\nTo recover it{order}:\n{}", lines.concat())
+}
+
 /// Refuses to continue an interrupted teardown where the server has what the export does not have.
 fn require_exported(record: &Record, removals: &[Removal]) -> Result<()> {
     if !record.is_deleting() {
@@ -442,11 +460,24 @@ fn require_exported(record: &Record, removals: &[Removal]) -> Result<()> {
     record.refuse_created(&created.collect::<Vec<Address>>())
 }
 
-/// Prints what is deleted and what stays.
+/// Prints what is deleted and what stays, with all attributes.
 fn show(context: &Context, removal: &Removal) {
     if removal.count() > 0 {
         planning::show(context, &removal.plan, &[]);
     }
+    show_kept(context, removal);
+}
+
+/// Prints what is deleted and what stays, one resource a line: the question is to stand below them on one page.
+fn list(context: &Context, removal: &Removal) {
+    if removal.count() > 0 {
+        let note = "To be deleted (`gaib server teardown --dry-run` shows the attributes):";
+        context.printer.text(&format!("{note}\n{}", removal.listed()));
+    }
+    show_kept(context, removal);
+}
+
+fn show_kept(context: &Context, removal: &Removal) {
     for kept in &removal.kept {
         context.printer.note(&format!("Stays: {kept}."));
     }

@@ -76,6 +76,18 @@ impl Removal {
         others.map(|change| change.address.clone()).collect()
     }
 
+    /// The deleted resources, one a line: `  - channel.general "general" (id 123)`.
+    pub(super) fn listed(&self) -> String {
+        let changes = self.plan.changes.iter();
+        let lines = changes.filter(|change| change.action == Action::Delete).map(|change| {
+            let name = change.name.as_ref();
+            let name = name.map(|name| format!(" \"{name}\"")).unwrap_or_default();
+            let id = change.id.map(|id| format!(" (id {id})")).unwrap_or_default();
+            format!("  - {}{name}{id}\n", change.address)
+        });
+        lines.collect::<Vec<String>>().concat()
+    }
+
     /// The numbers of deleted resources by kind, for people: `12 channels, 3 categories`.
     pub(super) fn described(&self) -> String {
         let mut kinds: BTreeMap<Kind, usize> = BTreeMap::new();

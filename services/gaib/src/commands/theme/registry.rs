@@ -1,8 +1,9 @@
 //! `gaib server theme registry / history`: the deployments of themes to a server.
 
 use arrakis_iac::grammar::counted;
-use arrakis_vault::{Deployment, ThemeRegistry, VaultError};
+use arrakis_vault::{Deployment, RecordKind, ThemeRegistry, VaultError};
 use serde_json::json;
+use time::OffsetDateTime;
 
 use crate::arguments::theme::{History, Registry};
 use crate::backups::{Backups, time_text};
@@ -15,6 +16,8 @@ use crate::table::table;
 
 /// Number of deployments that `registry` shows.
 const RECENT: usize = 5;
+/// Longest message in the table, in characters.
+const MESSAGE: usize = 30;
 
 /// The current theme, and the last deployments.
 pub(super) async fn show(context: &Context, arguments: &Registry) -> Result<()> {
@@ -45,7 +48,7 @@ pub(super) async fn show(context: &Context, arguments: &Registry) -> Result<()> 
         None if registry.deployments.is_empty() => String::new(),
         None => format!("Server {guild} has no theme: the last deployment is a destroy ({count}).\n\n"),
     });
-    let listed = list(context, &backups, &registry, RECENT);
+    let listed = list(context, &backups, &registry, RECENT).await;
     summarize(context, &registry, listed);
     Ok(())
 }
@@ -74,7 +77,7 @@ pub(super) async fn history(context: &Context, arguments: &History) -> Result<()
     let registry = backups.vault.theme_registry(backups.server()).await?;
     let of_plan = backups.vault.theme_history(backups.server()).await?;
     let limit = usize::from(arguments.limit);
-    let listed = list(context, &backups, &registry, limit.min(of_plan));
+    let listed = list(context, &backups, &registry, limit.min(of_plan)).await;
     let total = registry.deployments.len();
     if listed < total {
         context.printer.note(&match listed == of_plan {
@@ -90,7 +93,7 @@ pub(super) async fn history(context: &Context, arguments: &History) -> Result<()
 }
 
 /// Prints the newest deployments. Returns how many.
-fn list(context: &Context, backups: &Backups, registry: &ThemeRegistry, limit: usize) -> usize {
+async fn list(context: &Context, backups: &Backups, registry: &ThemeRegistry, limit: usize) -> usize {
     let printer = context.printer;
     if registry.deployments.is_empty() {
         printer.note(&format!(
@@ -101,15 +104,57 @@ fn list(context: &Context, backups: &Backups, registry: &ThemeRegistry, limit: u
     }
     let current = registry.current().map(|current| current.id);
     let shown: Vec<&Deployment> = registry.history(limit).collect();
+    let mut rows = Vec::new();
     for deployment in &shown {
-        printer.message(&deployment_message(deployment, Some(deployment.id) == current));
+        let snapshot = SnapshotAvailability::of(backups, deployment).await;
+        let mut message = deployment_message(deployment, Some(deployment.id) == current);
+        message["snapshot_available"] = match snapshot {
+            SnapshotAvailability::None => serde_json::Value::Null,
+            other => (other == SnapshotAvailability::Kept).into(),
+        };
+        printer.message(&message);
+        rows.push(row(deployment, snapshot));
     }
-    let rows: Vec<[String; 8]> = shown.iter().map(|deployment| row(deployment)).collect();
-    let heading = [
-        "TIME", "ACTION", "THEME", "VERSION", "SERIAL", "ID", "SNAPSHOT", "MESSAGE",
-    ];
+    let heading = ["TIME", "ACTION", "THEME", "SERIAL", "DEPLOYMENT", "SNAPSHOT", "MESSAGE"];
     printer.text(&table(heading, &rows));
     shown.len()
+}
+
+/// Whether a rollback to a deployment finds its snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SnapshotAvailability {
+    /// The deployment was made without one.
+    None,
+    Kept,
+    Deleted,
+    Expired,
+    /// The catalogue cannot be read, or the record is damaged.
+    Unreadable,
+}
+
+impl SnapshotAvailability {
+    async fn of(backups: &Backups, deployment: &Deployment) -> Self {
+        let Some(id) = deployment.snapshot else {
+            return Self::None;
+        };
+        let (vault, now) = (&backups.vault, OffsetDateTime::now_utc());
+        match vault.find(RecordKind::Snapshot, id, backups.server(), now).await {
+            Ok(_) => Self::Kept,
+            Err(VaultError::UnknownId { .. }) => Self::Deleted,
+            Err(VaultError::Expired { .. }) => Self::Expired,
+            Err(_) => Self::Unreadable,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "-",
+            Self::Kept => "kept",
+            Self::Deleted => "deleted",
+            Self::Expired => "expired",
+            Self::Unreadable => "unreadable",
+        }
+    }
 }
 
 fn summarize(context: &Context, registry: &ThemeRegistry, listed: usize) {
@@ -121,16 +166,15 @@ fn summarize(context: &Context, registry: &ThemeRegistry, listed: usize) {
     }));
 }
 
-fn row(deployment: &Deployment) -> [String; 8] {
-    let none = || "-".to_owned();
+fn row(deployment: &Deployment, snapshot: SnapshotAvailability) -> [String; 7] {
+    let theme = &deployment.theme;
     [
         time_text(deployment.time),
         deployment.action.as_str().to_owned(),
-        deployment.theme.name.clone(),
-        deployment.theme.version.clone(),
+        format!("{} {}", theme.name, theme.version),
         deployment.serial.to_string(),
         deployment.id.to_string(),
-        deployment.snapshot.map_or_else(none, |id| id.to_string()),
-        one_line(deployment.message.as_deref().unwrap_or_default()),
+        snapshot.as_str().to_owned(),
+        one_line(deployment.message.as_deref().unwrap_or_default(), MESSAGE),
     ]
 }

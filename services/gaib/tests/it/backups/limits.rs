@@ -26,7 +26,7 @@ async fn shared_store_limits_the_free_plan_and_states_when_it_ends() {
     assert_eq!(session.gaib("server backup list").await.stdout.lines().count(), 2);
     printed(
         &session.gaib(&format!("server backup show {backup}")).await,
-        &["s3://", "free"],
+        &["s3://", "Plan", "free"],
     );
     done(&session.gaib("server backup verify --all").await);
 

@@ -301,7 +301,14 @@ async fn downloaded_snapshot_is_applied_to_another_server() {
     let mut session = managed().await;
     let id = created(&session.gaib("server snapshot create").await);
     let download = format!("server snapshot download {id} -o copy");
-    printed(&session.gaib(&download).await, &["Wrote the", "--drop-missing"]);
+    printed(
+        &session.gaib(&download).await,
+        &[
+            "Wrote the",
+            "--drop-missing",
+            "roles of members are in copy/members.json",
+        ],
+    );
     for file in [
         "manifest.json",
         "config.yaml",
@@ -335,7 +342,9 @@ async fn downloaded_snapshot_is_applied_to_another_server() {
     let world = &session.emulator.app().world;
     world.write(|state| seed::build(state, &other)).unwrap();
     let apply = format!("apply copy/config.yaml --guild {OTHER} --drop-missing --auto-approve");
-    done(&session.gaib(&apply).await);
+    let next = format!("copy server plan --file config.yaml --drop-missing --workspace guild-{OTHER}");
+    printed(&session.gaib(&apply).await, &[&format!("Next: gaib -C {next}")]);
+    done(&session.gaib(&format!("-C {next}")).await);
     let copy = session.control().guild(OTHER).await.unwrap();
     for (kind, name) in [
         ("roles", "Naib"),

@@ -16,10 +16,12 @@ async fn state_is_backed_up_shown_and_restored() {
     printed(&made, &["Created backup", "state with serial"]);
     printed(
         &session.gaib("server backup list").await,
-        &[&id, "before the storm", "default"],
+        &[&id, "before the storm", "ID ", "CREATED"],
     );
     let shown = session.gaib(&format!("server backup show {id}")).await;
     printed(&shown, &[&id, "before the storm", ".gaib/backups/", "Lineage"]);
+    // No plan applies to a folder.
+    assert!(!shown.stdout.contains("Plan"), "{}", shown.stdout);
 
     session.write("discord-server.yaml", CHANGED);
     done(&session.gaib("server apply --auto-approve").await);
@@ -42,6 +44,13 @@ async fn state_is_backed_up_shown_and_restored() {
             "was not changed",
         ],
     );
+    let listed = session.gaib("server backup list --json").await;
+    let listed = of_type(&listed, "backup");
+    let (backup, present) = (&listed[1], &listed[0]);
+    assert_eq!(backup["id"], id.as_str());
+    // The message names the backup by its time, as the list does.
+    let second = &backup["created"].as_str().unwrap()[..19];
+    assert_eq!(present["message"], format!("before the restore of {second}Z"));
     let now = state(&session);
     assert_eq!(
         (&now["lineage"], &now["resources"]),
@@ -343,4 +352,24 @@ async fn lost_folder_gets_back_with_its_configuration() {
         planned.stderr
     );
     assert_eq!(writes(&session), sent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exports_of_a_server_are_stored_listed_and_validated() {
+    let mut session = managed().await;
+    let none = session.gaib("server export --list").await;
+    printed(&none, &["has no exports", ".gaib/backups/", "--backup"]);
+    let stored = session.gaib("server export --backup").await;
+    printed(&stored, &["Saved a complete copy to", "Keep this file"]);
+    assert_eq!(stored.stdout, "", "the copy is the only result");
+    let listed = session.gaib("server export --list").await;
+    printed(&listed, &["CREATED", "config."]);
+    assert_eq!(listed.stdout.lines().count(), 2, "{}", listed.stdout);
+    let json = session.gaib("server export --list --json").await;
+    let export = of_type(&json, "export").remove(0);
+    let file = export["file"].as_str().unwrap();
+    assert!(listed.stdout.contains(file), "{}", listed.stdout);
+    let text = session.read(file);
+    assert!(text.contains("Old Guard") && text.contains("images/"), "{text}");
+    done(&session.gaib(&format!("server validate --file {file}")).await);
 }

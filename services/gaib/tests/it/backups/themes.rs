@@ -60,6 +60,17 @@ async fn deployments_are_recorded_with_their_snapshots() {
         .collect();
     snapshots.sort();
     assert_eq!(snapshots, kept);
+    let messages: Vec<Value> = of_type(&listed, "snapshot")
+        .iter()
+        .map(|one| one["message"].clone())
+        .collect();
+    let version = second["theme"]["version"].as_str().unwrap();
+    for message in ["first", "second"] {
+        for when in ["before", "after"] {
+            let expected = format!("{when} basic {version}: {message}");
+            assert!(messages.contains(&expected.clone().into()), "{expected}: {messages:?}");
+        }
+    }
     let shown = session.gaib("server theme registry").await;
     printed(
         &shown,
@@ -69,9 +80,14 @@ async fn deployments_are_recorded_with_their_snapshots() {
             "(2 deployments)",
             "first",
             "second",
+            "DEPLOYMENT",
             second["id"].as_str().unwrap(),
         ],
     );
+    assert_eq!(second["snapshot_available"], true);
+    assert_eq!(shown.stdout.matches(" kept ").count(), 2, "{}", shown.stdout);
+    let mut lines = shown.stdout.lines();
+    assert!(lines.all(|line| line.chars().count() <= 140), "{}", shown.stdout);
 
     // An apply without changes is no deployment, and neither is one without a theme.
     let unchanged = session.gaib("server apply --snapshot --auto-approve").await;
@@ -154,7 +170,13 @@ async fn rollback_restores_the_earlier_deployment_and_is_a_deployment() {
     );
     refused(
         &session.gaib("server theme rollback --input=false").await,
-        &["roll server", "of basic", "\"first\")", "--auto-approve"],
+        &[
+            "roll server",
+            "of basic",
+            "\"first\"",
+            "0 to add, 1 to change, 0 role assignments to give back to members?",
+            "--auto-approve",
+        ],
     );
     assert_eq!(writes(&session), sent);
     let done_back = session.gaib("server theme rollback -m \"too loud\" -f").await;
@@ -222,6 +244,9 @@ async fn rollback_without_a_target_or_its_snapshot_is_refused_with_the_reason() 
     let newest = deployments(&mut session).await.remove(0);
     let (id, snapshot) = (newest["id"].as_str().unwrap(), newest["snapshot"].as_str().unwrap());
     done(&session.gaib(&format!("server snapshot delete {snapshot} -f")).await);
+    let history = session.gaib("server theme history").await;
+    printed(&history, &[" deleted"]);
+    assert_eq!(deployments(&mut session).await[0]["snapshot_available"], false);
     let sent = writes(&session);
     let rolled = session.gaib(&format!("server theme rollback --to {id} -f")).await;
     refused(&rolled, &["cannot be restored", "there is no snapshot"]);

@@ -19,6 +19,9 @@ use tokio::process::ChildStderr;
 use crate::platform::Platform;
 use crate::session::{GUILD, Outcome, Session, exists};
 
+/// A member with the role Usul.
+const STILGAR: &str = "1200000000000000801";
+
 /// A community server with what Discord keeps: a role above the bot's, a managed one, the channels that a community server must have.
 async fn start() -> Session {
     let session = Session::with(json!({
@@ -34,6 +37,7 @@ async fn start() -> Session {
                 {"name": "naibs", "visible_to": ["Naib"]},
             ]},
         ],
+        "members": [{"id": STILGAR, "name": "stilgar", "roles": ["Usul"]}],
     }))
     .await;
     let guild = session.control().guild(GUILD).await.unwrap();
@@ -223,6 +227,11 @@ async fn server_is_emptied_but_for_what_discord_keeps_and_recovered_from_the_exp
     let done = session.answering(&line(), Some(&answers())).await;
     assert_eq!(done.code, 0, "{}", done.stderr);
     assert_eq!(names(&session).await, kept(&before));
+    // The questions have the resources above them, and not their attributes.
+    for expected in ["  - channel.general \"general\" (id ", "  - role.usul \"Usul\" (id "] {
+        assert!(done.stdout.contains(expected), "{expected}: {}", done.stdout);
+    }
+    assert!(!done.stdout.contains("VIEW_CHANNEL"), "{}", done.stdout);
     for expected in [
         "`@everyone`",
         "every server has it",
@@ -281,6 +290,42 @@ async fn teardown_of_a_server_with_a_theme_is_a_destroy_in_the_registry() {
     let recorded: Vec<Value> = messages.filter(|message| message["type"] == "deployment").collect();
     let before = recorded[0]["snapshot_before"].as_str().unwrap().to_owned();
     assert!(done.stdout.contains(&before), "{}", done.stdout);
+}
+
+/// The commands that the output prints for the recovery, without the notes behind them.
+fn recovery(outcome: &Outcome) -> Vec<String> {
+    let (_, rest) = outcome.stdout.split_once("To recover it, in this order:\n").unwrap();
+    let commands = rest.lines().map_while(|line| line.strip_prefix("  gaib "));
+    commands
+        .map(|line| line.split("   (").next().unwrap().to_owned())
+        .collect()
+}
+
+/// The names of the roles of the member.
+async fn roles_of_stilgar(session: &Session) -> Vec<String> {
+    let member = session.control().member(GUILD, STILGAR).await.unwrap();
+    let guild = session.control().guild(GUILD).await.unwrap();
+    let roles = guild["roles"].as_array().unwrap().iter();
+    let held = roles.filter(|role| member["roles"].as_array().unwrap().contains(&role["id"]));
+    held.map(|role| role["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_of_the_output_give_members_their_roles_back() {
+    let mut session = start().await;
+    let compared = without_ids(&session).await;
+    assert_eq!(roles_of_stilgar(&session).await, ["Usul"]);
+    let done = session.answering(&line(), Some(&answers())).await;
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(roles_of_stilgar(&session).await.is_empty());
+    let commands = recovery(&done);
+    assert_eq!(commands.len(), 2, "{}", done.stdout);
+    for command in commands {
+        let outcome = session.gaib(&format!("{command} --auto-approve")).await;
+        assert_eq!(outcome.code, 0, "{command}: {}{}", outcome.stdout, outcome.stderr);
+    }
+    assert_eq!(without_ids(&session).await, compared);
+    assert_eq!(roles_of_stilgar(&session).await, ["Usul"]);
 }
 
 /// Begins a teardown with all answers, and kills it when the fault has taken effect.
