@@ -166,7 +166,7 @@ impl<'a> Fields<'a> {
     /// A number from 0 to `most`; an empty field is 0.
     pub(super) fn count<T>(&mut self, column: &'static str, most: T) -> T
     where
-        T: TryFrom<i64> + Default + PartialOrd + Display,
+        T: Copy + TryFrom<i64> + Default + PartialOrd + Display,
     {
         let read = |value: ValueRef<'_>| match value {
             ValueRef::Integer(number) if number >= 0 => {
