@@ -357,9 +357,15 @@ pub(super) fn report(context: &Context, deployment: &Deployment) {
     context.printer.message(&deployment_message(deployment, true));
 }
 
+/// Longest message of a deployment in a sentence, in characters.
+const LONGEST_MESSAGE: usize = 60;
+
 /// A deployment in questions and advice: its theme, its time and its message.
 pub(super) fn described(deployment: &Deployment) -> String {
-    let message = deployment.message.as_deref().map(one_line);
+    let message = deployment
+        .message
+        .as_deref()
+        .map(|message| one_line(message, LONGEST_MESSAGE));
     format!(
         "of {} {} ({}{})",
         deployment.theme.name,

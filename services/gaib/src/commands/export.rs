@@ -62,7 +62,7 @@ pub(super) async fn run(context: &Context, arguments: &server::Export) -> Result
             workspace.name
         ));
     }
-    if arguments.backup {
+    if arguments.copies.backup {
         Box::pin(deployment::require_writable(context, &workspace, guild)).await?;
     }
     let discord = connect_silently(context, guild)?;

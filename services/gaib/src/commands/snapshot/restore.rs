@@ -8,6 +8,7 @@ mod members;
 mod report;
 mod split;
 
+use arrakis_iac::grammar::counted;
 use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::Address;
 use arrakis_iac::plan::{self, Action, Finding, Options, Plan};
