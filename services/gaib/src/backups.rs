@@ -134,6 +134,14 @@ impl Backups {
         Ok(found.await?)
     }
 
+    /// The record of a backup or snapshot of the server, also of one whose deletion was interrupted.
+    ///
+    /// # Errors
+    /// When there is none, or it is of another server.
+    pub async fn find_even_expired(&self, kind: RecordKind, id: Uuid) -> Result<BackupRecord> {
+        Ok(self.vault.find_even_expired(kind, id, self.server()).await?)
+    }
+
     /// Counts a use of an operation before it begins. Where an earlier run of the operation was killed, this is its use, which is counted
     /// already.
     ///

@@ -37,8 +37,11 @@ pub enum VaultError {
         /// The catalogue.
         catalogue: String,
     },
-    /// The backup or snapshot was expired by retention.
-    #[error("the {kind} {id} expired on {} UTC and may be deleted at any time; choose a newer one", expired.date())]
+    /// The backup or snapshot was expired by retention, or by a deletion.
+    #[error(
+        "the {kind} {id} expired or was deleted on {} UTC, and what is left of it may be removed at any time; choose another one",
+        expired.date()
+    )]
     Expired {
         /// What it is.
         kind: RecordKind,

@@ -118,11 +118,14 @@ async fn show(context: &Context, arguments: &Show) -> Result<()> {
     Ok(())
 }
 
-/// Deletes a backup or a snapshot, after a confirmation.
+/// Deletes a backup or a snapshot, after a confirmation. One that is deleted already, or expired, is in no list and no command restores it: what
+/// an interrupted deletion left of it is removed without a confirmation.
 pub(super) async fn delete(context: &Context, kind: RecordKind, arguments: &Delete) -> Result<()> {
     let backups = Backups::open(context, &arguments.server).await?;
-    let record = backups.find(kind, arguments.id).await?;
-    if !arguments.force {
+    let record = backups.find_even_expired(kind, arguments.id).await?;
+    let now = OffsetDateTime::now_utc();
+    let is_deleted = record.is_expired(now);
+    if !arguments.force && !is_deleted {
         let question = format!(
             "Do you really want to delete the {kind} {} of {}? This cannot be undone.",
             record.id,
@@ -132,9 +135,15 @@ pub(super) async fn delete(context: &Context, kind: RecordKind, arguments: &Dele
             .prompt
             .confirm(&question, "add --force (-f) to skip the confirmation")?;
     }
-    backups.vault.delete(&record, OffsetDateTime::now_utc()).await?;
-    let message = json!({"type": "deleted", "kind": kind.as_str(), "id": record.id});
+    backups.vault.delete(&record, now).await?;
+    let message = json!({"type": "deleted", "kind": kind.as_str(), "id": record.id, "already": is_deleted});
     context.printer.message(&message);
-    context.printer.text(&format!("Deleted {kind} {}.\n", record.id));
+    context.printer.text(&match is_deleted {
+        true => format!(
+            "The {kind} {} is deleted already; what was left of it is removed.\n",
+            record.id
+        ),
+        false => format!("Deleted {kind} {}.\n", record.id),
+    });
     Ok(())
 }

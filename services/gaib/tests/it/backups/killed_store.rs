@@ -142,6 +142,35 @@ async fn snapshot_killed_after_any_effect_on_the_store_is_created_by_the_next_ru
     creations_killed("snapshot", Strike::After, Part::All).await;
 }
 
+async fn deletions_killed(kind: &'static str) {
+    let mut stored = Stored::new(kind, managed().await).await;
+    let create = format!("server {kind} create");
+    let delete_of = |id: &str| format!("server {kind} delete {id} --force");
+    let id = created(&stored.session.gaib(&create).await);
+    let run = stored.run(&delete_of(&id)).await;
+    assert!(run.len() > 5, "{run:?}");
+    for place in places(Strike::Before, &run) {
+        stored.forget_uses().await;
+        let id = created(&stored.session.gaib(&create).await);
+        let delete = delete_of(&id);
+        // The second run succeeds.
+        let killed = stored.kill(&delete, place).await;
+        let list = stored.session.gaib(&format!("server {kind} list --json")).await;
+        let listed = of_type(&list, kind);
+        assert!(listed.iter().all(|one| one["id"] != id.as_str()), "{place}");
+        let left = stored.session.gaib(&delete).await;
+        refused(&left, &[&format!("there is no {kind} {id}")]);
+        if killed.is_none() {
+            return assert_reached(place, run.len());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletion_of_a_backup_killed_before_any_request_to_the_store_is_completed_by_the_next_run() {
+    deletions_killed("backup").await;
+}
+
 /// Restores of a state that an address was removed from.
 async fn restores_of_a_state_killed(strike: Strike) {
     let mut stored = Stored::new("backup", managed().await).await;
