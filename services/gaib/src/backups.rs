@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::arguments::backup::OfServer;
 use crate::arguments::platform::PlatformArguments;
+use crate::backend::lock_wait;
 use crate::context::Context;
 use crate::error::{CHECK_PATH_AND_DISK, Failure, Result};
 use crate::ownership;
@@ -93,6 +94,7 @@ impl Backups {
                 |folder| folder.join(KEY_FILE),
             ),
             limits: None,
+            wait: lock_wait(context.printer),
         };
         let vault = Box::pin(open(&settings, &options)).await.map_err(|error| {
             Failure::new(format!("the backups cannot be used: {error}"))

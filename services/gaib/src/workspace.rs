@@ -7,7 +7,7 @@ use arrakis_iac::model::Snowflake;
 use arrakis_iac::state::State;
 use arrakis_iac_apply::store::{Backend as _, LockHolder, ServerMarker, StateLock, StoreError, WorkspaceName};
 
-use crate::backend::{AwsEnvironment, StateStore};
+use crate::backend::{AwsEnvironment, StateStore, lock_wait};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::project::{CONFIGURATION, Project, store_folder};
@@ -365,7 +365,8 @@ pub async fn open_store(context: &Context, root: &Path, project: Option<&Project
     let configured = project.map(Project::backend).cloned().unwrap_or_default();
     let settings = context.environment.backend(configured)?;
     let aws = context.environment.aws()?;
-    StateStore::open(&settings, &aws, root, store_folder(root), &host()).await
+    let wait = lock_wait(context.printer);
+    StateStore::open_waiting(&settings, &aws, root, store_folder(root), &host(), wait).await
 }
 
 /// Releases a lock after an operation, also after a failed one. Returns the result of the operation, else the error of the release.

@@ -16,7 +16,7 @@ mod states;
 
 use anyhow::Context as _;
 use arrakis_iac_apply::Cdn;
-use arrakis_vault::{LimitPolicy, OpenOptions, Vault, open, open_store};
+use arrakis_vault::{LimitPolicy, LockWait, OpenOptions, Vault, open, open_store};
 use tokio::sync::Notify;
 
 pub use self::notices::NotificationSettings;
@@ -90,6 +90,7 @@ async fn open_vault(config: &BackupConfig) -> anyhow::Result<Vault> {
     let options = OpenOptions {
         default_key: config.signing_key.clone(),
         limits: Some(LimitPolicy::ByPlan),
+        wait: LockWait::default(),
     };
     let opened = Box::pin(open(&config.settings, &options)).await;
     opened.context("BACKUP_STORE")

@@ -23,7 +23,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Catalogue, CatalogueError, Cursor, DamagedRecord, ListRequest, Page, to_second};
-use crate::files;
+use crate::files::{self, LockWait};
 use crate::limits::Use;
 use crate::paths::time_text;
 use crate::record::{BackupRecord, RecordKind, plan_name};
@@ -34,13 +34,24 @@ use crate::server::ServerId;
 #[derive(Clone, Debug)]
 pub struct FileCatalogue {
     root: PathBuf,
+    wait: LockWait,
 }
 
 impl FileCatalogue {
     /// A catalogue in this folder, which the first write creates.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self {
+            root: root.into(),
+            wait: LockWait::default(),
+        }
+    }
+
+    /// Waits for the lock of its writes in this way.
+    #[must_use]
+    pub fn waiting(mut self, wait: LockWait) -> Self {
+        self.wait = wait;
+        self
     }
 
     /// Runs file operations in a thread of their own: a sync of a file may take long.
@@ -50,6 +61,7 @@ impl FileCatalogue {
     ) -> Result<T, CatalogueError> {
         let folder = Folder {
             root: self.root.clone(),
+            wait: self.wait.clone(),
         };
         let root = self.root.clone();
         let done = tokio::task::spawn_blocking(move || work(folder)).await;
@@ -113,6 +125,7 @@ impl Catalogue for FileCatalogue {
 /// The file operations, which block.
 struct Folder {
     root: PathBuf,
+    wait: LockWait,
 }
 
 /// Content of the file of a plan.
@@ -120,7 +133,7 @@ const PLAN: &str = "plan";
 
 impl Folder {
     fn lock(&self) -> Result<fs::File, CatalogueError> {
-        files::lock(&self.root).map_err(|error| failed("lock", &self.root, error))
+        files::lock(&self.root, &self.wait).map_err(|error| failed("lock", &self.root, error))
     }
 
     fn records(&self, server: ServerId, kind: RecordKind) -> PathBuf {
@@ -355,6 +368,10 @@ fn damaged(path: &Path, reason: &str) -> CatalogueError {
 
 fn failed(operation: &'static str, path: &Path, source: io::Error) -> CatalogueError {
     let item = name(path);
+    if let Some(held) = files::held(&source) {
+        let reason = held.to_string();
+        return CatalogueError::LockHeld { item, reason };
+    }
     match files::foreign(&source) {
         Some(foreign) => CatalogueError::Refused {
             operation,

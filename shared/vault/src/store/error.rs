@@ -129,6 +129,14 @@ pub enum StoreError {
         /// What was found, where, and what to do.
         reason: String,
     },
+    /// Another process has held the lock of a folder for too long. Nothing was changed.
+    #[error("cannot lock {object}: {reason}")]
+    LockHeld {
+        /// The folder.
+        object: String,
+        /// Who holds it, as far as known, and what to do.
+        reason: String,
+    },
     /// A file operation failed.
     #[error("cannot {operation} {object}: {source}")]
     Io {
@@ -159,7 +167,11 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Throttled { .. } | Self::Unavailable { .. } | Self::TimedOut { .. } | Self::UnknownOutcome { .. }
+            Self::Throttled { .. }
+                | Self::Unavailable { .. }
+                | Self::TimedOut { .. }
+                | Self::UnknownOutcome { .. }
+                | Self::LockHeld { .. }
         )
     }
 }

@@ -17,20 +17,31 @@ use super::description::{Description, Descriptions};
 use super::error::StoreError;
 use super::{Condition, ListedObject, MAX_OBJECT_BYTES, NewObject, Object, ObjectHead, ObjectStore, Tags, Version};
 use crate::checksum::checksum;
-use crate::files;
+use crate::files::{self, LockWait};
 use crate::key::ObjectKey;
 
 /// A store in a folder, also of several processes of one machine.
 #[derive(Clone, Debug)]
 pub struct FolderStore {
     root: PathBuf,
+    wait: LockWait,
 }
 
 impl FolderStore {
     /// A store in this folder, which the first write creates.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self {
+            root: root.into(),
+            wait: LockWait::default(),
+        }
+    }
+
+    /// Waits for the lock of its writes in this way.
+    #[must_use]
+    pub fn waiting(mut self, wait: LockWait) -> Self {
+        self.wait = wait;
+        self
     }
 
     /// The folder.
@@ -46,6 +57,7 @@ impl FolderStore {
     ) -> Result<T, StoreError> {
         let folder = Folder {
             root: self.root.clone(),
+            wait: self.wait.clone(),
         };
         let root = self.root.clone();
         let done = tokio::task::spawn_blocking(move || work(folder)).await;
@@ -105,6 +117,7 @@ impl ObjectStore for FolderStore {
 /// The file operations, which block.
 struct Folder {
     root: PathBuf,
+    wait: LockWait,
 }
 
 impl Folder {
@@ -116,9 +129,9 @@ impl Folder {
         self.root.join(".objects").join(format!("{key}.json"))
     }
 
-    /// Waits for the lock of writes, which is held until the file is closed.
+    /// Takes the lock of writes, which is held until the file is closed.
     fn lock(&self) -> Result<File, StoreError> {
-        files::lock(&self.root).map_err(|error| failed("lock", &self.root, error))
+        files::lock(&self.root, &self.wait).map_err(|error| failed("lock", &self.root, error))
     }
 
     fn put(&self, key: &ObjectKey, object: &NewObject, condition: &Condition) -> Result<Version, StoreError> {
@@ -339,6 +352,10 @@ fn condition_failed(operation: &'static str, path: &Path) -> StoreError {
 
 pub(super) fn failed(operation: &'static str, path: &Path, source: io::Error) -> StoreError {
     let object = path.display().to_string();
+    if let Some(held) = files::held(&source) {
+        let reason = held.to_string();
+        return StoreError::LockHeld { object, reason };
+    }
     match files::foreign(&source) {
         Some(foreign) => StoreError::Foreign {
             operation,

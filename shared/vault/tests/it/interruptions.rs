@@ -6,8 +6,8 @@ use arrakis_domain::Plan;
 use arrakis_vault::catalogue::CatalogueError;
 use arrakis_vault::store::{ListedObject, ObjectHead, Tags, Version};
 use arrakis_vault::{
-    BackupRecord, Catalogue, Condition, LimitPolicy, ListRequest, NewObject, Object, ObjectKey, ObjectStore, Page,
-    RecordKind, ServerId, Signer, StoreError, Use, Vault, VaultError, VaultParts,
+    BackupRecord, Catalogue, Condition, FileCatalogue, FolderStore, LimitPolicy, ListRequest, LockWait, NewObject,
+    Object, ObjectKey, ObjectStore, Page, RecordKind, ServerId, Signer, StoreError, Use, Vault, VaultError, VaultParts,
 };
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -368,4 +368,38 @@ async fn interrupted_export_leaves_the_earlier_one() {
             break;
         }
     }
+}
+
+#[tokio::test]
+async fn lock_of_a_stopped_process_is_an_error_that_may_end_and_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let wait = || LockWait {
+        limit: std::time::Duration::ZERO,
+        ..LockWait::default()
+    };
+    let store = FolderStore::new(folder.path()).waiting(wait());
+    let catalogue = FileCatalogue::new(folder.path()).waiting(wait());
+    store.check().await.unwrap();
+    let holder = std::fs::File::options()
+        .write(true)
+        .open(folder.path().join(".lock"))
+        .unwrap();
+    holder.lock().unwrap();
+    let key: ObjectKey = "a".parse().unwrap();
+    let refused = store.put(&key, NewObject::new("x"), &Condition::Any).await.unwrap_err();
+    assert!(
+        matches!(refused, StoreError::LockHeld { .. }) && refused.is_transient(),
+        "{refused:?}"
+    );
+    assert!(refused.to_string().contains("has held"), "{refused}");
+    let refused = catalogue.set_plan(SERVER, Plan::Premium).await.unwrap_err();
+    assert!(
+        matches!(refused, CatalogueError::LockHeld { .. }) && refused.is_transient(),
+        "{refused:?}"
+    );
+    // Reads need no lock.
+    assert!(store.get(&key).await.unwrap_err().is_not_found());
+    assert_eq!(catalogue.plan(SERVER).await.unwrap(), Plan::Free);
+    drop(holder);
+    store.put(&key, NewObject::new("x"), &Condition::Any).await.unwrap();
 }
