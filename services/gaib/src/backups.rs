@@ -3,14 +3,17 @@
 //! `BACKUP_STORE` names the store; without it, it is the folder `.gaib/backups`. What is stored, checked and listed is decided in
 //! `arrakis-vault`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrakis_config::StoreLocation;
+use arrakis_iac::grammar::counted;
 use arrakis_iac::model::Snowflake;
 use arrakis_iac::state::State;
 use arrakis_vault::catalogue::CatalogueError;
 use arrakis_vault::{
-    BackupRecord, NewBackup, OpenOptions, Operation, RecordKind, ServerId, StoreError, Trigger, Vault, VaultError, open,
+    BackupRecord, NewBackup, ObjectKey, OpenOptions, Operation, RecordKind, ServerId, StoreError, Trigger, Vault,
+    VaultError, open, paths,
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -229,11 +232,20 @@ impl Backups {
         }
         let report = self.vault.recover(self.server(), OffsetDateTime::now_utc()).await?;
         for record in &report.recovered {
+            let (kind, id) = (record.kind, record.id);
+            context.printer.message(&recovered_message(record, "listed"));
             context.printer.note(&format!(
-                "Listed the {} {} of an interrupted command, which is whole.",
-                record.kind, record.id
+                "Listed the {kind} {id} of an interrupted command, which is whole."
             ));
         }
+        for record in &report.deleted {
+            let (kind, id) = (record.kind, record.id);
+            context.printer.message(&recovered_message(record, "deleted"));
+            context
+                .printer
+                .note(&format!("Completed the deletion of the {kind} {id}."));
+        }
+        report_removed(context, self.server(), &report.removed);
         for damaged in &report.damaged {
             let failure = Failure::of_vault(damaged);
             context
@@ -241,6 +253,30 @@ impl Backups {
                 .diagnostic(Severity::Warning, failure.summary(), failure.what_to_do());
         }
         Ok(())
+    }
+}
+
+/// What a recovery did with a backup or snapshot, as a message of `--json`.
+fn recovered_message(record: &BackupRecord, result: &str) -> Value {
+    json!({"type": "recovered", "result": result, "kind": record.kind.as_str(), "id": record.id})
+}
+
+/// Reports the files of snapshots that were never whole, which were removed.
+fn report_removed(context: &Context, server: ServerId, removed: &[ObjectKey]) {
+    let mut snapshots: BTreeMap<Uuid, Vec<&str>> = BTreeMap::new();
+    for key in removed {
+        if let Some((id, path)) = paths::parse_snapshot(server, key) {
+            snapshots.entry(id).or_default().push(path);
+        }
+    }
+    for (id, files) in snapshots {
+        let message = json!({"type": "recovered", "result": "removed", "kind": "snapshot", "id": id, "objects": files});
+        context.printer.message(&message);
+        context.printer.note(&format!(
+            "Removed {} of the snapshot {id}, which was interrupted before it was whole: {}.",
+            counted(files.len(), "file"),
+            files.join(", ")
+        ));
     }
 }
 

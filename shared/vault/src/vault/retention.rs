@@ -6,7 +6,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::{LimitPolicy, Vault, kept_for};
-use crate::catalogue::ListRequest;
+use crate::catalogue::{DamagedRecord, ListRequest};
 use crate::error::VaultError;
 use crate::key::ObjectKey;
 use crate::paths;
@@ -66,6 +66,15 @@ impl Vault {
         server: ServerId,
         kind: RecordKind,
     ) -> Result<Vec<BackupRecord>, VaultError> {
+        Ok(self.all_and_damaged(server, kind).await?.0)
+    }
+
+    /// Every record of a server, also expired ones, newest first; and the records that cannot be read.
+    pub(super) async fn all_and_damaged(
+        &self,
+        server: ServerId,
+        kind: RecordKind,
+    ) -> Result<(Vec<BackupRecord>, Vec<DamagedRecord>), VaultError> {
         let mut request = ListRequest {
             server,
             kind,
@@ -73,13 +82,14 @@ impl Vault {
             after: None,
             now: None,
         };
-        let mut records = Vec::new();
+        let (mut records, mut damaged) = (Vec::new(), Vec::new());
         loop {
             let page = self.parts.catalogue.list(&request).await?;
             records.extend(page.records);
+            damaged.extend(page.damaged);
             match page.next {
                 Some(next) => request.after = Some(next),
-                None => return Ok(records),
+                None => return Ok((records, damaged)),
             }
         }
     }

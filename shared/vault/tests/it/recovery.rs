@@ -253,3 +253,28 @@ async fn linked_record_is_damaged_and_is_made_again() {
     assert_eq!(all(&local.vault).await, [record]);
     assert_eq!(files(outside.path()), before);
 }
+
+#[tokio::test]
+async fn files_of_a_snapshot_with_a_damaged_record_are_damaged_and_stay() {
+    let local = LocalVault::new(LimitPolicy::Unlimited);
+    let state = state(SERVER, 1);
+    let record = local
+        .vault
+        .create_snapshot(new_snapshot(SERVER, &state), NOW)
+        .await
+        .unwrap();
+    let records = local.path().join(format!(".catalogue/records/{SERVER}/snapshot"));
+    let name = files(&records).into_keys().next().unwrap();
+    std::fs::write(records.join(name), "{").unwrap();
+    std::fs::remove_file(local.path().join(record.object().unwrap().as_str())).unwrap();
+    let before = files(local.path());
+    let report = local.vault.recover(SERVER, hours_from_now(2)).await.unwrap();
+    assert!(report.removed.is_empty(), "{report:?}");
+    let damaged: Vec<_> = report.damaged.iter().map(ToString::to_string).collect();
+    assert_eq!(damaged.len(), 1, "{damaged:?}");
+    assert!(
+        damaged[0].contains(record.object().unwrap().as_str()) && damaged[0].contains("does not exist"),
+        "{damaged:?}"
+    );
+    assert_eq!(files(local.path()), before);
+}

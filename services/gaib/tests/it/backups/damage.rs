@@ -196,3 +196,31 @@ async fn damaged_theme_registry_is_named_and_made_again() {
     assert_eq!(of_type(&shown, "deployment").len(), 2);
     assert!(!exists(&session, DEPLOYMENT));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_an_interrupted_snapshot_are_listed_when_they_are_removed() {
+    let mut session = managed().await;
+    for (line, id) in [
+        ("server backup create", "00000000-0000-4000-8000-000000000001"),
+        ("server snapshot create", "00000000-0000-4000-8000-000000000002"),
+        (
+            "server apply --snapshot --auto-approve",
+            "00000000-0000-4000-8000-000000000003",
+        ),
+    ] {
+        let folder = path_of(&session, &format!("snapshots/{GUILD}/{id}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        for name in ["config.yaml.gz", "state.json.gz"] {
+            let file = std::fs::File::create(folder.join(name)).unwrap();
+            let two_hours = std::time::Duration::from_secs(7_200);
+            file.set_modified(std::time::SystemTime::now() - two_hours).unwrap();
+        }
+        if line.contains("apply") {
+            session.write("discord-server.yaml", CHANGED);
+        }
+        let outcome = session.gaib(line).await;
+        let removed = format!("Removed 2 files of the snapshot {id}");
+        printed(&outcome, &[&removed, "config.yaml.gz, state.json.gz"]);
+        assert!(!folder.exists(), "{line}");
+    }
+}
