@@ -33,7 +33,7 @@ use crate::uses::{CatalogueUses, PlatformUses, Unlimited, UseCounter, UseId};
 use crate::workspace::Workspace;
 use crate::workspace_state;
 
-/// Name of the key that signs manifests, in the folder of the user's records.
+/// Name of the key that signs backups, snapshots and deployments, in the folder of the user's records.
 const KEY_FILE: &str = "gaib/backup-signing-key.pem";
 
 /// A server, its workspace, and where its backups are.
@@ -332,10 +332,26 @@ impl From<VaultError> for Failure {
     }
 }
 
+/// The error for a backup or a deployment without a signature.
+#[must_use]
+pub fn refuse_unsigned(what: &str) -> Failure {
+    Failure::new(format!(
+        "{what} has no signature, so it may be another than the one that was stored; nothing was changed"
+    ))
+    .help(
+        "an earlier gaib signed snapshots only: where it is certain that this one is older, and the difference that --dry-run shows is \
+         the expected one, add --allow-unsigned",
+    )
+}
+
 /// A record as a message of `--json`.
 #[must_use]
 pub fn record_message(record: &BackupRecord) -> Value {
     let mut message = json!(record);
+    if let Some(fields) = message.as_object_mut() {
+        fields.remove("signature");
+    }
+    message["signed"] = record.is_signed().into();
     message["type"] = record.kind.as_str().into();
     message["large"] = record.is_large().into();
     message

@@ -332,14 +332,14 @@ variables! {
     /// KMS key of backups.
     BACKUP_KMS_KEY = Variable::optional("BACKUP_KMS_KEY", WORKER_AND_GAIB, "alias/gaib-backups",
         "KMS key that encrypts the objects in the bucket: id, ARN or alias; default: the encryption of the bucket");
-    /// Key that signs manifests.
+    /// Key that signs backups, snapshots and deployments.
     BACKUP_SIGNING_KEY = Variable::optional("BACKUP_SIGNING_KEY", WORKER_AND_GAIB, "/etc/arrakis/backup-signing-key.pem",
-        "file with the Ed25519 key that signs manifests of snapshots, PEM, readable by its owner only; created where there is none; default: \
+        "file with the Ed25519 key that signs backups, snapshots and deployments, PEM, readable by its owner only; created where there is none; default: \
          backup-signing-key.pem in the state folder of gaib");
     /// Public keys of other machines.
     BACKUP_TRUSTED_KEYS = Variable::optional("BACKUP_TRUSTED_KEYS", WORKER_AND_GAIB,
         "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
-        "public keys of other machines whose snapshots are accepted, each of 64 hexadecimal digits, separated by commas");
+        "public keys of other machines whose backups, snapshots and deployments are accepted, each of 64 hexadecimal digits, separated by commas");
     /// Store of gaib's states.
     BACKUP_STATE_STORE = Variable::optional("BACKUP_STATE_STORE", WORKER, "s3://gaib-states-123456789012/production",
         "where gaib keeps the states of servers, as its setting `backend`; scheduled backups contain these states; default: BACKUP_STORE");

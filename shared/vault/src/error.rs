@@ -21,8 +21,8 @@ pub enum VaultError {
     /// An operation on the catalogue failed.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
-    /// A manifest cannot be signed.
-    #[error("the manifest cannot be signed: {0}")]
+    /// A manifest, a backup or a deployment cannot be signed.
+    #[error("it cannot be signed, and was not stored: {0}")]
     Sign(#[source] SignError),
     /// A name is not valid in a key.
     #[error(transparent)]
@@ -118,6 +118,18 @@ impl VaultError {
                 // Nothing of this size, and no link, is written.
                 | Self::Store(StoreError::TooLarge { .. } | StoreError::Foreign { .. })
                 | Self::Catalogue(CatalogueError::Damaged { .. })
+        )
+    }
+
+    /// Whether a signature is by a key that is not trusted here: its owner may have written the object.
+    #[must_use]
+    pub fn is_of_unknown_key(&self) -> bool {
+        matches!(
+            self,
+            Self::Damaged {
+                damage: Damage::Signature(SignError::UnknownKey { .. }),
+                ..
+            }
         )
     }
 

@@ -185,6 +185,7 @@ impl<'a> DeploymentInProgress<'a> {
             snapshot,
             restored: None,
             message: begun.message.clone(),
+            signature: None,
         };
         backups.vault.record_deployment(backups.server(), &deployment).await?;
         report(context, &deployment);
@@ -272,6 +273,9 @@ pub(super) fn report(context: &Context, deployment: &Deployment) {
 pub(super) fn deployment_message(deployment: &Deployment, is_current: bool) -> serde_json::Value {
     let mut message = json!(deployment);
     message["type"] = "deployment".into();
+    if let Some(fields) = message.as_object_mut() {
+        fields.remove("signature");
+    }
     message["current"] = is_current.into();
     message
 }

@@ -266,5 +266,6 @@ fn record_of(manifest: &Manifest, manifest_bytes: &[u8]) -> BackupRecord {
         size: files + manifest_bytes.len() as u64,
         checksum: checksum(manifest_bytes),
         expires: None,
+        signature: None,
     }
 }

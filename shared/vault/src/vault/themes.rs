@@ -10,25 +10,72 @@ use crate::key::ObjectKey;
 use crate::paths;
 use crate::sealed;
 use crate::server::ServerId;
+use crate::sign::SignError;
 use crate::store::{Condition, NewObject};
 use crate::theme_registry::{Deployment, DeploymentAudit, ThemeRegistry};
 
 impl Vault {
-    /// The theme registry of a server; empty before the first deployment.
+    /// The theme registry of a server; empty before the first deployment. The signature of each deployment is checked, where it has one by a
+    /// key that is trusted here: of the others, only [`Vault::verify_deployment`] decides.
     ///
     /// # Errors
     /// [`VaultError::Damaged`], [`VaultError::OtherServer`], or the store cannot be read.
     pub async fn theme_registry(&self, server: ServerId) -> Result<ThemeRegistry, VaultError> {
-        Ok(self.registry_and_condition(server).await?.0)
+        let (registry, _) = self.registry_and_condition(server).await?;
+        let key = paths::theme_registry(server)?;
+        for deployment in &registry.deployments {
+            self.refuse_forged(&key, server, deployment).await?;
+        }
+        Ok(registry)
     }
 
-    /// Records a deployment: its audit object, then the registry. Recording the same deployment again changes nothing.
+    /// Checks the signature of a deployment, before it is rolled back to. One without a signature passes: the caller decides.
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`]: the signature is invalid, or its key is not trusted here.
+    pub async fn verify_deployment(&self, server: ServerId, deployment: &Deployment) -> Result<(), VaultError> {
+        let Some(signature) = &deployment.signature else {
+            return Ok(());
+        };
+        let checked = sealed::verify(&deployment.statement(server), signature, &*self.parts.signer).await;
+        let object = format!("the deployment {}", deployment.id);
+        checked.map_err(|damage| VaultError::Damaged { object, damage })
+    }
+
+    /// Refuses a deployment whose signature is not its own.
+    async fn refuse_forged(
+        &self,
+        key: &ObjectKey,
+        server: ServerId,
+        deployment: &Deployment,
+    ) -> Result<(), VaultError> {
+        match self.verify_deployment(server, deployment).await {
+            Err(VaultError::Damaged {
+                damage: Damage::Signature(SignError::Invalid { key: signer }),
+                ..
+            }) => {
+                let reason = format!("the deployment {} is not as the key {signer} signed it", deployment.id);
+                Err(self.damaged(key, Damage::Content(reason)))
+            }
+            // A deployment of another machine is listed; a rollback to it requires its key.
+            Err(error) if !error.is_of_unknown_key() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Records a deployment, signed: its audit object, then the registry. Recording the same deployment again changes nothing.
     ///
     /// # Errors
     /// The registry is damaged, or the store cannot be written.
     pub async fn record_deployment(&self, server: ServerId, deployment: &Deployment) -> Result<(), VaultError> {
-        self.write_audit(server, deployment).await?;
         let key = paths::theme_registry(server)?;
+        let signature = sealed::sign(&deployment.statement(server), &*self.parts.signer).await;
+        let signed = Deployment {
+            signature: Some(signature.map_err(|error| self.unsealed(&key, error))?),
+            ..deployment.clone()
+        };
+        let deployment = &signed;
+        self.write_audit(server, deployment).await?;
         let mut attempt = 1;
         loop {
             let (mut registry, condition) = self.registry_and_condition(server).await?;
@@ -115,6 +162,7 @@ impl Vault {
         if audit.server != server {
             return Err(self.other_server(key, audit.server, server));
         }
+        self.refuse_forged(key, server, &audit.deployment).await?;
         Ok(audit.deployment)
     }
 }

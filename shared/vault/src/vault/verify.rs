@@ -16,6 +16,10 @@ const PAGE: usize = 100;
 pub struct VerifyReport {
     /// Number of backups and snapshots that passed all checks.
     pub whole: usize,
+    /// Number of those of them without a signature: an earlier version created them, or the signature was removed.
+    pub unsigned: usize,
+    /// Number of deployments of the theme registry without a signature.
+    pub unsigned_deployments: usize,
     /// Damaged backups and snapshots, damaged records, and a damaged theme registry. Each error names its object.
     pub damaged: Vec<VaultError>,
 }
@@ -75,7 +79,15 @@ impl Vault {
         match self.theme_registry(server).await {
             Err(error) if error.is_damage() => report.damaged.push(error),
             Err(error) => return Err(error),
-            Ok(_) => {}
+            Ok(registry) => {
+                for deployment in &registry.deployments {
+                    match self.verify_deployment(server, deployment).await {
+                        Ok(()) => report.unsigned_deployments += usize::from(deployment.signature.is_none()),
+                        Err(error) if error.is_damage() => report.damaged.push(error),
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
         }
         Ok(report)
     }
@@ -90,6 +102,7 @@ impl Vault {
             Ok(()) => {
                 progress(record, Ok(()));
                 report.whole += 1;
+                report.unsigned += usize::from(!record.is_signed());
             }
             Err(error) if error.is_damage() => {
                 progress(record, Err(&error));

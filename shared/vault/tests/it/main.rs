@@ -8,6 +8,7 @@ mod flows;
 mod interruptions;
 mod recovery;
 mod retention;
+mod signatures;
 mod support;
 
 #[cfg(feature = "aws")]

@@ -49,9 +49,17 @@ async fn all(context: &Context, backups: &Backups) -> Result<ExitStatus> {
         report_damage(context, error);
     }
     let (whole, damaged) = (checked.whole, checked.damaged.len());
-    context
-        .printer
-        .message(&json!({"type": "verify_summary", "whole": whole, "damaged": damaged}));
+    let (unsigned, deployments) = (checked.unsigned, checked.unsigned_deployments);
+    context.printer.message(&json!({
+        "type": "verify_summary", "whole": whole, "damaged": damaged, "unsigned": unsigned, "unsigned_deployments": deployments,
+    }));
+    if unsigned + deployments > 0 {
+        context.printer.note(&format!(
+            "Without a signature: {} and {}. An earlier gaib stored them, or the signature was removed.",
+            counted(unsigned, "backup"),
+            counted(deployments, "deployment")
+        ));
+    }
     context.printer.text(&format!(
         "Whole: {whole} (backups and snapshots). Damaged: {damaged}.\n"
     ));
@@ -69,10 +77,12 @@ fn report(context: &Context, record: &BackupRecord, checked: Result<(), &VaultEr
         Ok(()) => ("whole", None),
         Err(error) => ("damaged", Some(error.to_string())),
     };
-    context
-        .printer
-        .message(&json!({"type": "verified", "kind": kind.as_str(), "id": id, "verdict": verdict, "error": error}));
-    context.printer.text(&format!("{kind} {id}: {verdict}\n"));
+    let is_signed = record.is_signed();
+    context.printer.message(&json!({
+        "type": "verified", "kind": kind.as_str(), "id": id, "verdict": verdict, "signed": is_signed, "error": error,
+    }));
+    let unsigned = if is_signed { "" } else { ", without a signature" };
+    context.printer.text(&format!("{kind} {id}: {verdict}{unsigned}\n"));
 }
 
 /// Reports a damaged object.

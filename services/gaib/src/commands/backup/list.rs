@@ -1,5 +1,6 @@
 //! Lists of backups and snapshots.
 
+use arrakis_iac::grammar::counted;
 use arrakis_vault::{BackupRecord, Page, RecordKind};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -38,6 +39,13 @@ fn print(context: &Context, kind: RecordKind, backups: &Backups, page: &Page) {
         let rows: Vec<[String; 6]> = page.records.iter().map(row).collect();
         let heading = ["ID", "CREATED", "WORKSPACE", "SERIAL", "SIZE", "MESSAGE"];
         printer.text(&table(heading, &rows));
+    }
+    let unsigned = page.records.iter().filter(|record| !record.is_signed()).count();
+    if unsigned > 0 {
+        printer.note(&format!(
+            "{} without a signature: stored by an earlier gaib, or the signature was removed.",
+            counted(unsigned, kind.as_str())
+        ));
     }
     for damaged in &page.damaged {
         let summary = format!("{} cannot be read: {}", damaged.object, damaged.reason);

@@ -111,6 +111,13 @@ async fn show(context: &Context, arguments: &Show) -> Result<()> {
         ("Plan", record.plan.as_str().to_owned()),
         ("Size", format!("{} ({} bytes)", size_text(record.size), record.size)),
         ("SHA-256", record.checksum.clone()),
+        (
+            "Signature",
+            record.signature.as_ref().map_or_else(
+                || "none: by an earlier gaib, or removed".to_owned(),
+                |signature| format!("by the key {}", signature.key),
+            ),
+        ),
         ("Object", object),
     ];
     let lines = rows.map(|(name, value)| format!("{name:<10} {value}\n"));

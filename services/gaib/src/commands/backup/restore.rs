@@ -12,7 +12,7 @@ use arrakis_vault::{BackupRecord, Expected, Operation, RecordKind};
 use serde_json::json;
 
 use crate::arguments::backup::{ConfirmedArguments, Restore};
-use crate::backups::{Backups, time_text};
+use crate::backups::{Backups, refuse_unsigned, time_text};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::ownership;
@@ -24,6 +24,9 @@ pub(super) async fn run(context: &Context, arguments: &Restore) -> Result<()> {
     let record = backups.find(RecordKind::Backup, arguments.id).await?;
     let present = PresentState::read(&backups.workspace).await;
     let bytes = backups.vault.read_backup(&record, &present.expected(&backups)).await?;
+    if !record.is_signed() && !arguments.allow_unsigned && !arguments.confirmed.dry_run {
+        return Err(refuse_unsigned(&format!("the backup {}", record.id)));
+    }
     let restore = StateRestore::new(&backups, &record, &bytes, Operation::Restore)?;
     restore.run(context, &present, &arguments.confirmed).await
 }

@@ -79,7 +79,16 @@ fn list(context: &Context, backups: &Backups, registry: &ThemeRegistry, limit: u
     let current = registry.current().map(|current| current.id);
     let shown: Vec<&Deployment> = registry.history(limit).collect();
     for deployment in &shown {
-        printer.message(&deployment_message(deployment, Some(deployment.id) == current));
+        let mut message = deployment_message(deployment, Some(deployment.id) == current);
+        message["signed"] = deployment.signature.is_some().into();
+        printer.message(&message);
+    }
+    let unsigned = shown.iter().filter(|deployment| deployment.signature.is_none()).count();
+    if unsigned > 0 {
+        printer.note(&format!(
+            "{} without a signature: recorded by an earlier gaib, or the signature was removed.",
+            counted(unsigned, "deployment")
+        ));
     }
     let rows: Vec<[String; 8]> = shown.iter().map(|deployment| row(deployment)).collect();
     let heading = [

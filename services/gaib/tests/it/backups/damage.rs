@@ -224,3 +224,34 @@ async fn files_of_an_interrupted_snapshot_are_listed_when_they_are_removed() {
         assert!(!folder.exists(), "{line}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backup_without_a_signature_is_named_and_restored_only_where_that_is_permitted() {
+    let mut session = managed().await;
+    let id = created(&session.gaib("server backup create").await);
+    printed(
+        &session.gaib(&format!("server backup show {id}")).await,
+        &["Signature", "by the key"],
+    );
+    let records = path_of(&session, &format!(".catalogue/records/{GUILD}/backup"));
+    let record = visible(&records).remove(0);
+    forge(&record, unsign);
+    printed(
+        &session.gaib(&format!("server backup verify {id}")).await,
+        &["whole, without a signature"],
+    );
+    printed(
+        &session.gaib("server backup verify --all").await,
+        &["1 backup and 0 deployments"],
+    );
+    done(&session.gaib("server state rm channel.spice").await);
+    let (restore, present) = (format!("server backup restore {id}"), session.read(STATE));
+    refused(
+        &session.gaib(&format!("{restore} -f")).await,
+        &["has no signature", "--allow-unsigned", "nothing was changed"],
+    );
+    printed(&session.gaib(&format!("{restore} --dry-run")).await, &["channel.spice"]);
+    assert_eq!(session.read(STATE), present);
+    done(&session.gaib(&format!("{restore} --allow-unsigned -f")).await);
+    assert!(session.read(STATE).contains("channel.spice"));
+}

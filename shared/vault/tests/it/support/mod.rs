@@ -123,6 +123,7 @@ pub(crate) fn deployment(number: i64) -> Deployment {
         snapshot: None,
         restored: None,
         message: None,
+        signature: None,
     }
 }
 
