@@ -1,6 +1,6 @@
 //! Lists of backups and snapshots.
 
-use arrakis_iac::grammar::counted;
+use arrakis_iac::grammar::{counted, is_reordering};
 use arrakis_vault::{BackupRecord, Page, RecordKind};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -77,10 +77,11 @@ fn row(record: &BackupRecord) -> [String; 6] {
     ]
 }
 
-/// A message on one line, without control characters, which a terminal would execute.
+/// A message on one line, without control characters and those that reorder text, which a terminal would obey.
 pub(super) fn printable(message: &str) -> String {
     let signs = message.chars();
-    signs.map(|sign| if sign.is_control() { ' ' } else { sign }).collect()
+    let is_obeyed = |sign: char| sign.is_control() || is_reordering(sign);
+    signs.map(|sign| if is_obeyed(sign) { ' ' } else { sign }).collect()
 }
 
 /// The start of a message as [`printable`] returns it.
@@ -101,6 +102,7 @@ mod tests {
         let long = format!("{}\u{1b}[2J\nend", "ä".repeat(70));
         assert_eq!(printable(&long), format!("{} [2J end", "ä".repeat(70)));
         assert_eq!(one_line("before\nthe \u{1b}[31mstorm"), "before the  [31mstorm");
+        assert_eq!(one_line("a\u{202e}b"), "a b");
         assert_eq!(one_line(&"ä".repeat(70)).chars().count(), MESSAGE + 1);
     }
 }

@@ -16,6 +16,7 @@ use crate::backups::{Backups, refuse_unsigned, time_text};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::ownership;
+use crate::printer::Severity;
 use crate::workspace::{Workspace, release_after};
 use crate::workspace_state;
 
@@ -122,7 +123,7 @@ impl<'a> StateRestore<'a> {
                 "The state is that of {}; nothing was changed.\n",
                 self.source()
             ));
-            return Ok(());
+            return warn_of_lock(context, &self.backups.workspace).await;
         }
         if confirmed.dry_run {
             context.printer.note("Dry run: nothing was changed.");
@@ -238,6 +239,25 @@ impl<'a> StateRestore<'a> {
             workspace.workspace_option()
         ));
     }
+}
+
+/// Warns of a lock that stays in a shared store: a restore that was killed after its write leaves one, and its repetition changes nothing.
+async fn warn_of_lock(context: &Context, workspace: &Workspace) -> Result<()> {
+    if workspace.backend.remote().is_none() {
+        return Ok(());
+    }
+    let held = workspace.backend.held(&workspace.name).await?;
+    if let Some(held) = held.filter(|held| !held.alive && held.record.process.is_some()) {
+        let record = held.record;
+        let summary = format!("workspace {} is locked: {record}", workspace.name);
+        let help = format!(
+            "an operation that was killed leaves its locks: if it is certain that this one has ended, `gaib server force-unlock {}` \
+             removes them",
+            record.id
+        );
+        context.printer.diagnostic(Severity::Warning, &summary, Some(&help));
+    }
+    Ok(())
 }
 
 /// Whether two states are equal but for their serial.
