@@ -4,6 +4,7 @@
 //! `arrakis-vault`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrakis_config::StoreLocation;
@@ -16,8 +17,8 @@ use arrakis_vault::{
     VaultError, open, paths,
 };
 use serde_json::{Value, json};
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::arguments::backup::OfServer;
@@ -29,12 +30,15 @@ use crate::ownership;
 use crate::platform::Platform;
 use crate::printer::Severity;
 use crate::settings::guild_option;
-use crate::uses::{CatalogueUses, PlatformUses, Unlimited, UseCounter, UseId};
+use crate::uses::{CatalogueUses, KeptId, PlatformUses, Unlimited, UseCounter};
 use crate::workspace::Workspace;
 use crate::workspace_state;
 
 /// Name of the key that signs backups, snapshots and deployments, in the folder of the user's records.
 const KEY_FILE: &str = "gaib/backup-signing-key.pem";
+
+/// How long after the creation of a snapshot a command that was killed is taken for repeated.
+const REPEATED_WITHIN: Duration = Duration::HOUR;
 
 /// A server, its workspace, and where its backups are.
 #[derive(Clone, Debug)]
@@ -55,19 +59,20 @@ pub struct Backups {
 #[must_use]
 pub struct CountedUse {
     operation: Operation,
-    id: UseId,
+    id: Uuid,
+    kept: KeptId,
 }
 
 impl CountedUse {
     /// Its id.
     #[must_use]
     pub const fn id(&self) -> Uuid {
-        self.id.id()
+        self.id
     }
 
     /// The operation cannot be lost any more: its next run is another use.
     pub fn end(self) {
-        self.id.end();
+        self.kept.end();
     }
 }
 
@@ -147,13 +152,20 @@ impl Backups {
         Ok(self.vault.find_even_expired(kind, id, self.server()).await?)
     }
 
-    /// Counts a use of an operation before it begins. Where an earlier run of the operation was killed, this is its use, which is counted
-    /// already.
+    /// Counts a use of an operation before it begins. Where an earlier run of the same operation was killed, this is its use, which is counted
+    /// already. `target` is what the operation reads and replaces: the id that was counted is not accepted for another one.
     ///
     /// # Errors
     /// When the limit of the plan is reached, or the use cannot be counted.
-    pub async fn take_use(&self, operation: Operation) -> Result<CountedUse> {
-        self.take(operation, None).await
+    pub async fn take_use(&self, operation: Operation, target: &str) -> Result<CountedUse> {
+        let purpose = format!("{}/{}/{target}", operation.as_str(), self.guild);
+        let (kept, id) = match (self.is_local, operation) {
+            (true, _) => bind(KeptId::unkept(), &purpose),
+            // The snapshot gets this id, so that what exists shows whether the operation has ended.
+            (false, Operation::Snapshot) => self.snapshot_id(&use_file(operation), &purpose).await?,
+            (false, _) => bind(KeptId::keep(self.own_path(&use_file(operation))), &purpose),
+        };
+        self.take(operation, kept, id).await
     }
 
     /// Counts the use of an operation that continues, which has this id.
@@ -161,18 +173,41 @@ impl Backups {
     /// # Errors
     /// As [`Backups::take_use`].
     pub async fn continue_use(&self, operation: Operation, id: Uuid) -> Result<CountedUse> {
-        self.take(operation, Some(id)).await
+        let kept = match self.is_local {
+            true => KeptId::unkept(),
+            false => KeptId::keep(self.own_path(&use_file(operation))),
+        };
+        self.take(operation, kept, id).await
     }
 
-    async fn take(&self, operation: Operation, known: Option<Uuid>) -> Result<CountedUse> {
-        let name = &self.workspace.name;
-        let path = format!("workspaces/{name}/use-{}", operation.as_str());
-        let id = match self.is_local {
-            true => UseId::unkept(),
-            false => UseId::keep(self.workspace.store_path(path), known),
-        };
-        self.uses.take(self.server(), operation, id.id()).await?;
-        Ok(CountedUse { operation, id })
+    async fn take(&self, operation: Operation, kept: KeptId, id: Uuid) -> Result<CountedUse> {
+        self.uses.take(self.server(), operation, id).await?;
+        Ok(CountedUse { operation, id, kept })
+    }
+
+    /// The id of a snapshot that is about to be created, by a value that is kept in this file of the workspace until the snapshot cannot be
+    /// lost any more: a run that repeats a killed one has the same id, and finds the snapshot. One that was created more than an hour ago is
+    /// not that of a run which is repeated.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn snapshot_id(&self, file: &str, purpose: &str) -> Result<(KeptId, Uuid)> {
+        let path = self.own_path(file);
+        let (kept, id) = bind(KeptId::keep(path.clone()), purpose);
+        let found = self.vault.catalogue().get(id, Some(self.server())).await;
+        let now = OffsetDateTime::now_utc();
+        let is_repeated = |record: BackupRecord| !record.is_expired(now) && record.created + REPEATED_WITHIN > now;
+        if found.map_err(VaultError::from)?.is_none_or(is_repeated) {
+            return Ok((kept, id));
+        }
+        kept.end();
+        Ok(bind(KeptId::keep(path), purpose))
+    }
+
+    /// A file of the workspace in the folder `.gaib`.
+    fn own_path(&self, file: &str) -> PathBuf {
+        self.workspace
+            .store_path(format!("workspaces/{}/{file}", self.workspace.name))
     }
 
     /// Returns the result of a part of an operation that has not ended. Where it failed, the use is given back.
@@ -181,8 +216,7 @@ impl Backups {
     /// The error of the part.
     pub async fn checked<T>(&self, counted: &CountedUse, result: Result<T>) -> Result<T> {
         if result.is_err() {
-            let CountedUse { operation, id } = counted;
-            self.uses.give_back(self.server(), *operation, id.id()).await;
+            self.uses.give_back(self.server(), counted.operation, counted.id).await;
         }
         result
     }
@@ -254,6 +288,24 @@ impl Backups {
         }
         Ok(())
     }
+}
+
+fn use_file(operation: Operation) -> String {
+    format!("use-{}", operation.as_str())
+}
+
+fn bind(kept: KeptId, purpose: &str) -> (KeptId, Uuid) {
+    let id = kept.bound(purpose);
+    (kept, id)
+}
+
+/// The version of a state as the target of an operation: another one after each operation that changes it.
+#[must_use]
+pub fn version_text(state: Option<&State>) -> String {
+    state.map_or_else(
+        || "no state".to_owned(),
+        |state| format!("{} {}", state.lineage, state.serial),
+    )
 }
 
 /// What a recovery did with a backup or snapshot, as a message of `--json`.

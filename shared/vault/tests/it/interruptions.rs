@@ -7,7 +7,8 @@ use arrakis_vault::catalogue::CatalogueError;
 use arrakis_vault::store::{ListedObject, ObjectHead, Tags, Version};
 use arrakis_vault::{
     BackupRecord, Catalogue, Condition, FileCatalogue, FolderStore, LimitPolicy, ListRequest, LockWait, NewObject,
-    Object, ObjectKey, ObjectStore, Page, RecordKind, ServerId, Signer, StoreError, Use, Vault, VaultError, VaultParts,
+    NewSnapshot, Object, ObjectKey, ObjectStore, Page, RecordKind, ServerId, Signer, StoreError, Use, Vault,
+    VaultError, VaultParts,
 };
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -402,4 +403,27 @@ async fn lock_of_a_stopped_process_is_an_error_that_may_end_and_nothing_is_writt
     assert_eq!(catalogue.plan(SERVER).await.unwrap(), Plan::Free);
     drop(holder);
     store.put(&key, NewObject::new("x"), &Condition::Any).await.unwrap();
+}
+
+#[tokio::test]
+async fn snapshot_with_a_chosen_id_is_created_once_whenever_the_process_dies() {
+    let id = Uuid::from_u128(7);
+    for steps in 0.. {
+        let local = LocalVault::new(LimitPolicy::Unlimited);
+        let state = state(SERVER, 1);
+        let new = || NewSnapshot {
+            id: Some(id),
+            ..new_snapshot(SERVER, &state)
+        };
+        let first = dying(&local, steps).create_snapshot(new(), NOW).await;
+        let again = local.vault.create_snapshot(new(), NOW).await.unwrap();
+        assert_eq!(again.id, id);
+        let listed = local.vault.list(SERVER, RecordKind::Snapshot, 9, None, NOW).await;
+        assert_eq!(listed.unwrap().records, [again.clone()], "after {steps} steps");
+        local.vault.verify(&again).await.unwrap();
+        if first.is_ok() {
+            assert!(steps > 10, "{steps}");
+            return;
+        }
+    }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::arguments::backup::{BackupCommand, Create, Delete, Show};
-use crate::backups::{Backups, record_message, size_text, time_text};
+use crate::backups::{Backups, record_message, size_text, time_text, version_text};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
@@ -46,7 +46,7 @@ async fn create(context: &Context, arguments: &Create) -> Result<()> {
             ),
         );
     };
-    let counted_use = backups.take_use(Operation::Backup).await?;
+    let counted_use = backups.take_use(Operation::Backup, &version_text(Some(&state))).await?;
     let bytes = state.to_bytes();
     let new = NewBackup {
         server: backups.server(),

@@ -12,7 +12,7 @@ use arrakis_vault::{BackupRecord, Expected, Operation, RecordKind};
 use serde_json::json;
 
 use crate::arguments::backup::{ConfirmedArguments, Restore};
-use crate::backups::{Backups, refuse_unsigned, time_text};
+use crate::backups::{Backups, refuse_unsigned, time_text, version_text};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::ownership;
@@ -135,7 +135,8 @@ impl<'a> StateRestore<'a> {
                 .prompt
                 .confirm(&question, "add --auto-approve (-f) to skip the confirmation")?;
         }
-        let counted_use = self.backups.take_use(self.operation).await?;
+        let target = format!("{} {}", self.record.id, version_text(present.state()));
+        let counted_use = self.backups.take_use(self.operation, &target).await?;
         let workspace = &self.backups.workspace;
         let result = match workspace.lock(context, "restore").await {
             Ok(mut guard) => {

@@ -25,7 +25,7 @@ use self::split::SplitLock;
 use super::stored::{self, StoredSnapshot};
 use crate::arguments::backup::ConfirmedArguments;
 use crate::arguments::snapshot::Restore;
-use crate::backups::{Backups, CountedUse};
+use crate::backups::{Backups, CountedUse, version_text};
 use crate::commands::apply::refuse_blocked;
 use crate::commands::backup::{PresentState, StateRestore, require_whole};
 use crate::commands::execution::Execution;
@@ -236,7 +236,7 @@ impl RestoreJob {
         }
         refuse_blocked(&prepared.plan, &prepared.findings, false)?;
         self.confirm(context, &prepared)?;
-        let counted_use = self.take_use(&mut journal).await?;
+        let counted_use = self.take_use(&mut journal, &state).await?;
         if !journal.is_resumed() {
             let message = format!("before the restore of {}", prepared.stored.name());
             let kept = self.backups.keep_present(context, &state, &message).await;
@@ -266,12 +266,13 @@ impl RestoreJob {
     }
 
     /// Counts the restore, before its first change. An interrupted one that continues has been counted.
-    async fn take_use(&self, journal: &mut Journal) -> Result<CountedUse> {
+    async fn take_use(&self, journal: &mut Journal, state: &State) -> Result<CountedUse> {
         let operation = Operation::SnapshotRestore;
         if journal.is_resumed() {
             return self.backups.continue_use(operation, journal.use_id()).await;
         }
-        let counted_use = self.backups.take_use(operation).await?;
+        let target = format!("{} {}", self.snapshot, version_text(Some(state)));
+        let counted_use = self.backups.take_use(operation, &target).await?;
         journal.set_use_id(counted_use.id());
         Ok(counted_use)
     }

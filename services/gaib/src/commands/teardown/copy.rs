@@ -20,6 +20,7 @@ pub(super) async fn store(context: &Context, backups: &Backups, discord: &Discor
     backups.recover(context).await?;
     let capture = Capture::read(context, discord, backups.guild, Some(state)).await?;
     let new = NewCapture {
+        id: None,
         state: Some(state),
         theme: None,
         message: Some(MESSAGE),
