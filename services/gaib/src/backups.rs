@@ -302,6 +302,8 @@ fn bind(kept: KeptId, purpose: &str) -> (KeptId, Uuid) {
 /// The version of a state as the target of an operation: another one after each operation that changes it.
 #[must_use]
 pub fn version_text(state: Option<&State>) -> String {
+    // One that was never written has a new lineage in each run.
+    let state = state.filter(|state| state.serial > 0 || !state.is_empty());
     state.map_or_else(
         || "no state".to_owned(),
         |state| format!("{} {}", state.lineage, state.serial),

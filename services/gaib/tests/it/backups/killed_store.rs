@@ -327,6 +327,48 @@ async fn rollback_killed_after_any_effect_on_the_store_is_recorded_once() {
     rollbacks_killed(Strike::After, Part::All).await;
 }
 
+/// Applies with snapshots, each of another colour. Every snapshot that is listed belongs to a deployment.
+async fn applies_killed(part: Part) {
+    let mut stored = Stored::new("snapshot", unmanaged().await).await;
+    let plan = json!({"PK": {"S": format!("SERVER#{GUILD}")}, "SK": {"S": "PLAN"}, "plan": {"S": "premium"}});
+    stored
+        .moto
+        .dynamo("PutItem", &json!({"TableName": TIERS, "Item": plan}))
+        .await;
+    let apply = "server apply --snapshot --auto-approve";
+    let text = |number: usize| format!("theme: basic\nroles:\n  usul: {{ name: Usul, color: \"#{number:06X}\" }}\n");
+    stored.session.write("discord-server.yaml", &text(1));
+    let run = stored.run(apply).await;
+    assert!(run.len() > 20, "{run:?}");
+    for place in places(Strike::After, &run).filter(|place| part.has(place)) {
+        stored.session.write("discord-server.yaml", &text(place.at + 1));
+        let killed = stored.kill(apply, place).await;
+        stored.check_listed(&place.to_string()).await;
+        let history = stored.session.gaib("server theme history --json --limit 1000").await;
+        let mut kept = BTreeSet::new();
+        for deployment in of_type(&history, "deployment") {
+            for which in ["snapshot_before", "snapshot"] {
+                kept.insert(deployment[which].as_str().unwrap().to_owned());
+            }
+        }
+        assert_eq!(stored.listed, kept, "{place}");
+        if killed.is_none() {
+            assert_reached(place, run.len());
+            break;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn apply_killed_after_any_odd_effect_on_the_store_leaves_no_snapshot_without_a_deployment() {
+    applies_killed(Part::Odd).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn apply_killed_after_any_even_effect_on_the_store_leaves_no_snapshot_without_a_deployment() {
+    applies_killed(Part::Even).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn use_that_the_platform_counted_for_a_killed_command_is_not_counted_again() {
     let platform = Platform::start().await;
