@@ -14,10 +14,11 @@ use arrakis_config::StoreLocation;
 use arrakis_iac_apply::store::{Backend, DynamoLocks, LocalStore, RemoteStore};
 use arrakis_vault::aws::{AwsConnection, AwsOptions};
 use arrakis_vault::store::{S3Options, S3Store};
-use arrakis_vault::{FolderStore, ObjectStore};
+use arrakis_vault::{FolderStore, LockWait, ObjectStore};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Result};
+use crate::printer::Printer;
 
 /// Where the states of a folder are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -210,6 +211,15 @@ impl BackendSettings {
     }
 }
 
+/// How writes to a folder wait for each other: a long wait is a note.
+#[must_use]
+pub fn lock_wait(printer: Printer) -> LockWait {
+    LockWait {
+        report: Arc::new(move |text| printer.note(text)),
+        ..LockWait::default()
+    }
+}
+
 /// The store of the states of a folder.
 #[derive(Clone, Debug)]
 pub enum StateStore {
@@ -231,10 +241,26 @@ impl StateStore {
         folder: PathBuf,
         host: &str,
     ) -> Result<Self> {
+        Self::open_waiting(settings, aws, root, folder, host, LockWait::default()).await
+    }
+
+    /// The same. Writes to a shared folder wait for each other as `wait` states.
+    ///
+    /// # Errors
+    /// As [`StateStore::open`].
+    pub async fn open_waiting(
+        settings: &BackendSettings,
+        aws: &AwsEnvironment,
+        root: &Path,
+        folder: PathBuf,
+        host: &str,
+        wait: LockWait,
+    ) -> Result<Self> {
         match settings {
             BackendSettings::Local => Ok(Self::Local(LocalStore::new(folder, host))),
             BackendSettings::Folder(path) => {
-                let objects: Arc<dyn ObjectStore> = Arc::new(FolderStore::new(absolute(&root.join(path))));
+                let objects = FolderStore::new(absolute(&root.join(path))).waiting(wait);
+                let objects: Arc<dyn ObjectStore> = Arc::new(objects);
                 Ok(Self::Remote(RemoteStore::new(objects, folder, host)))
             }
             BackendSettings::S3(s3) => open_s3(s3, aws, folder, host).await.map(Self::Remote),

@@ -3,42 +3,48 @@
 //! `BACKUP_STORE` names the store; without it, it is the folder `.gaib/backups`. What is stored, checked and listed is decided in
 //! `arrakis-vault`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrakis_config::StoreLocation;
+use arrakis_iac::grammar::counted;
 use arrakis_iac::model::Snowflake;
 use arrakis_iac::state::State;
 use arrakis_vault::catalogue::{CatalogueError, DamagedRecord};
 use arrakis_vault::store::Encryption;
 use arrakis_vault::{
-    BackupRecord, NewBackup, OpenError, OpenOptions, Operation, RecordKind, ServerId, StoreError, Trigger, Vault,
-    VaultError, open_encrypted,
+    BackupRecord, NewBackup, ObjectKey, OpenError, OpenOptions, Operation, RecordKind, ServerId, StoreError, Trigger,
+    Vault, VaultError, open_encrypted, paths,
 };
 use serde_json::{Value, json};
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::arguments::backup::OfServer;
 use crate::arguments::platform::PlatformArguments;
+use crate::backend::lock_wait;
 use crate::context::Context;
 use crate::error::{CHECK_PATH_AND_DISK, Failure, Result};
 use crate::ownership;
 use crate::platform::Platform;
 use crate::printer::{Printer, Severity};
 use crate::settings::guild_option;
-use crate::uses::{CatalogueUses, PlatformUses, Unlimited, UseCounter, UseId};
+use crate::uses::{CatalogueUses, KeptId, PlatformUses, Unlimited, UseCounter};
 use crate::workspace::Workspace;
 use crate::workspace_state;
 
-/// Name of the key that signs manifests, in the folder of the user's records.
+/// Name of the key that signs backups, snapshots and deployments, in the folder of the user's records.
 const KEY_FILE: &str = "gaib/backup-signing-key.pem";
 
-/// What to do about a snapshot that is signed by a key of another machine.
+/// What to do about a backup, a snapshot or a deployment that is signed by a key of another machine.
 const TRUST: &str = "set BACKUP_TRUSTED_KEYS to the public key, if you trust its owner; where the key is (by default \
                      ~/.local/state/gaib/backup-signing-key.pem), this prints it: `openssl pkey -in backup-signing-key.pem -pubout \
                      -outform DER | tail -c 32 | od -An -v -tx1 | tr -d ' \\n'`; several keys are separated by commas";
+
+/// How long after the creation of a snapshot a command that was killed is taken for repeated.
+const REPEATED_WITHIN: Duration = Duration::HOUR;
 
 /// A server, its workspace, and where its backups are.
 #[derive(Clone, Debug)]
@@ -62,19 +68,20 @@ pub struct Backups {
 #[must_use]
 pub struct CountedUse {
     operation: Operation,
-    id: UseId,
+    id: Uuid,
+    kept: KeptId,
 }
 
 impl CountedUse {
     /// Its id.
     #[must_use]
     pub const fn id(&self) -> Uuid {
-        self.id.id()
+        self.id
     }
 
     /// The operation cannot be lost any more: its next run is another use.
     pub fn end(self) {
-        self.id.end();
+        self.kept.end();
     }
 }
 
@@ -105,6 +112,7 @@ impl Backups {
                 |folder| folder.join(KEY_FILE),
             ),
             limits: None,
+            wait: lock_wait(context.printer),
         };
         let encryption = open_encryption(context)?;
         let opened = Box::pin(open_encrypted(&settings, &options, encryption)).await;
@@ -172,13 +180,25 @@ impl Backups {
     /// # Errors
     /// When there is none, it expired, it is of another server, or record and object are damaged.
     pub async fn find(&self, kind: RecordKind, id: Uuid) -> Result<BackupRecord> {
-        let found = self.vault.find(kind, id, self.server(), OffsetDateTime::now_utc());
-        match found.await {
+        let record = self.find_even_expired(kind, id).await?;
+        match record.expires {
+            Some(expired) if record.is_expired(OffsetDateTime::now_utc()) => {
+                Err(VaultError::Expired { kind, id, expired }.into())
+            }
+            _ => Ok(record),
+        }
+    }
+
+    /// The same, also of one that expired or whose deletion was interrupted.
+    ///
+    /// # Errors
+    /// When there is none, it is of another server, or record and object are damaged.
+    pub async fn find_even_expired(&self, kind: RecordKind, id: Uuid) -> Result<BackupRecord> {
+        match self.vault.find_even_expired(kind, id, self.server()).await {
             Err(VaultError::Catalogue(CatalogueError::Damaged { item, reason })) => {
                 Box::pin(self.make_record_again(id, &item, &reason)).await?;
                 // It may be the record of the other kind.
-                let found = self.vault.find(kind, id, self.server(), OffsetDateTime::now_utc());
-                Ok(found.await?)
+                Ok(self.vault.find_even_expired(kind, id, self.server()).await?)
             }
             Err(error @ VaultError::UnknownId { .. }) => {
                 let failure = Failure::of_vault(&error);
@@ -231,13 +251,20 @@ impl Backups {
         .help("use another one, and delete this record by hand"))
     }
 
-    /// Counts a use of an operation before it begins. Where an earlier run of the operation was killed, this is its use, which is counted
-    /// already.
+    /// Counts a use of an operation before it begins. Where an earlier run of the same operation was killed, this is its use, which is counted
+    /// already. `target` is what the operation reads and replaces: the id that was counted is not accepted for another one.
     ///
     /// # Errors
     /// When the limit of the plan is reached, or the use cannot be counted.
-    pub async fn take_use(&self, operation: Operation) -> Result<CountedUse> {
-        self.take(operation, None).await
+    pub async fn take_use(&self, operation: Operation, target: &str) -> Result<CountedUse> {
+        let purpose = format!("{}/{}/{target}", operation.as_str(), self.guild);
+        let (kept, id) = match (self.is_local, operation) {
+            (true, _) => bind(KeptId::unkept(), &purpose),
+            // The snapshot gets this id, so that what exists shows whether the operation has ended.
+            (false, Operation::Snapshot) => self.snapshot_id(&use_file(operation), &purpose).await?,
+            (false, _) => bind(KeptId::keep(self.own_path(&use_file(operation))), &purpose),
+        };
+        self.take(operation, kept, id).await
     }
 
     /// Counts the use of an operation that continues, which has this id.
@@ -245,18 +272,41 @@ impl Backups {
     /// # Errors
     /// As [`Backups::take_use`].
     pub async fn continue_use(&self, operation: Operation, id: Uuid) -> Result<CountedUse> {
-        self.take(operation, Some(id)).await
+        let kept = match self.is_local {
+            true => KeptId::unkept(),
+            false => KeptId::keep(self.own_path(&use_file(operation))),
+        };
+        self.take(operation, kept, id).await
     }
 
-    async fn take(&self, operation: Operation, known: Option<Uuid>) -> Result<CountedUse> {
-        let name = &self.workspace.name;
-        let path = format!("workspaces/{name}/use-{}", operation.as_str());
-        let id = match self.is_local {
-            true => UseId::unkept(),
-            false => UseId::keep(self.workspace.store_path(path), known),
-        };
-        self.uses.take(self.server(), operation, id.id()).await?;
-        Ok(CountedUse { operation, id })
+    async fn take(&self, operation: Operation, kept: KeptId, id: Uuid) -> Result<CountedUse> {
+        self.uses.take(self.server(), operation, id).await?;
+        Ok(CountedUse { operation, id, kept })
+    }
+
+    /// The id of a snapshot that is about to be created, by a value that is kept in this file of the workspace until the snapshot cannot be
+    /// lost any more: a run that repeats a killed one has the same id, and finds the snapshot. One that was created more than an hour ago is
+    /// not that of a run which is repeated.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn snapshot_id(&self, file: &str, purpose: &str) -> Result<(KeptId, Uuid)> {
+        let path = self.own_path(file);
+        let (kept, id) = bind(KeptId::keep(path.clone()), purpose);
+        let found = self.vault.catalogue().get(id, Some(self.server())).await;
+        let now = OffsetDateTime::now_utc();
+        let is_repeated = |record: BackupRecord| !record.is_expired(now) && record.created + REPEATED_WITHIN > now;
+        if found.map_err(VaultError::from)?.is_none_or(is_repeated) {
+            return Ok((kept, id));
+        }
+        kept.end();
+        Ok(bind(KeptId::keep(path), purpose))
+    }
+
+    /// A file of the workspace in the folder `.gaib`.
+    fn own_path(&self, file: &str) -> PathBuf {
+        self.workspace
+            .store_path(format!("workspaces/{}/{file}", self.workspace.name))
     }
 
     /// Returns the result of a part of an operation that has not ended. Where it failed, the use is given back.
@@ -265,8 +315,7 @@ impl Backups {
     /// The error of the part.
     pub async fn checked<T>(&self, counted: &CountedUse, result: Result<T>) -> Result<T> {
         if result.is_err() {
-            let CountedUse { operation, id } = counted;
-            self.uses.give_back(self.server(), *operation, id.id()).await;
+            self.uses.give_back(self.server(), counted.operation, counted.id).await;
         }
         result
     }
@@ -316,11 +365,20 @@ impl Backups {
         }
         let report = self.vault.recover(self.server(), OffsetDateTime::now_utc()).await?;
         for record in &report.recovered {
+            let (kind, id) = (record.kind, record.id);
+            context.printer.message(&recovered_message(record, "listed"));
             context.printer.note(&format!(
-                "Listed the {} {} of an interrupted command, which is whole.",
-                record.kind, record.id
+                "Listed the {kind} {id} of an interrupted command, which is whole."
             ));
         }
+        for record in &report.deleted {
+            let (kind, id) = (record.kind, record.id);
+            context.printer.message(&recovered_message(record, "deleted"));
+            context
+                .printer
+                .note(&format!("Completed the deletion of the {kind} {id}."));
+        }
+        report_removed(context, self.server(), &report.removed);
         for damaged in &report.damaged {
             let failure = Failure::of_vault(damaged);
             context
@@ -340,6 +398,50 @@ fn open_encryption(context: &Context) -> Result<Encryption> {
         Failure::new(format!("the backups cannot be used: {error}"))
             .help("correct BACKUP_AGE_IDENTITY and BACKUP_AGE_RECIPIENTS, or unset both")
     })
+}
+
+fn use_file(operation: Operation) -> String {
+    format!("use-{}", operation.as_str())
+}
+
+fn bind(kept: KeptId, purpose: &str) -> (KeptId, Uuid) {
+    let id = kept.bound(purpose);
+    (kept, id)
+}
+
+/// The version of a state as the target of an operation: another one after each operation that changes it.
+#[must_use]
+pub fn version_text(state: Option<&State>) -> String {
+    // One that was never written has a new lineage in each run.
+    let state = state.filter(|state| state.serial > 0 || !state.is_empty());
+    state.map_or_else(
+        || "no state".to_owned(),
+        |state| format!("{} {}", state.lineage, state.serial),
+    )
+}
+
+/// What a recovery did with a backup or snapshot, as a message of `--json`.
+fn recovered_message(record: &BackupRecord, result: &str) -> Value {
+    json!({"type": "recovered", "result": result, "kind": record.kind.as_str(), "id": record.id})
+}
+
+/// Reports the files of snapshots that were never whole, which were removed.
+fn report_removed(context: &Context, server: ServerId, removed: &[ObjectKey]) {
+    let mut snapshots: BTreeMap<Uuid, Vec<&str>> = BTreeMap::new();
+    for key in removed {
+        if let Some((id, path)) = paths::parse_snapshot(server, key) {
+            snapshots.entry(id).or_default().push(path);
+        }
+    }
+    for (id, files) in snapshots {
+        let message = json!({"type": "recovered", "result": "removed", "kind": "snapshot", "id": id, "objects": files});
+        context.printer.message(&message);
+        context.printer.note(&format!(
+            "Removed {} of the snapshot {id}, which was interrupted before it was whole: {}.",
+            counted(files.len(), "file"),
+            files.join(", ")
+        ));
+    }
 }
 
 /// The server of a command. Where the state cannot be read, it is the one that the workspace is recorded to manage.
@@ -414,10 +516,26 @@ impl From<VaultError> for Failure {
     }
 }
 
+/// The error for a backup or a deployment without a signature.
+#[must_use]
+pub fn refuse_unsigned(what: &str) -> Failure {
+    Failure::new(format!(
+        "{what} has no signature, so it may be another than the one that was stored; nothing was changed"
+    ))
+    .help(
+        "an earlier gaib signed snapshots only: where it is certain that this one is older, and the difference that --dry-run shows is \
+         the expected one, add --allow-unsigned",
+    )
+}
+
 /// A record as a message of `--json`.
 #[must_use]
 pub fn record_message(record: &BackupRecord) -> Value {
     let mut message = json!(record);
+    if let Some(fields) = message.as_object_mut() {
+        fields.remove("signature");
+    }
+    message["signed"] = record.is_signed().into();
     message["type"] = record.kind.as_str().into();
     message["large"] = record.is_large().into();
     message

@@ -59,9 +59,13 @@ impl From<StoreError> for Failure {
         let failure = Self::new(&error);
         match &error {
             StoreError::Io { .. } => failure.help(CHECK_PATH_AND_DISK),
-            StoreError::LockRecord { .. } => {
+            StoreError::LockRecord { is_shared: false, .. } => {
                 failure.help("delete this file if no gaib process is running in this workspace")
             }
+            StoreError::LockRecord { is_shared: true, .. } => failure.help(
+                "if it is certain that no gaib process uses this workspace or changes its server, on any machine: `gaib server \
+                 force-unlock damaged` removes the record",
+            ),
             StoreError::Selection { .. } => failure.help("`gaib server workspace select NAME` writes the file again"),
             StoreError::Owner { guild, .. } => failure.help(format!(
                 "`gaib server state release --guild {guild}` removes the record; use it only if no workspace of another folder \

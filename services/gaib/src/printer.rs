@@ -4,11 +4,13 @@
 //! not stop between two steps when its terminal is closed. A closed pipe (`gaib … | head -1`) is not an error. Any other write
 //! error on stdout (a full disk) is recorded, and [`stdout_error`] returns it at the end of the command.
 
+use std::borrow::Cow;
 use std::io::{ErrorKind, Write};
 use std::sync::OnceLock;
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
+use arrakis_iac::grammar::is_reordering;
 use serde_json::{Value, json};
 
 /// Version of the messages of `--json`. The major number changes when a reader must change, the minor number when there are
@@ -78,7 +80,7 @@ impl Printer {
     /// Writes text to stdout. Writes nothing with `--json`, where [`Self::message`] writes the same data.
     pub fn text(self, text: &str) {
         if !self.json {
-            write_stdout(text);
+            write_stdout(&in_order(text));
         }
     }
 
@@ -118,8 +120,23 @@ impl Printer {
 
     fn write_stderr(self, text: &str) {
         let mut stream = AutoStream::new(std::io::stderr().lock(), self.stderr);
-        let _ = write(&mut stream, text);
+        let _ = write(&mut stream, &in_order(text));
     }
+}
+
+/// The text with the characters that reorder it as escapes: names of a server and messages may have them, and no text of gaib does.
+fn in_order(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_reordering) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for sign in text.chars() {
+        match is_reordering(sign) {
+            true => shown.extend(sign.escape_unicode()),
+            false => shown.push(sign),
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// The first write error on stdout other than a closed pipe.
@@ -140,4 +157,15 @@ fn write_stdout(text: &str) {
 
 fn write(stream: &mut impl Write, text: &str) -> std::io::Result<()> {
     stream.write_all(text.as_bytes()).and_then(|()| stream.flush())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_that_reorder_text_are_escaped_and_colours_stay() {
+        assert_eq!(in_order("\u{1b}[1ma\u{1b}[0m\n"), "\u{1b}[1ma\u{1b}[0m\n");
+        assert_eq!(in_order("role \u{202e}nimda"), "role \\u{202e}nimda");
+    }
 }

@@ -7,10 +7,12 @@ mod backups;
 mod platform;
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use arrakis_config::{Reader, Secret, Service, Source, variables};
+use arrakis_config::{Reader, Secret, Service, Source, is_loopback, variables};
 use arrakis_iac::model::Snowflake;
+use arrakis_iac_apply::is_of_discord;
 use url::Url;
 
 use crate::arguments::{GlobalArguments, GuildArgument, VariableArguments};
@@ -93,15 +95,19 @@ impl Environment {
     }
 
     /// The host of `DISCORD_API_BASE`, with its port where it has one. It identifies the Discord to which a server's id
-    /// belongs, also when requests go through a discord-proxy.
+    /// belongs, also when requests go through a discord-proxy. All names of Discord are `discord.com`, those of this machine `127.0.0.1`: one
+    /// server has one lock and one marker.
     ///
     /// # Errors
     /// When the value is invalid.
     pub fn discord(&self) -> Result<String> {
         self.read(|reader| {
             let base = reader.discord_api_base()?;
-            let host = base.host_str().unwrap_or_default().to_owned();
-            Some(base.port().map_or(host.clone(), |port| format!("{host}:{port}")))
+            let host = canonical_host(&base);
+            Some(match base.port() {
+                Some(port) => format!("{host}:{port}"),
+                None => host,
+            })
         })
     }
 
@@ -117,9 +123,7 @@ impl Environment {
     #[must_use]
     pub fn other_api_base(&self) -> Option<Url> {
         match self.connection() {
-            Ok(Connection::Token { api_base, .. }) => {
-                Some(api_base).filter(|base| base.domain() != Some("discord.com"))
-            }
+            Ok(Connection::Token { api_base, .. }) => Some(api_base).filter(|base| !is_of_discord(base)),
             _ => None,
         }
     }
@@ -269,6 +273,17 @@ fn pairs(option: &str, given: &[String]) -> Result<BTreeMap<String, String>> {
     Ok(pairs)
 }
 
+/// The host of an address, the same for all names of one Discord.
+fn canonical_host(base: &Url) -> String {
+    if is_of_discord(base) {
+        return "discord.com".to_owned();
+    }
+    match is_loopback(base) {
+        true => Ipv4Addr::LOCALHOST.to_string(),
+        false => base.host_str().unwrap_or_default().to_owned(),
+    }
+}
+
 /// Changes the current directory to `--chdir`.
 ///
 /// # Errors
@@ -344,6 +359,17 @@ mod tests {
         assert_eq!(environment(&[]).discord().unwrap(), "discord.com");
         let emulator = environment(&[("DISCORD_API_BASE", "http://127.0.0.1:4010/api/v10")]);
         assert_eq!(emulator.discord().unwrap(), "127.0.0.1:4010");
+        for (base, discord) in [
+            ("https://canary.discord.com/api/v10", "discord.com"),
+            ("https://ptb.discord.com/api/v10", "discord.com"),
+            ("https://discordapp.com:443/api/v10", "discord.com"),
+            ("https://notdiscord.com/api/v10", "notdiscord.com"),
+            ("http://localhost:4010/api/v10", "127.0.0.1:4010"),
+            ("http://[::1]:4010/api/v10", "127.0.0.1:4010"),
+        ] {
+            let environment = environment(&[("DISCORD_API_BASE", base)]);
+            assert_eq!(environment.discord().unwrap(), discord, "{base}");
+        }
         let token = ("DISCORD_TOKEN", "t");
         assert_eq!(environment(&[token]).other_api_base(), None);
         let emulator = environment(&[token, ("DISCORD_API_BASE", "http://127.0.0.1:4010/api/v10")]);

@@ -2,7 +2,7 @@
 //!
 //! A folder belongs to its owner and has no limits. Where the platform has the plans, its api counts ([`crate::platform`]); else the
 //! catalogue of the store does. To add another place: implement [`UseCounter`]. An operation that is killed and runs again is counted once:
-//! see [`UseId`].
+//! see [`KeptId`]. The count is that of a client: who has the credentials of the store can write to it without gaib.
 
 mod file;
 
@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::error::Result;
 use crate::platform::Platform;
 
-pub use file::UseId;
+pub use file::KeptId;
 
 /// Counts operations of a server.
 #[async_trait]

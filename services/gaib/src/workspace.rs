@@ -7,7 +7,7 @@ use arrakis_iac::model::Snowflake;
 use arrakis_iac::state::State;
 use arrakis_iac_apply::store::{Backend as _, LockHolder, ServerMarker, StateLock, StoreError, WorkspaceName};
 
-use crate::backend::{AwsEnvironment, StateStore};
+use crate::backend::{AwsEnvironment, StateStore, lock_wait};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::project::{CONFIGURATION, Project, store_folder};
@@ -367,7 +367,8 @@ pub async fn open_store(context: &Context, root: &Path, project: Option<&Project
     let configured = project.map(Project::backend).cloned().unwrap_or_default();
     let settings = context.environment.backend(configured)?;
     let aws = context.environment.aws()?;
-    StateStore::open(&settings, &aws, root, store_folder(root), &host()).await
+    let wait = lock_wait(context.printer);
+    StateStore::open_waiting(&settings, &aws, root, store_folder(root), &host(), wait).await
 }
 
 /// Releases a lock after an operation, also after a failed one. Returns the result of the operation, else the error of the release.
@@ -375,10 +376,24 @@ pub async fn open_store(context: &Context, root: &Path, project: Option<&Project
 /// # Errors
 /// The error of the operation; the lock cannot be released.
 pub async fn release_after<T>(guard: Box<dyn StateLock>, result: Result<T>) -> Result<T> {
-    let released = guard.release().await;
-    let value = result?;
-    released?;
-    Ok(value)
+    let id = guard.record().id.clone();
+    let Err(error) = guard.release().await else {
+        return result;
+    };
+    if !error.is_of_shared_store() {
+        // A local lock ends with this process; another one was removed already.
+        return result.and(Err(error.into()));
+    }
+    let stays = format!(
+        "the lock {id} was not released ({error}) and may stay: if it refuses the next command, `gaib server force-unlock {id}` removes it"
+    );
+    Err(match result {
+        Ok(_) => Failure::new("the operation is complete, and its lock was not released").help(stays),
+        Err(failure) => {
+            let help = failure.what_to_do().map(|help| format!("{help}; ")).unwrap_or_default();
+            Failure::new(failure.summary()).help(format!("{help}{stays}"))
+        }
+    })
 }
 
 /// An absolute path without symbolic links, as far as the folder exists.
@@ -411,4 +426,83 @@ pub fn shell_quoted(path: &Path) -> String {
     let text = path.to_string_lossy();
     // The only error is a NUL byte, which no path contains.
     shlex::try_quote(&text).map_or_else(|_| text.to_string(), Cow::into_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrakis_iac_apply::store::{LockRecord, SetAside};
+    use async_trait::async_trait;
+
+    use super::*;
+
+    /// A lock whose removal ends with this error.
+    #[derive(Debug)]
+    struct Held(LockRecord, Option<StoreError>);
+
+    #[async_trait]
+    impl StateLock for Held {
+        fn record(&self) -> &LockRecord {
+            &self.0
+        }
+
+        fn left_behind(&self) -> Option<&LockRecord> {
+            None
+        }
+
+        async fn set_aside(&mut self, _reason: SetAside) -> Result<Option<String>, StoreError> {
+            Ok(None)
+        }
+
+        async fn write(&mut self, _state: &[u8]) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        async fn release(self: Box<Self>) -> Result<(), StoreError> {
+            self.1.map_or(Ok(()), Err)
+        }
+    }
+
+    async fn released(error: Option<StoreError>, result: Result<u32>) -> Result<u32, (String, String)> {
+        let guard = Held(LockRecord::of_this_process(&lock_holder("apply")), error);
+        let id = guard.0.id.clone();
+        let released = release_after(Box::new(guard), result).await;
+        released.map_err(|failure| {
+            let help = failure.what_to_do().unwrap_or_default().replace(&id, "ID");
+            (failure.summary().replace(&id, "ID"), help)
+        })
+    }
+
+    fn unresponsive() -> Option<StoreError> {
+        Some(StoreError::LockTable {
+            operation: "delete",
+            lock: "workspaces/default/lock.json".to_owned(),
+            reason: "no response".to_owned(),
+            is_unknown: true,
+        })
+    }
+
+    #[tokio::test]
+    async fn lock_that_stays_in_a_shared_store_is_named_beside_the_error_of_the_operation() {
+        let failed = || Err(Failure::new("the write has no response").help("repeat the command"));
+        let (summary, help) = released(unresponsive(), failed()).await.unwrap_err();
+        assert_eq!(summary, "the write has no response");
+        assert!(
+            help.starts_with("repeat the command; the lock ID was not released") && help.contains("force-unlock ID"),
+            "{help}"
+        );
+        let (summary, help) = released(unresponsive(), Ok(1)).await.unwrap_err();
+        assert!(summary.contains("is complete"), "{summary}");
+        assert!(help.contains("force-unlock ID"), "{help}");
+        let lost = StoreError::LockLost {
+            workspace: WorkspaceName::default(),
+            id: "ID".to_owned(),
+        };
+        let (summary, help) = released(Some(lost), Ok(1)).await.unwrap_err();
+        assert!(
+            summary.contains("was removed") && !help.contains("force-unlock"),
+            "{summary}"
+        );
+        assert_eq!(released(None, failed()).await.unwrap_err().1, "repeat the command");
+        assert_eq!(released(None, Ok(1)).await, Ok(1));
+    }
 }

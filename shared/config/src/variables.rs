@@ -332,14 +332,15 @@ variables! {
     /// KMS key of backups.
     BACKUP_KMS_KEY = Variable::optional("BACKUP_KMS_KEY", WORKER_AND_GAIB, "alias/gaib-backups",
         "KMS key that encrypts the objects in the bucket: id, ARN or alias; default: the encryption of the bucket");
-    /// Key that signs manifests.
+    /// Key that signs backups, snapshots, deployments and shadows of configurations.
     BACKUP_SIGNING_KEY = Variable::optional("BACKUP_SIGNING_KEY", WORKER_AND_GAIB, "/etc/arrakis/backup-signing-key.pem",
-        "file with the Ed25519 key that signs snapshots and shadows of configurations, PEM, readable by its owner only; created where there \
-         is none; default: backup-signing-key.pem in the state folder of gaib");
+        "file with the Ed25519 key that signs backups, snapshots, deployments and shadows of configurations, PEM, readable by its owner only; \
+         created where there is none; default: backup-signing-key.pem in the state folder of gaib");
     /// Public keys of other machines.
     BACKUP_TRUSTED_KEYS = Variable::optional("BACKUP_TRUSTED_KEYS", WORKER_AND_GAIB,
         "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
-        "public keys of other machines whose snapshots and shadows are accepted, each of 64 hexadecimal digits, separated by commas");
+        "public keys of other machines whose backups, snapshots, deployments and shadows of configurations are accepted, each of 64 \
+         hexadecimal digits, separated by commas");
     /// Identity of the encryption of backups.
     BACKUP_AGE_IDENTITY = Variable::optional("BACKUP_AGE_IDENTITY", GAIB, "/home/stilgar/backup-identity.txt",
         "file with an age identity, as age-keygen writes it, readable by its owner only: backups are encrypted on this machine and decrypted \

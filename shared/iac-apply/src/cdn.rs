@@ -160,16 +160,21 @@ fn causes(error: &reqwest::Error) -> String {
 }
 
 fn base(api_base: &Url) -> String {
-    let host = api_base.host_str().unwrap_or_default();
-    let is_discord = ["discord.com", "discordapp.com"].iter().any(|domain| {
-        let below = host.strip_suffix(domain);
-        below.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    });
-    if is_discord {
+    if is_of_discord(api_base) {
         return DISCORDS.to_owned();
     }
     let text = api_base.as_str().trim_end_matches('/');
     text.strip_suffix("/api/v10").unwrap_or(text).to_owned()
+}
+
+/// Whether an address of the API is Discord's own, under any of its names: `canary.discord.com`, `ptb.discord.com`, `discordapp.com`.
+#[must_use]
+pub fn is_of_discord(api_base: &Url) -> bool {
+    let host = api_base.host_str().unwrap_or_default().trim_end_matches('.');
+    ["discord.com", "discordapp.com"].iter().any(|domain| {
+        let below = host.strip_suffix(domain);
+        below.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    })
 }
 
 #[cfg(test)]

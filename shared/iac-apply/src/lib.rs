@@ -19,7 +19,7 @@ mod read;
 pub mod store;
 
 pub use capture::{CapturedImages, UncapturedImage, capture_images};
-pub use cdn::{Cdn, CdnError};
+pub use cdn::{Cdn, CdnError, is_of_discord};
 pub use event::{Event, NoProgress, Progress, Wait};
 pub use execute::{ApplyError, Executor};
 pub use image::{ImageFolder, ImageSource, check_image, digest, max_image_bytes, read_image_file, unusable_images};

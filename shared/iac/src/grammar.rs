@@ -59,6 +59,29 @@ pub fn visible_difference(one: &str, other: &str) -> Option<(String, String)> {
     Some((shown(&one), shown(&other)))
 }
 
+/// Whether a terminal shows the text around this character in another order, so that a name may look like other text.
+#[must_use]
+pub const fn is_reordering(sign: char) -> bool {
+    matches!(
+        sign,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
+}
+
+/// The text with its control characters, which a terminal obeys, and those that reorder text ([`is_reordering`]) as escapes.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for sign in text.chars() {
+        match sign {
+            _ if sign.is_control() => shown.extend(sign.escape_debug()),
+            _ if is_reordering(sign) => shown.extend(sign.escape_unicode()),
+            _ => shown.push(sign),
+        }
+    }
+    shown
+}
+
 /// Letters and marks that may look like others.
 fn is_ambiguous(sign: char) -> bool {
     !sign.is_ascii() && (sign.is_alphanumeric() || matches!(sign, '\u{300}'..='\u{36f}'))
@@ -79,6 +102,14 @@ fn is_invisible(sign: char) -> bool {
 mod tests {
     use super::*;
     use crate::model::Kind;
+
+    #[test]
+    fn what_a_terminal_obeys_is_escaped_and_emoji_stay() {
+        let name = "a\u{202e}b\u{2066}\u{200f}\u{1b}[2J\u{9b}\n";
+        assert_eq!(printable(name), "a\\u{202e}b\\u{2066}\\u{200f}\\u{1b}[2J\\u{9b}\\n");
+        let family = "👨\u{200d}👩\u{200d}👧 🕳\u{fe0f} שלום";
+        assert_eq!(printable(family), family);
+    }
 
     #[test]
     fn one_is_singular_and_every_other_number_plural() {

@@ -21,8 +21,8 @@ pub enum VaultError {
     /// An operation on the catalogue failed.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
-    /// A manifest cannot be signed.
-    #[error("the manifest cannot be signed: {0}")]
+    /// A manifest, a backup or a deployment cannot be signed.
+    #[error("it cannot be signed, and was not stored: {0}")]
     Sign(#[source] SignError),
     /// A name is not valid in a key.
     #[error(transparent)]
@@ -37,8 +37,11 @@ pub enum VaultError {
         /// The catalogue.
         catalogue: String,
     },
-    /// The backup or snapshot was expired by retention.
-    #[error("the {kind} {id} expired on {} UTC and may be deleted at any time; choose a newer one", expired.date())]
+    /// The backup or snapshot was expired by retention, or by a deletion.
+    #[error(
+        "the {kind} {id} expired or was deleted on {} UTC, and what is left of it may be removed at any time; choose another one",
+        expired.date()
+    )]
     Expired {
         /// What it is.
         kind: RecordKind,
@@ -55,10 +58,10 @@ pub enum VaultError {
         /// What is wrong with it.
         damage: Damage,
     },
-    /// A snapshot is signed by a key that is not trusted on this machine. It may be whole.
+    /// A backup, a snapshot or a deployment is signed by a key that is not trusted on this machine. It may be whole.
     #[error("{object} is signed by the key {key} in version {version}, which is not trusted here")]
     NotTrusted {
-        /// The manifest.
+        /// The object of the backup, the manifest, or the deployment.
         object: String,
         /// Id of the key.
         key: String,
@@ -107,6 +110,14 @@ pub enum VaultError {
 }
 
 impl VaultError {
+    /// What is wrong with an object. A signature of a key that is not trusted is no damage: the object may be whole.
+    pub(crate) fn of_damage(object: String, damage: Damage) -> Self {
+        match damage {
+            Damage::Signature(SignError::UnknownKey { key, version }) => Self::NotTrusted { object, key, version },
+            damage => Self::Damaged { object, damage },
+        }
+    }
+
     pub(crate) fn encode(object: &str, error: &dyn std::error::Error) -> Self {
         Self::Encode {
             object: object.to_owned(),
@@ -118,7 +129,7 @@ impl VaultError {
     /// to a store that fails.
     #[must_use]
     pub fn is_unusable(&self) -> bool {
-        self.is_damage() || matches!(self, Self::NotTrusted { .. })
+        self.is_damage() || self.is_of_unknown_key()
     }
 
     /// Whether an object or a record is damaged or missing, as opposed to a store that fails.
@@ -129,10 +140,16 @@ impl VaultError {
             Self::Damaged { .. }
                 | Self::OtherServer { .. }
                 | Self::Key(_)
-                // Nothing of this size is written.
-                | Self::Store(StoreError::TooLarge { .. } | StoreError::Damaged { .. })
+                // Nothing of this size, and no link, is written.
+                | Self::Store(StoreError::TooLarge { .. } | StoreError::Damaged { .. } | StoreError::Foreign { .. })
                 | Self::Catalogue(CatalogueError::Damaged { .. })
         )
+    }
+
+    /// Whether a signature is by a key that is not trusted here: its owner may have written the object.
+    #[must_use]
+    pub fn is_of_unknown_key(&self) -> bool {
+        matches!(self, Self::NotTrusted { .. })
     }
 
     /// Whether the same call may succeed later, so that a job is retried.

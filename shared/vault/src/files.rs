@@ -1,11 +1,82 @@
 //! File operations of the folder store and the file catalogue.
+//!
+//! Neither leaves its folder: a symbolic link below it is not followed, and a named pipe, socket or device is not opened ([`check`]). The
+//! folder itself may be a link. What another process replaces by a link between the check and the operation is not detected.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::path::Path;
+use std::fmt;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// Replaces a file atomically and durably: a temporary file beside it, sync, rename, sync of the folder.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// What is at a path below the folder of a store, and is neither a file nor a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ForeignFile {
+    path: PathBuf,
+    is_link: bool,
+}
+
+impl fmt::Display for ForeignFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match self.is_link {
+            true => write!(
+                f,
+                "{path} is a symbolic link, which is not followed: nothing outside of the folder is read, changed or deleted; \
+                 replace the link by what it refers to, or remove it"
+            ),
+            false => write!(
+                f,
+                "{path} is a named pipe, a socket or a device, which is not opened; remove it"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ForeignFile {}
+
+/// Checks that a path below `root`, and every folder between the two, is a file, a folder or absent.
+///
+/// # Errors
+/// An error whose inner one is a [`ForeignFile`], or a path that cannot be read.
+pub(crate) fn check(root: &Path, path: &Path) -> io::Result<()> {
+    let below = path.strip_prefix(root).map_err(io::Error::other)?;
+    let mut path = root.to_owned();
+    for part in below.components() {
+        path.push(part);
+        let about = match fs::symlink_metadata(&path) {
+            Ok(about) => about,
+            Err(error) if is_absent(&error) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let is_link = about.is_symlink();
+        if is_link || !(about.is_file() || about.is_dir()) {
+            return Err(io::Error::other(ForeignFile { path, is_link }));
+        }
+    }
+    Ok(())
+}
+
+/// Checks the folders between `root` and a path. What replaces or removes the path itself does not follow it.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn check_folders(root: &Path, path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) if folder.starts_with(root) => check(root, folder),
+        _ => Ok(()),
+    }
+}
+
+/// The reason of an error of [`check`]; `None` of another error.
+pub(crate) fn foreign(error: &io::Error) -> Option<&ForeignFile> {
+    error.get_ref()?.downcast_ref()
+}
+
+/// Replaces a file below `root` atomically and durably: a temporary file beside it, sync, rename, sync of the folder.
+pub(crate) fn replace(root: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    check_folders(root, path)?;
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let mut temporary = tempfile::Builder::new().prefix(".write-").tempfile_in(folder)?;
@@ -15,16 +86,204 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Waits for the lock of a folder, which is held until the file is closed. Makes the folder if there is none.
-pub(crate) fn lock(folder: &Path) -> io::Result<File> {
+/// Removes a file below `root`. No error where there is none.
+pub(crate) fn remove(root: &Path, path: &Path) -> io::Result<()> {
+    check_folders(root, path)?;
+    match fs::remove_file(path) {
+        Err(error) if !is_absent(&error) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// How an operation waits for the lock of a folder that another process holds.
+#[derive(Clone)]
+pub struct LockWait {
+    /// After this time the wait is reported, once.
+    pub report_after: Duration,
+    /// After this time the operation fails.
+    pub limit: Duration,
+    /// Receives a sentence that names the lock and its holder.
+    pub report: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl Default for LockWait {
+    /// Writes hold the lock for milliseconds: 3 s and 30 s, reported in the log.
+    fn default() -> Self {
+        Self {
+            report_after: Duration::from_secs(3),
+            limit: Duration::from_secs(30),
+            report: Arc::new(|text| tracing::warn!("{text}")),
+        }
+    }
+}
+
+impl fmt::Debug for LockWait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LockWait")
+            .field("report_after", &self.report_after)
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Another process has held the lock of a folder for too long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LockHeld {
+    path: PathBuf,
+    holder: String,
+    limit: Duration,
+}
+
+impl fmt::Display for LockHeld {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} has held {} for more than {} s, and a write takes milliseconds: continue that process if it is stopped, or end it, \
+             which releases the lock; then repeat the command",
+            self.holder,
+            self.path.display(),
+            self.limit.as_secs_f32()
+        )
+    }
+}
+
+impl std::error::Error for LockHeld {}
+
+/// The reason of an error of [`lock`] after the limit; `None` of another error.
+pub(crate) fn held(error: &io::Error) -> Option<&LockHeld> {
+    error.get_ref()?.downcast_ref()
+}
+
+/// Takes the lock of a folder, which is held until the file is closed. Makes the folder if there is none. Waits while another process holds it:
+/// one that is stopped would hold it for ever.
+pub(crate) fn lock(folder: &Path, wait: &LockWait) -> io::Result<File> {
     fs::create_dir_all(folder)?;
     let path = folder.join(".lock");
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
-    file.lock()?;
+    check(folder, &path)?;
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)?;
+    let begin = Instant::now();
+    let mut is_reported = false;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        let waited = begin.elapsed();
+        if waited >= wait.limit {
+            let (holder, limit) = (holder(&path), wait.limit);
+            return Err(io::Error::other(LockHeld { path, holder, limit }));
+        }
+        if waited >= wait.report_after && !is_reported {
+            is_reported = true;
+            let text = format!(
+                "Waiting for the lock {}, which {} holds.",
+                path.display(),
+                holder(&path)
+            );
+            (wait.report)(&text);
+        }
+        std::thread::sleep(LOCK_INTERVAL);
+    }
+    // For the messages of those that wait. A full disk has no other consequence.
+    let _ = file.set_len(0).and_then(|()| file.write_all(this_process().as_bytes()));
     Ok(file)
 }
+
+/// The holder of a lock, as far as it is known: the last one that took it, by its own words.
+fn holder(path: &Path) -> String {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_HOLDER).read_to_end(&mut bytes));
+    let text = String::from_utf8_lossy(&bytes);
+    let is_plain = !text.is_empty() && text.chars().all(|sign| sign.is_ascii_graphic() || sign == ' ');
+    match read.is_ok() && is_plain {
+        true => text.into_owned(),
+        false => "another process".to_owned(),
+    }
+}
+
+/// This process as the holder of a lock.
+fn this_process() -> String {
+    let program = std::env::current_exe().ok();
+    let program = program
+        .as_deref()
+        .and_then(Path::file_name)
+        .map(|name| name.to_string_lossy().into_owned());
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    format!(
+        "process {} ({}) on {}",
+        std::process::id(),
+        program.as_deref().unwrap_or("unknown program"),
+        host.as_deref().map_or("a machine", str::trim)
+    )
+}
+
+/// Time between two attempts to take a lock.
+const LOCK_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Longest name of a holder that is read, in bytes.
+const MAX_HOLDER: u64 = 300;
 
 /// Whether an error means that there is no such file, also where a file has the name of its folder.
 pub(crate) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// A wait that ends soon, and what it reports.
+    fn short_wait() -> (LockWait, Arc<Mutex<Vec<String>>>) {
+        let reports = Arc::new(Mutex::new(Vec::new()));
+        let written = Arc::clone(&reports);
+        let wait = LockWait {
+            report_after: Duration::ZERO,
+            limit: Duration::from_millis(30),
+            report: Arc::new(move |text| written.lock().unwrap().push(text.to_owned())),
+        };
+        (wait, reports)
+    }
+
+    #[test]
+    fn lock_that_is_held_is_reported_once_and_then_an_error_names_its_holder() {
+        let folder = tempfile::tempdir().unwrap();
+        let (wait, reports) = short_wait();
+        let held_lock = lock(folder.path(), &wait).unwrap();
+        assert!(reports.lock().unwrap().is_empty());
+        let error = lock(folder.path(), &wait).unwrap_err();
+        let text = held(&error).unwrap().to_string();
+        let holder = format!("process {} (", std::process::id());
+        assert!(
+            text.contains(&holder) && text.contains(".lock") && text.contains("end it"),
+            "{text}"
+        );
+        let reports = reports.lock().unwrap().clone();
+        assert_eq!(reports.len(), 1, "{reports:?}");
+        assert!(
+            reports[0].starts_with("Waiting for the lock") && reports[0].contains(&holder),
+            "{reports:?}"
+        );
+        drop(held_lock);
+        lock(folder.path(), &wait).unwrap();
+    }
+
+    #[test]
+    fn holder_that_wrote_no_name_is_another_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let (wait, _) = short_wait();
+        let file = lock(folder.path(), &wait).unwrap();
+        for text in ["", "\u{1b}[2J", "\u{202e}"] {
+            fs::write(folder.path().join(".lock"), text).unwrap();
+            let error = lock(folder.path(), &wait).unwrap_err().to_string();
+            assert!(error.starts_with("another process has held"), "{error}");
+        }
+        drop(file);
+    }
 }

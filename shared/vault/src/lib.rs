@@ -38,6 +38,7 @@ mod vault;
 pub use catalogue::{Catalogue, Cursor, FileCatalogue, ListRequest, Page};
 pub use damage::Damage;
 pub use error::VaultError;
+pub use files::LockWait;
 pub use key::{ObjectKey, ObjectKeyError};
 pub use limits::{Limit, LimitReached, Operation, Period, Use};
 pub use manifest::{

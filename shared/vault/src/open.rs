@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrakis_config::{BackupSettings, CatalogueLocation, StoreLocation};
 
 use crate::catalogue::{Catalogue, FileCatalogue};
+use crate::files::LockWait;
 use crate::sign::{LocalSigner, PublicKey, PublicKeyError, SignError};
 use crate::store::{FolderStore, ObjectStore};
 use crate::vault::{LimitPolicy, Vault, VaultParts};
@@ -32,12 +33,14 @@ pub enum OpenError {
 }
 
 /// Options of [`open`] that no variable has.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct OpenOptions {
     /// File of the signing key where `BACKUP_SIGNING_KEY` is not set.
     pub default_key: PathBuf,
     /// Whether plans limit operations and the retention; `None`: where the catalogue is DynamoDB's, since a local one belongs to its owner.
     pub limits: Option<LimitPolicy>,
+    /// How writes to a folder wait for each other.
+    pub wait: LockWait,
 }
 
 /// The vault of these settings. Sends no request.
@@ -69,11 +72,14 @@ async fn parts(settings: &BackupSettings, options: &OpenOptions) -> Result<Vault
     let signer = open_signer(settings, key)?;
     let connections = Connections::load(settings).await?;
     let (catalogue, limits): (Arc<dyn Catalogue>, _) = match &settings.catalogue {
-        CatalogueLocation::Folder(folder) => (Arc::new(FileCatalogue::new(folder)), LimitPolicy::Unlimited),
+        CatalogueLocation::Folder(folder) => (
+            Arc::new(FileCatalogue::new(folder).waiting(options.wait.clone())),
+            LimitPolicy::Unlimited,
+        ),
         CatalogueLocation::DynamoDb { table, tiers } => (connections.catalogue(table, tiers)?, LimitPolicy::ByPlan),
     };
     Ok(VaultParts {
-        store: connections.store(settings)?,
+        store: connections.store(settings, &options.wait)?,
         catalogue,
         signer: Arc::new(signer),
         limits: options.limits.unwrap_or(limits),
@@ -85,7 +91,7 @@ async fn parts(settings: &BackupSettings, options: &OpenOptions) -> Result<Vault
 /// # Errors
 /// AWS is not configured.
 pub async fn open_store(settings: &BackupSettings) -> Result<Arc<dyn ObjectStore>, OpenError> {
-    Connections::load(settings).await?.store(settings)
+    Connections::load(settings).await?.store(settings, &LockWait::default())
 }
 
 /// The key of `BACKUP_SIGNING_KEY` with the trusted keys, for objects outside of the vault; `None` where the variable is not set. Where the
@@ -133,10 +139,10 @@ impl Connections {
         Ok(Self { aws })
     }
 
-    fn store(&self, settings: &BackupSettings) -> Result<Arc<dyn ObjectStore>, OpenError> {
+    fn store(&self, settings: &BackupSettings, wait: &LockWait) -> Result<Arc<dyn ObjectStore>, OpenError> {
         use crate::store::{S3Options, S3Store};
         let (bucket, prefix) = match &settings.store {
-            StoreLocation::Folder(folder) => return Ok(Arc::new(FolderStore::new(folder))),
+            StoreLocation::Folder(folder) => return Ok(Arc::new(FolderStore::new(folder).waiting(wait.clone()))),
             StoreLocation::S3 { bucket, prefix } => (bucket, prefix),
         };
         let connection = self.aws.as_ref().ok_or(crate::aws::NoRegion)?;
@@ -162,9 +168,9 @@ impl Connections {
         Ok(Self {})
     }
 
-    fn store(&self, settings: &BackupSettings) -> Result<Arc<dyn ObjectStore>, OpenError> {
+    fn store(&self, settings: &BackupSettings, wait: &LockWait) -> Result<Arc<dyn ObjectStore>, OpenError> {
         match &settings.store {
-            StoreLocation::Folder(folder) => Ok(Arc::new(FolderStore::new(folder))),
+            StoreLocation::Folder(folder) => Ok(Arc::new(FolderStore::new(folder).waiting(wait.clone()))),
             StoreLocation::S3 { .. } => Err(OpenError::WithoutAws {
                 variable: "BACKUP_STORE",
             }),

@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use crate::key::{ObjectKey, ObjectKeyError};
 use crate::paths;
+use crate::sealed::{Context, Statement};
 use crate::server::ServerId;
+use crate::sign::Signature;
 
 /// What a record is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -81,9 +83,50 @@ pub struct BackupRecord {
         with = "time::serde::rfc3339::option"
     )]
     pub expires: Option<OffsetDateTime>,
+    /// Of a backup: the signature of what it is ([`BackupRecord::statement`]); `None` of one that an earlier version created, or whose
+    /// signature was removed. A snapshot has the signature in its manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
+}
+
+/// What the signature of a backup states: its bytes, and what they are. Not the message and the plan, which a recovery cannot always make again,
+/// and not the expiry, which changes.
+#[derive(Serialize)]
+pub(crate) struct BackupStatement<'a> {
+    id: Uuid,
+    server: ServerId,
+    workspace: &'a str,
+    #[serde(with = "time::serde::rfc3339")]
+    created: OffsetDateTime,
+    state: Option<&'a StateVersion>,
+    size: u64,
+    checksum: &'a str,
+}
+
+impl Statement for BackupStatement<'_> {
+    const CONTEXT: Context = Context::Backup;
 }
 
 impl BackupRecord {
+    /// What the signature of a backup states.
+    pub(crate) fn statement(&self) -> BackupStatement<'_> {
+        BackupStatement {
+            id: self.id,
+            server: self.server,
+            workspace: &self.workspace,
+            created: self.created,
+            state: self.state.as_ref(),
+            size: self.size,
+            checksum: &self.checksum,
+        }
+    }
+
+    /// Whether it is signed: a snapshot by its manifest, a backup by its record.
+    #[must_use]
+    pub fn is_signed(&self) -> bool {
+        self.kind == RecordKind::Snapshot || self.signature.is_some()
+    }
+
     /// The object whose checksum the record has: the compressed state, or the manifest.
     ///
     /// # Errors
@@ -153,6 +196,7 @@ mod tests {
             size: 10,
             checksum: "00".to_owned(),
             expires: None,
+            signature: None,
         }
     }
 
@@ -161,6 +205,12 @@ mod tests {
         let mut record = record();
         for expires in [None, Some(datetime!(2026-12-08 00:00 UTC))] {
             record.expires = expires;
+            record.signature = expires.map(|_| Signature {
+                algorithm: crate::sign::Algorithm::Ed25519,
+                key: "0123456789abcdef".to_owned(),
+                version: 1,
+                value: "AA==".to_owned(),
+            });
             let text = serde_json::to_string(&record).unwrap();
             assert_eq!(serde_json::from_str::<BackupRecord>(&text).unwrap(), record, "{text}");
         }

@@ -1,7 +1,9 @@
 //! Sealed documents: JSON with the checksum of its content, and a signature where the document has one.
 //!
 //! `{"checksum":"…","signature":{…},"content":…}`. The checksum is the SHA-256 of the bytes of `content` as they are, so that a reader that
-//! does not have all fields can check it. The signature is of [`CONTEXT`] and these bytes.
+//! does not have all fields can check it. The signature is of a [`Context`] and these bytes.
+//!
+//! What is signed and no document of its own (the record of a backup, a deployment in the registry) has a [`Statement`].
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -11,8 +13,49 @@ use crate::checksum::checksum;
 use crate::damage::Damage;
 use crate::sign::{SignError, Signature, Signer};
 
-/// Begin of every signed message, so that a signature of another document of the same key is not accepted.
-const CONTEXT: &[u8] = b"arrakis-vault sealed document 1\n";
+/// What is signed. It begins every signed message, so that a signature of something else by the same key is not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Context {
+    /// A sealed document: the manifest of a snapshot.
+    Document,
+    /// The record of a backup.
+    Backup,
+    /// A deployment of the theme registry.
+    Deployment,
+}
+
+impl Context {
+    const fn begin(self) -> &'static [u8] {
+        match self {
+            Self::Document => b"arrakis-vault sealed document 1\n",
+            Self::Backup => b"arrakis-vault backup 1\n",
+            Self::Deployment => b"arrakis-vault deployment 1\n",
+        }
+    }
+}
+
+/// What a signature states about something. Its JSON is the signed message, so a field that is added needs another context.
+pub(crate) trait Statement: Serialize {
+    /// What it is about.
+    const CONTEXT: Context;
+}
+
+/// Signs a statement.
+pub(crate) async fn sign<T: Statement + Sync>(statement: &T, signer: &dyn Signer) -> Result<Signature, SealError> {
+    let message = message(T::CONTEXT, &to_raw_value(statement)?);
+    Ok(signer.sign(&message).await?)
+}
+
+/// Checks the signature of a statement.
+pub(crate) async fn verify<T: Statement + Sync>(
+    statement: &T,
+    signature: &Signature,
+    signer: &dyn Signer,
+) -> Result<(), Damage> {
+    let content = to_raw_value(statement).map_err(|error| Damage::Content(error.to_string()))?;
+    let checked = signer.verify(&message(T::CONTEXT, &content), signature).await;
+    checked.map_err(Damage::Signature)
+}
 
 #[derive(Serialize)]
 struct Written<'a> {
@@ -32,8 +75,8 @@ struct Parsed<'a> {
     content: &'a RawValue,
 }
 
-fn message(content: &RawValue) -> Vec<u8> {
-    [CONTEXT, content.get().as_bytes()].concat()
+fn message(context: Context, content: &RawValue) -> Vec<u8> {
+    [context.begin(), content.get().as_bytes()].concat()
 }
 
 /// A document cannot be sealed.
@@ -55,7 +98,7 @@ pub(crate) fn seal<T: Serialize>(content: &T) -> Result<Vec<u8>, SealError> {
 /// A document with a checksum and a signature.
 pub(crate) async fn seal_signed<T: Serialize>(content: &T, signer: &dyn Signer) -> Result<Vec<u8>, SealError> {
     let content = to_raw_value(content)?;
-    let signature = signer.sign(&message(&content)).await?;
+    let signature = signer.sign(&message(Context::Document, &content)).await?;
     bytes_of(&content, Some(signature))
 }
 
@@ -70,7 +113,9 @@ pub(crate) async fn open_signed<T: DeserializeOwned>(bytes: &[u8], signer: &dyn 
     let Some(signature) = &parsed.signature else {
         return Err(Damage::Content("it has no signature".to_owned()));
     };
-    let checked = signer.verify(&message(parsed.content), signature).await;
+    let checked = signer
+        .verify(&message(Context::Document, parsed.content), signature)
+        .await;
     checked.map_err(Damage::Signature)?;
     content(&parsed)
 }

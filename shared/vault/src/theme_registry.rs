@@ -8,7 +8,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::manifest::ThemeVersion;
+use crate::sealed::{Context, Statement};
 use crate::server::ServerId;
+use crate::sign::Signature;
 
 /// What a deployment did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +64,50 @@ pub struct Deployment {
     /// The author's message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// The signature of all the rest, with the server; `None` before it is recorded, and of one that an earlier version recorded or whose
+    /// signature was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
+}
+
+/// What the signature of a deployment states.
+#[derive(Serialize)]
+pub(crate) struct DeploymentStatement<'a> {
+    server: ServerId,
+    id: Uuid,
+    #[serde(with = "time::serde::rfc3339")]
+    time: OffsetDateTime,
+    workspace: &'a str,
+    theme: &'a ThemeVersion,
+    serial: u64,
+    action: Action,
+    snapshot_before: Option<Uuid>,
+    snapshot: Option<Uuid>,
+    restored: Option<Uuid>,
+    message: Option<&'a str>,
+}
+
+impl Statement for DeploymentStatement<'_> {
+    const CONTEXT: Context = Context::Deployment;
+}
+
+impl Deployment {
+    /// What the signature of a deployment to this server states.
+    pub(crate) fn statement(&self, server: ServerId) -> DeploymentStatement<'_> {
+        DeploymentStatement {
+            server,
+            id: self.id,
+            time: self.time,
+            workspace: &self.workspace,
+            theme: &self.theme,
+            serial: self.serial,
+            action: self.action,
+            snapshot_before: self.snapshot_before,
+            snapshot: self.snapshot,
+            restored: self.restored,
+            message: self.message.as_deref(),
+        }
+    }
 }
 
 /// The audit object of a deployment.
@@ -179,6 +225,21 @@ impl ThemeRegistry {
         self.history(limit).nth(after)
     }
 
+    /// The deployment whose snapshot a rollback restored, also by way of other rollbacks; of an apply, itself. It took the snapshot.
+    #[must_use]
+    pub fn origin<'a>(&'a self, deployment: &'a Deployment) -> &'a Deployment {
+        let mut origin = deployment;
+        // A registry that was changed may have a circle.
+        for _ in &self.deployments {
+            let earlier = self.deployments.iter().find(|other| Some(other.id) == origin.restored);
+            match earlier {
+                Some(earlier) => origin = earlier,
+                None => break,
+            }
+        }
+        origin
+    }
+
     /// The deployment that a rollback restores, of the newest `limit` ([`crate::theme_history`] of the plan), with the id of its
     /// snapshot.
     ///
@@ -229,6 +290,7 @@ mod tests {
             snapshot: snapshot.then(|| Uuid::from_u128(100 + number)),
             restored: None,
             message: None,
+            signature: None,
         }
     }
 

@@ -20,7 +20,7 @@ pub enum BackupCommand {
     #[command(long_about = "\
 Replace the state with a backup; the server does not change.
 
-The backup is read and checked first: size, checksum, server, lineage. Then the difference is shown and a confirmation \
+The backup is read and checked first: size, checksum, signature, server, lineage. Then the difference is shown and a confirmation \
 requested. The present state is backed up before it is replaced, and the serial grows. `gaib server plan` shows afterwards \
 what an apply would change.")]
     Restore(Restore),
@@ -114,6 +114,9 @@ pub struct Restore {
     /// Id, as `list` prints it
     #[arg(value_parser = record_id)]
     pub id: Uuid,
+    /// Restore a backup that has no signature, as one of an earlier gaib
+    #[arg(long)]
+    pub allow_unsigned: bool,
     /// Dry run and confirmation.
     #[command(flatten)]
     pub confirmed: ConfirmedArguments,

@@ -69,7 +69,7 @@ DISCORD_PROXY_CREDENTIAL (requests through a discord-proxy, without a token), GA
 (folder with additional themes), GAIB_BACKEND and GAIB_LOCK_TABLE (where the states and their locks are), BACKUP_STORE and
 BACKUP_CATALOGUE (where backups and snapshots are), ARRAKIS_API_URL and ARRAKIS_API_KEY (the platform, for `gaib restore`,
 `tier`, `teardown` and the limits of backups), XDG_STATE_HOME (folder for the record of which workspace manages which server,
-and for the key that signs snapshots), NO_COLOR.
+and for the key that signs backups), NO_COLOR.
 Exit codes: 0 success; 1 error or refusal; 2 changes (--detailed-exitcode).";
 
 /// The command line of gaib.

@@ -349,7 +349,7 @@ pub struct Lock {
 /// Arguments of `gaib server force-unlock`.
 #[derive(Debug, Args)]
 pub struct ForceUnlock {
-    /// Lock id
+    /// Lock id; `damaged` for a record of a shared store that cannot be read
     pub id: String,
     /// Skip the confirmation
     #[arg(long)]

@@ -81,6 +81,9 @@ pub struct Rollback {
     /// Leave the roles of members as they are
     #[arg(long)]
     pub no_members: bool,
+    /// Go back to a deployment that has no signature, as one of an earlier gaib
+    #[arg(long)]
+    pub allow_unsigned: bool,
     /// Dry run and confirmation.
     #[command(flatten)]
     pub confirmed: ConfirmedArguments,

@@ -17,11 +17,12 @@ use uuid::Uuid;
 
 use super::backup::one_line;
 use super::snapshot::{Capture, NewCapture};
-use crate::backups::{Backups, CountedUse, record_message, time_text};
+use crate::backups::{Backups, CountedUse, record_message, time_text, version_text};
 use crate::context::Context;
 use crate::error::{Failure, OrFail as _, Result};
 use crate::files;
 use crate::printer::Severity;
+use crate::uses::KeptId;
 use crate::workspace::Workspace;
 
 const VERSION: u32 = 1;
@@ -123,17 +124,20 @@ impl<'a> DeploymentInProgress<'a> {
             return Ok(None);
         }
         let mut begun = Begun::new(destroys, theme, options, earlier.as_ref());
-        let mut counted_use = None;
+        let mut kept = None;
         if options.snapshot && begun.snapshot_before.is_none() {
-            let (record, counted) = keep_before(context, deployed, &begun, state).await?;
-            begun.snapshot_before = Some(record.id);
-            counted_use = Some(counted);
+            let before = keep_before(context, deployed, &begun, state).await?;
+            begun.snapshot_before = Some(before.record.id);
+            kept = Some(before);
         }
         let deployment = Self { deployed, path, begun };
         deployment.write()?;
         // The file of the deployment has the snapshot, which is kept once.
-        if let Some(counted_use) = counted_use {
-            counted_use.end();
+        if let Some(before) = kept {
+            before.counted_use.end();
+            if let Some(id) = before.id {
+                id.end();
+            }
         }
         Ok(Some(deployment))
     }
@@ -171,7 +175,11 @@ impl<'a> DeploymentInProgress<'a> {
         let (deployed, begun) = (self.deployed, &self.begun);
         let backups = deployed.backups(context).await?;
         let snapshot = match begun.keeps_snapshot {
-            true => Some(keep(context, &backups, deployed, begun, state, "after").await?.id),
+            // An interrupted run may have kept it: it has the id that follows from the deployment.
+            true => {
+                let id = Uuid::new_v5(&begun.id, format!("after {}", version_text(Some(state))).as_bytes());
+                Some(keep(context, &backups, deployed, begun, state, ("after", id)).await?.id)
+            }
             false => None,
         };
         let Some(theme) = begun.theme.clone() else {
@@ -192,6 +200,7 @@ impl<'a> DeploymentInProgress<'a> {
             snapshot,
             restored: None,
             message: begun.message.clone(),
+            signature: None,
         };
         backups.vault.record_deployment(backups.server(), &deployment).await?;
         report(context, &deployment);
@@ -293,6 +302,7 @@ async fn try_record_teardown(
         snapshot: None,
         restored: None,
         message: Some(TEARDOWN.to_owned()),
+        signature: None,
     };
     backups.vault.record_deployment(backups.server(), &deployment).await?;
     report(context, &deployment);
@@ -303,29 +313,51 @@ async fn try_record_teardown(
     Ok(())
 }
 
-/// Keeps the snapshot before the first change, which is counted with the one after the last. Returns it with its use.
+/// The snapshot before the first change.
+#[derive(Debug)]
+struct SnapshotBefore {
+    record: BackupRecord,
+    counted_use: CountedUse,
+    /// From which its id follows, where that is not the id of its use. Both are kept until the deployment is written: else a run that is killed
+    /// in between leaves a snapshot of no deployment.
+    id: Option<KeptId>,
+}
+
+/// Keeps the snapshot before the first change, which is counted with the one after the last.
 async fn keep_before(
     context: &Context,
     deployed: Deployed<'_>,
     begun: &Begun,
     state: &State,
-) -> Result<(BackupRecord, CountedUse)> {
+) -> Result<SnapshotBefore> {
     let backups = deployed.backups(context).await?;
     backups.recover(context).await?;
-    let counted_use = backups.take_use(Operation::Snapshot).await?;
-    let kept = keep(context, &backups, deployed, begun, state, "before").await;
+    let target = format!("before {}", version_text(Some(state)));
+    let counted_use = backups.take_use(Operation::Snapshot, &target).await?;
+    let (kept_id, id) = match backups.is_local {
+        true => {
+            let (kept, id) = backups.snapshot_id("snapshot-before", &target).await?;
+            (Some(kept), id)
+        }
+        false => (None, counted_use.id()),
+    };
+    let kept = keep(context, &backups, deployed, begun, state, ("before", id)).await;
     let record = backups.checked(&counted_use, kept).await?;
-    Ok((record, counted_use))
+    Ok(SnapshotBefore {
+        record,
+        counted_use,
+        id: kept_id,
+    })
 }
 
-/// Keeps a snapshot before or after a deployment.
+/// Keeps a snapshot before or after a deployment, with this id.
 async fn keep(
     context: &Context,
     backups: &Backups,
     deployed: Deployed<'_>,
     begun: &Begun,
     state: &State,
-    when: &str,
+    (when, id): (&str, Uuid),
 ) -> Result<BackupRecord> {
     let what = match &begun.theme {
         Some(theme) => format!("{when} the deployment of {} {}", theme.name, theme.version),
@@ -339,6 +371,7 @@ async fn keep(
     };
     let state = Some(state).filter(|state| state.serial > 0 || !state.is_empty());
     let new = NewCapture {
+        id: Some(id),
         state,
         theme: begun.theme.as_ref(),
         message: Some(&message),
@@ -379,6 +412,9 @@ pub(super) fn described(deployment: &Deployment) -> String {
 pub(super) fn deployment_message(deployment: &Deployment, is_current: bool) -> serde_json::Value {
     let mut message = json!(deployment);
     message["type"] = "deployment".into();
+    if let Some(fields) = message.as_object_mut() {
+        fields.remove("signature");
+    }
     message["current"] = is_current.into();
     message
 }

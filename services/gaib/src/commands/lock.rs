@@ -1,5 +1,6 @@
 //! `gaib server lock / unlock / force-unlock`.
 
+use arrakis_iac_apply::store::StoreError;
 use serde_json::json;
 
 use crate::arguments::server::{ForceUnlock, Lock, Unlock};
@@ -63,7 +64,10 @@ pub(super) async fn force(context: &Context, arguments: &ForceUnlock) -> Result<
             .confirm(&question, "add --force to skip the confirmation")
             .await?;
     }
-    let record = workspace.backend.unlock(&workspace.name, &arguments.id, true).await?;
+    let record = match workspace.backend.unlock(&workspace.name, &arguments.id, true).await {
+        Ok(record) => record,
+        Err(error) => return remove_unreadable(context, &workspace, error).await,
+    };
     context
         .printer
         .message(&json!({"type": "unlocked", "workspace": workspace.name.as_str(), "lock": record}));
@@ -71,5 +75,25 @@ pub(super) async fn force(context: &Context, arguments: &ForceUnlock) -> Result<
         "Released the lock of workspace {}; previous holder: {record}.\n",
         workspace.name
     ));
+    Ok(ExitStatus::Success)
+}
+
+/// Removes the records that cannot be read, and have no id. `error` is that of the removal by the id.
+async fn remove_unreadable(context: &Context, workspace: &Workspace, error: StoreError) -> Result<ExitStatus> {
+    if !matches!(error, StoreError::LockRecord { .. } | StoreError::NotLocked(_)) {
+        return Err(error.into());
+    }
+    let removed = workspace.backend.remove_unreadable_locks(&workspace.name).await?;
+    if removed.is_empty() {
+        return Err(error.into());
+    }
+    for name in removed {
+        context
+            .printer
+            .message(&json!({"type": "unlocked", "workspace": workspace.name.as_str(), "lock": null, "record": name}));
+        context.printer.text(&format!(
+            "Removed {name}, the record of a lock that could not be read.\n"
+        ));
+    }
     Ok(ExitStatus::Success)
 }

@@ -1,7 +1,8 @@
-//! The id of a counted use, in a file from before it is counted until its operation has ended.
+//! A random value in a file, from before an operation until it has ended, from which the id of its use and of its snapshot follow.
 //!
-//! An operation that is killed has used its limit and done nothing. The next run of it finds the id and counts the same use again, which
-//! changes nothing: else the free plan would refuse it until the limit frees.
+//! An operation that is killed has used its limit and done nothing. The next run of it finds the value and counts the same use again, which
+//! changes nothing: else the free plan would refuse it until the limit frees. The id depends on what is done ([`KeptId::bound`]), so the value
+//! is worth nothing for another operation.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -9,10 +10,10 @@ use std::path::PathBuf;
 
 use uuid::Uuid;
 
-/// The id of a use. Its file, where it has one, is locked until the value is dropped.
+/// A random value. Its file, where it has one, is locked until it is dropped.
 #[derive(Debug)]
 #[must_use]
-pub struct UseId {
+pub struct KeptId {
     id: Uuid,
     kept: Option<Kept>,
 }
@@ -23,8 +24,8 @@ struct Kept {
     path: PathBuf,
 }
 
-impl UseId {
-    /// An id without a file, for a use that nothing limits.
+impl KeptId {
+    /// A value without a file, for a use that nothing limits.
     pub fn unkept() -> Self {
         Self {
             id: Uuid::new_v4(),
@@ -32,23 +33,19 @@ impl UseId {
         }
     }
 
-    /// The id in the file of an operation that was killed; else a new one, which is written there. `known` is the id of an operation that
-    /// continues.
+    /// The value in the file of an operation that was killed; else a new one, which is written there.
     ///
-    /// The id has no file while another process has it: two operations at the same time count twice. Neither has it one where the file cannot be
+    /// It has no file while another process has it: two operations at the same time count twice. Neither has it one where the file cannot be
     /// written: then the use of an operation that is killed stays counted.
-    pub fn keep(path: PathBuf, known: Option<Uuid>) -> Self {
-        match Self::lock_and_write(path, known) {
+    pub fn keep(path: PathBuf) -> Self {
+        match Self::lock_and_write(path) {
             Ok(Some(kept)) => kept,
-            Ok(None) | Err(_) => Self {
-                id: known.unwrap_or_else(Uuid::new_v4),
-                kept: None,
-            },
+            Ok(None) | Err(_) => Self::unkept(),
         }
     }
 
     /// `None` while another process has the file.
-    fn lock_and_write(path: PathBuf, known: Option<Uuid>) -> std::io::Result<Option<Self>> {
+    fn lock_and_write(path: PathBuf) -> std::io::Result<Option<Self>> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
@@ -65,7 +62,7 @@ impl UseId {
             Err(TryLockError::Error(error)) => return Err(error),
         }
         let present = read(&mut file)?;
-        let id = known.or(present).unwrap_or_else(Uuid::new_v4);
+        let id = present.unwrap_or_else(Uuid::new_v4);
         // An id that is there is not written again: a process that is killed meanwhile would lose it.
         if present != Some(id) {
             replace(&mut file, id.to_string().as_bytes())?;
@@ -74,10 +71,10 @@ impl UseId {
         Ok(Some(Self { id, kept }))
     }
 
-    /// The id.
+    /// The id of what is done, as in `restore/{server}/{backup}`: the same in each run of the same operation.
     #[must_use]
-    pub const fn id(&self) -> Uuid {
-        self.id
+    pub fn bound(&self, purpose: &str) -> Uuid {
+        Uuid::new_v5(&self.id, purpose.as_bytes())
     }
 
     /// The operation has ended: its next run is another use. A file that cannot be removed has no consequence but a use that is not counted.
@@ -106,45 +103,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn use_of_a_killed_operation_has_the_same_id_until_the_operation_ends() {
+    fn killed_operation_has_the_same_id_until_it_ends_and_another_one_never() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("workspaces/default/use-backup");
-        let keep = || UseId::keep(path.clone(), None);
+        let keep = || KeptId::keep(path.clone());
         let first = keep();
-        let id = first.id();
+        let id = first.bound("restore/7/a");
+        assert_ne!(first.bound("restore/7/b"), id);
         // Another process at the same time.
         let other = keep();
-        assert_ne!(other.id(), id);
+        assert_ne!(other.bound("restore/7/a"), id);
         other.end();
         // The lock ends with the process.
         drop(first);
         let again = keep();
-        assert_eq!(again.id(), id);
+        assert_eq!(again.bound("restore/7/a"), id);
         again.end();
         assert!(!path.exists());
-        assert_ne!(keep().id(), id);
+        assert_ne!(keep().bound("restore/7/a"), id);
     }
 
     #[test]
-    fn part_of_an_id_is_replaced_and_a_known_id_is_kept() {
+    fn part_of_a_value_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("use-backup");
         std::fs::write(&path, "0190a").unwrap();
-        let kept = UseId::keep(path.clone(), None);
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), kept.id().to_string());
-        drop(kept);
-        let known = Uuid::from_u128(7);
-        assert_eq!(UseId::keep(path.clone(), Some(known)).id(), known);
-        assert_eq!(UseId::keep(path, None).id(), known);
+        let kept = KeptId::keep(path.clone());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), kept.id.to_string());
     }
 
     #[test]
-    fn id_has_no_file_where_none_can_be_written() {
+    fn value_has_no_file_where_none_can_be_written() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("workspaces"), "").unwrap();
-        let keep = || UseId::keep(folder.path().join("workspaces/use-backup"), None);
+        let keep = || KeptId::keep(folder.path().join("workspaces/use-backup"));
         let first = keep();
-        assert_ne!(first.id(), keep().id());
+        assert_ne!(first.bound("backup"), keep().bound("backup"));
         first.end();
     }
 }

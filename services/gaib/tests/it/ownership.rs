@@ -309,3 +309,18 @@ async fn unwritable_marker_folder_is_a_warning() {
         applied.stderr
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn server_is_the_same_under_another_name_of_its_host() {
+    let mut session = Session::start().await;
+    applied(&mut session).await;
+    let second = second_folder(&session).await;
+    let base = session.emulator.addresses().rest.clone();
+    let renamed = base.replace("127.0.0.1", "localhost");
+    assert_ne!(renamed, base);
+    session.environment("DISCORD_API_BASE", Some(&renamed));
+    let refused = session.gaib_in(&second, "server apply --auto-approve").await;
+    assert_refused(&refused, &["managed by workspace default"]);
+    assert_eq!(session.gaib("server plan --detailed-exitcode").await.code, 0);
+    assert_eq!(count(&mut session, "Guard").await, 1);
+}

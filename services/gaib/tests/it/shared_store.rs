@@ -467,3 +467,45 @@ async fn create_bucket_and_table(moto: &Moto) {
     });
     moto.dynamo("CreateTable", &table).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_record_of_a_lock_is_removed_by_force_unlock() {
+    let mut session = applied().await;
+    let place = store(&session).join("workspaces/default/lock.json");
+    std::fs::write(&place, "{\"id\"").unwrap();
+    session.write("discord-server.yaml", TWO_ROLES);
+    assert_refused(
+        &session.gaib("server apply --auto-approve").await,
+        &["lock.json", "cannot be read", "gaib server force-unlock damaged"],
+    );
+    let removed = session.gaib("server force-unlock damaged --force").await;
+    assert_done(&removed);
+    assert!(
+        removed.stdout.contains("Removed workspaces/default/lock.json"),
+        "{removed:?}"
+    );
+    assert_refused(
+        &session.gaib("server force-unlock damaged --force").await,
+        &["is not locked"],
+    );
+    assert_done(&session.gaib("server apply --auto-approve").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restore_that_is_repeated_after_a_kill_warns_of_the_lock_that_stays() {
+    let mut session = applied().await;
+    let made = session.gaib("server backup create").await;
+    assert_done(&made);
+    let id = made.stdout.split_whitespace().nth(2).unwrap().to_owned();
+    // A restore that was killed after it wrote the state.
+    let left = r#"{"id": "7", "who": "jamis", "host": "carthag", "operation": "restore", "since": "2026-11-21T10:00:00Z", "process": 42}"#;
+    let place = store(&session).join("workspaces/default/lock.json");
+    std::fs::write(&place, left).unwrap();
+    let again = session.gaib(&format!("server backup restore {id} -f")).await;
+    assert_done(&again);
+    assert!(again.stdout.contains("nothing was changed"), "{again:?}");
+    assert!(
+        again.stderr.contains("is locked: restore by jamis on carthag") && again.stderr.contains("force-unlock 7"),
+        "{again:?}"
+    );
+}

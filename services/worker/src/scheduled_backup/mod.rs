@@ -18,7 +18,7 @@ mod states;
 
 use anyhow::Context as _;
 use arrakis_iac_apply::Cdn;
-use arrakis_vault::{LimitPolicy, OpenOptions, Vault, open, open_store};
+use arrakis_vault::{LimitPolicy, LockWait, OpenOptions, Vault, open, open_store};
 use tokio::sync::Notify;
 
 pub(crate) use self::absence::record_absence;
@@ -93,6 +93,7 @@ async fn open_vault(config: &BackupConfig) -> anyhow::Result<Vault> {
     let options = OpenOptions {
         default_key: config.signing_key.clone(),
         limits: Some(LimitPolicy::ByPlan),
+        wait: LockWait::default(),
     };
     let opened = Box::pin(open(&config.settings, &options)).await;
     opened.context("BACKUP_STORE")

@@ -12,7 +12,7 @@ use super::notices::NotificationSettings;
 pub struct BackupConfig {
     /// Store and catalogue.
     pub(super) settings: BackupSettings,
-    /// File of the key that signs snapshots; the same for all workers.
+    /// File of the key that signs backups and snapshots; the same for all workers.
     pub(super) signing_key: PathBuf,
     /// Where gaib keeps states, if that is another store.
     states: Option<StoreLocation>,

@@ -45,6 +45,8 @@ pub enum StoreError {
         lock: String,
         /// The cause.
         reason: String,
+        /// Whether there was no response, so that a write may have taken effect.
+        is_unknown: bool,
     },
     /// Another operation has written the state under a lock of its own.
     #[error(
@@ -69,10 +71,12 @@ pub enum StoreError {
     /// The record of a lock is invalid.
     #[error("the record of the lock, {}, cannot be read: {reason}", path.display())]
     LockRecord {
-        /// Path of the file.
+        /// Path of the file, or the name of the object or item.
         path: PathBuf,
         /// The cause.
         reason: String,
+        /// Whether it is in a store that several machines share, where it is no file of this machine.
+        is_shared: bool,
     },
     /// The name of the selected workspace is invalid.
     #[error("the name of the selected workspace cannot be read from {}: {reason}", path.display())]
@@ -101,6 +105,23 @@ pub enum StoreError {
         record: Box<LockRecord>,
         /// Whether the holder is running on this machine.
         alive: bool,
+    },
+    /// The lock was held, and its record was not there: the holder has not written it yet, or has removed it with the lock.
+    #[error(
+        "the state of workspace {0} is locked by an operation that has just begun or has just ended; run the command again"
+    )]
+    LockWithoutRecord(WorkspaceName),
+    /// The request that takes a lock failed, and so did the one that removes it: the lock may have been taken.
+    #[error(
+        "{reason}; the lock {id} of {of} may have been taken: if it refuses the next command, `gaib server force-unlock {id}` removes it"
+    )]
+    LockMayStay {
+        /// What is locked, as in `workspace default`.
+        of: String,
+        /// Id of the lock.
+        id: String,
+        /// Why the request failed.
+        reason: String,
     },
     /// Another operation is changing the server, from any workspace.
     #[error("server {guild} is being changed by {}; wait until it has ended, or stop it{}", holder_of(record.as_deref()), if_ended(record.as_deref(), *ends_with_process))]
@@ -159,6 +180,27 @@ fn if_ended(record: Option<&LockRecord>, ends_with_process: bool) -> String {
             record.id
         ),
         None => String::new(),
+    }
+}
+
+impl StoreError {
+    /// Whether the request may have taken effect.
+    #[must_use]
+    pub fn is_outcome_unknown(&self) -> bool {
+        match self {
+            Self::Object(error) => matches!(**error, arrakis_vault::StoreError::UnknownOutcome { .. }),
+            Self::LockTable { is_unknown, .. } => *is_unknown,
+            _ => false,
+        }
+    }
+
+    /// Whether it is an error of a store that several machines share, where a lock does not end with its process.
+    #[must_use]
+    pub const fn is_of_shared_store(&self) -> bool {
+        matches!(
+            self,
+            Self::Object(_) | Self::NoBucket { .. } | Self::LockTable { .. } | Self::LockRecord { is_shared: true, .. }
+        )
     }
 }
 

@@ -115,8 +115,10 @@ impl LocalStore {
         };
         let Some(system) = files.try_system_lock()? else {
             // The holder writes its record after it takes the lock, so there may be none for a moment.
-            let record = files.record()?.unwrap_or_else(|| unknown(&self.host));
-            return Err(locked(record, true));
+            return Err(match files.record()? {
+                Some(record) => locked(record, true),
+                None => StoreError::LockWithoutRecord(workspace.clone()),
+            });
         };
         let left_behind = files.record()?;
         if let Some(record) = &left_behind
@@ -146,16 +148,6 @@ impl LocalStore {
     }
 }
 
-/// The error for a holder that has not written its record yet.
-fn unknown(host: &str) -> LockRecord {
-    let holder = LockHolder {
-        who: "somebody".to_owned(),
-        host: host.to_owned(),
-        operation: "an operation".to_owned(),
-    };
-    LockRecord::new(&holder, None, OffsetDateTime::now_utc())
-}
-
 #[derive(Debug)]
 struct Files {
     folder: PathBuf,
@@ -180,6 +172,7 @@ impl Files {
             .map_err(|error| StoreError::LockRecord {
                 path: self.record.clone(),
                 reason: error.to_string(),
+                is_shared: false,
             })
     }
 }

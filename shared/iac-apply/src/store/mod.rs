@@ -69,6 +69,15 @@ pub trait Backend: Debug + Send + Sync {
     /// [`StoreError::NotLocked`], [`StoreError::OtherLock`], [`StoreError::Alive`].
     async fn unlock(&self, workspace: &WorkspaceName, id: &str, force: bool) -> Result<LockRecord, StoreError>;
 
+    /// Removes the records of locks that cannot be read, of the workspace and of servers, in a store where they are no files of this machine.
+    /// Returns their names. No other command removes them: they have no id.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
+    async fn remove_unreadable_locks(&self, _workspace: &WorkspaceName) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
     /// The names of all workspaces.
     ///
     /// # Errors

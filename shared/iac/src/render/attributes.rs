@@ -6,7 +6,7 @@ use arrakis_domain::Permissions;
 use serde_json::Value;
 
 use super::style::{Color, Style};
-use crate::grammar::visible_difference;
+use crate::grammar::{printable, visible_difference};
 use crate::model::{Attributes, Overwrite, Overwrites, permission_names};
 
 /// Lines of a resource that is created (`+`), deleted (`-`) or shown (` `).
@@ -94,7 +94,7 @@ fn changed_value(old: Option<&Value>, new: Option<&Value>) -> String {
     }
     let short = visible_difference(&show(old, whole_value), &show(new, whole_value));
     // JSON distinguishes a list from a text like `[a, b]`.
-    let (old, new) = short.unwrap_or_else(|| (show(old, Value::to_string), show(new, Value::to_string)));
+    let (old, new) = short.unwrap_or_else(|| (show(old, written), show(new, written)));
     // Long texts are shortened around the first difference.
     let same = old.chars().zip(new.chars()).take_while(|(old, new)| old == new).count();
     let is_long = old.chars().count().max(new.chars().count()) > MAX_LENGTH;
@@ -135,10 +135,15 @@ fn whole_value(value: &Value) -> String {
     match value {
         Value::Array(items) if items.iter().all(Value::is_string) => {
             let items: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
-            format!("[{}]", items.join(", "))
+            printable(&format!("[{}]", items.join(", ")))
         }
-        other => other.to_string(),
+        other => written(other),
     }
+}
+
+/// A value as JSON.
+fn written(value: &Value) -> String {
+    printable(&value.to_string())
 }
 
 fn cut(text: &str) -> String {
@@ -212,6 +217,8 @@ mod tests {
         assert_eq!(shown(json!("a\u{200b}"), json!("a")), "\"a\\u{200b}\" -> \"a\"");
         assert_eq!(shown(json!(["a, b"]), json!(["a", "b"])), "[\"a, b\"] -> [\"a\",\"b\"]");
         assert_eq!(changed_value(None, Some(&json!(1))), "(not set) -> 1");
+        assert_eq!(whole_value(&json!("a\u{202e}b")), "\"a\\u{202e}b\"");
+        assert_eq!(whole_value(&json!(["a\u{1b}[2J"])), "[a\\u{1b}[2J]");
         let long = "x".repeat(900);
         let text = shown(json!(format!("{long}old")), json!(format!("{long}new")));
         assert!(

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::attributes::{difference, mark, whole};
 use super::human::{block, places, title};
 use super::style::{Color, Style};
-use crate::grammar::{counted, plural};
+use crate::grammar::{counted, plural, printable};
 use crate::model::{Attributes, Kind};
 use crate::snapshot::{Comparison, Difference, DifferenceKind, MemberDifference, Side};
 
@@ -89,8 +89,14 @@ fn members(members: &[MemberDifference], style: Style) -> String {
         style.paint(Color::Bold, &counted(members.len(), "member"))
     );
     for member in members.iter().take(LISTED_MEMBERS) {
-        let gained = member.gained.iter().map(|role| format!(" {} {role}", mark('+', style)));
-        let lost = member.lost.iter().map(|role| format!(" {} {role}", mark('-', style)));
+        let gained = member
+            .gained
+            .iter()
+            .map(|role| format!(" {} {}", mark('+', style), printable(role)));
+        let lost = member
+            .lost
+            .iter()
+            .map(|role| format!(" {} {}", mark('-', style), printable(role)));
         let roles: String = gained.chain(lost).collect();
         text.push_str(&format!("  {} member {}:{roles}\n", mark('~', style), member.user));
     }

@@ -2,7 +2,7 @@
 
 use super::attributes::{difference, mark, whole};
 use super::style::{Color, Style};
-use crate::grammar::counted;
+use crate::grammar::{counted, printable};
 use crate::model::{Address, Attributes, Snowflake};
 use crate::plan::{Action, Change, ChangeReason, Counts, Drift, Finding, Mode, Plan, Reorder, tags};
 
@@ -347,15 +347,14 @@ pub(super) fn title(
     text
 }
 
-/// A name in quotes. Escapes quotes, backslashes and control characters, which a terminal would execute; all others, such as the
-/// variation selector of an emoji, stay readable.
+/// A name in quotes. Escapes quotes, backslashes, control characters and those that reorder text, which a terminal would obey; all others, such
+/// as the variation selector of an emoji, stay readable.
 fn quoted(name: &str) -> String {
     let mut text = String::from("\"");
     for character in name.chars() {
         match character {
             '"' | '\\' => text.extend(['\\', character]),
-            _ if character.is_control() => text.extend(character.escape_debug()),
-            _ => text.push(character),
+            _ => text.push_str(&printable(character.encode_utf8(&mut [0; 4]))),
         }
     }
     text.push('"');
@@ -379,7 +378,7 @@ pub(super) fn places(reorder: &Reorder, style: Style) -> String {
             Some(was) if was != place => format!("  {}", style.paint(Color::Yellow, &format!("(was {})", was + 1))),
             _ => String::new(),
         };
-        text.push_str(&format!("      {:>3}. {name}{moved}\n", place + 1));
+        text.push_str(&format!("      {:>3}. {}{moved}\n", place + 1, printable(name)));
     }
     text
 }
@@ -392,5 +391,6 @@ mod tests {
     fn quoted_name_escapes_only_quotes_backslashes_and_control_characters() {
         assert_eq!(quoted("🕳\u{fe0f} THE DEPTHS"), "\"🕳\u{fe0f} THE DEPTHS\"");
         assert_eq!(quoted("\"a\\b\"\u{1b}[1m\n"), r#""\"a\\b\"\u{1b}[1m\n""#);
+        assert_eq!(quoted("ab\u{202e}dc"), r#""ab\u{202e}dc""#);
     }
 }

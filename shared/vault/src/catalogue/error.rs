@@ -83,6 +83,14 @@ pub enum CatalogueError {
         /// The reason.
         reason: String,
     },
+    /// Another process has held the lock of a folder for too long. Nothing was changed.
+    #[error("cannot lock {item}: {reason}")]
+    LockHeld {
+        /// The folder.
+        item: String,
+        /// Who holds it, as far as known, and what to do.
+        reason: String,
+    },
     /// A file operation failed.
     #[error("cannot {operation} {item}: {source}")]
     Io {
@@ -99,6 +107,9 @@ impl CatalogueError {
     /// Whether the same call may succeed later, so that a job is retried.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Throttled { .. } | Self::Unavailable { .. })
+        matches!(
+            self,
+            Self::Throttled { .. } | Self::Unavailable { .. } | Self::LockHeld { .. }
+        )
     }
 }

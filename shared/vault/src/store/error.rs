@@ -126,6 +126,25 @@ pub enum StoreError {
         /// The reason.
         reason: String,
     },
+    /// A path in a folder is, or leads through, something that a store does not contain: a symbolic link, or what is neither a file nor a
+    /// folder. Nothing was read or changed.
+    #[error("cannot {operation} {object}: {reason}")]
+    Foreign {
+        /// The operation.
+        operation: &'static str,
+        /// The path.
+        object: String,
+        /// What was found, where, and what to do.
+        reason: String,
+    },
+    /// Another process has held the lock of a folder for too long. Nothing was changed.
+    #[error("cannot lock {object}: {reason}")]
+    LockHeld {
+        /// The folder.
+        object: String,
+        /// Who holds it, as far as known, and what to do.
+        reason: String,
+    },
     /// A file operation failed.
     #[error("cannot {operation} {object}: {source}")]
     Io {
@@ -156,7 +175,11 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Throttled { .. } | Self::Unavailable { .. } | Self::TimedOut { .. } | Self::UnknownOutcome { .. }
+            Self::Throttled { .. }
+                | Self::Unavailable { .. }
+                | Self::TimedOut { .. }
+                | Self::UnknownOutcome { .. }
+                | Self::LockHeld { .. }
         )
     }
 }

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use arrakis_domain::Plan;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::Vault;
 use super::read::StateHeader;
-use super::write::to_millisecond;
+use super::write::{MAX_SHIFT_MS, to_millisecond};
 use crate::checksum::checksum;
 use crate::damage::Damage;
 use crate::error::VaultError;
@@ -19,8 +19,10 @@ use crate::key::ObjectKey;
 use crate::limits::Operation;
 use crate::paths;
 use crate::record::{BackupRecord, RecordKind, StateVersion, plan_name};
+use crate::sealed;
 use crate::server::ServerId;
-use crate::store::{NewObject, Object};
+use crate::sign::Signature;
+use crate::store::{Condition, NewObject, Object};
 
 /// Longest message in the metadata of an object, in bytes. S3 permits 2,048 bytes of metadata.
 const MAX_METADATA_MESSAGE: usize = 700;
@@ -98,18 +100,46 @@ impl Vault {
             size: bytes.len() as u64,
             checksum: checksum(&bytes),
             expires: None,
+            signature: None,
         };
-        let object = describe(&record, NewObject::new(bytes));
-        let key_at = |time| paths::backup(new.server, new.workspace, time);
-        (_, record.created) = self.put_at(record.created, object, key_at).await?;
+        self.put_backup(&mut record, bytes).await?;
         self.parts.catalogue.insert(&record).await?;
         Ok(record)
     }
 
-    /// The state of a backup, after all checks. Nothing is written.
+    /// Signs a backup and writes its object: at the first millisecond that is free, which the record gets.
+    async fn put_backup(&self, record: &mut BackupRecord, bytes: Vec<u8>) -> Result<(), VaultError> {
+        let first = record.created;
+        let mut shift = 0;
+        loop {
+            record.created = first + Duration::milliseconds(shift);
+            let key = record.object()?;
+            let signature = sealed::sign(&record.statement(), &*self.parts.signer).await;
+            record.signature = Some(signature.map_err(|error| self.unsealed(&key, error))?);
+            let object = describe(record, NewObject::new(bytes.clone()))
+                .map_err(|error| VaultError::encode(&self.name(&key), &error))?;
+            match self.parts.store.put(&key, object, &Condition::Absent).await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.is_condition_failed() && shift < MAX_SHIFT_MS => shift += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Checks the signature of a backup, where it has one.
+    async fn check_signature(&self, key: &ObjectKey, record: &BackupRecord) -> Result<(), VaultError> {
+        let Some(signature) = &record.signature else {
+            return Ok(());
+        };
+        let checked = sealed::verify(&record.statement(), signature, &*self.parts.signer).await;
+        checked.map_err(|damage| self.damaged(key, damage))
+    }
+
+    /// The state of a backup, after all checks. Nothing is written. One without a signature ([`BackupRecord::is_signed`]) passes them: the
+    /// caller decides.
     ///
     /// # Errors
-    /// [`VaultError::Damaged`] with the object, [`VaultError::OtherServer`], [`VaultError::OtherLineage`].
+    /// [`VaultError::Damaged`] with the object, [`VaultError::NotTrusted`], [`VaultError::OtherServer`], [`VaultError::OtherLineage`].
     pub async fn read_backup(&self, record: &BackupRecord, expected: &Expected) -> Result<Vec<u8>, VaultError> {
         let key = record.object()?;
         if record.kind != RecordKind::Backup {
@@ -121,6 +151,7 @@ impl Vault {
         let bytes = self.checked_bytes(&key, Some(record.size), &record.checksum).await?;
         let state = self.content(&key, &bytes)?;
         self.check_state(&key, &state, record, expected)?;
+        self.check_signature(&key, record).await?;
         Ok(state)
     }
 
@@ -161,8 +192,13 @@ impl Vault {
         {
             return Err(self.other_server(key, found, server));
         }
-        let (id, plan, message) = described(key, &head.metadata);
-        Ok(BackupRecord {
+        let Described {
+            id,
+            plan,
+            message,
+            signature,
+        } = described(key, &head.metadata);
+        let record = BackupRecord {
             id,
             kind: RecordKind::Backup,
             server,
@@ -174,7 +210,13 @@ impl Vault {
             size: bytes.len() as u64,
             checksum: found,
             expires: None,
-        })
+            signature,
+        };
+        match self.check_signature(key, &record).await {
+            // A restore refuses it until the key is trusted.
+            Err(error) if !error.is_of_unknown_key() => Err(error),
+            _ => Ok(record),
+        }
     }
 }
 
@@ -195,18 +237,24 @@ const ID: &str = "id";
 const CHECKSUM: &str = "checksum";
 const PLAN: &str = "plan";
 const MESSAGE: &str = "message";
+const SIGNATURE: &str = "signature";
 
 /// Tag of the plan, by which lifecycle rules choose the storage class.
 pub(super) const TIER: &str = "Tier";
 
 /// An object with what its record has beside its content, so that a lost record can be made again.
-fn describe(record: &BackupRecord, object: NewObject) -> NewObject {
+fn describe(record: &BackupRecord, object: NewObject) -> Result<NewObject, serde_json::Error> {
+    let signature = record.signature.as_ref().map(serde_json::to_vec).transpose()?;
     let object = object
         .tagged(TIER, record.plan.as_str())
         .described(ID, record.id.to_string())
         .described(CHECKSUM, record.checksum.clone())
         .described(PLAN, record.plan.as_str());
-    match &record.message {
+    let object = match signature {
+        Some(signature) => object.described(SIGNATURE, URL_SAFE_NO_PAD.encode(signature)),
+        None => object,
+    };
+    Ok(match &record.message {
         Some(message) => {
             let end = (0..=message.len().min(MAX_METADATA_MESSAGE))
                 .rev()
@@ -215,24 +263,33 @@ fn describe(record: &BackupRecord, object: NewObject) -> NewObject {
             object.described(MESSAGE, URL_SAFE_NO_PAD.encode(kept))
         }
         None => object,
-    }
+    })
 }
 
 /// The id of a backup with this metadata.
 pub(super) fn id_of(key: &ObjectKey, metadata: &BTreeMap<String, String>) -> Uuid {
-    described(key, metadata).0
+    described(key, metadata).id
 }
 
-/// Id, plan and message of an object. Where the metadata are lost, the id follows from the name, and the plan is free.
-fn described(key: &ObjectKey, metadata: &BTreeMap<String, String>) -> (Uuid, Plan, Option<String>) {
+/// What the metadata of an object have.
+struct Described {
+    id: Uuid,
+    plan: Plan,
+    message: Option<String>,
+    signature: Option<Signature>,
+}
+
+/// What is recorded about an object. Where the metadata are lost, the id follows from the name, the plan is free, and nothing is signed.
+fn described(key: &ObjectKey, metadata: &BTreeMap<String, String>) -> Described {
     let id = metadata.get(ID).and_then(|id| id.parse().ok());
     let plan = metadata.get(PLAN).and_then(|plan| plan_name::parse(plan));
-    let message = metadata.get(MESSAGE).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
-    (
-        id.unwrap_or_else(|| Uuid::new_v5(&Uuid::NAMESPACE_URL, key.as_str().as_bytes())),
-        plan.unwrap_or(Plan::Free),
-        message.and_then(|bytes| String::from_utf8(bytes).ok()),
-    )
+    let decoded = |name: &str| metadata.get(name).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+    Described {
+        id: id.unwrap_or_else(|| Uuid::new_v5(&Uuid::NAMESPACE_URL, key.as_str().as_bytes())),
+        plan: plan.unwrap_or(Plan::Free),
+        message: decoded(MESSAGE).and_then(|bytes| String::from_utf8(bytes).ok()),
+        signature: decoded(SIGNATURE).and_then(|bytes| serde_json::from_slice(&bytes).ok()),
+    }
 }
 
 #[cfg(test)]
@@ -240,6 +297,7 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
+    use crate::sign::Algorithm;
 
     #[test]
     fn description_of_an_object_is_the_same_after_a_round_trip() {
@@ -256,10 +314,16 @@ mod tests {
                 message: message.map(str::to_owned),
                 plan: Plan::Premium,
                 size: 1,
-                checksum: "00".to_owned(),
+                checksum: "00".repeat(32),
                 expires: None,
+                signature: Some(Signature {
+                    algorithm: Algorithm::Ed25519,
+                    key: "0123456789abcdef".to_owned(),
+                    version: 1,
+                    value: "A".repeat(88),
+                }),
             };
-            let object = describe(&record, NewObject::new("x"));
+            let object = describe(&record, NewObject::new("x")).unwrap();
             assert!(
                 object
                     .metadata
@@ -274,9 +338,14 @@ mod tests {
                     .sum::<usize>()
                     < 1_500
             );
-            let (id, plan, kept) = described(&key, &object.metadata);
-            assert_eq!((id, plan), (record.id, Plan::Premium));
-            assert!(message.unwrap_or_default().starts_with(&kept.unwrap_or_default()));
+            let read = described(&key, &object.metadata);
+            assert_eq!((read.id, read.plan), (record.id, Plan::Premium));
+            assert_eq!(read.signature, record.signature);
+            assert!(
+                message
+                    .unwrap_or_default()
+                    .starts_with(&read.message.unwrap_or_default())
+            );
         }
     }
 }

@@ -118,6 +118,23 @@ impl Vault {
         server: ServerId,
         now: OffsetDateTime,
     ) -> Result<BackupRecord, VaultError> {
+        let record = self.find_even_expired(kind, id, server).await?;
+        match record.expires {
+            Some(expired) if record.is_expired(now) => Err(VaultError::Expired { kind, id, expired }),
+            _ => Ok(record),
+        }
+    }
+
+    /// The record of this kind with this id, of this server, also an expired one: a deletion that was interrupted leaves it.
+    ///
+    /// # Errors
+    /// [`VaultError::UnknownId`], [`VaultError::OtherServer`] where the id is one of another server.
+    pub async fn find_even_expired(
+        &self,
+        kind: RecordKind,
+        id: Uuid,
+        server: ServerId,
+    ) -> Result<BackupRecord, VaultError> {
         let catalogue = &self.parts.catalogue;
         let mut found = catalogue.get(id, Some(server)).await?;
         if found.is_none() {
@@ -137,14 +154,11 @@ impl Vault {
                 wanted: server,
             });
         }
-        match record.expires {
-            Some(expired) if record.is_expired(now) => Err(VaultError::Expired { kind, id, expired }),
-            _ => Ok(record),
-        }
+        Ok(record)
     }
 
     /// Deletes a backup or a snapshot: it expires first, so that nothing is listed that is not whole; then its objects are deleted, then
-    /// the record. An interrupted deletion is completed by [`Vault::recover`].
+    /// the record. An interrupted deletion is completed by another one of the same record, and by [`Vault::recover`].
     ///
     /// # Errors
     /// The record or an object cannot be deleted.

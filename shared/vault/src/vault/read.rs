@@ -10,7 +10,6 @@ use crate::gzip;
 use crate::key::ObjectKey;
 use crate::record::{BackupRecord, StateVersion};
 use crate::server::ServerId;
-use crate::sign::SignError;
 use crate::store::StoreError;
 
 /// The fields of a state that are checked. The rest is the engine's.
@@ -47,14 +46,7 @@ impl Vault {
     }
 
     pub(super) fn damaged(&self, key: &ObjectKey, damage: Damage) -> VaultError {
-        let object = self.name(key);
-        match damage {
-            // The object may be whole: it is the key that is unknown.
-            Damage::Signature(SignError::UnknownKey { key, version }) => {
-                VaultError::NotTrusted { object, key, version }
-            }
-            damage => VaultError::Damaged { object, damage },
-        }
+        VaultError::of_damage(self.name(key), damage)
     }
 
     /// The bytes of an object that must exist.

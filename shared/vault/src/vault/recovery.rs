@@ -8,11 +8,13 @@ use uuid::Uuid;
 use super::Vault;
 use super::backups::id_of;
 use crate::catalogue::CatalogueError;
+use crate::damage::Damage;
 use crate::error::VaultError;
 use crate::key::ObjectKey;
 use crate::paths;
 use crate::record::{BackupRecord, RecordKind};
 use crate::server::ServerId;
+use crate::store::StoreError;
 
 /// Age from which objects without a record are taken for those of a process that has died. A creation takes seconds.
 const INTERRUPTED_AFTER: Duration = Duration::HOUR;
@@ -35,7 +37,7 @@ impl Vault {
     ///
     /// - a whole backup or snapshot without a record, or with one that cannot be read, gets its record again. With an empty catalogue that
     ///   is all of them;
-    /// - the files of a snapshot without a manifest are removed;
+    /// - the files of a snapshot without a manifest are removed, unless it has a record that cannot be read: then they are damaged;
     /// - the deletion of an expired backup or snapshot is completed: its objects are deleted, or tagged where the store deletes them.
     ///
     /// # Errors
@@ -135,7 +137,7 @@ impl Vault {
     ) -> Result<(), VaultError> {
         let mut objects = self.parts.store.list(&paths::snapshots(server)).await?;
         objects.retain(|object| object.modified + INTERRUPTED_AFTER <= now);
-        let records = self.all_records(server, RecordKind::Snapshot).await?;
+        let (records, unreadable) = self.all_and_damaged(server, RecordKind::Snapshot).await?;
         let listed: BTreeSet<Uuid> = records.iter().map(|record| record.id).collect();
         let ids = objects
             .iter()
@@ -156,10 +158,19 @@ impl Vault {
             let has_manifest = match self.parts.store.head(&manifest).await {
                 Ok(_) => true,
                 Err(error) if error.is_not_found() => false,
+                Err(error @ StoreError::Foreign { .. }) => {
+                    report.damaged.push(error.into());
+                    true
+                }
                 // A store that fails does not make a snapshot incomplete.
                 Err(error) => return Err(error.into()),
             };
             if has_manifest {
+                continue;
+            }
+            // A record is written after the manifest: this snapshot was whole, and its files may be all that is left of it.
+            if unreadable.iter().any(|record| record.id == Some(id)) {
+                report.damaged.push(self.damaged(&manifest, Damage::Missing));
                 continue;
             }
             for object in files {

@@ -6,7 +6,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::{LimitPolicy, Vault, kept_for};
-use crate::catalogue::ListRequest;
+use crate::catalogue::{DamagedRecord, ListRequest};
 use crate::error::VaultError;
 use crate::key::ObjectKey;
 use crate::paths;
@@ -67,6 +67,15 @@ impl Vault {
         server: ServerId,
         kind: RecordKind,
     ) -> Result<Vec<BackupRecord>, VaultError> {
+        Ok(self.all_and_damaged(server, kind).await?.0)
+    }
+
+    /// Every record of a server, also expired ones, newest first; and the records that cannot be read.
+    pub(super) async fn all_and_damaged(
+        &self,
+        server: ServerId,
+        kind: RecordKind,
+    ) -> Result<(Vec<BackupRecord>, Vec<DamagedRecord>), VaultError> {
         let mut request = ListRequest {
             server,
             kind,
@@ -74,13 +83,14 @@ impl Vault {
             after: None,
             now: None,
         };
-        let mut records = Vec::new();
+        let (mut records, mut damaged) = (Vec::new(), Vec::new());
         loop {
             let page = self.parts.catalogue.list(&request).await?;
             records.extend(page.records);
+            damaged.extend(page.damaged);
             match page.next {
                 Some(next) => request.after = Some(next),
-                None => return Ok(records),
+                None => return Ok((records, damaged)),
             }
         }
     }
@@ -132,7 +142,7 @@ impl Vault {
     ) -> Result<Option<Uuid>, VaultError> {
         let (listed, expired): (Vec<_>, Vec<_>) = records.iter().partition(|record| record.expires.is_none());
         for record in listed.into_iter().chain(expired) {
-            match self.verify(record).await {
+            match self.check_for_retention(record).await {
                 Ok(()) => return Ok(Some(record.id)),
                 // The objects of an expired record may be deleted already.
                 Err(error) if error.is_unusable() && record.expires.is_some() => {}
@@ -146,6 +156,14 @@ impl Vault {
         Ok(None)
     }
 
+    /// Checks a record. A backup whose key is not trusted here has passed all other checks: it is good for those who trust its key.
+    async fn check_for_retention(&self, record: &BackupRecord) -> Result<(), VaultError> {
+        match self.verify(record).await {
+            Err(error) if record.kind == RecordKind::Backup && error.is_of_unknown_key() => Ok(()),
+            checked => checked,
+        }
+    }
+
     /// Whether a record that would expire is damaged; `damaged` has the ids of those that were found. One that has expired is not read:
     /// its objects may be deleted already.
     async fn is_damaged(
@@ -157,7 +175,7 @@ impl Vault {
         if record.expires.is_some() || damaged.contains(&record.id) {
             return Ok(record.expires.is_none());
         }
-        match self.verify(record).await {
+        match self.check_for_retention(record).await {
             Ok(()) => Ok(false),
             Err(error) if error.is_unusable() => {
                 report.damaged.push(error);

@@ -28,6 +28,9 @@ use crate::store::{Condition, NewObject};
 /// A snapshot to be created.
 #[derive(Clone, Debug)]
 pub struct NewSnapshot<'a> {
+    /// The id, where the caller chose and recorded it before: then a creation that is repeated after an interruption finds the snapshot, and
+    /// creates no second one. `None` for a random id.
+    pub id: Option<Uuid>,
     /// The Discord server.
     pub server: ServerId,
     /// Workspace of the state.
@@ -83,6 +86,11 @@ impl Vault {
     /// [`VaultError::NotAState`], [`VaultError::Limit`], [`VaultError::Sign`], or an error of store or catalogue.
     pub async fn create_snapshot(&self, new: NewSnapshot<'_>, now: OffsetDateTime) -> Result<BackupRecord, VaultError> {
         let state = new.state.map(|state| state_version(new.server, state)).transpose()?;
+        if let Some(id) = new.id
+            && let Some(created) = self.created_before(new.server, id, now).await?
+        {
+            return Ok(created);
+        }
         let taken = match new.trigger {
             Trigger::OnDemand => self.take_use(new.server, Operation::Snapshot, now).await?,
             Trigger::Automatic => None,
@@ -94,6 +102,28 @@ impl Vault {
         created
     }
 
+    /// The snapshot with this id that an interrupted creation completed, also where it has no record yet.
+    async fn created_before(
+        &self,
+        server: ServerId,
+        id: Uuid,
+        now: OffsetDateTime,
+    ) -> Result<Option<BackupRecord>, VaultError> {
+        let found = self.parts.catalogue.get(id, Some(server)).await?;
+        if let Some(record) = found {
+            return Ok(Some(record).filter(|record| record.kind == RecordKind::Snapshot && !record.is_expired(now)));
+        }
+        match self.parts.store.head(&paths::manifest(server, id)?).await {
+            Ok(_) => {
+                let record = self.record_of_snapshot(server, id).await?;
+                self.parts.catalogue.insert(&record).await?;
+                Ok(Some(record))
+            }
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     async fn write_snapshot(
         &self,
         new: NewSnapshot<'_>,
@@ -102,7 +132,7 @@ impl Vault {
     ) -> Result<BackupRecord, VaultError> {
         let mut manifest = Manifest {
             version: MANIFEST_VERSION.to_owned(),
-            id: Uuid::new_v4(),
+            id: new.id.unwrap_or_else(Uuid::new_v4),
             server: new.server,
             workspace: new.workspace.to_owned(),
             created: to_millisecond(now),
@@ -113,8 +143,13 @@ impl Vault {
             theme: new.theme.clone(),
             files: BTreeMap::new(),
         };
+        // An interrupted creation with the same id may have left files, and no manifest.
+        let condition = match new.id {
+            Some(_) => Condition::Any,
+            None => Condition::Absent,
+        };
         for (name, content) in self.contents(new).await? {
-            let file = self.write_file(&manifest, &name, &content).await?;
+            let file = self.write_file(&manifest, &name, &content, &condition).await?;
             manifest.files.insert(name, file);
         }
         let key = paths::manifest(manifest.server, manifest.id)?;
@@ -139,7 +174,13 @@ impl Vault {
         Ok(files)
     }
 
-    async fn write_file(&self, manifest: &Manifest, name: &str, content: &[u8]) -> Result<ManifestFile, VaultError> {
+    async fn write_file(
+        &self,
+        manifest: &Manifest,
+        name: &str,
+        content: &[u8],
+        condition: &Condition,
+    ) -> Result<ManifestFile, VaultError> {
         let key = paths::snapshot_file(manifest.server, manifest.id, name)?;
         let bytes = gzip::compress(content).map_err(|error| VaultError::encode(&self.name(&key), &error))?;
         let file = ManifestFile {
@@ -148,7 +189,7 @@ impl Vault {
             size: bytes.len() as u64,
         };
         let object = NewObject::new(bytes).tagged(TIER, manifest.plan.as_str());
-        self.parts.store.put(&key, object, &Condition::Absent).await?;
+        self.parts.store.put(&key, object, condition).await?;
         Ok(file)
     }
 
@@ -266,5 +307,6 @@ fn record_of(manifest: &Manifest, manifest_bytes: &[u8]) -> BackupRecord {
         size: files + manifest_bytes.len() as u64,
         checksum: checksum(manifest_bytes),
         expires: None,
+        signature: None,
     }
 }

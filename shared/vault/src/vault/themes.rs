@@ -10,6 +10,7 @@ use crate::key::ObjectKey;
 use crate::paths;
 use crate::sealed;
 use crate::server::ServerId;
+use crate::sign::SignError;
 use crate::store::{Condition, NewObject};
 use crate::theme_registry::{Deployment, DeploymentAudit, ThemeRegistry};
 
@@ -18,27 +19,73 @@ use crate::theme_registry::{Deployment, DeploymentAudit, ThemeRegistry};
 pub struct RebuiltRegistry {
     /// The registry, as it is stored now.
     pub registry: ThemeRegistry,
-    /// Audit objects that were found to be damaged. They stay as they are, and their deployments are in the registry only where the former
-    /// one could be read and had them.
+    /// Audit objects that were found to be damaged, which stay as they are, and deployments of the former registry that are not as they were
+    /// signed. Such a deployment is in the registry only where the other one of the two is whole.
     pub damaged: Vec<VaultError>,
 }
 
 impl Vault {
-    /// The theme registry of a server; empty before the first deployment.
+    /// The theme registry of a server; empty before the first deployment. The signature of each deployment is checked, where it has one by a
+    /// key that is trusted here: of the others, only [`Vault::verify_deployment`] decides.
     ///
     /// # Errors
     /// [`VaultError::Damaged`], [`VaultError::OtherServer`], or the store cannot be read.
     pub async fn theme_registry(&self, server: ServerId) -> Result<ThemeRegistry, VaultError> {
-        Ok(self.registry_and_condition(server).await?.0)
+        let (registry, _) = self.registry_and_condition(server).await?;
+        let key = paths::theme_registry(server)?;
+        for deployment in &registry.deployments {
+            self.refuse_forged(&key, server, deployment).await?;
+        }
+        Ok(registry)
     }
 
-    /// Records a deployment: its audit object, then the registry. Recording the same deployment again changes nothing.
+    /// Checks the signature of a deployment, before it is rolled back to. One without a signature passes: the caller decides.
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`]: the signature is invalid. [`VaultError::NotTrusted`]: its key is not trusted here.
+    pub async fn verify_deployment(&self, server: ServerId, deployment: &Deployment) -> Result<(), VaultError> {
+        let Some(signature) = &deployment.signature else {
+            return Ok(());
+        };
+        let checked = sealed::verify(&deployment.statement(server), signature, &*self.parts.signer).await;
+        let object = format!("the deployment {}", deployment.id);
+        checked.map_err(|damage| VaultError::of_damage(object, damage))
+    }
+
+    /// Refuses a deployment whose signature is not its own.
+    async fn refuse_forged(
+        &self,
+        key: &ObjectKey,
+        server: ServerId,
+        deployment: &Deployment,
+    ) -> Result<(), VaultError> {
+        match self.verify_deployment(server, deployment).await {
+            Err(VaultError::Damaged {
+                damage: Damage::Signature(SignError::Invalid { key: signer }),
+                ..
+            }) => {
+                let reason = format!("the deployment {} is not as the key {signer} signed it", deployment.id);
+                Err(self.damaged(key, Damage::Content(reason)))
+            }
+            // A deployment of another machine is listed; a rollback to it requires its key.
+            Err(error) if !error.is_of_unknown_key() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Records a deployment, signed: its audit object, then the registry. Recording the same deployment again changes nothing.
     ///
     /// # Errors
     /// The registry is damaged, or the store cannot be written.
     pub async fn record_deployment(&self, server: ServerId, deployment: &Deployment) -> Result<(), VaultError> {
-        self.write_audit(server, deployment).await?;
         let key = paths::theme_registry(server)?;
+        let signature = sealed::sign(&deployment.statement(server), &*self.parts.signer).await;
+        let signed = Deployment {
+            signature: Some(signature.map_err(|error| self.unsealed(&key, error))?),
+            ..deployment.clone()
+        };
+        let deployment = &signed;
+        self.write_audit(server, deployment).await?;
         let mut attempt = 1;
         loop {
             let (mut registry, condition) = self.registry_and_condition(server).await?;
@@ -101,8 +148,17 @@ impl Vault {
                 Err(error) => return Err(error),
             }
         }
+        let key = paths::theme_registry(server)?;
         for deployment in former.deployments {
-            registry.add(deployment);
+            if registry.deployments.iter().any(|other| other.id == deployment.id) {
+                continue;
+            }
+            // One that is not as it was signed would make the new registry damaged, too.
+            match self.refuse_forged(&key, server, &deployment).await {
+                Ok(()) => registry.deployments.push(deployment),
+                Err(error) if error.is_damage() => damaged.push(error),
+                Err(error) => return Err(error),
+            }
         }
         registry.deployments.sort_by_key(|deployment| deployment.time);
         Ok(RebuiltRegistry { registry, damaged })
@@ -163,6 +219,7 @@ impl Vault {
         if audit.server != server {
             return Err(self.other_server(key, audit.server, server));
         }
+        self.refuse_forged(key, server, &audit.deployment).await?;
         Ok(audit.deployment)
     }
 }

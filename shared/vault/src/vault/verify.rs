@@ -16,12 +16,19 @@ const PAGE: usize = 100;
 pub struct VerifyReport {
     /// Number of backups and snapshots that passed all checks.
     pub whole: usize,
+    /// Number of those of them without a signature: an earlier version created them, or the signature was removed.
+    pub unsigned: usize,
+    /// Number of deployments of the theme registry without a signature.
+    pub unsigned_deployments: usize,
     /// Damaged backups and snapshots. Each error names its object.
     pub damaged: Vec<VaultError>,
     /// Records that cannot be read. [`Vault::recover_record`] makes one again where its object is whole.
     pub records: Vec<DamagedRecord>,
-    /// Snapshots that are signed by a key that is not trusted here. They may be whole.
+    /// Backups and snapshots that are signed by a key that is not trusted here. They may be whole.
     pub not_trusted: Vec<VaultError>,
+    /// Deployments of the theme registry that are signed by a key that is not trusted here. They are listed, and a rollback to them requires
+    /// the key.
+    pub deployments_not_trusted: Vec<VaultError>,
     /// What is wrong with the theme registry; `None` where it is whole, or there is none.
     pub registry: Option<VaultError>,
 }
@@ -76,7 +83,16 @@ impl Vault {
         match self.theme_registry(server).await {
             Err(error) if error.is_damage() => report.registry = Some(error),
             Err(error) => return Err(error),
-            Ok(_) => {}
+            Ok(registry) => {
+                for deployment in &registry.deployments {
+                    match self.verify_deployment(server, deployment).await {
+                        Ok(()) => report.unsigned_deployments += usize::from(deployment.signature.is_none()),
+                        Err(error) if error.is_of_unknown_key() => report.deployments_not_trusted.push(error),
+                        Err(error) if error.is_damage() => report.registry = Some(error),
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
         }
         Ok(report)
     }
@@ -91,6 +107,7 @@ impl Vault {
             Ok(()) => {
                 progress(record, Ok(()));
                 report.whole += 1;
+                report.unsigned += usize::from(!record.is_signed());
             }
             Err(error) if error.is_damage() => {
                 progress(record, Err(&error));

@@ -237,7 +237,7 @@ async fn damaged_record_does_not_hide_the_others() {
 }
 
 #[tokio::test]
-async fn snapshot_of_a_key_that_is_not_trusted_is_not_damaged() {
+async fn what_a_key_signed_that_is_not_trusted_is_not_damaged() {
     let local = LocalVault::new(LimitPolicy::Unlimited);
     let content = fill(&local.vault, SERVER).await;
     let other = Vault::new(VaultParts {
@@ -249,19 +249,25 @@ async fn snapshot_of_a_key_that_is_not_trusted_is_not_damaged() {
     let report = other.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
     assert_eq!(
         (report.whole, report.damaged.len(), report.not_trusted.len()),
-        (1, 0, 1)
+        (0, 0, 2)
     );
-    let record = other
-        .find(RecordKind::Snapshot, content.snapshot, SERVER, NOW)
-        .await
-        .unwrap();
-    let error = other.verify(&record).await.unwrap_err();
-    let own = local.signer.public_key().id();
     assert!(
-        matches!(&error, VaultError::NotTrusted { key, .. } if *key == own),
-        "{error:?}"
+        report.registry.is_none() && report.deployments_not_trusted.len() == 1,
+        "{report:?}"
     );
-    assert!(error.is_unusable() && !error.is_damage());
+    let own = local.signer.public_key().id();
+    for (kind, id) in [
+        (RecordKind::Backup, content.backup),
+        (RecordKind::Snapshot, content.snapshot),
+    ] {
+        let record = other.find(kind, id, SERVER, NOW).await.unwrap();
+        let error = other.verify(&record).await.unwrap_err();
+        assert!(
+            matches!(&error, VaultError::NotTrusted { key, .. } if *key == own),
+            "{error:?}"
+        );
+        assert!(error.is_unusable() && !error.is_damage());
+    }
 }
 
 #[tokio::test]

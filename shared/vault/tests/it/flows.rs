@@ -2,7 +2,8 @@
 
 use arrakis_domain::Plan;
 use arrakis_vault::{
-    Action, LimitPolicy, NewBackup, Operation, RecordKind, RollbackTo, Task, ThemeVersion, Trigger, Vault, VaultError,
+    Action, Deployment, LimitPolicy, NewBackup, Operation, RecordKind, RollbackTo, Task, ThemeVersion, Trigger, Vault,
+    VaultError,
 };
 use time::Duration;
 use uuid::Uuid;
@@ -51,6 +52,14 @@ async fn backups_are_read_as_written(vault: &Vault) {
             "free"
         );
     }
+    // A deletion that dies after its first step.
+    vault.catalogue().set_expiry(&one, Some(NOW)).await.unwrap();
+    let error = vault.find(RecordKind::Backup, one.id, SERVER, NOW).await.unwrap_err();
+    assert!(matches!(error, VaultError::Expired { .. }), "{error:?}");
+    let one = vault
+        .find_even_expired(RecordKind::Backup, one.id, SERVER)
+        .await
+        .unwrap();
     vault.delete(&one, NOW).await.unwrap();
     let error = vault.find(RecordKind::Backup, one.id, SERVER, NOW).await.unwrap_err();
     assert!(matches!(error, VaultError::UnknownId { .. }), "{error:?}");
@@ -147,8 +156,16 @@ async fn deployments_are_recorded(vault: &Vault) {
         vault.record_deployment(SERVER, deployment).await.unwrap();
     }
     let registry = vault.theme_registry(SERVER).await.unwrap();
-    assert_eq!(registry.deployments, deployments);
-    assert_eq!(registry.current(), deployments.last());
+    assert!(registry.deployments.iter().all(|one| one.signature.is_some()));
+    let without = |one: &Deployment| Deployment {
+        signature: None,
+        ..one.clone()
+    };
+    assert_eq!(
+        registry.deployments.iter().map(without).collect::<Vec<_>>(),
+        deployments
+    );
+    assert_eq!(registry.current(), registry.deployments.last());
     let history = vault.theme_history(SERVER).await.unwrap();
     assert_eq!(history, 5);
     let (target, snapshot) = registry.target(RollbackTo::Steps(3), history).unwrap();

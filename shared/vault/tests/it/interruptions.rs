@@ -6,8 +6,9 @@ use arrakis_domain::Plan;
 use arrakis_vault::catalogue::CatalogueError;
 use arrakis_vault::store::{ListedObject, ObjectHead, Tags, Version};
 use arrakis_vault::{
-    BackupRecord, Catalogue, Condition, LimitPolicy, ListRequest, NewObject, Object, ObjectKey, ObjectStore, Page,
-    RecordKind, ServerId, Signer, StoreError, Use, Vault, VaultError, VaultParts,
+    BackupRecord, Catalogue, Condition, FileCatalogue, FolderStore, LimitPolicy, ListRequest, LockWait, NewObject,
+    NewSnapshot, Object, ObjectKey, ObjectStore, Page, RecordKind, ServerId, Signer, StoreError, Use, Vault,
+    VaultError, VaultParts,
 };
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -367,6 +368,63 @@ async fn interrupted_export_leaves_the_earlier_one() {
         if done.is_ok() {
             assert!(steps >= 6);
             break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn lock_of_a_stopped_process_is_an_error_that_may_end_and_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let wait = || LockWait {
+        limit: std::time::Duration::ZERO,
+        ..LockWait::default()
+    };
+    let store = FolderStore::new(folder.path()).waiting(wait());
+    let catalogue = FileCatalogue::new(folder.path()).waiting(wait());
+    store.check().await.unwrap();
+    let holder = std::fs::File::options()
+        .write(true)
+        .open(folder.path().join(".lock"))
+        .unwrap();
+    holder.lock().unwrap();
+    let key: ObjectKey = "a".parse().unwrap();
+    let refused = store.put(&key, NewObject::new("x"), &Condition::Any).await.unwrap_err();
+    assert!(
+        matches!(refused, StoreError::LockHeld { .. }) && refused.is_transient(),
+        "{refused:?}"
+    );
+    assert!(refused.to_string().contains("has held"), "{refused}");
+    let refused = catalogue.set_plan(SERVER, Plan::Premium).await.unwrap_err();
+    assert!(
+        matches!(refused, CatalogueError::LockHeld { .. }) && refused.is_transient(),
+        "{refused:?}"
+    );
+    // Reads need no lock.
+    assert!(store.get(&key).await.unwrap_err().is_not_found());
+    assert_eq!(catalogue.plan(SERVER).await.unwrap(), Plan::Free);
+    drop(holder);
+    store.put(&key, NewObject::new("x"), &Condition::Any).await.unwrap();
+}
+
+#[tokio::test]
+async fn snapshot_with_a_chosen_id_is_created_once_whenever_the_process_dies() {
+    let id = Uuid::from_u128(7);
+    for steps in 0.. {
+        let local = LocalVault::new(LimitPolicy::Unlimited);
+        let state = state(SERVER, 1);
+        let new = || NewSnapshot {
+            id: Some(id),
+            ..new_snapshot(SERVER, &state)
+        };
+        let first = dying(&local, steps).create_snapshot(new(), NOW).await;
+        let again = local.vault.create_snapshot(new(), NOW).await.unwrap();
+        assert_eq!(again.id, id);
+        let listed = local.vault.list(SERVER, RecordKind::Snapshot, 9, None, NOW).await;
+        assert_eq!(listed.unwrap().records, [again.clone()], "after {steps} steps");
+        local.vault.verify(&again).await.unwrap();
+        if first.is_ok() {
+            assert!(steps > 10, "{steps}");
+            return;
         }
     }
 }

@@ -11,6 +11,7 @@ mod interruptions;
 mod recovery;
 mod registry;
 mod retention;
+mod signatures;
 mod support;
 
 #[cfg(feature = "aws")]

@@ -52,11 +52,21 @@ async fn all(context: &Context, backups: &Backups) -> Result<ExitStatus> {
         let help = help_for_record(record);
         context.printer.diagnostic(Severity::Error, &summary, Some(&help));
     }
+    for error in &checked.deployments_not_trusted {
+        report_failure(context, &Failure::of_vault(error));
+    }
     if let Some(error) = &checked.registry {
         report_failure(context, &Failure::of_vault(error));
     }
     let counts = Counts::of(&checked);
     context.printer.message(&counts.message());
+    if counts.unsigned + counts.unsigned_deployments > 0 {
+        context.printer.note(&format!(
+            "Without a signature: {} and {}. An earlier gaib stored them, or the signature was removed.",
+            counted(counts.unsigned, "backup"),
+            counted(counts.unsigned_deployments, "deployment")
+        ));
+    }
     context.printer.text(&counts.text());
     counts.outcome()
 }
@@ -68,7 +78,11 @@ struct Counts {
     /// Backups and snapshots.
     damaged: usize,
     records: usize,
+    /// Backups, snapshots and deployments.
     not_trusted: usize,
+    /// Backups among those that are whole.
+    unsigned: usize,
+    unsigned_deployments: usize,
     is_registry_damaged: bool,
 }
 
@@ -78,7 +92,9 @@ impl Counts {
             whole: report.whole,
             damaged: report.damaged.len(),
             records: report.records.len(),
-            not_trusted: report.not_trusted.len(),
+            not_trusted: report.not_trusted.len() + report.deployments_not_trusted.len(),
+            unsigned: report.unsigned,
+            unsigned_deployments: report.unsigned_deployments,
             is_registry_damaged: report.registry.is_some(),
         }
     }
@@ -93,7 +109,8 @@ impl Counts {
     fn message(self) -> Value {
         json!({
             "type": "verify_summary", "whole": self.whole, "damaged": self.damaged, "damaged_records": self.records,
-            "not_trusted": self.not_trusted, "registry": self.registry(),
+            "not_trusted": self.not_trusted, "unsigned": self.unsigned, "unsigned_deployments": self.unsigned_deployments,
+            "registry": self.registry(),
         })
     }
 
@@ -127,7 +144,7 @@ impl Counts {
             ),
             (
                 self.not_trusted > 0,
-                format!("{} not trusted", counted(self.not_trusted, "snapshot")),
+                format!("backups, snapshots and deployments: {} not trusted", self.not_trusted),
                 "what is not trusted may be whole: keep it, and set BACKUP_TRUSTED_KEYS",
             ),
             (
@@ -154,13 +171,15 @@ fn report(context: &Context, record: &BackupRecord, checked: Result<(), &VaultEr
         Err(VaultError::NotTrusted { .. }) => "not_trusted",
         Err(_) => "damaged",
     };
-    let error = checked.err();
+    let (error, is_signed) = (checked.err(), record.is_signed());
     context.printer.message(&json!({
-        "type": "verified", "kind": kind.as_str(), "id": id, "verdict": verdict, "error": error.map(VaultError::to_string),
+        "type": "verified", "kind": kind.as_str(), "id": id, "verdict": verdict, "signed": is_signed,
+        "error": error.map(VaultError::to_string),
     }));
+    let unsigned = if is_signed { "" } else { ", without a signature" };
     context
         .printer
-        .text(&format!("{kind} {id}: {}\n", verdict.replace('_', " ")));
+        .text(&format!("{kind} {id}: {}{unsigned}\n", verdict.replace('_', " ")));
     if let Some(error) = error {
         report_failure(context, &Failure::of_record(error, kind, id));
     }

@@ -1,5 +1,6 @@
 //! Lists of backups and snapshots.
 
+use arrakis_iac::grammar::{counted, is_reordering};
 use arrakis_vault::{BackupRecord, Page, RecordKind};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -36,6 +37,13 @@ fn print(context: &Context, kind: RecordKind, backups: &Backups, page: &Page) {
         ));
     } else {
         printer.text(&listed(backups.workspace.name.as_str(), &page.records));
+    }
+    let unsigned = page.records.iter().filter(|record| !record.is_signed()).count();
+    if unsigned > 0 {
+        printer.note(&format!(
+            "{} without a signature: stored by an earlier gaib, or the signature was removed.",
+            counted(unsigned, kind.as_str())
+        ));
     }
     for damaged in &page.damaged {
         let summary = format!("{} cannot be read: {}", damaged.object, damaged.reason);
@@ -82,10 +90,11 @@ fn row(record: &BackupRecord) -> [String; 5] {
     ]
 }
 
-/// A message on one line, without control characters, which a terminal would execute.
+/// A message on one line, without control characters and those that reorder text, which a terminal would obey.
 pub(super) fn printable(message: &str) -> String {
     let signs = message.chars();
-    signs.map(|sign| if sign.is_control() { ' ' } else { sign }).collect()
+    let is_obeyed = |sign: char| sign.is_control() || is_reordering(sign);
+    signs.map(|sign| if is_obeyed(sign) { ' ' } else { sign }).collect()
 }
 
 /// A message as [`printable`] returns it, of at most `longest` characters: it ends with `…` after a whole word, so that no id and no number
@@ -114,6 +123,7 @@ mod tests {
         let long = format!("{}\u{1b}[2J\nend", "ä".repeat(70));
         assert_eq!(printable(&long), format!("{} [2J end", "ä".repeat(70)));
         assert_eq!(one_line("before\nthe \u{1b}[31mstorm", 42), "before the  [31mstorm");
+        assert_eq!(one_line("a\u{202e}b", 42), "a b");
         assert_eq!(one_line(&"ä".repeat(70), 42).chars().count(), 42);
     }
 
@@ -139,6 +149,7 @@ mod tests {
             size: 123_456,
             checksum: String::new(),
             expires: None,
+            signature: None,
         };
         let one = listed("default", &[record("default")]);
         assert!(!one.contains("WORKSPACE"), "{one}");

@@ -9,7 +9,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::arguments::backup::{BackupCommand, Create, Delete, Show};
-use crate::backups::{Backups, record_message, size_text, time_text};
+use crate::backups::{Backups, record_message, size_text, time_text, version_text};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
@@ -47,7 +47,7 @@ async fn create(context: &Context, arguments: &Create) -> Result<()> {
         );
     };
     backups.require_writable().await?;
-    let counted_use = backups.take_use(Operation::Backup).await?;
+    let counted_use = backups.take_use(Operation::Backup, &version_text(Some(&state))).await?;
     let bytes = state.to_bytes();
     let new = NewBackup {
         server: backups.server(),
@@ -117,6 +117,13 @@ async fn show(context: &Context, arguments: &Show) -> Result<()> {
         ("Plan", plan),
         ("Size", format!("{} ({} bytes)", size_text(record.size), record.size)),
         ("SHA-256", record.checksum.clone()),
+        (
+            "Signature",
+            record.signature.as_ref().map_or_else(
+                || "none: by an earlier gaib, or removed".to_owned(),
+                |signature| format!("by the key {}", signature.key),
+            ),
+        ),
         ("Object", object),
     ];
     let rows = rows.iter().filter(|(_, value)| !value.is_empty());
@@ -125,11 +132,14 @@ async fn show(context: &Context, arguments: &Show) -> Result<()> {
     Ok(())
 }
 
-/// Deletes a backup or a snapshot, after a confirmation.
+/// Deletes a backup or a snapshot, after a confirmation. One that is deleted already, or expired, is in no list and no command restores it: what
+/// an interrupted deletion left of it is removed without a confirmation.
 pub(super) async fn delete(context: &Context, kind: RecordKind, arguments: &Delete) -> Result<()> {
     let backups = Backups::open(context, &arguments.server).await?;
-    let record = backups.find(kind, arguments.id).await?;
-    if !arguments.force {
+    let record = backups.find_even_expired(kind, arguments.id).await?;
+    let now = OffsetDateTime::now_utc();
+    let is_deleted = record.is_expired(now);
+    if !arguments.force && !is_deleted {
         let question = format!(
             "Do you really want to delete the {kind} {} of {}? This cannot be undone.",
             record.id,
@@ -140,9 +150,15 @@ pub(super) async fn delete(context: &Context, kind: RecordKind, arguments: &Dele
             .confirm(&question, "add --force (-f) to skip the confirmation")
             .await?;
     }
-    backups.vault.delete(&record, OffsetDateTime::now_utc()).await?;
-    let message = json!({"type": "deleted", "kind": kind.as_str(), "id": record.id});
+    backups.vault.delete(&record, now).await?;
+    let message = json!({"type": "deleted", "kind": kind.as_str(), "id": record.id, "already": is_deleted});
     context.printer.message(&message);
-    context.printer.text(&format!("Deleted {kind} {}.\n", record.id));
+    context.printer.text(&match is_deleted {
+        true => format!(
+            "The {kind} {} is deleted already; what was left of it is removed.\n",
+            record.id
+        ),
+        false => format!("Deleted {kind} {}.\n", record.id),
+    });
     Ok(())
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::arguments::backup::{ConfirmedArguments, Restore};
-use crate::backups::{Backups, time_text};
+use crate::backups::{Backups, refuse_unsigned, time_text, version_text};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::ownership;
@@ -30,6 +30,9 @@ pub(super) async fn run(context: &Context, arguments: &Restore) -> Result<()> {
         let failure = Failure::of_record(&error, record.kind, record.id);
         arguments.confirmed.without_restore(failure)
     })?;
+    if !record.is_signed() && !arguments.allow_unsigned && !arguments.confirmed.dry_run {
+        return Err(refuse_unsigned(&format!("the backup {}", record.id)));
+    }
     let restore = StateRestore::new(&backups, &record, &bytes, Operation::Restore)?;
     restore.run(context, &present, &arguments.confirmed).await
 }
@@ -127,7 +130,7 @@ impl<'a> StateRestore<'a> {
                 self.source()
             ));
             self.note_server(context);
-            return Ok(());
+            return warn_of_lock(context, &self.backups.workspace).await;
         }
         if confirmed.dry_run {
             context.printer.note("Dry run: nothing was changed.");
@@ -141,7 +144,8 @@ impl<'a> StateRestore<'a> {
                 .confirm(&question, "add --auto-approve (-f) to skip the confirmation")
                 .await?;
         }
-        let counted_use = self.backups.take_use(self.operation).await?;
+        let target = format!("{} {}", self.record.id, version_text(present.state()));
+        let counted_use = self.backups.take_use(self.operation, &target).await?;
         let workspace = &self.backups.workspace;
         let result = match workspace.lock(context, "restore").await {
             Ok(mut guard) => {
@@ -330,6 +334,25 @@ pub(in crate::commands) async fn serial_after_loss(
 /// Message of the backup before a restore. The time names what was restored as the list does, and is shorter than its id.
 pub(in crate::commands) fn restore_message(restored: &BackupRecord) -> String {
     format!("before the restore of {}", time_text(restored.created))
+}
+
+/// Warns of a lock that stays in a shared store: a restore that was killed after its write leaves one, and its repetition changes nothing.
+async fn warn_of_lock(context: &Context, workspace: &Workspace) -> Result<()> {
+    if workspace.backend.remote().is_none() {
+        return Ok(());
+    }
+    let held = workspace.backend.held(&workspace.name).await?;
+    if let Some(held) = held.filter(|held| !held.alive && held.record.process.is_some()) {
+        let record = held.record;
+        let summary = format!("workspace {} is locked: {record}", workspace.name);
+        let help = format!(
+            "an operation that was killed leaves its locks: if it is certain that this one has ended, `gaib server force-unlock {}` \
+             removes them",
+            record.id
+        );
+        context.printer.diagnostic(Severity::Warning, &summary, Some(&help));
+    }
+    Ok(())
 }
 
 /// Whether two states are equal but for their serial.

@@ -13,6 +13,7 @@ use arrakis_iac_apply::{CapturedImages, Cdn, capture_images, member_roles};
 use arrakis_vault::{BackupRecord, MEMBERS_FILE, NewSnapshot, ResourceCounts, ThemeVersion, Trigger};
 use serde_json::json;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::backups::{Backups, time_text};
 use crate::commands::export as exporting;
@@ -31,6 +32,8 @@ pub(super) fn connect(context: &Context, guild: Snowflake) -> Result<Discord> {
 /// What a snapshot contains beside the server.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::commands) struct NewCapture<'a> {
+    /// The id, where it was chosen before: a repeated command finds the snapshot of the killed one. `None` for a random one.
+    pub(in crate::commands) id: Option<Uuid>,
     /// The state of the workspace, where it has one.
     pub(in crate::commands) state: Option<&'a State>,
     /// The theme that the server was made from; `None` for that of the registry.
@@ -156,6 +159,7 @@ impl Capture {
         note(context, "store", &text);
         let state = new.state.map(State::to_bytes);
         let snapshot = NewSnapshot {
+            id: new.id,
             server,
             workspace: backups.workspace.name.as_str(),
             state: state.as_deref(),

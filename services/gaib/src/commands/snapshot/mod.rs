@@ -10,7 +10,7 @@ use arrakis_vault::{Operation, RecordKind};
 
 use super::backup;
 use crate::arguments::snapshot::{Create, SnapshotCommand};
-use crate::backups::Backups;
+use crate::backups::{Backups, version_text};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
@@ -49,8 +49,10 @@ async fn create(context: &Context, arguments: &Create) -> Result<()> {
         ))
         .help("use another workspace for this server"));
     }
-    let counted_use = backups.take_use(Operation::Snapshot).await?;
+    let target = version_text(state.as_ref());
+    let counted_use = backups.take_use(Operation::Snapshot, &target).await?;
     let new = NewCapture {
+        id: Some(counted_use.id()),
         state: state.as_ref(),
         theme: None,
         message: arguments.message.as_deref(),

@@ -26,7 +26,7 @@ use self::split::SplitLock;
 use super::stored::{self, StoredSnapshot};
 use crate::arguments::backup::ConfirmedArguments;
 use crate::arguments::snapshot::Restore;
-use crate::backups::{Backups, CountedUse};
+use crate::backups::{Backups, CountedUse, version_text};
 use crate::commands::apply::refuse_blocked;
 use crate::commands::backup::{PresentState, StateRestore, require_whole, restore_message, serial_after_loss};
 use crate::commands::execution::Execution;
@@ -78,8 +78,47 @@ pub(in crate::commands) struct Rollback {
     pub(in crate::commands) id: Uuid,
     /// The deployment that is restored.
     pub(in crate::commands) target: Deployment,
+    /// The deployment that took the snapshot: the target, or what the target, itself a rollback, went back to.
+    pub(in crate::commands) origin: Deployment,
     /// The author's message.
     pub(in crate::commands) message: Option<String>,
+}
+
+impl Rollback {
+    /// Refuses a snapshot that is not the one after the deployment: its manifest is signed, and the registry could name another one.
+    fn check(&self, stored: &StoredSnapshot) -> Result<()> {
+        let origin = &self.origin;
+        let serial = stored.state.as_ref().map(|state| state.serial);
+        let fits = stored.theme.as_ref() == Some(&origin.theme)
+            // A rollback whose target is not in the registry any more has a later serial than the snapshot.
+            && (serial == Some(origin.serial) || origin.action == DeploymentAction::Rollback)
+            && origin.theme == self.target.theme
+            && origin.snapshot == self.target.snapshot
+            && stored.record.workspace == origin.workspace;
+        if fits {
+            return Ok(());
+        }
+        let theme = stored.theme.as_ref().map_or_else(
+            || "no theme".to_owned(),
+            |theme| format!("{} {}", theme.name, theme.version),
+        );
+        let serial = serial.map_or_else(|| "no state".to_owned(), |serial| format!("serial {serial}"));
+        Err(Failure::new(format!(
+            "{} is not that of the deployment {}: it has {theme} and {serial} in workspace {}, and the deployment {} {} and serial {} in \
+             workspace {}; nothing was changed",
+            stored.name(),
+            origin.id,
+            stored.record.workspace,
+            origin.theme.name,
+            origin.theme.version,
+            origin.serial,
+            origin.workspace
+        ))
+        .help(
+            "the registry names another snapshot than the one that was taken: find that one by `gaib server snapshot list`, and take \
+             the server back by `gaib server snapshot restore ID --apply`",
+        ))
+    }
 }
 
 /// The restore of a server.
@@ -152,6 +191,9 @@ impl RestoreJob {
         let has_state = present.state().is_some();
         let stored = StoredSnapshot::for_restore(&self.backups, self.snapshot, &present).await;
         let stored = stored.map_err(|failure| self.confirmed.without_restore(failure))?;
+        if let Some(rollback) = &self.rollback {
+            rollback.check(&stored)?;
+        }
         let lineage = stored.state.as_ref().map(|state| state.lineage.as_str());
         let state = require_whole(present, lineage)?;
         if let Some(of) = state.guild_id.filter(|of| *of != guild) {
@@ -209,7 +251,7 @@ impl RestoreJob {
         }
         refuse_blocked(&prepared.plan, &prepared.findings, false)?;
         self.confirm(context, &prepared).await?;
-        let counted_use = self.take_use(&mut journal).await?;
+        let counted_use = self.take_use(&mut journal, &state).await?;
         if !journal.is_resumed() {
             let message = restore_message(&prepared.stored.record);
             let kept = self.backups.keep_present(context, &state, &message).await;
@@ -239,12 +281,13 @@ impl RestoreJob {
     }
 
     /// Counts the restore, before its first change. An interrupted one that continues has been counted.
-    async fn take_use(&self, journal: &mut Journal) -> Result<CountedUse> {
+    async fn take_use(&self, journal: &mut Journal, state: &State) -> Result<CountedUse> {
         let operation = Operation::SnapshotRestore;
         if journal.is_resumed() {
             return self.backups.continue_use(operation, journal.use_id()).await;
         }
-        let counted_use = self.backups.take_use(operation).await?;
+        let target = format!("{} {}", self.snapshot, version_text(Some(state)));
+        let counted_use = self.backups.take_use(operation, &target).await?;
         journal.set_use_id(counted_use.id());
         Ok(counted_use)
     }
@@ -403,6 +446,7 @@ impl RestoreJob {
             snapshot: Some(self.snapshot),
             restored: Some(rollback.target.id),
             message: rollback.message.clone(),
+            signature: None,
         };
         self.backups
             .vault

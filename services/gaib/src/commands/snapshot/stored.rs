@@ -6,7 +6,7 @@ use arrakis_iac::model::Image;
 use arrakis_iac::snapshot::{MembersRecord, RecordError, SERVER_FILE, ServerRecord};
 use arrakis_iac::state::State;
 use arrakis_iac_apply::ImageSource;
-use arrakis_vault::{BackupRecord, Expected, MEMBERS_FILE, RecordKind, Snapshot};
+use arrakis_vault::{BackupRecord, Expected, MEMBERS_FILE, RecordKind, Snapshot, ThemeVersion};
 use uuid::Uuid;
 
 use crate::backups::Backups;
@@ -17,6 +17,8 @@ use crate::error::{Failure, Result};
 #[derive(Debug)]
 pub(super) struct StoredSnapshot {
     pub(super) record: BackupRecord,
+    /// The theme that the server was made from, by the manifest.
+    pub(super) theme: Option<ThemeVersion>,
     pub(super) server: ServerRecord,
     /// `None` where the server had no state.
     pub(super) state: Option<State>,
@@ -84,6 +86,7 @@ impl StoredSnapshot {
         let members = members.transpose().map_err(|error| unreadable(MEMBERS_FILE, &error))?;
         Ok(Self {
             record,
+            theme: snapshot.manifest.theme,
             server,
             state,
             members,

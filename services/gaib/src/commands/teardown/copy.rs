@@ -26,6 +26,7 @@ pub(super) async fn store(
     let capture = Capture::read(context, discord, backups.guild, Some(state)).await?;
     let has_members = capture.has_members();
     let new = NewCapture {
+        id: None,
         state: Some(state),
         theme: None,
         message: Some(MESSAGE),

@@ -53,21 +53,22 @@ pub(super) async fn show(context: &Context, arguments: &Registry) -> Result<()> 
     Ok(())
 }
 
-/// Warns of the audit objects that the registry was made without.
+/// Warns of the audit objects, and of the deployments of the former registry, that the registry was made without.
 fn warn_of_damaged(context: &Context, damaged: &[VaultError]) {
     for error in damaged {
-        let reason = match error {
-            VaultError::Damaged { object, damage } => format!("{object} is damaged: {damage}"),
-            other => other.to_string(),
-        };
-        context.printer.diagnostic(
-            Severity::Warning,
-            &format!("an audit object cannot be read: {reason}"),
-            Some(
-                "check whether the deployment of that time is listed: it is, where the former registry could be read; the object stays as it is, \
+        let is_former = matches!(error, VaultError::Damaged { object, .. } if object.ends_with("/registry.json"));
+        let (summary, help) = match is_former {
+            true => (
+                format!("the former {error}"),
+                "this deployment has no audit object that is whole, so the registry was made without it",
+            ),
+            false => (
+                format!("an audit object cannot be used: {error}"),
+                "check whether the deployment of that time is listed: it is, where the former registry has it; the object stays as it is, \
                  and can be moved away",
             ),
-        );
+        };
+        context.printer.diagnostic(Severity::Warning, &summary, Some(help));
     }
 }
 
@@ -112,8 +113,16 @@ async fn list(context: &Context, backups: &Backups, registry: &ThemeRegistry, li
             SnapshotAvailability::None => serde_json::Value::Null,
             other => (other == SnapshotAvailability::Kept).into(),
         };
+        message["signed"] = deployment.signature.is_some().into();
         printer.message(&message);
         rows.push(row(deployment, snapshot));
+    }
+    let unsigned = shown.iter().filter(|deployment| deployment.signature.is_none()).count();
+    if unsigned > 0 {
+        printer.note(&format!(
+            "{} without a signature: recorded by an earlier gaib, or the signature was removed.",
+            counted(unsigned, "deployment")
+        ));
     }
     let heading = ["TIME", "ACTION", "THEME", "SERIAL", "DEPLOYMENT", "SNAPSHOT", "MESSAGE"];
     printer.text(&table(heading, &rows));

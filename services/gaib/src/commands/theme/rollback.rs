@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::arguments::theme::Rollback;
-use crate::backups::Backups;
+use crate::backups::{Backups, refuse_unsigned};
 use crate::commands::deployment::described;
 use crate::commands::snapshot::{self, Journal, RestoreJob};
 use crate::context::Context;
@@ -78,6 +78,10 @@ async fn roll_back(
         Ok(found) => found,
         Err(reason) => return Err(Failure::new(reason).help(ways_back(&backups, registry, to, limit).await)),
     };
+    let origin = registry.origin(target);
+    for deployment in [target, origin] {
+        require_signature(&backups, deployment, arguments).await?;
+    }
     let continued = interrupted.and_then(Journal::rollback);
     let continued = continued.filter(|rollback| rollback.target == target.id);
     let steps = registry
@@ -97,12 +101,23 @@ async fn roll_back(
         rollback: Some(snapshot::Rollback {
             id: continued.map_or_else(Uuid::new_v4, |rollback| rollback.deployment),
             target: target.clone(),
+            origin: origin.clone(),
             message: arguments.message.clone(),
         }),
         confirmed: arguments.confirmed.clone(),
         with_members: !arguments.no_members,
     };
     Box::pin(job.run(context)).await
+}
+
+/// Refuses a deployment whose signature does not show that it is as it was recorded.
+async fn require_signature(backups: &Backups, deployment: &Deployment, arguments: &Rollback) -> Result<()> {
+    backups.vault.verify_deployment(backups.server(), deployment).await?;
+    let permits = arguments.allow_unsigned || arguments.confirmed.dry_run;
+    match deployment.signature.is_some() || permits {
+        true => Ok(()),
+        false => Err(refuse_unsigned(&format!("the deployment {}", deployment.id))),
+    }
 }
 
 /// How to go back where the target of a rollback cannot be restored: the snapshot from before the deployments that it would undo, and the

@@ -136,22 +136,25 @@ async fn each_damaged_file_of_a_snapshot_is_named_and_restores_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn snapshot_that_another_key_signed_is_refused_until_the_key_is_trusted() {
+async fn what_another_key_signed_is_refused_until_the_key_is_trusted() {
     let mut session = managed().await;
     let id = created(&session.gaib("server snapshot create").await);
+    let backup = created(&session.gaib("server backup create").await);
     let key = session.state_home().join("gaib/backup-signing-key.pem");
     std::fs::rename(&key, key.with_extension("old")).unwrap();
     created(&session.gaib("server backup create").await);
-    for line in [
-        format!("server snapshot restore {id} --apply -f"),
-        format!("server snapshot verify {id}"),
-        "server backup verify --all".to_owned(),
+    for (line, object) in [
+        (format!("server snapshot restore {id} --apply -f"), "manifest"),
+        (format!("server snapshot verify {id}"), "manifest"),
+        (format!("server backup restore {backup} -f"), "/backup."),
+        (format!("server backup verify {backup}"), "/backup."),
+        ("server backup verify --all".to_owned(), "manifest"),
     ] {
         let outcome = session.gaib(&line).await;
         refused(
             &outcome,
             &[
-                "manifest",
+                object,
                 "which is not trusted here",
                 "BACKUP_TRUSTED_KEYS",
                 "openssl pkey",
@@ -162,8 +165,9 @@ async fn snapshot_that_another_key_signed_is_refused_until_the_key_is_trusted() 
     }
     let checked = session.gaib("server backup verify --all").await.stdout;
     assert!(checked.contains(&format!("snapshot {id}: not trusted")), "{checked}");
+    assert!(checked.contains(&format!("backup {backup}: not trusted")), "{checked}");
     assert!(
-        checked.contains("Whole: 1 (backups and snapshots). Damaged: 0. Not trusted: 1."),
+        checked.contains("Whole: 1 (backups and snapshots). Damaged: 0. Not trusted: 2."),
         "{checked}"
     );
     let verified = session.gaib(&format!("server snapshot verify {id} --json")).await;
@@ -303,4 +307,63 @@ async fn damaged_theme_registry_is_named_and_made_again() {
     let shown = session.gaib("server theme registry --json").await;
     assert_eq!(of_type(&shown, "deployment").len(), 2);
     assert!(!exists(&session, DEPLOYMENT));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_an_interrupted_snapshot_are_listed_when_they_are_removed() {
+    let mut session = managed().await;
+    for (line, id) in [
+        ("server backup create", "00000000-0000-4000-8000-000000000001"),
+        ("server snapshot create", "00000000-0000-4000-8000-000000000002"),
+        (
+            "server apply --snapshot --auto-approve",
+            "00000000-0000-4000-8000-000000000003",
+        ),
+    ] {
+        let folder = path_of(&session, &format!("snapshots/{GUILD}/{id}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        for name in ["config.yaml.gz", "state.json.gz"] {
+            let file = std::fs::File::create(folder.join(name)).unwrap();
+            let two_hours = std::time::Duration::from_secs(7_200);
+            file.set_modified(std::time::SystemTime::now() - two_hours).unwrap();
+        }
+        if line.contains("apply") {
+            session.write("discord-server.yaml", CHANGED);
+        }
+        let outcome = session.gaib(line).await;
+        let removed = format!("Removed 2 files of the snapshot {id}");
+        printed(&outcome, &[&removed, "config.yaml.gz, state.json.gz"]);
+        assert!(!folder.exists(), "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backup_without_a_signature_is_named_and_restored_only_where_that_is_permitted() {
+    let mut session = managed().await;
+    let id = created(&session.gaib("server backup create").await);
+    printed(
+        &session.gaib(&format!("server backup show {id}")).await,
+        &["Signature", "by the key"],
+    );
+    let records = path_of(&session, &format!(".catalogue/records/{GUILD}/backup"));
+    let record = visible(&records).remove(0);
+    forge(&record, unsign);
+    printed(
+        &session.gaib(&format!("server backup verify {id}")).await,
+        &["whole, without a signature"],
+    );
+    printed(
+        &session.gaib("server backup verify --all").await,
+        &["1 backup and 0 deployments"],
+    );
+    done(&session.gaib("server state rm channel.spice").await);
+    let (restore, present) = (format!("server backup restore {id}"), session.read(STATE));
+    refused(
+        &session.gaib(&format!("{restore} -f")).await,
+        &["has no signature", "--allow-unsigned", "nothing was changed"],
+    );
+    printed(&session.gaib(&format!("{restore} --dry-run")).await, &["channel.spice"]);
+    assert_eq!(session.read(STATE), present);
+    done(&session.gaib(&format!("{restore} --allow-unsigned -f")).await);
+    assert!(session.read(STATE).contains("channel.spice"));
 }

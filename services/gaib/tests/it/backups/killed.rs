@@ -224,3 +224,27 @@ async fn rollback_killed_before_any_even_request_is_recorded_once() {
 async fn rollback_killed_after_any_effect_is_recorded_once() {
     rollbacks_killed(Strike::After, Part::All).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn creation_waits_for_a_process_that_holds_the_lock_of_the_folder_and_names_it() {
+    use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+    let mut session = managed().await;
+    created(&session.gaib("server backup create").await);
+    // As a process that is stopped during a write.
+    let path = session.folder.path().join(".gaib/backups/.lock");
+    let mut holder = std::fs::File::options().write(true).open(path).unwrap();
+    holder.lock().unwrap();
+    std::io::Write::write_all(&mut holder, b"process 7 (gaib) on arrakeen").unwrap();
+    holder.set_len(28).unwrap();
+    let mut child = session.command("server backup create").spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let note = lines.next_line().await.unwrap().unwrap();
+    assert!(
+        note.starts_with("Waiting for the lock") && note.ends_with("which process 7 (gaib) on arrakeen holds."),
+        "{note}"
+    );
+    drop(holder);
+    assert!(child.wait().await.unwrap().success());
+    assert_eq!(session.gaib("server backup list").await.stdout.lines().count(), 3);
+}

@@ -142,6 +142,35 @@ async fn snapshot_killed_after_any_effect_on_the_store_is_created_by_the_next_ru
     creations_killed("snapshot", Strike::After, Part::All).await;
 }
 
+async fn deletions_killed(kind: &'static str) {
+    let mut stored = Stored::new(kind, managed().await).await;
+    let create = format!("server {kind} create");
+    let delete_of = |id: &str| format!("server {kind} delete {id} --force");
+    let id = created(&stored.session.gaib(&create).await);
+    let run = stored.run(&delete_of(&id)).await;
+    assert!(run.len() > 5, "{run:?}");
+    for place in places(Strike::Before, &run) {
+        stored.forget_uses().await;
+        let id = created(&stored.session.gaib(&create).await);
+        let delete = delete_of(&id);
+        // The second run succeeds.
+        let killed = stored.kill(&delete, place).await;
+        let list = stored.session.gaib(&format!("server {kind} list --json")).await;
+        let listed = of_type(&list, kind);
+        assert!(listed.iter().all(|one| one["id"] != id.as_str()), "{place}");
+        let left = stored.session.gaib(&delete).await;
+        refused(&left, &[&format!("there is no {kind} {id}")]);
+        if killed.is_none() {
+            return assert_reached(place, run.len());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletion_of_a_backup_killed_before_any_request_to_the_store_is_completed_by_the_next_run() {
+    deletions_killed("backup").await;
+}
+
 /// Restores of a state that an address was removed from.
 async fn restores_of_a_state_killed(strike: Strike) {
     let mut stored = Stored::new("backup", managed().await).await;
@@ -296,6 +325,48 @@ async fn rollback_killed_before_any_even_request_to_the_store_is_recorded_once()
 #[tokio::test(flavor = "multi_thread")]
 async fn rollback_killed_after_any_effect_on_the_store_is_recorded_once() {
     rollbacks_killed(Strike::After, Part::All).await;
+}
+
+/// Applies with snapshots, each of another colour. Every snapshot that is listed belongs to a deployment.
+async fn applies_killed(part: Part) {
+    let mut stored = Stored::new("snapshot", unmanaged().await).await;
+    let plan = json!({"PK": {"S": format!("SERVER#{GUILD}")}, "SK": {"S": "PLAN"}, "plan": {"S": "premium"}});
+    stored
+        .moto
+        .dynamo("PutItem", &json!({"TableName": TIERS, "Item": plan}))
+        .await;
+    let apply = "server apply --snapshot --auto-approve";
+    let text = |number: usize| format!("theme: basic\nroles:\n  usul: {{ name: Usul, color: \"#{number:06X}\" }}\n");
+    stored.session.write("discord-server.yaml", &text(1));
+    let run = stored.run(apply).await;
+    assert!(run.len() > 20, "{run:?}");
+    for place in places(Strike::After, &run).filter(|place| part.has(place)) {
+        stored.session.write("discord-server.yaml", &text(place.at + 1));
+        let killed = stored.kill(apply, place).await;
+        stored.check_listed(&place.to_string()).await;
+        let history = stored.session.gaib("server theme history --json --limit 1000").await;
+        let mut kept = BTreeSet::new();
+        for deployment in of_type(&history, "deployment") {
+            for which in ["snapshot_before", "snapshot"] {
+                kept.insert(deployment[which].as_str().unwrap().to_owned());
+            }
+        }
+        assert_eq!(stored.listed, kept, "{place}");
+        if killed.is_none() {
+            assert_reached(place, run.len());
+            break;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn apply_killed_after_any_odd_effect_on_the_store_leaves_no_snapshot_without_a_deployment() {
+    applies_killed(Part::Odd).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn apply_killed_after_any_even_effect_on_the_store_leaves_no_snapshot_without_a_deployment() {
+    applies_killed(Part::Even).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

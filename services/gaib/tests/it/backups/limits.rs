@@ -92,3 +92,33 @@ async fn platform_counts_for_a_shared_store_and_not_for_a_folder() {
     );
     printed(&session.gaib("server snapshot list").await, &["has no snapshots"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn value_that_is_kept_counts_for_the_same_operation_alone() {
+    const VALUE: &str = "7b0e3c55-5f6c-4a59-9d0e-0f6a4e1d2c3b";
+    let moto = Moto::start(1_000).await;
+    let mut session = managed().await;
+    share(&mut session, &moto).await;
+    // As a user who copies the file of a command, and puts it back.
+    session.write(".gaib/workspaces/default/use-backup", VALUE);
+    created(&session.gaib("server backup create").await);
+    done(&session.gaib("server state rm channel.spice").await);
+    session.write(".gaib/workspaces/default/use-backup", VALUE);
+    refused(
+        &session.gaib("server backup create").await,
+        &["the limit of the free plan is reached"],
+    );
+    let mut snapshots = Vec::new();
+    for _ in 0..2 {
+        session.write(".gaib/workspaces/default/use-snapshot", VALUE);
+        snapshots.push(created(&session.gaib("server snapshot create").await));
+    }
+    assert_eq!(snapshots[0], snapshots[1]);
+    printed(&session.gaib("server snapshot list").await, &[&snapshots[0]]);
+    assert_eq!(session.gaib("server snapshot list").await.stdout.lines().count(), 2);
+    for _ in 0..2 {
+        let other = created(&session.gaib("server snapshot create").await);
+        assert!(!snapshots.contains(&other));
+    }
+    refused(&session.gaib("server snapshot create").await, &["a week"]);
+}

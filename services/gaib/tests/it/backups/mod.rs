@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use discord_emulator::traffic::Record;
 use reqwest::Method;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::session::{GUILD, Outcome, Session};
 
@@ -236,6 +237,23 @@ fn messages(outcome: &Outcome) -> Vec<Value> {
 fn of_type(outcome: &Outcome, kind: &str) -> Vec<Value> {
     let all = messages(outcome).into_iter();
     all.filter(|message| message["type"] == kind).collect()
+}
+
+/// Changes the content of a document of the store, with its checksum, as one who can write to the store does.
+fn forge(path: &Path, change: impl FnOnce(&mut Value)) {
+    let mut document: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    change(&mut document["content"]);
+    let content = document["content"].to_string();
+    let checksum = hex::encode(Sha256::digest(content.as_bytes()));
+    std::fs::write(path, format!("{{\"checksum\":\"{checksum}\",\"content\":{content}}}")).unwrap();
+}
+
+/// Removes the signature of a record or of a deployment.
+fn unsign(signed: &mut Value) {
+    assert!(
+        signed.as_object_mut().unwrap().remove("signature").is_some(),
+        "{signed}"
+    );
 }
 
 /// The state of the workspace.

@@ -332,3 +332,54 @@ async fn snapshot_that_cannot_be_stored_stops_the_apply_before_its_first_change(
     assert_eq!(deployments(&mut session).await.len(), 1);
     assert!(!exists(&session, DEPLOYMENT));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changed_registry_is_damaged_and_a_snapshot_of_another_deployment_is_not_restored() {
+    let mut session = deployed_twice().await;
+    let path = format!(".gaib/backups/themes/{GUILD}/registry.json");
+    let registry = session.folder.path().join(path);
+    let whole = std::fs::read(&registry).unwrap();
+    let sent = writes(&session);
+    // The rollback would restore the server before the deployment.
+    let swap = |deployment: &mut Value| {
+        let before = deployment["snapshot_before"].take();
+        deployment["snapshot_before"] = deployment["snapshot"].take();
+        deployment["snapshot"] = before;
+    };
+    forge(&registry, |content| swap(&mut content["deployments"][0]));
+    for line in ["server theme history", "server theme rollback -f"] {
+        refused(
+            &session.gaib(line).await,
+            &["registry.json", "is not as the key", "--rebuild"],
+        );
+    }
+    std::fs::write(&registry, &whole).unwrap();
+    forge(&registry, |content| {
+        let deployment = &mut content["deployments"][0];
+        swap(deployment);
+        unsign(deployment);
+    });
+    printed(
+        &session.gaib("server theme history").await,
+        &["1 deployment without a signature"],
+    );
+    printed(
+        &session.gaib("server backup verify --all").await,
+        &["0 backups and 1 deployment"],
+    );
+    refused(
+        &session.gaib("server theme rollback -f").await,
+        &["has no signature", "--allow-unsigned"],
+    );
+    refused(
+        &session.gaib("server theme rollback --allow-unsigned -f").await,
+        &["is not that of the deployment", "nothing was changed"],
+    );
+    assert_eq!(writes(&session), sent);
+    // As an earlier gaib recorded it.
+    std::fs::write(&registry, &whole).unwrap();
+    forge(&registry, |content| unsign(&mut content["deployments"][0]));
+    done(&session.gaib("server theme rollback --dry-run").await);
+    done(&session.gaib("server theme rollback --allow-unsigned -f").await);
+    assert_eq!(one(&session, "roles", "Usul").await["color"], 0x0011_1111);
+}

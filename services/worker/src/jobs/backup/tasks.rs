@@ -129,6 +129,7 @@ impl TaskRun<'_> {
         self.step().await?;
         let yaml = server.yaml();
         let new = NewSnapshot {
+            id: None,
             server: self.server,
             workspace: state.as_ref().map_or(NO_WORKSPACE, |state| state.workspace.as_str()),
             state: state.as_ref().map(|state| state.bytes.as_slice()),

@@ -3,6 +3,7 @@
 //! The table has the partition key `LockID`, a string, as that of Terraform's S3 backend. An item has the record of a lock as JSON
 //! (`Info`) and its id (`Id`).
 
+use std::collections::HashMap;
 use std::fmt::{self, Debug};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -86,11 +87,36 @@ impl DynamoLocks {
         AttributeValue::S(format!("{}/{name}", self.scope))
     }
 
+    /// The item of a lock.
+    async fn item(&self, name: &str) -> Result<Option<HashMap<String, AttributeValue>>, StoreError> {
+        let request = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key(KEY, self.key(name))
+            .consistent_read(true);
+        let found = Box::pin(request.send()).await;
+        let found = found.map_err(|error| self.failed("read", name, causes(&error)))?;
+        Ok(found.item)
+    }
+
+    fn parse(&self, name: &str, item: &HashMap<String, AttributeValue>) -> Result<LockRecord, StoreError> {
+        let invalid = |reason: String| StoreError::LockRecord {
+            path: PathBuf::from(format!("{}/{name} in the DynamoDB table {}", self.scope, self.table)),
+            reason,
+            is_shared: true,
+        };
+        let info = item.get(INFO).and_then(|info| info.as_s().ok());
+        let info = info.ok_or_else(|| invalid("it has no `Info`".to_owned()))?;
+        serde_json::from_str(info).map_err(|error| invalid(error.to_string()))
+    }
+
     fn failed(&self, operation: &'static str, name: &str, reason: String) -> StoreError {
         StoreError::LockTable {
             operation,
             lock: format!("{}/{name} in the DynamoDB table {}", self.scope, self.table),
             reason,
+            is_unknown: false,
         }
     }
 }
@@ -118,29 +144,19 @@ impl LockTable for DynamoLocks {
                 let held = self.read(name).await?;
                 Ok(held.is_some_and(|held| held.id == record.id))
             }
-            Err(error) => Err(self.failed("write", name, causes(&error))),
+            Err(error) => {
+                let mut failed = self.failed("write", name, causes(&error));
+                if let StoreError::LockTable { is_unknown, .. } = &mut failed {
+                    *is_unknown = error.as_service_error().is_none();
+                }
+                Err(failed)
+            }
         }
     }
 
     async fn read(&self, name: &str) -> Result<Option<LockRecord>, StoreError> {
-        let request = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key(KEY, self.key(name))
-            .consistent_read(true);
-        let found = Box::pin(request.send()).await;
-        let found = found.map_err(|error| self.failed("read", name, causes(&error)))?;
-        let Some(item) = found.item() else { return Ok(None) };
-        let invalid = |reason: String| StoreError::LockRecord {
-            path: PathBuf::from(format!("{}/{name} in the DynamoDB table {}", self.scope, self.table)),
-            reason,
-        };
-        let info = item.get(INFO).and_then(|info| info.as_s().ok());
-        let info = info.ok_or_else(|| invalid("it has no `Info`".to_owned()))?;
-        serde_json::from_str(info)
-            .map(Some)
-            .map_err(|error| invalid(error.to_string()))
+        let item = self.item(name).await?;
+        item.map(|item| self.parse(name, &item)).transpose()
     }
 
     async fn remove(&self, name: &str, id: &str) -> Result<bool, StoreError> {
@@ -164,6 +180,39 @@ impl LockTable for DynamoLocks {
             {
                 // Likewise, a repeated request finds no record, or that of the next operation. The record was there until now.
                 Ok(true)
+            }
+            Err(error) => Err(self.failed("delete", name, causes(&error))),
+        }
+    }
+
+    async fn remove_unreadable(&self, name: &str) -> Result<bool, StoreError> {
+        let Some(item) = self.item(name).await? else {
+            return Ok(false);
+        };
+        if self.parse(name, &item).is_ok() {
+            return Ok(false);
+        }
+        let request = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .key(KEY, self.key(name))
+            .expression_attribute_names("#info", INFO);
+        // Not the record of an operation that has taken the lock meanwhile.
+        let request = match item.get(INFO) {
+            Some(info) => request
+                .condition_expression("#info = :info")
+                .expression_attribute_values(":info", info.clone()),
+            None => request.condition_expression("attribute_not_exists(#info)"),
+        };
+        match Box::pin(request.send()).await {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(false)
             }
             Err(error) => Err(self.failed("delete", name, causes(&error))),
         }

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arrakis_vault::store::Version;
 use arrakis_vault::{Condition, NewObject, ObjectKey, ObjectStore};
 use async_trait::async_trait;
 
@@ -31,6 +32,12 @@ pub trait LockTable: Debug + Send + Sync {
     /// # Errors
     /// The table or the record cannot be read or written.
     async fn remove(&self, name: &str, id: &str) -> Result<bool, StoreError>;
+
+    /// Removes the record of this name if it cannot be read. Returns whether it did.
+    ///
+    /// # Errors
+    /// The table cannot be read or written.
+    async fn remove_unreadable(&self, name: &str) -> Result<bool, StoreError>;
 }
 
 /// Locks as objects, by conditional writes. The name of a lock is its key.
@@ -40,6 +47,16 @@ pub struct ObjectLocks {
 }
 
 impl ObjectLocks {
+    /// Deletes a record in this version. Returns whether it did.
+    async fn delete(&self, key: &ObjectKey, version: &Version) -> Result<bool, StoreError> {
+        match self.objects.delete(key, Some(version)).await {
+            Ok(()) => Ok(true),
+            // It was removed meanwhile, and another operation has taken the lock.
+            Err(error) if error.is_condition_failed() => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Locks in this store.
     #[must_use]
     pub fn new(objects: Arc<dyn ObjectStore>) -> Self {
@@ -50,6 +67,7 @@ impl ObjectLocks {
         serde_json::from_slice(bytes).map_err(|error| StoreError::LockRecord {
             path: PathBuf::from(self.objects.describe(key.as_str())),
             reason: error.to_string(),
+            is_shared: true,
         })
     }
 }
@@ -80,11 +98,16 @@ impl LockTable for ObjectLocks {
         if self.parse(&key, &object.bytes)?.id != id {
             return Ok(false);
         }
-        match self.objects.delete(&key, Some(&object.head.version)).await {
-            Ok(()) => Ok(true),
-            // A repeated request finds the record of the next operation.
-            Err(error) if error.is_condition_failed() => Ok(true),
-            Err(error) => Err(error.into()),
+        // A repeated request finds the record of the next operation.
+        self.delete(&key, &object.head.version).await?;
+        Ok(true)
+    }
+
+    async fn remove_unreadable(&self, name: &str) -> Result<bool, StoreError> {
+        let key = object_key(name.to_owned())?;
+        match found(self.objects.get(&key).await)? {
+            Some(object) if self.parse(&key, &object.bytes).is_err() => self.delete(&key, &object.head.version).await,
+            _ => Ok(false),
         }
     }
 }

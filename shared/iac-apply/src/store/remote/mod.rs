@@ -32,6 +32,8 @@ pub use locks::{LockTable, ObjectLocks};
 pub use servers::{RemoteServerLock, RemoteServers};
 
 const WORKSPACES: &str = "workspaces/";
+/// How often a lock is requested whose holder releases it between a request and the read of its record.
+const LOCK_ATTEMPTS: u32 = 3;
 
 /// The store in an object store. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -101,13 +103,20 @@ impl RemoteStore {
         self.check().await?;
         let record = LockRecord::new(holder, process, OffsetDateTime::now_utc());
         let name = lock_name(workspace);
-        match self.locks.create(&name, &record).await {
-            Ok(true) => {}
-            Ok(false) => return Err(self.locked(workspace).await?),
-            Err(error) => {
-                // The request may have taken effect.
-                let _ = self.locks.remove(&name, &record.id).await;
-                return Err(error);
+        let mut attempt = 1;
+        loop {
+            match self.locks.create(&name, &record).await {
+                Ok(true) => break,
+                Ok(false) => match self.locked(workspace).await? {
+                    // The holder has released it meanwhile.
+                    None if attempt < LOCK_ATTEMPTS => attempt += 1,
+                    None => return Err(StoreError::LockWithoutRecord(workspace.clone())),
+                    Some(locked) => return Err(locked),
+                },
+                Err(error) => {
+                    let removed = self.locks.remove(&name, &record.id).await;
+                    return Err(not_taken(error, removed, &format!("workspace {workspace}"), &record));
+                }
             }
         }
         match self.version(workspace).await {
@@ -119,24 +128,14 @@ impl RemoteStore {
         }
     }
 
-    /// The error for a lock that another operation holds.
-    async fn locked(&self, workspace: &WorkspaceName) -> Result<StoreError, StoreError> {
+    /// The error for a lock that another operation holds; `None` where there is none any more.
+    async fn locked(&self, workspace: &WorkspaceName) -> Result<Option<StoreError>, StoreError> {
         let held = self.locks.read(&lock_name(workspace)).await?;
-        // The holder may have released it meanwhile: then there is no lock that a command could remove.
-        let alive = held.as_ref().is_none_or(|record| self.is_running(workspace, record));
-        let record = held.unwrap_or_else(|| {
-            let holder = LockHolder {
-                who: "another user".to_owned(),
-                host: "another machine".to_owned(),
-                operation: "an operation".to_owned(),
-            };
-            LockRecord::new(&holder, None, OffsetDateTime::now_utc())
-        });
-        Ok(StoreError::Locked {
+        Ok(held.map(|record| StoreError::Locked {
             workspace: workspace.clone(),
+            alive: self.is_running(workspace, &record),
             record: Box::new(record),
-            alive,
-        })
+        }))
     }
 
     /// Whether the holder of a lock is running in this folder on this machine. It is not known for others.
@@ -182,6 +181,18 @@ fn key(workspace: &WorkspaceName, file: &str) -> Result<ObjectKey, StoreError> {
 /// The name of the lock of a workspace in a [`LockTable`].
 fn lock_name(workspace: &WorkspaceName) -> String {
     format!("{WORKSPACES}{workspace}/lock.json")
+}
+
+/// The error of a request for a lock, after the attempt to remove the record: the request may have taken effect.
+fn not_taken(error: StoreError, removed: Result<bool, StoreError>, of: &str, record: &LockRecord) -> StoreError {
+    if removed.is_ok() || !error.is_outcome_unknown() {
+        return error;
+    }
+    StoreError::LockMayStay {
+        of: of.to_owned(),
+        id: record.id.clone(),
+        reason: error.to_string(),
+    }
 }
 
 /// The error for a lock with another id than the given one.
@@ -252,6 +263,15 @@ impl Backend for RemoteStore {
             true => Ok(record),
             false => Err(StoreError::NotLocked(workspace.clone())),
         }
+    }
+
+    async fn remove_unreadable_locks(&self, workspace: &WorkspaceName) -> Result<Vec<String>, StoreError> {
+        let name = lock_name(workspace);
+        let mut removed = servers::remove_unreadable_locks(self).await?;
+        if self.locks.remove_unreadable(&name).await? {
+            removed.push(name);
+        }
+        Ok(removed)
     }
 
     async fn workspaces(&self) -> Result<Vec<WorkspaceName>, StoreError> {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use arrakis_vault::{Condition, NewObject, ObjectKey};
 
-use super::{LockTable as _, ObjectLocks, RemoteStore, found, object_key};
+use super::{LockTable as _, ObjectLocks, RemoteStore, found, not_taken, object_key};
 use crate::store::servers::folder_name;
 use crate::store::{LockRecord, ServerMarker, StoreError};
 
@@ -85,9 +85,8 @@ impl RemoteServers {
                 ends_with_process: false,
             }),
             Err(error) => {
-                // The request may have taken effect.
-                let _ = locks.remove(&name, &record.id).await;
-                Err(error)
+                let removed = locks.remove(&name, &record.id).await;
+                Err(not_taken(error, removed, &format!("server {guild}"), record))
             }
         }
     }
@@ -142,6 +141,19 @@ impl RemoteServerLock {
         locks.remove(&self.name, &self.id).await?;
         Ok(())
     }
+}
+
+/// Removes the records of locks of servers that cannot be read. Returns their names.
+pub(super) async fn remove_unreadable_locks(store: &RemoteStore) -> Result<Vec<String>, StoreError> {
+    let locks = ObjectLocks::new(store.objects.clone());
+    let mut removed = Vec::new();
+    for object in store.objects.list(SERVERS).await? {
+        let name = object.key.as_str();
+        if name.ends_with(&format!("/{LOCK}")) && locks.remove_unreadable(name).await? {
+            removed.push(name.to_owned());
+        }
+    }
+    Ok(removed)
 }
 
 /// Removes the locks of servers with this id. Returns the record of one.

@@ -73,6 +73,10 @@ mod table {
             }
             Ok(is_own)
         }
+
+        async fn remove_unreadable(&self, _name: &str) -> Result<bool, StoreError> {
+            Ok(false)
+        }
     }
 
     async fn open() -> Fixture {
@@ -131,14 +135,17 @@ async fn abandoned_lock_is_removed_by_force_unlock_and_by_nothing_else() {
     guard.release().await.unwrap();
 }
 
-/// The holder releases its lock between the attempt to take it and the read of its record.
+/// The holder releases its lock between the attempt to take it and the read of its record, this many times.
 #[derive(Debug)]
-struct ReleasedMeanwhile;
+struct ReleasedMeanwhile(Mutex<u64>);
 
 #[async_trait]
 impl LockTable for ReleasedMeanwhile {
     async fn create(&self, _name: &str, _record: &LockRecord) -> Result<bool, StoreError> {
-        Ok(false)
+        let mut left = self.0.lock().unwrap();
+        let is_taken = *left == 0;
+        *left = left.saturating_sub(1);
+        Ok(is_taken)
     }
 
     async fn read(&self, _name: &str) -> Result<Option<LockRecord>, StoreError> {
@@ -146,19 +153,110 @@ impl LockTable for ReleasedMeanwhile {
     }
 
     async fn remove(&self, _name: &str, _id: &str) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    async fn remove_unreadable(&self, _name: &str) -> Result<bool, StoreError> {
         Ok(false)
     }
 }
 
+/// No request has a response.
+#[derive(Debug)]
+struct Unresponsive;
+
+impl Unresponsive {
+    fn failed(operation: &'static str) -> StoreError {
+        StoreError::LockTable {
+            operation,
+            lock: "workspaces/default/lock.json".to_owned(),
+            reason: "no response".to_owned(),
+            is_unknown: true,
+        }
+    }
+}
+
+#[async_trait]
+impl LockTable for Unresponsive {
+    async fn create(&self, _name: &str, _record: &LockRecord) -> Result<bool, StoreError> {
+        Err(Self::failed("write"))
+    }
+
+    async fn read(&self, _name: &str) -> Result<Option<LockRecord>, StoreError> {
+        Err(Self::failed("read"))
+    }
+
+    async fn remove(&self, _name: &str, _id: &str) -> Result<bool, StoreError> {
+        Err(Self::failed("delete"))
+    }
+
+    async fn remove_unreadable(&self, _name: &str) -> Result<bool, StoreError> {
+        Err(Self::failed("delete"))
+    }
+}
+
 #[tokio::test]
-async fn lock_that_was_released_meanwhile_is_not_to_be_removed() {
+async fn lock_that_is_released_meanwhile_is_taken_and_no_id_is_invented() {
     let folder = tempfile::tempdir().unwrap();
-    let store = machine(&folder, "arrakeen").with_locks(Arc::new(ReleasedMeanwhile));
+    let locks = |times| Arc::new(ReleasedMeanwhile(Mutex::new(times)));
+    let store = machine(&folder, "arrakeen").with_locks(locks(2));
+    let guard = store.lock(&default(), &on("arrakeen")).await.unwrap();
+    guard.release().await.unwrap();
+    let store = machine(&folder, "arrakeen").with_locks(locks(3));
     let refused = store.lock(&default(), &on("arrakeen")).await.unwrap_err().to_string();
     assert!(
-        refused.contains("wait until it has ended") && !refused.contains("unlock"),
+        refused.contains("run the command again") && !refused.contains("unlock") && !refused.contains("(lock "),
         "{refused}"
     );
+}
+
+#[tokio::test]
+async fn lock_whose_request_and_removal_have_no_response_may_stay_and_its_id_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = machine(&folder, "arrakeen").with_locks(Arc::new(Unresponsive));
+    let failed = store.lock(&default(), &on("arrakeen")).await.unwrap_err();
+    let StoreError::LockMayStay { id, .. } = &failed else {
+        panic!("{failed}");
+    };
+    let text = failed.to_string();
+    assert!(
+        text.contains("no response") && text.contains(&format!("force-unlock {id}")),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn unreadable_records_of_locks_are_removed_and_readable_ones_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = machine(&folder, "arrakeen");
+    let servers = store.servers("discord.com");
+    let record = LockRecord::of_this_process(&on("arrakeen"));
+    let guard = store.lock(&default(), &on("arrakeen")).await.unwrap();
+    let of_server = servers.lock(7, &record).await.unwrap();
+    assert_eq!(
+        store.remove_unreadable_locks(&default()).await.unwrap(),
+        Vec::<String>::new()
+    );
+    let names = ["servers/discord.com/7/lock.json", "workspaces/default/lock.json"];
+    for name in names {
+        std::fs::write(folder.path().join("shared").join(name), "{\"id\"").unwrap();
+    }
+    for refused in [
+        store.lock(&default(), &on("carthag")).await.unwrap_err(),
+        servers.lock(7, &record).await.unwrap_err(),
+        store.unlock(&default(), &record.id, true).await.unwrap_err(),
+    ] {
+        assert!(
+            matches!(refused, StoreError::LockRecord { is_shared: true, .. }),
+            "{refused}"
+        );
+    }
+    assert_eq!(store.remove_unreadable_locks(&default()).await.unwrap(), names);
+    assert!(guard.release().await.is_err());
+    of_server.unlock().await.unwrap();
+    let guard = store.lock(&default(), &on("carthag")).await.unwrap();
+    guard.release().await.unwrap();
+    servers.lock(7, &record).await.unwrap().unlock().await.unwrap();
 }
 
 #[tokio::test]

@@ -217,6 +217,11 @@ impl LockTable for OneAtATime<DynamoLocks> {
         let _turn = self.turn.lock().await;
         self.inner.remove(name, id).await
     }
+
+    async fn remove_unreadable(&self, name: &str) -> Result<bool, StoreError> {
+        let _turn = self.turn.lock().await;
+        self.inner.remove_unreadable(name).await
+    }
 }
 
 #[async_trait]

@@ -152,6 +152,7 @@ mod tests {
 
     use super::*;
     use crate::record::StateVersion;
+    use crate::sign::{Algorithm, Signature};
 
     fn record() -> BackupRecord {
         BackupRecord {
@@ -169,6 +170,12 @@ mod tests {
             size: 10,
             checksum: "00".to_owned(),
             expires: Some(datetime!(2026-12-08 00:00 UTC)),
+            signature: Some(Signature {
+                algorithm: Algorithm::Ed25519,
+                key: "0123456789abcdef".to_owned(),
+                version: 1,
+                value: "AA==".to_owned(),
+            }),
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrakis_domain::Plan;
 use arrakis_vault::catalogue::CatalogueError;
+use arrakis_vault::sign::{Algorithm, Signature};
 use arrakis_vault::{BackupRecord, Catalogue, Cursor, ListRequest, Operation, RecordKind, ServerId, StateVersion, Use};
 use time::Duration;
 use uuid::Uuid;
@@ -26,6 +27,12 @@ fn record(server: ServerId, kind: RecordKind, number: i64) -> BackupRecord {
         size: 1_234,
         checksum: "ab".repeat(32),
         expires: None,
+        signature: Some(Signature {
+            algorithm: Algorithm::Ed25519,
+            key: "0123456789abcdef".to_owned(),
+            version: 1,
+            value: "AA==".to_owned(),
+        }),
     }
 }
 

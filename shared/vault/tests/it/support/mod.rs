@@ -89,6 +89,7 @@ pub(crate) fn new_backup(server: ServerId, state: &[u8]) -> NewBackup<'_> {
 
 pub(crate) fn new_snapshot(server: ServerId, state: &[u8]) -> NewSnapshot<'_> {
     NewSnapshot {
+        id: None,
         server,
         workspace: "default",
         state: Some(state),
@@ -123,6 +124,7 @@ pub(crate) fn deployment(number: i64) -> Deployment {
         snapshot: None,
         restored: None,
         message: None,
+        signature: None,
     }
 }
 
