@@ -215,7 +215,7 @@ impl BackendSettings {
 #[must_use]
 pub fn lock_wait(printer: Printer) -> LockWait {
     LockWait {
-        report: Arc::new(move |text| printer.note(text)),
+        report: Arc::new(move |text: &str| printer.note(text)),
         ..LockWait::default()
     }
 }

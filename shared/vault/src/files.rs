@@ -112,7 +112,7 @@ impl Default for LockWait {
         Self {
             report_after: Duration::from_secs(3),
             limit: Duration::from_secs(30),
-            report: Arc::new(|text| tracing::warn!("{text}")),
+            report: Arc::new(|text: &str| tracing::warn!("{text}")),
         }
     }
 }
@@ -246,7 +246,7 @@ mod tests {
         let wait = LockWait {
             report_after: Duration::ZERO,
             limit: Duration::from_millis(30),
-            report: Arc::new(move |text| written.lock().unwrap().push(text.to_owned())),
+            report: Arc::new(move |text: &str| written.lock().unwrap().push(text.to_owned())),
         };
         (wait, reports)
     }

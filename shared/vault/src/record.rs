@@ -83,7 +83,7 @@ pub struct BackupRecord {
         with = "time::serde::rfc3339::option"
     )]
     pub expires: Option<OffsetDateTime>,
-    /// Of a backup: the signature of what it is ([`BackupRecord::statement`]); `None` of one that an earlier version created, or whose
+    /// Of a backup: the signature of its bytes and of what they are; `None` of one that an earlier version created, or whose
     /// signature was removed. A snapshot has the signature in its manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<Signature>,

@@ -102,13 +102,13 @@ impl Vault {
             expires: None,
             signature: None,
         };
-        self.put_backup(&mut record, bytes).await?;
+        self.put_backup(&mut record, &bytes).await?;
         self.parts.catalogue.insert(&record).await?;
         Ok(record)
     }
 
     /// Signs a backup and writes its object: at the first millisecond that is free, which the record gets.
-    async fn put_backup(&self, record: &mut BackupRecord, bytes: Vec<u8>) -> Result<(), VaultError> {
+    async fn put_backup(&self, record: &mut BackupRecord, bytes: &[u8]) -> Result<(), VaultError> {
         let first = record.created;
         let mut shift = 0;
         loop {
@@ -116,7 +116,7 @@ impl Vault {
             let key = record.object()?;
             let signature = sealed::sign(&record.statement(), &*self.parts.signer).await;
             record.signature = Some(signature.map_err(|error| self.unsealed(&key, error))?);
-            let object = describe(record, NewObject::new(bytes.clone()))
+            let object = describe(record, NewObject::new(bytes))
                 .map_err(|error| VaultError::encode(&self.name(&key), &error))?;
             match self.parts.store.put(&key, object, &Condition::Absent).await {
                 Ok(_) => return Ok(()),

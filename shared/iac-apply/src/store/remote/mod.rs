@@ -115,7 +115,12 @@ impl RemoteStore {
                 },
                 Err(error) => {
                     let removed = self.locks.remove(&name, &record.id).await;
-                    return Err(not_taken(error, removed, &format!("workspace {workspace}"), &record));
+                    return Err(not_taken(
+                        error,
+                        removed.is_ok(),
+                        &format!("workspace {workspace}"),
+                        &record,
+                    ));
                 }
             }
         }
@@ -184,8 +189,8 @@ fn lock_name(workspace: &WorkspaceName) -> String {
 }
 
 /// The error of a request for a lock, after the attempt to remove the record: the request may have taken effect.
-fn not_taken(error: StoreError, removed: Result<bool, StoreError>, of: &str, record: &LockRecord) -> StoreError {
-    if removed.is_ok() || !error.is_outcome_unknown() {
+fn not_taken(error: StoreError, is_removed: bool, of: &str, record: &LockRecord) -> StoreError {
+    if is_removed || !error.is_outcome_unknown() {
         return error;
     }
     StoreError::LockMayStay {

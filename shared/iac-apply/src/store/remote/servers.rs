@@ -86,7 +86,7 @@ impl RemoteServers {
             }),
             Err(error) => {
                 let removed = locks.remove(&name, &record.id).await;
-                Err(not_taken(error, removed, &format!("server {guild}"), record))
+                Err(not_taken(error, removed.is_ok(), &format!("server {guild}"), record))
             }
         }
     }
