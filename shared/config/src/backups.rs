@@ -52,7 +52,7 @@ pub struct BackupSettings {
     pub catalogue: CatalogueLocation,
     /// KMS key that encrypts objects of a bucket.
     pub kms_key: Option<String>,
-    /// File with the key that signs manifests; `None` for the default of the program.
+    /// File with the key that signs backups, snapshots, deployments and shadows of configurations; `None` for the default of the program.
     pub signing_key: Option<PathBuf>,
     /// Public keys whose signatures are accepted too, each as 64 hexadecimal digits.
     pub trusted_keys: Vec<String>,

@@ -14,7 +14,7 @@ use crate::vault::{LimitPolicy, Vault, VaultParts};
 /// Why a vault cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The key that signs manifests cannot be used.
+    /// The signing key cannot be used.
     #[error("{0}; BACKUP_SIGNING_KEY names another one")]
     Key(#[source] SignError),
     /// A trusted key is invalid.
@@ -104,7 +104,7 @@ pub fn open_signing_key(settings: &BackupSettings) -> Result<Option<LocalSigner>
     key.map(|key| open_signer(settings, key)).transpose()
 }
 
-/// The key that signs manifests, and the trusted keys. Where the file does not exist, it is created.
+/// The signing key, and the trusted keys. Where the file does not exist, it is created.
 ///
 /// # Errors
 /// The file cannot be used, or a trusted key is invalid.

@@ -42,7 +42,7 @@ pub struct VaultParts {
     pub store: Arc<dyn ObjectStore>,
     /// Where records are.
     pub catalogue: Arc<dyn Catalogue>,
-    /// Signs manifests, and checks their signatures.
+    /// Signs backups, manifests and deployments, and checks their signatures.
     pub signer: Arc<dyn Signer>,
     /// Whether plans limit operations.
     pub limits: LimitPolicy,
@@ -67,7 +67,7 @@ impl Vault {
         &self.parts.store
     }
 
-    /// The key that signs manifests, for objects of others in the store.
+    /// The signing key, for objects of others in the store.
     #[must_use]
     pub fn signer(&self) -> &Arc<dyn Signer> {
         &self.parts.signer

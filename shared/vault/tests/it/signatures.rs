@@ -22,7 +22,7 @@ fn with_signer(local: &LocalVault, signer: LocalSigner) -> Vault {
         store: Arc::clone(local.vault.store()),
         catalogue: Arc::clone(local.vault.catalogue()),
         signer: Arc::new(signer) as Arc<dyn Signer>,
-        limits: LimitPolicy::Unlimited,
+        limits: local.vault.limits(),
     })
 }
 
@@ -127,6 +127,28 @@ async fn backup_of_another_key_is_listed_again_and_restored_when_the_key_is_trus
     let trusting = with_signer(&local, trusting);
     let found = trusting.find(RecordKind::Backup, record.id, SERVER, NOW).await.unwrap();
     trusting.read_backup(&found, &expected(SERVER)).await.unwrap();
+}
+
+#[tokio::test]
+async fn backups_of_another_key_expire_as_any_other() {
+    let local = LocalVault::new(LimitPolicy::ByPlan);
+    let state = state(SERVER, 7);
+    let mut records = Vec::new();
+    for day in 0..3 {
+        let time = NOW + time::Duration::days(day);
+        let created = local.vault.create_backup(new_backup(SERVER, &state), time).await;
+        records.push(created.unwrap());
+    }
+    // The older one of the two that would expire is damaged too.
+    fs::write(local.path().join(records[0].object().unwrap().as_str()), "x").unwrap();
+    let workers = with_signer(&local, LocalSigner::generate().unwrap());
+    let report = workers
+        .apply_retention(SERVER, NOW + time::Duration::days(50))
+        .await
+        .unwrap();
+    assert_eq!(report.kept, [records[2].clone()]);
+    assert_eq!(report.expired, [records[1].clone()]);
+    assert_eq!(report.damaged.len(), 1, "{report:?}");
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ use twilight_model::id::Id;
 
 use crate::platform::Platform;
 
-/// A folder with the store, the second store, and the key that signs snapshots.
+/// A folder with the store, the second store, and the key that signs backups and snapshots.
 pub struct BackupFolder(TempDir);
 
 impl BackupFolder {
