@@ -37,6 +37,31 @@ pub fn require_folder(path: &Path) -> Result<()> {
     }
 }
 
+/// Refuses a path below a folder that is a symbolic link, or leads through one, or is neither a file nor a folder. For files that a folder is
+/// filled with: only the folder is the user's choice, and [`write()`] would follow the link out of it.
+///
+/// # Errors
+/// With the link or the special file.
+pub fn require_plain(folder: &Path, name: &str) -> Result<()> {
+    let mut path = folder.to_owned();
+    for part in Path::new(name).components() {
+        path.push(part);
+        let Ok(found) = path.symlink_metadata() else {
+            return Ok(());
+        };
+        let what = match (found.is_symlink(), found.is_file() || found.is_dir()) {
+            (true, _) => "a symbolic link, which would be followed out of the directory",
+            (false, false) => "a named pipe, a socket or a device",
+            (false, true) => continue,
+        };
+        return Err(
+            Failure::new(format!("nothing was written: {} is {what}", path.display()))
+                .help("remove it, or name another directory"),
+        );
+    }
+    Ok(())
+}
+
 /// Replaces a file atomically and durably, by a sync and a rename, and creates the folders above it. A symbolic link is followed. A path that is not a
 /// regular file (`/dev/null`, `/dev/stdout`) is written to in place, because a rename would replace it.
 ///
@@ -74,6 +99,29 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_and_special_files_below_a_folder_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(of("out/images")).unwrap();
+        std::fs::write(of("out/images/a.png"), "x").unwrap();
+        std::os::unix::fs::symlink(folder.path(), of("out/link")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(of("out/socket")).unwrap();
+        for good in ["images/a.png", "images/b.png", "new/c.png"] {
+            require_plain(&of("out"), good).unwrap();
+        }
+        for (wrong, what) in [
+            ("link", "symbolic link"),
+            ("link/a", "symbolic link"),
+            ("socket", "a socket"),
+        ] {
+            let refused = require_plain(&of("out"), wrong).unwrap_err();
+            assert!(refused.summary().contains(what), "{}", refused.summary());
+        }
+        // The folder itself is the user's choice.
+        require_plain(&of("out/link"), "out/images/a.png").unwrap();
+    }
 
     #[test]
     fn symbolic_links_are_followed_and_special_files_are_not_replaced() {

@@ -112,8 +112,8 @@ impl VaultError {
             Self::Damaged { .. }
                 | Self::OtherServer { .. }
                 | Self::Key(_)
-                // Nothing of this size is written.
-                | Self::Store(StoreError::TooLarge { .. })
+                // Nothing of this size, and no link, is written.
+                | Self::Store(StoreError::TooLarge { .. } | StoreError::Foreign { .. })
                 | Self::Catalogue(CatalogueError::Damaged { .. })
         )
     }

@@ -7,7 +7,8 @@
 //! | `uses/{server}/{operation}.{begin of the period}.json` | ids of the counted uses |
 //! | `.lock` | serialises the writes of all processes |
 //!
-//! Every file is sealed (`sealed.rs`), so a damaged one is detected.
+//! Every file is sealed (`sealed.rs`), so a damaged one is detected. A symbolic link or a special file in place of one is damage; in place of
+//! a folder it is refused (`files.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -134,8 +135,8 @@ impl Folder {
     fn insert(&self, record: &BackupRecord) -> Result<(), CatalogueError> {
         let _lock = self.lock()?;
         let path = self.path(record);
-        match read::<BackupRecord>(&path)? {
-            None => write(&path, record),
+        match self.read::<BackupRecord>(&path)? {
+            None => self.write(&path, record),
             Some(present) if present == *record => Ok(()),
             Some(_) => Err(CatalogueError::Exists { item: name(&path) }),
         }
@@ -150,9 +151,9 @@ impl Folder {
         for server in servers {
             for kind in [RecordKind::Backup, RecordKind::Snapshot] {
                 let folder = self.records(server, kind);
-                let found = names(&folder)?.into_iter().find(|file| file.ends_with(&end));
+                let found = self.names(&folder)?.into_iter().find(|file| file.ends_with(&end));
                 if let Some(file) = found {
-                    return read_record(&folder.join(file), server, kind);
+                    return self.read_record(&folder.join(file), server, kind);
                 }
             }
         }
@@ -162,7 +163,7 @@ impl Folder {
     fn list(&self, request: &ListRequest) -> Result<Page, CatalogueError> {
         let folder = self.records(request.server, request.kind);
         let mut page = Page::default();
-        for file in names(&folder)?.into_iter().rev() {
+        for file in self.names(&folder)?.into_iter().rev() {
             let Some(position) = file.strip_suffix(".json") else {
                 continue;
             };
@@ -170,7 +171,7 @@ impl Folder {
             if !is_after {
                 continue;
             }
-            match read_record(&folder.join(&file), request.server, request.kind) {
+            match self.read_record(&folder.join(&file), request.server, request.kind) {
                 // Deleted meanwhile.
                 Ok(None) => {}
                 Ok(Some(record)) if request.now.is_some_and(|now| record.is_expired(now)) => {}
@@ -191,19 +192,16 @@ impl Folder {
     fn delete(&self, record: &BackupRecord) -> Result<(), CatalogueError> {
         let _lock = self.lock()?;
         let path = self.path(record);
-        match fs::remove_file(&path) {
-            Err(error) if !files::is_absent(&error) => Err(failed("delete", &path, error)),
-            _ => Ok(()),
-        }
+        files::remove(&self.root, &path).map_err(|error| failed("delete", &path, error))
     }
 
     fn set_expiry(&self, record: &BackupRecord, expires: Option<OffsetDateTime>) -> Result<(), CatalogueError> {
         let _lock = self.lock()?;
         let path = self.path(record);
-        let present = read_record(&path, record.server, record.kind)?;
+        let present = self.read_record(&path, record.server, record.kind)?;
         let mut present = present.ok_or_else(|| CatalogueError::NotFound { item: name(&path) })?;
         present.expires = expires.map(to_second);
-        write(&path, &present)
+        self.write(&path, &present)
     }
 
     fn uses_path(&self, counted: &Use) -> PathBuf {
@@ -214,7 +212,7 @@ impl Folder {
     fn take(&self, wanted: &Use) -> Result<bool, CatalogueError> {
         let _lock = self.lock()?;
         let path = self.uses_path(wanted);
-        let mut uses: BTreeSet<Uuid> = read(&path)?.unwrap_or_default();
+        let mut uses: BTreeSet<Uuid> = self.read(&path)?.unwrap_or_default();
         if uses.contains(&wanted.id) {
             return Ok(true);
         }
@@ -222,16 +220,16 @@ impl Folder {
             return Ok(false);
         }
         uses.insert(wanted.id);
-        write(&path, &uses)?;
+        self.write(&path, &uses)?;
         Ok(true)
     }
 
     fn give_back(&self, taken: &Use) -> Result<(), CatalogueError> {
         let _lock = self.lock()?;
         let path = self.uses_path(taken);
-        let mut uses: BTreeSet<Uuid> = read(&path)?.unwrap_or_default();
+        let mut uses: BTreeSet<Uuid> = self.read(&path)?.unwrap_or_default();
         if uses.remove(&taken.id) {
-            write(&path, &uses)
+            self.write(&path, &uses)
         } else {
             Ok(())
         }
@@ -243,7 +241,7 @@ impl Folder {
 
     fn plan(&self, server: ServerId) -> Result<Plan, CatalogueError> {
         let path = self.plan_path(server);
-        let Some(content) = read::<BTreeMap<String, String>>(&path)? else {
+        let Some(content) = self.read::<BTreeMap<String, String>>(&path)? else {
             return Ok(Plan::Free);
         };
         let plan = content.get(PLAN).and_then(|plan| plan_name::parse(plan));
@@ -252,15 +250,19 @@ impl Folder {
 
     fn set_plan(&self, server: ServerId, plan: Plan) -> Result<(), CatalogueError> {
         let _lock = self.lock()?;
-        write(&self.plan_path(server), &BTreeMap::from([(PLAN, plan.as_str())]))
+        self.write(&self.plan_path(server), &BTreeMap::from([(PLAN, plan.as_str())]))
     }
 
     fn servers(&self) -> Result<Vec<ServerId>, CatalogueError> {
         let folder = self.root.join("records");
         let mut servers = Vec::new();
-        for server in names(&folder)?.iter().filter_map(|name| name.parse::<ServerId>().ok()) {
+        for server in self
+            .names(&folder)?
+            .iter()
+            .filter_map(|name| name.parse::<ServerId>().ok())
+        {
             for kind in [RecordKind::Backup, RecordKind::Snapshot] {
-                if !names(&self.records(server, kind))?.is_empty() {
+                if !self.names(&self.records(server, kind))?.is_empty() {
                     servers.push(server);
                     break;
                 }
@@ -269,63 +271,75 @@ impl Folder {
         servers.sort_unstable();
         Ok(servers)
     }
-}
 
-/// The names in a folder, sorted, without those that begin with a dot.
-fn names(folder: &Path) -> Result<Vec<String>, CatalogueError> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if files::is_absent(&error) => return Ok(Vec::new()),
-        Err(error) => return Err(failed("list", folder, error)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(|error| failed("list", folder, error))?;
-        let name = entry.file_name().into_string().ok();
-        names.extend(name.filter(|name| !name.starts_with('.')));
+    /// The names in a folder, sorted, without those that begin with a dot.
+    fn names(&self, folder: &Path) -> Result<Vec<String>, CatalogueError> {
+        files::check(&self.root, folder).map_err(|error| failed("list", folder, error))?;
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if files::is_absent(&error) => return Ok(Vec::new()),
+            Err(error) => return Err(failed("list", folder, error)),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|error| failed("list", folder, error))?;
+            let name = entry.file_name().into_string().ok();
+            names.extend(name.filter(|name| !name.starts_with('.')));
+        }
+        names.sort_unstable();
+        Ok(names)
     }
-    names.sort_unstable();
-    Ok(names)
-}
 
-/// A sealed file; `None` where there is none.
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, CatalogueError> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if files::is_absent(&error) => return Ok(None),
-        Err(error) => return Err(failed("read", path, error)),
-    };
-    match sealed::open(&bytes) {
-        Ok(content) => Ok(Some(content)),
-        Err(damage) => Err(damaged(path, &damage.to_string())),
+    /// A sealed file; `None` where there is none.
+    fn read<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>, CatalogueError> {
+        if let Err(error) = files::check(&self.root, path) {
+            return Err(match files::foreign(&error) {
+                Some(foreign) => damaged(path, &foreign.to_string()),
+                None => failed("read", path, error),
+            });
+        }
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if files::is_absent(&error) => return Ok(None),
+            Err(error) => return Err(failed("read", path, error)),
+        };
+        match sealed::open(&bytes) {
+            Ok(content) => Ok(Some(content)),
+            Err(damage) => Err(damaged(path, &damage.to_string())),
+        }
     }
-}
 
-/// A record, which must be the one that its path names.
-fn read_record(path: &Path, server: ServerId, kind: RecordKind) -> Result<Option<BackupRecord>, CatalogueError> {
-    let Some(record) = read::<BackupRecord>(path)? else {
-        return Ok(None);
-    };
-    let is_named = path
-        .file_stem()
-        .is_some_and(|stem| stem == Cursor::of(&record).as_str());
-    if record.server == server && record.kind == kind && is_named {
-        return Ok(Some(record));
+    /// A record, which must be the one that its path names.
+    fn read_record(
+        &self,
+        path: &Path,
+        server: ServerId,
+        kind: RecordKind,
+    ) -> Result<Option<BackupRecord>, CatalogueError> {
+        let Some(record) = self.read::<BackupRecord>(path)? else {
+            return Ok(None);
+        };
+        let is_named = path
+            .file_stem()
+            .is_some_and(|stem| stem == Cursor::of(&record).as_str());
+        if record.server == server && record.kind == kind && is_named {
+            return Ok(Some(record));
+        }
+        let reason = format!(
+            "it is the record of the {} {} of server {}",
+            record.kind, record.id, record.server
+        );
+        Err(damaged(path, &reason))
     }
-    let reason = format!(
-        "it is the record of the {} {} of server {}",
-        record.kind, record.id, record.server
-    );
-    Err(damaged(path, &reason))
-}
 
-fn write<T: Serialize>(path: &Path, content: &T) -> Result<(), CatalogueError> {
-    let bytes = sealed::seal(content).map_err(|error| CatalogueError::Refused {
-        operation: "write",
-        item: name(path),
-        reason: error.to_string(),
-    })?;
-    files::replace(path, &bytes).map_err(|error| failed("write", path, error))
+    fn write<T: Serialize>(&self, path: &Path, content: &T) -> Result<(), CatalogueError> {
+        let bytes = sealed::seal(content).map_err(|error| CatalogueError::Refused {
+            operation: "write",
+            item: name(path),
+            reason: error.to_string(),
+        })?;
+        files::replace(&self.root, path, &bytes).map_err(|error| failed("write", path, error))
+    }
 }
 
 fn name(path: &Path) -> String {
@@ -340,9 +354,17 @@ fn damaged(path: &Path, reason: &str) -> CatalogueError {
 }
 
 fn failed(operation: &'static str, path: &Path, source: io::Error) -> CatalogueError {
-    CatalogueError::Io {
-        operation,
-        item: name(path),
-        source,
+    let item = name(path);
+    match files::foreign(&source) {
+        Some(foreign) => CatalogueError::Refused {
+            operation,
+            item,
+            reason: foreign.to_string(),
+        },
+        None => CatalogueError::Io {
+            operation,
+            item,
+            source,
+        },
     }
 }

@@ -118,6 +118,17 @@ pub enum StoreError {
         /// The reason.
         reason: String,
     },
+    /// A path in a folder is, or leads through, something that a store does not contain: a symbolic link, or what is neither a file nor a
+    /// folder. Nothing was read or changed.
+    #[error("cannot {operation} {object}: {reason}")]
+    Foreign {
+        /// The operation.
+        operation: &'static str,
+        /// The path.
+        object: String,
+        /// What was found, where, and what to do.
+        reason: String,
+    },
     /// A file operation failed.
     #[error("cannot {operation} {object}: {source}")]
     Io {

@@ -2,7 +2,8 @@
 //!
 //! An object is the file of its key. `.objects/{key}.json` has its metadata and tags (`description.rs`), `.lock` serialises writes of all
 //! processes. A write makes a temporary file, syncs it and renames it, so an object is whole or absent. Names that begin with a dot are no
-//! keys, so none of these files is listed.
+//! keys, so none of these files is listed. Symbolic links, named pipes, sockets and devices are no objects: they are not listed, and every
+//! other operation on them is refused ([`StoreError::Foreign`]).
 
 use std::fs::{self, File};
 use std::io;
@@ -137,20 +138,20 @@ impl Folder {
         let described = self.descriptions_path(key);
         let description = Description::new(&version, object);
         // Before the object: a process that dies in between leaves both descriptions, and each object has its own.
-        let mut descriptions = Descriptions::read(&described).unwrap_or_default();
+        let mut descriptions = self.descriptions(key)?;
         let is_first = descriptions.add(description.clone());
-        replace(&described, &descriptions.to_bytes(&described)?)?;
-        replace(&path, &object.bytes)?;
+        self.replace(&described, &descriptions.to_bytes(&described)?)?;
+        self.replace(&path, &object.bytes)?;
         if !is_first {
             let only = Descriptions::of(description);
-            replace(&described, &only.to_bytes(&described)?)?;
+            self.replace(&described, &only.to_bytes(&described)?)?;
         }
         Ok(Version::new(version))
     }
 
     fn get(&self, key: &ObjectKey) -> Result<Object, StoreError> {
         let path = self.path(key);
-        let (bytes, modified) = read(&path)?;
+        let (bytes, modified) = self.read(&path)?;
         let version = checksum(&bytes);
         let description = self.descriptions(key)?.of_content(&version);
         Ok(Object {
@@ -166,16 +167,16 @@ impl Folder {
 
     /// The description of an object that exists.
     fn description(&self, key: &ObjectKey) -> Result<Description, StoreError> {
-        let (bytes, _) = read(&self.path(key))?;
+        let (bytes, _) = self.read(&self.path(key))?;
         Ok(self.descriptions(key)?.of_content(&checksum(&bytes)))
     }
 
     /// What is recorded about an object. Unreadable records count as missing: they only repeat what the catalogue has.
     fn descriptions(&self, key: &ObjectKey) -> Result<Descriptions, StoreError> {
-        match Descriptions::read(&self.descriptions_path(key)) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                Err(failed("read", &self.descriptions_path(key), error))
-            }
+        let path = self.descriptions_path(key);
+        self.check("read", &path)?;
+        match Descriptions::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(failed("read", &path, error)),
             read => Ok(read.unwrap_or_default()),
         }
     }
@@ -185,7 +186,7 @@ impl Folder {
         let mut description = self.description(key)?;
         description.tags = tags;
         let path = self.descriptions_path(key);
-        replace(&path, &Descriptions::of(description).to_bytes(&path)?)
+        self.replace(&path, &Descriptions::of(description).to_bytes(&path)?)
     }
 
     fn delete(&self, key: &ObjectKey, only: Option<&Version>) -> Result<(), StoreError> {
@@ -199,14 +200,29 @@ impl Folder {
         }
         // The object first: without its description it is still an object.
         for path in [path, self.descriptions_path(key)] {
-            remove(&path)?;
+            files::remove(&self.root, &path).map_err(|error| failed("delete", &path, error))?;
             self.remove_empty_folders(&path);
         }
         Ok(())
     }
 
+    /// Refuses a path that leaves the folder of the store, or that cannot be opened.
+    fn check(&self, operation: &'static str, path: &Path) -> Result<(), StoreError> {
+        files::check(&self.root, path).map_err(|error| failed(operation, path, error))
+    }
+
+    /// The content of a file and the time of its last change.
+    fn read(&self, path: &Path) -> Result<(Vec<u8>, SystemTime), StoreError> {
+        self.check("read", path)?;
+        read(path)
+    }
+
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        files::replace(&self.root, path, bytes).map_err(|error| failed("write", path, error))
+    }
+
     fn version(&self, path: &Path) -> Result<Option<Version>, StoreError> {
-        match read(path) {
+        match self.read(path) {
             Ok((bytes, _)) => Ok(Some(Version::new(checksum(&bytes)))),
             Err(StoreError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -228,6 +244,7 @@ impl Folder {
         let mut listed = Vec::new();
         // A prefix that is no key's begin has no objects, and must not leave the folder.
         if begin.is_empty() || ObjectKey::new(begin).is_ok() {
+            self.check("list", &self.root.join(begin))?;
             self.walk(begin, &mut listed)?;
         }
         listed.retain(|object| object.key.as_str().starts_with(prefix));
@@ -253,7 +270,8 @@ impl Folder {
                 format!("{folder}/{name}")
             };
             let Ok(key) = ObjectKey::new(relative) else { continue };
-            let about = match fs::metadata(entry.path()) {
+            // Of a link itself, not of what it refers to.
+            let about = match fs::symlink_metadata(entry.path()) {
                 Ok(about) => about,
                 // Deleted meanwhile.
                 Err(error) if files::is_absent(&error) => continue,
@@ -261,7 +279,7 @@ impl Folder {
             };
             if about.is_dir() {
                 self.walk(key.as_str(), listed)?;
-            } else {
+            } else if about.is_file() {
                 listed.push(ListedObject {
                     key,
                     size: about.len(),
@@ -297,17 +315,6 @@ fn read(path: &Path) -> Result<(Vec<u8>, SystemTime), StoreError> {
     }
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    files::replace(path, bytes).map_err(|error| failed("write", path, error))
-}
-
-fn remove(path: &Path) -> Result<(), StoreError> {
-    match fs::remove_file(path) {
-        Err(error) if !files::is_absent(&error) => Err(failed("delete", path, error)),
-        _ => Ok(()),
-    }
-}
-
 fn check_size(path: &Path, size: u64) -> Result<(), StoreError> {
     if size <= MAX_OBJECT_BYTES {
         Ok(())
@@ -331,10 +338,18 @@ fn condition_failed(operation: &'static str, path: &Path) -> StoreError {
 }
 
 pub(super) fn failed(operation: &'static str, path: &Path, source: io::Error) -> StoreError {
-    StoreError::Io {
-        operation,
-        object: path.display().to_string(),
-        source,
+    let object = path.display().to_string();
+    match files::foreign(&source) {
+        Some(foreign) => StoreError::Foreign {
+            operation,
+            object,
+            reason: foreign.to_string(),
+        },
+        None => StoreError::Io {
+            operation,
+            object,
+            source,
+        },
     }
 }
 
@@ -366,6 +381,97 @@ mod tests {
         for outside in ["../", "/", "a/../", ".objects/"] {
             assert_eq!(store.list(outside).await.unwrap(), [], "{outside}");
         }
+    }
+
+    /// A store with an object `a/b`, a folder outside of it with a file, and a link to that folder in each place below the store where one can
+    /// be: as an object, and as a folder.
+    fn store_with_links() -> (tempfile::TempDir, FolderStore, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, outside) = (folder.path().join("store"), folder.path().join("outside"));
+        fs::create_dir_all(root.join("a")).unwrap();
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("file"), "of another").unwrap();
+        fs::write(root.join("a/b"), "x").unwrap();
+        std::os::unix::fs::symlink(outside.join("file"), root.join("a/link")).unwrap();
+        std::os::unix::fs::symlink(&outside, root.join("a/folder")).unwrap();
+        std::os::unix::fs::symlink(&outside, root.join("begin")).unwrap();
+        std::os::unix::fs::symlink(root.join("a/loop"), root.join("a/loop")).unwrap();
+        (folder, FolderStore::new(root), outside)
+    }
+
+    fn assert_foreign<T: std::fmt::Debug>(result: Result<T, StoreError>, path: &str) {
+        let error = result.unwrap_err();
+        assert!(
+            matches!(error, StoreError::Foreign { .. }) && error.to_string().contains(path),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn symbolic_links_are_not_listed_and_not_followed() {
+        let (_folder, store, outside) = store_with_links();
+        let listed: Vec<_> = store.list("a/").await.unwrap();
+        let keys: Vec<_> = listed.into_iter().map(|object| object.key).collect();
+        assert_eq!(keys, [key("a/b")]);
+        assert_foreign(store.list("begin/").await, "begin is a symbolic link");
+        let new = || NewObject::new("new").tagged("Tier", "free");
+        for text in ["a/link", "a/folder/file", "a/folder/new", "begin/file", "a/loop"] {
+            let key = key(text);
+            assert_foreign(
+                store.get(&key).await,
+                text.split("/file").next().unwrap().trim_end_matches("/new"),
+            );
+            assert_foreign(store.head(&key).await, "is a symbolic link");
+            assert_foreign(store.put(&key, new(), &Condition::Any).await, "is a symbolic link");
+            assert_foreign(store.tags(&key).await, "is a symbolic link");
+            assert_foreign(store.set_tags(&key, &Tags::new()).await, "is a symbolic link");
+            assert_foreign(store.delete(&key, None).await, "is a symbolic link");
+        }
+        let left: Vec<_> = fs::read_dir(&outside)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(left, ["file"]);
+        assert_eq!(fs::read(outside.join("file")).unwrap(), b"of another");
+    }
+
+    #[tokio::test]
+    async fn links_in_place_of_the_files_of_the_store_itself_are_refused() {
+        let (_folder, store, outside) = store_with_links();
+        std::os::unix::fs::symlink(&outside, store.root().join(".objects")).unwrap();
+        let put = store.put(&key("a/b"), NewObject::new("new"), &Condition::Any).await;
+        assert_foreign(put, ".objects is a symbolic link");
+        fs::remove_file(store.root().join(".lock")).unwrap();
+        std::os::unix::fs::symlink(outside.join("file"), store.root().join(".lock")).unwrap();
+        assert_foreign(store.delete(&key("a/b"), None).await, ".lock is a symbolic link");
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn store_whose_folder_is_a_link_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("disk")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("disk"), folder.path().join("store")).unwrap();
+        let store = FolderStore::new(folder.path().join("store"));
+        store
+            .put(&key("a/b"), NewObject::new("x"), &Condition::Any)
+            .await
+            .unwrap();
+        assert_eq!(store.get(&key("a/b")).await.unwrap().bytes, b"x");
+        assert_eq!(store.list("a/").await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn special_file_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FolderStore::new(folder.path());
+        // A socket stands for a named pipe, whose opening would wait for a writer.
+        let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
+        assert_eq!(store.list("").await.unwrap(), []);
+        assert_foreign(
+            store.get(&key("socket")).await,
+            "socket is a named pipe, a socket or a device",
+        );
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ use crate::key::ObjectKey;
 use crate::paths;
 use crate::record::{BackupRecord, RecordKind};
 use crate::server::ServerId;
+use crate::store::StoreError;
 
 /// Age from which objects without a record are taken for those of a process that has died. A creation takes seconds.
 const INTERRUPTED_AFTER: Duration = Duration::HOUR;
@@ -104,6 +105,10 @@ impl Vault {
             let has_manifest = match self.parts.store.head(&manifest).await {
                 Ok(_) => true,
                 Err(error) if error.is_not_found() => false,
+                Err(error @ StoreError::Foreign { .. }) => {
+                    report.damaged.push(error.into());
+                    true
+                }
                 // A store that fails does not make a snapshot incomplete.
                 Err(error) => return Err(error.into()),
             };

@@ -193,3 +193,63 @@ async fn snapshot_whose_manifest_the_store_does_not_return_stays() {
     assert!(refused.to_string().contains("manifest.json"), "{refused}");
     assert_eq!(local.vault.store().list("snapshots/").await.unwrap(), before);
 }
+
+#[tokio::test]
+async fn links_are_never_followed_out_of_the_store() {
+    let local = LocalVault::new(LimitPolicy::Unlimited);
+    let outside = tempfile::tempdir().unwrap();
+    for name in ["manifest.txt", "photo.png"] {
+        std::fs::write(outside.path().join(name), "of another").unwrap();
+    }
+    let before = files(outside.path());
+    let state = state(SERVER, 1);
+    let record = local
+        .vault
+        .create_snapshot(new_snapshot(SERVER, &state), NOW)
+        .await
+        .unwrap();
+    let snapshots = local.path().join(format!("snapshots/{SERVER}"));
+    let link = |to: &std::path::Path, name: String| std::os::unix::fs::symlink(to, snapshots.join(name)).unwrap();
+    // A folder of a snapshot, a folder inside of one, and the manifest of one.
+    link(outside.path(), uuid::Uuid::from_u128(1).to_string());
+    link(outside.path(), format!("{}/images", record.id));
+    let linked = uuid::Uuid::from_u128(2);
+    std::fs::create_dir(snapshots.join(linked.to_string())).unwrap();
+    std::fs::write(snapshots.join(format!("{linked}/state.json.gz")), "x").unwrap();
+    link(&outside.path().join("manifest.txt"), format!("{linked}/manifest.json"));
+    let report = local.vault.recover(SERVER, hours_from_now(2)).await.unwrap();
+    assert!(report.removed.is_empty() && report.deleted.is_empty(), "{report:?}");
+    let damaged: Vec<_> = report.damaged.iter().map(ToString::to_string).collect();
+    assert_eq!(damaged.len(), 1, "{damaged:?}");
+    assert!(damaged[0].contains("manifest.json is a symbolic link"), "{damaged:?}");
+    local.vault.delete(&record, NOW).await.unwrap();
+    assert!(!snapshots.join(format!("{}/manifest.json", record.id)).exists());
+    assert_eq!(files(outside.path()), before);
+}
+
+#[tokio::test]
+async fn linked_record_is_damaged_and_is_made_again() {
+    let local = LocalVault::new(LimitPolicy::Unlimited);
+    let state = state(SERVER, 1);
+    let record = local
+        .vault
+        .create_backup(new_backup(SERVER, &state), NOW)
+        .await
+        .unwrap();
+    let records = local.path().join(format!(".catalogue/records/{SERVER}/backup"));
+    let name = files(&records).into_keys().next().unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::rename(records.join(&name), outside.path().join("record")).unwrap();
+    std::os::unix::fs::symlink(outside.path().join("record"), records.join(&name)).unwrap();
+    let before = files(outside.path());
+    let page = local
+        .vault
+        .list(SERVER, RecordKind::Backup, 9, None, NOW)
+        .await
+        .unwrap();
+    assert!(page.records.is_empty(), "{page:?}");
+    assert!(page.damaged[0].reason.contains("is a symbolic link"), "{page:?}");
+    local.vault.recover(SERVER, hours_from_now(2)).await.unwrap();
+    assert_eq!(all(&local.vault).await, [record]);
+    assert_eq!(files(outside.path()), before);
+}

@@ -25,6 +25,9 @@ pub(super) async fn run(context: &Context, arguments: &Download) -> Result<()> {
         lineage: None,
     };
     let (record, snapshot) = stored::read(&backups, arguments.id, &expected).await?;
+    for name in snapshot.files.keys().map(String::as_str).chain([MANIFEST]) {
+        files::require_plain(folder, name)?;
+    }
     for (name, bytes) in &snapshot.files {
         files::write(&folder.join(name), bytes)?;
     }
