@@ -229,35 +229,42 @@ async fn session_without_a_message(setup: &Setup) -> String {
     link.session_token()
 }
 
-/// Ended while Telegram demands a pause: the notice was certainly not sent.
+/// Ends the process while Telegram demands a pause: the notice was certainly not sent.
+async fn notice_is_sent_once_by_the_next_process(is_killed: bool) {
+    let setup = Setup::start().await;
+    let telegram = &setup.telegram;
+    let mut process = setup.process(&[]).await;
+    let token = session_without_a_message(&setup).await;
+    telegram.limit(42, 5);
+    setup.sign(&token, &key(1)).await;
+    eventually(
+        || async { telegram.calls("sendMessage").len() == 2 },
+        "the notice to be refused with 429",
+    )
+    .await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    if is_killed {
+        process.kill().await;
+    } else {
+        process.terminate();
+        process.ended(Duration::from_secs(10)).await;
+    }
+    telegram.unlimit(42);
+    setup.end_leases().await;
+    let _process = setup.process(&[]).await;
+    telegram.until_text(42, "is linked to you").await;
+    setup.until_no_notice().await;
+    assert_eq!(telegram.sent().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn notice_of_a_killed_process_is_not_lost_while_telegram_limits() {
+    notice_is_sent_once_by_the_next_process(true).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn notice_of_an_ended_process_is_not_lost_while_telegram_limits() {
-    for is_killed in [true, false] {
-        let setup = Setup::start().await;
-        let telegram = &setup.telegram;
-        let mut process = setup.process(&[]).await;
-        let token = session_without_a_message(&setup).await;
-        telegram.limit(42, 5);
-        setup.sign(&token, &key(1)).await;
-        eventually(
-            || async { telegram.calls("sendMessage").len() == 2 },
-            "the notice to be refused with 429",
-        )
-        .await;
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        if is_killed {
-            process.kill().await;
-        } else {
-            process.terminate();
-            process.ended(Duration::from_secs(10)).await;
-        }
-        telegram.unlimit(42);
-        setup.end_leases().await;
-        let _process = setup.process(&[]).await;
-        telegram.until_text(42, "is linked to you").await;
-        setup.until_no_notice().await;
-        assert_eq!(telegram.sent().len(), 1, "killed: {is_killed}");
-    }
+    notice_is_sent_once_by_the_next_process(false).await;
 }
 
 /// Killed while the outcome of the question is unknown: without the question, the session would end without an answer of the holder.
