@@ -24,6 +24,14 @@ pub enum VaultError {
     /// A manifest cannot be signed.
     #[error("the manifest cannot be signed: {0}")]
     Sign(#[source] SignError),
+    /// The signature of an object cannot be verified at present: the service with the key is unavailable, or refuses this process.
+    #[error("the signature of {object} cannot be verified: {error}; nothing was restored")]
+    Unverified {
+        /// The object.
+        object: String,
+        /// The reason.
+        error: SignError,
+    },
     /// A name is not valid in a key.
     #[error(transparent)]
     Key(#[from] ObjectKeyError),
@@ -124,6 +132,7 @@ impl VaultError {
         match self {
             Self::Store(error) => error.is_transient(),
             Self::Catalogue(error) => error.is_transient(),
+            Self::Sign(error) | Self::Unverified { error, .. } => error.is_transient(),
             _ => false,
         }
     }

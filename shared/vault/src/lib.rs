@@ -30,11 +30,12 @@ mod record;
 mod schedule;
 mod sealed;
 mod server;
-pub mod sign;
 pub mod store;
 mod theme_registry;
 mod vault;
 
+pub use arrakis_security::signing as sign;
+pub use arrakis_security::signing::{LocalSigner, Signer};
 pub use catalogue::{Catalogue, Cursor, FileCatalogue, ListRequest, Page};
 pub use damage::Damage;
 pub use error::VaultError;
@@ -50,7 +51,6 @@ pub use open::{OpenError, OpenOptions, open, open_signing_key, open_store};
 pub use record::{BackupRecord, LARGE_BACKUP_BYTES, RecordKind, StateVersion};
 pub use schedule::{BackupSchedule, Slot, Task};
 pub use server::ServerId;
-pub use sign::{LocalSigner, Signer};
 pub use store::{Condition, FolderStore, NewObject, Object, ObjectStore, StoreError};
 pub use theme_registry::{Action, Deployment, DeploymentAudit, RollbackError, RollbackTo, ThemeRegistry};
 pub use vault::{

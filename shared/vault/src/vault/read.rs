@@ -46,9 +46,16 @@ impl Vault {
     }
 
     pub(super) fn damaged(&self, key: &ObjectKey, damage: Damage) -> VaultError {
-        VaultError::Damaged {
-            object: self.name(key),
-            damage,
+        match damage {
+            // Nothing is wrong with an object because its signature cannot be verified at present.
+            Damage::Signature(error) if !error.is_about_the_signature() => VaultError::Unverified {
+                object: self.name(key),
+                error,
+            },
+            damage => VaultError::Damaged {
+                object: self.name(key),
+                damage,
+            },
         }
     }
 
