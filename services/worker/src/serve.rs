@@ -99,6 +99,13 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
         queues,
         runtime.shutdown.hard.clone(),
     ));
+    let remembering = services.clone();
+    let stop = runtime.shutdown.hard.clone();
+    tokio::spawn(stop.run_until_cancelled_owned(async move {
+        if let Some(backups) = &remembering.backups {
+            backups.remember_public_keys().await;
+        }
+    }));
     let leader = leader::run(
         services.clone(),
         commands,
@@ -133,7 +140,7 @@ pub(crate) async fn connect(
     let chains = Chains::new(&config.chains);
     let verification = verification(config, &database, &chains)?;
     let backups = match &config.backups {
-        Some(config) => Some(open_backups(config).await?),
+        Some(config) => Some(open_backups(config, &metrics).await?),
         None => None,
     };
     let call_metrics = metrics.clone();
@@ -171,8 +178,8 @@ pub(crate) async fn connect(
 }
 
 /// Opens the stores of scheduled backups. No request is sent: a store that is unavailable is retried by the jobs.
-async fn open_backups(config: &BackupConfig) -> anyhow::Result<Backups> {
-    let opened = Box::pin(Backups::open(config)).await;
+async fn open_backups(config: &BackupConfig, metrics: &WorkerMetrics) -> anyhow::Result<Backups> {
+    let opened = Box::pin(Backups::open_observed(config, Arc::new(metrics.signing.clone()))).await;
     opened.map_err(|error| Fatal::configuration(format!("{error:#}")).into())
 }
 

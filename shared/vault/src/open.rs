@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrakis_config::{BackupSettings, CatalogueLocation, StoreLocation};
 
 use crate::catalogue::{Catalogue, FileCatalogue};
-use crate::sign::{LocalSigner, PublicKey, PublicKeyError, SignError};
+use crate::sign::{LocalSigner, PublicKey, PublicKeyError, SignError, Signer};
 use crate::store::{FolderStore, ObjectStore};
 use crate::vault::{LimitPolicy, Vault, VaultParts};
 
@@ -48,7 +48,20 @@ pub async fn open(settings: &BackupSettings, options: &OpenOptions) -> Result<Va
     Ok(Vault::new(parts(settings, options).await?))
 }
 
-/// The same with objects that are encrypted on this machine. Without an identity, none is encrypted, and one that is encrypted is refused
+/// The vault of these settings with another signer than the file of `BACKUP_SIGNING_KEY`, such as a key in Transit. `limits` as
+/// [`OpenOptions::limits`]. Sends no request.
+///
+/// # Errors
+/// AWS is not configured.
+pub async fn open_signed_by(
+    settings: &BackupSettings,
+    signer: Arc<dyn Signer>,
+    limits: Option<LimitPolicy>,
+) -> Result<Vault, OpenError> {
+    Ok(Vault::new(parts_signed_by(settings, signer, limits).await?))
+}
+
+/// As [`open`], with objects that are encrypted on this machine. Without an identity, none is encrypted, and one that is encrypted is refused
 /// with what is missing.
 ///
 /// # Errors
@@ -66,7 +79,15 @@ pub async fn open_encrypted(
 
 async fn parts(settings: &BackupSettings, options: &OpenOptions) -> Result<VaultParts, OpenError> {
     let key = settings.signing_key.as_deref().unwrap_or(&options.default_key);
-    let signer = open_signer(settings, key)?;
+    let signer = Arc::new(open_signer(settings, key)?);
+    parts_signed_by(settings, signer, options.limits).await
+}
+
+async fn parts_signed_by(
+    settings: &BackupSettings,
+    signer: Arc<dyn Signer>,
+    limits_wanted: Option<LimitPolicy>,
+) -> Result<VaultParts, OpenError> {
     let connections = Connections::load(settings).await?;
     let (catalogue, limits): (Arc<dyn Catalogue>, _) = match &settings.catalogue {
         CatalogueLocation::Folder(folder) => (Arc::new(FileCatalogue::new(folder)), LimitPolicy::Unlimited),
@@ -75,8 +96,8 @@ async fn parts(settings: &BackupSettings, options: &OpenOptions) -> Result<Vault
     Ok(VaultParts {
         store: connections.store(settings)?,
         catalogue,
-        signer: Arc::new(signer),
-        limits: options.limits.unwrap_or(limits),
+        signer,
+        limits: limits_wanted.unwrap_or(limits),
     })
 }
 
@@ -86,16 +107,6 @@ async fn parts(settings: &BackupSettings, options: &OpenOptions) -> Result<Vault
 /// AWS is not configured.
 pub async fn open_store(settings: &BackupSettings) -> Result<Arc<dyn ObjectStore>, OpenError> {
     Connections::load(settings).await?.store(settings)
-}
-
-/// The key of `BACKUP_SIGNING_KEY` with the trusted keys, for objects outside of the vault; `None` where the variable is not set. Where the
-/// file does not exist, it is created.
-///
-/// # Errors
-/// The file cannot be used, or a trusted key is invalid.
-pub fn open_signing_key(settings: &BackupSettings) -> Result<Option<LocalSigner>, OpenError> {
-    let key = settings.signing_key.as_deref();
-    key.map(|key| open_signer(settings, key)).transpose()
 }
 
 /// The key that signs manifests, and the trusted keys. Where the file does not exist, it is created.
