@@ -110,3 +110,73 @@ fn problem(named: &NamedAnchor, hashes: &BTreeMap<u64, EventHash>, head: ChainHe
         found,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use arrakis_db::registry::HashedFields;
+    use time::macros::datetime;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const AT: OffsetDateTime = datetime!(2026-12-01 12:00 UTC);
+
+    /// The hash of an event whose payload has this byte.
+    fn hash(payload: u8) -> EventHash {
+        let fields = HashedFields {
+            sequence: 1,
+            event_id: Uuid::nil(),
+            identity: Uuid::nil().to_string().parse().unwrap(),
+            event_type: "WALLET_VERIFIED",
+            source: "admin",
+            occurred_at: AT,
+            recorded_at: AT,
+            payload: &[payload],
+            previous_hash: &[0; 32],
+        };
+        fields.hash()
+    }
+
+    fn head(sequence: u64, payload: u8) -> ChainHead {
+        ChainHead {
+            sequence,
+            hash: hash(payload),
+        }
+    }
+
+    fn named(sequence: u64, payload: u8) -> NamedAnchor {
+        NamedAnchor {
+            name: "anchor".to_owned(),
+            anchor: anchor_of(head(sequence, payload), AT).unwrap(),
+        }
+    }
+
+    #[test]
+    fn removed_tail_and_rewritten_chain_are_distinguished() {
+        let hashes = BTreeMap::from([(7, hash(1))]);
+        assert_eq!(problem(&named(7, 1), &hashes, head(9, 2)), None);
+        let rewritten = problem(&named(7, 3), &hashes, head(9, 2)).unwrap();
+        assert_eq!(
+            (rewritten.sequence, rewritten.problem),
+            (7, AnchorProblemKind::Rewritten)
+        );
+        let removed = problem(&named(12, 3), &hashes, head(9, 2)).unwrap();
+        assert_eq!(
+            (removed.sequence, removed.problem),
+            (10, AnchorProblemKind::TailRemoved)
+        );
+        assert!(
+            removed.expected.starts_with("event 12, hash ") && removed.found.ends_with("event 9"),
+            "{removed:?}"
+        );
+    }
+
+    #[test]
+    fn empty_chain_has_no_anchor() {
+        let empty = ChainHead {
+            sequence: 0,
+            hash: EventHash::NONE,
+        };
+        assert_eq!(anchor_of(empty, AT), None);
+    }
+}
