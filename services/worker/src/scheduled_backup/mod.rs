@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use arrakis_iac_apply::Cdn;
-use arrakis_security::signing::{self, Signer, SigningObserver};
+use arrakis_security::signing::{self, Signer};
 use arrakis_vault::{LimitPolicy, PublicKeyCopies, Vault, open_signed_by, open_store};
 use tokio::sync::Notify;
 
@@ -53,20 +53,20 @@ pub struct Backups {
 }
 
 impl Backups {
-    /// Opens the stores of a configuration, without metrics of signatures. No request is sent.
+    /// Opens the stores of a configuration, and its key. No request is sent.
     ///
     /// # Errors
-    /// As [`Backups::open_observed`].
+    /// The signing key cannot be used, or as [`Backups::open_signed_by`].
     pub async fn open(config: &BackupConfig) -> anyhow::Result<Self> {
-        Box::pin(Self::open_observed(config, Arc::new(()))).await
+        let signer = signing::open(&config.signing, "arrakis-worker", Arc::new(())).context("the signing key")?;
+        Box::pin(Self::open_signed_by(config, signer)).await
     }
 
-    /// Opens the stores of a configuration; `observer` counts signatures. No request is sent.
+    /// Opens the stores of a configuration, with the key of the worker. No request is sent.
     ///
     /// # Errors
-    /// The signing key cannot be used, AWS is not configured, or TLS cannot be set up.
-    pub async fn open_observed(config: &BackupConfig, observer: Arc<dyn SigningObserver>) -> anyhow::Result<Self> {
-        let signer = signing::open(&config.signing, "arrakis-worker", observer).context("the signing key")?;
+    /// AWS is not configured, or TLS cannot be set up.
+    pub async fn open_signed_by(config: &BackupConfig, signer: Arc<dyn Signer>) -> anyhow::Result<Self> {
         let vault = open_vault(config, signer).await?;
         let states = match config.state_store() {
             Some(settings) => open_store(&settings).await.context("BACKUP_STATE_STORE")?,

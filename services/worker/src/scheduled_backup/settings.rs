@@ -33,6 +33,12 @@ impl BackupConfig {
     /// Reads the settings; `Some(None)` without `BACKUP_STORE`, which switches scheduled backups off. The outer `None` means that `reader`
     /// recorded an error.
     pub fn read(reader: &mut Reader) -> Option<Option<Self>> {
+        let signing = reader.signing();
+        Self::read_with(reader, signing.as_ref())
+    }
+
+    /// As [`BackupConfig::read`], where the settings of the key were read already; `None` where they have an error.
+    pub(crate) fn read_with(reader: &mut Reader, signing: Option<&Option<SigningSettings>>) -> Option<Option<Self>> {
         let settings = reader.backups(None);
         let notifications = NotificationSettings::read(reader);
         let api_base = reader.discord_api_base();
@@ -48,7 +54,7 @@ impl BackupConfig {
             }
             return Some(None);
         };
-        let Some(signing) = reader.signing()? else {
+        let Some(signing) = signing?.clone() else {
             return reader.refuse(
                 &variables::BACKUP_SIGNING_KEY,
                 "it is not set, and BACKUP_STORE is: each worker would sign with a key of its own, and refuse the snapshots of the others",

@@ -57,6 +57,25 @@ pub enum Algorithm {
     Ed25519Sha256,
 }
 
+impl Algorithm {
+    /// Its name, as in a signature.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ed25519 => "ed25519",
+            Self::Ed25519Sha256 => "ed25519-sha256",
+        }
+    }
+
+    /// The algorithm of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Ed25519, Self::Ed25519Sha256]
+            .into_iter()
+            .find(|algorithm| algorithm.name() == name)
+    }
+}
+
 impl fmt::Display for Algorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

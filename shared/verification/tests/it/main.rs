@@ -6,4 +6,5 @@ mod moving;
 mod page;
 mod registry;
 mod submit;
+mod links;
 mod support;
