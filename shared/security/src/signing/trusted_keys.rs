@@ -13,7 +13,7 @@ impl TrustedKeys {
     /// # Errors
     /// A text is not a public key.
     pub fn parse<T: AsRef<str>>(texts: &[T]) -> Result<Self, PublicKeyError> {
-        texts.iter().map(|text| text.as_ref().parse()).collect()
+        texts.iter().map(|text| text.as_ref().parse::<PublicKey>()).collect()
     }
 
     /// Checks a signature by one of these keys. That of a local key has the id of the key, that of a service has a name, and any key may have

@@ -128,13 +128,13 @@ impl TransitSigner {
     /// Sends a request with the token. One that is refused is sent once more after a new login: tokens expire, and are revoked.
     async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<&Value>) -> Result<T, Failure> {
         let token = self.login.token(&self.client).await?;
-        let first = self.client.send(method.clone(), path, Some(&token), body).await;
+        let first = self.client.send::<T>(method.clone(), path, Some(&token), body).await;
         if !matches!(first, Err(Failure::Forbidden(_))) {
             return first;
         }
         self.login.discard(&token).await;
         let token = self.login.token(&self.client).await?;
-        self.client.send(method, path, Some(&token), body).await
+        self.client.send::<T>(method, path, Some(&token), body).await
     }
 
     async fn request_signatures<T: DeserializeOwned>(&self, body: &Value) -> Result<T, SignError> {
