@@ -2,9 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot have what it needs has failed")]
 
+mod links;
 mod moving;
 mod page;
 mod registry;
 mod submit;
-mod links;
 mod support;
