@@ -30,7 +30,7 @@ pub use open::{OpenSignerError, open};
 pub use public_key::{PublicKey, PublicKeyError, PublicKeyVersion};
 pub use purpose::SigningPurpose;
 #[cfg(feature = "transit")]
-pub use transit::{TransitOptions, TransitSigner};
+pub use transit::{RevokedPermissions, TransitOptions, TransitRevoker, TransitSigner};
 pub use trusted_keys::TrustedKeys;
 
 /// A signature, as signed documents contain it.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use arrakis_security::signing::{SignError, Signer};
+use arrakis_security::signing::{SignError, Signer, TransitOptions, TransitRevoker};
 use arrakis_test_support::{eventually, eventually_within};
 use reqwest::Method;
 use serde_json::json;
@@ -38,6 +38,37 @@ async fn revoked_permission_is_refused_until_it_is_given_again() {
     bao.permit(ROLE, KEY).await;
     let is_signed = || async { signer.sign(b"message").await.is_ok() };
     eventually_within(LIMIT, is_signed, "the permission to be used").await;
+}
+
+#[tokio::test]
+async fn revoked_permission_of_every_process_returns_when_it_is_restored() {
+    let (bao, role) = server().await;
+    let policy = json!({"policy": "path \"sys/policies/acl/signer\" { capabilities = [\"create\", \"update\"] }
+        path \"auth/token/accessors\" { capabilities = [\"list\", \"sudo\"] }
+        path \"auth/token/accessors/\" { capabilities = [\"list\", \"sudo\"] }
+        path \"auth/token/lookup-accessor\" { capabilities = [\"create\", \"update\"] }
+        path \"auth/token/revoke-accessor\" { capabilities = [\"create\", \"update\"] }"});
+    bao.root(Method::PUT, "sys/policies/acl/revoker", Some(&policy)).await;
+    let properties = json!({"token_type": "service", "token_policies": "revoker", "token_ttl": 3600});
+    let operator = bao.create_role_of("revoker", &properties).await;
+    let policies = vec![ROLE.to_owned()];
+    let revoker = TransitRevoker::new(&settings(&bao, &operator), policies, &TransitOptions::default()).unwrap();
+    let signers = [signer(&bao, &role), signer(&bao, &role)];
+    for signer in &signers {
+        signer.sign(b"message").await.unwrap();
+    }
+    let revoked = revoker.revoke().await.unwrap();
+    assert_eq!((revoked.policies, revoked.accessors), (vec![ROLE.to_owned()], 2));
+    for signer in &signers {
+        let refused = signer.sign(b"message").await.unwrap_err();
+        assert!(matches!(refused, SignError::Refused { .. }), "{refused}");
+    }
+    revoker.revoke().await.unwrap();
+    revoker.restore().await.unwrap();
+    for signer in &signers {
+        let is_signed = || async { signer.sign(b"message").await.is_ok() };
+        eventually_within(LIMIT, is_signed, "the permission to be used").await;
+    }
 }
 
 #[tokio::test]

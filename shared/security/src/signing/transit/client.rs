@@ -14,6 +14,7 @@ use url::Url;
 
 use super::TransitOptions;
 use super::breaker::Breaker;
+use crate::signing::SignError;
 
 /// Largest response, in bytes: a list of keys has some hundred bytes for each version.
 const MAX_RESPONSE: usize = 4 << 20;
@@ -36,6 +37,16 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// The error of a request that uses this key.
+    pub(super) fn into_error(self, key: &str) -> SignError {
+        let key = key.to_owned();
+        match self {
+            Self::Unavailable(reason) => SignError::Unavailable { key, reason },
+            Self::Forbidden(reason) | Self::LoginRefused(reason) => SignError::Refused { key, reason },
+            Self::Rejected(reason) => SignError::Failed { key, reason },
+        }
+    }
+
     pub(super) fn reason(&self) -> &str {
         match self {
             Self::Unavailable(reason)

@@ -10,11 +10,13 @@
 //! | `breaker.rs` | refuses requests while the server does not respond |
 //! | `login.rs` | login and renewal |
 //! | `keys.rs` | the public keys of all versions |
+//! | `revoker.rs` | takes the permission to sign from every process, for the kill switch |
 
 mod breaker;
 mod client;
 mod keys;
 mod login;
+mod revoker;
 
 use std::time::Duration;
 
@@ -34,6 +36,8 @@ use self::keys::{KeyData, Keys};
 use self::login::Login;
 use super::public_key::signed_bytes;
 use super::{Algorithm, PublicKey, PublicKeyVersion, SignError, Signature, Signer, TrustedKeys};
+
+pub use self::revoker::{RevokedPermissions, TransitRevoker};
 
 /// Messages of one request. OpenBao permits 1,000 strings in the JSON of a request.
 const BATCH: usize = 200;
@@ -197,12 +201,7 @@ impl TransitSigner {
     }
 
     fn error(&self, failure: Failure) -> SignError {
-        let key = self.key.clone();
-        match failure {
-            Failure::Unavailable(reason) => SignError::Unavailable { key, reason },
-            Failure::Forbidden(reason) | Failure::LoginRefused(reason) => SignError::Refused { key, reason },
-            Failure::Rejected(reason) => SignError::Failed { key, reason },
-        }
+        failure.into_error(&self.key)
     }
 }
 
