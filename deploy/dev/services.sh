@@ -69,6 +69,8 @@ wait_for_services() {
     if [[ $instance_name == test ]]; then
         ensure_moto
         if [[ -n $moto_is_missing ]]; then warn "$moto_is_missing"; fi
+        ensure_openbao
+        if [[ -n $openbao_is_missing ]]; then warn "$openbao_is_missing"; fi
     fi
     if ! $redis_is_named; then wait_for_service Redis redis_responds redis 60; fi
     if ! $postgres_is_named; then
@@ -100,7 +102,10 @@ service_urls() {
     if $redis_is_named; then named REDIS_URL; else redis_urls; fi
     if $rabbitmq_is_named; then named AMQP_URL RABBITMQ_MANAGEMENT_URL; else rabbitmq_urls; fi
     if [[ $instance_name != up ]]; then anvil_variable; fi
-    if [[ $instance_name == test ]]; then moto_variable; fi
+    if [[ $instance_name == test ]]; then
+        moto_variable
+        openbao_variable
+    fi
 }
 named() { # VARIABLE…: the ones that are set
     local name

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arrakis_broker::BrokerSettings;
 use arrakis_cache::Bucket;
 use arrakis_chain::ChainsConfig;
-use arrakis_config::{PublicAddress, Reader, Secret, variables};
+use arrakis_config::{PublicAddress, Reader, Secret, SigningSettings, variables};
 use arrakis_runtime::HttpLimits;
 
 use crate::client_address::TrustedProxies;
@@ -38,6 +38,8 @@ pub struct Config {
     pub stale_after: time::Duration,
     /// Folder with an operator's own themes (`THEMES_DIR`).
     pub themes_dir: Option<PathBuf>,
+    /// The key that signs; `None`: links are neither signed nor verified.
+    pub signing: Option<SigningSettings>,
     /// Limits and intervals that no environment variable sets.
     pub tuning: Tuning,
 }
@@ -96,6 +98,7 @@ impl Config {
         let trusted_proxies = reader.optional::<TrustedProxies>(&variables::API_TRUSTED_PROXIES);
         let stale_hours = read_stale_hours(reader);
         let themes_dir = reader.optional::<PathBuf>(&variables::THEMES_DIR);
+        let signing = reader.signing();
         Some(Self {
             broker: broker?,
             database_url: database_url?,
@@ -107,6 +110,7 @@ impl Config {
             trusted_proxies: trusted_proxies?.unwrap_or_default(),
             stale_after: time::Duration::hours(stale_hours?.into()),
             themes_dir: themes_dir?,
+            signing: signing?,
             tuning: Tuning::default(),
         })
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use arrakis_security::signing::{SigningObserver, SigningOutcome, SigningPurpose};
 use arrakis_telemetry::Metrics as Registry;
 use http::{Method, StatusCode};
 use prometheus::{HistogramVec, IntCounter, IntCounterVec};
@@ -15,6 +16,7 @@ pub(crate) struct Metrics {
     requests: IntCounterVec,
     seconds: HistogramVec,
     rate_limited: IntCounterVec,
+    signatures: IntCounterVec,
     /// Requests that this replica counted in its own memory for a rate limit, because Redis was unavailable.
     pub(crate) counted_locally: IntCounter,
     /// Jobs that were stored and not published.
@@ -42,6 +44,11 @@ impl Metrics {
                 "Requests refused by a rate limit: of the client's address, of its IPv6 network of 48 bits, or of the API key.",
                 &["limit"],
             ),
+            signatures: registry.counter_vec(
+                "arrakis_api_signatures_total",
+                "Messages that were to be signed, by purpose and outcome.",
+                &["purpose", "outcome"],
+            ),
             counted_locally: registry.counter(
                 "arrakis_api_rate_limits_local_total",
                 "Requests that this replica counted in its own memory for a rate limit, because Redis was unavailable.",
@@ -55,6 +62,12 @@ impl Metrics {
                 "Refused requests of admin routes that are in no audit entry, because PostgreSQL was unavailable.",
             ),
         };
+        // Counters start at zero, so that an increase is seen from the first signature on.
+        for purpose in SigningPurpose::ALL {
+            for outcome in SigningOutcome::ALL {
+                metrics.signatures.with_label_values(&[purpose.name(), outcome.name()]);
+            }
+        }
         for limit in LIMITS {
             metrics.rate_limited.with_label_values(&[limit]);
         }
@@ -75,5 +88,12 @@ impl Metrics {
     /// Counts a request that a rate limit refused.
     pub(crate) fn rate_limited(&self, limit: &'static str) {
         self.rate_limited.with_label_values(&[limit]).inc();
+    }
+}
+
+impl SigningObserver for Metrics {
+    fn finished(&self, purpose: Option<SigningPurpose>, outcome: SigningOutcome) {
+        let purpose = purpose.map_or("none", SigningPurpose::name);
+        self.signatures.with_label_values(&[purpose, outcome.name()]).inc();
     }
 }

@@ -9,6 +9,7 @@ use arrakis_cache::{Cache, CacheOptions, LocalBuckets};
 use arrakis_chain::Chains;
 use arrakis_db::{Admin, Database, DatabaseOptions, DbError};
 use arrakis_runtime::{Fatal, Runtime};
+use arrakis_security::signing::{self, Signer};
 use arrakis_themes::Registry;
 use arrakis_verification::Verification;
 use backon::{ConstantBuilder, Retryable as _};
@@ -90,6 +91,11 @@ async fn connect(config: &Config, runtime: &Runtime, connection: &BrokerConnecti
         Arc::new(NotingRecord::default()),
     )
     .map_err(|error| Fatal::configuration(format!("VERIFY_BASE_URL cannot be used: {error}")))?;
+    let metrics = Metrics::new(&runtime.metrics);
+    let verification = match open_signer(config, &metrics)? {
+        Some(signer) => verification.signed_by(signer),
+        None => verification,
+    };
     let themes = Registry::load(config.themes_dir.as_deref())
         .map_err(|error| Fatal::configuration(format!("THEMES_DIR cannot be used: {error}")))?;
     let topology = Arc::new(Topology::new(config.broker.priorities));
@@ -107,13 +113,23 @@ async fn connect(config: &Config, runtime: &Runtime, connection: &BrokerConnecti
             .with_topology(topology),
         verification,
         themes,
-        metrics: Metrics::new(&runtime.metrics),
+        metrics,
         public_address: config.public_address.clone(),
         trusted_proxies: config.trusted_proxies.clone(),
         stale_after: config.stale_after,
         tuning: config.tuning,
         openapi: document.context("the OpenAPI document cannot be written")?.into(),
     }))
+}
+
+/// Opens the key that signs, if there is one. No request is sent.
+fn open_signer(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<Arc<dyn Signer>>> {
+    let Some(settings) = &config.signing else {
+        return Ok(None);
+    };
+    let opened = signing::open(settings, "arrakis-api", Arc::new(metrics.clone()));
+    let signer = opened.map_err(|error| Fatal::configuration(format!("the signing key: {error}")))?;
+    Ok(Some(signer))
 }
 
 /// Connects and checks the schema. Temporary errors are retried, since a restart would meet them again.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arrakis_broker::BrokerSettings;
 use arrakis_chain::ChainsConfig;
-use arrakis_config::{PublicAddress, Reader, ScoreApi, Secret, Variable, variables};
+use arrakis_config::{PublicAddress, Reader, ScoreApi, Secret, SigningSettings, Variable, variables};
 use arrakis_discord::DiscordConfig;
 use twilight_model::id::Id;
 use url::Url;
@@ -51,6 +51,8 @@ pub struct Config {
     pub verify_base_url: Option<Url>,
     /// Whether admin commands that need MFA run without it.
     pub admin_commands_without_mfa: bool,
+    /// The key that signs; `None`: nothing is signed.
+    pub signing: Option<SigningSettings>,
     /// Scheduled backups, whose store also has the shadows of configurations; `None`: there are neither.
     pub backups: Option<BackupConfig>,
 }
@@ -83,7 +85,8 @@ impl Config {
         let themes_dir = reader.optional(&variables::THEMES_DIR);
         let verify_base_url = reader.optional::<PublicAddress>(&variables::VERIFY_BASE_URL);
         let without_mfa = admin_commands_without_mfa(reader, database_url.as_ref());
-        let backups = BackupConfig::read(reader);
+        let signing = reader.signing();
+        let backups = BackupConfig::read_with(reader, signing.as_ref());
         Some(Self {
             broker: broker?,
             database_url: database_url?,
@@ -99,6 +102,7 @@ impl Config {
             themes_dir: themes_dir?,
             verify_base_url: verify_base_url?.map(|address| address.url().clone()),
             admin_commands_without_mfa: without_mfa?,
+            signing: signing?,
             backups: backups?,
         })
     }

@@ -32,6 +32,7 @@ pub mod metrics;
 mod nonced_message;
 mod profile_import;
 pub mod reconcile_report;
+mod registry_anchors;
 pub mod render;
 pub mod roles;
 pub mod rule_preview;

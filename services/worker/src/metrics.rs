@@ -4,6 +4,7 @@
 mod backups;
 mod eligibility;
 mod provider;
+mod signing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, I
 pub use self::backups::BackupMetrics;
 pub use self::eligibility::EligibilityMetrics;
 pub use self::provider::ProviderMetrics;
+pub use self::signing::SigningMetrics;
 
 /// The worker's metrics. Cloning shares them.
 #[derive(Debug, Clone)]
@@ -82,6 +84,8 @@ pub struct WorkerMetrics {
     pub eligibility: EligibilityMetrics,
     /// Answers about the eligibility of wallets, and the score service.
     pub provider: ProviderMetrics,
+    /// Signatures, and the anchors of the chain of identity events.
+    pub signing: SigningMetrics,
 }
 
 impl WorkerMetrics {
@@ -230,6 +234,7 @@ impl WorkerMetrics {
             ),
             eligibility: EligibilityMetrics::new(metrics),
             provider: ProviderMetrics::new(metrics),
+            signing: SigningMetrics::new(metrics),
         }
     }
 

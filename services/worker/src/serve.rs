@@ -18,6 +18,7 @@ use arrakis_db::{Database, DatabaseOptions, DbError};
 use arrakis_discord::{Discord, FinishedCall};
 use arrakis_eligibility::{EligibilityProvider, ProviderSettings};
 use arrakis_runtime::{Fatal, Runtime};
+use arrakis_security::signing::{self, Signer};
 use arrakis_themes::Registry;
 use arrakis_verification::{RegistryRecord, Verification};
 use backon::{ConstantBuilder, Retryable as _};
@@ -99,6 +100,13 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
         queues,
         runtime.shutdown.hard.clone(),
     ));
+    let remembering = services.clone();
+    let stop = runtime.shutdown.hard.clone();
+    tokio::spawn(stop.run_until_cancelled_owned(async move {
+        if let Some(backups) = &remembering.backups {
+            backups.remember_public_keys().await;
+        }
+    }));
     let leader = leader::run(
         services.clone(),
         commands,
@@ -131,10 +139,11 @@ pub(crate) async fn connect(
         .await
         .context("connecting to Postgres")?;
     let chains = Chains::new(&config.chains);
-    let verification = verification(config, &database, &chains)?;
-    let backups = match &config.backups {
-        Some(config) => Some(open_backups(config).await?),
-        None => None,
+    let signer = open_signer(config, &metrics)?;
+    let verification = verification(config, &database, &chains, signer.as_ref())?;
+    let backups = match (&config.backups, signer) {
+        (Some(config), Some(signer)) => Some(open_backups(config, signer).await?),
+        _ => None,
     };
     let call_metrics = metrics.clone();
     let observer = Arc::new(move |finished: &FinishedCall<'_>| call_metrics.count_call(finished));
@@ -170,19 +179,37 @@ pub(crate) async fn connect(
     })
 }
 
+/// Opens the key that signs, if there is one. No request is sent: a service that is unavailable is retried by what needs a signature.
+fn open_signer(config: &Config, metrics: &WorkerMetrics) -> anyhow::Result<Option<Arc<dyn Signer>>> {
+    let Some(settings) = &config.signing else {
+        return Ok(None);
+    };
+    let opened = signing::open(settings, "arrakis-worker", Arc::new(metrics.signing.clone()));
+    let signer = opened.map_err(|error| Fatal::configuration(format!("the signing key: {error}")))?;
+    Ok(Some(signer))
+}
+
 /// Opens the stores of scheduled backups. No request is sent: a store that is unavailable is retried by the jobs.
-async fn open_backups(config: &BackupConfig) -> anyhow::Result<Backups> {
-    let opened = Box::pin(Backups::open(config)).await;
+async fn open_backups(config: &BackupConfig, signer: Arc<dyn Signer>) -> anyhow::Result<Backups> {
+    let opened = Box::pin(Backups::open_signed_by(config, signer)).await;
     opened.map_err(|error| Fatal::configuration(format!("{error:#}")).into())
 }
 
-fn verification(config: &Config, database: &Database, chains: &Chains) -> anyhow::Result<Option<Verification>> {
+fn verification(
+    config: &Config,
+    database: &Database,
+    chains: &Chains,
+    signer: Option<&Arc<dyn Signer>>,
+) -> anyhow::Result<Option<Verification>> {
     let Some(base) = &config.verify_base_url else {
         return Ok(None);
     };
     let verification = Verification::new(database.clone(), chains.clone(), base, Arc::new(RegistryRecord));
     let verification = verification.map_err(|error| Fatal::configuration(format!("VERIFY_BASE_URL: {error}")))?;
-    Ok(Some(verification))
+    Ok(Some(match signer {
+        Some(signer) => verification.signed_by(signer.clone()),
+        None => verification,
+    }))
 }
 
 /// What `/health` states about the verification of wallets.

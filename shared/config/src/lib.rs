@@ -16,6 +16,7 @@ mod reader;
 mod reference;
 mod score_api;
 mod secret;
+mod signing;
 pub mod variables;
 
 pub use api_base::{ApiBaseError, is_loopback, parse_discord_api_base};
@@ -28,4 +29,5 @@ pub use reader::{Reader, Source};
 pub use reference::env_example;
 pub use score_api::{ScoreApi, ScoreApiError, parse_score_api_url};
 pub use secret::Secret;
+pub use signing::{LoginMethod, SignerLocation, SigningSettings, TransitLogin, TransitSettings};
 pub use variables::{Requirement, Service, VARIABLES, Variable};

@@ -265,7 +265,8 @@ impl Reader {
         Some(Some(BackupEncryption { identity, recipients }))
     }
 
-    fn trusted_backup_keys(&mut self) -> Option<Vec<String>> {
+    /// The public keys of `BACKUP_TRUSTED_KEYS`.
+    pub(crate) fn trusted_backup_keys(&mut self) -> Option<Vec<String>> {
         let variable = &BACKUP_TRUSTED_KEYS;
         if self.optional::<String>(variable)?.is_none() {
             return Some(Vec::new());

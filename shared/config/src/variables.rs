@@ -147,6 +147,7 @@ const TELEGRAM: &[Service] = &[Service::Telegram];
 const GAIB: &[Service] = &[Service::Gaib];
 const WORKER_AND_API: &[Service] = &[Service::Worker, Service::Api];
 const WORKER_AND_GAIB: &[Service] = &[Service::Worker, Service::Gaib];
+const WITH_SIGNING_KEY: &[Service] = &[Service::Worker, Service::Api, Service::Gaib];
 const TO_DISCORD: &[Service] = &[Service::Ingestor, Service::DiscordProxy, Service::Gaib];
 const WITH_API_BASE: &[Service] = &[Service::Ingestor, Service::Worker, Service::DiscordProxy, Service::Gaib];
 /// Prefix of the variables that set a variable of a gaib configuration; the rest of the name is that variable's name.
@@ -332,15 +333,53 @@ variables! {
     /// KMS key of backups.
     BACKUP_KMS_KEY = Variable::optional("BACKUP_KMS_KEY", WORKER_AND_GAIB, "alias/gaib-backups",
         "KMS key that encrypts the objects in the bucket: id, ARN or alias; default: the encryption of the bucket");
-    /// Key that signs backups, snapshots, deployments and shadows of configurations.
-    BACKUP_SIGNING_KEY = Variable::optional("BACKUP_SIGNING_KEY", WORKER_AND_GAIB, "/etc/arrakis/backup-signing-key.pem",
-        "file with the Ed25519 key that signs backups, snapshots, deployments and shadows of configurations, PEM, readable by its owner only; \
-         created where there is none; default: backup-signing-key.pem in the state folder of gaib");
+    /// Key that signs: of gaib, and of the platform with `SIGNER=local`.
+    BACKUP_SIGNING_KEY = Variable::optional("BACKUP_SIGNING_KEY", WITH_SIGNING_KEY, "/etc/arrakis/backup-signing-key.pem",
+        "file with the Ed25519 key that signs backups, snapshots, deployments, shadows of configurations and, with SIGNER=local, all else that \
+         the platform signs; PEM, readable by its owner only; created where there is none; default: for gaib backup-signing-key.pem in its \
+         state folder");
     /// Public keys of other machines.
-    BACKUP_TRUSTED_KEYS = Variable::optional("BACKUP_TRUSTED_KEYS", WORKER_AND_GAIB,
+    BACKUP_TRUSTED_KEYS = Variable::optional("BACKUP_TRUSTED_KEYS", WITH_SIGNING_KEY,
         "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
-        "public keys of other machines whose backups, snapshots, deployments and shadows of configurations are accepted, each of 64 \
-         hexadecimal digits, separated by commas");
+        "public keys of other signers whose backups, snapshots, deployments, shadows of configurations and other signatures are accepted, \
+         each of 64 hexadecimal digits, separated by commas; `arrakis-worker signing keys` prints those of the platform");
+    /// Where the key that signs is.
+    SIGNER = Variable::defaulted("SIGNER", WORKER_AND_API, "local",
+        "where the key that signs backups, snapshots, deployments, chain heads, shadows, approvals and links is: local (the file BACKUP_SIGNING_KEY, for development) \
+         or transit (HashiCorp Vault or OpenBao at VAULT_ADDR)");
+    /// Address of Vault or OpenBao.
+    VAULT_ADDR = Variable::optional("VAULT_ADDR", WORKER_AND_API, "https://vault.example.org:8200",
+        "address of HashiCorp Vault or OpenBao, https://, or http:// to this machine; required with SIGNER=transit");
+    /// CA of Vault or OpenBao.
+    VAULT_CACERT = Variable::optional("VAULT_CACERT", WORKER_AND_API, "/etc/arrakis/vault-ca.pem",
+        "PEM file with the certificate authority of VAULT_ADDR; default: the system's authorities");
+    /// Namespace of Vault or OpenBao.
+    VAULT_NAMESPACE = Variable::optional("VAULT_NAMESPACE", WORKER_AND_API, "platform",
+        "namespace on the server at VAULT_ADDR; default: none");
+    /// Mount of Transit.
+    VAULT_TRANSIT_MOUNT = Variable::defaulted("VAULT_TRANSIT_MOUNT", WORKER_AND_API, "transit",
+        "path at which the Transit engine is mounted");
+    /// Key of Transit.
+    VAULT_TRANSIT_KEY = Variable::defaulted("VAULT_TRANSIT_KEY", WORKER_AND_API, "arrakis",
+        "name of the key of Transit, of the type ed25519 and not exportable");
+    /// Method of the login.
+    VAULT_AUTH = Variable::defaulted("VAULT_AUTH", WORKER_AND_API, "approle",
+        "how the process logs in at VAULT_ADDR: approle (VAULT_ROLE_ID, VAULT_SECRET_ID_FILE) or kubernetes (VAULT_ROLE, VAULT_TOKEN_FILE)");
+    /// Mount of the method of the login.
+    VAULT_AUTH_MOUNT = Variable::optional("VAULT_AUTH_MOUNT", WORKER_AND_API, "approle",
+        "path at which the method of VAULT_AUTH is mounted; default: its name");
+    /// Id of the AppRole.
+    VAULT_ROLE_ID = Variable::optional("VAULT_ROLE_ID", WORKER_AND_API, "a39396b5-fad6-b9bd-e11c-818b922b0cde",
+        "role id of the AppRole of this service; required with VAULT_AUTH=approle");
+    /// File with the secret id.
+    VAULT_SECRET_ID_FILE = Variable::optional("VAULT_SECRET_ID_FILE", WORKER_AND_API, "/run/secrets/vault-secret-id",
+        "file with the secret id of the AppRole, read at each login; required with VAULT_AUTH=approle");
+    /// Role of the service account.
+    VAULT_ROLE = Variable::optional("VAULT_ROLE", WORKER_AND_API, "arrakis-worker",
+        "role of the login by a service account; required with VAULT_AUTH=kubernetes");
+    /// File with the token of the service account.
+    VAULT_TOKEN_FILE = Variable::defaulted("VAULT_TOKEN_FILE", WORKER_AND_API, "/var/run/secrets/kubernetes.io/serviceaccount/token",
+        "file with the token of the service account, read at each login");
     /// Identity of the encryption of backups.
     BACKUP_AGE_IDENTITY = Variable::optional("BACKUP_AGE_IDENTITY", GAIB, "/home/stilgar/backup-identity.txt",
         "file with an age identity, as age-keygen writes it, readable by its owner only: backups are encrypted on this machine and decrypted \

@@ -1,7 +1,11 @@
-//! Credentials that the platform issues. Owns the form of an API key and its hash. Stores nothing: `arrakis-db` has the tables.
+//! Credentials that the platform issues, and signatures of what it stores.
+//!
+//! Owns the form of an API key and its hash (`api_key`), and signatures with a key in a file or in Transit ([`signing`]). Has no database:
+//! `arrakis-db` has the tables.
 //!
 //! To add a kind of credential: a module beside `api_key`, with the reason for its hash.
 
 mod api_key;
+pub mod signing;
 
 pub use api_key::{ApiKeyError, ApiKeyHash, ApiKeySecret};

@@ -1,5 +1,5 @@
 //! Resources of a test, separate for each test so that tests run concurrently: a database, a vhost, a Redis database,
-//! processes, a fault proxy, a chain, an S3 with a DynamoDB; and [`eventually`] instead of sleeping.
+//! processes, a fault proxy, a chain, an S3 with a DynamoDB, an OpenBao; and [`eventually`] instead of sleeping.
 //!
 //! The services are real. `./dev test` sets the environment variables with their addresses; without these a test fails with
 //! a message. The types panic instead of returning errors: a test without its resources has failed.
@@ -9,6 +9,7 @@ mod database;
 mod environment;
 mod fault_proxy;
 mod moto;
+mod openbao;
 mod process;
 mod redis;
 mod vhost;
@@ -21,6 +22,7 @@ pub use database::TestDatabase;
 pub use environment::required as required_variable;
 pub use fault_proxy::{Direction, FaultProxy, TrafficFaults};
 pub use moto::Moto;
+pub use openbao::{AppRole, OpenBao};
 pub use process::Process;
 pub use redis::TestRedis;
 pub use vhost::TestVhost;

@@ -24,6 +24,14 @@ pub enum VaultError {
     /// A manifest, a backup or a deployment cannot be signed.
     #[error("it cannot be signed, and was not stored: {0}")]
     Sign(#[source] SignError),
+    /// The signature of an object cannot be verified at present: the service with the key is unavailable, or refuses this process.
+    #[error("the signature of {object} cannot be verified: {error}; nothing was restored")]
+    Unverified {
+        /// The object.
+        object: String,
+        /// The reason.
+        error: SignError,
+    },
     /// A name is not valid in a key.
     #[error(transparent)]
     Key(#[from] ObjectKeyError),
@@ -110,10 +118,12 @@ pub enum VaultError {
 }
 
 impl VaultError {
-    /// What is wrong with an object. A signature of a key that is not trusted is no damage: the object may be whole.
+    /// What is wrong with an object. A signature of a key that is not trusted is no damage: the object may be whole. Nor is one that cannot be
+    /// verified at present.
     pub(crate) fn of_damage(object: String, damage: Damage) -> Self {
         match damage {
             Damage::Signature(SignError::UnknownKey { key, version }) => Self::NotTrusted { object, key, version },
+            Damage::Signature(error) if !error.is_about_the_signature() => Self::Unverified { object, error },
             damage => Self::Damaged { object, damage },
         }
     }
@@ -158,6 +168,7 @@ impl VaultError {
         match self {
             Self::Store(error) => error.is_transient(),
             Self::Catalogue(error) => error.is_transient(),
+            Self::Sign(error) | Self::Unverified { error, .. } => error.is_transient(),
             _ => false,
         }
     }

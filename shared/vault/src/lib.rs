@@ -3,7 +3,7 @@
 //! Owns the object store ([`ObjectStore`]: a folder, S3), the catalogue ([`Catalogue`]: files, DynamoDB), and on top of both the [`Vault`]:
 //! backups, snapshots with a signed manifest, exports, the theme registry, plans and limits, schedule, retention. What is not whole is
 //! never listed: objects are written first, the record of the catalogue last. What is read is checked first: size, checksum, signature,
-//! server, lineage.
+//! server, lineage. Signed documents of the platform are in the same store: [`ChainAnchors`], [`PublicKeyCopies`].
 //!
 //! Contains no rules of the engine (`arrakis-iac`): a state is JSON with a lineage, a serial and a server's id, a configuration is
 //! text. Reads no clock: the time is an argument.
@@ -14,6 +14,7 @@
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod catalogue;
+mod chain_anchors;
 mod checksum;
 mod damage;
 mod error;
@@ -26,16 +27,20 @@ mod limits;
 mod manifest;
 mod open;
 pub mod paths;
+mod public_keys;
 mod record;
 mod schedule;
 mod sealed;
 mod server;
-pub mod sign;
+mod signed_documents;
 pub mod store;
 mod theme_registry;
 mod vault;
 
+pub use arrakis_security::signing as sign;
+pub use arrakis_security::signing::{LocalSigner, Signer};
 pub use catalogue::{Catalogue, Cursor, FileCatalogue, ListRequest, Page};
+pub use chain_anchors::{ChainAnchor, ChainAnchors};
 pub use damage::Damage;
 pub use error::VaultError;
 pub use files::LockWait;
@@ -47,11 +52,12 @@ pub use manifest::{
 };
 #[cfg(feature = "encryption")]
 pub use open::open_encrypted;
-pub use open::{OpenError, OpenOptions, open, open_signing_key, open_store};
+pub use open::{OpenError, OpenOptions, open, open_signed_by, open_store};
+pub use public_keys::PublicKeyCopies;
 pub use record::{BackupRecord, LARGE_BACKUP_BYTES, RecordKind, StateVersion};
 pub use schedule::{BackupSchedule, Slot, Task};
 pub use server::ServerId;
-pub use sign::{LocalSigner, Signer};
+pub use signed_documents::DocumentError;
 pub use store::{Condition, FolderStore, NewObject, Object, ObjectStore, StoreError};
 pub use theme_registry::{Action, Deployment, DeploymentAudit, RollbackError, RollbackTo, ThemeRegistry};
 pub use vault::{

@@ -7,7 +7,7 @@ use arrakis_config::{BackupSettings, CatalogueLocation, StoreLocation};
 
 use crate::catalogue::{Catalogue, FileCatalogue};
 use crate::files::LockWait;
-use crate::sign::{LocalSigner, PublicKey, PublicKeyError, SignError};
+use crate::sign::{LocalSigner, PublicKey, PublicKeyError, SignError, Signer};
 use crate::store::{FolderStore, ObjectStore};
 use crate::vault::{LimitPolicy, Vault, VaultParts};
 
@@ -51,7 +51,21 @@ pub async fn open(settings: &BackupSettings, options: &OpenOptions) -> Result<Va
     Ok(Vault::new(parts(settings, options).await?))
 }
 
-/// The same with objects that are encrypted on this machine. Without an identity, none is encrypted, and one that is encrypted is refused
+/// The vault of these settings with another signer than the file of `BACKUP_SIGNING_KEY`, such as a key in Transit. `limits` as
+/// [`OpenOptions::limits`]. Sends no request.
+///
+/// # Errors
+/// AWS is not configured.
+pub async fn open_signed_by(
+    settings: &BackupSettings,
+    signer: Arc<dyn Signer>,
+    limits: Option<LimitPolicy>,
+) -> Result<Vault, OpenError> {
+    let parts = parts_signed_by(settings, signer, limits, &LockWait::default()).await?;
+    Ok(Vault::new(parts))
+}
+
+/// As [`open`], with objects that are encrypted on this machine. Without an identity, none is encrypted, and one that is encrypted is refused
 /// with what is missing.
 ///
 /// # Errors
@@ -69,20 +83,29 @@ pub async fn open_encrypted(
 
 async fn parts(settings: &BackupSettings, options: &OpenOptions) -> Result<VaultParts, OpenError> {
     let key = settings.signing_key.as_deref().unwrap_or(&options.default_key);
-    let signer = open_signer(settings, key)?;
+    let signer = Arc::new(open_signer(settings, key)?);
+    parts_signed_by(settings, signer, options.limits, &options.wait).await
+}
+
+async fn parts_signed_by(
+    settings: &BackupSettings,
+    signer: Arc<dyn Signer>,
+    limits_wanted: Option<LimitPolicy>,
+    wait: &LockWait,
+) -> Result<VaultParts, OpenError> {
     let connections = Connections::load(settings).await?;
     let (catalogue, limits): (Arc<dyn Catalogue>, _) = match &settings.catalogue {
         CatalogueLocation::Folder(folder) => (
-            Arc::new(FileCatalogue::new(folder).waiting(options.wait.clone())),
+            Arc::new(FileCatalogue::new(folder).waiting(wait.clone())),
             LimitPolicy::Unlimited,
         ),
         CatalogueLocation::DynamoDb { table, tiers } => (connections.catalogue(table, tiers)?, LimitPolicy::ByPlan),
     };
     Ok(VaultParts {
-        store: connections.store(settings, &options.wait)?,
+        store: connections.store(settings, wait)?,
         catalogue,
-        signer: Arc::new(signer),
-        limits: options.limits.unwrap_or(limits),
+        signer,
+        limits: limits_wanted.unwrap_or(limits),
     })
 }
 
@@ -94,17 +117,7 @@ pub async fn open_store(settings: &BackupSettings) -> Result<Arc<dyn ObjectStore
     Connections::load(settings).await?.store(settings, &LockWait::default())
 }
 
-/// The key of `BACKUP_SIGNING_KEY` with the trusted keys, for objects outside of the vault; `None` where the variable is not set. Where the
-/// file does not exist, it is created.
-///
-/// # Errors
-/// The file cannot be used, or a trusted key is invalid.
-pub fn open_signing_key(settings: &BackupSettings) -> Result<Option<LocalSigner>, OpenError> {
-    let key = settings.signing_key.as_deref();
-    key.map(|key| open_signer(settings, key)).transpose()
-}
-
-/// The signing key, and the trusted keys. Where the file does not exist, it is created.
+/// The key that signs, and the trusted keys. Where the file does not exist, it is created.
 ///
 /// # Errors
 /// The file cannot be used, or a trusted key is invalid.

@@ -7,6 +7,8 @@
 //! | `snapshots/{server}/{id}/manifest.json`, `{file}.gz` | snapshot |
 //! | `themes/{server}/registry.json`, `audit/{time}.json` | theme registry, and an object for each deployment |
 //! | `metadata/{server}/backup-schedule.json` | schedule |
+//! | `anchors/identity-events/{sequence}.json` | head of the chain of identity events, as the worker's leader writes it |
+//! | `signing/public-keys.json` | public keys of every version of the platform's signing key |
 //! | `manifests/{server}/{version}.json.gz`, `latest.json` | shadow of a configuration, as the worker writes it |
 
 use time::format_description::BorrowedFormatItem;
@@ -19,6 +21,9 @@ use crate::server::ServerId;
 
 /// The folder of the shadows of all configurations.
 pub const ALL_SHADOWS: &str = "manifests/";
+
+/// The folder of the anchors of the chain of identity events.
+pub const CHAIN_ANCHORS: &str = "anchors/identity-events/";
 
 /// Times in keys sort as text: `20261201T025000.123Z`.
 const TIME: &[BorrowedFormatItem<'_>] =
@@ -174,6 +179,22 @@ pub fn theme_audit(server: ServerId, time: OffsetDateTime) -> Result<ObjectKey, 
 /// Never in practice.
 pub fn schedule(server: ServerId) -> Result<ObjectKey, ObjectKeyError> {
     ObjectKey::new(format!("metadata/{server}/backup-schedule.json"))
+}
+
+/// The anchor of an event of the chain of identity events. The number has 20 digits, so that keys sort as numbers.
+///
+/// # Errors
+/// Never in practice.
+pub fn chain_anchor(sequence: u64) -> Result<ObjectKey, ObjectKeyError> {
+    ObjectKey::new(format!("{CHAIN_ANCHORS}{sequence:020}.json"))
+}
+
+/// The copy of the public keys of the signing key.
+///
+/// # Errors
+/// Never in practice.
+pub fn public_keys() -> Result<ObjectKey, ObjectKeyError> {
+    ObjectKey::new("signing/public-keys.json")
 }
 
 /// The folder of the shadows of a server's configuration.

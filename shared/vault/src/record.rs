@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use crate::key::{ObjectKey, ObjectKeyError};
 use crate::paths;
-use crate::sealed::{Context, Statement};
+use crate::sealed::Statement;
 use crate::server::ServerId;
-use crate::sign::Signature;
+use crate::sign::{Signature, SigningPurpose};
 
 /// What a record is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -104,7 +104,7 @@ pub(crate) struct BackupStatement<'a> {
 }
 
 impl Statement for BackupStatement<'_> {
-    const CONTEXT: Context = Context::Backup;
+    const PURPOSE: SigningPurpose = SigningPurpose::Backup;
 }
 
 impl BackupRecord {

@@ -1,7 +1,7 @@
 //! Sealed documents: JSON with the checksum of its content, and a signature where the document has one.
 //!
 //! `{"checksum":"…","signature":{…},"content":…}`. The checksum is the SHA-256 of the bytes of `content` as they are, so that a reader that
-//! does not have all fields can check it. The signature is of a [`Context`] and these bytes.
+//! does not have all fields can check it. The signature is of the prefix of a [`SigningPurpose`] and these bytes.
 //!
 //! What is signed and no document of its own (the record of a backup, a deployment in the registry) has a [`Statement`].
 
@@ -11,39 +11,18 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::checksum::checksum;
 use crate::damage::Damage;
-use crate::sign::{SignError, Signature, Signer};
+use crate::sign::{SignError, Signature, Signer, SigningPurpose};
 
-/// What is signed. It begins every signed message, so that a signature of something else by the same key is not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Context {
-    /// A sealed document: the manifest of a snapshot.
-    Document,
-    /// The record of a backup.
-    Backup,
-    /// A deployment of the theme registry.
-    Deployment,
-}
-
-impl Context {
-    const fn begin(self) -> &'static [u8] {
-        match self {
-            Self::Document => b"arrakis-vault sealed document 1\n",
-            Self::Backup => b"arrakis-vault backup 1\n",
-            Self::Deployment => b"arrakis-vault deployment 1\n",
-        }
-    }
-}
-
-/// What a signature states about something. Its JSON is the signed message, so a field that is added needs another context.
+/// What a signature states about something. Its JSON is the signed message, so a field that is added needs another purpose.
 pub(crate) trait Statement: Serialize {
     /// What it is about.
-    const CONTEXT: Context;
+    const PURPOSE: SigningPurpose;
 }
 
 /// Signs a statement.
 pub(crate) async fn sign<T: Statement + Sync>(statement: &T, signer: &dyn Signer) -> Result<Signature, SealError> {
-    let message = message(T::CONTEXT, &to_raw_value(statement)?);
-    Ok(signer.sign(&message).await?)
+    let content = to_raw_value(statement)?;
+    Ok(signer.sign_for(T::PURPOSE, content.get().as_bytes()).await?)
 }
 
 /// Checks the signature of a statement.
@@ -53,7 +32,9 @@ pub(crate) async fn verify<T: Statement + Sync>(
     signer: &dyn Signer,
 ) -> Result<(), Damage> {
     let content = to_raw_value(statement).map_err(|error| Damage::Content(error.to_string()))?;
-    let checked = signer.verify(&message(T::CONTEXT, &content), signature).await;
+    let checked = signer
+        .verify_for(T::PURPOSE, content.get().as_bytes(), signature)
+        .await;
     checked.map_err(Damage::Signature)
 }
 
@@ -75,10 +56,6 @@ struct Parsed<'a> {
     content: &'a RawValue,
 }
 
-fn message(context: Context, content: &RawValue) -> Vec<u8> {
-    [context.begin(), content.get().as_bytes()].concat()
-}
-
 /// A document cannot be sealed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SealError {
@@ -96,9 +73,13 @@ pub(crate) fn seal<T: Serialize>(content: &T) -> Result<Vec<u8>, SealError> {
 }
 
 /// A document with a checksum and a signature.
-pub(crate) async fn seal_signed<T: Serialize>(content: &T, signer: &dyn Signer) -> Result<Vec<u8>, SealError> {
+pub(crate) async fn seal_signed<T: Serialize>(
+    content: &T,
+    purpose: SigningPurpose,
+    signer: &dyn Signer,
+) -> Result<Vec<u8>, SealError> {
     let content = to_raw_value(content)?;
-    let signature = signer.sign(&message(Context::Document, &content)).await?;
+    let signature = signer.sign_for(purpose, content.get().as_bytes()).await?;
     bytes_of(&content, Some(signature))
 }
 
@@ -108,14 +89,17 @@ pub(crate) fn open<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Damage> {
 }
 
 /// The content of a signed document. One without a signature is refused.
-pub(crate) async fn open_signed<T: DeserializeOwned>(bytes: &[u8], signer: &dyn Signer) -> Result<T, Damage> {
+pub(crate) async fn open_signed<T: DeserializeOwned>(
+    bytes: &[u8],
+    purpose: SigningPurpose,
+    signer: &dyn Signer,
+) -> Result<T, Damage> {
     let parsed = parse(bytes)?;
     let Some(signature) = &parsed.signature else {
         return Err(Damage::Content("it has no signature".to_owned()));
     };
-    let checked = signer
-        .verify(&message(Context::Document, parsed.content), signature)
-        .await;
+    let content_bytes = parsed.content.get().as_bytes();
+    let checked = signer.verify_for(purpose, content_bytes, signature).await;
     checked.map_err(Damage::Signature)?;
     content(&parsed)
 }
@@ -185,20 +169,24 @@ mod tests {
     #[tokio::test]
     async fn signature_is_required_and_checked() {
         let (one, other) = (LocalSigner::generate().unwrap(), LocalSigner::generate().unwrap());
-        let signed = seal_signed(&document(), &one).await.unwrap();
-        let content: BTreeMap<String, u32> = open_signed(&signed, &one).await.unwrap();
+        let signed = seal_signed(&document(), SigningPurpose::Manifest, &one).await.unwrap();
+        let content: BTreeMap<String, u32> = open_signed(&signed, SigningPurpose::Manifest, &one).await.unwrap();
         assert_eq!(content, document());
-        let unknown = open_signed::<BTreeMap<String, u32>>(&signed, &other).await;
+        let other_purpose = open_signed::<BTreeMap<String, u32>>(&signed, SigningPurpose::ChainHead, &one).await;
+        assert!(matches!(other_purpose, Err(Damage::Signature(_))), "{other_purpose:?}");
+        let unknown = open_signed::<BTreeMap<String, u32>>(&signed, SigningPurpose::Manifest, &other).await;
         assert!(matches!(unknown, Err(Damage::Signature(_))), "{unknown:?}");
         let unsigned = seal(&document()).unwrap();
-        let refused = open_signed::<BTreeMap<String, u32>>(&unsigned, &one).await;
+        let refused = open_signed::<BTreeMap<String, u32>>(&unsigned, SigningPurpose::Manifest, &one).await;
         assert!(matches!(refused, Err(Damage::Content(_))), "{refused:?}");
     }
 
     #[tokio::test]
     async fn content_with_a_new_checksum_and_the_old_signature_is_refused() {
         let signer = LocalSigner::generate().unwrap();
-        let signed = seal_signed(&document(), &signer).await.unwrap();
+        let signed = seal_signed(&document(), SigningPurpose::Manifest, &signer)
+            .await
+            .unwrap();
         let text = String::from_utf8(signed).unwrap();
         let forged = text.replace("\"serial\":7", "\"serial\":8");
         let content = forged
@@ -210,7 +198,7 @@ mod tests {
             + "}";
         let old = text.split('"').nth(3).unwrap();
         let forged = forged.replace(old, &checksum(content.as_bytes()));
-        let refused = open_signed::<BTreeMap<String, u32>>(forged.as_bytes(), &signer).await;
+        let refused = open_signed::<BTreeMap<String, u32>>(forged.as_bytes(), SigningPurpose::Manifest, &signer).await;
         assert!(matches!(refused, Err(Damage::Signature(_))), "{refused:?}");
     }
 }

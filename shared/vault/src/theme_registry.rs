@@ -8,9 +8,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::manifest::ThemeVersion;
-use crate::sealed::{Context, Statement};
+use crate::sealed::Statement;
 use crate::server::ServerId;
-use crate::sign::Signature;
+use crate::sign::{Signature, SigningPurpose};
 
 /// What a deployment did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,7 +88,7 @@ pub(crate) struct DeploymentStatement<'a> {
 }
 
 impl Statement for DeploymentStatement<'_> {
-    const CONTEXT: Context = Context::Deployment;
+    const PURPOSE: SigningPurpose = SigningPurpose::Deployment;
 }
 
 impl Deployment {

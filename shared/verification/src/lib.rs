@@ -10,6 +10,7 @@
 
 mod account;
 mod job;
+mod link;
 mod moving;
 mod notice;
 pub mod page;

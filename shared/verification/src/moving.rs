@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::job::{StoredJob, consent_id, recorded_id};
 use crate::record::{MoveRequest, Recorded, SessionTx};
 use crate::submit::proven_wallet;
-use crate::{Progress, ProgressState, Refusal, SessionToken, Verification, VerificationError, account, notice};
+use crate::{Progress, ProgressState, Refusal, Verification, VerificationError, account, notice};
 
 /// What the holder's button did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Verification {
     /// # Errors
     /// When the session has no such wallet or has ended, or the database is unavailable.
     pub async fn request_move(&self, token: &str, now: OffsetDateTime) -> Result<Progress, VerificationError> {
-        let token: SessionToken = token.parse()?;
+        let token = self.token(token).await?;
         let session = self.find(token, now).await?;
         let (address, holder) = match session.state {
             SessionState::Signed | SessionState::AwaitingConsent => {

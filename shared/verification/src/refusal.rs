@@ -2,6 +2,7 @@
 
 use arrakis_chain::ChainError;
 use arrakis_db::{DbError, SessionState};
+use arrakis_security::signing::SignError;
 use arrakis_wallet::{MessageRefusal, SignatureError, SignatureRefusal};
 use serde_json::{Value, json};
 
@@ -126,6 +127,9 @@ pub enum VerificationError {
     /// The chain failed.
     #[error(transparent)]
     Chain(#[from] ChainError),
+    /// The link cannot be signed, or its signature cannot be verified at present.
+    #[error(transparent)]
+    Signer(#[from] SignError),
 }
 
 impl VerificationError {
@@ -135,7 +139,8 @@ impl VerificationError {
         match self {
             Self::Refused(refusal) => *refusal,
             Self::Database(error) if error.is_transient() => Refusal::TryLater,
-            Self::Database(_) => Refusal::Internal,
+            Self::Signer(error) if error.is_transient() => Refusal::TryLater,
+            Self::Database(_) | Self::Signer(_) => Refusal::Internal,
             Self::Chain(_) => Refusal::ChainUnavailable,
         }
     }

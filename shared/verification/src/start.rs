@@ -78,6 +78,8 @@ impl Verification {
         }
         let name = stored_name(&new.account_name, new.account);
         let nonce = random_nonce();
+        // No transaction is open while the link is signed, and a link that cannot be signed replaces no session.
+        let link = self.link(token).await?;
         let mut tx = SessionTx::begin(&self.database, new.community).await?;
         refuse_suspended(&mut tx.registry(), new.account, now).await?;
         let started = tx
@@ -101,7 +103,7 @@ impl Verification {
             SessionStart::TooMany { next_at } => Started::TooMany { next_at },
             SessionStart::Started { replaced } => Started::Session {
                 id,
-                link: Secret::new(format!("{}/{}", self.origin.uri(), token.expose())),
+                link,
                 expires_at,
                 replaced,
             },

@@ -65,7 +65,7 @@ impl Verification {
         submission: &Submission,
         now: OffsetDateTime,
     ) -> Result<Progress, VerificationError> {
-        let token: SessionToken = token.parse()?;
+        let token = self.token(token).await?;
         let session = self.find(token, now).await?;
         open(&session)?;
         self.count_attempt(token, now).await?;

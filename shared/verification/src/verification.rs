@@ -4,12 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrakis_chain::Chains;
+use arrakis_config::Secret;
 use arrakis_db::{Database, SessionKey, SessionState, VerificationSession};
 use arrakis_domain::Address;
+use arrakis_security::signing::{SignError, Signer};
 use arrakis_wallet::{ContractCalls, Origin, OriginError, SignIn};
 use time::OffsetDateTime;
 use url::Url;
 
+use crate::link;
 use crate::suspension::refuse_suspended;
 use crate::{MessageView, RecordVerification, Refusal, SessionToken, SessionView, VerificationError, account};
 
@@ -26,6 +29,8 @@ pub struct Verification {
     /// The website that sign-in messages name.
     pub(crate) origin: Origin,
     chains: Arc<FindChain>,
+    /// Signs links; `None`: links are not signed.
+    signer: Option<Arc<dyn Signer>>,
 }
 
 impl fmt::Debug for Verification {
@@ -69,7 +74,36 @@ impl Verification {
             record,
             origin: Origin::of(base)?,
             chains: Arc::new(chains),
+            signer: None,
         })
+    }
+
+    /// The same with signed links: the link of a new session is signed with this key, and requests with an unsigned or forged one are refused.
+    #[must_use]
+    pub fn signed_by(mut self, signer: Arc<dyn Signer>) -> Self {
+        self.signer = Some(signer);
+        self
+    }
+
+    /// The link of a session with this token.
+    ///
+    /// # Errors
+    /// It cannot be signed.
+    pub(crate) async fn link(&self, token: SessionToken) -> Result<Secret, SignError> {
+        let uri = self.origin.uri();
+        let segment = match &self.signer {
+            Some(signer) => link::signed(token, uri, &**signer).await?,
+            None => token.expose(),
+        };
+        Ok(Secret::new(format!("{uri}/{segment}")))
+    }
+
+    /// The token in the last segment of a link.
+    ///
+    /// # Errors
+    /// The segment is malformed or forged, or its signature cannot be verified at present.
+    pub(crate) async fn token(&self, segment: &str) -> Result<SessionToken, VerificationError> {
+        link::token(segment, self.origin.uri(), self.signer.as_deref()).await
     }
 
     /// The session of a token, as the page shows it. `token` is the path segment of the link.
@@ -78,7 +112,7 @@ impl Verification {
     /// When the token is malformed or belongs to no session, the session is not completed and its account is suspended, or the database is
     /// unavailable.
     pub async fn session(&self, token: &str, now: OffsetDateTime) -> Result<SessionView, VerificationError> {
-        let session = self.find(token.parse()?, now).await?;
+        let session = self.find(self.token(token).await?, now).await?;
         if session.state != SessionState::Completed {
             self.refuse_suspended(&session, now).await?;
         }
@@ -96,7 +130,7 @@ impl Verification {
         chain_id: u64,
         now: OffsetDateTime,
     ) -> Result<MessageView, VerificationError> {
-        let session = self.find(token.parse()?, now).await?;
+        let session = self.find(self.token(token).await?, now).await?;
         open(&session)?;
         self.refuse_suspended(&session, now).await?;
         if chain_id != session.chain_id {

@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use arrakis_config::{BackupSettings, Reader, Secret, variables};
+use arrakis_config::{BackupSettings, Reader, Secret, SigningSettings, variables};
 use arrakis_db::{CommunityId, ConfigurationVersion, Database, GuildId, RunningConfiguration, TenantTx, VersionCause};
 use arrakis_themes::Registry;
-use arrakis_vault::{open_signing_key, open_store};
+use arrakis_vault::open_store;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -16,6 +15,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::database::{connect, database_url};
 use super::output::{print, print_json, printable, report};
+use super::signer::{open_signer, remember_public_keys};
 use super::with_config;
 use crate::configuration::{self, Shadow, ShadowStore};
 use crate::configuration_rebuild::{Rebuild, Rebuilt};
@@ -65,7 +65,7 @@ pub(super) enum ConfigurationsTask {
     },
     /// Creates the communities that a lost database had, from the object store; communities that exist are not changed
     ///
-    /// With `BACKUP_SIGNING_KEY`, only versions are used that this key or one of `BACKUP_TRUSTED_KEYS` has signed.
+    /// With `BACKUP_SIGNING_KEY` or `SIGNER=transit`, only versions are used that this key or one of `BACKUP_TRUSTED_KEYS` has signed.
     Rebuild {
         #[command(flatten)]
         servers: Servers,
@@ -90,6 +90,7 @@ struct TaskConfig {
     /// Of a task that needs the database.
     database_url: Option<Secret>,
     backups: Option<BackupSettings>,
+    signing: Option<SigningSettings>,
     themes_dir: Option<PathBuf>,
 }
 
@@ -102,10 +103,12 @@ impl ConfigurationsTask {
                 false => Some(None),
             };
             let backups = reader.backups(None);
+            let signing = reader.signing();
             let themes_dir = reader.optional(&variables::THEMES_DIR);
             Some(TaskConfig {
                 database_url: database_url?,
                 backups: backups?,
+                signing: signing?,
                 themes_dir: themes_dir?,
             })
         };
@@ -114,9 +117,12 @@ impl ConfigurationsTask {
 
     async fn run_with(self, config: TaskConfig) -> anyhow::Result<ExitCode> {
         let settings = config.backups.as_ref().context("BACKUP_STORE is not set")?;
-        let mut shadows = ShadowStore::new(open_store(settings).await.context("BACKUP_STORE")?);
-        if let Some(signer) = open_signing_key(settings)? {
-            shadows = shadows.signed_by(Arc::new(signer));
+        let store = open_store(settings).await.context("BACKUP_STORE")?;
+        let mut shadows = ShadowStore::new(store.clone());
+        if let Some(signing) = &config.signing {
+            let signer = open_signer(signing)?;
+            remember_public_keys(store, signer.clone()).await;
+            shadows = shadows.signed_by(signer);
         }
         let themes = Registry::load(config.themes_dir.as_deref())?;
         match self {

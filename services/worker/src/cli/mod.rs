@@ -19,6 +19,8 @@ mod overrides;
 mod plan;
 mod posts;
 mod registry;
+mod signer;
+mod signing;
 mod token_profiles;
 mod topology;
 mod unfreeze;
@@ -64,9 +66,12 @@ enum Task {
     ApiKey(api_key::ApiKeyTask),
     /// Prints audit entries of a community or of the platform, newest first (requires `DATABASE_URL`)
     Audit(audit::AuditTask),
-    /// Verifies or replays the registry of identities, or migrates old verifications to it
+    /// Verifies, anchors or replays the registry of identities, or migrates old verifications to it
     #[command(subcommand)]
     Registry(registry::RegistryTask),
+    /// Prints the public keys of the signing key, or rotates it
+    #[command(subcommand)]
+    Signing(signing::SigningTask),
     /// Syncs the ranking of a token profile with its chain, shows the state of the syncs, and overrides ranks
     #[command(subcommand)]
     Eligibility(eligibility::EligibilityTask),
@@ -111,6 +116,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Some(Task::ApiKey(task)) => task.run(),
         Some(Task::Audit(task)) => task.run(),
         Some(Task::Registry(task)) => task.run(),
+        Some(Task::Signing(task)) => task.run(),
         Some(Task::Eligibility(task)) => task.run(),
         Some(Task::TokenProfiles(task)) => task.run(),
         Some(Task::Welcome(task)) => task.run(),

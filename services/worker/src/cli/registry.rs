@@ -1,22 +1,30 @@
-//! `arrakis-worker registry verify|replay|migrate-verifications`.
+//! `arrakis-worker registry verify|head|anchor|replay|migrate-verifications`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use anyhow::bail;
-use arrakis_config::Secret;
+use anyhow::{Context as _, bail};
 use arrakis_config::variables::{DATABASE_OWNER_URL, DATABASE_URL};
+use arrakis_config::{Reader, Secret};
 use arrakis_db::registry::{
     Account, IdentityId, IdentityRecord, IdentityStatus, IdentityWallet, MigratedVerifications, Problem, VerifyReport,
     migrate_verifications,
 };
 use arrakis_db::{Database, DatabaseOptions, UserId};
 use arrakis_domain::Address;
+use arrakis_security::signing::Signer;
+use arrakis_vault::{ChainAnchor, ChainAnchors};
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::database::database_url;
 use super::output::{print, print_json, printable, report};
+use super::signer::{SignerConfig, remember_public_keys};
 use super::with_config;
+use crate::registry_anchors::{AnchorProblem, NamedAnchor, anchor_of, compare};
 
 /// Identities that one transaction replays.
 const PAGE: u32 = 500;
@@ -26,12 +34,24 @@ const PAGE: u32 = 500;
 pub(super) enum RegistryTask {
     /// Verifies the chain of identity events, its head, and the tables that follow from it; names the first bad event
     ///
-    /// Requires `DATABASE_URL`. Exit code 1 means that something is wrong.
+    /// Requires `DATABASE_URL`. With `BACKUP_STORE` and a signing key, the chain is compared with its anchors in the object store, which shows
+    /// whether its end was removed. Exit code 1 means that something is wrong.
     Verify {
+        /// Also compare with an anchor that `registry head` has printed, in this file; may be repeated
+        #[arg(long, value_name = "FILE")]
+        anchor: Vec<PathBuf>,
         /// Print the report as one JSON object
         #[arg(long)]
         json: bool,
     },
+    /// Prints the head of the chain, signed, as one line of JSON, to be kept outside of the database: an anchor
+    ///
+    /// Requires `DATABASE_URL` and a signing key. `registry verify --anchor FILE` compares the chain with it later.
+    Head,
+    /// Writes an anchor of the head of the chain to `BACKUP_STORE` now; the leader of the workers does this every 10 minutes
+    ///
+    /// Requires `DATABASE_URL` and a signing key. Exit code 1 means that the chain contradicts an earlier anchor; none is written then.
+    Anchor,
     /// Prints the identities as they were at a moment, by a replay of their events up to then
     ///
     /// Requires `DATABASE_URL`.
@@ -82,9 +102,16 @@ impl RegistryTask {
     pub(super) fn run(self) -> ExitCode {
         let schemes = &["postgres", "postgresql"];
         match self {
-            Self::Verify { json } => with_config(
-                |reader| reader.secret_url(&DATABASE_URL, schemes),
-                move |url| async move { verify(&url, json).await },
+            Self::Verify { anchor, json } => with_config(with_signer, move |(url, config)| async move {
+                verify(&url, &config, &anchor, json).await
+            }),
+            Self::Head => with_config(
+                with_signer,
+                move |(url, config)| async move { head(&url, &config).await },
+            ),
+            Self::Anchor => with_config(
+                with_signer,
+                move |(url, config)| async move { anchor(&url, &config).await },
             ),
             Self::Replay(replay) => with_config(
                 |reader| reader.secret_url(&DATABASE_URL, schemes),
@@ -115,29 +142,165 @@ async fn connect(url: &Secret) -> anyhow::Result<Database> {
     Ok(Database::connect(url, options).await?)
 }
 
-async fn verify(url: &Secret, json: bool) -> anyhow::Result<ExitCode> {
-    let database = connect(url).await?;
-    let result = database.verify_registry().await?;
-    database.close();
-    if json {
-        print_json(&result)?;
-    } else {
-        report_verified(&result);
-    }
-    Ok(match result.problem {
-        None => ExitCode::SUCCESS,
-        Some(_) => ExitCode::FAILURE,
-    })
+fn with_signer(reader: &mut Reader) -> Option<(Secret, SignerConfig)> {
+    let url = database_url(reader);
+    let config = SignerConfig::read(reader);
+    Some((url?, config?))
 }
 
-fn report_verified(result: &VerifyReport) {
-    match &result.problem {
+/// What `verify` found.
+#[derive(Debug, Serialize)]
+struct Verified {
+    #[serde(flatten)]
+    chain: VerifyReport,
+    /// Number of anchors that the chain was compared with; `None` where none are configured.
+    anchors: Option<usize>,
+    /// The first anchor that the chain contradicts.
+    anchor_problem: Option<AnchorProblem>,
+}
+
+async fn verify(url: &Secret, config: &SignerConfig, files: &[PathBuf], json: bool) -> anyhow::Result<ExitCode> {
+    let database = connect(url).await?;
+    let chain = database.verify_registry().await?;
+    let compared = compare_with_anchors(&database, config, files).await;
+    database.close();
+    let (anchors, anchor_problem) = match compared {
+        Ok(compared) => compared,
+        Err(error) => {
+            if let Some(problem) = &chain.problem {
+                report_problem(problem);
+            }
+            return Err(error);
+        }
+    };
+    let verified = Verified {
+        chain,
+        anchors,
+        anchor_problem,
+    };
+    if json {
+        print_json(&verified)?;
+    } else {
+        report_verified(&verified);
+    }
+    let is_sound = verified.chain.problem.is_none() && verified.anchor_problem.is_none();
+    Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Number of anchors, and the first one that the chain contradicts.
+async fn compare_with_anchors(
+    database: &Database,
+    config: &SignerConfig,
+    files: &[PathBuf],
+) -> anyhow::Result<(Option<usize>, Option<AnchorProblem>)> {
+    match read_anchors(config, files).await? {
+        Some(anchors) => Ok((Some(anchors.len()), compare(database, &anchors).await?)),
+        None => Ok((None, None)),
+    }
+}
+
+/// The anchors in the store and in these files; `None` where there is neither a store nor a file. One that is damaged is an error: it may be the
+/// one that shows what was removed.
+async fn read_anchors(config: &SignerConfig, files: &[PathBuf]) -> anyhow::Result<Option<Vec<NamedAnchor>>> {
+    let store = config.store().await?;
+    if store.is_none() && files.is_empty() {
+        return Ok(None);
+    }
+    let signer = config.signer().context("anchors are signed")?;
+    let mut named = Vec::new();
+    if let Some(store) = store {
+        remember_public_keys(store.clone(), signer.clone()).await;
+        let anchors = ChainAnchors::new(store, signer.clone());
+        for key in anchors.list().await? {
+            if let Some(anchor) = anchors.read(&key).await? {
+                let name = anchors.name(&key);
+                named.push(NamedAnchor { name, anchor });
+            }
+        }
+    }
+    for file in files {
+        let name = file.display().to_string();
+        let bytes = tokio::fs::read(file).await.with_context(|| name.clone())?;
+        let anchor = ChainAnchor::from_document(&name, &bytes, &*signer).await?;
+        named.push(NamedAnchor { name, anchor });
+    }
+    Ok(Some(named))
+}
+
+async fn present_anchor(database: &Database) -> anyhow::Result<ChainAnchor> {
+    let mut tx = database.global().await?;
+    let head = tx.registry().head().await?;
+    tx.commit().await?;
+    anchor_of(head, OffsetDateTime::now_utc()).context("the chain has no event yet")
+}
+
+async fn head(url: &Secret, config: &SignerConfig) -> anyhow::Result<ExitCode> {
+    let signer = config.signer()?;
+    let database = connect(url).await?;
+    let anchor = present_anchor(&database).await?;
+    database.close();
+    let document = anchor.document(&*signer).await?;
+    print(String::from_utf8(document)?)?;
+    report(format_args!(
+        "the head is event {} with the hash {}",
+        anchor.sequence, anchor.hash
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn anchor(url: &Secret, config: &SignerConfig) -> anyhow::Result<ExitCode> {
+    let signer: Arc<dyn Signer> = config.signer()?;
+    let store = config.store().await?.context("BACKUP_STORE is not set")?;
+    let database = connect(url).await?;
+    remember_public_keys(store.clone(), signer.clone()).await;
+    let anchors = ChainAnchors::new(store, signer);
+    let latest = anchors.latest().await?.map(|anchor| NamedAnchor {
+        name: "the latest anchor".to_owned(),
+        anchor,
+    });
+    if let Some(problem) = compare(&database, latest.as_slice()).await? {
+        report_anchor_problem(&problem);
+        return Ok(ExitCode::FAILURE);
+    }
+    let anchor = present_anchor(&database).await?;
+    database.close();
+    let is_written = anchors.write(&anchor).await?;
+    report(format_args!(
+        "event {} with the hash {} {}",
+        anchor.sequence,
+        anchor.hash,
+        if is_written { "is anchored" } else { "has an anchor" }
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn report_verified(verified: &Verified) {
+    let chain = &verified.chain;
+    match &chain.problem {
         None => report(format_args!(
             "the chain is complete: {} events, {} identities; the head is event {} with the hash {}",
-            result.events, result.identities, result.head.sequence, result.head.hash
+            chain.events, chain.identities, chain.head.sequence, chain.head.hash
         )),
         Some(problem) => report_problem(problem),
     }
+    match (&verified.anchor_problem, verified.anchors) {
+        (Some(problem), _) => report_anchor_problem(problem),
+        (None, Some(count)) => report(format_args!("the chain agrees with {count} anchors")),
+        (None, None) => {
+            report("the chain was not compared with anchors: BACKUP_STORE is not set, and --anchor not given")
+        }
+    }
+}
+
+fn report_anchor_problem(problem: &AnchorProblem) {
+    report(format_args!(
+        "event {}: {}",
+        problem.sequence,
+        problem.problem.description()
+    ));
+    report(format_args!("    anchor:   {}", printable(&problem.anchor)));
+    report(format_args!("    expected: {}", printable(&problem.expected)));
+    report(format_args!("    found:    {}", printable(&problem.found)));
 }
 
 fn report_problem(problem: &Problem) {

@@ -1,14 +1,15 @@
 //! The objects of shadows: a version, and the pointer to the newest one.
 //!
 //! An object is JSON: `{"checksum":"…","signature":{…},"content":{…}}`. The checksum is the SHA-256 of the bytes of `content`, so every field is
-//! covered, and a build that does not know a field can check it. The signature is of [`CONTEXT`] and these bytes: who can write to the store
+//! covered, and a build that does not know a field can check it. The signature is of the prefix of [`SigningPurpose::Shadow`] and these bytes: who can write to the store
 //! can make a checksum, and no signature. It is absent where no key is configured. A version is compressed by gzip; its bytes follow from the
 //! version and the key.
 
+use std::fmt;
 use std::io::{self, Read as _};
 
 use arrakis_db::{Checksum, ConfigurationVersion, GuildId};
-use arrakis_vault::sign::{Signature, Signer};
+use arrakis_security::signing::{Signature, Signer, SigningPurpose};
 use flate2::Compression;
 use flate2::read::{GzDecoder, GzEncoder};
 use serde::de::DeserializeOwned;
@@ -18,8 +19,6 @@ use time::OffsetDateTime;
 
 /// Format of the objects that this build writes.
 const FORMAT: u32 = 1;
-/// Begin of every signed message, so that a signature of another document of the same key is not accepted.
-const CONTEXT: &[u8] = b"arrakis-worker shadow of a configuration 1\n";
 /// Largest version that is decompressed, in bytes.
 const MAX_BYTES: u64 = 64 << 20;
 
@@ -54,6 +53,29 @@ struct Opened<'a> {
     signature: Option<Signature>,
     #[serde(borrow)]
     content: &'a RawValue,
+}
+
+/// Why an object cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    /// What is wrong with it.
+    Damaged(String),
+    /// Its signature cannot be verified at present: why the signer cannot be used.
+    Unverified(String),
+}
+
+impl From<String> for Unreadable {
+    fn from(reason: String) -> Self {
+        Self::Damaged(reason)
+    }
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Damaged(reason) | Self::Unverified(reason) => f.write_str(reason),
+        }
+    }
 }
 
 /// A version in its object.
@@ -123,12 +145,13 @@ impl Shadow {
         bytes: &[u8],
         (server, version): (GuildId, u32),
         signer: Option<&dyn Signer>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Unreadable> {
         let text = decompressed(bytes)?;
         let object: VersionObject = open(&text, signer).await?;
         check(object.format, &object.server, server)?;
         if object.version != version {
-            return Err(format!("it is version {}, not version {version}", object.version));
+            let reason = format!("it is version {}, not version {version}", object.version);
+            return Err(reason.into());
         }
         Ok(Self {
             version,
@@ -173,7 +196,7 @@ pub(super) async fn read_pointer(
     bytes: &[u8],
     server: GuildId,
     signer: Option<&dyn Signer>,
-) -> Result<(u32, Checksum), String> {
+) -> Result<(u32, Checksum), Unreadable> {
     let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
     let object: PointerObject = open(text, signer).await?;
     check(object.format, &object.server, server)?;
@@ -194,13 +217,14 @@ fn check(format: u32, server: &str, wanted: GuildId) -> Result<(), String> {
     Ok(())
 }
 
-fn message(content: &RawValue) -> Vec<u8> {
-    [CONTEXT, content.get().as_bytes()].concat()
-}
-
 async fn seal(content: Box<RawValue>, signer: Option<&dyn Signer>) -> io::Result<String> {
     let signature = match signer {
-        Some(signer) => Some(signer.sign(&message(&content)).await.map_err(io::Error::other)?),
+        Some(signer) => Some(
+            signer
+                .sign_for(SigningPurpose::Shadow, content.get().as_bytes())
+                .await
+                .map_err(io::Error::other)?,
+        ),
         None => None,
     };
     let sealed = Sealed {
@@ -211,18 +235,23 @@ async fn seal(content: Box<RawValue>, signer: Option<&dyn Signer>) -> io::Result
     Ok(serde_json::to_string(&sealed)?)
 }
 
-async fn open<T: DeserializeOwned>(text: &str, signer: Option<&dyn Signer>) -> Result<T, String> {
+async fn open<T: DeserializeOwned>(text: &str, signer: Option<&dyn Signer>) -> Result<T, Unreadable> {
     let opened: Opened<'_> = serde_json::from_str(text).map_err(|error| format!("its content is invalid: {error}"))?;
     let found = Checksum::of_text(opened.content.get()).to_string();
     if found != opened.checksum {
-        return Err(format!("its SHA-256 is {found}, and {} is recorded", opened.checksum));
+        return Err(format!("its SHA-256 is {found}, and {} is recorded", opened.checksum).into());
     }
     if let Some(signer) = signer {
-        let signature = opened.signature.ok_or("it has no signature")?;
-        let verified = signer.verify(&message(opened.content), &signature).await;
-        verified.map_err(|error| error.to_string())?;
+        let signature = opened.signature.ok_or_else(|| "it has no signature".to_owned())?;
+        let content = opened.content.get().as_bytes();
+        let verified = signer.verify_for(SigningPurpose::Shadow, content, &signature).await;
+        verified.map_err(|error| match error.is_about_the_signature() {
+            true => Unreadable::Damaged(error.to_string()),
+            false => Unreadable::Unverified(error.to_string()),
+        })?;
     }
-    serde_json::from_str(opened.content.get()).map_err(|error| format!("its content is invalid: {error}"))
+    let content = serde_json::from_str(opened.content.get());
+    content.map_err(|error| format!("its content is invalid: {error}").into())
 }
 
 #[cfg(test)]
@@ -277,10 +306,16 @@ mod tests {
     async fn shadow_of_another_server_or_version_is_refused() {
         let bytes = shadow().to_bytes(server(), None).await.unwrap();
         let other = GuildId::new(8).unwrap();
-        let error = Shadow::from_bytes(&bytes, (other, 7), None).await.unwrap_err();
+        let error = Shadow::from_bytes(&bytes, (other, 7), None)
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("not of server 8"), "{error}");
         assert_eq!(
-            Shadow::from_bytes(&bytes, (server(), 8), None).await.unwrap_err(),
+            Shadow::from_bytes(&bytes, (server(), 8), None)
+                .await
+                .unwrap_err()
+                .to_string(),
             "it is version 7, not version 8"
         );
     }
@@ -305,7 +340,10 @@ mod tests {
         assert_eq!(Shadow::from_bytes(&signed, version, Some(&own)).await, Ok(shadow()));
         // Without a key, the checksum alone is verified.
         assert_eq!(Shadow::from_bytes(&signed, version, None).await, Ok(shadow()));
-        let refused = Shadow::from_bytes(&signed, version, Some(&other)).await.unwrap_err();
+        let refused = Shadow::from_bytes(&signed, version, Some(&other))
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(refused.contains("not trusted"), "{refused}");
         let trusting = LocalSigner::generate().unwrap().trusting([own.public_key()]);
         assert_eq!(
@@ -314,7 +352,7 @@ mod tests {
         );
         let unsigned = shadow().to_bytes(server(), None).await.unwrap();
         let refused = Shadow::from_bytes(&unsigned, version, Some(&own)).await.unwrap_err();
-        assert_eq!(refused, "it has no signature");
+        assert_eq!(refused.to_string(), "it has no signature");
 
         let checksum = shadow().checksum();
         let pointer = pointer_bytes(server(), 7, checksum, Some(&own)).await.unwrap();

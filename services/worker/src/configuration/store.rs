@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use arrakis_db::{Checksum, ConfigurationVersion, GuildId};
 use arrakis_runtime::fail_point;
+use arrakis_security::signing::SignError;
 use arrakis_vault::{
     Condition, NewObject, ObjectKey, ObjectKeyError, ObjectStore, ServerId, Signer, StoreError, paths,
 };
 
-use super::shadow::{self, Shadow};
+use super::shadow::{self, Shadow, Unreadable};
 
 const LATEST: &str = "latest.json";
 const SUFFIX: &str = ".json.gz";
@@ -40,6 +41,9 @@ pub(crate) enum ShadowError {
         /// The version.
         version: u32,
     },
+    /// A version cannot be signed at present, or a signature not verified.
+    #[error("{0}")]
+    Signer(String),
     /// A version cannot be written as an object.
     #[error("version {version} of the configuration cannot be written: {reason}")]
     Encode {
@@ -51,11 +55,12 @@ pub(crate) enum ShadowError {
 }
 
 impl ShadowError {
-    /// Whether the store failed, as opposed to a shadow that is damaged or differs. An object that is too large is damaged: it must not
+    /// Whether the store or the signer failed, as opposed to a shadow that is damaged or differs. An object that is too large is damaged: it must not
     /// stop the shadows of other servers.
     pub(crate) const fn is_of_store(&self) -> bool {
         match self {
             Self::Store(error) => !matches!(error, StoreError::TooLarge { .. }),
+            Self::Signer(_) => true,
             _ => false,
         }
     }
@@ -139,9 +144,10 @@ impl ShadowStore {
         loop {
             let condition = match self.store.get(&key).await {
                 Ok(object) => {
-                    let named = shadow::read_pointer(&object.bytes, server, self.signer()).await;
-                    if named.is_ok_and(|(version, _)| version >= shadow.version) {
-                        return Ok(());
+                    match shadow::read_pointer(&object.bytes, server, self.signer()).await {
+                        Ok((version, _)) if version >= shadow.version => return Ok(()),
+                        Err(Unreadable::Unverified(reason)) => return Err(ShadowError::Signer(reason)),
+                        Ok(_) | Err(Unreadable::Damaged(_)) => {}
                     }
                     Condition::Version(object.head.version)
                 }
@@ -169,7 +175,7 @@ impl ShadowStore {
             Err(error) => return Err(error.into()),
         };
         let read = Shadow::from_bytes(&object.bytes, (server, version), self.signer()).await;
-        read.map_err(|reason| self.damaged(&key, reason))
+        read.map_err(|reason| self.unreadable(&key, reason))
     }
 
     /// The pointer to the newest version; `None` for a server without shadows.
@@ -184,7 +190,7 @@ impl ShadowStore {
             Err(error) => return Err(error.into()),
         };
         let read = shadow::read_pointer(&object.bytes, server, self.signer()).await;
-        let (version, checksum) = read.map_err(|reason| self.damaged(&key, reason))?;
+        let (version, checksum) = read.map_err(|reason| self.unreadable(&key, reason))?;
         Ok(Some(Pointer { version, checksum }))
     }
 
@@ -245,6 +251,13 @@ impl ShadowStore {
         Ok(servers)
     }
 
+    fn unreadable(&self, key: &ObjectKey, reason: Unreadable) -> ShadowError {
+        match reason {
+            Unreadable::Damaged(reason) => self.damaged(key, reason),
+            Unreadable::Unverified(reason) => ShadowError::Signer(reason),
+        }
+    }
+
     fn damaged(&self, key: &ObjectKey, reason: impl Into<String>) -> ShadowError {
         ShadowError::Damaged {
             object: self.store.describe(key.as_str()),
@@ -274,6 +287,9 @@ fn invalid(version: u32, error: &ObjectKeyError) -> ShadowError {
 }
 
 fn encode(version: u32, error: &std::io::Error) -> ShadowError {
+    if error.get_ref().is_some_and(|inner| inner.is::<SignError>()) {
+        return ShadowError::Signer(error.to_string());
+    }
     ShadowError::Encode {
         version,
         reason: error.to_string(),

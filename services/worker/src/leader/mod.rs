@@ -5,6 +5,7 @@
 //! publish jobs, which any worker runs.
 
 mod alerts;
+mod anchors;
 mod backups;
 mod configurations;
 mod notices;
@@ -21,6 +22,7 @@ use arrakis_config::Secret;
 use arrakis_db::{LeaderElection, Leadership};
 use tokio_util::sync::CancellationToken;
 
+pub use anchors::{AnchorError, Anchored, anchor_chain};
 pub use backups::enqueue_backups;
 pub use configurations::ConfigurationTasks;
 pub use notices::send_notices;

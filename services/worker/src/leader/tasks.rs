@@ -1,5 +1,5 @@
 //! The leader's scheduled tasks: register the commands, enqueue reconciles, eligibility syncs, alerts, posts and backups, publish lost jobs again,
-//! end suspensions whose end has passed, replace themes that a plan does not include, shadow configurations, send notices to operators, prune old rows.
+//! end suspensions whose end has passed, replace themes that a plan does not include, shadow configurations, send notices to operators, anchor the chain of identity events, prune old rows.
 //!
 //! Each task may run twice: the ids of jobs consist of kind and time slot, and a job that is published again and has ended is
 //! dropped.
@@ -14,7 +14,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::configurations::ConfigurationTasks;
-use super::{alerts, backups, notices, posts, suspensions, theme_grace};
+use super::{alerts, anchors, backups, notices, posts, suspensions, theme_grace};
 use crate::commands::{Commands, registration};
 use crate::failure::Failure;
 use crate::jobs::{self, JobOwner, eligibility_sync, reconcile};
@@ -73,7 +73,8 @@ impl LeaderTasks {
             register(services, commands),
             self.run_scheduled(services, connection),
             Box::pin(shadow_configurations(services)),
-            Box::pin(send_notices(services))
+            Box::pin(send_notices(services)),
+            Box::pin(anchor_chain(services))
         );
     }
 
@@ -296,6 +297,12 @@ async fn shadow_configurations(services: &Services) {
 async fn send_notices(services: &Services) {
     wait_for_discord_time(services).await;
     notices::run(services).await;
+}
+
+/// Anchors the chain of identity events. Apart from the other tasks, as it waits for the object store and for the service with the key.
+async fn anchor_chain(services: &Services) {
+    wait_for_discord_time(services).await;
+    anchors::run(services).await;
 }
 
 async fn register(services: &Services, commands: &Commands) {

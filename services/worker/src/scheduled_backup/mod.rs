@@ -16,9 +16,13 @@ mod second_store;
 mod settings;
 mod states;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use anyhow::Context as _;
 use arrakis_iac_apply::Cdn;
-use arrakis_vault::{LimitPolicy, LockWait, OpenOptions, Vault, open, open_store};
+use arrakis_security::signing::{self, Signer};
+use arrakis_vault::{LimitPolicy, PublicKeyCopies, Vault, open_signed_by, open_store};
 use tokio::sync::Notify;
 
 pub(crate) use self::absence::record_absence;
@@ -27,6 +31,9 @@ pub(crate) use self::notices::{Notice, NoticeTask, Notifier, RunOutcome, send_st
 use self::second_store::SecondStore;
 pub use self::settings::BackupConfig;
 pub(crate) use self::states::{RemoteState, RemoteStates};
+
+/// Pause between attempts to read the copy of the public keys.
+const COPY_RETRY: Duration = Duration::from_secs(30);
 
 /// What the jobs of scheduled backups work with.
 #[derive(Debug)]
@@ -46,12 +53,21 @@ pub struct Backups {
 }
 
 impl Backups {
-    /// Opens the stores of a configuration. No request is sent.
+    /// Opens the stores of a configuration, and its key. No request is sent.
     ///
     /// # Errors
-    /// The signing key cannot be used, AWS is not configured, or TLS cannot be set up.
+    /// The signing key cannot be used, or as [`Backups::open_signed_by`].
     pub async fn open(config: &BackupConfig) -> anyhow::Result<Self> {
-        let vault = open_vault(config).await?;
+        let signer = signing::open(&config.signing, "arrakis-worker", Arc::new(())).context("the signing key")?;
+        Box::pin(Self::open_signed_by(config, signer)).await
+    }
+
+    /// Opens the stores of a configuration, with the key of the worker. No request is sent.
+    ///
+    /// # Errors
+    /// AWS is not configured, or TLS cannot be set up.
+    pub async fn open_signed_by(config: &BackupConfig, signer: Arc<dyn Signer>) -> anyhow::Result<Self> {
+        let vault = open_vault(config, signer).await?;
         let states = match config.state_store() {
             Some(settings) => open_store(&settings).await.context("BACKUP_STATE_STORE")?,
             None => vault.store().clone(),
@@ -80,6 +96,15 @@ impl Backups {
         &self.vault
     }
 
+    /// Lets the signer verify with the copied public keys of versions that the service does not list any more. Repeated until the copy was read.
+    pub(crate) async fn remember_public_keys(&self) {
+        let copies = PublicKeyCopies::new(self.vault.store().clone(), self.vault.signer().clone());
+        while let Err(error) = copies.remember().await {
+            tracing::warn!(%error, "the copy of the public keys was not read; it will be retried");
+            tokio::time::sleep(COPY_RETRY).await;
+        }
+    }
+
     /// The same with another vault, for tests of interruptions.
     #[must_use]
     pub fn with_vault(mut self, vault: Vault) -> Self {
@@ -89,12 +114,7 @@ impl Backups {
 }
 
 /// The vault of a configuration. Plans limit the retention whatever the store is: the platform's store is not its servers' own.
-async fn open_vault(config: &BackupConfig) -> anyhow::Result<Vault> {
-    let options = OpenOptions {
-        default_key: config.signing_key.clone(),
-        limits: Some(LimitPolicy::ByPlan),
-        wait: LockWait::default(),
-    };
-    let opened = Box::pin(open(&config.settings, &options)).await;
+async fn open_vault(config: &BackupConfig, signer: Arc<dyn Signer>) -> anyhow::Result<Vault> {
+    let opened = Box::pin(open_signed_by(&config.settings, signer, Some(LimitPolicy::ByPlan))).await;
     opened.context("BACKUP_STORE")
 }

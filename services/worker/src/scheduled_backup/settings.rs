@@ -1,8 +1,6 @@
 //! The variables of scheduled backups.
 
-use std::path::PathBuf;
-
-use arrakis_config::{BackupSettings, Reader, StoreLocation, variables};
+use arrakis_config::{BackupSettings, Reader, SigningSettings, StoreLocation, variables};
 use url::Url;
 
 use super::notices::NotificationSettings;
@@ -12,8 +10,8 @@ use super::notices::NotificationSettings;
 pub struct BackupConfig {
     /// Store and catalogue.
     pub(super) settings: BackupSettings,
-    /// File of the key that signs backups and snapshots; the same for all workers.
-    pub(super) signing_key: PathBuf,
+    /// The key that signs backups, snapshots, shadows and anchors; the same for all workers.
+    pub(super) signing: SigningSettings,
     /// Where gaib keeps states, if that is another store.
     states: Option<StoreLocation>,
     second: Option<SecondLocation>,
@@ -35,6 +33,12 @@ impl BackupConfig {
     /// Reads the settings; `Some(None)` without `BACKUP_STORE`, which switches scheduled backups off. The outer `None` means that `reader`
     /// recorded an error.
     pub fn read(reader: &mut Reader) -> Option<Option<Self>> {
+        let signing = reader.signing();
+        Self::read_with(reader, signing.as_ref())
+    }
+
+    /// As [`BackupConfig::read`], where the settings of the key were read already; `None` where they have an error.
+    pub(crate) fn read_with(reader: &mut Reader, signing: Option<&Option<SigningSettings>>) -> Option<Option<Self>> {
         let settings = reader.backups(None);
         let notifications = NotificationSettings::read(reader);
         let api_base = reader.discord_api_base();
@@ -50,7 +54,7 @@ impl BackupConfig {
             }
             return Some(None);
         };
-        let Some(signing_key) = settings.signing_key.clone() else {
+        let Some(signing) = signing?.clone() else {
             return reader.refuse(
                 &variables::BACKUP_SIGNING_KEY,
                 "it is not set, and BACKUP_STORE is: each worker would sign with a key of its own, and refuse the snapshots of the others",
@@ -58,7 +62,7 @@ impl BackupConfig {
         };
         Some(Some(Self {
             settings,
-            signing_key,
+            signing,
             states: states?,
             second,
             notifications: notifications?,
@@ -108,7 +112,7 @@ impl SecondLocation {
 
 #[cfg(test)]
 mod tests {
-    use arrakis_config::{Service, Source};
+    use arrakis_config::{Service, SignerLocation, Source};
 
     use super::*;
 
@@ -134,6 +138,21 @@ mod tests {
             error.contains("BACKUP_SIGNING_KEY") && error.contains("a key of its own"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn key_in_transit_takes_the_place_of_the_file() {
+        let transit = [
+            STORE,
+            ("SIGNER", "transit"),
+            ("VAULT_ADDR", "https://vault.example.org:8200"),
+            ("VAULT_ROLE_ID", "a39396b5-fad6-b9bd-e11c-818b922b0cde"),
+            ("VAULT_SECRET_ID_FILE", "/run/secrets/vault-secret-id"),
+        ];
+        let config = load(&transit).unwrap().unwrap();
+        assert!(matches!(config.signing.signer, SignerLocation::Transit(_)));
+        let error = load(&transit[..2]).unwrap_err();
+        assert!(error.contains("VAULT_ADDR is not set"), "{error}");
     }
 
     #[test]

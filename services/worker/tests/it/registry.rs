@@ -31,7 +31,7 @@ async fn run(test: &TestDatabase, arguments: &[&str]) -> (i32, Vec<String>) {
     (status.code().unwrap(), text.lines().map(str::to_owned).collect())
 }
 
-async fn sql(url: &str, statement: &str) {
+pub(crate) async fn sql(url: &str, statement: &str) {
     let arguments = ["--no-psqlrc", "--quiet", "--command", statement, url];
     let done = tokio::process::Command::new("psql")
         .args(arguments)
@@ -55,7 +55,7 @@ fn cause(source: EventSource, hour: i64) -> Cause {
 }
 
 /// An identity whose first wallet is replaced by another one after two hours.
-async fn seed(test: &TestDatabase) -> String {
+pub(crate) async fn seed(test: &TestDatabase) -> String {
     let database = test.database().await;
     let mut tx = database.global().await.unwrap();
     let mut registry = tx.registry();

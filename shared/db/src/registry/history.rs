@@ -1,5 +1,7 @@
 //! Reads the chain: its head, the events of an identity, and the state at an earlier moment.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -88,6 +90,33 @@ impl Registry<'_> {
     pub async fn events(&mut self, after: u64) -> Result<Vec<IdentityEvent>, DbError> {
         let rows = self.events_after(i64::try_from(after).unwrap_or(i64::MAX)).await?;
         rows.into_iter().map(IdentityEvent::try_from).collect()
+    }
+
+    /// The hashes of the events with these sequence numbers. An event that does not exist is left out.
+    ///
+    /// # Errors
+    /// When the database is unavailable or a row is corrupt.
+    pub async fn event_hashes(&mut self, sequences: &[u64]) -> Result<BTreeMap<u64, EventHash>, DbError> {
+        let wanted: Vec<i64> = sequences
+            .iter()
+            .map(|sequence| i64::try_from(*sequence).unwrap_or(i64::MAX))
+            .collect();
+        let rows = named!(
+            "identity_event.hashes",
+            sqlx::query!(
+                "select sequence, hash from identity_events where sequence = any($1)",
+                &wanted[..]
+            )
+            .fetch_all(&mut *self.connection)
+        )?;
+        let column = |name| Column("identity_events", name);
+        let parsed = rows.into_iter().map(|row| {
+            let sequence = column("sequence").count(row.sequence)?;
+            let hash = EventHash::stored(&row.hash);
+            let hash = hash.map_err(|why| column("hash").corrupt(hex::encode(&row.hash), why))?;
+            Ok((sequence, hash))
+        });
+        parsed.collect()
     }
 
     /// As [`Registry::events`], not decoded: a corrupt row is no error.

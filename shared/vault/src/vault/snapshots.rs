@@ -23,6 +23,7 @@ use crate::paths;
 use crate::record::{BackupRecord, RecordKind, StateVersion};
 use crate::sealed;
 use crate::server::ServerId;
+use crate::sign::SigningPurpose;
 use crate::store::{Condition, NewObject};
 
 /// A snapshot to be created.
@@ -153,7 +154,7 @@ impl Vault {
             manifest.files.insert(name, file);
         }
         let key = paths::manifest(manifest.server, manifest.id)?;
-        let bytes = sealed::seal_signed(&manifest, &*self.parts.signer).await;
+        let bytes = sealed::seal_signed(&manifest, SigningPurpose::Manifest, &*self.parts.signer).await;
         let bytes = bytes.map_err(|error| self.unsealed(&key, error))?;
         let record = record_of(&manifest, &bytes);
         let object = NewObject::new(bytes).tagged(TIER, manifest.plan.as_str());
@@ -227,7 +228,8 @@ impl Vault {
 
     /// The manifest in these bytes, after its own checks.
     async fn open_manifest(&self, key: &ObjectKey, bytes: &[u8]) -> Result<Manifest, VaultError> {
-        let opened: Result<Manifest, Damage> = sealed::open_signed(bytes, &*self.parts.signer).await;
+        let opened: Result<Manifest, Damage> =
+            sealed::open_signed(bytes, SigningPurpose::Manifest, &*self.parts.signer).await;
         let manifest = opened.map_err(|damage| self.damaged(key, damage))?;
         if manifest.version == MANIFEST_VERSION {
             return Ok(manifest);

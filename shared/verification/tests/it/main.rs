@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot have what it needs has failed")]
 
+mod links;
 mod moving;
 mod page;
 mod registry;

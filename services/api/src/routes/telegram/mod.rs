@@ -42,6 +42,7 @@ fn problem(error: VerificationError) -> Problem {
     match error {
         VerificationError::Database(error) => error.into(),
         VerificationError::Chain(error) => Problem::unavailable(causes(&error)),
+        VerificationError::Signer(error) => Problem::unavailable(causes(&error)),
         VerificationError::Refused(refusal) => Problem::internal(refusal.to_string()),
     }
 }

@@ -132,6 +132,8 @@ fn failed(error: VerificationError) -> CommandError {
         }
         VerificationError::Database(error) => Failure::from(error).into(),
         VerificationError::Chain(error) => Failure::retry(error).into(),
+        VerificationError::Signer(error) if error.is_transient() => Failure::retry(error).into(),
+        VerificationError::Signer(error) => Failure::permanent(error).into(),
     }
 }
 
