@@ -86,6 +86,7 @@ impl Platform {
             hash: *secret.hash().as_bytes(),
             scopes,
             created_by: "stilgar",
+            user: None,
             expires_at: OffsetDateTime::now_utc() + Duration::days(1),
         };
         let mut tx = self.admin.database().global().await.unwrap();

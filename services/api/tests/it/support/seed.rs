@@ -123,6 +123,7 @@ impl TestApi {
             hash: *secret.hash().as_bytes(),
             scopes,
             created_by: "stilgar",
+            user: None,
             expires_at: OffsetDateTime::now_utc() + validity,
         };
         match community {
