@@ -42,6 +42,8 @@ fn admin() -> OpenApiRouter<ApiState> {
         .routes(routes!(admin::users::restore))
         .routes(routes!(admin::servers::read_plan, admin::servers::set_plan))
         .routes(routes!(admin::servers::read_usage, admin::servers::count_use))
+        .routes(routes!(admin::servers::request_grant))
+        .routes(routes!(admin::servers::use_grant))
         .routes(routes!(
             admin::servers::checkpoints::list_checkpoints,
             admin::servers::checkpoints::create_checkpoint

@@ -5,6 +5,7 @@
 //! | `operation.rs` | [`ProtectedOperation`]: every operation that needs a code |
 //! | `totp.rs` | [`Totp`]: secret, address for authenticator apps, matching of a code |
 //! | `backup_codes.rs` | [`BackupCode`]: form and hash |
+//! | `grant.rs` | [`GrantToken`]: what a tool presents after a code was accepted |
 //! | `cipher.rs` | [`SecretCipher`]: encryption of secrets, with rotation of the key |
 //!
 //! It stores nothing and has no clock: `arrakis_db::mfa` decides whether a code is accepted, in one transaction with the audit entry.
@@ -12,11 +13,13 @@
 
 mod backup_codes;
 mod cipher;
+mod grant;
 mod operation;
 mod totp;
 
 pub use backup_codes::{BACKUP_CODES, BackupCode};
 pub use cipher::{CipherError, CipherKeysError, SealedSecret, SecretCipher};
+pub use grant::GrantToken;
 pub use operation::{ProtectedOperation, ProtectedOperationError};
 pub use totp::{SECRET_BYTES, Totp, TotpSecretError};
 

@@ -48,6 +48,7 @@ pub(crate) fn environment(database: &TestDatabase, redis: &str, vhost: &TestVhos
         ("DATABASE_ADMIN_URL", database.admin_url()),
         ("REDIS_URL", redis.to_owned()),
         ("VERIFY_BASE_URL", "https://verify.example.org".to_owned()),
+        ("MFA_ENCRYPTION_KEY", seed::MFA_KEY.to_owned()),
     ]
 }
 
