@@ -74,7 +74,7 @@ async fn concurrent_requests_with_one_code_get_one_grant() {
         .await;
     let (totp, codes) = api.enrol(chani()).await;
     for code in [totp.code_at(OffsetDateTime::now_utc()).as_str(), codes[3].expose()] {
-        // At most one of these counts as wrong: a used backup code is unknown from then on.
+        // The others are refused: a code of the app as used, a backup code as unknown from then on.
         let body = request("teardown", "ab", code);
         let answers = join_all((0..4).map(|_| api.post_as(&key, PATH, &body))).await;
         assert_eq!(
