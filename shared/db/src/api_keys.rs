@@ -317,7 +317,60 @@ impl GlobalTx {
     }
 }
 
+impl GlobalTx {
+    /// Revokes the keys that belong to this user, in every community and those for all communities; returns how many. Needs the admin login.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn revoke_api_keys_of(&mut self, user: UserId, by: &str) -> Result<u64, DbError> {
+        let of_communities = named!(
+            "api_key.revoke_of_user",
+            sqlx::query!(
+                "update api_keys set revoked_at = now(), revoked_by = $2 where user_id = $1 and revoked_at is null",
+                user.stored(),
+                by
+            )
+            .execute(&mut *self.transaction)
+        )?;
+        let of_platform = named!(
+            "platform_api_key.revoke_of_user",
+            sqlx::query!(
+                "update platform_api_keys set revoked_at = now(), revoked_by = $2 where user_id = $1 and revoked_at is null",
+                user.stored(),
+                by
+            )
+            .execute(&mut *self.transaction)
+        )?;
+        Ok(of_communities.rows_affected() + of_platform.rows_affected())
+    }
+}
+
 impl Admin {
+    /// The valid keys that belong to this user, in every community and those for all communities, the newest first.
+    ///
+    /// # Errors
+    /// When the database is unavailable or a row is corrupt.
+    pub async fn api_keys_of(&self, user: UserId) -> Result<Vec<ApiKey>, DbError> {
+        let mut connection = self.database().connection("api_key.of_user").await?;
+        let rows = named!(
+            "api_key.of_user",
+            sqlx::query_as!(
+                Row,
+                r#"select key_id as "key_id!", community_id as "community_id?", name as "name!", prefix as "prefix!", scopes as "scopes!",
+                          created_by as "created_by!", user_id, created_at as "created_at!", expires_at as "expires_at!", revoked_at, last_used_at
+                     from api_keys where user_id = $1 and revoked_at is null and expires_at > now()
+                   union all
+                   select key_id, null, name, prefix, scopes, created_by, user_id, created_at, expires_at, revoked_at, last_used_at
+                     from platform_api_keys where user_id = $1 and revoked_at is null and expires_at > now()
+                    order by 1 desc"#,
+                user.stored()
+            )
+            .fetch_all(&mut *connection)
+        )?;
+        connection.release();
+        rows.into_iter().map(ApiKey::try_from).collect()
+    }
+
     /// The key with this hash, valid or not.
     ///
     /// # Errors
