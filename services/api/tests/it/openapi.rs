@@ -39,6 +39,8 @@ async fn document_describes_every_route_and_its_key() {
         "/admin/users/export",
         "/admin/users/{id}",
         "/admin/users/{id}/restore",
+        "/admin/users/{id}/sessions",
+        "/admin/users/{id}/sessions/revoke",
         "/admin/users/{id}/suspend",
         "/assets/verify/{file}",
         "/eligibility",
@@ -121,7 +123,13 @@ async fn call_every_route(api: &TestApi) {
     let export = api.request(Method::GET, "/admin/users/export").bearer_auth(&key);
     api.send(export.header("accept", "image/png")).await;
     api.get_as(&key, "/admin/users/export?format=csv").await;
-    for change in ["suspend", "restore", "restore"] {
+    let sessions = format!("{user}/sessions");
+    api.get_as(&key, &sessions).await.ok();
+    api.get(&sessions).await;
+    api.get_as(&none, &sessions).await;
+    api.get_as(&key, &format!("{unknown}/sessions")).await;
+    api.get_as(&key, "/admin/users/x/sessions").await;
+    for change in ["suspend", "restore", "restore", "sessions/revoke"] {
         let (path, unknown) = (format!("{user}/{change}"), format!("{unknown}/{change}"));
         let reason = json!({"reason": "a reason"});
         api.post_as(&key, &path, &reason).await;

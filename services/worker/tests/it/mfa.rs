@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use arrakis_db::mfa::{MfaOutcome, confirm};
 use arrakis_db::{AuditEntry, TierImportState};
 use arrakis_security::mfa::{BackupCode, ProtectedOperation, SecretCipher, Totp};
-use arrakis_test_support::eventually;
+use arrakis_test_support::{Process, eventually};
 use arrakis_worker::commands::Commands;
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
@@ -17,6 +17,8 @@ use crate::platform::{
 
 /// Manage Server.
 const MANAGE_GUILD: &str = "32";
+/// How long a command takes at most.
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(30);
 /// A key that encrypts the secrets.
 const KEY: &str = "test:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
@@ -403,4 +405,145 @@ fn protected_operations_of_commands_are_in_their_definitions() {
         ProtectedOperation::MfaReset,
     ];
     assert_eq!(guarded, of_commands);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn takeover_is_begun_and_ended_with_codes() {
+    let (platform, _worker) = with_mfa().await;
+    let (totp, codes) = enrol_chani(&platform).await;
+    let chani = platform.community.user("chani").to_owned();
+    let submit_as_admin = async |custom_id: &str, fields: Value| {
+        let request = json!({
+            "kind": "modal", "custom_id": custom_id, "fields": fields, "guild_id": platform.community.guild,
+            "channel_id": platform.community.channel, "user_id": "chani", "force": true,
+        });
+        let id = platform.control.interact(request).await;
+        platform.publish(&platform.dispatch_as(&id, "8").await).await;
+        platform.control.answered(&id).await["message"].clone()
+    };
+    let open = async |options: Value| {
+        platform.delete_cooldowns();
+        let id = platform.send_command("chani", "admin-takeover", options).await;
+        let mut dispatch = platform.dispatch_as(&id, "8").await;
+        let mut body = dispatch.json();
+        if let Some(members) = body
+            .pointer_mut("/data/resolved/members")
+            .and_then(Value::as_object_mut)
+        {
+            members
+                .values_mut()
+                .for_each(|member| member["permissions"] = json!("8"));
+        }
+        dispatch.body = serde_json::to_vec(&body).unwrap();
+        platform.publish(&dispatch).await;
+        platform.until(&id, |view| view["callback_type"] == 9).await
+    };
+    let modal = open(json!({"admin": chani})).await;
+    assert!(modal["modal"].to_string().contains("mfa-code"), "{modal:#}");
+    let begin = format!("admin-takeover:begin:{chani}");
+    let fields = |code: &str| json!({"name": "Sietch Tabr", "reason": "a stolen account", "mfa-code": code});
+    let refused = submit_as_admin(&begin, fields(&wrong_code(&totp))).await;
+    assert_refusal(&refused, "The code is wrong");
+    let is_frozen = async || {
+        platform
+            .tenant()
+            .await
+            .communities()
+            .get()
+            .await
+            .unwrap()
+            .unwrap()
+            .frozen
+            .is_some()
+    };
+    assert!(!is_frozen().await);
+    let begun = submit_as_admin(&begin, fields(&code_now(&totp))).await;
+    assert_description(&begun, "alone controls it");
+    assert!(is_frozen().await);
+    open(json!({})).await;
+    let fields = json!({"name": "Sietch Tabr", "mfa-code": codes[0].expose()});
+    let ended = submit_as_admin("admin-takeover:end", fields).await;
+    assert_description(&ended, "The freeze has ended");
+    assert!(!is_frozen().await);
+    let entries = platform.tenant().await.audit_entries(100).await.unwrap();
+    let of_takeover = entries
+        .iter()
+        .filter(|entry| entry.action.starts_with("community.takeover"));
+    let details: Vec<&Value> = of_takeover.map(|entry| &entry.detail).collect();
+    assert_eq!(details, [&json!({"mfa": true}), &json!({"mfa": true})]);
+}
+
+/// The tools of operators: status, rotation of the key, reset, sessions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operator_rotates_the_key_resets_a_second_factor_and_revokes_sessions() {
+    let platform = Platform::start().await;
+    let (totp, _) = enrol_chani(&platform).await;
+    let chani = platform.community.user("chani").to_owned();
+    let run = async |arguments: &[&str], keys: &str| {
+        let variables = [
+            ("DATABASE_URL", platform.app_url()),
+            ("DATABASE_ADMIN_URL", platform.admin_url()),
+            ("REDIS_URL", platform.redis.url()),
+            ("MFA_ENCRYPTION_KEY", keys.to_owned()),
+        ];
+        let program = Path::new(env!("CARGO_BIN_EXE_arrakis-worker"));
+        let (status, text) = Process::start_at(program, arguments, variables).output(LIMIT).await;
+        (status.code().unwrap(), text)
+    };
+    let (code, status) = run(&["mfa", "status", &chani], KEY).await;
+    assert!(code == 0 && status.contains("10 backup codes"), "{status}");
+    let (code, key) = run(&["mfa", "new-key", "2027"], KEY).await;
+    assert!(code == 0 && key.starts_with("2027:"), "{key}");
+    let both = format!("{},{KEY}", key.trim());
+    for secrets in ["1 secrets", "0 secrets"] {
+        let (code, text) = run(&["mfa", "rotate-key", "--by", "stilgar"], &both).await;
+        assert!(code == 0 && text.contains(secrets), "{text}");
+    }
+    let new: SecretCipher = key.trim().parse().unwrap();
+    let user = platform.community.user_id("chani");
+    let now = OffsetDateTime::now_utc();
+    let mut tx = platform.tenant().await;
+    let operation = ProtectedOperation::Teardown;
+    let outcome = arrakis_db::mfa::verify(&mut tx, &new, user, &totp.code_at(now), operation, now).await;
+    assert_eq!(outcome.unwrap(), MfaOutcome::Accepted);
+    tx.commit().await.unwrap();
+
+    let (code, text) = run(&["sessions", "list", &chani], KEY).await;
+    assert!(code == 0 && text.contains("has no sessions"), "{text}");
+    let guild = platform.community.guild.to_string();
+    let create = [
+        "api-key",
+        "create",
+        "--name",
+        "gaib",
+        "--by",
+        "stilgar",
+        "--scope",
+        "servers:write",
+        "--guild",
+        &guild,
+        "--user",
+        &chani,
+    ];
+    assert_eq!(run(&create, KEY).await.0, 0);
+    let (code, text) = run(&["sessions", "list", &chani, "--json"], KEY).await;
+    assert!(code == 0 && text.contains("\"kind\":\"api-key\""), "{text}");
+    let revoke = [
+        "sessions",
+        "revoke",
+        &chani,
+        "--by",
+        "stilgar",
+        "--reason",
+        "stolen account",
+    ];
+    let (code, text) = run(&revoke, KEY).await;
+    assert!(code == 0 && text.contains("revoked 1 API keys"), "{text}");
+    let (_, text) = run(&["sessions", "list", &chani], KEY).await;
+    assert!(text.contains("has no sessions"), "{text}");
+
+    let reset = ["mfa", "reset", &chani, "--by", "stilgar", "--reason", "lost phone"];
+    assert_eq!(run(&reset, KEY).await.0, 0);
+    assert_eq!(run(&reset, KEY).await.0, 1, "there is none any more");
+    assert_eq!(run(&["mfa", "status", &chani], KEY).await.0, 1);
 }

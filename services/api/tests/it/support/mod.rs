@@ -27,7 +27,7 @@ pub(crate) struct TestApi {
     pub(crate) database: Database,
     pub(crate) admin: Admin,
     pub(crate) vhost: TestVhost,
-    _redis: TestRedis,
+    redis: TestRedis,
     pub(crate) test_database: TestDatabase,
     document: Arc<Document>,
     client: Client,
@@ -94,11 +94,16 @@ impl TestApi {
             database,
             admin,
             vhost,
-            _redis: redis,
+            redis,
             test_database,
             document,
             client,
         }
+    }
+
+    /// URL of the api's Redis.
+    pub(crate) fn redis_url(&self) -> String {
+        self.redis.url()
     }
 
     /// A request.
