@@ -19,7 +19,7 @@ use crate::community::user_id;
 use crate::failure::Failure;
 use crate::interaction::invocation::InvocationData;
 use crate::interaction::refusal::Refusal;
-use crate::interaction::reply::{CommandError, CommandResult, Reply, message};
+use crate::interaction::reply::{CommandResult, Reply, message};
 use crate::render::mfa::{self, CODE_FIELD, CODES, CONFIRM, ENTER, FILE_NAME, NAME, REMOVE};
 use crate::render::qr;
 
