@@ -6,7 +6,7 @@
 # To add a service: one `start_service` line, one `wait_ready` line.
 
 credentials=(DISCORD_TOKEN DISCORD_BOT_TOKEN DISCORD_PROXY_CREDENTIAL PROXY_CREDENTIALS AMQP_URL DATABASE_URL DATABASE_ADMIN_URL
-    DATABASE_OWNER_URL REDIS_URL RABBITMQ_MANAGEMENT_URL TELEGRAM_BOT_TOKEN API_CREDENTIAL)
+    DATABASE_OWNER_URL REDIS_URL RABBITMQ_MANAGEMENT_URL TELEGRAM_BOT_TOKEN API_CREDENTIAL MFA_ENCRYPTION_KEY)
 
 command_up() {
     local release=false workers=1
@@ -153,7 +153,7 @@ run_logged() { # NAME WHAT COMMAND…
 
 start_platform() { # WORKERS
     local worker
-    secret_for proxy_credential
+    secret_for proxy_credential mfa
     port_for discord_proxy
     export DISCORD_PROXY_URL=http://127.0.0.1:$port DISCORD_PROXY_CREDENTIAL PROXY_CREDENTIALS
     DISCORD_PROXY_CREDENTIAL=$(secret proxy_credential)
@@ -162,12 +162,15 @@ start_platform() { # WORKERS
     port_for api
     api_url=http://127.0.0.1:$port
     export VERIFY_BASE_URL=${VERIFY_BASE_URL:-$api_url}
+    # The 32 digits of the secret are the 32 bytes of the key.
+    MFA_ENCRYPTION_KEY=${MFA_ENCRYPTION_KEY:-dev:$(secret mfa | tr -d '\n' | base64)}
+    export MFA_ENCRYPTION_KEY
     if [[ $chain == local ]]; then export CHAIN_RPC_URLS=$chain_id=$chain_url; fi
     port=$(remembered_port discord_proxy)
 
     start_service discord-proxy arrakis-discord-proxy DISCORD_TOKEN PROXY_CREDENTIALS REDIS_URL PROXY_LISTEN_ADDR="127.0.0.1:$port"
     for ((worker = 1; worker <= $1; worker++)); do
-        start_service "worker-$worker" arrakis-worker DISCORD_PROXY_CREDENTIAL AMQP_URL DATABASE_URL REDIS_URL
+        start_service "worker-$worker" arrakis-worker DISCORD_PROXY_CREDENTIAL AMQP_URL DATABASE_URL REDIS_URL MFA_ENCRYPTION_KEY
     done
     start_api
     start_telegram
@@ -188,7 +191,7 @@ start_api() {
         return
     fi
     api_is_started=true
-    start_service api arrakis-api AMQP_URL DATABASE_URL DATABASE_ADMIN_URL REDIS_URL API_ADDR="${api_url#http://}"
+    start_service api arrakis-api AMQP_URL DATABASE_URL DATABASE_ADMIN_URL REDIS_URL MFA_ENCRYPTION_KEY API_ADDR="${api_url#http://}"
 }
 
 # With TELEGRAM_BOT_TOKEN: the bot, which reaches the api with a key of its own.

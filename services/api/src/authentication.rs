@@ -7,7 +7,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use arrakis_db::{ApiKey, ApiKeyScope, CommunityId};
+use arrakis_db::{ApiKey, ApiKeyScope, CommunityId, UserId};
 use arrakis_security::ApiKeySecret;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
@@ -49,6 +49,11 @@ impl Caller {
     /// The one community whose members the caller may see; `None` for all.
     pub(crate) fn community(&self) -> Option<CommunityId> {
         self.key.community
+    }
+
+    /// The Discord user to whom the key belongs.
+    pub(crate) fn user(&self) -> Option<UserId> {
+        self.key.user
     }
 
     /// Which fields of a user the caller may see: `docs/api.md`, "What a key of one community may read".

@@ -9,6 +9,7 @@ use arrakis_cache::Bucket;
 use arrakis_chain::ChainsConfig;
 use arrakis_config::{PublicAddress, Reader, Secret, SigningSettings, variables};
 use arrakis_runtime::HttpLimits;
+use arrakis_security::mfa::SecretCipher;
 
 use crate::client_address::TrustedProxies;
 
@@ -40,6 +41,8 @@ pub struct Config {
     pub themes_dir: Option<PathBuf>,
     /// The key that signs; `None`: links are neither signed nor verified.
     pub signing: Option<SigningSettings>,
+    /// Encryption of the secrets of second factors (`MFA_ENCRYPTION_KEY`); `None`: no code can be checked.
+    pub mfa: Option<SecretCipher>,
     /// Limits and intervals that no environment variable sets.
     pub tuning: Tuning,
 }
@@ -99,6 +102,7 @@ impl Config {
         let stale_hours = read_stale_hours(reader);
         let themes_dir = reader.optional::<PathBuf>(&variables::THEMES_DIR);
         let signing = reader.signing();
+        let mfa = reader.optional::<SecretCipher>(&variables::MFA_ENCRYPTION_KEY);
         Some(Self {
             broker: broker?,
             database_url: database_url?,
@@ -111,6 +115,7 @@ impl Config {
             stale_after: time::Duration::hours(stale_hours?.into()),
             themes_dir: themes_dir?,
             signing: signing?,
+            mfa: mfa?,
             tuning: Tuning::default(),
         })
     }

@@ -39,6 +39,12 @@ pub enum ProblemKind {
     MissingScope,
     /// The request needs an API key for all communities.
     AllCommunitiesRequired,
+    /// The caller has no second factor.
+    MfaNotEnrolled,
+    /// The code of a second factor is wrong or was used.
+    MfaRefused,
+    /// A grant does not permit the operation.
+    GrantRefused,
     /// There is no such route.
     UnknownRoute,
     /// There is no such token profile.
@@ -71,10 +77,14 @@ pub enum ProblemKind {
     RateLimited,
     /// A limit of the plan is reached.
     UsageLimit,
+    /// Too many codes of a second factor were wrong.
+    MfaThrottled,
     /// A defect.
     Internal,
     /// A dependency is unavailable.
     Unavailable,
+    /// The api cannot check codes of second factors.
+    MfaNotConfigured,
     /// The request took too long.
     TimedOut,
 }
@@ -92,6 +102,9 @@ pub const PROBLEMS: &[ProblemKind] = {
         InvalidKey,
         MissingScope,
         AllCommunitiesRequired,
+        MfaNotEnrolled,
+        MfaRefused,
+        GrantRefused,
         UnknownRoute,
         UnknownProfile,
         UnknownUser,
@@ -108,8 +121,10 @@ pub const PROBLEMS: &[ProblemKind] = {
         UnsupportedMediaType,
         RateLimited,
         UsageLimit,
+        MfaThrottled,
         Internal,
         Unavailable,
+        MfaNotConfigured,
         TimedOut,
     ]
 };
@@ -136,6 +151,9 @@ impl ProblemKind {
                 "all-communities-required",
                 "An API key for all communities is required",
             ),
+            Self::MfaNotEnrolled => (S::FORBIDDEN, "mfa-not-enrolled", "A second factor is required"),
+            Self::MfaRefused => (S::FORBIDDEN, "mfa-refused", "The code is not accepted"),
+            Self::GrantRefused => (S::FORBIDDEN, "grant-refused", "The grant does not permit this"),
             Self::UnknownRoute => (S::NOT_FOUND, "unknown-route", "No such route"),
             Self::UnknownProfile => (S::NOT_FOUND, "unknown-profile", "No such token profile"),
             Self::UnknownUser => (S::NOT_FOUND, "unknown-user", "No such user"),
@@ -156,8 +174,10 @@ impl ProblemKind {
             ),
             Self::RateLimited => (S::TOO_MANY_REQUESTS, "rate-limited", "Too many requests"),
             Self::UsageLimit => (S::TOO_MANY_REQUESTS, "usage-limit", "A limit is reached"),
+            Self::MfaThrottled => (S::TOO_MANY_REQUESTS, "mfa-throttled", "Too many codes were wrong"),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
             Self::Unavailable => (S::SERVICE_UNAVAILABLE, "unavailable", "Temporarily unavailable"),
+            Self::MfaNotConfigured => (S::SERVICE_UNAVAILABLE, "mfa-not-configured", "No code can be checked"),
             Self::TimedOut => (S::SERVICE_UNAVAILABLE, "timed-out", "The request took too long"),
         }
     }

@@ -128,6 +128,9 @@ fn is_refusal(kind: ProblemKind, route: &str, key: Option<&Arc<ApiKey>>) -> bool
         | ProblemKind::InvalidKey
         | ProblemKind::MissingScope
         | ProblemKind::AllCommunitiesRequired
+        | ProblemKind::MfaNotEnrolled
+        | ProblemKind::GrantRefused
+        | ProblemKind::MfaThrottled
         | ProblemKind::UsageLimit => true,
         // The limit of addresses comes before the key.
         ProblemKind::RateLimited => key.is_some() || route.starts_with("/admin/"),

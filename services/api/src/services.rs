@@ -6,6 +6,7 @@ use arrakis_broker::Publisher;
 use arrakis_cache::{Cache, LocalBuckets};
 use arrakis_config::PublicAddress;
 use arrakis_db::{Admin, Database};
+use arrakis_security::mfa::SecretCipher;
 use arrakis_themes::Registry;
 use arrakis_verification::Verification;
 use bytes::Bytes;
@@ -35,6 +36,8 @@ pub(crate) struct Services {
     pub(crate) publisher: Publisher,
     /// Verification of wallets, for the wallet page.
     pub(crate) verification: Verification,
+    /// Encryption of the secrets of second factors; `None` without `MFA_ENCRYPTION_KEY`.
+    pub(crate) mfa: Option<SecretCipher>,
     /// The themes: what a community's plan includes, and which roles and tiers a theme has.
     pub(crate) themes: Registry,
     pub(crate) metrics: Metrics,

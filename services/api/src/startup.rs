@@ -112,6 +112,7 @@ async fn connect(config: &Config, runtime: &Runtime, connection: &BrokerConnecti
             .with_limit(PUBLISH_LIMIT)
             .with_topology(topology),
         verification,
+        mfa: config.mfa.clone(),
         themes,
         metrics,
         public_address: config.public_address.clone(),

@@ -21,6 +21,7 @@ pub mod context;
 pub mod error;
 pub mod exit;
 pub mod files;
+pub mod guard;
 pub mod images;
 pub mod interruption;
 pub mod ownership;

@@ -9,8 +9,9 @@ use std::time::Duration;
 use arrakis_causes::causes;
 use arrakis_config::{Secret, is_loopback};
 use arrakis_contracts::servers::{
-    BackupUsage, BackupUseCounted, CheckpointCreated, CheckpointList, CountBackupUse, CreateCheckpoint, PreviewRestore,
-    RestoreCheckpoint, RestorePreview, Restored, ServerChannel, ServerLists, ServerPlan, ServerRole, SetPlan,
+    BackupUsage, BackupUseCounted, CheckpointCreated, CheckpointList, CountBackupUse, CreateCheckpoint, GrantUsed,
+    Granted, PreviewRestore, RequestGrant, RestoreCheckpoint, RestorePreview, Restored, ServerChannel, ServerLists,
+    ServerPlan, ServerRole, SetPlan, UseGrant,
 };
 use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::{Attributes, Kind, Snowflake};
@@ -189,6 +190,23 @@ impl Platform {
         self.send(|| self.request(Method::POST, &path).json(restore)).await
     }
 
+    /// Requests a grant for a code, which is used up. Sent once: a repeated request would be refused for the used code.
+    ///
+    /// # Errors
+    /// See [`PlatformError`].
+    pub async fn request_grant(&self, request: &RequestGrant) -> Result<Granted, PlatformError> {
+        self.send_once(self.request(Method::POST, "mfa").json(request)).await
+    }
+
+    /// Uses a grant. Sent once.
+    ///
+    /// # Errors
+    /// See [`PlatformError`].
+    pub async fn use_grant(&self, request: &UseGrant) -> Result<GrantUsed, PlatformError> {
+        self.send_once(self.request(Method::POST, "mfa/use").json(request))
+            .await
+    }
+
     /// The error of a command. `what` completes the sentence "could not …".
     #[must_use]
     pub fn failure(&self, what: &str, error: &PlatformError) -> Failure {
@@ -224,6 +242,12 @@ impl Platform {
                  again",
             ),
             "server-busy" => failure.help("run the same command again in a few minutes"),
+            "mfa-not-enrolled" => failure.help(
+                "an operator creates a key that belongs to you (`arrakis-worker api-key create --user USER_ID`); /mfa enrol in the \
+                 Discord server sets a second factor up",
+            ),
+            "mfa-refused" | "grant-refused" => failure.help("nothing was deleted: run the same command again with the next code"),
+            "mfa-throttled" => failure.help("nothing was deleted: wait, and run the same command again"),
             "usage-limit" => failure.help("wait until then; `gaib server tier show` shows the limits"),
             "unknown-route" => failure.help(format!(
                 "check that {} is the address of the platform's api, and that the api has the version of this gaib or a later one",
@@ -247,6 +271,12 @@ impl Platform {
             PlatformError::Unknown(why) => PlatformError::Unavailable(why),
             other => other,
         })
+    }
+
+    async fn send_once<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, PlatformError> {
+        let body = attempt_once(request).await.map_err(|failed| failed.error)?;
+        serde_json::from_slice(&body)
+            .map_err(|error| PlatformError::Unknown(format!("a response has another form: {error}")))
     }
 
     async fn send<T: DeserializeOwned>(&self, request: impl Fn() -> RequestBuilder) -> Result<T, PlatformError> {

@@ -41,11 +41,30 @@ impl Prompt {
         }
     }
 
+    /// Prints `question` and `label`, and waits for a line that is not empty.
+    ///
+    /// # Errors
+    /// When prompts are disabled or no answer can be read: then `alternative` is the advice. When the answer is empty, or a signal stops the
+    /// command.
+    pub async fn ask(&self, question: &str, label: &str, alternative: &str) -> Result<String> {
+        match self.answer(question, label, alternative).await? {
+            Some(answer) if !answer.trim().is_empty() => Ok(answer.trim().to_owned()),
+            _ => Err(Failure::new("Cancelled: nothing was changed.")),
+        }
+    }
+
     /// Prints `question` and waits for the answer `expected`. False for any other answer, and after a signal that stops the command.
     ///
     /// # Errors
     /// When prompts are disabled or no answer can be read: then `alternative` is the advice.
     pub async fn accepts(&self, question: &str, expected: &str, alternative: &str) -> Result<bool> {
+        let label = format!("Only `{expected}` is accepted: ");
+        let answer = self.answer(question, &label, alternative).await?;
+        Ok(answer.is_some_and(|answer| answer.trim() == expected))
+    }
+
+    /// Prints `question` and `label`, and reads a line; `None` after a signal that stops the command.
+    async fn answer(&self, question: &str, label: &str, alternative: &str) -> Result<Option<String>> {
         let refused = |reason: &str| Failure::new(format!("{question} {reason}")).help(alternative);
         if !self.input {
             return Err(refused("Prompts are disabled (--input=false)."));
@@ -54,13 +73,12 @@ impl Prompt {
             return Err(refused("Prompts are disabled with --json."));
         }
         if self.interruption.is_cancelled() {
-            return Ok(false);
+            return Ok(None);
         }
-        self.printer
-            .prompt(&format!("{question}\n  Only `{expected}` is accepted: "));
+        self.printer.prompt(&format!("{question}\n  {label}"));
         let read = tokio::select! {
             biased;
-            () = self.interruption.cancelled() => return Ok(false),
+            () = self.interruption.cancelled() => return Ok(None),
             read = read_line() => read,
         };
         if !std::io::stdin().is_terminal() {
@@ -69,7 +87,7 @@ impl Prompt {
         }
         match read {
             Ok(None) => Err(refused("No answer was read: stdin is closed.")),
-            Ok(Some(answer)) => Ok(answer.trim() == expected),
+            Ok(Some(answer)) => Ok(Some(answer)),
             Err(error) => Err(refused(&format!("The answer could not be read: {error}."))),
         }
     }

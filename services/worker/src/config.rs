@@ -8,6 +8,7 @@ use arrakis_broker::BrokerSettings;
 use arrakis_chain::ChainsConfig;
 use arrakis_config::{PublicAddress, Reader, ScoreApi, Secret, SigningSettings, Variable, variables};
 use arrakis_discord::DiscordConfig;
+use arrakis_security::mfa::SecretCipher;
 use twilight_model::id::Id;
 use url::Url;
 
@@ -53,6 +54,8 @@ pub struct Config {
     pub admin_commands_without_mfa: bool,
     /// The key that signs; `None`: nothing is signed.
     pub signing: Option<SigningSettings>,
+    /// Encryption of the secrets of second factors; `None`: commands that need one are refused.
+    pub mfa: Option<SecretCipher>,
     /// Scheduled backups, whose store also has the shadows of configurations; `None`: there are neither.
     pub backups: Option<BackupConfig>,
 }
@@ -86,6 +89,7 @@ impl Config {
         let verify_base_url = reader.optional::<PublicAddress>(&variables::VERIFY_BASE_URL);
         let without_mfa = admin_commands_without_mfa(reader, database_url.as_ref());
         let signing = reader.signing();
+        let mfa = reader.optional::<SecretCipher>(&variables::MFA_ENCRYPTION_KEY);
         let backups = BackupConfig::read_with(reader, signing.as_ref());
         Some(Self {
             broker: broker?,
@@ -103,6 +107,7 @@ impl Config {
             verify_base_url: verify_base_url?.map(|address| address.url().clone()),
             admin_commands_without_mfa: without_mfa?,
             signing: signing?,
+            mfa: mfa?,
             backups: backups?,
         })
     }
@@ -263,6 +268,20 @@ mod tests {
         );
         let error = without("postgres://u:p@localhost/d", "true").unwrap_err();
         assert!(error.contains("it must be yes or no"), "{error}");
+    }
+
+    #[test]
+    fn key_of_second_factors_is_optional_and_checked() {
+        assert!(load(&[]).unwrap().mfa.is_none());
+        let key = SecretCipher::generate_key("2026").unwrap();
+        let config = load(&[("MFA_ENCRYPTION_KEY", &key)]).unwrap();
+        assert_eq!(config.mfa.as_ref().unwrap().current_key_id(), "2026");
+        assert!(!format!("{config:?}").contains(&key));
+        let error = load(&[("MFA_ENCRYPTION_KEY", "SEKRET")]).unwrap_err();
+        assert!(
+            error.contains("MFA_ENCRYPTION_KEY") && !error.contains("SEKRET"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -171,6 +171,7 @@ pub(crate) async fn connect(
         command_limit: config.command_limit,
         stale_after: config.stale_after,
         admin_commands_without_mfa: config.admin_commands_without_mfa,
+        mfa: config.mfa.clone(),
         shadows: backups.as_ref().map(|backups| {
             let vault = backups.vault();
             ShadowStore::new(vault.store().clone()).signed_by(vault.signer().clone())

@@ -13,6 +13,7 @@ use arrakis_db::{CommunityId, Database, DbError, Profile, TenantTx, UserId};
 use arrakis_discord::Discord;
 use arrakis_eligibility::EligibilityProvider;
 use arrakis_runtime::fail_point;
+use arrakis_security::mfa::SecretCipher;
 use arrakis_themes::Registry;
 use arrakis_verification::Verification;
 use time::OffsetDateTime;
@@ -62,6 +63,8 @@ pub struct Services {
     pub stale_after: time::Duration,
     /// Whether admin commands that need MFA run without it, in a development deployment.
     pub admin_commands_without_mfa: bool,
+    /// Encryption of the secrets of second factors; `None` without `MFA_ENCRYPTION_KEY`.
+    pub mfa: Option<SecretCipher>,
     /// Scheduled backups; `None` without `BACKUP_STORE`.
     pub backups: Option<Backups>,
 }

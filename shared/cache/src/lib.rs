@@ -28,5 +28,5 @@ pub use done_marker::DoneState;
 pub use keys::Ttl;
 pub use marker::MarkerClaim;
 pub use rate_limit::RateLimit;
-pub use session::{Session, SessionError, SessionName};
+pub use session::{MemberSession, Session, SessionError, SessionName};
 pub use token_bucket::{Bucket, LocalBuckets};

@@ -39,6 +39,21 @@ pub struct Session<T> {
     pub data: T,
 }
 
+/// A session of a member, without its data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberSession {
+    /// Its id.
+    pub id: Uuid,
+    /// Its tenant, as the key has it.
+    pub tenant: String,
+    /// Its type, as the key has it.
+    pub kind: String,
+    key: Key,
+}
+
+/// Keys that Redis visits in one step of a scan.
+const SCAN_COUNT: u32 = 500;
+
 /// Why a session cannot be used. The texts are shown to members.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
@@ -184,6 +199,68 @@ impl Cache {
             });
         }
         Err(SessionError::Superseded)
+    }
+
+    /// The sessions of a member, of every tenant and type. The keys are found by a scan: for operators, not for handlers.
+    ///
+    /// # Errors
+    /// When Redis is unavailable.
+    pub async fn sessions_of(&self, user: u64) -> Result<Vec<MemberSession>, CacheUnavailable> {
+        let (mut cursor, mut found) = (0_u64, Vec::new());
+        loop {
+            let mut scan = Cmd::new();
+            scan.arg("SCAN")
+                .arg(cursor)
+                .arg("MATCH")
+                .arg(format!("sess:*:*:{user}"))
+                .arg("COUNT")
+                .arg(SCAN_COUNT)
+                .arg("TYPE")
+                .arg("hash");
+            let (next, keys): (u64, Vec<String>) = self.command("session.scan", &scan).await?;
+            for key in keys {
+                found.extend(self.member_session(key).await?);
+            }
+            cursor = next;
+            if cursor == 0 {
+                break;
+            }
+        }
+        // A scan may return a key twice.
+        found.sort_by(|one: &MemberSession, other| one.key.as_str().cmp(other.key.as_str()));
+        found.dedup_by(|one, other| one.key == other.key);
+        Ok(found)
+    }
+
+    async fn member_session(&self, key: String) -> Result<Option<MemberSession>, CacheUnavailable> {
+        let mut get = Cmd::new();
+        get.arg("HGET").arg(&key).arg("id");
+        let id = self.command::<Option<String>>("session.get_id", &get).await?;
+        let parts: Vec<&str> = key.split(':').collect();
+        let ([_, tenant, kind, _], Some(id)) = (parts.as_slice(), id.and_then(|id| id.parse().ok())) else {
+            return Ok(None);
+        };
+        Ok(Some(MemberSession {
+            id,
+            tenant: (*tenant).to_owned(),
+            kind: (*kind).to_owned(),
+            key: Key::stored(key.clone()),
+        }))
+    }
+
+    /// Ends the sessions of a member, of every tenant and type; returns how many.
+    ///
+    /// # Errors
+    /// When Redis is unavailable; some may have ended then.
+    pub async fn end_sessions_of(&self, user: u64) -> Result<usize, CacheUnavailable> {
+        let mut ended = 0;
+        for session in self.sessions_of(user).await? {
+            let pointer = id_key(session.id);
+            let mut end = END.key(session.key.as_str());
+            end.key(pointer.as_str()).arg(session.id.to_string());
+            ended += usize::from(self.script::<bool>("session.end", &end).await?);
+        }
+        Ok(ended)
     }
 
     /// Ends a session. True when it existed.

@@ -428,6 +428,10 @@ variables! {
     /// Permits admin commands that need MFA.
     ADMIN_COMMANDS_WITHOUT_MFA = Variable::optional("ADMIN_COMMANDS_WITHOUT_MFA", WORKER, "yes",
         "yes: /admin-migrate and /admin-takeover work without a second factor; for development: refused unless DATABASE_URL is on this machine");
+    /// Keys that encrypt the secrets of second factors.
+    MFA_ENCRYPTION_KEY = Variable::optional("MFA_ENCRYPTION_KEY", WORKER_AND_API, "2026:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+        "keys that encrypt the secrets of second factors, ID:BASE64 with commas between them; the first one encrypts, all decrypt; \
+         arrakis-worker mfa new-key prints one; without it, operations that need a second factor are refused").secret();
     /// Health endpoints.
     HEALTH_ADDR = Variable::defaulted("HEALTH_ADDR", EVERY, "0.0.0.0:8080", "address on which /livez, /readyz, /health and /metrics are served");
     /// Log filter.

@@ -3,6 +3,7 @@
 //! Ids of Discord are text, as Discord writes them: a JSON number holds 53 bits in many readers.
 
 mod checkpoints;
+mod mfa;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -13,6 +14,7 @@ pub use self::checkpoints::{
     IdKind, MappedId, NewCheckpointPurpose, PreviewRestore, RestoreChanges, RestoreCheckpoint, RestorePreview,
     Restored, UnmappedId,
 };
+pub use self::mfa::{GrantUsed, Granted, RequestGrant, ServerOperation, UseGrant};
 
 /// All roles and channels that a server has, as its caller has read them from Discord. The api itself has no access to Discord.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

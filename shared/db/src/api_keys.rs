@@ -10,7 +10,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::column::Column;
-use crate::{Admin, CommunityId, DbError, GlobalTx, TenantTx, named_query::named};
+use crate::{Admin, CommunityId, DbError, GlobalTx, TenantTx, UserId, named_query::named};
 
 /// `last_used_at` is written at most once in this time for a key.
 const LAST_USED_ACCURACY: Duration = Duration::hours(1);
@@ -106,6 +106,8 @@ pub struct NewApiKey<'a> {
     pub scopes: &'a [ApiKeyScope],
     /// Name of the operator who created it (`--by`).
     pub created_by: &'a str,
+    /// The Discord user to whom it belongs, whose second factor protected operations need; `None`: it permits none of them.
+    pub user: Option<UserId>,
     /// When it expires: from then on it is refused.
     pub expires_at: OffsetDateTime,
 }
@@ -125,6 +127,8 @@ pub struct ApiKey {
     pub scopes: Vec<ApiKeyScope>,
     /// Name of the operator who created it (`--by`).
     pub created_by: String,
+    /// The Discord user to whom it belongs.
+    pub user: Option<UserId>,
     /// When it was created.
     pub created_at: OffsetDateTime,
     /// When it expires: from then on it is refused.
@@ -150,6 +154,7 @@ struct Row {
     prefix: String,
     scopes: Vec<String>,
     created_by: String,
+    user_id: Option<i64>,
     created_at: OffsetDateTime,
     expires_at: OffsetDateTime,
     revoked_at: Option<OffsetDateTime>,
@@ -169,6 +174,10 @@ impl TryFrom<Row> for ApiKey {
             prefix: row.prefix,
             scopes: scopes.collect::<Result<_, _>>()?,
             created_by: row.created_by,
+            user: row
+                .user_id
+                .map(|user| Column("api_keys", "user_id").user(user))
+                .transpose()?,
             created_at: row.created_at,
             expires_at: row.expires_at,
             revoked_at: row.revoked_at,
@@ -190,8 +199,8 @@ impl TenantTx {
         named!(
             "api_key.create",
             sqlx::query!(
-                "insert into api_keys (community_id, key_id, name, prefix, secret_hash, scopes, created_by, expires_at)
-                 values ($1, $2, $3, $4, $5, $6, $7, $8)",
+                "insert into api_keys (community_id, key_id, name, prefix, secret_hash, scopes, created_by, expires_at, user_id)
+                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
                 self.community.uuid(),
                 key.id,
                 key.name,
@@ -199,7 +208,8 @@ impl TenantTx {
                 key.hash.as_slice(),
                 &scope_texts(key.scopes),
                 key.created_by,
-                key.expires_at
+                key.expires_at,
+                key.user.map(UserId::stored)
             )
             .execute(&mut *self.transaction)
         )?;
@@ -215,7 +225,7 @@ impl TenantTx {
             "api_key.list",
             sqlx::query_as!(
                 Row,
-                r#"select key_id, community_id as "community_id?", name, prefix, scopes, created_by, created_at, expires_at, revoked_at,
+                r#"select key_id, community_id as "community_id?", name, prefix, scopes, created_by, user_id, created_at, expires_at, revoked_at,
                           last_used_at
                      from api_keys where community_id = $1 order by created_at desc, key_id"#,
                 self.community.uuid()
@@ -255,15 +265,16 @@ impl GlobalTx {
         named!(
             "platform_api_key.create",
             sqlx::query!(
-                "insert into platform_api_keys (key_id, name, prefix, secret_hash, scopes, created_by, expires_at)
-                 values ($1, $2, $3, $4, $5, $6, $7)",
+                "insert into platform_api_keys (key_id, name, prefix, secret_hash, scopes, created_by, expires_at, user_id)
+                 values ($1, $2, $3, $4, $5, $6, $7, $8)",
                 key.id,
                 key.name,
                 key.prefix,
                 key.hash.as_slice(),
                 &scope_texts(key.scopes),
                 key.created_by,
-                key.expires_at
+                key.expires_at,
+                key.user.map(UserId::stored)
             )
             .execute(&mut *self.transaction)
         )?;
@@ -279,7 +290,7 @@ impl GlobalTx {
             "platform_api_key.list",
             sqlx::query_as!(
                 Row,
-                r#"select key_id, null::uuid as "community_id?", name, prefix, scopes, created_by, created_at, expires_at, revoked_at,
+                r#"select key_id, null::uuid as "community_id?", name, prefix, scopes, created_by, user_id, created_at, expires_at, revoked_at,
                           last_used_at
                      from platform_api_keys order by created_at desc, key_id"#
             )
@@ -306,7 +317,60 @@ impl GlobalTx {
     }
 }
 
+impl GlobalTx {
+    /// Revokes the keys that belong to this user, in every community and those for all communities; returns how many. Needs the admin login.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn revoke_api_keys_of(&mut self, user: UserId, by: &str) -> Result<u64, DbError> {
+        let of_communities = named!(
+            "api_key.revoke_of_user",
+            sqlx::query!(
+                "update api_keys set revoked_at = now(), revoked_by = $2 where user_id = $1 and revoked_at is null",
+                user.stored(),
+                by
+            )
+            .execute(&mut *self.transaction)
+        )?;
+        let of_platform = named!(
+            "platform_api_key.revoke_of_user",
+            sqlx::query!(
+                "update platform_api_keys set revoked_at = now(), revoked_by = $2 where user_id = $1 and revoked_at is null",
+                user.stored(),
+                by
+            )
+            .execute(&mut *self.transaction)
+        )?;
+        Ok(of_communities.rows_affected() + of_platform.rows_affected())
+    }
+}
+
 impl Admin {
+    /// The valid keys that belong to this user, in every community and those for all communities, the newest first.
+    ///
+    /// # Errors
+    /// When the database is unavailable or a row is corrupt.
+    pub async fn api_keys_of(&self, user: UserId) -> Result<Vec<ApiKey>, DbError> {
+        let mut connection = self.database().connection("api_key.of_user").await?;
+        let rows = named!(
+            "api_key.of_user",
+            sqlx::query_as!(
+                Row,
+                r#"select key_id as "key_id!", community_id as "community_id?", name as "name!", prefix as "prefix!", scopes as "scopes!",
+                          created_by as "created_by!", user_id, created_at as "created_at!", expires_at as "expires_at!", revoked_at, last_used_at
+                     from api_keys where user_id = $1 and revoked_at is null and expires_at > now()
+                   union all
+                   select key_id, null, name, prefix, scopes, created_by, user_id, created_at, expires_at, revoked_at, last_used_at
+                     from platform_api_keys where user_id = $1 and revoked_at is null and expires_at > now()
+                    order by 1 desc"#,
+                user.stored()
+            )
+            .fetch_all(&mut *connection)
+        )?;
+        connection.release();
+        rows.into_iter().map(ApiKey::try_from).collect()
+    }
+
     /// The key with this hash, valid or not.
     ///
     /// # Errors
@@ -318,10 +382,10 @@ impl Admin {
             sqlx::query_as!(
                 Row,
                 r#"select key_id as "key_id!", community_id as "community_id?", name as "name!", prefix as "prefix!", scopes as "scopes!",
-                          created_by as "created_by!", created_at as "created_at!", expires_at as "expires_at!", revoked_at, last_used_at
+                          created_by as "created_by!", user_id, created_at as "created_at!", expires_at as "expires_at!", revoked_at, last_used_at
                      from api_keys where secret_hash = $1
                    union all
-                   select key_id, null, name, prefix, scopes, created_by, created_at, expires_at, revoked_at, last_used_at
+                   select key_id, null, name, prefix, scopes, created_by, user_id, created_at, expires_at, revoked_at, last_used_at
                      from platform_api_keys where secret_hash = $1"#,
                 hash.as_slice()
             )

@@ -40,6 +40,7 @@ mod jobs;
 mod leader;
 mod leaderboard;
 mod login;
+pub mod mfa;
 mod migrate;
 pub mod named_query;
 mod notifications;

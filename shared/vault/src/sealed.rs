@@ -32,9 +32,7 @@ pub(crate) async fn verify<T: Statement + Sync>(
     signer: &dyn Signer,
 ) -> Result<(), Damage> {
     let content = to_raw_value(statement).map_err(|error| Damage::Content(error.to_string()))?;
-    let checked = signer
-        .verify_for(T::PURPOSE, content.get().as_bytes(), signature)
-        .await;
+    let checked = signer.verify_for(T::PURPOSE, content.get().as_bytes(), signature).await;
     checked.map_err(Damage::Signature)
 }
 

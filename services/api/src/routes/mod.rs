@@ -40,8 +40,12 @@ fn admin() -> OpenApiRouter<ApiState> {
         .routes(routes!(admin::users::detail))
         .routes(routes!(admin::users::suspend))
         .routes(routes!(admin::users::restore))
+        .routes(routes!(admin::users::list_sessions))
+        .routes(routes!(admin::users::revoke_sessions))
         .routes(routes!(admin::servers::read_plan, admin::servers::set_plan))
         .routes(routes!(admin::servers::read_usage, admin::servers::count_use))
+        .routes(routes!(admin::servers::request_grant))
+        .routes(routes!(admin::servers::use_grant))
         .routes(routes!(
             admin::servers::checkpoints::list_checkpoints,
             admin::servers::checkpoints::create_checkpoint

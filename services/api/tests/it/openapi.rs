@@ -1,7 +1,7 @@
 //! The OpenAPI document: it is complete, and every documented answer is given and has the documented form. The other tests compare each of
 //! their answers with it, too.
 
-use arrakis_db::{ApiKeyScope, CommunityId};
+use arrakis_db::{ApiKeyScope, CommunityId, UserId};
 use reqwest::Method;
 use serde_json::{Value, json};
 use time::Duration;
@@ -32,11 +32,15 @@ async fn document_describes_every_route_and_its_key() {
         "/admin/servers/{guild}/checkpoints/{id}",
         "/admin/servers/{guild}/checkpoints/{id}/preview",
         "/admin/servers/{guild}/checkpoints/{id}/restore",
+        "/admin/servers/{guild}/mfa",
+        "/admin/servers/{guild}/mfa/use",
         "/admin/servers/{guild}/plan",
         "/admin/users",
         "/admin/users/export",
         "/admin/users/{id}",
         "/admin/users/{id}/restore",
+        "/admin/users/{id}/sessions",
+        "/admin/users/{id}/sessions/revoke",
         "/admin/users/{id}/suspend",
         "/assets/verify/{file}",
         "/eligibility",
@@ -119,7 +123,13 @@ async fn call_every_route(api: &TestApi) {
     let export = api.request(Method::GET, "/admin/users/export").bearer_auth(&key);
     api.send(export.header("accept", "image/png")).await;
     api.get_as(&key, "/admin/users/export?format=csv").await;
-    for change in ["suspend", "restore", "restore"] {
+    let sessions = format!("{user}/sessions");
+    api.get_as(&key, &sessions).await.ok();
+    api.get(&sessions).await;
+    api.get_as(&none, &sessions).await;
+    api.get_as(&key, &format!("{unknown}/sessions")).await;
+    api.get_as(&key, "/admin/users/x/sessions").await;
+    for change in ["suspend", "restore", "restore", "sessions/revoke"] {
         let (path, unknown) = (format!("{user}/{change}"), format!("{unknown}/{change}"));
         let reason = json!({"reason": "a reason"});
         api.post_as(&key, &path, &reason).await;
@@ -133,6 +143,38 @@ async fn call_every_route(api: &TestApi) {
     }
     call_routes_of_telegram(api, &key, &none).await;
     call_routes_of_servers(api, community, &key, &none).await;
+    call_routes_of_mfa(api, &none).await;
+}
+
+async fn call_routes_of_mfa(api: &TestApi, none: &str) {
+    let chani = UserId::new(7).unwrap();
+    let (_, key) = api
+        .key_of(None, &[ApiKeyScope::ServersWrite], Duration::days(1), Some(chani))
+        .await;
+    let (_, codes) = api.enrol(chani).await;
+    let mut request = json!({"operation": "teardown", "plan_digest": "ab".repeat(32), "code": codes[0].expose()});
+    let granted = api.post_as(&key, "/admin/servers/100/mfa", &request).await.ok();
+    request["code"] = json!("000000");
+    let mut used = request.clone();
+    used.as_object_mut().unwrap().remove("code");
+    used["grant"] = granted["grant"].clone();
+    api.post_as(&key, "/admin/servers/100/mfa/use", &used).await.ok();
+    for (path, body) in [("mfa", request), ("mfa/use", used)] {
+        let at = |guild: &str| format!("/admin/servers/{guild}/{path}");
+        for (guild, status) in [("100", 403), ("101", 404), ("x", 400)] {
+            assert_eq!(
+                api.post_as(&key, &at(guild), &body).await.status,
+                status,
+                "{path} {guild}"
+            );
+        }
+        assert_eq!(api.post_as(none, &at("100"), &body).await.status, 403, "{path}");
+        let request = || api.request(Method::POST, &at("100"));
+        assert_eq!(api.send(request()).await.status, 401, "{path}");
+        let large = json!({"x": "x".repeat(20_000)});
+        assert_eq!(api.post_as(&key, &at("100"), &large).await.status, 413, "{path}");
+        assert_eq!(api.send(request().bearer_auth(&key)).await.status, 415, "{path}");
+    }
 }
 
 async fn call_routes_of_servers(api: &TestApi, community: CommunityId, key: &str, none: &str) {

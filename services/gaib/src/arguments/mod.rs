@@ -192,6 +192,9 @@ pub struct ApprovalArguments {
     /// Allow replacements, which delete a channel with its messages
     #[arg(long)]
     pub allow_replace: bool,
+    /// Code of your second factor, for deletions on a server whose community the platform has; otherwise gaib asks for it
+    #[arg(long, value_name = "CODE")]
+    pub mfa: Option<String>,
 }
 
 #[cfg(test)]

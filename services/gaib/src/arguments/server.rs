@@ -223,6 +223,7 @@ impl From<&Destroy> for Apply {
             },
             approval: ApprovalArguments {
                 auto_approve: destroy.auto_approve,
+                mfa: destroy.mfa.clone(),
                 ..ApprovalArguments::default()
             },
             ..Self::default()
@@ -264,6 +265,9 @@ pub struct Destroy {
     /// Skip the confirmation before the deletion
     #[arg(long)]
     pub auto_approve: bool,
+    /// Code of your second factor, for a server whose community the platform has; otherwise gaib asks for it
+    #[arg(long, value_name = "CODE")]
+    pub mfa: Option<String>,
 }
 
 /// Arguments of `gaib server teardown`.
@@ -278,6 +282,9 @@ pub struct Teardown {
     /// Continue without a checkpoint, for this reason; only for a server without a community at the platform
     #[arg(long, value_name = "REASON")]
     pub no_checkpoint: Option<String>,
+    /// Code of your second factor, for a server whose community the platform has; otherwise gaib asks for it before the first deletion
+    #[arg(long, value_name = "CODE")]
+    pub mfa: Option<String>,
     /// The community.
     #[command(flatten)]
     pub community: CommunityArguments,

@@ -16,6 +16,7 @@ use serde_json::json;
 use crate::connection::connect;
 use crate::context::Context;
 use crate::error::{CHECK_PATH_AND_DISK, Failure, Result};
+use crate::guard::Permit;
 use crate::progress::Reporter;
 
 /// A client that reports its progress.
@@ -31,17 +32,23 @@ impl Execution {
         Ok(Self { discord, reporter })
     }
 
-    /// Executes the plan and prints the result. Writes the state through `guard` after each step.
+    /// Executes a plan that its permit covers, and prints the result. Writes the state through `guard` after each step.
     pub(super) async fn run(
         &self,
         context: &Context,
-        plan: &Plan,
+        (plan, permit): (&Plan, &Permit),
         live: &LiveServer,
         state: &mut State,
         guard: &mut dyn StateLock,
         images: &dyn ImageSource,
     ) -> Result<()> {
         let printer = context.printer;
+        if !permit.covers(plan) {
+            return Err(
+                Failure::new("nothing was changed: the plan deletes channels or roles without a permission")
+                    .help("this is a defect of gaib; please report it"),
+            );
+        }
         self.reporter.expect(plan);
         let outcome = Executor::new(&self.discord, guard, images).run(plan, live, state).await;
         outcome.map_err(|error| self.failure(plan, &error))?;

@@ -15,6 +15,7 @@ mod interrupted;
 mod killed;
 mod locks_and_workspaces;
 mod merged;
+mod mfa;
 mod normalize;
 mod output;
 mod ownership;

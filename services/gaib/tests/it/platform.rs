@@ -3,19 +3,24 @@
 use arrakis_api::{Config, serve_on};
 use arrakis_broker::{BrokerConnection, BrokerSettings, Priorities, Topology};
 use arrakis_config::{Reader, Service, Source};
+use arrakis_db::mfa::{MfaOutcome, confirm};
 use arrakis_db::{
     Admin, ApiKeyScope, Community, CommunityId, Database, GuildId, NewApiKey, NewCommunity, ProfileStandard,
-    TokenProfile, TokenProfileId,
+    TokenProfile, TokenProfileId, UserId,
 };
 use arrakis_domain::{Plan, RoleBindings, RuleSetId, ThemeId};
 use arrakis_runtime::Runtime;
 use arrakis_security::ApiKeySecret;
+use arrakis_security::mfa::{BackupCode, SecretCipher, Totp};
 use arrakis_test_support::{TestDatabase, TestRedis, TestVhost};
 use time::{Duration, OffsetDateTime};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::session::{GUILD, Session};
+
+/// A key that encrypts the secrets of second factors.
+const MFA_KEY: &str = "test:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
 /// The api and its database. Dropping it stops it.
 pub(crate) struct Platform {
@@ -56,6 +61,7 @@ impl Platform {
             ("DATABASE_ADMIN_URL", test_database.admin_url()),
             ("REDIS_URL", redis.url()),
             ("VERIFY_BASE_URL", url.clone()),
+            ("MFA_ENCRYPTION_KEY", MFA_KEY.to_owned()),
         ];
         let config = Reader::load(Service::Api, Source::pairs(pairs), Config::read).unwrap();
         let runtime = Runtime::for_test(Service::Api);
@@ -86,6 +92,7 @@ impl Platform {
             hash: *secret.hash().as_bytes(),
             scopes,
             created_by: "stilgar",
+            user: Some(stilgar()),
             expires_at: OffsetDateTime::now_utc() + Duration::days(1),
         };
         let mut tx = self.admin.database().global().await.unwrap();
@@ -93,6 +100,26 @@ impl Platform {
         tx.commit().await.unwrap();
         session.environment("ARRAKIS_API_URL", Some(&self.url));
         session.environment("ARRAKIS_API_KEY", Some(secret.expose()));
+    }
+
+    /// A code of the person to whom the keys belong, whose second factor has other codes from now on.
+    pub(crate) async fn code(&self) -> String {
+        let (user, cipher): (UserId, SecretCipher) = (stilgar(), MFA_KEY.parse().unwrap());
+        let now = OffsetDateTime::now_utc();
+        let mut tx = self.database.tenant(self.community).await.unwrap();
+        let status = tx.mfa().status(user).await.unwrap();
+        if status.is_none() {
+            let totp = Totp::generate();
+            let sealed = cipher.seal(user.get(), totp.secret()).unwrap();
+            assert!(tx.mfa().begin(user, &sealed, now).await.unwrap());
+            let outcome = confirm(&mut tx, &cipher, user, &totp.code_at(now), now).await.unwrap();
+            assert_eq!(outcome, MfaOutcome::Accepted);
+        }
+        let code = BackupCode::generate();
+        let hashes = [code.hash(user.get())];
+        assert!(tx.mfa().replace_backup_codes(user, &hashes).await.unwrap());
+        tx.commit().await.unwrap();
+        code.expose().to_owned()
     }
 
     /// The community.
@@ -106,6 +133,11 @@ impl Platform {
         let mut tx = self.database.tenant(self.community).await.unwrap();
         tx.communities().role_bindings().await.unwrap()
     }
+}
+
+/// The person to whom the keys belong.
+fn stilgar() -> UserId {
+    UserId::new(7).unwrap()
 }
 
 async fn create_community(database: &Database) -> CommunityId {

@@ -7,7 +7,7 @@ use anyhow::bail;
 use arrakis_config::{Reader, Secret, variables};
 use arrakis_db::{
     Actor, Admin, ApiKey, ApiKeyScope, CommunityId, Database, DatabaseOptions, GuildId, NewApiKey, NewAuditEntry,
-    TenantTx,
+    TenantTx, UserId,
 };
 use arrakis_security::ApiKeySecret;
 use clap::{Args, Subcommand};
@@ -91,6 +91,10 @@ pub(super) struct Create {
     /// Who creates it, for the audit log
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     by: String,
+    /// Discord user to whom the key belongs: protected operations, such as a teardown, need the second factor of this user, and are
+    /// refused to a key without a user
+    #[arg(long, value_name = "USER_ID")]
+    user: Option<UserId>,
     /// Print the key and its row as one JSON object
     #[arg(long)]
     json: bool,
@@ -181,11 +185,13 @@ impl Create {
             hash: *secret.hash().as_bytes(),
             scopes: &self.scopes,
             created_by: &self.by,
+            user: self.user,
             expires_at: OffsetDateTime::now_utc() + time::Duration::days(self.days.into()),
         };
         let subject = key.id.to_string();
         let scopes: Vec<_> = self.scopes.iter().map(ToString::to_string).collect();
-        let detail = json!({"name": key.name, "prefix": key.prefix, "scopes": scopes, "days": self.days});
+        let detail =
+            json!({"name": key.name, "prefix": key.prefix, "scopes": scopes, "days": self.days, "user": self.user});
         let entry = entry("api_key.create", &self.by, &subject, detail);
         match self.owner.open(url).await? {
             Keys::Community(database, community) => {
@@ -284,6 +290,7 @@ fn as_json(key: &ApiKey, now: OffsetDateTime) -> Value {
         "scopes": scopes(key),
         "state": state(key, now),
         "created_by": key.created_by,
+        "user": key.user,
         "created_at": timestamp(key.created_at),
         "expires_at": timestamp(key.expires_at),
         "revoked_at": key.revoked_at.map(timestamp),

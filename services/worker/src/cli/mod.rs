@@ -13,12 +13,14 @@ mod dead_letters;
 mod eligibility;
 mod end_takeover;
 mod import_profiles;
+mod mfa;
 mod migrate;
 mod output;
 mod overrides;
 mod plan;
 mod posts;
 mod registry;
+mod sessions;
 mod signer;
 mod signing;
 mod token_profiles;
@@ -64,6 +66,12 @@ enum Task {
     /// Creates, lists or revokes keys of callers of the admin API
     #[command(subcommand)]
     ApiKey(api_key::ApiKeyTask),
+    /// Sets up, shows or resets the second factor of a Discord user, and rotates the keys that encrypt secrets
+    #[command(subcommand)]
+    Mfa(mfa::MfaTask),
+    /// Lists or ends the sessions of one person: verifications, API keys, dialogs
+    #[command(subcommand)]
+    Sessions(sessions::SessionsTask),
     /// Prints audit entries of a community or of the platform, newest first (requires `DATABASE_URL`)
     Audit(audit::AuditTask),
     /// Verifies, anchors or replays the registry of identities, or migrates old verifications to it
@@ -114,6 +122,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Some(Task::DeadLetters(task)) => task.run(),
         Some(Task::Commands(task)) => task.run(),
         Some(Task::ApiKey(task)) => task.run(),
+        Some(Task::Mfa(task)) => task.run(),
+        Some(Task::Sessions(task)) => task.run(),
         Some(Task::Audit(task)) => task.run(),
         Some(Task::Registry(task)) => task.run(),
         Some(Task::Signing(task)) => task.run(),

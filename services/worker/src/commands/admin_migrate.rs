@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use arrakis_db::{Actor, NewAuditEntry, TierImport, TierImportState, UserId};
 use arrakis_domain::{Role, RoleId, RoleRule, TierId, TierRoles};
+use arrakis_security::mfa::ProtectedOperation;
 use async_trait::async_trait;
 use serde_json::json;
 use twilight_model::application::command::CommandOptionChoice;
@@ -18,7 +19,7 @@ use twilight_util::builder::command::{AttachmentBuilder, IntegerBuilder, RoleBui
 
 use super::job_progress::latest_part;
 use super::role_grant::RoleGranter;
-use super::{Command, CommandContext, Definition, outdated_component, suggestions};
+use super::{Command, CommandContext, Definition, MfaRule, outdated_component, suggestions};
 use crate::attached_file;
 use crate::community::user_id;
 use crate::failure::Failure;
@@ -54,7 +55,10 @@ impl Command for AdminMigrate {
             .option(days.min_value(1).max_value(MAX_DAYS))
             .option(StringBuilder::new("undo", "The id of a migration that is taken back").max_length(20))
             .permissions(Permissions::MANAGE_GUILD)
-            .requires_mfa()
+            .requires_mfa(MfaRule {
+                operation: ProtectedOperation::AdminMigrate,
+                reads: &[KEEP, PROGRESS],
+            })
     }
 
     async fn run(&self, context: &CommandContext<'_>) -> CommandResult {
@@ -63,7 +67,7 @@ impl Command for AdminMigrate {
         };
         check_frozen(context)?;
         if let Some(id) = options.string("undo") {
-            return undo(context, id.trim()).await;
+            return preview_undo(context, id.trim()).await;
         }
         let (source, members) = read_source(context, options).await?;
         check_roles(context, &members).await?;
@@ -273,7 +277,7 @@ async fn apply(context: &CommandContext<'_>, id: &str) -> CommandResult {
                 action: "tiers.import",
                 subject: &import.id.to_string(),
                 reason: None,
-                detail: json!({"source": import.source, "members": users.len(), "days": import.days, "mfa": false}),
+                detail: json!({"source": import.source, "members": users.len(), "days": import.days, "mfa": context.mfa}),
             })
             .await?;
             tx.jobs().enqueue(&job(job_id(import.id), &users).row(now)).await?;
@@ -292,17 +296,30 @@ async fn apply(context: &CommandContext<'_>, id: &str) -> CommandResult {
     Ok(Reply::Message(reply))
 }
 
-/// Takes the import back, once.
-async fn undo(context: &CommandContext<'_>, id: &str) -> CommandResult {
-    check_frozen(context)?;
-    let import = import_of(context, id).await?;
+/// Refuses the undo of an import that was not applied.
+fn check_applied(import: &TierImport) -> Result<(), Refusal> {
     if import.state == TierImportState::Previewed {
         return Err(Refusal::new(
             "This migration was not applied, so there is nothing to take back.",
             "Its preview has the button that applies it.",
-        )
-        .into());
+        ));
     }
+    Ok(())
+}
+
+/// Shows what the undo would do, with the button that carries it out.
+async fn preview_undo(context: &CommandContext<'_>, id: &str) -> CommandResult {
+    let import = import_of(context, id).await?;
+    check_applied(&import)?;
+    let (embed, buttons) = admin_migrate::undo_preview(&context.render_context()?, &import);
+    Ok(Reply::Message(message(embed, buttons)))
+}
+
+/// Takes the import back, once.
+async fn undo(context: &CommandContext<'_>, id: &str) -> CommandResult {
+    check_frozen(context)?;
+    let import = import_of(context, id).await?;
+    check_applied(&import)?;
     let now = context.services.now();
     let admin = user_id(context.invocation.author.id)?;
     let undo_id = format!("tier-sync:migrate-undo:{}", import.id);
@@ -315,7 +332,7 @@ async fn undo(context: &CommandContext<'_>, id: &str) -> CommandResult {
                 action: "tiers.import_undo",
                 subject: &import.id.to_string(),
                 reason: None,
-                detail: json!({"source": import.source, "members": users.len(), "mfa": false}),
+                detail: json!({"source": import.source, "members": users.len(), "mfa": context.mfa}),
             })
             .await?;
             tx.jobs().enqueue(&job(undo_id.clone(), &users).row(now)).await?;

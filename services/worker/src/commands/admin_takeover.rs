@@ -1,16 +1,18 @@
 //! `/admin-takeover`: an emergency. Freezes the community and gives the control of it to one admin; this admin ends it. Both are
-//! confirmed by typing the community's name in a modal.
+//! confirmed by typing the community's name in a modal, which has a field for the code of a second factor, too.
 //!
 //! The change, its audit entry and the claim commit together. A second run finds the claim, changes nothing and sends the same reply.
 
 use arrakis_db::{Actor, Community, NewAuditEntry, TenantTx, UserId, VersionCause};
+use arrakis_security::mfa::ProtectedOperation;
 use async_trait::async_trait;
 use serde_json::json;
 use twilight_model::guild::Permissions;
 use twilight_util::builder::command::UserBuilder;
 
 use super::{
-    Command, CommandContext, CommandScope, ComponentRule, Definition, ResponseMode, component_user, outdated_component,
+    Command, CommandContext, CommandScope, ComponentRule, Definition, MfaRule, ResponseMode, component_user,
+    outdated_component,
 };
 use crate::community::user_id;
 use crate::configuration;
@@ -42,7 +44,10 @@ impl Command for AdminTakeover {
         )
         .option(admin)
         .permissions(Permissions::ADMINISTRATOR)
-        .requires_mfa()
+        .requires_mfa(MfaRule {
+            operation: ProtectedOperation::AdminTakeover,
+            reads: &[],
+        })
         // A modal must be the first response.
         .response(ResponseMode::Modal)
         .component_rules(&[
@@ -67,7 +72,7 @@ impl Command for AdminTakeover {
         let name = &community.record.name;
         let Some((admin, shown)) = options.user("admin") else {
             check_taken_over(&community.record)?;
-            return Ok(Reply::Modal(admin_takeover::end_modal(name)));
+            return Ok(Reply::Modal(admin_takeover::end_modal(name, context.asks_for_codes())));
         };
         check_no_other_freeze(&community.record)?;
         let manages = Permissions::ADMINISTRATOR | Permissions::MANAGE_GUILD;
@@ -81,7 +86,8 @@ impl Command for AdminTakeover {
             )
             .into());
         }
-        Ok(Reply::Modal(admin_takeover::begin_modal(name, admin.get())))
+        let modal = admin_takeover::begin_modal(name, admin.get(), context.asks_for_codes());
+        Ok(Reply::Modal(modal))
     }
 
     async fn modal_submit(&self, context: &CommandContext<'_>, arguments: &[&str]) -> CommandResult {
@@ -167,7 +173,7 @@ async fn begin(context: &CommandContext<'_>, admin: UserId, reason: &str) -> Com
                 action: "community.takeover",
                 subject: &admin.to_string(),
                 reason: Some(reason),
-                detail: json!({"mfa": false}),
+                detail: json!({"mfa": context.mfa}),
             })
             .await?;
             record(context, &mut tx, author).await?;
@@ -205,7 +211,7 @@ async fn end(context: &CommandContext<'_>) -> CommandResult {
                 action: "community.takeover_end",
                 subject: &author.to_string(),
                 reason: None,
-                detail: json!({"mfa": false}),
+                detail: json!({"mfa": context.mfa}),
             })
             .await?;
             record(context, &mut tx, author).await?;

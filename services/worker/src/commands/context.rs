@@ -23,6 +23,8 @@ pub struct CommandContext<'a> {
     pub invocation: &'a Invocation,
     /// The server's community; `None` only for commands with [`super::CommandScope::Anywhere`].
     pub community: Option<&'a Community>,
+    /// Whether a code of a second factor was accepted for this interaction.
+    pub mfa: bool,
     tx: Mutex<Option<TenantTx>>,
 }
 
@@ -40,8 +42,20 @@ impl<'a> CommandContext<'a> {
             commands,
             invocation,
             community,
+            mfa: false,
             tx: Mutex::new(tx),
         }
+    }
+
+    /// The context of an interaction for which a code was accepted.
+    #[must_use]
+    pub(crate) fn with_mfa(self) -> Self {
+        Self { mfa: true, ..self }
+    }
+
+    /// Whether modals of protected commands need a field for the code.
+    pub(crate) fn asks_for_codes(&self) -> bool {
+        !self.services.admin_commands_without_mfa
     }
 
     /// The only transaction of the command, in which the community was read and the use of the command is counted. The caller of

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use arrakis_security::mfa::ProtectedOperation;
 use twilight_model::application::command::{Command as RegisteredCommand, CommandOption, CommandType};
 use twilight_model::application::interaction::InteractionContextType;
 use twilight_model::guild::Permissions;
@@ -9,6 +10,7 @@ use twilight_model::oauth::ApplicationIntegrationType;
 use twilight_util::builder::command::CommandBuilder;
 
 use crate::interaction::invocation::InvocationData;
+use crate::render::mfa::GUARD;
 
 /// The first response to an interaction. It decides whether the reply is ephemeral.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +57,29 @@ pub struct ComponentRule {
     pub response: ResponseMode,
     /// Where it can be used.
     pub scope: CommandScope,
+}
+
+/// How a command is protected by a second factor. The slash command itself shows what would be done and changes nothing; its buttons and
+/// its modals carry it out, and need a code.
+///
+/// A button with [`MfaRule::reads`] excepted is answered by a modal with a field for the code; when the code is accepted, the button is
+/// handled as if it had been pressed then. So a protected component is a button: the values of a menu would be lost. A modal of the
+/// command has the field for the code itself (`render::mfa::code_field`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MfaRule {
+    /// What is protected.
+    pub operation: ProtectedOperation,
+    /// First arguments of the components and modals that change nothing, and need no code.
+    pub reads: &'static [&'static str],
+}
+
+/// How an interaction gets its code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MfaNeed {
+    /// A modal asks for it.
+    Ask,
+    /// The submitted modal has it.
+    Check,
 }
 
 /// A part of a command that can have a feature gate of its own: it is used when its option is sent.
@@ -104,8 +129,8 @@ pub struct Definition {
     pub features: &'static [Feature],
     /// Whether it is open to every member, whatever gates an admin would set.
     pub always_open: bool,
-    /// Whether the command, its components and its modals need a second factor.
-    pub requires_mfa: bool,
+    /// How it is protected by a second factor; `None`: it is not.
+    pub requires_mfa: Option<MfaRule>,
 }
 
 impl Definition {
@@ -124,7 +149,7 @@ impl Definition {
             scope: CommandScope::Community,
             features: &[],
             always_open: false,
-            requires_mfa: false,
+            requires_mfa: None,
         }
     }
 
@@ -199,10 +224,10 @@ impl Definition {
         self
     }
 
-    /// Requires a second factor for the command, its components and its modals.
+    /// Requires a second factor for its components and modals.
     #[must_use]
-    pub const fn requires_mfa(mut self) -> Self {
-        self.requires_mfa = true;
+    pub const fn requires_mfa(mut self, rule: MfaRule) -> Self {
+        self.requires_mfa = Some(rule);
         self
     }
 
@@ -246,6 +271,26 @@ impl Definition {
         found.map(|(_, command)| *command)
     }
 
+    /// How this interaction gets a code; `None`: it needs none.
+    pub(crate) fn mfa_need(&self, data: &InvocationData) -> Option<MfaNeed> {
+        let rule = self.requires_mfa?;
+        let (custom_id, need) = match data {
+            InvocationData::Command { .. } | InvocationData::Autocomplete { .. } => return None,
+            InvocationData::Component { custom_id, .. } => (custom_id, MfaNeed::Ask),
+            InvocationData::ModalSubmit { custom_id, .. } => (custom_id, MfaNeed::Check),
+        };
+        let argument = custom_id.split(':').nth(1).unwrap_or_default();
+        (!rule.reads.contains(&argument)).then_some(need)
+    }
+
+    /// The custom id of the button for which a modal has asked for a code, from the custom id of that modal.
+    pub(crate) fn confirmed_button(&self, custom_id: &str) -> Option<String> {
+        self.requires_mfa?;
+        let mut segments = custom_id.splitn(3, ':');
+        let (name, guard, rest) = (segments.next()?, segments.next()?, segments.next()?);
+        (guard == GUARD).then(|| format!("{name}:{rest}"))
+    }
+
     /// First response to a component or modal with this custom id.
     pub(crate) fn response_to(&self, custom_id: &str) -> ResponseMode {
         self.rule_of(custom_id)
@@ -258,7 +303,8 @@ impl Definition {
     }
 
     fn rule_of(&self, custom_id: &str) -> Option<&ComponentRule> {
-        let argument = custom_id.split(':').nth(1)?;
+        let confirmed = self.confirmed_button(custom_id);
+        let argument = confirmed.as_deref().unwrap_or(custom_id).split(':').nth(1)?;
         self.component_rules.iter().find(|rule| rule.argument == argument)
     }
 

@@ -6,7 +6,7 @@ use arrakis_runtime::fail_point;
 
 use super::received::{Handled, Received};
 use crate::at_most_once::AtMostOnce;
-use crate::commands::{CommandEntry, CommandScope, Commands, ResponseMode};
+use crate::commands::{CommandEntry, CommandScope, Commands, MfaNeed, ResponseMode};
 use crate::interaction::invocation::InvocationData;
 use crate::load_shedding::LoadShedding;
 use crate::services::Services;
@@ -25,12 +25,19 @@ impl<'a> InFlight<'a> {
     pub(super) fn response_mode(self, entry: &CommandEntry) -> ResponseMode {
         match &self.received.invocation.data {
             InvocationData::Command { .. } => entry.definition.response,
+            // A modal asks for the code.
+            InvocationData::Component { .. } if self.asks_for_a_code(entry) => ResponseMode::Modal,
             InvocationData::Component { custom_id, .. } | InvocationData::ModalSubmit { custom_id, .. } => {
                 entry.definition.response_to(custom_id)
             }
             // Suggestions cannot be deferred.
             InvocationData::Autocomplete { .. } => ResponseMode::Immediate,
         }
+    }
+
+    fn asks_for_a_code(self, entry: &CommandEntry) -> bool {
+        let need = entry.definition.mfa_need(&self.received.invocation.data);
+        need == Some(MfaNeed::Ask) && !self.services.admin_commands_without_mfa
     }
 
     /// Where this interaction can be used, if its command is this one.

@@ -6,7 +6,7 @@
 //! | decode | `received.rs`; if that fails, `undecodable.rs` |
 //! | route | `route` in this file: find the command, check options and permissions |
 //! | defer | `defer.rs` |
-//! | run | `run.rs`, which checks feature gates (`gate.rs`) first; `autocomplete.rs` for suggestions |
+//! | run | `run.rs`, which checks feature gates (`gate.rs`) and codes of a second factor (`mfa.rs`) first; `autocomplete.rs` for suggestions |
 //! | reply | `reply.rs`, with the calls in `deliver.rs`; `failures.rs` if the command failed |
 //! | remind | `reminder.rs`: a question that the member could not be sent as a direct message |
 //! | acknowledge | the [`Verdict`] that [`Interactions`] returns to the consumer |
@@ -21,6 +21,7 @@ mod deliver;
 mod failures;
 mod gate;
 mod in_flight;
+mod mfa;
 mod received;
 mod reminder;
 mod reply;
@@ -209,17 +210,18 @@ fn validate(entry: &CommandEntry, invocation: &Invocation) -> Result<(), Refusal
     ))
 }
 
-/// Refuses a command that needs a second factor, which this build does not have. A development deployment may permit it.
+/// Refuses a command that needs a second factor where none can be checked. A development deployment may permit it.
 fn check_mfa(services: &Services, entry: &CommandEntry) -> Result<(), Refusal> {
-    if !entry.definition.requires_mfa || services.admin_commands_without_mfa {
+    let can_check = services.mfa.is_some() || services.admin_commands_without_mfa;
+    if entry.definition.requires_mfa.is_none() || can_check {
         return Ok(());
     }
     Err(Refusal::new(
         format!(
-            "`/{}` needs a second factor (MFA), which this version does not have yet.",
+            "`/{}` needs a second factor (MFA), which is not configured here.",
             entry.definition.name
         ),
-        "Nothing was changed. A later version adds the second factor; until then, the operator can permit this command in a development deployment.",
+        "Nothing was changed. Ask the operator of this bot to set `MFA_ENCRYPTION_KEY`.",
     ))
 }
 

@@ -12,12 +12,13 @@ use twilight_model::id::marker::GuildMarker;
 
 use super::gate;
 use super::in_flight::InFlight;
+use super::mfa::{self, Guarded};
 use crate::commands::{CommandContext, CommandEntry, CommandScope, ResponseMode};
 use crate::community::{Community, user_id};
 use crate::failure::Failure;
 use crate::interaction::invocation::InvocationData;
 use crate::interaction::refusal::Refusal;
-use crate::interaction::reply::{CommandError, CommandResult};
+use crate::interaction::reply::{CommandError, CommandResult, Reply};
 
 /// The time limit while the fail point skips the guard.
 const NO_LIMIT: Duration = Duration::from_secs(3600);
@@ -70,6 +71,12 @@ async fn run_unguarded(in_flight: InFlight<'_>, entry: &CommandEntry) -> Command
     let context = CommandContext::new(services, in_flight.commands, invocation, community.as_ref(), tx);
     gate::check(&context, &entry.definition).await?;
     start_cooldown(in_flight, entry, community.as_ref()).await?;
+    let guarded = Box::pin(mfa::check(&context, &entry.definition)).await?;
+    let context = match guarded {
+        Guarded::Open => context,
+        Guarded::Accepted => context.with_mfa(),
+        Guarded::Ask(modal) => return Ok(Reply::Modal(*modal)),
+    };
     let (result, is_command) = match &invocation.data {
         InvocationData::Command { .. } | InvocationData::Autocomplete { .. } => {
             (entry.command.run(&context).await, true)
@@ -77,9 +84,10 @@ async fn run_unguarded(in_flight: InFlight<'_>, entry: &CommandEntry) -> Command
         InvocationData::Component { custom_id, .. } => {
             (entry.command.component(&context, &arguments(custom_id)).await, false)
         }
-        InvocationData::ModalSubmit { custom_id, .. } => {
-            (entry.command.modal_submit(&context, &arguments(custom_id)).await, false)
-        }
+        InvocationData::ModalSubmit { custom_id, .. } => match entry.definition.confirmed_button(custom_id) {
+            Some(button) => (entry.command.component(&context, &arguments(&button)).await, false),
+            None => (entry.command.modal_submit(&context, &arguments(custom_id)).await, false),
+        },
     };
     let tx = context.into_tx();
     match (&result, tx, &community) {

@@ -112,6 +112,23 @@ pub fn applied(context: &RenderContext<'_>, import: &TierImport, members: usize)
     (embed, buttons::rows(vec![progress, undo]))
 }
 
+/// Renders the question whether an import is taken back.
+pub fn undo_preview(context: &RenderContext<'_>, import: &TierImport) -> (Embed, Vec<Component>) {
+    let members = u32::try_from(import.members.len()).unwrap_or(u32::MAX);
+    let lead = format!(
+        "{} of the migration {} would lose the tiers that it gave.",
+        text::count(members, "member", "members"),
+        import.id
+    );
+    let embed = context
+        .embed_without_ranking("Undo this migration?", context.theme.accent, &[lead])
+        .field(full_field("Where they came from", &text::name(&import.source)))
+        .field(next_step("Nothing is changed before you press Undo."))
+        .build();
+    let undo = buttons::button("Undo", format!("{NAME}:{UNDO}:{}", import.id), ButtonStyle::Danger);
+    (embed, buttons::rows(vec![undo]))
+}
+
 /// Renders that an import is taken back.
 pub fn undone(context: &RenderContext<'_>) -> Embed {
     let lead = "The tiers of this migration are taken back.".to_owned();

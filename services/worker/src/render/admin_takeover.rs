@@ -5,7 +5,7 @@ use twilight_model::channel::message::component::{Label, TextInput, TextInputSty
 use twilight_model::channel::message::{Component, Embed};
 use twilight_model::http::interaction::InteractionResponseData;
 
-use super::{RenderContext, full_field, next_step, text};
+use super::{RenderContext, full_field, mfa, next_step, text};
 
 /// The command's name, the first segment of the custom ids of its modals.
 pub const NAME: &str = "admin-takeover";
@@ -24,26 +24,26 @@ const MAX_NAME: u16 = 100;
 /// Longest description of a label, in characters: <https://discord.com/developers/docs/components/reference#label>.
 const MAX_DESCRIPTION: usize = 100;
 
-/// The modal that begins a takeover.
-pub fn begin_modal(community: &str, admin: u64) -> InteractionResponseData {
-    modal(
-        format!("{NAME}:{BEGIN}:{admin}"),
-        "Freeze and hand over",
-        vec![
-            name_field(community),
-            field(
-                "Why",
-                "It is kept in the audit log, with your name.",
-                REASON,
-                MAX_REASON,
-            ),
-        ],
-    )
+/// The modal that begins a takeover, with a field for a code where one is asked for.
+pub fn begin_modal(community: &str, admin: u64, asks_for_code: bool) -> InteractionResponseData {
+    let mut fields = vec![
+        name_field(community),
+        field(
+            "Why",
+            "It is kept in the audit log, with your name.",
+            REASON,
+            MAX_REASON,
+        ),
+    ];
+    fields.extend(asks_for_code.then(mfa::code_field));
+    modal(format!("{NAME}:{BEGIN}:{admin}"), "Freeze and hand over", fields)
 }
 
-/// The modal that ends a takeover.
-pub fn end_modal(community: &str) -> InteractionResponseData {
-    modal(format!("{NAME}:{END}"), "End the takeover", vec![name_field(community)])
+/// The modal that ends a takeover, with a field for a code where one is asked for.
+pub fn end_modal(community: &str, asks_for_code: bool) -> InteractionResponseData {
+    let mut fields = vec![name_field(community)];
+    fields.extend(asks_for_code.then(mfa::code_field));
+    modal(format!("{NAME}:{END}"), "End the takeover", fields)
 }
 
 fn modal(custom_id: String, title: &str, fields: Vec<Component>) -> InteractionResponseData {
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn modals_have_labels_within_discords_limits() {
         let long = "x".repeat(150);
-        for modal in [begin_modal(&long, u64::MAX), end_modal("Sietch Tabr")] {
+        for modal in [begin_modal(&long, u64::MAX, true), end_modal("Sietch Tabr", false)] {
             let json = serde_json::to_value(&modal).unwrap();
             assert!(json["custom_id"].as_str().unwrap().len() <= 100, "{json:#}");
             assert!(json["title"].as_str().unwrap().chars().count() <= 45, "{json:#}");

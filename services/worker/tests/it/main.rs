@@ -30,6 +30,7 @@ mod failures;
 mod jobs;
 mod leader;
 mod matrix;
+mod mfa;
 mod onboard;
 mod plans;
 mod platform;

@@ -29,6 +29,8 @@ async fn every_command_replies_as_defined() {
         ("alerts", DEFERRED, true),
         // Refused: she does not hold the badge.
         ("water-share", DEFERRED, true),
+        // Refused at once: this worker has no key of second factors.
+        ("mfa status", MESSAGE, true),
         ("help", MESSAGE, true),
     ];
     let all = Commands::default();

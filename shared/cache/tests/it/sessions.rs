@@ -102,3 +102,28 @@ async fn session_of_another_version_is_unreadable_and_not_absent() {
     let error = cache.session::<Steps>(name(1)).await.unwrap_err();
     assert!(matches!(error, SessionError::Unreadable(_)), "{error:?}");
 }
+
+#[tokio::test]
+async fn sessions_of_one_member_are_listed_and_ended() {
+    let redis = TestRedis::create();
+    let cache = cache(&redis);
+    let names = [
+        SessionName::new("tenant", "wizard", 1),
+        SessionName::new("other:tenant", "wizard", 1),
+        // Ids that end like the member's.
+        SessionName::new("tenant", "wizard", 11),
+        SessionName::new("tenant", "wizard", 21),
+    ];
+    for name in &names {
+        let steps = Steps { chosen: vec![] };
+        cache.begin_session(name.clone(), steps, QUARTER).await.unwrap();
+    }
+    let found = cache.sessions_of(1).await.unwrap();
+    let tenants: Vec<&str> = found.iter().map(|session| session.tenant.as_str()).collect();
+    assert_eq!(tenants, ["other%3Atenant", "tenant"]);
+    assert!(found.iter().all(|session| session.kind == "wizard"));
+    assert_eq!(cache.end_sessions_of(1).await.unwrap(), 2);
+    assert_eq!(cache.end_sessions_of(1).await.unwrap(), 0);
+    assert!(cache.session_by_id::<Steps>(found[0].id).await.unwrap().is_none());
+    assert_eq!(cache.sessions_of(11).await.unwrap().len(), 1);
+}

@@ -133,6 +133,27 @@ impl VerificationSessions<'_> {
         Ok(())
     }
 
+    /// Ends every session of an account that has not ended, as `replaced`: its link and its signature are of no use any more. Returns how many.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn end_all_of(&mut self, account: SessionAccount, now: OffsetDateTime) -> Result<u64, DbError> {
+        self.present(&format!("account:{}:{}", account.network.as_str(), account.id))
+            .await?;
+        let ended = named!(
+            "verification_session.end_all_of",
+            sqlx::query!(
+                "update verification_sessions set state = 'replaced', ended_at = $3, interaction_token = null
+                  where network = $1 and account_id = $2 and state in ('open', 'signed', 'awaiting_consent')",
+                account.network.as_str(),
+                account.id,
+                now
+            )
+            .execute(&mut *self.connection)
+        )?;
+        Ok(ended.rows_affected())
+    }
+
     /// The session of this key, with its state at `now`.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ fn key(hash: u8) -> NewApiKey<'static> {
         hash: [hash; 32],
         scopes: &[ApiKeyScope::UsersRead, ApiKeyScope::UsersExport],
         created_by: "stilgar",
+        user: None,
         expires_at: OffsetDateTime::now_utc() + Duration::days(1),
     }
 }

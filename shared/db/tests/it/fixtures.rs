@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 /// For each tenant table the required columns after `community_id`, and their values. `{n}` is the tenant's number, for
 /// values that must differ between tenants. A tenant table without an entry fails the tests.
-const ROWS: [(&str, &str, &str); 33] = [
+const ROWS: [(&str, &str, &str); 34] = [
     (
         "communities",
         "guild_id, name, theme, rule_set, plan, token_profile_id",
@@ -52,6 +52,11 @@ const ROWS: [(&str, &str, &str); 33] = [
     ),
     ("inbox", "event_id", "'event'"),
     ("manifests", "version, manifest, created_by", "1, '{}', '7'"),
+    (
+        "mfa_grants",
+        "grant_hash, user_id, operation, plan_digest, created_at, expires_at",
+        "sha256('{n}'), 7, 'teardown', sha256('{n}'), now(), now() + interval '5 minutes'",
+    ),
     (
         "configuration_versions",
         "version, cause, recorded_by, recorded_at, content, checksum",

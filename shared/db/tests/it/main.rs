@@ -20,6 +20,7 @@ mod isolation;
 mod jobs;
 mod leader;
 mod members;
+mod mfa;
 mod migrations;
 mod offline_data;
 mod operator_notices;

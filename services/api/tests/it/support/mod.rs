@@ -27,7 +27,7 @@ pub(crate) struct TestApi {
     pub(crate) database: Database,
     pub(crate) admin: Admin,
     pub(crate) vhost: TestVhost,
-    _redis: TestRedis,
+    redis: TestRedis,
     pub(crate) test_database: TestDatabase,
     document: Arc<Document>,
     client: Client,
@@ -48,6 +48,7 @@ pub(crate) fn environment(database: &TestDatabase, redis: &str, vhost: &TestVhos
         ("DATABASE_ADMIN_URL", database.admin_url()),
         ("REDIS_URL", redis.to_owned()),
         ("VERIFY_BASE_URL", "https://verify.example.org".to_owned()),
+        ("MFA_ENCRYPTION_KEY", seed::MFA_KEY.to_owned()),
     ]
 }
 
@@ -93,11 +94,16 @@ impl TestApi {
             database,
             admin,
             vhost,
-            _redis: redis,
+            redis,
             test_database,
             document,
             client,
         }
+    }
+
+    /// URL of the api's Redis.
+    pub(crate) fn redis_url(&self) -> String {
+        self.redis.url()
     }
 
     /// A request.

@@ -1,13 +1,18 @@
 //! Rows of tests: token profiles, rankings, communities, users, keys.
 
+use arrakis_db::mfa::{MfaOutcome, confirm};
 use arrakis_db::registry::{Account, Cause, EventSource, IdentityId, VerifiedWallet};
 use arrakis_db::{ApiKeyScope, CommunityId, GuildId, NewApiKey, NewCommunity, TokenProfile, TokenProfileId, UserId};
 use arrakis_domain::{Address, Balance, Plan, RuleSetId, ThemeId};
 use arrakis_security::ApiKeySecret;
+use arrakis_security::mfa::{BackupCode, SecretCipher, Totp};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::TestApi;
+
+/// A key that encrypts the secrets of second factors.
+pub(crate) const MFA_KEY: &str = "test:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
 /// The address of a number.
 pub(crate) fn address(number: u8) -> Address {
@@ -103,6 +108,23 @@ impl TestApi {
         Member { identity: identity.id }
     }
 
+    /// Gives a person a second factor; returns its secret and its backup codes. No code of the last minutes was used.
+    pub(crate) async fn enrol(&self, user: UserId) -> (Totp, [BackupCode; 10]) {
+        let cipher: SecretCipher = MFA_KEY.parse().unwrap();
+        let (totp, codes) = (Totp::generate(), BackupCode::generate_all());
+        let before = OffsetDateTime::now_utc() - Duration::minutes(5);
+        let sealed = cipher.seal(user.get(), totp.secret()).unwrap();
+        let hashes: Vec<[u8; 32]> = codes.iter().map(|code| code.hash(user.get())).collect();
+        let mut tx = self.database.global().await.unwrap();
+        assert!(tx.mfa().begin(user, &sealed, before).await.unwrap());
+        let code = totp.code_at(before);
+        let outcome = confirm(&mut tx, &cipher, user, &code, before).await.unwrap();
+        assert_eq!(outcome, MfaOutcome::Accepted);
+        assert!(tx.mfa().replace_backup_codes(user, &hashes).await.unwrap());
+        tx.commit().await.unwrap();
+        (totp, codes)
+    }
+
     /// A key with these scopes, for one community or for all.
     pub(crate) async fn key(&self, community: Option<CommunityId>, scopes: &[ApiKeyScope]) -> String {
         self.key_until(community, scopes, Duration::days(1)).await.1
@@ -115,6 +137,17 @@ impl TestApi {
         scopes: &[ApiKeyScope],
         validity: Duration,
     ) -> (Uuid, String) {
+        self.key_of(community, scopes, validity, None).await
+    }
+
+    /// A key that belongs to a person.
+    pub(crate) async fn key_of(
+        &self,
+        community: Option<CommunityId>,
+        scopes: &[ApiKeyScope],
+        validity: Duration,
+        user: Option<UserId>,
+    ) -> (Uuid, String) {
         let secret = ApiKeySecret::generate();
         let key = NewApiKey {
             id: Uuid::now_v7(),
@@ -123,6 +156,7 @@ impl TestApi {
             hash: *secret.hash().as_bytes(),
             scopes,
             created_by: "stilgar",
+            user,
             expires_at: OffsetDateTime::now_utc() + validity,
         };
         match community {

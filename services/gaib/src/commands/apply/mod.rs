@@ -26,6 +26,7 @@ use crate::connection::read_live;
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
+use crate::guard;
 use crate::ownership::{self, Ownership};
 use crate::settings::guild_option;
 use crate::workspace::{Workspace, release_after, shell_quoted};
@@ -125,6 +126,8 @@ struct Job {
     input: Input,
     options: Options,
     auto_approve: bool,
+    /// The value of `--mfa`.
+    mfa: Option<String>,
     deployment: DeploymentOptions,
 }
 
@@ -149,6 +152,7 @@ impl Job {
             input,
             options,
             auto_approve: arguments.approval.auto_approve,
+            mfa: arguments.approval.mfa.clone(),
             deployment: DeploymentOptions {
                 snapshot: arguments.snapshot,
                 message: arguments.message.clone(),
@@ -208,6 +212,7 @@ impl Job {
         }
         refuse_blocked(&plan, &findings, self.options.allow_replace || plan.allow_replace)?;
         self.confirm(context, &plan, guild).await?;
+        let permit = Box::pin(guard::permit(context, &plan, guild, self.mfa.as_deref())).await?;
         let begun = DeploymentInProgress::begin(context, deployed, &plan, &state, &self.deployment);
         let deployment = Box::pin(begun).await?;
         workspace_state::write_first(&self.workspace, guard, &state).await?;
@@ -216,7 +221,9 @@ impl Job {
             self.workspace.select_if_first(context).await?;
         }
         let images = self.images();
-        execution.run(context, &plan, &live, &mut state, guard, &images).await?;
+        execution
+            .run(context, (&plan, &permit), &live, &mut state, guard, &images)
+            .await?;
         ownership.remove_marker_if_empty(context, &state).await?;
         match deployment {
             Some(deployment) => Box::pin(deployment.complete(context, &state)).await,

@@ -33,6 +33,7 @@ use crate::commands::execution::Execution;
 use crate::commands::{deployment, export, plan as planning};
 use crate::context::Context;
 use crate::error::{Failure, Result};
+use crate::guard::Permit;
 use crate::ownership::{self, Ownership};
 use crate::workspace::release_after;
 
@@ -413,7 +414,8 @@ impl RestoreJob {
         execution
             .run(
                 context,
-                &prepared.plan,
+                // A restore deletes nothing.
+                (&prepared.plan, &Permit::without_deletions()),
                 &prepared.live,
                 &mut working,
                 &mut lock,

@@ -37,6 +37,7 @@ use crate::connection::{connect_silently, read_live};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
+use crate::guard::{self, Permit};
 use crate::ownership::{self, Ownership};
 use crate::printer::Severity;
 use crate::settings::guild_option;
@@ -92,6 +93,8 @@ struct Progress<'a> {
     execution: &'a Execution,
     state: State,
     record: Record,
+    /// The permission to delete, from the first deletion on.
+    permit: Option<Permit>,
     /// What stays, so far.
     kept: Vec<Kept>,
     deleted: usize,
@@ -131,6 +134,7 @@ impl Teardown<'_> {
             execution: &execution,
             state,
             record,
+            permit: None,
             kept: Vec::new(),
             deleted: 0,
         };
@@ -242,6 +246,9 @@ impl Teardown<'_> {
         } else {
             self.confirm(stage, &question, &expected, &progress.record).await?;
         }
+        if progress.permit.is_none() && !removal.plan.steps.is_empty() {
+            progress.permit = Some(self.permit(&removal).await?);
+        }
         progress.record.set_deleting()?;
         let bytes = progress.state.advance();
         progress.guard.write(&bytes).await?;
@@ -249,17 +256,32 @@ impl Teardown<'_> {
             .ownership
             .write_marker(context, self.workspace, &progress.state)
             .await?;
-        if !removal.plan.steps.is_empty() {
+        if let (false, Some(permit)) = (removal.plan.steps.is_empty(), progress.permit.clone()) {
             let images = ImageFolder(PathBuf::new());
             let (state, guard) = (&mut progress.state, &mut *progress.guard);
             let execution = progress.execution;
             execution
-                .run(context, &removal.plan, &live, state, guard, &images)
+                .run(context, (&removal.plan, &permit), &live, state, guard, &images)
                 .await?;
         }
         progress.deleted += removal.count();
         progress.kept.extend(removal.kept);
         Ok(())
+    }
+
+    /// The permission to delete, which covers the later stage as well: one code for one teardown.
+    async fn permit(&self, removal: &Removal) -> Result<Permit> {
+        let platform = &self.arguments.community.platform;
+        let code = self.arguments.mfa.as_deref();
+        let digest = removal.plan.digest();
+        Box::pin(guard::permit_teardown(
+            self.context,
+            platform,
+            self.guild,
+            &digest,
+            code,
+        ))
+        .await
     }
 
     /// The number of a stage, its question and the answer that confirms it.

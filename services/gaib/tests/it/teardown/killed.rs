@@ -178,13 +178,14 @@ async fn teardown_killed_at_the_platform(place: Place) {
     platform.connect(&mut session, &[ServersRead, ServersWrite]).await;
     let gate = Gate::in_front_of(&platform.url).await;
     session.environment("ARRAKIS_API_URL", Some(gate.url()));
-    let line = format!("server teardown --confirm-teardown --guild {GUILD}");
+    let code = platform.code().await;
+    let line = format!("server teardown --confirm-teardown --mfa {code} --guild {GUILD}");
     let seen = gate.kill(&session, &line, &answers(), place).await;
     assert!(seen.is_some(), "{place}: it was not reached");
     let second = session.answering(&line, Some(&answers())).await;
     assert_eq!(second.code, 0, "{place}: {}", second.stderr);
-    // A teardown has no further requests to the platform.
-    assert_eq!(gate.seen().len(), 2, "{:?}", gate.seen());
+    // Before the first deletion, the community is read again, and the code is checked by two requests.
+    assert_eq!(gate.seen().len(), 5, "{:?}", gate.seen());
     let stored = checkpoints(&mut session, "teardown").await;
     assert_eq!(stored, [checkpoint(&second.stdout)], "{place}");
     let frozen = platform.record().await.frozen.unwrap();
@@ -216,7 +217,8 @@ async fn restore_exec_killed_at_any_request_restores_once() {
     let before = session.control().guild(GUILD).await.unwrap();
     configure(&platform, &before).await;
     platform.connect(&mut session, &[ServersRead, ServersWrite]).await;
-    let line = format!("server teardown --confirm-teardown --guild {GUILD}");
+    let code = platform.code().await;
+    let line = format!("server teardown --confirm-teardown --mfa {code} --guild {GUILD}");
     let emptied = session.answering(&line, Some(&answers())).await;
     assert_eq!(emptied.code, 0, "{}", emptied.stderr);
     let file = export(&emptied);

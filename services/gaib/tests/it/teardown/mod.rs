@@ -536,7 +536,8 @@ async fn community_is_frozen_and_restored_with_the_new_ids() {
         "{}",
         refused.stderr
     );
-    let line = format!("server teardown --confirm-teardown --guild {GUILD}");
+    let code = platform.code().await;
+    let line = format!("server teardown --confirm-teardown --mfa {code} --guild {GUILD}");
     // Cancelled after the checkpoint: the help names what ends the freeze.
     let cancelled = session.answering(&line, Some("yes\nyes\nno\n")).await;
     assert!(
@@ -546,6 +547,16 @@ async fn community_is_frozen_and_restored_with_the_new_ids() {
     );
     checkpoint(&cancelled.stderr);
     assert!(platform.record().await.frozen.is_some());
+    // Without the right code, nothing is deleted.
+    let wrong = format!("server teardown --confirm-teardown --mfa 12345 --guild {GUILD}");
+    let wrong = session.answering(&wrong, Some(&answers())).await;
+    assert!(
+        wrong.code == 1 && wrong.stderr.contains("mfa-refused"),
+        "{}",
+        wrong.stderr
+    );
+    let untouched = session.control().guild(GUILD).await.unwrap();
+    assert_eq!(untouched["channels"], before["channels"]);
     let done = session.answering(&line, Some(&answers())).await;
     assert_eq!(done.code, 0, "{}", done.stderr);
     let stored = checkpoint(&done.stdout);

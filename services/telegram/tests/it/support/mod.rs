@@ -308,6 +308,7 @@ pub(crate) async fn create_key(admin: &Admin, scope: ApiKeyScope) -> String {
         hash: *secret.hash().as_bytes(),
         scopes: &[scope],
         created_by: "stilgar",
+        user: None,
         expires_at: OffsetDateTime::now_utc() + time::Duration::days(1),
     };
     let mut tx = admin.database().global().await.unwrap();

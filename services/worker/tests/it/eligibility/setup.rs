@@ -99,6 +99,7 @@ impl Setup {
             command_limit: Duration::from_secs(2),
             stale_after: time::Duration::hours(7),
             admin_commands_without_mfa: false,
+            mfa: None,
             backups: None,
             verification: None,
         };

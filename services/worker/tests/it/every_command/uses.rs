@@ -321,6 +321,7 @@ pub(super) fn uses() -> Vec<CommandUse> {
                     .audited("badge.share")
                     .job("tier-sync:badge:"),
             ),
+        CommandUse::member("mfa", "Scan the code").run("mfa enrol").mfa(),
         CommandUse::admin("admin-stats", "Health of the community")
             .cooldown(5)
             .then(Step::button("admin-stats:post:digest:off", "Weekly digest: off.").audited("community.post"))

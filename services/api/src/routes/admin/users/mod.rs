@@ -10,6 +10,7 @@ mod export_csv;
 mod list;
 mod restore;
 mod roles;
+mod sessions;
 mod suspend;
 mod user;
 
@@ -17,4 +18,5 @@ pub(crate) use self::detail::{__path_detail, detail};
 pub(crate) use self::export::{__path_export, export};
 pub(crate) use self::list::{__path_list, list};
 pub(crate) use self::restore::{__path_restore, restore};
+pub(crate) use self::sessions::{__path_list_sessions, __path_revoke_sessions, list_sessions, revoke_sessions};
 pub(crate) use self::suspend::{__path_suspend, suspend};

@@ -1,6 +1,7 @@
 //! Routes of servers.
 
 mod checkpoints;
+mod mfa;
 mod plan;
 mod restore;
 mod usage;

@@ -2,4 +2,5 @@ mod detail;
 mod export;
 mod list;
 mod restore;
+mod sessions;
 mod suspend;
