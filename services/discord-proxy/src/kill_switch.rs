@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use arrakis_contracts::proxy::ProxyError;
 use arrakis_runtime::HealthComponent;
-use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope, KillSwitchState};
+use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope, KillSwitchState, TEARDOWN};
 use http::Method;
 use parking_lot::{Mutex, RwLock};
 use prometheus::IntGauge;
@@ -32,6 +32,8 @@ const IN_FLIGHT_GRACE: Duration = Duration::from_secs(2);
 /// Interval at which Redis is read. With the query's limit and the grace of attempts in flight it is well within the five seconds in
 /// which the kill switch takes effect.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// The caller that tears servers down.
+const GAIB: &str = "gaib";
 /// How long a caller waits before it repeats a call to a frozen community.
 const FROZEN_RETRY: Duration = Duration::from_secs(60);
 
@@ -204,7 +206,11 @@ impl KillSwitches {
                  x-arrakis-tenant",
             ));
         }
-        if known.any(|server| state.is_on(KillSwitchScope::Community(server))) {
+        let is_stopped = |server| {
+            let switch = state.get(KillSwitchScope::Community(server));
+            switch.is_some_and(|switch| switch.is_on && !(switch.reason == TEARDOWN && call.caller.name == GAIB))
+        };
+        if known.any(is_stopped) {
             return Err(frozen(
                 "the community is frozen: its roles and the structure of its server are not changed; the call may be repeated when the \
                  freeze has ended",

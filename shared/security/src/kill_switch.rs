@@ -20,6 +20,8 @@ pub const PROXY_PATH: &str = "/internal/kill-switch";
 pub const REDIS_KEY: &str = "kill-switch";
 /// Shortest credential for [`PROXY_PATH`], in characters: a shorter one could be guessed.
 pub const MIN_CREDENTIAL: usize = 16;
+/// Reason of a freeze that a teardown of the server began: gaib, which tears it down, is not stopped by it.
+pub const TEARDOWN: &str = "teardown";
 /// Longest name of who changed a switch, in characters.
 const MAX_NAME: usize = 100;
 /// Longest reason, in characters.
@@ -92,7 +94,7 @@ pub struct KillSwitch {
     /// Who changed it; empty for a community.
     #[serde(default)]
     pub by: String,
-    /// Why; empty for a community, whose reason is not for every reader of the state.
+    /// Why; empty for a community, whose reason is not for every reader of the state, or [`TEARDOWN`].
     #[serde(default)]
     pub reason: String,
 }
