@@ -2,8 +2,9 @@
 
 use arrakis_cache::{SessionName, Ttl};
 use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope};
+use arrakis_test_support::TestRedis;
 
-use crate::setup;
+use crate::{assert_every_key_has_a_ttl, cache};
 
 fn switch(is_on: bool, version: u64) -> KillSwitch {
     KillSwitch {
@@ -17,7 +18,8 @@ fn switch(is_on: bool, version: u64) -> KillSwitch {
 
 #[tokio::test]
 async fn older_switch_does_not_replace_a_newer_one() {
-    let (_redis, cache) = setup().await;
+    let redis = TestRedis::create();
+    let cache = cache(&redis);
     assert_eq!(cache.kill_switches().await.unwrap().switches().count(), 0);
     let on = switch(true, 1_790_000_000_002);
     assert_eq!(cache.put_kill_switches([&on].into_iter()).await, Ok(1));
@@ -28,11 +30,13 @@ async fn older_switch_does_not_replace_a_newer_one() {
     let off = switch(false, 1_790_000_000_003);
     assert_eq!(cache.put_kill_switches([&off].into_iter()).await, Ok(1));
     assert!(!cache.kill_switches().await.unwrap().is_on(KillSwitchScope::Platform));
+    assert_every_key_has_a_ttl(&redis);
 }
 
 #[tokio::test]
 async fn sessions_are_revoked_of_one_tenant_or_of_all() {
-    let (_redis, cache) = setup().await;
+    let redis = TestRedis::create();
+    let cache = cache(&redis);
     let ttl = Ttl::seconds(60);
     let name = |tenant: &str, user: u32| SessionName::new(tenant, "wizard", user);
     for user in 0..1_500 {
