@@ -8,6 +8,7 @@ use arrakis_broker::BrokerSettings;
 use arrakis_chain::ChainsConfig;
 use arrakis_config::{PublicAddress, Reader, ScoreApi, Secret, Variable, variables};
 use arrakis_discord::DiscordConfig;
+use arrakis_kill_switch::KillSwitchSettings;
 use twilight_model::id::Id;
 use url::Url;
 
@@ -51,6 +52,8 @@ pub struct Config {
     pub verify_base_url: Option<Url>,
     /// Whether admin commands that need MFA run without it.
     pub admin_commands_without_mfa: bool,
+    /// How freezes and the kill switch reach the discord-proxies.
+    pub kill_switch: KillSwitchSettings,
     /// Scheduled backups, whose store also has the shadows of configurations; `None`: there are neither.
     pub backups: Option<BackupConfig>,
 }
@@ -83,6 +86,7 @@ impl Config {
         let themes_dir = reader.optional(&variables::THEMES_DIR);
         let verify_base_url = reader.optional::<PublicAddress>(&variables::VERIFY_BASE_URL);
         let without_mfa = admin_commands_without_mfa(reader, database_url.as_ref());
+        let kill_switch = KillSwitchSettings::read(reader);
         let backups = BackupConfig::read(reader);
         Some(Self {
             broker: broker?,
@@ -99,6 +103,7 @@ impl Config {
             themes_dir: themes_dir?,
             verify_base_url: verify_base_url?.map(|address| address.url().clone()),
             admin_commands_without_mfa: without_mfa?,
+            kill_switch: kill_switch?,
             backups: backups?,
         })
     }

@@ -17,6 +17,7 @@ use arrakis_contracts::{JobKind, names};
 use arrakis_db::{Database, DatabaseOptions, DbError};
 use arrakis_discord::{Discord, FinishedCall};
 use arrakis_eligibility::{EligibilityProvider, ProviderSettings};
+use arrakis_kill_switch::{KillSwitchControl, KillSwitchSync, PlatformSwitch};
 use arrakis_runtime::{Fatal, Runtime};
 use arrakis_themes::Registry;
 use arrakis_verification::{RegistryRecord, Verification};
@@ -37,7 +38,7 @@ use crate::metrics::WorkerMetrics;
 use crate::scheduled_backup::{BackupConfig, Backups};
 use crate::services::Services;
 use crate::synthesis_client::SynthesisClient;
-use crate::{jobs, leader};
+use crate::{jobs, kill_switch, leader};
 
 /// Time limit of the first call to a proxy, which measures the offset of Discord's clock. The start continues without it.
 const FIRST_PROBE_LIMIT: Duration = Duration::from_millis(500);
@@ -92,7 +93,13 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     runtime
         .health
         .add_details("wallet_verification", move || json!(verification));
+    let is_on = services.kill_switch.clone();
+    runtime
+        .health
+        .add_details("kill_switch_on", move || json!(is_on.is_on()));
     let soft = &runtime.shutdown.soft;
+    let sync = kill_switch_sync(&config, &services)?;
+    tokio::spawn(kill_switch::run(services.clone(), sync, soft.clone()));
     tokio::spawn(components.watch(
         services.clone(),
         connections.clone(),
@@ -162,6 +169,7 @@ pub(crate) async fn connect(
         command_limit: config.command_limit,
         stale_after: config.stale_after,
         admin_commands_without_mfa: config.admin_commands_without_mfa,
+        kill_switch: PlatformSwitch::default(),
         shadows: backups.as_ref().map(|backups| {
             let vault = backups.vault();
             ShadowStore::new(vault.store().clone()).signed_by(vault.signer().clone())
@@ -183,6 +191,14 @@ fn verification(config: &Config, database: &Database, chains: &Chains) -> anyhow
     let verification = Verification::new(database.clone(), chains.clone(), base, Arc::new(RegistryRecord));
     let verification = verification.map_err(|error| Fatal::configuration(format!("VERIFY_BASE_URL: {error}")))?;
     Ok(Some(verification))
+}
+
+/// The loop that keeps the kill switch equal at every place.
+fn kill_switch_sync(config: &Config, services: &Services) -> anyhow::Result<KillSwitchSync> {
+    let (database, cache) = (services.database.clone(), services.cache.clone());
+    let control = KillSwitchControl::new(&config.kill_switch, Some(database), cache, None);
+    let control = control.map_err(|error| Fatal::configuration(format!("KILL_SWITCH_CREDENTIAL: {error}")))?;
+    Ok(KillSwitchSync::new(control, services.kill_switch.clone()))
 }
 
 /// What `/health` states about the verification of wallets.

@@ -12,6 +12,7 @@ use arrakis_contracts::EventId;
 use arrakis_db::{CommunityId, Database, DbError, Profile, TenantTx, UserId};
 use arrakis_discord::Discord;
 use arrakis_eligibility::EligibilityProvider;
+use arrakis_kill_switch::PlatformSwitch;
 use arrakis_runtime::fail_point;
 use arrakis_themes::Registry;
 use arrakis_verification::Verification;
@@ -62,6 +63,8 @@ pub struct Services {
     pub stale_after: time::Duration,
     /// Whether admin commands that need MFA run without it, in a development deployment.
     pub admin_commands_without_mfa: bool,
+    /// Whether the kill switch is on.
+    pub kill_switch: PlatformSwitch,
     /// Scheduled backups; `None` without `BACKUP_STORE`.
     pub backups: Option<Backups>,
 }

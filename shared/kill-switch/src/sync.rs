@@ -140,7 +140,8 @@ impl KillSwitchSync {
     /// Stores what Redis lacks. When it lacks a kill switch that is on, the sessions were not revoked there either.
     async fn write_redis(&self, stored: &KillSwitchState, merged: &KillSwitchState) {
         let missing = newer(merged, stored);
-        if missing.is_empty() {
+        // What only Redis has given to a replica, only the endpoint could end.
+        if missing.is_empty() || self.control.proxies.is_none() {
             return;
         }
         if let Err(error) = self.control.cache.put_kill_switches(missing.iter()).await {

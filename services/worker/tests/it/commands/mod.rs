@@ -268,6 +268,7 @@ pub fn services(database: Database) -> Services {
         command_limit: std::time::Duration::from_secs(2),
         stale_after: Duration::hours(7),
         admin_commands_without_mfa: false,
+        kill_switch: arrakis_kill_switch::PlatformSwitch::default(),
         backups: None,
     }
 }

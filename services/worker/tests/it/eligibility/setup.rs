@@ -99,6 +99,7 @@ impl Setup {
             command_limit: Duration::from_secs(2),
             stale_after: time::Duration::hours(7),
             admin_commands_without_mfa: false,
+            kill_switch: arrakis_kill_switch::PlatformSwitch::default(),
             backups: None,
             verification: None,
         };

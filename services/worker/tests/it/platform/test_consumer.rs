@@ -219,6 +219,7 @@ impl Platform {
             command_limit: std::time::Duration::from_secs(2),
             stale_after: time::Duration::hours(7),
             admin_commands_without_mfa: false,
+            kill_switch: arrakis_kill_switch::PlatformSwitch::default(),
             backups: None,
         }
     }
