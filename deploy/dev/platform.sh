@@ -191,7 +191,7 @@ start_api() {
         return
     fi
     api_is_started=true
-    start_service api arrakis-api AMQP_URL DATABASE_URL DATABASE_ADMIN_URL REDIS_URL API_ADDR="${api_url#http://}"
+    start_service api arrakis-api KILL_SWITCH_CREDENTIAL AMQP_URL DATABASE_URL DATABASE_ADMIN_URL REDIS_URL API_ADDR="${api_url#http://}"
 }
 
 # With TELEGRAM_BOT_TOKEN: the bot, which reaches the api with a key of its own.

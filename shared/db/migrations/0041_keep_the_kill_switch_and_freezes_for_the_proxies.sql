@@ -55,3 +55,9 @@ begin
     perform set_config('app.current_tenant', '', true);
 end
 $$;
+
+-- The scope of the routes of the kill switch, with a key for all communities only.
+alter table platform_api_keys drop constraint platform_api_keys_scopes_check;
+alter table platform_api_keys add constraint platform_api_keys_scopes_check check (
+    cardinality(scopes) > 0
+    and scopes <@ array['users:read', 'users:write', 'users:export', 'telegram', 'servers:read', 'servers:write', 'plans:write', 'emergency']);

@@ -40,6 +40,11 @@ fn admin() -> OpenApiRouter<ApiState> {
         .routes(routes!(admin::users::detail))
         .routes(routes!(admin::users::suspend))
         .routes(routes!(admin::users::restore))
+        .routes(routes!(
+            admin::kill_switch::read_kill_switch,
+            admin::kill_switch::turn_on_kill_switch
+        ))
+        .routes(routes!(admin::kill_switch::turn_off_kill_switch))
         .routes(routes!(admin::servers::read_plan, admin::servers::set_plan))
         .routes(routes!(admin::servers::read_usage, admin::servers::count_use))
         .routes(routes!(

@@ -1,6 +1,6 @@
 //! API keys at every admin route.
 
-use arrakis_db::ApiKeyScope::{self, PlansWrite, ServersRead, ServersWrite, UsersExport, UsersRead, UsersWrite};
+use arrakis_db::ApiKeyScope::{self, Emergency, PlansWrite, ServersRead, ServersWrite, UsersExport, UsersRead, UsersWrite};
 use arrakis_security::ApiKeySecret;
 use arrakis_test_support::eventually;
 use reqwest::Method;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::support::TestApi;
 
 /// Each route with its scope.
-fn routes() -> [(Method, String, ApiKeyScope); 14] {
+fn routes() -> [(Method, String, ApiKeyScope); 17] {
     let user = format!("/admin/users/{}", Uuid::now_v7());
     let server = "/admin/servers/100";
     let checkpoint = format!("{server}/checkpoints/{}", Uuid::now_v7());
@@ -21,6 +21,9 @@ fn routes() -> [(Method, String, ApiKeyScope); 14] {
         (Method::POST, format!("{user}/suspend"), UsersWrite),
         (Method::POST, format!("{user}/restore"), UsersWrite),
         (Method::GET, "/admin/users/export".to_owned(), UsersExport),
+        (Method::GET, "/admin/kill-switch".to_owned(), Emergency),
+        (Method::POST, "/admin/kill-switch".to_owned(), Emergency),
+        (Method::POST, "/admin/kill-switch/off".to_owned(), Emergency),
         (Method::GET, format!("{server}/plan"), ServersRead),
         (Method::PUT, format!("{server}/plan"), PlansWrite),
         (Method::GET, format!("{server}/backup-usage"), ServersRead),
