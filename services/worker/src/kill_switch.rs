@@ -20,30 +20,59 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// A worker that starts follows an end that is no older. The workers that were running then have followed an older one.
 const FOLLOWED_FOR_MS: u64 = 10 * 60 * 1_000;
 
-/// Runs the loop until `stop`.
-pub(crate) async fn run(services: Arc<Services>, mut sync: KillSwitchSync, stop: CancellationToken) {
-    let mut ended: Option<u64> = None;
-    while !stop.is_cancelled() {
-        if let Some(end) = Box::pin(sync.tick()).await
-            && end.version.saturating_add(FOLLOWED_FOR_MS) > now_ms()
-        {
-            ended = Some(end.version);
-        }
-        services
-            .metrics
-            .kill_switch
-            .set(i64::from(services.kill_switch.is_on()));
-        if let Some(version) = ended.filter(|_| !services.kill_switch.is_on()) {
-            match Box::pin(enqueue_reconciles(&services, version)).await {
-                Ok(()) => ended = None,
-                Err(error) => {
-                    tracing::warn!(%error, "the reconciles after the kill switch cannot be enqueued; retrying")
-                }
+/// The loop.
+#[derive(Debug)]
+pub(crate) struct KillSwitchLoop {
+    services: Arc<Services>,
+    sync: KillSwitchSync,
+    /// Version of an end whose reconciles are not enqueued yet.
+    ended: Option<u64>,
+}
+
+impl KillSwitchLoop {
+    /// Reads the kill switch once.
+    pub(crate) async fn begin(services: Arc<Services>, sync: KillSwitchSync) -> Self {
+        let mut begun = Self {
+            services,
+            sync,
+            ended: None,
+        };
+        begun.tick().await;
+        begun
+    }
+
+    /// Runs the loop until `stop`.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            self.follow_the_end().await;
+            tokio::select! {
+                () = tokio::time::sleep(INTERVAL) => {}
+                () = stop.cancelled() => return,
             }
+            self.tick().await;
         }
-        tokio::select! {
-            () = tokio::time::sleep(INTERVAL) => {}
-            () = stop.cancelled() => {}
+    }
+
+    async fn tick(&mut self) {
+        let ended = Box::pin(self.sync.tick()).await;
+        let is_followed = |version: &u64| version.saturating_add(FOLLOWED_FOR_MS) > now_ms();
+        if let Some(version) = ended.map(|end| end.version).filter(is_followed) {
+            self.ended = Some(version);
+        }
+        let is_on = self.services.kill_switch.is_on();
+        self.services.metrics.kill_switch.set(i64::from(is_on));
+    }
+
+    async fn follow_the_end(&mut self) {
+        if self.services.kill_switch.is_on() {
+            return;
+        }
+        let Some(version) = self.ended else { return };
+        match Box::pin(enqueue_reconciles(&self.services, version)).await {
+            Ok(()) => self.ended = None,
+            Err(error) => {
+                tracing::warn!(%error, "the reconciles after the kill switch cannot be enqueued; retrying");
+            }
         }
     }
 }

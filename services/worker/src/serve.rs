@@ -33,12 +33,13 @@ use crate::events::Events;
 use crate::health::{BrokerConnections, Components};
 use crate::interactions::Interactions;
 use crate::jobs::Jobs;
+use crate::kill_switch::KillSwitchLoop;
 use crate::load_shedding::LoadShedding;
 use crate::metrics::WorkerMetrics;
 use crate::scheduled_backup::{BackupConfig, Backups};
 use crate::services::Services;
 use crate::synthesis_client::SynthesisClient;
-use crate::{jobs, kill_switch, leader};
+use crate::{jobs, leader};
 
 /// Time limit of the first call to a proxy, which measures the offset of Discord's clock. The start continues without it.
 const FIRST_PROBE_LIMIT: Duration = Duration::from_millis(500);
@@ -72,6 +73,8 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     let commands = Arc::new(Commands::default());
     // The result is reported by the health component.
     let _ = tokio::time::timeout(FIRST_PROBE_LIMIT, services.probe_discord()).await;
+    // A kill switch that is on is known before the first message.
+    let kill_switch_loop = KillSwitchLoop::begin(services.clone(), kill_switch_sync(&config, &services)?).await;
     let consumers = Consumers {
         config: &config,
         services: &services,
@@ -98,8 +101,7 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
         .health
         .add_details("kill_switch_on", move || json!(is_on.is_on()));
     let soft = &runtime.shutdown.soft;
-    let sync = kill_switch_sync(&config, &services)?;
-    tokio::spawn(kill_switch::run(services.clone(), sync, soft.clone()));
+    tokio::spawn(kill_switch_loop.run(soft.clone()));
     tokio::spawn(components.watch(
         services.clone(),
         connections.clone(),

@@ -83,7 +83,7 @@ async fn end(platform: &Platform) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_switch_stops_writes_and_jobs_and_its_end_continues_them() {
     let platform = Platform::start().await;
-    let _worker = Worker::start(&environment(&platform)).await;
+    let worker = Worker::start(&environment(&platform)).await;
     platform.commands_registered().await;
     let (code, report) = turn_on(&platform, &[]).await;
     assert_eq!(code, Some(0), "{report:#}");
@@ -104,6 +104,7 @@ async fn kill_switch_stops_writes_and_jobs_and_its_end_continues_them() {
     let entry = entries.iter().find(|entry| entry.action == "kill_switch.on");
     assert_eq!(entry.unwrap().reason.as_deref(), Some("a leaked token"));
     // A job waits, and does not fail.
+    worker.until_metric("arrakis_worker_kill_switch_on", 1.0).await;
     let id = "reconcile:test";
     let request = jobs::reconcile::request(id);
     let services = platform.services(&Metrics::new());
