@@ -76,7 +76,10 @@ impl ApiKeyScope {
     /// platform, not by the community. The kill switch stops every community.
     #[must_use]
     pub const fn spans_communities(self) -> bool {
-        matches!(self, Self::UsersWrite | Self::Telegram | Self::PlansWrite | Self::Emergency)
+        matches!(
+            self,
+            Self::UsersWrite | Self::Telegram | Self::PlansWrite | Self::Emergency
+        )
     }
 }
 

@@ -160,10 +160,9 @@ impl ProxyResponse {
             ProxyError::NotAllowed => (Failure::NotSent, true, Error::Refused(reason)),
             ProxyError::BadRequest | ProxyError::BodyTooLarge => (Failure::Refused, false, Error::Refused(reason)),
             // Every replica refuses the call alike until an operator or an admin ends it.
-            ProxyError::InvalidRequestBudget
-            | ProxyError::TokenDead
-            | ProxyError::KillSwitch
-            | ProxyError::Frozen => (Failure::NotSent, false, Error::Unavailable(reason)),
+            ProxyError::InvalidRequestBudget | ProxyError::TokenDead | ProxyError::KillSwitch | ProxyError::Frozen => {
+                (Failure::NotSent, false, Error::Unavailable(reason))
+            }
             ProxyError::ShuttingDown | ProxyError::Unreachable => (Failure::NotSent, true, Error::Unavailable(reason)),
             ProxyError::OutcomeUnknown => (Failure::NoResponse, true, Error::OutcomeUnknown(reason)),
         };

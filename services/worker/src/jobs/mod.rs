@@ -153,10 +153,14 @@ impl Jobs {
         };
         // A backup only reads Discord.
         if community.is_stopped && job.kind != JobKind::Backup {
-            return self.postpone(job, JobOwner::Community(id), "the kill switch is on").await;
+            return self
+                .postpone(job, JobOwner::Community(id), "the kill switch is on")
+                .await;
         }
         if community.is_frozen() && self.waits_while_frozen(job, handler, JobOwner::Community(id)).await? {
-            return self.postpone(job, JobOwner::Community(id), "the community is frozen").await;
+            return self
+                .postpone(job, JobOwner::Community(id), "the community is frozen")
+                .await;
         }
         let (started, failed) = match self.start(delivery, job, JobOwner::Community(id)).await? {
             Start::Run(started) => (started, None),

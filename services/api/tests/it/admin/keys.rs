@@ -1,6 +1,8 @@
 //! API keys at every admin route.
 
-use arrakis_db::ApiKeyScope::{self, Emergency, PlansWrite, ServersRead, ServersWrite, UsersExport, UsersRead, UsersWrite};
+use arrakis_db::ApiKeyScope::{
+    self, Emergency, PlansWrite, ServersRead, ServersWrite, UsersExport, UsersRead, UsersWrite,
+};
 use arrakis_security::ApiKeySecret;
 use arrakis_test_support::eventually;
 use reqwest::Method;
