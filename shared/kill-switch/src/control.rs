@@ -196,7 +196,7 @@ impl KillSwitchControl {
         let database = self.database.as_ref().ok_or(TurnOffError::NoDatabase)?;
         let cipher = cipher.ok_or(TurnOffError::NoSecondFactors)?;
         let present = self.present_version().await;
-        let switch = self.store_end(database, cipher, present, request).await?;
+        let switch = Box::pin(self.store_end(database, cipher, present, request)).await?;
         tracing::warn!(
             by = switch.by,
             reason = switch.reason,

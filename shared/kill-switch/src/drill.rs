@@ -77,7 +77,8 @@ impl KillSwitchControl {
             version: switch.version,
             steps: vec![clock.step("freeze in PostgreSQL, and audit log", StepDone::done("stored"))],
         };
-        report.steps.extend(self.stop(clock, community, &switch, &probe).await);
+        let stopped = Box::pin(self.stop(clock, community, &switch, &probe)).await;
+        report.steps.extend(stopped);
         for step in &mut report.steps {
             if step.outcome == StepOutcome::Done && Duration::from_millis(step.ended_ms) > LIMIT {
                 step.outcome = StepOutcome::Failed;
@@ -91,7 +92,7 @@ impl KillSwitchControl {
             reason: REASON,
         };
         self.notify(clock, notice, &mut report).await;
-        self.end(database, community, server, &probe, &mut report).await;
+        Box::pin(self.end(database, community, server, &probe, &mut report)).await;
         Ok(report)
     }
 

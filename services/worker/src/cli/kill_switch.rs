@@ -166,7 +166,7 @@ impl KillSwitchTask {
 impl On {
     async fn run(self, config: CommandConfig) -> anyhow::Result<ExitCode> {
         let control = config.control(config.database_soon().await)?;
-        let result = control.turn_on(Actor::Operator(self.by), &self.reason).await;
+        let result = Box::pin(control.turn_on(Actor::Operator(self.by), &self.reason)).await;
         print_report(&result, self.json)
     }
 }
@@ -183,7 +183,7 @@ impl Off {
             code: code.trim(),
             reason: &self.reason,
         };
-        let result = control.turn_off(config.cipher.as_ref(), request).await?;
+        let result = Box::pin(control.turn_off(config.cipher.as_ref(), request)).await?;
         print_report(&result, self.json)
     }
 }
@@ -193,7 +193,7 @@ impl Drill {
         let database = config.database().await?;
         let community = community_of(&database, self.guild).await?;
         let control = config.control(Some(database))?;
-        let result = control.drill(community, self.guild, &credential, &self.by).await?;
+        let result = Box::pin(control.drill(community, self.guild, &credential, &self.by)).await?;
         print_report(&result, self.json)
     }
 }
