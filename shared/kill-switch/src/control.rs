@@ -266,8 +266,11 @@ impl KillSwitchControl {
     /// The state everywhere.
     pub async fn status(&self) -> KillSwitchStatus {
         let limit = STEP_LIMIT;
-        let (database, redis, replicas) =
-            tokio::join!(self.read_database(limit), self.read_redis(limit), self.read_proxies());
+        let (database, redis, replicas) = tokio::join!(
+            self.read_database(limit),
+            self.read_redis(limit),
+            self.read_proxies(limit)
+        );
         KillSwitchStatus {
             database,
             redis,
@@ -277,14 +280,10 @@ impl KillSwitchControl {
 
     /// The highest version of the platform's entry at the places that respond soon.
     async fn present_version(&self) -> u64 {
-        let replicas = async {
-            let replicas = tokio::time::timeout(VERSION_LIMIT, self.read_proxies()).await;
-            replicas.unwrap_or_default()
-        };
         let (database, redis, replicas) = tokio::join!(
             self.read_database(VERSION_LIMIT),
             self.read_redis(VERSION_LIMIT),
-            replicas
+            self.read_proxies(VERSION_LIMIT)
         );
         let states = replicas.into_iter().map(|replica| replica.state);
         let versions = states
@@ -317,9 +316,9 @@ impl KillSwitchControl {
         }
     }
 
-    pub(crate) async fn read_proxies(&self) -> Vec<ReplicaState> {
+    pub(crate) async fn read_proxies(&self, limit: Duration) -> Vec<ReplicaState> {
         match &self.proxies {
-            Some(proxies) => proxies.read().await,
+            Some(proxies) => proxies.read(limit).await,
             None => Vec::new(),
         }
     }

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use serde::Deserialize;
 use url::Url;
 
-/// Time limit of one request to a replica.
+/// Time limit of a write at a replica.
 const REQUEST_LIMIT: Duration = Duration::from_millis(1_500);
 
 /// A replica with what it responded.
@@ -46,7 +46,6 @@ impl ProxySwitches {
     pub fn new(addresses: &[Url], credential: &Secret) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder()
             .no_proxy()
-            .timeout(REQUEST_LIMIT)
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         let addresses = addresses
@@ -64,31 +63,22 @@ impl ProxySwitches {
         &self.addresses
     }
 
-    /// Reads the state of every replica.
-    pub async fn read(&self) -> Vec<ReplicaState> {
-        self.request_all(None).await
-    }
-
-    /// Writes these entries at every replica, and returns the state that each has then.
-    pub async fn write(&self, entries: &KillSwitchState) -> Vec<ReplicaState> {
-        self.request_all(Some(entries)).await
-    }
-
-    async fn request_all(&self, entries: Option<&KillSwitchState>) -> Vec<ReplicaState> {
+    /// Reads the state of every replica, of each within `limit`: one that hangs hides no other one.
+    pub(crate) async fn read(&self, limit: Duration) -> Vec<ReplicaState> {
         let mut requests = Vec::new();
         for address in &self.addresses {
-            requests.push(self.request(address, entries));
+            requests.push(self.request(address, None, limit));
         }
         join_all(requests).await
     }
 
     /// Writes these entries at one replica.
     pub(crate) async fn write_at(&self, address: &str, entries: &KillSwitchState) -> ReplicaState {
-        self.request(address, Some(entries)).await
+        self.request(address, Some(entries), REQUEST_LIMIT).await
     }
 
-    async fn request(&self, address: &str, entries: Option<&KillSwitchState>) -> ReplicaState {
-        let (state, is_stored) = match self.send(address, entries).await {
+    async fn request(&self, address: &str, entries: Option<&KillSwitchState>, limit: Duration) -> ReplicaState {
+        let (state, is_stored) = match self.send(address, entries, limit).await {
             Ok(response) => (Ok(response.switches), response.stored),
             Err(error) => (Err(error), false),
         };
@@ -99,7 +89,12 @@ impl ProxySwitches {
         }
     }
 
-    async fn send(&self, address: &str, entries: Option<&KillSwitchState>) -> Result<ReplicaResponse, String> {
+    async fn send(
+        &self,
+        address: &str,
+        entries: Option<&KillSwitchState>,
+        limit: Duration,
+    ) -> Result<ReplicaResponse, String> {
         let url = format!("{address}{PROXY_PATH}");
         let request = match entries {
             Some(entries) => self.client.put(url).json(entries),
@@ -107,6 +102,7 @@ impl ProxySwitches {
         };
         let failed = |error: reqwest::Error| causes_below(&error).unwrap_or_else(|| "the request failed".to_owned());
         let response = request
+            .timeout(limit)
             .bearer_auth(self.credential.expose())
             .send()
             .await
@@ -119,5 +115,36 @@ impl ProxySwitches {
             return Err(format!("the replica responded with status {}", status.as_u16()));
         }
         response.json().await.map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn replica_that_hangs_hides_no_other_one() {
+        // A listener that never accepts, and one that responds.
+        let hung = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let responding = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addresses: Vec<Url> = [&hung, &responding]
+            .iter()
+            .map(|listener| format!("http://{}", listener.local_addr().unwrap()).parse().unwrap())
+            .collect();
+        tokio::spawn(async move {
+            let (mut stream, _) = responding.accept().await.unwrap();
+            let mut request = [0; 4_096];
+            let _ = stream.read(&mut request).await.unwrap();
+            let body = r#"{"replica":"a","stored":true,"switches":[]}"#;
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+            stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        });
+        let proxies = ProxySwitches::new(&addresses, &Secret::new("0123456789abcdef")).unwrap();
+        let states = proxies.read(Duration::from_secs(2)).await;
+        assert!(states[0].state.is_err(), "{states:?}");
+        assert_eq!(states[1].state, Ok(KillSwitchState::default()));
     }
 }

@@ -45,12 +45,6 @@ impl Report {
     pub fn is_complete(&self) -> bool {
         self.steps.iter().all(|step| step.outcome != StepOutcome::Failed)
     }
-
-    /// The longest time of a step that stops something, in milliseconds: all but the webhook.
-    #[must_use]
-    pub fn slowest_ms(&self) -> u64 {
-        self.steps.iter().map(|step| step.ended_ms).max().unwrap_or(0)
-    }
 }
 
 impl fmt::Display for Step {

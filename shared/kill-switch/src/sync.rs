@@ -62,14 +62,10 @@ impl KillSwitchSync {
     /// sees that end for the first time.
     pub async fn tick(&mut self) -> Option<KillSwitch> {
         let control = &self.control;
-        let replicas = async {
-            let read = tokio::time::timeout(PLACE_LIMIT, control.read_proxies()).await;
-            read.unwrap_or_default()
-        };
         let (database, redis, replicas) = tokio::join!(
             control.read_database(PLACE_LIMIT),
             control.read_redis(PLACE_LIMIT),
-            replicas
+            control.read_proxies(PLACE_LIMIT)
         );
         let merged = merge(database.as_ref().ok(), redis.as_ref().ok(), &replicas);
         if let Ok(stored) = &database {
