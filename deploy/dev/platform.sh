@@ -5,7 +5,7 @@
 # gets only the credentials it needs: a worker has no bot token.
 # To add a service: one `start_service` line, one `wait_ready` line.
 
-credentials=(DISCORD_TOKEN DISCORD_BOT_TOKEN DISCORD_PROXY_CREDENTIAL PROXY_CREDENTIALS AMQP_URL DATABASE_URL DATABASE_ADMIN_URL
+credentials=(DISCORD_TOKEN DISCORD_BOT_TOKEN DISCORD_PROXY_CREDENTIAL PROXY_CREDENTIALS KILL_SWITCH_CREDENTIAL AMQP_URL DATABASE_URL DATABASE_ADMIN_URL
     DATABASE_OWNER_URL REDIS_URL RABBITMQ_MANAGEMENT_URL TELEGRAM_BOT_TOKEN API_CREDENTIAL MFA_ENCRYPTION_KEY)
 
 command_up() {
@@ -153,11 +153,13 @@ run_logged() { # NAME WHAT COMMAND…
 
 start_platform() { # WORKERS
     local worker
-    secret_for proxy_credential mfa
+    secret_for proxy_credential kill_switch_credential mfa
     port_for discord_proxy
     export DISCORD_PROXY_URL=http://127.0.0.1:$port DISCORD_PROXY_CREDENTIAL PROXY_CREDENTIALS
     DISCORD_PROXY_CREDENTIAL=$(secret proxy_credential)
     PROXY_CREDENTIALS=worker=$DISCORD_PROXY_CREDENTIAL
+    export KILL_SWITCH_CREDENTIAL
+    KILL_SWITCH_CREDENTIAL=$(secret kill_switch_credential)
     export DISCORD_TOKEN DISCORD_API_BASE=$api_base DISCORD_APPLICATION_ID=$application_id
     port_for api
     api_url=http://127.0.0.1:$port
@@ -168,9 +170,9 @@ start_platform() { # WORKERS
     if [[ $chain == local ]]; then export CHAIN_RPC_URLS=$chain_id=$chain_url; fi
     port=$(remembered_port discord_proxy)
 
-    start_service discord-proxy arrakis-discord-proxy DISCORD_TOKEN PROXY_CREDENTIALS REDIS_URL PROXY_LISTEN_ADDR="127.0.0.1:$port"
+    start_service discord-proxy arrakis-discord-proxy DISCORD_TOKEN PROXY_CREDENTIALS KILL_SWITCH_CREDENTIAL REDIS_URL PROXY_LISTEN_ADDR="127.0.0.1:$port"
     for ((worker = 1; worker <= $1; worker++)); do
-        start_service "worker-$worker" arrakis-worker DISCORD_PROXY_CREDENTIAL AMQP_URL DATABASE_URL REDIS_URL MFA_ENCRYPTION_KEY
+        start_service "worker-$worker" arrakis-worker DISCORD_PROXY_CREDENTIAL KILL_SWITCH_CREDENTIAL AMQP_URL DATABASE_URL REDIS_URL MFA_ENCRYPTION_KEY
     done
     start_api
     start_telegram
@@ -191,7 +193,7 @@ start_api() {
         return
     fi
     api_is_started=true
-    start_service api arrakis-api AMQP_URL DATABASE_URL DATABASE_ADMIN_URL REDIS_URL MFA_ENCRYPTION_KEY API_ADDR="${api_url#http://}"
+    start_service api arrakis-api KILL_SWITCH_CREDENTIAL AMQP_URL DATABASE_URL DATABASE_ADMIN_URL REDIS_URL MFA_ENCRYPTION_KEY API_ADDR="${api_url#http://}"
 }
 
 # With TELEGRAM_BOT_TOKEN: the bot, which reaches the api with a key of its own.

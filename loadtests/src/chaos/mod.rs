@@ -71,4 +71,4 @@ pub const PROCESS_BACK: Duration = Duration::from_secs(5);
 /// Events are handled again within this time after a broker is back.
 pub const BROKER_BACK: Duration = Duration::from_secs(10);
 /// Fault numbers of the catalogue.
-pub const FAULTS: std::ops::RangeInclusive<u8> = 1..=58;
+pub const FAULTS: std::ops::RangeInclusive<u8> = 1..=59;

@@ -38,6 +38,8 @@ pub(crate) const APPLICATION: &str = "1100000000000000001";
 /// Bytes of each body that the emulator's ledger records: the whole body, for the check against Discord's OpenAPI document.
 const LEDGER_BODIES: &str = "65536";
 const CREDENTIAL: &str = "the-demo's-own-credential";
+/// The credential of the kill switch.
+const KILL_SWITCH_CREDENTIAL: &str = "the-kill-switch's-own-credential";
 
 /// A running platform. Dropping it kills its processes and drops its databases.
 #[derive(Debug)]
@@ -265,6 +267,7 @@ impl Platform {
                 "PROXY_CREDENTIALS",
                 format!("worker={CREDENTIAL},gaib={GAIB_CREDENTIAL}"),
             ),
+            ("KILL_SWITCH_CREDENTIAL", KILL_SWITCH_CREDENTIAL.to_owned()),
             ("PROXY_LISTEN_ADDR", address.clone()),
             ("REDIS_URL", environment.services.redis.url()),
         ];
@@ -283,6 +286,7 @@ impl Platform {
             ("DISCORD_APPLICATION_ID", APPLICATION.to_owned()),
             ("DISCORD_PROXY_URL", self.proxy_urls().join(",")),
             ("DISCORD_PROXY_CREDENTIAL", CREDENTIAL.to_owned()),
+            ("KILL_SWITCH_CREDENTIAL", KILL_SWITCH_CREDENTIAL.to_owned()),
             ("AMQP_URL", services.vhost.url()),
             ("DATABASE_URL", services.database.app_url()),
             ("REDIS_URL", services.redis.url()),
@@ -353,6 +357,29 @@ impl Platform {
             text(&output.stderr)
         );
         Ok(text(&output.stdout))
+    }
+
+    /// Runs a command of `arrakis-worker` at the proxies of this platform, such as `kill-switch on`, with these variables in addition to the usual
+    /// ones. Returns its output, whatever its exit code is.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn worker_command(
+        &self,
+        arguments: &[&str],
+        extra: &[(&str, String)],
+    ) -> anyhow::Result<std::process::Output> {
+        let services = &self.environment.services;
+        let mut command = tokio::process::Command::new(self.environment.binaries.join("arrakis-worker"));
+        command.args(arguments).kill_on_drop(true).env_clear().envs([
+            ("DATABASE_URL", services.database.app_url()),
+            ("REDIS_URL", services.redis.url()),
+            ("DISCORD_PROXY_URL", self.proxy_urls().join(",")),
+            ("DISCORD_PROXY_CREDENTIAL", CREDENTIAL.to_owned()),
+            ("KILL_SWITCH_CREDENTIAL", KILL_SWITCH_CREDENTIAL.to_owned()),
+        ]);
+        command.envs(extra.iter().map(|(name, value)| (*name, value)));
+        command.output().await.context("arrakis-worker")
     }
 
     /// Reads the chain into the ranking of a token profile by a worker's job, and waits for its end.

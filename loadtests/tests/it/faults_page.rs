@@ -21,7 +21,7 @@ const SECTIONS: &[(&str, &[u8])] = &[
     ),
     (
         "Discord's REST API, discord-proxy and Redis",
-        &[38, 39, 40, 41, 42, 43, 44, 45],
+        &[38, 39, 40, 41, 42, 43, 44, 45, 59],
     ),
     ("PostgreSQL", &[46, 47, 48, 51]),
     ("Chains, wallets and the score service", &[53, 54, 55, 56, 57]),

@@ -235,6 +235,9 @@ pub(crate) struct ServersWrite;
 /// The scope `plans:write`, [`ApiKeyScope::PlansWrite`].
 #[derive(Debug)]
 pub(crate) struct PlansWrite;
+/// The scope `emergency`, [`ApiKeyScope::Emergency`].
+#[derive(Debug)]
+pub(crate) struct Emergency;
 
 impl Scope for UsersRead {
     const SCOPE: ApiKeyScope = ApiKeyScope::UsersRead;
@@ -256,6 +259,9 @@ impl Scope for ServersWrite {
 }
 impl Scope for PlansWrite {
     const SCOPE: ApiKeyScope = ApiKeyScope::PlansWrite;
+}
+impl Scope for Emergency {
+    const SCOPE: ApiKeyScope = ApiKeyScope::Emergency;
 }
 
 /// The caller, whose key has this scope. Must be the first argument of a handler, so that nothing is read before.

@@ -8,6 +8,7 @@ use arrakis_broker::BrokerSettings;
 use arrakis_cache::Bucket;
 use arrakis_chain::ChainsConfig;
 use arrakis_config::{PublicAddress, Reader, Secret, SigningSettings, variables};
+use arrakis_kill_switch::KillSwitchSettings;
 use arrakis_runtime::HttpLimits;
 use arrakis_security::mfa::SecretCipher;
 
@@ -43,6 +44,8 @@ pub struct Config {
     pub signing: Option<SigningSettings>,
     /// Encryption of the secrets of second factors (`MFA_ENCRYPTION_KEY`); `None`: no code can be checked.
     pub mfa: Option<SecretCipher>,
+    /// How the kill switch reaches the discord-proxies, and who may turn it off.
+    pub kill_switch: KillSwitchSettings,
     /// Limits and intervals that no environment variable sets.
     pub tuning: Tuning,
 }
@@ -103,6 +106,7 @@ impl Config {
         let themes_dir = reader.optional::<PathBuf>(&variables::THEMES_DIR);
         let signing = reader.signing();
         let mfa = reader.optional::<SecretCipher>(&variables::MFA_ENCRYPTION_KEY);
+        let kill_switch = KillSwitchSettings::read(reader);
         Some(Self {
             broker: broker?,
             database_url: database_url?,
@@ -116,6 +120,7 @@ impl Config {
             themes_dir: themes_dir?,
             signing: signing?,
             mfa: mfa?,
+            kill_switch: kill_switch?,
             tuning: Tuning::default(),
         })
     }

@@ -59,6 +59,8 @@ pub enum ProblemKind {
     MethodNotAllowed,
     /// None of the accepted media types is available.
     NotAcceptable,
+    /// The person to whom the API key belongs may not turn the kill switch off.
+    KillSwitchRefused,
     /// The user is not suspended.
     NotSuspended,
     /// The content of a checkpoint cannot be read.
@@ -112,6 +114,7 @@ pub const PROBLEMS: &[ProblemKind] = {
         UnknownCheckpoint,
         MethodNotAllowed,
         NotAcceptable,
+        KillSwitchRefused,
         NotSuspended,
         DamagedCheckpoint,
         RestoreRefused,
@@ -161,6 +164,7 @@ impl ProblemKind {
             Self::UnknownCheckpoint => (S::NOT_FOUND, "unknown-checkpoint", "No such checkpoint"),
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed"),
             Self::NotAcceptable => (S::NOT_ACCEPTABLE, "not-acceptable", "No accepted format is available"),
+            Self::KillSwitchRefused => (S::FORBIDDEN, "kill-switch-refused", "The kill switch stays on"),
             Self::NotSuspended => (S::CONFLICT, "not-suspended", "The user is not suspended"),
             Self::DamagedCheckpoint => (S::CONFLICT, "damaged-checkpoint", "The checkpoint cannot be read"),
             Self::RestoreRefused => (S::CONFLICT, "restore-refused", "The checkpoint cannot be restored"),

@@ -6,6 +6,7 @@ use arrakis_broker::Publisher;
 use arrakis_cache::{Cache, LocalBuckets};
 use arrakis_config::PublicAddress;
 use arrakis_db::{Admin, Database};
+use arrakis_kill_switch::KillSwitchControl;
 use arrakis_security::mfa::SecretCipher;
 use arrakis_themes::Registry;
 use arrakis_verification::Verification;
@@ -40,6 +41,8 @@ pub(crate) struct Services {
     pub(crate) mfa: Option<SecretCipher>,
     /// The themes: what a community's plan includes, and which roles and tiers a theme has.
     pub(crate) themes: Registry,
+    /// Turns the kill switch on and off.
+    pub(crate) kill_switch: KillSwitchControl,
     pub(crate) metrics: Metrics,
     /// `VERIFY_BASE_URL`: where members open the wallet page; also the server that the OpenAPI document names.
     pub(crate) public_address: PublicAddress,

@@ -8,6 +8,7 @@ use arrakis_broker::{BrokerConnection, Publisher, Topology};
 use arrakis_cache::{Cache, CacheOptions, LocalBuckets};
 use arrakis_chain::Chains;
 use arrakis_db::{Admin, Database, DatabaseOptions, DbError};
+use arrakis_kill_switch::KillSwitchControl;
 use arrakis_runtime::{Fatal, Runtime};
 use arrakis_security::signing::{self, Signer};
 use arrakis_themes::Registry;
@@ -100,11 +101,15 @@ async fn connect(config: &Config, runtime: &Runtime, connection: &BrokerConnecti
         .map_err(|error| Fatal::configuration(format!("THEMES_DIR cannot be used: {error}")))?;
     let topology = Arc::new(Topology::new(config.broker.priorities));
     let document = openapi::document(&config.public_address).to_json();
+    let cache = Cache::new(&config.redis_url, CacheOptions::default())
+        .map_err(|error| Fatal::configuration(error.to_string()))?;
+    let kill_switch = KillSwitchControl::new(&config.kill_switch, Some(database.clone()), cache.clone(), None)
+        .map_err(|error| Fatal::configuration(format!("KILL_SWITCH_CREDENTIAL: {error}")))?;
     Ok(Arc::new(Services {
         database,
         admin,
-        cache: Cache::new(&config.redis_url, CacheOptions::default())
-            .map_err(|error| Fatal::configuration(error.to_string()))?,
+        cache,
+        kill_switch,
         local_buckets: LocalBuckets::default(),
         refusals: Refusals::default(),
         exports: RunningExports::default(),

@@ -1,7 +1,7 @@
 //! Whether a call may be sent at all, checked on arrival and again before each attempt.
 //!
-//! Checked are the token, the invalid-request budget and the pause of Discord's edge. A kill switch or the freeze of a community
-//! belongs here: one more check in [`Admission::admit`], from memory, since it runs for every call.
+//! Checked are the kill switch and the freezes of communities, the token, the invalid-request budget and the pause of Discord's edge. Each
+//! check is from memory, since it runs for every call.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use arrakis_contracts::proxy::ProxyError;
 
 use crate::budget::{Allowance, Budget, CountScope};
 use crate::call::Call;
+use crate::kill_switch::KillSwitches;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
 use crate::route::Lane;
@@ -18,6 +19,7 @@ use crate::token::BotToken;
 /// The checks that may refuse a call.
 #[derive(Debug)]
 pub(crate) struct Admission {
+    switches: Arc<KillSwitches>,
     token: Arc<BotToken>,
     budget: Arc<Budget>,
     limits: Arc<Limits>,
@@ -25,8 +27,18 @@ pub(crate) struct Admission {
 
 impl Admission {
     /// Checks against these states.
-    pub(crate) fn new(token: Arc<BotToken>, budget: Arc<Budget>, limits: Arc<Limits>) -> Self {
-        Self { token, budget, limits }
+    pub(crate) fn new(
+        switches: Arc<KillSwitches>,
+        token: Arc<BotToken>,
+        budget: Arc<Budget>,
+        limits: Arc<Limits>,
+    ) -> Self {
+        Self {
+            switches,
+            token,
+            budget,
+            limits,
+        }
     }
 
     /// Admits a call, after a delay where the budget slows its cause.
@@ -37,7 +49,11 @@ impl Admission {
         self.check(call)?;
         match self.budget.allowance(&call.cause, self.count_scope()) {
             Allowance::Allowed => Ok(()),
-            Allowance::Delayed(wait) => delay(call, wait).await,
+            Allowance::Delayed(wait) => {
+                delay(call, wait).await?;
+                // It may have been turned on meanwhile, and a first response is not checked again.
+                self.switches.check(call)
+            }
             Allowance::Stopped {
                 retry_after,
                 of_cause,
@@ -68,6 +84,7 @@ impl Admission {
     /// # Errors
     /// Why the call may not be sent.
     pub(crate) fn check(&self, call: &Call) -> Result<(), Refusal> {
+        self.switches.check(call)?;
         if call.route.lane.needs_token() && self.token.is_refused() {
             return Err(Refusal::token_refused());
         }
@@ -79,6 +96,11 @@ impl Admission {
             return Ok(());
         }
         Err(Refusal::edge_pause(pause))
+    }
+
+    /// Returns when an attempt at the call in flight must end, since the kill switch was turned on.
+    pub(crate) async fn must_end(&self, call: &Call) {
+        self.switches.must_end(call).await;
     }
 
     /// How long the edge's pause of this address still lasts.

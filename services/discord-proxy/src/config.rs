@@ -1,9 +1,11 @@
 //! Configuration of the proxy: the environment, checked, and figures that only tests change.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use arrakis_config::{Reader, Secret, variables};
+use arrakis_security::kill_switch::MIN_CREDENTIAL;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use url::Url;
@@ -28,6 +30,10 @@ pub struct Config {
     pub redis_url: Secret,
     /// Largest number of replicas.
     pub max_replicas: u32,
+    /// Credential with which workers and the api read and write the kill switch; `None`: they cannot.
+    pub kill_switch_credential: Option<Secret>,
+    /// File in which the state of the kill switch is kept.
+    pub kill_switch_file: Option<PathBuf>,
     /// Figures with one right value in production.
     pub tuning: Tuning,
 }
@@ -148,6 +154,8 @@ impl Config {
         let callers = read_callers(reader);
         let redis_url = reader.secret_url(&variables::REDIS_URL, &["redis", "rediss"]);
         let max_replicas = read_max_replicas(reader);
+        let kill_switch_credential = read_kill_switch_credential(reader);
+        let kill_switch_file = reader.optional::<PathBuf>(&variables::KILL_SWITCH_FILE);
         Some(Self {
             token: token?,
             application: application?,
@@ -156,6 +164,8 @@ impl Config {
             callers: callers?,
             redis_url: redis_url?,
             max_replicas: max_replicas?,
+            kill_switch_credential: kill_switch_credential?,
+            kill_switch_file: kill_switch_file?,
             tuning: Tuning::default(),
         })
     }
@@ -201,6 +211,17 @@ fn application_of(token: &str) -> Option<u64> {
         return None;
     }
     digits.parse().ok()
+}
+
+fn read_kill_switch_credential(reader: &mut Reader) -> Option<Option<Secret>> {
+    let variable = &variables::KILL_SWITCH_CREDENTIAL;
+    match reader.optional::<String>(variable)? {
+        Some(credential) if credential.len() < MIN_CREDENTIAL => reader.refuse(
+            variable,
+            format!("it has at least {MIN_CREDENTIAL} characters; `openssl rand -hex 32` generates one"),
+        ),
+        credential => Some(credential.map(Secret::new)),
+    }
 }
 
 fn read_max_replicas(reader: &mut Reader) -> Option<u32> {
@@ -295,6 +316,7 @@ mod tests {
                 "worker=0123456789abcdef,gaib=0123456789abcdef",
                 "same credential",
             ),
+            ("KILL_SWITCH_CREDENTIAL", "short", "at least 16"),
             ("REDIS_URL", "http://127.0.0.1", "redis://"),
             ("PROXY_LISTEN_ADDR", "everywhere", "PROXY_LISTEN_ADDR"),
         ] {

@@ -192,7 +192,13 @@ impl Forwarder {
         }
         let began = Instant::now();
         self.metrics.in_flight.inc();
-        let result = self.upstream.send(call, self.attempt_timeout).await;
+        let result = tokio::select! {
+            biased;
+            result = self.upstream.send(call, self.attempt_timeout) => result,
+            () = self.admission.must_end(call) => {
+                Err(SendError::ResponseLost("the kill switch was turned on while the attempt was in flight".to_owned()))
+            }
+        };
         self.metrics.in_flight.dec();
         let duration = began.elapsed();
         tracing::Span::current().record("duration_ms", u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));

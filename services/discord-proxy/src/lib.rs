@@ -1,6 +1,6 @@
 //! The discord-proxy: holds the bot token and forwards the calls of the other services to Discord's REST API within its rate limits.
 //!
-//! A call passes `server` (caller, path, allow-list), `admission` (token, budget, pauses), `schedule` (permit), `forward` and
+//! A call passes `server` (caller, path, allow-list), `admission` (kill switch, token, budget, pauses), `schedule` (permit), `forward` and
 //! `upstream` (Discord). `forward` updates the limits by the response and retries what may be retried. `limits` decides for all replicas
 //! together, through Redis. What Discord's responses mean is decided in `arrakis-discord-http`; the purpose of a call has no influence.
 
@@ -17,6 +17,9 @@ mod forward;
 #[cfg(test)]
 mod fuzz;
 mod instance_identity;
+mod kill_switch;
+mod kill_switch_endpoint;
+mod kill_switch_file;
 mod limits;
 mod metrics;
 mod operator;
@@ -49,6 +52,8 @@ use crate::admission::Admission;
 use crate::budget::Budget;
 use crate::forward::Forwarder;
 use crate::instance_identity::instance_identity;
+use crate::kill_switch::KillSwitches;
+use crate::kill_switch_endpoint::KillSwitchEndpoint;
 use crate::limits::{Limits, LimitsConfig};
 use crate::metrics::Metrics;
 use crate::operator::Operator;
@@ -94,6 +99,11 @@ pub async fn serve_on(listener: TcpListener, config: Config, runtime: Runtime) -
     let hard = runtime.shutdown.hard.clone();
     // Reads the token's status from Redis; connections wait in the listener's queue meanwhile.
     built.limits.heartbeat().await;
+    // A switch that is on in Redis is on before the first call.
+    if let Err(error) = built.switches.read_redis(&built.redis).await {
+        tracing::warn!(error, "the kill switch cannot be read from Redis at the start");
+    }
+    let switches = tokio::spawn(Arc::clone(&built.switches).poll(built.redis.clone(), hard.clone()));
     // A Discord that hangs does not delay interactions, which need no token.
     let _ = tokio::time::timeout(START_CHECK_TIMEOUT, built.check.at_start()).await;
     let heartbeat = tokio::spawn({
@@ -109,7 +119,7 @@ pub async fn serve_on(listener: TcpListener, config: Config, runtime: Runtime) -
         () = hard.cancelled() => {}
     }
     // No call is in flight any more: this replica's share is free for the others.
-    for task in [heartbeat, token_checks, pause_checks] {
+    for task in [heartbeat, token_checks, pause_checks, switches] {
         task.abort();
         let _ = task.await;
     }
@@ -120,6 +130,8 @@ pub async fn serve_on(listener: TcpListener, config: Config, runtime: Runtime) -
 /// The parts of the proxy.
 struct Built {
     server: Server,
+    switches: Arc<KillSwitches>,
+    redis: Redis,
     limits: Arc<Limits>,
     check: Arc<TokenCheck>,
     pause_check: PauseCheck,
@@ -178,9 +190,21 @@ fn build(config: Config, address: SocketAddr, runtime: &Runtime) -> Result<Built
             stop,
         )
     };
+    let switches = KillSwitches::open(
+        config.kill_switch_file.clone(),
+        config.kill_switch_credential.is_some(),
+        runtime.health.component("kill_switch"),
+        metrics.kill_switch.clone(),
+    );
+    let switches = switches.map_err(|error| invalid("KILL_SWITCH_FILE", &error))?;
     let checks = metrics.token_checks.clone();
     let forwarder = Arc::new(Forwarder {
-        admission: Admission::new(Arc::clone(&token), Arc::clone(&budget), Arc::clone(&limits)),
+        admission: Admission::new(
+            Arc::clone(&switches),
+            Arc::clone(&token),
+            Arc::clone(&budget),
+            Arc::clone(&limits),
+        ),
         bot_scheduler: scheduler("bot"),
         webhook_scheduler: scheduler("webhook"),
         limits: Arc::clone(&limits),
@@ -202,8 +226,8 @@ fn build(config: Config, address: SocketAddr, runtime: &Runtime) -> Result<Built
     });
     let pause_check = PauseCheck {
         forwarder: Arc::clone(&forwarder),
-        marks: TokenMarks::new(redis),
-        replica,
+        marks: TokenMarks::new(redis.clone()),
+        replica: replica.clone(),
         tuning: config.tuning.pauses,
         health: runtime.health.component("limits"),
     };
@@ -212,6 +236,9 @@ fn build(config: Config, address: SocketAddr, runtime: &Runtime) -> Result<Built
         check: Arc::clone(&check),
         limits: Arc::clone(&limits),
     };
+    let kill_switch = KillSwitchEndpoint::new(Arc::clone(&switches), config.kill_switch_credential.as_ref(), replica);
+    let status = Arc::clone(&switches);
+    runtime.health.add_details("kill_switch", move || json!(status.state()));
     let status = operator.clone();
     runtime.health.add_details("token", move || status.status());
     let status = Arc::clone(&limits);
@@ -228,7 +255,16 @@ fn build(config: Config, address: SocketAddr, runtime: &Runtime) -> Result<Built
         async move { budget.run(stop).await }
     });
     Ok(Built {
-        server: Server::new(config.callers, config.application, forwarder, operator, config.tuning),
+        server: Server::new(
+            config.callers,
+            config.application,
+            forwarder,
+            operator,
+            kill_switch,
+            config.tuning,
+        ),
+        switches,
+        redis,
         limits,
         check,
         pause_check,

@@ -8,6 +8,8 @@ use arrakis_telemetry::Metrics as Registry;
 use http::StatusCode;
 use prometheus::{HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
 
+use crate::kill_switch::KillSwitchGauges;
+
 /// All metrics of the proxy.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
@@ -26,6 +28,8 @@ pub(crate) struct Metrics {
     pub token_refused: IntGauge,
     /// Checks of the token.
     pub token_checks: IntCounterVec,
+    /// The kill switch and the freezes.
+    pub kill_switch: KillSwitchGauges,
     /// 1 in degraded mode.
     pub degraded: IntGauge,
     /// Calls in 1.1 s that are allowed now.
@@ -85,6 +89,16 @@ impl Metrics {
                  operator.",
                 &["outcome"],
             ),
+            kill_switch: KillSwitchGauges {
+                is_on: registry.gauge(
+                    "arrakis_proxy_kill_switch_on",
+                    "1 while the kill switch is on at this replica: no write is sent to Discord.",
+                ),
+                frozen: registry.gauge(
+                    "arrakis_proxy_frozen_communities",
+                    "Communities whose roles and structure are not changed at this replica, since they are frozen.",
+                ),
+            },
             degraded: registry.gauge(
                 "arrakis_proxy_limits_apart",
                 "1 in degraded mode: Redis is unavailable, and this replica uses its own share of each limit.",
@@ -124,6 +138,9 @@ impl Metrics {
             RateLimitScope::Edge,
         ] {
             self.limited.with_label_values(&[scope.name()]);
+        }
+        for why in [ProxyError::KillSwitch, ProxyError::Frozen] {
+            self.refusals.with_label_values(&[why.name()]);
         }
         for why in ["limited", "failed", "unsent", "lost"] {
             self.retries.with_label_values(&[why]);

@@ -2,9 +2,10 @@
 //!
 //! A query may run twice when its connection was cut; every script then counts too much rather than too little.
 //!
-//! All keys have one prefix. It contains the token's fingerprint, so that two bots may share a Redis and a new token starts without
+//! All keys but the kill switch's have one prefix. It contains the token's fingerprint, so that two bots may share a Redis and a new token starts without
 //! old data, and a hash tag, so that a cluster keeps the keys in one slot. Every key has a time to live.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use arrakis_cache::{QueryError, RedisConnection};
 use arrakis_config::Secret;
 use arrakis_runtime::fail_point;
+use arrakis_security::kill_switch::REDIS_KEY;
 use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{self, FromRedisValue, RedisResult, Script};
 
@@ -143,6 +145,15 @@ impl Redis {
         pipeline.hdel(key(second), member).ignore();
         let pipeline = &pipeline;
         self.query(|mut connection| async move { pipeline.query_async(&mut connection).await })
+            .await
+    }
+
+    /// The entries of the kill switch, by scope. They are of the platform, not of a bot token.
+    pub(crate) async fn kill_switches(&self) -> Result<HashMap<String, String>, RedisError> {
+        let mut command = redis::cmd("HGETALL");
+        command.arg(REDIS_KEY);
+        let command = &command;
+        self.query(|mut connection| async move { command.query_async(&mut connection).await })
             .await
     }
 

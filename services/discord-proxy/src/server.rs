@@ -22,6 +22,7 @@ use crate::call::{Call, CallOptions, CallParts};
 use crate::callers::{Caller, Callers};
 use crate::config::Tuning;
 use crate::forward::Forwarder;
+use crate::kill_switch_endpoint::KillSwitchEndpoint;
 use crate::operator::Operator;
 use crate::redaction;
 use crate::refusal::Refusal;
@@ -46,6 +47,7 @@ pub(crate) struct Server {
     application: u64,
     forwarder: Arc<Forwarder>,
     operator: Operator,
+    kill_switch: KillSwitchEndpoint,
     tuning: Tuning,
     /// Free KiB for request bodies.
     buffer: Arc<Semaphore>,
@@ -58,6 +60,7 @@ impl Server {
         application: u64,
         forwarder: Arc<Forwarder>,
         operator: Operator,
+        kill_switch: KillSwitchEndpoint,
         tuning: Tuning,
     ) -> Self {
         Self {
@@ -65,6 +68,7 @@ impl Server {
             application,
             forwarder,
             operator,
+            kill_switch,
             tuning,
             buffer: Arc::new(Semaphore::new(MAX_BUFFERED_KIB as usize)),
         }
@@ -92,6 +96,9 @@ async fn respond(server: &Server, request: Request) -> Result<Response, Refusal>
     let (parts, body) = request.into_parts();
     if let Some(response) = server.operator.respond(&parts).await {
         return Ok(response);
+    }
+    if server.kill_switch.is_for(&parts) {
+        return Ok(server.kill_switch.respond(&parts, body).await);
     }
     let caller = server.callers.authenticate(&parts.headers).ok_or_else(unknown_caller)?;
     let segments = segments(parts.uri.path()).map_err(|error| bad_request(error.to_string()))?;

@@ -18,6 +18,8 @@ pub struct Community {
     pub record: CommunityRow,
     /// Its theme, with the role policy of the community.
     pub theme: Arc<Theme>,
+    /// Whether the kill switch of the platform was on when the community was read.
+    pub is_stopped: bool,
 }
 
 impl Community {
@@ -63,7 +65,11 @@ impl Community {
             .map_err(|error| Failure::permanent(format!("community {}: {error}", record.id)))?
             .clone();
         let theme = with_policy(theme, record.tier_roles);
-        let community = Self { record, theme };
+        let community = Self {
+            record,
+            theme,
+            is_stopped: services.kill_switch.is_on(),
+        };
         community.ladder()?;
         Ok(community)
     }
@@ -101,9 +107,9 @@ impl Community {
         })
     }
 
-    /// Whether the community is frozen: no role is assigned or removed.
+    /// Whether the community is frozen, or the kill switch is on: no role is assigned or removed.
     pub fn is_frozen(&self) -> bool {
-        self.record.frozen.is_some()
+        self.is_stopped || self.record.frozen.is_some()
     }
 }
 

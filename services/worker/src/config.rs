@@ -8,6 +8,7 @@ use arrakis_broker::BrokerSettings;
 use arrakis_chain::ChainsConfig;
 use arrakis_config::{PublicAddress, Reader, ScoreApi, Secret, SigningSettings, Variable, variables};
 use arrakis_discord::DiscordConfig;
+use arrakis_kill_switch::KillSwitchSettings;
 use arrakis_security::mfa::SecretCipher;
 use twilight_model::id::Id;
 use url::Url;
@@ -56,6 +57,8 @@ pub struct Config {
     pub signing: Option<SigningSettings>,
     /// Encryption of the secrets of second factors; `None`: commands that need one are refused.
     pub mfa: Option<SecretCipher>,
+    /// How freezes and the kill switch reach the discord-proxies.
+    pub kill_switch: KillSwitchSettings,
     /// Scheduled backups, whose store also has the shadows of configurations; `None`: there are neither.
     pub backups: Option<BackupConfig>,
 }
@@ -90,6 +93,7 @@ impl Config {
         let without_mfa = admin_commands_without_mfa(reader, database_url.as_ref());
         let signing = reader.signing();
         let mfa = reader.optional::<SecretCipher>(&variables::MFA_ENCRYPTION_KEY);
+        let kill_switch = KillSwitchSettings::read(reader);
         let backups = BackupConfig::read_with(reader, signing.as_ref());
         Some(Self {
             broker: broker?,
@@ -108,6 +112,7 @@ impl Config {
             admin_commands_without_mfa: without_mfa?,
             signing: signing?,
             mfa: mfa?,
+            kill_switch: kill_switch?,
             backups: backups?,
         })
     }

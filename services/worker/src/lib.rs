@@ -25,6 +25,7 @@ mod health;
 pub mod interaction;
 pub mod interactions;
 pub mod jobs;
+mod kill_switch;
 pub mod leader;
 pub mod load_shedding;
 mod member_list;

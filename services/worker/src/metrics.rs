@@ -66,6 +66,8 @@ pub struct WorkerMetrics {
     pub queue_consumers: IntGaugeVec,
     /// 1 while this worker is the leader.
     pub leader: IntGauge,
+    /// 1 while the kill switch is on.
+    pub kill_switch: IntGauge,
     /// Jobs that the leader published, by reason.
     pub published_jobs: IntCounterVec,
     /// Open connections to Postgres, by state.
@@ -201,6 +203,10 @@ impl WorkerMetrics {
                 &["queue"],
             ),
             queue_consumers: metrics.gauge_vec("arrakis_worker_queue_consumers", "Consumers of a queue.", &["queue"]),
+            kill_switch: metrics.gauge(
+                "arrakis_worker_kill_switch_on",
+                "1 while the kill switch is on: jobs of communities are postponed.",
+            ),
             leader: metrics.gauge("arrakis_worker_leader", "1 while this worker is the leader, which runs the scheduled tasks."),
             published_jobs: counter(
                 "arrakis_worker_due_published_total",

@@ -17,6 +17,7 @@ use arrakis_contracts::{JobKind, names};
 use arrakis_db::{Database, DatabaseOptions, DbError};
 use arrakis_discord::{Discord, FinishedCall};
 use arrakis_eligibility::{EligibilityProvider, ProviderSettings};
+use arrakis_kill_switch::{KillSwitchControl, KillSwitchSync, PlatformSwitch};
 use arrakis_runtime::{Fatal, Runtime};
 use arrakis_security::signing::{self, Signer};
 use arrakis_themes::Registry;
@@ -33,6 +34,7 @@ use crate::events::Events;
 use crate::health::{BrokerConnections, Components};
 use crate::interactions::Interactions;
 use crate::jobs::Jobs;
+use crate::kill_switch::KillSwitchLoop;
 use crate::load_shedding::LoadShedding;
 use crate::metrics::WorkerMetrics;
 use crate::scheduled_backup::{BackupConfig, Backups};
@@ -72,6 +74,8 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     let commands = Arc::new(Commands::default());
     // The result is reported by the health component.
     let _ = tokio::time::timeout(FIRST_PROBE_LIMIT, services.probe_discord()).await;
+    // A kill switch that is on is known before the first message.
+    let kill_switch_loop = KillSwitchLoop::begin(services.clone(), kill_switch_sync(&config, &services)?).await;
     let consumers = Consumers {
         config: &config,
         services: &services,
@@ -93,7 +97,12 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     runtime
         .health
         .add_details("wallet_verification", move || json!(verification));
+    let is_on = services.kill_switch.clone();
+    runtime
+        .health
+        .add_details("kill_switch_on", move || json!(is_on.is_on()));
     let soft = &runtime.shutdown.soft;
+    tokio::spawn(kill_switch_loop.run(soft.clone()));
     tokio::spawn(components.watch(
         services.clone(),
         connections.clone(),
@@ -172,6 +181,7 @@ pub(crate) async fn connect(
         stale_after: config.stale_after,
         admin_commands_without_mfa: config.admin_commands_without_mfa,
         mfa: config.mfa.clone(),
+        kill_switch: PlatformSwitch::default(),
         shadows: backups.as_ref().map(|backups| {
             let vault = backups.vault();
             ShadowStore::new(vault.store().clone()).signed_by(vault.signer().clone())
@@ -211,6 +221,14 @@ fn verification(
         Some(signer) => verification.signed_by(signer.clone()),
         None => verification,
     }))
+}
+
+/// The loop that keeps the kill switch equal at every place.
+fn kill_switch_sync(config: &Config, services: &Services) -> anyhow::Result<KillSwitchSync> {
+    let (database, cache) = (services.database.clone(), services.cache.clone());
+    let control = KillSwitchControl::new(&config.kill_switch, Some(database), cache, None);
+    let control = control.map_err(|error| Fatal::configuration(format!("KILL_SWITCH_CREDENTIAL: {error}")))?;
+    Ok(KillSwitchSync::new(control, services.kill_switch.clone()))
 }
 
 /// What `/health` states about the verification of wallets.

@@ -12,6 +12,7 @@ use arrakis_contracts::EventId;
 use arrakis_db::{CommunityId, Database, DbError, Profile, TenantTx, UserId};
 use arrakis_discord::Discord;
 use arrakis_eligibility::EligibilityProvider;
+use arrakis_kill_switch::PlatformSwitch;
 use arrakis_runtime::fail_point;
 use arrakis_security::mfa::SecretCipher;
 use arrakis_themes::Registry;
@@ -65,6 +66,8 @@ pub struct Services {
     pub admin_commands_without_mfa: bool,
     /// Encryption of the secrets of second factors; `None` without `MFA_ENCRYPTION_KEY`.
     pub mfa: Option<SecretCipher>,
+    /// Whether the kill switch is on.
+    pub kill_switch: PlatformSwitch,
     /// Scheduled backups; `None` without `BACKUP_STORE`.
     pub backups: Option<Backups>,
 }

@@ -15,6 +15,7 @@ mod connection;
 mod cooldown;
 mod done_marker;
 mod keys;
+mod kill_switch;
 mod marker;
 mod rate_limit;
 mod session;

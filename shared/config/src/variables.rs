@@ -146,9 +146,11 @@ const API: &[Service] = &[Service::Api];
 const TELEGRAM: &[Service] = &[Service::Telegram];
 const GAIB: &[Service] = &[Service::Gaib];
 const WORKER_AND_API: &[Service] = &[Service::Worker, Service::Api];
+const TO_PROXY: &[Service] = &[Service::Worker, Service::Api, Service::Gaib];
 const WORKER_AND_GAIB: &[Service] = &[Service::Worker, Service::Gaib];
 const WITH_SIGNING_KEY: &[Service] = &[Service::Worker, Service::Api, Service::Gaib];
 const TO_DISCORD: &[Service] = &[Service::Ingestor, Service::DiscordProxy, Service::Gaib];
+const WITH_KILL_SWITCH: &[Service] = &[Service::Worker, Service::DiscordProxy, Service::Api];
 const WITH_API_BASE: &[Service] = &[Service::Ingestor, Service::Worker, Service::DiscordProxy, Service::Gaib];
 /// Prefix of the variables that set a variable of a gaib configuration; the rest of the name is that variable's name.
 pub const GAIB_VAR_PREFIX: &str = "GAIB_VAR_";
@@ -206,8 +208,8 @@ variables! {
     XDG_STATE_HOME = Variable::optional("XDG_STATE_HOME", GAIB, "/home/stilgar/.local/state",
         "folder in which gaib/servers/ records which workspace manages which Discord server; default: .local/state in the home folder");
     /// Addresses of the proxies.
-    DISCORD_PROXY_URL = Variable::required("DISCORD_PROXY_URL", WORKER_AND_GAIB, "http://127.0.0.1:8090,http://127.0.0.1:8091",
-        "addresses of the discord-proxy replicas, separated by commas; a caller fails over between them; optional for gaib, which then needs no DISCORD_TOKEN");
+    DISCORD_PROXY_URL = Variable::required("DISCORD_PROXY_URL", TO_PROXY, "http://127.0.0.1:8090,http://127.0.0.1:8091",
+        "addresses of the discord-proxy replicas, separated by commas; a caller fails over between them; with KILL_SWITCH_CREDENTIAL, every replica; optional for gaib, which with it needs no DISCORD_TOKEN, and for the api, which turns the kill switch on at them");
     /// Credential of a caller of the proxy.
     DISCORD_PROXY_CREDENTIAL = Variable::required("DISCORD_PROXY_CREDENTIAL", WORKER_AND_GAIB, "a-long-random-string",
         "this service's credential at the discord-proxy").secret();
@@ -219,6 +221,17 @@ variables! {
     /// Largest number of replicas.
     PROXY_MAX_REPLICAS = Variable::defaulted("PROXY_MAX_REPLICAS", PROXY, "4",
         "largest number of proxy replicas; while Redis is unavailable each uses its share of the global limit, and any further replica 1 call in 1.1 s");
+    /// Credential of the kill switch at the proxies.
+    KILL_SWITCH_CREDENTIAL = Variable::optional("KILL_SWITCH_CREDENTIAL", WITH_KILL_SWITCH, "another-long-random-string",
+        "credential with which workers and the api turn the kill switch on and off at each discord-proxy of DISCORD_PROXY_URL, at least 16 \
+         characters; without it no freeze reaches the proxies, and the kill switch cannot be turned on by these services").secret();
+    /// Who may turn the kill switch off.
+    KILL_SWITCH_OPERATORS = Variable::optional("KILL_SWITCH_OPERATORS", WORKER_AND_API, "200000000000000001,200000000000000002",
+        "ids of the Discord users who may turn the kill switch off, separated by commas; each needs a second factor; default: nobody");
+    /// File of the kill switch.
+    KILL_SWITCH_FILE = Variable::optional("KILL_SWITCH_FILE", PROXY, "/var/lib/arrakis/kill-switch.json",
+        "file in which a discord-proxy keeps the state of the kill switch: it is still on after a restart at which neither Redis nor a worker responds; \
+         each replica has its own; default: the state is not kept");
     /// Broker.
     AMQP_URL = Variable::required("AMQP_URL", TO_BROKER, "amqp://guest:guest@127.0.0.1:5672/%2f",
         "RabbitMQ, amqp:// or amqps://").secret();
@@ -404,8 +417,9 @@ variables! {
     GAIB_NOTIFICATIONS_ENABLED = Variable::optional("GAIB_NOTIFICATIONS_ENABLED", WORKER, "yes",
         "yes: operators are notified of completed and failed scheduled backups, at NOTIFY_WEBHOOK_URL and BACKUP_NOTIFICATION_TOPIC; default: no");
     /// Webhook for notices.
-    NOTIFY_WEBHOOK_URL = Variable::optional("NOTIFY_WEBHOOK_URL", WORKER, "https://discord.com/api/webhooks/123456789012345678/example",
-        "URL of a webhook of Discord, in a channel of the operators, for notices").secret();
+    NOTIFY_WEBHOOK_URL = Variable::optional("NOTIFY_WEBHOOK_URL", WORKER_AND_API, "https://discord.com/api/webhooks/123456789012345678/example",
+        "URL of a webhook of Discord, in a channel of the operators, for notices; changes of the kill switch are sent there whatever \
+         GAIB_NOTIFICATIONS_ENABLED is").secret();
     /// Topic for notices.
     BACKUP_NOTIFICATION_TOPIC = Variable::optional("BACKUP_NOTIFICATION_TOPIC", WORKER,
         "arn:aws:sns:us-east-1:123456789012:gaib-backup-notifications",

@@ -72,6 +72,11 @@ pub enum ProxyError {
     InvalidRequestBudget,
     /// 503: Discord refused the bot token. Requests that need it are not sent.
     TokenDead,
+    /// 503: the kill switch is on: no write is sent to Discord. The request was not sent.
+    KillSwitch,
+    /// 503: the community of the call is frozen: no role and no structure of its server is changed until the freeze ends. The request was
+    /// not sent to Discord.
+    Frozen,
     /// 503: this replica is shutting down. The request was not sent to Discord; another replica can send it.
     ShuttingDown,
     /// 502: Discord is unreachable. The request had no effect.
@@ -82,7 +87,7 @@ pub enum ProxyError {
 }
 
 impl ProxyError {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::UnknownCaller,
         Self::NotAllowed,
         Self::BadRequest,
@@ -90,6 +95,8 @@ impl ProxyError {
         Self::WaitedTooLong,
         Self::InvalidRequestBudget,
         Self::TokenDead,
+        Self::KillSwitch,
+        Self::Frozen,
         Self::ShuttingDown,
         Self::Unreachable,
         Self::OutcomeUnknown,
@@ -105,6 +112,8 @@ impl ProxyError {
             Self::WaitedTooLong => "waited-too-long",
             Self::InvalidRequestBudget => "invalid-request-budget",
             Self::TokenDead => "token-dead",
+            Self::KillSwitch => "kill-switch",
+            Self::Frozen => "frozen",
             Self::ShuttingDown => "shutting-down",
             Self::Unreachable => "unreachable",
             Self::OutcomeUnknown => "outcome-unknown",
@@ -119,7 +128,7 @@ impl ProxyError {
             Self::BadRequest => 400,
             Self::BodyTooLarge => 413,
             Self::WaitedTooLong => 429,
-            Self::InvalidRequestBudget | Self::TokenDead | Self::ShuttingDown => 503,
+            Self::InvalidRequestBudget | Self::TokenDead | Self::KillSwitch | Self::Frozen | Self::ShuttingDown => 503,
             Self::Unreachable => 502,
             Self::OutcomeUnknown => 504,
         }

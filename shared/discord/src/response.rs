@@ -159,7 +159,8 @@ impl ProxyResponse {
             ProxyError::UnknownCaller => (Failure::NotSent, true, Error::Unavailable(reason)),
             ProxyError::NotAllowed => (Failure::NotSent, true, Error::Refused(reason)),
             ProxyError::BadRequest | ProxyError::BodyTooLarge => (Failure::Refused, false, Error::Refused(reason)),
-            ProxyError::InvalidRequestBudget | ProxyError::TokenDead => {
+            // Every replica refuses the call alike until an operator or an admin ends it.
+            ProxyError::InvalidRequestBudget | ProxyError::TokenDead | ProxyError::KillSwitch | ProxyError::Frozen => {
                 (Failure::NotSent, false, Error::Unavailable(reason))
             }
             ProxyError::ShuttingDown | ProxyError::Unreachable => (Failure::NotSent, true, Error::Unavailable(reason)),

@@ -284,6 +284,10 @@ pub const POINTS: &[FailPoint] = &[
         "proxy.guard.token",
         "a 401 is passed on and does not mark the token as refused",
     ),
+    point(
+        "proxy.guard.kill_switch",
+        "neither the kill switch nor the freeze of a community refuses a call",
+    ),
     point("proxy.guard.budget", "the budget of invalid requests has no limit"),
     point(
         "proxy.guard.terminal",

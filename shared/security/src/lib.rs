@@ -1,11 +1,12 @@
-//! Credentials of the platform, and signatures of what it stores.
+//! Credentials of the platform, signatures of what it stores, and what stops both.
 //!
-//! Owns the form of an API key and its hash (`api_key`); with the feature `mfa`, one-time codes as the second factor (`mfa`); and signatures
-//! with a key in a file or in Transit ([`signing`]). Has no database: `arrakis-db` has the tables.
+//! Owns the form of an API key and its hash (`api_key`); the state of the kill switch ([`kill_switch`]); with the feature `mfa`, one-time codes
+//! as the second factor (`mfa`); and signatures with a key in a file or in Transit ([`signing`]). Has no database: `arrakis-db` has the tables.
 //!
 //! To add a kind of credential: a module beside `api_key`, with the reason for its hash.
 
 mod api_key;
+pub mod kill_switch;
 #[cfg(feature = "mfa")]
 pub mod mfa;
 pub mod signing;

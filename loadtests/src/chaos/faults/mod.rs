@@ -9,6 +9,7 @@ mod failures;
 mod gateway;
 mod ingestor;
 mod jobs;
+mod kill_switch;
 mod listeners;
 mod partition;
 mod poison;
@@ -41,6 +42,7 @@ pub fn all() -> Vec<Scenario> {
         gateway::SCENARIOS,
         ingestor::SCENARIOS,
         jobs::SCENARIOS,
+        kill_switch::SCENARIOS,
         listeners::SCENARIOS,
         partition::SCENARIOS,
         poison::SCENARIOS,

@@ -96,7 +96,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 ];
 
 /// Starts a platform on this server.
-async fn start_on(testbed: &mut Testbed, database: TestDatabase, deployment: Deployment) -> anyhow::Result<()> {
+pub(super) async fn start_on(
+    testbed: &mut Testbed,
+    database: TestDatabase,
+    deployment: Deployment,
+) -> anyhow::Result<()> {
     testbed.use_services(PlatformServices {
         database,
         vhost: TestVhost::create().await,

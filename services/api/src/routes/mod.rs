@@ -42,6 +42,11 @@ fn admin() -> OpenApiRouter<ApiState> {
         .routes(routes!(admin::users::restore))
         .routes(routes!(admin::users::list_sessions))
         .routes(routes!(admin::users::revoke_sessions))
+        .routes(routes!(
+            admin::kill_switch::read_kill_switch,
+            admin::kill_switch::turn_on_kill_switch
+        ))
+        .routes(routes!(admin::kill_switch::turn_off_kill_switch))
         .routes(routes!(admin::servers::read_plan, admin::servers::set_plan))
         .routes(routes!(admin::servers::read_usage, admin::servers::count_use))
         .routes(routes!(admin::servers::request_grant))

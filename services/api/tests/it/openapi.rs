@@ -27,6 +27,8 @@ async fn document_describes_every_route_and_its_key() {
         .map(String::as_str)
         .collect();
     let expected = [
+        "/admin/kill-switch",
+        "/admin/kill-switch/off",
         "/admin/servers/{guild}/backup-usage",
         "/admin/servers/{guild}/checkpoints",
         "/admin/servers/{guild}/checkpoints/{id}",
@@ -144,6 +146,7 @@ async fn call_every_route(api: &TestApi) {
     call_routes_of_telegram(api, &key, &none).await;
     call_routes_of_servers(api, community, &key, &none).await;
     call_routes_of_mfa(api, &none).await;
+    call_routes_of_the_kill_switch(api, &none).await;
 }
 
 async fn call_routes_of_mfa(api: &TestApi, none: &str) {
@@ -174,6 +177,33 @@ async fn call_routes_of_mfa(api: &TestApi, none: &str) {
         let large = json!({"x": "x".repeat(20_000)});
         assert_eq!(api.post_as(&key, &at("100"), &large).await.status, 413, "{path}");
         assert_eq!(api.send(request().bearer_auth(&key)).await.status, 415, "{path}");
+    }
+}
+
+async fn call_routes_of_the_kill_switch(api: &TestApi, none: &str) {
+    let path = "/admin/kill-switch";
+    let operator = arrakis_db::UserId::new(9).unwrap();
+    let scopes = [ApiKeyScope::Emergency];
+    let (_, key) = api.key_of(None, &scopes, Duration::days(1), Some(operator)).await;
+    let (_, codes) = api.enrol(operator).await;
+    api.get_as(&key, path).await.ok();
+    api.get_as(none, path).await.assert_problem(403, "missing-scope");
+    api.get(path).await.assert_problem(401, "key-required");
+    let off = format!("{path}/off");
+    for (path, body) in [
+        (path, json!({"reason": "a test"})),
+        (off.as_str(), json!({"reason": "a test", "code": codes[0].expose()})),
+    ] {
+        api.post_as(&key, path, &body).await.ok();
+        api.post_as(none, path, &body)
+            .await
+            .assert_problem(403, "missing-scope");
+        assert_eq!(api.post_as(&key, path, &json!({})).await.status, 400, "{path}");
+        let large = json!({"x": "x".repeat(20_000)});
+        assert_eq!(api.post_as(&key, path, &large).await.status, 413, "{path}");
+        let request = || api.request(Method::POST, path);
+        assert_eq!(api.send(request().bearer_auth(&key)).await.status, 415, "{path}");
+        assert_eq!(api.send(request()).await.status, 401, "{path}");
     }
 }
 
@@ -302,7 +332,11 @@ async fn call_routes_of_telegram(api: &TestApi, key: &str, none: &str) {
 
 #[tokio::test]
 async fn every_documented_answer_is_given_in_the_documented_form() {
-    let api = TestApi::start_with(|config| config.tuning.per_address.burst = 1_000).await;
+    let api = TestApi::start_with(|config| {
+        config.tuning.per_address.burst = 1_000;
+        config.kill_switch.operators = vec![9];
+    })
+    .await;
     call_every_route(&api).await;
     // The requests of the wallet page have tests of their own.
     let is_page = |answer: &String| answer.contains("/verify/");

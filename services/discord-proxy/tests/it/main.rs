@@ -17,6 +17,7 @@ mod emulator;
 mod fairness;
 mod first_responses;
 mod global_limit;
+mod kill_switch;
 mod lanes;
 mod operator;
 mod partition;

@@ -13,6 +13,7 @@ mod dead_letters;
 mod eligibility;
 mod end_takeover;
 mod import_profiles;
+mod kill_switch;
 mod mfa;
 mod migrate;
 mod output;
@@ -93,6 +94,9 @@ enum Task {
     Backup(backup::BackupTask),
     /// Switches posts of a server on or off: live leaderboard, joins and departures, weekly digest
     Posts(posts::PostsTask),
+    /// Stops every write to Discord in an emergency, ends that, shows its state, or drills it
+    #[command(subcommand)]
+    KillSwitch(kill_switch::KillSwitchTask),
     /// Ends the takeover of a community, where the admin who controls it cannot
     EndTakeover(end_takeover::EndTakeover),
     /// Ends the freeze of a community that nothing else ends, such as that of a teardown whose checkpoints have expired
@@ -132,6 +136,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Some(Task::Welcome(task)) => task.run(),
         Some(Task::Backup(task)) => task.run(),
         Some(Task::Posts(task)) => task.run(),
+        Some(Task::KillSwitch(task)) => task.run(),
         Some(Task::EndTakeover(task)) => task.run(),
         Some(Task::Unfreeze(task)) => task.run(),
         Some(Task::Plan(task)) => task.run(),

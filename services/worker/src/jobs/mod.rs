@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use arrakis_broker::{Delivery, Handler, MAX_ATTEMPTS, Verdict};
 use arrakis_contracts::dead_letter::DeadLetterReason;
-use arrakis_contracts::{Job, headers, names};
+use arrakis_contracts::{Job, JobKind, headers, names};
 use arrakis_db::{CommunityId, JobOutcome, JobStart, JobState, with_connection_wait};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -151,8 +151,16 @@ impl Jobs {
             let why = "the community does not exist".to_owned();
             return Ok(Verdict::Drop { why });
         };
+        // A backup only reads Discord.
+        if community.is_stopped && job.kind != JobKind::Backup {
+            return self
+                .postpone(job, JobOwner::Community(id), "the kill switch is on")
+                .await;
+        }
         if community.is_frozen() && self.waits_while_frozen(job, handler, JobOwner::Community(id)).await? {
-            return self.postpone(job, JobOwner::Community(id)).await;
+            return self
+                .postpone(job, JobOwner::Community(id), "the community is frozen")
+                .await;
         }
         let (started, failed) = match self.start(delivery, job, JobOwner::Community(id)).await? {
             Start::Run(started) => (started, None),
@@ -186,12 +194,12 @@ impl Jobs {
         Ok(row.is_some_and(|row| handler.waits_while_frozen(&row.payload)))
     }
 
-    /// Postpones a job of a frozen community. It does not count as an attempt, and the leader publishes it when it is due.
-    async fn postpone(&self, job: &Job, owner: JobOwner) -> Result<Verdict, Failure> {
+    /// Postpones a job of a frozen community, or while the kill switch is on. It does not count as an attempt, and the leader publishes it when it is due.
+    async fn postpone(&self, job: &Job, owner: JobOwner, why: &str) -> Result<Verdict, Failure> {
         let mut tx = owner.begin(&self.services).await?;
         tx.jobs().postpone(&job.id, self.services.now() + FROZEN_WAIT).await?;
         tx.commit().await?;
-        let why = "the community is frozen; the job is postponed".to_owned();
+        let why = format!("{why}; the job is postponed");
         Ok(Verdict::Drop { why })
     }
 

@@ -69,7 +69,7 @@ pub(crate) struct ServerClient {
 }
 
 impl ServerClient {
-    /// Whether a change was refused because the community is frozen.
+    /// Whether a change was refused because the community is frozen or the kill switch is on.
     pub(crate) fn met_freeze(&self) -> bool {
         self.transport.met_freeze()
     }

@@ -88,7 +88,7 @@ impl GuardedTransport {
         }
     }
 
-    /// Whether a call was refused because the community is frozen.
+    /// Whether a call was refused because the community is frozen or the kill switch is on.
     pub(super) fn met_freeze(&self) -> bool {
         self.met_freeze.load(Ordering::Relaxed)
     }
@@ -117,7 +117,7 @@ impl GuardedTransport {
             Ok(false) => Ok(()),
             Ok(true) => {
                 self.met_freeze.store(true, Ordering::Relaxed);
-                Err(SendError::Denied("the community is frozen".to_owned()))
+                Err(SendError::Stopped("the community is frozen".to_owned()))
             }
             Err(error) => Err(SendError::NotSent(format!(
                 "whether the community is frozen cannot be read: {error}"
@@ -144,6 +144,10 @@ impl Transport for GuardedTransport {
         fail_point::hit_at("worker.synthesis.calling", &[method]).await;
         let sent = self.proxy.send(request).await;
         fail_point::hit_at("worker.synthesis.called", &[method]).await;
+        // The proxy learned of a freeze, or of the kill switch, after the check here.
+        if matches!(sent, Err(SendError::Stopped(_))) {
+            self.met_freeze.store(true, Ordering::Relaxed);
+        }
         sent
     }
 

@@ -28,6 +28,7 @@ mod every_command;
 mod failed_deploys;
 mod failures;
 mod jobs;
+mod kill_switch;
 mod leader;
 mod matrix;
 mod mfa;

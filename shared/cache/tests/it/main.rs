@@ -4,6 +4,7 @@
 
 mod cached;
 mod cooldowns_and_limits;
+mod kill_switch;
 mod sessions;
 mod unavailable;
 

@@ -18,6 +18,7 @@ mod eligibility_sync;
 mod fixtures;
 mod isolation;
 mod jobs;
+mod kill_switches;
 mod leader;
 mod members;
 mod mfa;

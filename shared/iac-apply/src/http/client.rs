@@ -263,7 +263,7 @@ impl Discord {
                     None => return finish(&call, response),
                     Some(failure) => (failure, server_error(response.status, &response.body)),
                 },
-                Err(SendError::Denied(why)) => {
+                Err(SendError::Denied(why) | SendError::Stopped(why)) => {
                     return Err(CallError::Denied { call, why: why.clone() });
                 }
                 Err(SendError::NotSent(why)) => (Failure::NotSent, why.clone()),

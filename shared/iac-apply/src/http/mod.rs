@@ -91,6 +91,9 @@ pub enum SendError {
     /// The discord-proxy refused the call and did not send it to Discord; the same call would be refused again.
     #[error("{0}")]
     Denied(String),
+    /// The kill switch is on, or the community is frozen: the discord-proxy did not send the call, and sends the same call when that ends.
+    #[error("{0}")]
+    Stopped(String),
 }
 
 impl From<ExchangeError> for SendError {

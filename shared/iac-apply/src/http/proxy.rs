@@ -127,7 +127,7 @@ impl Proxy {
         let response = response.map_err(|error| match error.into() {
             SendError::NotSent(reason) => SendError::NotSent(format!("the discord-proxy at {replica}: {reason}")),
             SendError::Lost(reason) => SendError::Lost(format!("the discord-proxy at {replica}: {reason}")),
-            denied @ SendError::Denied(_) => denied,
+            refused @ (SendError::Denied(_) | SendError::Stopped(_)) => refused,
         })?;
         let name = response.headers.get(PROXY_ERROR).and_then(|name| name.to_str().ok());
         match name.map(str::to_owned) {
@@ -161,6 +161,7 @@ fn proxy_error(caller: ProxyCaller, response: Response, name: &str, request: &Re
             "Discord refuses the proxy's bot token: {message}"
         ))),
         Some(ProxyError::BadRequest | ProxyError::BodyTooLarge) => Err(SendError::Denied(message)),
+        Some(ProxyError::KillSwitch | ProxyError::Frozen) => Err(SendError::Stopped(message)),
         // An error that this version does not have: the call may have been sent.
         Some(ProxyError::OutcomeUnknown) | None => {
             Err(SendError::Lost(format!("the discord-proxy reports {name}: {message}")))

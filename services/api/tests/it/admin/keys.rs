@@ -1,6 +1,8 @@
 //! API keys at every admin route.
 
-use arrakis_db::ApiKeyScope::{self, PlansWrite, ServersRead, ServersWrite, UsersExport, UsersRead, UsersWrite};
+use arrakis_db::ApiKeyScope::{
+    self, Emergency, PlansWrite, ServersRead, ServersWrite, UsersExport, UsersRead, UsersWrite,
+};
 use arrakis_security::ApiKeySecret;
 use arrakis_test_support::eventually;
 use reqwest::Method;
@@ -11,7 +13,7 @@ use uuid::Uuid;
 use crate::support::TestApi;
 
 /// Each route with its scope.
-fn routes() -> [(Method, String, ApiKeyScope); 14] {
+fn routes() -> [(Method, String, ApiKeyScope); 21] {
     let user = format!("/admin/users/{}", Uuid::now_v7());
     let server = "/admin/servers/100";
     let checkpoint = format!("{server}/checkpoints/{}", Uuid::now_v7());
@@ -20,11 +22,18 @@ fn routes() -> [(Method, String, ApiKeyScope); 14] {
         (Method::GET, user.clone(), UsersRead),
         (Method::POST, format!("{user}/suspend"), UsersWrite),
         (Method::POST, format!("{user}/restore"), UsersWrite),
+        (Method::GET, format!("{user}/sessions"), UsersWrite),
+        (Method::POST, format!("{user}/sessions/revoke"), UsersWrite),
         (Method::GET, "/admin/users/export".to_owned(), UsersExport),
+        (Method::GET, "/admin/kill-switch".to_owned(), Emergency),
+        (Method::POST, "/admin/kill-switch".to_owned(), Emergency),
+        (Method::POST, "/admin/kill-switch/off".to_owned(), Emergency),
         (Method::GET, format!("{server}/plan"), ServersRead),
         (Method::PUT, format!("{server}/plan"), PlansWrite),
         (Method::GET, format!("{server}/backup-usage"), ServersRead),
         (Method::POST, format!("{server}/backup-usage"), ServersWrite),
+        (Method::POST, format!("{server}/mfa"), ServersWrite),
+        (Method::POST, format!("{server}/mfa/use"), ServersWrite),
         (Method::GET, format!("{server}/checkpoints"), ServersRead),
         (Method::POST, format!("{server}/checkpoints"), ServersWrite),
         (Method::GET, checkpoint.clone(), ServersRead),

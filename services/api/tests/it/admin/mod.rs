@@ -1,4 +1,5 @@
 mod keys;
+mod kill_switch;
 mod refusals;
 pub(crate) mod servers;
 mod users;

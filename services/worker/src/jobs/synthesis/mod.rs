@@ -234,7 +234,11 @@ async fn apply(
         failure = heartbeat(run, &counter, payload.purpose, reply) => Err(failure),
     };
     let (state, live) = match applied {
-        Err(_) if client.met_freeze() => return Err(Failure::retry("the community was frozen meanwhile")),
+        Err(_) if client.met_freeze() => {
+            return Err(Failure::retry(
+                "the community was frozen meanwhile, or the kill switch turned on",
+            ));
+        }
         applied => applied?,
     };
     let wanted = manifest.bindings(theme, &state, &live);

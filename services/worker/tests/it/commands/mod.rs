@@ -269,6 +269,7 @@ pub fn services(database: Database) -> Services {
         stale_after: Duration::hours(7),
         admin_commands_without_mfa: false,
         mfa: None,
+        kill_switch: arrakis_kill_switch::PlatformSwitch::default(),
         backups: None,
     }
 }

@@ -34,6 +34,8 @@ pub use self::test_consumer::{Behavior, TestCommand, eligibility_provider};
 pub use self::worker::Worker;
 
 const CREDENTIAL: &str = "the-workers-credential";
+/// The credential of the kill switch at the proxy.
+pub const KILL_SWITCH_CREDENTIAL: &str = "the-credential-of-the-kill-switch";
 /// Address of the wallet page.
 pub const VERIFY_BASE_URL: &str = "https://verify.example.org";
 
@@ -278,6 +280,7 @@ async fn start_proxy(
         ("REDIS_URL", redis.url()),
     ];
     let mut config = Reader::load(Service::DiscordProxy, Source::pairs(pairs), proxy::Config::read).unwrap();
+    config.kill_switch_credential = Some(Secret::new(KILL_SWITCH_CREDENTIAL));
     tune(&mut config.tuning);
     let runtime = Runtime::for_test(Service::DiscordProxy);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -220,6 +220,7 @@ impl Platform {
             stale_after: time::Duration::hours(7),
             admin_commands_without_mfa: false,
             mfa: None,
+            kill_switch: arrakis_kill_switch::PlatformSwitch::default(),
             backups: None,
         }
     }

@@ -1,0 +1,210 @@
+//! The kill switch is turned on under load, with three proxies and two workers; also while Redis or Postgres is stopped.
+//!
+//! Writes are sent through every proxy all the time, so that a proxy without the kill switch is found.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, ensure};
+use arrakis_emulator_client::RestCall;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::calls::Caller;
+use super::postgres::start_on;
+use super::rest::proxies;
+use crate::chaos::Invariant::{I4, I6};
+use crate::chaos::{Deployment, Guard, Scenario, Testbed};
+use crate::platform::servers::{PostgresServer, RedisServer};
+
+/// In this time the kill switch takes effect, from the start of the command.
+const EFFECT_MS: u64 = 5_000;
+/// How long writes are attempted after that.
+const OBSERVED: Duration = Duration::from_secs(5);
+/// Proxies of the deployment.
+const PROXIES: usize = 3;
+const WITHOUT_GUARD: &str = "not run yet";
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        fault: 59,
+        name: "kill-switch",
+        what: "the kill switch is turned on under load, with three proxies and two workers",
+        proves: &[I4, I6],
+        expected: "no write at Discord 5 s later",
+        guard: Guard::FailPoint("proxy.guard.kill_switch=skip"),
+        without_guard: WITHOUT_GUARD,
+        run: |testbed| Box::pin(turned_on(testbed, Stopped::Nothing)),
+    },
+    Scenario {
+        fault: 59,
+        name: "kill-switch-without-redis",
+        what: "the kill switch is turned on under load while Redis is stopped",
+        proves: &[I4, I6],
+        expected: "no write at Discord 5 s later; the command names what failed",
+        guard: Guard::FailPoint("proxy.guard.kill_switch=skip"),
+        without_guard: WITHOUT_GUARD,
+        run: |testbed| Box::pin(turned_on(testbed, Stopped::Redis)),
+    },
+    Scenario {
+        fault: 59,
+        name: "kill-switch-without-postgres",
+        what: "the kill switch is turned on under load while Postgres is stopped",
+        proves: &[I4, I6],
+        expected: "no write at Discord 5 s later; the command names what failed",
+        guard: Guard::FailPoint("proxy.guard.kill_switch=skip"),
+        without_guard: WITHOUT_GUARD,
+        run: |testbed| Box::pin(turned_on(testbed, Stopped::Postgres)),
+    },
+];
+
+/// The server that is stopped before the command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stopped {
+    Nothing,
+    Redis,
+    Postgres,
+}
+
+async fn turned_on(testbed: &mut Testbed, stopped: Stopped) -> anyhow::Result<()> {
+    let mut redis = RedisServer::start().await?;
+    let mut postgres = PostgresServer::start().await?;
+    let deployment = Deployment::default().proxies(PROXIES).workers(2);
+    let deployment = deployment
+        .proxy_env("REDIS_URL", redis.url())
+        .worker_env("REDIS_URL", redis.url());
+    let database = postgres.database().await;
+    start_on(testbed, database, deployment).await?;
+    testbed.load(20).await?;
+    testbed.wait_for_effects(20).await?;
+    let guilds = testbed.discord().guilds().await?;
+    let guild = guilds.first().context("the emulator has no server")?.id.0;
+    let writers = keep_writing(&Caller::of(testbed), guild);
+    let written = async |testbed: &mut Testbed| Ok(writes(testbed, 0).await?.len() > 20);
+    testbed.wait_until("writes through every proxy", written).await?;
+    match stopped {
+        Stopped::Nothing => {}
+        Stopped::Redis => redis.kill().await,
+        Stopped::Postgres => postgres.stop_immediately().await?,
+    }
+    let begun = now_ms();
+    let output = testbed
+        .platform()
+        .worker_command(
+            &["kill-switch", "on", "--reason", "chaos", "--by", "chaos", "--json"],
+            &[("REDIS_URL", redis.url())],
+        )
+        .await?;
+    let took = now_ms() - begun;
+    expect_report(testbed, stopped, &output)?;
+    let all_on = async |testbed: &mut Testbed| {
+        Ok(proxies(testbed, "arrakis_proxy_kill_switch_on", &[]).await? == f64::from(u8::try_from(PROXIES)?))
+    };
+    testbed
+        .expect_within(I6, "every proxy reports the kill switch", OBSERVED, all_on)
+        .await?;
+    let until = begun + EFFECT_MS + u64::try_from(OBSERVED.as_millis())?;
+    tokio::time::sleep(Duration::from_millis(until.saturating_sub(now_ms()))).await;
+    let refused = proxies(testbed, "arrakis_proxy_refusals_total", &[("why", "kill-switch")]).await?;
+    ensure!(
+        refused > 0.0 || !testbed.guarded(),
+        "no write was attempted while the kill switch was on"
+    );
+    let late = writes(testbed, begun + EFFECT_MS).await?;
+    testbed.expect(
+        I4,
+        "no write arrives at Discord 5 s after the command began",
+        late.is_empty(),
+        format!("{} writes, such as {:?}", late.len(), late.first()),
+    );
+    let last = writes(testbed, begun).await?.iter().map(|call| call.at_ms).max();
+    let last = last.map_or(0, |last| last.saturating_sub(begun));
+    testbed.note(format!(
+        "the command took {took} ms; the last write arrived {last} ms after its start"
+    ));
+    drop(writers);
+    testbed.stop_load().await?;
+    if stopped == Stopped::Postgres {
+        postgres.start_again().await?;
+    }
+    testbed.keep_running(postgres);
+    testbed.keep_running(redis);
+    Ok(())
+}
+
+/// Checks that the report of the command has a step for each proxy that is done, and that it names what failed.
+fn expect_report(testbed: &mut Testbed, stopped: Stopped, output: &std::process::Output) -> anyhow::Result<()> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let report: Value = serde_json::from_str(&text)
+        .with_context(|| format!("the report: {text}{}", String::from_utf8_lossy(&output.stderr)))?;
+    let steps = report["steps"].as_array().context("the report has no steps")?;
+    let of = |name: &str| {
+        steps
+            .iter()
+            .filter(|step| step["name"].as_str().is_some_and(|found| found.starts_with(name)))
+            .map(|step| step["outcome"].as_str().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let proxies = of("discord-proxy");
+    testbed.expect(
+        I6,
+        "the command reports every proxy",
+        proxies == ["done"; PROXIES],
+        format!("{proxies:?}"),
+    );
+    for (name, is_stopped) in [
+        ("Redis", stopped == Stopped::Redis),
+        ("PostgreSQL", stopped == Stopped::Postgres),
+    ] {
+        let outcomes = of(name);
+        let wanted = if is_stopped { "failed" } else { "done" };
+        testbed.expect(
+            I6,
+            format!("the step of {name} is {wanted}"),
+            outcomes == [wanted],
+            format!("{outcomes:?}"),
+        );
+    }
+    let succeeded = output.status.success();
+    testbed.expect(
+        I6,
+        "the exit code states whether a step failed",
+        succeeded == (stopped == Stopped::Nothing),
+        output.status,
+    );
+    Ok(())
+}
+
+/// Sends writes through every proxy until the set is dropped: new positions of no role, and messages to a channel that does not exist.
+fn keep_writing(caller: &Caller, guild: u64) -> JoinSet<()> {
+    let mut writers = JoinSet::new();
+    for proxy in 0..PROXIES {
+        let writes = [
+            (Method::PATCH, format!("/guilds/{guild}/roles"), json!([])),
+            (Method::POST, "/channels/1/messages".to_owned(), json!({"content": "x"})),
+        ];
+        for (method, path, body) in writes {
+            let caller = caller.with_deadline(2_000);
+            writers.spawn(async move {
+                loop {
+                    // The response does not matter: the emulator's records are checked.
+                    let _ = caller.call(proxy, method.clone(), &path, body.clone()).await;
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            });
+        }
+    }
+    writers
+}
+
+/// The writes that arrived at the emulator after this time.
+async fn writes(testbed: &mut Testbed, after_ms: u64) -> anyhow::Result<Vec<RestCall>> {
+    let calls = testbed.discord().rest_calls().await?;
+    let is_write = |call: &RestCall| call.method != "GET" && call.at_ms > after_ms;
+    Ok(calls.into_iter().filter(is_write).collect())
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

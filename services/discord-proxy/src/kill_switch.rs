@@ -1,0 +1,476 @@
+//! The kill switch and the freezes of communities at this replica: checked for every call, from memory.
+//!
+//! Entries come from two sources that do not depend on each other. Workers and the api write them here directly
+//! (`kill_switch_endpoint.rs`), with a credential. Every replica also reads them from Redis. An entry from Redis can only turn a switch on: who
+//! can write to Redis must not be able to turn the kill switch off. `KILL_SWITCH_FILE` keeps the entries over a restart.
+//!
+//! The kill switch refuses every call that is not a read, first responses and webhooks included. An attempt in flight has
+//! [`IN_FLIGHT_GRACE`] to be answered; then its connection is closed, so that a slow upload or a slow connect cannot complete later.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrakis_contracts::proxy::ProxyError;
+use arrakis_runtime::{HealthComponent, fail_point};
+use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope, KillSwitchState, TEARDOWN};
+use http::Method;
+use parking_lot::{Mutex, RwLock};
+use prometheus::IntGauge;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::call::Call;
+use crate::kill_switch_file::KillSwitchFile;
+use crate::redis::Redis;
+use crate::refusal::Refusal;
+use crate::token::rfc3339;
+
+/// How long an attempt in flight may continue after the kill switch was turned on.
+const IN_FLIGHT_GRACE: Duration = Duration::from_secs(2);
+/// Interval at which Redis is read. With the query's limit and the grace of attempts in flight it is well within the five seconds in
+/// which the kill switch takes effect.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// The caller that tears servers down.
+const GAIB: &str = "gaib";
+/// How long a caller waits before it repeats a call to a frozen community.
+const FROZEN_RETRY: Duration = Duration::from_secs(60);
+
+/// Gauges of the kill switch.
+#[derive(Debug, Clone)]
+pub(crate) struct KillSwitchGauges {
+    /// 1 while the kill switch is on.
+    pub(crate) is_on: IntGauge,
+    /// Communities that are frozen.
+    pub(crate) frozen: IntGauge,
+}
+
+/// The switches at this replica.
+#[derive(Debug)]
+pub(crate) struct KillSwitches {
+    state: RwLock<KillSwitchState>,
+    /// Counts changes.
+    changes: watch::Sender<u64>,
+    file: Option<KillSwitchFile>,
+    /// Held while the file and `/health` are written, so that an older state does not replace a newer one.
+    writing: tokio::sync::Mutex<()>,
+    /// Why the file was not written last.
+    file_error: Mutex<Option<String>>,
+    health: HealthComponent,
+    gauges: KillSwitchGauges,
+    /// Whether the endpoint has a credential.
+    has_credential: bool,
+}
+
+impl KillSwitches {
+    /// The switches of the file; without a file all are off.
+    ///
+    /// # Errors
+    /// When the file exists and cannot be read: whether the kill switch is on is unknown then.
+    pub(crate) fn open(
+        file: Option<PathBuf>,
+        has_credential: bool,
+        health: HealthComponent,
+        gauges: KillSwitchGauges,
+    ) -> Result<Arc<Self>, String> {
+        let file = file.map(KillSwitchFile::new);
+        let state = match &file {
+            Some(file) => file.read()?,
+            None => KillSwitchState::default(),
+        };
+        let switches = Self {
+            state: RwLock::new(state),
+            changes: watch::Sender::new(0),
+            file,
+            writing: tokio::sync::Mutex::default(),
+            file_error: Mutex::default(),
+            health,
+            gauges,
+            has_credential,
+        };
+        switches.report();
+        Ok(Arc::new(switches))
+    }
+
+    /// The entries.
+    pub(crate) fn state(&self) -> KillSwitchState {
+        self.state.read().clone()
+    }
+
+    /// Stores entries of the endpoint, which may turn a switch off. Returns whether the file has them; true without a file.
+    pub(crate) async fn apply(&self, entries: KillSwitchState) -> bool {
+        let entries = Vec::from(entries);
+        self.merge(entries, KillSwitchState::apply).await
+    }
+
+    /// Stores entries of Redis, which may not turn a switch off.
+    async fn apply_if_on(&self, entries: Vec<KillSwitch>) {
+        self.merge(entries, KillSwitchState::apply_if_on).await;
+    }
+
+    async fn merge(&self, entries: Vec<KillSwitch>, apply: fn(&mut KillSwitchState, KillSwitch) -> bool) -> bool {
+        let mut changed = false;
+        {
+            let mut state = self.state.write();
+            for entry in entries {
+                let (scope, is_on, version) = (entry.scope, entry.is_on, entry.version);
+                if apply(&mut state, entry) {
+                    changed = true;
+                    tracing::warn!(%scope, is_on, version, "the kill switch of a scope was changed");
+                }
+            }
+        }
+        if !changed {
+            return self.file_error.lock().is_none();
+        }
+        // Calls are refused from here on; the file follows.
+        self.changes.send_modify(|changes| *changes += 1);
+        let _writing = self.writing.lock().await;
+        let is_stored = self.store().await;
+        self.report();
+        is_stored
+    }
+
+    async fn store(&self) -> bool {
+        let Some(file) = &self.file else { return true };
+        let (file, state) = (file.clone(), self.state());
+        let written = tokio::task::spawn_blocking(move || file.write(&state)).await;
+        let error = match written {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(error) = &error {
+            tracing::error!(
+                error,
+                "the state of the kill switch cannot be stored in KILL_SWITCH_FILE"
+            );
+        }
+        let is_stored = error.is_none();
+        *self.file_error.lock() = error;
+        is_stored
+    }
+
+    fn report(&self) {
+        let state = self.state();
+        let is_on = state.is_on(KillSwitchScope::Platform);
+        self.gauges.is_on.set(i64::from(is_on));
+        self.gauges
+            .frozen
+            .set(i64::try_from(state.frozen()).unwrap_or(i64::MAX));
+        if let Some(switch) = state.get(KillSwitchScope::Platform).filter(|_| is_on) {
+            return self.health.degraded(format!(
+                "the kill switch is on since {}, by {} ({}): no write is sent to Discord; `arrakis-worker kill-switch off` turns it off",
+                rfc3339(switch.version),
+                switch.by,
+                switch.reason
+            ));
+        }
+        if let Some(error) = &*self.file_error.lock() {
+            return self
+                .health
+                .degraded(format!("KILL_SWITCH_FILE cannot be written: {error}"));
+        }
+        match self.has_credential {
+            true => self.health.up(),
+            false => self
+                .health
+                .up_with("KILL_SWITCH_CREDENTIAL is not set: only an entry in Redis turns the kill switch on"),
+        }
+    }
+
+    /// Refuses a call that the kill switch or a freeze stops.
+    ///
+    /// # Errors
+    /// Why the call may not be sent.
+    pub(crate) fn check(&self, call: &Call) -> Result<(), Refusal> {
+        if is_read(&call.method) || fail_point::skips("proxy.guard.kill_switch") {
+            return Ok(());
+        }
+        let state = self.state.read();
+        if state.is_on(KillSwitchScope::Platform) {
+            return Err(Refusal::new(
+                ProxyError::KillSwitch,
+                "the kill switch is on: no write is sent to Discord until an operator turns it off",
+            ));
+        }
+        if !state.has_frozen() || !is_stopped_by_freeze(call.route.class) {
+            return Ok(());
+        }
+        let servers = [call.route.guild, call.tenant.parse::<u64>().ok()];
+        let mut known = servers.into_iter().flatten().peekable();
+        if known.peek().is_none() {
+            return Err(frozen(
+                "a community is frozen, and the call does not state its server: it may be of that community; state it in \
+                 x-arrakis-tenant",
+            ));
+        }
+        let is_stopped = |server| {
+            let switch = state.get(KillSwitchScope::Community(server));
+            switch.is_some_and(|switch| switch.is_on && !(switch.reason == TEARDOWN && call.caller.name == GAIB))
+        };
+        if known.any(is_stopped) {
+            return Err(frozen(
+                "the community is frozen: its roles and the structure of its server are not changed; the call may be repeated when the \
+                 freeze has ended",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Returns when an attempt at `call` must end: the kill switch was turned on, and [`IN_FLIGHT_GRACE`] is over. Never for a read.
+    pub(crate) async fn must_end(&self, call: &Call) {
+        if is_read(&call.method) || fail_point::skips("proxy.guard.kill_switch") {
+            return std::future::pending().await;
+        }
+        let mut changes = self.changes.subscribe();
+        loop {
+            if self.state.read().is_on(KillSwitchScope::Platform) {
+                tokio::time::sleep(IN_FLIGHT_GRACE).await;
+                return;
+            }
+            // The sender lives as long as `self`.
+            if changes.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// Reads Redis at intervals until `stop`.
+    pub(crate) async fn poll(self: Arc<Self>, redis: Redis, stop: CancellationToken) {
+        let mut is_unreadable = false;
+        while !stop.is_cancelled() {
+            match self.read_redis(&redis).await {
+                Ok(()) => is_unreadable = false,
+                Err(error) if !is_unreadable => {
+                    is_unreadable = true;
+                    tracing::warn!(error, "the kill switch cannot be read from Redis; the last state stays");
+                }
+                Err(_) => {}
+            }
+            tokio::select! {
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    /// Reads Redis once.
+    ///
+    /// # Errors
+    /// Redis is unavailable, or an entry is not readable; the readable entries are stored.
+    pub(crate) async fn read_redis(&self, redis: &Redis) -> Result<(), String> {
+        let stored = redis.kill_switches().await.map_err(|error| error.to_string())?;
+        let (entries, unreadable) = decode(&stored);
+        self.apply_if_on(entries).await;
+        match unreadable.first() {
+            Some(scope) => Err(format!("the entry of {scope} is not one of this version")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The readable entries of Redis, and the fields of the others.
+fn decode(stored: &HashMap<String, String>) -> (Vec<KillSwitch>, Vec<&str>) {
+    let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
+    for (scope, json) in stored {
+        match serde_json::from_str::<KillSwitch>(json) {
+            Ok(entry) if entry.scope.to_string() == *scope => entries.push(entry),
+            _ => unreadable.push(scope.as_str()),
+        }
+    }
+    (entries, unreadable)
+}
+
+fn frozen(message: &str) -> Refusal {
+    Refusal::new(ProxyError::Frozen, message).retry_after(FROZEN_RETRY)
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+/// Whether a freeze stops writes of this route class (`route.rs`). Messages, replies to interactions, direct messages and the bot's own commands
+/// pass; everything else of a server is a role change or a structural one.
+fn is_stopped_by_freeze(class: &str) -> bool {
+    !matches!(
+        class,
+        "interaction-callback"
+            | "webhook-token"
+            | "channel-messages"
+            | "users"
+            | "commands"
+            | "applications"
+            | "gateway"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use arrakis_runtime::Runtime;
+    use bytes::Bytes;
+    use http::HeaderMap;
+
+    use super::*;
+    use crate::call::{CallOptions, CallParts};
+    use crate::callers::Caller;
+    use crate::route::{CallRoute, segments};
+
+    fn switches(file: Option<PathBuf>) -> Arc<KillSwitches> {
+        let runtime = Runtime::for_test(arrakis_config::Service::DiscordProxy);
+        let gauges = KillSwitchGauges {
+            is_on: runtime.metrics.gauge("is_on", "x"),
+            frozen: runtime.metrics.gauge("frozen", "x"),
+        };
+        KillSwitches::open(file, true, runtime.health.component("kill_switch"), gauges).unwrap()
+    }
+
+    fn entry(scope: KillSwitchScope, is_on: bool, version: u64) -> KillSwitch {
+        KillSwitch {
+            scope,
+            is_on,
+            version,
+            by: "stilgar".to_owned(),
+            reason: "a drill".to_owned(),
+        }
+    }
+
+    fn call(method: Method, path: &str, tenant: Option<&str>) -> Call {
+        let full = format!("/api/v10{path}");
+        let route = CallRoute::of(&method, &segments(&full).unwrap());
+        let headers = HeaderMap::new();
+        let parts = CallParts {
+            method,
+            path_and_query: path.to_owned(),
+            route,
+            headers: &headers,
+            body: Bytes::new(),
+            arrived: Instant::now(),
+            max_wait: Duration::from_secs(1),
+        };
+        let options = CallOptions {
+            tenant: tenant.map(str::to_owned),
+            ..CallOptions::default()
+        };
+        Call::new(Arc::new(Caller::proxy()), parts, options)
+    }
+
+    fn refusal(switches: &KillSwitches, method: Method, path: &str, tenant: Option<&str>) -> Option<ProxyError> {
+        let call = call(method, path, tenant);
+        switches.check(&call).err().map(|refusal| refusal.error)
+    }
+
+    #[tokio::test]
+    async fn kill_switch_refuses_every_write_and_no_read() {
+        let switches = switches(None);
+        switches
+            .apply(vec![entry(KillSwitchScope::Platform, true, 1)].into())
+            .await;
+        for (method, path) in [
+            (Method::POST, "/interactions/1/token/callback"),
+            (Method::PATCH, "/webhooks/1/token/messages/@original"),
+            (Method::POST, "/channels/1/messages"),
+            (Method::PUT, "/guilds/1/members/2/roles/3"),
+            (Method::DELETE, "/channels/1"),
+            (Method::PUT, "/applications/1/commands"),
+            (Method::POST, "/users/@me/channels"),
+        ] {
+            assert_eq!(
+                refusal(&switches, method, path, None),
+                Some(ProxyError::KillSwitch),
+                "{path}"
+            );
+        }
+        assert_eq!(refusal(&switches, Method::GET, "/guilds/1/members", None), None);
+    }
+
+    #[tokio::test]
+    async fn freeze_refuses_roles_and_structure_of_its_server_only() {
+        let switches = switches(None);
+        switches
+            .apply(vec![entry(KillSwitchScope::Community(7), true, 1)].into())
+            .await;
+        let frozen = Some(ProxyError::Frozen);
+        for (method, path, tenant, wanted) in [
+            (Method::PUT, "/guilds/7/members/2/roles/3", None, frozen),
+            (Method::PUT, "/guilds/8/members/2/roles/3", None, None),
+            // The tenant does not replace the server of the path.
+            (Method::PUT, "/guilds/7/members/2/roles/3", Some("8"), frozen),
+            (Method::PATCH, "/channels/1", Some("7"), frozen),
+            (Method::PATCH, "/channels/1", Some("8"), None),
+            (Method::PATCH, "/channels/1", None, frozen),
+            (Method::PATCH, "/channels/1", Some("x"), frozen),
+            (Method::DELETE, "/webhooks/1", Some("7"), frozen),
+            (Method::POST, "/channels/1/messages", Some("7"), None),
+            (Method::POST, "/interactions/1/token/callback", Some("7"), None),
+            (Method::POST, "/webhooks/1/token", Some("7"), None),
+            (Method::POST, "/users/@me/channels", None, None),
+        ] {
+            assert_eq!(refusal(&switches, method, path, tenant), wanted, "{path} {tenant:?}");
+        }
+        switches
+            .apply(vec![entry(KillSwitchScope::Community(7), false, 2)].into())
+            .await;
+        assert_eq!(refusal(&switches, Method::PATCH, "/channels/1", None), None);
+    }
+
+    #[tokio::test]
+    async fn redis_cannot_turn_a_switch_off() {
+        let switches = switches(None);
+        switches
+            .apply_if_on(vec![entry(KillSwitchScope::Platform, true, 5)])
+            .await;
+        switches
+            .apply_if_on(vec![entry(KillSwitchScope::Platform, false, 6)])
+            .await;
+        assert!(switches.state().is_on(KillSwitchScope::Platform));
+        switches
+            .apply(vec![entry(KillSwitchScope::Platform, false, 6)].into())
+            .await;
+        assert!(!switches.state().is_on(KillSwitchScope::Platform));
+        // The entry that Redis still has is older.
+        switches
+            .apply_if_on(vec![entry(KillSwitchScope::Platform, true, 5)])
+            .await;
+        assert!(!switches.state().is_on(KillSwitchScope::Platform));
+    }
+
+    #[tokio::test]
+    async fn file_keeps_the_state_over_a_restart_and_a_damaged_one_stops_the_start() {
+        let folder = std::env::temp_dir().join(format!("arrakis-kill-switch-{:016x}", rand::random::<u64>()));
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("kill-switch.json");
+        let before = switches(Some(path.clone()));
+        assert!(
+            before
+                .apply(vec![entry(KillSwitchScope::Platform, true, 5)].into())
+                .await
+        );
+        assert!(switches(Some(path.clone())).state().is_on(KillSwitchScope::Platform));
+        std::fs::write(&path, "{").unwrap();
+        assert!(KillSwitchFile::new(path).read().is_err());
+        std::fs::remove_dir_all(&folder).unwrap();
+        // The folder is gone: the switch holds in memory, and the caller learns that it is not stored.
+        assert!(
+            !before
+                .apply(vec![entry(KillSwitchScope::Community(7), true, 6)].into())
+                .await
+        );
+        assert!(before.state().has_frozen());
+    }
+
+    #[test]
+    fn entry_under_another_scope_is_not_used() {
+        let json = serde_json::to_string(&entry(KillSwitchScope::Platform, true, 1)).unwrap();
+        let stored = HashMap::from([
+            ("community:7".to_owned(), json),
+            ("platform".to_owned(), "x".to_owned()),
+        ]);
+        let (entries, mut unreadable) = decode(&stored);
+        unreadable.sort_unstable();
+        assert_eq!((entries, unreadable), (Vec::new(), vec!["community:7", "platform"]));
+    }
+}

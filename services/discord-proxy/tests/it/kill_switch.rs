@@ -1,0 +1,217 @@
+//! The kill switch and freezes at several replicas: by the endpoint, by Redis, and after a restart without either.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrakis_config::Secret;
+use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope, PROXY_PATH, REDIS_KEY};
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::support::{CREDENTIAL, CallResponse, Replica, Reply, TOKEN, World, client, eventually, send, start_with};
+
+const SWITCH: &str = "credential-of-the-kill-switch";
+const ROLE: &str = "/guilds/7/members/2/roles/3";
+/// A port without a listener.
+const NO_REDIS: &str = "redis://127.0.0.1:1/0";
+
+async fn replica(world: &World, redis: &str, file: Option<PathBuf>) -> Replica {
+    start_with(&world.upstream.base(), redis, TOKEN, |config| {
+        config.kill_switch_credential = Some(Secret::new(SWITCH));
+        config.kill_switch_file = file;
+    })
+    .await
+}
+
+fn entry(scope: KillSwitchScope, is_on: bool, version: u64) -> KillSwitch {
+    KillSwitch {
+        scope,
+        is_on,
+        version,
+        by: "stilgar".to_owned(),
+        reason: "a test".to_owned(),
+    }
+}
+
+async fn write(replica: &Replica, entries: &[KillSwitch]) -> CallResponse {
+    let url = format!("http://{}{PROXY_PATH}", replica.address);
+    send(client().put(url).bearer_auth(SWITCH).json(entries)).await
+}
+
+async fn role(replica: &Replica) -> CallResponse {
+    send(replica.call(Method::PUT, ROLE)).await
+}
+
+fn writes(world: &World) -> usize {
+    let seen = world.upstream.seen();
+    seen.iter().filter(|call| call.method != Method::GET).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_switch_of_the_endpoint_stops_writes_without_redis() {
+    let world = World::new(|_| Reply::ok()).await;
+    let replicas = [
+        replica(&world, NO_REDIS, None).await,
+        replica(&world, NO_REDIS, None).await,
+    ];
+    for replica in &replicas {
+        assert_eq!(role(replica).await.status, 200);
+        let answer = write(replica, &[entry(KillSwitchScope::Platform, true, 5)]).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.body["switches"][0]["is_on"], true);
+    }
+    let before = writes(&world);
+    for replica in &replicas {
+        for (method, path) in [
+            (Method::PUT, ROLE),
+            (Method::POST, "/channels/1/messages"),
+            (Method::POST, "/interactions/1/token/callback"),
+            (Method::POST, "/webhooks/1/token"),
+        ] {
+            let answer = send(replica.call(method, path)).await;
+            assert_eq!(
+                (answer.status, answer.proxy_error()),
+                (503, Some("kill-switch")),
+                "{path}"
+            );
+            assert_eq!(answer.header("x-arrakis-attempts"), Some("0"));
+        }
+        assert_eq!(replica.get("/guilds/7").await.status, 200, "reads pass");
+        assert!(replica.trouble("kill_switch").unwrap().contains("stilgar (a test)"));
+        assert!((replica.metric("arrakis_proxy_kill_switch_on") - 1.0).abs() < f64::EPSILON);
+    }
+    assert_eq!(writes(&world), before);
+    for replica in &replicas {
+        write(replica, &[entry(KillSwitchScope::Platform, false, 6)]).await;
+        assert_eq!(role(replica).await.status, 200);
+        assert_eq!(replica.trouble("kill_switch"), None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_switch_in_redis_stops_writes_at_every_replica_and_only_the_endpoint_ends_it() {
+    let world = World::new(|_| Reply::ok()).await;
+    let url = world.redis.url();
+    let replicas = [replica(&world, &url, None).await, replica(&world, &url, None).await];
+    let store = |switch: KillSwitch| {
+        let json = serde_json::to_string(&switch).unwrap();
+        world
+            .redis
+            .command::<i64>(&["HSET", REDIS_KEY, &switch.scope.to_string(), &json]);
+    };
+    store(entry(KillSwitchScope::Platform, true, 5));
+    for replica in &replicas {
+        eventually("the switch is on", || replica.trouble("kill_switch").is_some()).await;
+        assert_eq!(role(replica).await.proxy_error(), Some("kill-switch"));
+    }
+    // A replica that starts now has it before its first call.
+    let started = replica(&world, &url, None).await;
+    assert_eq!(role(&started).await.proxy_error(), Some("kill-switch"));
+    // The entry of the community shows that Redis was read after the one of the platform was written.
+    store(entry(KillSwitchScope::Platform, false, 6));
+    store(entry(KillSwitchScope::Community(9), true, 6));
+    for replica in &replicas {
+        let has_frozen = || (replica.metric("arrakis_proxy_frozen_communities") - 1.0).abs() < f64::EPSILON;
+        eventually("Redis was read", has_frozen).await;
+        assert_eq!(
+            role(replica).await.proxy_error(),
+            Some("kill-switch"),
+            "Redis cannot turn it off"
+        );
+        write(replica, &[entry(KillSwitchScope::Platform, false, 6)]).await;
+        assert_eq!(role(replica).await.status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_switch_ends_writes_in_flight_and_those_that_wait() {
+    let open = Arc::new(AtomicBool::new(false));
+    let gate = Arc::clone(&open);
+    let world = World::new(move |_| Reply::ok().behind(&gate)).await;
+    let replica = replica(&world, NO_REDIS, None).await;
+    let call = tokio::spawn(send(replica.call(Method::POST, "/channels/1/messages")));
+    eventually("the call is in flight", || writes(&world) == 1).await;
+    write(&replica, &[entry(KillSwitchScope::Platform, true, 5)]).await;
+    let answer = call.await.unwrap();
+    assert_eq!(
+        (answer.status, answer.proxy_error()),
+        (504, Some("outcome-unknown")),
+        "{answer:?}"
+    );
+    assert_eq!(writes(&world), 1, "it is not repeated");
+    open.store(true, Ordering::SeqCst);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn freeze_stops_roles_of_its_server_and_passes_messages() {
+    let world = World::new(|_| Reply::ok()).await;
+    let replica = replica(&world, NO_REDIS, None).await;
+    write(&replica, &[entry(KillSwitchScope::Community(7), true, 5)]).await;
+    let answer = role(&replica).await;
+    assert_eq!((answer.status, answer.proxy_error()), (503, Some("frozen")));
+    assert_eq!(answer.header("retry-after"), Some("60"));
+    for (method, path) in [
+        (Method::POST, "/channels/1/messages"),
+        (Method::PUT, "/guilds/8/members/2/roles/3"),
+        (Method::POST, "/interactions/1/token/callback"),
+    ] {
+        let call = replica.call(method, path).header("x-arrakis-tenant", "7");
+        let call = match path.starts_with("/guilds/8") {
+            true => call.header("x-arrakis-deadline-ms", "20000"),
+            false => call,
+        };
+        let answer = send(call).await;
+        // The tenant is of the frozen server, so the role of another server is refused, too.
+        let wanted = if path.starts_with("/guilds/8") { 503 } else { 200 };
+        assert_eq!(answer.status, wanted, "{path}: {answer:?}");
+    }
+    write(&replica, &[entry(KillSwitchScope::Community(7), false, 6)]).await;
+    assert_eq!(role(&replica).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn restart_without_redis_keeps_the_kill_switch_on() {
+    let world = World::new(|_| Reply::ok()).await;
+    let folder = std::env::temp_dir().join(format!("arrakis-kill-switch-{:016x}", rand::random::<u64>()));
+    std::fs::create_dir(&folder).unwrap();
+    let file = folder.join("kill-switch.json");
+    let before = replica(&world, NO_REDIS, Some(file.clone())).await;
+    let answer = write(&before, &[entry(KillSwitchScope::Platform, true, 5)]).await;
+    assert_eq!(answer.body["stored"], true);
+    drop(before);
+    let after = replica(&world, NO_REDIS, Some(file)).await;
+    assert_eq!(role(&after).await.proxy_error(), Some("kill-switch"));
+    assert_eq!(writes(&world), 0);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credentials_of_callers_do_not_open_the_endpoint() {
+    let world = World::new(|_| Reply::ok()).await;
+    let with = replica(&world, NO_REDIS, None).await;
+    let without = start_with(&world.upstream.base(), NO_REDIS, TOKEN, |_| {}).await;
+    for (replica, credential) in [
+        (&with, CREDENTIAL),
+        (&with, TOKEN),
+        (&with, ""),
+        (&without, SWITCH),
+        (&without, ""),
+    ] {
+        let url = format!("http://{}{PROXY_PATH}", replica.address);
+        for method in [Method::GET, Method::PUT] {
+            let request = client().request(method, &url).bearer_auth(credential);
+            let body = json!([entry(KillSwitchScope::Platform, true, 5)]);
+            assert_eq!(send(request.json(&body)).await.status, 401);
+        }
+        assert_eq!(role(replica).await.status, 200);
+    }
+    let url = format!("http://{}{PROXY_PATH}", with.address);
+    let unreadable = send(client().put(&url).bearer_auth(SWITCH).json(&json!({"is_on": true}))).await;
+    assert_eq!(unreadable.status, 400);
+    let state = send(client().get(&url).bearer_auth(SWITCH)).await;
+    assert_eq!(
+        (state.status, &state.body["switches"]),
+        (200, &Value::Array(Vec::new()))
+    );
+}

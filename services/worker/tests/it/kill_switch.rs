@@ -1,0 +1,256 @@
+//! `arrakis-worker kill-switch` at a real proxy, with a worker that runs, and while PostgreSQL or Redis is unavailable; and the drill.
+
+use std::process::Output;
+
+use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope};
+use arrakis_telemetry::Metrics;
+use arrakis_test_support::eventually;
+use arrakis_worker::jobs;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use crate::platform::{KILL_SWITCH_CREDENTIAL, Platform, Worker};
+
+/// An address without a listener.
+const NO_POSTGRES: &str = "postgres://arrakis_app:x@127.0.0.1:1/arrakis";
+const NO_REDIS: &str = "redis://127.0.0.1:1/0";
+
+/// The environment of a worker and of the command.
+fn environment(platform: &Platform) -> Vec<(&'static str, String)> {
+    let mut environment = platform.environment();
+    environment.push(("KILL_SWITCH_CREDENTIAL", KILL_SWITCH_CREDENTIAL.to_owned()));
+    environment
+}
+
+async fn command(platform: &Platform, arguments: &[&str], changed: &[(&'static str, &str)]) -> Output {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_arrakis-worker"));
+    command
+        .arg("kill-switch")
+        .args(arguments)
+        .kill_on_drop(true)
+        .env_clear()
+        .envs(environment(platform))
+        .envs(changed.iter().copied());
+    command.output().await.unwrap()
+}
+
+async fn turn_on(platform: &Platform, changed: &[(&'static str, &str)]) -> (Option<i32>, Value) {
+    let arguments = ["on", "--reason", "a leaked token", "--by", "stilgar", "--json"];
+    let output = command(platform, &arguments, changed).await;
+    let report = serde_json::from_slice(&output.stdout);
+    (output.status.code(), report.unwrap_or_else(|_| panic!("{output:?}")))
+}
+
+/// The outcomes of the steps whose names begin so.
+fn outcomes(report: &Value, name: &str) -> Vec<String> {
+    let steps = report["steps"].as_array().unwrap();
+    let found = steps
+        .iter()
+        .filter(|step| step["name"].as_str().unwrap().starts_with(name));
+    found.map(|step| step["outcome"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The error of the proxy to a write of the worker; `None` when the write passes.
+async fn write_error(platform: &Platform) -> Option<String> {
+    let config = platform.discord_config(platform.proxy);
+    let url = format!(
+        "http://{}/api/v10/guilds/{}/roles",
+        platform.proxy, platform.community.guild
+    );
+    let request = reqwest::Client::new()
+        .patch(url)
+        .bearer_auth(config.credential.expose());
+    let response = request.json(&json!([])).send().await.unwrap();
+    let error = response.headers().get("x-arrakis-proxy-error");
+    error.map(|error| error.to_str().unwrap().to_owned())
+}
+
+/// Turns the kill switch off in PostgreSQL, in place of `off`, which needs a second factor. Returns the version of the entry.
+async fn end(platform: &Platform) -> u64 {
+    let mut tx = platform.database.global().await.unwrap();
+    let version = tx
+        .kill_switches()
+        .list()
+        .await
+        .unwrap()
+        .version(KillSwitchScope::Platform);
+    let off = KillSwitch::changed(KillSwitchScope::Platform, false, version, "test", "the end");
+    assert!(tx.kill_switches().put(&off).await.unwrap());
+    tx.commit().await.unwrap();
+    off.version
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_switch_stops_writes_and_jobs_and_its_end_continues_them() {
+    let platform = Platform::start().await;
+    let worker = Worker::start(&environment(&platform)).await;
+    platform.commands_registered().await;
+    let (code, report) = turn_on(&platform, &[]).await;
+    assert_eq!(code, Some(0), "{report:#}");
+    for name in ["discord-proxy", "Redis", "PostgreSQL", "sessions"] {
+        assert_eq!(outcomes(&report, name), ["done"], "{name}: {report:#}");
+    }
+    assert_eq!(write_error(&platform).await.as_deref(), Some("kill-switch"));
+    let status = command(&platform, &["status"], &[]).await;
+    let text = String::from_utf8(status.stdout).unwrap();
+    assert!(
+        status.status.code() == Some(1) && text.contains("stilgar (a leaked token)"),
+        "{text}"
+    );
+    // The audit entry is in the log of the platform.
+    let mut tx = platform.database.global().await.unwrap();
+    let entries = tx.platform_audit_entries(5).await.unwrap();
+    tx.commit().await.unwrap();
+    let entry = entries.iter().find(|entry| entry.action == "kill_switch.on");
+    assert_eq!(entry.unwrap().reason.as_deref(), Some("a leaked token"));
+    // A job waits, and does not fail.
+    worker.until_metric("arrakis_worker_kill_switch_on", 1.0).await;
+    let id = "reconcile:test";
+    let request = jobs::reconcile::request(id);
+    let services = platform.services(&Metrics::new());
+    assert!(jobs::enqueue(&services, platform.community.id, &request).await.unwrap());
+    let is_postponed = async || {
+        let mut tx = platform.tenant().await;
+        let row = tx.jobs().get(id).await.unwrap().unwrap();
+        row.due_at > OffsetDateTime::now_utc() + time::Duration::seconds(20) && row.attempts == 0
+    };
+    eventually(is_postponed, "the job to be postponed").await;
+    let version = end(&platform).await;
+    let passes = async || write_error(&platform).await.is_none();
+    eventually(passes, "the worker to turn the kill switch off at the proxy").await;
+    let reconcile = format!("reconcile:kill-switch:{version}");
+    let is_enqueued = async || {
+        let mut tx = platform.tenant().await;
+        tx.jobs().get(&reconcile).await.unwrap().is_some()
+    };
+    eventually(is_enqueued, "the reconcile after the kill switch").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_switch_works_without_postgres_and_a_worker_stores_it_later() {
+    let platform = Platform::start().await;
+    let (code, report) = turn_on(&platform, &[("DATABASE_URL", NO_POSTGRES)]).await;
+    assert_eq!(code, Some(1), "{report:#}");
+    assert_eq!(outcomes(&report, "PostgreSQL"), ["failed"]);
+    assert_eq!(outcomes(&report, "discord-proxy"), ["done"]);
+    assert_eq!(write_error(&platform).await.as_deref(), Some("kill-switch"));
+    let off = ["off", "--user", "7", "--reason", "test", "--mfa", "123456"];
+    let refused = command(&platform, &off, &[("DATABASE_URL", NO_POSTGRES)]).await;
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert_eq!(write_error(&platform).await.as_deref(), Some("kill-switch"));
+    let _worker = Worker::start(&environment(&platform)).await;
+    let is_stored = async || {
+        let mut tx = platform.database.global().await.unwrap();
+        tx.kill_switches()
+            .list()
+            .await
+            .unwrap()
+            .is_on(KillSwitchScope::Platform)
+    };
+    eventually(is_stored, "the entry in PostgreSQL").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_switch_works_without_redis_and_a_worker_revokes_the_sessions_later() {
+    let platform = Platform::start().await;
+    let cache = arrakis_cache::Cache::new(
+        &arrakis_config::Secret::new(platform.redis.url()),
+        arrakis_cache::CacheOptions::default(),
+    )
+    .unwrap();
+    let name = || arrakis_cache::SessionName::new(platform.community.id, "wizard", 7);
+    cache
+        .begin_session(name(), 1, arrakis_cache::Ttl::seconds(600))
+        .await
+        .unwrap();
+    let (code, report) = turn_on(&platform, &[("REDIS_URL", NO_REDIS)]).await;
+    assert_eq!(code, Some(1), "{report:#}");
+    for name in ["Redis", "sessions"] {
+        assert_eq!(outcomes(&report, name), ["failed"], "{name}");
+    }
+    assert_eq!(outcomes(&report, "discord-proxy"), ["done"]);
+    assert_eq!(write_error(&platform).await.as_deref(), Some("kill-switch"));
+    assert!(cache.session::<u32>(name()).await.unwrap().is_some());
+    let _worker = Worker::start(&environment(&platform)).await;
+    let is_revoked = async || cache.session::<u32>(name()).await.unwrap().is_none();
+    eventually(is_revoked, "the sessions to be revoked").await;
+    assert!(cache.kill_switches().await.unwrap().is_on(KillSwitchScope::Platform));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_switch_is_not_turned_off_by_someone_who_may_not() {
+    let platform = Platform::start().await;
+    turn_on(&platform, &[]).await;
+    let key = arrakis_security::mfa::SecretCipher::generate_key("test").unwrap();
+    let off = ["off", "--user", "7", "--reason", "test", "--mfa", "123456"];
+    for (operators, reason) in [
+        ("8", "may not turn the kill switch off"),
+        ("7,8", "has no second factor"),
+    ] {
+        let changed = [
+            ("KILL_SWITCH_OPERATORS", operators),
+            ("MFA_ENCRYPTION_KEY", key.as_str()),
+        ];
+        let refused = command(&platform, &off, &changed).await;
+        let text = String::from_utf8(refused.stderr).unwrap();
+        assert!(refused.status.code() == Some(1) && text.contains(reason), "{text}");
+    }
+    let refused = command(&platform, &off, &[("KILL_SWITCH_OPERATORS", "7")]).await;
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        refused.status.code() == Some(1) && text.contains("MFA_ENCRYPTION_KEY"),
+        "{text}"
+    );
+    assert_eq!(write_error(&platform).await.as_deref(), Some("kill-switch"));
+    let without = command(&platform, &off, &[("KILL_SWITCH_CREDENTIAL", "")]).await;
+    assert_eq!(without.status.code(), Some(78), "{without:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn freeze_reaches_the_proxy_and_its_end_does() {
+    let platform = Platform::start().await;
+    let _worker = Worker::start(&environment(&platform)).await;
+    let freeze = async |reason: Option<&str>| {
+        let mut tx = platform.tenant().await;
+        tx.communities().set_frozen(reason).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    freeze(Some("a stolen account")).await;
+    let is_frozen = async || write_error(&platform).await.as_deref() == Some("frozen");
+    eventually(is_frozen, "the freeze at the proxy").await;
+    freeze(None).await;
+    let passes = async || write_error(&platform).await.is_none();
+    eventually(passes, "the end of the freeze at the proxy").await;
+}
+
+/// The drill of docs/runbooks/incident.md.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drill_freezes_a_test_server_measures_each_step_and_ends_the_freeze() {
+    let platform = Platform::start().await;
+    let arguments = ["drill", &platform.community.guild, "--by", "stilgar", "--json"];
+    let output = command(&platform, &arguments, &[]).await;
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    assert_eq!(output.status.code(), Some(0), "{report:#}");
+    assert_eq!(outcomes(&report, "discord-proxy"), ["done", "done"], "{report:#}");
+    for name in ["freeze in PostgreSQL", "Redis", "sessions", "end of the freeze"] {
+        assert_eq!(outcomes(&report, name), ["done"], "{name}: {report:#}");
+    }
+    for step in report["steps"].as_array().unwrap() {
+        assert!(step["ended_ms"].is_u64(), "{step}");
+    }
+    let mut tx = platform.tenant().await;
+    assert_eq!(tx.communities().get().await.unwrap().unwrap().frozen, None);
+    let entries = tx.audit_entries(5).await.unwrap();
+    assert!(entries.iter().any(|entry| entry.action == "kill_switch.drill"));
+    // A real freeze is not ended by a drill.
+    tx.communities().set_frozen(Some("a stolen account")).await.unwrap();
+    tx.commit().await.unwrap();
+    let refused = command(&platform, &arguments, &[]).await;
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        refused.status.code() == Some(1) && text.contains("a stolen account"),
+        "{text}"
+    );
+    let mut tx = platform.tenant().await;
+    assert!(tx.communities().get().await.unwrap().unwrap().frozen.is_some());
+}

@@ -1,0 +1,106 @@
+//! `kill-switch`: the switches that the discord-proxies read, and the revocation of all sessions.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::sync::LazyLock;
+
+use arrakis_security::kill_switch::{KillSwitch, KillSwitchState, REDIS_KEY};
+use deadpool_redis::redis::{Cmd, Script};
+
+use crate::keys::Key;
+use crate::{Cache, CacheUnavailable, Ttl};
+
+/// Keys that one `SCAN` examines: a few milliseconds of the server.
+const SCAN_COUNT: u32 = 1_000;
+/// Time to live of the switches. Workers write them again while a switch is on.
+const TTL: Ttl = Ttl::seconds(30 * 24 * 3600);
+
+/// Stores entries whose version is higher than that of the stored one. `ARGV[1]` is the time to live; then follow scope, version and JSON of each
+/// entry. Returns how many were stored.
+static PUT: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local stored = 0
+         for at = 2, #ARGV, 3 do
+           local known = redis.call('HGET', KEYS[1], ARGV[at])
+           local is_readable, entry = pcall(cjson.decode, known or '{}')
+           local version = is_readable and type(entry) == 'table' and tonumber(entry.version) or -1
+           if tonumber(ARGV[at + 1]) > version then
+             redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 2])
+             stored = stored + 1
+           end
+         end
+         redis.call('PEXPIRE', KEYS[1], ARGV[1])
+         return stored",
+    )
+});
+
+impl Cache {
+    /// Stores the switches for the discord-proxies; an entry that Redis has with a higher version stays. Returns how many were stored.
+    ///
+    /// # Errors
+    /// When Redis is unavailable.
+    pub async fn put_kill_switches<'a>(
+        &self,
+        switches: impl Iterator<Item = &'a KillSwitch> + Send,
+    ) -> Result<u64, CacheUnavailable> {
+        let mut put = PUT.key(REDIS_KEY);
+        put.arg(TTL.milliseconds());
+        for switch in switches {
+            let json = serde_json::to_string(switch).map_err(|error| CacheUnavailable {
+                operation: "kill_switch.put",
+                reason: error.to_string(),
+            })?;
+            put.arg(switch.scope.to_string()).arg(switch.version).arg(json);
+        }
+        self.script("kill_switch.put", &put).await
+    }
+
+    /// The switches that Redis has. An entry that cannot be read is left out.
+    ///
+    /// # Errors
+    /// When Redis is unavailable.
+    pub async fn kill_switches(&self) -> Result<KillSwitchState, CacheUnavailable> {
+        let mut get = Cmd::new();
+        get.arg("HGETALL").arg(REDIS_KEY);
+        let stored: HashMap<String, String> = self.command("kill_switch.get", &get).await?;
+        let switches = stored.values().filter_map(|json| serde_json::from_str(json).ok());
+        Ok(KillSwitchState::from(switches.collect::<Vec<KillSwitch>>()))
+    }
+
+    /// Ends every session of every member. Returns how many keys were deleted. A session that begins during the scan may stay.
+    ///
+    /// # Errors
+    /// When Redis is unavailable; some sessions may have ended.
+    pub async fn revoke_all_sessions(&self) -> Result<u64, CacheUnavailable> {
+        self.delete_matching("sess:*").await
+    }
+
+    /// Ends every session of one tenant, as [`Cache::revoke_all_sessions`].
+    ///
+    /// # Errors
+    /// When Redis is unavailable; some sessions may have ended.
+    pub async fn revoke_sessions_of(&self, tenant: impl Display + Send + Sync) -> Result<u64, CacheUnavailable> {
+        // An escaped key has no colon within a part; a tenant is a UUID, which has no character of a pattern.
+        let prefix = Key::new("sess", &[&tenant]);
+        self.delete_matching(&format!("{}:*", prefix.as_str())).await
+    }
+
+    async fn delete_matching(&self, pattern: &str) -> Result<u64, CacheUnavailable> {
+        let (mut cursor, mut deleted) = (0_u64, 0);
+        loop {
+            let mut scan = Cmd::new();
+            scan.arg("SCAN").arg(cursor).arg("MATCH").arg(pattern);
+            scan.arg("COUNT").arg(SCAN_COUNT);
+            let (next, keys): (u64, Vec<Vec<u8>>) = self.command("session.scan", &scan).await?;
+            if !keys.is_empty() {
+                let mut unlink = Cmd::new();
+                unlink.arg("UNLINK").arg(keys);
+                deleted += self.command::<u64>("session.revoke", &unlink).await?;
+            }
+            if next == 0 {
+                return Ok(deleted);
+            }
+            cursor = next;
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The switches in Redis, and the revocation of sessions.
+
+use arrakis_cache::{SessionName, Ttl};
+use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope};
+use arrakis_test_support::TestRedis;
+
+use crate::{assert_every_key_has_a_ttl, cache};
+
+fn switch(is_on: bool, version: u64) -> KillSwitch {
+    KillSwitch {
+        scope: KillSwitchScope::Platform,
+        is_on,
+        version,
+        by: "stilgar".to_owned(),
+        reason: "a test".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn older_switch_does_not_replace_a_newer_one() {
+    let redis = TestRedis::create();
+    let cache = cache(&redis);
+    assert_eq!(cache.kill_switches().await.unwrap().switches().count(), 0);
+    let on = switch(true, 1_790_000_000_002);
+    assert_eq!(cache.put_kill_switches([&on].into_iter()).await, Ok(1));
+    let older = switch(false, 1_790_000_000_001);
+    assert_eq!(cache.put_kill_switches([&older, &on].into_iter()).await, Ok(0));
+    let stored = cache.kill_switches().await.unwrap();
+    assert_eq!(stored.get(KillSwitchScope::Platform), Some(&on));
+    let off = switch(false, 1_790_000_000_003);
+    assert_eq!(cache.put_kill_switches([&off].into_iter()).await, Ok(1));
+    assert!(!cache.kill_switches().await.unwrap().is_on(KillSwitchScope::Platform));
+    assert_every_key_has_a_ttl(&redis);
+}
+
+#[tokio::test]
+async fn sessions_are_revoked_of_one_tenant_or_of_all() {
+    let redis = TestRedis::create();
+    let cache = cache(&redis);
+    let ttl = Ttl::seconds(60);
+    let name = |tenant: &str, user: u32| SessionName::new(tenant, "wizard", user);
+    for user in 0..1_500 {
+        cache.begin_session(name("one", user), user, ttl).await.unwrap();
+    }
+    let other = cache.begin_session(name("one-more", 7), 7, ttl).await.unwrap();
+    assert_eq!(cache.revoke_sessions_of("one").await, Ok(1_500));
+    assert_eq!(cache.session::<u32>(name("one", 7)).await, Ok(None));
+    assert_eq!(cache.session_by_id::<u32>(other.id).await, Ok(Some(other.clone())));
+    assert!(cache.revoke_all_sessions().await.unwrap() >= 2);
+    assert_eq!(cache.session_by_id::<u32>(other.id).await, Ok(None));
+    assert_eq!(cache.session::<u32>(name("one-more", 7)).await, Ok(None));
+    assert_eq!(cache.revoke_all_sessions().await, Ok(0));
+}

@@ -1,0 +1,469 @@
+//! Turns the kill switch on and off, and reads its state everywhere.
+//!
+//! Turning it on: the steps run at the same time, each within its own limit, so that a place that hangs delays no other one. Turning it off: the
+//! second factor is checked and the entry stored in one transaction of PostgreSQL, and only then the places receive it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrakis_cache::Cache;
+use arrakis_db::mfa::{self, MfaOutcome};
+use arrakis_db::{Actor, Database, DbError, NewAuditEntry, UserId};
+use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope, KillSwitchState, RevokeSigning};
+use arrakis_security::mfa::{ProtectedOperation, SecretCipher};
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, join_all};
+use serde_json::json;
+use time::OffsetDateTime;
+
+use crate::proxies::{ProxySwitches, ReplicaState};
+use crate::report::{Clock, Report, Step, StepDone};
+use crate::settings::KillSwitchSettings;
+use crate::webhook::{Notice, Webhook};
+
+/// How long the present version is read: a place that hangs delays the kill switch no longer.
+const VERSION_LIMIT: Duration = Duration::from_millis(700);
+/// Time limit of each step. With [`VERSION_LIMIT`] it is within the five seconds in which the kill switch takes effect.
+const STEP_LIMIT: Duration = Duration::from_secs(4);
+/// Subject of audit entries about the kill switch of the platform.
+const SUBJECT: &str = "platform";
+
+/// The kill switch, as a service or a command uses it.
+#[derive(Debug)]
+pub struct KillSwitchControl {
+    pub(crate) database: Option<Database>,
+    pub(crate) cache: Cache,
+    pub(crate) proxies: Option<ProxySwitches>,
+    pub(crate) signing: Option<Arc<dyn RevokeSigning>>,
+    pub(crate) webhook: Option<Webhook>,
+    operators: Vec<u64>,
+}
+
+/// A request to turn the kill switch off.
+#[derive(Debug, Clone, Copy)]
+pub struct TurnOff<'a> {
+    /// The Discord user who turns it off.
+    pub user: UserId,
+    /// A code of the user's second factor.
+    pub code: &'a str,
+    /// Why.
+    pub reason: &'a str,
+}
+
+/// Why the kill switch was not turned off.
+#[derive(Debug, thiserror::Error)]
+pub enum TurnOffError {
+    /// The user is not one of `KILL_SWITCH_OPERATORS`.
+    #[error("the user {0} may not turn the kill switch off: KILL_SWITCH_OPERATORS does not contain the id")]
+    NotPermitted(UserId),
+    /// Codes cannot be checked.
+    #[error("MFA_ENCRYPTION_KEY is not set: no code can be checked, so the kill switch stays on")]
+    NoSecondFactors,
+    /// The code was not accepted.
+    #[error("{}", describe(.0))]
+    Refused(MfaOutcome),
+    /// `PostgreSQL` is unavailable.
+    #[error("PostgreSQL is unavailable, so no code can be checked, and the kill switch stays on")]
+    NoDatabase,
+    /// `PostgreSQL` failed.
+    #[error("the kill switch stays on: {0}")]
+    Database(#[from] DbError),
+}
+
+fn describe(outcome: &MfaOutcome) -> String {
+    match outcome {
+        MfaOutcome::Accepted => "the code was accepted".to_owned(),
+        MfaOutcome::NotEnrolled => "the user has no second factor; the kill switch stays on".to_owned(),
+        MfaOutcome::Wrong { attempts_left } => {
+            format!("the code is wrong ({attempts_left} attempts are left); the kill switch stays on")
+        }
+        MfaOutcome::Replayed => "the code was used before; wait for the next one; the kill switch stays on".to_owned(),
+        MfaOutcome::Throttled { until } => {
+            format!("too many codes were wrong: none is checked before {until}; the kill switch stays on")
+        }
+    }
+}
+
+/// The state at every place, or why a place has none.
+#[derive(Debug)]
+pub struct KillSwitchStatus {
+    /// In `PostgreSQL`.
+    pub database: Result<KillSwitchState, String>,
+    /// In Redis.
+    pub redis: Result<KillSwitchState, String>,
+    /// At each replica of the discord-proxy.
+    pub replicas: Vec<ReplicaState>,
+}
+
+impl KillSwitchStatus {
+    /// Whether the kill switch of the platform is on: the entry with the highest version counts.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        let mut merged = KillSwitchState::default();
+        let states = self.replicas.iter().map(|replica| &replica.state);
+        let states = states.chain([&self.database, &self.redis]).flatten();
+        for switch in states.filter_map(|state| state.get(KillSwitchScope::Platform)) {
+            merged.apply(switch.clone());
+        }
+        merged.is_on(KillSwitchScope::Platform)
+    }
+
+    /// Whether every replica responds and agrees.
+    #[must_use]
+    pub fn is_consistent(&self) -> bool {
+        let is_on = self.is_on();
+        let agrees = |replica: &ReplicaState| {
+            let state = replica.state.as_ref();
+            state.is_ok_and(|state| state.is_on(KillSwitchScope::Platform) == is_on)
+        };
+        self.replicas.iter().all(agrees)
+    }
+}
+
+impl KillSwitchControl {
+    /// The kill switch with these settings and clients. Without a database it can be turned on and not off.
+    ///
+    /// # Errors
+    /// An HTTP client cannot be built.
+    pub fn new(
+        settings: &KillSwitchSettings,
+        database: Option<Database>,
+        cache: Cache,
+        signing: Option<Arc<dyn RevokeSigning>>,
+    ) -> Result<Self, String> {
+        let proxies = settings.proxies.as_ref();
+        let proxies = proxies.map(|(addresses, credential)| ProxySwitches::new(addresses, credential));
+        let webhook = settings.webhook.as_ref().map(Webhook::new);
+        // The text of the error may contain the URL, which is a secret.
+        let failed = |_| "the HTTP client cannot be built".to_owned();
+        Ok(Self {
+            database,
+            cache,
+            proxies: proxies.transpose().map_err(failed)?,
+            signing,
+            webhook: webhook.transpose().map_err(failed)?,
+            operators: settings.operators.clone(),
+        })
+    }
+
+    /// Turns the kill switch on everywhere. The report states what failed; a worker repeats that until it succeeds.
+    pub async fn turn_on(&self, actor: Actor, reason: &str) -> Report {
+        let clock = Clock::start();
+        let by = name_of(&actor);
+        let present = self.present_version().await;
+        let switch = KillSwitch::changed(KillSwitchScope::Platform, true, present, &by, reason);
+        tracing::warn!(by, reason, version = switch.version, "the kill switch is turned on");
+        let steps: Vec<BoxFuture<'_, Vec<Step>>> = vec![
+            self.write_proxies(clock, &switch).boxed(),
+            clock
+                .run("Redis", STEP_LIMIT, self.write_redis(&switch))
+                .map(|step| vec![step])
+                .boxed(),
+            clock
+                .run("PostgreSQL and audit log", STEP_LIMIT, self.store(&switch, actor))
+                .map(|step| vec![step])
+                .boxed(),
+            clock
+                .run("sessions", STEP_LIMIT, self.revoke_sessions())
+                .map(|step| vec![step])
+                .boxed(),
+            clock
+                .run("permissions to sign", STEP_LIMIT, self.revoke_signing())
+                .map(|step| vec![step])
+                .boxed(),
+        ];
+        let mut report = Report {
+            version: switch.version,
+            steps: join_all(steps).await.into_iter().flatten().collect(),
+        };
+        report.steps.sort_by_key(|step| step.ended_ms);
+        let notice = Notice {
+            title: "Arrakis: the kill switch is on",
+            is_alarm: true,
+            by: &by,
+            reason,
+        };
+        self.notify(clock, notice, &mut report).await;
+        report
+    }
+
+    /// Turns the kill switch off, with a code of the second factor of someone who may.
+    ///
+    /// # Errors
+    /// Why it stays on.
+    pub async fn turn_off(&self, cipher: Option<&SecretCipher>, request: TurnOff<'_>) -> Result<Report, TurnOffError> {
+        let clock = Clock::start();
+        let database = self.database.as_ref().ok_or(TurnOffError::NoDatabase)?;
+        let cipher = cipher.ok_or(TurnOffError::NoSecondFactors)?;
+        let present = self.present_version().await;
+        let switch = Box::pin(self.store_end(database, cipher, present, request)).await?;
+        tracing::warn!(
+            by = switch.by,
+            reason = switch.reason,
+            version = switch.version,
+            "the kill switch is turned off"
+        );
+        let mut steps = vec![clock.step("PostgreSQL and audit log", StepDone::done("stored"))];
+        let rest: Vec<BoxFuture<'_, Vec<Step>>> = vec![
+            self.write_proxies(clock, &switch).boxed(),
+            clock
+                .run("Redis", STEP_LIMIT, self.write_redis(&switch))
+                .map(|step| vec![step])
+                .boxed(),
+            clock
+                .run("permissions to sign", STEP_LIMIT, self.restore_signing())
+                .map(|step| vec![step])
+                .boxed(),
+        ];
+        steps.extend(join_all(rest).await.into_iter().flatten());
+        let mut report = Report {
+            version: switch.version,
+            steps,
+        };
+        let notice = Notice {
+            title: "Arrakis: the kill switch is off",
+            is_alarm: false,
+            by: &switch.by,
+            reason: request.reason,
+        };
+        self.notify(clock, notice, &mut report).await;
+        Ok(report)
+    }
+
+    /// Checks the code and stores the entry, in one transaction.
+    async fn store_end(
+        &self,
+        database: &Database,
+        cipher: &SecretCipher,
+        present: u64,
+        request: TurnOff<'_>,
+    ) -> Result<KillSwitch, TurnOffError> {
+        let TurnOff { user, code, reason } = request;
+        let mut tx = database.global().await?;
+        if !self.operators.contains(&user.get()) {
+            tx.audit(&entry(Actor::Member(user), "kill_switch.off_refused", Some(reason)))
+                .await?;
+            tx.commit().await?;
+            return Err(TurnOffError::NotPermitted(user));
+        }
+        let operation = ProtectedOperation::KillSwitchOff;
+        let outcome = mfa::verify(&mut tx, cipher, user, code, operation, OffsetDateTime::now_utc()).await?;
+        if outcome != MfaOutcome::Accepted {
+            // A failure that is rolled back would not be counted.
+            tx.commit().await?;
+            return Err(TurnOffError::Refused(outcome));
+        }
+        let stored = tx.kill_switches().list().await?.version(KillSwitchScope::Platform);
+        let by = user.to_string();
+        let switch = KillSwitch::changed(KillSwitchScope::Platform, false, present.max(stored), &by, reason);
+        tx.kill_switches().put(&switch).await?;
+        tx.audit(&entry(Actor::Member(user), "kill_switch.off", Some(reason)))
+            .await?;
+        tx.commit().await?;
+        Ok(switch)
+    }
+
+    /// The state everywhere.
+    pub async fn status(&self) -> KillSwitchStatus {
+        let limit = STEP_LIMIT;
+        let (database, redis, replicas) = tokio::join!(
+            self.read_database(limit),
+            self.read_redis(limit),
+            self.read_proxies(limit)
+        );
+        KillSwitchStatus {
+            database,
+            redis,
+            replicas,
+        }
+    }
+
+    /// The highest version of the platform's entry at the places that respond soon.
+    async fn present_version(&self) -> u64 {
+        let (database, redis, replicas) = tokio::join!(
+            self.read_database(VERSION_LIMIT),
+            self.read_redis(VERSION_LIMIT),
+            self.read_proxies(VERSION_LIMIT)
+        );
+        let states = replicas.into_iter().map(|replica| replica.state);
+        let versions = states
+            .chain([database, redis])
+            .flatten()
+            .map(|state| state.version(KillSwitchScope::Platform));
+        versions.max().unwrap_or(0)
+    }
+
+    pub(crate) async fn read_database(&self, limit: Duration) -> Result<KillSwitchState, String> {
+        let Some(database) = &self.database else {
+            return Err("PostgreSQL is unavailable".to_owned());
+        };
+        let read = async {
+            let mut tx = database.global().await?;
+            let state = tx.kill_switches().list().await?;
+            tx.commit().await?;
+            Ok::<_, DbError>(state)
+        };
+        match tokio::time::timeout(limit, read).await {
+            Ok(read) => read.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("no response within {} ms", limit.as_millis())),
+        }
+    }
+
+    pub(crate) async fn read_redis(&self, limit: Duration) -> Result<KillSwitchState, String> {
+        match tokio::time::timeout(limit, self.cache.kill_switches()).await {
+            Ok(read) => read.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("no response within {} ms", limit.as_millis())),
+        }
+    }
+
+    pub(crate) async fn read_proxies(&self, limit: Duration) -> Vec<ReplicaState> {
+        match &self.proxies {
+            Some(proxies) => proxies.read(limit).await,
+            None => Vec::new(),
+        }
+    }
+
+    /// Writes an entry at every replica, one step each.
+    pub(crate) async fn write_proxies(&self, clock: Clock, switch: &KillSwitch) -> Vec<Step> {
+        let Some(proxies) = &self.proxies else {
+            let detail = "KILL_SWITCH_CREDENTIAL is not set; the replicas read Redis";
+            return vec![clock.step("discord-proxy", StepDone::skipped(detail))];
+        };
+        let entries = KillSwitchState::from(vec![switch.clone()]);
+        let addresses = self.replica_addresses();
+        let mut writes = Vec::new();
+        for address in &addresses {
+            let entries = &entries;
+            writes.push(async move {
+                let replica = proxies.write_at(address, entries).await;
+                clock.step(format!("discord-proxy {address}"), written(&replica, switch))
+            });
+        }
+        join_all(writes).await
+    }
+
+    pub(crate) fn replica_addresses(&self) -> Vec<String> {
+        let proxies = self.proxies.as_ref();
+        proxies.map_or_else(Vec::new, |proxies| proxies.addresses().to_vec())
+    }
+
+    async fn write_redis(&self, switch: &KillSwitch) -> Result<StepDone, String> {
+        match self.cache.put_kill_switches(std::iter::once(switch)).await {
+            Ok(_) => StepDone::done("stored"),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    async fn store(&self, switch: &KillSwitch, actor: Actor) -> Result<StepDone, String> {
+        let Some(database) = &self.database else {
+            return Err("PostgreSQL is unavailable; a worker stores the entry later".to_owned());
+        };
+        let store = async {
+            let mut tx = database.global().await?;
+            tx.kill_switches().put(switch).await?;
+            tx.audit(&entry(actor, "kill_switch.on", Some(&switch.reason))).await?;
+            tx.commit().await
+        };
+        match store.await {
+            Ok(()) => StepDone::done("stored"),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Stores an entry that another place has, with an audit entry of the platform.
+    pub(crate) async fn store_found(&self, switch: &KillSwitch) -> Result<(), String> {
+        let Some(database) = &self.database else {
+            return Err("PostgreSQL is unavailable".to_owned());
+        };
+        let store = async {
+            let mut tx = database.global().await?;
+            // Another worker may have stored it meanwhile.
+            if tx.kill_switches().put(switch).await? {
+                let action = if switch.is_on {
+                    "kill_switch.on"
+                } else {
+                    "kill_switch.off"
+                };
+                let mut found = entry(Actor::System("kill-switch".to_owned()), action, Some(&switch.reason));
+                found.detail = json!({"by": switch.by, "version": switch.version});
+                tx.audit(&found).await?;
+            }
+            tx.commit().await
+        };
+        store.await.map_err(|error: DbError| error.to_string())
+    }
+
+    pub(crate) async fn revoke_sessions(&self) -> Result<StepDone, String> {
+        match self.cache.revoke_all_sessions().await {
+            Ok(keys) => StepDone::done(format!("{keys} keys deleted")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    pub(crate) async fn revoke_signing(&self) -> Result<StepDone, String> {
+        let Some(signing) = &self.signing else {
+            return StepDone::skipped("no signing service is configured");
+        };
+        match signing.revoke_all().await {
+            Ok(revoked) => StepDone::done(format!(
+                "{} policies and {} accessors of tokens revoked",
+                revoked.policies.len(),
+                revoked.accessors
+            )),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    async fn restore_signing(&self) -> Result<StepDone, String> {
+        let Some(signing) = &self.signing else {
+            return StepDone::skipped("no signing service is configured");
+        };
+        match signing.restore().await {
+            Ok(()) => StepDone::done("restored"),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    pub(crate) async fn notify(&self, clock: Clock, notice: Notice<'_>, report: &mut Report) {
+        let sent = match &self.webhook {
+            Some(webhook) => match webhook.send(notice, report).await {
+                Ok(()) => StepDone::done("sent"),
+                Err(error) => Err(error),
+            },
+            None => StepDone::skipped("NOTIFY_WEBHOOK_URL is not set"),
+        };
+        report.steps.push(clock.step("notice to operators", sent));
+    }
+}
+
+/// Whether a replica has the entry after it was written.
+pub(crate) fn written(replica: &ReplicaState, switch: &KillSwitch) -> Result<StepDone, String> {
+    let state = replica.state.as_ref().map_err(Clone::clone)?;
+    if state.is_on(switch.scope) != switch.is_on {
+        return Err(format!(
+            "the replica has a newer entry, of version {}; run the command again",
+            state.version(switch.scope)
+        ));
+    }
+    match replica.is_stored {
+        true => StepDone::done(if switch.is_on { "on" } else { "off" }),
+        false => Err("in effect, but KILL_SWITCH_FILE cannot be written: a restart may lose it".to_owned()),
+    }
+}
+
+fn name_of(actor: &Actor) -> String {
+    match actor {
+        Actor::Member(user) => user.to_string(),
+        Actor::Operator(name) | Actor::System(name) => name.clone(),
+    }
+}
+
+pub(crate) fn entry<'a>(actor: Actor, action: &'a str, reason: Option<&'a str>) -> NewAuditEntry<'a> {
+    NewAuditEntry {
+        actor,
+        action,
+        subject: SUBJECT,
+        reason,
+        detail: json!({}),
+    }
+}

@@ -1,0 +1,243 @@
+//! Makes PostgreSQL, Redis and every replica of the discord-proxy equal, again and again: each worker runs it.
+//!
+//! It distributes the freezes of communities, it stores a kill switch that was turned on while PostgreSQL was unavailable, and it gives the entries
+//! to a replica that started without them, or to a Redis that lost its data. Several workers that run it at the same time do no harm: an entry
+//! with the higher version wins everywhere.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope, KillSwitchState};
+use futures_util::future::join_all;
+
+use crate::control::KillSwitchControl;
+use crate::proxies::ReplicaState;
+use crate::report::StepDone;
+
+/// How long one place may take. A place that hangs does not delay the others for longer.
+const PLACE_LIMIT: Duration = Duration::from_millis(800);
+
+/// Whether the kill switch of the platform is on, as this process knows it. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct PlatformSwitch(Arc<AtomicBool>);
+
+impl PlatformSwitch {
+    /// Whether it is on.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Sets whether it is on.
+    pub fn set(&self, is_on: bool) {
+        self.0.store(is_on, Ordering::Relaxed);
+    }
+}
+
+/// The loop's state in one process.
+#[derive(Debug)]
+pub struct KillSwitchSync {
+    control: KillSwitchControl,
+    switch: PlatformSwitch,
+    /// The newest entry of the platform that was seen.
+    seen: Option<KillSwitch>,
+    /// Version of the entry for which permissions to sign were revoked.
+    signing_revoked: u64,
+}
+
+impl KillSwitchSync {
+    /// A loop that sets `switch`.
+    #[must_use]
+    pub fn new(control: KillSwitchControl, switch: PlatformSwitch) -> Self {
+        Self {
+            control,
+            switch,
+            seen: None,
+            signing_revoked: 0,
+        }
+    }
+
+    /// Reads every place, and writes at each what it lacks. Returns the entry by which the kill switch of the platform ended, when this process
+    /// sees that end for the first time.
+    pub async fn tick(&mut self) -> Option<KillSwitch> {
+        let control = &self.control;
+        let (database, redis, replicas) = tokio::join!(
+            control.read_database(PLACE_LIMIT),
+            control.read_redis(PLACE_LIMIT),
+            control.read_proxies(PLACE_LIMIT)
+        );
+        let merged = merge(database.as_ref().ok(), redis.as_ref().ok(), &replicas);
+        if let Ok(stored) = &database {
+            self.store_platform(stored, &merged).await;
+        }
+        tokio::join!(self.write_replicas(&replicas, &merged), async {
+            if let Ok(stored) = &redis {
+                self.write_redis(stored, &merged).await;
+            }
+        });
+        let ended = self.observe(&merged);
+        self.revoke_signing(&merged).await;
+        ended
+    }
+
+    /// Records the platform's entry. Returns one that ended the kill switch.
+    fn observe(&mut self, merged: &KillSwitchState) -> Option<KillSwitch> {
+        let platform = merged.get(KillSwitchScope::Platform)?;
+        if self.seen.as_ref() == Some(platform) {
+            return None;
+        }
+        self.switch.set(platform.is_on);
+        tracing::warn!(
+            is_on = platform.is_on,
+            version = platform.version,
+            by = platform.by,
+            "the kill switch of the platform was changed"
+        );
+        self.seen = Some(platform.clone());
+        (!platform.is_on && platform.version > 0).then(|| platform.clone())
+    }
+
+    /// Stores the platform's entry where PostgreSQL has an older one. Freezes come from PostgreSQL.
+    async fn store_platform(&self, stored: &KillSwitchState, merged: &KillSwitchState) {
+        let scope = KillSwitchScope::Platform;
+        let Some(platform) = merged.get(scope).filter(|entry| entry.version > stored.version(scope)) else {
+            return;
+        };
+        if let Err(error) = self.control.store_found(platform).await {
+            tracing::warn!(error, "the entry of the kill switch cannot be stored in PostgreSQL");
+        }
+    }
+
+    async fn write_replicas(&self, replicas: &[ReplicaState], merged: &KillSwitchState) {
+        let Some(proxies) = &self.control.proxies else { return };
+        let mut writes = Vec::new();
+        for replica in replicas {
+            let Ok(state) = &replica.state else { continue };
+            let missing = newer(merged, state);
+            if !missing.is_empty() {
+                writes.push(async move {
+                    let entries = KillSwitchState::from(missing);
+                    proxies.write_at(&replica.address, &entries).await
+                });
+            }
+        }
+        for replica in join_all(writes).await {
+            if let Err(error) = replica.state {
+                tracing::warn!(
+                    replica = replica.address,
+                    error,
+                    "the kill switch cannot be written at a replica"
+                );
+            }
+        }
+    }
+
+    /// Stores what Redis lacks. When it lacks a kill switch that is on, the sessions were not revoked there either.
+    async fn write_redis(&self, stored: &KillSwitchState, merged: &KillSwitchState) {
+        let missing = newer(merged, stored);
+        // What only Redis has given to a replica, only the endpoint could end.
+        if missing.is_empty() || self.control.proxies.is_none() {
+            return;
+        }
+        if let Err(error) = self.control.cache.put_kill_switches(missing.iter()).await {
+            tracing::warn!(%error, "the kill switch cannot be stored in Redis");
+            return;
+        }
+        let is_on = |entry: &KillSwitch| entry.is_on && entry.scope == KillSwitchScope::Platform;
+        if missing.iter().any(is_on) {
+            match self.control.revoke_sessions().await {
+                Ok(_) => tracing::warn!("sessions are revoked, since Redis did not have the kill switch"),
+                Err(error) => tracing::warn!(error, "sessions cannot be revoked"),
+            }
+        }
+    }
+
+    /// Revokes the permissions to sign once for each time that the kill switch is turned on, until that succeeds.
+    async fn revoke_signing(&mut self, merged: &KillSwitchState) {
+        let scope = KillSwitchScope::Platform;
+        let version = merged.version(scope);
+        if !merged.is_on(scope) || self.signing_revoked == version {
+            return;
+        }
+        match tokio::time::timeout(PLACE_LIMIT * 4, self.control.revoke_signing()).await {
+            Ok(Ok(StepDone::Done(_) | StepDone::Skipped(_))) => self.signing_revoked = version,
+            Ok(Err(error)) => tracing::warn!(error, "permissions to sign cannot be revoked"),
+            Err(_) => tracing::warn!("permissions to sign cannot be revoked: no response"),
+        }
+    }
+}
+
+/// All entries. Redis may turn a switch on, and not off.
+fn merge(
+    database: Option<&KillSwitchState>,
+    redis: Option<&KillSwitchState>,
+    replicas: &[ReplicaState],
+) -> KillSwitchState {
+    let mut merged = database.cloned().unwrap_or_default();
+    for state in replicas.iter().filter_map(|replica| replica.state.as_ref().ok()) {
+        for switch in state.switches() {
+            merged.apply(switch.clone());
+        }
+    }
+    for switch in redis.into_iter().flat_map(KillSwitchState::switches) {
+        // A freeze of Redis alone is left out: its end in PostgreSQL may be too old to be listed.
+        if switch.scope == KillSwitchScope::Platform {
+            merged.apply_if_on(switch.clone());
+        }
+    }
+    merged
+}
+
+/// The entries of `merged` that `state` lacks.
+fn newer(merged: &KillSwitchState, state: &KillSwitchState) -> Vec<KillSwitch> {
+    let is_newer = |entry: &&KillSwitch| {
+        let known = state.version(entry.scope);
+        entry.version > known || (entry.version == known && entry.is_on && !state.is_on(entry.scope))
+    };
+    merged.switches().filter(is_newer).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(scope: KillSwitchScope, is_on: bool, version: u64) -> KillSwitchState {
+        KillSwitchState::from(vec![KillSwitch {
+            scope,
+            is_on,
+            version,
+            by: String::new(),
+            reason: String::new(),
+        }])
+    }
+
+    fn replica(state: Result<KillSwitchState, String>) -> ReplicaState {
+        ReplicaState {
+            address: "a".to_owned(),
+            state,
+            is_stored: true,
+        }
+    }
+
+    #[test]
+    fn redis_turns_the_platform_on_and_not_off() {
+        let scope = KillSwitchScope::Platform;
+        let (off, on) = (state(scope, false, 1), state(scope, true, 2));
+        assert!(merge(Some(&off), Some(&on), &[]).is_on(scope));
+        assert!(merge(Some(&on), Some(&state(scope, false, 3)), &[]).is_on(scope));
+        let frozen = state(KillSwitchScope::Community(7), true, 2);
+        assert!(!merge(Some(&off), Some(&frozen), &[]).has_frozen());
+    }
+
+    #[test]
+    fn kill_switch_of_one_replica_is_found_while_postgres_is_down() {
+        let scope = KillSwitchScope::Platform;
+        let replicas = [replica(Err("down".to_owned())), replica(Ok(state(scope, true, 2)))];
+        let merged = merge(None, None, &replicas);
+        assert!(merged.is_on(scope));
+        assert_eq!(newer(&merged, &state(scope, false, 1)).len(), 1);
+        assert!(newer(&merged, &merged).is_empty());
+        assert!(newer(&merged, &state(scope, false, 3)).is_empty());
+    }
+}

@@ -1,0 +1,331 @@
+//! The kill switch: its state, how states from several sources are merged, and what revokes the permissions to sign.
+//!
+//! A switch has a scope. [`KillSwitchScope::Platform`] stops every write to Discord. [`KillSwitchScope::Community`] is the freeze of one
+//! community: role changes and changes of the structure of its server stop; messages and replies pass.
+//!
+//! The state is in several places: PostgreSQL, Redis, each replica of the discord-proxy. Each entry has a version, and the entry with the
+//! higher version replaces the other one. So the order in which a replica receives the entries does not matter, and receiving one twice has no effect.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Path of a discord-proxy at which the state is read (GET) and entries are written (PUT).
+pub const PROXY_PATH: &str = "/internal/kill-switch";
+/// Key of a hash in Redis: one field for each scope, with the entry as JSON.
+pub const REDIS_KEY: &str = "kill-switch";
+/// Shortest credential for [`PROXY_PATH`], in characters: a shorter one could be guessed.
+pub const MIN_CREDENTIAL: usize = 16;
+/// Reason of a freeze that a teardown of the server began: gaib, which tears it down, is not stopped by it.
+pub const TEARDOWN: &str = "teardown";
+/// Longest name of who changed a switch, in characters.
+const MAX_NAME: usize = 100;
+/// Longest reason, in characters.
+const MAX_REASON: usize = 500;
+
+/// What a switch stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KillSwitchScope {
+    /// Every write to Discord.
+    Platform,
+    /// Role changes and structural changes of one community, by the id of its Discord server.
+    Community(u64),
+}
+
+/// A text that is not a scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a scope is platform, or community: and the id of a Discord server")]
+pub struct KillSwitchScopeError;
+
+impl fmt::Display for KillSwitchScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Platform => f.write_str("platform"),
+            Self::Community(server) => write!(f, "community:{server}"),
+        }
+    }
+}
+
+impl FromStr for KillSwitchScope {
+    type Err = KillSwitchScopeError;
+
+    fn from_str(text: &str) -> Result<Self, KillSwitchScopeError> {
+        if text == "platform" {
+            return Ok(Self::Platform);
+        }
+        let id = text.strip_prefix("community:").ok_or(KillSwitchScopeError)?;
+        // `parse` would also accept a sign.
+        if !id.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(KillSwitchScopeError);
+        }
+        match id.parse() {
+            Ok(0) | Err(_) => Err(KillSwitchScopeError),
+            Ok(server) => Ok(Self::Community(server)),
+        }
+    }
+}
+
+impl Serialize for KillSwitchScope {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for KillSwitchScope {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// One switch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KillSwitch {
+    /// What it stops.
+    pub scope: KillSwitchScope,
+    /// Whether it is on.
+    pub is_on: bool,
+    /// Version of this entry: each change has a higher one, at least the milliseconds since 1970.
+    pub version: u64,
+    /// Who changed it; empty for a community.
+    #[serde(default)]
+    pub by: String,
+    /// Why; empty for a community, whose reason is not for every reader of the state, or [`TEARDOWN`].
+    #[serde(default)]
+    pub reason: String,
+}
+
+impl KillSwitch {
+    /// A change of a switch whose present version is `present`. Name and reason are cut to the lengths that every place stores.
+    #[must_use]
+    pub fn changed(scope: KillSwitchScope, is_on: bool, present: u64, by: &str, reason: &str) -> Self {
+        Self {
+            scope,
+            is_on,
+            version: now_ms().max(present.saturating_add(1)),
+            by: by.chars().take(MAX_NAME).collect(),
+            reason: reason.chars().take(MAX_REASON).collect(),
+        }
+    }
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The switches, at most one for each scope. In JSON it is the list of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<KillSwitch>", into = "Vec<KillSwitch>")]
+pub struct KillSwitchState(BTreeMap<KillSwitchScope, KillSwitch>);
+
+impl From<Vec<KillSwitch>> for KillSwitchState {
+    fn from(switches: Vec<KillSwitch>) -> Self {
+        let mut state = Self::default();
+        for switch in switches {
+            state.apply(switch);
+        }
+        state
+    }
+}
+
+impl From<KillSwitchState> for Vec<KillSwitch> {
+    fn from(state: KillSwitchState) -> Self {
+        state.0.into_values().collect()
+    }
+}
+
+impl KillSwitchState {
+    /// Stores an entry if its version is higher than that of the stored one. Returns whether it was stored. A version for which
+    /// two changes exist is a race of two commands; the one that is on counts.
+    pub fn apply(&mut self, switch: KillSwitch) -> bool {
+        let is_newer = self.0.get(&switch.scope).is_none_or(|stored| {
+            switch.version > stored.version || (switch.version == stored.version && switch.is_on && !stored.is_on)
+        });
+        if is_newer {
+            self.0.insert(switch.scope, switch);
+        }
+        is_newer
+    }
+
+    /// Stores an entry as [`KillSwitchState::apply`], but only one that is on. For a source that may close and must not open.
+    pub fn apply_if_on(&mut self, switch: KillSwitch) -> bool {
+        switch.is_on && self.apply(switch)
+    }
+
+    /// The entry of a scope, on or off.
+    #[must_use]
+    pub fn get(&self, scope: KillSwitchScope) -> Option<&KillSwitch> {
+        self.0.get(&scope)
+    }
+
+    /// The version of the entry of a scope; 0 without one.
+    #[must_use]
+    pub fn version(&self, scope: KillSwitchScope) -> u64 {
+        self.0.get(&scope).map_or(0, |switch| switch.version)
+    }
+
+    /// Whether the switch of this scope is on.
+    #[must_use]
+    pub fn is_on(&self, scope: KillSwitchScope) -> bool {
+        self.0.get(&scope).is_some_and(|switch| switch.is_on)
+    }
+
+    /// Whether a switch of any community is on.
+    #[must_use]
+    pub fn has_frozen(&self) -> bool {
+        self.frozen() > 0
+    }
+
+    /// How many switches of communities are on.
+    #[must_use]
+    pub fn frozen(&self) -> usize {
+        let is_frozen = |switch: &&KillSwitch| switch.is_on && switch.scope != KillSwitchScope::Platform;
+        self.0.values().filter(is_frozen).count()
+    }
+
+    /// The entries, by scope.
+    pub fn switches(&self) -> impl Iterator<Item = &KillSwitch> {
+        self.0.values()
+    }
+}
+
+/// The permissions to sign that were revoked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevokedSigning {
+    /// Policies that no longer permit to sign.
+    pub policies: Vec<String>,
+    /// How many accessors of tokens were revoked.
+    pub accessors: usize,
+}
+
+/// Why permissions to sign were not revoked or restored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RevokeSigningError {
+    /// The signing service does not respond; it may be repeated.
+    #[error("the signing service is unavailable: {0}")]
+    Unavailable(String),
+    /// The signing service refuses: this service may not revoke.
+    #[error("the signing service refuses: {0}")]
+    Refused(String),
+}
+
+/// Revokes every permission to sign, and restores them. Both may be repeated.
+#[async_trait]
+pub trait RevokeSigning: fmt::Debug + Send + Sync {
+    /// Revokes every policy and every accessor of a token that may sign.
+    ///
+    /// # Errors
+    /// When the signing service is unavailable or refuses. Some permissions may be revoked then.
+    async fn revoke_all(&self) -> Result<RevokedSigning, RevokeSigningError>;
+
+    /// Restores the policies. Tokens are not restored: each service logs in again.
+    ///
+    /// # Errors
+    /// When the signing service is unavailable or refuses.
+    async fn restore(&self) -> Result<(), RevokeSigningError>;
+
+    /// Revokes a permission that exists for this drill only, and checks that it is revoked. `None`: there is nothing of that kind.
+    ///
+    /// # Errors
+    /// When the signing service is unavailable or refuses.
+    async fn drill(&self) -> Result<Option<RevokedSigning>, RevokeSigningError> {
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn switch(scope: KillSwitchScope, is_on: bool, version: u64) -> KillSwitch {
+        KillSwitch {
+            scope,
+            is_on,
+            version,
+            by: String::new(),
+            reason: String::new(),
+        }
+    }
+
+    #[test]
+    fn scopes_round_trip() {
+        for scope in [KillSwitchScope::Platform, KillSwitchScope::Community(u64::MAX)] {
+            assert_eq!(scope.to_string().parse(), Ok(scope));
+        }
+        for text in [
+            "",
+            "Platform",
+            "community:",
+            "community:0",
+            "community:+1",
+            "community:1 ",
+        ] {
+            assert_eq!(text.parse::<KillSwitchScope>(), Err(KillSwitchScopeError), "{text}");
+        }
+    }
+
+    #[test]
+    fn older_entry_has_no_effect() {
+        let mut state = KillSwitchState::default();
+        assert!(state.apply(switch(KillSwitchScope::Platform, true, 5)));
+        for older in [0, 4, 5] {
+            assert!(!state.apply(switch(KillSwitchScope::Platform, false, older)), "{older}");
+        }
+        assert!(state.is_on(KillSwitchScope::Platform));
+        assert!(state.apply(switch(KillSwitchScope::Platform, false, 6)));
+        assert!(!state.is_on(KillSwitchScope::Platform));
+    }
+
+    #[test]
+    fn source_that_may_only_close_does_not_open() {
+        let mut state = KillSwitchState::default();
+        assert!(state.apply_if_on(switch(KillSwitchScope::Platform, true, 1)));
+        assert!(!state.apply_if_on(switch(KillSwitchScope::Platform, false, 2)));
+        assert!(state.is_on(KillSwitchScope::Platform));
+    }
+
+    #[test]
+    fn change_has_a_higher_version_whatever_the_clock() {
+        let changed = KillSwitch::changed(KillSwitchScope::Platform, true, u64::MAX - 1, "a", "b");
+        assert_eq!(changed.version, u64::MAX);
+        let changed = KillSwitch::changed(KillSwitchScope::Platform, true, 0, &"ä".repeat(600), &"ä".repeat(600));
+        assert!(changed.version > 1_600_000_000_000);
+        assert_eq!((changed.by.chars().count(), changed.reason.chars().count()), (100, 500));
+    }
+
+    proptest! {
+        #[test]
+        fn order_of_entries_does_not_matter(
+            entries in prop::collection::vec((0_u64..3, any::<bool>(), 0_u64..6), 0..12),
+            rotation in 0_usize..12,
+        ) {
+            let entries: Vec<KillSwitch> = entries
+                .into_iter()
+                .map(|(server, is_on, version)| {
+                    let scope = match server {
+                        0 => KillSwitchScope::Platform,
+                        server => KillSwitchScope::Community(server),
+                    };
+                    switch(scope, is_on, version)
+                })
+                .collect();
+            let mut rotated = entries.clone();
+            if !rotated.is_empty() {
+                let by = rotation % rotated.len();
+                rotated.rotate_left(by);
+            }
+            let state = KillSwitchState::from(entries);
+            prop_assert_eq!(&state, &KillSwitchState::from(rotated));
+            let json = serde_json::to_string(&state).unwrap();
+            prop_assert_eq!(serde_json::from_str::<KillSwitchState>(&json).unwrap(), state);
+        }
+    }
+}
