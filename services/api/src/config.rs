@@ -7,7 +7,7 @@ use std::time::Duration;
 use arrakis_broker::BrokerSettings;
 use arrakis_cache::Bucket;
 use arrakis_chain::ChainsConfig;
-use arrakis_config::{PublicAddress, Reader, Secret, SigningSettings, variables};
+use arrakis_config::{PublicAddress, Reader, Secret, SigningRevocation, SigningSettings, variables};
 use arrakis_kill_switch::KillSwitchSettings;
 use arrakis_runtime::HttpLimits;
 use arrakis_security::mfa::SecretCipher;
@@ -46,6 +46,8 @@ pub struct Config {
     pub mfa: Option<SecretCipher>,
     /// How the kill switch reaches the discord-proxies, and who may turn it off.
     pub kill_switch: KillSwitchSettings,
+    /// How the kill switch revokes the permission to sign; `None`: the workers alone do.
+    pub signing_revocation: Option<SigningRevocation>,
     /// Limits and intervals that no environment variable sets.
     pub tuning: Tuning,
 }
@@ -107,6 +109,7 @@ impl Config {
         let signing = reader.signing();
         let mfa = reader.optional::<SecretCipher>(&variables::MFA_ENCRYPTION_KEY);
         let kill_switch = KillSwitchSettings::read(reader);
+        let signing_revocation = reader.signing_revocation(signing.as_ref());
         Some(Self {
             broker: broker?,
             database_url: database_url?,
@@ -121,6 +124,7 @@ impl Config {
             signing: signing?,
             mfa: mfa?,
             kill_switch: kill_switch?,
+            signing_revocation: signing_revocation?,
             tuning: Tuning::default(),
         })
     }

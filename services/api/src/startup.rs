@@ -103,7 +103,13 @@ async fn connect(config: &Config, runtime: &Runtime, connection: &BrokerConnecti
     let document = openapi::document(&config.public_address).to_json();
     let cache = Cache::new(&config.redis_url, CacheOptions::default())
         .map_err(|error| Fatal::configuration(error.to_string()))?;
-    let kill_switch = KillSwitchControl::new(&config.kill_switch, Some(database.clone()), cache.clone(), None)
+    let revoker = config
+        .signing_revocation
+        .as_ref()
+        .map(signing::open_revoker)
+        .transpose();
+    let revoker = revoker.map_err(|error| Fatal::configuration(format!("VAULT_SIGNING_POLICIES: {error}")))?;
+    let kill_switch = KillSwitchControl::new(&config.kill_switch, Some(database.clone()), cache.clone(), revoker)
         .map_err(|error| Fatal::configuration(format!("KILL_SWITCH_CREDENTIAL: {error}")))?;
     Ok(Arc::new(Services {
         database,

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use arrakis_broker::BrokerSettings;
 use arrakis_chain::ChainsConfig;
-use arrakis_config::{PublicAddress, Reader, ScoreApi, Secret, SigningSettings, Variable, variables};
+use arrakis_config::{
+    PublicAddress, Reader, ScoreApi, Secret, SigningRevocation, SigningSettings, Variable, variables,
+};
 use arrakis_discord::DiscordConfig;
 use arrakis_kill_switch::KillSwitchSettings;
 use arrakis_security::mfa::SecretCipher;
@@ -59,6 +61,8 @@ pub struct Config {
     pub mfa: Option<SecretCipher>,
     /// How freezes and the kill switch reach the discord-proxies.
     pub kill_switch: KillSwitchSettings,
+    /// How the kill switch revokes the permission to sign; `None`: it does not.
+    pub signing_revocation: Option<SigningRevocation>,
     /// Scheduled backups, whose store also has the shadows of configurations; `None`: there are neither.
     pub backups: Option<BackupConfig>,
 }
@@ -94,6 +98,7 @@ impl Config {
         let signing = reader.signing();
         let mfa = reader.optional::<SecretCipher>(&variables::MFA_ENCRYPTION_KEY);
         let kill_switch = KillSwitchSettings::read(reader);
+        let signing_revocation = reader.signing_revocation(signing.as_ref());
         let backups = BackupConfig::read_with(reader, signing.as_ref());
         Some(Self {
             broker: broker?,
@@ -113,6 +118,7 @@ impl Config {
             signing: signing?,
             mfa: mfa?,
             kill_switch: kill_switch?,
+            signing_revocation: signing_revocation?,
             backups: backups?,
         })
     }

@@ -226,7 +226,13 @@ fn verification(
 /// The loop that keeps the kill switch equal at every place.
 fn kill_switch_sync(config: &Config, services: &Services) -> anyhow::Result<KillSwitchSync> {
     let (database, cache) = (services.database.clone(), services.cache.clone());
-    let control = KillSwitchControl::new(&config.kill_switch, Some(database), cache, None);
+    let revoker = config
+        .signing_revocation
+        .as_ref()
+        .map(signing::open_revoker)
+        .transpose();
+    let revoker = revoker.map_err(|error| Fatal::configuration(format!("VAULT_SIGNING_POLICIES: {error}")))?;
+    let control = KillSwitchControl::new(&config.kill_switch, Some(database), cache, revoker);
     let control = control.map_err(|error| Fatal::configuration(format!("KILL_SWITCH_CREDENTIAL: {error}")))?;
     Ok(KillSwitchSync::new(control, services.kill_switch.clone()))
 }

@@ -29,5 +29,5 @@ pub use reader::{Reader, Source};
 pub use reference::env_example;
 pub use score_api::{ScoreApi, ScoreApiError, parse_score_api_url};
 pub use secret::Secret;
-pub use signing::{LoginMethod, SignerLocation, SigningSettings, TransitLogin, TransitSettings};
+pub use signing::{LoginMethod, SignerLocation, SigningRevocation, SigningSettings, TransitLogin, TransitSettings};
 pub use variables::{Requirement, Service, VARIABLES, Variable};

@@ -8,8 +8,9 @@ use url::Url;
 use crate::api_base::is_loopback;
 use crate::reader::Reader;
 use crate::variables::{
-    BACKUP_SIGNING_KEY, SIGNER, VAULT_ADDR, VAULT_AUTH, VAULT_AUTH_MOUNT, VAULT_CACERT, VAULT_NAMESPACE, VAULT_ROLE,
-    VAULT_ROLE_ID, VAULT_SECRET_ID_FILE, VAULT_TOKEN_FILE, VAULT_TRANSIT_KEY, VAULT_TRANSIT_MOUNT, Variable,
+    BACKUP_SIGNING_KEY, SIGNER, VAULT_ADDR, VAULT_AUTH, VAULT_AUTH_MOUNT, VAULT_CACERT, VAULT_NAMESPACE,
+    VAULT_REVOKER_ROLE, VAULT_REVOKER_ROLE_ID, VAULT_REVOKER_SECRET_ID_FILE, VAULT_ROLE, VAULT_ROLE_ID,
+    VAULT_SECRET_ID_FILE, VAULT_SIGNING_POLICIES, VAULT_TOKEN_FILE, VAULT_TRANSIT_KEY, VAULT_TRANSIT_MOUNT, Variable,
 };
 
 /// Longest name of a key or a mount in bytes.
@@ -50,6 +51,15 @@ pub struct TransitSettings {
     pub login: TransitLogin,
 }
 
+/// How the kill switch revokes the permission to sign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SigningRevocation {
+    /// The key, with the login of the role that revokes.
+    pub transit: TransitSettings,
+    /// Names of the policies by which services sign.
+    pub policies: Vec<String>,
+}
+
 /// A login at Vault or OpenBao.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransitLogin {
@@ -76,6 +86,25 @@ pub enum LoginMethod {
         /// File with the token of the service account.
         token_file: PathBuf,
     },
+}
+
+/// The name of a policy that may be replaced: of one segment, and none that the server itself has.
+#[derive(Debug)]
+struct PolicyName(String);
+
+impl FromStr for PolicyName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let PathName(name) = text.parse()?;
+        if name.contains('/') {
+            return Err("the name of a policy has no slash");
+        }
+        match name.as_str() {
+            "root" | "default" => Err("every token has it: create a policy that permits to sign and nothing else"),
+            _ => Ok(Self(name)),
+        }
+    }
 }
 
 /// A segment of a path, or several with slashes between them: letters, digits, `_`, `-` and `.`, not first.
@@ -195,6 +224,45 @@ impl Reader {
         Some(TransitLogin { mount, method })
     }
 
+    /// How the kill switch revokes the permission to sign: from `VAULT_SIGNING_POLICIES`, with the server and the key of `signing`, which
+    /// [`Reader::signing`] has read; `None` where it found an error. `Some(None)` where nothing is revoked.
+    pub fn signing_revocation(
+        &mut self,
+        signing: Option<&Option<SigningSettings>>,
+    ) -> Option<Option<SigningRevocation>> {
+        if self.optional::<String>(&VAULT_SIGNING_POLICIES)?.is_none() {
+            return Some(None);
+        }
+        let policies = self.list::<PolicyName>(&VAULT_SIGNING_POLICIES);
+        let signer = signing?.as_ref().map(|settings| &settings.signer);
+        let Some(SignerLocation::Transit(transit)) = signer else {
+            return self.refuse(
+                &VAULT_SIGNING_POLICIES,
+                "SIGNER is local: there is no permission to revoke; set SIGNER=transit, or remove this variable",
+            );
+        };
+        let method = match &transit.login.method {
+            LoginMethod::AppRole { .. } => {
+                let role_id = self.required::<String>(&VAULT_REVOKER_ROLE_ID);
+                let secret_id_file = self.required::<PathBuf>(&VAULT_REVOKER_SECRET_ID_FILE);
+                LoginMethod::AppRole {
+                    role_id: role_id?,
+                    secret_id_file: secret_id_file?,
+                }
+            }
+            LoginMethod::Kubernetes { token_file, .. } => LoginMethod::Kubernetes {
+                role: self.required::<String>(&VAULT_REVOKER_ROLE)?,
+                token_file: token_file.clone(),
+            },
+        };
+        let mut transit = (**transit).clone();
+        transit.login.method = method;
+        Some(Some(SigningRevocation {
+            transit,
+            policies: policies?.into_iter().map(|policy| policy.0).collect(),
+        }))
+    }
+
     fn path_name(&mut self, variable: &Variable) -> Option<String> {
         self.defaulted::<PathName>(variable).map(|name| name.0)
     }
@@ -259,6 +327,41 @@ mod tests {
                 token_file: "/var/run/secrets/kubernetes.io/serviceaccount/token".into(),
             }
         );
+    }
+
+    /// The settings of the kill switch with these variables beside those of Transit.
+    fn revocation(base: &[(&str, &str)], changes: &[(&str, &str)]) -> Result<Option<SigningRevocation>, String> {
+        let source = Source::pairs(base.iter().chain(changes).copied());
+        let read = |reader: &mut Reader| {
+            let signing = reader.signing();
+            reader.signing_revocation(signing.as_ref())
+        };
+        Reader::load(Service::Worker, source, read).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn kill_switch_revokes_by_a_role_of_its_own() {
+        assert_eq!(revocation(&TRANSIT, &[]).unwrap(), None);
+        let policies = ("VAULT_SIGNING_POLICIES", "arrakis-worker, arrakis-api");
+        let role = ("VAULT_REVOKER_ROLE_ID", "b7d1c1a3-5d2e-0c7f-6f63-0c6b1a2f9a11");
+        let secret_id = ("VAULT_REVOKER_SECRET_ID_FILE", "/run/secrets/revoker");
+        let read = revocation(&TRANSIT, &[policies, role, secret_id]).unwrap().unwrap();
+        assert_eq!(read.policies, ["arrakis-worker", "arrakis-api"]);
+        assert_eq!(
+            read.transit.login.method,
+            LoginMethod::AppRole {
+                role_id: role.1.to_owned(),
+                secret_id_file: "/run/secrets/revoker".into(),
+            }
+        );
+        let error = revocation(&TRANSIT, &[policies]).unwrap_err();
+        assert!(error.contains("VAULT_REVOKER_ROLE_ID"), "{error}");
+        let error = revocation(&[], &[policies]).unwrap_err();
+        assert!(error.contains("SIGNER is local"), "{error}");
+        for name in ["default", "root", "a/b", "../sys"] {
+            let error = revocation(&TRANSIT, &[("VAULT_SIGNING_POLICIES", name), role, secret_id]).unwrap_err();
+            assert!(error.contains("VAULT_SIGNING_POLICIES"), "{name}: {error}");
+        }
     }
 
     #[test]

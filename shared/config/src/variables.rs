@@ -393,6 +393,20 @@ variables! {
     /// File with the token of the service account.
     VAULT_TOKEN_FILE = Variable::defaulted("VAULT_TOKEN_FILE", WORKER_AND_API, "/var/run/secrets/kubernetes.io/serviceaccount/token",
         "file with the token of the service account, read at each login");
+    /// Policies that the kill switch replaces.
+    VAULT_SIGNING_POLICIES = Variable::optional("VAULT_SIGNING_POLICIES", WORKER_AND_API, "arrakis-worker,arrakis-api",
+        "policies at VAULT_ADDR by which services sign, separated by commas; the kill switch replaces them, so they have nothing else; default: the \
+         kill switch does not revoke the permission to sign");
+    /// Id of the AppRole of the kill switch.
+    VAULT_REVOKER_ROLE_ID = Variable::optional("VAULT_REVOKER_ROLE_ID", WORKER_AND_API, "b7d1c1a3-5d2e-0c7f-6f63-0c6b1a2f9a11",
+        "role id of the AppRole by which the kill switch revokes; required with VAULT_SIGNING_POLICIES and VAULT_AUTH=approle");
+    /// File with the secret id of the kill switch.
+    VAULT_REVOKER_SECRET_ID_FILE = Variable::optional("VAULT_REVOKER_SECRET_ID_FILE", WORKER_AND_API, "/run/secrets/vault-revoker-secret-id",
+        "file with the secret id of that AppRole, read at each login; required with VAULT_SIGNING_POLICIES and VAULT_AUTH=approle");
+    /// Role of the kill switch, of a service account.
+    VAULT_REVOKER_ROLE = Variable::optional("VAULT_REVOKER_ROLE", WORKER_AND_API, "arrakis-revoker",
+        "role by which the kill switch revokes, with the service account of VAULT_TOKEN_FILE; required with VAULT_SIGNING_POLICIES and \
+         VAULT_AUTH=kubernetes");
     /// Identity of the encryption of backups.
     BACKUP_AGE_IDENTITY = Variable::optional("BACKUP_AGE_IDENTITY", GAIB, "/home/stilgar/backup-identity.txt",
         "file with an age identity, as age-keygen writes it, readable by its owner only: backups are encrypted on this machine and decrypted \

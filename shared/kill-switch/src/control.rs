@@ -25,6 +25,8 @@ use crate::webhook::{Notice, Webhook};
 const VERSION_LIMIT: Duration = Duration::from_millis(700);
 /// Time limit of each step. With [`VERSION_LIMIT`] it is within the five seconds in which the kill switch takes effect.
 const STEP_LIMIT: Duration = Duration::from_secs(4);
+/// Why no permission to sign is revoked.
+pub(crate) const NO_SIGNING: &str = "VAULT_SIGNING_POLICIES is not set";
 /// Subject of audit entries about the kill switch of the platform.
 const SUBJECT: &str = "platform";
 
@@ -402,7 +404,7 @@ impl KillSwitchControl {
 
     pub(crate) async fn revoke_signing(&self) -> Result<StepDone, String> {
         let Some(signing) = &self.signing else {
-            return StepDone::skipped("no signing service is configured");
+            return StepDone::skipped(NO_SIGNING);
         };
         match signing.revoke_all().await {
             Ok(revoked) => StepDone::done(format!(
@@ -414,9 +416,9 @@ impl KillSwitchControl {
         }
     }
 
-    async fn restore_signing(&self) -> Result<StepDone, String> {
+    pub(crate) async fn restore_signing(&self) -> Result<StepDone, String> {
         let Some(signing) = &self.signing else {
-            return StepDone::skipped("no signing service is configured");
+            return StepDone::skipped(NO_SIGNING);
         };
         match signing.restore().await {
             Ok(()) => StepDone::done("restored"),

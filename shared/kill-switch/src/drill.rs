@@ -15,7 +15,7 @@ use futures_util::future::{BoxFuture, join_all};
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::control::{KillSwitchControl, written};
+use crate::control::{KillSwitchControl, NO_SIGNING, written};
 use crate::report::{Clock, Report, Step, StepDone, StepOutcome};
 use crate::webhook::Notice;
 
@@ -113,7 +113,7 @@ impl KillSwitchControl {
         };
         let signing = async {
             let Some(signing) = &self.signing else {
-                return StepDone::skipped("no signing service is configured");
+                return StepDone::skipped(NO_SIGNING);
             };
             match signing.drill().await {
                 Ok(Some(revoked)) => StepDone::done(format!("{} accessors of tokens revoked", revoked.accessors)),

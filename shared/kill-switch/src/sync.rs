@@ -42,8 +42,10 @@ pub struct KillSwitchSync {
     switch: PlatformSwitch,
     /// The newest entry of the platform that was seen.
     seen: Option<KillSwitch>,
-    /// Version of the entry for which permissions to sign were revoked.
-    signing_revoked: u64,
+    /// Version of the entry for which permissions to sign were revoked or restored.
+    signing_follows: u64,
+    /// Whether permissions to sign may be revoked since this process saw the kill switch on.
+    is_signing_revoked: bool,
 }
 
 impl KillSwitchSync {
@@ -54,7 +56,8 @@ impl KillSwitchSync {
             control,
             switch,
             seen: None,
-            signing_revoked: 0,
+            signing_follows: 0,
+            is_signing_revoked: false,
         }
     }
 
@@ -77,7 +80,7 @@ impl KillSwitchSync {
             }
         });
         let ended = self.observe(&merged);
-        self.revoke_signing(&merged).await;
+        self.set_signing(&merged).await;
         ended
     }
 
@@ -153,17 +156,28 @@ impl KillSwitchSync {
         }
     }
 
-    /// Revokes the permissions to sign once for each time that the kill switch is turned on, until that succeeds.
-    async fn revoke_signing(&mut self, merged: &KillSwitchState) {
+    /// Revokes the permissions to sign once for each time that the kill switch is turned on, and restores them once it is off, each until that
+    /// succeeds. A process that has not seen it on restores nothing: an operator may have revoked the permissions by hand.
+    async fn set_signing(&mut self, merged: &KillSwitchState) {
         let scope = KillSwitchScope::Platform;
-        let version = merged.version(scope);
-        if !merged.is_on(scope) || self.signing_revoked == version {
+        let (version, is_on) = (merged.version(scope), merged.is_on(scope));
+        if self.signing_follows == version || (!is_on && !self.is_signing_revoked) {
             return;
         }
-        match tokio::time::timeout(PLACE_LIMIT * 4, self.control.revoke_signing()).await {
-            Ok(Ok(StepDone::Done(_) | StepDone::Skipped(_))) => self.signing_revoked = version,
-            Ok(Err(error)) => tracing::warn!(error, "permissions to sign cannot be revoked"),
-            Err(_) => tracing::warn!("permissions to sign cannot be revoked: no response"),
+        self.is_signing_revoked = true;
+        let set = async {
+            match is_on {
+                true => self.control.revoke_signing().await,
+                false => self.control.restore_signing().await,
+            }
+        };
+        match tokio::time::timeout(PLACE_LIMIT * 4, set).await {
+            Ok(Ok(StepDone::Done(_) | StepDone::Skipped(_))) => {
+                self.signing_follows = version;
+                self.is_signing_revoked = is_on;
+            }
+            Ok(Err(error)) => tracing::warn!(is_on, error, "permissions to sign cannot be changed"),
+            Err(_) => tracing::warn!(is_on, "permissions to sign cannot be changed: no response"),
         }
     }
 }

@@ -208,10 +208,10 @@ pub struct RevokedSigning {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RevokeSigningError {
     /// The signing service does not respond; it may be repeated.
-    #[error("the signing service is unavailable: {0}")]
+    #[error("{0}")]
     Unavailable(String),
     /// The signing service refuses: this service may not revoke.
-    #[error("the signing service refuses: {0}")]
+    #[error("{0}")]
     Refused(String),
 }
 

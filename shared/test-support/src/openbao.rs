@@ -130,6 +130,28 @@ impl OpenBao {
         }
     }
 
+    /// Creates a role that revokes: it may write these policies, and list, look up and revoke accessors of tokens.
+    ///
+    /// # Panics
+    /// When OpenBao refuses.
+    pub async fn create_revoker(&self, name: &str, policies: &[&str]) -> AppRole {
+        let write = "capabilities = [\"create\", \"update\"]";
+        let list = "capabilities = [\"list\", \"sudo\"]";
+        let mut policy = format!(
+            "path \"auth/token/accessors\" {{ {list} }}\n\
+             path \"auth/token/accessors/\" {{ {list} }}\n\
+             path \"auth/token/lookup-accessor\" {{ {write} }}\n\
+             path \"auth/token/revoke-accessor\" {{ {write} }}\n"
+        );
+        for replaced in policies {
+            policy.push_str(&format!("path \"sys/policies/acl/{replaced}\" {{ {write} }}\n"));
+        }
+        let path = format!("sys/policies/acl/{name}");
+        self.root(Method::PUT, &path, Some(&json!({"policy": policy}))).await;
+        let properties = json!({"token_type": "service", "token_policies": name, "token_ttl": 3600});
+        self.create_role_of(name, &properties).await
+    }
+
     /// Writes the policy of a role, which permits the use of a key.
     ///
     /// # Panics

@@ -182,7 +182,7 @@ async fn call_routes_of_mfa(api: &TestApi, none: &str) {
 
 async fn call_routes_of_the_kill_switch(api: &TestApi, none: &str) {
     let path = "/admin/kill-switch";
-    let operator = arrakis_db::UserId::new(9).unwrap();
+    let operator = UserId::new(9).unwrap();
     let scopes = [ApiKeyScope::Emergency];
     let (_, key) = api.key_of(None, &scopes, Duration::days(1), Some(operator)).await;
     let (_, codes) = api.enrol(operator).await;

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use arrakis_cache::{Cache, CacheOptions};
-use arrakis_config::{Reader, Secret, variables};
+use arrakis_config::{Reader, Secret, SigningRevocation, variables};
 use arrakis_db::{Actor, Database, GuildId, UserId};
 use arrakis_kill_switch::{KillSwitchControl, KillSwitchSettings, KillSwitchStatus, Report, TurnOff};
 use arrakis_security::kill_switch::{KillSwitchScope, KillSwitchState};
 use arrakis_security::mfa::SecretCipher;
+use arrakis_security::signing;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -89,6 +90,8 @@ pub(super) struct Drill {
 /// The configuration of every subcommand.
 struct CommandConfig {
     settings: KillSwitchSettings,
+    /// `None`: the permission to sign is not revoked.
+    signing_revocation: Option<SigningRevocation>,
     /// `None`: the kill switch can be turned on, and not off.
     database_url: Option<Secret>,
     redis_url: Secret,
@@ -98,6 +101,8 @@ struct CommandConfig {
 impl CommandConfig {
     fn read(reader: &mut Reader) -> Option<Self> {
         let settings = KillSwitchSettings::read_for_command(reader);
+        let signing = reader.signing();
+        let signing_revocation = reader.signing_revocation(signing.as_ref());
         let database_url = match reader.optional::<String>(&variables::DATABASE_URL)? {
             Some(_) => Some(database_url(reader)?),
             None => None,
@@ -106,6 +111,7 @@ impl CommandConfig {
         let cipher = reader.optional::<SecretCipher>(&variables::MFA_ENCRYPTION_KEY);
         Some(Self {
             settings: settings?,
+            signing_revocation: signing_revocation?,
             database_url,
             redis_url: redis_url?,
             cipher: cipher?,
@@ -121,7 +127,9 @@ impl CommandConfig {
 
     fn control(&self, database: Option<Database>) -> anyhow::Result<KillSwitchControl> {
         let cache = Cache::new(&self.redis_url, CacheOptions::default())?;
-        KillSwitchControl::new(&self.settings, database, cache, None).map_err(anyhow::Error::msg)
+        let revoker = self.signing_revocation.as_ref().map(signing::open_revoker).transpose();
+        let revoker = revoker.context("VAULT_SIGNING_POLICIES")?;
+        KillSwitchControl::new(&self.settings, database, cache, revoker).map_err(anyhow::Error::msg)
     }
 
     /// The database, if it responds soon.

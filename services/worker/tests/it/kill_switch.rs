@@ -1,10 +1,17 @@
 //! `arrakis-worker kill-switch` at a real proxy, with a worker that runs, and while PostgreSQL or Redis is unavailable; and the drill.
 
 use std::process::Output;
+use std::sync::Arc;
+use std::time::Duration;
 
+use arrakis_config::{Reader, Service, Source};
+use arrakis_db::UserId;
+use arrakis_db::mfa::{self, MfaOutcome};
 use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope};
+use arrakis_security::mfa::{BackupCode, SecretCipher, Totp};
+use arrakis_security::signing::{self, SignError};
 use arrakis_telemetry::Metrics;
-use arrakis_test_support::eventually;
+use arrakis_test_support::{OpenBao, eventually};
 use arrakis_worker::jobs;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -14,6 +21,8 @@ use crate::platform::{KILL_SWITCH_CREDENTIAL, Platform, Worker};
 /// An address without a listener.
 const NO_POSTGRES: &str = "postgres://arrakis_app:x@127.0.0.1:1/arrakis";
 const NO_REDIS: &str = "redis://127.0.0.1:1/0";
+/// Longer than any test.
+const LONG: Duration = Duration::from_secs(3600);
 
 /// The environment of a worker and of the command.
 fn environment(platform: &Platform) -> Vec<(&'static str, String)> {
@@ -181,7 +190,7 @@ async fn kill_switch_works_without_redis_and_a_worker_revokes_the_sessions_later
 async fn kill_switch_is_not_turned_off_by_someone_who_may_not() {
     let platform = Platform::start().await;
     turn_on(&platform, &[]).await;
-    let key = arrakis_security::mfa::SecretCipher::generate_key("test").unwrap();
+    let key = SecretCipher::generate_key("test").unwrap();
     let off = ["off", "--user", "7", "--reason", "test", "--mfa", "123456"];
     for (operators, reason) in [
         ("8", "may not turn the kill switch off"),
@@ -204,6 +213,66 @@ async fn kill_switch_is_not_turned_off_by_someone_who_may_not() {
     assert_eq!(write_error(&platform).await.as_deref(), Some("kill-switch"));
     let without = command(&platform, &off, &[("KILL_SWITCH_CREDENTIAL", "")]).await;
     assert_eq!(without.status.code(), Some(78), "{without:?}");
+}
+
+/// A user with a second factor, and a code of it.
+async fn enrol(platform: &Platform, key: &str, user: UserId) -> String {
+    let cipher: SecretCipher = key.parse().unwrap();
+    let now = OffsetDateTime::now_utc();
+    let (totp, code) = (Totp::generate(), BackupCode::generate());
+    let sealed = cipher.seal(user.get(), totp.secret()).unwrap();
+    let mut tx = platform.database.global().await.unwrap();
+    assert!(tx.mfa().begin(user, &sealed, now).await.unwrap());
+    let outcome = mfa::confirm(&mut tx, &cipher, user, &totp.code_at(now), now).await;
+    assert_eq!(outcome.unwrap(), MfaOutcome::Accepted);
+    let hashes = [code.hash(user.get())];
+    assert!(tx.mfa().replace_backup_codes(user, &hashes).await.unwrap());
+    tx.commit().await.unwrap();
+    code.expose().to_owned()
+}
+
+/// The permission to sign of a process that has a token, on a real OpenBao.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_switch_revokes_the_permission_to_sign_and_its_end_restores_it() {
+    let platform = Platform::start().await;
+    let bao = OpenBao::start().await;
+    bao.create_key("arrakis").await;
+    let role = bao.create_role("signer", "arrakis", LONG, LONG).await;
+    let revoker = bao.create_revoker("revoker", &["signer"]).await;
+    let mfa_key = SecretCipher::generate_key("test").unwrap();
+    let code = enrol(&platform, &mfa_key, UserId::new(7).unwrap()).await;
+    let secret_id_file = role.secret_id_file.display().to_string();
+    let revoker_file = revoker.secret_id_file.display().to_string();
+    let variables = [
+        ("SIGNER", "transit"),
+        ("VAULT_ADDR", bao.url()),
+        ("VAULT_ROLE_ID", role.role_id.as_str()),
+        ("VAULT_SECRET_ID_FILE", secret_id_file.as_str()),
+        ("VAULT_SIGNING_POLICIES", "signer"),
+        ("VAULT_REVOKER_ROLE_ID", revoker.role_id.as_str()),
+        ("VAULT_REVOKER_SECRET_ID_FILE", revoker_file.as_str()),
+        ("KILL_SWITCH_OPERATORS", "7"),
+        ("MFA_ENCRYPTION_KEY", mfa_key.as_str()),
+    ];
+    let settings = Reader::load(Service::Worker, Source::pairs(variables), Reader::signing);
+    let signer = signing::open(&settings.unwrap().unwrap(), "test", Arc::new(())).unwrap();
+    signer.sign(b"message").await.unwrap();
+    let arguments = ["drill", &platform.community.guild, "--by", "stilgar", "--json"];
+    let drilled = command(&platform, &arguments, &variables).await;
+    let report: Value = serde_json::from_slice(&drilled.stdout).unwrap_or_else(|_| panic!("{drilled:?}"));
+    assert_eq!(outcomes(&report, "permissions to sign"), ["done"], "{report:#}");
+    signer.sign(b"message").await.unwrap();
+    let (code_of_exit, report) = turn_on(&platform, &variables).await;
+    assert_eq!(code_of_exit, Some(0), "{report:#}");
+    assert_eq!(outcomes(&report, "permissions to sign"), ["done"], "{report:#}");
+    let refused = signer.sign(b"message").await.unwrap_err();
+    assert!(matches!(refused, SignError::Refused { .. }), "{refused}");
+    let off = ["off", "--user", "7", "--reason", "the end", "--mfa", &code, "--json"];
+    let ended = command(&platform, &off, &variables).await;
+    let report: Value = serde_json::from_slice(&ended.stdout).unwrap_or_else(|_| panic!("{ended:?}"));
+    assert_eq!(outcomes(&report, "permissions to sign"), ["done"], "{report:#}");
+    let is_signed = async || signer.sign(b"message").await.is_ok();
+    eventually(is_signed, "the permission to sign").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

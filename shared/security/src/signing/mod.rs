@@ -26,11 +26,11 @@ use serde::{Deserialize, Serialize};
 pub use audited::{AuditedSigner, SigningObserver, SigningOutcome};
 pub use local::{LocalSigner, check_permissions};
 #[cfg(feature = "transit")]
-pub use open::{OpenSignerError, open};
+pub use open::{OpenSignerError, open, open_revoker};
 pub use public_key::{PublicKey, PublicKeyError, PublicKeyVersion};
 pub use purpose::SigningPurpose;
 #[cfg(feature = "transit")]
-pub use transit::{RevokedPermissions, TransitOptions, TransitRevoker, TransitSigner};
+pub use transit::{TransitOptions, TransitRevoker, TransitSigner};
 pub use trusted_keys::TrustedKeys;
 
 /// A signature, as signed documents contain it.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use arrakis_config::{SignerLocation, SigningSettings};
+use arrakis_config::{SignerLocation, SigningRevocation, SigningSettings};
 
-use super::transit::{TransitOptions, TransitSigner};
+use super::transit::{TransitOptions, TransitRevoker, TransitSigner};
 use super::{AuditedSigner, LocalSigner, PublicKeyError, SignError, Signer, SigningObserver, TrustedKeys};
+use crate::kill_switch::RevokeSigning;
 
 /// Why a signer cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -35,4 +36,13 @@ pub fn open(
         }
     };
     Ok(Arc::new(AuditedSigner::new(signer, who, observer)))
+}
+
+/// What revokes the permission to sign, for the kill switch. Sends no request.
+///
+/// # Errors
+/// The settings of Transit cannot be used.
+pub fn open_revoker(settings: &SigningRevocation) -> Result<Arc<dyn RevokeSigning>, SignError> {
+    let revoker = TransitRevoker::new(settings, &TransitOptions::default())?;
+    Ok(Arc::new(revoker))
 }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use arrakis_config::SigningRevocation;
+use arrakis_security::kill_switch::{RevokeSigning as _, RevokeSigningError};
 use arrakis_security::signing::{SignError, Signer, TransitOptions, TransitRevoker};
-use arrakis_test_support::{eventually, eventually_within};
+use arrakis_test_support::{OpenBao, eventually, eventually_within};
 use reqwest::Method;
 use serde_json::json;
 use tokio::time::Instant;
@@ -11,6 +13,16 @@ use tokio::time::Instant;
 use crate::setup::{KEY, LONG, ROLE, server, settings, signer};
 
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// What revokes these policies, by a role of its own.
+async fn revoker(bao: &OpenBao, policies: &[&str]) -> TransitRevoker {
+    let operator = bao.create_revoker("revoker", policies).await;
+    let revocation = SigningRevocation {
+        transit: settings(bao, &operator),
+        policies: policies.iter().map(|&policy| policy.to_owned()).collect(),
+    };
+    TransitRevoker::new(&revocation, &TransitOptions::default()).unwrap()
+}
 
 #[tokio::test]
 async fn revoked_token_is_replaced_by_a_new_login() {
@@ -43,32 +55,55 @@ async fn revoked_permission_is_refused_until_it_is_given_again() {
 #[tokio::test]
 async fn revoked_permission_of_every_process_returns_when_it_is_restored() {
     let (bao, role) = server().await;
-    let policy = json!({"policy": "path \"sys/policies/acl/signer\" { capabilities = [\"create\", \"update\"] }
-        path \"auth/token/accessors\" { capabilities = [\"list\", \"sudo\"] }
-        path \"auth/token/accessors/\" { capabilities = [\"list\", \"sudo\"] }
-        path \"auth/token/lookup-accessor\" { capabilities = [\"create\", \"update\"] }
-        path \"auth/token/revoke-accessor\" { capabilities = [\"create\", \"update\"] }"});
-    bao.root(Method::PUT, "sys/policies/acl/revoker", Some(&policy)).await;
-    let properties = json!({"token_type": "service", "token_policies": "revoker", "token_ttl": 3600});
-    let operator = bao.create_role_of("revoker", &properties).await;
-    let policies = vec![ROLE.to_owned()];
-    let revoker = TransitRevoker::new(&settings(&bao, &operator), policies, &TransitOptions::default()).unwrap();
+    let revoker = revoker(&bao, &[ROLE]).await;
     let signers = [signer(&bao, &role), signer(&bao, &role)];
     for signer in &signers {
         signer.sign(b"message").await.unwrap();
     }
-    let revoked = revoker.revoke().await.unwrap();
+    let revoked = revoker.revoke_all().await.unwrap();
     assert_eq!((revoked.policies, revoked.accessors), (vec![ROLE.to_owned()], 2));
     for signer in &signers {
         let refused = signer.sign(b"message").await.unwrap_err();
         assert!(matches!(refused, SignError::Refused { .. }), "{refused}");
     }
-    revoker.revoke().await.unwrap();
+    revoker.revoke_all().await.unwrap();
     revoker.restore().await.unwrap();
     for signer in &signers {
         let is_signed = || async { signer.sign(b"message").await.is_ok() };
         eventually_within(LIMIT, is_signed, "the permission to be used").await;
     }
+}
+
+#[tokio::test]
+async fn drill_revokes_a_token_of_its_own_and_no_permission_to_sign() {
+    let (bao, role) = server().await;
+    let signer = signer(&bao, &role);
+    signer.sign(b"message").await.unwrap();
+    let before = bao.logins().await;
+    let revoker = revoker(&bao, &[ROLE]).await;
+    let revoked = revoker.drill().await.unwrap().unwrap();
+    assert_eq!((revoked.policies, revoked.accessors), (Vec::new(), 1));
+    signer.sign(b"message").await.unwrap();
+    let after = bao.logins().await;
+    assert!(before.iter().all(|accessor| after.contains(accessor)), "{after:?}");
+    // That of the revoker itself stays.
+    assert_eq!(after.len(), before.len() + 1);
+}
+
+#[tokio::test]
+async fn drill_fails_where_the_role_may_not_write_a_policy() {
+    let (bao, _) = server().await;
+    let operator = bao.create_revoker("revoker", &[]).await;
+    let revocation = SigningRevocation {
+        transit: settings(&bao, &operator),
+        policies: vec![ROLE.to_owned()],
+    };
+    let revoker = TransitRevoker::new(&revocation, &TransitOptions::default()).unwrap();
+    let refused = revoker.drill().await.unwrap_err();
+    assert!(
+        matches!(&refused, RevokeSigningError::Refused(reason) if reason.contains("sys/policies/acl/signer")),
+        "{refused}"
+    );
 }
 
 #[tokio::test]

@@ -37,7 +37,7 @@ use self::login::Login;
 use super::public_key::signed_bytes;
 use super::{Algorithm, PublicKey, PublicKeyVersion, SignError, Signature, Signer, TrustedKeys};
 
-pub use self::revoker::{RevokedPermissions, TransitRevoker};
+pub use self::revoker::TransitRevoker;
 
 /// Messages of one request. OpenBao permits 1,000 strings in the JSON of a request.
 const BATCH: usize = 200;

@@ -4,7 +4,10 @@
 //! restored policy would revive a token that somebody has copied. The revoker logs in by a role of its own, which may write these policies, list
 //! and look up accessors, and revoke them (`docs/signing.md`).
 
-use arrakis_config::{Secret, TransitSettings};
+use std::collections::BTreeMap;
+
+use arrakis_config::{Secret, SigningRevocation, TransitLogin};
+use async_trait::async_trait;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,22 +15,22 @@ use serde_json::{Value, json};
 use super::client::{Client, Failure};
 use super::login::Login;
 use super::{Answer, TransitOptions};
+use crate::kill_switch::{RevokeSigning, RevokeSigningError, RevokedSigning};
 use crate::signing::SignError;
 
-/// The permissions that were revoked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RevokedPermissions {
-    /// The policies that no longer permit to sign.
-    pub policies: Vec<String>,
-    /// How many tokens were revoked.
-    pub accessors: usize,
-}
+/// Where a token finds out about itself.
+const LOOKUP: &str = "auth/token/lookup-self";
+/// Where the accessors of all tokens are listed.
+const ACCESSORS: &str = "auth/token/accessors?list=true";
+/// Where the token of an accessor is revoked.
+const REVOKE: &str = "auth/token/revoke-accessor";
 
 /// Revokes and restores the permission to sign with a key.
 #[derive(Debug)]
 pub struct TransitRevoker {
     client: Client,
     login: Login,
+    role: TransitLogin,
     mount: String,
     key: String,
     policies: Vec<String>,
@@ -44,37 +47,38 @@ struct TokenPolicies {
     policies: Vec<String>,
 }
 
+#[derive(Deserialize)]
+struct OwnToken {
+    accessor: String,
+}
+
 impl TransitRevoker {
-    /// A revoker for the key of these settings, which logs in by them. `policies` are the names of the policies by which services sign; nothing else
-    /// may be in them. Sends no request.
+    /// A revoker with these settings. The policies have nothing but the permission to sign. Sends no request.
     ///
     /// # Errors
     /// The settings cannot be used.
-    pub fn new(settings: &TransitSettings, policies: Vec<String>, options: &TransitOptions) -> Result<Self, SignError> {
-        let client = Client::new(settings, options).map_err(|reason| SignError::Failed {
-            key: settings.key.clone(),
+    pub fn new(settings: &SigningRevocation, options: &TransitOptions) -> Result<Self, SignError> {
+        let SigningRevocation { transit, policies } = settings;
+        let client = Client::new(transit, options).map_err(|reason| SignError::Failed {
+            key: transit.key.clone(),
             reason,
         })?;
         Ok(Self {
             client,
-            login: Login::new(settings.login.clone()),
-            mount: settings.mount.clone(),
-            key: settings.key.clone(),
-            policies,
+            login: Login::new(transit.login.clone()),
+            role: transit.login.clone(),
+            mount: transit.mount.clone(),
+            key: transit.key.clone(),
+            policies: policies.clone(),
         })
     }
 
-    /// Revokes the permission of every policy, then every token with one of them. Safe to repeat.
-    ///
-    /// # Errors
-    /// The service is unavailable or refuses; some permissions may be revoked then.
-    pub async fn revoke(&self) -> Result<RevokedPermissions, SignError> {
+    /// Revokes the permission of every policy, then every token with one of them.
+    async fn revoke_policies_and_tokens(&self) -> Result<RevokedSigning, SignError> {
         let token = self.token().await?;
         self.write_policies(&token, "\"deny\"", "\"deny\"").await?;
-        let path = "auth/token/accessors?list=true";
-        let listed = self.send::<Answer<Accessors>>(&token, Method::GET, path, None).await;
         let mut accessors = 0;
-        for accessor in listed.map_err(|failure| self.error(failure))?.data.keys {
+        for accessor in self.accessors(&token).await? {
             if self.revoke_token(&token, &accessor).await? {
                 accessors += 1;
             }
@@ -84,17 +88,14 @@ impl TransitRevoker {
             accessors,
             "the permission to sign was revoked"
         );
-        Ok(RevokedPermissions {
+        Ok(RevokedSigning {
             policies: self.policies.clone(),
             accessors,
         })
     }
 
-    /// Writes the policies again: signatures and the list of public keys. Tokens are not restored: each process logs in again. Safe to repeat.
-    ///
-    /// # Errors
-    /// The service is unavailable or refuses.
-    pub async fn restore(&self) -> Result<(), SignError> {
+    /// Writes the policies again: signatures and the list of public keys.
+    async fn restore_policies(&self) -> Result<(), SignError> {
         let token = self.token().await?;
         self.write_policies(&token, "\"update\"", "\"read\"").await?;
         tracing::warn!(
@@ -102,6 +103,64 @@ impl TransitRevoker {
             "the permission to sign was restored"
         );
         Ok(())
+    }
+
+    /// Checks that this role may do what an emergency needs, and revokes a token that exists for this check only: a second one of the same role.
+    async fn revoke_own_token(&self) -> Result<RevokedSigning, SignError> {
+        let token = self.token().await?;
+        self.require_writable_policies(&token).await?;
+        self.accessors(&token).await?;
+        let second = Login::new(self.role.clone());
+        let second = second
+            .token(&self.client)
+            .await
+            .map_err(|failure| self.error(failure))?;
+        let found = self.send::<Answer<OwnToken>>(&second, Method::GET, LOOKUP, None).await;
+        let accessor = found.map_err(|failure| self.error(failure))?.data.accessor;
+        let body = json!({"accessor": accessor});
+        let revoked = self.send::<Value>(&token, Method::POST, REVOKE, Some(&body)).await;
+        revoked.map_err(|failure| self.error(failure))?;
+        match self.send::<Value>(&second, Method::GET, LOOKUP, None).await {
+            Err(Failure::Forbidden(_)) => Ok(RevokedSigning {
+                policies: Vec::new(),
+                accessors: 1,
+            }),
+            Ok(_) => Err(SignError::Failed {
+                key: self.key.clone(),
+                reason: "the server accepts a token whose accessor was revoked".to_owned(),
+            }),
+            Err(failure) => Err(self.error(failure)),
+        }
+    }
+
+    /// Refuses to go on where this role may not write a policy.
+    async fn require_writable_policies(&self, token: &Secret) -> Result<(), SignError> {
+        let paths: Vec<String> = self.policies.iter().map(|name| policy_path(name)).collect();
+        let (path, body) = ("sys/capabilities-self", json!({"paths": paths}));
+        let answered = self
+            .send::<Answer<BTreeMap<String, Vec<String>>>>(token, Method::POST, path, Some(&body))
+            .await;
+        let capabilities = answered.map_err(|failure| self.error(failure))?.data;
+        let is_writable = |path: &str| {
+            let found = capabilities.get(path).into_iter().flatten();
+            found
+                .map(String::as_str)
+                .any(|capability| matches!(capability, "update" | "root"))
+        };
+        match paths.iter().find(|path| !is_writable(path.as_str())) {
+            None => Ok(()),
+            Some(path) => Err(SignError::Refused {
+                key: self.key.clone(),
+                reason: format!("the role that revokes has no right to update {path}"),
+            }),
+        }
+    }
+
+    async fn accessors(&self, token: &Secret) -> Result<Vec<String>, SignError> {
+        let listed = self
+            .send::<Answer<Accessors>>(token, Method::GET, ACCESSORS, None)
+            .await;
+        Ok(listed.map_err(|failure| self.error(failure))?.data.keys)
     }
 
     async fn write_policies(&self, token: &Secret, sign: &str, keys: &str) -> Result<(), SignError> {
@@ -112,7 +171,7 @@ impl TransitRevoker {
         );
         let body = json!({"policy": policy});
         for name in &self.policies {
-            let path = format!("sys/policies/acl/{name}");
+            let path = policy_path(name);
             let written = self.send::<Value>(token, Method::PUT, &path, Some(&body)).await;
             written.map_err(|failure| self.error(failure))?;
         }
@@ -134,8 +193,7 @@ impl TransitRevoker {
         if !policies.iter().any(|policy| self.policies.contains(policy)) {
             return Ok(false);
         }
-        let path = "auth/token/revoke-accessor";
-        match self.send::<Value>(token, Method::POST, path, Some(&body)).await {
+        match self.send::<Value>(token, Method::POST, REVOKE, Some(&body)).await {
             Ok(_) => Ok(true),
             Err(Failure::Rejected(_)) => Ok(false),
             Err(failure) => Err(self.error(failure)),
@@ -146,8 +204,7 @@ impl TransitRevoker {
     async fn token(&self) -> Result<Secret, SignError> {
         let token = self.login.token(&self.client).await;
         let token = token.map_err(|failure| self.error(failure))?;
-        let path = "auth/token/lookup-self";
-        match self.send::<Value>(&token, Method::GET, path, None).await {
+        match self.send::<Value>(&token, Method::GET, LOOKUP, None).await {
             Ok(_) => Ok(token),
             Err(Failure::Forbidden(_)) => {
                 self.login.discard(&token).await;
@@ -171,4 +228,36 @@ impl TransitRevoker {
     fn error(&self, failure: Failure) -> SignError {
         failure.into_error(&self.key)
     }
+}
+
+#[async_trait]
+impl RevokeSigning for TransitRevoker {
+    async fn revoke_all(&self) -> Result<RevokedSigning, RevokeSigningError> {
+        self.revoke_policies_and_tokens()
+            .await
+            .map_err(RevokeSigningError::from)
+    }
+
+    async fn restore(&self) -> Result<(), RevokeSigningError> {
+        self.restore_policies().await.map_err(RevokeSigningError::from)
+    }
+
+    async fn drill(&self) -> Result<Option<RevokedSigning>, RevokeSigningError> {
+        let revoked = self.revoke_own_token().await;
+        revoked.map(Some).map_err(RevokeSigningError::from)
+    }
+}
+
+impl From<SignError> for RevokeSigningError {
+    fn from(error: SignError) -> Self {
+        let text = error.to_string();
+        match error {
+            SignError::Unavailable { .. } => Self::Unavailable(text),
+            _ => Self::Refused(text),
+        }
+    }
+}
+
+fn policy_path(name: &str) -> String {
+    format!("sys/policies/acl/{name}")
 }
