@@ -77,8 +77,8 @@ impl Risk {
             reasons.extend(of_rule(source, rule, &findings));
         }
         let bulk = [
-            (changes.create, 1, 10, "created"),
-            (changes.update, 2, 20, "changed in place"),
+            (changes.create, 1, 30, "created"),
+            (changes.update, 2, 40, "changed in place"),
             (changes.forget, 2, 10, "removed from the state"),
         ];
         for (count, each, most, what) in bulk {

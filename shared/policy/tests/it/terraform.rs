@@ -143,7 +143,7 @@ fn many_small_changes_need_an_approval() {
         }))
         .collect();
     let report = check_plan(&plan_of(&changes));
-    assert_eq!((report.verdict, report.risk.score), (Verdict::NeedsApproval, 30));
+    assert_eq!((report.verdict, report.risk.score), (Verdict::NeedsApproval, 36));
     assert!(report.warnings.is_empty());
 }
 
