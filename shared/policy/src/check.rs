@@ -125,9 +125,9 @@ fn check_migration(file: &str, text: &str, blocks: &mut Vec<Finding>, warnings: 
             for effect in effects {
                 let finding = found(effect.rule(), effect.describe().to_owned(), 50);
                 if effect.is_block() {
-                    blocks.push(finding)
+                    blocks.push(finding);
                 } else {
-                    warnings.push(finding)
+                    warnings.push(finding);
                 }
             }
         }

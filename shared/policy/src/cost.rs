@@ -150,7 +150,7 @@ fn decide(mut estimate: Estimate, baseline: Option<Estimate>) -> Outcome {
         ));
         return outcome;
     };
-    if increase > BigDecimal::from(LIMIT) {
+    if increase > LIMIT {
         let message = format!(
             "the monthly cost increases by {} {CURRENCY}, and the limit is {LIMIT}",
             plain(&increase)

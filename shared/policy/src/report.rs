@@ -86,7 +86,7 @@ pub const BUILT_IN: &str = "arrakis";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
-    /// `terraform show -json`, also of OpenTofu.
+    /// `terraform show -json`, also of `tofu`.
     Terraform,
     /// `gaib server plan --out`.
     Gaib,

@@ -1,4 +1,4 @@
-//! Plans of Terraform and OpenTofu: the output of `terraform show -json PLAN`.
+//! Plans of Terraform: the output of `terraform show -json PLAN`, and of `tofu show -json PLAN`.
 //!
 //! Owns the reading of the format and the input of the policies. Only what decides is read: changes of resources, the completeness
 //! of the plan, commands of provisioners. Sensitive values are masked before a policy reads them. A document that could be another
@@ -261,7 +261,7 @@ fn manifest_types(kind: &str, attributes: &Value) -> Vec<String> {
     for name in ["manifest", "object", "yaml_body", "yaml_body_parsed", "content", "yaml"] {
         match attributes.get(name) {
             Some(Value::Object(object)) => {
-                kinds.extend(object.get("kind").and_then(Value::as_str).map(str::to_lowercase))
+                kinds.extend(object.get("kind").and_then(Value::as_str).map(str::to_lowercase));
             }
             Some(Value::String(text)) => kinds.extend(kinds_in_text(text)),
             _ => {}
