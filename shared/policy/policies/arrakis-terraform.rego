@@ -35,6 +35,12 @@ changes(change) if {
 	not action in {"no-op", "read"}
 }
 
+# Reading a data source can run a statement too.
+runs(change) if {
+	some action in change.change.actions
+	action != "no-op"
+}
+
 how(change) := "replaced" if {
 	"create" in change.change.actions
 } else := "deleted"
@@ -51,13 +57,19 @@ deny contains {"rule": "protected_delete", "address": change.address, "msg": mes
 
 deny contains {"rule": effect.rule, "address": change.address, "msg": effect.msg} if {
 	some change in input.resource_changes
-	changes(change)
+	runs(change)
 	some effect in change.effects
 	effect.block
 }
 
 deny contains {"rule": effect.rule, "address": null, "msg": sprintf("%s, in a provisioner", [effect.msg])} if {
 	some effect in input.provisioner_effects
+	effect.block
+}
+
+deny contains {"rule": effect.rule, "address": invocation.address, "msg": sprintf("%s, in an invoked action", [effect.msg])} if {
+	some invocation in input.action_invocations
+	some effect in invocation.effects
 	effect.block
 }
 
@@ -204,7 +216,7 @@ warn contains {"rule": "permissions", "address": change.address, "risk": 25, "ms
 
 warn contains {"rule": effect.rule, "address": change.address, "risk": 50, "msg": effect.msg} if {
 	some change in input.resource_changes
-	changes(change)
+	runs(change)
 	some effect in change.effects
 	not effect.block
 }

@@ -6,9 +6,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cost;
 use crate::engine::{self, PolicySet};
+use crate::finding::{BUILT_IN, Finding};
 use crate::gaib;
 use crate::json::entries;
-use crate::report::{BUILT_IN, Finding, Format, PlanSummary, Report};
+use crate::report::{Format, PlanSummary, Report};
 use crate::sql;
 use crate::terraform::{self, Plan};
 
@@ -49,7 +50,7 @@ pub fn check_until(inputs: &Inputs, deadline: Instant) -> Report {
     };
     let summary = PlanSummary {
         format: Some(format),
-        sha256: Some(hex::encode(Sha256::digest(&inputs.plan))),
+        sha256: Some(digest(&inputs.plan)),
         changes: plan.counts,
     };
     let mut blocks = Vec::new();
@@ -84,6 +85,11 @@ pub fn check_until(inputs: &Inputs, deadline: Instant) -> Report {
         Some(estimate) => report.with_cost(cost::evaluate(estimate, inputs.infracost_baseline.as_deref())),
         None => report,
     }
+}
+
+/// SHA-256 in hexadecimal.
+pub(crate) fn digest(plan: &[u8]) -> String {
+    hex::encode(Sha256::digest(plan))
 }
 
 fn failed(why: &str) -> Finding {

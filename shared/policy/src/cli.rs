@@ -8,7 +8,7 @@ use std::time::Instant;
 use arrakis_config::{Reader, Service, Source, variables};
 use clap::{Args, Parser, Subcommand};
 
-use crate::check::{Inputs, MAX_PLAN_BYTES};
+use crate::check::{Inputs, MAX_PLAN_BYTES, digest};
 use crate::cost;
 use crate::estimate::Estimator;
 use crate::files;
@@ -185,6 +185,9 @@ fn with_estimate(report: Report, estimator: &Estimator, arguments: &CheckArgumen
         Ok(plan) => plan,
         Err(error) => return Ok(report.with_cost(cost::Outcome::failed(&error.to_string()))),
     };
+    if report.plan.sha256 != Some(digest(&plan)) {
+        return Ok(report.with_cost(cost::Outcome::failed("the plan changed during the check")));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("no runtime for the estimate: {error}"))?;
     Ok(report.with_cost(runtime.block_on(estimator.estimate(&plan))))

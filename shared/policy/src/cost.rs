@@ -10,8 +10,8 @@ use bigdecimal::{BigDecimal, Signed as _, ToPrimitive as _, Zero as _};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::finding::Finding;
 use crate::json::Budget;
-use crate::report::Finding;
 
 /// An increase of the monthly cost over this many US dollars rejects the plan.
 pub const LIMIT: u32 = 5_000;

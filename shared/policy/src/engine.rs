@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use regorus::utils::limits::ExecutionTimerConfig;
 use serde_json::Value;
 
-use crate::report::{BUILT_IN, Finding};
+use crate::finding::{BUILT_IN, Finding};
 use crate::terraform::Plan;
 
 /// Policies in Rego with the data that they read.

@@ -3,7 +3,7 @@
 use arrakis_iac::plan;
 use serde_json::{Value, json};
 
-use crate::report::Counts;
+use crate::finding::Counts;
 use crate::terraform::Plan;
 
 /// Reads a plan. Its digest is verified, so that an edited file is refused.

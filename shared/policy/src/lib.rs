@@ -10,7 +10,7 @@
 //! | [`engine`], [`protected`] | evaluation of Rego, the types that hold data |
 //! | [`sql`] | SQL that disables row-level security |
 //! | [`cost`], [`estimate`] | Infracost: its reports, its API |
-//! | [`risk`], [`report`] | the score, the result |
+//! | [`finding`], [`risk`], [`report`] | results of rules, the score, the result |
 //! | [`supervise`], [`cli`] | the command `arrakis-policy` |
 //!
 //! To add a built-in rule: a rule in `policies/arrakis-terraform.rego`, a test in `tests/it/`. To add a protected type: a line in
@@ -23,6 +23,7 @@ pub mod cost;
 pub mod engine;
 pub mod estimate;
 pub mod files;
+pub mod finding;
 #[cfg(test)]
 mod fuzz;
 pub mod gaib;
@@ -38,5 +39,6 @@ pub mod supervise;
 pub mod terraform;
 
 pub use check::{Inputs, MAX_PLAN_BYTES, TIME_LIMIT, check, check_until, read_plan};
+pub use finding::Finding;
 pub use mask::MASKED;
-pub use report::{Finding, Format, Report, Verdict, printable};
+pub use report::{Format, Report, Verdict, printable};

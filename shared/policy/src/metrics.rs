@@ -7,7 +7,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use crate::report::{BUILT_IN, Report, Verdict};
+use crate::finding::BUILT_IN;
+use crate::report::{Report, Verdict};
 
 const CHECKS: &str = "arrakis_policy_checks_total";
 const BLOCKS: &str = "arrakis_policy_blocks_total";

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::cost::Cost;
-use crate::report::{Counts, Finding};
+use crate::finding::{Counts, Finding};
 
 /// From this score on, a plan without warnings needs an approval.
 pub const MEDIUM: u8 = 30;

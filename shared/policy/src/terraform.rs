@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::address;
+use crate::finding::Counts;
 use crate::json::{Budget, entries, field, for_each_text, items, raw_field};
 use crate::mask::mask;
-use crate::report::Counts;
 use crate::sql::{self, Effect};
 
 /// Values of all changes together that are kept in memory. A changed resource has some hundreds.
@@ -96,7 +96,7 @@ pub fn read(text: &str) -> Result<Plan, String> {
     }
     let invocations = list("action_invocations")?
         .iter()
-        .map(|raw| read_invocation(raw.get()))
+        .map(|raw| read_invocation(raw.get(), &budget))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|why| format!("action_invocations: {why}"))?;
     let deferred = list("deferred_changes")?.len() + list("deferred_action_invocations")?.len();
@@ -171,8 +171,8 @@ fn read_change(text: &str, budget: &Budget) -> Result<Change, String> {
         types.push(parsed.kind.to_lowercase());
     }
 
-    // Resources without an effect are the most of a plan; their values decide nothing.
-    let inert = matches!(actions.as_slice(), [only] if only == "no-op" || only == "read");
+    // Resources without an effect are the most of a plan; their values decide nothing. Reading a data source can run a statement.
+    let inert = matches!(actions.as_slice(), [only] if only == "no-op");
     let value = |name: &str| match raw_field(&inner, name) {
         Some(raw) if !inert => budget.read(raw).map_err(|error| format!("{name}: {error}")),
         _ => Ok(Value::Null),
@@ -329,9 +329,19 @@ impl Provisioners {
     }
 }
 
-fn read_invocation(text: &str) -> Result<Value, String> {
+fn read_invocation(text: &str, budget: &Budget) -> Result<Value, String> {
     let entries = entries(text).map_err(|error| error.to_string())?;
-    Ok(json!({ "address": field::<String>(&entries, "address")?, "type": field::<String>(&entries, "type")? }))
+    let values = raw_field(&entries, "config_values").unwrap_or("null");
+    let values = budget.read(values).map_err(|error| format!("config_values: {error}"))?;
+    let mut effects = Vec::new();
+    for_each_text(&values, &mut |text| effects.extend(sql::of_text(text)));
+    effects.sort_unstable();
+    effects.dedup();
+    Ok(json!({
+        "address": field::<String>(&entries, "address")?,
+        "type": field::<String>(&entries, "type")?,
+        "effects": effects.into_iter().map(describe).collect::<Vec<_>>(),
+    }))
 }
 
 fn count(counts: &mut Counts, actions: &[String]) {

@@ -82,6 +82,15 @@ fn row_security_is_not_disabled_by_a_plan() {
     ] {
         assert_blocked_by(&check_file(name), rule);
     }
+    let mut invoked = plan_of(&[]);
+    invoked["action_invocations"] = json!([{"address": "action.acme_sql.a", "type": "acme_sql",
+        "config_values": {"statement": "alter table t disable row level security"}}]);
+    assert_blocked_by(&check_plan(&invoked), "row_security_disabled");
+    let mut read = change("aws_rdsdata_query", &["read"]);
+    read["address"] = json!("data.aws_rdsdata_query.main");
+    read["mode"] = json!("data");
+    read["change"]["after"] = json!({"sql": "alter table t disable row level security"});
+    assert_blocked_by(&check_plan(&plan_of(&[read])), "row_security_disabled");
     let policy = plan_of(&[change("snowflake_row_access_policy", &["delete"])]);
     assert_blocked_by(&check_plan(&policy), "protected_delete");
 }
