@@ -182,6 +182,9 @@ fn read_change(text: &str, budget: &Budget) -> Result<Change, String> {
     let deletes = actions.iter().any(|action| action == "delete" || action == "forget");
     types.extend(manifest_types(&kind, &before));
     types.extend(manifest_types(&kind, &after));
+    if deletes && MANIFEST_TYPES.contains(&kind.as_str()) && !types.iter().any(|kind| kind.starts_with("manifest:")) {
+        types.push("manifest:".to_owned());
+    }
     let mut effects = Vec::new();
     let mut scan = |text: &str| effects.extend(sql::of_text(text));
     for_each_text(&after, &mut scan);

@@ -54,6 +54,22 @@ fn deletion_of_data_is_blocked_in_every_form() {
 }
 
 #[test]
+fn kubernetes_object_of_unknown_kind_is_not_deleted() {
+    let mut manifest = change("kubernetes_manifest", &["delete"]);
+    for (before, blocked) in [
+        (json!(null), true),
+        (json!({"name": "x"}), true),
+        (json!({"manifest": {"kind": "StatefulSet"}}), true),
+        (json!({"manifest": {"kind": "Service"}}), false),
+    ] {
+        manifest["change"]["before"] = before.clone();
+        manifest["change"]["after"] = json!(null);
+        let report = check_plan(&plan_of(&[manifest.clone()]));
+        assert_eq!(report.verdict == Verdict::Rejected, blocked, "{before}");
+    }
+}
+
+#[test]
 fn every_protected_type_is_blocked() {
     for provider in protected::providers() {
         for actions in [&["delete"][..], &["create", "delete"], &["delete", "create"]] {
