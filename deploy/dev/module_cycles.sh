@@ -9,7 +9,7 @@ crates_without_cycles=(
     services/emulator services/worker services/ingestor services/gaib shared/iac shared/iac-apply shared/broker
     shared/db shared/cache shared/config shared/domain shared/themes shared/test-support
     shared/runtime shared/telemetry shared/contracts shared/fail-point shared/emulator-client
-    services/discord-proxy shared/discord shared/discord-http shared/security shared/vault
+    services/discord-proxy shared/discord shared/discord-http shared/kill-switch shared/policy shared/security shared/vault
 )
 
 # module_imports CRATE_FOLDER: prints "from to" for each import between two modules.

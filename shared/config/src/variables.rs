@@ -1,7 +1,7 @@
 //! Declarations of the environment variables: name, services that read it, requirement, default, example, meaning.
 //!
 //! Names that operators and other tools rely on have no prefix. A service's own settings begin with its prefix
-//! (`INGESTOR_`, `WORKER_`, `PROXY_`, `API_`, `TELEGRAM_`, `GAIB_`); an undeclared name with the prefix is refused at the start.
+//! (`INGESTOR_`, `WORKER_`, `PROXY_`, `API_`, `TELEGRAM_`, `GAIB_`, `POLICY_`); an undeclared name with the prefix is refused at the start.
 
 /// A process that reads configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,6 +18,8 @@ pub enum Service {
     Telegram,
     /// `gaib`.
     Gaib,
+    /// `arrakis-policy`.
+    Policy,
 }
 
 impl Service {
@@ -30,6 +32,7 @@ impl Service {
             Self::Api => "arrakis-api",
             Self::Telegram => "arrakis-telegram",
             Self::Gaib => "gaib",
+            Self::Policy => "arrakis-policy",
         }
     }
 
@@ -42,6 +45,7 @@ impl Service {
             Self::Api => "API_",
             Self::Telegram => "TELEGRAM_",
             Self::Gaib => "GAIB_",
+            Self::Policy => "POLICY_",
         }
     }
 }
@@ -145,6 +149,7 @@ const PROXY: &[Service] = &[Service::DiscordProxy];
 const API: &[Service] = &[Service::Api];
 const TELEGRAM: &[Service] = &[Service::Telegram];
 const GAIB: &[Service] = &[Service::Gaib];
+const POLICY: &[Service] = &[Service::Policy];
 const WORKER_AND_API: &[Service] = &[Service::Worker, Service::Api];
 const TO_PROXY: &[Service] = &[Service::Worker, Service::Api, Service::Gaib];
 const WORKER_AND_GAIB: &[Service] = &[Service::Worker, Service::Gaib];
@@ -453,6 +458,18 @@ variables! {
     /// Secret access key.
     AWS_SECRET_ACCESS_KEY = Variable::optional("AWS_SECRET_ACCESS_KEY", WORKER_AND_GAIB, "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
         "the secret access key; with AWS_SESSION_TOKEN for temporary credentials").secret();
+    /// Key of Infracost.
+    INFRACOST_API_KEY = Variable::optional("INFRACOST_API_KEY", POLICY, "ico-a-long-random-string",
+        "key of Infracost's API: plans without a report of Infracost are estimated there, without their sensitive values; default: no estimate").secret();
+    /// Address of Infracost's API.
+    INFRACOST_API_URL = Variable::defaulted("INFRACOST_API_URL", POLICY, "https://pricing.api.infracost.io",
+        "base URL of Infracost's API, https://, or http:// to this machine");
+    /// Cache of estimates.
+    POLICY_COST_CACHE = Variable::optional("POLICY_COST_CACHE", POLICY, "/var/cache/arrakis-policy",
+        "folder in which estimates of Infracost's API are kept for 24 hours; default: none are kept");
+    /// Metrics of checks.
+    POLICY_METRICS_FILE = Variable::optional("POLICY_METRICS_FILE", POLICY, "/var/lib/node_exporter/arrakis_policy.prom",
+        "file with the counters of checks and blocks, for the textfile collector of the node exporter; default: nothing is counted");
     /// Permits admin commands that need MFA.
     ADMIN_COMMANDS_WITHOUT_MFA = Variable::optional("ADMIN_COMMANDS_WITHOUT_MFA", WORKER, "yes",
         "yes: /admin-migrate and /admin-takeover work without a second factor; for development: refused unless DATABASE_URL is on this machine");

@@ -1,0 +1,256 @@
+# The built-in policy for plans of Terraform and OpenTofu. It is compiled into `arrakis-policy` and always evaluated: a policy of an
+# operator can add blocks, and cannot remove one.
+#
+# `deny` rejects a plan, and nobody overrides that. `warn` needs an approval; `risk` is the number of points of a warning.
+# Input: docs/policy.md. `data.arrakis` is data.json beside this file.
+package arrakis.terraform
+
+# The caller compares this number with the changes of the plan: a document that reached the policy in part passes nothing.
+checked := count(input.resource_changes)
+
+# Lists of actions that Terraform documents; the order of a pair is not significant here.
+known_actions := {
+	{"no-op"},
+	{"create"},
+	{"read"},
+	{"update"},
+	{"delete"},
+	{"forget"},
+	{"create", "delete"},
+	{"create", "forget"},
+}
+
+actions(change) := {action | some action in change.change.actions}
+
+deletes(change) if "delete" in change.change.actions
+
+# A replacement that keeps the old object unmanaged still puts an empty one in its place.
+deletes(change) if {
+	"create" in change.change.actions
+	"forget" in change.change.actions
+}
+
+changes(change) if {
+	some action in change.change.actions
+	not action in {"no-op", "read"}
+}
+
+# Reading a data source can run a statement too.
+runs(change) if {
+	some action in change.change.actions
+	action != "no-op"
+}
+
+how(change) := "replaced" if {
+	"create" in change.change.actions
+} else := "deleted"
+
+# Hard blocks.
+
+deny contains {"rule": "protected_delete", "address": change.address, "msg": message} if {
+	some change in input.resource_changes
+	deletes(change)
+	some type in change.types
+	kind := data.arrakis.protected[type]
+	message := sprintf("%s (%s) would be %s", [change.type, kind, how(change)])
+}
+
+deny contains {"rule": effect.rule, "address": change.address, "msg": effect.msg} if {
+	some change in input.resource_changes
+	runs(change)
+	some effect in change.effects
+	effect.block
+}
+
+deny contains {"rule": effect.rule, "address": null, "msg": sprintf("%s, in a provisioner", [effect.msg])} if {
+	some effect in input.provisioner_effects
+	effect.block
+}
+
+deny contains {"rule": effect.rule, "address": invocation.address, "msg": sprintf("%s, in an invoked action", [effect.msg])} if {
+	some invocation in input.action_invocations
+	some effect in invocation.effects
+	effect.block
+}
+
+# Attributes of cyrilgdn/postgresql: a role with one of them is not subject to row-level security.
+deny contains {"rule": "row_security_bypassed", "address": change.address, "msg": sprintf("%s is set", [attribute])} if {
+	some change in input.resource_changes
+	change.type == "postgresql_role"
+	changes(change)
+	some attribute in ["bypass_row_level_security", "superuser"]
+	value := object.get(object.get(change.change, "after", {}), attribute, false)
+	not value in {false, null}
+}
+
+# What is unknown until the apply cannot be checked now.
+deny contains {"rule": "unknown_statement", "address": change.address, "msg": sprintf("%s is unknown until the plan is applied", [attribute])} if {
+	some change in input.resource_changes
+	changes(change)
+	some attribute in data.arrakis.sql_attributes[change.type]
+	some unknown in change.unknown
+	unknown in {attribute, "*"}
+}
+
+deny contains {"rule": "unknown_action", "address": change.address, "msg": sprintf("the actions %v have no known meaning", [change.change.actions])} if {
+	some change in input.resource_changes
+	not actions(change) in known_actions
+}
+
+deny contains {"rule": "unknown_mode", "address": change.address, "msg": sprintf("the mode %v has no known meaning", [change.mode])} if {
+	some change in input.resource_changes
+	not change.mode in {"managed", "data"}
+}
+
+deny contains {"rule": "errored", "address": null, "msg": "the plan ended with an error"} if input.errored
+
+deny contains {"rule": "incomplete", "address": null, "msg": "the plan is not complete: a second plan would follow its apply"} if not input.complete
+
+deny contains {"rule": "incomplete", "address": null, "msg": sprintf("the plan defers %d changes or actions", [input.deferred])} if input.deferred > 0
+
+# Warnings.
+
+warn contains {"rule": "guarded_delete", "address": change.address, "risk": 60, "msg": message} if {
+	some change in input.resource_changes
+	deletes(change)
+	not is_protected(change)
+	some type in change.types
+	kind := data.arrakis.guarded[type]
+	message := sprintf("%s (%s) would be %s", [change.type, kind, how(change)])
+}
+
+warn contains {"rule": "stateful_name_delete", "address": change.address, "risk": 50, "msg": message} if {
+	some change in input.resource_changes
+	deletes(change)
+	not is_protected(change)
+	regex.match(`(^|_)(database|db|sql|mysql|postgres|postgresql|mongo|mongodb|redis|cache|cassandra|elasticsearch|opensearch|volume|disk|filesystem|file_system|storage|persistent|table)(_|$)`, change.type)
+	message := sprintf("%s would be %s; its name is that of a database or volume", [change.type, how(change)])
+}
+
+warn contains {"rule": "delete", "address": change.address, "risk": 20, "msg": sprintf("%s would be %s", [change.type, how(change)])} if {
+	some change in input.resource_changes
+	deletes(change)
+	change.mode == "managed"
+}
+
+warn contains {"rule": "forget", "address": change.address, "risk": points, "msg": sprintf("%s would be removed from the state and stay unmanaged", [change.type])} if {
+	some change in input.resource_changes
+	"forget" in change.change.actions
+	points := forget_points(change)
+}
+
+warn contains {"rule": "import", "address": change.address, "risk": 10, "msg": sprintf("an existing %s would be imported", [change.type])} if {
+	some change in input.resource_changes
+	change.change.importing
+}
+
+warn contains {"rule": "protected_update", "address": change.address, "risk": 20, "msg": sprintf("%s would be changed in place", [change.type])} if {
+	some change in input.resource_changes
+	"update" in change.change.actions
+	is_protected(change)
+}
+
+# A move to another type continues to hold the data under a name that later plans judge.
+warn contains {"rule": "moved_type", "address": change.address, "risk": 30, "msg": sprintf("%s was %s", [change.address, change.previous_address])} if {
+	some change in input.resource_changes
+	some type in change.types
+	not startswith(type, "manifest:")
+	type != lower(change.type)
+}
+
+protections := {
+	"deletion_protection",
+	"deletion_protection_enabled",
+	"deletion_protection_policy",
+	"delete_protection",
+	"enable_deletion_protection",
+	"termination_protection",
+	"disable_api_termination",
+	"prevent_destroy_if_contains_resources",
+	"backup_retention_period",
+	"point_in_time_recovery",
+	"point_in_time_recovery_enabled",
+	"storage_encrypted",
+	"encrypted",
+	"versioning",
+}
+
+warn contains {"rule": "protection_removed", "address": change.address, "risk": 40, "msg": sprintf("%s changes from %v", [attribute, before])} if {
+	some change in input.resource_changes
+	"update" in change.change.actions
+	some attribute in protections
+	before := change.change.before[attribute]
+	not before in {false, null, 0}
+	object.get(change.change.after, attribute, "unknown") != before
+}
+
+warn contains {"rule": "deletion_prepared", "address": change.address, "risk": 40, "msg": sprintf("%s is set", [attribute])} if {
+	some change in input.resource_changes
+	changes(change)
+	some attribute in ["force_destroy", "skip_final_snapshot", "force_delete", "delete_automated_backups"]
+	change.change.after[attribute] == true
+	"update" in change.change.actions
+	not change.change.before[attribute] == true
+}
+
+warn contains {"rule": "public_network", "address": change.address, "risk": 40, "msg": "it is open to every address"} if {
+	some change in input.resource_changes
+	changes(change)
+	regex.match(`(security_group|firewall|network_acl|network_security_rule|authorized_networks|sql_database_instance|db_instance|cluster)`, change.type)
+	contains_text(change.change.after, {"0.0.0.0/0", "::/0", "*"})
+}
+
+warn contains {"rule": "public_access", "address": change.address, "risk": 40, "msg": sprintf("%s is set", [attribute])} if {
+	some change in input.resource_changes
+	changes(change)
+	some attribute in ["publicly_accessible", "public_network_access_enabled", "allow_blob_public_access"]
+	change.change.after[attribute] == true
+}
+
+warn contains {"rule": "permissions", "address": change.address, "risk": 25, "msg": sprintf("%s decides about permissions", [change.type])} if {
+	some change in input.resource_changes
+	changes(change)
+	change.mode == "managed"
+	regex.match(`(_iam_|_iam$|role_assignment|role_definition|rolebinding|role_binding|cluster_role|_policy_attachment|bucket_policy|_grant$|_grants$|_acl$|kms_grant|vault_policy|postgresql_role|postgresql_grant)`, change.type)
+}
+
+warn contains {"rule": effect.rule, "address": change.address, "risk": 50, "msg": effect.msg} if {
+	some change in input.resource_changes
+	runs(change)
+	some effect in change.effects
+	not effect.block
+}
+
+warn contains {"rule": effect.rule, "address": null, "risk": 50, "msg": sprintf("%s, in a provisioner", [effect.msg])} if {
+	some effect in input.provisioner_effects
+	not effect.block
+}
+
+warn contains {"rule": "provisioners", "address": null, "risk": 25, "msg": sprintf("%d provisioners run commands that a plan does not show", [input.provisioners])} if {
+	input.provisioners > 0
+	some change in input.resource_changes
+	changes(change)
+}
+
+warn contains {"rule": "action_invocation", "address": invocation.address, "risk": 35, "msg": sprintf("the action %s is invoked; a plan does not show its effect", [invocation.type])} if {
+	some invocation in input.action_invocations
+}
+
+warn contains {"rule": "unknown_property", "address": null, "risk": 30, "msg": sprintf("the plan has the property %s, which this version does not read", [property])} if {
+	some property in input.unknown_properties
+}
+
+is_protected(change) if {
+	some type in change.types
+	data.arrakis.protected[type]
+}
+
+forget_points(change) := 60 if {
+	is_protected(change)
+} else := 15
+
+contains_text(value, wanted) if {
+	walk(value, [_, inner])
+	is_string(inner)
+	inner in wanted
+}

@@ -1,0 +1,288 @@
+//! The evaluation of policies in Rego, by regorus.
+//!
+//! Fails closed: a rule without a value, with a value of another shape, with an unknown function or with an error is an error here,
+//! and an error rejects the plan. Policies of operators are evaluated apart from the built-in ones, so that they cannot define a
+//! rule of the same package.
+
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use regorus::utils::limits::ExecutionTimerConfig;
+use serde_json::Value;
+
+use crate::finding::{BUILT_IN, Finding};
+use crate::terraform::Plan;
+
+/// Policies in Rego with the data that they read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicySet {
+    /// Names and texts of the files.
+    pub files: Vec<(String, String)>,
+    /// JSON documents, merged under `data`.
+    pub data: Vec<String>,
+}
+
+/// What the rules found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// Results of `deny` and `violation`.
+    pub blocks: Vec<Finding>,
+    /// Results of `warn`.
+    pub warnings: Vec<Finding>,
+}
+
+/// Names of rules that reject.
+const BLOCKING: &[&str] = &["deny", "violation"];
+/// The name of rules that warn.
+const WARNING: &str = "warn";
+/// Packages with this first name are libraries: they may have no such rule.
+const LIBRARY: &str = "data.lib";
+/// Points of a warning without a number of its own.
+const DEFAULT_RISK: u8 = 15;
+/// Findings of one rule that are read.
+const MAX_FINDINGS: usize = 20_000;
+/// Steps of the evaluation between two looks at the clock.
+const CHECK_INTERVAL: u32 = 256;
+
+const TERRAFORM: (&str, &str) = (
+    "arrakis-terraform.rego",
+    include_str!("../policies/arrakis-terraform.rego"),
+);
+const GAIB: (&str, &str) = ("arrakis-gaib.rego", include_str!("../policies/arrakis-gaib.rego"));
+
+/// Evaluates the built-in policy for the plan's format.
+///
+/// # Errors
+/// The policy did not evaluate, or did not read the whole plan.
+pub fn built_in(plan: &Plan, deadline: Instant) -> Result<Findings, String> {
+    let (package, (name, text)) = match plan.input.get("format").and_then(Value::as_str) {
+        Some("terraform") => ("data.arrakis.terraform", TERRAFORM),
+        Some("gaib") => ("data.arrakis.gaib", GAIB),
+        _ => return Err("no policy applies to the format of the plan".to_owned()),
+    };
+    let mut engine = Evaluation::new(deadline)?;
+    engine.add_policy(name, text)?;
+    engine.add_data(&crate::protected::data())?;
+    engine.set_input(&plan.input)?;
+    let checked = engine.rule(&format!("{package}.checked"))?;
+    if checked.as_u64() != u64::try_from(plan.checked).ok() {
+        return Err(format!("the policy read {checked} of {} changes", plan.checked));
+    }
+    Ok(Findings {
+        blocks: engine.findings(package, "deny", BUILT_IN)?,
+        warnings: engine.findings(package, WARNING, BUILT_IN)?,
+    })
+}
+
+/// Evaluates policies of an operator.
+///
+/// # Errors
+/// There is no rule that rejects, a package has no rule, or the evaluation failed.
+pub fn custom(policies: &PolicySet, plan: &Plan, deadline: Instant) -> Result<Findings, String> {
+    let mut engine = Evaluation::new(deadline)?;
+    let packages = engine.add(policies)?;
+    engine.set_input(&plan.input)?;
+    let mut findings = Findings::default();
+    let mut blocking = 0;
+    for (file, package) in &packages {
+        let rules: Vec<_> = BLOCKING
+            .iter()
+            .chain(&[WARNING])
+            .filter(|rule| engine.declares(file, rule))
+            .collect();
+        if rules.is_empty()
+            && !is_library(package)
+            && !is_test(file)
+            && !declared_elsewhere(&engine, &packages, package)
+        {
+            return Err(format!(
+                "{file}: the package has no rule `deny`, `violation` or `warn`; libraries are in packages `lib.…`"
+            ));
+        }
+    }
+    let mut names: Vec<_> = packages.iter().map(|(_, package)| package.clone()).collect();
+    names.sort();
+    names.dedup();
+    for package in names {
+        let declares = |rule: &str| {
+            packages
+                .iter()
+                .any(|(file, name)| *name == package && engine.declares(file, rule))
+        };
+        let rules: Vec<_> = BLOCKING
+            .iter()
+            .chain(&[WARNING])
+            .copied()
+            .filter(|rule| declares(rule))
+            .collect();
+        let source = package.strip_prefix("data.").unwrap_or(&package).to_owned();
+        for rule in rules {
+            let found = engine.findings(&package, rule, &source)?;
+            if rule == WARNING {
+                findings.warnings.extend(found);
+            } else {
+                blocking += 1;
+                findings.blocks.extend(found);
+            }
+        }
+    }
+    if blocking == 0 {
+        return Err("no rule `deny` or `violation` was found".to_owned());
+    }
+    Ok(findings)
+}
+
+fn declared_elsewhere(engine: &Evaluation, packages: &[(String, String)], package: &str) -> bool {
+    let files = packages.iter().filter(|(_, name)| name == package);
+    files
+        .flat_map(|(file, _)| BLOCKING.iter().map(move |rule| (file, *rule)))
+        .any(|(file, rule)| engine.declares(file, rule))
+}
+
+fn is_library(package: &str) -> bool {
+    package == LIBRARY || package.starts_with("data.lib.")
+}
+
+/// Whether a file has tests: `…_test.rego`.
+pub(crate) fn is_test(file: &str) -> bool {
+    file.ends_with("_test.rego")
+}
+
+/// An engine with policies, data, an input and a time limit.
+pub(crate) struct Evaluation {
+    engine: regorus::Engine,
+    deadline: Instant,
+}
+
+impl Evaluation {
+    pub(crate) fn new(deadline: Instant) -> Result<Self, String> {
+        let mut engine = regorus::Engine::new();
+        // Otherwise a failing function makes its rule undefined: a block would be missing.
+        engine.set_strict_builtin_errors(true);
+        let mut evaluation = Self { engine, deadline };
+        evaluation.limit_time()?;
+        Ok(evaluation)
+    }
+
+    fn limit_time(&mut self) -> Result<(), String> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err("the time limit was reached".to_owned());
+        }
+        self.engine.set_execution_timer_config(ExecutionTimerConfig {
+            limit: left.max(Duration::from_millis(1)),
+            check_interval: NonZeroU32::new(CHECK_INTERVAL).unwrap_or(NonZeroU32::MIN),
+        });
+        Ok(())
+    }
+
+    /// Adds the files and the data; returns each file with its package.
+    pub(crate) fn add(&mut self, policies: &PolicySet) -> Result<Vec<(String, String)>, String> {
+        let mut packages = Vec::new();
+        for (file, text) in &policies.files {
+            packages.push((file.clone(), self.add_policy(file, text)?));
+        }
+        for data in &policies.data {
+            let data = regorus::Value::from_json_str(data).map_err(|error| format!("data.json: {error:#}"))?;
+            self.engine
+                .add_data(data)
+                .map_err(|error| format!("data.json: {error:#}"))?;
+        }
+        if packages.is_empty() {
+            return Err("there is no policy".to_owned());
+        }
+        Ok(packages)
+    }
+
+    fn add_policy(&mut self, file: &str, text: &str) -> Result<String, String> {
+        let package = self.engine.add_policy(file.to_owned(), text.to_owned());
+        let package = package.map_err(|error| format!("{file}: {}", one_line(&error)))?;
+        let valid = package.split('.').all(|name| {
+            !name.is_empty()
+                && name
+                    .chars()
+                    .all(|character| character.is_ascii_alphanumeric() || character == '_')
+        });
+        if valid {
+            Ok(package)
+        } else {
+            Err(format!("{file}: names of packages are letters, digits and _"))
+        }
+    }
+
+    fn add_data(&mut self, data: &Value) -> Result<(), String> {
+        self.engine.add_data(to_rego(data)?).map_err(|error| one_line(&error))
+    }
+
+    pub(crate) fn set_input(&mut self, input: &Value) -> Result<(), String> {
+        self.engine.set_input(to_rego(input)?);
+        Ok(())
+    }
+
+    /// Whether a file declares a rule.
+    pub(crate) fn declares(&self, file: &str, rule: &str) -> bool {
+        self.engine.has_declared_rule_rooted_at(file, rule).unwrap_or(false)
+    }
+
+    /// The value of a rule; an undefined one is an error.
+    pub(crate) fn rule(&mut self, path: &str) -> Result<Value, String> {
+        self.limit_time()?;
+        let value = self
+            .engine
+            .eval_rule(path.to_owned())
+            .map_err(|error| format!("{path}: {}", one_line(&error)))?;
+        if value == regorus::Value::Undefined {
+            return Err(format!("{path} is undefined"));
+        }
+        let text = value
+            .to_json_str()
+            .map_err(|error| format!("{path}: {}", one_line(&error)))?;
+        serde_json::from_str(&text).map_err(|error| format!("{path}: {error}"))
+    }
+
+    fn findings(&mut self, package: &str, rule: &str, source: &str) -> Result<Vec<Finding>, String> {
+        let path = format!("{package}.{rule}");
+        let Value::Array(results) = self.rule(&path)? else {
+            return Err(format!(
+                "{path} is no set: declare it as `{rule} contains … if {{ … }}`"
+            ));
+        };
+        if results.len() > MAX_FINDINGS {
+            return Err(format!("{path} has more than {MAX_FINDINGS} results"));
+        }
+        let findings = results.iter().map(|result| finding(rule, source, result));
+        findings
+            .collect::<Option<_>>()
+            .ok_or_else(|| format!("{path} has a result that is neither a text nor an object with `msg`"))
+    }
+}
+
+fn finding(rule: &str, source: &str, result: &Value) -> Option<Finding> {
+    let text = |name: &str| result.get(name).and_then(Value::as_str).map(str::to_owned);
+    let message = match result {
+        Value::String(message) => message.clone(),
+        Value::Object(_) => text("msg")?,
+        _ => return None,
+    };
+    let risk = result
+        .get("risk")
+        .and_then(Value::as_u64)
+        .unwrap_or(u64::from(DEFAULT_RISK))
+        .min(100);
+    Some(Finding {
+        rule: text("rule").unwrap_or_else(|| rule.to_owned()),
+        source: source.to_owned(),
+        address: text("address"),
+        message,
+        risk: u8::try_from(risk).unwrap_or(100),
+    })
+}
+
+fn to_rego(value: &Value) -> Result<regorus::Value, String> {
+    serde_json::from_value(value.clone()).map_err(|error| format!("the document cannot be given to a policy: {error}"))
+}
+
+/// An error of regorus on one line: it spans several, with the position in the file.
+pub(crate) fn one_line(error: &impl std::fmt::Display) -> String {
+    format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
+}

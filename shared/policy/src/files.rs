@@ -1,0 +1,115 @@
+//! Files of a check: plans, policies, migrations, each with a limit of its size.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::engine::PolicySet;
+
+/// Bytes of a policy, a data file or a migration.
+const MAX_TEXT_BYTES: usize = 2 << 20;
+/// Files of one folder.
+const MAX_FILES: usize = 1_000;
+/// Folders within folders that are read.
+const MAX_DEPTH: usize = 16;
+
+/// The bytes of a file, or of standard input for `-`. One byte more than the limit is read at most, so that a file of any size needs
+/// limited memory.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    if path == Path::new("-") {
+        io::stdin().lock().take(limit).read_to_end(&mut bytes)?;
+    } else {
+        File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
+    let bytes = read(path, MAX_TEXT_BYTES).map_err(|error| format!("{}: {error}", path.display()))?;
+    if bytes.len() > MAX_TEXT_BYTES {
+        return Err(format!(
+            "{}: it is larger than {} MiB",
+            path.display(),
+            MAX_TEXT_BYTES >> 20
+        ));
+    }
+    String::from_utf8(bytes).map_err(|_| format!("{}: it is not in UTF-8", path.display()))
+}
+
+/// The policies of a folder: every `.rego` file, and the files named `data.json`.
+///
+/// # Errors
+/// A file cannot be read, or there is no policy.
+pub fn read_policies(folder: &Path, with_tests: bool) -> Result<PolicySet, String> {
+    let mut policies = PolicySet::default();
+    for path in walk(folder)? {
+        let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
+        if path.file_name().is_some_and(|file| file == "data.json") {
+            policies.data.push(read_text(&path)?);
+        } else if has_extension(&path, "rego") && (with_tests || !crate::engine::is_test(&name)) {
+            policies.files.push((name, read_text(&path)?));
+        }
+    }
+    if policies.files.is_empty() {
+        return Err(format!("{} has no file with the extension .rego", folder.display()));
+    }
+    Ok(policies)
+}
+
+/// The migrations of a path: the file, or every `.sql` file of the folder.
+///
+/// # Errors
+/// A file cannot be read, or there is none.
+pub fn read_migrations(path: &Path) -> Result<Vec<(String, String)>, String> {
+    let files = if path.is_dir() {
+        walk(path)?
+            .into_iter()
+            .filter(|path| has_extension(path, "sql"))
+            .collect()
+    } else {
+        vec![path.to_owned()]
+    };
+    if files.is_empty() {
+        return Err(format!("{} has no file with the extension .sql", path.display()));
+    }
+    files
+        .into_iter()
+        .map(|file| Ok((file.display().to_string(), read_text(&file)?)))
+        .collect()
+}
+
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension()
+        .is_some_and(|found| found.eq_ignore_ascii_case(extension))
+}
+
+fn walk(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let mut files = Vec::new();
+    let mut folders = vec![(folder.to_owned(), 0)];
+    while let Some((folder, depth)) = folders.pop() {
+        let failed = |error: io::Error| format!("{}: {error}", folder.display());
+        for entry in std::fs::read_dir(&folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if !path.is_dir() {
+                files.push(path);
+            } else if depth < MAX_DEPTH {
+                folders.push((path, depth + 1));
+            } else {
+                return Err(format!(
+                    "{}: more than {MAX_DEPTH} folders within each other",
+                    path.display()
+                ));
+            }
+            if files.len() > MAX_FILES {
+                return Err(format!("{}: more than {MAX_FILES} files", folder.display()));
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,44 @@
+//! The policy gate: judges a plan of Terraform or gaib before people do.
+//!
+//! Owns the reading of plans, the built-in policies, the policies of operators, the judgement of cost, and the risk score. Performs
+//! no change and has no database: approvals are in the api. A plan that cannot be read or judged is rejected.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`check()`] | a check from plan to report |
+//! | [`terraform`], [`gaib`] | formats of plans, input of the policies |
+//! | [`engine`], [`protected`] | evaluation of Rego, the types that hold data |
+//! | [`sql`] | SQL that disables row-level security |
+//! | [`cost`], [`estimate`] | Infracost: its reports, its API |
+//! | [`finding`], [`risk`], [`report`] | results of rules, the score, the result |
+//! | [`supervise`], [`cli`] | the command `arrakis-policy` |
+//!
+//! To add a built-in rule: a rule in `policies/arrakis-terraform.rego`, a test in `tests/it/`. To add a protected type: a line in
+//! `policies/data.json`.
+
+mod address;
+mod check;
+pub mod cli;
+pub mod cost;
+pub mod engine;
+pub mod estimate;
+pub mod files;
+pub mod finding;
+#[cfg(test)]
+mod fuzz;
+pub mod gaib;
+mod json;
+mod mask;
+pub mod metrics;
+pub mod policy_tests;
+pub mod protected;
+pub mod report;
+pub mod risk;
+pub mod sql;
+pub mod supervise;
+pub mod terraform;
+
+pub use check::{Inputs, MAX_PLAN_BYTES, TIME_LIMIT, check, check_until, read_plan};
+pub use finding::Finding;
+pub use mask::MASKED;
+pub use report::{Format, Report, Verdict, printable};

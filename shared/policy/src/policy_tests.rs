@@ -1,0 +1,63 @@
+//! `arrakis-policy test DIR`: the tests of an operator's policies.
+//!
+//! A test is a rule whose name begins with `test_`, in any file of the folder. It passes when its value is `true`; `false`, an
+//! undefined value and an error fail. A folder without tests fails.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::check::TIME_LIMIT;
+use crate::engine::{Evaluation, PolicySet};
+
+/// The result of one test.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TestResult {
+    /// Package and rule.
+    pub name: String,
+    /// Why it failed; `None` when it passed.
+    pub failure: Option<String>,
+}
+
+/// Runs all tests of a set of policies.
+///
+/// # Errors
+/// The policies cannot be compiled, or there is no test.
+pub fn run(policies: &PolicySet) -> Result<Vec<TestResult>, String> {
+    let mut names = BTreeSet::new();
+    let mut engine = Evaluation::new(Instant::now() + TIME_LIMIT)?;
+    let packages = engine.add(policies)?;
+    for ((file, package), (_, text)) in packages.iter().zip(&policies.files) {
+        for rule in test_names(text) {
+            // A line of a comment or a text may look like a rule.
+            if engine.declares(file, rule) {
+                names.insert(format!("{package}.{rule}"));
+            }
+        }
+    }
+    if names.is_empty() {
+        return Err("there is no rule whose name begins with `test_`".to_owned());
+    }
+    engine.set_input(&Value::Object(serde_json::Map::new()))?;
+    let results = names.into_iter().map(|name| {
+        let failure = match engine.rule(&name) {
+            Ok(Value::Bool(true)) => None,
+            Ok(value) => Some(format!("its value is {value}")),
+            Err(why) => Some(why),
+        };
+        let name = name.strip_prefix("data.").unwrap_or(&name).to_owned();
+        TestResult { name, failure }
+    });
+    Ok(results.collect())
+}
+
+fn test_names(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| {
+        let line = line.trim_start();
+        let end = line.find(|character: char| !(character.is_ascii_alphanumeric() || character == '_'));
+        let name = &line[..end.unwrap_or(line.len())];
+        name.starts_with("test_").then_some(name)
+    })
+}

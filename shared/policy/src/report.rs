@@ -1,0 +1,230 @@
+//! The result of a check: verdict, findings, risk, cost. Pipelines read it as JSON, and approvals show it to a reviewer.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cost::Cost;
+use crate::finding::{Counts, Finding};
+use crate::risk::Risk;
+
+/// The version of the report's format.
+pub const VERSION: u32 = 1;
+
+/// What follows from a plan. The order is that of severity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The plan may be applied.
+    Passed,
+    /// A person must approve the plan.
+    NeedsApproval,
+    /// The plan must not be applied. No approval overrides this.
+    Rejected,
+}
+
+impl Verdict {
+    /// The exit code of `arrakis-policy check`. Pipelines rely on the numbers; 1 is an error of the command itself, and 4 is
+    /// reserved for an approval that has lapsed.
+    #[must_use]
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Passed => 0,
+            Self::NeedsApproval => 2,
+            Self::Rejected => 3,
+        }
+    }
+
+    /// The verdict as in the JSON report and the label of the metric.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::NeedsApproval => "needs_approval",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// The format of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// `terraform show -json`, also of `tofu`.
+    Terraform,
+    /// `gaib server plan --out`.
+    Gaib,
+}
+
+/// The plan that was checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanSummary {
+    /// Its format; `None` when it could not be read.
+    pub format: Option<Format>,
+    /// SHA-256 of its bytes in hexadecimal: an approval is of this plan and no other. `None` when it was not read to its end.
+    pub sha256: Option<String>,
+    /// Its changes.
+    pub changes: Counts,
+}
+
+/// The result of a check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Version of this format.
+    pub version: u32,
+    /// What follows.
+    pub verdict: Verdict,
+    /// The plan.
+    pub plan: PlanSummary,
+    /// Findings that reject the plan.
+    pub blocks: Vec<Finding>,
+    /// Findings that need an approval.
+    pub warnings: Vec<Finding>,
+    /// The risk.
+    pub risk: Risk,
+    /// The cost; `None` when there is no estimate.
+    pub cost: Option<Cost>,
+}
+
+/// Findings that a report lists; further ones are counted.
+const MAX_LISTED: usize = 500;
+
+impl Report {
+    /// A report of findings. The verdict and the risk follow from them.
+    #[must_use]
+    pub fn new(plan: PlanSummary, blocks: Vec<Finding>, warnings: Vec<Finding>, cost: Option<Cost>) -> Self {
+        let risk = Risk::new(&plan.changes, &blocks, &warnings, cost.as_ref());
+        let verdict = if !blocks.is_empty() {
+            Verdict::Rejected
+        } else if !warnings.is_empty() || risk.needs_approval() {
+            Verdict::NeedsApproval
+        } else {
+            Verdict::Passed
+        };
+        Self {
+            version: VERSION,
+            verdict,
+            plan,
+            blocks: listed(blocks),
+            warnings: listed(warnings),
+            risk,
+            cost,
+        }
+    }
+
+    /// A report that rejects a plan which could not be checked.
+    #[must_use]
+    pub fn unchecked(rule: &str, message: impl Into<String>) -> Self {
+        let block = Finding::of_plan(rule, message);
+        Self::new(PlanSummary::default(), vec![block], Vec::new(), None)
+    }
+
+    /// The same report with the result of a cost estimate.
+    #[must_use]
+    pub fn with_cost(self, outcome: crate::cost::Outcome) -> Self {
+        let (mut blocks, mut warnings) = (self.blocks, self.warnings);
+        blocks.extend(outcome.blocks);
+        warnings.extend(outcome.warnings);
+        Self::new(self.plan, blocks, warnings, outcome.cost.or(self.cost))
+    }
+
+    /// The report for people, without characters that control a terminal or change the direction of text.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        for (heading, findings) in [("Blocked", &self.blocks), ("Warning", &self.warnings)] {
+            for finding in findings {
+                let address = finding
+                    .address
+                    .as_deref()
+                    .map_or_else(String::new, |it| format!(" {}:", printable(it)));
+                let message = printable(&finding.message);
+                let rule = printable(&finding.rule);
+                let source = printable(&finding.source);
+                let _ = writeln!(text, "{heading}:{address} {message} [{source}/{rule}]");
+            }
+        }
+        if let Some(cost) = &self.cost {
+            let _ = writeln!(text, "Cost: {}", printable(&cost.describe()));
+        }
+        let _ = writeln!(text, "Risk: {} of 100 ({})", self.risk.score, self.risk.level.as_str());
+        for reason in &self.risk.reasons {
+            let _ = writeln!(text, "  +{} {}", reason.points, printable(&reason.text));
+        }
+        let counts = &self.plan.changes;
+        let _ = writeln!(
+            text,
+            "Plan: {} to create, {} to change, {} to replace, {} to delete, {} to forget",
+            counts.create, counts.update, counts.replace, counts.delete, counts.forget
+        );
+        let result = match self.verdict {
+            Verdict::Passed => "passed",
+            Verdict::NeedsApproval => "needs approval",
+            Verdict::Rejected => "rejected",
+        };
+        let _ = writeln!(text, "Result: {result}");
+        text
+    }
+}
+
+fn listed(mut findings: Vec<Finding>) -> Vec<Finding> {
+    findings.sort();
+    findings.dedup();
+    let count = findings.len();
+    if count > MAX_LISTED {
+        findings.truncate(MAX_LISTED);
+        findings.push(Finding::of_plan(
+            "more",
+            format!("{} further findings are not listed", count - MAX_LISTED),
+        ));
+    }
+    findings
+}
+
+/// `text` with control characters and characters that reorder text as escapes: a name in a plan must not change what a reviewer
+/// sees.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() || is_invisible(character) {
+            let _ = write!(shown, "\\u{{{:x}}}", u32::from(character));
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+/// Characters without a glyph, and those that change the direction of text (Unicode Technical Report 36).
+const fn is_invisible(character: char) -> bool {
+    matches!(character,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn controls_and_reordering_characters_are_escaped() {
+        assert_eq!(printable("a\u{1b}[2K\u{202e}é"), "a\\u{1b}[2K\\u{202e}é");
+    }
+
+    #[test]
+    fn long_lists_are_cut_and_stay_a_block() {
+        let many = (0..2_000)
+            .map(|number| Finding::of_plan("rule", format!("{number}")))
+            .collect();
+        let report = Report::new(PlanSummary::default(), many, Vec::new(), None);
+        assert_eq!(report.blocks.len(), MAX_LISTED + 1);
+        assert_eq!(report.verdict, Verdict::Rejected);
+    }
+
+    #[test]
+    fn verdicts_have_distinct_exit_codes_and_only_a_pass_is_0() {
+        let codes = [Verdict::Passed, Verdict::NeedsApproval, Verdict::Rejected].map(Verdict::exit_code);
+        assert_eq!(codes, [0, 2, 3]);
+    }
+}

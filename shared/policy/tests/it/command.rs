@@ -1,0 +1,223 @@
+//! The command: exit codes, output, limits of the child process.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use arrakis_policy::{Report, Verdict};
+
+use crate::support::folder;
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_arrakis-policy"));
+    command.env_clear();
+    command
+}
+
+fn plan(name: &str) -> std::path::PathBuf {
+    folder("plans").join(format!("{name}.json"))
+}
+
+fn run(arguments: &[&Path]) -> Output {
+    command().arg("check").args(arguments).output().unwrap()
+}
+
+#[track_caller]
+fn assert_code(output: &Output, code: i32) {
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(output.status.code(), Some(code), "{text}");
+}
+
+fn report(output: &Output) -> Report {
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn exit_code_is_the_verdict() {
+    assert_code(&run(&[&plan("create_network")]), 0);
+    assert_code(&run(&[&plan("import_bucket")]), 2);
+    assert_code(&run(&[&plan("delete_database")]), 3);
+    assert_code(&run(&[Path::new("no-such-plan.json")]), 3);
+    assert_code(&run(&[]), 1);
+    assert_code(&run(&[&plan("create_network"), Path::new("--no-such-option")]), 1);
+    assert_code(&command().arg("--help").output().unwrap(), 0);
+}
+
+#[test]
+fn report_is_printed_as_text_and_as_json() {
+    let text = run(&[&plan("delete_database")]);
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(
+        text.starts_with("Blocked: aws_db_instance.main: aws_db_instance (database) would be deleted"),
+        "{text}"
+    );
+    assert!(text.ends_with("Result: rejected\n"), "{text}");
+    let report = report(&run(&[&plan("delete_database"), Path::new("--json")]));
+    assert_eq!((report.verdict, report.risk.score), (Verdict::Rejected, 100));
+    assert_eq!(report.plan.sha256.map(|digest| digest.len()), Some(64));
+}
+
+#[test]
+fn plan_is_read_from_standard_input() {
+    let mut child = command()
+        .args(["check", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(&std::fs::read(plan("delete_database")).unwrap())
+        .unwrap();
+    assert_code(&child.wait_with_output().unwrap(), 3);
+}
+
+#[test]
+fn folders_of_policies_and_migrations_are_read() {
+    let with = |folder_name: &str| run(&[&plan("create_network"), Path::new("--policy"), &folder(folder_name)]);
+    assert_code(&with("policies/good"), 2);
+    assert_code(&with("policies/no_rule"), 3);
+    assert_code(&with("no_such_folder"), 3);
+    assert_code(&with("plans"), 3);
+    let migrations = folder("../../../db/migrations");
+    assert_code(
+        &run(&[&plan("create_network"), Path::new("--migrations"), &migrations]),
+        0,
+    );
+    let missing = Path::new("no-such-migration.sql");
+    assert_code(&run(&[&plan("create_network"), Path::new("--migrations"), missing]), 3);
+}
+
+#[test]
+fn estimate_is_read_from_a_file() {
+    let with = |name: &str| {
+        run(&[
+            &plan("create_network"),
+            Path::new("--infracost"),
+            &folder("estimates").join(name),
+        ])
+    };
+    assert_code(&with("v010_small.json"), 0);
+    assert_code(&with("v010_large.json"), 3);
+    assert_code(&with("no-such-estimate.json"), 3);
+}
+
+#[test]
+fn policy_that_crashes_or_does_not_end_is_a_rejection() {
+    let plan = plan("create_network");
+    for (policy, reason) in [
+        // A recursion overflows the stack of the child.
+        (
+            "package acme\ndeny contains x if { x := f(1) }\nf(x) := f(x + 1)",
+            "ended without a result",
+        ),
+        // The child reaches its limit of memory.
+        (
+            "package acme\ndeny contains x if { x := count([y | some a in numbers.range(1, 100000); some b in numbers.range(1, 100000); y := [a, b, a, b]]) }",
+            "",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("acme.rego"), policy).unwrap();
+        let output = run(&[&plan, Path::new("--policy"), folder.path(), Path::new("--json")]);
+        assert_code(&output, 3);
+        let report = report(&output);
+        assert!(report.blocks[0].message.contains(reason), "{report:?}");
+    }
+}
+
+#[test]
+fn plan_of_200_mb_is_rejected_without_being_read_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plan.json");
+    let file = std::fs::File::create(&path).unwrap();
+    (&file)
+        .write_all(b"{\"format_version\":\"1.2\",\"planned_values\":{},\"configuration\":{},\"x\":\"")
+        .unwrap();
+    // The rest are zero bytes that take no space on the disk.
+    file.set_len(200 << 20).unwrap();
+    let output = run(&[&path, Path::new("--json")]);
+    assert_code(&output, 3);
+    assert!(report(&output).blocks[0].message.contains("larger than 64 MiB"));
+}
+
+#[test]
+fn checks_are_counted_and_settings_are_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let metrics = folder.path().join("policy.prom");
+    let check = |name: &str| {
+        command()
+            .env("POLICY_METRICS_FILE", &metrics)
+            .arg("check")
+            .arg(plan(name))
+            .output()
+            .unwrap()
+    };
+    assert_code(&check("delete_database"), 3);
+    assert_code(&check("create_network"), 0);
+    let text = std::fs::read_to_string(&metrics).unwrap();
+    assert!(
+        text.contains("arrakis_policy_blocks_total{rule=\"protected_delete\"} 1\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("arrakis_policy_checks_total{verdict=\"passed\"} 1\n"),
+        "{text}"
+    );
+    for (name, value) in [
+        ("POLICY_METRICS_FLIE", "x"),
+        ("INFRACOST_API_URL", "http://infracost.example"),
+    ] {
+        assert_code(
+            &command()
+                .env(name, value)
+                .arg("check")
+                .arg(plan("create_network"))
+                .output()
+                .unwrap(),
+            1,
+        );
+    }
+}
+
+#[test]
+fn unreachable_api_rejects_and_a_rejected_plan_is_not_sent() {
+    let with_key = |name: &str| {
+        let mut command = command();
+        // No listener has port 9 of this machine.
+        command
+            .env("INFRACOST_API_KEY", "ico-test")
+            .env("INFRACOST_API_URL", "http://127.0.0.1:9");
+        command.args(["check", "--json"]).arg(plan(name)).output().unwrap()
+    };
+    let output = with_key("create_network");
+    assert_code(&output, 3);
+    assert_eq!(report(&output).blocks[0].rule, "cost_unknown");
+    let rejected = report(&with_key("delete_database"));
+    assert!(
+        rejected.blocks.iter().all(|block| block.rule == "protected_delete"),
+        "{rejected:?}"
+    );
+}
+
+#[test]
+fn tests_of_policies_have_an_exit_code() {
+    let run = |dir: &Path| command().arg("test").arg(dir).output().unwrap();
+    let passed = run(&folder("policies/good"));
+    assert_code(&passed, 0);
+    assert!(
+        String::from_utf8(passed.stdout)
+            .unwrap()
+            .ends_with("3 passed, 0 failed\n")
+    );
+    assert_code(&run(&folder("policies/no_rule")), 1);
+    let failing = tempfile::tempdir().unwrap();
+    std::fs::write(failing.path().join("a_test.rego"), "package a\ntest_a if false\n").unwrap();
+    assert_code(&run(failing.path()), 1);
+}

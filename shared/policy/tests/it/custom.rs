@@ -1,0 +1,168 @@
+//! Policies of operators: what they add, and that a broken one rejects.
+
+use arrakis_policy::engine::PolicySet;
+use arrakis_policy::policy_tests;
+
+use crate::support::{assert_blocked_by, assert_passed, assert_warned_by, check_with, folder, plan_file};
+
+const PASSES: &str = "package acme\ndeny contains \"never\" if input.format == \"other\"\n";
+
+#[track_caller]
+fn assert_fails(policy: &str, reason: &str) {
+    let report = check_with(plan_file("create_network"), &[("acme.rego", policy)], &[]);
+    assert_blocked_by(&report, "policy_failed");
+    let text = report.to_text();
+    assert!(text.contains(reason), "{reason} is not in {text}");
+}
+
+#[test]
+fn policy_that_finds_nothing_passes() {
+    assert_passed(&check_with(plan_file("create_network"), &[("acme.rego", PASSES)], &[]));
+}
+
+#[test]
+fn findings_have_address_rule_and_package() {
+    let policy = "package acme.network\n\
+        deny contains {\"rule\": \"no_vpc\", \"address\": change.address, \"msg\": \"no networks\"} if {\n\
+        some change in input.resource_changes\nchange.type == \"aws_vpc\"\n}\n";
+    let report = check_with(plan_file("create_network"), &[("acme.rego", policy)], &[]);
+    assert_blocked_by(&report, "no_vpc");
+    let block = &report.blocks[0];
+    assert_eq!(
+        (block.source.as_str(), block.address.as_deref()),
+        ("acme.network", Some("aws_vpc.main"))
+    );
+}
+
+#[test]
+fn warnings_and_data_are_read() {
+    let policy = "package acme\ndeny contains \"x\" if false\n\
+        warn contains {\"msg\": \"large\", \"risk\": 77} if count(input.resource_changes) > data.limits.changes\n";
+    let report = check_with(
+        plan_file("create_network"),
+        &[("acme.rego", policy)],
+        &[r#"{"limits":{"changes":1}}"#],
+    );
+    assert_warned_by(&report, "warn");
+    assert_eq!(report.risk.score, 79);
+}
+
+#[test]
+fn rules_that_do_not_evaluate_reject() {
+    assert_fails(
+        "package acme\ndeny contains x if { x := nosuch.function(1) }",
+        "could not find function",
+    );
+    assert_fails(
+        "package acme\ndeny contains x if { x := http.send({}) }",
+        "could not find function",
+    );
+    assert_fails(
+        "package acme\ndeny contains x if { x := to_number(\"a\") }",
+        "could not parse",
+    );
+    assert_fails("package acme\ndeny := \"x\" if input.nothing", "undefined");
+    assert_fails("package acme\ndeny := false", "is no set");
+    assert_fails("package acme\ndeny := true", "is no set");
+    assert_fails("package acme\ndeny contains 5", "neither a text nor an object");
+    assert_fails(
+        "package acme\ndeny contains {\"message\": \"x\"}",
+        "neither a text nor an object",
+    );
+    assert_fails("package acme\ndney contains \"x\" if true", "no rule");
+    assert_fails("package acme\nwarn contains \"x\" if false", "no rule");
+    assert_fails("package lib.acme\nhelper := 1", "no rule");
+    assert_fails("package acme\ndeny[x] { x := 1 }", "keyword is required");
+    assert_fails("deny contains \"x\" if true", "package");
+    assert_fails("", "package");
+    assert_fails("package acme\ndeny := 1 if true\ndeny := 2 if true", "conflicts");
+    assert_fails(
+        "package acme[\"x-y\"]\ndeny contains \"x\" if false",
+        "names of packages",
+    );
+}
+
+#[test]
+fn endless_policy_is_stopped() {
+    let policy = "package acme\ndeny contains a if { some a in numbers.range(1, 20000); some b in numbers.range(1, 20000); a * b == -1 }";
+    let inputs = arrakis_policy::Inputs {
+        plan: plan_file("create_network"),
+        policies: vec![PolicySet {
+            files: vec![("acme.rego".to_owned(), policy.to_owned())],
+            data: Vec::new(),
+        }],
+        ..arrakis_policy::Inputs::default()
+    };
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(2);
+    let report = arrakis_policy::check_until(&inputs, deadline);
+    assert_blocked_by(&report, "policy_failed");
+}
+
+#[test]
+fn no_policy_changes_the_built_in_one() {
+    let policy = "package arrakis.terraform\nimport rego.v1\n\
+        deny contains \"x\" if false\nchecked := 0\nis_protected(change) if false\nknown_actions := {{}}\n";
+    let report = check_with(
+        plan_file("delete_database"),
+        &[("arrakis-terraform.rego", policy)],
+        &[r#"{"arrakis":{"protected":{}}}"#],
+    );
+    assert_blocked_by(&report, "protected_delete");
+}
+
+#[test]
+fn libraries_are_used_by_other_packages() {
+    let library = "package lib.acme\nis_network(change) if change.type == \"aws_vpc\"\n";
+    let policy = "package acme\nimport data.lib.acme as lib\n\
+        deny contains \"network\" if { some change in input.resource_changes; lib.is_network(change) }\n";
+    let report = check_with(
+        plan_file("create_network"),
+        &[("lib.rego", library), ("acme.rego", policy)],
+        &[],
+    );
+    assert_blocked_by(&report, "deny");
+}
+
+fn tested(text: &str) -> Result<Vec<(String, bool)>, String> {
+    let policies = PolicySet {
+        files: vec![("acme_test.rego".to_owned(), text.to_owned())],
+        data: Vec::new(),
+    };
+    let results = policy_tests::run(&policies)?;
+    Ok(results
+        .into_iter()
+        .map(|result| (result.name, result.failure.is_none()))
+        .collect())
+}
+
+#[test]
+fn tests_pass_only_when_true() {
+    let text = "package acme\n# test_comment if true\n\
+        test_a if 1 == 1\ntest_b if 1 == 2\ntest_c := false\ntest_d if to_number(\"x\") == 1\n";
+    let expected = [
+        ("acme.test_a", true),
+        ("acme.test_b", false),
+        ("acme.test_c", false),
+        ("acme.test_d", false),
+    ];
+    assert_eq!(
+        tested(text).unwrap(),
+        expected.map(|(name, passed)| (name.to_owned(), passed))
+    );
+}
+
+#[test]
+fn folder_without_tests_fails() {
+    assert!(tested("package acme\ndeny contains \"x\" if false").is_err());
+    assert!(tested("package acme\ntest_a if").is_err());
+}
+
+#[test]
+fn example_of_the_guide_passes_its_tests() {
+    let policies = arrakis_policy::files::read_policies(&folder("policies/good"), true).unwrap();
+    let results = policy_tests::run(&policies).unwrap();
+    assert!(results.len() >= 3);
+    for result in results {
+        assert_eq!(result.failure, None, "{}", result.name);
+    }
+}

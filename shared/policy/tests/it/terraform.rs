@@ -1,0 +1,214 @@
+//! Plans of Terraform: hard blocks, warnings, what passes.
+
+use arrakis_policy::risk::Level;
+use arrakis_policy::{Inputs, Verdict, check, protected};
+use serde_json::json;
+
+use crate::support::{
+    assert_blocked_by, assert_passed, assert_warned_by, change, check_file, check_plan, plan_file, plan_of,
+};
+
+#[test]
+fn creation_of_a_network_passes() {
+    let report = check_file("create_network");
+    assert_passed(&report);
+    assert_eq!((report.plan.changes.create, report.plan.changes.total()), (2, 2));
+    assert_eq!(report.risk.level, Level::Low);
+}
+
+#[test]
+fn real_plans_are_read() {
+    assert_passed(&check_file("real_empty"));
+    let created = check_file("real_create");
+    assert_passed(&created);
+    assert_eq!(created.plan.changes.create, 3);
+    let replaced = check_file("real_replace");
+    assert_warned_by(&replaced, "delete");
+    assert_eq!((replaced.plan.changes.replace, replaced.plan.changes.update), (2, 1));
+}
+
+#[test]
+fn plan_of_terraform_0_15_is_read() {
+    assert_eq!(check_file("version_0_15").plan.changes.update, 1);
+    assert_passed(&check_file("version_0_15"));
+}
+
+#[test]
+fn state_is_no_plan() {
+    assert_blocked_by(&check_file("real_state"), "unreadable_plan");
+}
+
+#[test]
+fn deletion_of_data_is_blocked_in_every_form() {
+    for name in [
+        "delete_database",
+        "replace_database_by_triggers",
+        "replace_volume_and_forget",
+        "delete_manifest_volume",
+        "moved_database",
+        "deposed_volume",
+        "unicode_names",
+    ] {
+        assert_blocked_by(&check_file(name), "protected_delete");
+    }
+}
+
+#[test]
+fn kubernetes_object_of_unknown_kind_is_not_deleted() {
+    let mut manifest = change("kubernetes_manifest", &["delete"]);
+    for (before, blocked) in [
+        (json!(null), true),
+        (json!({"name": "x"}), true),
+        (json!({"manifest": {"kind": "StatefulSet"}}), true),
+        (json!({"manifest": {"kind": "Service"}}), false),
+    ] {
+        manifest["change"]["before"] = before.clone();
+        manifest["change"]["after"] = json!(null);
+        let report = check_plan(&plan_of(&[manifest.clone()]));
+        assert_eq!(report.verdict == Verdict::Rejected, blocked, "{before}");
+    }
+}
+
+#[test]
+fn every_protected_type_is_blocked() {
+    for provider in protected::providers() {
+        for actions in [&["delete"][..], &["create", "delete"], &["delete", "create"]] {
+            let kinds = provider.types.keys().filter(|kind| !kind.starts_with("manifest:"));
+            let changes: Vec<_> = kinds.map(|kind| change(kind, actions)).collect();
+            let report = check_plan(&plan_of(&changes));
+            for change in &changes {
+                let address = change["address"].as_str();
+                let blocked = report
+                    .blocks
+                    .iter()
+                    .any(|block| block.rule == "protected_delete" && block.address.as_deref() == address);
+                assert!(blocked, "{address:?} {actions:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn row_security_is_not_disabled_by_a_plan() {
+    for (name, rule) in [
+        ("sensitive_statement", "row_security_disabled"),
+        ("provisioner_disables_rows", "row_security_disabled"),
+        ("role_bypasses_rows", "row_security_bypassed"),
+        ("update_with_unknown_role", "unknown_statement"),
+    ] {
+        assert_blocked_by(&check_file(name), rule);
+    }
+    let mut invoked = plan_of(&[]);
+    invoked["action_invocations"] = json!([{"address": "action.acme_sql.a", "type": "acme_sql",
+        "config_values": {"statement": "alter table t disable row level security"}}]);
+    assert_blocked_by(&check_plan(&invoked), "row_security_disabled");
+    let mut read = change("aws_rdsdata_query", &["read"]);
+    read["address"] = json!("data.aws_rdsdata_query.main");
+    read["mode"] = json!("data");
+    read["change"]["after"] = json!({"sql": "alter table t disable row level security"});
+    assert_blocked_by(&check_plan(&plan_of(&[read])), "row_security_disabled");
+    let policy = plan_of(&[change("snowflake_row_access_policy", &["delete"])]);
+    assert_blocked_by(&check_plan(&policy), "protected_delete");
+}
+
+#[test]
+fn incomplete_plans_are_blocked() {
+    assert_blocked_by(&check_file("deferred"), "incomplete");
+    assert_blocked_by(&check_file("errored"), "errored");
+    let mut deferred = plan_of(&[]);
+    deferred["deferred_action_invocations"] = json!([{"reason": "unknown"}]);
+    assert_blocked_by(&check_plan(&deferred), "incomplete");
+}
+
+#[test]
+fn risky_changes_need_an_approval() {
+    for (name, rule) in [
+        ("forget_database", "forget"),
+        ("import_bucket", "import"),
+        ("action_invocation", "action_invocation"),
+        ("protection_removed", "protection_removed"),
+        ("protection_removed", "deletion_prepared"),
+        ("protection_removed", "protected_update"),
+        ("open_firewall", "public_network"),
+        ("newer_property", "unknown_property"),
+    ] {
+        assert_warned_by(&check_file(name), rule);
+    }
+}
+
+#[test]
+fn deletions_of_other_stores_need_an_approval_with_a_second_factor() {
+    let bucket = check_plan(&plan_of(&[change("aws_s3_bucket", &["delete"])]));
+    assert_warned_by(&bucket, "guarded_delete");
+    assert_eq!(bucket.risk.level, Level::High);
+    let unlisted = check_plan(&plan_of(&[change("acme_database_instance", &["delete"])]));
+    assert_warned_by(&unlisted, "stateful_name_delete");
+    assert_eq!(unlisted.risk.level, Level::High);
+}
+
+#[test]
+fn move_to_another_type_is_shown() {
+    let mut moved = change("terraform_data", &["no-op"]);
+    moved["previous_address"] = json!("null_resource.main");
+    assert_warned_by(&check_plan(&plan_of(&[moved])), "moved_type");
+}
+
+#[test]
+fn many_small_changes_need_an_approval() {
+    let changes: Vec<_> = (0..12)
+        .map(|number| {
+            let mut update = change("aws_route53_record", &["update"]);
+            update["address"] = json!(format!("aws_route53_record.main[{number}]"));
+            update
+        })
+        .chain((0..12).map(|number| {
+            let mut create = change("aws_vpc", &["create"]);
+            create["address"] = json!(format!("aws_vpc.main[{number}]"));
+            create
+        }))
+        .collect();
+    let report = check_plan(&plan_of(&changes));
+    assert_eq!((report.verdict, report.risk.score), (Verdict::NeedsApproval, 36));
+    assert!(report.warnings.is_empty());
+}
+
+#[test]
+fn no_report_contains_a_sensitive_value() {
+    for name in [
+        "delete_database",
+        "protection_removed",
+        "role_bypasses_rows",
+        "sensitive_statement",
+        "real_replace",
+    ] {
+        let report = check_file(name);
+        let shown = format!("{}{}", report.to_text(), serde_json::to_string(&report).unwrap());
+        for secret in ["spice-must-flow", "hunter2", "ALTER TABLE"] {
+            assert!(!shown.contains(secret), "{name}: {shown}");
+        }
+    }
+}
+
+#[test]
+fn migrations_are_checked_with_the_plan() {
+    let checked = |sql: &str| {
+        check(&Inputs {
+            plan: plan_file("create_network"),
+            migrations: vec![("0042_a.sql".to_owned(), sql.to_owned())],
+            ..Inputs::default()
+        })
+    };
+    assert_passed(&checked(
+        "create table a (b int); alter table a enable row level security;",
+    ));
+    assert_blocked_by(
+        &checked("alter table a disable row level security"),
+        "row_security_disabled",
+    );
+    assert_blocked_by(
+        &checked("alter table a no force row level security"),
+        "row_security_disabled",
+    );
+    assert_blocked_by(&checked("select 'unterminated"), "unreadable_migration");
+    assert_warned_by(&checked("drop policy p on a"), "row_policy_dropped");
+}
