@@ -32,18 +32,20 @@ pub enum ApiKeyScope {
     ServersWrite,
     /// Set the plan of servers.
     PlansWrite,
+    /// Submit and read approvals of plans of infrastructure.
+    ApprovalsWrite,
 }
 
 /// A text that is not a scope.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is not a scope; the scopes are users:read, users:write, users:export, telegram, servers:read, servers:write, plans:write"
+    "`{0}` is not a scope; the scopes are users:read, users:write, users:export, telegram, servers:read, servers:write, plans:write, approvals:write"
 )]
 pub struct ApiKeyScopeError(String);
 
 impl ApiKeyScope {
     /// Every scope.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::UsersRead,
         Self::UsersWrite,
         Self::UsersExport,
@@ -51,6 +53,7 @@ impl ApiKeyScope {
         Self::ServersRead,
         Self::ServersWrite,
         Self::PlansWrite,
+        Self::ApprovalsWrite,
     ];
 
     /// The scope as it is written.
@@ -64,15 +67,19 @@ impl ApiKeyScope {
             Self::ServersRead => "servers:read",
             Self::ServersWrite => "servers:write",
             Self::PlansWrite => "plans:write",
+            Self::ApprovalsWrite => "approvals:write",
         }
     }
 
     /// Whether only a key for all communities may have it. A suspension acts on an identity, which is the same in every community: a
     /// key of one community would change the others. A Telegram account belongs to no community. The plan of a community is set by the
-    /// platform, not by the community.
+    /// platform, not by the community. A plan of infrastructure is the platform's.
     #[must_use]
     pub const fn spans_communities(self) -> bool {
-        matches!(self, Self::UsersWrite | Self::Telegram | Self::PlansWrite)
+        matches!(
+            self,
+            Self::UsersWrite | Self::Telegram | Self::PlansWrite | Self::ApprovalsWrite
+        )
     }
 }
 
