@@ -78,15 +78,18 @@ create table approval_messages (
     check ((channel is null) = (message is null))
 );
 
--- Whatever the statement says, an approval begins as pending, now, for at most 24 hours.
+-- Whatever the statement says, an approval begins as pending, now, for the stated time, which is at most 24 hours.
 create function begin_approval() returns trigger
     language plpgsql
     set search_path = pg_catalog
 as $$
+declare
+    validity interval;
 begin
     new.state := 'pending';
+    validity := least(new.expires_at - new.created_at, interval '24 hours');
     new.created_at := clock_timestamp();
-    new.expires_at := least(new.expires_at, new.created_at + interval '24 hours');
+    new.expires_at := new.created_at + validity;
     return new;
 end
 $$;
