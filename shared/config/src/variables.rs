@@ -388,6 +388,29 @@ variables! {
     /// Permits admin commands that need MFA.
     ADMIN_COMMANDS_WITHOUT_MFA = Variable::optional("ADMIN_COMMANDS_WITHOUT_MFA", WORKER, "yes",
         "yes: /admin-migrate and /admin-takeover work without a second factor; for development: refused unless DATABASE_URL is on this machine");
+    /// People who request and decide about plans.
+    APPROVAL_PEOPLE = Variable::optional("APPROVAL_PEOPLE", WORKER_AND_API, "stilgar=123456789012345678/U012AB3CD,chani=U045EF6GH,thufir=",
+        "people who request plans of infrastructure and decide about them, separated by commas: a name, and the ids of the account at Discord and at \
+         Slack; a person without an account only requests; without it nothing is submitted");
+    /// Risk score from which a second factor is needed.
+    APPROVAL_MFA_FROM_RISK = Variable::defaulted("APPROVAL_MFA_FROM_RISK", API, "60",
+        "risk score of a plan, 0 to 100, from which its approval needs a second factor; 101: never");
+    /// Channel of approvals at Discord.
+    DISCORD_APPROVALS_CHANNEL = Variable::optional("DISCORD_APPROVALS_CHANNEL", WORKER, "123456789012345678",
+        "id of the channel of Discord in which plans are shown for approval; the bot needs View Channel, Send Messages, Embed Links and Read Message \
+         History there; default: none");
+    /// Channel of approvals at Slack.
+    SLACK_APPROVALS_CHANNEL = Variable::optional("SLACK_APPROVALS_CHANNEL", API, "C0123456789",
+        "id of the channel of Slack in which plans are shown for approval; needs SLACK_SIGNING_SECRET and SLACK_BOT_TOKEN; default: none");
+    /// Secret of Slack's signatures.
+    SLACK_SIGNING_SECRET = Variable::optional("SLACK_SIGNING_SECRET", API, "8f742231b10e8888abcd99yyyzzz85a5",
+        "signing secret of the Slack app, by which its requests are checked").secret();
+    /// Token of the Slack app.
+    SLACK_BOT_TOKEN = Variable::optional("SLACK_BOT_TOKEN", API, "xoxb-123456789012-example",
+        "token of the bot of the Slack app, with the scope chat:write").secret();
+    /// Base URL of Slack's Web API.
+    SLACK_API_BASE = Variable::defaulted("SLACK_API_BASE", API, "https://slack.com/api",
+        "base URL of Slack's Web API, or of a test double; https://, or http:// to this machine");
     /// Health endpoints.
     HEALTH_ADDR = Variable::defaulted("HEALTH_ADDR", EVERY, "0.0.0.0:8080", "address on which /livez, /readyz, /health and /metrics are served");
     /// Log filter.

@@ -3,6 +3,7 @@
 //! The state of an approval follows from its events, by a trigger (migration 0042): [`Approvals::decide`] is one statement, and of concurrent
 //! ones the first counts. Signatures of records and the messages at Slack and Discord are in `approvals/`.
 
+mod attempt;
 mod messages;
 mod record;
 
@@ -13,6 +14,7 @@ use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
+pub use self::attempt::{DecisionAttempt, DecisionCode, DecisionOutcome};
 pub use self::messages::{ApprovalDestination, DueApprovalMessage};
 pub use self::record::ApprovalSignature;
 use crate::column::Column;

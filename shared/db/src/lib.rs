@@ -69,8 +69,8 @@ pub use alerts::{AlertEvent, AlertMessage, AlertOutcome, Alerts, NewAlert, Subsc
 pub use api_keys::{ApiKey, ApiKeyScope, ApiKeyScopeError, NewApiKey};
 pub use approvals::{
     APPROVAL_VALIDITY, Approval, ApprovalActor, ApprovalDecision, ApprovalDestination, ApprovalEvent, ApprovalEventType,
-    ApprovalSignature, ApprovalState, ApprovalVerdict, ApprovalVia, Approvals, DueApprovalMessage, NewApproval,
-    UnknownApprovalText,
+    ApprovalSignature, ApprovalState, ApprovalVerdict, ApprovalVia, Approvals, DecisionAttempt, DecisionCode,
+    DecisionOutcome, DueApprovalMessage, NewApproval, UnknownApprovalText,
 };
 pub use audit::{Actor, AuditEntry, NewAuditEntry};
 pub use backup_runs::{BackupRun, BackupRuns, DueTask};
