@@ -230,6 +230,9 @@ pub(crate) struct ServersWrite;
 /// The scope `plans:write`, [`ApiKeyScope::PlansWrite`].
 #[derive(Debug)]
 pub(crate) struct PlansWrite;
+/// The scope `approvals:write`, [`ApiKeyScope::ApprovalsWrite`].
+#[derive(Debug)]
+pub(crate) struct ApprovalsWrite;
 
 impl Scope for UsersRead {
     const SCOPE: ApiKeyScope = ApiKeyScope::UsersRead;
@@ -251,6 +254,9 @@ impl Scope for ServersWrite {
 }
 impl Scope for PlansWrite {
     const SCOPE: ApiKeyScope = ApiKeyScope::PlansWrite;
+}
+impl Scope for ApprovalsWrite {
+    const SCOPE: ApiKeyScope = ApiKeyScope::ApprovalsWrite;
 }
 
 /// The caller, whose key has this scope. Must be the first argument of a handler, so that nothing is read before.

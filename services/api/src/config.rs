@@ -8,8 +8,10 @@ use arrakis_broker::BrokerSettings;
 use arrakis_cache::Bucket;
 use arrakis_chain::ChainsConfig;
 use arrakis_config::{PublicAddress, Reader, Secret, variables};
+use arrakis_db::APPROVAL_VALIDITY;
 use arrakis_runtime::HttpLimits;
 
+use crate::approvals::ApprovalConfig;
 use crate::client_address::TrustedProxies;
 
 /// Longest age of the ranking that can be configured, in hours.
@@ -38,6 +40,8 @@ pub struct Config {
     pub stale_after: time::Duration,
     /// Folder with an operator's own themes (`THEMES_DIR`).
     pub themes_dir: Option<PathBuf>,
+    /// Who requests and decides about plans, and where.
+    pub approvals: ApprovalConfig,
     /// Limits and intervals that no environment variable sets.
     pub tuning: Tuning,
 }
@@ -61,6 +65,10 @@ pub struct Tuning {
     pub refusal_window: Duration,
     /// Requests of a service of the platform, from its address and with its key: one for each message of a member.
     pub per_service: Bucket,
+    /// In which time an approval can be decided; the database permits at most 24 hours.
+    pub approval_validity: time::Duration,
+    /// Interval at which messages of approvals are sent and edited.
+    pub approval_delivery: Duration,
 }
 
 impl Default for Tuning {
@@ -79,6 +87,8 @@ impl Default for Tuning {
             key_check: Duration::from_secs(1),
             refusal_window: Duration::from_secs(60),
             per_service: Bucket::per_minute(6_000, 600),
+            approval_validity: APPROVAL_VALIDITY,
+            approval_delivery: Duration::from_secs(2),
         }
     }
 }
@@ -96,6 +106,7 @@ impl Config {
         let trusted_proxies = reader.optional::<TrustedProxies>(&variables::API_TRUSTED_PROXIES);
         let stale_hours = read_stale_hours(reader);
         let themes_dir = reader.optional::<PathBuf>(&variables::THEMES_DIR);
+        let approvals = ApprovalConfig::read(reader);
         Some(Self {
             broker: broker?,
             database_url: database_url?,
@@ -107,6 +118,7 @@ impl Config {
             trusted_proxies: trusted_proxies?.unwrap_or_default(),
             stale_after: time::Duration::hours(stale_hours?.into()),
             themes_dir: themes_dir?,
+            approvals: approvals?,
             tuning: Tuning::default(),
         })
     }

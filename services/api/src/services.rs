@@ -10,6 +10,7 @@ use arrakis_themes::Registry;
 use arrakis_verification::Verification;
 use bytes::Bytes;
 
+use crate::approvals::{ApprovalConfig, Slack};
 use crate::client_address::TrustedProxies;
 use crate::config::Tuning;
 use crate::metrics::Metrics;
@@ -37,6 +38,10 @@ pub(crate) struct Services {
     pub(crate) verification: Verification,
     /// The themes: what a community's plan includes, and which roles and tiers a theme has.
     pub(crate) themes: Registry,
+    /// Who requests and decides about plans.
+    pub(crate) approvals: ApprovalConfig,
+    /// The Slack app; `None` where none is configured.
+    pub(crate) slack: Option<Slack>,
     pub(crate) metrics: Metrics,
     /// `VERIFY_BASE_URL`: where members open the wallet page; also the server that the OpenAPI document names.
     pub(crate) public_address: PublicAddress,

@@ -1,4 +1,5 @@
 //! Routes for admins, which need an API key.
 
+pub(crate) mod approvals;
 pub(crate) mod servers;
 pub(crate) mod users;
