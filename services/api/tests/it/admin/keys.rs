@@ -1,6 +1,8 @@
 //! API keys at every admin route.
 
-use arrakis_db::ApiKeyScope::{self, PlansWrite, ServersRead, ServersWrite, UsersExport, UsersRead, UsersWrite};
+use arrakis_db::ApiKeyScope::{
+    self, ApprovalsWrite, PlansWrite, ServersRead, ServersWrite, UsersExport, UsersRead, UsersWrite,
+};
 use arrakis_security::ApiKeySecret;
 use arrakis_test_support::eventually;
 use reqwest::Method;
@@ -11,7 +13,7 @@ use uuid::Uuid;
 use crate::support::TestApi;
 
 /// Each route with its scope.
-fn routes() -> [(Method, String, ApiKeyScope); 14] {
+fn routes() -> [(Method, String, ApiKeyScope); 16] {
     let user = format!("/admin/users/{}", Uuid::now_v7());
     let server = "/admin/servers/100";
     let checkpoint = format!("{server}/checkpoints/{}", Uuid::now_v7());
@@ -30,6 +32,12 @@ fn routes() -> [(Method, String, ApiKeyScope); 14] {
         (Method::GET, checkpoint.clone(), ServersRead),
         (Method::POST, format!("{checkpoint}/preview"), ServersRead),
         (Method::POST, format!("{checkpoint}/restore"), ServersWrite),
+        (Method::POST, "/admin/approvals".to_owned(), ApprovalsWrite),
+        (
+            Method::GET,
+            format!("/admin/approvals/{}", Uuid::now_v7()),
+            ApprovalsWrite,
+        ),
     ]
 }
 
