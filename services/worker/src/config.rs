@@ -11,6 +11,7 @@ use arrakis_discord::DiscordConfig;
 use twilight_model::id::Id;
 use url::Url;
 
+use crate::approvals::ApprovalConfig;
 use crate::scheduled_backup::BackupConfig;
 
 /// Lifetime of an interaction token: a command that takes longer cannot be replied to.
@@ -53,6 +54,8 @@ pub struct Config {
     pub admin_commands_without_mfa: bool,
     /// Scheduled backups, whose store also has the shadows of configurations; `None`: there are neither.
     pub backups: Option<BackupConfig>,
+    /// Who decides about plans of infrastructure, and in which channel.
+    pub approvals: ApprovalConfig,
 }
 
 /// Prefetch of the consumers: messages handled at once, by kind of queue.
@@ -84,6 +87,7 @@ impl Config {
         let verify_base_url = reader.optional::<PublicAddress>(&variables::VERIFY_BASE_URL);
         let without_mfa = admin_commands_without_mfa(reader, database_url.as_ref());
         let backups = BackupConfig::read(reader);
+        let approvals = ApprovalConfig::read(reader);
         Some(Self {
             broker: broker?,
             database_url: database_url?,
@@ -100,6 +104,7 @@ impl Config {
             verify_base_url: verify_base_url?.map(|address| address.url().clone()),
             admin_commands_without_mfa: without_mfa?,
             backups: backups?,
+            approvals: approvals?,
         })
     }
 }

@@ -25,6 +25,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::approvals::Approvals;
 use crate::commands::Commands;
 use crate::config::Config;
 use crate::configuration::ShadowStore;
@@ -166,6 +167,11 @@ pub(crate) async fn connect(
             let vault = backups.vault();
             ShadowStore::new(vault.store().clone()).signed_by(vault.signer().clone())
         }),
+        // The key of backups signs decisions as well; the purpose is a part of what is signed.
+        approvals: Approvals {
+            config: config.approvals.clone(),
+            signer: backups.as_ref().map(|backups| backups.vault().signer().clone()),
+        },
         backups,
     })
 }

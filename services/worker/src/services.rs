@@ -19,6 +19,7 @@ use time::OffsetDateTime;
 use twilight_model::id::Id;
 use twilight_model::id::marker::UserMarker;
 
+use crate::approvals::Approvals;
 use crate::configuration::ShadowStore;
 use crate::metrics::WorkerMetrics;
 use crate::scheduled_backup::Backups;
@@ -64,6 +65,8 @@ pub struct Services {
     pub admin_commands_without_mfa: bool,
     /// Scheduled backups; `None` without `BACKUP_STORE`.
     pub backups: Option<Backups>,
+    /// Approvals of plans: who decides and in which channel, and the signer of decisions.
+    pub approvals: Approvals,
 }
 
 impl Services {

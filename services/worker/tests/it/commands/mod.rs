@@ -269,6 +269,7 @@ pub fn services(database: Database) -> Services {
         stale_after: Duration::hours(7),
         admin_commands_without_mfa: false,
         backups: None,
+        approvals: arrakis_worker::approvals::Approvals::default(),
     }
 }
 

@@ -100,6 +100,7 @@ impl Setup {
             stale_after: time::Duration::hours(7),
             admin_commands_without_mfa: false,
             backups: None,
+            approvals: arrakis_worker::approvals::Approvals::default(),
             verification: None,
         };
         let mut tx = database.global().await.unwrap();

@@ -220,6 +220,7 @@ impl Platform {
             stale_after: time::Duration::hours(7),
             admin_commands_without_mfa: false,
             backups: None,
+            approvals: arrakis_worker::approvals::Approvals::default(),
         }
     }
 
