@@ -14,6 +14,7 @@ mod admin_migrate;
 mod admin_roles;
 mod admin_takeover;
 mod alerts;
+mod approvals;
 mod at_most_once;
 mod backups;
 mod badges;
