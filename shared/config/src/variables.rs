@@ -393,7 +393,7 @@ variables! {
         "people who request plans of infrastructure and decide about them, separated by commas: a name, and the ids of the account at Discord and at \
          Slack; a person without an account only requests; without it nothing is submitted");
     /// Risk score from which a second factor is needed.
-    APPROVAL_MFA_FROM_RISK = Variable::defaulted("APPROVAL_MFA_FROM_RISK", API, "60",
+    APPROVAL_MFA_FROM_RISK = Variable::defaulted("APPROVAL_MFA_FROM_RISK", API, "70",
         "risk score of a plan, 0 to 100, from which its approval needs a second factor; 101: never");
     /// Channel of approvals at Discord.
     DISCORD_APPROVALS_CHANNEL = Variable::optional("DISCORD_APPROVALS_CHANNEL", WORKER, "123456789012345678",

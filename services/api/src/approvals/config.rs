@@ -101,7 +101,7 @@ mod tests {
     fn nothing_is_required() {
         let config = load(&[]).unwrap();
         assert!(config.people.is_empty() && config.slack.is_none());
-        assert_eq!(config.mfa_from_risk, 60);
+        assert_eq!(config.mfa_from_risk, 70);
     }
 
     #[test]
