@@ -87,7 +87,8 @@ impl Config {
         let verify_base_url = reader.optional::<PublicAddress>(&variables::VERIFY_BASE_URL);
         let without_mfa = admin_commands_without_mfa(reader, database_url.as_ref());
         let backups = BackupConfig::read(reader);
-        let approvals = ApprovalConfig::read(reader);
+        // A problem of the backups' settings is reported once.
+        let approvals = ApprovalConfig::read(reader, !matches!(backups, Some(None)));
         Some(Self {
             broker: broker?,
             database_url: database_url?,

@@ -18,6 +18,7 @@ use arrakis_db::{Database, DatabaseOptions, DbError};
 use arrakis_discord::{Discord, FinishedCall};
 use arrakis_eligibility::{EligibilityProvider, ProviderSettings};
 use arrakis_runtime::{Fatal, Runtime};
+use arrakis_security::signing::{self, Signer};
 use arrakis_themes::Registry;
 use arrakis_verification::{RegistryRecord, Verification};
 use backon::{ConstantBuilder, Retryable as _};
@@ -137,6 +138,7 @@ pub(crate) async fn connect(
         Some(config) => Some(open_backups(config).await?),
         None => None,
     };
+    let approval_signer = open_approval_signer(config, backups.as_ref(), &metrics)?;
     let call_metrics = metrics.clone();
     let observer = Arc::new(move |finished: &FinishedCall<'_>| call_metrics.count_call(finished));
     let cache = Cache::new(&config.redis_url, CacheOptions::default())
@@ -167,13 +169,29 @@ pub(crate) async fn connect(
             let vault = backups.vault();
             ShadowStore::new(vault.store().clone()).signed_by(vault.signer().clone())
         }),
-        // The key of backups signs decisions as well; the purpose is a part of what is signed.
         approvals: Approvals {
             config: config.approvals.clone(),
-            signer: backups.as_ref().map(|backups| backups.vault().signer().clone()),
+            signer: approval_signer,
         },
         backups,
     })
+}
+
+/// The signer of decisions about plans: that of the backups, or one of its own where there are none.
+fn open_approval_signer(
+    config: &Config,
+    backups: Option<&Backups>,
+    metrics: &WorkerMetrics,
+) -> anyhow::Result<Option<Arc<dyn Signer>>> {
+    if let Some(backups) = backups {
+        return Ok(Some(backups.vault().signer().clone()));
+    }
+    let Some(settings) = &config.approvals.signing else {
+        return Ok(None);
+    };
+    let opened = signing::open(settings, "arrakis-worker", Arc::new(metrics.signing.clone()));
+    let opened = opened.map_err(|error| Fatal::configuration(format!("the signing key: {error}")))?;
+    Ok(Some(opened))
 }
 
 /// Opens the stores of scheduled backups. No request is sent: a store that is unavailable is retried by the jobs.

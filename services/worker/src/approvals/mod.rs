@@ -9,7 +9,7 @@ mod sign_records;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrakis_config::{ApprovalPeople, Reader, variables};
+use arrakis_config::{ApprovalPeople, Reader, SigningSettings, variables};
 use arrakis_security::signing::Signer;
 use twilight_model::id::Id;
 use twilight_model::id::marker::ChannelMarker;
@@ -29,11 +29,14 @@ pub struct ApprovalConfig {
     pub people: ApprovalPeople,
     /// The channel (`DISCORD_APPROVALS_CHANNEL`); `None`: nothing is shown at Discord.
     pub channel: Option<Id<ChannelMarker>>,
+    /// The key that signs decisions, where there are no backups, whose key signs them.
+    pub signing: Option<SigningSettings>,
 }
 
 impl ApprovalConfig {
-    /// Reads the settings; `None` if `reader` recorded an error.
-    pub(crate) fn read(reader: &mut Reader) -> Option<Self> {
+    /// Reads the settings; `None` if `reader` recorded an error. `has_backups`: whether the key was read with the settings of backups.
+    pub(crate) fn read(reader: &mut Reader, has_backups: bool) -> Option<Self> {
+        let signing = if has_backups { Some(None) } else { reader.signing() };
         let people = reader.optional::<ApprovalPeople>(&variables::APPROVAL_PEOPLE);
         let variable = &variables::DISCORD_APPROVALS_CHANNEL;
         let channel = match reader.optional::<u64>(variable)? {
@@ -46,6 +49,7 @@ impl ApprovalConfig {
         Some(Self {
             people: people?.unwrap_or_default(),
             channel,
+            signing: signing?,
         })
     }
 }
@@ -112,7 +116,8 @@ mod tests {
     fn channel_is_optional_and_checked() {
         let load = |pairs: &[(&'static str, &'static str)]| {
             let source = Source::pairs(pairs.iter().copied());
-            Reader::load(Service::Worker, source, ApprovalConfig::read).map_err(|error| error.to_string())
+            Reader::load(Service::Worker, source, |reader| ApprovalConfig::read(reader, false))
+                .map_err(|error| error.to_string())
         };
         assert_eq!(load(&[]).unwrap().channel, None);
         let config = load(&[("DISCORD_APPROVALS_CHANNEL", "7"), ("APPROVAL_PEOPLE", "chani=1")]).unwrap();

@@ -225,6 +225,7 @@ fn services(platform: &Platform, signer: Option<Arc<dyn Signer>>) -> Services {
             config: ApprovalConfig {
                 people: people(platform).parse().unwrap(),
                 channel: Some(twilight_model::id::Id::new(channel)),
+                signing: None,
             },
             signer,
         },
