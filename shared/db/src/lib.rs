@@ -68,9 +68,9 @@ pub use admin::{Admin, CommunitySummary};
 pub use alerts::{AlertEvent, AlertMessage, AlertOutcome, Alerts, NewAlert, Subscription};
 pub use api_keys::{ApiKey, ApiKeyScope, ApiKeyScopeError, NewApiKey};
 pub use approvals::{
-    APPROVAL_VALIDITY, Approval, ApprovalActor, ApprovalDecision, ApprovalDestination, ApprovalEvent, ApprovalEventType,
-    ApprovalSignature, ApprovalState, ApprovalVerdict, ApprovalVia, Approvals, DecisionAttempt, DecisionCode,
-    DecisionOutcome, DueApprovalMessage, NewApproval, UnknownApprovalText,
+    APPROVAL_VALIDITY, Approval, ApprovalActor, ApprovalDecision, ApprovalDestination, ApprovalEvent,
+    ApprovalEventType, ApprovalSignature, ApprovalState, ApprovalVerdict, ApprovalVia, Approvals, DecisionAttempt,
+    DecisionCode, DecisionOutcome, DueApprovalMessage, NewApproval, UnknownApprovalText,
 };
 pub use audit::{Actor, AuditEntry, NewAuditEntry};
 pub use backup_runs::{BackupRun, BackupRuns, DueTask};
