@@ -238,6 +238,9 @@ pub(crate) struct PlansWrite;
 /// The scope `emergency`, [`ApiKeyScope::Emergency`].
 #[derive(Debug)]
 pub(crate) struct Emergency;
+/// The scope `approvals:write`, [`ApiKeyScope::ApprovalsWrite`].
+#[derive(Debug)]
+pub(crate) struct ApprovalsWrite;
 
 impl Scope for UsersRead {
     const SCOPE: ApiKeyScope = ApiKeyScope::UsersRead;
@@ -262,6 +265,9 @@ impl Scope for PlansWrite {
 }
 impl Scope for Emergency {
     const SCOPE: ApiKeyScope = ApiKeyScope::Emergency;
+}
+impl Scope for ApprovalsWrite {
+    const SCOPE: ApiKeyScope = ApiKeyScope::ApprovalsWrite;
 }
 
 /// The caller, whose key has this scope. Must be the first argument of a handler, so that nothing is read before.

@@ -100,7 +100,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// Reads the body up to its limit. The listener has a limit of its time.
-async fn receive(request: Request, max: usize) -> Result<BytesMut, Problem> {
+pub(crate) async fn receive(request: Request, max: usize) -> Result<BytesMut, Problem> {
     let too_large = || {
         Problem::new(
             ProblemKind::BodyTooLarge,

@@ -30,6 +30,19 @@ pub(crate) struct Act<'a> {
     pub(crate) detail: Value,
 }
 
+impl<'a> Act<'a> {
+    /// The audit entry.
+    pub(crate) fn entry(self, caller: &Caller) -> NewAuditEntry<'a> {
+        NewAuditEntry {
+            actor: Actor::Operator(caller.name()),
+            action: self.action,
+            subject: self.subject,
+            reason: self.reason,
+            detail: self.detail,
+        }
+    }
+}
+
 impl CallerTx {
     /// Begins a transaction with the rights of the caller's key.
     ///
@@ -52,13 +65,7 @@ impl CallerTx {
 
     /// Writes the audit entry of this request.
     pub(crate) async fn audit(&mut self, caller: &Caller, act: Act<'_>) -> Result<(), DbError> {
-        let entry = NewAuditEntry {
-            actor: Actor::Operator(caller.name()),
-            action: act.action,
-            subject: act.subject,
-            reason: act.reason,
-            detail: act.detail,
-        };
+        let entry = act.entry(caller);
         match self {
             Self::Community(tx) => tx.audit(&entry).await,
             Self::Platform(tx) => tx.audit(&entry).await,

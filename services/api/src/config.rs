@@ -8,10 +8,12 @@ use arrakis_broker::BrokerSettings;
 use arrakis_cache::Bucket;
 use arrakis_chain::ChainsConfig;
 use arrakis_config::{PublicAddress, Reader, Secret, SigningRevocation, SigningSettings, variables};
+use arrakis_db::APPROVAL_VALIDITY;
 use arrakis_kill_switch::KillSwitchSettings;
 use arrakis_runtime::HttpLimits;
 use arrakis_security::mfa::SecretCipher;
 
+use crate::approvals::ApprovalConfig;
 use crate::client_address::TrustedProxies;
 
 /// Longest age of the ranking that can be configured, in hours.
@@ -48,6 +50,8 @@ pub struct Config {
     pub kill_switch: KillSwitchSettings,
     /// How the kill switch revokes the permission to sign; `None`: the workers alone do.
     pub signing_revocation: Option<SigningRevocation>,
+    /// Who requests and decides about plans, and where.
+    pub approvals: ApprovalConfig,
     /// Limits and intervals that no environment variable sets.
     pub tuning: Tuning,
 }
@@ -71,6 +75,10 @@ pub struct Tuning {
     pub refusal_window: Duration,
     /// Requests of a service of the platform, from its address and with its key: one for each message of a member.
     pub per_service: Bucket,
+    /// In which time an approval can be decided; the database permits at most 24 hours.
+    pub approval_validity: time::Duration,
+    /// Interval at which messages of approvals are sent and edited.
+    pub approval_delivery: Duration,
 }
 
 impl Default for Tuning {
@@ -89,6 +97,8 @@ impl Default for Tuning {
             key_check: Duration::from_secs(1),
             refusal_window: Duration::from_secs(60),
             per_service: Bucket::per_minute(6_000, 600),
+            approval_validity: APPROVAL_VALIDITY,
+            approval_delivery: Duration::from_secs(2),
         }
     }
 }
@@ -110,6 +120,7 @@ impl Config {
         let mfa = reader.optional::<SecretCipher>(&variables::MFA_ENCRYPTION_KEY);
         let kill_switch = KillSwitchSettings::read(reader);
         let signing_revocation = reader.signing_revocation(signing.as_ref());
+        let approvals = ApprovalConfig::read(reader);
         Some(Self {
             broker: broker?,
             database_url: database_url?,
@@ -125,6 +136,7 @@ impl Config {
             mfa: mfa?,
             kill_switch: kill_switch?,
             signing_revocation: signing_revocation?,
+            approvals: approvals?,
             tuning: Tuning::default(),
         })
     }

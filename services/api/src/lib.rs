@@ -1,12 +1,13 @@
-//! The api: public eligibility, users and servers for admins with API keys, and the wallet page, over HTTP.
+//! The api: public eligibility, users and servers for admins with API keys, the wallet page, and approvals of plans, over HTTP.
 //!
 //! A request passes `envelope` (request id, metrics, security headers, the body of an error), `limits` (rate limit of the client's
 //! address), for admin routes `authentication` (API key, its rate limit), and its handler in `routes`. Every error is a `problem`,
 //! whose table has the status of each. `openapi` collects the description of the routes from the handlers. `restore` decides what the restore
-//! of a checkpoint changes. Business rules are in `arrakis-domain`, SQL is in `arrakis-db`.
+//! of a checkpoint changes, and `approvals` shows plans at Slack. Business rules are in `arrakis-domain`, SQL is in `arrakis-db`.
 //!
 //! To add a route: a file below `routes`, a line in its `mod.rs`, and a test on the mirrored path below `tests/it`.
 
+mod approvals;
 mod authentication;
 mod body;
 mod caller_tx;
@@ -31,6 +32,7 @@ mod startup;
 use arrakis_runtime::{Fatal, Runtime};
 use tokio::net::TcpListener;
 
+pub use crate::approvals::{ApprovalConfig, SlackConfig};
 pub use crate::client_address::{TrustedProxies, TrustedProxiesError};
 pub use crate::config::{Config, Tuning};
 pub use crate::problem::{PROBLEMS, ProblemKind};

@@ -25,6 +25,7 @@ pub(crate) const API_KEY: &str = "api_key";
         (name = "users", description = "Identities with their wallets and history. For admins with an API key."),
         (name = "servers", description = "Plans, limits and checkpoints of servers. For gaib and admins, with an API key."),
         (name = "emergency", description = "The kill switch. For operators, with an API key."),
+        (name = "approvals", description = "Plans of infrastructure that people approve or reject. For pipelines with an API key, and for Slack."),
         (name = "telegram", description = "What `arrakis-telegram` requests for Telegram accounts. For its API key.")
     )
 )]

@@ -35,6 +35,8 @@ pub enum ProblemKind {
     KeyRequired,
     /// The API key is unknown, expired or revoked.
     InvalidKey,
+    /// The signature of a webhook's request is not valid.
+    InvalidSignature,
     /// The API key lacks a scope.
     MissingScope,
     /// The request needs an API key for all communities.
@@ -55,6 +57,8 @@ pub enum ProblemKind {
     UnknownServer,
     /// There is no such checkpoint.
     UnknownCheckpoint,
+    /// There is no such approval.
+    UnknownApproval,
     /// The route does not have this method.
     MethodNotAllowed,
     /// None of the accepted media types is available.
@@ -67,6 +71,8 @@ pub enum ProblemKind {
     DamagedCheckpoint,
     /// A checkpoint cannot be restored as things are.
     RestoreRefused,
+    /// The policy blocks the plan.
+    PlanBlocked,
     /// A job changes the server at the moment.
     ServerBusy,
     /// The id of the request was used for another one.
@@ -102,6 +108,7 @@ pub const PROBLEMS: &[ProblemKind] = {
         InvalidBody,
         KeyRequired,
         InvalidKey,
+        InvalidSignature,
         MissingScope,
         AllCommunitiesRequired,
         MfaNotEnrolled,
@@ -112,12 +119,14 @@ pub const PROBLEMS: &[ProblemKind] = {
         UnknownUser,
         UnknownServer,
         UnknownCheckpoint,
+        UnknownApproval,
         MethodNotAllowed,
         NotAcceptable,
         KillSwitchRefused,
         NotSuspended,
         DamagedCheckpoint,
         RestoreRefused,
+        PlanBlocked,
         ServerBusy,
         RequestConflict,
         BodyTooLarge,
@@ -148,6 +157,11 @@ impl ProblemKind {
             Self::InvalidBody => (S::BAD_REQUEST, "invalid-body", "The body is invalid"),
             Self::KeyRequired => (S::UNAUTHORIZED, "key-required", "An API key is required"),
             Self::InvalidKey => (S::UNAUTHORIZED, "invalid-key", "The API key is not valid"),
+            Self::InvalidSignature => (
+                S::UNAUTHORIZED,
+                "invalid-signature",
+                "The signature of the request is not valid",
+            ),
             Self::MissingScope => (S::FORBIDDEN, "missing-scope", "The API key lacks a scope"),
             Self::AllCommunitiesRequired => (
                 S::FORBIDDEN,
@@ -162,12 +176,14 @@ impl ProblemKind {
             Self::UnknownUser => (S::NOT_FOUND, "unknown-user", "No such user"),
             Self::UnknownServer => (S::NOT_FOUND, "unknown-server", "No such server"),
             Self::UnknownCheckpoint => (S::NOT_FOUND, "unknown-checkpoint", "No such checkpoint"),
+            Self::UnknownApproval => (S::NOT_FOUND, "unknown-approval", "No such approval"),
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed"),
             Self::NotAcceptable => (S::NOT_ACCEPTABLE, "not-acceptable", "No accepted format is available"),
             Self::KillSwitchRefused => (S::FORBIDDEN, "kill-switch-refused", "The kill switch stays on"),
             Self::NotSuspended => (S::CONFLICT, "not-suspended", "The user is not suspended"),
             Self::DamagedCheckpoint => (S::CONFLICT, "damaged-checkpoint", "The checkpoint cannot be read"),
             Self::RestoreRefused => (S::CONFLICT, "restore-refused", "The checkpoint cannot be restored"),
+            Self::PlanBlocked => (S::CONFLICT, "plan-blocked", "The policy blocks the plan"),
             Self::ServerBusy => (S::CONFLICT, "server-busy", "A job changes the server"),
             Self::RequestConflict => (S::CONFLICT, "request-conflict", "The id of the request is used already"),
             Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large"),

@@ -12,6 +12,7 @@ use arrakis_themes::Registry;
 use arrakis_verification::Verification;
 use bytes::Bytes;
 
+use crate::approvals::{ApprovalConfig, Slack};
 use crate::client_address::TrustedProxies;
 use crate::config::Tuning;
 use crate::metrics::Metrics;
@@ -43,6 +44,10 @@ pub(crate) struct Services {
     pub(crate) themes: Registry,
     /// Turns the kill switch on and off.
     pub(crate) kill_switch: KillSwitchControl,
+    /// Who requests and decides about plans.
+    pub(crate) approvals: ApprovalConfig,
+    /// The Slack app; `None` where none is configured.
+    pub(crate) slack: Option<Slack>,
     pub(crate) metrics: Metrics,
     /// `VERIFY_BASE_URL`: where members open the wallet page; also the server that the OpenAPI document names.
     pub(crate) public_address: PublicAddress,

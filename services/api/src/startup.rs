@@ -17,6 +17,7 @@ use backon::{ConstantBuilder, Retryable as _};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::approvals::{Slack, deliver};
 use crate::config::Config;
 use crate::health::Components;
 use crate::metrics::Metrics;
@@ -51,6 +52,7 @@ pub async fn serve_on(listener: TcpListener, config: Config, runtime: Runtime) -
     let watch = tokio::spawn(components.watch(services.clone(), connection.clone(), hard.clone()));
     let served = CancellationToken::new();
     let refusals = tokio::spawn(Refusals::write_periodically(services.clone(), served.clone()));
+    let messages = tokio::spawn(deliver(services.clone(), served.clone()));
     tracing::info!(address = %listener.local_addr()?, "listening for browsers and callers");
     let server = runtime.http_server("api", services.tuning.http);
     tokio::select! {
@@ -59,7 +61,7 @@ pub async fn serve_on(listener: TcpListener, config: Config, runtime: Runtime) -
     }
     served.cancel();
     tokio::select! {
-        _ = refusals => {}
+        _ = async { tokio::join!(refusals, messages) } => {}
         () = hard.cancelled() => {}
     }
     watch.abort();
@@ -99,6 +101,8 @@ async fn connect(config: &Config, runtime: &Runtime, connection: &BrokerConnecti
     };
     let themes = Registry::load(config.themes_dir.as_deref())
         .map_err(|error| Fatal::configuration(format!("THEMES_DIR cannot be used: {error}")))?;
+    let slack = config.approvals.slack.clone().map(Slack::new).transpose();
+    let slack = slack.context("the client of Slack cannot be made")?;
     let topology = Arc::new(Topology::new(config.broker.priorities));
     let document = openapi::document(&config.public_address).to_json();
     let cache = Cache::new(&config.redis_url, CacheOptions::default())
@@ -125,6 +129,8 @@ async fn connect(config: &Config, runtime: &Runtime, connection: &BrokerConnecti
         verification,
         mfa: config.mfa.clone(),
         themes,
+        approvals: config.approvals.clone(),
+        slack,
         metrics,
         public_address: config.public_address.clone(),
         trusted_proxies: config.trusted_proxies.clone(),

@@ -15,6 +15,7 @@ use arrakis_security::mfa::SecretCipher;
 use twilight_model::id::Id;
 use url::Url;
 
+use crate::approvals::ApprovalConfig;
 use crate::scheduled_backup::BackupConfig;
 
 /// Lifetime of an interaction token: a command that takes longer cannot be replied to.
@@ -65,6 +66,8 @@ pub struct Config {
     pub signing_revocation: Option<SigningRevocation>,
     /// Scheduled backups, whose store also has the shadows of configurations; `None`: there are neither.
     pub backups: Option<BackupConfig>,
+    /// Who decides about plans of infrastructure, and in which channel.
+    pub approvals: ApprovalConfig,
 }
 
 /// Prefetch of the consumers: messages handled at once, by kind of queue.
@@ -100,6 +103,7 @@ impl Config {
         let kill_switch = KillSwitchSettings::read(reader);
         let signing_revocation = reader.signing_revocation(signing.as_ref());
         let backups = BackupConfig::read_with(reader, signing.as_ref());
+        let approvals = ApprovalConfig::read(reader);
         Some(Self {
             broker: broker?,
             database_url: database_url?,
@@ -120,6 +124,7 @@ impl Config {
             kill_switch: kill_switch?,
             signing_revocation: signing_revocation?,
             backups: backups?,
+            approvals: approvals?,
         })
     }
 }

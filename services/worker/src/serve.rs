@@ -27,6 +27,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::approvals::Approvals;
 use crate::commands::Commands;
 use crate::config::Config;
 use crate::configuration::ShadowStore;
@@ -150,8 +151,8 @@ pub(crate) async fn connect(
     let chains = Chains::new(&config.chains);
     let signer = open_signer(config, &metrics)?;
     let verification = verification(config, &database, &chains, signer.as_ref())?;
-    let backups = match (&config.backups, signer) {
-        (Some(config), Some(signer)) => Some(open_backups(config, signer).await?),
+    let backups = match (&config.backups, &signer) {
+        (Some(config), Some(signer)) => Some(open_backups(config, signer.clone()).await?),
         _ => None,
     };
     let call_metrics = metrics.clone();
@@ -186,6 +187,10 @@ pub(crate) async fn connect(
             let vault = backups.vault();
             ShadowStore::new(vault.store().clone()).signed_by(vault.signer().clone())
         }),
+        approvals: Approvals {
+            config: config.approvals.clone(),
+            signer,
+        },
         backups,
     })
 }

@@ -21,6 +21,7 @@ use time::OffsetDateTime;
 use twilight_model::id::Id;
 use twilight_model::id::marker::UserMarker;
 
+use crate::approvals::Approvals;
 use crate::configuration::ShadowStore;
 use crate::metrics::WorkerMetrics;
 use crate::scheduled_backup::Backups;
@@ -70,6 +71,8 @@ pub struct Services {
     pub kill_switch: PlatformSwitch,
     /// Scheduled backups; `None` without `BACKUP_STORE`.
     pub backups: Option<Backups>,
+    /// Approvals of plans: who decides and in which channel, and the signer of decisions.
+    pub approvals: Approvals,
 }
 
 impl Services {

@@ -7,6 +7,7 @@
 //! `.env.example` prints the command that updates it.
 
 mod api_base;
+mod approval_people;
 mod backups;
 mod chain_urls;
 mod error;
@@ -20,6 +21,7 @@ mod signing;
 pub mod variables;
 
 pub use api_base::{ApiBaseError, is_loopback, parse_discord_api_base};
+pub use approval_people::{ApprovalPeople, ApprovalPeopleError, ApprovalPerson};
 pub use backups::{BackupEncryption, BackupLocationError, BackupSettings, CatalogueLocation, StoreLocation};
 pub use chain_urls::{ChainEndpoints, ChainUrlsError, parse_chain_rpc_urls};
 pub use error::{ConfigErrors, ConfigProblem, EXIT_CODE};

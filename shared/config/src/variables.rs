@@ -150,6 +150,7 @@ const API: &[Service] = &[Service::Api];
 const TELEGRAM: &[Service] = &[Service::Telegram];
 const GAIB: &[Service] = &[Service::Gaib];
 const POLICY: &[Service] = &[Service::Policy];
+const GAIB_AND_POLICY: &[Service] = &[Service::Gaib, Service::Policy];
 const WORKER_AND_API: &[Service] = &[Service::Worker, Service::Api];
 const TO_PROXY: &[Service] = &[Service::Worker, Service::Api, Service::Gaib];
 const WORKER_AND_GAIB: &[Service] = &[Service::Worker, Service::Gaib];
@@ -203,12 +204,12 @@ variables! {
     GAIB_LOCK_TABLE = Variable::optional("GAIB_LOCK_TABLE", GAIB, "gaib-locks",
         "DynamoDB table with the locks of states in S3, with the partition key LockID; without it, locks are objects in the bucket");
     /// Address of the platform, for gaib.
-    ARRAKIS_API_URL = Variable::optional("ARRAKIS_API_URL", GAIB, "https://api.example.org",
+    ARRAKIS_API_URL = Variable::optional("ARRAKIS_API_URL", GAIB_AND_POLICY, "https://api.example.org",
         "address of the api of the platform, https://, or http:// to this machine; the default of --api-url");
-    /// Key at the platform, for gaib.
-    ARRAKIS_API_KEY = Variable::optional("ARRAKIS_API_KEY", GAIB, "arrakis_aBcDeFgH_a-long-random-string",
-        "API key of the platform with the scopes `servers:read` and `servers:write`: arrakis-worker api-key create --guild ID --scope \
-         servers:read,servers:write --name gaib --by NAME; the default of --api-key").secret();
+    /// Key at the platform, for gaib and pipelines.
+    ARRAKIS_API_KEY = Variable::optional("ARRAKIS_API_KEY", GAIB_AND_POLICY, "arrakis_aBcDeFgH_a-long-random-string",
+        "API key of the platform; for gaib with the scopes `servers:read` and `servers:write`: arrakis-worker api-key create --guild ID --scope \
+         servers:read,servers:write --name gaib --by NAME; for arrakis-policy with `approvals:write`; the default of --api-key").secret();
     /// Folder of a user's records.
     XDG_STATE_HOME = Variable::optional("XDG_STATE_HOME", GAIB, "/home/stilgar/.local/state",
         "folder in which gaib/servers/ records which workspace manages which Discord server; default: .local/state in the home folder");
@@ -477,6 +478,29 @@ variables! {
     MFA_ENCRYPTION_KEY = Variable::optional("MFA_ENCRYPTION_KEY", WORKER_AND_API, "2026:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
         "keys that encrypt the secrets of second factors, ID:BASE64 with commas between them; the first one encrypts, all decrypt; \
          arrakis-worker mfa new-key prints one; without it, operations that need a second factor are refused").secret();
+    /// People who request and decide about plans.
+    APPROVAL_PEOPLE = Variable::optional("APPROVAL_PEOPLE", WORKER_AND_API, "stilgar=123456789012345678/U012AB3CD,chani=U045EF6GH,thufir=",
+        "people who request plans of infrastructure and decide about them, separated by commas: a name, and the ids of the account at Discord and at \
+         Slack; a person without an account only requests; without it nothing is submitted");
+    /// Risk score from which a second factor is needed.
+    APPROVAL_MFA_FROM_RISK = Variable::defaulted("APPROVAL_MFA_FROM_RISK", API, "70",
+        "risk score of a plan, 0 to 100, from which its approval needs a second factor; 101: never");
+    /// Channel of approvals at Discord.
+    DISCORD_APPROVALS_CHANNEL = Variable::optional("DISCORD_APPROVALS_CHANNEL", WORKER, "123456789012345678",
+        "id of the channel of Discord in which plans are shown for approval; the bot needs View Channel, Send Messages, Embed Links and Read Message \
+         History there; default: none");
+    /// Channel of approvals at Slack.
+    SLACK_APPROVALS_CHANNEL = Variable::optional("SLACK_APPROVALS_CHANNEL", API, "C0123456789",
+        "id of the channel of Slack in which plans are shown for approval; needs SLACK_SIGNING_SECRET and SLACK_BOT_TOKEN; default: none");
+    /// Secret of Slack's signatures.
+    SLACK_SIGNING_SECRET = Variable::optional("SLACK_SIGNING_SECRET", API, "8f742231b10e8888abcd99yyyzzz85a5",
+        "signing secret of the Slack app, by which its requests are checked").secret();
+    /// Token of the Slack app.
+    SLACK_BOT_TOKEN = Variable::optional("SLACK_BOT_TOKEN", API, "xoxb-123456789012-example",
+        "token of the bot of the Slack app, with the scope chat:write").secret();
+    /// Base URL of Slack's Web API.
+    SLACK_API_BASE = Variable::defaulted("SLACK_API_BASE", API, "https://slack.com/api",
+        "base URL of Slack's Web API, or of a test double; https://, or http:// to this machine");
     /// Health endpoints.
     HEALTH_ADDR = Variable::defaulted("HEALTH_ADDR", EVERY, "0.0.0.0:8080", "address on which /livez, /readyz, /health and /metrics are served");
     /// Log filter.

@@ -5,6 +5,7 @@
 //! no input or output. A payload is versioned: to change one, add a version and a committed sample; samples of old versions must still
 //! decode.
 
+pub mod approvals;
 pub mod dead_letter;
 pub mod event;
 pub mod headers;

@@ -32,6 +32,8 @@ pub enum ApiKeyScope {
     ServersWrite,
     /// Set the plan of servers.
     PlansWrite,
+    /// Submit and read approvals of plans of infrastructure.
+    ApprovalsWrite,
     /// Turn the kill switch on, and with a second factor off.
     Emergency,
 }
@@ -39,13 +41,14 @@ pub enum ApiKeyScope {
 /// A text that is not a scope.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is not a scope; the scopes are users:read, users:write, users:export, telegram, servers:read, servers:write, plans:write, emergency"
+    "`{0}` is not a scope; the scopes are users:read, users:write, users:export, telegram, servers:read, servers:write, plans:write, \
+     approvals:write, emergency"
 )]
 pub struct ApiKeyScopeError(String);
 
 impl ApiKeyScope {
     /// Every scope.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::UsersRead,
         Self::UsersWrite,
         Self::UsersExport,
@@ -53,6 +56,7 @@ impl ApiKeyScope {
         Self::ServersRead,
         Self::ServersWrite,
         Self::PlansWrite,
+        Self::ApprovalsWrite,
         Self::Emergency,
     ];
 
@@ -67,18 +71,19 @@ impl ApiKeyScope {
             Self::ServersRead => "servers:read",
             Self::ServersWrite => "servers:write",
             Self::PlansWrite => "plans:write",
+            Self::ApprovalsWrite => "approvals:write",
             Self::Emergency => "emergency",
         }
     }
 
     /// Whether only a key for all communities may have it. A suspension acts on an identity, which is the same in every community: a
     /// key of one community would change the others. A Telegram account belongs to no community. The plan of a community is set by the
-    /// platform, not by the community. The kill switch stops every community.
+    /// platform, not by the community. A plan of infrastructure is the platform's. The kill switch stops every community.
     #[must_use]
     pub const fn spans_communities(self) -> bool {
         matches!(
             self,
-            Self::UsersWrite | Self::Telegram | Self::PlansWrite | Self::Emergency
+            Self::UsersWrite | Self::Telegram | Self::PlansWrite | Self::ApprovalsWrite | Self::Emergency
         )
     }
 }

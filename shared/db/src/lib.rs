@@ -11,6 +11,7 @@ mod activity;
 mod admin;
 mod alerts;
 mod api_keys;
+mod approvals;
 mod audit;
 mod background_permits;
 mod backup_runs;
@@ -68,6 +69,11 @@ pub use activity::Activity;
 pub use admin::{Admin, CommunitySummary};
 pub use alerts::{AlertEvent, AlertMessage, AlertOutcome, Alerts, NewAlert, Subscription};
 pub use api_keys::{ApiKey, ApiKeyScope, ApiKeyScopeError, NewApiKey};
+pub use approvals::{
+    APPROVAL_VALIDITY, Approval, ApprovalActor, ApprovalDecision, ApprovalDestination, ApprovalEvent,
+    ApprovalEventType, ApprovalSignature, ApprovalState, ApprovalVerdict, ApprovalVia, Approvals, DecisionAttempt,
+    DecisionCode, DecisionOutcome, DueApprovalMessage, NewApproval, UnknownApprovalText,
+};
 pub use audit::{Actor, AuditEntry, NewAuditEntry};
 pub use backup_runs::{BackupRun, BackupRuns, DueTask};
 pub use backup_usage::{BackupUsage, BackupUsageState, BackupUseOutcome, NewBackupUse};

@@ -8,6 +8,7 @@ use std::time::Instant;
 use arrakis_config::{Reader, Service, Source, variables};
 use clap::{Args, Parser, Subcommand};
 
+use crate::approvals;
 use crate::check::{Inputs, MAX_PLAN_BYTES, digest};
 use crate::cost;
 use crate::estimate::Estimator;
@@ -17,10 +18,11 @@ use crate::report::{Format, Report, Verdict, printable};
 use crate::supervise;
 
 const EXIT_CODES: &str = "\
-Exit codes of check: 0 passed; 1 error of the command; 2 needs an approval; 3 rejected; 4 is reserved for a lapsed approval.
+Exit codes of check: 0 passed; 1 error of the command; 2 needs an approval; 3 rejected.
+Exit codes of submit and wait: as those of check, with 0 also for an approved plan, and 4 for an approval that has lapsed.
 A pipeline continues on 0 only: every other code, also that of a killed process, is no pass.
 Exit codes of test: 0 all tests passed; 1 a test failed or there is none.
-Environment: INFRACOST_API_KEY, INFRACOST_API_URL, POLICY_COST_CACHE, POLICY_METRICS_FILE.";
+Environment: INFRACOST_API_KEY, INFRACOST_API_URL, POLICY_COST_CACHE, POLICY_METRICS_FILE; of submit and wait ARRAKIS_API_URL, ARRAKIS_API_KEY.";
 
 /// Checks plans of Terraform and gaib before they are applied.
 #[derive(Debug, Parser)]
@@ -34,6 +36,10 @@ struct Arguments {
 enum Command {
     /// Check a plan
     Check(CheckArguments),
+    /// Submit a plan that needs an approval
+    Submit(approvals::SubmitArguments),
+    /// Wait for the decision about a submitted plan
+    Wait(approvals::WaitArguments),
     /// Run the tests of policies
     Test {
         /// Folder with .rego files
@@ -86,6 +92,8 @@ pub fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Check(arguments) => check(&arguments),
         Command::Evaluate(arguments) => evaluate(&arguments),
+        Command::Submit(arguments) => approvals::submit(&arguments),
+        Command::Wait(arguments) => approvals::wait(&arguments),
         Command::Test { dir, json } => test(&dir, json),
     };
     match result {

@@ -1,7 +1,7 @@
 //! The policy gate: judges a plan of Terraform or gaib before people do.
 //!
 //! Owns the reading of plans, the built-in policies, the policies of operators, the judgement of cost, and the risk score. Performs
-//! no change and has no database: approvals are in the api. A plan that cannot be read or judged is rejected.
+//! no change and has no database: who approves a plan is the api's. A plan that cannot be read or judged is rejected.
 //!
 //! | module | owns |
 //! |---|---|
@@ -11,12 +11,14 @@
 //! | [`sql`] | SQL that disables row-level security |
 //! | [`cost`], [`estimate`] | Infracost: its reports, its API |
 //! | [`finding`], [`risk`], [`report`] | results of rules, the score, the result |
+//! | [`approvals`] | `submit` and `wait`: requests to the api |
 //! | [`supervise`], [`cli`] | the command `arrakis-policy` |
 //!
 //! To add a built-in rule: a rule in `policies/arrakis-terraform.rego`, a test in `tests/it/`. To add a protected type: a line in
 //! `policies/data.json`.
 
 mod address;
+pub mod approvals;
 mod check;
 pub mod cli;
 pub mod cost;

@@ -24,8 +24,8 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The exit code of `arrakis-policy check`. Pipelines rely on the numbers; 1 is an error of the command itself, and 4 is
-    /// reserved for an approval that has lapsed.
+    /// The exit code of `arrakis-policy check`. Pipelines rely on the numbers; 1 is an error of the command itself, and 4, of `submit` and
+    /// `wait`, an approval that has lapsed.
     #[must_use]
     pub const fn exit_code(self) -> u8 {
         match self {

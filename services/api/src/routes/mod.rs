@@ -5,6 +5,7 @@ mod eligibility;
 mod openapi;
 mod telegram;
 mod verify;
+mod webhooks;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -30,6 +31,7 @@ fn public() -> OpenApiRouter<ApiState> {
         .routes(routes!(verify::message))
         .routes(routes!(verify::signature))
         .routes(routes!(verify::move_wallet))
+        .routes(routes!(webhooks::slack))
 }
 
 /// Routes that need a key.
@@ -58,6 +60,8 @@ fn admin() -> OpenApiRouter<ApiState> {
         .routes(routes!(admin::servers::checkpoints::read_checkpoint))
         .routes(routes!(admin::servers::checkpoints::preview_restore))
         .routes(routes!(admin::servers::checkpoints::restore_checkpoint))
+        .routes(routes!(admin::approvals::submit_approval))
+        .routes(routes!(admin::approvals::read_approval))
 }
 
 /// Routes of `arrakis-telegram`, which need a key.

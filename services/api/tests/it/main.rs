@@ -10,6 +10,7 @@
 )]
 
 mod admin;
+mod approvals;
 mod connections;
 mod eligibility;
 mod headers;

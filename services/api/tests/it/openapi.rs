@@ -8,6 +8,8 @@ use time::Duration;
 use uuid::Uuid;
 
 use crate::admin::servers::{alter_checkpoints, lists};
+use crate::approvals::{configure, plan};
+use crate::support::slack::{SlackDouble, click};
 use crate::support::{TestApi, address, holder};
 
 #[tokio::test]
@@ -27,6 +29,8 @@ async fn document_describes_every_route_and_its_key() {
         .map(String::as_str)
         .collect();
     let expected = [
+        "/admin/approvals",
+        "/admin/approvals/{id}",
         "/admin/kill-switch",
         "/admin/kill-switch/off",
         "/admin/servers/{guild}/backup-usage",
@@ -60,6 +64,7 @@ async fn document_describes_every_route_and_its_key() {
         "/verify/{token}/move",
         "/verify/{token}/session",
         "/verify/{token}/signature",
+        "/webhooks/slack",
     ];
     assert_eq!(paths, expected);
     for (path, operations) in document["paths"].as_object().unwrap() {
@@ -147,6 +152,7 @@ async fn call_every_route(api: &TestApi) {
     call_routes_of_servers(api, community, &key, &none).await;
     call_routes_of_mfa(api, &none).await;
     call_routes_of_the_kill_switch(api, &none).await;
+    call_routes_of_approvals(api, &key, &none).await;
 }
 
 async fn call_routes_of_mfa(api: &TestApi, none: &str) {
@@ -204,6 +210,42 @@ async fn call_routes_of_the_kill_switch(api: &TestApi, none: &str) {
         let request = || api.request(Method::POST, path);
         assert_eq!(api.send(request().bearer_auth(&key)).await.status, 415, "{path}");
         assert_eq!(api.send(request()).await.status, 401, "{path}");
+    }
+}
+
+async fn call_routes_of_approvals(api: &TestApi, key: &str, none: &str) {
+    let path = "/admin/approvals";
+    let body = plan(5);
+    let mut blocked = plan(5);
+    blocked["verdict"] = json!("rejected");
+    api.post_as(key, path, &body).await.ok();
+    for (body, status) in [
+        (blocked, 409),
+        (json!({}), 400),
+        (json!({"x": "x".repeat(200_000)}), 413),
+    ] {
+        assert_eq!(api.post_as(key, path, &body).await.status, status);
+    }
+    let request = || api.request(Method::POST, path);
+    assert_eq!(api.send(request().bearer_auth(key)).await.status, 415);
+    assert_eq!(api.send(request()).await.status, 401);
+    assert_eq!(api.post_as(none, path, &body).await.status, 403);
+    let stored = format!("{path}/{}", body["request_id"].as_str().unwrap());
+    for (path, status) in [
+        (stored.clone(), 200),
+        (format!("{path}/{}", Uuid::now_v7()), 404),
+        (format!("{path}/x"), 400),
+    ] {
+        assert_eq!(api.get_as(key, &path).await.status, status, "{path}");
+    }
+    assert_eq!(api.get(&stored).await.status, 401);
+    assert_eq!(api.get_as(none, &stored).await.status, 403);
+    api.slack(&click("USTILGAR", "another_button", "x", "1.1")).await.ok();
+    api.slack(&click("USTILGAR", "approval_approve", "x", "1.1"))
+        .await
+        .assert_problem(400, "invalid-body");
+    for (body, status) in [(String::new(), 401), ("x".repeat(2 << 20), 413)] {
+        assert_eq!(api.slack_raw("1", "v0=00", body).await.status, status);
     }
 }
 
@@ -332,8 +374,10 @@ async fn call_routes_of_telegram(api: &TestApi, key: &str, none: &str) {
 
 #[tokio::test]
 async fn every_documented_answer_is_given_in_the_documented_form() {
+    arrakis_runtime::install_crypto_provider();
+    let slack = SlackDouble::start().await;
     let api = TestApi::start_with(|config| {
-        config.tuning.per_address.burst = 1_000;
+        configure(config, Some(&slack));
         config.kill_switch.operators = vec![9];
     })
     .await;

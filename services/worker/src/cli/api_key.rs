@@ -82,7 +82,8 @@ pub(super) struct Create {
     #[command(flatten)]
     owner: Owner,
     /// What the key permits: `users:read`, `users:write` (all communities only), `users:export`, `telegram` (all communities only),
-    /// `servers:read`, `servers:write`, `plans:write` (all communities only), `emergency` (all communities only); may be given several times
+    /// `servers:read`, `servers:write`, `plans:write` (all communities only), `approvals:write` (all communities only), `emergency` (all
+    /// communities only); may be given several times
     #[arg(long = "scope", value_name = "SCOPE", required = true, value_delimiter = ',')]
     scopes: Vec<ApiKeyScope>,
     /// Days until the key expires

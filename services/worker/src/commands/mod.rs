@@ -11,6 +11,7 @@ mod admin_stats;
 mod admin_takeover;
 mod admin_water_share;
 mod alerts;
+mod approval;
 mod badges;
 mod check_eligibility;
 mod context;
@@ -134,8 +135,17 @@ fn component_user(text: &str) -> Result<(Id<UserMarker>, UserId), Refusal> {
     Ok((id, user))
 }
 
+/// What handles components without a slash command.
+fn without_slash_command() -> Vec<Box<dyn Command>> {
+    vec![Box::new(approval::Approvals)]
+}
+
 /// Every command with its definition, found by name.
-pub struct Commands(Vec<CommandEntry>);
+pub struct Commands {
+    slash: Vec<CommandEntry>,
+    /// Handlers of components only: not registered with Discord, and not in `/help`.
+    components: Vec<CommandEntry>,
+}
 
 /// A command with its definition.
 pub struct CommandEntry {
@@ -143,6 +153,14 @@ pub struct CommandEntry {
     pub definition: Definition,
     /// The command's implementation.
     pub command: Box<dyn Command>,
+}
+
+fn entries(commands: Vec<Box<dyn Command>>) -> Vec<CommandEntry> {
+    let entry = |command: Box<dyn Command>| CommandEntry {
+        definition: command.definition(),
+        command,
+    };
+    commands.into_iter().map(entry).collect()
 }
 
 impl std::fmt::Debug for Commands {
@@ -155,28 +173,31 @@ impl std::fmt::Debug for Commands {
 
 impl Default for Commands {
     fn default() -> Self {
-        Self::new(all())
+        Self {
+            components: entries(without_slash_command()),
+            ..Self::new(all())
+        }
     }
 }
 
 impl Commands {
     /// A set of commands; [`Commands::default`] has all commands of the worker.
     pub fn new(commands: Vec<Box<dyn Command>>) -> Self {
-        let entry = |command: Box<dyn Command>| CommandEntry {
-            definition: command.definition(),
-            command,
-        };
-        Self(commands.into_iter().map(entry).collect())
+        Self {
+            slash: entries(commands),
+            components: Vec::new(),
+        }
     }
 
-    /// The command of this name.
+    /// The command of this name, or what handles components of this name.
     pub fn get(&self, name: &str) -> Option<&CommandEntry> {
-        self.0.iter().find(|entry| entry.definition.name == name)
+        let mut all = self.slash.iter().chain(&self.components);
+        all.find(|entry| entry.definition.name == name)
     }
 
-    /// All definitions, in the order of `/help`.
+    /// All definitions of slash commands, in the order of `/help`.
     pub fn definitions(&self) -> impl Iterator<Item = &Definition> {
-        self.0.iter().map(|entry| &entry.definition)
+        self.slash.iter().map(|entry| &entry.definition)
     }
 }
 
@@ -234,6 +255,19 @@ mod tests {
         // Everyone may have a second factor.
         let mut others = with_mfa.iter().filter(|definition| definition.name != "mfa");
         assert!(others.all(|definition| definition.permissions.is_some()));
+    }
+
+    #[test]
+    fn handlers_of_components_have_names_that_no_slash_command_has() {
+        let commands = Commands::default();
+        for entry in &commands.components {
+            let name = entry.definition.name;
+            assert!(
+                commands.definitions().all(|definition| definition.name != name),
+                "{name}"
+            );
+            assert_eq!(commands.get(name).unwrap().definition.name, name);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The leader's scheduled tasks: register the commands, enqueue reconciles, eligibility syncs, alerts, posts and backups, publish lost jobs again,
-//! end suspensions whose end has passed, replace themes that a plan does not include, shadow configurations, send notices to operators, anchor the chain of identity events, prune old rows.
+//! end suspensions whose end has passed, replace themes that a plan does not include, shadow configurations, send notices to operators, anchor the
+//! chain of identity events, prune old rows; end, show and sign approvals of plans.
 //!
 //! Each task may run twice: the ids of jobs consist of kind and time slot, and a job that is published again and has ended is
 //! dropped.
@@ -15,6 +16,7 @@ use time::OffsetDateTime;
 
 use super::configurations::ConfigurationTasks;
 use super::{alerts, anchors, backups, notices, posts, suspensions, theme_grace};
+use crate::approvals;
 use crate::commands::{Commands, registration};
 use crate::failure::Failure;
 use crate::jobs::{self, JobOwner, eligibility_sync, reconcile};
@@ -74,7 +76,8 @@ impl LeaderTasks {
             self.run_scheduled(services, connection),
             Box::pin(shadow_configurations(services)),
             Box::pin(send_notices(services)),
-            Box::pin(anchor_chain(services))
+            Box::pin(anchor_chain(services)),
+            Box::pin(approvals::run(services))
         );
     }
 

@@ -13,6 +13,7 @@ pub mod admin_takeover;
 pub mod admin_water_share;
 pub mod alert;
 pub mod alert_settings;
+pub mod approval;
 pub mod badges;
 mod buttons;
 pub mod check_eligibility;

@@ -15,6 +15,7 @@ mod admin_roles;
 mod admin_takeover;
 mod alerts;
 mod anchors;
+mod approvals;
 mod at_most_once;
 mod backups;
 mod badges;

@@ -4,6 +4,7 @@
 
 mod alerts;
 mod api_keys;
+mod approvals;
 mod backup;
 mod backup_runs;
 mod backup_usage;

@@ -1,7 +1,7 @@
 //! API keys at every admin route.
 
 use arrakis_db::ApiKeyScope::{
-    self, Emergency, PlansWrite, ServersRead, ServersWrite, UsersExport, UsersRead, UsersWrite,
+    self, ApprovalsWrite, Emergency, PlansWrite, ServersRead, ServersWrite, UsersExport, UsersRead, UsersWrite,
 };
 use arrakis_security::ApiKeySecret;
 use arrakis_test_support::eventually;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::support::TestApi;
 
 /// Each route with its scope.
-fn routes() -> [(Method, String, ApiKeyScope); 21] {
+fn routes() -> [(Method, String, ApiKeyScope); 23] {
     let user = format!("/admin/users/{}", Uuid::now_v7());
     let server = "/admin/servers/100";
     let checkpoint = format!("{server}/checkpoints/{}", Uuid::now_v7());
@@ -39,6 +39,12 @@ fn routes() -> [(Method, String, ApiKeyScope); 21] {
         (Method::GET, checkpoint.clone(), ServersRead),
         (Method::POST, format!("{checkpoint}/preview"), ServersRead),
         (Method::POST, format!("{checkpoint}/restore"), ServersWrite),
+        (Method::POST, "/admin/approvals".to_owned(), ApprovalsWrite),
+        (
+            Method::GET,
+            format!("/admin/approvals/{}", Uuid::now_v7()),
+            ApprovalsWrite,
+        ),
     ]
 }
 

@@ -2,6 +2,7 @@
 
 mod document;
 mod seed;
+pub(crate) mod slack;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

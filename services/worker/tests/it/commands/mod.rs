@@ -271,6 +271,7 @@ pub fn services(database: Database) -> Services {
         mfa: None,
         kill_switch: arrakis_kill_switch::PlatformSwitch::default(),
         backups: None,
+        approvals: arrakis_worker::approvals::Approvals::default(),
     }
 }
 

@@ -102,6 +102,7 @@ impl Setup {
             mfa: None,
             kill_switch: arrakis_kill_switch::PlatformSwitch::default(),
             backups: None,
+            approvals: arrakis_worker::approvals::Approvals::default(),
             verification: None,
         };
         let mut tx = database.global().await.unwrap();

@@ -222,6 +222,7 @@ impl Platform {
             mfa: None,
             kill_switch: arrakis_kill_switch::PlatformSwitch::default(),
             backups: None,
+            approvals: arrakis_worker::approvals::Approvals::default(),
         }
     }
 
