@@ -214,7 +214,76 @@ fn newer(merged: &KillSwitchState, state: &KillSwitchState) -> Vec<KillSwitch> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use arrakis_cache::{Cache, CacheOptions};
+    use arrakis_config::Secret;
+    use arrakis_security::kill_switch::{RevokeSigning, RevokeSigningError, RevokedSigning};
+    use async_trait::async_trait;
+
     use super::*;
+    use crate::settings::KillSwitchSettings;
+
+    /// A signing service that counts what it has done.
+    #[derive(Debug, Default)]
+    struct Signing {
+        is_down: AtomicBool,
+        revoked: AtomicU32,
+        restored: AtomicU32,
+    }
+
+    impl Signing {
+        fn respond(&self, count: &AtomicU32) -> Result<(), RevokeSigningError> {
+            if self.is_down.load(Ordering::Relaxed) {
+                return Err(RevokeSigningError::Unavailable("down".to_owned()));
+            }
+            count.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+
+        fn counts(&self) -> (u32, u32) {
+            (
+                self.revoked.load(Ordering::Relaxed),
+                self.restored.load(Ordering::Relaxed),
+            )
+        }
+    }
+
+    #[async_trait]
+    impl RevokeSigning for Signing {
+        async fn revoke_all(&self) -> Result<RevokedSigning, RevokeSigningError> {
+            self.respond(&self.revoked)?;
+            Ok(RevokedSigning::default())
+        }
+
+        async fn restore(&self) -> Result<(), RevokeSigningError> {
+            self.respond(&self.restored)
+        }
+    }
+
+    #[tokio::test]
+    async fn permissions_to_sign_follow_the_kill_switch_until_that_succeeds() {
+        let signing = Arc::new(Signing::default());
+        let revoker: Arc<dyn RevokeSigning> = signing.clone();
+        let cache = Cache::new(&Secret::new("redis://127.0.0.1:1/0"), CacheOptions::default()).unwrap();
+        let control = KillSwitchControl::new(&KillSwitchSettings::default(), None, cache, Some(revoker)).unwrap();
+        let mut sync = KillSwitchSync::new(control, PlatformSwitch::default());
+        let scope = KillSwitchScope::Platform;
+        // This process did not see it on: an operator may have revoked the permissions by hand.
+        sync.set_signing(&state(scope, false, 1)).await;
+        assert_eq!(signing.counts(), (0, 0));
+        for (version, is_on, counts) in [(2, true, (1, 0)), (3, false, (1, 1)), (4, true, (2, 1))] {
+            let before = signing.counts();
+            signing.is_down.store(true, Ordering::Relaxed);
+            sync.set_signing(&state(scope, is_on, version)).await;
+            assert_eq!(signing.counts(), before, "version {version}");
+            signing.is_down.store(false, Ordering::Relaxed);
+            for _ in 0..2 {
+                sync.set_signing(&state(scope, is_on, version)).await;
+            }
+            assert_eq!(signing.counts(), counts, "version {version}");
+        }
+    }
 
     fn state(scope: KillSwitchScope, is_on: bool, version: u64) -> KillSwitchState {
         KillSwitchState::from(vec![KillSwitch {
