@@ -15,7 +15,7 @@ use arrakis_security::mfa::SecretCipher;
 use twilight_model::id::Id;
 use url::Url;
 
-use crate::approvals::ApprovalConfig;
+use crate::approval_settings::ApprovalConfig;
 use crate::scheduled_backup::BackupConfig;
 
 /// Lifetime of an interaction token: a command that takes longer cannot be replied to.

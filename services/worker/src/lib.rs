@@ -5,6 +5,7 @@
 //! `serve.rs` starts one consumer for each queue. Three modules implement [`arrakis_broker::Handler`]: [`interactions`], [`events`]
 //! and [`jobs`]. Each keeps a list of its commands, event handlers or job handlers; to add one: a file, and its line in that list.
 
+mod approval_settings;
 pub mod approvals;
 pub mod at_most_once;
 mod attached_file;

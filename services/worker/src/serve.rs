@@ -27,7 +27,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::approvals::Approvals;
+use crate::approval_settings::Approvals;
 use crate::commands::Commands;
 use crate::config::Config;
 use crate::configuration::ShadowStore;

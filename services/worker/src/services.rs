@@ -21,7 +21,7 @@ use time::OffsetDateTime;
 use twilight_model::id::Id;
 use twilight_model::id::marker::UserMarker;
 
-use crate::approvals::Approvals;
+use crate::approval_settings::Approvals;
 use crate::configuration::ShadowStore;
 use crate::metrics::WorkerMetrics;
 use crate::scheduled_backup::Backups;

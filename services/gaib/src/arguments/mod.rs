@@ -192,7 +192,7 @@ pub struct ApprovalArguments {
     /// Allow replacements, which delete a channel with its messages
     #[arg(long)]
     pub allow_replace: bool,
-    /// Code of your second factor, for deletions on a server whose community the platform has; otherwise gaib asks for it
+    /// Code of your second factor, for deletions on a server whose community the platform has; without it, gaib prompts for one
     #[arg(long, value_name = "CODE")]
     pub mfa: Option<String>,
 }

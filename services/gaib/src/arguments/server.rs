@@ -265,7 +265,7 @@ pub struct Destroy {
     /// Skip the confirmation before the deletion
     #[arg(long)]
     pub auto_approve: bool,
-    /// Code of your second factor, for a server whose community the platform has; otherwise gaib asks for it
+    /// Code of your second factor, for a server whose community the platform has; without it, gaib prompts for one
     #[arg(long, value_name = "CODE")]
     pub mfa: Option<String>,
 }
@@ -282,7 +282,7 @@ pub struct Teardown {
     /// Continue without a checkpoint, for this reason; only for a server without a community at the platform
     #[arg(long, value_name = "REASON")]
     pub no_checkpoint: Option<String>,
-    /// Code of your second factor, for a server whose community the platform has; otherwise gaib asks for it before the first deletion
+    /// Code of your second factor, for a server whose community the platform has; without it, gaib prompts for one before the first deletion
     #[arg(long, value_name = "CODE")]
     pub mfa: Option<String>,
     /// The community.

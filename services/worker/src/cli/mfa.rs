@@ -26,7 +26,7 @@ const ATTEMPTS: u32 = 3;
 pub(super) enum MfaTask {
     /// Sets up a second factor of a Discord user: prints a QR code, and reads the first code from standard input
     ///
-    /// For operators, who may have no server in which to use /mfa. Whoever runs it learns the secret: run it for yourself.
+    /// For operators, who may have no server in which to use /mfa. The person who runs it sees the secret: run it for yourself.
     Enrol {
         /// Id of the Discord user
         #[arg(value_name = "USER_ID")]
@@ -46,7 +46,7 @@ pub(super) enum MfaTask {
         /// Id of the Discord user
         #[arg(value_name = "USER_ID")]
         user: UserId,
-        /// Why, and how you know that it is this person
+        /// Why, and how the person was recognised
         #[arg(long, value_name = "WHY")]
         reason: String,
         /// Who you are, for the audit log

@@ -10,7 +10,6 @@ use twilight_util::builder::embed::{EmbedBuilder, EmbedFieldBuilder};
 
 use super::buttons::{button, rows};
 use super::text;
-use crate::interaction::reply;
 
 /// First segment of the custom ids.
 pub const NAME: &str = "approval";
@@ -37,7 +36,11 @@ const GREY: u32 = 0x0080_8080;
 
 /// The message about an approval. Buttons only while it is pending.
 pub fn message(approval: &Approval) -> InteractionResponseData {
-    reply::message(embed(approval), components(approval))
+    InteractionResponseData {
+        embeds: Some(vec![embed(approval)]),
+        components: Some(components(approval)),
+        ..InteractionResponseData::default()
+    }
 }
 
 fn embed(approval: &Approval) -> Embed {
