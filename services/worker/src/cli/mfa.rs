@@ -161,7 +161,7 @@ async fn enrol(database: &Database, cipher: &SecretCipher, user: UserId, by: Str
                 return Ok(ExitCode::SUCCESS);
             }
             MfaOutcome::Wrong { .. } if attempt < ATTEMPTS => {
-                report("The code is wrong; check that the clock of the phone is right.")
+                report("The code is wrong; check that the clock of the phone is right.");
             }
             MfaOutcome::Wrong { .. } => break,
             MfaOutcome::Throttled { until } => {

@@ -287,7 +287,7 @@ fn report_verified(verified: &Verified) {
         (Some(problem), _) => report_anchor_problem(problem),
         (None, Some(count)) => report(format_args!("the chain agrees with {count} anchors")),
         (None, None) => {
-            report("the chain was not compared with anchors: BACKUP_STORE is not set, and --anchor not given")
+            report("the chain was not compared with anchors: BACKUP_STORE is not set, and --anchor not given");
         }
     }
 }

@@ -287,7 +287,8 @@ fn invalid(version: u32, error: &ObjectKeyError) -> ShadowError {
 }
 
 fn encode(version: u32, error: &std::io::Error) -> ShadowError {
-    if error.get_ref().is_some_and(|inner| inner.is::<SignError>()) {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<SignError>());
+    if inner.is_some() {
         return ShadowError::Signer(error.to_string());
     }
     ShadowError::Encode {

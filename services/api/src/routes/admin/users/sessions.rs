@@ -209,9 +209,11 @@ pub(crate) async fn revoke_sessions(
 /// The accounts of an identity, by which verifications are found.
 fn accounts(record: &IdentityRecord) -> Result<Vec<SessionAccount>, Problem> {
     let discord = record
+        .identity
         .discord_user
         .map(|user| (SessionNetwork::Discord, i64::try_from(user.get())));
     let telegram = record
+        .identity
         .telegram_user
         .map(|user| (SessionNetwork::Telegram, Ok(user.get())));
     discord
