@@ -78,7 +78,7 @@ pub struct SubmitArguments {
     /// What the plan is about, in a line
     #[arg(long)]
     title: String,
-    /// Who wants the change: a name of APPROVAL_PEOPLE
+    /// Who wants the change: a name of `APPROVAL_PEOPLE`
     #[arg(long, value_name = "NAME")]
     requester: String,
     /// Id of the approval, so that a step that is run again submits nothing new; by default a new one

@@ -134,7 +134,7 @@ pub(crate) async fn slack(State(services): State<ApiState>, request: Request) ->
             }
             Ok(Json(SlackAnswer::default()))
         }
-        "view_submission" => submission(&services, slack, &payload).await.map(Json),
+        "view_submission" => submission(&services, &payload).await.map(Json),
         // Such as a closed modal: nothing follows.
         _ => Ok(Json(SlackAnswer::default())),
     }
@@ -210,7 +210,7 @@ async fn click(services: &ApiState, slack: &Slack, payload: &Payload, action: &A
 }
 
 /// A submitted modal with a code.
-async fn submission(services: &ApiState, slack: &Slack, payload: &Payload) -> Result<SlackAnswer, Problem> {
+async fn submission(services: &ApiState, payload: &Payload) -> Result<SlackAnswer, Problem> {
     let view = payload.view.as_ref().filter(|view| view.callback_id == CODE);
     let Some(view) = view else {
         return Ok(SlackAnswer::default());
