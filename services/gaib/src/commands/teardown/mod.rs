@@ -362,6 +362,12 @@ impl Teardown<'_> {
             text.push_str("  channels of kinds that this version of gaib does not support\n");
         }
         text.push_str(&recovery_text(&self.recovery(record, &export)));
+        if let Some(snapshot) = record.snapshot().filter(|snapshot| !snapshot.has_members) {
+            text.push_str(&format!(
+                "Members do not get back their roles: the snapshot {} has no roles of members, because Discord refused the list.\n",
+                snapshot.id
+            ));
+        }
         printer.text(&text);
     }
 
