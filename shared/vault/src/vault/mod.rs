@@ -28,6 +28,7 @@ use crate::sign::Signer;
 use crate::store::ObjectStore;
 
 pub use backups::{Expected, NewBackup, Trigger};
+pub use exports::{Export, ExportsReport, ImageReferences};
 pub use plans::{LimitPolicy, kept_for, theme_history};
 pub use recovery::RecoveryReport;
 pub use retention::RetentionReport;
@@ -42,7 +43,7 @@ pub struct VaultParts {
     pub store: Arc<dyn ObjectStore>,
     /// Where records are.
     pub catalogue: Arc<dyn Catalogue>,
-    /// Signs backups, manifests and deployments, and checks their signatures.
+    /// Signs backups, manifests, deployments and exports, and checks their signatures.
     pub signer: Arc<dyn Signer>,
     /// Whether plans limit operations.
     pub limits: LimitPolicy,

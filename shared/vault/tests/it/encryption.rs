@@ -66,7 +66,8 @@ async fn objects_are_encrypted_in_the_store_and_verified_with_the_identity() {
     assert_eq!(vault.read_backup(&record, &expected(SERVER)).await.unwrap(), state);
     let read = vault.read_snapshot(&snapshot, &expected(SERVER)).await.unwrap();
     assert_eq!(read.state(), Some(state.as_slice()));
-    assert_eq!(vault.read_export(SERVER, &export).await.unwrap(), b"version: '1.0'");
+    let export = vault.read_export(SERVER, &export).await.unwrap();
+    assert!(export.is_signed() && export.yaml == b"version: '1.0'", "{export:?}");
     assert_eq!(vault.theme_registry(SERVER).await.unwrap().deployments.len(), 3);
     let report = vault.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
     assert_eq!((report.whole, report.damaged.len()), (2, 0));
