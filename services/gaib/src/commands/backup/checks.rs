@@ -4,9 +4,9 @@ use arrakis_iac::grammar::counted;
 use arrakis_vault::{BackupRecord, RecordKind, VaultError, VerifyReport};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use crate::arguments::backup::Verify;
+use crate::arguments::id::IdArgument;
 use crate::backups::{Backups, help_for_record};
 use crate::context::Context;
 use crate::error::{Failure, Result};
@@ -15,7 +15,7 @@ use crate::printer::Severity;
 
 pub(super) async fn run(context: &Context, arguments: &Verify) -> Result<ExitStatus> {
     let backups = Backups::open(context, &arguments.server).await?;
-    match arguments.id {
+    match &arguments.id {
         Some(id) => one(context, &backups, RecordKind::Backup, id).await,
         None => all(context, &backups).await,
     }
@@ -26,8 +26,9 @@ pub(in crate::commands) async fn one(
     context: &Context,
     backups: &Backups,
     kind: RecordKind,
-    id: Uuid,
+    id: &IdArgument,
 ) -> Result<ExitStatus> {
+    let id = backups.id_of(kind, id).await?;
     let record = backups.find(kind, id).await?;
     let checked = backups.vault.verify(&record).await;
     match checked {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use arrakis_vault::{Expected, MEMBERS_FILE};
+use arrakis_vault::{Expected, MEMBERS_FILE, RecordKind};
 use serde_json::json;
 
 use super::stored;
@@ -24,7 +24,8 @@ pub(super) async fn run(context: &Context, arguments: &Download) -> Result<()> {
         server: backups.server(),
         lineage: None,
     };
-    let (record, snapshot) = stored::read(&backups, arguments.id, &expected).await?;
+    let id = backups.id_of(RecordKind::Snapshot, &arguments.id).await?;
+    let (record, snapshot) = stored::read(&backups, id, &expected).await?;
     for name in snapshot.files.keys().map(String::as_str).chain([MANIFEST]) {
         files::require_plain(folder, name)?;
     }
