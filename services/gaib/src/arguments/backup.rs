@@ -133,7 +133,7 @@ pub struct Verify {
     /// Id, as `list` prints it; at least its first 6 characters, or `latest`
     #[arg(required_unless_present = "all", value_parser = record_id)]
     pub id: Option<IdArgument>,
-    /// Check every backup and snapshot of the server, and its theme registry
+    /// Check every backup, snapshot and export of the server, and its theme registry
     #[arg(long, conflicts_with = "id")]
     pub all: bool,
     /// The server.

@@ -21,7 +21,7 @@ use crate::paths;
 use crate::sealed::{self, Context, Statement};
 use crate::server::ServerId;
 use crate::sign::Signature;
-use crate::store::{Condition, ListedObject, NewObject, StoreError};
+use crate::store::{Condition, ListedObject, NewObject, ObjectHead, StoreError};
 
 /// Name of the server in the metadata of an export.
 const SERVER: &str = "server";
@@ -224,16 +224,10 @@ impl Vault {
             let wanted = wanted.clone();
             return Err(self.damaged(key, Damage::Checksum { found, wanted }));
         }
-        let recorded = || metadata.get(CREATED).and_then(|text| paths::parse_time(text));
-        let created = paths::parse_export(server, key).or_else(recorded);
-        let signature = metadata
-            .get(SIGNATURE)
-            .and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
         Ok(Export {
             key: key.clone(),
-            created: created.unwrap_or(object.head.modified),
-            signature,
+            created: created_of(server, key, &object.head),
+            signature: signature_of(&object.head),
             yaml: object.bytes,
         })
     }
@@ -245,6 +239,32 @@ impl Vault {
         let statement = ExportStatement::new(server, export.created, &export.yaml);
         let checked = sealed::verify(&statement, signature, &*self.parts.signer).await;
         checked.map_err(|damage| self.damaged(&export.key, damage))
+    }
+
+    /// Checks what can be checked of an export without reading it: that it exists, and that the signature is of its recorded checksum and its
+    /// present size. Returns whether it is signed.
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`], [`VaultError::NotTrusted`], or the store cannot be read.
+    pub async fn inspect_export(&self, server: ServerId, key: &ObjectKey) -> Result<bool, VaultError> {
+        let head = match self.parts.store.head(key).await {
+            Ok(head) => head,
+            Err(StoreError::NotFound { .. }) => return Err(self.damaged(key, Damage::Missing)),
+            Err(error) => return Err(error.into()),
+        };
+        let Some(signature) = signature_of(&head) else {
+            return Ok(false);
+        };
+        let created = created_of(server, key, &head);
+        let statement = ExportStatement {
+            server,
+            created,
+            size: head.size,
+            checksum: head.metadata.get(CHECKSUM).cloned().unwrap_or_default(),
+        };
+        let checked = sealed::verify(&statement, &signature, &*self.parts.signer).await;
+        checked.map_err(|damage| self.damaged(key, damage))?;
+        Ok(true)
     }
 
     /// An image of an export, by its name.
@@ -383,8 +403,11 @@ impl Vault {
         self.delete_images_of(server, &deleted, now).await
     }
 
-    /// The newest export that is whole, also one whose key is not trusted here.
-    async fn newest_good_export(&self, server: ServerId) -> Result<Option<ObjectKey>, VaultError> {
+    /// The newest export that is whole, also one whose key is not trusted here; without a look at its images.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn newest_good_export(&self, server: ServerId) -> Result<Option<ObjectKey>, VaultError> {
         for export in self.exports(server).await? {
             match self.export_of_any_key(server, &export.key).await {
                 Ok(_) => return Ok(Some(export.key)),
@@ -429,4 +452,18 @@ impl Vault {
         }
         Ok(())
     }
+}
+
+/// The time of an export: that of its name, or the recorded one of the second name.
+fn created_of(server: ServerId, key: &ObjectKey, head: &ObjectHead) -> OffsetDateTime {
+    let recorded = || head.metadata.get(CREATED).and_then(|text| paths::parse_time(text));
+    let created = paths::parse_export(server, key).or_else(recorded);
+    created.unwrap_or(head.modified)
+}
+
+/// The signature in the metadata of an export.
+fn signature_of(head: &ObjectHead) -> Option<Signature> {
+    let text = head.metadata.get(SIGNATURE)?;
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    serde_json::from_slice(&bytes).ok()
 }

@@ -37,6 +37,7 @@ use crate::connection::{connect_silently, read_live};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
+use crate::images::ImageNames;
 use crate::ownership::{self, Ownership};
 use crate::printer::Severity;
 use crate::settings::guild_option;
@@ -205,7 +206,7 @@ impl Teardown<'_> {
     async fn export(&self, record: &mut Record, state: &State, live: &LiveServer, path: &Path) -> Result<()> {
         let context = self.context;
         export::warn_of_unknown(context, live);
-        let missing = export::save(context, self.workspace, live, state, path).await?;
+        let missing = export::save(context, self.workspace, live, state, path, ImageNames::ByImage).await?;
         let managed = state.resources.iter();
         let managed = managed.map(|(address, entry)| (address.clone(), entry.id));
         record.set_export(path, arrakis_iac::export::assign(live, &managed.collect()))?;
