@@ -5,6 +5,7 @@
 
 mod backups;
 mod exports;
+mod inspect;
 mod plans;
 mod read;
 mod recovery;

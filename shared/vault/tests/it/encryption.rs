@@ -71,6 +71,11 @@ async fn objects_are_encrypted_in_the_store_and_verified_with_the_identity() {
     assert_eq!(vault.theme_registry(SERVER).await.unwrap().deployments.len(), 3);
     let report = vault.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
     assert_eq!((report.whole, report.damaged.len()), (2, 0));
+    // The sizes of a list are those of the stored bytes.
+    for record in [&record, &snapshot] {
+        let inspected = vault.inspect(SERVER, record.kind, std::slice::from_ref(record)).await;
+        assert!(inspected.unwrap().remove(0).is_ok());
+    }
     // What is read of one object is the same by both calls.
     let key = record.object().unwrap();
     let (whole, head) = (

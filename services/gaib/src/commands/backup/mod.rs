@@ -17,7 +17,7 @@ use crate::printer::Severity;
 use crate::workspace_state;
 
 pub(super) use checks::one as verify;
-pub(super) use list::{list, one_line};
+pub(super) use list::{list, one_line, problem_name};
 pub(super) use restore::{PresentState, StateRestore, require_whole, restore_message, serial_after_loss};
 
 pub(super) async fn run(context: &Context, command: &BackupCommand) -> Result<ExitStatus> {

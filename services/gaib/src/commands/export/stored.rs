@@ -14,6 +14,7 @@ use super::verify::failure;
 use crate::arguments::backup::OfServer;
 use crate::arguments::id::IdArgument;
 use crate::backups::{Backups, size_text, time_text};
+use crate::commands::backup::problem_name;
 use crate::context::Context;
 use crate::error::{OrFail as _, Result};
 use crate::images::ImageNames;
@@ -60,11 +61,9 @@ pub(super) async fn list(context: &Context, server: &OfServer) -> Result<()> {
         let object = vault.store().describe(export.key.as_str());
         let created = paths::parse_export(server, &export.key).unwrap_or(export.modified);
         let inspected = vault.inspect_export(server, &export.key).await;
-        let status = match &inspected {
+        let problem = match &inspected {
             Ok(_) => "-",
-            Err(VaultError::NotTrusted { .. }) => "not trusted",
-            Err(error) if error.is_damage() => "damaged",
-            Err(_) => "not checked",
+            Err(error) => problem_name(error),
         };
         let (id, is_signed) = (export_id(server, &export.key), inspected.as_ref().ok().copied());
         printer.message(&json!({
@@ -77,7 +76,7 @@ pub(super) async fn list(context: &Context, server: &OfServer) -> Result<()> {
             id.unwrap_or_default(),
             time_text(created),
             size_text(export.size),
-            status.to_owned(),
+            problem.to_owned(),
             object,
         ]);
     }

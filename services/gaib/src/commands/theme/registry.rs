@@ -1,7 +1,7 @@
 //! `gaib server theme registry / history`: the deployments of themes to a server.
 
 use arrakis_iac::grammar::counted;
-use arrakis_vault::{Deployment, RecordKind, ThemeRegistry, VaultError};
+use arrakis_vault::{BackupRecord, Deployment, RecordKind, ThemeRegistry, VaultError};
 use serde_json::json;
 use time::OffsetDateTime;
 
@@ -135,6 +135,8 @@ enum SnapshotAvailability {
     /// The deployment was made without one.
     None,
     Kept,
+    /// An object is missing, or is not as it was stored.
+    Damaged,
     Deleted,
     Expired,
     /// The catalogue cannot be read, or the record is damaged.
@@ -148,10 +150,20 @@ impl SnapshotAvailability {
         };
         let (vault, now) = (&backups.vault, OffsetDateTime::now_utc());
         match vault.find(RecordKind::Snapshot, id, backups.server(), now).await {
-            Ok(_) => Self::Kept,
+            Ok(record) => Self::of_record(backups, record).await,
             Err(VaultError::UnknownId { .. }) => Self::Deleted,
             Err(VaultError::Expired { .. }) => Self::Expired,
             Err(_) => Self::Unreadable,
+        }
+    }
+
+    /// Of a snapshot that is listed: by what can be known of its objects without reading them.
+    async fn of_record(backups: &Backups, record: BackupRecord) -> Self {
+        let inspected = backups.vault.inspect(backups.server(), record.kind, &[record]).await;
+        match inspected.map(|mut results| results.pop()) {
+            Ok(Some(Err(error))) if error.is_damage() => Self::Damaged,
+            // A store that fails says nothing about the snapshot.
+            _ => Self::Kept,
         }
     }
 
@@ -159,6 +171,7 @@ impl SnapshotAvailability {
         match self {
             Self::None => "-",
             Self::Kept => "kept",
+            Self::Damaged => "damaged",
             Self::Deleted => "deleted",
             Self::Expired => "expired",
             Self::Unreadable => "unreadable",

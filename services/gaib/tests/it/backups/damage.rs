@@ -367,3 +367,78 @@ async fn backup_without_a_signature_is_named_and_restored_only_where_that_is_per
     done(&session.gaib(&format!("{restore} --allow-unsigned -f")).await);
     assert!(session.read(STATE).contains("channel.spice"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_name_what_is_missing_truncated_or_changed_without_reading_all() {
+    let mut session = managed().await;
+    let mut backups = Vec::new();
+    for _ in 0..4 {
+        backups.push(created(&session.gaib("server backup create").await));
+    }
+    let whole = session.gaib("server backup list").await;
+    assert!(
+        !whole.stdout.contains("PROBLEM") && whole.stderr.is_empty(),
+        "{whole:?}"
+    );
+    // Sorted by time.
+    let states = objects(&session);
+    std::fs::remove_file(path_of(&session, &states[0])).unwrap();
+    Damage::Truncated.strike(&path_of(&session, &states[1]));
+    let (record, _) = record_of(&session, &backups[2]);
+    forge(&record, |content| content["state"]["serial"] = 999.into());
+    let listed = session.gaib("server backup list").await;
+    printed(&listed, &["PROBLEM", "does not exist", &states[1], "signature"]);
+    for (at, problem) in ["damaged", "damaged", "damaged", " - "].iter().enumerate() {
+        let line = listed.stdout.lines().find(|line| line.contains(&backups[at])).unwrap();
+        assert!(line.contains(problem), "{line}");
+        let delete = format!("gaib server backup delete {}", backups[at]);
+        assert_eq!(listed.stderr.contains(&delete), at < 3, "{}", listed.stderr);
+    }
+    let json = session.gaib("server backup list --json").await;
+    let problems: Vec<bool> = of_type(&json, "backup")
+        .iter()
+        .map(|backup| backup["problem"].is_string())
+        .collect();
+    assert_eq!(problems, [false, true, true, true]);
+    assert_eq!(of_type(&json, "list_summary")[0]["problems"], 3);
+
+    let mut snapshots = Vec::new();
+    for _ in 0..3 {
+        snapshots.push(created(&session.gaib("server snapshot create").await));
+    }
+    let object = |id: &str, file: &str| path_of(&session, &format!("snapshots/{GUILD}/{id}/{file}"));
+    std::fs::remove_file(object(&snapshots[0], "members.json.gz")).unwrap();
+    Damage::Flipped.strike(&object(&snapshots[1], "manifest.json"));
+    let listed = session.gaib("server snapshot list").await;
+    printed(&listed, &["PROBLEM", "members.json.gz", "manifest.json"]);
+    for (at, problem) in ["damaged", "damaged", " - "].iter().enumerate() {
+        let line = listed
+            .stdout
+            .lines()
+            .find(|line| line.contains(&snapshots[at]))
+            .unwrap();
+        assert!(line.contains(problem), "{line}");
+    }
+    let key = session.state_home().join("gaib/backup-signing-key.pem");
+    std::fs::rename(&key, key.with_extension("old")).unwrap();
+    let listed = session.gaib("server snapshot list").await;
+    let line = listed.stdout.lines().find(|line| line.contains(&snapshots[2])).unwrap();
+    assert!(line.contains("not trusted"), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn theme_history_names_the_damaged_snapshot_of_a_deployment() {
+    let mut session = unmanaged().await;
+    session.write("discord-server.yaml", "theme: basic\n");
+    done(&session.gaib("server apply --snapshot --auto-approve").await);
+    printed(&session.gaib("server theme history").await, &[" kept"]);
+    for object in objects(&session) {
+        if object.ends_with("config.yaml.gz") {
+            std::fs::remove_file(path_of(&session, &object)).unwrap();
+        }
+    }
+    let history = session.gaib("server theme history").await;
+    printed(&history, &[" damaged"]);
+    let json = session.gaib("server theme history --json").await;
+    assert_eq!(of_type(&json, "deployment")[0]["snapshot_available"], false);
+}
