@@ -45,7 +45,7 @@ use crate::workspace::{Workspace, release_after, shell_quoted};
 use crate::workspace_state;
 
 /// Advice where no answer can be read: nothing replaces the confirmations.
-const BY_A_PERSON: &str = "a teardown is confirmed by a person: run it without --json and --input=false; `gaib server teardown --dry-run` \
+const BY_A_PERSON: &str = "a teardown is confirmed by a person: run it in a terminal, without --json and --input=false; `gaib server teardown --dry-run` \
                            needs no confirmation";
 
 pub(super) async fn run(context: &Context, arguments: &server::Teardown) -> Result<ExitStatus> {

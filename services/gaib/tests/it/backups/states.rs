@@ -264,6 +264,55 @@ fn path_of_records(session: &Session) -> PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn closed_stdin_is_one_error_that_names_the_option_and_repeats_no_question() {
+    let mut session = managed().await;
+    let id = created(&session.gaib("server backup create").await);
+    let snapshot = created(&session.gaib("server snapshot create").await);
+    session.write("discord-server.yaml", CHANGED);
+    for (line, question, option) in [
+        (
+            "server apply".to_owned(),
+            "Do you want to make these changes",
+            "--auto-approve",
+        ),
+        (
+            "server destroy".to_owned(),
+            "Do you really want to delete all",
+            "--auto-approve",
+        ),
+        (
+            format!("server backup delete {id}"),
+            "Do you really want to delete the backup",
+            "--force (-f)",
+        ),
+        (
+            format!("server snapshot delete {snapshot}"),
+            "Do you really want to delete the snapshot",
+            "--force (-f)",
+        ),
+    ] {
+        // From a device without content, and from a pipe that is closed at once.
+        for answer in [None, Some("")] {
+            let outcome = session.answering(&line, answer).await;
+            refused(&outcome, &["error: No answer was read: stdin is closed.\n", option]);
+            for text in [question, "Only `yes`", "No answer"] {
+                assert_eq!(outcome.stderr.matches(text).count(), 1, "{line}: {}", outcome.stderr);
+            }
+        }
+        // Where nothing is asked, the error has the question.
+        let outcome = session.gaib(&format!("{line} --input=false")).await;
+        refused(&outcome, &[question, option]);
+        assert_eq!(
+            outcome.stderr.matches(question).count(),
+            1,
+            "{line}: {}",
+            outcome.stderr
+        );
+    }
+    done(&session.gaib(&format!("server backup show {id}")).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn newest_backup_is_that_of_the_workspace() {
     let mut session = managed().await;
     let own = created(&session.gaib("server backup create").await);
