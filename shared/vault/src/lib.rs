@@ -56,5 +56,6 @@ pub use store::{Condition, FolderStore, NewObject, Object, ObjectStore, StoreErr
 pub use theme_registry::{Action, Deployment, DeploymentAudit, RollbackError, RollbackTo, ThemeRegistry};
 pub use vault::{
     Expected, Export, ExportsReport, ImageReferences, LimitPolicy, NewBackup, NewSnapshot, RebuiltRegistry,
-    RecoveryReport, RetentionReport, Snapshot, Trigger, Vault, VaultParts, VerifyReport, kept_for, theme_history,
+    RecoveryReport, RegistryRebuild, RetentionReport, Snapshot, Trigger, Vault, VaultParts, VerifyReport, kept_for,
+    theme_history,
 };

@@ -48,7 +48,7 @@ pub struct ConfirmedArguments {
     #[arg(long)]
     pub dry_run: bool,
     /// Skip the confirmation
-    #[arg(long, short = 'f')]
+    #[arg(long, short = 'f', visible_alias = "yes")]
     pub auto_approve: bool,
 }
 
@@ -120,7 +120,7 @@ pub struct Delete {
     #[arg(value_parser = record_id)]
     pub id: IdArgument,
     /// Skip the confirmation
-    #[arg(long, short = 'f', visible_alias = "auto-approve")]
+    #[arg(long, short = 'f', visible_aliases = ["auto-approve", "yes"])]
     pub force: bool,
     /// The server.
     #[command(flatten)]

@@ -99,7 +99,7 @@ pub struct Delete {
     #[arg(value_parser = export_id)]
     pub id: IdArgument,
     /// Skip the confirmation
-    #[arg(long, short = 'f', visible_alias = "auto-approve")]
+    #[arg(long, short = 'f', visible_aliases = ["auto-approve", "yes"])]
     pub force: bool,
     /// The server.
     #[command(flatten)]

@@ -47,9 +47,15 @@ pub struct Validate {
 /// Arguments of `gaib server theme registry`.
 #[derive(Debug, Args)]
 pub struct Registry {
-    /// Make the registry again from the audit objects of its deployments, where it is damaged
+    /// Make the registry again from the audit objects of its deployments, where it is damaged, after a confirmation
     #[arg(long)]
     pub rebuild: bool,
+    /// Show what --rebuild would change, and change nothing
+    #[arg(long, requires = "rebuild")]
+    pub dry_run: bool,
+    /// Skip the confirmation of --rebuild
+    #[arg(long, short = 'f', visible_alias = "yes", requires = "rebuild")]
+    pub auto_approve: bool,
     /// The server.
     #[command(flatten)]
     pub server: OfServer,

@@ -34,7 +34,7 @@ pub use plans::{LimitPolicy, kept_for, theme_history};
 pub use recovery::RecoveryReport;
 pub use retention::RetentionReport;
 pub use snapshots::{NewSnapshot, Snapshot};
-pub use themes::RebuiltRegistry;
+pub use themes::{RebuiltRegistry, RegistryRebuild};
 pub use verify::VerifyReport;
 
 /// What a [`Vault`] works with.

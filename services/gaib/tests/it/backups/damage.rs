@@ -292,20 +292,57 @@ async fn damaged_theme_registry_is_named_and_made_again() {
     let applied = session.gaib("server apply --auto-approve -m second").await;
     printed(&applied, &["warning", "its deployment is not recorded yet", registry]);
     // The audit object of the second deployment is written already.
+    let rebuild = "server theme registry --rebuild";
+    let question = "Do you want to replace the theme registry";
+    for (line, answer, parts) in [
+        (
+            format!("{rebuild} --input=false"),
+            None,
+            vec![question, "--auto-approve"],
+        ),
+        (
+            rebuild.to_owned(),
+            None,
+            vec![question, "stdin is closed", "--auto-approve"],
+        ),
+        (rebuild.to_owned(), Some("no\n"), vec![question, "Cancelled"]),
+    ] {
+        let outcome = session.answering(&line, answer).await;
+        refused(&outcome, &parts);
+        assert!(outcome.stdout.contains("  + "), "{line}: {}", outcome.stdout);
+        assert_eq!(std::fs::read_to_string(path_of(&session, registry)).unwrap(), "{");
+    }
+    let dry = session.gaib(&format!("{rebuild} --dry-run")).await;
     printed(
-        &session.gaib("server theme registry --rebuild").await,
-        &["2 deployments", "first", "second"],
+        &dry,
+        &["is damaged", "would be replaced", "Dry run: nothing was changed."],
     );
+    assert_eq!(dry.stdout.matches("  + ").count(), 2, "{}", dry.stdout);
+    assert_eq!(std::fs::read_to_string(path_of(&session, registry)).unwrap(), "{");
+    let rebuilt = session.answering(rebuild, Some("yes\n")).await;
+    printed(&rebuilt, &["2 deployments (2 added, 0 removed)", "first", "second"]);
+    // One that is whole stays as it is, without a question.
+    printed(&session.gaib(rebuild).await, &["is whole", "Nothing was changed"]);
+    for line in ["server theme registry --dry-run", "server theme registry --yes"] {
+        refused(&session.gaib(line).await, &["--rebuild"]);
+    }
     // A damaged audit object does not hinder the others.
     let audit = objects(&session).into_iter().find(|object| object.contains("/audit/"));
     std::fs::write(path_of(&session, &audit.clone().unwrap()), "{").unwrap();
+    let audit = audit.unwrap();
     printed(
-        &session.gaib("server theme registry --rebuild").await,
-        &["warning", &audit.unwrap(), "2 deployments", "first", "second"],
+        &session.gaib(rebuild).await,
+        &["warning", &audit, "2 deployments", "first", "second"],
+    );
+    // Without the registry, the deployment of the damaged audit object is lost.
+    std::fs::write(path_of(&session, registry), "{").unwrap();
+    printed(
+        &session.gaib(&format!("{rebuild} --yes")).await,
+        &["warning", &audit, "1 deployment (1 added, 0 removed)"],
     );
     done(&session.gaib("server apply --auto-approve").await);
     let shown = session.gaib("server theme registry --json").await;
-    assert_eq!(of_type(&shown, "deployment").len(), 2);
+    assert_eq!(of_type(&shown, "deployment").len(), 1);
     assert!(!exists(&session, DEPLOYMENT));
 }
 
