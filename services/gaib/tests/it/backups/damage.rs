@@ -425,9 +425,9 @@ async fn lists_name_what_is_missing_truncated_or_changed_without_reading_all() {
     forge(&record, |content| content["state"]["serial"] = 999.into());
     let listed = session.gaib("server backup list").await;
     printed(&listed, &["PROBLEM", "does not exist", &states[1], "signature"]);
-    for (at, problem) in ["damaged", "damaged", "damaged", " - "].iter().enumerate() {
+    for (at, problem) in ["  damaged", "  damaged", "  damaged", "  -"].iter().enumerate() {
         let line = listed.stdout.lines().find(|line| line.contains(&backups[at])).unwrap();
-        assert!(line.contains(problem), "{line}");
+        assert!(line.ends_with(*problem), "{line}");
         let delete = format!("gaib server backup delete {}", backups[at]);
         assert_eq!(listed.stderr.contains(&delete), at < 3, "{}", listed.stderr);
     }
@@ -448,13 +448,13 @@ async fn lists_name_what_is_missing_truncated_or_changed_without_reading_all() {
     Damage::Flipped.strike(&object(&snapshots[1], "manifest.json"));
     let listed = session.gaib("server snapshot list").await;
     printed(&listed, &["PROBLEM", "members.json.gz", "manifest.json"]);
-    for (at, problem) in ["damaged", "damaged", " - "].iter().enumerate() {
+    for (at, problem) in ["  damaged", "  damaged", "  -"].iter().enumerate() {
         let line = listed
             .stdout
             .lines()
             .find(|line| line.contains(&snapshots[at]))
             .unwrap();
-        assert!(line.contains(problem), "{line}");
+        assert!(line.ends_with(*problem), "{line}");
     }
     let key = session.state_home().join("gaib/backup-signing-key.pem");
     std::fs::rename(&key, key.with_extension("old")).unwrap();
