@@ -55,6 +55,7 @@ pub use sign::{LocalSigner, Signer};
 pub use store::{Condition, FolderStore, NewObject, Object, ObjectStore, StoreError};
 pub use theme_registry::{Action, Deployment, DeploymentAudit, RollbackError, RollbackTo, ThemeRegistry};
 pub use vault::{
-    Expected, LimitPolicy, NewBackup, NewSnapshot, RebuiltRegistry, RecoveryReport, RetentionReport, Snapshot, Trigger,
-    Vault, VaultParts, VerifyReport, kept_for, theme_history,
+    Expected, Export, ExportsReport, ImageReferences, LimitPolicy, NewBackup, NewSnapshot, RebuiltRegistry,
+    RecoveryReport, RegistryRebuild, RetentionReport, Snapshot, Trigger, Vault, VaultParts, VerifyReport, kept_for,
+    theme_history,
 };

@@ -3,7 +3,7 @@
 //! `{"checksum":"…","signature":{…},"content":…}`. The checksum is the SHA-256 of the bytes of `content` as they are, so that a reader that
 //! does not have all fields can check it. The signature is of a [`Context`] and these bytes.
 //!
-//! What is signed and no document of its own (the record of a backup, a deployment in the registry) has a [`Statement`].
+//! What is signed and no document of its own (the record of a backup, a deployment in the registry, an export) has a [`Statement`].
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,8 @@ pub(crate) enum Context {
     Backup,
     /// A deployment of the theme registry.
     Deployment,
+    /// An export.
+    Export,
 }
 
 impl Context {
@@ -30,6 +32,7 @@ impl Context {
             Self::Document => b"arrakis-vault sealed document 1\n",
             Self::Backup => b"arrakis-vault backup 1\n",
             Self::Deployment => b"arrakis-vault deployment 1\n",
+            Self::Export => b"arrakis-vault export 1\n",
         }
     }
 }

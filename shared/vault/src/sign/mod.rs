@@ -1,4 +1,4 @@
-//! Signatures of manifests, backups and deployments: [`Signer`] and its implementation with a local key.
+//! Signatures of manifests, backups, deployments and exports: [`Signer`] and its implementation with a local key.
 
 mod local;
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use local::check_permissions;
 pub use local::{LocalSigner, PublicKey, PublicKeyError};
 
-/// A signature, as manifests, records of backups and deployments contain it.
+/// A signature, as manifests, records of backups, deployments and the metadata of exports contain it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Signature {
@@ -39,7 +39,7 @@ impl fmt::Display for Algorithm {
     }
 }
 
-/// Signs manifests, backups and deployments, and checks signatures: with a key on this machine, or by a service.
+/// Signs manifests, backups, deployments and exports, and checks signatures: with a key on this machine, or by a service.
 #[async_trait]
 pub trait Signer: Debug + Send + Sync {
     /// Signs a message.

@@ -37,6 +37,7 @@ use crate::connection::{connect_silently, read_live};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
+use crate::images::ImageNames;
 use crate::ownership::{self, Ownership};
 use crate::printer::Severity;
 use crate::settings::guild_option;
@@ -44,7 +45,7 @@ use crate::workspace::{Workspace, release_after, shell_quoted};
 use crate::workspace_state;
 
 /// Advice where no answer can be read: nothing replaces the confirmations.
-const BY_A_PERSON: &str = "a teardown is confirmed by a person: run it without --json and --input=false; `gaib server teardown --dry-run` \
+const BY_A_PERSON: &str = "a teardown is confirmed by a person: run it in a terminal, without --json and --input=false; `gaib server teardown --dry-run` \
                            needs no confirmation";
 
 pub(super) async fn run(context: &Context, arguments: &server::Teardown) -> Result<ExitStatus> {
@@ -205,7 +206,7 @@ impl Teardown<'_> {
     async fn export(&self, record: &mut Record, state: &State, live: &LiveServer, path: &Path) -> Result<()> {
         let context = self.context;
         export::warn_of_unknown(context, live);
-        let missing = export::save(context, self.workspace, live, state, path).await?;
+        let missing = export::save(context, self.workspace, live, state, path, ImageNames::ByImage).await?;
         let managed = state.resources.iter();
         let managed = managed.map(|(address, entry)| (address.clone(), entry.id));
         record.set_export(path, arrakis_iac::export::assign(live, &managed.collect()))?;
