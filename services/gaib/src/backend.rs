@@ -324,7 +324,7 @@ async fn open_s3(s3: &S3Settings, aws: &AwsEnvironment, folder: PathBuf, host: &
         true => s3.bucket.clone(),
         false => format!("{}/{}", s3.bucket, s3.prefix),
     };
-    let locks = DynamoLocks::open(table.as_str(), scope, &options).await;
+    let locks = DynamoLocks::new(&connection, table.as_str(), scope);
     Ok(store.with_locks(Arc::new(locks)))
 }
 

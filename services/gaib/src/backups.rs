@@ -3,6 +3,8 @@
 //! `BACKUP_STORE` names the store; without it, it is the folder `.gaib/backups`. What is stored, checked and listed is decided in
 //! `arrakis-vault`.
 
+mod ids;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;

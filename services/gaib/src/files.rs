@@ -62,6 +62,26 @@ pub fn require_plain(folder: &Path, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a directory that has files, unless `force` permits to replace them, and a path that is no directory. For a directory that is filled
+/// with files; it may not exist yet.
+///
+/// # Errors
+/// With what to name instead.
+pub fn require_directory(folder: &Path, force: bool) -> Result<()> {
+    if folder.exists() && !folder.is_dir() {
+        return Err(Failure::new(format!("{} is not a directory", folder.display())).help("name another one"));
+    }
+    if force || !folder.exists() {
+        return Ok(());
+    }
+    let mut entries = std::fs::read_dir(folder).or_fail(format_args!("read {}", folder.display()))?;
+    match entries.next() {
+        None => Ok(()),
+        Some(_) => Err(Failure::new(format!("{} is not empty", folder.display()))
+            .help("name another directory, or add --force to replace files in it")),
+    }
+}
+
 /// Replaces a file atomically and durably, by a sync and a rename, and creates the folders above it. A symbolic link is followed. A path that is not a
 /// regular file (`/dev/null`, `/dev/stdout`) is written to in place, because a rename would replace it.
 ///

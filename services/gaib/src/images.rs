@@ -37,6 +37,9 @@ pub enum ImageNames {
     /// By the image, in a folder that all exported files of the folder share: `images/emojis-41771983423143937.png`. Such a file
     /// never changes, so it is downloaded once.
     ByImage,
+    /// By the SHA-256 of the content, in the folder of the copies with the backups: `images/{digest}.png`. The signature of a copy covers the
+    /// names, and so the contents.
+    ByContent,
 }
 
 /// An image that could not be downloaded.
@@ -127,15 +130,17 @@ impl ImageExport<'_> {
             (Some(digest(&bytes)) == file.sha256).then_some(bytes)
         });
         let earlier = || {
-            let path = self.folder().join(self.relative_path(image));
-            let bytes = read_image_file(&path).ok()?;
-            (self.names == ImageNames::ByImage && check_image(image.address.kind(), &bytes).is_ok()).then_some(bytes)
+            if self.names != ImageNames::ByImage {
+                return None;
+            }
+            let bytes = read_image_file(&self.folder().join(path_by_image(image))).ok()?;
+            check_image(image.address.kind(), &bytes).is_ok().then_some(bytes)
         };
         uploaded.or_else(earlier)
     }
 
     fn write(&self, image: &ExportedImage, bytes: &[u8]) -> Result<Image> {
-        let relative = self.relative_path(image);
+        let relative = self.relative_path(image, bytes);
         let path = self.folder().join(&relative);
         if std::fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
             return Err(Failure::new(format!("{} is not a regular file", path.display()))
@@ -163,23 +168,27 @@ impl ImageExport<'_> {
     }
 
     /// The path of an image, relative to the folder of the exported file.
-    fn relative_path(&self, image: &ExportedImage) -> String {
+    fn relative_path(&self, image: &ExportedImage, bytes: &[u8]) -> String {
         match self.names {
             ImageNames::ByAddress => {
                 let stem = self.file.file_stem().unwrap_or_default().to_string_lossy();
                 format!("{stem}-images/{}.{}", image.address, image.live.extension)
             }
-            ImageNames::ByImage => {
-                let path = image.live.path.split('?').next().unwrap_or_default();
-                // The uploaded file and the image that Discord returns may differ.
-                let digest = image.uploaded.as_ref().and_then(|file| file.sha256.as_deref());
-                let prefix = digest
-                    .map(|sha256| format!("{}-", &sha256[..sha256.len().min(8)]))
-                    .unwrap_or_default();
-                format!("images/{prefix}{}", path.trim_start_matches('/').replace('/', "-"))
-            }
+            ImageNames::ByImage => path_by_image(image),
+            ImageNames::ByContent => format!("images/{}.{}", digest(bytes), image.live.extension),
         }
     }
+}
+
+/// The path of an image that is named by what Discord names it.
+fn path_by_image(image: &ExportedImage) -> String {
+    let path = image.live.path.split('?').next().unwrap_or_default();
+    // The uploaded file and the image that Discord returns may differ.
+    let digest = image.uploaded.as_ref().and_then(|file| file.sha256.as_deref());
+    let prefix = digest
+        .map(|sha256| format!("{}-", &sha256[..sha256.len().min(8)]))
+        .unwrap_or_default();
+    format!("images/{prefix}{}", path.trim_start_matches('/').replace('/', "-"))
 }
 
 /// The images that Discord has for the resources of a configuration.

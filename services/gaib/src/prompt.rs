@@ -1,7 +1,7 @@
 //! Confirmations.
 //!
 //! A pipeline must never wait for an answer: with `--input=false`, with `--json` and with a closed stdin, a confirmation fails
-//! with an error that names the option which replaces it. A script may write the answer to a pipe. A signal that stops the command
+//! with an error that names the option which replaces it. The question is printed once: by the error, or above it. A script may write the answer to a pipe. A signal that stops the command
 //! counts as an answer other than the expected one, so that the command releases its locks.
 
 use std::io::{BufRead as _, IsTerminal as _};
@@ -65,12 +65,12 @@ impl Prompt {
 
     /// Prints `question` and `label`, and reads a line; `None` after a signal that stops the command.
     async fn answer(&self, question: &str, label: &str, alternative: &str) -> Result<Option<String>> {
-        let refused = |reason: &str| Failure::new(format!("{question} {reason}")).help(alternative);
+        let disabled = |reason: &str| Failure::new(format!("{question} {reason}")).help(alternative);
         if !self.input {
-            return Err(refused("Prompts are disabled (--input=false)."));
+            return Err(disabled("Prompts are disabled (--input=false)."));
         }
         if self.printer.is_json() {
-            return Err(refused("Prompts are disabled with --json."));
+            return Err(disabled("Prompts are disabled with --json."));
         }
         if self.interruption.is_cancelled() {
             return Ok(None);
@@ -86,9 +86,10 @@ impl Prompt {
             self.printer.prompt("\n");
         }
         match read {
-            Ok(None) => Err(refused("No answer was read: stdin is closed.")),
             Ok(Some(answer)) => Ok(Some(answer)),
-            Err(error) => Err(refused(&format!("The answer could not be read: {error}."))),
+            // The question is printed already, right above the error.
+            Ok(None) => Err(Failure::new("No answer was read: stdin is closed.").help(alternative)),
+            Err(error) => Err(Failure::new(format!("The answer could not be read: {error}.")).help(alternative)),
         }
     }
 }

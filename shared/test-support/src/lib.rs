@@ -1,5 +1,6 @@
 //! Resources of a test, separate for each test so that tests run concurrently: a database, a vhost, a Redis database,
-//! processes, a fault proxy, a chain, an S3 with a DynamoDB, an OpenBao; and [`eventually`] instead of sleeping.
+//! processes, a fault proxy, a forwarder for HTTP proxies, a chain, an S3 with a DynamoDB, an OpenBao; and [`eventually`] instead of
+//! sleeping.
 //!
 //! The services are real. `./dev test` sets the environment variables with their addresses; without these a test fails with
 //! a message. The types panic instead of returning errors: a test without its resources has failed.
@@ -8,6 +9,7 @@ mod anvil;
 mod database;
 mod environment;
 mod fault_proxy;
+mod http_forwarder;
 mod moto;
 mod openbao;
 mod process;
@@ -21,6 +23,7 @@ pub use anvil::{
 pub use database::TestDatabase;
 pub use environment::required as required_variable;
 pub use fault_proxy::{Direction, FaultProxy, TrafficFaults};
+pub use http_forwarder::{ForwardedResponse, HttpForwarder};
 pub use moto::Moto;
 pub use openbao::{AppRole, OpenBao};
 pub use process::Process;

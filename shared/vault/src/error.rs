@@ -21,7 +21,7 @@ pub enum VaultError {
     /// An operation on the catalogue failed.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
-    /// A manifest, a backup or a deployment cannot be signed.
+    /// A manifest, a backup, a deployment or an export cannot be signed.
     #[error("it cannot be signed, and was not stored: {0}")]
     Sign(#[source] SignError),
     /// The signature of an object cannot be verified at present: the service with the key is unavailable, or refuses this process.
@@ -66,10 +66,10 @@ pub enum VaultError {
         /// What is wrong with it.
         damage: Damage,
     },
-    /// A backup, a snapshot or a deployment is signed by a key that is not trusted on this machine. It may be whole.
+    /// A backup, a snapshot, a deployment or an export is signed by a key that is not trusted on this machine. It may be whole.
     #[error("{object} is signed by the key {key} in version {version}, which is not trusted here")]
     NotTrusted {
-        /// The object of the backup, the manifest, or the deployment.
+        /// The object of the backup or the export, the manifest, or the deployment.
         object: String,
         /// Id of the key.
         key: String,
@@ -111,6 +111,14 @@ pub enum VaultError {
         object: String,
         /// The reason.
         reason: String,
+    },
+    /// The export is the newest one that is whole. Like the newest good backup, it is never deleted: a server is recovered from it.
+    #[error(
+        "{object} is the newest export that is whole, and is not deleted; `gaib server export --backup` stores a newer one"
+    )]
+    NewestExport {
+        /// The export.
+        object: String,
     },
     /// The plan's limit is reached.
     #[error(transparent)]

@@ -36,7 +36,8 @@ pub fn time_text(time: OffsetDateTime) -> String {
     time.to_offset(time::UtcOffset::UTC).format(TIME).unwrap_or_default()
 }
 
-fn parse_time(text: &str) -> Option<OffsetDateTime> {
+/// The time that [`time_text`] wrote.
+pub(crate) fn parse_time(text: &str) -> Option<OffsetDateTime> {
     PrimitiveDateTime::parse(text, TIME)
         .ok()
         .map(PrimitiveDateTime::assume_utc)
@@ -112,6 +113,9 @@ pub fn export_images(server: ServerId) -> String {
 /// # Errors
 /// The name of the file is not valid in a key.
 pub fn export_image(server: ServerId, file: &str) -> Result<ObjectKey, ObjectKeyError> {
+    if file.contains('/') {
+        return ObjectKey::new(format!("/{file}"));
+    }
     ObjectKey::new(format!("{}{file}", export_images(server)))
 }
 

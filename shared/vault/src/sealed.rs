@@ -3,7 +3,7 @@
 //! `{"checksum":"…","signature":{…},"content":…}`. The checksum is the SHA-256 of the bytes of `content` as they are, so that a reader that
 //! does not have all fields can check it. The signature is of the prefix of a [`SigningPurpose`] and these bytes.
 //!
-//! What is signed and no document of its own (the record of a backup, a deployment in the registry) has a [`Statement`].
+//! What is signed and no document of its own (the record of a backup, a deployment in the registry, an export) has a [`Statement`].
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

@@ -1,9 +1,9 @@
 //! Arguments of `gaib server backup …`.
 
 use clap::{Args, Subcommand};
-use uuid::Uuid;
 
 use super::GuildArgument;
+use super::id::{IdArgument, record_id};
 use super::server::WorkspaceArgument;
 use crate::error::Failure;
 
@@ -30,18 +30,6 @@ what an apply would change.")]
     Verify(Verify),
 }
 
-/// The id of a backup, a snapshot or a deployment.
-///
-/// # Errors
-/// The text is not an id. The message says what one looks like, and where it is listed.
-pub fn record_id(text: &str) -> Result<Uuid, String> {
-    Uuid::try_parse(text).map_err(|_| {
-        "an id is whole and looks like 4ebe60b0-8c1e-4f5a-9a57-3d0c3f0a6b1e; `gaib server backup list`, `gaib server snapshot list` and \
-         `gaib server theme history` print them"
-            .to_owned()
-    })
-}
-
 /// The options that select a server and a workspace.
 #[derive(Clone, Debug, Default, Args)]
 pub struct OfServer {
@@ -60,7 +48,7 @@ pub struct ConfirmedArguments {
     #[arg(long)]
     pub dry_run: bool,
     /// Skip the confirmation
-    #[arg(long, short = 'f')]
+    #[arg(long, short = 'f', visible_alias = "yes")]
     pub auto_approve: bool,
 }
 
@@ -100,9 +88,9 @@ pub struct List {
 /// Arguments of `gaib server backup show`.
 #[derive(Debug, Args)]
 pub struct Show {
-    /// Id, as `list` prints it
+    /// Id, as `list` prints it; at least its first 6 characters, or `latest`
     #[arg(value_parser = record_id)]
-    pub id: Uuid,
+    pub id: IdArgument,
     /// The server.
     #[command(flatten)]
     pub server: OfServer,
@@ -111,9 +99,9 @@ pub struct Show {
 /// Arguments of `gaib server backup restore`.
 #[derive(Debug, Args)]
 pub struct Restore {
-    /// Id, as `list` prints it
+    /// Id, as `list` prints it; at least its first 6 characters, or `latest`
     #[arg(value_parser = record_id)]
-    pub id: Uuid,
+    pub id: IdArgument,
     /// Restore a backup that has no signature, as one of an earlier gaib
     #[arg(long)]
     pub allow_unsigned: bool,
@@ -128,11 +116,11 @@ pub struct Restore {
 /// Arguments of `gaib server backup delete` and `gaib server snapshot delete`.
 #[derive(Debug, Args)]
 pub struct Delete {
-    /// Id, as `list` prints it
+    /// Id, as `list` prints it; at least its first 6 characters, or `latest`
     #[arg(value_parser = record_id)]
-    pub id: Uuid,
+    pub id: IdArgument,
     /// Skip the confirmation
-    #[arg(long, short = 'f', visible_alias = "auto-approve")]
+    #[arg(long, short = 'f', visible_aliases = ["auto-approve", "yes"])]
     pub force: bool,
     /// The server.
     #[command(flatten)]
@@ -142,10 +130,10 @@ pub struct Delete {
 /// Arguments of `gaib server backup verify`.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// Id, as `list` prints it
+    /// Id, as `list` prints it; at least its first 6 characters, or `latest`
     #[arg(required_unless_present = "all", value_parser = record_id)]
-    pub id: Option<Uuid>,
-    /// Check every backup and snapshot of the server, and its theme registry
+    pub id: Option<IdArgument>,
+    /// Check every backup, snapshot and export of the server, and its theme registry
     #[arg(long, conflicts_with = "id")]
     pub all: bool,
     /// The server.

@@ -5,6 +5,8 @@
 
 pub mod backup;
 pub mod config;
+pub mod export;
+pub mod id;
 pub mod platform;
 pub mod restore;
 pub mod server;

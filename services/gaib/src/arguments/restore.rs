@@ -1,8 +1,8 @@
 //! Arguments of `gaib restore …`.
 
 use clap::{Args, Subcommand};
-use uuid::Uuid;
 
+use super::id::{IdArgument, record_id};
 use super::platform::CommunityArguments;
 
 /// The commands for checkpoints: configurations of a community that the platform stores for 30 days.
@@ -27,9 +27,9 @@ pub struct List {
 /// Arguments of `gaib restore preview`.
 #[derive(Debug, Args)]
 pub struct Preview {
-    /// Id of the checkpoint, as `gaib restore list` prints it
-    #[arg(long, value_name = "ID")]
-    pub checkpoint: Uuid,
+    /// Id of the checkpoint, as `gaib restore list` prints it; at least its first 6 characters, or `latest`
+    #[arg(long, value_name = "ID", value_parser = record_id)]
+    pub checkpoint: IdArgument,
     /// The community.
     #[command(flatten)]
     pub community: CommunityArguments,
@@ -38,9 +38,9 @@ pub struct Preview {
 /// Arguments of `gaib restore exec`.
 #[derive(Debug, Args)]
 pub struct Exec {
-    /// Id of the checkpoint, as `gaib restore list` prints it
-    #[arg(long, value_name = "ID")]
-    pub checkpoint: Uuid,
+    /// Id of the checkpoint, as `gaib restore list` prints it; at least its first 6 characters, or `latest`
+    #[arg(long, value_name = "ID", value_parser = record_id)]
+    pub checkpoint: IdArgument,
     /// Show what the restore would change, and change nothing
     #[arg(long)]
     pub dry_run: bool,

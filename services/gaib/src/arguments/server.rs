@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::backup::BackupCommand;
 use super::config::ConfigCommand;
+use super::export::Export;
 use super::platform::CommunityArguments;
 use super::snapshot::SnapshotCommand;
 use super::state::StateCommand;
@@ -306,40 +307,6 @@ pub struct Import {
     /// The configuration and the server.
     #[command(flatten)]
     pub configuration: ConfigurationArguments,
-}
-
-/// Arguments of `gaib server export`.
-#[derive(Debug, Args)]
-pub struct Export {
-    /// Write to this file instead of stdout
-    #[arg(long, short = 'o', value_name = "FILE")]
-    pub output: Option<PathBuf>,
-    /// Include unmanaged resources; without a state they are always included
-    #[arg(long)]
-    pub include_unmanaged: bool,
-    /// The copies with the backups.
-    #[command(flatten)]
-    pub copies: ExportCopies,
-    /// Replace FILE if it exists
-    #[arg(long)]
-    pub force: bool,
-    /// The server.
-    #[command(flatten)]
-    pub guild: GuildArgument,
-    /// The workspace.
-    #[command(flatten)]
-    pub workspace: WorkspaceArgument,
-}
-
-/// The options of `gaib server export` for copies with the backups of the server.
-#[derive(Debug, Args)]
-pub struct ExportCopies {
-    /// Store a dated, complete copy with the backups of the server; without --output, nothing else is written
-    #[arg(long)]
-    pub backup: bool,
-    /// List the newest copies with the backups of the server, and export nothing
-    #[arg(long, conflicts_with_all = ["output", "include_unmanaged", "backup", "force"])]
-    pub list: bool,
 }
 
 /// Arguments of `gaib server lock`.

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use uuid::Uuid;
 
-use super::backup::{ConfirmedArguments, Delete, List, OfServer, record_id};
+use super::backup::{ConfirmedArguments, Delete, List, OfServer};
+use super::id::{IdArgument, record_id};
 
 /// The commands that keep the whole server: state, configuration, images, roles of members.
 #[derive(Debug, Subcommand)]
@@ -54,9 +54,9 @@ pub struct Create {
 /// Arguments of `gaib server snapshot restore`.
 #[derive(Debug, Args)]
 pub struct Restore {
-    /// Id, as `list` prints it
+    /// Id, as `list` prints it; at least its first 6 characters, or `latest`
     #[arg(value_parser = record_id)]
-    pub id: Uuid,
+    pub id: IdArgument,
     /// Take the live server back, too
     #[arg(long)]
     pub apply: bool,
@@ -74,9 +74,9 @@ pub struct Restore {
 /// Arguments of `gaib server snapshot download`.
 #[derive(Debug, Args)]
 pub struct Download {
-    /// Id, as `list` prints it
+    /// Id, as `list` prints it; at least its first 6 characters, or `latest`
     #[arg(value_parser = record_id)]
-    pub id: Uuid,
+    pub id: IdArgument,
     /// Directory to which the files are written; it is created
     #[arg(long, short = 'o', value_name = "DIRECTORY")]
     pub output: PathBuf,
@@ -91,12 +91,12 @@ pub struct Download {
 /// Arguments of `gaib server snapshot compare`.
 #[derive(Debug, Args)]
 pub struct Compare {
-    /// Id of the earlier snapshot
+    /// Id of the earlier snapshot; at least its first 6 characters, or `latest`
     #[arg(value_parser = record_id)]
-    pub before: Uuid,
-    /// Id of the later snapshot
+    pub before: IdArgument,
+    /// Id of the later snapshot; at least its first 6 characters, or `latest`
     #[arg(value_parser = record_id)]
-    pub after: Uuid,
+    pub after: IdArgument,
     /// Exit code 0: no differences, 1: error, 2: differences
     #[arg(long)]
     pub detailed_exitcode: bool,
@@ -108,9 +108,9 @@ pub struct Compare {
 /// Arguments of `gaib server snapshot verify`.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// Id, as `list` prints it
+    /// Id, as `list` prints it; at least its first 6 characters, or `latest`
     #[arg(value_parser = record_id)]
-    pub id: Uuid,
+    pub id: IdArgument,
     /// The server.
     #[command(flatten)]
     pub server: OfServer,

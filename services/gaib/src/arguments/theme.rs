@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use uuid::Uuid;
 
-use super::backup::{ConfirmedArguments, OfServer, record_id};
+use super::backup::{ConfirmedArguments, OfServer};
+use super::id::{IdArgument, record_id};
 
 /// The commands that read themes, and those about the themes of a server.
 #[derive(Debug, Subcommand)]
@@ -47,9 +47,15 @@ pub struct Validate {
 /// Arguments of `gaib server theme registry`.
 #[derive(Debug, Args)]
 pub struct Registry {
-    /// Make the registry again from the audit objects of its deployments, where it is damaged
+    /// Make the registry again from the audit objects of its deployments, where it is damaged, after a confirmation
     #[arg(long)]
     pub rebuild: bool,
+    /// Show what --rebuild would change, and change nothing
+    #[arg(long, requires = "rebuild")]
+    pub dry_run: bool,
+    /// Skip the confirmation of --rebuild
+    #[arg(long, short = 'f', visible_alias = "yes", requires = "rebuild")]
+    pub auto_approve: bool,
     /// The server.
     #[command(flatten)]
     pub server: OfServer,
@@ -72,9 +78,9 @@ pub struct Rollback {
     /// Number of deployments to go back [default: 1]
     #[arg(long, value_name = "NUMBER", conflicts_with = "to")]
     pub steps: Option<u16>,
-    /// Id of the deployment, as `history` prints it
+    /// Id of the deployment, as `history` prints it; at least its first 6 characters, or `latest`
     #[arg(long, value_name = "ID", value_parser = record_id)]
-    pub to: Option<Uuid>,
+    pub to: Option<IdArgument>,
     /// Message that the registry shows
     #[arg(long, short = 'm', value_name = "TEXT")]
     pub message: Option<String>,

@@ -1,6 +1,9 @@
-//! `gaib server export`: writes the live server as a configuration.
+//! `gaib server export`: writes the live server as a configuration, and works with the copies of it that are stored.
 
+mod delete;
+mod download;
 mod stored;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +20,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::arguments::backup::OfServer;
-use crate::arguments::server;
+use crate::arguments::export::{Export, ExportCommand};
 use crate::commands::deployment;
 use crate::connection::{connect_silently, read_failure};
 use crate::context::Context;
@@ -31,7 +34,24 @@ use crate::settings::guild_option;
 use crate::workspace::Workspace;
 use crate::workspace_state;
 
-pub(super) async fn run(context: &Context, arguments: &server::Export) -> Result<ExitStatus> {
+pub(super) use verify::{ExportCounts, all as verify_all};
+
+pub(super) async fn run(context: &Context, arguments: &Export) -> Result<ExitStatus> {
+    match &arguments.command {
+        Some(ExportCommand::Verify(arguments)) => Box::pin(verify::run(context, arguments)).await,
+        Some(ExportCommand::Download(arguments)) => {
+            Box::pin(download::run(context, arguments)).await?;
+            Ok(ExitStatus::Success)
+        }
+        Some(ExportCommand::Delete(arguments)) => {
+            Box::pin(delete::run(context, arguments)).await?;
+            Ok(ExitStatus::Success)
+        }
+        None => export_server(context, arguments).await,
+    }
+}
+
+async fn export_server(context: &Context, arguments: &Export) -> Result<ExitStatus> {
     let printer = context.printer;
     if arguments.copies.list {
         let server = OfServer {
@@ -259,9 +279,10 @@ pub(super) async fn save(
     live: &LiveServer,
     state: &State,
     path: &Path,
+    names: ImageNames,
 ) -> Result<usize> {
     let mut export = ServerExport::new(live, state, true, ExportDetail::Complete);
-    let images = images(context, workspace, path, ImageNames::ByImage, true)?;
+    let images = images(context, workspace, path, names, true)?;
     let missing = export.with_images(context, &images, live, state).await?;
     files::write(path, export.text().as_bytes())?;
     Ok(missing)

@@ -5,6 +5,7 @@
 
 mod pending;
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use arrakis_contracts::servers::{
@@ -16,6 +17,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use self::pending::PendingRestore;
+use crate::arguments::id::IdArgument;
 use crate::arguments::restore::{Exec, List, Preview, RestoreCommand};
 use crate::commands::platform::{self, time};
 use crate::connection::{connect_silently, read_live};
@@ -68,8 +70,9 @@ fn row(checkpoint: &Checkpoint) -> [String; 6] {
 
 async fn preview(context: &Context, arguments: &Preview) -> Result<ExitStatus> {
     let (platform, guild) = platform::required(context, &arguments.community).await?;
+    let checkpoint = checkpoint_id(&platform, guild, &arguments.checkpoint).await?;
     let server = read_server(context, guild).await?;
-    let preview = preview_of(&platform, arguments.checkpoint, server).await?;
+    let preview = preview_of(&platform, checkpoint, server).await?;
     Ok(match show(context, &preview) {
         0 => ExitStatus::Success,
         _ => ExitStatus::Error,
@@ -78,7 +81,7 @@ async fn preview(context: &Context, arguments: &Preview) -> Result<ExitStatus> {
 
 async fn exec(context: &Context, arguments: &Exec) -> Result<ExitStatus> {
     let (platform, guild) = platform::required(context, &arguments.community).await?;
-    let checkpoint = arguments.checkpoint;
+    let checkpoint = checkpoint_id(&platform, guild, &arguments.checkpoint).await?;
     let server = read_server(context, guild).await?;
     let preview = preview_of(&platform, checkpoint, server.clone()).await?;
     let obstacles = show(context, &preview);
@@ -112,6 +115,22 @@ async fn exec(context: &Context, arguments: &Exec) -> Result<ExitStatus> {
     show_result(context, &restored);
     pending.end()?;
     Ok(ExitStatus::Success)
+}
+
+/// The id of the checkpoint that the command line names. A whole id is not searched.
+async fn checkpoint_id(platform: &Platform, guild: Snowflake, argument: &IdArgument) -> Result<Uuid> {
+    if let Some(id) = argument.whole() {
+        return Ok(id);
+    }
+    let found = platform.checkpoints().await;
+    let found = found.map_err(|error| platform.failure(&format!("list the checkpoints of server {guild}"), &error))?;
+    let mut checkpoints = found.checkpoints;
+    checkpoints.sort_by_key(|checkpoint| Reverse(checkpoint.created_at));
+    let found = argument.only("checkpoint", checkpoints, |checkpoint| {
+        (checkpoint.id.to_string(), time(checkpoint.created_at))
+    })?;
+    let found = found.ok_or_else(|| argument.not_found("checkpoint", "gaib restore list"))?;
+    Ok(found.id)
 }
 
 async fn preview_of(platform: &Platform, checkpoint: Uuid, server: ServerLists) -> Result<RestorePreview> {

@@ -6,6 +6,7 @@ use std::future::pending;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
+use arrakis_test_support::HttpForwarder;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
@@ -19,9 +20,6 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::session::Session;
-
-/// Headers of one connection, which are not forwarded.
-const OF_CONNECTION: [&str; 5] = ["host", "connection", "content-length", "transfer-encoding", "expect"];
 
 /// Where in a request the process is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,9 +148,8 @@ impl Run {
 
 #[derive(Debug)]
 struct Shared {
-    /// Scheme, host and port of the service.
-    upstream: String,
-    client: reqwest::Client,
+    /// To the service.
+    upstream: HttpForwarder,
     run: Mutex<Run>,
 }
 
@@ -179,8 +176,7 @@ impl Gate {
         own.set_ip_host("127.0.0.1".parse().unwrap()).unwrap();
         own.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
         let shared = Arc::new(Shared {
-            upstream: service.origin().ascii_serialization(),
-            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            upstream: HttpForwarder::new(service.origin().ascii_serialization()),
             run: Mutex::default(),
         });
         let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
@@ -281,33 +277,15 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
 
 impl Shared {
     async fn forward(&self, parts: &Parts, body: Bytes) -> Response {
-        let mut headers = parts.headers.clone();
-        for name in OF_CONNECTION {
-            headers.remove(name);
-        }
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-        let sent = self
-            .client
-            .request(parts.method.clone(), format!("{}{path}", self.upstream))
-            .headers(headers)
-            .body(body)
-            .send();
-        let received = match sent.await {
+        let received = match self.upstream.send(&parts.method, path, &parts.headers, body).await {
             Ok(received) => received,
             Err(error) => return status(StatusCode::BAD_GATEWAY, error.to_string()),
         };
-        let mut response = Response::builder().status(received.status());
-        for (name, value) in received.headers() {
-            // The length of a response to HEAD is that of the object.
-            let is_length = name == "content-length" && parts.method != Method::HEAD;
-            if !is_length && name != "connection" && name != "transfer-encoding" {
-                response = response.header(name, value);
-            }
-        }
-        match received.bytes().await {
-            Ok(body) => response.body(Body::from(body)).unwrap(),
-            Err(error) => status(StatusCode::BAD_GATEWAY, error.to_string()),
-        }
+        let mut response = Response::new(Body::from(received.body));
+        *response.status_mut() = received.status;
+        *response.headers_mut() = received.headers;
+        response
     }
 }
 

@@ -129,14 +129,17 @@ async fn wait(database: &Database, token: &TokenProfileId, id: &str, before: &Sy
         let Some(job) = job else {
             bail!("the job {id} was deleted")
         };
-        if now.last_success_at > before.last_success_at {
+        // A sync that began before this job read an older head: its end says nothing about what this one was asked for.
+        let begun = job.started_at;
+        if begun.is_some() && now.last_success_at > before.last_success_at.max(begun) {
             report(format_args!(
                 "the ranking is that of block {}",
                 now.last_block.unwrap_or_default()
             ));
             return Ok(ExitCode::SUCCESS);
         }
-        let has_failed = now.last_attempt_at > before.last_attempt_at && now.consecutive_failures > 0;
+        let has_failed =
+            begun.is_some() && now.last_attempt_at > before.last_attempt_at.max(begun) && now.consecutive_failures > 0;
         let has_ended = job.state == JobState::Failed && !is_superseded(job.error.as_deref());
         if has_failed || has_ended {
             let error = job.error.or(now.last_error).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Checks of a file as a whole, and against the community. They write nothing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use arrakis_db::registry::MemberWallet;
 use arrakis_db::{BadgeRow, TenantTx, UserId};
@@ -8,7 +8,7 @@ use arrakis_domain::{Address, BadgeId, TierId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::merge::{MergeRules, merged};
+use super::present::PresentMembers;
 use super::problems::Problems;
 use super::source::{SourceFile, SourceMember};
 use super::target::Target;
@@ -290,26 +290,9 @@ async fn check_members(
     now: OffsetDateTime,
     problems: &mut Problems,
 ) -> anyhow::Result<()> {
-    let existing: BTreeMap<UserId, _> = tx
-        .profile_imports()
-        .members(users)
-        .await?
-        .into_iter()
-        .map(|rows| (rows.profile.user_id, rows))
-        .collect();
-    let held: Vec<Uuid> = existing
-        .values()
-        .flat_map(|rows| rows.badges.iter().map(|badge| badge.badge_id))
-        .collect();
-    let shared_on = tx.profile_imports().shared_on(&held).await?;
-    let place = |tier: &TierId| target.place(tier);
-    let rules = MergeRules {
-        place: &place,
-        shared_on: &shared_on,
-        now,
-    };
+    let present = PresentMembers::read(tx, users).await?;
     for member in page {
-        if let Err(reason) = merged(&member.rows, existing.get(&member.user()), None, &rules) {
+        if let Err(reason) = present.merged(target, &member.rows, None, now) {
             problems.add(BADGES, None, Some(member.user()), reason);
         }
     }

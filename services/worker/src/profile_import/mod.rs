@@ -11,6 +11,7 @@
 mod checks;
 mod fields;
 mod merge;
+mod present;
 mod problems;
 mod source;
 mod tables;

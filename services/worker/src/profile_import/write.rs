@@ -11,7 +11,6 @@ use arrakis_db::{
     Actor, Checksum, CommunityId, MemberRows, MemberWrite, NewAuditEntry, NewProfileImport, ProfileImport,
     ProfileImportState, SharedBadge, TenantTx, UserId, WrittenMember,
 };
-use arrakis_domain::TierId;
 use serde::Serialize;
 use serde_json::json;
 use time::OffsetDateTime;
@@ -19,7 +18,7 @@ use twilight_model::id::Id;
 use uuid::Uuid;
 
 use super::checks::wallets;
-use super::merge::{MergeRules, merged};
+use super::present::PresentMembers;
 use super::source::{SourceFile, SourceMember};
 use super::target::Target;
 use crate::jobs::{reconcile, tier_sync};
@@ -173,29 +172,13 @@ async fn planned(
     now: OffsetDateTime,
 ) -> anyhow::Result<Vec<MemberWrite>> {
     let users: Vec<UserId> = page.iter().map(|member| member.user()).collect();
-    let existing: BTreeMap<UserId, MemberRows> = tx
-        .profile_imports()
-        .members(&users)
-        .await?
-        .into_iter()
-        .map(|rows| (rows.profile.user_id, rows))
-        .collect();
-    let held: Vec<Uuid> = existing
-        .values()
-        .flat_map(|rows| rows.badges.iter().map(|badge| badge.badge_id))
-        .collect();
-    let shared_on = tx.profile_imports().shared_on(&held).await?;
-    let place = |tier: &TierId| target.place(tier);
-    let rules = MergeRules {
-        place: &place,
-        shared_on: &shared_on,
-        now,
-    };
+    let present = PresentMembers::read(tx, &users).await?;
     page.iter()
         .zip(imported)
         .map(|(member, wallet)| {
             let user = member.user();
-            merged(&member.rows, existing.get(&user), wallet.profile_wallet, &rules)
+            present
+                .merged(target, &member.rows, wallet.profile_wallet, now)
                 .map_err(|reason| anyhow::anyhow!("member {user}: {reason}"))
         })
         .collect()

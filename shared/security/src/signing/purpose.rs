@@ -14,6 +14,8 @@ pub enum SigningPurpose {
     Backup,
     /// A deployment of the theme registry.
     Deployment,
+    /// An export: a live server as a configuration.
+    Export,
     /// A version of a configuration in the object store.
     Shadow,
     /// The record of a decision on a change of infrastructure.
@@ -26,11 +28,12 @@ pub enum SigningPurpose {
 
 impl SigningPurpose {
     /// Every purpose.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ChainHead,
         Self::Manifest,
         Self::Backup,
         Self::Deployment,
+        Self::Export,
         Self::Shadow,
         Self::Approval,
         Self::VerificationLink,
@@ -45,6 +48,7 @@ impl SigningPurpose {
             Self::Manifest => "manifest",
             Self::Backup => "backup",
             Self::Deployment => "deployment",
+            Self::Export => "export",
             Self::Shadow => "shadow",
             Self::Approval => "approval",
             Self::VerificationLink => "verification_link",
@@ -52,7 +56,8 @@ impl SigningPurpose {
         }
     }
 
-    /// Begin of what is signed. The prefixes of manifests, backups, deployments and shadows are those of signatures that exist; none may change.
+    /// Begin of what is signed. The prefixes of manifests, backups, deployments, exports and shadows are those of signatures that exist; none may
+    /// change.
     #[must_use]
     pub const fn prefix(self) -> &'static [u8] {
         match self {
@@ -60,6 +65,7 @@ impl SigningPurpose {
             Self::Manifest => b"arrakis-vault sealed document 1\n",
             Self::Backup => b"arrakis-vault backup 1\n",
             Self::Deployment => b"arrakis-vault deployment 1\n",
+            Self::Export => b"arrakis-vault export 1\n",
             Self::Shadow => b"arrakis-worker shadow of a configuration 1\n",
             Self::Approval => b"arrakis approval record 1\n",
             Self::VerificationLink => b"arrakis verification link 1\n",

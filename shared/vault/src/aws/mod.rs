@@ -1,4 +1,4 @@
-//! The connection to AWS, or to a store that speaks S3's or DynamoDB's protocol, which the store and the catalogue share.
+//! The connection to AWS, or to a store that speaks S3's or DynamoDB's protocol, which the store, the catalogue and gaib's locks share.
 //!
 //! Credentials are those of the standard variables and profiles, of the container, or of the machine. The SDK retries transient failures and
 //! throttling with its own delays; the number of attempts and every time are bounded here. The SDK itself limits the time to connect only.
@@ -123,7 +123,9 @@ impl AwsConnection {
         Ok(Self { config, limits })
     }
 
-    pub(crate) fn config(&self) -> &SdkConfig {
+    /// The configuration, for a client of another service of AWS.
+    #[must_use]
+    pub fn config(&self) -> &SdkConfig {
         &self.config
     }
 

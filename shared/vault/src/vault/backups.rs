@@ -127,7 +127,7 @@ impl Vault {
     }
 
     /// Checks the signature of a backup, where it has one.
-    async fn check_signature(&self, key: &ObjectKey, record: &BackupRecord) -> Result<(), VaultError> {
+    pub(super) async fn check_signature(&self, key: &ObjectKey, record: &BackupRecord) -> Result<(), VaultError> {
         let Some(signature) = &record.signature else {
             return Ok(());
         };

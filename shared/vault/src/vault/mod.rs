@@ -5,6 +5,7 @@
 
 mod backups;
 mod exports;
+mod inspect;
 mod plans;
 mod read;
 mod recovery;
@@ -28,11 +29,12 @@ use crate::sign::Signer;
 use crate::store::ObjectStore;
 
 pub use backups::{Expected, NewBackup, Trigger};
+pub use exports::{Export, ExportsReport, ImageReferences};
 pub use plans::{LimitPolicy, kept_for, theme_history};
 pub use recovery::RecoveryReport;
 pub use retention::RetentionReport;
 pub use snapshots::{NewSnapshot, Snapshot};
-pub use themes::RebuiltRegistry;
+pub use themes::{RebuiltRegistry, RegistryRebuild};
 pub use verify::VerifyReport;
 
 /// What a [`Vault`] works with.
@@ -42,7 +44,7 @@ pub struct VaultParts {
     pub store: Arc<dyn ObjectStore>,
     /// Where records are.
     pub catalogue: Arc<dyn Catalogue>,
-    /// Signs backups, manifests and deployments, and checks their signatures.
+    /// Signs backups, manifests, deployments and exports, and checks their signatures.
     pub signer: Arc<dyn Signer>,
     /// Whether plans limit operations.
     pub limits: LimitPolicy,

@@ -207,7 +207,7 @@ impl Vault {
             if newest.is_some() && (!is_old(&export) || self.is_retired(&key).await?) {
                 continue;
             }
-            match self.read_export(server, &key).await {
+            match self.export_of_any_key(server, &key).await {
                 Ok(_) if newest.is_some() => expired.push(key),
                 Ok(content) => {
                     // Newer ones may have become damaged since it expired.
@@ -243,8 +243,9 @@ impl Vault {
         if images.is_empty() {
             return Ok(());
         }
-        let newest = match self.latest_export(server).await {
-            Ok(newest) => newest.unwrap_or_default(),
+        let newest = match self.export_of_any_key(server, &paths::latest_export(server)?).await {
+            Ok(newest) => newest,
+            Err(VaultError::Store(StoreError::NotFound { .. })) => Vec::new(),
             Err(error) if error.is_unusable() => {
                 report.damaged.push(error);
                 return Ok(());

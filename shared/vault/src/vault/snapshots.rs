@@ -227,7 +227,7 @@ impl Vault {
     }
 
     /// The manifest in these bytes, after its own checks.
-    async fn open_manifest(&self, key: &ObjectKey, bytes: &[u8]) -> Result<Manifest, VaultError> {
+    pub(super) async fn open_manifest(&self, key: &ObjectKey, bytes: &[u8]) -> Result<Manifest, VaultError> {
         let opened: Result<Manifest, Damage> =
             sealed::open_signed(bytes, SigningPurpose::Manifest, &*self.parts.signer).await;
         let manifest = opened.map_err(|damage| self.damaged(key, damage))?;
@@ -242,7 +242,12 @@ impl Vault {
     }
 
     /// Checks that a manifest is the one of its record.
-    fn check_manifest(&self, key: &ObjectKey, manifest: &Manifest, record: &BackupRecord) -> Result<(), VaultError> {
+    pub(super) fn check_manifest(
+        &self,
+        key: &ObjectKey,
+        manifest: &Manifest,
+        record: &BackupRecord,
+    ) -> Result<(), VaultError> {
         if manifest.server != record.server {
             return Err(self.other_server(key, manifest.server, record.server));
         }

@@ -17,11 +17,32 @@ use crate::theme_registry::{Deployment, DeploymentAudit, ThemeRegistry};
 /// A theme registry that was made again.
 #[derive(Debug)]
 pub struct RebuiltRegistry {
-    /// The registry, as it is stored now.
+    /// The registry with the deployments that are whole.
     pub registry: ThemeRegistry,
     /// Audit objects that were found to be damaged, which stay as they are, and deployments of the former registry that are not as they were
     /// signed. Such a deployment is in the registry only where the other one of the two is whole.
     pub damaged: Vec<VaultError>,
+}
+
+/// A theme registry that is to be made again.
+#[derive(Debug)]
+pub struct RegistryRebuild {
+    /// The present registry; without deployments where there is none, or it is damaged.
+    pub former: ThemeRegistry,
+    /// What is wrong with the present registry.
+    pub damage: Option<VaultError>,
+    /// What takes its place.
+    pub rebuilt: RebuiltRegistry,
+    /// The present registry is replaced only as it was read.
+    condition: Condition,
+}
+
+impl RegistryRebuild {
+    /// Whether the present registry is whole, and has every deployment already.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.damage.is_none() && self.former == self.rebuilt.registry
+    }
 }
 
 impl Vault {
@@ -107,31 +128,54 @@ impl Vault {
     /// # Errors
     /// The store cannot be read or written.
     pub async fn rebuild_theme_registry(&self, server: ServerId) -> Result<RebuiltRegistry, VaultError> {
-        let key = paths::theme_registry(server)?;
         let mut attempt = 1;
         loop {
-            // Before the audit objects: a deployment that is recorded meanwhile either has its audit object when they are listed, or
-            // changes the registry after this.
-            let (former, condition) = self.former_registry(server).await?;
-            let rebuilt = self.of_audits(server, former).await?;
-            let bytes = self.seal(&key, &rebuilt.registry)?;
-            match self.parts.store.put(&key, NewObject::new(bytes), &condition).await {
-                Ok(_) => return Ok(rebuilt),
-                Err(error) if error.is_condition_failed() && attempt < MAX_WRITES => attempt += 1,
-                Err(error) => return Err(error.into()),
+            let rebuild = self.plan_registry_rebuild(server).await?;
+            match self.complete_registry_rebuild(&rebuild).await {
+                Ok(()) => return Ok(rebuild.rebuilt),
+                Err(VaultError::Store(error)) if error.is_condition_failed() && attempt < MAX_WRITES => attempt += 1,
+                Err(error) => return Err(error),
             }
         }
     }
 
-    /// The registry that is to be replaced, without deployments where it is damaged, and the condition under which it may be.
-    async fn former_registry(&self, server: ServerId) -> Result<(ThemeRegistry, Condition), VaultError> {
-        match self.registry_and_condition(server).await {
+    /// What [`Vault::rebuild_theme_registry`] would store. Nothing is written.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn plan_registry_rebuild(&self, server: ServerId) -> Result<RegistryRebuild, VaultError> {
+        // Before the audit objects: a deployment that is recorded meanwhile either has its audit object when they are listed, or
+        // changes the registry after this.
+        let (former, damage, condition) = match self.registry_and_condition(server).await {
             Err(error) if error.is_damage() => {
                 let head = self.parts.store.head(&paths::theme_registry(server)?).await?;
-                Ok((ThemeRegistry::new(server), Condition::Version(head.version)))
+                let condition = Condition::Version(head.version);
+                (ThemeRegistry::new(server), Some(error), condition)
             }
-            read => read,
-        }
+            read => {
+                let (registry, condition) = read?;
+                (registry, None, condition)
+            }
+        };
+        let rebuilt = self.of_audits(server, former.clone()).await?;
+        Ok(RegistryRebuild {
+            former,
+            damage,
+            rebuilt,
+            condition,
+        })
+    }
+
+    /// Stores the registry of a plan, if the present one has not changed since.
+    ///
+    /// # Errors
+    /// [`crate::StoreError::ConditionFailed`] where it has changed; the store cannot be written.
+    pub async fn complete_registry_rebuild(&self, rebuild: &RegistryRebuild) -> Result<(), VaultError> {
+        let registry = &rebuild.rebuilt.registry;
+        let key = paths::theme_registry(registry.server)?;
+        let object = NewObject::new(self.seal(&key, registry)?);
+        self.parts.store.put(&key, object, &rebuild.condition).await?;
+        Ok(())
     }
 
     /// The deployments of the audit objects and of the former registry.

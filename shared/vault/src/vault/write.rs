@@ -1,4 +1,4 @@
-//! Writes that several subjects share: objects named by their time, and sealed documents.
+//! What several subjects share for their writes: times of objects that are named by their time, and sealed documents.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -6,9 +6,9 @@ use time::{Duration, OffsetDateTime, UtcOffset};
 
 use super::Vault;
 use crate::error::VaultError;
-use crate::key::{ObjectKey, ObjectKeyError};
+use crate::key::ObjectKey;
 use crate::sealed::{self, SealError};
-use crate::store::{Condition, NewObject, StoreError};
+use crate::store::{Condition, StoreError};
 
 /// How many milliseconds later an object may be named, where another one has its time.
 pub(super) const MAX_SHIFT_MS: i64 = 20;
@@ -22,26 +22,6 @@ pub(super) fn to_millisecond(time: OffsetDateTime) -> OffsetDateTime {
 }
 
 impl Vault {
-    /// Writes an object that is named by its time: at the first millisecond that is free. Returns its key and this time.
-    pub(super) async fn put_at(
-        &self,
-        time: OffsetDateTime,
-        object: NewObject,
-        key_at: impl Fn(OffsetDateTime) -> Result<ObjectKey, ObjectKeyError> + Send + Sync,
-    ) -> Result<(ObjectKey, OffsetDateTime), VaultError> {
-        let first = to_millisecond(time);
-        let mut shift = 0;
-        loop {
-            let time = first + Duration::milliseconds(shift);
-            let key = key_at(time)?;
-            match self.parts.store.put(&key, object.clone(), &Condition::Absent).await {
-                Ok(_) => return Ok((key, time)),
-                Err(error) if error.is_condition_failed() && shift < MAX_SHIFT_MS => shift += 1,
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
     /// A document with a checksum.
     pub(super) fn seal<T: Serialize>(&self, key: &ObjectKey, content: &T) -> Result<Vec<u8>, VaultError> {
         sealed::seal(content).map_err(|error| self.unsealed(key, error))

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use arrakis_vault::store::MAX_OBJECT_BYTES;
 use arrakis_vault::{
-    LimitPolicy, LocalSigner, NewSnapshot, ObjectKey, RecordKind, ServerId, Task, Vault, VaultError, VaultParts,
+    BackupRecord, LimitPolicy, LocalSigner, NewSnapshot, ObjectKey, RecordKind, ServerId, Task, Vault, VaultError,
+    VaultParts,
 };
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -284,4 +285,55 @@ async fn object_beyond_the_largest_size_is_damaged_and_does_not_end_the_verifica
     let report = local.vault.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
     assert_eq!((report.whole, report.damaged.len()), (1, 1));
     assert!(report.damaged[0].to_string().contains(object.as_str()));
+}
+
+/// What an inspection finds in each record.
+async fn inspect(vault: &Vault, kind: RecordKind, records: &[BackupRecord]) -> Vec<Option<String>> {
+    let inspected = vault.inspect(SERVER, kind, records).await.unwrap();
+    let damage = inspected.into_iter().map(Result::err);
+    damage.map(|error| error.map(|error| error.to_string())).collect()
+}
+
+#[tokio::test]
+async fn inspection_finds_missing_objects_other_sizes_and_forged_records_and_reads_no_state() {
+    let local = LocalVault::new(LimitPolicy::Unlimited);
+    let vault = &local.vault;
+    let state = state(SERVER, 1);
+    let mut backups = Vec::new();
+    let mut snapshots = Vec::new();
+    for _ in 0..3 {
+        backups.push(vault.create_backup(new_backup(SERVER, &state), NOW).await.unwrap());
+        snapshots.push(vault.create_snapshot(new_snapshot(SERVER, &state), NOW).await.unwrap());
+    }
+    for (kind, records) in [(RecordKind::Backup, &backups), (RecordKind::Snapshot, &snapshots)] {
+        for count in [3, 1, 0] {
+            assert_eq!(inspect(vault, kind, &records[..count]).await, vec![None; count]);
+        }
+    }
+    let path = |record: &BackupRecord| local.path().join(record.object().unwrap().as_str());
+    fs::remove_file(path(&backups[0])).unwrap();
+    fs::write(path(&backups[1]), "x").unwrap();
+    backups[2].state.as_mut().unwrap().serial = 2;
+    let found = inspect(vault, RecordKind::Backup, &backups).await;
+    for (error, part) in found.iter().zip(["does not exist", "it has 1 bytes", "signature"]) {
+        assert!(
+            error.as_ref().is_some_and(|error| error.contains(part)),
+            "{part}: {found:?}"
+        );
+    }
+    fs::write(path(&snapshots[0]), "{}").unwrap();
+    let folder = path(&snapshots[1]).with_file_name("state.json.gz");
+    fs::write(&folder, "x").unwrap();
+    let file = path(&snapshots[2]).with_file_name("config.yaml.gz");
+    fs::remove_file(&file).unwrap();
+    let found = inspect(vault, RecordKind::Snapshot, &snapshots).await;
+    for (error, part) in found.iter().zip(["manifest.json", "state.json.gz", "config.yaml.gz"]) {
+        assert!(
+            error.as_ref().is_some_and(|error| error.contains(part)),
+            "{part}: {found:?}"
+        );
+    }
+    // The same of one alone.
+    let alone = inspect(vault, RecordKind::Snapshot, &snapshots[2..]).await;
+    assert_eq!(alone, found[2..]);
 }

@@ -66,10 +66,16 @@ async fn objects_are_encrypted_in_the_store_and_verified_with_the_identity() {
     assert_eq!(vault.read_backup(&record, &expected(SERVER)).await.unwrap(), state);
     let read = vault.read_snapshot(&snapshot, &expected(SERVER)).await.unwrap();
     assert_eq!(read.state(), Some(state.as_slice()));
-    assert_eq!(vault.read_export(SERVER, &export).await.unwrap(), b"version: '1.0'");
+    let export = vault.read_export(SERVER, &export).await.unwrap();
+    assert!(export.is_signed() && export.yaml == b"version: '1.0'", "{export:?}");
     assert_eq!(vault.theme_registry(SERVER).await.unwrap().deployments.len(), 3);
     let report = vault.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
     assert_eq!((report.whole, report.damaged.len()), (2, 0));
+    // The sizes of a list are those of the stored bytes.
+    for record in [&record, &snapshot] {
+        let inspected = vault.inspect(SERVER, record.kind, std::slice::from_ref(record)).await;
+        assert!(inspected.unwrap().remove(0).is_ok());
+    }
     // What is read of one object is the same by both calls.
     let key = record.object().unwrap();
     let (whole, head) = (

@@ -187,7 +187,10 @@ async fn exports_are_kept_by_time(vault: &Vault) {
     assert_eq!(vault.latest_export(SERVER).await.unwrap(), None);
     let first = vault.write_export(SERVER, b"version: '1.0'", NOW).await.unwrap();
     let second = vault.write_export(SERVER, b"version: '1.1'", NOW).await.unwrap();
-    assert_eq!(vault.latest_export(SERVER).await.unwrap().unwrap(), b"version: '1.1'");
+    let latest = vault.latest_export(SERVER).await.unwrap().unwrap();
+    assert!(latest.is_signed() && latest.yaml == b"version: '1.1'", "{latest:?}");
+    // The second one of the same millisecond is named by the next.
+    assert_eq!(latest.created - NOW, Duration::MILLISECOND);
     let keys: Vec<_> = vault
         .exports(SERVER)
         .await
@@ -195,10 +198,18 @@ async fn exports_are_kept_by_time(vault: &Vault) {
         .into_iter()
         .map(|object| object.key)
         .collect();
-    assert_eq!(keys, [second, first.clone()]);
-    assert_eq!(vault.read_export(SERVER, &first).await.unwrap(), b"version: '1.0'");
+    assert_eq!(keys, [second.clone(), first.clone()]);
+    let read = vault.read_export(SERVER, &first).await.unwrap();
+    assert!(read.is_signed() && read.yaml == b"version: '1.0'", "{read:?}");
+    assert_eq!(read.created, NOW);
     let error = vault.read_export(OTHER_SERVER, &first).await.unwrap_err();
     assert!(matches!(error, VaultError::OtherServer { .. }), "{error:?}");
+    let error = vault.delete_export(SERVER, &second, NOW).await.unwrap_err();
+    assert!(matches!(error, VaultError::NewestExport { .. }), "{error:?}");
+    vault.delete_export(SERVER, &first, NOW).await.unwrap();
+    let left = vault.exports(SERVER).await.unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].key, second);
 }
 
 async fn schedule_is_kept(vault: &Vault) {

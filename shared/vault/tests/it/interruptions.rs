@@ -360,7 +360,7 @@ async fn interrupted_export_leaves_the_earlier_one() {
         local.vault.write_export(SERVER, b"first", NOW).await.unwrap();
         let later = NOW + Duration::days(1);
         let done = dying(&local, steps).write_export(SERVER, b"second", later).await;
-        let latest = local.vault.latest_export(SERVER).await.unwrap().unwrap();
+        let latest = local.vault.latest_export(SERVER).await.unwrap().unwrap().yaml;
         assert!(
             latest == b"second" || (done.is_err() && latest == b"first"),
             "after {steps} steps"

@@ -1,7 +1,7 @@
 //! Retention over days. The clock is an argument.
 
 use arrakis_domain::Plan;
-use arrakis_vault::{BackupRecord, LimitPolicy, RecordKind, Vault, paths};
+use arrakis_vault::{BackupRecord, LimitPolicy, LocalSigner, RecordKind, Vault, paths};
 use time::{Duration, OffsetDateTime};
 
 use crate::support::{LocalVault, NOW, SERVER, new_backup, new_snapshot, state};
@@ -60,7 +60,8 @@ async fn days_of_retention(vault: &Vault, deletes: bool) {
         *std::slice::from_ref(last)
     );
     vault.verify(last).await.unwrap();
-    assert_eq!(vault.latest_export(SERVER).await.unwrap().unwrap(), b"version: '1.0'");
+    let latest = vault.latest_export(SERVER).await.unwrap().unwrap();
+    assert_eq!(latest.yaml, b"version: '1.0'");
     for record in &records[..9] {
         let key = record.object().unwrap();
         if deletes {
@@ -191,6 +192,30 @@ async fn newest_export_that_is_whole_stays_and_damaged_ones_stay_too() {
     let report = vault.apply_retention(SERVER, now).await.unwrap();
     assert_eq!((report.exports.len(), report.damaged.len()), (0, 2));
     assert_eq!(vault.exports(SERVER).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn exports_of_another_key_expire_as_any_other() {
+    let local = LocalVault::new(LimitPolicy::ByPlan);
+    let mut keys = Vec::new();
+    for day in 0..2 {
+        let written = local
+            .vault
+            .write_export(SERVER, b"version: '1.0'", NOW + Duration::days(day));
+        keys.push(written.await.unwrap());
+    }
+    let workers = local.with_signer(LocalSigner::generate().unwrap());
+    let report = workers.apply_retention(SERVER, NOW + Duration::days(50)).await.unwrap();
+    assert_eq!((report.exports, report.damaged.len()), (vec![keys[0].clone()], 0));
+    let left = workers.exports(SERVER).await.unwrap();
+    assert_eq!(left.len(), 1);
+    assert!(
+        workers
+            .read_export(SERVER, &keys[1])
+            .await
+            .unwrap_err()
+            .is_of_unknown_key()
+    );
 }
 
 #[tokio::test]

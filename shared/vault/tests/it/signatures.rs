@@ -1,12 +1,13 @@
 //! Objects that were changed together with their records and checksums: only the signature shows it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read as _;
 use std::path::Path;
-use std::sync::Arc;
 
 use arrakis_vault::{
-    BackupRecord, Damage, LimitPolicy, LocalSigner, RecordKind, Signer, Vault, VaultError, VaultParts,
+    BackupRecord, Damage, Export, ExportsReport, LimitPolicy, LocalSigner, ObjectKey, RecordKind, Vault, VaultError,
+    paths,
 };
 use flate2::Compression;
 use flate2::read::GzEncoder;
@@ -15,16 +16,6 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::support::{LocalVault, NOW, SERVER, deployment, expected, new_backup, state};
-
-/// The same store and catalogue with another key.
-fn with_signer(local: &LocalVault, signer: LocalSigner) -> Vault {
-    Vault::new(VaultParts {
-        store: Arc::clone(local.vault.store()),
-        catalogue: Arc::clone(local.vault.catalogue()),
-        signer: Arc::new(signer) as Arc<dyn Signer>,
-        limits: local.vault.limits(),
-    })
-}
 
 /// Replaces text of a sealed document, and its checksum.
 fn forge(path: &Path, from: &str, to: &str) {
@@ -113,7 +104,7 @@ async fn backup_of_another_key_is_listed_again_and_restored_when_the_key_is_trus
         .create_backup(new_backup(SERVER, &state), NOW)
         .await
         .unwrap();
-    let stranger = with_signer(&local, LocalSigner::generate().unwrap());
+    let stranger = local.with_signer(LocalSigner::generate().unwrap());
     let refused = stranger.read_backup(&record, &expected(SERVER)).await.unwrap_err();
     assert!(
         refused.is_of_unknown_key() && refused.to_string().contains("which is not trusted here"),
@@ -124,7 +115,7 @@ async fn backup_of_another_key_is_listed_again_and_restored_when_the_key_is_trus
     let report = stranger.recover(SERVER, later).await.unwrap();
     assert_eq!(report.recovered, std::slice::from_ref(&record));
     let trusting = LocalSigner::generate().unwrap().trusting([local.signer.public_key()]);
-    let trusting = with_signer(&local, trusting);
+    let trusting = local.with_signer(trusting);
     let found = trusting.find(RecordKind::Backup, record.id, SERVER, NOW).await.unwrap();
     trusting.read_backup(&found, &expected(SERVER)).await.unwrap();
 }
@@ -141,7 +132,7 @@ async fn backups_of_another_key_expire_as_any_other() {
     }
     // The older one of the two that would expire is damaged too.
     fs::write(local.path().join(records[0].object().unwrap().as_str()), "x").unwrap();
-    let workers = with_signer(&local, LocalSigner::generate().unwrap());
+    let workers = local.with_signer(LocalSigner::generate().unwrap());
     let report = workers
         .apply_retention(SERVER, NOW + time::Duration::days(50))
         .await
@@ -196,7 +187,7 @@ fn assert_damaged(found: &[VaultError], objects: &[&str]) {
 async fn deployments_of_other_keys_and_without_signatures_are_listed_and_not_verified() {
     let local = LocalVault::new(LimitPolicy::Unlimited);
     local.vault.record_deployment(SERVER, &deployment(0)).await.unwrap();
-    let stranger = with_signer(&local, LocalSigner::generate().unwrap());
+    let stranger = local.with_signer(LocalSigner::generate().unwrap());
     stranger.record_deployment(SERVER, &deployment(1)).await.unwrap();
     let registry = local.vault.theme_registry(SERVER).await.unwrap();
     assert_eq!(registry.deployments.len(), 2);
@@ -224,4 +215,199 @@ async fn deployments_of_other_keys_and_without_signatures_are_listed_and_not_ver
         .map(|deployment| deployment.signature.is_some())
         .collect();
     assert_eq!(signed, [true, false, true]);
+}
+
+/// The names of the images of a test's configuration: one a line.
+fn references(yaml: &[u8]) -> Result<BTreeSet<String>, String> {
+    let text = std::str::from_utf8(yaml).map_err(|error| error.to_string())?;
+    let names = text.lines().filter_map(|line| line.strip_prefix("image: images/"));
+    Ok(names.map(str::to_owned).collect())
+}
+
+/// The verdicts of all exports of the server, newest first, and the report.
+async fn verify_exports(vault: &Vault) -> (Vec<(ObjectKey, bool)>, ExportsReport) {
+    let mut verdicts = Vec::new();
+    let mut note =
+        |key: &ObjectKey, checked: Result<&Export, &VaultError>| verdicts.push((key.clone(), checked.is_ok()));
+    let report = vault.verify_exports(SERVER, &references, &mut note).await.unwrap();
+    (verdicts, report)
+}
+
+/// Changes what the store records about an object beside its content.
+fn describe(local: &LocalVault, key: &ObjectKey, change: impl FnOnce(&mut serde_json::Value)) {
+    let path = local.path().join(format!(".objects/{key}.json"));
+    let mut described: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    change(&mut described[0]);
+    fs::write(&path, described.to_string()).unwrap();
+}
+
+#[tokio::test]
+async fn export_that_was_changed_with_its_checksum_is_damaged() {
+    let local = LocalVault::new(LimitPolicy::Unlimited);
+    let vault = &local.vault;
+    let key = vault.write_export(SERVER, b"name: Sietch Tabr", NOW).await.unwrap();
+    let later = NOW + time::Duration::HOUR;
+    let other = vault.write_export(SERVER, b"name: Sietch Tabr", later).await.unwrap();
+    let (verdicts, report) = verify_exports(vault).await;
+    assert_eq!(verdicts, [(other.clone(), true), (key.clone(), true)]);
+    assert_eq!((report.whole, report.unsigned), (2, 0));
+    // As one who can write to the store: the content with its checksum.
+    let forged = b"name: Carthag";
+    fs::write(local.path().join(key.as_str()), forged).unwrap();
+    let checksum = hex::encode(Sha256::digest(forged));
+    describe(&local, &key, |described| {
+        described["content"] = checksum.clone().into();
+        described["metadata"]["checksum"] = checksum.clone().into();
+    });
+    let error = vault.read_export(SERVER, &key).await.unwrap_err();
+    assert!(
+        error.is_damage() && error.to_string().contains(key.as_str()) && error.to_string().contains("signature"),
+        "{error}"
+    );
+    let (verdicts, report) = verify_exports(vault).await;
+    assert_eq!(verdicts, [(other.clone(), true), (key.clone(), false)]);
+    assert_eq!((report.whole, report.damaged.len()), (1, 1));
+    // Without its signature it is named as unsigned, for the caller to decide.
+    describe(&local, &key, |described| {
+        described["metadata"]
+            .as_object_mut()
+            .unwrap()
+            .remove("signature")
+            .unwrap();
+    });
+    assert!(!vault.read_export(SERVER, &key).await.unwrap().is_signed());
+    let (_, report) = verify_exports(vault).await;
+    assert_eq!((report.whole, report.unsigned, report.damaged.len()), (2, 1, 0));
+    // An export under the time of another one has another time than the signed one.
+    let whole = fs::read(local.path().join(format!(".objects/{other}.json"))).unwrap();
+    fs::copy(local.path().join(other.as_str()), local.path().join(key.as_str())).unwrap();
+    fs::write(local.path().join(format!(".objects/{key}.json")), whole).unwrap();
+    let error = vault.read_export(SERVER, &key).await.unwrap_err();
+    assert!(error.is_damage() && error.to_string().contains("signature"), "{error}");
+}
+
+#[tokio::test]
+async fn second_name_of_the_newest_export_is_verified_with_its_own_time() {
+    let local = LocalVault::new(LimitPolicy::Unlimited);
+    let vault = &local.vault;
+    vault.write_export(SERVER, b"version: '1.0'", NOW).await.unwrap();
+    let latest = paths::latest_export(SERVER).unwrap();
+    assert!(vault.latest_export(SERVER).await.unwrap().unwrap().is_signed());
+    describe(&local, &latest, |described| {
+        described["metadata"]["created"] = "20261201T025001.123Z".into();
+    });
+    let (verdicts, report) = verify_exports(vault).await;
+    assert_eq!((report.whole, report.damaged.len()), (1, 1));
+    assert_eq!(verdicts[1], (latest, false));
+}
+
+#[tokio::test]
+async fn export_of_another_key_is_not_trusted_until_the_key_is() {
+    let local = LocalVault::new(LimitPolicy::Unlimited);
+    let key = local.vault.write_export(SERVER, b"version: '1.0'", NOW).await.unwrap();
+    let stranger = local.with_signer(LocalSigner::generate().unwrap());
+    let refused = stranger.read_export(SERVER, &key).await.unwrap_err();
+    assert!(refused.is_of_unknown_key() && !refused.is_damage(), "{refused}");
+    let (_, report) = verify_exports(&stranger).await;
+    // Also the second name.
+    assert_eq!(
+        (report.whole, report.damaged.len(), report.not_trusted.len()),
+        (0, 0, 2)
+    );
+    let trusting = LocalSigner::generate().unwrap().trusting([local.signer.public_key()]);
+    local.with_signer(trusting).read_export(SERVER, &key).await.unwrap();
+}
+
+#[tokio::test]
+async fn missing_changed_and_misnamed_images_of_an_export_are_named() {
+    let local = LocalVault::new(LimitPolicy::Unlimited);
+    let vault = &local.vault;
+    let name = format!("{}.png", hex::encode(Sha256::digest(b"worm")));
+    let image = paths::export_image(SERVER, &name).unwrap();
+    vault
+        .write_export_images(SERVER, [(name.clone(), b"worm".to_vec())].into())
+        .await
+        .unwrap();
+    let yaml = format!("image: images/{name}\n");
+    let key = vault.write_export(SERVER, yaml.as_bytes(), NOW).await.unwrap();
+    vault.verify_export(SERVER, &key, &references).await.unwrap();
+    fs::write(local.path().join(image.as_str()), "storm").unwrap();
+    let error = vault.verify_export(SERVER, &key, &references).await.unwrap_err();
+    assert!(error.is_damage() && error.to_string().contains(&name), "{error}");
+    fs::remove_file(local.path().join(image.as_str())).unwrap();
+    let error = vault.verify_export(SERVER, &key, &references).await.unwrap_err();
+    assert!(
+        error.is_damage() && error.to_string().contains("does not exist"),
+        "{error}"
+    );
+    // The name of an image of an earlier version says nothing of its content.
+    vault
+        .write_export_images(SERVER, [("emoji-1.png".to_owned(), b"worm".to_vec())].into())
+        .await
+        .unwrap();
+    let later = NOW + time::Duration::HOUR;
+    let key = vault
+        .write_export(SERVER, b"image: images/emoji-1.png\n", later)
+        .await
+        .unwrap();
+    let error = vault.verify_export(SERVER, &key, &references).await.unwrap_err();
+    assert!(
+        error.is_damage() && error.to_string().contains("emoji-1.png"),
+        "{error}"
+    );
+    describe(&local, &key, |described| {
+        described["metadata"]
+            .as_object_mut()
+            .unwrap()
+            .remove("signature")
+            .unwrap();
+    });
+    assert!(
+        !vault
+            .verify_export(SERVER, &key, &references)
+            .await
+            .unwrap()
+            .is_signed()
+    );
+}
+
+#[tokio::test]
+async fn deleted_export_takes_its_own_images_along_and_the_newest_good_one_stays() {
+    let local = LocalVault::new(LimitPolicy::Unlimited);
+    let vault = &local.vault;
+    let [own, shared] = [b"own", b"all"].map(|content| format!("{}.png", hex::encode(Sha256::digest(content))));
+    let images = [(own.clone(), b"own".to_vec()), (shared.clone(), b"all".to_vec())];
+    vault.write_export_images(SERVER, images.into()).await.unwrap();
+    let mut keys = Vec::new();
+    for (hours, names) in [(0, vec![&own, &shared]), (1, vec![&shared]), (2, vec![&shared])] {
+        let lines: Vec<String> = names.iter().map(|name| format!("image: images/{name}\n")).collect();
+        let written = vault.write_export(SERVER, lines.concat().as_bytes(), NOW + time::Duration::hours(hours));
+        keys.push(written.await.unwrap());
+    }
+    // The newest one is damaged: the one before it is the newest that is whole.
+    fs::write(local.path().join(keys[2].as_str()), "x").unwrap();
+    let soon = OffsetDateTime::now_utc();
+    let refused = vault.delete_export(SERVER, &keys[1], soon).await.unwrap_err();
+    assert!(
+        matches!(&refused, VaultError::NewestExport { object } if object.contains(keys[1].as_str())),
+        "{refused}"
+    );
+    vault.delete_export(SERVER, &keys[2], soon).await.unwrap();
+    // The images are young: an export that is being stored may have written them.
+    vault.delete_export(SERVER, &keys[0], soon).await.unwrap();
+    let stored = async || {
+        let listed = vault.store().list(&paths::export_images(SERVER)).await.unwrap();
+        listed.into_iter().map(|image| image.key).collect::<Vec<_>>()
+    };
+    assert_eq!(stored().await.len(), 2);
+    let again = format!("image: images/{own}\n");
+    let key = vault.write_export(SERVER, again.as_bytes(), NOW).await.unwrap();
+    let newest = format!("image: images/{shared}\n");
+    let later = NOW + time::Duration::hours(3);
+    vault.write_export(SERVER, newest.as_bytes(), later).await.unwrap();
+    vault
+        .delete_export(SERVER, &key, soon + time::Duration::hours(2))
+        .await
+        .unwrap();
+    assert_eq!(stored().await, [paths::export_image(SERVER, &shared).unwrap()]);
 }

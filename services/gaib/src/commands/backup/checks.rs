@@ -1,13 +1,14 @@
-//! Checks of backups and snapshots. Nothing is written, except that a damaged record is made again where its id is given.
+//! Checks of backups, snapshots and, of all, exports. Nothing is written, except that a damaged record is made again where its id is given.
 
 use arrakis_iac::grammar::counted;
 use arrakis_vault::{BackupRecord, RecordKind, VaultError, VerifyReport};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use crate::arguments::backup::Verify;
+use crate::arguments::id::IdArgument;
 use crate::backups::{Backups, help_for_record};
+use crate::commands::export::{self, ExportCounts};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
@@ -15,7 +16,7 @@ use crate::printer::Severity;
 
 pub(super) async fn run(context: &Context, arguments: &Verify) -> Result<ExitStatus> {
     let backups = Backups::open(context, &arguments.server).await?;
-    match arguments.id {
+    match &arguments.id {
         Some(id) => one(context, &backups, RecordKind::Backup, id).await,
         None => all(context, &backups).await,
     }
@@ -26,8 +27,9 @@ pub(in crate::commands) async fn one(
     context: &Context,
     backups: &Backups,
     kind: RecordKind,
-    id: Uuid,
+    id: &IdArgument,
 ) -> Result<ExitStatus> {
+    let id = backups.id_of(kind, id).await?;
     let record = backups.find(kind, id).await?;
     let checked = backups.vault.verify(&record).await;
     match checked {
@@ -58,7 +60,8 @@ async fn all(context: &Context, backups: &Backups) -> Result<ExitStatus> {
     if let Some(error) = &checked.registry {
         report_failure(context, &Failure::of_vault(error));
     }
-    let counts = Counts::of(&checked);
+    let exports = Box::pin(export::verify_all(context, backups)).await?;
+    let counts = Counts::of(&checked, exports);
     context.printer.message(&counts.message());
     if counts.unsigned + counts.unsigned_deployments > 0 {
         context.printer.note(&format!(
@@ -84,10 +87,11 @@ struct Counts {
     unsigned: usize,
     unsigned_deployments: usize,
     is_registry_damaged: bool,
+    exports: ExportCounts,
 }
 
 impl Counts {
-    fn of(report: &VerifyReport) -> Self {
+    fn of(report: &VerifyReport, exports: ExportCounts) -> Self {
         Self {
             whole: report.whole,
             damaged: report.damaged.len(),
@@ -96,6 +100,7 @@ impl Counts {
             unsigned: report.unsigned,
             unsigned_deployments: report.unsigned_deployments,
             is_registry_damaged: report.registry.is_some(),
+            exports,
         }
     }
 
@@ -110,7 +115,7 @@ impl Counts {
         json!({
             "type": "verify_summary", "whole": self.whole, "damaged": self.damaged, "damaged_records": self.records,
             "not_trusted": self.not_trusted, "unsigned": self.unsigned, "unsigned_deployments": self.unsigned_deployments,
-            "registry": self.registry(),
+            "registry": self.registry(), "exports": self.exports.message(),
         })
     }
 
@@ -120,7 +125,8 @@ impl Counts {
             count => format!(" Damaged records: {count}."),
         };
         format!(
-            "Whole: {} (backups and snapshots). Damaged: {}. Not trusted: {}.{records} Theme registry: {}.\n",
+            "{}Whole: {} (backups and snapshots). Damaged: {}. Not trusted: {}.{records} Theme registry: {}.\n",
+            self.exports.text(),
             self.whole,
             self.damaged,
             self.not_trusted,
@@ -153,12 +159,12 @@ impl Counts {
                 "`gaib server theme registry --rebuild` makes the theme registry again",
             ),
         ];
-        let found: Vec<_> = parts.into_iter().filter(|(is_found, ..)| *is_found).collect();
-        if found.is_empty() {
+        let found = parts.into_iter().filter(|(is_found, ..)| *is_found);
+        let found = found.map(|(_, summary, help)| (summary, help));
+        let (summaries, helps): (Vec<String>, Vec<&str>) = found.chain(self.exports.problems()).unzip();
+        if summaries.is_empty() {
             return Ok(ExitStatus::Success);
         }
-        let summaries: Vec<&str> = found.iter().map(|(_, summary, _)| summary.as_str()).collect();
-        let helps: Vec<&str> = found.iter().map(|(.., help)| *help).collect();
         Err(Failure::new(format!("{} (above)", summaries.join(", "))).help(helps.join("; ")))
     }
 }

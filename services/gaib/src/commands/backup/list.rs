@@ -1,33 +1,50 @@
 //! Lists of backups and snapshots.
 
 use arrakis_iac::grammar::{counted, is_reordering};
-use arrakis_vault::{BackupRecord, Page, RecordKind};
+use arrakis_vault::{BackupRecord, Page, RecordKind, VaultError};
 use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::arguments::backup::List;
 use crate::backups::{Backups, help_for_record, record_message, size_text, time_text};
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::printer::Severity;
-use crate::table::table;
+use crate::table::table_of_columns;
 
 /// Longest message in a list of backups, in characters: with the other columns, a line has at most 120.
 const MESSAGE: usize = 42;
 
-/// Prints the newest backups or snapshots of a server.
+/// Longest message where a problem is listed, too.
+const MESSAGE_BESIDE_PROBLEM: usize = 29;
+
+/// Prints the newest backups or snapshots of a server, with what can be known of their objects without reading them.
 pub(in crate::commands) async fn list(context: &Context, kind: RecordKind, arguments: &List) -> Result<()> {
     let backups = Backups::open(context, &arguments.server).await?;
     let (limit, now) = (usize::from(arguments.limit), OffsetDateTime::now_utc());
     let page = backups.vault.list(backups.server(), kind, limit, None, now).await?;
-    print(context, kind, &backups, &page);
+    let problems: Vec<Option<VaultError>> = match backups.vault.inspect(backups.server(), kind, &page.records).await {
+        Ok(inspected) => inspected.into_iter().map(Result::err).collect(),
+        Err(error) => {
+            let failure = Failure::of_vault(&error).and("nothing that is listed was checked");
+            context
+                .printer
+                .diagnostic(Severity::Warning, failure.summary(), failure.what_to_do());
+            Vec::new()
+        }
+    };
+    print(context, kind, &backups, &page, &problems);
     Ok(())
 }
 
-fn print(context: &Context, kind: RecordKind, backups: &Backups, page: &Page) {
+/// Prints a list. `problems` are those of the records, in their order; it is empty where they were not checked.
+fn print(context: &Context, kind: RecordKind, backups: &Backups, page: &Page, problems: &[Option<VaultError>]) {
     let printer = context.printer;
-    for record in &page.records {
-        printer.message(&record_message(record));
+    let problem = |at: usize| problems.get(at).and_then(Option::as_ref);
+    for (at, record) in page.records.iter().enumerate() {
+        let mut message = record_message(record);
+        message["problem"] = problem(at).map(VaultError::to_string).into();
+        printer.message(&message);
     }
     if page.records.is_empty() {
         printer.note(&format!(
@@ -36,7 +53,9 @@ fn print(context: &Context, kind: RecordKind, backups: &Backups, page: &Page) {
             backups.vault.catalogue().describe()
         ));
     } else {
-        printer.text(&listed(backups.workspace.name.as_str(), &page.records));
+        let records = page.records.iter().enumerate();
+        let records: Vec<Listed<'_>> = records.map(|(at, record)| (record, problem(at))).collect();
+        printer.text(&listed(backups.workspace.name.as_str(), &records));
     }
     let unsigned = page.records.iter().filter(|record| !record.is_signed()).count();
     if unsigned > 0 {
@@ -44,6 +63,12 @@ fn print(context: &Context, kind: RecordKind, backups: &Backups, page: &Page) {
             "{} without a signature: stored by an earlier gaib, or the signature was removed.",
             counted(unsigned, kind.as_str())
         ));
+    }
+    for (at, record) in page.records.iter().enumerate() {
+        if let Some(error) = problem(at) {
+            let failure = Failure::of_record(error, record.kind, record.id);
+            printer.diagnostic(Severity::Warning, failure.summary(), failure.what_to_do());
+        }
     }
     for damaged in &page.damaged {
         let summary = format!("{} cannot be read: {}", damaged.object, damaged.reason);
@@ -53,7 +78,7 @@ fn print(context: &Context, kind: RecordKind, backups: &Backups, page: &Page) {
     let has_more = page.next.is_some();
     printer.message(&json!({
         "type": "list_summary", "kind": kind.as_str(), "listed": page.records.len(), "damaged": page.damaged.len(),
-        "more": has_more,
+        "problems": problems.iter().flatten().count(), "more": has_more,
     }));
     if has_more {
         printer.note(&format!(
@@ -63,31 +88,46 @@ fn print(context: &Context, kind: RecordKind, backups: &Backups, page: &Page) {
     }
 }
 
-/// The table. Workspaces are a column where one of them is not that of the command.
-fn listed(workspace: &str, records: &[BackupRecord]) -> String {
-    if records.iter().all(|record| record.workspace == workspace) {
-        let rows: Vec<[String; 5]> = records.iter().map(row).collect();
-        return table(["ID", "CREATED", "SERIAL", "SIZE", "MESSAGE"], &rows);
-    }
-    let rows: Vec<[String; 6]> = records
-        .iter()
-        .map(|record| {
-            let [id, created, serial, size, message] = row(record);
-            [id, created, record.workspace.clone(), serial, size, message]
-        })
-        .collect();
-    table(["ID", "CREATED", "WORKSPACE", "SERIAL", "SIZE", "MESSAGE"], &rows)
+/// A record of a list, and what is wrong with it.
+type Listed<'a> = (&'a BackupRecord, Option<&'a VaultError>);
+
+/// The table. Workspaces are a column where one of them is not that of the command, and problems where there is one.
+fn listed(workspace: &str, records: &[Listed<'_>]) -> String {
+    let has_workspaces = records.iter().any(|(record, _)| record.workspace != workspace);
+    let has_problems = records.iter().any(|(_, problem)| problem.is_some());
+    let columns = ["ID", "CREATED", "WORKSPACE", "SERIAL", "SIZE", "PROBLEM", "MESSAGE"];
+    let is_shown = |column: &str| match column {
+        "WORKSPACE" => has_workspaces,
+        "PROBLEM" => has_problems,
+        _ => true,
+    };
+    let longest = if has_problems { MESSAGE_BESIDE_PROBLEM } else { MESSAGE };
+    let row = |(record, problem): &Listed<'_>| -> Vec<String> {
+        let serial = record.state.as_ref().map(|state| state.serial.to_string());
+        let cells = [
+            record.id.to_string(),
+            time_text(record.created),
+            record.workspace.clone(),
+            serial.unwrap_or_else(|| "-".to_owned()),
+            size_text(record.size),
+            problem.map_or("-", problem_name).to_owned(),
+            one_line(record.message.as_deref().unwrap_or_default(), longest),
+        ];
+        let cells = columns.iter().zip(cells).filter(|(column, _)| is_shown(column));
+        cells.map(|(_, cell)| cell).collect()
+    };
+    let rows: Vec<Vec<String>> = records.iter().map(row).collect();
+    let heading: Vec<&str> = columns.into_iter().filter(|column| is_shown(column)).collect();
+    table_of_columns(&heading, &rows)
 }
 
-fn row(record: &BackupRecord) -> [String; 5] {
-    let serial = record.state.as_ref().map(|state| state.serial.to_string());
-    [
-        record.id.to_string(),
-        time_text(record.created),
-        serial.unwrap_or_else(|| "-".to_owned()),
-        size_text(record.size),
-        one_line(record.message.as_deref().unwrap_or_default(), MESSAGE),
-    ]
+/// A problem of an object in a list.
+pub(in crate::commands) fn problem_name(error: &VaultError) -> &'static str {
+    match error {
+        VaultError::NotTrusted { .. } => "not trusted",
+        error if error.is_damage() => "damaged",
+        _ => "not checked",
+    }
 }
 
 /// A message on one line, without control characters and those that reorder text, which a terminal would obey.
@@ -151,10 +191,23 @@ mod tests {
             expires: None,
             signature: None,
         };
-        let one = listed("default", &[record("default")]);
+        let (first, second) = (record("default"), record("staging"));
+        let one = listed("default", &[(&first, None)]);
         assert!(!one.contains("WORKSPACE"), "{one}");
         assert!(one.lines().all(|line| line.chars().count() <= 120), "{one}");
-        let two = listed("default", &[record("default"), record("staging")]);
+        let two = listed("default", &[(&first, None), (&second, None)]);
         assert!(two.contains("WORKSPACE") && two.contains("staging"), "{two}");
+        assert!(!two.contains("PROBLEM"), "{two}");
+        let damaged = VaultError::NotTrusted {
+            object: String::new(),
+            key: String::new(),
+            version: 1,
+        };
+        let problem = listed("default", &[(&first, None), (&first, Some(&damaged))]);
+        assert!(
+            problem.contains("PROBLEM") && problem.contains("  not trusted  "),
+            "{problem}"
+        );
+        assert!(problem.lines().all(|line| line.chars().count() <= 120), "{problem}");
     }
 }

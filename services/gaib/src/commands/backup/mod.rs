@@ -17,7 +17,7 @@ use crate::printer::Severity;
 use crate::workspace_state;
 
 pub(super) use checks::one as verify;
-pub(super) use list::{list, one_line};
+pub(super) use list::{list, one_line, problem_name};
 pub(super) use restore::{PresentState, StateRestore, require_whole, restore_message, serial_after_loss};
 
 pub(super) async fn run(context: &Context, command: &BackupCommand) -> Result<ExitStatus> {
@@ -90,7 +90,8 @@ pub(super) fn report_created(context: &Context, record: &BackupRecord) {
 
 async fn show(context: &Context, arguments: &Show) -> Result<()> {
     let backups = Backups::open(context, &arguments.server).await?;
-    let record = backups.find(RecordKind::Backup, arguments.id).await?;
+    let id = backups.id_of(RecordKind::Backup, &arguments.id).await?;
+    let record = backups.find(RecordKind::Backup, id).await?;
     let object = record.object().map_err(Failure::new)?;
     let object = backups.vault.store().describe(object.as_str());
     let mut message = record_message(&record);
@@ -136,7 +137,8 @@ async fn show(context: &Context, arguments: &Show) -> Result<()> {
 /// an interrupted deletion left of it is removed without a confirmation.
 pub(super) async fn delete(context: &Context, kind: RecordKind, arguments: &Delete) -> Result<()> {
     let backups = Backups::open(context, &arguments.server).await?;
-    let record = backups.find_even_expired(kind, arguments.id).await?;
+    let id = backups.id_of(kind, &arguments.id).await?;
+    let record = backups.find_even_expired(kind, id).await?;
     let now = OffsetDateTime::now_utc();
     let is_deleted = record.is_expired(now);
     if !arguments.force && !is_deleted {

@@ -23,7 +23,8 @@ use crate::workspace_state;
 
 pub(super) async fn run(context: &Context, arguments: &Restore) -> Result<()> {
     let backups = Backups::open(context, &arguments.server).await?;
-    let record = backups.find(RecordKind::Backup, arguments.id).await?;
+    let id = backups.id_of(RecordKind::Backup, &arguments.id).await?;
+    let record = backups.find(RecordKind::Backup, id).await?;
     let present = PresentState::read(&backups.workspace).await;
     let read = backups.vault.read_backup(&record, &present.expected(&backups)).await;
     let bytes = read.map_err(|error| {

@@ -2,6 +2,7 @@
 
 use arrakis_iac::render::{self, Style};
 use arrakis_iac::snapshot::{compare_members, compare_servers};
+use arrakis_vault::RecordKind;
 
 use super::stored::StoredSnapshot;
 use crate::arguments::snapshot::Compare;
@@ -12,8 +13,10 @@ use crate::exit::ExitStatus;
 
 pub(super) async fn run(context: &Context, arguments: &Compare) -> Result<ExitStatus> {
     let backups = Backups::open(context, &arguments.server).await?;
-    let before = StoredSnapshot::for_reading(&backups, arguments.before).await?;
-    let after = StoredSnapshot::for_reading(&backups, arguments.after).await?;
+    let before = backups.id_of(RecordKind::Snapshot, &arguments.before).await?;
+    let after = backups.id_of(RecordKind::Snapshot, &arguments.after).await?;
+    let before = StoredSnapshot::for_reading(&backups, before).await?;
+    let after = StoredSnapshot::for_reading(&backups, after).await?;
     let names = (before.name(), after.name());
     let mut comparison = compare_servers((names.0.as_str(), &before.server), (names.1.as_str(), &after.server));
     match (&before.members, &after.members) {

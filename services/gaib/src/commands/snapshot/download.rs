@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use arrakis_vault::{Expected, MEMBERS_FILE};
+use arrakis_vault::{Expected, MEMBERS_FILE, RecordKind};
 use serde_json::json;
 
 use super::stored;
 use crate::arguments::snapshot::Download;
 use crate::backups::Backups;
 use crate::context::Context;
-use crate::error::{Failure, OrFail as _, Result};
+use crate::error::{OrFail as _, Result};
 use crate::files;
 use crate::workspace::shell_quoted;
 
@@ -18,13 +18,14 @@ const MANIFEST: &str = "manifest.json";
 
 pub(super) async fn run(context: &Context, arguments: &Download) -> Result<()> {
     let folder = arguments.output.as_path();
-    refuse_existing(folder, arguments.force)?;
+    files::require_directory(folder, arguments.force)?;
     let backups = Backups::open(context, &arguments.server).await?;
     let expected = Expected {
         server: backups.server(),
         lineage: None,
     };
-    let (record, snapshot) = stored::read(&backups, arguments.id, &expected).await?;
+    let id = backups.id_of(RecordKind::Snapshot, &arguments.id).await?;
+    let (record, snapshot) = stored::read(&backups, id, &expected).await?;
     for name in snapshot.files.keys().map(String::as_str).chain([MANIFEST]) {
         files::require_plain(folder, name)?;
     }
@@ -67,21 +68,5 @@ fn remove_manifest(folder: &Path) -> Result<()> {
             Err(error).or_fail(format_args!("remove {}", path.display()))
         }
         _ => Ok(()),
-    }
-}
-
-/// Refuses a directory that has files, and a path that is not a directory.
-fn refuse_existing(folder: &Path, force: bool) -> Result<()> {
-    if folder.exists() && !folder.is_dir() {
-        return Err(Failure::new(format!("{} is not a directory", folder.display())).help("name another one"));
-    }
-    if force || !folder.exists() {
-        return Ok(());
-    }
-    let mut entries = std::fs::read_dir(folder).or_fail(format_args!("read {}", folder.display()))?;
-    match entries.next() {
-        None => Ok(()),
-        Some(_) => Err(Failure::new(format!("{} is not empty", folder.display()))
-            .help("name another directory, or add --force to replace files in it")),
     }
 }

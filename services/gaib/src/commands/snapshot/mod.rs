@@ -28,7 +28,7 @@ pub(super) async fn run(context: &Context, command: &SnapshotCommand) -> Result<
         SnapshotCommand::Compare(arguments) => return compare::run(context, arguments).await,
         SnapshotCommand::Verify(arguments) => {
             let backups = Backups::open(context, &arguments.server).await?;
-            return backup::verify(context, &backups, RecordKind::Snapshot, arguments.id).await;
+            return backup::verify(context, &backups, RecordKind::Snapshot, &arguments.id).await;
         }
         SnapshotCommand::Delete(arguments) => backup::delete(context, RecordKind::Snapshot, arguments).await?,
     }

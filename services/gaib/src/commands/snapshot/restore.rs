@@ -17,7 +17,7 @@ use arrakis_iac::state::State;
 use arrakis_iac_apply::http::{Discord, Reason};
 use arrakis_iac_apply::store::StateLock;
 use arrakis_iac_apply::unusable_images;
-use arrakis_vault::{Action as DeploymentAction, Deployment, Operation};
+use arrakis_vault::{Action as DeploymentAction, Deployment, Operation, RecordKind};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -44,12 +44,13 @@ const ROUNDS: usize = 3;
 
 pub(super) async fn run(context: &Context, arguments: &Restore) -> Result<()> {
     let backups = Backups::open(context, &arguments.server).await?;
+    let id = backups.id_of(RecordKind::Snapshot, &arguments.id).await?;
     if !arguments.apply {
-        return state_only(context, &backups, arguments).await;
+        return state_only(context, &backups, id, arguments).await;
     }
     let job = RestoreJob {
         backups,
-        snapshot: arguments.id,
+        snapshot: id,
         rollback: None,
         confirmed: arguments.confirmed.clone(),
         with_members: !arguments.no_members,
@@ -57,9 +58,9 @@ pub(super) async fn run(context: &Context, arguments: &Restore) -> Result<()> {
     job.run(context).await
 }
 
-async fn state_only(context: &Context, backups: &Backups, arguments: &Restore) -> Result<()> {
+async fn state_only(context: &Context, backups: &Backups, id: Uuid, arguments: &Restore) -> Result<()> {
     let present = PresentState::read(&backups.workspace).await;
-    let read = stored::read(backups, arguments.id, &present.expected(backups)).await;
+    let read = stored::read(backups, id, &present.expected(backups)).await;
     let (record, snapshot) = read.map_err(|failure| arguments.confirmed.without_restore(failure))?;
     let Some(bytes) = snapshot.state() else {
         return Err(Failure::new(format!(

@@ -38,6 +38,7 @@ use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
 use crate::guard::{self, Permit};
+use crate::images::ImageNames;
 use crate::ownership::{self, Ownership};
 use crate::printer::Severity;
 use crate::settings::guild_option;
@@ -45,7 +46,7 @@ use crate::workspace::{Workspace, release_after, shell_quoted};
 use crate::workspace_state;
 
 /// Advice where no answer can be read: nothing replaces the confirmations.
-const BY_A_PERSON: &str = "a teardown is confirmed by a person: run it without --json and --input=false; `gaib server teardown --dry-run` \
+const BY_A_PERSON: &str = "a teardown is confirmed by a person: run it in a terminal, without --json and --input=false; `gaib server teardown --dry-run` \
                            needs no confirmation";
 
 pub(super) async fn run(context: &Context, arguments: &server::Teardown) -> Result<ExitStatus> {
@@ -209,7 +210,7 @@ impl Teardown<'_> {
     async fn export(&self, record: &mut Record, state: &State, live: &LiveServer, path: &Path) -> Result<()> {
         let context = self.context;
         export::warn_of_unknown(context, live);
-        let missing = export::save(context, self.workspace, live, state, path).await?;
+        let missing = export::save(context, self.workspace, live, state, path, ImageNames::ByImage).await?;
         let managed = state.resources.iter();
         let managed = managed.map(|(address, entry)| (address.clone(), entry.id));
         record.set_export(path, arrakis_iac::export::assign(live, &managed.collect()))?;
@@ -384,6 +385,12 @@ impl Teardown<'_> {
             text.push_str("  channels of kinds that this version of gaib does not support\n");
         }
         text.push_str(&recovery_text(&self.recovery(record, &export)));
+        if let Some(snapshot) = record.snapshot().filter(|snapshot| !snapshot.has_members) {
+            text.push_str(&format!(
+                "Members do not get back their roles: the snapshot {} has no roles of members, because Discord refused the list.\n",
+                snapshot.id
+            ));
+        }
         printer.text(&text);
     }
 

@@ -1,7 +1,7 @@
 //! `gaib server theme registry / history`: the deployments of themes to a server.
 
 use arrakis_iac::grammar::counted;
-use arrakis_vault::{Deployment, RecordKind, ThemeRegistry, VaultError};
+use arrakis_vault::{BackupRecord, Deployment, RecordKind, RegistryRebuild, ThemeRegistry, VaultError};
 use serde_json::json;
 use time::OffsetDateTime;
 
@@ -10,7 +10,7 @@ use crate::backups::{Backups, time_text};
 use crate::commands::backup::one_line;
 use crate::commands::deployment::deployment_message;
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::printer::Severity;
 use crate::table::table;
 
@@ -22,21 +22,14 @@ const MESSAGE: usize = 30;
 /// The current theme, and the last deployments.
 pub(super) async fn show(context: &Context, arguments: &Registry) -> Result<()> {
     let backups = Backups::open(context, &arguments.server).await?;
-    let (vault, server) = (&backups.vault, backups.server());
     let registry = match arguments.rebuild {
-        true => {
-            let rebuilt = vault.rebuild_theme_registry(server).await?;
-            warn_of_damaged(context, &rebuilt.damaged);
-            rebuilt.registry
-        }
-        false => vault.theme_registry(server).await?,
+        true => match rebuild(context, &backups, arguments).await? {
+            Some(registry) => registry,
+            None => return Ok(()),
+        },
+        false => backups.vault.theme_registry(backups.server()).await?,
     };
     let count = counted(registry.deployments.len(), "deployment");
-    if arguments.rebuild {
-        context.printer.note(&format!(
-            "Made the theme registry again from the audit objects of {count}."
-        ));
-    }
     let guild = backups.guild;
     context.printer.text(&match registry.current() {
         Some(current) => format!(
@@ -51,6 +44,80 @@ pub(super) async fn show(context: &Context, arguments: &Registry) -> Result<()> 
     let listed = list(context, &backups, &registry, RECENT).await;
     summarize(context, &registry, listed);
     Ok(())
+}
+
+/// Makes the registry again, after its changes were shown and confirmed. `None` in a dry run.
+async fn rebuild(context: &Context, backups: &Backups, arguments: &Registry) -> Result<Option<ThemeRegistry>> {
+    let (printer, vault) = (context.printer, &backups.vault);
+    let rebuild = vault.plan_registry_rebuild(backups.server()).await?;
+    warn_of_damaged(context, &rebuild.rebuilt.damaged);
+    let count = counted(rebuild.rebuilt.registry.deployments.len(), "deployment");
+    if rebuild.is_empty() {
+        printer.note(&format!(
+            "The theme registry is whole and has {count}, also all that have an audit object. Nothing was changed."
+        ));
+        return Ok(Some(rebuild.rebuilt.registry));
+    }
+    let changes = show_changes(context, &rebuild);
+    if arguments.dry_run {
+        printer.note("Dry run: nothing was changed.");
+        return Ok(None);
+    }
+    if !arguments.auto_approve {
+        let question = format!(
+            "Do you want to replace the theme registry of server {} by one with {count} ({changes})?",
+            backups.guild
+        );
+        context
+            .prompt
+            .confirm(&question, "add --auto-approve (-f) to skip the confirmation")
+            .await?;
+    }
+    match vault.complete_registry_rebuild(&rebuild).await {
+        Err(VaultError::Store(error)) if error.is_condition_failed() => Err(Failure::new(
+            "nothing was changed: another operation changed the theme registry after its changes were shown",
+        )
+        .help("run the same command again")),
+        Err(error) => Err(error.into()),
+        Ok(()) => {
+            printer.note(&format!("Made the theme registry again, with {count} ({changes})."));
+            Ok(Some(rebuild.rebuilt.registry))
+        }
+    }
+}
+
+/// Prints what a rebuild changes: what is wrong with the present registry, and the deployments that it gets and loses. Returns their numbers.
+fn show_changes(context: &Context, rebuild: &RegistryRebuild) -> String {
+    let (former, registry) = (&rebuild.former.deployments, &rebuild.rebuilt.registry.deployments);
+    let added: Vec<&Deployment> = registry.iter().filter(|one| !former.contains(one)).collect();
+    let removed: Vec<&Deployment> = former.iter().filter(|one| !registry.contains(one)).collect();
+    let ids = |deployments: &[&Deployment]| deployments.iter().map(|one| one.id).collect::<Vec<_>>();
+    context.printer.message(&json!({
+        "type": "registry_rebuild", "damage": rebuild.damage.as_ref().map(VaultError::to_string),
+        "deployments": registry.len(), "added": ids(&added), "removed": ids(&removed),
+    }));
+    let mut text = match &rebuild.damage {
+        Some(damage) => format!("{damage}\n\nThe theme registry would be replaced:\n"),
+        None => "The theme registry would be changed:\n".to_owned(),
+    };
+    for (sign, deployments) in [('+', &added), ('-', &removed)] {
+        for one in deployments {
+            text.push_str(&format!(
+                "  {sign} {} {} {} {} ({})\n",
+                time_text(one.time),
+                one.action.as_str(),
+                one.theme.name,
+                one.theme.version,
+                one.id
+            ));
+        }
+    }
+    if added.is_empty() && removed.is_empty() {
+        text.push_str("  the deployments stay, sorted by their times\n");
+    }
+    text.push('\n');
+    context.printer.text(&text);
+    format!("{} added, {} removed", added.len(), removed.len())
 }
 
 /// Warns of the audit objects, and of the deployments of the former registry, that the registry was made without.
@@ -135,6 +202,8 @@ enum SnapshotAvailability {
     /// The deployment was made without one.
     None,
     Kept,
+    /// An object is missing, or is not as it was stored.
+    Damaged,
     Deleted,
     Expired,
     /// The catalogue cannot be read, or the record is damaged.
@@ -148,10 +217,20 @@ impl SnapshotAvailability {
         };
         let (vault, now) = (&backups.vault, OffsetDateTime::now_utc());
         match vault.find(RecordKind::Snapshot, id, backups.server(), now).await {
-            Ok(_) => Self::Kept,
+            Ok(record) => Self::of_record(backups, record).await,
             Err(VaultError::UnknownId { .. }) => Self::Deleted,
             Err(VaultError::Expired { .. }) => Self::Expired,
             Err(_) => Self::Unreadable,
+        }
+    }
+
+    /// Of a snapshot that is listed: by what can be known of its objects without reading them.
+    async fn of_record(backups: &Backups, record: BackupRecord) -> Self {
+        let inspected = backups.vault.inspect(backups.server(), record.kind, &[record]).await;
+        match inspected.map(|mut results| results.pop()) {
+            Ok(Some(Err(error))) if error.is_damage() => Self::Damaged,
+            // A store that fails says nothing about the snapshot.
+            _ => Self::Kept,
         }
     }
 
@@ -159,6 +238,7 @@ impl SnapshotAvailability {
         match self {
             Self::None => "-",
             Self::Kept => "kept",
+            Self::Damaged => "damaged",
             Self::Deleted => "deleted",
             Self::Expired => "expired",
             Self::Unreadable => "unreadable",

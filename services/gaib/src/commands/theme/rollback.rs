@@ -6,8 +6,9 @@ use serde_json::json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::arguments::id::IdArgument;
 use crate::arguments::theme::Rollback;
-use crate::backups::{Backups, refuse_unsigned};
+use crate::backups::{Backups, refuse_unsigned, time_text};
 use crate::commands::deployment::described;
 use crate::commands::snapshot::{self, Journal, RestoreJob};
 use crate::context::Context;
@@ -16,18 +17,36 @@ use crate::error::{Failure, Result};
 pub(super) async fn run(context: &Context, arguments: &Rollback) -> Result<()> {
     let backups = Backups::open(context, &arguments.server).await?;
     let registry = backups.vault.theme_registry(backups.server()).await?;
+    let to = arguments
+        .to
+        .as_ref()
+        .map(|to| deployment_id(to, &registry))
+        .transpose()?;
     let interrupted = Journal::read(&backups.workspace)?;
     let recorded = interrupted.as_ref().and_then(|journal| recorded(journal, &registry));
     if let Some(rollback) = recorded {
         // It was interrupted after its record: only the journal is left.
         remove(interrupted)?;
-        if arguments.to.is_none_or(|id| rollback.restored == Some(id)) {
+        if to.is_none_or(|id| rollback.restored == Some(id)) {
             report_complete(context, rollback);
             return Ok(());
         }
-        return roll_back(context, backups, arguments, &registry, None).await;
+        return roll_back(context, backups, arguments, to, &registry, None).await;
     }
-    roll_back(context, backups, arguments, &registry, interrupted.as_ref()).await
+    roll_back(context, backups, arguments, to, &registry, interrupted.as_ref()).await
+}
+
+/// The id of the deployment that `--to` names. `latest` is the last one.
+fn deployment_id(to: &IdArgument, registry: &ThemeRegistry) -> Result<Uuid> {
+    if let Some(id) = to.whole() {
+        return Ok(id);
+    }
+    let newest_first = registry.deployments.iter().rev();
+    let found = to.only("deployment", newest_first, |deployment| {
+        (deployment.id.to_string(), time_text(deployment.time))
+    })?;
+    let found = found.ok_or_else(|| to.not_found("deployment", "gaib server theme history"))?;
+    Ok(found.id)
 }
 
 /// The interrupted rollback in the registry; `None` where it is not recorded yet.
@@ -54,10 +73,11 @@ async fn roll_back(
     context: &Context,
     backups: Backups,
     arguments: &Rollback,
+    to: Option<Uuid>,
     registry: &ThemeRegistry,
     interrupted: Option<&Journal>,
 ) -> Result<()> {
-    let to = match arguments.to {
+    let to = match to {
         Some(id) => RollbackTo::Id(id),
         None => RollbackTo::Steps(usize::from(arguments.steps.unwrap_or(1))),
     };

@@ -292,20 +292,57 @@ async fn damaged_theme_registry_is_named_and_made_again() {
     let applied = session.gaib("server apply --auto-approve -m second").await;
     printed(&applied, &["warning", "its deployment is not recorded yet", registry]);
     // The audit object of the second deployment is written already.
+    let rebuild = "server theme registry --rebuild";
+    let question = "Do you want to replace the theme registry";
+    for (line, answer, parts) in [
+        (
+            format!("{rebuild} --input=false"),
+            None,
+            vec![question, "--auto-approve"],
+        ),
+        (
+            rebuild.to_owned(),
+            None,
+            vec![question, "stdin is closed", "--auto-approve"],
+        ),
+        (rebuild.to_owned(), Some("no\n"), vec![question, "Cancelled"]),
+    ] {
+        let outcome = session.answering(&line, answer).await;
+        refused(&outcome, &parts);
+        assert!(outcome.stdout.contains("  + "), "{line}: {}", outcome.stdout);
+        assert_eq!(std::fs::read_to_string(path_of(&session, registry)).unwrap(), "{");
+    }
+    let dry = session.gaib(&format!("{rebuild} --dry-run")).await;
     printed(
-        &session.gaib("server theme registry --rebuild").await,
-        &["2 deployments", "first", "second"],
+        &dry,
+        &["is damaged", "would be replaced", "Dry run: nothing was changed."],
     );
+    assert_eq!(dry.stdout.matches("  + ").count(), 2, "{}", dry.stdout);
+    assert_eq!(std::fs::read_to_string(path_of(&session, registry)).unwrap(), "{");
+    let rebuilt = session.answering(rebuild, Some("yes\n")).await;
+    printed(&rebuilt, &["2 deployments (2 added, 0 removed)", "first", "second"]);
+    // One that is whole stays as it is, without a question.
+    printed(&session.gaib(rebuild).await, &["is whole", "Nothing was changed"]);
+    for line in ["server theme registry --dry-run", "server theme registry --yes"] {
+        refused(&session.gaib(line).await, &["--rebuild"]);
+    }
     // A damaged audit object does not hinder the others.
     let audit = objects(&session).into_iter().find(|object| object.contains("/audit/"));
     std::fs::write(path_of(&session, &audit.clone().unwrap()), "{").unwrap();
+    let audit = audit.unwrap();
     printed(
-        &session.gaib("server theme registry --rebuild").await,
-        &["warning", &audit.unwrap(), "2 deployments", "first", "second"],
+        &session.gaib(rebuild).await,
+        &["warning", &audit, "2 deployments", "first", "second"],
+    );
+    // Without the registry, the deployment of the damaged audit object is lost.
+    std::fs::write(path_of(&session, registry), "{").unwrap();
+    printed(
+        &session.gaib(&format!("{rebuild} --yes")).await,
+        &["warning", &audit, "1 deployment (1 added, 0 removed)"],
     );
     done(&session.gaib("server apply --auto-approve").await);
     let shown = session.gaib("server theme registry --json").await;
-    assert_eq!(of_type(&shown, "deployment").len(), 2);
+    assert_eq!(of_type(&shown, "deployment").len(), 1);
     assert!(!exists(&session, DEPLOYMENT));
 }
 
@@ -366,4 +403,79 @@ async fn backup_without_a_signature_is_named_and_restored_only_where_that_is_per
     assert_eq!(session.read(STATE), present);
     done(&session.gaib(&format!("{restore} --allow-unsigned -f")).await);
     assert!(session.read(STATE).contains("channel.spice"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_name_what_is_missing_truncated_or_changed_without_reading_all() {
+    let mut session = managed().await;
+    let mut backups = Vec::new();
+    for _ in 0..4 {
+        backups.push(created(&session.gaib("server backup create").await));
+    }
+    let whole = session.gaib("server backup list").await;
+    assert!(
+        !whole.stdout.contains("PROBLEM") && whole.stderr.is_empty(),
+        "{whole:?}"
+    );
+    // Sorted by time.
+    let states = objects(&session);
+    std::fs::remove_file(path_of(&session, &states[0])).unwrap();
+    Damage::Truncated.strike(&path_of(&session, &states[1]));
+    let (record, _) = record_of(&session, &backups[2]);
+    forge(&record, |content| content["state"]["serial"] = 999.into());
+    let listed = session.gaib("server backup list").await;
+    printed(&listed, &["PROBLEM", "does not exist", &states[1], "signature"]);
+    for (at, problem) in ["  damaged", "  damaged", "  damaged", "  -"].iter().enumerate() {
+        let line = listed.stdout.lines().find(|line| line.contains(&backups[at])).unwrap();
+        assert!(line.ends_with(*problem), "{line}");
+        let delete = format!("gaib server backup delete {}", backups[at]);
+        assert_eq!(listed.stderr.contains(&delete), at < 3, "{}", listed.stderr);
+    }
+    let json = session.gaib("server backup list --json").await;
+    let problems: Vec<bool> = of_type(&json, "backup")
+        .iter()
+        .map(|backup| backup["problem"].is_string())
+        .collect();
+    assert_eq!(problems, [false, true, true, true]);
+    assert_eq!(of_type(&json, "list_summary")[0]["problems"], 3);
+
+    let mut snapshots = Vec::new();
+    for _ in 0..3 {
+        snapshots.push(created(&session.gaib("server snapshot create").await));
+    }
+    let object = |id: &str, file: &str| path_of(&session, &format!("snapshots/{GUILD}/{id}/{file}"));
+    std::fs::remove_file(object(&snapshots[0], "members.json.gz")).unwrap();
+    Damage::Flipped.strike(&object(&snapshots[1], "manifest.json"));
+    let listed = session.gaib("server snapshot list").await;
+    printed(&listed, &["PROBLEM", "members.json.gz", "manifest.json"]);
+    for (at, problem) in ["  damaged", "  damaged", "  -"].iter().enumerate() {
+        let line = listed
+            .stdout
+            .lines()
+            .find(|line| line.contains(&snapshots[at]))
+            .unwrap();
+        assert!(line.ends_with(*problem), "{line}");
+    }
+    let key = session.state_home().join("gaib/backup-signing-key.pem");
+    std::fs::rename(&key, key.with_extension("old")).unwrap();
+    let listed = session.gaib("server snapshot list").await;
+    let line = listed.stdout.lines().find(|line| line.contains(&snapshots[2])).unwrap();
+    assert!(line.contains("not trusted"), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn theme_history_names_the_damaged_snapshot_of_a_deployment() {
+    let mut session = unmanaged().await;
+    session.write("discord-server.yaml", "theme: basic\n");
+    done(&session.gaib("server apply --snapshot --auto-approve").await);
+    printed(&session.gaib("server theme history").await, &[" kept"]);
+    for object in objects(&session) {
+        if object.ends_with("config.yaml.gz") {
+            std::fs::remove_file(path_of(&session, &object)).unwrap();
+        }
+    }
+    let history = session.gaib("server theme history").await;
+    printed(&history, &[" damaged"]);
+    let json = session.gaib("server theme history --json").await;
+    assert_eq!(of_type(&json, "deployment")[0]["snapshot_available"], false);
 }

@@ -205,7 +205,7 @@ async fn rollbacks_killed(strike: Strike, part: Part) {
     assert!(recorded > 3, "{recorded}");
     done(&session.gaib("server backup verify --all").await);
     printed(
-        &session.gaib("server theme registry --rebuild").await,
+        &session.gaib("server theme registry --rebuild --yes").await,
         &[&format!("{recorded} deployments")],
     );
 }

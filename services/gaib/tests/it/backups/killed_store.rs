@@ -307,7 +307,7 @@ async fn rollbacks_killed(strike: Strike, part: Part) {
         }
     }
     printed(
-        &stored.session.gaib("server theme registry --rebuild").await,
+        &stored.session.gaib("server theme registry --rebuild --yes").await,
         &[&format!("{recorded} deployments")],
     );
 }

@@ -3,6 +3,7 @@
 pub(crate) mod bucket;
 mod damage;
 mod encryption;
+mod exports;
 mod killed;
 mod killed_store;
 mod limits;

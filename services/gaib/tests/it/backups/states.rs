@@ -169,7 +169,7 @@ async fn backup_of_another_state_or_server_is_refused() {
             .await;
         refused(&unknown, &["there is no backup", "gaib server backup list"]);
     }
-    for wrong in ["7", "4ebe60b0"] {
+    for wrong in ["7", "4ebe6", "newest"] {
         refused(
             &session.gaib(&format!("server backup show {wrong}")).await,
             &["invalid value", "looks like", "gaib server backup list"],
@@ -190,6 +190,146 @@ async fn backup_of_another_state_or_server_is_refused() {
     }
     let line = format!("server backup show {id} --guild 1200000000000000999");
     assert_eq!(session.gaib(&line).await.code, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backup_is_found_by_the_beginning_of_its_id_and_as_the_newest() {
+    let mut session = managed().await;
+    refused(
+        &session.gaib("server backup show latest").await,
+        &["workspace default has no backup", "gaib server backup list"],
+    );
+    let first = created(&session.gaib("server backup create -m first").await);
+    let second = created(&session.gaib("server backup create -m second").await);
+    let snapshot = created(&session.gaib("server snapshot create").await);
+    let short = &first[..8];
+    for line in ["show", "verify", "restore --dry-run"] {
+        let (command, option) = line.split_once(' ').unwrap_or((line, ""));
+        let outcome = session.gaib(&format!("server backup {command} {short} {option}")).await;
+        printed(&outcome, &[&first]);
+        let newest = session.gaib(&format!("server backup {command} latest {option}")).await;
+        printed(&newest, &["The newest backup of workspace default is", &second]);
+        assert!(!newest.stdout.contains(&first), "{}", newest.stdout);
+    }
+    printed(
+        &session
+            .gaib(&format!("server snapshot compare {} latest", &snapshot[..6]))
+            .await,
+        &["The newest snapshot of server"],
+    );
+    refused(
+        &session.gaib(&format!("server snapshot verify {short}")).await,
+        &["there is no snapshot", "a backup", "gaib server backup"],
+    );
+    refused(
+        &session.gaib("server backup show 000000").await,
+        &["there is no backup with an id that begins with `000000`"],
+    );
+
+    // Another record whose id begins as that of the first.
+    let records = path_of_records(&session);
+    let record = visible(&records)
+        .into_iter()
+        .find(|path| path.to_str().unwrap().contains(&first))
+        .unwrap();
+    let other = format!("{}-0000-4000-8000-000000000000", &first[..8]);
+    let copy = record.to_str().unwrap().replace(&first, &other);
+    std::fs::copy(&record, &copy).unwrap();
+    forge(Path::new(&copy), |content| content["id"] = other.clone().into());
+    for line in ["show", "delete -f", "restore -f"] {
+        let (command, option) = line.split_once(' ').unwrap_or((line, ""));
+        let ambiguous = session
+            .gaib(&format!("server backup {command} {} {option}", &first[..6]))
+            .await;
+        refused(
+            &ambiguous,
+            &["the ids of 2 backups begin with", &first, &other, "add characters"],
+        );
+    }
+    std::fs::remove_file(&copy).unwrap();
+    let deleted = session
+        .answering(&format!("server backup delete {short}"), Some("yes\n"))
+        .await;
+    printed(&deleted, &[&format!("Deleted backup {first}")]);
+    refused(
+        &session.gaib(&format!("server backup show {short}")).await,
+        &["there is no backup"],
+    );
+}
+
+/// The folder of the records of backups in the catalogue.
+fn path_of_records(session: &Session) -> PathBuf {
+    let folder = session.folder.path().join(".gaib/backups/.catalogue/records");
+    folder.join(GUILD).join("backup")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closed_stdin_is_one_error_that_names_the_option_and_repeats_no_question() {
+    let mut session = managed().await;
+    let id = created(&session.gaib("server backup create").await);
+    let snapshot = created(&session.gaib("server snapshot create").await);
+    session.write("discord-server.yaml", CHANGED);
+    for (line, question, option) in [
+        (
+            "server apply".to_owned(),
+            "Do you want to make these changes",
+            "--auto-approve",
+        ),
+        (
+            "server destroy".to_owned(),
+            "Do you really want to delete all",
+            "--auto-approve",
+        ),
+        (
+            format!("server backup delete {id}"),
+            "Do you really want to delete the backup",
+            "--force (-f)",
+        ),
+        (
+            format!("server snapshot delete {snapshot}"),
+            "Do you really want to delete the snapshot",
+            "--force (-f)",
+        ),
+    ] {
+        // From a device without content, and from a pipe that is closed at once.
+        for answer in [None, Some("")] {
+            let outcome = session.answering(&line, answer).await;
+            refused(&outcome, &["error: No answer was read: stdin is closed.\n", option]);
+            for text in [question, "Only `yes`", "No answer"] {
+                assert_eq!(outcome.stderr.matches(text).count(), 1, "{line}: {}", outcome.stderr);
+            }
+        }
+        // Where nothing is asked, the error has the question.
+        let outcome = session.gaib(&format!("{line} --input=false")).await;
+        refused(&outcome, &[question, option]);
+        assert_eq!(
+            outcome.stderr.matches(question).count(),
+            1,
+            "{line}: {}",
+            outcome.stderr
+        );
+    }
+    done(&session.gaib(&format!("server backup show {id}")).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn newest_backup_is_that_of_the_workspace() {
+    let mut session = managed().await;
+    let own = created(&session.gaib("server backup create").await);
+    let elsewhere = state(&session);
+    done(&session.gaib("server workspace new staging").await);
+    let folder = session.folder.path().join(".gaib/workspaces/staging");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("state.json"), elsewhere.to_string()).unwrap();
+    let line = format!("server backup create --workspace staging --guild {GUILD}");
+    let other = created(&session.gaib(&line).await);
+    for (workspace, id) in [("default", &own), ("staging", &other)] {
+        let line = format!("server backup show latest --workspace {workspace} --guild {GUILD}");
+        printed(
+            &session.gaib(&line).await,
+            &[&format!("The newest backup of workspace {workspace} is {id}")],
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -357,6 +497,11 @@ async fn lost_folder_gets_back_with_its_configuration() {
 #[tokio::test(flavor = "multi_thread")]
 async fn exports_of_a_server_are_stored_listed_and_validated() {
     let mut session = managed().await;
+    // As each community server has them; without them its configuration is invalid.
+    let guild = session.control().guild(GUILD).await.unwrap();
+    let hall = id_of(&guild, "channels", "hall").unwrap();
+    let channels = json!({ "rules_channel_id": hall, "public_updates_channel_id": hall });
+    by_bot(&session, Method::PATCH, &format!("/guilds/{GUILD}"), channels).await;
     let none = session.gaib("server export --list").await;
     printed(&none, &["has no exports", ".gaib/backups/", "--backup"]);
     let stored = session.gaib("server export --backup").await;

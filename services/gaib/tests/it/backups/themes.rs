@@ -204,7 +204,11 @@ async fn rollback_restores_the_earlier_deployment_and_is_a_deployment() {
     // The rollback itself can be undone: it is one step back from there.
     done(&session.gaib("server theme rollback --steps 1 -f").await);
     assert_eq!(one(&session, "roles", "Usul").await["color"], 0x0022_2222);
-    done(&session.gaib(&format!("server theme rollback --to {first} -f")).await);
+    done(
+        &session
+            .gaib(&format!("server theme rollback --to {} -f", &first[..8]))
+            .await,
+    );
     assert_eq!(one(&session, "roles", "Usul").await["color"], 0x0011_1111);
     assert_eq!(deployments(&mut session).await.len(), 5);
 }

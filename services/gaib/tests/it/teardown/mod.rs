@@ -580,12 +580,30 @@ async fn community_is_frozen_and_restored_with_the_new_ids() {
         listed.stdout
     );
     let preview = session
-        .gaib(&format!("restore preview --checkpoint {stored} --guild {GUILD}"))
+        .gaib(&format!(
+            "restore preview --checkpoint {} --guild {GUILD}",
+            &stored[..30]
+        ))
         .await;
     assert_eq!(preview.code, 0, "{}", preview.stderr);
     for expected in ["roles.naib", "Found on the server by name", "welcome_channel"] {
         assert!(preview.stdout.contains(expected), "{expected}: {}", preview.stdout);
     }
+    let newest = session
+        .gaib(&format!("restore preview --checkpoint latest --guild {GUILD}"))
+        .await;
+    assert!(newest.code == 0 && newest.stdout.contains(&stored), "{}", newest.stdout);
+    let unknown = session
+        .gaib(&format!("restore preview --checkpoint ffffffff --guild {GUILD}"))
+        .await;
+    assert!(
+        unknown.code == 1
+            && unknown
+                .stderr
+                .contains("there is no checkpoint with an id that begins with `ffffffff`"),
+        "{}",
+        unknown.stderr
+    );
     let exec = format!("restore exec --checkpoint {stored} --guild {GUILD}");
     let dry = session.gaib(&format!("{exec} --dry-run")).await;
     assert_eq!(dry.code, 0, "{}", dry.stderr);

@@ -162,8 +162,15 @@ pub async fn listed(platform: &Platform, services: &Services, kind: RecordKind) 
     page.records.len()
 }
 
+/// The number of exports, which are all signed and pass their checks.
 pub async fn exports(platform: &Platform, services: &Services) -> usize {
-    vault(services).exports(server(platform)).await.unwrap().len()
+    let (vault, server) = (vault(services), server(platform));
+    let exports = vault.exports(server).await.unwrap();
+    for export in &exports {
+        let read = vault.read_export(server, &export.key).await.unwrap();
+        assert!(read.is_signed(), "{}", export.key);
+    }
+    exports.len()
 }
 
 /// The last run of a task.

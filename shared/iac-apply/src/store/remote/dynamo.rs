@@ -6,16 +6,11 @@
 use std::collections::HashMap;
 use std::fmt::{self, Debug};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use arrakis_causes::causes;
-use arrakis_vault::aws::AwsOptions;
+use arrakis_vault::aws::AwsConnection;
 use async_trait::async_trait;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -26,9 +21,6 @@ use crate::store::{LockRecord, StoreError};
 const KEY: &str = "LockID";
 const ID: &str = "Id";
 const INFO: &str = "Info";
-
-/// Time to connect. The times of an attempt and of a call are options.
-const CONNECT: Duration = Duration::from_secs(5);
 
 /// Locks as items of a DynamoDB table.
 #[derive(Clone)]
@@ -49,35 +41,11 @@ impl Debug for DynamoLocks {
 }
 
 impl DynamoLocks {
-    /// Locks in `table`. `scope` is the bucket and the prefix of the states. Reads the usual variables and profiles of AWS, and sends
-    /// no request.
-    pub async fn open(table: impl Into<String>, scope: impl Into<String>, options: &AwsOptions) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT.min(options.attempt_timeout))
-            .read_timeout(options.attempt_timeout)
-            .operation_attempt_timeout(options.attempt_timeout)
-            .operation_timeout(options.call_timeout)
-            .build();
-        let retries = RetryConfig::standard().with_max_attempts(options.attempts.max(1));
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .timeout_config(timeouts)
-            .retry_config(retries);
-        if let Some(endpoint) = &options.endpoint {
-            loader = loader.endpoint_url(endpoint);
-        }
-        if let Some(region) = &options.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        if let Some(profile) = &options.profile {
-            loader = loader.profile_name(profile);
-        }
-        if let Some(given) = &options.credentials {
-            let secret = given.secret_access_key.expose();
-            let credentials = Credentials::new(given.access_key_id.clone(), secret, None, None, "arrakis-iac-apply");
-            loader = loader.credentials_provider(credentials);
-        }
+    /// Locks in `table`. `scope` is the bucket and the prefix of the states. Sends no request.
+    #[must_use]
+    pub fn new(connection: &AwsConnection, table: impl Into<String>, scope: impl Into<String>) -> Self {
         Self {
-            client: Client::new(&Box::pin(loader.load()).await),
+            client: Client::new(connection.config()),
             table: table.into(),
             scope: scope.into(),
         }

@@ -187,8 +187,9 @@ impl Aws {
     }
 
     async fn locks(&self, table: &str) -> Arc<dyn LockTable> {
+        let connection = AwsConnection::load(&self.options).await.unwrap();
         Arc::new(OneAtATime {
-            inner: DynamoLocks::open(table, "states/gaib", &self.options).await,
+            inner: DynamoLocks::new(&connection, table, "states/gaib"),
             turn: Arc::clone(&self.turn),
         })
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arrakis_test_support::HttpForwarder;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::combinators::BoxBody;
@@ -66,8 +67,7 @@ pub(crate) struct Middleman {
 }
 
 struct Shared {
-    upstream: String,
-    client: reqwest::Client,
+    upstream: HttpForwarder,
     script: Mutex<Script>,
     seen: AtomicUsize,
     one_at_a_time: tokio::sync::Mutex<()>,
@@ -79,8 +79,7 @@ impl Middleman {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
-            upstream: upstream.to_owned(),
-            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            upstream: HttpForwarder::new(upstream),
             script: Mutex::new(script(|_| Action::Forward)),
             seen: AtomicUsize::new(0),
             one_at_a_time: tokio::sync::Mutex::new(()),
@@ -190,27 +189,12 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Result<Answer, s
 
 async fn forward(seen: &Seen, body: Bytes, shared: &Shared) -> Result<Answer, std::io::Error> {
     let _one = shared.one_at_a_time.lock().await;
-    let mut headers = seen.headers.clone();
-    for name in ["host", "connection", "content-length", "transfer-encoding", "expect"] {
-        headers.remove(name);
-    }
-    let url = format!("{}{}", shared.upstream, seen.path);
-    let sent = shared
-        .client
-        .request(seen.method.clone(), url)
-        .headers(headers)
-        .body(body);
-    let received = sent.send().await.map_err(std::io::Error::other)?;
-    let mut response = Response::builder().status(received.status());
-    for (name, value) in received.headers() {
-        // The length of a response to HEAD is that of the object.
-        let is_length = name == "content-length" && seen.method != Method::HEAD;
-        if !is_length && name != "connection" && name != "transfer-encoding" {
-            response = response.header(name, value);
-        }
-    }
-    let body = received.bytes().await.map_err(std::io::Error::other)?;
-    Ok(response.body(whole(body)).unwrap())
+    let sent = shared.upstream.send(&seen.method, &seen.path, &seen.headers, body);
+    let received = sent.await.map_err(std::io::Error::other)?;
+    let mut response = Response::new(whole(received.body.into()));
+    *response.status_mut() = received.status;
+    *response.headers_mut() = received.headers;
+    Ok(response)
 }
 
 fn whole(body: Bytes) -> BoxBody<Bytes, std::io::Error> {

@@ -46,6 +46,16 @@ impl LocalVault {
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
+
+    /// The same store and catalogue with another key.
+    pub(crate) fn with_signer(&self, signer: LocalSigner) -> Vault {
+        Vault::new(VaultParts {
+            store: Arc::clone(self.vault.store()),
+            catalogue: Arc::clone(self.vault.catalogue()),
+            signer: Arc::new(signer),
+            limits: self.vault.limits(),
+        })
+    }
 }
 
 #[cfg(feature = "aws")]

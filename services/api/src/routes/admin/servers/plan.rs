@@ -85,11 +85,8 @@ pub(crate) async fn set_plan(
         return Err(Problem::new(ProblemKind::InvalidBody, detail));
     }
     let mut server = Server::find(&services, &caller, &guild).await?;
-    server.tx.communities().lock().await?;
-    // Read again under the lock: the leader of the workers may replace the theme.
-    if let Some(record) = server.tx.communities().get().await? {
-        server.record = record;
-    }
+    // The leader of the workers may replace the theme.
+    server.lock().await?;
     let theme = services.themes.theme(server.record.theme.as_str());
     // The workers have it: the THEMES_DIR of the api differs.
     let theme = theme.map_err(|error| Problem::internal(format!("THEMES_DIR of the api: {error}")))?;

@@ -36,6 +36,16 @@ impl Server {
         Ok(Self { record, tx })
     }
 
+    /// Locks the community until the end of the transaction, and reads its settings again: the theme may have changed, or a takeover may have
+    /// begun.
+    pub(super) async fn lock(&mut self) -> Result<(), DbError> {
+        self.tx.communities().lock().await?;
+        if let Some(record) = self.tx.communities().get().await? {
+            self.record = record;
+        }
+        Ok(())
+    }
+
     /// Writes the audit entry of this request.
     pub(super) async fn audit(&mut self, caller: &Caller, act: Act<'_>) -> Result<(), DbError> {
         let entry = NewAuditEntry {

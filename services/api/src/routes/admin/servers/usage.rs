@@ -120,7 +120,7 @@ pub(crate) async fn count_use(
 /// Returns a use. Repeated, it changes nothing.
 async fn give_back(mut server: Server, caller: &Caller, request: &CountBackupUse) -> Result<BackupUseCounted, Problem> {
     let (kind, now) = (of_json(request.kind), OffsetDateTime::now_utc());
-    server.tx.communities().lock().await?;
+    server.lock().await?;
     let since = now - GIVEN_BACK_WITHIN;
     let mut uses = server.tx.backup_usage();
     let is_given_back = uses.give_back(kind, request.request_id, since).await?;

@@ -55,11 +55,7 @@ pub(crate) async fn create_checkpoint(
         Some(lists) => PresentServer::read(lists, server.record.guild)?,
         None => PresentServer::default(),
     };
-    server.tx.communities().lock().await?;
-    // Read again under the lock: the theme may have changed, or a takeover may have begun.
-    if let Some(record) = server.tx.communities().get().await? {
-        server.record = record;
-    }
+    server.lock().await?;
     let stored = server.tx.checkpoints().of_request(request.request_id).await?;
     let stored = match stored {
         Some(stored) if stored.purpose != purpose_of(&request) => return Err(used_otherwise(&stored)),

@@ -56,7 +56,7 @@ pub(crate) async fn restore_checkpoint(
     }
     let mut server = Server::find(&services, &caller, &guild).await?;
     // Two requests at the same time: the second one finds what the first has done.
-    server.tx.communities().lock().await?;
+    server.lock().await?;
     if let Some(before) = server.tx.checkpoints().restore_of_request(request.request_id).await? {
         server.commit().await?;
         return repeated(id, before).map(Json);
@@ -96,10 +96,6 @@ async fn restore_new(
     let by = caller.name();
     let present = PresentServer::read(&request.server, server.record.guild)?;
     let (summary, content) = find(server, id, now).await?;
-    // Read again under the lock.
-    if let Some(record) = server.tx.communities().get().await? {
-        server.record = record;
-    }
     let inputs = RestoreInputs::read(&services.themes, &mut server.tx, &server.record, &present, &content).await?;
     let planned = inputs.plan();
     if !planned.obstacles.is_empty() {
