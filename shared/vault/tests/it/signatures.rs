@@ -381,7 +381,8 @@ async fn deleted_export_takes_its_own_images_along_and_the_newest_good_one_stays
     let mut keys = Vec::new();
     for (hours, names) in [(0, vec![&own, &shared]), (1, vec![&shared]), (2, vec![&shared])] {
         let lines: Vec<String> = names.iter().map(|name| format!("image: images/{name}\n")).collect();
-        let written = vault.write_export(SERVER, lines.concat().as_bytes(), NOW + time::Duration::hours(hours));
+        let yaml = lines.concat();
+        let written = vault.write_export(SERVER, yaml.as_bytes(), NOW + time::Duration::hours(hours));
         keys.push(written.await.unwrap());
     }
     // The newest one is damaged: the one before it is the newest that is whole.
