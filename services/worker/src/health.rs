@@ -13,11 +13,10 @@ use arrakis_broker::{BrokerConnection, ConnectionState};
 use arrakis_cache::CacheState;
 use arrakis_eligibility::{BreakerState, BreakerStatus};
 use arrakis_runtime::{Health, HealthComponent};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio_util::sync::CancellationToken;
 
 use crate::jobs::{backup, eligibility_sync};
+use crate::moment::moment;
 use crate::services::Services;
 
 /// Interval of the checks of Postgres and Redis.
@@ -200,12 +199,6 @@ fn report_score_service(component: &HealthComponent, status: &BreakerStatus) {
             moment(status.since)
         )),
     }
-}
-
-/// A time to the second, in UTC.
-pub(crate) fn moment(at: Option<OffsetDateTime>) -> String {
-    let at = at.and_then(|at| at.replace_nanosecond(0).ok()?.format(&Rfc3339).ok());
-    at.unwrap_or_else(|| "an unknown time".to_owned())
 }
 
 async fn watch_proxies(component: &HealthComponent, services: &Services) {

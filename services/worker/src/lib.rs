@@ -32,6 +32,7 @@ pub mod leader;
 pub mod load_shedding;
 mod member_list;
 pub mod metrics;
+mod moment;
 mod nonced_message;
 mod profile_import;
 pub mod reconcile_report;

@@ -9,7 +9,7 @@ use arrakis_broker::Publisher;
 use arrakis_cache::{Cache, CacheKey, Cooldown, DoneState, PROFILE_TTL, Ttl};
 use arrakis_chain::Chains;
 use arrakis_contracts::EventId;
-use arrakis_db::{CommunityId, Database, DbError, Profile, TenantTx, UserId};
+use arrakis_db::{Community, CommunityId, Database, DbError, Profile, TenantTx, UserId};
 use arrakis_discord::Discord;
 use arrakis_eligibility::EligibilityProvider;
 use arrakis_kill_switch::PlatformSwitch;
@@ -23,8 +23,9 @@ use twilight_model::id::marker::UserMarker;
 
 use crate::approval_settings::Approvals;
 use crate::configuration::ShadowStore;
+use crate::failure::Failure;
 use crate::metrics::WorkerMetrics;
-use crate::scheduled_backup::Backups;
+use crate::scheduled_backup::{Backups, NoticeDelivery, record_absence, send_stored};
 use crate::synthesis_client::SynthesisClient;
 
 /// Time to live of done markers. Claims in the inbox are kept for nine days (`CLAIM_RETENTION`).
@@ -90,6 +91,35 @@ impl Services {
     /// Makes one cheap call. It shows whether a proxy and Discord respond, and measures the offset of Discord's clock.
     pub(crate) async fn probe_discord(&self) -> arrakis_discord::Result<()> {
         self.discord.bulk(None).within(PROBE_LIMIT).probe().await
+    }
+
+    /// Records that the bot was not in the server of a community at this time, and stores a notice if it was before. True in that case.
+    ///
+    /// # Errors
+    /// If Postgres is unavailable.
+    pub(crate) async fn record_absence(
+        &self,
+        tx: &mut TenantTx,
+        community: &Community,
+        at: OffsetDateTime,
+    ) -> Result<bool, DbError> {
+        record_absence(self.backups.as_ref(), tx, community, at, self.now()).await
+    }
+
+    /// Sends the notices of all communities that wait. Two processes at once send each notice once.
+    ///
+    /// # Errors
+    /// If Postgres is unavailable; the next call sends the rest.
+    pub(crate) async fn send_notices(&self, now: OffsetDateTime) -> Result<(), Failure> {
+        let Some(backups) = &self.backups else {
+            return Ok(());
+        };
+        let delivery = NoticeDelivery {
+            database: &self.database,
+            metrics: &self.metrics,
+            notifier: &backups.notifier,
+        };
+        Box::pin(send_stored(&delivery, now)).await
     }
 
     /// Whether the event has a done marker: a shortcut; the inbox decides.

@@ -14,7 +14,6 @@ use twilight_model::id::marker::GuildMarker;
 use super::{Event, EventHandler, EventOutcome};
 use crate::community::Community;
 use crate::failure::Failure;
-use crate::scheduled_backup::record_absence;
 use crate::services::Services;
 
 /// `GUILD_DELETE`.
@@ -52,7 +51,7 @@ impl EventHandler for GuildLeave {
                 detail: json!({}),
             })
             .await?;
-            record_absence(services, &mut tx, &community.record, event.at()).await?;
+            services.record_absence(&mut tx, &community.record, event.at()).await?;
         }
         tx.commit().await?;
         if let Some(backups) = &services.backups {

@@ -7,7 +7,6 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use crate::failure::Failure;
-use crate::scheduled_backup;
 use crate::services::Services;
 
 /// Interval of the deliveries.
@@ -29,5 +28,5 @@ pub(super) async fn run(services: &Services) {
 /// # Errors
 /// If Postgres is unavailable; the next call sends the rest.
 pub async fn send_notices(services: &Services, now: OffsetDateTime) -> Result<(), Failure> {
-    Box::pin(scheduled_backup::send_stored(services, now)).await
+    services.send_notices(now).await
 }

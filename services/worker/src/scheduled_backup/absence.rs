@@ -7,23 +7,23 @@ use arrakis_db::{Community, DbError, TenantTx};
 use arrakis_vault::ServerId;
 use time::OffsetDateTime;
 
-use super::{Notice, NoticeTask, RunOutcome};
-use crate::services::Services;
+use super::{Backups, Notice, NoticeTask, RunOutcome};
 
 /// Records that the bot was not in the server of a community at this time, and stores a notice if it was before. True in that case.
 ///
 /// # Errors
 /// If Postgres is unavailable.
 pub(crate) async fn record_absence(
-    services: &Services,
+    backups: Option<&Backups>,
     tx: &mut TenantTx,
     community: &Community,
     at: OffsetDateTime,
+    now: OffsetDateTime,
 ) -> Result<bool, DbError> {
     if !tx.bot_presence().record_absent(at).await? {
         return Ok(false);
     }
-    if let Some(backups) = &services.backups {
+    if let Some(backups) = backups {
         let notice = Notice {
             outcome: RunOutcome::Failure,
             task: NoticeTask::Presence,
@@ -35,7 +35,7 @@ pub(crate) async fn record_absence(
             at,
         };
         let id = format!("presence:{}", at.unix_timestamp_nanos());
-        backups.notifier.store(tx, &id, &notice, services.now()).await?;
+        backups.notifier.store(tx, &id, &notice, now).await?;
     }
     Ok(true)
 }

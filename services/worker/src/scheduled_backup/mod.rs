@@ -27,7 +27,7 @@ use tokio::sync::Notify;
 
 pub(crate) use self::absence::record_absence;
 pub use self::notices::NotificationSettings;
-pub(crate) use self::notices::{Notice, NoticeTask, Notifier, RunOutcome, send_stored};
+pub(crate) use self::notices::{Notice, NoticeDelivery, NoticeTask, Notifier, RunOutcome, send_stored};
 use self::second_store::SecondStore;
 pub use self::settings::BackupConfig;
 pub(crate) use self::states::{RemoteState, RemoteStates};

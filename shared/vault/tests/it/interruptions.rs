@@ -420,7 +420,11 @@ async fn snapshot_with_a_chosen_id_is_created_once_whenever_the_process_dies() {
         let again = local.vault.create_snapshot(new(), NOW).await.unwrap();
         assert_eq!(again.id, id);
         let listed = local.vault.list(SERVER, RecordKind::Snapshot, 9, None, NOW).await;
-        assert_eq!(listed.unwrap().records, std::slice::from_ref(&again), "after {steps} steps");
+        assert_eq!(
+            listed.unwrap().records,
+            std::slice::from_ref(&again),
+            "after {steps} steps"
+        );
         local.vault.verify(&again).await.unwrap();
         if first.is_ok() {
             assert!(steps > 10, "{steps}");

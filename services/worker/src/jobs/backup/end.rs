@@ -8,7 +8,7 @@ use super::tasks::TaskResult;
 use super::{AttemptEnd, Completed, Payload};
 use crate::failure::Failure;
 use crate::jobs::JobRun;
-use crate::scheduled_backup::{Backups, Notice, NoticeTask, RunOutcome, record_absence};
+use crate::scheduled_backup::{Backups, Notice, NoticeTask, RunOutcome};
 
 /// Records the outcome of an attempt. A transient failure is recorded only after the last attempt; until then it is retried.
 ///
@@ -105,7 +105,10 @@ pub(super) async fn end_without_bot(
     let mut tx = run.services.database.tenant(run.community.id()).await?;
     // A requested run fails as a job, and is not recorded as a failed run of the task for that.
     tx.claim(&failed_claim(run.id)).await?;
-    let is_new = record_absence(run.services, &mut tx, &run.community.record, seen_at).await?;
+    let is_new = run
+        .services
+        .record_absence(&mut tx, &run.community.record, seen_at)
+        .await?;
     tx.commit().await?;
     let guild = run.community.guild();
     if is_new {

@@ -15,9 +15,9 @@ use arrakis_vault::Task;
 use time::OffsetDateTime;
 
 use super::is_scheduled;
-use crate::health::moment;
 use crate::jobs::eligibility_sync::health::duration;
 use crate::metrics::BackupMetrics;
+use crate::moment::moment;
 use crate::services::Services;
 
 /// Interval of the checks; the end of a run of this worker causes one, too.

@@ -14,7 +14,6 @@ use super::{AT_ONCE, AttemptEnd, Backup, attempt, due_requests};
 use crate::community::Community;
 use crate::failure::Failure;
 use crate::jobs::{JobHandler as _, JobOwner, JobRequest, JobRun, due};
-use crate::scheduled_backup::send_stored;
 use crate::services::Services;
 
 /// A due row counts as left behind after this time: until then its message may be in transit.
@@ -76,7 +75,7 @@ pub async fn run_due(services: &Services, stop: &CancellationToken) -> Result<Ru
         }
     }
     // Without workers, nothing else sends them. What is not sent is sent by the next call.
-    if let Err(failure) = Box::pin(send_stored(services, services.now())).await {
+    if let Err(failure) = services.send_notices(services.now()).await {
         tracing::warn!(%failure, "the notices were not sent");
     }
     Ok(summary)

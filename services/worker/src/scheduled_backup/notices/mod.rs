@@ -23,7 +23,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 pub use self::settings::NotificationSettings;
-pub(crate) use self::stored::send_stored;
+pub(crate) use self::stored::{NoticeDelivery, send_stored};
 use self::topic::Topic;
 use self::webhook::Webhook;
 

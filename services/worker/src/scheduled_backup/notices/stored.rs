@@ -1,6 +1,6 @@
 //! Notices as rows, and the delivery of those that wait.
 
-use arrakis_db::{CommunityId, DbError, LostNotice, TenantTx};
+use arrakis_db::{CommunityId, Database, DbError, LostNotice, TenantTx};
 use arrakis_vault::ServerId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::{Destination, Notice, NoticeTask, Notifier, RunOutcome, SendError};
 use crate::failure::Failure;
-use crate::services::Services;
+use crate::metrics::WorkerMetrics;
 
 /// Notices of one community that are sent at once.
 const TAKEN_AT_ONCE: u32 = 100;
@@ -85,6 +85,16 @@ impl Notifier {
     }
 }
 
+/// What a delivery of stored notices works with.
+pub(crate) struct NoticeDelivery<'a> {
+    /// Where the notices are stored.
+    pub(crate) database: &'a Database,
+    /// Counts them.
+    pub(crate) metrics: &'a WorkerMetrics,
+    /// Sends them.
+    pub(crate) notifier: &'a Notifier,
+}
+
 /// A notice that this process has taken.
 struct Taken {
     community: CommunityId,
@@ -96,29 +106,30 @@ struct Taken {
 ///
 /// # Errors
 /// If Postgres is unavailable; the next call sends the rest.
-pub(crate) async fn send_stored(services: &Services, now: OffsetDateTime) -> Result<(), Failure> {
-    let Some(backups) = &services.backups else {
-        return Ok(());
-    };
-    let notifier = &backups.notifier;
+pub(crate) async fn send_stored(delivery: &NoticeDelivery<'_>, now: OffsetDateTime) -> Result<(), Failure> {
+    let notifier = delivery.notifier;
     for destination in notifier.destinations() {
-        let taken = take(services, destination, now).await?;
+        let taken = take(delivery, destination, now).await?;
         if taken.is_empty() {
             continue;
         }
         let notices: Vec<&Notice> = taken.iter().map(|taken| &taken.notice).collect();
         let result = notifier.send(destination, &notices).await;
-        settle(services, destination, &taken, result).await?;
+        settle(delivery, destination, &taken, result).await?;
     }
     Ok(())
 }
 
 /// Takes the notices of all communities. Deletes those that are too old, and those of processes that have ended while they sent them.
-async fn take(services: &Services, destination: Destination, now: OffsetDateTime) -> Result<Vec<Taken>, Failure> {
+async fn take(
+    delivery: &NoticeDelivery<'_>,
+    destination: Destination,
+    now: OffsetDateTime,
+) -> Result<Vec<Taken>, Failure> {
     let name = destination.name();
     let mut all = Vec::new();
-    for (_, community) in services.database.routes().await? {
-        let mut tx = services.database.tenant(community).await?;
+    for (_, community) in delivery.database.routes().await? {
+        let mut tx = delivery.database.tenant(community).await?;
         let mut notices = tx.operator_notices();
         let lost = notices.prune(name, now - KEPT, now - ABANDONED_AFTER).await?;
         let mut unknown = Vec::new();
@@ -138,7 +149,7 @@ async fn take(services: &Services, destination: Destination, now: OffsetDateTime
         }
         tx.commit().await?;
         for notice in lost {
-            services.metrics.backups.count_notice(name, false);
+            delivery.metrics.backups.count_notice(name, false);
             report_lost(name, community, &notice);
         }
     }
@@ -157,14 +168,14 @@ fn report_lost(destination: &'static str, community: CommunityId, notice: &LostN
 
 /// Deletes what was sent, and what never will be; gives the rest back.
 async fn settle(
-    services: &Services,
+    delivery: &NoticeDelivery<'_>,
     destination: Destination,
     taken: &[Taken],
     (sent, error): (usize, Option<SendError>),
 ) -> Result<(), Failure> {
     let name = destination.name();
     let (sent, unsent) = taken.split_at(sent.min(taken.len()));
-    delete(services, name, sent, true).await?;
+    delete(delivery, name, sent, true).await?;
     match error {
         None => Ok(()),
         Some(SendError::Permanent(error)) => {
@@ -180,8 +191,8 @@ async fn settle(
                 notices = refused.len(),
                 "notices were not sent"
             );
-            delete(services, name, refused, false).await?;
-            give_back(services, name, rest).await
+            delete(delivery, name, refused, false).await?;
+            give_back(delivery, name, rest).await
         }
         Some(SendError::Transient(error)) => {
             let notices = unsent.len();
@@ -191,26 +202,31 @@ async fn settle(
                 notices,
                 "notices were not sent; they are sent again"
             );
-            give_back(services, name, unsent).await
+            give_back(delivery, name, unsent).await
         }
     }
 }
 
-async fn delete(services: &Services, destination: &'static str, notices: &[Taken], sent: bool) -> Result<(), Failure> {
+async fn delete(
+    delivery: &NoticeDelivery<'_>,
+    destination: &'static str,
+    notices: &[Taken],
+    sent: bool,
+) -> Result<(), Failure> {
     for (community, ids) in by_community(notices) {
-        let mut tx = services.database.tenant(community).await?;
+        let mut tx = delivery.database.tenant(community).await?;
         tx.operator_notices().delete(destination, &ids).await?;
         tx.commit().await?;
     }
     for _ in notices {
-        services.metrics.backups.count_notice(destination, sent);
+        delivery.metrics.backups.count_notice(destination, sent);
     }
     Ok(())
 }
 
-async fn give_back(services: &Services, destination: &'static str, notices: &[Taken]) -> Result<(), Failure> {
+async fn give_back(delivery: &NoticeDelivery<'_>, destination: &'static str, notices: &[Taken]) -> Result<(), Failure> {
     for (community, ids) in by_community(notices) {
-        let mut tx = services.database.tenant(community).await?;
+        let mut tx = delivery.database.tenant(community).await?;
         tx.operator_notices().give_back(destination, &ids).await?;
         tx.commit().await?;
     }
