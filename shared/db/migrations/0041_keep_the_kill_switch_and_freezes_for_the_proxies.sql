@@ -33,6 +33,8 @@ begin
 end
 $$;
 
+revoke all on function kill_switch_follows_the_freeze() from public;
+
 create trigger kill_switch_follows_the_freeze
     after update of frozen_at, frozen_reason, controlled_by on communities
     for each row
