@@ -231,6 +231,10 @@ async fn lists_that_are_not_of_the_server_are_refused() {
         let response = api.post_as(&key, &format!("{path}/{last}"), &body).await;
         response.assert_problem(400, "invalid-body");
     }
+    for guild in ["0100", "+100", "%2B100", "100%20"] {
+        let path = format!("/admin/servers/{guild}/checkpoints");
+        api.get_as(&key, &path).await.assert_problem(400, "invalid-parameter");
+    }
     let path = format!("{PATH}/7");
     api.get_as(&key, &path).await.assert_problem(400, "invalid-parameter");
 }
