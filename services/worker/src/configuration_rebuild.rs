@@ -67,7 +67,13 @@ impl Rebuild<'_> {
             .context("the theme of the community")?;
         if !self.dry_run {
             let version = self.version(&shadow, next);
-            self.create(&version, &running, theme).await?;
+            if let Err(error) = self.create(&version, &running, theme).await {
+                // Another rebuild has created it meanwhile, and this transaction was rolled back.
+                if self.database.route(server).await?.is_some() {
+                    return Ok(Rebuilt::Exists);
+                }
+                return Err(error);
+            }
         }
         Ok(Rebuilt::Created {
             version: shadow.version,

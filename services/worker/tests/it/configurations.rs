@@ -590,6 +590,31 @@ async fn damaged_newest_version_is_named_and_the_one_before_is_used() {
     assert_eq!(lost.count("guild_routes").await, 0);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rebuilds_at_the_same_time_create_a_community_once() {
+    let shadowed = Shadowed::create().await;
+    shadowed.lead().await;
+    let lost = Setup::empty().await;
+    let store = format!("file://{}", shadowed.setup.path("store").display());
+    let rebuild = async || {
+        let variables = vec![
+            ("BACKUP_STORE", store.clone()),
+            ("ARRAKIS_FAIL_POINTS", "db.committing=sleep(2000)".to_owned()),
+        ];
+        let arguments = ["configurations", "rebuild", "--by", "liet"];
+        lost.command(&arguments, variables).await
+    };
+    let (one, other) = tokio::join!(rebuild(), rebuild());
+    assert_eq!((one.0, other.0), (0, 0), "{}\n{}", one.1, other.1);
+    let created = [&one.1, &other.1];
+    let created = created
+        .iter()
+        .filter(|text| text.contains("server 100: from version 1"));
+    assert_eq!(created.count(), 1, "{}\n{}", one.1, other.1);
+    assert_eq!(lost.count("communities").await, 1);
+    assert_eq!(lost.count("configuration_versions").await, 1);
+}
+
 /// Two versions of the server 100, the second with the theme `basic`.
 async fn two_versions(shadowed: &Shadowed) {
     shadowed.lead().await;
