@@ -251,7 +251,7 @@ impl ShadowStore {
             Err(_) => 0,
         };
         let mut newest = known.max(named);
-        for version in listed.iter().copied().filter(|version| *version > newest) {
+        for version in listed.iter().copied().filter(move |version| *version > newest) {
             if self.is_readable(server, version).await? {
                 newest = version;
                 break;

@@ -1,7 +1,8 @@
 //! Writes the members of a checked file.
 //!
 //! Running it twice is safe: a page is one transaction, which also records its members; a further run writes the others. A page locks the
-//! import's row and is refused unless the import is running, so that an undo finds every page. The state of the import changes to completed in the transaction that links the shared badges and enqueues the reconcile.
+//! import's row and is refused unless the import is running, so that an undo finds every page. The state of the import changes to completed in
+//! the transaction that links the shared badges and enqueues the reconcile.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
