@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use arrakis_causes::causes_below;
+use reqwest::StatusCode;
 use url::Url;
 
 use crate::interaction::options::AttachedFile;
@@ -65,6 +66,11 @@ async fn download(url: Url) -> Result<Vec<u8>, CommandError> {
         .await
         .and_then(reqwest::Response::error_for_status)
         .map_err(|error| unavailable(&error))?;
+    // Such as a redirect, whose empty body is not the file.
+    if response.status() != StatusCode::OK {
+        let status = response.status().as_u16();
+        return Err(not_read(&format!("the response has status {status}")));
+    }
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| unavailable(&error))? {
         if bytes.len() + chunk.len() > MAX_SIZE {
@@ -77,7 +83,10 @@ async fn download(url: Url) -> Result<Vec<u8>, CommandError> {
 
 /// Without reqwest's own text, which contains the signed address.
 fn unavailable(error: &reqwest::Error) -> CommandError {
-    let why = causes_below(error).unwrap_or_else(|| "the request failed".to_owned());
+    not_read(&causes_below(error).unwrap_or_else(|| "the request failed".to_owned()))
+}
+
+fn not_read(why: &str) -> CommandError {
     tracing::warn!(error = why, "an attached file is not available");
     Refusal::new(
         "The file could not be read from Discord.",
@@ -95,7 +104,41 @@ fn too_large() -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    /// The file of a server that responds so.
+    async fn downloaded(response: &'static str) -> Option<String> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/members.csv", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = BufReader::new(stream);
+            let mut line = String::new();
+            while stream.read_line(&mut line).await.unwrap() > 2 {
+                line.clear();
+            }
+            stream.write_all(response.as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+        });
+        let bytes = download(url.parse().unwrap()).await.ok()?;
+        String::from_utf8(bytes).ok()
+    }
+
+    #[tokio::test]
+    async fn response_that_is_not_the_file_is_refused() {
+        let file = downloaded("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nab").await;
+        assert_eq!(file.as_deref(), Some("ab"));
+        for response in [
+            "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1/\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 204 No Content\r\n\r\n",
+            "HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\nab",
+        ] {
+            assert_eq!(downloaded(response).await, None, "{response}");
+        }
+    }
 
     #[test]
     fn only_hosts_of_discord_are_read() {

@@ -59,15 +59,21 @@ impl Rebuild<'_> {
             return Ok(Rebuilt::Exists);
         }
         let (shadow, running, damaged) = self.newest_intact(server).await?;
-        let newest = self.newest_number(server, shadow.version).await?;
+        let next = self.shadows.next_number(server, shadow.version).await?;
         let theme = &running.configuration.theme;
         let theme = self
             .themes
             .theme(theme.as_str())
             .context("the theme of the community")?;
         if !self.dry_run {
-            let version = self.version(&shadow, newest);
-            self.create(&version, &running, theme).await?;
+            let version = self.version(&shadow, next);
+            if let Err(error) = self.create(&version, &running, theme).await {
+                // Another rebuild has created it meanwhile, and this transaction was rolled back.
+                if self.database.route(server).await?.is_some() {
+                    return Ok(Rebuilt::Exists);
+                }
+                return Err(error);
+            }
         }
         Ok(Rebuilt::Created {
             version: shadow.version,
@@ -94,20 +100,9 @@ impl Rebuild<'_> {
         Err(anyhow!("no version in the store is intact: {}", damaged.join("; ")))
     }
 
-    /// The newest number that the store has, of a version or in the pointer: at least `intact`.
-    async fn newest_number(&self, server: GuildId, intact: u32) -> anyhow::Result<u32> {
-        let listed = self.shadows.versions(server).await?.first().copied();
-        let named = match self.shadows.pointer(server).await {
-            Ok(pointer) => pointer.map(|pointer| pointer.version),
-            Err(error) if error.is_of_store() => return Err(error.into()),
-            // The write of the next version replaces a damaged pointer.
-            Err(_) => None,
-        };
-        Ok(intact.max(listed.unwrap_or(0)).max(named.unwrap_or(0)))
-    }
-
     /// The version that the database gets: the intact one, or a new one of the same configuration above damaged ones.
-    fn version(&self, intact: &Shadow, newest: u32) -> ConfigurationVersion {
+    /// `next` is the number for a version above all of the store.
+    fn version(&self, intact: &Shadow, next: u32) -> ConfigurationVersion {
         let mut version = ConfigurationVersion {
             version: intact.version,
             cause: intact.cause.clone(),
@@ -118,8 +113,8 @@ impl Rebuild<'_> {
             // The leader writes what the store may lack: a process that was killed has written the version, and not the pointer.
             shadowed_at: None,
         };
-        if newest > intact.version {
-            version.version = newest + 1;
+        if next - 1 > intact.version {
+            version.version = next;
             version.cause = "rebuild".to_owned();
             version.recorded_by = self.by.chars().take(200).collect();
             version.recorded_at = self.now;

@@ -47,12 +47,14 @@ pub(crate) enum MemberListError {
     },
 }
 
-/// Reads the members of a file. Columns are separated by commas or semicolons and may be quoted; a header and empty lines are skipped.
+/// Reads the members of a file. Columns are separated by commas or semicolons and may be quoted; a header in the first line that is not empty, and
+/// empty lines are skipped.
 ///
 /// # Errors
 /// The first error.
 pub(crate) fn read(text: &str, theme: &Theme, ladder: &Ladder) -> Result<Vec<(UserId, TierId)>, MemberListError> {
     let mut members = BTreeMap::new();
+    let mut is_first = true;
     // Spreadsheets begin a file with a byte order mark.
     let lines = text.trim_start_matches('\u{feff}').lines();
     for (line, row) in (1..).zip(lines) {
@@ -63,8 +65,12 @@ pub(crate) fn read(text: &str, theme: &Theme, ladder: &Ladder) -> Result<Vec<(Us
             .split([',', ';'])
             .map(|column| column.trim().trim_matches('"').trim());
         let (user, tier) = (columns.next().unwrap_or_default(), columns.next().unwrap_or_default());
-        let is_header = line == 1 && user.eq_ignore_ascii_case("user_id");
-        if is_header || (user.is_empty() && tier.is_empty()) {
+        if user.is_empty() && tier.is_empty() {
+            continue;
+        }
+        let is_header = is_first && user.eq_ignore_ascii_case("user_id");
+        is_first = false;
+        if is_header {
             continue;
         }
         let user: UserId = user.parse().map_err(|_| MemberListError::User {
@@ -96,13 +102,18 @@ pub(crate) fn find_tier<'a>(text: &str, theme: &'a Theme, ladder: &Ladder) -> Op
     ladder.rule(&found.id).map(|_| &found.id)
 }
 
-/// Untrusted text for a message: short, and without effect on its form.
+/// Untrusted text for a message: short, and without effect on its form. Characters that are invisible or reorder text are escaped and not removed: without
+/// them, what is refused would look like what is permitted.
 fn shown(text: &str) -> String {
-    text.chars()
-        .take(40)
-        .filter(|c| !c.is_control())
-        .collect::<String>()
-        .replace('`', "'")
+    let mut shown = String::new();
+    for character in text.chars().take(40) {
+        match character {
+            '`' | '\'' => shown.push('\''),
+            '"' | '\\' => shown.push(character),
+            _ => shown.extend(character.escape_debug()),
+        }
+    }
+    shown
 }
 
 /// The undo file of an import: who has which tier of it, and until when.
@@ -139,6 +150,7 @@ mod tests {
         let expected = vec![pair("80351110224678912", "naib"), pair("80351110224678913", "usul")];
         for text in [
             "user_id,tier\n80351110224678912,naib\n80351110224678913,usul\n",
+            "\n ; \r\nuser_id,tier\n80351110224678912,naib\n80351110224678913,usul\n",
             "\u{feff}80351110224678913;\"Usul\"\r\n\r\n80351110224678912 ; Naib\r\n80351110224678912;naib",
         ] {
             assert_eq!(read_list(text), Ok(expected.clone()), "{text}");
@@ -156,6 +168,22 @@ mod tests {
                 "line 2: there is no tier `gold` here",
             ),
             ("80351110224678912", "line 1: there is no tier `` here"),
+            (
+                "80351110224678912,naib\nuser_id,tier",
+                "line 2: `user_id` is not the id",
+            ),
+            (
+                "8035111022467\0912,naib",
+                "line 1: `8035111022467\\0912` is not the id of a user",
+            ),
+            (
+                "\u{200b}80351110224678912,naib",
+                "line 1: `\\u{200b}80351110224678912` is not the id of a user",
+            ),
+            (
+                "80351110224678912,\u{202e}bian\u{1b}[31m`é",
+                "line 1: there is no tier `\\u{202e}bian\\u{1b}[31m'é` here",
+            ),
             (
                 "80351110224678912,naib\n80351110224678912,usul",
                 "line 2: the user 80351110224678912 has another tier",

@@ -15,6 +15,10 @@ use crate::{Community, CommunityConfiguration, CommunityId, DbError, GlobalTx, G
 
 /// Versions of a community that are kept in the database once the store has them.
 pub const VERSIONS_KEPT: u32 = 20;
+/// Largest number of a version. A larger one is of no version: with a change each second, it is reached after 31 years.
+pub const MAX_VERSION: u32 = 1_000_000_000;
+/// [`MAX_VERSION`] as the column stores it. Rows above it, which builds before recorded above foreign objects of the store, are not read.
+const MAX_STORED: i32 = 1_000_000_000;
 /// Problems of shadows that are stored by name.
 pub const PROBLEMS_NAMED: usize = 20;
 
@@ -221,14 +225,26 @@ impl ConfigurationVersions<'_> {
         row.map(ConfigurationVersion::try_from).transpose()
     }
 
+    /// The number of the newest version, also of one whose content is damaged; 0 before the first one.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn newest(&mut self) -> Result<u32, DbError> {
+        match self.latest_row().await? {
+            Some(row) => Column("configuration_versions", "version").count(i64::from(row.version)),
+            None => Ok(0),
+        }
+    }
+
     async fn latest_row(&mut self) -> Result<Option<Row>, DbError> {
         named!(
             "configuration_version.latest",
             sqlx::query_as!(
                 Row,
                 "select version, cause, recorded_by, recorded_at, content, checksum, shadowed_at
-                   from configuration_versions where community_id = $1 order by version desc limit 1",
-                self.community.uuid()
+                   from configuration_versions where community_id = $1 and version <= $2 order by version desc limit 1",
+                self.community.uuid(),
+                MAX_STORED
             )
             .fetch_optional(&mut *self.connection)
         )
@@ -239,7 +255,7 @@ impl ConfigurationVersions<'_> {
     /// ([`crate::Communities::lock`]).
     ///
     /// # Errors
-    /// When the database is unavailable.
+    /// When the database is unavailable, or the number would be above [`MAX_VERSION`].
     pub async fn record(
         &mut self,
         configuration: &RunningConfiguration,
@@ -257,7 +273,7 @@ impl ConfigurationVersions<'_> {
         if above.is_none() && latest.is_some_and(|latest| latest.content == content) {
             return Ok(None);
         }
-        let version = newest.max(above.unwrap_or(0)) + 1;
+        let version = newest.max(above.unwrap_or(0)).saturating_add(1);
         let new = ConfigurationVersion {
             version,
             cause: cause.cause.to_owned(),
@@ -274,8 +290,9 @@ impl ConfigurationVersions<'_> {
     /// Stores a version with its number.
     ///
     /// # Errors
-    /// A conflict when there is a version of this number.
+    /// A conflict when there is a version of this number. A number above [`MAX_VERSION`] is refused.
     pub async fn put(&mut self, new: &ConfigurationVersion) -> Result<(), DbError> {
+        let version = stored(new.version)?;
         named!(
             "configuration_version.put",
             sqlx::query!(
@@ -283,7 +300,7 @@ impl ConfigurationVersions<'_> {
                                                      shadowed_at)
                  values ($1, $2, $3, $4, $5, $6, $7, $8)",
                 self.community.uuid(),
-                i32::try_from(new.version).unwrap_or(i32::MAX),
+                version,
                 new.cause,
                 new.recorded_by,
                 new.recorded_at,
@@ -306,9 +323,11 @@ impl ConfigurationVersions<'_> {
             sqlx::query_as!(
                 Row,
                 "select version, cause, recorded_by, recorded_at, content, checksum, shadowed_at
-                   from configuration_versions where community_id = $1 and shadowed_at is null order by version limit $2",
+                   from configuration_versions
+                  where community_id = $1 and shadowed_at is null and version <= $3 order by version limit $2",
                 self.community.uuid(),
-                i64::from(limit)
+                i64::from(limit),
+                MAX_STORED
             )
             .fetch_all(&mut *self.connection)
         )?;
@@ -320,13 +339,14 @@ impl ConfigurationVersions<'_> {
     /// # Errors
     /// When the database is unavailable.
     pub async fn mark_shadowed(&mut self, version: u32, at: OffsetDateTime) -> Result<(), DbError> {
+        let version = stored(version)?;
         named!(
             "configuration_version.mark_shadowed",
             sqlx::query!(
                 "update configuration_versions set shadowed_at = $3
                   where community_id = $1 and version = $2 and shadowed_at is null",
                 self.community.uuid(),
-                i32::try_from(version).unwrap_or(i32::MAX),
+                version,
                 at
             )
             .execute(&mut *self.connection)
@@ -334,7 +354,8 @@ impl ConfigurationVersions<'_> {
         Ok(())
     }
 
-    /// Deletes the versions that the store does not have: it has others of these numbers.
+    /// Deletes the versions that the store does not have: it has others of these numbers. Also rows above [`MAX_VERSION`], after which no number is
+    /// left.
     ///
     /// # Errors
     /// When the database is unavailable.
@@ -342,8 +363,9 @@ impl ConfigurationVersions<'_> {
         let done = named!(
             "configuration_version.delete_unshadowed",
             sqlx::query!(
-                "delete from configuration_versions where community_id = $1 and shadowed_at is null",
-                self.community.uuid()
+                "delete from configuration_versions where community_id = $1 and (shadowed_at is null or version > $2)",
+                self.community.uuid(),
+                MAX_STORED
             )
             .execute(&mut *self.connection)
         )?;
@@ -360,10 +382,12 @@ impl ConfigurationVersions<'_> {
             sqlx::query!(
                 "delete from configuration_versions
                   where community_id = $1 and (shadowed_at is not null or not $3)
-                    and version <= (select max(version) from configuration_versions where community_id = $1) - $2::integer",
+                    and version <= (select max(version) from configuration_versions
+                                     where community_id = $1 and version <= $4) - $2::integer",
                 self.community.uuid(),
                 i32::try_from(VERSIONS_KEPT).unwrap_or(i32::MAX),
-                only_shadowed
+                only_shadowed,
+                MAX_STORED
             )
             .execute(&mut *self.connection)
         )?;
@@ -421,6 +445,15 @@ impl GlobalTx {
         })
         .transpose()
     }
+}
+
+/// The number of a version, as the column stores it.
+fn stored(version: u32) -> Result<i32, DbError> {
+    let number = i32::try_from(version).ok().filter(|number| *number <= MAX_STORED);
+    number.ok_or_else(|| {
+        let reason = format!("it is above {MAX_VERSION}, the largest number of a version");
+        Column("configuration_versions", "version").corrupt(version, reason)
+    })
 }
 
 /// An id as text: JSON's numbers have 53 bits in many readers.

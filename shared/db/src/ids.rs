@@ -109,10 +109,14 @@ macro_rules! snowflake {
             }
         }
 
+        /// An id as Discord writes it: one id has one text, so `+7` and `07` are refused.
         impl FromStr for $name {
             type Err = SnowflakeError;
 
             fn from_str(text: &str) -> Result<Self, SnowflakeError> {
+                if !text.starts_with(|first: char| matches!(first, '1'..='9')) {
+                    return Err(SnowflakeError);
+                }
                 text.parse::<u64>().map_err(|_| SnowflakeError).and_then(Self::new)
             }
         }
@@ -146,5 +150,19 @@ mod tests {
         assert_eq!(GuildId::new(0), Err(SnowflakeError));
         assert_eq!(GuildId::new(u64::MAX), Err(SnowflakeError));
         assert_eq!(UserId::try_from(-1_i64), Err(SnowflakeError));
+        for text in [
+            "",
+            "0",
+            "+7",
+            "07",
+            "-7",
+            " 7",
+            "7 ",
+            "7x",
+            "\u{0667}",
+            "9223372036854775808",
+        ] {
+            assert_eq!(text.parse::<GuildId>(), Err(SnowflakeError), "{text:?}");
+        }
     }
 }

@@ -92,8 +92,8 @@ pub use configuration::{
     PostSetting, ServerNames, TierThreshold,
 };
 pub use configuration_versions::{
-    ConfigurationVersion, ConfigurationVersions, FrozenConfiguration, PROBLEMS_NAMED, RunningConfiguration,
-    ShadowHealth, ShadowProblem, VERSIONS_KEPT, VersionCause,
+    ConfigurationVersion, ConfigurationVersions, FrozenConfiguration, MAX_VERSION, PROBLEMS_NAMED,
+    RunningConfiguration, ShadowHealth, ShadowProblem, VERSIONS_KEPT, VersionCause,
 };
 pub use council::{FormerHolder, Seat, SeatHolder};
 pub use database::{Database, DatabaseOptions, GlobalTx, PoolUsage, TenantTx};

@@ -169,6 +169,11 @@ impl ProfileImportState {
         }
     }
 
+    fn stored(state: &str) -> Result<Self, DbError> {
+        let known = Self::ALL.into_iter().find(|known| known.as_str() == state);
+        known.ok_or_else(|| Column("profile_imports", "state").corrupt(state, "unknown state"))
+    }
+
     /// Whether a further run has something left to do.
     #[must_use]
     pub const fn is_open(self) -> bool {
@@ -249,13 +254,9 @@ impl ProfileImports<'_> {
         )?;
         let column = |name| Column("profile_imports", name);
         row.map(|row| {
-            let state = ProfileImportState::ALL
-                .into_iter()
-                .find(|state| state.as_str() == row.state)
-                .ok_or_else(|| column("state").corrupt(&row.state, "unknown state"))?;
             Ok(ProfileImport {
                 id: row.import_id,
-                state,
+                state: ProfileImportState::stored(&row.state)?,
                 content: Checksum::stored(column("content"), &row.content)?,
                 file_name: row.file_name,
                 members: column("members").count(i64::from(row.members))?,
@@ -314,6 +315,25 @@ impl ProfileImports<'_> {
             .execute(&mut *self.connection)
         )?;
         Ok(done.rows_affected() > 0)
+    }
+
+    /// The state of an import, whose row stays locked until the transaction ends: [`ProfileImports::advance`] of another transaction waits. `None`
+    /// without the import. Whoever writes or restores members calls it first, before any other lock: a page that was written after the
+    /// last page of an undo would stay.
+    ///
+    /// # Errors
+    /// When the database is unavailable or the row is corrupt.
+    pub async fn lock(&mut self, import: Uuid) -> Result<Option<ProfileImportState>, DbError> {
+        let state = named!(
+            "profile_import.lock",
+            sqlx::query_scalar!(
+                "select state from profile_imports where community_id = $1 and import_id = $2 for no key update",
+                self.community.uuid(),
+                import
+            )
+            .fetch_optional(&mut *self.connection)
+        )?;
+        state.map(|state| ProfileImportState::stored(&state)).transpose()
     }
 
     /// The members that an import has written, with the checksums of their rows, in the order of their ids.

@@ -10,6 +10,9 @@ use crate::problem::{Problem, ProblemKind};
 
 /// Most roles and channels of a request. Discord's limits are 250 and 500.
 const MAX_LISTED: usize = 1_000;
+/// Longest name of a role or channel, in characters: Discord's limit
+/// (<https://discord.com/developers/docs/resources/channel#channel-object>).
+const MAX_NAME: usize = 100;
 /// Discord's types of channels in which the bot can welcome members and post: text and announcement channels
 /// (<https://discord.com/developers/docs/resources/channel#channel-object-channel-types>).
 const MESSAGE_CHANNELS: [u64; 2] = [0, 5];
@@ -40,7 +43,7 @@ impl PresentServer {
     /// Checks the lists of a request.
     ///
     /// # Errors
-    /// [`ProblemKind::InvalidBody`] for an id that is not one, and for lists that are not those of the server.
+    /// [`ProblemKind::InvalidBody`] for an id or a name that is not one, and for lists that are not those of the server.
     pub(crate) fn read(lists: &ServerLists, guild: GuildId) -> Result<Self, Problem> {
         if lists.roles.len() > MAX_LISTED || lists.channels.len() > MAX_LISTED {
             return Err(invalid(format!("server: each list has at most {MAX_LISTED} entries")));
@@ -54,7 +57,7 @@ impl PresentServer {
             let permissions = role.permissions.as_deref().unwrap_or("0").parse::<Permissions>();
             let permissions = permissions.map_err(|why| invalid(format!("server.roles: {id}: {why}")))?;
             present.powers.insert(id, permissions.intersection(POWERS));
-            present.names.roles.insert(id, role.name.clone());
+            present.names.roles.insert(id, name("server.roles", id, &role.name)?);
         }
         for channel in &lists.channels {
             let id = id("server.channels", &channel.id)?;
@@ -64,7 +67,10 @@ impl PresentServer {
             {
                 present.without_messages.insert(id);
             }
-            present.names.channels.insert(id, channel.name.clone());
+            present
+                .names
+                .channels
+                .insert(id, name("server.channels", id, &channel.name)?);
         }
         // An incomplete list would look like deleted roles.
         if !present.names.roles.contains_key(&guild.get()) {
@@ -155,12 +161,25 @@ fn plural(count: usize, what: &str) -> String {
     format!("{count} {what}s")
 }
 
+/// An id as the database stores it.
 fn id(field: &str, text: &str) -> Result<u64, Problem> {
-    let id = text.parse::<u64>().ok().filter(|id| *id > 0);
-    id.ok_or_else(|| {
+    text.parse::<GuildId>().map(GuildId::get).map_err(|why| {
         let text: String = text.chars().take(40).collect();
-        invalid(format!("{field}: `{text}` is not an id of Discord"))
+        invalid(format!("{field}: `{text}` is not an id of Discord: {why}"))
     })
+}
+
+/// A name, which checkpoints store. Characters that reorder text are Discord's to permit: names in Arabic and Hebrew have them.
+fn name(field: &str, id: u64, text: &str) -> Result<String, Problem> {
+    if text.chars().count() > MAX_NAME {
+        return Err(invalid(format!(
+            "{field}: the name of {id} has more than {MAX_NAME} characters"
+        )));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(invalid(format!("{field}: the name of {id} has control characters")));
+    }
+    Ok(text.to_owned())
 }
 
 fn invalid(detail: String) -> Problem {

@@ -111,7 +111,9 @@ async fn exec(context: &Context, arguments: &Exec) -> Result<ExitStatus> {
     };
     let what = format!("restore the checkpoint {checkpoint}");
     let restored = platform.restore(checkpoint, &request).await;
-    let restored = restored.map_err(|error| platform.failure(&what, &error))?;
+    let mut restored = restored.map_err(|error| platform.failure(&what, &error))?;
+    // A request of this command is repeated when its response is lost: then this command has restored the checkpoint.
+    restored.repeated &= pending.is_continued();
     show_result(context, &restored);
     pending.end()?;
     Ok(ExitStatus::Success)

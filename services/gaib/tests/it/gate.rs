@@ -1,4 +1,4 @@
-//! A proxy in front of a service, which stops at one request, so that the process that sent it is killed there.
+//! A proxy in front of a service, which stops at one request, so that the process that sent it is killed there, or loses one response.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -21,16 +21,18 @@ use url::Url;
 
 use crate::session::Session;
 
-/// Where in a request the process is killed.
+/// Where in a request the process is killed, or that its response is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Strike {
     /// The service has not received the request.
     Before,
     /// The service has carried it out, and the process has not received the response.
     After,
+    /// The service has carried it out, and the process receives 502 in place of the response. It is not killed.
+    Lost,
 }
 
-/// A request of a run by its number, from 1, and where in it the process is killed.
+/// A request of a run by its number, from 1, and what happens there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub(crate) at: usize,
@@ -42,6 +44,7 @@ impl fmt::Display for Place {
         let when = match self.strike {
             Strike::Before => "before",
             Strike::After => "after",
+            Strike::Lost => return write!(f, "lost the response to request {}", self.at),
         };
         write!(f, "killed {when} request {}", self.at)
     }
@@ -141,6 +144,7 @@ impl Run {
         match self.seen.len().cmp(&place.at) {
             Ordering::Less => Fate::Forwarded,
             Ordering::Equal => Fate::Struck(place.strike, self.is_struck.clone()),
+            Ordering::Greater if place.strike == Strike::Lost => Fate::Forwarded,
             Ordering::Greater => Fate::Held,
         }
     }
@@ -265,10 +269,13 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     match fate {
         Fate::Forwarded => return shared.forward(&parts, body).await,
         Fate::Struck(strike, is_struck) => {
-            if strike == Strike::After {
+            if strike != Strike::Before {
                 shared.forward(&parts, body).await;
             }
             is_struck.cancel();
+            if strike == Strike::Lost {
+                return status(StatusCode::BAD_GATEWAY, String::new());
+            }
         }
         Fate::Held => {}
     }

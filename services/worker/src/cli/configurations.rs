@@ -43,7 +43,7 @@ pub(super) enum ConfigurationsTask {
         #[arg(long)]
         version: Option<u32>,
     },
-    /// Compares the newest versions in the database with the object store; exit code 1 when one differs or is damaged
+    /// Compares the newest versions in the database with the object store; exit code 1 when one differs or is damaged, or the store has a foreign object
     Verify(Servers),
     /// Prints how the configuration, its newest version in the store, and the server differ
     ///
@@ -248,6 +248,13 @@ async fn verify(database: &Database, shadows: &ShadowStore, guilds: &[GuildId]) 
             problems += 1;
             print(format_args!("server {guild}: {problem}"))?;
         }
+        for object in configuration::foreign_objects(database, shadows, *guild, *community).await? {
+            problems += 1;
+            print(format_args!(
+                "server {guild}: {} is a foreign object, and no version of the configuration; delete it",
+                printable(&object)
+            ))?;
+        }
     }
     report(format_args!(
         "{} servers compared, {problems} problems",
@@ -308,7 +315,8 @@ async fn running(tx: &mut TenantTx, themes: &Registry) -> anyhow::Result<Running
     Ok(tx.running_configuration(&record, theme.map(|theme| &**theme)).await?)
 }
 
-/// Versions that the store does not have are dropped: it may have others of these numbers.
+/// Versions that the store does not have are dropped: it may have others of these numbers. So are rows above the largest number, after which no
+/// change could be recorded.
 async fn record(
     database: &Database,
     shadows: &ShadowStore,
@@ -317,7 +325,12 @@ async fn record(
 ) -> anyhow::Result<ExitCode> {
     let community = community(database, guild).await?;
     let now = OffsetDateTime::now_utc();
-    let newest = shadows.versions(guild).await?.first().copied().unwrap_or(0);
+    // The store is read before the community is locked: it may respond slowly. The versions that are dropped below do not count.
+    let mut tx = database.tenant(community).await?;
+    tx.configuration_versions().delete_unshadowed().await?;
+    let known = tx.configuration_versions().newest().await?;
+    tx.rollback().await?;
+    let next = shadows.next_number(guild, known).await?;
     let mut tx = database.tenant(community).await?;
     tx.communities().lock().await?;
     tx.configuration_versions().delete_unshadowed().await?;
@@ -326,7 +339,7 @@ async fn record(
         by,
         at: now,
     };
-    configuration::record_above(&mut tx, themes, cause, newest).await?;
+    configuration::record_above(&mut tx, themes, cause, next - 1).await?;
     let latest = tx.configuration_versions().latest().await?;
     tx.commit().await?;
     let latest = latest.context("the community has no version")?;

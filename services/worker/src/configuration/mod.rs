@@ -142,6 +142,22 @@ pub(crate) async fn compare(
     Ok(None)
 }
 
+/// Objects of a server in the store that are no versions of its configuration.
+///
+/// # Errors
+/// If database or store cannot be used.
+pub(crate) async fn foreign_objects(
+    database: &Database,
+    store: &ShadowStore,
+    server: GuildId,
+    community: CommunityId,
+) -> Result<Vec<String>, CompareError> {
+    let mut tx = database.tenant(community).await?;
+    let known = tx.configuration_versions().newest().await?;
+    tx.commit().await?;
+    Ok(store.foreign(server, known).await?)
+}
+
 async fn latest_version(database: &Database, community: CommunityId) -> Result<Option<ConfigurationVersion>, DbError> {
     let mut tx = database.tenant(community).await?;
     let latest = tx.configuration_versions().latest().await?;

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::io::{self, Read as _};
 
-use arrakis_db::{Checksum, ConfigurationVersion, GuildId};
+use arrakis_db::{Checksum, ConfigurationVersion, GuildId, MAX_VERSION};
 use arrakis_security::signing::{Signature, Signer, SigningPurpose};
 use flate2::Compression;
 use flate2::read::{GzDecoder, GzEncoder};
@@ -200,6 +200,13 @@ pub(super) async fn read_pointer(
     let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
     let object: PointerObject = open(text, signer).await?;
     check(object.format, &object.server, server)?;
+    if object.version > MAX_VERSION {
+        let reason = format!(
+            "it names version {}, and {MAX_VERSION} is the largest number",
+            object.version
+        );
+        return Err(reason.into());
+    }
     let checksum = object.configuration.parse();
     Ok((
         object.version,
@@ -329,6 +336,18 @@ mod tests {
             let mut damaged = bytes.clone();
             damaged[at] ^= 1;
             assert!(read_pointer(&damaged, server(), None).await.is_err(), "byte {at}");
+        }
+    }
+
+    /// A build before recorded a version above a foreign object of the store, and signed the pointer to it.
+    #[tokio::test]
+    async fn pointer_above_the_largest_number_is_damaged() {
+        let own = LocalSigner::generate().unwrap();
+        let checksum = shadow().checksum();
+        for (number, is_read) in [(MAX_VERSION, true), (MAX_VERSION + 1, false), (2_147_483_647, false)] {
+            let bytes = pointer_bytes(server(), number, checksum, Some(&own)).await.unwrap();
+            let read = read_pointer(&bytes, server(), Some(&own)).await;
+            assert_eq!(read.is_ok(), is_read, "{number}: {read:?}");
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrakis_db::{Checksum, ConfigurationVersion, GuildId};
+use arrakis_db::{Checksum, ConfigurationVersion, GuildId, MAX_VERSION};
 use arrakis_runtime::fail_point;
 use arrakis_security::signing::SignError;
 use arrakis_vault::{
@@ -16,6 +16,8 @@ use super::shadow::{self, Shadow, Unreadable};
 
 const LATEST: &str = "latest.json";
 const SUFFIX: &str = ".json.gz";
+/// Most foreign objects that are named.
+const MAX_FOREIGN: usize = 20;
 /// How often the write of a pointer is repeated when another process wrote it meanwhile.
 const MAX_WRITES: u32 = 5;
 
@@ -41,6 +43,9 @@ pub(crate) enum ShadowError {
         /// The version.
         version: u32,
     },
+    /// The numbers of a server's versions are used up.
+    #[error("no number is left for a version: {MAX_VERSION} is the largest one")]
+    NoNumber,
     /// A version cannot be signed at present, or a signature not verified.
     #[error("{0}")]
     Signer(String),
@@ -210,21 +215,92 @@ impl ShadowStore {
         Ok(Some(shadow))
     }
 
-    /// The numbers of a server's versions, the newest first.
+    /// The numbers of a server's versions, the newest first. A name is no proof of a version: whoever can write to the store chooses names. An
+    /// object whose name is not one that this module writes is left out.
     ///
     /// # Errors
     /// The store cannot be read.
     pub(crate) async fn versions(&self, server: GuildId) -> Result<Vec<u32>, ShadowError> {
+        let names = self.names(server).await?;
+        let mut versions: Vec<u32> = names.iter().filter_map(|name| number(name)).collect();
+        versions.sort_unstable_by(|one, other| other.cmp(one));
+        Ok(versions)
+    }
+
+    /// The names of the objects in the folder of a server.
+    async fn names(&self, server: GuildId) -> Result<Vec<String>, ShadowError> {
         let folder = folder(server);
         let objects = self.store.list(&folder).await?;
         let names = objects
             .iter()
             .filter_map(|object| object.key.as_str().strip_prefix(&folder));
-        let mut versions: Vec<u32> = names
-            .filter_map(|name| name.strip_suffix(SUFFIX)?.parse().ok())
-            .collect();
-        versions.sort_unstable_by(|one, other| other.cmp(one));
-        Ok(versions)
+        Ok(names.map(str::to_owned).collect())
+    }
+
+    /// The number for a version above `known`, above the one that the pointer names, and above all versions that can be read. An object that cannot be
+    /// read counts for nothing, but its number is not used: a version is written once.
+    ///
+    /// # Errors
+    /// The store cannot be read, or no number is left.
+    pub(crate) async fn next_number(&self, server: GuildId, known: u32) -> Result<u32, ShadowError> {
+        let listed = self.versions(server).await?;
+        let named = match self.pointer(server).await {
+            Ok(pointer) => pointer.map_or(0, |pointer| pointer.version),
+            Err(error) if error.is_of_store() => return Err(error),
+            // The write of the next version replaces a damaged pointer.
+            Err(_) => 0,
+        };
+        let mut newest = known.max(named);
+        for version in listed.iter().copied().filter(move |version| *version > newest) {
+            if self.is_readable(server, version).await? {
+                newest = version;
+                break;
+            }
+        }
+        let mut next = newest.saturating_add(1);
+        for version in listed.iter().rev() {
+            if *version == next {
+                next = next.saturating_add(1);
+            }
+        }
+        if next > MAX_VERSION {
+            return Err(ShadowError::NoNumber);
+        }
+        Ok(next)
+    }
+
+    /// Objects in the folder of a server that are no versions of it, at most the first twenty: their names are not those of versions, or their numbers are above
+    /// `known`, the newest one of the database, and above the pointer's, and they cannot be read.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(crate) async fn foreign(&self, server: GuildId, known: u32) -> Result<Vec<String>, ShadowError> {
+        let named = match self.pointer(server).await {
+            Ok(pointer) => pointer.map_or(0, |pointer| pointer.version),
+            Err(error) if error.is_of_store() => return Err(error),
+            Err(_) => 0,
+        };
+        let newest = known.max(named);
+        let mut foreign = Vec::new();
+        for name in self.names(server).await? {
+            let is_foreign = match number(&name) {
+                Some(version) => version > newest && !self.is_readable(server, version).await?,
+                None => name != LATEST,
+            };
+            if is_foreign && foreign.len() < MAX_FOREIGN {
+                foreign.push(self.store.describe(&format!("{}{name}", folder(server))));
+            }
+        }
+        Ok(foreign)
+    }
+
+    /// Whether a version can be read, with its checksum and, where there is a key, its signature.
+    async fn is_readable(&self, server: GuildId, version: u32) -> Result<bool, ShadowError> {
+        match self.read(server, version).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_of_store() => Err(error),
+            Err(_) => Ok(false),
+        }
     }
 
     /// The servers that have shadows.
@@ -272,6 +348,13 @@ fn folder(server: GuildId) -> String {
 
 fn key(server: GuildId, version: u32) -> Result<ObjectKey, ShadowError> {
     ObjectKey::new(format!("{}{version}{SUFFIX}", folder(server))).map_err(|error| invalid(version, &error))
+}
+
+/// The number in the name of a version's object; `None` for any other name, such as `07.json.gz`.
+fn number(name: &str) -> Option<u32> {
+    let text = name.strip_suffix(SUFFIX)?;
+    let number: u32 = text.parse().ok()?;
+    (number > 0 && number <= MAX_VERSION && number.to_string() == text).then_some(number)
 }
 
 fn pointer_key(server: GuildId) -> Result<ObjectKey, ShadowError> {
@@ -338,6 +421,45 @@ mod tests {
         assert_eq!(shadows.servers().await.unwrap(), [server()]);
         let other = shadows.write(server(), &version(2, "{\"a\":2}")).await.unwrap_err();
         assert!(matches!(other, ShadowError::Differs { version: 2, .. }), "{other}");
+    }
+
+    #[tokio::test]
+    async fn object_that_is_no_version_chooses_no_number() {
+        let folder = TempDir::new().unwrap();
+        let shadows = shadows(&folder);
+        assert_eq!(shadows.next_number(server(), 0).await.unwrap(), 1);
+        shadows.write(server(), &version(3, "{\"a\":1}")).await.unwrap();
+        let at = |name: &str| folder.path().join("manifests/7").join(name);
+        let names = [
+            "4294967294.json.gz",
+            "4294967295.json.gz",
+            "4294967296.json.gz",
+            "2147483646.json.gz",
+            "1000000000.json.gz",
+            "05.json.gz",
+            "0.json.gz",
+            "notes.txt",
+        ];
+        for name in names {
+            std::fs::write(at(name), "x").unwrap();
+        }
+        assert_eq!(shadows.versions(server()).await.unwrap(), [1_000_000_000, 3]);
+        assert_eq!(shadows.next_number(server(), 0).await.unwrap(), 4);
+        assert_eq!(shadows.next_number(server(), 7).await.unwrap(), 8);
+        let foreign = shadows.foreign(server(), 3).await.unwrap();
+        assert_eq!(foreign.len(), names.len(), "{foreign:?}");
+        for name in names {
+            assert!(
+                foreign.iter().any(|object| object.ends_with(name)),
+                "{name}: {foreign:?}"
+            );
+        }
+        // Numbers that objects have are not used.
+        std::fs::write(at("4.json.gz"), "x").unwrap();
+        std::fs::write(at("5.json.gz"), "x").unwrap();
+        assert_eq!(shadows.next_number(server(), 0).await.unwrap(), 6);
+        let last = shadows.next_number(server(), MAX_VERSION).await;
+        assert!(matches!(last, Err(ShadowError::NoNumber)), "{last:?}");
     }
 
     #[tokio::test]

@@ -118,10 +118,17 @@ impl<'a> Fields<'a> {
         self.optional(column, |value| text(value, most))
     }
 
-    /// A wallet.
+    /// A wallet, which a key can have verified.
     pub(super) fn wallet_or_none(&mut self, column: &'static str) -> Option<Address> {
         self.optional(column, |value| {
-            Address::parse_checked(&text(value, 100)?).map_err(|error| error.to_string())
+            let address = Address::parse_checked(&text(value, 100)?).map_err(|error| error.to_string())?;
+            // Tools write it in place of no wallet. Nothing can have verified it.
+            if address.as_bytes().iter().all(|byte| *byte == 0) {
+                return Err(format!(
+                    "{address} is the zero address, which has no key; leave the field empty"
+                ));
+            }
+            Ok(address)
         })
     }
 

@@ -1,18 +1,18 @@
 //! Reads the SQLite file: its tables, strictly. `docs/moving-in.md` describes them.
 //!
 //! The file is opened for reading only and read in one transaction, so that another program may still write it. What it contains is not
-//! trusted: its views cannot call functions with effects, and a damaged file is refused.
+//! trusted: its views cannot call functions with effects, what they compute is bounded in instructions and memory, and a damaged file is refused.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use arrakis_db::{ActivityRow, BadgeRow, Checksum, MemberRows, ProfileRow, SharedBadge, TierReachedRow, UserId};
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
@@ -24,6 +24,13 @@ use super::tables::{ACTIVITY, BADGES, PROFILES, TIERS_REACHED, Table};
 const MAX_ROWS: u64 = 5_000_000;
 /// Most bytes of a value or a row, in place of SQLite's 10^9: a view may compute values of any size.
 const MAX_VALUE: i32 = 16 << 20;
+/// Instructions of SQLite between two calls of the handler that counts them.
+const STEP: i32 = 1_000_000;
+/// What SQLite may use for a file.
+const LIMITS: Limits = Limits {
+    steps: 10_000,
+    heap: 1 << 30,
+};
 /// Most characters of a name.
 const MAX_NAME: usize = 100;
 /// Most characters of a reason.
@@ -32,6 +39,15 @@ const MAX_REASON: usize = 500;
 const MAX_COUNT: i64 = 1_000_000_000_000;
 /// Largest count of a member on one day. The platform adds to it in 32 bits.
 const MAX_COUNT_OF_DAY: i32 = 1_000_000_000;
+
+/// What SQLite may use for a file. A view may compute without an end and return no row, or sort more than a disk holds.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// Instructions, in units of [`STEP`]. 5,000,000 rows of each table need less than a tenth.
+    steps: u64,
+    /// Bytes of memory, which sorts use in place of temporary files.
+    heap: i64,
+}
 
 /// A member of the file.
 #[derive(Debug)]
@@ -94,13 +110,24 @@ impl SourceFile {
 /// Reads a file. Rows that cannot be read are problems, and not among the members.
 ///
 /// # Errors
-/// When the file cannot be opened, is damaged, or is no SQLite database.
+/// When the file cannot be opened, is damaged, is no SQLite database, or its views compute too much.
 pub(crate) fn read(path: &Path, now: OffsetDateTime, problems: &mut Problems) -> anyhow::Result<SourceFile> {
+    read_within(path, now, problems, LIMITS)
+}
+
+fn read_within(
+    path: &Path,
+    now: OffsetDateTime,
+    problems: &mut Problems,
+    limits: Limits,
+) -> anyhow::Result<SourceFile> {
     let file = path.display();
     if !path.is_file() {
         bail!("there is no file {file}");
     }
-    let connection = open(path).with_context(|| format!("{file} cannot be read as a SQLite database"))?;
+    let connection = open(path, limits)
+        .map_err(|error| explained(error, limits))
+        .with_context(|| format!("{file} cannot be read as a SQLite database"))?;
     let tables = tables(&connection).with_context(|| format!("{file} cannot be read as a SQLite database"))?;
     let mut reader = Reader {
         connection: &connection,
@@ -109,7 +136,8 @@ pub(crate) fn read(path: &Path, now: OffsetDateTime, problems: &mut Problems) ->
         problems,
         members: BTreeMap::new(),
     };
-    reader.read_all().with_context(|| format!("reading {file}"))?;
+    let read = reader.read_all().map_err(|error| explained(error, limits));
+    read.with_context(|| format!("reading {file}"))?;
     let mut members: Vec<SourceMember> = reader.members.into_values().collect();
     for member in &mut members {
         member.rows.tiers.sort_by(|one, other| one.tier.cmp(&other.tier));
@@ -125,11 +153,37 @@ pub(crate) fn read(path: &Path, now: OffsetDateTime, problems: &mut Problems) ->
     })
 }
 
-fn open(path: &Path) -> anyhow::Result<Connection> {
+/// The error with the limit that was reached, in place of SQLite's "interrupted" and "out of memory".
+fn explained(error: anyhow::Error, limits: Limits) -> anyhow::Error {
+    let code = error
+        .downcast_ref::<rusqlite::Error>()
+        .and_then(rusqlite::Error::sqlite_error_code);
+    match code {
+        Some(ErrorCode::OperationInterrupted) => anyhow!(
+            "reading it takes more than {} million instructions of SQLite: a view computes too much, or without an end",
+            limits.steps
+        ),
+        Some(ErrorCode::OutOfMemory) => anyhow!(
+            "reading it takes more than {} MiB of memory: a view computes or sorts too much",
+            limits.heap >> 20
+        ),
+        _ => error,
+    }
+}
+
+fn open(path: &Path, limits: Limits) -> anyhow::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    // The check of a table computes its expressions, too.
+    let mut steps = 0;
+    let count = move || {
+        steps += 1;
+        steps > limits.steps
+    };
+    connection.progress_handler(STEP, Some(count))?;
+    connection.execute_batch("pragma temp_store = memory")?;
     // One snapshot for all tables.
     connection.execute_batch("begin")?;
     let damage: String = connection.query_row("pragma integrity_check(1)", [], |row| row.get(0))?;
@@ -138,6 +192,8 @@ fn open(path: &Path) -> anyhow::Result<Connection> {
     }
     // After the check, which reads the tables that are not imported, too.
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE)?;
+    let limit = format!("pragma hard_heap_limit = {}", limits.heap);
+    connection.query_row(&limit, [], |row| row.get::<_, i64>(0))?;
     Ok(connection)
 }
 
@@ -386,4 +442,47 @@ fn activity(fields: &mut Fields<'_>) -> Option<(UserId, Date, ActivityRow)> {
     };
     let user = user?;
     (!fields.refused()).then_some((user, day, row))
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// The error for a file whose `profiles` is this view, with small limits.
+    fn refused(view: &str) -> String {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("members.sqlite");
+        let connection = Connection::open(&path).unwrap();
+        connection
+            .execute_batch(&format!("create view profiles as {view}"))
+            .unwrap();
+        drop(connection);
+        let limits = Limits {
+            steps: 5,
+            heap: 64 << 20,
+        };
+        let read = read_within(&path, OffsetDateTime::UNIX_EPOCH, &mut Problems::default(), limits);
+        format!("{:#}", read.unwrap_err())
+    }
+
+    #[test]
+    fn view_that_computes_without_an_end_and_returns_no_row_is_refused() {
+        let error = refused(
+            "with recursive n (x) as (select 1 union all select x + 1 from n)
+             select x as user_id, 'Chani' as display_name, '2026-01-01T00:00:00Z' as joined_at from n where x < 0",
+        );
+        assert!(error.contains("more than 5 million instructions"), "{error}");
+    }
+
+    #[test]
+    fn view_that_sorts_more_than_the_memory_holds_is_refused() {
+        let error = refused(
+            "with recursive n (x, y) as (select 1, zeroblob(4000000) union all select x + 1, y from n where x < 100)
+             select x as user_id, 'Chani' as display_name, '2026-01-01T00:00:00Z' as joined_at
+               from n order by hex(y) || x",
+        );
+        assert!(error.contains("more than 64 MiB of memory"), "{error}");
+    }
 }

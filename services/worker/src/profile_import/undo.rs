@@ -41,18 +41,20 @@ pub(crate) async fn undo(
     let Some(import) = imports.latest().await? else {
         bail!("the community has no import of profiles");
     };
-    match import.state {
-        ProfileImportState::Undone => bail!("the import of {} is undone already", import.file_name),
-        ProfileImportState::Undoing => {}
-        ProfileImportState::Running | ProfileImportState::Completed => {
-            let changed = imports.changed_since(import.id, NAMED).await?;
-            if !changed.is_empty() && !discard_changes {
-                return Ok(Undone::Changed(import, changed));
-            }
-            let states = (import.state, ProfileImportState::Undoing);
-            if !imports.advance(import.id, states, now).await? {
-                bail!("another run changes the import");
-            }
+    if import.state != ProfileImportState::Undoing {
+        // Builds before wrote pages of an import that was being undone; its rows are what is left to undo.
+        if import.state == ProfileImportState::Undone && imports.written(import.id).await?.is_empty() {
+            bail!("the import of {} is undone already", import.file_name);
+        }
+        // First: it waits for the page that a running import writes. No further page is written.
+        let states = (import.state, ProfileImportState::Undoing);
+        if !imports.advance(import.id, states, now).await? {
+            bail!("another run changes the import");
+        }
+        let changed = imports.changed_since(import.id, NAMED).await?;
+        if !changed.is_empty() && !discard_changes {
+            tx.rollback().await?;
+            return Ok(Undone::Changed(import, changed));
         }
     }
     let written = imports.written(import.id).await?;
@@ -80,6 +82,10 @@ async fn undo_page(
     now: OffsetDateTime,
 ) -> anyhow::Result<usize> {
     let mut tx = target.admin.tenant(target.community).await?;
+    // The import before the registry: the order of locks. Another undo waits, and does not restore the same members again.
+    if tx.profile_imports().lock(import.id).await? != Some(ProfileImportState::Undoing) {
+        bail!("another run has ended the undo");
+    }
     let page = tx.profile_imports().to_undo(import.id, PAGE).await?;
     if page.is_empty() {
         tx.rollback().await?;
@@ -110,8 +116,12 @@ async fn undo_page(
 async fn end(target: &Target, import: &ProfileImport, by: &str, now: OffsetDateTime) -> anyhow::Result<()> {
     let mut tx = target.admin.tenant(target.community).await?;
     let states = (ProfileImportState::Undoing, ProfileImportState::Undone);
-    if !tx.profile_imports().advance(import.id, states, now).await? {
+    let mut imports = tx.profile_imports();
+    if !imports.advance(import.id, states, now).await? {
         bail!("another run has ended the undo");
+    }
+    if !imports.written(import.id).await?.is_empty() {
+        bail!("the import has members that are not restored; run the undo again");
     }
     tx.audit(&NewAuditEntry {
         actor: Actor::Operator(by.to_owned()),

@@ -1,7 +1,8 @@
 //! Writes the members of a checked file.
 //!
-//! Running it twice is safe: a page is one transaction, which also records its members; a further run writes the others. The state of the
-//! import changes to completed in the transaction that links the shared badges and enqueues the reconcile.
+//! Running it twice is safe: a page is one transaction, which also records its members; a further run writes the others. A page locks the
+//! import's row and is refused unless the import is running, so that an undo finds every page. The state of the import changes to completed in
+//! the transaction that links the shared badges and enqueues the reconcile.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -84,8 +85,8 @@ pub(crate) async fn resumable(
 /// Writes the members that are not in `written`, and completes the import. Returns its counts and the checksum of all members' rows.
 ///
 /// # Errors
-/// When the database is unavailable, or a row conflicts with one that was written since the check. What is written stays, and a further
-/// run continues.
+/// When the database is unavailable, or a row conflicts with one that was written since the check: what is written stays, and a further
+/// run continues. When an undo has begun: it restores all that was written.
 pub(crate) async fn run(
     target: &Target,
     file: &SourceFile,
@@ -131,7 +132,8 @@ async fn write_page(
 ) -> anyhow::Result<()> {
     let users: Vec<UserId> = page.iter().map(|member| member.user()).collect();
     let mut tx = target.admin.tenant(target.community).await?;
-    // The registry before the profiles: the order of locks.
+    // The import before the registry, and that before the profiles: the order of locks.
+    lock_running(&mut tx, import).await?;
     let imported = tx
         .registry()
         .import_wallets(&wallets(page), target.chain_id, now)
@@ -158,6 +160,19 @@ async fn write_page(
     counts.kept_removed += kept.count();
     tracing::info!(written = counts.written, members = counts.members, "imported profiles");
     Ok(())
+}
+
+/// Locks the import. A page of an import that is being undone is refused: the undo may have restored its last page.
+async fn lock_running(tx: &mut TenantTx, import: Uuid) -> anyhow::Result<()> {
+    match tx.profile_imports().lock(import).await? {
+        Some(ProfileImportState::Running) => Ok(()),
+        Some(ProfileImportState::Completed) => bail!("another run has completed the import"),
+        Some(ProfileImportState::Undoing | ProfileImportState::Undone) => bail!(
+            "`undo-profile-import` was started while this import was running: the import has ended, and all that it wrote is undone; run the \
+             import again after the undo"
+        ),
+        None => bail!("the import does not exist any more"),
+    }
 }
 
 fn is_verified(wallet: &ImportedWallet) -> bool {
@@ -268,6 +283,7 @@ async fn complete(
     now: OffsetDateTime,
 ) -> anyhow::Result<Checksum> {
     let mut tx = target.admin.tenant(target.community).await?;
+    lock_running(&mut tx, import.id).await?;
     let written = tx.profile_imports().written(import.id).await?;
     let expected: Vec<UserId> = file.members.iter().map(SourceMember::user).collect();
     let found: Vec<UserId> = written.iter().map(|(user, _)| *user).collect();
@@ -289,7 +305,7 @@ async fn complete(
     let checksum = Checksum::of_all(written.into_iter().map(|(_, checksum)| checksum));
     let states = (ProfileImportState::Running, ProfileImportState::Completed);
     if !tx.profile_imports().advance(import.id, states, now).await? {
-        bail!("another run has completed the import, or has begun to undo it");
+        bail!("the state of the import has changed");
     }
     tx.audit(&NewAuditEntry {
         actor: Actor::Operator(import.started_by.to_owned()),

@@ -590,6 +590,31 @@ async fn damaged_newest_version_is_named_and_the_one_before_is_used() {
     assert_eq!(lost.count("guild_routes").await, 0);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rebuilds_at_the_same_time_create_a_community_once() {
+    let shadowed = Shadowed::create().await;
+    shadowed.lead().await;
+    let lost = Setup::empty().await;
+    let store = format!("file://{}", shadowed.setup.path("store").display());
+    let rebuild = async || {
+        let variables = vec![
+            ("BACKUP_STORE", store.clone()),
+            ("ARRAKIS_FAIL_POINTS", "db.committing=sleep(2000)".to_owned()),
+        ];
+        let arguments = ["configurations", "rebuild", "--by", "liet"];
+        lost.command(&arguments, variables).await
+    };
+    let (one, other) = tokio::join!(rebuild(), rebuild());
+    assert_eq!((one.0, other.0), (0, 0), "{}\n{}", one.1, other.1);
+    let created = [&one.1, &other.1];
+    let created = created
+        .iter()
+        .filter(|text| text.contains("server 100: from version 1"));
+    assert_eq!(created.count(), 1, "{}\n{}", one.1, other.1);
+    assert_eq!(lost.count("communities").await, 1);
+    assert_eq!(lost.count("configuration_versions").await, 1);
+}
+
 /// Two versions of the server 100, the second with the theme `basic`.
 async fn two_versions(shadowed: &Shadowed) {
     shadowed.lead().await;
@@ -648,6 +673,70 @@ async fn version_without_a_trusted_signature_is_reported_and_not_rebuilt() {
     shadowed.lead().await;
     let mut tx = shadowed.setup.database.global().await.unwrap();
     assert_eq!(tx.shadow_health().await.unwrap().unwrap().problem_count, 0);
+}
+
+/// Whoever can write to the store chooses the names of objects.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn foreign_object_is_named_and_chooses_no_version() {
+    let shadowed = Shadowed::signed().await;
+    let setup = &shadowed.setup;
+    two_versions(&shadowed).await;
+    let foreign = ["2147483646.json.gz", "4294967295.json.gz", "500.json.gz", "03.json.gz"];
+    for name in foreign {
+        std::fs::write(shadowed.object(name), "x").unwrap();
+    }
+    let (code, text) = shadowed.run_signed_on(setup, &["verify"]).await;
+    assert_eq!(code, 1, "{text}");
+    for name in foreign {
+        let named = format!("{name} is a foreign object");
+        assert!(text.contains(&named), "{name}: {text}");
+    }
+    assert!(text.contains("1 servers compared, 4 problems"), "{text}");
+
+    let lost = Setup::empty().await;
+    let (code, text) = shadowed.run_signed_on(&lost, &["rebuild", "--by", "liet"]).await;
+    assert_eq!(code, 0, "{text}");
+    let versions = lost.rows("select version from configuration_versions").await;
+    assert_eq!(versions, ["2"]);
+
+    let (code, text) = shadowed.run_signed_on(setup, &["record", "100", "--by", "liet"]).await;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("version 3 is the newest"), "{text}");
+    let change = ["theme", "100", "sietch", "--by", "liet"];
+    let (code, text) = setup.command(&change, Vec::new()).await;
+    assert_eq!(code, 0, "{text}");
+    shadowed.lead().await;
+    for name in foreign {
+        std::fs::remove_file(shadowed.object(name)).unwrap();
+    }
+    let (code, text) = shadowed.run_signed_on(setup, &["verify"]).await;
+    assert_eq!(code, 0, "{text}");
+    let newest = "select max(version) from configuration_versions";
+    assert_eq!(setup.rows(newest).await, ["4"]);
+}
+
+/// A build before recorded the largest number that the column can have, after which no change could be recorded.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_above_the_largest_number_stops_no_change_and_is_replaced_by_a_record() {
+    let shadowed = Shadowed::create().await;
+    let setup = &shadowed.setup;
+    two_versions(&shadowed).await;
+    setup
+        .rows("update configuration_versions set version = 2147483647 where version = 2")
+        .await;
+    let change = ["theme", "100", "sietch", "--by", "liet"];
+    let (code, text) = setup.command(&change, Vec::new()).await;
+    assert_eq!(code, 0, "{text}");
+    let (code, text) = shadowed.run(&["record", "100", "--by", "liet"]).await;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("version 3 is the newest"), "{text}");
+    let largest = "select max(version) from configuration_versions";
+    assert_eq!(setup.rows(largest).await, ["3"]);
+    assert_eq!(
+        shadowed.json(&["show", "100"]).await["configuration"]["theme"],
+        "sietch"
+    );
+    assert_eq!(shadowed.run(&["verify"]).await.0, 0);
 }
 
 /// A SIGKILL between the object, the pointer and the row: the next leader completes the write.

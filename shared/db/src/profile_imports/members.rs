@@ -232,7 +232,7 @@ impl ProfileImports<'_> {
         Ok(())
     }
 
-    /// Records written members, in the transaction that has written them.
+    /// Records written members, in the transaction that has written them, which has locked the running import ([`ProfileImports::lock`]).
     ///
     /// # Errors
     /// A conflict when the import has recorded one of them before.

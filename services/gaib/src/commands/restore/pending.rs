@@ -30,6 +30,8 @@ struct Content {
 #[derive(Debug)]
 pub(super) struct PendingRestore {
     request_id: Uuid,
+    /// Whether an earlier command has begun it.
+    is_continued: bool,
     /// `None` where the user has no folder for records.
     path: Option<PathBuf>,
 }
@@ -47,7 +49,11 @@ impl PendingRestore {
         };
         if let Some(request_id) = recorded(&path, checkpoint) {
             let path = Some(path);
-            return Ok(Self { request_id, path });
+            return Ok(Self {
+                request_id,
+                is_continued: true,
+                path,
+            });
         }
         let begun = Self::new(Some(path.clone()));
         let content = Content {
@@ -71,6 +77,7 @@ impl PendingRestore {
     fn new(path: Option<PathBuf>) -> Self {
         Self {
             request_id: Uuid::now_v7(),
+            is_continued: false,
             path,
         }
     }
@@ -78,6 +85,11 @@ impl PendingRestore {
     /// The id of the request.
     pub(super) const fn request_id(&self) -> Uuid {
         self.request_id
+    }
+
+    /// Whether an earlier command has begun this request: it may have been carried out before this command sends it.
+    pub(super) const fn is_continued(&self) -> bool {
+        self.is_continued
     }
 
     /// The result is known: a further restore is another request.

@@ -257,6 +257,23 @@ async fn restore_exec_killed_at_any_request_restores_once() {
             }
         }
     }
+    // The response to its own first request is lost: this command has restored the checkpoint.
+    unconfigure(&platform).await;
+    api.watch(Some(Place {
+        at: 2,
+        strike: Strike::Lost,
+    }));
+    let restored = session.gaib(&exec).await;
+    assert_eq!(restored.code, 0, "{}", restored.stderr);
+    let requests = api.seen();
+    let sent = requests.iter().filter(|seen| seen.to_string().contains("/restore "));
+    assert_eq!(sent.count(), 2, "{requests:?}");
+    assert!(
+        restored.stdout.contains("Restored checkpoint") && !restored.stdout.contains("interrupted"),
+        "{}",
+        restored.stdout
+    );
+    assert_restored(&platform, &session, &before).await;
 }
 
 /// A server that was recovered, or changed, after the kill has what the export does not have: nothing of it is deleted.

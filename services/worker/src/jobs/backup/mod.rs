@@ -2,9 +2,9 @@
 //! in the store), a snapshot, or the retention. By plan: free daily, premium hourly with a snapshot a week (`arrakis_vault::Task`).
 //!
 //! Running it twice is safe. A task whose slot is completed in the store's schedule is not repeated. An attempt that follows a killed one
-//! uses the backup or snapshot that this one has listed; what it has not listed is in no list, and the retention lists or removes it. Two
-//! attempts at once: the earlier one ends before its next write, since each write is preceded by the job's progress. At worst there is one
-//! export more. The retention is idempotent.
+//! uses the backup or snapshot that this one has listed: of a scheduled run by the time of its slot, of a requested one by the id of its job. What it
+//! has not listed is in no list, and the retention lists or removes it. Two attempts at once: the earlier one ends before its next write, since each
+//! write is preceded by the job's progress (`guard.rs`). At worst there is one export more. The retention is idempotent.
 //!
 //! Nothing here changes a server, so that backups of a frozen community run. A failed run is recorded, operators are notified, and the leader
 //! enqueues another one after a pause that grows. It is a dead letter only where no attempt could record it, and is recorded then, too.
@@ -14,11 +14,13 @@
 
 mod due;
 mod end;
+mod guard;
 pub(crate) mod health;
 mod run_due;
 mod server;
 mod tasks;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -34,6 +36,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 pub(crate) use self::due::{due_requests, is_scheduled};
+use self::guard::{AttemptGuard, guarded};
 pub use self::run_due::{RunSummary, run_due};
 pub use self::server::ENDPOINTS;
 use self::tasks::{TaskResult, TaskRun};
@@ -225,21 +228,27 @@ async fn complete(
     if backups.vault.plan(server).await.map_err(failure)? != plan {
         backups.vault.set_plan(server, plan).await.map_err(failure)?;
     }
-    let steps = Steps::default();
+    let steps = Arc::new(Steps::default());
+    let guard = Arc::new(AttemptGuard::of(run, steps.clone()));
+    let vault = guarded(&backups.vault, &guard);
     let task_run = TaskRun {
         job: run,
         backups,
+        vault: &vault,
         server,
         since: slot.filter(|_| !payload.requested),
+        requested: payload.requested,
         now,
         steps: &steps,
     };
     let result = tokio::select! {
-        result = Box::pin(task_run.run(task)) => result?,
+        result = Box::pin(task_run.run(task)) => result,
         failure = heartbeat(run, &steps) => return Err(failure),
     };
+    let result = result.map_err(|failure| guard.failure().unwrap_or(failure))?;
     if let Some(slot) = slot {
-        backups.vault.complete_run(server, task, slot).await.map_err(failure)?;
+        let completed = vault.complete_run(server, task, slot).await;
+        completed.map_err(|error| guard.failure().unwrap_or_else(|| failure(error)))?;
     }
     fail_point::hit_at("worker.backup.completed", &[task.as_str()]).await;
     Ok(Completed {

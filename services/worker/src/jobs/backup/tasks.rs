@@ -7,7 +7,7 @@ use arrakis_domain::Plan;
 use arrakis_iac::state::State;
 use arrakis_runtime::fail_point;
 use arrakis_vault::{
-    BackupRecord, LARGE_BACKUP_BYTES, NewBackup, NewSnapshot, RecordKind, ServerId, Task, ThemeVersion, Trigger,
+    BackupRecord, LARGE_BACKUP_BYTES, NewBackup, NewSnapshot, RecordKind, ServerId, Task, ThemeVersion, Trigger, Vault,
 };
 use time::OffsetDateTime;
 
@@ -18,7 +18,8 @@ use crate::jobs::JobRun;
 use crate::scheduled_backup::{Backups, RemoteState};
 use crate::synthesis::{ServerClient, connect_for_export};
 
-/// Message of the backups and snapshots of the schedule, by which a repeated attempt finds those of an earlier one.
+/// Message of the backups and snapshots of the schedule, by which a repeated attempt finds those of an earlier one. Those of a requested run have
+/// `requested`, and the id of their job.
 const MESSAGE: &str = "scheduled";
 /// Workspace of a snapshot of a server whose state is not in the store.
 const NO_WORKSPACE: &str = "default";
@@ -29,9 +30,13 @@ const SEARCHED: usize = 10;
 pub(super) struct TaskRun<'a> {
     pub(super) job: &'a JobRun<'a>,
     pub(super) backups: &'a Backups,
+    /// The vault of `backups`, whose writes this attempt may make while it is the latest one of its job.
+    pub(super) vault: &'a Vault,
     pub(super) server: ServerId,
-    /// The time since which a record may be one of an earlier attempt; `None` where each run stores another one.
+    /// The time since which a record of the schedule may be one of an earlier attempt; `None` for a requested run.
     pub(super) since: Option<OffsetDateTime>,
+    /// Whether an operator requested the run.
+    pub(super) requested: bool,
     pub(super) now: OffsetDateTime,
     pub(super) steps: &'a Steps,
 }
@@ -85,8 +90,7 @@ impl TaskRun<'_> {
         let yaml = server.yaml();
         fail_point::hit_at("worker.backup.read", &["backup"]).await;
         self.step().await?;
-        let vault = &self.backups.vault;
-        let written = vault.write_export(self.server, yaml.as_bytes(), self.now).await;
+        let written = self.vault.write_export(self.server, yaml.as_bytes(), self.now).await;
         let key = written.map_err(failure)?;
         fail_point::hit("worker.backup.exported").await;
         result.wrote(format_args!("export {key}"), yaml.len() as u64);
@@ -102,14 +106,15 @@ impl TaskRun<'_> {
             return Ok(record);
         }
         self.step().await?;
+        let message = self.message();
         let new = NewBackup {
             server: self.server,
             workspace,
             state: &state.bytes,
-            message: Some(MESSAGE),
+            message: Some(&message),
             trigger: Trigger::Automatic,
         };
-        let created = self.backups.vault.create_backup(new, self.now).await;
+        let created = self.vault.create_backup(new, self.now).await;
         created.map_err(failure)
     }
 
@@ -127,7 +132,7 @@ impl TaskRun<'_> {
         let beside = Box::pin(server.snapshot_files(&client, &self.backups.cdn)).await?;
         fail_point::hit_at("worker.backup.read", &["snapshot"]).await;
         self.step().await?;
-        let yaml = server.yaml();
+        let (yaml, message) = (server.yaml(), self.message());
         let new = NewSnapshot {
             id: None,
             server: self.server,
@@ -137,10 +142,10 @@ impl TaskRun<'_> {
             files: beside.files,
             counts: server.counts(),
             theme: Some(self.theme().await?),
-            message: Some(MESSAGE),
+            message: Some(&message),
             trigger: Trigger::Automatic,
         };
-        let created = self.backups.vault.create_snapshot(new, self.now).await;
+        let created = self.vault.create_snapshot(new, self.now).await;
         let record = created.map_err(failure)?;
         fail_point::hit_at("worker.backup.listed", &["snapshot"]).await;
         let roles = beside.members.map_or_else(
@@ -160,7 +165,7 @@ impl TaskRun<'_> {
     /// Completes what killed processes left, then expires what is older than the plan keeps.
     async fn retain(&self) -> Result<TaskResult, Failure> {
         let mut result = TaskResult::default();
-        let (vault, metrics) = (&self.backups.vault, &self.job.services.metrics.backups);
+        let (vault, metrics) = (self.vault, &self.job.services.metrics.backups);
         let recovery = vault.recover(self.server, self.now).await.map_err(failure)?;
         fail_point::hit("worker.backup.recovered").await;
         self.step().await?;
@@ -235,21 +240,30 @@ impl TaskRun<'_> {
 
     /// The record that an earlier attempt at this run has listed.
     async fn earlier(&self, kind: RecordKind) -> Result<Option<BackupRecord>, Failure> {
-        let Some(since) = self.since else {
+        let since = self.since;
+        if since.is_none() && !self.requested {
             return Ok(None);
-        };
-        let listed = self
-            .backups
-            .vault
-            .list(self.server, kind, SEARCHED, None, self.now)
-            .await;
+        }
+        let listed = self.vault.list(self.server, kind, SEARCHED, None, self.now).await;
         let mut records = listed.map_err(failure)?.records.into_iter();
-        Ok(records.find(|record| record.created >= since && record.message.as_deref() == Some(MESSAGE)))
+        let message = self.message();
+        Ok(records.find(|record| {
+            since.is_none_or(|since| record.created >= since) && record.message.as_deref() == Some(message.as_str())
+        }))
+    }
+
+    /// The message of what this run stores. The id of a requested job is in it, and not the time of the request: clocks differ.
+    fn message(&self) -> String {
+        if self.requested {
+            format!("requested, {}", self.job.id)
+        } else {
+            MESSAGE.to_owned()
+        }
     }
 
     /// The theme that was deployed last, or else the theme of the community.
     async fn theme(&self) -> Result<ThemeVersion, Failure> {
-        let registry = self.backups.vault.theme_registry(self.server).await.map_err(failure)?;
+        let registry = self.vault.theme_registry(self.server).await.map_err(failure)?;
         let theme = &self.job.community.theme;
         Ok(registry.current().map_or_else(
             || ThemeVersion {

@@ -8,8 +8,9 @@
 //! | `embeds.rs` | the one message of a webhook for all notices that wait |
 //! | `webhook.rs`, `topic.rs` | the destinations |
 //!
-//! A job does not wait for a destination. A notice is sent at most once: a process that is killed while it sends one leaves it as taken, and the
-//! leader deletes and logs it later. Each run is in the log in any case.
+//! A job does not wait for a destination. A notice is sent to the webhook at most once: a process that is killed while it sends one leaves it as
+//! taken, and so does a request without a response; the leader deletes and logs it later. SNS itself delivers at least once, and a publication
+//! without a response is repeated. Each run is in the log in any case.
 
 mod embeds;
 mod settings;
@@ -166,6 +167,8 @@ enum SendError {
     Transient(String),
     /// No attempt will.
     Permanent(String),
+    /// The request was sent, and may or may not have taken effect.
+    Unknown(String),
 }
 
 /// Sends notices.

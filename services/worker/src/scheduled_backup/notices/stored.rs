@@ -14,7 +14,7 @@ use crate::metrics::WorkerMetrics;
 const TAKEN_AT_ONCE: u32 = 100;
 /// A notice that could not be sent for this long is deleted: it is in the log.
 const KEPT: Duration = Duration::DAY;
-/// A notice that was taken before this long belongs to a process that has ended. Longer than the delivery of all of them takes.
+/// A notice that was taken before this long had no response, or belongs to a process that has ended. Longer than the delivery of all of them takes.
 const ABANDONED_AFTER: Duration = Duration::hours(1);
 
 /// A notice in its row.
@@ -159,14 +159,14 @@ async fn take(
 
 fn report_lost(destination: &'static str, community: CommunityId, notice: &LostNotice) {
     let error = if notice.was_taken {
-        "the process that sent it has ended, and may or may not have sent it"
+        "its outcome is unknown: the request had no response, or the process that sent it has ended"
     } else {
         "it could not be sent for a day"
     };
     tracing::warn!(%community, notice = notice.id, destination, error, "a notice was not sent");
 }
 
-/// Deletes what was sent, and what never will be; gives the rest back.
+/// Deletes what was sent, and what never will be; gives the rest back. What may have been sent stays taken: it is not sent a second time.
 async fn settle(
     delivery: &NoticeDelivery<'_>,
     destination: Destination,
@@ -193,6 +193,16 @@ async fn settle(
             );
             delete(delivery, name, refused, false).await?;
             give_back(delivery, name, rest).await
+        }
+        Some(SendError::Unknown(error)) => {
+            let notices = unsent.len();
+            tracing::warn!(
+                destination = name,
+                error,
+                notices,
+                "notices may or may not have been sent; they are not sent again"
+            );
+            Ok(())
         }
         Some(SendError::Transient(error)) => {
             let notices = unsent.len();

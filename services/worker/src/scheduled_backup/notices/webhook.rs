@@ -17,6 +17,8 @@ use super::SendError;
 
 /// Time limit of an attempt.
 const LIMIT: Duration = Duration::from_secs(10);
+/// Time limit of a connection: its end is known to precede the request.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Pauses before the second and the third attempt; a 429 states its own.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 /// Longest pause that a response may request.
@@ -42,6 +44,8 @@ enum AttemptError {
     /// A further attempt may succeed, after this pause if one was stated.
     Transient(String, Option<Duration>),
     Permanent(String),
+    /// The request was sent, and may or may not have taken effect.
+    Unknown(String),
 }
 
 impl Webhook {
@@ -59,6 +63,9 @@ impl Webhook {
                 ")"
             ))
             .timeout(LIMIT)
+            .connect_timeout(CONNECT_LIMIT)
+            // An idle connection that the server closes as it is used would leave the outcome unknown.
+            .pool_max_idle_per_host(0)
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .build()?;
@@ -69,7 +76,7 @@ impl Webhook {
         })
     }
 
-    /// Sends a message, in three attempts. The error contains no part of the URL.
+    /// Sends a message, in three attempts. None follows one whose outcome is unknown: Discord cannot recognise a message that it has. The error contains no part of the URL.
     pub(super) async fn send(&self, message: &Value) -> Result<(), SendError> {
         if self.is_deleted.load(Ordering::Relaxed) {
             let error = "the webhook was deleted; set NOTIFY_WEBHOOK_URL to another one";
@@ -80,6 +87,7 @@ impl Webhook {
             match self.attempt(message).await {
                 Ok(()) => return Ok(()),
                 Err(AttemptError::Permanent(error)) => return Err(SendError::Permanent(error)),
+                Err(AttemptError::Unknown(error)) => return Err(SendError::Unknown(error)),
                 Err(AttemptError::Transient(error, stated)) => match pauses.next() {
                     Some(pause) => tokio::time::sleep(stated.unwrap_or(pause).min(MAX_PAUSE)).await,
                     None => return Err(SendError::Transient(error)),
@@ -92,7 +100,11 @@ impl Webhook {
         let sent = self.client.post(self.url.expose()).json(message).send().await;
         let response = sent.map_err(|error| {
             let reason = causes_below(&error).unwrap_or_else(|| "the request failed".to_owned());
-            AttemptError::Transient(reason, None)
+            if error.is_connect() || error.is_builder() {
+                AttemptError::Transient(reason, None)
+            } else {
+                AttemptError::Unknown(reason)
+            }
         })?;
         let status = response.status();
         if status.is_success() {
@@ -108,8 +120,12 @@ impl Webhook {
             let stated = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
             return Err(AttemptError::Transient(error, stated));
         }
-        if status.is_server_error() {
+        if status == StatusCode::SERVICE_UNAVAILABLE {
             return Err(AttemptError::Transient(error, None));
+        }
+        // An error behind a gateway, or while the message was stored.
+        if status.is_server_error() {
+            return Err(AttemptError::Unknown(error));
         }
         Err(AttemptError::Permanent(error))
     }

@@ -6,23 +6,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_contracts::names;
-use arrakis_db::JobStart;
+use arrakis_db::{JobStart, JobState, NewJob};
 use arrakis_domain::Plan;
 use arrakis_iac::state::State;
 use arrakis_test_support::{Process, eventually_within};
 use arrakis_vault::catalogue::CatalogueError;
+use arrakis_vault::store::{ListedObject, ObjectHead, Tags, Version};
 use arrakis_vault::{
-    BackupRecord, Catalogue, LimitPolicy, ListRequest, LocalSigner, Page, RecordKind, ServerId, Task, Use, Vault,
-    VaultParts,
+    BackupRecord, Catalogue, Condition, LimitPolicy, ListRequest, LocalSigner, NewObject, Object, ObjectKey,
+    ObjectStore, Page, RecordKind, ServerId, StoreError, Task, Use, Vault, VaultParts,
 };
 use arrakis_worker::services::Services;
 use async_trait::async_trait;
+use serde_json::json;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::setup::{BackupFolder, advance, exports, last_run, listed, run, server, vault, write_state};
+use super::setup::{BackupFolder, advance, exports, last_run, listed, now, run, server, vault, write_state};
 use crate::platform::{Platform, Worker};
 
 /// How long a worker process may take until its fail point kills it.
@@ -107,6 +109,8 @@ async fn worker_killed_during_the_retention_is_continued_by_another() {
 #[derive(Debug)]
 struct StoppingCatalogue {
     catalogue: Arc<dyn Catalogue>,
+    /// Whether the record is there before: the response is missing alone.
+    inserts_first: bool,
     reached: Arc<Notify>,
     may_continue: CancellationToken,
 }
@@ -118,6 +122,9 @@ impl Catalogue for StoppingCatalogue {
     }
 
     async fn insert(&self, record: &BackupRecord) -> Result<(), CatalogueError> {
+        if self.inserts_first {
+            self.catalogue.insert(record).await?;
+        }
         self.reached.notify_one();
         self.may_continue.cancelled().await;
         self.catalogue.insert(record).await
@@ -160,8 +167,72 @@ impl Catalogue for StoppingCatalogue {
     }
 }
 
+/// A store that completes the first write of a snapshot only when it may.
+#[derive(Debug)]
+struct StoppingStore {
+    store: Arc<dyn ObjectStore>,
+    reached: Arc<Notify>,
+    may_continue: CancellationToken,
+}
+
+#[async_trait]
+impl ObjectStore for StoppingStore {
+    fn describe(&self, key: &str) -> String {
+        self.store.describe(key)
+    }
+
+    fn deletes_tagged(&self) -> bool {
+        self.store.deletes_tagged()
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.store.check().await
+    }
+
+    async fn put(&self, key: &ObjectKey, object: NewObject, condition: &Condition) -> Result<Version, StoreError> {
+        if key.as_str().starts_with("snapshots/") && !self.may_continue.is_cancelled() {
+            self.reached.notify_one();
+            self.may_continue.cancelled().await;
+        }
+        self.store.put(key, object, condition).await
+    }
+
+    async fn get(&self, key: &ObjectKey) -> Result<Object, StoreError> {
+        self.store.get(key).await
+    }
+
+    async fn head(&self, key: &ObjectKey) -> Result<ObjectHead, StoreError> {
+        self.store.head(key).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<ListedObject>, StoreError> {
+        self.store.list(prefix).await
+    }
+
+    async fn delete(&self, key: &ObjectKey, only: Option<&Version>) -> Result<(), StoreError> {
+        self.store.delete(key, only).await
+    }
+
+    async fn tags(&self, key: &ObjectKey) -> Result<Tags, StoreError> {
+        self.store.tags(key).await
+    }
+
+    async fn set_tags(&self, key: &ObjectKey, tags: &Tags) -> Result<(), StoreError> {
+        self.store.set_tags(key, tags).await
+    }
+}
+
 /// The services of a worker that waits before it inserts a record; where it has come to that, and what lets it continue.
 async fn stopping(platform: &Platform, folder: &BackupFolder) -> (Services, Arc<Notify>, CancellationToken) {
+    stopping_at_record(platform, folder, false).await
+}
+
+/// The same, where `inserts_first`: after it has inserted the record.
+async fn stopping_at_record(
+    platform: &Platform,
+    folder: &BackupFolder,
+    inserts_first: bool,
+) -> (Services, Arc<Notify>, CancellationToken) {
     let (reached, may_continue) = (Arc::new(Notify::new()), CancellationToken::new());
     let mut stopping = folder.services(platform, &[]).await;
     let backups = stopping.backups.take().unwrap();
@@ -169,6 +240,7 @@ async fn stopping(platform: &Platform, folder: &BackupFolder) -> (Services, Arc<
         store: backups.vault().store().clone(),
         catalogue: Arc::new(StoppingCatalogue {
             catalogue: backups.vault().catalogue().clone(),
+            inserts_first,
             reached: reached.clone(),
             may_continue: may_continue.clone(),
         }),
@@ -177,6 +249,86 @@ async fn stopping(platform: &Platform, folder: &BackupFolder) -> (Services, Arc<
     };
     stopping.backups = Some(backups.with_vault(Vault::new(parts)));
     (stopping, reached, may_continue)
+}
+
+/// Starts another attempt at the only running backup job.
+async fn take_over(platform: &Platform) {
+    let later = OffsetDateTime::now_utc() + time::Duration::DAY;
+    let mut tx = platform.tenant().await;
+    let running = tx.jobs().due_of_kinds(&["backup"], later, later, 10).await.unwrap();
+    let [job] = &running[..] else { panic!("{running:?}") };
+    assert!(matches!(
+        tx.jobs().start(&job.id, later).await.unwrap(),
+        JobStart::Run { attempt: 2, .. }
+    ));
+    tx.commit().await.unwrap();
+}
+
+/// A machine pauses for minutes while a file of a snapshot is written, and its job is taken over meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attempt_that_has_lost_its_job_writes_nothing_more() {
+    let (platform, folder) = (Platform::start().await, BackupFolder::create());
+    let (reached, may_continue) = (Arc::new(Notify::new()), CancellationToken::new());
+    let mut services = folder.services(&platform, &[]).await;
+    let backups = services.backups.take().unwrap();
+    let parts = VaultParts {
+        store: Arc::new(StoppingStore {
+            store: backups.vault().store().clone(),
+            reached: reached.clone(),
+            may_continue: may_continue.clone(),
+        }),
+        catalogue: backups.vault().catalogue().clone(),
+        signer: Arc::new(LocalSigner::open(&folder.signing_key()).unwrap()),
+        limits: LimitPolicy::ByPlan,
+    };
+    services.backups = Some(backups.with_vault(Vault::new(parts)));
+    let (summary, ()) = tokio::join!(run(&services), async {
+        reached.notified().await;
+        take_over(&platform).await;
+        may_continue.cancel();
+    });
+    // The backup before it, and the retention.
+    assert_eq!((summary.completed, summary.failed, summary.skipped), (2, 0, 1));
+    assert_eq!(last_run(&platform, Task::Snapshot).await, None);
+    assert_eq!(listed(&platform, &services, RecordKind::Snapshot).await, 0);
+    let objects = vault(&services).store().list("snapshots/").await.unwrap();
+    assert!(objects.len() <= 1, "the one whose write had begun: {objects:?}");
+}
+
+/// A worker is killed while the catalogue's response is missing: the record is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requested_snapshot_that_is_listed_is_not_made_again() {
+    let (platform, folder) = (Platform::start().await, BackupFolder::create());
+    let services = folder.services(&platform, &[]).await;
+    advance(&platform, &services, Duration::ZERO).await;
+    assert_eq!(run(&services).await.failed, 0);
+    let id = "backup:snapshot:request:019ab3c2-0000-7000-8000-000000000000";
+    let job = NewJob {
+        id,
+        kind: "backup",
+        payload: json!({"task": "snapshot", "requested": true}),
+        due_at: OffsetDateTime::now_utc() - time::Duration::MINUTE,
+    };
+    let mut tx = platform.tenant().await;
+    assert!(tx.jobs().enqueue(&job).await.unwrap());
+    tx.commit().await.unwrap();
+    let (stopping, reached, _) = stopping_at_record(&platform, &folder, true).await;
+    tokio::select! {
+        summary = run(&stopping) => panic!("{summary:?}"),
+        () = reached.notified() => {}
+    }
+    advance(&platform, &services, Duration::from_secs(600)).await;
+    let summary = run(&services).await;
+    assert!(summary.completed >= 1 && summary.failed == 0, "{summary:?}");
+    let mut tx = platform.tenant().await;
+    let job = tx.jobs().get(id).await.unwrap().unwrap();
+    assert_eq!((job.state, job.attempts), (JobState::Succeeded, 2));
+    let listed = vault(&services).list(server(&platform), RecordKind::Snapshot, 10, None, now(&services));
+    let listed = listed.await.unwrap().records;
+    let of_request = listed
+        .iter()
+        .filter(|record| record.message.as_deref().is_some_and(|message| message.ends_with(id)));
+    assert_eq!(of_request.count(), 1, "{listed:?}");
 }
 
 /// A worker receives the message of a job that this process has taken over.
@@ -188,15 +340,7 @@ async fn run_that_another_process_has_started_since_is_skipped_and_not_failed() 
     let (stopping, reached, may_continue) = stopping(&platform, &folder).await;
     let (summary, ()) = tokio::join!(run(&stopping), async {
         reached.notified().await;
-        let later = OffsetDateTime::now_utc() + time::Duration::DAY;
-        let mut tx = platform.tenant().await;
-        let running = tx.jobs().due_of_kinds(&["backup"], later, later, 10).await.unwrap();
-        let [job] = &running[..] else { panic!("{running:?}") };
-        assert!(matches!(
-            tx.jobs().start(&job.id, later).await.unwrap(),
-            JobStart::Run { attempt: 2, .. }
-        ));
-        tx.commit().await.unwrap();
+        take_over(&platform).await;
         may_continue.cancel();
     });
     // The snapshot and the retention follow.

@@ -17,6 +17,9 @@ use tokio::net::{TcpListener, TcpStream};
 use super::setup::{BackupFolder, advance, now, run, vault};
 use crate::platform::Platform;
 
+/// In place of a status: the response is lost.
+const LOST: u16 = 0;
+
 /// A server that accepts messages, and refuses the first ones.
 pub struct WebhookServer {
     url: String,
@@ -24,9 +27,13 @@ pub struct WebhookServer {
 }
 
 impl WebhookServer {
-    /// A server whose first responses have these statuses; all further ones are 204.
+    /// A server whose first responses have these statuses; all further ones are 204. With [`LOST`], the message is accepted, and the connection closed
+    /// without a response.
     pub async fn start(first: &[u16]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::serve(TcpListener::bind("127.0.0.1:0").await.unwrap(), first)
+    }
+
+    fn serve(listener: TcpListener, first: &[u16]) -> Self {
         let url = format!("http://{}/api/webhooks/1/a-token", listener.local_addr().unwrap());
         let received: Arc<Mutex<Vec<Value>>> = Arc::default();
         let statuses = Arc::new(Mutex::new(first.to_vec()));
@@ -87,8 +94,11 @@ async fn respond(stream: TcpStream, received: Arc<Mutex<Vec<Value>>>, statuses: 
             let mut statuses = statuses.lock();
             if statuses.is_empty() { 204 } else { statuses.remove(0) }
         };
-        if status == 204 {
+        if matches!(status, 204 | LOST) {
             received.lock().push(serde_json::from_slice(&body).unwrap());
+        }
+        if status == LOST {
+            return;
         }
         let response = format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\n\r\n");
         if stream.write_all(response.as_bytes()).await.is_err() {
@@ -168,6 +178,44 @@ async fn notice_of_a_killed_process_is_not_sent_a_second_time() {
     advance(&platform, &services, Duration::from_secs(3_700)).await;
     send_notices(&services, now(&services)).await.unwrap();
     assert_eq!((webhook.messages(), stored(&platform).await), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn notice_whose_response_is_lost_is_not_sent_a_second_time() {
+    let (platform, folder) = (Platform::start().await, BackupFolder::create());
+    for first in [LOST, 502] {
+        let webhook = WebhookServer::start(&[first]).await;
+        let services = folder.services(&platform, &webhook.variables()).await;
+        advance(&platform, &services, Duration::ZERO).await;
+        assert!(run(&services).await.completed >= 1);
+        let accepted = usize::from(first == LOST);
+        assert_eq!(webhook.messages(), accepted, "{first}");
+        assert!(stored(&platform).await >= 1, "{first}");
+        send_notices(&services, now(&services)).await.unwrap();
+        assert_eq!(webhook.messages(), accepted, "{first}");
+        advance(&platform, &services, Duration::from_secs(3_700)).await;
+        send_notices(&services, now(&services)).await.unwrap();
+        assert_eq!((webhook.messages(), stored(&platform).await), (accepted, 0), "{first}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn notice_is_sent_again_after_a_refused_connection() {
+    let (platform, folder) = (Platform::start().await, BackupFolder::create());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let url = format!("http://{address}/api/webhooks/1/a-token");
+    let variables = [
+        ("GAIB_NOTIFICATIONS_ENABLED", "yes".to_owned()),
+        ("NOTIFY_WEBHOOK_URL", url),
+    ];
+    let services = folder.services(&platform, &variables).await;
+    assert_eq!(run(&services).await.completed, 3);
+    assert_eq!(stored(&platform).await, 3);
+    let webhook = WebhookServer::serve(TcpListener::bind(address).await.unwrap(), &[]);
+    send_notices(&services, now(&services)).await.unwrap();
+    assert_eq!((webhook.titles().len(), stored(&platform).await), (3, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -47,7 +47,7 @@ fn profile(values: &[(&str, &str)]) -> String {
 async fn bad_values_are_problems() {
     let setup = Setup::create().await;
     let (time, wallet) = ("'2026-01-01T00:00:00Z'", "'0x00000000000000000000000000000000000000a1'");
-    let cases: [(&[(&str, &str)], &str); 16] = [
+    let cases: [(&[(&str, &str)], &str); 17] = [
         (&[("user_id", "'chani'")], "profiles row 1: user_id: a Discord id is"),
         (&[("user_id", "null")], "profiles row 1: user_id is empty"),
         (
@@ -87,6 +87,13 @@ async fn bad_values_are_problems() {
                 ("verified_at", time),
             ],
             "wallet: the checksum of",
+        ),
+        (
+            &[
+                ("wallet", "'0x0000000000000000000000000000000000000000'"),
+                ("verified_at", time),
+            ],
+            "wallet: 0x0000000000000000000000000000000000000000 is the zero address",
         ),
     ];
     for (values, reason) in cases {

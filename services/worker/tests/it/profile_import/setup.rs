@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 /// How long a run may take.
-const LIMIT: Duration = Duration::from_secs(300);
+pub const LIMIT: Duration = Duration::from_secs(300);
 /// The first server.
 pub const GUILD: u64 = 100;
 
@@ -111,6 +111,18 @@ impl Setup {
         let mut arguments = vec!["undo-profile-import", "--community", "100", "--by", "liet"];
         arguments.extend(options);
         self.run(&arguments, fail_points).await
+    }
+
+    /// Starts an import with fail points, and does not wait for its end.
+    pub fn start_import(&self, file: &Path, fail_points: &str) -> Process {
+        let file = file.to_str().unwrap();
+        let arguments = ["import-profiles", "--from", file, "--community", "100", "--by", "liet"];
+        let variables = [
+            ("DATABASE_URL", self.test.app_url()),
+            ("DATABASE_ADMIN_URL", self.test.admin_url()),
+            ("ARRAKIS_FAIL_POINTS", fail_points.to_owned()),
+        ];
+        Process::start_at(Path::new(env!("CARGO_BIN_EXE_arrakis-worker")), &arguments, variables)
     }
 
     async fn run(&self, arguments: &[&str], fail_points: &str) -> (i32, String) {

@@ -3,9 +3,10 @@
 use arrakis_db::registry::{Account, Cause, EventSource, VerifiedWallet};
 use arrakis_db::{Activity, Actor, BadgeSource};
 use arrakis_domain::{AlertSettings, BadgeId};
+use arrakis_test_support::eventually;
 use time::OffsetDateTime;
 
-use super::setup::{Setup, many, user};
+use super::setup::{LIMIT, Setup, many, user};
 use super::{JOINED, THREE_MEMBERS};
 
 /// Chani has a profile, activity and a badge of the platform.
@@ -255,4 +256,48 @@ async fn killed_undo_is_continued() {
             setup.verify_registry().await;
         }
     }
+}
+
+/// The import is suspended after the commit of its first page, while it is undone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn import_that_is_undone_while_it_runs_writes_no_further_page() {
+    let setup = Setup::create().await;
+    let file = setup.file("members.sqlite", &many(600));
+    let import = setup.start_import(&file, "db.committed=sleep(3000)@2");
+    let first_page = async || setup.count("profile_import_members").await == 250;
+    eventually(first_page, "the first page of the import").await;
+    import.suspend();
+    let (code, text) = setup.undo(&[]).await;
+    import.resume();
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("restored 250 of 600 members"), "{text}");
+    let (status, text) = import.output(LIMIT).await;
+    assert_eq!(status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("`undo-profile-import` was started while this import was running"),
+        "{text}"
+    );
+    for table in ["profiles", "badges", "tiers_reached", "profile_import_members"] {
+        assert_eq!(setup.count(table).await, 0, "{table}");
+    }
+    assert_eq!(setup.rows("select state from profile_imports").await, ["undone"]);
+    setup.verify_registry().await;
+    let (code, text) = setup.import(&file, &[]).await;
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(setup.count("profiles").await, 600);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_that_an_earlier_build_left_of_an_undone_import_are_undone() {
+    let setup = Setup::create().await;
+    let file = setup.file("members.sqlite", THREE_MEMBERS);
+    assert_eq!(setup.import(&file, &[]).await.0, 0);
+    setup.rows("update profile_imports set state = 'undone'").await;
+    let (code, text) = setup.undo(&[]).await;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("restored 3 of 3 members"), "{text}");
+    assert!(setup.everything().await.is_empty());
+    let (code, text) = setup.undo(&[]).await;
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("is undone already"), "{text}");
 }

@@ -183,6 +183,16 @@ async fn full_server_with_names_of_four_byte_characters_is_accepted() {
     api.post_as(&key, PATH, &body).await.ok();
 }
 
+/// Lists of a server with these further roles and channels.
+fn of_server(roles: &[(&str, &str)], channels: &[(&str, &str)]) -> Value {
+    let listed = |entries: &[(&str, &str)]| -> Vec<Value> {
+        let entries = entries.iter();
+        entries.map(|(id, name)| json!({"id": id, "name": name})).collect()
+    };
+    let roles = [listed(&[("100", "@everyone")]), listed(roles)].concat();
+    json!({"roles": roles, "channels": listed(channels)})
+}
+
 #[tokio::test]
 async fn lists_that_are_not_of_the_server_are_refused() {
     let (api, _, key) = start().await;
@@ -193,10 +203,37 @@ async fn lists_that_are_not_of_the_server_are_refused() {
             "seven",
         ),
         (json!({"roles": []}), "channels"),
+        (of_server(&[("9223372036854775808", "x")], &[]), "9223372036854775808"),
+        (of_server(&[("18446744073709551615", "x")], &[]), "18446744073709551615"),
+        (of_server(&[("+7", "x")], &[]), "+7"),
+        (of_server(&[], &[("9223372036854775808", "x")]), "9223372036854775808"),
+        (
+            of_server(&[("7", "x".repeat(101).as_str())], &[]),
+            "more than 100 characters",
+        ),
+        (
+            of_server(&[], &[("7", "x".repeat(300_000).as_str())]),
+            "more than 100 characters",
+        ),
+        (of_server(&[("7", "a\0b")], &[]), "control characters"),
+        (of_server(&[], &[("7", "\u{1b}[31mevil")]), "control characters"),
     ] {
         let body = json!({"request_id": Uuid::now_v7(), "purpose": "manual", "server": server});
         let problem = api.post_as(&key, PATH, &body).await.assert_problem(400, "invalid-body");
         assert!(problem["detail"].as_str().unwrap().contains(field), "{problem}");
+    }
+    let created = api.post_as(&key, PATH, &new("manual")).await.ok();
+    let path = format!("{PATH}/{}", created["checkpoint"]["id"].as_str().unwrap());
+    let server = of_server(&[("9223372036854775808", "x")], &[]);
+    let preview = json!({"server": server});
+    let restore = json!({"request_id": Uuid::now_v7(), "server": server});
+    for (last, body) in [("preview", preview), ("restore", restore)] {
+        let response = api.post_as(&key, &format!("{path}/{last}"), &body).await;
+        response.assert_problem(400, "invalid-body");
+    }
+    for guild in ["0100", "+100", "%2B100", "100%20"] {
+        let path = format!("/admin/servers/{guild}/checkpoints");
+        api.get_as(&key, &path).await.assert_problem(400, "invalid-parameter");
     }
     let path = format!("{PATH}/7");
     api.get_as(&key, &path).await.assert_problem(400, "invalid-parameter");
