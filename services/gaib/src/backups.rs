@@ -287,8 +287,8 @@ impl Backups {
     }
 
     /// The id of a snapshot that is about to be created, by a value that is kept in this file of the workspace until the snapshot cannot be
-    /// lost any more: a run that repeats a killed one has the same id, and finds the snapshot. One that was created more than an hour ago is
-    /// not that of a run which is repeated.
+    /// lost any more: a run that repeats a killed one has the same id, and finds the snapshot. The vault decides whether that one is its
+    /// result. One that was listed more than an hour ago is not that of a run which is repeated.
     ///
     /// # Errors
     /// When the catalogue cannot be read.
@@ -422,8 +422,20 @@ pub fn version_text(state: Option<&State>) -> String {
     )
 }
 
+/// The snapshot of an interrupted command that is complete, in a sentence without its end.
+#[must_use]
+pub fn finished_text(record: &BackupRecord) -> String {
+    format!(
+        "Finished the interrupted {} {} of {}",
+        record.kind,
+        record.id,
+        time_text(record.created)
+    )
+}
+
 /// What a recovery did with a backup or snapshot, as a message of `--json`.
-fn recovered_message(record: &BackupRecord, result: &str) -> Value {
+#[must_use]
+pub fn recovered_message(record: &BackupRecord, result: &str) -> Value {
     json!({"type": "recovered", "result": result, "kind": record.kind.as_str(), "id": record.id})
 }
 

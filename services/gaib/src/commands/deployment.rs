@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::backup::one_line;
 use super::snapshot::{Capture, NewCapture};
-use crate::backups::{Backups, CountedUse, record_message, time_text, version_text};
+use crate::backups::{Backups, CountedUse, finished_text, record_message, time_text, version_text};
 use crate::context::Context;
 use crate::error::{Failure, OrFail as _, Result};
 use crate::files;
@@ -377,11 +377,15 @@ async fn keep(
         message: Some(&message),
     };
     let capture = Capture::read(context, deployed.discord, backups.guild, state).await?;
-    let record = capture.store(context, backups, new).await?;
+    let created = capture.store(context, backups, new).await?;
+    let record = created.record;
     let mut message = record_message(&record);
     message["when"] = when.into();
     context.printer.message(&message);
-    context.printer.note(&format!("Created snapshot {} {what}.", record.id));
+    context.printer.note(&match created.is_finished {
+        true => format!("{}, {what}: the server has not changed since.", finished_text(&record)),
+        false => format!("Created snapshot {} {what}.", record.id),
+    });
     Ok(record)
 }
 

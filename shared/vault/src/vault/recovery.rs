@@ -215,7 +215,7 @@ impl Vault {
 
     /// Inserts the record of an object that is whole. A record of it that cannot be read is replaced: lists leave it out, and no command
     /// could delete it.
-    async fn insert_whole(&self, record: &BackupRecord) -> Result<(), VaultError> {
+    pub(super) async fn insert_whole(&self, record: &BackupRecord) -> Result<(), VaultError> {
         let catalogue = &self.parts.catalogue;
         match catalogue.insert(record).await {
             Err(CatalogueError::Damaged { item, reason }) => {

@@ -9,7 +9,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::arguments::backup::{BackupCommand, Create, Delete, Show};
-use crate::backups::{Backups, record_message, size_text, time_text, version_text};
+use crate::backups::{Backups, finished_text, record_message, size_text, time_text, version_text};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
@@ -65,17 +65,36 @@ async fn create(context: &Context, arguments: &Create) -> Result<()> {
 
 /// Reports a new backup or snapshot, with a warning for a large one.
 pub(super) fn report_created(context: &Context, record: &BackupRecord) {
-    let (printer, kind) = (context.printer, record.kind);
-    printer.message(&record_message(record));
+    context.printer.message(&record_message(record));
+    let text = format!("Created {} {} ({}).\n", record.kind, record.id, content_text(record));
+    context.printer.text(&text);
+    warn_if_large(context, record);
+}
+
+/// Reports a snapshot that an interrupted run of the command stored.
+pub(super) fn report_finished(context: &Context, record: &BackupRecord) {
+    let mut message = record_message(record);
+    message["finished"] = true.into();
+    context.printer.message(&message);
+    let text = format!(
+        "{} ({}): the server has not changed since.\n",
+        finished_text(record),
+        content_text(record)
+    );
+    context.printer.text(&text);
+    warn_if_large(context, record);
+}
+
+fn content_text(record: &BackupRecord) -> String {
     let state = record.state.as_ref().map_or_else(
         || "without a state".to_owned(),
         |state| format!("state with serial {}", state.serial),
     );
-    printer.text(&format!(
-        "Created {kind} {} ({state}, {}).\n",
-        record.id,
-        size_text(record.size)
-    ));
+    format!("{state}, {}", size_text(record.size))
+}
+
+fn warn_if_large(context: &Context, record: &BackupRecord) {
+    let kind = record.kind;
     if record.is_large() {
         let summary = format!(
             "the {kind} {} has {}, more than {}",
@@ -84,7 +103,7 @@ pub(super) fn report_created(context: &Context, record: &BackupRecord) {
             size_text(LARGE_BACKUP_BYTES)
         );
         let help = "remove what is not needed: large emoji and stickers, resources that are not managed any more";
-        printer.diagnostic(Severity::Warning, &summary, Some(help));
+        context.printer.diagnostic(Severity::Warning, &summary, Some(help));
     }
 }
 
