@@ -13,6 +13,7 @@ mod repeated;
 mod retention;
 mod schedule;
 mod snapshots;
+mod teardowns;
 mod themes;
 mod verify;
 mod write;
@@ -36,6 +37,7 @@ pub use recovery::RecoveryReport;
 pub use repeated::CreatedSnapshot;
 pub use retention::RetentionReport;
 pub use snapshots::{NewSnapshot, Snapshot};
+pub use teardowns::UnfinishedTeardown;
 pub use themes::{RebuiltRegistry, RegistryRebuild};
 pub use verify::VerifyReport;
 

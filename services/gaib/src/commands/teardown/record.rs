@@ -141,6 +141,11 @@ impl Record {
         self.stages.deleting
     }
 
+    /// When the teardown began. No other one has this time.
+    pub(super) const fn begun_at(&self) -> OffsetDateTime {
+        self.stages.begun_at
+    }
+
     /// The addresses of the export, with the ids before the teardown.
     pub(super) fn addresses(&self) -> BTreeMap<Address, Snowflake> {
         let export = self.stages.export.as_ref();
