@@ -495,6 +495,9 @@ impl Failure {
                  names all that are damaged",
             ),
             VaultError::NotTrusted { .. } => failure.help(TRUST),
+            VaultError::Store(StoreError::Encrypted { .. }) => failure.help(
+                "it may be whole: BACKUP_AGE_IDENTITY with the identity that it is encrypted for reads it; a file of identities may have several",
+            ),
             VaultError::OtherServer { .. } => failure.help("check the id and --guild"),
             VaultError::OtherLineage { .. } => failure.help(
                 "use the workspace of that state with --workspace; where its state is lost, restore into a workspace that has no state \
@@ -553,6 +556,18 @@ pub fn record_message(record: &BackupRecord) -> Value {
     message["type"] = record.kind.as_str().into();
     message["large"] = record.is_large().into();
     message
+}
+
+/// The verdict of a check in messages of `--json`; with spaces, in a text.
+#[must_use]
+pub fn verdict(error: Option<&VaultError>) -> &'static str {
+    match error {
+        None => "whole",
+        Some(VaultError::NotTrusted { .. }) => "not_trusted",
+        Some(error) if error.is_encrypted_for_others() => "encrypted_for_another_identity",
+        Some(error) if error.is_damage() => "damaged",
+        Some(_) => "unreadable",
+    }
 }
 
 /// What to do about a record that cannot be read.

@@ -143,8 +143,7 @@ impl EncryptedStore {
     /// The content of an encrypted object.
     fn decrypt(&self, key: &ObjectKey, bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
         self.encryption.decrypt(bytes).map_err(|error| match error {
-            DecryptError::NoMatchingKeys => StoreError::Refused {
-                operation: "decrypt",
+            DecryptError::NoMatchingKeys => StoreError::Encrypted {
                 object: self.describe(key.as_str()),
                 reason: match self.encryption.identities.is_empty() {
                     true => "it is encrypted with age; set BACKUP_AGE_IDENTITY to the file with its identity",

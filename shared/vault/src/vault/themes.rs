@@ -188,7 +188,7 @@ impl Vault {
                 Ok(deployment) => {
                     registry.add(deployment);
                 }
-                Err(error) if error.is_damage() => damaged.push(error),
+                Err(error) if error.is_unusable() => damaged.push(error),
                 Err(error) => return Err(error),
             }
         }
@@ -244,8 +244,8 @@ impl Vault {
                 Err(error) if error.is_condition_failed() && shift < MAX_SHIFT_MS => {
                     match self.read_audit(server, &key).await {
                         Ok(other) if other.id == deployment.id => return Ok(()),
-                        Err(error) if !error.is_damage() => return Err(error),
-                        // Another deployment, or a damaged object, which stays as it is.
+                        Err(error) if !error.is_unusable() => return Err(error),
+                        // Another deployment, or an object that cannot be used, which stays as it is.
                         _ => {}
                     }
                 }

@@ -26,10 +26,14 @@ pub struct VerifyReport {
     pub records: Vec<DamagedRecord>,
     /// Backups and snapshots that are signed by a key that is not trusted here. They may be whole.
     pub not_trusted: Vec<VaultError>,
+    /// Backups and snapshots that are encrypted for another identity than those of this machine. They may be whole.
+    pub encrypted: Vec<VaultError>,
+    /// Backups and snapshots whose files this user may not read. They may be whole.
+    pub unreadable: Vec<VaultError>,
     /// Deployments of the theme registry that are signed by a key that is not trusted here. They are listed, and a rollback to them requires
     /// the key.
     pub deployments_not_trusted: Vec<VaultError>,
-    /// What is wrong with the theme registry; `None` where it is whole, or there is none.
+    /// What is wrong with the theme registry, or why it cannot be read; `None` where it is whole, or there is none.
     pub registry: Option<VaultError>,
 }
 
@@ -81,7 +85,7 @@ impl Vault {
             }
         }
         match self.theme_registry(server).await {
-            Err(error) if error.is_damage() => report.registry = Some(error),
+            Err(error) if error.is_unusable() => report.registry = Some(error),
             Err(error) => return Err(error),
             Ok(registry) => {
                 for deployment in &registry.deployments {
@@ -115,7 +119,12 @@ impl Vault {
             }
             Err(error) if error.is_unusable() => {
                 progress(record, Err(&error));
-                report.not_trusted.push(error);
+                let list = match (error.is_of_unknown_key(), error.is_encrypted_for_others()) {
+                    (true, _) => &mut report.not_trusted,
+                    (false, true) => &mut report.encrypted,
+                    (false, false) => &mut report.unreadable,
+                };
+                list.push(error);
             }
             Err(error) => return Err(error),
         }

@@ -16,7 +16,7 @@ use crate::exit::ExitStatus;
 use crate::printer::Severity;
 use crate::workspace_state;
 
-pub(super) use checks::one as verify;
+pub(super) use checks::{OF_ANOTHER_IDENTITY, UNREADABLE, not_read_text, one as verify};
 pub(super) use list::{list, one_line, problem_name};
 pub(super) use restore::{PresentState, StateRestore, require_whole, restore_message, serial_after_loss};
 
