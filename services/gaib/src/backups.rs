@@ -6,7 +6,7 @@
 mod ids;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrakis_config::StoreLocation;
@@ -44,6 +44,9 @@ const KEY_FILE: &str = "gaib/backup-signing-key.pem";
 const TRUST: &str = "set BACKUP_TRUSTED_KEYS to the public key, if you trust its owner; where the key is (by default \
                      ~/.local/state/gaib/backup-signing-key.pem), this prints it: `openssl pkey -in backup-signing-key.pem -pubout \
                      -outform DER | tail -c 32 | od -An -v -tx1 | tr -d ' \\n'`; several keys are separated by commas";
+
+/// Value of `BACKUP_AGE_IDENTITY` that stores without encryption beside encrypted objects. A file of this name is `./none`.
+const WITHOUT_ENCRYPTION: &str = "none";
 
 /// How long after the creation of a snapshot a command that was killed is taken for repeated.
 const REPEATED_WITHIN: Duration = Duration::HOUR;
@@ -396,6 +399,15 @@ fn open_encryption(context: &Context) -> Result<Encryption> {
     let Some(settings) = context.environment.backup_encryption()? else {
         return Ok(Encryption::default());
     };
+    if settings.identity == Path::new(WITHOUT_ENCRYPTION) {
+        return match settings.recipients.is_empty() {
+            true => Ok(Encryption::intentionally_none()),
+            false => Err(Failure::new(
+                "BACKUP_AGE_IDENTITY=none stores backups without encryption, and BACKUP_AGE_RECIPIENTS is set",
+            )
+            .help("unset one of them")),
+        };
+    }
     Encryption::open(&settings.identity, &settings.recipients).map_err(|error| {
         Failure::new(format!("the backups cannot be used: {error}"))
             .help("correct BACKUP_AGE_IDENTITY and BACKUP_AGE_RECIPIENTS, or unset both")

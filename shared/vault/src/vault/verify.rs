@@ -18,6 +18,8 @@ pub struct VerifyReport {
     pub whole: usize,
     /// Number of those of them without a signature: an earlier version created them, or the signature was removed.
     pub unsigned: usize,
+    /// Number of those of them that are stored without encryption, in a store that encrypts.
+    pub plain: usize,
     /// Number of deployments of the theme registry without a signature.
     pub unsigned_deployments: usize,
     /// Damaged backups and snapshots. Each error names its object.
@@ -50,6 +52,17 @@ impl Vault {
         match record.kind {
             RecordKind::Backup => self.read_backup(record, &expected).await.map(drop),
             RecordKind::Snapshot => self.read_snapshot(record, &expected).await.map(drop),
+        }
+    }
+
+    /// Whether a backup or a snapshot is stored without encryption, in a store that encrypts; for a snapshot, by its manifest.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn is_plain(&self, record: &BackupRecord) -> Result<bool, VaultError> {
+        match self.parts.store.is_plain(&record.object()?).await {
+            Err(error) if error.is_not_found() => Ok(false),
+            found => Ok(found?),
         }
     }
 
@@ -112,6 +125,7 @@ impl Vault {
                 progress(record, Ok(()));
                 report.whole += 1;
                 report.unsigned += usize::from(!record.is_signed());
+                report.plain += usize::from(self.is_plain(record).await?);
             }
             Err(error) if error.is_damage() => {
                 progress(record, Err(&error));

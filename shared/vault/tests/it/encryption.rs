@@ -224,6 +224,43 @@ async fn backups_without_encryption_stay_readable() {
     assert_eq!(page.records, [plain]);
 }
 
+#[tokio::test]
+async fn nothing_is_stored_in_plain_text_beside_encrypted_objects_unless_intended() {
+    let (local, keys) = (LocalVault::new(LimitPolicy::Unlimited), tempfile::tempdir().unwrap());
+    let (own, _) = key_file(keys.path(), "own.txt");
+    let own = with(&local, Encryption::open(&own, &[]).unwrap());
+    let state = state(SERVER, 1);
+    let encrypted = own.create_backup(new_backup(SERVER, &state), NOW).await.unwrap();
+    assert!(!own.is_plain(&encrypted).await.unwrap());
+    let before = stored(&local).await;
+    let forgotten = with(&local, Encryption::default());
+    let later = NOW + Duration::SECOND;
+    for refused in [
+        forgotten
+            .create_backup(new_backup(SERVER, &state), later)
+            .await
+            .map(drop),
+        forgotten
+            .create_snapshot(new_snapshot(SERVER, &state), later)
+            .await
+            .map(drop),
+        forgotten.write_export(SERVER, b"version: '1.0'", later).await.map(drop),
+        forgotten.record_deployment(SERVER, &deployment(1)).await,
+    ] {
+        let text = refused.unwrap_err().to_string();
+        assert!(
+            text.contains("BACKUP_AGE_IDENTITY") && text.contains("is encrypted with age"),
+            "{text}"
+        );
+    }
+    assert_eq!(stored(&local).await, before);
+    let intended = with(&local, Encryption::intentionally_none());
+    let plain = intended.create_backup(new_backup(SERVER, &state), later).await.unwrap();
+    assert!(own.is_plain(&plain).await.unwrap());
+    let report = own.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
+    assert_eq!((report.whole, report.plain), (2, 1), "{report:?}");
+}
+
 #[test]
 fn unusable_identity_and_recipient_are_named() {
     let folder = tempfile::tempdir().unwrap();

@@ -37,6 +37,9 @@ pub(in crate::commands) async fn one(
         Err(error) if !error.is_unusable() => Err(error.into()),
         checked => {
             report(context, &record, checked.as_ref().copied());
+            if checked.is_ok() && backups.vault.is_plain(&record).await? {
+                warn_of_plain(context, &format!("the {kind} {id} is"));
+            }
             Ok(match checked {
                 Ok(()) => ExitStatus::Success,
                 Err(_) => ExitStatus::Error,
@@ -70,6 +73,9 @@ async fn all(context: &Context, backups: &Backups) -> Result<ExitStatus> {
             counted(counts.unsigned_deployments, "deployment")
         ));
     }
+    if checked.plain > 0 {
+        warn_of_plain(context, &format!("backups and snapshots: {} are", checked.plain));
+    }
     context.printer.text(&counts.text());
     counts.outcome()
 }
@@ -83,6 +89,8 @@ struct Counts {
     records: usize,
     /// Backups, snapshots and deployments.
     not_trusted: usize,
+    /// Backups and snapshots among those that are whole.
+    plain: usize,
     /// Backups and snapshots.
     encrypted: usize,
     /// Backups and snapshots.
@@ -102,6 +110,7 @@ impl Counts {
             damaged: report.damaged.len(),
             records: report.records.len(),
             not_trusted: report.not_trusted.len() + report.deployments_not_trusted.len(),
+            plain: report.plain,
             encrypted: report.encrypted.len(),
             unreadable: report.unreadable.len(),
             unsigned: report.unsigned,
@@ -114,7 +123,7 @@ impl Counts {
     fn message(self) -> Value {
         json!({
             "type": "verify_summary", "whole": self.whole, "damaged": self.damaged, "damaged_records": self.records,
-            "not_trusted": self.not_trusted, "encrypted_for_another_identity": self.encrypted, "unreadable": self.unreadable,
+            "plain": self.plain, "not_trusted": self.not_trusted, "encrypted_for_another_identity": self.encrypted, "unreadable": self.unreadable,
             "unsigned": self.unsigned, "unsigned_deployments": self.unsigned_deployments,
             "registry": self.registry, "exports": self.exports.message(),
         })
@@ -187,6 +196,14 @@ impl Counts {
         }
         Err(Failure::new(format!("{} (above)", summaries.join(", "))).help(helps.join("; ")))
     }
+}
+
+/// Names what is stored in plain text where everything else is encrypted.
+fn warn_of_plain(context: &Context, what: &str) {
+    let summary = format!("{what} stored without encryption, in a store with encryption");
+    let help = "it was stored before the encryption, or without BACKUP_AGE_IDENTITY: store another one, and delete it, if it is not to be \
+                read by others";
+    context.printer.diagnostic(Severity::Warning, &summary, Some(help));
 }
 
 /// What to do about objects that are encrypted for another identity.

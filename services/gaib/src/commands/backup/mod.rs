@@ -115,6 +115,8 @@ async fn show(context: &Context, arguments: &Show) -> Result<()> {
     let object = backups.vault.store().describe(object.as_str());
     let mut message = record_message(&record);
     message["object"] = object.clone().into();
+    let is_plain = backups.vault.is_plain(&record).await?;
+    message["plain"] = is_plain.into();
     context.printer.message(&message);
     let none = || "-".to_owned();
     let (lineage, serial) = record.state.as_ref().map_or_else(
@@ -143,6 +145,13 @@ async fn show(context: &Context, arguments: &Show) -> Result<()> {
                 || "none: by an earlier gaib, or removed".to_owned(),
                 |signature| format!("by the key {}", signature.key),
             ),
+        ),
+        (
+            "Encryption",
+            match is_plain {
+                true => "none, in a store with encryption".to_owned(),
+                false => String::new(),
+            },
         ),
         ("Object", object),
     ];
