@@ -1,5 +1,7 @@
 //! The theme registry of a server: deployments of themes.
 
+use std::cmp::Ordering;
+
 use time::Duration;
 
 use super::Vault;
@@ -43,6 +45,14 @@ impl RegistryRebuild {
     pub fn is_empty(&self) -> bool {
         self.damage.is_none() && self.former == self.rebuilt.registry
     }
+}
+
+/// How far the signature of a deployment is to be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Trust {
+    Unsigned,
+    OtherKey,
+    Trusted,
 }
 
 impl Vault {
@@ -180,13 +190,14 @@ impl Vault {
 
     /// The deployments of the audit objects and of the former registry.
     async fn of_audits(&self, server: ServerId, former: ThemeRegistry) -> Result<RebuiltRegistry, VaultError> {
-        let mut registry = ThemeRegistry::new(server);
+        let mut found: Vec<(ObjectKey, Deployment)> = Vec::new();
         let mut damaged = Vec::new();
         // Sorted by time, since their names are.
         for listed in self.parts.store.list(&paths::theme_audits(server)).await? {
             match self.read_audit(server, &listed.key).await {
                 Ok(deployment) => {
-                    registry.add(deployment);
+                    self.add_or_prefer(server, &mut found, (listed.key, deployment), &mut damaged)
+                        .await?;
                 }
                 Err(error) if error.is_unusable() => damaged.push(error),
                 Err(error) => return Err(error),
@@ -194,18 +205,72 @@ impl Vault {
         }
         let key = paths::theme_registry(server)?;
         for deployment in former.deployments {
-            if registry.deployments.iter().any(|other| other.id == deployment.id) {
-                continue;
-            }
             // One that is not as it was signed would make the new registry damaged, too.
             match self.refuse_forged(&key, server, &deployment).await {
-                Ok(()) => registry.deployments.push(deployment),
+                Ok(()) => {
+                    self.add_or_prefer(server, &mut found, (key.clone(), deployment), &mut damaged)
+                        .await?;
+                }
                 Err(error) if error.is_damage() => damaged.push(error),
                 Err(error) => return Err(error),
             }
         }
+        let mut registry = ThemeRegistry::new(server);
+        registry.deployments = found.into_iter().map(|(_, deployment)| deployment).collect();
         registry.deployments.sort_by_key(|deployment| deployment.time);
         Ok(RebuiltRegistry { registry, damaged })
+    }
+
+    /// Adds a deployment with its object. Of two with one id, the one that is signed stays, and the other one is named: whoever can write to the
+    /// store can write a deployment without a signature.
+    async fn add_or_prefer(
+        &self,
+        server: ServerId,
+        found: &mut Vec<(ObjectKey, Deployment)>,
+        one: (ObjectKey, Deployment),
+        damaged: &mut Vec<VaultError>,
+    ) -> Result<(), VaultError> {
+        let Some(at) = found.iter().position(|(_, other)| other.id == one.1.id) else {
+            found.push(one);
+            return Ok(());
+        };
+        let (present, offered) = (
+            self.trust_of(server, &found[at].1).await?,
+            self.trust_of(server, &one.1).await?,
+        );
+        let (weaker, stronger) = match offered.cmp(&present) {
+            // A repeated record of one deployment has another time.
+            Ordering::Equal => return Ok(()),
+            Ordering::Less => (one, &found[at].0),
+            Ordering::Greater => {
+                let weaker = std::mem::replace(&mut found[at], one);
+                (weaker, &found[at].0)
+            }
+        };
+        let (key, deployment) = weaker;
+        let signature = match deployment.signature {
+            None => "without a signature",
+            Some(_) => "with the signature of a key that is not trusted here",
+        };
+        let reason = format!(
+            "it has the deployment {} {signature}, and {} has it signed",
+            deployment.id,
+            self.name(stronger)
+        );
+        damaged.push(self.damaged(&key, Damage::Content(reason)));
+        Ok(())
+    }
+
+    /// How far a deployment can be trusted that is as it was signed.
+    async fn trust_of(&self, server: ServerId, deployment: &Deployment) -> Result<Trust, VaultError> {
+        if deployment.signature.is_none() {
+            return Ok(Trust::Unsigned);
+        }
+        match self.verify_deployment(server, deployment).await {
+            Ok(()) => Ok(Trust::Trusted),
+            Err(error) if error.is_of_unknown_key() => Ok(Trust::OtherKey),
+            Err(error) => Err(error),
+        }
     }
 
     /// The registry as it is stored, for a snapshot; that of a server without deployments is empty.
