@@ -1,6 +1,7 @@
 //! The theme registry of a server: deployments of themes.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use time::Duration;
 
@@ -47,6 +48,34 @@ impl RegistryRebuild {
     }
 }
 
+/// Checks that each deployment is in a registry once, and that the signed ones are in the order of their times: their signatures alone do not
+/// show that one was repeated or moved.
+fn order_of(registry: &ThemeRegistry) -> Result<(), String> {
+    let mut ids = BTreeSet::new();
+    let mut last: Option<&Deployment> = None;
+    for deployment in &registry.deployments {
+        if !ids.insert(deployment.id) {
+            return Err(format!("it has the deployment {} twice", deployment.id));
+        }
+        if deployment.signature.is_none() {
+            continue;
+        }
+        if let Some(last) = last
+            && last.time > deployment.time
+        {
+            return Err(format!(
+                "the deployment {} of {} follows the later one {} of {}, so they were put in another order",
+                deployment.id,
+                paths::time_text(deployment.time),
+                last.id,
+                paths::time_text(last.time)
+            ));
+        }
+        last = Some(deployment);
+    }
+    Ok(())
+}
+
 /// How far the signature of a deployment is to be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Trust {
@@ -67,6 +96,7 @@ impl Vault {
         for deployment in &registry.deployments {
             self.refuse_forged(&key, server, deployment).await?;
         }
+        order_of(&registry).map_err(|reason| self.damaged(&key, Damage::Content(reason)))?;
         Ok(registry)
     }
 
@@ -110,17 +140,22 @@ impl Vault {
     /// The registry is damaged, or the store cannot be written.
     pub async fn record_deployment(&self, server: ServerId, deployment: &Deployment) -> Result<(), VaultError> {
         let key = paths::theme_registry(server)?;
-        let signature = sealed::sign(&deployment.statement(server), &*self.parts.signer).await;
-        let signed = Deployment {
-            signature: Some(signature.map_err(|error| self.unsealed(&key, error))?),
-            ..deployment.clone()
+        let present = match self.registry_and_condition(server).await {
+            Ok((registry, _)) => registry,
+            // The audit object is written nevertheless: the registry is made again from it.
+            Err(error) if error.is_damage() => ThemeRegistry::new(server),
+            Err(error) => return Err(error),
         };
-        let deployment = &signed;
-        self.write_audit(server, deployment).await?;
+        let mut signed = self.signed_after(&key, &present, deployment).await?;
+        self.write_audit(server, &signed).await?;
         let mut attempt = 1;
         loop {
             let (mut registry, condition) = self.registry_and_condition(server).await?;
-            if !registry.add(deployment.clone()) {
+            // Another process may have recorded one meanwhile.
+            if registry.deployments.last().is_some_and(|last| last.time > signed.time) {
+                signed = self.signed_after(&key, &registry, deployment).await?;
+            }
+            if !registry.add(signed.clone()) {
                 return Ok(());
             }
             let bytes = self.seal(&key, &registry)?;
@@ -130,6 +165,24 @@ impl Vault {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// A deployment as it follows the last one of a registry, signed. Its time is not earlier, whatever the clock of this machine: by their times
+    /// a reader finds that deployments were put in another order.
+    async fn signed_after(
+        &self,
+        key: &ObjectKey,
+        registry: &ThemeRegistry,
+        deployment: &Deployment,
+    ) -> Result<Deployment, VaultError> {
+        let mut following = deployment.clone();
+        let is_recorded = registry.deployments.iter().any(|other| other.id == deployment.id);
+        if let (false, Some(last)) = (is_recorded, registry.deployments.last()) {
+            following.time = following.time.max(last.time);
+        }
+        let signature = sealed::sign(&following.statement(registry.server), &*self.parts.signer).await;
+        following.signature = Some(signature.map_err(|error| self.unsealed(key, error))?);
+        Ok(following)
     }
 
     /// Makes the theme registry again from the audit objects, for a registry that is damaged. Deployments of a registry that can be read

@@ -176,6 +176,41 @@ async fn deployment_that_was_changed_in_the_registry_or_its_audit_object_is_dama
 }
 
 #[tokio::test]
+async fn signed_deployments_that_were_moved_or_repeated_are_damage() {
+    let local = LocalVault::new(LimitPolicy::Unlimited);
+    for number in 0..3 {
+        local
+            .vault
+            .record_deployment(SERVER, &deployment(number))
+            .await
+            .unwrap();
+    }
+    // A clock that is late.
+    local.vault.record_deployment(SERVER, &deployment(1)).await.unwrap();
+    let registry = local.vault.theme_registry(SERVER).await.unwrap();
+    assert_eq!(registry.deployments[3].time, registry.deployments[2].time);
+    let path = local.path().join(format!("themes/{SERVER}/registry.json"));
+    for order in [[0, 2, 1, 3].as_slice(), &[0, 1, 2, 3, 1]] {
+        let mut changed = registry.clone();
+        changed.deployments = order.iter().map(|at| registry.deployments[*at].clone()).collect();
+        let content = serde_json::to_string(&changed).unwrap();
+        let checksum = hex::encode(Sha256::digest(content.as_bytes()));
+        fs::write(&path, format!("{{\"checksum\":\"{checksum}\",\"content\":{content}}}")).unwrap();
+        let error = local.vault.theme_registry(SERVER).await.unwrap_err();
+        assert!(
+            error.is_damage() && error.to_string().contains("registry.json"),
+            "{error}"
+        );
+        local.vault.rebuild_theme_registry(SERVER).await.unwrap();
+        let mut rebuilt = local.vault.theme_registry(SERVER).await.unwrap();
+        rebuilt.deployments.sort_by_key(|deployment| deployment.id);
+        let mut expected = registry.clone();
+        expected.deployments.sort_by_key(|deployment| deployment.id);
+        assert_eq!(rebuilt, expected, "{order:?}");
+    }
+}
+
+#[tokio::test]
 async fn signed_deployment_is_preferred_to_an_unsigned_one_of_the_same_id() {
     let local = LocalVault::new(LimitPolicy::Unlimited);
     local.vault.record_deployment(SERVER, &deployment(1)).await.unwrap();
