@@ -6,27 +6,41 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What is at a path below the folder of a store, and is neither a file nor a folder.
+/// What is at a path below the folder of a store, and is neither a file of its own nor a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ForeignFile {
     path: PathBuf,
-    is_link: bool,
+    kind: ForeignKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ForeignKind {
+    SymbolicLink,
+    /// A file with a further name, which may be outside of the folder.
+    HardLink,
+    /// A named pipe, a socket or a device.
+    Special,
 }
 
 impl fmt::Display for ForeignFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
-        match self.is_link {
-            true => write!(
+        match self.kind {
+            ForeignKind::SymbolicLink => write!(
                 f,
                 "{path} is a symbolic link, which is not followed: nothing outside of the folder is read, changed or deleted; \
                  replace the link by what it refers to, or remove it"
             ),
-            false => write!(
+            ForeignKind::HardLink => write!(
+                f,
+                "{path} is a hard link to a file that has another name too, which is not changed; remove it"
+            ),
+            ForeignKind::Special => write!(
                 f,
                 "{path} is a named pipe, a socket or a device, which is not opened; remove it"
             ),
@@ -50,12 +64,28 @@ pub(crate) fn check(root: &Path, path: &Path) -> io::Result<()> {
             Err(error) if is_absent(&error) => return Ok(()),
             Err(error) => return Err(error),
         };
-        let is_link = about.is_symlink();
-        if is_link || !(about.is_file() || about.is_dir()) {
-            return Err(io::Error::other(ForeignFile { path, is_link }));
-        }
+        let kind = match (about.is_symlink(), about.is_file() || about.is_dir()) {
+            (true, _) => ForeignKind::SymbolicLink,
+            (false, false) => ForeignKind::Special,
+            (false, true) => continue,
+        };
+        return Err(io::Error::other(ForeignFile { path, kind }));
     }
     Ok(())
+}
+
+/// Checks that an open file is the one at a path, and has no other name: neither a link that was followed nor a hard link. Until then nothing
+/// is written to it.
+fn check_open(file: &File, path: &Path) -> io::Result<()> {
+    let (open, there) = (file.metadata()?, fs::symlink_metadata(path)?);
+    let is_there = (open.dev(), open.ino()) == (there.dev(), there.ino());
+    let kind = match (is_there, open.nlink()) {
+        (true, 1) => return Ok(()),
+        (true, _) => ForeignKind::HardLink,
+        (false, _) => ForeignKind::SymbolicLink,
+    };
+    let path = path.to_owned();
+    Err(io::Error::other(ForeignFile { path, kind }))
 }
 
 /// Checks the folders between `root` and a path. What replaces or removes the path itself does not follow it.
@@ -165,6 +195,7 @@ pub(crate) fn lock(folder: &Path, wait: &LockWait) -> io::Result<File> {
         .truncate(false)
         .write(true)
         .open(&path)?;
+    check_open(&file, &path)?;
     let begin = Instant::now();
     let mut is_reported = false;
     loop {
@@ -271,6 +302,27 @@ mod tests {
             "{reports:?}"
         );
         drop(held_lock);
+        lock(folder.path(), &wait).unwrap();
+    }
+
+    #[test]
+    fn lock_file_that_is_a_link_is_refused_and_its_target_keeps_its_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, path) = (folder.path().join("target"), folder.path().join(".lock"));
+        fs::write(&target, "the only copy").unwrap();
+        let (wait, _) = short_wait();
+        fs::hard_link(&target, &path).unwrap();
+        let error = lock(folder.path(), &wait).unwrap_err();
+        assert!(foreign(&error).unwrap().to_string().contains("hard link"), "{error}");
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        let error = lock(folder.path(), &wait).unwrap_err();
+        assert!(
+            foreign(&error).unwrap().to_string().contains("symbolic link"),
+            "{error}"
+        );
+        assert_eq!(fs::read_to_string(&target).unwrap(), "the only copy");
+        fs::remove_file(&path).unwrap();
         lock(folder.path(), &wait).unwrap();
     }
 

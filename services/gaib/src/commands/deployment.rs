@@ -209,7 +209,7 @@ impl<'a> DeploymentInProgress<'a> {
 
     fn write(&self) -> Result<()> {
         let bytes = serde_json::to_vec(&self.begun).or_fail("write the record of the deployment")?;
-        files::write(&self.path, &bytes)
+        files::write_own(&self.path, &bytes)
     }
 }
 
@@ -429,7 +429,7 @@ fn path(workspace: &Workspace) -> PathBuf {
 
 /// The deployment that was interrupted; `None` where there is none.
 fn read(path: &std::path::Path) -> Result<Option<Begun>> {
-    let bytes = match std::fs::read(path) {
+    let bytes = match files::read_own(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).or_fail(format_args!("read {}", path.display())),

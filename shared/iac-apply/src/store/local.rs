@@ -237,7 +237,7 @@ impl StateLock for LocalGuard {
 
     async fn write(&mut self, state: &[u8]) -> Result<(), StoreError> {
         self.keep_previous()?;
-        file::replace(&self.files.state, state)
+        file::replace_target(&self.files.state, state)
     }
 
     async fn release(mut self: Box<Self>) -> Result<(), StoreError> {

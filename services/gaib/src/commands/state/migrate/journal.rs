@@ -52,7 +52,7 @@ impl Journal {
     /// The journal of an interrupted migration; `None` where there is none.
     pub(super) fn read() -> Result<Option<Self>> {
         let path = path();
-        let bytes = match std::fs::read(&path) {
+        let bytes = match files::read_own(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).or_fail(format_args!("read {}", path.display())),
@@ -104,7 +104,7 @@ impl Journal {
 
     fn write(&self) -> Result<()> {
         let bytes = serde_json::to_vec(self).or_fail("write the journal of the migration")?;
-        files::write(&path(), &bytes)
+        files::write_own(&path(), &bytes)
     }
 
     /// Removes the journal.
