@@ -134,6 +134,8 @@ pub struct LockWait {
     pub limit: Duration,
     /// Receives a sentence that names the lock and its holder.
     pub report: Arc<dyn Fn(&str) + Send + Sync>,
+    /// Whether the program is to end. A wait that began before ends then; a later one does not, since it is for what is to be cleaned up.
+    pub is_cancelled: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Default for LockWait {
@@ -143,6 +145,7 @@ impl Default for LockWait {
             report_after: Duration::from_secs(3),
             limit: Duration::from_secs(30),
             report: Arc::new(|text: &str| tracing::warn!("{text}")),
+            is_cancelled: Arc::new(|| false),
         }
     }
 }
@@ -156,24 +159,27 @@ impl fmt::Debug for LockWait {
     }
 }
 
-/// Another process has held the lock of a folder for too long.
+/// Another process has held the lock of a folder for too long, or until the wait was interrupted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LockHeld {
     path: PathBuf,
     holder: String,
-    limit: Duration,
+    /// `None` where the wait was interrupted.
+    limit: Option<Duration>,
 }
 
 impl fmt::Display for LockHeld {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} has held {} for more than {} s, and a write takes milliseconds: continue that process if it is stopped, or end it, \
-             which releases the lock; then repeat the command",
-            self.holder,
-            self.path.display(),
-            self.limit.as_secs_f32()
-        )
+        let (holder, path) = (&self.holder, self.path.display());
+        match self.limit {
+            Some(limit) => write!(
+                f,
+                "{holder} has held {path} for more than {} s, and a write takes milliseconds: continue that process if it is stopped, or \
+                 end it, which releases the lock; then repeat the command",
+                limit.as_secs_f32()
+            ),
+            None => write!(f, "{holder} holds {path}, and the wait for it was interrupted"),
+        }
     }
 }
 
@@ -184,9 +190,20 @@ pub(crate) fn held(error: &io::Error) -> Option<&LockHeld> {
     error.get_ref()?.downcast_ref()
 }
 
-/// Takes the lock of a folder, which is held until the file is closed. Makes the folder if there is none. Waits while another process holds it:
+/// A held lock of a folder. The file does not name its holder any more when it is dropped.
+#[derive(Debug)]
+pub(crate) struct FolderLock(File);
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // The lock ends when the file is closed, which follows.
+        let _ = self.0.set_len(0);
+    }
+}
+
+/// Takes the lock of a folder, which is held until the value is dropped. Makes the folder if there is none. Waits while another process holds it:
 /// one that is stopped would hold it for ever.
-pub(crate) fn lock(folder: &Path, wait: &LockWait) -> io::Result<File> {
+pub(crate) fn lock(folder: &Path, wait: &LockWait) -> io::Result<FolderLock> {
     fs::create_dir_all(folder)?;
     let path = folder.join(".lock");
     check(folder, &path)?;
@@ -198,6 +215,7 @@ pub(crate) fn lock(folder: &Path, wait: &LockWait) -> io::Result<File> {
     check_open(&file, &path)?;
     let begin = Instant::now();
     let mut is_reported = false;
+    let was_cancelled = (wait.is_cancelled)();
     loop {
         match file.try_lock() {
             Ok(()) => break,
@@ -205,8 +223,9 @@ pub(crate) fn lock(folder: &Path, wait: &LockWait) -> io::Result<File> {
             Err(TryLockError::Error(error)) => return Err(error),
         }
         let waited = begin.elapsed();
-        if waited >= wait.limit {
-            let (holder, limit) = (holder(&path), wait.limit);
+        let is_interrupted = !was_cancelled && (wait.is_cancelled)();
+        if waited >= wait.limit || is_interrupted {
+            let (holder, limit) = (holder(&path), (!is_interrupted).then_some(wait.limit));
             return Err(io::Error::other(LockHeld { path, holder, limit }));
         }
         if waited >= wait.report_after && !is_reported {
@@ -222,7 +241,7 @@ pub(crate) fn lock(folder: &Path, wait: &LockWait) -> io::Result<File> {
     }
     // For the messages of those that wait. A full disk has no other consequence.
     let _ = file.set_len(0).and_then(|()| file.write_all(this_process().as_bytes()));
-    Ok(file)
+    Ok(FolderLock(file))
 }
 
 /// The holder of a lock, as far as it is known: the last one that took it, by its own words.
@@ -278,6 +297,7 @@ mod tests {
             report_after: Duration::ZERO,
             limit: Duration::from_millis(30),
             report: Arc::new(move |text: &str| written.lock().unwrap().push(text.to_owned())),
+            ..LockWait::default()
         };
         (wait, reports)
     }
@@ -302,7 +322,36 @@ mod tests {
             "{reports:?}"
         );
         drop(held_lock);
+        // The next one that waits does not name a process that has released it.
+        assert_eq!(fs::read(folder.path().join(".lock")).unwrap(), b"");
         lock(folder.path(), &wait).unwrap();
+    }
+
+    #[test]
+    fn interruption_ends_a_wait_that_began_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let held_lock = lock(folder.path(), &LockWait::default()).unwrap();
+        let checks = Mutex::new(0);
+        let interrupted = LockWait {
+            is_cancelled: Arc::new(move || {
+                let mut checks = checks.lock().unwrap();
+                *checks += 1;
+                *checks > 2
+            }),
+            ..LockWait::default()
+        };
+        let error = lock(folder.path(), &interrupted).unwrap_err();
+        assert!(held(&error).unwrap().to_string().contains("was interrupted"), "{error}");
+        // What is cleaned up afterwards waits.
+        let (wait, _) = short_wait();
+        let cleaning = LockWait {
+            is_cancelled: Arc::new(|| true),
+            ..wait
+        };
+        let error = lock(folder.path(), &cleaning).unwrap_err();
+        assert!(held(&error).unwrap().to_string().contains("has held"), "{error}");
+        drop(held_lock);
+        lock(folder.path(), &cleaning).unwrap();
     }
 
     #[test]

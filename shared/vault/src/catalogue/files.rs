@@ -132,7 +132,7 @@ struct Folder {
 const PLAN: &str = "plan";
 
 impl Folder {
-    fn lock(&self) -> Result<fs::File, CatalogueError> {
+    fn lock(&self) -> Result<files::FolderLock, CatalogueError> {
         files::lock(&self.root, &self.wait).map_err(|error| failed("lock", &self.root, error))
     }
 
