@@ -1,6 +1,6 @@
 //! The signals that stop a command: Ctrl-C, a cancelled job (SIGTERM), a closed terminal (SIGHUP).
 //!
-//! Until [`Interruption::listen`], which precedes the first lock, they end the process. From then on the first one cancels: a request to
+//! Until [`Interruption::listen`], which precedes the first lock and the first question, they end the process. From then on the first one cancels: a request to
 //! Discord that has not begun and a confirmation end, and the command releases its locks. A thread of its own receives them until the process
 //! ends, so that a further Ctrl-C or SIGTERM ends the process whatever the command does. Not within a second: a terminal, a shell and a
 //! supervisor each send signals when they end, also of several kinds. And never a further SIGHUP: when a terminal is closed, the shell and the

@@ -179,9 +179,27 @@ async fn signal_at_a_confirmation_releases_all_locks() {
     session.write("discord-server.yaml", TWO_ROLES.replace("Guard", "Warden").as_str());
     assert_done(&session.gaib("server apply --auto-approve").await);
     session.write("discord-server.yaml", ONE_ROLE);
+    let backup = session.gaib("server backup create --json").await;
+    assert_done(&backup);
+    let messages = backup.stdout.lines().map(serde_json::from_str::<serde_json::Value>);
+    let mut backups = messages
+        .map(Result::unwrap)
+        .filter(|message| message["type"] == "backup");
+    let backup = backups.next().unwrap()["id"].as_str().unwrap().to_owned();
     let restore = format!("server snapshot restore {id} --apply");
+    // Their questions precede each lock.
+    let unlocked = [
+        format!("server snapshot restore {id}"),
+        format!("server snapshot delete {id}"),
+        format!("server backup delete {backup}"),
+        "server state migrate --to local".to_owned(),
+    ];
     for (line, signal) in [
         ("server apply", Signal::SIGINT),
+        (unlocked[0].as_str(), Signal::SIGINT),
+        (unlocked[1].as_str(), Signal::SIGTERM),
+        (unlocked[2].as_str(), Signal::SIGHUP),
+        (unlocked[3].as_str(), Signal::SIGINT),
         ("server apply", Signal::SIGTERM),
         ("server destroy", Signal::SIGHUP),
         (restore.as_str(), Signal::SIGINT),
