@@ -557,6 +557,13 @@ pub fn refuse_unsigned(what: &str) -> Failure {
     )
 }
 
+/// Names what has no signature in a dry run, which changes nothing in any case.
+pub fn warn_unsigned(printer: Printer, what: &str) {
+    let summary = format!("{what} has no signature, so it may be another than the one that was stored");
+    let help = "without --dry-run it is refused, unless --allow-unsigned is given";
+    printer.diagnostic(Severity::Warning, &summary, Some(help));
+}
+
 /// A record as a message of `--json`.
 #[must_use]
 pub fn record_message(record: &BackupRecord) -> Value {

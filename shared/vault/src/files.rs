@@ -109,11 +109,30 @@ pub(crate) fn replace(root: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> 
     check_folders(root, path)?;
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
-    let mut temporary = tempfile::Builder::new().prefix(".write-").tempfile_in(folder)?;
+    let mut temporary = tempfile::Builder::new().prefix(WRITE).tempfile_in(folder)?;
     temporary.write_all(bytes)?;
     temporary.as_file().sync_all()?;
     temporary.persist(path).map_err(|error| error.error)?;
     File::open(folder)?.sync_all()
+}
+
+/// Removes the temporary files of processes that were killed, below a folder whose lock is held: those that are older than an hour. A write takes
+/// milliseconds. What cannot be removed stays, without an error: it is in no list.
+pub(crate) fn remove_abandoned(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        // Of a link itself, which is not followed.
+        let Ok(about) = entry.metadata() else { continue };
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let is_temporary = [WRITE, CHECK].iter().any(|prefix| name.starts_with(prefix));
+        let age = about.modified().ok().and_then(|modified| modified.elapsed().ok());
+        if about.is_dir() {
+            remove_abandoned(&entry.path());
+        } else if about.is_file() && is_temporary && age.is_some_and(|age| age > ABANDONED_AFTER) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Removes a file below `root`. No error where there is none.
@@ -272,6 +291,15 @@ fn this_process() -> String {
     )
 }
 
+/// Begin of the names of files that are being written.
+const WRITE: &str = ".write-";
+
+/// Begin of the names of files that show whether a folder can be written.
+pub(crate) const CHECK: &str = ".check-";
+
+/// Age from which a temporary file is that of a process that was killed.
+const ABANDONED_AFTER: Duration = Duration::from_secs(3_600);
+
 /// Time between two attempts to take a lock.
 const LOCK_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -325,6 +353,30 @@ mod tests {
         // The next one that waits does not name a process that has released it.
         assert_eq!(fs::read(folder.path().join(".lock")).unwrap(), b"");
         lock(folder.path(), &wait).unwrap();
+    }
+
+    #[test]
+    fn temporary_files_of_killed_processes_are_removed_after_an_hour() {
+        let folder = tempfile::tempdir().unwrap();
+        let below = folder.path().join("state/1");
+        fs::create_dir_all(&below).unwrap();
+        let old = std::time::SystemTime::now() - Duration::from_secs(3_700);
+        for (name, is_old) in [
+            (".write-a", true),
+            (".check-b", true),
+            (".write-young", false),
+            ("other", true),
+        ] {
+            let file = File::create(below.join(name)).unwrap();
+            if is_old {
+                file.set_modified(old).unwrap();
+            }
+        }
+        remove_abandoned(folder.path());
+        let left: Vec<bool> = [".write-a", ".check-b", ".write-young", "other"]
+            .map(|name| below.join(name).exists())
+            .into();
+        assert_eq!(left, [false, false, true, true]);
     }
 
     #[test]

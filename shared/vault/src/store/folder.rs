@@ -134,10 +134,12 @@ impl Folder {
         files::lock(&self.root, &self.wait).map_err(|error| failed("lock", &self.root, error))
     }
 
-    /// Writes a temporary file and removes it: the lock can be taken in a folder that permits no new files.
+    /// Writes a temporary file and removes it: the lock can be taken in a folder that permits no new files. Removes those of processes that were
+    /// killed.
     fn check_writable(&self) -> Result<(), StoreError> {
         let _lock = self.lock()?;
-        let written = tempfile::Builder::new().prefix(".check-").tempfile_in(&self.root);
+        files::remove_abandoned(&self.root);
+        let written = tempfile::Builder::new().prefix(files::CHECK).tempfile_in(&self.root);
         written.map(drop).map_err(|error| failed("write", &self.root, error))
     }
 
