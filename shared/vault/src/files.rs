@@ -1,7 +1,8 @@
 //! File operations of the folder store and the file catalogue.
 //!
 //! Neither leaves its folder: a symbolic link below it is not followed, and a named pipe, socket or device is not opened ([`check`]). The
-//! folder itself may be a link. What another process replaces by a link between the check and the operation is not detected.
+//! folder itself may be a link. What another process replaces by a link between the check and the operation is not detected, except
+//! for `.lock`.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
