@@ -99,8 +99,9 @@ async fn roll_back(
         Err(reason) => return Err(Failure::new(reason).help(ways_back(&backups, registry, to, limit).await)),
     };
     let origin = registry.origin(target);
-    for deployment in [target, origin] {
-        require_signature(context, &backups, deployment, arguments).await?;
+    require_signature(context, &backups, target, arguments).await?;
+    if origin.id != target.id {
+        require_signature(context, &backups, origin, arguments).await?;
     }
     let continued = interrupted.and_then(Journal::rollback);
     let continued = continued.filter(|rollback| rollback.target == target.id);
