@@ -6,7 +6,7 @@
 mod ids;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrakis_config::StoreLocation;
@@ -44,6 +44,9 @@ const KEY_FILE: &str = "gaib/backup-signing-key.pem";
 const TRUST: &str = "set BACKUP_TRUSTED_KEYS to the public key, if you trust its owner; where the key is (by default \
                      ~/.local/state/gaib/backup-signing-key.pem), this prints it: `openssl pkey -in backup-signing-key.pem -pubout \
                      -outform DER | tail -c 32 | od -An -v -tx1 | tr -d ' \\n'`; several keys are separated by commas";
+
+/// Value of `BACKUP_AGE_IDENTITY` that stores without encryption beside encrypted objects. A file of this name is `./none`.
+const WITHOUT_ENCRYPTION: &str = "none";
 
 /// How long after the creation of a snapshot a command that was killed is taken for repeated.
 const REPEATED_WITHIN: Duration = Duration::HOUR;
@@ -114,7 +117,7 @@ impl Backups {
                 |folder| folder.join(KEY_FILE),
             ),
             limits: None,
-            wait: lock_wait(context.printer),
+            wait: lock_wait(context),
         };
         let encryption = open_encryption(context)?;
         let opened = Box::pin(open_encrypted(&settings, &options, encryption)).await;
@@ -287,8 +290,8 @@ impl Backups {
     }
 
     /// The id of a snapshot that is about to be created, by a value that is kept in this file of the workspace until the snapshot cannot be
-    /// lost any more: a run that repeats a killed one has the same id, and finds the snapshot. One that was created more than an hour ago is
-    /// not that of a run which is repeated.
+    /// lost any more: a run that repeats a killed one has the same id, and finds the snapshot. The vault decides whether that one is its
+    /// result. One that was listed more than an hour ago is not that of a run which is repeated.
     ///
     /// # Errors
     /// When the catalogue cannot be read.
@@ -396,6 +399,15 @@ fn open_encryption(context: &Context) -> Result<Encryption> {
     let Some(settings) = context.environment.backup_encryption()? else {
         return Ok(Encryption::default());
     };
+    if settings.identity == Path::new(WITHOUT_ENCRYPTION) {
+        return match settings.recipients.is_empty() {
+            true => Ok(Encryption::intentionally_none()),
+            false => Err(Failure::new(
+                "BACKUP_AGE_IDENTITY=none stores backups without encryption, and BACKUP_AGE_RECIPIENTS is set",
+            )
+            .help("unset one of them")),
+        };
+    }
     Encryption::open(&settings.identity, &settings.recipients).map_err(|error| {
         Failure::new(format!("the backups cannot be used: {error}"))
             .help("correct BACKUP_AGE_IDENTITY and BACKUP_AGE_RECIPIENTS, or unset both")
@@ -422,8 +434,20 @@ pub fn version_text(state: Option<&State>) -> String {
     )
 }
 
+/// The snapshot of an interrupted command that is complete, in a sentence without its end.
+#[must_use]
+pub fn finished_text(record: &BackupRecord) -> String {
+    format!(
+        "Finished the interrupted {} {} of {}",
+        record.kind,
+        record.id,
+        time_text(record.created)
+    )
+}
+
 /// What a recovery did with a backup or snapshot, as a message of `--json`.
-fn recovered_message(record: &BackupRecord, result: &str) -> Value {
+#[must_use]
+pub fn recovered_message(record: &BackupRecord, result: &str) -> Value {
     json!({"type": "recovered", "result": result, "kind": record.kind.as_str(), "id": record.id})
 }
 
@@ -483,6 +507,9 @@ impl Failure {
                  names all that are damaged",
             ),
             VaultError::NotTrusted { .. } => failure.help(TRUST),
+            VaultError::Store(StoreError::Encrypted { .. }) => failure.help(
+                "it may be whole: BACKUP_AGE_IDENTITY with the identity that it is encrypted for reads it; a file of identities may have several",
+            ),
             VaultError::OtherServer { .. } => failure.help("check the id and --guild"),
             VaultError::OtherLineage { .. } => failure.help(
                 "use the workspace of that state with --workspace; where its state is lost, restore into a workspace that has no state \
@@ -530,6 +557,13 @@ pub fn refuse_unsigned(what: &str) -> Failure {
     )
 }
 
+/// Names what has no signature in a dry run, which changes nothing in any case.
+pub fn warn_unsigned(printer: Printer, what: &str) {
+    let summary = format!("{what} has no signature, so it may be another than the one that was stored");
+    let help = "without --dry-run it is refused, unless --allow-unsigned is given";
+    printer.diagnostic(Severity::Warning, &summary, Some(help));
+}
+
 /// A record as a message of `--json`.
 #[must_use]
 pub fn record_message(record: &BackupRecord) -> Value {
@@ -541,6 +575,18 @@ pub fn record_message(record: &BackupRecord) -> Value {
     message["type"] = record.kind.as_str().into();
     message["large"] = record.is_large().into();
     message
+}
+
+/// The verdict of a check in messages of `--json`; with spaces, in a text.
+#[must_use]
+pub fn verdict(error: Option<&VaultError>) -> &'static str {
+    match error {
+        None => "whole",
+        Some(VaultError::NotTrusted { .. }) => "not_trusted",
+        Some(error) if error.is_encrypted_for_others() => "encrypted_for_another_identity",
+        Some(error) if error.is_damage() => "damaged",
+        Some(_) => "unreadable",
+    }
 }
 
 /// What to do about a record that cannot be read.

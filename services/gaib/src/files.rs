@@ -1,6 +1,8 @@
 //! Reading and writing of files that a user names.
 
+use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use crate::error::{Failure, OrFail as _, Result};
@@ -19,6 +21,40 @@ pub fn read(path: &Path) -> std::io::Result<Vec<u8>> {
         true => Err(std::io::Error::other("the file is larger than 64 MiB")),
         false => Ok(bytes),
     }
+}
+
+/// Reads a file that gaib wrote for itself. Not through a symbolic link, which a folder from elsewhere may have; and no named pipe, which would
+/// be waited for.
+///
+/// # Errors
+/// When the file cannot be read, is larger than 64 MiB, or is no regular file.
+pub fn read_own(path: &Path) -> std::io::Result<Vec<u8>> {
+    match path.symlink_metadata()?.is_file() {
+        true => read(path),
+        false => Err(not_own()),
+    }
+}
+
+/// Opens a file that gaib writes for itself in place, and creates it where it does not exist. Nothing is written to the target of a link.
+///
+/// # Errors
+/// When the file cannot be opened, is a symbolic link, a special file, or has another name.
+pub fn open_own(path: &Path) -> std::io::Result<File> {
+    if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+        return Err(not_own());
+    }
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+    // What is at the path may be another file by now.
+    let (open, there) = (file.metadata()?, path.symlink_metadata()?);
+    match (open.dev(), open.ino()) == (there.dev(), there.ino()) && open.nlink() == 1 {
+        true => Ok(file),
+        false => Err(not_own()),
+    }
+}
+
+fn not_own() -> std::io::Error {
+    std::io::Error::other("it is a link, a named pipe, a socket or a device, and no file that gaib wrote; remove it")
 }
 
 /// Refuses a path in a folder that does not exist. For a file that a user names: [`write()`] would create the folder.
@@ -93,7 +129,18 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         return std::fs::write(path, bytes).or_fail(format_args!("write {}", path.display()));
     }
     let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let path = target.as_path();
+    replace(&target, bytes)
+}
+
+/// Replaces a file that gaib writes for itself, as [`write()`] does. A symbolic link is replaced, and its target stays as it is.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_own(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, bytes)
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let parent = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
@@ -141,6 +188,26 @@ mod tests {
         }
         // The folder itself is the user's choice.
         require_plain(&of("out/link"), "out/images/a.png").unwrap();
+    }
+
+    #[test]
+    fn own_file_that_is_a_link_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |name: &str| folder.path().join(name);
+        std::fs::write(of("victim"), "the only copy").unwrap();
+        std::os::unix::fs::symlink(of("victim"), of("link")).unwrap();
+        std::fs::hard_link(of("victim"), of("hard")).unwrap();
+        for name in ["link", "hard"] {
+            assert!(open_own(&of(name)).is_err(), "{name}");
+        }
+        assert!(read_own(&of("link")).unwrap_err().to_string().contains("a link"));
+        nix::unistd::mkfifo(&of("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(read_own(&of("pipe")).unwrap_err().to_string().contains("named pipe"));
+        write_own(&of("link"), b"new").unwrap();
+        write_own(&of("hard"), b"new").unwrap();
+        assert_eq!(read_own(&of("link")).unwrap(), b"new");
+        assert_eq!(std::fs::read(of("victim")).unwrap(), b"the only copy");
+        open_own(&of("created")).unwrap();
     }
 
     #[test]

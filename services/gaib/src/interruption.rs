@@ -1,17 +1,23 @@
 //! The signals that stop a command: Ctrl-C, a cancelled job (SIGTERM), a closed terminal (SIGHUP).
 //!
-//! Until [`Interruption::listen`], which precedes the first lock, they end the process. From then on the first one cancels: a request to
+//! Until [`Interruption::listen`], which precedes the first lock and the first question, they end the process. From then on the first one cancels: a request to
 //! Discord that has not begun and a confirmation end, and the command releases its locks. A thread of its own receives them until the process
-//! ends, so that the second one ends the process whatever the command does.
+//! ends, so that a further Ctrl-C or SIGTERM ends the process whatever the command does. Not within a second: a terminal, a shell and a
+//! supervisor each send signals when they end, also of several kinds. And never a further SIGHUP: when a terminal is closed, the shell and the
+//! kernel each send one.
 
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::ExitStatus;
 use crate::printer::Printer;
+
+/// How long further signals are those of the same cause.
+const SAME_CAUSE: Duration = Duration::from_secs(1);
 
 /// Whether a signal has stopped this run of gaib.
 #[derive(Clone, Debug, Default)]
@@ -75,14 +81,34 @@ impl StopSignals {
 
     async fn next(&mut self) {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
+            () = received(&mut self.interrupt) => {}
+            () = received(&mut self.terminate) => {}
+            () = received(&mut self.hangup) => {}
+        }
+    }
+
+    /// The next one that a person or a supervisor sends on purpose.
+    async fn next_on_purpose(&mut self) {
+        let begin = Instant::now();
+        loop {
+            tokio::select! {
+                () = received(&mut self.interrupt) => {}
+                () = received(&mut self.terminate) => {}
+                // Received, and without an effect.
+                () = received(&mut self.hangup) => continue,
+            }
+            if begin.elapsed() >= SAME_CAUSE {
+                return;
+            }
         }
     }
 }
 
-/// The first signal cancels after the request in flight. The second one ends the process; a pending creation in the state then
+async fn received(signal: &mut Signal) {
+    signal.recv().await;
+}
+
+/// The first signal cancels after the request in flight. A further one ends the process; a pending creation in the state then
 /// records the request.
 async fn cancel_on_signal(token: CancellationToken, printer: Printer, registered: Sender<()>) {
     let Ok(mut signals) = StopSignals::listen() else { return };
@@ -90,7 +116,7 @@ async fn cancel_on_signal(token: CancellationToken, printer: Printer, registered
     signals.next().await;
     printer.note("Stopping after the request in flight. Press Ctrl-C again to stop at once.");
     token.cancel();
-    signals.next().await;
+    signals.next_on_purpose().await;
     printer.note("Stopped at once. The request in flight may have taken effect; the next apply checks it.");
     std::process::exit(i32::from(ExitStatus::Error.code()));
 }

@@ -75,6 +75,8 @@ impl Prompt {
         if self.interruption.is_cancelled() {
             return Ok(None);
         }
+        // Also before the first lock: a signal that ends the process would leave open whether something was changed.
+        self.interruption.listen(self.printer);
         self.printer.prompt(&format!("{question}\n  {label}"));
         let read = tokio::select! {
             biased;

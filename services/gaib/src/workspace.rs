@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use arrakis_iac::model::Snowflake;
 use arrakis_iac::state::State;
-use arrakis_iac_apply::store::{Backend as _, LockHolder, ServerMarker, StateLock, StoreError, WorkspaceName};
+use arrakis_iac_apply::store::{
+    Backend as _, LockHolder, LockRecord, ServerMarker, StateLock, StoreError, WorkspaceName,
+};
 
 use crate::backend::{AwsEnvironment, StateStore, lock_wait};
 use crate::context::Context;
@@ -298,8 +300,17 @@ impl Workspace {
     /// # Errors
     /// When another operation holds the lock.
     pub async fn lock(&self, context: &Context, operation: &str) -> Result<Box<dyn StateLock>> {
+        let record = LockRecord::of_this_process(&lock_holder(operation));
+        self.lock_as(context, record).await
+    }
+
+    /// The same, with a record that was noted before.
+    ///
+    /// # Errors
+    /// As [`Workspace::lock`].
+    pub async fn lock_as(&self, context: &Context, record: LockRecord) -> Result<Box<dyn StateLock>> {
         context.interruption.listen(context.printer);
-        let guard = self.backend.lock(&self.name, &lock_holder(operation)).await?;
+        let guard = self.backend.lock_as(&self.name, record).await?;
         if let Some(previous) = guard.left_behind() {
             context
                 .printer
@@ -367,7 +378,7 @@ pub async fn open_store(context: &Context, root: &Path, project: Option<&Project
     let configured = project.map(Project::backend).cloned().unwrap_or_default();
     let settings = context.environment.backend(configured)?;
     let aws = context.environment.aws()?;
-    let wait = lock_wait(context.printer);
+    let wait = lock_wait(context);
     StateStore::open_waiting(&settings, &aws, root, store_folder(root), &host(), wait).await
 }
 
@@ -430,7 +441,7 @@ pub fn shell_quoted(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use arrakis_iac_apply::store::{LockRecord, SetAside};
+    use arrakis_iac_apply::store::SetAside;
     use async_trait::async_trait;
 
     use super::*;

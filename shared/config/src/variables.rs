@@ -416,7 +416,7 @@ variables! {
     /// Identity of the encryption of backups.
     BACKUP_AGE_IDENTITY = Variable::optional("BACKUP_AGE_IDENTITY", GAIB, "/home/stilgar/backup-identity.txt",
         "file with an age identity, as age-keygen writes it, readable by its owner only: backups are encrypted on this machine and decrypted \
-         with it; default: not encrypted");
+         with it; none: not encrypted, also in a store with encrypted objects of the server, which refuses that else; default: not encrypted");
     /// Further recipients of the encryption of backups.
     BACKUP_AGE_RECIPIENTS = Variable::optional("BACKUP_AGE_RECIPIENTS", GAIB,
         "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa",

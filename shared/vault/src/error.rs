@@ -1,5 +1,7 @@
 //! Errors of a vault.
 
+use std::io::ErrorKind;
+
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -143,11 +145,22 @@ impl VaultError {
         }
     }
 
-    /// Whether a backup or a snapshot cannot be restored as it is: damaged, missing, or signed by a key that is not trusted; as opposed
-    /// to a store that fails.
+    /// Whether an object cannot be used as it is: damaged, missing, signed by a key that is not trusted, encrypted for another identity, or
+    /// a file that this user may not read; as opposed to a store that fails. The other objects can be used.
     #[must_use]
     pub fn is_unusable(&self) -> bool {
-        self.is_damage() || self.is_of_unknown_key()
+        self.is_damage() || self.is_of_unknown_key() || self.is_encrypted_for_others() || self.is_denied()
+    }
+
+    /// Whether an object is encrypted for another identity than those of this machine: it may be whole.
+    #[must_use]
+    pub fn is_encrypted_for_others(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Encrypted { .. }))
+    }
+
+    /// Whether a file is one that this user may not read.
+    fn is_denied(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Io { source, .. }) if source.kind() == ErrorKind::PermissionDenied)
     }
 
     /// Whether an object or a record is damaged or missing, as opposed to a store that fails.

@@ -1,32 +1,47 @@
 //! File operations of the folder store and the file catalogue.
 //!
 //! Neither leaves its folder: a symbolic link below it is not followed, and a named pipe, socket or device is not opened ([`check`]). The
-//! folder itself may be a link. What another process replaces by a link between the check and the operation is not detected.
+//! folder itself may be a link. What another process replaces by a link between the check and the operation is not detected, except
+//! for `.lock`.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What is at a path below the folder of a store, and is neither a file nor a folder.
+/// What is at a path below the folder of a store, and is neither a file of its own nor a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ForeignFile {
     path: PathBuf,
-    is_link: bool,
+    kind: ForeignKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ForeignKind {
+    SymbolicLink,
+    /// A file with a further name, which may be outside of the folder.
+    HardLink,
+    /// A named pipe, a socket or a device.
+    Special,
 }
 
 impl fmt::Display for ForeignFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
-        match self.is_link {
-            true => write!(
+        match self.kind {
+            ForeignKind::SymbolicLink => write!(
                 f,
                 "{path} is a symbolic link, which is not followed: nothing outside of the folder is read, changed or deleted; \
                  replace the link by what it refers to, or remove it"
             ),
-            false => write!(
+            ForeignKind::HardLink => write!(
+                f,
+                "{path} is a hard link to a file that has another name too, which is not changed; remove it"
+            ),
+            ForeignKind::Special => write!(
                 f,
                 "{path} is a named pipe, a socket or a device, which is not opened; remove it"
             ),
@@ -50,12 +65,28 @@ pub(crate) fn check(root: &Path, path: &Path) -> io::Result<()> {
             Err(error) if is_absent(&error) => return Ok(()),
             Err(error) => return Err(error),
         };
-        let is_link = about.is_symlink();
-        if is_link || !(about.is_file() || about.is_dir()) {
-            return Err(io::Error::other(ForeignFile { path, is_link }));
-        }
+        let kind = match (about.is_symlink(), about.is_file() || about.is_dir()) {
+            (true, _) => ForeignKind::SymbolicLink,
+            (false, false) => ForeignKind::Special,
+            (false, true) => continue,
+        };
+        return Err(io::Error::other(ForeignFile { path, kind }));
     }
     Ok(())
+}
+
+/// Checks that an open file is the one at a path, and has no other name: neither a link that was followed nor a hard link. Until then nothing
+/// is written to it.
+fn check_open(file: &File, path: &Path) -> io::Result<()> {
+    let (open, there) = (file.metadata()?, fs::symlink_metadata(path)?);
+    let is_there = (open.dev(), open.ino()) == (there.dev(), there.ino());
+    let kind = match (is_there, open.nlink()) {
+        (true, 1) => return Ok(()),
+        (true, _) => ForeignKind::HardLink,
+        (false, _) => ForeignKind::SymbolicLink,
+    };
+    let path = path.to_owned();
+    Err(io::Error::other(ForeignFile { path, kind }))
 }
 
 /// Checks the folders between `root` and a path. What replaces or removes the path itself does not follow it.
@@ -79,11 +110,30 @@ pub(crate) fn replace(root: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> 
     check_folders(root, path)?;
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
-    let mut temporary = tempfile::Builder::new().prefix(".write-").tempfile_in(folder)?;
+    let mut temporary = tempfile::Builder::new().prefix(WRITE).tempfile_in(folder)?;
     temporary.write_all(bytes)?;
     temporary.as_file().sync_all()?;
     temporary.persist(path).map_err(|error| error.error)?;
     File::open(folder)?.sync_all()
+}
+
+/// Removes the temporary files of processes that were killed, below a folder whose lock is held: those that are older than an hour. A write takes
+/// milliseconds. What cannot be removed stays, without an error: it is in no list.
+pub(crate) fn remove_abandoned(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        // Of a link itself, which is not followed.
+        let Ok(about) = entry.metadata() else { continue };
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let is_temporary = [WRITE, CHECK].iter().any(|prefix| name.starts_with(prefix));
+        let age = about.modified().ok().and_then(|modified| modified.elapsed().ok());
+        if about.is_dir() {
+            remove_abandoned(&entry.path());
+        } else if about.is_file() && is_temporary && age.is_some_and(|age| age > ABANDONED_AFTER) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Removes a file below `root`. No error where there is none.
@@ -104,6 +154,8 @@ pub struct LockWait {
     pub limit: Duration,
     /// Receives a sentence that names the lock and its holder.
     pub report: Arc<dyn Fn(&str) + Send + Sync>,
+    /// Whether the program is to end. A wait that began before ends then; a later one does not, since it is for what is to be cleaned up.
+    pub is_cancelled: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Default for LockWait {
@@ -113,6 +165,7 @@ impl Default for LockWait {
             report_after: Duration::from_secs(3),
             limit: Duration::from_secs(30),
             report: Arc::new(|text: &str| tracing::warn!("{text}")),
+            is_cancelled: Arc::new(|| false),
         }
     }
 }
@@ -126,24 +179,27 @@ impl fmt::Debug for LockWait {
     }
 }
 
-/// Another process has held the lock of a folder for too long.
+/// Another process has held the lock of a folder for too long, or until the wait was interrupted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LockHeld {
     path: PathBuf,
     holder: String,
-    limit: Duration,
+    /// `None` where the wait was interrupted.
+    limit: Option<Duration>,
 }
 
 impl fmt::Display for LockHeld {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} has held {} for more than {} s, and a write takes milliseconds: continue that process if it is stopped, or end it, \
-             which releases the lock; then repeat the command",
-            self.holder,
-            self.path.display(),
-            self.limit.as_secs_f32()
-        )
+        let (holder, path) = (&self.holder, self.path.display());
+        match self.limit {
+            Some(limit) => write!(
+                f,
+                "{holder} has held {path} for more than {} s, and a write takes milliseconds: continue that process if it is stopped, or \
+                 end it, which releases the lock; then repeat the command",
+                limit.as_secs_f32()
+            ),
+            None => write!(f, "{holder} holds {path}, and the wait for it was interrupted"),
+        }
     }
 }
 
@@ -154,9 +210,20 @@ pub(crate) fn held(error: &io::Error) -> Option<&LockHeld> {
     error.get_ref()?.downcast_ref()
 }
 
-/// Takes the lock of a folder, which is held until the file is closed. Makes the folder if there is none. Waits while another process holds it:
+/// A held lock of a folder. The file does not name its holder any more when it is dropped.
+#[derive(Debug)]
+pub(crate) struct FolderLock(File);
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // The lock ends when the file is closed, which follows.
+        let _ = self.0.set_len(0);
+    }
+}
+
+/// Takes the lock of a folder, which is held until the value is dropped. Makes the folder if there is none. Waits while another process holds it:
 /// one that is stopped would hold it for ever.
-pub(crate) fn lock(folder: &Path, wait: &LockWait) -> io::Result<File> {
+pub(crate) fn lock(folder: &Path, wait: &LockWait) -> io::Result<FolderLock> {
     fs::create_dir_all(folder)?;
     let path = folder.join(".lock");
     check(folder, &path)?;
@@ -165,8 +232,10 @@ pub(crate) fn lock(folder: &Path, wait: &LockWait) -> io::Result<File> {
         .truncate(false)
         .write(true)
         .open(&path)?;
+    check_open(&file, &path)?;
     let begin = Instant::now();
     let mut is_reported = false;
+    let was_cancelled = (wait.is_cancelled)();
     loop {
         match file.try_lock() {
             Ok(()) => break,
@@ -174,8 +243,9 @@ pub(crate) fn lock(folder: &Path, wait: &LockWait) -> io::Result<File> {
             Err(TryLockError::Error(error)) => return Err(error),
         }
         let waited = begin.elapsed();
-        if waited >= wait.limit {
-            let (holder, limit) = (holder(&path), wait.limit);
+        let is_interrupted = !was_cancelled && (wait.is_cancelled)();
+        if waited >= wait.limit || is_interrupted {
+            let (holder, limit) = (holder(&path), (!is_interrupted).then_some(wait.limit));
             return Err(io::Error::other(LockHeld { path, holder, limit }));
         }
         if waited >= wait.report_after && !is_reported {
@@ -191,7 +261,7 @@ pub(crate) fn lock(folder: &Path, wait: &LockWait) -> io::Result<File> {
     }
     // For the messages of those that wait. A full disk has no other consequence.
     let _ = file.set_len(0).and_then(|()| file.write_all(this_process().as_bytes()));
-    Ok(file)
+    Ok(FolderLock(file))
 }
 
 /// The holder of a lock, as far as it is known: the last one that took it, by its own words.
@@ -222,6 +292,15 @@ fn this_process() -> String {
     )
 }
 
+/// Begin of the names of files that are being written.
+const WRITE: &str = ".write-";
+
+/// Begin of the names of files that show whether a folder can be written.
+pub(crate) const CHECK: &str = ".check-";
+
+/// Age from which a temporary file is that of a process that was killed.
+const ABANDONED_AFTER: Duration = Duration::from_secs(3_600);
+
 /// Time between two attempts to take a lock.
 const LOCK_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -247,6 +326,7 @@ mod tests {
             report_after: Duration::ZERO,
             limit: Duration::from_millis(30),
             report: Arc::new(move |text: &str| written.lock().unwrap().push(text.to_owned())),
+            ..LockWait::default()
         };
         (wait, reports)
     }
@@ -271,6 +351,80 @@ mod tests {
             "{reports:?}"
         );
         drop(held_lock);
+        // The next one that waits does not name a process that has released it.
+        assert_eq!(fs::read(folder.path().join(".lock")).unwrap(), b"");
+        lock(folder.path(), &wait).unwrap();
+    }
+
+    #[test]
+    fn temporary_files_of_killed_processes_are_removed_after_an_hour() {
+        let folder = tempfile::tempdir().unwrap();
+        let below = folder.path().join("state/1");
+        fs::create_dir_all(&below).unwrap();
+        let old = std::time::SystemTime::now() - Duration::from_secs(3_700);
+        for (name, is_old) in [
+            (".write-a", true),
+            (".check-b", true),
+            (".write-young", false),
+            ("other", true),
+        ] {
+            let file = File::create(below.join(name)).unwrap();
+            if is_old {
+                file.set_modified(old).unwrap();
+            }
+        }
+        remove_abandoned(folder.path());
+        let left: Vec<bool> = [".write-a", ".check-b", ".write-young", "other"]
+            .map(|name| below.join(name).exists())
+            .into();
+        assert_eq!(left, [false, false, true, true]);
+    }
+
+    #[test]
+    fn interruption_ends_a_wait_that_began_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let held_lock = lock(folder.path(), &LockWait::default()).unwrap();
+        let checks = Mutex::new(0);
+        let interrupted = LockWait {
+            is_cancelled: Arc::new(move || {
+                let mut checks = checks.lock().unwrap();
+                *checks += 1;
+                *checks > 2
+            }),
+            ..LockWait::default()
+        };
+        let error = lock(folder.path(), &interrupted).unwrap_err();
+        assert!(held(&error).unwrap().to_string().contains("was interrupted"), "{error}");
+        // What is cleaned up afterwards waits.
+        let (wait, _) = short_wait();
+        let cleaning = LockWait {
+            is_cancelled: Arc::new(|| true),
+            ..wait
+        };
+        let error = lock(folder.path(), &cleaning).unwrap_err();
+        assert!(held(&error).unwrap().to_string().contains("has held"), "{error}");
+        drop(held_lock);
+        lock(folder.path(), &cleaning).unwrap();
+    }
+
+    #[test]
+    fn lock_file_that_is_a_link_is_refused_and_its_target_keeps_its_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, path) = (folder.path().join("target"), folder.path().join(".lock"));
+        fs::write(&target, "the only copy").unwrap();
+        let (wait, _) = short_wait();
+        fs::hard_link(&target, &path).unwrap();
+        let error = lock(folder.path(), &wait).unwrap_err();
+        assert!(foreign(&error).unwrap().to_string().contains("hard link"), "{error}");
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        let error = lock(folder.path(), &wait).unwrap_err();
+        assert!(
+            foreign(&error).unwrap().to_string().contains("symbolic link"),
+            "{error}"
+        );
+        assert_eq!(fs::read_to_string(&target).unwrap(), "the only copy");
+        fs::remove_file(&path).unwrap();
         lock(folder.path(), &wait).unwrap();
     }
 

@@ -61,7 +61,7 @@ pub use signed_documents::DocumentError;
 pub use store::{Condition, FolderStore, NewObject, Object, ObjectStore, StoreError};
 pub use theme_registry::{Action, Deployment, DeploymentAudit, RollbackError, RollbackTo, ThemeRegistry};
 pub use vault::{
-    Expected, Export, ExportsReport, ImageReferences, LimitPolicy, NewBackup, NewSnapshot, RebuiltRegistry,
-    RecoveryReport, RegistryRebuild, RetentionReport, Snapshot, Trigger, Vault, VaultParts, VerifyReport, kept_for,
-    theme_history,
+    CreatedSnapshot, Expected, Export, ExportsReport, ImageReferences, LimitPolicy, NewBackup, NewSnapshot,
+    RebuiltRegistry, RecoveryReport, RegistryRebuild, RetentionReport, Snapshot, Trigger, UnfinishedTeardown, Vault,
+    VaultParts, VerifyReport, kept_for, theme_history,
 };

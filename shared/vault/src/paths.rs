@@ -7,6 +7,7 @@
 //! | `snapshots/{server}/{id}/manifest.json`, `{file}.gz` | snapshot |
 //! | `themes/{server}/registry.json`, `audit/{time}.json` | theme registry, and an object for each deployment |
 //! | `metadata/{server}/backup-schedule.json` | schedule |
+//! | `metadata/{server}/teardown.json` | teardown that is not finished |
 //! | `anchors/identity-events/{sequence}.json` | head of the chain of identity events, as the worker's leader writes it |
 //! | `signing/public-keys.json` | public keys of every version of the platform's signing key |
 //! | `manifests/{server}/{version}.json.gz`, `latest.json` | shadow of a configuration, as the worker writes it |
@@ -183,6 +184,14 @@ pub fn theme_audit(server: ServerId, time: OffsetDateTime) -> Result<ObjectKey, 
 /// Never in practice.
 pub fn schedule(server: ServerId) -> Result<ObjectKey, ObjectKeyError> {
     ObjectKey::new(format!("metadata/{server}/backup-schedule.json"))
+}
+
+/// The record of a teardown of a server that is not finished.
+///
+/// # Errors
+/// Never in practice.
+pub fn teardown(server: ServerId) -> Result<ObjectKey, ObjectKeyError> {
+    ObjectKey::new(format!("metadata/{server}/teardown.json"))
 }
 
 /// The anchor of an event of the chain of identity events. The number has 20 digits, so that keys sort as numbers.

@@ -283,6 +283,9 @@ pub struct Teardown {
     /// Continue without a checkpoint, for this reason; only for a server without a community at the platform
     #[arg(long, value_name = "REASON")]
     pub no_checkpoint: Option<String>,
+    /// Begin another teardown although one that began in another folder or on another machine is not finished; only where that folder is lost
+    #[arg(long)]
+    pub begin_again: bool,
     /// Code of your second factor, for a server whose community the platform has; without it, gaib prompts for one before the first deletion
     #[arg(long, value_name = "CODE")]
     pub mfa: Option<String>,

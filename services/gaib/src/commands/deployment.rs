@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::backup::one_line;
 use super::snapshot::{Capture, NewCapture};
-use crate::backups::{Backups, CountedUse, record_message, time_text, version_text};
+use crate::backups::{Backups, CountedUse, finished_text, record_message, time_text, version_text};
 use crate::context::Context;
 use crate::error::{Failure, OrFail as _, Result};
 use crate::files;
@@ -209,7 +209,7 @@ impl<'a> DeploymentInProgress<'a> {
 
     fn write(&self) -> Result<()> {
         let bytes = serde_json::to_vec(&self.begun).or_fail("write the record of the deployment")?;
-        files::write(&self.path, &bytes)
+        files::write_own(&self.path, &bytes)
     }
 }
 
@@ -377,11 +377,15 @@ async fn keep(
         message: Some(&message),
     };
     let capture = Capture::read(context, deployed.discord, backups.guild, state).await?;
-    let record = capture.store(context, backups, new).await?;
+    let created = capture.store(context, backups, new).await?;
+    let record = created.record;
     let mut message = record_message(&record);
     message["when"] = when.into();
     context.printer.message(&message);
-    context.printer.note(&format!("Created snapshot {} {what}.", record.id));
+    context.printer.note(&match created.is_finished {
+        true => format!("{}, {what}: the server has not changed since.", finished_text(&record)),
+        false => format!("Created snapshot {} {what}.", record.id),
+    });
     Ok(record)
 }
 
@@ -425,7 +429,7 @@ fn path(workspace: &Workspace) -> PathBuf {
 
 /// The deployment that was interrupted; `None` where there is none.
 fn read(path: &std::path::Path) -> Result<Option<Begun>> {
-    let bytes = match std::fs::read(path) {
+    let bytes = match files::read_own(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).or_fail(format_args!("read {}", path.display())),

@@ -4,11 +4,13 @@
 //! changes nothing: else the free plan would refuse it until the limit frees. The id depends on what is done ([`KeptId::bound`]), so the value
 //! is worth nothing for another operation.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::PathBuf;
 
 use uuid::Uuid;
+
+use crate::files;
 
 /// A random value. Its file, where it has one, is locked until it is dropped.
 #[derive(Debug)]
@@ -49,13 +51,7 @@ impl KeptId {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        let mut options = OpenOptions::new();
-        let mut file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)?;
+        let mut file = files::open_own(&path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),

@@ -6,11 +6,14 @@ use std::path::Path;
 
 use super::StoreError;
 
-/// Replaces a file atomically and durably: writes a temporary file beside it, syncs, renames and syncs the folder. Follows
-/// links.
+/// Replaces a state, which may be a link to a file elsewhere, as [`replace`] does.
+pub(super) fn replace_target(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    replace(&fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()), bytes)
+}
+
+/// Replaces a file atomically and durably: writes a temporary file beside it, syncs, renames and syncs the folder. A link is replaced, and
+/// its target stays as it is.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let path = target.as_path();
     let folder = path.parent().unwrap_or(Path::new("."));
     let write = || -> io::Result<()> {
         let mut temporary = tempfile::Builder::new().prefix(".gaib-").tempfile_in(folder)?;

@@ -100,12 +100,7 @@ impl LocalStore {
     }
 
     /// Takes the lock of the operating system, and checks an existing record.
-    fn acquire(
-        &self,
-        workspace: &WorkspaceName,
-        holder: &LockHolder,
-        process: Option<u32>,
-    ) -> Result<LocalGuard, StoreError> {
+    fn acquire(&self, workspace: &WorkspaceName, record: LockRecord) -> Result<LocalGuard, StoreError> {
         let files = self.files(workspace);
         fs::create_dir_all(&files.folder).map_err(|source| failed("make", &files.folder, source))?;
         let locked = |record: LockRecord, alive| StoreError::Locked {
@@ -126,7 +121,6 @@ impl LocalStore {
         {
             return Err(locked(record.clone(), false));
         }
-        let record = LockRecord::new(holder, process, OffsetDateTime::now_utc());
         let text = serde_json::to_vec_pretty(&record).map_err(|error| failed("write", &files.record, error.into()))?;
         file::replace(&files.record, &text)?;
         Ok(LocalGuard {
@@ -243,7 +237,7 @@ impl StateLock for LocalGuard {
 
     async fn write(&mut self, state: &[u8]) -> Result<(), StoreError> {
         self.keep_previous()?;
-        file::replace(&self.files.state, state)
+        file::replace_target(&self.files.state, state)
     }
 
     async fn release(mut self: Box<Self>) -> Result<(), StoreError> {
@@ -265,14 +259,14 @@ impl Backend for LocalStore {
         file::read(&self.files(workspace).previous)
     }
 
-    async fn lock(&self, workspace: &WorkspaceName, holder: &LockHolder) -> Result<Box<dyn StateLock>, StoreError> {
+    async fn lock_as(&self, workspace: &WorkspaceName, record: LockRecord) -> Result<Box<dyn StateLock>, StoreError> {
         self.require(workspace)?;
-        Ok(Box::new(self.acquire(workspace, holder, Some(std::process::id()))?))
+        Ok(Box::new(self.acquire(workspace, record)?))
     }
 
     async fn lock_permanently(&self, workspace: &WorkspaceName, holder: &LockHolder) -> Result<LockRecord, StoreError> {
         self.require(workspace)?;
-        let mut guard = self.acquire(workspace, holder, None)?;
+        let mut guard = self.acquire(workspace, LockRecord::permanent(holder))?;
         // The record stays after the lock of the operating system is released.
         guard.given_back = true;
         Ok(guard.record.clone())
@@ -334,7 +328,7 @@ impl Backend for LocalStore {
             host: self.host.clone(),
             operation: "workspace delete".to_owned(),
         };
-        let mut guard = self.acquire(workspace, &holder, Some(std::process::id()))?;
+        let mut guard = self.acquire(workspace, LockRecord::of_this_process(&holder))?;
         guard.given_back = true;
         let folder = self.folder(workspace);
         fs::remove_dir_all(&folder).map_err(|source| failed("remove", &folder, source))

@@ -45,16 +45,21 @@ impl LockRecord {
     /// The record of an operation of this process, with the current time.
     #[must_use]
     pub fn of_this_process(holder: &LockHolder) -> Self {
-        Self::new(holder, Some(std::process::id()), OffsetDateTime::now_utc())
+        Self::new(holder, Some(std::process::id()))
     }
 
-    pub(super) fn new(holder: &LockHolder, process: Option<u32>, now: OffsetDateTime) -> Self {
+    /// The record of a permanent lock, with the current time.
+    pub(super) fn permanent(holder: &LockHolder) -> Self {
+        Self::new(holder, None)
+    }
+
+    fn new(holder: &LockHolder, process: Option<u32>) -> Self {
         Self {
             id: Uuid::new_v4().to_string(),
             who: holder.who.clone(),
             host: holder.host.clone(),
             operation: holder.operation.clone(),
-            since: now,
+            since: OffsetDateTime::now_utc(),
             process,
         }
     }

@@ -48,7 +48,15 @@ pub trait Backend: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::Locked`], with the record of the holder.
-    async fn lock(&self, workspace: &WorkspaceName, holder: &LockHolder) -> Result<Box<dyn StateLock>, StoreError>;
+    async fn lock(&self, workspace: &WorkspaceName, holder: &LockHolder) -> Result<Box<dyn StateLock>, StoreError> {
+        self.lock_as(workspace, LockRecord::of_this_process(holder)).await
+    }
+
+    /// The same, with a record that the caller made and noted before: after an interruption it recognises its own lock.
+    ///
+    /// # Errors
+    /// As [`Backend::lock`].
+    async fn lock_as(&self, workspace: &WorkspaceName, record: LockRecord) -> Result<Box<dyn StateLock>, StoreError>;
 
     /// Takes the lock permanently, until [`Backend::unlock`].
     ///

@@ -16,6 +16,8 @@ pub enum SigningPurpose {
     Deployment,
     /// An export: a live server as a configuration.
     Export,
+    /// The record of a teardown that is not finished.
+    Teardown,
     /// A version of a configuration in the object store.
     Shadow,
     /// The record of a decision on a change of infrastructure.
@@ -28,12 +30,13 @@ pub enum SigningPurpose {
 
 impl SigningPurpose {
     /// Every purpose.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ChainHead,
         Self::Manifest,
         Self::Backup,
         Self::Deployment,
         Self::Export,
+        Self::Teardown,
         Self::Shadow,
         Self::Approval,
         Self::VerificationLink,
@@ -49,6 +52,7 @@ impl SigningPurpose {
             Self::Backup => "backup",
             Self::Deployment => "deployment",
             Self::Export => "export",
+            Self::Teardown => "teardown",
             Self::Shadow => "shadow",
             Self::Approval => "approval",
             Self::VerificationLink => "verification_link",
@@ -66,6 +70,7 @@ impl SigningPurpose {
             Self::Backup => b"arrakis-vault backup 1\n",
             Self::Deployment => b"arrakis-vault deployment 1\n",
             Self::Export => b"arrakis-vault export 1\n",
+            Self::Teardown => b"arrakis-vault teardown 1\n",
             Self::Shadow => b"arrakis-worker shadow of a configuration 1\n",
             Self::Approval => b"arrakis approval record 1\n",
             Self::VerificationLink => b"arrakis verification link 1\n",

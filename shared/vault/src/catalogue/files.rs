@@ -132,7 +132,7 @@ struct Folder {
 const PLAN: &str = "plan";
 
 impl Folder {
-    fn lock(&self) -> Result<fs::File, CatalogueError> {
+    fn lock(&self) -> Result<files::FolderLock, CatalogueError> {
         files::lock(&self.root, &self.wait).map_err(|error| failed("lock", &self.root, error))
     }
 
@@ -148,7 +148,8 @@ impl Folder {
     fn insert(&self, record: &BackupRecord) -> Result<(), CatalogueError> {
         let _lock = self.lock()?;
         let path = self.path(record);
-        match self.read::<BackupRecord>(&path)? {
+        // One that is not of this kind, server and id is damaged, and no other record.
+        match self.read_record(&path, record.server, record.kind)? {
             None => self.write(&path, record),
             Some(present) if present == *record => Ok(()),
             Some(_) => Err(CatalogueError::Exists { item: name(&path) }),

@@ -2,13 +2,15 @@
 //!
 //! The contents are encrypted; keys, tags and metadata are not. The metadata of an object have the SHA-256 of its stored bytes, by which
 //! damage is told from a missing identity, and the size of its content, since that of the stored bytes is larger. An object that was
-//! stored without encryption is returned as it is.
+//! stored without encryption is returned as it is. Without keys, nothing is written beside encrypted objects of the same server, unless that is
+//! intended ([`Encryption::intentionally_none`]): a variable that is forgotten would store everything in plain text.
 
+use std::collections::HashSet;
 use std::fmt::{self, Debug};
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use age::x25519::{Identity, Recipient};
 use age::{DecryptError, Decryptor, Encryptor};
@@ -25,6 +27,9 @@ const BEGIN: &[u8] = b"age-encryption.org/v1\n";
 const CHECKSUM: &str = "age-sha256";
 /// Name of the size of the content in the metadata.
 const SIZE: &str = "age-size";
+
+/// Folders with objects of servers: `FOLDER/SERVER/…`.
+const FOLDERS: [&str; 4] = ["state", "snapshots", "exports", "themes"];
 
 /// Why encryption cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +57,7 @@ pub enum EncryptionError {
 pub struct Encryption {
     identities: Vec<Identity>,
     recipients: Vec<Recipient>,
+    is_intentionally_none: bool,
 }
 
 impl Debug for Encryption {
@@ -63,6 +69,15 @@ impl Debug for Encryption {
 }
 
 impl Encryption {
+    /// No keys, on purpose: objects are written in plain text also beside encrypted ones.
+    #[must_use]
+    pub fn intentionally_none() -> Self {
+        Self {
+            is_intentionally_none: true,
+            ..Self::default()
+        }
+    }
+
     /// The identities of a file as `age-keygen` writes it. Objects are encrypted to them, and to further recipients.
     ///
     /// # Errors
@@ -95,7 +110,11 @@ impl Encryption {
                 recipients.push(recipient);
             }
         }
-        Ok(Self { identities, recipients })
+        Ok(Self {
+            identities,
+            recipients,
+            is_intentionally_none: false,
+        })
     }
 
     fn encrypt(&self, content: &[u8]) -> Result<Vec<u8>, String> {
@@ -124,13 +143,60 @@ impl Encryption {
 pub struct EncryptedStore {
     inner: Arc<dyn ObjectStore>,
     encryption: Encryption,
+    /// Servers that have no encrypted objects, as their names in keys.
+    plain_servers: Arc<Mutex<HashSet<String>>>,
 }
 
 impl EncryptedStore {
     /// The store with encrypted contents.
     #[must_use]
     pub fn new(inner: Arc<dyn ObjectStore>, encryption: Encryption) -> Self {
-        Self { inner, encryption }
+        Self {
+            inner,
+            encryption,
+            plain_servers: Arc::default(),
+        }
+    }
+
+    /// Refuses to write an object in plain text beside encrypted ones of its server. The newest object of each folder decides.
+    async fn refuse_plain(&self, key: &ObjectKey) -> Result<(), StoreError> {
+        let server = match key.as_str().split_once('/') {
+            Some((folder, rest)) if FOLDERS.contains(&folder) => rest.split('/').next().unwrap_or_default().to_owned(),
+            _ => return Ok(()),
+        };
+        if self.encryption.is_intentionally_none || self.plain_servers().contains(&server) {
+            return Ok(());
+        }
+        for folder in FOLDERS {
+            let listed = self.inner.list(&format!("{folder}/{server}/")).await?;
+            let Some(newest) = listed.into_iter().max_by_key(|object| object.modified) else {
+                continue;
+            };
+            let is_encrypted = match self.inner.head(&newest.key).await {
+                Ok(head) => head.metadata.contains_key(CHECKSUM),
+                // Deleted meanwhile.
+                Err(error) if error.is_not_found() => false,
+                Err(error) => return Err(error),
+            };
+            if is_encrypted {
+                return Err(StoreError::Refused {
+                    operation: "write",
+                    object: self.describe(key.as_str()),
+                    reason: format!(
+                        "{} is encrypted with age, and this would be stored without encryption: set BACKUP_AGE_IDENTITY to the file with the \
+                         identity; BACKUP_AGE_IDENTITY=none stores without encryption",
+                        self.describe(newest.key.as_str())
+                    ),
+                });
+            }
+        }
+        self.plain_servers().insert(server);
+        Ok(())
+    }
+
+    fn plain_servers(&self) -> MutexGuard<'_, HashSet<String>> {
+        // A set of names is whole after a panic as well.
+        self.plain_servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn damaged(&self, key: &ObjectKey, reason: String) -> StoreError {
@@ -143,8 +209,7 @@ impl EncryptedStore {
     /// The content of an encrypted object.
     fn decrypt(&self, key: &ObjectKey, bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
         self.encryption.decrypt(bytes).map_err(|error| match error {
-            DecryptError::NoMatchingKeys => StoreError::Refused {
-                operation: "decrypt",
+            DecryptError::NoMatchingKeys => StoreError::Encrypted {
                 object: self.describe(key.as_str()),
                 reason: match self.encryption.identities.is_empty() {
                     true => "it is encrypted with age; set BACKUP_AGE_IDENTITY to the file with its identity",
@@ -173,6 +238,7 @@ impl ObjectStore for EncryptedStore {
 
     async fn put(&self, key: &ObjectKey, object: NewObject, condition: &Condition) -> Result<Version, StoreError> {
         if self.encryption.recipients.is_empty() {
+            self.refuse_plain(key).await?;
             return self.inner.put(key, object, condition).await;
         }
         let size = object.bytes.len();
@@ -224,6 +290,14 @@ impl ObjectStore for EncryptedStore {
 
     async fn delete(&self, key: &ObjectKey, only: Option<&Version>) -> Result<(), StoreError> {
         self.inner.delete(key, only).await
+    }
+
+    async fn is_plain(&self, key: &ObjectKey) -> Result<bool, StoreError> {
+        if self.encryption.recipients.is_empty() {
+            return Ok(false);
+        }
+        let object = self.inner.get(key).await?;
+        Ok(!object.head.metadata.contains_key(CHECKSUM) && !object.bytes.starts_with(BEGIN))
     }
 
     async fn tags(&self, key: &ObjectKey) -> Result<Tags, StoreError> {

@@ -108,6 +108,14 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The object is encrypted for another identity than those of this machine. It may be whole.
+    #[error("cannot decrypt {object}: {reason}")]
+    Encrypted {
+        /// The object.
+        object: String,
+        /// Why it cannot be decrypted.
+        reason: String,
+    },
     /// The store wrote although the condition did not hold.
     #[error(
         "{store} ignores conditions of writes, so two processes would overwrite each other's objects there; use a store that supports If-None-Match and If-Match"

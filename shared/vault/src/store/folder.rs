@@ -5,7 +5,7 @@
 //! keys, so none of these files is listed. Symbolic links, named pipes, sockets and devices are no objects: they are not listed, and every
 //! other operation on them is refused ([`StoreError::Foreign`]).
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -17,7 +17,7 @@ use super::description::{Description, Descriptions};
 use super::error::StoreError;
 use super::{Condition, ListedObject, MAX_OBJECT_BYTES, NewObject, Object, ObjectHead, ObjectStore, Tags, Version};
 use crate::checksum::checksum;
-use crate::files::{self, LockWait};
+use crate::files::{self, FolderLock, LockWait};
 use crate::key::ObjectKey;
 
 /// A store in a folder, also of several processes of one machine.
@@ -129,15 +129,17 @@ impl Folder {
         self.root.join(".objects").join(format!("{key}.json"))
     }
 
-    /// Takes the lock of writes, which is held until the file is closed.
-    fn lock(&self) -> Result<File, StoreError> {
+    /// Takes the lock of writes, which is held until the value is dropped.
+    fn lock(&self) -> Result<FolderLock, StoreError> {
         files::lock(&self.root, &self.wait).map_err(|error| failed("lock", &self.root, error))
     }
 
-    /// Writes a temporary file and removes it: the lock can be taken in a folder that permits no new files.
+    /// Writes a temporary file and removes it: the lock can be taken in a folder that permits no new files. Removes those of processes that were
+    /// killed.
     fn check_writable(&self) -> Result<(), StoreError> {
         let _lock = self.lock()?;
-        let written = tempfile::Builder::new().prefix(".check-").tempfile_in(&self.root);
+        files::remove_abandoned(&self.root);
+        let written = tempfile::Builder::new().prefix(files::CHECK).tempfile_in(&self.root);
         written.map(drop).map_err(|error| failed("write", &self.root, error))
     }
 

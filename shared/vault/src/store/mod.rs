@@ -187,6 +187,15 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// [`StoreError::ConditionFailed`] where the object has another version.
     async fn delete(&self, key: &ObjectKey, only: Option<&Version>) -> Result<(), StoreError>;
 
+    /// Whether an object is stored without encryption although this store encrypts: an earlier program stored it, or one without the
+    /// identity. False in a store that does not encrypt.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where there is none.
+    async fn is_plain(&self, _key: &ObjectKey) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     /// The tags of an object.
     ///
     /// # Errors

@@ -95,6 +95,10 @@ pub struct ExportsReport {
     pub damaged: Vec<VaultError>,
     /// Exports that are signed by a key that is not trusted here. They may be whole.
     pub not_trusted: Vec<VaultError>,
+    /// Exports that are encrypted for another identity than those of this machine. They may be whole.
+    pub encrypted: Vec<VaultError>,
+    /// Exports whose files this user may not read. They may be whole.
+    pub unreadable: Vec<VaultError>,
 }
 
 impl Vault {
@@ -366,7 +370,12 @@ impl Vault {
                 }
                 Err(error) if error.is_unusable() => {
                     progress(&key, Err(&error));
-                    report.not_trusted.push(error);
+                    let list = match (error.is_of_unknown_key(), error.is_encrypted_for_others()) {
+                        (true, _) => &mut report.not_trusted,
+                        (false, true) => &mut report.encrypted,
+                        (false, false) => &mut report.unreadable,
+                    };
+                    list.push(error);
                 }
                 Err(error) => return Err(error),
             }

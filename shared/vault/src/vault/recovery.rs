@@ -14,7 +14,6 @@ use crate::key::ObjectKey;
 use crate::paths;
 use crate::record::{BackupRecord, RecordKind};
 use crate::server::ServerId;
-use crate::store::StoreError;
 
 /// Age from which objects without a record are taken for those of a process that has died. A creation takes seconds.
 const INTERRUPTED_AFTER: Duration = Duration::HOUR;
@@ -28,7 +27,8 @@ pub struct RecoveryReport {
     pub deleted: Vec<BackupRecord>,
     /// Objects of snapshots without a manifest, which were removed, or tagged for the store to remove.
     pub removed: Vec<ObjectKey>,
-    /// Objects without a record that are damaged, or signed by a key that is not trusted. They stay as they are.
+    /// Objects without a record that are damaged, signed by a key that is not trusted, or encrypted for another identity. They stay as they
+    /// are.
     pub damaged: Vec<VaultError>,
 }
 
@@ -158,12 +158,15 @@ impl Vault {
             let has_manifest = match self.parts.store.head(&manifest).await {
                 Ok(_) => true,
                 Err(error) if error.is_not_found() => false,
-                Err(error @ StoreError::Foreign { .. }) => {
-                    report.damaged.push(error.into());
+                Err(error) => {
+                    let error = VaultError::from(error);
+                    if !error.is_unusable() {
+                        // A store that fails does not make a snapshot incomplete.
+                        return Err(error);
+                    }
+                    report.damaged.push(error);
                     true
                 }
-                // A store that fails does not make a snapshot incomplete.
-                Err(error) => return Err(error.into()),
             };
             if has_manifest {
                 continue;
@@ -215,7 +218,7 @@ impl Vault {
 
     /// Inserts the record of an object that is whole. A record of it that cannot be read is replaced: lists leave it out, and no command
     /// could delete it.
-    async fn insert_whole(&self, record: &BackupRecord) -> Result<(), VaultError> {
+    pub(super) async fn insert_whole(&self, record: &BackupRecord) -> Result<(), VaultError> {
         let catalogue = &self.parts.catalogue;
         match catalogue.insert(record).await {
             Err(CatalogueError::Damaged { item, reason }) => {

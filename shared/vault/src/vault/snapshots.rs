@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::backups::{TIER, state_version};
 use super::read::text;
+use super::repeated::{CreatedSnapshot, Earlier};
 use super::write::to_millisecond;
 use super::{Expected, Trigger, Vault};
 use crate::checksum::checksum;
@@ -30,7 +31,7 @@ use crate::store::{Condition, NewObject};
 #[derive(Clone, Debug)]
 pub struct NewSnapshot<'a> {
     /// The id, where the caller chose and recorded it before: then a creation that is repeated after an interruption finds the snapshot, and
-    /// creates no second one. `None` for a random id.
+    /// creates no second one of the same content. Where the content is another one, the snapshot gets another id. `None` for a random id.
     pub id: Option<Uuid>,
     /// The Discord server.
     pub server: ServerId,
@@ -86,43 +87,40 @@ impl Vault {
     /// # Errors
     /// [`VaultError::NotAState`], [`VaultError::Limit`], [`VaultError::Sign`], or an error of store or catalogue.
     pub async fn create_snapshot(&self, new: NewSnapshot<'_>, now: OffsetDateTime) -> Result<BackupRecord, VaultError> {
+        Ok(Box::pin(self.create_or_finish_snapshot(new, now)).await?.record)
+    }
+
+    /// The same, with what interrupted creations with the same id left.
+    ///
+    /// # Errors
+    /// As [`Vault::create_snapshot`].
+    pub async fn create_or_finish_snapshot(
+        &self,
+        new: NewSnapshot<'_>,
+        now: OffsetDateTime,
+    ) -> Result<CreatedSnapshot, VaultError> {
         let state = new.state.map(|state| state_version(new.server, state)).transpose()?;
-        if let Some(id) = new.id
-            && let Some(created) = self.created_before(new.server, id, now).await?
-        {
-            return Ok(created);
+        let Earlier { id, same, listed } = Box::pin(self.earlier_snapshots(&new, state.as_ref(), now)).await?;
+        if let Some(record) = same {
+            return Ok(CreatedSnapshot {
+                record,
+                is_finished: true,
+                listed,
+            });
         }
         let taken = match new.trigger {
             Trigger::OnDemand => self.take_use(new.server, Operation::Snapshot, now).await?,
             Trigger::Automatic => None,
         };
-        let created = self.write_snapshot(new, state, now).await;
+        let created = self.write_snapshot(NewSnapshot { id, ..new }, state, now).await;
         if created.is_err() {
             self.give_back(taken).await;
         }
-        created
-    }
-
-    /// The snapshot with this id that an interrupted creation completed, also where it has no record yet.
-    async fn created_before(
-        &self,
-        server: ServerId,
-        id: Uuid,
-        now: OffsetDateTime,
-    ) -> Result<Option<BackupRecord>, VaultError> {
-        let found = self.parts.catalogue.get(id, Some(server)).await?;
-        if let Some(record) = found {
-            return Ok(Some(record).filter(|record| record.kind == RecordKind::Snapshot && !record.is_expired(now)));
-        }
-        match self.parts.store.head(&paths::manifest(server, id)?).await {
-            Ok(_) => {
-                let record = self.record_of_snapshot(server, id).await?;
-                self.parts.catalogue.insert(&record).await?;
-                Ok(Some(record))
-            }
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        Ok(CreatedSnapshot {
+            record: created?,
+            is_finished: false,
+            listed,
+        })
     }
 
     async fn write_snapshot(

@@ -1,5 +1,8 @@
 //! The theme registry of a server: deployments of themes.
 
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
 use time::Duration;
 
 use super::Vault;
@@ -45,6 +48,42 @@ impl RegistryRebuild {
     }
 }
 
+/// Checks that each deployment is in a registry once, and that the signed ones are in the order of their times: their signatures alone do not
+/// show that one was repeated or moved.
+fn order_of(registry: &ThemeRegistry) -> Result<(), String> {
+    let mut ids = BTreeSet::new();
+    let mut last: Option<&Deployment> = None;
+    for deployment in &registry.deployments {
+        if !ids.insert(deployment.id) {
+            return Err(format!("it has the deployment {} twice", deployment.id));
+        }
+        if deployment.signature.is_none() {
+            continue;
+        }
+        if let Some(last) = last
+            && last.time > deployment.time
+        {
+            return Err(format!(
+                "the deployment {} of {} follows the later one {} of {}, so they were put in another order",
+                deployment.id,
+                paths::time_text(deployment.time),
+                last.id,
+                paths::time_text(last.time)
+            ));
+        }
+        last = Some(deployment);
+    }
+    Ok(())
+}
+
+/// How far the signature of a deployment is to be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Trust {
+    Unsigned,
+    OtherKey,
+    Trusted,
+}
+
 impl Vault {
     /// The theme registry of a server; empty before the first deployment. The signature of each deployment is checked, where it has one by a
     /// key that is trusted here: of the others, only [`Vault::verify_deployment`] decides.
@@ -57,6 +96,7 @@ impl Vault {
         for deployment in &registry.deployments {
             self.refuse_forged(&key, server, deployment).await?;
         }
+        order_of(&registry).map_err(|reason| self.damaged(&key, Damage::Content(reason)))?;
         Ok(registry)
     }
 
@@ -100,17 +140,22 @@ impl Vault {
     /// The registry is damaged, or the store cannot be written.
     pub async fn record_deployment(&self, server: ServerId, deployment: &Deployment) -> Result<(), VaultError> {
         let key = paths::theme_registry(server)?;
-        let signature = sealed::sign(&deployment.statement(server), &*self.parts.signer).await;
-        let signed = Deployment {
-            signature: Some(signature.map_err(|error| self.unsealed(&key, error))?),
-            ..deployment.clone()
+        let present = match self.registry_and_condition(server).await {
+            Ok((registry, _)) => registry,
+            // The audit object is written nevertheless: the registry is made again from it.
+            Err(error) if error.is_damage() => ThemeRegistry::new(server),
+            Err(error) => return Err(error),
         };
-        let deployment = &signed;
-        self.write_audit(server, deployment).await?;
+        let mut signed = self.signed_after(&key, &present, deployment).await?;
+        self.write_audit(server, &signed).await?;
         let mut attempt = 1;
         loop {
             let (mut registry, condition) = self.registry_and_condition(server).await?;
-            if !registry.add(deployment.clone()) {
+            // Another process may have recorded one meanwhile.
+            if registry.deployments.last().is_some_and(|last| last.time > signed.time) {
+                signed = self.signed_after(&key, &registry, deployment).await?;
+            }
+            if !registry.add(signed.clone()) {
                 return Ok(());
             }
             let bytes = self.seal(&key, &registry)?;
@@ -120,6 +165,24 @@ impl Vault {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// A deployment as it follows the last one of a registry, signed. Its time is not earlier, whatever the clock of this machine: by their times
+    /// a reader finds that deployments were put in another order.
+    async fn signed_after(
+        &self,
+        key: &ObjectKey,
+        registry: &ThemeRegistry,
+        deployment: &Deployment,
+    ) -> Result<Deployment, VaultError> {
+        let mut following = deployment.clone();
+        let is_recorded = registry.deployments.iter().any(|other| other.id == deployment.id);
+        if let (false, Some(last)) = (is_recorded, registry.deployments.last()) {
+            following.time = following.time.max(last.time);
+        }
+        let signature = sealed::sign(&following.statement(registry.server), &*self.parts.signer).await;
+        following.signature = Some(signature.map_err(|error| self.unsealed(key, error))?);
+        Ok(following)
     }
 
     /// Makes the theme registry again from the audit objects, for a registry that is damaged. Deployments of a registry that can be read
@@ -180,32 +243,87 @@ impl Vault {
 
     /// The deployments of the audit objects and of the former registry.
     async fn of_audits(&self, server: ServerId, former: ThemeRegistry) -> Result<RebuiltRegistry, VaultError> {
-        let mut registry = ThemeRegistry::new(server);
+        let mut found: Vec<(ObjectKey, Deployment)> = Vec::new();
         let mut damaged = Vec::new();
         // Sorted by time, since their names are.
         for listed in self.parts.store.list(&paths::theme_audits(server)).await? {
             match self.read_audit(server, &listed.key).await {
                 Ok(deployment) => {
-                    registry.add(deployment);
+                    self.add_or_prefer(server, &mut found, (listed.key, deployment), &mut damaged)
+                        .await?;
                 }
-                Err(error) if error.is_damage() => damaged.push(error),
+                Err(error) if error.is_unusable() => damaged.push(error),
                 Err(error) => return Err(error),
             }
         }
         let key = paths::theme_registry(server)?;
         for deployment in former.deployments {
-            if registry.deployments.iter().any(|other| other.id == deployment.id) {
-                continue;
-            }
             // One that is not as it was signed would make the new registry damaged, too.
             match self.refuse_forged(&key, server, &deployment).await {
-                Ok(()) => registry.deployments.push(deployment),
+                Ok(()) => {
+                    self.add_or_prefer(server, &mut found, (key.clone(), deployment), &mut damaged)
+                        .await?;
+                }
                 Err(error) if error.is_damage() => damaged.push(error),
                 Err(error) => return Err(error),
             }
         }
+        let mut registry = ThemeRegistry::new(server);
+        registry.deployments = found.into_iter().map(|(_, deployment)| deployment).collect();
         registry.deployments.sort_by_key(|deployment| deployment.time);
         Ok(RebuiltRegistry { registry, damaged })
+    }
+
+    /// Adds a deployment with its object. Of two with one id, the one that is signed stays, and the other one is named: whoever can write to the
+    /// store can write a deployment without a signature.
+    async fn add_or_prefer(
+        &self,
+        server: ServerId,
+        found: &mut Vec<(ObjectKey, Deployment)>,
+        one: (ObjectKey, Deployment),
+        damaged: &mut Vec<VaultError>,
+    ) -> Result<(), VaultError> {
+        let Some(at) = found.iter().position(|(_, other)| other.id == one.1.id) else {
+            found.push(one);
+            return Ok(());
+        };
+        let (present, offered) = (
+            self.trust_of(server, &found[at].1).await?,
+            self.trust_of(server, &one.1).await?,
+        );
+        let (weaker, stronger) = match offered.cmp(&present) {
+            // A repeated record of one deployment has another time.
+            Ordering::Equal => return Ok(()),
+            Ordering::Less => (one, &found[at].0),
+            Ordering::Greater => {
+                let weaker = std::mem::replace(&mut found[at], one);
+                (weaker, &found[at].0)
+            }
+        };
+        let (key, deployment) = weaker;
+        let signature = match deployment.signature {
+            None => "without a signature",
+            Some(_) => "with the signature of a key that is not trusted here",
+        };
+        let reason = format!(
+            "it has the deployment {} {signature}, and {} has it signed",
+            deployment.id,
+            self.name(stronger)
+        );
+        damaged.push(self.damaged(&key, Damage::Content(reason)));
+        Ok(())
+    }
+
+    /// How far a deployment can be trusted that is as it was signed.
+    async fn trust_of(&self, server: ServerId, deployment: &Deployment) -> Result<Trust, VaultError> {
+        if deployment.signature.is_none() {
+            return Ok(Trust::Unsigned);
+        }
+        match self.verify_deployment(server, deployment).await {
+            Ok(()) => Ok(Trust::Trusted),
+            Err(error) if error.is_of_unknown_key() => Ok(Trust::OtherKey),
+            Err(error) => Err(error),
+        }
     }
 
     /// The registry as it is stored, for a snapshot; that of a server without deployments is empty.
@@ -244,8 +362,8 @@ impl Vault {
                 Err(error) if error.is_condition_failed() && shift < MAX_SHIFT_MS => {
                     match self.read_audit(server, &key).await {
                         Ok(other) if other.id == deployment.id => return Ok(()),
-                        Err(error) if !error.is_damage() => return Err(error),
-                        // Another deployment, or a damaged object, which stays as it is.
+                        Err(error) if !error.is_unusable() => return Err(error),
+                        // Another deployment, or an object that cannot be used, which stays as it is.
                         _ => {}
                     }
                 }

@@ -18,6 +18,8 @@ pub struct VerifyReport {
     pub whole: usize,
     /// Number of those of them without a signature: an earlier version created them, or the signature was removed.
     pub unsigned: usize,
+    /// Number of those of them that are stored without encryption, in a store that encrypts.
+    pub plain: usize,
     /// Number of deployments of the theme registry without a signature.
     pub unsigned_deployments: usize,
     /// Damaged backups and snapshots. Each error names its object.
@@ -26,10 +28,14 @@ pub struct VerifyReport {
     pub records: Vec<DamagedRecord>,
     /// Backups and snapshots that are signed by a key that is not trusted here. They may be whole.
     pub not_trusted: Vec<VaultError>,
+    /// Backups and snapshots that are encrypted for another identity than those of this machine. They may be whole.
+    pub encrypted: Vec<VaultError>,
+    /// Backups and snapshots whose files this user may not read. They may be whole.
+    pub unreadable: Vec<VaultError>,
     /// Deployments of the theme registry that are signed by a key that is not trusted here. They are listed, and a rollback to them requires
     /// the key.
     pub deployments_not_trusted: Vec<VaultError>,
-    /// What is wrong with the theme registry; `None` where it is whole, or there is none.
+    /// What is wrong with the theme registry, or why it cannot be read; `None` where it is whole, or there is none.
     pub registry: Option<VaultError>,
 }
 
@@ -46,6 +52,17 @@ impl Vault {
         match record.kind {
             RecordKind::Backup => self.read_backup(record, &expected).await.map(drop),
             RecordKind::Snapshot => self.read_snapshot(record, &expected).await.map(drop),
+        }
+    }
+
+    /// Whether a backup or a snapshot is stored without encryption, in a store that encrypts; for a snapshot, by its manifest.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn is_plain(&self, record: &BackupRecord) -> Result<bool, VaultError> {
+        match self.parts.store.is_plain(&record.object()?).await {
+            Err(error) if error.is_not_found() => Ok(false),
+            found => Ok(found?),
         }
     }
 
@@ -81,7 +98,7 @@ impl Vault {
             }
         }
         match self.theme_registry(server).await {
-            Err(error) if error.is_damage() => report.registry = Some(error),
+            Err(error) if error.is_unusable() => report.registry = Some(error),
             Err(error) => return Err(error),
             Ok(registry) => {
                 for deployment in &registry.deployments {
@@ -108,6 +125,7 @@ impl Vault {
                 progress(record, Ok(()));
                 report.whole += 1;
                 report.unsigned += usize::from(!record.is_signed());
+                report.plain += usize::from(self.is_plain(record).await?);
             }
             Err(error) if error.is_damage() => {
                 progress(record, Err(&error));
@@ -115,7 +133,12 @@ impl Vault {
             }
             Err(error) if error.is_unusable() => {
                 progress(record, Err(&error));
-                report.not_trusted.push(error);
+                let list = match (error.is_of_unknown_key(), error.is_encrypted_for_others()) {
+                    (true, _) => &mut report.not_trusted,
+                    (false, true) => &mut report.encrypted,
+                    (false, false) => &mut report.unreadable,
+                };
+                list.push(error);
             }
             Err(error) => return Err(error),
         }

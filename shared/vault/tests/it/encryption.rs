@@ -8,7 +8,10 @@ use std::sync::Arc;
 use age::secrecy::ExposeSecret as _;
 use age::x25519::Identity;
 use arrakis_vault::store::{EncryptedStore, Encryption};
-use arrakis_vault::{LimitPolicy, ObjectKey, RecordKind, Signer, StoreError, Vault, VaultError, VaultParts};
+use arrakis_vault::{
+    Condition, LimitPolicy, NewObject, ObjectKey, RecordKind, Signer, StoreError, Vault, VaultError, VaultParts,
+};
+use time::{Duration, OffsetDateTime};
 
 use crate::support::{LocalVault, NOW, SERVER, deployment, expected, new_backup, new_snapshot, state};
 
@@ -102,7 +105,7 @@ async fn object_without_its_identity_is_refused_and_not_damaged() {
     ] {
         let error = with(&local, encryption).verify(&record).await.unwrap_err();
         assert!(
-            matches!(error, VaultError::Store(StoreError::Refused { .. })) && !error.is_damage(),
+            matches!(error, VaultError::Store(StoreError::Encrypted { .. })) && !error.is_damage(),
             "{error:?}"
         );
         assert!(error.to_string().contains(reason), "{error}");
@@ -113,6 +116,62 @@ async fn object_without_its_identity_is_refused_and_not_damaged() {
     for encryption in [others, Encryption::open(&own, &[]).unwrap()] {
         with(&local, encryption).verify(&record).await.unwrap();
     }
+}
+
+/// One object of another identity, or a file that may not be read, is named, and the others are used.
+#[tokio::test]
+async fn object_of_another_identity_blocks_no_other_one() {
+    let (local, keys) = (LocalVault::new(LimitPolicy::Unlimited), tempfile::tempdir().unwrap());
+    let (own, _) = key_file(keys.path(), "own.txt");
+    let (other, _) = key_file(keys.path(), "other.txt");
+    let own = with(&local, Encryption::open(&own, &[]).unwrap());
+    let other = with(&local, Encryption::open(&other, &[]).unwrap());
+    let state = state(SERVER, 1);
+    let foreign = other.create_backup(new_backup(SERVER, &state), NOW).await.unwrap();
+    own.create_backup(new_backup(SERVER, &state), NOW + Duration::SECOND)
+        .await
+        .unwrap();
+    own.record_deployment(SERVER, &deployment(1)).await.unwrap();
+    let audit = local
+        .vault
+        .store()
+        .list(&format!("themes/{SERVER}/audit/"))
+        .await
+        .unwrap()
+        .remove(0);
+    let report = own.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
+    assert_eq!(
+        (report.whole, report.encrypted.len(), report.damaged.len()),
+        (1, 1, 0),
+        "{report:?}"
+    );
+    // Without a record, it is what an interrupted creation left.
+    let object = foreign.object().unwrap();
+    local.vault.catalogue().delete(&foreign).await.unwrap();
+    let later = OffsetDateTime::now_utc().max(NOW) + Duration::hours(2);
+    let recovered = own.recover(SERVER, later).await.unwrap();
+    assert!(recovered.damaged[0].is_encrypted_for_others(), "{recovered:?}");
+    let bytes = local.vault.store().get(&object).await.unwrap().bytes;
+    let planted = ObjectKey::new(format!("themes/{SERVER}/audit/20200101T000000.000Z.json")).unwrap();
+    local
+        .vault
+        .store()
+        .put(&planted, NewObject::new(bytes), &Condition::Absent)
+        .await
+        .unwrap();
+    local
+        .vault
+        .store()
+        .delete(&ObjectKey::new(format!("themes/{SERVER}/registry.json")).unwrap(), None)
+        .await
+        .unwrap();
+    let rebuilt = own.rebuild_theme_registry(SERVER).await.unwrap();
+    assert_eq!(rebuilt.registry.deployments.len(), 1);
+    let named = rebuilt.damaged[0].to_string();
+    assert!(
+        named.contains(planted.as_str()) && !named.contains(audit.key.as_str()),
+        "{named}"
+    );
 }
 
 #[tokio::test]
@@ -163,6 +222,43 @@ async fn backups_without_encryption_stay_readable() {
     assert_eq!(vault.theme_registry(SERVER).await.unwrap().deployments.len(), 2);
     let page = vault.list(SERVER, RecordKind::Backup, 20, None, NOW).await.unwrap();
     assert_eq!(page.records, [plain]);
+}
+
+#[tokio::test]
+async fn nothing_is_stored_in_plain_text_beside_encrypted_objects_unless_intended() {
+    let (local, keys) = (LocalVault::new(LimitPolicy::Unlimited), tempfile::tempdir().unwrap());
+    let (own, _) = key_file(keys.path(), "own.txt");
+    let own = with(&local, Encryption::open(&own, &[]).unwrap());
+    let state = state(SERVER, 1);
+    let encrypted = own.create_backup(new_backup(SERVER, &state), NOW).await.unwrap();
+    assert!(!own.is_plain(&encrypted).await.unwrap());
+    let before = stored(&local).await;
+    let forgotten = with(&local, Encryption::default());
+    let later = NOW + Duration::SECOND;
+    for refused in [
+        forgotten
+            .create_backup(new_backup(SERVER, &state), later)
+            .await
+            .map(drop),
+        forgotten
+            .create_snapshot(new_snapshot(SERVER, &state), later)
+            .await
+            .map(drop),
+        forgotten.write_export(SERVER, b"version: '1.0'", later).await.map(drop),
+        forgotten.record_deployment(SERVER, &deployment(1)).await,
+    ] {
+        let text = refused.unwrap_err().to_string();
+        assert!(
+            text.contains("BACKUP_AGE_IDENTITY") && text.contains("is encrypted with age"),
+            "{text}"
+        );
+    }
+    assert_eq!(stored(&local).await, before);
+    let intended = with(&local, Encryption::intentionally_none());
+    let plain = intended.create_backup(new_backup(SERVER, &state), later).await.unwrap();
+    assert!(own.is_plain(&plain).await.unwrap());
+    let report = own.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
+    assert_eq!((report.whole, report.plain), (2, 1), "{report:?}");
 }
 
 #[test]

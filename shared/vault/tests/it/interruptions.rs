@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use crate::support::{LocalVault, NOW, SERVER, deployment, new_backup, new_snapshot, state};
+use crate::support::{LocalVault, NOW, SERVER, deployment, expected, new_backup, new_snapshot, state};
 
 /// The requests that are executed before the process dies. Later ones are not; the one at the end is executed without a response.
 #[derive(Debug)]
@@ -431,4 +431,75 @@ async fn snapshot_with_a_chosen_id_is_created_once_whenever_the_process_dies() {
             return;
         }
     }
+}
+
+#[tokio::test]
+async fn interrupted_snapshot_is_not_the_result_of_a_creation_of_another_content_or_time() {
+    let id = Uuid::from_u128(7);
+    let (present, younger) = (state(SERVER, 1), NOW + Duration::minutes(10));
+    for (later, config) in [
+        (younger, b"server:\n  name: Arrakeen\n".as_slice()),
+        (NOW + Duration::days(3), new_snapshot(SERVER, &present).config),
+    ] {
+        let mut finished = 0;
+        for steps in 0.. {
+            let local = LocalVault::new(LimitPolicy::Unlimited);
+            let first = NewSnapshot {
+                id: Some(id),
+                ..new_snapshot(SERVER, &present)
+            };
+            let first = dying(&local, steps).create_snapshot(first, NOW).await;
+            let again = NewSnapshot {
+                id: Some(id),
+                config,
+                ..new_snapshot(SERVER, &present)
+            };
+            let again = local.vault.create_or_finish_snapshot(again, later).await.unwrap();
+            assert!(!again.is_finished, "after {steps} steps");
+            assert_eq!(again.record.created, later, "after {steps} steps");
+            let read = local
+                .vault
+                .read_snapshot(&again.record, &expected(SERVER))
+                .await
+                .unwrap();
+            assert_eq!(read.config(), config, "after {steps} steps");
+            // That of the interrupted creation stays as it was.
+            check_listed(&local.vault, later, &format!("after {steps} steps")).await;
+            assert!(
+                again
+                    .listed
+                    .iter()
+                    .all(|record| record.created == NOW && record.id == id)
+            );
+            finished += again.listed.len();
+            if first.is_ok() {
+                break;
+            }
+        }
+        assert!(finished > 0, "{config:?}");
+    }
+}
+
+#[tokio::test]
+async fn comment_with_the_time_makes_no_other_snapshot() {
+    let local = LocalVault::new(LimitPolicy::Unlimited);
+    let present = state(SERVER, 1);
+    let with = |config: &'static [u8]| NewSnapshot {
+        id: Some(Uuid::from_u128(7)),
+        config,
+        ..new_snapshot(SERVER, &present)
+    };
+    let first = local
+        .vault
+        .create_snapshot(with(b"# read at 1\nroles: {}\n"), NOW)
+        .await
+        .unwrap();
+    let again = with(b"# read at 2\nroles: {}\n");
+    let again = local
+        .vault
+        .create_or_finish_snapshot(again, NOW + Duration::SECOND)
+        .await
+        .unwrap();
+    assert!(again.is_finished && again.listed.is_empty(), "{again:?}");
+    assert_eq!(again.record, first);
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrakis_domain::Plan;
 use arrakis_vault::store::MAX_OBJECT_BYTES;
 use arrakis_vault::{BackupRecord, FileCatalogue, LimitPolicy, ObjectKey, RecordKind, Vault, VaultParts};
+use sha2::{Digest as _, Sha256};
 use time::{Duration, OffsetDateTime};
 
 use crate::support::{LocalVault, NOW, OTHER_SERVER, SERVER, files, new_backup, new_snapshot, state};
@@ -211,6 +212,31 @@ async fn damaged_record_of_a_young_object_is_made_again_by_its_id() {
             *record
         );
     }
+    // Also of one that states another kind than its place.
+    let backup = &before[0];
+    let name = format!("{}.json", backup.id);
+    let records = local.path().join(format!(".catalogue/records/{SERVER}"));
+    let path = files(&records).into_keys().find(|path| path.ends_with(&name)).unwrap();
+    let text = std::fs::read_to_string(records.join(&path)).unwrap();
+    let (_, content) = text.split_once("\"content\":").unwrap();
+    let content = content.strip_suffix('}').unwrap();
+    let other = match backup.kind {
+        RecordKind::Backup => content.replacen("\"backup\"", "\"snapshot\"", 1),
+        RecordKind::Snapshot => content.replacen("\"snapshot\"", "\"backup\"", 1),
+    };
+    assert_ne!(other, content);
+    let checksum = hex::encode(Sha256::digest(other.as_bytes()));
+    std::fs::write(
+        records.join(&path),
+        format!("{{\"checksum\":\"{checksum}\",\"content\":{other}}}"),
+    )
+    .unwrap();
+    let made = local
+        .vault
+        .recover_record(backup.kind, backup.id, SERVER)
+        .await
+        .unwrap();
+    assert_eq!(made.as_ref(), Some(backup));
     // Where the object is damaged too, there is no record to make.
     let backup = &before[0];
     std::fs::write(local.path().join(backup.object().unwrap().as_str()), "x").unwrap();

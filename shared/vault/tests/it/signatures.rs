@@ -6,8 +6,8 @@ use std::io::Read as _;
 use std::path::Path;
 
 use arrakis_vault::{
-    BackupRecord, Damage, Export, ExportsReport, LimitPolicy, LocalSigner, ObjectKey, RecordKind, Vault, VaultError,
-    paths,
+    BackupRecord, Damage, Deployment, DeploymentAudit, Export, ExportsReport, LimitPolicy, LocalSigner, ObjectKey,
+    RecordKind, Vault, VaultError, paths,
 };
 use flate2::Compression;
 use flate2::read::GzEncoder;
@@ -173,6 +173,76 @@ async fn deployment_that_was_changed_in_the_registry_or_its_audit_object_is_dama
     assert!(rebuilt.registry.deployments.is_empty(), "{rebuilt:?}");
     assert_damaged(&rebuilt.damaged, &["/audit/", "registry.json"]);
     assert_eq!(vault.theme_registry(SERVER).await.unwrap(), rebuilt.registry);
+}
+
+#[tokio::test]
+async fn signed_deployments_that_were_moved_or_repeated_are_damage() {
+    let local = LocalVault::new(LimitPolicy::Unlimited);
+    for number in 0..3 {
+        local
+            .vault
+            .record_deployment(SERVER, &deployment(number))
+            .await
+            .unwrap();
+    }
+    // A clock that is late.
+    local.vault.record_deployment(SERVER, &deployment(1)).await.unwrap();
+    let registry = local.vault.theme_registry(SERVER).await.unwrap();
+    assert_eq!(registry.deployments[3].time, registry.deployments[2].time);
+    let path = local.path().join(format!("themes/{SERVER}/registry.json"));
+    for order in [[0, 2, 1, 3].as_slice(), &[0, 1, 2, 3, 1]] {
+        let mut changed = registry.clone();
+        changed.deployments = order.iter().map(|at| registry.deployments[*at].clone()).collect();
+        let content = serde_json::to_string(&changed).unwrap();
+        let checksum = hex::encode(Sha256::digest(content.as_bytes()));
+        fs::write(&path, format!("{{\"checksum\":\"{checksum}\",\"content\":{content}}}")).unwrap();
+        let error = local.vault.theme_registry(SERVER).await.unwrap_err();
+        assert!(
+            error.is_damage() && error.to_string().contains("registry.json"),
+            "{error}"
+        );
+        local.vault.rebuild_theme_registry(SERVER).await.unwrap();
+        let mut rebuilt = local.vault.theme_registry(SERVER).await.unwrap();
+        rebuilt.deployments.sort_by_key(|deployment| deployment.id);
+        let mut expected = registry.clone();
+        expected.deployments.sort_by_key(|deployment| deployment.id);
+        assert_eq!(rebuilt, expected, "{order:?}");
+    }
+}
+
+#[tokio::test]
+async fn signed_deployment_is_preferred_to_an_unsigned_one_of_the_same_id() {
+    let local = LocalVault::new(LimitPolicy::Unlimited);
+    local.vault.record_deployment(SERVER, &deployment(1)).await.unwrap();
+    let registry = local.vault.theme_registry(SERVER).await.unwrap();
+    let themes = local.path().join(format!("themes/{SERVER}"));
+    let usurper = Deployment {
+        time: NOW,
+        message: Some("usurper".to_owned()),
+        signature: None,
+        ..registry.deployments[0].clone()
+    };
+    let audit = DeploymentAudit {
+        server: SERVER,
+        deployment: usurper,
+    };
+    let content = serde_json::to_string(&audit).unwrap();
+    let checksum = hex::encode(Sha256::digest(content.as_bytes()));
+    // Its name is the first.
+    let planted = themes.join("audit/20200101T000000.000Z.json");
+    fs::write(
+        planted,
+        format!("{{\"checksum\":\"{checksum}\",\"content\":{content}}}"),
+    )
+    .unwrap();
+    for present in ["whole", "damaged"] {
+        if present == "damaged" {
+            fs::write(themes.join("registry.json"), "x").unwrap();
+        }
+        let rebuilt = local.vault.rebuild_theme_registry(SERVER).await.unwrap();
+        assert_eq!(rebuilt.registry, registry, "{present}");
+        assert_damaged(&rebuilt.damaged, &["20200101T000000.000Z.json"]);
+    }
 }
 
 /// Checks which objects were found to be damaged.

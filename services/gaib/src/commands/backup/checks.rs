@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use crate::arguments::backup::Verify;
 use crate::arguments::id::IdArgument;
-use crate::backups::{Backups, help_for_record};
+use crate::backups::{Backups, help_for_record, verdict};
 use crate::commands::export::{self, ExportCounts};
 use crate::context::Context;
 use crate::error::{Failure, Result};
@@ -37,6 +37,9 @@ pub(in crate::commands) async fn one(
         Err(error) if !error.is_unusable() => Err(error.into()),
         checked => {
             report(context, &record, checked.as_ref().copied());
+            if checked.is_ok() && backups.vault.is_plain(&record).await? {
+                warn_of_plain(context, &format!("the {kind} {id} is"));
+            }
             Ok(match checked {
                 Ok(()) => ExitStatus::Success,
                 Err(_) => ExitStatus::Error,
@@ -70,6 +73,9 @@ async fn all(context: &Context, backups: &Backups) -> Result<ExitStatus> {
             counted(counts.unsigned_deployments, "deployment")
         ));
     }
+    if checked.plain > 0 {
+        warn_of_plain(context, &format!("backups and snapshots: {} are", checked.plain));
+    }
     context.printer.text(&counts.text());
     counts.outcome()
 }
@@ -83,10 +89,17 @@ struct Counts {
     records: usize,
     /// Backups, snapshots and deployments.
     not_trusted: usize,
+    /// Backups and snapshots among those that are whole.
+    plain: usize,
+    /// Backups and snapshots.
+    encrypted: usize,
+    /// Backups and snapshots.
+    unreadable: usize,
     /// Backups among those that are whole.
     unsigned: usize,
     unsigned_deployments: usize,
-    is_registry_damaged: bool,
+    /// The verdict.
+    registry: &'static str,
     exports: ExportCounts,
 }
 
@@ -97,25 +110,22 @@ impl Counts {
             damaged: report.damaged.len(),
             records: report.records.len(),
             not_trusted: report.not_trusted.len() + report.deployments_not_trusted.len(),
+            plain: report.plain,
+            encrypted: report.encrypted.len(),
+            unreadable: report.unreadable.len(),
             unsigned: report.unsigned,
             unsigned_deployments: report.unsigned_deployments,
-            is_registry_damaged: report.registry.is_some(),
+            registry: verdict(report.registry.as_ref()),
             exports,
-        }
-    }
-
-    const fn registry(self) -> &'static str {
-        match self.is_registry_damaged {
-            true => "damaged",
-            false => "whole",
         }
     }
 
     fn message(self) -> Value {
         json!({
             "type": "verify_summary", "whole": self.whole, "damaged": self.damaged, "damaged_records": self.records,
-            "not_trusted": self.not_trusted, "unsigned": self.unsigned, "unsigned_deployments": self.unsigned_deployments,
-            "registry": self.registry(), "exports": self.exports.message(),
+            "plain": self.plain, "not_trusted": self.not_trusted, "encrypted_for_another_identity": self.encrypted, "unreadable": self.unreadable,
+            "unsigned": self.unsigned, "unsigned_deployments": self.unsigned_deployments,
+            "registry": self.registry, "exports": self.exports.message(),
         })
     }
 
@@ -124,13 +134,14 @@ impl Counts {
             0 => String::new(),
             count => format!(" Damaged records: {count}."),
         };
+        let others = not_read_text(self.encrypted, self.unreadable);
         format!(
-            "{}Whole: {} (backups and snapshots). Damaged: {}. Not trusted: {}.{records} Theme registry: {}.\n",
+            "{}Whole: {} (backups and snapshots). Damaged: {}. Not trusted: {}.{others}{records} Theme registry: {}.\n",
             self.exports.text(),
             self.whole,
             self.damaged,
             self.not_trusted,
-            self.registry()
+            self.registry.replace('_', " ")
         )
     }
 
@@ -154,7 +165,25 @@ impl Counts {
                 "what is not trusted may be whole: keep it, and set BACKUP_TRUSTED_KEYS",
             ),
             (
-                self.is_registry_damaged,
+                self.encrypted > 0,
+                format!(
+                    "backups and snapshots: {} encrypted for another identity",
+                    self.encrypted
+                ),
+                OF_ANOTHER_IDENTITY,
+            ),
+            (
+                self.unreadable > 0,
+                format!("backups and snapshots: {} unreadable", self.unreadable),
+                UNREADABLE,
+            ),
+            (
+                !matches!(self.registry, "whole" | "damaged"),
+                format!("the theme registry {}", self.registry.replace('_', " ")),
+                "the theme registry may be whole: its message above states what reads it",
+            ),
+            (
+                self.registry == "damaged",
                 "the theme registry damaged".to_owned(),
                 "`gaib server theme registry --rebuild` makes the theme registry again",
             ),
@@ -169,14 +198,38 @@ impl Counts {
     }
 }
 
+/// Names what is stored in plain text where everything else is encrypted.
+fn warn_of_plain(context: &Context, what: &str) {
+    let summary = format!("{what} stored without encryption, in a store with encryption");
+    let help = "it was stored before the encryption, or without BACKUP_AGE_IDENTITY: store another one, and delete it, if it is not to be \
+                read by others";
+    context.printer.diagnostic(Severity::Warning, &summary, Some(help));
+}
+
+/// What to do about objects that are encrypted for another identity.
+pub(in crate::commands) const OF_ANOTHER_IDENTITY: &str =
+    "what is encrypted for another identity may be whole: keep it, and set BACKUP_AGE_IDENTITY";
+/// What to do about files that this user may not read.
+pub(in crate::commands) const UNREADABLE: &str =
+    "what this user may not read may be whole: correct the permissions of the files";
+
+/// The numbers of objects that were not read; empty where there are none.
+pub(in crate::commands) fn not_read_text(encrypted: usize, unreadable: usize) -> String {
+    let part = |count: usize, name: &str| match count {
+        0 => String::new(),
+        count => format!(" {name}: {count}."),
+    };
+    format!(
+        "{}{}",
+        part(encrypted, "Encrypted for another identity"),
+        part(unreadable, "Unreadable")
+    )
+}
+
 /// Reports a verdict, with what to do where it is not `whole`.
 fn report(context: &Context, record: &BackupRecord, checked: Result<(), &VaultError>) {
     let (kind, id) = (record.kind, record.id);
-    let verdict = match checked {
-        Ok(()) => "whole",
-        Err(VaultError::NotTrusted { .. }) => "not_trusted",
-        Err(_) => "damaged",
-    };
+    let verdict = verdict(checked.err());
     let (error, is_signed) = (checked.err(), record.is_signed());
     context.printer.message(&json!({
         "type": "verified", "kind": kind.as_str(), "id": id, "verdict": verdict, "signed": is_signed,

@@ -125,6 +125,7 @@ fn listed(workspace: &str, records: &[Listed<'_>]) -> String {
 pub(in crate::commands) fn problem_name(error: &VaultError) -> &'static str {
     match error {
         VaultError::NotTrusted { .. } => "not trusted",
+        error if error.is_encrypted_for_others() => "encrypted",
         error if error.is_damage() => "damaged",
         _ => "not checked",
     }

@@ -9,14 +9,14 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::arguments::backup::{BackupCommand, Create, Delete, Show};
-use crate::backups::{Backups, record_message, size_text, time_text, version_text};
+use crate::backups::{Backups, finished_text, record_message, size_text, time_text, version_text};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::exit::ExitStatus;
 use crate::printer::Severity;
 use crate::workspace_state;
 
-pub(super) use checks::one as verify;
+pub(super) use checks::{OF_ANOTHER_IDENTITY, UNREADABLE, not_read_text, one as verify};
 pub(super) use list::{list, one_line, problem_name};
 pub(super) use restore::{PresentState, StateRestore, require_whole, restore_message, serial_after_loss};
 
@@ -65,17 +65,36 @@ async fn create(context: &Context, arguments: &Create) -> Result<()> {
 
 /// Reports a new backup or snapshot, with a warning for a large one.
 pub(super) fn report_created(context: &Context, record: &BackupRecord) {
-    let (printer, kind) = (context.printer, record.kind);
-    printer.message(&record_message(record));
+    context.printer.message(&record_message(record));
+    let text = format!("Created {} {} ({}).\n", record.kind, record.id, content_text(record));
+    context.printer.text(&text);
+    warn_if_large(context, record);
+}
+
+/// Reports a snapshot that an interrupted run of the command stored.
+pub(super) fn report_finished(context: &Context, record: &BackupRecord) {
+    let mut message = record_message(record);
+    message["finished"] = true.into();
+    context.printer.message(&message);
+    let text = format!(
+        "{} ({}): the server has not changed since.\n",
+        finished_text(record),
+        content_text(record)
+    );
+    context.printer.text(&text);
+    warn_if_large(context, record);
+}
+
+fn content_text(record: &BackupRecord) -> String {
     let state = record.state.as_ref().map_or_else(
         || "without a state".to_owned(),
         |state| format!("state with serial {}", state.serial),
     );
-    printer.text(&format!(
-        "Created {kind} {} ({state}, {}).\n",
-        record.id,
-        size_text(record.size)
-    ));
+    format!("{state}, {}", size_text(record.size))
+}
+
+fn warn_if_large(context: &Context, record: &BackupRecord) {
+    let kind = record.kind;
     if record.is_large() {
         let summary = format!(
             "the {kind} {} has {}, more than {}",
@@ -84,7 +103,7 @@ pub(super) fn report_created(context: &Context, record: &BackupRecord) {
             size_text(LARGE_BACKUP_BYTES)
         );
         let help = "remove what is not needed: large emoji and stickers, resources that are not managed any more";
-        printer.diagnostic(Severity::Warning, &summary, Some(help));
+        context.printer.diagnostic(Severity::Warning, &summary, Some(help));
     }
 }
 
@@ -96,6 +115,8 @@ async fn show(context: &Context, arguments: &Show) -> Result<()> {
     let object = backups.vault.store().describe(object.as_str());
     let mut message = record_message(&record);
     message["object"] = object.clone().into();
+    let is_plain = backups.vault.is_plain(&record).await?;
+    message["plain"] = is_plain.into();
     context.printer.message(&message);
     let none = || "-".to_owned();
     let (lineage, serial) = record.state.as_ref().map_or_else(
@@ -124,6 +145,13 @@ async fn show(context: &Context, arguments: &Show) -> Result<()> {
                 || "none: by an earlier gaib, or removed".to_owned(),
                 |signature| format!("by the key {}", signature.key),
             ),
+        ),
+        (
+            "Encryption",
+            match is_plain {
+                true => "none, in a store with encryption".to_owned(),
+                false => String::new(),
+            },
         ),
         ("Object", object),
     ];

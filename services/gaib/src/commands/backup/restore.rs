@@ -13,7 +13,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::arguments::backup::{ConfirmedArguments, Restore};
-use crate::backups::{Backups, refuse_unsigned, time_text, version_text};
+use crate::backups::{Backups, refuse_unsigned, time_text, version_text, warn_unsigned};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::ownership;
@@ -31,8 +31,12 @@ pub(super) async fn run(context: &Context, arguments: &Restore) -> Result<()> {
         let failure = Failure::of_record(&error, record.kind, record.id);
         arguments.confirmed.without_restore(failure)
     })?;
-    if !record.is_signed() && !arguments.allow_unsigned && !arguments.confirmed.dry_run {
-        return Err(refuse_unsigned(&format!("the backup {}", record.id)));
+    if !record.is_signed() && !arguments.allow_unsigned {
+        let what = format!("the backup {}", record.id);
+        if !arguments.confirmed.dry_run {
+            return Err(refuse_unsigned(&what));
+        }
+        warn_unsigned(context.printer, &what);
     }
     let restore = StateRestore::new(&backups, &record, &bytes, Operation::Restore)?;
     restore.run(context, &present, &arguments.confirmed).await

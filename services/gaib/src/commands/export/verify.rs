@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::stored::{export_id, find};
 use crate::arguments::export::Verify;
-use crate::backups::Backups;
+use crate::backups::{Backups, verdict};
+use crate::commands::backup::{OF_ANOTHER_IDENTITY, UNREADABLE, not_read_text};
 use crate::configuration;
 use crate::context::Context;
 use crate::error::{Failure, Result};
@@ -91,6 +92,8 @@ pub(in crate::commands) struct ExportCounts {
     /// Also the second name of the newest one.
     damaged: usize,
     not_trusted: usize,
+    encrypted: usize,
+    unreadable: usize,
     /// Among those that are whole.
     unsigned: usize,
 }
@@ -101,19 +104,22 @@ impl ExportCounts {
             whole: report.whole,
             damaged: report.damaged.len(),
             not_trusted: report.not_trusted.len(),
+            encrypted: report.encrypted.len(),
+            unreadable: report.unreadable.len(),
             unsigned: report.unsigned,
         }
     }
 
     pub(in crate::commands) fn message(self) -> Value {
         json!({
-            "whole": self.whole, "damaged": self.damaged, "not_trusted": self.not_trusted, "unsigned": self.unsigned,
+            "whole": self.whole, "damaged": self.damaged, "not_trusted": self.not_trusted,
+            "encrypted_for_another_identity": self.encrypted, "unreadable": self.unreadable, "unsigned": self.unsigned,
         })
     }
 
     /// A line; empty where there are no exports.
     pub(in crate::commands) fn text(self) -> String {
-        if self.whole + self.damaged + self.not_trusted == 0 {
+        if self.whole + self.damaged + self.not_trusted + self.encrypted + self.unreadable == 0 {
             return String::new();
         }
         let unsigned = match self.unsigned {
@@ -121,8 +127,11 @@ impl ExportCounts {
             count => format!(" Without a signature: {count}."),
         };
         format!(
-            "Whole: {} (exports). Damaged: {}. Not trusted: {}.{unsigned}\n",
-            self.whole, self.damaged, self.not_trusted
+            "Whole: {} (exports). Damaged: {}. Not trusted: {}.{}{unsigned}\n",
+            self.whole,
+            self.damaged,
+            self.not_trusted,
+            not_read_text(self.encrypted, self.unreadable)
         )
     }
 
@@ -138,6 +147,16 @@ impl ExportCounts {
                 self.not_trusted,
                 format!("exports: {} not trusted", self.not_trusted),
                 "an export that is not trusted may be whole: keep it, and set BACKUP_TRUSTED_KEYS",
+            ),
+            (
+                self.encrypted,
+                format!("exports: {} encrypted for another identity", self.encrypted),
+                OF_ANOTHER_IDENTITY,
+            ),
+            (
+                self.unreadable,
+                format!("exports: {} unreadable", self.unreadable),
+                UNREADABLE,
             ),
         ];
         let found = parts.into_iter().filter(|(count, ..)| *count > 0);
@@ -155,11 +174,7 @@ impl ExportCounts {
 
 /// Reports a verdict, with what to do where it is not `whole`.
 fn report(context: &Context, backups: &Backups, key: &ObjectKey, checked: Result<&Export, &VaultError>) {
-    let verdict = match checked {
-        Ok(_) => "whole",
-        Err(VaultError::NotTrusted { .. }) => "not_trusted",
-        Err(_) => "damaged",
-    };
+    let verdict = verdict(checked.err());
     let id = export_id(backups.server(), key);
     let is_signed = checked.ok().map(Export::is_signed);
     let file = backups.vault.store().describe(key.as_str());

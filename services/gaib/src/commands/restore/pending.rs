@@ -62,7 +62,7 @@ impl PendingRestore {
             request_id: begun.request_id,
         };
         let bytes = serde_json::to_vec(&content).or_fail("write the request of the restore")?;
-        if let Err(failure) = files::write(&path, &bytes) {
+        if let Err(failure) = files::write_own(&path, &bytes) {
             let summary = format!(
                 "{}; if this command is interrupted, the next one restores the checkpoint a second time",
                 failure.summary()
@@ -109,6 +109,6 @@ impl PendingRestore {
 
 /// The recorded request for this checkpoint. A damaged record is none: its request was not sent, or is sent again with another id.
 fn recorded(path: &Path, checkpoint: Uuid) -> Option<Uuid> {
-    let content: Content = serde_json::from_slice(&files::read(path).ok()?).ok()?;
+    let content: Content = serde_json::from_slice(&files::read_own(path).ok()?).ok()?;
     (content.version == VERSION && content.checkpoint == checkpoint).then_some(content.request_id)
 }

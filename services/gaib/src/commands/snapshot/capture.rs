@@ -10,12 +10,12 @@ use arrakis_iac::snapshot::{MembersRecord, SERVER_FILE, ServerRecord};
 use arrakis_iac::state::State;
 use arrakis_iac_apply::http::Discord;
 use arrakis_iac_apply::{CapturedImages, Cdn, capture_images, member_roles};
-use arrakis_vault::{BackupRecord, MEMBERS_FILE, NewSnapshot, ResourceCounts, ThemeVersion, Trigger};
+use arrakis_vault::{CreatedSnapshot, MEMBERS_FILE, NewSnapshot, ResourceCounts, ThemeVersion, Trigger};
 use serde_json::json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::backups::{Backups, time_text};
+use crate::backups::{Backups, finished_text, recovered_message, time_text};
 use crate::commands::export as exporting;
 use crate::connection;
 use crate::context::Context;
@@ -114,7 +114,7 @@ impl Capture {
         self.members.is_some()
     }
 
-    /// Stores the snapshot.
+    /// Stores the snapshot. Reports those of interrupted commands that are listed now.
     ///
     /// # Errors
     /// When the store or the catalogue fails. What was stored until then is in no list.
@@ -123,7 +123,7 @@ impl Capture {
         context: &Context,
         backups: &Backups,
         new: NewCapture<'_>,
-    ) -> Result<BackupRecord> {
+    ) -> Result<CreatedSnapshot> {
         let (vault, server) = (&backups.vault, backups.server());
         let theme = match new.theme {
             Some(theme) => Some(theme.clone()),
@@ -170,7 +170,14 @@ impl Capture {
             message: new.message,
             trigger: Trigger::Automatic,
         };
-        Ok(vault.create_snapshot(snapshot, now).await?)
+        let created = Box::pin(vault.create_or_finish_snapshot(snapshot, now)).await?;
+        for record in &created.listed {
+            context.printer.message(&recovered_message(record, "listed"));
+            context
+                .printer
+                .note(&format!("{}: it is listed now.", finished_text(record)));
+        }
+        Ok(created)
     }
 
     /// Numbers of resources, without @everyone.

@@ -6,7 +6,7 @@ mod download;
 mod restore;
 mod stored;
 
-use arrakis_vault::{Operation, RecordKind};
+use arrakis_vault::{CreatedSnapshot, Operation, RecordKind};
 
 use super::backup;
 use crate::arguments::snapshot::{Create, SnapshotCommand};
@@ -58,16 +58,15 @@ async fn create(context: &Context, arguments: &Create) -> Result<()> {
         message: arguments.message.as_deref(),
     };
     let created = create_counted(context, &backups, new).await;
-    let record = backups.counted(counted_use, created).await?;
-    backup::report_created(context, &record);
+    let created = backups.counted(counted_use, created).await?;
+    match created.is_finished {
+        true => backup::report_finished(context, &created.record),
+        false => backup::report_created(context, &created.record),
+    }
     Ok(())
 }
 
-async fn create_counted(
-    context: &Context,
-    backups: &Backups,
-    new: NewCapture<'_>,
-) -> Result<arrakis_vault::BackupRecord> {
+async fn create_counted(context: &Context, backups: &Backups, new: NewCapture<'_>) -> Result<CreatedSnapshot> {
     let discord = capture::connect(context, backups.guild)?;
     Capture::read(context, &discord, backups.guild, new.state)
         .await?

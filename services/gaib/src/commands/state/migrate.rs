@@ -19,6 +19,7 @@ use crate::backend::{BackendSettings, StateStore};
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::ownership;
+use crate::printer::Severity;
 use crate::project::{Project, store_folder};
 use crate::workspace::{Workspace, host, release_after};
 use crate::workspace_state;
@@ -29,8 +30,8 @@ pub(super) async fn run(context: &Context, arguments: &Migrate) -> Result<()> {
     let mut project = Project::required()?;
     let settings = target(arguments)?;
     refuse_environment(context, &project)?;
-    if let Some(journal) = Journal::read()? {
-        Box::pin(complete(context, &project, &journal)).await?;
+    if let Some(mut journal) = Journal::read()? {
+        Box::pin(complete(context, &project, &mut journal, &settings)).await?;
         Journal::remove()?;
     }
     if settings == *project.backend() {
@@ -66,22 +67,39 @@ pub(super) async fn run(context: &Context, arguments: &Migrate) -> Result<()> {
             result = release_after(to, result).await;
         }
     }
-    match result {
-        // The former states are still to be renamed.
-        Err(failure) if *project.backend() == settings => Err(failure),
-        result => result.and(Journal::remove()),
-    }
+    // After an error the journal stays: the former states may still be to be renamed, and a lock that was not released is in it.
+    result?;
+    Journal::remove()
 }
 
-/// Releases the locks of an interrupted migration. Where `.gaib/config.yaml` names the new backend, also renames the former states.
-async fn complete(context: &Context, project: &Project, journal: &Journal) -> Result<()> {
+/// Releases the locks of an interrupted migration, which was to `settings` or to another backend. Where `.gaib/config.yaml` names the new
+/// backend, also renames the former states.
+async fn complete(
+    context: &Context,
+    project: &Project,
+    journal: &mut Journal,
+    settings: &BackendSettings,
+) -> Result<()> {
     let (from, to) = (journal.from()?, journal.to()?);
     let workspace = Workspace::open(context, Some(WorkspaceName::default().as_str()), true).await?;
     let here = Path::new("");
     let aws = context.environment.aws()?;
     let former = StateStore::open(&from, &aws, here, store_folder(here), &host()).await?;
-    let new = StateStore::open(&to, &aws, here, store_folder(here), &host()).await?;
-    journal.release_locks(&former, &new).await?;
+    journal.release_in_former(&former).await?;
+    let released: Result<StateStore> = async {
+        let new = StateStore::open(&to, &aws, here, store_folder(here), &host()).await?;
+        journal.release_in_new(&new).await?;
+        Ok(new)
+    }
+    .await;
+    let new = match released {
+        // It is neither used nor named by the command: a mistyped bucket, for example.
+        Err(failure) if *project.backend() != to && *settings != to => {
+            warn_of_locks(context, journal, &to, &failure);
+            return Ok(());
+        }
+        released => released?,
+    };
     if *project.backend() != to {
         return Ok(());
     }
@@ -96,7 +114,7 @@ async fn complete(context: &Context, project: &Project, journal: &Journal) -> Re
     for name in migration.source.backend.workspaces().await? {
         let source = migration.source.with_name(name.clone());
         let mut one = Move {
-            from: source.lock(context, OPERATION).await?,
+            from: source.lock_as(context, journal.lock_in_former(&name)?).await?,
             source,
             target: migration.target.with_name(name),
             to: None,
@@ -107,6 +125,23 @@ async fn complete(context: &Context, project: &Project, journal: &Journal) -> Re
     }
     migration.report(&from.to_string(), &to.to_string());
     Ok(())
+}
+
+/// Names the locks of an interrupted migration to another backend that cannot be released.
+fn warn_of_locks(context: &Context, journal: &Journal, to: &BackendSettings, failure: &Failure) {
+    let ids = journal.ids_in_new();
+    if ids.is_empty() {
+        return;
+    }
+    let summary = format!(
+        "locks that an interrupted migration may have left in {to} were not released: {}",
+        failure.summary()
+    );
+    let help = format!(
+        "where that backend is used, `GAIB_BACKEND={to} gaib server force-unlock ID` removes them: {}",
+        ids.join(", ")
+    );
+    context.printer.diagnostic(Severity::Warning, &summary, Some(&help));
 }
 
 /// The backend that the arguments name.
@@ -164,9 +199,7 @@ impl Migration<'_> {
             self.lock(moves, &mut journal, name).await?;
         }
         for index in 0..moves.len() {
-            self.copy_previous(&mut moves[index]).await?;
-            // Its lock may be another one now.
-            journal.write(moves)?;
+            self.copy_previous(&mut moves[index], &mut journal).await?;
             self.copy(&mut moves[index]).await?;
         }
         for one in moves.iter() {
@@ -191,7 +224,7 @@ impl Migration<'_> {
     async fn lock(&self, moves: &mut Vec<Move>, journal: &mut Journal, name: WorkspaceName) -> Result<()> {
         let source = self.source.with_name(name.clone());
         let target = self.target.with_name(name.clone());
-        let from = source.lock(self.context, OPERATION).await?;
+        let from = source.lock_as(self.context, journal.lock_in_former(&name)?).await?;
         moves.push(Move {
             source,
             target: target.clone(),
@@ -199,22 +232,21 @@ impl Migration<'_> {
             to: None,
             state: None,
         });
-        journal.write(moves)?;
         if name != WorkspaceName::default() {
             match target.backend.create_workspace(&name).await {
                 Ok(()) | Err(StoreError::WorkspaceExists(_)) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        let to = target.lock(self.context, OPERATION).await?;
+        let to = target.lock_as(self.context, journal.lock_in_new(&name)?).await?;
         if let Some(one) = moves.last_mut() {
             one.to = Some(to);
         }
-        journal.write(moves)
+        Ok(())
     }
 
     /// Reads the state, and copies its backup where the target has no state.
-    async fn copy_previous(&self, one: &mut Move) -> Result<()> {
+    async fn copy_previous(&self, one: &mut Move, journal: &mut Journal) -> Result<()> {
         let name = one.source.name.clone();
         let Some(state) = workspace_state::read(&one.source).await? else {
             return workspace_state::refuse_missing(self.context, &one.source).await;
@@ -227,7 +259,7 @@ impl Migration<'_> {
         {
             // The first write of the next lock keeps it as the backup.
             self.write(one, &previous).await?;
-            self.renew_lock(one).await?;
+            self.renew_lock(one, journal).await?;
         }
         Ok(())
     }
@@ -258,11 +290,12 @@ impl Migration<'_> {
         }
     }
 
-    async fn renew_lock(&self, one: &mut Move) -> Result<()> {
+    async fn renew_lock(&self, one: &mut Move, journal: &mut Journal) -> Result<()> {
         if let Some(to) = one.to.take() {
             to.release().await?;
         }
-        one.to = Some(one.target.lock(self.context, OPERATION).await?);
+        let record = journal.lock_in_new(&one.target.name)?;
+        one.to = Some(one.target.lock_as(self.context, record).await?);
         Ok(())
     }
 

@@ -31,7 +31,7 @@ pub(super) async fn store(
         theme: None,
         message: Some(MESSAGE),
     };
-    let record = capture.store(context, backups, new).await?;
+    let record = capture.store(context, backups, new).await?.record;
     context.printer.message(&record_message(&record));
     context.printer.note(&format!("Stored snapshot {}.", record.id));
     Ok(SnapshotRecord {

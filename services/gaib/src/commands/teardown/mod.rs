@@ -9,12 +9,14 @@
 //!
 //! The deletions are plans of the engine: everything that the server has is added to the state of the workspace first, so a teardown that was
 //! killed continues with the same command, and what stays is managed afterwards: an apply of the export in this workspace does not create it a
-//! second time. Nothing is deleted that the export does not have.
+//! second time. Nothing is deleted that the export does not have. The store of backups has a record of it as well, so that another folder or
+//! machine does not take what is left for the whole server (`unfinished.rs`).
 
 mod checkpoint;
 mod copy;
 mod record;
 mod removal;
+mod unfinished;
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +26,7 @@ use arrakis_iac::state::State;
 use arrakis_iac_apply::store::StateLock;
 use arrakis_iac_apply::{ImageFolder, all_kinds};
 use serde_json::json;
+use uuid::Uuid;
 
 use self::checkpoint::Checkpointing;
 use self::record::Record;
@@ -92,6 +95,9 @@ struct Progress<'a> {
     guard: &'a mut dyn StateLock,
     ownership: &'a Ownership,
     execution: &'a Execution,
+    backups: &'a Backups,
+    /// Snapshots of earlier teardowns that were not finished.
+    earlier_snapshots: Vec<Uuid>,
     state: State,
     record: Record,
     /// The permission to delete, from the first deletion on.
@@ -118,6 +124,8 @@ impl Teardown<'_> {
         let live = read_live(context, &execution.discord, self.guild, &all_kinds()).await?;
         let record = Record::open(self.folder(), self.guild)?;
         record.check_export()?;
+        let backups = Backups::of(context, self.workspace, self.guild).await?;
+        let earlier_snapshots = self.earlier_snapshots(&backups, &record).await?;
         removal::adopt_everything(&mut state, &live, &record.addresses());
         // Both deletions are checked before the first stage.
         let removals = removals(&state, &live)?;
@@ -133,6 +141,8 @@ impl Teardown<'_> {
             guard,
             ownership,
             execution: &execution,
+            backups: &backups,
+            earlier_snapshots,
             state,
             record,
             permit: None,
@@ -189,14 +199,14 @@ impl Teardown<'_> {
             false => Some(Checkpointing::find(self.context, self.arguments, self.guild).await?),
         };
         if !has_export {
-            let backups = Backups::of(self.context, self.workspace, self.guild).await?;
+            let backups = progress.backups;
             backups.require_writable().await?;
             let path = record.new_export(&export::timestamp());
             let question = format!("export the server to {}, and store a snapshot of it?", path.display());
             self.confirm(1, &question, "yes", record).await?;
             self.export(record, &progress.state, live, &path).await?;
             let discord = &progress.execution.discord;
-            let stored = Box::pin(copy::store(self.context, &backups, discord, &progress.state)).await?;
+            let stored = Box::pin(copy::store(self.context, backups, discord, &progress.state)).await?;
             record.set_snapshot(stored)?;
         }
         if let Some(checkpointing) = checkpointing {
@@ -251,6 +261,9 @@ impl Teardown<'_> {
             progress.permit = Some(self.permit(&removal).await?);
         }
         progress.record.set_deleting()?;
+        // Also where this run continues: the one before may have been killed between the two.
+        self.record_in_store(progress.backups, &progress.record, &progress.earlier_snapshots)
+            .await?;
         let bytes = progress.state.advance();
         progress.guard.write(&bytes).await?;
         progress
@@ -360,6 +373,12 @@ impl Teardown<'_> {
         let snapshot = progress.record.snapshot().map(|snapshot| snapshot.id);
         let recorded = deployment::record_teardown(context, deployed, state.serial, snapshot);
         Box::pin(recorded).await;
+        // Before the record of this folder: with that one, a run that is killed here is continued.
+        progress
+            .backups
+            .vault
+            .finish_teardown(progress.backups.server())
+            .await?;
         self.show_result(progress, &live, &kept);
         progress.record.finish()
     }
@@ -385,6 +404,12 @@ impl Teardown<'_> {
             text.push_str("  channels of kinds that this version of gaib does not support\n");
         }
         text.push_str(&recovery_text(&self.recovery(record, &export)));
+        for id in &progress.earlier_snapshots {
+            text.push_str(&format!(
+                "An earlier teardown was not finished; the server from before it is in the snapshot {id}: \
+                 `gaib server snapshot restore {id} --apply --guild {guild}`.\n"
+            ));
+        }
         if let Some(snapshot) = record.snapshot().filter(|snapshot| !snapshot.has_members) {
             text.push_str(&format!(
                 "Members do not get back their roles: the snapshot {} has no roles of members, because Discord refused the list.\n",
@@ -431,6 +456,11 @@ impl Teardown<'_> {
         let discord = connect_silently(context, guild)?;
         let live = read_live(context, &discord, guild, &all_kinds()).await?;
         let record = Record::open(self.folder(), guild)?;
+        let backups = Backups::of(context, self.workspace, guild).await?;
+        if let Err(refused) = self.earlier_snapshots(&backups, &record).await {
+            let (summary, help) = (refused.summary(), refused.what_to_do());
+            context.printer.diagnostic(Severity::Warning, summary, help);
+        }
         removal::adopt_everything(&mut state, &live, &record.addresses());
         let removals = removals(&state, &live)?;
         self.introduce(&live, &removals, &record);

@@ -108,7 +108,7 @@ impl Record {
             ))
             .help("delete the file to begin the teardown again, with an export of what the server still has")
         };
-        let stages = match files::read(&path) {
+        let stages = match files::read_own(&path) {
             Ok(bytes) => {
                 let stages: Stages = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
                 if stages.version != VERSION || stages.guild != guild {
@@ -139,6 +139,11 @@ impl Record {
     /// Whether the deletion has begun, so that the server is not whole any more.
     pub(super) const fn is_deleting(&self) -> bool {
         self.stages.deleting
+    }
+
+    /// When the teardown began. No other one has this time.
+    pub(super) const fn begun_at(&self) -> OffsetDateTime {
+        self.stages.begun_at
     }
 
     /// The addresses of the export, with the ids before the teardown.
@@ -337,7 +342,7 @@ impl Record {
     pub(super) fn finish(&self) -> Result<()> {
         let open = self.path();
         if let Some(export) = self.export() {
-            files::write(&export.with_file_name("teardown.json"), &self.bytes())?;
+            files::write_own(&export.with_file_name("teardown.json"), &self.bytes())?;
         }
         match std::fs::remove_file(&open) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -348,7 +353,7 @@ impl Record {
     }
 
     fn save(&self) -> Result<()> {
-        files::write(&self.path(), &self.bytes())
+        files::write_own(&self.path(), &self.bytes())
     }
 
     fn bytes(&self) -> Vec<u8> {

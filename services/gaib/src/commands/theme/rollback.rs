@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::arguments::id::IdArgument;
 use crate::arguments::theme::Rollback;
-use crate::backups::{Backups, refuse_unsigned, time_text};
+use crate::backups::{Backups, refuse_unsigned, time_text, warn_unsigned};
 use crate::commands::deployment::described;
 use crate::commands::snapshot::{self, Journal, RestoreJob};
 use crate::context::Context;
@@ -99,8 +99,9 @@ async fn roll_back(
         Err(reason) => return Err(Failure::new(reason).help(ways_back(&backups, registry, to, limit).await)),
     };
     let origin = registry.origin(target);
-    for deployment in [target, origin] {
-        require_signature(&backups, deployment, arguments).await?;
+    require_signature(context, &backups, target, arguments).await?;
+    if origin.id != target.id {
+        require_signature(context, &backups, origin, arguments).await?;
     }
     let continued = interrupted.and_then(Journal::rollback);
     let continued = continued.filter(|rollback| rollback.target == target.id);
@@ -131,13 +132,22 @@ async fn roll_back(
 }
 
 /// Refuses a deployment whose signature does not show that it is as it was recorded.
-async fn require_signature(backups: &Backups, deployment: &Deployment, arguments: &Rollback) -> Result<()> {
+async fn require_signature(
+    context: &Context,
+    backups: &Backups,
+    deployment: &Deployment,
+    arguments: &Rollback,
+) -> Result<()> {
     backups.vault.verify_deployment(backups.server(), deployment).await?;
-    let permits = arguments.allow_unsigned || arguments.confirmed.dry_run;
-    match deployment.signature.is_some() || permits {
-        true => Ok(()),
-        false => Err(refuse_unsigned(&format!("the deployment {}", deployment.id))),
+    if deployment.signature.is_some() || arguments.allow_unsigned {
+        return Ok(());
     }
+    let what = format!("the deployment {}", deployment.id);
+    if !arguments.confirmed.dry_run {
+        return Err(refuse_unsigned(&what));
+    }
+    warn_unsigned(context.printer, &what);
+    Ok(())
 }
 
 /// How to go back where the target of a rollback cannot be restored: the snapshot from before the deployments that it would undo, and the

@@ -32,6 +32,26 @@ async fn encrypted_backups_are_verified_and_restored_with_the_identity_alone() {
     ] {
         refused(&session.gaib(&line).await, &["BACKUP_AGE_IDENTITY", "age"]);
     }
+    let before = objects(&session);
+    for line in [
+        "server backup create",
+        "server snapshot create",
+        "server export --backup",
+    ] {
+        refused(
+            &session.gaib(line).await,
+            &["BACKUP_AGE_IDENTITY=none", "is encrypted with age"],
+        );
+    }
+    assert_eq!(objects(&session), before);
+    session.environment("BACKUP_AGE_IDENTITY", Some("none"));
+    let plain = created(&session.gaib("server backup create").await);
+    session.environment("BACKUP_AGE_IDENTITY", Some(&name));
+    let show = format!("server backup show {plain}");
+    printed(&session.gaib(&show).await, &["none, in a store with encryption"]);
+    let verify = format!("server backup verify {plain}");
+    printed(&session.gaib(&verify).await, &["whole", "stored without encryption"]);
+    session.environment("BACKUP_AGE_IDENTITY", None);
     session.environment("BACKUP_AGE_RECIPIENTS", Some("age1x"));
     refused(
         &session.gaib("server backup list").await,

@@ -142,6 +142,31 @@ async fn snapshot_killed_after_any_effect_on_the_store_is_created_by_the_next_ru
     creations_killed("snapshot", Strike::After, Part::All).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn snapshot_of_a_killed_command_is_finished_and_a_fresh_one_created_where_the_server_changed() {
+    let mut stored = Stored::new("snapshot", managed().await).await;
+    let run = stored.run("server snapshot create").await;
+    stored.check_listed("the first").await;
+    let is_manifest = |seen: &Seen| seen.may_have_effect() && seen.to_string().contains("manifest.json");
+    let place = Place {
+        at: 1 + run.iter().position(is_manifest).unwrap(),
+        strike: Strike::After,
+    };
+    let killed = stored
+        .gate
+        .kill(&stored.session, "server snapshot create", "", place)
+        .await;
+    assert!(killed.as_ref().is_some_and(is_manifest), "{killed:?}");
+    delete_spice(&stored.session).await;
+    let again = stored.session.gaib("server snapshot create -m second").await;
+    printed(&again, &["Finished the interrupted snapshot", "it is listed now"]);
+    let id = created(&again);
+    assert_eq!(stored.check_listed("again").await, 2);
+    let download = format!("server snapshot download {id} -o second");
+    done(&stored.session.gaib(&download).await);
+    assert!(!stored.session.read("second/config.yaml").contains("The harvest"));
+}
+
 async fn deletions_killed(kind: &'static str) {
     let mut stored = Stored::new(kind, managed().await).await;
     let create = format!("server {kind} create");

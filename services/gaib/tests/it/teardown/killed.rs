@@ -301,6 +301,41 @@ async fn resource_that_is_newer_than_the_export_is_not_deleted() {
     assert_eq!(names(&session).await, kept_without_late(&there));
 }
 
+/// The rest of the server is no export to recover it from: another folder with the same store is refused, and names what is.
+#[tokio::test(flavor = "multi_thread")]
+async fn teardown_that_was_killed_is_not_begun_again_in_another_folder() {
+    let mut session = start().await;
+    let store = tempfile::TempDir::new().unwrap();
+    let location = format!("file://{}", store.path().display());
+    session.environment("BACKUP_STORE", Some(&location));
+    session.environment("GAIB_BACKEND", Some(&format!("{location}/states")));
+    let fault = FaultKind::RestLostAnswer { mode: DeadHost::Hang };
+    kill_during(&session, fault, "DELETE", "/channels/{channel_id}").await;
+    let recorded: Value = serde_json::from_str(&session.read(&record())).unwrap();
+    let snapshot = recorded["snapshot"].as_str().unwrap().to_owned();
+    let other = tempfile::TempDir::new().unwrap();
+    let there = names(&session).await;
+    let unlock = |text: &str| {
+        let (_, rest) = text.split_once("force-unlock ").unwrap();
+        let id: String = rest.chars().take(36).collect();
+        format!("server force-unlock {id} --force")
+    };
+    let locked = session.gaib_in(other.path(), &line()).await;
+    let unlocked = session.gaib_in(other.path(), &unlock(&locked.stderr)).await;
+    assert_eq!(unlocked.code, 0, "{}", unlocked.stderr);
+    let refused = session.gaib_in(other.path(), &line()).await;
+    assert_eq!(refused.code, 1, "{}", refused.stdout);
+    for expected in ["is not finished", snapshot.as_str(), "server.yaml", "--begin-again"] {
+        assert!(refused.stderr.contains(expected), "{expected}: {}", refused.stderr);
+    }
+    assert_eq!(names(&session).await, there);
+    // The folder that began it continues.
+    let left = answers_left(&session).await;
+    let second = session.answering(&line(), Some(&left)).await;
+    assert_eq!(second.code, 0, "{}", second.stderr);
+    assert!(!store.path().join(format!("metadata/{GUILD}/teardown.json")).exists());
+}
+
 fn kept_without_late(there: &[String]) -> Vec<String> {
     let mut names = kept(there);
     names.retain(|name| name != "late");

@@ -20,7 +20,6 @@ use arrakis_vault::store::{ListedObject, ObjectHead, Version};
 use arrakis_vault::{Condition, NewObject, Object, ObjectKey, ObjectStore, StoreError as ObjectError};
 use async_trait::async_trait;
 use serde_json::json;
-use time::OffsetDateTime;
 use tokio::sync::OnceCell;
 
 use super::{Backend, HeldLock, LockHolder, LockRecord, StateLock, StoreError, WorkspaceName, selection};
@@ -93,15 +92,9 @@ impl RemoteStore {
     }
 
     /// Takes the lock, and reads the version of the state under it.
-    async fn acquire(
-        &self,
-        workspace: &WorkspaceName,
-        holder: &LockHolder,
-        process: Option<u32>,
-    ) -> Result<RemoteLock, StoreError> {
+    async fn acquire(&self, workspace: &WorkspaceName, record: LockRecord) -> Result<RemoteLock, StoreError> {
         self.require(workspace).await?;
         self.check().await?;
-        let record = LockRecord::new(holder, process, OffsetDateTime::now_utc());
         let name = lock_name(workspace);
         let mut attempt = 1;
         loop {
@@ -224,14 +217,14 @@ impl Backend for RemoteStore {
         Ok(previous.map(|object| object.bytes))
     }
 
-    async fn lock(&self, workspace: &WorkspaceName, holder: &LockHolder) -> Result<Box<dyn StateLock>, StoreError> {
-        let mut lock = self.acquire(workspace, holder, Some(std::process::id())).await?;
+    async fn lock_as(&self, workspace: &WorkspaceName, record: LockRecord) -> Result<Box<dyn StateLock>, StoreError> {
+        let mut lock = self.acquire(workspace, record).await?;
         lock.hold_system_lock().await;
         Ok(Box::new(lock))
     }
 
     async fn lock_permanently(&self, workspace: &WorkspaceName, holder: &LockHolder) -> Result<LockRecord, StoreError> {
-        Ok(self.acquire(workspace, holder, None).await?.keep())
+        Ok(self.acquire(workspace, LockRecord::permanent(holder)).await?.keep())
     }
 
     async fn held(&self, workspace: &WorkspaceName) -> Result<Option<HeldLock>, StoreError> {
@@ -320,7 +313,7 @@ impl Backend for RemoteStore {
             host: self.host.clone(),
             operation: "workspace delete".to_owned(),
         };
-        let lock = self.acquire(workspace, &holder, Some(std::process::id())).await?;
+        let lock = self.acquire(workspace, LockRecord::of_this_process(&holder)).await?;
         let deleted = self.delete_objects(workspace).await;
         let released = Box::new(lock).release().await;
         deleted.and(released)

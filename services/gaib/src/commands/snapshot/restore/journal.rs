@@ -60,7 +60,7 @@ impl Journal {
     /// The journal of an interrupted restore; `None` where there is none.
     pub(in crate::commands) fn read(workspace: &Workspace) -> Result<Option<Self>> {
         let path = path(workspace);
-        let bytes = match std::fs::read(&path) {
+        let bytes = match files::read_own(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).or_fail(format_args!("read {}", path.display())),
@@ -122,7 +122,7 @@ impl Journal {
     pub(super) fn write(&mut self, borrowed: State) -> Result<()> {
         self.content.borrowed = Some(borrowed);
         let bytes = serde_json::to_vec(&self.content).or_fail("write the journal of the restore")?;
-        files::write(&self.path, &bytes)
+        files::write_own(&self.path, &bytes)
     }
 
     /// Removes the journal at the end of the restore.

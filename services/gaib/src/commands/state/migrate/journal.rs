@@ -5,15 +5,15 @@
 
 use std::path::{Path, PathBuf};
 
-use arrakis_iac_apply::store::{StoreError, WorkspaceName};
+use arrakis_iac_apply::store::{LockRecord, StoreError, WorkspaceName};
 use serde::{Deserialize, Serialize};
 
-use super::Move;
+use super::OPERATION;
 use crate::backend::{BackendEntry, BackendSettings, StateStore};
 use crate::error::{Failure, OrFail as _, Result};
 use crate::files;
 use crate::project::store_folder;
-use crate::workspace::host;
+use crate::workspace::{host, lock_holder};
 
 const VERSION: u32 = 1;
 
@@ -29,7 +29,7 @@ pub(super) struct Journal {
     locks: Vec<Locks>,
 }
 
-/// Ids of the locks of a workspace.
+/// Ids of the locks of a workspace, from before they are taken.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Locks {
@@ -52,7 +52,7 @@ impl Journal {
     /// The journal of an interrupted migration; `None` where there is none.
     pub(super) fn read() -> Result<Option<Self>> {
         let path = path();
-        let bytes = match std::fs::read(&path) {
+        let bytes = match files::read_own(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).or_fail(format_args!("read {}", path.display())),
@@ -77,16 +77,34 @@ impl Journal {
         BackendSettings::try_from(&self.to).map_err(|reason| unreadable(&reason))
     }
 
-    /// Writes the journal with the locks that are held.
-    pub(super) fn write(&mut self, moves: &[Move]) -> Result<()> {
-        let locks = moves.iter().map(|one| Locks {
-            workspace: one.source.name.as_str().to_owned(),
-            from: one.from.record().id.clone(),
-            to: one.to.as_ref().map(|to| to.record().id.clone()),
+    /// The record of a lock of a workspace in the former backend, which is about to be taken. Its id is in the journal before: the next
+    /// migration recognises a lock whose process was killed right after it took it.
+    pub(super) fn lock_in_former(&mut self, name: &WorkspaceName) -> Result<LockRecord> {
+        let record = record();
+        self.locks.push(Locks {
+            workspace: name.as_str().to_owned(),
+            from: record.id.clone(),
+            to: None,
         });
-        self.locks = locks.collect();
+        self.write()?;
+        Ok(record)
+    }
+
+    /// The same in the new backend. An earlier lock of the workspace there is released already.
+    pub(super) fn lock_in_new(&mut self, name: &WorkspaceName) -> Result<LockRecord> {
+        let record = record();
+        let locks = self.locks.iter_mut().rev();
+        let mut of_workspace = locks.filter(|locks| locks.workspace == name.as_str());
+        if let Some(locks) = of_workspace.next() {
+            locks.to = Some(record.id.clone());
+        }
+        self.write()?;
+        Ok(record)
+    }
+
+    fn write(&self) -> Result<()> {
         let bytes = serde_json::to_vec(self).or_fail("write the journal of the migration")?;
-        files::write(&path(), &bytes)
+        files::write_own(&path(), &bytes)
     }
 
     /// Removes the journal.
@@ -100,26 +118,49 @@ impl Journal {
         }
     }
 
-    /// Releases the locks that the interrupted process left in both backends. Those of another machine stay: whether its process is
+    /// Releases the locks that the interrupted process left in the former backend. Those of another machine stay: whether its process is
     /// running is not known here.
     ///
     /// # Errors
-    /// When the process is running, or a backend fails.
-    pub(super) async fn release_locks(&self, from: &StateStore, to: &StateStore) -> Result<()> {
-        if self.host != host() {
-            return Ok(());
-        }
-        for locks in &self.locks {
-            let name: WorkspaceName = locks.workspace.parse()?;
-            release(from, &name, &locks.from).await?;
-            if let Some(id) = &locks.to {
-                release(to, &name, id).await?;
-            }
-            // The lock of a server in the new backend has the id of the lock in the former one.
-            release(to, &name, &locks.from).await?;
+    /// When the process is running, or the backend fails.
+    pub(super) async fn release_in_former(&self, store: &StateStore) -> Result<()> {
+        for locks in self.locks_of_this_machine() {
+            release(store, &locks.workspace.parse()?, &locks.from).await?;
         }
         Ok(())
     }
+
+    /// The same in the new backend.
+    ///
+    /// # Errors
+    /// As [`Journal::release_in_former`].
+    pub(super) async fn release_in_new(&self, store: &StateStore) -> Result<()> {
+        for locks in self.locks_of_this_machine() {
+            let name: WorkspaceName = locks.workspace.parse()?;
+            if let Some(id) = &locks.to {
+                release(store, &name, id).await?;
+            }
+            // The lock of a server in the new backend has the id of the lock in the former one.
+            release(store, &name, &locks.from).await?;
+        }
+        Ok(())
+    }
+
+    /// The ids of the locks in the new backend.
+    pub(super) fn ids_in_new(&self) -> Vec<&str> {
+        self.locks.iter().filter_map(|locks| locks.to.as_deref()).collect()
+    }
+
+    fn locks_of_this_machine(&self) -> &[Locks] {
+        match self.host == host() {
+            true => &self.locks,
+            false => &[],
+        }
+    }
+}
+
+fn record() -> LockRecord {
+    LockRecord::of_this_process(&lock_holder(OPERATION))
 }
 
 async fn release(store: &StateStore, name: &WorkspaceName, id: &str) -> Result<()> {
