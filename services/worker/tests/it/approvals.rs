@@ -116,7 +116,8 @@ async fn plan_is_shown_and_approved_by_a_button() {
     let message = shown(&platform, id).await;
     let embed = message["embeds"][0].to_string();
     for text in [
-        "Production: network",
+        // With the colon of a name of an emoji escaped.
+        r"Production\\: network",
         "40 of 100",
         "changes a security group",
         "aws_security_group.web",

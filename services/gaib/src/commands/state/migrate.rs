@@ -198,9 +198,9 @@ impl Migration<'_> {
         for name in self.source.backend.workspaces().await? {
             self.lock(moves, &mut journal, name).await?;
         }
-        for index in 0..moves.len() {
-            self.copy_previous(&mut moves[index], &mut journal).await?;
-            self.copy(&mut moves[index]).await?;
+        for one in moves.iter_mut() {
+            self.copy_previous(one, &mut journal).await?;
+            self.copy(one).await?;
         }
         for one in moves.iter() {
             self.own(one).await?;

@@ -44,6 +44,7 @@ fn forge_copy(session: &Session, id: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn export_is_signed_verified_and_downloaded_with_its_images() {
     let mut session = managed().await;
+    choose_channels(&session).await;
     refused(
         &session.gaib("server export verify latest").await,
         &["there is no export", "gaib server export --list"],

@@ -85,6 +85,14 @@ async fn managed() -> Session {
     session
 }
 
+/// Chooses the channels that each community server of Discord has; without them its configuration is invalid.
+async fn choose_channels(session: &Session) {
+    let guild = session.control().guild(GUILD).await.unwrap();
+    let hall = id_of(&guild, "channels", "hall").unwrap();
+    let channels = json!({ "rules_channel_id": hall, "public_updates_channel_id": hall });
+    by_bot(session, Method::PATCH, &format!("/guilds/{GUILD}"), channels).await;
+}
+
 /// Deletes a managed and an unmanaged role, channels and the emoji, and changes the topic of another channel.
 async fn wreck(session: &Session) {
     let guild = session.control().guild(GUILD).await.unwrap();

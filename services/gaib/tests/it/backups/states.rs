@@ -497,11 +497,7 @@ async fn lost_folder_gets_back_with_its_configuration() {
 #[tokio::test(flavor = "multi_thread")]
 async fn exports_of_a_server_are_stored_listed_and_validated() {
     let mut session = managed().await;
-    // As each community server has them; without them its configuration is invalid.
-    let guild = session.control().guild(GUILD).await.unwrap();
-    let hall = id_of(&guild, "channels", "hall").unwrap();
-    let channels = json!({ "rules_channel_id": hall, "public_updates_channel_id": hall });
-    by_bot(&session, Method::PATCH, &format!("/guilds/{GUILD}"), channels).await;
+    choose_channels(&session).await;
     let none = session.gaib("server export --list").await;
     printed(&none, &["has no exports", ".gaib/backups/", "--backup"]);
     let stored = session.gaib("server export --backup").await;
