@@ -4,8 +4,12 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context as _, bail, ensure};
+use arrakis_db::UserId;
+use arrakis_db::mfa::{MfaOutcome, confirm};
+use arrakis_security::mfa::{BackupCode, SecretCipher, Totp};
 use serde_json::Value;
 use tempfile::TempDir;
+use time::OffsetDateTime;
 use tokio::io::AsyncWriteExt as _;
 
 use super::Platform;
@@ -13,12 +17,20 @@ use super::Platform;
 /// gaib's credential at the proxies.
 pub(super) const GAIB_CREDENTIAL: &str = "the-demo's-credential-of-gaib";
 
+/// The key that encrypts second factors, as the api has it.
+pub(super) const MFA_ENCRYPTION_KEY: &str = "demo:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
+/// The person to whom gaib's keys belong.
+const OPERATOR: u64 = 1_200_000_000_000_000_007;
+
 /// gaib in a folder of its own. Each command is a process.
 #[derive(Debug)]
 pub struct Gaib {
     program: PathBuf,
     folder: TempDir,
     variables: Vec<(String, String)>,
+    /// A code of the operator's second factor, for one protected operation.
+    code: Option<String>,
 }
 
 /// What a teardown stored and printed, from which the server is recovered.
@@ -62,6 +74,7 @@ impl Platform {
             program: self.environment.binaries.join("gaib"),
             folder,
             variables: Vec::new(),
+            code: None,
         };
         gaib.set([
             ("XDG_STATE_HOME", records),
@@ -70,12 +83,12 @@ impl Platform {
         Ok(gaib)
     }
 
-    /// Gives gaib the address of the api, and a new key for the community of a server.
+    /// Gives gaib the address of the api, a new key for the community of a server, and a code for one operation that needs a second factor.
     ///
     /// # Errors
-    /// When the key cannot be created.
+    /// When the key cannot be created, or the operator's second factor not be set up.
     pub async fn connect_gaib(&self, gaib: &mut Gaib, guild: u64) -> anyhow::Result<()> {
-        let guild = guild.to_string();
+        let (guild, operator) = (guild.to_string(), OPERATOR.to_string());
         let create = [
             "api-key",
             "create",
@@ -87,12 +100,41 @@ impl Platform {
             &guild,
             "--scope",
             "servers:read,servers:write",
+            "--user",
+            &operator,
         ];
         let printed = self.worker_task(&create).await?;
         let key = printed.split_whitespace().find(|word| word.starts_with("arrakis_"));
         let key = key.context("`arrakis-worker api-key create` has printed no key")?;
         gaib.set([("ARRAKIS_API_URL", self.api_url()), ("ARRAKIS_API_KEY", key.to_owned())]);
+        gaib.code = Some(self.operator_code().await?);
         Ok(())
+    }
+
+    /// A code of the operator's second factor, which has no other backup codes from now on.
+    async fn operator_code(&self) -> anyhow::Result<String> {
+        let user = UserId::new(OPERATOR).context("the operator")?;
+        let cipher: SecretCipher = MFA_ENCRYPTION_KEY.parse()?;
+        let now = OffsetDateTime::now_utc();
+        let admin = self.database().admin().await;
+        let mut tx = admin.database().global().await?;
+        if tx.mfa().status(user).await?.is_none() {
+            let totp = Totp::generate();
+            let sealed = cipher.seal(OPERATOR, totp.secret())?;
+            ensure!(
+                tx.mfa().begin(user, &sealed, now).await?,
+                "the operator has a second factor"
+            );
+            let outcome = confirm(&mut tx, &cipher, user, &totp.code_at(now), now).await?;
+            ensure!(outcome == MfaOutcome::Accepted, "the code of the operator: {outcome:?}");
+        }
+        let code = BackupCode::generate();
+        ensure!(
+            tx.mfa().replace_backup_codes(user, &[code.hash(OPERATOR)]).await?,
+            "the operator has no second factor"
+        );
+        tx.commit().await?;
+        Ok(code.expose().to_owned())
     }
 }
 
@@ -174,7 +216,10 @@ impl Gaib {
     pub async fn tear_down(&self, guild: u64, name: &str) -> anyhow::Result<TornDownServer> {
         let guild = guild.to_string();
         let answers = format!("yes\nyes\n{name}\n{guild}\n");
-        let teardown = ["server", "teardown", "--confirm-teardown", "--guild", &guild];
+        let mut teardown = vec!["server", "teardown", "--confirm-teardown", "--guild", &guild];
+        if let Some(code) = &self.code {
+            teardown.extend(["--mfa", code]);
+        }
         let printed = self.run_with(&teardown, &answers).await?;
         Ok(TornDownServer {
             export: word_after(&printed, "apply -f ")?,
