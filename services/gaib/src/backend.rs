@@ -17,8 +17,9 @@ use arrakis_vault::store::{S3Options, S3Store};
 use arrakis_vault::{FolderStore, LockWait, ObjectStore};
 use serde::{Deserialize, Serialize};
 
-use crate::context::Context;
 use crate::error::{Failure, Result};
+use crate::interruption::Interruption;
+use crate::printer::Printer;
 
 /// Where the states of a folder are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -213,8 +214,7 @@ impl BackendSettings {
 
 /// How writes to a folder wait for each other: a long wait is a note, and the first signal ends it.
 #[must_use]
-pub fn lock_wait(context: &Context) -> LockWait {
-    let (printer, interruption) = (context.printer, context.interruption.clone());
+pub fn lock_wait(printer: Printer, interruption: Interruption) -> LockWait {
     LockWait {
         report: Arc::new(move |text: &str| printer.note(text)),
         is_cancelled: Arc::new(move || interruption.is_cancelled()),

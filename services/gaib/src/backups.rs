@@ -117,7 +117,7 @@ impl Backups {
                 |folder| folder.join(KEY_FILE),
             ),
             limits: None,
-            wait: lock_wait(context),
+            wait: lock_wait(context.printer, context.interruption.clone()),
         };
         let encryption = open_encryption(context)?;
         let opened = Box::pin(open_encrypted(&settings, &options, encryption)).await;

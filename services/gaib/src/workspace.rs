@@ -378,7 +378,7 @@ pub async fn open_store(context: &Context, root: &Path, project: Option<&Project
     let configured = project.map(Project::backend).cloned().unwrap_or_default();
     let settings = context.environment.backend(configured)?;
     let aws = context.environment.aws()?;
-    let wait = lock_wait(context);
+    let wait = lock_wait(context.printer, context.interruption.clone());
     StateStore::open_waiting(&settings, &aws, root, store_folder(root), &host(), wait).await
 }
 
