@@ -1,6 +1,6 @@
 //! Approvals of plans at Discord: the message with buttons, the end of approvals whose time is over, and signatures of decisions.
 //!
-//! The leader runs [`run`]. A press of a button is the component `approval` of `commands/approval.rs`. Decisions are made by `arrakis-db`, which
+//! The leader runs `run`. A press of a button is the component `approval` of `commands/approval.rs`. Decisions are made by `arrakis-db`, which
 //! refuses a second one. Slack is the api's.
 
 mod message;
