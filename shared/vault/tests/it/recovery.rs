@@ -262,8 +262,11 @@ async fn snapshot_whose_manifest_the_store_does_not_return_stays() {
     file.set_modified(hours_from_now(3).into()).unwrap();
     let before = local.vault.store().list("snapshots/").await.unwrap();
     let (_folder, emptied) = without_catalogue(&local.vault, local.signer.clone());
-    let refused = emptied.recover(SERVER, hours_from_now(2)).await.unwrap_err();
-    assert!(refused.to_string().contains("manifest.json"), "{refused}");
+    let report = emptied.recover(SERVER, hours_from_now(2)).await.unwrap();
+    assert!(report.removed.is_empty() && report.deleted.is_empty(), "{report:?}");
+    let damaged: Vec<_> = report.damaged.iter().map(ToString::to_string).collect();
+    assert_eq!(damaged.len(), 1, "{damaged:?}");
+    assert!(damaged[0].contains("manifest.json"), "{damaged:?}");
     assert_eq!(local.vault.store().list("snapshots/").await.unwrap(), before);
 }
 

@@ -72,7 +72,9 @@ async fn export_is_signed_verified_and_downloaded_with_its_images() {
     .remove(0);
     assert_eq!(
         summary["exports"],
-        json!({"whole": 1, "damaged": 0, "not_trusted": 0, "unsigned": 0})
+        json!({
+            "whole": 1, "damaged": 0, "not_trusted": 0, "unsigned": 0, "encrypted_for_another_identity": 0, "unreadable": 0
+        })
     );
 
     printed(
