@@ -291,7 +291,6 @@ impl Platform {
             ("DATABASE_URL", services.database.app_url()),
             ("REDIS_URL", services.redis.url()),
             ("VERIFY_BASE_URL", self.api_url()),
-            ("MFA_ENCRYPTION_KEY", gaib::MFA_ENCRYPTION_KEY.to_owned()),
         ];
         usual.extend(self.environment.chain_variable());
         let replica = self.spawn("arrakis-worker", &usual, extra)?;
@@ -327,6 +326,7 @@ impl Platform {
             ("REDIS_URL", services.redis.url()),
             ("API_ADDR", self.environment.api_addr.clone()),
             ("VERIFY_BASE_URL", self.api_url()),
+            ("MFA_ENCRYPTION_KEY", gaib::MFA_ENCRYPTION_KEY.to_owned()),
         ];
         usual.extend(self.environment.chain_variable());
         let replica = self.spawn("arrakis-api", &usual, extra)?;
