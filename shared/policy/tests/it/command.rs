@@ -86,10 +86,20 @@ fn folders_of_policies_and_migrations_are_read() {
     assert_code(&with("no_such_folder"), 3);
     assert_code(&with("plans"), 3);
     let migrations = folder("../../../db/migrations");
-    assert_code(
-        &run(&[&plan("create_network"), Path::new("--migrations"), &migrations]),
-        0,
-    );
+    let output = run(&[
+        &plan("create_network"),
+        Path::new("--migrations"),
+        &migrations,
+        Path::new("--json"),
+    ]);
+    assert_code(&output, 2);
+    // The table of routes is readable without a tenant.
+    let rules: Vec<_> = report(&output)
+        .warnings
+        .into_iter()
+        .map(|warning| warning.rule)
+        .collect();
+    assert_eq!(rules, ["row_policy_opened"]);
     let missing = Path::new("no-such-migration.sql");
     assert_code(&run(&[&plan("create_network"), Path::new("--migrations"), missing]), 3);
 }

@@ -107,6 +107,15 @@ fn row_security_is_not_disabled_by_a_plan() {
     read["mode"] = json!("data");
     read["change"]["after"] = json!({"sql": "alter table t disable row level security"});
     assert_blocked_by(&check_plan(&plan_of(&[read])), "row_security_disabled");
+    for text in [
+        "psql -c \"alter table t disable /* keep */ row level security\"",
+        "{\"sql\":\"alter table t disable\\nrow level security\"}",
+        "-- c\ralter table t disable row level security",
+    ] {
+        let mut data = change("terraform_data", &["create"]);
+        data["change"]["after"] = json!({"input": text});
+        assert_blocked_by(&check_plan(&plan_of(&[data])), "row_security_disabled");
+    }
     let policy = plan_of(&[change("snowflake_row_access_policy", &["delete"])]);
     assert_blocked_by(&check_plan(&policy), "protected_delete");
 }
@@ -209,6 +218,11 @@ fn migrations_are_checked_with_the_plan() {
         &checked("alter table a no force row level security"),
         "row_security_disabled",
     );
+    assert_blocked_by(
+        &checked("do $$ begin execute 'alter table a ' || x || ' row level security'; end $$"),
+        "unknown_statement",
+    );
     assert_blocked_by(&checked("select 'unterminated"), "unreadable_migration");
+    assert_blocked_by(&checked("s\0e\0l\0"), "unreadable_migration");
     assert_warned_by(&checked("drop policy p on a"), "row_policy_dropped");
 }
