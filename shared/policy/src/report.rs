@@ -89,6 +89,8 @@ pub struct Report {
 
 /// Findings that a report lists; further ones are counted.
 const MAX_LISTED: usize = 500;
+/// The rule of the finding that counts those that are not listed.
+const MORE: &str = "more";
 /// Findings of a rule that are listed before a second part of another rule.
 const LISTED_IN_TURN: usize = 10;
 
@@ -127,6 +129,37 @@ impl Report {
         self.warnings.extend(outcome.warnings);
         self.cost = outcome.cost.or(self.cost);
         self
+    }
+
+    /// Checks a report that was kept in a file: that its verdict and its score are those of its findings and reasons.
+    ///
+    /// # Errors
+    /// It has another version, or contradicts itself.
+    pub fn check_consistency(&self) -> Result<(), String> {
+        if self.version != VERSION {
+            return Err(format!(
+                "it has version {}, and this program reads version {VERSION}",
+                self.version
+            ));
+        }
+        if self.verdict != verdict(&self.blocks, &self.warnings, &self.risk) {
+            return Err("its verdict is not that of its findings".to_owned());
+        }
+        let sum = Risk::of(self.risk.reasons.clone());
+        let mut least = Risk::new(&self.plan.changes, &self.blocks, &self.warnings, self.cost.as_ref());
+        if self
+            .warnings
+            .iter()
+            .chain(&self.blocks)
+            .any(|finding| finding.rule == MORE)
+        {
+            // The findings that are not listed count as well.
+            least.score = least.score.min(self.risk.score);
+        }
+        if (sum.score, sum.level) != (self.risk.score, self.risk.level) || self.risk.score < least.score {
+            return Err("its risk is not that of its findings".to_owned());
+        }
+        Ok(())
     }
 
     /// The report for people, without characters that control a terminal or change the direction of text.
@@ -200,7 +233,7 @@ fn listed(mut findings: Vec<Finding>) -> Vec<Finding> {
     ranked.truncate(MAX_LISTED);
     let mut findings: Vec<Finding> = ranked.into_iter().map(|(_, finding)| finding).collect();
     findings.push(Finding::of_plan(
-        "more",
+        MORE,
         format!("{} further findings are not listed", count - MAX_LISTED),
     ));
     findings

@@ -217,6 +217,32 @@ fn unreachable_api_rejects_and_a_rejected_plan_is_not_sent() {
 }
 
 #[test]
+fn submit_judges_the_plan_itself_whatever_the_report_claims() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.json");
+    let checked = run(&[&plan("delete_database"), Path::new("--json")]);
+    let text = String::from_utf8(checked.stdout).unwrap();
+    let edited = text.replace("\"verdict\": \"rejected\"", "\"verdict\": \"passed\"");
+    assert_ne!(edited, text);
+    std::fs::write(&path, edited).unwrap();
+    let submit = |arguments: &[&Path]| {
+        let mut command = command();
+        command.args(["submit", "--title", "T", "--requester", "chani"]);
+        // No listener has port 9 of this machine.
+        command.args(["--api-url", "http://127.0.0.1:9", "--api-key", "arrakis_test"]);
+        command.args(arguments).output().unwrap()
+    };
+    let blocked = plan("delete_database");
+    assert_code(&submit(&[&blocked, Path::new("--report"), &path]), 3);
+    assert_code(&submit(&[&blocked]), 3);
+    assert_code(&submit(&[&plan("create_network")]), 0);
+    // Of another plan.
+    assert_code(&submit(&[&plan("create_network"), Path::new("--report"), &path]), 1);
+    // Without a key to check the decision by, nothing is submitted.
+    assert_code(&submit(&[&plan("import_bucket"), Path::new("--wait")]), 1);
+}
+
+#[test]
 fn tests_of_policies_have_an_exit_code() {
     let run = |dir: &Path| command().arg("test").arg(dir).output().unwrap();
     let passed = run(&folder("policies/good"));
