@@ -83,10 +83,10 @@ deny contains {"rule": "row_security_bypassed", "address": change.address, "msg"
 	not value in {false, null}
 }
 
-# What is unknown until the apply cannot be checked now.
+# What is unknown until the apply cannot be checked now. A data source is read then.
 deny contains {"rule": "unknown_statement", "address": change.address, "msg": sprintf("%s is unknown until the plan is applied", [attribute])} if {
 	some change in input.resource_changes
-	changes(change)
+	runs(change)
 	some attribute in data.arrakis.sql_attributes[change.type]
 	some unknown in change.unknown
 	unknown in {attribute, "*"}

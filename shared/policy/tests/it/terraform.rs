@@ -106,7 +106,10 @@ fn row_security_is_not_disabled_by_a_plan() {
     read["address"] = json!("data.aws_rdsdata_query.main");
     read["mode"] = json!("data");
     read["change"]["after"] = json!({"sql": "alter table t disable row level security"});
-    assert_blocked_by(&check_plan(&plan_of(&[read])), "row_security_disabled");
+    assert_blocked_by(&check_plan(&plan_of(&[read.clone()])), "row_security_disabled");
+    read["change"]["after"] = json!({});
+    read["change"]["after_unknown"] = json!({"sql": true});
+    assert_blocked_by(&check_plan(&plan_of(&[read])), "unknown_statement");
     for text in [
         "psql -c \"alter table t disable /* keep */ row level security\"",
         "{\"sql\":\"alter table t disable\\nrow level security\"}",
