@@ -183,6 +183,7 @@ impl Evaluation {
             packages.push((file.clone(), self.add_policy(file, text)?));
         }
         for data in &policies.data {
+            self.refuse_data_of_rules(data, &packages)?;
             let data = regorus::Value::from_json_str(data).map_err(|error| format!("data.json: {error:#}"))?;
             self.engine
                 .add_data(data)
@@ -192,6 +193,32 @@ impl Evaluation {
             return Err("there is no policy".to_owned());
         }
         Ok(packages)
+    }
+
+    /// Refuses data at the path of a rule: it would stand in the rule's place. OPA refuses it too.
+    fn refuse_data_of_rules(&self, data: &str, packages: &[(String, String)]) -> Result<(), String> {
+        let data: Value = serde_json::from_str(data).map_err(|error| format!("data.json: {error}"))?;
+        for (file, package) in packages {
+            let mut found = Some(&data);
+            for name in package.split('.').skip(1) {
+                found = match found {
+                    Some(Value::Object(object)) => object.get(name),
+                    other => other,
+                };
+            }
+            let rule = match found {
+                None => continue,
+                Some(Value::Object(object)) => object.keys().find(|key| self.declares(file, key)),
+                // The package itself, or what contains it.
+                Some(_) => return Err(format!("data.json has a value in the place of {package}")),
+            };
+            if let Some(rule) = rule {
+                return Err(format!(
+                    "data.json has a value in the place of the rule {package}.{rule}"
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn add_policy(&mut self, file: &str, text: &str) -> Result<String, String> {
