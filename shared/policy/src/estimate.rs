@@ -63,6 +63,8 @@ impl Estimator {
         let failed = |error: reqwest::Error| format!("the request to Infracost failed: {error}");
         let client = reqwest::Client::builder()
             .timeout(REQUEST_TIMEOUT)
+            // The key and the plan are for this host alone.
+            .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(failed)?;
         let file = Part::bytes(plan)
