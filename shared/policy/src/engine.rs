@@ -11,6 +11,7 @@ use regorus::utils::limits::ExecutionTimerConfig;
 use serde_json::Value;
 
 use crate::finding::{BUILT_IN, Finding};
+use crate::json::Budget;
 use crate::terraform::Plan;
 
 /// Policies in Rego with the data that they read.
@@ -41,6 +42,8 @@ const LIBRARY: &str = "data.lib";
 const DEFAULT_RISK: u8 = 15;
 /// Findings of one rule that are read.
 const MAX_FINDINGS: usize = 20_000;
+/// Values of a data file.
+const MAX_DATA_VALUES: usize = 1_000_000;
 /// Steps of the evaluation between two looks at the clock.
 const CHECK_INTERVAL: u32 = 256;
 
@@ -197,7 +200,10 @@ impl Evaluation {
 
     /// Refuses data at the path of a rule: it would stand in the rule's place. OPA refuses it too.
     fn refuse_data_of_rules(&self, data: &str, packages: &[(String, String)]) -> Result<(), String> {
-        let data: Value = serde_json::from_str(data).map_err(|error| format!("data.json: {error}"))?;
+        // A repeated key is refused: regorus and this reader could take another one of them.
+        let data = Budget::new(MAX_DATA_VALUES)
+            .read(data)
+            .map_err(|error| format!("data.json: {error}"))?;
         for (file, package) in packages {
             let mut found = Some(&data);
             for name in package.split('.').skip(1) {

@@ -24,6 +24,7 @@ pub mod cli;
 pub mod cost;
 pub mod engine;
 pub mod estimate;
+mod exposure;
 pub mod files;
 pub mod finding;
 #[cfg(test)]

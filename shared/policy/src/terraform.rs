@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::address;
+use crate::exposure::{Exposure, is_open, names_everybody};
 use crate::finding::Counts;
 use crate::json::{Budget, entries, field, for_each_text, items, raw_field};
 use crate::mask::mask;
@@ -193,6 +194,13 @@ fn read_change(text: &str, budget: &Budget) -> Result<Change, String> {
     }
     effects.sort_unstable();
     effects.dedup();
+    let is_update = actions.iter().any(|action| action == "update");
+    let exposure = if is_update {
+        Exposure::of(&before, &after)
+    } else {
+        Exposure::default()
+    };
+    let (is_open, names_everybody) = (is_open(&after), names_everybody(&after));
     mask(&mut before, &value("before_sensitive")?);
     mask(&mut after, &value("after_sensitive")?);
     let effects: Vec<_> = effects.into_iter().map(describe).collect();
@@ -206,6 +214,10 @@ fn read_change(text: &str, budget: &Budget) -> Result<Change, String> {
         "provider_name": field::<String>(&outer, "provider_name")?,
         "action_reason": field::<Option<String>>(&outer, "action_reason")?,
         "effects": effects,
+        "removed_protections": exposure.removed,
+        "prepared_deletions": exposure.prepared,
+        "is_open": is_open,
+        "names_everybody": names_everybody,
         "unknown": unknown_attributes(&after_unknown),
         "change": {
             "actions": actions,

@@ -117,6 +117,7 @@ fn data_in_the_place_of_a_rule_is_refused() {
     for data in [
         r#"{"acme": {"deny": []}}"#,
         r#"{"acme": {"d\u0065ny": []}}"#,
+        r#"{"acme": {}, "acme": {"deny": []}}"#,
         r#"{"acme": []}"#,
         r#"{"acme": 1}"#,
     ] {

@@ -159,6 +159,64 @@ fn deletions_of_other_stores_need_an_approval_with_a_second_factor() {
 }
 
 #[test]
+fn exposure_needs_an_approval_in_every_form() {
+    for (kind, after, rule) in [
+        (
+            "aws_security_group",
+            json!({"ingress": [{"cidr_blocks": ["0.0.0.0/1", "128.0.0.0/1"]}]}),
+            "public_network",
+        ),
+        (
+            "azurerm_network_security_rule",
+            json!({"source_address_prefix": "Internet"}),
+            "public_network",
+        ),
+        (
+            "openstack_networking_secgroup_rule_v2",
+            json!({"remote_ip_prefix": "0.0.0.0/0"}),
+            "public_network",
+        ),
+        (
+            "oci_core_security_list",
+            json!({"ingress_security_rules": [{"source": "0.0.0.0/0"}]}),
+            "public_network",
+        ),
+        (
+            "azurerm_postgresql_flexible_server_firewall_rule",
+            json!({"start_ip_address": "0.0.0.0", "end_ip_address": "255.255.255.255"}),
+            "public_network",
+        ),
+        (
+            "aws_s3_bucket_public_access_block",
+            json!({"block_public_acls": false}),
+            "public_access",
+        ),
+        (
+            "aws_lambda_function_url",
+            json!({"authorization_type": "NONE"}),
+            "public_access",
+        ),
+        ("aws_lambda_permission", json!({"principal": "*"}), "public_access"),
+        (
+            "aws_kms_key_policy",
+            json!({"policy": "{\"Principal\":\"*\"}"}),
+            "public_access",
+        ),
+    ] {
+        let mut created = change(kind, &["create"]);
+        created["change"]["after"] = after.clone();
+        assert_warned_by(&check_plan(&plan_of(&[created])), rule);
+    }
+    let mut private = change("aws_security_group", &["create"]);
+    private["change"]["after"] = json!({"ingress": [{"cidr_blocks": ["10.0.0.0/8"]}]});
+    assert_passed(&check_plan(&plan_of(&[private])));
+    let mut suspended = change("aws_s3_bucket_versioning", &["update"]);
+    suspended["change"]["before"] = json!({"versioning_configuration": [{"status": "Enabled"}]});
+    suspended["change"]["after"] = json!({"versioning_configuration": [{"status": "Suspended"}]});
+    assert_warned_by(&check_plan(&plan_of(&[suspended])), "protection_removed");
+}
+
+#[test]
 fn move_to_another_type_is_shown() {
     let mut moved = change("terraform_data", &["no-op"]);
     moved["previous_address"] = json!("null_resource.main");
