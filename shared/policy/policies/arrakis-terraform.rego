@@ -92,6 +92,15 @@ deny contains {"rule": "unknown_statement", "address": change.address, "msg": sp
 	unknown in {attribute, "*"}
 }
 
+# A provisioner runs when its resource is created or deleted.
+deny contains {"rule": "unknown_statement", "address": change.address, "msg": "a provisioner runs a command that is known during the apply only"} if {
+	some resource in input.unknown_provisioners
+	some change in input.resource_changes
+	resource in {change.resource, ""}
+	some action in change.change.actions
+	action in {"create", "delete"}
+}
+
 deny contains {"rule": "unknown_action", "address": change.address, "msg": sprintf("the actions %v have no known meaning", [change.change.actions])} if {
 	some change in input.resource_changes
 	not actions(change) in known_actions
@@ -229,6 +238,13 @@ warn contains {"rule": "provisioners", "address": null, "risk": 25, "msg": sprin
 	input.provisioners > 0
 	some change in input.resource_changes
 	changes(change)
+}
+
+warn contains {"rule": "external_program", "address": change.address, "risk": 25, "msg": "a program runs during the apply"} if {
+	some change in input.resource_changes
+	runs(change)
+	change.mode == "data"
+	change.type == "external"
 }
 
 warn contains {"rule": "action_invocation", "address": invocation.address, "risk": 35, "msg": sprintf("the action %s is invoked; a plan does not show its effect", [invocation.type])} if {

@@ -123,6 +123,7 @@ pub fn read(text: &str) -> Result<Plan, String> {
             "unknown_properties": unknown,
             "action_invocations": invocations,
             "provisioners": provisioners.count,
+            "unknown_provisioners": provisioners.unknown,
             "provisioner_effects": provisioners.effects.iter().map(|effect| describe(*effect)).collect::<Vec<_>>(),
             "resource_changes": changes,
         }),
@@ -211,6 +212,7 @@ fn read_change(text: &str, budget: &Budget) -> Result<Change, String> {
         "mode": mode,
         "type": kind,
         "types": types,
+        "resource": format!("{}.{}", parsed.kind, parsed.name),
         "provider_name": field::<String>(&outer, "provider_name")?,
         "action_reason": field::<Option<String>>(&outer, "action_reason")?,
         "effects": effects,
@@ -309,6 +311,24 @@ fn kinds_in_text(text: &str) -> Vec<String> {
 struct Provisioners {
     count: usize,
     effects: Vec<Effect>,
+    /// Resources, as `type.name`, with a command that the configuration does not have as a constant; empty for an unknown resource.
+    unknown: Vec<String>,
+}
+
+/// What a provisioner runs.
+const COMMANDS: &[&str] = &["command", "inline", "content"];
+
+/// Whether a provisioner runs a text that is known during the apply only: of a variable, a local, an attribute, a function.
+fn runs_unknown(provisioner: &Value) -> bool {
+    let Some(expressions) = provisioner.get("expressions") else {
+        return true;
+    };
+    COMMANDS
+        .iter()
+        .filter_map(|name| expressions.get(name))
+        .any(|expression| {
+            expression.get("constant_value").is_none_or(Value::is_null) || expression.get("references").is_some()
+        })
 }
 
 impl Provisioners {
@@ -323,6 +343,8 @@ impl Provisioners {
         found.collect(&value);
         found.effects.sort_unstable();
         found.effects.dedup();
+        found.unknown.sort_unstable();
+        found.unknown.dedup();
         Ok(found)
     }
 
@@ -334,6 +356,10 @@ impl Provisioners {
                     if key == "provisioners" {
                         self.count += item.as_array().map_or(1, Vec::len);
                         for_each_text(item, &mut |text| self.effects.extend(sql::of_text(text)));
+                        let provisioners = item.as_array().map_or(std::slice::from_ref(item), Vec::as_slice);
+                        if provisioners.iter().any(runs_unknown) {
+                            self.unknown.push(configured_resource(object));
+                        }
                     } else {
                         self.collect(item);
                     }
@@ -342,6 +368,12 @@ impl Provisioners {
             _ => {}
         }
     }
+}
+
+/// `type.name` of a resource in the configuration, whose address is within its module.
+fn configured_resource(object: &serde_json::Map<String, Value>) -> String {
+    let address = object.get("address").and_then(Value::as_str).unwrap_or_default();
+    address::type_of(address).map_or_else(String::new, |parsed| format!("{}.{}", parsed.kind, parsed.name))
 }
 
 fn read_invocation(text: &str, budget: &Budget) -> Result<Value, String> {

@@ -2,7 +2,7 @@
 
 use arrakis_policy::risk::Level;
 use arrakis_policy::{Inputs, Verdict, check, protected};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
     assert_blocked_by, assert_passed, assert_warned_by, change, check_file, check_plan, plan_file, plan_of,
@@ -121,6 +121,42 @@ fn row_security_is_not_disabled_by_a_plan() {
     }
     let policy = plan_of(&[change("snowflake_row_access_policy", &["delete"])]);
     assert_blocked_by(&check_plan(&policy), "protected_delete");
+}
+
+#[test]
+fn command_of_a_provisioner_that_is_no_constant_is_blocked() {
+    let with = |expressions: Value, actions: &[&str]| {
+        let mut plan = plan_of(&[change("null_resource", actions)]);
+        plan["configuration"] = json!({"root_module": {"module_calls": {"a": {"module": {"resources": [{
+            "address": "null_resource.main", "mode": "managed", "type": "null_resource", "name": "main",
+            "provisioners": [{"type": "local-exec", "expressions": expressions}],
+        }]}}}}});
+        check_plan(&plan)
+    };
+    for unknown in [
+        json!({"command": {"references": ["local.sql"]}}),
+        json!({"command": {"references": ["var.sql"]}}),
+        json!({"command": {"references": ["self.input"]}}),
+        json!({"command": {}}),
+        json!({"inline": {"references": ["local.lines"]}}),
+    ] {
+        assert_blocked_by(&with(unknown.clone(), &["create"]), "unknown_statement");
+        assert_blocked_by(&with(unknown.clone(), &["delete"]), "unknown_statement");
+        assert_passed(&with(unknown, &["no-op"]));
+    }
+    let constant = json!({"command": {"constant_value": "echo a"}, "environment": {"references": ["var.a"]}});
+    assert_warned_by(&with(constant, &["create"]), "provisioners");
+}
+
+#[test]
+fn program_that_runs_during_the_apply_is_shown() {
+    let mut read = change("external", &["read"]);
+    read["address"] = json!("data.external.main");
+    read["mode"] = json!("data");
+    read["change"]["after"] = json!({"program": ["sh", "-c", "date"]});
+    assert_warned_by(&check_plan(&plan_of(&[read.clone()])), "external_program");
+    read["change"]["after_unknown"] = json!({"program": true});
+    assert_blocked_by(&check_plan(&plan_of(&[read])), "unknown_statement");
 }
 
 #[test]
