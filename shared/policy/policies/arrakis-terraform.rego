@@ -106,6 +106,11 @@ deny contains {"rule": "unknown_action", "address": change.address, "msg": sprin
 	not actions(change) in known_actions
 }
 
+deny contains {"rule": "unknown_action", "address": change.address, "msg": sprintf("the actions %v have one twice", [change.change.actions])} if {
+	some change in input.resource_changes
+	count(change.change.actions) != count(actions(change))
+}
+
 deny contains {"rule": "unknown_mode", "address": change.address, "msg": sprintf("the mode %v has no known meaning", [change.mode])} if {
 	some change in input.resource_changes
 	not change.mode in {"managed", "data"}

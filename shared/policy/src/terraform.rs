@@ -85,6 +85,9 @@ pub fn read(text: &str) -> Result<Plan, String> {
         })
     };
     let raw_changes = list("resource_changes")?;
+    if raw_changes.is_empty() && list("resource_drift")?.is_empty() && has_managed(&document, "prior_state")? {
+        return Err("it has resources in its prior state and no resource_changes".to_owned());
+    }
     if raw_changes.len() > MAX_CHANGES {
         return Err(format!("resource_changes has more than {MAX_CHANGES} items"));
     }
@@ -130,10 +133,45 @@ pub fn read(text: &str) -> Result<Plan, String> {
     })
 }
 
+/// Whether a state in the document has a managed resource. Terraform lists each of them in `resource_changes`, also one that does not change.
+fn has_managed(document: &[(String, &RawValue)], name: &str) -> Result<bool, String> {
+    let Some(state) = raw_field(document, name) else {
+        return Ok(false);
+    };
+    let failed = |error: serde_json::Error| format!("{name}: {error}");
+    let state = entries(state).map_err(failed)?;
+    let Some(values) = raw_field(&state, "values") else {
+        return Ok(false);
+    };
+    let values = Budget::new(MAX_VALUES).read(values).map_err(failed)?;
+    Ok(has_managed_resource(&values))
+}
+
+fn has_managed_resource(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(has_managed_resource),
+        Value::Object(object) => {
+            let is_managed = object.get("mode").and_then(Value::as_str) == Some("managed");
+            (is_managed && object.contains_key("type"))
+                || ["root_module", "child_modules", "resources"]
+                    .into_iter()
+                    .filter_map(|part| object.get(part))
+                    .any(has_managed_resource)
+        }
+        _ => false,
+    }
+}
+
 /// The version. Terraform documents that a minor version adds properties only, and that a major one changes their meaning.
 fn format_version(document: &[(String, &RawValue)]) -> Result<String, String> {
     let version: String = field(document, "format_version")?;
-    let parts: Option<Vec<u32>> = version.split('.').map(|part| part.parse().ok()).collect();
+    // `parse` accepts a sign.
+    let number = |part: &str| {
+        part.bytes()
+            .all(|byte| byte.is_ascii_digit())
+            .then(|| part.parse().ok())?
+    };
+    let parts: Option<Vec<u32>> = version.split('.').map(number).collect();
     match parts.as_deref() {
         Some([0 | 1, _]) => Ok(version),
         _ => Err(format!(
@@ -280,7 +318,13 @@ fn manifest_types(kind: &str, attributes: &Value) -> Vec<String> {
             Some(Value::Object(object)) => {
                 kinds.extend(object.get("kind").and_then(Value::as_str).map(str::to_lowercase));
             }
-            Some(Value::String(text)) => kinds.extend(kinds_in_text(text)),
+            Some(Value::String(text)) => {
+                kinds.extend(kinds_in_text(text));
+                // Keys and values in quotes may have escapes.
+                if text.contains('\\') {
+                    kinds.extend(kinds_in_text(&sql::without_escapes(text)));
+                }
+            }
             _ => {}
         }
     }
@@ -421,6 +465,16 @@ mod tests {
         assert_eq!(manifest_types("kustomization_resource", &text), ["manifest:deployment"]);
         assert_eq!(manifest_types("kubectl_manifest", &json!({"name": "x"})), ["manifest:"]);
         assert!(manifest_types("aws_instance", &object).is_empty());
+        for escaped in [
+            r#"kind: "Persistent\x56olumeClaim""#,
+            r#""\x6bind": PersistentVolumeClaim"#,
+        ] {
+            let kinds = manifest_types("kubectl_manifest", &json!({"yaml_body": escaped}));
+            assert!(
+                kinds.contains(&"manifest:persistentvolumeclaim".to_owned()),
+                "{kinds:?}"
+            );
+        }
     }
 
     #[test]
@@ -432,6 +486,9 @@ mod tests {
             ("2.0", false),
             ("1", false),
             ("1.x", false),
+            ("+1.2", false),
+            ("1.+2", false),
+            ("1.", false),
         ] {
             let text = format!(
                 r#"{{"format_version":"{version}","planned_values":{{}},"configuration":{{}},"resource_changes":[]}}"#

@@ -152,6 +152,11 @@ fn has_psql(tokens: &[Token]) -> bool {
 /// Times that escapes of a text are decoded: SQL in JSON in JSON.
 const MAX_DECODED: usize = 4;
 
+/// The text with the escapes of JSON, YAML and most languages decoded.
+pub(crate) fn without_escapes(text: &str) -> String {
+    lexer::backslash_escapes(text)
+}
+
 /// Effects of a text whose language is unknown. A statement that is put together at run time is none of them.
 #[must_use]
 pub fn of_text(text: &str) -> Vec<Effect> {

@@ -44,6 +44,7 @@ fn hidden_actions_are_blocked() {
         (json!(["delete "]), "unknown_action"),
         (json!([]), "unknown_action"),
         (json!(["no-op", "delete"]), "unknown_action"),
+        (json!(["no-op", "no-op"]), "unknown_action"),
         (json!(["create", "delete", "read"]), "unknown_action"),
         (json!("delete"), "unreadable_plan"),
         (json!(null), "unreadable_plan"),
@@ -80,6 +81,23 @@ fn contradictions_are_blocked() {
     let mut ephemeral = change("aws_db_instance", &["create"]);
     ephemeral["mode"] = json!("ephemeral");
     assert_blocked_by(&check_plan(&plan_of(&[ephemeral])), "unknown_mode");
+}
+
+#[test]
+fn prior_state_without_changes_is_blocked() {
+    let resource =
+        json!({"address": "aws_db_instance.main", "mode": "managed", "type": "aws_db_instance", "name": "main"});
+    let state = json!({"values": {"root_module": {"child_modules": [{"resources": [resource]}]}}});
+    for changes in [json!(null), json!([])] {
+        let mut plan = plan_of(&[]);
+        plan["prior_state"] = state.clone();
+        plan["resource_changes"] = changes;
+        assert_blocked_by(&check_plan(&plan), "unreadable_plan");
+    }
+    let mut absent = plan_of(&[]);
+    absent["prior_state"] = state;
+    absent.as_object_mut().unwrap().remove("resource_changes");
+    assert_blocked_by(&check_plan(&absent), "unreadable_plan");
 }
 
 #[test]
