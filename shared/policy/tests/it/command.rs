@@ -105,6 +105,24 @@ fn folders_of_policies_and_migrations_are_read() {
 }
 
 #[test]
+fn folder_with_a_file_that_may_be_a_migration_is_rejected() {
+    let plan = plan("create_network");
+    for (name, code) in [
+        ("b.psql", 3),
+        ("b.sql.j2", 3),
+        ("b.sql.txt", 3),
+        ("b", 3),
+        ("README.md", 0),
+        (".keep", 0),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.sql"), "select 1").unwrap();
+        std::fs::write(folder.path().join(name), "select 1").unwrap();
+        assert_code(&run(&[&plan, Path::new("--migrations"), folder.path()]), code);
+    }
+}
+
+#[test]
 fn estimate_is_read_from_a_file() {
     let with = |name: &str| {
         run(&[
