@@ -189,6 +189,8 @@ fn deletions_of_other_stores_need_an_approval_with_a_second_factor() {
     let bucket = check_plan(&plan_of(&[change("aws_s3_bucket", &["delete"])]));
     assert_warned_by(&bucket, "guarded_delete");
     assert_eq!(bucket.risk.level, Level::High);
+    let machine = check_plan(&plan_of(&[change("azurerm_windows_virtual_machine", &["delete"])]));
+    assert_warned_by(&machine, "guarded_delete");
     let unlisted = check_plan(&plan_of(&[change("acme_database_instance", &["delete"])]));
     assert_warned_by(&unlisted, "stateful_name_delete");
     assert_eq!(unlisted.risk.level, Level::High);
