@@ -51,6 +51,15 @@ enum Command {
     /// Check a plan in this process and print the report as JSON
     #[command(hide = true)]
     Evaluate(CheckArguments),
+    /// Run the tests of policies in this process
+    #[command(hide = true)]
+    EvaluateTests {
+        /// Folder with .rego files
+        dir: PathBuf,
+        /// Print the results as JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Clone, Debug, Args)]
@@ -116,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Submit(arguments) => submit(&arguments),
         Command::Wait(arguments) => approvals::wait(&arguments),
         Command::Test { dir, json } => test(&dir, json),
+        Command::EvaluateTests { dir, json } => evaluate_tests(&dir, json),
     };
     match result {
         Ok(code) => ExitCode::from(code),
@@ -228,6 +238,11 @@ fn with_estimate(report: Report, estimator: &Estimator, arguments: &InputArgumen
         let why = "an estimate by the API needs the plan in a file, not on standard input";
         return Ok(report.with_cost(cost::Outcome::failed(why)));
     }
+    // A pipe is read once only.
+    if !arguments.plan.is_file() {
+        let why = "an estimate by the API needs the plan in a regular file";
+        return Ok(report.with_cost(cost::Outcome::failed(why)));
+    }
     let plan = match files::read(&arguments.plan, MAX_PLAN_BYTES) {
         Ok(plan) => plan,
         Err(error) => return Ok(report.with_cost(cost::Outcome::failed(&error.to_string()))),
@@ -280,7 +295,26 @@ fn read_inputs(arguments: &InputArguments) -> Result<Inputs, Box<Report>> {
     })
 }
 
+/// Runs the tests in a child process: a policy whose functions call each other without end overflows its stack.
 fn test(dir: &std::path::Path, json: bool) -> Result<u8, String> {
+    let program = std::env::current_exe().map_err(|error| format!("the program cannot find itself: {error}"))?;
+    let mut child = Process::new(program);
+    child.arg("evaluate-tests");
+    if json {
+        child.arg("--json");
+    }
+    let status = child.arg("--").arg(dir).status();
+    let status = status.map_err(|error| format!("the tests could not be started: {error}"))?;
+    match status.code() {
+        Some(0) => Ok(0),
+        Some(code) if code == i32::from(ERROR) => Ok(ERROR),
+        _ => Err(format!("the tests ended without a result ({status})")),
+    }
+}
+
+/// Runs the tests in this process, with limits.
+fn evaluate_tests(dir: &std::path::Path, json: bool) -> Result<u8, String> {
+    supervise::limit_memory().map_err(|error| format!("the limit of memory was refused: {error}"))?;
     let results = policy_tests::run(&files::read_policies(dir, true)?)?;
     let failed = results.iter().filter(|result| result.failure.is_some()).count();
     if json {

@@ -227,6 +227,20 @@ fn unreachable_api_rejects_and_a_rejected_plan_is_not_sent() {
     let output = with_key("create_network");
     assert_code(&output, 3);
     assert_eq!(report(&output).blocks[0].rule, "cost_unknown");
+    let pipe = tempfile::tempdir().unwrap();
+    let pipe = pipe.path().join("plan.json");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let written = pipe.clone();
+    let writer = std::thread::spawn(move || std::fs::write(written, std::fs::read(plan("create_network")).unwrap()));
+    let output = command()
+        .env("INFRACOST_API_KEY", "ico-test")
+        .env("INFRACOST_API_URL", "http://127.0.0.1:9")
+        .args(["check", "--json"])
+        .arg(&pipe)
+        .output()
+        .unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(report(&output).blocks[0].message.contains("regular file"));
     let rejected = report(&with_key("delete_database"));
     assert!(
         rejected.blocks.iter().all(|block| block.rule == "protected_delete"),
@@ -273,5 +287,9 @@ fn tests_of_policies_have_an_exit_code() {
     assert_code(&run(&folder("policies/no_rule")), 1);
     let failing = tempfile::tempdir().unwrap();
     std::fs::write(failing.path().join("a_test.rego"), "package a\ntest_a if false\n").unwrap();
+    assert_code(&run(failing.path()), 1);
+    // A recursion overflows the stack of the child.
+    let endless = "package a\nf(x) := f(x + 1)\ntest_a if f(1) == 2\n";
+    std::fs::write(failing.path().join("a_test.rego"), endless).unwrap();
     assert_code(&run(failing.path()), 1);
 }

@@ -182,6 +182,13 @@ fn tests_pass_only_when_true() {
 }
 
 #[test]
+fn test_with_a_default_is_seen() {
+    let text = "package acme\ntest_a if true\ndefault test_b := false\n";
+    let expected = [("acme.test_a".to_owned(), true), ("acme.test_b".to_owned(), false)];
+    assert_eq!(tested(text).unwrap(), expected);
+}
+
+#[test]
 fn folder_without_tests_fails() {
     assert!(tested("package acme\ndeny contains \"x\" if false").is_err());
     assert!(tested("package acme\ntest_a if").is_err());
