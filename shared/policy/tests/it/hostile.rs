@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use arrakis_policy::{Inputs, MAX_PLAN_BYTES, Verdict, check_until};
 use serde_json::{Value, json};
 
-use crate::support::{assert_blocked_by, change, check_bytes, check_file, check_plan, plan_of};
+use crate::support::{
+    assert_blocked_by, assert_passed, assert_warned_by, change, check_bytes, check_file, check_plan, plan_of,
+};
 
 #[test]
 fn what_is_no_plan_is_blocked() {
@@ -183,6 +185,14 @@ fn deletion_among_thousands_of_changes_is_found() {
         .collect();
     changes.insert(2_000, change("aws_ebs_volume", &["delete"]));
     assert_blocked_by(&check_plan(&plan_of(&changes)), "protected_delete");
+    // What makes a resource without a change worth a look.
+    changes[2_000] = change("aws_vpc", &["no-op"]);
+    assert_passed(&check_plan(&plan_of(&changes)));
+    changes[2_000]["mode"] = json!("ephemeral");
+    assert_blocked_by(&check_plan(&plan_of(&changes)), "unknown_mode");
+    changes[2_000]["mode"] = json!("managed");
+    changes[2_000]["change"]["importing"] = json!({"id": "vpc-1"});
+    assert_warned_by(&check_plan(&plan_of(&changes)), "import");
 }
 
 #[test]
