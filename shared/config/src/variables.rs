@@ -471,6 +471,11 @@ variables! {
     /// Metrics of checks.
     POLICY_METRICS_FILE = Variable::optional("POLICY_METRICS_FILE", POLICY, "/var/lib/node_exporter/arrakis_policy.prom",
         "file with the counters of checks and blocks, for the textfile collector of the node exporter; default: nothing is counted");
+    /// Public keys by which decisions about plans are signed.
+    APPROVAL_TRUSTED_KEYS = Variable::optional("APPROVAL_TRUSTED_KEYS", POLICY,
+        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+        "public keys of the workers, separated by commas, as arrakis-worker signing keys prints them: submit --wait and wait accept decisions that one of \
+         them has signed; the default of --trusted-key");
     /// Permits admin commands that need MFA.
     ADMIN_COMMANDS_WITHOUT_MFA = Variable::optional("ADMIN_COMMANDS_WITHOUT_MFA", WORKER, "yes",
         "yes: /admin-migrate and /admin-takeover work without a second factor; for development: refused unless DATABASE_URL is on this machine");

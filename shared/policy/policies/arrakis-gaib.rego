@@ -4,13 +4,9 @@ package arrakis.gaib
 # The caller compares this number with the steps of the plan.
 checked := count(input.plan.steps)
 
-changed := {change.address | some change in input.plan.changes}
-
-# Steps are what is carried out; changes are what is shown.
-deny contains {"rule": "hidden_step", "address": step.address, "msg": "a step deletes a resource that is not among the changes"} if {
-	some step in input.plan.steps
-	step["do"] == "delete"
-	not step.address in changed
+# Steps are what is carried out; changes are what is shown. The comparison is `Plan::hidden_steps`.
+deny contains {"rule": "hidden_step", "address": hidden.address, "msg": sprintf("a step does what the changes do not show: %s", [hidden.step])} if {
+	some hidden in input.hidden_steps
 }
 
 deny contains {"rule": "broken_rule", "address": null, "msg": "the plan breaks a rule of Discord and cannot succeed"} if {
@@ -54,6 +50,24 @@ warn contains {"rule": "permissions", "address": change.address, "risk": 35, "ms
 	has_text(change.after, permission)
 	not has_text(object.get(change, "before", null), permission)
 }
+
+# What is carried out counts too: the state before a change is only what the file claims.
+warn contains {"rule": "permissions", "address": step.address, "risk": 35, "msg": sprintf("it gives %s", [permission])} if {
+	some step in input.plan.steps
+	some permission in dangerous
+	has_text(given(step), permission)
+}
+
+given(step) := object.get(step.attributes, "permissions", []) if {
+	step["do"] == "create"
+}
+
+given(step) := object.get(step.attributes, "permissions", []) if {
+	step["do"] == "update"
+	"permissions" in step.fields
+}
+
+given(step) := object.get(step.overwrite, "allow", []) if step["do"] == "put_overwrite"
 
 has_text(value, wanted) if {
 	walk(value, [_, inner])

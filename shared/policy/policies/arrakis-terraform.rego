@@ -83,18 +83,32 @@ deny contains {"rule": "row_security_bypassed", "address": change.address, "msg"
 	not value in {false, null}
 }
 
-# What is unknown until the apply cannot be checked now.
+# What is unknown until the apply cannot be checked now. A data source is read then.
 deny contains {"rule": "unknown_statement", "address": change.address, "msg": sprintf("%s is unknown until the plan is applied", [attribute])} if {
 	some change in input.resource_changes
-	changes(change)
+	runs(change)
 	some attribute in data.arrakis.sql_attributes[change.type]
 	some unknown in change.unknown
 	unknown in {attribute, "*"}
 }
 
+# A provisioner runs when its resource is created or deleted.
+deny contains {"rule": "unknown_statement", "address": change.address, "msg": "a provisioner runs a command that is known during the apply only"} if {
+	some resource in input.unknown_provisioners
+	some change in input.resource_changes
+	resource in {change.resource, ""}
+	some action in change.change.actions
+	action in {"create", "delete"}
+}
+
 deny contains {"rule": "unknown_action", "address": change.address, "msg": sprintf("the actions %v have no known meaning", [change.change.actions])} if {
 	some change in input.resource_changes
 	not actions(change) in known_actions
+}
+
+deny contains {"rule": "unknown_action", "address": change.address, "msg": sprintf("the actions %v have one twice", [change.change.actions])} if {
+	some change in input.resource_changes
+	count(change.change.actions) != count(actions(change))
 }
 
 deny contains {"rule": "unknown_mode", "address": change.address, "msg": sprintf("the mode %v has no known meaning", [change.mode])} if {
@@ -158,46 +172,22 @@ warn contains {"rule": "moved_type", "address": change.address, "risk": 30, "msg
 	type != lower(change.type)
 }
 
-protections := {
-	"deletion_protection",
-	"deletion_protection_enabled",
-	"deletion_protection_policy",
-	"delete_protection",
-	"enable_deletion_protection",
-	"termination_protection",
-	"disable_api_termination",
-	"prevent_destroy_if_contains_resources",
-	"backup_retention_period",
-	"point_in_time_recovery",
-	"point_in_time_recovery_enabled",
-	"storage_encrypted",
-	"encrypted",
-	"versioning",
-}
-
-warn contains {"rule": "protection_removed", "address": change.address, "risk": 40, "msg": sprintf("%s changes from %v", [attribute, before])} if {
+# The comparison is in `exposure.rs`: nested attributes, numbers that become smaller.
+warn contains {"rule": "protection_removed", "address": change.address, "risk": 40, "msg": sprintf("%s changes", [attribute])} if {
 	some change in input.resource_changes
-	"update" in change.change.actions
-	some attribute in protections
-	before := change.change.before[attribute]
-	not before in {false, null, 0}
-	object.get(change.change.after, attribute, "unknown") != before
+	some attribute in change.removed_protections
 }
 
 warn contains {"rule": "deletion_prepared", "address": change.address, "risk": 40, "msg": sprintf("%s is set", [attribute])} if {
 	some change in input.resource_changes
-	changes(change)
-	some attribute in ["force_destroy", "skip_final_snapshot", "force_delete", "delete_automated_backups"]
-	change.change.after[attribute] == true
-	"update" in change.change.actions
-	not change.change.before[attribute] == true
+	some attribute in change.prepared_deletions
 }
 
-warn contains {"rule": "public_network", "address": change.address, "risk": 40, "msg": "it is open to every address"} if {
+warn contains {"rule": "public_network", "address": change.address, "risk": 40, "msg": "it is open to every address, or to a large part of them"} if {
 	some change in input.resource_changes
 	changes(change)
-	regex.match(`(security_group|firewall|network_acl|network_security_rule|authorized_networks|sql_database_instance|db_instance|cluster)`, change.type)
-	contains_text(change.change.after, {"0.0.0.0/0", "::/0", "*"})
+	change.is_open
+	regex.match(`(security_group|secgroup|firewall|network_acl|network_security|security_list|security_rule|ip_access|access_list|allowlist|authorized_network|sql_|db_instance|database|cluster|cache|redis|storage_account)`, change.type)
 }
 
 warn contains {"rule": "public_access", "address": change.address, "risk": 40, "msg": sprintf("%s is set", [attribute])} if {
@@ -207,11 +197,34 @@ warn contains {"rule": "public_access", "address": change.address, "risk": 40, "
 	change.change.after[attribute] == true
 }
 
+warn contains {"rule": "public_access", "address": change.address, "risk": 40, "msg": sprintf("%s is not set", [attribute])} if {
+	some change in input.resource_changes
+	changes(change)
+	change.type in {"aws_s3_bucket_public_access_block", "aws_s3_account_public_access_block"}
+	is_object(change.change.after)
+	some attribute in ["block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets"]
+	object.get(change.change.after, attribute, false) == false
+}
+
+warn contains {"rule": "public_access", "address": change.address, "risk": 40, "msg": "it has a URL without authentication"} if {
+	some change in input.resource_changes
+	changes(change)
+	change.type == "aws_lambda_function_url"
+	change.change.after.authorization_type == "NONE"
+}
+
+warn contains {"rule": "public_access", "address": change.address, "risk": 40, "msg": "it gives rights to everybody"} if {
+	some change in input.resource_changes
+	changes(change)
+	change.mode == "managed"
+	change.names_everybody
+}
+
 warn contains {"rule": "permissions", "address": change.address, "risk": 25, "msg": sprintf("%s decides about permissions", [change.type])} if {
 	some change in input.resource_changes
 	changes(change)
 	change.mode == "managed"
-	regex.match(`(_iam_|_iam$|role_assignment|role_definition|rolebinding|role_binding|cluster_role|_policy_attachment|bucket_policy|_grant$|_grants$|_acl$|kms_grant|vault_policy|postgresql_role|postgresql_grant)`, change.type)
+	regex.match(`(_iam_|_iam$|role_assignment|role_definition|rolebinding|role_binding|cluster_role|_policy_attachment|bucket_policy|lambda_permission|(kms_key|queue|topic|repository|secret|resource|registry|vault|file_system|domain)_policy$|_grant$|_grants$|_acl$|kms_grant|vault_policy|postgresql_role|postgresql_grant|grant_role)`, change.type)
 }
 
 warn contains {"rule": effect.rule, "address": change.address, "risk": 50, "msg": effect.msg} if {
@@ -232,6 +245,13 @@ warn contains {"rule": "provisioners", "address": null, "risk": 25, "msg": sprin
 	changes(change)
 }
 
+warn contains {"rule": "external_program", "address": change.address, "risk": 25, "msg": "a program runs during the apply"} if {
+	some change in input.resource_changes
+	runs(change)
+	change.mode == "data"
+	change.type == "external"
+}
+
 warn contains {"rule": "action_invocation", "address": invocation.address, "risk": 35, "msg": sprintf("the action %s is invoked; a plan does not show its effect", [invocation.type])} if {
 	some invocation in input.action_invocations
 }
@@ -248,9 +268,3 @@ is_protected(change) if {
 forget_points(change) := 60 if {
 	is_protected(change)
 } else := 15
-
-contains_text(value, wanted) if {
-	walk(value, [_, inner])
-	is_string(inner)
-	inner in wanted
-}

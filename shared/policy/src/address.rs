@@ -1,12 +1,14 @@
 //! Addresses of resources: `module.a["x.y"].aws_db_instance.main[0]`.
 
-/// The mode and type in an address.
+/// The mode, type and name in an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AddressType<'a> {
     /// Whether it is a data source.
     pub(crate) data: bool,
     /// The type of the resource.
     pub(crate) kind: &'a str,
+    /// The name of the resource.
+    pub(crate) name: &'a str,
 }
 
 /// Reads the type from an address. `None` when the address has no valid form.
@@ -21,8 +23,8 @@ pub(crate) fn type_of(address: &str) -> Option<AddressType<'_>> {
     if kind == "data" {
         (data, kind) = (true, parts.next()?);
     }
-    parts.next()?;
-    (parts.next().is_none() && is_name(kind)).then_some(AddressType { data, kind })
+    let name = parts.next()?;
+    (parts.next().is_none() && is_name(kind)).then_some(AddressType { data, kind, name })
 }
 
 fn is_name(name: &str) -> bool {
@@ -77,25 +79,32 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn assert_type(address: &str, data: bool, kind: &str) {
-        assert_eq!(type_of(address), Some(AddressType { data, kind }), "{address}");
+    fn assert_type(address: &str, data: bool, kind: &str, name: &str) {
+        assert_eq!(type_of(address), Some(AddressType { data, kind, name }), "{address}");
     }
 
     #[test]
     fn types_are_read_from_every_form() {
-        assert_type("aws_db_instance.main", false, "aws_db_instance");
+        assert_type("aws_db_instance.main", false, "aws_db_instance", "main");
         assert_type(
             "module.a.module.b[0].aws_db_instance.main[\"x\"]",
             false,
             "aws_db_instance",
+            "main",
         );
-        assert_type("module.a[\"b.aws_x.y\"].aws_ebs_volume.é[0]", false, "aws_ebs_volume");
+        assert_type(
+            "module.a[\"b.aws_x.y\"].aws_ebs_volume.é[0]",
+            false,
+            "aws_ebs_volume",
+            "é",
+        );
         assert_type(
             "module.a[\"q\\\"].aws_x.y\"].google_sql_database.d",
             false,
             "google_sql_database",
+            "d",
         );
-        assert_type("data.aws_x.y", true, "aws_x");
+        assert_type("data.aws_x.y", true, "aws_x", "y");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! `arrakis-policy submit` and `wait`: a pipeline submits a plan that needs an approval, and waits for the decision of a person.
 //!
-//! Owns the requests to the api and their exit codes. Decides nothing: who may approve, and whether a code is needed, is the api's. An approval
-//! counts for the plan whose bytes were submitted, so `wait` reads the plan again and compares its SHA-256; a pipeline applies this file.
+//! Owns the requests to the api and their exit codes. Decides nothing: who may approve, and whether a code is needed, is the api's. What is submitted is
+//! judged before, not taken from a file that somebody may have edited. An approval counts for the plan whose bytes were submitted, so `wait` reads the
+//! plan again and compares its SHA-256; a pipeline applies this file. Only a record that a trusted key has signed approves.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -10,12 +11,15 @@ use std::time::{Duration, Instant};
 
 use arrakis_config::is_loopback;
 use arrakis_contracts::approvals::{ApprovalStateName, ApprovalView, PlanVerdict, SubmitApproval};
+use arrakis_security::signing::{PublicKey, TrustedKeys};
 use clap::Args;
 use reqwest::{Client, Method, StatusCode, Url};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use crate::cli::InputArguments;
+use crate::record::{check_approval, check_record};
 use crate::report::{Report, Verdict, printable};
 
 /// Exit code: the time given to wait is over, and nobody has decided.
@@ -70,11 +74,11 @@ impl std::str::FromStr for ApiKey {
 /// Arguments of `arrakis-policy submit`.
 #[derive(Clone, Debug, Args)]
 pub struct SubmitArguments {
-    /// The plan that was checked
-    plan: PathBuf,
-    /// Report of `arrakis-policy check --json` about this plan
+    #[command(flatten)]
+    pub(crate) input: InputArguments,
+    /// Report of `arrakis-policy check --json` about this plan. It counts where it is stricter than the check that `submit` makes
     #[arg(long, value_name = "FILE")]
-    report: PathBuf,
+    report: Option<PathBuf>,
     /// What the plan is about, in a line
     #[arg(long)]
     title: String,
@@ -108,8 +112,16 @@ pub struct WaitArguments {
 }
 
 /// How to wait, and what to print.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Debug, Args)]
 struct WaitingArguments {
+    /// Public key of the workers, as `arrakis-worker signing keys` prints it; can be repeated
+    #[arg(
+        long = "trusted-key",
+        value_name = "KEY",
+        env = "APPROVAL_TRUSTED_KEYS",
+        value_delimiter = ','
+    )]
+    trusted_keys: Vec<PublicKey>,
     /// Longest wait in minutes
     #[arg(long, value_name = "MINUTES", default_value_t = 1_450)]
     timeout_minutes: u32,
@@ -121,19 +133,47 @@ struct WaitingArguments {
     json: bool,
 }
 
-/// Submits a plan. Returns the exit code: that of `check` for a plan that passed or is rejected, else 2, or with `--wait` that of [`wait`].
+impl WaitingArguments {
+    /// The keys whose signatures count.
+    fn keys(&self) -> Result<TrustedKeys, String> {
+        if self.trusted_keys.is_empty() && !self.unsigned {
+            return Err(
+                "no key is trusted, so that no approval would count: set APPROVAL_TRUSTED_KEYS to what `arrakis-worker signing keys` prints, or \
+                 give --unsigned in a deployment without a signing key"
+                    .to_owned(),
+            );
+        }
+        Ok(self.trusted_keys.iter().copied().collect())
+    }
+}
+
+/// Submits a plan, with the report of the check that this program has made of it. Returns the exit code: that of `check` for a plan that passed or is rejected, else 2, or with `--wait` that of [`wait`].
 ///
 /// # Errors
 /// The plan or the report cannot be read, or the api refuses the request.
-pub fn submit(arguments: &SubmitArguments) -> Result<u8, String> {
-    let report = read_report(&arguments.report)?;
-    let digest = digest(&arguments.plan)?;
-    if report.plan.sha256.as_deref() != Some(digest.as_str()) {
-        return Err("the report is not of this plan: its SHA-256 differs; check the plan again".to_owned());
+pub fn submit(arguments: &SubmitArguments, judged: Report) -> Result<u8, String> {
+    let plan = &arguments.input.plan;
+    if plan == Path::new("-") {
+        return Err("submit needs the plan in a file, not on standard input".to_owned());
     }
-    // An approval overrides no block, and a plan that passed needs none.
+    // An approval overrides no block, also none that a given report does not have.
+    if judged.verdict == Verdict::Rejected {
+        return Ok(judged.verdict.exit_code());
+    }
+    let digest = digest(plan)?;
+    if judged.plan.sha256.as_deref() != Some(digest.as_str()) {
+        return Err("the plan changed during the check".to_owned());
+    }
+    let report = match &arguments.report {
+        Some(path) => stricter(&judged, read_report(path)?)?,
+        None => judged,
+    };
+    // A plan that passed needs none.
     if report.verdict != Verdict::NeedsApproval {
         return Ok(report.verdict.exit_code());
+    }
+    if arguments.wait {
+        arguments.waiting.keys()?;
     }
     let body = SubmitApproval {
         request_id: arguments.request_id.unwrap_or_else(Uuid::new_v4),
@@ -148,6 +188,7 @@ pub fn submit(arguments: &SubmitArguments) -> Result<u8, String> {
     let api = Api::new(&arguments.api)?;
     block_on(async {
         let submitted = api.submit(&body).await?;
+        check_submitted(&submitted, &body)?;
         if !arguments.wait {
             print(&submitted, arguments.waiting.json)?;
             return Ok(NEEDS_APPROVAL);
@@ -157,7 +198,7 @@ pub fn submit(arguments: &SubmitArguments) -> Result<u8, String> {
             "waiting for a decision on the approval {}",
             submitted.id
         );
-        api.wait(submitted.id, &digest, arguments.waiting).await
+        api.wait(submitted.id, &digest, &arguments.waiting).await
     })
 }
 
@@ -168,13 +209,42 @@ pub fn submit(arguments: &SubmitArguments) -> Result<u8, String> {
 pub fn wait(arguments: &WaitArguments) -> Result<u8, String> {
     let digest = digest(&arguments.plan)?;
     let api = Api::new(&arguments.api)?;
-    block_on(api.wait(arguments.id, &digest, arguments.waiting))
+    block_on(api.wait(arguments.id, &digest, &arguments.waiting))
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("no runtime for requests: {error}"))?;
     runtime.block_on(work)
+}
+
+/// The report that was given, if it is one of this plan and judges no less strictly than the check of this program.
+fn stricter(judged: &Report, given: Report) -> Result<Report, String> {
+    if given.plan.sha256 != judged.plan.sha256 {
+        return Err("the report is not of this plan: its SHA-256 differs; check the plan again".to_owned());
+    }
+    given
+        .check_consistency()
+        .map_err(|why| format!("the report cannot be used: {why}; check the plan again"))?;
+    if given.verdict < judged.verdict || given.risk.score < judged.risk.score {
+        return Err(
+            "the report judges the plan less strictly than this program does: it is of other options or was edited; check the plan again".to_owned(),
+        );
+    }
+    Ok(given)
+}
+
+/// Checks that the api stored what was submitted.
+fn check_submitted(approval: &ApprovalView, body: &SubmitApproval) -> Result<(), String> {
+    check_approval(approval, body.request_id, &body.plan_sha256)?;
+    let is_stored = approval.risk_score == body.risk_score
+        && approval.verdict == body.verdict
+        && approval.requester.eq_ignore_ascii_case(&body.requester);
+    if is_stored {
+        Ok(())
+    } else {
+        Err("the api stored another risk, verdict or requester than was submitted".to_owned())
+    }
 }
 
 fn read_report(path: &Path) -> Result<Report, String> {
@@ -282,16 +352,15 @@ impl Api {
     }
 
     /// Waits for the decision about the plan with this SHA-256.
-    async fn wait(&self, id: Uuid, digest: &str, waiting: WaitingArguments) -> Result<u8, String> {
+    async fn wait(&self, id: Uuid, digest: &str, waiting: &WaitingArguments) -> Result<u8, String> {
+        let keys = waiting.keys()?;
         let until = Instant::now() + Duration::from_secs(u64::from(waiting.timeout_minutes) * 60);
         let path = format!("/admin/approvals/{id}?wait_seconds={WAIT_SECONDS}");
         loop {
             match self.request(Method::GET, &path, None).await {
                 Ok(approval) => {
-                    if !approval.plan_sha256.eq_ignore_ascii_case(digest) {
-                        return Err("the approval is of another plan: its SHA-256 differs".to_owned());
-                    }
-                    let code = exit_code(&approval, waiting.unsigned)?;
+                    check_approval(&approval, id, digest)?;
+                    let code = exit_code(&approval, waiting.unsigned, &keys)?;
                     if code != NEEDS_APPROVAL || Instant::now() >= until {
                         print(&approval, waiting.json)?;
                         return Ok(code);
@@ -344,21 +413,17 @@ fn note(why: &str) {
 }
 
 /// The exit code of an approval: 2 while it has no decision, or one that is not signed.
-fn exit_code(approval: &ApprovalView, unsigned: bool) -> Result<u8, String> {
+fn exit_code(approval: &ApprovalView, unsigned: bool, keys: &TrustedKeys) -> Result<u8, String> {
     Ok(match (approval.state, &approval.signed) {
         (ApprovalStateName::Rejected, _) => REJECTED,
         (ApprovalStateName::Lapsed, _) => LAPSED,
         (ApprovalStateName::Pending, _) => NEEDS_APPROVAL,
+        // Without a key to check it by, a signature says nothing.
+        (ApprovalStateName::Approved, _) if unsigned && keys.is_empty() => 0,
         (ApprovalStateName::Approved, None) if unsigned => 0,
         (ApprovalStateName::Approved, None) => NEEDS_APPROVAL,
         (ApprovalStateName::Approved, Some(signed)) => {
-            let record: Value = serde_json::from_str(&signed.record).unwrap_or_default();
-            let is_of_approval = record["approval"] == approval.id.to_string()
-                && record["plan_sha256"] == approval.plan_sha256.as_str()
-                && record["state"] == "approved";
-            if !is_of_approval {
-                return Err("the signed record is not of this approval".to_owned());
-            }
+            check_record(approval, signed, keys)?;
             0
         }
     })
@@ -371,6 +436,7 @@ mod tests {
     use std::net::{SocketAddr, TcpListener};
     use std::sync::{Arc, Mutex};
 
+    use arrakis_security::signing::{LocalSigner, Signer as _, SigningPurpose};
     use serde_json::json;
 
     use super::*;
@@ -435,11 +501,19 @@ mod tests {
         }
     }
 
-    const WAITING: WaitingArguments = WaitingArguments {
-        timeout_minutes: 0,
-        unsigned: false,
-        json: true,
-    };
+    /// A wait that ends at once, for approvals that this key has signed.
+    fn waiting(signer: &LocalSigner) -> WaitingArguments {
+        WaitingArguments {
+            trusted_keys: vec![signer.public_key()],
+            timeout_minutes: 0,
+            unsigned: false,
+            json: true,
+        }
+    }
+
+    fn signer() -> LocalSigner {
+        LocalSigner::generate().unwrap()
+    }
 
     fn approval(state: &str, digest: &str, signed: &Value) -> Value {
         json!({
@@ -449,9 +523,21 @@ mod tests {
         })
     }
 
-    fn signed(digest: &str) -> Value {
-        let record = json!({"approval": ID, "plan_sha256": digest, "state": "approved"}).to_string();
-        json!({"record": record, "algorithm": "ed25519", "key": "k", "version": 1, "value": "x"})
+    fn signed(signer: &LocalSigner, digest: &str) -> Value {
+        let record = json!({
+            "record": "arrakis-approval-v1", "approval": ID, "title": "t", "plan_sha256": digest, "verdict": "needs_approval",
+            "risk_score": 40, "requester": "chani", "submitted_by": "api-key:1", "needs_mfa": false,
+            "submitted_at": "2026-12-01T10:00:00Z", "state": "approved", "decided_by": "stilgar", "via": "slack", "account": "U1",
+            "second_factor": false, "decided_at": "2026-12-01T11:00:00Z",
+        })
+        .to_string();
+        let signature = block_on(async {
+            let signature = signer.sign_for(SigningPurpose::Approval, record.as_bytes()).await;
+            signature.map_err(|error| error.to_string())
+        })
+        .unwrap();
+        json!({"record": record, "algorithm": signature.algorithm.name(), "key": signature.key, "version": signature.version,
+            "value": signature.value})
     }
 
     fn plan() -> (tempfile::TempDir, PathBuf, String) {
@@ -462,12 +548,12 @@ mod tests {
         (folder, path, digest)
     }
 
-    fn wait_for(answers: Vec<(u16, Value)>, plan: &Path) -> Result<u8, String> {
+    fn wait_for(answers: Vec<(u16, Value)>, plan: &Path, waiting: WaitingArguments) -> Result<u8, String> {
         let api = ApiDouble::start(answers);
         wait(&WaitArguments {
             id: ID,
             plan: plan.to_owned(),
-            waiting: WAITING,
+            waiting,
             api: api.arguments(),
         })
     }
@@ -475,57 +561,105 @@ mod tests {
     #[test]
     fn exit_codes_say_what_was_decided() {
         let (_folder, path, digest) = plan();
+        let signer = signer();
         for (state, signed, code) in [
             ("pending", Value::Null, 2),
-            ("approved", signed(&digest), 0),
+            ("approved", signed(&signer, &digest), 0),
             ("approved", Value::Null, 2),
             ("rejected", Value::Null, 3),
             ("lapsed", Value::Null, 4),
         ] {
             let answer = vec![(200, approval(state, &digest, &signed))];
-            assert_eq!(wait_for(answer, &path), Ok(code), "{state} {signed}");
+            assert_eq!(wait_for(answer, &path, waiting(&signer)), Ok(code), "{state} {signed}");
+        }
+    }
+
+    #[test]
+    fn only_a_trusted_signature_passes() {
+        let (_folder, path, digest) = plan();
+        let (signer, other) = (signer(), signer());
+        let answer = |signed: Value| vec![(200, approval("approved", &digest, &signed))];
+        let good = signed(&signer, &digest);
+        assert!(wait_for(answer(good.clone()), &path, waiting(&other)).is_err());
+        let mut garbage = good.clone();
+        garbage["value"] = json!("garbage");
+        assert!(wait_for(answer(garbage), &path, waiting(&signer)).is_err());
+        let mut untrusted = waiting(&signer);
+        untrusted.trusted_keys.clear();
+        let error = wait_for(answer(good.clone()), &path, untrusted.clone()).unwrap_err();
+        assert!(error.contains("APPROVAL_TRUSTED_KEYS"), "{error}");
+        untrusted.unsigned = true;
+        assert_eq!(wait_for(answer(Value::Null), &path, untrusted), Ok(0));
+        // A signature that is wrong is no missing one.
+        let mut unsigned = waiting(&other);
+        unsigned.unsigned = true;
+        assert!(wait_for(answer(good), &path, unsigned).is_err());
+    }
+
+    #[test]
+    fn answer_about_another_approval_or_a_rejected_plan_is_no_pass() {
+        let (_folder, path, digest) = plan();
+        let signer = signer();
+        let good = approval("approved", &digest, &signed(&signer, &digest));
+        for (field, value) in [
+            ("id", json!(Uuid::from_u128(8))),
+            ("verdict", json!("rejected")),
+            ("needs_mfa", json!(true)),
+            ("risk_score", json!(100)),
+            ("expires_at", json!("2020-01-01T00:00:00Z")),
+        ] {
+            let mut other = good.clone();
+            other[field] = value;
+            assert!(
+                wait_for(vec![(200, other)], &path, waiting(&signer)).is_err(),
+                "{field}"
+            );
         }
     }
 
     #[test]
     fn approval_of_another_plan_is_no_pass() {
         let (_folder, path, digest) = plan();
+        let signer = signer();
         let other = "ab".repeat(32);
-        let error = wait_for(vec![(200, approval("approved", &other, &signed(&other)))], &path).unwrap_err();
+        let wait = |digest: &str| {
+            let answer = approval("approved", digest, &signed(&signer, &other));
+            wait_for(vec![(200, answer)], &path, waiting(&signer))
+        };
+        let error = wait(&other).unwrap_err();
         assert!(error.contains("another plan"), "{error}");
-        let error = wait_for(vec![(200, approval("approved", &digest, &signed(&other)))], &path).unwrap_err();
+        let error = wait(&digest).unwrap_err();
         assert!(error.contains("signed record"), "{error}");
     }
 
     #[test]
     fn refusals_are_errors_with_their_reason() {
         let (_folder, path, _) = plan();
+        let signer = signer();
         for status in [401, 403, 404] {
             let answer = vec![(status, json!({"detail": "no such approval \u{202e}"}))];
-            let error = wait_for(answer, &path).unwrap_err();
+            let error = wait_for(answer, &path, waiting(&signer)).unwrap_err();
             assert!(
                 error.contains(&format!("status {status}: no such approval \\u{{202e}}")),
                 "{error}"
             );
         }
-        let error = wait_for(vec![(200, json!({"state": "approved"}))], &path).unwrap_err();
+        let error = wait_for(vec![(200, json!({"state": "approved"}))], &path, waiting(&signer)).unwrap_err();
         assert!(error.contains("no approval"), "{error}");
         // After a failure that may pass, the time given decides.
-        let error = wait_for(vec![(503, json!({}))], &path).unwrap_err();
+        let error = wait_for(vec![(503, json!({}))], &path, waiting(&signer)).unwrap_err();
         assert!(error.contains("status 503"), "{error}");
     }
 
-    fn submission(api: &ApiDouble, folder: &Path, plan: &Path, report: &Report) -> SubmitArguments {
-        let path = folder.join("report.json");
-        std::fs::write(&path, serde_json::to_vec(report).unwrap()).unwrap();
+    fn submission(api: &ApiDouble, plan: &Path) -> SubmitArguments {
         SubmitArguments {
-            plan: plan.to_owned(),
-            report: path,
+            input: InputArguments::of_plan(plan),
+            report: None,
             title: "Production".to_owned(),
             requester: "chani".to_owned(),
             request_id: Some(ID),
             wait: false,
-            waiting: WAITING,
+            waiting: waiting(&signer()),
             api: api.arguments(),
         }
     }
@@ -550,13 +684,12 @@ mod tests {
 
     #[test]
     fn plan_that_needs_an_approval_is_submitted_with_its_digest() {
-        let (folder, path, digest) = plan();
-        let api = ApiDouble::start(vec![
-            (503, json!({})),
-            (200, approval("pending", &digest, &Value::Null)),
-        ]);
+        let (_folder, path, digest) = plan();
         let report = report(&digest, Vec::new(), vec![finding()]);
-        let code = submit(&submission(&api, folder.path(), &path, &report));
+        let mut stored = approval("pending", &digest, &Value::Null);
+        stored["risk_score"] = json!(report.risk.score);
+        let api = ApiDouble::start(vec![(503, json!({})), (200, stored)]);
+        let code = submit(&submission(&api, &path), report);
         assert_eq!(code, Ok(2));
         let requests = api.requests();
         assert_eq!(requests.len(), 2);
@@ -582,16 +715,87 @@ mod tests {
 
     #[test]
     fn rejected_and_passed_plans_are_not_submitted() {
+        let (_folder, path, digest) = plan();
+        let api = ApiDouble::start(Vec::new());
+        let submission = submission(&api, &path);
+        let blocked = report(&digest, vec![finding()], Vec::new());
+        assert_eq!(submit(&submission, blocked), Ok(3));
+        let passed = report(&digest, Vec::new(), Vec::new());
+        assert_eq!(submit(&submission, passed), Ok(0));
+        let other = report(&"ab".repeat(32), Vec::new(), vec![finding()]);
+        assert!(
+            submit(&submission, other)
+                .unwrap_err()
+                .contains("changed during the check")
+        );
+        assert!(api.requests().is_empty());
+    }
+
+    #[test]
+    fn given_report_never_makes_the_verdict_milder() {
         let (folder, path, digest) = plan();
         let api = ApiDouble::start(Vec::new());
+        let file = folder.path().join("report.json");
+        let with_report = |judged: &Report, given: &Value| {
+            std::fs::write(&file, given.to_string()).unwrap();
+            let mut submission = submission(&api, &path);
+            submission.report = Some(file.clone());
+            submit(&submission, judged.clone())
+        };
+        let json = |report: &Report| serde_json::to_value(report).unwrap();
         let blocked = report(&digest, vec![finding()], Vec::new());
-        assert_eq!(submit(&submission(&api, folder.path(), &path, &blocked)), Ok(3));
+        let warned = report(&digest, Vec::new(), vec![finding()]);
         let passed = report(&digest, Vec::new(), Vec::new());
-        assert_eq!(submit(&submission(&api, folder.path(), &path, &passed)), Ok(0));
+        // What this program blocks stays blocked, whatever the file says, and a stricter file counts.
+        for given in [&passed, &warned, &blocked] {
+            assert_eq!(with_report(&blocked, &json(given)), Ok(3));
+        }
+        assert_eq!(with_report(&passed, &json(&blocked)), Ok(3));
+        assert!(
+            with_report(&warned, &json(&passed))
+                .unwrap_err()
+                .contains("less strictly")
+        );
         let other = report(&"ab".repeat(32), Vec::new(), vec![finding()]);
-        let error = submit(&submission(&api, folder.path(), &path, &other)).unwrap_err();
-        assert!(error.contains("not of this plan"), "{error}");
+        assert!(
+            with_report(&warned, &json(&other))
+                .unwrap_err()
+                .contains("not of this plan")
+        );
+        let edited = |report: &Report, field: &str, value: Value| {
+            let mut report = json(report);
+            report[field] = value;
+            report
+        };
+        for given in [
+            edited(&blocked, "verdict", json!("passed")),
+            edited(&blocked, "verdict", json!("needs_approval")),
+            edited(&warned, "verdict", json!("passed")),
+            edited(&warned, "version", json!(99)),
+            edited(&warned, "risk", json!({"score": 0, "level": "low", "reasons": []})),
+            edited(&warned, "warnings", json!([])),
+        ] {
+            assert!(with_report(&passed, &given).is_err(), "{given}");
+        }
         assert!(api.requests().is_empty());
+    }
+
+    #[test]
+    fn answer_that_is_not_what_was_submitted_is_an_error() {
+        let (_folder, path, digest) = plan();
+        let report = report(&digest, Vec::new(), vec![finding()]);
+        for (field, value) in [
+            ("plan_sha256", json!("00".repeat(32))),
+            ("id", json!(Uuid::from_u128(8))),
+            ("risk_score", json!(0)),
+            ("requester", json!("duncan")),
+        ] {
+            let mut stored = approval("pending", &digest, &Value::Null);
+            stored["risk_score"] = json!(report.risk.score);
+            stored[field] = value;
+            let api = ApiDouble::start(vec![(200, stored)]);
+            assert!(submit(&submission(&api, &path), report.clone()).is_err(), "{field}");
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ Exit codes of check: 0 passed; 1 error of the command; 2 needs an approval; 3 re
 Exit codes of submit and wait: as those of check, with 0 also for an approved plan, and 4 for an approval that has lapsed.
 A pipeline continues on 0 only: every other code, also that of a killed process, is no pass.
 Exit codes of test: 0 all tests passed; 1 a test failed or there is none.
-Environment: INFRACOST_API_KEY, INFRACOST_API_URL, POLICY_COST_CACHE, POLICY_METRICS_FILE; of submit and wait ARRAKIS_API_URL, ARRAKIS_API_KEY.";
+Environment: INFRACOST_API_KEY, INFRACOST_API_URL, POLICY_COST_CACHE, POLICY_METRICS_FILE; of submit and wait ARRAKIS_API_URL, ARRAKIS_API_KEY, APPROVAL_TRUSTED_KEYS.";
 
 /// Checks plans of Terraform and gaib before they are applied.
 #[derive(Debug, Parser)]
@@ -51,12 +51,31 @@ enum Command {
     /// Check a plan in this process and print the report as JSON
     #[command(hide = true)]
     Evaluate(CheckArguments),
+    /// Run the tests of policies in this process
+    #[command(hide = true)]
+    EvaluateTests {
+        /// Folder with .rego files
+        dir: PathBuf,
+        /// Print the results as JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Clone, Debug, Args)]
 struct CheckArguments {
+    #[command(flatten)]
+    input: InputArguments,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is checked, and by what.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct InputArguments {
     /// Output of `terraform show -json PLAN`, or a file of `gaib server plan --out FILE`; - for standard input
-    plan: PathBuf,
+    pub(crate) plan: PathBuf,
     /// Estimate of Infracost as JSON
     #[arg(long, value_name = "FILE")]
     infracost: Option<PathBuf>,
@@ -69,9 +88,20 @@ struct CheckArguments {
     /// Migration in SQL, or a folder of them; can be repeated
     #[arg(long, value_name = "PATH")]
     migrations: Vec<PathBuf>,
-    /// Print the report as JSON
-    #[arg(long)]
-    json: bool,
+}
+
+impl InputArguments {
+    /// A plan without options.
+    #[cfg(test)]
+    pub(crate) fn of_plan(plan: &std::path::Path) -> Self {
+        Self {
+            plan: plan.to_owned(),
+            infracost: None,
+            infracost_baseline: None,
+            policies: Vec::new(),
+            migrations: Vec::new(),
+        }
+    }
 }
 
 /// Exit code of an error of the command itself.
@@ -92,9 +122,10 @@ pub fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Check(arguments) => check(&arguments),
         Command::Evaluate(arguments) => evaluate(&arguments),
-        Command::Submit(arguments) => approvals::submit(&arguments),
+        Command::Submit(arguments) => submit(&arguments),
         Command::Wait(arguments) => approvals::wait(&arguments),
         Command::Test { dir, json } => test(&dir, json),
+        Command::EvaluateTests { dir, json } => evaluate_tests(&dir, json),
     };
     match result {
         Ok(code) => ExitCode::from(code),
@@ -139,9 +170,36 @@ impl Settings {
     }
 }
 
-/// Checks in a child process, estimates the cost, prints the report.
+/// Checks, counts and prints the report.
 fn check(arguments: &CheckArguments) -> Result<u8, String> {
     let settings = Settings::read()?;
+    let report = judge(&arguments.input, settings.estimator)?;
+    if let Some(path) = settings.metrics {
+        // The verdict does not depend on whether it is counted.
+        if let Err(error) = crate::metrics::record(&path, &report) {
+            let _ = writeln!(
+                std::io::stderr(),
+                "warning: metrics were not written to {}: {error}",
+                path.display()
+            );
+        }
+    }
+    print_report(&report, arguments.json)?;
+    Ok(report.verdict.exit_code())
+}
+
+/// Checks and submits.
+fn submit(arguments: &approvals::SubmitArguments) -> Result<u8, String> {
+    let settings = Settings::read()?;
+    let report = judge(&arguments.input, settings.estimator)?;
+    if report.verdict == Verdict::Rejected {
+        let _ = write!(std::io::stderr(), "{}", report.to_text());
+    }
+    approvals::submit(arguments, report)
+}
+
+/// Checks in a child process, and estimates the cost.
+fn judge(arguments: &InputArguments, estimator: Option<Estimator>) -> Result<Report, String> {
     let program = std::env::current_exe().map_err(|error| format!("the program cannot find itself: {error}"))?;
     let mut child = Process::new(program);
     child.arg("evaluate");
@@ -161,32 +219,28 @@ fn check(arguments: &CheckArguments) -> Result<u8, String> {
     }
     // A plan whose name begins with a dash is no option.
     child.arg("--").arg(&arguments.plan);
-    child.env_remove(variables::INFRACOST_API_KEY.name);
-    let mut report = supervise::run(&mut child);
-    if let Some(estimator) = settings.estimator.filter(|_| arguments.infracost.is_none()) {
-        report = with_estimate(report, &estimator, arguments)?;
+    for secret in [&variables::INFRACOST_API_KEY, &variables::ARRAKIS_API_KEY] {
+        child.env_remove(secret.name);
     }
-    if let Some(path) = settings.metrics {
-        // The verdict does not depend on whether it is counted.
-        if let Err(error) = crate::metrics::record(&path, &report) {
-            let _ = writeln!(
-                std::io::stderr(),
-                "warning: metrics were not written to {}: {error}",
-                path.display()
-            );
-        }
+    let report = supervise::run(&mut child);
+    match estimator.filter(|_| arguments.infracost.is_none()) {
+        Some(estimator) => with_estimate(report, &estimator, arguments),
+        None => Ok(report),
     }
-    print_report(&report, arguments.json)?;
-    Ok(report.verdict.exit_code())
 }
 
 /// A rejected plan needs no estimate, and one of gaib has no cost.
-fn with_estimate(report: Report, estimator: &Estimator, arguments: &CheckArguments) -> Result<Report, String> {
+fn with_estimate(report: Report, estimator: &Estimator, arguments: &InputArguments) -> Result<Report, String> {
     if report.verdict == Verdict::Rejected || report.plan.format != Some(Format::Terraform) {
         return Ok(report);
     }
     if arguments.plan.as_os_str() == "-" {
         let why = "an estimate by the API needs the plan in a file, not on standard input";
+        return Ok(report.with_cost(cost::Outcome::failed(why)));
+    }
+    // A pipe is read once only.
+    if !arguments.plan.is_file() {
+        let why = "an estimate by the API needs the plan in a regular file";
         return Ok(report.with_cost(cost::Outcome::failed(why)));
     }
     let plan = match files::read(&arguments.plan, MAX_PLAN_BYTES) {
@@ -205,7 +259,7 @@ fn with_estimate(report: Report, estimator: &Estimator, arguments: &CheckArgumen
 fn evaluate(arguments: &CheckArguments) -> Result<u8, String> {
     let deadline = Instant::now() + supervise::CHILD_TIME_LIMIT;
     supervise::limit_memory().map_err(|error| format!("the limit of memory was refused: {error}"))?;
-    let report = match read_inputs(arguments) {
+    let report = match read_inputs(&arguments.input) {
         Ok(inputs) => crate::check::check_until(&inputs, deadline),
         Err(report) => *report,
     };
@@ -213,7 +267,7 @@ fn evaluate(arguments: &CheckArguments) -> Result<u8, String> {
     Ok(0)
 }
 
-fn read_inputs(arguments: &CheckArguments) -> Result<Inputs, Box<Report>> {
+fn read_inputs(arguments: &InputArguments) -> Result<Inputs, Box<Report>> {
     let rejected = |rule: &str, why: String| Box::new(Report::unchecked(rule, why));
     let plan = files::read(&arguments.plan, MAX_PLAN_BYTES)
         .map_err(|error| rejected("unreadable_plan", format!("the plan cannot be read: {error}")))?;
@@ -241,7 +295,26 @@ fn read_inputs(arguments: &CheckArguments) -> Result<Inputs, Box<Report>> {
     })
 }
 
+/// Runs the tests in a child process: a policy whose functions call each other without end overflows its stack.
 fn test(dir: &std::path::Path, json: bool) -> Result<u8, String> {
+    let program = std::env::current_exe().map_err(|error| format!("the program cannot find itself: {error}"))?;
+    let mut child = Process::new(program);
+    child.arg("evaluate-tests");
+    if json {
+        child.arg("--json");
+    }
+    let status = child.arg("--").arg(dir).status();
+    let status = status.map_err(|error| format!("the tests could not be started: {error}"))?;
+    match status.code() {
+        Some(0) => Ok(0),
+        Some(code) if code == i32::from(ERROR) => Ok(ERROR),
+        _ => Err(format!("the tests ended without a result ({status})")),
+    }
+}
+
+/// Runs the tests in this process, with limits.
+fn evaluate_tests(dir: &std::path::Path, json: bool) -> Result<u8, String> {
+    supervise::limit_memory().map_err(|error| format!("the limit of memory was refused: {error}"))?;
     let results = policy_tests::run(&files::read_policies(dir, true)?)?;
     let failed = results.iter().filter(|result| result.failure.is_some()).count();
     if json {

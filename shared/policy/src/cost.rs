@@ -3,6 +3,7 @@
 //! Three formats are accepted, by their shape: the JSON of Infracost 0.10 (`totalMonthlyCost`), of `infracost scan` 2.x
 //! (`summary.total_monthly_cost`) and of `infracost scan --diff` 2.x (`DiffTotalMonthlyCost`). Amounts are decimal texts. A report
 //! with errors of a project says 0 for it, so errors reject; so do another currency than that of the limit, and missing amounts.
+//! A report with parts of several formats is refused: which amount counts is not known.
 
 use std::str::FromStr as _;
 
@@ -190,19 +191,20 @@ fn read(bytes: &[u8]) -> Result<Estimate, String> {
     let report = Budget::new(MAX_VALUES)
         .read(text)
         .map_err(|error| format!("the estimate cannot be read: {error}"))?;
-    if report.get("DiffTotalMonthlyCost").is_some() {
-        return scan_diff(&report);
-    }
-    if report.get("totalMonthlyCost").is_some() && report.get("projects").is_some() {
-        return breakdown(&report);
-    }
-    if report
+    let has = |name: &str| report.get(name).is_some();
+    let is_scan = report
         .get("summary")
-        .is_some_and(|summary| summary.get("total_monthly_cost").is_some())
-    {
-        return scan(&report);
+        .is_some_and(|summary| summary.get("total_monthly_cost").is_some());
+    let is_diff = has("DiffTotalMonthlyCost") || has("TotalMonthlyCost") || has("Currency");
+    let is_breakdown = has("totalMonthlyCost") || has("diffTotalMonthlyCost") || has("pastTotalMonthlyCost");
+    // A mark of another format beside could hide an amount: which one counts is not known.
+    match (is_breakdown, is_scan, is_diff) {
+        (false, false, true) if has("DiffTotalMonthlyCost") && !has("projects") => scan_diff(&report),
+        (true, false, false) if has("projects") => breakdown(&report),
+        (false, true, false) => scan(&report),
+        (false, false, false) => Err("the estimate has no known format of Infracost".to_owned()),
+        _ => Err("the estimate has parts of several formats of Infracost, or lacks some of one".to_owned()),
     }
-    Err("the estimate has no known format of Infracost".to_owned())
 }
 
 /// The format of Infracost 0.10: commands `breakdown`, `diff`, `output`.
@@ -213,7 +215,7 @@ fn breakdown(report: &Value) -> Result<Estimate, String> {
         return Err(format!("the version {version:?} of the estimate is not supported"));
     }
     let mut estimate = Estimate {
-        currency: text(report, "currency").unwrap_or_else(|| CURRENCY.to_owned()),
+        currency: text(report, "currency").unwrap_or_default(),
         total: amount(report, "totalMonthlyCost")?,
         before: amount(report, "pastTotalMonthlyCost")?,
         ..Estimate::default()
@@ -231,36 +233,46 @@ fn breakdown(report: &Value) -> Result<Estimate, String> {
             estimate.errors.push(format!("{name}: it has no costs"));
         }
     }
-    // The increases of the projects together: a total that hides one is smaller.
-    let mut sum = BigDecimal::zero();
-    let mut has_differences = false;
-    for project in projects(report)? {
-        let difference = project.get("diff").filter(|difference| !difference.is_null());
-        if let Some(difference) = difference
-            .map(|difference| amount(difference, "totalMonthlyCost"))
-            .transpose()?
-            .flatten()
-        {
-            has_differences = true;
-            sum += difference;
-        }
-    }
-    if has_differences {
-        estimate.increases.push(sum);
-    }
-    estimate.unsupported = report
-        .get("summary")
-        .and_then(|it| it.get("totalUnsupportedResources"))
-        .and_then(Value::as_u64)
-        .unwrap_or(0);
-    if report
-        .get("missingPricesCount")
-        .and_then(Value::as_u64)
-        .is_some_and(|count| count > 0)
-    {
+    // The amounts of the projects together: a total that hides one is smaller.
+    let (difference, after, before) = (
+        sum(report, "diff")?,
+        sum(report, "breakdown")?,
+        sum(report, "pastBreakdown")?,
+    );
+    estimate.increases.extend(difference);
+    estimate.total = estimate.total.max(after);
+    estimate.before = match (estimate.before, before) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    };
+    let summary = report.get("summary").unwrap_or(&Value::Null);
+    estimate.unsupported = count(summary, "totalUnsupportedResources")?;
+    if count(report, "missingPricesCount")? > 0 {
         estimate.errors.push("prices are missing".to_owned());
     }
     Ok(estimate)
+}
+
+/// The monthly costs of a part of each project together; `None` when no project has it.
+fn sum(report: &Value, part: &str) -> Result<Option<BigDecimal>, String> {
+    let mut sum: Option<BigDecimal> = None;
+    for project in projects(report)? {
+        if let Some(part) = project.get(part).filter(|part| !part.is_null())
+            && let Some(cost) = amount(part, "totalMonthlyCost")?
+        {
+            sum = Some(sum.unwrap_or_else(BigDecimal::zero) + cost);
+        }
+    }
+    Ok(sum)
+}
+
+/// A number of resources; 0 when it is absent or `null`.
+fn count(value: &Value, name: &str) -> Result<u64, String> {
+    match value.get(name) {
+        None | Some(Value::Null) => Ok(0),
+        Some(Value::Number(number)) if number.as_u64().is_some() => Ok(number.as_u64().unwrap_or_default()),
+        Some(_) => Err(format!("{name} is no number of resources")),
+    }
 }
 
 /// The format of `infracost scan` 2.x. It has totals after the change only.
@@ -292,13 +304,20 @@ fn scan(report: &Value) -> Result<Estimate, String> {
 
 /// The format of `infracost scan --diff` 2.x.
 fn scan_diff(report: &Value) -> Result<Estimate, String> {
-    Ok(Estimate {
+    let mut estimate = Estimate {
         currency: text(report, "Currency").unwrap_or_default(),
         total: amount(report, "TotalMonthlyCost")?,
         before: amount(report, "PastTotalMonthlyCost")?,
         increases: amount(report, "DiffTotalMonthlyCost")?.into_iter().collect(),
         ..Estimate::default()
-    })
+    };
+    let parts = report.get("Diff").and_then(Value::as_object);
+    let mut sum = BigDecimal::zero();
+    for part in parts.into_iter().flat_map(serde_json::Map::values) {
+        sum += amount(part, "DiffMonthlyCost")?.unwrap_or_else(BigDecimal::zero);
+    }
+    estimate.increases.push(sum);
+    Ok(estimate)
 }
 
 fn projects(report: &Value) -> Result<Vec<&Value>, String> {
@@ -328,12 +347,13 @@ fn text(value: &Value, name: &str) -> Option<String> {
     value.get(name).and_then(Value::as_str).map(str::to_owned)
 }
 
-/// An amount: a decimal text or a number; `None` when it is absent or `null`.
+/// An amount: a decimal text or a whole number; `None` when it is absent or `null`. A number with a fraction is refused: it is read as a binary one, which
+/// may be less than what the report has.
 fn amount(value: &Value, name: &str) -> Result<Option<BigDecimal>, String> {
     match value.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => amount_of_text(text).map(Some).map_err(|why| format!("{name}: {why}")),
-        Some(Value::Number(number)) => amount_of_text(&number.to_string())
+        Some(Value::Number(number)) if !number.is_f64() => amount_of_text(&number.to_string())
             .map(Some)
             .map_err(|why| format!("{name}: {why}")),
         Some(_) => Err(format!("{name} is no amount")),

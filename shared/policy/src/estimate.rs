@@ -42,8 +42,12 @@ impl Estimator {
         };
         let name = format!("{}.json", hex::encode(Sha256::digest(&sent)));
         let cached = self.cache.as_ref().map(|folder| folder.join(name));
-        if let Some(estimate) = cached.as_deref().and_then(read_cached) {
-            return cost::evaluate(&estimate, None);
+        // A file that cannot be read as an estimate, such as one that was cut, is requested again.
+        let kept = cached.as_deref().and_then(read_cached);
+        if let Some(outcome) = kept.map(|estimate| cost::evaluate(&estimate, None))
+            && outcome.cost.is_some()
+        {
+            return outcome;
         }
         let estimate = match self.request(sent).await {
             Ok(estimate) => estimate,

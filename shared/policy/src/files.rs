@@ -61,16 +61,38 @@ pub fn read_policies(folder: &Path, with_tests: bool) -> Result<PolicySet, Strin
     Ok(policies)
 }
 
+/// Extensions of files beside migrations that are no migrations.
+const NO_MIGRATIONS: &[&str] = &["md", "txt", "toml", "json", "yaml", "yml", "conf", "lock", "sum"];
+
+/// Whether a file beside migrations may be left out. `a.sql.j2` and `a.sql.txt` have SQL too.
+fn is_no_migration(path: &Path) -> bool {
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_ascii_lowercase();
+    let extension = path
+        .extension()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_ascii_lowercase();
+    !name.contains(".sql") && (name.starts_with('.') || NO_MIGRATIONS.contains(&extension.as_str()))
+}
+
 /// The migrations of a path: the file, or every `.sql` file of the folder.
 ///
 /// # Errors
-/// A file cannot be read, or there is none.
+/// A file cannot be read, there is none, or a file of the folder may be a migration that is not read.
 pub fn read_migrations(path: &Path) -> Result<Vec<(String, String)>, String> {
     let files = if path.is_dir() {
-        walk(path)?
-            .into_iter()
-            .filter(|path| has_extension(path, "sql"))
-            .collect()
+        let (files, others): (Vec<_>, Vec<_>) = walk(path)?.into_iter().partition(|path| has_extension(path, "sql"));
+        if let Some(other) = others.iter().find(|path| !is_no_migration(path)) {
+            return Err(format!(
+                "{}: migrations are read from .sql files only, and this file may be one; give the files one by one, or move it",
+                other.display()
+            ));
+        }
+        files
     } else {
         vec![path.to_owned()]
     };

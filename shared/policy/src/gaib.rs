@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use crate::finding::Counts;
 use crate::terraform::Plan;
 
-/// Reads a plan. Its digest is verified, so that an edited file is refused.
+/// Reads a plan. Its digest is verified, which finds damage and no forgery: anybody can write a plan with its digest. So its steps are compared
+/// with its changes.
 ///
 /// # Errors
 /// The text is no plan of gaib's present version, or was edited.
@@ -23,11 +24,16 @@ pub fn read(text: &str) -> Result<Plan, String> {
             plan::Action::Adopt => {}
         }
     }
+    let hidden: Vec<Value> = plan
+        .hidden_steps()
+        .into_iter()
+        .map(|step| json!({ "address": step.address().map(ToString::to_string), "step": step.describe() }))
+        .collect();
     let input = serde_json::to_value(&plan).map_err(|error| error.to_string())?;
     Ok(Plan {
         checked: plan.steps.len(),
         counts,
-        input: json!({ "format": "gaib", "plan": without_images(input) }),
+        input: json!({ "format": "gaib", "hidden_steps": hidden, "plan": without_images(input) }),
     })
 }
 

@@ -11,7 +11,7 @@
 //! | [`sql`] | SQL that disables row-level security |
 //! | [`cost`], [`estimate`] | Infracost: its reports, its API |
 //! | [`finding`], [`risk`], [`report`] | results of rules, the score, the result |
-//! | [`approvals`] | `submit` and `wait`: requests to the api |
+//! | [`approvals`], `record` | `submit` and `wait`: requests to the api, verification of the signed decision |
 //! | [`supervise`], [`cli`] | the command `arrakis-policy` |
 //!
 //! To add a built-in rule: a rule in `policies/arrakis-terraform.rego`, a test in `tests/it/`. To add a protected type: a line in
@@ -24,6 +24,7 @@ pub mod cli;
 pub mod cost;
 pub mod engine;
 pub mod estimate;
+mod exposure;
 pub mod files;
 pub mod finding;
 #[cfg(test)]
@@ -34,6 +35,7 @@ mod mask;
 pub mod metrics;
 pub mod policy_tests;
 pub mod protected;
+mod record;
 pub mod report;
 pub mod risk;
 pub mod sql;

@@ -31,7 +31,7 @@ pub fn run(policies: &PolicySet) -> Result<Vec<TestResult>, String> {
     let packages = engine.add(policies)?;
     for ((file, package), (_, text)) in packages.iter().zip(&policies.files) {
         for rule in test_names(text) {
-            // A line of a comment or a text may look like a rule.
+            // A name in a comment, a text or a call is no rule.
             if engine.declares(file, rule) {
                 names.insert(format!("{package}.{rule}"));
             }
@@ -53,11 +53,8 @@ pub fn run(policies: &PolicySet) -> Result<Vec<TestResult>, String> {
     Ok(results.collect())
 }
 
-fn test_names(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter_map(|line| {
-        let line = line.trim_start();
-        let end = line.find(|character: char| !(character.is_ascii_alphanumeric() || character == '_'));
-        let name = &line[..end.unwrap_or(line.len())];
-        name.starts_with("test_").then_some(name)
-    })
+/// Names in a text that begin with `test_`, wherever they are: also those of rules with a default.
+fn test_names(text: &str) -> BTreeSet<&str> {
+    let names = text.split(|character: char| !(character.is_ascii_alphanumeric() || character == '_'));
+    names.filter(|name| name.starts_with("test_")).collect()
 }

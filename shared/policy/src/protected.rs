@@ -73,6 +73,11 @@ mod tests {
             ("hashicorp/azurerm", "azurerm_managed_disk"),
             ("hashicorp/kubernetes", "kubernetes_persistent_volume_claim"),
             ("cyrilgdn/postgresql", "postgresql_database"),
+            ("hashicorp/aws", "aws_athena_database"),
+            ("lxc/incus", "incus_storage_volume"),
+            ("ionos-cloud/ionoscloud", "ionoscloud_pg_cluster"),
+            ("stackitcloud/stackit", "stackit_postgresflex_instance"),
+            ("NetApp/netapp-ontap", "netapp-ontap_volume"),
         ] {
             let found = providers.iter().find(|it| it.provider == provider).unwrap();
             assert!(found.types.contains_key(kind), "{kind}");

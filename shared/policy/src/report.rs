@@ -1,5 +1,6 @@
 //! The result of a check: verdict, findings, risk, cost. Pipelines read it as JSON, and approvals show it to a reviewer.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
@@ -88,22 +89,19 @@ pub struct Report {
 
 /// Findings that a report lists; further ones are counted.
 const MAX_LISTED: usize = 500;
+/// The rule of the finding that counts those that are not listed.
+const MORE: &str = "more";
+/// Findings of a rule that are listed before a second part of another rule.
+const LISTED_IN_TURN: usize = 10;
 
 impl Report {
     /// A report of findings. The verdict and the risk follow from them.
     #[must_use]
     pub fn new(plan: PlanSummary, blocks: Vec<Finding>, warnings: Vec<Finding>, cost: Option<Cost>) -> Self {
         let risk = Risk::new(&plan.changes, &blocks, &warnings, cost.as_ref());
-        let verdict = if !blocks.is_empty() {
-            Verdict::Rejected
-        } else if !warnings.is_empty() || risk.needs_approval() {
-            Verdict::NeedsApproval
-        } else {
-            Verdict::Passed
-        };
         Self {
             version: VERSION,
-            verdict,
+            verdict: verdict(&blocks, &warnings, &risk),
             plan,
             blocks: listed(blocks),
             warnings: listed(warnings),
@@ -121,11 +119,47 @@ impl Report {
 
     /// The same report with the result of a cost estimate.
     #[must_use]
-    pub fn with_cost(self, outcome: crate::cost::Outcome) -> Self {
-        let (mut blocks, mut warnings) = (self.blocks, self.warnings);
-        blocks.extend(outcome.blocks);
-        warnings.extend(outcome.warnings);
-        Self::new(self.plan, blocks, warnings, outcome.cost.or(self.cost))
+    pub fn with_cost(mut self, outcome: crate::cost::Outcome) -> Self {
+        self.risk = self
+            .risk
+            .with(&outcome.blocks, &outcome.warnings, outcome.cost.as_ref());
+        let verdict = verdict(&outcome.blocks, &outcome.warnings, &self.risk);
+        self.verdict = self.verdict.max(verdict);
+        self.blocks.extend(outcome.blocks);
+        self.warnings.extend(outcome.warnings);
+        self.cost = outcome.cost.or(self.cost);
+        self
+    }
+
+    /// Checks a report that was kept in a file: that its verdict and its score are those of its findings and reasons.
+    ///
+    /// # Errors
+    /// It has another version, or contradicts itself.
+    pub fn check_consistency(&self) -> Result<(), String> {
+        if self.version != VERSION {
+            return Err(format!(
+                "it has version {}, and this program reads version {VERSION}",
+                self.version
+            ));
+        }
+        if self.verdict != verdict(&self.blocks, &self.warnings, &self.risk) {
+            return Err("its verdict is not that of its findings".to_owned());
+        }
+        let sum = Risk::of(self.risk.reasons.clone());
+        let mut least = Risk::new(&self.plan.changes, &self.blocks, &self.warnings, self.cost.as_ref());
+        if self
+            .warnings
+            .iter()
+            .chain(&self.blocks)
+            .any(|finding| finding.rule == MORE)
+        {
+            // The findings that are not listed count as well.
+            least.score = least.score.min(self.risk.score);
+        }
+        if (sum.score, sum.level) != (self.risk.score, self.risk.level) || self.risk.score < least.score {
+            return Err("its risk is not that of its findings".to_owned());
+        }
+        Ok(())
     }
 
     /// The report for people, without characters that control a terminal or change the direction of text.
@@ -167,17 +201,41 @@ impl Report {
     }
 }
 
+fn verdict(blocks: &[Finding], warnings: &[Finding], risk: &Risk) -> Verdict {
+    if !blocks.is_empty() {
+        Verdict::Rejected
+    } else if !warnings.is_empty() || risk.needs_approval() {
+        Verdict::NeedsApproval
+    } else {
+        Verdict::Passed
+    }
+}
+
+/// The findings that a report lists, those with the most points first. Each rule has its share, so that many findings of one rule hide no other.
 fn listed(mut findings: Vec<Finding>) -> Vec<Finding> {
-    findings.sort();
+    findings.sort_by(|one, other| other.risk.cmp(&one.risk).then_with(|| one.cmp(other)));
     findings.dedup();
     let count = findings.len();
-    if count > MAX_LISTED {
-        findings.truncate(MAX_LISTED);
-        findings.push(Finding::of_plan(
-            "more",
-            format!("{} further findings are not listed", count - MAX_LISTED),
-        ));
+    if count <= MAX_LISTED {
+        return findings;
     }
+    let mut of_rule: BTreeMap<(String, String), usize> = BTreeMap::new();
+    let mut ranked: Vec<(usize, Finding)> = Vec::with_capacity(count);
+    for finding in findings {
+        let number = of_rule
+            .entry((finding.source.clone(), finding.rule.clone()))
+            .or_default();
+        ranked.push((*number / LISTED_IN_TURN, finding));
+        *number += 1;
+    }
+    // A stable sort: within a turn, the order by points stays.
+    ranked.sort_by_key(|(turn, _)| *turn);
+    ranked.truncate(MAX_LISTED);
+    let mut findings: Vec<Finding> = ranked.into_iter().map(|(_, finding)| finding).collect();
+    findings.push(Finding::of_plan(
+        MORE,
+        format!("{} further findings are not listed", count - MAX_LISTED),
+    ));
     findings
 }
 
@@ -199,8 +257,8 @@ pub fn printable(text: &str) -> String {
 /// Characters without a glyph, and those that change the direction of text (Unicode Technical Report 36).
 const fn is_invisible(character: char) -> bool {
     matches!(character,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -220,6 +278,37 @@ mod tests {
         let report = Report::new(PlanSummary::default(), many, Vec::new(), None);
         assert_eq!(report.blocks.len(), MAX_LISTED + 1);
         assert_eq!(report.verdict, Verdict::Rejected);
+    }
+
+    #[test]
+    fn many_findings_of_one_rule_hide_no_other_and_a_cost_lowers_no_risk() {
+        let mut warnings: Vec<_> = (0..2_000)
+            .map(|number| Finding::of_plan("import", format!("{number:04}")).with_risk(10))
+            .collect();
+        for rule in ["permissions", "protection_removed", "public_network"] {
+            warnings.push(Finding::of_plan(rule, "dangerous").with_risk(40));
+        }
+        let report = Report::new(PlanSummary::default(), Vec::new(), warnings, None);
+        assert_eq!(report.risk.score, 100);
+        for rule in ["permissions", "protection_removed", "public_network"] {
+            assert!(report.warnings.iter().any(|warning| warning.rule == rule), "{rule}");
+        }
+        let cost = crate::cost::Cost {
+            currency: "USD".to_owned(),
+            increase: "0".to_owned(),
+            total: None,
+            before: None,
+            unsupported: 0,
+        };
+        let outcome = crate::cost::Outcome {
+            cost: Some(cost),
+            ..crate::cost::Outcome::default()
+        };
+        let with_cost = report.clone().with_cost(outcome);
+        assert_eq!((with_cost.risk.score, with_cost.verdict), (100, Verdict::NeedsApproval));
+        assert_eq!(with_cost.warnings, report.warnings);
+        let rejected = report.with_cost(crate::cost::Outcome::failed("no answer"));
+        assert_eq!(rejected.verdict, Verdict::Rejected);
     }
 
     #[test]

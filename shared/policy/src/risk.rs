@@ -62,20 +62,7 @@ pub struct Risk {
 
 impl Risk {
     pub(crate) fn new(changes: &Counts, blocks: &[Finding], warnings: &[Finding], cost: Option<&Cost>) -> Self {
-        let mut reasons = Vec::new();
-        if !blocks.is_empty() {
-            reasons.push(reason(
-                100,
-                format!("{} that reject the plan", counted(blocks.len(), "finding")),
-            ));
-        }
-        let mut rules: BTreeMap<(&str, &str), Vec<&Finding>> = BTreeMap::new();
-        for warning in warnings {
-            rules.entry((&warning.source, &warning.rule)).or_default().push(warning);
-        }
-        for ((source, rule), findings) in rules {
-            reasons.extend(of_rule(source, rule, &findings));
-        }
+        let mut reasons = of_findings(blocks, warnings);
         let bulk = [
             (changes.create, 1, 30, "created"),
             (changes.update, 2, 40, "changed in place"),
@@ -87,9 +74,20 @@ impl Risk {
                 reasons.push(reason(points, format!("{} {what}", counted(count, "resource"))));
             }
         }
-        if let Some(points) = cost.map(Cost::risk).filter(|points| *points > 0) {
-            reasons.push(reason(points, "increase of the monthly cost".to_owned()));
-        }
+        reasons.extend(cost.map(of_cost));
+        Self::of(reasons)
+    }
+
+    /// The same risk with further findings and a cost. A report lists a part of the findings only, so the reasons that it has are kept.
+    pub(crate) fn with(self, blocks: &[Finding], warnings: &[Finding], cost: Option<&Cost>) -> Self {
+        let mut reasons = self.reasons;
+        reasons.extend(of_findings(blocks, warnings));
+        reasons.extend(cost.map(of_cost));
+        Self::of(reasons)
+    }
+
+    /// The sum of reasons.
+    pub(crate) fn of(mut reasons: Vec<Reason>) -> Self {
         reasons.retain(|reason| reason.points > 0);
         reasons.sort_by(|one, other| other.points.cmp(&one.points).then_with(|| one.text.cmp(&other.text)));
         let sum = reasons
@@ -111,6 +109,26 @@ impl Risk {
     pub const fn needs_approval(&self) -> bool {
         self.score >= MEDIUM
     }
+}
+
+fn of_findings(blocks: &[Finding], warnings: &[Finding]) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    if !blocks.is_empty() {
+        let text = format!("{} that reject the plan", counted(blocks.len(), "finding"));
+        reasons.push(reason(100, text));
+    }
+    let mut rules: BTreeMap<(&str, &str), Vec<&Finding>> = BTreeMap::new();
+    for warning in warnings {
+        rules.entry((&warning.source, &warning.rule)).or_default().push(warning);
+    }
+    for ((source, rule), findings) in rules {
+        reasons.extend(of_rule(source, rule, &findings));
+    }
+    reasons
+}
+
+fn of_cost(cost: &Cost) -> Reason {
+    reason(cost.risk(), "increase of the monthly cost".to_owned())
 }
 
 /// The largest finding of a rule counts in full, each further one by a quarter of its points, up to twice the largest.

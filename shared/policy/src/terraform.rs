@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::address;
+use crate::exposure::{Exposure, is_open, names_everybody};
 use crate::finding::Counts;
 use crate::json::{Budget, entries, field, for_each_text, items, raw_field};
 use crate::mask::mask;
@@ -84,6 +85,9 @@ pub fn read(text: &str) -> Result<Plan, String> {
         })
     };
     let raw_changes = list("resource_changes")?;
+    if raw_changes.is_empty() && list("resource_drift")?.is_empty() && has_managed(&document, "prior_state")? {
+        return Err("it has resources in its prior state and no resource_changes".to_owned());
+    }
     if raw_changes.len() > MAX_CHANGES {
         return Err(format!("resource_changes has more than {MAX_CHANGES} items"));
     }
@@ -122,16 +126,52 @@ pub fn read(text: &str) -> Result<Plan, String> {
             "unknown_properties": unknown,
             "action_invocations": invocations,
             "provisioners": provisioners.count,
+            "unknown_provisioners": provisioners.unknown,
             "provisioner_effects": provisioners.effects.iter().map(|effect| describe(*effect)).collect::<Vec<_>>(),
             "resource_changes": changes,
         }),
     })
 }
 
+/// Whether a state in the document has a managed resource. Terraform lists each of them in `resource_changes`, also one that does not change.
+fn has_managed(document: &[(String, &RawValue)], name: &str) -> Result<bool, String> {
+    let Some(state) = raw_field(document, name) else {
+        return Ok(false);
+    };
+    let failed = |error: serde_json::Error| format!("{name}: {error}");
+    let state = entries(state).map_err(failed)?;
+    let Some(values) = raw_field(&state, "values") else {
+        return Ok(false);
+    };
+    let values = Budget::new(MAX_VALUES).read(values).map_err(failed)?;
+    Ok(has_managed_resource(&values))
+}
+
+fn has_managed_resource(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(has_managed_resource),
+        Value::Object(object) => {
+            let is_managed = object.get("mode").and_then(Value::as_str) == Some("managed");
+            (is_managed && object.contains_key("type"))
+                || ["root_module", "child_modules", "resources"]
+                    .into_iter()
+                    .filter_map(|part| object.get(part))
+                    .any(has_managed_resource)
+        }
+        _ => false,
+    }
+}
+
 /// The version. Terraform documents that a minor version adds properties only, and that a major one changes their meaning.
 fn format_version(document: &[(String, &RawValue)]) -> Result<String, String> {
     let version: String = field(document, "format_version")?;
-    let parts: Option<Vec<u32>> = version.split('.').map(|part| part.parse().ok()).collect();
+    // `parse` accepts a sign.
+    let number = |part: &str| {
+        part.bytes()
+            .all(|byte| byte.is_ascii_digit())
+            .then(|| part.parse().ok())?
+    };
+    let parts: Option<Vec<u32>> = version.split('.').map(number).collect();
     match parts.as_deref() {
         Some([0 | 1, _]) => Ok(version),
         _ => Err(format!(
@@ -193,6 +233,13 @@ fn read_change(text: &str, budget: &Budget) -> Result<Change, String> {
     }
     effects.sort_unstable();
     effects.dedup();
+    let is_update = actions.iter().any(|action| action == "update");
+    let exposure = if is_update {
+        Exposure::of(&before, &after)
+    } else {
+        Exposure::default()
+    };
+    let (is_open, names_everybody) = (is_open(&after), names_everybody(&after));
     mask(&mut before, &value("before_sensitive")?);
     mask(&mut after, &value("after_sensitive")?);
     let effects: Vec<_> = effects.into_iter().map(describe).collect();
@@ -203,9 +250,14 @@ fn read_change(text: &str, budget: &Budget) -> Result<Change, String> {
         "mode": mode,
         "type": kind,
         "types": types,
+        "resource": format!("{}.{}", parsed.kind, parsed.name),
         "provider_name": field::<String>(&outer, "provider_name")?,
         "action_reason": field::<Option<String>>(&outer, "action_reason")?,
         "effects": effects,
+        "removed_protections": exposure.removed,
+        "prepared_deletions": exposure.prepared,
+        "is_open": is_open,
+        "names_everybody": names_everybody,
         "unknown": unknown_attributes(&after_unknown),
         "change": {
             "actions": actions,
@@ -266,7 +318,13 @@ fn manifest_types(kind: &str, attributes: &Value) -> Vec<String> {
             Some(Value::Object(object)) => {
                 kinds.extend(object.get("kind").and_then(Value::as_str).map(str::to_lowercase));
             }
-            Some(Value::String(text)) => kinds.extend(kinds_in_text(text)),
+            Some(Value::String(text)) => {
+                kinds.extend(kinds_in_text(text));
+                // Keys and values in quotes may have escapes.
+                if text.contains('\\') {
+                    kinds.extend(kinds_in_text(&sql::without_escapes(text)));
+                }
+            }
             _ => {}
         }
     }
@@ -297,6 +355,24 @@ fn kinds_in_text(text: &str) -> Vec<String> {
 struct Provisioners {
     count: usize,
     effects: Vec<Effect>,
+    /// Resources, as `type.name`, with a command that the configuration does not have as a constant; empty for an unknown resource.
+    unknown: Vec<String>,
+}
+
+/// What a provisioner runs.
+const COMMANDS: &[&str] = &["command", "inline", "content"];
+
+/// Whether a provisioner runs a text that is known during the apply only: of a variable, a local, an attribute, a function.
+fn runs_unknown(provisioner: &Value) -> bool {
+    let Some(expressions) = provisioner.get("expressions") else {
+        return true;
+    };
+    COMMANDS
+        .iter()
+        .filter_map(|name| expressions.get(name))
+        .any(|expression| {
+            expression.get("constant_value").is_none_or(Value::is_null) || expression.get("references").is_some()
+        })
 }
 
 impl Provisioners {
@@ -311,6 +387,8 @@ impl Provisioners {
         found.collect(&value);
         found.effects.sort_unstable();
         found.effects.dedup();
+        found.unknown.sort_unstable();
+        found.unknown.dedup();
         Ok(found)
     }
 
@@ -322,6 +400,10 @@ impl Provisioners {
                     if key == "provisioners" {
                         self.count += item.as_array().map_or(1, Vec::len);
                         for_each_text(item, &mut |text| self.effects.extend(sql::of_text(text)));
+                        let provisioners = item.as_array().map_or(std::slice::from_ref(item), Vec::as_slice);
+                        if provisioners.iter().any(runs_unknown) {
+                            self.unknown.push(configured_resource(object));
+                        }
                     } else {
                         self.collect(item);
                     }
@@ -330,6 +412,12 @@ impl Provisioners {
             _ => {}
         }
     }
+}
+
+/// `type.name` of a resource in the configuration, whose address is within its module.
+fn configured_resource(object: &serde_json::Map<String, Value>) -> String {
+    let address = object.get("address").and_then(Value::as_str).unwrap_or_default();
+    address::type_of(address).map_or_else(String::new, |parsed| format!("{}.{}", parsed.kind, parsed.name))
 }
 
 fn read_invocation(text: &str, budget: &Budget) -> Result<Value, String> {
@@ -377,6 +465,16 @@ mod tests {
         assert_eq!(manifest_types("kustomization_resource", &text), ["manifest:deployment"]);
         assert_eq!(manifest_types("kubectl_manifest", &json!({"name": "x"})), ["manifest:"]);
         assert!(manifest_types("aws_instance", &object).is_empty());
+        for escaped in [
+            r#"kind: "Persistent\x56olumeClaim""#,
+            r#""\x6bind": PersistentVolumeClaim"#,
+        ] {
+            let kinds = manifest_types("kubectl_manifest", &json!({"yaml_body": escaped}));
+            assert!(
+                kinds.contains(&"manifest:persistentvolumeclaim".to_owned()),
+                "{kinds:?}"
+            );
+        }
     }
 
     #[test]
@@ -388,6 +486,9 @@ mod tests {
             ("2.0", false),
             ("1", false),
             ("1.x", false),
+            ("+1.2", false),
+            ("1.+2", false),
+            ("1.", false),
         ] {
             let text = format!(
                 r#"{{"format_version":"{version}","planned_values":{{}},"configuration":{{}},"resource_changes":[]}}"#

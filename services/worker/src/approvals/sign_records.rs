@@ -1,6 +1,6 @@
 //! Signs the records of decisions.
 //!
-//! A decision does not wait for the signer: while it is unavailable, decisions stay unsigned, and pipelines wait. Two leaders at once sign a record
+//! Only a decision that the platform's audit log has is signed ([`arrakis_db::Approvals::unsigned`]). A decision does not wait for the signer: while it is unavailable, decisions stay unsigned, and pipelines wait. Two leaders at once sign a record
 //! twice, and the first signature is kept.
 
 use arrakis_db::ApprovalSignature;

@@ -15,7 +15,7 @@ use super::with_config;
 pub(super) enum SigningTask {
     /// Prints the public key of every version, the oldest first: the last one signs
     ///
-    /// Each is a value for `BACKUP_TRUSTED_KEYS` of another machine.
+    /// Each is a value for `BACKUP_TRUSTED_KEYS` of another machine, and for `APPROVAL_TRUSTED_KEYS` of a pipeline.
     Keys {
         /// Print one JSON object a line
         #[arg(long)]

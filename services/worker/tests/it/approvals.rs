@@ -263,9 +263,24 @@ async fn decision_is_signed_once_for_its_purpose() {
         via: ApprovalVia::Slack,
         account: "U1",
     };
-    assert!(tx.approvals().decide(id, true, actor, false).await.unwrap());
+    let attempt = arrakis_db::DecisionAttempt {
+        approval: id,
+        approves: true,
+        actor,
+    };
+    let outcome = tx.attempt_decision(attempt, None).await.unwrap();
+    assert!(
+        matches!(outcome, arrakis_db::DecisionOutcome::Decided(_)),
+        "{outcome:?}"
+    );
+    tx.commit().await.unwrap();
+    // Written to the database without an entry in the audit log.
+    let forged = submit(&platform.database, "thufir", false, DAY).await;
+    let mut tx = platform.database.global().await.unwrap();
+    assert!(tx.approvals().decide(forged, true, actor, false).await.unwrap());
     tx.commit().await.unwrap();
     sign_approvals(&services).await.unwrap();
+    assert_eq!(stored(&platform, forged).await.signature, None);
     let signed = stored(&platform, id).await.signature.unwrap();
     sign_approvals(&services).await.unwrap();
     assert_eq!(stored(&platform, id).await.signature.as_ref(), Some(&signed));

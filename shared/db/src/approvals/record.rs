@@ -74,7 +74,8 @@ impl Approval {
 }
 
 impl Approvals<'_> {
-    /// Decided approvals without a signature, the oldest first, at most `limit`.
+    /// Decided approvals without a signature, the oldest first, at most `limit`. A decision without its entry in the platform's audit log is none of
+    /// them: [`GlobalTx::attempt_decision`](crate::GlobalTx::attempt_decision) writes both in one transaction, so somebody has written the event alone.
     ///
     /// # Errors
     /// When the database is unavailable.
@@ -82,10 +83,20 @@ impl Approvals<'_> {
         named!(
             "approval.unsigned",
             sqlx::query_scalar!(
-                "select approval_id from approvals a
-                  where state <> 'pending'
+                "select a.approval_id from approvals a
+                   join approval_events e
+                     on e.approval_id = a.approval_id and e.event_type in ('APPROVED', 'REJECTED', 'LAPSED')
+                  where a.state <> 'pending'
                     and not exists (select from approval_signatures s where s.approval_id = a.approval_id)
-                  order by created_at, approval_id limit $1",
+                    and (e.event_type = 'LAPSED' or exists (
+                        select from platform_audit_log l
+                         where l.at between e.occurred_at - interval '15 minutes' and e.occurred_at
+                           and l.subject = a.approval_id::text
+                           and l.action = case e.event_type when 'APPROVED' then 'approval.approve' else 'approval.reject' end
+                           and l.actor_kind = 'operator' and l.actor = e.actor
+                           and l.detail ->> 'account' = e.account and l.detail ->> 'via' = e.via
+                           and l.detail -> 'mfa' = to_jsonb(e.second_factor)))
+                  order by a.created_at, a.approval_id limit $1",
                 i64::from(limit)
             )
             .fetch_all(&mut *self.connection)

@@ -2,7 +2,7 @@
 
 use arrakis_db::{
     Approval, ApprovalActor, ApprovalDestination, ApprovalEventType, ApprovalSignature, ApprovalState, ApprovalVerdict,
-    ApprovalVia, Database, NewApproval,
+    ApprovalVia, Database, DecisionAttempt, DecisionOutcome, NewApproval,
 };
 use arrakis_test_support::{TestDatabase, eventually};
 use sqlx::AssertSqlSafe;
@@ -49,6 +49,19 @@ async fn decide(database: &Database, id: Uuid, approves: bool, name: &str, secon
     let decided = tx.approvals().decide(id, approves, actor(name), second_factor).await;
     tx.commit().await.unwrap();
     decided.unwrap()
+}
+
+/// Decides as the services do: with an entry in the audit log.
+async fn attempt(database: &Database, id: Uuid, approves: bool, name: &str) {
+    let mut tx = database.global().await.unwrap();
+    let attempt = DecisionAttempt {
+        approval: id,
+        approves,
+        actor: actor(name),
+    };
+    let outcome = tx.attempt_decision(attempt, None).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(matches!(outcome, DecisionOutcome::Decided(_)), "{outcome:?}");
 }
 
 async fn stored(database: &Database, id: Uuid) -> Approval {
@@ -238,7 +251,7 @@ async fn signature_is_stored_once_for_a_decided_approval() {
         "it is pending"
     );
     drop(tx);
-    assert!(decide(&database, id, true, "stilgar", false).await);
+    attempt(&database, id, true, "stilgar").await;
     let mut tx = database.global().await.unwrap();
     assert_eq!(tx.approvals().unsigned(10).await.unwrap(), [id]);
     assert!(tx.approvals().put_signature(id, &signature("a")).await.unwrap());
@@ -246,6 +259,31 @@ async fn signature_is_stored_once_for_a_decided_approval() {
     assert!(tx.approvals().unsigned(10).await.unwrap().is_empty());
     tx.commit().await.unwrap();
     assert_eq!(stored(&database, id).await.signature, Some(signature("a")));
+}
+
+#[tokio::test]
+async fn decision_without_its_entry_in_the_audit_log_is_not_signed() {
+    let test = TestDatabase::create().await;
+    let database = test.database().await;
+    let forged = submitted(&database, true, DAY).await;
+    assert!(decide(&database, forged, true, "stilgar", true).await);
+    let rejected = submitted(&database, false, DAY).await;
+    attempt(&database, rejected, false, "stilgar").await;
+    let mut tx = database.global().await.unwrap();
+    assert_eq!(tx.approvals().unsigned(10).await.unwrap(), [rejected]);
+}
+
+#[tokio::test]
+async fn name_that_only_resembles_the_requester_is_refused() {
+    let test = TestDatabase::create().await;
+    let database = test.database().await;
+    let id = submitted(&database, false, DAY).await;
+    for name in ["chani ", " chani", "chani\u{a0}", "ch\u{430}ni", "chani\n"] {
+        let mut tx = database.global().await.unwrap();
+        let decided = tx.approvals().decide(id, true, actor(name), false).await;
+        assert!(decided.is_err(), "{name:?}: {decided:?}");
+    }
+    assert_eq!(stored(&database, id).await.state, ApprovalState::Pending);
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ mod changes;
 mod compare;
 mod document;
 mod fit;
+mod hidden;
 mod known;
 mod lost;
 mod notes;

@@ -86,12 +86,40 @@ fn folders_of_policies_and_migrations_are_read() {
     assert_code(&with("no_such_folder"), 3);
     assert_code(&with("plans"), 3);
     let migrations = folder("../../../db/migrations");
-    assert_code(
-        &run(&[&plan("create_network"), Path::new("--migrations"), &migrations]),
-        0,
-    );
+    let output = run(&[
+        &plan("create_network"),
+        Path::new("--migrations"),
+        &migrations,
+        Path::new("--json"),
+    ]);
+    assert_code(&output, 2);
+    // The table of routes is readable without a tenant.
+    let rules: Vec<_> = report(&output)
+        .warnings
+        .into_iter()
+        .map(|warning| warning.rule)
+        .collect();
+    assert_eq!(rules, ["row_policy_opened"]);
     let missing = Path::new("no-such-migration.sql");
     assert_code(&run(&[&plan("create_network"), Path::new("--migrations"), missing]), 3);
+}
+
+#[test]
+fn folder_with_a_file_that_may_be_a_migration_is_rejected() {
+    let plan = plan("create_network");
+    for (name, code) in [
+        ("b.psql", 3),
+        ("b.sql.j2", 3),
+        ("b.sql.txt", 3),
+        ("b", 3),
+        ("README.md", 0),
+        (".keep", 0),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.sql"), "select 1").unwrap();
+        std::fs::write(folder.path().join(name), "select 1").unwrap();
+        assert_code(&run(&[&plan, Path::new("--migrations"), folder.path()]), code);
+    }
 }
 
 #[test]
@@ -199,11 +227,51 @@ fn unreachable_api_rejects_and_a_rejected_plan_is_not_sent() {
     let output = with_key("create_network");
     assert_code(&output, 3);
     assert_eq!(report(&output).blocks[0].rule, "cost_unknown");
+    let pipe = tempfile::tempdir().unwrap();
+    let pipe = pipe.path().join("plan.json");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let written = pipe.clone();
+    let writer = std::thread::spawn(move || std::fs::write(written, std::fs::read(plan("create_network")).unwrap()));
+    let output = command()
+        .env("INFRACOST_API_KEY", "ico-test")
+        .env("INFRACOST_API_URL", "http://127.0.0.1:9")
+        .args(["check", "--json"])
+        .arg(&pipe)
+        .output()
+        .unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(report(&output).blocks[0].message.contains("regular file"));
     let rejected = report(&with_key("delete_database"));
     assert!(
         rejected.blocks.iter().all(|block| block.rule == "protected_delete"),
         "{rejected:?}"
     );
+}
+
+#[test]
+fn submit_judges_the_plan_itself_whatever_the_report_claims() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.json");
+    let checked = run(&[&plan("delete_database"), Path::new("--json")]);
+    let text = String::from_utf8(checked.stdout).unwrap();
+    let edited = text.replace("\"verdict\": \"rejected\"", "\"verdict\": \"passed\"");
+    assert_ne!(edited, text);
+    std::fs::write(&path, edited).unwrap();
+    let submit = |arguments: &[&Path]| {
+        let mut command = command();
+        command.args(["submit", "--title", "T", "--requester", "chani"]);
+        // No listener has port 9 of this machine.
+        command.args(["--api-url", "http://127.0.0.1:9", "--api-key", "arrakis_test"]);
+        command.args(arguments).output().unwrap()
+    };
+    let blocked = plan("delete_database");
+    assert_code(&submit(&[&blocked, Path::new("--report"), &path]), 3);
+    assert_code(&submit(&[&blocked]), 3);
+    assert_code(&submit(&[&plan("create_network")]), 0);
+    // Of another plan.
+    assert_code(&submit(&[&plan("create_network"), Path::new("--report"), &path]), 1);
+    // Without a key to check the decision by, nothing is submitted.
+    assert_code(&submit(&[&plan("import_bucket"), Path::new("--wait")]), 1);
 }
 
 #[test]
@@ -219,5 +287,9 @@ fn tests_of_policies_have_an_exit_code() {
     assert_code(&run(&folder("policies/no_rule")), 1);
     let failing = tempfile::tempdir().unwrap();
     std::fs::write(failing.path().join("a_test.rego"), "package a\ntest_a if false\n").unwrap();
+    assert_code(&run(failing.path()), 1);
+    // A recursion overflows the stack of the child.
+    let endless = "package a\nf(x) := f(x + 1)\ntest_a if f(1) == 2\n";
+    std::fs::write(failing.path().join("a_test.rego"), endless).unwrap();
     assert_code(&run(failing.path()), 1);
 }

@@ -92,6 +92,53 @@ fn contradicting_amounts_count_with_the_largest() {
 }
 
 #[test]
+fn amount_that_another_part_hides_is_found() {
+    let changed = |edit: &dyn Fn(&mut Value)| {
+        let mut report: Value = serde_json::from_slice(&estimate_file("v010_small")).unwrap();
+        edit(&mut report);
+        evaluate(report.to_string().as_bytes(), None)
+    };
+    for currency in [json!(null), json!(5)] {
+        let outcome = changed(&|report| report["currency"] = currency.clone());
+        assert_block(&outcome, "cost_currency");
+    }
+    let missing = changed(&|report| {
+        report.as_object_mut().unwrap().remove("currency");
+    });
+    assert_block(&missing, "cost_currency");
+    let hidden = changed(&|report| {
+        for total in ["totalMonthlyCost", "diffTotalMonthlyCost", "pastTotalMonthlyCost"] {
+            report[total] = json!("0");
+        }
+        report["projects"] = json!([{"name": "p", "metadata": {}, "breakdown": {"totalMonthlyCost": "100000"}}]);
+    });
+    assert_block(&hidden, "cost_limit");
+    for (name, value) in [
+        ("DiffTotalMonthlyCost", json!("0")),
+        ("Currency", json!("USD")),
+        ("summary", json!({"total_monthly_cost": "0"})),
+        ("missingPricesCount", json!("7")),
+        ("missingPricesCount", json!(9.0)),
+        ("summary", json!({"totalUnsupportedResources": "9"})),
+        ("summary", json!({"totalUnsupportedResources": 9.0})),
+        ("totalMonthlyCost", json!(1120.45)),
+    ] {
+        let outcome = changed(&|report| report[name] = value.clone());
+        assert_block(&outcome, "cost_unknown");
+    }
+    let text = String::from_utf8(estimate_file("v010_small")).unwrap();
+    let number = text.replace(
+        "\"diffTotalMonthlyCost\": \"120.45\"",
+        "\"diffTotalMonthlyCost\": 5000.0000000000001",
+    );
+    assert_ne!(number, text);
+    assert_block(&evaluate(number.as_bytes(), None), "cost_unknown");
+    let parts = json!({"Currency": "USD", "TotalMonthlyCost": "1", "PastTotalMonthlyCost": "0", "DiffTotalMonthlyCost": "1",
+        "Diff": {"aws_db_instance": {"DiffMonthlyCost": "6000"}}});
+    assert_block(&evaluate(parts.to_string().as_bytes(), None), "cost_limit");
+}
+
+#[test]
 fn what_is_no_estimate_is_rejected() {
     for text in [
         "",

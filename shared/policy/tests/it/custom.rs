@@ -111,6 +111,36 @@ fn no_policy_changes_the_built_in_one() {
 }
 
 #[test]
+fn data_in_the_place_of_a_rule_is_refused() {
+    let policy = "package acme\ndeny contains \"always\" if true\n";
+    let files = [("acme.rego", policy)];
+    for data in [
+        r#"{"acme": {"deny": []}}"#,
+        r#"{"acme": {"d\u0065ny": []}}"#,
+        r#"{"acme": {}, "acme": {"deny": []}}"#,
+        r#"{"acme": []}"#,
+        r#"{"acme": 1}"#,
+    ] {
+        let report = check_with(plan_file("create_network"), &files, &[data]);
+        assert_blocked_by(&report, "policy_failed");
+    }
+    let beside = check_with(
+        plan_file("create_network"),
+        &files,
+        &[r#"{"acme": {"names": []}, "other": 1}"#],
+    );
+    assert_blocked_by(&beside, "deny");
+    let library = "package lib.acme\nlimit := 1\n";
+    let policy = "package acme\ndeny contains \"large\" if data.lib.acme.limit < 5\n";
+    let report = check_with(
+        plan_file("create_network"),
+        &[("lib.rego", library), ("acme.rego", policy)],
+        &[r#"{"lib": {"acme": {"limit": 9}}}"#],
+    );
+    assert_blocked_by(&report, "policy_failed");
+}
+
+#[test]
 fn libraries_are_used_by_other_packages() {
     let library = "package lib.acme\nis_network(change) if change.type == \"aws_vpc\"\n";
     let policy = "package acme\nimport data.lib.acme as lib\n\
@@ -149,6 +179,13 @@ fn tests_pass_only_when_true() {
         tested(text).unwrap(),
         expected.map(|(name, passed)| (name.to_owned(), passed))
     );
+}
+
+#[test]
+fn test_with_a_default_is_seen() {
+    let text = "package acme\ntest_a if true\ndefault test_b := false\n";
+    let expected = [("acme.test_a".to_owned(), true), ("acme.test_b".to_owned(), false)];
+    assert_eq!(tested(text).unwrap(), expected);
 }
 
 #[test]

@@ -106,14 +106,35 @@ fn estimate_with_errors_is_not_kept() {
 }
 
 #[test]
-fn damaged_cache_rejects_or_is_replaced_and_never_passes() {
+fn damaged_cache_is_replaced_and_never_passes() {
     let api = Api::start("200 OK", "v010_large");
     let cache = tempfile::tempdir().unwrap();
     let estimator = api.estimator(Some(cache.path()));
     assert_eq!(estimate(&estimator, "real_create").blocks[0].rule, "cost_limit");
     let kept = std::fs::read_dir(cache.path()).unwrap().next().unwrap().unwrap().path();
-    std::fs::write(&kept, "{}").unwrap();
-    assert_eq!(estimate(&estimator, "real_create").blocks[0].rule, "cost_unknown");
+    let whole = std::fs::read(&kept).unwrap();
+    for (requests, damaged) in (2..).zip([&b"{}"[..], b"", &whole[..whole.len() / 2]]) {
+        std::fs::write(&kept, damaged).unwrap();
+        assert_eq!(estimate(&estimator, "real_create").blocks[0].rule, "cost_limit");
+        assert_eq!(api.requests.load(Ordering::SeqCst), requests);
+        assert_eq!(std::fs::read(&kept).unwrap(), whole);
+    }
+}
+
+#[test]
+fn redirect_is_not_followed() {
+    let other = Api::start("200 OK", "v010_small");
+    for status in ["302 Found", "303 See Other", "307 Temporary Redirect"] {
+        let status: &'static str = Box::leak(format!("{status}\r\nlocation: {}/diff", other.url).into_boxed_str());
+        let api = Api::start(status, "v010_small");
+        let outcome = estimate(&api.estimator(None), "real_create");
+        assert_eq!(outcome.blocks[0].rule, "cost_unknown", "{status}");
+    }
+    assert_eq!(
+        other.requests.load(Ordering::SeqCst),
+        0,
+        "no key was sent to the other host"
+    );
 }
 
 #[test]

@@ -57,6 +57,31 @@ fn deletions_need_an_approval() {
 #[test]
 fn step_that_is_not_shown_is_blocked() {
     assert_blocked_by(&check_bytes(plan("apply", &json!([]), &deletion())), "hidden_step");
+    let update = json!({"address": "role.naib", "action": "update", "reason": "configured", "id": ID, "name": "Naib",
+        "before": {"resource": "role", "name": "Naib"}, "after": {"resource": "role", "name": "Fedaykin"}, "fields": ["name"],
+        "forces_replacement": [], "loses_messages": false, "origin": null});
+    for steps in [
+        deletion(),
+        json!([{"do": "update", "address": "role.warden", "id": ID, "fields": ["permissions"],
+            "attributes": {"resource": "role", "permissions": ["ADMINISTRATOR"]}}]),
+        json!([{"do": "bot_role", "address": "role.warden", "give": true}]),
+        json!([{"do": "delete_overwrite", "address": "channel.rumours", "target": "everyone"}]),
+    ] {
+        assert_blocked_by(
+            &check_bytes(plan("apply", &json!([update.clone()]), &steps)),
+            "hidden_step",
+        );
+    }
+}
+
+#[test]
+fn permissions_that_a_step_gives_are_a_warning_whatever_the_plan_claims_of_before() {
+    let role = json!({"resource": "role", "permissions": ["ADMINISTRATOR"]});
+    let update = json!({"address": "role.naib", "action": "update", "reason": "configured", "id": ID, "name": "Naib",
+        "before": role, "after": role, "fields": ["permissions"], "forces_replacement": [], "loses_messages": false, "origin": null});
+    let steps =
+        json!([{"do": "update", "address": "role.naib", "id": ID, "fields": ["permissions"], "attributes": role}]);
+    assert_warned_by(&check_bytes(plan("apply", &json!([update]), &steps)), "permissions");
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use arrakis_policy::{Inputs, MAX_PLAN_BYTES, Verdict, check_until};
 use serde_json::{Value, json};
 
-use crate::support::{assert_blocked_by, change, check_bytes, check_file, check_plan, plan_of};
+use crate::support::{
+    assert_blocked_by, assert_passed, assert_warned_by, change, check_bytes, check_file, check_plan, plan_of,
+};
 
 #[test]
 fn what_is_no_plan_is_blocked() {
@@ -44,6 +46,7 @@ fn hidden_actions_are_blocked() {
         (json!(["delete "]), "unknown_action"),
         (json!([]), "unknown_action"),
         (json!(["no-op", "delete"]), "unknown_action"),
+        (json!(["no-op", "no-op"]), "unknown_action"),
         (json!(["create", "delete", "read"]), "unknown_action"),
         (json!("delete"), "unreadable_plan"),
         (json!(null), "unreadable_plan"),
@@ -80,6 +83,23 @@ fn contradictions_are_blocked() {
     let mut ephemeral = change("aws_db_instance", &["create"]);
     ephemeral["mode"] = json!("ephemeral");
     assert_blocked_by(&check_plan(&plan_of(&[ephemeral])), "unknown_mode");
+}
+
+#[test]
+fn prior_state_without_changes_is_blocked() {
+    let resource =
+        json!({"address": "aws_db_instance.main", "mode": "managed", "type": "aws_db_instance", "name": "main"});
+    let state = json!({"values": {"root_module": {"child_modules": [{"resources": [resource]}]}}});
+    for changes in [json!(null), json!([])] {
+        let mut plan = plan_of(&[]);
+        plan["prior_state"] = state.clone();
+        plan["resource_changes"] = changes;
+        assert_blocked_by(&check_plan(&plan), "unreadable_plan");
+    }
+    let mut absent = plan_of(&[]);
+    absent["prior_state"] = state;
+    absent.as_object_mut().unwrap().remove("resource_changes");
+    assert_blocked_by(&check_plan(&absent), "unreadable_plan");
 }
 
 #[test]
@@ -165,6 +185,14 @@ fn deletion_among_thousands_of_changes_is_found() {
         .collect();
     changes.insert(2_000, change("aws_ebs_volume", &["delete"]));
     assert_blocked_by(&check_plan(&plan_of(&changes)), "protected_delete");
+    // What makes a resource without a change worth a look.
+    changes[2_000] = change("aws_vpc", &["no-op"]);
+    assert_passed(&check_plan(&plan_of(&changes)));
+    changes[2_000]["mode"] = json!("ephemeral");
+    assert_blocked_by(&check_plan(&plan_of(&changes)), "unknown_mode");
+    changes[2_000]["mode"] = json!("managed");
+    changes[2_000]["change"]["importing"] = json!({"id": "vpc-1"});
+    assert_warned_by(&check_plan(&plan_of(&changes)), "import");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use arrakis_policy::risk::Level;
 use arrakis_policy::{Inputs, Verdict, check, protected};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
     assert_blocked_by, assert_passed, assert_warned_by, change, check_file, check_plan, plan_file, plan_of,
@@ -106,9 +106,57 @@ fn row_security_is_not_disabled_by_a_plan() {
     read["address"] = json!("data.aws_rdsdata_query.main");
     read["mode"] = json!("data");
     read["change"]["after"] = json!({"sql": "alter table t disable row level security"});
-    assert_blocked_by(&check_plan(&plan_of(&[read])), "row_security_disabled");
+    assert_blocked_by(&check_plan(&plan_of(&[read.clone()])), "row_security_disabled");
+    read["change"]["after"] = json!({});
+    read["change"]["after_unknown"] = json!({"sql": true});
+    assert_blocked_by(&check_plan(&plan_of(&[read])), "unknown_statement");
+    for text in [
+        "psql -c \"alter table t disable /* keep */ row level security\"",
+        "{\"sql\":\"alter table t disable\\nrow level security\"}",
+        "-- c\ralter table t disable row level security",
+    ] {
+        let mut data = change("terraform_data", &["create"]);
+        data["change"]["after"] = json!({"input": text});
+        assert_blocked_by(&check_plan(&plan_of(&[data])), "row_security_disabled");
+    }
     let policy = plan_of(&[change("snowflake_row_access_policy", &["delete"])]);
     assert_blocked_by(&check_plan(&policy), "protected_delete");
+}
+
+#[test]
+fn command_of_a_provisioner_that_is_no_constant_is_blocked() {
+    let with = |expressions: Value, actions: &[&str]| {
+        let mut plan = plan_of(&[change("null_resource", actions)]);
+        plan["configuration"] = json!({"root_module": {"module_calls": {"a": {"module": {"resources": [{
+            "address": "null_resource.main", "mode": "managed", "type": "null_resource", "name": "main",
+            "provisioners": [{"type": "local-exec", "expressions": expressions}],
+        }]}}}}});
+        check_plan(&plan)
+    };
+    for unknown in [
+        json!({"command": {"references": ["local.sql"]}}),
+        json!({"command": {"references": ["var.sql"]}}),
+        json!({"command": {"references": ["self.input"]}}),
+        json!({"command": {}}),
+        json!({"inline": {"references": ["local.lines"]}}),
+    ] {
+        assert_blocked_by(&with(unknown.clone(), &["create"]), "unknown_statement");
+        assert_blocked_by(&with(unknown.clone(), &["delete"]), "unknown_statement");
+        assert_passed(&with(unknown, &["no-op"]));
+    }
+    let constant = json!({"command": {"constant_value": "echo a"}, "environment": {"references": ["var.a"]}});
+    assert_warned_by(&with(constant, &["create"]), "provisioners");
+}
+
+#[test]
+fn program_that_runs_during_the_apply_is_shown() {
+    let mut read = change("external", &["read"]);
+    read["address"] = json!("data.external.main");
+    read["mode"] = json!("data");
+    read["change"]["after"] = json!({"program": ["sh", "-c", "date"]});
+    assert_warned_by(&check_plan(&plan_of(&[read.clone()])), "external_program");
+    read["change"]["after_unknown"] = json!({"program": true});
+    assert_blocked_by(&check_plan(&plan_of(&[read])), "unknown_statement");
 }
 
 #[test]
@@ -141,9 +189,69 @@ fn deletions_of_other_stores_need_an_approval_with_a_second_factor() {
     let bucket = check_plan(&plan_of(&[change("aws_s3_bucket", &["delete"])]));
     assert_warned_by(&bucket, "guarded_delete");
     assert_eq!(bucket.risk.level, Level::High);
+    let machine = check_plan(&plan_of(&[change("azurerm_windows_virtual_machine", &["delete"])]));
+    assert_warned_by(&machine, "guarded_delete");
     let unlisted = check_plan(&plan_of(&[change("acme_database_instance", &["delete"])]));
     assert_warned_by(&unlisted, "stateful_name_delete");
     assert_eq!(unlisted.risk.level, Level::High);
+}
+
+#[test]
+fn exposure_needs_an_approval_in_every_form() {
+    for (kind, after, rule) in [
+        (
+            "aws_security_group",
+            json!({"ingress": [{"cidr_blocks": ["0.0.0.0/1", "128.0.0.0/1"]}]}),
+            "public_network",
+        ),
+        (
+            "azurerm_network_security_rule",
+            json!({"source_address_prefix": "Internet"}),
+            "public_network",
+        ),
+        (
+            "openstack_networking_secgroup_rule_v2",
+            json!({"remote_ip_prefix": "0.0.0.0/0"}),
+            "public_network",
+        ),
+        (
+            "oci_core_security_list",
+            json!({"ingress_security_rules": [{"source": "0.0.0.0/0"}]}),
+            "public_network",
+        ),
+        (
+            "azurerm_postgresql_flexible_server_firewall_rule",
+            json!({"start_ip_address": "0.0.0.0", "end_ip_address": "255.255.255.255"}),
+            "public_network",
+        ),
+        (
+            "aws_s3_bucket_public_access_block",
+            json!({"block_public_acls": false}),
+            "public_access",
+        ),
+        (
+            "aws_lambda_function_url",
+            json!({"authorization_type": "NONE"}),
+            "public_access",
+        ),
+        ("aws_lambda_permission", json!({"principal": "*"}), "public_access"),
+        (
+            "aws_kms_key_policy",
+            json!({"policy": "{\"Principal\":\"*\"}"}),
+            "public_access",
+        ),
+    ] {
+        let mut created = change(kind, &["create"]);
+        created["change"]["after"] = after.clone();
+        assert_warned_by(&check_plan(&plan_of(&[created])), rule);
+    }
+    let mut private = change("aws_security_group", &["create"]);
+    private["change"]["after"] = json!({"ingress": [{"cidr_blocks": ["10.0.0.0/8"]}]});
+    assert_passed(&check_plan(&plan_of(&[private])));
+    let mut suspended = change("aws_s3_bucket_versioning", &["update"]);
+    suspended["change"]["before"] = json!({"versioning_configuration": [{"status": "Enabled"}]});
+    suspended["change"]["after"] = json!({"versioning_configuration": [{"status": "Suspended"}]});
+    assert_warned_by(&check_plan(&plan_of(&[suspended])), "protection_removed");
 }
 
 #[test]
@@ -209,6 +317,11 @@ fn migrations_are_checked_with_the_plan() {
         &checked("alter table a no force row level security"),
         "row_security_disabled",
     );
+    assert_blocked_by(
+        &checked("do $$ begin execute 'alter table a ' || x || ' row level security'; end $$"),
+        "unknown_statement",
+    );
     assert_blocked_by(&checked("select 'unterminated"), "unreadable_migration");
+    assert_blocked_by(&checked("s\0e\0l\0"), "unreadable_migration");
     assert_warned_by(&checked("drop policy p on a"), "row_policy_dropped");
 }

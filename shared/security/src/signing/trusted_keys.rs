@@ -1,6 +1,6 @@
 //! [`TrustedKeys`]: public keys of other signers.
 
-use super::{PublicKey, PublicKeyError, SignError, Signature};
+use super::{PublicKey, PublicKeyError, SignError, Signature, SigningPurpose};
 
 /// Public keys whose signatures are accepted beside those of the own key. A signature is trusted for the key that verifies it: the name and the
 /// version of a key of a service are not part of the trust.
@@ -14,6 +14,20 @@ impl TrustedKeys {
     /// A text is not a public key.
     pub fn parse<T: AsRef<str>>(texts: &[T]) -> Result<Self, PublicKeyError> {
         texts.iter().map(|text| text.as_ref().parse::<PublicKey>()).collect()
+    }
+
+    /// Whether there is no key: no signature is accepted.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Checks a signature of content for a purpose by one of these keys.
+    ///
+    /// # Errors
+    /// [`SignError::Invalid`] for a wrong signature, [`SignError::UnknownKey`] for a key that is none of these.
+    pub fn verify_for(&self, purpose: SigningPurpose, content: &[u8], signature: &Signature) -> Result<(), SignError> {
+        self.verify(&purpose.message(content), signature)
     }
 
     /// Checks a signature by one of these keys. That of a local key has the id of the key, that of a service has a name, and any key may have

@@ -165,7 +165,9 @@ impl World {
     }
 
     pub(crate) fn plan_with(&self, configuration: &Configuration, options: &Options) -> Plan {
-        plan(configuration, &self.state, &self.live, options).unwrap()
+        let plan = plan(configuration, &self.state, &self.live, options).unwrap();
+        assert_eq!(plan.hidden_steps(), Vec::<&arrakis_iac::plan::Step>::new());
+        plan
     }
 
     /// Carries a plan out.

@@ -128,12 +128,11 @@ fn invalid(detail: &str) -> Problem {
 
 /// Checks the fields; returns the digest of the plan.
 fn check(request: &SubmitApproval) -> Result<[u8; 32], Problem> {
-    let is_line = |text: &str, max: usize| {
-        !text.trim().is_empty() && text.chars().count() <= max && !text.chars().any(char::is_control)
-    };
+    let is_line =
+        |text: &str, max: usize| !text.trim().is_empty() && text.chars().count() <= max && !text.chars().any(is_hidden);
     if !is_line(&request.title, MAX_TITLE) {
         return Err(invalid(&format!(
-            "title: it must have 1 to {MAX_TITLE} characters and no control characters"
+            "title: it must have 1 to {MAX_TITLE} characters, and none that is invisible or changes the direction of text"
         )));
     }
     if request.risk_score > 100 {
@@ -143,16 +142,25 @@ fn check(request: &SubmitApproval) -> Result<[u8; 32], Problem> {
         || !request.risk_reasons.iter().all(|reason| is_line(reason, MAX_REASON))
     {
         return Err(invalid(&format!(
-            "risk_reasons: at most {MAX_REASONS} lines of 1 to {MAX_REASON} characters without control characters"
+            "risk_reasons: at most {MAX_REASONS} lines of 1 to {MAX_REASON} characters, none of them invisible"
         )));
     }
-    let is_text = |character: char| character == '\n' || character == '\t' || !character.is_control();
+    let is_text = |character: char| character == '\n' || character == '\t' || !is_hidden(character);
     if request.summary.chars().count() > MAX_SUMMARY || !request.summary.chars().all(is_text) {
         return Err(invalid(&format!(
-            "summary: it must have at most {MAX_SUMMARY} characters and no control characters but line breaks and tabs"
+            "summary: it must have at most {MAX_SUMMARY} characters, and no invisible ones but line breaks and tabs"
         )));
     }
     digest(&request.plan_sha256).ok_or_else(|| invalid("plan_sha256: it must have 64 hexadecimal digits"))
+}
+
+/// Control characters, characters without a glyph, and those that change the direction of text (Unicode Technical Report 36): whoever decides must see
+/// what the pipeline sent. `arrakis-policy` escapes them.
+fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 fn digest(text: &str) -> Option<[u8; 32]> {

@@ -1,0 +1,336 @@
+//! Statements that are put together at run time: `EXECUTE` and what is like it.
+//!
+//! The text of such a statement is read where it consists of constants and names: literals, `||`, `format` with `%I` and `%L`, and variables
+//! that hold the name of an object. Every other one cannot be checked.
+
+use super::effects::ANY;
+use super::lexer::Token;
+
+/// Types whose values are one name or one number.
+const NAME_TYPES: &[&str] = &[
+    "regclass",
+    "regtype",
+    "regproc",
+    "regprocedure",
+    "regrole",
+    "regnamespace",
+    "oid",
+    "int",
+    "integer",
+    "bigint",
+    "smallint",
+];
+
+/// Functions that run the statement in their arguments.
+const RUNNING: &[&str] = &[
+    "query_to_xml",
+    "query_to_xmlschema",
+    "query_to_xml_and_xmlschema",
+    "ts_stat",
+    "ts_rewrite",
+    "dblink",
+    "dblink_exec",
+    "dblink_open",
+    "dblink_send_query",
+    "crosstab",
+    "connectby",
+    "spi_exec",
+    "spi_exec_query",
+    "sp_executesql",
+    "xp_cmdshell",
+    "run_command_on_workers",
+    "run_command_on_shards",
+    "exec_sql",
+];
+
+/// Languages whose code is SQL.
+const LANGUAGES: &[&str] = &["plpgsql", "sql"];
+
+/// What a statement of code contains.
+#[derive(Debug, Default)]
+pub(super) struct Code {
+    /// Texts that are code: bodies of functions, statements that are put together.
+    pub(super) texts: Vec<String>,
+    /// Whether a part cannot be read.
+    pub(super) is_unknown: bool,
+}
+
+impl Code {
+    fn add(&mut self, text: Option<String>) {
+        match text {
+            Some(text) => self.texts.push(text),
+            None => self.is_unknown = true,
+        }
+    }
+}
+
+/// The code in a statement. `context` has the tokens in which variables are declared; `in_body` is whether the statement is that of a function.
+pub(super) fn code_of(statement: &[Token], context: &[&[Token]], in_body: bool) -> Code {
+    let mut code = Code::default();
+    let head: Vec<_> = statement.iter().take(6).collect();
+    let defines = head.iter().any(|token| token.is_word("create"))
+        && head
+            .iter()
+            .any(|token| token.is_word("function") || token.is_word("procedure"));
+    let has_do = statement.iter().position(|token| token.is_word("do"));
+    let does = has_do.is_some_and(|at| {
+        statement[at + 1..]
+            .first()
+            .is_some_and(|next| next.text().is_some() || next.is_word("language"))
+    });
+    if defines || does {
+        read_definition(statement, &mut code);
+    }
+    for (at, token) in statement.iter().enumerate() {
+        let Token::Word(word) = token else {
+            continue;
+        };
+        let after = &statement[at + 1..];
+        let before = at.checked_sub(1).map(|before| &statement[before]);
+        match word.as_str() {
+            "execute" | "exec" if !is_privilege(before, after) => read_execute(after, context, in_body, &mut code),
+            "prepare" if after.get(1).is_some_and(|token| token.is_word("from")) => {
+                code.add(value(&after[2..], context));
+            }
+            "program" if before.is_some_and(|before| before.is_word("from") || before.is_word("to")) => {
+                code.is_unknown = true;
+            }
+            "uescape" => code.is_unknown = true,
+            _ if RUNNING.contains(&word.as_str()) && after.first().is_some_and(|token| token.is_symbol('(')) => {
+                for argument in arguments(after).unwrap_or_default() {
+                    code.add(value(argument, context));
+                }
+            }
+            "sp_executesql" => code.add(value(after, context)),
+            "schedule"
+                if after.first().is_some_and(|token| token.is_symbol('('))
+                    && before.is_some_and(|token| token.is_symbol('.')) =>
+            {
+                for argument in arguments(after).unwrap_or_default() {
+                    code.add(value(argument, context));
+                }
+            }
+            _ => {}
+        }
+    }
+    code
+}
+
+/// Whether `execute` is a privilege, or names the function of a trigger.
+fn is_privilege(before: Option<&Token>, after: &[Token]) -> bool {
+    let next = |words: &[&str]| {
+        after
+            .first()
+            .is_some_and(|token| matches!(token, Token::Word(word) if words.contains(&word.as_str())))
+    };
+    let previous = before.is_some_and(|token| {
+        matches!(token, Token::Word(word) if ["grant", "revoke", "for"].contains(&word.as_str()))
+            || token.is_symbol(',')
+    });
+    next(&["function", "procedure"])
+        || (previous && (next(&["on"]) || after.first().is_some_and(|token| token.is_symbol(','))))
+}
+
+fn read_definition(statement: &[Token], code: &mut Code) {
+    for (at, token) in statement.iter().enumerate() {
+        if token.is_word("language") {
+            let language = match statement.get(at + 1) {
+                Some(Token::Word(name) | Token::Quoted(name) | Token::Literal(name)) => name.to_ascii_lowercase(),
+                _ => String::new(),
+            };
+            if !LANGUAGES.contains(&language.as_str()) {
+                code.is_unknown = true;
+            }
+        }
+        let is_body = at.checked_sub(1).is_some_and(|before| {
+            statement[before].is_word("as")
+                || statement[before].is_word("do")
+                || matches!(statement[before], Token::Word(_) | Token::Quoted(_) | Token::Literal(_))
+                    && before
+                        .checked_sub(1)
+                        .is_some_and(|language| statement[language].is_word("language"))
+        });
+        if let Some(text) = token.text().filter(|_| is_body) {
+            code.texts.push(text.to_owned());
+        }
+        // `DO %L`.
+        if token.text().is_some_and(|text| text.contains(ANY)) {
+            code.is_unknown = true;
+        }
+    }
+}
+
+fn read_execute(after: &[Token], context: &[&[Token]], in_body: bool, code: &mut Code) {
+    let after = match after {
+        [first, rest @ ..] if first.is_word("immediate") => rest,
+        // A prepared statement: its text is in the same file. In the body of a function, it is a variable.
+        [Token::Word(name), rest @ ..]
+            if !in_body
+                && name != "format"
+                && (rest.is_empty() || rest[0].is_symbol('(') || rest[0].is_symbol(',')) =>
+        {
+            return;
+        }
+        // `exec sp_executesql` is read at that word.
+        [first, ..] if first.is_word("sp_executesql") => return,
+        _ => after,
+    };
+    code.add(value(after, context));
+}
+
+/// The text that an expression has, up to the end of the expression; `None` when it is not known for sure. What is a name in it is [`ANY`].
+fn value(expression: &[Token], context: &[&[Token]]) -> Option<String> {
+    let mut text = String::new();
+    let mut rest = expression;
+    loop {
+        let (part, after) = term(rest, context)?;
+        text.push_str(&part);
+        rest = match after {
+            [one, other, after @ ..] if one.is_symbol('|') && other.is_symbol('|') => after,
+            [] => return Some(text),
+            [next, ..] if next.is_symbol(')') || next.is_symbol(',') => return Some(text),
+            [Token::Word(word), ..] if ["into", "using", "loop", "strict"].contains(&word.as_str()) => {
+                return Some(text);
+            }
+            _ => return None,
+        };
+    }
+}
+
+fn term<'a>(tokens: &'a [Token], context: &[&[Token]]) -> Option<(String, &'a [Token])> {
+    match tokens {
+        [first @ (Token::Literal(_) | Token::Body(_)), rest @ ..] => {
+            let mut text = first.text()?.to_owned();
+            let mut rest = rest;
+            // MySQL joins literals beside each other.
+            while let [Token::Literal(next), after @ ..] = rest {
+                text.push_str(next);
+                rest = after;
+            }
+            Some((text, rest))
+        }
+        [open, inner @ ..] if open.is_symbol('(') => {
+            let end = closing(tokens)?;
+            Some((value(&inner[..end - 1], context)?, &tokens[end + 1..]))
+        }
+        [Token::Word(name), rest @ ..] if rest.first().is_some_and(|token| token.is_symbol('(')) => {
+            let end = closing(rest)?;
+            let after = &rest[end + 1..];
+            match name.as_str() {
+                "format" => Some((format(&arguments(rest)?, context)?, after)),
+                "quote_ident" => Some((ANY.to_string(), after)),
+                "quote_literal" | "quote_nullable" => Some((format!("'{ANY}'"), after)),
+                _ => None,
+            }
+        }
+        [Token::Word(name), rest @ ..] => Some((variable(name, context)?, rest)),
+        _ => None,
+    }
+}
+
+/// Index of the bracket that closes the first token.
+fn closing(tokens: &[Token]) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (at, token) in tokens.iter().enumerate() {
+        if token.is_symbol('(') {
+            depth += 1;
+        } else if token.is_symbol(')') {
+            depth = depth.checked_sub(1)?;
+            if depth == 0 {
+                return Some(at);
+            }
+        }
+    }
+    None
+}
+
+/// The arguments between the brackets with which the tokens begin.
+fn arguments(tokens: &[Token]) -> Option<Vec<&[Token]>> {
+    let end = closing(tokens)?;
+    let inner = &tokens[1..end];
+    let (mut depth, mut from, mut found) = (0_usize, 0, Vec::new());
+    for (at, token) in inner.iter().enumerate() {
+        if token.is_symbol('(') || token.is_symbol('[') {
+            depth += 1;
+        } else if token.is_symbol(')') || token.is_symbol(']') {
+            depth = depth.saturating_sub(1);
+        } else if token.is_symbol(',') && depth == 0 {
+            found.push(&inner[from..at]);
+            from = at + 1;
+        }
+    }
+    found.push(&inner[from..]);
+    Some(found)
+}
+
+/// What `format` returns. A value for `%s` must be known: it can be any part of a statement.
+fn format(arguments: &[&[Token]], context: &[&[Token]]) -> Option<String> {
+    let (template, values) = arguments.split_first()?;
+    let template = value(template, context)?;
+    let mut text = String::new();
+    let mut next = 0;
+    let mut rest = template.as_str();
+    while let Some(at) = rest.find('%') {
+        text.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        // `%1$I`: the number of the argument.
+        if let Some((number, after)) = rest.split_once('$')
+            && let Ok(number) = number.parse::<usize>()
+        {
+            next = number.checked_sub(1)?;
+            rest = after;
+        }
+        let kind = rest.chars().next()?;
+        rest = &rest[kind.len_utf8()..];
+        if kind == '%' {
+            text.push('%');
+            continue;
+        }
+        let argument = values.get(next)?;
+        next += 1;
+        match kind {
+            'I' => text.push(ANY),
+            'L' => text.extend(['\'', ANY, '\'']),
+            's' => text.push_str(&value(argument, context)?),
+            // Widths.
+            _ => return None,
+        }
+    }
+    text.push_str(rest);
+    Some(text)
+}
+
+/// The value of a variable: that of a constant, or [`ANY`] for one that holds a name. Every declaration of this name must be such a one.
+fn variable(name: &str, context: &[&[Token]]) -> Option<String> {
+    let mut found: Option<String> = None;
+    for tokens in context {
+        for (at, token) in tokens.iter().enumerate() {
+            let is_name = match token {
+                Token::Word(word) => word == name,
+                Token::Quoted(quoted) => quoted.eq_ignore_ascii_case(name),
+                _ => false,
+            };
+            let declared = match &tokens[at + 1..] {
+                _ if !is_name => continue,
+                [Token::Word(kind), ..] if NAME_TYPES.contains(&kind.as_str()) => ANY.to_string(),
+                [constant, kind, colon, equal, Token::Literal(text), end, ..]
+                    if constant.is_word("constant")
+                        && kind.is_word("text")
+                        && colon.is_symbol(':')
+                        && equal.is_symbol('=')
+                        && end.is_symbol(';') =>
+                {
+                    text.clone()
+                }
+                // Another declaration, or a word that could begin one.
+                [Token::Word(_) | Token::Quoted(_), ..] => return None,
+                _ => continue,
+            };
+            if found.as_ref().is_some_and(|known| *known != declared) {
+                return None;
+            }
+            found = Some(declared);
+        }
+    }
+    found
+}
