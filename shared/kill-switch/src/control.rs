@@ -9,7 +9,7 @@ use std::time::Duration;
 use arrakis_cache::Cache;
 use arrakis_db::mfa::{self, MfaOutcome};
 use arrakis_db::{Actor, Database, DbError, NewAuditEntry, UserId};
-use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope, KillSwitchState, RevokeSigning};
+use arrakis_security::kill_switch::{EndKey, KillSwitch, KillSwitchScope, KillSwitchState, RevokeSigning};
 use arrakis_security::mfa::{ProtectedOperation, SecretCipher};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join_all};
@@ -39,6 +39,8 @@ pub struct KillSwitchControl {
     pub(crate) signing: Option<Arc<dyn RevokeSigning>>,
     pub(crate) webhook: Option<Webhook>,
     operators: Vec<u64>,
+    /// Proves an end in PostgreSQL, and checks the proofs.
+    pub(crate) key: Option<EndKey>,
 }
 
 /// A request to turn the kill switch off.
@@ -61,6 +63,17 @@ pub enum TurnOffError {
     /// Codes cannot be checked.
     #[error("MFA_ENCRYPTION_KEY is not set: no code can be checked, so the kill switch stays on")]
     NoSecondFactors,
+    /// The end cannot be proven.
+    #[error("KILL_SWITCH_CREDENTIAL is not set: without it no end counts, so the kill switch stays on")]
+    NoCredential,
+    /// Another command turned it on at the same time.
+    #[error("the kill switch was turned on again meanwhile, by {by} ({reason}): it stays on")]
+    TurnedOnAgain {
+        /// Who turned it on.
+        by: String,
+        /// Why.
+        reason: String,
+    },
     /// The code was not accepted.
     #[error("{}", describe(.0))]
     Refused(MfaOutcome),
@@ -145,6 +158,7 @@ impl KillSwitchControl {
             signing,
             webhook: webhook.transpose().map_err(failed)?,
             operators: settings.operators.clone(),
+            key: settings.end_key(),
         })
     }
 
@@ -197,8 +211,12 @@ impl KillSwitchControl {
         let clock = Clock::start();
         let database = self.database.as_ref().ok_or(TurnOffError::NoDatabase)?;
         let cipher = cipher.ok_or(TurnOffError::NoSecondFactors)?;
-        let present = self.present_version().await;
-        let switch = Box::pin(self.store_end(database, cipher, present, request)).await?;
+        let key = self.key.as_ref().ok_or(TurnOffError::NoCredential)?;
+        let (present, stored) = tokio::join!(self.present_version(), self.read_database(STEP_LIMIT));
+        // A database that responds slowly has the version, too.
+        let stored = stored.map_or(0, |state| state.version(KillSwitchScope::Platform));
+        let present = present.max(stored);
+        let switch = Box::pin(self.store_end(database, (cipher, key), present, request)).await?;
         tracing::warn!(
             by = switch.by,
             reason = switch.reason,
@@ -236,7 +254,7 @@ impl KillSwitchControl {
     async fn store_end(
         &self,
         database: &Database,
-        cipher: &SecretCipher,
+        (cipher, key): (&SecretCipher, &EndKey),
         present: u64,
         request: TurnOff<'_>,
     ) -> Result<KillSwitch, TurnOffError> {
@@ -248,6 +266,16 @@ impl KillSwitchControl {
             tx.commit().await?;
             return Err(TurnOffError::NotPermitted(user));
         }
+        let stored = tx.kill_switches().list(Some(key)).await?;
+        if let Some(newer) = stored
+            .get(KillSwitchScope::Platform)
+            .filter(|entry| entry.version > present)
+        {
+            return Err(TurnOffError::TurnedOnAgain {
+                by: newer.by.clone(),
+                reason: newer.reason.clone(),
+            });
+        }
         let operation = ProtectedOperation::KillSwitchOff;
         let outcome = mfa::verify(&mut tx, cipher, user, code, operation, OffsetDateTime::now_utc()).await?;
         if outcome != MfaOutcome::Accepted {
@@ -255,10 +283,9 @@ impl KillSwitchControl {
             tx.commit().await?;
             return Err(TurnOffError::Refused(outcome));
         }
-        let stored = tx.kill_switches().list().await?.version(KillSwitchScope::Platform);
-        let by = user.to_string();
-        let switch = KillSwitch::changed(KillSwitchScope::Platform, false, present.max(stored), &by, reason);
-        tx.kill_switches().put(&switch).await?;
+        // One more than what was on when the request began: a kill switch that is turned on meanwhile has a higher version, and stays on.
+        let switch = KillSwitch::ended(KillSwitchScope::Platform, present, &user.to_string(), reason);
+        tx.kill_switches().append(&switch, Some(key)).await?;
         tx.audit(&entry(Actor::Member(user), "kill_switch.off", Some(reason)))
             .await?;
         tx.commit().await?;
@@ -301,7 +328,7 @@ impl KillSwitchControl {
         };
         let read = async {
             let mut tx = database.global().await?;
-            let state = tx.kill_switches().list().await?;
+            let state = tx.kill_switches().list(self.key.as_ref()).await?;
             tx.commit().await?;
             Ok::<_, DbError>(state)
         };
@@ -362,7 +389,7 @@ impl KillSwitchControl {
         };
         let store = async {
             let mut tx = database.global().await?;
-            tx.kill_switches().put(switch).await?;
+            tx.kill_switches().append(switch, None).await?;
             tx.audit(&entry(actor, "kill_switch.on", Some(&switch.reason))).await?;
             tx.commit().await
         };
@@ -370,6 +397,24 @@ impl KillSwitchControl {
             Ok(()) => StepDone::done("stored"),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// When the end with this version was stored in PostgreSQL; `None` without it.
+    pub(crate) async fn ended_at(&self, version: u64, limit: Duration) -> Option<OffsetDateTime> {
+        let (database, key) = (self.database.as_ref()?, self.key.as_ref()?);
+        let read = async {
+            let mut tx = database.global().await?;
+            let at = tx.kill_switches().ended_at(version, key).await?;
+            tx.commit().await?;
+            Ok::<_, DbError>(at)
+        };
+        tokio::time::timeout(limit, read).await.ok()?.ok()?
+    }
+
+    /// The key that checks whether an end in PostgreSQL counts; `None` without `KILL_SWITCH_CREDENTIAL`.
+    #[must_use]
+    pub fn end_key(&self) -> Option<&EndKey> {
+        self.key.as_ref()
     }
 
     /// Stores an entry that another place has, with an audit entry of the platform.
@@ -380,7 +425,7 @@ impl KillSwitchControl {
         let store = async {
             let mut tx = database.global().await?;
             // Another worker may have stored it meanwhile.
-            if tx.kill_switches().put(switch).await? {
+            if tx.kill_switches().append(switch, self.key.as_ref()).await? {
                 let action = if switch.is_on {
                     "kill_switch.on"
                 } else {

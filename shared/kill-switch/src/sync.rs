@@ -17,6 +17,8 @@ use crate::report::StepDone;
 
 /// How long one place may take. A place that hangs does not delay the others for longer.
 const PLACE_LIMIT: Duration = Duration::from_millis(800);
+/// A process that starts follows an end that is no older. The processes that were running then have followed an older one.
+const FOLLOWED_FOR: time::Duration = time::Duration::minutes(10);
 
 /// Whether the kill switch of the platform is on, as this process knows it. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -62,7 +64,7 @@ impl KillSwitchSync {
     }
 
     /// Reads every place, and writes at each what it lacks. Returns the entry by which the kill switch of the platform ended, when this process
-    /// sees that end for the first time.
+    /// sees that end for the first time, and it either saw the kill switch on before or the end is recent.
     pub async fn tick(&mut self) -> Option<KillSwitch> {
         let control = &self.control;
         let (database, redis, replicas) = tokio::join!(
@@ -79,9 +81,17 @@ impl KillSwitchSync {
                 self.write_redis(stored, &merged).await;
             }
         });
+        let was_on = self.seen.as_ref().is_some_and(|seen| seen.is_on);
         let ended = self.observe(&merged);
         self.set_signing(&merged).await;
-        ended
+        let ended = ended?;
+        (was_on || self.is_recent(&ended).await).then_some(ended)
+    }
+
+    /// Whether an end was stored a short time ago.
+    async fn is_recent(&self, end: &KillSwitch) -> bool {
+        let at = self.control.ended_at(end.version, PLACE_LIMIT).await;
+        at.is_some_and(|at| at + FOLLOWED_FOR > time::OffsetDateTime::now_utc())
     }
 
     /// Records the platform's entry. Returns one that ended the kill switch.

@@ -12,6 +12,7 @@ use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
+use aws_lc_rs::hmac;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Path of a discord-proxy at which the state is read (GET) and entries are written (PUT).
@@ -89,7 +90,8 @@ pub struct KillSwitch {
     pub scope: KillSwitchScope,
     /// Whether it is on.
     pub is_on: bool,
-    /// Version of this entry: each change has a higher one, at least the milliseconds since 1970.
+    /// Version of this entry: each change has a higher one. Of an entry that is on, at least the milliseconds since 1970; of an end, one more than
+    /// that of the entry that it ends.
     pub version: u64,
     /// Who changed it; empty for a community.
     #[serde(default)]
@@ -109,6 +111,16 @@ impl KillSwitch {
             version: now_ms().max(present.saturating_add(1)),
             by: by.chars().take(MAX_NAME).collect(),
             reason: reason.chars().take(MAX_REASON).collect(),
+        }
+    }
+
+    /// The end of the entry with version `ended`. It has the next version, whatever the clock: a change that the caller did not see has a higher
+    /// one, and stays.
+    #[must_use]
+    pub fn ended(scope: KillSwitchScope, ended: u64, by: &str, reason: &str) -> Self {
+        Self {
+            version: ended.saturating_add(1),
+            ..Self::changed(scope, false, ended, by, reason)
         }
     }
 }
@@ -193,6 +205,50 @@ impl KillSwitchState {
     pub fn switches(&self) -> impl Iterator<Item = &KillSwitch> {
         self.0.values()
     }
+}
+
+/// The key that proves an end of the kill switch in `PostgreSQL`, made of `KILL_SWITCH_CREDENTIAL`.
+///
+/// The login of an application can add a row to its database. It does not have the credential, so a row without a proof ends nothing. A proof is of
+/// one version: stored again, it ends no kill switch that was turned on later.
+#[derive(Clone)]
+pub struct EndKey(hmac::Key);
+
+impl fmt::Debug for EndKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EndKey([redacted])")
+    }
+}
+
+impl EndKey {
+    /// The key of a credential.
+    #[must_use]
+    pub fn new(credential: &str) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, credential.as_bytes()))
+    }
+
+    /// The proof of an end: HMAC-SHA256, 32 bytes.
+    #[must_use]
+    pub fn prove(&self, end: &KillSwitch) -> Vec<u8> {
+        hmac::sign(&self.0, &proven(end)).as_ref().to_vec()
+    }
+
+    /// Whether `proof` is of this end. Never of an entry that is on.
+    #[must_use]
+    pub fn verifies(&self, end: &KillSwitch, proof: &[u8]) -> bool {
+        !end.is_on && hmac::verify(&self.0, &proven(end), proof).is_ok()
+    }
+}
+
+/// What a proof covers: the whole entry. The lengths keep two entries apart whose texts are split differently.
+fn proven(end: &KillSwitch) -> Vec<u8> {
+    let mut bytes = b"arrakis: end of the kill switch\0".to_vec();
+    bytes.extend(end.version.to_be_bytes());
+    for text in [&end.scope.to_string(), &end.by, &end.reason] {
+        bytes.extend((text.len() as u64).to_be_bytes());
+        bytes.extend(text.as_bytes());
+    }
+    bytes
 }
 
 /// The permissions to sign that were revoked.
@@ -299,6 +355,31 @@ mod tests {
         let changed = KillSwitch::changed(KillSwitchScope::Platform, true, 0, &"ä".repeat(600), &"ä".repeat(600));
         assert!(changed.version > 1_600_000_000_000);
         assert_eq!((changed.by.chars().count(), changed.reason.chars().count()), (100, 500));
+    }
+
+    #[test]
+    fn proof_is_of_one_end_by_one_credential() {
+        let (key, end) = (
+            EndKey::new("0123456789abcdef"),
+            switch(KillSwitchScope::Platform, false, 7),
+        );
+        let proof = key.prove(&end);
+        assert_eq!(proof.len(), 32);
+        assert!(key.verifies(&end, &proof));
+        assert!(!EndKey::new("0123456789abcdeg").verifies(&end, &proof));
+        let another = [
+            switch(KillSwitchScope::Platform, false, 8),
+            switch(KillSwitchScope::Platform, true, 7),
+            switch(KillSwitchScope::Community(1), false, 7),
+            KillSwitch {
+                by: "stilgar".to_owned(),
+                ..end.clone()
+            },
+        ];
+        for another in another {
+            assert!(!key.verifies(&another, &proof), "{another:?}");
+        }
+        assert!(!key.verifies(&end, &[]));
     }
 
     proptest! {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_config::{Reader, Service, Source};
-use arrakis_db::UserId;
 use arrakis_db::mfa::{self, MfaOutcome};
-use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope};
+use arrakis_db::{Actor, NewAuditEntry, UserId};
+use arrakis_security::kill_switch::{EndKey, KillSwitch, KillSwitchScope, KillSwitchState, PROXY_PATH};
 use arrakis_security::mfa::{BackupCode, SecretCipher, Totp};
 use arrakis_security::signing::{self, SignError};
 use arrakis_telemetry::Metrics;
@@ -74,17 +74,43 @@ async fn write_error(platform: &Platform) -> Option<String> {
     error.map(|error| error.to_str().unwrap().to_owned())
 }
 
+/// The switches of the proxy.
+async fn switches(platform: &Platform) -> KillSwitchState {
+    let url = format!("http://{}{PROXY_PATH}", platform.proxy);
+    let request = reqwest::Client::new().get(url).bearer_auth(KILL_SWITCH_CREDENTIAL);
+    let state: Value = request.send().await.unwrap().json().await.unwrap();
+    serde_json::from_value(state["switches"].clone()).unwrap()
+}
+
+/// How many communities are frozen at the proxy.
+async fn frozen_communities(platform: &Platform) -> usize {
+    switches(platform).await.frozen()
+}
+
+fn end_key() -> EndKey {
+    EndKey::new(KILL_SWITCH_CREDENTIAL)
+}
+
+/// What PostgreSQL has.
+async fn stored(platform: &Platform) -> KillSwitchState {
+    let mut tx = platform.database.global().await.unwrap();
+    tx.kill_switches().list(Some(&end_key())).await.unwrap()
+}
+
 /// Turns the kill switch off in PostgreSQL, in place of `off`, which needs a second factor. Returns the version of the entry.
 async fn end(platform: &Platform) -> u64 {
+    let version = stored(platform).await.version(KillSwitchScope::Platform);
+    let off = KillSwitch::ended(KillSwitchScope::Platform, version, "test", "the end");
     let mut tx = platform.database.global().await.unwrap();
-    let version = tx
-        .kill_switches()
-        .list()
-        .await
-        .unwrap()
-        .version(KillSwitchScope::Platform);
-    let off = KillSwitch::changed(KillSwitchScope::Platform, false, version, "test", "the end");
-    assert!(tx.kill_switches().put(&off).await.unwrap());
+    assert!(tx.kill_switches().append(&off, Some(&end_key())).await.unwrap());
+    let entry = NewAuditEntry {
+        actor: Actor::System("test".to_owned()),
+        action: "kill_switch.off",
+        subject: "platform",
+        reason: None,
+        detail: json!({}),
+    };
+    tx.audit(&entry).await.unwrap();
     tx.commit().await.unwrap();
     off.version
 }
@@ -148,14 +174,7 @@ async fn kill_switch_works_without_postgres_and_a_worker_stores_it_later() {
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     assert_eq!(write_error(&platform).await.as_deref(), Some("kill-switch"));
     let _worker = Worker::start(&environment(&platform)).await;
-    let is_stored = async || {
-        let mut tx = platform.database.global().await.unwrap();
-        tx.kill_switches()
-            .list()
-            .await
-            .unwrap()
-            .is_on(KillSwitchScope::Platform)
-    };
+    let is_stored = async || stored(&platform).await.is_on(KillSwitchScope::Platform);
     eventually(is_stored, "the entry in PostgreSQL").await;
 }
 
@@ -184,6 +203,42 @@ async fn kill_switch_works_without_redis_and_a_worker_revokes_the_sessions_later
     let is_revoked = async || cache.session::<u32>(name()).await.unwrap().is_none();
     eventually(is_revoked, "the sessions to be revoked").await;
     assert!(cache.kill_switches().await.unwrap().is_on(KillSwitchScope::Platform));
+}
+
+/// What the application's login can do without `KILL_SWITCH_CREDENTIAL`: append an end whose proof is not valid.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn end_without_a_valid_proof_in_postgres_ends_nothing() {
+    let platform = Platform::start().await;
+    let worker = Worker::start(&environment(&platform)).await;
+    let (code, report) = turn_on(&platform, &[]).await;
+    assert_eq!(code, Some(0), "{report:#}");
+    worker.until_metric("arrakis_worker_kill_switch_on", 1.0).await;
+    let version = stored(&platform).await.version(KillSwitchScope::Platform);
+    let forged = KillSwitch::ended(KillSwitchScope::Platform, version, "stilgar", "the end");
+    let mut tx = platform.database.global().await.unwrap();
+    let another = EndKey::new("another-credential-of-someone");
+    assert!(tx.kill_switches().append(&forged, Some(&another)).await.unwrap());
+    let entry = NewAuditEntry {
+        actor: Actor::Operator("stilgar".to_owned()),
+        action: "kill_switch.off",
+        subject: "platform",
+        reason: None,
+        detail: json!({}),
+    };
+    tx.audit(&entry).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(stored(&platform).await.is_on(KillSwitchScope::Platform));
+    // A freeze that reaches the proxy shows that the worker has read PostgreSQL after the forged end.
+    let mut tx = platform.tenant().await;
+    tx.communities().set_frozen(Some("a stolen account")).await.unwrap();
+    tx.commit().await.unwrap();
+    let has_read = async || frozen_communities(&platform).await == 1;
+    eventually(has_read, "the freeze at the proxy").await;
+    assert_eq!(write_error(&platform).await.as_deref(), Some("kill-switch"));
+    // The end with a proof counts.
+    end(&platform).await;
+    let is_off = async || write_error(&platform).await.as_deref() == Some("frozen");
+    eventually(is_off, "the end of the kill switch at the proxy").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -123,7 +123,7 @@ pub(crate) async fn read_kill_switch(
             "the scope emergency requires a key for all communities",
         ));
     };
-    let state = tx.kill_switches().list().await?;
+    let state = tx.kill_switches().list(services.kill_switch.end_key()).await?;
     tx.commit().await?;
     let platform = state.get(KillSwitchScope::Platform);
     Ok(Json(KillSwitchView {
@@ -202,7 +202,9 @@ pub(crate) async fn turn_off_kill_switch(
 fn problem_of(error: TurnOffError) -> Problem {
     let detail = error.to_string();
     match error {
-        TurnOffError::NotPermitted(_) => Problem::new(ProblemKind::KillSwitchRefused, detail),
+        TurnOffError::NotPermitted(_) | TurnOffError::NoCredential | TurnOffError::TurnedOnAgain { .. } => {
+            Problem::new(ProblemKind::KillSwitchRefused, detail)
+        }
         TurnOffError::NoSecondFactors => Problem::new(ProblemKind::MfaNotConfigured, detail),
         TurnOffError::NoDatabase => Problem::unavailable(detail),
         TurnOffError::Database(error) => error.into(),
