@@ -1,8 +1,8 @@
 //! The kill switch and the freezes of communities at this replica: checked for every call, from memory.
 //!
 //! Entries come from two sources that do not depend on each other. Workers and the api write them here directly
-//! (`kill_switch_endpoint.rs`), with a credential. Every replica also reads them from Redis. An entry from Redis can only turn a switch on: who
-//! can write to Redis must not be able to turn the kill switch off. `KILL_SWITCH_FILE` keeps the entries over a restart.
+//! (`kill_switch_endpoint.rs`), with a credential. Every replica also reads them from Redis. `KILL_SWITCH_FILE` keeps them over a restart. An entry
+//! from Redis or from the file can only turn a switch on: who can write there must not be able to turn the kill switch off.
 //!
 //! The kill switch refuses every call that is not a read, first responses and webhooks included. An attempt in flight has
 //! [`IN_FLIGHT_GRACE`] to be answered; then its connection is closed, so that a slow upload or a slow connect cannot complete later.
@@ -64,7 +64,7 @@ pub(crate) struct KillSwitches {
 }
 
 impl KillSwitches {
-    /// The switches of the file; without a file all are off.
+    /// The switches that are on in the file; without a file all are off.
     ///
     /// # Errors
     /// When the file exists and cannot be read: whether the kill switch is on is unknown then.
@@ -75,10 +75,13 @@ impl KillSwitches {
         gauges: KillSwitchGauges,
     ) -> Result<Arc<Self>, String> {
         let file = file.map(KillSwitchFile::new);
-        let state = match &file {
-            Some(file) => file.read()?,
-            None => KillSwitchState::default(),
-        };
+        let mut state = KillSwitchState::default();
+        if let Some(file) = &file {
+            // An end of the file does not count: a worker, which reads every replica, would take it for one of the endpoint.
+            for entry in Vec::from(file.read()?) {
+                state.apply_if_on(entry);
+            }
+        }
         let switches = Self {
             state: RwLock::new(state),
             changes: watch::Sender::new(0),
@@ -460,6 +463,27 @@ mod tests {
                 .await
         );
         assert!(before.state().has_frozen());
+    }
+
+    #[tokio::test]
+    async fn file_cannot_turn_a_switch_off() {
+        let folder = std::env::temp_dir().join(format!("arrakis-kill-switch-{:016x}", rand::random::<u64>()));
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("kill-switch.json");
+        let forged = vec![
+            entry(KillSwitchScope::Platform, false, 9),
+            entry(KillSwitchScope::Community(7), true, 5),
+        ];
+        KillSwitchFile::new(path.clone()).write(&forged.into()).unwrap();
+        let switches = switches(Some(path));
+        // No other place learns of an end, and an older entry that is on counts.
+        assert_eq!(switches.state().get(KillSwitchScope::Platform), None);
+        assert!(switches.state().is_on(KillSwitchScope::Community(7)));
+        switches
+            .apply_if_on(vec![entry(KillSwitchScope::Platform, true, 8)])
+            .await;
+        assert!(switches.state().is_on(KillSwitchScope::Platform));
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

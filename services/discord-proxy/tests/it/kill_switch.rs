@@ -180,9 +180,17 @@ async fn restart_without_redis_keeps_the_kill_switch_on() {
     let answer = write(&before, &[entry(KillSwitchScope::Platform, true, 5)]).await;
     assert_eq!(answer.body["stored"], true);
     drop(before);
-    let after = replica(&world, NO_REDIS, Some(file)).await;
+    let after = replica(&world, NO_REDIS, Some(file.clone())).await;
     assert_eq!(role(&after).await.proxy_error(), Some("kill-switch"));
     assert_eq!(writes(&world), 0);
+    drop(after);
+    // A forged end in the file is not reported to the workers as an end.
+    let forged = serde_json::to_string(&[entry(KillSwitchScope::Platform, false, 99)]).unwrap();
+    std::fs::write(&file, forged).unwrap();
+    let forged = replica(&world, NO_REDIS, Some(file)).await;
+    let url = format!("http://{}{PROXY_PATH}", forged.address);
+    let state = send(client().get(&url).bearer_auth(SWITCH)).await;
+    assert_eq!(state.body["switches"], json!([]));
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
