@@ -67,7 +67,7 @@ impl KillSwitches {
     /// The switches that are on in the file; without a file all are off.
     ///
     /// # Errors
-    /// When the file exists and cannot be read: whether the kill switch is on is unknown then.
+    /// When the file exists and cannot be read, or has a version that no change makes: whether the kill switch is on is unknown then.
     pub(crate) fn open(
         file: Option<PathBuf>,
         has_credential: bool,
@@ -79,6 +79,12 @@ impl KillSwitches {
         if let Some(file) = &file {
             // An end of the file does not count: a worker, which reads every replica, would take it for one of the endpoint.
             for entry in Vec::from(file.read()?) {
+                if !entry.is_plausible() {
+                    return Err(format!(
+                        "the entry of {} has the version {}, which is far in the future; where the kill switch is off, remove the file",
+                        entry.scope, entry.version
+                    ));
+                }
                 state.apply_if_on(entry);
             }
         }
@@ -268,7 +274,9 @@ impl KillSwitches {
         let (entries, unreadable) = decode(&stored);
         self.apply_if_on(entries).await;
         match unreadable.first() {
-            Some(scope) => Err(format!("the entry of {scope} is not one of this version")),
+            Some(scope) => Err(format!(
+                "the entry of {scope} is not one of this build, or its version is far in the future"
+            )),
             None => Ok(()),
         }
     }
@@ -279,7 +287,7 @@ fn decode(stored: &HashMap<String, String>) -> (Vec<KillSwitch>, Vec<&str>) {
     let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
     for (scope, json) in stored {
         match serde_json::from_str::<KillSwitch>(json) {
-            Ok(entry) if entry.scope.to_string() == *scope => entries.push(entry),
+            Ok(entry) if entry.scope.to_string() == *scope && entry.is_plausible() => entries.push(entry),
             _ => unreadable.push(scope.as_str()),
         }
     }
@@ -323,12 +331,16 @@ mod tests {
     use crate::route::{CallRoute, segments};
 
     fn switches(file: Option<PathBuf>) -> Arc<KillSwitches> {
+        open(file).unwrap()
+    }
+
+    fn open(file: Option<PathBuf>) -> Result<Arc<KillSwitches>, String> {
         let runtime = Runtime::for_test(arrakis_config::Service::DiscordProxy);
         let gauges = KillSwitchGauges {
             is_on: runtime.metrics.gauge("is_on", "x"),
             frozen: runtime.metrics.gauge("frozen", "x"),
         };
-        KillSwitches::open(file, true, runtime.health.component("kill_switch"), gauges).unwrap()
+        KillSwitches::open(file, true, runtime.health.component("kill_switch"), gauges)
     }
 
     fn entry(scope: KillSwitchScope, is_on: bool, version: u64) -> KillSwitch {
@@ -466,6 +478,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn file_with_a_version_far_in_the_future_stops_the_start() {
+        let folder = std::env::temp_dir().join(format!("arrakis-kill-switch-{:016x}", rand::random::<u64>()));
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("kill-switch.json");
+        let forged = vec![entry(KillSwitchScope::Platform, true, u64::MAX)];
+        KillSwitchFile::new(path.clone()).write(&forged.into()).unwrap();
+        let error = open(Some(path)).unwrap_err();
+        assert!(
+            error.contains("platform") && error.contains("far in the future"),
+            "{error}"
+        );
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[tokio::test]
     async fn file_cannot_turn_a_switch_off() {
         let folder = std::env::temp_dir().join(format!("arrakis-kill-switch-{:016x}", rand::random::<u64>()));
         std::fs::create_dir(&folder).unwrap();
@@ -487,14 +514,17 @@ mod tests {
     }
 
     #[test]
-    fn entry_under_another_scope_is_not_used() {
+    fn entry_under_another_scope_or_with_a_forged_version_is_not_used() {
         let json = serde_json::to_string(&entry(KillSwitchScope::Platform, true, 1)).unwrap();
+        let forged = serde_json::to_string(&entry(KillSwitchScope::Community(8), true, u64::MAX)).unwrap();
         let stored = HashMap::from([
             ("community:7".to_owned(), json),
+            ("community:8".to_owned(), forged),
             ("platform".to_owned(), "x".to_owned()),
         ]);
         let (entries, mut unreadable) = decode(&stored);
         unreadable.sort_unstable();
-        assert_eq!((entries, unreadable), (Vec::new(), vec!["community:7", "platform"]));
+        let refused = vec!["community:7", "community:8", "platform"];
+        assert_eq!((entries, unreadable), (Vec::new(), refused));
     }
 }

@@ -62,15 +62,17 @@ impl KillSwitchEndpoint {
         let read = to_bytes(body, MAX_BODY).await.map_err(|error| error.to_string());
         let entries =
             read.and_then(|body| serde_json::from_slice::<KillSwitchState>(&body).map_err(|error| error.to_string()));
-        match entries {
+        let checked = entries.map_err(|error| format!("the body is not a list of entries: {error}"));
+        let checked = checked.and_then(|entries| match entries.check_versions() {
+            Ok(()) => Ok(entries),
+            Err(error) => Err(error.to_string()),
+        });
+        match checked {
             Ok(entries) => {
                 let is_stored = self.switches.apply(entries).await;
                 self.state(is_stored)
             }
-            Err(error) => response(
-                StatusCode::BAD_REQUEST,
-                &json!({ "message": format!("the body is not a list of entries: {error}") }),
-            ),
+            Err(message) => response(StatusCode::BAD_REQUEST, &json!({ "message": message })),
         }
     }
 

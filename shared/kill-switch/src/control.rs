@@ -295,11 +295,19 @@ impl KillSwitchControl {
     /// The state everywhere.
     pub async fn status(&self) -> KillSwitchStatus {
         let limit = STEP_LIMIT;
-        let (database, redis, replicas) = tokio::join!(
+        let (database, redis, unreadable, replicas) = tokio::join!(
             self.read_database(limit),
             self.read_redis(limit),
+            tokio::time::timeout(limit, self.cache.unreadable_kill_switches()),
             self.read_proxies(limit)
         );
+        let redis = match unreadable {
+            Ok(Ok(scopes)) if !scopes.is_empty() => Err(format!(
+                "the entries of {} cannot be read, or their versions are far in the future",
+                scopes.join(", ")
+            )),
+            _ => redis,
+        };
         KillSwitchStatus {
             database,
             redis,

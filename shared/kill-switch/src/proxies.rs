@@ -79,7 +79,11 @@ impl ProxySwitches {
 
     async fn request(&self, address: &str, entries: Option<&KillSwitchState>, limit: Duration) -> ReplicaState {
         let (state, is_stored) = match self.send(address, entries, limit).await {
-            Ok(response) => (Ok(response.switches), response.stored),
+            Ok(response) => match response.switches.check_versions() {
+                Ok(()) => (Ok(response.switches), response.stored),
+                // No version of ours could follow it.
+                Err(error) => (Err(error.to_string()), false),
+            },
             Err(error) => (Err(error), false),
         };
         ReplicaState {
@@ -110,6 +114,9 @@ impl ProxySwitches {
         let status = response.status();
         if status == reqwest::StatusCode::UNAUTHORIZED {
             return Err("the replica refuses KILL_SWITCH_CREDENTIAL".to_owned());
+        }
+        if status == reqwest::StatusCode::BAD_REQUEST {
+            return Err("the replica refuses the entry; its clock may be wrong".to_owned());
         }
         if !status.is_success() {
             return Err(format!("the replica responded with status {}", status.as_u16()));

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use aws_lc_rs::hmac;
@@ -23,6 +23,13 @@ pub const REDIS_KEY: &str = "kill-switch";
 pub const MIN_CREDENTIAL: usize = 16;
 /// Reason of a freeze that a teardown of the server began: gaib, which tears it down, is not stopped by it.
 pub const TEARDOWN: &str = "teardown";
+/// How far in the future the version of an entry may be that is on. A higher one, which only a forgery has, could not be followed by a higher one
+/// still: the entry could never be ended. Clocks may differ by less.
+pub const MAX_AHEAD: Duration = Duration::from_secs(24 * 3600);
+/// The same for an end, which ends an entry whose version is that far ahead.
+const MAX_END_AHEAD: Duration = Duration::from_secs(48 * 3600);
+/// The same for entries of [`PROXY_PATH`]: a change that follows such an end.
+const MAX_CHANGE_AHEAD: Duration = Duration::from_secs(72 * 3600);
 /// Longest name of who changed a switch, in characters.
 const MAX_NAME: usize = 100;
 /// Longest reason, in characters.
@@ -114,6 +121,17 @@ impl KillSwitch {
         }
     }
 
+    /// Whether a place that has no credential of its own, such as Redis, can have this version: it is not far in the future.
+    #[must_use]
+    pub fn is_plausible(&self) -> bool {
+        self.is_ahead_by_at_most(if self.is_on { MAX_AHEAD } else { MAX_END_AHEAD })
+    }
+
+    fn is_ahead_by_at_most(&self, ahead: Duration) -> bool {
+        let ahead = u64::try_from(ahead.as_millis()).unwrap_or(u64::MAX);
+        self.version <= now_ms().saturating_add(ahead)
+    }
+
     /// The end of the entry with version `ended`. It has the next version, whatever the clock: a change that the caller did not see has a higher
     /// one, and stays.
     #[must_use]
@@ -129,6 +147,18 @@ impl KillSwitch {
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// An entry whose version is so far in the future that no change makes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the entry of {scope} has the version {version}, which is far in the future (a version is the milliseconds since 1970)"
+)]
+pub struct ImplausibleVersion {
+    /// Its scope.
+    pub scope: KillSwitchScope,
+    /// Its version.
+    pub version: u64,
 }
 
 /// The switches, at most one for each scope. In JSON it is the list of them.
@@ -199,6 +229,21 @@ impl KillSwitchState {
     pub fn frozen(&self) -> usize {
         let is_frozen = |switch: &&KillSwitch| switch.is_on && switch.scope != KillSwitchScope::Platform;
         self.0.values().filter(is_frozen).count()
+    }
+
+    /// Checks the versions of entries that were written with a credential.
+    ///
+    /// # Errors
+    /// A version is far in the future. The error names the entry.
+    pub fn check_versions(&self) -> Result<(), ImplausibleVersion> {
+        let mut switches = self.0.values();
+        match switches.find(|switch| !switch.is_ahead_by_at_most(MAX_CHANGE_AHEAD)) {
+            Some(switch) => Err(ImplausibleVersion {
+                scope: switch.scope,
+                version: switch.version,
+            }),
+            None => Ok(()),
+        }
     }
 
     /// The entries, by scope.
@@ -355,6 +400,31 @@ mod tests {
         let changed = KillSwitch::changed(KillSwitchScope::Platform, true, 0, &"ä".repeat(600), &"ä".repeat(600));
         assert!(changed.version > 1_600_000_000_000);
         assert_eq!((changed.by.chars().count(), changed.reason.chars().count()), (100, 500));
+    }
+
+    #[test]
+    fn version_far_in_the_future_is_not_plausible_and_every_plausible_one_can_be_ended() {
+        let scope = KillSwitchScope::Platform;
+        let hour = 3600 * 1_000;
+        let on = switch(scope, true, now_ms() + 24 * hour);
+        assert!(on.is_plausible());
+        let end = KillSwitch::ended(scope, on.version, "a", "b");
+        assert!(end.is_plausible() && !end.is_on && end.version == on.version + 1);
+        let again = KillSwitch::changed(scope, true, end.version, "a", "b");
+        assert_eq!(KillSwitchState::from(vec![again]).check_versions(), Ok(()));
+        for (is_on, version) in [
+            (true, now_ms() + 25 * hour),
+            (false, now_ms() + 49 * hour),
+            (true, u64::MAX),
+        ] {
+            assert!(!switch(scope, is_on, version).is_plausible(), "{version}");
+        }
+        let error = KillSwitchState::from(vec![switch(scope, false, u64::MAX)]).check_versions();
+        let text = error.unwrap_err().to_string();
+        assert!(
+            text.contains("platform") && text.contains("18446744073709551615"),
+            "{text}"
+        );
     }
 
     #[test]

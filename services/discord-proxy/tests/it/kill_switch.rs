@@ -125,6 +125,29 @@ async fn kill_switch_in_redis_stops_writes_at_every_replica_and_only_the_endpoin
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn version_far_in_the_future_is_refused_in_redis_and_at_the_endpoint() {
+    let world = World::new(|_| Reply::ok()).await;
+    let replica = replica(&world, &world.redis.url(), None).await;
+    let forged = entry(KillSwitchScope::Platform, true, u64::MAX);
+    let answer = write(&replica, std::slice::from_ref(&forged)).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.message().contains("platform"), "{answer:?}");
+    let json = serde_json::to_string(&forged).unwrap();
+    world
+        .redis
+        .command::<i64>(&["HSET", REDIS_KEY, &forged.scope.to_string(), &json]);
+    // The entry of a community shows that Redis was read after the forged one was written.
+    let frozen = entry(KillSwitchScope::Community(9), true, 6);
+    let json = serde_json::to_string(&frozen).unwrap();
+    world
+        .redis
+        .command::<i64>(&["HSET", REDIS_KEY, &frozen.scope.to_string(), &json]);
+    let has_frozen = || (replica.metric("arrakis_proxy_frozen_communities") - 1.0).abs() < f64::EPSILON;
+    eventually("Redis was read", has_frozen).await;
+    assert_eq!(replica.trouble("kill_switch"), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_switch_ends_writes_in_flight_and_those_that_wait() {
     let open = Arc::new(AtomicBool::new(false));
     let gate = Arc::clone(&open);
