@@ -98,7 +98,15 @@ impl Admission {
         Err(Refusal::edge_pause(pause))
     }
 
-    /// Returns when an attempt at the call in flight must end, since the kill switch was turned on.
+    /// The check of the kill switch alone, at the beginning of an attempt: the process may have been paused since the permit.
+    ///
+    /// # Errors
+    /// Why the call may not be sent.
+    pub(crate) fn check_switches(&self, call: &Call) -> Result<(), Refusal> {
+        self.switches.check(call)
+    }
+
+    /// Returns when an attempt at the call in flight must end: the kill switch was turned on, or its state is not confirmed.
     pub(crate) async fn must_end(&self, call: &Call) {
         self.switches.must_end(call).await;
     }

@@ -187,17 +187,26 @@ impl Forwarder {
     }
 
     async fn send(&self, call: &Call, mut permit: Option<Permit>) -> AttemptResult {
+        if let Err(refusal) = self.admission.check_switches(call) {
+            if let Some(permit) = permit {
+                permit.complete(CallOutcome::NotSent).await;
+            }
+            // The next attempt is refused with the reason.
+            return Err(SendError::NotSent(refusal.message));
+        }
         if let Some(permit) = &mut permit {
             permit.sent();
         }
         let began = Instant::now();
         self.metrics.in_flight.inc();
         let result = tokio::select! {
+            // This one first: after a pause of the process nothing more of the request is sent.
             biased;
-            result = self.upstream.send(call, self.attempt_timeout) => result,
             () = self.admission.must_end(call) => {
-                Err(SendError::ResponseLost("the kill switch was turned on while the attempt was in flight".to_owned()))
+                let reason = "the kill switch was turned on, or its state was not confirmed, while the attempt was in flight";
+                Err(SendError::ResponseLost(reason.to_owned()))
             }
+            result = self.upstream.send(call, self.attempt_timeout) => result,
         };
         self.metrics.in_flight.dec();
         let duration = began.elapsed();

@@ -4,12 +4,18 @@
 //! (`kill_switch_endpoint.rs`), with a credential. Every replica also reads them from Redis. `KILL_SWITCH_FILE` keeps them over a restart. An entry
 //! from Redis or from the file can only turn a switch on: who can write there must not be able to turn the kill switch off.
 //!
+//! With a credential, writes are sent only while Redis or a worker has confirmed the state (`confirmation.rs`).
+//!
 //! The kill switch refuses every call that is not a read, first responses and webhooks included. An attempt in flight has
 //! [`IN_FLIGHT_GRACE`] to be answered; then its connection is closed, so that a slow upload or a slow connect cannot complete later.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use arrakis_contracts::proxy::ProxyError;
@@ -22,6 +28,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::Call;
+use crate::confirmation::{Confirmation, MAX_AGE};
 use crate::kill_switch_file::KillSwitchFile;
 use crate::redis::Redis;
 use crate::refusal::Refusal;
@@ -36,6 +43,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 const GAIB: &str = "gaib";
 /// How long a caller waits before it repeats a call to a frozen community.
 const FROZEN_RETRY: Duration = Duration::from_secs(60);
+/// How long a caller waits before it repeats a call that was refused since the state is not confirmed.
+const UNCONFIRMED_RETRY: Duration = Duration::from_secs(1);
 
 /// Gauges of the kill switch.
 #[derive(Debug, Clone)]
@@ -59,8 +68,10 @@ pub(crate) struct KillSwitches {
     file_error: Mutex<Option<String>>,
     health: HealthComponent,
     gauges: KillSwitchGauges,
-    /// Whether the endpoint has a credential.
-    has_credential: bool,
+    /// `None` without a credential: no worker could confirm the state, and Redis alone turns a switch on.
+    confirmation: Option<Confirmation>,
+    /// Whether the state was confirmed when `/health` was written.
+    was_confirmed: AtomicBool,
 }
 
 impl KillSwitches {
@@ -96,7 +107,8 @@ impl KillSwitches {
             file_error: Mutex::default(),
             health,
             gauges,
-            has_credential,
+            confirmation: has_credential.then(Confirmation::new),
+            was_confirmed: AtomicBool::new(false),
         };
         switches.report();
         Ok(Arc::new(switches))
@@ -111,6 +123,32 @@ impl KillSwitches {
     pub(crate) async fn apply(&self, entries: KillSwitchState) -> bool {
         let entries = Vec::from(entries);
         self.merge(entries, KillSwitchState::apply).await
+    }
+
+    /// The token of a read of the state that begins now; `None` without a credential.
+    pub(crate) fn read_token(&self) -> Option<String> {
+        self.confirmation.as_ref().map(Confirmation::token)
+    }
+
+    /// Records that whoever received this token confirms the state.
+    pub(crate) fn confirm_by(&self, token: &str) {
+        if let Some(confirmation) = &self.confirmation {
+            confirmation.confirm_by(token);
+            self.report_confirmation();
+        }
+    }
+
+    /// Whether the state was confirmed a short time ago.
+    fn is_confirmed(&self) -> bool {
+        let confirmation = self.confirmation.as_ref();
+        confirmation.is_none_or(Confirmation::is_recent) || fail_point::skips("proxy.guard.confirmation")
+    }
+
+    /// Updates `/health` when writes begin or cease to be refused.
+    fn report_confirmation(&self) {
+        if self.was_confirmed.load(Ordering::Relaxed) != self.is_confirmed() {
+            self.report();
+        }
     }
 
     /// Stores entries of Redis, which may not turn a switch off.
@@ -162,7 +200,8 @@ impl KillSwitches {
     }
 
     fn report(&self) {
-        let state = self.state();
+        let (state, is_confirmed) = (self.state(), self.is_confirmed());
+        self.was_confirmed.store(is_confirmed, Ordering::Relaxed);
         let is_on = state.is_on(KillSwitchScope::Platform);
         self.gauges.is_on.set(i64::from(is_on));
         self.gauges
@@ -176,12 +215,18 @@ impl KillSwitches {
                 switch.reason
             ));
         }
+        if !is_confirmed {
+            return self.health.degraded(format!(
+                "for more than {} s neither Redis nor a worker has confirmed that the kill switch is off: no write is sent to Discord",
+                MAX_AGE.as_secs()
+            ));
+        }
         if let Some(error) = &*self.file_error.lock() {
             return self
                 .health
                 .degraded(format!("KILL_SWITCH_FILE cannot be written: {error}"));
         }
-        match self.has_credential {
+        match self.confirmation.is_some() {
             true => self.health.up(),
             false => self
                 .health
@@ -203,6 +248,13 @@ impl KillSwitches {
                 ProxyError::KillSwitch,
                 "the kill switch is on: no write is sent to Discord until an operator turns it off",
             ));
+        }
+        if !self.is_confirmed() {
+            let message = format!(
+                "for more than {} s neither Redis nor a worker has confirmed that the kill switch is off: no write is sent to Discord",
+                MAX_AGE.as_secs()
+            );
+            return Err(Refusal::new(ProxyError::KillSwitch, message).retry_after(UNCONFIRMED_RETRY));
         }
         if !state.has_frozen() || !is_stopped_by_freeze(call.route.class) {
             return Ok(());
@@ -228,11 +280,26 @@ impl KillSwitches {
         Ok(())
     }
 
-    /// Returns when an attempt at `call` must end: the kill switch was turned on, and [`IN_FLIGHT_GRACE`] is over. Never for a read.
+    /// Returns when an attempt at `call` must end: the kill switch was turned on, and [`IN_FLIGHT_GRACE`] is over; or the state is not confirmed any
+    /// more. Never for a read.
     pub(crate) async fn must_end(&self, call: &Call) {
         if is_read(&call.method) || fail_point::skips("proxy.guard.kill_switch") {
             return std::future::pending().await;
         }
+        let mut turned_on = pin!(self.is_over());
+        let mut unconfirmed = pin!(self.is_unconfirmed());
+        poll_fn(|context| {
+            // Checked at each poll, and not only by the timer: after a pause of the process the attempt must not continue before the timer fires.
+            let has_ended = !self.is_confirmed()
+                || unconfirmed.as_mut().poll(context).is_ready()
+                || turned_on.as_mut().poll(context).is_ready();
+            if has_ended { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Returns [`IN_FLIGHT_GRACE`] after the kill switch was turned on.
+    async fn is_over(&self) {
         let mut changes = self.changes.subscribe();
         loop {
             if self.state.read().is_on(KillSwitchScope::Platform) {
@@ -243,6 +310,18 @@ impl KillSwitches {
             if changes.changed().await.is_err() {
                 return std::future::pending().await;
             }
+        }
+    }
+
+    /// Returns when the last confirmation is too old. Never without a credential.
+    async fn is_unconfirmed(&self) {
+        let Some(confirmation) = &self.confirmation else {
+            return std::future::pending().await;
+        };
+        while self.is_confirmed() {
+            // A little later than the end, at which the confirmation still counts.
+            let remaining = confirmation.remaining().max(Duration::from_millis(1));
+            tokio::time::sleep(remaining + Duration::from_millis(1)).await;
         }
     }
 
@@ -258,6 +337,7 @@ impl KillSwitches {
                 }
                 Err(_) => {}
             }
+            self.report_confirmation();
             tokio::select! {
                 () = tokio::time::sleep(POLL_INTERVAL) => {}
                 () = stop.cancelled() => {}
@@ -270,6 +350,7 @@ impl KillSwitches {
     /// # Errors
     /// Redis is unavailable, or an entry is not readable; the readable entries are stored.
     pub(crate) async fn read_redis(&self, redis: &Redis) -> Result<(), String> {
+        let begun = self.confirmation.as_ref().map(Confirmation::now);
         let stored = redis.kill_switches().await.map_err(|error| error.to_string())?;
         let (entries, unreadable) = decode(&stored);
         self.apply_if_on(entries).await;
@@ -277,7 +358,12 @@ impl KillSwitches {
             Some(scope) => Err(format!(
                 "the entry of {scope} is not one of this build, or its version is far in the future"
             )),
-            None => Ok(()),
+            None => {
+                if let (Some(confirmation), Some(begun)) = (&self.confirmation, begun) {
+                    confirmation.confirm(begun);
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -340,7 +426,10 @@ mod tests {
             is_on: runtime.metrics.gauge("is_on", "x"),
             frozen: runtime.metrics.gauge("frozen", "x"),
         };
-        KillSwitches::open(file, true, runtime.health.component("kill_switch"), gauges)
+        let switches = KillSwitches::open(file, true, runtime.health.component("kill_switch"), gauges)?;
+        let token = switches.read_token().unwrap();
+        switches.confirm_by(&token);
+        Ok(switches)
     }
 
     fn entry(scope: KillSwitchScope, is_on: bool, version: u64) -> KillSwitch {

@@ -12,6 +12,7 @@ mod call_attempts;
 mod callers;
 mod cli;
 mod config;
+mod confirmation;
 mod first_response;
 mod forward;
 #[cfg(test)]

@@ -76,7 +76,9 @@ impl KillSwitchSync {
         if let Ok(stored) = &database {
             self.store_platform(stored, &merged).await;
         }
-        tokio::join!(self.write_replicas(&replicas, &merged), async {
+        // A worker that can read neither knows no more than the replicas.
+        let confirms = database.is_ok() || redis.is_ok();
+        tokio::join!(self.write_replicas(&replicas, &merged, confirms), async {
             if let Ok(stored) = &redis {
                 self.write_redis(stored, &merged).await;
             }
@@ -122,16 +124,20 @@ impl KillSwitchSync {
         }
     }
 
-    async fn write_replicas(&self, replicas: &[ReplicaState], merged: &KillSwitchState) {
+    /// Writes what each replica lacks, and confirms its state: a replica that nothing confirms sends no writes to Discord.
+    async fn write_replicas(&self, replicas: &[ReplicaState], merged: &KillSwitchState, confirms: bool) {
         let Some(proxies) = &self.control.proxies else { return };
         let mut writes = Vec::new();
         for replica in replicas {
             let Ok(state) = &replica.state else { continue };
             let missing = newer(merged, state);
-            if !missing.is_empty() {
+            if confirms || !missing.is_empty() {
                 writes.push(async move {
                     let entries = KillSwitchState::from(missing);
-                    proxies.write_at(&replica.address, &entries).await
+                    match confirms {
+                        true => proxies.confirm_at(replica, &entries).await,
+                        false => proxies.write_at(&replica.address, &entries).await,
+                    }
                 });
             }
         }
@@ -310,6 +316,7 @@ mod tests {
             address: "a".to_owned(),
             state,
             is_stored: true,
+            read: None,
         }
     }
 

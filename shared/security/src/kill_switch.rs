@@ -17,6 +17,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Path of a discord-proxy at which the state is read (GET) and entries are written (PUT).
 pub const PROXY_PATH: &str = "/internal/kill-switch";
+/// Header of a PUT at [`PROXY_PATH`]: the `read` of an earlier response, by which the sender confirms that the replica has the present state.
+pub const CONFIRMS: &str = "x-arrakis-confirms";
 /// Key of a hash in Redis: one field for each scope, with the entry as JSON.
 pub const REDIS_KEY: &str = "kill-switch";
 /// Shortest credential for [`PROXY_PATH`], in characters: a shorter one could be guessed.

@@ -1,11 +1,13 @@
 //! The kill switch and freezes at several replicas: by the endpoint, by Redis, and after a restart without either.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arrakis_config::Secret;
-use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope, PROXY_PATH, REDIS_KEY};
+use arrakis_security::kill_switch::{CONFIRMS, KillSwitch, KillSwitchScope, PROXY_PATH, REDIS_KEY};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -16,7 +18,31 @@ const ROLE: &str = "/guilds/7/members/2/roles/3";
 /// A port without a listener.
 const NO_REDIS: &str = "redis://127.0.0.1:1/0";
 
+/// A replica with a credential. In place of a worker, the test confirms its state while it has no Redis.
 async fn replica(world: &World, redis: &str, file: Option<PathBuf>) -> Replica {
+    let replica = unconfirmed(world, redis, file).await;
+    if redis == NO_REDIS {
+        let address = replica.address;
+        confirm(address).await.unwrap();
+        tokio::spawn(async move {
+            while confirm(address).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+        });
+    }
+    replica
+}
+
+/// Confirms the state of a replica once, as a worker does.
+async fn confirm(address: SocketAddr) -> reqwest::Result<()> {
+    let url = format!("http://{address}{PROXY_PATH}");
+    let read: Value = client().get(&url).bearer_auth(SWITCH).send().await?.json().await?;
+    let write = client().put(&url).bearer_auth(SWITCH).json(&json!([]));
+    let write = write.header(CONFIRMS, read["read"].as_str().unwrap());
+    write.send().await.map(drop)
+}
+
+async fn unconfirmed(world: &World, redis: &str, file: Option<PathBuf>) -> Replica {
     start_with(&world.upstream.base(), redis, TOKEN, |config| {
         config.kill_switch_credential = Some(Secret::new(SWITCH));
         config.kill_switch_file = file;
@@ -144,7 +170,7 @@ async fn version_far_in_the_future_is_refused_in_redis_and_at_the_endpoint() {
         .command::<i64>(&["HSET", REDIS_KEY, &frozen.scope.to_string(), &json]);
     let has_frozen = || (replica.metric("arrakis_proxy_frozen_communities") - 1.0).abs() < f64::EPSILON;
     eventually("Redis was read", has_frozen).await;
-    assert_eq!(replica.trouble("kill_switch"), None);
+    assert!(replica.metric("arrakis_proxy_kill_switch_on").abs() < f64::EPSILON);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -157,6 +183,80 @@ async fn kill_switch_ends_writes_in_flight_and_those_that_wait() {
     eventually("the call is in flight", || writes(&world) == 1).await;
     write(&replica, &[entry(KillSwitchScope::Platform, true, 5)]).await;
     let answer = call.await.unwrap();
+    assert_eq!(
+        (answer.status, answer.proxy_error()),
+        (504, Some("outcome-unknown")),
+        "{answer:?}"
+    );
+    assert_eq!(writes(&world), 1, "it is not repeated");
+    open.store(true, Ordering::SeqCst);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replica_that_nothing_confirms_sends_no_writes() {
+    let world = World::new(|_| Reply::ok()).await;
+    let replica = unconfirmed(&world, NO_REDIS, None).await;
+    let refused = role(&replica).await;
+    assert_eq!((refused.status, refused.proxy_error()), (503, Some("kill-switch")));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert!(refused.message().contains("confirmed"), "{refused:?}");
+    assert_eq!(replica.get("/guilds/7").await.status, 200, "reads pass");
+    assert!(replica.trouble("kill_switch").unwrap().contains("confirmed"));
+    // A read of the state alone, or a token of another replica, confirms nothing.
+    let url = format!("http://{}{PROXY_PATH}", replica.address);
+    let other = unconfirmed(&world, NO_REDIS, None).await;
+    let token = send(
+        client()
+            .get(format!("http://{}{PROXY_PATH}", other.address))
+            .bearer_auth(SWITCH),
+    )
+    .await;
+    let token = token.body["read"].as_str().unwrap().to_owned();
+    send(client().get(&url).bearer_auth(SWITCH)).await;
+    send(
+        client()
+            .put(&url)
+            .bearer_auth(SWITCH)
+            .header(CONFIRMS, token)
+            .json(&json!([])),
+    )
+    .await;
+    assert_eq!(role(&replica).await.status, 503);
+    assert_eq!(writes(&world), 0);
+    confirm(replica.address).await.unwrap();
+    assert_eq!(role(&replica).await.status, 200);
+    eventually("the confirmation is too old", || {
+        replica.trouble("kill_switch").is_some()
+    })
+    .await;
+    assert_eq!(role(&replica).await.status, 503);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replica_whose_redis_hangs_sends_writes_while_a_worker_confirms() {
+    let world = World::new(|_| Reply::ok()).await;
+    let replica = unconfirmed(&world, &world.redis.url(), None).await;
+    assert_eq!(role(&replica).await.status, 200);
+    world.redis.hang();
+    eventually("the confirmation is too old", || {
+        replica.trouble("kill_switch").is_some()
+    })
+    .await;
+    assert_eq!(role(&replica).await.proxy_error(), Some("kill-switch"));
+    confirm(replica.address).await.unwrap();
+    assert_eq!(role(&replica).await.status, 200);
+    world.redis.wake();
+    eventually("Redis confirms", || replica.trouble("kill_switch").is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attempt_in_flight_ends_with_the_confirmation() {
+    let open = Arc::new(AtomicBool::new(false));
+    let gate = Arc::clone(&open);
+    let world = World::new(move |_| Reply::ok().behind(&gate)).await;
+    let replica = unconfirmed(&world, NO_REDIS, None).await;
+    confirm(replica.address).await.unwrap();
+    let answer = send(replica.call(Method::POST, "/channels/1/messages")).await;
     assert_eq!(
         (answer.status, answer.proxy_error()),
         (504, Some("outcome-unknown")),
