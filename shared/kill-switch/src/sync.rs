@@ -1,6 +1,6 @@
 //! Makes PostgreSQL, Redis and every replica of the discord-proxy equal, again and again: each worker runs it.
 //!
-//! It distributes the freezes of communities, it stores a kill switch that was turned on while PostgreSQL was unavailable, and it gives the entries
+//! It distributes the freezes of communities, and ends a freeze at a replica that PostgreSQL does not have; it stores a kill switch that was turned on while PostgreSQL was unavailable, and it gives the entries
 //! to a replica that started without them, or to a Redis that lost its data. Several workers that run it at the same time do no harm: an entry
 //! with the higher version wins everywhere.
 
@@ -72,6 +72,11 @@ impl KillSwitchSync {
             control.read_redis(PLACE_LIMIT),
             control.read_proxies(PLACE_LIMIT)
         );
+        // A freeze is stored in PostgreSQL before a replica has it. The read above may have been before both, so this one follows the replicas'.
+        let database = match database {
+            Ok(stored) if differs(&stored, &replicas) => control.read_database(PLACE_LIMIT).await,
+            database => database,
+        };
         let merged = merge(database.as_ref().ok(), redis.as_ref().ok(), &replicas);
         if let Ok(stored) = &database {
             self.store_platform(stored, &merged).await;
@@ -198,16 +203,29 @@ impl KillSwitchSync {
     }
 }
 
-/// All entries. Redis may turn a switch on, and not off.
+/// All entries. Redis may turn a switch on, and not off. PostgreSQL has the truth about freezes: where a replica differs, the entry of PostgreSQL
+/// receives a version that replaces the replica's.
 fn merge(
     database: Option<&KillSwitchState>,
     redis: Option<&KillSwitchState>,
     replicas: &[ReplicaState],
 ) -> KillSwitchState {
-    let mut merged = database.cloned().unwrap_or_default();
+    let mut found = KillSwitchState::default();
     for state in replicas.iter().filter_map(|replica| replica.state.as_ref().ok()) {
         for switch in state.switches() {
-            merged.apply(switch.clone());
+            found.apply(switch.clone());
+        }
+    }
+    let mut merged = database.cloned().unwrap_or_default();
+    for switch in Vec::from(found) {
+        match database {
+            Some(stored) if switch.scope != KillSwitchScope::Platform => {
+                // Where they agree, a replica that has an older entry receives this one.
+                merged.apply(corrected(stored, &switch).unwrap_or(switch));
+            }
+            _ => {
+                merged.apply(switch);
+            }
         }
     }
     for switch in redis.into_iter().flat_map(KillSwitchState::switches) {
@@ -217,6 +235,33 @@ fn merge(
         }
     }
     merged
+}
+
+/// The freeze of a scope, or its end, as PostgreSQL has it, with a version above that of `found`; `None` where they agree, or where PostgreSQL has
+/// the newer one.
+fn corrected(stored: &KillSwitchState, found: &KillSwitch) -> Option<KillSwitch> {
+    let known = stored.get(found.scope);
+    if known.is_some_and(|known| known.version > found.version) {
+        return None;
+    }
+    // A freeze that PostgreSQL does not have is off.
+    let (is_on, reason) = known.map_or((false, ""), |known| (known.is_on, known.reason.as_str()));
+    let agrees = found.is_on == is_on && (!is_on || found.reason == reason);
+    (!agrees).then(|| KillSwitch {
+        scope: found.scope,
+        is_on,
+        version: found.version.saturating_add(1),
+        by: String::new(),
+        reason: reason.to_owned(),
+    })
+}
+
+/// Whether a replica has a freeze, or an end of one, that PostgreSQL does not have. It may be newer than the read of PostgreSQL.
+fn differs(database: &KillSwitchState, replicas: &[ReplicaState]) -> bool {
+    let states = replicas.iter().filter_map(|replica| replica.state.as_ref().ok());
+    states
+        .flat_map(KillSwitchState::switches)
+        .any(|switch| switch.scope != KillSwitchScope::Platform && corrected(database, switch).is_some())
 }
 
 /// The entries of `merged` that `state` lacks.
@@ -328,6 +373,48 @@ mod tests {
         assert!(merge(Some(&on), Some(&state(scope, false, 3)), &[]).is_on(scope));
         let frozen = state(KillSwitchScope::Community(7), true, 2);
         assert!(!merge(Some(&off), Some(&frozen), &[]).has_frozen());
+    }
+
+    #[test]
+    fn freeze_of_a_replica_follows_postgres_whatever_its_version() {
+        let scope = KillSwitchScope::Community(7);
+        let forged = [replica(Ok(state(scope, true, 9_000)))];
+        // PostgreSQL has no freeze, an older end, or an older freeze that the replica does not have.
+        for (stored, is_on) in [
+            (KillSwitchState::default(), false),
+            (state(scope, false, 5), false),
+            (state(KillSwitchScope::Platform, true, 5), false),
+        ] {
+            assert!(differs(&stored, &forged));
+            let merged = merge(Some(&stored), None, &forged);
+            assert_eq!((merged.is_on(scope), merged.version(scope)), (is_on, 9_001));
+            assert_eq!(newer(&merged, &state(scope, true, 9_000)).len(), 1);
+        }
+        let ended = [replica(Ok(state(scope, false, 9_000)))];
+        let merged = merge(Some(&state(scope, true, 5)), None, &ended);
+        assert!(merged.is_on(scope) && merged.version(scope) == 9_001);
+        // Where they agree, nothing is written again and again.
+        for (stored, found) in [
+            (state(scope, true, 5), state(scope, true, 9_000)),
+            (state(scope, false, 5), state(scope, false, 9_000)),
+            (KillSwitchState::default(), state(scope, false, 9_000)),
+        ] {
+            assert!(!differs(&stored, &[replica(Ok(found.clone()))]));
+            let merged = merge(Some(&stored), None, &[replica(Ok(found.clone()))]);
+            assert!(newer(&merged, &found).is_empty());
+        }
+        // One replica was corrected before the other one.
+        let both = [
+            replica(Ok(state(scope, false, 9_500))),
+            replica(Ok(state(scope, true, 9_000))),
+        ];
+        let merged = merge(Some(&KillSwitchState::default()), None, &both);
+        assert_eq!(newer(&merged, &state(scope, true, 9_000)).len(), 1);
+        // PostgreSQL is unavailable: the replicas keep what they have.
+        assert!(merge(None, None, &forged).is_on(scope));
+        let newer_in_postgres = state(scope, false, 9_500);
+        assert!(!differs(&newer_in_postgres, &forged));
+        assert_eq!(merge(Some(&newer_in_postgres), None, &forged).version(scope), 9_500);
     }
 
     #[test]

@@ -87,6 +87,12 @@ async fn frozen_communities(platform: &Platform) -> usize {
     switches(platform).await.frozen()
 }
 
+/// Waits until a write of the worker meets this error of the proxy, or passes.
+async fn until_write_error(platform: &Platform, wanted: Option<&str>, what: &str) {
+    let has_it = async || write_error(platform).await.as_deref() == wanted;
+    eventually(has_it, what).await;
+}
+
 fn end_key() -> EndKey {
     EndKey::new(KILL_SWITCH_CREDENTIAL)
 }
@@ -345,6 +351,44 @@ async fn freeze_reaches_the_proxy_and_its_end_does() {
     freeze(None).await;
     let passes = async || write_error(&platform).await.is_none();
     eventually(passes, "the end of the freeze at the proxy").await;
+}
+
+/// A freeze that somebody wrote to Redis reaches the proxy, and a worker ends it since PostgreSQL does not have it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn freeze_of_redis_alone_is_ended_by_a_worker_and_a_real_one_is_enforced_after_it() {
+    let platform = Platform::start().await;
+    let scope: KillSwitchScope = format!("community:{}", platform.community.guild).parse().unwrap();
+    let hour_ahead = u64::try_from(OffsetDateTime::now_utc().unix_timestamp() + 3600).unwrap() * 1_000;
+    let forged = KillSwitch {
+        scope,
+        is_on: true,
+        version: hour_ahead,
+        by: String::new(),
+        reason: String::new(),
+    };
+    let cache = arrakis_cache::Cache::new(
+        &arrakis_config::Secret::new(platform.redis.url()),
+        arrakis_cache::CacheOptions::default(),
+    )
+    .unwrap();
+    cache.put_kill_switches([&forged].into_iter()).await.unwrap();
+    until_write_error(&platform, Some("frozen"), "the forged freeze at the proxy").await;
+    let _worker = Worker::start(&environment(&platform)).await;
+    until_write_error(&platform, None, "the end of the forged freeze").await;
+    let freeze = async |reason: Option<&str>| {
+        let mut tx = platform.tenant().await;
+        tx.communities().set_frozen(reason).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    freeze(Some("a stolen account")).await;
+    until_write_error(
+        &platform,
+        Some("frozen"),
+        "the real freeze at the proxy, whose version is lower",
+    )
+    .await;
+    freeze(None).await;
+    until_write_error(&platform, None, "its end at the proxy").await;
 }
 
 /// The drill of docs/runbooks/incident.md.
