@@ -1,7 +1,7 @@
 //! The route of a call: what its path means to Discord's limits, whether it needs the bot token, and its class in metrics.
 //!
 //! Templates and major parameters are those of `arrakis-discord-http`. Refused is a path that could be interpreted in two ways: dot
-//! segments, empty segments, escaped slashes; and a path longer than Discord's.
+//! segments, empty segments, escapes where no emoji is, a server whose id is not in digits; and a path longer than Discord's.
 
 use arrakis_discord_http::Route;
 use http::Method;
@@ -66,9 +66,15 @@ pub(crate) enum PathError {
     /// `.` or `..`, escaped or not.
     #[error("the path has a segment . or ..; write the resolved path")]
     DotSegment,
-    /// An escaped slash, backslash, percent sign, dot or control character, or a malformed escape.
-    #[error("the path has a malformed escape, or one for a slash, dot, percent sign or control character")]
+    /// An escape outside an emoji, a malformed one, or one for a slash, backslash, percent sign, dot or control character.
+    #[error(
+        "the path has an escape outside the emoji of a reaction, a malformed one, or one for a slash, dot, percent sign or control \
+         character; write ids and tokens without escapes"
+    )]
     Escape,
+    /// The id of a server is not a number: the checks of the server could pass it, and Discord could read one.
+    #[error("the segment after guilds must be the id of a server in digits")]
+    Guild,
     /// A character that no path of Discord has.
     #[error("the path has a character that must be escaped")]
     Character,
@@ -83,10 +89,26 @@ pub(crate) fn segments(path: &str) -> Result<Vec<&str>, PathError> {
         return Err(PathError::TooLong);
     }
     let segments: Vec<&str> = path.strip_prefix(PREFIX).ok_or(PathError::Prefix)?.split('/').collect();
-    for segment in &segments {
+    for (at, segment) in segments.iter().enumerate() {
         check(segment)?;
+        let before = at.checked_sub(1).and_then(|before| segments.get(before)).copied();
+        match before {
+            // An escaped digit would be an id that the checks do not find.
+            before if before != Some("reactions") && segment.contains('%') => return Err(PathError::Escape),
+            // `GET /guilds/templates/{code}` has no server.
+            Some("guilds") if server(segment).is_none() && *segment != "templates" => return Err(PathError::Guild),
+            _ => {}
+        }
     }
     Ok(segments)
+}
+
+/// The id of a server: digits, without a sign, which `parse` would accept.
+fn server(segment: &str) -> Option<u64> {
+    segment
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| segment.parse().ok())?
 }
 
 fn check(segment: &str) -> Result<(), PathError> {
@@ -131,9 +153,7 @@ impl CallRoute {
 
 fn guild_of(segments: &[&str]) -> Option<u64> {
     let at = segments.iter().position(|segment| *segment == "guilds")?;
-    let id = segments.get(at + 1)?;
-    // `parse` would also accept a sign.
-    id.bytes().all(|byte| byte.is_ascii_digit()).then(|| id.parse().ok())?
+    server(segments.get(at + 1)?)
 }
 
 fn lane_of(segments: &[&str]) -> Lane {
@@ -191,6 +211,19 @@ mod tests {
     }
 
     #[test]
+    fn emoji_of_a_reaction_may_be_escaped() {
+        for path in [
+            "/api/v10/channels/1/messages/2/reactions/%F0%9F%94%A5/@me",
+            "/api/v10/channels/1/messages/2/reactions/spice%3A123",
+            "/api/v10/guilds/templates/abc",
+            "/api/v10/guilds/007/roles",
+        ] {
+            assert!(segments(path).is_ok(), "{path}");
+        }
+        assert_eq!(route(&Method::PATCH, "/guilds/007/roles").guild, Some(7));
+    }
+
+    #[test]
     fn ambiguous_path_is_refused() {
         for (path, error) in [
             ("/api/v9/users/@me", PathError::Prefix),
@@ -208,6 +241,13 @@ mod tests {
             ("/api/v10/guilds/1%0a", PathError::Escape),
             ("/api/v10/guilds/1%zz", PathError::Escape),
             ("/api/v10/guilds/1%2", PathError::Escape),
+            ("/api/v10/guilds/%31/members/2/roles/3", PathError::Escape),
+            ("/api/v10/channels/%31", PathError::Escape),
+            ("/api/v10/webhooks/1/t%6fken", PathError::Escape),
+            ("/api/v10/%67uilds/1", PathError::Escape),
+            ("/api/v10/guilds/+1/roles", PathError::Guild),
+            ("/api/v10/guilds/1a/roles", PathError::Guild),
+            ("/api/v10/guilds/18446744073709551616/roles", PathError::Guild),
             ("/api/v10/guilds/1;x", PathError::Character),
             ("/api/v10/guilds/1\\x", PathError::Character),
         ] {

@@ -289,6 +289,13 @@ async fn freeze_stops_roles_of_its_server_and_passes_messages() {
         let wanted = if path.starts_with("/guilds/8") { 503 } else { 200 };
         assert_eq!(answer.status, wanted, "{path}: {answer:?}");
     }
+    // Another spelling of the id does not pass the freeze.
+    for path in ["/guilds/%37/members/2/roles/3", "/guilds/+7/members/2/roles/3"] {
+        let answer = send(replica.call(Method::PUT, path).header("x-arrakis-tenant", "8")).await;
+        assert_eq!(answer.status, 400, "{path}: {answer:?}");
+    }
+    let answer = send(replica.call(Method::PUT, "/guilds/007/members/2/roles/3")).await;
+    assert_eq!(answer.proxy_error(), Some("frozen"));
     write(&replica, &[entry(KillSwitchScope::Community(7), false, 6)]).await;
     assert_eq!(role(&replica).await.status, 200);
 }
