@@ -19,6 +19,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use arrakis_contracts::proxy::ProxyError;
+use arrakis_discord_http::Response;
 use arrakis_runtime::{HealthComponent, fail_point};
 use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope, KillSwitchState, TEARDOWN};
 use http::Method;
@@ -32,6 +33,7 @@ use crate::confirmation::{Confirmation, MAX_AGE};
 use crate::kill_switch_file::KillSwitchFile;
 use crate::redis::Redis;
 use crate::refusal::Refusal;
+use crate::resource_servers::{Owner, Resource, ResourceServers};
 use crate::token::rfc3339;
 
 /// How long an attempt in flight may continue after the kill switch was turned on.
@@ -43,8 +45,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 const GAIB: &str = "gaib";
 /// How long a caller waits before it repeats a call to a frozen community.
 const FROZEN_RETRY: Duration = Duration::from_secs(60);
-/// How long a caller waits before it repeats a call that was refused since the state is not confirmed.
-const UNCONFIRMED_RETRY: Duration = Duration::from_secs(1);
+/// How long a caller waits before it repeats a call that was refused since the state is not confirmed, or a server not known.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Gauges of the kill switch.
 #[derive(Debug, Clone)]
@@ -72,6 +74,8 @@ pub(crate) struct KillSwitches {
     confirmation: Option<Confirmation>,
     /// Whether the state was confirmed when `/health` was written.
     was_confirmed: AtomicBool,
+    /// The servers of channels and webhooks.
+    owners: ResourceServers,
 }
 
 impl KillSwitches {
@@ -109,6 +113,7 @@ impl KillSwitches {
             gauges,
             confirmation: has_credential.then(Confirmation::new),
             was_confirmed: AtomicBool::new(false),
+            owners: ResourceServers::default(),
         };
         switches.report();
         Ok(Arc::new(switches))
@@ -254,19 +259,29 @@ impl KillSwitches {
                 "for more than {} s neither Redis nor a worker has confirmed that the kill switch is off: no write is sent to Discord",
                 MAX_AGE.as_secs()
             );
-            return Err(Refusal::new(ProxyError::KillSwitch, message).retry_after(UNCONFIRMED_RETRY));
+            return Err(Refusal::new(ProxyError::KillSwitch, message).retry_after(SOON));
         }
         if !state.has_frozen() || !is_stopped_by_freeze(call.route.class) {
             return Ok(());
         }
-        let servers = [call.route.guild, call.tenant.parse::<u64>().ok()];
-        let mut known = servers.into_iter().flatten().peekable();
-        if known.peek().is_none() {
-            return Err(frozen(
-                "a community is frozen, and the call does not state its server: it may be of that community; state it in \
-                 x-arrakis-tenant",
-            ));
-        }
+        let server = match (call.route.guild, call.route.resource) {
+            (Some(server), _) => Some(server),
+            (None, Some(resource)) => match self.owners.owner(resource) {
+                Some(Owner::Server(server)) => Some(server),
+                Some(Owner::NoServer) => None,
+                None => {
+                    let message = "a community is frozen, and Discord did not state to which server the channel or webhook belongs";
+                    return Err(frozen(message).retry_after(SOON));
+                }
+            },
+            (None, None) => {
+                return Err(frozen(
+                    "a community is frozen, and the path does not state the server of the call: it may be of that community",
+                ));
+            }
+        };
+        // The tenant that the caller states may stop the call, and not pass it.
+        let mut known = [server, call.tenant.parse::<u64>().ok()].into_iter().flatten();
         let is_stopped = |server| {
             let switch = state.get(KillSwitchScope::Community(server));
             switch.is_some_and(|switch| switch.is_on && !(switch.reason == TEARDOWN && call.caller.name == GAIB))
@@ -278,6 +293,25 @@ impl KillSwitches {
             ));
         }
         Ok(())
+    }
+
+    /// The channel or webhook of a call that a freeze may stop, if its server is not known.
+    pub(crate) fn unknown_resource(&self, call: &Call) -> Option<Resource> {
+        if is_read(&call.method) || call.route.guild.is_some() || !is_stopped_by_freeze(call.route.class) {
+            return None;
+        }
+        let resource = call
+            .route
+            .resource
+            .filter(|resource| self.owners.owner(*resource).is_none())?;
+        let state = self.state.read();
+        // The kill switch refuses the call anyway.
+        (state.has_frozen() && !state.is_on(KillSwitchScope::Platform)).then_some(resource)
+    }
+
+    /// Records Discord's response to a GET of a channel or webhook.
+    pub(crate) fn record_owner(&self, resource: Resource, response: &Response) {
+        self.owners.record(resource, response);
     }
 
     /// Returns when an attempt at `call` must end: the kill switch was turned on, and [`IN_FLIGHT_GRACE`] is over; or the state is not confirmed any
@@ -502,16 +536,35 @@ mod tests {
             .apply(vec![entry(KillSwitchScope::Community(7), true, 1)].into())
             .await;
         let frozen = Some(ProxyError::Frozen);
+        for (resource, body) in [
+            (Resource::Channel(1), r#"{"guild_id":"7"}"#),
+            (Resource::Channel(2), r#"{"guild_id":"8"}"#),
+            (Resource::Channel(3), "{}"),
+            (Resource::Webhook(1), r#"{"guild_id":"7"}"#),
+        ] {
+            let response = Response {
+                status: http::StatusCode::OK,
+                headers: HeaderMap::new(),
+                body: Bytes::from_static(body.as_bytes()),
+            };
+            switches.record_owner(resource, &response);
+        }
         for (method, path, tenant, wanted) in [
             (Method::PUT, "/guilds/7/members/2/roles/3", None, frozen),
             (Method::PUT, "/guilds/8/members/2/roles/3", None, None),
             // The tenant does not replace the server of the path.
             (Method::PUT, "/guilds/7/members/2/roles/3", Some("8"), frozen),
             (Method::PATCH, "/channels/1", Some("7"), frozen),
-            (Method::PATCH, "/channels/1", Some("8"), None),
+            (Method::PATCH, "/channels/1", Some("8"), frozen),
             (Method::PATCH, "/channels/1", None, frozen),
-            (Method::PATCH, "/channels/1", Some("x"), frozen),
-            (Method::DELETE, "/webhooks/1", Some("7"), frozen),
+            (Method::POST, "/channels/1/webhooks", Some("x"), frozen),
+            (Method::PATCH, "/channels/2", None, None),
+            (Method::PATCH, "/channels/2", Some("7"), frozen),
+            (Method::PATCH, "/channels/3", Some("8"), None),
+            // Its server is not known.
+            (Method::PATCH, "/channels/4", Some("8"), frozen),
+            (Method::DELETE, "/webhooks/1", Some("8"), frozen),
+            (Method::POST, "/guilds", Some("8"), frozen),
             (Method::POST, "/channels/1/messages", Some("7"), None),
             (Method::POST, "/interactions/1/token/callback", Some("7"), None),
             (Method::POST, "/webhooks/1/token", Some("7"), None),
@@ -519,10 +572,16 @@ mod tests {
         ] {
             assert_eq!(refusal(&switches, method, path, tenant), wanted, "{path} {tenant:?}");
         }
+        let unknown = |path| switches.unknown_resource(&call(Method::PATCH, path, None));
+        assert_eq!(unknown("/channels/4"), Some(Resource::Channel(4)));
+        assert_eq!(unknown("/channels/1"), None);
+        assert_eq!(unknown("/channels/4/messages/1"), None);
         switches
             .apply(vec![entry(KillSwitchScope::Community(7), false, 2)].into())
             .await;
         assert_eq!(refusal(&switches, Method::PATCH, "/channels/1", None), None);
+        let call = call(Method::PATCH, "/channels/4", None);
+        assert_eq!(switches.unknown_resource(&call), None, "nothing is frozen");
     }
 
     #[tokio::test]

@@ -28,6 +28,7 @@ mod pause_check;
 mod redaction;
 mod redis;
 mod refusal;
+mod resource_servers;
 mod route;
 mod schedule;
 mod server;

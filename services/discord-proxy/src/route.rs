@@ -6,6 +6,8 @@
 use arrakis_discord_http::Route;
 use http::Method;
 
+use crate::resource_servers::Resource;
+
 /// Longest path in bytes: an interaction token has about 220 characters.
 const MAX_PATH: usize = 1_024;
 /// What every path begins with.
@@ -47,6 +49,8 @@ pub(crate) struct CallRoute {
     pub lane: Lane,
     /// The guild of the path.
     pub guild: Option<u64>,
+    /// The channel or webhook of the path, whose server the path does not state.
+    pub resource: Option<Resource>,
     /// The route's class in metrics, of a closed set.
     pub class: &'static str,
 }
@@ -96,15 +100,15 @@ pub(crate) fn segments(path: &str) -> Result<Vec<&str>, PathError> {
             // An escaped digit would be an id that the checks do not find.
             before if before != Some("reactions") && segment.contains('%') => return Err(PathError::Escape),
             // `GET /guilds/templates/{code}` has no server.
-            Some("guilds") if server(segment).is_none() && *segment != "templates" => return Err(PathError::Guild),
+            Some("guilds") if number(segment).is_none() && *segment != "templates" => return Err(PathError::Guild),
             _ => {}
         }
     }
     Ok(segments)
 }
 
-/// The id of a server: digits, without a sign, which `parse` would accept.
-fn server(segment: &str) -> Option<u64> {
+/// An id: digits, without a sign, which `parse` would accept.
+fn number(segment: &str) -> Option<u64> {
     segment
         .bytes()
         .all(|byte| byte.is_ascii_digit())
@@ -146,6 +150,7 @@ impl CallRoute {
             route: Route::of(method, segments),
             lane,
             guild: guild_of(segments),
+            resource: resource_of(segments),
             class: class_of(segments, lane),
         }
     }
@@ -153,7 +158,15 @@ impl CallRoute {
 
 fn guild_of(segments: &[&str]) -> Option<u64> {
     let at = segments.iter().position(|segment| *segment == "guilds")?;
-    server(segments.get(at + 1)?)
+    number(segments.get(at + 1)?)
+}
+
+fn resource_of(segments: &[&str]) -> Option<Resource> {
+    match segments {
+        ["channels" | "stage-instances", id, ..] => number(id).map(Resource::Channel),
+        ["webhooks", id] => number(id).map(Resource::Webhook),
+        _ => None,
+    }
 }
 
 fn lane_of(segments: &[&str]) -> Lane {
@@ -199,6 +212,18 @@ mod tests {
         let route = route(&Method::PUT, "/guilds/11/members/22/roles/33");
         assert_eq!((route.lane, route.guild), (Lane::Bot, Some(11)));
         assert_eq!(route.class, "member-roles");
+        assert_eq!(route.resource, None);
+    }
+
+    #[test]
+    fn channel_and_webhook_are_resources_of_a_server() {
+        let resource = |path| route(&Method::PATCH, path).resource;
+        assert_eq!(resource("/channels/11"), Some(Resource::Channel(11)));
+        assert_eq!(resource("/channels/11/permissions/2"), Some(Resource::Channel(11)));
+        assert_eq!(resource("/stage-instances/11"), Some(Resource::Channel(11)));
+        assert_eq!(resource("/webhooks/11"), Some(Resource::Webhook(11)));
+        assert_eq!(resource("/webhooks/11/token"), None);
+        assert_eq!(resource("/channels/+11"), None);
     }
 
     #[test]

@@ -11,7 +11,9 @@ use arrakis_security::kill_switch::{CONFIRMS, KillSwitch, KillSwitchScope, PROXY
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{CREDENTIAL, CallResponse, Replica, Reply, TOKEN, World, client, eventually, send, start_with};
+use crate::support::{
+    CREDENTIAL, CallResponse, GAIB, Replica, Reply, Seen, TOKEN, World, client, eventually, send, start_with,
+};
 
 const SWITCH: &str = "credential-of-the-kill-switch";
 const ROLE: &str = "/guilds/7/members/2/roles/3";
@@ -298,6 +300,48 @@ async fn freeze_stops_roles_of_its_server_and_passes_messages() {
     assert_eq!(answer.proxy_error(), Some("frozen"));
     write(&replica, &[entry(KillSwitchScope::Community(7), false, 6)]).await;
     assert_eq!(role(&replica).await.status, 200);
+}
+
+/// The tenant is what the caller states; the server of a channel is what Discord states.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn freeze_stops_changes_of_channels_of_its_server_whatever_the_tenant() {
+    let world = World::new(|call| match call.path.as_str() {
+        "/api/v10/channels/1" => Reply::status(200, r#"{"id":"1","guild_id":"7"}"#),
+        "/api/v10/channels/2" => Reply::status(200, r#"{"id":"2","guild_id":"8"}"#),
+        "/api/v10/channels/3" => Reply::status(403, r#"{"code":50001,"message":"Missing Access"}"#),
+        "/api/v10/webhooks/1" => Reply::status(200, r#"{"id":"1","guild_id":"7"}"#),
+        _ => Reply::ok(),
+    })
+    .await;
+    let replica = replica(&world, NO_REDIS, None).await;
+    write(&replica, &[entry(KillSwitchScope::Community(7), true, 5)]).await;
+    let before = writes(&world);
+    for (method, path) in [
+        (Method::PATCH, "/channels/1"),
+        (Method::DELETE, "/channels/1"),
+        (Method::POST, "/channels/1/webhooks"),
+        (Method::PUT, "/channels/1/permissions/5"),
+        (Method::DELETE, "/webhooks/1"),
+        // The server of this channel cannot be read.
+        (Method::PATCH, "/channels/3"),
+    ] {
+        for tenant in ["8", "123", "x"] {
+            let call = replica.call_as(GAIB, method.clone(), path);
+            let answer = send(call.header("x-arrakis-tenant", tenant)).await;
+            assert_eq!(answer.proxy_error(), Some("frozen"), "{path} {tenant}: {answer:?}");
+        }
+    }
+    assert_eq!(writes(&world), before);
+    for _ in 0..3 {
+        assert_eq!(send(replica.call(Method::PATCH, "/channels/2")).await.status, 200);
+    }
+    let reads = |path: &str| {
+        let seen = world.upstream.seen();
+        let is_read = |call: &&Seen| call.method == Method::GET && call.path == path;
+        seen.iter().filter(is_read).count()
+    };
+    assert_eq!(reads("/api/v10/channels/2"), 1, "what is known is not read again");
+    assert_eq!(reads("/api/v10/channels/1"), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
