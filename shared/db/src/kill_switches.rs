@@ -20,6 +20,56 @@ const MAX_ENDS: i64 = 1_000;
 /// How long an end without a valid proof is logged.
 const LOGGED: Duration = Duration::seconds(10);
 
+/// What follows when the kill switch is turned on, beside the refusal of writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KillSwitchStep {
+    /// All sessions are ended.
+    Sessions,
+    /// The permissions to sign are revoked, and restored after the end.
+    Signing,
+}
+
+impl KillSwitchStep {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sessions => "sessions",
+            Self::Signing => "signing",
+        }
+    }
+}
+
+/// How far a step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepState {
+    /// It has not succeeded yet.
+    Pending,
+    /// The sessions have ended, or the permissions to sign are revoked.
+    Revoked,
+    /// The permissions to sign are restored.
+    Restored,
+}
+
+impl StepState {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Revoked => "revoked",
+            Self::Restored => "restored",
+        }
+    }
+}
+
+/// The newest version of the kill switch that was on, and how far its steps are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredStep {
+    /// The step.
+    pub step: KillSwitchStep,
+    /// The version that it follows.
+    pub version: u64,
+    /// How far it is.
+    pub state: StepState,
+}
+
 /// Queries about the kill switch.
 #[derive(Debug)]
 pub struct KillSwitches<'a> {
@@ -181,5 +231,49 @@ impl KillSwitches<'_> {
             .execute(&mut *self.connection)
         )?;
         Ok(done.rows_affected() == 1)
+    }
+
+    /// The steps of the newest kill switch; empty if it was never turned on.
+    ///
+    /// # Errors
+    /// When the database is unavailable or a row is corrupt.
+    pub async fn steps(&mut self) -> Result<Vec<StoredStep>, DbError> {
+        let rows = named!(
+            "kill_switch.steps",
+            sqlx::query!("select step, version, state from kill_switch_steps order by step")
+                .fetch_all(&mut *self.connection)
+        )?;
+        let steps = rows.into_iter().map(|row| {
+            let column = |name| Column("kill_switch_steps", name);
+            let steps = [KillSwitchStep::Sessions, KillSwitchStep::Signing];
+            let step = steps.into_iter().find(|step| step.name() == row.step);
+            let states = [StepState::Pending, StepState::Revoked, StepState::Restored];
+            let state = states.into_iter().find(|state| state.name() == row.state);
+            Ok(StoredStep {
+                step: step.ok_or_else(|| column("step").corrupt(&row.step, "unknown step"))?,
+                version: column("version").count(row.version)?,
+                state: state.ok_or_else(|| column("state").corrupt(&row.state, "unknown state"))?,
+            })
+        });
+        steps.collect()
+    }
+
+    /// Stores how far a step is, unless the kill switch was turned on with a higher version since.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn set_step(&mut self, step: KillSwitchStep, version: u64, state: StepState) -> Result<(), DbError> {
+        let version = Column("kill_switch_steps", "version").bigint(version)?;
+        named!(
+            "kill_switch.set_step",
+            sqlx::query!(
+                "update kill_switch_steps set state = $3, changed_at = clock_timestamp() where step = $1 and version <= $2",
+                step.name(),
+                version,
+                state.name()
+            )
+            .execute(&mut *self.connection)
+        )?;
+        Ok(())
     }
 }

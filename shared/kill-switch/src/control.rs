@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arrakis_cache::Cache;
 use arrakis_db::mfa::{self, MfaOutcome};
-use arrakis_db::{Actor, Database, DbError, NewAuditEntry, UserId};
+use arrakis_db::{Actor, Database, DbError, KillSwitchStep, NewAuditEntry, StepState, StoredStep, UserId};
 use arrakis_security::kill_switch::{EndKey, KillSwitch, KillSwitchScope, KillSwitchState, RevokeSigning};
 use arrakis_security::mfa::{ProtectedOperation, SecretCipher};
 use futures_util::FutureExt as _;
@@ -17,7 +17,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::proxies::{ProxySwitches, ReplicaState};
-use crate::report::{Clock, Report, Step, StepDone};
+use crate::report::{Clock, Report, Step, StepDone, StepOutcome};
 use crate::settings::KillSwitchSettings;
 use crate::webhook::{Notice, Webhook};
 
@@ -25,6 +25,12 @@ use crate::webhook::{Notice, Webhook};
 const VERSION_LIMIT: Duration = Duration::from_millis(700);
 /// Time limit of each step. With [`VERSION_LIMIT`] it is within the five seconds in which the kill switch takes effect.
 const STEP_LIMIT: Duration = Duration::from_secs(4);
+/// Time limit of storing which steps are done: a worker repeats them otherwise.
+const MARK_LIMIT: Duration = Duration::from_secs(1);
+/// Name of the step that ends the sessions.
+const SESSIONS: &str = "sessions";
+/// Name of the step that revokes or restores the permissions to sign.
+const SIGNING: &str = "permissions to sign";
 /// Why no permission to sign is revoked.
 pub(crate) const NO_SIGNING: &str = "VAULT_SIGNING_POLICIES is not set";
 /// Subject of audit entries about the kill switch of the platform.
@@ -108,6 +114,8 @@ pub struct KillSwitchStatus {
     pub redis: Result<KillSwitchState, String>,
     /// At each replica of the discord-proxy.
     pub replicas: Vec<ReplicaState>,
+    /// What follows from the kill switch or its end and has not succeeded. The workers repeat it.
+    pub pending: Vec<&'static str>,
 }
 
 impl KillSwitchStatus {
@@ -180,11 +188,11 @@ impl KillSwitchControl {
                 .map(|step| vec![step])
                 .boxed(),
             clock
-                .run("sessions", STEP_LIMIT, self.revoke_sessions())
+                .run(SESSIONS, STEP_LIMIT, self.revoke_sessions())
                 .map(|step| vec![step])
                 .boxed(),
             clock
-                .run("permissions to sign", STEP_LIMIT, self.revoke_signing())
+                .run(SIGNING, STEP_LIMIT, self.revoke_signing())
                 .map(|step| vec![step])
                 .boxed(),
         ];
@@ -193,6 +201,7 @@ impl KillSwitchControl {
             steps: join_all(steps).await.into_iter().flatten().collect(),
         };
         report.steps.sort_by_key(|step| step.ended_ms);
+        self.mark_done(&report, StepState::Revoked).await;
         let notice = Notice {
             title: "Arrakis: the kill switch is on",
             is_alarm: true,
@@ -231,7 +240,7 @@ impl KillSwitchControl {
                 .map(|step| vec![step])
                 .boxed(),
             clock
-                .run("permissions to sign", STEP_LIMIT, self.restore_signing())
+                .run(SIGNING, STEP_LIMIT, self.restore_signing())
                 .map(|step| vec![step])
                 .boxed(),
         ];
@@ -240,6 +249,7 @@ impl KillSwitchControl {
             version: switch.version,
             steps,
         };
+        self.mark_done(&report, StepState::Restored).await;
         let notice = Notice {
             title: "Arrakis: the kill switch is off",
             is_alarm: false,
@@ -248,6 +258,60 @@ impl KillSwitchControl {
         };
         self.notify(clock, notice, &mut report).await;
         Ok(report)
+    }
+
+    /// Stores which steps of the report are done. The workers repeat the others.
+    async fn mark_done(&self, report: &Report, state: StepState) {
+        for (name, step) in [(SESSIONS, KillSwitchStep::Sessions), (SIGNING, KillSwitchStep::Signing)] {
+            let mut steps = report.steps.iter();
+            if steps.any(|done| done.name == name && done.outcome == StepOutcome::Done) {
+                self.mark(step, report.version, state, MARK_LIMIT).await;
+            }
+        }
+    }
+
+    /// Stores how far a step is. A failure is logged: the step is repeated then.
+    pub(crate) async fn mark(&self, step: KillSwitchStep, version: u64, state: StepState, limit: Duration) {
+        let Some(database) = &self.database else { return };
+        let mark = async {
+            let mut tx = database.global().await?;
+            tx.kill_switches().set_step(step, version, state).await?;
+            tx.commit().await
+        };
+        match tokio::time::timeout(limit, mark).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(?step, %error, "a step that is done cannot be stored; it is repeated"),
+            Err(_) => tracing::warn!(?step, "a step that is done cannot be stored in time; it is repeated"),
+        }
+    }
+
+    /// The steps in PostgreSQL.
+    pub(crate) async fn read_steps(&self, limit: Duration) -> Result<Vec<StoredStep>, String> {
+        let Some(database) = &self.database else {
+            return Err("PostgreSQL is unavailable".to_owned());
+        };
+        let read = async {
+            let mut tx = database.global().await?;
+            let steps = tx.kill_switches().steps().await?;
+            tx.commit().await?;
+            Ok::<_, DbError>(steps)
+        };
+        match tokio::time::timeout(limit, read).await {
+            Ok(read) => read.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("no response within {} ms", limit.as_millis())),
+        }
+    }
+
+    /// Which steps have not succeeded, while the kill switch is on or after its end.
+    fn pending(&self, steps: &[StoredStep], is_on: bool) -> Vec<&'static str> {
+        let is_pending = |step: &&StoredStep| match (step.step, is_on) {
+            (KillSwitchStep::Sessions, is_on) => is_on && step.state == StepState::Pending,
+            (KillSwitchStep::Signing, _) if self.signing.is_none() => false,
+            (KillSwitchStep::Signing, true) => step.state != StepState::Revoked,
+            (KillSwitchStep::Signing, false) => step.state != StepState::Restored,
+        };
+        let pending = steps.iter().filter(is_pending);
+        pending.map(|step| pending_text(step.step, is_on)).collect()
     }
 
     /// Checks the code and stores the entry, in one transaction.
@@ -295,8 +359,9 @@ impl KillSwitchControl {
     /// The state everywhere.
     pub async fn status(&self) -> KillSwitchStatus {
         let limit = STEP_LIMIT;
-        let (database, redis, unreadable, replicas) = tokio::join!(
+        let (database, steps, redis, unreadable, replicas) = tokio::join!(
             self.read_database(limit),
+            self.read_steps(limit),
             self.read_redis(limit),
             tokio::time::timeout(limit, self.cache.unreadable_kill_switches()),
             self.read_proxies(limit)
@@ -308,11 +373,14 @@ impl KillSwitchControl {
             )),
             _ => redis,
         };
-        KillSwitchStatus {
+        let mut status = KillSwitchStatus {
             database,
             redis,
             replicas,
-        }
+            pending: Vec::new(),
+        };
+        status.pending = self.pending(&steps.unwrap_or_default(), status.is_on());
+        status
     }
 
     /// The highest version of the platform's entry at the places that respond soon.
@@ -488,6 +556,15 @@ impl KillSwitchControl {
             None => StepDone::skipped("NOTIFY_WEBHOOK_URL is not set"),
         };
         report.steps.push(clock.step("notice to operators", sent));
+    }
+}
+
+/// What a step has not done yet.
+pub(crate) fn pending_text(step: KillSwitchStep, is_on: bool) -> &'static str {
+    match (step, is_on) {
+        (KillSwitchStep::Sessions, _) => "the sessions have not ended",
+        (KillSwitchStep::Signing, true) => "the permissions to sign are not revoked",
+        (KillSwitchStep::Signing, false) => "the permissions to sign are not restored",
     }
 }
 

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arrakis_db::{KillSwitchStep, StepState, StoredStep};
 use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope, KillSwitchState};
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 
-use crate::control::KillSwitchControl;
+use crate::control::{KillSwitchControl, pending_text};
 use crate::proxies::ReplicaState;
 use crate::report::StepDone;
 
@@ -20,20 +22,36 @@ const PLACE_LIMIT: Duration = Duration::from_millis(800);
 /// A process that starts follows an end that is no older. The processes that were running then have followed an older one.
 const FOLLOWED_FOR: time::Duration = time::Duration::minutes(10);
 
-/// Whether the kill switch of the platform is on, as this process knows it. Clones share it.
+/// The kill switch of the platform, as this process knows it. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct PlatformSwitch(Arc<AtomicBool>);
+pub struct PlatformSwitch(Arc<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    is_on: AtomicBool,
+    pending: Mutex<Vec<&'static str>>,
+}
 
 impl PlatformSwitch {
     /// Whether it is on.
     #[must_use]
     pub fn is_on(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.is_on.load(Ordering::Relaxed)
     }
 
     /// Sets whether it is on.
     pub fn set(&self, is_on: bool) {
-        self.0.store(is_on, Ordering::Relaxed);
+        self.0.is_on.store(is_on, Ordering::Relaxed);
+    }
+
+    /// What follows from the kill switch or its end and has not succeeded yet: it is repeated.
+    #[must_use]
+    pub fn pending(&self) -> Vec<&'static str> {
+        self.0.pending.lock().clone()
+    }
+
+    fn set_pending(&self, pending: Vec<&'static str>) {
+        *self.0.pending.lock() = pending;
     }
 }
 
@@ -44,6 +62,8 @@ pub struct KillSwitchSync {
     switch: PlatformSwitch,
     /// The newest entry of the platform that was seen.
     seen: Option<KillSwitch>,
+    /// Version of the entry for which the sessions were ended.
+    sessions_follow: u64,
     /// Version of the entry for which permissions to sign were revoked or restored.
     signing_follows: u64,
     /// Whether permissions to sign may be revoked since this process saw the kill switch on.
@@ -58,6 +78,7 @@ impl KillSwitchSync {
             control,
             switch,
             seen: None,
+            sessions_follow: 0,
             signing_follows: 0,
             is_signing_revoked: false,
         }
@@ -90,7 +111,7 @@ impl KillSwitchSync {
         });
         let was_on = self.seen.as_ref().is_some_and(|seen| seen.is_on);
         let ended = self.observe(&merged);
-        self.set_signing(&merged).await;
+        self.take_steps(&merged).await;
         let ended = ended?;
         (was_on || self.is_recent(&ended).await).then_some(ended)
     }
@@ -177,12 +198,75 @@ impl KillSwitchSync {
         }
     }
 
-    /// Revokes the permissions to sign once for each time that the kill switch is turned on, and restores them once it is off, each until that
-    /// succeeds. A process that has not seen it on restores nothing: an operator may have revoked the permissions by hand.
-    async fn set_signing(&mut self, merged: &KillSwitchState) {
+    /// Does what follows from the kill switch and its end, until it succeeds. PostgreSQL has what is done, so that a process that starts repeats what
+    /// another one could not complete.
+    async fn take_steps(&mut self, merged: &KillSwitchState) {
         let scope = KillSwitchScope::Platform;
         let (version, is_on) = (merged.version(scope), merged.is_on(scope));
-        if self.signing_follows == version || (!is_on && !self.is_signing_revoked) {
+        let is_followed = self.signing_follows == version && (!is_on || self.sessions_follow == version);
+        if is_followed {
+            return;
+        }
+        let read = self.control.read_steps(PLACE_LIMIT).await;
+        let of = |wanted| read.iter().flatten().find(|stored| stored.step == wanted).copied();
+        let (sessions, signing) = (of(KillSwitchStep::Sessions), of(KillSwitchStep::Signing));
+        self.end_sessions(merged, sessions).await;
+        self.set_signing(merged, signing).await;
+        let is_restored = signing.is_none_or(|stored| stored.state == StepState::Restored);
+        if read.is_ok() && !is_on && !self.is_signing_revoked && is_restored {
+            // There is nothing to restore.
+            self.signing_follows = version;
+        }
+        let mut pending = Vec::new();
+        if is_on && self.sessions_follow != version {
+            pending.push(pending_text(KillSwitchStep::Sessions, is_on));
+        }
+        let has_signing = self.control.signing.is_some() && (is_on || self.is_signing_revoked);
+        if has_signing && self.signing_follows != version {
+            pending.push(pending_text(KillSwitchStep::Signing, is_on));
+        }
+        self.switch.set_pending(pending);
+    }
+
+    /// Ends the sessions once for each time that the kill switch is turned on, until that succeeds.
+    async fn end_sessions(&mut self, merged: &KillSwitchState, stored: Option<StoredStep>) {
+        let scope = KillSwitchScope::Platform;
+        let version = merged.version(scope);
+        if !merged.is_on(scope) || self.sessions_follow == version {
+            return;
+        }
+        let is_done = |stored: StoredStep| stored.version == version && stored.state != StepState::Pending;
+        if stored.is_some_and(is_done) {
+            self.sessions_follow = version;
+            return;
+        }
+        match tokio::time::timeout(PLACE_LIMIT * 4, self.control.revoke_sessions()).await {
+            Ok(Ok(_)) => {
+                self.sessions_follow = version;
+                let step = KillSwitchStep::Sessions;
+                self.control.mark(step, version, StepState::Revoked, PLACE_LIMIT).await;
+            }
+            Ok(Err(error)) => tracing::warn!(error, "sessions cannot be revoked; it is repeated"),
+            Err(_) => tracing::warn!("sessions cannot be revoked in time; it is repeated"),
+        }
+    }
+
+    /// Revokes the permissions to sign once for each time that the kill switch is turned on, and restores them once it is off, each until that
+    /// succeeds. Without a kill switch that revoked them nothing is restored: an operator may have revoked the permissions by hand.
+    async fn set_signing(&mut self, merged: &KillSwitchState, stored: Option<StoredStep>) {
+        let scope = KillSwitchScope::Platform;
+        let (version, is_on) = (merged.version(scope), merged.is_on(scope));
+        if self.signing_follows == version {
+            return;
+        }
+        let is_revoked = |stored: StoredStep| stored.version == version && stored.state == StepState::Revoked;
+        if is_on && stored.is_some_and(is_revoked) {
+            self.signing_follows = version;
+            self.is_signing_revoked = true;
+            return;
+        }
+        let was_revoked = stored.is_some_and(|stored| stored.state != StepState::Restored);
+        if !is_on && !self.is_signing_revoked && !was_revoked {
             return;
         }
         self.is_signing_revoked = true;
@@ -192,13 +276,24 @@ impl KillSwitchSync {
                 false => self.control.restore_signing().await,
             }
         };
-        match tokio::time::timeout(PLACE_LIMIT * 4, set).await {
-            Ok(Ok(StepDone::Done(_) | StepDone::Skipped(_))) => {
+        // While it is on, no write is sent anyway. After its end, the next confirmation of the replicas must not be late.
+        let limit = if is_on { PLACE_LIMIT * 4 } else { PLACE_LIMIT * 2 };
+        match tokio::time::timeout(limit, set).await {
+            Ok(Ok(done)) => {
                 self.signing_follows = version;
                 self.is_signing_revoked = is_on;
+                if matches!(done, StepDone::Done(_)) {
+                    let state = if is_on { StepState::Revoked } else { StepState::Restored };
+                    self.control
+                        .mark(KillSwitchStep::Signing, version, state, PLACE_LIMIT)
+                        .await;
+                }
             }
-            Ok(Err(error)) => tracing::warn!(is_on, error, "permissions to sign cannot be changed"),
-            Err(_) => tracing::warn!(is_on, "permissions to sign cannot be changed: no response"),
+            Ok(Err(error)) => tracing::warn!(is_on, error, "permissions to sign cannot be changed; it is repeated"),
+            Err(_) => tracing::warn!(
+                is_on,
+                "permissions to sign cannot be changed: no response; it is repeated"
+            ),
         }
     }
 }
@@ -331,19 +426,44 @@ mod tests {
         let mut sync = KillSwitchSync::new(control, PlatformSwitch::default());
         let scope = KillSwitchScope::Platform;
         // This process did not see it on: an operator may have revoked the permissions by hand.
-        sync.set_signing(&state(scope, false, 1)).await;
+        sync.set_signing(&state(scope, false, 1), None).await;
         assert_eq!(signing.counts(), (0, 0));
         for (version, is_on, counts) in [(2, true, (1, 0)), (3, false, (1, 1)), (4, true, (2, 1))] {
             let before = signing.counts();
             signing.is_down.store(true, Ordering::Relaxed);
-            sync.set_signing(&state(scope, is_on, version)).await;
+            sync.set_signing(&state(scope, is_on, version), None).await;
             assert_eq!(signing.counts(), before, "version {version}");
             signing.is_down.store(false, Ordering::Relaxed);
             for _ in 0..2 {
-                sync.set_signing(&state(scope, is_on, version)).await;
+                sync.set_signing(&state(scope, is_on, version), None).await;
             }
             assert_eq!(signing.counts(), counts, "version {version}");
         }
+    }
+
+    #[tokio::test]
+    async fn process_that_starts_restores_what_another_one_revoked() {
+        let signing = Arc::new(Signing::default());
+        let revoker: Arc<dyn RevokeSigning> = signing.clone();
+        let cache = Cache::new(&Secret::new("redis://127.0.0.1:1/0"), CacheOptions::default()).unwrap();
+        let control = KillSwitchControl::new(&KillSwitchSettings::default(), None, cache, Some(revoker)).unwrap();
+        let mut sync = KillSwitchSync::new(control, PlatformSwitch::default());
+        let off = state(KillSwitchScope::Platform, false, 3);
+        let step = |state| StoredStep {
+            step: KillSwitchStep::Signing,
+            version: 2,
+            state,
+        };
+        sync.set_signing(&off, Some(step(StepState::Restored))).await;
+        assert_eq!(signing.counts(), (0, 0), "restored already");
+        signing.is_down.store(true, Ordering::Relaxed);
+        sync.set_signing(&off, Some(step(StepState::Revoked))).await;
+        assert_eq!(signing.counts(), (0, 0));
+        signing.is_down.store(false, Ordering::Relaxed);
+        for _ in 0..2 {
+            sync.set_signing(&off, Some(step(StepState::Revoked))).await;
+        }
+        assert_eq!(signing.counts(), (0, 1));
     }
 
     fn state(scope: KillSwitchScope, is_on: bool, version: u64) -> KillSwitchState {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arrakis_config::{Reader, Service, Source};
 use arrakis_db::mfa::{self, MfaOutcome};
-use arrakis_db::{Actor, NewAuditEntry, UserId};
+use arrakis_db::{Actor, KillSwitchStep, NewAuditEntry, StepState, StoredStep, UserId};
 use arrakis_security::kill_switch::{EndKey, KillSwitch, KillSwitchScope, KillSwitchState, PROXY_PATH};
 use arrakis_security::mfa::{BackupCode, SecretCipher, Totp};
 use arrakis_security::signing::{self, SignError};
@@ -292,6 +292,52 @@ async fn enrol(platform: &Platform, key: &str, user: UserId) -> String {
     code.expose().to_owned()
 }
 
+/// The entry is everywhere, and the command could not end the sessions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_the_command_could_not_end_are_ended_by_a_worker() {
+    let platform = Platform::start().await;
+    let cache = arrakis_cache::Cache::new(
+        &arrakis_config::Secret::new(platform.redis.url()),
+        arrakis_cache::CacheOptions::default(),
+    )
+    .unwrap();
+    let name = || arrakis_cache::SessionName::new(platform.community.id, "wizard", 7);
+    let (_, report) = turn_on(&platform, &[]).await;
+    assert_eq!(outcomes(&report, "sessions"), ["done"]);
+    let version = report["version"].as_u64().unwrap();
+    let set_step = async |state| {
+        let mut tx = platform.database.global().await.unwrap();
+        let step = KillSwitchStep::Sessions;
+        tx.kill_switches().set_step(step, version, state).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    let begin = async || {
+        let ttl = arrakis_cache::Ttl::seconds(600);
+        cache.begin_session(name(), 1, ttl).await.unwrap();
+    };
+    begin().await;
+    set_step(StepState::Pending).await;
+    let status = command(&platform, &["status"], &[]).await;
+    let text = String::from_utf8(status.stdout).unwrap();
+    assert!(text.contains("pending: the sessions have not ended"), "{text}");
+    let worker = Worker::start(&environment(&platform)).await;
+    let is_ended = async || cache.session::<u32>(name()).await.unwrap().is_none();
+    eventually(is_ended, "the end of the sessions").await;
+    let is_stored = async || {
+        let mut tx = platform.database.global().await.unwrap();
+        let steps = tx.kill_switches().steps().await.unwrap();
+        let is_done = |step: &StoredStep| step.step == KillSwitchStep::Sessions && step.state == StepState::Revoked;
+        steps.iter().any(is_done)
+    };
+    eventually(is_stored, "the step to be stored").await;
+    drop(worker);
+    // A worker that starts later does not end the sessions once more.
+    begin().await;
+    let worker = Worker::start(&environment(&platform)).await;
+    worker.until_metric("arrakis_worker_kill_switch_on", 1.0).await;
+    assert!(cache.session::<u32>(name()).await.unwrap().is_some());
+}
+
 /// The permission to sign of a process that has a token, on a real OpenBao.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_switch_revokes_the_permission_to_sign_and_its_end_restores_it() {
@@ -334,6 +380,32 @@ async fn kill_switch_revokes_the_permission_to_sign_and_its_end_restores_it() {
     assert_eq!(outcomes(&report, "permissions to sign"), ["done"], "{report:#}");
     let is_signed = async || signer.sign(b"message").await.is_ok();
     eventually(is_signed, "the permission to sign").await;
+    // The signing service does not respond to the next `off`, and no worker runs: one that starts later restores the permission.
+    let (_, report) = turn_on(&platform, &variables).await;
+    assert_eq!(outcomes(&report, "permissions to sign"), ["done"], "{report:#}");
+    let code = enrol(&platform, &mfa_key, UserId::new(8).unwrap()).await;
+    let away = [
+        variables.as_slice(),
+        &[("VAULT_ADDR", "http://127.0.0.1:1"), ("KILL_SWITCH_OPERATORS", "8")],
+    ]
+    .concat();
+    let off = ["off", "--user", "8", "--reason", "the end", "--mfa", &code, "--json"];
+    let ended = command(&platform, &off, &away).await;
+    let report: Value = serde_json::from_slice(&ended.stdout).unwrap_or_else(|_| panic!("{ended:?}"));
+    assert_eq!(outcomes(&report, "permissions to sign"), ["failed"], "{report:#}");
+    let status = command(&platform, &["status"], &variables).await;
+    let text = String::from_utf8(status.stdout).unwrap();
+    assert!(
+        status.status.code() == Some(1) && text.contains("pending: the permissions to sign are not restored"),
+        "{text}"
+    );
+    let mut of_worker = environment(&platform);
+    of_worker.extend(variables.map(|(name, value)| (name, value.to_owned())));
+    let _worker = Worker::spawn(&of_worker);
+    let is_signed = async || signer.sign(b"message").await.is_ok();
+    eventually(is_signed, "the permission to sign, restored by a worker").await;
+    let is_complete = async || command(&platform, &["status"], &variables).await.status.success();
+    eventually(is_complete, "the status without a pending step").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

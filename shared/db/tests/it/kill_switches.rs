@@ -1,6 +1,6 @@
 //! The kill switch and the freezes that follow from communities.
 
-use arrakis_db::{Actor, Database, GuildId, NewAuditEntry, TEARDOWN_FREEZE};
+use arrakis_db::{Actor, Database, GuildId, KillSwitchStep, NewAuditEntry, StepState, TEARDOWN_FREEZE};
 use arrakis_security::kill_switch::{EndKey, KillSwitch, KillSwitchScope, KillSwitchState, TEARDOWN};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -113,6 +113,46 @@ async fn no_login_ends_the_kill_switch_or_a_freeze_by_a_row() {
     }
     let stored = state(&database).await;
     assert!(stored.is_on(KillSwitchScope::Platform) && stored.has_frozen());
+}
+
+#[tokio::test]
+async fn steps_begin_with_each_kill_switch_that_is_newer() {
+    let (_test, database, _) = one_community().await;
+    let steps = async || {
+        let mut tx = database.global().await.unwrap();
+        let steps = tx.kill_switches().steps().await.unwrap();
+        tx.commit().await.unwrap();
+        steps
+            .into_iter()
+            .map(|step| (step.step, step.version, step.state))
+            .collect::<Vec<_>>()
+    };
+    let set = async |version, state| {
+        let mut tx = database.global().await.unwrap();
+        tx.kill_switches()
+            .set_step(KillSwitchStep::Signing, version, state)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+    };
+    let (sessions, signing) = (KillSwitchStep::Sessions, KillSwitchStep::Signing);
+    assert_eq!(steps().await, []);
+    append(&database, &change(true, 10), &key()).await;
+    let pending = StepState::Pending;
+    assert_eq!(steps().await, [(sessions, 10, pending), (signing, 10, pending)]);
+    set(10, StepState::Revoked).await;
+    append(&database, &change(false, 11), &key()).await;
+    append(&database, &change(true, 9), &key()).await;
+    assert_eq!(
+        steps().await,
+        [(sessions, 10, pending), (signing, 10, StepState::Revoked)]
+    );
+    set(11, StepState::Restored).await;
+    assert_eq!(steps().await[1], (signing, 10, StepState::Restored));
+    append(&database, &change(true, 12), &key()).await;
+    // A process that has not seen the newer one completes the older one.
+    set(11, StepState::Restored).await;
+    assert_eq!(steps().await, [(sessions, 12, pending), (signing, 12, pending)]);
 }
 
 #[tokio::test]
