@@ -16,17 +16,25 @@ const SCAN_COUNT: u32 = 1_000;
 /// Time to live of the switches. Workers write them again while a switch is on.
 const TTL: Ttl = Ttl::seconds(30 * 24 * 3600);
 
-/// Stores entries whose version is higher than that of the stored one. A stored version that no change makes is replaced. `ARGV[1]` is the time to
-/// live, `ARGV[2]` the highest version that counts; then follow scope, version and JSON of each entry. Returns how many were stored.
+/// Stores entries whose version is higher than that of the stored one. A stored entry that cannot be read, or whose version no change makes, is
+/// replaced. `ARGV[1]` is the time to live, `ARGV[2]` the highest version of an entry that is on, which an end may exceed by a day; then follow scope, version and JSON of each entry. Returns how
+/// many were stored.
 static PUT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local stored = 0
          local highest = tonumber(ARGV[2])
          for at = 3, #ARGV, 3 do
            local known = redis.call('HGET', KEYS[1], ARGV[at])
-           local is_readable, entry = pcall(cjson.decode, known or '{}')
-           local version = is_readable and type(entry) == 'table' and tonumber(entry.version) or -1
-           if version > highest or tonumber(ARGV[at + 1]) > version then
+           local is_readable, entry = pcall(cjson.decode, known or '')
+           local is_text = function(value) return value == nil or type(value) == 'string' end
+           local version = -1
+           if is_readable and type(entry) == 'table' and entry.scope == ARGV[at] and type(entry.is_on) == 'boolean'
+              and type(entry.version) == 'number' and entry.version % 1 == 0
+              and entry.version <= highest + (entry.is_on and 0 or 86400000)
+              and is_text(entry.by) and is_text(entry.reason) then
+             version = entry.version
+           end
+           if tonumber(ARGV[at + 1]) > version then
              redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 2])
              stored = stored + 1
            end

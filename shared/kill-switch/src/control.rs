@@ -452,10 +452,24 @@ impl KillSwitchControl {
         proxies.map_or_else(Vec::new, |proxies| proxies.addresses().to_vec())
     }
 
-    async fn write_redis(&self, switch: &KillSwitch) -> Result<StepDone, String> {
-        match self.cache.put_kill_switches(std::iter::once(switch)).await {
-            Ok(_) => StepDone::done("stored"),
-            Err(error) => Err(error.to_string()),
+    pub(crate) async fn write_redis(&self, switch: &KillSwitch) -> Result<StepDone, String> {
+        let failed = |error: arrakis_cache::CacheUnavailable| error.to_string();
+        let stored = self
+            .cache
+            .put_kill_switches(std::iter::once(switch))
+            .await
+            .map_err(failed)?;
+        if stored > 0 {
+            return StepDone::done("stored");
+        }
+        // A worker may have stored it, or Redis has a newer entry.
+        let present = self.cache.kill_switches().await.map_err(failed)?;
+        match present.is_on(switch.scope) == switch.is_on {
+            true => StepDone::done("stored by a worker"),
+            false => Err(format!(
+                "Redis has another entry, of version {}; run the command again",
+                present.version(switch.scope)
+            )),
         }
     }
 

@@ -134,12 +134,6 @@ impl KillSwitchControl {
 
     /// The steps that stop the server, at the same time.
     async fn stop(&self, clock: Clock, community: CommunityId, switch: &KillSwitch, probe: &Probe) -> Vec<Step> {
-        let redis = async {
-            match self.cache.put_kill_switches(std::iter::once(switch)).await {
-                Ok(_) => StepDone::done("stored"),
-                Err(error) => Err(error.to_string()),
-            }
-        };
         let sessions = async {
             match self.cache.revoke_sessions_of(community).await {
                 Ok(0) => Err("the session of the drill was not found".to_owned()),
@@ -158,7 +152,10 @@ impl KillSwitchControl {
             }
         };
         let mut steps: Vec<BoxFuture<'_, Vec<Step>>> = vec![
-            clock.run("Redis", STEP_LIMIT, redis).map(|step| vec![step]).boxed(),
+            clock
+                .run("Redis", STEP_LIMIT, self.write_redis(switch))
+                .map(|step| vec![step])
+                .boxed(),
             clock
                 .run("sessions of the community", STEP_LIMIT, sessions)
                 .map(|step| vec![step])

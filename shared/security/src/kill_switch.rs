@@ -430,6 +430,19 @@ mod tests {
     }
 
     #[test]
+    fn end_does_not_end_what_was_turned_on_meanwhile() {
+        let scope = KillSwitchScope::Platform;
+        let seen = KillSwitch::changed(scope, true, 0, "a", "b");
+        let meanwhile = KillSwitch::changed(scope, true, seen.version, "c", "d");
+        let end = KillSwitch::ended(scope, seen.version, "a", "the end");
+        for order in [[&seen, &end, &meanwhile], [&meanwhile, &seen, &end]] {
+            let state = KillSwitchState::from(order.map(KillSwitch::clone).to_vec());
+            assert_eq!(state.get(scope).map(|entry| entry.by.as_str()), Some("c"));
+        }
+        assert!(!KillSwitchState::from(vec![seen, end]).is_on(scope));
+    }
+
+    #[test]
     fn proof_is_of_one_end_by_one_credential() {
         let (key, end) = (
             EndKey::new("0123456789abcdef"),

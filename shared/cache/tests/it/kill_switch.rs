@@ -61,6 +61,36 @@ async fn entry_whose_version_is_far_in_the_future_is_left_out_and_replaced() {
 }
 
 #[tokio::test]
+async fn entry_that_cannot_be_read_is_replaced() {
+    let redis = TestRedis::create();
+    let cache = cache(&redis);
+    let on = switch(true, 1_790_000_000_002);
+    for garbage in [
+        "x",
+        "",
+        "[]",
+        "7",
+        r#"{"version":1e300}"#,
+        r#"{"version":1790000000009}"#,
+        r#"{"scope":"platform","is_on":true,"version":"1790000000009"}"#,
+        r#"{"scope":"platform","is_on":1,"version":1790000000009}"#,
+        r#"{"scope":"community:7","is_on":true,"version":1790000000009}"#,
+        r#"{"scope":"platform","is_on":true,"version":1790000000009,"by":null}"#,
+        r#"{"scope":"platform","is_on":true,"version":1790000000009.5}"#,
+    ] {
+        forge(&redis, garbage);
+        assert_eq!(
+            cache.unreadable_kill_switches().await,
+            Ok(vec!["platform".to_owned()]),
+            "{garbage}"
+        );
+        assert_eq!(cache.put_kill_switches([&on].into_iter()).await, Ok(1), "{garbage}");
+        let stored = cache.kill_switches().await.unwrap();
+        assert_eq!(stored.get(KillSwitchScope::Platform), Some(&on), "{garbage}");
+    }
+}
+
+#[tokio::test]
 async fn sessions_are_revoked_of_one_tenant_or_of_all() {
     let redis = TestRedis::create();
     let cache = cache(&redis);
