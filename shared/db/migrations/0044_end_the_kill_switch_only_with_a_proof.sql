@@ -123,3 +123,6 @@ alter table kill_switch_events enable always trigger audit_kill_switch_event;
 revoke all on function check_kill_switch_event(), begin_kill_switch_steps(), audit_kill_switch_event() from public;
 
 grant select, insert on kill_switch_events to arrakis_app, arrakis_admin;
+
+-- Hashes of the backup codes that were used, of the present set: one that is sent again is a replay and no guess, which would be counted.
+alter table mfa_enrolments add column used_backup_codes bytea[] not null default '{}' check (cardinality(used_backup_codes) <= 10);

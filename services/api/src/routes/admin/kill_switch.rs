@@ -189,6 +189,7 @@ pub(crate) async fn turn_off_kill_switch(
         let detail = "the API key belongs to no Discord user, whose code could be checked; create one that does: arrakis-worker api-key create --user USER_ID";
         Problem::new(ProblemKind::MfaNotEnrolled, detail)
     })?;
+    let _check = services.code_checks.begin(user).await;
     let off = TurnOff {
         user,
         code: request.code.trim(),
