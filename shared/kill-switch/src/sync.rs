@@ -142,7 +142,8 @@ impl KillSwitchSync {
     /// Stores the platform's entry where PostgreSQL has an older one. Freezes come from PostgreSQL.
     async fn store_platform(&self, stored: &KillSwitchState, merged: &KillSwitchState) {
         let scope = KillSwitchScope::Platform;
-        let Some(platform) = merged.get(scope).filter(|entry| entry.version > stored.version(scope)) else {
+        let missing = newer(merged, stored);
+        let Some(platform) = missing.iter().find(|entry| entry.scope == scope) else {
             return;
         };
         if let Err(error) = self.control.store_found(platform).await {

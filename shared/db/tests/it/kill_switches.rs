@@ -136,7 +136,7 @@ async fn steps_begin_with_each_kill_switch_that_is_newer() {
         tx.commit().await.unwrap();
     };
     let (sessions, signing) = (KillSwitchStep::Sessions, KillSwitchStep::Signing);
-    assert_eq!(steps().await, []);
+    assert!(steps().await.is_empty());
     append(&database, &change(true, 10), &key()).await;
     let pending = StepState::Pending;
     assert_eq!(steps().await, [(sessions, 10, pending), (signing, 10, pending)]);
