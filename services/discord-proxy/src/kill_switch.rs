@@ -93,7 +93,7 @@ impl KillSwitches {
         let mut state = KillSwitchState::default();
         if let Some(file) = &file {
             // An end of the file does not count: a worker, which reads every replica, would take it for one of the endpoint.
-            for entry in Vec::from(file.read()?) {
+            for entry in Vec::<KillSwitch>::from(file.read()?) {
                 if !entry.is_plausible() {
                     return Err(format!(
                         "the entry of {} has the version {}, which is far in the future; where the kill switch is off, remove the file",

@@ -209,7 +209,7 @@ impl KillSwitchSync {
             return;
         }
         let read = self.control.read_steps(PLACE_LIMIT).await;
-        let of = |wanted| read.iter().flatten().find(|stored| stored.step == wanted).copied();
+        let of = |wanted: KillSwitchStep| read.iter().flatten().find(|stored| stored.step == wanted).copied();
         let (sessions, signing) = (of(KillSwitchStep::Sessions), of(KillSwitchStep::Signing));
         self.end_sessions(merged, sessions).await;
         self.set_signing(merged, signing).await;
@@ -313,7 +313,7 @@ fn merge(
         }
     }
     let mut merged = database.cloned().unwrap_or_default();
-    for switch in Vec::from(found) {
+    for switch in Vec::<KillSwitch>::from(found) {
         match database {
             Some(stored) if switch.scope != KillSwitchScope::Platform => {
                 // Where they agree, a replica that has an older entry receives this one.
