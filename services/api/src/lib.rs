@@ -12,6 +12,7 @@ mod authentication;
 mod body;
 mod caller_tx;
 mod client_address;
+mod code_checks;
 mod config;
 mod envelope;
 mod health;

@@ -14,6 +14,7 @@ use bytes::Bytes;
 
 use crate::approvals::{ApprovalConfig, Slack};
 use crate::client_address::TrustedProxies;
+use crate::code_checks::CodeChecks;
 use crate::config::Tuning;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
@@ -40,6 +41,8 @@ pub(crate) struct Services {
     pub(crate) verification: Verification,
     /// Encryption of the secrets of second factors; `None` without `MFA_ENCRYPTION_KEY`.
     pub(crate) mfa: Option<SecretCipher>,
+    /// Checks of codes in progress, one for each person.
+    pub(crate) code_checks: CodeChecks,
     /// The themes: what a community's plan includes, and which roles and tiers a theme has.
     pub(crate) themes: Registry,
     /// Turns the kill switch on and off.

@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::approvals::{Slack, deliver};
+use crate::code_checks::CodeChecks;
 use crate::config::Config;
 use crate::health::Components;
 use crate::metrics::Metrics;
@@ -128,6 +129,7 @@ async fn connect(config: &Config, runtime: &Runtime, connection: &BrokerConnecti
             .with_topology(topology),
         verification,
         mfa: config.mfa.clone(),
+        code_checks: CodeChecks::default(),
         themes,
         approvals: config.approvals.clone(),
         slack,

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrakis_contracts::proxy::ProxyError;
+use arrakis_discord_http::Response;
 
 use crate::budget::{Allowance, Budget, CountScope};
 use crate::call::Call;
 use crate::kill_switch::KillSwitches;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
+use crate::resource_servers::Resource;
 use crate::route::Lane;
 use crate::token::BotToken;
 
@@ -98,7 +100,25 @@ impl Admission {
         Err(Refusal::edge_pause(pause))
     }
 
-    /// Returns when an attempt at the call in flight must end, since the kill switch was turned on.
+    /// The check of the kill switch alone, at the beginning of an attempt: the process may have been paused since the permit.
+    ///
+    /// # Errors
+    /// Why the call may not be sent.
+    pub(crate) fn check_switches(&self, call: &Call) -> Result<(), Refusal> {
+        self.switches.check(call)
+    }
+
+    /// The channel or webhook of the call whose server must be known first, since a community is frozen.
+    pub(crate) fn unknown_resource(&self, call: &Call) -> Option<Resource> {
+        self.switches.unknown_resource(call)
+    }
+
+    /// Records Discord's response to a GET of a channel or webhook.
+    pub(crate) fn record_owner(&self, resource: Resource, response: &Response) {
+        self.switches.record_owner(resource, response);
+    }
+
+    /// Returns when an attempt at the call in flight must end: the kill switch was turned on, or its state is not confirmed.
     pub(crate) async fn must_end(&self, call: &Call) {
         self.switches.must_end(call).await;
     }

@@ -11,6 +11,7 @@ use http::{HeaderMap, Method, header};
 use serde::Deserialize;
 
 use crate::callers::Caller;
+use crate::resource_servers::Resource;
 use crate::route::{self, CallRoute};
 
 /// Headers of a caller that Discord receives. All others stay here: credentials, hop-by-hop headers, the proxy's own.
@@ -178,6 +179,27 @@ impl Call {
             deadline,
             class,
         }
+    }
+
+    /// The proxy's own call that reads a channel or webhook, for a call that waits for its server.
+    pub(crate) fn read_of(resource: Resource, waiting: &Self) -> Option<Self> {
+        let path = resource.to_string();
+        let parts = CallParts {
+            method: Method::GET,
+            route: CallRoute::of(&Method::GET, &route::segments(&format!("/api/v10{path}")).ok()?),
+            path_and_query: path,
+            headers: &HeaderMap::new(),
+            body: Bytes::new(),
+            arrived: Instant::now(),
+            max_wait: waiting.queue_deadline.saturating_duration_since(Instant::now()),
+        };
+        let options = CallOptions {
+            tenant: Some(waiting.tenant.to_string()),
+            urgency: Some(waiting.urgency),
+            deadline: Some(parts.max_wait),
+            ..CallOptions::default()
+        };
+        Some(Self::new(Arc::new(Caller::proxy()), parts, options))
     }
 
     /// The proxy's own call, `GET /users/@me`, by which it checks the token and pauses.

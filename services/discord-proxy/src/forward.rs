@@ -20,6 +20,7 @@ use crate::call_attempts::{CallAttempts, Forwarded, NextStep};
 use crate::limits::{CallOutcome, Grant, Limits, Pause, RateLimitUpdate};
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
+use crate::resource_servers::Resource;
 use crate::route::Lane;
 use crate::schedule::{NoPermit, Permit, PermitRequest, Scheduler};
 use crate::token::{BotToken, refuses_token};
@@ -69,6 +70,9 @@ impl Forwarder {
         if call.class == CallClass::TimeBound {
             return self.send_first_response(call).await;
         }
+        if let Some(resource) = self.admission.unknown_resource(&call) {
+            self.read_owner(resource, &call).await;
+        }
         let mut attempts = CallAttempts::new(&call);
         loop {
             let permit = match self.acquire_permit(&call, attempts.count > 0).await {
@@ -89,6 +93,20 @@ impl Forwarder {
                     self.metrics.retried(reason);
                     tokio::time::sleep(pause).await;
                 }
+            }
+        }
+    }
+
+    /// Reads to which server a channel or webhook belongs. Where that fails, the call is refused.
+    async fn read_owner(self: &Arc<Self>, resource: Resource, call: &Call) {
+        let Some(read) = Call::read_of(resource, call) else {
+            return;
+        };
+        match self.send_once(Arc::new(read), Dispatch::Queued).await {
+            Ok(Ok(response)) => self.admission.record_owner(resource, &response),
+            Ok(Err(error)) => tracing::warn!(%resource, %error, "the server of the resource cannot be read"),
+            Err(refusal) => {
+                tracing::warn!(%resource, error = refusal.message, "the server of the resource cannot be read")
             }
         }
     }
@@ -187,17 +205,26 @@ impl Forwarder {
     }
 
     async fn send(&self, call: &Call, mut permit: Option<Permit>) -> AttemptResult {
+        if let Err(refusal) = self.admission.check_switches(call) {
+            if let Some(permit) = permit {
+                permit.complete(CallOutcome::NotSent).await;
+            }
+            // The next attempt is refused with the reason.
+            return Err(SendError::NotSent(refusal.message));
+        }
         if let Some(permit) = &mut permit {
             permit.sent();
         }
         let began = Instant::now();
         self.metrics.in_flight.inc();
         let result = tokio::select! {
+            // This one first: after a pause of the process nothing more of the request is sent.
             biased;
-            result = self.upstream.send(call, self.attempt_timeout) => result,
             () = self.admission.must_end(call) => {
-                Err(SendError::ResponseLost("the kill switch was turned on while the attempt was in flight".to_owned()))
+                let reason = "the kill switch was turned on, or its state was not confirmed, while the attempt was in flight";
+                Err(SendError::ResponseLost(reason.to_owned()))
             }
+            result = self.upstream.send(call, self.attempt_timeout) => result,
         };
         self.metrics.in_flight.dec();
         let duration = began.elapsed();

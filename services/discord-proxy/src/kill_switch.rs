@@ -1,18 +1,25 @@
 //! The kill switch and the freezes of communities at this replica: checked for every call, from memory.
 //!
 //! Entries come from two sources that do not depend on each other. Workers and the api write them here directly
-//! (`kill_switch_endpoint.rs`), with a credential. Every replica also reads them from Redis. An entry from Redis can only turn a switch on: who
-//! can write to Redis must not be able to turn the kill switch off. `KILL_SWITCH_FILE` keeps the entries over a restart.
+//! (`kill_switch_endpoint.rs`), with a credential. Every replica also reads them from Redis. `KILL_SWITCH_FILE` keeps them over a restart. An entry
+//! from Redis or from the file can only turn a switch on: who can write there must not be able to turn the kill switch off.
+//!
+//! With a credential, writes are sent only while Redis or a worker has confirmed the state (`confirmation.rs`).
 //!
 //! The kill switch refuses every call that is not a read, first responses and webhooks included. An attempt in flight has
 //! [`IN_FLIGHT_GRACE`] to be answered; then its connection is closed, so that a slow upload or a slow connect cannot complete later.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use arrakis_contracts::proxy::ProxyError;
+use arrakis_discord_http::Response;
 use arrakis_runtime::{HealthComponent, fail_point};
 use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope, KillSwitchState, TEARDOWN};
 use http::Method;
@@ -22,9 +29,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::Call;
+use crate::confirmation::{Confirmation, MAX_AGE};
 use crate::kill_switch_file::KillSwitchFile;
 use crate::redis::Redis;
 use crate::refusal::Refusal;
+use crate::resource_servers::{Owner, Resource, ResourceServers};
 use crate::token::rfc3339;
 
 /// How long an attempt in flight may continue after the kill switch was turned on.
@@ -36,6 +45,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 const GAIB: &str = "gaib";
 /// How long a caller waits before it repeats a call to a frozen community.
 const FROZEN_RETRY: Duration = Duration::from_secs(60);
+/// How long a caller waits before it repeats a call that was refused since the state is not confirmed, or a server not known.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Gauges of the kill switch.
 #[derive(Debug, Clone)]
@@ -59,15 +70,19 @@ pub(crate) struct KillSwitches {
     file_error: Mutex<Option<String>>,
     health: HealthComponent,
     gauges: KillSwitchGauges,
-    /// Whether the endpoint has a credential.
-    has_credential: bool,
+    /// `None` without a credential: no worker could confirm the state, and Redis alone turns a switch on.
+    confirmation: Option<Confirmation>,
+    /// Whether the state was confirmed when `/health` was written.
+    was_confirmed: AtomicBool,
+    /// The servers of channels and webhooks.
+    owners: ResourceServers,
 }
 
 impl KillSwitches {
-    /// The switches of the file; without a file all are off.
+    /// The switches that are on in the file; without a file all are off.
     ///
     /// # Errors
-    /// When the file exists and cannot be read: whether the kill switch is on is unknown then.
+    /// When the file exists and cannot be read, or has a version that no change makes: whether the kill switch is on is unknown then.
     pub(crate) fn open(
         file: Option<PathBuf>,
         has_credential: bool,
@@ -75,10 +90,19 @@ impl KillSwitches {
         gauges: KillSwitchGauges,
     ) -> Result<Arc<Self>, String> {
         let file = file.map(KillSwitchFile::new);
-        let state = match &file {
-            Some(file) => file.read()?,
-            None => KillSwitchState::default(),
-        };
+        let mut state = KillSwitchState::default();
+        if let Some(file) = &file {
+            // An end of the file does not count: a worker, which reads every replica, would take it for one of the endpoint.
+            for entry in Vec::<KillSwitch>::from(file.read()?) {
+                if !entry.is_plausible() {
+                    return Err(format!(
+                        "the entry of {} has the version {}, which is far in the future; where the kill switch is off, remove the file",
+                        entry.scope, entry.version
+                    ));
+                }
+                state.apply_if_on(entry);
+            }
+        }
         let switches = Self {
             state: RwLock::new(state),
             changes: watch::Sender::new(0),
@@ -87,7 +111,9 @@ impl KillSwitches {
             file_error: Mutex::default(),
             health,
             gauges,
-            has_credential,
+            confirmation: has_credential.then(Confirmation::new),
+            was_confirmed: AtomicBool::new(false),
+            owners: ResourceServers::default(),
         };
         switches.report();
         Ok(Arc::new(switches))
@@ -102,6 +128,32 @@ impl KillSwitches {
     pub(crate) async fn apply(&self, entries: KillSwitchState) -> bool {
         let entries = Vec::from(entries);
         self.merge(entries, KillSwitchState::apply).await
+    }
+
+    /// The token of a read of the state that begins now; `None` without a credential.
+    pub(crate) fn read_token(&self) -> Option<String> {
+        self.confirmation.as_ref().map(Confirmation::token)
+    }
+
+    /// Records that whoever received this token confirms the state.
+    pub(crate) fn confirm_by(&self, token: &str) {
+        if let Some(confirmation) = &self.confirmation {
+            confirmation.confirm_by(token);
+            self.report_confirmation();
+        }
+    }
+
+    /// Whether the state was confirmed a short time ago.
+    fn is_confirmed(&self) -> bool {
+        let confirmation = self.confirmation.as_ref();
+        confirmation.is_none_or(Confirmation::is_recent) || fail_point::skips("proxy.guard.confirmation")
+    }
+
+    /// Updates `/health` when writes begin or cease to be refused.
+    fn report_confirmation(&self) {
+        if self.was_confirmed.load(Ordering::Relaxed) != self.is_confirmed() {
+            self.report();
+        }
     }
 
     /// Stores entries of Redis, which may not turn a switch off.
@@ -153,7 +205,8 @@ impl KillSwitches {
     }
 
     fn report(&self) {
-        let state = self.state();
+        let (state, is_confirmed) = (self.state(), self.is_confirmed());
+        self.was_confirmed.store(is_confirmed, Ordering::Relaxed);
         let is_on = state.is_on(KillSwitchScope::Platform);
         self.gauges.is_on.set(i64::from(is_on));
         self.gauges
@@ -167,12 +220,18 @@ impl KillSwitches {
                 switch.reason
             ));
         }
+        if !is_confirmed {
+            return self.health.degraded(format!(
+                "for more than {} s neither Redis nor a worker has confirmed that the kill switch is off: no write is sent to Discord",
+                MAX_AGE.as_secs()
+            ));
+        }
         if let Some(error) = &*self.file_error.lock() {
             return self
                 .health
                 .degraded(format!("KILL_SWITCH_FILE cannot be written: {error}"));
         }
-        match self.has_credential {
+        match self.confirmation.is_some() {
             true => self.health.up(),
             false => self
                 .health
@@ -195,17 +254,34 @@ impl KillSwitches {
                 "the kill switch is on: no write is sent to Discord until an operator turns it off",
             ));
         }
+        if !self.is_confirmed() {
+            let message = format!(
+                "for more than {} s neither Redis nor a worker has confirmed that the kill switch is off: no write is sent to Discord",
+                MAX_AGE.as_secs()
+            );
+            return Err(Refusal::new(ProxyError::KillSwitch, message).retry_after(SOON));
+        }
         if !state.has_frozen() || !is_stopped_by_freeze(call.route.class) {
             return Ok(());
         }
-        let servers = [call.route.guild, call.tenant.parse::<u64>().ok()];
-        let mut known = servers.into_iter().flatten().peekable();
-        if known.peek().is_none() {
-            return Err(frozen(
-                "a community is frozen, and the call does not state its server: it may be of that community; state it in \
-                 x-arrakis-tenant",
-            ));
-        }
+        let server = match (call.route.guild, call.route.resource) {
+            (Some(server), _) => Some(server),
+            (None, Some(resource)) => match self.owners.owner(resource) {
+                Some(Owner::Server(server)) => Some(server),
+                Some(Owner::NoServer) => None,
+                None => {
+                    let message = "a community is frozen, and Discord did not state to which server the channel or webhook belongs";
+                    return Err(frozen(message).retry_after(SOON));
+                }
+            },
+            (None, None) => {
+                return Err(frozen(
+                    "a community is frozen, and the path does not state the server of the call: it may be of that community",
+                ));
+            }
+        };
+        // The tenant that the caller states may stop the call, and not pass it.
+        let mut known = [server, call.tenant.parse::<u64>().ok()].into_iter().flatten();
         let is_stopped = |server| {
             let switch = state.get(KillSwitchScope::Community(server));
             switch.is_some_and(|switch| switch.is_on && !(switch.reason == TEARDOWN && call.caller.name == GAIB))
@@ -219,11 +295,45 @@ impl KillSwitches {
         Ok(())
     }
 
-    /// Returns when an attempt at `call` must end: the kill switch was turned on, and [`IN_FLIGHT_GRACE`] is over. Never for a read.
+    /// The channel or webhook of a call that a freeze may stop, if its server is not known.
+    pub(crate) fn unknown_resource(&self, call: &Call) -> Option<Resource> {
+        if is_read(&call.method) || call.route.guild.is_some() || !is_stopped_by_freeze(call.route.class) {
+            return None;
+        }
+        let resource = call
+            .route
+            .resource
+            .filter(|resource| self.owners.owner(*resource).is_none())?;
+        let state = self.state.read();
+        // The kill switch refuses the call anyway.
+        (state.has_frozen() && !state.is_on(KillSwitchScope::Platform)).then_some(resource)
+    }
+
+    /// Records Discord's response to a GET of a channel or webhook.
+    pub(crate) fn record_owner(&self, resource: Resource, response: &Response) {
+        self.owners.record(resource, response);
+    }
+
+    /// Returns when an attempt at `call` must end: the kill switch was turned on, and [`IN_FLIGHT_GRACE`] is over; or the state is not confirmed any
+    /// more. Never for a read.
     pub(crate) async fn must_end(&self, call: &Call) {
         if is_read(&call.method) || fail_point::skips("proxy.guard.kill_switch") {
             return std::future::pending().await;
         }
+        let mut turned_on = pin!(self.is_over());
+        let mut unconfirmed = pin!(self.is_unconfirmed());
+        poll_fn(|context| {
+            // Checked at each poll, and not only by the timer: after a pause of the process the attempt must not continue before the timer fires.
+            let has_ended = !self.is_confirmed()
+                || unconfirmed.as_mut().poll(context).is_ready()
+                || turned_on.as_mut().poll(context).is_ready();
+            if has_ended { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Returns [`IN_FLIGHT_GRACE`] after the kill switch was turned on.
+    async fn is_over(&self) {
         let mut changes = self.changes.subscribe();
         loop {
             if self.state.read().is_on(KillSwitchScope::Platform) {
@@ -234,6 +344,18 @@ impl KillSwitches {
             if changes.changed().await.is_err() {
                 return std::future::pending().await;
             }
+        }
+    }
+
+    /// Returns when the last confirmation is too old. Never without a credential.
+    async fn is_unconfirmed(&self) {
+        let Some(confirmation) = &self.confirmation else {
+            return std::future::pending().await;
+        };
+        while self.is_confirmed() {
+            // A little later than the end, at which the confirmation still counts.
+            let remaining = confirmation.remaining().max(Duration::from_millis(1));
+            tokio::time::sleep(remaining + Duration::from_millis(1)).await;
         }
     }
 
@@ -249,6 +371,7 @@ impl KillSwitches {
                 }
                 Err(_) => {}
             }
+            self.report_confirmation();
             tokio::select! {
                 () = tokio::time::sleep(POLL_INTERVAL) => {}
                 () = stop.cancelled() => {}
@@ -261,12 +384,24 @@ impl KillSwitches {
     /// # Errors
     /// Redis is unavailable, or an entry is not readable; the readable entries are stored.
     pub(crate) async fn read_redis(&self, redis: &Redis) -> Result<(), String> {
+        let begun = self.confirmation.as_ref().map(Confirmation::now);
         let stored = redis.kill_switches().await.map_err(|error| error.to_string())?;
-        let (entries, unreadable) = decode(&stored);
+        let (mut entries, unreadable) = decode(&stored);
+        if self.confirmation.is_none() {
+            // Without a credential no worker could end a freeze here.
+            entries.retain(|entry| entry.scope == KillSwitchScope::Platform);
+        }
         self.apply_if_on(entries).await;
         match unreadable.first() {
-            Some(scope) => Err(format!("the entry of {scope} is not one of this version")),
-            None => Ok(()),
+            Some(scope) => Err(format!(
+                "the entry of {scope} is not one of this build, or its version is far in the future"
+            )),
+            None => {
+                if let (Some(confirmation), Some(begun)) = (&self.confirmation, begun) {
+                    confirmation.confirm(begun);
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -276,7 +411,7 @@ fn decode(stored: &HashMap<String, String>) -> (Vec<KillSwitch>, Vec<&str>) {
     let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
     for (scope, json) in stored {
         match serde_json::from_str::<KillSwitch>(json) {
-            Ok(entry) if entry.scope.to_string() == *scope => entries.push(entry),
+            Ok(entry) if entry.scope.to_string() == *scope && entry.is_plausible() => entries.push(entry),
             _ => unreadable.push(scope.as_str()),
         }
     }
@@ -320,12 +455,19 @@ mod tests {
     use crate::route::{CallRoute, segments};
 
     fn switches(file: Option<PathBuf>) -> Arc<KillSwitches> {
+        open(file).unwrap()
+    }
+
+    fn open(file: Option<PathBuf>) -> Result<Arc<KillSwitches>, String> {
         let runtime = Runtime::for_test(arrakis_config::Service::DiscordProxy);
         let gauges = KillSwitchGauges {
             is_on: runtime.metrics.gauge("is_on", "x"),
             frozen: runtime.metrics.gauge("frozen", "x"),
         };
-        KillSwitches::open(file, true, runtime.health.component("kill_switch"), gauges).unwrap()
+        let switches = KillSwitches::open(file, true, runtime.health.component("kill_switch"), gauges)?;
+        let token = switches.read_token().unwrap();
+        switches.confirm_by(&token);
+        Ok(switches)
     }
 
     fn entry(scope: KillSwitchScope, is_on: bool, version: u64) -> KillSwitch {
@@ -394,16 +536,35 @@ mod tests {
             .apply(vec![entry(KillSwitchScope::Community(7), true, 1)].into())
             .await;
         let frozen = Some(ProxyError::Frozen);
+        for (resource, body) in [
+            (Resource::Channel(1), r#"{"guild_id":"7"}"#),
+            (Resource::Channel(2), r#"{"guild_id":"8"}"#),
+            (Resource::Channel(3), "{}"),
+            (Resource::Webhook(1), r#"{"guild_id":"7"}"#),
+        ] {
+            let response = Response {
+                status: http::StatusCode::OK,
+                headers: HeaderMap::new(),
+                body: Bytes::from_static(body.as_bytes()),
+            };
+            switches.record_owner(resource, &response);
+        }
         for (method, path, tenant, wanted) in [
             (Method::PUT, "/guilds/7/members/2/roles/3", None, frozen),
             (Method::PUT, "/guilds/8/members/2/roles/3", None, None),
             // The tenant does not replace the server of the path.
             (Method::PUT, "/guilds/7/members/2/roles/3", Some("8"), frozen),
             (Method::PATCH, "/channels/1", Some("7"), frozen),
-            (Method::PATCH, "/channels/1", Some("8"), None),
+            (Method::PATCH, "/channels/1", Some("8"), frozen),
             (Method::PATCH, "/channels/1", None, frozen),
-            (Method::PATCH, "/channels/1", Some("x"), frozen),
-            (Method::DELETE, "/webhooks/1", Some("7"), frozen),
+            (Method::POST, "/channels/1/webhooks", Some("x"), frozen),
+            (Method::PATCH, "/channels/2", None, None),
+            (Method::PATCH, "/channels/2", Some("7"), frozen),
+            (Method::PATCH, "/channels/3", Some("8"), None),
+            // Its server is not known.
+            (Method::PATCH, "/channels/4", Some("8"), frozen),
+            (Method::DELETE, "/webhooks/1", Some("8"), frozen),
+            (Method::POST, "/guilds", Some("8"), frozen),
             (Method::POST, "/channels/1/messages", Some("7"), None),
             (Method::POST, "/interactions/1/token/callback", Some("7"), None),
             (Method::POST, "/webhooks/1/token", Some("7"), None),
@@ -411,10 +572,16 @@ mod tests {
         ] {
             assert_eq!(refusal(&switches, method, path, tenant), wanted, "{path} {tenant:?}");
         }
+        let unknown = |path| switches.unknown_resource(&call(Method::PATCH, path, None));
+        assert_eq!(unknown("/channels/4"), Some(Resource::Channel(4)));
+        assert_eq!(unknown("/channels/1"), None);
+        assert_eq!(unknown("/channels/4/messages/1"), None);
         switches
             .apply(vec![entry(KillSwitchScope::Community(7), false, 2)].into())
             .await;
         assert_eq!(refusal(&switches, Method::PATCH, "/channels/1", None), None);
+        let call = call(Method::PATCH, "/channels/4", None);
+        assert_eq!(switches.unknown_resource(&call), None, "nothing is frozen");
     }
 
     #[tokio::test]
@@ -462,15 +629,54 @@ mod tests {
         assert!(before.state().has_frozen());
     }
 
+    #[tokio::test]
+    async fn file_with_a_version_far_in_the_future_stops_the_start() {
+        let folder = std::env::temp_dir().join(format!("arrakis-kill-switch-{:016x}", rand::random::<u64>()));
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("kill-switch.json");
+        let forged = vec![entry(KillSwitchScope::Platform, true, u64::MAX)];
+        KillSwitchFile::new(path.clone()).write(&forged.into()).unwrap();
+        let error = open(Some(path)).unwrap_err();
+        assert!(
+            error.contains("platform") && error.contains("far in the future"),
+            "{error}"
+        );
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn file_cannot_turn_a_switch_off() {
+        let folder = std::env::temp_dir().join(format!("arrakis-kill-switch-{:016x}", rand::random::<u64>()));
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("kill-switch.json");
+        let forged = vec![
+            entry(KillSwitchScope::Platform, false, 9),
+            entry(KillSwitchScope::Community(7), true, 5),
+        ];
+        KillSwitchFile::new(path.clone()).write(&forged.into()).unwrap();
+        let switches = switches(Some(path));
+        // No other place learns of an end, and an older entry that is on counts.
+        assert_eq!(switches.state().get(KillSwitchScope::Platform), None);
+        assert!(switches.state().is_on(KillSwitchScope::Community(7)));
+        switches
+            .apply_if_on(vec![entry(KillSwitchScope::Platform, true, 8)])
+            .await;
+        assert!(switches.state().is_on(KillSwitchScope::Platform));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
     #[test]
-    fn entry_under_another_scope_is_not_used() {
+    fn entry_under_another_scope_or_with_a_forged_version_is_not_used() {
         let json = serde_json::to_string(&entry(KillSwitchScope::Platform, true, 1)).unwrap();
+        let forged = serde_json::to_string(&entry(KillSwitchScope::Community(8), true, u64::MAX)).unwrap();
         let stored = HashMap::from([
             ("community:7".to_owned(), json),
+            ("community:8".to_owned(), forged),
             ("platform".to_owned(), "x".to_owned()),
         ]);
         let (entries, mut unreadable) = decode(&stored);
         unreadable.sort_unstable();
-        assert_eq!((entries, unreadable), (Vec::new(), vec!["community:7", "platform"]));
+        let refused = vec!["community:7", "community:8", "platform"];
+        assert_eq!((entries, unreadable), (Vec::new(), refused));
     }
 }

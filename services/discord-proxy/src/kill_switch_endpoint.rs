@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use arrakis_config::Secret;
-use arrakis_security::kill_switch::{KillSwitchState, PROXY_PATH};
+use arrakis_security::kill_switch::{CONFIRMS, KillSwitchState, PROXY_PATH};
 use axum::body::{Body, to_bytes};
 use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
@@ -50,7 +50,7 @@ impl KillSwitchEndpoint {
         }
         match parts.method {
             Method::GET => self.state(true),
-            Method::PUT => self.write(body).await,
+            Method::PUT => self.write(parts, body).await,
             _ => response(
                 StatusCode::METHOD_NOT_ALLOWED,
                 &json!({ "message": "the kill switch is read by GET and written by PUT" }),
@@ -58,26 +58,38 @@ impl KillSwitchEndpoint {
         }
     }
 
-    async fn write(&self, body: Body) -> Response {
+    async fn write(&self, parts: &Parts, body: Body) -> Response {
         let read = to_bytes(body, MAX_BODY).await.map_err(|error| error.to_string());
         let entries =
             read.and_then(|body| serde_json::from_slice::<KillSwitchState>(&body).map_err(|error| error.to_string()));
-        match entries {
+        let checked = entries.map_err(|error| format!("the body is not a list of entries: {error}"));
+        let checked = checked.and_then(|entries| match entries.check_versions() {
+            Ok(()) => Ok(entries),
+            Err(error) => Err(error.to_string()),
+        });
+        match checked {
             Ok(entries) => {
                 let is_stored = self.switches.apply(entries).await;
+                let token = parts.headers.get(CONFIRMS).and_then(|token| token.to_str().ok());
+                if let Some(token) = token {
+                    self.switches.confirm_by(token);
+                }
                 self.state(is_stored)
             }
-            Err(error) => response(
-                StatusCode::BAD_REQUEST,
-                &json!({ "message": format!("the body is not a list of entries: {error}") }),
-            ),
+            Err(message) => response(StatusCode::BAD_REQUEST, &json!({ "message": message })),
         }
     }
 
     fn state(&self, is_stored: bool) -> Response {
         response(
             StatusCode::OK,
-            &json!({ "replica": self.replica, "stored": is_stored, "switches": self.switches.state() }),
+            &json!({
+                "replica": self.replica,
+                "stored": is_stored,
+                // Before the state: what is read after it is at least as new.
+                "read": self.switches.read_token(),
+                "switches": self.switches.state(),
+            }),
         )
     }
 

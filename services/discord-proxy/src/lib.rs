@@ -12,6 +12,7 @@ mod call_attempts;
 mod callers;
 mod cli;
 mod config;
+mod confirmation;
 mod first_response;
 mod forward;
 #[cfg(test)]
@@ -27,6 +28,7 @@ mod pause_check;
 mod redaction;
 mod redis;
 mod refusal;
+mod resource_servers;
 mod route;
 mod schedule;
 mod server;

@@ -1,10 +1,12 @@
 //! The route of a call: what its path means to Discord's limits, whether it needs the bot token, and its class in metrics.
 //!
 //! Templates and major parameters are those of `arrakis-discord-http`. Refused is a path that could be interpreted in two ways: dot
-//! segments, empty segments, escaped slashes; and a path longer than Discord's.
+//! segments, empty segments, escapes where no emoji is, a server whose id is not in digits; and a path longer than Discord's.
 
 use arrakis_discord_http::Route;
 use http::Method;
+
+use crate::resource_servers::Resource;
 
 /// Longest path in bytes: an interaction token has about 220 characters.
 const MAX_PATH: usize = 1_024;
@@ -47,6 +49,8 @@ pub(crate) struct CallRoute {
     pub lane: Lane,
     /// The guild of the path.
     pub guild: Option<u64>,
+    /// The channel or webhook of the path, whose server the path does not state.
+    pub resource: Option<Resource>,
     /// The route's class in metrics, of a closed set.
     pub class: &'static str,
 }
@@ -66,9 +70,15 @@ pub(crate) enum PathError {
     /// `.` or `..`, escaped or not.
     #[error("the path has a segment . or ..; write the resolved path")]
     DotSegment,
-    /// An escaped slash, backslash, percent sign, dot or control character, or a malformed escape.
-    #[error("the path has a malformed escape, or one for a slash, dot, percent sign or control character")]
+    /// An escape outside an emoji, a malformed one, or one for a slash, backslash, percent sign, dot or control character.
+    #[error(
+        "the path has an escape outside the emoji of a reaction, a malformed one, or one for a slash, dot, percent sign or control \
+         character; write ids and tokens without escapes"
+    )]
     Escape,
+    /// The id of a server is not a number: the checks of the server could pass it, and Discord could read one.
+    #[error("the segment after guilds must be the id of a server in digits")]
+    Guild,
     /// A character that no path of Discord has.
     #[error("the path has a character that must be escaped")]
     Character,
@@ -83,10 +93,26 @@ pub(crate) fn segments(path: &str) -> Result<Vec<&str>, PathError> {
         return Err(PathError::TooLong);
     }
     let segments: Vec<&str> = path.strip_prefix(PREFIX).ok_or(PathError::Prefix)?.split('/').collect();
-    for segment in &segments {
+    for (at, segment) in segments.iter().enumerate() {
         check(segment)?;
+        let before = at.checked_sub(1).and_then(|before| segments.get(before)).copied();
+        match before {
+            // An escaped digit would be an id that the checks do not find.
+            before if before != Some("reactions") && segment.contains('%') => return Err(PathError::Escape),
+            // `GET /guilds/templates/{code}` has no server.
+            Some("guilds") if number(segment).is_none() && *segment != "templates" => return Err(PathError::Guild),
+            _ => {}
+        }
     }
     Ok(segments)
+}
+
+/// An id: digits, without a sign, which `parse` would accept.
+fn number(segment: &str) -> Option<u64> {
+    segment
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| segment.parse().ok())?
 }
 
 fn check(segment: &str) -> Result<(), PathError> {
@@ -124,6 +150,7 @@ impl CallRoute {
             route: Route::of(method, segments),
             lane,
             guild: guild_of(segments),
+            resource: resource_of(segments),
             class: class_of(segments, lane),
         }
     }
@@ -131,9 +158,15 @@ impl CallRoute {
 
 fn guild_of(segments: &[&str]) -> Option<u64> {
     let at = segments.iter().position(|segment| *segment == "guilds")?;
-    let id = segments.get(at + 1)?;
-    // `parse` would also accept a sign.
-    id.bytes().all(|byte| byte.is_ascii_digit()).then(|| id.parse().ok())?
+    number(segments.get(at + 1)?)
+}
+
+fn resource_of(segments: &[&str]) -> Option<Resource> {
+    match segments {
+        ["channels" | "stage-instances", id, ..] => number(id).map(Resource::Channel),
+        ["webhooks", id] => number(id).map(Resource::Webhook),
+        _ => None,
+    }
 }
 
 fn lane_of(segments: &[&str]) -> Lane {
@@ -179,6 +212,18 @@ mod tests {
         let route = route(&Method::PUT, "/guilds/11/members/22/roles/33");
         assert_eq!((route.lane, route.guild), (Lane::Bot, Some(11)));
         assert_eq!(route.class, "member-roles");
+        assert_eq!(route.resource, None);
+    }
+
+    #[test]
+    fn channel_and_webhook_are_resources_of_a_server() {
+        let resource = |path| route(&Method::PATCH, path).resource;
+        assert_eq!(resource("/channels/11"), Some(Resource::Channel(11)));
+        assert_eq!(resource("/channels/11/permissions/2"), Some(Resource::Channel(11)));
+        assert_eq!(resource("/stage-instances/11"), Some(Resource::Channel(11)));
+        assert_eq!(resource("/webhooks/11"), Some(Resource::Webhook(11)));
+        assert_eq!(resource("/webhooks/11/token"), None);
+        assert_eq!(resource("/channels/+11"), None);
     }
 
     #[test]
@@ -188,6 +233,19 @@ mod tests {
         let edit = route(&Method::PATCH, "/webhooks/1/aW50ZXJhY3Rpb24/messages/@original");
         assert_eq!(edit.lane, Lane::Webhook);
         assert!(!callback.lane.needs_token() && !edit.lane.needs_token());
+    }
+
+    #[test]
+    fn emoji_of_a_reaction_may_be_escaped() {
+        for path in [
+            "/api/v10/channels/1/messages/2/reactions/%F0%9F%94%A5/@me",
+            "/api/v10/channels/1/messages/2/reactions/spice%3A123",
+            "/api/v10/guilds/templates/abc",
+            "/api/v10/guilds/007/roles",
+        ] {
+            assert!(segments(path).is_ok(), "{path}");
+        }
+        assert_eq!(route(&Method::PATCH, "/guilds/007/roles").guild, Some(7));
     }
 
     #[test]
@@ -208,6 +266,13 @@ mod tests {
             ("/api/v10/guilds/1%0a", PathError::Escape),
             ("/api/v10/guilds/1%zz", PathError::Escape),
             ("/api/v10/guilds/1%2", PathError::Escape),
+            ("/api/v10/guilds/%31/members/2/roles/3", PathError::Escape),
+            ("/api/v10/channels/%31", PathError::Escape),
+            ("/api/v10/webhooks/1/t%6fken", PathError::Escape),
+            ("/api/v10/%67uilds/1", PathError::Escape),
+            ("/api/v10/guilds/+1/roles", PathError::Guild),
+            ("/api/v10/guilds/1a/roles", PathError::Guild),
+            ("/api/v10/guilds/18446744073709551616/roles", PathError::Guild),
             ("/api/v10/guilds/1;x", PathError::Character),
             ("/api/v10/guilds/1\\x", PathError::Character),
         ] {

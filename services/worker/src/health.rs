@@ -2,7 +2,8 @@
 //!
 //! The broker and Postgres are required. Without Redis commands still reply, and without a discord-proxy messages wait in retry
 //! queues, so these two are reported as degraded, as are a late eligibility sync, a score service whose circuit breaker is open,
-//! scheduled backups that are overdue or fail, and shadows of configurations that are damaged or cannot be written.
+//! scheduled backups that are overdue or fail, shadows of configurations that are damaged or cannot be written, and steps of the kill switch that
+//! have not succeeded.
 
 mod configurations;
 
@@ -21,6 +22,8 @@ use crate::services::Services;
 
 /// Interval of the checks of Postgres and Redis.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// Interval at which the steps of the kill switch are reported.
+const KILL_SWITCH_INTERVAL: Duration = Duration::from_secs(1);
 /// Interval of the checks of the proxies: each one is a call to Discord, too.
 const PROXY_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 /// Interval at which the messages and consumers of each queue are counted.
@@ -37,6 +40,7 @@ pub(crate) struct Components {
     score: HealthComponent,
     backups: HealthComponent,
     configurations: HealthComponent,
+    kill_switch: HealthComponent,
 }
 
 /// The two connections to the broker.
@@ -60,6 +64,8 @@ impl Components {
         backups.up_with("not checked yet");
         let configurations = health.component("configurations");
         configurations.up_with("not checked yet");
+        let kill_switch = health.component("kill_switch");
+        kill_switch.up_with("not checked yet");
         // A worker starts without either of these.
         redis.not_checked();
         proxy.not_checked();
@@ -72,6 +78,7 @@ impl Components {
             score,
             backups,
             configurations,
+            kill_switch,
         }
     }
 
@@ -94,6 +101,7 @@ impl Components {
                 watch_score_service(&self.score, &services),
                 backup::health::watch(&self.backups, &services),
                 configurations::watch(&self.configurations, &services),
+                watch_kill_switch(&self.kill_switch, &services),
                 count_queues(&services, &connections.consume, &queues),
             )
         };
@@ -167,6 +175,19 @@ async fn watch_redis(component: &HealthComponent, services: &Services) {
         if state.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// Reports what follows from the kill switch or its end and has not succeeded. That it is on is a detail of its own.
+async fn watch_kill_switch(component: &HealthComponent, services: &Services) {
+    loop {
+        let pending = services.kill_switch.pending();
+        if pending.is_empty() {
+            component.up();
+        } else {
+            component.degraded(format!("{}; it is repeated each second", pending.join("; ")));
+        }
+        tokio::time::sleep(KILL_SWITCH_INTERVAL).await;
     }
 }
 

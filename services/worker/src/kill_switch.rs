@@ -12,13 +12,10 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use crate::jobs::reconcile;
-use crate::now_ms;
 use crate::services::Services;
 
 /// Interval of the loop.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// A worker that starts follows an end that is no older. The workers that were running then have followed an older one.
-const FOLLOWED_FOR_MS: u64 = 10 * 60 * 1_000;
 
 /// The loop.
 #[derive(Debug)]
@@ -55,9 +52,8 @@ impl KillSwitchLoop {
 
     async fn tick(&mut self) {
         let ended = Box::pin(self.sync.tick()).await;
-        let is_followed = |version: &u64| version.saturating_add(FOLLOWED_FOR_MS) > now_ms();
-        if let Some(version) = ended.map(|end| end.version).filter(is_followed) {
-            self.ended = Some(version);
+        if let Some(end) = ended {
+            self.ended = Some(end.version);
         }
         let is_on = self.services.kill_switch.is_on();
         self.services.metrics.kill_switch.set(i64::from(is_on));

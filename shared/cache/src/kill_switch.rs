@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::LazyLock;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use arrakis_security::kill_switch::{KillSwitch, KillSwitchState, REDIS_KEY};
+use arrakis_security::kill_switch::{KillSwitch, KillSwitchState, MAX_AHEAD, REDIS_KEY};
 use deadpool_redis::redis::{Cmd, Script};
 
 use crate::keys::Key;
@@ -15,15 +16,24 @@ const SCAN_COUNT: u32 = 1_000;
 /// Time to live of the switches. Workers write them again while a switch is on.
 const TTL: Ttl = Ttl::seconds(30 * 24 * 3600);
 
-/// Stores entries whose version is higher than that of the stored one. `ARGV[1]` is the time to live; then follow scope, version and JSON of each
-/// entry. Returns how many were stored.
+/// Stores entries whose version is higher than that of the stored one. A stored entry that cannot be read, or whose version no change makes, is
+/// replaced. `ARGV[1]` is the time to live, `ARGV[2]` the highest version of an entry that is on, which an end may exceed by a day; then follow scope, version and JSON of each entry. Returns how
+/// many were stored.
 static PUT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local stored = 0
-         for at = 2, #ARGV, 3 do
+         local highest = tonumber(ARGV[2])
+         for at = 3, #ARGV, 3 do
            local known = redis.call('HGET', KEYS[1], ARGV[at])
-           local is_readable, entry = pcall(cjson.decode, known or '{}')
-           local version = is_readable and type(entry) == 'table' and tonumber(entry.version) or -1
+           local is_readable, entry = pcall(cjson.decode, known or '')
+           local is_text = function(value) return value == nil or type(value) == 'string' end
+           local version = -1
+           if is_readable and type(entry) == 'table' and entry.scope == ARGV[at] and type(entry.is_on) == 'boolean'
+              and type(entry.version) == 'number' and entry.version % 1 == 0
+              and entry.version <= highest + (entry.is_on and 0 or 86400000)
+              and is_text(entry.by) and is_text(entry.reason) then
+             version = entry.version
+           end
            if tonumber(ARGV[at + 1]) > version then
              redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 2])
              stored = stored + 1
@@ -33,6 +43,17 @@ static PUT: LazyLock<Script> = LazyLock::new(|| {
          return stored",
     )
 });
+
+fn readable(scope: &str, json: &str) -> Option<KillSwitch> {
+    let entry: KillSwitch = serde_json::from_str(json).ok()?;
+    (entry.scope.to_string() == scope && entry.is_plausible()).then_some(entry)
+}
+
+/// The highest version that [`KillSwitch::is_plausible`] accepts of an entry that is on.
+fn highest_version() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from((now + MAX_AHEAD).as_millis()).unwrap_or(u64::MAX)
+}
 
 impl Cache {
     /// Stores the switches for the discord-proxies; an entry that Redis has with a higher version stays. Returns how many were stored.
@@ -44,7 +65,7 @@ impl Cache {
         switches: impl Iterator<Item = &'a KillSwitch> + Send,
     ) -> Result<u64, CacheUnavailable> {
         let mut put = PUT.key(REDIS_KEY);
-        put.arg(TTL.milliseconds());
+        put.arg(TTL.milliseconds()).arg(highest_version());
         for switch in switches {
             let json = serde_json::to_string(switch).map_err(|error| CacheUnavailable {
                 operation: "kill_switch.put",
@@ -55,16 +76,32 @@ impl Cache {
         self.script("kill_switch.put", &put).await
     }
 
-    /// The switches that Redis has. An entry that cannot be read is left out.
+    /// The switches that Redis has. An entry that cannot be read, or whose version no change makes, is left out.
     ///
     /// # Errors
     /// When Redis is unavailable.
     pub async fn kill_switches(&self) -> Result<KillSwitchState, CacheUnavailable> {
+        let stored = self.stored_kill_switches().await?;
+        let switches = stored.iter().filter_map(|(scope, json)| readable(scope, json));
+        Ok(KillSwitchState::from(switches.collect::<Vec<KillSwitch>>()))
+    }
+
+    /// The scopes whose entries [`Cache::kill_switches`] leaves out.
+    ///
+    /// # Errors
+    /// When Redis is unavailable.
+    pub async fn unreadable_kill_switches(&self) -> Result<Vec<String>, CacheUnavailable> {
+        let mut stored = self.stored_kill_switches().await?;
+        stored.retain(|scope, json| readable(scope, json).is_none());
+        let mut scopes: Vec<String> = stored.into_keys().collect();
+        scopes.sort_unstable();
+        Ok(scopes)
+    }
+
+    async fn stored_kill_switches(&self) -> Result<HashMap<String, String>, CacheUnavailable> {
         let mut get = Cmd::new();
         get.arg("HGETALL").arg(REDIS_KEY);
-        let stored: HashMap<String, String> = self.command("kill_switch.get", &get).await?;
-        let switches = stored.values().filter_map(|json| serde_json::from_str(json).ok());
-        Ok(KillSwitchState::from(switches.collect::<Vec<KillSwitch>>()))
+        self.command("kill_switch.get", &get).await
     }
 
     /// Ends every session of every member. Returns how many keys were deleted. A session that begins during the scan may stay.

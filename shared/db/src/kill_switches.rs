@@ -1,17 +1,74 @@
 //! The kill switch of the platform and the freezes of communities, as the discord-proxies receive them.
 //!
-//! A trigger stores the freezes with the change of the community. The entry with the higher version wins, so that a kill switch that was
-//! turned on while PostgreSQL was unavailable is stored later and replaces what PostgreSQL has.
+//! A trigger stores the freezes with the change of the community. The kill switch of the platform is a list of events, which no login changes. An
+//! event that ends it counts only with a proof by `KILL_SWITCH_CREDENTIAL` ([`EndKey`]): whoever can write to the database cannot end it. The entry
+//! with the higher version wins, so that a kill switch that was turned on while PostgreSQL was unavailable is stored later.
 
-use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope, KillSwitchState};
+use arrakis_security::kill_switch::{EndKey, KillSwitch, KillSwitchScope, KillSwitchState};
 use sqlx::PgConnection;
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
 
 use crate::column::Column;
 use crate::{DbError, GlobalTx, TenantTx, named_query::named};
 
-/// How long the end of a freeze is listed, in milliseconds: a proxy that was unreachable for longer keeps the freeze until it restarts
-/// without `KILL_SWITCH_FILE`, or until the community is frozen and unfrozen again.
+/// How long the end of a freeze is listed, in milliseconds. A proxy that was unreachable for longer receives the end from a worker that finds the
+/// freeze at the proxy and not here.
 const ENDED_LISTED_MS: i64 = 7 * 24 * 3600 * 1000;
+/// Most ends whose proofs are checked, the newest first. Rows without a proof that is valid can hide an end, and not make one.
+const MAX_ENDS: i64 = 1_000;
+/// How long an end without a valid proof is logged.
+const LOGGED: Duration = Duration::seconds(10);
+
+/// What follows when the kill switch is turned on, beside the refusal of writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KillSwitchStep {
+    /// All sessions are ended.
+    Sessions,
+    /// The permissions to sign are revoked, and restored after the end.
+    Signing,
+}
+
+impl KillSwitchStep {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sessions => "sessions",
+            Self::Signing => "signing",
+        }
+    }
+}
+
+/// How far a step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepState {
+    /// It has not succeeded yet.
+    Pending,
+    /// The sessions have ended, or the permissions to sign are revoked.
+    Revoked,
+    /// The permissions to sign are restored.
+    Restored,
+}
+
+impl StepState {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Revoked => "revoked",
+            Self::Restored => "restored",
+        }
+    }
+}
+
+/// The newest version of the kill switch that was on, and how far its steps are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredStep {
+    /// The step.
+    pub step: KillSwitchStep,
+    /// The version that it follows.
+    pub version: u64,
+    /// How far it is.
+    pub state: StepState,
+}
 
 /// Queries about the kill switch.
 #[derive(Debug)]
@@ -38,56 +95,185 @@ impl TenantTx {
 }
 
 impl KillSwitches<'_> {
-    /// The switches that are on, the one of the platform, and those that were turned off in the last week.
+    /// The freezes, those that ended in the last week, and the kill switch of the platform. Without a key no end of the latter counts.
     ///
     /// # Errors
     /// When the database is unavailable or a row is corrupt.
-    pub async fn list(&mut self) -> Result<KillSwitchState, DbError> {
+    pub async fn list(&mut self, key: Option<&EndKey>) -> Result<KillSwitchState, DbError> {
         let rows = named!(
             "kill_switch.list",
             sqlx::query!(
                 "select scope, is_on, version, changed_by, reason from kill_switches
-                  where is_on or scope = 'platform' or version > (extract(epoch from now()) * 1000)::bigint - $1
+                  where is_on or version > (extract(epoch from now()) * 1000)::bigint - $1
                   order by scope",
                 ENDED_LISTED_MS
             )
             .fetch_all(&mut *self.connection)
         )?;
-        let switches = rows.into_iter().map(|row| {
-            Ok(KillSwitch {
+        let mut switches = Vec::with_capacity(rows.len() + 2);
+        for row in rows {
+            switches.push(KillSwitch {
                 scope: Column("kill_switches", "scope").parse::<KillSwitchScope>(&row.scope)?,
                 is_on: row.is_on,
                 version: Column("kill_switches", "version").count(row.version)?,
                 by: row.changed_by,
                 reason: row.reason,
-            })
-        });
-        let switches = switches.collect::<Result<Vec<_>, DbError>>()?;
+            });
+        }
+        let turned_on = self.turned_on().await?;
+        let end = match key {
+            Some(key) => {
+                let version = turned_on.as_ref().map_or(0, |entry| entry.version);
+                self.end_of(version, key).await?
+            }
+            None => None,
+        };
+        switches.extend(turned_on);
+        switches.extend(end.map(|(end, _)| end));
         Ok(KillSwitchState::from(switches))
     }
 
-    /// Stores an entry if its version is higher than that of the stored one. Returns whether it was stored.
+    /// When the end of the kill switch with this version was stored; `None` if there is none with a valid proof.
     ///
     /// # Errors
-    /// When the database is unavailable.
-    pub async fn put(&mut self, switch: &KillSwitch) -> Result<bool, DbError> {
-        let version = Column("kill_switches", "version").bigint(switch.version)?;
-        let done = named!(
-            "kill_switch.put",
+    /// When the database is unavailable or a row is corrupt.
+    pub async fn ended_at(&mut self, version: u64, key: &EndKey) -> Result<Option<OffsetDateTime>, DbError> {
+        let end = self.end_of(version.saturating_sub(1), key).await?;
+        Ok(end.filter(|(end, _)| end.version == version).map(|(_, at)| at))
+    }
+
+    /// The newest entry that turned the kill switch of the platform on.
+    async fn turned_on(&mut self) -> Result<Option<KillSwitch>, DbError> {
+        let row = named!(
+            "kill_switch.turned_on",
             sqlx::query!(
-                "insert into kill_switches as stored (scope, is_on, version, changed_by, reason)
-                 values ($1, $2, $3, $4, $5)
-                 on conflict (scope) do update
-                    set is_on = excluded.is_on, version = excluded.version, changed_by = excluded.changed_by, reason = excluded.reason
-                  where stored.version < excluded.version",
-                switch.scope.to_string(),
+                "select version, changed_by, reason from kill_switch_events where is_on order by version desc limit 1"
+            )
+            .fetch_optional(&mut *self.connection)
+        )?;
+        let entry = row.map(|row| {
+            Ok::<_, DbError>(KillSwitch {
+                scope: KillSwitchScope::Platform,
+                is_on: true,
+                version: Column("kill_switch_events", "version").count(row.version)?,
+                by: row.changed_by,
+                reason: row.reason,
+            })
+        });
+        entry.transpose()
+    }
+
+    /// The end with the highest version above this one, and when it was stored.
+    async fn end_of(&mut self, version: u64, key: &EndKey) -> Result<Option<(KillSwitch, OffsetDateTime)>, DbError> {
+        let version = Column("kill_switch_events", "version").bigint(version)?;
+        let rows = named!(
+            "kill_switch.ends",
+            sqlx::query!(
+                r#"select version, changed_by, reason, proof as "proof!", recorded_at from kill_switch_events
+                    where not is_on and version > $1
+                    order by recorded_at desc limit $2"#,
+                version,
+                MAX_ENDS
+            )
+            .fetch_all(&mut *self.connection)
+        )?;
+        let mut newest: Option<(KillSwitch, OffsetDateTime)> = None;
+        for row in rows {
+            let end = KillSwitch {
+                scope: KillSwitchScope::Platform,
+                is_on: false,
+                version: Column("kill_switch_events", "version").count(row.version)?,
+                by: row.changed_by,
+                reason: row.reason,
+            };
+            if !key.verifies(&end, &row.proof) {
+                // Each worker reads the events each second: an old row is not logged again.
+                if row.recorded_at + LOGGED > OffsetDateTime::now_utc() {
+                    tracing::error!(
+                        version = end.version,
+                        "an end of the kill switch has no valid proof and does not count: somebody without KILL_SWITCH_CREDENTIAL \
+                         wrote to kill_switch_events, or the services have different credentials"
+                    );
+                }
+            } else if newest.as_ref().is_none_or(|(known, _)| known.version < end.version) {
+                newest = Some((end, row.recorded_at));
+            }
+        }
+        Ok(newest)
+    }
+
+    /// Appends a change of the kill switch of the platform, with its proof if it is an end. Returns whether it was appended: the same entry is
+    /// stored once. The transaction has to write `kill_switch.on` or `kill_switch.off` to the audit log of the platform.
+    ///
+    /// # Errors
+    /// When the database is unavailable, or the version is far in the future.
+    pub async fn append(&mut self, switch: &KillSwitch, key: Option<&EndKey>) -> Result<bool, DbError> {
+        if switch.scope != KillSwitchScope::Platform {
+            return Err(Column("kill_switches", "scope").corrupt(switch.scope, "a freeze is a change of its community"));
+        }
+        let version = Column("kill_switch_events", "version").bigint(switch.version)?;
+        let proof = key.filter(|_| !switch.is_on).map(|key| key.prove(switch));
+        let done = named!(
+            "kill_switch.append",
+            sqlx::query!(
+                "insert into kill_switch_events (event_id, is_on, version, changed_by, reason, proof)
+                 select $1::uuid, $2::boolean, $3::bigint, $4::text, $5::text, $6::bytea
+                  where not exists (select from kill_switch_events
+                                     where is_on = $2::boolean and version = $3::bigint and proof is not distinct from $6::bytea)
+                 on conflict do nothing",
+                Uuid::now_v7(),
                 switch.is_on,
                 version,
                 switch.by,
-                switch.reason
+                switch.reason,
+                proof.as_deref()
             )
             .execute(&mut *self.connection)
         )?;
         Ok(done.rows_affected() == 1)
+    }
+
+    /// The steps of the newest kill switch; empty if it was never turned on.
+    ///
+    /// # Errors
+    /// When the database is unavailable or a row is corrupt.
+    pub async fn steps(&mut self) -> Result<Vec<StoredStep>, DbError> {
+        let rows = named!(
+            "kill_switch.steps",
+            sqlx::query!("select step, version, state from kill_switch_steps order by step")
+                .fetch_all(&mut *self.connection)
+        )?;
+        let steps = rows.into_iter().map(|row| {
+            let column = |name| Column("kill_switch_steps", name);
+            let steps = [KillSwitchStep::Sessions, KillSwitchStep::Signing];
+            let step = steps.into_iter().find(|step| step.name() == row.step);
+            let states = [StepState::Pending, StepState::Revoked, StepState::Restored];
+            let state = states.into_iter().find(|state| state.name() == row.state);
+            Ok(StoredStep {
+                step: step.ok_or_else(|| column("step").corrupt(&row.step, "unknown step"))?,
+                version: column("version").count(row.version)?,
+                state: state.ok_or_else(|| column("state").corrupt(&row.state, "unknown state"))?,
+            })
+        });
+        steps.collect()
+    }
+
+    /// Stores how far a step is, unless the kill switch was turned on with a higher version since.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn set_step(&mut self, step: KillSwitchStep, version: u64, state: StepState) -> Result<(), DbError> {
+        let version = Column("kill_switch_steps", "version").bigint(version)?;
+        named!(
+            "kill_switch.set_step",
+            sqlx::query!(
+                "update kill_switch_steps set state = $3, changed_at = clock_timestamp() where step = $1 and version <= $2",
+                step.name(),
+                version,
+                state.name()
+            )
+            .execute(&mut *self.connection)
+        )?;
+        Ok(())
     }
 }

@@ -288,6 +288,10 @@ pub const POINTS: &[FailPoint] = &[
         "proxy.guard.kill_switch",
         "neither the kill switch nor the freeze of a community refuses a call",
     ),
+    point(
+        "proxy.guard.confirmation",
+        "writes are sent although nothing confirms that the kill switch is off",
+    ),
     point("proxy.guard.budget", "the budget of invalid requests has no limit"),
     point(
         "proxy.guard.terminal",

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use arrakis_cache::Cache;
 use arrakis_db::mfa::{self, MfaOutcome};
-use arrakis_db::{Actor, Database, DbError, NewAuditEntry, UserId};
-use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope, KillSwitchState, RevokeSigning};
+use arrakis_db::{Actor, Database, DbError, KillSwitchStep, NewAuditEntry, StepState, StoredStep, UserId};
+use arrakis_security::kill_switch::{EndKey, KillSwitch, KillSwitchScope, KillSwitchState, RevokeSigning};
 use arrakis_security::mfa::{ProtectedOperation, SecretCipher};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join_all};
@@ -17,7 +17,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::proxies::{ProxySwitches, ReplicaState};
-use crate::report::{Clock, Report, Step, StepDone};
+use crate::report::{Clock, Report, Step, StepDone, StepOutcome};
 use crate::settings::KillSwitchSettings;
 use crate::webhook::{Notice, Webhook};
 
@@ -25,6 +25,12 @@ use crate::webhook::{Notice, Webhook};
 const VERSION_LIMIT: Duration = Duration::from_millis(700);
 /// Time limit of each step. With [`VERSION_LIMIT`] it is within the five seconds in which the kill switch takes effect.
 const STEP_LIMIT: Duration = Duration::from_secs(4);
+/// Time limit of storing which steps are done: a worker repeats them otherwise.
+const MARK_LIMIT: Duration = Duration::from_secs(1);
+/// Name of the step that ends the sessions.
+const SESSIONS: &str = "sessions";
+/// Name of the step that revokes or restores the permissions to sign.
+const SIGNING: &str = "permissions to sign";
 /// Why no permission to sign is revoked.
 pub(crate) const NO_SIGNING: &str = "VAULT_SIGNING_POLICIES is not set";
 /// Subject of audit entries about the kill switch of the platform.
@@ -39,6 +45,8 @@ pub struct KillSwitchControl {
     pub(crate) signing: Option<Arc<dyn RevokeSigning>>,
     pub(crate) webhook: Option<Webhook>,
     operators: Vec<u64>,
+    /// Proves an end in PostgreSQL, and checks the proofs.
+    pub(crate) key: Option<EndKey>,
 }
 
 /// A request to turn the kill switch off.
@@ -61,6 +69,17 @@ pub enum TurnOffError {
     /// Codes cannot be checked.
     #[error("MFA_ENCRYPTION_KEY is not set: no code can be checked, so the kill switch stays on")]
     NoSecondFactors,
+    /// The end cannot be proven.
+    #[error("KILL_SWITCH_CREDENTIAL is not set: without it no end counts, so the kill switch stays on")]
+    NoCredential,
+    /// Another command turned it on at the same time.
+    #[error("the kill switch was turned on again meanwhile, by {by} ({reason}): it stays on")]
+    TurnedOnAgain {
+        /// Who turned it on.
+        by: String,
+        /// Why.
+        reason: String,
+    },
     /// The code was not accepted.
     #[error("{}", describe(.0))]
     Refused(MfaOutcome),
@@ -95,6 +114,8 @@ pub struct KillSwitchStatus {
     pub redis: Result<KillSwitchState, String>,
     /// At each replica of the discord-proxy.
     pub replicas: Vec<ReplicaState>,
+    /// What follows from the kill switch or its end and has not succeeded. The workers repeat it.
+    pub pending: Vec<&'static str>,
 }
 
 impl KillSwitchStatus {
@@ -145,6 +166,7 @@ impl KillSwitchControl {
             signing,
             webhook: webhook.transpose().map_err(failed)?,
             operators: settings.operators.clone(),
+            key: settings.end_key(),
         })
     }
 
@@ -166,11 +188,11 @@ impl KillSwitchControl {
                 .map(|step| vec![step])
                 .boxed(),
             clock
-                .run("sessions", STEP_LIMIT, self.revoke_sessions())
+                .run(SESSIONS, STEP_LIMIT, self.revoke_sessions())
                 .map(|step| vec![step])
                 .boxed(),
             clock
-                .run("permissions to sign", STEP_LIMIT, self.revoke_signing())
+                .run(SIGNING, STEP_LIMIT, self.revoke_signing())
                 .map(|step| vec![step])
                 .boxed(),
         ];
@@ -179,6 +201,7 @@ impl KillSwitchControl {
             steps: join_all(steps).await.into_iter().flatten().collect(),
         };
         report.steps.sort_by_key(|step| step.ended_ms);
+        self.mark_done(&report, StepState::Revoked).await;
         let notice = Notice {
             title: "Arrakis: the kill switch is on",
             is_alarm: true,
@@ -197,8 +220,12 @@ impl KillSwitchControl {
         let clock = Clock::start();
         let database = self.database.as_ref().ok_or(TurnOffError::NoDatabase)?;
         let cipher = cipher.ok_or(TurnOffError::NoSecondFactors)?;
-        let present = self.present_version().await;
-        let switch = Box::pin(self.store_end(database, cipher, present, request)).await?;
+        let key = self.key.as_ref().ok_or(TurnOffError::NoCredential)?;
+        let (present, stored) = tokio::join!(self.present_version(), self.read_database(STEP_LIMIT));
+        // A database that responds slowly has the version, too.
+        let stored = stored.map_or(0, |state| state.version(KillSwitchScope::Platform));
+        let present = present.max(stored);
+        let switch = Box::pin(self.store_end(database, (cipher, key), present, request)).await?;
         tracing::warn!(
             by = switch.by,
             reason = switch.reason,
@@ -213,7 +240,7 @@ impl KillSwitchControl {
                 .map(|step| vec![step])
                 .boxed(),
             clock
-                .run("permissions to sign", STEP_LIMIT, self.restore_signing())
+                .run(SIGNING, STEP_LIMIT, self.restore_signing())
                 .map(|step| vec![step])
                 .boxed(),
         ];
@@ -222,6 +249,7 @@ impl KillSwitchControl {
             version: switch.version,
             steps,
         };
+        self.mark_done(&report, StepState::Restored).await;
         let notice = Notice {
             title: "Arrakis: the kill switch is off",
             is_alarm: false,
@@ -232,11 +260,65 @@ impl KillSwitchControl {
         Ok(report)
     }
 
+    /// Stores which steps of the report are done. The workers repeat the others.
+    async fn mark_done(&self, report: &Report, state: StepState) {
+        for (name, step) in [(SESSIONS, KillSwitchStep::Sessions), (SIGNING, KillSwitchStep::Signing)] {
+            let mut steps = report.steps.iter();
+            if steps.any(|done| done.name == name && done.outcome == StepOutcome::Done) {
+                self.mark(step, report.version, state, MARK_LIMIT).await;
+            }
+        }
+    }
+
+    /// Stores how far a step is. A failure is logged: the step is repeated then.
+    pub(crate) async fn mark(&self, step: KillSwitchStep, version: u64, state: StepState, limit: Duration) {
+        let Some(database) = &self.database else { return };
+        let mark = async {
+            let mut tx = database.global().await?;
+            tx.kill_switches().set_step(step, version, state).await?;
+            tx.commit().await
+        };
+        match tokio::time::timeout(limit, mark).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(?step, %error, "a step that is done cannot be stored; it is repeated"),
+            Err(_) => tracing::warn!(?step, "a step that is done cannot be stored in time; it is repeated"),
+        }
+    }
+
+    /// The steps in PostgreSQL.
+    pub(crate) async fn read_steps(&self, limit: Duration) -> Result<Vec<StoredStep>, String> {
+        let Some(database) = &self.database else {
+            return Err("PostgreSQL is unavailable".to_owned());
+        };
+        let read = async {
+            let mut tx = database.global().await?;
+            let steps = tx.kill_switches().steps().await?;
+            tx.commit().await?;
+            Ok::<_, DbError>(steps)
+        };
+        match tokio::time::timeout(limit, read).await {
+            Ok(read) => read.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("no response within {} ms", limit.as_millis())),
+        }
+    }
+
+    /// Which steps have not succeeded, while the kill switch is on or after its end.
+    fn pending(&self, steps: &[StoredStep], is_on: bool) -> Vec<&'static str> {
+        let is_pending = |step: &&StoredStep| match (step.step, is_on) {
+            (KillSwitchStep::Sessions, is_on) => is_on && step.state == StepState::Pending,
+            (KillSwitchStep::Signing, _) if self.signing.is_none() => false,
+            (KillSwitchStep::Signing, true) => step.state != StepState::Revoked,
+            (KillSwitchStep::Signing, false) => step.state != StepState::Restored,
+        };
+        let pending = steps.iter().filter(is_pending);
+        pending.map(|step| pending_text(step.step, is_on)).collect()
+    }
+
     /// Checks the code and stores the entry, in one transaction.
     async fn store_end(
         &self,
         database: &Database,
-        cipher: &SecretCipher,
+        (cipher, key): (&SecretCipher, &EndKey),
         present: u64,
         request: TurnOff<'_>,
     ) -> Result<KillSwitch, TurnOffError> {
@@ -248,6 +330,16 @@ impl KillSwitchControl {
             tx.commit().await?;
             return Err(TurnOffError::NotPermitted(user));
         }
+        let stored = tx.kill_switches().list(Some(key)).await?;
+        if let Some(newer) = stored
+            .get(KillSwitchScope::Platform)
+            .filter(|entry| entry.version > present)
+        {
+            return Err(TurnOffError::TurnedOnAgain {
+                by: newer.by.clone(),
+                reason: newer.reason.clone(),
+            });
+        }
         let operation = ProtectedOperation::KillSwitchOff;
         let outcome = mfa::verify(&mut tx, cipher, user, code, operation, OffsetDateTime::now_utc()).await?;
         if outcome != MfaOutcome::Accepted {
@@ -255,10 +347,9 @@ impl KillSwitchControl {
             tx.commit().await?;
             return Err(TurnOffError::Refused(outcome));
         }
-        let stored = tx.kill_switches().list().await?.version(KillSwitchScope::Platform);
-        let by = user.to_string();
-        let switch = KillSwitch::changed(KillSwitchScope::Platform, false, present.max(stored), &by, reason);
-        tx.kill_switches().put(&switch).await?;
+        // One more than what was on when the request began: a kill switch that is turned on meanwhile has a higher version, and stays on.
+        let switch = KillSwitch::ended(KillSwitchScope::Platform, present, &user.to_string(), reason);
+        tx.kill_switches().append(&switch, Some(key)).await?;
         tx.audit(&entry(Actor::Member(user), "kill_switch.off", Some(reason)))
             .await?;
         tx.commit().await?;
@@ -268,16 +359,28 @@ impl KillSwitchControl {
     /// The state everywhere.
     pub async fn status(&self) -> KillSwitchStatus {
         let limit = STEP_LIMIT;
-        let (database, redis, replicas) = tokio::join!(
+        let (database, steps, redis, unreadable, replicas) = tokio::join!(
             self.read_database(limit),
+            self.read_steps(limit),
             self.read_redis(limit),
+            tokio::time::timeout(limit, self.cache.unreadable_kill_switches()),
             self.read_proxies(limit)
         );
-        KillSwitchStatus {
+        let redis = match unreadable {
+            Ok(Ok(scopes)) if !scopes.is_empty() => Err(format!(
+                "the entries of {} cannot be read, or their versions are far in the future",
+                scopes.join(", ")
+            )),
+            _ => redis,
+        };
+        let mut status = KillSwitchStatus {
             database,
             redis,
             replicas,
-        }
+            pending: Vec::new(),
+        };
+        status.pending = self.pending(&steps.unwrap_or_default(), status.is_on());
+        status
     }
 
     /// The highest version of the platform's entry at the places that respond soon.
@@ -301,7 +404,7 @@ impl KillSwitchControl {
         };
         let read = async {
             let mut tx = database.global().await?;
-            let state = tx.kill_switches().list().await?;
+            let state = tx.kill_switches().list(self.key.as_ref()).await?;
             tx.commit().await?;
             Ok::<_, DbError>(state)
         };
@@ -349,10 +452,24 @@ impl KillSwitchControl {
         proxies.map_or_else(Vec::new, |proxies| proxies.addresses().to_vec())
     }
 
-    async fn write_redis(&self, switch: &KillSwitch) -> Result<StepDone, String> {
-        match self.cache.put_kill_switches(std::iter::once(switch)).await {
-            Ok(_) => StepDone::done("stored"),
-            Err(error) => Err(error.to_string()),
+    pub(crate) async fn write_redis(&self, switch: &KillSwitch) -> Result<StepDone, String> {
+        let failed = |error: arrakis_cache::CacheUnavailable| error.to_string();
+        let stored = self
+            .cache
+            .put_kill_switches(std::iter::once(switch))
+            .await
+            .map_err(failed)?;
+        if stored > 0 {
+            return StepDone::done("stored");
+        }
+        // A worker may have stored it, or Redis has a newer entry.
+        let present = self.cache.kill_switches().await.map_err(failed)?;
+        match present.is_on(switch.scope) == switch.is_on {
+            true => StepDone::done("stored by a worker"),
+            false => Err(format!(
+                "Redis has another entry, of version {}; run the command again",
+                present.version(switch.scope)
+            )),
         }
     }
 
@@ -362,7 +479,7 @@ impl KillSwitchControl {
         };
         let store = async {
             let mut tx = database.global().await?;
-            tx.kill_switches().put(switch).await?;
+            tx.kill_switches().append(switch, None).await?;
             tx.audit(&entry(actor, "kill_switch.on", Some(&switch.reason))).await?;
             tx.commit().await
         };
@@ -370,6 +487,24 @@ impl KillSwitchControl {
             Ok(()) => StepDone::done("stored"),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// When the end with this version was stored in PostgreSQL; `None` without it.
+    pub(crate) async fn ended_at(&self, version: u64, limit: Duration) -> Option<OffsetDateTime> {
+        let (database, key) = (self.database.as_ref()?, self.key.as_ref()?);
+        let read = async {
+            let mut tx = database.global().await?;
+            let at = tx.kill_switches().ended_at(version, key).await?;
+            tx.commit().await?;
+            Ok::<_, DbError>(at)
+        };
+        tokio::time::timeout(limit, read).await.ok()?.ok()?
+    }
+
+    /// The key that checks whether an end in PostgreSQL counts; `None` without `KILL_SWITCH_CREDENTIAL`.
+    #[must_use]
+    pub fn end_key(&self) -> Option<&EndKey> {
+        self.key.as_ref()
     }
 
     /// Stores an entry that another place has, with an audit entry of the platform.
@@ -380,7 +515,7 @@ impl KillSwitchControl {
         let store = async {
             let mut tx = database.global().await?;
             // Another worker may have stored it meanwhile.
-            if tx.kill_switches().put(switch).await? {
+            if tx.kill_switches().append(switch, self.key.as_ref()).await? {
                 let action = if switch.is_on {
                     "kill_switch.on"
                 } else {
@@ -435,6 +570,15 @@ impl KillSwitchControl {
             None => StepDone::skipped("NOTIFY_WEBHOOK_URL is not set"),
         };
         report.steps.push(clock.step("notice to operators", sent));
+    }
+}
+
+/// What a step has not done yet.
+pub(crate) fn pending_text(step: KillSwitchStep, is_on: bool) -> &'static str {
+    match (step, is_on) {
+        (KillSwitchStep::Sessions, _) => "the sessions have not ended",
+        (KillSwitchStep::Signing, true) => "the permissions to sign are not revoked",
+        (KillSwitchStep::Signing, false) => "the permissions to sign are not restored",
     }
 }
 

@@ -72,7 +72,7 @@ impl KillSwitchControl {
         // Without Redis the step of the sessions fails, and states the reason.
         let _ = self.cache.begin_session(name, 1, Ttl::seconds(300)).await;
         let clock = Clock::start();
-        let switch = freeze(database, community, server, by).await?;
+        let switch = self.freeze(database, community, server, by).await?;
         let mut report = Report {
             version: switch.version,
             steps: vec![clock.step("freeze in PostgreSQL, and audit log", StepDone::done("stored"))],
@@ -96,14 +96,44 @@ impl KillSwitchControl {
         Ok(report)
     }
 
+    /// Freezes the community, unless an emergency did.
+    async fn freeze(
+        &self,
+        database: &Database,
+        community: CommunityId,
+        server: GuildId,
+        by: &str,
+    ) -> Result<KillSwitch, DrillError> {
+        let mut tx = database.tenant(community).await?;
+        tx.communities().lock().await?;
+        let record = tx.communities().get().await?;
+        if let Some(frozen) = record.and_then(|record| record.frozen) {
+            return Err(DrillError::Frozen(frozen.reason));
+        }
+        if tx
+            .kill_switches()
+            .list(self.key.as_ref())
+            .await?
+            .is_on(KillSwitchScope::Platform)
+        {
+            return Err(DrillError::KillSwitchIsOn);
+        }
+        tx.communities().set_frozen(Some(REASON)).await?;
+        tx.audit(&NewAuditEntry {
+            actor: Actor::Operator(by.to_owned()),
+            action: "kill_switch.drill",
+            subject: &server.to_string(),
+            reason: Some(REASON),
+            detail: json!({}),
+        })
+        .await?;
+        let switch = tx.kill_switches().list(None).await?.get(scope(server)).cloned();
+        tx.commit().await?;
+        switch.ok_or(DrillError::NoServer)
+    }
+
     /// The steps that stop the server, at the same time.
     async fn stop(&self, clock: Clock, community: CommunityId, switch: &KillSwitch, probe: &Probe) -> Vec<Step> {
-        let redis = async {
-            match self.cache.put_kill_switches(std::iter::once(switch)).await {
-                Ok(_) => StepDone::done("stored"),
-                Err(error) => Err(error.to_string()),
-            }
-        };
         let sessions = async {
             match self.cache.revoke_sessions_of(community).await {
                 Ok(0) => Err("the session of the drill was not found".to_owned()),
@@ -122,7 +152,10 @@ impl KillSwitchControl {
             }
         };
         let mut steps: Vec<BoxFuture<'_, Vec<Step>>> = vec![
-            clock.run("Redis", STEP_LIMIT, redis).map(|step| vec![step]).boxed(),
+            clock
+                .run("Redis", STEP_LIMIT, self.write_redis(switch))
+                .map(|step| vec![step])
+                .boxed(),
             clock
                 .run("sessions of the community", STEP_LIMIT, sessions)
                 .map(|step| vec![step])
@@ -190,35 +223,6 @@ impl KillSwitchControl {
     }
 }
 
-async fn freeze(
-    database: &Database,
-    community: CommunityId,
-    server: GuildId,
-    by: &str,
-) -> Result<KillSwitch, DrillError> {
-    let mut tx = database.tenant(community).await?;
-    tx.communities().lock().await?;
-    let record = tx.communities().get().await?;
-    if let Some(frozen) = record.and_then(|record| record.frozen) {
-        return Err(DrillError::Frozen(frozen.reason));
-    }
-    if tx.kill_switches().list().await?.is_on(KillSwitchScope::Platform) {
-        return Err(DrillError::KillSwitchIsOn);
-    }
-    tx.communities().set_frozen(Some(REASON)).await?;
-    tx.audit(&NewAuditEntry {
-        actor: Actor::Operator(by.to_owned()),
-        action: "kill_switch.drill",
-        subject: &server.to_string(),
-        reason: Some(REASON),
-        detail: json!({}),
-    })
-    .await?;
-    let switch = tx.kill_switches().list().await?.get(scope(server)).cloned();
-    tx.commit().await?;
-    switch.ok_or(DrillError::NoServer)
-}
-
 async fn unfreeze(database: &Database, community: CommunityId, server: GuildId) -> Result<KillSwitch, DrillError> {
     let mut tx = database.tenant(community).await?;
     tx.communities().lock().await?;
@@ -230,7 +234,7 @@ async fn unfreeze(database: &Database, community: CommunityId, server: GuildId) 
         return Err(DrillError::Frozen(frozen.reason));
     }
     tx.communities().set_frozen(None).await?;
-    let switch = tx.kill_switches().list().await?.get(scope(server)).cloned();
+    let switch = tx.kill_switches().list(None).await?.get(scope(server)).cloned();
     tx.commit().await?;
     switch.ok_or(DrillError::NoServer)
 }

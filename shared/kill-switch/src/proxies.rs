@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use arrakis_causes::causes_below;
 use arrakis_config::Secret;
-use arrakis_security::kill_switch::{KillSwitchState, PROXY_PATH};
+use arrakis_security::kill_switch::{CONFIRMS, KillSwitchState, PROXY_PATH};
 use futures_util::future::join_all;
 use serde::Deserialize;
 use url::Url;
@@ -21,12 +21,24 @@ pub struct ReplicaState {
     pub state: Result<KillSwitchState, String>,
     /// Whether its `KILL_SWITCH_FILE`, if it has one, has the state.
     pub is_stored: bool,
+    /// The token by which its state is confirmed; `None` of a replica of an older build.
+    pub(crate) read: Option<String>,
+}
+
+/// A write at a replica.
+#[derive(Debug, Clone, Copy)]
+struct Write<'a> {
+    entries: &'a KillSwitchState,
+    /// The token of the read that it confirms.
+    confirms: Option<&'a str>,
 }
 
 /// The response of a replica.
 #[derive(Debug, Deserialize)]
 struct ReplicaResponse {
     stored: bool,
+    #[serde(default)]
+    read: Option<String>,
     switches: KillSwitchState,
 }
 
@@ -74,30 +86,51 @@ impl ProxySwitches {
 
     /// Writes these entries at one replica.
     pub(crate) async fn write_at(&self, address: &str, entries: &KillSwitchState) -> ReplicaState {
-        self.request(address, Some(entries), REQUEST_LIMIT).await
+        let confirms = None;
+        self.request(address, Some(Write { entries, confirms }), REQUEST_LIMIT)
+            .await
     }
 
-    async fn request(&self, address: &str, entries: Option<&KillSwitchState>, limit: Duration) -> ReplicaState {
-        let (state, is_stored) = match self.send(address, entries, limit).await {
-            Ok(response) => (Ok(response.switches), response.stored),
-            Err(error) => (Err(error), false),
+    /// Writes these entries at a replica, and confirms that it has the present state with them.
+    pub(crate) async fn confirm_at(&self, replica: &ReplicaState, entries: &KillSwitchState) -> ReplicaState {
+        let confirms = replica.read.as_deref();
+        self.request(&replica.address, Some(Write { entries, confirms }), REQUEST_LIMIT)
+            .await
+    }
+
+    async fn request(&self, address: &str, write: Option<Write<'_>>, limit: Duration) -> ReplicaState {
+        let failed = |error| ReplicaState {
+            address: address.to_owned(),
+            state: Err(error),
+            is_stored: false,
+            read: None,
         };
+        let response = match self.send(address, write, limit).await {
+            Ok(response) => response,
+            Err(error) => return failed(error),
+        };
+        // No version of ours could follow it.
+        if let Err(error) = response.switches.check_versions() {
+            return failed(error.to_string());
+        }
         ReplicaState {
             address: address.to_owned(),
-            state,
-            is_stored,
+            state: Ok(response.switches),
+            is_stored: response.stored,
+            read: response.read,
         }
     }
 
-    async fn send(
-        &self,
-        address: &str,
-        entries: Option<&KillSwitchState>,
-        limit: Duration,
-    ) -> Result<ReplicaResponse, String> {
+    async fn send(&self, address: &str, write: Option<Write<'_>>, limit: Duration) -> Result<ReplicaResponse, String> {
         let url = format!("{address}{PROXY_PATH}");
-        let request = match entries {
-            Some(entries) => self.client.put(url).json(entries),
+        let request = match write {
+            Some(Write { entries, confirms }) => {
+                let request = self.client.put(url).json(entries);
+                match confirms {
+                    Some(token) => request.header(CONFIRMS, token),
+                    None => request,
+                }
+            }
             None => self.client.get(url),
         };
         let failed = |error: reqwest::Error| causes_below(&error).unwrap_or_else(|| "the request failed".to_owned());
@@ -110,6 +143,9 @@ impl ProxySwitches {
         let status = response.status();
         if status == reqwest::StatusCode::UNAUTHORIZED {
             return Err("the replica refuses KILL_SWITCH_CREDENTIAL".to_owned());
+        }
+        if status == reqwest::StatusCode::BAD_REQUEST {
+            return Err("the replica refuses the entry; its clock may be wrong".to_owned());
         }
         if !status.is_success() {
             return Err(format!("the replica responded with status {}", status.as_u16()));

@@ -1,7 +1,7 @@
 //! The variables of the kill switch.
 
 use arrakis_config::{Reader, Secret, is_loopback, variables};
-use arrakis_security::kill_switch::MIN_CREDENTIAL;
+use arrakis_security::kill_switch::{EndKey, MIN_CREDENTIAL};
 use url::Url;
 
 /// How a service turns the kill switch on and off.
@@ -34,6 +34,13 @@ impl KillSwitchSettings {
             operators: operators?,
             webhook: webhook?,
         })
+    }
+
+    /// The key that proves an end of the kill switch, and checks the proofs.
+    #[must_use]
+    pub fn end_key(&self) -> Option<EndKey> {
+        let (_, credential) = self.proxies.as_ref()?;
+        Some(EndKey::new(credential.expose()))
     }
 
     /// As [`KillSwitchSettings::read`], for a command that turns the kill switch on or off: the credential is required.

@@ -9,19 +9,29 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
+use aws_lc_rs::hmac;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Path of a discord-proxy at which the state is read (GET) and entries are written (PUT).
 pub const PROXY_PATH: &str = "/internal/kill-switch";
+/// Header of a PUT at [`PROXY_PATH`]: the `read` of an earlier response, by which the sender confirms that the replica has the present state.
+pub const CONFIRMS: &str = "x-arrakis-confirms";
 /// Key of a hash in Redis: one field for each scope, with the entry as JSON.
 pub const REDIS_KEY: &str = "kill-switch";
 /// Shortest credential for [`PROXY_PATH`], in characters: a shorter one could be guessed.
 pub const MIN_CREDENTIAL: usize = 16;
 /// Reason of a freeze that a teardown of the server began: gaib, which tears it down, is not stopped by it.
 pub const TEARDOWN: &str = "teardown";
+/// How far in the future the version of an entry may be that is on. A higher one, which only a forgery has, could not be followed by a higher one
+/// still: the entry could never be ended. Clocks may differ by less.
+pub const MAX_AHEAD: Duration = Duration::from_secs(24 * 3600);
+/// The same for an end, which ends an entry whose version is that far ahead.
+const MAX_END_AHEAD: Duration = Duration::from_secs(48 * 3600);
+/// The same for entries of [`PROXY_PATH`]: a change that follows such an end.
+const MAX_CHANGE_AHEAD: Duration = Duration::from_secs(72 * 3600);
 /// Longest name of who changed a switch, in characters.
 const MAX_NAME: usize = 100;
 /// Longest reason, in characters.
@@ -89,7 +99,8 @@ pub struct KillSwitch {
     pub scope: KillSwitchScope,
     /// Whether it is on.
     pub is_on: bool,
-    /// Version of this entry: each change has a higher one, at least the milliseconds since 1970.
+    /// Version of this entry: each change has a higher one. Of an entry that is on, at least the milliseconds since 1970; of an end, one more than
+    /// that of the entry that it ends.
     pub version: u64,
     /// Who changed it; empty for a community.
     #[serde(default)]
@@ -111,12 +122,45 @@ impl KillSwitch {
             reason: reason.chars().take(MAX_REASON).collect(),
         }
     }
+
+    /// Whether a place that has no credential of its own, such as Redis, can have this version: it is not far in the future.
+    #[must_use]
+    pub fn is_plausible(&self) -> bool {
+        self.is_ahead_by_at_most(if self.is_on { MAX_AHEAD } else { MAX_END_AHEAD })
+    }
+
+    fn is_ahead_by_at_most(&self, ahead: Duration) -> bool {
+        let ahead = u64::try_from(ahead.as_millis()).unwrap_or(u64::MAX);
+        self.version <= now_ms().saturating_add(ahead)
+    }
+
+    /// The end of the entry with version `ended`. It has the next version, whatever the clock: a change that the caller did not see has a higher
+    /// one, and stays.
+    #[must_use]
+    pub fn ended(scope: KillSwitchScope, ended: u64, by: &str, reason: &str) -> Self {
+        Self {
+            version: ended.saturating_add(1),
+            ..Self::changed(scope, false, ended, by, reason)
+        }
+    }
 }
 
 /// Milliseconds since 1970.
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// An entry whose version is so far in the future that no change makes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the entry of {scope} has the version {version}, which is far in the future (a version is the milliseconds since 1970)"
+)]
+pub struct ImplausibleVersion {
+    /// Its scope.
+    pub scope: KillSwitchScope,
+    /// Its version.
+    pub version: u64,
 }
 
 /// The switches, at most one for each scope. In JSON it is the list of them.
@@ -189,10 +233,69 @@ impl KillSwitchState {
         self.0.values().filter(is_frozen).count()
     }
 
+    /// Checks the versions of entries that were written with a credential.
+    ///
+    /// # Errors
+    /// A version is far in the future. The error names the entry.
+    pub fn check_versions(&self) -> Result<(), ImplausibleVersion> {
+        let mut switches = self.0.values();
+        match switches.find(|switch| !switch.is_ahead_by_at_most(MAX_CHANGE_AHEAD)) {
+            Some(switch) => Err(ImplausibleVersion {
+                scope: switch.scope,
+                version: switch.version,
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// The entries, by scope.
     pub fn switches(&self) -> impl Iterator<Item = &KillSwitch> {
         self.0.values()
     }
+}
+
+/// The key that proves an end of the kill switch in `PostgreSQL`, made of `KILL_SWITCH_CREDENTIAL`.
+///
+/// The login of an application can add a row to its database. It does not have the credential, so a row without a proof ends nothing. A proof is of
+/// one version: stored again, it ends no kill switch that was turned on later.
+#[derive(Clone)]
+pub struct EndKey(hmac::Key);
+
+impl fmt::Debug for EndKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EndKey([redacted])")
+    }
+}
+
+impl EndKey {
+    /// The key of a credential.
+    #[must_use]
+    pub fn new(credential: &str) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, credential.as_bytes()))
+    }
+
+    /// The proof of an end: HMAC-SHA256, 32 bytes.
+    #[must_use]
+    pub fn prove(&self, end: &KillSwitch) -> Vec<u8> {
+        hmac::sign(&self.0, &proven(end)).as_ref().to_vec()
+    }
+
+    /// Whether `proof` is of this end. Never of an entry that is on.
+    #[must_use]
+    pub fn verifies(&self, end: &KillSwitch, proof: &[u8]) -> bool {
+        !end.is_on && hmac::verify(&self.0, &proven(end), proof).is_ok()
+    }
+}
+
+/// What a proof covers: the whole entry. The lengths keep two entries apart whose texts are split differently.
+fn proven(end: &KillSwitch) -> Vec<u8> {
+    let mut bytes = b"arrakis: end of the kill switch\0".to_vec();
+    bytes.extend(end.version.to_be_bytes());
+    for text in [&end.scope.to_string(), &end.by, &end.reason] {
+        bytes.extend((text.len() as u64).to_be_bytes());
+        bytes.extend(text.as_bytes());
+    }
+    bytes
 }
 
 /// The permissions to sign that were revoked.
@@ -299,6 +402,69 @@ mod tests {
         let changed = KillSwitch::changed(KillSwitchScope::Platform, true, 0, &"ä".repeat(600), &"ä".repeat(600));
         assert!(changed.version > 1_600_000_000_000);
         assert_eq!((changed.by.chars().count(), changed.reason.chars().count()), (100, 500));
+    }
+
+    #[test]
+    fn version_far_in_the_future_is_not_plausible_and_every_plausible_one_can_be_ended() {
+        let scope = KillSwitchScope::Platform;
+        let hour = 3600 * 1_000;
+        let on = switch(scope, true, now_ms() + 24 * hour);
+        assert!(on.is_plausible());
+        let end = KillSwitch::ended(scope, on.version, "a", "b");
+        assert!(end.is_plausible() && !end.is_on && end.version == on.version + 1);
+        let again = KillSwitch::changed(scope, true, end.version, "a", "b");
+        assert_eq!(KillSwitchState::from(vec![again]).check_versions(), Ok(()));
+        for (is_on, version) in [
+            (true, now_ms() + 25 * hour),
+            (false, now_ms() + 49 * hour),
+            (true, u64::MAX),
+        ] {
+            assert!(!switch(scope, is_on, version).is_plausible(), "{version}");
+        }
+        let error = KillSwitchState::from(vec![switch(scope, false, u64::MAX)]).check_versions();
+        let text = error.unwrap_err().to_string();
+        assert!(
+            text.contains("platform") && text.contains("18446744073709551615"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn end_does_not_end_what_was_turned_on_meanwhile() {
+        let scope = KillSwitchScope::Platform;
+        let seen = KillSwitch::changed(scope, true, 0, "a", "b");
+        let meanwhile = KillSwitch::changed(scope, true, seen.version, "c", "d");
+        let end = KillSwitch::ended(scope, seen.version, "a", "the end");
+        for order in [[&seen, &end, &meanwhile], [&meanwhile, &seen, &end]] {
+            let state = KillSwitchState::from(order.map(KillSwitch::clone).to_vec());
+            assert_eq!(state.get(scope).map(|entry| entry.by.as_str()), Some("c"));
+        }
+        assert!(!KillSwitchState::from(vec![seen, end]).is_on(scope));
+    }
+
+    #[test]
+    fn proof_is_of_one_end_by_one_credential() {
+        let (key, end) = (
+            EndKey::new("0123456789abcdef"),
+            switch(KillSwitchScope::Platform, false, 7),
+        );
+        let proof = key.prove(&end);
+        assert_eq!(proof.len(), 32);
+        assert!(key.verifies(&end, &proof));
+        assert!(!EndKey::new("0123456789abcdeg").verifies(&end, &proof));
+        let another = [
+            switch(KillSwitchScope::Platform, false, 8),
+            switch(KillSwitchScope::Platform, true, 7),
+            switch(KillSwitchScope::Community(1), false, 7),
+            KillSwitch {
+                by: "stilgar".to_owned(),
+                ..end.clone()
+            },
+        ];
+        for another in another {
+            assert!(!key.verifies(&another, &proof), "{another:?}");
+        }
+        assert!(!key.verifies(&end, &[]));
     }
 
     proptest! {

@@ -1,4 +1,5 @@
-//! The kill switch is turned on under load, with three proxies and two workers; also while Redis or Postgres is stopped.
+//! The kill switch is turned on under load, with three proxies and two workers; also while Redis or Postgres is stopped, and while one proxy is
+//! paused or does not learn of it.
 //!
 //! Writes are sent through every proxy all the time, so that a proxy without the kill switch is found.
 
@@ -56,6 +57,26 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         without_guard: WITHOUT_GUARD,
         run: |testbed| Box::pin(turned_on(testbed, Stopped::Postgres)),
     },
+    Scenario {
+        fault: 59,
+        name: "kill-switch-and-paused-proxy",
+        what: "SIGSTOP of a proxy with calls in its sockets and of Redis, the kill switch is turned on, SIGCONT of the proxy 9 s later",
+        proves: &[I4],
+        expected: "no write at Discord 5 s later, and none of the calls that waited",
+        guard: Guard::FailPoint("proxy.guard.confirmation=skip"),
+        without_guard: WITHOUT_GUARD,
+        run: |testbed| Box::pin(paused(testbed)),
+    },
+    Scenario {
+        fault: 59,
+        name: "kill-switch-and-partitioned-proxy",
+        what: "the kill switch is turned on while a proxy that no worker knows has a Redis that hangs",
+        proves: &[I4],
+        expected: "no write at Discord 5 s later",
+        guard: Guard::FailPoint("proxy.guard.confirmation=skip"),
+        without_guard: WITHOUT_GUARD,
+        run: |testbed| Box::pin(partitioned(testbed)),
+    },
 ];
 
 /// The server that is stopped before the command.
@@ -79,7 +100,7 @@ async fn turned_on(testbed: &mut Testbed, stopped: Stopped) -> anyhow::Result<()
     testbed.wait_for_effects(20).await?;
     let guilds = testbed.discord().guilds().await?;
     let guild = guilds.first().context("the emulator has no server")?.id.0;
-    let writers = keep_writing(&Caller::of(testbed), guild);
+    let writers = keep_writing(&Caller::of(testbed), guild, PROXIES);
     let written = async |testbed: &mut Testbed| Ok(writes(testbed, 0).await?.len() > 20);
     testbed.wait_until("writes through every proxy", written).await?;
     match stopped {
@@ -110,13 +131,7 @@ async fn turned_on(testbed: &mut Testbed, stopped: Stopped) -> anyhow::Result<()
         refused > 0.0 || !testbed.guarded(),
         "no write was attempted while the kill switch was on"
     );
-    let late = writes(testbed, begun + EFFECT_MS).await?;
-    testbed.expect(
-        I4,
-        "no write arrives at Discord 5 s after the command began",
-        late.is_empty(),
-        format!("{} writes, such as {:?}", late.len(), late.first()),
-    );
+    expect_no_late_write(testbed, begun).await?;
     let last = writes(testbed, begun).await?.iter().map(|call| call.at_ms).max();
     let last = last.map_or(0, |last| last.saturating_sub(begun));
     testbed.note(format!(
@@ -129,6 +144,93 @@ async fn turned_on(testbed: &mut Testbed, stopped: Stopped) -> anyhow::Result<()
     }
     testbed.keep_running(postgres);
     testbed.keep_running(redis);
+    Ok(())
+}
+
+/// A proxy that is paused has calls in its sockets, and sends none of them when it continues.
+async fn paused(testbed: &mut Testbed) -> anyhow::Result<()> {
+    let redis = RedisServer::start().await?;
+    let deployment = Deployment::default().proxies(PROXIES).workers(2);
+    let deployment = deployment
+        .proxy_env("REDIS_URL", redis.url())
+        .worker_env("REDIS_URL", redis.url());
+    testbed.start(deployment).await?;
+    let writers = begin_writing(testbed, PROXIES).await?;
+    testbed.platform().proxies[0].suspend();
+    redis.suspend();
+    // Calls arrive at the paused proxy.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let begun = now_ms();
+    let urls = testbed.platform().proxy_urls();
+    turn_on(testbed, &redis, &urls).await?;
+    tokio::time::sleep(Duration::from_millis((begun + 9_000).saturating_sub(now_ms()))).await;
+    testbed.platform().proxies[0].resume();
+    tokio::time::sleep(OBSERVED).await;
+    expect_no_late_write(testbed, begun).await?;
+    drop(writers);
+    redis.resume();
+    testbed.keep_running(redis);
+    Ok(())
+}
+
+/// A proxy that is not in `DISCORD_PROXY_URL`, and whose Redis hangs, is reached by nothing.
+async fn partitioned(testbed: &mut Testbed) -> anyhow::Result<()> {
+    let (redis, hung) = (RedisServer::start().await?, RedisServer::start().await?);
+    let deployment = Deployment::default().proxies(PROXIES).workers(2);
+    let deployment = deployment
+        .proxy_env("REDIS_URL", redis.url())
+        .worker_env("REDIS_URL", redis.url());
+    testbed.start(deployment).await?;
+    let known = testbed.platform().proxy_urls();
+    let variables = testbed.with_guard_points(vec![("REDIS_URL".to_owned(), hung.url())]);
+    testbed.platform().spawn_proxy(&variables)?.ready().await;
+    let writers = begin_writing(testbed, PROXIES + 1).await?;
+    hung.suspend();
+    let begun = now_ms();
+    turn_on(testbed, &redis, &known).await?;
+    let until = begun + EFFECT_MS + u64::try_from(OBSERVED.as_millis())?;
+    tokio::time::sleep(Duration::from_millis(until.saturating_sub(now_ms()))).await;
+    expect_no_late_write(testbed, begun).await?;
+    drop(writers);
+    hung.resume();
+    testbed.keep_running(redis);
+    testbed.keep_running(hung);
+    Ok(())
+}
+
+/// Writes through the first `count` proxies, after some of them have arrived.
+async fn begin_writing(testbed: &mut Testbed, count: usize) -> anyhow::Result<JoinSet<()>> {
+    let guilds = testbed.discord().guilds().await?;
+    let guild = guilds.first().context("the emulator has no server")?.id.0;
+    let writers = keep_writing(&Caller::of(testbed), guild, count);
+    let written = async |testbed: &mut Testbed| Ok(writes(testbed, 0).await?.len() > 20);
+    testbed.wait_until("writes through every proxy", written).await?;
+    Ok(writers)
+}
+
+/// Turns the kill switch on at these proxies. A step may fail.
+async fn turn_on(testbed: &mut Testbed, redis: &RedisServer, proxies: &[String]) -> anyhow::Result<()> {
+    let output = testbed
+        .platform()
+        .worker_command(
+            &["kill-switch", "on", "--reason", "chaos", "--by", "chaos", "--json"],
+            &[("REDIS_URL", redis.url()), ("DISCORD_PROXY_URL", proxies.join(","))],
+        )
+        .await?;
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("no report: {}", String::from_utf8_lossy(&output.stderr)))?;
+    ensure!(report["version"].is_u64(), "no entry: {report}");
+    Ok(())
+}
+
+async fn expect_no_late_write(testbed: &mut Testbed, begun: u64) -> anyhow::Result<()> {
+    let late = writes(testbed, begun + EFFECT_MS).await?;
+    testbed.expect(
+        I4,
+        "no write arrives at Discord 5 s after the command began",
+        late.is_empty(),
+        format!("{} writes, such as {:?}", late.len(), late.first()),
+    );
     Ok(())
 }
 
@@ -175,10 +277,10 @@ fn expect_report(testbed: &mut Testbed, stopped: Stopped, output: &std::process:
     Ok(())
 }
 
-/// Sends writes through every proxy until the set is dropped: new positions of no role, and messages to a channel that does not exist.
-fn keep_writing(caller: &Caller, guild: u64) -> JoinSet<()> {
+/// Sends writes through the first `count` proxies until the set is dropped: new positions of no role, and messages to a channel that does not exist.
+fn keep_writing(caller: &Caller, guild: u64, count: usize) -> JoinSet<()> {
     let mut writers = JoinSet::new();
-    for proxy in 0..PROXIES {
+    for proxy in 0..count {
         let writes = [
             (Method::PATCH, format!("/guilds/{guild}/roles"), json!([])),
             (Method::POST, "/channels/1/messages".to_owned(), json!({"content": "x"})),

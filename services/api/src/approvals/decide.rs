@@ -70,6 +70,10 @@ pub(crate) async fn decide(services: &Services, decision: SlackDecision<'_>) -> 
         }),
         (Some(_), _, _) => return Ok(refused(NO_SECOND_FACTOR)),
     };
+    let _check = match &code {
+        Some(code) => Some(services.code_checks.begin(code.user).await),
+        None => None,
+    };
     let mut tx = services.database.global().await?;
     let outcome = tx.attempt_decision(attempt, code).await?;
     // Also a refusal is recorded, and the use of a code.

@@ -1,22 +1,50 @@
 //! The kill switch and freezes at several replicas: by the endpoint, by Redis, and after a restart without either.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arrakis_config::Secret;
-use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope, PROXY_PATH, REDIS_KEY};
+use arrakis_security::kill_switch::{CONFIRMS, KillSwitch, KillSwitchScope, PROXY_PATH, REDIS_KEY};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{CREDENTIAL, CallResponse, Replica, Reply, TOKEN, World, client, eventually, send, start_with};
+use crate::support::{
+    CREDENTIAL, CallResponse, GAIB, Replica, Reply, Seen, TOKEN, World, client, eventually, send, start_with,
+};
 
 const SWITCH: &str = "credential-of-the-kill-switch";
 const ROLE: &str = "/guilds/7/members/2/roles/3";
 /// A port without a listener.
 const NO_REDIS: &str = "redis://127.0.0.1:1/0";
 
+/// A replica with a credential. In place of a worker, the test confirms its state while it has no Redis.
 async fn replica(world: &World, redis: &str, file: Option<PathBuf>) -> Replica {
+    let replica = unconfirmed(world, redis, file).await;
+    if redis == NO_REDIS {
+        let address = replica.address;
+        confirm(address).await.unwrap();
+        tokio::spawn(async move {
+            while confirm(address).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+        });
+    }
+    replica
+}
+
+/// Confirms the state of a replica once, as a worker does.
+async fn confirm(address: SocketAddr) -> reqwest::Result<()> {
+    let url = format!("http://{address}{PROXY_PATH}");
+    let read: Value = client().get(&url).bearer_auth(SWITCH).send().await?.json().await?;
+    let write = client().put(&url).bearer_auth(SWITCH).json(&json!([]));
+    let write = write.header(CONFIRMS, read["read"].as_str().unwrap());
+    write.send().await.map(drop)
+}
+
+async fn unconfirmed(world: &World, redis: &str, file: Option<PathBuf>) -> Replica {
     start_with(&world.upstream.base(), redis, TOKEN, |config| {
         config.kill_switch_credential = Some(Secret::new(SWITCH));
         config.kill_switch_file = file;
@@ -125,6 +153,29 @@ async fn kill_switch_in_redis_stops_writes_at_every_replica_and_only_the_endpoin
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn version_far_in_the_future_is_refused_in_redis_and_at_the_endpoint() {
+    let world = World::new(|_| Reply::ok()).await;
+    let replica = replica(&world, &world.redis.url(), None).await;
+    let forged = entry(KillSwitchScope::Platform, true, u64::MAX);
+    let answer = write(&replica, std::slice::from_ref(&forged)).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.message().contains("platform"), "{answer:?}");
+    let json = serde_json::to_string(&forged).unwrap();
+    world
+        .redis
+        .command::<i64>(&["HSET", REDIS_KEY, &forged.scope.to_string(), &json]);
+    // The entry of a community shows that Redis was read after the forged one was written.
+    let frozen = entry(KillSwitchScope::Community(9), true, 6);
+    let json = serde_json::to_string(&frozen).unwrap();
+    world
+        .redis
+        .command::<i64>(&["HSET", REDIS_KEY, &frozen.scope.to_string(), &json]);
+    let has_frozen = || (replica.metric("arrakis_proxy_frozen_communities") - 1.0).abs() < f64::EPSILON;
+    eventually("Redis was read", has_frozen).await;
+    assert!(replica.metric("arrakis_proxy_kill_switch_on").abs() < f64::EPSILON);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_switch_ends_writes_in_flight_and_those_that_wait() {
     let open = Arc::new(AtomicBool::new(false));
     let gate = Arc::clone(&open);
@@ -134,6 +185,80 @@ async fn kill_switch_ends_writes_in_flight_and_those_that_wait() {
     eventually("the call is in flight", || writes(&world) == 1).await;
     write(&replica, &[entry(KillSwitchScope::Platform, true, 5)]).await;
     let answer = call.await.unwrap();
+    assert_eq!(
+        (answer.status, answer.proxy_error()),
+        (504, Some("outcome-unknown")),
+        "{answer:?}"
+    );
+    assert_eq!(writes(&world), 1, "it is not repeated");
+    open.store(true, Ordering::SeqCst);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replica_that_nothing_confirms_sends_no_writes() {
+    let world = World::new(|_| Reply::ok()).await;
+    let replica = unconfirmed(&world, NO_REDIS, None).await;
+    let refused = role(&replica).await;
+    assert_eq!((refused.status, refused.proxy_error()), (503, Some("kill-switch")));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert!(refused.message().contains("confirmed"), "{refused:?}");
+    assert_eq!(replica.get("/guilds/7").await.status, 200, "reads pass");
+    assert!(replica.trouble("kill_switch").unwrap().contains("confirmed"));
+    // A read of the state alone, or a token of another replica, confirms nothing.
+    let url = format!("http://{}{PROXY_PATH}", replica.address);
+    let other = unconfirmed(&world, NO_REDIS, None).await;
+    let token = send(
+        client()
+            .get(format!("http://{}{PROXY_PATH}", other.address))
+            .bearer_auth(SWITCH),
+    )
+    .await;
+    let token = token.body["read"].as_str().unwrap().to_owned();
+    send(client().get(&url).bearer_auth(SWITCH)).await;
+    send(
+        client()
+            .put(&url)
+            .bearer_auth(SWITCH)
+            .header(CONFIRMS, token)
+            .json(&json!([])),
+    )
+    .await;
+    assert_eq!(role(&replica).await.status, 503);
+    assert_eq!(writes(&world), 0);
+    confirm(replica.address).await.unwrap();
+    assert_eq!(role(&replica).await.status, 200);
+    eventually("the confirmation is too old", || {
+        replica.trouble("kill_switch").is_some()
+    })
+    .await;
+    assert_eq!(role(&replica).await.status, 503);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replica_whose_redis_hangs_sends_writes_while_a_worker_confirms() {
+    let world = World::new(|_| Reply::ok()).await;
+    let replica = unconfirmed(&world, &world.redis.url(), None).await;
+    assert_eq!(role(&replica).await.status, 200);
+    world.redis.hang();
+    eventually("the confirmation is too old", || {
+        replica.trouble("kill_switch").is_some()
+    })
+    .await;
+    assert_eq!(role(&replica).await.proxy_error(), Some("kill-switch"));
+    confirm(replica.address).await.unwrap();
+    assert_eq!(role(&replica).await.status, 200);
+    world.redis.wake();
+    eventually("Redis confirms", || replica.trouble("kill_switch").is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attempt_in_flight_ends_with_the_confirmation() {
+    let open = Arc::new(AtomicBool::new(false));
+    let gate = Arc::clone(&open);
+    let world = World::new(move |_| Reply::ok().behind(&gate)).await;
+    let replica = unconfirmed(&world, NO_REDIS, None).await;
+    confirm(replica.address).await.unwrap();
+    let answer = send(replica.call(Method::POST, "/channels/1/messages")).await;
     assert_eq!(
         (answer.status, answer.proxy_error()),
         (504, Some("outcome-unknown")),
@@ -166,8 +291,57 @@ async fn freeze_stops_roles_of_its_server_and_passes_messages() {
         let wanted = if path.starts_with("/guilds/8") { 503 } else { 200 };
         assert_eq!(answer.status, wanted, "{path}: {answer:?}");
     }
+    // Another spelling of the id does not pass the freeze.
+    for path in ["/guilds/%37/members/2/roles/3", "/guilds/+7/members/2/roles/3"] {
+        let answer = send(replica.call(Method::PUT, path).header("x-arrakis-tenant", "8")).await;
+        assert_eq!(answer.status, 400, "{path}: {answer:?}");
+    }
+    let answer = send(replica.call(Method::PUT, "/guilds/007/members/2/roles/3")).await;
+    assert_eq!(answer.proxy_error(), Some("frozen"));
     write(&replica, &[entry(KillSwitchScope::Community(7), false, 6)]).await;
     assert_eq!(role(&replica).await.status, 200);
+}
+
+/// The tenant is what the caller states; the server of a channel is what Discord states.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn freeze_stops_changes_of_channels_of_its_server_whatever_the_tenant() {
+    let world = World::new(|call| match call.path.as_str() {
+        "/api/v10/channels/1" => Reply::status(200, r#"{"id":"1","guild_id":"7"}"#),
+        "/api/v10/channels/2" => Reply::status(200, r#"{"id":"2","guild_id":"8"}"#),
+        "/api/v10/channels/3" => Reply::status(403, r#"{"code":50001,"message":"Missing Access"}"#),
+        "/api/v10/webhooks/1" => Reply::status(200, r#"{"id":"1","guild_id":"7"}"#),
+        _ => Reply::ok(),
+    })
+    .await;
+    let replica = replica(&world, NO_REDIS, None).await;
+    write(&replica, &[entry(KillSwitchScope::Community(7), true, 5)]).await;
+    let before = writes(&world);
+    for (method, path) in [
+        (Method::PATCH, "/channels/1"),
+        (Method::DELETE, "/channels/1"),
+        (Method::POST, "/channels/1/webhooks"),
+        (Method::PUT, "/channels/1/permissions/5"),
+        (Method::DELETE, "/webhooks/1"),
+        // The server of this channel cannot be read.
+        (Method::PATCH, "/channels/3"),
+    ] {
+        for tenant in ["8", "123", "x"] {
+            let call = replica.call_as(GAIB, method.clone(), path);
+            let answer = send(call.header("x-arrakis-tenant", tenant)).await;
+            assert_eq!(answer.proxy_error(), Some("frozen"), "{path} {tenant}: {answer:?}");
+        }
+    }
+    assert_eq!(writes(&world), before);
+    for _ in 0..3 {
+        assert_eq!(send(replica.call(Method::PATCH, "/channels/2")).await.status, 200);
+    }
+    let reads = |path: &str| {
+        let seen = world.upstream.seen();
+        let is_read = |call: &&Seen| call.method == Method::GET && call.path == path;
+        seen.iter().filter(is_read).count()
+    };
+    assert_eq!(reads("/api/v10/channels/2"), 1, "what is known is not read again");
+    assert_eq!(reads("/api/v10/channels/1"), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -180,9 +354,17 @@ async fn restart_without_redis_keeps_the_kill_switch_on() {
     let answer = write(&before, &[entry(KillSwitchScope::Platform, true, 5)]).await;
     assert_eq!(answer.body["stored"], true);
     drop(before);
-    let after = replica(&world, NO_REDIS, Some(file)).await;
+    let after = replica(&world, NO_REDIS, Some(file.clone())).await;
     assert_eq!(role(&after).await.proxy_error(), Some("kill-switch"));
     assert_eq!(writes(&world), 0);
+    drop(after);
+    // A forged end in the file is not reported to the workers as an end.
+    let forged = serde_json::to_string(&[entry(KillSwitchScope::Platform, false, 99)]).unwrap();
+    std::fs::write(&file, forged).unwrap();
+    let forged = replica(&world, NO_REDIS, Some(file)).await;
+    let url = format!("http://{}{PROXY_PATH}", forged.address);
+    let state = send(client().get(&url).bearer_auth(SWITCH)).await;
+    assert_eq!(state.body["switches"], json!([]));
     std::fs::remove_dir_all(&folder).unwrap();
 }
 

@@ -33,7 +33,8 @@ pub(super) enum KillSwitchTask {
     On(On),
     /// Ends the kill switch, with a code of your second factor
     Off(Off),
-    /// Prints the state in PostgreSQL, in Redis and at each discord-proxy; exit code 1 while it is on, or a replica differs or does not respond
+    /// Prints the state in PostgreSQL, in Redis and at each discord-proxy; exit code 1 while it is on, a replica differs or does not respond, or
+    /// what follows has not succeeded
     Status {
         /// Print one JSON object
         #[arg(long)]
@@ -237,7 +238,8 @@ fn print_status(status: &KillSwitchStatus, as_json: bool) -> anyhow::Result<Exit
     }
     if as_json {
         let places: Vec<Value> = places.iter().map(|(name, state)| place_json(name, state)).collect();
-        print_json(&json!({"is_on": is_on, "is_consistent": is_consistent, "places": places}))?;
+        let pending = &status.pending;
+        print_json(&json!({"is_on": is_on, "is_consistent": is_consistent, "pending": pending, "places": places}))?;
     } else {
         print(if is_on {
             "the kill switch is ON"
@@ -247,8 +249,11 @@ fn print_status(status: &KillSwitchStatus, as_json: bool) -> anyhow::Result<Exit
         for (name, state) in places {
             print(format_args!("{name}: {}", printable(&describe(state))))?;
         }
+        for pending in &status.pending {
+            print(format_args!("pending: {pending}; the workers repeat it"))?;
+        }
     }
-    Ok(exit_code(!is_on && is_consistent))
+    Ok(exit_code(!is_on && is_consistent && status.pending.is_empty()))
 }
 
 fn place_json(name: &str, state: &Result<KillSwitchState, String>) -> Value {

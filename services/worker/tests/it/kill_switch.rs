@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_config::{Reader, Service, Source};
-use arrakis_db::UserId;
 use arrakis_db::mfa::{self, MfaOutcome};
-use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope};
+use arrakis_db::{Actor, KillSwitchStep, NewAuditEntry, StepState, StoredStep, UserId};
+use arrakis_security::kill_switch::{EndKey, KillSwitch, KillSwitchScope, KillSwitchState, PROXY_PATH};
 use arrakis_security::mfa::{BackupCode, SecretCipher, Totp};
 use arrakis_security::signing::{self, SignError};
 use arrakis_telemetry::Metrics;
@@ -74,17 +74,49 @@ async fn write_error(platform: &Platform) -> Option<String> {
     error.map(|error| error.to_str().unwrap().to_owned())
 }
 
+/// The switches of the proxy.
+async fn switches(platform: &Platform) -> KillSwitchState {
+    let url = format!("http://{}{PROXY_PATH}", platform.proxy);
+    let request = reqwest::Client::new().get(url).bearer_auth(KILL_SWITCH_CREDENTIAL);
+    let state: Value = request.send().await.unwrap().json().await.unwrap();
+    serde_json::from_value(state["switches"].clone()).unwrap()
+}
+
+/// How many communities are frozen at the proxy.
+async fn frozen_communities(platform: &Platform) -> usize {
+    switches(platform).await.frozen()
+}
+
+/// Waits until a write of the worker meets this error of the proxy, or passes.
+async fn until_write_error(platform: &Platform, wanted: Option<&str>, what: &str) {
+    let has_it = async || write_error(platform).await.as_deref() == wanted;
+    eventually(has_it, what).await;
+}
+
+fn end_key() -> EndKey {
+    EndKey::new(KILL_SWITCH_CREDENTIAL)
+}
+
+/// What PostgreSQL has.
+async fn stored(platform: &Platform) -> KillSwitchState {
+    let mut tx = platform.database.global().await.unwrap();
+    tx.kill_switches().list(Some(&end_key())).await.unwrap()
+}
+
 /// Turns the kill switch off in PostgreSQL, in place of `off`, which needs a second factor. Returns the version of the entry.
 async fn end(platform: &Platform) -> u64 {
+    let version = stored(platform).await.version(KillSwitchScope::Platform);
+    let off = KillSwitch::ended(KillSwitchScope::Platform, version, "test", "the end");
     let mut tx = platform.database.global().await.unwrap();
-    let version = tx
-        .kill_switches()
-        .list()
-        .await
-        .unwrap()
-        .version(KillSwitchScope::Platform);
-    let off = KillSwitch::changed(KillSwitchScope::Platform, false, version, "test", "the end");
-    assert!(tx.kill_switches().put(&off).await.unwrap());
+    assert!(tx.kill_switches().append(&off, Some(&end_key())).await.unwrap());
+    let entry = NewAuditEntry {
+        actor: Actor::System("test".to_owned()),
+        action: "kill_switch.off",
+        subject: "platform",
+        reason: None,
+        detail: json!({}),
+    };
+    tx.audit(&entry).await.unwrap();
     tx.commit().await.unwrap();
     off.version
 }
@@ -148,14 +180,7 @@ async fn kill_switch_works_without_postgres_and_a_worker_stores_it_later() {
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     assert_eq!(write_error(&platform).await.as_deref(), Some("kill-switch"));
     let _worker = Worker::start(&environment(&platform)).await;
-    let is_stored = async || {
-        let mut tx = platform.database.global().await.unwrap();
-        tx.kill_switches()
-            .list()
-            .await
-            .unwrap()
-            .is_on(KillSwitchScope::Platform)
-    };
+    let is_stored = async || stored(&platform).await.is_on(KillSwitchScope::Platform);
     eventually(is_stored, "the entry in PostgreSQL").await;
 }
 
@@ -184,6 +209,42 @@ async fn kill_switch_works_without_redis_and_a_worker_revokes_the_sessions_later
     let is_revoked = async || cache.session::<u32>(name()).await.unwrap().is_none();
     eventually(is_revoked, "the sessions to be revoked").await;
     assert!(cache.kill_switches().await.unwrap().is_on(KillSwitchScope::Platform));
+}
+
+/// What the application's login can do without `KILL_SWITCH_CREDENTIAL`: append an end whose proof is not valid.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn end_without_a_valid_proof_in_postgres_ends_nothing() {
+    let platform = Platform::start().await;
+    let worker = Worker::start(&environment(&platform)).await;
+    let (code, report) = turn_on(&platform, &[]).await;
+    assert_eq!(code, Some(0), "{report:#}");
+    worker.until_metric("arrakis_worker_kill_switch_on", 1.0).await;
+    let version = stored(&platform).await.version(KillSwitchScope::Platform);
+    let forged = KillSwitch::ended(KillSwitchScope::Platform, version, "stilgar", "the end");
+    let mut tx = platform.database.global().await.unwrap();
+    let another = EndKey::new("another-credential-of-someone");
+    assert!(tx.kill_switches().append(&forged, Some(&another)).await.unwrap());
+    let entry = NewAuditEntry {
+        actor: Actor::Operator("stilgar".to_owned()),
+        action: "kill_switch.off",
+        subject: "platform",
+        reason: None,
+        detail: json!({}),
+    };
+    tx.audit(&entry).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(stored(&platform).await.is_on(KillSwitchScope::Platform));
+    // A freeze that reaches the proxy shows that the worker has read PostgreSQL after the forged end.
+    let mut tx = platform.tenant().await;
+    tx.communities().set_frozen(Some("a stolen account")).await.unwrap();
+    tx.commit().await.unwrap();
+    let has_read = async || frozen_communities(&platform).await == 1;
+    eventually(has_read, "the freeze at the proxy").await;
+    assert_eq!(write_error(&platform).await.as_deref(), Some("kill-switch"));
+    // The end with a proof counts.
+    end(&platform).await;
+    let is_off = async || write_error(&platform).await.as_deref() == Some("frozen");
+    eventually(is_off, "the end of the kill switch at the proxy").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -231,6 +292,52 @@ async fn enrol(platform: &Platform, key: &str, user: UserId) -> String {
     code.expose().to_owned()
 }
 
+/// The entry is everywhere, and the command could not end the sessions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_the_command_could_not_end_are_ended_by_a_worker() {
+    let platform = Platform::start().await;
+    let cache = arrakis_cache::Cache::new(
+        &arrakis_config::Secret::new(platform.redis.url()),
+        arrakis_cache::CacheOptions::default(),
+    )
+    .unwrap();
+    let name = || arrakis_cache::SessionName::new(platform.community.id, "wizard", 7);
+    let (_, report) = turn_on(&platform, &[]).await;
+    assert_eq!(outcomes(&report, "sessions"), ["done"]);
+    let version = report["version"].as_u64().unwrap();
+    let set_step = async |state| {
+        let mut tx = platform.database.global().await.unwrap();
+        let step = KillSwitchStep::Sessions;
+        tx.kill_switches().set_step(step, version, state).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    let begin = async || {
+        let ttl = arrakis_cache::Ttl::seconds(600);
+        cache.begin_session(name(), 1, ttl).await.unwrap();
+    };
+    begin().await;
+    set_step(StepState::Pending).await;
+    let status = command(&platform, &["status"], &[]).await;
+    let text = String::from_utf8(status.stdout).unwrap();
+    assert!(text.contains("pending: the sessions have not ended"), "{text}");
+    let worker = Worker::start(&environment(&platform)).await;
+    let is_ended = async || cache.session::<u32>(name()).await.unwrap().is_none();
+    eventually(is_ended, "the end of the sessions").await;
+    let is_stored = async || {
+        let mut tx = platform.database.global().await.unwrap();
+        let steps = tx.kill_switches().steps().await.unwrap();
+        let is_done = |step: &StoredStep| step.step == KillSwitchStep::Sessions && step.state == StepState::Revoked;
+        steps.iter().any(is_done)
+    };
+    eventually(is_stored, "the step to be stored").await;
+    drop(worker);
+    // A worker that starts later does not end the sessions once more.
+    begin().await;
+    let worker = Worker::start(&environment(&platform)).await;
+    worker.until_metric("arrakis_worker_kill_switch_on", 1.0).await;
+    assert!(cache.session::<u32>(name()).await.unwrap().is_some());
+}
+
 /// The permission to sign of a process that has a token, on a real OpenBao.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_switch_revokes_the_permission_to_sign_and_its_end_restores_it() {
@@ -273,6 +380,32 @@ async fn kill_switch_revokes_the_permission_to_sign_and_its_end_restores_it() {
     assert_eq!(outcomes(&report, "permissions to sign"), ["done"], "{report:#}");
     let is_signed = async || signer.sign(b"message").await.is_ok();
     eventually(is_signed, "the permission to sign").await;
+    // The signing service does not respond to the next `off`, and no worker runs: one that starts later restores the permission.
+    let (_, report) = turn_on(&platform, &variables).await;
+    assert_eq!(outcomes(&report, "permissions to sign"), ["done"], "{report:#}");
+    let code = enrol(&platform, &mfa_key, UserId::new(8).unwrap()).await;
+    let away = [
+        variables.as_slice(),
+        &[("VAULT_ADDR", "http://127.0.0.1:1"), ("KILL_SWITCH_OPERATORS", "8")],
+    ]
+    .concat();
+    let off = ["off", "--user", "8", "--reason", "the end", "--mfa", &code, "--json"];
+    let ended = command(&platform, &off, &away).await;
+    let report: Value = serde_json::from_slice(&ended.stdout).unwrap_or_else(|_| panic!("{ended:?}"));
+    assert_eq!(outcomes(&report, "permissions to sign"), ["failed"], "{report:#}");
+    let status = command(&platform, &["status"], &variables).await;
+    let text = String::from_utf8(status.stdout).unwrap();
+    assert!(
+        status.status.code() == Some(1) && text.contains("pending: the permissions to sign are not restored"),
+        "{text}"
+    );
+    let mut of_worker = environment(&platform);
+    of_worker.extend(variables.map(|(name, value)| (name, value.to_owned())));
+    let _worker = Worker::spawn(&of_worker);
+    let is_signed = async || signer.sign(b"message").await.is_ok();
+    eventually(is_signed, "the permission to sign, restored by a worker").await;
+    let is_complete = async || command(&platform, &["status"], &variables).await.status.success();
+    eventually(is_complete, "the status without a pending step").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -290,6 +423,44 @@ async fn freeze_reaches_the_proxy_and_its_end_does() {
     freeze(None).await;
     let passes = async || write_error(&platform).await.is_none();
     eventually(passes, "the end of the freeze at the proxy").await;
+}
+
+/// A freeze that somebody wrote to Redis reaches the proxy, and a worker ends it since PostgreSQL does not have it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn freeze_of_redis_alone_is_ended_by_a_worker_and_a_real_one_is_enforced_after_it() {
+    let platform = Platform::start().await;
+    let scope: KillSwitchScope = format!("community:{}", platform.community.guild).parse().unwrap();
+    let hour_ahead = u64::try_from(OffsetDateTime::now_utc().unix_timestamp() + 3600).unwrap() * 1_000;
+    let forged = KillSwitch {
+        scope,
+        is_on: true,
+        version: hour_ahead,
+        by: String::new(),
+        reason: String::new(),
+    };
+    let cache = arrakis_cache::Cache::new(
+        &arrakis_config::Secret::new(platform.redis.url()),
+        arrakis_cache::CacheOptions::default(),
+    )
+    .unwrap();
+    cache.put_kill_switches([&forged].into_iter()).await.unwrap();
+    until_write_error(&platform, Some("frozen"), "the forged freeze at the proxy").await;
+    let _worker = Worker::start(&environment(&platform)).await;
+    until_write_error(&platform, None, "the end of the forged freeze").await;
+    let freeze = async |reason: Option<&str>| {
+        let mut tx = platform.tenant().await;
+        tx.communities().set_frozen(reason).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    freeze(Some("a stolen account")).await;
+    until_write_error(
+        &platform,
+        Some("frozen"),
+        "the real freeze at the proxy, whose version is lower",
+    )
+    .await;
+    freeze(None).await;
+    until_write_error(&platform, None, "its end at the proxy").await;
 }
 
 /// The drill of docs/runbooks/incident.md.

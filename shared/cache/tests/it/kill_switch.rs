@@ -1,7 +1,7 @@
 //! The switches in Redis, and the revocation of sessions.
 
 use arrakis_cache::{SessionName, Ttl};
-use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope};
+use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope, REDIS_KEY};
 use arrakis_test_support::TestRedis;
 
 use crate::{assert_every_key_has_a_ttl, cache};
@@ -14,6 +14,18 @@ fn switch(is_on: bool, version: u64) -> KillSwitch {
         by: "stilgar".to_owned(),
         reason: "a test".to_owned(),
     }
+}
+
+/// Stores this text as the entry of the platform.
+fn forge(redis: &TestRedis, entry: &str) {
+    let mut connection = redis.connection();
+    let mut set = deadpool_redis::redis::cmd("HSET");
+    let _: i64 = set
+        .arg(REDIS_KEY)
+        .arg("platform")
+        .arg(entry)
+        .query(&mut connection)
+        .unwrap();
 }
 
 #[tokio::test]
@@ -31,6 +43,51 @@ async fn older_switch_does_not_replace_a_newer_one() {
     assert_eq!(cache.put_kill_switches([&off].into_iter()).await, Ok(1));
     assert!(!cache.kill_switches().await.unwrap().is_on(KillSwitchScope::Platform));
     assert_every_key_has_a_ttl(&redis);
+}
+
+#[tokio::test]
+async fn entry_whose_version_is_far_in_the_future_is_left_out_and_replaced() {
+    let redis = TestRedis::create();
+    let cache = cache(&redis);
+    let forged = serde_json::to_string(&switch(true, u64::MAX)).unwrap();
+    forge(&redis, &forged);
+    assert_eq!(cache.kill_switches().await.unwrap().switches().count(), 0);
+    assert_eq!(cache.unreadable_kill_switches().await, Ok(vec!["platform".to_owned()]));
+    let on = switch(true, 1_790_000_000_002);
+    assert_eq!(cache.put_kill_switches([&on].into_iter()).await, Ok(1));
+    let stored = cache.kill_switches().await.unwrap();
+    assert_eq!(stored.get(KillSwitchScope::Platform), Some(&on));
+    assert_eq!(cache.unreadable_kill_switches().await, Ok(Vec::new()));
+}
+
+#[tokio::test]
+async fn entry_that_cannot_be_read_is_replaced() {
+    let redis = TestRedis::create();
+    let cache = cache(&redis);
+    let on = switch(true, 1_790_000_000_002);
+    for garbage in [
+        "x",
+        "",
+        "[]",
+        "7",
+        r#"{"version":1e300}"#,
+        r#"{"version":1790000000009}"#,
+        r#"{"scope":"platform","is_on":true,"version":"1790000000009"}"#,
+        r#"{"scope":"platform","is_on":1,"version":1790000000009}"#,
+        r#"{"scope":"community:7","is_on":true,"version":1790000000009}"#,
+        r#"{"scope":"platform","is_on":true,"version":1790000000009,"by":null}"#,
+        r#"{"scope":"platform","is_on":true,"version":1790000000009.5}"#,
+    ] {
+        forge(&redis, garbage);
+        assert_eq!(
+            cache.unreadable_kill_switches().await,
+            Ok(vec!["platform".to_owned()]),
+            "{garbage}"
+        );
+        assert_eq!(cache.put_kill_switches([&on].into_iter()).await, Ok(1), "{garbage}");
+        let stored = cache.kill_switches().await.unwrap();
+        assert_eq!(stored.get(KillSwitchScope::Platform), Some(&on), "{garbage}");
+    }
 }
 
 #[tokio::test]

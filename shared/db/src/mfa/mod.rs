@@ -140,7 +140,8 @@ impl Mfa<'_> {
         let done = named!(
             "mfa.replace_backup_codes",
             sqlx::query!(
-                "update mfa_enrolments set backup_codes = $2 where user_id = $1 and confirmed_at is not null",
+                "update mfa_enrolments set backup_codes = $2, used_backup_codes = '{}'
+                  where user_id = $1 and confirmed_at is not null",
                 user.stored(),
                 &hashes
             )

@@ -30,7 +30,7 @@ pub enum MfaOutcome {
         /// Further attempts before no code is checked for a time; 0: that time has begun.
         attempts_left: u32,
     },
-    /// The code, or one of a later step, was accepted before.
+    /// The code, or one of a later step, was accepted before. It is not counted as wrong: it is no guess.
     Replayed,
     /// Too many codes were wrong; this one was not checked.
     Throttled {
@@ -89,6 +89,8 @@ struct Locked {
     last_step: Option<i64>,
     failures: u32,
     throttled_until: Option<OffsetDateTime>,
+    /// Hashes of the backup codes that were accepted.
+    used_backup_codes: Vec<Vec<u8>>,
 }
 
 /// Checks a code for this operation: six digits of an app, or a backup code. An accepted code is used up. The entry of the audit log is
@@ -126,7 +128,13 @@ pub async fn verify<'a>(
             tx.audit(user, "mfa.accepted", subject, json!({"by": "code"})).await?;
         }
         Some(TypedCode::Backup(code)) => {
-            if !tx.mfa().use_backup_code(user, code.hash(user.get())).await? {
+            let hash = code.hash(user.get());
+            if stored.used_backup_codes.iter().any(|used| used.as_slice() == hash) {
+                let detail = json!({"why": "replayed"});
+                tx.audit(user, "mfa.refused", subject, detail).await?;
+                return Ok(MfaOutcome::Replayed);
+            }
+            if !tx.mfa().use_backup_code(user, hash).await? {
                 return refuse(&mut tx, user, subject, &stored, now).await;
             }
             tx.audit(user, "mfa.accepted", subject, json!({"by": "backup_code"}))
@@ -206,7 +214,7 @@ impl Mfa<'_> {
         let row = named!(
             "mfa.lock",
             sqlx::query!(
-                "select secret, key_id, last_step, failures, throttled_until from mfa_enrolments
+                "select secret, key_id, last_step, failures, throttled_until, used_backup_codes from mfa_enrolments
                   where user_id = $1 and (confirmed_at is not null) = $2 for update",
                 user.stored(),
                 confirmed
@@ -222,6 +230,7 @@ impl Mfa<'_> {
                 last_step: row.last_step,
                 failures: column("failures").count(i64::from(row.failures))?,
                 throttled_until: row.throttled_until,
+                used_backup_codes: row.used_backup_codes,
             })
         })
         .transpose()
@@ -246,7 +255,8 @@ impl Mfa<'_> {
             "mfa.use_backup_code",
             sqlx::query!(
                 "update mfa_enrolments
-                    set backup_codes = array_remove(backup_codes, $2::bytea), failures = 0, throttled_until = null
+                    set backup_codes = array_remove(backup_codes, $2::bytea),
+                        used_backup_codes = array_append(used_backup_codes, $2::bytea), failures = 0, throttled_until = null
                   where user_id = $1 and $2::bytea = any(backup_codes)",
                 user.stored(),
                 hash.as_slice()

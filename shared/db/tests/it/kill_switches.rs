@@ -1,41 +1,181 @@
 //! The kill switch and the freezes that follow from communities.
 
-use arrakis_db::{Database, GuildId, TEARDOWN_FREEZE};
-use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope, KillSwitchState, TEARDOWN};
+use arrakis_db::{Actor, Database, GuildId, KillSwitchStep, NewAuditEntry, StepState, TEARDOWN_FREEZE};
+use arrakis_security::kill_switch::{EndKey, KillSwitch, KillSwitchScope, KillSwitchState, TEARDOWN};
+use serde_json::json;
+use time::OffsetDateTime;
 
-use crate::fixtures::{onboard, one_community, user};
+use crate::fixtures::{connect, is_refused, onboard, one_community, run, user};
+
+fn key() -> EndKey {
+    EndKey::new("credential-of-the-kill-switch")
+}
 
 async fn state(database: &Database) -> KillSwitchState {
     let mut tx = database.global().await.unwrap();
-    tx.kill_switches().list().await.unwrap()
+    tx.kill_switches().list(Some(&key())).await.unwrap()
+}
+
+fn change(is_on: bool, version: u64) -> KillSwitch {
+    KillSwitch {
+        scope: KillSwitchScope::Platform,
+        is_on,
+        version,
+        by: "stilgar".to_owned(),
+        reason: "a leaked token".to_owned(),
+    }
+}
+
+/// Appends a change with its audit entry. Returns whether it was appended.
+async fn append(database: &Database, switch: &KillSwitch, key: &EndKey) -> bool {
+    let mut tx = database.global().await.unwrap();
+    let appended = tx.kill_switches().append(switch, Some(key)).await.unwrap();
+    let entry = NewAuditEntry {
+        actor: Actor::Operator("stilgar".to_owned()),
+        action: if switch.is_on {
+            "kill_switch.on"
+        } else {
+            "kill_switch.off"
+        },
+        subject: "platform",
+        reason: None,
+        detail: json!({}),
+    };
+    tx.audit(&entry).await.unwrap();
+    tx.commit().await.unwrap();
+    appended
 }
 
 #[tokio::test]
-async fn older_entry_does_not_replace_a_newer_one() {
+async fn newest_change_counts_and_an_end_only_with_its_proof() {
     let (_test, database, _) = one_community().await;
-    assert!(!state(&database).await.is_on(KillSwitchScope::Platform));
-    let put = async |is_on, version| {
+    let platform = KillSwitchScope::Platform;
+    assert!(!state(&database).await.is_on(platform));
+    assert!(append(&database, &change(true, 10), &key()).await);
+    assert!(
+        !append(&database, &change(true, 10), &key()).await,
+        "the same change once"
+    );
+    append(&database, &change(false, 9), &key()).await;
+    let stored = state(&database).await;
+    assert!(stored.is_on(platform));
+    assert_eq!(stored.get(platform).unwrap().reason, "a leaked token");
+    // An end by another credential, with a higher version than the real one.
+    let another = EndKey::new("another-credential");
+    append(&database, &change(false, 12), &another).await;
+    assert!(state(&database).await.is_on(platform));
+    append(&database, &change(false, 11), &key()).await;
+    let stored = state(&database).await;
+    assert!(!stored.is_on(platform));
+    assert_eq!(stored.version(platform), 11);
+    let mut tx = database.global().await.unwrap();
+    assert!(
+        tx.kill_switches().list(None).await.unwrap().is_on(platform),
+        "no credential"
+    );
+    assert!(tx.kill_switches().ended_at(11, &key()).await.unwrap().is_some());
+    assert_eq!(tx.kill_switches().ended_at(12, &key()).await.unwrap(), None);
+    tx.commit().await.unwrap();
+    // The proof of an end is not one of the next end.
+    append(&database, &change(true, 13), &key()).await;
+    append(&database, &change(false, 11), &key()).await;
+    assert!(state(&database).await.is_on(platform));
+}
+
+#[tokio::test]
+async fn no_login_ends_the_kill_switch_or_a_freeze_by_a_row() {
+    let (test, database, community) = one_community().await;
+    append(&database, &change(true, 10), &key()).await;
+    let mut tx = database.tenant(community).await.unwrap();
+    tx.communities().set_frozen(Some("a stolen account")).await.unwrap();
+    tx.commit().await.unwrap();
+    let zeros = "decode(repeat('00', 32), 'hex')";
+    let insert = "insert into kill_switch_events (event_id, is_on, version, changed_by, reason, proof) values (gen_random_uuid(),";
+    for url in [test.app_url(), test.admin_url()] {
+        let mut login = connect(&url).await;
+        for sql in [
+            "update kill_switches set is_on = false".to_owned(),
+            "insert into kill_switches values ('platform', false, 99, '', '')".to_owned(),
+            "delete from kill_switches".to_owned(),
+            "update kill_switch_events set is_on = false".to_owned(),
+            "delete from kill_switch_events".to_owned(),
+            "insert into kill_switch_steps values ('sessions', 1, 'revoked')".to_owned(),
+            // Without an audit entry in the transaction; an older one is of another transaction.
+            format!("{insert} false, 11, '', '', {zeros})"),
+            format!("{insert} true, 11, '', '', null)"),
+        ] {
+            let outcome = run(&mut login, &sql).await;
+            assert!(is_refused(&outcome), "{sql}: {outcome:?}");
+        }
+        // An end without a proof is not one.
+        let outcome = run(&mut login, &format!("{insert} false, 11, '', '', null)")).await;
+        assert!(outcome.unwrap_err().starts_with("23514"));
+    }
+    let stored = state(&database).await;
+    assert!(stored.is_on(KillSwitchScope::Platform) && stored.has_frozen());
+}
+
+#[tokio::test]
+async fn steps_begin_with_each_kill_switch_that_is_newer() {
+    let (_test, database, _) = one_community().await;
+    let steps = async || {
         let mut tx = database.global().await.unwrap();
-        let switch = KillSwitch {
-            scope: KillSwitchScope::Platform,
-            is_on,
-            version,
-            by: "stilgar".to_owned(),
-            reason: "a leaked token".to_owned(),
-        };
-        let stored = tx.kill_switches().put(&switch).await.unwrap();
+        let steps = tx.kill_switches().steps().await.unwrap();
         tx.commit().await.unwrap();
-        stored
+        steps
+            .into_iter()
+            .map(|step| (step.step, step.version, step.state))
+            .collect::<Vec<_>>()
     };
-    assert!(put(true, 10).await);
-    assert!(!put(false, 10).await && !put(false, 9).await);
-    let stored = state(&database).await;
-    assert!(stored.is_on(KillSwitchScope::Platform));
-    assert_eq!(stored.get(KillSwitchScope::Platform).unwrap().reason, "a leaked token");
-    assert!(put(false, 11).await);
-    let stored = state(&database).await;
-    assert!(!stored.is_on(KillSwitchScope::Platform));
-    assert_eq!(stored.version(KillSwitchScope::Platform), 11);
+    let set = async |version, state| {
+        let mut tx = database.global().await.unwrap();
+        tx.kill_switches()
+            .set_step(KillSwitchStep::Signing, version, state)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+    };
+    let (sessions, signing) = (KillSwitchStep::Sessions, KillSwitchStep::Signing);
+    assert!(steps().await.is_empty());
+    append(&database, &change(true, 10), &key()).await;
+    let pending = StepState::Pending;
+    assert_eq!(steps().await, [(sessions, 10, pending), (signing, 10, pending)]);
+    set(10, StepState::Revoked).await;
+    append(&database, &change(false, 11), &key()).await;
+    append(&database, &change(true, 9), &key()).await;
+    assert_eq!(
+        steps().await,
+        [(sessions, 10, pending), (signing, 10, StepState::Revoked)]
+    );
+    set(11, StepState::Restored).await;
+    assert_eq!(steps().await[1], (signing, 10, StepState::Restored));
+    append(&database, &change(true, 12), &key()).await;
+    // A process that has not seen the newer one completes the older one.
+    set(11, StepState::Restored).await;
+    assert_eq!(steps().await, [(sessions, 12, pending), (signing, 12, pending)]);
+}
+
+#[tokio::test]
+async fn version_far_in_the_future_is_refused() {
+    let (_test, database, _) = one_community().await;
+    let now = u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap() * 1_000;
+    let day = 24 * 3600 * 1_000;
+    for (is_on, ahead, is_stored) in [
+        (true, day / 2, true),
+        (false, day + day / 2, true),
+        (true, 2 * day, false),
+        (false, 3 * day, false),
+    ] {
+        let mut tx = database.global().await.unwrap();
+        let appended = tx
+            .kill_switches()
+            .append(&change(is_on, now + ahead), Some(&key()))
+            .await;
+        assert_eq!(appended.is_ok(), is_stored, "{is_on} {ahead}");
+        drop(tx);
+    }
+    let mut tx = database.global().await.unwrap();
+    assert!(tx.kill_switches().append(&change(true, u64::MAX), None).await.is_err());
 }
 
 #[tokio::test]

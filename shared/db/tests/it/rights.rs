@@ -139,7 +139,7 @@ async fn admin_login_spans_tenants_and_app_login_is_refused_as_admin() {
 
 /// Rights of the application's login, relation by relation: one letter for each right, as `\\dp` prints them. A new table
 /// is added here with what its queries need.
-const APP_RIGHTS: [(&str, &str); 66] = [
+const APP_RIGHTS: [(&str, &str); 68] = [
     ("_sqlx_migrations", "r"),
     ("alerts", "arw"),
     ("api_keys", "arw"),
@@ -178,7 +178,9 @@ const APP_RIGHTS: [(&str, &str); 66] = [
     ("imported_tiers", "arwd"),
     ("inbox", "ard"),
     ("jobs", "arwd"),
-    ("kill_switches", "arw"),
+    ("kill_switch_events", "ar"),
+    ("kill_switch_steps", "rw"),
+    ("kill_switches", "r"),
     ("manifests", "ar"),
     ("mfa_enrolments", "arwd"),
     ("mfa_grants", "arwd"),

@@ -123,7 +123,7 @@ pub(crate) async fn read_kill_switch(
             "the scope emergency requires a key for all communities",
         ));
     };
-    let state = tx.kill_switches().list().await?;
+    let state = tx.kill_switches().list(services.kill_switch.end_key()).await?;
     tx.commit().await?;
     let platform = state.get(KillSwitchScope::Platform);
     Ok(Json(KillSwitchView {
@@ -189,6 +189,7 @@ pub(crate) async fn turn_off_kill_switch(
         let detail = "the API key belongs to no Discord user, whose code could be checked; create one that does: arrakis-worker api-key create --user USER_ID";
         Problem::new(ProblemKind::MfaNotEnrolled, detail)
     })?;
+    let _check = services.code_checks.begin(user).await;
     let off = TurnOff {
         user,
         code: request.code.trim(),
@@ -202,7 +203,9 @@ pub(crate) async fn turn_off_kill_switch(
 fn problem_of(error: TurnOffError) -> Problem {
     let detail = error.to_string();
     match error {
-        TurnOffError::NotPermitted(_) => Problem::new(ProblemKind::KillSwitchRefused, detail),
+        TurnOffError::NotPermitted(_) | TurnOffError::NoCredential | TurnOffError::TurnedOnAgain { .. } => {
+            Problem::new(ProblemKind::KillSwitchRefused, detail)
+        }
         TurnOffError::NoSecondFactors => Problem::new(ProblemKind::MfaNotConfigured, detail),
         TurnOffError::NoDatabase => Problem::unavailable(detail),
         TurnOffError::Database(error) => error.into(),

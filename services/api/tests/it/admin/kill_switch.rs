@@ -1,8 +1,9 @@
 //! The kill switch by the api.
 
+use arrakis_config::Secret;
 use arrakis_db::ApiKeyScope::Emergency;
 use arrakis_db::UserId;
-use arrakis_security::kill_switch::KillSwitchScope;
+use arrakis_security::kill_switch::{EndKey, KillSwitchScope};
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
 
@@ -10,10 +11,16 @@ use crate::support::TestApi;
 
 const PATH: &str = "/admin/kill-switch";
 const OFF: &str = "/admin/kill-switch/off";
+const CREDENTIAL: &str = "credential-of-the-kill-switch";
 
 #[tokio::test]
 async fn kill_switch_is_turned_on_by_a_key_and_off_with_the_code_of_an_operator() {
-    let api = TestApi::start_with(|config| config.kill_switch.operators = vec![7]).await;
+    let api = TestApi::start_with(|config| {
+        config.kill_switch.operators = vec![7];
+        // No replica: the credential proves the end.
+        config.kill_switch.proxies = Some((Vec::new(), Secret::new(CREDENTIAL)));
+    })
+    .await;
     let (chani, liet) = (UserId::new(7).unwrap(), UserId::new(8).unwrap());
     let key = api.key(None, &[Emergency]).await;
     let read = api.get_as(&key, PATH).await.ok();
@@ -52,7 +59,7 @@ async fn kill_switch_is_turned_on_by_a_key_and_off_with_the_code_of_an_operator(
         .assert_problem(403, "mfa-refused");
     api.post_as(&of_chani, OFF, &off(codes[0].expose())).await.ok();
     let mut tx = api.admin.database().global().await.unwrap();
-    let state = tx.kill_switches().list().await.unwrap();
+    let state = tx.kill_switches().list(Some(&EndKey::new(CREDENTIAL))).await.unwrap();
     assert!(!state.is_on(KillSwitchScope::Platform));
     let entries = tx.platform_audit_entries(50).await.unwrap();
     let count = |action: &str| entries.iter().filter(|entry| entry.action == action).count();

@@ -46,6 +46,10 @@ pub(crate) async fn request_grant(
     JsonBody(request): JsonBody<RequestGrant>,
 ) -> Result<Json<Granted>, Problem> {
     let (operation, plan_digest) = (protected(request.operation), digest(&request.plan_digest)?);
+    let _check = match caller.user() {
+        Some(user) => Some(services.code_checks.begin(user).await),
+        None => None,
+    };
     let mut server = Server::find(&services, &caller, &guild).await?;
     let cipher = services.mfa.as_ref().ok_or_else(not_configured)?;
     let user = user_of(&caller)?;

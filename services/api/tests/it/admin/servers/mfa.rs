@@ -74,7 +74,7 @@ async fn concurrent_requests_with_one_code_get_one_grant() {
         .await;
     let (totp, codes) = api.enrol(chani()).await;
     for code in [totp.code_at(OffsetDateTime::now_utc()).as_str(), codes[3].expose()] {
-        // The others are refused: a code of the app as used, a backup code as unknown from then on.
+        // The others are refused as used.
         let body = request("teardown", "ab", code);
         let answers = join_all((0..4).map(|_| api.post_as(&key, PATH, &body))).await;
         assert_eq!(
@@ -83,6 +83,24 @@ async fn concurrent_requests_with_one_code_get_one_grant() {
             "{code}"
         );
     }
+}
+
+/// More requests than the api has connections to PostgreSQL.
+#[tokio::test]
+async fn code_that_is_sent_many_times_at_once_opens_no_breaker_and_throttles_nobody() {
+    let api = TestApi::start().await;
+    api.community(100).await;
+    let (_, key) = api
+        .key_of(None, &[ServersWrite], Duration::days(1), Some(chani()))
+        .await;
+    let (_, codes) = api.enrol(chani()).await;
+    let body = request("teardown", "ab", codes[0].expose());
+    let answers = join_all((0..24).map(|_| api.post_as(&key, PATH, &body))).await;
+    let count = |status| answers.iter().filter(|answer| answer.status == status).count();
+    assert_eq!((count(200), count(503)), (1, 0));
+    assert!(count(403) >= 5, "as many as would begin a throttle");
+    let body = request("teardown", "ab", codes[1].expose());
+    api.post_as(&key, PATH, &body).await.ok();
 }
 
 #[tokio::test]
