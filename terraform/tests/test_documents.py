@@ -60,10 +60,10 @@ class Documents(unittest.TestCase):
     def test_readmes_list_inputs_and_outputs(self):
         for module in configuration.library():
             with self.subTest(module.name):
-                self.assertIn(tables(module), (module.path / "README.md").read_text(), "run test_documents.py --write")
+                self.assertIn(tables(module), configuration.text(module.path / "README.md"), "run test_documents.py --write")
 
     def test_readme_lists_every_module(self):
-        readme = (configuration.ROOT / "README.md").read_text()
+        readme = configuration.text(configuration.ROOT / "README.md")
         for module in configuration.library():
             self.assertIn(f"(modules/{module.path.name}/README.md)", readme)
 

@@ -277,8 +277,7 @@ resource "aws_sns_topic_subscription" "email" {
   filter_policy = each.value == "failures" ? jsonencode({ outcome = ["failure"] }) : null
 }
 
-# What the workers, and the task that EventBridge starts, may do. `dynamodb:TransactWriteItems` is no permission: a transaction needs those
-# of its parts.
+# What the workers, and the task that EventBridge starts, may do.
 data "aws_iam_policy_document" "worker" {
   statement {
     sid       = "ListBackups"
@@ -297,7 +296,7 @@ data "aws_iam_policy_document" "worker" {
 
   statement {
     sid     = "ReadAndWriteCatalogue"
-    actions = ["dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"]
+    actions = ["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"]
 
     resources = [
       aws_dynamodb_table.metadata.arn,

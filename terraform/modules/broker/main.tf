@@ -98,6 +98,9 @@ resource "aws_mq_broker" "this" {
   }
 
   lifecycle {
+    # Amazon MQ neither returns nor changes users of RabbitMQ: after a rotation, an operator sets the password by the management API.
+    ignore_changes = [user]
+
     precondition {
       condition     = var.deployment_mode == "SINGLE_INSTANCE" || length(var.subnet_ids) >= 3
       error_message = "A cluster has three nodes in three availability zones: it needs three subnets."

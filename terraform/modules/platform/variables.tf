@@ -217,8 +217,8 @@ variable "worker_variables" {
   default     = {}
 
   validation {
-    condition     = alltrue([for name in keys(var.worker_variables) : can(regex("^WORKER_[A-Z_]+$", name)) || contains(["BACKUP_STATE_STORE", "CHAIN_FINALIZED_DEPTH"], name)])
-    error_message = "Only WORKER_…, BACKUP_STATE_STORE and CHAIN_FINALIZED_DEPTH can be set here."
+    condition     = alltrue([for name in keys(var.worker_variables) : can(regex("^WORKER_[A-Z_]+$", name)) || name == "CHAIN_FINALIZED_DEPTH"])
+    error_message = "Only WORKER_… and CHAIN_FINALIZED_DEPTH can be set here."
   }
 }
 
