@@ -17,6 +17,12 @@ command_check() {
     step 'cycles between modules' check_module_cycles
     step 'words in texts for operators' check_words
     step 'actions pinned to commits' check_actions
+    ensure_terraform_tools
+    if [[ -z $terraform_tools_are_missing ]]; then
+        step 'terraform (./dev terraform-check also runs checkov)' check_terraform
+    else
+        info "terraform: skipped, $terraform_tools_are_missing; continuous integration runs it"
+    fi
     if cargo deny --version >/dev/null 2>&1; then
         step 'dependency audit' cargo_attached deny --log-level error check bans licenses sources
     else

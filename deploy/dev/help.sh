@@ -116,8 +116,8 @@ help_check() {
     cat <<HELP
 ${bold}./dev check${plain}
 
-Checks formatting, scripts, dependencies between crates, words, lints and documentation, and audits dependencies where cargo-deny is
-installed. Needs no running service. Every step runs; the last line names the failed ones.
+Checks formatting, scripts, dependencies between crates, words, terraform/, lints and documentation, and audits dependencies where
+cargo-deny is installed. Needs no running service. Every step runs; the last line names the failed ones.
 HELP
 }
 
@@ -157,6 +157,17 @@ ${bold}./dev sqlx-prepare${plain} [--check]
 Writes shared/db/.sqlx, the description of each query by PostgreSQL, by which a build needs no database.
 
   --check  changes nothing; the exit code is 1 when the committed description differs
+HELP
+}
+
+help_terraform_check() {
+    cat <<HELP
+${bold}./dev terraform-check${plain} [--quick]
+
+Checks terraform/: formatting by terraform fmt, names and references against the provider's types, the promises of terraform/README.md, and
+misconfigurations by checkov. pip installs the tools once, below target/tools. Needs no AWS account and no current Terraform.
+
+  --quick  without checkov, as ./dev check does
 HELP
 }
 

@@ -138,10 +138,10 @@ fn backup_table(name: &str, has_index: bool) -> Value {
         "BillingMode": "PAY_PER_REQUEST",
     });
     if has_index {
-        attributes.push(text("GSI1PK"));
+        attributes.extend([text("GSI1PK"), text("GSI1SK")]);
         table["GlobalSecondaryIndexes"] = json!([{
             "IndexName": "GSI1",
-            "KeySchema": [key("GSI1PK", "HASH")],
+            "KeySchema": [key("GSI1PK", "HASH"), key("GSI1SK", "RANGE")],
             "Projection": {"ProjectionType": "ALL"},
         }]);
     }

@@ -24,6 +24,8 @@ pub(super) const SORT: &str = "SK";
 pub(super) const EXPIRY: &str = "TTL";
 /// Attribute with the key of the index.
 const INDEX_KEY: &str = "GSI1PK";
+/// Attribute with the sort key of the index. An item without it is not in the index of a table that Terraform created.
+const INDEX_SORT: &str = "GSI1SK";
 /// Field of a record that is stored as [`EXPIRY`].
 const EXPIRES: &str = "expires";
 
@@ -84,6 +86,7 @@ pub(super) fn to_item(record: &BackupRecord) -> Result<Item, String> {
     item.insert(PARTITION.to_owned(), string(format!("SERVER#{}", record.server)));
     item.insert(SORT.to_owned(), string(sort_key(record)));
     item.insert(INDEX_KEY.to_owned(), string(record.id));
+    item.insert(INDEX_SORT.to_owned(), string(sort_key(record)));
     if let Some(expires) = record.expires {
         item.insert(EXPIRY.to_owned(), number(expires.unix_timestamp()));
     }
@@ -94,7 +97,7 @@ pub(super) fn to_item(record: &BackupRecord) -> Result<Item, String> {
 pub(super) fn from_item(item: &Item) -> Result<BackupRecord, String> {
     let mut fields = Map::new();
     for (name, value) in item {
-        if ![PARTITION, SORT, INDEX_KEY, EXPIRY].contains(&name.as_str()) {
+        if ![PARTITION, SORT, INDEX_KEY, INDEX_SORT, EXPIRY].contains(&name.as_str()) {
             fields.insert(
                 name.clone(),
                 from_attribute(value).ok_or_else(|| format!("`{name}` has a wrong type"))?,
@@ -186,6 +189,8 @@ mod tests {
             item[SORT].as_s().unwrap(),
             "SNAPSHOT#20261201T025000.123Z#00000000-0000-0000-0000-000000000001"
         );
+        assert_eq!(item["GSI1PK"].as_s().unwrap(), "00000000-0000-0000-0000-000000000001");
+        assert_eq!(item["GSI1SK"], item[SORT]);
         assert_eq!(from_item(&item).unwrap(), record());
         assert_eq!(
             sort_key_of_cursor(RecordKind::Snapshot, &Cursor::of(&record())),

@@ -2,11 +2,11 @@
 //!
 //! | table | key | attributes |
 //! |---|---|---|
-//! | `gaib-backup-metadata` | `PK` `SERVER#{id}`, `SK` `BACKUP#{time}#{id}` or `SNAPSHOT#{time}#{id}` | of the record; `GSI1PK` the id; `TTL` the expiry |
+//! | `gaib-backup-metadata` | `PK` `SERVER#{id}`, `SK` `BACKUP#{time}#{id}` or `SNAPSHOT#{time}#{id}` | of the record; `GSI1PK` the id; `GSI1SK` the same as `SK`; `TTL` the expiry |
 //! | `gaib-server-tiers` | `PK` `SERVER#{id}`, `SK` `PLAN` | `plan` |
 //! | `gaib-server-tiers` | `PK` `SERVER#{id}`, `SK` `USES#{operation}#{begin of the period}` | `uses`, a set of ids; `TTL` |
 //!
-//! `TTL` is in seconds since 1970. The index `GSI1` has the key `GSI1PK`. Every write is one request with a condition that can be
+//! `TTL` is in seconds since 1970. The index `GSI1` has the keys `GSI1PK` and `GSI1SK`. Every write is one request with a condition that can be
 //! repeated: a repeated insertion meets an equal item, a use that is counted again is in the set already.
 
 mod item;

@@ -1,0 +1,49 @@
+output "api_dns_name" {
+  description = "Name of the load balancer, to which the host of verify_base_url is an alias."
+  value       = module.platform.api_dns_name
+}
+
+output "api_zone_id" {
+  description = "Hosted zone of the load balancer, for an alias record."
+  value       = module.platform.api_zone_id
+}
+
+output "registry_url" {
+  description = "Address of the registry, for docker login."
+  value       = module.platform.registry_url
+}
+
+output "repository_urls" {
+  description = "Address of the repository of each service, to which continuous integration pushes."
+  value       = module.platform.repository_urls
+}
+
+output "push_policy_json" {
+  description = "IAM policy with which continuous integration pushes images."
+  value       = module.platform.push_policy_json
+}
+
+output "secret_arns" {
+  description = "ARNs of the secrets whose values operators set."
+  value       = module.platform.secret_arns
+}
+
+output "cluster_name" {
+  description = "Name of the ECS cluster."
+  value       = module.platform.cluster_name
+}
+
+output "one_off_tasks" {
+  description = "Task definition, subnets and security group of the tasks that run once: database-logins, migrate, backup."
+  value       = module.platform.one_off_tasks
+}
+
+output "broker_console_url" {
+  description = "Address of the broker's console, for the networks of operators."
+  value       = module.platform.broker_console_url
+}
+
+output "dashboard_name" {
+  description = "Name of the CloudWatch dashboard."
+  value       = module.platform.dashboard_name
+}

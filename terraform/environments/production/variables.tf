@@ -1,0 +1,163 @@
+variable "region" {
+  description = "AWS region."
+  type        = string
+  default     = "eu-central-1"
+}
+
+variable "account_id" {
+  description = "AWS account of this environment: an apply with the credentials of another one is refused."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[0-9]{12}$", var.account_id))
+    error_message = "The account must be 12 digits."
+  }
+}
+
+variable "start_services" {
+  description = "Whether services, schedules and alarms run. False on the first deployment: the repositories and secrets are empty."
+  type        = bool
+  default     = false
+}
+
+variable "image_tags" {
+  description = "Tag of the image of each service. Tags are immutable, so an earlier one is a rollback."
+  type = object({
+    api           = string
+    discord-proxy = string
+    ingestor      = string
+    telegram      = string
+    worker        = string
+  })
+}
+
+variable "public_image_digests" {
+  description = "Digests of the public images beside the services: collector (aws-otel-collector), files (busybox), logins (postgres)."
+  type = object({
+    collector = string
+    files     = string
+    logins    = string
+  })
+}
+
+variable "discord_application_id" {
+  description = "Id of the Discord application."
+  type        = string
+}
+
+variable "verify_base_url" {
+  description = "Public address of the api, at which members open the wallet page."
+  type        = string
+}
+
+variable "certificate_arn" {
+  description = "ARN of the certificate in ACM for the host of verify_base_url."
+  type        = string
+}
+
+variable "rds_ca_bundle" {
+  description = "Certificate authorities of RDS in the region, PEM: https://truststore.pki.rds.amazonaws.com/REGION/REGION-bundle.pem."
+  type        = string
+}
+
+variable "operator_cidrs" {
+  description = "Networks of operators, which may open the broker's console."
+  type        = set(string)
+  default     = []
+}
+
+variable "telegram_enabled" {
+  description = "Whether the Telegram bot runs; its two secrets must have values."
+  type        = bool
+  default     = false
+}
+
+variable "chains_enabled" {
+  description = "Whether holdings are read from chains; the secret chain-rpc-urls must have a value."
+  type        = bool
+  default     = false
+}
+
+variable "score_api_url" {
+  description = "Address of the score service; null: none. The secret score-api-key must have a value with it."
+  type        = string
+  default     = null
+}
+
+variable "notices_to_discord" {
+  description = "Whether notices about backups go to a Discord channel; the secret notify-webhook must have a value."
+  type        = bool
+  default     = false
+}
+
+variable "alarms_to_discord" {
+  description = "Whether operational alarms go to a Discord channel; the secret alarms-webhook must have a value."
+  type        = bool
+  default     = false
+}
+
+variable "alarm_emails" {
+  description = "Addresses that get operational alarms by e-mail."
+  type        = set(string)
+  default     = []
+}
+
+variable "ingestor_variables" {
+  description = "Further variables of the ingestor (.env.example), such as INGESTOR_WINDOW."
+  type        = map(string)
+  default     = {}
+}
+
+variable "worker_variables" {
+  description = "Further variables of the worker (.env.example), such as WORKER_PREFETCH."
+  type        = map(string)
+  default     = {}
+}
+
+variable "api_variables" {
+  description = "Further variables of the api (.env.example), such as API_STALE_SYNC_HOURS."
+  type        = map(string)
+  default     = {}
+}
+
+variable "backup_name_suffix" {
+  description = "End of the names of bucket, tables, topic and rules of backups, for a second environment in one account; empty: the names of the documentation."
+  type        = string
+  default     = ""
+}
+
+variable "backup_trusted_keys" {
+  description = "Public keys of earlier signing keys, whose backups are still accepted."
+  type        = list(string)
+  default     = []
+}
+
+variable "backup_notification_emails" {
+  description = "Addresses that get notices about backups by e-mail: all, or failures."
+  type        = map(string)
+  default     = {}
+}
+
+variable "enable_cross_region_replication" {
+  description = "Whether backups of the premium plan are replicated to a second region, us-west-2."
+  type        = bool
+  default     = true
+}
+
+variable "credential_versions" {
+  description = "A new number makes a new password or token: docs/operations/rotate-secrets.md."
+  type = object({
+    broker         = optional(number, 1)
+    cache          = optional(number, 1)
+    database_app   = optional(number, 1)
+    database_admin = optional(number, 1)
+    database_owner = optional(number, 1)
+  })
+  default = {}
+}
+
+variable "cache_token_update_strategy" {
+  description = "ROTATE: the old token of the cache works beside the new one. SET: only the new one works."
+  type        = string
+  default     = "ROTATE"
+}

@@ -1,0 +1,57 @@
+output "api_dns_name" {
+  description = "Name of the load balancer, to which the host of verify_base_url is an alias."
+  value       = module.load_balancer.dns_name
+}
+
+output "api_zone_id" {
+  description = "Hosted zone of the load balancer, for an alias record."
+  value       = module.load_balancer.zone_id
+}
+
+output "registry_url" {
+  description = "Address of the registry, for docker login."
+  value       = module.registry.registry_url
+}
+
+output "repository_urls" {
+  description = "Address of the repository of each service, to which continuous integration pushes."
+  value       = module.registry.repository_urls
+}
+
+output "push_policy_json" {
+  description = "IAM policy with which continuous integration pushes images."
+  value       = module.registry.push_policy_json
+}
+
+output "secret_arns" {
+  description = "ARNs of the secrets whose values operators set."
+  value       = module.secrets.arns
+}
+
+output "cluster_name" {
+  description = "Name of the ECS cluster."
+  value       = module.cluster.cluster_name
+}
+
+# For `aws ecs run-task`: docs and scripts run the tasks of the database by these.
+output "one_off_tasks" {
+  description = "Task definition, subnets and security group of the tasks that run once: database-logins, migrate, backup."
+  value = {
+    for name, task in { database-logins = module.logins, migrate = module.migrate, backup = module.backup } : name => {
+      task_definition                   = task.task_definition_arn
+      subnets                           = module.network.private_subnet_ids
+      security_group                    = task.security_group_id
+      log_group                         = task.log_group_name
+    }
+  }
+}
+
+output "broker_console_url" {
+  description = "Address of the broker's console, for the networks of operators."
+  value       = module.broker.console_url
+}
+
+output "dashboard_name" {
+  description = "Name of the CloudWatch dashboard."
+  value       = module.alarms.dashboard_name
+}

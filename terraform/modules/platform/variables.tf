@@ -1,0 +1,269 @@
+variable "environment" {
+  description = "Name of the environment, a part of every name."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,14}$", var.environment))
+    error_message = "The environment must be 2 to 15 characters: lower-case letters, digits, hyphens."
+  }
+}
+
+variable "start_services" {
+  description = "Whether services, schedules and alarms run. False on the first deployment: the repositories and secrets are empty."
+  type        = bool
+  default     = false
+}
+
+variable "image_tags" {
+  description = "Tag of the image of each service. Tags are immutable, so an earlier one is a rollback."
+  type = object({
+    api           = string
+    discord-proxy = string
+    ingestor      = string
+    telegram      = string
+    worker        = string
+  })
+
+  validation {
+    condition     = alltrue([for tag in values(var.image_tags) : can(regex("^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$", tag)) && tag != "latest"])
+    error_message = "Each tag must be a tag of an image, and not latest."
+  }
+}
+
+variable "public_image_digests" {
+  description = "Digests of the public images beside the services: collector (aws-otel-collector), files (busybox), logins (postgres)."
+  type = object({
+    collector = string
+    files     = string
+    logins    = string
+  })
+
+  validation {
+    condition     = alltrue([for digest in values(var.public_image_digests) : can(regex("^sha256:[0-9a-f]{64}$", digest))])
+    error_message = "Each must be a digest, sha256: and 64 hexadecimal digits: docker buildx imagetools inspect IMAGE."
+  }
+}
+
+variable "discord_application_id" {
+  description = "Id of the Discord application."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[1-9][0-9]{16,19}$", var.discord_application_id))
+    error_message = "The id must be a snowflake of Discord, 17 to 20 digits."
+  }
+}
+
+variable "verify_base_url" {
+  description = "Public address of the api, at which members open the wallet page."
+  type        = string
+
+  validation {
+    condition     = can(regex("^https://[^/]+$", var.verify_base_url))
+    error_message = "The address must begin with https:// and have no path."
+  }
+}
+
+variable "certificate_arn" {
+  description = "ARN of the certificate in ACM for the host of verify_base_url."
+  type        = string
+}
+
+variable "rds_ca_bundle" {
+  description = "Certificate authorities of RDS in the region, PEM: https://truststore.pki.rds.amazonaws.com/REGION/REGION-bundle.pem."
+  type        = string
+
+  validation {
+    condition     = strcontains(var.rds_ca_bundle, "-----BEGIN CERTIFICATE-----") && length(var.rds_ca_bundle) < 16384
+    error_message = "It must be certificates in PEM, those of one region: a task definition has at most 64 KiB."
+  }
+}
+
+variable "cidr" {
+  description = "Addresses of the VPC, a /16."
+  type        = string
+  default     = "10.20.0.0/16"
+}
+
+variable "availability_zones" {
+  description = "Names of 2 or 3 availability zones."
+  type        = list(string)
+}
+
+variable "single_nat_gateway" {
+  description = "Whether all zones use one NAT gateway."
+  type        = bool
+}
+
+variable "operator_cidrs" {
+  description = "Networks of operators, which may open the broker's console."
+  type        = set(string)
+  default     = []
+}
+
+variable "broker" {
+  description = "Broker: deployment mode, instance type, version of the password."
+  type = object({
+    deployment_mode    = string
+    instance_type      = string
+    credential_version = optional(number, 1)
+  })
+}
+
+variable "database" {
+  description = "Database: class, standby in another zone, number of connections that raises an alarm, versions of the passwords."
+  type = object({
+    instance_class    = string
+    multi_az          = bool
+    connections_alarm = number
+    credential_versions = optional(object({
+      app   = number
+      admin = number
+      owner = number
+    }), { app = 1, admin = 1, owner = 1 })
+  })
+}
+
+variable "cache" {
+  description = "Cache: type of the nodes, number of replicas, version of the token and how it is replaced."
+  type = object({
+    node_type                  = string
+    replica_count              = number
+    credential_version         = optional(number, 1)
+    auth_token_update_strategy = optional(string, "ROTATE")
+  })
+}
+
+variable "ingestor_tasks" {
+  description = "Number of ingestors. Each shard is served by one of them; with two, the other one takes its shards over within seconds."
+  type        = number
+  default     = 1
+}
+
+variable "api_tasks" {
+  description = "Number of tasks of the api."
+  type        = number
+  default     = 2
+}
+
+variable "telegram_enabled" {
+  description = "Whether the Telegram bot runs; its two secrets must have values."
+  type        = bool
+  default     = false
+}
+
+variable "chains_enabled" {
+  description = "Whether holdings are read from chains; the secret chain-rpc-urls must have a value."
+  type        = bool
+  default     = false
+}
+
+variable "score_api_url" {
+  description = "Address of the score service; null: none. The secret score-api-key must have a value with it."
+  type        = string
+  default     = null
+}
+
+variable "notices_to_discord" {
+  description = "Whether notices about backups go to a Discord channel; the secret notify-webhook must have a value."
+  type        = bool
+  default     = false
+}
+
+variable "alarms_to_discord" {
+  description = "Whether operational alarms go to a Discord channel; the secret alarms-webhook must have a value."
+  type        = bool
+  default     = false
+}
+
+variable "alarm_emails" {
+  description = "Addresses that get operational alarms by e-mail."
+  type        = set(string)
+  default     = []
+}
+
+variable "runbooks_url" {
+  description = "Address of the runbooks, which each alarm names."
+  type        = string
+  default     = "https://github.com/arrakis-community/arrakis/tree/main/docs/runbooks"
+}
+
+variable "backlog_per_task" {
+  description = "Messages per worker that autoscaling aims at."
+  type        = number
+  default     = 30
+}
+
+variable "log_filter" {
+  description = "RUST_LOG of the services."
+  type        = string
+  default     = "info,lapin=off,rustls_platform_verifier=off"
+}
+
+variable "ingestor_variables" {
+  description = "Further variables of the ingestor (.env.example), such as INGESTOR_WINDOW."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.ingestor_variables) : can(regex("^(INGESTOR_|SHARD_)[A-Z_]+$", name))])
+    error_message = "Only INGESTOR_… and SHARD_… can be set here."
+  }
+}
+
+variable "worker_variables" {
+  description = "Further variables of the worker (.env.example), such as WORKER_PREFETCH."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.worker_variables) : can(regex("^WORKER_[A-Z_]+$", name)) || name == "CHAIN_FINALIZED_DEPTH"])
+    error_message = "Only WORKER_… and CHAIN_FINALIZED_DEPTH can be set here."
+  }
+}
+
+variable "api_variables" {
+  description = "Further variables of the api (.env.example), such as API_STALE_SYNC_HOURS."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.api_variables) : can(regex("^API_[A-Z_]+$", name)) || name == "CHAIN_FINALIZED_DEPTH"])
+    error_message = "Only API_… and CHAIN_FINALIZED_DEPTH can be set here."
+  }
+}
+
+variable "backup_name_suffix" {
+  description = "End of the names of bucket, tables, topic and rules of backups, for a second environment in one account; empty: the names of the documentation."
+  type        = string
+  default     = ""
+}
+
+variable "enable_cross_region_replication" {
+  description = "Whether backups of the premium plan are replicated to a second region."
+  type        = bool
+  default     = false
+}
+
+variable "second_region" {
+  description = "The second region."
+  type        = string
+  default     = "us-west-2"
+}
+
+variable "backup_trusted_keys" {
+  description = "Public keys of earlier signing keys, whose backups are still accepted."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for key in var.backup_trusted_keys : can(regex("^[0-9a-f]{64}$", key))])
+    error_message = "Each key must be 64 hexadecimal digits."
+  }
+}
+
+variable "backup_notification_emails" {
+  description = "Addresses that get notices about backups by e-mail: all, or failures."
+  type        = map(string)
+  default     = {}
+}

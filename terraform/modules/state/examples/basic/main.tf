@@ -1,0 +1,3 @@
+module "state" {
+  source = "../.."
+}

@@ -1,0 +1,1 @@
+# The name of the bucket follows from the account: there is nothing to set.
