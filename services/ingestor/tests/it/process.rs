@@ -203,7 +203,11 @@ async fn healthcheck_reports_whether_the_ingestor_accepts_work() {
 
     let mut process = start(&world, &health);
     process.ready(&health).await;
-    for arguments in [&["healthcheck"][..], &["healthcheck", "readyz"], &["healthcheck", "livez"]] {
+    for arguments in [
+        &["healthcheck"][..],
+        &["healthcheck", "readyz"],
+        &["healthcheck", "livez"],
+    ] {
         let (code, text) = check(arguments).await;
         assert_eq!(code, Some(0), "{arguments:?}: {text}");
     }
