@@ -33,13 +33,14 @@ HELP
 
 help_demo() {
     cat <<HELP
-${bold}./dev demo${plain} [--seed N]
+${bold}./dev demo${plain} [--seed N] [--from-images]
 
 Plays a scripted demo of a community in three acts on services of its own, and checks every reply: members and their commands; a local
 chain, a wallet and an admin; a server that the wizard sets up, badges, and a repair. The second act is left out where npm, which installs
 the chain, is missing. The exit code is 0 when all checks hold.
 
-  --seed N  seed of the generated communities (default 1)
+  --seed N       seed of the generated communities (default 1)
+  --from-images  runs every program from the file tree of its image, as ./dev images does
 HELP
 }
 
@@ -117,6 +118,21 @@ ${bold}./dev check${plain}
 
 Checks formatting, scripts, dependencies between crates, words, lints and documentation, and audits dependencies where cargo-deny is
 installed. Needs no running service. Every step runs; the last line names the failed ones.
+HELP
+}
+
+help_images() {
+    cat <<HELP
+${bold}./dev images${plain} [--release] [--programs FOLDER] [--no-test]
+
+Builds, makes the file tree of each image in target/images, and runs every service from its tree as a container engine would: read-only,
+without privileges, with the health check of the image. Needs no container engine. Prints the size of each tree.
+
+  --release          optimised programs, as in the images
+  --programs FOLDER  programs that are built already
+  --no-test          makes the trees only
+
+The images themselves: docker build --file deploy/images/Dockerfile --target worker . See docs/images.md.
 HELP
 }
 
