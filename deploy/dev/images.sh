@@ -49,6 +49,7 @@ make_images() {
     local folder=$root/target/images/$1 log=$instance/logs/trees.log image program option
     ensure_image_tools
     mkdir -p "$folder/start"
+    rm -f "$log"
     info "making the file trees of the images"
     run_quietly 'the file trees' "$log" "$root/deploy/images/tree.sh" "$2" "$folder/trees" || {
         show_log "$log" 10

@@ -28,7 +28,7 @@ debian_packages() {
 {
     crates | sed 's/^/crate|/'
     debian_packages "$@" | sed 's/^/deb|/'
-} | awk -F '|' -v program="$program" -v time="$(date --utc --date="@${SOURCE_DATE_EPOCH:-0}" +%FT%TZ)" -v release="$(. /etc/os-release && echo "$ID-$VERSION_ID")" '
+} | awk -F '|' -v program="$program" -v time="$(date --utc --date="@${SOURCE_DATE_EPOCH:-0}" +%FT%TZ)" -v release="$(sed -nE 's/^(ID|VERSION_ID)="?([^"]*)"?$/\2/p' /etc/os-release | sort --reverse | paste --serial --delimiters=-)" '
     function quoted(text) { gsub(/\\/, "\\\\", text); gsub(/"/, "\\\"", text); return "\"" text "\"" }
     function pair(name, text) { return quoted(name) ": " quoted(text) }
     # In the query of a package URL, these characters of a Debian version are encoded.

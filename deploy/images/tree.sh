@@ -66,7 +66,7 @@ make_tree() { # IMAGE PROGRAMS TREE
     chmod 1777 "$tree/tmp"
     ln -s usr/lib "$tree/lib"
     ln -s usr/lib64 "$tree/lib64"
-    : >"$tree/etc/hosts" >"$tree/etc/hostname" >"$tree/etc/resolv.conf"
+    touch "$tree"/etc/{hosts,hostname,resolv.conf}
 
     install --mode=755 "$2/$program" "$tree/usr/bin/$program"
     # Functions in backtraces keep their names. Line tables would double the size; they stay with the build.
