@@ -25,6 +25,7 @@ command_deploy_check() {
     step 'workflows (actionlint)' run_attached actionlint env --chdir="$root" PATH="$tools/bin:$PATH" "$tools/bin/actionlint"
     step 'that each check finds its defect' deployment_checks --self-test
     step 'images, compose files and the Helm chart' deployment_checks
+    step 'the counting of coverage' run_attached coverage python3 "$root/deploy/coverage/compare.py" --self-test
     if $scan; then step 'policies (checkov)' scan_policies; fi
     if ((${#failed[@]} > 0)); then die "failed: $(printf '%s; ' "${failed[@]}" | sed 's/; $//')"; fi
     success "all checks of the deployment passed"
