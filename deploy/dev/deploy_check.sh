@@ -25,6 +25,7 @@ command_deploy_check() {
     step 'workflows (actionlint)' run_attached actionlint env --chdir="$root" PATH="$tools/bin:$PATH" "$tools/bin/actionlint"
     step 'that each check finds its defect' deployment_checks --self-test
     step 'images, compose files and the Helm chart' deployment_checks
+    step 'scripts of releases and smoke tests' check_release_scripts
     step 'the counting of coverage' run_attached coverage python3 "$root/deploy/coverage/compare.py" --self-test
     if $scan; then step 'policies (checkov)' scan_policies; fi
     if ((${#failed[@]} > 0)); then die "failed: $(printf '%s; ' "${failed[@]}" | sed 's/; $//')"; fi
@@ -33,6 +34,45 @@ command_deploy_check() {
 
 deployment_checks() { # [OPTION]
     run_attached deployment-checks env --chdir="$root" PYTHONDONTWRITEBYTECODE=1 "$tools/bin/python" -m deploy.checks --helm "$tools/helm" "$@"
+}
+
+# The scripts that only continuous integration runs.
+check_release_scripts() {
+    local folder=$instance/scripts output
+    rm -rf "$folder"
+    mkdir -p "$folder/bin"
+    printf '%s\n' '# Changelog' '' '## Unreleased' '' 'later' '' '## [1.2.3] - 2026-12-01' '' '- first' '' '- last' '' '## 1.2.2' '' '## 1.2.1' '' 'old' >"$folder/changelog"
+    output=$(CHANGELOG=$folder/changelog "$root/deploy/release/changelog-section" 1.2.3)
+    expect_check 'the section of a version' test "$output" = $'- first\n\n- last' || return
+    expect_check 'no section of a version' refused env CHANGELOG="$folder/changelog" "$root/deploy/release/changelog-section" 1.2.4 || return
+    expect_check 'an empty section' refused env CHANGELOG="$folder/changelog" "$root/deploy/release/changelog-section" 1.2.2 || return
+    expect_check 'a tag of another version' refused "$root/deploy/release/check-version" v999.0.0 || return
+
+    # Stand-ins for the cluster and the public address.
+    cat >"$folder/bin/kubectl" <<'STUB'
+#!/bin/sh
+case "$*" in
+*jsonpath*) echo worker ;;
+*"--output name"*) echo deployment/worker ;;
+*healthcheck*) exit "${HEALTH:-0}" ;;
+esac
+STUB
+    cat >"$folder/bin/curl" <<'STUB'
+#!/bin/sh
+case "$*" in */openapi.json) echo 200 ;; */admin/users) echo "${ADMIN:-401}" ;; */session) echo 404 ;; esac
+STUB
+    chmod +x "$folder"/bin/*
+    local smoke=(env PATH="$folder/bin:$PATH" VERIFY_BASE_URL=https://verify.example.org)
+    expect_check 'smoke tests of a deployment that works' smoke_passes "${smoke[@]}" || return
+    expect_check 'a service that is not ready' refused "${smoke[@]}" HEALTH=1 "$root/deploy/helm/smoke.sh" || return
+    expect_check 'an admin route without a key' refused "${smoke[@]}" ADMIN=200 "$root/deploy/helm/smoke.sh"
+}
+smoke_passes() { "$@" "$root/deploy/helm/smoke.sh" >/dev/null; }
+refused() { ! "$@" >/dev/null 2>&1; }
+expect_check() { # WHAT COMMAND…
+    local what=$1
+    shift
+    "$@" || { info "failed: $what" && return 1; }
 }
 
 # The rendered chart, with an image by its digest as the pipeline deploys it, and the Dockerfile.
