@@ -123,16 +123,18 @@ HELP
 
 help_images() {
     cat <<HELP
-${bold}./dev images${plain} [--release] [--programs FOLDER] [--no-test]
+${bold}./dev images${plain} [--release] [--programs FOLDER] [--no-test|--demo] [--oci]
 
 Builds, makes the file tree of each image in target/images, and runs every service from its tree as a container engine would: read-only,
 without privileges, with the health check of the image. Needs no container engine. Prints the size of each tree.
 
   --release          optimised programs, as in the images
   --programs FOLDER  programs that are built already
-  --no-test          makes the trees only
+  --no-test          does not run the services
+  --demo             then also plays the demo of ./dev demo with every program from its image
+  --oci              makes the images too, in target/images/PROFILE/oci, and compares their files with the trees; as root, by buildah
 
-The images themselves: docker build --file deploy/images/Dockerfile --target worker . See docs/images.md.
+With an engine: docker build --file deploy/images/Dockerfile --target worker . See docs/deployment.md.
 HELP
 }
 

@@ -9,7 +9,7 @@
 image_services=(discord-proxy worker api ingestor)
 
 command_images() {
-    local release=false built='' check=true
+    local release=false built='' check=true oci=false demo=false
     while (($# > 0)); do
         case $1 in
         --release) release=true ;;
@@ -19,10 +19,13 @@ command_images() {
             shift
             ;;
         --no-test) check=false ;;
-        *) usage_error "unknown option $1" "./dev images [--release] [--programs FOLDER] [--no-test]" ;;
+        --oci) oci=true ;;
+        --demo) demo=true ;;
+        *) usage_error "unknown option $1" "./dev images [--release] [--programs FOLDER] [--no-test|--demo] [--oci]" ;;
         esac
         shift
     done
+    if $demo && ! $check; then usage_error "--demo and --no-test exclude each other" './dev images --demo'; fi
     use_instance images
     take_lock images
     clear_leftovers
@@ -40,7 +43,12 @@ command_images() {
         wait_for_services
         check_images
         success "every image runs from its file tree"
+        if $demo; then
+            [[ -x $binaries/loadtests ]] || die "loadtests is not built in $built" "cargo build --package loadtests"
+            run_attached demo env --chdir="$root" ARRAKIS_DEV_INSTANCE="$instance run" "$binaries/loadtests" demo || die "the demo failed on the images"
+        fi
     fi
+    if $oci; then make_oci_images "$(dirname "$image_trees")/oci"; fi
     printf '%s\n' "$image_sizes"
 }
 
@@ -76,6 +84,41 @@ make_images() {
     binaries=$folder/start
     image_trees=$folder/trees
 }
+
+# make_oci_images FOLDER: makes the images themselves from the Dockerfile and the trees, by buildah, which needs no daemon; each as an archive
+# that docker load and skopeo read. The files and the settings of each are compared with its tree and its target.
+make_oci_images() {
+    local folder=$1 target tree container mounted log=$instance/logs/buildah.log difference
+    ((EUID == 0)) || die "--oci needs root: buildah mounts the images to compare their files" "sudo ./dev images --oci" 69
+    if ! command -v buildah >/dev/null; then ensure_packages buildah; fi
+    buildah_store=$instance/buildah
+    rm -rf "$folder" "$buildah_store"
+    mkdir -p "$folder"
+    for target in ingestor worker migrate discord-proxy api telegram emulator gaib; do
+        tree=$target
+        if [[ $target == migrate ]]; then tree=worker; fi
+        run_quietly "buildah to make the image $target" "$log" in_store build --isolation chroot --format docker --target "$target" \
+            --build-context "trees=$image_trees" --file "$root/deploy/images/Dockerfile" --tag "arrakis-$target" "$root" || {
+            show_log "$log" 10
+            die "the image $target cannot be made" "the log is ${log#"$root/"}"
+        }
+        container=$(in_store from "arrakis-$target")
+        mounted=$(in_store mount "$container")
+        difference=$(diff <(list_of_files "$mounted") <(list_of_files "$image_trees/$tree")) ||
+            die "the files of the image $target differ from its tree: $(head -n 5 <<<"$difference")"
+        diff --recursive --brief --no-dereference "$mounted" "$image_trees/$tree" || die "the content of the image $target differs from its tree"
+        [[ $(in_store inspect --type image --format '{{.Docker.Config.User}}' "arrakis-$target") == 65532:65532 ]] ||
+            die "the image $target has another user"
+        in_store rm "$container" >>"$log"
+        run_quietly "buildah to write the image $target" "$log" in_store push "arrakis-$target" "docker-archive:$folder/$target.tar:arrakis-$target:local"
+        info "image $target: $(($(stat --format=%s "$folder/$target.tar") / 1000000)) MB"
+    done
+    rm -rf "$buildah_store"
+    success "the images are in ${folder#"$root/"}"
+}
+in_store() { buildah --root "$buildah_store/store" --runroot "$buildah_store/run" --storage-driver vfs "$@"; }
+# Path, mode, owner and link of each file, without the mode of the root folder itself, which is the engine's.
+list_of_files() { (cd "$1" && find . -mindepth 1 -printf '%p %m %U:%G %l\n' | sort); }
 
 ensure_image_tools() {
     local missing=() namespace

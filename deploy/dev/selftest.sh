@@ -197,7 +197,7 @@ invalid_arguments_are_refused() {
     # A command that starts prints progress, with the seconds since its start.
     for arguments in 'services --foo' 'faucet' 'faucet chani' 'faucet chani many' 'env --foo' 'env up --foo' 'down --foo' 'check --foo' 'up --foo' 'up --workers' 'demo --foo' 'demo --seed' \
         'bench --profile nosuch' 'bench --seed' 'chaos' 'chaos nosuch' 'chaos --seed' 'chaos --seed 1' 'chaos --all op-7' \
-        'chaos op-7 --minutes 2' 'chaos kill-anything --minutes 0' 'fuzz nosuch' 'fuzz --minutes' 'sqlx-prepare --foo' 'selftest --foo' 'images --foo' 'images --programs' 'deploy-check --foo' 'coverage --foo' 'coverage --report' 'demo --from-image'; do
+        'chaos op-7 --minutes 2' 'chaos kill-anything --minutes 0' 'fuzz nosuch' 'fuzz --minutes' 'sqlx-prepare --foo' 'selftest --foo' 'images --foo' 'images --programs' 'images --no-test --demo' 'deploy-check --foo' 'coverage --foo' 'coverage --report' 'demo --from-image'; do
         status=0
         # shellcheck disable=SC2086 # each word is an argument
         output=$(in_checkout $arguments 2>&1) || status=$?
