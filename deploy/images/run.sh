@@ -94,12 +94,9 @@ if $here; then
     folder=$PWD
     [[ $folder == /tmp/* ]] || fail "--here needs a folder below /tmp, not $folder"
     user=$(stat --format=%u:%g "$folder")
-    # Opened before /tmp of the tree is mounted over it where the tree itself is below /tmp.
-    exec {opened}<"$folder"
     mount -t tmpfs -o mode=1777 tmpfs "$tree/tmp"
     mkdir -p "$tree$folder"
-    mount --bind "/proc/$BASHPID/fd/$opened" "$tree$folder"
-    exec {opened}<&-
+    mount --bind "$folder" "$tree$folder"
 fi
 
 if [[ ${caller%%:*} == 0 ]]; then
