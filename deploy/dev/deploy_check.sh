@@ -39,6 +39,7 @@ deployment_checks() { # [OPTION]
 # The scripts that only continuous integration runs.
 check_release_scripts() {
     local folder=$instance/scripts output
+    if ! command -v jq >/dev/null; then ensure_packages jq; fi
     rm -rf "$folder"
     mkdir -p "$folder/bin"
     printf '%s\n' '# Changelog' '' '## Unreleased' '' 'later' '' '## [1.2.3] - 2026-12-01' '' '- first' '' '- last' '' '## 1.2.2' '' '## 1.2.1' '' 'old' >"$folder/changelog"
@@ -64,10 +65,57 @@ STUB
     chmod +x "$folder"/bin/*
     local smoke=(env PATH="$folder/bin:$PATH" VERIFY_BASE_URL=https://verify.example.org)
     expect_check 'smoke tests of a deployment that works' smoke_passes "${smoke[@]}" || return
-    expect_check 'a service that is not ready' refused "${smoke[@]}" HEALTH=1 "$root/deploy/helm/smoke.sh" || return
-    expect_check 'an admin route without a key' refused "${smoke[@]}" ADMIN=200 "$root/deploy/helm/smoke.sh"
+    expect_check 'a service that is not ready' refused "${smoke[@]}" HEALTH=1 "$root/deploy/smoke.sh" || return
+    expect_check 'an admin route without a key' refused "${smoke[@]}" ADMIN=200 "$root/deploy/smoke.sh" || return
+    expect_check 'a deployment outside of Kubernetes' smoke_passes "${smoke[@]}" HEALTH=1 ONLY_PUBLIC=true || return
+    check_deployment_on_aws "$folder"
 }
-smoke_passes() { "$@" "$root/deploy/helm/smoke.sh" >/dev/null; }
+
+# The order of a deployment on AWS, with stand-ins for its programs, which record their calls.
+check_deployment_on_aws() { # FOLDER
+    local folder=$1 output deploy
+    for output in aws docker terraform; do
+        # shellcheck disable=SC2016 # the stand-in expands them
+        printf '#!/bin/sh\nprintf "%%s\\n" "%s $*" >>"$CALLS"\n' "$output" >"$folder/bin/$output"
+    done
+    cat >>"$folder/bin/terraform" <<'STUB'
+case "$*" in
+*repository_urls) echo '{"api": "registry.example/arrakis-staging-api", "worker": "registry.example/arrakis-staging-worker"}' ;;
+*registry_url) echo registry.example ;;
+*one_off_tasks) echo '{"migrate": {"task_definition": "arn:aws:task:7", "subnets": ["subnet-1"], "security_group": "sg-1", "log_group": "/migrate"}}' ;;
+esac
+STUB
+    cat >>"$folder/bin/aws" <<'STUB'
+case "$*" in
+*describe-images*staging-api*) exit 0 ;;
+*describe-images*) exit 254 ;;
+*run-task*) echo arn:aws:ecs:task/1 ;;
+*describe-tasks*) echo "${MIGRATED:-0}" ;;
+*list-services*) printf 'arn:service/api\tarn:service/worker\n' ;;
+*describe-services*) echo "${ROLLOUT:-COMPLETED}" ;;
+esac
+STUB
+    chmod +x "$folder"/bin/*
+    echo '{"api": {"image": "ghcr.io/a/api", "digest": "sha256:1", "tag": "tree-1"}, "worker": {"image": "ghcr.io/a/worker", "digest": "sha256:2", "tag": "tree-2"}}' \
+        >"$folder/images.json"
+    deploy=(env PATH="$folder/bin:$PATH" CALLS="$folder/calls" TERRAFORM_FOLDER="$folder")
+    expect_check 'a deployment on AWS' accepted "${deploy[@]}" "$root/deploy/aws/deploy.sh" staging "$folder/images.json" || return
+    # Only the image that the registry does not have, then the migration, then everything, then the wait.
+    output=$(grep -oE 'imagetools create.*|apply .*|run-task|wait [a-z-]+' "$folder/calls")
+    expect_check 'the order of a deployment on AWS' test "$output" = "imagetools create --tag registry.example/arrakis-staging-worker:tree-2 ghcr.io/a/worker@sha256:2
+apply -input=false -auto-approve -target=module.platform.module.migrate
+run-task
+wait tasks-stopped
+apply -input=false -auto-approve
+wait services-stable" || return
+    expect_check 'the tags of the images' grep -q '"worker": "tree-2"' "$folder/images.auto.tfvars.json" || return
+    : >"$folder/calls"
+    expect_check 'a migration that fails' refused "${deploy[@]}" MIGRATED=1 "$root/deploy/aws/deploy.sh" staging "$folder/images.json" || return
+    if grep -q -- '-auto-approve$' "$folder/calls"; then info 'failed: services are deployed after a migration that fails' && return 1; fi
+    expect_check 'a rollout that is rolled back' refused "${deploy[@]}" ROLLOUT=FAILED "$root/deploy/aws/deploy.sh" staging "$folder/images.json"
+}
+smoke_passes() { "$@" "$root/deploy/smoke.sh" >/dev/null; }
+accepted() { "$@" >/dev/null; }
 refused() { ! "$@" >/dev/null 2>&1; }
 expect_check() { # WHAT COMMAND…
     local what=$1
