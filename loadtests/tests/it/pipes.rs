@@ -41,6 +41,7 @@ const CALLS: &[(&str, &[&str])] = &[
     ("arrakis-discord-proxy", &["--help"]),
     ("arrakis-discord-proxy", &[]),
     ("arrakis-ingestor", &["--help"]),
+    ("arrakis-ingestor", &["healthcheck", "no-such-endpoint"]),
     ("arrakis-ingestor", &[]),
     ("discord-emulator", &["--help"]),
     ("discord-emulator", &["--version"]),

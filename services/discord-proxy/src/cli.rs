@@ -1,4 +1,4 @@
-//! The command line: without a subcommand the proxy serves; a subcommand sends one operator's request to a running replica.
+//! The command line: without a subcommand the proxy serves; a subcommand sends one request to a running replica.
 //!
 //! Exit codes: 0 success, 1 failure (also: Discord refuses the token, a pause is active), 64 invalid command line, 78
 //! invalid configuration.
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use arrakis_causes::causes_below;
 use arrakis_config::{EXIT_CODE, Reader, Secret, Service, Source, variables};
-use arrakis_runtime::{Threads, install_crypto_provider};
+use arrakis_runtime::{HealthCheck, Threads, install_crypto_provider};
 use clap::{Parser, Subcommand};
 use serde_json::Value;
 
@@ -40,6 +40,8 @@ enum Task {
     /// Shows or ends the pauses after rate limits of Discord
     #[command(subcommand)]
     Limits(LimitsTask),
+    /// Requests a health endpoint of the running service at `HEALTH_ADDR`; the exit code is 0 when it answers 200
+    Healthcheck(HealthCheck),
 }
 
 #[derive(Debug, Subcommand)]
@@ -79,6 +81,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         None => arrakis_runtime::run(Service::DiscordProxy, Threads::One, Config::read, crate::serve),
         Some(Task::Token(task)) => task.run(),
         Some(Task::Limits(task)) => task.run(),
+        Some(Task::Healthcheck(check)) => check.run(Service::DiscordProxy),
     }
 }
 

@@ -259,10 +259,24 @@ fn report(text: &str) {
 
 /// Registers for SIGINT and SIGTERM at once and returns a future of the first signal: a process that reads the line on stdout
 /// may send one immediately.
+#[cfg(unix)]
 fn signals() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
+        }
+    })
+}
+
+/// Registers for Ctrl-C and Ctrl-Break, as on Unix for its signals.
+#[cfg(windows)]
+fn signals() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupted = tokio::signal::windows::ctrl_c()?;
+    let mut terminated = tokio::signal::windows::ctrl_break()?;
     Ok(async move {
         tokio::select! {
             _ = interrupted.recv() => {}

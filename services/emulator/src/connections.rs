@@ -3,6 +3,7 @@
 //! All listeners share the process's file descriptors, and each may use a part of them. A client that opens too many
 //! connections to REST or the gateway leaves the control API reachable.
 
+#[cfg(unix)]
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// File descriptors for everything but connections: listeners, logs, libraries.
@@ -21,9 +22,16 @@ pub(crate) struct ConnectionLimits {
 
 impl ConnectionLimits {
     /// Divides this process's limit on open files (`RLIMIT_NOFILE`).
+    #[cfg(unix)]
     pub(crate) fn of_process() -> Self {
         let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(1_024, |(soft, _)| soft);
         Self::of_files(usize::try_from(files).unwrap_or(usize::MAX))
+    }
+
+    /// The limits of a process whose system has no limit on sockets.
+    #[cfg(not(unix))]
+    pub(crate) fn of_process() -> Self {
+        Self::of_files(usize::MAX)
     }
 
     fn of_files(files: usize) -> Self {
@@ -37,6 +45,7 @@ impl ConnectionLimits {
 }
 
 /// Raises the soft limit on open files to the hard limit. Called by the binary alone: a library does not change its process.
+#[cfg(unix)]
 pub(crate) fn raise_file_limit() {
     let raised =
         getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
@@ -44,6 +53,10 @@ pub(crate) fn raise_file_limit() {
         tracing::warn!(%error, "cannot raise the limit on open files");
     }
 }
+
+/// There is no such limit.
+#[cfg(not(unix))]
+pub(crate) fn raise_file_limit() {}
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,5 @@
-//! The signals that stop a command: Ctrl-C, a cancelled job (SIGTERM), a closed terminal (SIGHUP).
+//! The signals that stop a command: Ctrl-C, a cancelled job (SIGTERM; on Windows Ctrl-Break), a closed terminal (SIGHUP; on Windows a closed
+//! console).
 //!
 //! Until [`Interruption::listen`], which precedes the first lock and the first question, they end the process. From then on the first one cancels: a request to
 //! Discord that has not begun and a confirmation end, and the command releases its locks. A thread of its own receives them until the process
@@ -10,7 +11,10 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+#[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
+#[cfg(windows)]
+use tokio::signal::windows::{CtrlBreak, CtrlC, CtrlClose, ctrl_break, ctrl_c, ctrl_close};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::ExitStatus;
@@ -64,18 +68,36 @@ impl Interruption {
     }
 }
 
+#[cfg(unix)]
 struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
 }
 
+#[cfg(windows)]
+struct StopSignals {
+    interrupt: CtrlC,
+    terminate: CtrlBreak,
+    hangup: CtrlClose,
+}
+
 impl StopSignals {
+    #[cfg(unix)]
     fn listen() -> std::io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    #[cfg(windows)]
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: ctrl_c()?,
+            terminate: ctrl_break()?,
+            hangup: ctrl_close()?,
         })
     }
 

@@ -416,19 +416,39 @@ fn resolved(folder: &Path) -> Option<PathBuf> {
 /// This user and host as the holder of a lock for `operation`.
 #[must_use]
 pub fn lock_holder(operation: &str) -> LockHolder {
-    let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
     LockHolder {
-        who: user.map_or_else(|| nix::unistd::getuid().to_string(), |user| user.name),
+        who: user(),
         host: host(),
         operation: operation.to_owned(),
     }
 }
 
+#[cfg(unix)]
+fn user() -> String {
+    let id = nix::unistd::getuid();
+    let user = nix::unistd::User::from_uid(id).ok().flatten();
+    user.map_or_else(|| id.to_string(), |user| user.name)
+}
+
+#[cfg(not(unix))]
+fn user() -> String {
+    std::env::var("USERNAME").unwrap_or_else(|_| "unknown user".to_owned())
+}
+
 /// The name of this machine in the records of locks.
 #[must_use]
 pub fn host() -> String {
-    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-    name.unwrap_or_else(|| "this machine".to_owned())
+    name_of_host().unwrap_or_else(|| "this machine".to_owned())
+}
+
+#[cfg(unix)]
+fn name_of_host() -> Option<String> {
+    nix::unistd::gethostname().ok()?.into_string().ok()
+}
+
+#[cfg(not(unix))]
+fn name_of_host() -> Option<String> {
+    std::env::var("COMPUTERNAME").ok()
 }
 
 /// A path as one word of a shell command, for advice.

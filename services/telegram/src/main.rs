@@ -3,19 +3,23 @@
 use std::process::ExitCode;
 
 use arrakis_config::Service;
-use arrakis_runtime::{Threads, parse_arguments, run};
+use arrakis_runtime::{CheckTask, Threads, parse_arguments, run};
 use clap::Parser;
 
 /// Telegram bot: links wallets by /verify, and shows them by /status
 ///
-/// It serves until SIGTERM. Configuration is read from the environment; see .env.example and docs/telegram.md.
+/// Without a subcommand it serves until SIGTERM. Configuration is read from the environment; see .env.example and docs/telegram.md.
 #[derive(Debug, Parser)]
 #[command(name = "arrakis-telegram", version)]
-struct Arguments;
+struct Arguments {
+    #[command(subcommand)]
+    task: Option<CheckTask>,
+}
 
 fn main() -> ExitCode {
     match parse_arguments::<Arguments>() {
-        Ok(Arguments) => run(
+        Ok(Arguments { task: Some(task) }) => task.run(Service::Telegram),
+        Ok(Arguments { task: None }) => run(
             Service::Telegram,
             Threads::Many,
             arrakis_telegram::Config::read,

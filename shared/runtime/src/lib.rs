@@ -9,6 +9,7 @@ pub use arrakis_fail_point as fail_point;
 mod command_line;
 mod descriptors;
 mod health;
+mod health_check;
 mod health_server;
 mod http;
 mod memory;
@@ -17,9 +18,10 @@ mod shutdown;
 mod start;
 
 #[cfg(feature = "command-line")]
-pub use command_line::parse_arguments;
+pub use command_line::{CheckTask, HealthCheck, parse_arguments};
 pub use descriptors::raise_open_file_limit;
 pub use health::{Health, HealthComponent, HealthStatus};
+pub use health_check::{HealthEndpoint, check_health};
 pub use health_server::health_router;
 pub use http::{ConnectionCloser, HttpLimits, HttpServer};
 pub use memory::resident_bytes;

@@ -185,3 +185,35 @@ async fn suspended_holder_whose_queue_was_deleted_publishes_nothing_twice() {
     standby.kill().await;
     world.finish(&[]).await;
 }
+
+/// The check of an image's health: a process of its own, which finds the service by `HEALTH_ADDR`.
+#[tokio::test]
+async fn healthcheck_reports_whether_the_ingestor_accepts_work() {
+    let world = World::new().await;
+    let health = free_address();
+    let check = async |arguments: &[&str]| {
+        let variables = [("HEALTH_ADDR", health.as_str())];
+        let process = Process::start_at(Path::new(PROGRAM), arguments, variables);
+        let (status, text) = process.output(Duration::from_secs(20)).await;
+        (status.code(), text)
+    };
+    let (code, text) = check(&["healthcheck"]).await;
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains(&format!("GET http://{health}/readyz")), "{text}");
+
+    let mut process = start(&world, &health);
+    process.ready(&health).await;
+    for arguments in [
+        &["healthcheck"][..],
+        &["healthcheck", "readyz"],
+        &["healthcheck", "livez"],
+    ] {
+        let (code, text) = check(arguments).await;
+        assert_eq!(code, Some(0), "{arguments:?}: {text}");
+    }
+    for arguments in [&["healthcheck", "metrics"][..], &["healthcheck", "livez", "more"]] {
+        assert_eq!(check(arguments).await.0, Some(64), "{arguments:?}");
+    }
+    process.terminate();
+    assert!(process.ended(Duration::from_secs(20)).await.success());
+}

@@ -35,7 +35,7 @@ use std::process::ExitCode;
 use arrakis_causes::causes;
 use arrakis_config::{EXIT_CODE, Reader, Service, Source, variables};
 use arrakis_db::DbError;
-use arrakis_runtime::{Threads, fail_point, install_crypto_provider};
+use arrakis_runtime::{HealthCheck, Threads, fail_point, install_crypto_provider};
 use clap::{Parser, Subcommand};
 
 use self::output::report;
@@ -115,6 +115,8 @@ enum Task {
     ImportProfiles(import_profiles::ImportProfiles),
     /// Undoes the last import of profiles of a community (requires `DATABASE_ADMIN_URL`)
     UndoProfileImport(import_profiles::UndoProfileImport),
+    /// Requests a health endpoint of the running worker at `HEALTH_ADDR`; the exit code is 0 when it answers 200
+    Healthcheck(HealthCheck),
 }
 
 /// Runs the subcommand, or serves if there is none. Returns the exit code of the process.
@@ -144,6 +146,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Some(Task::Configurations(task)) => task.run(),
         Some(Task::ImportProfiles(task)) => task.run(),
         Some(Task::UndoProfileImport(task)) => task.run(),
+        Some(Task::Healthcheck(check)) => check.run(Service::Worker),
     }
 }
 

@@ -1,0 +1,72 @@
+"""Prints every problem of the deployment files. With --self-test: every check finds a defect that is put in."""
+
+import argparse
+import copy
+import sys
+from pathlib import Path
+
+from . import chart, compose, images
+from . import variables as env
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def self_test(helm: str, variables: env.Variables) -> list[str]:
+    """Checks that cannot fail are defects: each defect here must be reported."""
+    failed = []
+
+    def expect(what: str, problems: list[str]):
+        if not any(what in problem for problem in problems):
+            failed.append(f"a defect is not found: {what}; reported: {problems}")
+
+    manifests = chart.render(helm, ROOT, "values-staging.yaml", [])
+    for what, changed in chart.mutations(manifests):
+        expect(what, chart.check(changed, ROOT, variables))
+
+    dockerfile = (ROOT / "deploy/images/Dockerfile").read_text()
+    tree_script = (ROOT / "deploy/images/tree.sh").read_text()
+    for what, old, new in [
+        ("has the user", "USER 65532:65532", "USER root"),
+        ("has other files", "COPY --from=trees /api/ /", "COPY --from=trees /worker/ /"),
+        ("the health check of worker", '["/usr/bin/arrakis-worker", "healthcheck"]', '["/usr/bin/arrakis-worker", "--version"]'),
+        ("is not made from scratch", "FROM scratch AS image", "FROM debian:bookworm AS image"),
+        ("runs a command", "EXPOSE 8070 8080", "RUN true"),
+    ]:
+        assert old in dockerfile, old
+        expect(what, images.check(dockerfile.replace(old, new), tree_script))
+
+    for what, change in [
+        ("does not read DISCORD_TOKEN", lambda services: services["worker"]["environment"].update(DISCORD_TOKEN="${T}")),
+        ("requires REDIS_URL", lambda services: services["api"]["environment"].pop("REDIS_URL")),
+        ("is written in the file", lambda services: services["ingestor"]["environment"].update(DISCORD_TOKEN="abc")),
+        ("its root folder is writable", lambda services: services["api"].update(read_only=False)),
+        ("publishes a port on every address", lambda services: services["api"].update(ports=["8070:8070"])),
+        ("is in the network discord", lambda services: services["worker"].update(networks=["private", "discord"])),
+        ("read_onyl", lambda services: services["worker"].update(read_onyl=True)),
+    ]:
+        document = compose.load(ROOT / compose.FILES[0])
+        # Anchors share one object; each service gets its own.
+        document["services"] = {name: copy.deepcopy(content) for name, content in document["services"].items()}
+        change(document["services"])
+        expect(what, compose.check("compose.yaml", document, variables))
+    return failed
+
+
+def main() -> int:
+    """Runs the checks; the exit code is 1 when there is a problem."""
+    parser = argparse.ArgumentParser(prog="deploy.checks")
+    parser.add_argument("--helm", required=True)
+    parser.add_argument("--self-test", action="store_true")
+    arguments = parser.parse_args()
+    variables = env.read(ROOT)
+    if arguments.self_test:
+        problems = self_test(arguments.helm, variables)
+    else:
+        problems = images.check_root(ROOT) + compose.check_root(ROOT, variables) + chart.check_root(arguments.helm, ROOT, variables)
+    for problem in problems:
+        print(f"  {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,253 @@
+"""The Helm chart: lint, schemas of Kubernetes and KEDA, the variables of the services, and the policies that the chart promises.
+
+Each set of values in `SETS` is rendered by helm and checked.
+"""
+
+import copy
+import ipaddress
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import jsonschema
+import kubernetes_validate
+import yaml
+
+from . import variables as env
+
+CHART = "deploy/helm/arrakis"
+KUBERNETES = "1.35"
+# Name, file of values, and what is set besides.
+SETS = [
+    ("staging", "values-staging.yaml", []),
+    ("production", "values-production.yaml", []),
+    ("production with digests, groups of shards and a webhook", "values-production.yaml", [
+        "--set-json", 'ingestor.groups=[{"name":"a","shardCount":8,"shardRange":"0-3"},{"name":"b","shardCount":8,"shardRange":"4-7"}]',
+        "--set", "telegram.webhookUrl=https://bot.example.org/telegram",
+        "--set", "telegram.replicas=2",
+        "--set", "worker.autoscaling.enabled=false",
+        "--set", f"image.digests.worker=sha256:{'0' * 64}",
+    ]),
+]
+# Values that must be refused.
+REFUSED = [
+    ["--set", "worker.replica=3"],
+    ["--set", "verifyBaseUrl=http://verify.example.org"],
+    ["--set", "secrets.amqpUrl.name="],
+    ["--set", "telegram.enabled=true", "--set", "telegram.replicas=2"],
+    ["--set-json", 'ingestor.groups=[{"name":"a","shardRange":"0-3"}]'],
+]
+
+
+def render(helm: str, root: Path, values: str, options: list[str]) -> list[dict]:
+    """The manifests of the chart with these values."""
+    command = [helm, "template", "arrakis", str(root / CHART), "--namespace", "arrakis", "--values", str(root / CHART / values), *options]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise ValueError(result.stderr.strip())
+    return [document for document in yaml.safe_load_all(result.stdout) if document]
+
+
+def pods(manifests: list[dict]) -> dict[str, dict]:
+    """The pods by kind and name of their owner."""
+    return {f"{item['kind']}/{item['metadata']['name']}": item["spec"]["template"]
+            for item in manifests if item["kind"] in ("Deployment", "StatefulSet", "Job")}
+
+
+def check_schemas(manifests: list[dict], keda: dict) -> list[str]:
+    """Problems by the schemas of Kubernetes and KEDA."""
+    found = []
+    for item in manifests:
+        where = f"{item['kind']}/{item['metadata']['name']}"
+        if item["apiVersion"].startswith("keda.sh/"):
+            definition = {"$ref": f"#/$defs/{item['kind']}", "$defs": keda["$defs"]}
+            for error in jsonschema.Draft202012Validator(definition).iter_errors(item):
+                found.append(f"{where}: {'/'.join(map(str, error.absolute_path))}: {error.message}")
+            continue
+        try:
+            kubernetes_validate.validate(item, KUBERNETES, strict=True)
+        except kubernetes_validate.ValidationError as error:
+            found.append(f"{where}: {'/'.join(map(str, error.path))}: {error.message}")
+    return found
+
+
+def check_pod(where: str, pod: dict) -> list[str]:
+    """What every pod promises."""
+    spec, found = pod["spec"], []
+    if spec.get("automountServiceAccountToken") is not False:
+        found.append("it has a token of the cluster")
+    if spec.get("hostNetwork") or spec.get("hostPID") or spec.get("hostIPC"):
+        found.append("it shares namespaces with the node")
+    if spec.get("securityContext", {}).get("seccompProfile") != {"type": "RuntimeDefault"}:
+        found.append("it has no seccomp profile")
+    for volume in spec.get("volumes", []):
+        if "hostPath" in volume:
+            found.append("it mounts a folder of the node")
+    for container in spec["containers"]:
+        security = container.get("securityContext", {})
+        expected = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "runAsNonRoot": True, "runAsUser": 65532,
+                    "capabilities": {"drop": ["ALL"]}}
+        if security != expected:
+            found.append(f"the security context of {container['name']} is {security}")
+        if set(container.get("resources", {}).get("limits", {})) != {"cpu", "memory"}:
+            found.append(f"{container['name']} has no limits")
+        if not where.startswith("Job/"):
+            for probe in ("livenessProbe", "readinessProbe"):
+                if probe not in container:
+                    found.append(f"{container['name']} has no {probe}")
+            live = json.dumps(container.get("livenessProbe"))
+            if container["name"] != "collector" and "livez" not in live:
+                found.append(f"the liveness of {container['name']} depends on more than the process")
+        for variable in container.get("env", []):
+            if variable["name"] in env.SECRETS and "secretKeyRef" not in variable.get("valueFrom", {}):
+                found.append(f"{variable['name']} of {container['name']} is not from a Secret")
+    return [f"{where}: {problem}" for problem in found]
+
+
+def check_variables(where: str, pod: dict, variables: env.Variables) -> list[str]:
+    """The variables of the container of a service."""
+    found = []
+    for container in pod["spec"]["containers"]:
+        program = f"arrakis-{container['name']}"
+        if program in variables.allowed:
+            found += env.problems(where, program, {variable["name"] for variable in container.get("env", [])}, variables)
+    return found
+
+
+def is_public(rule: dict) -> bool:
+    """Whether a rule of egress reaches an address of Discord: a block that contains public addresses beyond one network of Telegram."""
+    blocks = [ipaddress.ip_network(peer["ipBlock"]["cidr"]) for peer in rule.get("to", []) if "ipBlock" in peer]
+    return not rule.get("to") or any(not block.is_private and block.prefixlen < 20 for block in blocks)
+
+
+def check_network(manifests: list[dict]) -> list[str]:
+    """Who may reach whom."""
+    found = []
+    policies = [item for item in manifests if item["kind"] == "NetworkPolicy"]
+    by_name = {item["metadata"]["name"]: item["spec"] for item in policies}
+    everything = by_name.get("deny-all", {})
+    if everything.get("ingress") or everything.get("egress") or everything.get("policyTypes") != ["Ingress", "Egress"]:
+        found.append("deny-all permits something")
+    denied = everything.get("podSelector", {}).get("matchLabels", {})
+    for where, pod in pods(manifests).items():
+        labels = pod["metadata"]["labels"]
+        if not denied or not denied.items() <= labels.items():
+            found.append(f"deny-all does not select {where}")
+        own = [spec for name, spec in by_name.items() if name != "deny-all" and spec["podSelector"]["matchLabels"].items() <= labels.items()]
+        if len(own) != 1 or own[0].get("policyTypes") != ["Ingress", "Egress"]:
+            found.append(f"{where} has {len(own)} policies of its own")
+    if by_name.get("ingestor", {}).get("ingress") != []:
+        found.append("the ingestor accepts connections")
+    for name, spec in by_name.items():
+        reaches_discord = any(is_public(rule) for rule in spec.get("egress", []))
+        if reaches_discord != (name in ("ingestor", "discord-proxy")):
+            found.append(f"{name} {'reaches' if reaches_discord else 'does not reach'} Discord")
+        for rule in spec.get("ingress", []):
+            if not rule.get("from") or not rule.get("ports"):
+                found.append(f"{name} accepts connections from everywhere")
+    return [f"NetworkPolicy: {problem}" for problem in found]
+
+
+def check_objects(manifests: list[dict]) -> list[str]:
+    """Disruption budgets, scaling, and secrets by reference."""
+    found = []
+    budgets = [item["spec"]["selector"]["matchLabels"] for item in manifests if item["kind"] == "PodDisruptionBudget"]
+    for where, pod in pods(manifests).items():
+        if where.startswith("Job/") or where == "Deployment/telegram":
+            continue
+        if sum(labels.items() <= pod["metadata"]["labels"].items() for labels in budgets) != 1:
+            found.append(f"{where} has no PodDisruptionBudget of its own")
+    for item in manifests:
+        where = f"{item['kind']}/{item['metadata']['name']}"
+        if item["kind"] == "Secret":
+            found.append(f"{where}: the chart contains a secret")
+        if item["kind"] == "ScaledObject":
+            for trigger in item["spec"]["triggers"]:
+                if trigger["metadata"]["protocol"] != "http" or trigger["metadata"].get("excludeUnacknowledged") == "true":
+                    found.append(f"{where}: {trigger['name']} counts no unacknowledged messages")
+        if item["metadata"].get("namespace") != "arrakis":
+            found.append(f"{where} has no namespace")
+    ingestor = [pod for where, pod in pods(manifests).items() if "ingestor" in where]
+    for pod in ingestor:
+        if any(container.get("ports") for container in pod["spec"]["containers"]):
+            found.append("the ingestor has a port")
+    return found
+
+
+def check_queues(manifests: list[dict], root: Path) -> list[str]:
+    """The triggers name queues that exist, and every queue of work has one."""
+    scaled = [item for item in manifests if item["kind"] == "ScaledObject"]
+    if not scaled:
+        return []
+    definitions = json.loads((root / "rabbitmq/definitions.json").read_text())
+    queues = {queue["name"] for queue in definitions["queues"]}
+    work = {name for name in queues if not re.match(r"arrakis\.(retry\..*|dlq|unrouted|ingestor\..*)$", name)}
+    counted: set[str] = set()
+    found = []
+    for trigger in scaled[0]["spec"]["triggers"]:
+        metadata = trigger["metadata"]
+        is_regex = metadata.get("useRegex") == "true"
+        matched = {name for name in queues if (re.search(metadata["queueName"], name) if is_regex else name == metadata["queueName"])}
+        if not matched:
+            found.append(f"ScaledObject: there is no queue {metadata['queueName']}")
+        counted |= matched
+    return found + [f"ScaledObject: the backlog of {name} does not scale the workers" for name in sorted(work - counted)]
+
+
+def check(manifests: list[dict], root: Path, variables: env.Variables) -> list[str]:
+    """All problems of rendered manifests."""
+    keda = json.loads((root / "deploy/checks/keda.schema.json").read_text())
+    found = check_schemas(manifests, keda) + check_network(manifests) + check_objects(manifests) + check_queues(manifests, root)
+    for where, pod in pods(manifests).items():
+        found += check_pod(where, pod) + check_variables(where, pod, variables)
+    return found
+
+
+def check_root(helm: str, root: Path, variables: env.Variables) -> list[str]:
+    """Problems of the committed chart."""
+    found = []
+    for values in sorted({values for _, values, _ in SETS}):
+        lint = subprocess.run([helm, "lint", "--strict", str(root / CHART), "--values", str(root / CHART / values)],
+                              capture_output=True, text=True, check=False)
+        if lint.returncode:
+            found.append(f"helm lint with {values}: {lint.stdout}{lint.stderr}")
+    for name, values, options in SETS:
+        found += [f"{name}: {problem}" for problem in check(render(helm, root, values, options), root, variables)]
+    for options in REFUSED:
+        try:
+            render(helm, root, "values-staging.yaml", options)
+            found.append(f"the chart accepts {' '.join(options)}")
+        except ValueError:
+            pass
+    return found
+
+
+def mutations(manifests: list[dict]):
+    """Manifests with one defect each, and a word of the problem that must be found."""
+
+    def changed(change):
+        copied = copy.deepcopy(manifests)
+        change({f"{item['kind']}/{item['metadata']['name']}": item for item in copied}, copied)
+        return copied
+
+    def container(items, name):
+        return items[name]["spec"]["template"]["spec"]["containers"][0]
+
+    def metadata(items):
+        return items["ScaledObject/worker"]["spec"]["triggers"][0]["metadata"]
+
+    token = {"name": "DISCORD_TOKEN", "valueFrom": {"secretKeyRef": {"name": "arrakis-discord", "key": "token"}}}
+    everywhere = {"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}
+    yield "does not read DISCORD_TOKEN", changed(lambda items, _: container(items, "Deployment/worker")["env"].append(token))
+    yield "requires AMQP_URL", changed(lambda items, _: container(items, "Deployment/ingestor-all")["env"].pop(1))
+    yield "is not from a Secret", changed(lambda items, _: container(items, "Deployment/worker")["env"].append({"name": "REDIS_URL", "value": "redis://h"}))
+    yield "security context", changed(lambda items, _: container(items, "Deployment/api")["securityContext"].update(readOnlyRootFilesystem=False))
+    yield "the ingestor accepts connections", changed(lambda items, _: items["NetworkPolicy/ingestor"]["spec"].update(ingress=[{}]))
+    yield "worker reaches Discord", changed(lambda items, _: items["NetworkPolicy/worker"]["spec"]["egress"].append(everywhere))
+    yield "deny-all permits", changed(lambda items, _: items["NetworkPolicy/deny-all"]["spec"].update(egress=[{}]))
+    yield "counts no unacknowledged", changed(lambda items, _: metadata(items).update(protocol="amqp"))
+    yield "was unexpected", changed(lambda items, _: metadata(items).update(quueName="x"))
+    yield "does not scale the workers", changed(lambda items, _: items["ScaledObject/worker"]["spec"]["triggers"].pop(0))
+    yield "has no PodDisruptionBudget", changed(lambda items, all_items: all_items.remove(items["PodDisruptionBudget/worker"]))
+    yield "maxUnavailble", changed(lambda items, _: items["PodDisruptionBudget/api"]["spec"].update(maxUnavailble=1))

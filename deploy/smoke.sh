@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Tests a deployment from outside and inside: every service is ready, the schema is this version's, and the api answers at its public address.
+# The chart's rollback has covered that pods start; this covers what they answer. Needs kubectl with access to the namespace, and curl.
+#
+#   VERIFY_BASE_URL=https://verify.example.org deploy/smoke.sh
+#
+# With ONLY_PUBLIC=true it tests the public address alone, for a deployment outside of Kubernetes.
+set -euo pipefail
+: "${VERIFY_BASE_URL:?set it to the public address of the api}"
+namespace=${NAMESPACE:-arrakis}
+failed=()
+
+test_step() { # WHAT COMMAND…
+    local what=$1
+    shift
+    if "$@" >/dev/null 2>&1; then echo "passed  $what"; else echo "FAILED  $what" && failed+=("$what"); fi
+}
+kube() { kubectl --namespace "$namespace" "$@"; }
+# The status of a GET at the public address.
+answers() { # PATH STATUS
+    [[ $(curl --silent --show-error --output /dev/null --write-out '%{http_code}' --max-time 20 --retry 3 --retry-connrefused "$VERIFY_BASE_URL$1") == "$2" ]]
+}
+
+test_workloads() {
+    local workload component
+    for workload in $(kube get deployments,statefulsets --selector app.kubernetes.io/part-of=arrakis --output name); do
+        component=$(kube get "$workload" --output jsonpath='{.metadata.labels.app\.kubernetes\.io/name}')
+        test_step "$workload is rolled out" kube rollout status "$workload" --timeout 120s
+        test_step "$workload accepts work" kube exec "$workload" --container "$component" -- "/usr/bin/arrakis-$component" healthcheck
+    done
+    test_step 'the topology of the broker is that of this version' kube exec deployment/worker -- /usr/bin/arrakis-worker topology check
+}
+
+if [[ ${ONLY_PUBLIC:-} != true ]]; then test_workloads; fi
+test_step 'the description of the api' answers /openapi.json 200
+test_step 'an admin route without a key is refused' answers /admin/users 401
+# 404 is the answer of the database: the proxy in front of the api, the api and PostgreSQL work.
+test_step 'an unknown session of the wallet page is refused' answers "/verify/$(head -c 32 /dev/urandom | base64 | tr -d '+/=\n')/session" 404
+
+if ((${#failed[@]} > 0)); then
+    echo "${#failed[@]} of the smoke tests failed" >&2
+    exit 1
+fi
+echo 'all smoke tests passed'
