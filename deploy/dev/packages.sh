@@ -37,7 +37,11 @@ missing_tools() {
         ;;
     esac
     case $instance_name in
-    chaos | test) if [[ -z $(postgres_bin) ]] && ! command -v psql >/dev/null; then echo postgresql-client; fi ;;
+    chaos | test)
+        # promtool checks metrics and rules; scenarios of ./dev chaos evaluate the alerts.
+        command -v promtool >/dev/null || echo prometheus
+        if [[ -z $(postgres_bin) ]] && ! command -v psql >/dev/null; then echo postgresql-client; fi
+        ;;
     esac
 }
 

@@ -69,6 +69,9 @@ pub(crate) async fn envelope(State(services): State<ApiState>, mut request: Requ
     let took = began.elapsed();
     log(&span, &response, took);
     services.metrics.response(&route, &method, response.status(), took);
+    if let Some(refusal) = response.extensions().get::<OwnBody>() {
+        services.metrics.page_refused(refusal.code);
+    }
     set_headers(response.headers_mut(), &route, services.public_address.is_https());
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(REQUEST_ID, value);

@@ -12,6 +12,7 @@ mod health;
 mod health_server;
 mod http;
 mod memory;
+mod process_metrics;
 mod runtime;
 mod shutdown;
 mod start;

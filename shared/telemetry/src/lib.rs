@@ -8,4 +8,4 @@ mod metrics;
 pub mod trace;
 
 pub use logs::{LogFormat, UnknownLogFormat, init_logs};
-pub use metrics::Metrics;
+pub use metrics::{MetricDescription, MetricKind, Metrics};

@@ -92,6 +92,8 @@ impl Handler for Jobs {
                 };
             }
         };
+        // The message of a job has no time of its own: the age of the next one counts from this delivery.
+        self.services.metrics.queues.delivered(delivery.queue(), Duration::ZERO);
         let span = info_span!(
             "job.message.handle",
             job.id = job.id,
@@ -105,7 +107,12 @@ impl Handler for Jobs {
         let took = delivery.received().elapsed();
         span.record("duration_ms", u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         let labels = [job.kind.name(), verdict.name()];
-        self.services.metrics.jobs.with_label_values(&labels).inc();
+        let metrics = &self.services.metrics;
+        metrics.jobs.with_label_values(&labels).inc();
+        if verdict == Verdict::Done {
+            let seconds = metrics.job_seconds.with_label_values(&[job.kind.name()]);
+            seconds.observe(took.as_secs_f64());
+        }
         verdict
     }
 }

@@ -111,6 +111,7 @@ impl Connection<'_> {
             }
             _ => {}
         }
+        self.period.shared.metrics.received();
         if self.period.session.is_none() {
             return Err(FrameError::NoSession);
         }
