@@ -13,6 +13,7 @@ mod command_line;
 mod demo;
 mod documents;
 mod faults_page;
+mod operations;
 mod page;
 mod pipes;
 mod recovery;
