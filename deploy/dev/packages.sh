@@ -37,6 +37,7 @@ missing_tools() {
         ;;
     esac
     case $instance_name in
+    up) if $with_prometheus && ! command -v prometheus >/dev/null; then echo prometheus; fi ;;
     chaos | test)
         # promtool checks metrics and rules; scenarios of ./dev chaos evaluate the alerts.
         command -v promtool >/dev/null || echo prometheus
