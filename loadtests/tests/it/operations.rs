@@ -280,6 +280,15 @@ fn dashboards_are_those_of_their_generator() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+#[test]
+fn cut_over_runs_its_phases_and_goes_back() {
+    let output = Command::new("bash")
+        .arg(root().join("deploy/dev/cut_over_test.sh"))
+        .output()
+        .expect("bash is missing");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[tokio::test]
 async fn queries_of_dashboards_return_data_of_a_running_platform() {
     arrakis_runtime::install_crypto_provider();
