@@ -19,3 +19,4 @@ mod pipes;
 mod recovery;
 mod screenshots;
 mod seed;
+mod traces;

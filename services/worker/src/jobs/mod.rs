@@ -100,8 +100,12 @@ impl Handler for Jobs {
             job.kind = job.kind.name(),
             community = job.community,
             attempt = field::Empty,
+            trace_id = field::Empty,
             duration_ms = field::Empty,
         );
+        if let Some(trace) = span.in_scope(arrakis_telemetry::export::current) {
+            span.record("trace_id", trace.trace_id());
+        }
         let handled = self.handle_one(&delivery, &job).instrument(span.clone());
         let verdict = with_connection_wait(POSTGRES_WAIT, handled).await;
         let took = delivery.received().elapsed();
