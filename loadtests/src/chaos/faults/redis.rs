@@ -173,6 +173,7 @@ async fn redis_unavailable(testbed: &mut Testbed, gone: bool) -> anyhow::Result<
         detail.contains("limited to 10 of 50"),
         detail,
     );
+    testbed.expect_alert("redis-unavailable").await?;
     // Interactions are answered, and each proxy uses its share after a pause.
     let before = caller_calls(testbed).await?;
     testbed.wait_for_effects(20).await?;
