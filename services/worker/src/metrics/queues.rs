@@ -99,7 +99,7 @@ mod tests {
         let metrics = queue_metrics();
         metrics.delivered("a", Duration::from_secs(90));
         metrics.counted("a", 3, 1);
-        let age = |queue| metrics.oldest.with_label_values(&[queue]).get();
+        let age = |queue: &str| metrics.oldest.with_label_values(&[queue]).get();
         assert!((90..100).contains(&age("a")), "{}", age("a"));
         metrics.counted("b", 3, 0);
         assert_eq!(age("b"), 0);
