@@ -37,7 +37,12 @@ missing_tools() {
         ;;
     esac
     case $instance_name in
-    chaos | test) if [[ -z $(postgres_bin) ]] && ! command -v psql >/dev/null; then echo postgresql-client; fi ;;
+    up) if $with_prometheus && ! command -v prometheus >/dev/null; then echo prometheus; fi ;;
+    chaos | test)
+        # promtool checks metrics and rules; scenarios of ./dev chaos evaluate the alerts.
+        command -v promtool >/dev/null || echo prometheus
+        if [[ -z $(postgres_bin) ]] && ! command -v psql >/dev/null; then echo postgresql-client; fi
+        ;;
     esac
 }
 

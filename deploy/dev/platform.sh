@@ -13,11 +13,12 @@ command_up() {
     while (($# > 0)); do
         case $1 in
         --release) release=true ;;
+        --prometheus) with_prometheus=true ;;
         --workers | --workers=*)
             if [[ $1 == *=* ]]; then workers=${1#*=}; else workers=${2:-} && shift; fi
             [[ $workers =~ ^[1-9][0-9]?$ ]] || usage_error "--workers takes a number from 1 to 99, not \"$workers\"" "./dev up --workers 2"
             ;;
-        *) usage_error "unknown option $1" "./dev up [--release] [--workers N]" ;;
+        *) usage_error "unknown option $1" "./dev up [--release] [--workers N] [--prometheus]" ;;
         esac
         shift
     done
@@ -183,6 +184,13 @@ start_platform() { # WORKERS
     if $api_is_started; then wait_ready api; fi
     if $telegram_is_started; then wait_ready telegram; fi
     wait_ready ingestor
+    if $with_prometheus; then
+        local watched=(discord-proxy ingestor)
+        for ((worker = 1; worker <= $1; worker++)); do watched+=("worker-$worker"); done
+        if $api_is_started; then watched+=(api); fi
+        if $telegram_is_started; then watched+=(telegram); fi
+        start_prometheus "${watched[@]}"
+    fi
 }
 
 # The api needs the admin login, which a named PostgreSQL may not have.
@@ -287,6 +295,9 @@ addresses() { # WORKERS
     fi
     if $api_is_started; then
         printf '  %-18s %s\n' 'api' "$api_url/eligibility" 'its description' "$api_url/openapi.json"
+    fi
+    if $with_prometheus; then
+        printf '  %-18s %s\n' 'Prometheus' "http://127.0.0.1:$(remembered_port prometheus)/alerts"
     fi
     printf '  %-18s %s\n' 'health: proxy' "$(health_url discord-proxy)"
     for ((worker = 1; worker <= $1; worker++)); do

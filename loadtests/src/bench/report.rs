@@ -201,15 +201,17 @@ fn section_table(text: &mut String, section: &Section) {
     for load in &section.load {
         let _ = writeln!(
             text,
-            "  {:<22} made {:>7}  answered {:>7}  expired {:>6}  failed {:>6.3} %  first p50 {:>8} p99 {:>8} ms  answer p50 {:>8} p99 {:>8} ms  lateness p99 {:>6} ms",
+            "  {:<22} made {:>7}  answered {:>7}  expired {:>6}  failed {:>6.3} %  first p50 {:>8} p95 {:>8} p99 {:>8} ms  answer p50 {:>8} p95 {:>8} p99 {:>8} ms  lateness p99 {:>6} ms",
             load.stage,
             load.counts.made,
             load.counts.answered,
             load.counts.expired,
             load.failed_percent,
             short(load.first.p50_ms),
+            short(load.first.p95_ms),
             short(load.first.p99_ms),
             short(load.answer.p50_ms),
+            short(load.answer.p95_ms),
             short(load.answer.p99_ms),
             short(load.lateness.p99_ms),
         );

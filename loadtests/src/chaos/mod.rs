@@ -11,6 +11,7 @@
 //!     name: "proxy-killed",
 //!     what: "SIGKILL of one of two proxies",
 //!     proves: &[I4, I5],
+//!     alerts: &["service-down"],
 //!     expected: "recovery within 5 s",
 //!     guard: Guard::Harness("there is no second proxy"),
 //!     without_guard: "no recovery",
@@ -34,6 +35,12 @@
 //! needs no further check, except for I2 where only joins are sent, since a join that is handled twice leaves no trace. Every
 //! other invariant in `proves` needs at least one [`Testbed::expect`], or the scenario counts as failed. A scenario that panics,
 //! does not end within its time limit or cannot be set up counts as failed.
+//!
+//! # Alerts
+//!
+//! A scenario with `alerts` has a Prometheus with the rules of `deploy/prometheus`, whose durations are a sixtieth. Each of these alerts must have
+//! fired by the end of the scenario (I6); [`Testbed::expect_alert`] waits for one where the fault would end before. Other alerts that fired are
+//! in a note.
 //!
 //! # Guards
 //!

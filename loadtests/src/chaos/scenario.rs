@@ -20,7 +20,7 @@ pub enum Invariant {
     I4,
     /// The platform recovers within the stated time, without a person and without restarting what was healthy.
     I5,
-    /// The metric and the health component of the fault change.
+    /// The metric and the health component of the fault change, and its alert fires.
     I6,
     /// Memory stays bounded.
     I7,
@@ -53,7 +53,7 @@ impl Invariant {
             Self::I5 => {
                 "the platform recovers within the stated time, without a person and without restarting what was healthy"
             }
-            Self::I6 => "the metric and the health component of the fault change",
+            Self::I6 => "the metric and the health component of the fault change, and its alert fires",
             Self::I7 => "memory stays bounded",
             Self::I8 => "no tenant reads another tenant's rows",
         }
@@ -99,6 +99,8 @@ pub struct Scenario {
     pub what: &'static str,
     /// Invariants that the scenario checks.
     pub proves: &'static [Invariant],
+    /// Alerts that fire, by name; none where the platform recovers before an operator would act.
+    pub alerts: &'static [&'static str],
     /// What is expected beyond the invariants: the bound on recovery, or the end state.
     pub expected: &'static str,
     /// The code that protects against the fault.

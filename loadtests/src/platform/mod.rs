@@ -7,6 +7,7 @@
 pub mod chain;
 mod emulator;
 mod gaib;
+pub mod prometheus;
 mod replica;
 mod server_view;
 pub mod servers;
@@ -27,6 +28,7 @@ use gaib::GAIB_CREDENTIAL;
 pub use chain::Chain;
 pub use emulator::{Answer, Emulator, Member};
 pub use gaib::{Gaib, TornDownServer};
+pub use prometheus::Prometheus;
 pub use replica::Replica;
 pub use server_view::ServerView;
 pub use wallet::Wallet;
@@ -52,6 +54,8 @@ pub struct Platform {
     pub workers: Vec<Replica>,
     /// The proxies. Workers that are started later use all of them.
     pub proxies: Vec<Replica>,
+    /// The Prometheus that scrapes the processes; see [`Platform::watch`].
+    pub prometheus: Option<Prometheus>,
     /// The api, once it is started. One at a time: the links to the wallet page name its address.
     pub api: Option<Replica>,
     emulator: Process,
@@ -150,6 +154,7 @@ impl Platform {
             ingestors: Vec::new(),
             workers: Vec::new(),
             proxies: Vec::new(),
+            prometheus: None,
             api: None,
             emulator,
             environment,
@@ -190,6 +195,15 @@ impl Platform {
     /// Sets `CHAIN_RPC_URLS` of the workers and the api that are started later; see [`chain::rpc_urls`].
     pub fn read_chain(&mut self, rpc_urls: impl Into<String>) {
         self.environment.chain_rpc_urls = Some(rpc_urls.into());
+    }
+
+    /// Starts a Prometheus that scrapes the processes which are started from now on, and evaluates the alerts.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn watch(&mut self) -> anyhow::Result<()> {
+        self.prometheus = Some(Prometheus::start().await?);
+        Ok(())
     }
 
     /// The worker's credential at the proxies, for a run that calls Discord as a worker does.
@@ -404,12 +418,12 @@ impl Platform {
             .map(|(name, value)| ((*name).to_owned(), value.clone()))
             .collect();
         variables.extend(extra.iter().cloned());
-        Ok(Replica::spawn(
-            name,
-            environment.binaries.join(binary),
-            variables,
-            free_address()?,
-        ))
+        let health = free_address()?;
+        if let Some(prometheus) = &mut self.prometheus {
+            prometheus.add_target(binary, &name, &health)?;
+        }
+        let path = environment.binaries.join(binary);
+        Ok(Replica::spawn(name, path, variables, health))
     }
 
     /// Sends SIGKILL to every worker.

@@ -43,8 +43,8 @@ fn scenarios() -> String {
     for (title, numbers) in SECTIONS {
         let mut table = format!(
             "### {title}\n\n\
-             | fault | scenario | what happens | expected | invariants | guard | without the guard |\n\
-             |---|---|---|---|---|---|---|\n"
+             | fault | scenario | what happens | expected | invariants | alerts | guard | without the guard |\n\
+             |---|---|---|---|---|---|---|---|\n"
         );
         for number in *numbers {
             for scenario in all.iter().filter(|scenario| scenario.fault == *number) {
@@ -76,13 +76,23 @@ fn row(scenario: &Scenario) -> String {
         }
         Guard::Harness(change) => change.to_owned(),
     };
+    let alerts: Vec<_> = scenario
+        .alerts
+        .iter()
+        .map(|alert| format!("[`{alert}`](runbooks/{alert}.md)"))
+        .collect();
+    let alerts = if alerts.is_empty() {
+        "–".to_owned()
+    } else {
+        alerts.join(", ")
+    };
     let without_guard = if scenario.without_guard.is_empty() {
         "failed"
     } else {
         scenario.without_guard
     };
     format!(
-        "| {} | `{}` | {} | {} | {} | {guard} | {without_guard} |\n",
+        "| {} | `{}` | {} | {} | {} | {alerts} | {guard} | {without_guard} |\n",
         scenario.fault,
         scenario.name,
         scenario.what,

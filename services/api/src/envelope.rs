@@ -56,7 +56,11 @@ pub(crate) async fn envelope(State(services): State<ApiState>, mut request: Requ
         method = method.as_str(),
         route,
         api_key = field::Empty,
+        trace_id = field::Empty,
     );
+    if let Some(trace) = span.in_scope(arrakis_telemetry::export::current) {
+        span.record("trace_id", trace.trace_id());
+    }
     let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
     let handled = tokio::time::timeout(services.tuning.request_time, handled);
     let response = match handled.instrument(span.clone()).await {
@@ -69,6 +73,9 @@ pub(crate) async fn envelope(State(services): State<ApiState>, mut request: Requ
     let took = began.elapsed();
     log(&span, &response, took);
     services.metrics.response(&route, &method, response.status(), took);
+    if let Some(refusal) = response.extensions().get::<OwnBody>() {
+        services.metrics.page_refused(refusal.code);
+    }
     set_headers(response.headers_mut(), &route, services.public_address.is_https());
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(REQUEST_ID, value);

@@ -43,8 +43,8 @@ impl Components {
     pub(crate) async fn watch(self, services: Arc<Services>, connection: BrokerConnection, stop: CancellationToken) {
         let watching = async {
             tokio::join!(
-                watch_postgres(&self.postgres, &services.database),
-                watch_postgres(&self.postgres_admin, services.admin.database()),
+                watch_postgres(&self.postgres, &services.database, &services, "app"),
+                watch_postgres(&self.postgres_admin, services.admin.database(), &services, "admin"),
                 watch_broker(&self.broker, &connection),
                 watch_redis(&self.redis, &services),
                 services.cache.ping_periodically(CHECK_INTERVAL),
@@ -57,7 +57,8 @@ impl Components {
     }
 }
 
-async fn watch_postgres(component: &HealthComponent, database: &Database) {
+/// `login` is the value of the metrics label.
+async fn watch_postgres(component: &HealthComponent, database: &Database, services: &Services, login: &'static str) {
     loop {
         match database.ping().await {
             Ok(_) if database.breaker_is_open() => {
@@ -66,6 +67,7 @@ async fn watch_postgres(component: &HealthComponent, database: &Database) {
             Ok(took) => component.up_with(format!("{} ms", took.as_millis())),
             Err(error) => component.down(error.to_string()),
         }
+        services.metrics.pool(login, database.pool_usage());
         tokio::time::sleep(CHECK_INTERVAL).await;
     }
 }

@@ -2,13 +2,18 @@
 
 use std::time::Duration;
 
+use arrakis_contracts::approvals::PlanVerdict;
+use arrakis_db::PoolUsage;
 use arrakis_security::signing::{SigningObserver, SigningOutcome, SigningPurpose};
 use arrakis_telemetry::Metrics as Registry;
 use http::{Method, StatusCode};
-use prometheus::{HistogramVec, IntCounter, IntCounterVec};
+use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGaugeVec};
 
 /// Names of the rate limits.
 pub(crate) const LIMITS: [&str; 3] = ["address", "network", "key"];
+
+/// Verdicts of the policy on submitted plans.
+const VERDICTS: [&str; 3] = ["passed", "needs_approval", "blocked"];
 
 /// All metrics of the api.
 #[derive(Debug, Clone)]
@@ -17,6 +22,9 @@ pub(crate) struct Metrics {
     seconds: HistogramVec,
     rate_limited: IntCounterVec,
     signatures: IntCounterVec,
+    page_refusals: IntCounterVec,
+    plans: IntCounterVec,
+    pool: IntGaugeVec,
     /// Requests that this replica counted in its own memory for a rate limit, because Redis was unavailable.
     pub(crate) counted_locally: IntCounter,
     /// Jobs that were stored and not published.
@@ -49,6 +57,21 @@ impl Metrics {
                 "Messages that were to be signed, by purpose and outcome.",
                 &["purpose", "outcome"],
             ),
+            page_refusals: registry.counter_vec(
+                "arrakis_api_wallet_page_refusals_total",
+                "Requests of the wallet page that were refused, by the code of the refusal.",
+                &["code"],
+            ),
+            plans: registry.counter_vec(
+                "arrakis_api_plans_total",
+                "Plans of infrastructure that were submitted, by the verdict of the policy. Verdict blocked: the policy rejects the plan.",
+                &["verdict"],
+            ),
+            pool: registry.gauge_vec(
+                "arrakis_api_postgres_connections",
+                "Connections in the Postgres pools, by login and state.",
+                &["login", "state"],
+            ),
             counted_locally: registry.counter(
                 "arrakis_api_rate_limits_local_total",
                 "Requests that this replica counted in its own memory for a rate limit, because Redis was unavailable.",
@@ -71,6 +94,9 @@ impl Metrics {
         for limit in LIMITS {
             metrics.rate_limited.with_label_values(&[limit]);
         }
+        for verdict in VERDICTS {
+            metrics.plans.with_label_values(&[verdict]);
+        }
         metrics
     }
 
@@ -85,6 +111,29 @@ impl Metrics {
         self.seconds.with_label_values(&[route]).observe(took.as_secs_f64());
     }
 
+    /// Counts a refusal of the wallet page.
+    pub(crate) fn page_refused(&self, code: &'static str) {
+        self.page_refusals.with_label_values(&[code]).inc();
+    }
+
+    /// Counts a submitted plan by the verdict of the policy.
+    pub(crate) fn plan_submitted(&self, verdict: PlanVerdict) {
+        let verdict = match verdict {
+            PlanVerdict::Passed => "passed",
+            PlanVerdict::NeedsApproval => "needs_approval",
+            PlanVerdict::Rejected => "blocked",
+        };
+        self.plans.with_label_values(&[verdict]).inc();
+    }
+
+    /// Sets the connections of a pool.
+    pub(crate) fn pool(&self, login: &'static str, usage: PoolUsage) {
+        for (state, connections) in [("open", usage.open), ("idle", usage.idle)] {
+            let gauge = self.pool.with_label_values(&[login, state]);
+            gauge.set(i64::from(connections));
+        }
+    }
+
     /// Counts a request that a rate limit refused.
     pub(crate) fn rate_limited(&self, limit: &'static str) {
         self.rate_limited.with_label_values(&[limit]).inc();
@@ -95,5 +144,17 @@ impl SigningObserver for Metrics {
     fn finished(&self, purpose: Option<SigningPurpose>, outcome: SigningOutcome) {
         let purpose = purpose.map_or("none", SigningPurpose::name);
         self.signatures.with_label_values(&[purpose, outcome.name()]).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reference_page_and_promtool_accept_the_metrics() {
+        let registry = Registry::new();
+        let _metrics = Metrics::new(&registry);
+        arrakis_test_support::assert_metrics("arrakis-api", &registry);
     }
 }

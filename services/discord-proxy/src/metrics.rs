@@ -6,7 +6,7 @@ use arrakis_contracts::proxy::{ProxyError, Urgency};
 use arrakis_discord_http::RateLimitScope;
 use arrakis_telemetry::Metrics as Registry;
 use http::StatusCode;
-use prometheus::{HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
 
 use crate::kill_switch::KillSwitchGauges;
 
@@ -37,6 +37,8 @@ pub(crate) struct Metrics {
     waits: HistogramVec,
     waiting: IntGaugeVec,
     tenants: IntGaugeVec,
+    tenants_served: IntGaugeVec,
+    largest_share: GaugeVec,
 }
 
 /// Metrics of one scheduler.
@@ -122,6 +124,16 @@ impl Metrics {
                 "Tenants with calls that wait for a permit.",
                 &["lane"],
             ),
+            tenants_served: registry.gauge_vec(
+                "arrakis_proxy_tenants_served",
+                "Tenants with a permit in the last minute.",
+                &["lane"],
+            ),
+            largest_share: registry.float_gauge_vec(
+                "arrakis_proxy_largest_tenant_share_ratio",
+                "Largest part of the permits of the last minute that one tenant had, from 0 to 1.",
+                &["lane"],
+            ),
         };
         metrics.start_at_zero();
         metrics
@@ -191,6 +203,14 @@ impl QueueMetrics {
             .observe(time.as_secs_f64());
     }
 
+    /// Sets how many tenants had permits in the last minute, and the largest part of one of them.
+    pub(crate) fn shares(&self, tenants: usize, largest: f64) {
+        let labels = [self.lane];
+        let tenants = i64::try_from(tenants).unwrap_or(i64::MAX);
+        self.metrics.tenants_served.with_label_values(&labels).set(tenants);
+        self.metrics.largest_share.with_label_values(&labels).set(largest);
+    }
+
     /// Sets how many calls and tenants wait.
     pub(crate) fn waiting(&self, by_class: [usize; 3], tenants: usize) {
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
@@ -201,5 +221,17 @@ impl QueueMetrics {
                 .set(gauge(count));
         }
         self.metrics.tenants.with_label_values(&[self.lane]).set(gauge(tenants));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reference_page_and_promtool_accept_the_metrics() {
+        let registry = Registry::new();
+        let _metrics = Metrics::new(&registry);
+        arrakis_test_support::assert_metrics("arrakis-discord-proxy", &registry);
     }
 }

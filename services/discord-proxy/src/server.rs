@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use arrakis_contracts::proxy::{self, ProxyError, Urgency};
 use arrakis_discord_http::CallClass;
+use arrakis_telemetry::export::set_parent;
 use arrakis_telemetry::trace::Traceparent;
 use axum::Router;
 use axum::body::Body;
@@ -137,11 +138,11 @@ async fn respond(server: &Server, request: Request) -> Result<Response, Refusal>
 }
 
 fn span(call: &Call, headers: &HeaderMap) -> tracing::Span {
-    let trace = headers
-        .get("traceparent")
-        .and_then(|value| value.to_str().ok()?.parse::<Traceparent>().ok())
+    let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok());
+    let trace = traceparent
+        .and_then(|text| text.parse::<Traceparent>().ok())
         .map(|parent| parent.trace_id());
-    tracing::info_span!(
+    let span = tracing::info_span!(
         "proxy.call.forward",
         caller = call.caller.name,
         route = &*call.route.route.template,
@@ -150,7 +151,11 @@ fn span(call: &Call, headers: &HeaderMap) -> tracing::Span {
         urgency = call.urgency.name(),
         guild.id = call.route.guild,
         trace
-    )
+    );
+    if let Some(traceparent) = traceparent {
+        set_parent(&span, traceparent);
+    }
+    span
 }
 
 fn unknown_caller() -> Refusal {

@@ -50,6 +50,7 @@ pub(crate) struct LabelContext<'a> {
     pub(crate) session_since_ms: i64,
     pub(crate) received_us: u64,
     pub(crate) clock_offset_ms: i64,
+    pub(crate) traceparent: Traceparent,
 }
 
 /// Why a frame cannot be processed.
@@ -157,7 +158,7 @@ pub(crate) fn label(text: &Bytes, frame: &Frame<'_>, context: LabelContext<'_>) 
         guild: payload.guild,
         received_us: context.received_us,
         clock_offset_ms: context.clock_offset_ms,
-        traceparent: Traceparent::new_root().to_string(),
+        traceparent: context.traceparent.to_string(),
     };
     let body = text.slice_ref(raw.get().as_bytes());
     let mut message = Message::new(names::EVENTS, payload.route.key, labels.event_id.as_str(), event, body);
@@ -229,6 +230,7 @@ mod tests {
         session_since_ms: 1_795_000_000_000,
         received_us: 1_795_000_001_500_000,
         clock_offset_ms: -3,
+        traceparent: Traceparent::new(1, 2, false),
     };
 
     fn labelled(text: &str) -> Result<Message, FrameError> {

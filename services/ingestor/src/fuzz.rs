@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use arrakis_config::{Reader, Service, Source};
 use arrakis_fuzz::Fuzz;
+use arrakis_telemetry::trace::Traceparent;
 use bytes::Bytes;
 
 use crate::clock::ClockOffset;
@@ -49,6 +50,7 @@ fn dispatch(bytes: &Bytes, frame: &Frame<'_>) -> String {
         session_since_ms: 1_795_000_000_000,
         received_us: 1_795_000_001_500_000,
         clock_offset_ms: -3,
+        traceparent: Traceparent::new(1, 2, false),
     };
     let message = match label(bytes, frame, context) {
         Ok(message) => message,

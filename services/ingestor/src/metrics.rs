@@ -1,14 +1,17 @@
 //! Metrics of the ingestor.
 
 use arrakis_telemetry::Metrics as Registry;
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use crate::events::FORWARDABLE;
+use crate::status::{ShardCounters, ShardPhase};
 
 /// Metrics of the ingestor. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
+    received: IntCounter,
     forwarded: IntCounterVec,
+    confirmed: IntCounter,
     skipped: IntCounter,
     duplicates: IntCounter,
     unreadable: IntCounter,
@@ -17,11 +20,12 @@ pub(crate) struct Metrics {
     identifies_left: IntGauge,
     resumes: IntCounter,
     closes: IntCounterVec,
-    latency: IntGaugeVec,
+    latency: GaugeVec,
     lag: IntGaugeVec,
     confirm: Histogram,
     pending: IntGaugeVec,
     active: IntGaugeVec,
+    state: IntGaugeVec,
     publishing: IntGaugeVec,
     blocked: IntGauge,
     connected: IntGauge,
@@ -41,6 +45,14 @@ pub(crate) const GAP_REASONS: [&str; 7] = [
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Self {
         let metrics = Self {
+            received: registry.counter(
+                "arrakis_ingestor_events_received_total",
+                "Dispatches received from the gateway, without READY and RESUMED.",
+            ),
+            confirmed: registry.counter(
+                "arrakis_ingestor_events_confirmed_total",
+                "Messages that the broker has confirmed.",
+            ),
             forwarded: registry.counter_vec(
                 "arrakis_ingestor_events_total",
                 "Events published, by event name.",
@@ -74,8 +86,8 @@ impl Metrics {
                 "Gateway connections that ended, by cause.",
                 &["cause"],
             ),
-            latency: registry.gauge_vec(
-                "arrakis_ingestor_gateway_latency_milliseconds",
+            latency: registry.float_gauge_vec(
+                "arrakis_ingestor_gateway_latency_seconds",
                 "Time from a gateway heartbeat to its acknowledgement.",
                 &["shard"],
             ),
@@ -98,6 +110,11 @@ impl Metrics {
                 "1 if this process receives the shard's events.",
                 &["shard"],
             ),
+            state: registry.gauge_vec(
+                "arrakis_ingestor_shard_state",
+                "1 for the present state of the shard in this process (starting, standby, connecting, active), 0 for the others.",
+                &["shard", "state"],
+            ),
             publishing: registry.gauge_vec(
                 "arrakis_ingestor_publishing",
                 "Messages by what happened to them since the lease was acquired: resent, refused, detoured (sent to their alternative route), unroutable, given up. Also refused messages that wait now.",
@@ -116,6 +133,11 @@ impl Metrics {
             metrics.gaps.with_label_values(&[reason]);
         }
         metrics
+    }
+
+    /// Counts a dispatch.
+    pub(crate) fn received(&self) {
+        self.received.inc();
     }
 
     pub(crate) fn forwarded(&self, event: &str) {
@@ -160,28 +182,33 @@ impl Metrics {
     }
 
     /// Sets the gauges of a shard.
-    pub(crate) fn shard(&self, shard: u32, active: bool, counters: &crate::status::ShardCounters) {
+    pub(crate) fn shard(&self, shard: u32, phase: &ShardPhase, counters: &ShardCounters) {
         let shard = shard.to_string();
         let set = |gauge: &IntGaugeVec, value: u64| {
             gauge
                 .with_label_values(&[&shard])
                 .set(i64::try_from(value).unwrap_or(i64::MAX));
         };
-        set(&self.active, u64::from(active));
-        set(
-            &self.latency,
-            counters
-                .latency
-                .map_or(0, |latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)),
-        );
+        set(&self.active, u64::from(*phase == ShardPhase::Active));
+        for name in ShardPhase::NAMES {
+            let labels = [shard.as_str(), name];
+            self.state
+                .with_label_values(&labels)
+                .set(i64::from(name == phase.name()));
+        }
+        let latency = counters.latency.unwrap_or_default();
+        self.latency.with_label_values(&[&shard]).set(latency.as_secs_f64());
         set(&self.lag, counters.received.saturating_sub(counters.confirmed));
         set(&self.pending, counters.pending as u64);
     }
 
-    /// Observes the time from the receipt of an event to its confirmation.
+    /// Counts each confirmed event, and observes the time from its receipt to its confirmation.
     pub(crate) fn confirm_latency(&self) -> arrakis_broker::ConfirmLatencyObserver {
-        let confirm = self.confirm.clone();
-        arrakis_broker::ConfirmLatencyObserver::new(move |took| confirm.observe(took.as_secs_f64()))
+        let (confirm, confirmed) = (self.confirm.clone(), self.confirmed.clone());
+        arrakis_broker::ConfirmLatencyObserver::new(move |took| {
+            confirm.observe(took.as_secs_f64());
+            confirmed.inc();
+        })
     }
 
     pub(crate) fn publishing(&self, shard: u32, progress: arrakis_broker::PipelineProgress) {
@@ -197,5 +224,17 @@ impl Metrics {
             let value = i64::try_from(value).unwrap_or(i64::MAX);
             self.publishing.with_label_values(&[shard.as_str(), what]).set(value);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reference_page_and_promtool_accept_the_metrics() {
+        let registry = Registry::new();
+        let _metrics = Metrics::new(&registry);
+        arrakis_test_support::assert_metrics("arrakis-ingestor", &registry);
     }
 }

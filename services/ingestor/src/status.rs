@@ -20,6 +20,9 @@ pub(crate) enum ShardPhase {
 }
 
 impl ShardPhase {
+    /// The names of all phases.
+    pub(crate) const NAMES: [&str; 4] = ["starting", "standby", "connecting", "active"];
+
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Starting => "starting",

@@ -80,8 +80,7 @@ impl StatusReporter {
         let (mut held, mut standby) = (0, 0);
         for shard in &self.shards {
             let state = shard.state();
-            self.metrics
-                .shard(shard.id, state == ShardPhase::Active, &shard.counters());
+            self.metrics.shard(shard.id, &state, &shard.counters());
             match state {
                 ShardPhase::Standby => standby += 1,
                 ShardPhase::Active => held += 1,

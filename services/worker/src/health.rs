@@ -246,18 +246,11 @@ fn report_refusing_proxies(component: &HealthComponent, refusing: &[String]) {
 
 /// Messages and consumers of each queue, for autoscaling by the backlog.
 async fn count_queues(services: &Services, connection: &BrokerConnection, queues: &[String]) {
-    let metrics = &services.metrics;
+    let metrics = &services.metrics.queues;
     loop {
         for queue in queues {
             if let Some(counts) = arrakis_broker::queue_counts(connection, queue).await {
-                metrics
-                    .queue_depth
-                    .with_label_values(&[queue])
-                    .set(i64::from(counts.messages));
-                metrics
-                    .queue_consumers
-                    .with_label_values(&[queue])
-                    .set(i64::from(counts.consumers));
+                metrics.counted(queue, counts.messages, counts.consumers);
             }
         }
         tokio::time::sleep(QUEUE_COUNT_INTERVAL).await;

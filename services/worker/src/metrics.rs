@@ -4,13 +4,14 @@
 mod backups;
 mod eligibility;
 mod provider;
+mod queues;
 mod signing;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_broker::{ConsumerObserver, Delivery, SettleOutcome, Verdict};
-use arrakis_contracts::LabelError;
+use arrakis_contracts::{JobKind, LabelError};
 use arrakis_discord::FinishedCall;
 use arrakis_telemetry::Metrics;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
@@ -18,7 +19,22 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, I
 pub use self::backups::BackupMetrics;
 pub use self::eligibility::EligibilityMetrics;
 pub use self::provider::ProviderMetrics;
+pub use self::queues::QueueMetrics;
 pub use self::signing::SigningMetrics;
+
+/// Names of the wizard's steps. The wizard counts into these metrics, so it is not used here.
+const WIZARD_STEPS: [&str; 8] = [
+    "init",
+    "chain_select",
+    "asset_config",
+    "eligibility_rules",
+    "role_mapping",
+    "channel_structure",
+    "review",
+    "deploy",
+];
+/// Names of the purposes of a synthesis.
+const SYNTHESIS_PURPOSES: [&str; 2] = ["deploy", "repair"];
 
 /// The worker's metrics. Cloning shares them.
 #[derive(Debug, Clone)]
@@ -52,6 +68,8 @@ pub struct WorkerMetrics {
     pub events: IntCounterVec,
     /// Attempts to run jobs, by kind and outcome.
     pub jobs: IntCounterVec,
+    /// Duration of the attempts that completed a job, by kind.
+    pub job_seconds: HistogramVec,
     /// Attempts to bring a server to its manifest, by purpose and outcome.
     pub synthesis: IntCounterVec,
     /// Steps of the wizard, by step and what the admin did.
@@ -60,10 +78,8 @@ pub struct WorkerMetrics {
     pub roles: IntCounterVec,
     /// Messages of alerts that have ended, by outcome.
     pub alerts: IntCounterVec,
-    /// Messages in a queue, by queue.
-    pub queue_depth: IntGaugeVec,
-    /// Consumers of a queue, by queue.
-    pub queue_consumers: IntGaugeVec,
+    /// The queues: messages, consumers, age of the first message.
+    pub queues: QueueMetrics,
     /// 1 while this worker is the leader.
     pub leader: IntGauge,
     /// 1 while the kill switch is on.
@@ -94,7 +110,7 @@ impl WorkerMetrics {
     /// Registers the metrics.
     pub fn new(metrics: &Metrics) -> Self {
         let counter = |name: &str, help: &str, labels: &[&str]| metrics.counter_vec(name, help, labels);
-        Self {
+        let worker = Self {
             messages: counter(
                 "arrakis_worker_messages_total",
                 "Messages settled, by queue and verdict.",
@@ -174,8 +190,13 @@ impl WorkerMetrics {
             ),
             jobs: counter(
                 "arrakis_worker_jobs_total",
-                "Attempts to run jobs, by kind and outcome.",
+                "Attempts to run jobs, by kind and outcome; done and dead_letter end a job.",
                 &["kind", "outcome"],
+            ),
+            job_seconds: metrics.job_seconds_vec(
+                "arrakis_worker_job_seconds",
+                "Duration of the attempts that completed a job, by kind.",
+                &["kind"],
             ),
             synthesis: counter(
                 "arrakis_worker_synthesis_total",
@@ -197,12 +218,7 @@ impl WorkerMetrics {
                 "Messages of alerts that have ended, by outcome.",
                 &["outcome"],
             ),
-            queue_depth: metrics.gauge_vec(
-                "arrakis_worker_queue_depth",
-                "Messages in a queue that are ready for delivery.",
-                &["queue"],
-            ),
-            queue_consumers: metrics.gauge_vec("arrakis_worker_queue_consumers", "Consumers of a queue.", &["queue"]),
+            queues: QueueMetrics::new(metrics),
             kill_switch: metrics.gauge(
                 "arrakis_worker_kill_switch_on",
                 "1 while the kill switch is on: jobs of communities are postponed.",
@@ -241,6 +257,31 @@ impl WorkerMetrics {
             eligibility: EligibilityMetrics::new(metrics),
             provider: ProviderMetrics::new(metrics),
             signing: SigningMetrics::new(metrics),
+        };
+        worker.start_at_zero();
+        worker
+    }
+
+    /// Creates the series whose first increase an alert or a share needs.
+    fn start_at_zero(&self) {
+        for kind in JobKind::ALL {
+            for outcome in ["done", "retry", "dead_letter"] {
+                self.jobs.with_label_values(&[kind.name(), outcome]);
+            }
+            self.job_seconds.with_label_values(&[kind.name()]);
+        }
+        for step in WIZARD_STEPS {
+            for event in ["entered", "left", "back", "failed", "cancelled"] {
+                self.onboarding.with_label_values(&[step, event]);
+            }
+        }
+        for purpose in SYNTHESIS_PURPOSES {
+            for outcome in ["ok", "retry", "permanent", "drop"] {
+                self.synthesis.with_label_values(&[purpose, outcome]);
+            }
+        }
+        for outcome in ["ok", "mismatched", "failed"] {
+            self.shadow_writes.with_label_values(&[outcome]);
         }
     }
 
@@ -260,6 +301,10 @@ impl WorkerMetrics {
             self.wait
                 .with_label_values(&[delivery.queue()])
                 .observe(waited.as_secs_f64());
+            // A retried message has waited in a retry queue, too.
+            if delivery.attempts() == 0 {
+                self.queues.delivered(delivery.queue(), waited);
+            }
         }
     }
 
@@ -277,6 +322,12 @@ impl ConsumerObserver for ConsumerMetrics {
             .consuming
             .with_label_values(&[queue])
             .set(i64::from(interruption.is_none()));
+        for verdict in ["done", "drop", "retry", "dead_letter", "give_back"] {
+            self.0.messages.with_label_values(&[queue, verdict]);
+        }
+        for counter in [&self.0.stale, &self.0.panics, &self.0.hangs] {
+            counter.with_label_values(&[queue]);
+        }
     }
 
     fn settled(&self, queue: &str, verdict: &Verdict, settled: SettleOutcome, took: Duration) {
@@ -299,4 +350,25 @@ impl ConsumerObserver for ConsumerMetrics {
 /// The error text for a message whose labels cannot be read.
 pub(crate) fn label_error(error: &LabelError) -> String {
     format!("labels: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_start_at_zero_for_every_step_and_purpose() {
+        assert_eq!(WIZARD_STEPS, crate::wizard::Step::ALL.map(crate::wizard::Step::name));
+        assert_eq!(
+            SYNTHESIS_PURPOSES,
+            crate::synthesis::Purpose::ALL.map(crate::synthesis::Purpose::name)
+        );
+    }
+
+    #[test]
+    fn reference_page_and_promtool_accept_the_metrics() {
+        let registry = Metrics::new();
+        let _metrics = WorkerMetrics::new(&registry);
+        arrakis_test_support::assert_metrics("arrakis-worker", &registry);
+    }
 }

@@ -514,6 +514,16 @@ variables! {
          the bodies of returned messages");
     /// Log format.
     LOG_FORMAT = Variable::defaulted("LOG_FORMAT", EVERY, "json", "json or text");
+    /// Collector of traces.
+    OTEL_EXPORTER_OTLP_ENDPOINT = Variable::optional("OTEL_EXPORTER_OTLP_ENDPOINT", EVERY, "http://127.0.0.1:4318",
+        "base URL of a collector, to which traces are exported by OTLP over HTTP with protobuf; unset: no export. The SDK's other variables apply \
+         as well (OTEL_BSP_*, OTEL_EXPORTER_OTLP_TIMEOUT, OTEL_RESOURCE_ATTRIBUTES)");
+    /// Headers of the export.
+    OTEL_EXPORTER_OTLP_HEADERS = Variable::optional("OTEL_EXPORTER_OTLP_HEADERS", EVERY, "authorization=Bearer%20example",
+        "headers of requests to the collector: name=value, separated by commas, with values in URL encoding").secret();
+    /// Part of the traces that is exported.
+    OTEL_TRACES_SAMPLER_ARG = Variable::defaulted("OTEL_TRACES_SAMPLER_ARG", EVERY, "0.05",
+        "part of the traces that is exported, from 0 to 1; where a trace has begun in another process, that one decides");
     /// Fail points.
     ARRAKIS_FAIL_POINTS = Variable::optional("ARRAKIS_FAIL_POINTS", EVERY, "broker.consumed=kill@3",
         "fail points at which a debug build kills itself, hangs or skips a guard, for fault scenarios (docs/faults.md); a release build refuses the variable");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use arrakis_contracts::proxy::{self, Urgency};
 use arrakis_discord_http::{Decision, Ending, Failure, decide};
 use arrakis_fail_point as fail_point;
+use arrakis_telemetry::export;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::de::DeserializeOwned;
@@ -118,6 +119,7 @@ impl Calls {
             class = request.endpoint.class().name(),
             urgency = self.urgency.name(),
             guild.id = self.guild.map(Id::get),
+            trace_id = self.trace_id(),
             status = field::Empty,
             attempt = field::Empty,
             proxy_attempts = field::Empty,
@@ -181,6 +183,11 @@ impl Calls {
         }
     }
 
+    /// The trace id, for the log: a log line has the fields of the innermost span alone.
+    fn trace_id(&self) -> Option<&str> {
+        self.traceparent.as_ref()?.to_str().ok()?.split('-').nth(1)
+    }
+
     fn headers(&self, request: &Request) -> HeaderMap {
         let mut map = HeaderMap::new();
         map.insert(header::AUTHORIZATION, self.discord.inner.authorization.clone());
@@ -191,8 +198,10 @@ impl Calls {
         if let Some(guild) = self.guild {
             map.insert(HeaderName::from_static(proxy::TENANT), guild.get().into());
         }
-        if let Some(traceparent) = &self.traceparent {
-            map.insert(HeaderName::from_static("traceparent"), traceparent.clone());
+        // While traces are exported, the call is a child of the current span and not of the one that the message came from.
+        let current = export::current().and_then(|current| HeaderValue::from_str(&current.to_string()).ok());
+        if let Some(traceparent) = current.or_else(|| self.traceparent.clone()) {
+            map.insert(HeaderName::from_static("traceparent"), traceparent);
         }
         map
     }

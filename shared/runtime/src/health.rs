@@ -34,6 +34,20 @@ struct State {
     is_checked: bool,
 }
 
+impl HealthStatus {
+    /// All statuses.
+    pub const ALL: [Self; 3] = [Self::Up, Self::Degraded, Self::Down];
+
+    /// Value of the metrics label `status`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Degraded => "degraded",
+            Self::Down => "down",
+        }
+    }
+}
+
 type Details = Box<dyn Fn() -> Value + Send + Sync>;
 
 #[derive(Default)]
@@ -108,6 +122,21 @@ impl Health {
         } else {
             worst
         }
+    }
+
+    /// The status of each component, by name.
+    pub fn component_statuses(&self) -> Vec<(&'static str, HealthStatus)> {
+        let inner = self.0.lock();
+        inner
+            .components
+            .iter()
+            .map(|(name, state)| (*name, state.status))
+            .collect()
+    }
+
+    /// The resident memory in bytes above which the service is down, where there is a limit.
+    pub fn memory_limit(&self) -> Option<u64> {
+        self.0.lock().memory_limit
     }
 
     /// The components that are not up, each as `name: detail`, and `memory` when it exceeds its limit.

@@ -54,6 +54,6 @@ async fn health(State(runtime): State<Runtime>) -> impl IntoResponse {
 async fn metrics(State(runtime): State<Runtime>) -> impl IntoResponse {
     (
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
-        runtime.metrics.render(),
+        runtime.render_metrics(),
     )
 }

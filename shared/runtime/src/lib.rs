@@ -13,6 +13,7 @@ mod health_check;
 mod health_server;
 mod http;
 mod memory;
+mod process_metrics;
 mod runtime;
 mod shutdown;
 mod start;

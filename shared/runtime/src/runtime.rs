@@ -8,6 +8,7 @@ use arrakis_telemetry::Metrics;
 
 use crate::health::Health;
 use crate::http::{HttpLimits, HttpMetrics, HttpServer};
+use crate::process_metrics::ProcessMetrics;
 use crate::shutdown::Shutdown;
 
 /// Shutdown tokens, health, metrics and threads of a service. Clones share everything.
@@ -24,6 +25,7 @@ pub struct Runtime {
     /// The tasks' runtime, if the service has one thread. A library's thread may take it over.
     pub single_thread: Option<Arc<SingleThreadRuntime>>,
     http: HttpMetrics,
+    process: ProcessMetrics,
 }
 
 impl Runtime {
@@ -35,9 +37,16 @@ impl Runtime {
             shutdown: Shutdown::default(),
             health: Health::default(),
             http: HttpMetrics::new(&metrics),
+            process: ProcessMetrics::new(&metrics),
             metrics,
             single_thread: None,
         }
+    }
+
+    /// All metrics in Prometheus's text format, with the present values of the process and of its health components.
+    pub fn render_metrics(&self) -> String {
+        self.process.read(&self.health);
+        self.metrics.render()
     }
 
     /// An HTTP server for one listener. `name` is its value of the metrics label `listener`.

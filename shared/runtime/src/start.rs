@@ -10,6 +10,7 @@ use arrakis_causes::causes;
 use arrakis_config::{ConfigErrors, EXIT_CODE, Reader, Service, Source, variables};
 use arrakis_fail_point as fail_point;
 use arrakis_one_thread::SingleThreadRuntime;
+use arrakis_telemetry::export::{SampleRatio, TraceEndpoint, TraceExport};
 use arrakis_telemetry::{LogFormat, init_logs};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -61,6 +62,9 @@ struct CommonConfig {
     health_addr: SocketAddr,
     filter: String,
     format: LogFormat,
+    /// The collector of traces; `None`: no export.
+    traces: Option<TraceEndpoint>,
+    ratio: SampleRatio,
     fail_points: Option<fail_point::Spec>,
 }
 
@@ -69,11 +73,15 @@ impl CommonConfig {
         let health_addr = reader.defaulted(&variables::HEALTH_ADDR);
         let filter = reader.defaulted::<String>(&variables::RUST_LOG);
         let format = reader.defaulted(&variables::LOG_FORMAT);
+        let traces = reader.optional(&variables::OTEL_EXPORTER_OTLP_ENDPOINT);
+        let ratio = reader.defaulted(&variables::OTEL_TRACES_SAMPLER_ARG);
         let fail_points = reader.optional(&variables::ARRAKIS_FAIL_POINTS);
         Some(Self {
             health_addr: health_addr?,
             filter: filter?,
             format: format?,
+            traces: traces?,
+            ratio: ratio?,
             fail_points: fail_points?,
         })
     }
@@ -130,9 +138,14 @@ fn start<F: Future<Output = anyhow::Result<()>> + Send + 'static>(
             common.filter
         ))
     })?;
-    init_logs(common.format, filter).context("logs cannot be initialised")?;
-    tracing::debug!(open_files = raise_open_file_limit(), "limit of open files");
+    // The client of the export needs it.
     install_crypto_provider();
+    // The last spans are exported when this function ends.
+    let export = start_export(service, common)?;
+    init_logs(common.format, filter, export.as_ref()).context("logs cannot be initialised")?;
+    // Outside of the macro, which evaluates its fields only where the message is logged.
+    let open_files = raise_open_file_limit();
+    tracing::debug!(open_files, "limit of open files");
     if let Some(spec) = common.fail_points.clone().filter(|spec| !spec.is_empty()) {
         tracing::warn!(?spec, "fail points are armed");
         fail_point::arm(spec).map_err(|error| Fatal::configuration(format!("ARRAKIS_FAIL_POINTS: {error}")))?;
@@ -153,6 +166,16 @@ fn start<F: Future<Output = anyhow::Result<()>> + Send + 'static>(
             result
         }
     }
+}
+
+/// Starts the export of traces, if there is a collector.
+fn start_export(service: Service, common: &CommonConfig) -> anyhow::Result<Option<TraceExport>> {
+    let Some(endpoint) = &common.traces else {
+        return Ok(None);
+    };
+    let export = TraceExport::start(service.binary(), endpoint, common.ratio);
+    let export = export.map_err(|error| Fatal::configuration(format!("OTEL_EXPORTER_OTLP_*: {error}")))?;
+    Ok(Some(export))
 }
 
 /// Runs the health endpoints, the signal handlers and the service until the service ends or the grace period has passed.

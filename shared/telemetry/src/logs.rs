@@ -4,12 +4,16 @@ use std::io::IsTerminal as _;
 use std::str::FromStr;
 
 use tracing::span::Record;
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata};
 use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::{JsonFields, Writer};
 use tracing_subscriber::fmt::{FormatFields, FormattedFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+use tracing_subscriber::{EnvFilter, Layer as _, Registry};
+
+use crate::export::TraceExport;
 
 /// Format of the log (`LOG_FORMAT`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,11 +73,14 @@ fn join_objects(mut first: String, second: String) -> String {
     }
 }
 
-/// Installs the `tracing` subscriber of the process.
+/// Installs the `tracing` subscriber of the process: logs, and the export of traces where there is one.
 ///
 /// # Errors
 /// When a subscriber is installed already.
-pub fn init_logs(format: LogFormat, filter: EnvFilter) -> Result<(), TryInitError> {
+pub fn init_logs(format: LogFormat, filter: EnvFilter, export: Option<&TraceExport>) -> Result<(), TryInitError> {
+    if let Some(export) = export {
+        return init_logs_and_traces(format, filter, export);
+    }
     let registry = tracing_subscriber::registry().with(filter);
     // tracing-subscriber would report a failed write with `eprintln!`, which panics when standard error is closed.
     let layer = tracing_subscriber::fmt::layer()
@@ -88,6 +95,34 @@ pub fn init_logs(format: LogFormat, filter: EnvFilter) -> Result<(), TryInitErro
             .with(layer.with_ansi(std::io::stderr().is_terminal()))
             .try_init(),
     }
+}
+
+/// As [`init_logs`]. The filter of the log applies to the log alone, so that the export does not depend on it.
+fn init_logs_and_traces(format: LogFormat, filter: EnvFilter, export: &TraceExport) -> Result<(), TryInitError> {
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
+    let logs: Box<dyn tracing_subscriber::Layer<Registry> + Send + Sync> = match format {
+        LogFormat::Json => {
+            let layer = layer.json().flatten_event(true).with_span_list(false);
+            layer.fmt_fields(AppendedFields::default()).boxed()
+        }
+        LogFormat::Text => layer.with_ansi(std::io::stderr().is_terminal()).boxed(),
+    };
+    let spans = tracing_opentelemetry::layer()
+        .with_tracer(export.tracer())
+        .with_location(false)
+        .with_threads(false)
+        .with_target(false);
+    tracing_subscriber::registry()
+        .with(logs.with_filter(filter))
+        .with(spans.with_filter(filter_fn(is_exported)))
+        .try_init()
+}
+
+/// Spans of our crates are exported. Messages are not: they may have texts of members.
+fn is_exported(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span() && *metadata.level() <= Level::INFO && metadata.target().starts_with("arrakis")
 }
 
 #[cfg(test)]

@@ -1,14 +1,17 @@
 //! The Prometheus registry of a service, and constructors that register a metric in it.
 
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Counter, Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 /// Histogram buckets in seconds, for durations from a defer (milliseconds) to a retried call (seconds).
 const SECONDS: &[f64] = &[
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 3.0, 5.0, 10.0, 30.0,
 ];
 
 /// Histogram buckets in seconds, for durations with a threshold in milliseconds: ten for each decade, so that the error of a
@@ -19,6 +22,46 @@ const FINE_SECONDS: &[f64] = &[
     0.02, 0.025, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0,
 ];
 
+/// Histogram buckets in seconds, for jobs: from a second to an hour, with the threshold of a synthesis, 5 minutes.
+const JOB_SECONDS: &[f64] = &[
+    0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 180.0, 300.0, 450.0, 600.0, 900.0, 1800.0, 3600.0,
+];
+
+/// The kind of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricKind {
+    /// A number that only grows, until the process restarts.
+    Counter,
+    /// A number that grows and falls.
+    Gauge,
+    /// Observations in buckets, with their sum and count.
+    Histogram,
+}
+
+impl MetricKind {
+    /// Its name in Prometheus's text format.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// A registered metric, for the reference page: the text format leaves out a metric with labels until it has a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricDescription {
+    /// Name.
+    pub name: String,
+    /// Kind.
+    pub kind: MetricKind,
+    /// Help text.
+    pub help: String,
+    /// Names of its labels.
+    pub labels: Vec<String>,
+}
+
 /// Registers metrics of a service. Clones share the registry.
 ///
 /// Names begin with `arrakis_` and end with their unit (`_seconds`, `_bytes`, `_total`); no label value is an id. A name that cannot
@@ -27,6 +70,7 @@ const FINE_SECONDS: &[f64] = &[
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
     registry: Registry,
+    descriptions: Arc<Mutex<Vec<MetricDescription>>>,
 }
 
 impl Metrics {
@@ -40,13 +84,26 @@ impl Metrics {
         &self.registry
     }
 
+    /// Every metric that was registered here, in the order of registration.
+    pub fn descriptions(&self) -> Vec<MetricDescription> {
+        self.descriptions.lock().clone()
+    }
+
     /// Registers a counter that starts at zero.
     pub fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.describe(MetricKind::Counter, name, help, &[]);
         self.add(IntCounter::new(name, help), || IntCounter::new("invalid", "invalid"))
+    }
+
+    /// Registers a counter of a fraction of a unit, such as seconds of CPU time, that starts at zero.
+    pub fn float_counter(&self, name: &str, help: &str) -> Counter {
+        self.describe(MetricKind::Counter, name, help, &[]);
+        self.add(Counter::new(name, help), || Counter::new("invalid", "invalid"))
     }
 
     /// Registers a counter with labels.
     pub fn counter_vec(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.describe(MetricKind::Counter, name, help, labels);
         self.add(IntCounterVec::new(Opts::new(name, help), labels), || {
             IntCounterVec::new(Opts::new("invalid", "invalid"), labels)
         })
@@ -54,38 +111,75 @@ impl Metrics {
 
     /// Registers a gauge that starts at zero.
     pub fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.describe(MetricKind::Gauge, name, help, &[]);
         self.add(IntGauge::new(name, help), || IntGauge::new("invalid", "invalid"))
+    }
+
+    /// Registers a gauge of a fraction of a unit, such as a ratio, that starts at zero.
+    pub fn float_gauge(&self, name: &str, help: &str) -> Gauge {
+        self.describe(MetricKind::Gauge, name, help, &[]);
+        self.add(Gauge::new(name, help), || Gauge::new("invalid", "invalid"))
     }
 
     /// Registers a gauge with labels.
     pub fn gauge_vec(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.describe(MetricKind::Gauge, name, help, labels);
         self.add(IntGaugeVec::new(Opts::new(name, help), labels), || {
             IntGaugeVec::new(Opts::new("invalid", "invalid"), labels)
         })
     }
 
+    /// Registers a gauge of a fraction of a unit with labels.
+    pub fn float_gauge_vec(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+        self.describe(MetricKind::Gauge, name, help, labels);
+        self.add(GaugeVec::new(Opts::new(name, help), labels), || {
+            GaugeVec::new(Opts::new("invalid", "invalid"), labels)
+        })
+    }
+
     /// Registers a histogram of durations in seconds, from 0.5 ms to 30 s.
     pub fn seconds(&self, name: &str, help: &str) -> Histogram {
-        let options = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
-        self.add(Histogram::with_opts(options(name, help)), || {
-            Histogram::with_opts(options("invalid", "invalid"))
-        })
+        self.histogram(name, help, SECONDS)
     }
 
     /// Registers a histogram of durations in seconds with narrow buckets, for durations with a threshold in milliseconds.
     pub fn fine_seconds(&self, name: &str, help: &str) -> Histogram {
-        let options = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(FINE_SECONDS.to_vec());
+        self.histogram(name, help, FINE_SECONDS)
+    }
+
+    /// Registers a histogram of durations in seconds with labels.
+    pub fn seconds_vec(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+        self.histogram_vec(name, help, labels, SECONDS)
+    }
+
+    /// Registers a histogram of durations of jobs in seconds with labels, from 0.1 s to an hour.
+    pub fn job_seconds_vec(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+        self.histogram_vec(name, help, labels, JOB_SECONDS)
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+        self.describe(MetricKind::Histogram, name, help, &[]);
+        let options = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(buckets.to_vec());
         self.add(Histogram::with_opts(options(name, help)), || {
             Histogram::with_opts(options("invalid", "invalid"))
         })
     }
 
-    /// Registers a histogram of durations in seconds with labels.
-    pub fn seconds_vec(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
-        let options = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+    fn histogram_vec(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+        self.describe(MetricKind::Histogram, name, help, labels);
+        let options = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(buckets.to_vec());
         self.add(HistogramVec::new(options(name, help), labels), || {
             HistogramVec::new(options("invalid", "invalid"), labels)
         })
+    }
+
+    fn describe(&self, kind: MetricKind, name: &str, help: &str, labels: &[&str]) {
+        self.descriptions.lock().push(MetricDescription {
+            name: name.to_owned(),
+            kind,
+            help: help.to_owned(),
+            labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+        });
     }
 
     /// The metrics in Prometheus's text format.
@@ -127,6 +221,20 @@ mod tests {
         let metrics = Metrics::new();
         metrics.counter("arrakis_test_total", "A test.");
         assert!(metrics.render().contains("arrakis_test_total 0"));
+    }
+
+    #[test]
+    fn metric_without_a_value_is_described() {
+        let metrics = Metrics::new();
+        metrics.job_seconds_vec("arrakis_test_seconds", "A test.", &["kind"]);
+        assert!(!metrics.render().contains("arrakis_test_seconds"));
+        let described = MetricDescription {
+            name: "arrakis_test_seconds".to_owned(),
+            kind: MetricKind::Histogram,
+            help: "A test.".to_owned(),
+            labels: vec!["kind".to_owned()],
+        };
+        assert_eq!(metrics.clone().descriptions(), [described]);
     }
 
     #[test]

@@ -19,14 +19,29 @@ pub struct Traceparent {
 pub struct InvalidTraceparent;
 
 impl Traceparent {
-    /// The first span of a new, sampled trace, with random ids.
+    /// A trace context of these ids, of which neither may be 0, and whether the trace is exported.
+    pub const fn new(trace: u128, span: u64, sampled: bool) -> Self {
+        Self { trace, span, sampled }
+    }
+
+    /// The ids of trace and span.
+    pub(crate) const fn ids(self) -> (u128, u64) {
+        (self.trace, self.span)
+    }
+
+    /// Whether the trace is exported.
+    pub const fn is_sampled(self) -> bool {
+        self.sampled
+    }
+
+    /// The first span of a new trace with random ids, which is not exported: its id is in logs alone.
     pub fn new_root() -> Self {
         let mut random = rand::rng();
         // Zero is an invalid id.
         Self {
             trace: random.random_range(1..=u128::MAX),
             span: random.random_range(1..=u64::MAX),
-            sampled: true,
+            sampled: false,
         }
     }
 

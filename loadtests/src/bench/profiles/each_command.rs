@@ -231,6 +231,12 @@ async fn one(
     let section = Section::of_load(&title, took, &results, usage)?;
     let summary = section.load.first().context("a load of one stage")?.clone();
     bench.figure(
+        &format!("{title}: intended → full answer, p95"),
+        summary.answer.p95_ms,
+        "ms",
+        Bound::Reported,
+    );
+    bench.figure(
         &format!("{title}: intended → full answer, p99"),
         summary.answer.p99_ms,
         "ms",

@@ -100,7 +100,7 @@ async fn steady(
         if stage == "warm-up" {
             continue;
         }
-        for (name, quantile) in [("p50", 0.5), ("p99", 0.99)] {
+        for (name, quantile) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)] {
             let has_threshold = name == "p99" && rate >= 1_000.0;
             let bound = if has_threshold {
                 Bound::Below(5.0)
@@ -157,7 +157,8 @@ async fn measure_paced(
     let measure_paced =
         ceiling::measure_paced(&platform.vhost.url(), samples.to_vec(), channels, rate, seconds).await?;
     let times = &measure_paced.times;
-    for (name, index) in [("p50", times.len() / 2), ("p99", times.len() * 99 / 100)] {
+    for (name, percent) in [("p50", 50), ("p95", 95), ("p99", 99)] {
+        let index = times.len() * percent / 100;
         let name = format!("bare publisher: sent → confirmed, {name} at {rate:.0}/s");
         rounds.figure(&name, times[index].as_secs_f64() * 1e3, "ms", Bound::Reported);
     }

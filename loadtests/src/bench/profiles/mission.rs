@@ -74,6 +74,18 @@ impl MissionLoad {
                 Bound::Reported,
             );
             bench.figure(
+                &format!("mission: intended → defer received, p95, {name}"),
+                sustained.first.p95_ms,
+                "ms",
+                Bound::Reported,
+            );
+            bench.figure(
+                &format!("mission: intended → full answer, p95, {name}"),
+                sustained.answer.p95_ms,
+                "ms",
+                Bound::Reported,
+            );
+            bench.figure(
                 &format!("mission: intended → full answer, p99, {name}"),
                 sustained.answer.p99_ms,
                 "ms",

@@ -204,6 +204,18 @@ async fn fixed(
         bound(at_500, 25.0),
     );
     rounds.figure(
+        &name("intended → defer received, p95"),
+        summary.first.p95_ms,
+        "ms",
+        Bound::Reported,
+    );
+    rounds.figure(
+        &name("intended → full answer of /position, p95"),
+        summary.position.p95_ms,
+        "ms",
+        Bound::Reported,
+    );
+    rounds.figure(
         &name("intended → full answer of /position, p99"),
         summary.position.p99_ms,
         "ms",

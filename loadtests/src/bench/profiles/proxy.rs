@@ -245,7 +245,7 @@ fn ms(histogram: &Histogram<u64>, quantile: f64) -> f64 {
 fn added(bench: &mut Bench, what: &str, histograms: &BTreeMap<bool, Histogram<u64>>) -> anyhow::Result<u64> {
     let of = |direct: bool| histograms.get(&direct).context("no call was measured");
     let (through, direct) = (of(false)?, of(true)?);
-    for (quantile, name) in [(0.5, "p50"), (0.99, "p99")] {
+    for (quantile, name) in [(0.5, "p50"), (0.95, "p95"), (0.99, "p99")] {
         let bound = if name == "p99" {
             Bound::Below(2.0)
         } else {
@@ -459,6 +459,12 @@ async fn shares(
     bench.figure(
         "proxy: interactive p50 while bulk saturates",
         ms(urgent, 0.5),
+        "ms",
+        Bound::Reported,
+    );
+    bench.figure(
+        "proxy: interactive p95 while bulk saturates",
+        ms(urgent, 0.95),
         "ms",
         Bound::Reported,
     );

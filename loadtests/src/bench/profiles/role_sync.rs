@@ -188,6 +188,12 @@ fn compare(bench: &mut Bench, during: &LoadSummary, without: [&LoadSummary; 2]) 
         );
     }
     bench.figure(
+        "role sync: intended → defer received meanwhile, p95",
+        during.first.p95_ms,
+        "ms",
+        Bound::Reported,
+    );
+    bench.figure(
         "role sync: intended → defer received meanwhile, p99",
         during.first.p99_ms,
         "ms",

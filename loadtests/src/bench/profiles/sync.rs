@@ -85,6 +85,12 @@ pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
         "ms",
         Bound::Below(100.0),
     );
+    bench.figure(
+        "sync: intended → defer received meanwhile, p95",
+        summary.first.p95_ms,
+        "ms",
+        Bound::Reported,
+    );
     let p99 = summary.answer.p99_ms;
     bench.figure(
         "sync: intended → full answer meanwhile, p99",

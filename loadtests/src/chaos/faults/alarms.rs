@@ -23,6 +23,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "memory-alarm",
         what: "memory watermark set to nearly 0",
         proves: &[I1, I6, I7],
+        alerts: &["broker-blocked"],
         expected: "consumers continue; recovery within 10 s after the alarm",
         guard: Guard::FailPoint("broker.guard.blocked=skip"),
         without_guard: "",
@@ -33,6 +34,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "disk-alarm",
         what: "limit of free disk set above the free disk",
         proves: &[I1, I6, I7],
+        alerts: &["broker-blocked"],
         expected: "consumers continue; recovery within 10 s after the alarm",
         guard: Guard::FailPoint("broker.guard.blocked=skip"),
         without_guard: "",
@@ -43,6 +45,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "disk-full",
         what: "the broker's data on a full tmpfs, then SIGKILL",
         proves: &[I1, I2],
+        alerts: &[],
         expected: "no confirmed message is lost",
         guard: Guard::FailPoint("broker.guard.confirm=skip"),
         without_guard: "59 of 80 events lost",
@@ -53,6 +56,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "flood-while-blocked",
         what: "2,000 events while the broker blocks publishers",
         proves: &[I1, I7],
+        alerts: &[],
         expected: "at most 64 unconfirmed messages, memory bounded",
         guard: Guard::Harness("the ingestor's window is 10,000 messages"),
         without_guard: "",
@@ -122,7 +126,7 @@ async fn blocked(testbed: &mut Testbed, queued: usize) -> anyhow::Result<()> {
         megabytes < MEMORY_LIMIT,
         format!("{megabytes} MB"),
     );
-    Ok(())
+    testbed.expect_alert("broker-blocked").await
 }
 
 async fn flood_while_blocked(testbed: &mut Testbed) -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::effects::{is_recorded, member_not_onboarded};
 use super::workers::statuses;
-use crate::chaos::Invariant::{I1, I2, I3};
+use crate::chaos::Invariant::{I1, I2, I3, I6};
 use crate::chaos::broker_client::BrokerClient;
 use crate::chaos::{Deployment, Guard, Scenario, Testbed};
 
@@ -17,6 +17,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "first-responses-fail",
         what: "one first response in four fails: 5xx and resets, before and after the effect",
         proves: &[I1, I2, I3],
+        alerts: &[],
         expected: "no command expires, no outcome is unknown",
         guard: Guard::FailPoint("discord.guard.response=skip;proxy.guard.response=skip"),
         without_guard: "",
@@ -26,7 +27,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         fault: 39,
         name: "follow-ups-fail",
         what: "half of the follow-ups get a 502 or a reset after their effect",
-        proves: &[I2],
+        proves: &[I2, I6],
+        alerts: &["unknown-outcomes"],
         expected: "none is sent twice; the outcome is recorded as unknown",
         guard: Guard::FailPoint("proxy.guard.repeat=skip"),
         without_guard: "",
@@ -37,6 +39,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "two-copies-of-a-follow-up",
         what: "every command twice, at two workers at the same time, with a follow-up that takes 1 s",
         proves: &[I2],
+        alerts: &[],
         expected: "one follow-up for each command",
         guard: Guard::FailPoint("worker.guard.under_way=skip"),
         without_guard: "two follow-ups",

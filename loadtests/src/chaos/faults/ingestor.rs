@@ -23,6 +23,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "ingestor-dies",
         what: "SIGKILL after receive, publish, confirm and checkpoint, one after the other",
         proves: &[I1, I2, I4, I5],
+        alerts: &[],
         expected: "the session is resumed within 5 s",
         guard: Guard::FailPoint("ingestor.guard.resume=skip"),
         without_guard: "",
@@ -33,6 +34,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "ingestor-crash-loop",
         what: "SIGKILL after each identify, with 12 identifies left",
         proves: &[I4, I5, I6],
+        alerts: &["identify-budget"],
         expected: "the last 10 identifies are reserved; health reports why",
         guard: Guard::FailPoint("ingestor.guard.budget=skip"),
         without_guard: "",
@@ -43,6 +45,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "ingestor-takeover",
         what: "two ingestors, one shard; SIGKILL of the lease holder",
         proves: &[I1, I2, I4, I5],
+        alerts: &[],
         expected: "the standby takes over within 5 s",
         guard: Guard::Harness("no second ingestor"),
         without_guard: "no recovery",
@@ -53,6 +56,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "ingestor-vanishes",
         what: "SIGSTOP of the lease holder, later SIGCONT",
         proves: &[I1, I2, I4, I5],
+        alerts: &[],
         expected: "the standby takes over within two heartbeats and 5 s",
         guard: Guard::Harness("no second ingestor"),
         without_guard: "no recovery",
@@ -63,6 +67,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "lease-lost-while-stopped",
         what: "SIGSTOP of the lease holder for 4 s, the shard's queue deleted, 300 joins meanwhile",
         proves: &[I1, I2, I4],
+        alerts: &[],
         expected: "no join has two event ids, no identify is used",
         guard: Guard::FailPoint("broker.guard.lease=skip"),
         without_guard: "325 of 337 joins with two event ids, an identify used",
@@ -133,6 +138,7 @@ async fn crash_loop(testbed: &mut Testbed) -> anyhow::Result<()> {
     );
     let held = reports_no_identifies_left(testbed).await;
     testbed.expect(I6, "health reports why no session is started", held, "nothing about it");
+    testbed.expect_alert("identify-budget").await?;
     // The cause has been removed.
     testbed.discord().clear_faults().await?;
     testbed.discord().change_gateway(&starts_remaining(1_000)).await?;

@@ -27,6 +27,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
     name: "connections-held-open",
     what: "1,100 half-open requests on the proxy's port and on every health port",
     proves: &[I1, I3, I5, I6],
+    alerts: &["connections-refused"],
     expected: "/livez responds, no command expires",
     guard: Guard::FailPoint("runtime.guard.connections=skip"),
     without_guard: "",

@@ -14,6 +14,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
     name: "minority-partition",
     what: "the ingestor's broker node is disconnected from the two others",
     proves: &[I1, I2],
+    alerts: &[],
     expected: "the minority confirms no message",
     guard: Guard::FailPoint("broker.guard.confirm=skip"),
     without_guard: "messages without a majority count as confirmed",

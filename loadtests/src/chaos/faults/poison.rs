@@ -8,7 +8,7 @@ use arrakis_contracts::{DeadLetter, headers, names};
 use tokio::time::{Instant, sleep};
 
 use super::workers::{POINTS, first_response_p99, start_armed};
-use crate::chaos::Invariant::{I1, I2, I3, I5};
+use crate::chaos::Invariant::{I1, I2, I3, I5, I6};
 use crate::chaos::broker_client::{self, BrokerClient};
 use crate::chaos::testbed::timed_joins::percentile;
 use crate::chaos::{Deployment, Guard, Scenario, Testbed};
@@ -21,7 +21,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         fault: 21,
         name: "poison-unreadable",
         what: "bodies and labels that cannot be decoded, as interaction, event and job",
-        proves: &[I1, I5],
+        proves: &[I1, I5, I6],
+        alerts: &["dead-letters"],
         expected: "dead letters with the reason `unreadable`",
         guard: Guard::FailPoint("worker.guard.unreadable=skip"),
         without_guard: "",
@@ -31,7 +32,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         fault: 21,
         name: "poison-panics",
         what: "a message whose handler panics each time",
-        proves: &[I1, I5],
+        proves: &[I1, I5, I6],
+        alerts: &["dead-letters", "panics"],
         expected: "a dead letter with the panic as its error",
         guard: Guard::FailPoint("broker.guard.panic=skip"),
         without_guard: "",
@@ -41,7 +43,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         fault: 21,
         name: "poison-aborts",
         what: "a message that aborts its worker each time, among other messages",
-        proves: &[I1, I2],
+        proves: &[I1, I2, I6],
+        alerts: &["dead-letters"],
         expected: "a dead letter; the other messages have their effect",
         guard: Guard::FailPoint("broker.guard.isolation=skip"),
         without_guard: "9 other messages became dead letters",
@@ -51,7 +54,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         fault: 27,
         name: "retry-storm",
         what: "10,000 events fail at once while commands are run and users join",
-        proves: &[I1, I3, I5],
+        proves: &[I1, I3, I5, I6],
+        alerts: &["retries"],
         expected: "p99 of commands below 1 s, of joins below 15 s",
         guard: Guard::FailPoint("broker.guard.retry_wait=skip"),
         without_guard: "no message waits; p99 of joins 24.7 s",
@@ -61,7 +65,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         fault: 28,
         name: "unknown-version",
         what: "labels of an unknown contract version",
-        proves: &[I1],
+        proves: &[I1, I6],
+        alerts: &["dead-letters"],
         expected: "dead letters that name the version",
         guard: Guard::FailPoint("broker.guard.version=skip"),
         without_guard: "",

@@ -22,6 +22,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "redis-gone",
         what: "SIGKILL of Redis under load, and a new one without data",
         proves: &[I1, I3, I4, I5, I6],
+        alerts: &["redis-unavailable"],
         expected: "each proxy uses its share; shared again within 10 s",
         guard: Guard::FailPoint("proxy.guard.share=skip"),
         without_guard: "above the limit",
@@ -32,6 +33,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "redis-hung",
         what: "SIGSTOP of Redis under load",
         proves: &[I1, I3, I4, I5, I6],
+        alerts: &["redis-unavailable"],
         expected: "each proxy uses its share; shared again within 10 s",
         guard: Guard::FailPoint("proxy.guard.share=skip"),
         without_guard: "above the limit",
@@ -42,6 +44,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "redis-refuses",
         what: "Redis full, read-only, without replicas, and busy, one after the other",
         proves: &[I4, I5, I6],
+        alerts: &[],
         expected: "each proxy uses its share; the log names the error",
         guard: Guard::FailPoint("proxy.guard.share=skip"),
         without_guard: "above the limit",
@@ -52,6 +55,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "redis-scripts-flushed",
         what: "SCRIPT FLUSH under load",
         proves: &[I4, I5],
+        alerts: &[],
         expected: "the scripts are loaded again; no proxy enters degraded mode",
         // The first three scripts are loaded when the proxy starts.
         guard: Guard::FailPoint("proxy.guard.script=skip@4+"),
@@ -169,6 +173,7 @@ async fn redis_unavailable(testbed: &mut Testbed, gone: bool) -> anyhow::Result<
         detail.contains("limited to 10 of 50"),
         detail,
     );
+    testbed.expect_alert("redis-unavailable").await?;
     // Interactions are answered, and each proxy uses its share after a pause.
     let before = caller_calls(testbed).await?;
     testbed.wait_for_effects(20).await?;

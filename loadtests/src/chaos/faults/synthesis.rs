@@ -18,6 +18,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
     name: "killed-around-synthesis",
     what: "SIGKILL of one worker after the other before a role is created, and after each REST call of the job",
     proves: &[I1, I2, I5],
+    alerts: &[],
     expected: "each continues where the one before ended; the missing role is created once, and every job succeeds",
     guard: Guard::FailPoint("worker.guard.synthesis=skip"),
     without_guard: "not run yet",

@@ -19,6 +19,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "killed-in-wizards-deploy",
         what: "SIGKILL of the worker at each seam of the wizard's deploy, and at calls of the job that follows",
         proves: &[I1, I2, I5],
+        alerts: &[],
         expected: "one community, manifest and job; each role and channel exists once; `/resume` shows the end",
         guard: Guard::FailPoint("worker.guard.synthesis=skip"),
         without_guard: "not run yet",
@@ -29,6 +30,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "redis-lost-in-mid-wizard",
         what: "SIGKILL of Redis in mid-wizard, a new one without data, and the same after Deploy",
         proves: &[I1, I2, I5],
+        alerts: &[],
         expected: "nothing is set up before Deploy; the admin is asked to begin again, and can within 10 s; the deploy completes \
                    without Redis",
         guard: Guard::Harness("Redis stays away"),

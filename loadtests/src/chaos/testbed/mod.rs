@@ -1,5 +1,6 @@
 //! The environment of a scenario: a platform of its own, load, recovery times, and recorded checks.
 
+mod alerts;
 mod chain;
 mod observe;
 pub(super) mod timed_joins;
@@ -18,7 +19,7 @@ use super::deployment::Deployment;
 use super::load::{ActionMix, LoadGenerator, RunningLoad};
 use super::member_pool::{GuildChannel, MemberPool};
 use super::run::{ReusableServers, RunOptions};
-use super::scenario::{Guard, Invariant};
+use super::scenario::{Guard, Invariant, Scenario};
 use crate::ledger::{ActionLog, MemberAction, Tally};
 use crate::platform::servers::RabbitServer;
 use crate::platform::{Emulator, Platform, PlatformServices};
@@ -49,6 +50,8 @@ pub struct Testbed {
     soak: Option<Duration>,
     guarded: bool,
     guard: Guard,
+    /// Alerts that must fire.
+    alerts: &'static [&'static str],
     reusable: ReusableServers,
     services: Option<PlatformServices>,
     platform: Option<Platform>,
@@ -72,13 +75,14 @@ pub struct Testbed {
 }
 
 impl Testbed {
-    pub(super) fn new(reusable: ReusableServers, guard: Guard, options: &RunOptions) -> Self {
+    pub(super) fn new(reusable: ReusableServers, scenario: &Scenario, options: &RunOptions) -> Self {
         let RunOptions { guarded, seed, soak } = *options;
         Self {
             seed,
             soak,
             guarded,
-            guard,
+            guard: scenario.guard,
+            alerts: scenario.alerts,
             reusable,
             services: None,
             platform: None,
@@ -178,7 +182,10 @@ impl Testbed {
             None => PlatformServices::of_the_environment().await,
         };
         let arguments: Vec<&str> = deployment.emulator.iter().map(String::as_str).collect();
-        let platform = Platform::prepare_on(services, &arguments).await?;
+        let mut platform = Platform::prepare_on(services, &arguments).await?;
+        if self.expects_alerts() {
+            platform.watch().await?;
+        }
         let admin = Secret::new(platform.database().admin_url());
         seed::write(&platform.discord, &admin, &self.plan).await?;
         self.pool = Some(Arc::new(Mutex::new(

@@ -167,6 +167,9 @@ impl Testbed {
         let mut logs = BTreeMap::new();
         if let Some(platform) = &mut self.platform {
             logs.insert("emulator".to_owned(), platform.emulator().lines());
+            if let Some(prometheus) = &platform.prometheus {
+                logs.insert("prometheus".to_owned(), prometheus.log());
+            }
             for replica in platform.replicas() {
                 logs.insert(replica.name().to_owned(), replica.log());
             }

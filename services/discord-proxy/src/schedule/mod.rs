@@ -5,6 +5,7 @@
 
 mod permit;
 mod queue;
+mod shares;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::token::BotToken;
 
 pub(crate) use self::permit::Permit;
 use self::queue::{Block, Item, Queue, class};
+use self::shares::TenantShares;
 
 /// Calls in one batch: a third of the window, so that a more urgent call that arrives meanwhile waits for few.
 const BATCH: usize = 16;
@@ -159,6 +161,7 @@ impl Scheduler {
             global_until: None,
             waiting_class: 0,
             last_cleanup: Instant::now(),
+            shares: TenantShares::new(Instant::now()),
             metrics: metrics.clone(),
         };
         tokio::spawn(actor.run(stop));
@@ -260,6 +263,7 @@ struct Actor {
     /// The most urgent class that waits until then, which Redis has as waiting.
     waiting_class: usize,
     last_cleanup: Instant,
+    shares: TenantShares,
     metrics: QueueMetrics,
 }
 
@@ -272,6 +276,9 @@ impl Actor {
             self.clean_up();
             self.metrics
                 .waiting(self.queue.waiting_by_class(), self.queue.tenants());
+            if let Some(shares) = self.shares.end_window(Instant::now()) {
+                self.metrics.shares(shares.tenants, shares.largest);
+            }
             if stop.is_cancelled() {
                 return self.shut_down();
             }
@@ -377,6 +384,7 @@ impl Actor {
         }
         self.queue.put_back(returned);
         for (at, tenant) in granted {
+            self.shares.granted(&tenant);
             self.queue.granted(at, &tenant);
         }
         if let Some(served) = acquired.served.filter(|_| requests.iter().all(|request| request.bot)) {

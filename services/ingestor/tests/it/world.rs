@@ -48,7 +48,7 @@ impl World {
     pub(crate) async fn with(change: impl FnOnce(&mut Options)) -> Self {
         arrakis_runtime::install_crypto_provider();
         if let Some(filter) = std::env::var("RUST_LOG").ok().and_then(|filter| filter.parse().ok()) {
-            let _ = arrakis_telemetry::init_logs(arrakis_telemetry::LogFormat::Text, filter);
+            let _ = arrakis_telemetry::init_logs(arrakis_telemetry::LogFormat::Text, filter, None);
         }
         // Shards identify at the same time unless a test is about that: a bucket allows one IDENTIFY in five seconds.
         let mut options = Options {

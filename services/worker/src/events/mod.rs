@@ -25,6 +25,7 @@ use arrakis_contracts::Labels;
 use arrakis_contracts::dead_letter::{DeadLetterReason, MAX_REDELIVERY_AGE};
 use arrakis_db::{GatewayPosition, with_connection_wait};
 use arrakis_runtime::fail_point;
+use arrakis_telemetry::export::set_parent;
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -168,6 +169,7 @@ impl Handler for Events {
             trace_id = labels.traceparent.split('-').nth(1),
             duration_ms = field::Empty,
         );
+        set_parent(&span, &labels.traceparent);
         let event = Event {
             labels,
             body: delivery.body().clone(),

@@ -31,6 +31,7 @@ mod undecodable;
 use std::sync::Arc;
 
 use arrakis_broker::{Delivery, Handler, Verdict};
+use arrakis_telemetry::export::set_parent;
 use tracing::{Instrument, field, info_span};
 use twilight_model::guild::Permissions;
 use twilight_model::id::Id;
@@ -116,6 +117,7 @@ async fn handle_in_span(in_flight: InFlight<'_>) -> Handled {
         outcome = field::Empty,
         duration_ms = field::Empty,
     );
+    set_parent(&span, &received.labels.traceparent);
     let handled = route(in_flight).instrument(span.clone()).await;
     span.record("outcome", handled.outcome);
     let took = received.delivery.received().elapsed();

@@ -92,20 +92,31 @@ impl Handler for Jobs {
                 };
             }
         };
+        // The message of a job has no time of its own: the age of the next one counts from this delivery.
+        self.services.metrics.queues.delivered(delivery.queue(), Duration::ZERO);
         let span = info_span!(
             "job.message.handle",
             job.id = job.id,
             job.kind = job.kind.name(),
             community = job.community,
             attempt = field::Empty,
+            trace_id = field::Empty,
             duration_ms = field::Empty,
         );
+        if let Some(trace) = span.in_scope(arrakis_telemetry::export::current) {
+            span.record("trace_id", trace.trace_id());
+        }
         let handled = self.handle_one(&delivery, &job).instrument(span.clone());
         let verdict = with_connection_wait(POSTGRES_WAIT, handled).await;
         let took = delivery.received().elapsed();
         span.record("duration_ms", u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         let labels = [job.kind.name(), verdict.name()];
-        self.services.metrics.jobs.with_label_values(&labels).inc();
+        let metrics = &self.services.metrics;
+        metrics.jobs.with_label_values(&labels).inc();
+        if verdict == Verdict::Done {
+            let seconds = metrics.job_seconds.with_label_values(&[job.kind.name()]);
+            seconds.observe(took.as_secs_f64());
+        }
         verdict
     }
 }

@@ -52,6 +52,9 @@ pub enum Purpose {
 }
 
 impl Purpose {
+    /// All purposes.
+    pub const ALL: [Self; 2] = [Self::Deploy, Self::Repair];
+
     /// The name in payloads and audit entries.
     pub const fn name(self) -> &'static str {
         match self {

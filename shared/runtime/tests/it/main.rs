@@ -71,3 +71,11 @@ async fn metrics_are_prometheus_text() {
         "{text}"
     );
 }
+
+#[test]
+fn reference_page_and_promtool_accept_the_metrics() {
+    let runtime = Runtime::for_test(Service::Worker);
+    runtime.health.component("broker").up();
+    arrakis_test_support::assert_metrics("every service", &runtime.metrics);
+    arrakis_test_support::assert_accepted("every service", &runtime.render_metrics());
+}

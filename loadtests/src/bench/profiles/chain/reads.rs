@@ -95,6 +95,7 @@ pub(super) async fn measure(
         bench.sections.push(section);
         let figure = |percentile: &str| format!("chain: {name}, {percentile}");
         bench.figure(&figure("p50"), latency.p50_ms, "ms", Bound::Reported);
+        bench.figure(&figure("p95"), latency.p95_ms, "ms", Bound::Reported);
         let limit = steps.bound(Bound::Below(100.0));
         bench.figure(&figure("p99"), latency.p99_ms, "ms", limit);
     }

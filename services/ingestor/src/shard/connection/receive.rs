@@ -1,9 +1,11 @@
 //! Processing of the frames of a gateway connection.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arrakis_causes::causes;
 use arrakis_runtime::fail_point;
+use arrakis_telemetry::export::{self, RootSpan};
+use arrakis_telemetry::trace::Traceparent;
 use bytes::Bytes;
 use tokio::time::Instant;
 use twilight_gateway::CloseFrame;
@@ -111,6 +113,7 @@ impl Connection<'_> {
             }
             _ => {}
         }
+        self.period.shared.metrics.received();
         if self.period.session.is_none() {
             return Err(FrameError::NoSession);
         }
@@ -127,6 +130,12 @@ impl Connection<'_> {
         let Some(session) = &period.session else {
             return Err(FrameError::NoSession);
         };
+        // The span ends when the message is in the pipeline.
+        let span = export::root(
+            "ingestor.event.publish",
+            || SystemTime::UNIX_EPOCH + Duration::from_micros(received_at.us),
+            || [("event", event.to_owned()), ("shard", period.status.id.to_string())],
+        );
         let context = LabelContext {
             shard: period.status.id,
             shards: period.shared.shards,
@@ -134,6 +143,7 @@ impl Connection<'_> {
             session_since_ms: session.since_ms,
             received_us: received_at.us,
             clock_offset_ms: period.shared.clock.ms(),
+            traceparent: span.as_ref().map_or_else(Traceparent::new_root, RootSpan::traceparent),
         };
         let mut message = label(text, frame, context)?;
         message.received = Some(received_at.instant);

@@ -58,6 +58,7 @@ pub(crate) async fn submit_approval(
         return Err(Problem::new(ProblemKind::Unavailable, detail));
     }
     let plan_digest = check(&request)?;
+    services.metrics.plan_submitted(request.verdict);
     let verdict = match request.verdict {
         PlanVerdict::Passed => ApprovalVerdict::Passed,
         PlanVerdict::NeedsApproval => ApprovalVerdict::NeedsApproval,

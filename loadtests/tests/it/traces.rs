@@ -1,0 +1,136 @@
+//! One trace from the gateway frame to the reply: ingestor, queue, worker, proxy.
+
+use std::time::Duration;
+
+use arrakis_config::Secret;
+use arrakis_test_support::{CollectedSpan, TraceCollector, eventually_within};
+use loadtests::platform::Platform;
+use loadtests::seed;
+use serde_json::json;
+
+/// Time limit for the spans of a command.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Starts a platform whose processes have these variables, and lets a member run `/help`. Returns the platform.
+async fn platform_with_a_reply(variables: &[(String, String)]) -> Platform {
+    arrakis_runtime::install_crypto_provider();
+    let mut platform = Platform::prepare().await.unwrap();
+    let admin_url = Secret::new(platform.database().admin_url());
+    let plan = seed::run(&platform.discord, &admin_url, 1).await.unwrap();
+    platform.spawn_proxy(variables).unwrap().ready().await;
+    platform.spawn_worker(variables).unwrap().ready().await;
+    platform.spawn_ingestor(variables).unwrap().ready().await;
+    let server = &plan.servers[0];
+    let view = platform.discord.guild(server.guild).await.unwrap();
+    let channels = view["channels"].as_array().unwrap();
+    let channel = channels.iter().find(|channel| channel["type"] == 0).unwrap();
+    let place = (server.guild, channel["id"].as_str().unwrap().parse().unwrap());
+    let command = platform
+        .discord
+        .command(place, server.members[1].user, "help", json!([]));
+    platform.discord.answer(&command.await.unwrap()).await.unwrap();
+    platform
+}
+
+/// The child of a span with this name and service.
+fn child<'a>(spans: &'a [CollectedSpan], parent: &CollectedSpan, service: &str) -> Option<&'a CollectedSpan> {
+    spans.iter().find(|span| {
+        span.trace_id == parent.trace_id && span.parent_span_id == parent.span_id && span.service == service
+    })
+}
+
+/// Whether a span is below another one, at any depth.
+fn is_descendant(spans: &[CollectedSpan], span: &CollectedSpan, of: &CollectedSpan) -> bool {
+    let mut at = span;
+    for _ in 0..spans.len() {
+        if at.parent_span_id == of.span_id {
+            return true;
+        }
+        match spans.iter().find(|other| other.span_id == at.parent_span_id) {
+            Some(parent) => at = parent,
+            None => return false,
+        }
+    }
+    false
+}
+
+#[tokio::test]
+async fn command_is_one_trace_from_the_gateway_frame_to_the_reply() {
+    let collector = TraceCollector::start().await;
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url()),
+        ("OTEL_TRACES_SAMPLER_ARG", "1"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+        ("LOG_FORMAT", "json"),
+        ("RUST_LOG", "info,lapin=off,arrakis_discord=debug"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut platform = platform_with_a_reply(&variables).await;
+
+    let command = || async {
+        let spans = collector.spans();
+        let received = spans.iter().find(|span| {
+            span.service == "arrakis-ingestor"
+                && span
+                    .attributes
+                    .get("event")
+                    .is_some_and(|event| event == "INTERACTION_CREATE")
+        })?;
+        let handled = child(&spans, received, "arrakis-worker")?;
+        let forwarded = spans
+            .iter()
+            .find(|span| span.service == "arrakis-discord-proxy" && is_descendant(&spans, span, handled))?;
+        Some((received.clone(), handled.clone(), forwarded.clone()))
+    };
+    let (received, handled, forwarded) = eventually_within(LIMIT, command, "the spans of the command").await;
+    assert_eq!(received.parent_span_id, "", "{received:?}");
+    assert_eq!(handled.name, "interaction.command.handle");
+    assert_eq!(forwarded.name, "proxy.call.forward");
+    assert_eq!(forwarded.trace_id, received.trace_id);
+
+    // The log of the worker has the same trace id.
+    let is_logged = platform.workers[0]
+        .log()
+        .iter()
+        .any(|line| line.contains(&received.trace_id));
+    assert!(is_logged, "no log line of the worker has {}", received.trace_id);
+
+    // Credentials are of a type that is never written.
+    let application = base64_of_the_application();
+    for span in collector.spans() {
+        for (name, value) in &span.attributes {
+            assert!(!value.contains(&application), "{}: {name} has the bot token", span.name);
+            assert!(
+                !value.contains(platform.credential()),
+                "{}: {name} has a credential",
+                span.name
+            );
+        }
+    }
+    for replica in platform.replicas() {
+        let log = replica.log().join("\n");
+        assert!(!log.contains(&application), "{} logs the bot token", replica.name());
+    }
+    platform.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_is_exported_without_a_sampled_trace() {
+    let collector = TraceCollector::start().await;
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url()),
+        ("OTEL_TRACES_SAMPLER_ARG", "0"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let platform = platform_with_a_reply(&variables).await;
+    // The end of each process exports what is left.
+    platform.stop().await;
+    assert!(collector.spans().is_empty(), "{:?}", collector.spans());
+}
+
+/// The beginning of the platform's bot token: the application's id in base64url.
+fn base64_of_the_application() -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode("1100000000000000001")
+}

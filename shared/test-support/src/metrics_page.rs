@@ -1,0 +1,154 @@
+//! [`assert_metrics`]: the reference page of metrics, and Prometheus's conventions.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, Write as _};
+use std::process::{Command, Stdio};
+
+use arrakis_telemetry::{MetricDescription, MetricKind, Metrics};
+
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations/metrics.md");
+const UPDATE: &str = "UPDATE_METRICS=1 cargo test --workspace --all-features reference_page";
+
+/// Checks the metrics that a service has registered: its section of `docs/operations/metrics.md` has them, and `promtool check metrics` accepts
+/// names, units and help texts, also of metrics that have no value yet. With `UPDATE_METRICS` set, the section is written instead.
+///
+/// # Panics
+/// When the section is stale, promtool refuses a metric, or promtool is not installed.
+pub fn assert_metrics(service: &str, metrics: &Metrics) {
+    let mut descriptions = metrics.descriptions();
+    descriptions.sort_by(|one, other| one.name.cmp(&other.name));
+    assert_section(service, &table(&descriptions));
+    assert_accepted(service, &example(&descriptions));
+    assert_accepted(service, &metrics.render());
+}
+
+/// Checks a service's `/metrics` with `promtool check metrics`.
+///
+/// # Panics
+/// When promtool refuses a metric, or is not installed.
+pub fn assert_accepted(service: &str, text: &str) {
+    let child = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = match child {
+        Ok(child) => child,
+        Err(error) => panic!("promtool cannot be started ({error}): apt-get install prometheus"),
+    };
+    if let Some(mut input) = child.stdin.take()
+        && let Err(error) = input.write_all(text.as_bytes())
+    {
+        panic!("promtool does not read the metrics: {error}");
+    }
+    match child.wait_with_output() {
+        Ok(output) if output.status.success() => {}
+        Ok(output) => panic!(
+            "promtool check metrics refuses metrics of {service}:\n{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        ),
+        Err(error) => panic!("promtool: {error}"),
+    }
+}
+
+/// The table of the page, with a row for each metric.
+fn table(descriptions: &[MetricDescription]) -> String {
+    let mut table = "| metric | kind | labels | meaning |\n|---|---|---|---|\n".to_owned();
+    for metric in descriptions {
+        let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        let _ = writeln!(
+            table,
+            "| `{}` | {} | {} | {} |",
+            metric.name,
+            metric.kind.name(),
+            labels.join(", "),
+            metric.help.replace('|', "\\|")
+        );
+    }
+    table
+}
+
+/// The text format with one series of each metric.
+fn example(descriptions: &[MetricDescription]) -> String {
+    let mut text = String::new();
+    for metric in descriptions {
+        let MetricDescription {
+            name,
+            kind,
+            help,
+            labels,
+        } = metric;
+        let pairs: Vec<String> = labels.iter().map(|label| format!("{label}=\"x\"")).collect();
+        let pairs = pairs.join(",");
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {}", kind.name());
+        let _ = match kind {
+            MetricKind::Histogram => writeln!(
+                text,
+                "{name}_bucket{{{pairs}{}le=\"+Inf\"}} 1\n{name}_sum{{{pairs}}} 1\n{name}_count{{{pairs}}} 1",
+                if pairs.is_empty() { "" } else { "," }
+            ),
+            MetricKind::Counter | MetricKind::Gauge => writeln!(text, "{name}{{{pairs}}} 1"),
+        };
+    }
+    text
+}
+
+/// Compares the section of a service with the committed one, or writes it. The file is locked: tests of several services run at once.
+fn assert_section(service: &str, table: &str) {
+    let is_update = std::env::var_os("UPDATE_METRICS").is_some();
+    let opened = File::options().read(true).write(is_update).open(PATH);
+    let mut file = opened.unwrap_or_else(|error| panic!("{PATH}: {error}"));
+    let mut committed = String::new();
+    let read = if is_update { file.lock() } else { file.lock_shared() };
+    read.and_then(|()| file.read_to_string(&mut committed))
+        .unwrap_or_else(|error| panic!("{PATH}: {error}"));
+    let page = with_section(&committed, service, table);
+    if page == committed {
+        return;
+    }
+    assert!(
+        is_update,
+        "the section of {service} in docs/operations/metrics.md is stale; run: {UPDATE}"
+    );
+    let written = file
+        .rewind()
+        .and_then(|()| file.set_len(0))
+        .and_then(|()| file.write_all(page.as_bytes()));
+    written.unwrap_or_else(|error| panic!("{PATH}: {error}"));
+}
+
+fn with_section(page: &str, service: &str, table: &str) -> String {
+    let begin = format!("<!-- metrics of {service}: generated by `{UPDATE}` -->\n");
+    let end = format!("<!-- end of metrics of {service} -->");
+    let parts = page
+        .split_once(&begin)
+        .and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
+    let Some((before, after)) = parts else {
+        panic!("docs/operations/metrics.md has no section that begins with {begin}");
+    };
+    format!("{before}{begin}\n{table}\n{end}{after}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "use base unit \"seconds\"")]
+    fn unit_that_is_no_base_unit_is_refused() {
+        let metrics = Metrics::new();
+        metrics.gauge_vec("arrakis_latency_milliseconds", "A latency.", &["shard"]);
+        assert_accepted("a test", &example(&metrics.descriptions()));
+    }
+
+    #[test]
+    fn example_of_a_histogram_with_labels_is_accepted() {
+        let metrics = Metrics::new();
+        metrics.seconds_vec("arrakis_test_seconds", "A test.", &["queue"]);
+        metrics.seconds("arrakis_other_seconds", "A test.");
+        assert_accepted("a test", &example(&metrics.descriptions()));
+    }
+}
