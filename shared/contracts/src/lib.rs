@@ -9,6 +9,7 @@ pub mod approvals;
 pub mod dead_letter;
 pub mod event;
 pub mod headers;
+pub mod interaction;
 pub mod job;
 pub mod labels;
 pub mod names;
@@ -20,5 +21,6 @@ pub mod telegram;
 
 pub use dead_letter::DeadLetter;
 pub use event::EventId;
+pub use interaction::InteractionFields;
 pub use job::{Job, JobKind};
 pub use labels::{LABELS_VERSION, LabelError, Labels};

@@ -28,6 +28,7 @@ mod events;
 mod every_command;
 mod failed_deploys;
 mod failures;
+mod http_interactions;
 mod jobs;
 mod kill_switch;
 mod leader;

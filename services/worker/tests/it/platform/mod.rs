@@ -5,6 +5,7 @@ mod admin;
 mod assertions;
 mod control;
 mod gateway_client;
+mod interactions_service;
 mod seed;
 mod test_consumer;
 mod worker;
@@ -29,6 +30,7 @@ pub use self::admin::MANAGE_GUILD;
 pub use self::assertions::{assert_description, assert_refusal, description, embed, follow_ups, is_ephemeral};
 pub use self::control::Control;
 pub use self::gateway_client::{Dispatch, GatewayClient};
+pub use self::interactions_service::InteractionsService;
 pub use self::seed::Community;
 pub use self::test_consumer::{Behavior, TestCommand, eligibility_provider};
 pub use self::worker::Worker;
@@ -53,6 +55,8 @@ pub struct Platform {
     test_database: TestDatabase,
     _proxy_runtime: StopOnDrop,
     gateway_client: GatewayClient,
+    /// The endpoint by which interactions are published, if not directly.
+    by_http: Option<InteractionsService>,
 }
 
 /// Stops a service of this process at the end of its test.
@@ -94,6 +98,10 @@ impl Platform {
         let base = emulator.addresses().rest.clone();
         let (proxy, proxy_runtime) = start_proxy(&emulator.token(), &base, &redis, tune).await;
         let gateway_client = GatewayClient::connect(emulator.addresses(), &emulator.token()).await;
+        let by_http = match std::env::var(interactions_service::DELIVERY).as_deref() {
+            Ok("http") => Some(InteractionsService::start(&emulator, &vhost.url()).await),
+            _ => None,
+        };
         Self {
             publisher: Publisher::new(connection.clone()),
             control,
@@ -107,6 +115,7 @@ impl Platform {
             test_database,
             _proxy_runtime: proxy_runtime,
             gateway_client,
+            by_http,
         }
     }
 
@@ -187,7 +196,12 @@ impl Platform {
 
     /// Publishes a dispatch as the ingestor does.
     pub async fn publish(&self, dispatch: &Dispatch) {
-        self.publish_labelled(dispatch, &dispatch.labels()).await;
+        match &self.by_http {
+            Some(endpoint) if dispatch.event == "INTERACTION_CREATE" => {
+                assert_eq!(endpoint.deliver(&self.emulator, &dispatch.body).await, 202);
+            }
+            _ => self.publish_labelled(dispatch, &dispatch.labels()).await,
+        }
     }
 
     pub async fn publish_labelled(&self, dispatch: &Dispatch, labels: &Labels) {
