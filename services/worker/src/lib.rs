@@ -44,6 +44,7 @@ pub mod scheduled_backup;
 mod sent_messages;
 mod serve;
 pub mod services;
+mod status_link;
 pub mod synthesis;
 pub mod synthesis_client;
 mod theme_change;

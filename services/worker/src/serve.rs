@@ -178,6 +178,7 @@ pub(crate) async fn connect(
         publisher: Publisher::new(connections.publish.clone()),
         themes,
         metrics,
+        status_page: config.verify_base_url.clone(),
         command_limit: config.command_limit,
         stale_after: config.stale_after,
         admin_commands_without_mfa: config.admin_commands_without_mfa,

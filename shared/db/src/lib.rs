@@ -107,7 +107,7 @@ pub use error::DbError;
 pub use evaluation_input::EvaluationInput;
 pub use feature_gates::{FeatureGate, FeatureGateChanges};
 pub use ids::{CommunityId, GuildId, SnowflakeError, UserId};
-pub use jobs::{JobOutcome, JobRow, JobStart, JobState, Jobs, NewJob};
+pub use jobs::{JobOutcome, JobRow, JobStart, JobState, Jobs, NewJob, OverviewJob};
 pub use kill_switches::KillSwitches;
 pub use leader::{LeaderElection, Leadership};
 pub use leaderboard::{CommunityCounts, LeaderboardEntry, LeaderboardPage, MemberStanding};

@@ -223,6 +223,7 @@ impl Platform {
             kill_switch: arrakis_kill_switch::PlatformSwitch::default(),
             backups: None,
             approvals: arrakis_worker::approvals::Approvals::default(),
+            status_page: None,
         }
     }
 
