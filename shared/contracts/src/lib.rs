@@ -15,6 +15,7 @@ pub mod labels;
 pub mod names;
 pub mod proxy;
 pub mod redact;
+pub mod rollout;
 pub mod routing;
 pub mod servers;
 pub mod status;

@@ -38,7 +38,25 @@ pub(super) fn topology(priorities: Priorities) -> Topology {
     }
     jobs(&mut topology);
     retries(&mut topology);
+    canary(&mut topology);
     topology
+}
+
+/// A copy of each queue whose messages stable workers hand over to canary workers. They are published by queue name, so no binding exists.
+fn canary(topology: &mut Topology) {
+    let handed_over = [names::INTERACTIONS, names::EVENTS_GUILD];
+    let is_handed_over = |queue: &&Queue| {
+        let below = |name: &&str| queue.name == **name || queue.name.starts_with(&format!("{name}."));
+        handed_over.iter().any(below)
+    };
+    let copies = topology.queues.iter().filter(is_handed_over).map(|queue| Queue {
+        name: names::canary(&queue.name),
+        kind: queue.kind,
+        arguments: queue.arguments.clone(),
+        reason: "messages of servers that the canary workers serve; the same options as the queue of the stable workers, which hand them over",
+    });
+    let copies: Vec<Queue> = copies.collect();
+    topology.queues.extend(copies);
 }
 
 fn dead_letters(topology: &mut Topology) {

@@ -74,6 +74,7 @@ impl World {
             isolation: arrakis_broker::Isolation::default(),
             queue: queue.to_owned(),
             prefetch: 10,
+            priority: 0,
             limit: None,
             retries: RetryPublisher::new(self.publisher()),
             topology: Some(self.topology.clone()),

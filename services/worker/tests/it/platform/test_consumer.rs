@@ -242,6 +242,7 @@ impl Platform {
             isolation: arrakis_broker::Isolation::default(),
             queue: names::INTERACTIONS.to_owned(),
             prefetch,
+            priority: 0,
             limit: Some(Duration::from_secs(60)),
             retries: RetryPublisher::new(self.publisher.clone()),
             topology: None,
