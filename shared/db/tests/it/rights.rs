@@ -195,6 +195,7 @@ const APP_RIGHTS: [(&str, &str); 66] = [
     ("profiles", "arw"),
     ("reconcile_reports", "arwd"),
     ("role_bindings", "arwd"),
+    ("rollouts", "r"),
     ("rule_changes", "arw"),
     ("shadow_states", "arw"),
     ("subscriptions", "arw"),
