@@ -12,7 +12,7 @@ command_check() {
 
     step 'formatting (cargo fmt --all formats)' cargo_attached fmt --all --check
     step 'scripts' run_attached shellcheck env --chdir="$root" shellcheck --external-sources --check-sourced \
-        dev .ci/run deploy/dev/sqlx-prepare.sh
+        dev .ci/run deploy/canary.sh deploy/dev/sqlx-prepare.sh
     step 'dependencies between crates' check_dependencies
     step 'cycles between modules' check_module_cycles
     step 'words in texts for operators' check_words

@@ -11,6 +11,7 @@ pub mod at_most_once;
 mod attached_file;
 pub mod badge_cards;
 mod bot_access;
+pub mod canary;
 mod cli;
 pub mod commands;
 pub mod community;

@@ -60,6 +60,12 @@ pub struct WorkerMetrics {
     pub roles: IntCounterVec,
     /// Messages of alerts that have ended, by outcome.
     pub alerts: IntCounterVec,
+    /// Percent of the servers whose messages are handed over to the canary.
+    pub canary_share: IntGauge,
+    /// Messages of servers of the canary, by queue and outcome.
+    pub handed_over: IntCounterVec,
+    /// 1 for the group of this worker.
+    pub group: IntGaugeVec,
     /// Messages in a queue, by queue.
     pub queue_depth: IntGaugeVec,
     /// Consumers of a queue, by queue.
@@ -196,6 +202,20 @@ impl WorkerMetrics {
                 "arrakis_worker_alerts_total",
                 "Messages of alerts that have ended, by outcome.",
                 &["outcome"],
+            ),
+            canary_share: metrics.gauge(
+                "arrakis_worker_canary_share_percent",
+                "Percent of the servers whose messages this worker hands over to the canary workers.",
+            ),
+            handed_over: counter(
+                "arrakis_worker_handed_over_total",
+                "Messages of servers of the canary, by queue and outcome: handed_over, kept (they could not be handed over, and were handled here).",
+                &["queue", "outcome"],
+            ),
+            group: metrics.gauge_vec(
+                "arrakis_worker_group_info",
+                "1 for the group of this worker: stable or canary.",
+                &["group"],
             ),
             queue_depth: metrics.gauge_vec(
                 "arrakis_worker_queue_depth",

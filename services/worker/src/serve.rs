@@ -28,6 +28,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::approval_settings::Approvals;
+use crate::canary::{self, CanaryShare, HandOver, STABLE_PRIORITY, WorkerGroup};
 use crate::commands::Commands;
 use crate::config::Config;
 use crate::configuration::ShadowStore;
@@ -77,7 +78,10 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     let _ = tokio::time::timeout(FIRST_PROBE_LIMIT, services.probe_discord()).await;
     // A kill switch that is on is known before the first message.
     let kill_switch_loop = KillSwitchLoop::begin(services.clone(), kill_switch_sync(&config, &services)?).await;
+    services.metrics.group.with_label_values(&[config.group.name()]).set(1);
+    let canary_share = CanaryShare::begin(&services.database, &services.metrics).await;
     let consumers = Consumers {
+        canary_share: canary_share.clone(),
         config: &config,
         services: &services,
         commands: &commands,
@@ -90,6 +94,13 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
         },
     };
     let (mut running, queues) = consumers.start();
+    let (database, stop) = (services.database.clone(), runtime.shutdown.soft.clone());
+    match config.group {
+        WorkerGroup::Stable => tokio::spawn(canary_share.follow(database, services.metrics.clone(), stop)),
+        WorkerGroup::Canary => tokio::spawn(canary::report(database, stop)),
+    };
+    let group = config.group.name();
+    runtime.health.add_details("group", move || json!(group));
     let is_leader = services.metrics.leader.clone();
     runtime
         .health
@@ -117,16 +128,20 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
             backups.remember_public_keys().await;
         }
     }));
-    let leader = leader::run(
-        services.clone(),
-        commands,
-        connections.publish.clone(),
-        config.database_url.clone(),
-        soft.clone(),
-    );
-    let leader = tokio::spawn(leader);
+    // Timed work runs on the stable build: a canary that led would run the timed work of every server.
+    let leader = (config.group == WorkerGroup::Stable).then(|| {
+        tokio::spawn(leader::run(
+            services.clone(),
+            commands,
+            connections.publish.clone(),
+            config.database_url.clone(),
+            soft.clone(),
+        ))
+    });
     let result = join_consumers(&mut running, soft).await;
-    let _ = leader.await;
+    if let Some(leader) = leader {
+        let _ = leader.await;
+    }
     connections.consume.close().await;
     connections.publish.close().await;
     services.database.close();
@@ -303,6 +318,7 @@ async fn declare(topology: &Topology, connection: &BrokerConnection, runtime: &R
 }
 
 struct Consumers<'a> {
+    canary_share: CanaryShare,
     config: &'a Config,
     services: &'a Arc<Services>,
     commands: &'a Arc<Commands>,
@@ -315,25 +331,35 @@ struct Consumers<'a> {
 type ConsumerTasks = JoinSet<Result<(), ConsumeError>>;
 
 impl Consumers<'_> {
-    /// Starts one consumer for each queue. Returns also the names of the queues whose messages are counted.
+    /// Starts the consumers of this worker's group. Returns also the names of the queues whose messages are counted.
     fn start(&self) -> (ConsumerTasks, Vec<String>) {
         let mut running = ConsumerTasks::new();
         let mut queues = Vec::new();
         let prefetch = self.config.prefetch;
         let load_shedding = Arc::new(LoadShedding::default());
         for queue in self.topology.interaction_queues() {
-            queues.push(queue.to_owned());
             let handler = Interactions::new(self.services.clone(), self.commands.clone())
                 .with_load_shedding(load_shedding.clone());
-            let limit = self.config.command_limit + REPLY_LIMIT;
-            self.consume(&mut running, queue, prefetch.interactions, limit, handler);
+            let limits = (prefetch.interactions, self.config.command_limit + REPLY_LIMIT);
+            self.consume_shared(&mut running, &mut queues, queue, limits, handler);
         }
         let handler = Events::new(self.services.clone()).with_load_shedding(load_shedding);
-        for queue in [names::EVENTS_GUILD, names::EVENTS_MESSAGE] {
-            queues.push(queue.to_owned());
-            let limit = self.config.event_limit;
-            self.consume(&mut running, queue, prefetch.events, limit, handler.clone());
+        let limits = (prefetch.events, self.config.event_limit);
+        self.consume_shared(&mut running, &mut queues, names::EVENTS_GUILD, limits, handler.clone());
+        if self.config.group == WorkerGroup::Stable {
+            queues.push(names::EVENTS_MESSAGE.to_owned());
+            let options = self.options(names::EVENTS_MESSAGE, prefetch.events, self.config.event_limit);
+            self.consume(&mut running, options, handler);
+            self.start_jobs(&mut running, &mut queues);
         }
+        // These have no consumer; operators are alerted when they grow.
+        queues.extend([names::DEAD_LETTERS.to_owned(), names::UNROUTED.to_owned()]);
+        (running, queues)
+    }
+
+    /// Starts the consumers of jobs, which the stable workers run for every server.
+    fn start_jobs(&self, running: &mut ConsumerTasks, queues: &mut Vec<String>) {
+        let prefetch = self.config.prefetch;
         let handler = Jobs::new(self.services.clone(), self.stop.soft.clone());
         for kind in jobs::all().iter().map(jobs::KindHandler::kind) {
             queues.push(kind.queue());
@@ -342,25 +368,56 @@ impl Consumers<'_> {
                 JobKind::Backup => prefetch.jobs.min(jobs::backup::AT_ONCE),
                 _ => prefetch.jobs,
             };
-            self.consume(&mut running, &kind.queue(), prefetch, jobs::LIMIT, handler.clone());
+            let options = self.options(&kind.queue(), prefetch, jobs::LIMIT);
+            self.consume(running, options, handler.clone());
         }
-        // These have no consumer; operators are alerted when they grow.
-        queues.extend([names::DEAD_LETTERS.to_owned(), names::UNROUTED.to_owned()]);
-        (running, queues)
     }
 
-    fn consume(&self, running: &mut ConsumerTasks, queue: &str, prefetch: u16, limit: Duration, handler: impl Handler) {
-        let options = ConsumeOptions {
+    /// Consumes a queue of which the canary has a copy: a canary worker consumes the copy; a stable one consumes the queue, hands messages over,
+    /// and takes from the copy what no canary worker takes.
+    fn consume_shared<H: Handler + Clone>(
+        &self,
+        running: &mut ConsumerTasks,
+        queues: &mut Vec<String>,
+        queue: &str,
+        (prefetch, limit): (u16, Duration),
+        handler: H,
+    ) {
+        let copy = names::canary(queue);
+        queues.push(copy.clone());
+        let options = self.options(&copy, prefetch, limit);
+        if self.config.group == WorkerGroup::Canary {
+            self.consume(running, options, handler);
+            return;
+        }
+        queues.push(queue.to_owned());
+        let take_back = ConsumeOptions {
+            priority: STABLE_PRIORITY,
+            ..options
+        };
+        self.consume(running, take_back, handler.clone());
+        let services = self.services;
+        let metrics = services.metrics.clone();
+        let handler = HandOver::new(handler, self.canary_share.clone(), &services.publisher, metrics);
+        self.consume(running, self.options(queue, prefetch, limit), handler);
+    }
+
+    fn consume(&self, running: &mut ConsumerTasks, options: ConsumeOptions, handler: impl Handler) {
+        let (connection, stop) = (self.connections.consume.clone(), self.stop.clone());
+        running.spawn(async move { consume(&connection, options, handler, &stop).await });
+    }
+
+    fn options(&self, queue: &str, prefetch: u16, limit: Duration) -> ConsumeOptions {
+        ConsumeOptions {
             queue: queue.to_owned(),
             prefetch,
+            priority: 0,
             limit: Some(limit),
             retries: RetryPublisher::new(self.services.publisher.clone()),
             topology: Some(self.topology.clone()),
             isolation: self.isolation.clone(),
             observer: self.services.metrics.consumer_events(),
-        };
-        let (connection, stop) = (self.connections.consume.clone(), self.stop.clone());
-        running.spawn(async move { consume(&connection, options, handler, &stop).await });
+        }
     }
 }
 

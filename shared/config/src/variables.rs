@@ -301,6 +301,9 @@ variables! {
     INTERACTIONS_ADDR = Variable::defaulted("INTERACTIONS_ADDR", INTERACTIONS, "0.0.0.0:8050",
         "address on which the service listens for the interactions that Discord delivers to the application's interactions endpoint URL, path \
          /interactions; a reverse proxy ends TLS");
+    /// Group of a worker.
+    WORKER_GROUP = Variable::defaulted("WORKER_GROUP", WORKER, "stable",
+        "stable, or canary: a worker of another build that serves the share of the servers that `arrakis-worker canary set` states (docs/safe-change.md)");
     /// Prefetch for interactions.
     WORKER_PREFETCH = Variable::defaulted("WORKER_PREFETCH", WORKER, "30",
         "interactions that one worker handles concurrently; prefetched messages are no longer ordered by priority. With 10 a worker whose \
