@@ -19,6 +19,7 @@ mod approvals;
 mod at_most_once;
 mod backups;
 mod badges;
+mod canary;
 mod commands;
 mod community_commands;
 mod configurations;
