@@ -7,11 +7,17 @@ create table rollouts (
     share smallint not null check (share between 0 and 100),
     changed_by text not null check (length(changed_by) between 1 and 100),
     reason text not null check (length(reason) between 1 and 500),
-    changed_at timestamptz not null default now(),
-    -- When a canary worker last reported that it serves; none is handed over to workers that do not.
-    seen_at timestamptz
+    changed_at timestamptz not null default now()
 );
 insert into rollouts (name, share, changed_by, reason) values ('canary', 0, 'migration', 'there is no canary');
-
-grant select, update (seen_at) on rollouts to arrakis_app;
+-- Workers read the share; only operators change it.
+grant select on rollouts to arrakis_app;
 grant select, update on rollouts to arrakis_admin;
+
+-- When a canary worker last reported that it serves; nothing is handed over to workers that do not.
+create table rollout_reports (
+    name text primary key check (name = 'canary'),
+    seen_at timestamptz
+);
+insert into rollout_reports (name) values ('canary');
+grant select, update on rollout_reports to arrakis_app, arrakis_admin;

@@ -32,7 +32,7 @@ impl Database {
             sqlx::query!(
                 r#"select share, changed_by, reason, changed_at,
                           coalesce(seen_at > now() - interval '4 seconds', false) as "is_served!"
-                     from rollouts where name = 'canary'"#
+                     from rollouts join rollout_reports using (name) where name = 'canary'"#
             )
             .fetch_one(&mut *connection)
         )?;
@@ -54,7 +54,7 @@ impl Database {
         let mut connection = self.connection("rollout.report_canary").await?;
         named!(
             "rollout.report_canary",
-            sqlx::query!("update rollouts set seen_at = now() where name = 'canary'").execute(&mut *connection)
+            sqlx::query!("update rollout_reports set seen_at = now() where name = 'canary'").execute(&mut *connection)
         )?;
         connection.release();
         Ok(())

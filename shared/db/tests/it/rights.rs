@@ -139,7 +139,7 @@ async fn admin_login_spans_tenants_and_app_login_is_refused_as_admin() {
 
 /// Rights of the application's login, relation by relation: one letter for each right, as `\\dp` prints them. A new table
 /// is added here with what its queries need.
-const APP_RIGHTS: [(&str, &str); 66] = [
+const APP_RIGHTS: [(&str, &str); 68] = [
     ("_sqlx_migrations", "r"),
     ("alerts", "arw"),
     ("api_keys", "arw"),
@@ -195,6 +195,7 @@ const APP_RIGHTS: [(&str, &str); 66] = [
     ("profiles", "arw"),
     ("reconcile_reports", "arwd"),
     ("role_bindings", "arwd"),
+    ("rollout_reports", "rw"),
     ("rollouts", "r"),
     ("rule_changes", "arw"),
     ("shadow_states", "arw"),
