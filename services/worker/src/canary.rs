@@ -36,6 +36,8 @@ pub enum WorkerGroup {
     Stable,
     /// Serves the share of the canary.
     Canary,
+    /// Computes answers to copies of messages, which nobody receives (`shadow`).
+    Shadow,
 }
 
 impl WorkerGroup {
@@ -44,6 +46,7 @@ impl WorkerGroup {
         match self {
             Self::Stable => "stable",
             Self::Canary => "canary",
+            Self::Shadow => "shadow",
         }
     }
 }
@@ -52,10 +55,10 @@ impl FromStr for WorkerGroup {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Stable, Self::Canary]
+        [Self::Stable, Self::Canary, Self::Shadow]
             .into_iter()
             .find(|group| group.name() == text)
-            .ok_or("expected stable or canary")
+            .ok_or("expected stable, canary or shadow")
     }
 }
 
@@ -204,8 +207,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn group_is_stable_or_canary() {
+    fn group_is_stable_canary_or_shadow() {
         assert_eq!("canary".parse(), Ok(WorkerGroup::Canary));
+        assert_eq!("shadow".parse(), Ok(WorkerGroup::Shadow));
         assert_eq!("stable".parse(), Ok(WorkerGroup::Stable));
         assert!("Canary".parse::<WorkerGroup>().is_err());
     }

@@ -45,6 +45,7 @@ pub mod scheduled_backup;
 mod sent_messages;
 mod serve;
 pub mod services;
+mod shadow;
 mod status_link;
 pub mod synthesis;
 pub mod synthesis_client;

@@ -64,6 +64,8 @@ pub struct WorkerMetrics {
     pub canary_share: IntGauge,
     /// Messages of servers of the canary, by queue and outcome.
     pub handed_over: IntCounterVec,
+    /// Answers of this shadow worker, by command and outcome of the comparison.
+    pub shadow_answers: IntCounterVec,
     /// 1 for the group of this worker.
     pub group: IntGaugeVec,
     /// Messages in a queue, by queue.
@@ -212,9 +214,14 @@ impl WorkerMetrics {
                 "Messages of servers of the canary, by queue and outcome: handed_over, kept (they could not be handed over, and were handled here).",
                 &["queue", "outcome"],
             ),
+            shadow_answers: counter(
+                "arrakis_worker_shadow_answers_total",
+                "Answers of this shadow worker, by command and outcome: equal, different, effects (it would have changed something besides its answer), uncompared (a modal, suggestions, a file, or too late), unread (the other answer cannot be read), failed.",
+                &["command", "outcome"],
+            ),
             group: metrics.gauge_vec(
                 "arrakis_worker_group_info",
-                "1 for the group of this worker: stable or canary.",
+                "1 for the group of this worker: stable, canary or shadow.",
                 &["group"],
             ),
             queue_depth: metrics.gauge_vec(

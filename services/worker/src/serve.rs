@@ -41,6 +41,7 @@ use crate::load_shedding::LoadShedding;
 use crate::metrics::WorkerMetrics;
 use crate::scheduled_backup::{BackupConfig, Backups};
 use crate::services::Services;
+use crate::shadow::{self, Recorder, Shadowed};
 use crate::synthesis_client::SynthesisClient;
 use crate::{jobs, leader};
 
@@ -59,7 +60,7 @@ const TOPOLOGY_RETRY: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// If the configuration, the themes, the schema or the topology of the broker do not fit this build, or a consumer failed.
-pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
+pub async fn serve(mut config: Config, runtime: Runtime) -> anyhow::Result<()> {
     runtime.shutdown.set_grace(config.grace);
     let connections = BrokerConnections {
         consume: BrokerConnection::open(&config.broker, "arrakis-worker consume"),
@@ -67,17 +68,41 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     };
     let components = Components::new(&runtime.health);
     let topology = Arc::new(Topology::new(config.broker.priorities));
+    let declared = match config.group {
+        WorkerGroup::Shadow => Arc::new(topology.shadow()),
+        WorkerGroup::Stable | WorkerGroup::Canary => topology.clone(),
+    };
+    let recorder = match config.group {
+        WorkerGroup::Shadow => {
+            // What has effects elsewhere.
+            (config.signing, config.signing_revocation, config.backups) = (None, None, None);
+            Some(Recorder::start(&mut config.discord, &runtime).await?)
+        }
+        WorkerGroup::Stable | WorkerGroup::Canary => None,
+    };
     let (mut services, ()) = tokio::try_join!(
         connect(&config, &runtime, &connections),
-        declare(&topology, &connections.publish, &runtime)
+        declare(&declared, &connections.publish, &runtime)
     )?;
-    services.publisher = services.publisher.with_topology(topology.clone());
+    services.publisher = match config.group {
+        WorkerGroup::Shadow => services.publisher.discarding(),
+        WorkerGroup::Stable | WorkerGroup::Canary => services.publisher.with_topology(topology.clone()),
+    };
     let services = Arc::new(services);
+    if recorder.is_some()
+        && let Some(shared) = shadow::Isolation(services.clone()).shared().await
+    {
+        return Err(Fatal::configuration(format!("a shadow worker needs copies: {shared}")).into());
+    }
     let commands = Arc::new(Commands::default());
     // The result is reported by the health component.
     let _ = tokio::time::timeout(FIRST_PROBE_LIMIT, services.probe_discord()).await;
     // A kill switch that is on is known before the first message.
-    let kill_switch_loop = KillSwitchLoop::begin(services.clone(), kill_switch_sync(&config, &services)?).await;
+    let kill_switch_loop = match recorder {
+        // It would write the state of its copy to the proxies.
+        Some(_) => None,
+        None => Some(KillSwitchLoop::begin(services.clone(), kill_switch_sync(&config, &services)?).await),
+    };
     services.metrics.group.with_label_values(&[config.group.name()]).set(1);
     let canary_share = CanaryShare::begin(&services.database, &services.metrics).await;
     let consumers = Consumers {
@@ -87,6 +112,8 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
         commands: &commands,
         connections: &connections,
         topology: &topology,
+        declared: &declared,
+        recorder,
         isolation: Isolation::default(),
         stop: StopTokens {
             soft: runtime.shutdown.soft.clone(),
@@ -98,7 +125,11 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     match config.group {
         WorkerGroup::Stable => tokio::spawn(canary_share.follow(database, services.metrics.clone(), stop)),
         WorkerGroup::Canary => tokio::spawn(canary::report(database, stop)),
+        WorkerGroup::Shadow => tokio::spawn(shadow::Isolation(services.clone()).watch(stop)),
     };
+    if config.group != WorkerGroup::Shadow {
+        tokio::spawn(shadow::mark_in_use(services.clone(), runtime.shutdown.soft.clone()));
+    }
     let group = config.group.name();
     runtime.health.add_details("group", move || json!(group));
     let is_leader = services.metrics.leader.clone();
@@ -114,7 +145,9 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
         .health
         .add_details("kill_switch_on", move || json!(is_on.is_on()));
     let soft = &runtime.shutdown.soft;
-    tokio::spawn(kill_switch_loop.run(soft.clone()));
+    if let Some(kill_switch_loop) = kill_switch_loop {
+        tokio::spawn(kill_switch_loop.run(soft.clone()));
+    }
     tokio::spawn(components.watch(
         services.clone(),
         connections.clone(),
@@ -324,6 +357,10 @@ struct Consumers<'a> {
     commands: &'a Arc<Commands>,
     connections: &'a BrokerConnections,
     topology: &'a Arc<Topology>,
+    /// What is declared again when a queue is missing: for a shadow worker only its own queues.
+    declared: &'a Arc<Topology>,
+    /// The end of the calls of a shadow worker.
+    recorder: Option<Recorder>,
     isolation: Isolation,
     stop: StopTokens,
 }
@@ -352,6 +389,9 @@ impl Consumers<'_> {
             self.consume(&mut running, options, handler);
             self.start_jobs(&mut running, &mut queues);
         }
+        if self.config.group == WorkerGroup::Shadow {
+            return (running, queues);
+        }
         // These have no consumer; operators are alerted when they grow.
         queues.extend([names::DEAD_LETTERS.to_owned(), names::UNROUTED.to_owned()]);
         (running, queues)
@@ -374,7 +414,7 @@ impl Consumers<'_> {
     }
 
     /// Consumes a queue of which the canary has a copy: a canary worker consumes the copy; a stable one consumes the queue, hands messages over,
-    /// and takes from the copy what no canary worker takes.
+    /// and takes from the copy what no canary worker takes. A shadow worker consumes a copy of its own.
     fn consume_shared<H: Handler + Clone>(
         &self,
         running: &mut ConsumerTasks,
@@ -383,6 +423,14 @@ impl Consumers<'_> {
         (prefetch, limit): (u16, Duration),
         handler: H,
     ) {
+        if let Some(recorder) = &self.recorder {
+            let copy = names::shadow(queue);
+            queues.push(copy.clone());
+            let (services, commands) = (self.services.clone(), self.commands.clone());
+            let handler = Shadowed::new(handler, services, commands, recorder.clone());
+            self.consume(running, self.options(&copy, prefetch, limit), handler);
+            return;
+        }
         let copy = names::canary(queue);
         queues.push(copy.clone());
         let options = self.options(&copy, prefetch, limit);
@@ -414,7 +462,7 @@ impl Consumers<'_> {
             priority: 0,
             limit: Some(limit),
             retries: RetryPublisher::new(self.services.publisher.clone()),
-            topology: Some(self.topology.clone()),
+            topology: Some(self.declared.clone()),
             isolation: self.isolation.clone(),
             observer: self.services.metrics.consumer_events(),
         }

@@ -303,7 +303,8 @@ variables! {
          /interactions; a reverse proxy ends TLS");
     /// Group of a worker.
     WORKER_GROUP = Variable::defaulted("WORKER_GROUP", WORKER, "stable",
-        "stable, or canary: a worker of another build that serves the share of the servers that `arrakis-worker canary set` states (docs/safe-change.md)");
+        "stable; canary: a worker of another build that serves the share of the servers that `arrakis-worker canary set` states; shadow: a worker that \
+         answers copies of events to nobody, on a copy of the database (docs/safe-change.md)");
     /// Prefetch for interactions.
     WORKER_PREFETCH = Variable::defaulted("WORKER_PREFETCH", WORKER, "30",
         "interactions that one worker handles concurrently; prefetched messages are no longer ordered by priority. With 10 a worker whose \

@@ -42,6 +42,12 @@ pub fn canary(queue: &str) -> String {
     format!("arrakis.canary.{name}")
 }
 
+/// Queue from which the shadow workers receive copies of this queue's messages: `arrakis.shadow.interactions`.
+pub fn shadow(queue: &str) -> String {
+    let name = queue.strip_prefix("arrakis.").unwrap_or(queue);
+    format!("arrakis.shadow.{name}")
+}
+
 /// Queue of the identify slot of a `max_concurrency` bucket, which all processes share.
 pub fn identify_bucket(bucket: u32) -> String {
     format!("arrakis.ingestor.identify.{bucket}")

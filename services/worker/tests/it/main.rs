@@ -44,6 +44,7 @@ mod profile_import;
 mod reconcile;
 mod registry;
 mod replies;
+mod shadow;
 mod start;
 mod synthesis;
 mod tier_changes;

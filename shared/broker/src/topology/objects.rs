@@ -59,6 +59,48 @@ fn canary(topology: &mut Topology) {
     topology.queues.extend(copies);
 }
 
+/// The queues of the shadow workers, of the same bindings as the queues they copy. No part of [`topology`]: shadow workers declare them, and the
+/// broker deletes them once no shadow worker consumes them.
+pub(super) fn shadow(topology: &Topology) -> Topology {
+    let mut shadow = Topology {
+        exchanges: Vec::new(),
+        queues: Vec::new(),
+        bindings: Vec::new(),
+        priorities: topology.priorities,
+    };
+    let copied = |queue: &str| {
+        let below = |name: &str| queue == name || queue.starts_with(&format!("{name}."));
+        below(names::INTERACTIONS) || below(names::EVENTS_GUILD)
+    };
+    for queue in topology.queues.iter().filter(|queue| copied(&queue.name)) {
+        shadow.queues.push(Queue {
+            name: names::shadow(&queue.name),
+            kind: QueueKind::Classic,
+            arguments: vec![
+                integer(
+                    "x-max-length",
+                    2_000,
+                    "shadow workers that are too slow lose the oldest messages, which nobody waits for",
+                ),
+                integer(
+                    "x-message-ttl",
+                    60_000,
+                    "the answer of an older message is not compared",
+                ),
+                integer("x-expires", 120_000, "without shadow workers nothing is copied"),
+            ],
+            reason: "copies of messages for the shadow workers, which answer them to nobody",
+        });
+    }
+    for binding in topology.bindings.iter().filter(|binding| copied(&binding.queue)) {
+        shadow.bindings.push(Binding {
+            queue: names::shadow(&binding.queue),
+            ..binding.clone()
+        });
+    }
+    shadow
+}
+
 fn dead_letters(topology: &mut Topology) {
     topology.fanout(
         names::DEAD_LETTERS,

@@ -36,6 +36,7 @@ pub use self::test_consumer::{Behavior, TestCommand, eligibility_provider};
 pub use self::worker::Worker;
 
 const CREDENTIAL: &str = "the-workers-credential";
+const SHADOW_CREDENTIAL: &str = "the-credential-of-the-shadow";
 /// The credential of the kill switch at the proxy.
 pub const KILL_SWITCH_CREDENTIAL: &str = "the-credential-of-the-kill-switch";
 /// Address of the wallet page.
@@ -57,6 +58,14 @@ pub struct Platform {
     gateway_client: GatewayClient,
     /// The endpoint by which interactions are published, if not directly.
     by_http: Option<InteractionsService>,
+}
+
+/// A shadow worker with its copies.
+pub struct Shadow {
+    pub worker: Worker,
+    pub database: Database,
+    _test_database: TestDatabase,
+    _redis: TestRedis,
 }
 
 /// Stops a service of this process at the end of its test.
@@ -147,6 +156,29 @@ impl Platform {
             ("VERIFY_BASE_URL", VERIFY_BASE_URL.to_owned()),
             ("WORKER_GRACE_SECONDS", "5".to_owned()),
         ]
+    }
+
+    /// A shadow worker with a database and a Redis of its own.
+    pub async fn shadow(&self) -> Shadow {
+        let (test_database, redis) = (TestDatabase::create().await, TestRedis::create());
+        let database = test_database.database().await;
+        seed::copy(&database, &self.community).await;
+        let mut environment = self.environment();
+        for (name, value) in &mut environment {
+            match *name {
+                "DATABASE_URL" => *value = test_database.app_url(),
+                "REDIS_URL" => *value = redis.url(),
+                "DISCORD_PROXY_CREDENTIAL" => *value = SHADOW_CREDENTIAL.to_owned(),
+                _ => {}
+            }
+        }
+        environment.push(("WORKER_GROUP", "shadow".to_owned()));
+        Shadow {
+            worker: Worker::start(&environment).await,
+            database,
+            _test_database: test_database,
+            _redis: redis,
+        }
     }
 
     /// URL of the database's owner, for `migrate`.
@@ -290,7 +322,10 @@ async fn start_proxy(
     let pairs = [
         ("DISCORD_TOKEN", token.to_owned()),
         ("DISCORD_API_BASE", base.to_owned()),
-        ("PROXY_CREDENTIALS", format!("worker={CREDENTIAL}")),
+        (
+            "PROXY_CREDENTIALS",
+            format!("worker={CREDENTIAL},shadow={SHADOW_CREDENTIAL}"),
+        ),
         ("REDIS_URL", redis.url()),
     ];
     let mut config = Reader::load(Service::DiscordProxy, Source::pairs(pairs), proxy::Config::read).unwrap();

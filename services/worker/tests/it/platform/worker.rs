@@ -41,9 +41,9 @@ impl Worker {
             "the worker ended: {:?}",
             self.runtime.health.unhealthy_components()
         );
-        let consumes = ["arrakis.interactions", "arrakis.canary.interactions"]
+        let consumes = ["interactions", "canary.interactions", "shadow.interactions"]
             .iter()
-            .any(|queue| self.metric(&format!("arrakis_worker_consuming{{queue=\"{queue}\"}}")) == Some(1.0));
+            .any(|queue| self.metric(&format!("arrakis_worker_consuming{{queue=\"arrakis.{queue}\"}}")) == Some(1.0));
         consumes && self.runtime.health.status() != HealthStatus::Down
     }
 
