@@ -179,7 +179,9 @@ impl<H> HandOver<H> {
 impl<H: Handler> Handler for HandOver<H> {
     async fn handle(&self, delivery: Delivery) -> Verdict {
         let percent = self.share.percent();
-        if percent > 0 && guild(&delivery).is_some_and(|guild| is_in_share(guild, percent)) {
+        // A copy would be a first delivery, so what may have been begun here is also ended here.
+        let is_first = !delivery.may_have_been_handled();
+        if percent > 0 && is_first && guild(&delivery).is_some_and(|guild| is_in_share(guild, percent)) {
             let handed_over = self.publish(&delivery).await;
             let outcome = if handed_over { "handed_over" } else { "kept" };
             self.metrics
