@@ -24,8 +24,8 @@ use tokio_util::sync::CancellationToken;
 use crate::commands::Commands;
 use crate::services::Services;
 
+use recorder::Answer;
 pub(crate) use recorder::Recorder;
-use recorder::{Answer, Original};
 
 /// When the answers are compared, after the shadow's: a command may take some seconds at either worker.
 const COMPARED_AFTER: [Duration; 4] = [
@@ -141,9 +141,8 @@ impl<H> Shadowed<H> {
         for after in COMPARED_AFTER {
             tokio::time::sleep(after - passed).await;
             passed = after;
-            let theirs = match self.recorder.original(&interaction.token).await {
-                Original::Message(message) => message,
-                Original::None | Original::Unavailable => continue,
+            let Some(theirs) = self.recorder.original(&interaction.token).await else {
+                continue;
             };
             if theirs["flags"].as_u64().unwrap_or_default() & LOADING != 0 {
                 continue;

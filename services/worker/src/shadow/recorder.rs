@@ -15,7 +15,7 @@ use arrakis_runtime::{HttpLimits, Runtime};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -49,16 +49,6 @@ impl Answer {
     pub(super) fn is_comparable(&self) -> bool {
         !self.is_opaque && self.message.is_object() && matches!(self.kind, Some(4..=7))
     }
-}
-
-/// The answer of the workers that serve.
-pub(super) enum Original {
-    /// The message.
-    Message(Value),
-    /// There is none.
-    None,
-    /// It cannot be read at the moment.
-    Unavailable,
 }
 
 #[derive(Debug, Default)]
@@ -119,23 +109,17 @@ impl Recorder {
         removed.map_or(0, |(_, effects)| effects)
     }
 
-    /// Reads the answer that the workers that serve gave to an interaction.
-    pub(super) async fn original(&self, token: &str) -> Original {
+    /// Reads the answer that the workers that serve gave to an interaction; `None` if there is none, or it cannot be read at the moment.
+    pub(super) async fn original(&self, token: &str) -> Option<Value> {
         let path = format!("/api/v10/webhooks/{}/{token}/messages/@original", self.application);
-        let mut headers = HeaderMap::new();
         let authorization = format!("Bearer {}", self.credential.expose());
-        let Ok(authorization) = authorization.parse() else {
-            return Original::Unavailable;
-        };
-        headers.insert(header::AUTHORIZATION, authorization);
-        let Some(response) = self.get(&path, &headers).await else {
-            return Original::Unavailable;
-        };
-        match response.status() {
-            StatusCode::OK => response.json().await.map_or(Original::Unavailable, Original::Message),
-            StatusCode::NOT_FOUND => Original::None,
-            _ => Original::Unavailable,
+        let authorization = HeaderValue::from_str(&authorization).ok()?;
+        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, authorization)]);
+        let response = self.get(&path, &headers).await?;
+        if response.status() != StatusCode::OK {
+            return None;
         }
+        response.json().await.ok()
     }
 
     /// Sends a GET to the first proxy that responds.
