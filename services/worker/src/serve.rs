@@ -18,7 +18,7 @@ use arrakis_db::{Database, DatabaseOptions, DbError};
 use arrakis_discord::{Discord, FinishedCall};
 use arrakis_eligibility::{EligibilityProvider, ProviderSettings};
 use arrakis_kill_switch::{KillSwitchControl, KillSwitchSync, PlatformSwitch};
-use arrakis_runtime::{Fatal, Runtime};
+use arrakis_runtime::{Fatal, Runtime, fail_point};
 use arrakis_security::signing::{self, Signer};
 use arrakis_themes::Registry;
 use arrakis_verification::{RegistryRecord, Verification};
@@ -443,7 +443,9 @@ impl Consumers<'_> {
             priority: STABLE_PRIORITY,
             ..options
         };
-        self.consume(running, take_back, handler.clone());
+        if !fail_point::skips("worker.guard.take_back") {
+            self.consume(running, take_back, handler.clone());
+        }
         let services = self.services;
         let metrics = services.metrics.clone();
         let handler = HandOver::new(handler, self.canary_share.clone(), &services.publisher, metrics);
