@@ -57,7 +57,7 @@ pub(super) struct Drive {
     #[arg(long, value_name = "URL")]
     prometheus: Url,
     /// The shares in percent, rising
-    #[arg(long, value_delimiter = ',', default_values_t = [10, 50, 100], value_parser = clap::value_parser!(u8).range(1..=100))]
+    #[arg(long, value_delimiter = ',', default_values_t = [10_u8, 50, 100], value_parser = clap::value_parser!(u8).range(1..=100))]
     steps: Vec<u8>,
     /// How long each share is held, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
